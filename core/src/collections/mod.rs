@@ -1,0 +1,7 @@
+//! Bounded containers that the machines share.
+
+mod deadline_queue;
+mod dedup_window;
+
+pub(crate) use deadline_queue::DeadlineQueue;
+pub(crate) use dedup_window::DedupWindow;

@@ -1,0 +1,304 @@
+//! Settings of a node. Plain values with the source of every default; [`Config::validate`] checks
+//! the rules between them.
+
+use alloc::string::String;
+use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ConfigError;
+use crate::limits::Limits;
+
+/// What a node does for others: the DONP document's `NodeType`. A claim; nothing is trusted because
+/// of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum NodeType {
+    /// Introduces newcomers.
+    Bootstrap,
+    /// Takes part.
+    #[default]
+    Regular,
+    /// Has capacity to spare.
+    Super,
+    /// Forwards for others.
+    Relay,
+}
+
+impl NodeType {
+    /// Every type, in the document's order.
+    pub const ALL: [Self; 4] = [Self::Bootstrap, Self::Regular, Self::Super, Self::Relay];
+
+    pub(crate) const fn to_byte(self) -> u8 {
+        match self {
+            Self::Bootstrap => 1,
+            Self::Regular => 2,
+            Self::Super => 3,
+            Self::Relay => 4,
+        }
+    }
+
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|t| t.to_byte() == byte)
+    }
+
+    /// The document's name, in capitals.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bootstrap => "BOOTSTRAP",
+            Self::Regular => "REGULAR",
+            Self::Super => "SUPER",
+            Self::Relay => "RELAY",
+        }
+    }
+}
+
+impl fmt::Display for NodeType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for NodeType {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|t| t.name().eq_ignore_ascii_case(text))
+            .ok_or_else(|| alloc::format!("'{text}' is not one of bootstrap, regular, super, relay"))
+    }
+}
+
+/// Everything a node can be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// What this node offers to others.
+    pub node_type: NodeType,
+    /// The key of a closed network; all zeros is the public one. Nodes with different keys cannot
+    /// complete a handshake (the psk of `Noise_IKpsk2`).
+    pub network_key: [u8; 32],
+    /// Links between neighbours.
+    pub link: LinkConfig,
+    /// Joining and neighbours.
+    pub membership: MembershipConfig,
+    /// Private messages on their way.
+    pub delivery: DeliveryConfig,
+    /// Broadcasts.
+    pub gossip: GossipConfig,
+    /// Conversations.
+    pub chat: ChatConfig,
+    /// Every bound.
+    pub limits: Limits,
+}
+
+/// Links: handshakes, keys, loss recovery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkConfig {
+    /// Quiet time after which a wanted link is probed: 5 s (overlay.md §4).
+    pub keepalive: Duration,
+    /// Time without an answer after which a link is down: 15 s (overlay.md §4).
+    pub dead_after: Duration,
+    /// An unwanted link without messages is closed after this: 30 s (iroh's relayed idle close).
+    pub idle_close: Duration,
+    /// A key in use longer than this is replaced when something is sent: 120 s (WireGuard §6.1).
+    pub rekey_after: Duration,
+    /// A key older than this opens nothing: 180 s (WireGuard §6.1).
+    pub reject_after: Duration,
+    /// A handshake without an answer is repeated after this, with jitter: 1 s. WireGuard waits 5 s;
+    /// a person is waiting here, and cookies bound the cost.
+    pub handshake_retry: Duration,
+    /// A connection attempt is given up after this: 10 s.
+    pub handshake_timeout: Duration,
+    /// The static link key is replaced after this: 30 days (crypto.md §1).
+    pub static_key_rotation: Duration,
+    /// The replaced static key is still answered for this long: 24 h (crypto.md §1).
+    pub static_key_overlap: Duration,
+    /// Handshakes a second that are served before a cookie is demanded: 100 (boringtun).
+    pub unverified_handshakes: u32,
+    /// Handshakes a second that are served with a valid cookie: 400 (crypto.md §1).
+    pub verified_handshakes: u32,
+}
+
+/// Joining the network and keeping neighbours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MembershipConfig {
+    /// Neighbours to look for: 6 (overlay.md §2, "active 6").
+    pub target: usize,
+    /// First pause before a bootstrap is tried again: 1 s, doubling (overlay.md §2).
+    pub retry_first: Duration,
+    /// Longest pause: 60 s (overlay.md §2). Tries never end.
+    pub retry_max: Duration,
+    /// Attempts under way at once: 3 (overlay.md §2).
+    pub parallel: usize,
+    /// How often neighbours are asked for more neighbours while some are missing: 10 s, the first
+    /// hour's shuffle of overlay.md §2.
+    pub ask_every: Duration,
+}
+
+/// Private messages until the other side has stored them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryConfig {
+    /// First pause before a message is sent again: 1 s, doubling to 32 s (overlay.md §5: 1, 2, 4,
+    /// 8, 16, then 32). After that it waits for the peer to return.
+    pub retry_first: Duration,
+    /// Messages to one peer that may be unacknowledged at once: 512. 64 B each fill 40 datagrams,
+    /// which covers 10 MB/s at 5 ms.
+    pub window: usize,
+    /// A message is reported as failed after the node has run this long without delivering it:
+    /// 30 days (LXMF's propagation expiry).
+    pub expire: Duration,
+}
+
+/// Broadcasts to the whole network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GossipConfig {
+    /// Hops a broadcast may take: 10, the `ttl` of the DONP document.
+    pub ttl: u8,
+    /// How long a broadcast's id is remembered: 15 min (overlay.md §5).
+    pub remember: Duration,
+}
+
+/// Conversations and catching up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatConfig {
+    /// How long to wait for a missing message to arrive by itself before asking: 200 ms, twice a
+    /// slow round trip.
+    pub fill_after: Duration,
+    /// How often heights are compared with a random neighbour: 30 s. overlay.md §4 has 60 s for
+    /// large groups.
+    pub compare_every: Duration,
+    /// A held message whose parents nobody had is dropped after this: 10 min.
+    pub pending_for: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            node_type: NodeType::default(),
+            network_key: [0; 32],
+            link: LinkConfig {
+                keepalive: Duration::from_secs(5),
+                dead_after: Duration::from_secs(15),
+                idle_close: Duration::from_secs(30),
+                rekey_after: Duration::from_secs(120),
+                reject_after: Duration::from_secs(180),
+                handshake_retry: Duration::from_secs(1),
+                handshake_timeout: Duration::from_secs(10),
+                static_key_rotation: Duration::from_secs(30 * 86_400),
+                static_key_overlap: Duration::from_secs(86_400),
+                unverified_handshakes: 100,
+                verified_handshakes: 400,
+            },
+            membership: MembershipConfig {
+                target: 6,
+                retry_first: Duration::from_secs(1),
+                retry_max: Duration::from_secs(60),
+                parallel: 3,
+                ask_every: Duration::from_secs(10),
+            },
+            delivery: DeliveryConfig {
+                retry_first: Duration::from_secs(1),
+                window: 512,
+                expire: Duration::from_secs(30 * 86_400),
+            },
+            gossip: GossipConfig { ttl: 10, remember: Duration::from_secs(900) },
+            chat: ChatConfig {
+                fill_after: Duration::from_millis(200),
+                compare_every: Duration::from_secs(30),
+                pending_for: Duration::from_secs(600),
+            },
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Checks every rule between the values.
+    ///
+    /// # Errors
+    /// The first broken rule, with its key.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.limits.validate()?;
+        let link = &self.link;
+        let durations = [
+            ("link.keepalive", link.keepalive),
+            ("link.handshake_retry", link.handshake_retry),
+            ("membership.retry_first", self.membership.retry_first),
+            ("membership.ask_every", self.membership.ask_every),
+            ("delivery.retry_first", self.delivery.retry_first),
+            ("delivery.expire", self.delivery.expire),
+            ("gossip.remember", self.gossip.remember),
+            ("chat.fill_after", self.chat.fill_after),
+            ("chat.compare_every", self.chat.compare_every),
+            ("chat.pending_for", self.chat.pending_for),
+        ];
+        for (key, d) in durations {
+            if d < Duration::from_millis(1) {
+                return Err(ConfigError { key, rule: "must be at least 1 ms".into() });
+            }
+        }
+        let ordered = [
+            ("link.dead_after", link.keepalive, link.dead_after, "link.keepalive"),
+            ("link.idle_close", link.keepalive, link.idle_close, "link.keepalive"),
+            ("link.reject_after", link.rekey_after, link.reject_after, "link.rekey_after"),
+            ("link.handshake_timeout", link.handshake_retry, link.handshake_timeout, "link.handshake_retry"),
+            ("link.static_key_rotation", link.static_key_overlap, link.static_key_rotation, "link.static_key_overlap"),
+            ("membership.retry_max", self.membership.retry_first, self.membership.retry_max, "membership.retry_first"),
+        ];
+        for (key, smaller, larger, than) in ordered {
+            if smaller >= larger {
+                return Err(ConfigError { key, rule: alloc::format!("must be longer than {than}") });
+            }
+        }
+        let counts = [
+            ("membership.target", self.membership.target),
+            ("membership.parallel", self.membership.parallel),
+            ("delivery.window", self.delivery.window),
+            ("gossip.ttl", usize::from(self.gossip.ttl)),
+            ("link.unverified_handshakes", link.unverified_handshakes as usize),
+            ("link.verified_handshakes", link.verified_handshakes as usize),
+        ];
+        for (key, n) in counts {
+            if n == 0 {
+                return Err(ConfigError { key, rule: "must not be zero".into() });
+            }
+        }
+        if self.membership.target > self.limits.neighbours {
+            return Err(ConfigError { key: "membership.target", rule: "must not exceed limits.neighbours".into() });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_hold_their_own_rules() {
+        assert_eq!(Config::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_broken_rule_is_named() {
+        let mut config = Config::default();
+        config.link.dead_after = config.link.keepalive;
+        assert_eq!(config.validate().unwrap_err().key, "link.dead_after");
+        config = Config::default();
+        config.limits.links = 1;
+        assert_eq!(config.validate().unwrap_err().key, "limits.links");
+        config = Config::default();
+        config.gossip.ttl = 0;
+        assert_eq!(config.validate().unwrap_err().key, "gossip.ttl");
+    }
+
+    #[test]
+    fn node_types_read_as_they_print() {
+        for t in NodeType::ALL {
+            assert_eq!(t.name().parse(), Ok(t));
+            assert_eq!(NodeType::from_byte(t.to_byte()), Some(t));
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What an application can get wrong. Hostile bytes from the network are never here: they are
+//! counted in [`Stats`](crate::Stats).
+
+use core::fmt;
+
+use alloc::string::String;
+
+use crate::id::NodeId;
+
+/// A command was refused; nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The text is longer than a message can carry.
+    TooLong {
+        /// Bytes given.
+        len: usize,
+        /// The most that fit.
+        max: usize,
+    },
+    /// A text or name that must not be empty is empty.
+    Empty(&'static str),
+    /// The message would go to this node itself.
+    ToSelf,
+    /// A queue is full. Try again after [`Event::Writable`](crate::Event::Writable).
+    Busy(&'static str),
+    /// The node has left the network or is suspended; `join` or `resume` it first.
+    NotRunning,
+    /// There is no such event, message or query.
+    Unknown(&'static str),
+    /// Nothing is known of this node: join through it, or take an invitation from it, once.
+    UnknownPeer(NodeId),
+    /// The ticket is for another network than the one this node was set up for.
+    OtherNetwork,
+}
+
+impl CommandError {
+    /// Whether the same command can succeed later without being changed.
+    pub fn retryable(&self) -> bool {
+        matches!(self, Self::Busy(_))
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { len, max } => {
+                write!(f, "the text has {len} bytes and a message carries at most {max}: shorten or split it")
+            }
+            Self::Empty(what) => write!(f, "the {what} is empty"),
+            Self::ToSelf => f.write_str("this node cannot send a message to itself"),
+            Self::Busy(what) => write!(f, "the {what} is full: try again when some of it has drained"),
+            Self::NotRunning => f.write_str("the node is not running: join the network or resume first"),
+            Self::Unknown(what) => write!(f, "there is no such {what}"),
+            Self::UnknownPeer(id) => {
+                write!(f, "nothing is known of node {id}: join through it or take an invitation from it once")
+            }
+            Self::OtherNetwork => f.write_str(
+                "the ticket is for another network: make a new profile for it, since a node lives in one network",
+            ),
+        }
+    }
+}
+
+impl core::error::Error for CommandError {}
+
+/// A configuration that cannot work, with the rule it breaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The key, as in the configuration file.
+    pub key: &'static str,
+    /// The rule.
+    pub rule: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "configuration: {} {}", self.key, self.rule)
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+/// Why a node could not be brought back from its records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestoreError {
+    /// The configuration cannot work.
+    Config(ConfigError),
+    /// A record cannot be read: the store is damaged or was written by a newer version.
+    Record {
+        /// Which table it is in.
+        table: crate::store::Table,
+    },
+    /// The records belong to another node than the identity given.
+    OtherIdentity,
+}
+
+impl fmt::Display for RestoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(e) => write!(f, "{e}"),
+            Self::Record { table } => write!(
+                f,
+                "a record in table {table:?} cannot be read: the store is damaged or was written by a newer version"
+            ),
+            Self::OtherIdentity => f.write_str("the stored records belong to another identity"),
+        }
+    }
+}
+
+impl core::error::Error for RestoreError {}
+
+impl From<ConfigError> for RestoreError {
+    fn from(e: ConfigError) -> Self {
+        Self::Config(e)
+    }
+}

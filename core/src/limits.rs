@@ -1,0 +1,128 @@
+//! Every bound of a node in one place, with the memory it can cost at worst.
+//!
+//! Full queues refuse (`Busy`) or drop by a stated rule and count it. Nothing here depends on the
+//! number of nodes in the network.
+
+use crate::error::ConfigError;
+use alloc::string::String;
+
+/// Upper bounds. The defaults suit a phone; worst cases are stated for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Neighbours kept at most. 16 for a regular node (overlay.md §1.3 tier 0).
+    pub neighbours: usize,
+    /// Open links, neighbours included. Each costs up to [`link_queue_bytes`](Self::link_queue_bytes)
+    /// when its peer is slow, and about 4 KiB when idle. 64: four times the neighbours, so that
+    /// private messages to others find room.
+    pub links: usize,
+    /// Handshakes under way; 512 bytes each, so 128 KiB. 256 as boringtun's queue (reliability.md §3.6).
+    pub handshakes: usize,
+    /// Bytes queued or in flight to one peer: 2 MiB (overlay.md §5). Beyond it the oldest of the
+    /// least urgent lane is dropped and counted; whoever needs it delivered asks again.
+    pub link_queue_bytes: usize,
+    /// Bytes of incomplete fragmented messages from one peer: 1 MiB; 16 messages (reliability.md §3.6).
+    pub reassembly_peer_bytes: usize,
+    /// The same for the whole node: 8 MiB.
+    pub reassembly_bytes: usize,
+    /// Address book entries, about 300 bytes each: 512 (overlay.md §2), so 150 KiB.
+    pub address_book: usize,
+    /// Private messages waiting for an acknowledgement, to all peers: 65,536, and
+    /// [`outbox_bytes`](Self::outbox_bytes). Beyond it `send_private` says `Busy`.
+    pub outbox_messages: usize,
+    /// Bytes of the outbox kept in memory and on disk: 64 MiB.
+    pub outbox_bytes: usize,
+    /// Ids remembered to recognise a repeated message: 65,536 of 16 bytes (overlay.md §5), 1 MiB
+    /// plus 256 KiB of filters for each of the two windows.
+    pub dedup_ids: usize,
+    /// Messages held because one they depend on is missing, in one conversation: 1,000, and 200 of
+    /// one author (reliability.md §3.6).
+    pub pending_messages: usize,
+    /// The same for one author.
+    pub pending_author: usize,
+    /// Their bytes: 4 MiB (overlay.md §4).
+    pub pending_bytes: usize,
+    /// Authors known in one conversation, about 1 KiB each: 4,096. Messages of further authors are
+    /// refused and counted.
+    pub authors: usize,
+    /// Conversations a node has at once, the network's included: 4,096.
+    pub conversations: usize,
+    /// Durable events kept for an application that does not acknowledge: 65,536 rows on disk.
+    /// Beyond it the oldest are dropped from replay (the messages stay in the history) and
+    /// `Event::Lagged` says how many.
+    pub event_rows: u64,
+    /// Bytes of durable events in memory: 4 MiB; the rest waits on disk.
+    pub event_bytes: usize,
+    /// Volatile events in memory: 1,024 as chatmail's ring (users.md §2.1).
+    pub volatile_events: usize,
+    /// Reads of cold records under way: 256.
+    pub requests: usize,
+    /// Work items one call may process before it returns and asks to be called again: 1,024.
+    /// Four machines in a row for each of 256 messages of a full datagram burst.
+    pub steps_per_call: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            neighbours: 16,
+            links: 64,
+            handshakes: 256,
+            link_queue_bytes: 2 << 20,
+            reassembly_peer_bytes: 1 << 20,
+            reassembly_bytes: 8 << 20,
+            address_book: 512,
+            outbox_messages: 65_536,
+            outbox_bytes: 64 << 20,
+            dedup_ids: 65_536,
+            pending_messages: 1_000,
+            pending_author: 200,
+            pending_bytes: 4 << 20,
+            authors: 4_096,
+            conversations: 4_096,
+            event_rows: 65_536,
+            event_bytes: 4 << 20,
+            volatile_events: 1_024,
+            requests: 256,
+            steps_per_call: 1_024,
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        let at_least = [
+            ("limits.neighbours", self.neighbours, 1),
+            ("limits.links", self.links, self.neighbours),
+            ("limits.handshakes", self.handshakes, 8),
+            ("limits.link_queue_bytes", self.link_queue_bytes, 4 * crate::wire::MAX_MESSAGE),
+            ("limits.reassembly_peer_bytes", self.reassembly_peer_bytes, crate::wire::MAX_MESSAGE),
+            ("limits.reassembly_bytes", self.reassembly_bytes, self.reassembly_peer_bytes),
+            ("limits.address_book", self.address_book, 8),
+            ("limits.outbox_messages", self.outbox_messages, 1),
+            ("limits.outbox_bytes", self.outbox_bytes, crate::wire::MAX_MESSAGE),
+            ("limits.dedup_ids", self.dedup_ids, 64),
+            ("limits.pending_messages", self.pending_messages, self.pending_author),
+            ("limits.pending_author", self.pending_author, 1),
+            ("limits.pending_bytes", self.pending_bytes, crate::wire::MAX_MESSAGE),
+            ("limits.authors", self.authors, 2),
+            ("limits.conversations", self.conversations, 2),
+            ("limits.event_bytes", self.event_bytes, 2 * crate::wire::MAX_MESSAGE),
+            ("limits.volatile_events", self.volatile_events, 1),
+            ("limits.requests", self.requests, 4),
+            ("limits.steps_per_call", self.steps_per_call, 16),
+        ];
+        for (key, value, min) in at_least {
+            if value < min {
+                return Err(ConfigError { key, rule: rule(min) });
+            }
+        }
+        if self.event_rows < 16 {
+            return Err(ConfigError { key: "limits.event_rows", rule: rule(16) });
+        }
+        Ok(())
+    }
+}
+
+fn rule(min: usize) -> String {
+    alloc::format!("must be at least {min}")
+}

@@ -1,0 +1,5 @@
+//! Joining, neighbours and leaving.
+
+mod state;
+
+pub use state::NodeState;

@@ -1,0 +1,160 @@
+//! Counters: what was dropped and why, and how much went by. Hostile input ends here, never in an
+//! error.
+
+/// Why something received was thrown away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// Not a packet of this protocol: length, type or version.
+    Malformed,
+    /// `mac1` does not match: the sender does not know this node's key.
+    Mac,
+    /// A handshake beyond the rate that is served; a cookie was sent if there was budget for one.
+    HandshakeRate,
+    /// A handshake that does not decrypt or is signed by another key than it claims.
+    Handshake,
+    /// A handshake older than one already seen from this node.
+    Stale,
+    /// A packet for a session that does not exist.
+    UnknownSession,
+    /// A packet that does not decrypt.
+    Decrypt,
+    /// A packet number seen already, or too old to tell.
+    Replay,
+    /// An authentic packet whose frames are not well formed.
+    Frame,
+    /// Fragments that do not fit together or have no room.
+    Reassembly,
+    /// The sender is cut off by this node.
+    Blocked,
+    /// A queue had no room.
+    Queue,
+    /// A message between machines that does not decode or breaks a rule.
+    Message,
+    /// A signature or certificate that does not verify.
+    Signature,
+    /// Seen already.
+    Duplicate,
+    /// A broadcast that has no hops left.
+    Ttl,
+    /// More than a peer or author may send.
+    Rate,
+}
+
+impl DropReason {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Self; 17] = [
+        Self::Malformed,
+        Self::Mac,
+        Self::HandshakeRate,
+        Self::Handshake,
+        Self::Stale,
+        Self::UnknownSession,
+        Self::Decrypt,
+        Self::Replay,
+        Self::Frame,
+        Self::Reassembly,
+        Self::Blocked,
+        Self::Queue,
+        Self::Message,
+        Self::Signature,
+        Self::Duplicate,
+        Self::Ttl,
+        Self::Rate,
+    ];
+
+    /// The name in `status --json` and in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Mac => "mac",
+            Self::HandshakeRate => "handshake_rate",
+            Self::Handshake => "handshake",
+            Self::Stale => "stale",
+            Self::UnknownSession => "unknown_session",
+            Self::Decrypt => "decrypt",
+            Self::Replay => "replay",
+            Self::Frame => "frame",
+            Self::Reassembly => "reassembly",
+            Self::Blocked => "blocked",
+            Self::Queue => "queue",
+            Self::Message => "message",
+            Self::Signature => "signature",
+            Self::Duplicate => "duplicate",
+            Self::Ttl => "ttl",
+            Self::Rate => "rate",
+        }
+    }
+}
+
+/// Drops by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drops([u64; DropReason::ALL.len()]);
+
+impl Drops {
+    pub(crate) fn count(&mut self, reason: DropReason) {
+        if let Some(n) = self.0.get_mut(reason as usize) {
+            *n = n.saturating_add(1);
+        }
+    }
+
+    /// How many were dropped for `reason`.
+    pub fn get(&self, reason: DropReason) -> u64 {
+        self.0.get(reason as usize).copied().unwrap_or(0)
+    }
+
+    /// All drops together.
+    pub fn total(&self) -> u64 {
+        self.0.iter().fold(0, |sum, n| sum.saturating_add(*n))
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine = mine.saturating_add(theirs);
+        }
+    }
+}
+
+/// A snapshot of a node's counters since it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// UDP payloads received, and their bytes.
+    pub datagrams_in: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// UDP payloads sent.
+    pub datagrams_out: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Handshakes completed, rekeys included.
+    pub handshakes: u64,
+    /// Packets declared lost.
+    pub packets_lost: u64,
+    /// Private messages sent again because no acknowledgement came.
+    pub retries: u64,
+    /// Messages taken into a conversation, own ones included.
+    pub messages: u64,
+    /// What was thrown away, by reason.
+    pub drops: Drops,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_counter_and_name() {
+        let mut drops = Drops::default();
+        for (n, reason) in DropReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, n);
+            drops.count(reason);
+            assert_eq!(drops.get(reason), 1);
+        }
+        assert_eq!(drops.total(), DropReason::ALL.len() as u64);
+        let mut names: alloc::vec::Vec<_> = DropReason::ALL.iter().map(|r| r.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), DropReason::ALL.len());
+    }
+}

@@ -1,0 +1,75 @@
+//! Bytes on the wire and on disk: types, their encodings and their limits. Pure, and fuzzed.
+//!
+//! Messages between machines are postcard; a limit on the bytes is checked before decoding, and
+//! trailing bytes are an error. What is signed or hashed is signed or hashed as the bytes that
+//! travelled, never as a re-encoding.
+
+pub mod content;
+pub mod record;
+pub mod ticket;
+
+use alloc::vec::Vec;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The largest UDP payload that is sent. 1,200 bytes cross every path that carries IPv6
+/// (RFC 9000 §14); the search for more is a later step.
+pub const MAX_DATAGRAM: usize = 1_200;
+/// The largest body of a chat message in bytes: what 64 fragments carry, less the envelope.
+pub const MAX_BODY: usize = 65_536;
+/// The largest message one machine sends to its namesake on another node: a body and its envelope.
+pub(crate) const MAX_MESSAGE: usize = MAX_BODY + 4_096;
+
+/// The bytes were not a well-formed value of the expected type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+/// Encodes a value; the types of this crate always encode.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_allocvec(value).unwrap_or_default()
+}
+
+/// Decodes all of `bytes`, which must not be longer than `limit`.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, Malformed> {
+    if bytes.len() > limit {
+        return Err(Malformed);
+    }
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        Ok(_) | Err(_) => Err(Malformed),
+    }
+}
+
+/// Which machine of the other node a message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub(crate) enum Channel {
+    Membership = 1,
+    Delivery = 2,
+    Gossip = 3,
+    Chat = 4,
+}
+
+impl Channel {
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::Membership),
+            2 => Some(Self::Delivery),
+            3 => Some(Self::Gossip),
+            4 => Some(Self::Chat),
+            _ => None,
+        }
+    }
+}
+
+/// How urgent a message is: the HIGH, NORMAL and LOW of the DONP document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Lane {
+    /// Acknowledgements, membership, keys.
+    High,
+    /// Chat.
+    Normal,
+    /// Catching up.
+    Low,
+}
