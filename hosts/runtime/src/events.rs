@@ -115,6 +115,10 @@ impl Hub {
         self.changed.notify_all();
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// The events after `after`, or none if the ring does not go back that far.
     pub(crate) fn recent(&self, after: u64, max: usize) -> Option<EventPage> {
         let state = self.lock();

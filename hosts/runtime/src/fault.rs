@@ -204,6 +204,11 @@ impl Shaper {
         self.held.first_key_value().map(|((at, _), _)| *at)
     }
 
+    /// What it applies.
+    pub fn fault(&self) -> &Fault {
+        &self.fault
+    }
+
     /// What was done so far.
     pub fn stats(&self) -> FaultStats {
         self.stats

@@ -28,14 +28,15 @@ mod events;
 pub mod fault;
 pub mod log;
 mod names;
-//mod node;
+mod node;
 pub mod os;
 mod socket;
 pub mod store;
 
 pub use error::NodeError;
 pub use events::{EventPage, Subscription};
-pub use fault::Fault;
+pub use fault::{Fault, FaultStats};
 pub use names::{BootstrapName, BootstrapNameError};
-//pub use node::{HostStatus, Node, NodeConfig, NodeStatus, StoreKind};
+pub use node::{HostStatus, Node, NodeConfig, NodeStatus, StoreKind};
+pub use socket::SocketStats;
 pub use store::{Cost, LockedBy, Profile, Protection, Secrets, StoreError};

@@ -88,6 +88,11 @@ impl From<Bootstrap> for BootstrapName {
 }
 
 impl BootstrapName {
+    /// Looks the name up now; blocks as long as the system's resolver does.
+    pub(crate) fn look_up(&self) -> Result<Vec<Bootstrap>, String> {
+        look_up(self)
+    }
+
     /// The place itself if it is written as an address; none if a name must be looked up.
     pub(crate) fn literal(&self) -> Option<Bootstrap> {
         let addr = SocketAddr::new(self.host.parse().ok()?, self.port);

@@ -91,6 +91,9 @@ pub enum StoreError {
     /// There is no room; what was to be written is kept and tried again.
     #[error("the disk is full: nothing was lost, and it is written as soon as there is room")]
     Full,
+    /// Earlier writes fail in another way; what was to be written is kept and tried again.
+    #[error("the store does not take writes: {0}")]
+    Failing(String),
     /// A system call failed.
     #[error("{what} {path}: {source}")]
     Io {
@@ -190,6 +193,14 @@ impl Store {
         match self {
             Self::Sqlite(s) => s.checkpoint(),
             Self::Volatile { .. } => Ok(()),
+        }
+    }
+
+    /// A small secret value kept beside the records.
+    pub(crate) fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match self {
+            Self::Sqlite(s) => s.secret(name),
+            Self::Volatile { .. } => Ok(None),
         }
     }
 
