@@ -5,8 +5,10 @@ extern crate alloc;
 
 mod collections;
 pub mod config;
+mod delivery;
 mod engine;
 pub mod error;
+mod gossip;
 pub mod id;
 pub mod identity;
 pub mod limits;
