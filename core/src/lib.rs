@@ -3,6 +3,7 @@
 
 extern crate alloc;
 
+mod chat;
 mod collections;
 pub mod config;
 mod delivery;

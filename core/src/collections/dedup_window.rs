@@ -153,8 +153,8 @@ impl DedupWindow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
     use crate::rng::Rng;
+    use alloc::vec::Vec;
     use proptest::prelude::{prop, prop_assert_eq, proptest};
 
     fn id(n: u64) -> ShortId {
