@@ -204,10 +204,7 @@ impl Chat {
     }
 
     fn id_of(&self, conversation: Conversation) -> ConversationId {
-        match conversation {
-            Conversation::Network => self.network,
-            Conversation::Private(peer) => private_conversation(self.me, peer),
-        }
+        conversation.id(self.me, &self.config.network_key)
     }
 
     /// The room of a conversation, made if there is none and there is space.
