@@ -3,10 +3,13 @@
 
 extern crate alloc;
 
+mod chat;
 mod collections;
 pub mod config;
+mod delivery;
 mod engine;
 pub mod error;
+mod gossip;
 pub mod id;
 pub mod identity;
 pub mod limits;

@@ -41,8 +41,8 @@ pub struct Limits {
     pub pending_author: usize,
     /// Their bytes: 4 MiB (overlay.md §4).
     pub pending_bytes: usize,
-    /// Authors known in one conversation, about 1 KiB each: 4,096. Messages of further authors are
-    /// refused and counted.
+    /// Authors known in one conversation: 512. Each keeps the clock of its newest message, 40 bytes
+    /// an author, so 10 MiB at worst. Messages of further authors are refused and counted.
     pub authors: usize,
     /// Conversations a node has at once, the network's included: 4,096.
     pub conversations: usize,
@@ -77,7 +77,7 @@ impl Default for Limits {
             pending_messages: 1_000,
             pending_author: 200,
             pending_bytes: 4 << 20,
-            authors: 4_096,
+            authors: 512,
             conversations: 4_096,
             event_rows: 65_536,
             event_bytes: 4 << 20,

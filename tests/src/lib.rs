@@ -1,1 +1,1 @@
-//! Whole-system tests.
+//! Whole-system tests of DONP, through its public faces only. See `tests/`.

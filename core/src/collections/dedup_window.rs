@@ -9,9 +9,11 @@ use alloc::boxed::Box;
 use alloc::vec;
 use core::time::Duration;
 
-use hashbrown::DefaultHashBuilder;
+use core::hash::{BuildHasher, Hasher};
+
 use hashbrown::HashSet;
 
+use crate::rng::Rng;
 use crate::time::Instant;
 
 /// Bits per id and hash functions: 16 and 7 give 0.07 % false positives when full (overlay.md §5).
@@ -26,14 +28,46 @@ pub(crate) fn short(id: &[u8; 32]) -> ShortId {
     *half
 }
 
+/// A hash function keyed from the node's seed: ids come from other people, who could choose them to
+/// collide under a known one. Folded multiplication, as foldhash, over the 16 bytes of an id.
+#[derive(Clone, Copy)]
+struct Keyed(u64, u64);
+
+impl BuildHasher for Keyed {
+    type Hasher = KeyedHasher;
+
+    fn build_hasher(&self) -> KeyedHasher {
+        KeyedHasher { state: self.0, key: self.1 }
+    }
+}
+
+struct KeyedHasher {
+    state: u64,
+    key: u64,
+}
+
+impl Hasher for KeyedHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let word = chunk.iter().fold(0u64, |acc, &b| (acc << 8) | u64::from(b));
+            let wide = u128::from(self.state ^ word).wrapping_mul(u128::from(self.key));
+            self.state = (wide as u64) ^ ((wide >> 64) as u64);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.state
+    }
+}
+
 struct Generation {
     filter: Option<Box<[u64]>>,
-    exact: HashSet<ShortId, DefaultHashBuilder>,
+    exact: HashSet<ShortId, Keyed>,
 }
 
 impl Generation {
-    fn empty() -> Self {
-        Self { filter: None, exact: HashSet::default() }
+    fn empty(keyed: Keyed) -> Self {
+        Self { filter: None, exact: HashSet::with_hasher(keyed) }
     }
 
     fn may_hold(&self, words: usize, id: &ShortId) -> bool {
@@ -75,12 +109,23 @@ pub(crate) struct DedupWindow {
     capacity: usize,
     window: Duration,
     words: usize,
+    keyed: Keyed,
 }
 
 impl DedupWindow {
-    pub(crate) fn new(capacity: usize, window: Duration) -> Self {
+    pub(crate) fn new(capacity: usize, window: Duration, rng: &mut Rng) -> Self {
+        // An odd key keeps every bit of the product in play.
+        let keyed = Keyed(rng.u64(), rng.u64() | 1);
         let words = capacity.saturating_mul(BITS_PER_ID).div_ceil(64).max(1);
-        Self { young: Generation::empty(), old: Generation::empty(), started: Instant::ZERO, capacity, window, words }
+        Self {
+            young: Generation::empty(keyed),
+            old: Generation::empty(keyed),
+            started: Instant::ZERO,
+            capacity,
+            window,
+            words,
+            keyed,
+        }
     }
 
     pub(crate) fn contains(&self, id: &ShortId) -> bool {
@@ -93,7 +138,7 @@ impl DedupWindow {
             return false;
         }
         if self.young.exact.len() >= self.capacity || now.since(self.started) >= self.window {
-            self.old = core::mem::replace(&mut self.young, Generation::empty());
+            self.old = core::mem::replace(&mut self.young, Generation::empty(self.keyed));
             self.started = now;
         }
         self.young.insert(self.words, id);
@@ -108,8 +153,9 @@ impl DedupWindow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::Rng;
     use alloc::vec::Vec;
-    use proptest::prelude::*;
+    use proptest::prelude::{prop, prop_assert_eq, proptest};
 
     fn id(n: u64) -> ShortId {
         short(blake3::hash(&n.to_le_bytes()).as_bytes())
@@ -117,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_a_full_window_holds_is_bounded_and_recent() {
-        let mut w = DedupWindow::new(100, Duration::from_secs(60));
+        let mut w = DedupWindow::new(100, Duration::from_secs(60), &mut Rng::new([0; 32]));
         for n in 0..1_000 {
             assert!(w.insert(Instant::ZERO, &id(n)));
             assert!(w.len() <= 200);
@@ -128,7 +174,7 @@ mod tests {
 
     #[test]
     fn ids_are_forgotten_with_time() {
-        let mut w = DedupWindow::new(100, Duration::from_secs(60));
+        let mut w = DedupWindow::new(100, Duration::from_secs(60), &mut Rng::new([0; 32]));
         w.insert(Instant::ZERO, &id(1));
         w.insert(Instant::from_micros(61_000_000), &id(2));
         assert!(w.contains(&id(1)));
@@ -138,7 +184,7 @@ mod tests {
 
     #[test]
     fn the_filter_says_maybe_to_few_strangers() {
-        let mut w = DedupWindow::new(4_096, Duration::from_secs(60));
+        let mut w = DedupWindow::new(4_096, Duration::from_secs(60), &mut Rng::new([0; 32]));
         for n in 0..4_096 {
             w.insert(Instant::ZERO, &id(n));
         }
@@ -149,7 +195,7 @@ mod tests {
     proptest! {
         #[test]
         fn answers_as_a_plain_set_does_within_one_window(ids in prop::collection::vec(0u64..50, 0..200)) {
-            let mut w = DedupWindow::new(64, Duration::from_secs(60));
+            let mut w = DedupWindow::new(64, Duration::from_secs(60), &mut Rng::new([0; 32]));
             let mut seen = Vec::new();
             for n in ids {
                 prop_assert_eq!(w.insert(Instant::ZERO, &id(n)), !seen.contains(&n));

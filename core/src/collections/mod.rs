@@ -4,4 +4,4 @@ mod deadline_queue;
 mod dedup_window;
 
 pub(crate) use deadline_queue::DeadlineQueue;
-pub(crate) use dedup_window::DedupWindow;
+pub(crate) use dedup_window::{DedupWindow, ShortId, short};

@@ -113,6 +113,17 @@ pub enum Conversation {
     Private(NodeId),
 }
 
+impl Conversation {
+    /// Its id, as node `me` of the network that `network_key` closes (zeros: the public one) has it.
+    /// The first 32 bytes of the keys of its records.
+    pub fn id(self, me: NodeId, network_key: &[u8; 32]) -> ConversationId {
+        match self {
+            Self::Network => network_conversation(network_key),
+            Self::Private(peer) => private_conversation(me, peer),
+        }
+    }
+}
+
 /// How many messages of each author somebody had seen: the chat document's vector clock, counting
 /// messages only. Sorted by author; an absent author counts zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,660 @@
+//! Conversations: messages in causal order, equal on every node, with no server and no clock.
+//!
+//! A message names what its author had seen (a vector clock that counts messages only), is taken only
+//! after all of it, and is shown by causal depth, then author, then id. Missing parents are fetched
+//! from whoever sent the message; nodes that meet compare how much of each author they have and fetch
+//! the difference, in both directions. Broadcasts carry their author's signature. Private text is
+//! protected by the link between the two nodes.
+
+mod catchup;
+mod conversation;
+pub(crate) mod wire;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use crate::collections::{DeadlineQueue, ShortId, short};
+use crate::config::Config;
+use crate::error::CommandError;
+use crate::id::{ConversationId, ID_LEN, MessageId, NodeId};
+use crate::identity::Identity;
+use crate::machine::{Cx, Machine, Outbox};
+use crate::stats::{DropReason, Drops};
+use crate::store::{Record, Request, Table};
+use crate::time::{Duration, Instant, soonest};
+use crate::wire::content::{Content, Conversation, Message, Position, network_conversation, private_conversation};
+use crate::wire::{Blob, Lane, MAX_MESSAGE, Malformed, decode, encode};
+
+use catchup::{Answering, Answers, Wants};
+use conversation::{Offer, Room, Source, StoredAuthor, Verdict};
+use wire::{
+    Body, Height, Range, Signed, Sync, encode_record, head_key, log_key, message_from_record, message_id,
+    open_envelope, order_key, record_envelope,
+};
+
+/// Envelopes that go into one bundle, in bytes: 48 KiB leaves room in one link message for the
+/// largest one more.
+const BUNDLE_BYTES: usize = 48 << 10;
+/// A private gap is asked for after this: the sender's outbox fills it first if it still has it.
+const PRIVATE_FILL: Duration = Duration::from_secs(5);
+/// Messages on one page of history at most.
+pub(crate) const MAX_PAGE: u32 = 500;
+/// Bytes of one page: 1 MiB, sixteen of the largest messages.
+const PAGE_BYTES: u32 = 1 << 20;
+
+#[derive(Debug)]
+pub(crate) enum In {
+    /// A peer's private message, by the delivery machine.
+    Carried {
+        from: NodeId,
+        id: ShortId,
+        body: Vec<u8>,
+    },
+    /// A broadcast, by the gossip machine.
+    Flooded {
+        via: NodeId,
+        id: ShortId,
+        body: Vec<u8>,
+    },
+    /// From a peer's chat machine.
+    Message {
+        from: NodeId,
+        body: Vec<u8>,
+    },
+    LinkUp(NodeId),
+    LinkDown(NodeId),
+    NeighbourUp(NodeId),
+    NeighbourDown(NodeId),
+    /// The answer to `Out::Read`.
+    Records {
+        read: u64,
+        records: Vec<Record>,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) enum Out {
+    /// Deliver this to one node.
+    Submit {
+        to: NodeId,
+        id: MessageId,
+        body: Vec<u8>,
+    },
+    /// Send this to everybody.
+    Publish {
+        body: Vec<u8>,
+    },
+    /// What became of `In::Carried`.
+    Taken {
+        from: NodeId,
+        id: ShortId,
+        accepted: bool,
+    },
+    /// What became of `In::Flooded`.
+    Judged {
+        id: ShortId,
+        genuine: bool,
+    },
+    Send {
+        to: NodeId,
+        lane: Lane,
+        body: Vec<u8>,
+    },
+    /// Somebody else's message has its place.
+    Received(Message),
+    /// Read cold records; answered by `In::Records` with the same number.
+    Read(Request),
+    /// The answer to a history query.
+    Page {
+        query: u64,
+        messages: Vec<Message>,
+        older: Option<Position>,
+    },
+}
+
+/// A history query that waits for its records.
+struct Query {
+    query: u64,
+    kind: Conversation,
+    limit: u32,
+}
+
+pub(crate) struct Chat {
+    identity: Identity,
+    me: NodeId,
+    network: ConversationId,
+    rooms: BTreeMap<ConversationId, Room>,
+    neighbours: BTreeSet<NodeId>,
+    wants: Wants,
+    answers: Answers,
+    queries: BTreeMap<u64, Query>,
+    next_read: u64,
+    /// When to plan fetches from a peer again.
+    fills: DeadlineQueue<(ConversationId, NodeId)>,
+    compare_at: Option<Instant>,
+    sweep_at: Option<Instant>,
+    config: Config,
+    drops: Drops,
+    messages: u64,
+}
+
+impl Chat {
+    pub(crate) fn new(config: &Config, identity: &Identity) -> Self {
+        let me = identity.node_id();
+        let network = network_conversation(&config.network_key);
+        let mut rooms = BTreeMap::new();
+        rooms.insert(network, Room::new(network, Conversation::Network, me));
+        Self {
+            identity: identity.clone(),
+            me,
+            network,
+            rooms,
+            neighbours: BTreeSet::new(),
+            wants: Wants::default(),
+            answers: Answers::default(),
+            queries: BTreeMap::new(),
+            next_read: 1,
+            fills: DeadlineQueue::new(),
+            compare_at: None,
+            sweep_at: None,
+            config: config.clone(),
+            drops: Drops::default(),
+            messages: 0,
+        }
+    }
+
+    /// Takes back one record of [`Table::Heads`]: the kind of a private conversation under its id,
+    /// or an author's state under conversation and author. Keys sort so that the kind comes first.
+    pub(crate) fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), Malformed> {
+        let (conversation, author) = key.split_first_chunk::<ID_LEN>().ok_or(Malformed)?;
+        let conversation = ConversationId(*conversation);
+        if author.is_empty() {
+            let kind: Conversation = decode(value, 64)?;
+            self.rooms.insert(conversation, Room::new(conversation, kind, self.me));
+            return Ok(());
+        }
+        let author = NodeId(author.try_into().map_err(|_| Malformed)?);
+        let stored: StoredAuthor = decode(value, 1 << 20)?;
+        self.rooms.get_mut(&conversation).ok_or(Malformed)?.restore(author, stored);
+        Ok(())
+    }
+
+    /// Call once after the last `restore`.
+    pub(crate) fn restored(&mut self) {
+        for room in self.rooms.values_mut() {
+            room.restored();
+        }
+    }
+
+    pub(crate) fn drops(&self) -> &Drops {
+        &self.drops
+    }
+
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// Messages held because one that they follow is missing.
+    pub(crate) fn pending(&self) -> usize {
+        self.rooms.values().fold(0, |n, r| n.saturating_add(r.pending()))
+    }
+
+    pub(crate) fn has_room(&self, conversation: Conversation) -> bool {
+        self.rooms.contains_key(&self.id_of(conversation))
+    }
+
+    fn id_of(&self, conversation: Conversation) -> ConversationId {
+        conversation.id(self.me, &self.config.network_key)
+    }
+
+    /// The room of a conversation, made if there is none and there is space.
+    fn room(&mut self, kind: Conversation, out: &mut Outbox<Out>) -> Option<&mut Room> {
+        let id = self.id_of(kind);
+        if !self.rooms.contains_key(&id) {
+            if self.rooms.len() >= self.config.limits.conversations {
+                return None;
+            }
+            out.put(Table::Heads, id.0.to_vec(), encode(&kind));
+            self.rooms.insert(id, Room::new(id, kind, self.me));
+        }
+        self.rooms.get_mut(&id)
+    }
+
+    /// Says something. The message has its place at once and is sent when it is stored.
+    pub(crate) fn say(
+        &mut self,
+        cx: &mut Cx<'_>,
+        kind: Conversation,
+        content: Content,
+        out: &mut Outbox<Out>,
+    ) -> Result<MessageId, CommandError> {
+        content.validate()?;
+        let author = self.me;
+        let room = self.room(kind, out).ok_or(CommandError::Busy("list of conversations"))?;
+        let body = room.compose(cx.wall, content);
+        let conversation = room.id;
+        let bytes = encode(&body);
+        let id = message_id(conversation, author, &bytes);
+        let envelope = match kind {
+            Conversation::Network => Signed::seal(&self.identity, id, &bytes),
+            Conversation::Private(_) => bytes,
+        };
+        match kind {
+            Conversation::Network => out.after_commit(Out::Publish { body: envelope.clone() }),
+            Conversation::Private(to) => out.push(Out::Submit { to, id, body: envelope.clone() }),
+        }
+        self.offer(cx, conversation, Offer { id, author, body, envelope, source: Source::Own }, out);
+        Ok(id)
+    }
+
+    /// Asks for a page of history; `Out::Page` answers.
+    pub(crate) fn history(
+        &mut self,
+        query: u64,
+        kind: Conversation,
+        before: Option<Position>,
+        limit: u32,
+        out: &mut Outbox<Out>,
+    ) {
+        let limit = limit.clamp(1, MAX_PAGE);
+        let conversation = self.id_of(kind);
+        let first = Position { depth: 0, author: NodeId([0; 32]), id: MessageId([0; 32]) };
+        let end = before.unwrap_or(Position { depth: u64::MAX, author: NodeId([255; 32]), id: MessageId([255; 32]) });
+        let id = self.read_id();
+        self.queries.insert(id, Query { query, kind, limit });
+        out.push(Out::Read(Request {
+            id,
+            table: Table::Order,
+            start: order_key(conversation, first),
+            end: order_key(conversation, end),
+            reverse: true,
+            limit: limit.saturating_add(1),
+            max_bytes: PAGE_BYTES,
+        }));
+    }
+
+    fn read_id(&mut self) -> u64 {
+        let id = self.next_read;
+        self.next_read = id.wrapping_add(1);
+        id
+    }
+
+    fn page(&self, Query { query, kind, limit }: Query, records: Vec<Record>, out: &mut Outbox<Out>) {
+        let limit = limit as usize;
+        let bytes = records.iter().fold(0usize, |n, r| n.saturating_add(r.key.len()).saturating_add(r.value.len()));
+        // The read stops at its count or its bytes; only otherwise was that the beginning.
+        let cut = records.len() > limit || bytes > PAGE_BYTES as usize;
+        let read = records.into_iter().take(limit);
+        let mut messages: Vec<Message> =
+            read.filter_map(|r| message_from_record(kind, &r.key, &r.value).ok()).collect();
+        messages.reverse();
+        let older = messages.first().map(Message::position).filter(|_| cut);
+        out.push(Out::Page { query, messages, older });
+    }
+
+    /// Judges a message and does what follows from it.
+    fn offer(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, offer: Offer, out: &mut Outbox<Out>) {
+        let (source, author, seq) = (offer.source, offer.author, offer.body.seq);
+        let Some(room) = self.rooms.get_mut(&conversation) else { return };
+        match room.offer(offer, cx.now, &self.config.limits) {
+            Verdict::Taken(taken) => {
+                for t in taken {
+                    let value = encode_record(&t.message.clock, &t.envelope);
+                    let m = &t.message;
+                    out.put(Table::Log, log_key(conversation, m.author, m.seq), value.clone());
+                    out.put(Table::Order, order_key(conversation, m.position()), value);
+                    let stored = encode(&room.stored(m.author));
+                    out.put(Table::Heads, head_key(conversation, m.author), stored);
+                    self.messages = self.messages.saturating_add(1);
+                    if let Some(peer) = t.source.peer() {
+                        self.wants.fruitful(conversation, peer);
+                    }
+                    if let Source::Delivery { from, id } = t.source {
+                        out.after_commit(Out::Taken { from, id, accepted: true });
+                    }
+                    if m.author != self.me {
+                        out.push(Out::Received(t.message));
+                    }
+                }
+            }
+            Verdict::Duplicate => {
+                self.drops.count(DropReason::Duplicate);
+                if let Source::Delivery { from, id } = source {
+                    // After the commit: the first copy may still be on its way to the disk.
+                    out.after_commit(Out::Taken { from, id, accepted: true });
+                }
+            }
+            Verdict::Early { missing } => {
+                if let Some(peer) = source.peer() {
+                    self.wants.claim(room, peer, author, seq);
+                    for (author, count) in missing {
+                        self.wants.claim(room, peer, author, count);
+                    }
+                    let key = (conversation, peer);
+                    if self.fills.get(key).is_none() {
+                        self.fills.arm(key, cx.now + self.config.chat.fill_after);
+                    }
+                }
+                if self.sweep_at.is_none() {
+                    self.sweep_at = Some(cx.now + self.config.chat.pending_for);
+                }
+            }
+            Verdict::Refused(reason) => {
+                self.drops.count(reason);
+                if let Source::Delivery { from, id } = source {
+                    out.push(Out::Taken { from, id, accepted: false });
+                }
+            }
+            // The sender keeps it and tries again.
+            Verdict::NoRoom => self.drops.count(DropReason::Queue),
+        }
+    }
+
+    fn carried(&mut self, cx: &mut Cx<'_>, from: NodeId, id: ShortId, bytes: Vec<u8>, out: &mut Outbox<Out>) {
+        let kind = Conversation::Private(from);
+        let conversation = self.id_of(kind);
+        let full_id = message_id(conversation, from, &bytes);
+        let Ok(body) = Body::decode(&bytes, from) else {
+            self.drops.count(DropReason::Message);
+            return out.push(Out::Taken { from, id, accepted: false });
+        };
+        if short(&full_id.0) != id {
+            self.drops.count(DropReason::Message);
+            return out.push(Out::Taken { from, id, accepted: false });
+        }
+        self.private(
+            cx,
+            kind,
+            Offer { id: full_id, author: from, body, envelope: bytes, source: Source::Delivery { from, id } },
+            out,
+        );
+    }
+
+    /// A message of the other side of a private conversation.
+    fn private(&mut self, cx: &mut Cx<'_>, kind: Conversation, offer: Offer, out: &mut Outbox<Out>) {
+        let me = self.me;
+        let Some(room) = self.room(kind, out) else {
+            return self.drops.count(DropReason::Rate);
+        };
+        if let Some(&(_, seen)) = offer.body.changes.iter().find(|(id, _)| *id == me) {
+            // The other side has seen messages of this node that this node does not know: its store
+            // is older than what it said. It must not use those numbers again.
+            room.skip_to(seen, offer.body.depth.saturating_sub(1));
+        }
+        let conversation = room.id;
+        self.offer(cx, conversation, offer, out);
+    }
+
+    /// A broadcast, by whichever way; whether it is genuine.
+    fn broadcast(&mut self, cx: &mut Cx<'_>, from: NodeId, envelope: Vec<u8>, out: &mut Outbox<Out>) -> bool {
+        let conversation = self.network;
+        let Ok(signed) = Signed::decode(&envelope) else {
+            self.drops.count(DropReason::Message);
+            return false;
+        };
+        let author = signed.author();
+        let Ok(body) = Body::decode(signed.body, author) else {
+            self.drops.count(DropReason::Message);
+            return false;
+        };
+        // Before the signature, which costs more than all the rest.
+        if self.rooms.get(&conversation).is_some_and(|r| body.seq <= r.height(author) || r.is_pending(author, body.seq))
+        {
+            self.drops.count(DropReason::Duplicate);
+            return false;
+        }
+        let id = message_id(conversation, author, signed.body);
+        if !signed.is_genuine(id) {
+            self.drops.count(DropReason::Signature);
+            return false;
+        }
+        self.offer(cx, conversation, Offer { id, author, body, envelope, source: Source::Peer { from } }, out);
+        true
+    }
+
+    fn sync(&mut self, cx: &mut Cx<'_>, from: NodeId, message: Sync, out: &mut Outbox<Out>) {
+        let conversation = match &message {
+            Sync::Digest { conversation, .. }
+            | Sync::Heights { conversation, .. }
+            | Sync::Fetch { conversation, .. }
+            | Sync::Bundle { conversation, .. } => *conversation,
+        };
+        let private = private_conversation(self.me, from);
+        if conversation != self.network && conversation != private {
+            // Nobody is told what is said, or whether anything is, in a conversation of others.
+            return self.drops.count(DropReason::Message);
+        }
+        match message {
+            Sync::Digest { hash, .. } => {
+                if self.rooms.get(&conversation).is_some_and(|r| r.digest() != hash) {
+                    self.send_heights(conversation, from, true, out);
+                }
+            }
+            Sync::Heights { heights, answer, .. } => self.heights(cx, conversation, from, &heights, answer, out),
+            Sync::Fetch { ranges, .. } => match self.answers.begin(conversation, from, ranges) {
+                Some(answering) => self.answer(answering, out),
+                None => self.drops.count(DropReason::Rate),
+            },
+            Sync::Bundle { envelopes, done, .. } => {
+                for Blob(envelope) in envelopes {
+                    if conversation == self.network {
+                        self.broadcast(cx, from, envelope, out);
+                    } else if let Ok(body) = Body::decode(&envelope, from) {
+                        let id = message_id(conversation, from, &envelope);
+                        let source = Source::Peer { from };
+                        self.private(
+                            cx,
+                            Conversation::Private(from),
+                            Offer { id, author: from, body, envelope, source },
+                            out,
+                        );
+                    } else {
+                        self.drops.count(DropReason::Message);
+                    }
+                }
+                if done {
+                    self.wants.answered(conversation, from);
+                    self.fill(cx, conversation, from, out);
+                }
+            }
+        }
+    }
+
+    fn heights(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conversation: ConversationId,
+        from: NodeId,
+        heights: &[Height],
+        answer: bool,
+        out: &mut Outbox<Out>,
+    ) {
+        if heights.len() > self.config.limits.authors {
+            return self.drops.count(DropReason::Message);
+        }
+        let private = conversation != self.network;
+        if private && self.room(Conversation::Private(from), out).is_none() {
+            return self.drops.count(DropReason::Rate);
+        }
+        let me = self.me;
+        let Some(room) = self.rooms.get_mut(&conversation) else { return };
+        self.wants.fruitful(conversation, from);
+        let mut behind = heights.len() < room.heights().len();
+        for h in heights {
+            if private && h.author == me {
+                room.skip_to(h.count, h.depth);
+            } else if !private || h.author == from {
+                self.wants.claim(room, from, h.author, h.count);
+            }
+            behind |= h.count < room.height(h.author);
+        }
+        if answer && behind {
+            self.send_heights(conversation, from, false, out);
+        }
+        if private {
+            self.fills.arm((conversation, from), cx.now + PRIVATE_FILL);
+        } else {
+            self.fill(cx, conversation, from, out);
+        }
+    }
+
+    fn send_heights(&self, conversation: ConversationId, to: NodeId, answer: bool, out: &mut Outbox<Out>) {
+        if let Some(room) = self.rooms.get(&conversation) {
+            send(to, &Sync::Heights { conversation, heights: room.heights(), answer }, out);
+        }
+    }
+
+    /// Asks `peer` for what it claims to have and is missing here.
+    fn fill(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, peer: NodeId, out: &mut Outbox<Out>) {
+        let Some(room) = self.rooms.get(&conversation) else { return };
+        let (ranges, again) = self.wants.plan(room, peer, cx.now);
+        if !ranges.is_empty() {
+            send(peer, &Sync::Fetch { conversation, ranges }, out);
+        }
+        match again {
+            Some(at) => self.fills.arm((conversation, peer), at),
+            None => self.fills.cancel((conversation, peer)),
+        }
+    }
+
+    /// Reads the next range of an answer, or ends it.
+    fn answer(&mut self, mut answering: Answering, out: &mut Outbox<Out>) {
+        let room = answering.room;
+        while let Some(range) = answering.next() {
+            // In a private conversation each side gives what it wrote itself: the other's messages
+            // carry no signature that would prove them.
+            if room != self.network && range.author != self.me {
+                continue;
+            }
+            let id = self.read_id();
+            out.push(Out::Read(Request {
+                id,
+                table: Table::Log,
+                start: log_key(room, range.author, range.from),
+                end: log_key(room, range.author, range.to.saturating_add(1)),
+                reverse: false,
+                limit: u32::try_from(wire::MAX_FETCH_MESSAGES).unwrap_or(u32::MAX),
+                max_bytes: BUNDLE_BYTES as u32,
+            }));
+            self.answers.wait(id, answering);
+            return;
+        }
+        send(answering.peer, &Sync::Bundle { conversation: room, envelopes: Vec::new(), done: true }, out);
+    }
+
+    fn records(&mut self, read: u64, records: Vec<Record>, out: &mut Outbox<Out>) {
+        if let Some(query) = self.queries.remove(&read) {
+            return self.page(query, records, out);
+        }
+        let Some(mut answering) = self.answers.resume(read) else { return };
+        let conversation = answering.room;
+        let mut envelopes = Vec::new();
+        let mut bytes = 0usize;
+        for record in &records {
+            let Ok((_, envelope)) = record_envelope(&record.value) else { continue };
+            if bytes.saturating_add(envelope.len()) > BUNDLE_BYTES && !envelopes.is_empty() {
+                let envelopes = core::mem::take(&mut envelopes);
+                send(answering.peer, &Sync::Bundle { conversation, envelopes, done: false }, out);
+                bytes = 0;
+            }
+            bytes = bytes.saturating_add(envelope.len());
+            answering.count(envelope.len());
+            envelopes.push(Blob(envelope.to_vec()));
+        }
+        if !envelopes.is_empty() {
+            send(answering.peer, &Sync::Bundle { conversation, envelopes, done: false }, out);
+        }
+        self.answer(answering, out);
+    }
+}
+
+fn send(to: NodeId, message: &Sync, out: &mut Outbox<Out>) {
+    let lane = match message {
+        Sync::Digest { .. } | Sync::Heights { .. } | Sync::Fetch { .. } => Lane::Normal,
+        Sync::Bundle { .. } => Lane::Low,
+    };
+    out.push(Out::Send { to, lane, body: encode(message) });
+}
+
+impl Machine for Chat {
+    const NAME: &'static str = "chat";
+    type In = In;
+    type Out = Out;
+
+    fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
+        match input {
+            In::Carried { from, id, body } => self.carried(cx, from, id, body, out),
+            In::Flooded { via, id, body } => {
+                let genuine = self.broadcast(cx, via, body, out);
+                out.push(Out::Judged { id, genuine });
+            }
+            In::Message { from, body } => match decode(&body, MAX_MESSAGE) {
+                Ok(message) => self.sync(cx, from, message, out),
+                Err(Malformed) => self.drops.count(DropReason::Message),
+            },
+            In::LinkUp(peer) => {
+                let private = private_conversation(self.me, peer);
+                self.send_heights(private, peer, false, out);
+            }
+            In::LinkDown(peer) => {
+                self.wants.forget_peer(peer);
+                self.answers.forget_peer(peer);
+                self.fills.cancel((self.network, peer));
+                self.fills.cancel((private_conversation(self.me, peer), peer));
+            }
+            In::NeighbourUp(peer) => {
+                self.neighbours.insert(peer);
+                self.send_heights(self.network, peer, false, out);
+                if self.compare_at.is_none() {
+                    self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 20));
+                }
+            }
+            In::NeighbourDown(peer) => {
+                self.neighbours.remove(&peer);
+                self.wants.forget(self.network, peer);
+                if self.neighbours.is_empty() {
+                    self.compare_at = None;
+                }
+            }
+            In::Records { read, records } => self.records(read, records, out),
+        }
+    }
+
+    fn handle_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        while let Some((conversation, peer)) = self.fills.pop_due(cx.now) {
+            self.fill(cx, conversation, peer, out);
+        }
+        if self.compare_at.is_some_and(|at| at <= cx.now) {
+            let neighbours: Vec<NodeId> = self.neighbours.iter().copied().collect();
+            if let (Some(&to), Some(room)) = (cx.rng.pick(&neighbours), self.rooms.get(&self.network)) {
+                send(to, &Sync::Digest { conversation: self.network, hash: room.digest() }, out);
+            }
+            self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 20));
+        }
+        if self.sweep_at.is_some_and(|at| at <= cx.now) {
+            let since = cx.now.before(self.config.chat.pending_for);
+            let mut left = 0usize;
+            for room in self.rooms.values_mut() {
+                room.expire(since);
+                left = left.saturating_add(room.pending());
+            }
+            self.sweep_at = (left > 0).then(|| cx.now + self.config.chat.pending_for);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        soonest(self.fills.next(), soonest(self.compare_at, self.sweep_at))
+    }
+
+    fn footprint(&self) -> usize {
+        let rooms = self.rooms.values().fold(0usize, |n, r| n.saturating_add(r.entries()).saturating_add(1));
+        rooms
+            .saturating_add(self.wants.len())
+            .saturating_add(self.answers.len())
+            .saturating_add(self.queries.len())
+            .saturating_add(self.neighbours.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;

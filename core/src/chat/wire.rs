@@ -1,0 +1,194 @@
+//! The forms a message takes: the body that is hashed, the envelope that is signed, the record that
+//! is stored, and what chat machines say to each other to catch up.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ConversationId, ID_LEN, MessageId, NodeId};
+use crate::identity::{Domain, Identity, SIGNATURE_LEN, node_id, verify};
+use crate::time::WallTime;
+use crate::wire::content::{Content, Conversation, Message, Position, VectorClock};
+use crate::wire::{Blob, MAX_MESSAGE, Malformed, decode, encode};
+
+/// The most clock entries one message may change: 64, as many as a carried clock is meant for
+/// (overlay.md §4). 33 to 41 bytes each, so a message with all of them is fragmented and still fits.
+pub(super) const MAX_CLOCK_CHANGES: usize = 64;
+/// The most ranges in one `Fetch` and messages in its answer.
+pub(super) const MAX_FETCH_RANGES: usize = 16;
+pub(super) const MAX_FETCH_MESSAGES: u64 = 256;
+
+/// What an author says, as it is hashed. Conversation and author are not in it: they are known from
+/// the context and bound into the id, so a copy in another context is another message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Body {
+    /// The author's number for it, from 1 without gaps.
+    pub seq: u64,
+    /// One more than the deepest message that it follows.
+    pub depth: u64,
+    /// The author's vector clock, as the entries that changed since the author's previous message:
+    /// messages of an author are taken in order, so every receiver can complete it. The author's own
+    /// entry is `seq` and is left out.
+    pub changes: Vec<(NodeId, u64)>,
+    /// The author's wall clock.
+    pub sent_at: WallTime,
+    pub content: Content,
+}
+
+impl Body {
+    /// Reads a body and checks what needs no context.
+    pub(crate) fn decode(bytes: &[u8], author: NodeId) -> Result<Self, Malformed> {
+        let body: Self = decode(bytes, MAX_MESSAGE)?;
+        let sound = body.seq >= 1
+            && body.depth >= body.seq
+            && body.changes.len() <= MAX_CLOCK_CHANGES
+            && body.changes.iter().all(|&(a, n)| a != author && n >= 1)
+            && body.changes.is_sorted_by(|a, b| a.0 < b.0)
+            && body.content.validate().is_ok();
+        if sound { Ok(body) } else { Err(Malformed) }
+    }
+}
+
+/// The id of the message with these body bytes.
+pub(crate) fn message_id(conversation: ConversationId, author: NodeId, body: &[u8]) -> MessageId {
+    let mut hasher = blake3::Hasher::new_derive_key("DONP v1 message id");
+    hasher.update(&conversation.0).update(&author.0).update(body);
+    MessageId(*hasher.finalize().as_bytes())
+}
+
+/// A broadcast as it travels: the author's key, a signature over the id, the body.
+pub(super) struct Signed<'a> {
+    key: [u8; 32],
+    signature: [u8; SIGNATURE_LEN],
+    pub(super) body: &'a [u8],
+}
+
+impl<'a> Signed<'a> {
+    pub(super) fn seal(identity: &Identity, id: MessageId, body: &'a [u8]) -> Vec<u8> {
+        let mut out = identity.public_key().to_vec();
+        out.extend_from_slice(&identity.sign(Domain::Message, &id.0));
+        out.extend_from_slice(body);
+        out
+    }
+
+    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let (key, rest) = bytes.split_first_chunk::<32>().ok_or(Malformed)?;
+        let (signature, body) = rest.split_first_chunk::<SIGNATURE_LEN>().ok_or(Malformed)?;
+        Ok(Self { key: *key, signature: *signature, body })
+    }
+
+    pub(super) fn author(&self) -> NodeId {
+        node_id(&self.key)
+    }
+
+    /// About 40 µs.
+    pub(super) fn is_genuine(&self, id: MessageId) -> bool {
+        verify(Domain::Message, &self.key, &id.0, &self.signature)
+    }
+}
+
+/// The author and body of an envelope in a conversation: signed in the network's, bare (protected
+/// by the link) in a private one, where `peer` is the only possible author other than this node.
+pub(super) fn open_envelope(
+    kind: Conversation,
+    private_author: NodeId,
+    envelope: &[u8],
+) -> Result<(NodeId, &[u8]), Malformed> {
+    match kind {
+        Conversation::Network => {
+            let signed = Signed::decode(envelope)?;
+            Ok((signed.author(), signed.body))
+        }
+        Conversation::Private(_) => Ok((private_author, envelope)),
+    }
+}
+
+/// What chat machines say to each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Sync {
+    /// A hash of the sender's heights: an equal receiver says nothing.
+    Digest { conversation: ConversationId, hash: [u8; 16] },
+    /// How many messages of each author the sender has, and the depth of the last.
+    Heights { conversation: ConversationId, heights: Vec<Height>, answer: bool },
+    /// Please send these.
+    Fetch { conversation: ConversationId, ranges: Vec<Range> },
+    /// Here they are; `done` with the last of them.
+    Bundle { conversation: ConversationId, envelopes: Vec<Blob>, done: bool },
+}
+
+/// How much somebody has of one author.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Height {
+    pub author: NodeId,
+    pub count: u64,
+    /// The depth of message `count`.
+    pub depth: u64,
+}
+
+/// Messages of one author, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Range {
+    pub author: NodeId,
+    pub from: u64,
+    pub to: u64,
+}
+
+/// The key of a message by author and number.
+pub(super) fn log_key(conversation: ConversationId, author: NodeId, seq: u64) -> Vec<u8> {
+    let mut key = Vec::with_capacity(72);
+    key.extend_from_slice(&conversation.0);
+    key.extend_from_slice(&author.0);
+    key.extend_from_slice(&seq.to_be_bytes());
+    key
+}
+
+/// The key of a message by display order: sorted bytes are sorted positions.
+pub(super) fn order_key(conversation: ConversationId, at: Position) -> Vec<u8> {
+    let mut key = Vec::with_capacity(104);
+    key.extend_from_slice(&conversation.0);
+    key.extend_from_slice(&at.depth.to_be_bytes());
+    key.extend_from_slice(&at.author.0);
+    key.extend_from_slice(&at.id.0);
+    key
+}
+
+pub(super) fn head_key(conversation: ConversationId, author: NodeId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(64);
+    key.extend_from_slice(&conversation.0);
+    key.extend_from_slice(&author.0);
+    key
+}
+
+/// What is kept of a message under both keys: its completed clock, then the envelope.
+pub(super) fn encode_record(clock: &VectorClock, envelope: &[u8]) -> Vec<u8> {
+    let mut out = encode(clock);
+    out.extend_from_slice(envelope);
+    out
+}
+
+/// The envelope in a stored record.
+pub(super) fn record_envelope(value: &[u8]) -> Result<(VectorClock, &[u8]), Malformed> {
+    postcard::take_from_bytes(value).map_err(|_| Malformed)
+}
+
+/// A message from its `Order` record.
+pub(super) fn message_from_record(kind: Conversation, key: &[u8], value: &[u8]) -> Result<Message, Malformed> {
+    let mut reader = crate::wire::record::Reader(key);
+    let _conversation: [u8; ID_LEN] = reader.take()?;
+    let depth = u64::from_be_bytes(reader.take()?);
+    let author = NodeId(reader.take()?);
+    let id = MessageId(reader.take()?);
+    let (clock, envelope) = record_envelope(value)?;
+    let (_, body) = open_envelope(kind, author, envelope)?;
+    let body: Body = decode(body, MAX_MESSAGE)?;
+    Ok(Message {
+        id,
+        conversation: kind,
+        author,
+        seq: body.seq,
+        depth,
+        clock,
+        sent_at: body.sent_at,
+        content: body.content,
+    })
+}

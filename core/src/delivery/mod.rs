@@ -1,0 +1,397 @@
+//! Private messages until the other side has stored them (overlay.md §5, end to end).
+//!
+//! A message is written to the outbox before anything is sent and leaves it only when the receiver
+//! says that its own store has it. In between it is sent, sent again after 1, 2, 4, 8, 16 and 32
+//! seconds, and after that kept until the peer returns. The DONP document's `ReliableMessageDelivery`
+//! with its faults mended: its back-off is computed and not used, and its acknowledgements prove
+//! nothing; here they come inside the link of the peer that gives them.
+
+mod peer;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::collections::{DeadlineQueue, DedupWindow, ShortId, short};
+use crate::config::Config;
+use crate::id::{ID_LEN, MessageId, NodeId};
+use crate::machine::{Cx, Machine, Outbox};
+use crate::rng::Rng;
+use crate::stats::{DropReason, Drops};
+use crate::store::Table;
+use crate::time::{Duration, Instant, soonest};
+use crate::wire::{Lane, MAX_MESSAGE, Malformed};
+
+use peer::{Entry, Peer};
+
+/// How long an id is remembered so that a repeated message is acknowledged without work: 15 min
+/// (overlay.md §5). Later repeats are recognised by the conversation's own numbers.
+const REMEMBER: Duration = Duration::from_secs(900);
+
+#[derive(Debug)]
+pub(crate) enum In {
+    /// Keep and deliver `body`.
+    Submit {
+        to: NodeId,
+        id: MessageId,
+        body: Vec<u8>,
+    },
+    /// The outbox record of this message is on disk.
+    Stored {
+        to: NodeId,
+        order: u64,
+    },
+    PeerUp(NodeId),
+    PeerDown(NodeId),
+    Message {
+        from: NodeId,
+        body: Vec<u8>,
+    },
+    /// What became of an `Arrived`: on disk, or refused for good.
+    Taken {
+        from: NodeId,
+        id: ShortId,
+        accepted: bool,
+    },
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Out {
+    Send {
+        to: NodeId,
+        lane: Lane,
+        body: Vec<u8>,
+    },
+    /// Comes back as `In::Stored`.
+    Stored {
+        to: NodeId,
+        order: u64,
+    },
+    /// A peer's message, to be stored or refused.
+    Arrived {
+        from: NodeId,
+        id: ShortId,
+        body: Vec<u8>,
+    },
+    Delivered {
+        to: NodeId,
+        id: MessageId,
+    },
+    Expired {
+        to: NodeId,
+        id: MessageId,
+    },
+    Refused {
+        to: NodeId,
+        id: MessageId,
+    },
+    Want(NodeId),
+    Unwant(NodeId),
+    /// The outbox has room after it had none.
+    Room,
+}
+
+/// What two delivery machines say to each other: one byte of kind, 16 bytes of id, then the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Message<'a> {
+    /// Store this and say so.
+    Carry { id: ShortId, body: &'a [u8] },
+    /// It is stored.
+    Ack { id: ShortId },
+    /// It breaks a rule and will never be stored.
+    Refuse { id: ShortId },
+}
+
+impl<'a> Message<'a> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let (kind, id, body): (u8, &ShortId, &[u8]) = match self {
+            Self::Carry { id, body } => (1, id, body),
+            Self::Ack { id } => (2, id, &[]),
+            Self::Refuse { id } => (3, id, &[]),
+        };
+        let mut out = Vec::with_capacity(body.len().saturating_add(17));
+        out.push(kind);
+        out.extend_from_slice(id);
+        out.extend_from_slice(body);
+        out
+    }
+
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let (&kind, rest) = bytes.split_first().ok_or(Malformed)?;
+        let (&id, body) = rest.split_first_chunk::<16>().ok_or(Malformed)?;
+        match (kind, body) {
+            (1, _) => Ok(Self::Carry { id, body }),
+            (2, []) => Ok(Self::Ack { id }),
+            (3, []) => Ok(Self::Refuse { id }),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+pub(crate) struct Delivery {
+    peers: BTreeMap<NodeId, Peer>,
+    /// One deadline a peer: the soonest of its messages.
+    timers: DeadlineQueue<NodeId>,
+    seen: DedupWindow,
+    next_order: u64,
+    messages: usize,
+    bytes: usize,
+    refused_room: bool,
+    config: Config,
+    drops: Drops,
+    retries: u64,
+}
+
+fn key(to: NodeId, order: u64) -> Vec<u8> {
+    let mut key = to.0.to_vec();
+    key.extend_from_slice(&order.to_be_bytes());
+    key
+}
+
+impl Delivery {
+    pub(crate) fn new(config: &Config, rng: &mut Rng) -> Self {
+        Self {
+            peers: BTreeMap::new(),
+            timers: DeadlineQueue::new(),
+            seen: DedupWindow::new(config.limits.dedup_ids, REMEMBER, rng),
+            next_order: 1,
+            messages: 0,
+            bytes: 0,
+            refused_room: false,
+            config: config.clone(),
+            drops: Drops::default(),
+            retries: 0,
+        }
+    }
+
+    /// Takes back one outbox record after a restart. Call before any input.
+    pub(crate) fn restore(&mut self, key: &[u8], value: &[u8], now: Instant) -> Result<(), Malformed> {
+        let (to, order) = key.split_first_chunk::<ID_LEN>().ok_or(Malformed)?;
+        let order = u64::from_be_bytes(order.try_into().map_err(|_| Malformed)?);
+        let (id, body) = value.split_first_chunk::<ID_LEN>().ok_or(Malformed)?;
+        let carries = matches!(Message::decode(body), Ok(Message::Carry { id: carried, .. }) if carried == short(id));
+        if !carries || body.len() > MAX_MESSAGE {
+            return Err(Malformed);
+        }
+        let (id, body) = (MessageId(*id), body.to_vec());
+        self.next_order = self.next_order.max(order.saturating_add(1));
+        self.messages = self.messages.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(body.len());
+        let entry = Entry::new(id, body, now, true);
+        self.peers.entry(NodeId(*to)).or_default().insert(order, entry);
+        Ok(())
+    }
+
+    /// Asks for links to whoever has messages waiting. Call once after the last `restore`.
+    pub(crate) fn resume(&mut self, out: &mut Outbox<Out>) {
+        for (&to, peer) in &self.peers {
+            if !peer.is_empty() {
+                out.push(Out::Want(to));
+            }
+        }
+    }
+
+    /// Whether a message of `len` bytes fits; remembers a refusal, so that `Room` follows.
+    pub(crate) fn has_room(&mut self, len: usize) -> bool {
+        let limits = &self.config.limits;
+        let fits = self.messages < limits.outbox_messages && self.bytes.saturating_add(len) <= limits.outbox_bytes;
+        self.refused_room |= !fits;
+        fits
+    }
+
+    /// Messages waiting for an acknowledgement of `peer`.
+    pub(crate) fn queued(&self, peer: NodeId) -> usize {
+        self.peers.get(&peer).map_or(0, Peer::len)
+    }
+
+    pub(crate) fn total(&self) -> usize {
+        self.messages
+    }
+
+    pub(crate) fn is_queued(&self, id: MessageId) -> bool {
+        self.peers.values().any(|p| p.find(&short(&id.0)).is_some())
+    }
+
+    pub(crate) fn drops(&self) -> &Drops {
+        &self.drops
+    }
+
+    pub(crate) fn retries(&self) -> u64 {
+        self.retries
+    }
+
+    /// Sends what may be sent to `to` and sets its timer.
+    fn pump(&mut self, to: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        let Some(peer) = self.peers.get_mut(&to) else {
+            self.timers.cancel(to);
+            return;
+        };
+        let rng = &mut *cx.rng;
+        let first = self.config.delivery.retry_first;
+        let sent = peer.dispatch(cx.now, self.config.delivery.window, |n| rng.jitter(backoff(first, n), 20));
+        for (body, again) in sent {
+            if again {
+                self.retries = self.retries.saturating_add(1);
+            }
+            out.push(Out::Send { to, lane: Lane::Normal, body });
+        }
+        match soonest(peer.next_due(), peer.oldest().map(|t| t + self.config.delivery.expire)) {
+            Some(at) => self.timers.arm(to, at),
+            None => self.timers.cancel(to),
+        }
+    }
+
+    fn remove(&mut self, to: NodeId, order: u64, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Option<MessageId> {
+        let peer = self.peers.get_mut(&to)?;
+        let entry = peer.remove(order)?;
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(entry.body_len());
+        out.delete(Table::Outbox, key(to, order));
+        if peer.is_empty() {
+            out.push(Out::Unwant(to));
+            if !peer.up {
+                self.peers.remove(&to);
+            }
+        }
+        if self.refused_room {
+            self.refused_room = false;
+            out.push(Out::Room);
+        }
+        self.pump(to, cx, out);
+        Some(entry.id)
+    }
+
+    fn message(&mut self, from: NodeId, body: &[u8], cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        match Message::decode(body) {
+            Ok(Message::Carry { id, body }) => {
+                if self.seen.contains(&id) {
+                    self.drops.count(DropReason::Duplicate);
+                    self.answer(from, Message::Ack { id }, out);
+                } else {
+                    out.push(Out::Arrived { from, id, body: body.to_vec() });
+                }
+            }
+            Ok(Message::Ack { id }) => {
+                if let Some(peer) = self.peers.get_mut(&from) {
+                    // Whoever acknowledges is there: messages that had given up may go again.
+                    peer.unpark();
+                }
+                self.settle(from, &id, cx, out, |to, id| Out::Delivered { to, id });
+            }
+            Ok(Message::Refuse { id }) => self.settle(from, &id, cx, out, |to, id| Out::Refused { to, id }),
+            Err(Malformed) => self.drops.count(DropReason::Message),
+        }
+    }
+
+    /// Takes an answered message out of the outbox. Acknowledgements of anything else, or for a
+    /// message to somebody else, have no effect.
+    fn settle(
+        &mut self,
+        from: NodeId,
+        id: &ShortId,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<Out>,
+        notice: impl FnOnce(NodeId, MessageId) -> Out,
+    ) {
+        match self.peers.get(&from).and_then(|p| p.find(id)) {
+            Some(order) => {
+                if let Some(id) = self.remove(from, order, cx, out) {
+                    out.push(notice(from, id));
+                }
+            }
+            None => self.drops.count(DropReason::Duplicate),
+        }
+    }
+
+    fn answer(&self, to: NodeId, message: Message<'_>, out: &mut Outbox<Out>) {
+        out.push(Out::Send { to, lane: Lane::High, body: message.encode() });
+    }
+}
+
+/// The pause after attempt `n` (from 0): `first` doubled `n` times. overlay.md §5 with `first` 1 s:
+/// 1, 2, 4, 8, 16, 32 s.
+fn backoff(first: Duration, n: u32) -> Duration {
+    first.saturating_mul(1u32.checked_shl(n).unwrap_or(u32::MAX))
+}
+
+impl Machine for Delivery {
+    const NAME: &'static str = "delivery";
+    type In = In;
+    type Out = Out;
+
+    fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
+        match input {
+            In::Submit { to, id, body } => {
+                let order = self.next_order;
+                self.next_order = order.saturating_add(1);
+                self.messages = self.messages.saturating_add(1);
+                let carry = Message::Carry { id: short(&id.0), body: &body }.encode();
+                let mut value = id.0.to_vec();
+                value.extend_from_slice(&carry);
+                self.bytes = self.bytes.saturating_add(carry.len());
+                out.put(Table::Outbox, key(to, order), value);
+                let peer = self.peers.entry(to).or_default();
+                if peer.is_empty() {
+                    out.push(Out::Want(to));
+                }
+                peer.insert(order, Entry::new(id, carry, cx.now, false));
+                out.after_commit(Out::Stored { to, order });
+            }
+            In::Stored { to, order } => {
+                if let Some(peer) = self.peers.get_mut(&to) {
+                    peer.ready(order);
+                }
+                self.pump(to, cx, out);
+            }
+            In::PeerUp(to) => {
+                let peer = self.peers.entry(to).or_default();
+                peer.up = true;
+                peer.requeue();
+                self.pump(to, cx, out);
+            }
+            In::PeerDown(to) => {
+                if let Some(peer) = self.peers.get_mut(&to) {
+                    peer.up = false;
+                    peer.requeue();
+                    if peer.is_empty() {
+                        self.peers.remove(&to);
+                    }
+                }
+                self.pump(to, cx, out);
+            }
+            In::Message { from, body } => self.message(from, &body, cx, out),
+            In::Taken { from, id, accepted } => {
+                if accepted {
+                    self.seen.insert(cx.now, &id);
+                    self.answer(from, Message::Ack { id }, out);
+                } else {
+                    self.drops.count(DropReason::Message);
+                    self.answer(from, Message::Refuse { id }, out);
+                }
+            }
+        }
+    }
+
+    fn handle_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        while let Some(to) = self.timers.pop_due(cx.now) {
+            let expire = self.config.delivery.expire;
+            let expired = self.peers.get(&to).map_or_else(Vec::new, |p| p.older_than(expire, cx.now));
+            for order in expired {
+                if let Some(id) = self.remove(to, order, cx, out) {
+                    out.push(Out::Expired { to, id });
+                }
+            }
+            self.pump(to, cx, out);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    fn footprint(&self) -> usize {
+        self.messages.saturating_add(self.peers.len()).saturating_add(self.seen.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! The messages waiting for one peer: which are under way, which are due again.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::collections::{ShortId, short};
+use crate::id::MessageId;
+use crate::time::{Duration, Instant};
+
+/// Sends of one message before it waits for the peer to return (the document's `MAX_RETRIES` 5,
+/// after the first send).
+pub(super) const ATTEMPTS: u32 = 6;
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: MessageId,
+    /// The encoded `Carry`, as it is stored and sent each time.
+    body: Vec<u8>,
+    submitted: Instant,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Not on disk yet: must not be sent.
+    Unstored,
+    /// May be sent when there is room.
+    Waiting { sent: u32 },
+    /// Sent; again at `due`.
+    UnderWay { sent: u32, due: Instant },
+    /// Sent often enough: waits for a sign of life.
+    Parked,
+}
+
+impl Entry {
+    pub(super) fn new(id: MessageId, body: Vec<u8>, submitted: Instant, stored: bool) -> Self {
+        let stage = if stored { Stage::Waiting { sent: 0 } } else { Stage::Unstored };
+        Self { id, body, submitted, stage }
+    }
+
+    pub(super) fn body_len(&self) -> usize {
+        self.body.len()
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Peer {
+    pub(super) up: bool,
+    /// By order of submission.
+    entries: BTreeMap<u64, Entry>,
+    by_id: BTreeMap<ShortId, u64>,
+    /// INVARIANT: the number of entries that are `UnderWay`.
+    under_way: usize,
+    /// INVARIANT: the number of entries that are `Parked`.
+    parked: usize,
+    /// INVARIANT: no entry before this one is `Waiting`.
+    first_waiting: u64,
+    /// INVARIANT: no entry `UnderWay` is due before this.
+    next_due: Option<Instant>,
+}
+
+impl Peer {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn insert(&mut self, order: u64, entry: Entry) {
+        self.by_id.insert(short(&entry.id.0), order);
+        self.entries.insert(order, entry);
+    }
+
+    pub(super) fn find(&self, id: &ShortId) -> Option<u64> {
+        self.by_id.get(id).copied()
+    }
+
+    pub(super) fn remove(&mut self, order: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&order)?;
+        self.by_id.remove(&short(&entry.id.0));
+        match entry.stage {
+            Stage::UnderWay { .. } => self.under_way = self.under_way.saturating_sub(1),
+            Stage::Parked => self.parked = self.parked.saturating_sub(1),
+            Stage::Unstored | Stage::Waiting { .. } => {}
+        }
+        if self.under_way == 0 {
+            self.next_due = None;
+        }
+        Some(entry)
+    }
+
+    pub(super) fn ready(&mut self, order: u64) {
+        if let Some(entry) = self.entries.get_mut(&order)
+            && entry.stage == Stage::Unstored
+        {
+            entry.stage = Stage::Waiting { sent: 0 };
+            self.first_waiting = self.first_waiting.min(order);
+        }
+    }
+
+    /// The link changed: whatever was under way counts as never sent.
+    pub(super) fn requeue(&mut self) {
+        for entry in self.entries.values_mut() {
+            if entry.stage != Stage::Unstored {
+                entry.stage = Stage::Waiting { sent: 0 };
+            }
+        }
+        self.under_way = 0;
+        self.parked = 0;
+        self.first_waiting = 0;
+        self.next_due = None;
+    }
+
+    /// A sign of life: what was parked may go again.
+    pub(super) fn unpark(&mut self) {
+        if self.parked == 0 {
+            return;
+        }
+        self.parked = 0;
+        for (&order, entry) in &mut self.entries {
+            if entry.stage == Stage::Parked {
+                entry.stage = Stage::Waiting { sent: 0 };
+                self.first_waiting = self.first_waiting.min(order);
+            }
+        }
+    }
+
+    /// Everything to send at `now`: what is due again, then what waits, up to `window` under way.
+    /// Each comes with whether it was sent before.
+    pub(super) fn dispatch(
+        &mut self,
+        now: Instant,
+        window: usize,
+        mut pause: impl FnMut(u32) -> Duration,
+    ) -> Vec<(Vec<u8>, bool)> {
+        let mut out = Vec::new();
+        if !self.up {
+            return out;
+        }
+        if self.next_due.is_some_and(|due| due <= now) {
+            self.next_due = None;
+            for entry in self.entries.values_mut() {
+                let Stage::UnderWay { sent, due } = entry.stage else { continue };
+                if due > now {
+                    self.next_due = crate::time::soonest(self.next_due, Some(due));
+                } else if sent >= ATTEMPTS {
+                    entry.stage = Stage::Parked;
+                    self.parked = self.parked.saturating_add(1);
+                    self.under_way = self.under_way.saturating_sub(1);
+                } else {
+                    let due = now + pause(sent);
+                    entry.stage = Stage::UnderWay { sent: sent.saturating_add(1), due };
+                    self.next_due = crate::time::soonest(self.next_due, Some(due));
+                    out.push((entry.body.clone(), true));
+                }
+            }
+        }
+        for (&order, entry) in self.entries.range_mut(self.first_waiting..) {
+            if self.under_way >= window {
+                break;
+            }
+            if let Stage::Waiting { sent } = entry.stage {
+                let due = now + pause(sent);
+                entry.stage = Stage::UnderWay { sent: sent.saturating_add(1), due };
+                self.next_due = crate::time::soonest(self.next_due, Some(due));
+                self.under_way = self.under_way.saturating_add(1);
+                out.push((entry.body.clone(), sent > 0));
+            }
+            self.first_waiting = order.saturating_add(1);
+        }
+        out
+    }
+
+    /// When something is due again, if the peer is there to send it to.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.next_due.filter(|_| self.up)
+    }
+
+    /// When the oldest message was submitted.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.entries.values().next().map(|e| e.submitted)
+    }
+
+    /// What has waited for `age` or longer.
+    pub(super) fn older_than(&self, age: Duration, now: Instant) -> Vec<u64> {
+        self.entries.iter().take_while(|(_, e)| e.submitted + age <= now).map(|(&order, _)| order).collect()
+    }
+}

@@ -1,0 +1,218 @@
+use super::*;
+use crate::time::WallTime;
+use alloc::vec;
+use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
+
+const ME: NodeId = NodeId([1; 32]);
+const BOB: NodeId = NodeId([2; 32]);
+
+struct Bench {
+    delivery: Delivery,
+    rng: Rng,
+    now: Instant,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut rng = Rng::new([0; 32]);
+        Self { delivery: Delivery::new(&Config::default(), &mut rng), rng, now: Instant::ZERO }
+    }
+
+    fn step(&mut self, f: impl FnOnce(&mut Delivery, &mut Cx<'_>, &mut Outbox<Out>)) -> Vec<Out> {
+        let mut out = Outbox::new();
+        let mut cx = Cx { now: self.now, wall: WallTime(0), me: ME, rng: &mut self.rng };
+        f(&mut self.delivery, &mut cx, &mut out);
+        out.take()
+    }
+
+    fn input(&mut self, input: In) -> Vec<Out> {
+        self.step(|d, cx, out| d.handle(cx, input, out))
+    }
+
+    /// Submits a message and says that it is stored.
+    fn submit(&mut self, n: u8) -> Vec<Out> {
+        let mut all = Vec::new();
+        for o in self.input(In::Submit { to: BOB, id: id(n), body: vec![n; 10] }) {
+            match o {
+                Out::Stored { to, order } => all.extend(self.input(In::Stored { to, order })),
+                other => all.push(other),
+            }
+        }
+        all
+    }
+
+    /// Sleeps to each deadline up to `until`; what was sent, with the second it was sent in.
+    fn run(&mut self, until: u64) -> Vec<(u64, Out)> {
+        let mut all = Vec::new();
+        while let Some(at) = self.delivery.next_deadline().filter(|at| at.as_micros() <= until * 1_000_000) {
+            self.now = at;
+            let out = self.step(|d, cx, out| d.handle_timeout(cx, out));
+            assert!(self.delivery.next_deadline().is_none_or(|d| d > self.now), "law 1");
+            all.extend(out.into_iter().map(|o| (at.as_micros() / 1_000_000, o)));
+        }
+        self.now = Instant::from_micros(until * 1_000_000);
+        all
+    }
+}
+
+fn id(n: u8) -> MessageId {
+    MessageId([n; 32])
+}
+
+fn from_bob(m: Message<'_>) -> In {
+    In::Message { from: BOB, body: m.encode() }
+}
+
+fn sends(out: &[Out]) -> usize {
+    out.iter().filter(|o| matches!(o, Out::Send { .. })).count()
+}
+
+#[test]
+fn nothing_is_sent_before_it_is_stored() {
+    let mut b = Bench::new();
+    b.input(In::PeerUp(BOB));
+    let out = b.input(In::Submit { to: BOB, id: id(1), body: vec![1] });
+    assert_eq!(sends(&out), 0);
+    assert_eq!(sends(&b.input(In::Stored { to: BOB, order: 1 })), 1);
+}
+
+#[test]
+fn back_off_doubles_to_32_seconds_and_then_waits_for_the_peer() {
+    let mut b = Bench::new();
+    b.input(In::PeerUp(BOB));
+    assert_eq!(sends(&b.submit(1)), 1);
+    let times: Vec<u64> = b.run(1_000).into_iter().map(|(at, _)| at).collect();
+    // Sums of 1, 2, 4, 8 and 16 s; each pause is up to 20 % off.
+    assert_eq!(times.len(), 5, "{times:?}");
+    for (at, ideal) in times.iter().zip([1u64, 3, 7, 15, 31]) {
+        assert!((ideal * 8 / 10..=ideal * 12 / 10).contains(at), "{times:?}");
+    }
+    assert_eq!(b.delivery.queued(BOB), 1, "still kept");
+    b.input(In::PeerDown(BOB));
+    assert_eq!(sends(&b.input(In::PeerUp(BOB))), 1, "the peer returned");
+}
+
+#[test]
+fn an_acknowledgement_ends_it_and_wakes_what_had_given_up() {
+    let mut b = Bench::new();
+    b.input(In::PeerUp(BOB));
+    b.submit(1);
+    b.submit(2);
+    b.run(1_000);
+    let out = b.input(from_bob(Message::Ack { id: short(&id(1).0) }));
+    assert!(out.contains(&Out::Delivered { to: BOB, id: id(1) }));
+    assert_eq!(sends(&out), 1, "message 2 goes again");
+    let out = b.input(from_bob(Message::Ack { id: short(&id(2).0) }));
+    assert!(out.contains(&Out::Unwant(BOB)), "every Want has its Unwant");
+    assert_eq!(b.delivery.total(), 0);
+}
+
+#[test]
+fn only_the_receiver_can_acknowledge() {
+    let mut b = Bench::new();
+    b.input(In::PeerUp(BOB));
+    b.submit(1);
+    let mallory = NodeId([9; 32]);
+    let out = b.input(In::Message { from: mallory, body: Message::Ack { id: short(&id(1).0) }.encode() });
+    assert_eq!(out, []);
+    assert_eq!(b.delivery.queued(BOB), 1);
+}
+
+#[test]
+fn a_stored_message_is_acknowledged_again_without_work() {
+    let mut b = Bench::new();
+    let carry = Message::Carry { id: [7; 16], body: &[1, 2] };
+    let out = b.input(from_bob(carry));
+    assert_eq!(out, [Out::Arrived { from: BOB, id: [7; 16], body: vec![1, 2] }]);
+    let ack = Out::Send { to: BOB, lane: Lane::High, body: Message::Ack { id: [7; 16] }.encode() };
+    assert_eq!(b.input(In::Taken { from: BOB, id: [7; 16], accepted: true }), [ack]);
+    assert_eq!(sends(&b.input(from_bob(carry))), 1);
+}
+
+#[test]
+fn a_refusal_and_the_end_of_patience_are_reported() {
+    let mut b = Bench::new();
+    b.input(In::PeerUp(BOB));
+    b.submit(1);
+    b.submit(2);
+    let out = b.input(from_bob(Message::Refuse { id: short(&id(1).0) }));
+    assert!(out.contains(&Out::Refused { to: BOB, id: id(1) }));
+    let out = b.run(31 * 86_400);
+    assert!(out.iter().any(|(_, o)| *o == Out::Expired { to: BOB, id: id(2) }));
+}
+
+#[test]
+fn the_window_bounds_what_is_under_way() {
+    let mut b = Bench::new();
+    b.delivery.config.delivery.window = 3;
+    b.input(In::PeerUp(BOB));
+    let sent: usize = (0..10).map(|n| sends(&b.submit(n))).sum();
+    assert_eq!(sent, 3);
+    assert_eq!(sends(&b.input(from_bob(Message::Ack { id: short(&id(0).0) }))), 1);
+}
+
+#[test]
+fn a_full_outbox_refuses_and_says_when_there_is_room() {
+    let mut b = Bench::new();
+    b.delivery.config.limits.outbox_messages = 2;
+    b.input(In::PeerUp(BOB));
+    b.submit(1);
+    b.submit(2);
+    assert!(!b.delivery.has_room(10));
+    let out = b.input(from_bob(Message::Ack { id: short(&id(1).0) }));
+    assert!(out.contains(&Out::Room));
+    assert!(b.delivery.has_room(10));
+}
+
+#[test]
+fn the_outbox_comes_back_after_a_restart() {
+    let mut b = Bench::new();
+    let mut out = Outbox::new();
+    let mut cx = Cx { now: b.now, wall: WallTime(0), me: ME, rng: &mut b.rng };
+    b.delivery.handle(&mut cx, In::Submit { to: BOB, id: id(5), body: vec![5; 10] }, &mut out);
+    let mut again = Bench::new();
+    while let Some(emit) = out.pop() {
+        if let crate::machine::Emit::Store(crate::store::Op::Put { key, value, .. }) = emit {
+            again.delivery.restore(&key, &value, Instant::ZERO).unwrap();
+            assert!(again.delivery.restore(&key[1..], &value, Instant::ZERO).is_err());
+            assert!(again.delivery.restore(&key, &value[1..], Instant::ZERO).is_err());
+        }
+    }
+    assert_eq!(again.step(|d, _, out| d.resume(out)), [Out::Want(BOB)]);
+    assert_eq!(sends(&again.input(In::PeerUp(BOB))), 1);
+    assert!(again.delivery.is_queued(id(5)));
+}
+
+proptest! {
+    /// Under any order of link changes, answers and time: nothing panics, counts stay true, every
+    /// Want has at most one Unwant after it, and law 1 holds.
+    #[test]
+    fn any_schedule_keeps_the_books(steps in prop::collection::vec((0u8..7, 0u8..6), 0..120)) {
+        let mut b = Bench::new();
+        let mut wanted = 0i32;
+        let mut live: Vec<u8> = Vec::new();
+        for (what, n) in steps {
+            let out = match what {
+                0 if !live.contains(&n) => { live.push(n); b.submit(n) }
+                1 => b.input(In::PeerUp(BOB)),
+                2 => b.input(In::PeerDown(BOB)),
+                3 => { live.retain(|x| *x != n); b.input(from_bob(Message::Ack { id: short(&id(n).0) })) }
+                4 => b.input(from_bob(Message::Refuse { id: [n; 16] })),
+                5 => b.run(b.now.as_micros() / 1_000_000 + u64::from(n) * 3).into_iter().map(|(_, o)| o).collect(),
+                _ => b.input(In::Message { from: BOB, body: vec![n; usize::from(n)] }),
+            };
+            if what == 4 { live.retain(|x| *x != n); }
+            for o in &out {
+                match o {
+                    Out::Want(_) => wanted += 1,
+                    Out::Unwant(_) => wanted -= 1,
+                    _ => {}
+                }
+            }
+            prop_assert!((0..=1).contains(&wanted));
+            prop_assert_eq!(wanted == 1, !live.is_empty());
+            prop_assert_eq!(b.delivery.queued(BOB), live.len());
+            prop_assert_eq!(b.delivery.total(), live.len());
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The address book: who was met or heard of, where, and when to try again.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::NodeType;
+use crate::id::{AccountId, NodeId};
+use crate::time::{Duration, Instant, WallTime};
+use crate::wire::record::NodeRecord;
+use crate::wire::{Blob, Malformed, decode, encode};
+
+use super::wire::MAX_ADDRS;
+
+/// What is known of a node.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub record: Option<NodeRecord>,
+    /// Best first.
+    pub addrs: heapless::Vec<SocketAddr, MAX_ADDRS>,
+    pub name: Option<String>,
+    /// Set when a certificate proved it.
+    pub account: Option<AccountId>,
+    /// When a link to it was last open; zero if never.
+    pub met: WallTime,
+    pub last_error: Option<&'static str>,
+    fails: u32,
+    next_try: Instant,
+    trying: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    record: Option<Blob>,
+    addrs: Vec<SocketAddr>,
+    name: Option<String>,
+    account: Option<AccountId>,
+    met: WallTime,
+}
+
+impl Known {
+    fn new() -> Self {
+        Self {
+            record: None,
+            addrs: heapless::Vec::new(),
+            name: None,
+            account: None,
+            met: WallTime(0),
+            last_error: None,
+            fails: 0,
+            next_try: Instant::ZERO,
+            trying: false,
+        }
+    }
+
+    pub(crate) fn node_type(&self) -> NodeType {
+        self.record.as_ref().map_or(NodeType::Regular, |r| r.node_type)
+    }
+
+    /// Puts `addr` in front, pushing the last one out if there are too many.
+    pub(super) fn best_addr(&mut self, addr: SocketAddr) {
+        self.addrs.retain(|a| *a != addr);
+        if self.addrs.is_full() {
+            self.addrs.pop();
+        }
+        // There is room: one was removed if it was full.
+        let _ = self.addrs.insert(0, addr);
+    }
+
+    /// Adds `addr` at the end if there is room.
+    pub(super) fn other_addr(&mut self, addr: SocketAddr) {
+        if !self.addrs.contains(&addr) {
+            let _ = self.addrs.push(addr);
+        }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        encode(&Stored {
+            record: self.record.as_ref().map(|r| Blob(r.encode())),
+            addrs: self.addrs.to_vec(),
+            name: self.name.clone(),
+            account: self.account,
+            met: self.met,
+        })
+    }
+}
+
+pub(super) struct Book {
+    known: BTreeMap<NodeId, Known>,
+    capacity: usize,
+}
+
+impl Book {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { known: BTreeMap::new(), capacity }
+    }
+
+    pub(super) fn restore(&mut self, id: NodeId, bytes: &[u8]) -> Result<(), Malformed> {
+        let stored: Stored = decode(bytes, 4_096)?;
+        let mut known = Known::new();
+        known.record = stored.record.map(|Blob(r)| NodeRecord::decode_unverified(&r)).transpose()?;
+        known.name = stored.name;
+        known.account = stored.account;
+        known.met = stored.met;
+        for addr in stored.addrs {
+            known.other_addr(addr);
+        }
+        self.known.insert(id, known);
+        Ok(())
+    }
+
+    /// The entry of `id`, made if needed; another that was never met, or else longest ago, and is not
+    /// in `keep` gives way. Returns who gave way.
+    pub(super) fn entry(&mut self, id: NodeId, keep: impl Fn(NodeId) -> bool) -> (&mut Known, Option<NodeId>) {
+        let mut gone = None;
+        if !self.known.contains_key(&id) && self.known.len() >= self.capacity {
+            gone = self.known.iter().filter(|(k, _)| !keep(**k)).min_by_key(|(k, v)| (v.met, **k)).map(|(k, _)| *k);
+            if let Some(gone) = gone {
+                self.known.remove(&gone);
+            }
+        }
+        (self.known.entry(id).or_insert_with(Known::new), gone)
+    }
+
+    pub(super) fn get(&self, id: NodeId) -> Option<&Known> {
+        self.known.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: NodeId) -> Option<&mut Known> {
+        self.known.get_mut(&id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &Known)> {
+        self.known.iter().map(|(id, k)| (*id, k))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Attempts under way.
+    pub(super) fn trying(&self) -> usize {
+        self.known.values().filter(|k| k.trying).count()
+    }
+
+    /// Whom to try at `now`, longest-waiting first; and when the next one's time comes.
+    pub(super) fn candidates(&self, now: Instant, skip: impl Fn(NodeId) -> bool) -> (Vec<NodeId>, Option<Instant>) {
+        let mut due = Vec::new();
+        let mut next: Option<Instant> = None;
+        for (&id, k) in &self.known {
+            if k.trying || k.addrs.is_empty() || skip(id) {
+                continue;
+            }
+            if k.next_try <= now {
+                due.push((k.next_try, id));
+            } else {
+                next = crate::time::soonest(next, Some(k.next_try));
+            }
+        }
+        due.sort_unstable();
+        (due.into_iter().map(|(_, id)| id).collect(), next)
+    }
+
+    pub(super) fn tried(&mut self, id: NodeId) {
+        if let Some(k) = self.known.get_mut(&id) {
+            k.trying = true;
+        }
+    }
+
+    pub(super) fn reached(&mut self, id: NodeId) {
+        if let Some(k) = self.known.get_mut(&id) {
+            k.trying = false;
+            k.fails = 0;
+            k.next_try = Instant::ZERO;
+            k.last_error = None;
+        }
+    }
+
+    /// An attempt failed, or a link is gone: again after a pause that doubles.
+    pub(super) fn failed(&mut self, id: NodeId, why: &'static str, at: impl FnOnce(u32) -> Instant) {
+        if let Some(k) = self.known.get_mut(&id) {
+            k.trying = false;
+            k.next_try = at(k.fails);
+            k.fails = k.fails.saturating_add(1);
+            k.last_error = Some(why);
+        }
+    }
+
+    /// The network changed: nobody is worth waiting for.
+    pub(super) fn hurry(&mut self) {
+        for k in self.known.values_mut() {
+            k.fails = 0;
+            k.next_try = Instant::ZERO;
+        }
+    }
+}
+
+/// The pause before attempt `n` + 2: `first` doubled `n` times, at most `max`.
+pub(super) fn pause(first: Duration, max: Duration, n: u32) -> Duration {
+    first.saturating_mul(1u32.checked_shl(n).unwrap_or(u32::MAX)).min(max)
+}

@@ -1,0 +1,172 @@
+//! The laws of a node (architecture.md §5), seen from outside.
+
+mod common;
+
+use common::{check_told, converge, grow, network, stormy};
+use donp_core::{Conversation, Table};
+use donp_sim::{Faults, Sim};
+
+/// A little of everything; the same calls for the same seed.
+fn life(sim: &mut Sim) {
+    grow(sim, 3);
+    for i in 0..10 {
+        let n = sim.rng().below(3) as usize;
+        sim.broadcast(n, &format!("b{i}")).unwrap();
+        let _ = sim.send(n, (n + 1) % 3, &format!("p{i}"));
+        sim.run_for(1);
+    }
+    sim.run_for(60);
+}
+
+/// Law 2.
+#[test]
+fn the_same_seed_gives_the_same_transcript() {
+    let run = |seed| {
+        let mut sim = Sim::new(seed);
+        sim.faults = stormy();
+        life(&mut sim);
+        sim.transcript()
+    };
+    assert_eq!(run(5), run(5));
+    assert_ne!(run(5), run(6));
+}
+
+/// Law 5: who sleeps exactly to the deadline sees what who ticks each millisecond sees.
+#[test]
+fn sleeping_to_the_deadline_is_as_good_as_ticking() {
+    for seed in Sim::seeds(100..103) {
+        let outcome = |tick| {
+            let mut sim = Sim::new(seed);
+            sim.tick = tick;
+            sim.faults = Faults { loss: 0.1, ..Faults::default() };
+            grow(&mut sim, 3);
+            for i in 0..10usize {
+                sim.broadcast(i % 3, &format!("b{i}")).unwrap();
+                sim.send(i % 3, (i + 1) % 3, &format!("p{i}")).ok();
+                sim.run_for(1);
+            }
+            let history = converge(&mut sim, &[0, 1, 2], 10, 120);
+            history.len()
+        };
+        assert_eq!(outcome(None), outcome(Some(1_000)));
+    }
+}
+
+/// Law 6: crash after any batch and restart. Nothing acknowledged is lost, nothing shows twice.
+#[test]
+fn a_crash_after_any_batch_loses_nothing_acknowledged() {
+    for seed in Sim::seeds(200..201) {
+        let mut batch = 1;
+        // Until a run ends without reaching the batch: then every one was tried.
+        while crash_after(seed, batch) {
+            batch += 1;
+        }
+        assert!(batch > 40, "the story is too short to mean anything: {batch} batches");
+    }
+}
+
+/// Tells the same story, with node 1 crashing after its batch `batch`; whether it got that far.
+fn crash_after(seed: u64, batch: u64) -> bool {
+    let mut sim = Sim::new(seed);
+    sim.faults = Faults { loss: 0.05, ..Faults::default() };
+    sim.crash_at = Some((1, batch));
+    let (a, b) = (sim.add_node(), sim.add_node());
+    sim.start(a, &[]);
+    sim.start(b, &[a]);
+    let mut said = Vec::new();
+    for i in 0..12 {
+        sim.run_for(1);
+        if !sim.node(b).runs() {
+            sim.run_for(1);
+            sim.start(b, &[a]);
+        }
+        if let Ok(id) = sim.broadcast(a, &format!("a{i}")) {
+            said.push(id);
+        }
+        sim.send(a, b, &format!("pa{i}")).ok();
+        // A message counts as said when the crash did not take it before it was on the disk.
+        let id = sim.broadcast(b, &format!("b{i}"));
+        sim.send(b, a, &format!("pb{i}")).ok();
+        sim.run_until(1, |s| !s.node(b).runs());
+        if sim.node(b).runs() {
+            said.extend(id.ok());
+        }
+    }
+    let crashed = sim.crash_at.is_none();
+    if !sim.node(b).runs() {
+        sim.start(b, &[a]);
+    }
+    let settled = sim.run_until(200, |s| {
+        [a, b].into_iter().all(|n| s.node(n).engine().status().outbox == 0 && s.node(n).engine().status().pending == 0)
+            && s.history(a, Conversation::Network) == s.history(b, Conversation::Network)
+    });
+    let replay = format!("batch {batch}; {}", sim.replay());
+    assert!(settled, "not settled: {replay}");
+    let history = common::checked_history(&mut sim, a, Conversation::Network);
+    assert_eq!(common::checked_history(&mut sim, b, Conversation::Network), history, "{replay}");
+    for id in &said {
+        assert!(history.iter().any(|m| m.id == *id), "an acknowledged message is lost: {replay}");
+    }
+    for n in [a, b] {
+        check_told(&sim, n);
+        for id in sim.node(n).delivered.clone() {
+            let peer = if n == a { b } else { a };
+            let kind = Conversation::Private(sim.id(n));
+            let there = sim.history(peer, kind);
+            assert!(there.iter().any(|m| m.id == id), "reported as delivered and not there: {replay}");
+        }
+    }
+    crashed
+}
+
+/// Durable events come again until they are acknowledged, and then no more.
+#[test]
+fn durable_events_survive_a_crash_until_acknowledged() {
+    let mut sim = network(300, 2);
+    for i in 0..5 {
+        sim.broadcast(0, &format!("{i}")).unwrap();
+    }
+    converge(&mut sim, &[0, 1], 5, 60);
+    // Forgetful: the second person reads, but never says so.
+    let mut forgetful = network(301, 2);
+    forgetful.forget_to_acknowledge(1);
+    for i in 0..5 {
+        forgetful.broadcast(0, &format!("{i}")).unwrap();
+    }
+    converge(&mut forgetful, &[0, 1], 5, 60);
+    for (sim, again) in [(&mut sim, 0), (&mut forgetful, 5)] {
+        sim.run_for(5);
+        sim.crash(1);
+        sim.start(1, &[0]);
+        sim.run_for(5);
+        assert_eq!(sim.node(1).replayed, again);
+        assert_eq!(sim.node(1).told.len(), 5);
+        assert_eq!(sim.node(1).disk().count(Table::Events), again as usize);
+    }
+}
+
+/// Law 3: what a node holds does not grow with what strangers send it.
+#[test]
+fn strangers_cost_no_memory() {
+    let mut sim = network(400, 2);
+    let before = sim.node(0).engine().footprint();
+    let mut junk = donp_sim::SimRng::new(1);
+    for i in 0..100_000u64 {
+        let len = junk.below(1_300) as usize;
+        let mut bytes: Vec<u8> = (0..len).map(|_| junk.next() as u8).collect();
+        if let Some(first) = bytes.first_mut() {
+            *first = junk.below(8) as u8;
+        }
+        if let Some(second) = bytes.get_mut(1) {
+            *second = 1;
+        }
+        let from = std::net::SocketAddr::from((
+            junk.next().to_le_bytes()[..4].try_into().map(|b: [u8; 4]| b).unwrap(),
+            1_024 + (i % 60_000) as u16,
+        ));
+        sim.with(0, |e, now| e.handle_datagram(now, from, &bytes));
+    }
+    assert!(sim.node(0).engine().footprint() <= before + 4_096, "{}", sim.node(0).engine().footprint());
+    sim.broadcast(1, "still here").unwrap();
+    converge(&mut sim, &[0, 1], 1, 60);
+}
