@@ -120,10 +120,6 @@ impl SqliteStore {
         Self { db, path, sealer, protection, commits: 0, damaged: 0, lock }
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(super) fn lock_mut(&mut self) -> &mut super::lock::Lock {
         &mut self.lock
     }
@@ -243,12 +239,12 @@ impl SqliteStore {
     }
 
     #[cfg(test)]
-    pub(super) fn limit_pages(&self, pages: u32) {
+    pub(crate) fn limit_pages(&self, pages: u32) {
         self.db.query_row(&format!("PRAGMA max_page_count={pages}"), [], |_| Ok(())).unwrap();
     }
 
     #[cfg(test)]
-    pub(super) fn pages(&self) -> u32 {
+    pub(crate) fn pages(&self) -> u32 {
         self.db.query_row("PRAGMA page_count", [], |r| r.get(0)).unwrap()
     }
 }
