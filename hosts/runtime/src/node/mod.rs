@@ -248,6 +248,11 @@ impl Node {
         if self.crashed.load(Ordering::SeqCst) { Err(NodeError::Crashed) } else { Ok(()) }
     }
 
+    /// Whether the thread has ended, by [`shutdown`](Self::shutdown), [`kill`](Self::kill) or a bug.
+    pub fn is_closed(&self) -> bool {
+        self.hub.is_closed()
+    }
+
     /// This node.
     pub fn id(&self) -> NodeId {
         self.id
