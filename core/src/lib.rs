@@ -33,5 +33,5 @@ pub use membership::NodeState;
 pub use stats::{DropReason, Drops, Stats};
 pub use store::{Batch, MemoryStore, Op, Record, Request, Table};
 pub use time::{Duration, Instant, WallTime};
-pub use wire::content::{Causality, Content, Conversation, Message, Position, VectorClock};
+pub use wire::content::{Causality, Content, Conversation, Message, Position, VectorClock, document_clocks};
 pub use wire::ticket::{Bootstrap, Ticket};
