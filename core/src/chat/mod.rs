@@ -28,7 +28,7 @@ use crate::wire::{Blob, Lane, MAX_MESSAGE, Malformed, decode, encode};
 use catchup::{Answering, Answers, Wants};
 use conversation::{Offer, Room, Source, StoredAuthor, Verdict};
 use wire::{
-    Body, Height, Range, Signed, Sync, encode_record, head_key, log_key, message_from_record, message_id,
+    Body, Height, Range, Signed, Sync, encode_record, head_key, id_key, log_key, message_from_record, message_id,
     open_envelope, order_key, record_envelope,
 };
 
@@ -207,6 +207,13 @@ impl Chat {
         conversation.id(self.me, &self.config.network_key)
     }
 
+    fn message_id(&self, conversation: ConversationId, author: NodeId, body: &[u8]) -> MessageId {
+        match self.rooms.get(&conversation) {
+            Some(room) => room.message_id(author, body),
+            None => message_id(&id_key(conversation, author), body),
+        }
+    }
+
     /// The room of a conversation, made if there is none and there is space.
     fn room(&mut self, kind: Conversation, out: &mut Outbox<Out>) -> Option<&mut Room> {
         let id = self.id_of(kind);
@@ -234,7 +241,7 @@ impl Chat {
         let body = room.compose(cx.wall, content);
         let conversation = room.id;
         let bytes = encode(&body);
-        let id = message_id(conversation, author, &bytes);
+        let id = room.message_id(author, &bytes);
         let envelope = match kind {
             Conversation::Network => Signed::seal(&self.identity, id, &bytes),
             Conversation::Private(_) => bytes,
@@ -303,8 +310,9 @@ impl Chat {
                     let m = &t.message;
                     out.put(Table::Log, log_key(conversation, m.author, m.seq), value.clone());
                     out.put(Table::Order, order_key(conversation, m.position()), value);
-                    let stored = encode(&room.stored(m.author));
-                    out.put(Table::Heads, head_key(conversation, m.author), stored);
+                    if let Some(stored) = room.stored(m.author) {
+                        out.put(Table::Heads, head_key(conversation, m.author), encode(&stored));
+                    }
                     self.messages = self.messages.saturating_add(1);
                     if let Some(peer) = t.source.peer() {
                         self.wants.fruitful(conversation, peer);
@@ -353,7 +361,7 @@ impl Chat {
     fn carried(&mut self, cx: &mut Cx<'_>, from: NodeId, id: ShortId, bytes: Vec<u8>, out: &mut Outbox<Out>) {
         let kind = Conversation::Private(from);
         let conversation = self.id_of(kind);
-        let full_id = message_id(conversation, from, &bytes);
+        let full_id = self.message_id(conversation, from, &bytes);
         let Ok(body) = Body::decode(&bytes, from) else {
             self.drops.count(DropReason::Message);
             return out.push(Out::Taken { from, id, accepted: false });
@@ -403,7 +411,7 @@ impl Chat {
             self.drops.count(DropReason::Duplicate);
             return false;
         }
-        let id = message_id(conversation, author, signed.body);
+        let id = self.message_id(conversation, author, signed.body);
         if !signed.is_genuine(id) {
             self.drops.count(DropReason::Signature);
             return false;
@@ -440,7 +448,7 @@ impl Chat {
                     if conversation == self.network {
                         self.broadcast(cx, from, envelope, out);
                     } else if let Ok(body) = Body::decode(&envelope, from) {
-                        let id = message_id(conversation, from, &envelope);
+                        let id = self.message_id(conversation, from, &envelope);
                         let source = Source::Peer { from };
                         self.private(
                             cx,

@@ -49,11 +49,17 @@ impl Body {
     }
 }
 
-/// The id of the message with these body bytes.
-pub(crate) fn message_id(conversation: ConversationId, author: NodeId, body: &[u8]) -> MessageId {
+/// The key under which an author's messages in a conversation are hashed into ids: it binds both, and
+/// is made once for all of them.
+pub(crate) fn id_key(conversation: ConversationId, author: NodeId) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("DONP v1 message id");
-    hasher.update(&conversation.0).update(&author.0).update(body);
-    MessageId(*hasher.finalize().as_bytes())
+    hasher.update(&conversation.0).update(&author.0);
+    *hasher.finalize().as_bytes()
+}
+
+/// The id of the message with these body bytes.
+pub(crate) fn message_id(id_key: &[u8; 32], body: &[u8]) -> MessageId {
+    MessageId(*blake3::keyed_hash(id_key, body).as_bytes())
 }
 
 /// A broadcast as it travels: the author's key, a signature over the id, the body.

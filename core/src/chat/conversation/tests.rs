@@ -1,9 +1,8 @@
 #![allow(clippy::arithmetic_side_effects, reason = "tests count small numbers")]
 
 use super::*;
-use crate::chat::wire::message_id;
 use crate::wire::content::{Causality, document_clocks};
-use crate::wire::encode;
+use crate::wire::{decode, encode};
 use alloc::string::ToString;
 use alloc::vec;
 use proptest::prelude::{Strategy, prop, prop_assert, prop_assert_eq, proptest};
@@ -20,7 +19,7 @@ fn room(me: usize) -> Room {
 
 fn offer_of(by: usize, body: Body) -> Offer {
     let envelope = encode(&body);
-    let id = message_id(ROOM, author(by), &envelope);
+    let id = message_id(&id_key(ROOM, author(by)), &envelope);
     Offer { id, author: author(by), body, envelope, source: Source::Peer { from: author(by) } }
 }
 
@@ -160,8 +159,8 @@ proptest! {
             if i == cut.min(offers.len() - 1) {
                 restored = room(8);
                 for a in (0..4).map(author).chain([author(8)]) {
-                    if live.height(a) > 0 {
-                        restored.restore(a, live.stored(a));
+                    if let Some(stored) = live.stored(a) {
+                        restored.restore(a, decode(&encode(&stored), 4_096).unwrap());
                     }
                 }
                 restored.restored();
