@@ -4,6 +4,8 @@ pub(crate) mod event;
 mod pump;
 mod queue;
 mod route;
+#[cfg(test)]
+mod spec;
 
 use alloc::string::String;
 use alloc::vec::Vec;
