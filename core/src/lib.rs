@@ -100,9 +100,15 @@ extern crate alloc;
 mod chat;
 mod collections;
 pub mod config;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+mod contract;
 mod delivery;
 mod engine;
 pub mod error;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+#[doc(hidden)]
+#[allow(clippy::missing_panics_doc, reason = "a broken law panics, that is the point")]
+pub mod fuzzing;
 mod gossip;
 pub mod id;
 pub mod identity;
