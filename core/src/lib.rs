@@ -61,7 +61,7 @@
 //!                 self.engine.ack(now, seq).unwrap();
 //!             }
 //!         }
-//!         std::iter::from_fn(|| self.engine.poll_transmit()).collect()
+//!         core::iter::from_fn(|| self.engine.poll_transmit()).collect()
 //!     }
 //! }
 //!

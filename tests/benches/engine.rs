@@ -216,24 +216,35 @@ fn floor(len: usize) -> f64 {
     start.elapsed().as_secs_f64() * 1e6 / f64::from(rounds)
 }
 
+/// A row of the table: what it is called, how to measure it, the goal.
+type Row = (&'static str, fn(usize) -> String, &'static str);
+
+const ROWS: &[Row] = &[
+    ("private message of 64 B, 64 in flight, both ends", |scale| message(64, 64, scale), "≤ 5 µs"),
+    ("private message of 64 B, 512 in flight, both ends", |scale| message(64, 512, scale), "≤ 5 µs"),
+    ("private message of 1 KiB, 64 in flight, both ends", |scale| message(1_024, 64, scale), "–"),
+    ("junk Init packets dropped", |scale| format!("{:.0} /s", junk(1_000_000 / scale as u64)), "≥ 300,000 /s"),
+    ("links opened, both ends", |scale| format!("{:.0} /s", handshakes(400 / scale as u16)), "–"),
+    ("heap of an idle node with eight links", |_| format!("{:.1} KiB", idle_heap() as f64 / 1024.0), "≤ 64 KiB"),
+    ("floor: ChaCha20-Poly1305, seal 64 B", |_| format!("{:.2} µs", floor(64)), "–"),
+    ("floor: ChaCha20-Poly1305, seal 1,200 B", |_| format!("{:.2} µs", floor(1_200)), "–"),
+];
+
+fn message(len: usize, in_flight: usize, scale: usize) -> String {
+    let (us, datagrams) = per_message(len, in_flight, 200_000 / scale);
+    format!("{us:.2} µs, {datagrams:.2} datagrams")
+}
+
+/// `cargo bench -p donp-tests --bench engine -- WORD` measures the rows with that word.
 fn main() {
-    // `cargo bench` and `cargo test --benches` pass flags that mean nothing here.
-    let quick = std::env::args().any(|a| a == "--test");
-    let scale = if quick { 100 } else { 1 };
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo test --benches` passes this: only see that everything runs.
+    let scale = if args.iter().any(|a| a == "--test") { 100 } else { 1 };
+    let word = args.iter().find(|a| !a.starts_with("--"));
     println!("| what | measured | goal |\n|---|---|---|");
-    for len in [64, 1_024] {
-        let goal = if len == 64 { "≤ 5 µs" } else { "–" };
-        for in_flight in [64, 512] {
-            let (us, datagrams) = per_message(len, in_flight, 200_000 / scale);
-            println!(
-                "| private message of {len} B, {in_flight} in flight, both ends | {us:.2} µs, {datagrams:.2} datagrams | {goal} |"
-            );
+    for (what, measure, goal) in ROWS {
+        if word.is_none_or(|w| what.contains(w.as_str())) {
+            println!("| {what} | {} | {goal} |", measure(scale));
         }
-    }
-    println!("| junk datagrams of 400 B dropped | {:.0} /s | ≥ 300,000 /s |", junk(1_000_000 / scale as u64));
-    println!("| links opened, both ends | {:.0} /s | – |", handshakes(400 / scale as u16));
-    println!("| heap of an idle node with eight links | {:.1} KiB | ≤ 64 KiB |", idle_heap() as f64 / 1024.0);
-    for len in [64, 1_200] {
-        println!("| floor: ChaCha20-Poly1305 seal {len} B | {:.2} µs | – |", floor(len));
     }
 }

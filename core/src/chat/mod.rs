@@ -246,10 +246,6 @@ impl Chat {
             Conversation::Network => Signed::seal(&self.identity, id, &bytes),
             Conversation::Private(_) => bytes,
         };
-        match kind {
-            Conversation::Network => out.after_commit(Out::Publish { body: envelope.clone() }),
-            Conversation::Private(to) => out.push(Out::Submit { to, id, body: envelope.clone() }),
-        }
         self.offer(cx, conversation, Offer { id, author, body, envelope, source: Source::Own }, out);
         Ok(id)
     }
@@ -320,8 +316,13 @@ impl Chat {
                     if let Source::Delivery { from, id } = t.source {
                         out.after_commit(Out::Taken { from, id, accepted: true });
                     }
-                    if m.author != self.me {
-                        out.push(Out::Received(t.message));
+                    match (t.source, t.message.conversation) {
+                        (Source::Own, Conversation::Network) => out.after_commit(Out::Publish { body: t.envelope }),
+                        (Source::Own, Conversation::Private(to)) => {
+                            out.push(Out::Submit { to, id: t.message.id, body: t.envelope });
+                        }
+                        (Source::Delivery { .. } | Source::Peer { .. }, _) if t.message.author == self.me => {}
+                        (Source::Delivery { .. } | Source::Peer { .. }, _) => out.push(Out::Received(t.message)),
                     }
                 }
             }
