@@ -175,7 +175,7 @@ impl Guard {
     }
 
     fn age(now: Instant) -> u64 {
-        now.as_micros() / crate::time::micros(COOKIE_LIFE).max(1)
+        now.as_micros().checked_div(crate::time::micros(COOKIE_LIFE)).unwrap_or(0)
     }
 
     /// The cookie that proves `addr` now.

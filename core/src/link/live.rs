@@ -197,7 +197,7 @@ impl Live {
         self.ping
             || self.observe
             || !self.responses.is_empty()
-            || (!self.queue.is_empty() && self.recovery.window.can_send())
+            || (self.recovery.window.can_send() && self.queue.has_item())
             || self.ack_due(now)
             || self.challenge_due(now)
     }
@@ -205,7 +205,7 @@ impl Live {
     /// Whether this side should ask for new keys: the initiator in time, the responder if the
     /// initiator does not (WireGuard §6.2; there the responder waits for the initiator).
     pub(super) fn rekey_due(&self, now: Instant, config: &LinkConfig) -> bool {
-        let spare = config.reject_after.saturating_sub(config.rekey_after) / 2;
+        let spare = config.reject_after.saturating_sub(config.rekey_after).checked_div(2).unwrap_or_default();
         let after = if self.current.initiator { config.rekey_after } else { config.rekey_after.saturating_add(spare) };
         now.since(self.current.created) >= after || self.current.send_next >= REKEY_PACKETS
     }
@@ -241,7 +241,7 @@ impl Live {
     /// The last datagrams of this link: what is queued, as far as `most` datagrams go, then CLOSE.
     pub(super) fn farewell(&mut self, now: Instant, reason: u8, most: usize) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut all = Vec::new();
-        while all.len() < most && !self.queue.is_empty() && self.recovery.window.can_send() {
+        while all.len() < most && self.queue.has_item() && self.recovery.window.can_send() {
             match self.build_main(now, None) {
                 Some(packet) => all.push(packet),
                 None => break,
@@ -253,7 +253,7 @@ impl Live {
 
     fn build_main(&mut self, now: Instant, close: Option<u8>) -> Option<(SocketAddr, Vec<u8>)> {
         let room = MAX_DATAGRAM.saturating_sub(TAG_LEN);
-        let sends_items = self.recovery.window.can_send() && close.is_none() && !self.queue.is_empty();
+        let sends_items = self.recovery.window.can_send() && close.is_none() && self.queue.has_item();
         let first = if sends_items { self.queue.next_room() } else { 0 };
         let wanted = if sends_items { self.queue.bytes().saturating_add(128) } else { 160 };
         let mut packet = Vec::with_capacity(wanted.saturating_add(DATA_OVERHEAD).min(MAX_DATAGRAM));
@@ -342,7 +342,7 @@ impl Live {
             return got;
         }
         let mut asks = false;
-        let mut lost = false;
+        let (mut lost, mut refused) = (false, false);
         let mut frames = Reader(plain);
         while let Ok(frame) = Frame::decode(&mut frames) {
             asks |= !matches!(frame, Frame::Padding | Frame::Ack(_) | Frame::Close(_));
@@ -370,14 +370,18 @@ impl Live {
                     match self.fragments.add(&f, room.saturating_sub(self.fragments.held()), now) {
                         Outcome::Kept => {}
                         Outcome::Complete { channel, body } => self.deliver(channel, body, drops, out),
-                        Outcome::Refused => drops.count(DropReason::Reassembly),
+                        Outcome::Refused => {
+                            // Without an acknowledgement it comes again, when there may be room.
+                            refused = true;
+                            drops.count(DropReason::Reassembly);
+                        }
                     }
                 }
                 Frame::Close(reason) => got.closed = Some(reason),
                 Frame::Observed(addr) => out.push(Out::Observed { by: self.peer, addr }),
             }
         }
-        if let Some(session) = self.session(local) {
+        if let Some(session) = self.session(local).filter(|_| !refused) {
             session.note(n, asks, now);
         }
         if lost {

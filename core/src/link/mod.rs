@@ -2,11 +2,15 @@
 //! knows addresses and keys.
 
 mod cookie;
+mod dial;
 mod fragments;
 mod frame;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+pub mod fuzz;
 mod handshake;
 mod keys;
 mod live;
+mod lookup;
 mod noise;
 mod packet;
 mod queue;
@@ -28,7 +32,8 @@ use crate::id::NodeId;
 use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::link::cookie::Guard;
-use crate::link::handshake::{Asked, Dial, DialKey, Half};
+use crate::link::dial::{Asked, Dial, DialKey};
+use crate::link::handshake::Half;
 use crate::link::keys::Keys;
 use crate::link::live::{Live, Verdict};
 use crate::link::packet::Stamp;

@@ -1,7 +1,7 @@
 //! What waits to be sent to one peer, in three lanes, and the items that packets carry.
 
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use crate::link::frame::{FRAGMENT_OVERHEAD, Fragment, MESSAGE_OVERHEAD, PIECE, pieces, put_fragment, put_message};
@@ -122,7 +122,13 @@ pub(super) struct Queue {
     bytes: usize,
     next_number: u32,
     taken: u32,
+    /// Fragmented messages begun and not yet acknowledged in all their pieces.
+    open: Vec<Weak<Big>>,
 }
+
+/// Fragmented messages on their way at once: the other side puts at most 16 together, and the rest
+/// is for those that a spurious repetition opened there a second time.
+const MAX_OPEN: usize = 12;
 
 /// Low once in eight packets, so that a busy chat does not stop catching up for ever (overlay.md §5
 /// asks for 8:4:1).
@@ -174,6 +180,12 @@ impl Queue {
         }
     }
 
+    /// Whether the message at the head of a lane may begin.
+    fn may_begin(&self, waiting: &Waiting) -> bool {
+        let fresh = matches!(waiting, Waiting::Big { next: 0, .. });
+        !fresh || self.open.iter().filter(|big| big.strong_count() > 0).count() < MAX_OPEN
+    }
+
     fn order(&self) -> [usize; 3] {
         if self.taken % LOW_EVERY == LOW_EVERY.saturating_sub(1) { [2, 1, 0] } else { [0, 1, 2] }
     }
@@ -183,8 +195,13 @@ impl Queue {
         if let Some(item) = self.again.front() {
             return item.room();
         }
-        let next = self.order().into_iter().find_map(|lane| self.lanes.get(lane)?.front());
-        next.map_or(0, Waiting::room)
+        let heads = self.order().into_iter().filter_map(|lane| self.lanes.get(lane)?.front());
+        heads.filter(|head| self.may_begin(head)).map(Waiting::room).next().unwrap_or(0)
+    }
+
+    /// Whether [`take`](Self::take) with enough room gives an item.
+    pub(super) fn has_item(&self) -> bool {
+        self.next_room() > 0
     }
 
     /// Marks the begin of a packet, for the turn of the lanes.
@@ -208,12 +225,17 @@ impl Queue {
             return if item.room() <= room { self.again.pop_front() } else { None };
         }
         for lane in self.order() {
-            let Some(queue) = self.lanes.get_mut(lane) else { continue };
+            let may = self.lanes.get(lane).and_then(VecDeque::front).is_some_and(|head| self.may_begin(head));
+            let Some(queue) = self.lanes.get_mut(lane).filter(|_| may) else { continue };
             let Some(front) = queue.front_mut() else { continue };
             if front.room() > room {
                 return None;
             }
             if let Waiting::Big { big, next } = front {
+                if *next == 0 {
+                    self.open.retain(|big| big.strong_count() > 0);
+                    self.open.push(Arc::downgrade(big));
+                }
                 let item = Item::Piece { of: Arc::clone(big), index: *next };
                 *next = next.saturating_add(1);
                 if usize::from(*next) >= pieces(big.body.len()).0 {
@@ -273,6 +295,22 @@ mod tests {
             }
         }
         assert_eq!(low, 10);
+    }
+
+    #[test]
+    fn twelve_fragmented_messages_are_under_way_at_once() {
+        let mut q = Queue::default();
+        for _ in 0..20 {
+            q.push(Lane::Normal, 1, vec![0; 2_000]);
+        }
+        q.push(Lane::Low, 1, vec![7]);
+        let mut flying: Vec<Item> = core::iter::from_fn(|| q.take(2_000)).collect();
+        assert_eq!(flying.len(), 2 * MAX_OPEN + 1, "and the lane below is not held up");
+        assert!(!q.has_item());
+        flying.drain(..2);
+        assert!(q.has_item());
+        let more: Vec<Item> = core::iter::from_fn(|| q.take(2_000)).collect();
+        assert_eq!(more.len(), 2);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::link::queue::Item;
 use crate::link::session::ACK_DELAY;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, micros};
 
 /// RFC 9002 §6.2.2.
 const INITIAL_RTT: Duration = Duration::from_millis(333);
@@ -55,6 +55,11 @@ pub(super) struct Sent {
     pub acks: heapless::Vec<(u32, u64), 2>,
 }
 
+/// `d * times / of`, in microseconds.
+fn share(d: Duration, times: u64, of: u64) -> Duration {
+    Duration::from_micros(micros(d).saturating_mul(times).checked_div(of).unwrap_or(u64::MAX))
+}
+
 /// Smoothed round trip time (RFC 6298, RFC 9002 §5).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rtt {
@@ -73,7 +78,7 @@ impl Rtt {
         self.latest = rtt;
         let Some(old) = self.smoothed else {
             self.smoothed = Some(rtt);
-            self.var = rtt / 2;
+            self.var = share(rtt, 1, 2);
             self.min = rtt;
             return;
         };
@@ -82,21 +87,21 @@ impl Rtt {
         let delay = delay.min(ACK_DELAY);
         let adjusted = if rtt >= self.min.saturating_add(delay) { rtt.saturating_sub(delay) } else { rtt };
         let off = old.abs_diff(adjusted);
-        self.var = (self.var.saturating_mul(3).saturating_add(off)) / 4;
-        self.smoothed = Some((old.saturating_mul(7).saturating_add(adjusted)) / 8);
+        self.var = share(self.var.saturating_mul(3).saturating_add(off), 1, 4);
+        self.smoothed = Some(share(old.saturating_mul(7).saturating_add(adjusted), 1, 8));
     }
 
     fn pto(&self) -> Duration {
         let (srtt, var) = match self.smoothed {
             Some(srtt) => (srtt, self.var),
-            None => (INITIAL_RTT, INITIAL_RTT / 2),
+            None => (INITIAL_RTT, share(INITIAL_RTT, 1, 2)),
         };
         srtt.saturating_add(var.saturating_mul(4).max(GRANULARITY)).saturating_add(ACK_DELAY)
     }
 
     fn loss_delay(&self) -> Duration {
         let base = self.smoothed.unwrap_or(INITIAL_RTT).max(self.latest);
-        (base.saturating_mul(9) / 8).max(GRANULARITY)
+        share(base, 9, 8).max(GRANULARITY)
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) const ACK_DELAY: Duration = Duration::from_millis(25);
 /// Packets that ask for an acknowledgement before it is sent at once (RFC 9000 §13.2.2).
 const ACK_EVERY: u32 = 2;
 
+/// The ring's `% 32` below go by it.
 const WORDS: usize = 32;
 /// Numbers the window reaches back: 2,048 (crypto.md §1).
 const WINDOW: u64 = (WORDS as u64) * 64;
@@ -39,7 +40,7 @@ impl Replay {
     }
 
     fn place(n: u64) -> (usize, u64) {
-        (((n / 64) % WORDS as u64) as usize, 1 << (n % 64))
+        (((n / 64) % 32) as usize, 1 << (n % 64))
     }
 
     pub(super) fn is_new(&self, n: u64) -> bool {
@@ -62,7 +63,7 @@ impl Replay {
             let from = self.next.div_ceil(64);
             let to = n / 64;
             for word in from..=to.min(from.saturating_add(WORDS as u64)) {
-                if let Some(w) = self.seen.get_mut((word % WORDS as u64) as usize) {
+                if let Some(w) = self.seen.get_mut((word % 32) as usize) {
                     *w = 0;
                 }
             }
