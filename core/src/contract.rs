@@ -89,12 +89,8 @@ where
     fn draw(draw: &mut Draw<'_>) -> Self::In;
 }
 
-/// A law that a machine broke.
-#[derive(Debug)]
-pub(crate) struct Broken(pub String);
-
 /// Feeds a machine what `bytes` say and checks the laws after every step. Returns a transcript.
-pub(crate) fn check<M: Contract>(bytes: &[u8]) -> Result<String, Broken>
+pub(crate) fn check<M: Contract>(bytes: &[u8]) -> Result<String, String>
 where
     M::In: Debug,
     M::Out: Debug,
@@ -118,7 +114,7 @@ where
             cx.now = now;
             machine.handle_timeout(&mut cx, &mut out);
             if let Some(next) = machine.next_deadline().filter(|next| *next <= now) {
-                return Err(Broken(alloc::format!("{}: law 1: due at {next:?} after a time-out at {now:?}", M::NAME)));
+                return Err(alloc::format!("{}: law 1: due at {next:?} after a time-out at {now:?}", M::NAME));
             }
         }
         while let Some(emit) = out.pop() {
@@ -130,14 +126,14 @@ where
         }
         if machine.footprint() > M::MOST {
             let held = machine.footprint();
-            return Err(Broken(alloc::format!("{}: law 3: it holds {held} entries, more than {}", M::NAME, M::MOST)));
+            return Err(alloc::format!("{}: law 3: it holds {held} entries, more than {}", M::NAME, M::MOST));
         }
     }
     Ok(transcript)
 }
 
 /// Law 1, second half: a time-out before the deadline does nothing.
-fn early<M: Contract>(machine: &mut M, cx: &mut Cx<'_>, due: Instant, out: &mut Outbox<M::Out>) -> Result<(), Broken>
+fn early<M: Contract>(machine: &mut M, cx: &mut Cx<'_>, due: Instant, out: &mut Outbox<M::Out>) -> Result<(), String>
 where
     M::In: Debug,
     M::Out: Debug,
@@ -147,7 +143,7 @@ where
     }
     machine.handle_timeout(cx, out);
     if out.pop().is_some() || machine.next_deadline() != Some(due) {
-        return Err(Broken(alloc::format!("{}: an early time-out changed something", M::NAME)));
+        return Err(alloc::format!("{}: an early time-out changed something", M::NAME));
     }
     Ok(())
 }
@@ -243,7 +239,7 @@ impl Contract for Membership {
             5 => membership::In::Resolved { addr: d.addr(), peer: d.peer() },
             6 => membership::In::Unreachable { addr: d.addr(), expect: expect(d), wrong_node: d.below(2) == 0 },
             7 => membership::In::Moved { peer: d.peer(), addr: d.addr() },
-            8 => membership::In::Observed { addr: d.addr() },
+            8 => membership::In::Observed { by: d.peer(), addr: d.addr() },
             9 => membership::In::Message { from: d.peer(), body: d.bytes() },
             _ => membership::In::NetworkChanged,
         }

@@ -38,7 +38,7 @@ fn random_inputs_break_no_target() {
         let mut rng = SimRng::new(n as u64);
         for i in 0..200 {
             let len = rng.below(if i % 10 == 0 { 3_000 } else { 200 }) as usize;
-            let bytes: Vec<u8> = (0..len).map(|_| rng.next() as u8).collect();
+            let bytes: Vec<u8> = (0..len).map(|_| rng.u64() as u8).collect();
             let outcome = std::panic::catch_unwind(|| target(&bytes));
             assert!(outcome.is_ok(), "{name} broke on random input {i} of seed {n}");
         }

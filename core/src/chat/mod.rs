@@ -28,8 +28,8 @@ use crate::wire::{Blob, Lane, MAX_MESSAGE, Malformed, decode, encode};
 use catchup::{Answering, Answers, Wants};
 use conversation::{Offer, Room, Source, StoredAuthor, Verdict};
 use wire::{
-    Body, Height, Range, Signed, Sync, encode_record, head_key, id_key, log_key, message_from_record, message_id,
-    open_envelope, order_key, record_envelope,
+    Body, Height, Signed, Sync, encode_record, head_key, id_key, log_key, message_from_record, message_id, order_key,
+    record_envelope,
 };
 
 /// Envelopes that go into one bundle, in bytes: 48 KiB leaves room in one link message for the

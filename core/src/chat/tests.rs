@@ -1,5 +1,4 @@
-#![allow(clippy::arithmetic_side_effects, reason = "tests count small numbers")]
-
+use super::wire::Range;
 use super::*;
 use crate::identity::tests::identity;
 use crate::machine::Emit;
@@ -113,8 +112,7 @@ fn a_forged_changed_or_moved_broadcast_is_refused() {
     assert_eq!(bob.flood(alice.me, &good), (true, 1));
     assert_eq!(bob.flood(alice.me, &good), (false, 0), "once");
     // The same signed bytes in another network are another message, which nobody signed.
-    let mut config = Config::default();
-    config.network_key = [1; 32];
+    let config = Config { network_key: [1; 32], ..Config::default() };
     let mut other = Bench::new(3);
     other.chat = Chat::new(&config, &identity(3));
     assert_eq!(other.flood(alice.me, &good), (false, 0));
@@ -221,7 +219,7 @@ fn a_private_message_is_bound_to_its_sender_and_receiver() {
 fn a_node_restored_from_an_old_copy_does_not_repeat_its_numbers() {
     let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
     let to_bob = Conversation::Private(bob.me);
-    let mut pass = |alice: &mut Bench, bob: &mut Bench, text: &str| {
+    let pass = |alice: &mut Bench, bob: &mut Bench, text: &str| {
         let (_, outs) = alice.step(|c, cx, out| c.say(cx, to_bob, Content::text(text), out));
         for o in outs {
             if let Out::Submit { id, body, .. } = o {

@@ -50,8 +50,8 @@ pub(super) fn from_link(out: link::Out, q: &mut Queues) {
         link::Out::Moved { peer, addr } => {
             q.work.push_back(Work::Membership(membership::In::Moved { peer, addr }));
         }
-        link::Out::Observed { by: _, addr } => {
-            q.work.push_back(Work::Membership(membership::In::Observed { addr }));
+        link::Out::Observed { by, addr } => {
+            q.work.push_back(Work::Membership(membership::In::Observed { by, addr }));
         }
     }
 }

@@ -1,5 +1,3 @@
-#![allow(clippy::arithmetic_side_effects, reason = "tests count small numbers")]
-
 use super::*;
 use crate::config::NodeType;
 use crate::identity::tests::identity;
