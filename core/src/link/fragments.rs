@@ -147,7 +147,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_order_and_repeats_give_the_message_once(len in PIECE + 1..=MAX_MESSAGE, order in prop::collection::vec(0usize..64, 0..200)) {
+        fn any_order_and_repeats_give_the_message_once(
+            len in PIECE + 1..=MAX_MESSAGE,
+            order in prop::collection::vec(0usize..64, 0..200),
+        ) {
             let body: Vec<u8> = (0..len).map(|i| (i * 7) as u8).collect();
             let all = cut(3, &body);
             let (mut f, mut got) = (Fragments::default(), Vec::new());

@@ -32,6 +32,8 @@ pub(super) struct Half {
     pub record: NodeRecord,
     pub split: Split,
     pub remote: u32,
+    /// Where the answer went: whoever proves to hold the keys has received it there.
+    path: SocketAddr,
     pub epoch: Epoch,
     pub mine: u32,
     pub created: Instant,
@@ -140,7 +142,7 @@ impl Link {
             oldest.into_iter().for_each(|local| self.drop_half(local));
         }
         let epoch = Epoch { boot: payload.stamp.boot, incarnation: payload.incarnation };
-        let half = Half { peer, record, split, remote, epoch, mine, created: cx.now };
+        let half = Half { peer, record, split, remote, path: from, epoch, mine, created: cx.now };
         self.halves.insert(local, Box::new(half));
         self.routes.insert(local, Route::Half);
         self.timers.arm(Timer::Half(local), cx.now + self.config.handshake_timeout);
@@ -160,14 +162,7 @@ impl Link {
 
     /// The first authentic packet under an answered Init: now its sender is proven. False if there
     /// is no room for the link.
-    pub(super) fn confirm(
-        &mut self,
-        cx: &mut Cx<'_>,
-        local: u32,
-        mut session: Session,
-        from: SocketAddr,
-        out: &mut Outbox<Out>,
-    ) -> bool {
+    pub(super) fn confirm(&mut self, cx: &mut Cx<'_>, local: u32, mut session: Session, out: &mut Outbox<Out>) -> bool {
         let Some(half) = self.halves.remove(&local) else { return false };
         self.timers.cancel(Timer::Half(local));
         self.routes.remove(&local);
@@ -175,11 +170,11 @@ impl Link {
         session.created = half.created;
         let took = cx.now.since(half.created);
         let proven =
-            Proven { peer: half.peer, record: half.record, epoch: half.epoch, mine: half.mine, path: from, took };
+            Proven { peer: half.peer, record: half.record, epoch: half.epoch, mine: half.mine, path: half.path, took };
         self.establish(cx, proven, session, out)
     }
 
-    pub(super) fn resp(&mut self, cx: &mut Cx<'_>, from: SocketAddr, bytes: &[u8], out: &mut Outbox<Out>) {
+    pub(super) fn resp(&mut self, cx: &mut Cx<'_>, bytes: &[u8], out: &mut Outbox<Out>) {
         let Ok(cut) = macs(bytes) else { return self.drops.count(DropReason::Malformed) };
         let (Ok(remote), Ok(local)) = (u32_at(bytes, 2), u32_at(bytes, 6)) else {
             return self.drops.count(DropReason::Malformed);
@@ -202,9 +197,10 @@ impl Link {
         };
         let (Ok(split), Some(record)) = (state.split(), dial.record.clone()) else { return };
         let session = Session::new(&split, true, local, remote, cx.now);
-        let (mine, took, seq) = (dial.mine, cx.now.since(attempt.at), record.seq);
-        // The authentic answer's source: with a cookie or a NAT it may be another than was tried.
-        let proven = Proven { peer, record, epoch: payload.epoch, mine, path: from, took };
+        let (mine, took, seq, path) = (dial.mine, cx.now.since(attempt.at), record.seq, attempt.to);
+        // The address that was tried and not the answer's source, which an eavesdropper could choose by
+        // passing it on (RFC 9000 §9 allows no migration during the handshake either).
+        let proven = Proven { peer, record, epoch: payload.epoch, mine, path, took };
         if !self.establish(cx, proven, session, out) {
             return;
         }

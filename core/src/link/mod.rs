@@ -375,7 +375,7 @@ impl Link {
                 let peer = half.peer;
                 // The first authentic packet proves that the initiator is there now: a replayed Init
                 // never gets this far.
-                if !self.confirm(cx, local, session, from, out) {
+                if !self.confirm(cx, local, session, out) {
                     return;
                 }
                 (peer, plain)
@@ -540,7 +540,7 @@ impl Machine for Link {
             In::Datagram { from, bytes } => match packet::kind(&bytes) {
                 Ok(packet::DATA) => self.data(cx, from, bytes, out),
                 Ok(packet::INIT) => self.init(cx, from, &bytes),
-                Ok(packet::RESP) => self.resp(cx, from, &bytes, out),
+                Ok(packet::RESP) => self.resp(cx, &bytes, out),
                 Ok(packet::COOKIE_REPLY) => self.cookie_reply(cx, &bytes),
                 Ok(packet::RECORD_REQUEST) => self.record_request(cx, from, &bytes),
                 Ok(packet::RECORD_REPLY) => self.record_reply(cx, from, &bytes, out),

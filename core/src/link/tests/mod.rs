@@ -27,7 +27,6 @@ pub(super) struct Node {
     pub link: Link,
     pub rng: Rng,
     pub id: NodeId,
-    pub n: u8,
     pub addr: SocketAddr,
     pub events: Vec<Out>,
     pub disk: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -45,7 +44,7 @@ impl Node {
         let mut cx = Cx { now, wall: WallTime(wall), me: me.node_id(), rng: &mut rng };
         let link = Link::new(config, &me, &rows, &mut cx, &mut out).unwrap();
         let mut node =
-            Self { link, rng, id: me.node_id(), n, addr: addr(n), events: Vec::new(), disk, bodies: Vec::new() };
+            Self { link, rng, id: me.node_id(), addr: addr(n), events: Vec::new(), disk, bodies: Vec::new() };
         node.collect(&mut out);
         node
     }
