@@ -143,6 +143,3 @@ pub use store::{Batch, MemoryStore, Op, Record, Request, Table};
 pub use time::{Duration, Instant, WallTime};
 pub use wire::content::{Causality, Content, Conversation, Message, Position, VectorClock, document_clocks};
 pub use wire::ticket::{Bootstrap, Ticket};
-
-#[cfg(any(fuzzing, feature = "fuzzing"))]
-pub use link::fuzz;

@@ -25,7 +25,7 @@ pub(super) fn effect(effect: Effect, q: &mut Queues) {
 
 pub(super) fn from_link(out: link::Out, q: &mut Queues) {
     match out {
-        link::Out::Up { peer, record, addr, initiated: _ } => {
+        link::Out::Up { peer, record, addr } => {
             q.work.push_back(Work::Membership(membership::In::LinkUp { peer, record, addr }));
             q.work.push_back(Work::Delivery(delivery::In::PeerUp(peer)));
             q.work.push_back(Work::Chat(chat::In::LinkUp(peer)));

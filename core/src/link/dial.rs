@@ -143,20 +143,21 @@ impl Link {
             self.dials.insert(key, Box::new(Dial::new(mine, token, cx.now)));
         }
         let Some(dial) = self.dials.get_mut(&key) else { return };
-        if let Some(record) = record {
-            if dial.record.as_ref().is_none_or(|old| record.seq > old.seq) {
-                dial.record = Some(record);
-            }
+        if let Some(record) = record
+            && dial.record.as_ref().is_none_or(|old| record.seq > old.seq)
+        {
+            dial.record = Some(record);
         }
         for &target in targets {
             dial.targets.retain(|t| *t != target);
         }
         dial.targets.splice(0..0, targets.iter().copied());
         dial.targets.truncate(super::MAX_ADDRS);
-        if let Some(connect) = connect {
-            if !dial.connects.contains(&connect) && dial.connects.len() < super::MAX_ADDRS {
-                dial.connects.push(connect);
-            }
+        if let Some(connect) = connect
+            && !dial.connects.contains(&connect)
+            && dial.connects.len() < super::MAX_ADDRS
+        {
+            dial.connects.push(connect);
         }
         if dial.giveup.is_none() {
             dial.giveup = Some(cx.now + self.config.handshake_timeout);
@@ -328,10 +329,10 @@ impl Link {
             }
             return;
         }
-        if dial.connects.is_empty() {
-            if let Some(&addr) = dial.targets.first() {
-                out.push(Out::Unreachable { addr, expect: Some(peer), wrong_node });
-            }
+        if dial.connects.is_empty()
+            && let Some(&addr) = dial.targets.first()
+        {
+            out.push(Out::Unreachable { addr, expect: Some(peer), wrong_node });
         }
         for (addr, expect) in dial.connects {
             out.push(Out::Unreachable { addr, expect, wrong_node });

@@ -49,6 +49,7 @@ pub(super) struct Ack {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "one lives on the stack while a packet is read; a box would allocate")]
 pub(super) enum Frame<'a> {
     Padding,
     /// Wants an acknowledgement, and says that somebody there wants this link.

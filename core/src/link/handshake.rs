@@ -240,13 +240,12 @@ impl Link {
             return false;
         }
         let wanted = self.wanted(peer);
-        let initiated = session.initiator;
         let start = Start { peer, record: record.clone(), epoch, mine, path, wanted };
         let mut live = Live::new(start, session, cx.now);
         live.recovery.rtt.sample(took, Duration::ZERO);
         self.links.insert(peer, Box::new(live));
         self.finish(cx, peer, local, record.clone(), path);
-        out.push(Out::Up { peer, record, addr: path, initiated });
+        out.push(Out::Up { peer, record, addr: path });
         true
     }
 

@@ -15,8 +15,6 @@ use crate::time::WallTime;
 use crate::wire::Malformed;
 use crate::wire::record::{NodeRecord, Reader};
 
-/// Every row of this machine in [`Table::Meta`] begins so.
-pub(super) const PREFIX: &[u8] = b"link/";
 const BOOT: &[u8] = b"link/boot";
 const KEYS: &[u8] = b"link/keys";
 const STORED_VERSION: u8 = 1;
@@ -214,7 +212,7 @@ mod tests {
         fn apply(&mut self, out: &mut Outbox<()>) {
             while let Some(emit) = out.pop() {
                 if let Emit::Store(Op::Put { key, value, .. }) = emit {
-                    assert!(key.starts_with(PREFIX));
+                    assert!(key.starts_with(b"link/"));
                     self.0.insert(key, value);
                 }
             }

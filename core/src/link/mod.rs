@@ -85,7 +85,6 @@ pub(crate) enum Out {
         peer: NodeId,
         record: NodeRecord,
         addr: SocketAddr,
-        initiated: bool,
     },
     Down {
         peer: NodeId,
@@ -292,6 +291,7 @@ impl Link {
     }
 
     /// This node's current record.
+    #[cfg(test)]
     pub(crate) fn record(&self) -> &NodeRecord {
         &self.keys.record
     }
@@ -498,10 +498,10 @@ impl Link {
         self.uses = self.uses.saturating_add(1);
         let known = self.known.entry(peer).or_default();
         known.used = self.uses;
-        if let Some(record) = record.filter(|r| r.id() == peer) {
-            if known.record.as_ref().is_none_or(|old| record.seq > old.seq) {
-                known.record = Some(record);
-            }
+        if let Some(record) = record.filter(|r| r.id() == peer)
+            && known.record.as_ref().is_none_or(|old| record.seq > old.seq)
+        {
+            known.record = Some(record);
         }
         let fresh: Vec<_> = addrs.iter().copied().filter(|a| usable(*a)).collect();
         let new = fresh.iter().any(|a| !known.addrs.contains(a));

@@ -257,7 +257,7 @@ impl Handshake {
     }
 
     fn tokens(&mut self, writing: bool) -> Result<&'static [Token], Refused> {
-        let mine = (self.step % 2 == 0) == self.initiator;
+        let mine = self.step.is_multiple_of(2) == self.initiator;
         if mine != writing {
             return Err(Refused);
         }

@@ -26,10 +26,6 @@ pub(super) enum Item {
 }
 
 impl Item {
-    pub(super) fn whole(channel: u8, body: Vec<u8>) -> Self {
-        Self::Whole { channel, body }
-    }
-
     fn piece(of: &Big, index: u8) -> (usize, &[u8]) {
         let (count, size) = pieces(of.body.len());
         let start = size.saturating_mul(usize::from(index));

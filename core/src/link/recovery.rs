@@ -256,7 +256,7 @@ mod tests {
     }
 
     fn send(r: &mut Recovery, seq: u64, ms: u64) {
-        let items = vec![Item::whole(1, vec![seq as u8; 10])];
+        let items = vec![Item::Whole { channel: 1, body: vec![seq as u8; 10] }];
         r.on_sent(seq, Some(Sent { at: at(ms), items, acks: heapless::Vec::new() }));
     }
 

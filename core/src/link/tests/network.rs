@@ -10,8 +10,8 @@ fn two_nodes_link_by_address_and_talk() {
     net.link();
     let (a, b) = (net.nodes[0].id, net.nodes[1].id);
     assert!(matches!(net.nodes[0].events[0], Out::Resolved { peer, .. } if peer == b), "{:?}", net.nodes[0].events);
-    assert!(net.nodes[0].events.iter().any(|e| matches!(e, Out::Up { peer, initiated: true, .. } if *peer == b)));
-    assert!(net.nodes[1].events.iter().any(|e| matches!(e, Out::Up { peer, initiated: false, .. } if *peer == a)));
+    assert!(net.nodes[0].events.iter().any(|e| matches!(e, Out::Up { peer, .. } if *peer == b)));
+    assert!(net.nodes[1].events.iter().any(|e| matches!(e, Out::Up { peer, .. } if *peer == a)));
     let seen = |n: &Node, at| n.events.iter().any(|e| matches!(e, Out::Observed { addr, .. } if *addr == at));
     assert!(seen(&net.nodes[0], addr(1)) && seen(&net.nodes[1], addr(2)));
     net.send(0, 1, b"hello".to_vec());
