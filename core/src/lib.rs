@@ -120,6 +120,7 @@ pub mod fuzzing;
 mod gossip;
 pub mod id;
 pub mod identity;
+pub mod inspect;
 pub mod limits;
 mod link;
 mod machine;

@@ -12,7 +12,7 @@ mod keys;
 mod live;
 mod lookup;
 mod noise;
-mod packet;
+pub(crate) mod packet;
 mod queue;
 mod recovery;
 mod session;

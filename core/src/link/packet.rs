@@ -92,6 +92,35 @@ pub(super) fn kind(bytes: &[u8]) -> Result<u8, Malformed> {
     if fits { Ok(*kind) } else { Err(Malformed) }
 }
 
+/// What anybody on the path can read of a datagram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Visible<'a> {
+    Init { sender: u32, sealed: &'a [u8] },
+    Resp { sender: u32, receiver: u32, sealed: &'a [u8] },
+    CookieReply { receiver: u32, sealed: &'a [u8] },
+    Data { receiver: u32, number: u64, sealed: &'a [u8] },
+    RecordRequest,
+    RecordReply { record: &'a [u8] },
+}
+
+pub(crate) fn visible(bytes: &[u8]) -> Result<Visible<'_>, Malformed> {
+    let kind = kind(bytes)?;
+    let mut r = Reader(bytes);
+    r.slice(2)?;
+    let mut index = || r.take().map(u32::from_le_bytes);
+    Ok(match kind {
+        INIT => Visible::Init { sender: index()?, sealed: macs(r.0)?.body },
+        RESP => Visible::Resp { sender: index()?, receiver: index()?, sealed: macs(r.0)?.body },
+        COOKIE_REPLY => Visible::CookieReply { receiver: index()?, sealed: r.0 },
+        DATA => Visible::Data { receiver: index()?, number: u64::from_le_bytes(r.take()?), sealed: r.0 },
+        RECORD_REQUEST => Visible::RecordRequest,
+        _ => {
+            r.slice(16)?;
+            Visible::RecordReply { record: r.slice(RECORD_LEN)? }
+        }
+    })
+}
+
 /// The four bytes at `at`.
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> Result<u32, Malformed> {
     let (_, tail) = bytes.split_at_checked(at).ok_or(Malformed)?;
