@@ -63,32 +63,32 @@ pub(crate) fn message_id(id_key: &[u8; 32], body: &[u8]) -> MessageId {
 }
 
 /// A broadcast as it travels: the author's key, a signature over the id, the body.
-pub(super) struct Signed<'a> {
+pub(crate) struct Signed<'a> {
     key: [u8; 32],
     signature: [u8; SIGNATURE_LEN],
-    pub(super) body: &'a [u8],
+    pub(crate) body: &'a [u8],
 }
 
 impl<'a> Signed<'a> {
-    pub(super) fn seal(identity: &Identity, id: MessageId, body: &'a [u8]) -> Vec<u8> {
+    pub(crate) fn seal(identity: &Identity, id: MessageId, body: &'a [u8]) -> Vec<u8> {
         let mut out = identity.public_key().to_vec();
         out.extend_from_slice(&identity.sign(Domain::Message, &id.0));
         out.extend_from_slice(body);
         out
     }
 
-    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (key, rest) = bytes.split_first_chunk::<32>().ok_or(Malformed)?;
         let (signature, body) = rest.split_first_chunk::<SIGNATURE_LEN>().ok_or(Malformed)?;
         Ok(Self { key: *key, signature: *signature, body })
     }
 
-    pub(super) fn author(&self) -> NodeId {
+    pub(crate) fn author(&self) -> NodeId {
         node_id(&self.key)
     }
 
     /// About 40 µs.
-    pub(super) fn is_genuine(&self, id: MessageId) -> bool {
+    pub(crate) fn is_genuine(&self, id: MessageId) -> bool {
         verify(Domain::Message, &self.key, &id.0, &self.signature)
     }
 }
