@@ -68,6 +68,7 @@ pub(super) fn from_membership(out: membership::Out, q: &mut Queues) {
         membership::Out::Unwant(peer) => {
             q.work.push_back(Work::Link(link::In::Unwant { peer, owner: Owner::Membership }));
         }
+        membership::Out::Close(peer) => q.work.push_back(Work::Link(link::In::Close { peer })),
         membership::Out::Send { to, lane, body } => {
             q.work.push_back(Work::Link(link::In::Send { to, channel: Channel::Membership, lane, body }));
         }

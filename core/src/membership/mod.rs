@@ -89,6 +89,8 @@ pub(crate) enum Out {
     },
     Want(NodeId),
     Unwant(NodeId),
+    /// End the link to this peer.
+    Close(NodeId),
     Send {
         to: NodeId,
         lane: Lane,
@@ -436,7 +438,9 @@ impl Membership {
         let Some(source) = self.linked.get(&from).copied() else { return };
         let account = self.book.get(from).and_then(|k| k.record.as_ref()).map(|r| r.account);
         let Some(account) = account.filter(|&account| cert.vouches(account, from)) else {
-            return self.drops.count(DropReason::Signature);
+            // Who shows a false paper is not talked to.
+            self.drops.count(DropReason::Signature);
+            return out.push(Out::Close(from));
         };
         self.remember(from, out, |known| {
             known.account = Some(account);

@@ -155,7 +155,8 @@ fn names_and_accounts_need_a_certificate() {
     b.input(In::Join(Vec::new()));
     b.up(2);
     let stolen = Message::Announcement { cert: identity(3).device_cert(), addrs: Vec::new() };
-    b.hear(2, &stolen);
+    let out = b.hear(2, &stolen);
+    assert!(matches!(out[..], [Out::Close(p)] if p == id(2)));
     assert_eq!(b.m.get(id(2)).unwrap().name, None);
     assert_eq!(b.m.drops().get(DropReason::Signature), 1);
     b.hear(2, &Message::Announcement { cert: identity(2).device_cert(), addrs: vec![addr(77)] });
