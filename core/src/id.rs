@@ -183,7 +183,7 @@ mod base32 {
             }
         }
         // Left-over bits are zero in what `encode` makes: one text for each value.
-        if bits >= 5 || acc & ((1 << bits) - 1) != 0 {
+        if bits >= 5 || acc & (1u32 << bits).wrapping_sub(1) != 0 {
             return Err(ParseIdError::Checksum);
         }
         Ok(out)

@@ -1,17 +1,126 @@
-//! The DONP protocol as one state machine per node.
+//! DONP: a chat network without servers, as one state machine per node.
+//!
+//! An [`Engine`] is fed bytes and time and gives back bytes, records to keep and things to tell. It
+//! reads no clock, opens no socket and touches no disk, so a phone app, a script, a daemon and a
+//! simulator with ten thousand nodes drive the same code.
+//!
+//! # The contract
+//!
+//! - **Time is data.** Every call takes `now` from a monotonic clock that counts sleep. Call
+//!   [`Engine::handle_timeout`] at [`Engine::next_deadline`]; earlier calls change nothing, later ones
+//!   only delay.
+//! - **Take everything.** After each call, take what the five `poll` functions give until each is
+//!   empty. What is left waiting is late, never lost.
+//! - **Write first.** Each [`Batch`] is written whole and in order; [`Engine::handle_committed`] then
+//!   lets go of what depends on it: datagrams, acknowledgements, events. A crash between the two loses
+//!   nothing that anybody was told. After a restart, [`Engine::restore`] takes the records of
+//!   [`Table::HOT`].
+//! - **Randomness is data.** 32 fresh bytes at every start. The same seed and the same calls give the
+//!   same output, byte for byte.
+//! - **Hostile bytes are not errors.** [`Engine::handle_datagram`] returns nothing; what is malformed,
+//!   forged or repeated is counted in [`Stats`]. A command that cannot work returns a [`CommandError`]
+//!   and changes nothing.
+//!
+//! # A host in thirty lines
+//!
+//! ```
+//! use donp_core::{
+//!     Bootstrap, Config, Content, Engine, EventKind, Identity, Instant, MemoryStore, Transmit, WallTime,
+//! };
+//!
+//! struct Host {
+//!     engine: Engine,
+//!     store: MemoryStore,
+//!     heard: Vec<String>,
+//! }
+//!
+//! impl Host {
+//!     fn new(n: u8) -> Self {
+//!         // A real host takes both from the system's randomness, and keeps the identity.
+//!         let identity = Identity::generate([n; 64], "example", WallTime(0)).unwrap();
+//!         let engine = Engine::new(Config::default(), identity, [n; 32], Instant::ZERO, WallTime(0));
+//!         Host { engine: engine.unwrap(), store: MemoryStore::default(), heard: Vec::new() }
+//!     }
+//!
+//!     /// After every call: write, commit, answer reads, tell, send.
+//!     fn drain(&mut self, now: Instant) -> Vec<Transmit> {
+//!         while let Some(batch) = self.engine.poll_batch() {
+//!             let seq = batch.seq;
+//!             self.store.apply(batch);
+//!             self.engine.handle_committed(now, seq);
+//!         }
+//!         while let Some(request) = self.engine.poll_request() {
+//!             let records = self.store.query(&request);
+//!             self.engine.handle_records(now, request.id, records);
+//!         }
+//!         while let Some(event) = self.engine.poll_event() {
+//!             if let EventKind::Message(message) = event.kind {
+//!                 self.heard.push(message.content.shown().to_owned());
+//!             }
+//!             if let Some(seq) = event.seq {
+//!                 self.engine.ack(now, seq).unwrap();
+//!             }
+//!         }
+//!         core::iter::from_fn(|| self.engine.poll_transmit()).collect()
+//!     }
+//! }
+//!
+//! let addrs = ["10.0.0.1:4000".parse().unwrap(), "10.0.0.2:4000".parse().unwrap()];
+//! let mut hosts = [Host::new(1), Host::new(2)];
+//! let mut now = Instant::ZERO;
+//! hosts[0].engine.join(now, &[]).unwrap();
+//! hosts[1].engine.join(now, &[Bootstrap { addr: addrs[0], id: None }]).unwrap();
+//! hosts[0].engine.broadcast(now, Content::text("hello")).unwrap();
+//!
+//! while hosts[1].heard.is_empty() {
+//!     for from in 0..2 {
+//!         for datagram in hosts[from].drain(now) {
+//!             let to = addrs.iter().position(|a| *a == datagram.to).unwrap();
+//!             hosts[to].engine.handle_datagram(now, addrs[from], &datagram.bytes);
+//!         }
+//!     }
+//!     // A socket would sleep until the next datagram or deadline.
+//!     let deadlines = hosts.iter().filter_map(|h| h.engine.next_deadline());
+//!     now = deadlines.map(|d| d.at).min().unwrap().max(now);
+//!     hosts.iter_mut().for_each(|h| h.engine.handle_timeout(now));
+//! }
+//! assert_eq!(hosts[1].heard, ["hello"]);
+//! ```
+//!
+//! # The rooms
+//!
+//! Each machine has a folder with its inputs, outputs, messages and laws: `link` (encryption, loss
+//! recovery; alone knows addresses and keys), `membership` (joining, neighbours), `delivery` (private
+//! messages until they are stored at the other end), `gossip` (broadcasts), `chat` (conversations in
+//! causal order). No machine knows another: `engine/route.rs` is the map of who hears what.
 #![no_std]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::wildcard_enum_match_arm,
+        reason = "tests count small numbers and look for one variant among many"
+    )
+)]
 
 extern crate alloc;
 
 mod chat;
 mod collections;
 pub mod config;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+mod contract;
 mod delivery;
 mod engine;
 pub mod error;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+#[doc(hidden)]
+#[allow(clippy::missing_panics_doc, reason = "a broken law panics, that is the point")]
+pub mod fuzzing;
 mod gossip;
 pub mod id;
 pub mod identity;
+pub mod inspect;
 pub mod limits;
 mod link;
 mod machine;
@@ -33,5 +142,5 @@ pub use membership::NodeState;
 pub use stats::{DropReason, Drops, Stats};
 pub use store::{Batch, MemoryStore, Op, Record, Request, Table};
 pub use time::{Duration, Instant, WallTime};
-pub use wire::content::{Causality, Content, Conversation, Message, Position, VectorClock};
+pub use wire::content::{Causality, Content, Conversation, Message, Position, VectorClock, document_clocks};
 pub use wire::ticket::{Bootstrap, Ticket};

@@ -70,10 +70,6 @@ impl<O> Outbox<O> {
         self.0.push_back(Emit::Store(Op::Delete { table, key }));
     }
 
-    pub(crate) fn store(&mut self, op: Op) {
-        self.0.push_back(Emit::Store(op));
-    }
-
     pub(crate) fn pop(&mut self) -> Option<Emit<O>> {
         self.0.pop_front()
     }

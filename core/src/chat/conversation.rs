@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::chat::wire::{Body, Height, MAX_CLOCK_CHANGES};
+use crate::chat::wire::{Body, Height, MAX_CLOCK_CHANGES, id_key, message_id};
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::limits::Limits;
 use crate::stats::DropReason;
@@ -22,6 +22,8 @@ const DEPTHS: usize = 64;
 /// What is known of an author.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Author {
+    /// See [`id_key`].
+    id_key: [u8; 32],
     /// Messages taken, which are 1 to `height`.
     height: u64,
     /// The depths of the newest of them, oldest first.
@@ -30,12 +32,20 @@ pub(super) struct Author {
     clock: VectorClock,
 }
 
-/// An author's state on disk.
-#[derive(Serialize, Deserialize)]
+/// An author's state as it is read from disk.
+#[derive(Deserialize)]
 pub(super) struct StoredAuthor {
     pub(super) height: u64,
     pub(super) depth: u64,
     pub(super) clock: VectorClock,
+}
+
+/// The same as it is written.
+#[derive(Serialize)]
+pub(super) struct AuthorToStore<'a> {
+    height: u64,
+    depth: u64,
+    clock: &'a VectorClock,
 }
 
 /// What is known of the depth of a message.
@@ -61,13 +71,12 @@ impl Author {
         }
     }
 
-    fn advance(&mut self, seq: u64, depth: u64, clock: VectorClock) {
+    fn advance(&mut self, seq: u64, depth: u64) {
         self.height = seq;
         self.depths.push_back(depth);
         if self.depths.len() > DEPTHS {
             self.depths.pop_front();
         }
-        self.clock = clock;
     }
 }
 
@@ -155,9 +164,9 @@ impl Room {
     }
 
     pub(super) fn restore(&mut self, author: NodeId, stored: StoredAuthor) {
-        let mut known = Author::default();
-        known.advance(stored.height, stored.depth, stored.clock);
-        self.authors.insert(author, known);
+        let known = self.author(author);
+        known.clock = stored.clock;
+        known.advance(stored.height, stored.depth);
     }
 
     /// Call once after the last `restore`.
@@ -175,14 +184,23 @@ impl Room {
             .collect();
     }
 
-    /// What to store of an author.
-    pub(super) fn stored(&self, author: NodeId) -> StoredAuthor {
-        let known = self.authors.get(&author);
-        StoredAuthor {
-            height: known.map_or(0, |a| a.height),
-            depth: known.map_or(0, Author::last_depth),
-            clock: known.map(|a| a.clock.clone()).unwrap_or_default(),
+    /// What to store of an author who has messages here.
+    pub(super) fn stored(&self, author: NodeId) -> Option<AuthorToStore<'_>> {
+        let known = self.authors.get(&author)?;
+        Some(AuthorToStore { height: known.height, depth: known.last_depth(), clock: &known.clock })
+    }
+
+    /// The id of an author's message with these body bytes.
+    pub(super) fn message_id(&self, author: NodeId, body: &[u8]) -> MessageId {
+        match self.authors.get(&author) {
+            Some(known) => message_id(&known.id_key, body),
+            None => message_id(&id_key(self.id, author), body),
         }
+    }
+
+    fn author(&mut self, author: NodeId) -> &mut Author {
+        let room = self.id;
+        self.authors.entry(author).or_insert_with(|| Author { id_key: id_key(room, author), ..Author::default() })
     }
 
     pub(super) fn height(&self, author: NodeId) -> u64 {
@@ -217,10 +235,9 @@ impl Room {
 
     /// The next number of this node was used by a former self whose store is lost: go on after it.
     pub(super) fn skip_to(&mut self, seq: u64, depth: u64) {
-        let mine = self.authors.entry(self.me).or_default();
+        let mine = self.author(self.me);
         if seq > mine.height {
-            let clock = mine.clock.clone();
-            mine.advance(seq, depth.max(mine.last_depth()), clock);
+            mine.advance(seq, depth.max(mine.last_depth()));
         }
     }
 
@@ -337,15 +354,15 @@ impl Room {
 
     fn take(&mut self, offer: Offer, taken: &mut Vec<Taken>) {
         let Offer { id, author, body, envelope, source } = offer;
-        let known = self.authors.entry(author).or_default();
-        let mut clock = known.clock.clone();
+        let known = self.author(author);
         for &(id, n) in &body.changes {
-            if clock.get(id) < n {
-                clock.set(id, n);
+            if known.clock.get(id) < n {
+                known.clock.set(id, n);
             }
         }
-        clock.set(author, body.seq);
-        known.advance(body.seq, body.depth, clock.clone());
+        known.clock.set(author, body.seq);
+        known.advance(body.seq, body.depth);
+        let clock = known.clock.clone();
         if author == self.me {
             if source == Source::Own && self.fresh.len() <= MAX_CLOCK_CHANGES {
                 self.fresh.clear();

@@ -28,8 +28,8 @@ use crate::wire::{Blob, Lane, MAX_MESSAGE, Malformed, decode, encode};
 use catchup::{Answering, Answers, Wants};
 use conversation::{Offer, Room, Source, StoredAuthor, Verdict};
 use wire::{
-    Body, Height, Range, Signed, Sync, encode_record, head_key, log_key, message_from_record, message_id,
-    open_envelope, order_key, record_envelope,
+    Body, Height, Signed, Sync, encode_record, head_key, id_key, log_key, message_from_record, message_id, order_key,
+    record_envelope,
 };
 
 /// Envelopes that go into one bundle, in bytes: 48 KiB leaves room in one link message for the
@@ -207,6 +207,13 @@ impl Chat {
         conversation.id(self.me, &self.config.network_key)
     }
 
+    fn message_id(&self, conversation: ConversationId, author: NodeId, body: &[u8]) -> MessageId {
+        match self.rooms.get(&conversation) {
+            Some(room) => room.message_id(author, body),
+            None => message_id(&id_key(conversation, author), body),
+        }
+    }
+
     /// The room of a conversation, made if there is none and there is space.
     fn room(&mut self, kind: Conversation, out: &mut Outbox<Out>) -> Option<&mut Room> {
         let id = self.id_of(kind);
@@ -234,15 +241,11 @@ impl Chat {
         let body = room.compose(cx.wall, content);
         let conversation = room.id;
         let bytes = encode(&body);
-        let id = message_id(conversation, author, &bytes);
+        let id = room.message_id(author, &bytes);
         let envelope = match kind {
             Conversation::Network => Signed::seal(&self.identity, id, &bytes),
             Conversation::Private(_) => bytes,
         };
-        match kind {
-            Conversation::Network => out.after_commit(Out::Publish { body: envelope.clone() }),
-            Conversation::Private(to) => out.push(Out::Submit { to, id, body: envelope.clone() }),
-        }
         self.offer(cx, conversation, Offer { id, author, body, envelope, source: Source::Own }, out);
         Ok(id)
     }
@@ -303,8 +306,9 @@ impl Chat {
                     let m = &t.message;
                     out.put(Table::Log, log_key(conversation, m.author, m.seq), value.clone());
                     out.put(Table::Order, order_key(conversation, m.position()), value);
-                    let stored = encode(&room.stored(m.author));
-                    out.put(Table::Heads, head_key(conversation, m.author), stored);
+                    if let Some(stored) = room.stored(m.author) {
+                        out.put(Table::Heads, head_key(conversation, m.author), encode(&stored));
+                    }
                     self.messages = self.messages.saturating_add(1);
                     if let Some(peer) = t.source.peer() {
                         self.wants.fruitful(conversation, peer);
@@ -312,8 +316,13 @@ impl Chat {
                     if let Source::Delivery { from, id } = t.source {
                         out.after_commit(Out::Taken { from, id, accepted: true });
                     }
-                    if m.author != self.me {
-                        out.push(Out::Received(t.message));
+                    match (t.source, t.message.conversation) {
+                        (Source::Own, Conversation::Network) => out.after_commit(Out::Publish { body: t.envelope }),
+                        (Source::Own, Conversation::Private(to)) => {
+                            out.push(Out::Submit { to, id: t.message.id, body: t.envelope });
+                        }
+                        (Source::Delivery { .. } | Source::Peer { .. }, _) if t.message.author == self.me => {}
+                        (Source::Delivery { .. } | Source::Peer { .. }, _) => out.push(Out::Received(t.message)),
                     }
                 }
             }
@@ -353,7 +362,7 @@ impl Chat {
     fn carried(&mut self, cx: &mut Cx<'_>, from: NodeId, id: ShortId, bytes: Vec<u8>, out: &mut Outbox<Out>) {
         let kind = Conversation::Private(from);
         let conversation = self.id_of(kind);
-        let full_id = message_id(conversation, from, &bytes);
+        let full_id = self.message_id(conversation, from, &bytes);
         let Ok(body) = Body::decode(&bytes, from) else {
             self.drops.count(DropReason::Message);
             return out.push(Out::Taken { from, id, accepted: false });
@@ -403,7 +412,7 @@ impl Chat {
             self.drops.count(DropReason::Duplicate);
             return false;
         }
-        let id = message_id(conversation, author, signed.body);
+        let id = self.message_id(conversation, author, signed.body);
         if !signed.is_genuine(id) {
             self.drops.count(DropReason::Signature);
             return false;
@@ -440,7 +449,7 @@ impl Chat {
                     if conversation == self.network {
                         self.broadcast(cx, from, envelope, out);
                     } else if let Ok(body) = Body::decode(&envelope, from) {
-                        let id = message_id(conversation, from, &envelope);
+                        let id = self.message_id(conversation, from, &envelope);
                         let source = Source::Peer { from };
                         self.private(
                             cx,

@@ -1,1 +1,317 @@
+use super::wire::Range;
+use super::*;
+use crate::identity::tests::identity;
+use crate::machine::Emit;
+use crate::rng::Rng;
+use crate::store::{Batch, MemoryStore, Op};
+use crate::time::WallTime;
+use alloc::vec;
+use proptest::prelude::{any, prop, prop_assert, proptest};
 
+struct Bench {
+    chat: Chat,
+    rng: Rng,
+    now: Instant,
+    store: MemoryStore,
+    me: NodeId,
+}
+
+impl Bench {
+    fn new(n: u8) -> Self {
+        let who = identity(n);
+        Self {
+            chat: Chat::new(&Config::default(), &who),
+            rng: Rng::new([n; 32]),
+            now: Instant::ZERO,
+            store: MemoryStore::default(),
+            me: who.node_id(),
+        }
+    }
+
+    fn step<R>(&mut self, f: impl FnOnce(&mut Chat, &mut Cx<'_>, &mut Outbox<Out>) -> R) -> (R, Vec<Out>) {
+        let mut outbox = Outbox::new();
+        let mut cx = Cx { now: self.now, wall: WallTime(9), me: self.me, rng: &mut self.rng };
+        let result = f(&mut self.chat, &mut cx, &mut outbox);
+        let mut all = Vec::new();
+        let mut ops: Vec<Op> = Vec::new();
+        while let Some(emit) = outbox.pop() {
+            match emit {
+                Emit::Now(o) | Emit::Committed(o) => all.push(o),
+                Emit::Store(op) => ops.push(op),
+            }
+        }
+        self.store.apply(Batch { seq: 1, ops });
+        (result, all)
+    }
+
+    /// One input and everything that follows from the store's answers.
+    fn input(&mut self, input: In) -> Vec<Out> {
+        let (_, outs) = self.step(|c, cx, out| c.handle(cx, input, out));
+        self.read(outs)
+    }
+
+    fn read(&mut self, outs: Vec<Out>) -> Vec<Out> {
+        let mut all = Vec::new();
+        for o in outs {
+            match o {
+                Out::Read(request) => {
+                    let records = self.store.query(&request);
+                    all.extend(self.input(In::Records { read: request.id, records }));
+                }
+                other => all.push(other),
+            }
+        }
+        all
+    }
+
+    fn say(&mut self, text: &str) -> Vec<u8> {
+        let (id, outs) = self.step(|c, cx, out| c.say(cx, Conversation::Network, Content::text(text), out));
+        id.unwrap();
+        outs.into_iter().find_map(|o| if let Out::Publish { body } = o { Some(body) } else { None }).unwrap()
+    }
+
+    fn flood(&mut self, via: NodeId, body: &[u8]) -> (bool, usize) {
+        let outs = self.input(In::Flooded { via, id: [0; 16], body: body.to_vec() });
+        let genuine = outs.iter().any(|o| matches!(o, Out::Judged { genuine: true, .. }));
+        (genuine, outs.iter().filter(|o| matches!(o, Out::Received(_))).count())
+    }
+}
+
+/// Passes chat messages between two until neither says anything more.
+fn talk(a: &mut Bench, b: &mut Bench, first: Vec<Out>) -> usize {
+    let mut queue: Vec<(NodeId, Vec<u8>)> = Vec::new();
+    let mut said = 0;
+    let push = |queue: &mut Vec<(NodeId, Vec<u8>)>, outs: Vec<Out>| {
+        for o in outs {
+            if let Out::Send { to, body, .. } = o {
+                queue.push((to, body));
+            }
+        }
+    };
+    push(&mut queue, first);
+    while !queue.is_empty() {
+        let (to, body) = queue.remove(0);
+        said += 1;
+        assert!(said < 10_000, "they do not stop");
+        let (from, hearer) = if to == a.me { (b.me, &mut *a) } else { (a.me, &mut *b) };
+        let outs = hearer.input(In::Message { from, body });
+        push(&mut queue, outs);
+    }
+    said
+}
+
+#[test]
+fn a_forged_changed_or_moved_broadcast_is_refused() {
+    let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
+    let good = alice.say("hello");
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        assert_eq!(bob.flood(alice.me, &bad), (false, 0), "byte {at}");
+    }
+    assert_eq!(bob.flood(alice.me, &good), (true, 1));
+    assert_eq!(bob.flood(alice.me, &good), (false, 0), "once");
+    // The same signed bytes in another network are another message, which nobody signed.
+    let config = Config { network_key: [1; 32], ..Config::default() };
+    let mut other = Bench::new(3);
+    other.chat = Chat::new(&config, &identity(3));
+    assert_eq!(other.flood(alice.me, &good), (false, 0));
+}
+
+#[test]
+fn two_who_both_wrote_catch_up_both_ways() {
+    let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
+    for i in 0..700 {
+        alice.say(&alloc::format!("a{i}"));
+        bob.say(&alloc::format!("b{i}"));
+    }
+    let mut first = alice.input(In::NeighbourUp(bob.me));
+    first.extend(bob.input(In::NeighbourUp(alice.me)));
+    talk(&mut alice, &mut bob, first);
+    assert_eq!(alice.chat.rooms[&alice.chat.network].digest(), bob.chat.rooms[&bob.chat.network].digest());
+    assert_eq!(alice.store.count(Table::Log), 1_400);
+    assert_eq!(alice.store, {
+        // The two stores hold the same, down to the bytes.
+        bob.store.clone()
+    });
+}
+
+#[test]
+fn equal_heights_are_settled_by_one_digest() {
+    let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
+    let body = alice.say("x");
+    bob.flood(alice.me, &body);
+    alice.chat.neighbours.insert(bob.me);
+    alice.chat.compare_at = Some(Instant::ZERO);
+    let (_, outs) = alice.step(|c, cx, out| c.handle_timeout(cx, out));
+    assert_eq!(talk(&mut alice, &mut bob, outs), 1);
+    // A difference is found by the same means.
+    bob.say("y");
+    alice.chat.compare_at = Some(Instant::ZERO);
+    let (_, outs) = alice.step(|c, cx, out| c.handle_timeout(cx, out));
+    talk(&mut alice, &mut bob, outs);
+    assert_eq!(alice.store.count(Table::Log), 2);
+}
+
+#[test]
+fn a_missing_parent_is_asked_for_and_filled() {
+    let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
+    let bodies: Vec<Vec<u8>> = (0..5).map(|i| alice.say(&alloc::format!("{i}"))).collect();
+    assert_eq!(bob.flood(alice.me, &bodies[4]), (true, 0), "genuine, but early");
+    assert_eq!(bob.chat.pending(), 1);
+    bob.now = bob.chat.next_deadline().unwrap();
+    let (_, outs) = bob.step(|c, cx, out| c.handle_timeout(cx, out));
+    assert!(bob.chat.next_deadline().is_none_or(|d| d > bob.now), "law 1");
+    talk(&mut alice, &mut bob, outs);
+    assert_eq!((bob.chat.pending(), bob.store.count(Table::Log)), (0, 5));
+}
+
+#[test]
+fn a_peer_that_cannot_keep_its_claims_loses_them() {
+    let mut bob = Bench::new(2);
+    let liar = identity(9).node_id();
+    let heights = vec![Height { author: identity(8).node_id(), count: u64::MAX, depth: u64::MAX }];
+    let claim = Sync::Heights { conversation: bob.chat.network, heights, answer: false };
+    bob.input(In::Message { from: liar, body: encode(&claim) });
+    let mut fetches = 1;
+    while let Some(at) = bob.chat.next_deadline().filter(|at| at.as_micros() < 3_600_000_000) {
+        bob.now = at;
+        let (_, outs) = bob.step(|c, cx, out| c.handle_timeout(cx, out));
+        fetches += outs.len();
+    }
+    assert!(fetches <= 6, "{fetches}");
+    assert_eq!(bob.chat.wants.len(), 0);
+}
+
+#[test]
+fn nobody_is_told_of_conversations_of_others() {
+    let (mut alice, bob, eve) = (Bench::new(1), Bench::new(2), Bench::new(3));
+    let to = Conversation::Private(bob.me);
+    let (said, _) = alice.step(|c, cx, out| c.say(cx, to, Content::text("secret"), out));
+    said.unwrap();
+    let conversation = private_conversation(alice.me, bob.me);
+    for probe in [
+        Sync::Digest { conversation, hash: [0; 16] },
+        Sync::Heights { conversation, heights: Vec::new(), answer: true },
+        Sync::Fetch { conversation, ranges: vec![Range { author: alice.me, from: 1, to: 9 }] },
+    ] {
+        let outs = alice.input(In::Message { from: eve.me, body: encode(&probe) });
+        assert!(outs.is_empty(), "{outs:?}");
+    }
+}
+
+#[test]
+fn a_private_message_is_bound_to_its_sender_and_receiver() {
+    let (mut alice, mut bob, eve) = (Bench::new(1), Bench::new(2), Bench::new(3));
+    let (_, outs) = alice.step(|c, cx, out| c.say(cx, Conversation::Private(bob.me), Content::text("hi"), out));
+    let Some(Out::Submit { id, body, .. }) = outs.into_iter().find(|o| matches!(o, Out::Submit { .. })) else {
+        panic!("nothing submitted")
+    };
+    let taken = |outs: &[Out]| outs.iter().any(|o| matches!(o, Out::Taken { accepted: true, .. }));
+    // Eve passes Alice's words on as her own: the id does not fit.
+    let outs = bob.input(In::Carried { from: eve.me, id: short(&id.0), body: body.clone() });
+    assert!(!taken(&outs));
+    let outs = bob.input(In::Carried { from: alice.me, id: short(&id.0), body });
+    assert!(taken(&outs));
+}
+
+#[test]
+fn a_node_restored_from_an_old_copy_does_not_repeat_its_numbers() {
+    let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
+    let to_bob = Conversation::Private(bob.me);
+    let pass = |alice: &mut Bench, bob: &mut Bench, text: &str| {
+        let (_, outs) = alice.step(|c, cx, out| c.say(cx, to_bob, Content::text(text), out));
+        for o in outs {
+            if let Out::Submit { id, body, .. } = o {
+                let outs = bob.input(In::Carried { from: alice.me, id: short(&id.0), body });
+                return outs.iter().any(|o| matches!(o, Out::Received(_)));
+            }
+        }
+        false
+    };
+    assert!(pass(&mut alice, &mut bob, "one"));
+    // Alice's store is replaced by one from before everything.
+    let mut old = Bench::new(1);
+    let mut first = old.input(In::LinkUp(bob.me));
+    first.extend(bob.input(In::LinkUp(old.me)));
+    talk(&mut old, &mut bob, first);
+    assert!(pass(&mut old, &mut bob, "two"), "taken as a new message, not as a repeat");
+}
+
+#[test]
+fn history_comes_in_pages_in_order() {
+    let mut alice = Bench::new(1);
+    for i in 0..25 {
+        alice.say(&alloc::format!("{i}"));
+    }
+    let mut seen = Vec::new();
+    let mut before = None;
+    let mut pages = 0;
+    loop {
+        let (_, outs) = alice.step(|c, _, out| c.history(1, Conversation::Network, before, 10, out));
+        let outs = alice.read(outs);
+        let [Out::Page { messages, older, .. }] = outs.as_slice() else { panic!("{outs:?}") };
+        let mut page: Vec<u64> = messages.iter().map(|m| m.seq).collect();
+        page.extend(seen);
+        seen = page;
+        pages += 1;
+        before = *older;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, (1..=25).collect::<Vec<_>>());
+    assert_eq!(pages, 3);
+}
+
+#[test]
+fn state_survives_a_restart() {
+    let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
+    for i in 0..5 {
+        let body = alice.say(&alloc::format!("{i}"));
+        bob.flood(alice.me, &body);
+    }
+    let _ = bob.step(|c, cx, out| c.say(cx, Conversation::Private(alice.me), Content::text("p"), out));
+    let mut again = Bench::new(2);
+    for r in bob.store.hot() {
+        again.chat.restore(&r.key, &r.value).unwrap();
+        assert!(again.chat.restore(&r.key[1..], &r.value).is_err());
+    }
+    again.chat.restored();
+    assert_eq!(again.chat.rooms.len(), 2);
+    assert_eq!(again.chat.rooms[&again.chat.network].digest(), bob.chat.rooms[&bob.chat.network].digest());
+}
+
+proptest! {
+    /// Hostile neighbours cannot break the machine, the law of deadlines or the bounds.
+    #[test]
+    fn any_messages_leave_the_machine_sound(
+        inputs in prop::collection::vec((0u8..6, any::<u8>(), prop::collection::vec(any::<u8>(), 0..80)), 0..40),
+    ) {
+        let mut b = Bench::new(1);
+        let mut good = Bench::new(2);
+        for (what, n, bytes) in inputs {
+            let peer = identity(3 + n % 4).node_id();
+            let mut valid = good.say("x");
+            let outs = match what {
+                0 => b.input(In::Message { from: peer, body: bytes }),
+                1 => b.input(In::Flooded { via: peer, id: [n; 16], body: bytes }),
+                2 => b.input(In::Carried { from: peer, id: [n; 16], body: bytes }),
+                3 => {
+                    let at = usize::from(n) % valid.len();
+                    valid[at] ^= n;
+                    b.input(In::Flooded { via: peer, id: [n; 16], body: valid })
+                }
+                4 => b.input(if n & 1 == 0 { In::NeighbourUp(peer) } else { In::LinkUp(peer) }),
+                _ => {
+                    b.now = b.now + Duration::from_secs(u64::from(n));
+                    let (_, outs) = b.step(|c, cx, out| c.handle_timeout(cx, out));
+                    prop_assert!(b.chat.next_deadline().is_none_or(|d| d > b.now));
+                    outs
+                }
+            };
+            prop_assert!(outs.len() < 64);
+        }
+        prop_assert!(b.chat.footprint() < 6_000);
+    }
+}

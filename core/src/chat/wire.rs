@@ -49,40 +49,46 @@ impl Body {
     }
 }
 
-/// The id of the message with these body bytes.
-pub(crate) fn message_id(conversation: ConversationId, author: NodeId, body: &[u8]) -> MessageId {
+/// The key under which an author's messages in a conversation are hashed into ids: it binds both, and
+/// is made once for all of them.
+pub(crate) fn id_key(conversation: ConversationId, author: NodeId) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("DONP v1 message id");
-    hasher.update(&conversation.0).update(&author.0).update(body);
-    MessageId(*hasher.finalize().as_bytes())
+    hasher.update(&conversation.0).update(&author.0);
+    *hasher.finalize().as_bytes()
+}
+
+/// The id of the message with these body bytes.
+pub(crate) fn message_id(id_key: &[u8; 32], body: &[u8]) -> MessageId {
+    MessageId(*blake3::keyed_hash(id_key, body).as_bytes())
 }
 
 /// A broadcast as it travels: the author's key, a signature over the id, the body.
-pub(super) struct Signed<'a> {
+pub(crate) struct Signed<'a> {
     key: [u8; 32],
     signature: [u8; SIGNATURE_LEN],
-    pub(super) body: &'a [u8],
+    pub(crate) body: &'a [u8],
 }
 
 impl<'a> Signed<'a> {
-    pub(super) fn seal(identity: &Identity, id: MessageId, body: &'a [u8]) -> Vec<u8> {
+    pub(crate) fn seal(identity: &Identity, id: MessageId, body: &'a [u8]) -> Vec<u8> {
         let mut out = identity.public_key().to_vec();
         out.extend_from_slice(&identity.sign(Domain::Message, &id.0));
         out.extend_from_slice(body);
         out
     }
 
-    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (key, rest) = bytes.split_first_chunk::<32>().ok_or(Malformed)?;
         let (signature, body) = rest.split_first_chunk::<SIGNATURE_LEN>().ok_or(Malformed)?;
         Ok(Self { key: *key, signature: *signature, body })
     }
 
-    pub(super) fn author(&self) -> NodeId {
+    pub(crate) fn author(&self) -> NodeId {
         node_id(&self.key)
     }
 
     /// About 40 µs.
-    pub(super) fn is_genuine(&self, id: MessageId) -> bool {
+    pub(crate) fn is_genuine(&self, id: MessageId) -> bool {
         verify(Domain::Message, &self.key, &id.0, &self.signature)
     }
 }

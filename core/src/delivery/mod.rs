@@ -101,6 +101,9 @@ pub(crate) enum Message<'a> {
     Refuse { id: ShortId },
 }
 
+/// Bytes before the body of a `Carry`.
+const CARRY_HEADER: usize = 17;
+
 impl<'a> Message<'a> {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let (kind, id, body): (u8, &ShortId, &[u8]) = match self {
@@ -108,7 +111,7 @@ impl<'a> Message<'a> {
             Self::Ack { id } => (2, id, &[]),
             Self::Refuse { id } => (3, id, &[]),
         };
-        let mut out = Vec::with_capacity(body.len().saturating_add(17));
+        let mut out = Vec::with_capacity(body.len().saturating_add(CARRY_HEADER));
         out.push(kind);
         out.extend_from_slice(id);
         out.extend_from_slice(body);
@@ -142,7 +145,8 @@ pub(crate) struct Delivery {
 }
 
 fn key(to: NodeId, order: u64) -> Vec<u8> {
-    let mut key = to.0.to_vec();
+    let mut key = Vec::with_capacity(40);
+    key.extend_from_slice(&to.0);
     key.extend_from_slice(&order.to_be_bytes());
     key
 }
@@ -260,14 +264,16 @@ impl Delivery {
         Some(entry.id)
     }
 
-    fn message(&mut self, from: NodeId, body: &[u8], cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        match Message::decode(body) {
-            Ok(Message::Carry { id, body }) => {
+    fn message(&mut self, from: NodeId, mut bytes: Vec<u8>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        match Message::decode(&bytes) {
+            Ok(Message::Carry { id, .. }) => {
                 if self.seen.contains(&id) {
                     self.drops.count(DropReason::Duplicate);
                     self.answer(from, Message::Ack { id }, out);
                 } else {
-                    out.push(Out::Arrived { from, id, body: body.to_vec() });
+                    // In place: a body of 64 KiB is not copied to lose its header.
+                    bytes.drain(..CARRY_HEADER);
+                    out.push(Out::Arrived { from, id, body: bytes });
                 }
             }
             Ok(Message::Ack { id }) => {
@@ -325,7 +331,8 @@ impl Machine for Delivery {
                 self.next_order = order.saturating_add(1);
                 self.messages = self.messages.saturating_add(1);
                 let carry = Message::Carry { id: short(&id.0), body: &body }.encode();
-                let mut value = id.0.to_vec();
+                let mut value = Vec::with_capacity(carry.len().saturating_add(ID_LEN));
+                value.extend_from_slice(&id.0);
                 value.extend_from_slice(&carry);
                 self.bytes = self.bytes.saturating_add(carry.len());
                 out.put(Table::Outbox, key(to, order), value);
@@ -358,7 +365,7 @@ impl Machine for Delivery {
                 }
                 self.pump(to, cx, out);
             }
-            In::Message { from, body } => self.message(from, &body, cx, out),
+            In::Message { from, body } => self.message(from, body, cx, out),
             In::Taken { from, id, accepted } => {
                 if accepted {
                     self.seen.insert(cx.now, &id);

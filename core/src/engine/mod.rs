@@ -4,6 +4,8 @@ pub(crate) mod event;
 mod pump;
 mod queue;
 mod route;
+#[cfg(test)]
+mod spec;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -77,6 +79,8 @@ pub struct Peer {
     pub linked: bool,
     /// Whether it is a neighbour in the mesh.
     pub neighbour: bool,
+    /// Whether this node opened the link; false if the other did or there is none.
+    pub outbound: bool,
     /// Smoothed round trip time of the link.
     pub rtt: Option<Duration>,
     /// Private messages waiting for its acknowledgement.
@@ -108,6 +112,8 @@ pub struct Status {
     pub outbox: usize,
     /// Messages held because one they depend on is missing.
     pub pending: usize,
+    /// Entries that the machines hold in all: flat, whatever strangers send.
+    pub entries: usize,
     /// Addresses that other nodes saw this one at.
     pub observed: Vec<SocketAddr>,
     /// Counters.
@@ -572,6 +578,7 @@ impl Engine {
             known: self.membership.machine.known().count(),
             outbox: self.delivery.machine.total(),
             pending: self.chat.machine.pending(),
+            entries: self.footprint(),
             observed: self.membership.machine.observed(),
             stats: self.stats(),
         }
@@ -612,6 +619,7 @@ impl Engine {
                     node_type: known.node_type(),
                     addr: link.as_ref().map(|l| l.addr).or_else(|| known.addrs.first().copied()),
                     linked: link.is_some(),
+                    outbound: link.as_ref().is_some_and(|l| l.initiated),
                     neighbour: neighbours.contains(&id),
                     rtt: link.and_then(|l| l.rtt),
                     queued: self.delivery.machine.queued(id),
@@ -626,8 +634,7 @@ impl Engine {
         self.delivery.machine.is_queued(message)
     }
 
-    /// Entries that the machines hold in all, for the memory law.
-    #[cfg(any(test, fuzzing, feature = "fuzzing"))]
+    /// Entries that the machines hold in all: flat, whatever strangers send.
     pub fn footprint(&self) -> usize {
         self.link
             .machine

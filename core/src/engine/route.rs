@@ -25,7 +25,7 @@ pub(super) fn effect(effect: Effect, q: &mut Queues) {
 
 pub(super) fn from_link(out: link::Out, q: &mut Queues) {
     match out {
-        link::Out::Up { peer, record, addr, initiated: _ } => {
+        link::Out::Up { peer, record, addr } => {
             q.work.push_back(Work::Membership(membership::In::LinkUp { peer, record, addr }));
             q.work.push_back(Work::Delivery(delivery::In::PeerUp(peer)));
             q.work.push_back(Work::Chat(chat::In::LinkUp(peer)));
@@ -50,8 +50,8 @@ pub(super) fn from_link(out: link::Out, q: &mut Queues) {
         link::Out::Moved { peer, addr } => {
             q.work.push_back(Work::Membership(membership::In::Moved { peer, addr }));
         }
-        link::Out::Observed { by: _, addr } => {
-            q.work.push_back(Work::Membership(membership::In::Observed { addr }));
+        link::Out::Observed { by, addr } => {
+            q.work.push_back(Work::Membership(membership::In::Observed { by, addr }));
         }
     }
 }
@@ -68,6 +68,7 @@ pub(super) fn from_membership(out: membership::Out, q: &mut Queues) {
         membership::Out::Unwant(peer) => {
             q.work.push_back(Work::Link(link::In::Unwant { peer, owner: Owner::Membership }));
         }
+        membership::Out::Close(peer) => q.work.push_back(Work::Link(link::In::Close { peer })),
         membership::Out::Send { to, lane, body } => {
             q.work.push_back(Work::Link(link::In::Send { to, channel: Channel::Membership, lane, body }));
         }

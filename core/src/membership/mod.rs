@@ -64,6 +64,7 @@ pub(crate) enum In {
         addr: SocketAddr,
     },
     Observed {
+        by: NodeId,
         addr: SocketAddr,
     },
     Message {
@@ -88,6 +89,8 @@ pub(crate) enum Out {
     },
     Want(NodeId),
     Unwant(NodeId),
+    /// End the link to this peer.
+    Close(NodeId),
     Send {
         to: NodeId,
         lane: Lane,
@@ -134,7 +137,8 @@ pub(crate) struct Membership {
     asked: BTreeSet<NodeId>,
     /// INVARIANT: exactly the peers with a `Want` and no `Unwant` after it.
     wanted: BTreeSet<NodeId>,
-    observed: heapless::Deque<SocketAddr, 8>,
+    /// Where each linked peer sees this node: one voice a peer.
+    observed: BTreeMap<NodeId, SocketAddr>,
     ask_at: Option<Instant>,
     try_at: Option<Instant>,
     drops: Drops,
@@ -157,7 +161,7 @@ impl Membership {
             neighbours: BTreeSet::new(),
             asked: BTreeSet::new(),
             wanted: BTreeSet::new(),
-            observed: heapless::Deque::new(),
+            observed: BTreeMap::new(),
             ask_at: None,
             try_at: None,
             drops: Drops::default(),
@@ -193,16 +197,24 @@ impl Membership {
         self.book.get(peer)
     }
 
+    /// Where linked peers see this node, what most agree on first.
     pub(crate) fn observed(&self) -> Vec<SocketAddr> {
-        self.observed.iter().copied().collect()
+        let mut votes: BTreeMap<SocketAddr, usize> = BTreeMap::new();
+        for addr in self.observed.values() {
+            let count = votes.entry(*addr).or_default();
+            *count = count.saturating_add(1);
+        }
+        let mut all: Vec<_> = votes.into_iter().map(|(addr, count)| (usize::MAX.wrapping_sub(count), addr)).collect();
+        all.sort_unstable();
+        all.into_iter().map(|(_, addr)| addr).collect()
     }
 
     /// Where this node can be reached, best first: what the host knows, then what others saw.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         let mut all = self.announcement.addrs.clone();
-        for addr in &self.observed {
-            if !all.contains(addr) {
-                all.push(*addr);
+        for addr in self.observed() {
+            if !all.contains(&addr) {
+                all.push(addr);
             }
         }
         all
@@ -324,6 +336,7 @@ impl Membership {
             return;
         }
         self.asked.remove(&peer);
+        self.observed.remove(&peer);
         self.unwant(peer, out);
         if self.neighbours.remove(&peer) {
             out.push(Out::NeighbourDown(peer));
@@ -425,7 +438,9 @@ impl Membership {
         let Some(source) = self.linked.get(&from).copied() else { return };
         let account = self.book.get(from).and_then(|k| k.record.as_ref()).map(|r| r.account);
         let Some(account) = account.filter(|&account| cert.vouches(account, from)) else {
-            return self.drops.count(DropReason::Signature);
+            // Who shows a false paper is not talked to.
+            self.drops.count(DropReason::Signature);
+            return out.push(Out::Close(from));
         };
         self.remember(from, out, |known| {
             known.account = Some(account);
@@ -571,12 +586,9 @@ impl Machine for Membership {
                     self.remember(peer, out, |known| known.best_addr(addr));
                 }
             }
-            In::Observed { addr } => {
-                if !self.observed.iter().any(|a| *a == addr) {
-                    if self.observed.is_full() {
-                        self.observed.pop_front();
-                    }
-                    let _ = self.observed.push_back(addr);
+            In::Observed { by, addr } => {
+                if self.linked.contains_key(&by) {
+                    self.observed.insert(by, addr);
                 }
             }
             In::Message { from, body } => match decode(&body, MAX_BYTES) {

@@ -1,5 +1,6 @@
 //! What people say: typed content and the message that carries it.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -231,6 +232,24 @@ impl Message {
     pub fn position(&self) -> Position {
         Position { depth: self.depth, author: self.author, id: self.id }
     }
+}
+
+/// The clocks that the chat document would have put on these messages (§10.3.4): its nodes also tick
+/// their own counter for each message that they receive, so a counter is the number of messages sent
+/// and received. A view for comparison with the document: the order of any two messages is the same
+/// by either clock.
+///
+/// `history` must be a whole conversation in display order.
+pub fn document_clocks(history: &[Message]) -> Vec<VectorClock> {
+    let ticks = |m: &Message| m.clock.entries().iter().fold(0u64, |sum, e| sum.saturating_add(e.1));
+    let mut by_dot = BTreeMap::new();
+    let mut out = Vec::with_capacity(history.len());
+    for m in history {
+        by_dot.insert((m.author, m.seq), ticks(m));
+        let entries = m.clock.entries().iter();
+        out.push(entries.map(|&(author, n)| (author, by_dot.get(&(author, n)).copied().unwrap_or(n))).collect());
+    }
+    out
 }
 
 /// A place in a conversation's display order: causal depth, then author, then id; never a clock on

@@ -60,6 +60,17 @@ impl Default for Faults {
     }
 }
 
+/// When a node's power fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CrashAt {
+    /// Which node.
+    pub node: usize,
+    /// At its batch with this number.
+    pub batch: u64,
+    /// Right after the batch is on the disk, before anybody is told; or right before.
+    pub written: bool,
+}
+
 enum What {
     Arrive { to: usize, from: SocketAddr, bytes: Vec<u8> },
     Commit { node: usize, life: u32, batches: Vec<Batch> },
@@ -107,8 +118,8 @@ pub struct Sim {
     island: Vec<u32>,
     /// Wake every node each so many microseconds instead of at its deadline, for law 5.
     pub tick: Option<u64>,
-    /// Crash a node right after it wrote its batch with this number: (node, batch).
-    pub crash_at: Option<(usize, u64)>,
+    /// Crash a node at one of its batches.
+    pub crash_at: Option<CrashAt>,
     datagrams: u64,
 }
 
@@ -349,13 +360,18 @@ impl Sim {
         let Some(last) = batches.last().map(|b| b.seq) else { return };
         for batch in batches {
             let seq = batch.seq;
+            let here = self.crash_at.filter(|c| c.node == n && c.batch == seq);
             // A query may have made the disk hurry: each batch is written once.
             if !self.nodes[n].unwritten.iter().any(|b| b.seq == seq) {
                 continue;
             }
+            if here.is_some_and(|c| !c.written) {
+                self.crash_at = None;
+                return self.crash(n);
+            }
             self.nodes[n].disk.apply(batch);
             self.nodes[n].unwritten.retain(|b| b.seq > seq);
-            if self.crash_at == Some((n, seq)) {
+            if here.is_some() {
                 self.crash_at = None;
                 return self.crash(n);
             }

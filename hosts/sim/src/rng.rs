@@ -12,7 +12,7 @@ impl SimRng {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -22,7 +22,7 @@ impl SimRng {
 
     /// Uniform in `0..n`; zero if `n` is zero.
     pub fn below(&mut self, n: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
+        ((u128::from(self.u64()) * u128::from(n)) >> 64) as u64
     }
 
     /// Uniform in `low..=high`.
@@ -32,14 +32,14 @@ impl SimRng {
 
     /// True with probability `p`.
     pub fn chance(&mut self, p: f64) -> bool {
-        p > 0.0 && (self.next() >> 11) as f64 / ((1u64 << 53) as f64) < p
+        p > 0.0 && (self.u64() >> 11) as f64 / ((1u64 << 53) as f64) < p
     }
 
     /// 32 bytes, for an engine's seed.
     pub fn seed(&mut self) -> [u8; 32] {
         let mut out = [0; 32];
         for chunk in out.chunks_mut(8) {
-            chunk.copy_from_slice(&self.next().to_le_bytes());
+            chunk.copy_from_slice(&self.u64().to_le_bytes());
         }
         out
     }

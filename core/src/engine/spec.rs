@@ -1,0 +1,115 @@
+//! The hex examples of `docs/spec/messages.md` are made here and compared with the page.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::chat::wire::{Body, Height, Range, Sync, id_key, message_id};
+use crate::config::NodeType;
+use crate::delivery;
+use crate::id::{MessageId, NodeId};
+use crate::identity::Identity;
+use crate::membership::wire::{Message, NodeInfo, Refusal};
+use crate::time::WallTime;
+use crate::wire::content::{Content, network_conversation, private_conversation};
+use crate::wire::record::NodeRecord;
+use crate::wire::ticket::Ticket;
+use crate::wire::{Blob, encode};
+
+const PAGE: &str = include_str!("../../../docs/spec/messages.md");
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| alloc::format!("{b:02x}")).collect()
+}
+
+fn examples() -> BTreeMap<&'static str, Vec<u8>> {
+    let alice = Identity::generate([1; 64], "alice", WallTime(1_000)).unwrap();
+    let author = NodeId([0xaa; 32]);
+    let network = network_conversation(&[0; 32]);
+    let body = Body {
+        seq: 2,
+        depth: 5,
+        changes: vec![(NodeId([0xbb; 32]), 3)],
+        sent_at: WallTime(1_767_225_600_000),
+        content: Content::text("hello"),
+    };
+    let record = NodeRecord::sign(&alice, [5; 32], 3, WallTime(1_769_817_600_000), NodeType::Regular);
+    let info = NodeInfo {
+        record: Blob(vec![0xee; 4]),
+        name: Some("bob".into()),
+        addrs: vec!["127.0.0.1:4000".parse().unwrap()],
+    };
+    let body_bytes = encode(&body);
+    BTreeMap::from([
+        ("node id of alice", alice.node_id().0.to_vec()),
+        ("account id of alice", alice.account_id().0.to_vec()),
+        ("node record of alice", record.encode()),
+        ("network conversation", network.0.to_vec()),
+        ("private conversation", private_conversation(author, NodeId([0xbb; 32])).0.to_vec()),
+        ("announcement", encode(&Message::Announcement { cert: alice.device_cert(), addrs: Vec::new() })),
+        ("request", encode(&Message::Request { max_neighbours: 6, preferred: vec![NodeType::Super], location: None })),
+        ("response accepted", encode(&Message::Response { accepted: Ok(()), available: vec![info] })),
+        ("response refused", encode(&Message::Response { accepted: Err(Refusal::Full), available: Vec::new() })),
+        ("carry", delivery::Message::Carry { id: [0x11; 16], body: b"body" }.encode()),
+        ("ack", delivery::Message::Ack { id: [0x11; 16] }.encode()),
+        ("refuse", delivery::Message::Refuse { id: [0x11; 16] }.encode()),
+        ("message id", message_id(&id_key(network, author), &body_bytes).0.to_vec()),
+        ("body", body_bytes),
+        ("reply", encode(&Content::Reply { reply_to: MessageId([0x22; 32]), text: "hi".into() })),
+        ("retract", encode(&Content::Retract { retract: MessageId([0x22; 32]) })),
+        ("digest", encode(&Sync::Digest { conversation: network, hash: [0x33; 16] })),
+        (
+            "heights",
+            encode(&Sync::Heights {
+                conversation: network,
+                heights: vec![Height { author, count: 300, depth: 900 }],
+                answer: true,
+            }),
+        ),
+        ("fetch", encode(&Sync::Fetch { conversation: network, ranges: vec![Range { author, from: 1, to: 300 }] })),
+        (
+            "bundle",
+            encode(&Sync::Bundle { conversation: network, envelopes: vec![Blob(b"envelope".to_vec())], done: true }),
+        ),
+    ])
+}
+
+/// The examples on the page: a line `**name**` and the code block after it, white space ignored.
+fn page() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for part in PAGE.split("\n**").skip(1) {
+        let Some((name, rest)) = part.split_once("**") else { continue };
+        let Some(block) = rest.split("```").nth(1) else { continue };
+        let digits: String = block.trim_start_matches("text").split_whitespace().collect();
+        found.insert(name.into(), digits);
+    }
+    found
+}
+
+#[test]
+fn the_page_shows_what_travels() {
+    let page = page();
+    let mut missing = String::new();
+    for (name, bytes) in examples() {
+        let lines: Vec<String> = hex(&bytes).as_bytes().chunks(64).map(|c| String::from_utf8_lossy(c).into()).collect();
+        if page.get(name).map(String::as_str) != Some(hex(&bytes).as_str()) {
+            missing += &alloc::format!("\n**{name}**\n```text\n{}\n```\n", lines.join("\n"));
+        }
+    }
+    assert!(missing.is_empty(), "docs/spec/messages.md lacks:\n{missing}");
+    assert_eq!(page.len(), examples().len(), "the page has an example that is not made here");
+}
+
+#[test]
+fn a_ticket_prints_as_the_page_says() {
+    let ticket = Ticket {
+        node: NodeId([0xaa; 32]),
+        name: "alice".into(),
+        addrs: vec!["127.0.0.1:4000".parse().unwrap()],
+        network_key: None,
+    };
+    assert!(PAGE.contains(&ticket.text()), "docs/spec/messages.md lacks the ticket {}", ticket.text());
+    let id = alloc::format!("{}", NodeId([0xaa; 32]));
+    assert!(PAGE.contains(&id), "docs/spec/messages.md lacks the id {id}");
+}

@@ -1,0 +1,220 @@
+//! Entry points for fuzzers and for the replay of their corpora. Not part of the public face.
+
+use alloc::format;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::config::Config;
+use crate::contract::{Contract, Draw, check, who};
+use crate::engine::Engine;
+use crate::engine::event::Event;
+use crate::store::{MemoryStore, Record, Table};
+use crate::time::{Instant, WallTime};
+use crate::wire::content::Content;
+use crate::wire::record::NodeRecord;
+use crate::wire::ticket::{Bootstrap, Ticket};
+use crate::wire::{MAX_MESSAGE, decode, encode};
+use crate::{chat, delivery, membership};
+
+/// A fuzz target: panics if a law is broken.
+pub type Target = fn(&[u8]);
+
+/// Every target by name; the names of the folders in tests/fuzz/corpus.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("record", record),
+    ("ticket", ticket),
+    ("event_row", event_row),
+    ("membership_message", membership_message),
+    ("delivery_message", delivery_message),
+    ("chat_message", chat_message),
+    ("chat_body", chat_body),
+    ("link_packet", crate::link::fuzz::fuzz_packet),
+    ("link_frames", crate::link::fuzz::fuzz_frames),
+    ("link_pair", crate::link::fuzz::fuzz_link),
+    ("link", machine::<crate::link::Link>),
+    ("membership", machine::<membership::Membership>),
+    ("delivery", machine::<delivery::Delivery>),
+    ("gossip", machine::<crate::gossip::Gossip>),
+    ("chat", machine::<chat::Chat>),
+    ("restore", restore),
+    ("engines", engines),
+];
+
+/// Runs the target with this name.
+pub fn run(name: &str, bytes: &[u8]) {
+    let target = TARGETS.iter().find(|(n, _)| *n == name);
+    assert!(target.is_some(), "there is no fuzz target {name}");
+    if let Some((_, target)) = target {
+        target(bytes);
+    }
+}
+
+fn machine<M: Contract>(bytes: &[u8])
+where
+    M::In: core::fmt::Debug,
+    M::Out: core::fmt::Debug,
+{
+    let result = check::<M>(bytes);
+    assert!(result.is_ok(), "{result:?}");
+}
+
+fn record(bytes: &[u8]) {
+    if let Ok(record) = NodeRecord::decode_unverified(bytes) {
+        assert_eq!(record.encode(), bytes);
+    }
+    assert!(NodeRecord::decode(bytes).is_ok_and(|r| r.encode() == bytes) || NodeRecord::decode(bytes).is_err());
+}
+
+fn ticket(bytes: &[u8]) {
+    let Ok(text) = core::str::from_utf8(bytes) else { return };
+    for text in [text, &crate::id::with_checksum('t', bytes)] {
+        if let Ok(ticket) = text.parse::<Ticket>() {
+            assert_eq!(ticket.text().parse(), Ok(ticket));
+        }
+    }
+}
+
+fn event_row(bytes: &[u8]) {
+    if let Some(event) = Event::from_row(&[0; 8], bytes) {
+        let again = Event::from_row(&[0; 8], &encode(&event.kind));
+        assert_eq!(again, Some(event));
+    }
+}
+
+fn membership_message(bytes: &[u8]) {
+    if let Ok(message) = decode::<membership::wire::Message>(bytes, MAX_MESSAGE) {
+        assert_eq!(decode(&encode(&message), MAX_MESSAGE), Ok(message));
+    }
+}
+
+fn delivery_message(bytes: &[u8]) {
+    if let Ok(message) = delivery::Message::decode(bytes) {
+        assert_eq!(message.encode(), bytes);
+    }
+}
+
+fn chat_message(bytes: &[u8]) {
+    if let Ok(message) = decode::<chat::wire::Sync>(bytes, MAX_MESSAGE) {
+        assert_eq!(decode(&encode(&message), MAX_MESSAGE), Ok(message));
+    }
+}
+
+fn chat_body(bytes: &[u8]) {
+    let author = who(1).node_id();
+    if let Ok(body) = chat::wire::Body::decode(bytes, author) {
+        assert_eq!(chat::wire::Body::decode(&encode(&body), author), Ok(body));
+    }
+}
+
+/// A store is an input like the wire: any records are read or refused.
+fn restore(bytes: &[u8]) {
+    let mut draw = Draw::new(bytes);
+    let mut records = Vec::new();
+    while !draw.is_empty() {
+        let at = usize::from(draw.below(7));
+        let table = Table::ALL.get(at).copied().unwrap_or(Table::Meta);
+        let key = match draw.below(4) {
+            0 => b"link/keys".to_vec(),
+            1 => draw.peer().0.to_vec(),
+            2 => [draw.peer().0, draw.peer().0].concat(),
+            _ => draw.bytes(),
+        };
+        records.push(Record { table, key, value: draw.bytes() });
+    }
+    let restored = Engine::restore(Config::default(), who(0), records, [1; 32], Instant::ZERO, WallTime(1));
+    if let Ok(mut engine) = restored {
+        let now = Instant::from_micros(1);
+        while let Some(batch) = engine.poll_batch() {
+            engine.handle_committed(now, batch.seq);
+        }
+        while engine.poll_event().is_some() {}
+        assert!(engine.next_deadline().is_none_or(|d| d.at <= now || d.why != "queued"));
+    }
+}
+
+/// Two nodes with somebody between them who drops, repeats, changes and invents datagrams. However
+/// he does it, nothing is told twice and what he invents is nobody's message.
+fn engines(bytes: &[u8]) {
+    let mut draw = Draw::new(bytes);
+    let addr = |n: usize| SocketAddr::from(([10, 0, 0, n as u8], 4_000));
+    let mut now = Instant::from_micros(1);
+    let mut nodes: Vec<(Engine, MemoryStore)> = Vec::new();
+    for n in 0..2u8 {
+        let made = Engine::new(Config::default(), who(n), [n; 32], now, WallTime(1_000));
+        nodes.extend(made.ok().map(|engine| (engine, MemoryStore::default())));
+    }
+    let mut mail: Vec<(usize, SocketAddr, Vec<u8>)> = Vec::new();
+    let (mut said, mut told) = (Vec::new(), Vec::new());
+    let mut step = 0u32;
+    while !draw.is_empty() && step < 2_000 {
+        step = step.wrapping_add(1);
+        let what = draw.byte();
+        let n = usize::from(what & 1);
+        let other = 1usize.wrapping_sub(n);
+        let Some((engine, _)) = nodes.get_mut(n) else { return };
+        match what >> 5 {
+            0 => {
+                let through = Bootstrap { addr: addr(other), id: None };
+                let _ = engine.join(now, if what & 2 == 0 { core::slice::from_ref(&through) } else { &[] });
+            }
+            1 => said.extend(engine.broadcast(now, Content::text(format!("{step}")))),
+            2 => said.extend(engine.send_private(now, who(other as u8).node_id(), Content::text(format!("{step}")))),
+            3 => {
+                if let Some((to, from, mut bytes)) = mail.pop() {
+                    let at = usize::from(draw.byte());
+                    let flip = draw.byte();
+                    if let Some(byte) = bytes.get_mut(at) {
+                        *byte ^= flip;
+                    }
+                    if let Some((engine, _)) = nodes.get_mut(to) {
+                        engine.handle_datagram(now, from, &bytes);
+                    }
+                    if what & 2 == 0 {
+                        mail.push((to, from, bytes));
+                    }
+                }
+            }
+            4 => engine.handle_datagram(now, draw.addr(), &draw.bytes()),
+            5 => {
+                now = now + Duration::from_millis(u64::from(draw.byte()).saturating_mul(20));
+                nodes.iter_mut().for_each(|(e, _)| e.handle_timeout(now));
+            }
+            _ => {
+                for (to, from, bytes) in core::mem::take(&mut mail) {
+                    if let Some((engine, _)) = nodes.get_mut(to) {
+                        engine.handle_datagram(now, from, &bytes);
+                    }
+                }
+            }
+        }
+        for (n, (engine, store)) in nodes.iter_mut().enumerate() {
+            while let Some(batch) = engine.poll_batch() {
+                let seq = batch.seq;
+                store.apply(batch);
+                engine.handle_committed(now, seq);
+            }
+            while let Some(request) = engine.poll_request() {
+                let records = store.query(&request);
+                engine.handle_records(now, request.id, records);
+            }
+            while let Some(event) = engine.poll_event() {
+                if let crate::engine::event::EventKind::Message(m) = event.kind {
+                    told.push((n, m.id));
+                }
+            }
+            while let Some(t) = engine.poll_transmit() {
+                if let Some(to) = (0..2).find(|k| addr(*k) == t.to) {
+                    mail.push((to, addr(n), t.bytes));
+                }
+            }
+            assert!(engine.footprint() < 100_000);
+        }
+        mail.truncate(500);
+    }
+    let all = told.len();
+    assert!(told.iter().all(|(_, id)| said.contains(id)), "somebody's message was invented");
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!(told.len(), all, "told twice");
+}

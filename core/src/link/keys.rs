@@ -1,0 +1,285 @@
+//! This node's link keys: the current one, the one before, the record that names them, the boot
+//! number. The only part of the link layer that is stored; sessions and randomness never are.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::config::{Config, NodeType};
+use crate::identity::Identity;
+use crate::link::cookie::mac1_key;
+use crate::link::noise::KeyPair;
+use crate::link::packet::Stamp;
+use crate::machine::{Cx, Outbox};
+use crate::store::Table;
+use crate::time::WallTime;
+use crate::wire::Malformed;
+use crate::wire::record::{NodeRecord, Reader};
+
+const BOOT: &[u8] = b"link/boot";
+const KEYS: &[u8] = b"link/keys";
+const STORED_VERSION: u8 = 1;
+
+/// A static key and the key of the `mac1` of packets to it.
+#[derive(Clone)]
+pub(super) struct StaticKey {
+    pub pair: KeyPair,
+    pub mac1: [u8; 32],
+    /// When it was made, or when it was replaced for a previous one.
+    since: WallTime,
+}
+
+impl StaticKey {
+    fn new(secret: [u8; 32], since: WallTime) -> Self {
+        let pair = KeyPair::new(secret);
+        let mac1 = mac1_key(&pair.public);
+        Self { pair, mac1, since }
+    }
+}
+
+pub(super) struct Keys {
+    identity: Identity,
+    node_type: NodeType,
+    rotation: Duration,
+    overlap: Duration,
+    pub current: StaticKey,
+    pub previous: Option<StaticKey>,
+    pub record: NodeRecord,
+    pub boot: u64,
+    counter: u32,
+}
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+struct Stored {
+    current: StaticKey,
+    previous: Option<StaticKey>,
+    seq: u64,
+}
+
+/// Version 1, key 32, made at 8, record sequence 8, then 0 or 1; after a 1: key 32, replaced at 8.
+fn read(bytes: &[u8]) -> Result<Stored, Malformed> {
+    let mut r = Reader(bytes);
+    let [version] = r.take()?;
+    if version != STORED_VERSION {
+        return Err(Malformed);
+    }
+    let secret = r.take()?;
+    let made = WallTime(u64::from_le_bytes(r.take()?));
+    let seq = u64::from_le_bytes(r.take()?);
+    let previous = match r.take()? {
+        [0] => None,
+        [1] => {
+            let secret = r.take()?;
+            Some(StaticKey::new(secret, WallTime(u64::from_le_bytes(r.take()?))))
+        }
+        _ => return Err(Malformed),
+    };
+    if r.0.is_empty() { Ok(Stored { current: StaticKey::new(secret, made), previous, seq }) } else { Err(Malformed) }
+}
+
+impl Keys {
+    /// Loads or makes the keys and begins a new boot. Everything is written through `out`; the
+    /// caller transmits nothing before that is on disk.
+    ///
+    /// The boot number is `max(stored + 1, wall seconds)`: it rises without a clock, and after an
+    /// old copy of the store was put back it rises past what was used since, if the clock is right.
+    /// The record's sequence follows the same rule, so that a node brought back from an old copy is
+    /// not refused for an outdated record.
+    pub(super) fn load<O>(
+        config: &Config,
+        identity: &Identity,
+        stored: &[(Vec<u8>, Vec<u8>)],
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<O>,
+    ) -> Result<Self, Malformed> {
+        let row = |key: &[u8]| stored.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_slice());
+        let seconds = cx.wall.0 / 1_000;
+        let last_boot = match row(BOOT) {
+            Some(bytes) => u64::from_le_bytes(bytes.try_into().map_err(|_| Malformed)?),
+            None => 0,
+        };
+        let boot = last_boot.checked_add(1).ok_or(Malformed)?.max(seconds);
+        let kept = match row(KEYS) {
+            Some(bytes) => read(bytes)?,
+            None => Stored { current: StaticKey::new(cx.rng.bytes(), cx.wall), previous: None, seq: 0 },
+        };
+        let seq = kept.seq.checked_add(1).ok_or(Malformed)?.max(seconds);
+        let (rotation, overlap) = (config.link.static_key_rotation, config.link.static_key_overlap);
+        let record = sign(identity, &kept.current, seq, config.node_type, rotation);
+        let mut keys = Self {
+            identity: identity.clone(),
+            node_type: config.node_type,
+            rotation,
+            overlap,
+            current: kept.current,
+            previous: kept.previous,
+            record,
+            boot,
+            counter: 0,
+        };
+        out.put(Table::Meta, BOOT.to_vec(), boot.to_le_bytes().to_vec());
+        if !keys.tend(cx, out) {
+            keys.store(out);
+        }
+        Ok(keys)
+    }
+
+    fn store<O>(&self, out: &mut Outbox<O>) {
+        let mut row = Vec::with_capacity(90);
+        row.push(STORED_VERSION);
+        row.extend_from_slice(self.current.pair.secret());
+        row.extend_from_slice(&self.current.since.0.to_le_bytes());
+        row.extend_from_slice(&self.record.seq.to_le_bytes());
+        match &self.previous {
+            None => row.push(0),
+            Some(key) => {
+                row.push(1);
+                row.extend_from_slice(key.pair.secret());
+                row.extend_from_slice(&key.since.0.to_le_bytes());
+            }
+        }
+        out.put(Table::Meta, KEYS.to_vec(), row);
+    }
+
+    /// Time until `since` is `span` old. A clock that was set back counts as no time passed, so a
+    /// jump far ahead and back delays the next change by at most one `span`.
+    fn left(since: WallTime, span: Duration, wall: WallTime) -> Duration {
+        let age = wall.0.saturating_sub(since.0);
+        Duration::from_millis(millis(span).saturating_sub(age))
+    }
+
+    /// Replaces the key if it is old enough and forgets the one before after its overlap. True if
+    /// anything changed (and was written).
+    pub(super) fn tend<O>(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<O>) -> bool {
+        let mut changed = false;
+        if self.previous.as_ref().is_some_and(|k| Self::left(k.since, self.overlap, cx.wall).is_zero()) {
+            self.previous = None;
+            changed = true;
+        }
+        if Self::left(self.current.since, self.rotation, cx.wall).is_zero() {
+            let fresh = StaticKey::new(cx.rng.bytes(), cx.wall);
+            let mut old = core::mem::replace(&mut self.current, fresh);
+            old.since = cx.wall;
+            self.previous = Some(old);
+            let seq = self.record.seq.saturating_add(1).max(cx.wall.0 / 1_000);
+            self.record = sign(&self.identity, &self.current, seq, self.node_type, self.rotation);
+            changed = true;
+        }
+        if changed {
+            self.store(out);
+        }
+        changed
+    }
+
+    /// How long until [`tend`](Self::tend) has something to do.
+    pub(super) fn due_in(&self, wall: WallTime) -> Duration {
+        let rotate = Self::left(self.current.since, self.rotation, wall);
+        let forget = self.previous.as_ref().map(|k| Self::left(k.since, self.overlap, wall));
+        forget.map_or(rotate, |f| f.min(rotate)).max(Duration::from_millis(1))
+    }
+
+    /// The stamp of the next handshake; none after 2^32 of them in one run, when only a restart
+    /// helps (136 years at one a second).
+    pub(super) fn next_stamp(&mut self) -> Option<Stamp> {
+        self.counter = self.counter.checked_add(1)?;
+        Some(Stamp { boot: self.boot, counter: self.counter })
+    }
+}
+
+fn sign(identity: &Identity, key: &StaticKey, seq: u64, node_type: NodeType, rotation: Duration) -> NodeRecord {
+    let not_after = WallTime(key.since.0.saturating_add(millis(rotation)));
+    NodeRecord::sign(identity, key.pair.public, seq, not_after, node_type)
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
+mod tests {
+    use super::*;
+    use crate::identity::tests::identity;
+    use crate::machine::Emit;
+    use crate::rng::Rng;
+    use crate::store::Op;
+    use crate::time::Instant;
+    use alloc::collections::BTreeMap;
+
+    const DAY: u64 = 86_400_000;
+
+    struct Disk(BTreeMap<Vec<u8>, Vec<u8>>);
+
+    impl Disk {
+        fn apply(&mut self, out: &mut Outbox<()>) {
+            while let Some(emit) = out.pop() {
+                if let Emit::Store(Op::Put { key, value, .. }) = emit {
+                    assert!(key.starts_with(b"link/"));
+                    self.0.insert(key, value);
+                }
+            }
+        }
+
+        fn start(&mut self, wall: u64) -> Result<Keys, Malformed> {
+            let rows: Vec<_> = self.0.clone().into_iter().collect();
+            let mut out = Outbox::new();
+            let mut rng = Rng::new([wall as u8; 32]);
+            let id = identity(1);
+            let mut cx = Cx { now: Instant::ZERO, wall: WallTime(wall), me: id.node_id(), rng: &mut rng };
+            let keys = Keys::load(&Config::default(), &id, &rows, &mut cx, &mut out)?;
+            self.apply(&mut out);
+            Ok(keys)
+        }
+    }
+
+    #[test]
+    fn boots_rise_with_and_without_a_clock_and_after_an_old_copy() {
+        let mut disk = Disk(BTreeMap::new());
+        let first = disk.start(0).unwrap();
+        let second = disk.start(0).unwrap();
+        assert_eq!((first.boot, second.boot), (1, 2));
+        assert_eq!(first.current.pair.public, second.current.pair.public);
+        assert!(second.record.seq > first.record.seq);
+        let copy = disk.0.clone();
+        let later = disk.start(50 * DAY).unwrap().boot;
+        let mut old = Disk(copy);
+        assert!(old.start(50 * DAY + 1_000).unwrap().boot > later, "stamps of the lost time are not used again");
+    }
+
+    #[test]
+    fn the_key_rotates_and_the_old_one_is_kept_for_its_overlap() {
+        let mut disk = Disk(BTreeMap::new());
+        let mut keys = disk.start(DAY).unwrap();
+        let (first, seq) = (keys.current.pair.public, keys.record.seq);
+        let mut rng = Rng::new([5; 32]);
+        let mut out: Outbox<()> = Outbox::new();
+        let mut step = |keys: &mut Keys, wall| {
+            let mut cx = Cx { now: Instant::ZERO, wall: WallTime(wall), me: identity(1).node_id(), rng: &mut rng };
+            keys.tend(&mut cx, &mut out)
+        };
+        assert!(!step(&mut keys, 31 * DAY - 1));
+        assert!(step(&mut keys, 31 * DAY));
+        assert!(keys.record.seq > seq && keys.record.link_key != first);
+        assert_eq!(keys.previous.as_ref().unwrap().pair.public, first);
+        assert!(!step(&mut keys, 32 * DAY - 1));
+        assert!(step(&mut keys, 32 * DAY));
+        assert!(keys.previous.is_none());
+        disk.apply(&mut out);
+        assert_eq!(disk.start(32 * DAY).unwrap().current.pair.public, keys.current.pair.public);
+    }
+
+    // c-toxcore 2026: counts from the own save file. Storage is an input like the wire.
+    #[test]
+    fn damaged_rows_are_refused_not_believed() {
+        let mut disk = Disk(BTreeMap::new());
+        disk.start(0).unwrap();
+        for key in [BOOT, KEYS] {
+            let good = disk.0[key].clone();
+            for cut in 0..good.len() {
+                disk.0.insert(key.to_vec(), good[..cut].to_vec());
+                assert!(disk.start(0).is_err());
+            }
+            disk.0.insert(key.to_vec(), good);
+        }
+        disk.0.insert(BOOT.to_vec(), u64::MAX.to_le_bytes().to_vec());
+        assert!(disk.start(0).is_err(), "no boot number is left");
+    }
+}

@@ -1,0 +1,523 @@
+//! One open link: its sessions, its path, what is queued, in flight and half received.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use crate::config::LinkConfig;
+use crate::id::NodeId;
+use crate::link::Out;
+use crate::link::fragments::{Fragments, Outcome};
+use crate::link::frame::{self, Ack, Frame};
+use crate::link::noise::TAG_LEN;
+use crate::link::packet::{DATA_OVERHEAD, Epoch};
+use crate::link::queue::Queue;
+use crate::link::recovery::{Acked, Recovery, Sent};
+use crate::link::session::{REKEY_PACKETS, Session};
+use crate::machine::{Cx, Outbox};
+use crate::stats::{DropReason, Drops};
+use crate::time::{Duration, Instant, soonest};
+use crate::wire::record::{NodeRecord, Reader};
+use crate::wire::{Channel, Lane, MAX_DATAGRAM};
+
+/// Bytes of a Data packet with one PATH_CHALLENGE.
+const CHALLENGE_LEN: usize = DATA_OVERHEAD + 9;
+/// Tries of a path before it is forgotten.
+const CHALLENGES: u8 = 3;
+/// A session stays readable after it was replaced until it is too old; see `LinkConfig::reject_after`.
+const RESPONSES: usize = 2;
+
+/// An address that the peer may have moved to (RFC 9000 §9.3).
+#[derive(Clone, Debug)]
+struct Candidate {
+    addr: SocketAddr,
+    token: [u8; 8],
+    /// INVARIANT: `sent <= 3 * received`, so this node is no amplifier for whoever forwards packets.
+    received: usize,
+    sent: usize,
+    next: Instant,
+    tries: u8,
+}
+
+/// What a timer found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Keep,
+    Dead,
+    Idle,
+}
+
+/// What the peer's packet asks of the owner of this link.
+#[derive(Debug, Default)]
+pub(super) struct Received {
+    pub closed: Option<u8>,
+    pub moved: bool,
+}
+
+#[cfg_attr(test, derive(Debug))]
+pub(super) struct Live {
+    pub peer: NodeId,
+    pub record: NodeRecord,
+    pub initiated: bool,
+    /// The peer's life of this link; another one means that it holds nothing of this one.
+    pub epoch: Epoch,
+    /// This node's life of it.
+    pub mine: u32,
+    pub path: SocketAddr,
+    candidate: Option<Candidate>,
+    pub current: Session,
+    pub previous: Option<Session>,
+    pub recovery: Recovery,
+    pub queue: Queue,
+    pub fragments: Fragments,
+    in_flight: usize,
+    ping: bool,
+    observe: bool,
+    responses: heapless::Vec<([u8; 8], SocketAddr), RESPONSES>,
+    heard: Instant,
+    pinged: Instant,
+    /// Since when an answer is owed.
+    waiting: Option<Instant>,
+    /// When a message or a PING last went by.
+    pub talked: Instant,
+    pub wanted: bool,
+}
+
+/// Who the new link is with.
+pub(super) struct Start {
+    pub peer: NodeId,
+    pub record: NodeRecord,
+    pub epoch: Epoch,
+    pub mine: u32,
+    pub path: SocketAddr,
+    pub wanted: bool,
+}
+
+impl Live {
+    pub(super) fn new(start: Start, session: Session, now: Instant) -> Self {
+        Self {
+            peer: start.peer,
+            record: start.record,
+            initiated: session.initiator,
+            epoch: start.epoch,
+            mine: start.mine,
+            path: start.path,
+            candidate: None,
+            current: session,
+            previous: None,
+            recovery: Recovery::default(),
+            queue: Queue::default(),
+            fragments: Fragments::default(),
+            in_flight: 0,
+            ping: false,
+            observe: true,
+            responses: heapless::Vec::new(),
+            heard: now,
+            pinged: now,
+            waiting: None,
+            talked: now,
+            wanted: start.wanted,
+        }
+    }
+
+    /// A packet that wants an answer goes out next.
+    pub(super) fn probe(&mut self) {
+        self.ping = true;
+    }
+
+    /// The network may have changed: probe at once, without the patience of earlier failures.
+    pub(super) fn network_changed(&mut self) {
+        self.ping = true;
+        self.recovery.restart_probes();
+    }
+
+    /// The peer proved itself otherwise than by a packet of this link.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = self.heard.max(now);
+        self.waiting = None;
+    }
+
+    /// Takes a newly proven session into use; returns the index of the one that ends by it.
+    pub(super) fn renew(&mut self, mut session: Session) -> Option<u32> {
+        session.base = self.recovery.next;
+        let old = core::mem::replace(&mut self.current, session);
+        self.previous.replace(old).map(|gone| gone.local)
+    }
+
+    /// Forgets a replaced session that is too old to open anything; returns its index.
+    pub(super) fn retire(&mut self, now: Instant, config: &LinkConfig) -> Option<u32> {
+        let old = self.previous.as_ref().is_some_and(|s| now.since(s.created) >= config.reject_after);
+        if old { self.previous.take().map(|gone| gone.local) } else { None }
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.queue.bytes().saturating_add(self.in_flight)
+    }
+
+    /// Appends a message, dropping by the rule of [`Queue::shed`] what is too much; returns how many
+    /// were dropped.
+    pub(super) fn send(&mut self, lane: Lane, channel: Channel, body: Vec<u8>, limit: usize, now: Instant) -> u32 {
+        self.talked = now;
+        self.queue.push(lane, channel as u8, body);
+        let mut dropped = 0u32;
+        while self.queued() > limit && self.queue.shed() {
+            dropped = dropped.saturating_add(1);
+        }
+        dropped
+    }
+
+    fn session(&mut self, local: u32) -> Option<&mut Session> {
+        if self.current.local == local {
+            return Some(&mut self.current);
+        }
+        self.previous.as_mut().filter(|s| s.local == local)
+    }
+
+    /// The session named `local`.
+    pub(super) fn session_ref(&self, local: u32) -> Option<&Session> {
+        [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find(|s| s.local == local)
+    }
+
+    fn ack_due(&self, now: Instant) -> bool {
+        [Some(&self.current), self.previous.as_ref()]
+            .into_iter()
+            .flatten()
+            .any(|s| s.ack_at.is_some_and(|at| at <= now))
+    }
+
+    fn challenge_due(&self, now: Instant) -> bool {
+        self.candidate.as_ref().is_some_and(|c| {
+            c.next <= now
+                && c.tries < CHALLENGES
+                && c.sent.saturating_add(CHALLENGE_LEN) <= c.received.saturating_mul(3)
+        })
+    }
+
+    /// Whether [`build`](Self::build) has something to send, keys permitting.
+    pub(super) fn has_work(&self, now: Instant) -> bool {
+        self.ping
+            || self.observe
+            || !self.responses.is_empty()
+            || (self.recovery.window.can_send() && self.queue.has_item())
+            || self.ack_due(now)
+            || self.challenge_due(now)
+    }
+
+    /// Whether this side should ask for new keys: the initiator in time, the responder if the
+    /// initiator does not (WireGuard §6.2; there the responder waits for the initiator).
+    pub(super) fn rekey_due(&self, now: Instant, config: &LinkConfig) -> bool {
+        let spare = config.reject_after.saturating_sub(config.rekey_after).checked_div(2).unwrap_or_default();
+        let after = if self.current.initiator { config.rekey_after } else { config.rekey_after.saturating_add(spare) };
+        now.since(self.current.created) >= after || self.current.send_next >= REKEY_PACKETS
+    }
+
+    /// The next datagram: an answer to or a challenge of another path, or as much as fits.
+    pub(super) fn build(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
+        let elsewhere = self.responses.iter().position(|&(_, to)| to != self.path);
+        if let Some(at) = elsewhere {
+            let (token, to) = self.responses.swap_remove(at);
+            let mut packet = Vec::with_capacity(CHALLENGE_LEN);
+            self.current.begin(&mut packet);
+            frame::put_response(&mut packet, &token);
+            return self.finish(packet, None).map(|packet| (to, packet));
+        }
+        if self.challenge_due(now) {
+            let wait =
+                self.recovery.rtt.smoothed().unwrap_or(Duration::from_millis(333)).max(Duration::from_millis(100));
+            let (to, token) = {
+                let c = self.candidate.as_mut()?;
+                c.tries = c.tries.saturating_add(1);
+                c.sent = c.sent.saturating_add(CHALLENGE_LEN);
+                c.next = now + wait.saturating_mul(3);
+                (c.addr, c.token)
+            };
+            let mut packet = Vec::with_capacity(CHALLENGE_LEN);
+            self.current.begin(&mut packet);
+            frame::put_challenge(&mut packet, &token);
+            return self.finish(packet, None).map(|packet| (to, packet));
+        }
+        self.build_main(now, None)
+    }
+
+    /// The last datagrams of this link: what is queued, as far as `most` datagrams go, then CLOSE.
+    pub(super) fn farewell(&mut self, now: Instant, reason: u8, most: usize) -> Vec<(SocketAddr, Vec<u8>)> {
+        let mut all = Vec::new();
+        while all.len() < most && self.queue.has_item() && self.recovery.window.can_send() {
+            match self.build_main(now, None) {
+                Some(packet) => all.push(packet),
+                None => break,
+            }
+        }
+        all.extend(self.build_main(now, Some(reason)));
+        all
+    }
+
+    fn build_main(&mut self, now: Instant, close: Option<u8>) -> Option<(SocketAddr, Vec<u8>)> {
+        let room = MAX_DATAGRAM.saturating_sub(TAG_LEN);
+        let sends_items = self.recovery.window.can_send() && close.is_none() && self.queue.has_item();
+        let first = if sends_items { self.queue.next_room() } else { 0 };
+        let wanted = if sends_items { self.queue.bytes().saturating_add(128) } else { 160 };
+        let mut packet = Vec::with_capacity(wanted.saturating_add(DATA_OVERHEAD).min(MAX_DATAGRAM));
+        self.current.begin(&mut packet);
+        let empty = packet.len();
+        let mut sent = Sent { at: now, items: Vec::new(), acks: heapless::Vec::new() };
+        // An acknowledgement rides on anything, but leaves the first message its place.
+        for session in [Some(&mut self.current), self.previous.as_mut()].into_iter().flatten() {
+            let left = room.saturating_sub(packet.len()).saturating_sub(first);
+            if session.ack(now).is_some_and(|ack| ack.encode(&mut packet, left)) {
+                // Two sessions, two places.
+                let _ = sent.acks.push((session.local, session.acked()));
+            }
+        }
+        let mut asks = false;
+        if let Some(reason) = close {
+            frame::put_close(&mut packet, reason);
+        } else {
+            let spare = room.saturating_sub(packet.len()).saturating_sub(first);
+            if self.observe && spare >= 20 {
+                frame::put_observed(&mut packet, self.path);
+                self.observe = false;
+                asks = true;
+            }
+            // A message is a probe as well as a PING is; only an empty packet needs the PING.
+            if self.ping {
+                if first == 0 || room.saturating_sub(packet.len()).saturating_sub(first) > 0 {
+                    frame::put_ping(&mut packet);
+                }
+                self.ping = false;
+                asks = true;
+            }
+            while let Some((token, _)) = self.responses.pop() {
+                frame::put_response(&mut packet, &token);
+            }
+        }
+        if sends_items {
+            self.queue.begin_packet();
+            while let Some(item) = self.queue.take(room.saturating_sub(packet.len())) {
+                item.put(&mut packet);
+                self.in_flight = self.in_flight.saturating_add(item.cost());
+                sent.items.push(item);
+                asks = true;
+            }
+        }
+        if packet.len() == empty {
+            return None;
+        }
+        if asks && self.waiting.is_none() {
+            self.waiting = Some(now);
+        }
+        let path = self.path;
+        self.finish(packet, if asks { Some(sent) } else { None }).map(|packet| (path, packet))
+    }
+
+    fn finish(&mut self, mut packet: Vec<u8>, sent: Option<Sent>) -> Option<Vec<u8>> {
+        let n = self.current.seal(&mut packet)?;
+        self.recovery.on_sent(self.current.base.saturating_add(n), sent);
+        Some(packet)
+    }
+
+    /// Takes in the frames of an authentic packet `n` of `len` bytes that came under session `local`
+    /// from `from`. `room` more bytes of incomplete messages may be held.
+    #[allow(clippy::too_many_arguments, reason = "one packet and the three places its parts go to")]
+    pub(super) fn receive(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (local, n, from, len): (u32, u64, SocketAddr, usize),
+        plain: &[u8],
+        room: usize,
+        drops: &mut Drops,
+        out: &mut Outbox<Out>,
+    ) -> Received {
+        let mut got = Received::default();
+        let now = cx.now;
+        let newest = {
+            let is_current = self.current.local == local;
+            let Some(session) = self.session(local) else { return got };
+            session.mark(n) && is_current
+        };
+        self.heard(now);
+        self.follow(cx, from, len, newest);
+        // All or nothing: no frame of a malformed packet takes effect.
+        if !frame::well_formed(plain) {
+            drops.count(DropReason::Frame);
+            return got;
+        }
+        let mut asks = false;
+        let (mut lost, mut refused) = (false, false);
+        let mut frames = Reader(plain);
+        while let Ok(frame) = Frame::decode(&mut frames) {
+            asks |= !matches!(frame, Frame::Padding | Frame::Ack(_) | Frame::Close(_));
+            match frame {
+                Frame::Padding => {}
+                Frame::Ping => self.talked = now,
+                Frame::Ack(ack) => {
+                    if self.on_ack(&ack, now) {
+                        lost = true;
+                    } else {
+                        drops.count(DropReason::Frame);
+                    }
+                }
+                Frame::PathChallenge(token) => {
+                    // More at once than there is room for are an attack; the real one is repeated.
+                    let _ = self.responses.push((token, from));
+                }
+                Frame::PathResponse(token) => got.moved |= self.on_response(token),
+                Frame::Message { channel, body } => {
+                    self.talked = now;
+                    self.deliver(channel, body.to_vec(), drops, out);
+                }
+                Frame::Fragment(f) => {
+                    self.talked = now;
+                    match self.fragments.add(&f, room.saturating_sub(self.fragments.held()), now) {
+                        Outcome::Kept => {}
+                        Outcome::Complete { channel, body } => self.deliver(channel, body, drops, out),
+                        Outcome::Refused => {
+                            // Without an acknowledgement it comes again, when there may be room.
+                            refused = true;
+                            drops.count(DropReason::Reassembly);
+                        }
+                    }
+                }
+                Frame::Close(reason) => got.closed = Some(reason),
+                Frame::Observed(addr) => out.push(Out::Observed { by: self.peer, addr }),
+            }
+        }
+        if let Some(session) = self.session(local).filter(|_| !refused) {
+            session.note(n, asks, now);
+        }
+        if lost {
+            self.requeue_lost(now);
+        }
+        got
+    }
+
+    fn deliver(&self, channel: u8, body: Vec<u8>, drops: &mut Drops, out: &mut Outbox<Out>) {
+        match Channel::from_byte(channel) {
+            Some(channel) => out.push(Out::Message { from: self.peer, channel, body }),
+            // A newer version's machine: not for this node.
+            None => drops.count(DropReason::Message),
+        }
+    }
+
+    /// False if it acknowledges what was never sent (RFC 9000 §13.1).
+    fn on_ack(&mut self, ack: &Ack, now: Instant) -> bool {
+        let Some((base, sent)) = self.session(ack.session).map(|s| (s.base, s.send_next)) else {
+            // Of a session that is gone: its packets were sent again.
+            return true;
+        };
+        if ack.ranges.first().is_none_or(|&(_, high)| high >= sent) {
+            return false;
+        }
+        let mut acked = Acked::default();
+        let delay = Duration::from_micros(ack.delay);
+        for (i, &(low, high)) in ack.ranges.iter().enumerate() {
+            let (from, to) = (base.saturating_add(low), base.saturating_add(high));
+            self.recovery.on_acked(from, to, i == 0, delay, now, &mut acked);
+        }
+        self.in_flight = self.in_flight.saturating_sub(acked.bytes);
+        for (local, high) in acked.confirmed {
+            if let Some(session) = self.session(local) {
+                session.forget_through(high);
+            }
+        }
+        true
+    }
+
+    fn requeue_lost(&mut self, now: Instant) {
+        let items = self.recovery.detect(now);
+        self.requeue(items);
+    }
+
+    fn requeue(&mut self, items: Vec<crate::link::queue::Item>) {
+        for item in &items {
+            self.in_flight = self.in_flight.saturating_sub(item.cost());
+        }
+        self.queue.again(items);
+    }
+
+    /// RFC 9000 §9.3: only the newest packet can say that the peer moved, and only an answered
+    /// challenge makes it so.
+    fn follow(&mut self, cx: &mut Cx<'_>, from: SocketAddr, len: usize, newest: bool) {
+        if from == self.path {
+            return;
+        }
+        match &mut self.candidate {
+            Some(c) if c.addr == from => c.received = c.received.saturating_add(len),
+            _ if newest => {
+                self.candidate = Some(Candidate {
+                    addr: from,
+                    token: cx.rng.bytes(),
+                    received: len,
+                    sent: 0,
+                    next: cx.now,
+                    tries: 0,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn on_response(&mut self, token: [u8; 8]) -> bool {
+        match self.candidate.take() {
+            Some(c) if c.token == token => {
+                self.path = c.addr;
+                self.recovery.reset_rtt();
+                self.observe = true;
+                true
+            }
+            other => {
+                self.candidate = other;
+                false
+            }
+        }
+    }
+
+    /// When something is due that is not ready to be sent already.
+    pub(super) fn deadline(&self, now: Instant, config: &LinkConfig) -> Option<Instant> {
+        let mut at = self.recovery.deadline();
+        for session in [Some(&self.current), self.previous.as_ref()].into_iter().flatten() {
+            // What is due now leaves with the next poll and needs no timer.
+            at = soonest(at, session.ack_at.filter(|at| *at > now));
+        }
+        at = soonest(at, self.previous.as_ref().map(|s| s.created + config.reject_after));
+        at = soonest(at, self.fragments.deadline());
+        at = soonest(at, self.waiting.map(|since| since + config.dead_after));
+        at = soonest(at, self.candidate.as_ref().map(|c| c.next).filter(|at| *at > now));
+        let quiet =
+            if self.wanted { self.heard.max(self.pinged) + config.keepalive } else { self.talked + config.idle_close };
+        soonest(at, Some(quiet))
+    }
+
+    /// Does what is due.
+    pub(super) fn handle_timeout(&mut self, now: Instant, config: &LinkConfig, drops: &mut Drops) -> Verdict {
+        if self.waiting.is_some_and(|since| since + config.dead_after <= now) {
+            return Verdict::Dead;
+        }
+        if !self.wanted && self.talked + config.idle_close <= now {
+            return Verdict::Idle;
+        }
+        if self.wanted && self.heard.max(self.pinged) + config.keepalive <= now {
+            self.ping = true;
+            self.pinged = now;
+        }
+        for _ in 0..self.fragments.expire(now) {
+            drops.count(DropReason::Reassembly);
+        }
+        let hopeless = |c: &Candidate| {
+            c.next <= now
+                && (c.tries >= CHALLENGES || c.sent.saturating_add(CHALLENGE_LEN) > c.received.saturating_mul(3))
+        };
+        if self.candidate.as_ref().is_some_and(hopeless) {
+            self.candidate = None;
+        }
+        if self.recovery.deadline().is_some_and(|at| at <= now) {
+            self.requeue_lost(now);
+            if let Some(items) = self.recovery.probe(now) {
+                if items.is_empty() {
+                    self.ping = true;
+                }
+                self.requeue(items);
+            }
+        }
+        Verdict::Keep
+    }
+}

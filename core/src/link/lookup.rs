@@ -1,0 +1,141 @@
+//! Signed records: asking whoever answers at an address who it is, and answering that.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use crate::id::NodeId;
+use crate::link::cookie::{Mac, mac, same};
+use crate::link::packet::{RECORD_REPLY, RECORD_REPLY_LEN, RECORD_REQUEST, RECORD_REQUEST_LEN, VERSION};
+use crate::link::{Link, Out};
+use crate::machine::{Cx, Outbox};
+use crate::stats::DropReason;
+use crate::wire::record::{NodeRecord, RECORD_LEN, Reader};
+
+use crate::link::dial::{Asked, DialKey};
+
+/// Records asked for from linked nodes at once.
+const MAX_REFRESH: usize = 64;
+
+impl Link {
+    /// Type, version, token, MAC under the network's key, zeros. A node of a closed network is silent
+    /// to whoever does not hold its key.
+    pub(super) fn record_request_packet(&self, token: &[u8; 16]) -> Vec<u8> {
+        let mut packet = Vec::with_capacity(RECORD_REQUEST_LEN);
+        packet.extend_from_slice(&[RECORD_REQUEST, VERSION]);
+        packet.extend_from_slice(token);
+        let proof = self.request_mac(token);
+        packet.extend_from_slice(&proof);
+        packet.resize(RECORD_REQUEST_LEN, 0);
+        packet
+    }
+
+    fn request_mac(&self, token: &[u8; 16]) -> Mac {
+        mac(&blake3::derive_key("DONP v1 link record request", &self.psk), token)
+    }
+
+    pub(super) fn record_request(&mut self, cx: &mut Cx<'_>, from: SocketAddr, bytes: &[u8]) {
+        let Some((_, rest)) = bytes.split_at_checked(2) else { return self.drops.count(DropReason::Malformed) };
+        let mut r = Reader(rest);
+        let (Ok(token), Ok(proof)) = (r.take::<16>(), r.take::<16>()) else {
+            return self.drops.count(DropReason::Malformed);
+        };
+        if !same(&self.request_mac(&token), &proof) {
+            return self.drops.count(DropReason::Mac);
+        }
+        if !self.open {
+            return self.drops.count(DropReason::Blocked);
+        }
+        if !self.guard.may_reply(cx.now, from, RECORD_REPLY) {
+            return self.drops.count(DropReason::HandshakeRate);
+        }
+        let mut reply = Vec::with_capacity(RECORD_REPLY_LEN);
+        reply.extend_from_slice(&[RECORD_REPLY, VERSION]);
+        reply.extend_from_slice(&token);
+        reply.extend_from_slice(&self.keys.record.encode());
+        reply.extend_from_slice(&self.guard.cookie(cx.now, from));
+        self.push_raw(from, reply);
+    }
+
+    pub(super) fn record_reply(&mut self, cx: &mut Cx<'_>, from: SocketAddr, bytes: &[u8], out: &mut Outbox<Out>) {
+        let Some((_, rest)) = bytes.split_at_checked(2) else { return self.drops.count(DropReason::Malformed) };
+        let mut r = Reader(rest);
+        let (Ok(token), Ok(record), Ok(cookie)) = (r.take::<16>(), r.slice(RECORD_LEN), r.take::<16>()) else {
+            return self.drops.count(DropReason::Malformed);
+        };
+        let Some(asked) = self.tokens.get(&token).copied() else {
+            return self.drops.count(DropReason::UnknownSession);
+        };
+        let Ok(record) = NodeRecord::decode(record) else { return self.drops.count(DropReason::Signature) };
+        let id = record.id();
+        match asked {
+            Asked::Refresh(peer) => {
+                self.tokens.remove(&token);
+                if id == peer {
+                    self.remember(peer, Some(record.clone()), &[]);
+                    if let Some(live) = self.links.get_mut(&peer).filter(|live| live.record.seq < record.seq) {
+                        live.record = record;
+                    }
+                }
+            }
+            Asked::Dial(key @ DialKey::Addr(_)) => self.resolved(cx, key, from, record, cookie, out),
+            Asked::Dial(key @ DialKey::Peer(peer)) => {
+                let Some(dial) = self.dials.get_mut(&key) else { return };
+                if id != peer {
+                    dial.wrong_node = true;
+                    return;
+                }
+                if dial.record.as_ref().is_none_or(|old| record.seq > old.seq) {
+                    dial.record = Some(record.clone());
+                    dial.cookie = Some((from, cookie, cx.now));
+                    self.remember(peer, Some(record.clone()), &[]);
+                    self.send_init(cx, peer, &record, from);
+                }
+            }
+        }
+    }
+
+    /// Somebody answered at a bare address.
+    fn resolved(
+        &mut self,
+        cx: &mut Cx<'_>,
+        key: DialKey,
+        from: SocketAddr,
+        record: NodeRecord,
+        cookie: Mac,
+        out: &mut Outbox<Out>,
+    ) {
+        let Some(dial) = self.drop_dial(key) else { return };
+        let peer = record.id();
+        let linked = self.links.contains_key(&peer);
+        self.remember(peer, Some(record.clone()), &[from]);
+        for (addr, expect) in dial.connects {
+            if expect.is_some_and(|id| id != peer) || peer == self.me {
+                out.push(Out::Unreachable { addr, expect, wrong_node: true });
+                continue;
+            }
+            out.push(Out::Resolved { addr, peer });
+            if linked {
+                continue;
+            }
+            let peer_key = DialKey::Peer(peer);
+            let fresh = !self.dials.contains_key(&peer_key);
+            self.dial(cx, peer_key, Some(record.clone()), &[from], Some((addr, expect)), out);
+            if let Some(dial) = self.dials.get_mut(&peer_key).filter(|_| fresh) {
+                dial.cookie = Some((from, cookie, cx.now));
+            }
+        }
+    }
+
+    /// Asks a linked node for the record that it says is newer than the one known.
+    pub(super) fn refresh(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
+        let Some(path) = self.links.get(&peer).map(|live| live.path) else { return };
+        let pending = self.tokens.values().filter(|a| matches!(a, Asked::Refresh(_))).count();
+        if pending >= MAX_REFRESH {
+            self.tokens.retain(|_, asked| !matches!(asked, Asked::Refresh(_)));
+        }
+        let token: [u8; 16] = cx.rng.bytes();
+        self.tokens.insert(token, Asked::Refresh(peer));
+        let request = self.record_request_packet(&token);
+        self.push_raw(path, request);
+    }
+}

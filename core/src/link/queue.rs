@@ -1,0 +1,322 @@
+//! What waits to be sent to one peer, in three lanes, and the items that packets carry.
+
+use alloc::collections::VecDeque;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+
+use crate::link::frame::{FRAGMENT_OVERHEAD, Fragment, MESSAGE_OVERHEAD, PIECE, pieces, put_fragment, put_message};
+use crate::wire::Lane;
+
+/// Counted for each item beside its bytes, so that a flood of empty messages is bounded too.
+pub(super) const ITEM_COST: usize = 64;
+
+/// A message of several pieces, shared by those in flight.
+#[derive(Debug)]
+pub(super) struct Big {
+    channel: u8,
+    number: u32,
+    body: Vec<u8>,
+}
+
+/// What a packet carries and a loss brings back.
+#[derive(Debug)]
+pub(super) enum Item {
+    Whole { channel: u8, body: Vec<u8> },
+    Piece { of: Arc<Big>, index: u8 },
+}
+
+impl Item {
+    fn piece(of: &Big, index: u8) -> (usize, &[u8]) {
+        let (count, size) = pieces(of.body.len());
+        let start = size.saturating_mul(usize::from(index));
+        let rest = of.body.get(start..).unwrap_or_default();
+        (count, rest.get(..size).unwrap_or(rest))
+    }
+
+    /// Bytes that its frame needs at most.
+    pub(super) fn room(&self) -> usize {
+        match self {
+            Self::Whole { body, .. } => body.len().saturating_add(MESSAGE_OVERHEAD),
+            Self::Piece { of, index } => Self::piece(of, *index).1.len().saturating_add(FRAGMENT_OVERHEAD),
+        }
+    }
+
+    /// What it counts against the queue's limit.
+    pub(super) fn cost(&self) -> usize {
+        match self {
+            Self::Whole { body, .. } => body.len().saturating_add(ITEM_COST),
+            Self::Piece { of, index } => Self::piece(of, *index).1.len().saturating_add(ITEM_COST),
+        }
+    }
+
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Whole { channel, body } => put_message(out, *channel, body),
+            Self::Piece { of, index } => {
+                let (count, piece) = Self::piece(of, *index);
+                put_fragment(
+                    out,
+                    &Fragment {
+                        number: of.number,
+                        index: *index,
+                        count: count as u8,
+                        channel: of.channel,
+                        total: of.body.len() as u32,
+                        piece,
+                    },
+                );
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Whole {
+        channel: u8,
+        body: Vec<u8>,
+    },
+    /// Pieces before `next` are on their way.
+    Big {
+        big: Arc<Big>,
+        next: u8,
+    },
+}
+
+impl Waiting {
+    fn cost(&self) -> usize {
+        match self {
+            Self::Whole { body, .. } => body.len().saturating_add(ITEM_COST),
+            Self::Big { big, next } => {
+                let (count, size) = pieces(big.body.len());
+                let gone = usize::from(*next).saturating_mul(size).min(big.body.len());
+                let left = count.saturating_sub(usize::from(*next)).saturating_mul(ITEM_COST);
+                big.body.len().saturating_sub(gone).saturating_add(left)
+            }
+        }
+    }
+
+    fn begun(&self) -> bool {
+        matches!(self, Self::Big { next: 1.., .. })
+    }
+
+    fn room(&self) -> usize {
+        match self {
+            Self::Whole { body, .. } => body.len().saturating_add(MESSAGE_OVERHEAD),
+            Self::Big { big, .. } => pieces(big.body.len()).1.saturating_add(FRAGMENT_OVERHEAD),
+        }
+    }
+}
+
+/// The lanes of one peer. Nothing is allocated while they are empty.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// Lost in flight: sent before anything new.
+    again: VecDeque<Item>,
+    lanes: [VecDeque<Waiting>; 3],
+    /// Bytes waiting here; the owner adds those in flight.
+    bytes: usize,
+    next_number: u32,
+    taken: u32,
+    /// Fragmented messages begun and not yet acknowledged in all their pieces.
+    open: Vec<Weak<Big>>,
+}
+
+/// Fragmented messages on their way at once: the other side puts at most 16 together, and the rest
+/// is for those that a spurious repetition opened there a second time.
+const MAX_OPEN: usize = 12;
+
+/// Low once in eight packets, so that a busy chat does not stop catching up for ever (overlay.md §5
+/// asks for 8:4:1).
+const LOW_EVERY: u32 = 8;
+
+impl Queue {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.again.is_empty() && self.lanes.iter().all(VecDeque::is_empty)
+    }
+
+    /// Appends a message.
+    pub(super) fn push(&mut self, lane: Lane, channel: u8, body: Vec<u8>) {
+        let waiting = if body.len() > PIECE {
+            let number = self.next_number;
+            self.next_number = number.wrapping_add(1);
+            Waiting::Big { big: Arc::new(Big { channel, number, body }), next: 0 }
+        } else {
+            Waiting::Whole { channel, body }
+        };
+        self.bytes = self.bytes.saturating_add(waiting.cost());
+        if let Some(queue) = self.lanes.get_mut(lane as usize) {
+            queue.push_back(waiting);
+        }
+    }
+
+    /// Drops the oldest message of the least urgent lane that has one (also the newest, if it is the
+    /// only one). False if nothing is left to drop.
+    pub(super) fn shed(&mut self) -> bool {
+        for queue in self.lanes.iter_mut().rev() {
+            // A message with pieces on their way is finished: dropping it would waste them.
+            let Some(at) = queue.iter().position(|w| !w.begun()) else { continue };
+            if let Some(gone) = queue.remove(at) {
+                self.bytes = self.bytes.saturating_sub(gone.cost());
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Brings lost items back.
+    pub(super) fn again(&mut self, items: Vec<Item>) {
+        for item in items {
+            self.bytes = self.bytes.saturating_add(item.cost());
+            self.again.push_back(item);
+        }
+    }
+
+    /// Whether the message at the head of a lane may begin.
+    fn may_begin(&self, waiting: &Waiting) -> bool {
+        let fresh = matches!(waiting, Waiting::Big { next: 0, .. });
+        !fresh || self.open.iter().filter(|big| big.strong_count() > 0).count() < MAX_OPEN
+    }
+
+    fn order(&self) -> [usize; 3] {
+        if self.taken % LOW_EVERY == LOW_EVERY.saturating_sub(1) { [2, 1, 0] } else { [0, 1, 2] }
+    }
+
+    /// Bytes that the next item's frame needs; zero if there is none.
+    pub(super) fn next_room(&self) -> usize {
+        if let Some(item) = self.again.front() {
+            return item.room();
+        }
+        let heads = self.order().into_iter().filter_map(|lane| self.lanes.get(lane)?.front());
+        heads.filter(|head| self.may_begin(head)).map(Waiting::room).next().unwrap_or(0)
+    }
+
+    /// Whether [`take`](Self::take) with enough room gives an item.
+    pub(super) fn has_item(&self) -> bool {
+        self.next_room() > 0
+    }
+
+    /// Marks the begin of a packet, for the turn of the lanes.
+    pub(super) fn begin_packet(&mut self) {
+        self.taken = self.taken.wrapping_add(1);
+    }
+
+    /// The next item if its frame fits into `room`.
+    pub(super) fn take(&mut self, room: usize) -> Option<Item> {
+        let item = self.take_fitting(room)?;
+        self.bytes = self.bytes.saturating_sub(item.cost());
+        if self.is_empty() && self.lanes.iter().any(|l| l.capacity() > 64) {
+            // A burst's buffers are not kept by an idle link.
+            self.lanes = Default::default();
+        }
+        Some(item)
+    }
+
+    fn take_fitting(&mut self, room: usize) -> Option<Item> {
+        if let Some(item) = self.again.front() {
+            return if item.room() <= room { self.again.pop_front() } else { None };
+        }
+        for lane in self.order() {
+            let may = self.lanes.get(lane).and_then(VecDeque::front).is_some_and(|head| self.may_begin(head));
+            let Some(queue) = self.lanes.get_mut(lane).filter(|_| may) else { continue };
+            let Some(front) = queue.front_mut() else { continue };
+            if front.room() > room {
+                return None;
+            }
+            if let Waiting::Big { big, next } = front {
+                if *next == 0 {
+                    self.open.retain(|big| big.strong_count() > 0);
+                    self.open.push(Arc::downgrade(big));
+                }
+                let item = Item::Piece { of: Arc::clone(big), index: *next };
+                *next = next.saturating_add(1);
+                if usize::from(*next) >= pieces(big.body.len()).0 {
+                    queue.pop_front();
+                }
+                return Some(item);
+            }
+            if let Some(Waiting::Whole { channel, body }) = queue.pop_front() {
+                return Some(Item::Whole { channel, body });
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn drain(q: &mut Queue) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        while let Some(item) = q.take(2_000) {
+            if let Item::Whole { body, .. } = item {
+                all.push(body);
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn urgent_lanes_go_first_and_the_accounts_close() {
+        let mut q = Queue::default();
+        q.push(Lane::Low, 1, vec![3]);
+        q.push(Lane::Normal, 1, vec![2]);
+        q.push(Lane::High, 1, vec![1]);
+        q.push(Lane::Normal, 1, vec![9; 5_000]);
+        assert_eq!(q.bytes(), 5_003 + ITEM_COST * (3 + 5));
+        assert_eq!(drain(&mut q), [vec![1], vec![2], vec![3]]);
+        assert_eq!(q.bytes(), 0);
+        assert!(q.is_empty());
+    }
+
+    #[test]
+    fn every_eighth_packet_begins_with_the_slow_lane() {
+        let mut q = Queue::default();
+        let mut low = 0;
+        for _ in 0..80 {
+            q.push(Lane::High, 1, vec![0]);
+            q.push(Lane::Low, 1, vec![1]);
+        }
+        for _ in 0..80 {
+            q.begin_packet();
+            if let Some(Item::Whole { body, .. }) = q.take(2_000) {
+                low += usize::from(body == [1]);
+            }
+        }
+        assert_eq!(low, 10);
+    }
+
+    #[test]
+    fn twelve_fragmented_messages_are_under_way_at_once() {
+        let mut q = Queue::default();
+        for _ in 0..20 {
+            q.push(Lane::Normal, 1, vec![0; 2_000]);
+        }
+        q.push(Lane::Low, 1, vec![7]);
+        let mut flying: Vec<Item> = core::iter::from_fn(|| q.take(2_000)).collect();
+        assert_eq!(flying.len(), 2 * MAX_OPEN + 1, "and the lane below is not held up");
+        assert!(!q.has_item());
+        flying.drain(..2);
+        assert!(q.has_item());
+        let more: Vec<Item> = core::iter::from_fn(|| q.take(2_000)).collect();
+        assert_eq!(more.len(), 2);
+    }
+
+    #[test]
+    fn shedding_takes_the_oldest_of_the_least_urgent_lane() {
+        let mut q = Queue::default();
+        for (lane, n) in [(Lane::High, 1), (Lane::Low, 2), (Lane::Low, 3)] {
+            q.push(lane, 1, vec![n]);
+        }
+        assert!(q.shed());
+        assert_eq!(drain(&mut q), [vec![1], vec![3]]);
+        assert!(!q.shed());
+    }
+}

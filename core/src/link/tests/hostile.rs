@@ -1,0 +1,500 @@
+//! What strangers, eavesdroppers and hostile peers try (reliability.md §1.1 and §2).
+
+use super::*;
+use crate::link::cookie::{mac, mac1_key};
+use crate::link::noise::{Handshake, IK_PSK2, KeyPair};
+use crate::link::packet::{DATA, INIT, INIT_LEN, RESP, VERSION};
+use crate::link::session::MAX_PACKETS;
+use crate::wire::record::NodeRecord;
+use alloc::vec;
+use proptest::prelude::*;
+
+/// The first packet of `kind` that flew.
+fn captured(net: &Net, kind: u8) -> (SocketAddr, SocketAddr, Vec<u8>) {
+    net.log.iter().find(|(_, _, b)| b[0] == kind).cloned().unwrap()
+}
+
+fn inject(net: &mut Net, node: usize, from: SocketAddr, bytes: Vec<u8>) {
+    net.tell(node, In::Datagram { from, bytes });
+}
+
+/// Replaces the mac1 of a handshake packet, which anybody who knows the public key can.
+fn remac(bytes: &mut [u8], public: &[u8; 32]) {
+    let at = bytes.len() - 32;
+    let m = mac(&mac1_key(public), &bytes[..at]);
+    bytes[at..at + 16].copy_from_slice(&m);
+}
+
+// snow RUSTSEC-2024-0011.
+#[test]
+fn ten_thousand_forged_packets_between_two_good_ones_move_nothing() {
+    let mut net = Net::new(2, 1);
+    net.link();
+    net.send(0, 1, vec![1]);
+    net.run(100);
+    let good = net.log.iter().rev().find(|(from, _, b)| b[0] == DATA && *from == addr(1)).cloned().unwrap().2;
+    let before = net.nodes[1].link.state_digest();
+    for n in 0..10_000u64 {
+        let mut forged = good.clone();
+        forged[6..14].copy_from_slice(&(n * 7 + 100).to_le_bytes());
+        inject(&mut net, 1, addr(1), forged);
+    }
+    assert_eq!(net.nodes[1].link.state_digest(), before);
+    assert_eq!(net.nodes[1].link.drops().get(DropReason::Decrypt), 10_000);
+    net.send(0, 1, vec![2]);
+    net.run(100);
+    assert_eq!(net.nodes[1].bodies, [vec![1], vec![2]]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_bytes_are_survived(
+        packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..1_300), 0..40),
+        kind in 0u8..8,
+    ) {
+        let mut net = Net::new(2, 2);
+        net.link();
+        for mut bytes in packets {
+            if let [first, second, ..] = bytes.as_mut_slice() {
+                (*first, *second) = (kind, VERSION);
+            }
+            inject(&mut net, 0, addr(7), bytes.clone());
+            use packet::{COOKIE_LEN, RECORD_REPLY_LEN, RECORD_REQUEST_LEN, RESP_LEN};
+            for len in [INIT_LEN, RESP_LEN, COOKIE_LEN, RECORD_REQUEST_LEN, RECORD_REPLY_LEN] {
+                bytes.resize(len, 3);
+                inject(&mut net, 0, addr(7), bytes.clone());
+            }
+        }
+        net.send(0, 1, vec![1]);
+        net.run(1_000);
+        prop_assert_eq!(&net.nodes[1].bodies, &[vec![1]]);
+        prop_assert!(net.log.iter().all(|(_, to, _)| *to != addr(7)), "a stranger was answered");
+    }
+
+    #[test]
+    fn a_changed_packet_changes_nothing(at: prop::sample::Index, by in 1u8..=255) {
+        let mut net = Net::new(2, 3);
+        net.tell(0, In::Connect { addr: addr(2), expect: None });
+        // Before anything arrived: every packet of the opening, each changed in one byte.
+        for _ in 0..6 {
+            let Some((&key, (from, to, bytes))) = net.flying.iter().next() else { break };
+            let (from, to, bytes) = (*from, *to, bytes.clone());
+            let node = usize::from(to == addr(2));
+            let mut forged = bytes.clone();
+            let n = at.index(forged.len());
+            forged[n] ^= by;
+            // mac2 is judged only under load; the padding of a request is not looked at.
+            let tail = matches!(forged[0], INIT | RESP) && n >= forged.len() - 16;
+            let free = tail || forged[0] == packet::RECORD_REQUEST || forged[0] == packet::RECORD_REPLY;
+            if !free {
+                let before = net.nodes[node].link.state_digest();
+                let (now, wall) = (net.now, net.wall);
+                net.nodes[node].handle(now, wall, In::Datagram { from, bytes: forged });
+                prop_assert_eq!(net.nodes[node].link.state_digest(), before, "type {} byte {}", bytes[0], n);
+            }
+            net.flying.remove(&key);
+            net.step_to(key.0);
+            inject(&mut net, node, from, bytes);
+        }
+    }
+}
+
+#[test]
+fn no_edited_byte_of_a_handshake_ever_gives_a_session() {
+    let mut net = Net::new(2, 4);
+    let (peer, record) = (net.nodes[1].id, net.nodes[1].link.record().clone());
+    let keys = [net.nodes[0].link.record().link_key, record.link_key];
+    net.tell(0, In::Learn { peer, record: Some(record), addrs: vec![addr(2)] });
+    net.tell(0, In::Want { peer, owner: Owner::Membership });
+    let (_, _, init) = captured(&net, INIT);
+    net.flying.clear();
+    let before = net.nodes[1].link.state_digest();
+    for at in 0..INIT_LEN - 32 {
+        let mut forged = init.clone();
+        forged[at] ^= 1;
+        remac(&mut forged, &keys[1]);
+        // Once a second, so that each is really looked at and none ends at the rate limit.
+        let later = net.now + Duration::from_secs(1);
+        let (now, wall) = (later, net.wall);
+        net.nodes[1].handle(now, wall, In::Datagram { from: addr(1), bytes: forged });
+        net.now = now;
+    }
+    assert_eq!(net.nodes[1].link.state_digest(), before);
+    assert_eq!(net.nodes[1].link.drops().get(DropReason::HandshakeRate), 0);
+    inject(&mut net, 1, addr(1), init);
+    let (_, _, resp) = captured(&net, RESP);
+    let before = net.nodes[0].link.state_digest();
+    for at in 0..resp.len() - 32 {
+        let mut forged = resp.clone();
+        forged[at] ^= 1;
+        remac(&mut forged, &keys[0]);
+        let (now, wall) = (net.now, net.wall);
+        net.nodes[0].handle(now, wall, In::Datagram { from: addr(2), bytes: forged });
+    }
+    assert_eq!(net.nodes[0].link.state_digest(), before);
+    inject(&mut net, 0, addr(2), resp);
+    assert_eq!(net.nodes[0].ups(), 1, "the true one still works");
+}
+
+#[test]
+fn a_replayed_init_never_disturbs_a_live_session() {
+    let mut net = Net::new(2, 5);
+    net.link();
+    net.want_both();
+    let (_, _, init) = captured(&net, INIT);
+    let digest = |net: &Net| net.nodes[1].link.state_digest();
+    let before = digest(&net);
+    for n in 0..1_000u32 {
+        let from = if n % 2 == 0 { addr(1) } else { SocketAddr::from(([10, 1, (n >> 8) as u8, n as u8], 9)) };
+        let (now, wall) = (net.now, net.wall);
+        net.nodes[1].handle(now, wall, In::Datagram { from, bytes: init.clone() });
+        // Cookies for the rest: they keep nothing.
+        net.nodes[1].link.raw.clear();
+    }
+    assert_eq!(digest(&net), before);
+    assert!(net.nodes[1].link.drops().get(DropReason::Stale) > 0);
+    net.run(3_600_000);
+    inject(&mut net, 1, addr(1), init.clone());
+    net.run(1_000);
+    assert_eq!(net.nodes[1].ups(), 1);
+    // After a restart nothing is remembered: it is answered, and nothing comes of it.
+    let disk = net.nodes[1].disk.clone();
+    net.nodes[1] = Node::start(2, 77, &Config::default(), disk, net.now, net.wall);
+    for _ in 0..1_000 {
+        inject(&mut net, 1, addr(1), init.clone());
+    }
+    assert!(net.nodes[1].link.halves.len() <= 4);
+    net.nodes.remove(0);
+    net.run(20_000);
+    assert_eq!((net.nodes[0].ups(), net.nodes[0].link.halves.len()), (0, 0));
+    // A node that it was not meant for does not even know the key.
+    let mut other = Net::new(3, 6);
+    inject(&mut other, 2, addr(1), init);
+    assert_eq!(other.nodes[2].link.drops().get(DropReason::Mac), 1);
+}
+
+// hpke-rs-rust-crypto RUSTSEC-2026-0072: the points of order 1, 2, 4 and 8, and other encodings of them.
+const LOW_ORDER: [&str; 7] = [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+    "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+];
+
+#[test]
+fn points_of_low_order_are_refused_in_every_message() {
+    for text in LOW_ORDER {
+        let bytes: Vec<u8> = (0..32).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap()).collect();
+        let point: [u8; 32] = bytes.try_into().unwrap();
+        let (a, b) = (KeyPair::new([1; 32]), KeyPair::new([2; 32]));
+        let new = |initiator: bool, s: &KeyPair, rs| {
+            Handshake::new(&IK_PSK2, initiator, b"", Some(s.clone()), rs, [0; 32]).unwrap()
+        };
+        let mut to_point = new(true, &a, Some(point));
+        assert!(to_point.write([3; 32], b"", &mut Vec::new()).is_err(), "as the responder's static key");
+        let mut first = Vec::new();
+        let mut i = new(true, &a, Some(b.public));
+        i.write([3; 32], b"", &mut first).unwrap();
+        let mut forged = first.clone();
+        forged[..32].copy_from_slice(&point);
+        assert!(new(false, &b, None).read(&forged).is_err(), "as the initiator's ephemeral key");
+        let mut r = new(false, &b, None);
+        r.read(&first).unwrap();
+        let mut second = Vec::new();
+        r.write([4; 32], b"", &mut second).unwrap();
+        second[..32].copy_from_slice(&point);
+        assert!(i.read(&second).is_err(), "as the responder's ephemeral key");
+    }
+}
+
+// hpke-rs RUSTSEC-2026-0071: a counter at its end.
+#[test]
+fn a_counter_at_its_end_renews_the_key_and_never_wraps() {
+    let mut net = Net::new(2, 7);
+    net.link();
+    net.run(1_000);
+    net.live(0, 1).current.send_next = MAX_PACKETS - 2;
+    net.log.clear();
+    let numbers = |net: &Net| -> Vec<u64> {
+        let data = net.log.iter().filter(|(from, _, b)| *from == addr(1) && b[0] == DATA);
+        data.map(|(_, _, b)| u64::from_le_bytes(b[6..14].try_into().unwrap())).collect()
+    };
+    let hold = net.faults;
+    net.faults.loss = 100;
+    for n in 0..4u8 {
+        net.send(0, 1, vec![n]);
+    }
+    assert_eq!(numbers(&net), [MAX_PACKETS - 2, MAX_PACKETS - 1]);
+    assert!(net.log.iter().any(|(_, _, b)| b[0] == INIT), "asks for new keys");
+    net.faults = hold;
+    net.run(5_000);
+    let mut got = net.nodes[1].bodies.clone();
+    got.sort();
+    assert_eq!(got, [vec![0], vec![1], vec![2], vec![3]]);
+    assert!(numbers(&net)[2..].iter().all(|n| *n < 1_000), "the new key counts from zero");
+    assert_eq!((net.nodes[0].downs(), net.nodes[1].downs()), (vec![], vec![]));
+}
+
+/// A handshake of `n` with anything in it, sent to node 1 of the network.
+fn forged_init(net: &Net, n: u8, secret: [u8; 32], record: &NodeRecord) -> Vec<u8> {
+    let to = net.nodes[1].link.record().link_key;
+    let mut bytes = vec![INIT, VERSION, n, 0, 0, 0];
+    let prologue = [b"DONP v1 link".as_slice(), &bytes].concat();
+    let pair = KeyPair::new(secret);
+    let mut hs = Handshake::new(&IK_PSK2, true, &prologue, Some(pair), Some(to), [0; 32]).unwrap();
+    let payload = [record.encode(), vec![0xff; 12], vec![1; 4]].concat();
+    hs.write([n; 32], &payload, &mut bytes).unwrap();
+    bytes.extend([0; 32]);
+    remac(&mut bytes, &to);
+    bytes
+}
+
+// libp2p-core RUSTSEC-2019-0004 and -2022-0009: the record must be the one of the key that spoke.
+#[test]
+fn a_record_that_belongs_to_somebody_else_is_refused() {
+    let mut net = Net::new(2, 8);
+    let alice = net.nodes[0].link.record().clone();
+    let before = net.nodes[1].link.state_digest();
+    let stolen_record = forged_init(&net, 1, [66; 32], &alice);
+    inject(&mut net, 1, addr(9), stolen_record);
+    assert_eq!(net.nodes[1].link.drops().get(DropReason::Handshake), 1);
+    assert_eq!(net.nodes[1].link.state_digest(), before);
+    // Signed by the thief over his own key: he is himself and nobody else.
+    let own = NodeRecord::sign(&identity(66), KeyPair::new([66; 32]).public, 1, WallTime(0), alice.node_type);
+    let honest = forged_init(&net, 2, [66; 32], &own);
+    inject(&mut net, 1, addr(9), honest);
+    assert_eq!(net.nodes[1].link.halves.values().next().unwrap().peer, identity(66).node_id());
+}
+
+#[test]
+fn a_retired_key_does_not_open_a_link_to_who_knows_the_newer_record() {
+    let mut net = Net::new(2, 9);
+    let old = KeyPair::new([50; 32]);
+    let sign = |seq, key| NodeRecord::sign(&identity(50), key, seq, WallTime(0), crate::config::NodeType::Regular);
+    let (first, second) = (sign(5, old.public), sign(6, [1; 32]));
+    let peer = identity(50).node_id();
+    net.tell(1, In::Learn { peer, record: Some(second), addrs: vec![] });
+    let forged = forged_init(&net, 3, [50; 32], &first);
+    inject(&mut net, 1, addr(9), forged);
+    assert_eq!(net.nodes[1].link.drops().get(DropReason::Stale), 1);
+    assert!(net.nodes[1].link.halves.is_empty());
+}
+
+#[test]
+fn no_more_goes_to_an_unproven_address_than_came_from_it() {
+    let mut net = Net::new(2, 10);
+    net.link();
+    let (_, _, init) = captured(&net, INIT);
+    let (_, _, request) = captured(&net, packet::RECORD_REQUEST);
+    net.log.clear();
+    let mut received = 0;
+    for n in 0..20_000u32 {
+        let from = SocketAddr::from(([172, 16, (n % 50) as u8, (n / 50 % 8) as u8], 53));
+        let bytes = if n % 2 == 0 { init.clone() } else { request.clone() };
+        received += bytes.len();
+        inject(&mut net, 1, from, bytes);
+        if n % 100 == 0 {
+            net.run(1);
+        }
+    }
+    net.run(10_000);
+    let mut sent: BTreeMap<SocketAddr, usize> = BTreeMap::new();
+    for (_, to, b) in net.log.iter().filter(|(from, to, _)| *from == addr(2) && *to != addr(1)) {
+        *sent.entry(*to).or_default() += b.len();
+    }
+    let total: usize = sent.values().sum();
+    assert!(total > 0 && total * 4 < received, "{total} of {received}");
+    let each = received / 400;
+    assert!(sent.values().all(|s| *s <= each / 2));
+    assert!(net.nodes[1].link.footprint() < 9_000);
+    assert_eq!(net.nodes[1].downs(), []);
+}
+
+#[test]
+fn a_legitimate_handshake_gets_through_a_flood() {
+    let mut net = Net::new(3, 11);
+    net.keep_log = false;
+    let (peer, record) = (net.nodes[1].id, net.nodes[1].link.record().clone());
+    let mut forged = vec![7u8; INIT_LEN];
+    (forged[0], forged[1]) = (INIT, VERSION);
+    remac(&mut forged, &record.link_key);
+    let flood = |net: &mut Net, n: u32| {
+        for i in 0..200u32 {
+            let from = SocketAddr::from(([11, (n % 250) as u8, (i % 250) as u8, 1], 1_000 + (n / 250) as u16));
+            let (now, wall) = (net.now, net.wall);
+            net.nodes[1].handle(now, wall, In::Datagram { from, bytes: forged.clone() });
+            // What goes to the forged addresses is lost there.
+            let mine = addr(1);
+            net.nodes[1].link.raw.retain(|(to, _)| *to == mine);
+        }
+        net.drain(1);
+        net.run(10);
+    };
+    // 20,000 a second.
+    for n in 0..20 {
+        flood(&mut net, n);
+    }
+    net.tell(0, In::Learn { peer, record: Some(record), addrs: vec![addr(2)] });
+    net.tell(0, In::Want { peer, owner: Owner::Membership });
+    // Two round trips for cookie and handshake, and half a one for the proof.
+    for n in 20..27 {
+        flood(&mut net, n);
+    }
+    assert_eq!((net.nodes[0].ups(), net.nodes[1].ups()), (1, 1));
+    assert!(net.nodes[1].link.footprint() < 9_000);
+}
+
+#[test]
+fn a_forwarded_packet_does_not_take_the_path_with_it() {
+    let mut net = Net::new(2, 12);
+    net.link();
+    net.run(1_000);
+    let thief = addr(66);
+    net.log.clear();
+    net.quietly(
+        0,
+        In::Send { to: identity(2).node_id(), channel: Channel::Chat, lane: Lane::High, body: vec![1; 100] },
+    );
+    let (now, wall) = (net.now, net.wall);
+    let (_, packet) = net.nodes[0].poll(now, wall).unwrap();
+    let len = packet.len();
+    inject(&mut net, 1, thief, packet);
+    for n in 0..20u8 {
+        net.send(1, 0, vec![n; 1_000]);
+        net.run(500);
+    }
+    let stolen: usize = net.log.iter().filter(|(_, to, _)| *to == thief).map(|(_, _, b)| b.len()).sum();
+    assert!(stolen > 0 && stolen <= 3 * len, "{stolen} bytes for {len}");
+    assert_eq!(net.nodes[0].bodies.len(), 20, "the path is kept meanwhile");
+    assert!(net.nodes[1].events.iter().all(|e| !matches!(e, Out::Moved { .. })));
+    let a = net.nodes[0].id;
+    assert_eq!(net.nodes[1].link.info(a).unwrap().addr, addr(1));
+}
+
+#[test]
+fn a_handshake_passed_on_from_elsewhere_does_not_choose_the_path() {
+    let mut net = Net::new(2, 17);
+    let thief = addr(66);
+    net.tell(0, In::Connect { addr: addr(2), expect: None });
+    while net.nodes[1].ups() == 0 {
+        let (&key, _) = net.flying.iter().next().expect("the handshake goes on");
+        let (from, to, bytes) = net.flying.remove(&key).unwrap();
+        net.step_to(key.0);
+        // Resp and the first data packet come from the eavesdropper's address.
+        let from = if matches!(bytes[0], RESP | DATA) { thief } else { from };
+        inject(&mut net, usize::from(to == addr(2)), from, bytes);
+    }
+    let (a, b) = (net.nodes[0].id, net.nodes[1].id);
+    assert_eq!(net.nodes[0].link.info(b).unwrap().addr, addr(2));
+    assert_eq!(net.nodes[1].link.info(a).unwrap().addr, addr(1));
+}
+
+/// Node 0 as a hostile but authentic peer: seals any plaintext.
+fn sealed(net: &mut Net, frames: &[u8]) -> Vec<u8> {
+    let live = net.live(0, 1);
+    let mut bytes = Vec::new();
+    live.current.begin(&mut bytes);
+    bytes.extend_from_slice(frames);
+    let n = live.current.seal(&mut bytes).unwrap();
+    live.recovery.next = live.current.base + n + 1;
+    bytes
+}
+
+#[test]
+fn malformed_frames_of_a_peer_take_no_effect_at_all() {
+    let mut net = Net::new(2, 13);
+    net.link();
+    let mut frames = Vec::new();
+    frame::put_message(&mut frames, Channel::Chat as u8, b"good");
+    frames.push(0x10);
+    let bytes = sealed(&mut net, &frames);
+    inject(&mut net, 1, addr(1), bytes);
+    assert!(net.nodes[1].bodies.is_empty());
+    assert_eq!(net.nodes[1].link.drops().get(DropReason::Frame), 1);
+    // A channel of a newer version is skipped, what is beside it is not.
+    let mut frames = Vec::new();
+    frame::put_message(&mut frames, 99, b"new");
+    frame::put_message(&mut frames, Channel::Chat as u8, b"good");
+    let bytes = sealed(&mut net, &frames);
+    inject(&mut net, 1, addr(1), bytes);
+    assert_eq!(net.nodes[1].bodies, [b"good"]);
+    assert_eq!(net.nodes[1].link.drops().get(DropReason::Message), 1);
+}
+
+// gossipsub GHSA-gc42-3jg7-rxr2: a time chosen by the peer; RFC 9000 §13.1: acknowledging the unsent.
+#[test]
+fn acknowledgements_at_the_ends_of_their_numbers_do_no_harm() {
+    let ends = [0, 1, 7, u64::from(u32::MAX), MAX_PACKETS - 1, MAX_PACKETS, u64::MAX - 1, u64::MAX];
+    let mut net = Net::new(2, 14);
+    net.link();
+    net.keep_log = false;
+    let session = net.live(0, 1).current.remote;
+    for high in ends {
+        for delay in ends {
+            for len in ends.into_iter().filter(|n| *n <= high) {
+                let mut ranges = frame::Ranges::new();
+                ranges.push((high - len, high)).unwrap();
+                let mut frames = Vec::new();
+                frame::Ack { session, delay, ranges }.encode(&mut frames, 1_000);
+                let bytes = sealed(&mut net, &frames);
+                inject(&mut net, 1, addr(1), bytes);
+            }
+        }
+    }
+    assert!(net.nodes[1].link.drops().get(DropReason::Frame) > 100);
+    let a = net.nodes[0].id;
+    assert!(net.nodes[1].link.info(a).unwrap().rtt.unwrap() < Duration::from_secs(1));
+    net.send(1, 0, vec![3]);
+    net.run(2_000);
+    assert_eq!(net.nodes[0].bodies, [vec![3]]);
+}
+
+#[test]
+fn fragments_with_holes_from_many_messages_stay_within_the_limits() {
+    let mut net = Net::new(2, 15);
+    net.link();
+    net.keep_log = false;
+    let body = vec![1; MAX_MESSAGE];
+    let (count, size) = frame::pieces(MAX_MESSAGE);
+    for number in 0..2_000u32 {
+        let index = (number % (count as u32 - 1)) as u8;
+        let piece = &body[usize::from(index) * size..][..size];
+        let f = frame::Fragment { number, index, count: count as u8, channel: 4, total: MAX_MESSAGE as u32, piece };
+        let mut frames = Vec::new();
+        frame::put_fragment(&mut frames, &f);
+        let bytes = sealed(&mut net, &frames);
+        inject(&mut net, 1, addr(1), bytes);
+    }
+    let held = net.live(1, 0).fragments.held();
+    assert!(held <= 16 * (size + 32), "{held} bytes");
+    net.run(11_000);
+    assert_eq!(net.live(1, 0).fragments.held(), 0);
+    assert!(net.nodes[1].link.drops().get(DropReason::Reassembly) >= 2_000);
+}
+
+#[test]
+fn half_open_handshakes_are_bounded_and_forgotten() {
+    let mut net = Net::new(2, 16);
+    let count = 600u16;
+    for n in 0..count {
+        let id =
+            Identity::generate([n as u8; 64].map(|b| b ^ (n >> 8) as u8 ^ 0x80), "x", WallTime(u64::from(n))).unwrap();
+        let mut secret = [9; 32];
+        secret[..2].copy_from_slice(&n.to_le_bytes());
+        let pair = KeyPair::new(secret);
+        let record = NodeRecord::sign(&id, pair.public, 1, WallTime(0), crate::config::NodeType::Regular);
+        let bytes = forged_init(&net, n as u8, secret, &record);
+        inject(&mut net, 1, SocketAddr::from(([12, (n >> 8) as u8, n as u8, 1], 5)), bytes);
+        net.run(12);
+    }
+    assert!(net.nodes[1].link.halves.len() <= 256);
+    assert!(net.nodes[1].link.halves.len() > 100);
+    assert!(core::mem::size_of::<Half>() <= 512, "{} bytes", core::mem::size_of::<Half>());
+    net.run(11_000);
+    assert_eq!((net.nodes[1].link.halves.len(), net.nodes[1].link.routes.len()), (0, 0));
+    assert!(core::mem::size_of::<Live>() <= 4_096, "{} bytes", core::mem::size_of::<Live>());
+}

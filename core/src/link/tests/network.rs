@@ -1,0 +1,435 @@
+//! Pairs and crowds of links: what they deliver, how they live and end.
+
+use super::*;
+use alloc::vec;
+use proptest::prelude::*;
+
+#[test]
+fn two_nodes_link_by_address_and_talk() {
+    let mut net = Net::new(2, 1);
+    net.link();
+    let (a, b) = (net.nodes[0].id, net.nodes[1].id);
+    assert!(matches!(net.nodes[0].events[0], Out::Resolved { peer, .. } if peer == b), "{:?}", net.nodes[0].events);
+    assert!(net.nodes[0].events.iter().any(|e| matches!(e, Out::Up { peer, .. } if *peer == b)));
+    assert!(net.nodes[1].events.iter().any(|e| matches!(e, Out::Up { peer, .. } if *peer == a)));
+    let seen = |n: &Node, at| n.events.iter().any(|e| matches!(e, Out::Observed { addr, .. } if *addr == at));
+    assert!(seen(&net.nodes[0], addr(1)) && seen(&net.nodes[1], addr(2)));
+    net.send(0, 1, b"hello".to_vec());
+    net.send(1, 0, b"world".to_vec());
+    net.run(15);
+    assert_eq!(net.nodes[1].bodies, [b"hello"]);
+    assert_eq!(net.nodes[0].bodies, [b"world"]);
+    let info = net.nodes[0].link.info(b).unwrap();
+    assert!(info.rtt.unwrap() >= Duration::from_millis(20) && info.initiated && info.addr == addr(2));
+    net.tell(0, In::Connect { addr: addr(2), expect: Some(b) });
+    assert!(matches!(net.nodes[0].events.last(), Some(Out::Resolved { .. })));
+    assert_eq!(net.nodes[0].ups(), 1);
+}
+
+#[test]
+fn sixty_four_small_messages_share_datagrams() {
+    let mut net = Net::new(2, 2);
+    net.link();
+    net.run(200);
+    let to = net.nodes[1].id;
+    net.log.clear();
+    for n in 0..64u8 {
+        net.quietly(0, In::Send { to, channel: Channel::Chat, lane: Lane::Normal, body: vec![n; 64] });
+    }
+    net.drain(0);
+    assert!(net.log.len() <= 6, "{} datagrams", net.log.len());
+    net.run(100);
+    assert_eq!(net.nodes[1].bodies.len(), 64);
+    assert!(net.log.len() <= 10, "{} datagrams with acknowledgements", net.log.len());
+    assert_eq!(net.nodes[0].link.info(to).unwrap().queued_bytes, 0);
+}
+
+#[test]
+fn the_largest_message_crosses_and_one_more_byte_does_not() {
+    let mut net = Net::new(2, 3);
+    net.link();
+    let body: Vec<u8> = (0..MAX_MESSAGE).map(|n| n as u8).collect();
+    net.send(0, 1, body.clone());
+    net.send(0, 1, vec![0; MAX_MESSAGE + 1]);
+    net.send(0, 1, Vec::new());
+    net.run(500);
+    let mut got = net.nodes[1].bodies.clone();
+    got.sort_by_key(Vec::len);
+    assert_eq!(got, [Vec::new(), body]);
+    assert_eq!(net.nodes[0].link.drops().get(DropReason::Queue), 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn everything_arrives_through_a_bad_network(
+        seed: u64,
+        loss in 0usize..=30,
+        repeat in 0usize..=30,
+        damage in 0usize..=5,
+        delay in 0u64..200,
+        jitter in 0u64..200,
+        sizes in prop::collection::vec(0usize..9_000, 1..40),
+    ) {
+        let mut net = Net::new(2, seed);
+        net.faults = Faults { loss, repeat, damage, delay, jitter };
+        net.keep_log = false;
+        let peer = net.nodes[1].id;
+        for (node, other) in [(0usize, 1usize), (1, 0)] {
+            let peer = net.nodes[other].id;
+            net.tell(node, In::Want { peer, owner: Owner::Delivery });
+        }
+        let at = net.nodes[1].addr;
+        net.tell(0, In::Learn { peer, record: None, addrs: vec![at] });
+        net.run(60_000);
+        prop_assume!(net.nodes[0].ups() == 1 && net.nodes[1].ups() == 1 && net.nodes[0].downs().is_empty());
+        let mut sent = Vec::new();
+        for (n, size) in sizes.iter().enumerate() {
+            let mut body = vec![n as u8; *size];
+            body.extend((n as u32).to_le_bytes());
+            net.send(n % 2, 1 - n % 2, body.clone());
+            sent.push((1 - n % 2, body));
+        }
+        net.run(60_000);
+        for (to, body) in sent {
+            prop_assert!(net.nodes[to].bodies.contains(&body), "a message of {} bytes is missing", body.len());
+        }
+        prop_assert!(net.nodes[0].downs().is_empty() && net.nodes[1].downs().is_empty());
+        prop_assert!(net.nodes[0].link.footprint() < 64);
+    }
+}
+
+#[test]
+fn a_link_stays_up_at_thirty_percent_loss() {
+    for seed in 0..8 {
+        let mut net = Net::new(2, seed);
+        net.link();
+        net.want_both();
+        net.keep_log = false;
+        net.faults = Faults { loss: 30, delay: 50, jitter: 20, ..Faults::default() };
+        for n in 0..60u8 {
+            net.send(0, 1, vec![n; 100]);
+            net.run(10_000);
+        }
+        net.run(10_000);
+        assert_eq!((net.nodes[0].downs(), net.nodes[1].downs()), (vec![], vec![]), "seed {seed}");
+        assert!((0..60u8).all(|n| net.nodes[1].bodies.contains(&vec![n; 100])), "seed {seed}");
+        assert!(net.nodes[0].link.handshakes() + net.nodes[1].link.handshakes() >= 8, "keys were renewed");
+        assert!(net.nodes[0].link.packets_lost() > 0);
+    }
+}
+
+#[test]
+fn both_sides_at_once_make_one_link() {
+    for seed in 0..20 {
+        let mut net = Net::new(2, seed);
+        net.faults.jitter = seed % 3 * 7;
+        for (node, other) in [(0, 1), (1, 0)] {
+            let (peer, record) = (net.nodes[other].id, net.nodes[other].link.record().clone());
+            let addrs = vec![net.nodes[other].addr];
+            net.quietly(node, In::Learn { peer, record: Some(record), addrs });
+            net.quietly(node, In::Want { peer, owner: Owner::Membership });
+        }
+        net.drain(0);
+        net.drain(1);
+        net.run(2_000);
+        net.send(0, 1, vec![1]);
+        net.send(1, 0, vec![2]);
+        net.run(600_000);
+        assert_eq!((net.nodes[0].ups(), net.nodes[1].ups()), (1, 1), "seed {seed}");
+        assert_eq!((net.nodes[0].downs(), net.nodes[1].downs()), (vec![], vec![]), "seed {seed}");
+        assert_eq!((net.nodes[1].bodies.len(), net.nodes[0].bodies.len()), (1, 1));
+    }
+}
+
+#[test]
+fn keys_are_renewed_while_messages_fly() {
+    let mut net = Net::new(2, 5);
+    net.link();
+    net.want_both();
+    net.faults.jitter = 40;
+    for n in 0..500u32 {
+        net.send(0, 1, n.to_le_bytes().to_vec());
+        net.run(1_000);
+    }
+    let mut got = net.nodes[1].bodies.clone();
+    got.sort();
+    got.dedup();
+    assert_eq!(got.len(), 500);
+    assert!(net.nodes[0].link.handshakes() >= 4, "{}", net.nodes[0].link.handshakes());
+    assert_eq!((net.nodes[0].ups(), net.nodes[1].ups()), (1, 1));
+}
+
+#[test]
+fn a_peer_that_starts_anew_is_down_and_up_again() {
+    let mut net = Net::new(2, 6);
+    net.link();
+    net.want_both();
+    let disk = net.nodes[1].disk.clone();
+    net.nodes[1] = Node::start(2, 99, &Config::default(), disk, net.now, net.wall);
+    net.tell(1, In::Connect { addr: addr(1), expect: None });
+    net.run(1_000);
+    assert_eq!(net.nodes[0].downs(), [DownReason::Restarted]);
+    assert_eq!((net.nodes[0].ups(), net.nodes[1].ups()), (2, 1));
+    net.send(0, 1, vec![7]);
+    net.run(100);
+    assert_eq!(net.nodes[1].bodies, [vec![7]]);
+}
+
+#[test]
+fn a_link_that_only_one_side_lost_begins_a_new_life_on_both() {
+    let mut net = Net::new(2, 7);
+    net.link();
+    net.want_both();
+    // Its goodbye is lost.
+    let peer = net.nodes[0].id;
+    net.faults.loss = 100;
+    net.tell(1, In::Close { peer });
+    net.faults.loss = 0;
+    net.tell(1, In::Connect { addr: addr(1), expect: Some(peer) });
+    net.run(1_000);
+    assert_eq!((net.nodes[0].ups(), net.nodes[1].ups()), (2, 2));
+    assert_eq!(net.nodes[0].downs(), [DownReason::Restarted]);
+}
+
+#[test]
+fn silence_ends_a_wanted_link_and_idleness_an_unwanted_one() {
+    let mut net = Net::new(2, 8);
+    net.link();
+    net.want_both();
+    net.run(120_000);
+    assert_eq!(net.nodes[0].downs(), [], "keepalives hold it");
+    net.faults.loss = 100;
+    net.run(21_000);
+    assert_eq!(net.nodes[0].downs(), [DownReason::Timeout]);
+    assert_eq!(net.nodes[1].downs(), [DownReason::Timeout]);
+
+    let mut net = Net::new(2, 9);
+    net.link();
+    net.run(29_000);
+    assert_eq!(net.nodes[0].downs(), []);
+    net.run(2_000);
+    let mut both = [net.nodes[0].downs(), net.nodes[1].downs()].concat();
+    both.sort_by_key(|r| *r as u8);
+    assert!(both == [DownReason::Closed, DownReason::Unwanted] || both == [DownReason::Unwanted; 2], "{both:?}");
+}
+
+#[test]
+fn a_link_wanted_for_a_message_opens_again_by_itself() {
+    let mut net = Net::new(2, 10);
+    net.link();
+    let peer = net.nodes[1].id;
+    net.tell(0, In::Want { peer, owner: Owner::Delivery });
+    net.tell(1, In::Shut);
+    net.run(100);
+    assert_eq!(net.nodes[0].downs(), [DownReason::Closed]);
+    net.run(30_000);
+    let failed = net.nodes[0].events.iter().filter(|e| matches!(e, Out::Unreachable { .. })).count();
+    assert!((1..=3).contains(&failed), "{failed} rounds failed");
+    net.tell(1, In::Open);
+    net.run(90_000);
+    assert_eq!(net.nodes[0].ups(), 2);
+    net.tell(0, In::Unwant { peer, owner: Owner::Delivery });
+    net.run(60_000);
+    assert_eq!(net.nodes[0].link.linked().count(), 0);
+    assert_eq!(
+        net.nodes[0].link.footprint() - net.nodes[0].link.guard.len(),
+        2,
+        "the rotation timer and the book entry"
+    );
+}
+
+#[test]
+fn nobody_and_somebody_else_are_unreachable() {
+    let mut net = Net::new(3, 11);
+    let (two, three) = (net.nodes[1].id, net.nodes[2].id);
+    net.tell(0, In::Connect { addr: addr(99), expect: None });
+    net.tell(0, In::Connect { addr: addr(3), expect: Some(two) });
+    net.tell(0, In::Connect { addr: addr(1), expect: Some(net.nodes[0].id) });
+    net.tell(0, In::Connect { addr: "0.0.0.0:1".parse().unwrap(), expect: None });
+    net.run(11_000);
+    let un = |at: SocketAddr, wrong: bool| {
+        net.nodes[0]
+            .events
+            .iter()
+            .any(|e| matches!(e, Out::Unreachable { addr, wrong_node, .. } if *addr == at && *wrong_node == wrong))
+    };
+    assert!(un(addr(99), false) && un(addr(3), true) && un(addr(1), true) && un("0.0.0.0:1".parse().unwrap(), false));
+    assert_eq!(net.nodes[0].ups(), 0);
+    net.tell(0, In::Connect { addr: addr(3), expect: Some(three) });
+    net.run(500);
+    assert_eq!(net.nodes[0].ups(), 1);
+}
+
+#[test]
+fn closed_networks_do_not_mix() {
+    let mut net = Net::new(2, 12);
+    let config = Config { network_key: [9; 32], ..Config::default() };
+    net.nodes[1] = Node::start(2, 12, &config, BTreeMap::new(), net.now, WALL);
+    let (peer, record) = (net.nodes[1].id, net.nodes[1].link.record().clone());
+    net.tell(0, In::Connect { addr: addr(2), expect: None });
+    net.tell(0, In::Learn { peer, record: Some(record), addrs: vec![addr(2)] });
+    net.tell(0, In::Want { peer, owner: Owner::Membership });
+    net.run(12_000);
+    assert_eq!((net.nodes[0].ups(), net.nodes[1].ups()), (0, 0));
+    assert!(!net.log.iter().any(|(from, _, bytes)| *from == addr(2) && bytes[0] == packet::RECORD_REPLY));
+}
+
+#[test]
+fn a_rotated_key_is_accepted_in_its_overlap_and_found_out_after_it() {
+    let day = 86_400_000u64;
+    for (after, asks) in [(31 * day, false), (33 * day, true)] {
+        let mut net = Net::new(2, 13);
+        let (peer, old) = (net.nodes[1].id, net.nodes[1].link.record().clone());
+        net.wall += after;
+        let (now, wall) = (net.now + Duration::from_millis(31 * day), net.wall);
+        net.nodes[1].timeout(now, net.wall - after + 31 * day);
+        let now = now + Duration::from_millis(after - 31 * day);
+        net.nodes[1].timeout(now, wall);
+        (net.now, net.wall) = (now, wall);
+        assert!(net.nodes[1].link.record().seq > old.seq);
+        net.nodes[0].timeout(now, wall);
+        net.tell(0, In::Learn { peer, record: Some(old.clone()), addrs: vec![addr(2)] });
+        net.tell(0, In::Want { peer, owner: Owner::Membership });
+        net.run(8_000);
+        assert_eq!(net.nodes[0].ups(), 1, "after {} days", after / day);
+        let asked = net.log.iter().filter(|(_, _, b)| b[0] == packet::RECORD_REQUEST).count();
+        assert!(asked > 0, "the newer record is fetched either way");
+        let inits = net.log.iter().filter(|(_, _, b)| b[0] == packet::INIT).count();
+        assert_eq!(inits > 1, asks, "{inits} Inits");
+        assert!(net.live(0, 1).record.seq > old.seq);
+    }
+}
+
+#[test]
+fn too_many_links_close_the_one_that_is_least_use() {
+    let mut config = Config::default();
+    config.limits.neighbours = 2;
+    config.limits.links = 2;
+    config.membership.target = 2;
+    let mut net = Net::with(5, 14, &config);
+    for n in 2..=3 {
+        net.tell(0, In::Connect { addr: addr(n), expect: None });
+        net.run(1_000);
+    }
+    let (two, three) = (net.nodes[1].id, net.nodes[2].id);
+    net.tell(0, In::Want { peer: two, owner: Owner::Membership });
+    net.tell(3, In::Connect { addr: addr(1), expect: None });
+    net.run(1_000);
+    assert_eq!(net.nodes[0].downs(), [DownReason::Full]);
+    assert_eq!(net.nodes[2].downs(), [DownReason::Full]);
+    assert!(!net.nodes[0].link.linked().any(|p| p == three));
+    let four = net.nodes[3].id;
+    net.tell(0, In::Want { peer: four, owner: Owner::Delivery });
+    net.tell(4, In::Connect { addr: addr(1), expect: None });
+    net.run(12_000);
+    assert_eq!(net.nodes[4].ups(), 0, "both links are wanted");
+    assert!(net.nodes[4].events.iter().any(|e| matches!(e, Out::Unreachable { .. })));
+}
+
+#[test]
+fn many_nodes_of_one_address_link_promptly() {
+    let mut net = Net::new(60, 15);
+    for node in 0..60 {
+        net.nodes[node].addr = SocketAddr::from(([127, 0, 0, 1], 5_000 + node as u16));
+    }
+    let at = net.nodes[0].addr;
+    for node in 1..60 {
+        let (peer, record) = (net.nodes[0].id, net.nodes[0].link.record().clone());
+        net.tell(node, In::Learn { peer, record: Some(record), addrs: vec![at] });
+        net.tell(node, In::Want { peer, owner: Owner::Membership });
+    }
+    net.run(1_000);
+    assert_eq!(net.nodes[0].ups(), 59, "cookies are the way through");
+    assert!(net.log.iter().any(|(_, _, b)| b[0] == packet::COOKIE_REPLY));
+}
+
+#[test]
+fn a_peer_that_moves_is_followed_after_it_answered() {
+    let mut net = Net::new(2, 16);
+    net.link();
+    net.want_both();
+    let new = SocketAddr::from(([10, 0, 9, 9], 777));
+    net.nodes[0].addr = new;
+    net.tell(0, In::NetworkChanged);
+    net.run(200);
+    let a = net.nodes[0].id;
+    assert!(net.nodes[1].events.iter().any(|e| matches!(e, Out::Moved { peer, addr } if *peer == a && *addr == new)));
+    net.send(1, 0, vec![5]);
+    net.run(100);
+    assert_eq!(net.nodes[0].bodies, [vec![5]]);
+    assert!(net.nodes[0].events.iter().any(|e| matches!(e, Out::Observed { addr, .. } if *addr == new)));
+    net.run(60_000);
+    assert_eq!(net.nodes[0].downs(), []);
+}
+
+#[test]
+fn a_slow_peer_costs_its_own_queue_and_the_oldest_is_dropped() {
+    let mut config = Config::default();
+    config.limits.link_queue_bytes = 300_000;
+    let mut net = Net::with(2, 17, &config);
+    net.link();
+    net.faults.loss = 100;
+    let to = net.nodes[1].id;
+    for n in 0..1_000u32 {
+        let body = [n.to_le_bytes().to_vec(), vec![0; 996]].concat();
+        net.quietly(0, In::Send { to, channel: Channel::Chat, lane: Lane::Low, body });
+    }
+    assert!(net.nodes[0].link.info(to).unwrap().queued_bytes <= 300_000);
+    assert!(net.nodes[0].link.drops().get(DropReason::Queue) > 600);
+    assert!(net.nodes[0].link.free_queue(to) < 2_000);
+    net.faults.loss = 0;
+    net.drain(0);
+    net.run(3_000);
+    assert!(net.nodes[1].bodies.iter().any(|b| b[..4] == 999u32.to_le_bytes()), "the newest is kept");
+    assert_eq!(net.nodes[0].link.free_queue(to), 300_000);
+}
+
+#[test]
+fn what_is_queued_leaves_before_the_goodbye() {
+    let mut net = Net::new(2, 18);
+    net.link();
+    let to = net.nodes[1].id;
+    net.quietly(0, In::Send { to, channel: Channel::Membership, lane: Lane::High, body: vec![1] });
+    net.tell(0, In::Shut);
+    net.run(100);
+    assert_eq!(net.nodes[1].bodies, [vec![1]]);
+    assert_eq!(net.nodes[1].downs(), [DownReason::Closed]);
+    assert_eq!(net.nodes[0].downs(), [DownReason::Unwanted]);
+    net.tell(1, In::Connect { addr: addr(1), expect: None });
+    net.run(12_000);
+    assert_eq!(net.nodes[1].ups(), 1, "a node that left answers nobody");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_transcript() {
+    let run = |seed| {
+        let mut net = Net::new(2, seed);
+        net.faults = Faults { loss: 20, repeat: 10, damage: 2, delay: 20, jitter: 50 };
+        net.want_both();
+        net.tell(0, In::Connect { addr: addr(2), expect: None });
+        for n in 0..50u8 {
+            net.run(1_000);
+            net.send(0, 1, vec![n; 3_000]);
+        }
+        (*net.hash.finalize().as_bytes(), net.nodes[0].link.state_digest())
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+}
+
+#[test]
+fn draining_late_costs_delay_and_nothing_else() {
+    let mut net = Net::new(2, 19);
+    net.link();
+    let to = net.nodes[1].id;
+    for n in 0..20u8 {
+        net.quietly(0, In::Send { to, channel: Channel::Chat, lane: Lane::Normal, body: vec![n] });
+        let later = net.now + Duration::from_millis(100);
+        net.step_to(later);
+    }
+    net.drain(0);
+    net.run(1_000);
+    assert_eq!(net.nodes[1].bodies.len(), 20);
+    assert_eq!(net.nodes[0].downs(), []);
+}

@@ -1,0 +1,46 @@
+//! Every input that fuzzing found worth keeping, again: `tests/fuzz/corpus/TARGET/*`.
+//!
+//! `cd tests/fuzz && cargo +nightly fuzz run TARGET` looks for new ones.
+
+use std::path::Path;
+
+use donp_core::fuzzing::TARGETS;
+use donp_sim::SimRng;
+
+fn corpus() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus")
+}
+
+#[test]
+fn the_whole_corpus_is_replayed() {
+    let mut replayed = 0;
+    for (name, target) in TARGETS {
+        let folder = corpus().join(name);
+        let mut inputs: Vec<_> = std::fs::read_dir(&folder)
+            .unwrap_or_else(|e| panic!("no corpus for {name} in {}: {e}", folder.display()))
+            .map(|e| e.unwrap().path())
+            .collect();
+        inputs.sort();
+        assert!(!inputs.is_empty(), "the corpus of {name} is empty");
+        for input in inputs {
+            println!("{}", input.display());
+            target(&std::fs::read(&input).unwrap());
+            replayed += 1;
+        }
+    }
+    println!("{replayed} inputs replayed");
+}
+
+/// Inputs that no fuzzer guided: a few hundred of each target, the same every time.
+#[test]
+fn random_inputs_break_no_target() {
+    for (n, (name, target)) in TARGETS.iter().enumerate() {
+        let mut rng = SimRng::new(n as u64);
+        for i in 0..200 {
+            let len = rng.below(if i % 10 == 0 { 3_000 } else { 200 }) as usize;
+            let bytes: Vec<u8> = (0..len).map(|_| rng.u64() as u8).collect();
+            let outcome = std::panic::catch_unwind(|| target(&bytes));
+            assert!(outcome.is_ok(), "{name} broke on random input {i} of seed {n}");
+        }
+    }
+}

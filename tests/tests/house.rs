@@ -1,0 +1,86 @@
+//! The rules of the house that a compiler does not check.
+
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A machine knows the foundation and itself; only the engine knows two machines.
+#[test]
+fn no_machine_names_another() {
+    let machines = ["link", "membership", "delivery", "gossip", "chat"];
+    let mut broken = Vec::new();
+    for machine in machines {
+        for file in rust_files(&root().join("core/src").join(machine)) {
+            let text = std::fs::read_to_string(&file).unwrap();
+            for (n, line) in text.lines().enumerate() {
+                for other in machines.iter().filter(|m| **m != machine) {
+                    if line.contains(&format!("crate::{other}")) {
+                        broken.push(format!("{}:{}: {}", file.display(), n + 1, line.trim()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// No clocks, threads, sockets or randomness of its own in the core.
+#[test]
+fn the_core_is_fed_everything() {
+    for file in rust_files(&root().join("core/src")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for word in ["std::", "SystemTime", "getrandom", "thread_rng", "println!"] {
+            assert!(!text.contains(word), "{} names {word}", file.display());
+        }
+    }
+}
+
+/// A file that has become two ideas is two files.
+#[test]
+fn files_stay_readable() {
+    for folder in ["core/src", "hosts", "xtask/src"] {
+        for file in rust_files(&root().join(folder)) {
+            if file.components().any(|c| c.as_os_str() == "target") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&file).unwrap();
+            let code = text.find("#[cfg(test)]\nmod tests {").map_or(text.as_str(), |at| &text[..at]);
+            let lines = code.lines().count();
+            let is_test = file.ends_with("tests.rs") || file.to_string_lossy().contains("tests");
+            assert!(is_test || lines <= 750, "{} has {lines} lines before its tests", file.display());
+        }
+    }
+}
+
+/// Nothing is left for later in the code.
+#[test]
+fn nothing_is_unfinished() {
+    let marks = [["TO", "DO"], ["FIX", "ME"], ["todo", "!("], ["unimplemented", "!("]].map(|w| w.concat());
+    for folder in ["core/src", "hosts", "tests", "xtask/src"] {
+        for file in rust_files(&root().join(folder)) {
+            if file.components().any(|c| c.as_os_str() == "target") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&file).unwrap();
+            for mark in &marks {
+                assert!(!text.contains(mark), "{} has {mark}", file.display());
+            }
+        }
+    }
+}
