@@ -134,6 +134,7 @@ pub fn peer(p: &Peer) -> Value {
             "address": p.addr.map(|a| a.to_string()),
             "linked": p.linked,
             "neighbour": p.neighbour,
+            "outbound": p.outbound,
             "rtt_ms": p.rtt.map(|d| d.as_secs_f64() * 1_000.0),
             "queued": p.queued,
             "last_error": p.last_error,

@@ -73,6 +73,7 @@ mod tests {
             addr: None,
             linked: false,
             neighbour: false,
+            outbound: false,
             rtt: None,
             queued: 0,
             last_error: None,

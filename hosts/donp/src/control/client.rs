@@ -36,16 +36,17 @@ impl Client {
         self.next_id += 1;
         let patience = Duration::from_millis(params["timeout_ms"].as_u64().unwrap_or(0)) + GRACE;
         self.set_timeout(Some(patience))?;
-        self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }))?;
+        // A daemon that refuses the connection says why before it closes it.
+        let sent = self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
         loop {
-            let mut answer = self.read()?.ok_or_else(gone)?;
-            if answer["id"] != json!(id) {
-                continue;
-            }
-            if answer["error"].is_object() {
+            let mut answer = self.read()?.ok_or_else(|| sent.clone().err().unwrap_or_else(gone))?;
+            let mine = answer["id"] == json!(id);
+            if answer["error"].is_object() && (mine || answer["id"].is_null()) {
                 return Err(Failure::from_rpc(&answer["error"]));
             }
-            return Ok(answer["result"].take());
+            if mine {
+                return Ok(answer["result"].take());
+            }
         }
     }
 

@@ -176,12 +176,13 @@ impl Show<'_> {
         self.expected = Arc::try_unwrap(said)
             .map(|m| m.into_inner().unwrap_or_else(PoisonError::into_inner))
             .map_err(|_| Failure::new(Exit::Bug, "a thread of the demo is still there"))?;
-        let away = &self.members[0];
-        let mut client = away.connect()?;
+        // The one that the victim came in through knows it for certain.
+        let friend = &self.members[victim - 1];
+        let mut client = friend.connect()?;
         for n in 1..=WHILE_AWAY {
             let text = format!("{}, are you there? ({n})", name);
             let id = send(&mut client, &self.members[victim].id, &text, &self.limits)?;
-            self.expected.private.insert(id, (away.name.clone(), name.clone()));
+            self.expected.private.insert(id, (friend.name.clone(), name.clone()));
         }
         let alone = self.degraded(victim)?;
         self.story.step(
@@ -190,7 +191,7 @@ impl Show<'_> {
                 "{} broadcasts and {} private messages said; {WHILE_AWAY} for {name} wait in {}'s outbox{alone}",
                 self.expected.broadcasts.len(),
                 self.expected.private.len(),
-                away.name
+                friend.name
             ),
         )
     }
@@ -231,7 +232,13 @@ impl Show<'_> {
             .map(|m| m.into_inner().unwrap_or_else(PoisonError::into_inner))
             .map_err(|_| Failure::new(Exit::Bug, "a thread of the demo is still there"))?;
         watching.store(false, Ordering::SeqCst);
-        Ok(states.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        let mut seen = states.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // What happened between the start and the first look is not seen; where it ended up is.
+        let state = self.members[victim].status()?["state"].as_str().unwrap_or_default().to_string();
+        if seen.last() != Some(&state) {
+            seen.push(state);
+        }
+        Ok(seen)
     }
 
     /// Until every node has everything and no outbox holds anything, or the time is over.
