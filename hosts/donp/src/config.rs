@@ -268,7 +268,7 @@ impl Loaded {
                 .hint("donp config example")
         })?;
         let profiles = root.remove("profile");
-        self.apply_table(path, "", &root, &path.display().to_string())?;
+        self.apply_table("", &root, &path.display().to_string())?;
         let Some(profiles) = profiles else { return Ok(()) };
         let bad = || {
             Failure::new(Exit::Failed, format!("{}: profile is not a section", path.display()))
@@ -278,17 +278,16 @@ impl Loaded {
             let table = section.as_table().ok_or_else(bad)?;
             let origin = format!("{} [profile.{name}]", path.display());
             if name == profile {
-                self.apply_table(path, "", table, &origin)?;
+                self.apply_table("", table, &origin)?;
             } else {
                 // A mistake in another profile's section is still a mistake in this file.
-                Self { settings: Settings::default(), origins: BTreeMap::new() }
-                    .apply_table(path, "", table, &origin)?;
+                Self { settings: Settings::default(), origins: BTreeMap::new() }.apply_table("", table, &origin)?;
             }
         }
         Ok(())
     }
 
-    fn apply_table(&mut self, path: &Path, prefix: &str, table: &toml::Table, origin: &str) -> Result<(), Failure> {
+    fn apply_table(&mut self, prefix: &str, table: &toml::Table, origin: &str) -> Result<(), Failure> {
         for (name, value) in table {
             let full = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
             if let Some(key) = find(&full) {
@@ -296,7 +295,7 @@ impl Loaded {
             } else if let toml::Value::Table(inner) = value
                 && KEYS.iter().any(|k| k.name.starts_with(&format!("{full}.")))
             {
-                self.apply_table(path, &full, inner, origin)?;
+                self.apply_table(&full, inner, origin)?;
             } else {
                 return Err(unknown(&full, origin));
             }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use donp_core::NodeState;
-use donp_runtime::{Node, NodeConfig, StoreKind};
+use donp_runtime::{Node, NodeConfig};
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -43,7 +43,7 @@ pub fn run(args: &Run, settings: &Settings, paths: &Paths, out: &Output) -> Resu
         bootstraps: settings.bootstrap.clone(),
         fault: settings.fault.clone(),
         seed: args.seed,
-        ..NodeConfig::new(StoreKind::Profile(profile))
+        ..NodeConfig::new(profile)
     })?;
     let service = Arc::new(Service::new(node, facts, true));
     let server = Server::start(&socket, Arc::clone(&service))?;

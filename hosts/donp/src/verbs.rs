@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use donp_runtime::{Node, NodeConfig, Profile, StoreKind};
+use donp_runtime::{Node, NodeConfig, Profile};
 use serde_json::{Value, json};
 
 use crate::cli::{History, Recv, Send, Wait};
@@ -39,8 +39,7 @@ impl Backend {
             }
         })?;
         let facts = Facts::of(&profile, &paths.profile);
-        let config =
-            NodeConfig { config: settings.core.clone(), offline: true, ..NodeConfig::new(StoreKind::Profile(profile)) };
+        let config = NodeConfig { config: settings.core.clone(), offline: true, ..NodeConfig::new(profile) };
         Ok(Self::Here(Box::new(Service::new(Node::open(config)?, facts, false))))
     }
 

@@ -15,13 +15,13 @@ fn demo(args: &[&str]) -> Command {
 }
 
 fn run(args: &[&str]) -> Ran {
-    demo(args).output().unwrap().into()
+    demo(args).output().expect("the program starts").into()
 }
 
 fn verdict(ran: &Ran) -> Value {
     let lines = ran.json();
     assert!(lines.iter().all(|l| l["v"] == 1 && l["type"].is_string()), "{ran:?}");
-    lines.last().unwrap().clone()
+    lines.last().expect("a verdict").clone()
 }
 
 #[test]

@@ -2,12 +2,12 @@
 //! sockets, a clock that counts sleep, a store and one thread.
 //!
 //! ```no_run
-//! use donp_runtime::{Node, NodeConfig, Profile, Secrets, StoreKind};
+//! use donp_runtime::{Node, NodeConfig, Profile, Secrets};
 //! use donp_core::Content;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let profile = Profile::open("state/alice".as_ref(), &Secrets::default())?;
-//! let node = Node::open(NodeConfig::new(StoreKind::Profile(profile)))?;
+//! let node = Node::open(NodeConfig::new(profile))?;
 //! let id = node.broadcast(Content::text("hello"))?;
 //! println!("{id} is on disk and on its way");
 //! node.shutdown()?;

@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use donp_core::{Content, Identity, WallTime};
-use donp_runtime::{Node, NodeConfig, Protection, StoreKind};
+use donp_runtime::{Node, NodeConfig, Protection};
 
 use super::*;
 use crate::control::client::Client as Remote;
@@ -17,7 +17,7 @@ impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let identity = Identity::generate([1; 64], "alice", WallTime(1)).unwrap();
-        let node = Node::open(NodeConfig { offline: true, ..NodeConfig::new(StoreKind::Volatile(identity)) }).unwrap();
+        let node = Node::open(NodeConfig { offline: true, ..NodeConfig::new(identity) }).unwrap();
         let facts = Facts { profile: "a".into(), dir: "d".into(), protection: Protection::Memory };
         let service = Arc::new(Service::new(node, facts, false));
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();

@@ -38,9 +38,21 @@ const REMEMBERED: usize = 16;
 /// Where a node keeps its records.
 pub enum StoreKind {
     /// In an opened profile on disk.
-    Profile(Profile),
+    Profile(Box<Profile>),
     /// In memory; they are gone when the node is.
-    Volatile(Identity),
+    Volatile(Box<Identity>),
+}
+
+impl From<Identity> for StoreKind {
+    fn from(identity: Identity) -> Self {
+        Self::Volatile(Box::new(identity))
+    }
+}
+
+impl From<Profile> for StoreKind {
+    fn from(profile: Profile) -> Self {
+        Self::Profile(Box::new(profile))
+    }
 }
 
 /// How to open a [`Node`].
@@ -69,12 +81,12 @@ pub struct NodeConfig {
 
 impl NodeConfig {
     /// Defaults for everything but the store.
-    pub fn new(store: StoreKind) -> Self {
+    pub fn new(store: impl Into<StoreKind>) -> Self {
         Self {
             config: Config::default(),
             network_key: None,
             listen: Vec::new(),
-            store,
+            store: store.into(),
             bootstraps: Vec::new(),
             fault: None,
             seed: None,
@@ -155,7 +167,7 @@ impl Node {
             }
             StoreKind::Volatile(identity) => {
                 config.network_key = cfg.network_key.unwrap_or([0; 32]);
-                (Opened { identity, store: Store::volatile() }, true)
+                (Opened { identity: *identity, store: Store::volatile() }, true)
             }
         };
         let network_key = config.network_key;

@@ -15,22 +15,21 @@ fn identity(n: u8) -> Identity {
     Identity::generate([n; 64], &format!("node{n}"), WallTime(1)).unwrap()
 }
 
-fn loopback(store: StoreKind) -> NodeConfig {
+fn loopback(store: impl Into<StoreKind>) -> NodeConfig {
     NodeConfig { listen: vec!["127.0.0.1:0".parse().unwrap()], seed: Some(1), ..NodeConfig::new(store) }
 }
 
 fn volatile(n: u8, bootstraps: &[String]) -> Node {
-    let store = StoreKind::Volatile(identity(n));
-    Node::open(NodeConfig { bootstraps: bootstraps.to_vec(), ..loopback(store) }).unwrap()
+    Node::open(NodeConfig { bootstraps: bootstraps.to_vec(), ..loopback(identity(n)) }).unwrap()
 }
 
 fn profile(dir: &Path, n: u8) -> StoreKind {
     let cost = Cost { memory_kib: 8, passes: 1 };
-    StoreKind::Profile(if Profile::exists(dir) {
-        Profile::open(dir, &Secrets::default()).unwrap()
+    if Profile::exists(dir) {
+        Profile::open(dir, &Secrets::default()).unwrap().into()
     } else {
-        Profile::create(dir, &identity(n), &Secrets::default(), cost).unwrap()
-    })
+        Profile::create(dir, &identity(n), &Secrets::default(), cost).unwrap().into()
+    }
 }
 
 fn place(node: &Node) -> String {
@@ -237,7 +236,7 @@ fn a_bug_in_the_thread_is_an_error_of_every_later_call() {
 #[test]
 fn a_bad_bootstrap_is_named() {
     let open = |place: &str| {
-        let config = loopback(StoreKind::Volatile(identity(16)));
+        let config = loopback(identity(16));
         Node::open(NodeConfig { bootstraps: vec![place.into()], ..config }).err().unwrap().to_string()
     };
     assert!(open("nowhere").contains("'nowhere'"));
@@ -248,7 +247,7 @@ fn a_bad_bootstrap_is_named() {
 
 #[test]
 fn a_name_that_cannot_be_looked_up_is_in_the_status() {
-    let config = loopback(StoreKind::Volatile(identity(17)));
+    let config = loopback(identity(17));
     let place = "no-such-host.invalid:4000".to_string();
     let a = Node::open(NodeConfig { bootstraps: vec![place.clone()], ..config }).unwrap();
     let unresolved = until("failure", || Some(a.status().unwrap().host.unresolved).filter(|u| !u.is_empty()));
@@ -320,7 +319,7 @@ fn many_threads_command_one_node() {
 fn a_faulty_network_costs_time_but_no_message() {
     let fault = Some("drop=10%,dup=5%,reorder=10%,corrupt=2%,delay=1..5ms".parse().unwrap());
     let open = |n: u8, bootstraps: Vec<String>| {
-        let config = loopback(StoreKind::Volatile(identity(n)));
+        let config = loopback(identity(n));
         Node::open(NodeConfig { fault: fault.clone(), bootstraps, ..config }).unwrap()
     };
     let a = open(24, vec![]);
