@@ -1,1 +1,141 @@
-fn main() {}
+//! `donp`: the command line of a DONP node.
+
+mod cli;
+mod config;
+mod control;
+mod daemon;
+mod decode;
+mod demo;
+mod failure;
+mod json;
+mod output;
+mod paths;
+mod profile;
+mod resolve;
+mod service;
+mod text;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use donp_runtime::log::{self, Level};
+
+use cli::{Cli, ConfigVerb, Global, Verb};
+use config::{FlagValue, Loaded};
+use failure::{Exit, Failure};
+use output::Output;
+use paths::Paths;
+use verbs::Backend;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and the version are data, everything else is a usage error.
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { Exit::Usage.code() } else { 0 });
+        }
+    };
+    log::show(match (cli.global.quiet, cli.global.verbose) {
+        (true, _) => Level::Error,
+        (false, 0) => Level::Warn,
+        (false, 1) => Level::Info,
+        _ => Level::Debug,
+    });
+    let out = Output { json: cli.global.json, notes: !cli.global.quiet };
+    let done = std::panic::catch_unwind(|| run(&cli, &out)).unwrap_or_else(|_| {
+        Err(Failure::new(Exit::Bug, "an internal error, which is a bug").hint("report it with the lines above"))
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // An empty one was said already, or nobody is left to read it.
+            if !failure.what.is_empty() && out.json {
+                eprintln!("{}", json::object("error", failure.to_json()));
+            } else if !failure.what.is_empty() {
+                eprintln!("{failure}");
+            }
+            ExitCode::from(failure.exit.code())
+        }
+    }
+}
+
+fn run(cli: &Cli, out: &Output) -> Result<(), Failure> {
+    let global = &cli.global;
+    // These need neither a profile nor settings.
+    match &cli.verb {
+        Verb::Version => {
+            return out.value(&service::version(), |v| {
+                format!(
+                    "donp {} ({})",
+                    v["version"].as_str().unwrap_or_default(),
+                    v["target"].as_str().unwrap_or_default()
+                )
+            });
+        }
+        Verb::Decode { hex } => return decode::run(hex, out),
+        Verb::Demo(args) => return demo::run(args, out),
+        Verb::Config { what: ConfigVerb::Example } => return out.line(config::example().trim_end()),
+        Verb::Config { what: ConfigVerb::Path } => {
+            let path = match &global.config {
+                Some(path) => path.clone(),
+                None => paths::default_config()?,
+            };
+            return out
+                .value(&json::object("path", serde_json::json!({ "path": path })), |_| path.display().to_string());
+        }
+        _ => {}
+    }
+    let paths = Paths::new(&global.profile, global.state_dir.as_deref())?;
+    let env = |name: &str| std::env::var(name).ok();
+    let loaded = Loaded::load(global.config.as_deref(), &global.profile, env, &flags(global, &cli.verb))?;
+    let settings = &loaded.settings;
+    match &cli.verb {
+        Verb::Config { what: ConfigVerb::Show { origin } } => return verbs::config_show(&loaded, *origin, out),
+        Verb::Init(args) => return verbs::init(&args.name, &paths, settings, out),
+        Verb::Run(args) => return daemon::run(args, settings, &paths, out),
+        _ => {}
+    }
+    let mut backend = Backend::find(&paths, settings, global.no_daemon)?;
+    match &cli.verb {
+        Verb::Send(args) => verbs::send(args, &mut backend, out),
+        Verb::Recv(args) => verbs::recv(args, &mut backend, out),
+        Verb::History(args) => verbs::history(args, &mut backend, out),
+        Verb::Invite => verbs::invite(&mut backend, out),
+        Verb::Join { target } => verbs::join(target, &mut backend, out),
+        Verb::Leave => verbs::leave(&mut backend, out),
+        Verb::Status => verbs::status(&mut backend, out),
+        Verb::Peers => verbs::peers(&mut backend, out),
+        Verb::Whoami => verbs::whoami(&mut backend, out),
+        Verb::Demo(_) | Verb::Init(_) | Verb::Run(_) | Verb::Decode { .. } | Verb::Config { .. } | Verb::Version => {
+            Ok(())
+        }
+    }
+}
+
+/// The flags that set keys of the configuration.
+fn flags(global: &Global, verb: &Verb) -> Vec<FlagValue> {
+    let mut flags: Vec<FlagValue> = Vec::new();
+    let path = |p: &std::path::PathBuf| vec![p.to_string_lossy().into_owned()];
+    if let Some(file) = &global.passphrase_file {
+        flags.push(("--passphrase-file", "passphrase_file", path(file)));
+    }
+    if let Some(command) = &global.passphrase_command {
+        let words = command.split_whitespace().map(Into::into).collect();
+        flags.push(("--passphrase-command", "passphrase_command", words));
+    }
+    if let Some(file) = &global.key_file {
+        flags.push(("--key-file", "key_file", path(file)));
+    }
+    if let Verb::Run(run) = verb {
+        let lists = [("--listen", "listen", &run.listen), ("--bootstrap", "bootstrap", &run.bootstrap)];
+        flags.extend(lists.into_iter().filter(|(_, _, v)| !v.is_empty()).map(|(f, k, v)| (f, k, v.clone())));
+        let single = [("--fault", "fault", &run.fault), ("--node-type", "node_type", &run.node_type)];
+        flags.extend(single.into_iter().filter_map(|(f, k, v)| Some((f, k, vec![v.clone()?]))));
+        if let Some(file) = &run.network_key_file {
+            flags.push(("--network-key-file", "network_key_file", path(file)));
+        }
+    }
+    flags
+}

@@ -1,1 +1,42 @@
-//! donp-runtime
+//! A DONP node on a real machine: [`Node`] is a sans-IO [`Engine`](donp_core::Engine) with UDP
+//! sockets, a clock that counts sleep, a store and one thread.
+//!
+//! ```no_run
+//! use donp_runtime::{Node, NodeConfig, Profile, Secrets, StoreKind};
+//! use donp_core::Content;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let profile = Profile::open("state/alice".as_ref(), &Secrets::default())?;
+//! let node = Node::open(NodeConfig::new(StoreKind::Profile(profile)))?;
+//! let id = node.broadcast(Content::text("hello"))?;
+//! println!("{id} is on disk and on its way");
+//! node.shutdown()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What the thread does on each wake-up, in this order: queued commands, a bounded number of
+//! datagrams from each socket, the engine's deadline; then it *settles*: everything the engine wants
+//! kept goes to the store in one transaction, the engine is told, and only then are answers given,
+//! events published and datagrams sent. One transaction for many steps is what makes
+//! `synchronous=FULL` affordable, and handling many commands before datagrams are taken is what puts
+//! many small messages in one datagram.
+
+pub mod clock;
+mod error;
+mod events;
+pub mod fault;
+pub mod log;
+mod names;
+mod node;
+pub mod os;
+mod socket;
+pub mod store;
+
+pub use error::NodeError;
+pub use events::{EventPage, Subscription};
+pub use fault::{Fault, FaultStats};
+pub use names::{BootstrapName, BootstrapNameError};
+pub use node::{HostStatus, Node, NodeConfig, NodeStatus, StoreKind};
+pub use socket::SocketStats;
+pub use store::{Cost, LockedBy, Profile, Protection, Secrets, StoreError};

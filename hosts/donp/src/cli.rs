@@ -1,0 +1,287 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+/// Serverless chat over an encrypted overlay network.
+#[derive(Debug, Parser)]
+#[command(
+    name = "donp",
+    version,
+    disable_help_subcommand = true,
+    after_help = "\
+Exit codes: 0 done, 1 failed (you can fix it), 2 usage, 3 network or time-out (what was queued stays
+queued), 4 key untrusted or changed, 5 refused or too much at once, 6 storage (locked, wrong passphrase,
+damaged, full), 7 no daemon, 70 bug, 130 interrupted.
+Data goes to stdout, everything else to stderr. With --json each line of stdout is one object with
+\"v\" and \"type\"; ignore fields and types you do not know.
+A first try: donp demo"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Whose node: a folder under the state folder
+    #[arg(short, long, global = true, env = "DONP_PROFILE", default_value = "default", value_name = "NAME")]
+    pub profile: String,
+    /// Where profiles are kept [default: $XDG_STATE_HOME/donp]
+    #[arg(long, global = true, env = "DONP_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// The configuration file [default: $XDG_CONFIG_HOME/donp/config.toml]
+    #[arg(long, global = true, env = "DONP_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// One JSON object per line on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Only errors on stderr
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// More on stderr; twice for every step
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Do not talk to a running daemon; open the profile here
+    #[arg(long, global = true)]
+    pub no_daemon: bool,
+    /// Read the profile's passphrase from the first line of a file (or set DONP_PASSPHRASE)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Read the profile's passphrase from the first line a command prints
+    #[arg(long, global = true, value_name = "COMMAND")]
+    pub passphrase_command: Option<String>,
+    /// The key file of a profile without a passphrase [default: `key` in its folder]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run a whole network on this machine: talk, kill a node, restart it, and check everything
+    Demo(Demo),
+    /// Make a profile: a new identity
+    Init(Init),
+    /// Run the node of a profile in the foreground
+    Run(Run),
+    /// Send a message
+    Send(Send),
+    /// Show what arrived since the last time
+    Recv(Recv),
+    /// Show a conversation in its causal order
+    History(History),
+    /// Print a ticket that brings somebody into this network
+    Invite,
+    /// Enter a network with a ticket or an address
+    Join {
+        /// TICKET, host:port or host:port/NODE_ID
+        target: String,
+    },
+    /// Say goodbye to every peer and take no part until `join`
+    Leave,
+    /// Show the node's state and counters
+    Status,
+    /// List the nodes that are known
+    Peers,
+    /// Show who this profile is
+    Whoami,
+    /// Explain the bytes of a datagram, given in hex
+    Decode {
+        /// The bytes; `-` reads them
+        hex: String,
+    },
+    /// Show the settings and where they come from
+    Config {
+        #[command(subcommand)]
+        what: ConfigVerb,
+    },
+    /// Show the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The name shown to others
+    #[arg(long)]
+    pub name: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Where to listen, again for more [default: any port of IPv4 and IPv6]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Vec<String>,
+    /// Where to enter the network, again for more
+    #[arg(long, value_name = "HOST:PORT[/NODE_ID]")]
+    pub bootstrap: Vec<String>,
+    /// Make the network bad, such as drop=5%,dup=1%,reorder=5%,corrupt=1%,delay=20..80ms
+    #[arg(long, value_name = "FAULTS")]
+    pub fault: Option<String>,
+    /// bootstrap, regular, super or relay
+    #[arg(long, value_name = "TYPE")]
+    pub node_type: Option<String>,
+    /// A file with the key of a closed network, 64 hex digits
+    #[arg(long, value_name = "FILE")]
+    pub network_key_file: Option<PathBuf>,
+    /// Seed of the faults, to repeat a run
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// End when stdin ends: a child does not outlive its parent
+    #[arg(long, hide = true)]
+    pub until_stdin_ends: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Wait {
+    /// Until it is on disk here
+    None,
+    /// Until it is on its way
+    Sent,
+    /// Until the other side has stored it
+    Delivered,
+}
+
+impl Wait {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Send {
+    /// `all`, a node id, the beginning of one, or a peer's name
+    pub to: String,
+    /// What to say; `-` reads it from stdin
+    #[arg(required_unless_present = "retract")]
+    pub text: Option<String>,
+    /// How long to wait
+    #[arg(long, value_enum, default_value = "sent")]
+    pub wait: Wait,
+    /// At most this long
+    #[arg(long, default_value = "30s", value_parser = duration, value_name = "TIME")]
+    pub timeout: Duration,
+    /// The message this answers
+    #[arg(long, value_name = "ID", group = "about")]
+    pub reply_to: Option<String>,
+    /// The own message whose text this replaces
+    #[arg(long, value_name = "ID", group = "about")]
+    pub edit: Option<String>,
+    /// The message this marks
+    #[arg(long, value_name = "ID", group = "about")]
+    pub react: Option<String>,
+    /// The own message to take back
+    #[arg(long, value_name = "ID", group = "about", conflicts_with = "text")]
+    pub retract: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Recv {
+    /// Go on until interrupted
+    #[arg(long)]
+    pub follow: bool,
+    /// Begin after this event number instead of the last one that was handled
+    #[arg(long, value_name = "CURSOR")]
+    pub from: Option<u64>,
+    /// Do not mark as handled: it comes again the next time
+    #[arg(long)]
+    pub no_ack: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct History {
+    /// `all`, a node id, the beginning of one, or a peer's name
+    #[arg(default_value = "all")]
+    pub to: String,
+    /// At most this many messages, the newest ones
+    #[arg(long, default_value_t = 100, value_name = "NUMBER")]
+    pub limit: u32,
+    /// The page before: what `older` of a page says
+    #[arg(long, value_name = "PLACE")]
+    pub before: Option<String>,
+    /// Only messages that contain this, in any case
+    #[arg(long, value_name = "TEXT")]
+    pub search: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Every setting as it applies
+    Show {
+        /// Say where each one comes from
+        #[arg(long)]
+        origin: bool,
+    },
+    /// Where the file is
+    Path,
+    /// A commented file with every key and its default
+    Example,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// How many nodes
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=32))]
+    pub nodes: u8,
+    /// Broadcasts by each node, and private messages each way between the first two
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub messages: u16,
+    /// Make the network bad, such as drop=5%,dup=1%,reorder=5%,corrupt=1%,delay=20..80ms
+    #[arg(long, value_name = "FAULTS")]
+    pub fault: Option<String>,
+    /// Seed of the faults and of the nodes' pace
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// Keep the profiles and logs in this folder, which must not hold anything yet
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    /// FAIL if it takes longer
+    #[arg(long, default_value = "120s", value_parser = duration, value_name = "TIME")]
+    pub timeout: Duration,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let d = humantime::parse_duration(text).map_err(|e| format!("{e} (write it as 30s, 500ms or 2m)"))?;
+    if d <= Duration::from_secs(86_400) { Ok(d) } else { Err("at most a day".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_holds_its_own_rules() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_anywhere() {
+        let before = Cli::try_parse_from(["donp", "--json", "-p", "a", "status"]).unwrap();
+        let after = Cli::try_parse_from(["donp", "status", "-p", "a", "--json"]).unwrap();
+        assert!(before.global.json && after.global.json);
+        assert_eq!(before.global.profile, after.global.profile);
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for args in [
+            vec!["send", "all"],
+            vec!["send", "all", "x", "--retract", "m1"],
+            vec!["send", "all", "x", "--edit", "m1", "--react", "m2"],
+            vec!["send", "all", "x", "--timeout", "soon"],
+            vec!["demo", "--nodes", "1"],
+            vec!["demo", "--nodes", "33"],
+        ] {
+            assert!(Cli::try_parse_from([vec!["donp"], args.clone()].concat()).is_err(), "{args:?}");
+        }
+        assert!(Cli::try_parse_from(["donp", "send", "all", "--retract", "m1"]).is_ok());
+    }
+}

@@ -1,0 +1,227 @@
+//! Errors as people and scripts see them: one sentence that says what, one that says what to do, and
+//! an exit code that is part of the interface.
+
+use std::fmt;
+
+use donp_core::CommandError;
+use donp_runtime::{NodeError, StoreError};
+use serde_json::{Value, json};
+
+use crate::text::shown;
+
+/// Exit codes. Scripts depend on them: they are added to, never changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// It did not work and the person can fix it.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// The network or the time: what was queued stays queued.
+    Network = 3,
+    /// A key is not trusted or has changed.
+    Untrusted = 4,
+    /// Refused, or too much at once.
+    Refused = 5,
+    /// The store: locked, wrong passphrase, damaged, full.
+    Storage = 6,
+    /// No daemon runs for this profile.
+    NoDaemon = 7,
+    /// A bug.
+    Bug = 70,
+    /// Stopped by a signal.
+    Interrupted = 130,
+}
+
+impl Exit {
+    const ALL: [Self; 9] = [
+        Self::Failed,
+        Self::Usage,
+        Self::Network,
+        Self::Untrusted,
+        Self::Refused,
+        Self::Storage,
+        Self::NoDaemon,
+        Self::Bug,
+        Self::Interrupted,
+    ];
+
+    /// The number a process ends with.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    fn from_code(code: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|e| u64::from(e.code()) == code)
+    }
+}
+
+/// Why a verb did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// How the process ends.
+    pub exit: Exit,
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    pub fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self { exit, what: what.into(), hint: None }
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, what)
+    }
+
+    /// The `data` of a JSON-RPC error, and the body of `--json` errors.
+    pub fn to_json(&self) -> Value {
+        json!({ "exit": self.exit.code(), "message": self.what, "try": self.hint })
+    }
+
+    /// What the other side of a control socket reported.
+    pub fn from_rpc(error: &Value) -> Self {
+        let data = &error["data"];
+        Self {
+            exit: data["exit"].as_u64().and_then(Exit::from_code).unwrap_or(Exit::Failed),
+            what: error["message"].as_str().unwrap_or("the daemon refused without a reason").into(),
+            hint: data["try"].as_str().map(Into::into),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    /// Safe for a terminal: what is quoted in an error may come from the network.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", shown(&self.what))?;
+        match &self.hint {
+            Some(hint) => write!(f, "\ntry:   {}", shown(hint)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<StoreError> for Failure {
+    fn from(e: StoreError) -> Self {
+        let what = e.to_string();
+        match e {
+            StoreError::Missing(_) => {
+                Self::new(Exit::Failed, what).hint("donp init --name YOUR_NAME (with the same --profile)")
+            }
+            StoreError::Exists(_) => {
+                Self::new(Exit::Failed, what).hint("use it, or choose another name with --profile")
+            }
+            StoreError::InUse { .. } => {
+                Self::new(Exit::Storage, what).hint("stop that process, or leave out --no-daemon to talk to it")
+            }
+            StoreError::PassphraseNeeded(_) => {
+                Self::new(Exit::Storage, what).hint("--passphrase-file, --passphrase-command or DONP_PASSPHRASE")
+            }
+            StoreError::WrongPassphrase(_) => {
+                Self::new(Exit::Storage, what).hint("the passphrase the profile was made with; the profile is whole")
+            }
+            StoreError::KeyFile { .. } => {
+                Self::new(Exit::Storage, what).hint("restore the file, or name it with --key-file")
+            }
+            StoreError::Damaged { .. } => {
+                Self::new(Exit::Storage, what).hint("restore the profile's folder from a backup and check the disk")
+            }
+            StoreError::Newer { .. } => Self::new(Exit::Storage, what).hint("use the newer version of donp"),
+            StoreError::Full => Self::new(Exit::Storage, what).hint("make room on the disk"),
+            _ => Self::new(Exit::Storage, what).hint("check the disk and the folder's permissions"),
+        }
+    }
+}
+
+impl From<NodeError> for Failure {
+    fn from(e: NodeError) -> Self {
+        match e {
+            NodeError::Store(e) => e.into(),
+            NodeError::Command(e) => e.into(),
+            NodeError::Listen { addr, source } if source.kind() == std::io::ErrorKind::AddrInUse => {
+                Self::new(Exit::Failed, format!("port {} on {} is in use", addr.port(), addr.ip()))
+                    .hint("another port with --listen, or port 0 for any")
+            }
+            NodeError::Listen { .. } => {
+                Self::new(Exit::Failed, e.to_string()).hint("an address of this machine with --listen")
+            }
+            NodeError::Bootstrap(_) => {
+                Self::new(Exit::Failed, e.to_string()).hint("host:port or host:port/NODE_ID, as `donp whoami` shows it")
+            }
+            NodeError::Config(_) => Self::new(Exit::Failed, e.to_string()).hint("donp config show --origin"),
+            NodeError::Restore(_) => {
+                Self::new(Exit::Storage, e.to_string()).hint("restore the profile's folder from a backup")
+            }
+            NodeError::Timeout(_) => Self::new(Exit::Network, e.to_string()).hint("donp status"),
+            NodeError::Crashed => Self::new(Exit::Bug, e.to_string()).hint("start it again and report this"),
+            NodeError::Closed => Self::new(Exit::NoDaemon, e.to_string()).hint("donp run"),
+            _ => Self::new(Exit::Failed, e.to_string()),
+        }
+    }
+}
+
+impl From<CommandError> for Failure {
+    fn from(e: CommandError) -> Self {
+        match e {
+            CommandError::TooLong { len, max } => {
+                Self::new(Exit::Failed, format!("the text has {len} bytes and a message carries at most {max}"))
+                    .hint("shorten it or send it in parts")
+            }
+            CommandError::Empty(what) => {
+                Self::new(Exit::Usage, format!("the {what} is empty")).hint("say something, or `-` to read it")
+            }
+            CommandError::ToSelf => {
+                Self::new(Exit::Failed, "this node cannot send a message to itself").hint("donp peers")
+            }
+            CommandError::Busy(what) => {
+                Self::new(Exit::Refused, format!("the {what} is full")).hint("again when some of it has drained")
+            }
+            CommandError::NotRunning => {
+                Self::new(Exit::Failed, "the node left the network or is suspended").hint("donp join, or restart it")
+            }
+            CommandError::UnknownPeer(id) => Self::new(Exit::Failed, format!("nothing is known of node {id}"))
+                .hint("join through it or take an invitation from it once: donp join TICKET"),
+            CommandError::OtherNetwork => Self::new(Exit::Failed, "this profile lives in another network")
+                .hint("a new profile for it: donp -p NAME init, then donp -p NAME join TICKET"),
+            other => Self::new(Exit::Failed, other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_crosses_the_control_socket_unchanged() {
+        for exit in Exit::ALL {
+            let failure = Failure::new(exit, "what").hint("do");
+            let error = json!({ "code": -32_000, "message": failure.what, "data": failure.to_json() });
+            assert_eq!(Failure::from_rpc(&error), failure);
+        }
+        assert_eq!(Failure::from_rpc(&json!({})).exit, Exit::Failed);
+    }
+
+    #[test]
+    fn the_codes_are_the_documented_ones() {
+        assert_eq!(Exit::ALL.map(Exit::code), [1, 2, 3, 4, 5, 6, 7, 70, 130]);
+    }
+
+    #[test]
+    fn quoted_text_cannot_steer_a_terminal() {
+        let text = Failure::new(Exit::Failed, "bad \u{1b}[31m \u{202e}name").hint("x\ny").to_string();
+        assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text}");
+        assert_eq!(text.lines().count(), 2);
+    }
+}

@@ -1,0 +1,109 @@
+//! Making and opening profiles from the command line's flags.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use donp_core::{Identity, IdentityError};
+use donp_runtime::clock::{Clock, entropy};
+use donp_runtime::{Cost, Profile, Secrets};
+use zeroize::Zeroizing;
+
+use crate::config::Settings;
+use crate::failure::{Exit, Failure};
+use crate::paths::Paths;
+
+/// Opens the profile that the flags name.
+pub fn open(paths: &Paths, settings: &Settings) -> Result<Profile, Failure> {
+    // A profile that is not there should not cost a passphrase prompt or command.
+    if !Profile::exists(&paths.dir()) {
+        return Err(donp_runtime::StoreError::Missing(paths.dir()).into());
+    }
+    Ok(Profile::open(&paths.dir(), &secrets(settings)?)?)
+}
+
+/// Makes a profile with a new identity.
+pub fn create(paths: &Paths, settings: &Settings, name: &str) -> Result<Profile, Failure> {
+    let made = entropy().map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+    let identity = Identity::generate(made, name, Clock::new().wall()).map_err(|e| match e {
+        IdentityError::Name => Failure::usage(e.to_string()),
+        IdentityError::Damaged => Failure::new(Exit::Bug, e.to_string()),
+    })?;
+    Ok(Profile::create(&paths.dir(), &identity, &secrets(settings)?, Cost::default())?)
+}
+
+/// The passphrase, if one is given: file, then command, then environment.
+fn secrets(settings: &Settings) -> Result<Secrets, Failure> {
+    let passphrase = if let Some(path) = &settings.passphrase_file {
+        let file = fs::File::open(path)
+            .map_err(|e| Failure::new(Exit::Storage, format!("passphrase file {}: {e}", path.display())))?;
+        Some(first_line(file, &format!("passphrase file {}", path.display()))?)
+    } else if let [program, arguments @ ..] = settings.passphrase_command.as_slice() {
+        let what = format!("passphrase command {program}");
+        let failed = |e: std::io::Error| Failure::new(Exit::Storage, format!("{what}: {e}"));
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        let line = child.stdout.take().map(|out| first_line(out, &what));
+        let status = child.wait().map_err(failed)?;
+        if !status.success() {
+            return Err(Failure::new(Exit::Storage, format!("{what} failed with {status}")));
+        }
+        line.transpose()?
+    } else {
+        std::env::var("DONP_PASSPHRASE").ok().filter(|p| !p.is_empty()).map(Zeroizing::new)
+    };
+    Ok(Secrets { passphrase, key_file: settings.key_file.clone() })
+}
+
+fn first_line(from: impl std::io::Read, what: &str) -> Result<Zeroizing<String>, Failure> {
+    let mut line = Zeroizing::new(String::new());
+    BufReader::new(from.take(4_096))
+        .read_line(&mut line)
+        .map_err(|e| Failure::new(Exit::Storage, format!("{what}: {e}")))?;
+    let end = line.trim_end_matches(['\r', '\n']).len();
+    line.truncate(end);
+    if line.is_empty() {
+        return Err(Failure::new(Exit::Storage, format!("{what} gave no passphrase")));
+    }
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_command(command: &str) -> Result<Option<String>, Failure> {
+        let passphrase_command = vec!["sh".into(), "-c".into(), command.into()];
+        let found = secrets(&Settings { passphrase_command, ..Settings::default() })?;
+        Ok(found.passphrase.map(|p| p.to_string()))
+    }
+
+    #[test]
+    fn the_first_line_is_the_passphrase() {
+        assert_eq!(with_command("printf ' a b \\r\\nsecond\\n'").unwrap().unwrap(), " a b ");
+        for (command, says) in [("true", "gave no passphrase"), ("echo x; exit 3", "failed with")] {
+            let failure = with_command(command).unwrap_err();
+            assert_eq!(failure.exit, Exit::Storage);
+            assert!(failure.what.contains(says), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_named_and_the_file_wins_over_the_command() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pass");
+        let settings = Settings {
+            passphrase_file: Some(path.clone()),
+            passphrase_command: vec!["false".into()],
+            ..Settings::default()
+        };
+        let missing = secrets(&settings).err().unwrap();
+        assert!(missing.what.contains(path.to_str().unwrap()), "{missing}");
+        fs::write(&path, "correct horse\n").unwrap();
+        assert_eq!(secrets(&settings).unwrap().passphrase.unwrap().as_str(), "correct horse");
+    }
+}

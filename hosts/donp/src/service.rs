@@ -1,0 +1,425 @@
+//! What a node does for its owner: every verb as a method from JSON to JSON. The daemon serves it on
+//! the control socket; without a daemon the command line calls it directly.
+
+use std::time::{Duration, Instant};
+
+use donp_core::{Conversation, Event, EventKind, Message, MessageId, NodeId, Position, Ticket};
+use donp_runtime::{Node, Profile, Protection};
+use serde_json::{Value, json};
+
+use crate::failure::{Exit, Failure};
+use crate::json::{self, Names, object};
+use crate::resolve;
+
+/// Messages of one page of events or history.
+const MAX_PAGE: u64 = 1_000;
+/// Bytes of text in one page; what is left comes with the next.
+const MAX_PAGE_BYTES: usize = 1 << 20;
+/// Messages read at once in a search.
+const SEARCH_PAGE: u32 = 256;
+/// Messages around an event that it is compared with for `concurrent_with`.
+const AROUND: u32 = 64;
+/// How often a wait looks again.
+const GLANCE: Duration = Duration::from_millis(100);
+/// The longest a method waits, whatever is asked.
+const MAX_WAIT: Duration = Duration::from_secs(86_400);
+/// The store answers within this, or the disk is in trouble.
+const STORE_WAIT: Duration = Duration::from_secs(60);
+
+/// A node and the facts about its profile.
+pub struct Service {
+    pub node: Node,
+    profile: String,
+    dir: String,
+    protection: Protection,
+    /// Whether the node takes part in the network.
+    running: bool,
+}
+
+/// The facts that are known before the profile moves into its node.
+pub struct Facts {
+    pub profile: String,
+    pub dir: String,
+    pub protection: Protection,
+}
+
+impl Facts {
+    pub fn of(profile: &Profile, name: &str) -> Self {
+        Self { profile: name.into(), dir: profile.dir().display().to_string(), protection: profile.protection() }
+    }
+}
+
+fn text_of<'a>(params: &'a Value, name: &str) -> Result<&'a str, Failure> {
+    params[name].as_str().ok_or_else(|| Failure::usage(format!("'{name}' is missing or not a text")))
+}
+
+fn number_of(params: &Value, name: &str, default: u64) -> Result<u64, Failure> {
+    match &params[name] {
+        Value::Null => Ok(default),
+        value => value.as_u64().ok_or_else(|| Failure::usage(format!("'{name}' is not a whole number"))),
+    }
+}
+
+fn wait_of(params: &Value) -> Result<Duration, Failure> {
+    Ok(Duration::from_millis(number_of(params, "timeout_ms", 0)?).min(MAX_WAIT))
+}
+
+impl Service {
+    pub fn new(node: Node, facts: Facts, running: bool) -> Self {
+        Self { node, profile: facts.profile, dir: facts.dir, protection: facts.protection, running }
+    }
+
+    /// Every method, for the error about an unknown one.
+    pub const METHODS: [&'static str; 11] =
+        ["ack", "events", "history", "invite", "join", "leave", "peers", "send", "status", "version", "whoami"];
+
+    /// Does one thing. Blocks as long as the method's `timeout_ms` says.
+    ///
+    /// # Errors
+    /// What could not be done, with its exit code.
+    pub fn call(&self, method: &str, params: &Value) -> Result<Value, Failure> {
+        match method {
+            "send" => self.send(params),
+            "events" => self.events(params),
+            "ack" => self.ack(params),
+            "history" => self.history(params),
+            "invite" => self.invite(),
+            "join" => self.join(params),
+            "leave" => self.leave(),
+            "status" => Ok(json::status(&self.node.status()?, self.running)),
+            "peers" => Ok(json!({ "peers": self.node.peers()?.iter().map(json::peer).collect::<Vec<_>>() })),
+            "whoami" => self.whoami(),
+            "version" => Ok(version()),
+            _ => Err(Failure::usage(format!("there is no method '{method}'")).hint(Self::METHODS.join(", "))),
+        }
+    }
+
+    fn whoami(&self) -> Result<Value, Failure> {
+        let status = self.node.status()?;
+        Ok(object(
+            "identity",
+            json!({
+                "id": status.node.id.to_string(),
+                "short": status.node.id.short(),
+                "account": status.node.account.to_string(),
+                "name": status.node.name,
+                "profile": self.profile,
+                "folder": self.dir,
+                "store_protection": self.protection.name(),
+            }),
+        ))
+    }
+
+    fn leave(&self) -> Result<Value, Failure> {
+        if !self.running {
+            return Err(no_daemon("there is no network to leave"));
+        }
+        self.node.leave()?;
+        Ok(object("left", json!({ "id": self.node.id().to_string() })))
+    }
+
+    fn invite(&self) -> Result<Value, Failure> {
+        let ticket = self.node.invite()?;
+        if ticket.addrs.is_empty() {
+            return Err(no_daemon("a ticket holds the addresses that a running node listens on"));
+        }
+        Ok(object(
+            "ticket",
+            json!({
+                "ticket": ticket.to_string(),
+                "id": ticket.node.to_string(),
+                "name": ticket.name,
+                "addresses": ticket.addrs.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "closed_network": ticket.network_key.is_some(),
+            }),
+        ))
+    }
+
+    fn join(&self, params: &Value) -> Result<Value, Failure> {
+        let target = text_of(params, "target")?.trim();
+        let fields = if looks_like_ticket(target) {
+            let ticket: Ticket = target.parse().map_err(|e: donp_core::wire::ticket::ParseTicketError| {
+                Failure::new(Exit::Failed, format!("the ticket is broken: {e}"))
+                    .hint("copy it again, whole, from `donp invite`")
+            })?;
+            self.node.join_ticket(&ticket)?;
+            json!({ "through": ticket.node.to_string(), "name": ticket.name })
+        } else {
+            self.node.join(&[target.to_string()])?;
+            json!({ "through": target, "name": null })
+        };
+        let mut out = object("joining", fields);
+        out["running"] = self.running.into();
+        Ok(out)
+    }
+
+    fn send(&self, params: &Value) -> Result<Value, Failure> {
+        let peers = self.node.peers()?;
+        let to = resolve::conversation(text_of(params, "to")?, &peers)?;
+        let content = json::content(
+            params["text"].as_str().unwrap_or_default(),
+            params["kind"].as_str(),
+            params["about"].as_str(),
+        )
+        .map_err(Failure::usage)?;
+        let wait = params["wait"].as_str().unwrap_or("none");
+        if !["none", "sent", "delivered"].contains(&wait) {
+            return Err(Failure::usage(format!("'{wait}' is not one of none, sent, delivered")));
+        }
+        if wait == "delivered" && to == Conversation::Network {
+            return Err(Failure::usage("messages to all are not acknowledged one by one")
+                .hint("--wait sent, or a node instead of all"));
+        }
+        let until = Instant::now() + wait_of(params)?;
+        let before = self.node.last_event();
+        let id = match to {
+            Conversation::Private(peer) => self.node.send_private(peer, content)?,
+            _ => self.node.broadcast(content)?,
+        };
+        let state = match (wait, to) {
+            ("none", _) => self.state_now(id, to)?,
+            (_, Conversation::Private(peer)) => self.follow_private(id, peer, before, wait == "delivered", until)?,
+            _ => self.follow_broadcast(until)?,
+        };
+        let reached = match wait {
+            "none" => true,
+            "sent" => state != "queued" && state != "failed",
+            _ => state == "delivered",
+        };
+        Ok(object(
+            "sent",
+            json!({
+                "id": id.to_string(),
+                "conversation": json::conversation(to),
+                "name": match to {
+                    Conversation::Private(peer) => peers.iter().find(|p| p.id == peer).and_then(|p| p.name.clone()),
+                    _ => None,
+                },
+                "state": state,
+                "reached": reached,
+            }),
+        ))
+    }
+
+    fn state_now(&self, id: MessageId, to: Conversation) -> Result<&'static str, Failure> {
+        Ok(match to {
+            Conversation::Private(_) if !self.node.is_queued(id)? => "delivered",
+            Conversation::Network if self.running && self.node.status()?.node.neighbours > 0 => "sent",
+            _ => "queued",
+        })
+    }
+
+    /// `sent` once there is a link that carries it, `delivered` once the other side has stored it.
+    fn follow_private(
+        &self,
+        id: MessageId,
+        peer: NodeId,
+        mut after: u64,
+        to_the_end: bool,
+        until: Instant,
+    ) -> Result<&'static str, Failure> {
+        loop {
+            let page = self.node.events(after, 1_000)?;
+            for event in &page.events {
+                after = event.seq.unwrap_or(after);
+                match event.kind {
+                    EventKind::Delivered { message, .. } if message == id => return Ok("delivered"),
+                    EventKind::Failed { message, .. } if message == id => return Ok("failed"),
+                    _ => {}
+                }
+            }
+            if !page.events.is_empty() {
+                continue;
+            }
+            let linked = self.node.peers()?.iter().any(|p| p.id == peer && p.linked);
+            if linked && !to_the_end {
+                return Ok("sent");
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || !self.running {
+                return Ok(if linked { "sent" } else { "queued" });
+            }
+            self.node.wait_event(after, left.min(GLANCE));
+        }
+    }
+
+    /// `sent` once there is a neighbour to pass it on.
+    fn follow_broadcast(&self, until: Instant) -> Result<&'static str, Failure> {
+        loop {
+            if self.running && self.node.status()?.node.neighbours > 0 {
+                return Ok("sent");
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || !self.running {
+                return Ok("queued");
+            }
+            std::thread::sleep(left.min(GLANCE));
+        }
+    }
+
+    fn ack(&self, params: &Value) -> Result<Value, Failure> {
+        let seq = params["seq"].as_u64().ok_or_else(|| Failure::usage("'seq' is missing or not a whole number"))?;
+        self.node.ack(seq)?;
+        Ok(object("acked", json!({ "seq": seq })))
+    }
+
+    fn events(&self, params: &Value) -> Result<Value, Failure> {
+        let after = number_of(params, "after", self.node.cursor())?;
+        let max = number_of(params, "max", 100)?.clamp(1, MAX_PAGE);
+        let wait = wait_of(params)?;
+        if !wait.is_zero() {
+            self.node.wait_event(after, wait);
+        }
+        let page = self.node.events(after, usize::try_from(max).unwrap_or(100))?;
+        let mut bytes = 0;
+        let fits = |event: &&Event| {
+            let fits = bytes <= MAX_PAGE_BYTES;
+            if let EventKind::Message(m) = &event.kind {
+                bytes += m.content.shown().len();
+            }
+            fits
+        };
+        let events: Vec<_> = page.events.iter().take_while(fits).cloned().collect();
+        let events = self.describe(&events)?;
+        Ok(json!({ "events": events, "last": page.last }))
+    }
+
+    /// Events as JSON, messages with those they are concurrent with among the latest of their
+    /// conversation.
+    pub fn describe(&self, events: &[Event]) -> Result<Vec<Value>, Failure> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names = self.names()?;
+        let mut around: Vec<(Conversation, Vec<Message>)> = Vec::new();
+        let mut out = Vec::with_capacity(events.len());
+        for event in events {
+            let EventKind::Message(m) = &event.kind else {
+                out.push(json::event(event, &names));
+                continue;
+            };
+            let at = match around.iter().position(|(c, _)| *c == m.conversation) {
+                Some(at) => at,
+                None => {
+                    let page = self.node.history(m.conversation, None, AROUND, STORE_WAIT)?;
+                    around.push((m.conversation, page.messages));
+                    around.len() - 1
+                }
+            };
+            let near = around.get(at).map_or(&[][..], |(_, page)| page);
+            out.push(json::message(m, event.seq, &names, near, false));
+        }
+        Ok(out)
+    }
+
+    fn names(&self) -> Result<Names, Failure> {
+        Ok(Names::new(self.node.id(), self.node.name(), &self.node.peers()?))
+    }
+
+    fn history(&self, params: &Value) -> Result<Value, Failure> {
+        let names = self.names()?;
+        let to = resolve::conversation(params["conversation"].as_str().unwrap_or("all"), &self.node.peers()?)?;
+        let limit = number_of(params, "limit", 100)?.clamp(1, MAX_PAGE);
+        let limit = usize::try_from(limit).unwrap_or(100);
+        let search = params["search"].as_str().filter(|s| !s.is_empty()).map(str::to_lowercase);
+        let mut before = params["before"].as_str().map(parse_position).transpose()?;
+        // Newest first while collecting.
+        let mut found: Vec<Message> = Vec::new();
+        let mut bytes = 0;
+        let older = 'pages: loop {
+            let left = u32::try_from(limit - found.len()).unwrap_or(SEARCH_PAGE);
+            let wanted = if search.is_some() { SEARCH_PAGE } else { left.min(SEARCH_PAGE) };
+            let page = self.node.history(to, before, wanted, STORE_WAIT)?;
+            let mut messages = page.messages.into_iter().rev().peekable();
+            while let Some(m) = messages.next() {
+                if search.as_ref().is_some_and(|s| !m.content.shown().to_lowercase().contains(s)) {
+                    continue;
+                }
+                bytes += m.content.shown().len();
+                let place = m.position();
+                found.push(m);
+                if found.len() == limit || bytes > MAX_PAGE_BYTES {
+                    let more = messages.peek().is_some() || page.older.is_some();
+                    break 'pages more.then_some(place);
+                }
+            }
+            match page.older {
+                Some(older) => before = Some(older),
+                None => break None,
+            }
+        };
+        found.reverse();
+        let mut messages = Vec::with_capacity(found.len());
+        for m in &found {
+            let own_private = m.author == names.me && matches!(m.conversation, Conversation::Private(_));
+            let queued = own_private && self.node.is_queued(m.id)?;
+            messages.push(json::message(m, None, &names, &found, queued));
+        }
+        Ok(json!({
+            "conversation": json::conversation(to),
+            "messages": messages,
+            "older": older.map(|p| format_position(&p)),
+        }))
+    }
+}
+
+/// The version of the program, as JSON.
+pub fn version() -> Value {
+    object(
+        "version",
+        json!({
+            "name": "donp",
+            "version": env!("CARGO_PKG_VERSION"),
+            "target": format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+            "debug_build": cfg!(debug_assertions),
+        }),
+    )
+}
+
+pub fn no_daemon(why: &str) -> Failure {
+    Failure::new(Exit::NoDaemon, format!("no daemon runs for this profile, and {why}")).hint("donp run")
+}
+
+/// Tickets have no colon; addresses and names have.
+fn looks_like_ticket(text: &str) -> bool {
+    text.starts_with(['t', 'T']) && !text.contains(':')
+}
+
+/// A place in a conversation as one word.
+fn format_position(p: &Position) -> String {
+    format!("{}.{}.{}", p.depth, p.author, p.id)
+}
+
+fn parse_position(text: &str) -> Result<Position, Failure> {
+    let bad =
+        || Failure::usage(format!("'{text}' is not a place in a conversation")).hint("what `older` of a page said");
+    let mut parts = text.split('.');
+    let (Some(depth), Some(author), Some(id), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return Err(bad());
+    };
+    Ok(Position {
+        depth: depth.parse().map_err(|_| bad())?,
+        author: author.parse().map_err(|_| bad())?,
+        id: id.parse().map_err(|_| bad())?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_back() {
+        let place = Position { depth: 12, author: NodeId([1; 32]), id: MessageId([2; 32]) };
+        assert_eq!(parse_position(&format_position(&place)), Ok(place));
+        for bad in ["", "1", "1.n2.m3", "x.y.z", "1.2.3.4"] {
+            assert_eq!(parse_position(bad).unwrap_err().exit, Exit::Usage);
+        }
+    }
+
+    #[test]
+    fn tickets_and_addresses_are_told_apart() {
+        assert!(looks_like_ticket("t123abc") && looks_like_ticket("T123"));
+        assert!(!looks_like_ticket("test.example:4000") && !looks_like_ticket("127.0.0.1:1"));
+    }
+}

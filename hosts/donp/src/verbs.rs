@@ -1,0 +1,402 @@
+//! What each verb does: asks a daemon or the profile itself, and shows the answer.
+
+use std::io::Read as _;
+
+use donp_runtime::{Node, NodeConfig, Profile, StoreKind};
+use serde_json::{Value, json};
+
+use crate::cli::{History, Recv, Send, Wait};
+use crate::config::{Loaded, Settings};
+use crate::control::client::Client;
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use crate::paths::Paths;
+use crate::service::{Facts, Service, no_daemon};
+use crate::text::{clock_of, shown, table};
+use crate::{json as shape, profile};
+
+/// Where a verb's answers come from.
+pub enum Backend {
+    Daemon(Client),
+    Here(Box<Service>),
+}
+
+impl Backend {
+    /// The daemon of the profile, or without one the profile itself.
+    pub fn find(paths: &Paths, settings: &Settings, no_daemon: bool) -> Result<Self, Failure> {
+        if !no_daemon && let Some(client) = daemon(paths) {
+            return Ok(Self::Daemon(client));
+        }
+        let profile = profile::open(paths, settings).map_err(|failure| {
+            // A daemon may have just started, or listen where this user cannot reach it.
+            match (failure.exit, no_daemon, Profile::holder(&paths.dir())) {
+                (Exit::Storage, false, Some(by)) if failure.what.contains("in use") => Failure::new(
+                    Exit::Storage,
+                    format!("profile {} is in use by {by}, which does not answer commands", paths.profile),
+                )
+                .hint("again in a moment; if that does not help, stop that process"),
+                _ => failure,
+            }
+        })?;
+        let facts = Facts::of(&profile, &paths.profile);
+        let config =
+            NodeConfig { config: settings.core.clone(), offline: true, ..NodeConfig::new(StoreKind::Profile(profile)) };
+        Ok(Self::Here(Box::new(Service::new(Node::open(config)?, facts, false))))
+    }
+
+    pub fn call(&mut self, method: &str, params: &Value) -> Result<Value, Failure> {
+        match self {
+            Self::Daemon(client) => client.call(method, params),
+            Self::Here(service) => service.call(method, params),
+        }
+    }
+}
+
+/// A connection to the profile's daemon: where its lock says, or where it usually is.
+fn daemon(paths: &Paths) -> Option<Client> {
+    let announced = Profile::holder(&paths.dir()).and_then(|h| h.control);
+    announced.as_deref().and_then(Client::connect).or_else(|| Client::connect(&paths.socket().ok()?))
+}
+
+pub fn init(name: &str, paths: &Paths, settings: &Settings, out: &Output) -> Result<(), Failure> {
+    let profile = profile::create(paths, settings, name)?;
+    let protected = profile.protection().name();
+    let id = profile.identity().node_id();
+    if protected == "key-file" {
+        out.note(
+            "The profile is sealed by a key file beside it (mode 0600): whoever can read this user's files can read \
+             it. For a passphrase instead, use --passphrase-file, --passphrase-command or DONP_PASSPHRASE.",
+        );
+    }
+    let made = shape::object(
+        "identity",
+        json!({
+            "id": id.to_string(),
+            "short": id.short(),
+            "account": profile.identity().account_id().to_string(),
+            "name": name,
+            "profile": paths.profile,
+            "folder": profile.dir().display().to_string(),
+            "store_protection": protected,
+        }),
+    );
+    out.value(&made, identity)
+}
+
+fn identity(v: &Value) -> String {
+    let protection = match v["store_protection"].as_str() {
+        Some("passphrase") => "a passphrase",
+        _ => "a key file, readable by this user only",
+    };
+    format!(
+        "{} is node {}\nid       {}\naccount  {}\nprofile  {} in {}\nsealed   by {protection}",
+        text(v, "name"),
+        text(v, "short"),
+        text(v, "id"),
+        text(v, "account"),
+        text(v, "profile"),
+        text(v, "folder"),
+    )
+}
+
+pub fn whoami(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
+    out.value(&backend.call("whoami", &json!({}))?, identity)
+}
+
+pub fn send(args: &Send, backend: &mut Backend, out: &Output) -> Result<(), Failure> {
+    let text = match args.text.as_deref() {
+        Some("-") => read_stdin()?,
+        Some(text) => text.to_string(),
+        None => String::new(),
+    };
+    let about =
+        [("reply_to", &args.reply_to), ("edit_of", &args.edit), ("react_to", &args.react), ("retract", &args.retract)];
+    let about = about.into_iter().find_map(|(kind, id)| Some((kind, id.as_ref()?)));
+    let sent = backend.call(
+        "send",
+        &json!({
+            "to": args.to,
+            "text": text,
+            "kind": about.map(|(kind, _)| kind),
+            "about": about.map(|(_, id)| id),
+            "wait": args.wait.name(),
+            "timeout_ms": if args.wait == Wait::None { 0 } else { args.timeout.as_millis() },
+        }),
+    )?;
+    out.value(&sent, |v| {
+        let who = v["name"].as_str().map_or_else(|| text_short(v, "conversation"), shown);
+        let what = match v["state"].as_str() {
+            Some("delivered") => format!("delivered to {who}"),
+            Some("sent") => format!("sent to {who}"),
+            Some("failed") => format!("{who} does not take it"),
+            _ if v["conversation"] == "all" => "kept: nobody is connected, everybody catches up later".into(),
+            _ => format!("kept in the outbox: {who} is away"),
+        };
+        format!("{what}  {}", text_of(v, "id"))
+    })?;
+    match (sent["state"].as_str(), sent["reached"].as_bool()) {
+        (Some("failed"), _) => Err(Failure::new(Exit::Refused, "the other node does not take this message")),
+        (_, Some(false)) => Err(Failure::new(Exit::Network, "")),
+        _ => Ok(()),
+    }
+}
+
+/// At most a little over what a message carries: the rest would be refused anyway.
+fn read_stdin() -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .lock()
+        .take(donp_core::wire::MAX_BODY as u64 * 32)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Failure::new(Exit::Failed, format!("stdin: {e}")))?;
+    let mut text =
+        String::from_utf8(bytes).map_err(|_| Failure::new(Exit::Failed, "what came on stdin is not UTF-8 text"))?;
+    // What `echo` adds is not meant.
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    Ok(text)
+}
+
+pub fn recv(args: &Recv, backend: &mut Backend, out: &Output) -> Result<(), Failure> {
+    if args.follow {
+        let Backend::Daemon(client) = backend else {
+            return Err(no_daemon("only a running node hears something new"));
+        };
+        client.subscribe(args.from)?;
+        while let Some(event) = client.next_event()? {
+            show_event(&event, out)?;
+            if let Some(seq) = event["seq"].as_u64().filter(|_| !args.no_ack) {
+                client.ack(seq)?;
+            }
+        }
+        return Err(Failure::new(Exit::NoDaemon, "the daemon ended").hint("donp run"));
+    }
+    let mut after = json!(args.from);
+    loop {
+        let page = backend.call("events", &json!({ "after": after, "max": 100 }))?;
+        let events = page["events"].as_array().map_or(&[][..], Vec::as_slice);
+        let Some(last) = events.last().and_then(|e| e["seq"].as_u64()) else { return Ok(()) };
+        for event in events {
+            show_event(event, out)?;
+        }
+        // Only after it was shown: what was not shown comes again.
+        if !args.no_ack {
+            backend.call("ack", &json!({ "seq": last }))?;
+        }
+        after = last.into();
+    }
+}
+
+fn show_event(event: &Value, out: &Output) -> Result<(), Failure> {
+    if out.json {
+        return out.line(&event.to_string());
+    }
+    let who = |v: &Value| v["name"].as_str().map_or_else(|| text_short(v, "to"), shown);
+    match event["type"].as_str() {
+        Some("message") => out.line(&message_line(event, None)),
+        Some("delivered") => out.line(&format!("          ✓ {} has {}", who(event), text_of(event, "id"))),
+        Some("failed") => out.line(&format!(
+            "          ✗ {} has not {}: {}",
+            who(event),
+            text_of(event, "id"),
+            text_of(event, "reason")
+        )),
+        Some("lagged") => out.line(&format!("          {} events were lost", event["missed"])),
+        // What passes is for programs.
+        _ => Ok(()),
+    }
+}
+
+fn message_line(m: &Value, number: Option<usize>) -> String {
+    let name = m["name"].as_str().map_or_else(|| text_short(m, "from"), shown);
+    let about = ["reply_to", "edit_of", "react_to", "retract"].into_iter().find_map(|k| {
+        let id = m[k].as_str()?;
+        Some(format!("({} {}) ", k.replace('_', " "), short(id)))
+    });
+    let private = if m["conversation"] == "all" { "" } else { "[private] " };
+    let concurrent = if m["concurrent_with"].as_array().is_some_and(|c| !c.is_empty()) { " (concurrent)" } else { "" };
+    let queued = if m["state"] == "queued" { " (queued)" } else { "" };
+    let number = number.map(|n| format!("{n:>3}  ")).unwrap_or_default();
+    let text = shown(m["text"].as_str().unwrap_or_default());
+    let at = clock_of(m["sent_at"].as_str());
+    format!("{number}{at}  {name}  {private}{}{text}{concurrent}{queued}", about.unwrap_or_default())
+}
+
+pub fn history(args: &History, backend: &mut Backend, out: &Output) -> Result<(), Failure> {
+    let mut pages: Vec<Vec<Value>> = Vec::new();
+    let (mut left, mut before) = (args.limit as usize, json!(args.before));
+    let mut older = Value::Null;
+    while left > 0 {
+        let params = json!({
+            "conversation": args.to,
+            "limit": left,
+            "before": before,
+            "search": args.search,
+        });
+        let mut page = backend.call("history", &params)?;
+        let Value::Array(messages) = page["messages"].take() else { break };
+        left -= messages.len().min(left);
+        pages.push(messages);
+        older = page["older"].take();
+        if older.is_null() {
+            break;
+        }
+        before = older.clone();
+    }
+    // Pages came newest first.
+    for (n, m) in pages.iter().rev().flatten().enumerate() {
+        if out.json { out.line(&m.to_string())? } else { out.line(&message_line(m, Some(n + 1)))? }
+    }
+    if out.json {
+        out.line(&shape::object("page", json!({ "conversation": args.to, "older": older })).to_string())?;
+    } else if let Some(older) = older.as_str() {
+        out.note(&format!("There are older ones: --before {older}"));
+    }
+    Ok(())
+}
+
+pub fn invite(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
+    let ticket = backend.call("invite", &json!({}))?;
+    if ticket["closed_network"] == true {
+        out.note("This ticket holds the key of a closed network: whoever has it can enter.");
+    }
+    out.value(&ticket, |v| text_of(v, "ticket"))
+}
+
+pub fn join(target: &str, backend: &mut Backend, out: &Output) -> Result<(), Failure> {
+    let joining = backend.call("join", &json!({ "target": target }))?;
+    out.value(&joining, |v| {
+        let through = v["name"].as_str().map_or_else(|| text_short(v, "through"), shown);
+        if v["running"] == true {
+            format!("joining through {through}")
+        } else {
+            format!("remembered: `donp run` will join through {through}")
+        }
+    })
+}
+
+pub fn leave(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
+    out.value(&backend.call("leave", &json!({}))?, |_| "left the network; `donp join` enters it again".into())
+}
+
+pub fn peers(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
+    let answer = backend.call("peers", &json!({}))?;
+    let peers = answer["peers"].as_array().map_or(&[][..], Vec::as_slice);
+    if out.json {
+        return peers.iter().try_for_each(|p| out.line(&p.to_string()));
+    }
+    if peers.is_empty() {
+        out.note("Nobody is known yet: donp join, or give somebody a ticket from donp invite.");
+        return Ok(());
+    }
+    let mut rows = vec![["NODE", "NAME", "LINK", "RTT", "QUEUED", "ADDRESS", "LAST ERROR"].map(String::from).to_vec()];
+    for p in peers {
+        let link = match (p["neighbour"].as_bool(), p["linked"].as_bool()) {
+            (Some(true), _) => "neighbour",
+            (_, Some(true)) => "open",
+            _ => "-",
+        };
+        let rtt = p["rtt_ms"].as_f64().map_or("-".into(), |ms| format!("{ms:.1} ms"));
+        rows.push(vec![
+            text_of(p, "short"),
+            p["name"].as_str().map_or("-".into(), shown),
+            link.into(),
+            rtt,
+            p["queued"].to_string(),
+            p["address"].as_str().unwrap_or("-").into(),
+            p["last_error"].as_str().map_or(String::new(), shown),
+        ]);
+    }
+    out.line(table(&rows).trim_end())
+}
+
+pub fn status(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
+    out.value(&backend.call("status", &json!({}))?, |v| {
+        let list = |key: &str| {
+            let items: Vec<_> = v[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            if items.is_empty() { "-".into() } else { items.join(" ") }
+        };
+        let state = if v["running"] == true { text_of(v, "state") } else { "not running".into() };
+        let mut rows: Vec<Vec<String>> = vec![
+            vec!["node".into(), format!("{} ({})", text_of(v, "short"), text_of(v, "name"))],
+            vec!["state".into(), state],
+            vec!["neighbours".into(), format!("{}, {} links, {} nodes known", v["neighbours"], v["links"], v["known"])],
+            vec!["waiting".into(), format!("{} in the outbox, {} for one before them", v["outbox"], v["pending"])],
+            vec!["listening".into(), list("listen")],
+            vec!["seen at".into(), list("observed")],
+            vec![
+                "store".into(),
+                format!(
+                    "{}, sealed by {}, {} commits",
+                    text_of(v, "store"),
+                    text_of(v, "store_protection"),
+                    v["commits"]
+                ),
+            ],
+            vec!["private".into(), "texts are encrypted on each link, not from end to end".into()],
+        ];
+        let c = &v["counters"];
+        rows.push(vec![
+            "traffic".into(),
+            format!("{} datagrams in, {} out, {} messages", c["datagrams_in"], c["datagrams_out"], c["messages"]),
+        ]);
+        let drops: Vec<_> = v["drops"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(_, n)| n.as_u64() != Some(0))
+            .map(|(reason, n)| format!("{reason} {n}"))
+            .collect();
+        if !drops.is_empty() {
+            rows.push(vec!["dropped".into(), drops.join(", ")]);
+        }
+        if let Some(e) = v["store_error"].as_str() {
+            rows.push(vec!["TROUBLE".into(), shown(e)]);
+        }
+        for u in v["unresolved"].as_array().into_iter().flatten() {
+            rows.push(vec!["TROUBLE".into(), format!("{}: {}", text_of(u, "bootstrap"), text_of(u, "reason"))]);
+        }
+        table(&rows)
+    })
+}
+
+pub fn config_show(loaded: &Loaded, origin: bool, out: &Output) -> Result<(), Failure> {
+    for (key, value, from) in loaded.rows() {
+        if out.json {
+            let parsed = value.as_ref().and_then(|v| format!("x = {v}").parse::<toml::Table>().ok());
+            let value = parsed.and_then(|t| serde_json::to_value(t.get("x")?).ok());
+            out.line(&shape::object("setting", json!({ "key": key, "value": value, "origin": from })).to_string())?;
+        } else {
+            let value = value.unwrap_or_else(|| "(not set)".into());
+            let from = if origin { format!("  # {from}") } else { String::new() };
+            out.line(&format!("{key} = {value}{from}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn text(v: &Value, key: &str) -> String {
+    text_of(v, key)
+}
+
+/// A field as text that is safe to show.
+fn text_of(v: &Value, key: &str) -> String {
+    v[key].as_str().map(shown).unwrap_or_default()
+}
+
+/// A field that may be an id, shortened.
+fn text_short(v: &Value, key: &str) -> String {
+    short(v[key].as_str().unwrap_or_default())
+}
+
+/// The short form of an id; anything else as it is.
+fn short(text: &str) -> String {
+    if let Ok(id) = text.parse::<donp_core::NodeId>() {
+        return id.short();
+    }
+    match text.parse::<donp_core::MessageId>() {
+        Ok(id) => id.short(),
+        Err(_) => shown(text),
+    }
+}

@@ -1,0 +1,64 @@
+//! What can go wrong with a node.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use donp_core::{CommandError, ConfigError, RestoreError};
+
+use crate::names::BootstrapNameError;
+use crate::store::StoreError;
+
+/// Why a node could not be opened or a command could not be done. After an error of a command the
+/// node's state is as before, except where a variant says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The engine refused the command.
+    #[error("{0}")]
+    Command(#[from] CommandError),
+    /// The configuration cannot work.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// The stored records cannot be brought back to life.
+    #[error("{0}")]
+    Restore(#[from] RestoreError),
+    /// The store refused. A message that was being sent is kept in memory and stored as soon as the
+    /// store takes it.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// An address to listen on cannot be used.
+    #[error("cannot listen on {addr}: {source}")]
+    Listen {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A bootstrap is not written as `host:port` or `host:port/NodeId`.
+    #[error("{0}")]
+    Bootstrap(#[from] BootstrapNameError),
+    /// A system call of the node's thread failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No answer in time.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// The node was shut down.
+    #[error("the node is shut down")]
+    Closed,
+    /// The node's thread panicked: a bug. What was stored is safe; open the node again.
+    #[error("the node stopped after an internal error; what it stored is safe")]
+    Crashed,
+}
+
+impl NodeError {
+    pub(crate) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { what, source }
+    }
+}

@@ -1,0 +1,352 @@
+//! Whole nodes over real sockets. Waiting is for conditions, with a deadline that only a broken node
+//! reaches.
+
+use std::path::Path;
+use std::time::Instant;
+
+use donp_core::{EventKind, Message, NodeState, WallTime};
+
+use super::*;
+use crate::store::{Cost, Secrets, StoreError};
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn identity(n: u8) -> Identity {
+    Identity::generate([n; 64], &format!("node{n}"), WallTime(1)).unwrap()
+}
+
+fn loopback(store: StoreKind) -> NodeConfig {
+    NodeConfig { listen: vec!["127.0.0.1:0".parse().unwrap()], seed: Some(1), ..NodeConfig::new(store) }
+}
+
+fn volatile(n: u8, bootstraps: &[String]) -> Node {
+    let store = StoreKind::Volatile(identity(n));
+    Node::open(NodeConfig { bootstraps: bootstraps.to_vec(), ..loopback(store) }).unwrap()
+}
+
+fn profile(dir: &Path, n: u8) -> StoreKind {
+    let cost = Cost { memory_kib: 8, passes: 1 };
+    StoreKind::Profile(if Profile::exists(dir) {
+        Profile::open(dir, &Secrets::default()).unwrap()
+    } else {
+        Profile::create(dir, &identity(n), &Secrets::default(), cost).unwrap()
+    })
+}
+
+fn place(node: &Node) -> String {
+    format!("{}/{}", node.local_addresses()[0], node.id())
+}
+
+fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + LONG;
+    loop {
+        if let Some(value) = check() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn linked(a: &Node, b: &Node) {
+    until("link", || a.peers().unwrap().iter().any(|p| p.id == b.id() && p.linked).then_some(()));
+}
+
+/// Durable events after `after`, as soon as `count` of them are there.
+fn events(node: &Node, after: u64, count: usize) -> Vec<EventKind> {
+    let page = until("events", || Some(node.events(after, 1_000).unwrap()).filter(|p| p.events.len() >= count));
+    page.events.into_iter().map(|e| e.kind).collect()
+}
+
+fn texts(events: &[EventKind]) -> Vec<&str> {
+    events
+        .iter()
+        .filter_map(|e| match e {
+            EventKind::Message(m) => Some(m.content.shown()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn history(node: &Node, conversation: Conversation) -> Vec<Message> {
+    node.history(conversation, None, 100, LONG).unwrap().messages
+}
+
+#[test]
+fn two_nodes_talk_in_private_and_to_all() {
+    let a = volatile(1, &[]);
+    let b = volatile(2, &[place(&a)]);
+    linked(&a, &b);
+    linked(&b, &a);
+    let id = a.send_private(b.id(), Content::text("for you")).unwrap();
+    assert_eq!(texts(&events(&b, 0, 1)), ["for you"]);
+    assert!(events(&a, 0, 1).contains(&EventKind::Delivered { message: id, to: b.id() }));
+    until("acknowledgement", || (!a.is_queued(id).unwrap()).then_some(()));
+    b.broadcast(Content::text("for all")).unwrap();
+    assert_eq!(texts(&events(&a, 1, 1)), ["for all"]);
+    assert_eq!(history(&a, Conversation::Network), history(&b, Conversation::Network));
+    assert_eq!(history(&a, Conversation::Private(b.id()))[0].content.shown(), "for you");
+    let status = b.status().unwrap();
+    assert_eq!((status.node.state, status.host.store), (NodeState::Active, "memory"));
+    assert!(status.host.commits > 0);
+}
+
+#[test]
+fn volatile_events_reach_every_subscriber() {
+    let a = volatile(3, &[]);
+    let (one, two) = (a.subscribe(), a.subscribe());
+    let b = volatile(4, &[place(&a)]);
+    for listener in [one, two] {
+        let up = until("peer up", || match listener.next(LONG)? {
+            EventKind::PeerUp { peer, .. } => Some(peer),
+            _ => None,
+        });
+        assert_eq!(up, b.id());
+    }
+}
+
+#[test]
+fn a_message_outlives_a_kill_of_its_sender_and_arrives_once() {
+    let (da, db) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let a = Node::open(loopback(profile(da.path(), 5))).unwrap();
+    let b = Node::open(NodeConfig { bootstraps: vec![place(&a)], ..loopback(profile(db.path(), 6)) }).unwrap();
+    linked(&a, &b);
+    let b_at = b.local_addresses()[0];
+    b.kill().unwrap();
+    drop(b);
+    let id = a.send_private(identity(6).node_id(), Content::text("kept")).unwrap();
+    a.kill().unwrap();
+    drop(a);
+
+    let listen = vec![b_at];
+    let b = Node::open(NodeConfig { listen, ..loopback(profile(db.path(), 6)) }).unwrap();
+    let a = Node::open(NodeConfig { bootstraps: vec![place(&b)], ..loopback(profile(da.path(), 5)) }).unwrap();
+    assert_eq!(texts(&events(&b, 0, 1)), ["kept"]);
+    until("acknowledgement", || (!a.is_queued(id).unwrap()).then_some(()));
+    assert_eq!(texts(&events(&b, 0, 1)), ["kept"], "once");
+    assert_eq!(history(&b, Conversation::Private(a.id())).len(), 1);
+}
+
+#[test]
+fn events_come_again_after_a_restart_until_they_are_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let b = volatile(7, &[]);
+    let a = Node::open(NodeConfig { bootstraps: vec![place(&b)], ..loopback(profile(dir.path(), 8)) }).unwrap();
+    linked(&b, &a);
+    for n in 0..5 {
+        b.broadcast(Content::text(format!("m{n}"))).unwrap();
+    }
+    assert_eq!(texts(&events(&a, 0, 5)), ["m0", "m1", "m2", "m3", "m4"]);
+    assert!(matches!(a.ack(99), Err(NodeError::Command(CommandError::Unknown(_)))));
+    a.ack(2).unwrap();
+    assert_eq!(a.cursor(), 2);
+    a.kill().unwrap();
+    drop(a);
+    let a = Node::open(NodeConfig { offline: true, ..loopback(profile(dir.path(), 8)) }).unwrap();
+    assert_eq!(texts(&events(&a, 0, 3)), ["m2", "m3", "m4"]);
+    assert_eq!(texts(&events(&a, 3, 2)), ["m3", "m4"]);
+}
+
+#[test]
+fn a_reader_behind_the_ring_reads_from_the_store() {
+    let (a, b) = (volatile(9, &[]), volatile(10, &[]));
+    b.join(&[place(&a)]).unwrap();
+    linked(&a, &b);
+    linked(&b, &a);
+    const COUNT: usize = 5_000;
+    let mut sent = 0;
+    while sent < COUNT {
+        let batch: Vec<_> = (sent..COUNT.min(sent + 500)).map(|n| Content::text(n.to_string())).collect();
+        sent += b.send_private_all(a.id(), batch).unwrap().into_iter().map(Result::unwrap).count();
+    }
+    let (mut after, mut seen) = (0, Vec::new());
+    while seen.len() < COUNT {
+        assert!(a.wait_event(after, LONG), "after {}", seen.len());
+        let page = a.events(after, 300).unwrap();
+        after = page.events.last().unwrap().seq.unwrap();
+        let kinds: Vec<_> = page.events.into_iter().map(|e| e.kind).collect();
+        seen.extend(texts(&kinds).iter().map(|t| t.parse::<usize>().unwrap()));
+    }
+    assert_eq!(seen, (0..COUNT).collect::<Vec<_>>());
+    // From the beginning again: the ring holds 4,096.
+    assert_eq!(texts(&events(&a, 0, 300))[..3], ["0", "1", "2"]);
+}
+
+#[test]
+fn a_full_store_refuses_and_goes_on_when_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let a = Node::open(loopback(profile(dir.path(), 11))).unwrap();
+    a.broadcast(Content::text("first")).unwrap();
+    let limit = |pages: u32| {
+        a.call(move |w| match &w.store {
+            Store::Sqlite(s) => s.limit_pages(s.pages() + pages),
+            Store::Volatile { .. } => panic!(),
+        })
+        .unwrap();
+    };
+    limit(1);
+    let big = || Content::text("x".repeat(60_000));
+    assert!(matches!(a.broadcast(big()), Err(NodeError::Store(StoreError::Full))));
+    assert!(a.status().unwrap().host.store_error.unwrap().contains("full"));
+    assert!(matches!(a.broadcast(Content::text("refused")), Err(NodeError::Store(StoreError::Full))));
+    limit(1_000);
+    until("recovery", || a.status().unwrap().host.store_error.is_none().then_some(()));
+    a.broadcast(Content::text("last")).unwrap();
+    let said = history(&a, Conversation::Network);
+    let said: Vec<_> = said.iter().map(|m| m.content.shown().len()).collect();
+    assert_eq!(said, [5, 60_000, 4], "what was taken before the disk was full is there, what was refused is not");
+}
+
+#[test]
+fn a_node_ends_once_and_says_so_afterwards() {
+    let a = volatile(12, &[]);
+    a.shutdown().unwrap();
+    a.shutdown().unwrap();
+    a.kill().unwrap();
+    assert!(matches!(a.status(), Err(NodeError::Closed)));
+    assert!(matches!(a.broadcast(Content::text("x")), Err(NodeError::Closed)));
+    assert!(!a.wait_event(0, LONG), "returns at once");
+}
+
+#[test]
+fn a_goodbye_is_noticed_at_once() {
+    let a = volatile(13, &[]);
+    let b = volatile(14, &[place(&a)]);
+    linked(&a, &b);
+    let listener = a.subscribe();
+    b.shutdown().unwrap();
+    let reason = until("peer down", || match listener.next(LONG)? {
+        EventKind::PeerDown { reason, .. } => Some(reason),
+        _ => None,
+    });
+    assert_eq!(reason, donp_core::DownReason::Closed);
+}
+
+#[test]
+fn a_bug_in_the_thread_is_an_error_of_every_later_call() {
+    let a = volatile(15, &[]);
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let crashed = a.call(|_| -> () { panic!("bug") });
+    std::panic::set_hook(hook);
+    assert!(matches!(crashed, Err(NodeError::Crashed)));
+    assert!(matches!(a.status(), Err(NodeError::Crashed)));
+    assert!(matches!(a.shutdown(), Err(NodeError::Crashed)));
+}
+
+#[test]
+fn a_bad_bootstrap_is_named() {
+    let open = |place: &str| {
+        let config = loopback(StoreKind::Volatile(identity(16)));
+        Node::open(NodeConfig { bootstraps: vec![place.into()], ..config }).err().unwrap().to_string()
+    };
+    assert!(open("nowhere").contains("'nowhere'"));
+    let a = volatile(16, &[]);
+    let error = a.join(&["no-such-host.invalid:4000".into()]).unwrap_err().to_string();
+    assert!(error.contains("no-such-host.invalid:4000"), "{error}");
+}
+
+#[test]
+fn a_name_that_cannot_be_looked_up_is_in_the_status() {
+    let config = loopback(StoreKind::Volatile(identity(17)));
+    let place = "no-such-host.invalid:4000".to_string();
+    let a = Node::open(NodeConfig { bootstraps: vec![place.clone()], ..config }).unwrap();
+    let unresolved = until("failure", || Some(a.status().unwrap().host.unresolved).filter(|u| !u.is_empty()));
+    assert_eq!(unresolved[0].0, place);
+    assert_eq!(a.status().unwrap().node.state, NodeState::Initializing, "it does not begin a network of its own");
+    let b = volatile(18, &[]);
+    a.join(&[format!("localhost:{}", b.local_addresses()[0].port())]).unwrap();
+    linked(&a, &b);
+}
+
+#[test]
+fn a_profile_lives_in_one_network() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |key: Option<[u8; 32]>, offline: bool| {
+        Node::open(NodeConfig { network_key: key, offline, ..loopback(profile(dir.path(), 19)) })
+    };
+    let closed = Ticket { node: identity(20).node_id(), name: "x".into(), addrs: vec![], network_key: Some([3; 32]) };
+    let public = Ticket { network_key: None, ..closed.clone() };
+    // Offline and new: the ticket's network becomes its own.
+    open(None, true).unwrap().join_ticket(&closed).unwrap();
+    let a = open(None, false).unwrap();
+    assert_eq!(a.invite().unwrap().network_key, Some([3; 32]));
+    assert!(matches!(a.join_ticket(&public), Err(NodeError::Command(CommandError::OtherNetwork))));
+    a.join_ticket(&closed).unwrap();
+    drop(a);
+    let other = open(Some([4; 32]), false);
+    assert!(matches!(other.err(), Some(NodeError::Command(CommandError::OtherNetwork))));
+    open(Some([3; 32]), false).unwrap();
+}
+
+#[test]
+fn a_place_once_joined_is_remembered() {
+    let dir = tempfile::tempdir().unwrap();
+    let b = volatile(21, &[]);
+    Node::open(NodeConfig { offline: true, ..loopback(profile(dir.path(), 22)) }).unwrap().join(&[place(&b)]).unwrap();
+    let a = Node::open(loopback(profile(dir.path(), 22))).unwrap();
+    linked(&a, &b);
+}
+
+#[test]
+fn many_threads_command_one_node() {
+    let a = Arc::new(volatile(23, &[]));
+    let threads: Vec<_> = (0..8)
+        .map(|t| {
+            let a = Arc::clone(&a);
+            std::thread::spawn(move || {
+                for n in 0..50 {
+                    a.broadcast(Content::text(format!("{t}-{n}"))).unwrap();
+                    a.status().unwrap();
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|t| t.join().unwrap());
+    let mut all = Vec::new();
+    let mut before = None;
+    loop {
+        let page = a.history(Conversation::Network, before, 70, LONG).unwrap();
+        all.extend(page.messages);
+        before = page.older;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!(all.len(), 400);
+}
+
+#[test]
+fn a_faulty_network_costs_time_but_no_message() {
+    let fault = Some("drop=10%,dup=5%,reorder=10%,corrupt=2%,delay=1..5ms".parse().unwrap());
+    let open = |n: u8, bootstraps: Vec<String>| {
+        let config = loopback(StoreKind::Volatile(identity(n)));
+        Node::open(NodeConfig { fault: fault.clone(), bootstraps, ..config }).unwrap()
+    };
+    let a = open(24, vec![]);
+    let b = open(25, vec![place(&a)]);
+    linked(&a, &b);
+    for n in 0..50 {
+        a.send_private(b.id(), Content::text(format!("{n:02}"))).unwrap();
+    }
+    let got = events(&b, 0, 50);
+    let mut got = texts(&got);
+    got.sort_unstable();
+    assert_eq!(got, (0..50).map(|n| format!("{n:02}")).collect::<Vec<_>>());
+    let (_, stats) = a.status().unwrap().host.fault.unwrap();
+    assert!(stats.dropped > 0, "{stats:?}");
+}
+
+#[test]
+fn suspending_refuses_commands_until_the_node_is_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let a = Node::open(loopback(profile(dir.path(), 26))).unwrap();
+    a.broadcast(Content::text("before")).unwrap();
+    a.suspend().unwrap();
+    let wal = std::fs::metadata(dir.path().join("node.db-wal")).map_or(0, |m| m.len());
+    assert_eq!(wal, 0, "everything is in the file");
+    assert!(matches!(a.broadcast(Content::text("x")), Err(NodeError::Command(CommandError::NotRunning))));
+    a.resume().unwrap();
+    a.broadcast(Content::text("after")).unwrap();
+    assert_eq!(history(&a, Conversation::Network).len(), 2);
+}

@@ -1,0 +1,489 @@
+//! The thread of a node: takes commands, datagrams and time to the engine, and takes what the
+//! engine wants to the store and the sockets, in that order.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::Duration;
+
+use donp_core::{Answer, Batch, Bootstrap, CommandError, Engine, Event, Instant, NodeState, Op, Transmit};
+use mio::{Events, Poll, Token};
+
+use super::{HostStatus, Job, QUEUE, REMEMBERED};
+use crate::clock::{Clock, entropy};
+use crate::error::NodeError;
+use crate::events::{EventPage, Hub};
+use crate::fault::Shaper;
+use crate::names::{BootstrapName, Resolved, Resolver};
+use crate::socket::Sockets;
+use crate::store::{Store, StoreError, events_request};
+
+/// The token of the waker; sockets have the numbers from zero.
+pub(super) const WAKER: Token = Token(usize::MAX);
+/// Rounds of storing, reading and telling in one turn; what is left makes the next turn come at once.
+const ROUNDS: usize = 16;
+/// A failed transaction is tried again after this.
+const STORE_RETRY: Duration = Duration::from_millis(500);
+/// Bytes of batches that a failing store may leave waiting. Beyond it nothing is received: peers send
+/// again what was not acknowledged.
+const MAX_WAITING: usize = 64 << 20;
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+/// How long a goodbye may wait for a blocked socket.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How a node ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    Goodbye,
+    Silent,
+}
+
+type AfterCommit = Box<dyn FnOnce(Result<(), NodeError>) + Send>;
+
+pub(super) struct Worker {
+    pub(super) engine: Engine,
+    pub(super) store: Store,
+    pub(super) hub: Arc<Hub>,
+    pub(super) clock: Clock,
+    /// Read once for each turn.
+    pub(super) now: Instant,
+    sockets: Sockets,
+    shaper: Option<Shaper>,
+    poll: Poll,
+    jobs: Receiver<Job>,
+    more_jobs: bool,
+    signalled: Arc<AtomicBool>,
+    /// Not yet stored, in order.
+    batches: Vec<Batch>,
+    waiting_bytes: usize,
+    after_commit: Vec<AfterCommit>,
+    queries: BTreeMap<u64, SyncSender<Result<Answer, NodeError>>>,
+    /// While transactions fail: why, and when to try again.
+    failing: Option<(StoreError, Instant)>,
+    next_minute: Instant,
+    next_hour: Instant,
+    addresses: Vec<SocketAddr>,
+    resolver: Option<Resolver>,
+    /// What each place to enter the network came to.
+    places: BTreeMap<BootstrapName, Result<Vec<Bootstrap>, String>>,
+    /// Told to leave: names that are found later do not bring it back.
+    left: bool,
+    stop: Option<Stop>,
+}
+
+#[allow(clippy::too_many_arguments, reason = "called once, by `Node::open`")]
+impl Worker {
+    pub(super) fn new(
+        engine: Engine,
+        store: Store,
+        sockets: Sockets,
+        poll: Poll,
+        jobs: Receiver<Job>,
+        signalled: Arc<AtomicBool>,
+        hub: Arc<Hub>,
+        shaper: Option<Shaper>,
+        clock: Clock,
+    ) -> Self {
+        let now = clock.now();
+        Self {
+            engine,
+            store,
+            hub,
+            clock,
+            now,
+            sockets,
+            shaper,
+            poll,
+            jobs,
+            more_jobs: false,
+            signalled,
+            batches: Vec::new(),
+            waiting_bytes: 0,
+            after_commit: Vec::new(),
+            queries: BTreeMap::new(),
+            failing: None,
+            next_minute: now + MINUTE,
+            next_hour: now + HOUR,
+            addresses: Vec::new(),
+            resolver: None,
+            places: BTreeMap::new(),
+            left: false,
+            stop: None,
+        }
+    }
+
+    /// Joins through the addresses given and those in the address book, and has names looked up. A
+    /// node that has only names waits for the first of them: with no place at all it would begin a
+    /// network of its own.
+    pub(super) fn go_online(&mut self, resolver: Resolver, places: Vec<BootstrapName>, knows_peers: bool) {
+        self.refresh_addresses();
+        self.resolver = Some(resolver);
+        let only_names = !places.is_empty() && places.iter().all(|p| p.literal().is_none());
+        for place in places {
+            self.add_place(place);
+        }
+        if knows_peers || !only_names {
+            self.enter();
+        }
+    }
+
+    fn add_place(&mut self, place: BootstrapName) {
+        match (place.literal(), &self.resolver) {
+            (Some(found), _) => {
+                self.places.insert(place, Ok(vec![found]));
+            }
+            (None, Some(resolver)) => resolver.add(place),
+            (None, None) => {}
+        }
+    }
+
+    fn enter(&mut self) {
+        let known: Vec<_> = self.places.values().flatten().flatten().cloned().collect();
+        if let Err(e) = self.engine.join(self.now, &known) {
+            crate::warn!("cannot join: {e}");
+        }
+    }
+
+    /// The resolver found something, or did not.
+    pub(super) fn resolved(&mut self, answer: Resolved) {
+        if let Err(reason) = &answer.found {
+            crate::warn!("bootstrap {}: {reason}", answer.name);
+        }
+        let usable = answer.found.is_ok();
+        self.places.insert(answer.name, answer.found);
+        if usable && !self.left {
+            self.enter();
+        }
+    }
+
+    /// Enters through `found` and remembers `names`, latest first.
+    pub(super) fn join(&mut self, names: Vec<BootstrapName>, found: &[Bootstrap]) -> Result<(), NodeError> {
+        if self.resolver.is_some() {
+            self.engine.join(self.now, found)?;
+            self.left = false;
+        }
+        for name in names.iter().cloned() {
+            self.add_place(name);
+        }
+        self.remember(&names)
+    }
+
+    fn remember(&mut self, names: &[BootstrapName]) -> Result<(), NodeError> {
+        let mut all: Vec<&BootstrapName> = names.iter().collect();
+        all.extend(self.places.keys().filter(|p| !names.contains(p)));
+        all.truncate(REMEMBERED);
+        let text: Vec<_> = all.iter().map(ToString::to_string).collect();
+        Ok(self.store.put_secret("host/bootstraps", text.join("\n").as_bytes())?)
+    }
+
+    /// A ticket for another network: taken only by a profile that never ran.
+    pub(super) fn adopt_network(&mut self, key: [u8; 32], names: Vec<BootstrapName>) -> Result<(), NodeError> {
+        let fresh = self.resolver.is_none() && self.store.secret("host/network")?.is_none();
+        if !fresh {
+            return Err(CommandError::OtherNetwork.into());
+        }
+        self.store.put_secret("host/network", &key)?;
+        self.remember(&names)
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.left = true;
+        self.engine.leave(self.now);
+    }
+
+    pub(super) fn stop(&mut self, how: Stop) {
+        self.stop = Some(how);
+    }
+
+    /// Whether a command that stores something can be taken.
+    pub(super) fn writable(&self) -> Result<(), NodeError> {
+        match &self.failing {
+            Some((e, _)) => Err(again(e).into()),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn after_commit(&mut self, tell: AfterCommit) {
+        self.after_commit.push(tell);
+    }
+
+    pub(super) fn answer_to(&mut self, query: u64, tell: SyncSender<Result<Answer, NodeError>>) {
+        self.queries.insert(query, tell);
+    }
+
+    pub(super) fn stored_events(&mut self, after: u64, max: usize) -> Result<EventPage, NodeError> {
+        let limit = u32::try_from(max).unwrap_or(u32::MAX);
+        let records = self.store.query(&events_request(after.saturating_add(1), limit))?;
+        let events = records.iter().filter_map(|r| Event::from_row(&r.key, &r.value)).collect();
+        Ok(EventPage { events, last: self.hub.last() })
+    }
+
+    pub(super) fn host_status(&self) -> HostStatus {
+        HostStatus {
+            listen: self.sockets.local().collect(),
+            store: self.store.kind(),
+            protection: self.store.protection(),
+            commits: self.store.commits(),
+            damaged_records: self.store.damaged(),
+            store_error: self.failing.as_ref().map(|(e, _)| e.to_string()),
+            sockets: self.sockets.stats(),
+            fault: self.shaper.as_ref().map(|s| (s.fault().clone(), s.stats())),
+            unresolved: self
+                .places
+                .iter()
+                .filter_map(|(name, found)| Some((name.to_string(), found.as_ref().err()?.clone())))
+                .collect(),
+        }
+    }
+
+    pub(super) fn refresh_addresses(&mut self) {
+        let addresses = self.sockets.reachable();
+        if addresses != self.addresses {
+            self.engine.handle_local_addresses(self.now, &addresses);
+            self.addresses = addresses;
+        }
+    }
+
+    pub(super) fn run(&mut self) {
+        let mut ready = Events::with_capacity(64);
+        while self.stop.is_none() {
+            let wait = self.wait();
+            match self.poll.poll(&mut ready, Some(wait)) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => {
+                    crate::error!("event loop: {e}");
+                    return;
+                }
+            }
+            self.note(&ready);
+            self.turn();
+        }
+        if self.stop == Some(Stop::Goodbye) {
+            self.last_words(&mut ready);
+        }
+    }
+
+    fn note(&mut self, ready: &Events) {
+        for event in ready {
+            if let Some(port) = self.sockets.port_mut(event.token().0) {
+                if event.is_readable() || event.is_error() {
+                    port.set_readable();
+                }
+                if event.is_writable() || event.is_error() {
+                    port.set_writable();
+                }
+            }
+        }
+    }
+
+    /// How long nothing has to be done if nothing comes.
+    fn wait(&self) -> Duration {
+        let receiving = self.waiting_bytes <= MAX_WAITING;
+        if self.more_jobs || (receiving && self.sockets.has_more()) {
+            return Duration::ZERO;
+        }
+        let mut at = self.next_minute.min(self.next_hour);
+        let deadlines = [
+            self.engine.next_deadline().map(|d| d.at),
+            self.shaper.as_ref().and_then(Shaper::next_deadline),
+            self.failing.as_ref().map(|(_, at)| *at),
+        ];
+        for deadline in deadlines.into_iter().flatten() {
+            at = at.min(deadline);
+        }
+        // The system's timers may be a little early: never wake up before the deadline.
+        match at.since(self.clock.now()) {
+            Duration::ZERO => Duration::ZERO,
+            wait => wait + Duration::from_micros(50),
+        }
+    }
+
+    fn turn(&mut self) {
+        self.now = self.clock.now();
+        self.take_jobs();
+        self.take_datagrams();
+        self.take_time();
+        self.settle();
+    }
+
+    fn take_jobs(&mut self) {
+        self.more_jobs = true;
+        // Before the queue is read: a job that comes later wakes the thread again.
+        self.signalled.store(false, Ordering::SeqCst);
+        for _ in 0..QUEUE {
+            let Ok(job) = self.jobs.try_recv() else {
+                self.more_jobs = false;
+                break;
+            };
+            job(self);
+            if self.stop.is_some() {
+                break;
+            }
+        }
+    }
+
+    fn take_datagrams(&mut self) {
+        if self.waiting_bytes > MAX_WAITING {
+            return;
+        }
+        let (engine, now) = (&mut self.engine, self.now);
+        self.sockets.receive(&mut |from, bytes| engine.handle_datagram(now, from, bytes));
+    }
+
+    fn take_time(&mut self) {
+        if self.next_minute <= self.now {
+            self.next_minute = self.now + MINUTE;
+            self.engine.handle_wall_clock(self.now, self.clock.wall());
+            if self.resolver.is_some() {
+                self.refresh_addresses();
+            }
+        }
+        if self.next_hour <= self.now {
+            self.next_hour = self.now + HOUR;
+            if let Ok(fresh) = entropy() {
+                self.engine.add_entropy(fresh);
+            }
+        }
+        if self.engine.next_deadline().is_some_and(|d| d.at <= self.now) {
+            self.engine.handle_timeout(self.now);
+        }
+    }
+
+    /// Stores what the engine wants kept, tells it, and passes on what that let go.
+    fn settle(&mut self) {
+        let mut events = Vec::new();
+        for _ in 0..ROUNDS {
+            let stored = self.commit();
+            let read = self.read_records();
+            events.extend(std::iter::from_fn(|| self.engine.poll_event()));
+            while let Some(answer) = self.engine.poll_answer() {
+                if let Some(tell) = self.queries.remove(&answer.query) {
+                    let _ = tell.try_send(Ok(answer));
+                }
+            }
+            while let Some(datagram) = self.engine.poll_transmit() {
+                self.send(datagram);
+            }
+            if !stored && !read {
+                break;
+            }
+        }
+        if !events.is_empty() {
+            self.hub.publish(events);
+        }
+        let sockets = &mut self.sockets;
+        if let Some(shaper) = &mut self.shaper {
+            shaper.release_due(self.now, &mut |t| sockets.push(t));
+        }
+        sockets.flush();
+    }
+
+    fn send(&mut self, datagram: Transmit) {
+        let sockets = &mut self.sockets;
+        match &mut self.shaper {
+            Some(shaper) => shaper.offer(self.now, datagram, &mut |t| sockets.push(t)),
+            None => sockets.push(datagram),
+        }
+    }
+
+    /// One transaction for everything that waits; whether something was stored. Whoever waits for
+    /// its outcome is told.
+    fn commit(&mut self) -> bool {
+        while let Some(batch) = self.engine.poll_batch() {
+            self.waiting_bytes += weight(&batch);
+            self.batches.push(batch);
+        }
+        let Some(last) = self.batches.last().map(|b| b.seq) else {
+            for tell in self.after_commit.drain(..) {
+                tell(Ok(()));
+            }
+            return false;
+        };
+        if self.failing.as_ref().is_some_and(|(_, at)| *at > self.now) {
+            return false;
+        }
+        match self.store.commit(&mut self.batches) {
+            Ok(()) => {
+                self.waiting_bytes = 0;
+                if self.failing.take().is_some() {
+                    crate::info!("the store takes writes again");
+                }
+                self.engine.handle_committed(self.now, last);
+                for tell in self.after_commit.drain(..) {
+                    tell(Ok(()));
+                }
+                true
+            }
+            Err(e) => {
+                if self.failing.is_none() {
+                    crate::error!("{e}");
+                }
+                for tell in self.after_commit.drain(..) {
+                    tell(Err(again(&e).into()));
+                }
+                self.failing = Some((e, self.now + STORE_RETRY));
+                false
+            }
+        }
+    }
+
+    fn read_records(&mut self) -> bool {
+        let mut read = false;
+        while let Some(request) = self.engine.poll_request() {
+            read = true;
+            let records = self.store.query(&request).unwrap_or_else(|e| {
+                crate::error!("{e}");
+                Vec::new()
+            });
+            self.engine.handle_records(self.now, request.id, records);
+        }
+        read
+    }
+
+    /// The goodbye, and what is still held back, for as long as it takes or half a second.
+    fn last_words(&mut self, ready: &mut Events) {
+        self.now = self.clock.now();
+        if self.engine.status().state != NodeState::Leaving {
+            self.engine.leave(self.now);
+        }
+        self.settle();
+        let until = self.now + LAST_WORDS;
+        while self.now < until {
+            let held = self.shaper.as_ref().and_then(Shaper::next_deadline);
+            if !self.sockets.blocked() && held.is_none() {
+                break;
+            }
+            let wait = held.map_or(until, |at| at.min(until)).since(self.now);
+            if self.poll.poll(ready, Some(wait.max(Duration::from_millis(1)))).is_ok() {
+                self.note(ready);
+            }
+            self.now = self.clock.now();
+            self.settle();
+        }
+        if let Err(e) = self.store.checkpoint() {
+            crate::warn!("{e}");
+        }
+    }
+}
+
+/// The same error for somebody else: what SQLite or the system said does not copy.
+fn again(e: &StoreError) -> StoreError {
+    match e {
+        StoreError::Full => StoreError::Full,
+        other => StoreError::Failing(other.to_string()),
+    }
+}
+
+fn weight(batch: &Batch) -> usize {
+    let op = |op: &Op| match op {
+        Op::Put { key, value, .. } => key.len() + value.len(),
+        Op::Delete { key, .. } => key.len(),
+        Op::DeleteRange { start, end, .. } => start.len() + end.len(),
+    };
+    batch.ops.iter().map(op).sum::<usize>() + 64
+}

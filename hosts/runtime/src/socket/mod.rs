@@ -1,0 +1,308 @@
+//! UDP sockets that do a bounded amount of work on each wake-up, whatever the system answers.
+//!
+//! A readable socket is read until it is empty or the budget of the wake-up is used; the rest is
+//! read on the next one, after timers and commands had their turn. A socket that cannot send keeps
+//! up to 1,024 datagrams; beyond that they are dropped and counted, as any router would.
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod batched;
+mod plain;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use donp_core::Transmit;
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::error::NodeError;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use batched::Batched as System;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) use plain::Plain as System;
+
+/// Datagrams read from one socket on one wake-up: four machines in a row for each fit the engine's
+/// steps per call, and at 1 µs each, timers are at most a millisecond late.
+pub(crate) const READ_BUDGET: usize = 256;
+/// Datagrams that wait for a socket that cannot send.
+const SEND_QUEUE: usize = 1_024;
+/// Asked of the system for each direction; it gives what its administrator allows.
+const BUFFER_BYTES: usize = 4 << 20;
+/// The most sockets a node listens on.
+pub(crate) const MAX_SOCKETS: usize = 16;
+
+/// What one receive call gave.
+pub(crate) enum Received {
+    /// This many datagrams were handed over; there may be more.
+    Some(usize),
+    /// The socket is empty.
+    Empty,
+}
+
+/// The system's side of a socket: real ones and the scripted one of the tests.
+pub(crate) trait Udp {
+    /// Receives some datagrams and hands each to `each`.
+    fn receive(&mut self, each: &mut dyn FnMut(SocketAddr, &[u8])) -> io::Result<Received>;
+    /// Sends from the front of `queue`; how many the system took. An error is about the first one.
+    fn send(&mut self, queue: &VecDeque<Transmit>) -> io::Result<usize>;
+    /// Datagrams that the system threw away since the socket was made because nobody read it.
+    fn overflow(&self) -> u64;
+}
+
+/// What happened on the sockets, beyond what the engine counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketStats {
+    /// Received datagrams that the system dropped because this node was too slow.
+    pub overflow: u64,
+    /// Datagrams to send that were dropped because the socket was blocked for too long.
+    pub send_overflow: u64,
+    /// Datagrams that the system refused to send: no route, too large, forbidden.
+    pub send_refused: u64,
+    /// Reports of earlier datagrams that reached nobody (ICMP, `WinError 10054`). UDP promises
+    /// nothing, so these are noise.
+    pub noise: u64,
+}
+
+/// One socket with its send queue.
+pub(crate) struct Port<U> {
+    udp: U,
+    queue: VecDeque<Transmit>,
+    /// The socket may have datagrams: edge-triggered readiness is told once.
+    readable: bool,
+    blocked: bool,
+    stats: SocketStats,
+}
+
+impl<U: Udp> Port<U> {
+    pub(crate) fn new(udp: U) -> Self {
+        // Readable at first: what arrived before the registration makes no edge.
+        Self { udp, queue: VecDeque::new(), readable: true, blocked: false, stats: SocketStats::default() }
+    }
+
+    pub(crate) fn set_readable(&mut self) {
+        self.readable = true;
+    }
+
+    pub(crate) fn set_writable(&mut self) {
+        self.blocked = false;
+    }
+
+    /// Whether a wake-up should happen at once because the last one used its budget.
+    pub(crate) fn has_more(&self) -> bool {
+        self.readable
+    }
+
+    /// Whether the system has to say when it can send again.
+    pub(crate) fn blocked(&self) -> bool {
+        self.blocked && !self.queue.is_empty()
+    }
+
+    pub(crate) fn receive(&mut self, each: &mut dyn FnMut(SocketAddr, &[u8])) {
+        let mut budget = READ_BUDGET;
+        while self.readable && budget > 0 {
+            match self.udp.receive(each) {
+                // Zero datagrams and no `Empty` is an answer too, and must not be asked for ever.
+                Ok(Received::Some(n)) => budget = budget.saturating_sub(n.max(1)),
+                Ok(Received::Empty) => self.readable = false,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.readable = false,
+                Err(e) if is_noise(&e) => {
+                    self.stats.noise += 1;
+                    budget -= 1;
+                }
+                // An error that would come again at once: wait until the system says otherwise.
+                Err(e) => {
+                    crate::debug!("receive: {e}");
+                    self.readable = false;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn push(&mut self, datagram: Transmit) {
+        if self.queue.len() >= SEND_QUEUE {
+            self.flush();
+        }
+        if self.queue.len() >= SEND_QUEUE {
+            self.stats.send_overflow += 1;
+            return;
+        }
+        self.queue.push_back(datagram);
+    }
+
+    /// Sends until the queue is empty or the socket blocks. Each turn takes a datagram off the queue
+    /// or ends the loop, so this is bounded by the queue in every order of answers.
+    pub(crate) fn flush(&mut self) {
+        while !self.blocked && !self.queue.is_empty() {
+            match self.udp.send(&self.queue) {
+                Ok(0) => self.blocked = true,
+                Ok(n) => drop(self.queue.drain(..n.min(self.queue.len()))),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
+                Err(e) => {
+                    // The datagram in front has had its chance, whatever the reason.
+                    self.queue.pop_front();
+                    if is_noise(&e) {
+                        self.stats.noise += 1;
+                    } else {
+                        self.stats.send_refused += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn stats(&self) -> SocketStats {
+        SocketStats { overflow: self.udp.overflow(), ..self.stats }
+    }
+}
+
+/// Whether an error tells of an earlier datagram that reached nobody, or of an interruption.
+fn is_noise(e: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable};
+    matches!(e.kind(), ConnectionRefused | ConnectionReset | HostUnreachable | Interrupted | NetworkUnreachable)
+}
+
+/// All sockets of a node.
+pub(crate) struct Sockets {
+    ports: Vec<(SocketAddr, Port<System>)>,
+    no_socket: u64,
+}
+
+impl Sockets {
+    /// No sockets: for a node that only reads and queues.
+    pub(crate) fn none() -> Self {
+        Self { ports: Vec::new(), no_socket: 0 }
+    }
+
+    /// Binds every address in `listen`; with none given, any port of both families, where a machine
+    /// without IPv6 is not an error.
+    pub(crate) fn bind(listen: &[SocketAddr], registry: &Registry) -> Result<Self, NodeError> {
+        let any: [SocketAddr; 2] =
+            [SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0), SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0)];
+        let mut sockets = Self::none();
+        if listen.is_empty() {
+            sockets.add(any[0], registry)?;
+            let port = sockets.ports.first().map_or(0, |(a, _)| a.port());
+            if sockets.add(SocketAddr::new(any[1].ip(), port), registry).is_err() {
+                let _ = sockets.add(any[1], registry);
+            }
+        }
+        for &addr in listen.iter().take(MAX_SOCKETS) {
+            sockets.add(addr, registry)?;
+        }
+        Ok(sockets)
+    }
+
+    fn add(&mut self, addr: SocketAddr, registry: &Registry) -> Result<(), NodeError> {
+        let failed = |source| NodeError::Listen { addr, source };
+        let socket = open(addr).map_err(failed)?;
+        let local = socket.local_addr().map_err(failed)?.as_socket().unwrap_or(addr);
+        let mut system = System::new(socket).map_err(failed)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        registry.register(system.source(), Token(self.ports.len()), interest).map_err(failed)?;
+        self.ports.push((local, Port::new(system)));
+        Ok(())
+    }
+
+    /// What the sockets are bound to.
+    pub(crate) fn local(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.ports.iter().map(|(addr, _)| *addr)
+    }
+
+    pub(crate) fn port_mut(&mut self, index: usize) -> Option<&mut Port<System>> {
+        self.ports.get_mut(index).map(|(_, p)| p)
+    }
+
+    pub(crate) fn receive(&mut self, each: &mut dyn FnMut(SocketAddr, &[u8])) {
+        for (_, port) in &mut self.ports {
+            port.receive(each);
+        }
+    }
+
+    /// Queues a datagram on the first socket of its family.
+    pub(crate) fn push(&mut self, datagram: Transmit) {
+        let port = self.ports.iter_mut().find(|(addr, _)| addr.is_ipv4() == datagram.to.is_ipv4());
+        match port {
+            Some((_, port)) => port.push(datagram),
+            None => self.no_socket += 1,
+        }
+    }
+
+    pub(crate) fn flush(&mut self) {
+        for (_, port) in &mut self.ports {
+            port.flush();
+        }
+    }
+
+    pub(crate) fn has_more(&self) -> bool {
+        self.ports.iter().any(|(_, p)| p.has_more())
+    }
+
+    pub(crate) fn blocked(&self) -> bool {
+        self.ports.iter().any(|(_, p)| p.blocked())
+    }
+
+    pub(crate) fn stats(&self) -> SocketStats {
+        let mut all = SocketStats { send_refused: self.no_socket, ..SocketStats::default() };
+        for s in self.ports.iter().map(|(_, p)| p.stats()) {
+            all.overflow += s.overflow;
+            all.send_overflow += s.send_overflow;
+            all.send_refused += s.send_refused;
+            all.noise += s.noise;
+        }
+        all
+    }
+
+    /// Addresses others can try: what is bound, with the interfaces' addresses for "any". Loopback
+    /// only if there is nothing else; best first, so IPv4 before IPv6 only by the order of binding.
+    pub(crate) fn reachable(&self) -> Vec<SocketAddr> {
+        let interfaces: Vec<IpAddr> =
+            if_addrs::get_if_addrs().map(|all| all.iter().map(|i| i.ip()).collect()).unwrap_or_default();
+        reachable(&self.local().collect::<Vec<_>>(), &interfaces)
+    }
+}
+
+fn reachable(bound: &[SocketAddr], interfaces: &[IpAddr]) -> Vec<SocketAddr> {
+    let mut out = Vec::new();
+    for addr in bound {
+        if addr.ip().is_unspecified() {
+            let same = interfaces.iter().filter(|ip| ip.is_ipv4() == addr.is_ipv4() && usable(**ip));
+            out.extend(same.map(|ip| SocketAddr::new(*ip, addr.port())));
+        } else {
+            out.push(*addr);
+        }
+    }
+    if out.iter().any(|a| !a.ip().is_loopback()) {
+        out.retain(|a| !a.ip().is_loopback());
+    }
+    out.dedup();
+    out
+}
+
+/// Link-local addresses mean nothing without the interface they belong to.
+fn usable(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => !ip.is_link_local() && !ip.is_unspecified(),
+        IpAddr::V6(ip) => !ip.is_unicast_link_local() && !ip.is_unspecified(),
+    }
+}
+
+fn open(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if addr.is_ipv6() {
+        // IPv4 has its own socket: one family per socket, no mapped addresses.
+        socket.set_only_v6(true)?;
+    }
+    // What cannot be had is done without.
+    let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
+    let _ = socket.set_send_buffer_size(BUFFER_BYTES);
+    plain::set_options(&socket, addr.is_ipv6());
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,234 @@
+//! Where a node keeps what must survive: one sealed SQLite file per profile, or memory.
+
+mod lock;
+mod migrate;
+mod profile;
+mod seal;
+mod sqlite;
+
+use std::path::PathBuf;
+
+use donp_core::{Batch, Identity, MemoryStore, Record, Request, Table};
+
+pub use lock::LockedBy;
+pub use profile::{Profile, Secrets};
+pub use seal::Cost;
+pub(crate) use sqlite::SqliteStore;
+
+/// How the key that seals the stored values is itself protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// By Argon2id over a passphrase.
+    Passphrase,
+    /// By a key file beside it, readable by its owner only: whoever can read the profile's folder
+    /// as that user can read everything in it.
+    KeyFile,
+    /// Nothing is stored.
+    Memory,
+}
+
+impl Protection {
+    /// The name in `status --json`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Passphrase => "passphrase",
+            Self::KeyFile => "key-file",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// What can go wrong with a store.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// There is no profile in this folder.
+    #[error("there is no profile in {0}")]
+    Missing(PathBuf),
+    /// There is a profile in this folder already.
+    #[error("there is a profile in {0} already")]
+    Exists(PathBuf),
+    /// Another process has the profile open.
+    #[error("profile {} is in use by {by}", dir.display())]
+    InUse {
+        /// The profile's folder.
+        dir: PathBuf,
+        /// Who has it.
+        by: LockedBy,
+    },
+    /// The profile is protected by a passphrase and none was given.
+    #[error("profile {0} is protected by a passphrase and none was given")]
+    PassphraseNeeded(PathBuf),
+    /// The passphrase is not the one that the profile was made with. The profile is whole.
+    #[error("the passphrase is wrong for profile {0}")]
+    WrongPassphrase(PathBuf),
+    /// The key file is not the one that the profile was made with, or it cannot be used.
+    #[error("key file {path}: {reason}")]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file is not what was written: bits were lost or changed.
+    #[error("{path} is damaged: {what}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What does not hold.
+        what: String,
+    },
+    /// A newer version of the program wrote this file.
+    #[error("{path} has format {found} and this version knows formats up to {known}")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest known one.
+        known: u32,
+    },
+    /// There is no room; what was to be written is kept and tried again.
+    #[error("the disk is full: nothing was lost, and it is written as soon as there is room")]
+    Full,
+    /// Earlier writes fail in another way; what was to be written is kept and tried again.
+    #[error("the store does not take writes: {0}")]
+    Failing(String),
+    /// A system call failed.
+    #[error("{what} {path}: {source}")]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// SQLite failed in another way.
+    #[error("store: {0}")]
+    Sqlite(rusqlite::Error),
+}
+
+/// A node's store.
+pub(crate) enum Store {
+    /// On disk.
+    Sqlite(Box<SqliteStore>),
+    /// In memory: gone with the node.
+    Volatile { records: MemoryStore, commits: u64 },
+}
+
+impl Store {
+    pub(crate) fn volatile() -> Self {
+        Self::Volatile { records: MemoryStore::default(), commits: 0 }
+    }
+
+    /// The name in `status --json`.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sqlite",
+            Self::Volatile { .. } => "memory",
+        }
+    }
+
+    pub(crate) fn protection(&self) -> Protection {
+        match self {
+            Self::Sqlite(s) => s.protection(),
+            Self::Volatile { .. } => Protection::Memory,
+        }
+    }
+
+    /// The records a restart begins with.
+    pub(crate) fn hot(&mut self) -> Result<Vec<Record>, StoreError> {
+        match self {
+            Self::Sqlite(s) => s.hot(),
+            Self::Volatile { records, .. } => Ok(records.hot()),
+        }
+    }
+
+    /// Writes all `batches` in one transaction and empties the list. On an error nothing is written
+    /// and the list stays as it was.
+    pub(crate) fn commit(&mut self, batches: &mut Vec<Batch>) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(s) => {
+                s.commit(batches)?;
+                batches.clear();
+            }
+            Self::Volatile { records, commits } => {
+                *commits += 1;
+                for batch in batches.drain(..) {
+                    records.apply(batch);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The answer to a request. Damaged records are left out, counted and logged by table.
+    pub(crate) fn query(&mut self, request: &Request) -> Result<Vec<Record>, StoreError> {
+        match self {
+            Self::Sqlite(s) => s.query(request),
+            Self::Volatile { records, .. } => Ok(records.query(request)),
+        }
+    }
+
+    /// Transactions written since the start.
+    pub(crate) fn commits(&self) -> u64 {
+        match self {
+            Self::Sqlite(s) => s.commits(),
+            Self::Volatile { commits, .. } => *commits,
+        }
+    }
+
+    /// Records that could not be read since the start.
+    pub(crate) fn damaged(&self) -> u64 {
+        match self {
+            Self::Sqlite(s) => s.damaged(),
+            Self::Volatile { .. } => 0,
+        }
+    }
+
+    /// Moves what the write-ahead log holds into the file, so that the process can be frozen or the
+    /// file copied.
+    pub(crate) fn checkpoint(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(s) => s.checkpoint(),
+            Self::Volatile { .. } => Ok(()),
+        }
+    }
+
+    /// A small secret value kept beside the records.
+    pub(crate) fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match self {
+            Self::Sqlite(s) => s.secret(name),
+            Self::Volatile { .. } => Ok(None),
+        }
+    }
+
+    /// Keeps a small secret value beside the records.
+    pub(crate) fn put_secret(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(s) => s.put_secret(name, value),
+            Self::Volatile { .. } => Ok(()),
+        }
+    }
+}
+
+/// What a node is opened with: who it is and where it keeps things.
+pub(crate) struct Opened {
+    pub identity: Identity,
+    pub store: Store,
+}
+
+/// Reads all durable events with numbers in `from..to`, at most `limit`.
+pub(crate) fn events_request(from: u64, limit: u32) -> Request {
+    Request {
+        id: 0,
+        table: Table::Events,
+        start: from.to_be_bytes().to_vec(),
+        // One byte longer than any key: the last number included.
+        end: [0xff; 9].to_vec(),
+        reverse: false,
+        limit,
+        max_bytes: 4 << 20,
+    }
+}

@@ -1,0 +1,267 @@
+//! A profile on disk: one folder with one identity, its records, and the key that seals them.
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use donp_core::Identity;
+use zeroize::Zeroizing;
+
+use super::lock::{self, Lock, LockedBy};
+use super::seal::{self, Cost, Sealer, UnwrapError, Wrapper};
+use super::sqlite::{self, SqliteStore};
+use super::{Opened, Protection, Store, StoreError};
+use crate::clock::entropy;
+
+/// What opens a profile.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    /// Needed if the profile was made with a passphrase. Used as its bytes; a host should strip the
+    /// line end of a file first.
+    pub passphrase: Option<Zeroizing<String>>,
+    /// The key file of a profile made without a passphrase, if it is not `key` in its folder.
+    pub key_file: Option<PathBuf>,
+}
+
+/// An opened profile; no other process can open it meanwhile.
+pub struct Profile {
+    dir: PathBuf,
+    identity: Identity,
+    store: SqliteStore,
+}
+
+const WRAPPED_KEY: &str = "wrapped-key";
+const IDENTITY: &str = "identity";
+
+impl Profile {
+    /// Makes a profile in `dir`, which is created with mode 0700 if it is not there. With a
+    /// passphrase the data key is wrapped by it at `cost`; without one, by a new key file with mode
+    /// 0600.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if there is a profile already; nothing of it is touched.
+    pub fn create(dir: &Path, identity: &Identity, secrets: &Secrets, cost: Cost) -> Result<Self, StoreError> {
+        private_dir(dir)?;
+        let path = dir.join("node.db");
+        let lock = Lock::take(dir)?;
+        if path.exists() {
+            return Err(StoreError::Exists(dir.into()));
+        }
+        let no_entropy = |source| StoreError::Io { what: "cannot make a key for", path: dir.into(), source };
+        let data_key = Zeroizing::new(entropy::<32>().map_err(no_entropy)?);
+        let wrapped = match &secrets.passphrase {
+            Some(passphrase) => seal::wrap(&data_key, &Wrapper::Passphrase(passphrase.as_bytes(), cost)),
+            None => seal::wrap(&data_key, &Wrapper::KeyFile(&*new_key_file(&key_file(dir, secrets))?)),
+        };
+        let wrapped = wrapped.map_err(no_entropy)?;
+        // Complete or absent: a process killed here leaves a file under another name, which the next
+        // attempt replaces.
+        let temporary = dir.join("node.db.new");
+        for name in ["node.db.new", "node.db.new-wal", "node.db.new-shm"] {
+            let _ = fs::remove_file(dir.join(name));
+        }
+        {
+            let db = sqlite::open_file(&temporary, true)?;
+            sqlite::put_raw_secret(&db, WRAPPED_KEY, &wrapped, &temporary)?;
+            let identity = Zeroizing::new(identity.to_bytes());
+            sqlite::put_sealed_secret(&db, &mut Sealer::new(&data_key), IDENTITY, &identity, &temporary)?;
+            // The last connection to close moves the write-ahead log into the file.
+            db.close().map_err(|(_, e)| StoreError::Sqlite(e))?;
+        }
+        let io = |what| {
+            let path = path.clone();
+            move |source| StoreError::Io { what, path, source }
+        };
+        private_file(&temporary)?;
+        fs::rename(&temporary, &path).map_err(io("cannot make"))?;
+        #[cfg(unix)]
+        fs::File::open(dir).and_then(|d| d.sync_all()).map_err(io("cannot make"))?;
+        Self::open_locked(dir, secrets, lock)
+    }
+
+    /// Opens the profile in `dir`.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::InUse`], [`StoreError::PassphraseNeeded`],
+    /// [`StoreError::WrongPassphrase`], [`StoreError::KeyFile`], [`StoreError::Damaged`] and
+    /// [`StoreError::Newer`] say what they are called.
+    pub fn open(dir: &Path, secrets: &Secrets) -> Result<Self, StoreError> {
+        if !Self::exists(dir) {
+            return Err(StoreError::Missing(dir.into()));
+        }
+        let lock = Lock::take(dir)?;
+        Self::open_locked(dir, secrets, lock)
+    }
+
+    /// Whether there is a profile in `dir`.
+    pub fn exists(dir: &Path) -> bool {
+        dir.join("node.db").exists()
+    }
+
+    /// Who last held the profile in `dir`; they may be gone.
+    pub fn holder(dir: &Path) -> Option<LockedBy> {
+        lock::holder(dir)
+    }
+
+    fn open_locked(dir: &Path, secrets: &Secrets, lock: Lock) -> Result<Self, StoreError> {
+        let path = dir.join("node.db");
+        let db = sqlite::open_file(&path, false)?;
+        let damaged = |what: &str| StoreError::Damaged { path: path.clone(), what: what.into() };
+        let wrapped = sqlite::raw_secret(&db, WRAPPED_KEY, &path)?.ok_or_else(|| damaged("it holds no wrapped key"))?;
+        let (protection, cost) = seal::protection(&wrapped).map_err(|_| damaged("its wrapped key was changed"))?;
+        let data_key = match protection {
+            Protection::Passphrase => {
+                let Some(passphrase) = &secrets.passphrase else {
+                    return Err(StoreError::PassphraseNeeded(dir.into()));
+                };
+                seal::unwrap(&wrapped, &Wrapper::Passphrase(passphrase.as_bytes(), cost)).map_err(|e| match e {
+                    UnwrapError::WrongKey => StoreError::WrongPassphrase(dir.into()),
+                    UnwrapError::Damaged => damaged("its wrapped key was changed"),
+                })?
+            }
+            Protection::KeyFile | Protection::Memory => {
+                let file = key_file(dir, secrets);
+                let key = read_key_file(&file)?;
+                seal::unwrap(&wrapped, &Wrapper::KeyFile(&key)).map_err(|e| match e {
+                    UnwrapError::WrongKey => {
+                        StoreError::KeyFile { path: file, reason: "it is not the key of this profile".into() }
+                    }
+                    UnwrapError::Damaged => damaged("its wrapped key was changed"),
+                })?
+            }
+        };
+        let store = SqliteStore::new(db, path.clone(), Sealer::new(&data_key), protection, lock);
+        let bytes = store.secret(IDENTITY)?.map(Zeroizing::new).ok_or_else(|| damaged("it holds no identity"))?;
+        let identity = Identity::from_bytes(&bytes).map_err(|e| damaged(&e.to_string()))?;
+        Ok(Self { dir: dir.into(), identity, store })
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Who lives here.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// How the stored values are protected.
+    pub fn protection(&self) -> Protection {
+        self.store.protection()
+    }
+
+    /// Tells other processes that open this profile where to talk to this one.
+    ///
+    /// # Errors
+    /// When the lock file cannot be written.
+    pub fn announce_control(&mut self, socket: &Path) -> Result<(), StoreError> {
+        self.store.lock_mut().announce(Some(socket))
+    }
+
+    /// A small sealed value that the host keeps with the profile, such as the key of its network.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if it was changed.
+    pub fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.secret(&format!("host/{name}"))
+    }
+
+    /// Keeps a small value, sealed.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn put_secret(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.store.put_secret(&format!("host/{name}"), value)
+    }
+
+    pub(crate) fn into_opened(self) -> Opened {
+        Opened { identity: self.identity, store: Store::Sqlite(Box::new(self.store)) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn store_mut(&mut self) -> &mut SqliteStore {
+        &mut self.store
+    }
+}
+
+/// Creates `dir` for its owner only, or makes an existing one so.
+///
+/// # Errors
+/// When it cannot be made, or belongs to somebody else.
+pub(super) fn private_dir(dir: &Path) -> Result<(), StoreError> {
+    let io = |what| {
+        let path = dir.to_path_buf();
+        move |source| StoreError::Io { what, path, source }
+    };
+    fs::create_dir_all(dir).map_err(io("cannot make"))?;
+    #[cfg(unix)]
+    fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700)).map_err(io("cannot protect"))?;
+    Ok(())
+}
+
+fn private_file(path: &Path) -> Result<(), StoreError> {
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .map_err(|source| StoreError::Io { what: "cannot protect", path: path.into(), source })?;
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+fn key_file(dir: &Path, secrets: &Secrets) -> PathBuf {
+    secrets.key_file.clone().unwrap_or_else(|| dir.join("key"))
+}
+
+/// Writes 32 random bytes in hex, or takes the file that is there: it may come from a key manager.
+fn new_key_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, StoreError> {
+    if path.exists() {
+        return read_key_file(path);
+    }
+    let io = |what| {
+        let path = path.to_path_buf();
+        move |source| StoreError::Io { what, path, source }
+    };
+    let key = Zeroizing::new(entropy::<32>().map_err(io("cannot make"))?);
+    let mut text = Zeroizing::new(String::with_capacity(65));
+    for byte in key.iter() {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text.push('\n');
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path).map_err(io("cannot make"))?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io("cannot write"))?;
+    Ok(key)
+}
+
+fn read_key_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, StoreError> {
+    let bad = |reason: &str| StoreError::KeyFile { path: path.into(), reason: reason.into() };
+    let file = fs::File::open(path).map_err(|e| bad(&e.to_string()))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = file.metadata().map_err(|e| bad(&e.to_string()))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(bad("others can read or write it; run chmod 600 on it"));
+        }
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(256).read_to_string(&mut text).map_err(|_| bad("it does not hold 64 hex digits"))?;
+    let digits = text.trim();
+    let mut key = Zeroizing::new([0; 32]);
+    if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(bad("it does not hold 64 hex digits"));
+    }
+    for (byte, pair) in key.iter_mut().zip(digits.as_bytes().as_chunks::<2>().0) {
+        let pair = std::str::from_utf8(pair).map_err(|_| bad("it does not hold 64 hex digits"))?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| bad("it does not hold 64 hex digits"))?;
+    }
+    Ok(key)
+}
+
+#[cfg(test)]
+#[path = "profile_tests.rs"]
+mod tests;

@@ -1,0 +1,250 @@
+//! The records of a node in one SQLite file, values sealed.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use donp_core::{Batch, Op, Record, Request, Table};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+
+use super::seal::Sealer;
+use super::{Protection, StoreError, migrate};
+
+/// An open store. `commit` is the only writer of records.
+pub(crate) struct SqliteStore {
+    db: Connection,
+    path: PathBuf,
+    sealer: Sealer,
+    protection: Protection,
+    commits: u64,
+    damaged: u64,
+    /// Held as long as the store is open.
+    lock: super::lock::Lock,
+}
+
+/// Opens the file and brings it to the newest format, without any key.
+pub(super) fn open_file(path: &Path, create: bool) -> Result<Connection, StoreError> {
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if create {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
+    let refused = |e| refused(e, path);
+    let mut db = Connection::open_with_flags(path, flags).map_err(refused)?;
+    db.busy_timeout(Duration::from_secs(5)).map_err(refused)?;
+    // The settings touch the file, so this is where one that is no database shows.
+    db.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(())).map_err(refused)?;
+    // FULL: with NORMAL the last commits can be lost with the power, which here means that a key and
+    // nonce, or a message number, is used twice.
+    db.pragma_update(None, "synchronous", "FULL").map_err(refused)?;
+    db.pragma_update(None, "foreign_keys", true).map_err(refused)?;
+    // These two answer with a row.
+    db.query_row("PRAGMA secure_delete=on", [], |_| Ok(())).map_err(refused)?;
+    db.query_row("PRAGMA journal_size_limit=16777216", [], |_| Ok(())).map_err(refused)?;
+    db.pragma_update(None, "temp_store", "MEMORY").map_err(refused)?;
+    db.set_prepared_statement_cache_capacity(32);
+    damaged_if_not_whole(&db, path)?;
+    migrate::migrate(&mut db, path, migrate::STEPS)?;
+    Ok(db)
+}
+
+/// SQLite's own check of the file.
+pub(super) fn damaged_if_not_whole(db: &Connection, path: &Path) -> Result<(), StoreError> {
+    let verdict: String = db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(|e| refused(e, path))?;
+    if verdict == "ok" {
+        Ok(())
+    } else {
+        Err(StoreError::Damaged { path: path.into(), what: verdict.lines().next().unwrap_or_default().into() })
+    }
+}
+
+/// SQLite's error in the words of this store.
+fn refused(error: rusqlite::Error, path: &Path) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full,
+        Some(code @ (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
+            let what = if code == ErrorCode::NotADatabase { "it is not a database" } else { "it is malformed" };
+            StoreError::Damaged { path: path.into(), what: what.into() }
+        }
+        _ => StoreError::Sqlite(error),
+    }
+}
+
+/// What a value is bound to: its table and key.
+fn place(table: Table, key: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1 + key.len());
+    out.push(table.to_byte());
+    out.extend_from_slice(key);
+    out
+}
+
+fn secret_place(name: &str) -> Vec<u8> {
+    // Tables begin at 1, so 0 cannot be one.
+    [&[0], name.as_bytes()].concat()
+}
+
+pub(super) fn raw_secret(db: &Connection, name: &str, path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    db.query_row("SELECT value FROM secrets WHERE name = ?1", [name], |r| r.get(0))
+        .optional()
+        .map_err(|e| refused(e, path))
+}
+
+pub(super) fn put_raw_secret(db: &Connection, name: &str, value: &[u8], path: &Path) -> Result<(), StoreError> {
+    db.execute("INSERT OR REPLACE INTO secrets VALUES (?1, ?2)", params![name, value])
+        .map(drop)
+        .map_err(|e| refused(e, path))
+}
+
+pub(super) fn put_sealed_secret(
+    db: &Connection,
+    sealer: &mut Sealer,
+    name: &str,
+    value: &[u8],
+    path: &Path,
+) -> Result<(), StoreError> {
+    let sealed = sealer.seal(&secret_place(name), value).map_err(|e| unsealed(e, path))?;
+    put_raw_secret(db, name, &sealed, path)
+}
+
+/// The system gave no randomness for a nonce, or a value is larger than any cipher takes.
+fn unsealed(source: std::io::Error, path: &Path) -> StoreError {
+    StoreError::Io { what: "cannot seal a value for", path: path.into(), source }
+}
+
+impl SqliteStore {
+    pub(super) fn new(
+        db: Connection,
+        path: PathBuf,
+        sealer: Sealer,
+        protection: Protection,
+        lock: super::lock::Lock,
+    ) -> Self {
+        Self { db, path, sealer, protection, commits: 0, damaged: 0, lock }
+    }
+
+    pub(super) fn lock_mut(&mut self) -> &mut super::lock::Lock {
+        &mut self.lock
+    }
+
+    pub(super) fn protection(&self) -> Protection {
+        self.protection
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.commits
+    }
+
+    pub(super) fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    pub(super) fn put_secret(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        put_sealed_secret(&self.db, &mut self.sealer, name, value, &self.path)
+    }
+
+    pub(super) fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(sealed) = raw_secret(&self.db, name, &self.path)? else {
+            return Ok(None);
+        };
+        self.sealer.open(&secret_place(name), &sealed).map(Some).map_err(|_| StoreError::Damaged {
+            path: self.path.clone(),
+            what: format!("the stored '{name}' was changed"),
+        })
+    }
+
+    /// A restart needs every hot record: one that does not open stops it and is named.
+    pub(super) fn hot(&mut self) -> Result<Vec<Record>, StoreError> {
+        let mut out = Vec::new();
+        let mut rows = self
+            .db
+            .prepare("SELECT key, value FROM records WHERE tbl = ?1 ORDER BY key")
+            .map_err(StoreError::Sqlite)?;
+        for table in Table::HOT {
+            let mut rows = rows.query([table.to_byte()]).map_err(|e| refused(e, &self.path))?;
+            while let Some(row) = rows.next().map_err(|e| refused(e, &self.path))? {
+                let key: Vec<u8> = row.get(0).map_err(|e| refused(e, &self.path))?;
+                let sealed: Vec<u8> = row.get(1).map_err(|e| refused(e, &self.path))?;
+                let value = self.sealer.open(&place(table, &key), &sealed).map_err(|_| StoreError::Damaged {
+                    path: self.path.clone(),
+                    what: format!("a record in table {table:?} was changed"),
+                })?;
+                out.push(Record { table, key, value });
+            }
+        }
+        Ok(out)
+    }
+
+    pub(super) fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        let tx = self.db.unchecked_transaction().map_err(|e| refused(e, &self.path))?;
+        {
+            let mut put =
+                tx.prepare_cached("INSERT OR REPLACE INTO records VALUES (?1, ?2, ?3)").map_err(StoreError::Sqlite)?;
+            let mut delete =
+                tx.prepare_cached("DELETE FROM records WHERE tbl = ?1 AND key = ?2").map_err(StoreError::Sqlite)?;
+            let mut delete_range = tx
+                .prepare_cached("DELETE FROM records WHERE tbl = ?1 AND key >= ?2 AND key < ?3")
+                .map_err(StoreError::Sqlite)?;
+            for op in batches.iter().flat_map(|b| &b.ops) {
+                match op {
+                    Op::Put { table, key, value } => {
+                        let sealed =
+                            self.sealer.seal(&place(*table, key), value).map_err(|e| unsealed(e, &self.path))?;
+                        put.execute(params![table.to_byte(), key, sealed])
+                    }
+                    Op::Delete { table, key } => delete.execute(params![table.to_byte(), key]),
+                    Op::DeleteRange { table, start, end } => delete_range.execute(params![table.to_byte(), start, end]),
+                }
+                .map_err(|e| refused(e, &self.path))?;
+            }
+        }
+        // Dropping the transaction on an error above rolls it back.
+        tx.commit().map_err(|e| refused(e, &self.path))?;
+        self.commits += 1;
+        Ok(())
+    }
+
+    pub(super) fn query(&mut self, request: &Request) -> Result<Vec<Record>, StoreError> {
+        let sql = if request.reverse {
+            "SELECT key, value FROM records WHERE tbl = ?1 AND key >= ?2 AND key < ?3 ORDER BY key DESC LIMIT ?4"
+        } else {
+            "SELECT key, value FROM records WHERE tbl = ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4"
+        };
+        let refused = |e| refused(e, &self.path);
+        let mut statement = self.db.prepare_cached(sql).map_err(refused)?;
+        let mut rows = statement
+            .query(params![request.table.to_byte(), request.start, request.end, request.limit])
+            .map_err(refused)?;
+        let mut out = Vec::new();
+        let mut bytes = 0;
+        while bytes <= request.max_bytes as usize
+            && let Some(row) = rows.next().map_err(refused)?
+        {
+            let key: Vec<u8> = row.get(0).map_err(refused)?;
+            let sealed: Vec<u8> = row.get(1).map_err(refused)?;
+            match self.sealer.open(&place(request.table, &key), &sealed) {
+                Ok(value) => {
+                    bytes += key.len() + value.len();
+                    out.push(Record { table: request.table, key, value });
+                }
+                // The loss stays limited to this record.
+                Err(_) => {
+                    self.damaged += 1;
+                    crate::warn!("{}: a record in table {:?} was changed", self.path.display(), request.table);
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {
+        self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(|e| refused(e, &self.path))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn limit_pages(&self, pages: u32) {
+        self.db.query_row(&format!("PRAGMA max_page_count={pages}"), [], |_| Ok(())).unwrap();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pages(&self) -> u32 {
+        self.db.query_row("PRAGMA page_count", [], |r| r.get(0)).unwrap()
+    }
+}
