@@ -13,6 +13,7 @@ use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use donp_core::{Bootstrap, Config, Content, Engine, EventKind, Identity, Instant, WallTime};
 
 static HEAP: AtomicUsize = AtomicUsize::new(0);
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
 /// The system's allocator, counting the bytes that are in use.
 struct Counting;
@@ -21,8 +22,17 @@ struct Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         HEAP.fetch_add(layout.size(), Relaxed);
+        ALLOCATIONS.fetch_add(1, Relaxed);
         // SAFETY: as the caller promised.
         unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        HEAP.fetch_add(size, Relaxed);
+        HEAP.fetch_sub(layout.size(), Relaxed);
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: as the caller promised.
+        unsafe { System.realloc(block, layout, size) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
@@ -135,12 +145,14 @@ fn linked(n: u16, now: &mut Instant) -> Vec<Node> {
     nodes
 }
 
-fn per_message(len: usize, in_flight: usize, total: usize) -> (f64, f64) {
+/// Microseconds, datagrams and allocations for each message, both ends and both applications.
+fn per_message(len: usize, in_flight: usize, total: usize) -> [f64; 3] {
     let mut now = Instant::ZERO;
     let mut nodes = linked(2, &mut now);
     let to = nodes[1].engine.id();
     let text = "x".repeat(len);
     let (mut sent, mut datagrams) = (0, 0);
+    let allocations = ALLOCATIONS.load(Relaxed);
     let start = Clock::now();
     while nodes[0].delivered < total {
         while sent < total && sent - nodes[0].delivered < in_flight {
@@ -155,7 +167,8 @@ fn per_message(len: usize, in_flight: usize, total: usize) -> (f64, f64) {
     }
     let took = start.elapsed();
     assert_eq!(nodes[1].received, total);
-    (took.as_secs_f64() * 1e6 / total as f64, datagrams as f64 / total as f64)
+    let allocations = ALLOCATIONS.load(Relaxed) - allocations;
+    [took.as_secs_f64() * 1e6, datagrams as f64, allocations as f64].map(|n| n / total as f64)
 }
 
 fn junk(total: u64) -> f64 {
@@ -231,8 +244,8 @@ const ROWS: &[Row] = &[
 ];
 
 fn message(len: usize, in_flight: usize, scale: usize) -> String {
-    let (us, datagrams) = per_message(len, in_flight, 200_000 / scale);
-    format!("{us:.2} µs, {datagrams:.2} datagrams")
+    let [us, datagrams, allocations] = per_message(len, in_flight, 200_000 / scale);
+    format!("{us:.2} µs, {datagrams:.2} datagrams, {allocations:.1} allocations")
 }
 
 /// `cargo bench -p donp-tests --bench engine -- WORD` measures the rows with that word.

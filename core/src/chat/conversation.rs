@@ -119,8 +119,8 @@ pub(super) struct Taken {
 
 /// What became of an offer.
 pub(super) enum Verdict {
-    /// It and perhaps others that waited for it, in causal order.
-    Taken(Vec<Taken>),
+    /// It and perhaps others that waited for it: see what was pushed, in causal order.
+    Taken,
     /// Known already.
     Duplicate,
     /// It waits; this many messages of this author must come first.
@@ -278,8 +278,8 @@ impl Room {
         }
     }
 
-    /// Judges a message and takes it, and whatever waited for it, if its time has come.
-    pub(super) fn offer(&mut self, offer: Offer, now: Instant, limits: &Limits) -> Verdict {
+    /// Judges a message and takes it, and whatever waited for it, into `taken` if its time has come.
+    pub(super) fn offer(&mut self, offer: Offer, now: Instant, limits: &Limits, taken: &mut Vec<Taken>) -> Verdict {
         if let Some(reason) = self.breaks_a_rule(&offer, limits) {
             return Verdict::Refused(reason);
         }
@@ -293,9 +293,8 @@ impl Room {
         if !self.depth_is_right(&offer) {
             return Verdict::Refused(DropReason::Message);
         }
-        let mut taken = Vec::new();
-        self.take(offer, &mut taken);
-        let mut next = 0;
+        let mut next = taken.len();
+        self.take(offer, taken);
         while let Some(key) = taken.get(next).map(|t| (t.message.author, t.message.seq)) {
             next = next.saturating_add(1);
             for waiter in self.waiting.remove(&key).unwrap_or_default() {
@@ -305,12 +304,12 @@ impl Room {
                         self.waiting.entry(first).or_default().push(waiter);
                         self.rehold(held);
                     }
-                    None if self.depth_is_right(&held.offer) => self.take(held.offer, &mut taken),
+                    None if self.depth_is_right(&held.offer) => self.take(held.offer, taken),
                     None => {}
                 }
             }
         }
-        Verdict::Taken(taken)
+        Verdict::Taken
     }
 
     fn breaks_a_rule(&self, offer: &Offer, limits: &Limits) -> Option<DropReason> {

@@ -26,7 +26,7 @@ use crate::wire::content::{Content, Conversation, Message, Position, network_con
 use crate::wire::{Blob, Lane, MAX_MESSAGE, Malformed, decode, encode};
 
 use catchup::{Answering, Answers, Wants};
-use conversation::{Offer, Room, Source, StoredAuthor, Verdict};
+use conversation::{Offer, Room, Source, StoredAuthor, Taken, Verdict};
 use wire::{
     Body, Height, Signed, Sync, encode_record, head_key, id_key, log_key, message_from_record, message_id, order_key,
     record_envelope,
@@ -136,6 +136,8 @@ pub(crate) struct Chat {
     config: Config,
     drops: Drops,
     messages: u64,
+    /// Scratch: empty between calls.
+    taken: Vec<Taken>,
 }
 
 impl Chat {
@@ -160,6 +162,7 @@ impl Chat {
             config: config.clone(),
             drops: Drops::default(),
             messages: 0,
+            taken: Vec::new(),
         }
     }
 
@@ -299,9 +302,9 @@ impl Chat {
     fn offer(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, offer: Offer, out: &mut Outbox<Out>) {
         let (source, author, seq) = (offer.source, offer.author, offer.body.seq);
         let Some(room) = self.rooms.get_mut(&conversation) else { return };
-        match room.offer(offer, cx.now, &self.config.limits) {
-            Verdict::Taken(taken) => {
-                for t in taken {
+        match room.offer(offer, cx.now, &self.config.limits, &mut self.taken) {
+            Verdict::Taken => {
+                for t in self.taken.drain(..) {
                     let value = encode_record(&t.message.clock, &t.envelope);
                     let m = &t.message;
                     out.put(Table::Log, log_key(conversation, m.author, m.seq), value.clone());

@@ -231,13 +231,13 @@ impl Delivery {
         };
         let rng = &mut *cx.rng;
         let first = self.config.delivery.retry_first;
-        let sent = peer.dispatch(cx.now, self.config.delivery.window, |n| rng.jitter(backoff(first, n), 20));
-        for (body, again) in sent {
-            if again {
-                self.retries = self.retries.saturating_add(1);
-            }
+        let mut again = 0u64;
+        let pause = |n| rng.jitter(backoff(first, n), 20);
+        peer.dispatch(cx.now, self.config.delivery.window, pause, |body, sent_before| {
+            again = again.saturating_add(u64::from(sent_before));
             out.push(Out::Send { to, lane: Lane::Normal, body });
-        }
+        });
+        self.retries = self.retries.saturating_add(again);
         match soonest(peer.next_due(), peer.oldest().map(|t| t + self.config.delivery.expire)) {
             Some(at) => self.timers.arm(to, at),
             None => self.timers.cancel(to),

@@ -127,17 +127,17 @@ impl Peer {
         }
     }
 
-    /// Everything to send at `now`: what is due again, then what waits, up to `window` under way.
-    /// Each comes with whether it was sent before.
+    /// Gives everything to send at `now` to `send`: what is due again, then what waits, up to
+    /// `window` under way. Each comes with whether it was sent before.
     pub(super) fn dispatch(
         &mut self,
         now: Instant,
         window: usize,
         mut pause: impl FnMut(u32) -> Duration,
-    ) -> Vec<(Vec<u8>, bool)> {
-        let mut out = Vec::new();
+        mut send: impl FnMut(Vec<u8>, bool),
+    ) {
         if !self.up {
-            return out;
+            return;
         }
         if self.next_due.is_some_and(|due| due <= now) {
             self.next_due = None;
@@ -153,7 +153,7 @@ impl Peer {
                     let due = now + pause(sent);
                     entry.stage = Stage::UnderWay { sent: sent.saturating_add(1), due };
                     self.next_due = crate::time::soonest(self.next_due, Some(due));
-                    out.push((entry.body.clone(), true));
+                    send(entry.body.clone(), true);
                 }
             }
         }
@@ -166,11 +166,10 @@ impl Peer {
                 entry.stage = Stage::UnderWay { sent: sent.saturating_add(1), due };
                 self.next_due = crate::time::soonest(self.next_due, Some(due));
                 self.under_way = self.under_way.saturating_add(1);
-                out.push((entry.body.clone(), sent > 0));
+                send(entry.body.clone(), sent > 0);
             }
             self.first_waiting = order.saturating_add(1);
         }
-        out
     }
 
     /// When something is due again, if the peer is there to send it to.

@@ -11,6 +11,8 @@ use crate::wire::{decode, encode};
 
 /// Where the last acknowledged event is kept in [`Table::Meta`].
 pub(super) const ACKED_KEY: &[u8] = b"events/acked";
+/// Changes that one message makes: its two records, its author's state, the outbox, an event.
+const OPS: usize = 5;
 /// Events read back from disk at once.
 const REFILL: u32 = 512;
 
@@ -54,7 +56,9 @@ impl Queues {
         if !self.ops.is_empty() {
             let seq = self.next_batch;
             self.next_batch = seq.saturating_add(1);
-            self.batches.push_back(Batch { seq, ops: core::mem::take(&mut self.ops) });
+            // The next batch is probably about as large.
+            let ops = core::mem::replace(&mut self.ops, Vec::with_capacity(OPS));
+            self.batches.push_back(Batch { seq, ops });
         }
         let last = self.next_batch.saturating_sub(1);
         if last == self.committed {
@@ -70,10 +74,12 @@ impl Queues {
     pub(super) fn commit(&mut self, seq: u64) -> Vec<Effect> {
         // A number that no batch had yet would let later effects go too early.
         self.committed = self.committed.max(seq.min(self.next_batch.saturating_sub(1)));
-        let mut free = Vec::new();
+        let mut free: Vec<Effect> = Vec::new();
         while self.held.front().is_some_and(|(at, _)| *at <= self.committed) {
-            if let Some((_, effects)) = self.held.pop_front() {
-                free.extend(effects);
+            match self.held.pop_front() {
+                Some((_, effects)) if free.is_empty() => free = effects,
+                Some((_, effects)) => free.extend(effects),
+                None => {}
             }
         }
         free

@@ -172,6 +172,7 @@ pub fn status(s: &NodeStatus, running: bool) -> Value {
             "known": node.known,
             "outbox": node.outbox,
             "pending": node.pending,
+            "entries": node.entries,
             "listen": host.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "observed": node.observed.iter().map(ToString::to_string).collect::<Vec<_>>(),
             // Each link is encrypted; a private text is not sealed beyond that from end to end.

@@ -30,15 +30,14 @@ fn say(room: &mut Room, by: usize, text: &str) -> Offer {
     let mut offer = offer_of(by, body);
     offer.source = Source::Own;
     let copy = again(&offer);
-    assert!(matches!(room.offer(offer, Instant::ZERO, &Limits::default()), Verdict::Taken(_)));
+    assert!(matches!(room.offer(offer, Instant::ZERO, &Limits::default(), &mut Vec::new()), Verdict::Taken));
     Offer { source: Source::Peer { from: author(by) }, ..copy }
 }
 
 fn hear(room: &mut Room, offer: &Offer) -> Vec<Message> {
-    match room.offer(again(offer), Instant::ZERO, &Limits::default()) {
-        Verdict::Taken(taken) => taken.into_iter().map(|t| t.message).collect(),
-        Verdict::Duplicate | Verdict::Early { .. } | Verdict::Refused(_) | Verdict::NoRoom => Vec::new(),
-    }
+    let mut taken = Vec::new();
+    room.offer(again(offer), Instant::ZERO, &Limits::default(), &mut taken);
+    taken.into_iter().map(|t| t.message).collect()
 }
 
 /// The chat document's own clock (§10.3.4): ticks on sending and on receiving.
@@ -217,7 +216,7 @@ fn what_waits_is_bounded_for_all_and_for_each() {
     for by in 1..8 {
         for seq in 2..100 {
             let body = Body { seq, depth: seq, changes: Vec::new(), sent_at: WallTime(0), content: Content::text("x") };
-            r.offer(offer_of(by, body), Instant::ZERO, &limits);
+            r.offer(offer_of(by, body), Instant::ZERO, &limits, &mut Vec::new());
         }
     }
     assert_eq!(r.pending(), 30);
@@ -232,7 +231,7 @@ fn authors_are_bounded() {
     let verdicts: Vec<bool> = (1..6)
         .map(|by| {
             let body = room(by).compose(WallTime(0), Content::text("x"));
-            matches!(r.offer(offer_of(by, body), Instant::ZERO, &limits), Verdict::Taken(_))
+            matches!(r.offer(offer_of(by, body), Instant::ZERO, &limits, &mut Vec::new()), Verdict::Taken)
         })
         .collect();
     assert_eq!(verdicts, [true, true, true, false, false]);
