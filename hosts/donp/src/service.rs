@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use donp_core::{Conversation, Event, EventKind, Message, MessageId, NodeId, Position, Ticket};
+use donp_core::{Conversation, Event, EventKind, Message, MessageId, NodeId, NodeState, Peer, Position, Ticket};
 use donp_runtime::{Node, Profile, Protection};
 use serde_json::{Value, json};
 
@@ -21,6 +21,9 @@ const SEARCH_PAGE: u32 = 256;
 const AROUND: u32 = 64;
 /// How often a wait looks again.
 const GLANCE: Duration = Duration::from_millis(100);
+/// How long a node that is entering the network may take to hear of who is meant: two attempts to reach
+/// somebody, and their answer.
+const ENTERING: Duration = Duration::from_secs(5);
 /// The longest a method waits, whatever is asked.
 const MAX_WAIT: Duration = Duration::from_secs(86_400);
 /// The store answers within this, or the disk is in trouble.
@@ -154,8 +157,7 @@ impl Service {
     }
 
     fn send(&self, params: &Value) -> Result<Value, Failure> {
-        let peers = self.node.peers()?;
-        let to = resolve::conversation(text_of(params, "to")?, &peers)?;
+        let (to, peers) = self.addressee(text_of(params, "to")?)?;
         let content = json::content(
             params["text"].as_str().unwrap_or_default(),
             params["kind"].as_str(),
@@ -199,6 +201,26 @@ impl Service {
                 "reached": reached,
             }),
         ))
+    }
+
+    /// Who is meant. A node that is still finding its way in is given a moment to hear of them.
+    fn addressee(&self, to: &str) -> Result<(Conversation, Vec<Peer>), Failure> {
+        let until = Instant::now() + ENTERING;
+        loop {
+            let peers = self.node.peers()?;
+            let found = resolve::conversation(to, &peers);
+            let known = match &found {
+                Ok(Conversation::Private(peer)) => peers.iter().any(|p| p.id == *peer),
+                Ok(_) => true,
+                Err(_) => false,
+            };
+            let state = self.node.status()?.node.state;
+            let entering = self.running && matches!(state, NodeState::Discovering | NodeState::Connecting);
+            if known || !entering || Instant::now() >= until {
+                return found.map(|to| (to, peers));
+            }
+            std::thread::sleep(GLANCE);
+        }
     }
 
     fn state_now(&self, id: MessageId, to: Conversation) -> Result<&'static str, Failure> {
