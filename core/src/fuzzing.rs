@@ -1,5 +1,7 @@
 //! Entry points for fuzzers and for the replay of their corpora. Not part of the public face.
 
+pub mod seeds;
+
 use alloc::format;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -8,7 +10,7 @@ use core::time::Duration;
 use crate::config::Config;
 use crate::contract::{Contract, Draw, check, who};
 use crate::engine::Engine;
-use crate::engine::event::Event;
+use crate::engine::event::{Event, EventKind};
 use crate::store::{MemoryStore, Record, Table};
 use crate::time::{Instant, WallTime};
 use crate::wire::content::Content;
@@ -32,6 +34,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("link_packet", crate::link::fuzz::fuzz_packet),
     ("link_frames", crate::link::fuzz::fuzz_frames),
     ("link_pair", crate::link::fuzz::fuzz_link),
+    ("link_peer", crate::link::fuzz::fuzz_peer),
     ("link", machine::<crate::link::Link>),
     ("membership", machine::<membership::Membership>),
     ("delivery", machine::<delivery::Delivery>),
@@ -67,8 +70,7 @@ fn record(bytes: &[u8]) {
 }
 
 fn ticket(bytes: &[u8]) {
-    let Ok(text) = core::str::from_utf8(bytes) else { return };
-    for text in [text, &crate::id::with_checksum('t', bytes)] {
+    for text in [core::str::from_utf8(bytes).unwrap_or_default(), &crate::id::with_checksum('t', bytes)] {
         if let Ok(ticket) = text.parse::<Ticket>() {
             assert_eq!(ticket.text().parse(), Ok(ticket));
         }
@@ -146,6 +148,8 @@ fn engines(bytes: &[u8]) {
     }
     let mut mail: Vec<(usize, SocketAddr, Vec<u8>)> = Vec::new();
     let (mut said, mut told) = (Vec::new(), Vec::new());
+    // The last event each was told; after a restart those not acknowledged come again.
+    let mut heard = [0u64; 2];
     let mut step = 0u32;
     while !draw.is_empty() && step < 2_000 {
         step = step.wrapping_add(1);
@@ -180,11 +184,20 @@ fn engines(bytes: &[u8]) {
                 now = now + Duration::from_millis(u64::from(draw.byte()).saturating_mul(20));
                 nodes.iter_mut().for_each(|(e, _)| e.handle_timeout(now));
             }
-            _ => {
+            6 => {
                 for (to, from, bytes) in core::mem::take(&mut mail) {
                     if let Some((engine, _)) = nodes.get_mut(to) {
                         engine.handle_datagram(now, from, &bytes);
                     }
+                }
+            }
+            _ => {
+                // The power fails, and comes back.
+                if let Some((engine, store)) = nodes.get_mut(n) {
+                    let (seed, wall) = ([what.wrapping_add(draw.byte()); 32], WallTime(1_000));
+                    let again = Engine::restore(Config::default(), who(n as u8), store.hot(), seed, now, wall);
+                    assert!(again.is_ok(), "what a node stored it can read");
+                    again.into_iter().for_each(|e| *engine = e);
                 }
             }
         }
@@ -199,7 +212,9 @@ fn engines(bytes: &[u8]) {
                 engine.handle_records(now, request.id, records);
             }
             while let Some(event) = engine.poll_event() {
-                if let crate::engine::event::EventKind::Message(m) = event.kind {
+                let last = heard.get_mut(n).filter(|last| event.seq.is_some_and(|seq| seq > **last));
+                if let (Some(last), EventKind::Message(m)) = (last, event.kind) {
+                    *last = event.seq.unwrap_or(*last);
                     told.push((n, m.id));
                 }
             }
