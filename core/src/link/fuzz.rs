@@ -248,20 +248,22 @@ pub fn fuzz_peer(data: &[u8]) {
 /// Seeds of [`fuzz_link`]: links that open, talk, lose, repeat, close and open again.
 pub(crate) fn pair_seeds() -> Vec<Vec<u8>> {
     let (tick, connect, want, unwant, send, close, damage, lose, deliver, moved) =
-        (0u8, 2u8, 4, 6, 8, 10, 12, 14, 16, 19);
-    // Codes of the first side and their arguments; 99 stands for everything that flies.
+        (0u8, 2u8, 4, 6, 8, 10, 12, 14, 16, 18);
+    // Codes of the first side and their arguments; `b` makes one the second side's, 99 stands for
+    // everything that flies.
+    let b = |code: u8| code | 1;
     let settle = (99, 0);
     let open = [(connect, 0), settle];
     let plans: [&[(u8, u8)]; 9] = [
         &open,
-        &[(want, 0), (want + 1, 0), (send, 3), (send + 1, 200), settle, (tick, 5), (tick + 1, 5), settle],
-        &[(send, 250), (send, 250), (deliver + 1, 0), settle, (tick, 6), settle, (tick + 1, 6), settle],
-        &[(send, 9), (lose, 0), (tick, 9), settle, (tick, 10), settle, (tick + 1, 8), settle],
-        &[(send, 9), (damage, 77), settle, (tick, 8), settle, (deliver + 1, 0), (deliver, 0)],
-        &[(want, 0), (tick, 17), settle, (tick + 1, 17), settle, (send, 4), settle, (tick, 17), settle],
-        &[(close, 0), settle, (connect + 1, 0), settle, (send + 1, 1), settle, (close + 1, 0), settle],
-        &[(want, 0), (unwant, 0), (tick, 16), settle, (tick + 1, 16), settle],
-        &[(moved, 0), settle, (moved - 1, 255), settle, (send, 40), settle],
+        &[(want, 0), (b(want), 0), (send, 3), (b(send), 200), settle, (tick, 5), (b(tick), 5), settle],
+        &[(send, 250), (send, 250), (b(deliver), 0), settle, (tick, 6), settle, (b(tick), 6), settle],
+        &[(send, 9), (lose, 0), (tick, 9), settle, (tick, 10), settle, (b(tick), 8), settle],
+        &[(send, 9), (damage, 77), settle, (tick, 8), settle, (b(deliver), 0), (deliver, 0)],
+        &[(want, 0), (tick, 17), settle, (b(tick), 17), settle, (send, 4), settle, (tick, 17), settle],
+        &[(close, 0), settle, (b(connect), 0), settle, (b(send), 1), settle, (b(close), 0), settle],
+        &[(want, 0), (unwant, 0), (tick, 16), settle, (b(tick), 16), settle],
+        &[(b(moved), 0), settle, (moved, 255), settle, (send, 40), settle],
     ];
     let mut seeds = Vec::new();
     for plan in plans {
