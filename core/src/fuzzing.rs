@@ -11,9 +11,9 @@ use crate::config::Config;
 use crate::contract::{Contract, Draw, check, who};
 use crate::engine::Engine;
 use crate::engine::event::{Event, EventKind};
-use crate::store::{MemoryStore, Record, Table};
+use crate::store::{Batch, MemoryStore, Op, Record, Table};
 use crate::time::{Instant, WallTime};
-use crate::wire::content::Content;
+use crate::wire::content::{Content, Conversation};
 use crate::wire::record::NodeRecord;
 use crate::wire::ticket::{Bootstrap, Ticket};
 use crate::wire::{MAX_MESSAGE, decode, encode};
@@ -124,14 +124,36 @@ fn restore(bytes: &[u8]) {
         };
         records.push(Record { table, key, value: draw.bytes() });
     }
+    let ops = records.iter().cloned().map(|r| Op::Put { table: r.table, key: r.key, value: r.value }).collect();
+    let mut store = MemoryStore::default();
+    store.apply(Batch { seq: 0, ops });
     let restored = Engine::restore(Config::default(), who(0), records, [1; 32], Instant::ZERO, WallTime(1));
-    if let Ok(mut engine) = restored {
-        let now = Instant::from_micros(1);
-        while let Some(batch) = engine.poll_batch() {
-            engine.handle_committed(now, batch.seq);
+    let Ok(mut engine) = restored else { return };
+    // What it was given must carry it through a life: it enters, speaks, and waits for an hour.
+    for second in [0u64, 1, 2, 10, 60, 3_600] {
+        let now = Instant::from_micros(second.saturating_mul(1_000_000).saturating_add(1));
+        engine.handle_timeout(now);
+        drop(engine.join(now, &[]));
+        drop(engine.broadcast(now, Content::text(format!("{second}"))));
+        drop(engine.history(now, Conversation::Network, None, 10));
+        for _ in 0..1_000 {
+            if engine.next_deadline().is_none_or(|d| d.at > now || d.why != "queued") {
+                break;
+            }
+            while let Some(batch) = engine.poll_batch() {
+                let seq = batch.seq;
+                store.apply(batch);
+                engine.handle_committed(now, seq);
+            }
+            while let Some(request) = engine.poll_request() {
+                let records = store.query(&request);
+                engine.handle_records(now, request.id, records);
+            }
+            while engine.poll_transmit().is_some() || engine.poll_event().is_some() || engine.poll_answer().is_some() {}
+            engine.handle_timeout(now);
         }
-        while engine.poll_event().is_some() {}
-        assert!(engine.next_deadline().is_none_or(|d| d.at <= now || d.why != "queued"));
+        assert!(engine.next_deadline().is_none_or(|d| d.at > now || d.why != "queued"), "never at rest");
+        assert!(engine.footprint() < 100_000, "it holds too much");
     }
 }
 
@@ -158,11 +180,20 @@ fn engines(bytes: &[u8]) {
         let other = 1usize.wrapping_sub(n);
         let Some((engine, _)) = nodes.get_mut(n) else { return };
         match what >> 5 {
-            0 => {
-                let through = Bootstrap { addr: addr(other), id: None };
-                let _ = engine.join(now, if what & 2 == 0 { core::slice::from_ref(&through) } else { &[] });
-            }
-            1 => said.extend(engine.broadcast(now, Content::text(format!("{step}")))),
+            0 => match what >> 1 & 3 {
+                0 => drop(engine.join(now, &[Bootstrap { addr: addr(other), id: None }])),
+                1 => drop(engine.join(now, &[])),
+                2 => engine.leave(now),
+                _ => engine.handle_network_change(now),
+            },
+            1 => match what >> 1 & 3 {
+                2 => drop(engine.history(now, Conversation::Network, None, u32::from(what >> 3))),
+                3 => {
+                    let last = heard.get(n).copied().unwrap_or(0);
+                    assert!(last == 0 || engine.ack(now, last).is_ok(), "what was told can be acknowledged");
+                }
+                _ => said.extend(engine.broadcast(now, Content::text(format!("{step}")))),
+            },
             2 => said.extend(engine.send_private(now, who(other as u8).node_id(), Content::text(format!("{step}")))),
             3 => {
                 if let Some((to, from, mut bytes)) = mail.pop() {
@@ -218,6 +249,7 @@ fn engines(bytes: &[u8]) {
                     told.push((n, m.id));
                 }
             }
+            while engine.poll_answer().is_some() {}
             while let Some(t) = engine.poll_transmit() {
                 if let Some(to) = (0..2).find(|k| addr(*k) == t.to) {
                     mail.push((to, addr(n), t.bytes));

@@ -304,8 +304,17 @@ fn engines() -> Vec<Vec<u8>> {
     let open = [&JOIN[..], &[MAIL; 12]].concat();
     let wait = |n: u8| [0xa0, n, MAIL, MAIL];
     let restart = |n: u8| [0xe0 | n, n, n, MAIL, MAIL, MAIL, 0xa0, 100, MAIL, MAIL, MAIL, MAIL];
-    let plans: [&[&[u8]]; 7] = [
+    let plans: [&[&[u8]]; 8] = [
         &[&[0x20, 0x21, MAIL, MAIL], &wait(5), &[0x40, 0x41, MAIL, MAIL, MAIL], &wait(5)],
+        // Acknowledged, read, a restart, another network, goodbye, and in again.
+        &[
+            &[0x20, MAIL, MAIL, 0x27, 0x25],
+            &restart(1),
+            &[0x06, 0x07, MAIL, 0x04, MAIL, MAIL],
+            &wait(90),
+            &JOIN,
+            &wait(90),
+        ],
         // Lost: a time-out finds it.
         &[&[0x20, 0x62, 0, 1, 0x62, 0, 0], &wait(50), &wait(50), &[0x41, 0x62, 20, 255], &wait(100), &wait(100)],
         // Delivered twice, and once with a changed byte.
