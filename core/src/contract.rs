@@ -7,7 +7,9 @@ use core::fmt::{Debug, Write};
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::chat::wire::{id_key, message_id};
 use crate::chat::{self, Chat};
+use crate::collections::short;
 use crate::config::{Config, NodeType};
 use crate::delivery::{self, Delivery};
 use crate::engine::event::DownReason;
@@ -20,25 +22,33 @@ use crate::membership::{self, Membership};
 use crate::rng::Rng;
 use crate::store::{Record, Table};
 use crate::time::{Instant, WallTime};
+use crate::wire::content::private_conversation;
 use crate::wire::record::NodeRecord;
 use crate::wire::ticket::Bootstrap;
 use crate::wire::{Channel, Lane};
 
 /// Choices drawn from bytes; zeros when they run out.
-pub(crate) struct Draw<'a>(&'a [u8]);
+pub(crate) struct Draw<'a> {
+    rest: &'a [u8],
+    /// Ids already made: each costs two multiplications on the curve.
+    peers: [Option<NodeId>; PEERS as usize],
+}
+
+/// How many peers with real keys the harnesses know.
+const PEERS: u8 = 8;
 
 impl<'a> Draw<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
+        Self { rest: bytes, peers: [None; PEERS as usize] }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rest.is_empty()
     }
 
     pub(crate) fn byte(&mut self) -> u8 {
-        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
-        self.0 = rest;
+        let (first, rest) = self.rest.split_first().unwrap_or((&0, &[]));
+        self.rest = rest;
         *first
     }
 
@@ -46,17 +56,25 @@ impl<'a> Draw<'a> {
         self.byte().checked_rem(n).unwrap_or(0)
     }
 
-    /// Up to 255 bytes.
+    /// A byte of length, or 255 and two bytes of length, then so many bytes: [`Script::bytes`].
     pub(crate) fn bytes(&mut self) -> Vec<u8> {
-        let len = usize::from(self.byte()).min(self.0.len());
-        let (head, rest) = self.0.split_at_checked(len).unwrap_or((&[], &[]));
-        self.0 = rest;
+        let len = match self.byte() {
+            255 => u16::from_le_bytes([self.byte(), self.byte()]),
+            len => u16::from(len),
+        };
+        let len = usize::from(len).min(self.rest.len());
+        let (head, rest) = self.rest.split_at_checked(len).unwrap_or((&[], &[]));
+        self.rest = rest;
         head.to_vec()
     }
 
-    /// One of eight peers with real keys.
+    /// One of the peers with real keys.
     pub(crate) fn peer(&mut self) -> NodeId {
-        who(self.below(8)).node_id()
+        let n = self.below(PEERS);
+        match self.peers.get_mut(usize::from(n)) {
+            Some(known) => *known.get_or_insert_with(|| who(n).node_id()),
+            None => who(n).node_id(),
+        }
     }
 
     pub(crate) fn addr(&mut self) -> SocketAddr {
@@ -65,6 +83,31 @@ impl<'a> Draw<'a> {
 
     fn id(&mut self) -> [u8; 16] {
         [self.below(8); 16]
+    }
+}
+
+/// What a [`Draw`] reads, written: for seeds of the fuzz targets.
+#[derive(Clone, Default)]
+pub(crate) struct Script(pub Vec<u8>);
+
+impl Script {
+    /// Choices of a byte each.
+    pub(crate) fn put(&mut self, choices: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(choices);
+        self
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+        match u8::try_from(len) {
+            Ok(short) if short < 255 => self.0.push(short),
+            Ok(_) | Err(_) => {
+                self.0.push(255);
+                self.0.extend_from_slice(&len.to_le_bytes());
+            }
+        }
+        self.0.extend(bytes.iter().take(usize::from(len)));
+        self
     }
 }
 
@@ -87,6 +130,8 @@ where
     const MOST: usize;
     fn fresh(rng: &mut Rng) -> Self;
     fn draw(draw: &mut Draw<'_>) -> Self::In;
+    /// Takes what the machine gives otherwise than through its outbox, after every step.
+    fn drain(&mut self, _cx: &mut Cx<'_>, _transcript: &mut String) {}
 }
 
 /// Feeds a machine what `bytes` say and checks the laws after every step. Returns a transcript.
@@ -101,9 +146,10 @@ where
     let mut transcript = String::new();
     let mut now = Instant::from_micros(1_000_000);
     let mut draw = Draw::new(bytes);
+    let me = who(0).node_id();
     while !draw.is_empty() {
         let what = draw.byte();
-        let mut cx = Cx { now, wall: WallTime(1_000), me: who(0).node_id(), rng: &mut rng };
+        let mut cx = Cx { now, wall: WallTime(1_000), me, rng: &mut rng };
         if what < 200 {
             machine.handle(&mut cx, M::draw(&mut draw), &mut out);
         } else if let Some(due) = machine.next_deadline() {
@@ -124,6 +170,8 @@ where
                 Emit::Store(op) => writeln!(transcript, "{now:?} {op:?}"),
             };
         }
+        let mut cx = Cx { now, wall: WallTime(1_000), me, rng: &mut rng };
+        machine.drain(&mut cx, &mut transcript);
         if machine.footprint() > M::MOST {
             let held = machine.footprint();
             return Err(alloc::format!("{}: law 3: it holds {held} entries, more than {}", M::NAME, M::MOST));
@@ -183,7 +231,11 @@ impl Contract for Gossip {
             1 => gossip::In::PeerDown(d.peer()),
             2 => gossip::In::Message { from: d.peer(), body: d.bytes() },
             3 => gossip::In::Publish { body: d.bytes() },
-            _ => gossip::In::Verdict { id: d.id(), genuine: d.below(2) == 0 },
+            _ => {
+                // The verdict on a body, by the id that the machine gives it.
+                let id = short(blake3::hash(&d.bytes()).as_bytes());
+                gossip::In::Verdict { id, genuine: d.below(2) == 0 }
+            }
         }
     }
 }
@@ -197,7 +249,13 @@ impl Contract for Chat {
 
     fn draw(d: &mut Draw<'_>) -> chat::In {
         match d.below(8) {
-            0 => chat::In::Carried { from: d.peer(), id: d.id(), body: d.bytes() },
+            0 => {
+                let (from, body) = (d.peer(), d.bytes());
+                // Most carry the id that the body has; no input could guess it.
+                let key = id_key(private_conversation(who(0).node_id(), from), from);
+                let id = if d.below(4) == 3 { d.id() } else { short(&message_id(&key, &body).0) };
+                chat::In::Carried { from, id, body }
+            }
             1 => chat::In::Flooded { via: d.peer(), id: d.id(), body: d.bytes() },
             2 => chat::In::Message { from: d.peer(), body: d.bytes() },
             3 => chat::In::LinkUp(d.peer()),
@@ -285,6 +343,12 @@ impl Contract for Link {
                     link::In::Open
                 }
             }
+        }
+    }
+
+    fn drain(&mut self, cx: &mut Cx<'_>, transcript: &mut String) {
+        while let Some((to, bytes)) = self.poll_transmit(cx) {
+            let _ = writeln!(transcript, "{:?} to {to}: {bytes:02x?}", cx.now);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Entry points for fuzzers and for the replay of their corpora. Not part of the public face.
 
+pub mod seeds;
+
 use alloc::format;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -8,10 +10,10 @@ use core::time::Duration;
 use crate::config::Config;
 use crate::contract::{Contract, Draw, check, who};
 use crate::engine::Engine;
-use crate::engine::event::Event;
-use crate::store::{MemoryStore, Record, Table};
+use crate::engine::event::{Event, EventKind};
+use crate::store::{Batch, MemoryStore, Op, Record, Table};
 use crate::time::{Instant, WallTime};
-use crate::wire::content::Content;
+use crate::wire::content::{Content, Conversation};
 use crate::wire::record::NodeRecord;
 use crate::wire::ticket::{Bootstrap, Ticket};
 use crate::wire::{MAX_MESSAGE, decode, encode};
@@ -32,6 +34,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("link_packet", crate::link::fuzz::fuzz_packet),
     ("link_frames", crate::link::fuzz::fuzz_frames),
     ("link_pair", crate::link::fuzz::fuzz_link),
+    ("link_peer", crate::link::fuzz::fuzz_peer),
     ("link", machine::<crate::link::Link>),
     ("membership", machine::<membership::Membership>),
     ("delivery", machine::<delivery::Delivery>),
@@ -67,8 +70,7 @@ fn record(bytes: &[u8]) {
 }
 
 fn ticket(bytes: &[u8]) {
-    let Ok(text) = core::str::from_utf8(bytes) else { return };
-    for text in [text, &crate::id::with_checksum('t', bytes)] {
+    for text in [core::str::from_utf8(bytes).unwrap_or_default(), &crate::id::with_checksum('t', bytes)] {
         if let Ok(ticket) = text.parse::<Ticket>() {
             assert_eq!(ticket.text().parse(), Ok(ticket));
         }
@@ -122,14 +124,36 @@ fn restore(bytes: &[u8]) {
         };
         records.push(Record { table, key, value: draw.bytes() });
     }
+    let ops = records.iter().cloned().map(|r| Op::Put { table: r.table, key: r.key, value: r.value }).collect();
+    let mut store = MemoryStore::default();
+    store.apply(Batch { seq: 0, ops });
     let restored = Engine::restore(Config::default(), who(0), records, [1; 32], Instant::ZERO, WallTime(1));
-    if let Ok(mut engine) = restored {
-        let now = Instant::from_micros(1);
-        while let Some(batch) = engine.poll_batch() {
-            engine.handle_committed(now, batch.seq);
+    let Ok(mut engine) = restored else { return };
+    // What it was given must carry it through a life: it enters, speaks, and waits for an hour.
+    for second in [0u64, 1, 2, 10, 60, 3_600] {
+        let now = Instant::from_micros(second.saturating_mul(1_000_000).saturating_add(1));
+        engine.handle_timeout(now);
+        drop(engine.join(now, &[]));
+        drop(engine.broadcast(now, Content::text(format!("{second}"))));
+        drop(engine.history(now, Conversation::Network, None, 10));
+        for _ in 0..1_000 {
+            if engine.next_deadline().is_none_or(|d| d.at > now || d.why != "queued") {
+                break;
+            }
+            while let Some(batch) = engine.poll_batch() {
+                let seq = batch.seq;
+                store.apply(batch);
+                engine.handle_committed(now, seq);
+            }
+            while let Some(request) = engine.poll_request() {
+                let records = store.query(&request);
+                engine.handle_records(now, request.id, records);
+            }
+            while engine.poll_transmit().is_some() || engine.poll_event().is_some() || engine.poll_answer().is_some() {}
+            engine.handle_timeout(now);
         }
-        while engine.poll_event().is_some() {}
-        assert!(engine.next_deadline().is_none_or(|d| d.at <= now || d.why != "queued"));
+        assert!(engine.next_deadline().is_none_or(|d| d.at > now || d.why != "queued"), "never at rest");
+        assert!(engine.footprint() < 100_000, "it holds too much");
     }
 }
 
@@ -146,6 +170,8 @@ fn engines(bytes: &[u8]) {
     }
     let mut mail: Vec<(usize, SocketAddr, Vec<u8>)> = Vec::new();
     let (mut said, mut told) = (Vec::new(), Vec::new());
+    // The last event each was told; after a restart those not acknowledged come again.
+    let mut heard = [0u64; 2];
     let mut step = 0u32;
     while !draw.is_empty() && step < 2_000 {
         step = step.wrapping_add(1);
@@ -154,11 +180,20 @@ fn engines(bytes: &[u8]) {
         let other = 1usize.wrapping_sub(n);
         let Some((engine, _)) = nodes.get_mut(n) else { return };
         match what >> 5 {
-            0 => {
-                let through = Bootstrap { addr: addr(other), id: None };
-                let _ = engine.join(now, if what & 2 == 0 { core::slice::from_ref(&through) } else { &[] });
-            }
-            1 => said.extend(engine.broadcast(now, Content::text(format!("{step}")))),
+            0 => match what >> 1 & 3 {
+                0 => drop(engine.join(now, &[Bootstrap { addr: addr(other), id: None }])),
+                1 => drop(engine.join(now, &[])),
+                2 => engine.leave(now),
+                _ => engine.handle_network_change(now),
+            },
+            1 => match what >> 1 & 3 {
+                2 => drop(engine.history(now, Conversation::Network, None, u32::from(what >> 3))),
+                3 => {
+                    let last = heard.get(n).copied().unwrap_or(0);
+                    assert!(last == 0 || engine.ack(now, last).is_ok(), "what was told can be acknowledged");
+                }
+                _ => said.extend(engine.broadcast(now, Content::text(format!("{step}")))),
+            },
             2 => said.extend(engine.send_private(now, who(other as u8).node_id(), Content::text(format!("{step}")))),
             3 => {
                 if let Some((to, from, mut bytes)) = mail.pop() {
@@ -180,11 +215,20 @@ fn engines(bytes: &[u8]) {
                 now = now + Duration::from_millis(u64::from(draw.byte()).saturating_mul(20));
                 nodes.iter_mut().for_each(|(e, _)| e.handle_timeout(now));
             }
-            _ => {
+            6 => {
                 for (to, from, bytes) in core::mem::take(&mut mail) {
                     if let Some((engine, _)) = nodes.get_mut(to) {
                         engine.handle_datagram(now, from, &bytes);
                     }
+                }
+            }
+            _ => {
+                // The power fails, and comes back.
+                if let Some((engine, store)) = nodes.get_mut(n) {
+                    let (seed, wall) = ([what.wrapping_add(draw.byte()); 32], WallTime(1_000));
+                    let again = Engine::restore(Config::default(), who(n as u8), store.hot(), seed, now, wall);
+                    assert!(again.is_ok(), "what a node stored it can read");
+                    again.into_iter().for_each(|e| *engine = e);
                 }
             }
         }
@@ -199,10 +243,13 @@ fn engines(bytes: &[u8]) {
                 engine.handle_records(now, request.id, records);
             }
             while let Some(event) = engine.poll_event() {
-                if let crate::engine::event::EventKind::Message(m) = event.kind {
+                let last = heard.get_mut(n).filter(|last| event.seq.is_some_and(|seq| seq > **last));
+                if let (Some(last), EventKind::Message(m)) = (last, event.kind) {
+                    *last = event.seq.unwrap_or(*last);
                     told.push((n, m.id));
                 }
             }
+            while engine.poll_answer().is_some() {}
             while let Some(t) = engine.poll_transmit() {
                 if let Some(to) = (0..2).find(|k| addr(*k) == t.to) {
                     mail.push((to, addr(n), t.bytes));

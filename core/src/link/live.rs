@@ -215,6 +215,9 @@ impl Live {
         let elsewhere = self.responses.iter().position(|&(_, to)| to != self.path);
         if let Some(at) = elsewhere {
             let (token, to) = self.responses.swap_remove(at);
+            if let Some(c) = self.candidate.as_mut().filter(|c| c.addr == to) {
+                c.sent = c.sent.saturating_add(CHALLENGE_LEN);
+            }
             let mut packet = Vec::with_capacity(CHALLENGE_LEN);
             self.current.begin(&mut packet);
             frame::put_response(&mut packet, &token);
@@ -357,6 +360,8 @@ impl Live {
                     }
                 }
                 Frame::PathChallenge(token) => {
+                    // One answer to an address is no longer than the packet that asked; two would be.
+                    self.responses.retain(|(_, to)| *to != from);
                     // More at once than there is room for are an attack; the real one is repeated.
                     let _ = self.responses.push((token, from));
                 }

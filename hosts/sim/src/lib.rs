@@ -71,6 +71,17 @@ pub struct CrashAt {
     pub written: bool,
 }
 
+/// A datagram that somebody on the path saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// Whom it is for.
+    pub to: SocketAddr,
+    /// The UDP payload.
+    pub bytes: Vec<u8>,
+}
+
 enum What {
     Arrive { to: usize, from: SocketAddr, bytes: Vec<u8> },
     Commit { node: usize, life: u32, batches: Vec<Batch> },
@@ -120,6 +131,8 @@ pub struct Sim {
     pub tick: Option<u64>,
     /// Crash a node at one of its batches.
     pub crash_at: Option<CrashAt>,
+    /// Everything that nodes send from now on, for an eavesdropper, if there is a list to put it in.
+    pub tap: Option<Vec<Seen>>,
     datagrams: u64,
 }
 
@@ -140,6 +153,7 @@ impl Sim {
             island: Vec::new(),
             tick: None,
             crash_at: None,
+            tap: None,
             datagrams: 0,
         }
     }
@@ -455,6 +469,9 @@ impl Sim {
     fn send_datagram(&mut self, n: usize, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
         self.datagrams += 1;
         self.note(&bytes, &[n as u8]);
+        if let Some(tap) = &mut self.tap {
+            tap.push(Seen { from, to, bytes: bytes.clone() });
+        }
         let Some(target) = self.nodes.iter().position(|node| node.addr == to) else { return };
         if self.island[n] != self.island[target] || self.rng.chance(self.faults.loss) {
             return;

@@ -404,6 +404,28 @@ fn sealed(net: &mut Net, frames: &[u8]) -> Vec<u8> {
     bytes
 }
 
+// RFC 9000 §8: what answers a question counts like what asks one.
+#[test]
+fn a_peer_cannot_aim_more_than_three_times_its_own_bytes_at_another_address() {
+    for questions in [1, 2, 8] {
+        let mut net = Net::new(2, 18);
+        net.link();
+        net.run(1_000);
+        let victim = addr(66);
+        let mut frames = Vec::new();
+        for n in 0..questions {
+            frame::put_challenge(&mut frames, &[n; 8]);
+        }
+        let packet = sealed(&mut net, &frames);
+        let len = packet.len();
+        net.log.clear();
+        inject(&mut net, 1, victim, packet);
+        net.run(5_000);
+        let aimed: usize = net.log.iter().filter(|(_, to, _)| *to == victim).map(|(_, _, b)| b.len()).sum();
+        assert!(aimed > 0 && aimed <= 3 * len, "{aimed} bytes for {len} with {questions} questions");
+    }
+}
+
 #[test]
 fn malformed_frames_of_a_peer_take_no_effect_at_all() {
     let mut net = Net::new(2, 13);

@@ -1,0 +1,450 @@
+//! Valid inputs of every fuzz target: where a fuzzer begins, so that it need not guess a signature.
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::chat::wire::{Body, Height, Range, Signed, Sync, id_key, message_id};
+use crate::config::{Config, NodeType};
+use crate::contract::{Script, who};
+use crate::delivery;
+use crate::engine::Engine;
+use crate::engine::event::{DownReason, EventKind, FailReason};
+use crate::id::{ConversationId, MessageId, NodeId};
+use crate::link::fuzz;
+use crate::membership::NodeState;
+use crate::membership::wire::{Message as Membership, NodeInfo, Refusal};
+use crate::store::{MemoryStore, Record, Table};
+use crate::time::{Instant, WallTime};
+use crate::wire::content::{Content, Conversation, Message, VectorClock, network_conversation, private_conversation};
+use crate::wire::record::NodeRecord;
+use crate::wire::ticket::{Bootstrap, Ticket};
+use crate::wire::{Blob, encode};
+
+/// The seeds of the target with this name.
+pub fn of(name: &str) -> Vec<Vec<u8>> {
+    match name {
+        "record" => records(),
+        "ticket" => tickets(),
+        "event_row" => events().iter().map(encode).collect(),
+        "membership_message" => membership_messages(),
+        "delivery_message" => delivery_messages(),
+        "chat_message" => chat_messages(),
+        "chat_body" => bodies().iter().map(encode).collect(),
+        "link_packet" => fuzz::packet_seeds(),
+        "link_frames" => fuzz::frame_seeds(),
+        "link_pair" => fuzz::pair_seeds(),
+        "link_peer" => fuzz::peer_seeds(),
+        "link" => fuzz::machine_seeds(),
+        "membership" => membership(),
+        "delivery" => delivery(),
+        "gossip" => gossip(),
+        "chat" => chat(),
+        "restore" => stores(),
+        "engines" => engines(),
+        _ => Vec::new(),
+    }
+}
+
+fn id(n: u8) -> NodeId {
+    who(n).node_id()
+}
+
+fn addrs() -> [SocketAddr; 3] {
+    [
+        SocketAddr::from(([10, 0, 0, 1], 4_000)),
+        SocketAddr::from(([8, 8, 8, 8], 53)),
+        SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 4_000)),
+    ]
+}
+
+fn records() -> Vec<Vec<u8>> {
+    let sign = |t: NodeType| NodeRecord::sign(&who(t.to_byte()), [t.to_byte(); 32], 3, WallTime(77), t).encode();
+    NodeType::ALL.into_iter().map(sign).collect()
+}
+
+fn tickets() -> Vec<Vec<u8>> {
+    let ticket = |n: usize, network_key| Ticket {
+        node: id(1),
+        name: "Zoë".into(),
+        addrs: addrs().into_iter().cycle().take(n).collect(),
+        network_key,
+    };
+    let all = [ticket(0, None), ticket(1, None), ticket(3, Some([7; 32])), ticket(8, Some([8; 32]))];
+    // As people see it, and what the base32 holds.
+    all.iter()
+        .map(|t| t.text())
+        .flat_map(|t| [t.clone().into_bytes(), crate::id::checked('t', &t).unwrap_or_default()])
+        .collect()
+}
+
+fn contents() -> Vec<Content> {
+    let about = MessageId([4; 32]);
+    vec![
+        Content::text("hello"),
+        Content::Reply { reply_to: about, text: "yes".into() },
+        Content::Edit { edit_of: about, text: "no".into() },
+        Content::React { react_to: about, mark: "👋".into() },
+        Content::Retract { retract: about },
+    ]
+}
+
+fn events() -> Vec<EventKind> {
+    let clock: VectorClock = [(id(1), 2), (id(2), 7)].into_iter().collect();
+    let message = |(n, content): (usize, Content)| {
+        EventKind::Message(Message {
+            id: MessageId([9; 32]),
+            conversation: if n == 0 { Conversation::Network } else { Conversation::Private(id(1)) },
+            author: id(1),
+            seq: 2,
+            depth: 8,
+            clock: clock.clone(),
+            sent_at: WallTime(1_000),
+            content,
+        })
+    };
+    let mut all: Vec<EventKind> = contents().into_iter().enumerate().map(message).collect();
+    let (gone, to) = (MessageId([3; 32]), id(2));
+    all.extend([
+        EventKind::Delivered { message: gone, to },
+        EventKind::Failed { message: gone, to, reason: FailReason::Expired },
+        EventKind::Failed { message: gone, to, reason: FailReason::Refused },
+        EventKind::StateChanged { from: NodeState::Initializing, to: NodeState::Active },
+        EventKind::PeerUp { peer: to, name: Some("Zoë".into()) },
+        EventKind::PeerDown { peer: to, reason: DownReason::Closed },
+        EventKind::Writable,
+        EventKind::Lagged { missed: 300 },
+    ]);
+    all
+}
+
+fn membership_messages() -> Vec<Vec<u8>> {
+    let info = |n: u8| NodeInfo {
+        record: Blob(NodeRecord::sign(&who(n), [n; 32], u64::from(n), WallTime(0), NodeType::Regular).encode()),
+        name: Some(format!("node {n}")),
+        addrs: addrs().to_vec(),
+    };
+    [
+        Membership::Announcement { cert: who(1).device_cert(), addrs: addrs().to_vec() },
+        Membership::Announcement { cert: who(2).device_cert(), addrs: Vec::new() },
+        Membership::Request { max_neighbours: 16, preferred: Vec::new(), location: None },
+        Membership::Request { max_neighbours: 0, preferred: NodeType::ALL.to_vec(), location: Some((4_811, 1_158)) },
+        Membership::Response { accepted: Ok(()), available: vec![info(3), info(4)] },
+        Membership::Response { accepted: Ok(()), available: Vec::new() },
+        Membership::Response { accepted: Err(Refusal::Full), available: vec![info(5)] },
+        Membership::Response { accepted: Err(Refusal::Leaving), available: Vec::new() },
+        Membership::Response { accepted: Err(Refusal::NotAsked), available: (1..8).map(info).collect() },
+    ]
+    .iter()
+    .map(encode)
+    .collect()
+}
+
+fn delivery_messages() -> Vec<Vec<u8>> {
+    let carried = private(1, "private");
+    vec![
+        delivery::Message::Carry { id: [1; 16], body: &carried }.encode(),
+        delivery::Message::Carry { id: [2; 16], body: b"" }.encode(),
+        delivery::Message::Ack { id: [1; 16] }.encode(),
+        delivery::Message::Refuse { id: [2; 16] }.encode(),
+    ]
+}
+
+fn bodies() -> Vec<Body> {
+    let mut changes = vec![(id(2), 1), (id(3), 300), (id(0), 7)];
+    changes.sort_unstable();
+    let body = |(n, content): (u64, Content)| {
+        let changes = if n == 1 { Vec::new() } else { changes.clone() };
+        Body { seq: n, depth: n.saturating_add(5), changes, sent_at: WallTime(1_000), content }
+    };
+    (1..).zip(contents()).map(body).collect()
+}
+
+/// A broadcast of `author` as it travels, without the hops.
+fn broadcast(author: u8, seq: u64, depth: u64, changes: Vec<(NodeId, u64)>, text: &str) -> Vec<u8> {
+    let who = who(author);
+    let body = encode(&Body { seq, depth, changes, sent_at: WallTime(1_000), content: Content::text(text) });
+    let key = id_key(network_conversation(&[0; 32]), who.node_id());
+    Signed::seal(&who, message_id(&key, &body), &body)
+}
+
+/// A private message as it is carried.
+fn private(seq: u64, text: &str) -> Vec<u8> {
+    let content = Content::text(text);
+    encode(&Body { seq, depth: seq, changes: Vec::new(), sent_at: WallTime(1_000), content })
+}
+
+fn syncs(conversation: ConversationId) -> Vec<Sync> {
+    let heights = vec![
+        Height { author: id(1), count: 3, depth: 3 },
+        Height { author: id(2), count: 1, depth: 9 },
+        Height { author: id(0), count: 0, depth: 0 },
+    ];
+    let ranges = vec![Range { author: id(1), from: 1, to: 3 }, Range { author: id(2), from: 2, to: 900 }];
+    let envelopes = vec![Blob(broadcast(1, 1, 1, Vec::new(), "a")), Blob(broadcast(1, 2, 2, Vec::new(), "b"))];
+    vec![
+        Sync::Digest { conversation, hash: [0; 16] },
+        Sync::Heights { conversation, heights: Vec::new(), answer: true },
+        Sync::Heights { conversation, heights, answer: false },
+        Sync::Fetch { conversation, ranges },
+        Sync::Bundle { conversation, envelopes, done: false },
+        Sync::Bundle { conversation, envelopes: vec![Blob(private(1, "p"))], done: true },
+    ]
+}
+
+fn chat_messages() -> Vec<Vec<u8>> {
+    let conversations = [network_conversation(&[0; 32]), private_conversation(id(0), id(1))];
+    conversations.into_iter().flat_map(syncs).map(|s| encode(&s)).collect()
+}
+
+fn membership() -> Vec<Vec<u8>> {
+    // Join through address 1, link 1 up, its messages, then others; see `Contract::draw`.
+    let mut seeds = Vec::new();
+    let mut all = Script::default();
+    all.put(&[0, 0, 1, 1]).put(&[0, 5, 1, 1]).put(&[0, 2, 1, 1]);
+    for message in membership_messages() {
+        let mut one = Script::default();
+        one.put(&[0, 0, 1, 1])
+            .put(&[0, 2, 1, 1])
+            .put(&[0, 9, 1])
+            .bytes(&message)
+            .put(&[210])
+            .put(&[0, 4, 1])
+            .put(&[250, 200]);
+        seeds.push(one.0);
+        all.put(&[0, 9, 1]).bytes(&message).put(&[0, 2, 2, 2]).put(&[0, 9, 2]).bytes(&message).put(&[210]);
+    }
+    all.put(&[0, 8, 1, 5]).put(&[0, 8, 2, 5]).put(&[0, 7, 1, 6]).put(&[0, 6, 3, 0, 3, 0]).put(&[0, 10]);
+    all.put(&[0, 4, 1]).put(&[250, 255]).put(&[210, 210, 210]).put(&[0, 1]).put(&[0, 0, 2, 0, 2]).put(&[240, 9]);
+    seeds.push(all.0);
+    seeds
+}
+
+fn delivery() -> Vec<Vec<u8>> {
+    let ack = |n: u8| delivery::Message::Ack { id: [n; 16] }.encode();
+    let refuse = |n: u8| delivery::Message::Refuse { id: [n; 16] }.encode();
+    let carry = |n: u8| delivery::Message::Carry { id: [n; 16], body: b"body" }.encode();
+    let mut out = Script::default();
+    // Up, submitted, stored, acknowledged; one refused; one that runs out of tries and is unparked.
+    out.put(&[0, 3, 1]);
+    for n in 0..4 {
+        out.put(&[0, 0, n, 1]).bytes(b"text").put(&[0, 2, 1, n]).put(&[0, 2, 1, n.saturating_add(1)]);
+    }
+    out.put(&[0, 5, 1]).bytes(&ack(0)).put(&[0, 5, 1]).bytes(&refuse(1));
+    out.put(&[240, 10]).put(&[210; 12]).put(&[0, 5, 1]).bytes(&ack(2)).put(&[210; 3]).put(&[0, 4, 1]).put(&[0, 3, 1]);
+    out.put(&[250, 255]).put(&[0, 5, 1]).bytes(&ack(3));
+    let mut taken = Script::default();
+    for n in 0..3 {
+        taken.put(&[0, 5, 2]).bytes(&carry(n)).put(&[0, 6, 2, n, n & 1]).put(&[0, 5, 2]).bytes(&carry(n));
+    }
+    taken.put(&[0, 1, 5, 2]).bytes(b"x").put(&[0, 3, 2]).put(&[0, 4, 2]).put(&[230, 255]);
+    vec![out.0, taken.0]
+}
+
+fn gossip() -> Vec<Vec<u8>> {
+    let mut flood = Script::default();
+    flood.put(&[0, 0, 1]).put(&[0, 0, 2]).put(&[0, 0, 3]).put(&[0, 3]).bytes(b"mine");
+    for (n, ttl) in [(1u8, 5u8), (2, 1), (3, 255), (4, 0)] {
+        let body = [n; 4];
+        flood.put(&[0, 2, 1]).bytes(&[&[ttl][..], &body].concat()).put(&[0, 4]).bytes(&body).put(&[n & 1]);
+        flood.put(&[0, 2, 2]).bytes(&[&[ttl][..], &body].concat());
+    }
+    flood.put(&[0, 1, 2]).put(&[0, 2, 1]).bytes(b"");
+    let mut undecided = Script::default();
+    for n in 0..80 {
+        undecided.put(&[0, 2, 1]).bytes(&[5, n]);
+    }
+    vec![flood.0, undecided.0]
+}
+
+fn chat() -> Vec<Vec<u8>> {
+    let mut live = Script::default();
+    live.put(&[0, 5, 1]).put(&[0, 3, 1]);
+    let flooded = |script: &mut Script, n: u8, envelope: &[u8]| {
+        script.put(&[0, 1, 1, n]).bytes(envelope);
+    };
+    flooded(&mut live, 0, &broadcast(2, 1, 1, Vec::new(), "first"));
+    flooded(&mut live, 1, &broadcast(2, 3, 3, Vec::new(), "third"));
+    flooded(&mut live, 2, &broadcast(2, 2, 2, Vec::new(), "second"));
+    flooded(&mut live, 3, &broadcast(3, 1, 4, vec![(id(2), 3)], "after"));
+    flooded(&mut live, 4, &broadcast(4, 1, 9, vec![(id(5), 3)], "waits"));
+    let mut carried = Script::default();
+    carried.put(&[0, 3, 1]);
+    for seq in [1, 3, 2, 2, 9] {
+        carried.put(&[0, 0, 1]).bytes(&private(seq, "private")).put(&[0]);
+    }
+    let mut seeds = vec![live.0.clone(), carried.0.clone()];
+    let record = |script: &mut Script, read: u8, seq: u64, envelope: &[u8]| {
+        let key = [&network_conversation(&[0; 32]).0[..], &id(2).0, &seq.to_be_bytes()].concat();
+        let clock: VectorClock = [(id(2), seq)].into_iter().collect();
+        script.put(&[0, 7]).bytes(&key).bytes(&[encode(&clock).as_slice(), envelope].concat()).put(&[read]);
+    };
+    for message in chat_messages() {
+        for start in [&live, &carried] {
+            let mut one = start.clone();
+            one.put(&[0, 2, 1]).bytes(&message);
+            for read in 0..3 {
+                record(&mut one, read, 1, &broadcast(2, 1, 1, Vec::new(), "first"));
+            }
+            one.put(&[0, 6, 1]).put(&[0, 4, 1]).put(&[210, 240, 30]).put(&[0, 3, 1]).put(&[0, 5, 1]).put(&[210]);
+            seeds.push(one.0);
+        }
+    }
+    seeds
+}
+
+/// The steps of `engines`: see there.
+const JOIN: [u8; 2] = [0x00, 0x01];
+const MAIL: u8 = 0xc0;
+
+fn engines() -> Vec<Vec<u8>> {
+    let open = [&JOIN[..], &[MAIL; 12]].concat();
+    let wait = |n: u8| [0xa0, n, MAIL, MAIL];
+    let restart = |n: u8| [0xe0 | n, n, n, MAIL, MAIL, MAIL, 0xa0, 100, MAIL, MAIL, MAIL, MAIL];
+    let plans: [&[&[u8]]; 8] = [
+        &[&[0x20, 0x21, MAIL, MAIL], &wait(5), &[0x40, 0x41, MAIL, MAIL, MAIL], &wait(5)],
+        // Acknowledged, read, a restart, another network, goodbye, and in again.
+        &[
+            &[0x20, MAIL, MAIL, 0x27, 0x25],
+            &restart(1),
+            &[0x06, 0x07, MAIL, 0x04, MAIL, MAIL],
+            &wait(90),
+            &JOIN,
+            &wait(90),
+        ],
+        // Lost: a time-out finds it.
+        &[&[0x20, 0x62, 0, 1, 0x62, 0, 0], &wait(50), &wait(50), &[0x41, 0x62, 20, 255], &wait(100), &wait(100)],
+        // Delivered twice, and once with a changed byte.
+        &[&[0x20, 0x60, 0, 0, 0x60, 40, 1, MAIL, MAIL], &wait(10)],
+        &[&[0x80, 0, 5, 5, 1, 0, 0, 0, 0x81, 1, 3, 4, 1, 2], &[0x20, MAIL, MAIL], &wait(255)],
+        &[&[0x20, 0x40, MAIL, MAIL, MAIL], &restart(0), &[0x21, 0x41, MAIL, MAIL], &wait(200), &wait(200)],
+        &[&[0x40, 0x20], &restart(1), &wait(100), &[0x21, 0x20, MAIL, MAIL], &restart(0), &wait(200), &wait(200)],
+        &[&wait(255), &wait(255), &[0x20, 0x21, MAIL], &wait(255), &wait(255), &[0x40, 0x41, MAIL], &wait(255)],
+    ];
+    plans.into_iter().map(|plan| [open.as_slice(), &plan.concat()].concat()).collect()
+}
+
+/// What two nodes have on disk after they met and talked, with a message that was not delivered.
+fn lived() -> Vec<Record> {
+    let addr = |n: usize| SocketAddr::from(([10, 0, 0, n as u8], 4_000));
+    let mut now = Instant::from_micros(1);
+    let mut nodes: Vec<(Engine, MemoryStore)> = (0..2u8)
+        .filter_map(|n| Engine::new(Config::default(), who(n), [n; 32], now, WallTime(1_000)).ok())
+        .map(|engine| (engine, MemoryStore::default()))
+        .collect();
+    for round in 0..60 {
+        now = now + Duration::from_millis(50);
+        for (n, (engine, _)) in nodes.iter_mut().enumerate() {
+            let other = 1usize.saturating_sub(n);
+            engine.handle_timeout(now);
+            // A command that is refused leaves its row out, which the test of the seeds would see.
+            if round == 0 {
+                let _ = engine.join(now, &[Bootstrap { addr: addr(other), id: None }]);
+            }
+            if round % 20 == 10 || round == 59 {
+                let _ = engine.broadcast(now, Content::text(round.to_string()));
+                let _ = engine.send_private(now, id(other as u8), Content::text(round.to_string()));
+            }
+        }
+        let mut mail = Vec::new();
+        for (n, (engine, store)) in nodes.iter_mut().enumerate() {
+            while let Some(batch) = engine.poll_batch() {
+                let seq = batch.seq;
+                store.apply(batch);
+                engine.handle_committed(now, seq);
+            }
+            while let Some(t) = engine.poll_transmit() {
+                mail.push((addr(n), t));
+            }
+        }
+        for (from, t) in mail.into_iter().filter(|_| round != 59) {
+            if let Some((engine, _)) = (0..2).find(|k| addr(*k) == t.to).and_then(|k| nodes.get_mut(k)) {
+                engine.handle_datagram(now, from, &t.bytes);
+            }
+        }
+    }
+    nodes.first().map_or_else(Vec::new, |(_, store)| store.hot())
+}
+
+fn stores() -> Vec<Vec<u8>> {
+    let write = |script: &mut Script, record: &Record| {
+        let table = Table::ALL.iter().position(|t| *t == record.table).unwrap_or(0);
+        script.put(&[table as u8, 3]).bytes(&record.key).bytes(&record.value);
+    };
+    let records = lived();
+    let mut all = Script::default();
+    records.iter().for_each(|r| write(&mut all, r));
+    let mut seeds = vec![all.0];
+    for table in Table::HOT {
+        let mut some = Script::default();
+        records.iter().filter(|r| r.table == table).for_each(|r| write(&mut some, r));
+        seeds.push(some.0);
+    }
+    seeds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::check;
+    use crate::fuzzing::TARGETS;
+    use crate::wire::{MAX_MESSAGE, decode};
+    use alloc::collections::BTreeSet;
+
+    #[test]
+    fn every_target_begins_with_seeds_and_bears_them() {
+        for (name, target) in TARGETS {
+            let seeds = of(name);
+            assert!(!seeds.is_empty(), "{name}");
+            seeds.iter().for_each(|s| target(s));
+        }
+    }
+
+    #[test]
+    fn seeds_of_decoders_are_what_the_decoders_take() {
+        assert!(of("record").iter().all(|s| NodeRecord::decode(s).is_ok()));
+        assert!(of("ticket").iter().step_by(2).all(|s| core::str::from_utf8(s).unwrap().parse::<Ticket>().is_ok()));
+        assert!(of("event_row").iter().all(|s| decode::<EventKind>(s, MAX_MESSAGE).is_ok()));
+        assert!(of("membership_message").iter().all(|s| decode::<Membership>(s, MAX_MESSAGE).is_ok()));
+        assert!(of("delivery_message").iter().all(|s| delivery::Message::decode(s).is_ok()));
+        assert!(of("chat_message").iter().all(|s| decode::<Sync>(s, MAX_MESSAGE).is_ok()));
+        assert!(of("chat_body").iter().all(|s| Body::decode(s, id(1)).is_ok()));
+    }
+
+    #[test]
+    fn seeds_of_machines_reach_what_they_are_for() {
+        let transcript = |name: &str| -> alloc::string::String {
+            let run = |s: &Vec<u8>| match name {
+                "link" => check::<crate::link::Link>(s),
+                "membership" => check::<crate::membership::Membership>(s),
+                "delivery" => check::<delivery::Delivery>(s),
+                "gossip" => check::<crate::gossip::Gossip>(s),
+                _ => check::<crate::chat::Chat>(s),
+            };
+            of(name).iter().map(|s| run(s).unwrap()).collect()
+        };
+        for (name, words) in [
+            ("link", &["Up {", "Message {", "Down {"][..]),
+            ("membership", &["NeighbourUp", "Learn", "Want", "Unwant", "NeighbourDown", "Shut", "Open"]),
+            ("delivery", &["Delivered", "Refused", "Arrived", "Stored", "Want", "Unwant"]),
+            ("gossip", &["Deliver", "Send"]),
+            ("chat", &["Received", "Taken", "Judged", "Send", "Read", "genuine: true", "accepted: true"]),
+        ] {
+            let transcript = transcript(name);
+            for word in words {
+                assert!(transcript.contains(word), "no seed of {name} reaches {word}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_life_leaves_a_row_in_every_hot_table() {
+        let tables: BTreeSet<Table> = lived().iter().map(|r| r.table).collect();
+        assert_eq!(tables, BTreeSet::from(Table::HOT));
+        let restored = Engine::restore(Config::default(), who(0), lived(), [1; 32], Instant::ZERO, WallTime(1));
+        assert!(restored.is_ok_and(|e| e.status().outbox == 1));
+    }
+}
