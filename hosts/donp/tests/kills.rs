@@ -1,5 +1,6 @@
 //! `kill -9` of any node at any moment, fifty times, while messages flow.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod live;
 

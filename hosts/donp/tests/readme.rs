@@ -1,5 +1,6 @@
 //! Types every line of the README's "Chat by hand" and compares what it prints.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
