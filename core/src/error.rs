@@ -22,7 +22,7 @@ pub enum CommandError {
     Empty(&'static str),
     /// The message would go to this node itself.
     ToSelf,
-    /// A queue is full. Try again after [`Event::Writable`](crate::Event::Writable).
+    /// A queue is full. Try again after [`EventKind::Writable`](crate::EventKind::Writable).
     Busy(&'static str),
     /// The node has left the network or is suspended; `join` or `resume` it first.
     NotRunning,

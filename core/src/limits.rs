@@ -48,7 +48,7 @@ pub struct Limits {
     pub conversations: usize,
     /// Durable events kept for an application that does not acknowledge: 65,536 rows on disk.
     /// Beyond it the oldest are dropped from replay (the messages stay in the history) and
-    /// `Event::Lagged` says how many.
+    /// `EventKind::Lagged` says how many.
     pub event_rows: u64,
     /// Bytes of durable events in memory: 4 MiB; the rest waits on disk.
     pub event_bytes: usize,
