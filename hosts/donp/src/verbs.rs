@@ -135,7 +135,13 @@ pub fn send(args: &Send, backend: &mut Backend, out: &Output) -> Result<(), Fail
     })?;
     match (sent["state"].as_str(), sent["reached"].as_bool()) {
         (Some("failed"), _) => Err(Failure::new(Exit::Refused, "the other node does not take this message")),
-        (_, Some(false)) => Err(Failure::new(Exit::Network, "")),
+        // The object on stdout has said it already.
+        (_, Some(false)) if out.json => Err(Failure::new(Exit::Network, "")),
+        (Some(state), Some(false)) => {
+            let what = if state == "queued" { "nobody is linked who could take it" } else { "no answer came in time" };
+            Err(Failure::new(Exit::Network, format!("{what}: the message stays queued and goes when they are back"))
+                .hint("donp peers shows who is there"))
+        }
         _ => Ok(()),
     }
 }
