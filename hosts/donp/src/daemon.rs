@@ -3,13 +3,13 @@
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::mpsc::channel;
 
 use donp_core::NodeState;
 use donp_runtime::{Node, NodeConfig};
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::cli::Run;
 use crate::config::Settings;
@@ -21,17 +21,13 @@ use crate::paths::Paths;
 use crate::profile;
 use crate::service::{Facts, Service};
 
-/// How often the signals are looked at.
-const GLANCE: Duration = Duration::from_millis(50);
-
 pub fn run(args: &Run, settings: &Settings, paths: &Paths, out: &Output) -> Result<(), Failure> {
+    let (tell, end) = channel();
     // Before anything else, so that an early Ctrl-C ends this in order too.
-    let signal = Arc::new(AtomicUsize::new(0));
-    for number in [SIGINT, SIGTERM, SIGHUP] {
-        let value = usize::try_from(number).unwrap_or(0);
-        signal_hook::flag::register_usize(number, Arc::clone(&signal), value)
-            .map_err(|e| Failure::new(Exit::Bug, format!("signals: {e}")))?;
-    }
+    let mut signals =
+        Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| Failure::new(Exit::Bug, format!("signals: {e}")))?;
+    let signalled = tell.clone();
+    watch("donp-signals", move || drop(signals.forever().next().map(|s| signalled.send(End::Signal(s)))))?;
     let socket = paths.socket()?;
     let mut profile = profile::open(paths, settings)?;
     profile.announce_control(&socket)?;
@@ -49,26 +45,39 @@ pub fn run(args: &Run, settings: &Settings, paths: &Paths, out: &Output) -> Resu
     let server = Server::start(&socket, Arc::clone(&service))?;
     announce(&service, &socket, out)?;
     if args.until_stdin_ends {
-        let signal = Arc::clone(&signal);
-        let watch = move || {
+        let closed = tell.clone();
+        watch("donp-stdin", move || {
             let mut byte = [0];
             while matches!(std::io::stdin().read(&mut byte), Ok(1)) {}
-            signal.store(usize::try_from(SIGTERM).unwrap_or(0), Ordering::SeqCst);
-        };
-        std::thread::Builder::new()
-            .name("donp-stdin".into())
-            .spawn(watch)
-            .map_err(|e| Failure::new(Exit::Failed, format!("cannot watch stdin: {e}")))?;
+            let _ = closed.send(End::Stdin);
+        })?;
     }
-    while signal.load(Ordering::SeqCst) == 0 && !service.node.is_closed() {
-        std::thread::sleep(GLANCE);
-    }
+    let watched = Arc::clone(&service);
+    watch("donp-watch", move || {
+        watched.node.wait_closed();
+        let _ = tell.send(End::Node);
+    })?;
+    let why = end.recv().unwrap_or(End::Node);
     drop(server);
     service.node.shutdown()?;
-    if signal.load(Ordering::SeqCst) == usize::try_from(SIGINT).unwrap_or(0) {
-        return Err(Failure::new(Exit::Interrupted, ""));
-    }
-    Ok(())
+    if why == End::Signal(SIGINT) { Err(Failure::new(Exit::Interrupted, "")) } else { Ok(()) }
+}
+
+/// Why a daemon ends.
+#[derive(PartialEq, Eq)]
+enum End {
+    Signal(i32),
+    Stdin,
+    Node,
+}
+
+/// A thread that waits for one thing. Not joined: it may wait for ever.
+fn watch(name: &str, wait: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(wait)
+        .map(drop)
+        .map_err(|e| Failure::new(Exit::Failed, format!("cannot start a thread: {e}")))
 }
 
 fn announce(service: &Service, socket: &Path, out: &Output) -> Result<(), Failure> {

@@ -74,7 +74,7 @@ impl Service {
 
     /// Every method, for the error about an unknown one.
     pub const METHODS: [&'static str; 11] =
-        ["ack", "events", "history", "invite", "join", "leave", "peers", "send", "status", "version", "whoami"];
+        ["ack", "history", "invite", "join", "leave", "peers", "recv", "send", "status", "version", "whoami"];
 
     /// Does one thing. Blocks as long as the method's `timeout_ms` says.
     ///
@@ -83,7 +83,7 @@ impl Service {
     pub fn call(&self, method: &str, params: &Value) -> Result<Value, Failure> {
         match method {
             "send" => self.send(params),
-            "events" => self.events(params),
+            "recv" => self.recv(params),
             "ack" => self.ack(params),
             "history" => self.history(params),
             "invite" => self.invite(),
@@ -285,7 +285,7 @@ impl Service {
         Ok(object("acked", json!({ "seq": seq })))
     }
 
-    fn events(&self, params: &Value) -> Result<Value, Failure> {
+    fn recv(&self, params: &Value) -> Result<Value, Failure> {
         let after = number_of(params, "after", self.node.cursor())?;
         let max = number_of(params, "max", 100)?.clamp(1, MAX_PAGE);
         let wait = wait_of(params)?;

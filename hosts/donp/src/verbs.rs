@@ -179,7 +179,7 @@ pub fn recv(args: &Recv, backend: &mut Backend, out: &Output) -> Result<(), Fail
     }
     let mut after = json!(args.from);
     loop {
-        let page = backend.call("events", &json!({ "after": after, "max": 100 }))?;
+        let page = backend.call("recv", &json!({ "after": after, "max": 100 }))?;
         let events = page["events"].as_array().map_or(&[][..], Vec::as_slice);
         let Some(last) = events.last().and_then(|e| e["seq"].as_u64()) else { return Ok(()) };
         for event in events {

@@ -301,17 +301,18 @@ fn send_events(
     ended: impl Fn() -> bool,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let volatile = service.node.subscribe();
+    // What waits since before is looked for once; from then on the node says when there is more.
+    let mut more = true;
     while !ended() && !service.node.is_closed() {
-        service.node.wait_event(after, GLANCE);
-        let page = service.node.events(after, PAGE)?;
-        after = page.events.last().and_then(|e| e.seq).unwrap_or(after);
-        let mut events = page.events;
+        let mut events = if more { service.node.events(after, PAGE)?.events } else { Vec::new() };
+        after = events.last().and_then(|e| e.seq).unwrap_or(after);
         events.extend(
             std::iter::from_fn(|| volatile.next(Duration::ZERO)).take(PAGE).map(|kind| Event { seq: None, kind }),
         );
         for event in service.describe(&events)? {
             write(writer, &json!({ "jsonrpc": "2.0", "method": "event", "params": event }))?;
         }
+        more = service.node.wait_event(after, GLANCE);
     }
     Ok(())
 }

@@ -258,7 +258,7 @@ pub fn told(member: &Member) -> Result<Vec<String>, Failure> {
     let mut client = member.connect()?;
     let (mut ids, mut after) = (Vec::new(), 0);
     loop {
-        let page = client.call("events", &json!({ "after": after, "max": 1_000 }))?;
+        let page = client.call("recv", &json!({ "after": after, "max": 1_000 }))?;
         let events = page["events"].as_array().map_or(&[][..], Vec::as_slice);
         let Some(last) = events.last().and_then(|e| e["seq"].as_u64()) else { return Ok(ids) };
         after = last;

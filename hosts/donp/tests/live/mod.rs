@@ -116,7 +116,7 @@ impl Live {
     pub fn told(&self) -> Vec<String> {
         let (mut all, mut after) = (Vec::new(), 0);
         loop {
-            let page = self.call("events", json!({ "after": after, "max": 1_000 }));
+            let page = self.call("recv", json!({ "after": after, "max": 1_000 }));
             let events = page["events"].as_array().unwrap();
             let Some(last) = events.last() else { return all };
             after = last["seq"].as_u64().unwrap();

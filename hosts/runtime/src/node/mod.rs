@@ -265,6 +265,13 @@ impl Node {
         self.hub.is_closed()
     }
 
+    /// Blocks until [`is_closed`](Self::is_closed).
+    pub fn wait_closed(&self) {
+        while !self.hub.is_closed() {
+            self.hub.wait(u64::MAX, ANSWER_WITHIN);
+        }
+    }
+
     /// This node.
     pub fn id(&self) -> NodeId {
         self.id
@@ -427,8 +434,9 @@ impl Node {
     /// When the store cannot be read or the node is not running any more.
     pub fn events(&self, after: u64, max: usize) -> Result<EventPage, NodeError> {
         match self.hub.recent(after, max) {
-            Some(page) => Ok(page),
-            None => self.call(move |w| w.stored_events(after, max))?,
+            Some(page) if !page.events.is_empty() => Ok(page),
+            // Further back than memory goes, or so early after a start that nothing was told yet.
+            _ => self.call(move |w| w.stored_events(after, max))?,
         }
     }
 
@@ -505,9 +513,7 @@ impl Node {
             RecvTimeoutError::Timeout => NodeError::Timeout(timeout),
             // The thread drops what it did not answer when it ends; a panic is noted just after.
             RecvTimeoutError::Disconnected => {
-                while !self.hub.is_closed() {
-                    self.hub.wait(u64::MAX, Duration::from_secs(1));
-                }
+                self.wait_closed();
                 self.gone()
             }
         })

@@ -142,6 +142,8 @@ fn events_come_again_after_a_restart_until_they_are_acknowledged() {
     a.kill().unwrap();
     drop(a);
     let a = Node::open(NodeConfig { offline: true, ..loopback(profile(dir.path(), 8)) }).unwrap();
+    let first = a.events(0, 100).unwrap();
+    assert_eq!((first.events.len(), first.last), (3, 5), "also before the thread told anything");
     assert_eq!(texts(&events(&a, 0, 3)), ["m2", "m3", "m4"]);
     assert_eq!(texts(&events(&a, 3, 2)), ["m3", "m4"]);
 }

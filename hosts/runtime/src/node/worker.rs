@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
-use donp_core::{Answer, Batch, Bootstrap, CommandError, Engine, Event, Instant, NodeState, Op, Transmit};
+use donp_core::{Answer, Batch, Bootstrap, CommandError, Engine, Event, EventKind, Instant, NodeState, Op, Transmit};
 use mio::{Events, Poll, Token};
 
 use super::{HostStatus, Job, QUEUE, REMEMBERED};
@@ -17,6 +17,7 @@ use crate::clock::{Clock, entropy};
 use crate::error::NodeError;
 use crate::events::{EventPage, Hub};
 use crate::fault::Shaper;
+use crate::log::{self, Level};
 use crate::names::{BootstrapName, Resolved, Resolver};
 use crate::socket::Sockets;
 use crate::store::{Store, StoreError, events_request};
@@ -218,8 +219,9 @@ impl Worker {
     pub(super) fn stored_events(&mut self, after: u64, max: usize) -> Result<EventPage, NodeError> {
         let limit = u32::try_from(max).unwrap_or(u32::MAX);
         let records = self.store.query(&events_request(after.saturating_add(1), limit))?;
-        let events = records.iter().filter_map(|r| Event::from_row(&r.key, &r.value)).collect();
-        Ok(EventPage { events, last: self.hub.last() })
+        let events: Vec<_> = records.iter().filter_map(|r| Event::from_row(&r.key, &r.value)).collect();
+        let newest = events.last().and_then(|e| e.seq).unwrap_or(0);
+        Ok(EventPage { events, last: newest.max(self.hub.last()) })
     }
 
     pub(super) fn host_status(&self) -> HostStatus {
@@ -374,6 +376,7 @@ impl Worker {
             }
         }
         if !events.is_empty() {
+            events.iter().for_each(log_event);
             self.hub.publish(events);
         }
         let sockets = &mut self.sockets;
@@ -468,6 +471,23 @@ impl Worker {
         if let Err(e) = self.store.checkpoint() {
             crate::warn!("{e}");
         }
+    }
+}
+
+/// Milestones for people who watch: ids shortened, never what was said.
+fn log_event(event: &Event) {
+    if !log::shown(Level::Info) {
+        return;
+    }
+    match &event.kind {
+        EventKind::StateChanged { from, to } => crate::info!("{from} -> {to}"),
+        EventKind::PeerUp { peer, .. } => crate::info!("link to {} is up", peer.short()),
+        EventKind::PeerDown { peer, reason } => crate::info!("link to {} is down: {}", peer.short(), reason.words()),
+        EventKind::Lagged { missed } => crate::warn!("{missed} events were lost: nobody acknowledged them"),
+        EventKind::Message(m) => crate::debug!("message {} of {}", m.id.short(), m.author.short()),
+        EventKind::Delivered { message, to } => crate::debug!("{} has message {}", to.short(), message.short()),
+        EventKind::Failed { message, to, .. } => crate::info!("message {} to {} failed", message.short(), to.short()),
+        _ => {}
     }
 }
 

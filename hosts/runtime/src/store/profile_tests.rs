@@ -259,13 +259,14 @@ fn the_two_stores_answer_alike() {
     let profile = Profile::create(dir.path(), &identity(), &Secrets::default(), CHEAP).unwrap();
     let profile = std::cell::RefCell::new(profile);
     let memory = std::cell::RefCell::new(donp_core::MemoryStore::default());
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(64));
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(256));
     runner
         .run(&(prop::collection::vec(op(), 0..12), request), |(ops, request)| {
             let (mut profile, mut memory) = (profile.borrow_mut(), memory.borrow_mut());
-            let batch = Batch { seq: 1, ops };
-            profile.store_mut().commit(std::slice::from_ref(&batch)).unwrap();
-            memory.apply(batch);
+            // One commit of several batches, as under load.
+            let batches: Vec<_> = ops.chunks(3).map(|ops| Batch { seq: 1, ops: ops.to_vec() }).collect();
+            profile.store_mut().commit(&batches).unwrap();
+            batches.into_iter().for_each(|b| memory.apply(b));
             prop_assert_eq!(profile.store_mut().query(&request).unwrap(), memory.query(&request));
             Ok(())
         })

@@ -1,5 +1,6 @@
 //! The records of a node in one SQLite file, values sealed.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -65,6 +66,37 @@ fn refused(error: rusqlite::Error, path: &Path) -> StoreError {
             StoreError::Damaged { path: path.into(), what: what.into() }
         }
         _ => StoreError::Sqlite(error),
+    }
+}
+
+/// What many batches come to: a message that was queued and acknowledged between two commits, or a
+/// counter that rose a hundred times, is sealed and written once or not at all.
+struct Sum<'a> {
+    /// Removed first; what was put into them afterwards is in `rows`.
+    ranges: Vec<(Table, &'a [u8], &'a [u8])>,
+    /// In the order of the file's pages. None is a delete.
+    rows: BTreeMap<(Table, &'a [u8]), Option<&'a [u8]>>,
+}
+
+impl<'a> Sum<'a> {
+    fn of(batches: &'a [Batch]) -> Self {
+        let mut sum = Self { ranges: Vec::new(), rows: BTreeMap::new() };
+        for op in batches.iter().flat_map(|b| &b.ops) {
+            match op {
+                Op::Put { table, key, value } => drop(sum.rows.insert((*table, key), Some(value))),
+                Op::Delete { table, key } => drop(sum.rows.insert((*table, key), None)),
+                Op::DeleteRange { table, start, end } if start < end => {
+                    let inside: Vec<_> =
+                        sum.rows.range((*table, start.as_slice())..(*table, end.as_slice())).map(|(k, _)| *k).collect();
+                    for key in inside {
+                        sum.rows.remove(&key);
+                    }
+                    sum.ranges.push((*table, start, end));
+                }
+                Op::DeleteRange { .. } => {}
+            }
+        }
+        sum
     }
 }
 
@@ -182,15 +214,18 @@ impl SqliteStore {
             let mut delete_range = tx
                 .prepare_cached("DELETE FROM records WHERE tbl = ?1 AND key >= ?2 AND key < ?3")
                 .map_err(StoreError::Sqlite)?;
-            for op in batches.iter().flat_map(|b| &b.ops) {
-                match op {
-                    Op::Put { table, key, value } => {
+            let sum = Sum::of(batches);
+            for (table, start, end) in sum.ranges {
+                delete_range.execute(params![table.to_byte(), start, end]).map_err(|e| refused(e, &self.path))?;
+            }
+            for ((table, key), value) in sum.rows {
+                match value {
+                    Some(value) => {
                         let sealed =
-                            self.sealer.seal(&place(*table, key), value).map_err(|e| unsealed(e, &self.path))?;
+                            self.sealer.seal(&place(table, key), value).map_err(|e| unsealed(e, &self.path))?;
                         put.execute(params![table.to_byte(), key, sealed])
                     }
-                    Op::Delete { table, key } => delete.execute(params![table.to_byte(), key]),
-                    Op::DeleteRange { table, start, end } => delete_range.execute(params![table.to_byte(), start, end]),
+                    None => delete.execute(params![table.to_byte(), key]),
                 }
                 .map_err(|e| refused(e, &self.path))?;
             }
