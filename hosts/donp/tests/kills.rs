@@ -4,7 +4,7 @@
 
 mod live;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -73,14 +73,19 @@ fn judge(nodes: &[Live], said: &[(usize, Option<usize>, String)]) {
     let history = nodes[0].history("all");
     let ids: BTreeSet<&String> = history.iter().map(|m| &m[0]).collect();
     assert_eq!(ids.len(), history.len(), "a broadcast shows twice");
+    // Read once: there are thousands of messages to look for in each.
+    let private: BTreeMap<(usize, usize), Vec<[String; 3]>> = (0..nodes.len())
+        .flat_map(|here| (0..nodes.len()).filter(move |other| *other != here).map(move |other| (here, other)))
+        .map(|(here, other)| ((here, other), nodes[here].history(&nodes[other].id)))
+        .collect();
     for (from, to, id) in said {
         let Some(to) = to else {
             assert!(ids.contains(id), "a broadcast that n{from} had acknowledged is lost");
             continue;
         };
         for (here, other) in [(*from, *to), (*to, *from)] {
-            let private = nodes[here].history(&nodes[other].id);
-            assert_eq!(private.iter().filter(|m| m[0] == *id).count(), 1, "a private message is not there once");
+            let there = &private[&(here, other)];
+            assert_eq!(there.iter().filter(|m| m[0] == *id).count(), 1, "a private message is not there once");
         }
     }
     for node in nodes {
