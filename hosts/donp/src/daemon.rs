@@ -27,7 +27,12 @@ pub fn run(args: &Run, settings: &Settings, paths: &Paths, out: &Output) -> Resu
     let mut signals =
         Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| Failure::new(Exit::Bug, format!("signals: {e}")))?;
     let signalled = tell.clone();
-    watch("donp-signals", move || drop(signals.forever().next().map(|s| signalled.send(End::Signal(s)))))?;
+    watch("donp-signals", move || {
+        if let Some(signal) = signals.forever().next() {
+            // Nobody listens if the node is ending anyway.
+            let _ = signalled.send(End::Signal(signal));
+        }
+    })?;
     let socket = paths.socket()?;
     let mut profile = profile::open(paths, settings)?;
     profile.announce_control(&socket)?;
