@@ -3,7 +3,7 @@
 //! `cargo bench -p donp-tests --bench engine` prints a table for docs/benchmarks.md. Run it on a quiet
 //! machine, several times; compare ratios to the floor, not seconds between machines.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -11,20 +11,21 @@ use std::time::{Duration, Instant as Clock};
 
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use donp_core::{Bootstrap, Config, Content, Engine, EventKind, Identity, Instant, WallTime};
+use mimalloc::MiMalloc;
 
 static HEAP: AtomicUsize = AtomicUsize::new(0);
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
-/// The system's allocator, counting the bytes that are in use.
+/// The allocator of the `donp` program, counting the bytes that are in use.
 struct Counting;
 
-// SAFETY: every call goes to the system's allocator unchanged.
+// SAFETY: every call goes to the allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         HEAP.fetch_add(layout.size(), Relaxed);
         ALLOCATIONS.fetch_add(1, Relaxed);
         // SAFETY: as the caller promised.
-        unsafe { System.alloc(layout) }
+        unsafe { MiMalloc.alloc(layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
@@ -32,13 +33,13 @@ unsafe impl GlobalAlloc for Counting {
         HEAP.fetch_sub(layout.size(), Relaxed);
         ALLOCATIONS.fetch_add(1, Relaxed);
         // SAFETY: as the caller promised.
-        unsafe { System.realloc(block, layout, size) }
+        unsafe { MiMalloc.realloc(block, layout, size) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         HEAP.fetch_sub(layout.size(), Relaxed);
         // SAFETY: as the caller promised.
-        unsafe { System.dealloc(block, layout) }
+        unsafe { MiMalloc.dealloc(block, layout) }
     }
 }
 
