@@ -121,7 +121,9 @@ impl MemoryStore {
     pub fn apply(&mut self, batch: Batch) {
         for op in batch.ops {
             match op {
-                Op::Put { table, key, value } => {
+                Op::Put { table, key, mut value } => {
+                    // Values are made with room to spare and stay here for good.
+                    value.shrink_to_fit();
                     self.tables.entry(table).or_default().insert(key, value);
                 }
                 Op::Delete { table, key } => {
