@@ -12,7 +12,7 @@ use crate::chat::{self, Chat};
 use crate::collections::short;
 use crate::config::{Config, NodeType};
 use crate::delivery::{self, Delivery};
-use crate::engine::event::DownReason;
+use crate::fact::DownReason;
 use crate::gossip::{self, Gossip};
 use crate::id::{MessageId, NodeId};
 use crate::identity::Identity;

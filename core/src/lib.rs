@@ -113,6 +113,7 @@ mod contract;
 mod delivery;
 mod engine;
 pub mod error;
+mod fact;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
 #[allow(clippy::missing_panics_doc, reason = "a broken law panics, that is the point")]
@@ -132,9 +133,10 @@ pub mod time;
 pub mod wire;
 
 pub use config::{Config, NodeType};
-pub use engine::event::{DownReason, Event, EventKind, FailReason};
+pub use engine::event::{Event, EventKind, FailReason};
 pub use engine::{Answer, Deadline, Engine, Peer, Status, Transmit};
 pub use error::{CommandError, ConfigError, RestoreError};
+pub use fact::DownReason;
 pub use id::{AccountId, ConversationId, MessageId, NodeId};
 pub use identity::{Identity, IdentityError};
 pub use limits::Limits;

@@ -8,6 +8,7 @@ use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fact::DownReason;
 use crate::id::{MessageId, NodeId};
 use crate::membership::NodeState;
 use crate::wire::content::Message;
@@ -82,33 +83,4 @@ pub enum FailReason {
     Expired,
     /// The other side does not take it: it breaks a rule there.
     Refused,
-}
-
-/// Why a link went down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum DownReason {
-    /// Nothing was heard for too long.
-    Timeout,
-    /// The other side said goodbye.
-    Closed,
-    /// The other side started anew.
-    Restarted,
-    /// Nobody here needs it any more.
-    Unwanted,
-    /// There are too many links.
-    Full,
-}
-
-impl DownReason {
-    /// In words for people.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Timeout => "nothing was heard from it",
-            Self::Closed => "it said goodbye",
-            Self::Restarted => "it restarted",
-            Self::Unwanted => "nobody here needs it",
-            Self::Full => "there are too many links",
-        }
-    }
 }

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use crate::engine::event::DownReason;
+use crate::fact::DownReason;
 use crate::id::NodeId;
 use crate::link::cookie::{self, Admission, mac, mac1_key, same};
 use crate::link::keys::StaticKey;

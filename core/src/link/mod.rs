@@ -27,7 +27,7 @@ use core::ops::Bound;
 
 use crate::collections::DeadlineQueue;
 use crate::config::{Config, LinkConfig};
-use crate::engine::event::DownReason;
+use crate::fact::DownReason;
 use crate::id::NodeId;
 use crate::identity::Identity;
 use crate::limits::Limits;

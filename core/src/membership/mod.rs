@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::config::Config;
-use crate::engine::event::DownReason;
+use crate::fact::DownReason;
 use crate::id::{ID_LEN, NodeId};
 use crate::identity::Identity;
 use crate::machine::{Cx, Machine, Outbox};
