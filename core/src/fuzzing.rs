@@ -53,6 +53,19 @@ pub fn run(name: &str, bytes: &[u8]) {
     }
 }
 
+/// What a host without a disk does after each call: commits at once and answers reads.
+fn serve(engine: &mut Engine, store: &mut MemoryStore, now: Instant) {
+    while let Some(batch) = engine.poll_batch() {
+        let seq = batch.seq;
+        store.apply(batch);
+        engine.handle_committed(now, seq);
+    }
+    while let Some(request) = engine.poll_request() {
+        let records = store.query(&request);
+        engine.handle_records(now, request.id, records);
+    }
+}
+
 fn machine<M: Contract>(bytes: &[u8])
 where
     M::In: core::fmt::Debug,
@@ -140,15 +153,7 @@ fn restore(bytes: &[u8]) {
             if engine.next_deadline().is_none_or(|d| d.at > now || d.why != "queued") {
                 break;
             }
-            while let Some(batch) = engine.poll_batch() {
-                let seq = batch.seq;
-                store.apply(batch);
-                engine.handle_committed(now, seq);
-            }
-            while let Some(request) = engine.poll_request() {
-                let records = store.query(&request);
-                engine.handle_records(now, request.id, records);
-            }
+            serve(&mut engine, &mut store, now);
             while engine.poll_transmit().is_some() || engine.poll_event().is_some() || engine.poll_answer().is_some() {}
             engine.handle_timeout(now);
         }
@@ -233,15 +238,7 @@ fn engines(bytes: &[u8]) {
             }
         }
         for (n, (engine, store)) in nodes.iter_mut().enumerate() {
-            while let Some(batch) = engine.poll_batch() {
-                let seq = batch.seq;
-                store.apply(batch);
-                engine.handle_committed(now, seq);
-            }
-            while let Some(request) = engine.poll_request() {
-                let records = store.query(&request);
-                engine.handle_records(now, request.id, records);
-            }
+            serve(engine, store, now);
             while let Some(event) = engine.poll_event() {
                 let last = heard.get_mut(n).filter(|last| event.seq.is_some_and(|seq| seq > **last));
                 if let (Some(last), EventKind::Message(m)) = (last, event.kind) {

@@ -12,7 +12,8 @@ pub struct Limits {
     /// Neighbours kept at most. 16 for a regular node (overlay.md §1.3 tier 0).
     pub neighbours: usize,
     /// Open links, neighbours included. Each costs up to [`link_queue_bytes`](Self::link_queue_bytes)
-    /// when its peer is slow, and about 4 KiB when idle. 64: four times the neighbours, so that
+    /// when its peer is slow; eight idle ones and all else of a node take under 64 KiB
+    /// (docs/benchmarks.md). 64: four times the neighbours, so that
     /// private messages to others find room.
     pub links: usize,
     /// Handshakes under way; 512 bytes each, so 128 KiB. 256 as boringtun's queue (reliability.md §3.6).

@@ -141,8 +141,6 @@ enum Effect {
 
 /// Where this node's id is kept in [`Table::Meta`], to tell its store from another's.
 const NODE_KEY: &[u8] = b"node/id";
-/// Records of the link machine in [`Table::Meta`] begin so.
-const LINK_PREFIX: &[u8] = b"link/";
 
 /// The state machine of one node. See the crate's documentation for the run loop.
 ///
@@ -217,7 +215,7 @@ impl Engine {
 
         let link_rows: Vec<(Vec<u8>, Vec<u8>)> = records
             .iter()
-            .filter(|r| r.table == Table::Meta && r.key.starts_with(LINK_PREFIX))
+            .filter(|r| r.table == Table::Meta && r.key.starts_with(link::STORED_PREFIX))
             .map(|r| (r.key.clone(), r.value.clone()))
             .collect();
         let mut link_rng = Rng::fork(&seed, Link::NAME);

@@ -212,7 +212,7 @@ mod tests {
         fn apply(&mut self, out: &mut Outbox<()>) {
             while let Some(emit) = out.pop() {
                 if let Emit::Store(Op::Put { key, value, .. }) = emit {
-                    assert!(key.starts_with(b"link/"));
+                    assert!(key.starts_with(crate::link::STORED_PREFIX));
                     self.0.insert(key, value);
                 }
             }

@@ -129,6 +129,8 @@ pub(crate) struct LinkInfo {
     pub queued_bytes: usize,
 }
 
+/// The keys of this machine's records in `Table::Meta` begin so.
+pub(crate) const STORED_PREFIX: &[u8] = b"link/";
 /// CLOSE: nobody there needs the link.
 const CLOSE_UNWANTED: u8 = 0;
 /// CLOSE: there are too many links there.

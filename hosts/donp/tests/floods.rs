@@ -6,6 +6,7 @@ mod live;
 
 use std::net::UdpSocket;
 
+use donp_sim::SimRng;
 use live::{Live, network, wait};
 use serde_json::json;
 
@@ -14,28 +15,16 @@ const DATAGRAMS: u64 = 1_000_000;
 /// fill (reliability.md §3.6: 64 MiB above idle).
 const MOST_KIB: u64 = 64 << 10;
 
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
-
 /// Datagrams of every kind, well formed in length, type and version, with noise inside; every eighth
 /// is noise altogether.
-fn hostile(rng: &mut Rng, out: &mut Vec<u8>) {
+fn hostile(rng: &mut SimRng, out: &mut Vec<u8>) {
     const LENGTHS: [(u8, usize); 6] = [(1, 330), (2, 133), (3, 62), (4, 1_200), (5, 512), (6, 214)];
-    let pick = rng.next();
+    let pick = rng.u64();
     let (kind, len) = LENGTHS[(pick % 6) as usize];
     let len = if pick & 0x700 == 0 { (pick >> 16) as usize % 1_400 } else { len };
     out.clear();
     while out.len() < len {
-        out.extend_from_slice(&rng.next().to_le_bytes());
+        out.extend_from_slice(&rng.u64().to_le_bytes());
     }
     out.truncate(len);
     if pick & 0x3800 != 0
@@ -57,7 +46,7 @@ fn a_million_hostile_datagrams_disturb_nobody() {
     // From several addresses of this machine, a bounded number of datagrams, to the node's own port.
     let sockets: Vec<UdpSocket> = (1..=16).map(|n| UdpSocket::bind(format!("127.0.0.{n}:0")).unwrap()).collect();
     let (before, entries) = (nodes[0].resident_kib(), nodes[0].call("status", json!({}))["entries"].clone());
-    let mut rng = Rng(7);
+    let mut rng = SimRng::new(7);
     let mut bytes = Vec::new();
     let (mut delivered, mut peak) = (0, 0);
     for i in 0..DATAGRAMS {
