@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
 use crate::limits::Limits;
+use crate::wire::record::{BOT, Claims};
 
 /// What a node does for others: the DONP document's `NodeType`. A claim; nothing is trusted because
 /// of it.
@@ -76,6 +77,8 @@ impl FromStr for NodeType {
 pub struct Config {
     /// What this node offers to others.
     pub node_type: NodeType,
+    /// Whether a program speaks here and not a person; told to others, who can then leave it out.
+    pub bot: bool,
     /// The key of a closed network; all zeros is the public one. Nodes with different keys cannot
     /// complete a handshake (the psk of `Noise_IKpsk2`).
     pub network_key: [u8; 32],
@@ -177,6 +180,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             node_type: NodeType::default(),
+            bot: false,
             network_key: [0; 32],
             link: LinkConfig {
                 keepalive: Duration::from_secs(5),
@@ -215,6 +219,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// What this node says about itself.
+    pub(crate) fn claims(&self) -> Claims {
+        Claims { node_type: self.node_type, capabilities: if self.bot { BOT } else { 0 } }
+    }
+
     /// Checks every rule between the values.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ use crate::id::{AccountId, MessageId, NodeId};
 use crate::identity::Identity;
 use crate::link::Link;
 use crate::machine::{Cx, Machine};
-use crate::membership::{Membership, NodeState};
+use crate::membership::{Known, Membership, NodeState};
 use crate::rng::Rng;
 use crate::stats::{Drops, Stats};
 use crate::store::{Batch, Op, Record, Request, Table};
@@ -73,6 +73,8 @@ pub struct Peer {
     pub account: Option<AccountId>,
     /// What it says it does.
     pub node_type: NodeType,
+    /// Whether it says that a program speaks there, not a person.
+    pub bot: bool,
     /// Its address: of the link, or the best known.
     pub addr: Option<SocketAddr>,
     /// Whether a link is open.
@@ -605,26 +607,30 @@ impl Engine {
 
     /// Every node that was met or heard of (`discoverNodes`), by id.
     pub fn peers(&self) -> Vec<Peer> {
-        let neighbours = self.membership.machine.neighbours();
-        let known = self.membership.machine.known();
-        known
-            .map(|(id, known)| {
-                let link = self.link.machine.info(id);
-                Peer {
-                    id,
-                    name: known.name.clone(),
-                    account: known.account,
-                    node_type: known.node_type(),
-                    addr: link.as_ref().map(|l| l.addr).or_else(|| known.addrs.first().copied()),
-                    linked: link.is_some(),
-                    outbound: link.as_ref().is_some_and(|l| l.initiated),
-                    neighbour: neighbours.contains(&id),
-                    rtt: link.and_then(|l| l.rtt),
-                    queued: self.delivery.machine.queued(id),
-                    last_error: known.last_error,
-                }
-            })
-            .collect()
+        self.membership.machine.known().map(|(id, known)| self.describe(id, known)).collect()
+    }
+
+    /// What is known of one node; none if it was never met or heard of.
+    pub fn peer(&self, id: NodeId) -> Option<Peer> {
+        self.membership.machine.get(id).map(|known| self.describe(id, known))
+    }
+
+    fn describe(&self, id: NodeId, known: &Known) -> Peer {
+        let link = self.link.machine.info(id);
+        Peer {
+            id,
+            name: known.name.clone(),
+            account: known.account,
+            node_type: known.node_type(),
+            bot: known.is_bot(),
+            addr: link.as_ref().map(|l| l.addr).or_else(|| known.addrs.first().copied()),
+            linked: link.is_some(),
+            outbound: link.as_ref().is_some_and(|l| l.initiated),
+            neighbour: self.membership.machine.neighbours().contains(&id),
+            rtt: link.and_then(|l| l.rtt),
+            queued: self.delivery.machine.queued(id),
+            last_error: known.last_error,
+        }
     }
 
     /// Whether a private message of this node still waits for its acknowledgement.

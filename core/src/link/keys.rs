@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::config::{Config, NodeType};
+use crate::config::Config;
 use crate::identity::Identity;
 use crate::link::cookie::mac1_key;
 use crate::link::noise::KeyPair;
@@ -13,7 +13,7 @@ use crate::machine::{Cx, Outbox};
 use crate::store::Table;
 use crate::time::WallTime;
 use crate::wire::Malformed;
-use crate::wire::record::{NodeRecord, Reader};
+use crate::wire::record::{Claims, NodeRecord, Reader};
 
 const BOOT: &[u8] = b"link/boot";
 const KEYS: &[u8] = b"link/keys";
@@ -38,7 +38,7 @@ impl StaticKey {
 
 pub(super) struct Keys {
     identity: Identity,
-    node_type: NodeType,
+    claims: Claims,
     rotation: Duration,
     overlap: Duration,
     pub current: StaticKey,
@@ -107,10 +107,10 @@ impl Keys {
         };
         let seq = kept.seq.checked_add(1).ok_or(Malformed)?.max(seconds);
         let (rotation, overlap) = (config.link.static_key_rotation, config.link.static_key_overlap);
-        let record = sign(identity, &kept.current, seq, config.node_type, rotation);
+        let record = sign(identity, &kept.current, seq, config.claims(), rotation);
         let mut keys = Self {
             identity: identity.clone(),
-            node_type: config.node_type,
+            claims: config.claims(),
             rotation,
             overlap,
             current: kept.current,
@@ -164,7 +164,7 @@ impl Keys {
             old.since = cx.wall;
             self.previous = Some(old);
             let seq = self.record.seq.saturating_add(1).max(cx.wall.0 / 1_000);
-            self.record = sign(&self.identity, &self.current, seq, self.node_type, self.rotation);
+            self.record = sign(&self.identity, &self.current, seq, self.claims, self.rotation);
             changed = true;
         }
         if changed {
@@ -188,9 +188,9 @@ impl Keys {
     }
 }
 
-fn sign(identity: &Identity, key: &StaticKey, seq: u64, node_type: NodeType, rotation: Duration) -> NodeRecord {
+fn sign(identity: &Identity, key: &StaticKey, seq: u64, claims: Claims, rotation: Duration) -> NodeRecord {
     let not_after = WallTime(key.since.0.saturating_add(millis(rotation)));
-    NodeRecord::sign(identity, key.pair.public, seq, not_after, node_type)
+    NodeRecord::sign(identity, key.pair.public, seq, not_after, claims)
 }
 
 #[cfg(test)]

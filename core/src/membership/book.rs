@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::NodeType;
 use crate::id::{AccountId, NodeId};
 use crate::time::{Duration, Instant, WallTime};
-use crate::wire::record::NodeRecord;
+use crate::wire::record::{BOT, NodeRecord};
 use crate::wire::{Blob, Malformed, decode, encode};
 
 use super::wire::MAX_ADDRS;
@@ -54,6 +54,11 @@ impl Known {
             next_try: Instant::ZERO,
             trying: false,
         }
+    }
+
+    /// Whether it says that a program speaks there, not a person.
+    pub(crate) fn is_bot(&self) -> bool {
+        self.record.as_ref().is_some_and(|r| r.capabilities & BOT != 0)
     }
 
     pub(crate) fn node_type(&self) -> NodeType {

@@ -11,6 +11,23 @@ use crate::wire::Malformed;
 /// Bytes of an encoded [`NodeRecord`].
 pub const RECORD_LEN: usize = SIGNED_LEN + SIGNATURE_LEN;
 const SIGNED_LEN: usize = 32 + 32 + 32 + 8 + 8 + 4;
+/// Capability bit: a program speaks here, not a person. Bots do not answer bots, or two of them would
+/// talk for ever.
+pub const BOT: u32 = 1;
+
+/// What a node says it is. Claims: nothing is trusted because of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Claims {
+    pub node_type: NodeType,
+    /// 24 bits.
+    pub capabilities: u32,
+}
+
+impl From<NodeType> for Claims {
+    fn from(node_type: NodeType) -> Self {
+        Self { node_type, capabilities: 0 }
+    }
+}
 
 /// A node's own statement about itself, signed by its device key (crypto.md §1).
 ///
@@ -30,7 +47,7 @@ pub struct NodeRecord {
     pub not_after: WallTime,
     /// What kind of node this claims to be.
     pub node_type: NodeType,
-    /// Capability bits; none are defined yet, unknown ones are kept and ignored.
+    /// Capability bits such as [`BOT`]; unknown ones are kept and ignored.
     pub capabilities: u32,
     signature: [u8; SIGNATURE_LEN],
 }
@@ -41,8 +58,9 @@ impl NodeRecord {
         link_key: [u8; 32],
         seq: u64,
         not_after: WallTime,
-        node_type: NodeType,
+        claims: impl Into<Claims>,
     ) -> Self {
+        let Claims { node_type, capabilities } = claims.into();
         let mut record = Self {
             key: identity.public_key(),
             link_key,
@@ -50,7 +68,7 @@ impl NodeRecord {
             seq,
             not_after,
             node_type,
-            capabilities: 0,
+            capabilities,
             signature: [0; SIGNATURE_LEN],
         };
         record.signature = identity.sign(Domain::NodeRecord, &record.signed_bytes());

@@ -144,6 +144,15 @@ pub const KEYS: &[Key] = &[
             Ok(())
         },
     },
+    Key {
+        name: "bot",
+        help: "Whether a program speaks here, not a person: true or false",
+        get: |s| Some(s.core.bot.to_string()),
+        set: |s, v| {
+            s.core.bot = parsed(v)?;
+            Ok(())
+        },
+    },
     file_key!("network_key_file", "The key of a closed network, 64 hex digits", network_key_file),
     file_key!("passphrase_file", "The passphrase that protects the profile: its first line", passphrase_file),
     Key {

@@ -56,7 +56,7 @@ fn secrets(settings: &Settings) -> Result<Secrets, Failure> {
     } else {
         std::env::var("DONP_PASSPHRASE").ok().filter(|p| !p.is_empty()).map(Zeroizing::new)
     };
-    Ok(Secrets { passphrase, key_file: settings.key_file.clone() })
+    Ok(Secrets { passphrase, key_file: settings.key_file.clone(), key_store: None })
 }
 
 fn first_line(from: impl std::io::Read, what: &str) -> Result<Zeroizing<String>, Failure> {

@@ -69,6 +69,7 @@ mod tests {
             id: NodeId([id; 32]),
             name: name.map(Into::into),
             account: None,
+            bot: false,
             node_type: NodeType::Regular,
             addr: None,
             linked: false,

@@ -49,6 +49,12 @@ pub enum NodeError {
     /// No answer in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
+    /// Nothing runs yet.
+    #[error("the node was not started")]
+    NotStarted,
+    /// The call came from the node's own thread, which would wait for itself.
+    #[error("a node cannot be asked from its own thread: leave the callback first")]
+    OwnThread,
     /// The node was shut down.
     #[error("the node is shut down")]
     Closed,

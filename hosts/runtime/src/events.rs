@@ -1,9 +1,11 @@
 //! Events on their way to whoever listens. Durable ones are rows in the store: a listener is a
 //! cursor, and a short ring in memory saves reading back what is recent. Volatile ones go to a
-//! bounded ring for each subscriber.
+//! bounded ring for each stream.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use donp_core::{Event, EventKind};
@@ -12,8 +14,10 @@ use donp_core::{Event, EventKind};
 const RECENT: usize = 4_096;
 /// Bytes of text in the ring of recent events.
 const RECENT_BYTES: usize = 4 << 20;
-/// Volatile events kept for one subscriber (users.md §2.1, chatmail's ring is 1,000).
+/// Volatile events kept for one stream (users.md §2.1, chatmail's ring is 1,000).
 const VOLATILE: usize = 1_024;
+/// Durable events read back from the store at once for one stream.
+pub(crate) const READ_BACK: usize = 256;
 
 /// A page of durable events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,27 +34,48 @@ struct State {
     recent_bytes: usize,
     /// Every durable event above this number that exists is in `recent`.
     floor: u64,
+    /// What this run told first: there is nothing unacknowledged below it.
+    first: u64,
     last: u64,
     acked: u64,
-    subscribers: BTreeMap<u64, Ring>,
-    next_subscriber: u64,
+    readers: BTreeMap<u64, Reader>,
+    next_reader: u64,
     closed: bool,
 }
 
+/// Where one stream stands.
 #[derive(Default)]
-struct Ring {
-    events: VecDeque<EventKind>,
+struct Reader {
+    /// Durable events up to this number were taken, or are in `read_back`.
+    after: u64,
+    /// Durable events that memory did not hold any more.
+    read_back: VecDeque<Event>,
+    reading: bool,
+    volatile: VecDeque<EventKind>,
     missed: u64,
+    wakers: Vec<Waker>,
+    /// Told to end: nothing newer than this is given.
+    until: Option<u64>,
+}
+
+/// What a stream has for its reader.
+enum Supply {
+    Some,
+    /// Nothing in memory; the store has more.
+    Stored,
+    None,
+    /// Nothing, and nothing will come.
+    Ended,
 }
 
 impl State {
     fn publish(&mut self, event: Event) {
         let Some(seq) = event.seq else {
-            for ring in self.subscribers.values_mut() {
-                ring.events.push_back(event.kind.clone());
-                if ring.events.len() > VOLATILE {
-                    ring.events.pop_front();
-                    ring.missed += 1;
+            for reader in self.readers.values_mut().filter(|r| r.until.is_none()) {
+                reader.volatile.push_back(event.kind.clone());
+                if reader.volatile.len() > VOLATILE {
+                    reader.volatile.pop_front();
+                    reader.missed += 1;
                 }
             }
             return;
@@ -60,7 +85,8 @@ impl State {
             return;
         }
         if self.last == 0 {
-            self.floor = seq.saturating_sub(1);
+            self.first = seq.saturating_sub(1);
+            self.floor = self.first;
         }
         self.last = seq;
         self.recent_bytes += weight(&event);
@@ -71,6 +97,62 @@ impl State {
                 self.floor = seq;
             }
         }
+    }
+
+    fn after(&self, after: u64) -> impl Iterator<Item = &Event> {
+        let from = self.recent.partition_point(|(seq, _)| *seq <= after);
+        self.recent.range(from..).map(|(_, event)| event)
+    }
+
+    fn supply(&self, id: u64) -> Supply {
+        let Some(reader) = self.readers.get(&id) else {
+            return Supply::Ended;
+        };
+        let last = reader.until.unwrap_or(u64::MAX).min(self.last);
+        let after = reader.after.max(self.first);
+        if reader.missed > 0 || !reader.read_back.is_empty() || !reader.volatile.is_empty() {
+            Supply::Some
+        } else if after < last && after >= self.floor {
+            Supply::Some
+        } else if self.closed || reader.until.is_some() {
+            // What is stored and was not taken comes again when the node does.
+            Supply::Ended
+        } else if after < last {
+            Supply::Stored
+        } else {
+            Supply::None
+        }
+    }
+
+    fn take(&mut self, id: u64, max: usize) -> Vec<Event> {
+        let mut out = Vec::new();
+        let (first, floor) = (self.first, self.floor);
+        let Some(reader) = self.readers.get_mut(&id) else {
+            return out;
+        };
+        if reader.missed > 0 && max > 0 {
+            let missed = std::mem::take(&mut reader.missed);
+            out.push(Event { seq: None, kind: EventKind::Lagged { missed } });
+        }
+        let room = max.saturating_sub(out.len()).min(reader.read_back.len());
+        out.extend(reader.read_back.drain(..room));
+        reader.after = reader.after.max(first);
+        let (after, until) = (reader.after, reader.until.unwrap_or(u64::MAX));
+        if reader.read_back.is_empty() && after >= floor {
+            let room = max.saturating_sub(out.len());
+            out.extend(self.after(after).take_while(|e| e.seq <= Some(until)).take(room).cloned());
+        }
+        let newest = out.iter().filter_map(|e| e.seq).next_back();
+        if let Some(reader) = self.readers.get_mut(&id) {
+            reader.after = reader.after.max(newest.unwrap_or(0));
+            let room = max.saturating_sub(out.len()).min(reader.volatile.len());
+            out.extend(reader.volatile.drain(..room).map(|kind| Event { seq: None, kind }));
+        }
+        out
+    }
+
+    fn wakers(&mut self) -> Vec<Waker> {
+        self.readers.values_mut().flat_map(|r| std::mem::take(&mut r.wakers)).collect()
     }
 }
 
@@ -87,14 +169,35 @@ impl Hub {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Wakes whoever waits. A waker may run anybody's code: never with the lock held.
+    fn changed(&self, mut state: MutexGuard<'_, State>) {
+        let wakers = state.wakers();
+        drop(state);
+        self.changed.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     /// Publishes events in order, with one wake-up of the listeners for all.
     pub(crate) fn publish(&self, events: impl IntoIterator<Item = Event>) {
         let mut state = self.lock();
         for event in events {
             state.publish(event);
         }
-        drop(state);
-        self.changed.notify_all();
+        self.changed(state);
+    }
+
+    /// What the store had for the stream `id`.
+    pub(crate) fn read_back(&self, id: u64, events: Vec<Event>) {
+        let mut state = self.lock();
+        let floor = state.floor;
+        if let Some(reader) = state.readers.get_mut(&id) {
+            reader.reading = false;
+            // An empty page: what was between was acknowledged meanwhile.
+            let newest = events.last().and_then(|e| e.seq).unwrap_or(floor);
+            reader.after = reader.after.max(newest);
+            reader.read_back.extend(events);
+        }
+        self.changed(state);
     }
 
     pub(crate) fn acked(&self, seq: u64) {
@@ -111,8 +214,9 @@ impl Hub {
     }
 
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
-        self.changed.notify_all();
+        let mut state = self.lock();
+        state.closed = true;
+        self.changed(state);
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -125,9 +229,7 @@ impl Hub {
         if after < state.floor {
             return None;
         }
-        let from = state.recent.partition_point(|(seq, _)| *seq <= after);
-        let events = state.recent.range(from..).take(max).map(|(_, e)| e.clone()).collect();
-        Some(EventPage { events, last: state.last })
+        Some(EventPage { events: state.after(after).take(max).cloned().collect(), last: state.last })
     }
 
     /// Waits until there is a durable event after `after`; whether there is one.
@@ -140,12 +242,12 @@ impl Hub {
         state.last > after
     }
 
-    pub(crate) fn subscribe(self: &Arc<Self>) -> Subscription {
+    pub(crate) fn stream(self: &Arc<Self>, after: u64, read: ReadBack) -> EventStream {
         let mut state = self.lock();
-        let id = state.next_subscriber;
-        state.next_subscriber += 1;
-        state.subscribers.insert(id, Ring::default());
-        Subscription { hub: Arc::clone(self), id }
+        let id = state.next_reader;
+        state.next_reader += 1;
+        state.readers.insert(id, Reader { after, ..Reader::default() });
+        EventStream { hub: Arc::clone(self), id, read }
     }
 }
 
@@ -158,38 +260,100 @@ fn weight(event: &Event) -> usize {
     text + 256
 }
 
-/// A listener to volatile events; what happens while it does not read is kept up to 1,024 events,
-/// then the oldest go and one [`EventKind::Lagged`] says how many.
-pub struct Subscription {
+/// Asks the node's thread for a page of stored events: which stream, after which number. False if it
+/// has no room for the question.
+pub(crate) type ReadBack = Box<dyn Fn(u64, u64) -> bool + Send + Sync>;
+
+/// One listener's view of a node's events, from a place in the durable ones and from the moment it was
+/// made in the volatile ones.
+///
+/// Waiting and taking are two calls, so that a wait that is given up loses nothing. Durable events are
+/// never lost: those that memory does not hold are read back from the store, without blocking. Volatile
+/// ones are kept up to 1,024; then the oldest go and one [`EventKind::Lagged`] says how many.
+pub struct EventStream {
     hub: Arc<Hub>,
     id: u64,
+    read: ReadBack,
 }
 
-impl Subscription {
-    /// The next volatile event; none when `timeout` passed or the node is closed.
-    pub fn next(&self, timeout: Duration) -> Option<EventKind> {
+impl EventStream {
+    /// Up to `max` events, without waiting: durable ones first, each kind oldest first.
+    pub fn take(&self, max: usize) -> Vec<Event> {
+        let mut state = self.hub.lock();
+        let out = state.take(self.id, max);
+        self.supply(&mut state);
+        out
+    }
+
+    /// Waits until [`take`](Self::take) has something, at most `timeout`; whether it has.
+    pub fn wait(&self, timeout: Duration) -> bool {
         let until = Instant::now() + timeout;
         let mut state = self.hub.lock();
         loop {
-            let ring = state.subscribers.get_mut(&self.id)?;
-            if ring.missed > 0 {
-                return Some(EventKind::Lagged { missed: std::mem::take(&mut ring.missed) });
-            }
-            if let Some(event) = ring.events.pop_front() {
-                return Some(event);
+            match self.supply(&mut state) {
+                Supply::Some => return true,
+                Supply::Ended => return false,
+                Supply::None | Supply::Stored => {}
             }
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || state.closed {
-                return None;
+            if left.is_zero() {
+                return false;
             }
             state = self.hub.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
+
+    /// Ready with true when [`take`](Self::take) has something, with false when nothing will come any
+    /// more. Takes nothing itself.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut state = self.hub.lock();
+        match self.supply(&mut state) {
+            Supply::Some => return Poll::Ready(true),
+            Supply::Ended => return Poll::Ready(false),
+            Supply::None | Supply::Stored => {}
+        }
+        if let Some(reader) = state.readers.get_mut(&self.id)
+            && !reader.wakers.iter().any(|w| w.will_wake(cx.waker()))
+        {
+            reader.wakers.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// [`poll_ready`](Self::poll_ready) as a future.
+    pub async fn ready(&self) -> bool {
+        poll_fn(|cx| self.poll_ready(cx)).await
+    }
+
+    /// Ends every wait, at once and from now on. What had come can still be taken.
+    pub fn shutdown(&self) {
+        let mut state = self.hub.lock();
+        let last = state.last;
+        if let Some(reader) = state.readers.get_mut(&self.id) {
+            reader.until.get_or_insert(last);
+        }
+        self.hub.changed(state);
+    }
+
+    /// Whether everything was taken and nothing will come any more.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.hub.lock().supply(self.id), Supply::Ended)
+    }
+
+    fn supply(&self, state: &mut State) -> Supply {
+        let supply = state.supply(self.id);
+        if let (Supply::Stored, Some(reader)) = (&supply, state.readers.get_mut(&self.id))
+            && !reader.reading
+        {
+            reader.reading = (self.read)(self.id, reader.after);
+        }
+        supply
+    }
 }
 
-impl Drop for Subscription {
+impl Drop for EventStream {
     fn drop(&mut self) {
-        self.hub.lock().subscribers.remove(&self.id);
+        self.hub.lock().readers.remove(&self.id);
     }
 }
 
@@ -244,23 +408,107 @@ mod tests {
         assert!(!hub.wait(1, Duration::from_secs(60)), "returns at once");
     }
 
+    fn stream(hub: &Arc<Hub>, after: u64) -> EventStream {
+        hub.stream(after, Box::new(|_, _| true))
+    }
+
     #[test]
-    fn a_slow_subscriber_is_told_how_much_it_missed() {
+    fn a_slow_stream_is_told_how_much_it_missed() {
         let hub = Arc::new(Hub::default());
-        let (slow, fast) = (hub.subscribe(), hub.subscribe());
+        let (slow, fast) = (stream(&hub, 0), stream(&hub, 0));
+        let writable = Event { seq: None, kind: EventKind::Writable };
         for n in 0..VOLATILE + 3 {
-            hub.publish([Event { seq: None, kind: EventKind::Writable }]);
+            hub.publish([writable.clone()]);
             if n >= 3 {
-                assert_eq!(fast.next(Duration::ZERO), Some(EventKind::Writable));
+                assert_eq!(fast.take(1), [writable.clone()]);
             }
         }
-        assert_eq!(slow.next(Duration::ZERO), Some(EventKind::Lagged { missed: 3 }));
-        let mut left = 0;
-        while slow.next(Duration::ZERO).is_some() {
-            left += 1;
-        }
-        assert_eq!(left, VOLATILE);
+        assert_eq!(slow.take(1), [Event { seq: None, kind: EventKind::Lagged { missed: 3 } }]);
+        assert_eq!(slow.take(2 * VOLATILE).len(), VOLATILE);
         drop(slow);
-        assert_eq!(hub.lock().subscribers.len(), 1);
+        assert_eq!(hub.lock().readers.len(), 1);
+    }
+
+    #[test]
+    fn a_stream_reads_back_what_memory_lost() {
+        let hub = Arc::new(Hub::default());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let note = Arc::clone(&asked);
+        let read = hub.stream(
+            0,
+            Box::new(move |id, after| {
+                note.lock().unwrap().push((id, after));
+                true
+            }),
+        );
+        for seq in 1..=RECENT as u64 + 100 {
+            hub.publish([durable(seq)]);
+        }
+        assert!(!read.wait(Duration::ZERO), "the first 100 are only in the store");
+        assert!(read.take(10).is_empty());
+        assert_eq!(*asked.lock().unwrap(), [(0, 0)], "asked once");
+        hub.read_back(0, (1..=60).map(durable).collect());
+        assert!(read.wait(Duration::ZERO));
+        let mut seen = Vec::new();
+        seen.extend(read.take(50).iter().filter_map(|e| e.seq));
+        seen.extend(read.take(50).iter().filter_map(|e| e.seq));
+        assert_eq!(*asked.lock().unwrap(), [(0, 0), (0, 60)]);
+        // 61 to 100 were acknowledged by somebody else meanwhile.
+        hub.read_back(0, Vec::new());
+        seen.extend(read.take(usize::MAX).iter().filter_map(|e| e.seq));
+        let expected: Vec<u64> = (1..=60).chain(101..=RECENT as u64 + 100).collect();
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn what_was_acknowledged_before_the_start_is_not_looked_for() {
+        let hub = Arc::new(Hub::default());
+        let stream = hub.stream(0, Box::new(|_, _| panic!("there is nothing to read back")));
+        hub.publish([durable(500), durable(501)]);
+        assert_eq!(stream.take(10).len(), 2);
+    }
+
+    #[test]
+    fn ending_a_stream_is_sticky_and_loses_nothing_that_had_come() {
+        let hub = Arc::new(Hub::default());
+        let (ended, other) = (stream(&hub, 0), stream(&hub, 0));
+        hub.publish([durable(1), durable(2)]);
+        ended.shutdown();
+        hub.publish([durable(3), Event { seq: None, kind: EventKind::Writable }]);
+        assert!(ended.wait(Duration::from_secs(60)), "at once");
+        assert!(!ended.is_finished());
+        assert_eq!(ended.take(10).iter().filter_map(|e| e.seq).collect::<Vec<_>>(), [1, 2]);
+        assert!(ended.is_finished());
+        assert!(!ended.wait(Duration::from_secs(60)), "at once");
+        assert_eq!(other.take(10).len(), 4);
+        hub.close();
+        assert!(!other.wait(Duration::from_secs(60)), "at once");
+    }
+
+    #[test]
+    fn wakers_are_called_without_the_lock() {
+        struct Looks(Arc<Hub>, Mutex<u32>);
+        impl std::task::Wake for Looks {
+            fn wake(self: Arc<Self>) {
+                // Would deadlock if the publisher still held the lock.
+                self.0.last();
+                *self.1.lock().unwrap() += 1;
+            }
+        }
+        let hub = Arc::new(Hub::default());
+        let stream = stream(&hub, 0);
+        let looks = Arc::new(Looks(Arc::clone(&hub), Mutex::new(0)));
+        let waker = Waker::from(Arc::clone(&looks));
+        let mut cx = Context::from_waker(&waker);
+        assert_eq!(stream.poll_ready(&mut cx), Poll::Pending);
+        assert_eq!(stream.poll_ready(&mut cx), Poll::Pending, "the same waker is kept once");
+        hub.publish([durable(1)]);
+        assert_eq!(*looks.1.lock().unwrap(), 1);
+        assert_eq!(stream.poll_ready(&mut cx), Poll::Ready(true));
+        assert_eq!(stream.take(9).len(), 1);
+        assert_eq!(stream.poll_ready(&mut cx), Poll::Pending);
+        stream.shutdown();
+        assert_eq!(*looks.1.lock().unwrap(), 2);
+        assert_eq!(stream.poll_ready(&mut cx), Poll::Ready(false));
     }
 }

@@ -34,9 +34,9 @@ mod socket;
 pub mod store;
 
 pub use error::NodeError;
-pub use events::{EventPage, Subscription};
+pub use events::{EventPage, EventStream};
 pub use fault::{Fault, FaultStats};
 pub use names::{BootstrapName, BootstrapNameError};
-pub use node::{HostStatus, Node, NodeConfig, NodeStatus, StoreKind};
+pub use node::{Fetched, Found, HostStatus, Node, NodeConfig, NodeStatus, StoreKind};
 pub use socket::SocketStats;
-pub use store::{Cost, LockedBy, Profile, Protection, Secrets, StoreError};
+pub use store::{Cost, KeyStore, LockedBy, Profile, Protection, Secrets, StoreError};

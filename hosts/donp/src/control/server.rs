@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use donp_core::Event;
 use donp_runtime::os;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -296,23 +295,16 @@ fn would_block(e: &io::Error) -> bool {
 
 fn send_events(
     service: &Service,
-    mut after: u64,
+    after: u64,
     writer: &Writer,
     ended: impl Fn() -> bool,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let volatile = service.node.subscribe();
-    // What waits since before is looked for once; from then on the node says when there is more.
-    let mut more = true;
-    while !ended() && !service.node.is_closed() {
-        let mut events = if more { service.node.events(after, PAGE)?.events } else { Vec::new() };
-        after = events.last().and_then(|e| e.seq).unwrap_or(after);
-        events.extend(
-            std::iter::from_fn(|| volatile.next(Duration::ZERO)).take(PAGE).map(|kind| Event { seq: None, kind }),
-        );
-        for event in service.describe(&events)? {
+    let stream = service.node.subscribe_after(after);
+    while !ended() && !stream.is_finished() {
+        stream.wait(GLANCE);
+        for event in service.describe(&stream.take(PAGE))? {
             write(writer, &json!({ "jsonrpc": "2.0", "method": "event", "params": event }))?;
         }
-        more = service.node.wait_event(after, GLANCE);
     }
     Ok(())
 }

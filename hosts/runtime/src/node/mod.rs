@@ -11,17 +11,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use donp_core::{
-    Answer, Bootstrap, CommandError, Config, Content, Conversation, Engine, Identity, MessageId, NodeId, Peer,
+    Answer, Bootstrap, CommandError, Config, Content, Conversation, Engine, Identity, Message, MessageId, NodeId, Peer,
     Position, Status, Ticket,
 };
 use mio::{Poll, Waker};
 
 use crate::clock::{Clock, entropy};
 use crate::error::NodeError;
-use crate::events::{EventPage, Hub, Subscription};
+use crate::events::{EventPage, EventStream, Hub, READ_BACK};
 use crate::fault::{Fault, FaultStats, Shaper};
 use crate::names::{BootstrapName, BootstrapNameError, Resolver};
 use crate::socket::{SocketStats, Sockets};
@@ -34,6 +34,11 @@ const QUEUE: usize = 1_024;
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// Places to enter the network that are remembered across restarts.
 const REMEMBERED: usize = 16;
+/// Messages that one call of [`Node::search`] looks at: about 10 ms of reading.
+const SEARCHED: usize = 2_000;
+const SEARCH_PAGE: u32 = 200;
+/// A node that had nothing to do for this long has caught up.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// Where a node keeps its records.
 pub enum StoreKind {
@@ -140,16 +145,58 @@ pub struct Node {
     signalled: Arc<AtomicBool>,
     crashed: Arc<AtomicBool>,
     hub: Arc<Hub>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    life: Mutex<Life>,
+}
+
+/// Where a node's thread is.
+enum Life {
+    /// To be started, with the places to enter the network if there are sockets to do it with.
+    Ready(Box<Worker>, Option<Entrance>),
+    Running(JoinHandle<()>),
+    Ended,
+}
+
+struct Entrance {
+    places: Vec<BootstrapName>,
+    knows_peers: bool,
+}
+
+/// What [`Node::search`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Oldest first.
+    pub messages: Vec<Message>,
+    /// Where to go on; none if the whole conversation before was looked at.
+    pub older: Option<Position>,
+}
+
+/// What [`Node::background_fetch`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Durable events that came in the time.
+    pub events: u64,
+    /// Whether it ended because there was nothing more to do, not because the time was over.
+    pub caught_up: bool,
 }
 
 impl Node {
-    /// Opens the store, binds the sockets, starts the thread and joins the network.
+    /// [`new`](Self::new) and [`start`](Self::start).
+    ///
+    /// # Errors
+    /// As those two.
+    pub fn open(cfg: NodeConfig) -> Result<Self, NodeError> {
+        let node = Self::new(cfg)?;
+        node.start()?;
+        Ok(node)
+    }
+
+    /// Opens the store and binds the sockets. Nothing runs before [`start`](Self::start): a stream made
+    /// before it misses nothing.
     ///
     /// # Errors
     /// When the configuration cannot work, an address is in use, a bootstrap is not written as one,
     /// the store cannot be read, or the profile lives in another network.
-    pub fn open(cfg: NodeConfig) -> Result<Self, NodeError> {
+    pub fn new(cfg: NodeConfig) -> Result<Self, NodeError> {
         let clock = Clock::new();
         let mut bootstraps = parse_all(&cfg.bootstraps)?;
         let mut config = cfg.config;
@@ -206,31 +253,43 @@ impl Node {
         let signalled = Arc::new(AtomicBool::new(false));
         let crashed = Arc::new(AtomicBool::new(false));
         let hub = Arc::new(Hub::default());
-        let resolver = if cfg.offline {
-            None
-        } else {
-            let tell = Submitter { jobs: jobs.clone(), waker: Arc::clone(&waker), signalled: Arc::clone(&signalled) };
-            // The thread is only started; it looks nothing up until a name is added.
-            let start = Resolver::start(move |found| tell.submit(Box::new(move |w| w.resolved(found))));
-            Some(start.map_err(NodeError::io("name thread"))?)
-        };
-        let mut worker =
+        let worker =
             Worker::new(engine, store, sockets, poll, queue, Arc::clone(&signalled), Arc::clone(&hub), shaper, clock);
-        if let Some(resolver) = resolver {
-            worker.go_online(resolver, bootstraps, knows_peers);
-        }
-        let thread = {
-            let (hub, crashed) = (Arc::clone(&hub), Arc::clone(&crashed));
-            std::thread::Builder::new().name("donp-node".into()).spawn(move || {
-                let run = std::panic::AssertUnwindSafe(move || worker.run());
-                if std::panic::catch_unwind(run).is_err() {
-                    crashed.store(true, Ordering::SeqCst);
-                }
-                hub.close();
-            })
+        let entrance = (!cfg.offline).then_some(Entrance { places: bootstraps, knows_peers });
+        let life = Mutex::new(Life::Ready(Box::new(worker), entrance));
+        Ok(Self { id, name, local, network_key, jobs, waker, signalled, crashed, hub, life })
+    }
+
+    /// Starts the thread and joins the network. Again is nothing.
+    ///
+    /// # Errors
+    /// [`NodeError::Closed`] after a shutdown; when the system gives no thread.
+    pub fn start(&self) -> Result<(), NodeError> {
+        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut worker, entrance) = match std::mem::replace(&mut *life, Life::Ended) {
+            Life::Ready(worker, entrance) => (worker, entrance),
+            Life::Running(thread) => {
+                *life = Life::Running(thread);
+                return Ok(());
+            }
+            Life::Ended => return Err(self.gone()),
         };
-        let thread = Mutex::new(Some(thread.map_err(NodeError::io("node thread"))?));
-        Ok(Self { id, name, local, network_key, jobs, waker, signalled, crashed, hub, thread })
+        if let Some(Entrance { places, knows_peers }) = entrance {
+            let tell = self.submitter();
+            // The thread is only started; it looks nothing up until a name is added.
+            let resolver = Resolver::start(move |found| tell.submit(Box::new(move |w| w.resolved(found))));
+            worker.go_online(resolver.map_err(NodeError::io("name thread"))?, places, knows_peers);
+        }
+        let (hub, crashed) = (Arc::clone(&self.hub), Arc::clone(&self.crashed));
+        let thread = std::thread::Builder::new().name("donp-node".into()).spawn(move || {
+            let run = std::panic::AssertUnwindSafe(move || worker.run());
+            if std::panic::catch_unwind(run).is_err() {
+                crashed.store(true, Ordering::SeqCst);
+            }
+            hub.close();
+        });
+        *life = Life::Running(thread.map_err(NodeError::io("node thread"))?);
+        Ok(())
     }
 
     /// Says goodbye to every peer, stores and sends what is left, and ends the thread. Again is
@@ -251,11 +310,28 @@ impl Node {
         self.stop(Stop::Silent)
     }
 
+    /// As [`shutdown`](Self::shutdown), without waiting: for a finalizer, which must not block.
+    pub fn begin_shutdown(&self) {
+        let life = std::mem::replace(&mut *self.life.lock().unwrap_or_else(PoisonError::into_inner), Life::Ended);
+        match life {
+            Life::Running(_) => drop(self.submit(Box::new(|w| w.stop(Stop::Goodbye)))),
+            Life::Ready(..) => self.hub.close(),
+            Life::Ended => {}
+        }
+    }
+
     fn stop(&self, how: Stop) -> Result<(), NodeError> {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            let _ = self.submit(Box::new(move |w| w.stop(how)));
-            let _ = thread.join();
+        let life = std::mem::replace(&mut *self.life.lock().unwrap_or_else(PoisonError::into_inner), Life::Ended);
+        match life {
+            Life::Running(thread) => {
+                let _ = self.submit(Box::new(move |w| w.stop(how)));
+                // On its own thread, from a waker's code, waiting for it would be for ever.
+                if thread.thread().id() != std::thread::current().id() {
+                    let _ = thread.join();
+                }
+            }
+            Life::Ready(..) => self.hub.close(),
+            Life::Ended => {}
         }
         if self.crashed.load(Ordering::SeqCst) { Err(NodeError::Crashed) } else { Ok(()) }
     }
@@ -365,11 +441,57 @@ impl Node {
         timeout: Duration,
     ) -> Result<Answer, NodeError> {
         let (tell, answer) = sync_channel(1);
-        self.submit(Box::new(move |w| match w.engine.history(w.now, conversation, before, limit) {
+        self.may_ask()?;
+        self.submit(Box::new(move |w| match w.history(conversation, before, limit) {
             Ok(query) => w.answer_to(query, tell),
-            Err(e) => drop(tell.send(Err(e.into()))),
+            Err(e) => drop(tell.send(Err(e))),
         }))?;
         self.wait(&answer, timeout)?
+    }
+
+    /// The newest messages of a conversation that contain `text`, in any case, before `before` (all if
+    /// none): at most `limit`, oldest first. Stored texts are sealed, so each is opened and looked at:
+    /// one call looks at 2,000 at most. Pass `older` as `before` to go on; it is none at the beginning of
+    /// the history.
+    ///
+    /// # Errors
+    /// [`CommandError::Empty`] without a text; as [`history`](Self::history).
+    pub fn search(
+        &self,
+        conversation: Conversation,
+        text: &str,
+        before: Option<Position>,
+        limit: u32,
+        timeout: Duration,
+    ) -> Result<Found, NodeError> {
+        if text.is_empty() {
+            return Err(CommandError::Empty("text to look for").into());
+        }
+        let (wanted, limit) = (text.to_lowercase(), limit as usize);
+        let mut found = Found { messages: Vec::new(), older: before };
+        let mut looked_at = 0;
+        while looked_at < SEARCHED && found.messages.len() < limit {
+            let page = self.history(conversation, found.older, SEARCH_PAGE, timeout)?;
+            found.older = page.older;
+            looked_at += page.messages.len();
+            for message in page.messages.into_iter().rev() {
+                if found.messages.len() == limit {
+                    break;
+                }
+                if message.content.shown().to_lowercase().contains(&wanted) {
+                    let position = message.position();
+                    found.messages.push(message);
+                    if found.messages.len() == limit {
+                        found.older = Some(position);
+                    }
+                }
+            }
+            if found.older.is_none() {
+                break;
+            }
+        }
+        found.messages.reverse();
+        Ok(found)
     }
 
     /// An invitation to this node's network.
@@ -394,6 +516,14 @@ impl Node {
     /// When the node is not running any more.
     pub fn peers(&self) -> Result<Vec<Peer>, NodeError> {
         self.call(|w| w.engine.peers())
+    }
+
+    /// What is known of one node; none if it was never met or heard of.
+    ///
+    /// # Errors
+    /// When the node is not running any more.
+    pub fn peer(&self, id: NodeId) -> Result<Option<Peer>, NodeError> {
+        self.call(move |w| w.engine.peer(id))
     }
 
     /// Whether a private message waits for its acknowledgement.
@@ -445,9 +575,22 @@ impl Node {
         self.hub.wait(after, timeout)
     }
 
-    /// Listens to volatile events from here on.
-    pub fn subscribe(&self) -> Subscription {
-        self.hub.subscribe()
+    /// Listens: to durable events from the oldest one that was not acknowledged, to volatile ones from
+    /// here on.
+    pub fn subscribe(&self) -> EventStream {
+        self.subscribe_after(self.hub.cursor())
+    }
+
+    /// Listens to durable events after the number `after`, and to volatile ones from here on.
+    pub fn subscribe_after(&self, after: u64) -> EventStream {
+        let tell = self.submitter();
+        let read = move |stream, after| {
+            tell.try_submit(Box::new(move |w| {
+                let page = w.stored_events(after, READ_BACK).unwrap_or_default();
+                w.hub.read_back(stream, page.events);
+            }))
+        };
+        self.hub.stream(after, Box::new(read))
     }
 
     /// Leaves the network with a goodbye to every peer; [`join`](Self::join) enters it again.
@@ -461,28 +604,51 @@ impl Node {
         })
     }
 
-    /// Before the system freezes the process: stores everything and moves the log into the file.
+    /// Before the system freezes the process: stores everything, moves the log into the file and closes
+    /// it, since iOS ends an app that is frozen with a locked database (0xdead10cc). Until
+    /// [`resume`](Self::resume) nothing is received and commands are refused. Again is nothing.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// When the store cannot be written; then the node goes on running.
     pub fn suspend(&self) -> Result<(), NodeError> {
-        self.call_stored(|w| {
-            w.engine.suspend(w.now);
-            Ok(())
-        })?;
-        self.call(|w| w.store.checkpoint())?.map_err(NodeError::Store)
+        self.call(Worker::suspend)?
     }
 
-    /// After the system let the process go on.
+    /// After the system let the process go on: opens the store again and looks for the network. Again is
+    /// nothing.
     ///
     /// # Errors
-    /// When the node is not running any more.
+    /// When the store cannot be opened; then the node stays suspended.
     pub fn resume(&self) -> Result<(), NodeError> {
-        self.call(|w| {
-            w.engine.resume(w.now);
-            w.engine.handle_wall_clock(w.now, w.clock.wall());
-            w.refresh_addresses();
-        })
+        self.call(Worker::resume)?
+    }
+
+    /// For the short time that a system gives a sleeping app: resumes, exchanges what there is with
+    /// others for at most `time`, and suspends again if the node was suspended before. Ends early once
+    /// it has neighbours, nothing waits, and nothing came for two seconds.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume) and [`suspend`](Self::suspend).
+    pub fn background_fetch(&self, time: Duration) -> Result<Fetched, NodeError> {
+        let until = Instant::now() + time;
+        let was_suspended = self.call(|w| w.is_suspended())?;
+        self.resume()?;
+        let first = self.call(|w| w.hub.last())?;
+        let (mut last, mut quiet_since) = (first, Instant::now());
+        let mut caught_up = false;
+        while !caught_up && Instant::now() < until {
+            let step = QUIET.min(until.saturating_duration_since(Instant::now()));
+            if self.hub.wait(last, step) {
+                (last, quiet_since) = (self.hub.last(), Instant::now());
+            }
+            let node = self.call(|w| w.engine.status())?;
+            let idle = node.neighbours > 0 && node.outbox == 0 && node.pending == 0;
+            caught_up = idle && quiet_since.elapsed() >= QUIET;
+        }
+        if was_suspended {
+            self.suspend()?;
+        }
+        Ok(Fetched { events: last.saturating_sub(first), caught_up })
     }
 
     /// The system changed networks: every link is probed at once.
@@ -494,6 +660,21 @@ impl Node {
             w.refresh_addresses();
             w.engine.handle_network_change(w.now);
         })
+    }
+
+    fn submitter(&self) -> Submitter {
+        let (jobs, waker, signalled) = (self.jobs.clone(), Arc::clone(&self.waker), Arc::clone(&self.signalled));
+        Submitter { jobs, waker, signalled }
+    }
+
+    /// The node's thread, if it may be asked: it runs, and it is not the one that asks.
+    fn may_ask(&self) -> Result<(), NodeError> {
+        match &*self.life.lock().unwrap_or_else(PoisonError::into_inner) {
+            Life::Ready(..) => Err(NodeError::NotStarted),
+            Life::Running(thread) if thread.thread().id() == std::thread::current().id() => Err(NodeError::OwnThread),
+            Life::Running(_) => Ok(()),
+            Life::Ended => Err(self.gone()),
+        }
     }
 
     fn submit(&self, job: Job) -> Result<(), NodeError> {
@@ -522,6 +703,7 @@ impl Node {
     /// Runs `f` on the node's thread and waits for what it returns.
     fn call<T: Send + 'static>(&self, f: impl FnOnce(&mut Worker) -> T + Send + 'static) -> Result<T, NodeError> {
         let (tell, answer) = sync_channel(1);
+        self.may_ask()?;
         self.submit(Box::new(move |w| drop(tell.send(f(w)))))?;
         self.wait(&answer, ANSWER_WITHIN)
     }
@@ -532,6 +714,7 @@ impl Node {
         f: impl FnOnce(&mut Worker) -> Result<T, NodeError> + Send + 'static,
     ) -> Result<T, NodeError> {
         let (tell, answer) = sync_channel(1);
+        self.may_ask()?;
         self.submit(Box::new(move |w| match w.writable().and_then(|()| f(w)) {
             Ok(value) => w.after_commit(Box::new(move |stored| drop(tell.send(stored.map(|()| value))))),
             Err(e) => drop(tell.send(Err(e))),
@@ -546,7 +729,7 @@ impl Drop for Node {
     }
 }
 
-/// What the thread of the resolver needs of a node that may not be built yet.
+/// What somebody else's thread needs to put work before the node's.
 struct Submitter {
     jobs: SyncSender<Job>,
     waker: Arc<Waker>,
@@ -558,6 +741,15 @@ impl Submitter {
         if self.jobs.send(job).is_ok() && !self.signalled.swap(true, Ordering::SeqCst) {
             let _ = self.waker.wake();
         }
+    }
+
+    /// Never blocks; whether there was room.
+    fn try_submit(&self, job: Job) -> bool {
+        let taken = self.jobs.try_send(job).is_ok();
+        if taken && !self.signalled.swap(true, Ordering::SeqCst) {
+            let _ = self.waker.wake();
+        }
+        taken
     }
 }
 

@@ -67,6 +67,11 @@ fn texts(events: &[EventKind]) -> Vec<&str> {
         .collect()
 }
 
+fn next(stream: &EventStream) -> Option<EventKind> {
+    stream.wait(LONG);
+    stream.take(1).pop().map(|e| e.kind)
+}
+
 fn history(node: &Node, conversation: Conversation) -> Vec<Message> {
     node.history(conversation, None, 100, LONG).unwrap().messages
 }
@@ -96,7 +101,7 @@ fn volatile_events_reach_every_subscriber() {
     let (one, two) = (a.subscribe(), a.subscribe());
     let b = volatile(4, &[place(&a)]);
     for listener in [one, two] {
-        let up = until("peer up", || match listener.next(LONG)? {
+        let up = until("peer up", || match next(&listener)? {
             EventKind::PeerUp { peer, .. } => Some(peer),
             _ => None,
         });
@@ -216,7 +221,7 @@ fn a_goodbye_is_noticed_at_once() {
     linked(&a, &b);
     let listener = a.subscribe();
     b.shutdown().unwrap();
-    let reason = until("peer down", || match listener.next(LONG)? {
+    let reason = until("peer down", || match next(&listener)? {
         EventKind::PeerDown { reason, .. } => Some(reason),
         _ => None,
     });
@@ -350,4 +355,130 @@ fn suspending_refuses_commands_until_the_node_is_resumed() {
     a.resume().unwrap();
     a.broadcast(Content::text("after")).unwrap();
     assert_eq!(history(&a, Conversation::Network).len(), 2);
+}
+
+#[test]
+fn a_stream_made_before_the_start_misses_nothing() {
+    let a = Node::new(loopback(identity(30))).unwrap();
+    let before = a.subscribe();
+    assert!(matches!(a.status(), Err(NodeError::NotStarted)));
+    assert!(matches!(a.broadcast(Content::text("too early")), Err(NodeError::NotStarted)));
+    a.start().unwrap();
+    a.start().unwrap();
+    let first = next(&before).unwrap();
+    assert!(matches!(first, EventKind::StateChanged { from: NodeState::Initializing, .. }), "{first:?}");
+    a.shutdown().unwrap();
+    assert!(matches!(a.start(), Err(NodeError::Closed)));
+    assert!(matches!(a.status(), Err(NodeError::Closed)));
+
+    let never = Node::new(loopback(identity(31))).unwrap();
+    let stream = never.subscribe();
+    never.shutdown().unwrap();
+    assert!(!stream.wait(LONG), "at once");
+}
+
+#[test]
+fn a_stream_gives_everything_from_memory_or_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (Node::open(loopback(profile(dir.path(), 32))).unwrap(), volatile(33, &[]));
+    b.join(&[place(&a)]).unwrap();
+    linked(&b, &a);
+    const MANY: usize = 5_000;
+    let texts = (0..MANY).map(|n| Content::text(n.to_string()));
+    for part in texts.collect::<Vec<_>>().chunks(500) {
+        until("room", || b.send_private_all(a.id(), part.to_vec()).unwrap().iter().all(Result::is_ok).then_some(()));
+        until("delivered", || (b.status().unwrap().node.outbox == 0).then_some(()));
+    }
+    // More than the ring in memory holds.
+    let late = a.subscribe();
+    let mut seen = Vec::new();
+    while seen.len() < MANY {
+        assert!(late.wait(LONG), "{} of {MANY}", seen.len());
+        seen.extend(late.take(100).into_iter().filter_map(|e| match e.kind {
+            EventKind::Message(m) => Some(m.content.shown().parse::<usize>().unwrap()),
+            _ => None,
+        }));
+    }
+    assert!(seen.iter().copied().eq(0..MANY), "in order, once each");
+}
+
+#[test]
+fn a_suspended_node_has_no_file_open_and_catches_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let b = Node::open(loopback(profile(dir.path(), 34))).unwrap();
+    let a = volatile(35, &[place(&b)]);
+    linked(&a, &b);
+    b.suspend().unwrap();
+    b.suspend().unwrap();
+    #[cfg(target_os = "linux")]
+    for fd in std::fs::read_dir("/proc/self/fd").unwrap().flatten() {
+        let open = std::fs::read_link(fd.path()).unwrap_or_default();
+        assert!(!(open.starts_with(dir.path()) && open.to_string_lossy().contains("node.db")), "{open:?}");
+    }
+    let refused = b.broadcast(Content::text("asleep"));
+    assert!(matches!(refused, Err(NodeError::Command(CommandError::NotRunning))), "{refused:?}");
+    assert!(b.history(Conversation::Network, None, 1, LONG).is_err());
+    a.send_private(b.id(), Content::text("while you slept")).unwrap();
+    let fetched = b.background_fetch(LONG).unwrap();
+    assert_eq!(fetched, Fetched { events: 1, caught_up: true });
+    assert!(b.broadcast(Content::text("asleep again")).is_err());
+    b.resume().unwrap();
+    b.broadcast(Content::text("awake")).unwrap();
+    assert_eq!(history(&b, Conversation::Private(a.id())).len(), 1);
+    b.suspend().unwrap();
+    b.shutdown().unwrap();
+}
+
+#[test]
+fn search_finds_in_any_case_and_pages() {
+    let a = volatile(36, &[]);
+    for n in 0..450 {
+        let text = if n % 100 == 7 { format!("Ein Kn\u{d6}del, Nummer {n}") } else { format!("something else {n}") };
+        a.broadcast(Content::text(text)).unwrap();
+    }
+    let search = |before, limit| a.search(Conversation::Network, "kn\u{f6}DEL", before, limit, LONG).unwrap();
+    let shown = |found: &Found| found.messages.iter().map(|m| m.content.shown().to_string()).collect::<Vec<_>>();
+    let newest = search(None, 2);
+    assert_eq!(shown(&newest), ["Ein Kn\u{d6}del, Nummer 307", "Ein Kn\u{d6}del, Nummer 407"]);
+    let rest = search(newest.older, 100);
+    assert_eq!(
+        shown(&rest),
+        ["Ein Kn\u{d6}del, Nummer 7", "Ein Kn\u{d6}del, Nummer 107", "Ein Kn\u{d6}del, Nummer 207"]
+    );
+    assert_eq!(rest.older, None);
+    assert!(matches!(
+        a.search(Conversation::Network, "", None, 1, LONG),
+        Err(NodeError::Command(CommandError::Empty(_)))
+    ));
+}
+
+#[test]
+fn a_bot_says_so() {
+    let config = Config { bot: true, ..Config::default() };
+    let a = Node::open(NodeConfig { config, ..loopback(identity(37)) }).unwrap();
+    let b = volatile(38, &[place(&a)]);
+    linked(&a, &b);
+    linked(&b, &a);
+    assert!(b.peer(a.id()).unwrap().unwrap().bot);
+    assert!(!a.peer(b.id()).unwrap().unwrap().bot);
+    assert_eq!(a.peer(identity(99).node_id()).unwrap(), None);
+}
+
+#[test]
+fn the_nodes_own_thread_gets_an_error_and_no_deadlock() {
+    struct Asks(Arc<Node>, SyncSender<(bool, bool)>);
+    impl std::task::Wake for Asks {
+        fn wake(self: Arc<Self>) {
+            let asked = matches!(self.0.status(), Err(NodeError::OwnThread));
+            let _ = self.1.try_send((asked, self.0.shutdown().is_ok()));
+        }
+    }
+    let a = Arc::new(Node::new(loopback(identity(39))).unwrap());
+    let stream = a.subscribe();
+    let (tell, told) = sync_channel(1);
+    let waker = std::task::Waker::from(Arc::new(Asks(Arc::clone(&a), tell)));
+    assert!(stream.poll_ready(&mut std::task::Context::from_waker(&waker)).is_pending());
+    a.start().unwrap();
+    assert_eq!(told.recv_timeout(LONG).unwrap(), (true, true));
+    a.wait_closed();
 }

@@ -9,7 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
-use donp_core::{Answer, Batch, Bootstrap, CommandError, Engine, Event, EventKind, Instant, NodeState, Op, Transmit};
+use donp_core::{
+    Answer, Batch, Bootstrap, CommandError, Conversation, Engine, Event, EventKind, Instant, NodeState, Op, Position,
+    Transmit,
+};
 use mio::{Events, Poll, Token};
 
 use super::{HostStatus, Job, QUEUE, REMEMBERED};
@@ -73,6 +76,8 @@ pub(super) struct Worker {
     places: BTreeMap<BootstrapName, Result<Vec<Bootstrap>, String>>,
     /// Told to leave: names that are found later do not bring it back.
     left: bool,
+    /// The store is closed and nothing is received.
+    suspended: bool,
     stop: Option<Stop>,
 }
 
@@ -113,6 +118,7 @@ impl Worker {
             resolver: None,
             places: BTreeMap::new(),
             left: false,
+            suspended: false,
             stop: None,
         }
     }
@@ -200,8 +206,58 @@ impl Worker {
         self.stop = Some(how);
     }
 
+    /// Stores everything and closes the store.
+    pub(super) fn suspend(&mut self) -> Result<(), NodeError> {
+        if self.suspended {
+            return Ok(());
+        }
+        self.writable()?;
+        self.engine.suspend(self.now);
+        self.settle();
+        let closed = match &self.failing {
+            Some((e, _)) => Err(again(e)),
+            None => self.store.close(),
+        };
+        if let Err(e) = closed {
+            self.engine.resume(self.now);
+            return Err(e.into());
+        }
+        self.suspended = true;
+        Ok(())
+    }
+
+    pub(super) fn resume(&mut self) -> Result<(), NodeError> {
+        if self.suspended {
+            self.store.reopen()?;
+            self.suspended = false;
+        }
+        self.engine.resume(self.now);
+        self.engine.handle_wall_clock(self.now, self.clock.wall());
+        self.refresh_addresses();
+        Ok(())
+    }
+
+    pub(super) fn is_suspended(&self) -> bool {
+        self.suspended
+    }
+
+    pub(super) fn history(
+        &mut self,
+        conversation: Conversation,
+        before: Option<Position>,
+        limit: u32,
+    ) -> Result<u64, NodeError> {
+        if self.suspended {
+            return Err(CommandError::NotRunning.into());
+        }
+        Ok(self.engine.history(self.now, conversation, before, limit)?)
+    }
+
     /// Whether a command that stores something can be taken.
     pub(super) fn writable(&self) -> Result<(), NodeError> {
+        if self.suspended {
+            return Err(CommandError::NotRunning.into());
+        }
         match &self.failing {
             Some((e, _)) => Err(again(e).into()),
             None => Ok(()),
@@ -285,6 +341,9 @@ impl Worker {
 
     /// How long nothing has to be done if nothing comes.
     fn wait(&self) -> Duration {
+        if self.suspended && !self.more_jobs {
+            return HOUR;
+        }
         let receiving = self.waiting_bytes <= MAX_WAITING;
         if self.more_jobs || (receiving && self.sockets.has_more()) {
             return Duration::ZERO;
@@ -308,6 +367,9 @@ impl Worker {
     fn turn(&mut self) {
         self.now = self.clock.now();
         self.take_jobs();
+        if self.suspended {
+            return;
+        }
         self.take_datagrams();
         self.take_time();
         self.settle();
@@ -451,6 +513,10 @@ impl Worker {
     /// The goodbye, and what is still held back, for as long as it takes or half a second.
     fn last_words(&mut self, ready: &mut Events) {
         self.now = self.clock.now();
+        if let Err(e) = if self.suspended { self.resume() } else { Ok(()) } {
+            crate::warn!("{e}");
+            return;
+        }
         if self.engine.status().state != NodeState::Leaving {
             self.engine.leave(self.now);
         }

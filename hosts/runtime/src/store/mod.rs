@@ -9,6 +9,7 @@ mod sqlite;
 use std::path::PathBuf;
 
 use donp_core::{Batch, Identity, MemoryStore, Record, Request, Table};
+use zeroize::Zeroizing;
 
 pub use lock::LockedBy;
 pub use profile::{Profile, Secrets};
@@ -23,6 +24,8 @@ pub enum Protection {
     /// By a key file beside it, readable by its owner only: whoever can read the profile's folder
     /// as that user can read everything in it.
     KeyFile,
+    /// By a key that the platform's key store wraps ([`KeyStore`]).
+    KeyStore,
     /// Nothing is stored.
     Memory,
 }
@@ -33,9 +36,26 @@ impl Protection {
         match self {
             Self::Passphrase => "passphrase",
             Self::KeyFile => "key-file",
+            Self::KeyStore => "key-store",
             Self::Memory => "memory",
         }
     }
+}
+
+/// The platform's key store, such as Android's Keystore or a Keychain: wraps the key that wraps a
+/// profile's data key. Called when a profile is made and when it is opened, never in between.
+pub trait KeyStore: Send + Sync {
+    /// Seals `key`, 32 bytes, so that only this device's user can have it back.
+    ///
+    /// # Errors
+    /// In words, to show.
+    fn wrap_key(&self, key: &[u8]) -> Result<Vec<u8>, String>;
+
+    /// Opens what [`wrap_key`](Self::wrap_key) gave.
+    ///
+    /// # Errors
+    /// In words, to show.
+    fn unwrap_key(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, String>;
 }
 
 /// What can go wrong with a store.
@@ -62,6 +82,15 @@ pub enum StoreError {
     /// The passphrase is not the one that the profile was made with. The profile is whole.
     #[error("the passphrase is wrong for profile {0}")]
     WrongPassphrase(PathBuf),
+    /// The profile is protected by the platform's key store and none was given.
+    #[error("profile {0} is protected by the platform's key store and none was given")]
+    KeyStoreNeeded(PathBuf),
+    /// The platform's key store refused, or gave something else back than it was given.
+    #[error("key store: {0}")]
+    KeyStore(String),
+    /// The file is closed while the node is suspended.
+    #[error("the store is closed while the node is suspended")]
+    Closed,
     /// The key file is not the one that the profile was made with, or it cannot be used.
     #[error("key file {path}: {reason}")]
     KeyFile {
@@ -192,6 +221,21 @@ impl Store {
     pub(crate) fn checkpoint(&mut self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(s) => s.checkpoint(),
+            Self::Volatile { .. } => Ok(()),
+        }
+    }
+
+    /// Closes the file until [`reopen`](Self::reopen); the profile stays taken.
+    pub(crate) fn close(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(s) => s.close(),
+            Self::Volatile { .. } => Ok(()),
+        }
+    }
+
+    pub(crate) fn reopen(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(s) => s.reopen(),
             Self::Volatile { .. } => Ok(()),
         }
     }

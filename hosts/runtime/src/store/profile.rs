@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use donp_core::Identity;
 use zeroize::Zeroizing;
@@ -10,7 +11,7 @@ use zeroize::Zeroizing;
 use super::lock::{self, Lock, LockedBy};
 use super::seal::{self, Cost, Sealer, UnwrapError, Wrapper};
 use super::sqlite::{self, SqliteStore};
-use super::{Opened, Protection, Store, StoreError};
+use super::{KeyStore, Opened, Protection, Store, StoreError};
 use crate::clock::entropy;
 
 /// What opens a profile.
@@ -21,6 +22,8 @@ pub struct Secrets {
     pub passphrase: Option<Zeroizing<String>>,
     /// The key file of a profile made without a passphrase, if it is not `key` in its folder.
     pub key_file: Option<PathBuf>,
+    /// The platform's key store. A new profile is protected by it if there is no passphrase.
+    pub key_store: Option<Arc<dyn KeyStore>>,
 }
 
 /// An opened profile; no other process can open it meanwhile.
@@ -31,6 +34,8 @@ pub struct Profile {
 }
 
 const WRAPPED_KEY: &str = "wrapped-key";
+/// What the platform's key store made of the key that wraps the data key.
+const PLATFORM_KEY: &str = "platform-key";
 const IDENTITY: &str = "identity";
 
 impl Profile {
@@ -49,9 +54,15 @@ impl Profile {
         }
         let no_entropy = |source| StoreError::Io { what: "cannot make a key for", path: dir.into(), source };
         let data_key = Zeroizing::new(entropy::<32>().map_err(no_entropy)?);
-        let wrapped = match &secrets.passphrase {
-            Some(passphrase) => seal::wrap(&data_key, &Wrapper::Passphrase(passphrase.as_bytes(), cost)),
-            None => seal::wrap(&data_key, &Wrapper::KeyFile(&*new_key_file(&key_file(dir, secrets))?)),
+        let mut platform_key = None;
+        let wrapped = match (&secrets.passphrase, &secrets.key_store) {
+            (Some(passphrase), _) => seal::wrap(&data_key, &Wrapper::Passphrase(passphrase.as_bytes(), cost)),
+            (None, Some(key_store)) => {
+                let key = Zeroizing::new(entropy::<32>().map_err(no_entropy)?);
+                platform_key = Some(key_store.wrap_key(&*key).map_err(StoreError::KeyStore)?);
+                seal::wrap(&data_key, &Wrapper::KeyStore(&key))
+            }
+            (None, None) => seal::wrap(&data_key, &Wrapper::KeyFile(&*new_key_file(&key_file(dir, secrets))?)),
         };
         let wrapped = wrapped.map_err(no_entropy)?;
         // Complete or absent: a process killed here leaves a file under another name, which the next
@@ -63,6 +74,9 @@ impl Profile {
         {
             let db = sqlite::open_file(&temporary, true)?;
             sqlite::put_raw_secret(&db, WRAPPED_KEY, &wrapped, &temporary)?;
+            if let Some(platform_key) = platform_key {
+                sqlite::put_raw_secret(&db, PLATFORM_KEY, &platform_key, &temporary)?;
+            }
             let identity = Zeroizing::new(identity.to_bytes());
             sqlite::put_sealed_secret(&db, &mut Sealer::new(&data_key), IDENTITY, &identity, &temporary)?;
             // The last connection to close moves the write-ahead log into the file.
@@ -116,6 +130,21 @@ impl Profile {
                 };
                 seal::unwrap(&wrapped, &Wrapper::Passphrase(passphrase.as_bytes(), cost)).map_err(|e| match e {
                     UnwrapError::WrongKey => StoreError::WrongPassphrase(dir.into()),
+                    UnwrapError::Damaged => damaged("its wrapped key was changed"),
+                })?
+            }
+            Protection::KeyStore => {
+                let Some(key_store) = &secrets.key_store else {
+                    return Err(StoreError::KeyStoreNeeded(dir.into()));
+                };
+                let platform_key =
+                    sqlite::raw_secret(&db, PLATFORM_KEY, &path)?.ok_or_else(|| damaged("it holds no platform key"))?;
+                let key = key_store.unwrap_key(&platform_key).map_err(StoreError::KeyStore)?;
+                let other = || StoreError::KeyStore("it gave another key than it was given for this profile".into());
+                let key: [u8; 32] = key.as_slice().try_into().map_err(|_| other())?;
+                let key = Zeroizing::new(key);
+                seal::unwrap(&wrapped, &Wrapper::KeyStore(&key)).map_err(|e| match e {
+                    UnwrapError::WrongKey => other(),
                     UnwrapError::Damaged => damaged("its wrapped key was changed"),
                 })?
             }

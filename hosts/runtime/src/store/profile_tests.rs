@@ -10,7 +10,7 @@ fn identity() -> Identity {
 }
 
 fn passphrase(text: &str) -> Secrets {
-    Secrets { passphrase: Some(Zeroizing::new(text.into())), key_file: None }
+    Secrets { passphrase: Some(Zeroizing::new(text.into())), ..Secrets::default() }
 }
 
 fn put(seq: u64, table: Table, key: u8, value: &[u8]) -> Batch {
@@ -297,4 +297,41 @@ fn a_newer_file_is_refused_untouched() {
     db.pragma_update(None, "user_version", 99).unwrap();
     drop(db);
     assert!(matches!(error(dir.path(), &Secrets::default()), StoreError::Newer { found: 99, .. }));
+}
+
+/// Reverses what it is given, or does what a broken one could.
+struct Platform(fn(&[u8]) -> Result<Vec<u8>, String>);
+
+impl KeyStore for Platform {
+    fn wrap_key(&self, key: &[u8]) -> Result<Vec<u8>, String> {
+        (self.0)(key)
+    }
+
+    fn unwrap_key(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
+        (self.0)(wrapped).map(Zeroizing::new)
+    }
+}
+
+fn platform(f: fn(&[u8]) -> Result<Vec<u8>, String>) -> Secrets {
+    Secrets { key_store: Some(Arc::new(Platform(f))), ..Secrets::default() }
+}
+
+#[test]
+fn the_platforms_key_store_protects_a_profile() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("p");
+    let reverse = platform(|key| Ok(key.iter().rev().copied().collect()));
+    let refuses = platform(|_| Err("the phone is locked".into()));
+    let forgets = platform(|_| Ok(vec![0; 32]));
+    let made = Profile::create(&path, &identity(), &refuses, CHEAP).err().unwrap();
+    assert_eq!(made.to_string(), "key store: the phone is locked");
+    assert!(!Profile::exists(&path), "a refused profile is not half made");
+    let profile = Profile::create(&path, &identity(), &reverse, CHEAP).unwrap();
+    assert_eq!(profile.protection(), Protection::KeyStore);
+    assert!(!path.join("key").exists());
+    drop(profile);
+    assert!(matches!(Profile::open(&path, &Secrets::default()), Err(StoreError::KeyStoreNeeded(_))));
+    assert!(matches!(Profile::open(&path, &refuses), Err(StoreError::KeyStore(_))));
+    assert!(matches!(Profile::open(&path, &forgets), Err(StoreError::KeyStore(_))));
+    assert_eq!(Profile::open(&path, &reverse).unwrap().identity().node_id(), identity().node_id());
 }

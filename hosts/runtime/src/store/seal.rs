@@ -80,6 +80,8 @@ impl Sealer {
 pub(crate) enum Wrapper<'a> {
     Passphrase(&'a [u8], Cost),
     KeyFile(&'a [u8; 32]),
+    /// A key that the platform's key store keeps.
+    KeyStore(&'a [u8; 32]),
 }
 
 /// Why a wrapped data key could not be opened.
@@ -98,6 +100,7 @@ pub(crate) fn wrap(data_key: &[u8; 32], with: &Wrapper<'_>) -> std::io::Result<V
     let (kind, cost) = match with {
         Wrapper::Passphrase(_, cost) => (1u8, *cost),
         Wrapper::KeyFile(_) => (2, Cost { memory_kib: 0, passes: 0 }),
+        Wrapper::KeyStore(_) => (3, Cost { memory_kib: 0, passes: 0 }),
     };
     let mut out = vec![kind];
     out.extend_from_slice(&cost.memory_kib.to_le_bytes());
@@ -127,6 +130,7 @@ pub(crate) fn protection(wrapped: &[u8]) -> Result<(Protection, Cost), UnwrapErr
     match rest.first() {
         Some(1) => Ok((Protection::Passphrase, cost)),
         Some(2) => Ok((Protection::KeyFile, cost)),
+        Some(3) => Ok((Protection::KeyStore, cost)),
         _ => Err(UnwrapError::Damaged),
     }
 }
@@ -151,8 +155,8 @@ fn wrapping_key(with: &Wrapper<'_>, salt: &[u8; SALT]) -> std::io::Result<Zeroiz
                 .hash_password_into(passphrase, salt, &mut *key)
                 .map_err(bad)?;
         }
-        // The file holds 32 random bytes: nothing to stretch, only to separate by salt.
-        Wrapper::KeyFile(bytes) => {
+        // 32 random bytes: nothing to stretch, only to separate by salt.
+        Wrapper::KeyFile(bytes) | Wrapper::KeyStore(bytes) => {
             let mut hasher = blake3::Hasher::new_derive_key("DONP v1 profile key file");
             hasher.update(*bytes).update(salt);
             *key = *hasher.finalize().as_bytes();

@@ -12,7 +12,8 @@ use super::{Protection, StoreError, migrate};
 
 /// An open store. `commit` is the only writer of records.
 pub(crate) struct SqliteStore {
-    db: Connection,
+    /// None while the store is closed.
+    db: Option<Connection>,
     path: PathBuf,
     sealer: Sealer,
     protection: Protection,
@@ -149,7 +150,7 @@ impl SqliteStore {
         protection: Protection,
         lock: super::lock::Lock,
     ) -> Self {
-        Self { db, path, sealer, protection, commits: 0, damaged: 0, lock }
+        Self { db: Some(db), path, sealer, protection, commits: 0, damaged: 0, lock }
     }
 
     pub(super) fn lock_mut(&mut self) -> &mut super::lock::Lock {
@@ -169,11 +170,12 @@ impl SqliteStore {
     }
 
     pub(super) fn put_secret(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
-        put_sealed_secret(&self.db, &mut self.sealer, name, value, &self.path)
+        let db = self.db.as_ref().ok_or(StoreError::Closed)?;
+        put_sealed_secret(db, &mut self.sealer, name, value, &self.path)
     }
 
     pub(super) fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(sealed) = raw_secret(&self.db, name, &self.path)? else {
+        let Some(sealed) = raw_secret(self.db()?, name, &self.path)? else {
             return Ok(None);
         };
         self.sealer.open(&secret_place(name), &sealed).map(Some).map_err(|_| StoreError::Damaged {
@@ -186,7 +188,7 @@ impl SqliteStore {
     pub(super) fn hot(&mut self) -> Result<Vec<Record>, StoreError> {
         let mut out = Vec::new();
         let mut rows = self
-            .db
+            .db()?
             .prepare("SELECT key, value FROM records WHERE tbl = ?1 ORDER BY key")
             .map_err(StoreError::Sqlite)?;
         for table in Table::HOT {
@@ -205,7 +207,8 @@ impl SqliteStore {
     }
 
     pub(super) fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
-        let tx = self.db.unchecked_transaction().map_err(|e| refused(e, &self.path))?;
+        let db = self.db.as_ref().ok_or(StoreError::Closed)?;
+        let tx = db.unchecked_transaction().map_err(|e| refused(e, &self.path))?;
         {
             let mut put =
                 tx.prepare_cached("INSERT OR REPLACE INTO records VALUES (?1, ?2, ?3)").map_err(StoreError::Sqlite)?;
@@ -243,7 +246,8 @@ impl SqliteStore {
             "SELECT key, value FROM records WHERE tbl = ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4"
         };
         let refused = |e| refused(e, &self.path);
-        let mut statement = self.db.prepare_cached(sql).map_err(refused)?;
+        let db = self.db.as_ref().ok_or(StoreError::Closed)?;
+        let mut statement = db.prepare_cached(sql).map_err(refused)?;
         let mut rows = statement
             .query(params![request.table.to_byte(), request.start, request.end, request.limit])
             .map_err(refused)?;
@@ -270,16 +274,39 @@ impl SqliteStore {
     }
 
     pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {
-        self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(|e| refused(e, &self.path))
+        self.db()?.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(|e| refused(e, &self.path))
+    }
+
+    fn db(&self) -> Result<&Connection, StoreError> {
+        self.db.as_ref().ok_or(StoreError::Closed)
+    }
+
+    /// Closes the file, its log moved into it. What is asked before [`reopen`](Self::reopen) is refused.
+    pub(super) fn close(&mut self) -> Result<(), StoreError> {
+        self.checkpoint()?;
+        if let Some(db) = self.db.take()
+            && let Err((db, e)) = db.close()
+        {
+            self.db = Some(db);
+            return Err(refused(e, &self.path));
+        }
+        Ok(())
+    }
+
+    pub(super) fn reopen(&mut self) -> Result<(), StoreError> {
+        if self.db.is_none() {
+            self.db = Some(open_file(&self.path, false)?);
+        }
+        Ok(())
     }
 
     #[cfg(test)]
     pub(crate) fn limit_pages(&self, pages: u32) {
-        self.db.query_row(&format!("PRAGMA max_page_count={pages}"), [], |_| Ok(())).unwrap();
+        self.db().unwrap().query_row(&format!("PRAGMA max_page_count={pages}"), [], |_| Ok(())).unwrap();
     }
 
     #[cfg(test)]
     pub(crate) fn pages(&self) -> u32 {
-        self.db.query_row("PRAGMA page_count", [], |r| r.get(0)).unwrap()
+        self.db().unwrap().query_row("PRAGMA page_count", [], |r| r.get(0)).unwrap()
     }
 }
