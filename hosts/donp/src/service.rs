@@ -15,8 +15,8 @@ use crate::resolve;
 const MAX_PAGE: u64 = 1_000;
 /// Bytes of text in one page; what is left comes with the next.
 const MAX_PAGE_BYTES: usize = 1 << 20;
-/// Messages read at once in a search.
-const SEARCH_PAGE: u32 = 256;
+/// Messages read at once.
+const PAGE: u32 = 256;
 /// Messages around an event that it is compared with for `concurrent_with`.
 const AROUND: u32 = 64;
 /// How often a wait looks again.
@@ -343,29 +343,34 @@ impl Service {
         let to = resolve::conversation(params["conversation"].as_str().unwrap_or("all"), &self.node.peers()?)?;
         let limit = number_of(params, "limit", 100)?.clamp(1, MAX_PAGE);
         let limit = usize::try_from(limit).unwrap_or(100);
-        let search = params["search"].as_str().filter(|s| !s.is_empty()).map(str::to_lowercase);
+        let search = params["search"].as_str().filter(|s| !s.is_empty());
         let mut before = params["before"].as_str().map(parse_position).transpose()?;
         // Newest first while collecting.
         let mut found: Vec<Message> = Vec::new();
         let mut bytes = 0;
         let older = 'pages: loop {
-            let left = u32::try_from(limit - found.len()).unwrap_or(SEARCH_PAGE);
-            let wanted = if search.is_some() { SEARCH_PAGE } else { left.min(SEARCH_PAGE) };
-            let page = self.node.history(to, before, wanted, STORE_WAIT)?;
-            let mut messages = page.messages.into_iter().rev().peekable();
-            while let Some(m) = messages.next() {
-                if search.as_ref().is_some_and(|s| !m.content.shown().to_lowercase().contains(s)) {
-                    continue;
+            let left = u32::try_from(limit - found.len()).unwrap_or(PAGE).min(PAGE);
+            let (messages, older) = match search {
+                Some(text) => {
+                    let page = self.node.search(to, text, before, left, STORE_WAIT)?;
+                    (page.messages, page.older)
                 }
+                None => {
+                    let page = self.node.history(to, before, left, STORE_WAIT)?;
+                    (page.messages, page.older)
+                }
+            };
+            let mut messages = messages.into_iter().rev().peekable();
+            while let Some(m) = messages.next() {
                 bytes += m.content.shown().len();
                 let place = m.position();
                 found.push(m);
                 if found.len() == limit || bytes > MAX_PAGE_BYTES {
-                    let more = messages.peek().is_some() || page.older.is_some();
+                    let more = messages.peek().is_some() || older.is_some();
                     break 'pages more.then_some(place);
                 }
             }
-            match page.older {
+            match older {
                 Some(older) => before = Some(older),
                 None => break None,
             }

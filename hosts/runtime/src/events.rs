@@ -110,9 +110,8 @@ impl State {
         };
         let last = reader.until.unwrap_or(u64::MAX).min(self.last);
         let after = reader.after.max(self.first);
-        if reader.missed > 0 || !reader.read_back.is_empty() || !reader.volatile.is_empty() {
-            Supply::Some
-        } else if after < last && after >= self.floor {
+        let waiting = reader.missed > 0 || !reader.read_back.is_empty() || !reader.volatile.is_empty();
+        if waiting || (after < last && after >= self.floor) {
             Supply::Some
         } else if self.closed || reader.until.is_some() {
             // What is stored and was not taken comes again when the node does.
@@ -420,7 +419,7 @@ mod tests {
         for n in 0..VOLATILE + 3 {
             hub.publish([writable.clone()]);
             if n >= 3 {
-                assert_eq!(fast.take(1), [writable.clone()]);
+                assert_eq!(fast.take(1), std::slice::from_ref(&writable));
             }
         }
         assert_eq!(slow.take(1), [Event { seq: None, kind: EventKind::Lagged { missed: 3 } }]);

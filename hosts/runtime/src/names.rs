@@ -94,7 +94,7 @@ impl BootstrapName {
     }
 
     /// The place itself if it is written as an address; none if a name must be looked up.
-    pub(crate) fn literal(&self) -> Option<Bootstrap> {
+    pub fn literal(&self) -> Option<Bootstrap> {
         let addr = SocketAddr::new(self.host.parse().ok()?, self.port);
         Some(Bootstrap { addr, id: self.id })
     }

@@ -336,6 +336,14 @@ impl Node {
         if self.crashed.load(Ordering::SeqCst) { Err(NodeError::Crashed) } else { Ok(()) }
     }
 
+    /// Panics on the node's thread, as a bug in it would: to try what an application does then.
+    ///
+    /// # Errors
+    /// [`NodeError::Crashed`], always.
+    pub fn simulate_crash(&self) -> Result<(), NodeError> {
+        self.call(|_| panic!("simulate_crash was called"))
+    }
+
     /// Whether the thread has ended, by [`shutdown`](Self::shutdown), [`kill`](Self::kill) or a bug.
     pub fn is_closed(&self) -> bool {
         self.hub.is_closed()

@@ -233,7 +233,7 @@ fn a_bug_in_the_thread_is_an_error_of_every_later_call() {
     let a = volatile(15, &[]);
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    let crashed = a.call(|_| -> () { panic!("bug") });
+    let crashed = a.simulate_crash();
     std::panic::set_hook(hook);
     assert!(matches!(crashed, Err(NodeError::Crashed)));
     assert!(matches!(a.status(), Err(NodeError::Crashed)));

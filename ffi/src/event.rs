@@ -1,0 +1,169 @@
+//! What an application is told.
+
+use donp_core as core;
+use donp_core::EventKind;
+
+use crate::{Message, MessageId, NodeId};
+
+/// Where a node is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum NodeState {
+    /// Made, not told to join yet.
+    Initializing,
+    /// Looking for a node that answers.
+    Discovering,
+    /// A link is open; asking to be taken as a neighbour.
+    Connecting,
+    /// In the network.
+    Active,
+    /// Had neighbours, has none now, and is looking for them.
+    Degraded,
+    /// A link is back; catching up.
+    Recovering,
+    /// Said goodbye.
+    Leaving,
+}
+
+impl From<core::NodeState> for NodeState {
+    fn from(state: core::NodeState) -> Self {
+        match state {
+            core::NodeState::Initializing => Self::Initializing,
+            core::NodeState::Discovering => Self::Discovering,
+            core::NodeState::Connecting => Self::Connecting,
+            core::NodeState::Active => Self::Active,
+            core::NodeState::Degraded => Self::Degraded,
+            core::NodeState::Recovering => Self::Recovering,
+            core::NodeState::Leaving => Self::Leaving,
+        }
+    }
+}
+
+/// Why a link went down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum DownReason {
+    /// Nothing was heard for too long.
+    Timeout,
+    /// The other side said goodbye.
+    Closed,
+    /// The other side started anew.
+    Restarted,
+    /// Nobody here needs it any more.
+    Unwanted,
+    /// There are too many links.
+    Full,
+    /// A reason of a newer version.
+    Other,
+}
+
+impl From<core::DownReason> for DownReason {
+    fn from(reason: core::DownReason) -> Self {
+        match reason {
+            core::DownReason::Timeout => Self::Timeout,
+            core::DownReason::Closed => Self::Closed,
+            core::DownReason::Restarted => Self::Restarted,
+            core::DownReason::Unwanted => Self::Unwanted,
+            core::DownReason::Full => Self::Full,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Why a private message will not be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum FailReason {
+    /// It was not delivered in the time that it is kept for, 30 days of running.
+    Expired,
+    /// The other side does not take it.
+    Refused,
+    /// A reason of a newer version.
+    Other,
+}
+
+impl From<core::FailReason> for FailReason {
+    fn from(reason: core::FailReason) -> Self {
+        match reason {
+            core::FailReason::Expired => Self::Expired,
+            core::FailReason::Refused => Self::Refused,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Something that happened. Those with a `seq` are durable: they come again after a restart until `ack`
+/// was called with their number or a higher one.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Event {
+    /// Somebody else's message is in a conversation, stored and in causal order.
+    Received {
+        /// The number to acknowledge.
+        seq: u64,
+        /// What was said.
+        message: Message,
+    },
+    /// The other side has stored a private message.
+    Delivered {
+        /// The number to acknowledge.
+        seq: u64,
+        /// Which message.
+        id: MessageId,
+        /// Who has it.
+        to: NodeId,
+    },
+    /// A private message will not be delivered.
+    Failed {
+        /// The number to acknowledge.
+        seq: u64,
+        /// Which message.
+        id: MessageId,
+        /// Who should have had it.
+        to: NodeId,
+        /// Why.
+        reason: FailReason,
+    },
+    /// This node's state changed.
+    StateChanged {
+        /// Before.
+        before: NodeState,
+        /// After.
+        after: NodeState,
+    },
+    /// A node is linked to this one.
+    PeerUp {
+        /// Who.
+        peer: NodeId,
+        /// The name it claims, once it told it.
+        name: Option<String>,
+    },
+    /// A node is not linked any more.
+    PeerDown {
+        /// Who.
+        peer: NodeId,
+        /// Why.
+        reason: DownReason,
+    },
+    /// A queue that refused a call has room again.
+    Writable,
+    /// The reader was too slow and events were lost: read the state again. Messages are in the history.
+    Lagged {
+        /// How many.
+        missed: u64,
+    },
+}
+
+impl Event {
+    /// None for a kind of a newer version.
+    pub(crate) fn of(event: core::Event) -> Option<Self> {
+        let seq = event.seq.unwrap_or(0);
+        Some(match event.kind {
+            EventKind::Message(message) => Self::Received { seq, message: Message::of(message)? },
+            EventKind::Delivered { message, to } => Self::Delivered { seq, id: message, to },
+            EventKind::Failed { message, to, reason } => Self::Failed { seq, id: message, to, reason: reason.into() },
+            EventKind::StateChanged { from, to } => Self::StateChanged { before: from.into(), after: to.into() },
+            EventKind::PeerUp { peer, name } => Self::PeerUp { peer, name },
+            EventKind::PeerDown { peer, reason } => Self::PeerDown { peer, reason: reason.into() },
+            EventKind::Writable => Self::Writable,
+            EventKind::Lagged { missed } => Self::Lagged { missed },
+            _ => return None,
+        })
+    }
+}

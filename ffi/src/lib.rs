@@ -1,0 +1,33 @@
+//! DONP for Python, Kotlin and Swift.
+//!
+//! Two objects under the names they have in Rust: a [`Node`] is everything (socket, clock, store,
+//! thread), an [`Engine`] is the state machine alone, for a transport of one's own. Events are pulled
+//! from an [`EventStream`], whose waiting and taking are two calls, so that a wait that is given up
+//! loses nothing. The packages in `bindings/` wrap the generated code and are what people use.
+//!
+//! Rules of this layer: no call out while a lock is held; every list has a limit; a panic makes the
+//! object dead and says so; the only foreign code that is called is a [`KeyStore`].
+
+mod content;
+mod engine;
+mod error;
+mod event;
+mod guard;
+mod id;
+mod keystore;
+mod node;
+mod stream;
+
+pub use content::{Content, Conversation, HistoryPage, Message, Position};
+pub use engine::{Answer, Batch, Engine, EngineConfig, EngineStatus, Op, Output, Received, Record, Request, Transmit};
+pub use error::DonpError;
+pub use event::{DownReason, Event, FailReason, NodeState};
+pub use id::{
+    AccountId, MessageId, NodeId, TicketInfo, generate_identity, identity_node_id, parse_account_id, parse_message_id,
+    parse_node_id, parse_ticket, version,
+};
+pub use keystore::{KeyStore, KeyStoreError};
+pub use node::{FetchResult, Node, NodeConfig, NodeStatus, NodeType, Peer};
+pub use stream::EventStream;
+
+uniffi::setup_scaffolding!();

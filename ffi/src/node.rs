@@ -1,0 +1,511 @@
+//! A node with everything it needs: socket, clock, store and thread.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use donp_core as core;
+use donp_runtime::{Cost, Profile, Secrets, StoreKind};
+use zeroize::Zeroizing;
+
+use crate::content::HistoryPage;
+use crate::event::NodeState;
+use crate::guard::Guard;
+use crate::id::{exactly, new_identity, read_identity, ticket};
+use crate::keystore::Platform;
+use crate::{AccountId, Content, Conversation, DonpError, EventStream, KeyStore, MessageId, NodeId, Position};
+
+/// The store answers within this, or the disk is in trouble.
+const STORE_WAIT: Duration = Duration::from_secs(60);
+/// The longest background fetch: what a phone system ever gives is below a minute.
+const MAX_FETCH: u64 = 600;
+/// The most messages of one page.
+pub(crate) const MAX_PAGE: u32 = 1_000;
+
+/// What a node does for others. A claim; nothing is trusted because of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, uniffi::Enum)]
+pub enum NodeType {
+    /// Introduces newcomers.
+    Bootstrap,
+    /// Takes part.
+    #[default]
+    Regular,
+    /// Has capacity to spare.
+    Super,
+    /// Forwards for others.
+    Relay,
+}
+
+impl From<core::NodeType> for NodeType {
+    fn from(node_type: core::NodeType) -> Self {
+        match node_type {
+            core::NodeType::Bootstrap => Self::Bootstrap,
+            core::NodeType::Regular => Self::Regular,
+            core::NodeType::Super => Self::Super,
+            core::NodeType::Relay => Self::Relay,
+        }
+    }
+}
+
+impl From<NodeType> for core::NodeType {
+    fn from(node_type: NodeType) -> Self {
+        match node_type {
+            NodeType::Bootstrap => Self::Bootstrap,
+            NodeType::Regular => Self::Regular,
+            NodeType::Super => Self::Super,
+            NodeType::Relay => Self::Relay,
+        }
+    }
+}
+
+/// How to open a node.
+#[derive(Clone, Debug, Default, uniffi::Record)]
+pub struct NodeConfig {
+    /// The folder of the profile: identity, messages, keys, sealed. None: everything in memory, gone
+    /// with the node.
+    #[uniffi(default = None)]
+    pub state_dir: Option<String>,
+    /// The name that others are shown, 1 to 64 bytes. With it a missing profile is made; of an existing
+    /// one it changes nothing.
+    #[uniffi(default = None)]
+    pub name: Option<String>,
+    /// Bytes of `generate_identity`, for a new profile or a node in memory; none makes a new one.
+    #[uniffi(default = None)]
+    pub identity: Option<Vec<u8>>,
+    /// Protects a new profile, and opens one that was made with it. Without it and without a key store a
+    /// key file lies beside the profile.
+    #[uniffi(default = None)]
+    pub passphrase: Option<String>,
+    /// Where to listen, `ip:port`, at most 16; empty for any port of both families.
+    #[uniffi(default = [])]
+    pub listen: Vec<String>,
+    /// Places to enter the network: `host:port` or `host:port/NodeId`.
+    #[uniffi(default = [])]
+    pub bootstraps: Vec<String>,
+    /// The 32-byte key of a closed network; none for the network the profile lives in.
+    #[uniffi(default = None)]
+    pub network_key: Option<Vec<u8>>,
+    /// What the node says it does.
+    #[uniffi(default = None)]
+    pub node_type: Option<NodeType>,
+    /// Whether a program speaks here, not a person. Bots do not answer bots.
+    #[uniffi(default = false)]
+    pub bot: bool,
+    /// What to do to outgoing datagrams, to try bad networks: `drop=20%,dup=5%,reorder=10%`.
+    #[uniffi(default = None)]
+    pub fault: Option<String>,
+    /// No sockets and no joining: to read the history and to queue messages.
+    #[uniffi(default = false)]
+    pub offline: bool,
+}
+
+/// A node at a glance.
+#[derive(Clone, Debug, PartialEq, uniffi::Record)]
+pub struct NodeStatus {
+    /// This node.
+    pub id: NodeId,
+    /// Its account.
+    pub account: AccountId,
+    /// Its name.
+    pub name: String,
+    /// What it says it does.
+    pub node_type: NodeType,
+    /// Where it is in its life.
+    pub state: NodeState,
+    /// Neighbours in the mesh.
+    pub neighbours: u32,
+    /// Open links, neighbours included.
+    pub links: u32,
+    /// Nodes in the address book.
+    pub known: u32,
+    /// Private messages waiting for an acknowledgement.
+    pub outbox: u32,
+    /// Messages held because one they depend on is missing.
+    pub pending: u32,
+    /// What the sockets are bound to, `ip:port`.
+    pub listen: Vec<String>,
+    /// Addresses that other nodes saw this one at, `ip:port`.
+    pub observed: Vec<String>,
+    /// `sqlite` or `memory`.
+    pub store: String,
+    /// How the key that seals the store is protected: `passphrase`, `key-file`, `key-store` or `memory`.
+    pub protection: String,
+    /// Why the last transaction failed, while it does.
+    pub store_error: Option<String>,
+    /// The number up to which events were acknowledged in this run.
+    pub acked: u64,
+    /// The number of the newest durable event.
+    pub last_event: u64,
+    /// Datagrams received.
+    pub datagrams_in: u64,
+    /// Datagrams sent.
+    pub datagrams_out: u64,
+    /// Messages stored.
+    pub messages: u64,
+    /// Datagrams and messages thrown away, by reason; only reasons that occurred.
+    pub drops: HashMap<String, u64>,
+}
+
+/// What is known of another node.
+#[derive(Clone, Debug, PartialEq, uniffi::Record)]
+pub struct Peer {
+    /// Who.
+    pub id: NodeId,
+    /// The name it claims.
+    pub name: Option<String>,
+    /// The account behind it, if a certificate proved it.
+    pub account: Option<AccountId>,
+    /// What it says it does.
+    pub node_type: NodeType,
+    /// Whether it says that a program speaks there.
+    pub bot: bool,
+    /// Its address, `ip:port`: of the link, or the best known.
+    pub address: Option<String>,
+    /// Whether a link is open.
+    pub linked: bool,
+    /// Whether it is a neighbour in the mesh.
+    pub neighbour: bool,
+    /// Smoothed round trip time of the link in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// Private messages waiting for its acknowledgement.
+    pub queued: u32,
+    /// What the last failed attempt to reach it ended with.
+    pub last_error: Option<String>,
+}
+
+impl From<core::Peer> for Peer {
+    fn from(p: core::Peer) -> Self {
+        Self {
+            id: p.id,
+            name: p.name,
+            account: p.account,
+            node_type: p.node_type.into(),
+            bot: p.bot,
+            address: p.addr.map(|a| a.to_string()),
+            linked: p.linked,
+            neighbour: p.neighbour,
+            rtt_ms: p.rtt.map(|d| d.as_secs_f64() * 1_000.0),
+            queued: count(p.queued),
+            last_error: p.last_error.map(Into::into),
+        }
+    }
+}
+
+/// What `background_fetch` came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct FetchResult {
+    /// Durable events that came in the time.
+    pub events: u64,
+    /// Whether it ended because there was nothing more to do, not because the time was over.
+    pub caught_up: bool,
+}
+
+pub(crate) fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// A node: give it a folder, and it keeps itself in the network.
+///
+/// Calls that store something return when it is on disk, some milliseconds. They may come from any
+/// thread. A node that is dropped says goodbye and ends by itself, without waiting; `shutdown` waits.
+#[derive(uniffi::Object)]
+pub struct Node {
+    node: donp_runtime::Node,
+    guard: Guard,
+}
+
+impl Drop for Node {
+    /// A finalizer's thread must not block.
+    fn drop(&mut self) {
+        self.node.begin_shutdown();
+    }
+}
+
+impl Node {
+    fn run<T>(
+        &self,
+        f: impl FnOnce(&donp_runtime::Node) -> Result<T, donp_runtime::NodeError>,
+    ) -> Result<T, DonpError> {
+        self.guard.run(|| Ok(f(&self.node)?))
+    }
+}
+
+#[uniffi::export]
+impl Node {
+    /// Opens the profile, or makes it, and binds the sockets. Nothing runs before `start`. A profile is
+    /// protected by the passphrase, or else by the key store, or else by a key file in its folder.
+    #[uniffi::constructor(default(key_store = None))]
+    pub fn new(config: NodeConfig, key_store: Option<Arc<dyn KeyStore>>) -> Result<Arc<Self>, DonpError> {
+        Guard::default().run(|| {
+            let node = donp_runtime::Node::new(read(config, key_store)?)?;
+            Ok(Arc::new(Self { node, guard: Guard::default() }))
+        })
+    }
+
+    /// A stream of events. One made before `start` misses nothing.
+    pub fn subscribe(&self) -> Arc<EventStream> {
+        EventStream::new(self.node.subscribe())
+    }
+
+    /// Starts the node's thread and joins the network. Again is nothing.
+    pub fn start(&self) -> Result<(), DonpError> {
+        self.run(donp_runtime::Node::start)
+    }
+
+    /// Says goodbye, stores and sends what is left, and waits until the thread has ended. Streams end.
+    /// Again is nothing. The error is that the node had died of a bug.
+    pub fn shutdown(&self) -> Result<(), DonpError> {
+        self.run(donp_runtime::Node::shutdown)
+    }
+
+    /// Ends the thread at once, as a crash of the process would: nobody is told, and what was not stored
+    /// yet is gone. To try what happens then.
+    pub fn kill(&self) -> Result<(), DonpError> {
+        self.run(donp_runtime::Node::kill)
+    }
+
+    /// Panics inside the node, as a bug would: to try what an application does then. Always an error of
+    /// the kind Internal.
+    pub fn simulate_crash(&self) -> Result<(), DonpError> {
+        self.run(donp_runtime::Node::simulate_crash)
+    }
+
+    /// Whether the thread has ended.
+    pub fn is_closed(&self) -> bool {
+        self.node.is_closed()
+    }
+
+    /// This node.
+    pub fn id(&self) -> NodeId {
+        self.node.id()
+    }
+
+    /// The name it shows to others.
+    pub fn name(&self) -> String {
+        self.node.name().into()
+    }
+
+    /// What the sockets are bound to, `ip:port`.
+    pub fn local_addresses(&self) -> Vec<String> {
+        self.node.local_addresses().iter().map(ToString::to_string).collect()
+    }
+
+    /// Enters the network through any of `places`, `host:port` or `host:port/NodeId`, and remembers
+    /// them. With none, through whoever is known.
+    #[uniffi::method(default(places = []))]
+    pub fn join(&self, places: Vec<String>) -> Result<(), DonpError> {
+        self.run(|n| n.join(&places))
+    }
+
+    /// Enters the network that an invitation names.
+    pub fn join_ticket(&self, invitation: &str) -> Result<(), DonpError> {
+        let ticket = ticket(invitation)?;
+        self.run(|n| n.join_ticket(&ticket))
+    }
+
+    /// Says goodbye to everybody. What is queued waits for the next `join`.
+    pub fn leave(&self) -> Result<(), DonpError> {
+        self.run(donp_runtime::Node::leave)
+    }
+
+    /// An invitation to this node's network. For a closed one it holds the key and is as secret.
+    pub fn invite(&self) -> Result<String, DonpError> {
+        self.run(|n| n.invite().map(|t| t.text()))
+    }
+
+    /// Says something to one node. Returns when it is stored; a node that is away gets it later, and
+    /// `Delivered` tells when it has it.
+    pub fn send_private(&self, to: NodeId, content: Content) -> Result<MessageId, DonpError> {
+        let content = content.try_into()?;
+        self.run(|n| n.send_private(to, content))
+    }
+
+    /// Says something to everybody in the network. Whoever is away catches up later.
+    pub fn broadcast(&self, content: Content) -> Result<MessageId, DonpError> {
+        let content = content.try_into()?;
+        self.run(|n| n.broadcast(content))
+    }
+
+    /// The page of a conversation that ends before `before`, or its newest: at most `limit` messages
+    /// (1,000 at most), oldest first.
+    #[uniffi::method(default(before = None, limit = 100))]
+    pub fn history(
+        &self,
+        conversation: Conversation,
+        before: Option<Position>,
+        limit: u32,
+    ) -> Result<HistoryPage, DonpError> {
+        self.run(|n| {
+            let page = n.history(conversation.into(), before.map(Into::into), limit.min(MAX_PAGE), STORE_WAIT)?;
+            Ok(HistoryPage::new(page.messages, page.older))
+        })
+    }
+
+    /// The newest messages that contain `text` in any case, before `before`: at most `limit`. One call
+    /// looks at 2,000 messages; pass `older` as `before` to go on, until it is none.
+    #[uniffi::method(default(before = None, limit = 100))]
+    pub fn search(
+        &self,
+        conversation: Conversation,
+        text: &str,
+        before: Option<Position>,
+        limit: u32,
+    ) -> Result<HistoryPage, DonpError> {
+        self.run(|n| {
+            let found = n.search(conversation.into(), text, before.map(Into::into), limit.min(MAX_PAGE), STORE_WAIT)?;
+            Ok(HistoryPage::new(found.messages, found.older))
+        })
+    }
+
+    /// Nodes that were met or heard of, at most `max`, by id.
+    #[uniffi::method(default(max = 1000))]
+    pub fn peers(&self, max: u32) -> Result<Vec<Peer>, DonpError> {
+        self.run(|n| Ok(n.peers()?.into_iter().take(max as usize).map(Into::into).collect()))
+    }
+
+    /// What is known of one node; none if it was never met or heard of.
+    pub fn peer(&self, id: NodeId) -> Result<Option<Peer>, DonpError> {
+        self.run(|n| Ok(n.peer(id)?.map(Into::into)))
+    }
+
+    /// The node at a glance.
+    pub fn status(&self) -> Result<NodeStatus, DonpError> {
+        self.run(|n| {
+            let status = n.status()?;
+            let (node, host) = (status.node, status.host);
+            Ok(NodeStatus {
+                id: node.id,
+                account: node.account,
+                name: node.name,
+                node_type: node.node_type.into(),
+                state: node.state.into(),
+                neighbours: count(node.neighbours),
+                links: count(node.links),
+                known: count(node.known),
+                outbox: count(node.outbox),
+                pending: count(node.pending),
+                listen: host.listen.iter().map(ToString::to_string).collect(),
+                observed: node.observed.iter().map(ToString::to_string).collect(),
+                store: host.store.into(),
+                protection: host.protection.name().into(),
+                store_error: host.store_error,
+                acked: n.cursor(),
+                last_event: n.last_event(),
+                datagrams_in: node.stats.datagrams_in,
+                datagrams_out: node.stats.datagrams_out,
+                messages: node.stats.messages,
+                drops: drops(&node.stats),
+            })
+        })
+    }
+
+    /// Whether a private message waits for its acknowledgement.
+    pub fn is_queued(&self, id: MessageId) -> Result<bool, DonpError> {
+        self.run(|n| n.is_queued(id))
+    }
+
+    /// Every durable event up to and including `seq` was handled: it does not come again.
+    pub fn ack(&self, seq: u64) -> Result<(), DonpError> {
+        self.run(|n| n.ack(seq))
+    }
+
+    /// Before the system freezes the app: stores everything and closes the file. Until `resume` nothing
+    /// is received and calls that need the store are refused. Again is nothing.
+    pub fn suspend(&self) -> Result<(), DonpError> {
+        self.run(donp_runtime::Node::suspend)
+    }
+
+    /// After the system let the app go on. Again is nothing.
+    pub fn resume(&self) -> Result<(), DonpError> {
+        self.run(donp_runtime::Node::resume)
+    }
+
+    /// For the short time that a system gives a sleeping app: resumes, exchanges what there is for at
+    /// most `seconds` (600 at most), and suspends again if the node was suspended.
+    pub fn background_fetch(&self, seconds: u64) -> Result<FetchResult, DonpError> {
+        self.run(|n| {
+            let fetched = n.background_fetch(Duration::from_secs(seconds.min(MAX_FETCH)))?;
+            Ok(FetchResult { events: fetched.events, caught_up: fetched.caught_up })
+        })
+    }
+
+    /// The system changed networks: every link is probed at once.
+    pub fn network_changed(&self) -> Result<(), DonpError> {
+        self.run(donp_runtime::Node::network_changed)
+    }
+}
+
+pub(crate) fn drops(stats: &core::Stats) -> HashMap<String, u64> {
+    let all = core::DropReason::ALL.iter().map(|r| (r.name().to_string(), stats.drops.get(*r)));
+    all.filter(|(_, n)| *n > 0).collect()
+}
+
+fn read(config: NodeConfig, key_store: Option<Arc<dyn KeyStore>>) -> Result<donp_runtime::NodeConfig, DonpError> {
+    let listen = config.listen.iter().map(|a| {
+        a.parse()
+            .map_err(|_| DonpError::invalid(format!("cannot listen on '{a}'"), "write it ip:port, as 0.0.0.0:4000"))
+    });
+    let listen = listen.collect::<Result<_, _>>()?;
+    let network_key = config.network_key.as_deref().map(|k| exactly("the network key", k)).transpose()?;
+    let fault = config.fault.as_deref().map(|f| {
+        f.parse().map_err(|e| DonpError::invalid(format!("fault: {e}"), "write it drop=20%,dup=5%,reorder=10%"))
+    });
+    let fault = fault.transpose()?;
+    let identity = config.identity.map(Zeroizing::new);
+    let store: StoreKind = match &config.state_dir {
+        Some(dir) => {
+            let secrets = Secrets {
+                passphrase: config.passphrase.map(Zeroizing::new),
+                key_file: None,
+                key_store: key_store.map(|k| Arc::new(Platform(k)) as Arc<dyn donp_runtime::KeyStore>),
+            };
+            profile(Path::new(dir), config.name.as_deref(), identity.as_deref(), &secrets)?.into()
+        }
+        None => match identity {
+            Some(bytes) => read_identity(&bytes)?.into(),
+            None => new_identity(config.name.as_deref().unwrap_or("anonymous"))?.into(),
+        },
+    };
+    let core = core::Config {
+        node_type: config.node_type.unwrap_or_default().into(),
+        bot: config.bot,
+        ..core::Config::default()
+    };
+    Ok(donp_runtime::NodeConfig {
+        config: core,
+        network_key,
+        listen,
+        bootstraps: config.bootstraps,
+        fault,
+        offline: config.offline,
+        ..donp_runtime::NodeConfig::new(store)
+    })
+}
+
+fn profile(
+    dir: &Path,
+    name: Option<&str>,
+    identity: Option<&Vec<u8>>,
+    secrets: &Secrets,
+) -> Result<Profile, DonpError> {
+    if Profile::exists(dir) {
+        let profile = Profile::open(dir, secrets)?;
+        if let Some(bytes) = identity
+            && read_identity(bytes)?.node_id() != profile.identity().node_id()
+        {
+            return Err(DonpError::Denied {
+                reason: format!("the profile in {} belongs to another identity", dir.display()),
+                hint: "use another folder, or leave the identity out".into(),
+                retryable: false,
+            });
+        }
+        return Ok(profile);
+    }
+    let identity = match (identity, name) {
+        (Some(bytes), _) => read_identity(bytes)?,
+        (None, Some(name)) => new_identity(name)?,
+        (None, None) => return Err(donp_runtime::StoreError::Missing(dir.into()).into()),
+    };
+    Ok(Profile::create(dir, &identity, secrets, Cost::default())?)
+}

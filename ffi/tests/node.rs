@@ -1,0 +1,179 @@
+//! The exported node over loopback UDP.
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use donp_ffi::*;
+
+const LONG: u64 = 60_000;
+
+fn config() -> NodeConfig {
+    NodeConfig { listen: vec!["127.0.0.1:0".into()], ..NodeConfig::default() }
+}
+
+fn stored(dir: &std::path::Path, name: &str) -> NodeConfig {
+    NodeConfig { state_dir: Some(dir.display().to_string()), name: Some(name.into()), ..config() }
+}
+
+fn started(config: NodeConfig) -> (Arc<Node>, Arc<EventStream>) {
+    let node = Node::new(config, None).unwrap();
+    let stream = node.subscribe();
+    node.start().unwrap();
+    (node, stream)
+}
+
+fn text(text: &str) -> Content {
+    Content::Text { text: text.into() }
+}
+
+fn find<T>(stream: &EventStream, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
+    loop {
+        assert!(stream.wait(LONG), "it did not come");
+        if let Some(found) = stream.take(1).into_iter().find_map(&mut wanted) {
+            return found;
+        }
+    }
+}
+
+fn message(stream: &EventStream) -> (u64, String) {
+    find(stream, |e| match e {
+        Event::Received { seq, message: Message { content: Content::Text { text }, .. } } => Some((seq, text)),
+        _ => None,
+    })
+}
+
+fn kind<T>(result: Result<T, DonpError>) -> &'static str {
+    match result {
+        Ok(_) => "nothing was wrong",
+        Err(e) => {
+            let (reason, hint, _) = e.parts();
+            assert!(!reason.is_empty() && !hint.is_empty());
+            e.kind()
+        }
+    }
+}
+
+#[test]
+fn nodes_talk_and_what_was_not_acknowledged_comes_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, _a_events) = started(NodeConfig { name: Some("a".into()), ..config() });
+    let (b, b_events) = started(stored(dir.path(), "b"));
+    b.join_ticket(&a.invite().unwrap()).unwrap();
+    find(&b_events, |e| matches!(e, Event::PeerUp { .. }).then_some(()));
+    for n in 0..3 {
+        a.broadcast(text(&n.to_string())).unwrap();
+    }
+    let (first, said) = message(&b_events);
+    assert_eq!(said, "0");
+    assert_eq!(message(&b_events).1, "1");
+    b.ack(first).unwrap();
+    b.kill().unwrap();
+    assert!(b.is_closed());
+    drop((b, b_events));
+
+    let (b, b_events) = started(stored(dir.path(), "ignored"));
+    assert_eq!(b.name(), "b");
+    assert_eq!(message(&b_events).1, "1", "the first was acknowledged, the second was not");
+    let (last, said) = message(&b_events);
+    assert_eq!(said, "2");
+    b.ack(last).unwrap();
+    let page = b.history(Conversation::Network, None, 2).unwrap();
+    assert_eq!(page.messages.len(), 2);
+    let rest = b.history(Conversation::Network, page.older, 2).unwrap();
+    assert_eq!((rest.messages.len(), rest.older), (1, None));
+    assert_eq!(b.search(Conversation::Network, "1", None, 9).unwrap().messages.len(), 1);
+    assert_eq!(b.peer(a.id()).unwrap().unwrap().name.as_deref(), Some("a"));
+    b.suspend().unwrap();
+    assert_eq!(kind(b.broadcast(text("asleep"))), "NotRunning");
+    b.resume().unwrap();
+    b.shutdown().unwrap();
+    b.shutdown().unwrap();
+    assert_eq!(kind(b.status()), "Closed");
+    while b_events.wait(LONG) {
+        b_events.take(100);
+    }
+    assert!(b_events.is_finished(), "a stream ends with its node");
+}
+
+#[test]
+fn every_kind_of_error_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |c: NodeConfig| Node::new(c, None);
+    let at = |c: NodeConfig| NodeConfig { listen: vec!["127.0.0.1:0".into()], ..c };
+    assert_eq!(kind(open(NodeConfig { name: None, ..stored(&dir.path().join("none"), "") })), "NotFound");
+    assert_eq!(kind(open(NodeConfig { listen: vec!["here".into()], ..config() })), "InvalidInput");
+    assert_eq!(kind(open(NodeConfig { network_key: Some(vec![1; 31]), ..config() })), "InvalidInput");
+    assert_eq!(kind(open(NodeConfig { bootstraps: vec!["nowhere".into()], ..config() })), "InvalidInput");
+    assert_eq!(kind(open(NodeConfig { fault: Some("drop=2".into()), ..config() })), "InvalidInput");
+    assert_eq!(kind(open(NodeConfig { identity: Some(vec![1]), ..config() })), "InvalidInput");
+    assert_eq!(kind(open(NodeConfig { name: Some("n".repeat(65)), ..config() })), "InvalidInput");
+
+    let locked = stored(&dir.path().join("p"), "p");
+    let p = open(at(NodeConfig { passphrase: Some("right".into()), ..locked.clone() })).unwrap();
+    assert_eq!(kind(open(locked.clone())), "Locked");
+    assert_eq!(kind(p.status()), "NotRunning");
+    drop(p);
+    assert_eq!(kind(open(locked.clone())), "Denied");
+    assert_eq!(kind(open(NodeConfig { passphrase: Some("wrong".into()), ..locked.clone() })), "Denied");
+    let other = generate_identity("other").unwrap();
+    let right = NodeConfig { passphrase: Some("right".into()), ..locked };
+    assert_eq!(kind(open(NodeConfig { identity: Some(other), ..right.clone() })), "Denied");
+    assert_eq!(
+        kind(open(NodeConfig { network_key: Some(vec![1; 32]), ..right })),
+        "Denied",
+        "it lives in another network"
+    );
+
+    let (a, _events) = started(config());
+    let taken = a.local_addresses();
+    assert_eq!(kind(open(NodeConfig { listen: taken, ..config() })), "Network");
+    assert_eq!(kind(a.ack(5)), "NotFound");
+    assert_eq!(kind(a.send_private(a.id(), text("me"))), "InvalidInput");
+    assert_eq!(kind(a.search(Conversation::Network, "", None, 1)), "InvalidInput");
+    std::fs::create_dir(dir.path().join("d")).unwrap();
+    std::fs::write(dir.path().join("d/node.db"), b"this is no database").unwrap();
+    assert_eq!(kind(open(stored(&dir.path().join("d"), "d"))), "Damaged");
+    assert_eq!(kind(a.simulate_crash()), "Internal");
+    assert_eq!(kind(a.status()), "Internal");
+    assert_eq!(kind(a.shutdown()), "Internal");
+}
+
+struct Platform(bool);
+
+impl KeyStore for Platform {
+    fn wrap_key(&self, key: Vec<u8>) -> Result<Vec<u8>, KeyStoreError> {
+        Ok(key.into_iter().rev().collect())
+    }
+
+    fn unwrap_key(&self, wrapped: Vec<u8>) -> Result<Vec<u8>, KeyStoreError> {
+        if self.0 { self.wrap_key(wrapped) } else { Err(KeyStoreError::Refused { reason: "locked".into() }) }
+    }
+}
+
+#[test]
+fn the_platform_wraps_the_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |unlocked| Node::new(stored(dir.path(), "k"), Some(Arc::new(Platform(unlocked))));
+    let id = open(true).unwrap().id();
+    assert_eq!(kind(open(false)), "Denied");
+    assert_eq!(kind(Node::new(stored(dir.path(), "k"), None)), "Denied");
+    let node = open(true).unwrap();
+    assert_eq!(node.id(), id);
+    node.start().unwrap();
+    assert_eq!(node.status().unwrap().protection, "key-store");
+}
+
+#[test]
+fn a_dropped_node_does_not_hold_up_the_one_who_drops_it() {
+    let (node, stream) = started(config());
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        drop(node);
+        tell.send(()).unwrap();
+    });
+    told.recv().unwrap();
+    while stream.wait(LONG) {
+        stream.take(100);
+    }
+    assert!(stream.is_finished(), "the thread ended by itself");
+}
