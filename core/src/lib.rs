@@ -141,7 +141,7 @@ pub use id::{AccountId, ConversationId, MessageId, NodeId};
 pub use identity::{Identity, IdentityError};
 pub use limits::Limits;
 pub use membership::NodeState;
-pub use stats::{DropReason, Drops, Stats};
+pub use stats::{BroadcastStats, DropReason, Drops, Stats};
 pub use store::{Batch, MemoryStore, Op, Record, Request, Table};
 pub use time::{Duration, Instant, WallTime};
 pub use wire::content::{Causality, Content, Conversation, Message, Position, VectorClock, document_clocks};

@@ -115,6 +115,44 @@ impl Drops {
     }
 }
 
+/// Hops that are counted one by one; longer ways are counted as the last.
+pub const HOPS: usize = 32;
+
+/// What broadcasting took, in the terms of the PlumTree paper (§4.1): with the sums over all nodes,
+/// relative message redundancy is `payloads_in / first - 1` and the last delivery hop is the highest
+/// index of `hops` that is not zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BroadcastStats {
+    /// Broadcasts that came for the first time, own ones not included.
+    pub first: u64,
+    /// Broadcasts received in all, repeats included.
+    pub payloads_in: u64,
+    /// Broadcasts sent on or sent, to each neighbour.
+    pub payloads_out: u64,
+    /// Bytes of those.
+    pub payload_bytes: u64,
+    /// Messages about broadcasts that carry none: announcements, requests, prunes.
+    pub control_out: u64,
+    /// Bytes of those.
+    pub control_bytes: u64,
+    /// First deliveries by the hops they took, from 1; index 0 is hop 1.
+    pub hops: [u64; HOPS],
+}
+
+impl BroadcastStats {
+    pub(crate) fn first(&mut self, hops: usize) {
+        self.first = self.first.saturating_add(1);
+        if let Some(n) = self.hops.get_mut(hops.clamp(1, HOPS).saturating_sub(1)) {
+            *n = n.saturating_add(1);
+        }
+    }
+
+    pub(crate) fn payload(&mut self, bytes: usize) {
+        self.payloads_out = self.payloads_out.saturating_add(1);
+        self.payload_bytes = self.payload_bytes.saturating_add(bytes as u64);
+    }
+}
+
 /// A snapshot of a node's counters since it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -135,6 +173,8 @@ pub struct Stats {
     pub retries: u64,
     /// Messages taken into a conversation, own ones included.
     pub messages: u64,
+    /// What broadcasting took.
+    pub broadcast: BroadcastStats,
     /// What was thrown away, by reason.
     pub drops: Drops,
 }

@@ -601,6 +601,7 @@ impl Engine {
             packets_lost: self.link.machine.packets_lost(),
             retries: self.delivery.machine.retries(),
             messages: self.chat.machine.messages(),
+            broadcast: self.gossip.machine.stats().clone(),
             drops,
         }
     }

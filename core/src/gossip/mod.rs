@@ -13,7 +13,7 @@ use crate::config::{Config, GossipConfig};
 use crate::id::NodeId;
 use crate::machine::{Cx, Machine, Outbox};
 use crate::rng::Rng;
-use crate::stats::{DropReason, Drops};
+use crate::stats::{BroadcastStats, DropReason, Drops};
 use crate::time::Instant;
 
 /// Broadcasts whose content is being checked: the answer comes within the same step, so a few are
@@ -79,6 +79,7 @@ pub(crate) struct Gossip {
     seen: DedupWindow,
     undecided: BTreeMap<ShortId, Undecided>,
     config: GossipConfig,
+    stats: BroadcastStats,
     drops: Drops,
 }
 
@@ -89,17 +90,24 @@ impl Gossip {
             seen: DedupWindow::new(config.limits.dedup_ids, config.gossip.remember, rng),
             undecided: BTreeMap::new(),
             config: config.gossip.clone(),
+            stats: BroadcastStats::default(),
             drops: Drops::default(),
         }
+    }
+
+    pub(crate) fn stats(&self) -> &BroadcastStats {
+        &self.stats
     }
 
     pub(crate) fn drops(&self) -> &Drops {
         &self.drops
     }
 
-    fn flood(&self, except: Option<NodeId>, payload: &Payload<'_>, out: &mut Outbox<Out>) {
+    fn flood(&mut self, except: Option<NodeId>, payload: &Payload<'_>, out: &mut Outbox<Out>) {
         for &to in self.peers.iter().filter(|p| Some(**p) != except) {
-            out.push(Out::Send { to, body: payload.encode() });
+            let body = payload.encode();
+            self.stats.payload(body.len());
+            out.push(Out::Send { to, body });
         }
     }
 }
@@ -132,6 +140,7 @@ impl Machine for Gossip {
                 if ttl == 0 {
                     return self.drops.count(DropReason::Ttl);
                 }
+                self.stats.payloads_in = self.stats.payloads_in.saturating_add(1);
                 let id = id_of(body);
                 if self.seen.contains(&id) || self.undecided.contains_key(&id) {
                     return self.drops.count(DropReason::Duplicate);
@@ -142,6 +151,7 @@ impl Machine for Gossip {
                 }
                 // A sender's hop limit is a wish; this node's own is the bound.
                 let ttl = ttl.min(self.config.ttl);
+                self.stats.first(usize::from(self.config.ttl.saturating_sub(ttl)).saturating_add(1));
                 self.undecided.insert(id, Undecided { from, ttl, body: body.to_vec() });
                 out.push(Out::Deliver { id, via: from, body: body.to_vec() });
             }
