@@ -83,7 +83,8 @@ fn nostd(root: &Path) -> Outcome {
         return Outcome::Skipped("the program's entry point is written for Linux on x86-64".into());
     }
     let folder = root.join("tests/nostd");
-    match run(&mut cargo(&folder, &["build", "--release"])) {
+    // Said here, so that CARGO_TARGET_DIR does not put the program elsewhere.
+    match run(&mut cargo(&folder, &["build", "--release", "--target-dir", "target"])) {
         Outcome::Passed => run(&mut Command::new(folder.join("target/release/donp-nostd"))),
         other => other,
     }
