@@ -3,9 +3,14 @@
 //! `cargo xtask test NAME…` runs single steps, `cargo xtask list` names them. With
 //! `DONP_REQUIRE_ALL=1`, as in CI, a step that would be skipped fails instead.
 
+mod steps;
+mod tools;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
+
+use steps::STEPS;
 
 enum Outcome {
     Passed,
@@ -18,17 +23,6 @@ struct Step {
     what: &'static str,
     run: fn(&Path) -> Outcome,
 }
-
-const STEPS: &[Step] = &[
-    Step { name: "format", what: "rustfmt finds nothing to change", run: format },
-    Step { name: "lint", what: "clippy with the lints of the house, warnings are errors", run: lint },
-    Step { name: "docs", what: "rustdoc, warnings are errors", run: docs },
-    Step { name: "rust", what: "unit, property, simulation, corpus and command line tests", run: rust },
-    Step { name: "benches", what: "benchmarks compile", run: benches },
-    Step { name: "nostd", what: "two nodes talk in a program without std", run: nostd },
-    Step { name: "fuzz", what: "fuzz targets compile", run: fuzz },
-    Step { name: "deny", what: "licences, sources and duplicates of dependencies (needs cargo-deny)", run: deny },
-];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -92,74 +86,4 @@ fn test(wanted: &[String]) -> ExitCode {
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_path_buf()
-}
-
-fn cargo(root: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
-    command.current_dir(root).args(args);
-    command
-}
-
-fn run(command: &mut Command) -> Outcome {
-    println!("$ {}", shown(command));
-    match command.status() {
-        Ok(status) if status.success() => Outcome::Passed,
-        Ok(status) => Outcome::Failed(format!("{} ended with {status}", shown(command))),
-        Err(e) => Outcome::Failed(format!("{} did not start: {e}", shown(command))),
-    }
-}
-
-fn shown(command: &Command) -> String {
-    let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let args = command.get_args().map(|a| a.to_string_lossy().into_owned());
-    std::iter::once(program).chain(args).collect::<Vec<_>>().join(" ")
-}
-
-fn answers(command: &mut Command) -> bool {
-    command.output().is_ok_and(|o| o.status.success())
-}
-
-fn format(root: &Path) -> Outcome {
-    run(&mut cargo(root, &["fmt", "--all", "--check"]))
-}
-
-fn lint(root: &Path) -> Outcome {
-    run(&mut cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
-}
-
-fn docs(root: &Path) -> Outcome {
-    run(cargo(root, &["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
-}
-
-fn rust(root: &Path) -> Outcome {
-    run(&mut cargo(root, &["test", "--workspace"]))
-}
-
-fn benches(root: &Path) -> Outcome {
-    run(&mut cargo(root, &["build", "--workspace", "--benches"]))
-}
-
-fn nostd(root: &Path) -> Outcome {
-    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        return Outcome::Skipped("the program's entry point is written for Linux on x86-64".into());
-    }
-    let folder = root.join("tests/nostd");
-    match run(&mut cargo(&folder, &["build", "--release"])) {
-        Outcome::Passed => run(&mut Command::new(folder.join("target/release/donp-nostd"))),
-        other => other,
-    }
-}
-
-fn fuzz(root: &Path) -> Outcome {
-    // Running them needs a nightly compiler; that they compile does not. The corpora were replayed by
-    // the step `rust`.
-    let folder = root.join("tests/fuzz");
-    run(cargo(&folder, &["check", "--bins"]).env("RUSTFLAGS", "--cfg fuzzing"))
-}
-
-fn deny(root: &Path) -> Outcome {
-    if !answers(&mut cargo(root, &["deny", "--version"])) {
-        return Outcome::Skipped("cargo-deny is not installed: cargo install cargo-deny --locked".into());
-    }
-    run(&mut cargo(root, &["deny", "check", "bans", "licenses", "sources"]))
 }

@@ -1,6 +1,10 @@
 //! What waits to be sent to one peer, in three lanes, and the items that packets carry.
 
 use alloc::collections::VecDeque;
+// A target without atomic compare-and-swap has no `Arc`; nor can it have a second thread to share with.
+#[cfg(not(target_has_atomic = "ptr"))]
+use alloc::rc::{Rc as Arc, Weak};
+#[cfg(target_has_atomic = "ptr")]
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 

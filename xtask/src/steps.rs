@@ -1,0 +1,169 @@
+//! The steps: cheap ones first, what builds on others after them.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::{Outcome, Step, tools};
+
+pub const STEPS: &[Step] = &[
+    Step { name: "format", what: "rustfmt finds nothing to change", run: format },
+    Step { name: "shell", what: "shellcheck finds nothing in the scripts", run: shell },
+    Step { name: "deny", what: "licences, sources and duplicates of dependencies (needs cargo-deny)", run: deny },
+    Step { name: "lint", what: "clippy with the lints of the house, warnings are errors", run: lint },
+    Step { name: "docs", what: "rustdoc, warnings are errors", run: docs },
+    Step { name: "bpf", what: "the core type-checks for a bare-metal target", run: bpf },
+    Step { name: "nostd", what: "two nodes talk in a program without std", run: nostd },
+    Step { name: "rust", what: "unit, property, simulation, corpus and command line tests", run: rust },
+    Step { name: "benches", what: "benchmarks compile", run: benches },
+    Step { name: "fuzz", what: "fuzz targets compile", run: fuzz },
+    Step { name: "size", what: "the library for other languages, as shipped, is at most 4 MB", run: size },
+    Step { name: "python", what: "the Python package builds and passes its tests", run: python },
+    Step { name: "kotlin", what: "the Kotlin package builds and passes its tests", run: kotlin },
+    Step { name: "swift", what: "the Swift package builds and passes its tests", run: swift },
+];
+
+fn cargo(root: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+    command.current_dir(root).args(args);
+    command
+}
+
+fn run(command: &mut Command) -> Outcome {
+    println!("$ {}", shown(command));
+    match command.status() {
+        Ok(status) if status.success() => Outcome::Passed,
+        Ok(status) => Outcome::Failed(format!("{} ended with {status}", shown(command))),
+        Err(e) => Outcome::Failed(format!("{} did not start: {e}", shown(command))),
+    }
+}
+
+fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    // What lies in the repository by its path there, everything else by its name.
+    let short = program.strip_prefix(crate::root()).ok().or(program.file_name().map(Path::new));
+    let args = command.get_args().map(|a| a.to_string_lossy().into_owned());
+    std::iter::once(short.unwrap_or(program).display().to_string()).chain(args).collect::<Vec<_>>().join(" ")
+}
+
+/// Runs a script of the repository, unless this machine lacks what it needs. That the script itself is
+/// not there is no excuse.
+fn script(root: &Path, path: &str, lacking: fn(&Path) -> Option<String>) -> Outcome {
+    let script = root.join(path);
+    if !script.is_file() {
+        return Outcome::Failed(format!("{path} does not exist"));
+    }
+    match lacking(root) {
+        Some(what) => Outcome::Skipped(what),
+        None => run(Command::new(script).current_dir(root)),
+    }
+}
+
+fn format(root: &Path) -> Outcome {
+    run(&mut cargo(root, &["fmt", "--all", "--check"]))
+}
+
+fn lint(root: &Path) -> Outcome {
+    run(&mut cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn docs(root: &Path) -> Outcome {
+    run(cargo(root, &["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn rust(root: &Path) -> Outcome {
+    run(&mut cargo(root, &["test", "--workspace"]))
+}
+
+fn benches(root: &Path) -> Outcome {
+    run(&mut cargo(root, &["build", "--workspace", "--benches"]))
+}
+
+fn nostd(root: &Path) -> Outcome {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return Outcome::Skipped("the program's entry point is written for Linux on x86-64".into());
+    }
+    let folder = root.join("tests/nostd");
+    // Said here, so that CARGO_TARGET_DIR does not put the program elsewhere.
+    match run(&mut cargo(&folder, &["build", "--release", "--target-dir", "target"])) {
+        Outcome::Passed => run(&mut Command::new(folder.join("target/release/donp-nostd"))),
+        other => other,
+    }
+}
+
+fn fuzz(root: &Path) -> Outcome {
+    // Running them needs a nightly compiler; that they compile does not. The corpora were replayed by
+    // the step `rust`.
+    let folder = root.join("tests/fuzz");
+    run(cargo(&folder, &["check", "--bins"]).env("RUSTFLAGS", "--cfg fuzzing"))
+}
+
+fn deny(root: &Path) -> Outcome {
+    if !tools::answers(&mut cargo(root, &["deny", "--version"])) {
+        return Outcome::Skipped("cargo-deny is not installed: cargo install cargo-deny --locked".into());
+    }
+    run(&mut cargo(root, &["deny", "check", "bans", "licenses", "sources"]))
+}
+
+fn shell(root: &Path) -> Outcome {
+    if !tools::answers(Command::new("shellcheck").arg("--version")) {
+        return Outcome::Skipped("shellcheck is not installed".into());
+    }
+    // Git distrusts a checkout that belongs to somebody else, as it may in CI; listing files is harmless.
+    let list = ["-c", "safe.directory=*", "ls-files", "-z", "*.sh", ".ci/run"];
+    match Command::new("git").args(list).current_dir(root).output() {
+        Ok(o) if o.status.success() && !o.stdout.is_empty() => {
+            let files = String::from_utf8_lossy(&o.stdout);
+            run(Command::new("shellcheck").args(files.split_terminator('\0')).current_dir(root))
+        }
+        Ok(o) => Outcome::Failed(format!("git lists no scripts: {}", String::from_utf8_lossy(&o.stderr).trim())),
+        Err(e) => Outcome::Failed(format!("git did not start: {e}")),
+    }
+}
+
+fn bpf(root: &Path) -> Outcome {
+    script(root, "tests/bpf.sh", |_| tools::lacks_debian())
+}
+
+fn size(root: &Path) -> Outcome {
+    script(root, "bindings/size.sh", |_| tools::lacks_strip())
+}
+
+fn python(root: &Path) -> Outcome {
+    script(root, "bindings/python/test.sh", |_| tools::lacks_python())
+}
+
+fn kotlin(root: &Path) -> Outcome {
+    script(root, "bindings/kotlin/test.sh", |_| tools::lacks_kotlin())
+}
+
+fn swift(root: &Path) -> Outcome {
+    script(root, "bindings/swift/test.sh", tools::lacks_swift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_script_fails_and_a_missing_tool_skips() {
+        let root = crate::root();
+        let nothing = |_: &Path| Some("a tool".to_string());
+        assert!(matches!(script(&root, "tests/no-such.sh", nothing), Outcome::Failed(_)));
+        assert!(matches!(script(&root, "tests/bpf.sh", nothing), Outcome::Skipped(what) if what == "a tool"));
+    }
+
+    #[test]
+    fn commands_are_shown_without_the_machine() {
+        let root = crate::root();
+        assert_eq!(shown(&Command::new(root.join("tests/bpf.sh"))), "tests/bpf.sh");
+        assert_eq!(shown(Command::new("/some/where/cargo").arg("fmt")), "cargo fmt");
+    }
+
+    #[test]
+    fn names_differ_and_fit_the_table() {
+        for (n, step) in STEPS.iter().enumerate() {
+            assert!(step.name.len() <= 8);
+            assert!(STEPS.iter().skip(n + 1).all(|other| other.name != step.name));
+        }
+    }
+}
