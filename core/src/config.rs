@@ -157,10 +157,23 @@ pub struct DeliveryConfig {
 /// Broadcasts to the whole network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GossipConfig {
-    /// Hops a broadcast may take: 10, the `ttl` of the DONP document.
+    /// Hops a broadcast may take, the `ttl` of the DONP document: 64. Its 10 is less than the depth of a
+    /// shared tree of 10,000 nodes (18, overlay.md §7); repeats are recognised, so this only bounds damage.
     pub ttl: u8,
     /// How long a broadcast's id is remembered: 15 min (overlay.md §5).
     pub remember: Duration,
+    /// Ids wait this long to travel together: 50 ms (overlay.md §3).
+    pub batch: Duration,
+    /// An announced broadcast is asked for when it did not come by itself after this: 300 ms, a batch and
+    /// two slow round trips (overlay.md §3).
+    pub graft_after: Duration,
+    /// The next announcer is asked after this: 200 ms, one slow round trip.
+    pub graft_next: Duration,
+    /// A neighbour that is this many hops nearer to the source than the parent replaces it: 7, the
+    /// PlumTree paper's threshold for many senders (§4.2), and iroh's.
+    pub optimise: u8,
+    /// Recent broadcasts are kept this long for neighbours that miss them: 60 s (overlay.md §3).
+    pub keep: Duration,
 }
 
 /// Conversations and catching up.
@@ -207,7 +220,15 @@ impl Default for Config {
                 window: 512,
                 expire: Duration::from_secs(30 * 86_400),
             },
-            gossip: GossipConfig { ttl: 10, remember: Duration::from_secs(900) },
+            gossip: GossipConfig {
+                ttl: 64,
+                remember: Duration::from_secs(900),
+                batch: Duration::from_millis(50),
+                graft_after: Duration::from_millis(300),
+                graft_next: Duration::from_millis(200),
+                optimise: 7,
+                keep: Duration::from_secs(60),
+            },
             chat: ChatConfig {
                 fill_after: Duration::from_millis(200),
                 compare_every: Duration::from_secs(30),

@@ -6,6 +6,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::chat::wire::{Body, Signed, id_key, message_id};
+use crate::config::Config;
+use crate::gossip;
 use crate::id::{MessageId, NodeId};
 use crate::link::packet::{Visible, visible};
 use crate::wire::Malformed;
@@ -108,8 +110,11 @@ pub fn datagram(bytes: &[u8]) -> Option<Document> {
 /// A broadcast as gossip machines pass it on, in the network that `network_key` closes (zeros: the
 /// public one); none if it is not one. See docs/spec/messages.md, "Gossip".
 pub fn broadcast(bytes: &[u8], network_key: &[u8; 32]) -> Option<Document> {
-    let (&ttl, envelope) = bytes.split_first()?;
-    read_broadcast(ttl, envelope, network_key).ok()
+    let Ok(gossip::wire::Message::Payload { hops, body }) = gossip::wire::Message::decode(bytes) else {
+        return None;
+    };
+    let ttl = Config::default().gossip.ttl.saturating_sub(hops);
+    read_broadcast(ttl, &body.0, network_key).ok()
 }
 
 fn read_broadcast(ttl: u8, envelope: &[u8], network_key: &[u8; 32]) -> Result<Document, Malformed> {
@@ -150,7 +155,7 @@ mod tests {
     use crate::identity::tests::identity;
     use crate::time::{Instant, WallTime};
     use crate::wire::content::Content;
-    use crate::wire::encode;
+    use crate::wire::{Blob, encode};
     use crate::wire::ticket::Bootstrap;
     use proptest::prelude::{prop_assert, proptest};
 
@@ -178,10 +183,10 @@ mod tests {
         let body = Body { seq: 1, depth: 1, changes: Vec::new(), sent_at: WallTime(77), content };
         let body = encode(&body);
         let id = message_id(&id_key(network_conversation(&[0; 32]), who.node_id()), &body);
-        let mut bytes = vec![10];
-        bytes.extend(Signed::seal(&who, id, &body));
+        let envelope = Blob(Signed::seal(&who, id, &body));
+        let bytes = gossip::wire::Message::Payload { hops: 4, body: envelope }.encode();
         let seen = broadcast(&bytes, &[0; 32]).unwrap();
-        assert_eq!((seen.source, seen.message_id, seen.ttl), (Some(who.node_id()), Some(id), Some(10)));
+        assert_eq!((seen.source, seen.message_id, seen.ttl), (Some(who.node_id()), Some(id), Some(60)));
         assert_eq!((seen.timestamp, seen.data.as_slice()), (Some(77), b"hi".as_slice()));
         assert!(seen.metadata.contains(&("signatureValid", "true".into())));
         let elsewhere = broadcast(&bytes, &[1; 32]).unwrap();

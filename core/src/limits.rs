@@ -35,6 +35,8 @@ pub struct Limits {
     /// Ids remembered to recognise a repeated message: 65,536 of 16 bytes (overlay.md §5), 1 MiB
     /// plus 256 KiB of filters for each of the two windows.
     pub dedup_ids: usize,
+    /// Bytes of recent broadcasts kept to bring to neighbours that miss them: 8 MiB (overlay.md §3).
+    pub broadcast_bytes: usize,
     /// Messages held because one they depend on is missing, in one conversation: 1,000, and 200 of
     /// one author (reliability.md §3.6).
     pub pending_messages: usize,
@@ -75,6 +77,7 @@ impl Default for Limits {
             outbox_messages: 65_536,
             outbox_bytes: 64 << 20,
             dedup_ids: 65_536,
+            broadcast_bytes: 8 << 20,
             pending_messages: 1_000,
             pending_author: 200,
             pending_bytes: 4 << 20,
@@ -102,6 +105,7 @@ impl Limits {
             ("limits.outbox_messages", self.outbox_messages, 1),
             ("limits.outbox_bytes", self.outbox_bytes, crate::wire::MAX_MESSAGE),
             ("limits.dedup_ids", self.dedup_ids, 64),
+            ("limits.broadcast_bytes", self.broadcast_bytes, crate::wire::MAX_MESSAGE),
             ("limits.pending_messages", self.pending_messages, self.pending_author),
             ("limits.pending_author", self.pending_author, 1),
             ("limits.pending_bytes", self.pending_bytes, crate::wire::MAX_MESSAGE),

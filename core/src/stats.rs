@@ -147,6 +147,11 @@ impl BroadcastStats {
         }
     }
 
+    pub(crate) fn control(&mut self, bytes: usize) {
+        self.control_out = self.control_out.saturating_add(1);
+        self.control_bytes = self.control_bytes.saturating_add(bytes as u64);
+    }
+
     pub(crate) fn payload(&mut self, bytes: usize) {
         self.payloads_out = self.payloads_out.saturating_add(1);
         self.payload_bytes = self.payload_bytes.saturating_add(bytes as u64);

@@ -6,7 +6,7 @@ use crate::engine::queue::Queues;
 use crate::engine::{Answer, Effect, Work};
 use crate::link::Owner;
 use crate::store::Request;
-use crate::wire::{Channel, Lane};
+use crate::wire::Channel;
 use crate::{chat, delivery, gossip, link, membership};
 
 /// Numbers of reads: even ones are the chat machine's, odd ones the event queue's.
@@ -110,8 +110,8 @@ pub(super) fn from_delivery(out: delivery::Out, q: &mut Queues) {
 
 pub(super) fn from_gossip(out: gossip::Out, q: &mut Queues) {
     match out {
-        gossip::Out::Send { to, body } => {
-            q.work.push_back(Work::Link(link::In::Send { to, channel: Channel::Gossip, lane: Lane::Normal, body }));
+        gossip::Out::Send { to, lane, body } => {
+            q.work.push_back(Work::Link(link::In::Send { to, channel: Channel::Gossip, lane, body }));
         }
         gossip::Out::Deliver { id, via, body } => q.work.push_back(Work::Chat(chat::In::Flooded { via, id, body })),
     }

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::gossip::wire::{Have, Message as Gossip};
 use crate::chat::wire::{Body, Height, Range, Sync, id_key, message_id};
 use crate::config::NodeType;
 use crate::delivery;
@@ -58,6 +59,11 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ("body", body_bytes),
         ("reply", encode(&Content::Reply { reply_to: MessageId([0x22; 32]), text: "hi".into() })),
         ("retract", encode(&Content::Retract { retract: MessageId([0x22; 32]) })),
+        ("payload", Gossip::Payload { hops: 3, body: Blob(b"signed envelope".to_vec()) }.encode()),
+        ("have", Gossip::Have(alloc::vec![Have { id: [0x44; 16], hops: 4 }]).encode()),
+        ("graft", Gossip::Graft { id: Some([0x44; 16]) }.encode()),
+        ("prune", Gossip::Prune.encode()),
+        ("decline", Gossip::Refuse { id: [0x44; 16] }.encode()),
         ("digest", encode(&Sync::Digest { conversation: network, hash: [0x33; 16] })),
         (
             "heights",

@@ -13,7 +13,9 @@ use crate::contract::{Script, who};
 use crate::delivery;
 use crate::engine::Engine;
 use crate::engine::event::{EventKind, FailReason};
+use crate::collections::short;
 use crate::fact::DownReason;
+use crate::gossip::wire::{Have, Message as Gossip};
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::link::fuzz;
 use crate::membership::NodeState;
@@ -248,17 +250,36 @@ fn delivery() -> Vec<Vec<u8>> {
 fn gossip() -> Vec<Vec<u8>> {
     let mut flood = Script::default();
     flood.put(&[0, 0, 1]).put(&[0, 0, 2]).put(&[0, 0, 3]).put(&[0, 3]).bytes(b"mine");
-    for (n, ttl) in [(1u8, 5u8), (2, 1), (3, 255), (4, 0)] {
+    let whole = |hops, body: &[u8]| Gossip::Payload { hops, body: Blob(body.to_vec()) }.encode();
+    let id = |body: &[u8]| short(blake3::hash(body).as_bytes());
+    for (n, hops) in [(1u8, 5u8), (2, 1), (3, 255), (4, 0)] {
         let body = [n; 4];
-        flood.put(&[0, 2, 1]).bytes(&[&[ttl][..], &body].concat()).put(&[0, 4]).bytes(&body).put(&[n & 1]);
-        flood.put(&[0, 2, 2]).bytes(&[&[ttl][..], &body].concat());
+        flood.put(&[0, 2, 1]).bytes(&whole(hops, &body)).put(&[0, 4]).bytes(&body).put(&[n & 1]);
+        flood.put(&[0, 2, 2]).bytes(&whole(hops, &body));
     }
     flood.put(&[0, 1, 2]).put(&[0, 2, 1]).bytes(b"");
     let mut undecided = Script::default();
     for n in 0..80 {
-        undecided.put(&[0, 2, 1]).bytes(&[5, n]);
+        undecided.put(&[0, 2, 1]).bytes(&whole(5, &[n]));
     }
-    vec![flood.0, undecided.0]
+    let mut tree = Script::default();
+    tree.put(&[0, 0, 1]).put(&[0, 0, 2]).put(&[0, 0, 3]);
+    for from in [1, 2, 3] {
+        tree.put(&[0, 2, from]).bytes(&Gossip::Prune.encode());
+    }
+    let have = Gossip::Have(vec![Have { id: id(b"late"), hops: 3 }, Have { id: id(b"never"), hops: 9 }]);
+    tree.put(&[0, 2, 1]).bytes(&have.encode()).put(&[0, 2, 2]).bytes(&have.encode()).put(&[230, 255]);
+    tree.put(&[0, 2, 3]).bytes(&whole(20, b"late")).put(&[0, 4]).bytes(b"late").put(&[0]);
+    for message in [
+        Gossip::Graft { id: Some(id(b"late")) },
+        Gossip::Graft { id: None },
+        Gossip::Refuse { id: id(b"next") },
+        have,
+    ] {
+        tree.put(&[0, 2, 2]).bytes(&message.encode());
+    }
+    tree.put(&[0, 3]).bytes(b"next").put(&[230, 255]);
+    vec![flood.0, undecided.0, tree.0]
 }
 
 fn chat() -> Vec<Vec<u8>> {

@@ -1,24 +1,51 @@
-//! Broadcasts: from neighbour to neighbour, each message once.
+//! Broadcasts: each message to everybody once, over a tree that the messages themselves build
+//! (PlumTree: Leitão, Pereira, Rodrigues, "Epidemic Broadcast Trees", SRDS 2007).
 //!
-//! For the time being a message floods: it goes to every neighbour that did not send it, with a hop
-//! limit and exact recognition of repeats (chat document §3, "Flooding Algorithm"). The inputs and
-//! outputs are those of the trees that will replace the flood. What this machine loses, comparing
-//! heights (the chat machine) finds again.
+//! Neighbours are *eager* or *lazy*. A message goes whole to the eager ones at once, and its id goes to
+//! the lazy ones a moment later. A copy that came before makes its sender lazy (`Prune`): what stays
+//! eager is a spanning tree. An id whose message does not come in time makes its announcer eager and
+//! fetches the message from it (`Graft`): the tree mends itself. An announcer much nearer to the source
+//! than the tree's parent takes the parent's place (§3.8).
+//!
+//! Deviations, each for a reason: links deliver every frame while they last, so only a broken link or a
+//! dead neighbour loses something; ids travel in batches; an id that a neighbour announced itself is not
+//! announced back; a message goes on only when its author's signature was found genuine. What this
+//! machine loses, comparing heights (the chat machine) finds again.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+mod cache;
+mod peer;
+#[cfg(test)]
+mod tests;
+pub(crate) mod wire;
+
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use crate::collections::{DedupWindow, ShortId, short};
+use crate::collections::{DeadlineQueue, DedupWindow, ShortId, short};
 use crate::config::{Config, GossipConfig};
+use crate::gossip::cache::Cache;
+use crate::gossip::peer::Peer;
+use crate::gossip::wire::{Have, MAX_HAVE, Message};
 use crate::id::NodeId;
 use crate::machine::{Cx, Machine, Outbox};
 use crate::rng::Rng;
 use crate::stats::{BroadcastStats, DropReason, Drops};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
+use crate::wire::{Blob, Lane, Malformed};
 
 /// Broadcasts whose content is being checked: the answer comes within the same step, so a few are
 /// plenty; beyond it the oldest is forgotten and not passed on.
 const MAX_UNDECIDED: usize = 64;
+/// Announced broadcasts that are waited for: 5,000 as gossipsub's limit of ids (overlay.md §3), 100
+/// bytes each.
+const MAX_MISSING: usize = 5_000;
+/// Announcers remembered of one missing broadcast (overlay.md §3).
+const MAX_ANNOUNCERS: usize = 8;
+/// Larger broadcasts are declined from others as soon as they are here: 1,000 bytes (rust-libp2p's
+/// threshold for IDONTWANT).
+const LARGE: usize = 1_000;
+/// A tree without copies for this long is one.
+const SETTLED: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(crate) enum In {
@@ -41,43 +68,51 @@ pub(crate) enum In {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Out {
-    Send { to: NodeId, body: Vec<u8> },
+    Send { to: NodeId, lane: Lane, body: Vec<u8> },
     Deliver { id: ShortId, via: NodeId, body: Vec<u8> },
-}
-
-/// What travels: one byte of remaining hops, then the payload. The hop count changes on the way, so
-/// only the link protects it; the payload carries its author's signature.
-struct Payload<'a> {
-    ttl: u8,
-    body: &'a [u8],
-}
-
-impl<'a> Payload<'a> {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.body.len().saturating_add(1));
-        out.push(self.ttl);
-        out.extend_from_slice(self.body);
-        out
-    }
-
-    fn decode(bytes: &'a [u8]) -> Option<Self> {
-        match bytes.split_first() {
-            Some((&ttl, body)) if !body.is_empty() => Some(Self { ttl, body }),
-            _ => None,
-        }
-    }
 }
 
 struct Undecided {
     from: NodeId,
-    ttl: u8,
+    hops: u8,
     body: Vec<u8>,
 }
 
+/// A broadcast that somebody announced and nobody brought.
+#[derive(Default)]
+struct Missing {
+    /// Who has it, and how many hops they are from its source; asked in this order.
+    announcers: Vec<Announcer>,
+    /// How many of them were asked.
+    asked: usize,
+}
+
+/// An announcement and who made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Announcer {
+    from: NodeId,
+    hops: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// A missing broadcast is asked for.
+    Missing(ShortId),
+    /// Ids are announced.
+    Announce,
+    /// The oldest broadcast in the cache is forgotten.
+    Expire,
+}
+
 pub(crate) struct Gossip {
-    peers: BTreeSet<NodeId>,
+    peers: BTreeMap<NodeId, Peer>,
     seen: DedupWindow,
+    cache: Cache,
     undecided: BTreeMap<ShortId, Undecided>,
+    missing: BTreeMap<ShortId, Missing>,
+    timers: DeadlineQueue<Timer>,
+    /// Copies came until lately: the tree is being built or mended.
+    unsettled: Option<Instant>,
     config: GossipConfig,
     stats: BroadcastStats,
     drops: Drops,
@@ -86,9 +121,13 @@ pub(crate) struct Gossip {
 impl Gossip {
     pub(crate) fn new(config: &Config, rng: &mut Rng) -> Self {
         Self {
-            peers: BTreeSet::new(),
+            peers: BTreeMap::new(),
             seen: DedupWindow::new(config.limits.dedup_ids, config.gossip.remember, rng),
+            cache: Cache::new(config.limits.broadcast_bytes, config.gossip.keep),
             undecided: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            timers: DeadlineQueue::new(),
+            unsettled: None,
             config: config.gossip.clone(),
             stats: BroadcastStats::default(),
             drops: Drops::default(),
@@ -103,11 +142,203 @@ impl Gossip {
         &self.drops
     }
 
-    fn flood(&mut self, except: Option<NodeId>, payload: &Payload<'_>, out: &mut Outbox<Out>) {
-        for &to in self.peers.iter().filter(|p| Some(**p) != except) {
-            let body = payload.encode();
-            self.stats.payload(body.len());
-            out.push(Out::Send { to, body });
+    fn control(&mut self, to: NodeId, message: &Message, out: &mut Outbox<Out>) {
+        let body = message.encode();
+        self.stats.control(body.len());
+        out.push(Out::Send { to, lane: Lane::High, body });
+    }
+
+    fn whole(&mut self, to: NodeId, hops: u8, body: &[u8], out: &mut Outbox<Out>) {
+        let body = Message::Payload { hops, body: Blob(body.to_vec()) }.encode();
+        self.stats.payload(body.len());
+        out.push(Out::Send { to, lane: Lane::Normal, body });
+    }
+
+    /// A broadcast that is new and genuine: kept, sent whole to the eager, announced to the lazy.
+    fn spread(&mut self, cx: &Cx<'_>, id: ShortId, hops: u8, via: Option<NodeId>, body: Vec<u8>, out: &mut Outbox<Out>) {
+        let next = hops.saturating_add(1);
+        let last = next > self.config.ttl;
+        let (mut eager, mut lazy) = (Vec::new(), false);
+        for (&to, peer) in self.peers.iter_mut().filter(|(p, _)| Some(**p) != via && !last) {
+            if peer.eager && !peer.refuses(&id) {
+                eager.push(to);
+            } else {
+                peer.announce.push(Have { id, hops: next });
+                lazy = true;
+            }
+        }
+        for to in eager {
+            self.whole(to, next, &body, out);
+        }
+        if lazy && self.timers.get(Timer::Announce).is_none() {
+            self.timers.arm(Timer::Announce, cx.now + self.config.batch);
+        }
+        self.cache.insert(cx.now, id, hops, via, body);
+        self.expire_later();
+    }
+
+    fn expire_later(&mut self) {
+        match self.cache.next_deadline() {
+            Some(at) => self.timers.arm(Timer::Expire, at),
+            None => self.timers.cancel(Timer::Expire),
+        }
+    }
+
+    fn payload(&mut self, cx: &Cx<'_>, from: NodeId, hops: u8, body: Vec<u8>, out: &mut Outbox<Out>) {
+        self.stats.payloads_in = self.stats.payloads_in.saturating_add(1);
+        if hops == 0 || hops > self.config.ttl {
+            return self.drops.count(DropReason::Ttl);
+        }
+        let id = id_of(&body);
+        if self.seen.contains(&id) || self.undecided.contains_key(&id) {
+            self.drops.count(DropReason::Duplicate);
+            return self.repeated(cx.now, from, &id, out);
+        }
+        if self.undecided.len() >= MAX_UNDECIDED {
+            self.undecided.pop_first();
+            self.drops.count(DropReason::Queue);
+        }
+        self.stats.first(usize::from(hops));
+        self.undecided.insert(id, Undecided { from, hops, body: body.clone() });
+        out.push(Out::Deliver { id, via: from, body });
+    }
+
+    /// A copy: its sender is not needed as a parent.
+    fn repeated(&mut self, now: Instant, from: NodeId, id: &ShortId, out: &mut Outbox<Out>) {
+        if let Some(recent) = self.cache.get_mut(id) {
+            // A link delivers at least once: the parent's second copy is no branch too many.
+            if recent.via == Some(from) {
+                return;
+            }
+            recent.held_by(from);
+        }
+        self.unsettled = Some(now);
+        self.prune(now, from, out);
+    }
+
+    fn prune(&mut self, now: Instant, peer: NodeId, out: &mut Outbox<Out>) {
+        if self.peers.get_mut(&peer).is_some_and(|p| p.prune(now)) {
+            self.control(peer, &Message::Prune, out);
+        }
+    }
+
+    fn graft(&mut self, peer: NodeId, id: Option<ShortId>, out: &mut Outbox<Out>) {
+        if let Some(p) = self.peers.get_mut(&peer) {
+            p.eager = true;
+            self.control(peer, &Message::Graft { id }, out);
+        }
+    }
+
+    fn verdict(&mut self, cx: &Cx<'_>, id: ShortId, genuine: bool, out: &mut Outbox<Out>) {
+        let Some(Undecided { from, hops, body }) = self.undecided.remove(&id) else { return };
+        // A forgery is remembered too: the same bytes are not checked twice.
+        self.seen.insert(cx.now, &id);
+        self.timers.cancel(Timer::Missing(id));
+        let announcers = self.missing.remove(&id).unwrap_or_default().announcers;
+        if !genuine {
+            return;
+        }
+        if let Some(parent) = self.peers.get_mut(&from) {
+            parent.eager = true;
+            parent.kept_word();
+        }
+        if body.len() > LARGE && self.unsettled.is_some_and(|at| cx.now.since(at) < SETTLED) {
+            let others: Vec<_> = self.peers.iter().filter(|(p, e)| **p != from && e.eager).map(|(p, _)| *p).collect();
+            for other in others {
+                self.control(other, &Message::Refuse { id }, out);
+            }
+        }
+        self.spread(cx, id, hops, Some(from), body, out);
+        for Announcer { from, hops } in announcers {
+            self.announced_late(cx.now, from, id, hops, out);
+        }
+    }
+
+    fn have(&mut self, cx: &Cx<'_>, from: NodeId, list: Vec<Have>, out: &mut Outbox<Out>) {
+        for Have { id, hops } in list {
+            let Some(peer) = self.peers.get_mut(&from) else { return };
+            if !peer.may_announce(cx.now) || hops == 0 || hops > self.config.ttl {
+                self.drops.count(DropReason::Rate);
+                continue;
+            }
+            if self.cache.get(&id).is_some() {
+                self.announced_late(cx.now, from, id, hops, out);
+                continue;
+            }
+            if self.seen.contains(&id) {
+                continue;
+            }
+            if self.missing.len() >= MAX_MISSING && !self.missing.contains_key(&id) {
+                self.drops.count(DropReason::Queue);
+                continue;
+            }
+            let missing = self.missing.entry(id).or_default();
+            if missing.announcers.len() < MAX_ANNOUNCERS && !missing.announcers.iter().any(|a| a.from == from) {
+                missing.announcers.push(Announcer { from, hops });
+            }
+            if self.timers.get(Timer::Missing(id)).is_none() {
+                self.timers.arm(Timer::Missing(id), cx.now + self.config.graft_after);
+            }
+        }
+    }
+
+    /// A neighbour has what is here already. If its way from the source is much shorter than the one of
+    /// the parent, it becomes the parent (§3.8).
+    fn announced_late(&mut self, now: Instant, from: NodeId, id: ShortId, hops: u8, out: &mut Outbox<Out>) {
+        let Some(recent) = self.cache.get_mut(&id) else { return };
+        recent.held_by(from);
+        let shorter = hops.saturating_add(self.config.optimise) <= recent.hops;
+        let Some(parent) = recent.via.filter(|via| shorter && *via != from) else { return };
+        if self.peers.get(&from).is_none_or(|p| p.eager) {
+            return;
+        }
+        recent.via = Some(from);
+        recent.hops = hops;
+        self.graft(from, None, out);
+        self.prune(now, parent, out);
+    }
+
+    fn fetched(&mut self, cx: &Cx<'_>, from: NodeId, id: Option<ShortId>, out: &mut Outbox<Out>) {
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        if !peer.may_fetch(cx.now) {
+            return self.drops.count(DropReason::Rate);
+        }
+        peer.eager = true;
+        let Some(recent) = id.and_then(|id| self.cache.get_mut(&id)) else { return };
+        if recent.serve(from) {
+            let (hops, body) = (recent.hops.saturating_add(1), recent.body.clone());
+            self.whole(from, hops, &body, out);
+        }
+    }
+
+    /// Asks the next announcer of a missing broadcast, or gives it up.
+    fn ask(&mut self, cx: &Cx<'_>, id: ShortId, out: &mut Outbox<Out>) {
+        let Some(missing) = self.missing.get_mut(&id) else { return };
+        while let Some(&Announcer { from, .. }) = missing.announcers.get(missing.asked) {
+            missing.asked = missing.asked.saturating_add(1);
+            if self.peers.contains_key(&from) {
+                self.timers.arm(Timer::Missing(id), cx.now + self.config.graft_next);
+                return self.graft(from, Some(id), out);
+            }
+        }
+        // Comparing heights finds it if it exists.
+        for Announcer { from, .. } in self.missing.remove(&id).unwrap_or_default().announcers {
+            if let Some(peer) = self.peers.get_mut(&from) {
+                peer.broke_word(cx.now);
+            }
+        }
+    }
+
+    fn announce(&mut self, out: &mut Outbox<Out>) {
+        let mut batches = Vec::new();
+        for (&to, peer) in &mut self.peers {
+            let mut list = core::mem::take(&mut peer.announce);
+            // Who announced it meanwhile knows.
+            list.retain(|h| self.cache.get(&h.id).is_some_and(|r| !r.is_held_by(to)));
+            batches.extend(list.chunks(MAX_HAVE).map(|part| (to, Message::Have(part.to_vec()))));
+        }
+        for (to, message) in batches {
+            self.control(to, &message, out);
         }
     }
 }
@@ -124,144 +355,59 @@ impl Machine for Gossip {
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
         match input {
             In::PeerUp(peer) => {
-                self.peers.insert(peer);
+                self.peers.entry(peer).or_insert_with(|| Peer::new(cx.now));
             }
             In::PeerDown(peer) => {
                 self.peers.remove(&peer);
             }
             In::Publish { body } => {
-                self.seen.insert(cx.now, &id_of(&body));
-                self.flood(None, &Payload { ttl: self.config.ttl, body: &body }, out);
-            }
-            In::Message { from, body } => {
-                let Some(Payload { ttl, body }) = Payload::decode(&body) else {
-                    return self.drops.count(DropReason::Message);
-                };
-                if ttl == 0 {
-                    return self.drops.count(DropReason::Ttl);
-                }
-                self.stats.payloads_in = self.stats.payloads_in.saturating_add(1);
-                let id = id_of(body);
-                if self.seen.contains(&id) || self.undecided.contains_key(&id) {
-                    return self.drops.count(DropReason::Duplicate);
-                }
-                if self.undecided.len() >= MAX_UNDECIDED {
-                    self.undecided.pop_first();
-                    self.drops.count(DropReason::Queue);
-                }
-                // A sender's hop limit is a wish; this node's own is the bound.
-                let ttl = ttl.min(self.config.ttl);
-                self.stats.first(usize::from(self.config.ttl.saturating_sub(ttl)).saturating_add(1));
-                self.undecided.insert(id, Undecided { from, ttl, body: body.to_vec() });
-                out.push(Out::Deliver { id, via: from, body: body.to_vec() });
-            }
-            In::Verdict { id, genuine } => {
-                let Some(Undecided { from, ttl, body }) = self.undecided.remove(&id) else { return };
-                // A forgery is remembered too: the same bytes are not checked twice.
+                let id = id_of(&body);
                 self.seen.insert(cx.now, &id);
-                if genuine && ttl > 1 {
-                    self.flood(Some(from), &Payload { ttl: ttl.saturating_sub(1), body: &body }, out);
+                self.spread(cx, id, 0, None, body, out);
+            }
+            In::Message { from, body } => match Message::decode(&body) {
+                Ok(Message::Payload { hops, body }) => self.payload(cx, from, hops, body.0, out),
+                Ok(Message::Have(list)) => self.have(cx, from, list, out),
+                Ok(Message::Graft { id }) => self.fetched(cx, from, id, out),
+                Ok(Message::Prune) => {
+                    if let Some(peer) = self.peers.get_mut(&from) {
+                        peer.eager = false;
+                    }
+                }
+                Ok(Message::Refuse { id }) => {
+                    if let Some(peer) = self.peers.get_mut(&from) {
+                        peer.refuse(id);
+                    }
+                }
+                Err(Malformed) => self.drops.count(DropReason::Message),
+            },
+            In::Verdict { id, genuine } => self.verdict(cx, id, genuine, out),
+        }
+    }
+
+    fn handle_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        while let Some(timer) = self.timers.pop_due(cx.now) {
+            match timer {
+                Timer::Missing(id) => self.ask(cx, id, out),
+                Timer::Announce => self.announce(out),
+                Timer::Expire => {
+                    self.cache.expire(cx.now);
+                    self.expire_later();
                 }
             }
         }
     }
 
-    fn handle_timeout(&mut self, _cx: &mut Cx<'_>, _out: &mut Outbox<Out>) {}
-
     fn next_deadline(&self) -> Option<Instant> {
-        None
+        self.timers.next()
     }
 
     fn footprint(&self) -> usize {
-        self.peers.len().saturating_add(self.undecided.len()).saturating_add(self.seen.len())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::time::WallTime;
-    use alloc::vec;
-
-    fn peer(n: u8) -> NodeId {
-        NodeId([n; 32])
-    }
-
-    struct Bench {
-        gossip: Gossip,
-        rng: Rng,
-    }
-
-    impl Bench {
-        fn new(peers: u8) -> Self {
-            let mut rng = Rng::new([0; 32]);
-            let mut b = Self { gossip: Gossip::new(&Config::default(), &mut rng), rng };
-            for n in 1..=peers {
-                b.input(In::PeerUp(peer(n)));
-            }
-            b
-        }
-
-        fn input(&mut self, input: In) -> Vec<Out> {
-            let mut out = Outbox::new();
-            let mut cx = Cx { now: Instant::ZERO, wall: WallTime(0), me: peer(0), rng: &mut self.rng };
-            self.gossip.handle(&mut cx, input, &mut out);
-            out.take()
-        }
-
-        fn receive(&mut self, from: u8, ttl: u8, body: &[u8]) -> Vec<Out> {
-            self.input(In::Message { from: peer(from), body: Payload { ttl, body }.encode() })
-        }
-
-        fn verdict(&mut self, body: &[u8], genuine: bool) -> Vec<Out> {
-            self.input(In::Verdict { id: id_of(body), genuine })
-        }
-    }
-
-    #[test]
-    fn a_genuine_message_goes_to_all_but_its_sender_with_one_hop_less() {
-        let mut b = Bench::new(3);
-        assert_eq!(b.receive(1, 5, b"x"), [Out::Deliver { id: id_of(b"x"), via: peer(1), body: b"x".to_vec() }]);
-        let out = b.verdict(b"x", true);
-        let expected = [2, 3].map(|n| Out::Send { to: peer(n), body: vec![4, b'x'] });
-        assert_eq!(out, expected);
-        assert_eq!(b.receive(2, 5, b"x"), [], "once only");
-        assert_eq!(b.gossip.drops.get(DropReason::Duplicate), 1);
-    }
-
-    #[test]
-    fn a_forgery_stops_here_and_stays_stopped() {
-        let mut b = Bench::new(3);
-        b.receive(1, 5, b"x");
-        assert_eq!(b.verdict(b"x", false), []);
-        assert_eq!(b.receive(2, 5, b"x"), []);
-        assert_eq!(b.verdict(b"x", true), [], "a rejected message does not come back");
-    }
-
-    #[test]
-    fn hop_limits_are_bounded_by_this_node() {
-        let mut b = Bench::new(2);
-        assert_eq!(b.receive(1, 0, b"a"), []);
-        assert_eq!(b.receive(1, 1, b"b").len(), 1);
-        assert_eq!(b.verdict(b"b", true), [], "delivered, not passed on");
-        b.receive(1, 255, b"c");
-        assert_eq!(b.verdict(b"c", true), [Out::Send { to: peer(2), body: vec![9, b'c'] }]);
-    }
-
-    #[test]
-    fn undecided_messages_are_bounded() {
-        let mut b = Bench::new(1);
-        for n in 0..1_000u32 {
-            b.receive(1, 5, &n.to_le_bytes());
-        }
-        assert!(b.gossip.undecided.len() <= MAX_UNDECIDED);
-        assert!(b.receive(1, 1, b"").is_empty());
-    }
-
-    #[test]
-    fn an_own_message_that_comes_back_is_a_repeat() {
-        let mut b = Bench::new(2);
-        assert_eq!(b.input(In::Publish { body: b"mine".to_vec() }).len(), 2);
-        assert_eq!(b.receive(1, 5, b"mine"), []);
+        self.peers
+            .len()
+            .saturating_add(self.undecided.len())
+            .saturating_add(self.seen.len())
+            .saturating_add(self.cache.len())
+            .saturating_add(self.missing.len())
     }
 }

@@ -1,0 +1,107 @@
+//! Recent broadcasts, to bring to whoever asks for them.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use crate::collections::ShortId;
+use crate::id::NodeId;
+use crate::time::{Duration, Instant};
+
+/// Times one broadcast is sent to one neighbour that asks again and again (gossipsub's
+/// GossipRetransmission).
+const MAX_SERVED: u8 = 3;
+/// What an entry takes besides its body.
+const ENTRY: usize = 200;
+
+/// A recent broadcast.
+pub(super) struct Recent {
+    /// Hops it took to here; 0 for an own one.
+    pub hops: u8,
+    /// The neighbour it came from first.
+    pub via: Option<NodeId>,
+    pub body: Vec<u8>,
+    /// Neighbours that have it, by their own word.
+    holders: Vec<NodeId>,
+    served: Vec<(NodeId, u8)>,
+}
+
+impl Recent {
+    pub(super) fn held_by(&mut self, peer: NodeId) {
+        if !self.holders.contains(&peer) {
+            self.holders.push(peer);
+        }
+    }
+
+    pub(super) fn is_held_by(&self, peer: NodeId) -> bool {
+        self.via == Some(peer) || self.holders.contains(&peer)
+    }
+
+    /// Whether it may be sent to `peer` once more.
+    pub(super) fn serve(&mut self, peer: NodeId) -> bool {
+        if let Some((_, times)) = self.served.iter_mut().find(|(p, _)| *p == peer) {
+            *times = times.saturating_add(1);
+            return *times <= MAX_SERVED;
+        }
+        self.served.push((peer, 1));
+        true
+    }
+}
+
+/// At most so many bytes, for so long.
+pub(super) struct Cache {
+    recent: BTreeMap<ShortId, Recent>,
+    order: VecDeque<(Instant, ShortId)>,
+    bytes: usize,
+    max_bytes: usize,
+    keep: Duration,
+}
+
+impl Cache {
+    pub(super) fn new(max_bytes: usize, keep: Duration) -> Self {
+        Self { recent: BTreeMap::new(), order: VecDeque::new(), bytes: 0, max_bytes, keep }
+    }
+
+    pub(super) fn insert(&mut self, now: Instant, id: ShortId, hops: u8, via: Option<NodeId>, body: Vec<u8>) {
+        self.bytes = self.bytes.saturating_add(body.len()).saturating_add(ENTRY);
+        let entry = Recent { hops, via, body, holders: Vec::new(), served: Vec::new() };
+        if let Some(old) = self.recent.insert(id, entry) {
+            self.bytes = self.bytes.saturating_sub(old.body.len()).saturating_sub(ENTRY);
+        } else {
+            self.order.push_back((now, id));
+        }
+        while self.bytes > self.max_bytes && self.order.len() > 1 {
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) {
+        if let Some((_, id)) = self.order.pop_front()
+            && let Some(gone) = self.recent.remove(&id)
+        {
+            self.bytes = self.bytes.saturating_sub(gone.body.len()).saturating_sub(ENTRY);
+        }
+    }
+
+    pub(super) fn get(&self, id: &ShortId) -> Option<&Recent> {
+        self.recent.get(id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: &ShortId) -> Option<&mut Recent> {
+        self.recent.get_mut(id)
+    }
+
+    /// When the oldest entry's time is over.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.order.front().map(|(at, _)| *at + self.keep)
+    }
+
+    pub(super) fn expire(&mut self, now: Instant) {
+        while self.next_deadline().is_some_and(|at| at <= now) {
+            self.pop();
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.recent.len()
+    }
+}

@@ -1,0 +1,122 @@
+//! What is known of one neighbour, and how much it may ask.
+
+use alloc::vec::Vec;
+
+use crate::collections::ShortId;
+use crate::gossip::wire::Have;
+use crate::time::{Duration, Instant};
+
+/// Ids that a neighbour may announce at once, and the same again in five seconds (gossipsub's 5,000 ids;
+/// overlay.md §3).
+const HAVES: u32 = 5_000;
+/// Broadcasts that a neighbour may fetch at once, and the same again in five seconds: repairing a tree
+/// takes a few, and each can cost a whole message.
+const GRAFTS: u32 = 250;
+const REFILL: Duration = Duration::from_secs(5);
+/// Announced broadcasts that did not come when asked for, after which announcements are not believed.
+const BROKEN: u32 = 16;
+/// For so long (gossipsub's prune back-off).
+const DISBELIEF: Duration = Duration::from_secs(60);
+/// Declined broadcasts remembered.
+const MAX_REFUSED: usize = 32;
+/// A prune is repeated after this if copies keep coming.
+const PRUNE_AGAIN: Duration = Duration::from_secs(1);
+
+/// A budget that refills as time passes.
+struct Bucket {
+    left: u32,
+    most: u32,
+    filled: Instant,
+}
+
+impl Bucket {
+    fn new(most: u32, now: Instant) -> Self {
+        Self { left: most, most, filled: now }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        if now.since(self.filled) >= REFILL {
+            self.left = self.most;
+            self.filled = now;
+        }
+        let may = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        may
+    }
+}
+
+pub(super) struct Peer {
+    /// It gets broadcasts whole; otherwise their ids.
+    pub eager: bool,
+    /// Ids to announce to it with the next batch.
+    pub announce: Vec<Have>,
+    refused: Vec<ShortId>,
+    pruned: Option<Instant>,
+    haves: Bucket,
+    grafts: Bucket,
+    broken: u32,
+    disbelieved: Option<Instant>,
+}
+
+impl Peer {
+    /// New neighbours are eager (§3.5).
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            eager: true,
+            announce: Vec::new(),
+            refused: Vec::new(),
+            pruned: None,
+            haves: Bucket::new(HAVES, now),
+            grafts: Bucket::new(GRAFTS, now),
+            broken: 0,
+            disbelieved: None,
+        }
+    }
+
+    /// Whether one more announcement is taken from it.
+    pub(super) fn may_announce(&mut self, now: Instant) -> bool {
+        if self.disbelieved.is_some_and(|since| now.since(since) < DISBELIEF) {
+            return false;
+        }
+        self.disbelieved = None;
+        self.haves.take(now)
+    }
+
+    pub(super) fn may_fetch(&mut self, now: Instant) -> bool {
+        self.grafts.take(now)
+    }
+
+    /// It announced a broadcast and did not bring it.
+    pub(super) fn broke_word(&mut self, now: Instant) {
+        self.broken = self.broken.saturating_add(1);
+        if self.broken >= BROKEN {
+            self.broken = 0;
+            self.disbelieved = Some(now);
+        }
+    }
+
+    pub(super) fn kept_word(&mut self) {
+        self.broken = 0;
+    }
+
+    /// Whether to tell it to send ids only: at once, and again if it goes on.
+    pub(super) fn prune(&mut self, now: Instant) -> bool {
+        let tell = self.eager || self.pruned.is_none_or(|at| now.since(at) >= PRUNE_AGAIN);
+        self.eager = false;
+        if tell {
+            self.pruned = Some(now);
+        }
+        tell
+    }
+
+    pub(super) fn refuse(&mut self, id: ShortId) {
+        if self.refused.len() >= MAX_REFUSED {
+            self.refused.remove(0);
+        }
+        self.refused.push(id);
+    }
+
+    pub(super) fn refuses(&self, id: &ShortId) -> bool {
+        self.refused.contains(id)
+    }
+}

@@ -1,0 +1,471 @@
+//! The rules one by one, and whole networks of machines with links that delay and die.
+
+use alloc::collections::BTreeSet;
+use alloc::vec;
+
+use super::*;
+use crate::time::WallTime;
+
+fn peer(n: u16) -> NodeId {
+    let mut id = [0; 32];
+    id[..2].copy_from_slice(&n.to_be_bytes());
+    NodeId(id)
+}
+
+struct Bench {
+    gossip: Gossip,
+    rng: Rng,
+    now: Instant,
+}
+
+impl Bench {
+    fn new(peers: u16) -> Self {
+        let mut rng = Rng::new([0; 32]);
+        let mut b = Self { gossip: Gossip::new(&Config::default(), &mut rng), rng, now: Instant::from_micros(1) };
+        for n in 1..=peers {
+            b.input(In::PeerUp(peer(n)));
+        }
+        b
+    }
+
+    fn step(&mut self, f: impl FnOnce(&mut Gossip, &mut Cx<'_>, &mut Outbox<Out>)) -> Vec<Out> {
+        let mut out = Outbox::new();
+        let mut cx = Cx { now: self.now, wall: WallTime(0), me: peer(0), rng: &mut self.rng };
+        f(&mut self.gossip, &mut cx, &mut out);
+        out.take()
+    }
+
+    fn input(&mut self, input: In) -> Vec<Out> {
+        self.step(|g, cx, out| g.handle(cx, input, out))
+    }
+
+    fn message(&mut self, from: u16, message: &Message) -> Vec<Out> {
+        self.input(In::Message { from: peer(from), body: message.encode() })
+    }
+
+    fn payload(&mut self, from: u16, hops: u8, body: &[u8]) -> Vec<Out> {
+        self.message(from, &payload(hops, body))
+    }
+
+    /// A genuine broadcast comes: what is sent because of it.
+    fn take(&mut self, from: u16, hops: u8, body: &[u8]) -> Vec<(NodeId, Message)> {
+        assert_eq!(self.payload(from, hops, body).len(), 1);
+        sent(self.input(In::Verdict { id: id_of(body), genuine: true }))
+    }
+
+    fn wait(&mut self, ms: u64) -> Vec<(NodeId, Message)> {
+        self.now = self.now + Duration::from_millis(ms);
+        sent(self.step(|g, cx, out| g.handle_timeout(cx, out)))
+    }
+
+    fn eager(&self) -> Vec<NodeId> {
+        self.gossip.peers.iter().filter(|(_, p)| p.eager).map(|(p, _)| *p).collect()
+    }
+}
+
+fn payload(hops: u8, body: &[u8]) -> Message {
+    Message::Payload { hops, body: Blob(body.to_vec()) }
+}
+
+fn have(body: &[u8], hops: u8) -> Message {
+    Message::Have(vec![Have { id: id_of(body), hops }])
+}
+
+fn sent(out: Vec<Out>) -> Vec<(NodeId, Message)> {
+    let send = |o| match o {
+        Out::Send { to, body, .. } => Some((to, Message::decode(&body).unwrap())),
+        Out::Deliver { .. } => None,
+    };
+    out.into_iter().filter_map(send).collect()
+}
+
+#[test]
+fn a_genuine_message_goes_whole_to_the_eager_and_by_id_to_the_lazy() {
+    let mut b = Bench::new(4);
+    b.message(4, &Message::Prune);
+    assert_eq!(b.payload(1, 5, b"x"), [Out::Deliver { id: id_of(b"x"), via: peer(1), body: b"x".to_vec() }]);
+    let out = sent(b.input(In::Verdict { id: id_of(b"x"), genuine: true }));
+    assert_eq!(out, [2, 3].map(|n| (peer(n), payload(6, b"x"))));
+    assert_eq!(b.wait(50), [(peer(4), have(b"x", 6))]);
+    assert_eq!(b.wait(50), [], "once");
+}
+
+#[test]
+fn a_copy_makes_its_sender_lazy_but_not_a_parents_second() {
+    let mut b = Bench::new(3);
+    b.take(1, 1, b"x");
+    assert_eq!(b.payload(1, 1, b"x"), [], "a link may deliver twice");
+    assert_eq!(b.eager(), [1, 2, 3].map(peer));
+    assert_eq!(sent(b.payload(2, 1, b"x")), [(peer(2), Message::Prune)]);
+    assert_eq!(b.eager(), [1, 3].map(peer));
+    assert_eq!(b.payload(2, 1, b"x"), [], "it was told a moment ago");
+    assert_eq!(b.take(1, 1, b"y"), [(peer(3), payload(2, b"y"))]);
+    assert_eq!(b.gossip.drops.get(DropReason::Duplicate), 3);
+}
+
+#[test]
+fn a_pruned_neighbour_that_goes_on_is_told_again() {
+    let mut b = Bench::new(3);
+    b.take(1, 1, b"x");
+    b.payload(2, 1, b"x");
+    b.wait(1_000);
+    assert_eq!(sent(b.payload(2, 1, b"x")), [(peer(2), Message::Prune)]);
+}
+
+#[test]
+fn what_was_announced_and_did_not_come_is_fetched_from_one_after_the_other() {
+    let mut b = Bench::new(3);
+    for n in 1..=3 {
+        b.message(n, &Message::Prune);
+        assert_eq!(b.message(n, &have(b"x", 2)), []);
+    }
+    assert_eq!(b.wait(299), []);
+    let graft = Message::Graft { id: Some(id_of(b"x")) };
+    assert_eq!(b.wait(1), [(peer(1), graft.clone())]);
+    b.input(In::PeerDown(peer(2)));
+    assert_eq!(b.wait(200), [(peer(3), graft)], "who is gone is not asked");
+    assert_eq!(b.take(3, 2, b"x").len(), 1, "to 1, which is eager since it was asked");
+    assert_eq!(b.wait(10_000), [], "and nobody is asked any more");
+    assert!(b.gossip.missing.is_empty());
+}
+
+#[test]
+fn who_announces_and_does_not_bring_is_not_believed_for_a_minute() {
+    let mut b = Bench::new(2);
+    for n in 0..16u8 {
+        b.message(1, &have(&[n, 1], 2));
+    }
+    b.wait(300);
+    b.wait(200);
+    assert!(b.gossip.missing.is_empty());
+    b.message(1, &have(b"more", 2));
+    assert!(b.gossip.missing.is_empty());
+    b.message(2, &have(b"more", 2));
+    assert_eq!(b.gossip.missing.len(), 1, "others are");
+    b.wait(60_000);
+    b.wait(200);
+    b.message(1, &have(b"again", 2));
+    assert_eq!(b.gossip.missing.len(), 1);
+}
+
+#[test]
+fn who_fetches_becomes_eager_and_gets_it_at_most_three_times() {
+    let mut b = Bench::new(2);
+    b.message(2, &Message::Prune);
+    b.take(1, 3, b"x");
+    let graft = Message::Graft { id: Some(id_of(b"x")) };
+    for _ in 0..3 {
+        assert_eq!(sent(b.message(2, &graft)), [(peer(2), payload(4, b"x"))]);
+    }
+    assert_eq!(b.message(2, &graft), []);
+    assert_eq!(b.eager(), [1, 2].map(peer));
+    b.wait(60_000);
+    assert_eq!(b.gossip.cache.len(), 0, "kept for a minute");
+}
+
+#[test]
+fn fetching_has_a_budget() {
+    let mut b = Bench::new(1);
+    for _ in 0..300 {
+        b.message(1, &Message::Graft { id: None });
+    }
+    assert_eq!(b.gossip.drops.get(DropReason::Rate), 50);
+}
+
+#[test]
+fn an_announcer_much_nearer_to_the_source_becomes_the_parent() {
+    let near = |late: bool| {
+        let mut b = Bench::new(3);
+        b.message(2, &Message::Prune);
+        if !late {
+            b.message(2, &have(b"x", 3));
+        }
+        let mut out = b.take(1, 10, b"x");
+        if late {
+            out.extend(sent(b.message(2, &have(b"x", 3))));
+        }
+        out.retain(|(_, m)| !matches!(m, Message::Payload { .. }));
+        (out, b.eager())
+    };
+    let expected = vec![(peer(2), Message::Graft { id: None }), (peer(1), Message::Prune)];
+    for late in [false, true] {
+        assert_eq!(near(late), (expected.clone(), vec![peer(2), peer(3)]), "late: {late}");
+    }
+    let mut b = Bench::new(2);
+    b.message(2, &Message::Prune);
+    b.take(1, 9, b"x");
+    assert_eq!(b.message(2, &have(b"x", 3)), [], "six hops are not worth a change");
+}
+
+#[test]
+fn an_announcement_is_not_sent_back_to_who_made_it() {
+    let mut b = Bench::new(3);
+    b.message(2, &Message::Prune);
+    b.message(3, &Message::Prune);
+    b.take(1, 3, b"x");
+    b.message(2, &have(b"x", 4));
+    assert_eq!(b.wait(50), [(peer(3), have(b"x", 4))]);
+}
+
+#[test]
+fn large_messages_are_declined_while_the_tree_is_not_settled() {
+    let large = vec![7; LARGE + 1];
+    let refuse = Message::Refuse { id: id_of(&large) };
+    let mut b = Bench::new(3);
+    assert!(!b.take(1, 1, &large).contains(&(peer(2), refuse.clone())), "a settled tree has no copies to decline");
+    let mut b = Bench::new(3);
+    b.take(1, 1, b"x");
+    b.payload(2, 1, b"x");
+    assert!(b.take(1, 1, &large).contains(&(peer(3), refuse.clone())));
+    let mut b = Bench::new(3);
+    b.message(3, &refuse);
+    assert_eq!(b.take(1, 1, &large), [(peer(2), payload(2, &large))]);
+}
+
+#[test]
+fn a_forgery_stops_here_and_stays_stopped() {
+    let mut b = Bench::new(3);
+    b.payload(1, 5, b"x");
+    assert_eq!(b.input(In::Verdict { id: id_of(b"x"), genuine: false }), []);
+    assert_eq!(sent(b.payload(2, 5, b"x")), [(peer(2), Message::Prune)]);
+    assert_eq!(b.input(In::Verdict { id: id_of(b"x"), genuine: true }), [], "a rejected message does not come back");
+}
+
+#[test]
+fn hops_are_bounded() {
+    let mut b = Bench::new(2);
+    assert_eq!(b.payload(1, 0, b"a"), []);
+    assert_eq!(b.payload(1, 65, b"a"), []);
+    assert_eq!(b.take(1, 64, b"b"), [], "delivered, not passed on");
+    assert_eq!(b.wait(50), []);
+    assert_eq!(b.take(1, 63, b"c"), [(peer(2), payload(64, b"c"))]);
+}
+
+#[test]
+fn undecided_and_missing_messages_are_bounded() {
+    let mut b = Bench::new(2);
+    for n in 0..1_000u32 {
+        b.payload(1, 5, &n.to_le_bytes());
+    }
+    assert!(b.gossip.undecided.len() <= MAX_UNDECIDED);
+    for n in 0..200u32 {
+        let list = (0..64u32).map(|i| Have { id: id_of(&[n, i].map(u32::to_le_bytes).concat()), hops: 1 });
+        b.message(1, &Message::Have(list.collect()));
+    }
+    assert_eq!(b.gossip.missing.len(), MAX_MISSING);
+    let drops = |r| b.gossip.drops.get(r);
+    assert_eq!(drops(DropReason::Rate), 200 * 64 - 5_000, "ids a neighbour may announce at once");
+}
+
+#[test]
+fn an_own_message_that_comes_back_is_a_repeat() {
+    let mut b = Bench::new(2);
+    assert_eq!(b.input(In::Publish { body: b"mine".to_vec() }).len(), 2);
+    assert_eq!(sent(b.payload(1, 5, b"mine")), [(peer(1), Message::Prune)]);
+}
+
+/// A network of machines: frames arrive after a while, in any order, unless the receiver is dead.
+struct Net {
+    nodes: Vec<Bench>,
+    alive: Vec<bool>,
+    flying: BTreeMap<(u64, u64), (usize, usize, Vec<u8>)>,
+    got: Vec<BTreeSet<ShortId>>,
+    now: u64,
+    tie: u64,
+    rng: Rng,
+    links: BTreeSet<(usize, usize)>,
+}
+
+impl Net {
+    /// A random graph in which every node has about `degree` neighbours.
+    fn new(n: usize, degree: usize, seed: u8) -> Self {
+        let mut net = Self {
+            nodes: (0..n).map(|_| Bench::new(0)).collect(),
+            alive: vec![true; n],
+            flying: BTreeMap::new(),
+            got: vec![BTreeSet::new(); n],
+            now: 1,
+            tie: 0,
+            rng: Rng::new([seed; 32]),
+            links: BTreeSet::new(),
+        };
+        for a in 1..n {
+            let b = net.rng.below(a);
+            net.link(a, b);
+        }
+        while net.links.len() < n * degree / 2 {
+            let (a, b) = (net.rng.below(n), net.rng.below(n));
+            net.link(a, b);
+        }
+        net
+    }
+
+    fn link(&mut self, a: usize, b: usize) {
+        if a != b && self.links.insert((a.min(b), a.max(b))) {
+            self.input(a, In::PeerUp(peer(b as u16)));
+            self.input(b, In::PeerUp(peer(a as u16)));
+        }
+    }
+
+    fn input(&mut self, n: usize, input: In) {
+        self.nodes[n].now = Instant::from_micros(self.now);
+        let out = self.nodes[n].input(input);
+        self.carry(n, out);
+    }
+
+    fn carry(&mut self, n: usize, out: Vec<Out>) {
+        for out in out {
+            match out {
+                Out::Send { to, body, .. } => {
+                    self.tie += 1;
+                    let at = self.now + 5_000 + self.rng.below(20_000) as u64;
+                    let to = usize::from(u16::from_be_bytes([to.0[0], to.0[1]]));
+                    self.flying.insert((at, self.tie), (n, to, body));
+                }
+                Out::Deliver { id, .. } => {
+                    assert!(self.got[n].insert(id), "delivered twice");
+                    self.input(n, In::Verdict { id, genuine: true });
+                }
+            }
+        }
+    }
+
+    /// Lets everything happen until nothing is left to happen.
+    fn settle(&mut self) {
+        loop {
+            let next = self.flying.keys().next().map(|k| k.0);
+            let timer = (0..self.nodes.len()).filter(|n| self.alive[*n]).filter_map(|n| {
+                let soon = self.nodes[n].gossip.timers.next()?;
+                // Forgetting is not what is waited for.
+                let busy = !self.nodes[n].gossip.missing.is_empty()
+                    || self.nodes[n].gossip.timers.get(Timer::Announce).is_some();
+                busy.then_some((soon.as_micros(), n))
+            });
+            match (next, timer.min()) {
+                (None, None) => return,
+                (Some(at), t) if t.is_none_or(|(t, _)| at <= t) => {
+                    self.now = self.now.max(at);
+                    let Some((_, (from, to, body))) = self.flying.pop_first() else { return };
+                    if self.alive[from] && self.alive[to] {
+                        self.input(to, In::Message { from: peer(from as u16), body });
+                    }
+                }
+                (_, Some((at, n))) => {
+                    self.now = self.now.max(at);
+                    self.nodes[n].now = Instant::from_micros(self.now);
+                    let out = self.nodes[n].step(|g, cx, out| g.handle_timeout(cx, out));
+                    self.carry(n, out);
+                }
+                (_, None) => return,
+            }
+        }
+    }
+
+    /// Says something at `n`; payloads received for each one needed, and the highest hop count.
+    fn broadcast(&mut self, n: usize, body: &[u8]) -> (f64, usize) {
+        let before = self.stats();
+        self.input(n, In::Publish { body: body.to_vec() });
+        self.got[n].insert(id_of(body));
+        self.settle();
+        let after = self.stats();
+        let reached = self.got.iter().zip(&self.alive).filter(|(got, alive)| **alive && got.contains(&id_of(body)));
+        let alive = self.alive.iter().filter(|a| **a).count();
+        assert_eq!(reached.count(), alive, "everybody has it");
+        let hops = (0..after.hops.len()).rev().find(|h| after.hops[*h] > before.hops[*h]).map_or(0, |h| h + 1);
+        let payloads = after.payloads_in - before.payloads_in;
+        (payloads as f64 / (alive - 1) as f64 - 1.0, hops)
+    }
+
+    fn stats(&self) -> BroadcastStats {
+        let mut sum = BroadcastStats::default();
+        for node in &self.nodes {
+            let s = node.gossip.stats();
+            sum.payloads_in += s.payloads_in;
+            sum.control_out += s.control_out;
+            for (all, one) in sum.hops.iter_mut().zip(s.hops) {
+                *all += one;
+            }
+        }
+        sum
+    }
+
+    fn die(&mut self, n: usize) {
+        self.alive[n] = false;
+        let gone: Vec<_> = self.links.iter().copied().filter(|(a, b)| *a == n || *b == n).collect();
+        for (a, b) in gone {
+            self.links.remove(&(a, b));
+            let other = if a == n { b } else { a };
+            self.input(other, In::PeerDown(peer(n as u16)));
+        }
+    }
+}
+
+#[test]
+fn the_flood_becomes_a_tree() {
+    for seed in 0..4 {
+        let mut net = Net::new(200, 5, seed);
+        let (first, _) = net.broadcast(0, b"first");
+        assert!(first > 1.0, "the first one floods: {first}");
+        for n in 0..3u8 {
+            net.broadcast(0, &[n]);
+        }
+        for n in 3..8u8 {
+            let (rmr, hops) = net.broadcast(0, &[n]);
+            assert!(rmr <= 0.01, "seed {seed}, message {n}: {rmr}");
+            assert!(hops <= 14, "seed {seed}, message {n}: {hops} hops");
+        }
+    }
+}
+
+#[test]
+fn many_senders_share_one_tree() {
+    let mut net = Net::new(200, 5, 9);
+    for n in 0..20u8 {
+        net.broadcast(usize::from(n) * 7, &[n, 1]);
+    }
+    for n in 20..30u8 {
+        let (rmr, hops) = net.broadcast(usize::from(n) * 5, &[n, 1]);
+        assert!(rmr <= 0.1, "message {n}: {rmr}");
+        assert!(hops <= 20, "message {n}: {hops} hops");
+    }
+}
+
+#[test]
+fn a_broken_tree_mends_itself_and_everybody_alive_gets_everything() {
+    for seed in 0..4 {
+        let mut net = Net::new(120, 6, seed);
+        for n in 0..4u8 {
+            net.broadcast(0, &[n]);
+        }
+        for round in 0..6u8 {
+            for _ in 0..4 {
+                let n = 1 + net.rng.below(119);
+                if net.alive[n] {
+                    net.die(n);
+                }
+            }
+            // What the failures cut off has no way at all; the machine above finds it another.
+            if connected(&net) {
+                net.broadcast(0, &[100 + round]);
+            }
+        }
+        if connected(&net) {
+            let (rmr, _) = net.broadcast(0, b"last");
+            assert!(rmr <= 0.1, "seed {seed}: {rmr}");
+        }
+    }
+}
+
+fn connected(net: &Net) -> bool {
+    let mut reached = BTreeSet::from([0]);
+    let mut todo = vec![0];
+    while let Some(n) = todo.pop() {
+        for &(a, b) in net.links.iter().filter(|(a, b)| *a == n || *b == n) {
+            let other = if a == n { b } else { a };
+            if reached.insert(other) {
+                todo.push(other);
+            }
+        }
+    }
+    reached.len() == net.alive.iter().filter(|a| **a).count()
+}
