@@ -1,5 +1,7 @@
 //! The exported engine, as a foreign host drives it: in batches, with its own store and network.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 use std::collections::BTreeMap;
 
 use donp_ffi::*;

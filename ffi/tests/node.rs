@@ -1,5 +1,7 @@
 //! The exported node over loopback UDP.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 

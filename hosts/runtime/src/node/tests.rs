@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use donp_core::{EventKind, Message, NodeState, WallTime};
+use donp_core::{Config, EventKind, Identity, Message, NodeState, WallTime};
 
 use super::*;
 use crate::store::{Cost, Secrets, StoreError};
