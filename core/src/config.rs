@@ -127,8 +127,27 @@ pub struct LinkConfig {
 /// Joining the network and keeping neighbours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MembershipConfig {
-    /// Neighbours to look for: 6 (overlay.md §2, "active 6").
+    /// Neighbours of a regular node: 6 (overlay.md §2, "active 6"; HyParView's 5 and one more). Two more
+    /// for SUPER and RELAY, none for BOOTSTRAP.
     pub target: usize,
+    /// Size of the passive view: 36, six times the active one as in HyParView (§5.1).
+    pub passive: usize,
+    /// Steps of a newcomer's walk and of a shuffle: 6 (HyParView's ARWL, §5.1).
+    pub walk: u8,
+    /// At so many steps before its end a newcomer enters the passive view: 3 (HyParView's PRWL).
+    pub walk_passive: u8,
+    /// Neighbours and passive nodes in a shuffle: 3 and 4 (HyParView's ka and kp).
+    pub shuffle_active: usize,
+    /// See [`shuffle_active`](Self::shuffle_active).
+    pub shuffle_passive: usize,
+    /// How often views are shuffled: 30 s (overlay.md §2).
+    pub shuffle: Duration,
+    /// The same while a node is young: 10 s (overlay.md §2).
+    pub shuffle_young: Duration,
+    /// How long that is: an hour (overlay.md §2).
+    pub young_for: Duration,
+    /// The next candidate is tried when one did not answer within this: 1.5 s, three slow round trips.
+    pub promote_after: Duration,
     /// First pause before a bootstrap is tried again: 1 s, doubling (overlay.md §2).
     pub retry_first: Duration,
     /// Longest pause: 60 s (overlay.md §2). Tries never end.
@@ -210,6 +229,15 @@ impl Default for Config {
             },
             membership: MembershipConfig {
                 target: 6,
+                passive: 36,
+                walk: 6,
+                walk_passive: 3,
+                shuffle_active: 3,
+                shuffle_passive: 4,
+                shuffle: Duration::from_secs(30),
+                shuffle_young: Duration::from_secs(10),
+                young_for: Duration::from_secs(3_600),
+                promote_after: Duration::from_millis(1_500),
                 retry_first: Duration::from_secs(1),
                 retry_max: Duration::from_secs(60),
                 parallel: 3,

@@ -155,8 +155,8 @@ mod tests {
     use crate::identity::tests::identity;
     use crate::time::{Instant, WallTime};
     use crate::wire::content::Content;
-    use crate::wire::{Blob, encode};
     use crate::wire::ticket::Bootstrap;
+    use crate::wire::{Blob, encode};
     use proptest::prelude::{prop_assert, proptest};
 
     fn first_datagram() -> Vec<u8> {

@@ -5,13 +5,13 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::gossip::wire::{Have, Message as Gossip};
 use crate::chat::wire::{Body, Height, Range, Sync, id_key, message_id};
 use crate::config::NodeType;
 use crate::delivery;
+use crate::gossip::wire::{Have, Message as Gossip};
 use crate::id::{MessageId, NodeId};
 use crate::identity::Identity;
-use crate::membership::wire::{Message, NodeInfo, Refusal};
+use crate::membership::wire::{Message, NodeInfo, Refusal, Urgency};
 use crate::time::WallTime;
 use crate::wire::content::{Content, network_conversation, private_conversation};
 use crate::wire::record::NodeRecord;
@@ -49,7 +49,18 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ("network conversation", network.0.to_vec()),
         ("private conversation", private_conversation(author, NodeId([0xbb; 32])).0.to_vec()),
         ("announcement", encode(&Message::Announcement { cert: alice.device_cert(), addrs: Vec::new() })),
-        ("request", encode(&Message::Request { max_neighbours: 6, preferred: vec![NodeType::Super], location: None })),
+        (
+            "request",
+            encode(&Message::Request {
+                urgency: Urgency::Low,
+                max_neighbours: 6,
+                preferred: vec![NodeType::Super],
+                location: None,
+            }),
+        ),
+        ("disconnect", encode(&Message::Disconnect)),
+        ("shuffle", encode(&Message::Shuffle { walk: 0x0102_0304, ttl: 6, nodes: Vec::new() })),
+        ("shuffle reply", encode(&Message::ShuffleReply { walk: 0x0102_0304, nodes: Vec::new() })),
         ("response accepted", encode(&Message::Response { accepted: Ok(()), available: vec![info] })),
         ("response refused", encode(&Message::Response { accepted: Err(Refusal::Full), available: Vec::new() })),
         ("carry", delivery::Message::Carry { id: [0x11; 16], body: b"body" }.encode()),

@@ -8,18 +8,18 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::chat::wire::{Body, Height, Range, Signed, Sync, id_key, message_id};
+use crate::collections::short;
 use crate::config::{Config, NodeType};
 use crate::contract::{Script, who};
 use crate::delivery;
 use crate::engine::Engine;
 use crate::engine::event::{EventKind, FailReason};
-use crate::collections::short;
 use crate::fact::DownReason;
 use crate::gossip::wire::{Have, Message as Gossip};
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::link::fuzz;
 use crate::membership::NodeState;
-use crate::membership::wire::{Message as Membership, NodeInfo, Refusal};
+use crate::membership::wire::{Message as Membership, NodeInfo, Refusal, Urgency};
 use crate::store::{MemoryStore, Record, Table};
 use crate::time::{Instant, WallTime};
 use crate::wire::content::{Content, Conversation, Message, VectorClock, network_conversation, private_conversation};
@@ -133,13 +133,24 @@ fn membership_messages() -> Vec<Vec<u8>> {
     [
         Membership::Announcement { cert: who(1).device_cert(), addrs: addrs().to_vec() },
         Membership::Announcement { cert: who(2).device_cert(), addrs: Vec::new() },
-        Membership::Request { max_neighbours: 16, preferred: Vec::new(), location: None },
-        Membership::Request { max_neighbours: 0, preferred: NodeType::ALL.to_vec(), location: Some((4_811, 1_158)) },
+        Membership::Request { urgency: Urgency::Join, max_neighbours: 16, preferred: Vec::new(), location: None },
+        Membership::Request {
+            urgency: Urgency::Names,
+            max_neighbours: 0,
+            preferred: NodeType::ALL.to_vec(),
+            location: Some((4_811, 1_158)),
+        },
         Membership::Response { accepted: Ok(()), available: vec![info(3), info(4)] },
         Membership::Response { accepted: Ok(()), available: Vec::new() },
         Membership::Response { accepted: Err(Refusal::Full), available: vec![info(5)] },
         Membership::Response { accepted: Err(Refusal::Leaving), available: Vec::new() },
         Membership::Response { accepted: Err(Refusal::NotAsked), available: (1..8).map(info).collect() },
+        Membership::Forward { joiner: info(6), ttl: 6 },
+        Membership::Forward { joiner: info(7), ttl: 0 },
+        Membership::Disconnect,
+        Membership::Shuffle { walk: 77, ttl: 6, nodes: (1..7).map(info).collect() },
+        Membership::Shuffle { walk: 78, ttl: 1, nodes: vec![info(2)] },
+        Membership::ShuffleReply { walk: 77, nodes: vec![info(3)] },
     ]
     .iter()
     .map(encode)
@@ -270,12 +281,9 @@ fn gossip() -> Vec<Vec<u8>> {
     let have = Gossip::Have(vec![Have { id: id(b"late"), hops: 3 }, Have { id: id(b"never"), hops: 9 }]);
     tree.put(&[0, 2, 1]).bytes(&have.encode()).put(&[0, 2, 2]).bytes(&have.encode()).put(&[230, 255]);
     tree.put(&[0, 2, 3]).bytes(&whole(20, b"late")).put(&[0, 4]).bytes(b"late").put(&[0]);
-    for message in [
-        Gossip::Graft { id: Some(id(b"late")) },
-        Gossip::Graft { id: None },
-        Gossip::Refuse { id: id(b"next") },
-        have,
-    ] {
+    for message in
+        [Gossip::Graft { id: Some(id(b"late")) }, Gossip::Graft { id: None }, Gossip::Refuse { id: id(b"next") }, have]
+    {
         tree.put(&[0, 2, 2]).bytes(&message.encode());
     }
     tree.put(&[0, 3]).bytes(b"next").put(&[230, 255]);

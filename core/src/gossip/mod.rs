@@ -155,7 +155,15 @@ impl Gossip {
     }
 
     /// A broadcast that is new and genuine: kept, sent whole to the eager, announced to the lazy.
-    fn spread(&mut self, cx: &Cx<'_>, id: ShortId, hops: u8, via: Option<NodeId>, body: Vec<u8>, out: &mut Outbox<Out>) {
+    fn spread(
+        &mut self,
+        cx: &Cx<'_>,
+        id: ShortId,
+        hops: u8,
+        via: Option<NodeId>,
+        body: Vec<u8>,
+        out: &mut Outbox<Out>,
+    ) {
         let next = hops.saturating_add(1);
         let last = next > self.config.ttl;
         let (mut eager, mut lazy) = (Vec::new(), false);

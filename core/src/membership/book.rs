@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::NodeType;
 use crate::id::{AccountId, NodeId};
+use crate::rng::Rng;
 use crate::time::{Duration, Instant, WallTime};
 use crate::wire::record::{BOT, NodeRecord};
 use crate::wire::{Blob, Malformed, decode, encode};
@@ -27,9 +28,12 @@ pub(crate) struct Known {
     /// When a link to it was last open; zero if never.
     pub met: WallTime,
     pub last_error: Option<&'static str>,
+    /// In the passive view.
+    passive: bool,
     fails: u32,
     next_try: Instant,
-    trying: bool,
+    /// An attempt to reach it is under way since then.
+    trying: Option<Instant>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -50,9 +54,10 @@ impl Known {
             account: None,
             met: WallTime(0),
             last_error: None,
+            passive: false,
             fails: 0,
             next_try: Instant::ZERO,
-            trying: false,
+            trying: None,
         }
     }
 
@@ -146,38 +151,79 @@ impl Book {
         self.known.len()
     }
 
-    /// Attempts under way.
-    pub(super) fn trying(&self) -> usize {
-        self.known.values().filter(|k| k.trying).count()
+    /// Attempts that are younger than `patience`.
+    pub(super) fn trying(&self, now: Instant, patience: Duration) -> usize {
+        self.known.values().filter(|k| k.trying.is_some_and(|since| now.since(since) < patience)).count()
     }
 
-    /// Whom to try at `now`, longest-waiting first; and when the next one's time comes.
+    /// When the next attempt grows older than `patience`.
+    pub(super) fn next_patience(&self, now: Instant, patience: Duration) -> Option<Instant> {
+        self.known.values().filter_map(|k| k.trying.map(|since| since + patience)).filter(|at| *at > now).min()
+    }
+
+    /// Whom to try at `now`: of the passive view, or if nobody there can be tried, of all; and when the
+    /// next one's time comes.
     pub(super) fn candidates(&self, now: Instant, skip: impl Fn(NodeId) -> bool) -> (Vec<NodeId>, Option<Instant>) {
-        let mut due = Vec::new();
+        let (mut passive, mut others) = (Vec::new(), Vec::new());
         let mut next: Option<Instant> = None;
         for (&id, k) in &self.known {
-            if k.trying || k.addrs.is_empty() || skip(id) {
+            if k.trying.is_some() || k.addrs.is_empty() || skip(id) {
                 continue;
             }
-            if k.next_try <= now {
-                due.push((k.next_try, id));
-            } else {
-                next = crate::time::soonest(next, Some(k.next_try));
+            match k.next_try <= now {
+                true if k.passive => passive.push(id),
+                true => others.push(id),
+                false => next = crate::time::soonest(next, Some(k.next_try)),
             }
         }
-        due.sort_unstable();
-        (due.into_iter().map(|(_, id)| id).collect(), next)
+        (if passive.is_empty() { others } else { passive }, next)
     }
 
-    pub(super) fn tried(&mut self, id: NodeId) {
+    pub(super) fn tried(&mut self, id: NodeId, now: Instant) {
         if let Some(k) = self.known.get_mut(&id) {
-            k.trying = true;
+            k.trying = Some(now);
+        }
+    }
+
+    /// The passive view.
+    pub(super) fn passives(&self) -> impl Iterator<Item = NodeId> {
+        self.known.iter().filter(|(_, k)| k.passive).map(|(id, _)| *id)
+    }
+
+    /// Takes `id`, which is known, into the passive view of at most `most`; a random other leaves it, and
+    /// the book too if it was never met.
+    pub(super) fn passive(&mut self, id: NodeId, most: usize, rng: &mut Rng) {
+        if self.known.get(&id).is_none_or(|k| k.passive) {
+            return;
+        }
+        let all: Vec<NodeId> = self.passives().collect();
+        if all.len() >= most
+            && let Some(&gone) = rng.pick(&all)
+        {
+            self.unpassive(gone);
+            self.forget_hearsay(gone);
+        }
+        if let Some(k) = self.known.get_mut(&id) {
+            k.passive = true;
+        }
+    }
+
+    pub(super) fn unpassive(&mut self, id: NodeId) {
+        if let Some(k) = self.known.get_mut(&id) {
+            k.passive = false;
+        }
+    }
+
+    /// Removes a node that was only heard of.
+    pub(super) fn forget_hearsay(&mut self, id: NodeId) {
+        if self.known.get(&id).is_some_and(|k| k.met == WallTime(0) && k.trying.is_none()) {
+            self.known.remove(&id);
         }
     }
 
     pub(super) fn reached(&mut self, id: NodeId) {
         if let Some(k) = self.known.get_mut(&id) {
-            k.trying = false;
+            k.trying = None;
             k.fails = 0;
             k.next_try = Instant::ZERO;
             k.last_error = None;
@@ -187,7 +233,7 @@ impl Book {
     /// An attempt failed, or a link is gone: again after a pause that doubles.
     pub(super) fn failed(&mut self, id: NodeId, why: &'static str, at: impl FnOnce(u32) -> Instant) {
         if let Some(k) = self.known.get_mut(&id) {
-            k.trying = false;
+            k.trying = None;
             k.next_try = at(k.fails);
             k.fails = k.fails.saturating_add(1);
             k.last_error = Some(why);

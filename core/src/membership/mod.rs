@@ -1,11 +1,12 @@
 //! Joining, neighbours and leaving.
 //!
 //! A node tries the places it was told of and the nodes it remembers, for ever, with growing pauses.
-//! A link that opens is asked to become a neighbour (`NeighborRequest`); whoever is asked agrees or
-//! says why not, and names others either way. Neighbours carry broadcasts and history for each other;
+//! A link that opens is asked to become a neighbour (`NeighborRequest`); which and how many is
+//! HyParView's business (`hyparview.rs`). Neighbours carry broadcasts and history for each other;
 //! links without a neighbour at the other end serve private messages only.
 
 mod book;
+mod hyparview;
 mod state;
 pub(crate) mod wire;
 
@@ -14,23 +15,24 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use crate::config::Config;
+use crate::config::{Config, NodeType};
 use crate::fact::DownReason;
 use crate::id::{ID_LEN, NodeId};
 use crate::identity::Identity;
 use crate::machine::{Cx, Machine, Outbox};
 use crate::stats::{DropReason, Drops};
 use crate::store::Table;
-use crate::time::{Instant, soonest};
+use crate::time::{Duration, Instant, WallTime, soonest};
 use crate::wire::record::NodeRecord;
 use crate::wire::ticket::Bootstrap;
 use crate::wire::{Blob, Lane, Malformed, decode, encode};
 
 pub(crate) use book::Known;
 use book::{Book, pause};
+use hyparview::Views;
 pub use state::NodeState;
 use state::Trigger;
-use wire::{MAX_ADDRS, MAX_BYTES, MAX_OFFERED, Message, NodeInfo, Refusal, may_probe};
+use wire::{MAX_ADDRS, MAX_BYTES, MAX_OFFERED, Message, NodeInfo, Refusal, Urgency, may_probe};
 
 /// Bootstraps a user can configure.
 const MAX_BOOTSTRAPS: usize = 64;
@@ -132,9 +134,9 @@ pub(crate) struct Membership {
     targets: BTreeMap<Bootstrap, Target>,
     book: Book,
     linked: BTreeMap<NodeId, SocketAddr>,
+    /// The active view.
     neighbours: BTreeSet<NodeId>,
-    /// Asked to become a neighbour and not answered yet.
-    asked: BTreeSet<NodeId>,
+    views: Views,
     /// INVARIANT: exactly the peers with a `Want` and no `Unwant` after it.
     wanted: BTreeSet<NodeId>,
     /// Where each linked peer sees this node: one voice a peer.
@@ -159,7 +161,7 @@ impl Membership {
             book: Book::new(config.limits.address_book),
             linked: BTreeMap::new(),
             neighbours: BTreeSet::new(),
-            asked: BTreeSet::new(),
+            views: Views::default(),
             wanted: BTreeSet::new(),
             observed: BTreeMap::new(),
             ask_at: None,
@@ -253,7 +255,10 @@ impl Membership {
         let keep = |id| linked.contains_key(&id) || targets.values().any(|t| t.resolved == Some(id));
         let (known, gone) = self.book.entry(peer, keep);
         change(known);
-        out.put(Table::Peers, peer.0.to_vec(), known.encode());
+        // Hearsay is not worth a place on the disk.
+        if known.met != WallTime(0) {
+            out.put(Table::Peers, peer.0.to_vec(), known.encode());
+        }
         if let Some(gone) = gone {
             out.delete(Table::Peers, gone.0.to_vec());
         }
@@ -286,7 +291,7 @@ impl Membership {
         for peer in core::mem::take(&mut self.neighbours) {
             out.push(Out::NeighbourDown(peer));
         }
-        self.asked.clear();
+        self.views.clear();
         self.targets.clear();
         self.ask_at = None;
         self.try_at = None;
@@ -295,7 +300,7 @@ impl Membership {
 
     fn link_up(&mut self, peer: NodeId, record: NodeRecord, addr: SocketAddr, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         self.linked.insert(peer, addr);
-        let wall = cx.wall;
+        let wall = WallTime(cx.wall.0.max(1));
         self.remember(peer, out, |known| {
             known.record = Some(record);
             known.best_addr(addr);
@@ -316,30 +321,23 @@ impl Membership {
         let DeviceCertAndAddrs { cert, addrs } = &self.announcement;
         let addrs = addrs.iter().copied().take(MAX_ADDRS).collect();
         Self::send(peer, &Message::Announcement { cert: cert.clone(), addrs }, out);
-        if self.neighbours.len() < self.config.membership.target && self.asked.insert(peer) {
-            self.want(peer, out);
-            self.ask(peer, out);
-        }
+        self.greet(peer, cx, out);
+        self.start_shuffling(cx);
         self.look_around(cx, out);
-    }
-
-    /// Asks `peer` to become a neighbour, or, if it is one, only for others.
-    fn ask(&self, peer: NodeId, out: &mut Outbox<Out>) {
-        let missing = self.config.membership.target.saturating_sub(self.neighbours.len());
-        let max_neighbours = if self.neighbours.contains(&peer) { 0 } else { missing };
-        let max_neighbours = u8::try_from(max_neighbours).unwrap_or(u8::MAX);
-        Self::send(peer, &Message::Request { max_neighbours, preferred: Vec::new(), location: None }, out);
     }
 
     fn link_down(&mut self, peer: NodeId, reason: DownReason, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         if self.linked.remove(&peer).is_none() {
             return;
         }
-        self.asked.remove(&peer);
+        self.views.asked.remove(&peer);
         self.observed.remove(&peer);
         self.unwant(peer, out);
         if self.neighbours.remove(&peer) {
             out.push(Out::NeighbourDown(peer));
+        }
+        if self.neighbours.is_empty() {
+            self.views.joined = false;
         }
         out.push(Out::Down { peer, reason });
         self.fail(peer, reason.words(), cx);
@@ -378,20 +376,24 @@ impl Membership {
                 let by = usize::from(known.addrs.len() > 1);
                 known.addrs.rotate_left(by);
             }
+            self.views.invited.remove(&peer);
             self.fail(peer, why, cx);
+            self.book.forget_hearsay(peer);
         }
         self.look_around(cx, out);
     }
 
-    /// Tries whoever's time has come while neighbours are missing.
+    /// Tries whoever's time has come while neighbours are missing: bootstraps, then a random one of the
+    /// passive view, and nodes met long ago when nobody else is left.
     fn look_around(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         self.try_at = None;
-        if !self.running() || self.neighbours.len() >= self.config.membership.target {
+        if !self.wants_neighbours() {
             return;
         }
         let parallel = self.config.membership.parallel;
         let under_way = self.targets.values().filter(|t| t.trying).count();
-        let mut free = parallel.saturating_sub(self.book.trying()).saturating_sub(under_way);
+        let patience = self.config.membership.promote_after;
+        let mut free = parallel.saturating_sub(self.book.trying(cx.now, patience)).saturating_sub(under_way);
         let mut next: Option<Instant> = None;
         for (bootstrap, target) in &mut self.targets {
             let there = target.resolved.is_some_and(|id| id == cx.me || self.linked.contains_key(&id));
@@ -406,25 +408,44 @@ impl Membership {
                 out.push(Out::Connect { addr: bootstrap.addr, expect: bootstrap.id });
             }
         }
-        let linked = &self.linked;
-        let (due, later) = self.book.candidates(cx.now, |id| linked.contains_key(&id) || id == cx.me);
-        for peer in due.into_iter().take(free) {
-            if let Some(&addr) = self.book.get(peer).and_then(|k| k.addrs.first()) {
-                self.book.tried(peer);
-                out.push(Out::Connect { addr, expect: Some(peer) });
+        let (asked, neighbours) = (&self.views.asked, &self.neighbours);
+        let skip = |id| id == cx.me || asked.contains_key(&id) || neighbours.contains(&id);
+        let (mut due, later) = self.book.candidates(cx.now, skip);
+        while free > 0 && !due.is_empty() {
+            free = free.saturating_sub(1);
+            let peer = due.swap_remove(cx.rng.below(due.len()));
+            if self.linked.contains_key(&peer) {
+                self.book.tried(peer, cx.now);
+                let urgency = if self.neighbours.is_empty() { Urgency::High } else { Urgency::Low };
+                self.ask(peer, urgency, cx, out);
+                return self.look_around(cx, out);
             }
+            self.connect_at(peer, cx.now, out);
         }
-        self.try_at = soonest(next, later);
+        // Somebody tried will have answered by then, or another is tried.
+        let waiting = self.book.next_patience(cx.now, patience);
+        self.try_at = soonest(soonest(next, later), waiting);
         if self.ask_at.is_none() && !self.linked.is_empty() {
             self.ask_at = Some(cx.now + cx.rng.jitter(self.config.membership.ask_every, 20));
+        }
+    }
+
+    fn connect_at(&mut self, peer: NodeId, now: Instant, out: &mut Outbox<Out>) {
+        if let Some(&addr) = self.book.get(peer).and_then(|k| k.addrs.first()) {
+            self.book.tried(peer, now);
+            out.push(Out::Connect { addr, expect: Some(peer) });
         }
     }
 
     fn message(&mut self, from: NodeId, message: Message, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         match message {
             Message::Announcement { cert, addrs } => self.announced(from, &cert, &addrs, out),
-            Message::Request { max_neighbours, .. } => self.requested(from, max_neighbours, cx, out),
+            Message::Request { urgency, .. } => self.requested(from, urgency, cx, out),
             Message::Response { accepted, available } => self.responded(from, accepted, available, cx, out),
+            Message::Forward { joiner, ttl } => self.forwarded(from, joiner, ttl, cx, out),
+            Message::Disconnect => self.disconnected(from, cx, out),
+            Message::Shuffle { walk, ttl, nodes } => self.shuffled(from, walk, ttl, nodes, cx, out),
+            Message::ShuffleReply { walk, nodes } => self.shuffle_answered(from, walk, nodes, cx, out),
         }
     }
 
@@ -457,82 +478,29 @@ impl Membership {
         out.push(Out::Up { peer: from, name: Some(cert.name.clone()) });
     }
 
-    fn requested(&mut self, from: NodeId, max_neighbours: u8, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        let accepted = if !self.running() {
-            Err(Refusal::Leaving)
-        } else if self.neighbours.contains(&from) {
-            Ok(())
-        } else if max_neighbours == 0 {
-            Err(Refusal::NotAsked)
-        } else if self.neighbours.len() >= self.config.limits.neighbours {
-            Err(Refusal::Full)
-        } else {
-            Ok(())
+    /// Takes a node that `from` tells of into the passive view; whether it is known afterwards.
+    fn heard_of(&mut self, from: NodeId, info: NodeInfo, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> bool {
+        let Some(source) = self.linked.get(&from).copied() else { return false };
+        let Ok(claimed) = NodeRecord::decode_unverified(&info.record.0) else {
+            self.drops.count(DropReason::Signature);
+            return false;
         };
-        let available = self.offered(from, cx);
-        Self::send(from, &Message::Response { accepted, available }, out);
-        if accepted.is_ok() {
-            self.neighbour(from, cx, out);
-        }
-    }
-
-    /// Other linked nodes to name to `to`, a random few.
-    fn offered(&self, to: NodeId, cx: &mut Cx<'_>) -> Vec<NodeInfo> {
-        let mut others: Vec<NodeId> = self.linked.keys().copied().filter(|id| *id != to).collect();
-        let mut picked = Vec::new();
-        while picked.len() < MAX_OFFERED && !others.is_empty() {
-            let id = others.swap_remove(cx.rng.below(others.len()));
-            if let Some(known) = self.book.get(id)
-                && let Some(record) = &known.record
-            {
-                let addrs = known.addrs.to_vec();
-                picked.push(NodeInfo { record: Blob(record.encode()), name: known.name.clone(), addrs });
-            }
-        }
-        picked
-    }
-
-    fn responded(
-        &mut self,
-        from: NodeId,
-        accepted: Result<(), Refusal>,
-        available: Vec<NodeInfo>,
-        cx: &mut Cx<'_>,
-        out: &mut Outbox<Out>,
-    ) {
-        let asked = self.asked.remove(&from);
-        for info in available.into_iter().take(MAX_OFFERED) {
-            self.heard_of(from, info, cx, out);
-        }
-        match accepted {
-            Ok(()) if asked => self.neighbour(from, cx, out),
-            // Nobody becomes a neighbour unasked.
-            Ok(()) | Err(Refusal::NotAsked) => {}
-            Err(refusal @ (Refusal::Full | Refusal::Leaving)) => {
-                if !self.neighbours.contains(&from) {
-                    self.unwant(from, out);
-                }
-                self.fail(from, refusal.words(), cx);
-            }
-        }
-        self.look_around(cx, out);
-    }
-
-    fn heard_of(&mut self, from: NodeId, info: NodeInfo, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        let Some(source) = self.linked.get(&from).copied() else { return };
-        let Ok(record) = NodeRecord::decode(&info.record.0) else {
-            return self.drops.count(DropReason::Signature);
-        };
-        let id = record.id();
+        let id = claimed.id();
         if id == cx.me {
-            return;
+            return false;
         }
-        if self.book.get(id).and_then(|k| k.record.as_ref()).is_some_and(|known| known.seq > record.seq) {
-            return;
+        let known = self.book.get(id);
+        let fresh = known.and_then(|k| k.record.as_ref()).is_none_or(|known| known.seq < claimed.seq);
+        // A signature is checked once for each record, not each time that it is heard.
+        if fresh && NodeRecord::decode(&info.record.0).is_err() {
+            self.drops.count(DropReason::Signature);
+            return false;
         }
         let name = info.name.filter(|n| crate::identity::name_is_valid(n));
         self.remember(id, out, |known| {
-            known.record = Some(record);
+            if fresh {
+                known.record = Some(claimed);
+            }
             // A name that its owner told stands; hearsay only fills a blank.
             if known.name.is_none() {
                 known.name = name;
@@ -546,17 +514,10 @@ impl Membership {
         if let Some(known) = self.book.get(id) {
             out.push(Out::Learn { peer: id, record: known.record.clone(), addrs: known.addrs.to_vec() });
         }
-    }
-
-    fn neighbour(&mut self, peer: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        self.asked.remove(&peer);
-        if !self.linked.contains_key(&peer) || !self.neighbours.insert(peer) {
-            return;
+        if !self.neighbours.contains(&id) {
+            self.book.passive(id, self.config.membership.passive, cx.rng);
         }
-        self.want(peer, out);
-        out.push(Out::NeighbourUp(peer));
-        self.trigger(Trigger::Neighbour, out);
-        self.look_around(cx, out);
+        true
     }
 }
 
@@ -613,22 +574,21 @@ impl Machine for Membership {
         }
         if self.ask_at.is_some_and(|at| at <= cx.now) {
             self.ask_at = None;
-            if self.running() && self.neighbours.len() < self.config.membership.target {
+            if self.wants_neighbours() {
                 let linked: Vec<NodeId> = self.linked.keys().copied().collect();
                 if let Some(&peer) = cx.rng.pick(&linked) {
-                    if !self.neighbours.contains(&peer) {
-                        self.asked.insert(peer);
-                        self.want(peer, out);
-                    }
-                    self.ask(peer, out);
+                    self.ask(peer, Urgency::Names, cx, out);
                     self.ask_at = Some(cx.now + cx.rng.jitter(self.config.membership.ask_every, 20));
                 }
             }
         }
+        if self.views.shuffle_at.is_some_and(|at| at <= cx.now) {
+            self.shuffle(cx, out);
+        }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        soonest(self.try_at, self.ask_at)
+        soonest(soonest(self.try_at, self.ask_at), self.views.shuffle_at)
     }
 
     fn footprint(&self) -> usize {
@@ -637,7 +597,7 @@ impl Machine for Membership {
             .saturating_add(self.targets.len())
             .saturating_add(self.linked.len())
             .saturating_add(self.neighbours.len())
-            .saturating_add(self.asked.len())
+            .saturating_add(self.views.len())
             .saturating_add(self.wanted.len())
     }
 }

@@ -69,8 +69,12 @@ fn join(addrs: &[u8]) -> In {
     In::Join(addrs.iter().map(|n| Bootstrap { addr: addr(*n), id: None }).collect())
 }
 
-fn request(max_neighbours: u8) -> Message {
-    Message::Request { max_neighbours, preferred: Vec::new(), location: None }
+fn request(urgency: Urgency) -> Message {
+    Message::Request { urgency, max_neighbours: 1, preferred: Vec::new(), location: None }
+}
+
+fn info(n: u8) -> NodeInfo {
+    NodeInfo { record: Blob(record(n).encode()), name: None, addrs: vec![addr(n)] }
 }
 
 fn replies(out: &[Out]) -> Vec<Message> {
@@ -118,7 +122,7 @@ fn a_link_becomes_a_neighbour_when_it_agrees() {
     assert_eq!(b.m.state(), NodeState::Degraded);
     b.up(2);
     assert_eq!(b.m.state(), NodeState::Recovering);
-    b.hear(2, &request(3));
+    b.hear(2, &request(Urgency::Low));
     assert_eq!(b.m.state(), NodeState::Active);
 }
 
@@ -132,21 +136,173 @@ fn nobody_becomes_a_neighbour_unasked() {
     assert!(b.m.neighbours().is_empty());
 }
 
-#[test]
-fn a_full_node_says_so_and_names_others() {
+/// A node with neighbours 2 and up to as many as it takes.
+fn full() -> Bench {
     let mut b = Bench::new();
     b.input(In::Join(Vec::new()));
-    let cap = Config::default().limits.neighbours as u8;
-    for n in 2..2 + cap {
+    for n in 2..2 + Config::default().membership.target as u8 {
         b.up(n);
-        b.hear(n, &request(1));
+        b.hear(n, &request(Urgency::Low));
     }
-    assert_eq!(b.m.neighbours().len(), usize::from(cap));
+    assert_eq!(b.m.neighbours().len(), Config::default().membership.target);
+    b
+}
+
+#[test]
+fn a_full_node_says_so_and_names_others() {
+    let mut b = full();
     b.up(100);
-    let answer = replies(&b.hear(100, &request(1)));
+    let answer = replies(&b.hear(100, &request(Urgency::Low)));
     let [Message::Response { accepted: Err(Refusal::Full), available }] = &answer[..] else { panic!("{answer:?}") };
-    assert_eq!(available.len(), MAX_OFFERED);
+    assert_eq!(available.len(), b.m.neighbours().len());
     assert!(available.iter().all(|i| NodeRecord::decode(&i.record.0).is_ok()));
+}
+
+#[test]
+fn who_has_no_neighbour_is_taken_and_somebody_gives_way() {
+    let mut b = full();
+    let before = b.m.neighbours().clone();
+    b.up(100);
+    let out = b.hear(100, &request(Urgency::High));
+    assert!(out.iter().any(|o| matches!(o, Out::NeighbourUp(p) if *p == id(100))));
+    let gone: Vec<_> = before.difference(b.m.neighbours()).copied().collect();
+    let [gone] = gone[..] else { panic!("{gone:?}") };
+    assert!(out.iter().any(|o| matches!(o, Out::NeighbourDown(p) if *p == gone)));
+    assert!(out.iter().any(|o| matches!(o, Out::Unwant(p) if *p == gone)));
+    assert!(b.m.book.passives().any(|p| p == gone), "a candidate for later");
+    assert_eq!(b.m.neighbours().len(), before.len());
+}
+
+#[test]
+fn a_crowd_of_newcomers_cannot_push_everybody_out_at_once() {
+    let mut b = full();
+    for n in 0..40 {
+        b.up(100 + n);
+        b.hear(100 + n, &request(Urgency::Join));
+    }
+    let intruders = b.m.neighbours().iter().filter(|p| (100..140).any(|n| id(n) == **p)).count();
+    let refused = (0..40).filter(|n| b.m.get(id(100 + n)).is_some()).count();
+    assert!(intruders <= 6 && refused == 40);
+    // Ten a second: the eleventh hears that there is no room.
+    b.up(150);
+    let answer = replies(&b.hear(150, &request(Urgency::Join)));
+    assert!(matches!(answer[..], [Message::Response { accepted: Err(Refusal::Full), .. }]));
+    b.run(2);
+    let answer = replies(&b.hear(150, &request(Urgency::Join)));
+    assert!(matches!(answer[0], Message::Disconnect | Message::Response { accepted: Ok(()), .. }), "{answer:?}");
+}
+
+#[test]
+fn a_newcomer_is_walked_through_the_network() {
+    let mut b = full();
+    b.up(100);
+    let sent = replies(&b.hear(100, &request(Urgency::Join)));
+    let walks = sent.iter().filter(|m| matches!(m, Message::Forward { ttl: 6, .. })).count();
+    assert_eq!(walks, b.m.neighbours().len() - 1, "{sent:?}");
+
+    let mut b = full();
+    let step = |b: &mut Bench, n, ttl| b.hear(2, &Message::Forward { joiner: info(n), ttl });
+    let passed = replies(&step(&mut b, 60, 5));
+    assert!(matches!(passed[..], [Message::Forward { ttl: 4, .. }]), "{passed:?}");
+    assert!(b.m.get(id(60)).is_none(), "only a step");
+    step(&mut b, 61, 3);
+    assert!(b.m.book.passives().any(|p| p == id(61)), "at the third before the end it is remembered");
+    let out = step(&mut b, 62, 0);
+    assert!(out.iter().any(|o| matches!(o, Out::Connect { expect, .. } if *expect == Some(id(62)))), "{out:?}");
+    let sent = replies(&b.up(62));
+    assert!(sent.iter().any(|m| matches!(m, Message::Request { urgency: Urgency::High, .. })), "{sent:?}");
+    b.hear(62, &Message::Response { accepted: Ok(()), available: Vec::new() });
+    assert!(b.m.neighbours().contains(&id(62)));
+    b.up(90);
+    assert!(replies(&b.hear(90, &Message::Forward { joiner: info(63), ttl: 0 })).is_empty(), "only neighbours walk");
+    assert!(b.m.get(id(63)).is_none());
+}
+
+#[test]
+fn shuffles_go_some_steps_and_their_answers_come_back() {
+    // The one who begins.
+    let mut b = full();
+    b.m.book.entry(id(70), |_| false).0.record = Some(record(70));
+    let mut rng = Rng::new([3; 32]);
+    b.m.book.passive(id(70), 36, &mut rng);
+    let sent: Vec<_> = b.run(13).into_iter().map(|(_, o)| o).collect();
+    let [Message::Shuffle { walk, ttl: 6, nodes }] = &replies(&sent)[..] else { panic!("{sent:?}") };
+    assert_eq!(nodes.len(), 4, "three neighbours and one of the passive view");
+    b.hear(2, &Message::ShuffleReply { walk: *walk, nodes: vec![info(71)] });
+    assert!(b.m.book.passives().any(|p| p == id(71)));
+    b.hear(2, &Message::ShuffleReply { walk: *walk, nodes: vec![info(72)] });
+    assert!(b.m.get(id(72)).is_none(), "an answer comes once");
+
+    // One on the way.
+    let mut b = full();
+    let passed = replies(&b.hear(2, &Message::Shuffle { walk: 9, ttl: 6, nodes: vec![info(71)] }));
+    let [Message::Shuffle { walk: 9, ttl: 5, nodes }] = &passed[..] else { panic!("{passed:?}") };
+    assert_eq!(nodes.len(), 2, "with the one it came from");
+    assert!(replies(&b.hear(3, &Message::Shuffle { walk: 9, ttl: 4, nodes: vec![] })).is_empty(), "a walk in a circle");
+    let back = b.hear(4, &Message::ShuffleReply { walk: 9, nodes: vec![info(73)] });
+    assert!(matches!(&back[..], [Out::Send { to, .. }] if *to == id(2)), "{back:?}");
+
+    // The one at the end.
+    let answer = replies(&b.hear(2, &Message::Shuffle { walk: 10, ttl: 1, nodes: vec![info(74)] }));
+    assert!(matches!(answer[..], [Message::ShuffleReply { walk: 10, .. }]));
+    assert!(b.m.book.passives().any(|p| p == id(74)));
+}
+
+#[test]
+fn a_lost_neighbour_is_replaced_from_the_passive_view_and_the_dead_are_forgotten() {
+    let mut b = full();
+    for n in 50..60 {
+        b.hear(2, &Message::ShuffleReply { walk: 0, nodes: vec![] });
+        b.hear(2, &Message::Forward { joiner: info(n), ttl: 3 });
+    }
+    let out = b.input(In::LinkDown { peer: id(3), reason: DownReason::Timeout });
+    let tried = |out: &[Out]| -> Vec<NodeId> {
+        out.iter().filter_map(|o| if let Out::Connect { expect, .. } = o { *expect } else { None }).collect()
+    };
+    let first = tried(&out);
+    assert_eq!(first.len(), 3, "so many at once: {out:?}");
+    // None of them answers: others are tried before the link gives up.
+    let later: Vec<_> = b.run(2).into_iter().map(|(_, o)| o).collect();
+    assert_eq!(tried(&later).len(), 3);
+    assert!(tried(&later).iter().all(|p| !first.contains(p)));
+    b.input(In::Unreachable { addr: addr(50), expect: Some(first[0]), wrong_node: false });
+    assert!(b.m.get(first[0]).is_none(), "hearsay that does not answer");
+    // One answers and has room.
+    let n = (50..60).find(|n| id(*n) == first[1]).unwrap();
+    let sent = replies(&b.up(n));
+    assert!(sent.iter().any(|m| matches!(m, Message::Request { urgency: Urgency::Low, .. })), "{sent:?}");
+    b.hear(n, &Message::Response { accepted: Ok(()), available: Vec::new() });
+    assert!(b.m.neighbours().contains(&id(n)));
+}
+
+#[test]
+fn who_is_told_goodbye_looks_for_another_and_comes_back_later() {
+    let mut b = full();
+    let out = b.hear(3, &Message::Disconnect);
+    assert!(out.iter().any(|o| matches!(o, Out::NeighbourDown(p) if *p == id(3))));
+    assert!(!replies(&out).iter().any(|m| matches!(m, Message::Request { .. })), "not the same one at once");
+    let sent: Vec<_> = b.run(2).into_iter().map(|(_, o)| o).collect();
+    assert!(
+        sent.iter().any(|o| matches!(o, Out::Send { to, body, .. } if *to == id(3)
+            && matches!(decode(body, MAX_BYTES), Ok(Message::Request { urgency: Urgency::Low, .. })))),
+        "{sent:?}"
+    );
+}
+
+#[test]
+fn a_bootstrap_introduces_and_keeps_no_mesh() {
+    let who = identity(1);
+    let config = Config { node_type: NodeType::Bootstrap, ..Config::default() };
+    let mut b = Bench { m: Membership::new(&config, &who), ..Bench::new() };
+    b.input(In::Join(Vec::new()));
+    for n in 2..6 {
+        let greeting = replies(&b.up(n));
+        assert!(!greeting.iter().any(|m| matches!(m, Message::Request { .. })), "{greeting:?}");
+        let answer = replies(&b.hear(n, &request(Urgency::Join)));
+        let [Message::Response { accepted: Err(Refusal::Full), available }] = &answer[..] else { panic!("{answer:?}") };
+        assert_eq!(available.len(), usize::from(n) - 2, "those that came before");
+    }
+    assert!(b.m.neighbours().is_empty());
 }
 
 #[test]
@@ -196,7 +352,7 @@ fn leaving_lets_go_of_everything() {
     b.input(join(&[2, 3]));
     b.up(2);
     b.up(3);
-    b.hear(2, &request(3));
+    b.hear(2, &request(Urgency::Low));
     let out = b.input(In::Leave);
     let unwanted = out.iter().filter(|o| matches!(o, Out::Unwant(_))).count();
     assert_eq!(unwanted, 2, "{out:?}");
@@ -241,10 +397,14 @@ proptest! {
                 0 => b.input(join(&[n, k])),
                 1 => b.up(n),
                 2 => b.input(In::LinkDown { peer: id(n), reason: DownReason::Closed }),
-                3 => b.hear(n, &request(k)),
+                3 => b.hear(n, &request([Urgency::Join, Urgency::High, Urgency::Low, Urgency::Names][usize::from(k % 4)])),
                 4 => b.hear(n, &Message::Response { accepted: if k & 1 == 0 { Ok(()) } else { Err(Refusal::Full) }, available: Vec::new() }),
                 5 => b.input(In::Unreachable { addr: addr(n), expect: (k & 1 == 0).then_some(id(n)), wrong_node: k & 2 == 0 }),
                 6 => b.run(u64::from(k)).into_iter().map(|(_, o)| o).collect(),
+                7 if k & 1 == 0 => b.hear(n, &Message::Forward { joiner: info(k), ttl: k % 8 }),
+                7 if k & 2 == 0 => b.hear(n, &Message::Shuffle { walk: u64::from(k), ttl: k % 8, nodes: vec![info(k)] }),
+                7 if k & 4 == 0 => b.hear(n, &Message::ShuffleReply { walk: u64::from(k), nodes: vec![info(k)] }),
+                7 if k & 8 == 0 => b.hear(n, &Message::Disconnect),
                 7 => b.input(In::Message { from: id(n), body: vec![what, n, k] }),
                 _ if k < 20 => b.input(In::Leave),
                 _ => b.input(In::NetworkChanged),
@@ -257,7 +417,8 @@ proptest! {
                 }
             }
             prop_assert!(b.m.neighbours().iter().all(|p| b.m.linked.contains_key(p)));
-            prop_assert!(b.m.neighbours().len() <= 16);
+            prop_assert!(b.m.neighbours().len() <= 6);
+            prop_assert!(b.m.book.passives().count() <= 36);
             prop_assert!(b.m.footprint() < 700);
         }
     }

@@ -27,8 +27,9 @@ pub(crate) enum Message {
         /// Where it believes it can be reached.
         addrs: Vec<SocketAddr>,
     },
-    /// `NeighborRequest`.
+    /// `NeighborRequest`; HyParView's JOIN and NEIGHBOR.
     Request {
+        urgency: Urgency,
         /// How many neighbours the requester looks for; 0: only names of others.
         max_neighbours: u8,
         /// Types it would rather have; empty: any.
@@ -43,6 +44,27 @@ pub(crate) enum Message {
         /// Other nodes to try.
         available: Vec<NodeInfo>,
     },
+    /// HyParView's FORWARDJOIN: a newcomer's walk through the network.
+    Forward { joiner: NodeInfo, ttl: u8 },
+    /// HyParView's DISCONNECT: no neighbours any more; the link lasts as long as somebody needs it.
+    Disconnect,
+    /// HyParView's SHUFFLE. The number finds the way back.
+    Shuffle { walk: u64, ttl: u8, nodes: Vec<NodeInfo> },
+    /// HyParView's SHUFFLEREPLY, along the way back.
+    ShuffleReply { walk: u64, nodes: Vec<NodeInfo> },
+}
+
+/// How much a requester needs a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Urgency {
+    /// It is new: take it and walk it through the network.
+    Join,
+    /// It has no neighbour at all: take it.
+    High,
+    /// It has room for one more: take it if there is room.
+    Low,
+    /// Only names of others are asked for.
+    Names,
 }
 
 /// Why a node is not taken as a neighbour.
