@@ -283,7 +283,7 @@ impl Contract for Membership {
 
     fn draw(d: &mut Draw<'_>) -> membership::In {
         let expect = |d: &mut Draw<'_>| (d.below(2) == 0).then(|| d.peer());
-        match d.below(11) {
+        match d.below(13) {
             0 => {
                 let addr = d.addr();
                 membership::In::Join(alloc::vec![Bootstrap { addr, id: expect(d) }])
@@ -299,7 +299,9 @@ impl Contract for Membership {
             7 => membership::In::Moved { peer: d.peer(), addr: d.addr() },
             8 => membership::In::Observed { by: d.peer(), addr: d.addr() },
             9 => membership::In::Message { from: d.peer(), body: d.bytes() },
-            _ => membership::In::NetworkChanged,
+            10 => membership::In::NetworkChanged,
+            11 => membership::In::Suspect(d.peer()),
+            _ => membership::In::Back(d.peer()),
         }
     }
 }

@@ -211,3 +211,14 @@ fn typed_content_refers_to_what_it_is_about() {
     assert!(history[1..].iter().all(|m| m.content.about() == Some(first)));
     check_order(&history, "");
 }
+
+#[test]
+fn a_dead_neighbour_is_noticed_within_seconds_while_something_is_said() {
+    let mut sim = network(95, 4);
+    assert!(sim.run_until(60, |s| (0..4).all(|n| s.node(n).engine().status().neighbours == 3)), "{}", sim.replay());
+    sim.crash(3);
+    sim.broadcast(0, "is everybody there?").unwrap();
+    // Twice the time that six unanswered probes take on these links, and half of what a silent link gets.
+    let noticed = sim.run_until(7, |s| s.node(0).engine().status().neighbours == 2);
+    assert!(noticed, "{}", sim.replay());
+}

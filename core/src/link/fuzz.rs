@@ -74,6 +74,7 @@ impl Side {
                     assert!(self.up, "down without up");
                     self.up = false;
                 }
+                Out::Suspect(_) | Out::Back(_) => assert!(self.up, "suspicion without a link"),
                 Out::Message { .. }
                 | Out::Resolved { .. }
                 | Out::Unreachable { .. }

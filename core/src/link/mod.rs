@@ -90,6 +90,10 @@ pub(crate) enum Out {
         peer: NodeId,
         reason: DownReason,
     },
+    /// A peer does not answer; the link is kept for now.
+    Suspect(NodeId),
+    /// A suspected peer answered.
+    Back(NodeId),
     Message {
         from: NodeId,
         channel: Channel,
@@ -662,6 +666,10 @@ impl Link {
         match live.handle_timeout(cx.now, &self.config, &mut self.drops) {
             Verdict::Dead => self.down(cx, peer, DownReason::Timeout, out),
             Verdict::Idle => self.close(cx, peer, CLOSE_UNWANTED, DownReason::Unwanted, out),
+            Verdict::Suspect => {
+                out.push(Out::Suspect(peer));
+                self.touch(cx, peer);
+            }
             Verdict::Keep => self.touch(cx, peer),
         }
     }

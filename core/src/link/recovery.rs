@@ -139,6 +139,11 @@ impl Recovery {
         }
     }
 
+    /// Probes in a row that brought no answer.
+    pub(super) fn probes(&self) -> u32 {
+        self.probes
+    }
+
     pub(super) fn in_flight(&self) -> usize {
         self.sent.len()
     }

@@ -239,6 +239,23 @@ impl Membership {
         }
     }
 
+    /// A neighbour that does not answer is replaced before its link is given up: on TCP a broken neighbour
+    /// shows at once, which is what HyParView's healing lives on. If it hears again, it learns of it.
+    pub(super) fn suspected(&mut self, peer: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        self.views.asked.remove(&peer);
+        if !self.neighbours.contains(&peer) {
+            return;
+        }
+        Self::send(peer, &Message::Disconnect, out);
+        self.estranged(peer, cx, out);
+        self.fail(peer, DownReason::Timeout.words(), cx);
+        if self.neighbours.is_empty() {
+            self.views.joined = false;
+            self.trigger(Trigger::Alone, out);
+        }
+        self.look_around(cx, out);
+    }
+
     pub(super) fn disconnected(&mut self, from: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         if self.neighbours.contains(&from) {
             self.estranged(from, cx, out);

@@ -51,6 +51,9 @@ pub(crate) enum In {
         peer: NodeId,
         reason: DownReason,
     },
+    /// A linked node does not answer; `LinkDown` or `Back` follows.
+    Suspect(NodeId),
+    Back(NodeId),
     /// The node behind a bare bootstrap address.
     Resolved {
         addr: SocketAddr,
@@ -532,6 +535,14 @@ impl Machine for Membership {
             In::Leave => self.leave(out),
             In::LinkUp { peer, record, addr } => self.link_up(peer, record, addr, cx, out),
             In::LinkDown { peer, reason } => self.link_down(peer, reason, cx, out),
+            In::Suspect(peer) => self.suspected(peer, cx, out),
+            In::Back(peer) => {
+                self.book.reached(peer);
+                if self.running() {
+                    self.trigger(Trigger::LinkUp, out);
+                }
+                self.look_around(cx, out);
+            }
             In::Resolved { addr, peer } => {
                 for (bootstrap, target) in &mut self.targets {
                     if bootstrap.addr == addr {

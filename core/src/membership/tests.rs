@@ -276,6 +276,23 @@ fn a_lost_neighbour_is_replaced_from_the_passive_view_and_the_dead_are_forgotten
 }
 
 #[test]
+fn a_silent_neighbour_is_replaced_and_taken_back_when_it_answers() {
+    let mut b = Bench::new();
+    b.input(join(&[2]));
+    b.up(2);
+    b.hear(2, &request(Urgency::High));
+    let out = b.input(In::Suspect(id(2)));
+    assert!(out.iter().any(|o| matches!(o, Out::NeighbourDown(p) if *p == id(2))));
+    assert!(replies(&out).contains(&Message::Disconnect), "it learns of it if it hears again");
+    assert_eq!(b.m.state(), NodeState::Degraded);
+    let out = b.input(In::Back(id(2)));
+    assert!(replies(&out).iter().any(|m| matches!(m, Message::Request { .. })), "{out:?}");
+    assert_eq!(b.m.state(), NodeState::Recovering);
+    b.hear(2, &Message::Response { accepted: Ok(()), available: Vec::new() });
+    assert_eq!(b.m.state(), NodeState::Active);
+}
+
+#[test]
 fn who_is_told_goodbye_looks_for_another_and_comes_back_later() {
     let mut b = full();
     let out = b.hear(3, &Message::Disconnect);
