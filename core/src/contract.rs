@@ -283,7 +283,7 @@ impl Contract for Membership {
 
     fn draw(d: &mut Draw<'_>) -> membership::In {
         let expect = |d: &mut Draw<'_>| (d.below(2) == 0).then(|| d.peer());
-        match d.below(13) {
+        match d.below(14) {
             0 => {
                 let addr = d.addr();
                 membership::In::Join(alloc::vec![Bootstrap { addr, id: expect(d) }])
@@ -301,6 +301,7 @@ impl Contract for Membership {
             9 => membership::In::Message { from: d.peer(), body: d.bytes() },
             10 => membership::In::NetworkChanged,
             11 => membership::In::Suspect(d.peer()),
+            12 => membership::In::Stranger(d.peer()),
             _ => membership::In::Back(d.peer()),
         }
     }

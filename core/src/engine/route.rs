@@ -115,6 +115,7 @@ pub(super) fn from_gossip(out: gossip::Out, q: &mut Queues) {
         gossip::Out::Send { to, lane, body } => {
             q.work.push_back(Work::Link(link::In::Send { to, channel: Channel::Gossip, lane, body }));
         }
+        gossip::Out::Stranger(peer) => q.work.push_back(Work::Membership(membership::In::Stranger(peer))),
         gossip::Out::Deliver { id, via, body } => q.work.push_back(Work::Chat(chat::In::Flooded { via, id, body })),
     }
 }

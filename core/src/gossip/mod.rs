@@ -68,8 +68,18 @@ pub(crate) enum In {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Out {
-    Send { to: NodeId, lane: Lane, body: Vec<u8> },
-    Deliver { id: ShortId, via: NodeId, body: Vec<u8> },
+    Send {
+        to: NodeId,
+        lane: Lane,
+        body: Vec<u8>,
+    },
+    Deliver {
+        id: ShortId,
+        via: NodeId,
+        body: Vec<u8>,
+    },
+    /// This node speaks as a neighbour and is none.
+    Stranger(NodeId),
 }
 
 struct Undecided {
@@ -374,6 +384,11 @@ impl Machine for Gossip {
                 self.spread(cx, id, 0, None, body, out);
             }
             In::Message { from, body } => match Message::decode(&body) {
+                Ok(Message::Payload { hops, body }) if !self.peers.contains_key(&from) => {
+                    out.push(Out::Stranger(from));
+                    // What it says may be new all the same.
+                    self.payload(cx, from, hops, body.0, out);
+                }
                 Ok(Message::Payload { hops, body }) => self.payload(cx, from, hops, body.0, out),
                 Ok(Message::Have(list)) => self.have(cx, from, list, out),
                 Ok(Message::Graft { id }) => self.fetched(cx, from, id, out),

@@ -74,7 +74,7 @@ fn have(body: &[u8], hops: u8) -> Message {
 fn sent(out: Vec<Out>) -> Vec<(NodeId, Message)> {
     let send = |o| match o {
         Out::Send { to, body, .. } => Some((to, Message::decode(&body).unwrap())),
-        Out::Deliver { .. } => None,
+        Out::Deliver { .. } | Out::Stranger(_) => None,
     };
     out.into_iter().filter_map(send).collect()
 }
@@ -258,6 +258,14 @@ fn undecided_and_missing_messages_are_bounded() {
 }
 
 #[test]
+fn a_strangers_message_is_taken_and_the_stranger_named() {
+    let mut b = Bench::new(1);
+    let out = b.payload(9, 1, b"x");
+    assert_eq!(out[0], Out::Stranger(peer(9)));
+    assert!(matches!(out[1], Out::Deliver { .. }));
+}
+
+#[test]
 fn an_own_message_that_comes_back_is_a_repeat() {
     let mut b = Bench::new(2);
     assert_eq!(b.input(In::Publish { body: b"mine".to_vec() }).len(), 2);
@@ -322,6 +330,7 @@ impl Net {
                     let to = usize::from(u16::from_be_bytes([to.0[0], to.0[1]]));
                     self.flying.insert((at, self.tie), (n, to, body));
                 }
+                Out::Stranger(_) => {}
                 Out::Deliver { id, .. } => {
                     assert!(self.got[n].insert(id), "delivered twice");
                     self.input(n, In::Verdict { id, genuine: true });

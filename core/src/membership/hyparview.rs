@@ -181,7 +181,7 @@ impl Membership {
         out: &mut Outbox<Out>,
     ) {
         if !self.neighbours.contains(&from) {
-            return;
+            return self.strange(from, out);
         }
         let ttl = ttl.min(self.config.membership.walk);
         let Some(id) = NodeRecord::decode_unverified(&joiner.record.0).ok().map(|r| r.id()) else {
@@ -254,6 +254,15 @@ impl Membership {
             self.trigger(Trigger::Alone, out);
         }
         self.look_around(cx, out);
+    }
+
+    /// Frames of a link are not in order: an acceptance and the goodbye after it can change places, and
+    /// then one side believes in what the other has ended.
+    pub(super) fn strange(&mut self, from: NodeId, out: &mut Outbox<Out>) {
+        let ours = self.neighbours.contains(&from) || self.views.asked.contains_key(&from);
+        if !ours && self.linked.contains_key(&from) {
+            Self::send(from, &Message::Disconnect, out);
+        }
     }
 
     pub(super) fn disconnected(&mut self, from: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
@@ -330,7 +339,7 @@ impl Membership {
         out: &mut Outbox<Out>,
     ) {
         if !self.neighbours.contains(&from) {
-            return;
+            return self.strange(from, out);
         }
         let most = self.config.membership.walk;
         if ttl >= most {

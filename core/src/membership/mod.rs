@@ -54,6 +54,8 @@ pub(crate) enum In {
     /// A linked node does not answer; `LinkDown` or `Back` follows.
     Suspect(NodeId),
     Back(NodeId),
+    /// A linked node behaves as a neighbour and is none here.
+    Stranger(NodeId),
     /// The node behind a bare bootstrap address.
     Resolved {
         addr: SocketAddr,
@@ -536,6 +538,7 @@ impl Machine for Membership {
             In::LinkUp { peer, record, addr } => self.link_up(peer, record, addr, cx, out),
             In::LinkDown { peer, reason } => self.link_down(peer, reason, cx, out),
             In::Suspect(peer) => self.suspected(peer, cx, out),
+            In::Stranger(peer) => self.strange(peer, out),
             In::Back(peer) => {
                 self.book.reached(peer);
                 if self.running() {

@@ -214,7 +214,8 @@ fn a_newcomer_is_walked_through_the_network() {
     b.hear(62, &Message::Response { accepted: Ok(()), available: Vec::new() });
     assert!(b.m.neighbours().contains(&id(62)));
     b.up(90);
-    assert!(replies(&b.hear(90, &Message::Forward { joiner: info(63), ttl: 0 })).is_empty(), "only neighbours walk");
+    let answer = replies(&b.hear(90, &Message::Forward { joiner: info(63), ttl: 0 }));
+    assert_eq!(answer, [Message::Disconnect], "only neighbours walk");
     assert!(b.m.get(id(63)).is_none());
 }
 
@@ -273,6 +274,18 @@ fn a_lost_neighbour_is_replaced_from_the_passive_view_and_the_dead_are_forgotten
     assert!(sent.iter().any(|m| matches!(m, Message::Request { urgency: Urgency::Low, .. })), "{sent:?}");
     b.hear(n, &Message::Response { accepted: Ok(()), available: Vec::new() });
     assert!(b.m.neighbours().contains(&id(n)));
+}
+
+#[test]
+fn who_wrongly_believes_to_be_a_neighbour_is_told() {
+    let mut b = full();
+    b.up(100);
+    assert_eq!(replies(&b.input(In::Stranger(id(100)))), [Message::Disconnect]);
+    assert_eq!(replies(&b.input(In::Stranger(id(2)))), [], "it is one");
+    let mut b = Bench::new();
+    b.input(join(&[2]));
+    b.up(2);
+    assert_eq!(replies(&b.input(In::Stranger(id(2)))), [], "its answer is on the way");
 }
 
 #[test]
