@@ -3,8 +3,10 @@
 # and each must end with the same messages in the same order. Needs the three packages built by their
 # test.sh, and jq.
 set -euo pipefail
-cd "$(dirname "$0")"
-donp=${DONP_BIN:?the path of the donp binary}
+cd "$(dirname "$0")/.."
+cargo build --quiet --package donp
+donp=$(realpath "${CARGO_TARGET_DIR:-target}/debug/donp")
+cd bindings
 say=3
 total=$((4 * say))
 tmp=$(mktemp -d)

@@ -20,6 +20,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "python", what: "the Python package builds and passes its tests", run: python },
     Step { name: "kotlin", what: "the Kotlin package builds and passes its tests", run: kotlin },
     Step { name: "swift", what: "the Swift package builds and passes its tests", run: swift },
+    Step { name: "together", what: "the three languages and donp in one network show one order", run: together },
 ];
 
 fn cargo(root: &Path, args: &[&str]) -> Command {
@@ -138,6 +139,14 @@ fn kotlin(root: &Path) -> Outcome {
 
 fn swift(root: &Path) -> Outcome {
     script(root, "bindings/swift/test.sh", tools::lacks_swift)
+}
+
+fn together(root: &Path) -> Outcome {
+    let lacking = |root: &Path| {
+        let jq = tools::lacks_jq();
+        jq.or_else(tools::lacks_python).or_else(tools::lacks_kotlin).or_else(|| tools::lacks_swift(root))
+    };
+    script(root, "bindings/together.sh", lacking)
 }
 
 #[cfg(test)]

@@ -48,6 +48,10 @@ pub fn lacks_strip() -> Option<String> {
     (!found).then(|| "it takes Linux and `strip` (Debian: binutils)".into())
 }
 
+pub fn lacks_jq() -> Option<String> {
+    (!answers(Command::new("jq").arg("--version"))).then(|| "jq is not installed".into())
+}
+
 pub fn lacks_python() -> Option<String> {
     let old = lacks("python3", printed("python3", &["--version"]).as_deref(), (3, 10));
     // Debian packages these apart from Python; without them no environment can be made.
