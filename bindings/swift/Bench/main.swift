@@ -1,0 +1,97 @@
+// What a call costs through this package: one JSON line for each row, the best of five rounds.
+import Dispatch
+import Donp
+import Foundation
+
+let source = "127.0.0.1:9000"
+
+/// Calls of `body` until a round is long enough to trust; nanoseconds of one of its `parts`.
+func row(_ name: String, parts: Int = 1, rounds: Int, _ body: () throws -> UInt64) rethrows {
+    var best = Double.infinity
+    for _ in 0..<5 {
+        var ns: UInt64 = 0
+        for _ in 0..<rounds { ns += try body() }
+        best = min(best, Double(ns) / Double(rounds * parts))
+    }
+    let number = String(format: "%.1f", locale: Locale(identifier: "en_US_POSIX"), best)
+    print(#"{"language":"swift","row":"\#(name)","ns":\#(number)}"#)
+}
+
+/// Nanoseconds that `body` takes.
+@inline(__always) func time(_ body: () throws -> Void) rethrows -> UInt64 {
+    let start = DispatchTime.now().uptimeNanoseconds
+    try body()
+    return DispatchTime.now().uptimeNanoseconds - start
+}
+
+func engine(_ name: String) throws -> Engine {
+    try Engine(EngineConfig(identity: generateIdentity(name: name), inMemory: true), nowUs: 0)
+}
+
+/// Two engines with a network in between that loses nothing and takes no time.
+struct Pair {
+    let a: Engine
+    let b: Engine
+    var nowUs: UInt64 = 0
+
+    init() throws {
+        a = try engine("a")
+        b = try engine("b")
+        try a.join(nowUs: 0)
+        try b.join(nowUs: 0, places: ["10.0.0.1:1"])
+        while try a.status().links == 0 || b.status().links == 0 { try settle() }
+        try settle()
+    }
+
+    /// Carries datagrams until neither has any, then goes on to the next deadline.
+    mutating func settle(_ first: [Transmit] = []) throws {
+        var toB = first
+        var next = UInt64.max
+        repeat {
+            let fromB = try b.turn(
+                nowUs: nowUs, received: toB.map { Received(source: "10.0.0.1:1", payload: $0.payload) })
+            let fromA = try a.turn(
+                nowUs: nowUs,
+                received: fromB.transmits.map { Received(source: "10.0.0.2:1", payload: $0.payload) })
+            if let last = fromB.events.last(where: { $0.seq != nil }) { try b.ack(nowUs: nowUs, seq: last.seq!) }
+            if let last = fromA.events.last(where: { $0.seq != nil }) { try a.ack(nowUs: nowUs, seq: last.seq!) }
+            toB = fromA.transmits
+            next = min(fromA.nextDeadlineUs ?? .max, fromB.nextDeadlineUs ?? .max)
+        } while !toB.isEmpty
+        nowUs = max(nowUs + 1, min(next, nowUs + 1_000_000))
+    }
+}
+
+let alone = try engine("alone")
+row("noop", rounds: 300_000) { time { precondition(!alone.isDead) } }
+// The clock stands for the rows of one engine: what is due then is that of the turn alone.
+_ = try alone.turn(nowUs: 1)
+try row("turn_empty", rounds: 50_000) { try time { _ = try alone.turn(nowUs: 1) } }
+let junk = Data(repeating: 0xff, count: 1_200)
+try row("turn_64_in", parts: 64, rounds: 500) {
+    try time {
+        let received = (0..<64).map { _ in Received(source: source, payload: junk) }
+        _ = try alone.turn(nowUs: 1, received: received)
+    }
+}
+
+var pair = try Pair()
+let text = String(repeating: "x", count: 1_000)
+var given = 0
+var spent: UInt64 = 0
+var best = Double.infinity
+for _ in 0..<5 {
+    (given, spent) = (0, 0)
+    for _ in 0..<20 {
+        for _ in 0..<64 {
+            try pair.a.sendPrivate(nowUs: pair.nowUs, to: pair.b.id, content: .text(text))
+        }
+        var output: Output?
+        spent += try time { output = try pair.a.turn(nowUs: pair.nowUs) }
+        given += output!.transmits.count
+        try pair.settle(output!.transmits)
+        while try pair.a.status().outbox > 0 { try pair.settle() }
+    }
+    best = min(best, Double(spent) / Double(given))
+}
+row("turn_64_out", rounds: 1) { UInt64(best) }
