@@ -9,7 +9,7 @@ internal import DonpFFI
 /// ```swift
 /// do {
 ///     try await node.send("hi", to: bob)
-/// } catch where error.kind == .notFound {
+/// } catch let error as DonpError where error.kind == .notFound {
 ///     print(error.text, "-", error.hint)
 /// }
 /// ```
