@@ -9,7 +9,7 @@ import Foundation
 
 @main struct Echo {
     static func main() async throws {
-        let options = try Options(CommandLine.arguments.dropFirst())
+        let options = Options(CommandLine.arguments.dropFirst())
         let node = try await openNode(
             .init(stateDir: options.stateDir, name: "echo", listen: options.listen, bot: true))
         let stopping = onTermination { Task { try await node.shutdown() } }
@@ -51,22 +51,23 @@ struct Options {
     var listen: [String] = []
     var place: String?
 
-    init(_ arguments: ArraySlice<String>) throws {
+    init(_ arguments: ArraySlice<String>) {
         var rest = arguments
         while let name = rest.popFirst() {
-            guard let value = rest.popFirst() else { throw Usage(problem: "\(name) needs a value") }
+            guard let value = rest.popFirst() else { usage("\(name) needs a value") }
             switch name {
             case "--state-dir": stateDir = value
             case "--listen": listen.append(value)
             case "--join": place = value
-            default: throw Usage(problem: "unknown option \(name)")
+            default: usage("unknown option \(name)")
             }
         }
     }
 }
 
-struct Usage: LocalizedError, CustomStringConvertible {
-    let problem: String
-    var description: String { "\(problem); usage: Echo [--state-dir DIR] [--listen IP:PORT] [--join PLACE]" }
-    var errorDescription: String? { description }
+/// Says what is wrong with the arguments, and ends.
+func usage(_ problem: String) -> Never {
+    let text = "\(problem)\nusage: Echo [--state-dir DIR] [--listen IP:PORT] [--join PLACE]\n"
+    FileHandle.standardError.write(Data(text.utf8))
+    exit(2)
 }

@@ -10,7 +10,7 @@ import Foundation
 
 @main struct Talk {
     static func main() async throws {
-        let options = try Options(CommandLine.arguments.dropFirst())
+        let options = Options(CommandLine.arguments.dropFirst())
         let node = try await Node(.init(name: options.name, listen: ["127.0.0.1:0"]))
         let events = node.events()
         try await node.start()
@@ -21,9 +21,9 @@ import Foundation
         for n in 0..<options.say { try await node.broadcast("\(options.name) \(n + 1)") }
 
         var messages = try await history(node)
-        for await event in events where messages.count < options.expect {
+        let iterator = events.makeAsyncIterator()
+        while messages.count < options.expect, let event = await iterator.next() {
             if case .received = event { messages = try await history(node) }
-            if messages.count >= options.expect { break }
         }
         for message in messages { print(message.id, message.text ?? "") }
         print("end")
@@ -60,28 +60,29 @@ struct Options {
     var say = 0
     var expect = 0
 
-    init(_ arguments: ArraySlice<String>) throws {
+    init(_ arguments: ArraySlice<String>) {
         var rest = arguments
         while let name = rest.popFirst() {
-            guard let value = rest.popFirst() else { throw Usage(problem: "\(name) needs a value") }
+            guard let value = rest.popFirst() else { usage("\(name) needs a value") }
             switch name {
             case "--name": self.name = value
             case "--join": place = value
-            case "--say": say = try Self.count(name, value)
-            case "--expect": expect = try Self.count(name, value)
-            default: throw Usage(problem: "unknown option \(name)")
+            case "--say": say = Self.count(name, value)
+            case "--expect": expect = Self.count(name, value)
+            default: usage("unknown option \(name)")
             }
         }
     }
 
-    static func count(_ name: String, _ value: String) throws -> Int {
-        guard let count = Int(value), count >= 0 else { throw Usage(problem: "\(name) wants a number") }
+    static func count(_ name: String, _ value: String) -> Int {
+        guard let count = Int(value), count >= 0 else { usage("\(name) wants a number") }
         return count
     }
 }
 
-struct Usage: LocalizedError, CustomStringConvertible {
-    let problem: String
-    var description: String { "\(problem); usage: Talk --name NAME --join PLACE --say N --expect TOTAL" }
-    var errorDescription: String? { description }
+/// Says what is wrong with the arguments, and ends.
+func usage(_ problem: String) -> Never {
+    let text = "\(problem)\nusage: Talk --name NAME --join PLACE --say N --expect TOTAL\n"
+    FileHandle.standardError.write(Data(text.utf8))
+    exit(2)
 }

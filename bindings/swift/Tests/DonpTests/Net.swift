@@ -38,7 +38,7 @@ struct Net {
             if try done(self) { return }
             try step()
         }
-        throw Never(what: "\(what), in \(nowUs / 1_000_000) s of the network's time")
+        throw Missing(what: "\(what), in \(nowUs / 1_000_000) s of the network's time")
     }
 
     mutating func untilLinked() throws {
@@ -119,7 +119,7 @@ extension Data {
 }
 
 /// What the tests waited for did not happen.
-struct Never: Error, CustomStringConvertible {
+struct Missing: Error, CustomStringConvertible {
     let what: String
     var description: String { "did not happen: \(what)" }
 }

@@ -29,7 +29,7 @@ func until(_ what: String, _ condition: () async throws -> Bool) async throws {
         if try await condition() { return }
         try await Task.sleep(for: .milliseconds(10))
     }
-    throw Never(what: what)
+    throw Missing(what: what)
 }
 
 /// The next event that `pick` wants.
@@ -37,7 +37,7 @@ func next<T>(_ events: Events, _ what: String, _ pick: (Event) -> T?) async thro
     for await event in events {
         if let picked = pick(event) { return picked }
     }
-    throw Never(what: what)
+    throw Missing(what: what)
 }
 
 func nextMessage(_ events: Events) async throws -> (seq: UInt64, message: Message) {
@@ -105,9 +105,7 @@ final class Program: @unchecked Sendable {
         }
     }
 
-    deinit {
-        if process.isRunning { Foundation.kill(process.processIdentifier, SIGKILL) }
-    }
+    deinit { kill() }
 
     /// The whole lines that it printed.
     var lines: [String] {
@@ -123,17 +121,24 @@ final class Program: @unchecked Sendable {
             found = lines.first(where: wanted)
             return found != nil || !process.isRunning
         }
-        guard let line = found ?? lines.first(where: wanted) else { throw Never(what: "\(what); printed: \(lines)") }
+        guard let line = found ?? lines.first(where: wanted) else { throw Missing(what: "\(what); printed: \(lines)") }
         return line
     }
 
     func closeInput() throws { try input.fileHandleForWriting.close() }
 
+    /// Asks it to end. Threads of Dispatch start processes with most signals blocked: only who takes them
+    /// out of a queue, as a signal source does, hears it.
     func terminate() { process.terminate() }
+
+    func kill() {
+        if process.isRunning { Foundation.kill(process.processIdentifier, SIGKILL) }
+    }
 
     /// Waits until it has ended: its status and whether it ended by itself.
     func ended() async throws -> (status: Int32, byItself: Bool) {
-        try await until("the end of \(process.executableURL!.lastPathComponent)") { !process.isRunning }
+        let command = [process.executableURL!.lastPathComponent] + (process.arguments ?? [])
+        try await until("the end of \(command)") { !process.isRunning }
         return (process.terminationStatus, process.terminationReason == .exit)
     }
 
@@ -170,7 +175,7 @@ func memoryInUse() throws -> Int {
                 task_info(mach_task_self_, task_flavor_t(MACH_TASK_BASIC_INFO), $0, &count)
             }
         }
-        guard result == KERN_SUCCESS else { throw Never(what: "the system told the memory in use") }
+        guard result == KERN_SUCCESS else { throw Missing(what: "the system told the memory in use") }
         return Int(info.resident_size)
     #endif
 }

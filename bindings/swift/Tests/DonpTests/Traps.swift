@@ -180,7 +180,7 @@ struct Traps {
             #expect(try await talker.ended() == (0, true))
         }
         let wrong = try await Program.run(Program.built("Talk"), ["--say", "many"])
-        #expect(wrong.status != 0)
+        #expect(wrong.status == 2)
         try await node.shutdown()
     }
 
