@@ -28,7 +28,11 @@ public final class Engine: Sendable {
     }
 
     /// A node as its last written batch left it.
-    /// - Parameter records: Those of all tables.
+    /// - Parameters:
+    ///   - config: Who it is: the identity that the records were made by.
+    ///   - records: Those of all tables.
+    ///   - nowUs: The time.
+    ///   - wallMs: The wall clock in milliseconds since 1970, 0 if unknown.
     /// - Throws: ``DonpError`` of the kinds `invalidInput`, `denied` (another identity's records) and
     ///   `damaged`.
     public init(
@@ -72,8 +76,10 @@ public final class Engine: Sendable {
     }
 
     /// Enters the network.
-    /// - Parameter places: `ip:port` or `ip:port/NodeId`, or an invitation: the text without a colon. None:
-    ///   through whoever is known.
+    /// - Parameters:
+    ///   - nowUs: The time.
+    ///   - places: `ip:port` or `ip:port/NodeId`, or an invitation: the text without a colon. None: through
+    ///     whoever is known.
     /// - Throws: ``DonpError`` of the kinds `invalidInput` and `denied` (the invitation is for another
     ///   network).
     public func join(nowUs: UInt64, places: [String] = []) throws(DonpError) {

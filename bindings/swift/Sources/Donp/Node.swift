@@ -105,7 +105,7 @@ public final class Node: Sendable {
         try await join(places)
     }
 
-    /// Enters the network, as ``join(_:)-(String...)`` does, with places in a list.
+    /// Enters the network, as `join` does, with places in a list.
     /// - Throws: ``DonpError`` of the kinds `invalidInput` and `denied` (the invitation is for another
     ///   network).
     public func join(_ places: [String]) async throws(DonpError) {
@@ -117,7 +117,7 @@ public final class Node: Sendable {
         }
     }
 
-    /// Says goodbye to everybody. What is queued waits for the next ``join(_:)-(String...)``.
+    /// Says goodbye to everybody. What is queued waits for the next `join`.
     public func leave() async throws(DonpError) {
         try await call { try $0.leave() }
     }
@@ -142,7 +142,7 @@ public final class Node: Sendable {
         try await send(.text(text), to: to)
     }
 
-    /// Says something to one node, as ``send(_:to:)-(String,_)`` does: also a reply, a mark, an edit or a
+    /// Says something to one node, as `send` does: also a reply, a mark, an edit or a
     /// retraction.
     /// - Throws: ``DonpError`` of the kinds `invalidInput`, `notFound` (nobody knows `to`), `busy` and
     ///   `storage`.
@@ -161,7 +161,7 @@ public final class Node: Sendable {
         try await broadcast(.text(text))
     }
 
-    /// Says something to everybody in the network, as ``broadcast(_:)-(String)`` does: also a reply, a mark,
+    /// Says something to everybody in the network, as `broadcast` does: also a reply, a mark,
     /// an edit or a retraction.
     /// - Throws: ``DonpError`` of the kinds `invalidInput`, `busy` and `storage`.
     @discardableResult
@@ -170,7 +170,7 @@ public final class Node: Sendable {
     }
 
     /// Says something in a conversation.
-    /// - Throws: As ``send(_:to:)-(String,_)`` and ``broadcast(_:)-(String)``.
+    /// - Throws: As `send` and `broadcast`.
     @discardableResult
     public func say(_ content: Content, in conversation: Conversation) async throws(DonpError) -> MessageId {
         switch conversation {
