@@ -33,7 +33,8 @@ let package = Package(
         .executableTarget(name: "Talk", dependencies: ["Donp"], path: "Examples/Talk", swiftSettings: strict),
         .executableTarget(name: "DonpBench", dependencies: ["Donp"], path: "Bench", swiftSettings: strict),
         // A process that ends without closing its nodes, for the tests.
-        .executableTarget(name: "Leaver", dependencies: ["Donp"], path: "Tests/Leaver", swiftSettings: strict),
+        .executableTarget(
+            name: "Leaver", dependencies: ["Donp"], path: "Tests/Leaver", swiftSettings: strict),
         .testTarget(
             name: "DonpTests", dependencies: ["Donp", "Echo", "Talk", "Leaver"], swiftSettings: strict),
     ]

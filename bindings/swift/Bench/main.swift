@@ -59,8 +59,12 @@ struct Pair {
             let fromA = try a.turn(
                 nowUs: nowUs,
                 received: fromB.transmits.map { Received(source: "10.0.0.2:1", payload: $0.payload) })
-            if let last = fromB.events.last(where: { $0.seq != nil }) { try b.ack(nowUs: nowUs, seq: last.seq!) }
-            if let last = fromA.events.last(where: { $0.seq != nil }) { try a.ack(nowUs: nowUs, seq: last.seq!) }
+            if let last = fromB.events.last(where: { $0.seq != nil }) {
+                try b.ack(nowUs: nowUs, seq: last.seq!)
+            }
+            if let last = fromA.events.last(where: { $0.seq != nil }) {
+                try a.ack(nowUs: nowUs, seq: last.seq!)
+            }
             toB = fromA.transmits
             next = min(fromA.nextDeadlineUs ?? .max, fromB.nextDeadlineUs ?? .max)
         } while !toB.isEmpty

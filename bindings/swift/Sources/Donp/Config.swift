@@ -1,5 +1,5 @@
-import Foundation
 internal import DonpFFI
+import Foundation
 
 /// How to open a node.
 public struct NodeConfig: Sendable {

@@ -1,5 +1,5 @@
-import Foundation
 internal import DonpFFI
+import Foundation
 
 /// What a message says.
 public enum Content: Hashable, Sendable {

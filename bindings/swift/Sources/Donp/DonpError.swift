@@ -1,5 +1,5 @@
-import Foundation
 internal import DonpFFI
+import Foundation
 
 /// What every call of this package throws, and all that it throws.
 ///

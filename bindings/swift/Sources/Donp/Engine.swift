@@ -1,5 +1,5 @@
-import Foundation
 internal import DonpFFI
+import Foundation
 
 /// The state machine of one node, for a transport of one's own: Bluetooth, a relay, a test.
 ///

@@ -1,5 +1,5 @@
-import Foundation
 internal import DonpFFI
+import Foundation
 
 /// Something that happened.
 ///

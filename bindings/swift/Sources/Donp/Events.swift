@@ -1,5 +1,5 @@
-import Foundation
 internal import DonpFFI
+import Foundation
 
 /// One reader's view of a node's events: durable ones from the oldest that was not acknowledged, volatile
 /// ones from the moment ``Node/events()`` was called. Readers do not disturb one another.

@@ -1,5 +1,5 @@
-import Foundation
 internal import DonpFFI
+import Foundation
 
 /// Which node: the public key of one profile on one device.
 ///

@@ -1,6 +1,6 @@
 import Dispatch
-import Foundation
 internal import DonpFFI
+import Foundation
 
 /// Opens a node and starts it: the usual way in.
 ///

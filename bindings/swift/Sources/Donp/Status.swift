@@ -1,5 +1,5 @@
-import Foundation
 internal import DonpFFI
+import Foundation
 
 /// A node at a glance.
 public struct NodeStatus: Hashable, Sendable {

@@ -261,7 +261,8 @@ struct Scenarios {
         }
         #expect(late == texts)
         #expect(volatile > 1_024 && told <= 1_024)
-        #expect(missed >= UInt64(volatile - 1_024), "\(volatile) happened, \(told) were told, \(missed) missed")
+        #expect(
+            missed >= UInt64(volatile - 1_024), "\(volatile) happened, \(told) were told, \(missed) missed")
         for node in [a, b] { try await node.shutdown() }
     }
 
@@ -429,7 +430,10 @@ struct Scenarios {
         let whole = try await node.history(.network)
         #expect(whole.messages.count == 25 && whole.older == nil)
         let middle = whole.messages[12]
-        #expect(try await node.history(.network, before: middle.position, limit: 1).messages == [whole.messages[11]])
+        #expect(
+            try await node.history(.network, before: middle.position, limit: 1).messages == [
+                whole.messages[11]
+            ])
         try await node.shutdown()
     }
 
@@ -493,7 +497,8 @@ struct Scenarios {
         let folder = try Folder()
         // Nothing of the machine's own settings.
         let environment = [
-            "HOME": folder.path, "XDG_STATE_HOME": folder.sub("state"), "XDG_CONFIG_HOME": folder.sub("config"),
+            "HOME": folder.path, "XDG_STATE_HOME": folder.sub("state"),
+            "XDG_CONFIG_HOME": folder.sub("config"),
             "XDG_RUNTIME_DIR": folder.sub("run"),
         ]
         func user(_ arguments: String...) async throws -> [String] {

@@ -84,7 +84,9 @@ final class Program: @unchecked Sendable {
     private let lock = NSLock()
     private var text = ""
 
-    init(_ path: String, _ arguments: [String], environment: [String: String] = [:], folder: String? = nil) throws {
+    init(_ path: String, _ arguments: [String], environment: [String: String] = [:], folder: String? = nil)
+        throws
+    {
         process.executableURL = URL(fileURLWithPath: path)
         process.arguments = arguments
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
@@ -121,7 +123,9 @@ final class Program: @unchecked Sendable {
             found = lines.first(where: wanted)
             return found != nil || !process.isRunning
         }
-        guard let line = found ?? lines.first(where: wanted) else { throw Missing(what: "\(what); printed: \(lines)") }
+        guard let line = found ?? lines.first(where: wanted) else {
+            throw Missing(what: "\(what); printed: \(lines)")
+        }
         return line
     }
 
@@ -169,7 +173,8 @@ func memoryInUse() throws -> Int {
         return Int(fields[1])! * Int(sysconf(Int32(_SC_PAGESIZE)))
     #else
         var info = mach_task_basic_info()
-        var count = mach_msg_type_number_t(MemoryLayout<mach_task_basic_info>.size / MemoryLayout<natural_t>.size)
+        var count = mach_msg_type_number_t(
+            MemoryLayout<mach_task_basic_info>.size / MemoryLayout<natural_t>.size)
         let result = withUnsafeMutablePointer(to: &info) {
             $0.withMemoryRebound(to: integer_t.self, capacity: Int(count)) {
                 task_info(mach_task_self_, task_flavor_t(MACH_TASK_BASIC_INFO), $0, &count)

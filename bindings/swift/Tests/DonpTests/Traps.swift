@@ -131,7 +131,10 @@ struct Traps {
         try await node.leave()
         var seen = false
         for await event in events {
-            if case .stateChanged(_, .leaving) = event { seen = true; break }
+            if case .stateChanged(_, .leaving) = event {
+                seen = true
+                break
+            }
         }
         #expect(seen)
         try await node.shutdown()
