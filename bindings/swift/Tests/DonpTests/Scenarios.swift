@@ -361,12 +361,14 @@ struct Scenarios {
         await expectError(.notRunning) { try await b.broadcast("asleep") }
         await expectError(.notRunning) { try await b.history(.network) }
         try await a.send("while you slept", to: b.id)
-        var fetched: UInt64 = 0
+        var texts: [String] = []
         try await until("the message is fetched") {
-            fetched += try await b.backgroundFetch(seconds: 30).events
-            return fetched > 0
+            let fetched = try await b.backgroundFetch(seconds: 60)
+            #expect(fetched.caughtUp)
+            for case .received(_, let message) in events.take() { texts.append(message.text!) }
+            return !texts.isEmpty
         }
-        #expect(try await nextMessage(events).message.text == "while you slept")
+        #expect(texts == ["while you slept"])
         await expectError(.notRunning) { try await b.broadcast("still asleep") }
         try await b.resume()
         try await b.resume()
