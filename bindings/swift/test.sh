@@ -71,6 +71,15 @@ if [ $# = 0 ]; then
   check "every scenario of the contract passed" all_there
 fi
 
+echo "=== the programs as they are used, optimised"
+./in-root.sh swift build --quiet -c release -j 2
+rows() {
+  ./run.sh DonpBench | tee "$DONP_SHARED/rows"
+  [ "$(jq -r '.language + " " + .row' "$DONP_SHARED/rows" | tr '\n' ' ')" = \
+    "swift noop swift turn_empty swift turn_64_in swift turn_64_out " ]
+}
+check "the benchmark prints its rows" rows
+
 echo "=== the reference"
 check "the reference names all that is public" ./docs.sh
 
