@@ -12,7 +12,7 @@ rm -rf .generated
 # Alone in its folder, or the linker takes the .so; without the debug sections, which are most of it.
 # Files that are the same stay untouched, so that nothing is compiled again for them.
 rm -rf lib.new
-mkdir -p lib lib.new
+mkdir -p lib lib.new Sources/DonpFFI
 cp "$target/dist/libdonp_ffi.a" lib.new/
 strip --strip-debug lib.new/libdonp_ffi.a
 put() { cmp -s "$1" "$2" || cp "$1" "$2"; }
