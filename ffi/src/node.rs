@@ -135,7 +135,7 @@ pub struct NodeStatus {
     pub store_error: Option<String>,
     /// The number up to which events were acknowledged in this run.
     pub acked: u64,
-    /// The number of the newest durable event.
+    /// The number of the newest durable event that this run told; 0 before the first.
     pub last_event: u64,
     /// Datagrams received.
     pub datagrams_in: u64,

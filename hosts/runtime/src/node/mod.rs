@@ -469,7 +469,7 @@ impl Node {
         self.hub.cursor()
     }
 
-    /// The number of the newest durable event; zero before the first.
+    /// The number of the newest durable event that this run told; zero before the first.
     pub fn last_event(&self) -> u64 {
         self.hub.last()
     }
@@ -548,9 +548,9 @@ impl Node {
     /// As [`resume`](Self::resume) and [`suspend`](Self::suspend).
     pub fn background_fetch(&self, time: Duration) -> Result<Fetched, NodeError> {
         let until = Instant::now() + time;
-        let was_suspended = self.call(|w| w.is_suspended())?;
+        // Before the node hears anything again: what comes with the first datagram counts too.
+        let (was_suspended, first) = self.call(|w| (w.is_suspended(), w.hub.last()))?;
         self.resume()?;
-        let first = self.call(|w| w.hub.last())?;
         let (mut last, mut quiet_since) = (first, Instant::now());
         let mut caught_up = false;
         while !caught_up && Instant::now() < until {

@@ -1,0 +1,419 @@
+internal import DonpFFI
+import Foundation
+
+/// The state machine of one node, for a transport of one's own: Bluetooth, a relay, a test.
+///
+/// It has no socket, no clock and no thread: feed it with ``turn(nowUs:received:committed:)``. Time is
+/// microseconds of a clock that never goes back and counts sleep; going back counts as standing still.
+/// Commands may be called between turns; what they cause comes with the next turn, which is due at once.
+/// Calls take microseconds and block no longer than one another: any thread may make them.
+///
+/// Every call throws ``DonpError`` of the kind `internal` once a bug ended the engine.
+public final class Engine: Sendable {
+    /// This node.
+    public let id: NodeId
+
+    private let raw: DonpFFI.Engine
+
+    /// A node that never ran before.
+    /// - Parameters:
+    ///   - config: Who it is.
+    ///   - nowUs: The time.
+    ///   - wallMs: The wall clock in milliseconds since 1970, 0 if unknown: shown to people, never used for
+    ///     order.
+    /// - Throws: ``DonpError`` of the kind `invalidInput`.
+    public init(_ config: EngineConfig, nowUs: UInt64, wallMs: UInt64 = 0) throws(DonpError) {
+        raw = try converting { try DonpFFI.Engine(config: config.raw, nowUs: nowUs, wallMs: wallMs) }
+        id = NodeId(trusted: raw.id())
+    }
+
+    /// A node as its last written batch left it.
+    /// - Parameters:
+    ///   - config: Who it is: the identity that the records were made by.
+    ///   - records: Those of all tables.
+    ///   - nowUs: The time.
+    ///   - wallMs: The wall clock in milliseconds since 1970, 0 if unknown.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `denied` (another identity's records) and
+    ///   `damaged`.
+    public init(
+        _ config: EngineConfig, restoring records: [Record], nowUs: UInt64, wallMs: UInt64 = 0
+    ) throws(DonpError) {
+        raw = try converting {
+            try DonpFFI.Engine.restore(
+                config: config.raw, records: records.map(\.raw), nowUs: nowUs, wallMs: wallMs)
+        }
+        id = NodeId(trusted: raw.id())
+    }
+
+    /// Whether a bug ended this engine. As cheap as a call can be.
+    public var isDead: Bool { raw.isDead() }
+
+    /// One turn: takes in datagrams and the number of the newest batch that was written, does what is due,
+    /// and gives all there is to do. Datagrams that are not understood or not allowed are counted.
+    /// - Throws: ``DonpError`` of the kind `invalidInput` for a source that is no address; then nothing was
+    ///   taken in.
+    public func turn(
+        nowUs: UInt64, received: [Received] = [], committed: UInt64? = nil
+    ) throws(DonpError) -> Output {
+        Output(
+            try converting {
+                try raw.turn(nowUs: nowUs, received: received.map(\.raw), committed: committed)
+            })
+    }
+
+    /// Takes in one datagram without copying it; a turn gives what follows from it.
+    /// - Throws: ``DonpError`` of the kind `invalidInput` for a source that is no address.
+    public func handleDatagram(nowUs: UInt64, source: String, payload: Data) throws(DonpError) {
+        try converting { try raw.handleDatagram(nowUs: nowUs, source: source, payload: payload) }
+    }
+
+    /// The answer to a request of a turn.
+    /// - Throws: ``DonpError`` of the kind `invalidInput` for a table that does not exist.
+    public func handleRecords(nowUs: UInt64, request: UInt64, records: [Record]) throws(DonpError) {
+        try converting {
+            try raw.handleRecords(nowUs: nowUs, request: request, records: records.map(\.raw))
+        }
+    }
+
+    /// Enters the network.
+    /// - Parameters:
+    ///   - nowUs: The time.
+    ///   - places: `ip:port` or `ip:port/NodeId`, or an invitation: the text without a colon. None: through
+    ///     whoever is known.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput` and `denied` (the invitation is for another
+    ///   network).
+    public func join(nowUs: UInt64, places: [String] = []) throws(DonpError) {
+        try converting {
+            let invitations = places.filter { !$0.contains(":") }
+            for invitation in invitations { try raw.joinTicket(nowUs: nowUs, invitation: invitation) }
+            let addresses = places.filter { $0.contains(":") }
+            if !addresses.isEmpty || invitations.isEmpty { try raw.join(nowUs: nowUs, places: addresses) }
+        }
+    }
+
+    /// Says goodbye to everybody.
+    public func leave(nowUs: UInt64) throws(DonpError) {
+        try converting { try raw.leave(nowUs: nowUs) }
+    }
+
+    /// An invitation to this node's network.
+    public func invite() throws(DonpError) -> String {
+        try converting { try raw.invite() }
+    }
+
+    /// Says something to one node.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `notFound`, `notRunning` and `busy`.
+    @discardableResult
+    public func sendPrivate(nowUs: UInt64, to: NodeId, content: Content) throws(DonpError) -> MessageId {
+        MessageId(
+            trusted: try converting {
+                try raw.sendPrivate(nowUs: nowUs, to: to.description, content: content.raw)
+            })
+    }
+
+    /// Says something to everybody in the network.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `notRunning` and `busy`.
+    @discardableResult
+    public func broadcast(nowUs: UInt64, content: Content) throws(DonpError) -> MessageId {
+        MessageId(trusted: try converting { try raw.broadcast(nowUs: nowUs, content: content.raw) })
+    }
+
+    /// Asks for a page of a conversation. A later turn gives the answer under the number that this returns.
+    /// - Parameters:
+    ///   - nowUs: The time.
+    ///   - conversation: Which one.
+    ///   - before: Where the page ends; nil for the newest.
+    ///   - limit: At most this many messages, 1,000 at most.
+    public func history(
+        nowUs: UInt64, conversation: Conversation, before: Position? = nil, limit: Int = 100
+    ) throws(DonpError) -> UInt64 {
+        let limit = try unsigned(limit, "the limit")
+        return try converting {
+            try raw.history(
+                nowUs: nowUs, conversation: conversation.raw, before: before?.raw, limit: limit)
+        }
+    }
+
+    /// Every durable event up to and including `seq` was handled: it does not come again.
+    /// - Throws: ``DonpError`` of the kind `notFound` for a number that no event has.
+    public func ack(nowUs: UInt64, seq: UInt64) throws(DonpError) {
+        try converting { try raw.ack(nowUs: nowUs, seq: seq) }
+    }
+
+    /// Addresses that this node can be reached at, `ip:port`, best first: for invitations.
+    /// - Throws: ``DonpError`` of the kind `invalidInput`.
+    public func setLocalAddresses(nowUs: UInt64, addresses: [String]) throws(DonpError) {
+        try converting { try raw.setLocalAddresses(nowUs: nowUs, addresses: addresses) }
+    }
+
+    /// The wall clock was read again: once a minute, and after ``resume(nowUs:)``.
+    public func setWallClock(nowUs: UInt64, wallMs: UInt64) throws(DonpError) {
+        try converting { try raw.setWallClock(nowUs: nowUs, wallMs: wallMs) }
+    }
+
+    /// Mixes 32 bytes of the system's randomness in: once an hour.
+    /// - Throws: ``DonpError`` of the kind `invalidInput` for another number of bytes.
+    public func addEntropy(_ entropy: Data) throws(DonpError) {
+        try converting { try raw.addEntropy(entropy: entropy) }
+    }
+
+    /// The device has another network: every link is probed at once.
+    public func networkChanged(nowUs: UInt64) throws(DonpError) {
+        try converting { try raw.networkChanged(nowUs: nowUs) }
+    }
+
+    /// The device is about to sleep: commands throw `notRunning` until ``resume(nowUs:)``.
+    public func suspend(nowUs: UInt64) throws(DonpError) {
+        try converting { try raw.suspend(nowUs: nowUs) }
+    }
+
+    /// The device woke up.
+    public func resume(nowUs: UInt64) throws(DonpError) {
+        try converting { try raw.resume(nowUs: nowUs) }
+    }
+
+    /// The engine at a glance.
+    public func status() throws(DonpError) -> EngineStatus {
+        EngineStatus(try converting { try raw.status() })
+    }
+
+    /// Nodes that were met or heard of, at most `max`, by id.
+    public func peers(max: Int = 1_000) throws(DonpError) -> [Peer] {
+        let max = try unsigned(max, "the maximum")
+        return try converting { try raw.peers(max: max) }.map(Peer.init)
+    }
+
+    /// What is known of one node; nil if it was never met or heard of.
+    public func peer(_ id: NodeId) throws(DonpError) -> Peer? {
+        try converting { try raw.peer(id: id.description) }.map(Peer.init)
+    }
+
+    /// Whether a private message waits for its acknowledgement.
+    public func isQueued(_ id: MessageId) throws(DonpError) -> Bool {
+        try converting { try raw.isQueued(id: id.description) }
+    }
+
+    /// Panics inside the engine, as a bug would: to try what an application does then.
+    /// - Throws: Always ``DonpError`` of the kind `internal`.
+    public func simulateCrash() throws(DonpError) {
+        try converting { try raw.simulateCrash() }
+    }
+}
+
+/// How to make an engine.
+public struct EngineConfig: Sendable {
+    /// Bytes of ``generateIdentity(name:)``.
+    public var identity: Data
+    /// The 32-byte key of a closed network.
+    public var networkKey: Data?
+    /// What the node says it does.
+    public var nodeType: NodeType
+    /// Whether a program speaks here, not a person.
+    public var bot: Bool
+    /// Whether the engine keeps its records in its own memory, gone with it: then a turn gives no batch and
+    /// no requests. Otherwise the caller is the store.
+    public var inMemory: Bool
+    /// 32 bytes that all randomness comes from, for repeatable simulations. Nil, as it should be elsewhere:
+    /// the system's. Used twice with one identity on a real network it repeats nonces.
+    public var seed: Data?
+
+    /// Only the identity has no default.
+    public init(
+        identity: Data, networkKey: Data? = nil, nodeType: NodeType = .regular, bot: Bool = false,
+        inMemory: Bool = false, seed: Data? = nil
+    ) {
+        self.identity = identity
+        self.networkKey = networkKey
+        self.nodeType = nodeType
+        self.bot = bot
+        self.inMemory = inMemory
+        self.seed = seed
+    }
+}
+
+/// A datagram that came in.
+public struct Received: Hashable, Sendable {
+    /// Where from, `ip:port`. A transport without such addresses makes some up.
+    public let source: String
+    /// Its bytes.
+    public let payload: Data
+
+    /// A datagram from `source`, `ip:port`.
+    public init(source: String, payload: Data) {
+        self.source = source
+        self.payload = payload
+    }
+}
+
+/// A datagram to send.
+public struct Transmit: Hashable, Sendable {
+    /// Where to, `ip:port`.
+    public let destination: String
+    /// At most 1,200 bytes.
+    public let payload: Data
+}
+
+/// One change to the store.
+public enum Op: Hashable, Sendable {
+    /// Writes `value` under `key`, replacing what was there. Tables are numbers from 1 to 7; keys sort
+    /// bytewise; values are secret in parts: seal them at rest.
+    case put(table: UInt8, key: Data, value: Data)
+    /// Removes `key` if it is there.
+    case delete(table: UInt8, key: Data)
+    /// Removes every key from `start` up to but not including `end`.
+    case deleteRange(table: UInt8, start: Data, end: Data)
+}
+
+/// Changes to write in one transaction, whole or not at all. Then pass ``seq`` to the next turn as
+/// `committed`: what depends on them is held back until then.
+public struct Batch: Hashable, Sendable {
+    /// The number to pass back.
+    public let seq: UInt64
+    /// In the order they apply.
+    public let ops: [Op]
+}
+
+/// One stored record.
+public struct Record: Hashable, Sendable {
+    /// Which table.
+    public let table: UInt8
+    /// Its key.
+    public let key: Data
+    /// Its value.
+    public let value: Data
+
+    /// What an ``Op/put(table:key:value:)`` wrote, unchanged.
+    public init(table: UInt8, key: Data, value: Data) {
+        self.table = table
+        self.key = key
+        self.value = value
+    }
+}
+
+/// A read of records, to be answered with ``Engine/handleRecords(nowUs:request:records:)``.
+public struct Request: Hashable, Sendable {
+    /// Goes back with the answer.
+    public let id: UInt64
+    /// Which table.
+    public let table: UInt8
+    /// The first key, included.
+    public let start: Data
+    /// The end of the range, not included.
+    public let end: Data
+    /// From the end backwards.
+    public let reverse: Bool
+    /// At most this many records.
+    public let limit: Int
+    /// Stop after the record that brings keys and values past this many bytes.
+    public let maxBytes: Int
+}
+
+/// The answer to ``Engine/history(nowUs:conversation:before:limit:)``.
+public struct Answer: Hashable, Sendable {
+    /// The number that the call returned.
+    public let query: UInt64
+    /// The messages.
+    public let page: HistoryPage
+}
+
+/// What one turn gave.
+public struct Output: Hashable, Sendable {
+    /// Changes to write.
+    public let batch: Batch?
+    /// Datagrams to send, in order.
+    public let transmits: [Transmit]
+    /// What happened, in order.
+    public let events: [Event]
+    /// Records to read.
+    public let requests: [Request]
+    /// Answers to ``Engine/history(nowUs:conversation:before:limit:)``.
+    public let answers: [Answer]
+    /// When the next turn is due if nothing comes before. Nil: only when something comes.
+    public let nextDeadlineUs: UInt64?
+    /// There is more than one turn gives: the next is due at once.
+    public let more: Bool
+}
+
+/// An engine at a glance.
+public struct EngineStatus: Hashable, Sendable {
+    /// This node.
+    public let id: NodeId
+    /// Its account.
+    public let account: AccountId
+    /// Its name.
+    public let name: String
+    /// Where it is in its life.
+    public let state: NodeState
+    /// Neighbours in the mesh.
+    public let neighbours: Int
+    /// Open links, neighbours included.
+    public let links: Int
+    /// Nodes in the address book.
+    public let known: Int
+    /// Private messages waiting for an acknowledgement.
+    public let outbox: Int
+    /// Messages held because one they depend on is missing.
+    public let pending: Int
+    /// Datagrams received.
+    public let datagramsIn: UInt64
+    /// Datagrams sent.
+    public let datagramsOut: UInt64
+    /// Messages stored.
+    public let messages: UInt64
+    /// Datagrams and messages thrown away, by reason; only reasons that occurred.
+    public let drops: [String: UInt64]
+}
+
+extension EngineConfig {
+    var raw: DonpFFI.EngineConfig {
+        .init(
+            identity: identity, networkKey: networkKey, nodeType: nodeType.raw, bot: bot, inMemory: inMemory,
+            seed: seed)
+    }
+}
+
+extension Received {
+    var raw: DonpFFI.Received { .init(source: source, payload: payload) }
+}
+
+extension Record {
+    var raw: DonpFFI.Record { .init(table: table, key: key, value: value) }
+}
+
+extension Op {
+    init(_ raw: DonpFFI.Op) {
+        switch raw {
+        case .put(let table, let key, let value): self = .put(table: table, key: key, value: value)
+        case .delete(let table, let key): self = .delete(table: table, key: key)
+        case .deleteRange(let table, let start, let end):
+            self = .deleteRange(table: table, start: start, end: end)
+        }
+    }
+}
+
+extension Output {
+    init(_ raw: DonpFFI.Output) {
+        self.init(
+            batch: raw.batch.map { Batch(seq: $0.seq, ops: $0.ops.map(Op.init)) },
+            transmits: raw.transmits.map { Transmit(destination: $0.destination, payload: $0.payload) },
+            events: raw.events.map(Event.init),
+            requests: raw.requests.map {
+                Request(
+                    id: $0.id, table: $0.table, start: $0.start, end: $0.end, reverse: $0.reverse,
+                    limit: Int($0.limit), maxBytes: Int($0.maxBytes))
+            },
+            answers: raw.answers.map { Answer(query: $0.query, page: HistoryPage($0.page)) },
+            nextDeadlineUs: raw.nextDeadlineUs, more: raw.more)
+    }
+}
+
+extension EngineStatus {
+    init(_ raw: DonpFFI.EngineStatus) {
+        self.init(
+            id: NodeId(trusted: raw.id), account: AccountId(trusted: raw.account), name: raw.name,
+            state: NodeState(raw.state), neighbours: Int(raw.neighbours), links: Int(raw.links),
+            known: Int(raw.known), outbox: Int(raw.outbox), pending: Int(raw.pending),
+            datagramsIn: raw.datagramsIn, datagramsOut: raw.datagramsOut, messages: raw.messages,
+            drops: raw.drops)
+    }
+}

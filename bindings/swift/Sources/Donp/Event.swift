@@ -1,0 +1,135 @@
+internal import DonpFFI
+import Foundation
+
+/// Something that happened.
+///
+/// Those with a ``seq`` are durable: they come again, also after a restart, until ``Node/ack(_:)`` was called
+/// with their number or a higher one. The others are volatile: they tell what changes, not what is.
+public enum Event: Hashable, Sendable {
+    /// Durable. Somebody else's message is in a conversation, stored and in causal order.
+    case received(seq: UInt64, message: Message)
+    /// Durable. The other side has stored a private message.
+    case delivered(seq: UInt64, id: MessageId, to: NodeId)
+    /// Durable. A private message will not be delivered.
+    case failed(seq: UInt64, id: MessageId, to: NodeId, reason: FailReason)
+    /// This node's state changed.
+    case stateChanged(before: NodeState, after: NodeState)
+    /// A node is linked to this one. The name is what it claims, once it told it.
+    case peerUp(peer: NodeId, name: String?)
+    /// A node is not linked any more.
+    case peerDown(peer: NodeId, reason: DownReason)
+    /// A queue that refused a call with ``DonpError/Kind/busy`` has room again.
+    case writable
+    /// The reader was too slow and this many volatile events were lost: read the state again. Messages are
+    /// in the history.
+    case lagged(missed: UInt64)
+
+    /// The number to give to ``Node/ack(_:)``; nil for a volatile event.
+    public var seq: UInt64? {
+        switch self {
+        case .received(let seq, _), .delivered(let seq, _, _), .failed(let seq, _, _, _): seq
+        case .stateChanged, .peerUp, .peerDown, .writable, .lagged: nil
+        }
+    }
+}
+
+/// Where a node is in its life.
+public enum NodeState: String, Hashable, Sendable {
+    /// Made, not told to join yet.
+    case initializing
+    /// Looking for a node that answers.
+    case discovering
+    /// A link is open; asking to be taken as a neighbour.
+    case connecting
+    /// In the network.
+    case active
+    /// Had neighbours, has none now, and is looking for them.
+    case degraded
+    /// A link is back; catching up.
+    case recovering
+    /// Said goodbye.
+    case leaving
+}
+
+/// Why a link went down.
+public enum DownReason: String, Hashable, Sendable {
+    /// Nothing was heard for too long.
+    case timeout
+    /// The other side said goodbye.
+    case closed
+    /// The other side started anew.
+    case restarted
+    /// Nobody here needs it any more.
+    case unwanted
+    /// There are too many links.
+    case full
+    /// A reason of a newer version.
+    case other
+}
+
+/// Why a private message will not be delivered.
+public enum FailReason: String, Hashable, Sendable {
+    /// It was not delivered in the time that it is kept for, 30 days of running.
+    case expired
+    /// The other side does not take it.
+    case refused
+    /// A reason of a newer version.
+    case other
+}
+
+extension Event {
+    init(_ raw: DonpFFI.Event) {
+        switch raw {
+        case .received(let seq, let message): self = .received(seq: seq, message: Message(message))
+        case .delivered(let seq, let id, let to):
+            self = .delivered(seq: seq, id: MessageId(trusted: id), to: NodeId(trusted: to))
+        case .failed(let seq, let id, let to, let reason):
+            self = .failed(
+                seq: seq, id: MessageId(trusted: id), to: NodeId(trusted: to), reason: FailReason(reason))
+        case .stateChanged(let before, let after):
+            self = .stateChanged(before: NodeState(before), after: NodeState(after))
+        case .peerUp(let peer, let name): self = .peerUp(peer: NodeId(trusted: peer), name: name)
+        case .peerDown(let peer, let reason):
+            self = .peerDown(peer: NodeId(trusted: peer), reason: DownReason(reason))
+        case .writable: self = .writable
+        case .lagged(let missed): self = .lagged(missed: missed)
+        }
+    }
+}
+
+extension NodeState {
+    init(_ raw: DonpFFI.NodeState) {
+        switch raw {
+        case .initializing: self = .initializing
+        case .discovering: self = .discovering
+        case .connecting: self = .connecting
+        case .active: self = .active
+        case .degraded: self = .degraded
+        case .recovering: self = .recovering
+        case .leaving: self = .leaving
+        }
+    }
+}
+
+extension DownReason {
+    init(_ raw: DonpFFI.DownReason) {
+        switch raw {
+        case .timeout: self = .timeout
+        case .closed: self = .closed
+        case .restarted: self = .restarted
+        case .unwanted: self = .unwanted
+        case .full: self = .full
+        case .other: self = .other
+        }
+    }
+}
+
+extension FailReason {
+    init(_ raw: DonpFFI.FailReason) {
+        switch raw {
+        case .expired: self = .expired
+        case .refused: self = .refused
+        case .other: self = .other
+        }
+    }
+}

@@ -1,0 +1,342 @@
+import Dispatch
+internal import DonpFFI
+import Foundation
+
+/// Opens a node and starts it: the usual way in.
+///
+/// ```swift
+/// let node = try await openNode(.init(stateDir: "alice", name: "alice"))
+/// ```
+///
+/// Durable events that were not acknowledged wait for the first ``Node/events()``. Whoever wants every
+/// volatile one as well makes the ``Node``, calls ``Node/events()``, and then ``Node/start()``.
+/// - Throws: As ``Node/init(_:keyStore:)``.
+public func openNode(_ config: NodeConfig, keyStore: (any KeyStore)? = nil) async throws(DonpError) -> Node {
+    let node = try await Node(config, keyStore: keyStore)
+    try await node.start()
+    return node
+}
+
+/// A node of the network with all it needs: sockets, clock, store, and a thread of its own.
+///
+/// Calls that wait for the node or its store, which can take milliseconds, are `async` and run on a queue of
+/// their own: they block neither the main thread nor the threads of Swift's concurrency. Cancelling the task
+/// does not call them off: what was said is said.
+///
+/// Every call throws ``DonpError`` of the kind `notRunning` before ``start()``, `closed` after ``shutdown()``,
+/// and `internal` once a bug ended the node.
+///
+/// A node that is let go of without ``shutdown()`` ends by itself, without waiting for anything: what was
+/// stored is safe, and others find out by its silence.
+public final class Node: Sendable {
+    /// This node.
+    public let id: NodeId
+    /// The name it shows to others.
+    public let name: String
+
+    private let raw: DonpFFI.Node
+    /// Some at once, so that many short calls share a transaction of the store; not one thread for each.
+    private let calls: OperationQueue
+
+    /// Opens the profile, or a node in memory, and binds its sockets. Nothing runs before ``start()``.
+    /// - Throws: ``DonpError`` of the kinds `notFound` (no profile, and no name to make one), `locked`
+    ///   (another process has it open), `denied` (passphrase, key store, identity or network do not fit),
+    ///   `damaged`, `network` (an address cannot be listened on), `storage` and `invalidInput`.
+    public init(_ config: NodeConfig, keyStore: (any KeyStore)? = nil) async throws(DonpError) {
+        let raw = try await onQueue { () throws -> DonpFFI.Node in
+            try DonpFFI.Node(config: config.raw, keyStore: keyStore.map(RawKeyStore.init))
+        }
+        self.raw = raw
+        id = NodeId(trusted: raw.id())
+        name = raw.name()
+        calls = OperationQueue()
+        calls.name = "Donp.Node"
+        calls.maxConcurrentOperationCount = 8
+    }
+
+    // MARK: Life
+
+    /// Starts the node's thread and joins the network through `bootstraps` and whoever is known. Again is
+    /// nothing.
+    public func start() async throws(DonpError) {
+        try await call { try $0.start() }
+    }
+
+    /// Says goodbye, stores and sends what is left, and waits until the thread has ended. The sequences of
+    /// ``events()`` end. Again is nothing.
+    /// - Throws: ``DonpError`` of the kind `internal` if the node had died of a bug.
+    public func shutdown() async throws(DonpError) {
+        try await long { try $0.shutdown() }
+    }
+
+    /// As ``shutdown()``, blocking the thread, for a moment that cannot wait in any other way, such as
+    /// `applicationWillTerminate`.
+    /// - Throws: ``DonpError`` of the kind `internal` if the node had died of a bug.
+    public func shutdownBlocking() throws(DonpError) {
+        try converting { try raw.shutdown() }
+    }
+
+    /// Ends the thread at once, as a crash of the process would: nobody is told, and what was not stored yet
+    /// is gone. To try what happens then.
+    public func kill() async throws(DonpError) {
+        try await long { try $0.kill() }
+    }
+
+    /// Panics inside the node, as a bug would: to try what an application does then.
+    /// - Throws: Always ``DonpError`` of the kind `internal`.
+    public func simulateCrash() async throws(DonpError) {
+        try await call { try $0.simulateCrash() }
+    }
+
+    /// Whether the thread has ended.
+    public var isClosed: Bool { raw.isClosed() }
+
+    /// What the sockets are bound to, `ip:port`.
+    public var localAddresses: [String] { raw.localAddresses() }
+
+    // MARK: Network
+
+    /// Enters the network.
+    /// - Parameter places: `host:port` or `host:port/NodeId`, which are remembered, or an invitation: the
+    ///   text without a colon. None: through whoever is known.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput` and `denied` (the invitation is for another
+    ///   network).
+    public func join(_ places: String...) async throws(DonpError) {
+        try await join(places)
+    }
+
+    /// Enters the network, as `join` does, with places in a list.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput` and `denied` (the invitation is for another
+    ///   network).
+    public func join(_ places: [String]) async throws(DonpError) {
+        try await call { raw in
+            let invitations = places.filter { !$0.contains(":") }
+            for invitation in invitations { try raw.joinTicket(invitation: invitation) }
+            let addresses = places.filter { $0.contains(":") }
+            if !addresses.isEmpty || invitations.isEmpty { try raw.join(places: addresses) }
+        }
+    }
+
+    /// Says goodbye to everybody. What is queued waits for the next `join`.
+    public func leave() async throws(DonpError) {
+        try await call { try $0.leave() }
+    }
+
+    /// An invitation to this node's network. For a closed one it holds the key and is as secret.
+    public func invite() async throws(DonpError) -> String {
+        try await call { try $0.invite() }
+    }
+
+    // MARK: Saying
+
+    /// Says something to one node.
+    /// - Parameters:
+    ///   - text: 1 to 65,536 bytes of UTF-8.
+    ///   - to: Who is to have it. If it is away it gets it later, and ``Event/delivered(seq:id:to:)`` tells
+    ///     when it has it.
+    /// - Returns: The message, as soon as it is stored.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `notFound` (nobody knows `to`), `busy` and
+    ///   `storage`.
+    @discardableResult
+    public func send(_ text: String, to: NodeId) async throws(DonpError) -> MessageId {
+        try await send(.text(text), to: to)
+    }
+
+    /// Says something to one node, as `send` does: also a reply, a mark, an edit or a
+    /// retraction.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `notFound` (nobody knows `to`), `busy` and
+    ///   `storage`.
+    @discardableResult
+    public func send(_ content: Content, to: NodeId) async throws(DonpError) -> MessageId {
+        MessageId(
+            trusted: try await call { try $0.sendPrivate(to: to.description, content: content.raw) })
+    }
+
+    /// Says something to everybody in the network. Whoever is away catches up later.
+    /// - Parameter text: 1 to 65,536 bytes of UTF-8.
+    /// - Returns: The message, as soon as it is stored.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `busy` and `storage`.
+    @discardableResult
+    public func broadcast(_ text: String) async throws(DonpError) -> MessageId {
+        try await broadcast(.text(text))
+    }
+
+    /// Says something to everybody in the network, as `broadcast` does: also a reply, a mark,
+    /// an edit or a retraction.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `busy` and `storage`.
+    @discardableResult
+    public func broadcast(_ content: Content) async throws(DonpError) -> MessageId {
+        MessageId(trusted: try await call { try $0.broadcast(content: content.raw) })
+    }
+
+    /// Says something in a conversation.
+    /// - Throws: As `send` and `broadcast`.
+    @discardableResult
+    public func say(_ content: Content, in conversation: Conversation) async throws(DonpError) -> MessageId {
+        switch conversation {
+        case .network: try await broadcast(content)
+        case .private(let peer): try await send(content, to: peer)
+        }
+    }
+
+    /// Answers a message where it was said.
+    /// - Throws: As ``say(_:in:)``.
+    @discardableResult
+    public func reply(to message: Message, text: String) async throws(DonpError) -> MessageId {
+        try await say(.reply(to: message.id, text: text), in: message.conversation)
+    }
+
+    /// Puts a short mark on a message, 1 to 64 bytes of UTF-8.
+    /// - Throws: As ``say(_:in:)``.
+    @discardableResult
+    public func react(to message: Message, mark: String) async throws(DonpError) -> MessageId {
+        try await say(.react(to: message.id, mark: mark), in: message.conversation)
+    }
+
+    /// Replaces the text of an own message.
+    /// - Throws: As ``say(_:in:)``.
+    @discardableResult
+    public func edit(_ message: Message, text: String) async throws(DonpError) -> MessageId {
+        try await say(.edit(of: message.id, text: text), in: message.conversation)
+    }
+
+    /// Takes an own message back. Nothing is erased from other people's devices.
+    /// - Throws: As ``say(_:in:)``.
+    @discardableResult
+    public func retract(_ message: Message) async throws(DonpError) -> MessageId {
+        try await say(.retract(message.id), in: message.conversation)
+    }
+
+    // MARK: Reading
+
+    /// A page of a conversation, oldest first.
+    /// - Parameters:
+    ///   - conversation: Which one.
+    ///   - before: Where the page ends; nil for the newest.
+    ///   - limit: At most this many messages, 1,000 at most.
+    /// - Throws: ``DonpError`` of the kinds `storage`, `timeout` and `damaged`.
+    public func history(
+        _ conversation: Conversation, before: Position? = nil, limit: Int = 100
+    ) async throws(DonpError) -> HistoryPage {
+        let limit = try unsigned(limit, "the limit")
+        return HistoryPage(
+            try await call {
+                try $0.history(conversation: conversation.raw, before: before?.raw, limit: limit)
+            })
+    }
+
+    /// The newest messages that contain `text` in any case, oldest first.
+    /// - Parameters:
+    ///   - conversation: Which one.
+    ///   - text: At least one character.
+    ///   - before: Where to begin going backwards; nil for the newest.
+    ///   - limit: At most this many messages, 1,000 at most. One call looks at 2,000 messages: pass `older`
+    ///     as `before` to go on, until it is nil.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput` (no text), `storage`, `timeout` and `damaged`.
+    public func search(
+        _ conversation: Conversation, for text: String, before: Position? = nil, limit: Int = 100
+    ) async throws(DonpError) -> HistoryPage {
+        let limit = try unsigned(limit, "the limit")
+        return HistoryPage(
+            try await call {
+                try $0.search(conversation: conversation.raw, text: text, before: before?.raw, limit: limit)
+            })
+    }
+
+    /// A new sequence of events, each call its own: durable ones from the oldest that was not acknowledged,
+    /// volatile ones from this call on, not from when iterating begins.
+    public func events() -> Events { Events(raw.subscribe()) }
+
+    /// Every durable event up to and including `seq` was handled: it does not come again. Nil, which is the
+    /// ``Event/seq`` of a volatile event, is nothing.
+    /// - Throws: ``DonpError`` of the kind `notFound` for a number that no event has.
+    public func ack(_ seq: UInt64?) async throws(DonpError) {
+        guard let seq else { return }
+        try await call { try $0.ack(seq: seq) }
+    }
+
+    /// The node at a glance.
+    public func status() async throws(DonpError) -> NodeStatus {
+        NodeStatus(try await call { try $0.status() })
+    }
+
+    /// Nodes that were met or heard of, at most `max`, by id.
+    public func peers(max: Int = 1_000) async throws(DonpError) -> [Peer] {
+        let max = try unsigned(max, "the maximum")
+        return try await call { try $0.peers(max: max) }.map(Peer.init)
+    }
+
+    /// What is known of one node; nil if it was never met or heard of.
+    public func peer(_ id: NodeId) async throws(DonpError) -> Peer? {
+        try await call { try $0.peer(id: id.description) }.map(Peer.init)
+    }
+
+    /// Whether a private message waits for its acknowledgement.
+    public func isQueued(_ id: MessageId) async throws(DonpError) -> Bool {
+        try await call { try $0.isQueued(id: id.description) }
+    }
+
+    // MARK: Sleeping
+
+    /// Before the system freezes the app: stores everything and closes the file. Until ``resume()`` nothing is
+    /// received, and calls that need the store throw `notRunning`. Again is nothing.
+    public func suspend() async throws(DonpError) {
+        try await long { try $0.suspend() }
+    }
+
+    /// After the system let the app go on. Again is nothing.
+    public func resume() async throws(DonpError) {
+        try await long { try $0.resume() }
+    }
+
+    /// For the short time that a system gives a sleeping app: resumes, exchanges what there is, and suspends
+    /// again if the node was suspended.
+    /// - Parameter seconds: It takes at most this long, 600 at most.
+    @discardableResult
+    public func backgroundFetch(seconds: Int) async throws(DonpError) -> FetchResult {
+        let seconds = UInt64(try unsigned(seconds, "the time"))
+        let fetched = try await long { try $0.backgroundFetch(seconds: seconds) }
+        return FetchResult(events: fetched.events, caughtUp: fetched.caughtUp)
+    }
+
+    /// The system changed networks: every link is probed at once.
+    public func networkChanged() async throws(DonpError) {
+        try await call { try $0.networkChanged() }
+    }
+
+    /// A call that the node answers soon.
+    private func call<T: Sendable>(
+        _ body: @escaping @Sendable (DonpFFI.Node) throws -> T
+    ) async throws(DonpError) -> T {
+        let raw = raw
+        let result: Result<T, DonpError> = await withCheckedContinuation { continuation in
+            calls.addOperation { continuation.resume(returning: converted { try body(raw) }) }
+        }
+        return try result.get()
+    }
+
+    /// A call that may take seconds, which the short ones do not wait for.
+    private func long<T: Sendable>(
+        _ body: @escaping @Sendable (DonpFFI.Node) throws -> T
+    ) async throws(DonpError) -> T {
+        let raw = raw
+        return try await onQueue { try body(raw) }
+    }
+}
+
+private let queue = DispatchQueue(label: "Donp", attributes: .concurrent)
+
+private func onQueue<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws(DonpError) -> T {
+    let result: Result<T, DonpError> = await withCheckedContinuation { continuation in
+        queue.async { continuation.resume(returning: converted(body)) }
+    }
+    return try result.get()
+}
+
+private func converted<T>(_ body: () throws -> T) -> Result<T, DonpError> {
+    do {
+        return .success(try body())
+    } catch {
+        return .failure(DonpError(error))
+    }
+}
