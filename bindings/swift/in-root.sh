@@ -1,10 +1,6 @@
 #!/usr/bin/env bash
 # in-root.sh CMD…: runs CMD in this folder, with Swift. Where `swift` is on the path that is all; else
-<<<<<<< HEAD
 # CMD runs inside the root that root.sh makes, where this folder is /src.
-=======
-# CMD runs inside the root that root.sh made, where this folder is /src.
->>>>>>> swift
 #
 # Inside are the host's network, the variables that start with DONP_, and the folder $DONP_SHARED (if
 # set) at its own path, writable, for exchanging files. /tmp and /root are empty and vanish at the end.
@@ -15,13 +11,8 @@ cd "$(dirname "$0")"
 [[ ${DONP_SHARED:-/} = /* ]] || { echo "in-root.sh: DONP_SHARED must be an absolute path" >&2; exit 2; }
 command -v swift >/dev/null && exec "$@"
 
-<<<<<<< HEAD
 ./root.sh >&2
 root=$(realpath "${DONP_SWIFT_ROOT:-../../target/swift-root}")
-=======
-root=$(realpath -m "${DONP_SWIFT_ROOT:-../../target/swift-root}")
-[ -e "$root/etc/donp-swift-root" ] || { echo "in-root.sh: no swift here, and no root at $root: run root.sh" >&2; exit 1; }
->>>>>>> swift
 
 # Whoever is not root becomes it in a namespace of their own.
 namespace=(--mount)

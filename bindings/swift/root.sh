@@ -1,14 +1,8 @@
 #!/usr/bin/env bash
 # Makes a Debian trixie root that has Swift (about 3 GB), for machines without `swift` on the path.
-<<<<<<< HEAD
 # Does nothing where a complete one stands. in-root.sh calls this and runs commands in it.
 #
 # DONP_SWIFT_ROOT: an absolute path, where it is to stand instead of target/swift-root in the repository.
-=======
-# Does nothing where a complete one stands. in-root.sh runs commands in it.
-#
-# DONP_SWIFT_ROOT: where it is to stand, instead of target/swift-root in the repository.
->>>>>>> swift
 set -euo pipefail
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -24,10 +18,7 @@ die() {
   exit 1
 }
 
-<<<<<<< HEAD
 [[ ${DONP_SWIFT_ROOT:-/} = /* ]] || die "DONP_SWIFT_ROOT must be an absolute path"
-=======
->>>>>>> swift
 mkdir -p "$(dirname "$root")"
 exec 9<"$(dirname "$root")"
 flock 9 # two at once: the second waits, and then finds the root made
@@ -41,11 +32,7 @@ command -v debootstrap >/dev/null || die "debootstrap is missing (a Debian packa
 # The mirror that apt uses on this machine can be reached from it; else debootstrap's own default.
 # shellcheck disable=SC2016 # apt expands it
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' \
-<<<<<<< HEAD
   2>/dev/null | sed -n 1p) || mirror=
-=======
-  2>/dev/null | head -n 1) || mirror=
->>>>>>> swift
 
 # Made beside its place and moved there when it is whole, so that nobody meets a half-made one. What
 # debootstrap mounts lives in a namespace of its own, and goes when it is killed.
