@@ -5,10 +5,12 @@ set -euo pipefail
 cd "$(dirname "$0")"
 rows=$(mktemp)
 trap 'rm -f "$rows"' EXIT
-(cd .. && cargo bench --quiet --package donp-ffi --bench boundary) | grep '^{' >>"$rows"
-python/run.sh bench | grep '^{' >>"$rows"
-kotlin/run.sh Bench | grep '^{' >>"$rows"
-swift/run.sh DonpBench | grep '^{' >>"$rows"
+{
+  (cd .. && cargo bench --quiet --package donp-ffi --bench boundary)
+  python/run.sh bench
+  kotlin/run.sh Bench
+  swift/run.sh DonpBench
+} | grep '^{' >"$rows"
 jq -rs '
   def ns($l; $r): map(select(.language == $l and .row == $r).ns) | first // null;
   def shown: if . == null then "-" else (. * 10 | round / 10 | tostring) end;

@@ -17,8 +17,18 @@ trap 'kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$tmp"' EXIT
 
 "$donp" -p hub init --name hub >"$tmp/init.log"
 "$donp" -p hub run --listen 127.0.0.1:0 >"$tmp/hub.log" 2>&1 &
-# A command that reaches the node also says that it runs.
-for _ in $(seq 300); do "$donp" -p hub status --json >"$tmp/status.json" 2>/dev/null && break || sleep 0.1; done
+# until_true TRIES COMMAND…: tenths of a second until the command succeeds.
+until_true() {
+  local tries=$1
+  shift
+  while ! "$@"; do
+    tries=$((tries - 1))
+    [ $tries -gt 0 ] || return 1
+    sleep 0.1
+  done
+}
+hub_runs() { "$donp" -p hub status --json >"$tmp/status.json" 2>/dev/null && jq -e .running "$tmp/status.json" >/dev/null; }
+until_true 300 hub_runs
 place=$(jq -r '.listen[0]' "$tmp/status.json")
 
 python_talk() { python/run.sh talk "$@"; }
@@ -34,8 +44,7 @@ exec 3>"$tmp/python.in" 4>"$tmp/kotlin.in" 5>"$tmp/swift.in"
 for n in $(seq $say); do "$donp" -p hub send all "hub $n" --wait sent >/dev/null; done
 
 for language in "${fifos[@]}"; do
-  for _ in $(seq 1200); do grep -qx end "$tmp/$language.out" && break || sleep 0.1; done
-  grep -qx end "$tmp/$language.out" || {
+  until_true 1200 grep -qx end "$tmp/$language.out" || {
     echo "$language did not get all $total messages:"
     cat "$tmp/$language.out" "$tmp/$language.err"
     exit 1
