@@ -113,9 +113,9 @@ def function(node: ast.FunctionDef | ast.AsyncFunctionDef, indent: str) -> str:
                 a.annotation = ast.parse(text, mode="eval").body
     arguments.defaults = [ast.Constant(...) for _ in arguments.defaults]
     arguments.kw_defaults = [None if d is None else ast.Constant(...) for d in arguments.kw_defaults]
-    for a in (arguments.vararg, arguments.kwarg):
-        if a is not None:
-            a.annotation = ast.Name("Any")
+    for rest in (arguments.vararg, arguments.kwarg):
+        if rest is not None:
+            rest.annotation = ast.Name("Any")
     kind = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"
     returns = ast.unparse(node.returns) if node.returns else "None"
     marks = "".join(f"{indent}@{ast.unparse(d)}\n" for d in node.decorator_list)

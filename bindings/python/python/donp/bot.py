@@ -28,6 +28,9 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 # A handler that runs when the bot is told to stop gets this long to finish, in seconds.
 _GRACE = 10.0
+# What is queued for those who are linked gets this long to arrive, in seconds.
+_DRAIN = 5.0
+_DRAIN_STEP = 0.05
 # Longer pauses help nobody.
 _LONGEST_PAUSE = 60.0
 
@@ -59,7 +62,7 @@ class BotConversation:
         return isinstance(self.where, Private)
 
     def members(self) -> list[Member]:
-        """Who takes part: the bot itself first, then the other, or the nodes known in the network (to 1,000)."""
+        """Who takes part: the bot itself first, then the other or the nodes that are known (to 1,000)."""
         node = self._node
         if isinstance(self.where, Private):
             peer = node.peer(self.where.peer)
@@ -92,7 +95,7 @@ class AsyncBotConversation:
         return self._sync.is_private
 
     async def members(self) -> list[Member]:
-        """Who takes part: the bot itself first, then the other, or the nodes known in the network (to 1,000)."""
+        """Who takes part: the bot itself first, then the other or the nodes that are known (to 1,000)."""
         return await asyncio.to_thread(self._sync.members)
 
     async def say(self, text: str) -> MessageId:
@@ -307,9 +310,12 @@ class Bot:
                     await on_start(node)
                 with node.events() as events:
                     await self._until_stopped(node, events)
+                await _drained(node)
 
     def stop(self) -> None:
         """Ends `serve`: the handler that runs may finish, for ten seconds; then what is queued is sent.
+
+        What is not acknowledged within five seconds more stays in the outbox for the next start.
 
         Only from the bot's own event loop; from elsewhere use `loop.call_soon_threadsafe(bot.stop)`.
         """
@@ -386,6 +392,17 @@ class Bot:
         first = message.text.split(maxsplit=1)
         command = self._commands.get(first[0].casefold()) if first else None
         return self._handlers if command is None else [command]
+
+
+async def _drained(node: AsyncNode) -> None:
+    """Waits until those who are linked have what was said to them, or for some seconds.
+
+    What is left stays in the outbox, on disk, for the next start.
+    """
+    for _ in range(int(_DRAIN / _DRAIN_STEP)):
+        if not any(peer.linked and peer.queued for peer in await node.peers()):
+            return
+        await asyncio.sleep(_DRAIN_STEP)
 
 
 async def _run(handler: Callable[[Any], Any], node: AsyncNode, message: Message, attempt: int) -> None:

@@ -307,7 +307,7 @@ class Engine:
     def history(
         self, now_us: int, conversation: Conversation, before: Position | None = None, limit: int = 100
     ) -> int:
-        """Asks for the page that ends before `before`, or the newest: at most `limit` messages (to 1,000).
+        """Asks for the page that ends before `before`, or the newest: at most `limit` messages (1 to 1,000).
 
         A later `turn` gives the `Answer` under the number that this returns.
         """

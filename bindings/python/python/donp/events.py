@@ -186,8 +186,10 @@ class Events:
     StateChanged(before=<NodeState.INITIALIZING: 'initializing'>, after=<NodeState.ACTIVE: 'active'>)
     """
 
-    def __init__(self, raw: _ffi.EventStream) -> None:
+    def __init__(self, raw: object) -> None:
         """Made by `Node.events`."""
+        if not isinstance(raw, _ffi.EventStream):
+            raise TypeError("a stream of events is made by Node.events()")
         self._raw = raw
         self._taken: deque[Event] = deque()
         self._waiting: asyncio.Task[bool] | None = None

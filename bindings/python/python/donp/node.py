@@ -206,7 +206,7 @@ class Node:
     # The network.
 
     def join(self, *places: str) -> None:
-        """Enters the network through any of `places`, and remembers them; with none, through whoever is known.
+        """Enters the network through any of `places`, which it remembers; with none, through whom it knows.
 
         A text with a colon is a place, `host:port` or `host:port/NodeId`; one without is an invitation.
         Raises `InvalidInputError` for what is neither, or a name that cannot be looked up, and
@@ -268,7 +268,7 @@ class Node:
     ) -> HistoryPage:
         """The page of a conversation that ends before `before`, or its newest.
 
-        At most `limit` messages (to 1,000), oldest first. `older` of the page is the next `before`.
+        At most `limit` messages (1 to 1,000), oldest first. `older` of the page is the next `before`.
         """
         where = _conversation_out(conversation)
         return _page_in(_call(self._raw.history, where, _position_out(before), limit))
@@ -276,7 +276,7 @@ class Node:
     def search(
         self, conversation: Conversation, text: str, before: Position | None = None, limit: int = 100
     ) -> HistoryPage:
-        """The newest messages that contain `text` in any case, before `before`: at most `limit`.
+        """The newest messages that contain `text` in any case, before `before`: at most `limit` (1 to 1,000).
 
         One call looks at 2,000 messages; pass `older` as `before` to go on, until it is `None`.
         """
@@ -321,8 +321,10 @@ class Node:
 
         For the short time that a system gives a sleeping program. Ends early once nothing is left to do.
         """
+        before = _call(self._raw.status).last_event
         raw = _call(self._raw.background_fetch, seconds)
-        return FetchResult(raw.events, raw.caught_up)
+        # The library does not count what waited in the sockets and comes with the very resumption.
+        return FetchResult(_call(self._raw.status).last_event - before, raw.caught_up)
 
     def network_changed(self) -> None:
         """The system changed networks: every link is probed at once."""
