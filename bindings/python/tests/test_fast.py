@@ -72,11 +72,11 @@ def test_what_no_datagram_is_is_refused_by_name() -> None:
         ([("10.0.0.1:1", None)], "payload is bytes"),
     ):
         with pytest.raises(TypeError, match=words):
-            e.turn(0, [("10.0.0.1:1", b"fine"), *bad])  # type: ignore[list-item]
+            e.turn(0, [("10.0.0.1:1", b"fine"), *bad])
     with pytest.raises(donp.InvalidInputError, match="nowhere"):
         e.turn(0, [("10.0.0.1:1", b"fine"), ("nowhere", b"")])
     assert e.status().datagrams_in == 0, "nothing of it was taken in"
-    e.turn(0, [("10.0.0.1:1", bytearray(b"\xff" * 10))])
+    e.turn(0, [("10.0.0.1:1", bytearray(b"\xff" * 10))])  # type: ignore[list-item]
     e.turn(0, [("10.0.0.1:1", b"")])
     assert e.status().datagrams_in == 2
 

@@ -70,7 +70,7 @@ class _Id:
             return NotImplemented
         return self._text == other._text
 
-    def __lt__(self, other: object) -> bool:
+    def __lt__(self: _Self, other: _Self) -> bool:
         # The alphabet of the printed form is in ASCII order, so this is the order of the bytes.
         if type(other) is not type(self):
             return NotImplemented
