@@ -101,13 +101,13 @@ def start() -> Iterator[Start]:
 
 @pytest.fixture
 def nodes() -> Iterator[Callable[..., donp.Node]]:
-    """Makes started nodes on 127.0.0.1, which end with the test."""
+    """Makes nodes on 127.0.0.1, started unless told otherwise, which end with the test."""
     made: list[donp.Node] = []
 
-    def make(name: str | None = None, state_dir: Path | None = None, **more: object) -> donp.Node:
-        node = donp.Node(state_dir, name, listen="127.0.0.1:0", **more)  # type: ignore[arg-type]
+    def make(name: str | None = None, state_dir: Path | None = None, *, started: bool = True) -> donp.Node:
+        node = donp.Node(state_dir, name, listen="127.0.0.1:0")
         made.append(node)
-        return node.start()
+        return node.start() if started else node
 
     yield make
     for node in made:

@@ -23,7 +23,7 @@ from typing import get_args
 
 import donp
 import pytest
-from conftest import HERE, LONG, Make, Start, afind, line
+from conftest import EXAMPLES, HERE, LONG, Make, Start, afind, line
 
 PACKAGE = Path(donp.__file__).parent
 PUBLIC = [getattr(donp, name) for name in donp.__all__]
@@ -233,8 +233,9 @@ def test_ctrl_c_ends_a_blocking_wait(start: Start, tmp_path: Path) -> None:
 
 async def test_a_stream_belongs_to_any_loop(nodes: Make) -> None:
     """One stream, waited for in one event loop after the other and in a thread."""
-    node = nodes("a")
+    node = nodes("a", started=False)
     events = node.events()
+    node.start()
     await afind(events, donp.StateChanged, lambda e: e.after is donp.NodeState.ACTIVE)
 
     async def give_up() -> None:
@@ -261,3 +262,18 @@ def test_the_stub_is_that_of_the_generated_module() -> None:
         check=True,
     )
     assert made.stdout == (here / "python" / "donp" / "_ffi" / "donp_ffi.pyi").read_text()
+
+
+def test_the_readme_is_true() -> None:
+    readme = (HERE.parent / "README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    assert len(blocks) >= 4
+    echo = (EXAMPLES / "echo.py").read_text()
+    assert blocks[0] == echo.split('"""\n\n', 1)[1], "the bot of the README is the example"
+    names = set()
+    for block in blocks:
+        compile(block, "README.md", "exec")
+        names |= set(re.findall(r"\bdonp\.([A-Za-z_]+)", block))
+    assert names <= set(donp.__all__)
+    for example in EXAMPLES.glob("*.py"):
+        assert f"`{example.name}`" in readme, f"the README does not name {example.name}"
