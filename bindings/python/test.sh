@@ -83,7 +83,7 @@ step "the benchmark runs"
 
 if $sdist; then
   step "the source package"
-  "$build/tools/bin/maturin" sdist --quiet --out "$build/dist"
+  "$build/tools/bin/maturin" sdist --out "$build/dist"
   "$python" -m venv --clear "$build/from-source"
   # A target folder of its own: nothing that was built before helps.
   (
