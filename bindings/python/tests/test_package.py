@@ -280,13 +280,11 @@ def test_the_readme_is_true() -> None:
 
 
 def test_published_traps_are_avoided() -> None:
-    """Section and verse of what hurt others, where no other test would notice."""
+    """What hurt others, where no other test would notice."""
     pyproject = (HERE.parent / "pyproject.toml").read_text()
     assert not re.search(r"^strip\b", pyproject, flags=re.MULTILINE), "the generator needs the symbol table"
     library = (PACKAGE / "_ffi" / "libdonp_ffi.so").read_bytes()
     assert b".symtab" not in library[-8_192:], "strip-wheel.sh was not run on what is installed"
     assert len(library) < 6 << 20
-    generated = (PACKAGE / "_ffi" / "donp_ffi.py").read_text()
-    assert "0xFFFF" in generated, "checksums are compared as 16 bits, also where registers are wider"
     python = [p.read_text() for p in PACKAGE.glob("*.py")]
     assert not any("uniffi_set_event_loop" in text for text in python), "no event loop is set by hand"
