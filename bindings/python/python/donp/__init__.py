@@ -1,0 +1,153 @@
+"""Serverless chat: nodes find each other over UDP and show everybody the same messages in one order.
+
+Three ways in, from the highest:
+
+- `Bot` answers what is said to it, durably, and comes with a command line.
+- `Node`, and `AsyncNode` for an event loop, is everything: sockets, clock, store, thread. Give it a folder.
+- `Engine` is the state machine alone, for a transport of one's own.
+
+What happens is an `Event` of an `Events` stream; what is said is a `Content` in a `Conversation`; what goes
+wrong is a `DonpError`. Everything is typed, and nothing else of this package is public.
+"""
+
+from .aio import AsyncNode
+from .bot import AsyncBotConversation, AsyncBotMessage, Bot, BotConversation, BotMessage, Member
+from .content import (
+    NETWORK,
+    Content,
+    Conversation,
+    Edit,
+    HistoryPage,
+    Message,
+    Network,
+    Position,
+    Private,
+    React,
+    Reply,
+    Retract,
+    Text,
+    Unknown,
+)
+from .engine import (
+    Answer,
+    Batch,
+    Delete,
+    DeleteRange,
+    Engine,
+    Op,
+    Output,
+    Put,
+    Record,
+    Request,
+    Transmit,
+)
+from .errors import (
+    AlreadyExistsError,
+    BusyError,
+    ClosedError,
+    DamagedError,
+    DeniedError,
+    DonpError,
+    InternalError,
+    InvalidInputError,
+    LockedError,
+    NetworkError,
+    NotFoundError,
+    NotRunningError,
+    StorageError,
+    TimeoutError,
+)
+from .events import (
+    Delivered,
+    DownReason,
+    Event,
+    Events,
+    Failed,
+    FailReason,
+    Lagged,
+    PeerDown,
+    PeerUp,
+    Received,
+    StateChanged,
+    Writable,
+)
+from .ids import AccountId, Invitation, MessageId, NodeId, generate_identity, identity_node_id, version
+from .keystore import KeyStore
+from .node import Node
+from .status import EngineStatus, FetchResult, NodeState, NodeStatus, NodeType, Peer
+
+__all__ = [
+    "NETWORK",
+    "AccountId",
+    "AlreadyExistsError",
+    "Answer",
+    "AsyncBotConversation",
+    "AsyncBotMessage",
+    "AsyncNode",
+    "Batch",
+    "Bot",
+    "BotConversation",
+    "BotMessage",
+    "BusyError",
+    "ClosedError",
+    "Content",
+    "Conversation",
+    "DamagedError",
+    "Delete",
+    "DeleteRange",
+    "Delivered",
+    "DeniedError",
+    "DonpError",
+    "DownReason",
+    "Edit",
+    "Engine",
+    "EngineStatus",
+    "Event",
+    "Events",
+    "FailReason",
+    "Failed",
+    "FetchResult",
+    "HistoryPage",
+    "InternalError",
+    "InvalidInputError",
+    "Invitation",
+    "KeyStore",
+    "Lagged",
+    "LockedError",
+    "Member",
+    "Message",
+    "MessageId",
+    "Network",
+    "NetworkError",
+    "Node",
+    "NodeId",
+    "NodeState",
+    "NodeStatus",
+    "NodeType",
+    "NotFoundError",
+    "NotRunningError",
+    "Op",
+    "Output",
+    "Peer",
+    "PeerDown",
+    "PeerUp",
+    "Position",
+    "Private",
+    "Put",
+    "React",
+    "Received",
+    "Record",
+    "Reply",
+    "Request",
+    "Retract",
+    "StateChanged",
+    "StorageError",
+    "Text",
+    "TimeoutError",
+    "Transmit",
+    "Unknown",
+    "Writable",
+    "generate_identity",
+    "identity_node_id",
+    "version",
+]

@@ -1,0 +1,1 @@
+from .donp_ffi import *

@@ -1,0 +1,281 @@
+"""The node for an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import ParamSpec, TypeVar
+
+from .content import Content, Conversation, HistoryPage, Message, Position
+from .errors import NotRunningError
+from .events import Events
+from .ids import MessageId, NodeId
+from .keystore import KeyStore
+from .node import Node
+from .status import FetchResult, NodeStatus, NodeType, Peer
+
+__all__ = ["AsyncNode"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_Self = TypeVar("_Self", bound="AsyncNode")
+
+
+class AsyncNode:
+    """A `Node` whose calls do not hold up the event loop: each runs on a worker thread.
+
+    Use it in `async with`, which opens, starts and shuts it down. Cancelling a call gives up waiting for
+    it; what it does is done all the same.
+
+    >>> import asyncio, donp
+    >>> async def main():
+    ...     async with donp.AsyncNode(name="alice", listen="127.0.0.1:0") as alice:
+    ...         async with donp.AsyncNode(name="bob", listen="127.0.0.1:0") as bob:
+    ...             heard = bob.events()
+    ...             await bob.join(await alice.invite())
+    ...             await alice.broadcast("hello")
+    ...             async for event in heard:
+    ...                 if isinstance(event, donp.Received):
+    ...                     return event.message.text
+    >>> asyncio.run(main())
+    'hello'
+    """
+
+    def __init__(
+        self,
+        state_dir: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+        *,
+        identity: bytes | None = None,
+        passphrase: str | None = None,
+        key_store: KeyStore | None = None,
+        listen: Iterable[str] | str = (),
+        bootstraps: Iterable[str] | str = (),
+        network_key: bytes | None = None,
+        node_type: NodeType | None = None,
+        bot: bool = False,
+        fault: str | None = None,
+        offline: bool = False,
+    ) -> None:
+        """Keeps the arguments, which are those of `Node`; `open`, `start` or `async with` uses them."""
+
+        def make() -> Node:
+            return Node(
+                state_dir,
+                name,
+                identity=identity,
+                passphrase=passphrase,
+                key_store=key_store,
+                listen=listen,
+                bootstraps=bootstraps,
+                network_key=network_key,
+                node_type=node_type,
+                bot=bot,
+                fault=fault,
+                offline=offline,
+            )
+
+        self._make = make
+        self._opening: asyncio.Future[Node] | None = None
+        self._node: Node | None = None
+
+    @property
+    def sync(self) -> Node:
+        """The same node with blocking calls, for other threads. Raises `NotRunningError` before `open`."""
+        if self._node is None:
+            raise NotRunningError("the node was not opened", "await open() or start(), or use async with")
+        return self._node
+
+    # Life.
+
+    async def open(self: _Self) -> _Self:
+        """Opens the profile, or makes it, and binds the sockets; returns the node. Again is nothing.
+
+        A stream of `events` made between this and `start` misses nothing. Raises what making a `Node`
+        raises.
+        """
+        if self._node is None:
+            # One profile is opened once, also when the one who asked first is cancelled.
+            if self._opening is None:
+                self._opening = asyncio.ensure_future(asyncio.to_thread(self._make))
+            try:
+                self._node = await asyncio.shield(self._opening)
+            finally:
+                if self._opening is not None and self._opening.done():
+                    self._opening = None
+        return self
+
+    async def start(self: _Self) -> _Self:
+        """Opens the node if need be, starts it and joins the network; returns it. Again is nothing."""
+        await self.open()
+        await self._run(self.sync.start)
+        return self
+
+    async def shutdown(self) -> None:
+        """Says goodbye, stores and sends what is left, and waits until that is done.
+
+        Streams end. Again is nothing, and so it is for a node that was not opened.
+        """
+        if self._node is not None:
+            await self._run(self._node.shutdown)
+
+    aclose = shutdown
+    """The same under the name that Python's asynchronous resources have."""
+
+    async def kill(self) -> None:
+        """Ends the node at once, as a crash of the process would: to try what happens then."""
+        await self._run(self.sync.kill)
+
+    async def simulate_crash(self) -> None:
+        """Panics inside the node, as a bug would. Always raises `InternalError`."""
+        await self._run(self.sync.simulate_crash)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the node has ended: by `shutdown`, `kill` or a bug."""
+        return self._node is not None and self._node.is_closed
+
+    async def __aenter__(self: _Self) -> _Self:
+        """Opens and starts the node."""
+        try:
+            return await self.start()
+        except BaseException:
+            with contextlib.suppress(Exception):
+                await self.shutdown()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Shuts the node down."""
+        with contextlib.ExitStack() as stack:
+            if value is not None:
+                # What went wrong in the block is what the caller has to see.
+                stack.enter_context(contextlib.suppress(Exception))
+            await self.shutdown()
+
+    # Who.
+
+    @property
+    def id(self) -> NodeId:
+        """This node."""
+        return self.sync.id
+
+    @property
+    def name(self) -> str:
+        """The name it shows to others."""
+        return self.sync.name
+
+    @property
+    def local_addresses(self) -> tuple[str, ...]:
+        """What the sockets are bound to, `ip:port`."""
+        return self.sync.local_addresses
+
+    async def status(self) -> NodeStatus:
+        """The node at a glance."""
+        return await self._run(self.sync.status)
+
+    async def peers(self, max: int = 1_000) -> list[Peer]:
+        """Nodes that were met or heard of, at most `max`."""
+        return await self._run(self.sync.peers, max)
+
+    async def peer(self, id: NodeId) -> Peer | None:
+        """What is known of one node; `None` if it was never met or heard of."""
+        return await self._run(self.sync.peer, id)
+
+    # The network.
+
+    async def join(self, *places: str) -> None:
+        """Enters the network through any of `places` or invitations, as `Node.join`."""
+        await self._run(self.sync.join, *places)
+
+    async def leave(self) -> None:
+        """Says goodbye to everybody. What is queued waits for the next `join`."""
+        await self._run(self.sync.leave)
+
+    async def invite(self) -> str:
+        """An invitation to this node's network. For a closed one it holds the key and is as secret."""
+        return await self._run(self.sync.invite)
+
+    # Messages.
+
+    async def send(self, to: NodeId, what: str | Content) -> MessageId:
+        """Says something to one node; done when it is stored, as `Node.send`."""
+        return await self._run(self.sync.send, to, what)
+
+    async def broadcast(self, what: str | Content) -> MessageId:
+        """Says something to everybody in the network; done when it is stored."""
+        return await self._run(self.sync.broadcast, what)
+
+    async def say(self, conversation: Conversation, what: str | Content) -> MessageId:
+        """Says something in a conversation: `send` or `broadcast`."""
+        return await self._run(self.sync.say, conversation, what)
+
+    async def reply(self, message: Message, text: str) -> MessageId:
+        """Answers a message, where it was said."""
+        return await self._run(self.sync.reply, message, text)
+
+    async def react(self, message: Message, mark: str) -> MessageId:
+        """Puts a mark of 1 to 64 bytes on a message, where it was said."""
+        return await self._run(self.sync.react, message, mark)
+
+    async def edit(self, message: Message, text: str) -> MessageId:
+        """Replaces the text of an own message, where it was said."""
+        return await self._run(self.sync.edit, message, text)
+
+    async def retract(self, message: Message) -> MessageId:
+        """Takes an own message back, where it was said."""
+        return await self._run(self.sync.retract, message)
+
+    async def history(
+        self, conversation: Conversation, before: Position | None = None, limit: int = 100
+    ) -> HistoryPage:
+        """The page of a conversation that ends before `before`, or its newest, as `Node.history`."""
+        return await self._run(self.sync.history, conversation, before, limit)
+
+    async def search(
+        self, conversation: Conversation, text: str, before: Position | None = None, limit: int = 100
+    ) -> HistoryPage:
+        """The newest messages that contain `text` in any case, as `Node.search`."""
+        return await self._run(self.sync.search, conversation, text, before, limit)
+
+    async def is_queued(self, id: MessageId) -> bool:
+        """Whether a private message waits for its acknowledgement."""
+        return await self._run(self.sync.is_queued, id)
+
+    # Events.
+
+    def events(self) -> Events:
+        """A stream of events of its own, which begins now. One made before `start` misses nothing."""
+        return self.sync.events()
+
+    async def ack(self, seq: int | None) -> None:
+        """Every durable event up to and including `seq` was handled: it does not come again."""
+        await self._run(self.sync.ack, seq)
+
+    # Sleep.
+
+    async def suspend(self) -> None:
+        """Before the system freezes the program: stores everything and closes the file."""
+        await self._run(self.sync.suspend)
+
+    async def resume(self) -> None:
+        """After the system let the program go on. Again is nothing."""
+        await self._run(self.sync.resume)
+
+    async def background_fetch(self, seconds: int) -> FetchResult:
+        """Resumes, exchanges what there is for at most `seconds` (to 600), and suspends again if it was."""
+        return await self._run(self.sync.background_fetch, seconds)
+
+    async def network_changed(self) -> None:
+        """The system changed networks: every link is probed at once."""
+        await self._run(self.sync.network_changed)
+
+    async def _run(self, f: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await asyncio.to_thread(f, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        return "<donp.AsyncNode, not opened>" if self._node is None else f"<donp.AsyncNode of {self._node!r}>"

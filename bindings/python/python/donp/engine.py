@@ -1,0 +1,415 @@
+"""The state machine alone: bytes, time and records in, bytes, records and events out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+from ._fast import Transmit
+from ._ffi import donp_ffi as _ffi
+from .content import (
+    Content,
+    Conversation,
+    HistoryPage,
+    Position,
+    _content_out,
+    _conversation_out,
+    _message_id,
+    _node_id,
+    _page_in,
+    _position_out,
+)
+from .errors import _RAISED, _call, _public
+from .events import Event, _event_in
+from .ids import MessageId, NodeId
+from .status import EngineStatus, NodeType, Peer, _engine_status_in, _node_type_out, _peer_in
+
+__all__ = [
+    "Answer",
+    "Batch",
+    "Delete",
+    "DeleteRange",
+    "Engine",
+    "Op",
+    "Output",
+    "Put",
+    "Record",
+    "Request",
+    "Transmit",
+]
+
+
+class Record(NamedTuple):
+    """One stored record."""
+
+    table: int
+    """Which table: 1 to 7."""
+    key: bytes
+    """Its key; keys sort bytewise."""
+    value: bytes
+    """Its value. Secret in parts: seal it at rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Writes `value` under `key`, replacing what was there."""
+
+    table: int
+    """Which table: 1 to 7."""
+    key: bytes
+    """Sorts bytewise."""
+    value: bytes
+    """Secret in parts: seal it at rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Removes `key` if it is there."""
+
+    table: int
+    """Which table."""
+    key: bytes
+    """The exact key."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRange:
+    """Removes every key from `start` up to but not including `end`."""
+
+    table: int
+    """Which table."""
+    start: bytes
+    """The first key to go."""
+    end: bytes
+    """The first key to stay."""
+
+
+Op: TypeAlias = Put | Delete | DeleteRange
+"""One change to the store: `match` on the class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Changes to write in one transaction, whole or not at all.
+
+    Then pass `seq` to the next `Engine.turn` as `committed`: what depends on the changes is held back
+    until then.
+    """
+
+    seq: int
+    """The number to pass back."""
+    ops: list[Op]
+    """In the order they apply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A read of records, to be answered with `Engine.handle_records`."""
+
+    id: int
+    """Goes back with the answer."""
+    table: int
+    """Which table."""
+    start: bytes
+    """The first key, included."""
+    end: bytes
+    """The end of the range, not included."""
+    reverse: bool
+    """From the end backwards."""
+    limit: int
+    """At most this many records."""
+    max_bytes: int
+    """Stop after the record that brings keys and values past this many bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to `Engine.history`."""
+
+    query: int
+    """The number that `Engine.history` returned."""
+    page: HistoryPage
+    """The messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What one turn gave. At most 1,024 datagrams, events, requests and answers each."""
+
+    batch: Batch | None
+    """Changes to write."""
+    transmits: list[Transmit]
+    """Datagrams to send, in order."""
+    events: list[Event]
+    """What happened, in order."""
+    requests: list[Request]
+    """Records to read."""
+    answers: list[Answer]
+    """Answers to `Engine.history`."""
+    next_deadline_us: int | None
+    """When to call `Engine.turn` again if nothing comes before. `None`: only when something comes."""
+    more: bool
+    """There is more than one turn gives: call again at once."""
+
+
+class Engine:
+    """The state machine of one node, for a transport of one's own: Bluetooth, a relay, a test.
+
+    It has no socket, no clock and no thread: feed it with `turn`. Time is microseconds of a clock that
+    never goes back and counts sleep; going back counts as standing still. Commands may be called between
+    turns, from any thread; what they cause comes with the next `turn`, which is due at once.
+
+    Integers are not negative and below 2^64; others raise `ValueError`.
+
+    >>> from donp import Engine, generate_identity
+    >>> engine = Engine(generate_identity("alice"), in_memory=True)
+    >>> engine.join(0, ["192.0.2.1:4000"])
+    >>> [t.destination for t in engine.turn(0).transmits]
+    ['192.0.2.1:4000']
+    """
+
+    __slots__ = ("__weakref__", "_id", "_raw", "_turn")
+
+    def __init__(
+        self,
+        identity: bytes,
+        *,
+        now_us: int = 0,
+        wall_ms: int = 0,
+        network_key: bytes | None = None,
+        node_type: NodeType | None = None,
+        bot: bool = False,
+        in_memory: bool = False,
+        seed: bytes | None = None,
+    ) -> None:
+        """A node that never ran before.
+
+        - `identity`: bytes of `generate_identity`.
+        - `now_us`, `wall_ms`: the clock, and the wall clock in milliseconds since 1970, 0 if unknown:
+          shown to people, never used for order.
+        - `network_key`: the 32-byte key of a closed network.
+        - `node_type`: what the node says it does; `bot`: that a program speaks here, not a person.
+        - `in_memory`: the engine keeps its records in its own memory, gone with it; then `turn` gives no
+          batch and no requests. Otherwise the caller is the store.
+        - `seed`: 32 bytes that all randomness comes from, for repeatable simulations. Used twice with one
+          identity on a real network it repeats nonces; leave it out there.
+
+        Raises `InvalidInputError` for bytes of the wrong length or an identity that is none.
+        """
+        config = _config(identity, network_key, node_type, bot, in_memory, seed)
+        self._set(_call(_ffi.Engine, config, now_us, wall_ms))
+
+    @classmethod
+    def restore(
+        cls,
+        identity: bytes,
+        records: Iterable[Record],
+        *,
+        now_us: int = 0,
+        wall_ms: int = 0,
+        network_key: bytes | None = None,
+        node_type: NodeType | None = None,
+        bot: bool = False,
+        in_memory: bool = False,
+        seed: bytes | None = None,
+    ) -> Engine:
+        """A node as its last written batch left it: `records` are those of all tables.
+
+        Events that were not acknowledged come again. The other arguments are those of the constructor.
+        Raises `DeniedError` for the records of another identity, `DamagedError` for records that cannot
+        be read.
+        """
+        config = _config(identity, network_key, node_type, bot, in_memory, seed)
+        engine = cls.__new__(cls)
+        engine._set(_call(_ffi.Engine.restore, config, _records(records), now_us, wall_ms))
+        return engine
+
+    def _set(self, raw: _ffi.Engine) -> None:
+        self._raw = raw
+        # Its types are those of the generated records; _fast.py makes it take and give the public ones.
+        self._turn: Callable[..., Any] = raw.turn
+        self._id = NodeId._of(raw.id())
+
+    @property
+    def id(self) -> NodeId:
+        """This node."""
+        return self._id
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether a bug ended this engine. As cheap as a call can be."""
+        return self._raw.is_dead()
+
+    def turn(
+        self, now_us: int, received: Sequence[tuple[str, bytes]] = (), committed: int | None = None
+    ) -> Output:
+        """One turn: does what is due and gives all there is to do.
+
+        - `received`: datagrams that came in, each `(source, payload)`: an `ip:port` (a transport without
+          such addresses makes some up) and the bytes. What is not understood or not allowed is counted.
+        - `committed`: the number of the newest batch that was written.
+
+        Raises `InvalidInputError` for a source that is no address; then nothing was taken in.
+        """
+        try:
+            raw = self._turn(now_us, received, committed)
+        except _RAISED as error:
+            raise _public(error) from None
+        batch = raw.batch
+        return Output(
+            None if batch is None else Batch(batch.seq, [_op_in(op) for op in batch.ops]),
+            raw.transmits,
+            [_event_in(event) for event in raw.events],
+            [Request(**vars(request)) for request in raw.requests],
+            [Answer(answer.query, _page_in(answer.page)) for answer in raw.answers],
+            raw.next_deadline_us,
+            raw.more,
+        )
+
+    def handle_datagram(self, now_us: int, source: str, payload: bytes) -> None:
+        """Takes in one datagram without copying it; `turn` gives what follows from it."""
+        _call(self._raw.handle_datagram, now_us, source, payload)
+
+    def handle_records(self, now_us: int, request: int, records: Iterable[Record]) -> None:
+        """The answer to a request of `turn`."""
+        _call(self._raw.handle_records, now_us, request, _records(records))
+
+    def join(self, now_us: int, places: Iterable[str] | str = ()) -> None:
+        """Enters the network through any of `places`, or with none through whoever is known.
+
+        A text with a colon is a place, `ip:port` or `ip:port/NodeId` (an engine looks no names up); one
+        without is an invitation. Raises `InvalidInputError` for anything else, `DeniedError` for an
+        invitation to another network.
+        """
+        invitations, rest = _sort_places([places] if isinstance(places, str) else places)
+        for invitation in invitations:
+            _call(self._raw.join_ticket, now_us, invitation)
+        if rest or not invitations:
+            _call(self._raw.join, now_us, rest)
+
+    def leave(self, now_us: int) -> None:
+        """Says goodbye to everybody."""
+        _call(self._raw.leave, now_us)
+
+    def invite(self) -> str:
+        """An invitation to this node's network. For a closed one it holds the key and is as secret."""
+        return _call(self._raw.invite)
+
+    def send(self, now_us: int, to: NodeId, what: str | Content) -> MessageId:
+        """Says something to one node."""
+        return MessageId._of(_call(self._raw.send_private, now_us, _node_id(to), _content_out(what)))
+
+    def broadcast(self, now_us: int, what: str | Content) -> MessageId:
+        """Says something to everybody in the network."""
+        return MessageId._of(_call(self._raw.broadcast, now_us, _content_out(what)))
+
+    def history(
+        self, now_us: int, conversation: Conversation, before: Position | None = None, limit: int = 100
+    ) -> int:
+        """Asks for the page that ends before `before`, or the newest: at most `limit` messages (1 to 1,000).
+
+        A later `turn` gives the `Answer` under the number that this returns.
+        """
+        where = _conversation_out(conversation)
+        return _call(self._raw.history, now_us, where, _position_out(before), limit)
+
+    def ack(self, now_us: int, seq: int) -> None:
+        """Every durable event up to and including `seq` was handled: it does not come again."""
+        _call(self._raw.ack, now_us, seq)
+
+    def set_local_addresses(self, now_us: int, addresses: Iterable[str]) -> None:
+        """Addresses that this node can be reached at, `ip:port`, best first: for invitations."""
+        _call(self._raw.set_local_addresses, now_us, list(addresses))
+
+    def set_wall_clock(self, now_us: int, wall_ms: int) -> None:
+        """The wall clock was read again: once a minute, and after `resume`."""
+        _call(self._raw.set_wall_clock, now_us, wall_ms)
+
+    def add_entropy(self, entropy: bytes) -> None:
+        """Mixes 32 bytes of the system's randomness in: once an hour."""
+        _call(self._raw.add_entropy, entropy)
+
+    def network_changed(self, now_us: int) -> None:
+        """The device has another network: every link is probed at once."""
+        _call(self._raw.network_changed, now_us)
+
+    def suspend(self, now_us: int) -> None:
+        """The device is about to sleep: commands are refused until `resume`."""
+        _call(self._raw.suspend, now_us)
+
+    def resume(self, now_us: int) -> None:
+        """The device woke up."""
+        _call(self._raw.resume, now_us)
+
+    def status(self) -> EngineStatus:
+        """The engine at a glance."""
+        return _engine_status_in(_call(self._raw.status))
+
+    def peers(self, max: int = 1_000) -> list[Peer]:
+        """Nodes that were met or heard of, at most `max`."""
+        return [_peer_in(raw) for raw in _call(self._raw.peers, max)]
+
+    def peer(self, id: NodeId) -> Peer | None:
+        """What is known of one node; `None` if it was never met or heard of."""
+        raw = _call(self._raw.peer, _node_id(id))
+        return None if raw is None else _peer_in(raw)
+
+    def is_queued(self, id: MessageId) -> bool:
+        """Whether a private message waits for its acknowledgement."""
+        return _call(self._raw.is_queued, _message_id(id))
+
+    def simulate_crash(self) -> None:
+        """Panics inside the engine, as a bug would: to try what an application does then.
+
+        Always raises `InternalError`.
+        """
+        _call(self._raw.simulate_crash)
+
+    def __repr__(self) -> str:
+        return f"<donp.Engine {self._id.short}>"
+
+
+def _config(
+    identity: bytes,
+    network_key: bytes | None,
+    node_type: NodeType | None,
+    bot: bool,
+    in_memory: bool,
+    seed: bytes | None,
+) -> _ffi.EngineConfig:
+    return _ffi.EngineConfig(
+        identity=identity,
+        network_key=network_key,
+        node_type=_node_type_out(node_type),
+        bot=bot,
+        in_memory=in_memory,
+        seed=seed,
+    )
+
+
+def _records(records: Iterable[Record]) -> list[_ffi.Record]:
+    return [_ffi.Record(table=table, key=key, value=value) for table, key, value in records]
+
+
+def _sort_places(places: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Invitations, and places."""
+    invitations: list[str] = []
+    rest: list[str] = []
+    for place in places:
+        if not isinstance(place, str):
+            raise TypeError(f"a place or an invitation is a str, not {type(place).__name__}")
+        (rest if ":" in place else invitations).append(place)
+    return invitations, rest
+
+
+def _op_in(raw: _ffi.Op) -> Op:
+    match raw:
+        case _ffi.Op.PUT():
+            return Put(raw.table, raw.key, raw.value)
+        case _ffi.Op.DELETE():
+            return Delete(raw.table, raw.key)
+        case _ffi.Op.DELETE_RANGE():
+            return DeleteRange(raw.table, raw.start, raw.end)
+    # Leaving a change out would lose records.
+    raise NotImplementedError(f"a change of an unknown kind: {raw!r}")

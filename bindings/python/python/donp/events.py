@@ -1,0 +1,292 @@
+"""What happens, and the stream that tells it."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import monotonic
+from typing import TypeAlias
+
+from ._ffi import donp_ffi as _ffi
+from .content import Message, _message_in
+from .errors import InternalError
+from .ids import MessageId, NodeId
+from .status import NodeState
+
+__all__ = [
+    "Delivered",
+    "DownReason",
+    "Event",
+    "Events",
+    "FailReason",
+    "Failed",
+    "Lagged",
+    "PeerDown",
+    "PeerUp",
+    "Received",
+    "StateChanged",
+    "Writable",
+]
+
+# Taken from the library at once.
+_BATCH = 64
+# The most that the library gives at once.
+_MOST = 4_096
+# A blocking wait is at most this long, so that Python sees a Ctrl-C in between.
+_SLICE_MS = 200
+
+
+class DownReason(enum.Enum):
+    """Why a link went down."""
+
+    TIMEOUT = "timeout"
+    """Nothing was heard for too long."""
+    CLOSED = "closed"
+    """The other side said goodbye."""
+    RESTARTED = "restarted"
+    """The other side started anew."""
+    UNWANTED = "unwanted"
+    """Nobody here needs it any more."""
+    FULL = "full"
+    """There are too many links."""
+    OTHER = "other"
+    """A reason of a newer version."""
+
+
+class FailReason(enum.Enum):
+    """Why a private message will not be delivered."""
+
+    EXPIRED = "expired"
+    """It was not delivered in the time that it is kept for, 30 days of running."""
+    REFUSED = "refused"
+    """The other side does not take it."""
+    OTHER = "other"
+    """A reason of a newer version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Somebody else's message is in a conversation, stored and in causal order. Durable."""
+
+    seq: int
+    """The number to acknowledge."""
+    message: Message
+    """What was said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The other side has stored a private message. Durable."""
+
+    seq: int
+    """The number to acknowledge."""
+    id: MessageId
+    """Which message."""
+    to: NodeId
+    """Who has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A private message will not be delivered. Durable."""
+
+    seq: int
+    """The number to acknowledge."""
+    id: MessageId
+    """Which message."""
+    to: NodeId
+    """Who should have had it."""
+    reason: FailReason
+    """Why."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """This node's state changed. Volatile."""
+
+    before: NodeState
+    """Before."""
+    after: NodeState
+    """After."""
+
+    seq = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerUp:
+    """A node is linked to this one. Volatile."""
+
+    peer: NodeId
+    """Who."""
+    name: str | None
+    """The name it claims, once it told it."""
+
+    seq = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDown:
+    """A node is not linked any more. Volatile."""
+
+    peer: NodeId
+    """Who."""
+    reason: DownReason
+    """Why."""
+
+    seq = None
+
+
+@dataclass(frozen=True, slots=True)
+class Writable:
+    """A queue that refused a call with `BusyError` has room again. Volatile."""
+
+    seq = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lagged:
+    """The reader was too slow and volatile events were lost: read the state again.
+
+    Messages are never lost, they are in the history.
+    """
+
+    missed: int
+    """How many."""
+
+    seq = None
+
+
+Event: TypeAlias = Received | Delivered | Failed | StateChanged | PeerUp | PeerDown | Writable | Lagged
+"""Something that happened: `match` on the class.
+
+`Received`, `Delivered` and `Failed` are durable: they come again after a restart until `ack` was called
+with their `seq` or a higher one. The others are volatile, and their `seq` is `None`.
+"""
+
+
+class Events:
+    """One reader's events: iterate with `for` or `async for`, or ask with `poll` and `take`.
+
+    It begins at the call of `events()`, not when iteration begins: with the durable events from the
+    oldest that was not acknowledged, and with the volatile ones from then on. Several readers do not
+    disturb one another. Durable events are never lost; of the volatile ones 1,024 are kept, then the
+    oldest go and one `Lagged` says how many.
+
+    Iteration ends when the node is shut down or the stream is closed. A wait that is cancelled or
+    interrupted loses nothing: the next one goes on where it was.
+
+    >>> import donp
+    >>> node = donp.Node(name="alice", listen="127.0.0.1:0")
+    >>> events = node.events()
+    >>> with node:
+    ...     next(iter(events))
+    StateChanged(before=<NodeState.INITIALIZING: 'initializing'>, after=<NodeState.ACTIVE: 'active'>)
+    """
+
+    def __init__(self, raw: object) -> None:
+        """Made by `Node.events`."""
+        if not isinstance(raw, _ffi.EventStream):
+            raise TypeError("a stream of events is made by Node.events()")
+        self._raw = raw
+        self._taken: deque[Event] = deque()
+        self._waiting: asyncio.Task[bool] | None = None
+
+    def __iter__(self) -> Iterator[Event]:
+        """Waits for one event after the other. Ctrl-C works."""
+        while True:
+            if self._fill(_BATCH):
+                yield self._taken.popleft()
+            elif not self._raw.wait(_SLICE_MS) and self._raw.is_finished():
+                return
+
+    def __aiter__(self) -> Events:
+        """The stream itself."""
+        return self
+
+    async def __anext__(self) -> Event:
+        """The next event; cancelling it loses none."""
+        while not self._fill(_BATCH):
+            if not await self._ready():
+                raise StopAsyncIteration
+        return self._taken.popleft()
+
+    def poll(self, timeout: float = 0.0, max: int = _MOST) -> list[Event]:
+        """At most `max` events (1 to 4,096), waiting up to `timeout` seconds for the first.
+
+        An empty list if none came, or if none will: `is_finished` tells which.
+        """
+        deadline = monotonic() + timeout
+        while not self._fill(max):
+            left_ms = int((deadline - monotonic()) * 1_000)
+            if left_ms <= 0 or (not self._raw.wait(min(left_ms, _SLICE_MS)) and self._raw.is_finished()):
+                break
+        return self.take(max)
+
+    def take(self, max: int = _MOST) -> list[Event]:
+        """At most `max` events (1 to 4,096) that are there, without waiting."""
+        self._fill(max)
+        return [self._taken.popleft() for _ in range(min(max, len(self._taken)))]
+
+    def close(self) -> None:
+        """Ends every wait, at once and from now on. What had come can still be taken. Again is nothing."""
+        self._raw.shutdown()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether everything was taken and nothing will come any more."""
+        return not self._taken and self._raw.is_finished()
+
+    def __enter__(self) -> Events:
+        """The stream, which the end of the block closes."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes the stream."""
+        self.close()
+
+    def __del__(self) -> None:
+        # A wait that was given up keeps the library's side alive until it ends.
+        if getattr(self, "_waiting", None) is not None:
+            self._raw.shutdown()
+
+    def _fill(self, max: int) -> bool:
+        """Takes up to `max` events if none is left; whether there is any."""
+        if not self._taken:
+            self._taken.extend(map(_event_in, self._raw.take(max)))
+        return bool(self._taken)
+
+    async def _ready(self) -> bool:
+        # One wait for all who are cancelled and come back: each wait of its own would leave a waker
+        # with the node until the next event.
+        loop = asyncio.get_running_loop()
+        if self._waiting is None or self._waiting.done() or self._waiting.get_loop() is not loop:
+            self._waiting = loop.create_task(self._raw.ready(), name="donp: waiting for events")
+        waiting = self._waiting
+        ready = await asyncio.shield(waiting)
+        if self._waiting is waiting:
+            self._waiting = None
+        return ready
+
+
+def _event_in(raw: _ffi.Event) -> Event:
+    match raw:
+        case _ffi.Event.RECEIVED():
+            return Received(raw.seq, _message_in(raw.message))
+        case _ffi.Event.DELIVERED():
+            return Delivered(raw.seq, MessageId._of(raw.id), NodeId._of(raw.to))
+        case _ffi.Event.FAILED():
+            return Failed(raw.seq, MessageId._of(raw.id), NodeId._of(raw.to), FailReason[raw.reason.name])
+        case _ffi.Event.STATE_CHANGED():
+            return StateChanged(NodeState[raw.before.name], NodeState[raw.after.name])
+        case _ffi.Event.PEER_UP():
+            return PeerUp(NodeId._of(raw.peer), raw.name)
+        case _ffi.Event.PEER_DOWN():
+            return PeerDown(NodeId._of(raw.peer), DownReason[raw.reason.name])
+        case _ffi.Event.WRITABLE():
+            return Writable()
+        case _ffi.Event.LAGGED():
+            return Lagged(raw.missed)
+    raise InternalError(f"an event of an unknown kind: {raw!r}")

@@ -1,0 +1,394 @@
+"""A node with everything it needs: sockets, clock, store and thread."""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import ClassVar, TypeVar
+
+from ._ffi import donp_ffi as _ffi
+from .content import (
+    Content,
+    Conversation,
+    Edit,
+    HistoryPage,
+    Message,
+    Position,
+    Private,
+    React,
+    Reply,
+    Retract,
+    _content_out,
+    _conversation_out,
+    _message_id,
+    _node_id,
+    _page_in,
+    _position_out,
+)
+from .engine import _sort_places
+from .errors import DonpError, _call
+from .events import Events
+from .ids import MessageId, NodeId
+from .keystore import KeyStore, _Adapter
+from .status import FetchResult, NodeStatus, NodeType, Peer, _node_status_in, _node_type_out, _peer_in
+
+__all__ = ["Node"]
+
+_Self = TypeVar("_Self", bound="Node")
+
+
+class Node:
+    """A node: give it a folder, and it keeps itself in the network.
+
+    Use it in `with`, which starts it and shuts it down; or call `start` and `shutdown`. Calls that store
+    something return when it is on disk, some milliseconds: in an event loop use `AsyncNode`. Calls may
+    come from any thread, and every one raises a `DonpError` for what it cannot do: `ClosedError` after
+    `shutdown`, `InternalError` after a bug.
+
+    A node that is forgotten shuts itself down, and so does every node that is left when the program ends.
+
+    >>> import donp
+    >>> with donp.Node(name="alice", listen="127.0.0.1:0") as alice:
+    ...     with donp.Node(name="bob", listen="127.0.0.1:0") as bob:
+    ...         heard = bob.events()
+    ...         bob.join(alice.invite())
+    ...         _ = alice.broadcast("hello")
+    ...         print(next(e.message.text for e in heard if isinstance(e, donp.Received)))
+    hello
+    """
+
+    def __init__(
+        self,
+        state_dir: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+        *,
+        identity: bytes | None = None,
+        passphrase: str | None = None,
+        key_store: KeyStore | None = None,
+        listen: Iterable[str] | str = (),
+        bootstraps: Iterable[str] | str = (),
+        network_key: bytes | None = None,
+        node_type: NodeType | None = None,
+        bot: bool = False,
+        fault: str | None = None,
+        offline: bool = False,
+    ) -> None:
+        """Opens the profile, or makes it, and binds the sockets. Nothing runs before `start`.
+
+        - `state_dir`: the folder of the profile: identity, messages, keys, sealed. `None`: everything in
+          memory, gone with the node.
+        - `name`: what others are shown, 1 to 64 bytes. With it a missing profile is made; of an existing
+          one it changes nothing.
+        - `identity`: bytes of `generate_identity`, for a new profile or a node in memory; `None` makes a
+          new one.
+        - `passphrase`: protects a new profile, and opens one that was made with it.
+        - `key_store`: the platform's, used if there is no passphrase. Without either a key file lies beside
+          the profile.
+        - `listen`: `ip:port`, at most 16; none for any port of both families.
+        - `bootstraps`: places to enter the network, `host:port` or `host:port/NodeId`.
+        - `network_key`: the 32-byte key of a closed network; `None` for the network the profile lives in.
+        - `node_type`: what the node says it does.
+        - `bot`: a program speaks here, not a person. Bots do not answer bots.
+        - `fault`: what to do to outgoing datagrams, to try bad networks: `drop=20%,dup=5%,reorder=10%`.
+        - `offline`: no sockets and no joining: to read the history and to queue messages.
+
+        Raises `NotFoundError` if there is no profile and no name to make one, `LockedError` if another
+        process has it, `DeniedError` if the secret does not fit, `NetworkError` if an address cannot be
+        listened on, `DamagedError`, `StorageError`, and `InvalidInputError` for a malformed argument.
+        """
+        config = _ffi.NodeConfig(
+            state_dir=None if state_dir is None else os.fspath(state_dir),
+            name=name,
+            identity=identity,
+            passphrase=passphrase,
+            listen=_texts(listen),
+            bootstraps=_texts(bootstraps),
+            network_key=network_key,
+            node_type=_node_type_out(node_type),
+            bot=bot,
+            fault=fault,
+            offline=offline,
+        )
+        self._raw = _call(_ffi.Node, config, None if key_store is None else _Adapter(key_store))
+        self._id = NodeId._of(self._raw.id())
+        self._name = self._raw.name()
+        self._local_addresses = tuple(self._raw.local_addresses())
+        self._finalizer = _Life.begin(self, self._raw)
+
+    # Life.
+
+    def start(self: _Self) -> _Self:
+        """Starts the node's thread and joins the network; returns the node. Again is nothing."""
+        _call(self._raw.start)
+        return self
+
+    def shutdown(self) -> None:
+        """Says goodbye, stores and sends what is left, and waits until that is done.
+
+        Streams end. Again is nothing. Raises `InternalError` if the node had died of a bug.
+        """
+        self._finalizer.detach()
+        _Life.end(self._raw, self._raw.shutdown)
+
+    close = shutdown
+    """The same under the name that Python's resources have."""
+
+    def kill(self) -> None:
+        """Ends the node at once, as a crash of the process would: to try what happens then.
+
+        Nobody is told, and what was not stored yet is gone.
+        """
+        self._finalizer.detach()
+        _Life.end(self._raw, self._raw.kill)
+
+    def simulate_crash(self) -> None:
+        """Panics inside the node, as a bug would: to try what an application does then.
+
+        Always raises `InternalError`.
+        """
+        _call(self._raw.simulate_crash)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the node has ended: by `shutdown`, `kill` or a bug."""
+        return self._raw.is_closed()
+
+    def __enter__(self: _Self) -> _Self:
+        """Starts the node."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Shuts the node down."""
+        with contextlib.ExitStack() as stack:
+            if value is not None:
+                # What went wrong in the block is what the caller has to see.
+                stack.enter_context(contextlib.suppress(Exception))
+            self.shutdown()
+
+    # Who.
+
+    @property
+    def id(self) -> NodeId:
+        """This node."""
+        return self._id
+
+    @property
+    def name(self) -> str:
+        """The name it shows to others."""
+        return self._name
+
+    @property
+    def local_addresses(self) -> tuple[str, ...]:
+        """What the sockets are bound to, `ip:port`."""
+        return self._local_addresses
+
+    def status(self) -> NodeStatus:
+        """The node at a glance."""
+        return _node_status_in(_call(self._raw.status))
+
+    def peers(self, max: int = 1_000) -> list[Peer]:
+        """Nodes that were met or heard of, at most `max`."""
+        return [_peer_in(raw) for raw in _call(self._raw.peers, max)]
+
+    def peer(self, id: NodeId) -> Peer | None:
+        """What is known of one node; `None` if it was never met or heard of."""
+        raw = _call(self._raw.peer, _node_id(id))
+        return None if raw is None else _peer_in(raw)
+
+    # The network.
+
+    def join(self, *places: str) -> None:
+        """Enters the network through any of `places`, which it remembers; with none, through whom it knows.
+
+        A text with a colon is a place, `host:port` or `host:port/NodeId`; one without is an invitation.
+        Raises `InvalidInputError` for what is neither, or a name that cannot be looked up, and
+        `DeniedError` for an invitation to another network than the profile lives in.
+        """
+        invitations, rest = _sort_places(places)
+        for invitation in invitations:
+            _call(self._raw.join_ticket, invitation)
+        if rest or not invitations:
+            _call(self._raw.join, rest)
+
+    def leave(self) -> None:
+        """Says goodbye to everybody. What is queued waits for the next `join`."""
+        _call(self._raw.leave)
+
+    def invite(self) -> str:
+        """An invitation to this node's network. For a closed one it holds the key and is as secret."""
+        return _call(self._raw.invite)
+
+    # Messages.
+
+    def send(self, to: NodeId, what: str | Content) -> MessageId:
+        """Says something to one node. Returns when it is stored.
+
+        A node that is away gets it later, and the event `Delivered` tells when it has it. Raises
+        `NotFoundError` for a node that was never met or heard of, `InvalidInputError` for an empty or too
+        long text, `BusyError` when the queue is full.
+        """
+        return MessageId._of(_call(self._raw.send_private, _node_id(to), _content_out(what)))
+
+    def broadcast(self, what: str | Content) -> MessageId:
+        """Says something to everybody in the network. Whoever is away catches up later."""
+        return MessageId._of(_call(self._raw.broadcast, _content_out(what)))
+
+    def say(self, conversation: Conversation, what: str | Content) -> MessageId:
+        """Says something in a conversation: `send` or `broadcast`."""
+        if isinstance(conversation, Private):
+            return self.send(conversation.peer, what)
+        return self.broadcast(what)
+
+    def reply(self, message: Message, text: str) -> MessageId:
+        """Answers a message, where it was said."""
+        return self.say(message.conversation, Reply(message.id, text))
+
+    def react(self, message: Message, mark: str) -> MessageId:
+        """Puts a mark of 1 to 64 bytes on a message, where it was said."""
+        return self.say(message.conversation, React(message.id, mark))
+
+    def edit(self, message: Message, text: str) -> MessageId:
+        """Replaces the text of an own message, where it was said."""
+        return self.say(message.conversation, Edit(message.id, text))
+
+    def retract(self, message: Message) -> MessageId:
+        """Takes an own message back, where it was said. Nothing is erased from other people's devices."""
+        return self.say(message.conversation, Retract(message.id))
+
+    def history(
+        self, conversation: Conversation, before: Position | None = None, limit: int = 100
+    ) -> HistoryPage:
+        """The page of a conversation that ends before `before`, or its newest.
+
+        At most `limit` messages (1 to 1,000), oldest first. `older` of the page is the next `before`.
+        """
+        where = _conversation_out(conversation)
+        return _page_in(_call(self._raw.history, where, _position_out(before), limit))
+
+    def search(
+        self, conversation: Conversation, text: str, before: Position | None = None, limit: int = 100
+    ) -> HistoryPage:
+        """The newest messages that contain `text` in any case, before `before`: at most `limit` (1 to 1,000).
+
+        One call looks at 2,000 messages; pass `older` as `before` to go on, until it is `None`.
+        """
+        where = _conversation_out(conversation)
+        return _page_in(_call(self._raw.search, where, text, _position_out(before), limit))
+
+    def is_queued(self, id: MessageId) -> bool:
+        """Whether a private message waits for its acknowledgement."""
+        return _call(self._raw.is_queued, _message_id(id))
+
+    # Events.
+
+    def events(self) -> Events:
+        """A stream of events of its own, which begins now. One made before `start` misses nothing."""
+        return Events(self._raw.subscribe())
+
+    def ack(self, seq: int | None) -> None:
+        """Every durable event up to and including `seq` was handled: it does not come again.
+
+        `None`, the `seq` of a volatile event, is nothing. Raises `NotFoundError` for a number that no
+        event carried yet.
+        """
+        if seq is not None:
+            _call(self._raw.ack, seq)
+
+    # Sleep.
+
+    def suspend(self) -> None:
+        """Before the system freezes the program: stores everything and closes the file.
+
+        Until `resume` nothing is received, and calls that need the store raise `NotRunningError`. Again
+        is nothing.
+        """
+        _call(self._raw.suspend)
+
+    def resume(self) -> None:
+        """After the system let the program go on. Again is nothing."""
+        _call(self._raw.resume)
+
+    def background_fetch(self, seconds: int) -> FetchResult:
+        """Resumes, exchanges what there is for at most `seconds` (to 600), and suspends again if it was.
+
+        For the short time that a system gives a sleeping program. Ends early once nothing is left to do.
+        """
+        before = _call(self._raw.status).last_event
+        raw = _call(self._raw.background_fetch, seconds)
+        # The library does not count what waited in the sockets and comes with the very resumption.
+        return FetchResult(_call(self._raw.status).last_event - before, raw.caught_up)
+
+    def network_changed(self) -> None:
+        """The system changed networks: every link is probed at once."""
+        _call(self._raw.network_changed)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__name__} {self._name!r} {self._id.short}>"
+
+
+def _texts(one_or_more: Iterable[str] | str) -> list[str]:
+    return [one_or_more] if isinstance(one_or_more, str) else list(one_or_more)
+
+
+class _Life:
+    """The nodes that have to end before the interpreter does.
+
+    A node's thread wakes whoever awaits events, which runs Python; in an interpreter that is being taken
+    down that aborts the process. So each node's thread is waited for at the latest when the program ends.
+    """
+
+    running: ClassVar[dict[_ffi.Node, threading.Lock]] = {}
+    # Of a process that forked: their threads did not come along, so there is nothing to wait for.
+    inherited: ClassVar[list[object]] = []
+
+    @classmethod
+    def begin(cls, node: Node, raw: _ffi.Node) -> weakref.finalize[[_ffi.Node], Node]:
+        cls.running[raw] = threading.Lock()
+        finalizer = weakref.finalize(node, cls.forgotten, raw)
+        finalizer.atexit = False
+        return finalizer
+
+    @classmethod
+    def end(cls, raw: _ffi.Node, how: Callable[[], None]) -> None:
+        # Whoever comes second waits for the first.
+        with cls.running.get(raw) or contextlib.nullcontext():
+            try:
+                _call(how)
+            finally:
+                cls.running.pop(raw, None)
+
+    @classmethod
+    def quietly(cls, raw: _ffi.Node) -> None:
+        with contextlib.suppress(DonpError):
+            cls.end(raw, raw.shutdown)
+
+    @classmethod
+    def forgotten(cls, raw: _ffi.Node) -> None:
+        # A finalizer must not block, and may run while `threading` holds its locks. If no thread can be
+        # had any more, `all` comes soon.
+        if raw in cls.running:
+            with contextlib.suppress(RuntimeError):
+                _thread.start_new_thread(cls.quietly, (raw,))
+
+    @classmethod
+    def all(cls) -> None:
+        for raw in list(cls.running):
+            cls.quietly(raw)
+
+    @classmethod
+    def forked(cls) -> None:
+        cls.inherited.append(cls.running)
+        cls.running = {}
+
+
+atexit.register(_Life.all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Life.forked)

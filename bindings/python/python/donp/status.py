@@ -1,0 +1,199 @@
+"""Nodes at a glance."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ._ffi import donp_ffi as _ffi
+from .ids import AccountId, NodeId
+
+__all__ = ["EngineStatus", "FetchResult", "NodeState", "NodeStatus", "NodeType", "Peer"]
+
+
+class NodeType(enum.Enum):
+    """What a node does for others. A claim; nothing is trusted because of it."""
+
+    BOOTSTRAP = "bootstrap"
+    """Introduces newcomers."""
+    REGULAR = "regular"
+    """Takes part."""
+    SUPER = "super"
+    """Has capacity to spare."""
+    RELAY = "relay"
+    """Forwards for others."""
+
+
+class NodeState(enum.Enum):
+    """Where a node is in its life."""
+
+    INITIALIZING = "initializing"
+    """Made, not told to join yet."""
+    DISCOVERING = "discovering"
+    """Looking for a node that answers."""
+    CONNECTING = "connecting"
+    """A link is open; asking to be taken as a neighbour."""
+    ACTIVE = "active"
+    """In the network."""
+    DEGRADED = "degraded"
+    """Had neighbours, has none now, and is looking for them."""
+    RECOVERING = "recovering"
+    """A link is back; catching up."""
+    LEAVING = "leaving"
+    """Said goodbye."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """What is known of another node."""
+
+    id: NodeId
+    """Who."""
+    name: str | None
+    """The name it claims."""
+    account: AccountId | None
+    """The account behind it, if a certificate proved it."""
+    node_type: NodeType
+    """What it says it does."""
+    bot: bool
+    """Whether it says that a program speaks there."""
+    address: str | None
+    """The address of the link, or the best known, `ip:port`."""
+    linked: bool
+    """Whether a link is open."""
+    neighbour: bool
+    """Whether it is a neighbour in the mesh."""
+    rtt_ms: float | None
+    """Smoothed round trip time of the link in milliseconds."""
+    queued: int
+    """Private messages waiting for its acknowledgement."""
+    last_error: str | None
+    """What the last failed attempt to reach it ended with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStatus:
+    """A node at a glance."""
+
+    id: NodeId
+    """This node."""
+    account: AccountId
+    """Its account."""
+    name: str
+    """Its name."""
+    node_type: NodeType
+    """What it says it does."""
+    state: NodeState
+    """Where it is in its life."""
+    neighbours: int
+    """Neighbours in the mesh."""
+    links: int
+    """Open links, neighbours included."""
+    known: int
+    """Nodes in the address book."""
+    outbox: int
+    """Private messages waiting for an acknowledgement."""
+    pending: int
+    """Messages held because one they depend on is missing."""
+    listen: tuple[str, ...]
+    """What the sockets are bound to, `ip:port`."""
+    observed: tuple[str, ...]
+    """Addresses that other nodes saw this one at, `ip:port`."""
+    store: str
+    """`sqlite` or `memory`."""
+    protection: str
+    """How the key that seals the store is protected: `passphrase`, `key-file`, `key-store` or `memory`."""
+    store_error: str | None
+    """Why the last transaction failed, while it does."""
+    acked: int
+    """The number up to which events were acknowledged in this run."""
+    last_event: int
+    """The number of the newest durable event."""
+    datagrams_in: int
+    """Datagrams received."""
+    datagrams_out: int
+    """Datagrams sent."""
+    messages: int
+    """Messages stored."""
+    drops: dict[str, int]
+    """Datagrams and messages thrown away, by reason; only reasons that occurred."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStatus:
+    """An engine at a glance."""
+
+    id: NodeId
+    """This node."""
+    account: AccountId
+    """Its account."""
+    name: str
+    """Its name."""
+    state: NodeState
+    """Where it is in its life."""
+    neighbours: int
+    """Neighbours in the mesh."""
+    links: int
+    """Open links, neighbours included."""
+    known: int
+    """Nodes in the address book."""
+    outbox: int
+    """Private messages waiting for an acknowledgement."""
+    pending: int
+    """Messages held because one they depend on is missing."""
+    datagrams_in: int
+    """Datagrams received."""
+    datagrams_out: int
+    """Datagrams sent."""
+    messages: int
+    """Messages stored."""
+    drops: dict[str, int]
+    """Datagrams and messages thrown away, by reason; only reasons that occurred."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchResult:
+    """What `Node.background_fetch` came to."""
+
+    events: int
+    """Durable events that came in the time."""
+    caught_up: bool
+    """Whether it ended because there was nothing more to do, not because the time was over."""
+
+
+def _fields(raw: object) -> dict[str, Any]:
+    """The fields of a generated record under the same names, with ids and enums made public."""
+    fields: dict[str, Any] = dict(vars(raw))
+    for name, make in _MAKE.items():
+        value = fields.get(name)
+        if value is not None:
+            fields[name] = make(value)
+    return fields
+
+
+_MAKE: dict[str, Callable[[Any], object]] = {
+    "id": NodeId._of,
+    "account": AccountId._of,
+    "node_type": lambda raw: NodeType[raw.name],
+    "state": lambda raw: NodeState[raw.name],
+    "listen": tuple,
+    "observed": tuple,
+}
+
+
+def _peer_in(raw: _ffi.Peer) -> Peer:
+    return Peer(**_fields(raw))
+
+
+def _node_status_in(raw: _ffi.NodeStatus) -> NodeStatus:
+    return NodeStatus(**_fields(raw))
+
+
+def _engine_status_in(raw: _ffi.EngineStatus) -> EngineStatus:
+    return EngineStatus(**_fields(raw))
+
+
+def _node_type_out(node_type: NodeType | None) -> _ffi.NodeType | None:
+    return None if node_type is None else _ffi.NodeType[node_type.name]
