@@ -30,11 +30,14 @@ public class EngineConfig(
  * @property payload its bytes
  */
 public class Received(public val source: String, public val payload: ByteArray) {
+    /** Whether all of it is equal, bytes by their content. */
     override fun equals(other: Any?): Boolean =
         other is Received && source == other.source && payload.contentEquals(other.payload)
 
+    /** Fits [equals]. */
     override fun hashCode(): Int = source.hashCode() * 31 + payload.contentHashCode()
 
+    /** Names and sizes, not the bytes. */
     override fun toString(): String = "Received(source=$source, payload=${payload.size} bytes)"
 }
 
@@ -45,11 +48,14 @@ public class Received(public val source: String, public val payload: ByteArray) 
  * @property payload at most 1,200 bytes
  */
 public class Transmit(public val destination: String, public val payload: ByteArray) {
+    /** Whether all of it is equal, bytes by their content. */
     override fun equals(other: Any?): Boolean =
         other is Transmit && destination == other.destination && payload.contentEquals(other.payload)
 
+    /** Fits [equals]. */
     override fun hashCode(): Int = destination.hashCode() * 31 + payload.contentHashCode()
 
+    /** Names and sizes, not the bytes. */
     override fun toString(): String = "Transmit(destination=$destination, payload=${payload.size} bytes)"
 }
 
@@ -65,11 +71,14 @@ public sealed class Op {
      * @property value secret in parts: seal it at rest
      */
     public class Put(override val table: Int, public val key: ByteArray, public val value: ByteArray) : Op() {
+        /** Whether all of it is equal, bytes by their content. */
         override fun equals(other: Any?): Boolean = other is Put && table == other.table &&
             key.contentEquals(other.key) && value.contentEquals(other.value)
 
+        /** Fits [equals]. */
         override fun hashCode(): Int = (table * 31 + key.contentHashCode()) * 31 + value.contentHashCode()
 
+        /** Names and sizes, not the bytes. */
         override fun toString(): String = "Put(table=$table, key=${key.size} bytes, value=${value.size} bytes)"
     }
 
@@ -79,11 +88,14 @@ public sealed class Op {
      * @property key the exact key
      */
     public class Delete(override val table: Int, public val key: ByteArray) : Op() {
+        /** Whether all of it is equal, bytes by their content. */
         override fun equals(other: Any?): Boolean =
             other is Delete && table == other.table && key.contentEquals(other.key)
 
+        /** Fits [equals]. */
         override fun hashCode(): Int = table * 31 + key.contentHashCode()
 
+        /** Names and sizes, not the bytes. */
         override fun toString(): String = "Delete(table=$table, key=${key.size} bytes)"
     }
 
@@ -94,11 +106,14 @@ public sealed class Op {
      * @property end the first key to stay
      */
     public class DeleteRange(override val table: Int, public val start: ByteArray, public val end: ByteArray) : Op() {
+        /** Whether all of it is equal, bytes by their content. */
         override fun equals(other: Any?): Boolean = other is DeleteRange && table == other.table &&
             start.contentEquals(other.start) && end.contentEquals(other.end)
 
+        /** Fits [equals]. */
         override fun hashCode(): Int = (table * 31 + start.contentHashCode()) * 31 + end.contentHashCode()
 
+        /** Names and sizes, not the bytes. */
         override fun toString(): String = "DeleteRange(table=$table, start=${start.size} bytes, end=${end.size} bytes)"
     }
 }
@@ -120,11 +135,14 @@ public data class Batch(val seq: Long, val ops: List<Op>)
  * @property value its value
  */
 public class Record(public val table: Int, public val key: ByteArray, public val value: ByteArray) {
+    /** Whether all of it is equal, bytes by their content. */
     override fun equals(other: Any?): Boolean = other is Record && table == other.table &&
         key.contentEquals(other.key) && value.contentEquals(other.value)
 
+    /** Fits [equals]. */
     override fun hashCode(): Int = (table * 31 + key.contentHashCode()) * 31 + value.contentHashCode()
 
+    /** Names and sizes, not the bytes. */
     override fun toString(): String = "Record(table=$table, key=${key.size} bytes, value=${value.size} bytes)"
 }
 
@@ -148,12 +166,15 @@ public class Request(
     public val limit: Int,
     public val maxBytes: Int,
 ) {
+    /** Whether all of it is equal, bytes by their content. */
     override fun equals(other: Any?): Boolean = other is Request && id == other.id && table == other.table &&
         start.contentEquals(other.start) && end.contentEquals(other.end) && reverse == other.reverse &&
         limit == other.limit && maxBytes == other.maxBytes
 
+    /** Fits [equals]. */
     override fun hashCode(): Int = (id.hashCode() * 31 + table) * 31 + start.contentHashCode()
 
+    /** Names and sizes, not the bytes. */
     override fun toString(): String = "Request(id=$id, table=$table, reverse=$reverse, limit=$limit, maxBytes=$maxBytes)"
 }
 

@@ -10,6 +10,7 @@ public value class NodeId internal constructor(internal val text: String) : Comp
     /** The printed form, which [parse] reads. */
     override fun toString(): String = text
 
+    /** By the printed form. */
     override fun compareTo(other: NodeId): Int = text.compareTo(other.text)
 
     /** Reads node ids. */
@@ -29,6 +30,7 @@ public value class AccountId internal constructor(internal val text: String) : C
     /** The printed form, which [parse] reads. */
     override fun toString(): String = text
 
+    /** By the printed form. */
     override fun compareTo(other: AccountId): Int = text.compareTo(other.text)
 
     /** Reads account ids. */
@@ -48,6 +50,7 @@ public value class MessageId internal constructor(internal val text: String) : C
     /** The printed form, which [parse] reads. */
     override fun toString(): String = text
 
+    /** By the printed form. */
     override fun compareTo(other: MessageId): Int = text.compareTo(other.text)
 
     /** Reads message ids. */

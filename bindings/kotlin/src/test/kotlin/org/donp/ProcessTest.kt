@@ -18,7 +18,8 @@ internal class ProcessTest : WithNodes() {
 
     @AfterEach
     fun endChildren() {
-        for (child in children) {
+        // The last first: what listens to a node before the node.
+        for (child in children.asReversed()) {
             child.destroy()
             if (!child.waitFor(30, TimeUnit.SECONDS)) child.destroyForcibly().waitFor()
         }
