@@ -159,13 +159,14 @@ internal class TrapTest : WithNodes() {
         val a = memory("a")
         val b = memory("b")
         val names = Collections.synchronizedSet(LinkedHashSet<String>())
-        b.join(a.address)
-        a.events().linked()
+        val atA = a.events()
         val events = b.events()
-        val here = Thread.currentThread().name
+        b.join(a.address)
+        atA.linked()
+        val here = Thread.currentThread().name.substringBefore(" @")
         val job = launch(Dispatchers.Unconfined, CoroutineStart.UNDISPATCHED) {
             events.collect { event ->
-                names += Thread.currentThread().name
+                names += Thread.currentThread().name.substringBefore(" @")
                 // Refused on the thread of the node, which would wait for itself.
                 if (event is Event.Received && event.message.text == "19") b.close()
             }
