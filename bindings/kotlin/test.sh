@@ -16,9 +16,10 @@ shellcheck ./*.sh
 (cd "$top" && cargo build -q -p donp)
 DONP_BIN=$(cd "${CARGO_TARGET_DIR:-$top/target}" && pwd)/debug/donp
 export DONP_BIN
-mvn() { command mvn -B -ntp -q "$@"; }
+mvn() { command mvn -B -ntp -q -Dstyle.color=never "$@"; }
 
 rm -rf target consumer/target
+# The lines about simulate_crash on standard error belong to the tests.
 failed=0
 mvn install || failed=1
 
@@ -41,7 +42,7 @@ echo "kotlin: the library has $(stat -c %s target/native/linux-*/libdonp_ffi.so)
 # A consumer, from outside.
 mvn -f consumer/pom.xml clean compile
 heard=$(mvn -f consumer/pom.xml exec:exec)
-[ "${heard##*$'\n'}" = "bob heard: hello" ] || { echo "kotlin: the consumer said: $heard" >&2; exit 1; }
+[[ $heard == *"bob heard: hello"* ]] || { echo "kotlin: the consumer said: $heard" >&2; exit 1; }
 echo "kotlin: a program with the installed jar works"
 
 # The Android archive.

@@ -58,7 +58,9 @@ internal class ProcessTest : WithNodes() {
     fun the_echo_bot(@TempDir dir: Path) {
         val binary = assertNotNull(System.getenv("DONP_BIN"), "set DONP_BIN to the donp program: test.sh does")
         val donp = arrayOf(binary, "--state-dir", "$dir/donp", "--config", "$dir/none.toml", "-p", "alice")
-        val echo = start("./run.sh", "Echo", "$dir/echo", "127.0.0.1:0")
+        val noise = dir.resolve("noise").toFile()
+        val echo = ProcessBuilder("./run.sh", "Echo", "$dir/echo", "127.0.0.1:0").redirectError(noise).start()
+        children += echo
         val ticket = echo.line("invite: ").removePrefix("invite: ")
         Files.createFile(dir.resolve("none.toml"))
         run(*donp, "init", "--name", "alice")
@@ -77,6 +79,7 @@ internal class ProcessTest : WithNodes() {
         }
         echo.destroy()
         assertTrue(echo.waitFor(1, TimeUnit.MINUTES), "SIGTERM ends it")
+        assertEquals("", noise.readText())
     }
 
     @Test

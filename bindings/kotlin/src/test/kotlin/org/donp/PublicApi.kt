@@ -30,11 +30,17 @@ internal fun publicApi(): List<Item> {
     val jar = Node::class.java.protectionDomain.codeSource.location.path
     val names = JarFile(jar).use { file -> file.entries().asSequence().map { it.name }.toList() }
     val classes = names.filter { it.startsWith("org/donp/") && it.endsWith(".class") && !it.startsWith("org/donp/ffi/") }
-    return classes.flatMap { name ->
+    val all = classes.mapNotNull { name ->
         val loaded = Class.forName(name.removeSuffix(".class").replace('/', '.'), false, Node::class.java.classLoader)
-        val metadata = loaded.getAnnotation(Metadata::class.java)?.let { KotlinClassMetadata.readStrict(it) }
+        loaded.getAnnotation(Metadata::class.java)?.let { KotlinClassMetadata.readStrict(it) }
+    }
+    val kept = all.filterIsInstance<KotlinClassMetadata.Class>().map { it.kmClass }
+    val hidden = kept.filter { it.visibility != Visibility.PUBLIC }.map { it.name }
+    return all.flatMap { metadata ->
         when (metadata) {
-            is KotlinClassMetadata.Class -> items(metadata.kmClass)
+            is KotlinClassMetadata.Class ->
+                // What is in a class that is not public is not, either.
+                metadata.kmClass.takeIf { c -> hidden.none { c.name.startsWith("$it.") } }?.let(::items).orEmpty()
             is KotlinClassMetadata.FileFacade ->
                 metadata.kmPackage.run { functions.mapNotNull { item(null, it) } + properties.mapNotNull { item(null, it) } }
             else -> emptyList()
