@@ -182,9 +182,9 @@ internal class NodeTest : WithNodes() {
         val b = memory("b")
         val slow = a.events()
         val fast = a.events()
+        val atB = b.events()
         a.start()
         a.join(b.address)
-        val atB = b.events()
         atB.linked()
         until("both know each other") { a.peer(b.id) != null }
         a.send(b.id, "first")
