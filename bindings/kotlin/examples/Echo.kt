@@ -1,0 +1,37 @@
+package org.donp.examples.echo
+
+import org.donp.Content
+import org.donp.Conversation
+import org.donp.DonpException
+import org.donp.Event
+import org.donp.NodeConfig
+import org.donp.openNode
+
+/**
+ * A bot that says back what it is told in private:
+ *
+ *     run.sh Echo [FOLDER [LISTEN]]
+ *
+ * FOLDER is its profile, `echo` unless given; LISTEN is `ip:port`, any port unless given.
+ */
+suspend fun main(args: Array<String>) {
+    val listen = listOfNotNull(args.getOrNull(1))
+    val node = openNode(NodeConfig(stateDir = args.getOrElse(0) { "echo" }, name = "echo", bot = true, listen = listen))
+    // SIGTERM and Ctrl-C say goodbye; the stream below ends then.
+    Runtime.getRuntime().addShutdownHook(Thread { node.close() })
+    println("invite: ${node.invite()}")
+    try {
+        node.events().collect { event ->
+            val message = (event as? Event.Received)?.message
+            val words = (message?.content as? Content.Text)?.text
+            // Two bots that answer each other never end, so bots do not answer bots.
+            if (words != null && message.conversation is Conversation.Private && node.peer(message.author)?.bot != true) {
+                node.reply(message, words)
+            }
+            // What was not acknowledged before a crash comes again.
+            node.ack(event)
+        }
+    } catch (_: DonpException.Closed) {
+        // Told to stop while an event was handled: it comes again, too.
+    }
+}

@@ -1,0 +1,143 @@
+package org.donp
+
+/**
+ * Something that happened.
+ *
+ * [Received], [Delivered] and [Failed] are durable: they come again after a restart until [Node.ack] was
+ * called with them or a later one. The others are volatile: each stream keeps 1,024 of them.
+ */
+public sealed class Event {
+    /** The number to acknowledge; null if the event is volatile. */
+    public abstract val seq: Long?
+
+    /**
+     * Somebody else's message is in a conversation, stored and in causal order.
+     *
+     * @property message what was said
+     */
+    public data class Received(override val seq: Long, val message: Message) : Event()
+
+    /**
+     * The other side has stored a private message.
+     *
+     * @property id which message
+     * @property to who has it
+     */
+    public data class Delivered(override val seq: Long, val id: MessageId, val to: NodeId) : Event()
+
+    /**
+     * A private message will not be delivered.
+     *
+     * @property id which message
+     * @property to who should have had it
+     * @property reason why
+     */
+    public data class Failed(
+        override val seq: Long,
+        val id: MessageId,
+        val to: NodeId,
+        val reason: FailReason,
+    ) : Event()
+
+    /**
+     * This node's state changed.
+     *
+     * @property before the state it had
+     * @property after the state it has
+     */
+    public data class StateChanged(val before: NodeState, val after: NodeState) : Event() {
+        override val seq: Long? get() = null
+    }
+
+    /**
+     * A node is linked to this one.
+     *
+     * @property peer who
+     * @property name the name it claims, once it told it
+     */
+    public data class PeerUp(val peer: NodeId, val name: String?) : Event() {
+        override val seq: Long? get() = null
+    }
+
+    /**
+     * A node is not linked any more.
+     *
+     * @property peer who
+     * @property reason why
+     */
+    public data class PeerDown(val peer: NodeId, val reason: DownReason) : Event() {
+        override val seq: Long? get() = null
+    }
+
+    /** A queue that refused a call with [DonpException.Busy] has room again. */
+    public data object Writable : Event() {
+        override val seq: Long? get() = null
+    }
+
+    /**
+     * The reader was too slow and volatile events were lost: read the state again. Messages are in the
+     * history.
+     *
+     * @property missed how many
+     */
+    public data class Lagged(val missed: Long) : Event() {
+        override val seq: Long? get() = null
+    }
+}
+
+/** Where a node is in its life. */
+public enum class NodeState {
+    /** Made, not told to join yet. */
+    Initializing,
+
+    /** Looking for a node that answers. */
+    Discovering,
+
+    /** A link is open; asking to be taken as a neighbour. */
+    Connecting,
+
+    /** In the network. */
+    Active,
+
+    /** Had neighbours, has none now, and is looking for them. */
+    Degraded,
+
+    /** A link is back; catching up. */
+    Recovering,
+
+    /** Said goodbye. */
+    Leaving,
+}
+
+/** Why a link went down. */
+public enum class DownReason {
+    /** Nothing was heard for too long. */
+    Timeout,
+
+    /** The other side said goodbye. */
+    Closed,
+
+    /** The other side started anew. */
+    Restarted,
+
+    /** Nobody here needs it any more. */
+    Unwanted,
+
+    /** There are too many links. */
+    Full,
+
+    /** A reason of a newer version. */
+    Other,
+}
+
+/** Why a private message will not be delivered. */
+public enum class FailReason {
+    /** It was not delivered in the time that it is kept for, 30 days of running. */
+    Expired,
+
+    /** The other side does not take it. */
+    Refused,
+
+    /** A reason of a newer version. */
+    Other,
+}

@@ -1,0 +1,427 @@
+package org.donp
+
+import java.util.concurrent.atomic.AtomicBoolean
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.NonCancellable
+import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.withContext
+
+/**
+ * How to open a node. Everything has a default: `NodeConfig()` is a nameless node in memory.
+ *
+ * Prints nothing of itself, as it holds secrets.
+ *
+ * @property stateDir the folder of the profile: identity, messages, keys, sealed; null: everything in
+ *   memory, gone with the node
+ * @property name the name that others are shown, 1 to 64 bytes; with it a missing profile is made, of an
+ *   existing one it changes nothing
+ * @property identity bytes of [generateIdentity], for a new profile or a node in memory; null makes a new
+ *   one
+ * @property passphrase protects a new profile, and opens one that was made with it; without it and without
+ *   a [KeyStore] a key file lies beside the profile
+ * @property listen where to listen, `ip:port`, at most 16; empty for any port of both families
+ * @property bootstraps places to enter the network when the node starts: `host:port` or `host:port/NodeId`
+ * @property networkKey the 32-byte key of a closed network; null for the network the profile lives in
+ * @property nodeType what the node says it does
+ * @property bot whether a program speaks here, not a person; bots do not answer bots
+ * @property fault what to do to outgoing datagrams, to try bad networks: `drop=20%,dup=5%,reorder=10%`
+ * @property offline no sockets and no joining: to read the history and to queue messages
+ */
+public class NodeConfig(
+    public val stateDir: String? = null,
+    public val name: String? = null,
+    public val identity: ByteArray? = null,
+    public val passphrase: String? = null,
+    public val listen: List<String> = emptyList(),
+    public val bootstraps: List<String> = emptyList(),
+    public val networkKey: ByteArray? = null,
+    public val nodeType: NodeType = NodeType.Regular,
+    public val bot: Boolean = false,
+    public val fault: String? = null,
+    public val offline: Boolean = false,
+)
+
+/** What a node does for others. A claim; nothing is trusted because of it. */
+public enum class NodeType {
+    /** Introduces newcomers. */
+    Bootstrap,
+
+    /** Takes part. */
+    Regular,
+
+    /** Has capacity to spare. */
+    Super,
+
+    /** Forwards for others. */
+    Relay,
+}
+
+/**
+ * A node at a glance.
+ *
+ * @property id this node
+ * @property account its account
+ * @property name its name
+ * @property nodeType what it says it does
+ * @property state where it is in its life
+ * @property neighbours neighbours in the mesh
+ * @property links open links, neighbours included
+ * @property known nodes in the address book
+ * @property outbox private messages waiting for an acknowledgement
+ * @property pending messages held because one they depend on is missing
+ * @property listen what the sockets are bound to, `ip:port`
+ * @property observed addresses that other nodes saw this one at, `ip:port`
+ * @property store `sqlite` or `memory`
+ * @property protection what guards the key that seals the store: `passphrase`, `key-file`, `key-store` or
+ *   `memory`
+ * @property storeError why the last transaction failed, while it does
+ * @property acked the number up to which events were acknowledged in this run
+ * @property lastEvent the number of the newest durable event; 0 for none
+ * @property datagramsIn datagrams received
+ * @property datagramsOut datagrams sent
+ * @property messages messages stored
+ * @property drops datagrams and messages thrown away, by reason; only reasons that occurred
+ */
+public data class NodeStatus(
+    val id: NodeId,
+    val account: AccountId,
+    val name: String,
+    val nodeType: NodeType,
+    val state: NodeState,
+    val neighbours: Int,
+    val links: Int,
+    val known: Int,
+    val outbox: Int,
+    val pending: Int,
+    val listen: List<String>,
+    val observed: List<String>,
+    val store: String,
+    val protection: String,
+    val storeError: String?,
+    val acked: Long,
+    val lastEvent: Long,
+    val datagramsIn: Long,
+    val datagramsOut: Long,
+    val messages: Long,
+    val drops: Map<String, Long>,
+)
+
+/**
+ * What is known of a node.
+ *
+ * @property id who
+ * @property name the name it claims
+ * @property account the account behind it, if a certificate proved it
+ * @property nodeType what it says it does
+ * @property bot whether it says that a program speaks there
+ * @property address where it is, `ip:port`: that of the link, or the best known
+ * @property linked whether a link is open
+ * @property neighbour whether it is a neighbour in the mesh
+ * @property rttMs smoothed round trip time of the link in milliseconds
+ * @property queued private messages waiting for its acknowledgement
+ * @property lastError what the last failed attempt to reach it ended with
+ */
+public data class Peer(
+    val id: NodeId,
+    val name: String?,
+    val account: AccountId?,
+    val nodeType: NodeType,
+    val bot: Boolean,
+    val address: String?,
+    val linked: Boolean,
+    val neighbour: Boolean,
+    val rttMs: Double?,
+    val queued: Int,
+    val lastError: String?,
+)
+
+/**
+ * What [Node.backgroundFetch] came to.
+ *
+ * @property events durable events that came in the time
+ * @property caughtUp whether it ended because there was nothing more to do, not because the time was over
+ */
+public data class FetchResult(val events: Long, val caughtUp: Boolean)
+
+/**
+ * Opens a node and starts it.
+ *
+ * Runs on `Dispatchers.IO`; a passphrase takes about a second. If the caller is cancelled meanwhile, the
+ * node is closed again and its profile is free.
+ *
+ * @param keyStore guards the key of the profile, instead of a passphrase
+ * @throws DonpException.NotFound if there is no profile and [config] has no name
+ * @throws DonpException.Denied if the secret does not fit
+ * @throws DonpException.Locked if the profile is in use
+ * @throws DonpException.Network if an address cannot be listened on
+ * @throws DonpException.Damaged if the profile is damaged
+ * @throws DonpException.InvalidInput if [config] is wrong in itself
+ */
+public suspend fun openNode(config: NodeConfig, keyStore: KeyStore? = null): Node = Node.open(config, keyStore, true)
+
+/**
+ * A node: give it a folder, and it keeps itself in the network.
+ *
+ * [openNode] makes one. All functions may be called from any thread; the suspending ones work on
+ * `Dispatchers.IO` and hold up nobody. Those that store something return when it is on disk, some
+ * milliseconds. A caller that is cancelled while one of them works does not undo it: the message is sent.
+ *
+ * ```
+ * openNode(NodeConfig(stateDir = "alice", name = "alice")).use { node ->
+ *     node.join("203.0.113.5:4000")
+ *     node.broadcast("hello")
+ *     node.events().collect { event -> println(event); node.ack(event) }
+ * }
+ * ```
+ *
+ * [close] it when done. A node that is forgotten says goodbye when it is collected as garbage or when the
+ * process ends.
+ */
+public class Node private constructor(private val raw: org.donp.ffi.Node) : AutoCloseable {
+    /** This node. */
+    public val id: NodeId = NodeId(call { raw.id() })
+
+    /** The name it shows to others. */
+    public val name: String = call { raw.name() }
+
+    /** What the sockets are bound to, `ip:port`; empty if the node is offline. */
+    public val localAddresses: List<String> = call { raw.localAddresses() }
+
+    private val toldOfDeath = AtomicBoolean()
+
+    /** Whether the node has ended: closed, killed, or dead of a bug. */
+    public val isClosed: Boolean get() = call { raw.isClosed() }
+
+    /** Starts the node and joins the network. [openNode] has done that. Again is nothing. */
+    public suspend fun start(): Unit = io { start() }
+
+    /**
+     * Says goodbye, stores and sends what is left, and waits until that is done, without blocking the
+     * caller's thread. Streams end. Again is nothing.
+     *
+     * @throws DonpException.Internal if the node had died of a bug
+     */
+    public suspend fun shutdown(): Unit = withContext(NonCancellable) { io { shutdown() } }
+
+    /**
+     * As [shutdown], blocking the thread meanwhile, at most some seconds; on a main thread call
+     * [shutdown]. Again is nothing. What is called afterwards throws [DonpException.Closed].
+     *
+     * @throws DonpException.Internal the first time, if the node had died of a bug
+     */
+    override fun close() {
+        try {
+            call { raw.shutdown() }
+        } catch (e: DonpException.Internal) {
+            if (!toldOfDeath.getAndSet(true)) throw e
+        }
+    }
+
+    /**
+     * Ends the node at once, as a crash of the process would: nobody is told, and what was not stored yet
+     * is gone. To try what happens then.
+     */
+    public suspend fun kill(): Unit = io { kill() }
+
+    /**
+     * Fails inside the node, as a bug would: to try what an application does then.
+     *
+     * @throws DonpException.Internal always
+     */
+    public suspend fun simulateCrash(): Unit = io { simulateCrash() }
+
+    /**
+     * Enters the network through any of [places] and remembers them: each `host:port` or
+     * `host:port/NodeId`. A text without a colon is an invitation, and stands alone. With none, through
+     * whoever is known. Returns at once; [Event.PeerUp] tells of success.
+     *
+     * @throws DonpException.InvalidInput if a place or the invitation is malformed
+     * @throws DonpException.Denied if the invitation is for another network than the profile's
+     */
+    public suspend fun join(vararg places: String): Unit = when (val by = ways(places)) {
+        is Ways.Places -> io { join(by.places) }
+        is Ways.Invitation -> io { joinTicket(by.text) }
+    }
+
+    /** Says goodbye to everybody. What is queued waits for the next [join]. */
+    public suspend fun leave(): Unit = io { leave() }
+
+    /** An invitation to this node's network. For a closed one it holds the key and is as secret. */
+    public suspend fun invite(): String = io { invite() }
+
+    /**
+     * Says [content] to one node. Returns when it is stored; a node that is away gets it later, and
+     * [Event.Delivered] tells when it has it.
+     *
+     * @throws DonpException.NotFound if [to] was never met or heard of
+     * @throws DonpException.InvalidInput if [content] is empty, too long or [Content.Unknown], or [to] is
+     *   this node
+     * @throws DonpException.Busy if too much waits for [to]
+     * @throws DonpException.NotRunning if the node is not started or suspended
+     */
+    public suspend fun send(to: NodeId, content: Content): MessageId =
+        content.toRaw().let { raw -> MessageId(io { sendPrivate(to.text, raw) }) }
+
+    /** Says [text], 1 to 65,536 bytes of UTF-8, to one node: [send] with [Content.Text]. */
+    public suspend fun send(to: NodeId, text: String): MessageId = send(to, Content.Text(text))
+
+    /**
+     * Says [content] to everybody in the network. Whoever is away catches up later.
+     *
+     * @throws DonpException.InvalidInput if [content] is empty, too long or [Content.Unknown]
+     * @throws DonpException.Busy if too much waits to be sent
+     * @throws DonpException.NotRunning if the node is not started or suspended
+     */
+    public suspend fun broadcast(content: Content): MessageId =
+        content.toRaw().let { raw -> MessageId(io { broadcast(raw) }) }
+
+    /** Says [text], 1 to 65,536 bytes of UTF-8, to everybody: [broadcast] with [Content.Text]. */
+    public suspend fun broadcast(text: String): MessageId = broadcast(Content.Text(text))
+
+    /** Answers [message] where it was said: in private to that peer, otherwise to everybody. */
+    public suspend fun reply(message: Message, text: String): MessageId =
+        say(message.conversation, Content.Reply(message.id, text))
+
+    /** Marks [message] where it was said, with 1 to 64 bytes of UTF-8. */
+    public suspend fun react(message: Message, mark: String): MessageId =
+        say(message.conversation, Content.React(message.id, mark))
+
+    /** Replaces the text of the own [message] where it was said. Others' messages stay as they are. */
+    public suspend fun edit(message: Message, text: String): MessageId =
+        say(message.conversation, Content.Edit(message.id, text))
+
+    /** Takes the own [message] back where it was said. Nothing is erased from other people's devices. */
+    public suspend fun retract(message: Message): MessageId = say(message.conversation, Content.Retract(message.id))
+
+    private suspend fun say(where: Conversation, content: Content): MessageId = when (where) {
+        is Conversation.Network -> broadcast(content)
+        is Conversation.Private -> send(where.peer, content)
+    }
+
+    /**
+     * The page of a conversation that ends before [before], or its newest.
+     *
+     * @param before [HistoryPage.older] of the page after
+     * @param limit at most this many messages; 1,000 at most
+     */
+    public suspend fun history(conversation: Conversation, before: Position? = null, limit: Int = 100): HistoryPage {
+        val most = limit.toU32("limit")
+        return io { history(conversation.toRaw(), before?.toRaw(), most) }.toPublic()
+    }
+
+    /**
+     * The newest messages that contain [text] in any case, before [before]. One call looks at 2,000
+     * messages; pass [HistoryPage.older] as [before] to go on, until it is null. A page may be empty and
+     * yet not the last.
+     *
+     * @param text not empty
+     * @param limit at most this many messages; 1,000 at most
+     */
+    public suspend fun search(
+        conversation: Conversation,
+        text: String,
+        before: Position? = null,
+        limit: Int = 100,
+    ): HistoryPage {
+        val most = limit.toU32("limit")
+        val words = text.utf8("the text")
+        return io { search(conversation.toRaw(), words, before?.toRaw(), most) }.toPublic()
+    }
+
+    /**
+     * A stream of this node's events: durable ones from the oldest that was not acknowledged, volatile
+     * ones from this call on, not from the first collector. A stream made before [start] misses nothing.
+     * Of those that wait, durable events come before volatile ones.
+     *
+     * Every call makes a stream of its own, and streams do not disturb one another. One is collected by
+     * one collector at a time (a second gets an [IllegalStateException]); after a collector was cancelled
+     * the next goes on where it stopped, and nothing is lost. It ends when the node is closed. It keeps
+     * its node from being collected as garbage.
+     *
+     * @throws DonpException.Internal if the library failed
+     */
+    public fun events(): Flow<Event> = EventFlow(this, call { raw.subscribe() })
+
+    /** Every durable event up to and including number [seq] was handled: it does not come again. */
+    public suspend fun ack(seq: Long) {
+        val number = seq.toU64("seq")
+        io { ack(number) }
+    }
+
+    /** [event] and all durable ones before it were handled. Does nothing for a volatile one. */
+    public suspend fun ack(event: Event) {
+        event.seq?.let { ack(it) }
+    }
+
+    /** The node at a glance. */
+    public suspend fun status(): NodeStatus = io { status() }.toPublic()
+
+    /** Nodes that were met or heard of, at most [max], by id. */
+    public suspend fun peers(max: Int = 1_000): List<Peer> {
+        val most = max.toU32("max")
+        return io { peers(most) }.map { it.toPublic() }
+    }
+
+    /** What is known of one node; null if it was never met or heard of. */
+    public suspend fun peer(id: NodeId): Peer? = io { peer(id.text) }?.toPublic()
+
+    /** Whether the private message [id] waits for its acknowledgement. */
+    public suspend fun isQueued(id: MessageId): Boolean = io { isQueued(id.text) }
+
+    /**
+     * Before the system freezes the app: stores everything and closes the file. Until [resume] nothing is
+     * received, and calls that need the store throw [DonpException.NotRunning]. Again is nothing.
+     */
+    public suspend fun suspend(): Unit = io { suspend() }
+
+    /** After the system let the app go on. Again is nothing. */
+    public suspend fun resume(): Unit = io { resume() }
+
+    /**
+     * For the short time that a system gives a sleeping app: resumes, exchanges what there is, and
+     * suspends again if the node was suspended. A caller that is cancelled does not end it.
+     *
+     * @param seconds at most this long; 600 at most
+     */
+    public suspend fun backgroundFetch(seconds: Int): FetchResult {
+        val most = seconds.toLong().toU64("seconds")
+        return io { backgroundFetch(most) }.let { FetchResult(it.events.clamp(), it.caughtUp) }
+    }
+
+    /** The system changed networks: every link is probed at once. */
+    public suspend fun networkChanged(): Unit = io { networkChanged() }
+
+    /** `Node(name, id)`. */
+    override fun toString(): String = "Node($name, $id)"
+
+    private suspend fun <T> io(block: org.donp.ffi.Node.() -> T): T =
+        withContext(Dispatchers.IO) { call { raw.block() } }
+
+    /** Opens nodes. */
+    public companion object {
+        /**
+         * Opens the profile, or makes it, and binds the sockets; nothing runs before [Node.start]. For who
+         * wants [Node.events] from the very first on. Throws what [openNode] throws.
+         */
+        public suspend fun create(config: NodeConfig, keyStore: KeyStore? = null): Node = open(config, keyStore, false)
+
+        internal suspend fun open(config: NodeConfig, keyStore: KeyStore?, start: Boolean): Node {
+            var made: Node? = null
+            try {
+                return withContext(Dispatchers.IO) {
+                    call {
+                        val raw = org.donp.ffi.Node(config.toRaw(), keyStore?.let { PlatformKeys(it) })
+                        Node(raw).also {
+                            made = it
+                            if (start) raw.start()
+                        }
+                    }
+                }
+            } catch (e: Throwable) {
+                // Also when the caller was cancelled and never sees the node that holds the profile.
+                withContext(NonCancellable + Dispatchers.IO) { made?.close() }
+                throw e
+            }
+        }
+    }
+}
