@@ -3,7 +3,8 @@
 //! bounded ring for each stream.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::future::poll_fn;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -40,6 +41,7 @@ struct State {
     acked: u64,
     readers: BTreeMap<u64, Reader>,
     next_reader: u64,
+    next_wait: u64,
     closed: bool,
 }
 
@@ -53,7 +55,7 @@ struct Reader {
     reading: bool,
     volatile: VecDeque<EventKind>,
     missed: u64,
-    wakers: Vec<Waker>,
+    wakers: BTreeMap<u64, Waker>,
     /// Told to end: nothing newer than this is given.
     until: Option<u64>,
 }
@@ -151,7 +153,7 @@ impl State {
     }
 
     fn wakers(&mut self) -> Vec<Waker> {
-        self.readers.values_mut().flat_map(|r| std::mem::take(&mut r.wakers)).collect()
+        self.readers.values_mut().flat_map(|r| std::mem::take(&mut r.wakers).into_values()).collect()
     }
 }
 
@@ -302,26 +304,10 @@ impl EventStream {
         }
     }
 
-    /// Ready with true when [`take`](Self::take) has something, with false when nothing will come any
-    /// more. Takes nothing itself.
-    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<bool> {
-        let mut state = self.hub.lock();
-        match self.supply(&mut state) {
-            Supply::Some => return Poll::Ready(true),
-            Supply::Ended => return Poll::Ready(false),
-            Supply::None | Supply::Stored => {}
-        }
-        if let Some(reader) = state.readers.get_mut(&self.id)
-            && !reader.wakers.iter().any(|w| w.will_wake(cx.waker()))
-        {
-            reader.wakers.push(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-
-    /// [`poll_ready`](Self::poll_ready) as a future.
-    pub async fn ready(&self) -> bool {
-        poll_fn(|cx| self.poll_ready(cx)).await
+    /// Waits until [`take`](Self::take) has something (true) or nothing will come any more (false). Takes
+    /// nothing itself, and leaves nothing behind when it is dropped.
+    pub fn ready(&self) -> Ready<'_> {
+        Ready { stream: self, wait: None }
     }
 
     /// Ends every wait, at once and from now on. What had come can still be taken.
@@ -347,6 +333,45 @@ impl EventStream {
             reader.reading = (self.read)(self.id, reader.after);
         }
         supply
+    }
+}
+
+/// A wait of [`EventStream::ready`].
+pub struct Ready<'a> {
+    stream: &'a EventStream,
+    /// The number of its waker.
+    wait: Option<u64>,
+}
+
+impl Future for Ready<'_> {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut state = self.stream.hub.lock();
+        match self.stream.supply(&mut state) {
+            Supply::Some => return Poll::Ready(true),
+            Supply::Ended => return Poll::Ready(false),
+            Supply::None | Supply::Stored => {}
+        }
+        let wait = self.wait.unwrap_or(state.next_wait);
+        state.next_wait = state.next_wait.max(wait + 1);
+        if let Some(reader) = state.readers.get_mut(&self.stream.id) {
+            reader.wakers.insert(wait, cx.waker().clone());
+        }
+        drop(state);
+        self.wait = Some(wait);
+        Poll::Pending
+    }
+}
+
+impl Drop for Ready<'_> {
+    fn drop(&mut self) {
+        let waker = self.wait.and_then(|wait| {
+            let mut state = self.stream.hub.lock();
+            state.readers.get_mut(&self.stream.id)?.wakers.remove(&wait)
+        });
+        // Whose code it runs is not known: without the lock.
+        drop(waker);
     }
 }
 
@@ -499,15 +524,21 @@ mod tests {
         let looks = Arc::new(Looks(Arc::clone(&hub), Mutex::new(0)));
         let waker = Waker::from(Arc::clone(&looks));
         let mut cx = Context::from_waker(&waker);
-        assert_eq!(stream.poll_ready(&mut cx), Poll::Pending);
-        assert_eq!(stream.poll_ready(&mut cx), Poll::Pending, "the same waker is kept once");
+        let mut poll = |ready: &mut Ready<'_>| Pin::new(ready).poll(&mut cx);
+        let mut ready = stream.ready();
+        assert_eq!(poll(&mut ready), Poll::Pending);
+        assert_eq!(poll(&mut ready), Poll::Pending, "one waker for each wait");
         hub.publish([durable(1)]);
         assert_eq!(*looks.1.lock().unwrap(), 1);
-        assert_eq!(stream.poll_ready(&mut cx), Poll::Ready(true));
+        assert_eq!(poll(&mut ready), Poll::Ready(true));
         assert_eq!(stream.take(9).len(), 1);
-        assert_eq!(stream.poll_ready(&mut cx), Poll::Pending);
+        assert_eq!(poll(&mut ready), Poll::Pending);
+        for _ in 0..100 {
+            assert_eq!(poll(&mut stream.ready()), Poll::Pending);
+        }
+        assert_eq!(hub.lock().readers[&0].wakers.len(), 1, "a wait that was given up leaves nothing");
         stream.shutdown();
         assert_eq!(*looks.1.lock().unwrap(), 2);
-        assert_eq!(stream.poll_ready(&mut cx), Poll::Ready(false));
+        assert_eq!(poll(&mut ready), Poll::Ready(false));
     }
 }

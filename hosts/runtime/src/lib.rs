@@ -34,7 +34,7 @@ mod socket;
 pub mod store;
 
 pub use error::NodeError;
-pub use events::{EventPage, EventStream};
+pub use events::{EventPage, EventStream, Ready};
 pub use fault::{Fault, FaultStats};
 pub use names::{BootstrapName, BootstrapNameError};
 pub use node::{Fetched, Found, HostStatus, Node, NodeConfig, NodeStatus, StoreKind};

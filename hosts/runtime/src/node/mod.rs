@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use donp_core::{
@@ -55,6 +55,7 @@ pub struct Node {
     crashed: Arc<AtomicBool>,
     hub: Arc<Hub>,
     life: Mutex<Life>,
+    thread: OnceLock<ThreadId>,
 }
 
 /// Where a node's thread is.
@@ -166,7 +167,8 @@ impl Node {
             Worker::new(engine, store, sockets, poll, queue, Arc::clone(&signalled), Arc::clone(&hub), shaper, clock);
         let entrance = (!cfg.offline).then_some(Entrance { places: bootstraps, knows_peers });
         let life = Mutex::new(Life::Ready(Box::new(worker), entrance));
-        Ok(Self { id, name, local, network_key, jobs, waker, signalled, crashed, hub, life })
+        let thread = OnceLock::new();
+        Ok(Self { id, name, local, network_key, jobs, waker, signalled, crashed, hub, life, thread })
     }
 
     /// Starts the thread and joins the network. Again is nothing.
@@ -187,6 +189,7 @@ impl Node {
             let tell = self.submitter();
             // The thread is only started; it looks nothing up until a name is added.
             let resolver = Resolver::start(move |found| tell.submit(Box::new(move |w| w.resolved(found))));
+            let resolver = resolver.inspect_err(|_| self.hub.close());
             worker.go_online(resolver.map_err(NodeError::io("name thread"))?, places, knows_peers);
         }
         let (hub, crashed) = (Arc::clone(&self.hub), Arc::clone(&self.crashed));
@@ -197,7 +200,9 @@ impl Node {
             }
             hub.close();
         });
-        *life = Life::Running(thread.map_err(NodeError::io("node thread"))?);
+        let thread = thread.inspect_err(|_| self.hub.close()).map_err(NodeError::io("node thread"))?;
+        let _ = self.thread.set(thread.thread().id());
+        *life = Life::Running(thread);
         Ok(())
     }
 
@@ -235,11 +240,13 @@ impl Node {
             Life::Running(thread) => {
                 let _ = self.submit(Box::new(move |w| w.stop(how)));
                 // On its own thread, from a waker's code, waiting for it would be for ever.
-                if thread.thread().id() != std::thread::current().id() {
+                if !self.is_own_thread() {
                     let _ = thread.join();
                 }
             }
             Life::Ready(..) => self.hub.close(),
+            // Somebody else ends it: wait as long.
+            Life::Ended if !self.is_own_thread() => self.wait_closed(),
             Life::Ended => {}
         }
         if self.crashed.load(Ordering::SeqCst) { Err(NodeError::Crashed) } else { Ok(()) }
@@ -427,7 +434,7 @@ impl Node {
         self.call(|w| NodeStatus { node: w.engine.status(), host: w.host_status() })
     }
 
-    /// Linked nodes first, then those known.
+    /// Every node that was met or heard of, by id.
     ///
     /// # Errors
     /// When the node is not running any more.
@@ -579,6 +586,10 @@ impl Node {
         })
     }
 
+    fn is_own_thread(&self) -> bool {
+        self.thread.get() == Some(&std::thread::current().id())
+    }
+
     fn submitter(&self) -> Submitter {
         let (jobs, waker, signalled) = (self.jobs.clone(), Arc::clone(&self.waker), Arc::clone(&self.signalled));
         Submitter { jobs, waker, signalled }
@@ -588,7 +599,7 @@ impl Node {
     fn may_ask(&self) -> Result<(), NodeError> {
         match &*self.life.lock().unwrap_or_else(PoisonError::into_inner) {
             Life::Ready(..) => Err(NodeError::NotStarted),
-            Life::Running(thread) if thread.thread().id() == std::thread::current().id() => Err(NodeError::OwnThread),
+            Life::Running(_) if self.is_own_thread() => Err(NodeError::OwnThread),
             Life::Running(_) => Ok(()),
             Life::Ended => Err(self.gone()),
         }

@@ -477,7 +477,9 @@ fn the_nodes_own_thread_gets_an_error_and_no_deadlock() {
     let stream = a.subscribe();
     let (tell, told) = sync_channel(1);
     let waker = std::task::Waker::from(Arc::new(Asks(Arc::clone(&a), tell)));
-    assert!(stream.poll_ready(&mut std::task::Context::from_waker(&waker)).is_pending());
+    let mut ready = stream.ready();
+    let pinned = std::pin::Pin::new(&mut ready);
+    assert!(std::future::Future::poll(pinned, &mut std::task::Context::from_waker(&waker)).is_pending());
     a.start().unwrap();
     assert_eq!(told.recv_timeout(LONG).unwrap(), (true, true));
     a.wait_closed();
