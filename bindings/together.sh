@@ -28,7 +28,7 @@ until_true() {
   done
 }
 hub_runs() { "$donp" -p hub status --json >"$tmp/status.json" 2>/dev/null && jq -e .running "$tmp/status.json" >/dev/null; }
-until_true 300 hub_runs
+until_true 300 hub_runs || { cat "$tmp/hub.log" && exit 1; }
 place=$(jq -r '.listen[0]' "$tmp/status.json")
 
 python_talk() { python/run.sh talk "$@"; }

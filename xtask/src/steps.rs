@@ -55,7 +55,8 @@ fn script(root: &Path, path: &str, lacking: fn(&Path) -> Option<String>) -> Outc
     }
     match lacking(root) {
         Some(what) => Outcome::Skipped(what),
-        None => run(Command::new(script).current_dir(root)),
+        // Variables that begin so are settings to a `donp` that the script starts.
+        None => run(Command::new(script).current_dir(root).env_remove("DONP_REQUIRE_ALL")),
     }
 }
 

@@ -28,7 +28,7 @@ impl From<Profile> for StoreKind {
     }
 }
 
-/// How to open a [`Node`].
+/// How to open a [`Node`](super::Node).
 pub struct NodeConfig {
     /// The engine's settings. Its network key is replaced by [`network_key`](Self::network_key), or by the one that
     /// the profile remembers.
