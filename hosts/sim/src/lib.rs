@@ -16,12 +16,19 @@
 //! ```
 
 pub mod clock;
+pub mod compare;
+pub mod faults;
 pub mod graph;
+pub mod laws;
 pub mod measure;
 pub mod net;
 mod node;
+pub mod output;
 mod queue;
+pub mod report;
 mod rng;
+pub mod run;
+pub mod scenario;
 mod sim;
 
 pub use net::link::{Burst, Faults, Rate};
