@@ -127,10 +127,10 @@ impl Plot {
         let _ = writeln!(
             self.body,
             "<line class=\"mark\" x1=\"{px:.1}\" y1=\"{TOP}\" x2=\"{px:.1}\" y2=\"{}\"/>\
-             <text class=\"word\" transform=\"translate({:.1},{}) rotate(-90)\">{}</text>",
+             <text class=\"word\" transform=\"translate({:.1},{}) rotate(90)\">{}</text>",
             TOP + HEIGHT,
-            px - 3.0,
-            TOP + HEIGHT - 4.0,
+            px + 4.0,
+            TOP + 8.0,
             escape(word)
         );
     }
