@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::graph::Shape;
 use crate::measure::{BitSet, Broadcast, Totals};
+use crate::run::Round;
+
+/// Rounds whose mean delivery says whether an overlay has healed (HyParView §5.3 sends ten a cycle).
+const HEALED_ROUNDS: usize = 10;
+/// That mean, of a healed one.
+const HEALED: f64 = 0.999;
 
 /// Figures of one window of time.
 pub(super) type Figures = Vec<(&'static str, f64)>;
@@ -48,6 +54,22 @@ pub(super) fn reliability(broadcasts: &[Broadcast], alive: &BitSet, first: u64) 
     ]
 }
 
+/// What single rounds show; `begin` is when the first began, in virtual seconds.
+pub(super) fn rounds(rounds: &[Round], begin: f64, period_s: f64) -> Figures {
+    let mut out = Figures::new();
+    let ldh: Vec<usize> = rounds.iter().filter_map(|r| r.ldh).collect();
+    if !ldh.is_empty() {
+        out.push(("ldh_mean", ldh.iter().sum::<usize>() as f64 / ldh.len() as f64));
+    }
+    let mean = |ten: &[Round]| ten.iter().filter_map(|r| r.gossip).sum::<f64>() / ten.len() as f64;
+    if let Some(ten) = rounds.windows(HEALED_ROUNDS).find(|ten| mean(ten) >= HEALED) {
+        let seconds = ten[0].at - begin;
+        out.push(("healed_s", seconds));
+        out.push(("healed_periods", seconds / period_s));
+    }
+    out
+}
+
 /// How much went over the wire in `seconds`.
 pub(super) fn traffic(diff: &Totals, n: usize, seconds: f64, period_s: f64) -> Figures {
     let per_node_s = |v: u64| v as f64 / n.max(1) as f64 / seconds.max(1e-6);
@@ -80,5 +102,31 @@ pub(super) fn file(all: &mut BTreeMap<String, f64>, label: &str, figures: Figure
     for (key, value) in figures.into_iter().filter(|(_, v)| v.is_finite()) {
         all.insert(format!("{label}.{key}"), value);
         all.insert(key.to_owned(), value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overlay_has_healed_when_ten_rounds_reach_everybody() {
+        let round = |i: usize| {
+            let gossip = if i < 40 || i == 45 { 0.9 } else { 1.0 };
+            Round { at: 100.0 + i as f64, ldh: Some(if i < 40 { 8 } else { 6 }), gossip: Some(gossip), rmr: None }
+        };
+        let all: Vec<Round> = (0..80).map(round).collect();
+        let figures = rounds(&all, 100.0, 30.0);
+        assert_eq!(figures, [("ldh_mean", 7.0), ("healed_s", 46.0), ("healed_periods", 46.0 / 30.0)]);
+        assert_eq!(rounds(&all[..50], 100.0, 30.0).len(), 1, "it never healed");
+    }
+
+    #[test]
+    fn the_newest_of_a_name_is_found_without_its_label_and_what_is_no_number_is_left_out() {
+        let mut all = BTreeMap::new();
+        file(&mut all, "a", vec![("rmr", 1.0), ("ldh", f64::NAN)]);
+        file(&mut all, "b", vec![("rmr", 2.0)]);
+        let all: Vec<(&str, f64)> = all.iter().map(|(k, v)| (k.as_str(), *v)).collect();
+        assert_eq!(all, [("a.rmr", 1.0), ("b.rmr", 2.0), ("rmr", 2.0)]);
     }
 }

@@ -197,9 +197,6 @@ impl<'a, 'o> Stage<'a, 'o> {
             Phase::Churn { cycles, cycle, fail, restart, broadcasts, bytes, settle } => {
                 return self.churn(*cycles, *cycle, (*fail, *restart), *broadcasts, *bytes, *settle);
             }
-            Phase::Healing { cycle, broadcasts, bytes, at_least, max_cycles } => {
-                return self.healing(*cycle, *broadcasts, *bytes, *at_least, *max_cycles);
-            }
             Phase::Partition { share, one_way } => {
                 let running = self.running();
                 let away = Amount::Share(*share).of(running.len());
@@ -333,6 +330,7 @@ impl<'a, 'o> Stage<'a, 'o> {
         settle: u64,
     ) -> Figures {
         let mut refused = 0;
+        let [fail, restart] = [fail, restart].map(|amount| Amount::Count(amount.of(self.sim.len())));
         for number in 0..cycles {
             for n in self.some_running(fail) {
                 self.sim.crash(n);
@@ -351,24 +349,6 @@ impl<'a, 'o> Stage<'a, 'o> {
         }
         self.advance(settle);
         vec![("refused", refused as f64)]
-    }
-
-    fn healing(&mut self, cycle: u64, broadcasts: usize, bytes: usize, at_least: f64, most: usize) -> Figures {
-        for number in 1..=most {
-            self.advance(cycle);
-            let before = self.sim.totals();
-            let at = self.seconds();
-            for round in 0..broadcasts {
-                self.say(self.speaker, round, bytes);
-                self.advance(SECOND);
-            }
-            self.advance(2 * SECOND);
-            self.round(at, &before, broadcasts);
-            if self.out.rounds.last().and_then(|r| r.gossip).is_some_and(|g| g >= at_least) {
-                return vec![("healing_cycles", number as f64)];
-            }
-        }
-        Figures::new()
     }
 
     fn restart(&mut self, amount: Amount) {
@@ -490,11 +470,10 @@ impl<'a, 'o> Stage<'a, 'o> {
             if !broadcasts.is_empty() {
                 all.extend(figures::gossip(&diff, n, broadcasts.len()));
                 all.extend(figures::reliability(broadcasts, &alive, diff.first));
-                let rounds: Vec<usize> =
-                    self.out.rounds.iter().filter(|r| r.at * 1e6 >= window.at as f64).filter_map(|r| r.ldh).collect();
-                if !rounds.is_empty() {
-                    all.push(("ldh_mean", rounds.iter().sum::<usize>() as f64 / rounds.len() as f64));
-                }
+                let begin = window.at as f64 / SECOND as f64;
+                let rounds = self.out.rounds.iter().filter(|r| r.at >= begin);
+                let rounds: Vec<Round> = rounds.cloned().collect();
+                all.extend(figures::rounds(&rounds, begin, self.case.period as f64 / SECOND as f64));
             }
             let watch = &self.sim.watch;
             all.push(("false_positives", (watch.false_positives - window.false_positives.0) as f64));

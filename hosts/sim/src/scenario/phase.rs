@@ -123,10 +123,8 @@ pub enum Phase {
     /// Some of those that do not run start again.
     Restart { amount: Amount },
     /// In each cycle some fail, some that are down start again, and one node, never struck, says
-    /// something.
+    /// something. Shares are of all nodes, running or not, so that each cycle takes as many.
     Churn { cycles: usize, cycle: u64, fail: Amount, restart: Amount, broadcasts: usize, bytes: usize, settle: u64 },
-    /// Cycles with some broadcasts each, until their mean delivery by gossip is back.
-    Healing { cycle: u64, broadcasts: usize, bytes: usize, at_least: f64, max_cycles: usize },
     /// The last `share` of the running nodes goes to another island; with `one_way` it still hears the
     /// others.
     Partition { share: f64, one_way: bool },
@@ -154,14 +152,13 @@ pub enum Phase {
     Expect(Expectation),
 }
 
-const WORDS: [&str; 19] = [
+const WORDS: [&str; 18] = [
     "wait",
     "broadcast",
     "private",
     "fail",
     "restart",
     "churn",
-    "healing",
     "partition",
     "heal",
     "sleep",
@@ -224,18 +221,11 @@ impl Phase {
             "churn" => Self::Churn {
                 cycles: t.needed("cycles", t.count("cycles", 1)?)?,
                 cycle: t.seconds("cycle_s")?.unwrap_or(10_000_000),
-                fail: Amount::Count(t.count("fail", 0)?.unwrap_or(0)),
-                restart: Amount::Count(t.count("restart", 0)?.unwrap_or(0)),
+                fail: some(t.count("fail", 0)?, t.share("fail_share")?),
+                restart: some(t.count("restart", 0)?, t.share("restart_share")?),
                 broadcasts: t.count("broadcasts", 0)?.unwrap_or(1),
                 bytes: bytes(t)?,
                 settle: settle(t)?,
-            },
-            "healing" => Self::Healing {
-                cycle: t.seconds("cycle_s")?.unwrap_or(30_000_000),
-                broadcasts: t.count("broadcasts", 1)?.unwrap_or(10),
-                bytes: bytes(t)?,
-                at_least: t.share("at_least")?.unwrap_or(0.999),
-                max_cycles: t.count("max_cycles", 1)?.unwrap_or(10),
             },
             "partition" => Self::Partition { share: t.share("share")?.unwrap_or(0.5), one_way: t.flag("one_way")? },
             "heal" => Self::Heal,
@@ -295,4 +285,8 @@ fn amount(t: &Reader<'_>) -> Result<Amount, (usize, String)> {
         (None, Some(count)) => Ok(Amount::Count(count)),
         _ => Err((t.line, "either share (0 to 1) or count is wanted".into())),
     }
+}
+
+fn some(count: Option<usize>, share: Option<f64>) -> Amount {
+    share.map_or(Amount::Count(count.unwrap_or(0)), Amount::Share)
 }
