@@ -66,12 +66,14 @@ fn case_text(out: &mut String, case: &CaseOutcome) {
     let wall = s.wall_s.max(1e-9);
     let _ = writeln!(
         out,
-        "{:.0} virtual s in {:.1} s: {:.1} virtual s/s, {:.0} events/s; built in {:.1} s; transcript {}",
+        "{:.0} virtual s in {:.1} s: {:.1} virtual s/s, {:.0} events/s; all nodes started in {:.1} s, \
+         then {:.1} virtual s/s; transcript {}",
         s.virtual_s,
         s.wall_s,
         s.virtual_s / wall,
         s.events as f64 / wall,
         s.build_s,
+        (s.virtual_s - s.build_virtual_s) / (s.wall_s - s.build_s).max(1e-9),
         &case.transcript[..16]
     );
 }

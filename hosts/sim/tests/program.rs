@@ -60,6 +60,7 @@ fn a_failure_prints_the_command_that_shows_it_again_and_it_does() {
     assert!(row.contains("< 0") && row.ends_with("FAIL"), "{row}");
     let replay = first.out.lines().find_map(|l| l.strip_prefix("replay: donp-sim ")).unwrap();
     let again = sim(&replay.split(' ').collect::<Vec<_>>());
+    assert_eq!(replay, format!("run {path} --seed 9 --nodes 5"));
     let transcript = |out: &str| out.split("transcript ").nth(1).unwrap()[..16].to_owned();
     assert_eq!(transcript(&first.out), transcript(&again.out));
     let other = sim(&["run", &path, "--seed", "10", "--nodes", "5"]);

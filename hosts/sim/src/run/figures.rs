@@ -42,7 +42,8 @@ pub(super) fn reliability(broadcasts: &[Broadcast], alive: &BitSet, first: u64) 
     let count = reached.len() as f64;
     let shares = reached.iter().map(|(told, due)| *told as f64 / *due as f64);
     let missed: usize = reached.iter().map(|(told, due)| due - told).sum();
-    let due: usize = reached.iter().map(|(_, due)| due).sum();
+    // Those that got it and died count as first deliveries, so they are due here.
+    let due: usize = broadcasts.iter().map(|b| b.running.len().saturating_sub(1)).sum();
     vec![
         ("broadcasts", count),
         ("reliability", shares.clone().sum::<f64>() / count),
@@ -50,7 +51,7 @@ pub(super) fn reliability(broadcasts: &[Broadcast], alive: &BitSet, first: u64) 
         ("atomic", reached.iter().filter(|(told, due)| told == due).count() as f64 / count),
         ("missed", missed as f64),
         // What came by comparing histories is not the gossip's merit.
-        ("reliability_gossip", (first as f64 / due as f64).min(1.0)),
+        ("reliability_gossip", (first as f64 / due.max(1) as f64).min(1.0)),
     ]
 }
 
@@ -108,6 +109,27 @@ pub(super) fn file(all: &mut BTreeMap<String, f64>, label: &str, figures: Figure
 #[cfg(test)]
 mod tests {
     use super::*;
+    use donp_core::MessageId;
+
+    #[test]
+    fn who_died_with_a_broadcast_makes_up_for_nobody_who_missed_it() {
+        let set = |of: std::ops::Range<usize>| {
+            let mut set = BitSet::default();
+            of.for_each(|n| {
+                set.insert(n);
+            });
+            set
+        };
+        // Ten run, 0 speaks, 1 to 7 hear it by gossip; then 1 and 2 die.
+        let broadcast =
+            Broadcast { id: MessageId([1; 32]), author: 0, at: 0, running: set(0..10), told: set(1..8), last: 9 };
+        let mut alive = set(3..10);
+        alive.insert(0);
+        let figures: BTreeMap<&str, f64> = reliability(&[broadcast], &alive, 7).into_iter().collect();
+        assert_eq!((figures["reliability"], figures["missed"]), (5.0 / 7.0, 2.0));
+        assert_eq!(figures["reliability_gossip"], 7.0 / 9.0);
+        assert_eq!((figures["atomic"], figures["broadcasts"]), (0.0, 1.0));
+    }
 
     #[test]
     fn an_overlay_has_healed_when_ten_rounds_reach_everybody() {

@@ -51,6 +51,8 @@ pub struct Outcome {
     pub seed: u64,
     /// Nodes in the (first) case.
     pub nodes: usize,
+    /// The number of nodes if it is not the file's.
+    pub other_nodes: Option<usize>,
     /// Each run.
     pub cases: Vec<CaseOutcome>,
 }
@@ -136,8 +138,10 @@ pub struct Speed {
     pub virtual_s: f64,
     /// Seconds of this world.
     pub wall_s: f64,
-    /// Seconds of this world until the network stood.
+    /// Seconds of this world until all nodes were started.
     pub build_s: f64,
+    /// Virtual seconds until then.
+    pub build_virtual_s: f64,
     /// Arrivals, commits and wakes.
     pub events: u64,
 }
@@ -160,7 +164,8 @@ impl Outcome {
 
     /// The command that shows this run again. A scenario from a file is named by its path.
     pub fn replay(&self, named: &str) -> String {
-        format!("donp-sim run {named} --seed {} --nodes {}", self.seed, self.nodes)
+        let nodes = self.other_nodes.map(|n| format!(" --nodes {n}")).unwrap_or_default();
+        format!("donp-sim run {named} --seed {}{nodes}", self.seed)
     }
 }
 
@@ -218,6 +223,7 @@ pub fn run(scenario: &Scenario, mut options: Options<'_>) -> Outcome {
         source: scenario.source.clone(),
         seed: options.seed,
         nodes: scenario.cases.first().map_or(0, |case| case.nodes.count),
+        other_nodes: scenario.other_nodes,
         cases,
     }
 }
@@ -233,5 +239,6 @@ fn run_case(case: &Case, options: &mut Options<'_>) -> CaseOutcome {
     let mut outcome = stage.end();
     outcome.speed.wall_s = begin.elapsed().as_secs_f64();
     outcome.speed.build_s = build_s;
+    outcome.speed.build_virtual_s = case.nodes.count as f64 / case.nodes.per_second;
     outcome
 }

@@ -26,6 +26,8 @@ pub struct Scenario {
     pub source: String,
     /// The runs, in order. A scenario without cases has one, without a name.
     pub cases: Vec<Case>,
+    /// The number of nodes if it is not the file's.
+    pub other_nodes: Option<usize>,
 }
 
 /// One run of a scenario.
@@ -124,8 +126,13 @@ impl Scenario {
             names.push(String::new());
         }
         let word = |key| top.needed(key, top.text(key)?).map(str::to_owned);
-        let mut scenario =
-            Self { name: word("name")?, title: word("title")?, source: word("source")?, cases: Vec::new() };
+        let mut scenario = Self {
+            name: word("name")?,
+            title: word("title")?,
+            source: word("source")?,
+            cases: Vec::new(),
+            other_nodes: None,
+        };
         let count = names.len();
         for (i, name) in names.into_iter().enumerate() {
             let item = item.of_case(i, count)?;
@@ -139,6 +146,7 @@ impl Scenario {
     /// # Errors
     /// If fewer would be left than are behind NAT boxes.
     pub fn with_nodes(mut self, count: usize) -> Result<Self, String> {
+        self.other_nodes = Some(count);
         for case in &mut self.cases {
             case.nodes.count = count;
             let behind = case.nodes.behind();
