@@ -72,7 +72,8 @@ fn a_crash_at_any_batch_loses_nothing_acknowledged() {
 fn crash_at(seed: u64, batch: u64, written: bool) -> bool {
     let mut sim = Sim::new(seed);
     // A disk slower than the network: what leaves too early arrives before the crash.
-    sim.faults = Faults { loss: 0.05, disk: (10_000, 30_000), ..Faults::default() };
+    sim.faults = Faults { loss: 0.05, ..Faults::default() };
+    sim.disk = (10_000, 30_000);
     sim.crash_at = Some(CrashAt { node: 1, batch, written });
     let (a, b) = (sim.add_node(), sim.add_node());
     sim.start(a, &[]);

@@ -62,7 +62,7 @@ fn draw_faults(sim: &mut Sim) -> Faults {
         Faults { loss: draw(0.3), duplicate: draw(0.5), reorder: draw(0.3), corrupt: draw(0.05), ..Faults::default() };
     let slowest = 1_000 + sim.rng().below(400_000);
     faults.delay = (slowest / 4, slowest);
-    faults.disk = (0, sim.rng().below(50_000));
+    sim.disk = (0, sim.rng().below(50_000));
     faults
 }
 
@@ -109,6 +109,7 @@ impl Story {
 
     fn heal(&mut self, count: usize) {
         self.sim.faults = Faults { loss: 0.02, ..Faults::default() };
+        self.sim.disk = (0, 2_000);
         for n in 0..count {
             self.sim.move_to_island(n, 0);
             if !self.sim.node(n).runs() {

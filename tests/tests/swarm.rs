@@ -222,3 +222,36 @@ fn a_dead_neighbour_is_noticed_within_seconds_while_something_is_said() {
     let noticed = sim.run_until(7, |s| s.node(0).engine().status().neighbours == 2);
     assert!(noticed, "{}", sim.replay());
 }
+
+#[test]
+fn two_halves_that_want_nobody_merge_after_their_link_returns() {
+    let mut sim = Sim::new(96);
+    sim.config.membership.target = 3;
+    for n in 0..20 {
+        sim.add_node();
+        sim.start(n, if n == 0 { &[] } else { &[0] });
+        sim.run_for(1);
+    }
+    assert!(sim.run_until(120, |s| (0..20).all(|n| s.node(n).engine().status().neighbours >= 2)), "{}", sim.replay());
+    for n in 10..20 {
+        sim.move_to_island(n, 1);
+    }
+    sim.run_for(300);
+    for side in [0..10, 10..20] {
+        for n in side {
+            sim.broadcast(n, &format!("{n} apart")).unwrap();
+        }
+    }
+    sim.run_for(30);
+    let crossing = |s: &Sim| {
+        let far = |n: usize| (0..20).filter(move |m| (*m < 10) != (n < 10)).map(|m| s.id(m)).collect::<Vec<_>>();
+        let across = |n: usize| s.node(n).engine().peers().iter().any(|p| p.neighbour && far(n).contains(&p.id));
+        (0..20).filter(|n| across(*n)).count()
+    };
+    assert_eq!(crossing(&sim), 0, "{}", sim.replay());
+    for n in 10..20 {
+        sim.move_to_island(n, 0);
+    }
+    assert!(sim.run_until(90, |s| crossing(s) >= 2), "{}", sim.replay());
+    converge(&mut sim, &(0..20).collect::<Vec<_>>(), 20, 120);
+}

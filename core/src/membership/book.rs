@@ -179,6 +179,12 @@ impl Book {
         (if passive.is_empty() { others } else { passive }, next)
     }
 
+    /// Everybody that could be reached, whatever earlier attempts came to.
+    pub(super) fn anybody(&self, skip: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
+        let can = self.known.iter().filter(|(id, k)| k.trying.is_none() && !k.addrs.is_empty() && !skip(**id));
+        can.map(|(id, _)| *id).collect()
+    }
+
     pub(super) fn tried(&mut self, id: NodeId, now: Instant) {
         if let Some(k) = self.known.get_mut(&id) {
             k.trying = Some(now);

@@ -122,6 +122,8 @@ impl Membership {
             Err(Refusal::Leaving)
         } else if urgency == Urgency::Names {
             Err(Refusal::NotAsked)
+        } else if urgency == Urgency::Merge {
+            if self.neighbours.contains(&from) || self.merge(cx.now) { Ok(()) } else { Err(Refusal::Full) }
         } else if self.neighbours.contains(&from) || !full {
             Ok(())
         } else if self.room_for() == 0 || urgency == Urgency::Low || !self.views.may_intrude(cx.now) {
@@ -129,12 +131,13 @@ impl Membership {
         } else {
             Ok(())
         };
-        let available = if accepted.is_err() || urgency == Urgency::Join { self.offered(from, cx) } else { Vec::new() };
+        let introduce = matches!(urgency, Urgency::Join | Urgency::Merge);
+        let available = if accepted.is_err() || introduce { self.offered(from, cx) } else { Vec::new() };
         Self::send(from, &Message::Response { accepted, available }, out);
         if accepted.is_err() {
             return;
         }
-        self.neighbour(from, cx, out);
+        self.neighbour(from, urgency == Urgency::Merge, cx, out);
         if urgency == Urgency::Join
             && let Some(joiner) = self.info(from)
         {
@@ -153,12 +156,18 @@ impl Membership {
         cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,
     ) {
-        let asked = self.views.asked.remove(&from).is_some();
+        let asked = self.views.asked.remove(&from);
+        let merging = asked.is_some_and(|(urgency, _)| urgency == Urgency::Merge);
         for info in available.into_iter().take(MAX_OFFERED) {
             self.heard_of(from, info, cx, out);
         }
         match accepted {
-            Ok(()) if asked => self.neighbour(from, cx, out),
+            Ok(()) if asked.is_some() && (!merging || self.merge(cx.now)) => self.neighbour(from, merging, cx, out),
+            // Another merge was faster.
+            Ok(()) if asked.is_some() && !self.neighbours.contains(&from) => {
+                Self::send(from, &Message::Disconnect, out);
+                self.unwant(from, out);
+            }
             // Nobody becomes a neighbour unasked.
             Ok(()) | Err(Refusal::NotAsked) => {}
             Err(refusal @ (Refusal::Full | Refusal::Leaving)) => {
@@ -208,18 +217,22 @@ impl Membership {
         }
     }
 
-    /// Both are neighbours from here on; somebody gives way if there is no room.
-    pub(super) fn neighbour(&mut self, peer: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+    /// Both are neighbours from here on; somebody gives way if there is no room, but never for a merge.
+    pub(super) fn neighbour(&mut self, peer: NodeId, merging: bool, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         self.views.asked.remove(&peer);
         self.views.invited.remove(&peer);
         if !self.linked.contains_key(&peer) || self.neighbours.contains(&peer) {
             return;
         }
-        while self.neighbours.len() >= self.room_for().max(1) {
+        let room = self.room_for().max(1);
+        let room = if merging { room.saturating_add(MERGE_ROOM) } else { room };
+        // One at most, also where merges added some: nobody's neighbours change all at once.
+        if self.neighbours.len() >= room {
             let all: Vec<NodeId> = self.neighbours.iter().copied().collect();
-            let Some(&victim) = cx.rng.pick(&all) else { break };
-            Self::send(victim, &Message::Disconnect, out);
-            self.estranged(victim, cx, out);
+            if let Some(&victim) = cx.rng.pick(&all) {
+                Self::send(victim, &Message::Disconnect, out);
+                self.estranged(victim, cx, out);
+            }
         }
         self.neighbours.insert(peer);
         self.views.joined = true;

@@ -7,6 +7,7 @@
 
 mod book;
 mod hyparview;
+mod partition;
 mod state;
 pub(crate) mod wire;
 
@@ -30,6 +31,7 @@ use crate::wire::{Blob, Lane, Malformed, decode, encode};
 pub(crate) use book::Known;
 use book::{Book, pause};
 use hyparview::Views;
+use partition::{MERGE_ROOM, Part};
 pub use state::NodeState;
 use state::Trigger;
 use wire::{MAX_ADDRS, MAX_BYTES, MAX_OFFERED, Message, NodeInfo, Refusal, Urgency, may_probe};
@@ -142,6 +144,7 @@ pub(crate) struct Membership {
     /// The active view.
     neighbours: BTreeSet<NodeId>,
     views: Views,
+    part: Part,
     /// INVARIANT: exactly the peers with a `Want` and no `Unwant` after it.
     wanted: BTreeSet<NodeId>,
     /// Where each linked peer sees this node: one voice a peer.
@@ -167,6 +170,7 @@ impl Membership {
             linked: BTreeMap::new(),
             neighbours: BTreeSet::new(),
             views: Views::default(),
+            part: Part::default(),
             wanted: BTreeSet::new(),
             observed: BTreeMap::new(),
             ask_at: None,
@@ -297,6 +301,7 @@ impl Membership {
             out.push(Out::NeighbourDown(peer));
         }
         self.views.clear();
+        self.part.stop();
         self.targets.clear();
         self.ask_at = None;
         self.try_at = None;
@@ -328,6 +333,10 @@ impl Membership {
         Self::send(peer, &Message::Announcement { cert: cert.clone(), addrs }, out);
         self.greet(peer, cx, out);
         self.start_shuffling(cx);
+        self.watch(cx);
+        if !self.neighbours.contains(&peer) && !self.views.asked.contains_key(&peer) {
+            self.compare_parts(peer, cx, out);
+        }
         self.look_around(cx, out);
     }
 
@@ -451,6 +460,7 @@ impl Membership {
             Message::Disconnect => self.disconnected(from, cx, out),
             Message::Shuffle { walk, ttl, nodes } => self.shuffled(from, walk, ttl, nodes, cx, out),
             Message::ShuffleReply { walk, nodes } => self.shuffle_answered(from, walk, nodes, cx, out),
+            Message::Sketch { marks } => self.sketched(from, &marks, cx, out),
         }
     }
 
@@ -596,13 +606,15 @@ impl Machine for Membership {
                 }
             }
         }
+        self.watch_timeout(cx, out);
         if self.views.shuffle_at.is_some_and(|at| at <= cx.now) {
             self.shuffle(cx, out);
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        soonest(soonest(self.try_at, self.ask_at), self.views.shuffle_at)
+        let membership = soonest(soonest(self.try_at, self.ask_at), self.views.shuffle_at);
+        soonest(membership, self.part.next_deadline())
     }
 
     fn footprint(&self) -> usize {
@@ -612,6 +624,7 @@ impl Machine for Membership {
             .saturating_add(self.linked.len())
             .saturating_add(self.neighbours.len())
             .saturating_add(self.views.len())
+            .saturating_add(self.part.len())
             .saturating_add(self.wanted.len())
     }
 }

@@ -227,7 +227,9 @@ fn shuffles_go_some_steps_and_their_answers_come_back() {
     let mut rng = Rng::new([3; 32]);
     b.m.book.passive(id(70), 36, &mut rng);
     let sent: Vec<_> = b.run(13).into_iter().map(|(_, o)| o).collect();
-    let [Message::Shuffle { walk, ttl: 6, nodes }] = &replies(&sent)[..] else { panic!("{sent:?}") };
+    let mut sent = replies(&sent);
+    sent.retain(|m| !matches!(m, Message::Sketch { .. }));
+    let [Message::Shuffle { walk, ttl: 6, nodes }] = &sent[..] else { panic!("{sent:?}") };
     assert_eq!(nodes.len(), 4, "three neighbours and one of the passive view");
     b.hear(2, &Message::ShuffleReply { walk: *walk, nodes: vec![info(71)] });
     assert!(b.m.book.passives().any(|p| p == id(71)));
@@ -416,6 +418,57 @@ fn the_address_book_survives_a_restart() {
     assert_eq!(again.m.state(), NodeState::Discovering, "not the first node of a network");
 }
 
+#[test]
+fn two_parts_of_a_network_grow_together_and_nobody_gives_way() {
+    let mut b = full();
+    let marks =
+        |b: &mut Bench, from: u8, marks: &[(u64, u32, u16)]| b.hear(from, &Message::Sketch { marks: marks.to_vec() });
+    let asks = |out: &[Out]| replies(out).iter().any(|m| matches!(m, Message::Request { urgency: Urgency::Merge, .. }));
+    b.run(70);
+    marks(&mut b, 2, &[(5, 1, 0), (6, 1, 0)]);
+    let greeting = replies(&b.up(100));
+    let Some(Message::Sketch { marks: own }) = greeting.last() else { panic!("{greeting:?}") };
+    assert_eq!(own.len(), 3, "this node, and what a neighbour told");
+    assert!(!asks(&marks(&mut b, 100, &[(6, 9, 0), (7, 1, 0)])), "it lives in the same part");
+    assert!(!asks(&marks(&mut b, 100, &[])), "it knows nothing");
+    assert!(asks(&marks(&mut b, 100, &[(7, 1, 0), (8, 1, 0)])));
+    let before = b.m.neighbours().clone();
+    b.hear(100, &Message::Response { accepted: Ok(()), available: Vec::new() });
+    assert!(b.m.neighbours().contains(&id(100)) && b.m.neighbours().is_superset(&before));
+    b.up(101);
+    assert!(!asks(&marks(&mut b, 101, &[(9, 1, 0)])), "one merge in half a minute");
+    b.run(31);
+    b.up(101);
+    let answer = replies(&b.hear(101, &request(Urgency::Merge)));
+    assert!(answer.iter().any(|m| matches!(m, Message::Response { accepted: Ok(()), .. })), "{answer:?}");
+    b.run(31);
+    b.up(102);
+    let answer = replies(&b.hear(102, &request(Urgency::Merge)));
+    assert!(matches!(answer[..], [Message::Response { accepted: Err(Refusal::Full), .. }]), "two beyond the usual");
+    assert_eq!(b.m.neighbours().len(), before.len() + 2);
+}
+
+#[test]
+fn what_is_silent_for_two_minutes_is_in_no_sketch() {
+    let mut b = full();
+    b.run(60);
+    let tell = |b: &mut Bench, beat, age| b.hear(2, &Message::Sketch { marks: vec![(5, beat, age)] });
+    tell(&mut b, 1, 0);
+    assert_eq!(b.m.part.len(), 2);
+    b.run(100);
+    tell(&mut b, 1, 100);
+    b.run(30);
+    assert_eq!(b.m.part.len(), 1, "the same beat again is no sign of life");
+    tell(&mut b, 1, 130);
+    b.run(1);
+    assert_eq!(b.m.part.len(), 1, "what others forget later does not come back");
+    tell(&mut b, 2, 60);
+    b.run(50);
+    tell(&mut b, 3, 0);
+    b.run(100);
+    assert_eq!(b.m.part.len(), 2);
+}
+
 proptest! {
     #[test]
     fn any_inputs_keep_the_books(steps in prop::collection::vec((0u8..9, any::<u8>(), any::<u8>()), 0..150)) {
@@ -427,7 +480,7 @@ proptest! {
                 0 => b.input(join(&[n, k])),
                 1 => b.up(n),
                 2 => b.input(In::LinkDown { peer: id(n), reason: DownReason::Closed }),
-                3 => b.hear(n, &request([Urgency::Join, Urgency::High, Urgency::Low, Urgency::Names][usize::from(k % 4)])),
+                3 => b.hear(n, &request([Urgency::Join, Urgency::High, Urgency::Low, Urgency::Names, Urgency::Merge][usize::from(k % 5)])),
                 4 => b.hear(n, &Message::Response { accepted: if k & 1 == 0 { Ok(()) } else { Err(Refusal::Full) }, available: Vec::new() }),
                 5 => b.input(In::Unreachable { addr: addr(n), expect: (k & 1 == 0).then_some(id(n)), wrong_node: k & 2 == 0 }),
                 6 => b.run(u64::from(k)).into_iter().map(|(_, o)| o).collect(),
@@ -435,6 +488,7 @@ proptest! {
                 7 if k & 2 == 0 => b.hear(n, &Message::Shuffle { walk: u64::from(k), ttl: k % 8, nodes: vec![info(k)] }),
                 7 if k & 4 == 0 => b.hear(n, &Message::ShuffleReply { walk: u64::from(k), nodes: vec![info(k)] }),
                 7 if k & 8 == 0 => b.hear(n, &Message::Disconnect),
+                7 if k & 16 == 0 => b.hear(n, &Message::Sketch { marks: vec![(u64::from(k), u32::from(n), u16::from(k))] }),
                 7 => b.input(In::Message { from: id(n), body: vec![what, n, k] }),
                 _ if k < 20 => b.input(In::Leave),
                 _ => b.input(In::NetworkChanged),
@@ -447,7 +501,7 @@ proptest! {
                 }
             }
             prop_assert!(b.m.neighbours().iter().all(|p| b.m.linked.contains_key(p)));
-            prop_assert!(b.m.neighbours().len() <= 6);
+            prop_assert!(b.m.neighbours().len() <= 6 + MERGE_ROOM);
             prop_assert!(b.m.book.passives().count() <= 36);
             prop_assert!(b.m.footprint() < 700);
         }

@@ -52,6 +52,9 @@ pub(crate) enum Message {
     Shuffle { walk: u64, ttl: u8, nodes: Vec<NodeInfo> },
     /// HyParView's SHUFFLEREPLY, along the way back.
     ShuffleReply { walk: u64, nodes: Vec<NodeInfo> },
+    /// Salted ids of nodes that live in this part of the network, with the count of their ticks and
+    /// the seconds since it was new.
+    Sketch { marks: Vec<(u64, u32, u16)> },
 }
 
 /// How much a requester needs a neighbour.
@@ -65,6 +68,8 @@ pub(crate) enum Urgency {
     Low,
     /// Only names of others are asked for.
     Names,
+    /// It lives in another part of the network: take it beyond the usual number.
+    Merge,
 }
 
 /// Why a node is not taken as a neighbour.

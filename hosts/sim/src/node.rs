@@ -1,30 +1,54 @@
-//! One simulated device: an engine, a disk, and a person who reads.
+//! One simulated device: an engine, a disk, clocks, and a person who reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use donp_core::{
     Answer, Batch, Config, Conversation, Engine, Event, EventKind, FailReason, Identity, Instant, MemoryStore, Message,
-    MessageId, NodeId, NodeState, Request, Table, WallTime,
+    MessageId, NodeId, NodeState, Op, Record, Request, Table, WallTime,
 };
+
+use crate::clock::Clock;
+use crate::measure::Totals;
+use crate::rng::SimRng;
+
+/// What a node's disk keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Disk {
+    /// Everything.
+    #[default]
+    Full,
+    /// The [`Table::HOT`] tables, which a restart needs. Reads of messages find nothing, so such a node
+    /// has no history and helps nobody to catch up: for large networks where neither is looked at.
+    Hot,
+}
 
 /// A device. What it was told outlives its crashes: the person remembers.
 pub struct Node {
     /// Its id.
     pub id: NodeId,
-    /// Its address.
+    /// Its address; behind a NAT box the inner one.
     pub addr: SocketAddr,
     identity: Identity,
     config: Config,
     pub(crate) engine: Option<Engine>,
-    pub(crate) disk: MemoryStore,
+    pub(crate) store: MemoryStore,
+    kind: Disk,
     /// Polled and on the way to the disk.
-    pub(crate) unwritten: Vec<Batch>,
+    pub(crate) unwritten: VecDeque<Batch>,
     pub(crate) disk_busy_until: u64,
     pub(crate) life: u32,
-    pub(crate) wake: Option<u64>,
+    /// Times at which it will be woken, the soonest last.
+    pub(crate) wakes: Vec<u64>,
+    /// It does nothing until then; what comes waits in its socket.
+    pub(crate) stalled_until: u64,
+    pub(crate) asleep: bool,
+    pub(crate) clock: Clock,
+    /// Draws the fate of what it sends.
+    pub(crate) rng: SimRng,
     pub(crate) answers: BTreeMap<u64, Answer>,
-    /// Messages told, in the order they were told, over all lives.
+    /// Messages told, in the order they were told, over all lives; empty if the person forgets
+    /// ([`Sim::remember`](crate::Sim::remember)).
     pub told: Vec<Message>,
     /// Messages that the other side has stored.
     pub delivered: Vec<MessageId>,
@@ -34,58 +58,82 @@ pub struct Node {
     pub states: Vec<NodeState>,
     /// Whether the person says "got it" after each durable event.
     pub(crate) acknowledges: bool,
+    remembers: bool,
     last_seq: u64,
-    network: Request,
     /// Durable events that came again with a number that was told before.
     pub replayed: u64,
+    past: Totals,
+}
+
+/// What a new node is made of.
+pub(crate) struct Parts {
+    pub(crate) identity: Identity,
+    pub(crate) addr: SocketAddr,
+    pub(crate) config: Config,
+    pub(crate) disk: Disk,
+    pub(crate) remembers: bool,
+    pub(crate) rng: SimRng,
 }
 
 impl Node {
-    pub(crate) fn new(identity: Identity, addr: SocketAddr, config: Config) -> Self {
-        let start = Conversation::Network.id(identity.node_id(), &config.network_key).0.to_vec();
-        let end = [start.as_slice(), &[255; 80]].concat();
-        let network =
-            Request { id: 0, table: Table::Order, start, end, reverse: false, limit: u32::MAX, max_bytes: u32::MAX };
+    pub(crate) fn new(parts: Parts) -> Self {
         Self {
-            id: identity.node_id(),
-            addr,
-            identity,
-            config,
+            id: parts.identity.node_id(),
+            addr: parts.addr,
+            identity: parts.identity,
+            config: parts.config,
             engine: None,
-            disk: MemoryStore::default(),
-            unwritten: Vec::new(),
+            store: MemoryStore::default(),
+            kind: parts.disk,
+            unwritten: VecDeque::new(),
             disk_busy_until: 0,
             life: 0,
-            wake: None,
+            wakes: Vec::new(),
+            stalled_until: 0,
+            asleep: false,
+            clock: Clock::default(),
+            rng: parts.rng,
             answers: BTreeMap::new(),
             told: Vec::new(),
             delivered: Vec::new(),
             failed: Vec::new(),
             states: Vec::new(),
             acknowledges: true,
+            remembers: parts.remembers,
             last_seq: 0,
-            network,
             replayed: 0,
+            past: Totals::default(),
         }
     }
 
     pub(crate) fn boot(&mut self, seed: [u8; 32], now: Instant, wall: WallTime) {
-        self.life += 1;
-        self.wake = None;
-        let engine = Engine::restore(self.config.clone(), self.identity.clone(), self.disk.hot(), seed, now, wall);
+        self.end_life();
+        let records = self.store.hot();
+        let engine = Engine::restore(self.config.clone(), self.identity.clone(), records, seed, now, wall);
         self.engine = Some(engine.expect("what a node stored it can read"));
     }
 
-    pub(crate) fn crash(&mut self) {
+    /// The power fails: what was not written is gone.
+    pub(crate) fn end_life(&mut self) {
+        if let Some(engine) = self.engine.take() {
+            self.past.add(&Totals::of(&engine.stats()));
+        }
         self.life += 1;
-        self.engine = None;
         self.unwritten.clear();
         self.answers.clear();
+        self.wakes.clear();
+        self.asleep = false;
+        self.stalled_until = 0;
     }
 
-    /// Whether it runs.
+    /// Whether it runs; a sleeping phone's process does.
     pub fn runs(&self) -> bool {
         self.engine.is_some()
+    }
+
+    /// Whether it is a phone that sleeps.
+    pub fn sleeps(&self) -> bool {
+        self.asleep
     }
 
     /// Its engine.
@@ -98,36 +146,70 @@ impl Node {
 
     /// What its disk holds.
     pub fn disk(&self) -> &MemoryStore {
-        &self.disk
+        &self.store
+    }
+
+    /// What it sent and received over all its lives.
+    pub fn totals(&self) -> Totals {
+        let mut totals = self.past.clone();
+        if let Some(engine) = &self.engine {
+            totals.add(&Totals::of(&engine.stats()));
+        }
+        totals
     }
 
     /// Messages of the network's conversation on its disk.
     pub fn stored_messages(&self) -> usize {
-        let conversation = self.disk.query(&self.network);
-        conversation.len()
+        let start = Conversation::Network.id(self.id, &self.config.network_key).0.to_vec();
+        let end = [start.as_slice(), &[255; 80]].concat();
+        let all =
+            Request { id: 0, table: Table::Order, start, end, reverse: false, limit: u32::MAX, max_bytes: u32::MAX };
+        self.store.query(&all).len()
     }
 
-    pub(crate) fn tell(&mut self, event: Event, now: Instant) {
-        if let Some(seq) = event.seq {
-            // An event that was told but not acknowledged before a crash comes again, with its number.
-            if seq <= self.last_seq {
-                self.replayed += 1;
-            } else {
-                self.last_seq = seq;
-                match event.kind {
-                    EventKind::Message(message) => self.told.push(message),
-                    EventKind::Delivered { message, .. } => self.delivered.push(message),
-                    EventKind::Failed { message, reason, .. } => self.failed.push((message, reason)),
-                    _ => {}
+    pub(crate) fn write(&mut self, mut batch: Batch) {
+        if self.kind == Disk::Hot {
+            batch.ops.retain(|op| match op {
+                Op::Put { table, .. } | Op::Delete { table, .. } | Op::DeleteRange { table, .. } => {
+                    Table::HOT.contains(table)
                 }
-            }
-            if self.acknowledges
-                && let Some(engine) = self.engine.as_mut()
-            {
-                engine.ack(now, seq).expect("what was told can be acknowledged");
-            }
-        } else if let EventKind::StateChanged { to, .. } = event.kind {
-            self.states.push(to);
+            });
         }
+        self.store.apply(batch);
+    }
+
+    pub(crate) fn read(&self, request: &Request) -> Vec<Record> {
+        self.store.query(request)
+    }
+
+    /// Tells the person. Whether it was news.
+    pub(crate) fn tell(&mut self, event: Event, now: Instant) -> bool {
+        let Some(seq) = event.seq else {
+            if let EventKind::StateChanged { to, .. } = event.kind
+                && self.remembers
+            {
+                self.states.push(to);
+            }
+            return true;
+        };
+        // An event that was told but not acknowledged before a crash comes again, with its number.
+        let news = seq > self.last_seq;
+        if news {
+            self.last_seq = seq;
+            match event.kind {
+                EventKind::Message(message) if self.remembers => self.told.push(message),
+                EventKind::Delivered { message, .. } => self.delivered.push(message),
+                EventKind::Failed { message, reason, .. } => self.failed.push((message, reason)),
+                _ => {}
+            }
+        } else {
+            self.replayed += 1;
+        }
+        if self.acknowledges
+            && let Some(engine) = self.engine.as_mut()
+        {
+            engine.ack(now, seq).expect("what was told can be acknowledged");
+        }
+        news
     }
 }

@@ -1,0 +1,191 @@
+//! Partitions: noticing that the network has another part, and growing together with it.
+//!
+//! An overlay that splits does not merge by itself: both parts have all the neighbours they want
+//! (iroh-gossip #152). So every node now and then contacts somebody it met before, and both compare a
+//! *sketch* of the part they live in: the few smallest salted ids of nodes that were alive lately, passed
+//! from neighbour to neighbour. Parts that have none in common become neighbours beyond the usual number,
+//! and nobody gives way for it: a join that pushes others out would make a merge a storm.
+
+use super::*;
+
+/// Ids in a sketch (overlay.md §4): two parts of one network share some, two networks none.
+pub(super) const SKETCH: usize = 8;
+/// How often a node says that it is alive and passes its sketch on: 10 s; six neighbours at 100 bytes each.
+const TICK: Duration = Duration::from_secs(10);
+/// An id whose owner was not heard of for this long is not alive: the ways through a network of 10,000 take
+/// six ticks.
+const STALE: Duration = Duration::from_secs(120);
+/// How often somebody met before is contacted (overlay.md §4).
+const CONTACT: Duration = Duration::from_secs(60);
+/// Every so many contacts go to a place to enter the network.
+const TO_BOOTSTRAP: usize = 5;
+/// A node takes part in one merge in this time (overlay.md §4).
+const MERGE_PAUSE: Duration = Duration::from_secs(30);
+/// Neighbours beyond the usual number that merges may add.
+pub(super) const MERGE_ROOM: usize = 2;
+/// A node this young knows nothing of its part yet.
+const YOUNG: Duration = Duration::from_secs(60);
+
+/// An id in a sketch: its salted hash, the count of its owner's ticks, and the seconds since that count was
+/// new. Without the age a dead id would live for ever, told back and forth by those who forget it at
+/// different times.
+pub(super) type Mark = (u64, u32, u16);
+
+#[derive(Clone, Copy)]
+struct Alive {
+    beat: u32,
+    /// When the beat last rose.
+    since: Instant,
+}
+
+/// What is known of the part of the network that this node lives in.
+#[derive(Default)]
+pub(super) struct Part {
+    alive: BTreeMap<u64, Alive>,
+    beat: u32,
+    began: Option<Instant>,
+    tick_at: Option<Instant>,
+    contact_at: Option<Instant>,
+    merged: Option<Instant>,
+}
+
+fn mark_of(id: NodeId) -> u64 {
+    let mut salted = blake3::Hasher::new_derive_key("DONP v1 component sketch");
+    salted.update(&id.0);
+    let mut out = [0; 8];
+    salted.finalize_xof().fill(&mut out);
+    u64::from_le_bytes(out)
+}
+
+impl Part {
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        soonest(self.tick_at, self.contact_at)
+    }
+
+    pub(super) fn stop(&mut self) {
+        *self = Self { beat: self.beat, ..Self::default() };
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.alive.len()
+    }
+
+    fn live(&mut self, now: Instant) {
+        self.alive.retain(|_, a| now.since(a.since) < STALE);
+        while self.alive.len() > SKETCH {
+            self.alive.pop_last();
+        }
+    }
+
+    fn learn(&mut self, marks: &[Mark], now: Instant) {
+        for &(mark, beat, age) in marks.iter().take(SKETCH) {
+            let age = u64::from(age).saturating_mul(1_000_000);
+            let since = Instant::from_micros(now.as_micros().saturating_sub(age));
+            let known = self.alive.entry(mark).or_insert(Alive { beat, since });
+            if known.beat < beat {
+                *known = Alive { beat, since };
+            } else if known.beat == beat {
+                known.since = known.since.min(since);
+            }
+        }
+        self.live(now);
+    }
+
+    fn marks(&self, now: Instant) -> Vec<Mark> {
+        let age = |a: &Alive| u16::try_from(now.since(a.since).as_secs()).unwrap_or(u16::MAX);
+        self.alive.iter().map(|(mark, a)| (*mark, a.beat, age(a))).collect()
+    }
+}
+
+impl Membership {
+    /// Begins to watch over the part this node lives in.
+    pub(super) fn watch(&mut self, cx: &mut Cx<'_>) {
+        if self.part.began.is_none() {
+            self.part.began = Some(cx.now);
+            self.part.tick_at = Some(cx.now + cx.rng.jitter(TICK, 20));
+            self.part.contact_at = Some(cx.now + cx.rng.jitter(CONTACT, 20));
+        }
+    }
+
+    pub(super) fn watch_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if self.part.tick_at.is_some_and(|at| at <= cx.now) {
+            self.part.tick_at = Some(cx.now + cx.rng.jitter(TICK, 20));
+            self.part.beat = self.part.beat.saturating_add(1);
+            self.part.learn(&[(mark_of(cx.me), self.part.beat, 0)], cx.now);
+            let sketch = Message::Sketch { marks: self.part.marks(cx.now) };
+            for &to in &self.neighbours {
+                Self::send(to, &sketch, out);
+            }
+        }
+        if self.part.contact_at.is_some_and(|at| at <= cx.now) {
+            self.part.contact_at = Some(cx.now + cx.rng.jitter(CONTACT, 20));
+            self.contact(cx, out);
+        }
+    }
+
+    /// Contacts somebody met before, or a place to enter the network.
+    fn contact(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if !self.running() || self.linked.is_empty() {
+            return;
+        }
+        let places: Vec<Bootstrap> = self
+            .targets
+            .iter()
+            .filter(|(_, t)| !t.trying && t.resolved.is_none_or(|id| id != cx.me && !self.linked.contains_key(&id)))
+            .map(|(b, _)| b.clone())
+            .collect();
+        let met = self.book.anybody(|id| id == cx.me || self.linked.contains_key(&id));
+        let place =
+            (met.is_empty() || cx.rng.below(TO_BOOTSTRAP) == 0).then(|| cx.rng.pick(&places).cloned()).flatten();
+        match place {
+            Some(place) => {
+                if let Some(target) = self.targets.get_mut(&place) {
+                    target.trying = true;
+                }
+                out.push(Out::Connect { addr: place.addr, expect: place.id });
+            }
+            None => {
+                if let Some(&peer) = cx.rng.pick(&met) {
+                    self.connect_at(peer, cx.now, out);
+                }
+            }
+        }
+    }
+
+    /// Tells a node that is linked and no neighbour which part this one lives in.
+    pub(super) fn compare_parts(&mut self, peer: NodeId, cx: &Cx<'_>, out: &mut Outbox<Out>) {
+        self.part.live(cx.now);
+        if self.part.len() > 0 {
+            Self::send(peer, &Message::Sketch { marks: self.part.marks(cx.now) }, out);
+        }
+    }
+
+    pub(super) fn sketched(&mut self, from: NodeId, marks: &[Mark], cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if self.neighbours.contains(&from) {
+            return self.part.learn(marks, cx.now);
+        }
+        self.part.live(cx.now);
+        let strange = !marks.is_empty()
+            && self.part.len() > 0
+            && marks.iter().take(SKETCH).all(|(mark, _, _)| !self.part.alive.contains_key(mark));
+        let young = self.part.began.is_none_or(|at| cx.now.since(at) < YOUNG);
+        if strange && !young && self.linked.contains_key(&from) && self.may_merge(cx.now) {
+            self.ask(from, Urgency::Merge, cx, out);
+        }
+    }
+
+    fn may_merge(&self, now: Instant) -> bool {
+        self.running()
+            && self.part.merged.is_none_or(|at| now.since(at) >= MERGE_PAUSE)
+            && self.neighbours.len() < self.room_for().saturating_add(MERGE_ROOM)
+    }
+
+    /// Whether a node of another part is taken as a neighbour; it costs nobody its place.
+    pub(super) fn merge(&mut self, now: Instant) -> bool {
+        let may = self.may_merge(now);
+        if may {
+            self.part.merged = Some(now);
+        }
+        may
+    }
+}

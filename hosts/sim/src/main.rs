@@ -1,0 +1,207 @@
+//! `donp-sim`: runs scenarios in virtual time, compares results, draws reports.
+
+mod alloc;
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Parser, Subcommand};
+use donp_sim::run::{self, Options, Progress};
+use donp_sim::scenario::{BUILTIN, Scenario, find};
+use donp_sim::{compare, output, report};
+
+#[global_allocator]
+static ALLOCATOR: alloc::Counting = alloc::Counting;
+
+/// A network of DONP nodes in virtual time. The same scenario, seed and number of nodes give the same
+/// run, byte for byte.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Lists the scenarios that come with the program.
+    List,
+    /// Runs a scenario. Ends with 0 if it passes, 1 if it fails, 2 if it cannot be run.
+    Run(Run),
+    /// Compares the figures of two results, each a file that `run --json` wrote. Ends with 1 if what
+    /// passed in the first fails in the second.
+    Compare {
+        /// The result before.
+        before: PathBuf,
+        /// The result after.
+        after: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+struct Run {
+    /// The name of a scenario, or a TOML file (docs/simulator.md).
+    scenario: String,
+    /// Everything random comes from it.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Runs with each of these seeds, `1..100` without the last.
+    #[arg(long, conflicts_with = "seed", value_parser = seeds)]
+    seeds: Option<(u64, u64)>,
+    /// Another number of nodes than the scenario has.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    nodes: Option<u32>,
+    /// Writes one JSON object a line; the last of each run is its result.
+    #[arg(long)]
+    json: bool,
+    /// Writes SCENARIO.html with plots into this directory.
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+}
+
+fn seeds(text: &str) -> Result<(u64, u64), String> {
+    let parsed = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    match parsed {
+        Some((a, b)) if a < b => Ok((a, b)),
+        _ => Err("two numbers are wanted, the first the smaller: 1..100".into()),
+    }
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::List => {
+            list();
+            ExitCode::SUCCESS
+        }
+        Command::Run(args) => match go(&args) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(why) => fail(&why),
+        },
+        Command::Compare { before, after } => {
+            let read = |path: &PathBuf| {
+                let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+                compare::read(&text).map_err(|e| format!("{}: {e}", path.display()))
+            };
+            match read(&before).and_then(|a| Ok((a, read(&after)?))) {
+                Ok((a, b)) => {
+                    print(&compare::table(&a, &b));
+                    if compare::is_worse(&a, &b) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+                }
+                Err(why) => fail(&why),
+            }
+        }
+    }
+}
+
+fn fail(why: &str) -> ExitCode {
+    eprintln!("error: {why}");
+    ExitCode::from(2)
+}
+
+/// A reader who went away is no reason to panic.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn list() {
+    for (name, _) in BUILTIN {
+        if let Some(Ok(scenario)) = find(name) {
+            let nodes = scenario.cases.first().map_or(0, |c| c.nodes.count);
+            print(&format!("{name:15} n={nodes:<6} {} ({})\n", scenario.title, scenario.source));
+        }
+    }
+}
+
+fn load(named: &str) -> Result<Scenario, String> {
+    if let Some(found) = find(named) {
+        return found.map_err(|e| e.to_string());
+    }
+    let path = std::path::Path::new(named);
+    if !path.exists() {
+        let names: Vec<&str> = BUILTIN.iter().map(|(name, _)| *name).collect();
+        return Err(format!("there is no scenario and no file '{named}'; scenarios: {}", names.join(", ")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{named}: {e}"))?;
+    Scenario::parse(named, &text).map_err(|e| e.to_string())
+}
+
+/// Whether every run passed.
+fn go(args: &Run) -> Result<bool, String> {
+    let mut scenario = load(&args.scenario)?;
+    if let Some(nodes) = args.nodes {
+        scenario = scenario.with_nodes(nodes as usize).map_err(|e| format!("{}: {e}", args.scenario))?;
+    }
+    let (first, end) = args.seeds.unwrap_or((args.seed, args.seed.saturating_add(1)));
+    let mut failed = Vec::new();
+    for seed in first..end {
+        let mut bar = Bar::new();
+        let mut progress = |p: &Progress<'_>| bar.show(seed, p);
+        let options = Options { seed, live_bytes: Some(alloc::live_bytes), progress: Some(&mut progress) };
+        let outcome = run::run(&scenario, options);
+        bar.clear();
+        if args.json {
+            print(&output::json_lines(&outcome, &args.scenario));
+        } else {
+            print(&output::text(&outcome, &args.scenario));
+        }
+        if let Some(folder) = &args.report {
+            let path = folder.join(format!("{}.html", outcome.scenario));
+            std::fs::create_dir_all(folder)
+                .and_then(|()| std::fs::write(&path, report::page(&outcome, &args.scenario)))
+                .map_err(|e| format!("{}: {e}", path.display()))?;
+            if !args.json {
+                print(&format!("report: {}\n", path.display()));
+            }
+        }
+        if !outcome.pass() {
+            failed.push(seed);
+        }
+    }
+    if end - first > 1 && !args.json {
+        print(&format!("{} of {} seeds passed; failed: {failed:?}\n", end - first - failed.len() as u64, end - first));
+    }
+    Ok(failed.is_empty())
+}
+
+/// One line on a terminal's standard error, five times a second.
+struct Bar {
+    on: bool,
+    begin: Instant,
+    last: Option<Instant>,
+}
+
+impl Bar {
+    fn new() -> Self {
+        Self { on: std::io::stderr().is_terminal(), begin: Instant::now(), last: None }
+    }
+
+    fn show(&mut self, seed: u64, p: &Progress<'_>) {
+        if !self.on || self.last.is_some_and(|at| at.elapsed() < Duration::from_millis(200)) {
+            return;
+        }
+        self.last = Some(Instant::now());
+        let wall = self.begin.elapsed().as_secs_f64().max(1e-9);
+        let (done, all) = p.done;
+        let filled = (20 * done).checked_div(all).unwrap_or(0);
+        eprint!(
+            "\r\x1b[2K[{}{}] seed {seed} {} {}/{all} {}  {:.0} virtual s, {:.1} times real, {:.0} events/s",
+            "#".repeat(filled),
+            " ".repeat(20 - filled),
+            p.case,
+            done,
+            p.phase,
+            p.virtual_s,
+            p.virtual_s / wall,
+            p.events as f64 / wall
+        );
+    }
+
+    fn clear(&self) {
+        if self.on && self.last.is_some() {
+            eprint!("\r\x1b[2K");
+        }
+    }
+}

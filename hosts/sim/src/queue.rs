@@ -1,0 +1,68 @@
+//! What is to happen, by virtual time. Small keys are sorted; what they stand for lies still in a slab.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// Things to come, soonest first; of two at one time the one that was added first.
+pub(crate) struct EventQueue<T> {
+    keys: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    slab: Vec<Option<T>>,
+    free: Vec<u32>,
+    tie: u64,
+}
+
+impl<T> EventQueue<T> {
+    pub(crate) fn new() -> Self {
+        Self { keys: BinaryHeap::new(), slab: Vec::new(), free: Vec::new(), tie: 0 }
+    }
+
+    /// Adds `what` at the virtual microsecond `at`.
+    pub(crate) fn push(&mut self, at: u64, what: T) {
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                self.slab.push(None);
+                (self.slab.len() - 1) as u32
+            }
+        };
+        self.slab[slot as usize] = Some(what);
+        self.tie += 1;
+        self.keys.push(Reverse((at, self.tie, slot)));
+    }
+
+    /// Takes the first if it is due by `end`, with its time.
+    pub(crate) fn pop_by(&mut self, end: u64) -> Option<(u64, T)> {
+        let Reverse((at, _, slot)) = *self.keys.peek()?;
+        if at > end {
+            return None;
+        }
+        self.keys.pop();
+        self.free.push(slot);
+        self.slab[slot as usize].take().map(|what| (at, what))
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_come_by_time_then_by_the_order_they_were_added() {
+        let mut queue = EventQueue::new();
+        for (at, what) in [(5, 'd'), (3, 'a'), (3, 'b'), (9, 'e'), (3, 'c')] {
+            queue.push(at, what);
+        }
+        assert_eq!(queue.pop_by(2), None);
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop_by(8)).collect();
+        assert_eq!(order, [(3, 'a'), (3, 'b'), (3, 'c'), (5, 'd')]);
+        assert_eq!(queue.len(), 1);
+        queue.push(9, 'f');
+        assert_eq!(queue.slab.len(), 5, "slots are used again");
+        assert_eq!([queue.pop_by(9), queue.pop_by(9)], [Some((9, 'e')), Some((9, 'f'))]);
+    }
+}

@@ -1,0 +1,475 @@
+//! The run loop: virtual time, and what a host does for its engine.
+
+mod drive;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use donp_core::{
+    Bootstrap, CommandError, Config, Content, Conversation, Engine, Identity, Instant, Message, MessageId, NodeId,
+    WallTime,
+};
+
+use crate::graph::Graph;
+use crate::measure::{BitSet, Totals, Watch};
+use crate::net::Network;
+use crate::net::link::Faults;
+use crate::net::nat::NatConfig;
+use crate::node::{Disk, Node, Parts};
+use crate::queue::EventQueue;
+use crate::rng::SimRng;
+
+/// Virtual microseconds in a second.
+pub const SECOND: u64 = 1_000_000;
+/// Calls at one instant to one node after which it counts as spinning.
+const SPIN: u32 = 100_000;
+/// When identities were made: 2026-01-01.
+const BIRTH: WallTime = WallTime(1_767_225_600_000);
+
+/// When a node's power fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CrashAt {
+    /// Which node.
+    pub node: usize,
+    /// At its batch with this number.
+    pub batch: u64,
+    /// Right after the batch is on the disk, before anybody is told; or right before.
+    pub written: bool,
+}
+
+/// A datagram that somebody on the path saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Who sent it, as its first NAT box shows.
+    pub from: SocketAddr,
+    /// Whom it is for.
+    pub to: SocketAddr,
+    /// The UDP payload.
+    pub bytes: Vec<u8>,
+}
+
+enum What {
+    Arrive {
+        to: usize,
+        from: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    /// At the outer side of a NAT box.
+    Knock {
+        number: usize,
+        port: u16,
+        sender: usize,
+        from: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    Commit {
+        node: usize,
+        life: u32,
+        upto: u64,
+    },
+    Wake {
+        node: usize,
+        life: u32,
+    },
+}
+
+/// The network. All that happens is a function of the seed and of the calls made.
+pub struct Sim {
+    seed: u64,
+    now: u64,
+    rng: SimRng,
+    disk_rng: SimRng,
+    queue: EventQueue<What>,
+    nodes: Vec<Node>,
+    ids: BTreeMap<NodeId, usize>,
+    transcript: blake3::Hasher,
+    spins: (u64, u32),
+    /// Islands, classes of paths, NAT boxes.
+    pub net: Network,
+    /// How usual paths behave from now on.
+    pub faults: Faults,
+    /// Least and greatest time that a commit to disk takes from now on, in microseconds.
+    pub disk: (u64, u64),
+    /// The configuration of nodes added from now on.
+    pub config: Config,
+    /// What the disks of nodes added from now on keep.
+    pub disks: Disk,
+    /// Whether people remember what they are told ([`Node::told`]); asked when a node is added.
+    pub remember: bool,
+    /// Nodes added from now on have public addresses (81.0.0.0/8) and not those of a LAN (10.0.0.0/8).
+    pub public: bool,
+    /// Wake every node each so many microseconds instead of at its deadline, for law 5.
+    pub tick: Option<u64>,
+    /// Crash a node at one of its batches.
+    pub crash_at: Option<CrashAt>,
+    /// Everything that nodes send from now on, for an eavesdropper, if there is a list to put it in.
+    pub tap: Option<Vec<Seen>>,
+    /// What is measured.
+    pub watch: Watch,
+    datagrams: u64,
+    events: u64,
+}
+
+impl Sim {
+    /// An empty network.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            now: 0,
+            rng: SimRng::fork(seed, "story"),
+            disk_rng: SimRng::fork(seed, "disks"),
+            queue: EventQueue::new(),
+            nodes: Vec::new(),
+            ids: BTreeMap::new(),
+            transcript: blake3::Hasher::new(),
+            spins: (0, 0),
+            net: Network::default(),
+            faults: Faults::default(),
+            disk: (0, 2_000),
+            config: Config::default(),
+            disks: Disk::Full,
+            remember: true,
+            public: false,
+            tick: None,
+            crash_at: None,
+            tap: None,
+            watch: Watch::default(),
+            datagrams: 0,
+            events: 0,
+        }
+    }
+
+    /// How to see this run again; for the message of a failed assertion.
+    pub fn replay(&self) -> String {
+        format!("seed {} at {:.3} virtual s: replay with DONP_SEED={}", self.seed, self.now as f64 / 1e6, self.seed)
+    }
+
+    /// The seeds a test should use: the one in `DONP_SEED`, or all of `seeds`.
+    pub fn seeds(seeds: std::ops::Range<u64>) -> Vec<u64> {
+        match std::env::var("DONP_SEED").ok().and_then(|s| s.parse().ok()) {
+            Some(seed) => vec![seed],
+            None => seeds.collect(),
+        }
+    }
+
+    /// A hash of every datagram, batch and event so far, with their times.
+    pub fn transcript(&self) -> String {
+        self.transcript.finalize().to_hex().to_string()
+    }
+
+    /// Virtual microseconds since the beginning.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// The stream for a story's own choices. The network and the disks draw from others.
+    pub fn rng(&mut self) -> &mut SimRng {
+        &mut self.rng
+    }
+
+    /// Datagrams that nodes sent so far.
+    pub fn datagrams(&self) -> u64 {
+        self.datagrams
+    }
+
+    /// Events that happened so far: arrivals, commits, wakes.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Events that wait for their time.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Adds a node with a store of its own; it does nothing until it is started. Returns its number.
+    pub fn add_node(&mut self) -> usize {
+        self.add_node_behind(None)
+    }
+
+    /// Adds a NAT box. Returns its number, for [`add_node_behind`](Self::add_node_behind).
+    pub fn add_box(&mut self, config: NatConfig) -> usize {
+        let mut rng = SimRng::fork(self.seed, &format!("box {}", self.net.boxes()));
+        self.net.add_box(config, &mut rng)
+    }
+
+    /// Adds a node behind a NAT box, or with an address of its own.
+    pub fn add_node_behind(&mut self, nat: Option<usize>) -> usize {
+        let n = self.nodes.len();
+        let mut entropy = [0u8; 64];
+        entropy[..8].copy_from_slice(&self.seed.to_le_bytes());
+        entropy[8..16].copy_from_slice(&(n as u64).to_le_bytes());
+        let identity = Identity::generate(entropy, &format!("node{n}"), BIRTH).expect("a valid name");
+        let [_, high, middle, low] = (n as u32 + 1).to_be_bytes();
+        let first = if self.public && nat.is_none() { 81 } else { 10 };
+        let addr = SocketAddr::from(([first, high, middle, low], 4000));
+        let rng = SimRng::fork(self.seed, &format!("paths from {n}"));
+        let node = Node::new(Parts {
+            identity,
+            addr,
+            config: self.config.clone(),
+            disk: self.disks,
+            remembers: self.remember,
+            rng,
+        });
+        self.ids.insert(node.id, n);
+        self.nodes.push(node);
+        self.net.add(addr, nat);
+        n
+    }
+
+    /// Starts a node, or restarts it from what its disk holds.
+    pub fn start(&mut self, n: usize, through: &[usize]) {
+        let bootstraps: Vec<Bootstrap> =
+            through.iter().map(|&b| Bootstrap { addr: self.nodes[b].addr, id: None }).collect();
+        let node = &mut self.nodes[n];
+        let seed = SimRng::fork(self.seed, &format!("life {} of {n}", node.life)).seed();
+        let (now, wall) = (node.clock.instant(self.now), node.clock.wall(self.now));
+        node.boot(seed, now, wall);
+        self.watch.crashed.remove(&n);
+        let addr = self.nodes[n].addr;
+        self.with(n, |engine, now| {
+            engine.handle_local_addresses(now, &[addr]);
+            engine.join(now, &bootstraps).expect("a started node joins");
+        });
+    }
+
+    /// Stops a node at once: what was not committed is lost, nobody is told.
+    pub fn crash(&mut self, n: usize) {
+        self.nodes[n].end_life();
+        self.watch.crash(n, self.now);
+        self.note(b"crash", n);
+    }
+
+    /// Stops a node in the middle of a write: of the batches on the way to its disk a prefix, drawn at
+    /// random, is there after all. A batch that was cut is undone by the store's journal.
+    pub fn crash_torn(&mut self, n: usize) {
+        let count = self.disk_rng.split().below(self.nodes[n].unwritten.len() as u64 + 1);
+        for _ in 0..count {
+            let node = &mut self.nodes[n];
+            if let Some(batch) = node.unwritten.pop_front() {
+                node.write(batch);
+            }
+        }
+        self.crash(n);
+    }
+
+    /// The host of a phone suspends it: no calls, and what arrives is gone.
+    pub fn sleep(&mut self, n: usize) {
+        if self.nodes[n].runs() && !self.nodes[n].asleep {
+            self.with(n, |engine, now| engine.suspend(now));
+            self.settle_disk(n);
+            self.nodes[n].asleep = true;
+            self.note(b"sleep", n);
+        }
+    }
+
+    /// The phone wakes up.
+    pub fn wake(&mut self, n: usize) {
+        if std::mem::take(&mut self.nodes[n].asleep) {
+            self.note(b"wake", n);
+            self.with(n, |engine, now| engine.resume(now));
+        }
+    }
+
+    /// The node's process gets no processor time for `us` microseconds; datagrams wait in its socket.
+    pub fn stall(&mut self, n: usize, us: u64) {
+        let node = &mut self.nodes[n];
+        node.stalled_until = node.stalled_until.max(self.now + us);
+        self.note(b"stall", n);
+    }
+
+    /// A node's monotonic clock is fast by `ppm` parts per million from now on, slow if negative.
+    pub fn skew_clock(&mut self, n: usize, ppm: i64) {
+        self.nodes[n].clock.skew(self.now, ppm);
+        self.clock_changed(n);
+    }
+
+    /// A node's monotonic clock jumps by `us` microseconds, back if negative.
+    pub fn jump_clock(&mut self, n: usize, us: i64) {
+        self.nodes[n].clock.jump(self.now, us);
+        self.clock_changed(n);
+    }
+
+    /// Somebody sets a node's wall clock `ms` milliseconds forward, back if negative.
+    pub fn set_wall_clock(&mut self, n: usize, ms: i64) {
+        self.nodes[n].clock.set_wall(ms);
+        let wall = self.nodes[n].clock.wall(self.now);
+        if self.is_awake(n) {
+            self.with(n, |engine, now| engine.handle_wall_clock(now, wall));
+        }
+    }
+
+    fn clock_changed(&mut self, n: usize) {
+        // The times at which it should be woken mean other virtual times now.
+        self.nodes[n].wakes.clear();
+        if self.is_awake(n) {
+            self.schedule_wake(n);
+        }
+    }
+
+    /// From now on the person at `n` reads, and never says that an event was handled.
+    pub fn forget_to_acknowledge(&mut self, n: usize) {
+        self.nodes[n].acknowledges = false;
+    }
+
+    /// Puts a node on an island: only nodes of the same island hear each other.
+    pub fn move_to_island(&mut self, n: usize, island: u32) {
+        self.net.move_to_island(n, island);
+    }
+
+    /// Calls the engine of a running node, then does what it asks.
+    pub fn with<R>(&mut self, n: usize, f: impl FnOnce(&mut Engine, Instant) -> R) -> R {
+        let node = &mut self.nodes[n];
+        let now = node.clock.instant(self.now);
+        let engine = node.engine.as_mut().expect("the node runs");
+        let result = f(engine, now);
+        self.drain(n);
+        result
+    }
+
+    /// Broadcasts a text.
+    ///
+    /// # Errors
+    /// As [`Engine::broadcast`].
+    pub fn broadcast(&mut self, n: usize, text: &str) -> Result<MessageId, CommandError> {
+        let said = self.with(n, |engine, now| engine.broadcast(now, Content::text(text)));
+        if let Ok(id) = said {
+            let running = self.awake();
+            self.watch.said(id, n, self.now, running);
+        }
+        said
+    }
+
+    /// Sends a private text.
+    ///
+    /// # Errors
+    /// As [`Engine::send_private`].
+    pub fn send(&mut self, n: usize, to: usize, text: &str) -> Result<MessageId, CommandError> {
+        let to = self.nodes[to].id;
+        self.with(n, |engine, now| engine.send_private(now, to, Content::text(text)))
+    }
+
+    /// Everything in a conversation of a running node, in display order, read page by page.
+    pub fn history(&mut self, n: usize, conversation: Conversation) -> Vec<Message> {
+        let mut all: Vec<Message> = Vec::new();
+        let mut before = None;
+        loop {
+            self.settle_disk(n);
+            let page = 100;
+            let query = self
+                .with(n, |engine, now| engine.history(now, conversation, before, page))
+                .expect("there is room for a query");
+            let answer = self.nodes[n].answers.remove(&query).expect("a query is answered from the disk at once");
+            let mut messages = answer.messages;
+            messages.extend(all);
+            all = messages;
+            before = answer.older;
+            if before.is_none() {
+                return all;
+            }
+        }
+    }
+
+    /// The texts of the network's conversation on a running node, in display order.
+    pub fn texts(&mut self, n: usize) -> Vec<String> {
+        let history = self.history(n, Conversation::Network);
+        history.into_iter().map(|m| m.content.shown().to_owned()).collect()
+    }
+
+    /// A node of this network.
+    pub fn node(&self, n: usize) -> &Node {
+        &self.nodes[n]
+    }
+
+    /// How many nodes there are, running or not.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are no nodes.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The id of a node.
+    pub fn id(&self, n: usize) -> NodeId {
+        self.nodes[n].id
+    }
+
+    /// The node that has an id.
+    pub fn number(&self, id: NodeId) -> Option<usize> {
+        self.ids.get(&id).copied()
+    }
+
+    /// Whether a node runs and does not sleep.
+    pub fn is_awake(&self, n: usize) -> bool {
+        self.nodes[n].runs() && !self.nodes[n].asleep
+    }
+
+    /// The nodes that run and do not sleep.
+    pub fn awake(&self) -> BitSet {
+        let mut set = BitSet::default();
+        (0..self.nodes.len()).filter(|n| self.is_awake(*n)).for_each(|n| {
+            set.insert(n);
+        });
+        set
+    }
+
+    /// Open links of a node; zero if it does not run.
+    pub fn linked(&self, n: usize) -> usize {
+        self.nodes[n].engine.as_ref().map_or(0, |e| e.status().links)
+    }
+
+    /// The neighbours of a node, by number; none if it does not run.
+    pub fn neighbours(&self, n: usize) -> Vec<u32> {
+        let peers = self.nodes[n].engine.iter().flat_map(Engine::peers).filter(|p| p.neighbour);
+        peers.filter_map(|p| self.number(p.id)).map(|n| n as u32).collect()
+    }
+
+    /// Who is whose neighbour.
+    pub fn overlay(&self) -> Graph {
+        let views: Vec<Vec<u32>> = (0..self.nodes.len()).map(|n| self.neighbours(n)).collect();
+        Graph::new(self.nodes.iter().map(Node::runs).collect(), &views)
+    }
+
+    /// What all nodes sent and received so far.
+    pub fn totals(&self) -> Totals {
+        let mut sum = Totals::default();
+        self.nodes.iter().for_each(|n| sum.add(&n.totals()));
+        sum
+    }
+
+    /// Drops every disk, or every engine: to measure what they take.
+    pub fn take_apart(&mut self, engines: bool) {
+        for node in &mut self.nodes {
+            if engines {
+                node.end_life();
+            } else {
+                node.store = donp_core::MemoryStore::default();
+            }
+        }
+    }
+
+    /// Lets virtual time pass until `done`, at most `seconds`; whether it came true.
+    pub fn run_until(&mut self, seconds: u64, mut done: impl FnMut(&mut Self) -> bool) -> bool {
+        let end = self.now + seconds * SECOND;
+        // Looking is dearer than stepping: look every 50 virtual milliseconds.
+        let mut look = self.now;
+        loop {
+            if done(self) {
+                return true;
+            }
+            look += SECOND / 20;
+            if look > end {
+                return false;
+            }
+            self.run_to(look);
+        }
+    }
+
+    /// Lets `seconds` of virtual time pass.
+    pub fn run_for(&mut self, seconds: u64) {
+        self.run_to(self.now + seconds * SECOND);
+    }
+}

@@ -1,0 +1,252 @@
+//! What happens next, and what a host does for its engine after each call.
+
+use std::net::SocketAddr;
+
+use donp_core::{Batch, DownReason, Engine, Event, EventKind, Op};
+
+use super::{SPIN, Seen, Sim, What};
+use crate::net::Hop;
+
+impl Sim {
+    /// Lets virtual time pass until the microsecond `end`.
+    pub fn run_to(&mut self, end: u64) {
+        while let Some((at, what)) = self.queue.pop_by(end) {
+            self.now = self.now.max(at);
+            self.events += 1;
+            self.step(what);
+        }
+        self.now = self.now.max(end);
+    }
+
+    fn step(&mut self, what: What) {
+        match what {
+            What::Arrive { to, from, bytes } => {
+                let stalled = self.nodes[to].stalled_until;
+                if stalled > self.now {
+                    self.queue.push(stalled, What::Arrive { to, from, bytes });
+                } else if self.is_awake(to) {
+                    self.with(to, |engine, now| engine.handle_datagram(now, from, &bytes));
+                }
+            }
+            What::Knock { number, port, sender, from, bytes } => {
+                if let Some(to) = self.net.inbound(self.now, number, port, from)
+                    && self.net.reaches(sender, to)
+                {
+                    self.step(What::Arrive { to, from, bytes });
+                }
+            }
+            What::Commit { node, life, upto } => {
+                let stalled = self.nodes[node].stalled_until;
+                if stalled > self.now {
+                    self.queue.push(stalled, What::Commit { node, life, upto });
+                } else if self.nodes[node].life == life && self.nodes[node].runs() {
+                    self.commit(node, upto);
+                }
+            }
+            What::Wake { node, life } => self.woken(node, life),
+        }
+    }
+
+    fn woken(&mut self, n: usize, life: u32) {
+        let now = self.now;
+        let node = &mut self.nodes[n];
+        // Only the wake that the node waits for counts: of another life, or of before a clock jumped,
+        // it is a ghost.
+        if node.life != life || node.wakes.last() != Some(&now) {
+            return;
+        }
+        node.wakes.pop();
+        if !self.is_awake(n) {
+            return;
+        }
+        let node = &self.nodes[n];
+        if node.stalled_until > now {
+            let at = node.stalled_until;
+            return self.wake_at(n, at);
+        }
+        let due = node.engine.as_ref().and_then(Engine::next_deadline).map(|d| node.clock.virtual_time(d.at));
+        if self.tick.is_some() || due.is_some_and(|at| at <= now) {
+            self.with(n, |engine, now| engine.handle_timeout(now));
+        } else {
+            self.schedule_wake(n);
+        }
+    }
+
+    fn commit(&mut self, n: usize, upto: u64) {
+        let mut last = None;
+        // A query may have made the disk hurry: what is not there any more was written before.
+        while self.nodes[n].unwritten.front().is_some_and(|b| b.seq <= upto) {
+            let Some(batch) = self.nodes[n].unwritten.pop_front() else { break };
+            let seq = batch.seq;
+            let here = self.crash_at.filter(|c| c.node == n && c.batch == seq);
+            if here.is_none_or(|c| c.written) {
+                self.nodes[n].write(batch);
+            }
+            if here.is_some() {
+                self.crash_at = None;
+                return self.crash(n);
+            }
+            last = Some(seq);
+        }
+        if let Some(last) = last {
+            self.with(n, |engine, now| engine.handle_committed(now, last));
+        }
+    }
+
+    /// Finishes what is on its way to a node's disk, so that a query sees it.
+    pub(super) fn settle_disk(&mut self, n: usize) {
+        while let Some(last) = self.nodes[n].unwritten.back().map(|b| b.seq) {
+            self.commit(n, last);
+        }
+    }
+
+    /// Does what a host does after each call: takes everything, and sleeps until the deadline.
+    pub(super) fn drain(&mut self, n: usize) {
+        let now = self.now;
+        loop {
+            let node = &mut self.nodes[n];
+            let Some(engine) = node.engine.as_mut() else { return };
+            let mut upto = None;
+            while let Some(batch) = engine.poll_batch() {
+                upto = Some(batch.seq);
+                note_batch(&mut self.transcript, now, n, &batch);
+                node.unwritten.push_back(batch);
+            }
+            if let Some(upto) = upto {
+                let delay = self.disk_rng.split().between(self.disk.0, self.disk.1);
+                // A disk writes in order: a batch is not done before the one it follows.
+                let done = (now + delay).max(node.disk_busy_until);
+                node.disk_busy_until = done;
+                let life = node.life;
+                self.queue.push(done, What::Commit { node: n, life, upto });
+            } else if let Some(request) = engine.poll_request() {
+                let records = node.read(&request);
+                let instant = node.clock.instant(now);
+                if let Some(engine) = node.engine.as_mut() {
+                    engine.handle_records(instant, request.id, records);
+                }
+            } else if let Some(transmit) = engine.poll_transmit() {
+                self.send_datagram(n, transmit.to, transmit.bytes);
+            } else if let Some(event) = engine.poll_event() {
+                self.tell(n, event);
+            } else if let Some(answer) = engine.poll_answer() {
+                node.answers.insert(answer.query, answer);
+            } else {
+                break;
+            }
+        }
+        self.schedule_wake(n);
+    }
+
+    fn tell(&mut self, n: usize, event: Event) {
+        let now = self.now;
+        let mut told = None;
+        match &event.kind {
+            EventKind::Message(message) => {
+                told = Some(message.id);
+                note(&mut self.transcript, now, &message.id.0, n);
+            }
+            EventKind::PeerDown { peer, reason } => {
+                note(&mut self.transcript, now, &peer.0, n);
+                if *reason == DownReason::Timeout
+                    && let Some(peer) = self.number(*peer)
+                {
+                    let runs = self.is_awake(peer);
+                    self.watch.down(n, peer, runs, now);
+                }
+            }
+            other => note(&mut self.transcript, now, format!("{other:?}").as_bytes(), n),
+        }
+        let node = &mut self.nodes[n];
+        let instant = node.clock.instant(now);
+        if node.tell(event, instant)
+            && let Some(id) = told
+        {
+            self.watch.told(n, id, now);
+        }
+    }
+
+    pub(super) fn schedule_wake(&mut self, n: usize) {
+        let node = &self.nodes[n];
+        let Some(deadline) = node.engine.as_ref().and_then(Engine::next_deadline) else { return };
+        let at = match self.tick {
+            Some(tick) => self.now + tick,
+            None => node.clock.virtual_time(deadline.at).max(self.now),
+        };
+        if at == self.now {
+            self.spins = if self.spins.0 == self.now { (self.now, self.spins.1 + 1) } else { (self.now, 0) };
+            assert!(self.spins.1 < SPIN, "node {n} spins because of {}; {}", deadline.why, self.replay());
+        }
+        self.wake_at(n, at);
+    }
+
+    /// One that comes sooner looks at the deadline again, so at most a few wait for one node.
+    fn wake_at(&mut self, n: usize, at: u64) {
+        let node = &mut self.nodes[n];
+        if node.wakes.last().is_none_or(|soonest| *soonest > at) {
+            node.wakes.push(at);
+            let life = node.life;
+            self.queue.push(at, What::Wake { node: n, life });
+        }
+    }
+
+    fn send_datagram(&mut self, n: usize, to: SocketAddr, bytes: Vec<u8>) {
+        self.datagrams += 1;
+        self.note(&bytes, n);
+        let inner = self.nodes[n].addr;
+        let route = self.net.route(self.now, n, inner, to);
+        let from = route.map_or(inner, |(from, _)| from);
+        if let Some(tap) = &mut self.tap {
+            tap.push(Seen { from, to, bytes: bytes.clone() });
+        }
+        // One draw a datagram, so that what becomes of one shifts nothing for the next.
+        let mut fate = self.nodes[n].rng.split();
+        let Some((from, hop)) = route else { return };
+        if let Hop::Node(other) = hop
+            && !self.net.reaches(n, other)
+        {
+            return;
+        }
+        let arrivals = self.net.pass(self.now, (n, hop), &self.faults, bytes.len(), &mut fate);
+        let copies = arrivals.iter().flatten().count();
+        let mut bytes = Some(bytes);
+        for (i, arrival) in arrivals.into_iter().flatten().enumerate() {
+            let copy = if i + 1 == copies { bytes.take() } else { bytes.clone() };
+            let Some(mut copy) = copy else { return };
+            if let Some(bit) = arrival.flip {
+                copy[(bit / 8) as usize] ^= 1 << (bit % 8);
+            }
+            copy.truncate(arrival.len);
+            let what = match hop {
+                Hop::Node(to) => What::Arrive { to, from, bytes: copy },
+                Hop::Box(number, port) => What::Knock { number, port, sender: n, from, bytes: copy },
+            };
+            self.queue.push(self.now + arrival.delay, what);
+        }
+    }
+
+    pub(super) fn note(&mut self, what: &[u8], n: usize) {
+        note(&mut self.transcript, self.now, what, n);
+    }
+}
+
+fn note(transcript: &mut blake3::Hasher, now: u64, what: &[u8], n: usize) {
+    let mut head = [0; 24];
+    head[..8].copy_from_slice(&now.to_le_bytes());
+    head[8..16].copy_from_slice(&(n as u64).to_le_bytes());
+    head[16..].copy_from_slice(&(what.len() as u64).to_le_bytes());
+    transcript.update(&head).update(what);
+}
+
+fn note_batch(transcript: &mut blake3::Hasher, now: u64, n: usize, batch: &Batch) {
+    for op in &batch.ops {
+        let (tag, table, a, b) = match op {
+            Op::Put { table, key, value } => (1, table, key, Some(value)),
+            Op::Delete { table, key } => (2, table, key, None),
+            Op::DeleteRange { table, start, end } => (3, table, start, Some(end)),
+        };
+        note(transcript, now, &[tag, table.to_byte()], n);
+        note(transcript, batch.seq, a, n);
+        note(transcript, batch.seq, b.map_or(&[], Vec::as_slice), n);
+    }
+}

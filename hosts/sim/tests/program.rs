@@ -1,0 +1,190 @@
+//! The program as people use it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn sim(args: &[&str]) -> Ran {
+    let Output { status, stdout, stderr } =
+        Command::new(env!("CARGO_BIN_EXE_donp-sim")).args(args).output().expect("the program starts");
+    Ran {
+        code: status.code().expect("it ends by itself"),
+        out: String::from_utf8(stdout).unwrap(),
+        err: String::from_utf8(stderr).unwrap(),
+    }
+}
+
+fn file(folder: &Path, name: &str, text: &str) -> String {
+    let path: PathBuf = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Six nodes, two broadcasts, and a goal on `rmr`.
+fn small(is: &str, goal: f64) -> String {
+    format!(
+        "name = \"small\"\ntitle = \"A <small> one\"\nsource = \"none\"\n[nodes]\ncount = 6\nper_second = 5\n\
+         [network]\nloss = 0.05\n[[phase]]\ndo = \"wait\"\nseconds = 20\n[[phase]]\ndo = \"broadcast\"\nlabel = \"b\"\ncount = 3\n\
+         [[phase]]\ndo = \"fail\"\ncount = 1\n[[phase]]\ndo = \"until\"\nlabel = \"n\"\nwhat = \"noticed\"\nseconds = 60\n\
+         [[phase]]\ndo = \"expect\"\nmeasure = \"b.rmr\"\nis = \"{is}\"\ngoal = {goal}\npaper = \"0\"\n\
+         [[phase]]\ndo = \"expect\"\nmeasure = \"state_kib_per_node\"\nis = \"<=\"\ngoal = 100000\n"
+    )
+}
+
+fn result(out: &str) -> serde_json::Value {
+    serde_json::from_str(out.lines().last().unwrap()).unwrap()
+}
+
+#[test]
+fn the_list_names_every_scenario_with_its_paper() {
+    let ran = sim(&["list"]);
+    assert_eq!((ran.code, ran.out.lines().count()), (0, 11), "{}", ran.out);
+    for name in ["plumtree", "hyparview", "iroh", "swim", "lifeguard", "merge", "schedules", "idle", "nat"] {
+        assert!(ran.out.lines().any(|l| l.starts_with(&format!("{name} "))), "{name}");
+    }
+    assert!(ran.out.contains("PlumTree, Table 1"));
+}
+
+#[test]
+fn a_failure_prints_the_command_that_shows_it_again_and_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "small.toml", &small("<", 0.0));
+    let first = sim(&["run", &path, "--seed", "9", "--nodes", "5"]);
+    assert_eq!(first.code, 1, "{}{}", first.out, first.err);
+    let row = first.out.lines().find(|l| l.starts_with("b.rmr")).unwrap();
+    assert!(row.contains("< 0") && row.ends_with("FAIL"), "{row}");
+    let replay = first.out.lines().find_map(|l| l.strip_prefix("replay: donp-sim ")).unwrap();
+    let again = sim(&replay.split(' ').collect::<Vec<_>>());
+    assert_eq!(replay, format!("run {path} --seed 9 --nodes 5"));
+    let transcript = |out: &str| out.split("transcript ").nth(1).unwrap()[..16].to_owned();
+    assert_eq!(transcript(&first.out), transcript(&again.out));
+    let other = sim(&["run", &path, "--seed", "10", "--nodes", "5"]);
+    assert_ne!(transcript(&first.out), transcript(&other.out));
+}
+
+#[test]
+fn the_last_line_of_json_is_the_result_and_two_results_compare() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "small.toml", &small(">=", 0.0));
+    let one = sim(&["run", &path, "--seed", "3", "--json"]);
+    assert_eq!(one.code, 0, "{}{}", one.out, one.err);
+    let value = result(&one.out);
+    assert_eq!((&value["v"], &value["type"], &value["scenario"]), (&1.into(), &"result".into(), &"small".into()));
+    assert_eq!((&value["seed"], &value["nodes"], &value["pass"]), (&3.into(), &6.into(), &true.into()));
+    let figures = &value["figures"];
+    for key in ["rmr", "ldh", "control_per_n", "reliability", "reliability_gossip", "b.rmr", "n.took_s", "clustering"] {
+        assert!(figures[key].is_number(), "{key} is not in {figures}");
+    }
+    assert_eq!(figures["missed"], 0.0);
+    assert!(figures["first_detection_s"].as_f64().unwrap() > 1.0);
+    assert!(figures["state_kib_per_node"].as_f64().unwrap() > 1.0, "the program counts its memory");
+
+    let same = sim(&["run", &path, "--seed", "3", "--json"]);
+    let (a, b) = (result(&one.out), result(&same.out));
+    assert_eq!(a["transcript"], b["transcript"]);
+    let two = sim(&["run", &file(folder.path(), "bad.toml", &small("<", 0.0)), "--seed", "4", "--json"]);
+    let [before, after] = [("a", &one.out), ("b", &two.out)].map(|(n, text)| file(folder.path(), n, text));
+    let compared = sim(&["compare", &before, &after]);
+    assert_eq!(compared.code, 1, "what passed fails now: {}", compared.out);
+    assert!(compared.out.contains("before: small seed 3 n=6 PASS") && compared.out.contains("bytes_per_node_s"));
+    assert_eq!(sim(&["compare", &before, &before]).code, 0);
+    let wrong = sim(&["compare", &before, &path]);
+    assert!(wrong.code == 2 && wrong.err.contains("holds no result"), "{}", wrong.err);
+}
+
+#[test]
+fn many_seeds_run_one_after_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "small.toml", &small(">=", 0.0));
+    let ran = sim(&["run", &path, "--seeds", "5..8", "--nodes", "3"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    assert_eq!(ran.out.matches("PASS small seed").count(), 3);
+    assert!(ran.out.contains("3 of 3 seeds passed"));
+    assert_eq!(sim(&["run", &path, "--seeds", "8..5"]).code, 2);
+}
+
+#[test]
+fn a_report_is_one_page_with_every_plot_named_and_nothing_from_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "small.toml", &small("<", 0.0));
+    let out = folder.path().join("out");
+    let ran = sim(&["run", &path, "--report", out.to_str().unwrap()]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    let page = std::fs::read_to_string(out.join("small.html")).unwrap();
+    for title in [
+        "Delivery over time",
+        "Distribution of delivery times",
+        "Redundancy",
+        "Last delivery hop",
+        "Hops of first deliveries",
+        "Bytes sent per node",
+        "Convergence",
+        "The overlay after faults",
+        "The overlay at the end",
+    ] {
+        assert!(page.contains(&format!("<h3>{title}</h3>")), "{title}");
+    }
+    for axis in ["virtual time (s)", "time since the broadcast (ms)", "bytes a second and node", "hops"] {
+        assert!(page.contains(&format!(">{axis}</text>")), "{axis}");
+    }
+    assert!(page.contains("A &lt;small&gt; one") && page.contains("prefers-color-scheme: dark"));
+    assert!(page.contains("donp-sim run") && page.contains("All 5 running nodes"), "one of six failed");
+    for foreign in ["<script", "http", "@import", "url("] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    assert!(!page.contains("NaN") && !page.contains("inf\""));
+}
+
+#[test]
+fn what_is_wrong_with_a_scenario_is_said_with_its_line_and_what_is_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = small(">=", 0.0);
+    let cases = [
+        (good.replace("count = 6", "count = 0"), "count = 0", "count in [nodes] is 0; a whole number from 1 is wanted"),
+        (good.replace("loss = 0.05", "loss = 5"), "loss = 5", "a number from 0 to 1 is wanted"),
+        (good.replace("loss =", "lost ="), "lost =", "[network] has no key 'lost'; allowed: burst, class, corrupt,"),
+        (good.replace("do = \"wait\"", "do = \"sit\""), "sit", "do in [[phase]] is 'sit'; one of wait, broadcast,"),
+        (good.replace("seconds = 20", ""), "[[phase]]", "phase 'wait' lacks seconds"),
+        (good.replace("[nodes]", "[nodes"), "[nodes", "this is not TOML"),
+        (good.replace("is = \">=\"", "is = \"~\""), "~", "one of <=, >=, <, = is wanted"),
+        (
+            format!("{good}[config]\nmembership.targets = 1\n"),
+            "membership.targets",
+            "no key 'membership.targets'; allowed: link.keepalive,",
+        ),
+        (
+            good.replace("goal = 0\n", "goal = { by_case = [1, 2] }\n"),
+            "by_case",
+            "by_case has 2 values, and there are 1 cases",
+        ),
+    ];
+    for (text, wrong, what) in cases {
+        let line = text.lines().position(|l| l.contains(wrong)).unwrap() + 1;
+        let path = file(folder.path(), "wrong.toml", &text);
+        let ran = sim(&["run", &path]);
+        assert_eq!(ran.code, 2, "{}{}", ran.out, ran.err);
+        let place = format!("error: {path}:{line}: ");
+        assert!(ran.err.starts_with(&place) && ran.err.contains(what), "{line} {what}: {}", ran.err);
+    }
+    let none = sim(&["run", "plumtre"]);
+    assert!(none.code == 2 && none.err.contains("scenarios: plumtree, plumtree-multi"), "{}", none.err);
+    let few = sim(&["run", "nat", "--nodes", "10"]);
+    assert!(few.code == 2 && few.err.contains("24 nodes are behind boxes"), "{}", few.err);
+}
+
+/// The example in `docs/simulator.md` does what the page says.
+#[test]
+fn the_worked_example_of_the_documentation_passes() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/simulator.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let ran = sim(&["run", &file(folder.path(), "example.toml", example)]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("back.took_s") && ran.out.contains("PASS example seed 1"), "{}", ran.out);
+}
