@@ -215,7 +215,10 @@ impl Service {
                 Err(_) => false,
             };
             let state = self.node.status()?.node.state;
-            let entering = self.running && matches!(state, NodeState::Discovering | NodeState::Connecting);
+            // A neighbour's name comes by itself, and may come after it is one.
+            let nameless = peers.iter().any(|p| p.linked && p.name.is_none());
+            let finding = matches!(state, NodeState::Discovering | NodeState::Connecting) || nameless;
+            let entering = self.running && finding;
             if known || !entering || Instant::now() >= until {
                 return found.map(|to| (to, peers));
             }
