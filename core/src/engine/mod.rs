@@ -278,7 +278,6 @@ impl Engine {
         engine.q.ops.push(Op::Put { table: Table::Meta, key: NODE_KEY.to_vec(), value: me.0.to_vec() });
         let at = engine.advance(now);
         engine.link.run(at, &mut engine.q, Effect::Link, |_, _, _| ());
-        engine.membership.run(at, &mut engine.q, Effect::Membership, |m, _, out| m.resume(out));
         engine.delivery.run(at, &mut engine.q, Effect::Delivery, |m, _, out| m.resume(out));
         engine.pump(now);
         Ok(engine)

@@ -36,6 +36,7 @@ pub(super) fn from_link(out: link::Out, q: &mut Queues) {
             q.work.push_back(Work::Chat(chat::In::LinkDown(peer)));
         }
         link::Out::Suspect(peer) => q.work.push_back(Work::Membership(membership::In::Suspect(peer))),
+        link::Out::Where(peer) => q.work.push_back(Work::Membership(membership::In::Where(peer))),
         link::Out::Back(peer) => q.work.push_back(Work::Membership(membership::In::Back(peer))),
         link::Out::Message { from, channel, body } => q.work.push_back(match channel {
             Channel::Membership => Work::Membership(membership::In::Message { from, body }),

@@ -58,7 +58,7 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
                 location: None,
             }),
         ),
-        ("disconnect", encode(&Message::Disconnect)),
+        ("disconnect", encode(&Message::Disconnect { instead: None })),
         ("shuffle", encode(&Message::Shuffle { walk: 0x0102_0304, ttl: 6, nodes: Vec::new() })),
         ("sketch", encode(&Message::Sketch { marks: vec![(0x0102_0304, 7, 30)] })),
         ("shuffle reply", encode(&Message::ShuffleReply { walk: 0x0102_0304, nodes: Vec::new() })),

@@ -147,7 +147,7 @@ fn membership_messages() -> Vec<Vec<u8>> {
         Membership::Response { accepted: Err(Refusal::NotAsked), available: (1..8).map(info).collect() },
         Membership::Forward { joiner: info(6), ttl: 6 },
         Membership::Forward { joiner: info(7), ttl: 0 },
-        Membership::Disconnect,
+        Membership::Disconnect { instead: None },
         Membership::Shuffle { walk: 77, ttl: 6, nodes: (1..7).map(info).collect() },
         Membership::Shuffle { walk: 78, ttl: 1, nodes: vec![info(2)] },
         Membership::ShuffleReply { walk: 77, nodes: vec![info(3)] },

@@ -78,6 +78,7 @@ impl Side {
                 Out::Message { .. }
                 | Out::Resolved { .. }
                 | Out::Unreachable { .. }
+                | Out::Where(_)
                 | Out::Moved { .. }
                 | Out::Observed { .. } => {}
             }

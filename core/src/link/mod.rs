@@ -92,6 +92,8 @@ pub(crate) enum Out {
     },
     /// A peer does not answer; the link is kept for now.
     Suspect(NodeId),
+    /// A link to this node is wanted, and nothing is known of it. `In::Learn` answers, whenever.
+    Where(NodeId),
     /// A suspected peer answered.
     Back(NodeId),
     Message {
@@ -494,12 +496,17 @@ impl Link {
         if peer == self.me {
             return false;
         }
-        if !self.known.contains_key(&peer) && self.known.len() >= self.limits.address_book {
-            // Least recently learnt, and not needed by anybody now.
+        if !self.known.contains_key(&peer) && self.known.len() >= self.limits.links {
+            // Least recently learnt, and not needed by anybody now: it can be asked for again.
             let unneeded = |p: &NodeId| !self.wanted(*p) && !self.dials.contains_key(&DialKey::Peer(*p));
             let oldest = self.known.iter().filter(|(p, _)| unneeded(p)).min_by_key(|(_, k)| k.used);
-            let Some(oldest) = oldest.map(|(p, _)| *p) else { return false };
-            self.known.remove(&oldest);
+            match oldest.map(|(p, _)| *p) {
+                Some(oldest) => {
+                    self.known.remove(&oldest);
+                }
+                None if self.known.len() >= self.limits.address_book => return false,
+                None => {}
+            }
         }
         self.uses = self.uses.saturating_add(1);
         let known = self.known.entry(peer).or_default();
@@ -562,6 +569,9 @@ impl Machine for Link {
                 if let Some(live) = self.links.get_mut(&peer) {
                     live.wanted = true;
                     self.touch(cx, peer);
+                }
+                if peer != self.me && !self.known.contains_key(&peer) && !self.links.contains_key(&peer) {
+                    out.push(Out::Where(peer));
                 }
                 self.pursue(cx, peer, true, out);
             }

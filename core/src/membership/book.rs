@@ -20,6 +20,8 @@ use super::wire::MAX_ADDRS;
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub record: Option<NodeRecord>,
+    /// Its signature was checked, by this node or by the link.
+    pub proven: bool,
     /// Best first.
     pub addrs: heapless::Vec<SocketAddr, MAX_ADDRS>,
     pub name: Option<String>,
@@ -49,6 +51,7 @@ impl Known {
     fn new() -> Self {
         Self {
             record: None,
+            proven: false,
             addrs: heapless::Vec::new(),
             name: None,
             account: None,
@@ -112,6 +115,7 @@ impl Book {
         let stored: Stored = decode(bytes, 4_096)?;
         let mut known = Known::new();
         known.record = stored.record.map(|Blob(r)| NodeRecord::decode_unverified(&r)).transpose()?;
+        known.proven = known.record.is_some();
         known.name = stored.name;
         known.account = stored.account;
         known.met = stored.met;
@@ -183,6 +187,17 @@ impl Book {
     pub(super) fn anybody(&self, skip: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
         let can = self.known.iter().filter(|(id, k)| k.trying.is_none() && !k.addrs.is_empty() && !skip(**id));
         can.map(|(id, _)| *id).collect()
+    }
+
+    /// Checks the record of `id` before it is used; false if it was forged. It is asked for there then.
+    pub(super) fn prove(&mut self, id: NodeId) -> bool {
+        let Some(known) = self.known.get_mut(&id).filter(|k| !k.proven) else { return true };
+        let Some(record) = &known.record else { return true };
+        known.proven = NodeRecord::decode(&record.encode()).is_ok();
+        if !known.proven {
+            known.record = None;
+        }
+        known.proven
     }
 
     pub(super) fn tried(&mut self, id: NodeId, now: Instant) {

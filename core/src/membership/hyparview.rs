@@ -6,7 +6,10 @@
 //! A newcomer is taken by its contact and walked through the network (`Forward`), so that it ends up with
 //! random neighbours.
 //!
-//! Deviations: a shuffle's answer returns the way the walk came, since here a direct answer costs a
+//! Deviations: who is pushed out of a view is told for whom, and becomes a neighbour of that one if it has
+//! room: an edge is split, and a newcomer's every second neighbour costs nobody one (in the paper each of
+//! them leaves somebody short, who asks around in a network where all have what they need; here each
+//! asking costs a handshake). So half as many walks do. A shuffle's answer returns the way the walk came, since here a direct answer costs a
 //! handshake; the first hop of a walk adds the record of whom it came from, since it proved it; joins that
 //! push others out have a budget, so that a crowd of made-up newcomers cannot isolate a node.
 
@@ -30,6 +33,11 @@ pub(super) struct Views {
     pub invited: BTreeSet<NodeId>,
     /// A neighbour took this node since it was last alone.
     pub joined: bool,
+    /// Others had no room so many times in a row: the network has what it needs, and one neighbour less
+    /// than wanted is no reason to ask everybody.
+    refusals: u32,
+    /// When to look for more neighbours again, with half of them there.
+    pub seek_at: Instant,
     /// Where answers to shuffles go: none for an own one.
     walks: BTreeMap<u64, (Option<NodeId>, Instant)>,
     pub shuffle_at: Option<Instant>,
@@ -45,6 +53,22 @@ impl Views {
 
     pub(super) fn len(&self) -> usize {
         self.asked.len().saturating_add(self.invited.len()).saturating_add(self.walks.len())
+    }
+
+    /// Nobody has room, or somebody was named who has: looking around waits.
+    fn rest(&mut self, first: Duration, most: Duration, cx: &mut Cx<'_>) {
+        self.seek_at = cx.now + cx.rng.jitter(pause(first, most, self.refusals), 20);
+    }
+
+    /// The network seems to have all it needs.
+    pub(super) fn saturated(&self) -> bool {
+        self.refusals > 0
+    }
+
+    /// A neighbour is lost: others may be looking too.
+    pub(super) fn seek(&mut self) {
+        self.refusals = 0;
+        self.seek_at = Instant::ZERO;
     }
 
     /// Whether one more newcomer may push a neighbour out.
@@ -94,7 +118,7 @@ impl Membership {
         let joining = self.views.asked.values().any(|(u, _)| *u == Urgency::Join);
         let urgency = if !self.views.joined && !joining {
             Urgency::Join
-        } else if invited || self.neighbours.is_empty() {
+        } else if self.neighbours.is_empty() {
             Urgency::High
         } else {
             Urgency::Low
@@ -116,7 +140,14 @@ impl Membership {
         Self::send(peer, &request, out);
     }
 
-    pub(super) fn requested(&mut self, from: NodeId, urgency: Urgency, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+    pub(super) fn requested(
+        &mut self,
+        from: NodeId,
+        urgency: Urgency,
+        wanted: u8,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) {
         let full = self.neighbours.len() >= self.room_for();
         let accepted = if !self.running() {
             Err(Refusal::Leaving)
@@ -138,13 +169,25 @@ impl Membership {
             return;
         }
         self.neighbour(from, urgency == Urgency::Merge, cx, out);
-        if urgency == Urgency::Join
-            && let Some(joiner) = self.info(from)
-        {
-            let ttl = self.config.membership.walk;
-            for &to in self.neighbours.iter().filter(|n| **n != from) {
-                Self::send(to, &Message::Forward { joiner: joiner.clone(), ttl }, out);
+        if urgency == Urgency::Join {
+            self.walk_newcomer(from, full, wanted, cx, out);
+        }
+    }
+
+    /// Walks a newcomer through the network, as often as it takes to give it the neighbours it wants: with
+    /// room everywhere each walk gives one, and where edges are split two.
+    fn walk_newcomer(&mut self, joiner: NodeId, split: bool, wanted: u8, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        let Some(info) = self.info(joiner) else { return };
+        let ttl = self.config.membership.walk;
+        let wanted = usize::from(wanted).min(self.room_for());
+        let walks = if split { wanted.saturating_sub(1) / 2 } else { wanted.saturating_sub(1) };
+        let mut ways: Vec<NodeId> = self.neighbours.iter().copied().filter(|n| *n != joiner).collect();
+        for _ in 0..walks {
+            if ways.is_empty() {
+                break;
             }
+            let to = ways.swap_remove(cx.rng.below(ways.len()));
+            Self::send(to, &Message::Forward { joiner: info.clone(), ttl }, out);
         }
     }
 
@@ -165,7 +208,7 @@ impl Membership {
             Ok(()) if asked.is_some() && (!merging || self.merge(cx.now)) => self.neighbour(from, merging, cx, out),
             // Another merge was faster.
             Ok(()) if asked.is_some() && !self.neighbours.contains(&from) => {
-                Self::send(from, &Message::Disconnect, out);
+                Self::send(from, &Message::Disconnect { instead: None }, out);
                 self.unwant(from, out);
             }
             // Nobody becomes a neighbour unasked.
@@ -174,6 +217,9 @@ impl Membership {
                 if !self.neighbours.contains(&from) {
                     self.unwant(from, out);
                 }
+                let m = &self.config.membership;
+                self.views.rest(m.promote_after, m.shuffle, cx);
+                self.views.refusals = self.views.refusals.saturating_add(1);
                 self.fail(from, refusal.words(), cx);
             }
         }
@@ -202,7 +248,7 @@ impl Membership {
         let others: Vec<NodeId> = self.neighbours.iter().copied().filter(|n| *n != from && *n != id).collect();
         let next = if ttl == 0 { None } else { cx.rng.pick(&others).copied() };
         let Some(next) = next else {
-            if self.heard_of(from, joiner, cx, out) && self.views.may_intrude(cx.now) {
+            if self.heard_of(from, joiner, cx, out).is_some() && self.views.may_intrude(cx.now) {
                 self.views.invited.insert(id);
                 match self.linked.contains_key(&id) {
                     true => self.greet(id, cx, out),
@@ -230,7 +276,8 @@ impl Membership {
         if self.neighbours.len() >= room {
             let all: Vec<NodeId> = self.neighbours.iter().copied().collect();
             if let Some(&victim) = cx.rng.pick(&all) {
-                Self::send(victim, &Message::Disconnect, out);
+                let instead = if merging { None } else { self.info(peer) };
+                Self::send(victim, &Message::Disconnect { instead }, out);
                 self.estranged(victim, cx, out);
             }
         }
@@ -259,8 +306,9 @@ impl Membership {
         if !self.neighbours.contains(&peer) {
             return;
         }
-        Self::send(peer, &Message::Disconnect, out);
+        Self::send(peer, &Message::Disconnect { instead: None }, out);
         self.estranged(peer, cx, out);
+        self.views.seek();
         self.fail(peer, DownReason::Timeout.words(), cx);
         if self.neighbours.is_empty() {
             self.views.joined = false;
@@ -274,18 +322,35 @@ impl Membership {
     pub(super) fn strange(&mut self, from: NodeId, out: &mut Outbox<Out>) {
         let ours = self.neighbours.contains(&from) || self.views.asked.contains_key(&from);
         if !ours && self.linked.contains_key(&from) {
-            Self::send(from, &Message::Disconnect, out);
+            Self::send(from, &Message::Disconnect { instead: None }, out);
         }
     }
 
-    pub(super) fn disconnected(&mut self, from: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        if self.neighbours.contains(&from) {
-            self.estranged(from, cx, out);
-            let m = &self.config.membership;
-            let again = cx.now + cx.rng.jitter(m.retry_first, 20);
-            self.book.failed(from, "it has other neighbours", |_| again);
-            self.look_around(cx, out);
+    pub(super) fn disconnected(
+        &mut self,
+        from: NodeId,
+        instead: Option<NodeInfo>,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) {
+        if !self.neighbours.contains(&from) {
+            return;
         }
+        self.estranged(from, cx, out);
+        let m = &self.config.membership;
+        let again = cx.now + cx.rng.jitter(m.retry_first, 20);
+        let (first, most) = (m.promote_after, m.shuffle);
+        self.book.failed(from, "it has other neighbours", |_| again);
+        if let Some(other) = instead.and_then(|info| self.heard_of(from, info, cx, out))
+            && self.running()
+        {
+            self.views.rest(first, most, cx);
+            match self.linked.contains_key(&other) {
+                true => self.greet(other, cx, out),
+                false => self.connect_at(other, cx.now, out),
+            }
+        }
+        self.look_around(cx, out);
     }
 
     /// What this node would tell others about `peer`.

@@ -58,6 +58,8 @@ pub(crate) enum In {
     Back(NodeId),
     /// A linked node behaves as a neighbour and is none here.
     Stranger(NodeId),
+    /// Where is it? Answered by `Out::Learn`, at once or when somebody tells of it.
+    Where(NodeId),
     /// The node behind a bare bootstrap address.
     Resolved {
         addr: SocketAddr,
@@ -147,6 +149,8 @@ pub(crate) struct Membership {
     part: Part,
     /// INVARIANT: exactly the peers with a `Want` and no `Unwant` after it.
     wanted: BTreeSet<NodeId>,
+    /// Asked for by the link and unknown so far.
+    sought: BTreeSet<NodeId>,
     /// Where each linked peer sees this node: one voice a peer.
     observed: BTreeMap<NodeId, SocketAddr>,
     ask_at: Option<Instant>,
@@ -172,6 +176,7 @@ impl Membership {
             views: Views::default(),
             part: Part::default(),
             wanted: BTreeSet::new(),
+            sought: BTreeSet::new(),
             observed: BTreeMap::new(),
             ask_at: None,
             try_at: None,
@@ -183,13 +188,6 @@ impl Membership {
     pub(crate) fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), Malformed> {
         let id: [u8; ID_LEN] = key.try_into().map_err(|_| Malformed)?;
         self.book.restore(NodeId(id), value)
-    }
-
-    /// Tells the link where everybody in the book is. Call once after the last `restore`.
-    pub(crate) fn resume(&self, out: &mut Outbox<Out>) {
-        for (peer, known) in self.book.iter() {
-            out.push(Out::Learn { peer, record: known.record.clone(), addrs: known.addrs.to_vec() });
-        }
     }
 
     pub(crate) fn state(&self) -> NodeState {
@@ -313,6 +311,7 @@ impl Membership {
         let wall = WallTime(cx.wall.0.max(1));
         self.remember(peer, out, |known| {
             known.record = Some(record);
+            known.proven = true;
             known.best_addr(addr);
             known.met = wall;
         });
@@ -349,6 +348,7 @@ impl Membership {
         self.unwant(peer, out);
         if self.neighbours.remove(&peer) {
             out.push(Out::NeighbourDown(peer));
+            self.views.seek();
         }
         if self.neighbours.is_empty() {
             self.views.joined = false;
@@ -404,7 +404,12 @@ impl Membership {
         if !self.wants_neighbours() {
             return;
         }
-        let parallel = self.config.membership.parallel;
+        let settled = self.neighbours.len().saturating_mul(2) >= self.room_for();
+        if settled && self.views.seek_at > cx.now {
+            self.try_at = Some(self.views.seek_at);
+            return;
+        }
+        let parallel = if settled && self.views.saturated() { 1 } else { self.config.membership.parallel };
         let under_way = self.targets.values().filter(|t| t.trying).count();
         let patience = self.config.membership.promote_after;
         let mut free = parallel.saturating_sub(self.book.trying(cx.now, patience)).saturating_sub(under_way);
@@ -445,7 +450,8 @@ impl Membership {
     }
 
     fn connect_at(&mut self, peer: NodeId, now: Instant, out: &mut Outbox<Out>) {
-        if let Some(&addr) = self.book.get(peer).and_then(|k| k.addrs.first()) {
+        if let Some(addr) = self.book.get(peer).and_then(|k| k.addrs.first()).copied() {
+            self.teach(peer, out);
             self.book.tried(peer, now);
             out.push(Out::Connect { addr, expect: Some(peer) });
         }
@@ -454,10 +460,12 @@ impl Membership {
     fn message(&mut self, from: NodeId, message: Message, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         match message {
             Message::Announcement { cert, addrs } => self.announced(from, &cert, &addrs, out),
-            Message::Request { urgency, .. } => self.requested(from, urgency, cx, out),
+            Message::Request { urgency, max_neighbours, .. } => {
+                self.requested(from, urgency, max_neighbours, cx, out);
+            }
             Message::Response { accepted, available } => self.responded(from, accepted, available, cx, out),
             Message::Forward { joiner, ttl } => self.forwarded(from, joiner, ttl, cx, out),
-            Message::Disconnect => self.disconnected(from, cx, out),
+            Message::Disconnect { instead } => self.disconnected(from, instead, cx, out),
             Message::Shuffle { walk, ttl, nodes } => self.shuffled(from, walk, ttl, nodes, cx, out),
             Message::ShuffleReply { walk, nodes } => self.shuffle_answered(from, walk, nodes, cx, out),
             Message::Sketch { marks } => self.sketched(from, &marks, cx, out),
@@ -493,23 +501,23 @@ impl Membership {
         out.push(Out::Up { peer: from, name: Some(cert.name.clone()) });
     }
 
-    /// Takes a node that `from` tells of into the passive view; whether it is known afterwards.
-    fn heard_of(&mut self, from: NodeId, info: NodeInfo, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> bool {
-        let Some(source) = self.linked.get(&from).copied() else { return false };
+    /// Takes a node that `from` tells of into the passive view; who it is, if it is known afterwards.
+    fn heard_of(&mut self, from: NodeId, info: NodeInfo, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Option<NodeId> {
+        let source = self.linked.get(&from).copied()?;
         let Ok(claimed) = NodeRecord::decode_unverified(&info.record.0) else {
             self.drops.count(DropReason::Signature);
-            return false;
+            return None;
         };
         let id = claimed.id();
         if id == cx.me {
-            return false;
+            return None;
         }
         let known = self.book.get(id);
         let fresh = known.and_then(|k| k.record.as_ref()).is_none_or(|known| known.seq < claimed.seq);
-        // A signature is checked once for each record, not each time that it is heard.
-        if fresh && NodeRecord::decode(&info.record.0).is_err() {
+        // Hearsay is checked when it is used, or when it is to replace what was.
+        if fresh && known.is_some_and(|k| k.proven) && NodeRecord::decode(&info.record.0).is_err() {
             self.drops.count(DropReason::Signature);
-            return false;
+            return None;
         }
         let name = info.name.filter(|n| crate::identity::name_is_valid(n));
         self.remember(id, out, |known| {
@@ -526,13 +534,25 @@ impl Membership {
                 }
             }
         });
-        if let Some(known) = self.book.get(id) {
-            out.push(Out::Learn { peer: id, record: known.record.clone(), addrs: known.addrs.to_vec() });
+        if self.sought.remove(&id) {
+            self.teach(id, out);
         }
         if !self.neighbours.contains(&id) {
             self.book.passive(id, self.config.membership.passive, cx.rng);
         }
-        true
+        Some(id)
+    }
+
+    /// Tells the link where `peer` is; whether that is known.
+    fn teach(&mut self, peer: NodeId, out: &mut Outbox<Out>) -> bool {
+        if !self.book.prove(peer) {
+            self.drops.count(DropReason::Signature);
+        }
+        let known = self.book.get(peer).filter(|k| !k.addrs.is_empty());
+        if let Some(known) = known {
+            out.push(Out::Learn { peer, record: known.record.clone(), addrs: known.addrs.to_vec() });
+        }
+        known.is_some()
     }
 }
 
@@ -549,6 +569,11 @@ impl Machine for Membership {
             In::LinkDown { peer, reason } => self.link_down(peer, reason, cx, out),
             In::Suspect(peer) => self.suspected(peer, cx, out),
             In::Stranger(peer) => self.strange(peer, out),
+            In::Where(peer) => {
+                if !self.teach(peer, out) && self.sought.len() < self.config.limits.address_book {
+                    self.sought.insert(peer);
+                }
+            }
             In::Back(peer) => {
                 self.book.reached(peer);
                 if self.running() {
@@ -626,6 +651,7 @@ impl Machine for Membership {
             .saturating_add(self.views.len())
             .saturating_add(self.part.len())
             .saturating_add(self.wanted.len())
+            .saturating_add(self.sought.len())
     }
 }
 

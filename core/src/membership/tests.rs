@@ -189,16 +189,27 @@ fn a_crowd_of_newcomers_cannot_push_everybody_out_at_once() {
     assert!(matches!(answer[..], [Message::Response { accepted: Err(Refusal::Full), .. }]));
     b.run(2);
     let answer = replies(&b.hear(150, &request(Urgency::Join)));
-    assert!(matches!(answer[0], Message::Disconnect | Message::Response { accepted: Ok(()), .. }), "{answer:?}");
+    assert!(matches!(answer[0], Message::Disconnect { .. } | Message::Response { accepted: Ok(()), .. }), "{answer:?}");
 }
 
 #[test]
 fn a_newcomer_is_walked_through_the_network() {
-    let mut b = full();
-    b.up(100);
-    let sent = replies(&b.hear(100, &request(Urgency::Join)));
-    let walks = sent.iter().filter(|m| matches!(m, Message::Forward { ttl: 6, .. })).count();
-    assert_eq!(walks, b.m.neighbours().len() - 1, "{sent:?}");
+    let walks_for = |b: &mut Bench, max_neighbours| {
+        b.up(100);
+        let join = Message::Request { urgency: Urgency::Join, max_neighbours, preferred: Vec::new(), location: None };
+        let sent = replies(&b.hear(100, &join));
+        let split = sent.iter().any(|m| matches!(m, Message::Disconnect { instead: Some(i) } if *i == info(100)));
+        (sent.iter().filter(|m| matches!(m, Message::Forward { ttl: 6, .. })).count(), split)
+    };
+    assert_eq!(walks_for(&mut full(), 6), (2, true), "three edges are split: the own one and one a walk");
+    assert_eq!(walks_for(&mut full(), 1), (0, true));
+    let mut young = Bench::new();
+    young.input(In::Join(Vec::new()));
+    for n in 2..6 {
+        young.up(n);
+        young.hear(n, &request(Urgency::Low));
+    }
+    assert_eq!(walks_for(&mut young, 6), (4, false), "with room everywhere each walk gives one");
 
     let mut b = full();
     let step = |b: &mut Bench, n, ttl| b.hear(2, &Message::Forward { joiner: info(n), ttl });
@@ -210,13 +221,85 @@ fn a_newcomer_is_walked_through_the_network() {
     let out = step(&mut b, 62, 0);
     assert!(out.iter().any(|o| matches!(o, Out::Connect { expect, .. } if *expect == Some(id(62)))), "{out:?}");
     let sent = replies(&b.up(62));
-    assert!(sent.iter().any(|m| matches!(m, Message::Request { urgency: Urgency::High, .. })), "{sent:?}");
+    assert!(sent.iter().any(|m| matches!(m, Message::Request { urgency: Urgency::Low, .. })), "{sent:?}");
     b.hear(62, &Message::Response { accepted: Ok(()), available: Vec::new() });
     assert!(b.m.neighbours().contains(&id(62)));
     b.up(90);
     let answer = replies(&b.hear(90, &Message::Forward { joiner: info(63), ttl: 0 }));
-    assert_eq!(answer, [Message::Disconnect], "only neighbours walk");
+    assert_eq!(answer, [Message::Disconnect { instead: None }], "only neighbours walk");
     assert!(b.m.get(id(63)).is_none());
+}
+
+#[test]
+fn who_gives_way_is_offered_the_one_it_gave_way_to_and_asks_nobody_else() {
+    let mut b = full();
+    let instead = Some(info(100));
+    let out = b.hear(2, &Message::Disconnect { instead });
+    let tried: Vec<_> =
+        out.iter().filter_map(|o| if let Out::Connect { expect, .. } = o { *expect } else { None }).collect();
+    assert_eq!(tried, [id(100)], "{out:?}");
+    let sent = replies(&b.up(100));
+    assert!(sent.iter().any(|m| matches!(m, Message::Request { urgency: Urgency::Low, .. })), "{sent:?}");
+    b.hear(100, &Message::Response { accepted: Ok(()), available: Vec::new() });
+    assert!(b.m.neighbours().contains(&id(100)) && !b.m.neighbours().contains(&id(2)));
+}
+
+#[test]
+fn in_a_network_without_room_a_nearly_full_node_asks_ever_less() {
+    let mut b = full();
+    (100..130).for_each(|n| drop(b.up(n)));
+    b.hear(2, &Message::Disconnect { instead: None });
+    let mut asked = Vec::new();
+    for second in 0..600 {
+        for (_, out) in b.run(1) {
+            match out {
+                Out::Connect { expect: Some(peer), .. } => {
+                    b.input(In::Unreachable { addr: addr(9), expect: Some(peer), wrong_node: false })
+                }
+                Out::Send { to, body, .. } => match decode(&body, MAX_BYTES) {
+                    Ok(Message::Request { urgency: Urgency::Low, .. }) => {
+                        asked.push(second);
+                        let no = Message::Response { accepted: Err(Refusal::Full), available: Vec::new() };
+                        b.input(In::Message { from: to, body: encode(&no) })
+                    }
+                    Ok(_) | Err(_) => continue,
+                },
+                _ => continue,
+            };
+        }
+    }
+    let late = asked.iter().filter(|at| **at >= 300).count();
+    assert!((5..=20).contains(&late), "one in 30 s or so, for ever: {asked:?}");
+}
+
+#[test]
+fn hearsay_is_checked_before_it_is_used_and_before_it_replaces_anything() {
+    let mut b = full();
+    let mut forged = info(100);
+    forged.record.0[40] ^= 1;
+    let out = b.hear(2, &Message::Response { accepted: Ok(()), available: vec![forged.clone()] });
+    assert!(!out.iter().any(|o| matches!(o, Out::Learn { .. })), "nobody asked for it");
+    assert_eq!(b.m.drops().get(DropReason::Signature), 0);
+    let out = b.input(In::Where(id(100)));
+    assert!(matches!(&out[..], [Out::Learn { record: None, addrs, .. }] if *addrs == [addr(100)]), "{out:?}");
+    assert_eq!(b.m.drops().get(DropReason::Signature), 1);
+
+    b.up(100);
+    forged.record = Blob(NodeRecord::sign(&identity(100), [1; 32], 9, WallTime(0), NodeType::Regular).encode());
+    forged.record.0[40] ^= 1;
+    b.hear(2, &Message::Response { accepted: Ok(()), available: vec![forged] });
+    assert_eq!(b.m.get(id(100)).and_then(|k| k.record.clone()), Some(record(100)), "the proven one stands");
+    assert_eq!(b.m.drops().get(DropReason::Signature), 2);
+}
+
+#[test]
+fn whoever_is_sought_is_told_of_as_soon_as_somebody_names_it() {
+    let mut b = full();
+    assert!(b.input(In::Where(id(100))).is_empty());
+    let told = |out: &[Out]| out.iter().any(|o| matches!(o, Out::Learn { peer, .. } if *peer == id(100)));
+    assert!(told(&b.hear(2, &Message::Response { accepted: Ok(()), available: vec![info(100)] })));
+    assert!(!told(&b.hear(3, &Message::Response { accepted: Ok(()), available: vec![info(100)] })), "once");
+    assert!(told(&b.input(In::Where(id(100)))));
 }
 
 #[test]
@@ -282,7 +365,7 @@ fn a_lost_neighbour_is_replaced_from_the_passive_view_and_the_dead_are_forgotten
 fn who_wrongly_believes_to_be_a_neighbour_is_told() {
     let mut b = full();
     b.up(100);
-    assert_eq!(replies(&b.input(In::Stranger(id(100)))), [Message::Disconnect]);
+    assert_eq!(replies(&b.input(In::Stranger(id(100)))), [Message::Disconnect { instead: None }]);
     assert_eq!(replies(&b.input(In::Stranger(id(2)))), [], "it is one");
     let mut b = Bench::new();
     b.input(join(&[2]));
@@ -298,7 +381,7 @@ fn a_silent_neighbour_is_replaced_and_taken_back_when_it_answers() {
     b.hear(2, &request(Urgency::High));
     let out = b.input(In::Suspect(id(2)));
     assert!(out.iter().any(|o| matches!(o, Out::NeighbourDown(p) if *p == id(2))));
-    assert!(replies(&out).contains(&Message::Disconnect), "it learns of it if it hears again");
+    assert!(replies(&out).contains(&Message::Disconnect { instead: None }), "it learns of it if it hears again");
     assert_eq!(b.m.state(), NodeState::Degraded);
     let out = b.input(In::Back(id(2)));
     assert!(replies(&out).iter().any(|m| matches!(m, Message::Request { .. })), "{out:?}");
@@ -310,7 +393,7 @@ fn a_silent_neighbour_is_replaced_and_taken_back_when_it_answers() {
 #[test]
 fn who_is_told_goodbye_looks_for_another_and_comes_back_later() {
     let mut b = full();
-    let out = b.hear(3, &Message::Disconnect);
+    let out = b.hear(3, &Message::Disconnect { instead: None });
     assert!(out.iter().any(|o| matches!(o, Out::NeighbourDown(p) if *p == id(3))));
     assert!(!replies(&out).iter().any(|m| matches!(m, Message::Request { .. })), "not the same one at once");
     let sent: Vec<_> = b.run(2).into_iter().map(|(_, o)| o).collect();
@@ -487,7 +570,7 @@ proptest! {
                 7 if k & 1 == 0 => b.hear(n, &Message::Forward { joiner: info(k), ttl: k % 8 }),
                 7 if k & 2 == 0 => b.hear(n, &Message::Shuffle { walk: u64::from(k), ttl: k % 8, nodes: vec![info(k)] }),
                 7 if k & 4 == 0 => b.hear(n, &Message::ShuffleReply { walk: u64::from(k), nodes: vec![info(k)] }),
-                7 if k & 8 == 0 => b.hear(n, &Message::Disconnect),
+                7 if k & 8 == 0 => b.hear(n, &Message::Disconnect { instead: None }),
                 7 if k & 16 == 0 => b.hear(n, &Message::Sketch { marks: vec![(u64::from(k), u32::from(n), u16::from(k))] }),
                 7 => b.input(In::Message { from: id(n), body: vec![what, n, k] }),
                 _ if k < 20 => b.input(In::Leave),

@@ -47,7 +47,8 @@ pub(crate) enum Message {
     /// HyParView's FORWARDJOIN: a newcomer's walk through the network.
     Forward { joiner: NodeInfo, ttl: u8 },
     /// HyParView's DISCONNECT: no neighbours any more; the link lasts as long as somebody needs it.
-    Disconnect,
+    /// Whoever gives way to another is told to whom: that one took one link and may need one more.
+    Disconnect { instead: Option<NodeInfo> },
     /// HyParView's SHUFFLE. The number finds the way back.
     Shuffle { walk: u64, ttl: u8, nodes: Vec<NodeInfo> },
     /// HyParView's SHUFFLEREPLY, along the way back.
