@@ -226,11 +226,14 @@ impl Contract for Gossip {
     }
 
     fn draw(d: &mut Draw<'_>) -> gossip::In {
-        match d.below(5) {
+        match d.below(8) {
             0 => gossip::In::PeerUp(d.peer()),
             1 => gossip::In::PeerDown(d.peer()),
             2 => gossip::In::Message { from: d.peer(), body: d.bytes() },
             3 => gossip::In::Publish { body: d.bytes() },
+            4 => gossip::In::LinkUp(d.peer()),
+            5 => gossip::In::LinkDown(d.peer()),
+            6 => gossip::In::Zone((d.below(3) > 0).then(|| (0..4).map(|_| d.peer()).collect())),
             _ => {
                 // The verdict on a body, by the id that the machine gives it.
                 let id = short(blake3::hash(&d.bytes()).as_bytes());

@@ -28,11 +28,13 @@ pub(super) fn from_link(out: link::Out, q: &mut Queues) {
         link::Out::Up { peer, record, addr } => {
             q.work.push_back(Work::Membership(membership::In::LinkUp { peer, record, addr }));
             q.work.push_back(Work::Delivery(delivery::In::PeerUp(peer)));
+            q.work.push_back(Work::Gossip(gossip::In::LinkUp(peer)));
             q.work.push_back(Work::Chat(chat::In::LinkUp(peer)));
         }
         link::Out::Down { peer, reason } => {
             q.work.push_back(Work::Membership(membership::In::LinkDown { peer, reason }));
             q.work.push_back(Work::Delivery(delivery::In::PeerDown(peer)));
+            q.work.push_back(Work::Gossip(gossip::In::LinkDown(peer)));
             q.work.push_back(Work::Chat(chat::In::LinkDown(peer)));
         }
         link::Out::Suspect(peer) => q.work.push_back(Work::Membership(membership::In::Suspect(peer))),

@@ -75,6 +75,10 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ("have", Gossip::Have(alloc::vec![Have { id: [0x44; 16], hops: 4 }]).encode()),
         ("graft", Gossip::Graft { id: Some([0x44; 16]) }.encode()),
         ("prune", Gossip::Prune.encode()),
+        (
+            "instruction",
+            Gossip::Forward { hops: 1, targets: vec![[0x44; 16]], body: Blob(b"signed envelope".to_vec()) }.encode(),
+        ),
         ("decline", Gossip::Refuse { id: [0x44; 16] }.encode()),
         ("digest", encode(&Sync::Digest { conversation: network, hash: [0x33; 16] })),
         (

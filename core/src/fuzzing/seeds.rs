@@ -267,7 +267,7 @@ fn gossip() -> Vec<Vec<u8>> {
     let id = |body: &[u8]| short(blake3::hash(body).as_bytes());
     for (n, hops) in [(1u8, 5u8), (2, 1), (3, 255), (4, 0)] {
         let body = [n; 4];
-        flood.put(&[0, 2, 1]).bytes(&whole(hops, &body)).put(&[0, 4]).bytes(&body).put(&[n & 1]);
+        flood.put(&[0, 2, 1]).bytes(&whole(hops, &body)).put(&[0, 7]).bytes(&body).put(&[n & 1]);
         flood.put(&[0, 2, 2]).bytes(&whole(hops, &body));
     }
     flood.put(&[0, 1, 2]).put(&[0, 2, 1]).bytes(b"");
@@ -282,14 +282,21 @@ fn gossip() -> Vec<Vec<u8>> {
     }
     let have = Gossip::Have(vec![Have { id: id(b"late"), hops: 3 }, Have { id: id(b"never"), hops: 9 }]);
     tree.put(&[0, 2, 1]).bytes(&have.encode()).put(&[0, 2, 2]).bytes(&have.encode()).put(&[230, 255]);
-    tree.put(&[0, 2, 3]).bytes(&whole(20, b"late")).put(&[0, 4]).bytes(b"late").put(&[0]);
+    tree.put(&[0, 2, 3]).bytes(&whole(20, b"late")).put(&[0, 7]).bytes(b"late").put(&[0]);
     for message in
         [Gossip::Graft { id: Some(id(b"late")) }, Gossip::Graft { id: None }, Gossip::Refuse { id: id(b"next") }, have]
     {
         tree.put(&[0, 2, 2]).bytes(&message.encode());
     }
     tree.put(&[0, 3]).bytes(b"next").put(&[230, 255]);
-    vec![flood.0, undecided.0, tree.0]
+    let mut zone = Script::default();
+    zone.put(&[0, 4, 1]).put(&[0, 4, 2]).put(&[0, 4, 3]).put(&[0, 0, 3]).put(&[0, 6, 1, 1, 2, 3, 1]);
+    zone.put(&[0, 3]).bytes(b"mine");
+    let targets = [2u8, 3, 9].map(|n| short(&who(n).node_id().0)).to_vec();
+    let told = Gossip::Forward { hops: 1, targets, body: Blob(b"told".to_vec()) }.encode();
+    zone.put(&[0, 2, 1]).bytes(&told).put(&[0, 7]).bytes(b"told").put(&[0]).put(&[0, 2, 2]).bytes(&told);
+    zone.put(&[230, 255]).put(&[0, 5, 2]).put(&[0, 6, 0]).put(&[0, 3]).bytes(b"next");
+    vec![flood.0, undecided.0, tree.0, zone.0]
 }
 
 fn chat() -> Vec<Vec<u8>> {

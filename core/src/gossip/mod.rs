@@ -7,12 +7,16 @@
 //! fetches the message from it (`Graft`): the tree mends itself. An announcer much nearer to the source
 //! than the tree's parent takes the parent's place (§3.8).
 //!
+//! Where the whole membership is known and small (a *zone*), no tree has to be found: the sender divides
+//! the members among a few of them and says so with the message (`instruct.rs`).
+//!
 //! Deviations, each for a reason: links deliver every frame while they last, so only a broken link or a
 //! dead neighbour loses something; ids travel in batches; an id that a neighbour announced itself is not
 //! announced back; a message goes on only when its author's signature was found genuine. What this
 //! machine loses, comparing heights (the chat machine) finds again.
 
 mod cache;
+mod instruct;
 mod peer;
 #[cfg(test)]
 mod tests;
@@ -24,6 +28,7 @@ use alloc::vec::Vec;
 use crate::collections::{DeadlineQueue, DedupWindow, ShortId, short};
 use crate::config::{Config, GossipConfig};
 use crate::gossip::cache::Cache;
+use crate::gossip::instruct::Zone;
 use crate::gossip::peer::Peer;
 use crate::gossip::wire::{Have, MAX_HAVE, Message};
 use crate::id::NodeId;
@@ -49,8 +54,14 @@ const SETTLED: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(crate) enum In {
+    /// A node is a neighbour, or none any more.
     PeerUp(NodeId),
     PeerDown(NodeId),
+    /// A node can be sent to.
+    LinkUp(NodeId),
+    LinkDown(NodeId),
+    /// Everybody else that there is, if that is known.
+    Zone(Option<Vec<NodeId>>),
     Message {
         from: NodeId,
         body: Vec<u8>,
@@ -86,6 +97,8 @@ struct Undecided {
     from: NodeId,
     hops: u8,
     body: Vec<u8>,
+    /// Who gets it from here, by the sender's instruction; otherwise the tree says.
+    targets: Option<Vec<ShortId>>,
 }
 
 /// A broadcast that somebody announced and nobody brought.
@@ -116,6 +129,7 @@ enum Timer {
 
 pub(crate) struct Gossip {
     peers: BTreeMap<NodeId, Peer>,
+    zone: Zone,
     seen: DedupWindow,
     cache: Cache,
     undecided: BTreeMap<ShortId, Undecided>,
@@ -132,6 +146,7 @@ impl Gossip {
     pub(crate) fn new(config: &Config, rng: &mut Rng) -> Self {
         Self {
             peers: BTreeMap::new(),
+            zone: Zone::default(),
             seen: DedupWindow::new(config.limits.dedup_ids, config.gossip.remember, rng),
             cache: Cache::new(config.limits.broadcast_bytes, config.gossip.keep),
             undecided: BTreeMap::new(),
@@ -177,7 +192,7 @@ impl Gossip {
         let next = hops.saturating_add(1);
         let last = next > self.config.ttl;
         let (mut eager, mut lazy) = (Vec::new(), false);
-        for (&to, peer) in self.peers.iter_mut().filter(|(p, _)| Some(**p) != via && !last) {
+        for (&to, peer) in self.peers.iter_mut().filter(|(p, e)| e.neighbour && Some(**p) != via && !last) {
             if peer.eager && !peer.refuses(&id) {
                 eager.push(to);
             } else {
@@ -188,11 +203,17 @@ impl Gossip {
         for to in eager {
             self.whole(to, next, &body, out);
         }
-        if lazy && self.timers.get(Timer::Announce).is_none() {
-            self.timers.arm(Timer::Announce, cx.now + self.config.batch);
+        if lazy {
+            self.announce_later(cx.now);
         }
         self.cache.insert(cx.now, id, hops, via, body);
         self.expire_later();
+    }
+
+    fn announce_later(&mut self, now: Instant) {
+        if self.timers.get(Timer::Announce).is_none() {
+            self.timers.arm(Timer::Announce, now + self.config.batch);
+        }
     }
 
     fn expire_later(&mut self) {
@@ -202,7 +223,15 @@ impl Gossip {
         }
     }
 
-    fn payload(&mut self, cx: &Cx<'_>, from: NodeId, hops: u8, body: Vec<u8>, out: &mut Outbox<Out>) {
+    fn payload(
+        &mut self,
+        cx: &Cx<'_>,
+        from: NodeId,
+        hops: u8,
+        targets: Option<Vec<ShortId>>,
+        body: Vec<u8>,
+        out: &mut Outbox<Out>,
+    ) {
         self.stats.payloads_in = self.stats.payloads_in.saturating_add(1);
         if hops == 0 || hops > self.config.ttl {
             return self.drops.count(DropReason::Ttl);
@@ -210,19 +239,19 @@ impl Gossip {
         let id = id_of(&body);
         if self.seen.contains(&id) || self.undecided.contains_key(&id) {
             self.drops.count(DropReason::Duplicate);
-            return self.repeated(cx.now, from, &id, out);
+            return self.repeated(cx.now, from, &id, targets.is_none(), out);
         }
         if self.undecided.len() >= MAX_UNDECIDED {
             self.undecided.pop_first();
             self.drops.count(DropReason::Queue);
         }
         self.stats.first(usize::from(hops));
-        self.undecided.insert(id, Undecided { from, hops, body: body.clone() });
+        self.undecided.insert(id, Undecided { from, hops, body: body.clone(), targets });
         out.push(Out::Deliver { id, via: from, body });
     }
 
-    /// A copy: its sender is not needed as a parent.
-    fn repeated(&mut self, now: Instant, from: NodeId, id: &ShortId, out: &mut Outbox<Out>) {
+    /// A copy: its sender is not needed as a parent, if it is one.
+    fn repeated(&mut self, now: Instant, from: NodeId, id: &ShortId, branch: bool, out: &mut Outbox<Out>) {
         if let Some(recent) = self.cache.get_mut(id) {
             // A link delivers at least once: the parent's second copy is no branch too many.
             if recent.via == Some(from) {
@@ -230,8 +259,10 @@ impl Gossip {
             }
             recent.held_by(from);
         }
-        self.unsettled = Some(now);
-        self.prune(now, from, out);
+        if branch {
+            self.unsettled = Some(now);
+            self.prune(now, from, out);
+        }
     }
 
     fn prune(&mut self, now: Instant, peer: NodeId, out: &mut Outbox<Out>) {
@@ -247,21 +278,28 @@ impl Gossip {
         }
     }
 
-    fn verdict(&mut self, cx: &Cx<'_>, id: ShortId, genuine: bool, out: &mut Outbox<Out>) {
-        let Some(Undecided { from, hops, body }) = self.undecided.remove(&id) else { return };
+    fn verdict(&mut self, cx: &mut Cx<'_>, id: ShortId, genuine: bool, out: &mut Outbox<Out>) {
+        let Some(Undecided { from, hops, body, targets }) = self.undecided.remove(&id) else { return };
         // A forgery is remembered too: the same bytes are not checked twice.
         self.seen.insert(cx.now, &id);
         self.timers.cancel(Timer::Missing(id));
-        let announcers = self.missing.remove(&id).unwrap_or_default().announcers;
+        let Missing { announcers, asked } = self.missing.remove(&id).unwrap_or_default();
         if !genuine {
             return;
         }
+        // What was fetched to mend an instructed tree is announced, as all there is.
+        let fetched = asked > 0 && self.zone.stands();
+        let targets = targets.or_else(|| fetched.then(Vec::new));
         if let Some(parent) = self.peers.get_mut(&from) {
-            parent.eager = true;
+            parent.eager |= targets.is_none();
             parent.kept_word();
         }
+        if let Some(targets) = targets {
+            return self.instructed(cx, id, hops, from, &targets, body, out);
+        }
         if body.len() > LARGE && self.unsettled.is_some_and(|at| cx.now.since(at) < SETTLED) {
-            let others: Vec<_> = self.peers.iter().filter(|(p, e)| **p != from && e.eager).map(|(p, _)| *p).collect();
+            let others: Vec<_> =
+                self.peers.iter().filter(|(p, e)| **p != from && e.neighbour && e.eager).map(|(p, _)| *p).collect();
             for other in others {
                 self.control(other, &Message::Refuse { id }, out);
             }
@@ -373,23 +411,43 @@ impl Machine for Gossip {
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
         match input {
             In::PeerUp(peer) => {
-                self.peers.entry(peer).or_insert_with(|| Peer::new(cx.now));
+                // A new neighbour is eager (§3.5), whatever it was as a member of the zone.
+                let p = self.peers.entry(peer).or_insert_with(|| Peer::new(cx.now));
+                p.eager |= !p.neighbour;
+                p.neighbour = true;
             }
             In::PeerDown(peer) => {
                 self.peers.remove(&peer);
+                self.meet(peer, cx.now);
             }
+            In::LinkUp(peer) => {
+                self.zone.linked.insert(peer);
+                self.meet(peer, cx.now);
+            }
+            In::LinkDown(peer) => {
+                self.zone.linked.remove(&peer);
+                self.peers.remove(&peer);
+            }
+            In::Zone(members) => self.settle(members, cx.now),
             In::Publish { body } => {
                 let id = id_of(&body);
                 self.seen.insert(cx.now, &id);
-                self.spread(cx, id, 0, None, body, out);
+                if self.zone.stands() {
+                    self.instruct(cx, id, body, out);
+                } else {
+                    self.spread(cx, id, 0, None, body, out);
+                }
             }
             In::Message { from, body } => match Message::decode(&body) {
                 Ok(Message::Payload { hops, body }) if !self.peers.contains_key(&from) => {
                     out.push(Out::Stranger(from));
                     // What it says may be new all the same.
-                    self.payload(cx, from, hops, body.0, out);
+                    self.payload(cx, from, hops, None, body.0, out);
                 }
-                Ok(Message::Payload { hops, body }) => self.payload(cx, from, hops, body.0, out),
+                Ok(Message::Payload { hops, body }) => self.payload(cx, from, hops, None, body.0, out),
+                Ok(Message::Forward { hops, targets, body }) => {
+                    self.payload(cx, from, hops, Some(targets), body.0, out);
+                }
                 Ok(Message::Have(list)) => self.have(cx, from, list, out),
                 Ok(Message::Graft { id }) => self.fetched(cx, from, id, out),
                 Ok(Message::Prune) => {
@@ -432,5 +490,6 @@ impl Machine for Gossip {
             .saturating_add(self.seen.len())
             .saturating_add(self.cache.len())
             .saturating_add(self.missing.len())
+            .saturating_add(self.zone.len())
     }
 }

@@ -46,6 +46,8 @@ impl Bucket {
 }
 
 pub(super) struct Peer {
+    /// In the active view: a branch of the tree. Otherwise a linked member of the zone.
+    pub neighbour: bool,
     /// It gets broadcasts whole; otherwise their ids.
     pub eager: bool,
     /// Ids to announce to it with the next batch.
@@ -62,6 +64,7 @@ impl Peer {
     /// New neighbours are eager (§3.5).
     pub(super) fn new(now: Instant) -> Self {
         Self {
+            neighbour: false,
             eager: true,
             announce: Vec::new(),
             refused: Vec::new(),

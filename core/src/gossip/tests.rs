@@ -12,7 +12,12 @@ fn peer(n: u16) -> NodeId {
     NodeId(id)
 }
 
+fn number(peer: NodeId) -> usize {
+    usize::from(u16::from_be_bytes([peer.0[0], peer.0[1]]))
+}
+
 struct Bench {
+    me: NodeId,
     gossip: Gossip,
     rng: Rng,
     now: Instant,
@@ -20,8 +25,13 @@ struct Bench {
 
 impl Bench {
     fn new(peers: u16) -> Self {
+        Self::at(0, peers)
+    }
+
+    fn at(me: u16, peers: u16) -> Self {
         let mut rng = Rng::new([0; 32]);
-        let mut b = Self { gossip: Gossip::new(&Config::default(), &mut rng), rng, now: Instant::from_micros(1) };
+        let mut b =
+            Self { me: peer(me), gossip: Gossip::new(&Config::default(), &mut rng), rng, now: Instant::from_micros(1) };
         for n in 1..=peers {
             b.input(In::PeerUp(peer(n)));
         }
@@ -30,7 +40,7 @@ impl Bench {
 
     fn step(&mut self, f: impl FnOnce(&mut Gossip, &mut Cx<'_>, &mut Outbox<Out>)) -> Vec<Out> {
         let mut out = Outbox::new();
-        let mut cx = Cx { now: self.now, wall: WallTime(0), me: peer(0), rng: &mut self.rng };
+        let mut cx = Cx { now: self.now, wall: WallTime(0), me: self.me, rng: &mut self.rng };
         f(&mut self.gossip, &mut cx, &mut out);
         out.take()
     }
@@ -285,10 +295,27 @@ struct Net {
 }
 
 impl Net {
+    /// Everybody knows everybody, is linked to so many quarters of them, and has some neighbours.
+    fn zone(n: usize, quarters: usize, seed: u8) -> Self {
+        let mut net = Self::new(n, 5.min(n - 1), seed);
+        let links = net.links.clone();
+        for a in 0..n {
+            for b in a + 1..n {
+                if links.contains(&(a, b)) || net.rng.below(4) < quarters {
+                    net.input(a, In::LinkUp(peer(b as u16)));
+                    net.input(b, In::LinkUp(peer(a as u16)));
+                }
+            }
+            let others = (0..n as u16).filter(|o| usize::from(*o) != a).map(peer).collect();
+            net.input(a, In::Zone(Some(others)));
+        }
+        net
+    }
+
     /// A random graph in which every node has about `degree` neighbours.
     fn new(n: usize, degree: usize, seed: u8) -> Self {
         let mut net = Self {
-            nodes: (0..n).map(|_| Bench::new(0)).collect(),
+            nodes: (0..n as u16).map(|me| Bench::at(me, 0)).collect(),
             alive: vec![true; n],
             flying: BTreeMap::new(),
             got: vec![BTreeSet::new(); n],
@@ -327,8 +354,7 @@ impl Net {
                 Out::Send { to, body, .. } => {
                     self.tie += 1;
                     let at = self.now + 5_000 + self.rng.below(20_000) as u64;
-                    let to = usize::from(u16::from_be_bytes([to.0[0], to.0[1]]));
-                    self.flying.insert((at, self.tie), (n, to, body));
+                    self.flying.insert((at, self.tie), (n, number(to), body));
                 }
                 Out::Stranger(_) => {}
                 Out::Deliver { id, .. } => {
@@ -372,6 +398,14 @@ impl Net {
 
     /// Says something at `n`; payloads received for each one needed, and the highest hop count.
     fn broadcast(&mut self, n: usize, body: &[u8]) -> (f64, usize) {
+        let reached = self.reach(n, body);
+        let alive = self.alive.iter().filter(|a| **a).count();
+        assert_eq!(reached.0, alive, "everybody has it");
+        (reached.1, reached.2)
+    }
+
+    /// The same, and first how many have it.
+    fn reach(&mut self, n: usize, body: &[u8]) -> (usize, f64, usize) {
         let before = self.stats();
         self.input(n, In::Publish { body: body.to_vec() });
         self.got[n].insert(id_of(body));
@@ -379,10 +413,10 @@ impl Net {
         let after = self.stats();
         let reached = self.got.iter().zip(&self.alive).filter(|(got, alive)| **alive && got.contains(&id_of(body)));
         let alive = self.alive.iter().filter(|a| **a).count();
-        assert_eq!(reached.count(), alive, "everybody has it");
+        let reached = reached.count();
         let hops = (0..after.hops.len()).rev().find(|h| after.hops[*h] > before.hops[*h]).map_or(0, |h| h + 1);
         let payloads = after.payloads_in - before.payloads_in;
-        (payloads as f64 / (alive - 1) as f64 - 1.0, hops)
+        (reached, payloads as f64 / (alive - 1) as f64 - 1.0, hops)
     }
 
     fn stats(&self) -> BroadcastStats {
@@ -477,4 +511,81 @@ fn connected(net: &Net) -> bool {
         }
     }
     reached.len() == net.alive.iter().filter(|a| **a).count()
+}
+
+#[test]
+fn in_a_zone_everybody_gets_a_message_once() {
+    for n in [2, 3, 6, 7, 9, 10, 23, 40, 64, 65] {
+        for seed in 0..6 {
+            let mut net = Net::zone(n, 4, seed);
+            for k in 0..3u8 {
+                let (rmr, _) = net.broadcast(usize::from(seed) % n, &[k, seed]);
+                assert!(rmr == 0.0, "{n} nodes, seed {seed}: {rmr}");
+            }
+            let control = net.stats().control_out;
+            assert!(control <= 2 * 3 * n as u64, "{n} nodes: {control} announcements");
+        }
+    }
+}
+
+/// Comparing heights brings it to the few that neither tree nor ring reaches.
+#[test]
+fn where_a_quarter_of_the_links_is_missing_nearly_everybody_gets_it() {
+    let (mut due, mut reached) = (0, 0);
+    for seed in 0..40 {
+        let mut net = Net::zone(40, 3, seed);
+        let (got, rmr, _) = net.reach(0, &[seed]);
+        assert!(rmr <= 0.1, "seed {seed}: {rmr}");
+        (due, reached) = (due + 40, reached + got);
+    }
+    assert!(reached * 100 >= due * 98, "{reached} of {due}");
+}
+
+#[test]
+fn a_full_zone_takes_two_hops_and_a_handful_one() {
+    for (n, most) in [(2, 1), (6, 1), (9, 1), (10, 2), (65, 2)] {
+        let (rmr, hops) = Net::zone(n, 4, 1).broadcast(0, b"x");
+        assert_eq!((rmr, hops), (0.0, most), "{n} nodes");
+    }
+}
+
+/// Nobody was told yet that these are dead.
+#[test]
+fn the_ring_brings_to_the_others_what_a_dead_child_took_with_it() {
+    for seed in 0..30 {
+        let mut net = Net::zone(48, 4, seed);
+        let dead = [7, 20, 33];
+        dead.iter().for_each(|d| net.alive[*d] = false);
+        for k in 0..3u8 {
+            net.broadcast(1, &[k, seed]);
+        }
+    }
+}
+
+#[test]
+fn an_instruction_names_members_only_and_nobody_else_is_sent_anything() {
+    let mut b = Bench::new(0);
+    (1..=4).for_each(|n| drop(b.input(In::LinkUp(peer(n)))));
+    b.input(In::Zone(Some((1..=3).map(peer).collect())));
+    let targets = [2, 4, 0, 1, 9].map(|n| short(&peer(n).0)).to_vec();
+    b.message(1, &Message::Forward { hops: 1, targets, body: Blob(b"x".to_vec()) });
+    let out = sent(b.input(In::Verdict { id: id_of(b"x"), genuine: true }));
+    assert_eq!(out, [(peer(2), Message::Forward { hops: 2, targets: vec![], body: Blob(b"x".to_vec()) })]);
+    assert_eq!(b.wait(50), [], "1 and 2, which follow, have it");
+}
+
+#[test]
+fn a_neighbour_that_the_zone_lacks_gets_it_whole_and_a_grown_zone_is_none() {
+    let mut b = Bench::new(0);
+    (1..=2).for_each(|n| drop(b.input(In::LinkUp(peer(n)))));
+    b.input(In::PeerUp(peer(2)));
+    b.input(In::Zone(Some(vec![peer(1)])));
+    let out = sent(b.input(In::Publish { body: b"x".to_vec() }));
+    let forward = Message::Forward { hops: 1, targets: vec![], body: Blob(b"x".to_vec()) };
+    assert_eq!(out, [(peer(1), forward), (peer(2), payload(1, b"x"))]);
+    b.input(In::Zone(Some((1..=65).map(peer).collect())));
+    assert_eq!(sent(b.input(In::Publish { body: b"y".to_vec() })), [(peer(2), payload(1, b"y"))]);
+    b.input(In::Zone(None));
+    assert_eq!(sent(b.input(In::Publish { body: b"z".to_vec() })), [(peer(2), payload(1, b"z"))]);
+    assert_eq!(b.gossip.peers.len(), 1, "the member that was no neighbour is forgotten");
 }

@@ -10,6 +10,9 @@ use crate::wire::{Blob, MAX_MESSAGE, Malformed, decode, encode};
 /// Ids in one announcement: 64 of 16 bytes (overlay.md §3) fill one datagram.
 pub(crate) const MAX_HAVE: usize = 64;
 
+/// Nodes named in one instruction (overlay.md §3).
+pub(crate) const MAX_TARGETS: usize = 64;
+
 /// That a broadcast is to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Have {
@@ -31,6 +34,8 @@ pub(crate) enum Message {
     Prune,
     /// IDONTWANT of gossipsub 1.2: this one is here already.
     Refuse { id: ShortId },
+    /// The DONP document's ForwardingInstruction: pass it on to these, and to nobody else.
+    Forward { hops: u8, targets: Vec<ShortId>, body: Blob },
 }
 
 impl Message {
@@ -40,8 +45,12 @@ impl Message {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let message = decode(bytes, MAX_MESSAGE)?;
-        let empty = matches!(&message, Self::Payload { body, .. } if body.0.is_empty());
-        let uneven = matches!(&message, Self::Have(list) if list.is_empty() || list.len() > MAX_HAVE);
-        if empty || uneven { Err(Malformed) } else { Ok(message) }
+        let fits = match &message {
+            Self::Payload { body, .. } => !body.0.is_empty(),
+            Self::Forward { body, targets, .. } => !body.0.is_empty() && targets.len() <= MAX_TARGETS,
+            Self::Have(list) => !list.is_empty() && list.len() <= MAX_HAVE,
+            Self::Graft { .. } | Self::Prune | Self::Refuse { .. } => true,
+        };
+        if fits { Ok(message) } else { Err(Malformed) }
     }
 }
