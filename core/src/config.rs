@@ -146,7 +146,7 @@ pub struct MembershipConfig {
     pub shuffle_young: Duration,
     /// How long that is: an hour (overlay.md §2).
     pub young_for: Duration,
-    /// The next candidate is tried when one did not answer within this: 1.5 s, three slow round trips.
+    /// The next candidate is tried when one did not answer within this: 500 ms (overlay.md §2).
     pub promote_after: Duration,
     /// First pause before a bootstrap is tried again: 1 s, doubling (overlay.md §2).
     pub retry_first: Duration,
@@ -237,7 +237,7 @@ impl Default for Config {
                 shuffle: Duration::from_secs(30),
                 shuffle_young: Duration::from_secs(10),
                 young_for: Duration::from_secs(3_600),
-                promote_after: Duration::from_millis(1_500),
+                promote_after: Duration::from_millis(500),
                 retry_first: Duration::from_secs(1),
                 retry_max: Duration::from_secs(60),
                 parallel: 3,

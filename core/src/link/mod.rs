@@ -143,6 +143,8 @@ const CLOSE_UNWANTED: u8 = 0;
 const CLOSE_FULL: u8 = 1;
 /// CLOSE: the node leaves.
 const CLOSE_LEAVING: u8 = 2;
+/// Who was heard of within this is not asked whether it is there: a second, what a suspicion takes.
+const LATELY: Duration = Duration::from_secs(1);
 /// Datagrams that a farewell may take for what is still queued: 38 KiB.
 const FAREWELL: usize = 32;
 /// Handshake datagrams waiting to be taken; further replies are dropped and counted.
@@ -679,8 +681,20 @@ impl Link {
             Verdict::Suspect => {
                 out.push(Out::Suspect(peer));
                 self.touch(cx, peer);
+                self.look_after_others(cx, peer);
             }
             Verdict::Keep => self.touch(cx, peer),
+        }
+    }
+
+    /// Nodes that fail together, by a power cut or a partition, are found together: nobody waits for the
+    /// keepalive of the second.
+    fn look_after_others(&mut self, cx: &mut Cx<'_>, suspect: NodeId) {
+        let others: Vec<NodeId> = self.links.keys().copied().filter(|p| *p != suspect).collect();
+        for other in others {
+            if self.links.get_mut(&other).is_some_and(|live| live.probe_unless_heard(cx.now, LATELY)) {
+                self.touch(cx, other);
+            }
         }
     }
 }

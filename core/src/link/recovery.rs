@@ -140,6 +140,12 @@ impl Recovery {
     }
 
     /// Probes in a row that brought no answer.
+    /// How many twentieths of all packets were lost, begun ones counted and the silence that lasts left out.
+    pub(super) fn twentieths_lost(&self) -> u32 {
+        let lost = self.lost.saturating_sub(u64::from(self.probes).saturating_mul(2));
+        u32::try_from(lost.saturating_mul(20).div_ceil(self.next.max(1))).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn probes(&self) -> u32 {
         self.probes
     }

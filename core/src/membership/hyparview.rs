@@ -370,10 +370,13 @@ impl Membership {
         picked
     }
 
-    /// Other nodes to name to `to`, a random few.
+    /// Other nodes to name to `to`, a random few. Of the passive view, as long as it has enough: neighbours
+    /// of neighbours would make triangles.
     fn offered(&self, to: NodeId, cx: &mut Cx<'_>) -> Vec<NodeInfo> {
-        let mut all: BTreeSet<NodeId> = self.linked.keys().copied().collect();
-        all.extend(self.book.passives());
+        let mut all: BTreeSet<NodeId> = self.book.passives().collect();
+        if all.len() < MAX_OFFERED {
+            all.extend(self.linked.keys().copied());
+        }
         all.remove(&to);
         self.sample(all.into_iter().collect(), MAX_OFFERED, cx)
     }
