@@ -30,6 +30,7 @@ mod rng;
 pub mod run;
 pub mod scenario;
 mod sim;
+pub mod witness;
 
 pub use net::link::{Burst, Faults, Rate};
 pub use net::nat::{Filtering, Mapping, NatConfig};

@@ -11,6 +11,7 @@ use donp_core::{
 use crate::clock::Clock;
 use crate::measure::Totals;
 use crate::rng::SimRng;
+use crate::witness::Witness;
 
 /// What a node's disk keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub struct Node {
     last_seq: u64,
     /// Durable events that came again with a number that was told before.
     pub replayed: u64,
+    /// Whether everything was told once and in order.
+    pub witness: Witness,
     past: Totals,
 }
 
@@ -102,6 +105,7 @@ impl Node {
             remembers: parts.remembers,
             last_seq: 0,
             replayed: 0,
+            witness: Witness::default(),
             past: Totals::default(),
         }
     }
@@ -196,6 +200,9 @@ impl Node {
         let news = seq > self.last_seq;
         if news {
             self.last_seq = seq;
+            if let EventKind::Message(message) = &event.kind {
+                self.witness.told(self.id, message);
+            }
             match event.kind {
                 EventKind::Message(message) if self.remembers => self.told.push(message),
                 EventKind::Delivered { message, .. } => self.delivered.push(message),

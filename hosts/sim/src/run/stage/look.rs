@@ -1,12 +1,16 @@
 //! Looks at a run while it goes on, and sums it up.
 
 use super::{LARGE, Stage, Window};
+use crate::node::Disk;
 use crate::run::figures::{self, Figures, file};
 use crate::run::{CaseOutcome, Check, Progress, Round, Sample};
+use crate::scenario::{Comparison, Condition, Expectation};
 use crate::sim::SECOND;
 
 /// Samples kept; beyond it every second one goes, and the next come half as often.
 const SAMPLES: usize = 1_200;
+/// How long everybody may take to be told everything at the end of a run: ten rounds of comparing.
+const HEALED: u64 = 300 * SECOND;
 /// Newest broadcasts that a sample looks at.
 const LOOK_BACK: usize = 200;
 
@@ -152,7 +156,36 @@ impl Stage<'_, '_> {
         }
     }
 
+    /// What holds in every scenario once all is well again: nothing is lost, repeated, or told before what it
+    /// follows. Without a history on the disks what a broken tree missed stays lost, so only the papers' share
+    /// is asked for there.
+    fn promises(&mut self) -> Vec<Expectation> {
+        if self.sim.watch.broadcasts.is_empty() {
+            return Vec::new();
+        }
+        let keeps = self.sim.disks == Disk::Full;
+        if keeps {
+            self.until(Condition::Told, HEALED);
+        }
+        let (awake, watch) = (self.sim.awake(), &self.sim.watch);
+        let lost = watch.broadcasts.iter().map(|b| b.reached(&awake)).map(|(told, due)| due - told).sum::<usize>();
+        let witnesses = || (0..self.sim.len()).map(|n| &self.sim.node(n).witness);
+        let repeated: u64 = witnesses().map(|w| w.repeated).sum();
+        let early: u64 = witnesses().map(|w| w.early).sum();
+        let all = [("lost", lost as f64), ("repeated", repeated as f64), ("early", early as f64)];
+        self.out.figures.extend(all.map(|(key, value)| (key.to_owned(), value)));
+        let asked = all.iter().filter(|(key, _)| keeps || *key != "lost");
+        let none = |measure: &str| Expectation {
+            measure: measure.into(),
+            comparison: Comparison::Equal,
+            goal: 0.0,
+            paper: "-".into(),
+        };
+        asked.map(|(measure, _)| none(measure)).collect()
+    }
+
     pub(in crate::run) fn end(mut self) -> CaseOutcome {
+        let promises = self.promises();
         let totals = self.sim.totals();
         self.out.hops = totals.hops;
         self.out.overlay = self.sim.overlay();
@@ -165,7 +198,7 @@ impl Stage<'_, '_> {
         self.out.speed.virtual_s = self.sim.now() as f64 / SECOND as f64;
         self.out.speed.events = self.sim.events();
         self.weigh();
-        let checks = std::mem::take(&mut self.late);
+        let checks = [std::mem::take(&mut self.late), promises].concat();
         self.out.checks.extend(checks.into_iter().map(|e| Check::new(e, &self.out.figures)));
         self.out
     }
