@@ -53,7 +53,7 @@ mod tests {
             depth: seq,
             clock,
             sent_at: WallTime(0),
-            content: Content::Text("x".into()),
+            content: Content::Text { text: "x".into() },
         }
     }
 
