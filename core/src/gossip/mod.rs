@@ -339,17 +339,18 @@ impl Gossip {
     }
 
     /// A neighbour has what is here already. If its way from the source is much shorter than the one of
-    /// the parent, it becomes the parent (§3.8).
+    /// the parent, message after message, it becomes the parent (§3.8).
     fn announced_late(&mut self, now: Instant, from: NodeId, id: ShortId, hops: u8, out: &mut Outbox<Out>) {
         let Some(recent) = self.cache.get_mut(&id) else { return };
         recent.held_by(from);
-        let shorter = hops.saturating_add(self.config.optimise) <= recent.hops;
-        let Some(parent) = recent.via.filter(|via| shorter && *via != from) else { return };
-        if self.peers.get(&from).is_none_or(|p| p.eager) {
+        let Some(parent) = recent.via.filter(|via| *via != from) else { return };
+        let Some(peer) = self.peers.get_mut(&from).filter(|p| p.neighbour && !p.eager) else { return };
+        if !peer.shortens(recent.hops, hops, self.config.optimise) {
             return;
         }
         recent.via = Some(from);
         recent.hops = hops;
+        self.peers.values_mut().for_each(Peer::compare_anew);
         self.graft(from, None, out);
         self.prune(now, parent, out);
     }

@@ -22,6 +22,10 @@ const MAX_REFUSED: usize = 32;
 /// A prune is repeated after this if copies keep coming.
 const PRUNE_AGAIN: Duration = Duration::from_secs(1);
 
+/// What the newest broadcast counts in the mean: a quarter. The last half dozen decide.
+const WEIGHT: i32 = 4;
+const SIXTEENTHS: i32 = 16;
+
 /// A budget that refills as time passes.
 struct Bucket {
     left: u32,
@@ -57,6 +61,9 @@ pub(super) struct Peer {
     haves: Bucket,
     grafts: Bucket,
     broken: u32,
+    /// Hops by which messages would have come shorter through it than through the tree, a moving mean in
+    /// sixteenths.
+    gain: i32,
     disbelieved: Option<Instant>,
 }
 
@@ -72,6 +79,7 @@ impl Peer {
             haves: Bucket::new(HAVES, now),
             grafts: Bucket::new(GRAFTS, now),
             broken: 0,
+            gain: 0,
             disbelieved: None,
         }
     }
@@ -110,6 +118,20 @@ impl Peer {
             self.pruned = Some(now);
         }
         tell
+    }
+
+    /// A broadcast came over `hops` and would have come through this one over `shorter`: whether that is
+    /// less by `least` in the mean. One message must not decide: with many senders the branch that is long
+    /// for one is short for another, and a tree that follows the last message grows ever deeper.
+    pub(super) fn shortens(&mut self, hops: u8, shorter: u8, least: u8) -> bool {
+        let now = i32::from(hops).saturating_sub(i32::from(shorter)).saturating_mul(SIXTEENTHS);
+        self.gain = self.gain.saturating_add(now.saturating_sub(self.gain) / WEIGHT);
+        self.gain >= i32::from(least).saturating_mul(SIXTEENTHS)
+    }
+
+    /// The tree has changed: what was compared with it is void.
+    pub(super) fn compare_anew(&mut self) {
+        self.gain = 0;
     }
 
     pub(super) fn refuse(&mut self, id: ShortId) {
