@@ -1,5 +1,6 @@
 //! `donp-sim`: runs scenarios in virtual time, compares results, draws reports.
 
+mod all;
 mod alloc;
 
 use std::io::{IsTerminal, Write};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use donp_sim::run::{self, Options, Progress};
-use donp_sim::scenario::{BUILTIN, Scenario, find};
+use donp_sim::scenario::{BUILTIN, Scenario, Size, find};
 use donp_sim::{compare, output, report};
 
 #[global_allocator]
@@ -30,6 +31,8 @@ enum Command {
     List,
     /// Runs a scenario. Ends with 0 if it passes, 1 if it fails, 2 if it cannot be run.
     Run(Run),
+    /// Runs every scenario, several at once, and sums up; ends as `run` does.
+    All(all::All),
     /// Compares the figures of two results, each a file that `run --json` wrote. Ends with 1 if what
     /// passed in the first fails in the second.
     Compare {
@@ -53,12 +56,33 @@ struct Run {
     /// Another number of nodes than the scenario has.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     nodes: Option<u32>,
+    /// How large: for a test, as the scenario says, or as in the paper.
+    #[arg(long, value_enum, default_value_t, conflicts_with = "nodes")]
+    size: SizeArg,
     /// Writes one JSON object a line; the last of each run is its result.
     #[arg(long)]
     json: bool,
     /// Writes SCENARIO.html with plots into this directory.
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum SizeArg {
+    Test,
+    #[default]
+    Usual,
+    Paper,
+}
+
+impl From<SizeArg> for Size {
+    fn from(arg: SizeArg) -> Self {
+        match arg {
+            SizeArg::Test => Self::Test,
+            SizeArg::Usual => Self::Usual,
+            SizeArg::Paper => Self::Paper,
+        }
+    }
 }
 
 fn seeds(text: &str) -> Result<(u64, u64), String> {
@@ -76,6 +100,11 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Run(args) => match go(&args) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(why) => fail(&why),
+        },
+        Command::All(args) => match all::go(&args) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(why) => fail(&why),
@@ -130,7 +159,7 @@ fn load(named: &str) -> Result<Scenario, String> {
 
 /// Whether every run passed.
 fn go(args: &Run) -> Result<bool, String> {
-    let mut scenario = load(&args.scenario)?;
+    let mut scenario = load(&args.scenario)?.sized(args.size.into());
     if let Some(nodes) = args.nodes {
         scenario = scenario.with_nodes(nodes as usize).map_err(|e| format!("{}: {e}", args.scenario))?;
     }

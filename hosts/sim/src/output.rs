@@ -109,7 +109,7 @@ pub fn json_lines(outcome: &Outcome, named: &str) -> String {
         );
         let s = &case.speed;
         lines.push(json!({
-            "v": 1, "type": "case", "case": case.name, "pass": case.pass(), "transcript": case.transcript,
+            "v": 1, "type": "case", "case": case.name, "nodes": case.nodes, "pass": case.pass(), "transcript": case.transcript,
             "virtual_s": s.virtual_s, "wall_s": s.wall_s, "build_s": s.build_s, "events": s.events,
         }));
     }

@@ -9,7 +9,7 @@ use donp_core::stats::HOPS;
 
 use crate::graph::Graph;
 use crate::measure::Histogram;
-use crate::scenario::{Case, Comparison, Expectation, Scenario};
+use crate::scenario::{Case, Comparison, Expectation, Scenario, Size};
 use stage::Stage;
 
 /// How to run a scenario.
@@ -53,6 +53,8 @@ pub struct Outcome {
     pub nodes: usize,
     /// The number of nodes if it is not the file's.
     pub other_nodes: Option<usize>,
+    /// The size.
+    pub size: Size,
     /// Each run.
     pub cases: Vec<CaseOutcome>,
 }
@@ -62,6 +64,8 @@ pub struct Outcome {
 pub struct CaseOutcome {
     /// The case; empty if there is one.
     pub name: String,
+    /// Nodes.
+    pub nodes: usize,
     /// Every figure, as `label.measure`, and the newest of each measure by its name alone.
     pub figures: BTreeMap<String, f64>,
     /// Goals.
@@ -165,7 +169,12 @@ impl Outcome {
     /// The command that shows this run again. A scenario from a file is named by its path.
     pub fn replay(&self, named: &str) -> String {
         let nodes = self.other_nodes.map(|n| format!(" --nodes {n}")).unwrap_or_default();
-        format!("donp-sim run {named} --seed {}{nodes}", self.seed)
+        let size = match self.size {
+            Size::Test => " --size test",
+            Size::Usual => "",
+            Size::Paper => " --size paper",
+        };
+        format!("donp-sim run {named} --seed {}{size}{nodes}", self.seed)
     }
 }
 
@@ -224,6 +233,7 @@ pub fn run(scenario: &Scenario, mut options: Options<'_>) -> Outcome {
         seed: options.seed,
         nodes: scenario.cases.first().map_or(0, |case| case.nodes.count),
         other_nodes: scenario.other_nodes,
+        size: scenario.size,
         cases,
     }
 }

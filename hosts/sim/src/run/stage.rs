@@ -67,6 +67,7 @@ impl<'a, 'o> Stage<'a, 'o> {
         let rng = SimRng::fork(options.seed, "scenario");
         let out = CaseOutcome {
             name: case.name.clone(),
+            nodes: case.nodes.count,
             figures: BTreeMap::new(),
             checks: Vec::new(),
             violations: Vec::new(),
@@ -161,6 +162,9 @@ impl<'a, 'o> Stage<'a, 'o> {
         self.phase = (number, &step.label);
         self.report();
         if let Phase::Expect(expectation) = &step.phase {
+            if self.case.nodes.count < expectation.from_nodes {
+                return;
+            }
             return match self.out.figures.contains_key(&expectation.measure) {
                 true => self.out.checks.push(Check::new(expectation.clone(), &self.out.figures)),
                 // It may be one that is known at the end only.

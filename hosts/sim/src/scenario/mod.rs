@@ -28,6 +28,8 @@ pub struct Scenario {
     pub cases: Vec<Case>,
     /// The number of nodes if it is not the file's.
     pub other_nodes: Option<usize>,
+    /// The size, if there is one of that name.
+    pub size: Size,
 }
 
 /// One run of a scenario.
@@ -78,6 +80,10 @@ pub enum Keep {
 pub struct Nodes {
     /// How many.
     pub count: usize,
+    /// How many for a test, which has a minute.
+    pub test: Option<usize>,
+    /// How many the paper has.
+    pub paper: Option<usize>,
     /// Through whom they enter.
     pub join: Join,
     /// How many enter a virtual second; the figure may be below one.
@@ -132,6 +138,7 @@ impl Scenario {
             source: word("source")?,
             cases: Vec::new(),
             other_nodes: None,
+            size: Size::default(),
         };
         let count = names.len();
         for (i, name) in names.into_iter().enumerate() {
@@ -155,6 +162,38 @@ impl Scenario {
             }
         }
         Ok(self)
+    }
+}
+
+/// How large a run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Size {
+    /// As large as a test may be.
+    Test,
+    /// As the scenario says.
+    #[default]
+    Usual,
+    /// As large as the paper's.
+    Paper,
+}
+
+impl Scenario {
+    /// The same at another size, where the scenario has one.
+    #[must_use]
+    pub fn sized(mut self, size: Size) -> Self {
+        for case in &mut self.cases {
+            let nodes = &mut case.nodes;
+            let count = match size {
+                Size::Test => nodes.test,
+                Size::Usual => None,
+                Size::Paper => nodes.paper,
+            };
+            if let Some(count) = count.filter(|count| *count > nodes.behind()) {
+                nodes.count = count;
+                self.size = size;
+            }
+        }
+        self
     }
 }
 
@@ -212,6 +251,8 @@ impl Nodes {
         let keep = [("auto", Keep::Auto), ("full", Keep::Full), ("hot", Keep::Hot)];
         let mut nodes = Self {
             count: table.needed("count", table.count("count", 1)?)?,
+            test: table.count("test", 1)?,
+            paper: table.count("paper", 1)?,
             join: table.word("join", &join)?.unwrap_or(Join::Random),
             per_second: table.number("per_second", 0.001, 1e6)?.unwrap_or(50.0),
             disk: table.word("disk", &keep)?.unwrap_or(Keep::Auto),

@@ -107,6 +107,8 @@ pub struct Expectation {
     pub goal: f64,
     /// What the paper has.
     pub paper: String,
+    /// Asked for with at least so many nodes: some figures are those of a size.
+    pub from_nodes: usize,
 }
 
 /// What happens. Durations are virtual microseconds.
@@ -273,6 +275,7 @@ impl Phase {
                     comparison: t.needed("is", t.word("is", &words)?)?,
                     goal: t.needed("goal", t.number("goal", f64::MIN, f64::MAX)?)?,
                     paper: t.text("paper")?.unwrap_or("-").to_owned(),
+                    from_nodes: t.count("from_nodes", 0)?.unwrap_or(0),
                 })
             }
         })

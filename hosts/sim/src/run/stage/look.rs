@@ -180,6 +180,7 @@ impl Stage<'_, '_> {
             comparison: Comparison::Equal,
             goal: 0.0,
             paper: "-".into(),
+            from_nodes: 0,
         };
         asked.map(|(measure, _)| none(measure)).collect()
     }
