@@ -498,7 +498,7 @@ impl Link {
         if peer == self.me {
             return false;
         }
-        if !self.known.contains_key(&peer) && self.known.len() >= self.limits.links {
+        if !self.known.contains_key(&peer) && self.known.len() >= self.limits.neighbours {
             // Least recently learnt, and not needed by anybody now: it can be asked for again.
             let unneeded = |p: &NodeId| !self.wanted(*p) && !self.dials.contains_key(&DialKey::Peer(*p));
             let oldest = self.known.iter().filter(|(p, _)| unneeded(p)).min_by_key(|(_, k)| k.used);
