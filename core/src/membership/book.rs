@@ -61,6 +61,11 @@ impl Known {
         }
     }
 
+    /// Whether an attempt is under way, or the next one has to wait.
+    pub(super) fn rests(&self, now: Instant) -> bool {
+        self.trying.is_some() || self.next_try > now
+    }
+
     /// Whether it says that a program speaks there, not a person.
     pub(crate) fn is_bot(&self) -> bool {
         self.record.as_ref().is_some_and(|r| r.capabilities & BOT != 0)
@@ -137,6 +142,11 @@ impl Book {
 
     pub(super) fn get(&self, id: NodeId) -> Option<&Known> {
         self.known.get(&id)
+    }
+
+    /// Who was met at `addr`, if anybody was.
+    pub(super) fn met_at(&self, addr: SocketAddr) -> Option<&Known> {
+        self.known.values().find(|k| k.met != WallTime(0) && k.addrs.contains(&addr))
     }
 
     pub(super) fn get_mut(&mut self, id: NodeId) -> Option<&mut Known> {

@@ -6,6 +6,7 @@
 //! links without a neighbour at the other end serve private messages only.
 
 mod book;
+mod found;
 mod hyparview;
 mod partition;
 mod state;
@@ -80,6 +81,11 @@ pub(crate) enum In {
         from: NodeId,
         body: Vec<u8>,
     },
+    /// Somebody near may be there.
+    Found {
+        addr: SocketAddr,
+        id: Option<NodeId>,
+    },
     /// Where this node can be reached, by the host's knowledge.
     LocalAddresses(Vec<SocketAddr>),
     NetworkChanged,
@@ -139,6 +145,8 @@ pub(crate) struct Membership {
     announcement: DeviceCertAndAddrs,
     state: NodeState,
     targets: BTreeMap<Bootstrap, Target>,
+    /// Places that somebody near is said to be at, tried since then.
+    hints: BTreeMap<SocketAddr, Instant>,
     book: Book,
     linked: BTreeMap<NodeId, SocketAddr>,
     /// The active view.
@@ -166,6 +174,7 @@ impl Membership {
             announcement: DeviceCertAndAddrs { cert: identity.device_cert(), addrs: Vec::new() },
             state: NodeState::Initializing,
             targets: BTreeMap::new(),
+            hints: BTreeMap::new(),
             book: Book::new(config.limits.address_book),
             linked: BTreeMap::new(),
             neighbours: BTreeSet::new(),
@@ -303,6 +312,7 @@ impl Membership {
         self.views.clear();
         self.part.stop();
         self.targets.clear();
+        self.hints.clear();
         self.ask_at = None;
         self.try_at = None;
         out.push(Out::Shut);
@@ -310,6 +320,7 @@ impl Membership {
 
     fn link_up(&mut self, peer: NodeId, record: NodeRecord, addr: SocketAddr, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         self.linked.insert(peer, addr);
+        self.hints.remove(&addr);
         let wall = WallTime(cx.wall.0.max(1));
         self.remember(peer, out, |known| {
             known.record = Some(record);
@@ -375,6 +386,7 @@ impl Membership {
         cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,
     ) {
+        self.hints.remove(&addr);
         let m = &self.config.membership;
         for (bootstrap, target) in &mut self.targets {
             if bootstrap.addr == addr && bootstrap.id == expect && target.trying {
@@ -580,6 +592,7 @@ impl Machine for Membership {
                 Ok(message) => self.message(from, message, cx, out),
                 Err(Malformed) => self.drops.count(DropReason::Message),
             },
+            In::Found { addr, id } => self.found(addr, id, cx, out),
             In::LocalAddresses(addrs) => self.announcement.addrs = addrs,
             In::NetworkChanged => {
                 self.book.hurry();
@@ -621,6 +634,7 @@ impl Machine for Membership {
         self.book
             .len()
             .saturating_add(self.targets.len())
+            .saturating_add(self.hints.len())
             .saturating_add(self.linked.len())
             .saturating_add(self.neighbours.len())
             .saturating_add(self.views.len())

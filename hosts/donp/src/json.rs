@@ -175,6 +175,7 @@ pub fn status(s: &NodeStatus, running: bool) -> Value {
             "pending": node.pending,
             "entries": node.entries,
             "listen": host.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "lan": host.lan,
             "observed": node.observed.iter().map(ToString::to_string).collect::<Vec<_>>(),
             // Each link is encrypted; a private text is not sealed beyond that from end to end.
             "private_protection": "link",

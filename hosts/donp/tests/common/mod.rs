@@ -81,6 +81,8 @@ impl Place {
                 command.env_remove(name);
             }
         }
+        // Nodes of other tests are not to be found, except by the test of just that.
+        command.env("DONP_DISCOVERY_LAN", "off");
         if !args.contains(&"--state-dir") {
             command.arg("--state-dir").arg(self.path().join("s"));
         }
