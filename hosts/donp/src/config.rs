@@ -20,7 +20,7 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     pub bootstrap: Vec<String>,
     pub fault: Option<Fault>,
-    lan: Option<Lan>,
+    pub lan: Option<Lan>,
     pub network_key_file: Option<PathBuf>,
     pub passphrase_file: Option<PathBuf>,
     pub passphrase_command: Vec<String>,
