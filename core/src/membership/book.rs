@@ -92,15 +92,25 @@ impl Known {
         }
     }
 
+    /// Addresses that mean something elsewhere and later: an IPv6 link-local one needs the number of an
+    /// interface, which is this machine's own and changes.
+    pub(super) fn lasting_addrs(&self) -> Vec<SocketAddr> {
+        self.addrs.iter().copied().filter(lasts).collect()
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         encode(&Stored {
             record: self.record.as_ref().map(|r| Blob(r.encode())),
-            addrs: self.addrs.to_vec(),
+            addrs: self.lasting_addrs(),
             name: self.name.clone(),
             account: self.account,
             met: self.met,
         })
     }
+}
+
+pub(super) fn lasts(addr: &SocketAddr) -> bool {
+    !matches!(addr, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local())
 }
 
 pub(super) struct Book {

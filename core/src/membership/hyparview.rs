@@ -292,7 +292,7 @@ impl Membership {
     pub(super) fn info(&self, peer: NodeId) -> Option<NodeInfo> {
         let known = self.book.get(peer)?;
         let record = known.record.as_ref()?;
-        Some(NodeInfo { record: Blob(record.encode()), name: known.name.clone(), addrs: known.addrs.to_vec() })
+        Some(NodeInfo { record: Blob(record.encode()), name: known.name.clone(), addrs: known.lasting_addrs() })
     }
 
     /// A random few of `all`, described.

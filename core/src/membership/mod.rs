@@ -30,7 +30,7 @@ use crate::wire::ticket::Bootstrap;
 use crate::wire::{Blob, Lane, Malformed, decode, encode};
 
 pub(crate) use book::Known;
-use book::{Book, pause};
+use book::{Book, lasts, pause};
 use hyparview::Views;
 use partition::{MERGE_ROOM, Part};
 pub use state::NodeState;
@@ -233,7 +233,7 @@ impl Membership {
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         let mut all = self.announcement.addrs.clone();
         for addr in self.observed() {
-            if !all.contains(&addr) {
+            if !all.contains(&addr) && lasts(&addr) {
                 all.push(addr);
             }
         }

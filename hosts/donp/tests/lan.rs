@@ -77,9 +77,7 @@ fn two_nodes_that_were_told_nothing_meet_and_chat() {
     let listen: &[&str] = if alone() { &[] } else { &closed[..2] };
     let eve_args = [listen, &["--network-key-file", other.to_str().expect("UTF-8")]].concat();
     let _eve: Daemon = strangers.start_near("eve", &eve_args);
-    until("eve hears beacons", || {
-        (strangers.status("eve")["drops"]["other_network"].as_u64() > Some(0)).then_some(())
-    });
+    until("eve hears beacons", || (strangers.status("eve")["drops"]["other_network"].as_u64() > Some(0)).then_some(()));
     let status = strangers.status("eve");
     assert_eq!((status["links"].as_u64(), status["known"].as_u64()), (Some(0), Some(0)), "{status}");
     eprintln!("two nodes met by multicast and talked ({})", if alone() { "own network" } else { "own loopback" });

@@ -138,7 +138,8 @@ impl Ears {
         }
         let deaf = self.ears.is_empty();
         if deaf && !self.complained {
-            let why = why.map_or_else(|| "no interface that this node listens on has multicast".into(), |e| e.to_string());
+            let why =
+                why.map_or_else(|| "no interface that this node listens on has multicast".into(), |e| e.to_string());
             crate::warn!("nodes on the local network cannot be found yet: {why}");
         }
         self.complained = deaf;
@@ -234,7 +235,10 @@ fn shared(domain: Domain) -> io::Result<Socket> {
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_reuse_address(true)?;
     // Linux shares a group's port by the option above, also between users; the BSDs need this one.
-    #[cfg(all(unix, not(any(target_os = "linux", target_os = "android", target_os = "solaris", target_os = "illumos"))))]
+    #[cfg(all(
+        unix,
+        not(any(target_os = "linux", target_os = "android", target_os = "solaris", target_os = "illumos"))
+    ))]
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
