@@ -285,7 +285,7 @@ impl Contract for Membership {
 
     fn draw(d: &mut Draw<'_>) -> membership::In {
         let expect = |d: &mut Draw<'_>| (d.below(2) == 0).then(|| d.peer());
-        match d.below(15) {
+        match d.below(16) {
             0 => {
                 let addr = d.addr();
                 membership::In::Join(alloc::vec![Bootstrap { addr, id: expect(d) }])
@@ -305,7 +305,11 @@ impl Contract for Membership {
             11 => membership::In::Suspect(d.peer()),
             12 => membership::In::Stranger(d.peer()),
             13 => membership::In::Back(d.peer()),
-            _ => membership::In::Found { addr: d.addr(), id: expect(d) },
+            14 => membership::In::Found { addr: d.addr(), id: expect(d) },
+            _ => {
+                let rtt = Some(Duration::from_millis(u64::from(d.byte())));
+                membership::In::Measured(alloc::vec![(d.peer(), d.below(2) == 0, rtt)])
+            }
         }
     }
 }
@@ -354,7 +358,7 @@ impl Contract for Link {
 
     fn draw(d: &mut Draw<'_>) -> link::In {
         let owner = |d: &mut Draw<'_>| if d.below(2) == 0 { Owner::Membership } else { Owner::Delivery };
-        match d.below(11) {
+        match d.below(12) {
             0 | 1 => link::In::Datagram { from: d.addr(), bytes: d.bytes() },
             2 => {
                 let addr = d.addr();
@@ -370,6 +374,7 @@ impl Contract for Link {
             7 => link::In::Close { peer: d.peer() },
             8 => link::In::NetworkChanged,
             9 => link::In::Open,
+            11 => link::In::Measure,
             _ => {
                 if d.below(4) == 0 {
                     link::In::Shut

@@ -83,6 +83,9 @@ pub struct Peer {
     pub account: Option<AccountId>,
     /// What it says it does.
     pub node_type: NodeType,
+    /// Whether this node found it at its address by itself, when it had not called for ten minutes, and has not
+    /// failed to since. What it claims to do for others counts only then: see [`role`](Self::role).
+    pub verified: bool,
     /// Whether it says that a program speaks there, not a person.
     pub bot: bool,
     /// Its address: of the link, or the best known.
@@ -99,6 +102,17 @@ pub struct Peer {
     pub queued: usize,
     /// What the last failed attempt to reach it ended with.
     pub last_error: Option<&'static str>,
+}
+
+impl Peer {
+    /// What it counts as here: SUPER and RELAY if it is [`verified`](Self::verified), else REGULAR. BOOTSTRAP
+    /// promises less than REGULAR, so it needs no proof.
+    pub fn role(&self) -> NodeType {
+        match self.node_type {
+            NodeType::Super | NodeType::Relay if !self.verified => NodeType::Regular,
+            claim => claim,
+        }
+    }
 }
 
 /// A node at a glance.
@@ -668,6 +682,7 @@ impl Engine {
             name: known.name.clone(),
             account: known.account,
             node_type: known.node_type(),
+            verified: known.is_verified(),
             bot: known.is_bot(),
             addr: link.as_ref().map(|l| l.addr).or_else(|| known.addrs.first().copied()),
             linked: link.is_some(),

@@ -53,6 +53,7 @@ pub(super) fn from_link(out: link::Out, q: &mut Queues) {
         link::Out::Moved { peer, addr } => {
             q.work.push_back(Work::Membership(membership::In::Moved { peer, addr }));
         }
+        link::Out::Measured(links) => q.work.push_back(Work::Membership(membership::In::Measured(links))),
         link::Out::Observed { by, addr } => {
             q.work.push_back(Work::Membership(membership::In::Observed { by, addr }));
         }
@@ -71,6 +72,7 @@ pub(super) fn from_membership(out: membership::Out, q: &mut Queues) {
         membership::Out::Unwant(peer) => {
             q.work.push_back(Work::Link(link::In::Unwant { peer, owner: Owner::Membership }));
         }
+        membership::Out::Measure => q.work.push_back(Work::Link(link::In::Measure)),
         membership::Out::Close(peer) => q.work.push_back(Work::Link(link::In::Close { peer })),
         membership::Out::Send { to, lane, body } => {
             q.work.push_back(Work::Link(link::In::Send { to, channel: Channel::Membership, lane, body }));

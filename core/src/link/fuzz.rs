@@ -79,7 +79,8 @@ impl Side {
                 | Out::Resolved { .. }
                 | Out::Unreachable { .. }
                 | Out::Moved { .. }
-                | Out::Observed { .. } => {}
+                | Out::Observed { .. }
+                | Out::Measured(_) => {}
             }
         }
         let mut sent = Vec::new();

@@ -28,6 +28,10 @@ pub(crate) struct Known {
     /// When a link to it was last open; zero if never.
     pub met: WallTime,
     pub last_error: Option<&'static str>,
+    /// This node opened a link to it that it had not made possible by calling first.
+    pub(super) reached: Option<Instant>,
+    /// When it last had a link that it opened.
+    pub(super) called: Option<Instant>,
     /// In the passive view.
     passive: bool,
     fails: u32,
@@ -54,6 +58,8 @@ impl Known {
             account: None,
             met: WallTime(0),
             last_error: None,
+            reached: None,
+            called: None,
             passive: false,
             fails: 0,
             next_try: Instant::ZERO,
@@ -64,6 +70,12 @@ impl Known {
     /// Whether an attempt is under way, or the next one has to wait.
     pub(super) fn rests(&self, now: Instant) -> bool {
         self.trying.is_some() || self.next_try > now
+    }
+
+    /// Whether this node found it at its address by itself, and has not failed to since. A SUPER or RELAY counts as
+    /// one only then.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.reached.is_some()
     }
 
     /// Whether it says that a program speaks there, not a person.

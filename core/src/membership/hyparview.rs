@@ -309,6 +309,9 @@ impl Membership {
     fn offered(&self, to: NodeId, cx: &mut Cx<'_>) -> Vec<NodeInfo> {
         let mut all: BTreeSet<NodeId> = self.linked.keys().copied().collect();
         all.extend(self.book.passives());
+        if self.only_introduces() {
+            all.extend(self.book.iter().filter(|(_, k)| k.met != WallTime(0)).map(|(id, _)| id));
+        }
         all.remove(&to);
         self.sample(all.into_iter().collect(), MAX_OFFERED, cx)
     }

@@ -10,6 +10,7 @@ mod found;
 mod hyparview;
 mod partition;
 mod state;
+mod types;
 pub(crate) mod wire;
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,7 @@ use hyparview::Views;
 use partition::{MERGE_ROOM, Part};
 pub use state::NodeState;
 use state::Trigger;
+use types::Probes;
 use wire::{MAX_ADDRS, MAX_BYTES, MAX_OFFERED, Message, NodeInfo, Refusal, Urgency, may_probe};
 
 /// Bootstraps a user can configure.
@@ -81,6 +83,9 @@ pub(crate) enum In {
         from: NodeId,
         body: Vec<u8>,
     },
+    /// What is known of links, at least of all that came up since the last time: who opened each, and its
+    /// round trip time.
+    Measured(Vec<(NodeId, bool, Option<Duration>)>),
     /// Somebody near may be there.
     Found {
         addr: SocketAddr,
@@ -104,6 +109,8 @@ pub(crate) enum Out {
     },
     Want(NodeId),
     Unwant(NodeId),
+    /// Asks for `In::Measured`.
+    Measure,
     /// End the link to this peer.
     Close(NodeId),
     Send {
@@ -153,6 +160,7 @@ pub(crate) struct Membership {
     neighbours: BTreeSet<NodeId>,
     views: Views,
     part: Part,
+    probes: Probes,
     /// INVARIANT: exactly the peers with a `Want` and no `Unwant` after it.
     wanted: BTreeSet<NodeId>,
     /// Where each linked peer sees this node: one voice a peer.
@@ -180,6 +188,7 @@ impl Membership {
             neighbours: BTreeSet::new(),
             views: Views::default(),
             part: Part::default(),
+            probes: Probes::default(),
             wanted: BTreeSet::new(),
             observed: BTreeMap::new(),
             ask_at: None,
@@ -311,6 +320,7 @@ impl Membership {
         }
         self.views.clear();
         self.part.stop();
+        self.probes.stop();
         self.targets.clear();
         self.hints.clear();
         self.ask_at = None;
@@ -335,6 +345,7 @@ impl Membership {
                 target.fails = 0;
             }
         }
+        out.push(Out::Measure);
         if !self.running() {
             return;
         }
@@ -343,7 +354,9 @@ impl Membership {
         let addrs = addrs.iter().copied().take(MAX_ADDRS).collect();
         Self::send(peer, &Message::Announcement { cert: cert.clone(), addrs }, out);
         self.greet(peer, cx, out);
+        self.introduced(peer, cx, out);
         self.start_shuffling(cx);
+        self.start_probing(cx);
         self.watch(cx);
         if !self.neighbours.contains(&peer) && !self.views.asked.contains_key(&peer) {
             self.compare_parts(peer, cx, out);
@@ -364,6 +377,7 @@ impl Membership {
         if self.neighbours.is_empty() {
             self.views.joined = false;
         }
+        self.link_ended(peer, reason, cx.now);
         out.push(Out::Down { peer, reason });
         self.fail(peer, reason.words(), cx);
         if self.linked.is_empty() && self.running() {
@@ -396,6 +410,7 @@ impl Membership {
             }
         }
         if let Some(peer) = expect {
+            self.not_reached(peer);
             let why = if wrong { "another node answers at its address" } else { "it does not answer" };
             if let Some(known) = self.book.get_mut(peer) {
                 // The next attempt begins at another address, if there is one.
@@ -592,6 +607,7 @@ impl Machine for Membership {
                 Ok(message) => self.message(from, message, cx, out),
                 Err(Malformed) => self.drops.count(DropReason::Message),
             },
+            In::Measured(links) => self.measured(&links, cx),
             In::Found { addr, id } => self.found(addr, id, cx, out),
             In::LocalAddresses(addrs) => self.announcement.addrs = addrs,
             In::NetworkChanged => {
@@ -620,6 +636,7 @@ impl Machine for Membership {
             }
         }
         self.watch_timeout(cx, out);
+        self.probe_timeout(cx, out);
         if self.views.shuffle_at.is_some_and(|at| at <= cx.now) {
             self.shuffle(cx, out);
         }
@@ -627,7 +644,7 @@ impl Machine for Membership {
 
     fn next_deadline(&self) -> Option<Instant> {
         let membership = soonest(soonest(self.try_at, self.ask_at), self.views.shuffle_at);
-        soonest(membership, self.part.next_deadline())
+        soonest(soonest(membership, self.part.next_deadline()), self.probes.next_deadline())
     }
 
     fn footprint(&self) -> usize {
@@ -639,6 +656,7 @@ impl Machine for Membership {
             .saturating_add(self.neighbours.len())
             .saturating_add(self.views.len())
             .saturating_add(self.part.len())
+            .saturating_add(self.probes.len())
             .saturating_add(self.wanted.len())
     }
 }

@@ -69,7 +69,7 @@ fn join(addrs: &[u8]) -> In {
     In::Join(addrs.iter().map(|n| Bootstrap { addr: addr(*n), id: None }).collect())
 }
 
-fn request(urgency: Urgency) -> Message {
+pub(super) fn request(urgency: Urgency) -> Message {
     Message::Request { urgency, max_neighbours: 1, preferred: Vec::new(), location: None }
 }
 
@@ -77,7 +77,7 @@ fn info(n: u8) -> NodeInfo {
     NodeInfo { record: Blob(record(n).encode()), name: None, addrs: vec![addr(n)] }
 }
 
-fn replies(out: &[Out]) -> Vec<Message> {
+pub(super) fn replies(out: &[Out]) -> Vec<Message> {
     out.iter()
         .filter_map(|o| if let Out::Send { body, .. } = o { decode(body, MAX_BYTES).ok() } else { None })
         .collect()

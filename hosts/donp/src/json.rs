@@ -131,6 +131,8 @@ pub fn peer(p: &Peer) -> Value {
             "name": p.name,
             "account": p.account.map(|a| a.to_string()),
             "node_type": p.node_type.name(),
+            "role": p.role().name(),
+            "verified": p.verified,
             "bot": p.bot,
             "address": p.addr.map(|a| a.to_string()),
             "linked": p.linked,
