@@ -126,6 +126,8 @@ impl Membership {
             if self.neighbours.contains(&from) || self.merge(cx.now) { Ok(()) } else { Err(Refusal::Full) }
         } else if self.neighbours.contains(&from) || !full {
             Ok(())
+        } else if urgency == Urgency::Low && self.better(from, cx.now) {
+            Ok(())
         } else if self.room_for() == 0 || urgency == Urgency::Low || !self.views.may_intrude(cx.now) {
             Err(Refusal::Full)
         } else {
@@ -228,8 +230,7 @@ impl Membership {
         let room = if merging { room.saturating_add(MERGE_ROOM) } else { room };
         // One at most, also where merges added some: nobody's neighbours change all at once.
         if self.neighbours.len() >= room {
-            let all: Vec<NodeId> = self.neighbours.iter().copied().collect();
-            if let Some(&victim) = cx.rng.pick(&all) {
+            if let Some(victim) = self.leaving_for(peer, cx) {
                 Self::send(victim, &Message::Disconnect, out);
                 self.estranged(victim, cx, out);
             }

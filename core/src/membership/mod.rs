@@ -9,6 +9,7 @@ mod book;
 mod found;
 mod hyparview;
 mod partition;
+mod score;
 mod state;
 mod types;
 pub(crate) mod wire;
@@ -34,6 +35,7 @@ pub(crate) use book::Known;
 use book::{Book, lasts, pause};
 use hyparview::Views;
 use partition::{MERGE_ROOM, Part};
+use score::Scores;
 pub use state::NodeState;
 use state::Trigger;
 use types::Probes;
@@ -161,6 +163,7 @@ pub(crate) struct Membership {
     views: Views,
     part: Part,
     probes: Probes,
+    scores: Scores,
     /// INVARIANT: exactly the peers with a `Want` and no `Unwant` after it.
     wanted: BTreeSet<NodeId>,
     /// Where each linked peer sees this node: one voice a peer.
@@ -189,6 +192,7 @@ impl Membership {
             views: Views::default(),
             part: Part::default(),
             probes: Probes::default(),
+            scores: Scores::default(),
             wanted: BTreeSet::new(),
             observed: BTreeMap::new(),
             ask_at: None,
@@ -321,6 +325,7 @@ impl Membership {
         self.views.clear();
         self.part.stop();
         self.probes.stop();
+        self.scores.stop();
         self.targets.clear();
         self.hints.clear();
         self.ask_at = None;
@@ -357,6 +362,7 @@ impl Membership {
         self.introduced(peer, cx, out);
         self.start_shuffling(cx);
         self.start_probing(cx);
+        self.start_rating(cx);
         self.watch(cx);
         if !self.neighbours.contains(&peer) && !self.views.asked.contains_key(&peer) {
             self.compare_parts(peer, cx, out);
@@ -378,6 +384,7 @@ impl Membership {
             self.views.joined = false;
         }
         self.link_ended(peer, reason, cx.now);
+        self.scores.forget(peer);
         out.push(Out::Down { peer, reason });
         self.fail(peer, reason.words(), cx);
         if self.linked.is_empty() && self.running() {
@@ -574,7 +581,10 @@ impl Machine for Membership {
             In::Leave => self.leave(out),
             In::LinkUp { peer, record, addr } => self.link_up(peer, record, addr, cx, out),
             In::LinkDown { peer, reason } => self.link_down(peer, reason, cx, out),
-            In::Suspect(peer) => self.suspected(peer, cx, out),
+            In::Suspect(peer) => {
+                self.scores.missed(peer);
+                self.suspected(peer, cx, out);
+            }
             In::Stranger(peer) => self.strange(peer, out),
             In::Back(peer) => {
                 self.book.reached(peer);
@@ -607,7 +617,10 @@ impl Machine for Membership {
                 Ok(message) => self.message(from, message, cx, out),
                 Err(Malformed) => self.drops.count(DropReason::Message),
             },
-            In::Measured(links) => self.measured(&links, cx),
+            In::Measured(links) => {
+                self.measured(&links, cx);
+                self.rated(&links, cx, out);
+            }
             In::Found { addr, id } => self.found(addr, id, cx, out),
             In::LocalAddresses(addrs) => self.announcement.addrs = addrs,
             In::NetworkChanged => {
@@ -637,6 +650,7 @@ impl Machine for Membership {
         }
         self.watch_timeout(cx, out);
         self.probe_timeout(cx, out);
+        self.rating_timeout(cx, out);
         if self.views.shuffle_at.is_some_and(|at| at <= cx.now) {
             self.shuffle(cx, out);
         }
@@ -644,7 +658,8 @@ impl Machine for Membership {
 
     fn next_deadline(&self) -> Option<Instant> {
         let membership = soonest(soonest(self.try_at, self.ask_at), self.views.shuffle_at);
-        soonest(soonest(membership, self.part.next_deadline()), self.probes.next_deadline())
+        let others = soonest(self.part.next_deadline(), self.probes.next_deadline());
+        soonest(soonest(membership, others), self.scores.next_deadline())
     }
 
     fn footprint(&self) -> usize {
@@ -657,6 +672,7 @@ impl Machine for Membership {
             .saturating_add(self.views.len())
             .saturating_add(self.part.len())
             .saturating_add(self.probes.len())
+            .saturating_add(self.scores.len())
             .saturating_add(self.wanted.len())
     }
 }
