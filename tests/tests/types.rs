@@ -96,15 +96,12 @@ fn who_cannot_be_reached_is_no_super_node_whatever_it_says() {
 /// Two towns, 5 ms within and 80 ms between them: links move home, and the mesh stays one.
 #[test]
 fn half_of_the_links_move_to_where_it_is_near_and_the_mesh_holds() {
-    for seed in Sim::seeds(0..2) {
+    for seed in Sim::seeds(0..1) {
         let mut sim = Sim::new(seed);
         let town = |n: usize| (n % 2) as u32;
         for n in 0..32 {
             sim.add_node();
             sim.net.set_class(n, town(n));
-        }
-        for (from, to, ms) in [(0, 0, 5), (1, 1, 5), (0, 1, 80), (1, 0, 80)] {
-            sim.net.set_class_faults(from, to, Faults { delay: (ms * 1_000, ms * 1_000 + 500), ..Faults::default() });
         }
         for n in 0..sim.len() {
             sim.start(n, if n == 0 { &[] } else { &[0] });
@@ -114,14 +111,18 @@ fn half_of_the_links_move_to_where_it_is_near_and_the_mesh_holds() {
                 (0..sim.len()).flat_map(|n| sim.neighbours(n).into_iter().map(move |o| (n, o))).collect();
             all.iter().filter(|(n, o)| town(*n) == town(*o as usize)).count() as f64 / all.len() as f64
         };
+        // Everybody is equally far while they meet, or those near would win every race to be a neighbour.
         sim.run_for(60);
         let before = at_home(&sim);
-        sim.run_for(1_200);
+        for (from, to, ms) in [(0, 0, 5), (1, 1, 5), (0, 1, 80), (1, 0, 80)] {
+            sim.net.set_class_faults(from, to, Faults { delay: (ms * 1_000, ms * 1_000 + 500), ..Faults::default() });
+        }
+        sim.run_for(600);
         let after = at_home(&sim);
         println!("links within a town: {before:.2} before, {after:.2} after");
         assert_eq!(sim.overlay().component_sizes(), [32], "{}", sim.replay());
         // 15 of 31 others are near: random links would stay at 0.48.
-        assert!(after > 0.58 && after > before, "{before:.2} {after:.2}; {}", sim.replay());
+        assert!(after > 0.58 && after > before + 0.05, "{before:.2} {after:.2}; {}", sim.replay());
         assert!(after < 0.9, "half stays random: {after:.2}; {}", sim.replay());
     }
 }

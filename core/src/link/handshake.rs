@@ -243,9 +243,12 @@ impl Link {
         let start = Start { peer, record: record.clone(), epoch, mine, path, wanted };
         let mut live = Live::new(start, session, cx.now);
         live.recovery.rtt.sample(took, Duration::ZERO);
+        let measured = (peer, live.initiated, live.recovery.rtt.smoothed());
         self.links.insert(peer, Box::new(live));
         self.finish(cx, peer, local, record.clone(), path);
         out.push(Out::Up { peer, record, addr: path });
+        // Before the messages of the same packet: whoever judges them knows the link.
+        out.push(Out::Measured(alloc::vec![measured]));
         true
     }
 

@@ -122,7 +122,7 @@ pub(crate) enum Out {
         by: NodeId,
         addr: SocketAddr,
     },
-    /// Of every link: to whom, whether this node opened it, and its smoothed round trip time.
+    /// Of every link when it is asked for, and of one right after its `Up`: to whom, whether this node opened it, and its smoothed round trip time.
     Measured(Vec<(NodeId, bool, Option<Duration>)>),
 }
 

@@ -126,7 +126,7 @@ impl Membership {
             if self.neighbours.contains(&from) || self.merge(cx.now) { Ok(()) } else { Err(Refusal::Full) }
         } else if self.neighbours.contains(&from) || !full {
             Ok(())
-        } else if urgency == Urgency::Low && self.better(from, cx.now) {
+        } else if urgency == Urgency::Low && self.better(from, cx.me, cx.now) {
             Ok(())
         } else if self.room_for() == 0 || urgency == Urgency::Low || !self.views.may_intrude(cx.now) {
             Err(Refusal::Full)

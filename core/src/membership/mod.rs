@@ -85,8 +85,8 @@ pub(crate) enum In {
         from: NodeId,
         body: Vec<u8>,
     },
-    /// What is known of links, at least of all that came up since the last time: who opened each, and its
-    /// round trip time.
+    /// Who opened each of these links, and its round trip time: told of every link right after `LinkUp`, before
+    /// anything that came over it.
     Measured(Vec<(NodeId, bool, Option<Duration>)>),
     /// Somebody near may be there.
     Found {
@@ -111,7 +111,7 @@ pub(crate) enum Out {
     },
     Want(NodeId),
     Unwant(NodeId),
-    /// Asks for `In::Measured`.
+    /// Asks for `In::Measured` of every link.
     Measure,
     /// End the link to this peer.
     Close(NodeId),
@@ -350,7 +350,6 @@ impl Membership {
                 target.fails = 0;
             }
         }
-        out.push(Out::Measure);
         if !self.running() {
             return;
         }

@@ -4,6 +4,10 @@
 //! node. So score only replaces: at most half of the neighbours, one a minute, for a clear gain, and never so that
 //! fewer than two are left that this node called itself. The other end of the link judges by the same rule.
 //!
+//! Which half, a coin of the two ids says ([`by_score`]): both ends of a link agree on it without a word, and a
+//! link of the random half is never given up for score by either. With a half for each end alone, swaps at one
+//! end would use up the random links of the other, until two towns have no link between them.
+//!
 //! Candidates cost nothing: they are the nodes that are contacted each minute to notice partitions
 //! (`partition.rs`), and whoever has one place free asks for it anyway.
 
@@ -26,6 +30,13 @@ const MEMORY: u32 = 64;
 const MIN_OUTBOUND: usize = 2;
 /// A request that is not answered by then is not a swap any more: the link's own patience.
 const PENDING: Duration = Duration::from_secs(15);
+
+/// Whether a link between these two is of the half that score may replace.
+fn by_score(a: NodeId, b: NodeId) -> bool {
+    let mut coin = blake3::Hasher::new_derive_key("DONP v1 neighbour coin");
+    coin.update(&a.min(b).0).update(&a.max(b).0);
+    coin.finalize().as_bytes().first().is_some_and(|byte| byte & 1 == 1)
+}
 
 /// What is known of a link.
 #[derive(Clone, Copy, Default)]
@@ -135,16 +146,16 @@ impl Membership {
             let quality = self.scores.links.entry(peer).or_default();
             (quality.outbound, quality.rtt) = (outbound, rtt);
             let full = self.running() && !self.only_introduces() && !self.wants_neighbours();
-            if fresh && outbound && full && !self.views.asked.contains_key(&peer) && self.better(peer, cx.now) {
+            if fresh && outbound && full && !self.views.asked.contains_key(&peer) && self.better(peer, cx.me, cx.now) {
                 self.ask(peer, Urgency::Low, cx, out);
             }
         }
     }
 
     /// Whether `peer`, which is linked, should replace a neighbour; remembers which.
-    pub(super) fn better(&mut self, peer: NodeId, now: Instant) -> bool {
+    pub(super) fn better(&mut self, peer: NodeId, me: NodeId, now: Instant) -> bool {
         let known = self.scores.links.contains_key(&peer) && !self.neighbours.contains(&peer);
-        if !known || self.only_introduces() || !self.scores.may_swap(now) {
+        if !known || !by_score(me, peer) || self.only_introduces() || !self.scores.may_swap(now) {
             return false;
         }
         let (neighbours, scores) = (&self.neighbours, &mut self.scores);
@@ -152,7 +163,8 @@ impl Membership {
         let called = neighbours.iter().filter(|n| scores.outbound(**n)).count();
         let full = scores.chosen.len() >= self.config.membership.target / 2;
         let may_go = |n: &&NodeId| {
-            (!full || scores.chosen.contains(n))
+            by_score(me, **n)
+                && (!full || scores.chosen.contains(n))
                 && (called > MIN_OUTBOUND || scores.outbound(peer) || !scores.outbound(**n))
         };
         let worst = neighbours.iter().filter(may_go).map(|n| (scores.score(*n), *n)).min();
@@ -242,9 +254,14 @@ mod tests {
     #[test]
     fn a_nearer_node_replaces_one_neighbour_a_minute_and_half_of_them_in_all() {
         let mut b = full(6);
+        let before = b.m.neighbours().clone();
+        let replaceable = before.iter().filter(|n| by_score(b.me, **n)).count();
+        assert!((1..6).contains(&replaceable), "the coin fell on both sides");
         let mut taken = 0;
-        for n in 20..40 {
-            if asks(&link(&mut b, n, true, 10)) {
+        for n in 20..60 {
+            let asked = asks(&link(&mut b, n, true, 10));
+            if asked {
+                assert!(by_score(b.me, id(n)));
                 agree(&mut b, n);
                 taken += 1;
                 assert!(b.m.neighbours().contains(&id(n)) && b.m.neighbours().len() == 6);
@@ -252,10 +269,10 @@ mod tests {
             }
             b.now = b.now + MINUTE;
         }
-        assert_eq!(taken, 3);
-        assert_eq!((2..8).filter(|n| b.m.neighbours().contains(&id(*n))).count(), 3);
-        // One of the better half may still give way to a better one.
-        assert!(asks(&link(&mut b, 50, true, 0)) || quality(0, 0, 0).score() < quality(10, 0, 0).score() + MARGIN);
+        assert_eq!(taken, replaceable.min(3));
+        let stayed = before.iter().filter(|n| b.m.neighbours().contains(*n)).count();
+        assert_eq!(stayed, 6 - taken);
+        assert!(before.iter().all(|n| by_score(b.me, *n) || b.m.neighbours().contains(n)), "the random half stays");
     }
 
     #[test]
@@ -263,8 +280,9 @@ mod tests {
         let mut b = full(6);
         assert!(!asks(&link(&mut b, 20, true, 190)));
         assert!(!asks(&link(&mut b, 21, true, 500)));
-        assert!(!asks(&link(&mut b, 22, false, 1)), "it may ask by itself");
-        let answer = replies(&b.hear(22, &request(Urgency::Low)));
+        let caller = (22..60).find(|n| by_score(b.me, id(*n))).unwrap();
+        assert!(!asks(&link(&mut b, caller, false, 1)), "it may ask by itself");
+        let answer = replies(&b.hear(caller, &request(Urgency::Low)));
         assert!(matches!(answer[..], [Message::Response { accepted: Ok(()), .. }, Message::Disconnect]), "{answer:?}");
         let answer = replies(&b.hear(20, &request(Urgency::Low)));
         assert!(matches!(answer[..], [Message::Response { accepted: Err(Refusal::Full), .. }]), "{answer:?}");
@@ -275,8 +293,9 @@ mod tests {
     fn a_refusal_costs_nobody_a_place() {
         let mut b = full(6);
         let before = b.m.neighbours().clone();
-        assert!(asks(&link(&mut b, 20, true, 1)));
-        b.hear(20, &Message::Response { accepted: Err(Refusal::Full), available: Vec::new() });
+        let near = (20..60).find(|n| by_score(b.me, id(*n))).unwrap();
+        assert!(asks(&link(&mut b, near, true, 1)));
+        b.hear(near, &Message::Response { accepted: Err(Refusal::Full), available: Vec::new() });
         assert_eq!(b.m.neighbours(), &before);
     }
 
@@ -305,6 +324,7 @@ mod tests {
                 b.now = b.now + Duration::from_secs(wait);
                 let outs = |b: &Bench| b.m.neighbours().iter().filter(|n| b.m.scores.outbound(**n)).count();
                 let (before, swapped) = (outs(&b), b.m.scores.swapped);
+                let all = b.m.neighbours().clone();
                 match what {
                     0 => drop(b.input(In::LinkDown { peer: id(n), reason: DownReason::Closed })),
                     1 => drop(b.hear(n, &request(Urgency::Low))),
@@ -321,6 +341,8 @@ mod tests {
                 if scores.swapped != swapped {
                     prop_assert!(last.is_none_or(|at| b.now.since(at) >= MINUTE));
                     prop_assert!(outs(&b) >= before.min(2), "{} of {before} called", outs(&b));
+                    let random = all.iter().filter(|n| !by_score(b.me, **n));
+                    prop_assert!(random.into_iter().all(|n| b.m.neighbours().contains(n)), "the random half");
                     last = Some(b.now);
                 }
                 prop_assert!(scores.links.len() == b.m.linked.len());
