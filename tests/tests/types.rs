@@ -78,8 +78,7 @@ fn who_cannot_be_reached_is_no_super_node_whatever_it_says() {
         for n in 0..8 {
             let engine = sim.node(n).engine();
             if let Some(seen) = engine.peer(sim.id(public)) {
-                // Who has had a link since it called, or soon after, never had a reason to try.
-                assert!(seen.verified || seen.linked, "{n}; {}", sim.replay());
+                // Those whom it called lately do not know yet.
                 assert_eq!(seen.role() == NodeType::Super, seen.verified);
                 reached += usize::from(seen.verified);
             }

@@ -94,7 +94,7 @@ pub struct Peer {
     pub linked: bool,
     /// Whether it is a neighbour in the mesh.
     pub neighbour: bool,
-    /// Whether this node opened the link; false if the other did or there is none.
+    /// Whether this node opened the link; false if the other did, or both at once, or there is none.
     pub outbound: bool,
     /// Smoothed round trip time of the link.
     pub rtt: Option<Duration>,
@@ -110,7 +110,7 @@ impl Peer {
     pub fn role(&self) -> NodeType {
         match self.node_type {
             NodeType::Super | NodeType::Relay if !self.verified => NodeType::Regular,
-            claim => claim,
+            NodeType::Bootstrap | NodeType::Regular | NodeType::Super | NodeType::Relay => self.node_type,
         }
     }
 }

@@ -124,9 +124,10 @@ impl Membership {
             Err(Refusal::NotAsked)
         } else if urgency == Urgency::Merge {
             if self.neighbours.contains(&from) || self.merge(cx.now) { Ok(()) } else { Err(Refusal::Full) }
-        } else if self.neighbours.contains(&from) || !full {
-            Ok(())
-        } else if urgency == Urgency::Low && self.better(from, cx.me, cx.now) {
+        } else if self.neighbours.contains(&from)
+            || !full
+            || urgency == Urgency::Low && self.better(from, cx.me, cx.now)
+        {
             Ok(())
         } else if self.room_for() == 0 || urgency == Urgency::Low || !self.views.may_intrude(cx.now) {
             Err(Refusal::Full)
@@ -229,11 +230,11 @@ impl Membership {
         let room = self.room_for().max(1);
         let room = if merging { room.saturating_add(MERGE_ROOM) } else { room };
         // One at most, also where merges added some: nobody's neighbours change all at once.
-        if self.neighbours.len() >= room {
-            if let Some(victim) = self.leaving_for(peer, cx) {
-                Self::send(victim, &Message::Disconnect, out);
-                self.estranged(victim, cx, out);
-            }
+        if self.neighbours.len() >= room
+            && let Some(victim) = self.leaving_for(peer, cx)
+        {
+            Self::send(victim, &Message::Disconnect, out);
+            self.estranged(victim, cx, out);
         }
         self.neighbours.insert(peer);
         self.views.joined = true;
