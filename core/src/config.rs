@@ -86,6 +86,8 @@ pub struct Config {
     pub link: LinkConfig,
     /// Joining and neighbours.
     pub membership: MembershipConfig,
+    /// Finding nodes on the local network.
+    pub discovery: DiscoveryConfig,
     /// Private messages on their way.
     pub delivery: DeliveryConfig,
     /// Broadcasts.
@@ -157,6 +159,19 @@ pub struct MembershipConfig {
     /// How often neighbours are asked for more neighbours while some are missing: 10 s, the first
     /// hour's shuffle of overlay.md §2.
     pub ask_every: Duration,
+}
+
+/// Finding nodes on the local network by multicast.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoveryConfig {
+    /// Whether to say that this node is there and to listen to others: for a host that has sockets for it
+    /// and takes what [`Engine::poll_beacon`](crate::Engine::poll_beacon) gives. Off.
+    pub beacons: bool,
+    /// Whether beacons carry the node's long-term id, so that everybody near sees who is there. Off: they
+    /// carry a random tag that changes daily and with each network (overlay.md §2).
+    pub visible: bool,
+    /// How often a beacon is sent, give or take 20 %, after the first three: 30 s (the DONP document).
+    pub every: Duration,
 }
 
 /// Private messages until the other side has stored them.
@@ -243,6 +258,7 @@ impl Default for Config {
                 parallel: 3,
                 ask_every: Duration::from_secs(10),
             },
+            discovery: DiscoveryConfig { beacons: false, visible: false, every: Duration::from_secs(30) },
             delivery: DeliveryConfig {
                 retry_first: Duration::from_secs(1),
                 window: 512,
@@ -285,6 +301,7 @@ impl Config {
             ("link.handshake_retry", link.handshake_retry),
             ("membership.retry_first", self.membership.retry_first),
             ("membership.ask_every", self.membership.ask_every),
+            ("discovery.every", self.discovery.every),
             ("delivery.retry_first", self.delivery.retry_first),
             ("delivery.expire", self.delivery.expire),
             ("gossip.remember", self.gossip.remember),

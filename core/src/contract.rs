@@ -12,6 +12,8 @@ use crate::chat::{self, Chat};
 use crate::collections::short;
 use crate::config::{Config, NodeType};
 use crate::delivery::{self, Delivery};
+use crate::discovery::beacon::{Beacon, beacon_key};
+use crate::discovery::{self, Discovery};
 use crate::fact::DownReason;
 use crate::gossip::{self, Gossip};
 use crate::id::{MessageId, NodeId};
@@ -286,7 +288,7 @@ impl Contract for Membership {
 
     fn draw(d: &mut Draw<'_>) -> membership::In {
         let expect = |d: &mut Draw<'_>| (d.below(2) == 0).then(|| d.peer());
-        match d.below(14) {
+        match d.below(16) {
             0 => {
                 let addr = d.addr();
                 membership::In::Join(alloc::vec![Bootstrap { addr, id: expect(d) }])
@@ -305,7 +307,40 @@ impl Contract for Membership {
             10 => membership::In::NetworkChanged,
             11 => membership::In::Suspect(d.peer()),
             12 => membership::In::Stranger(d.peer()),
-            _ => membership::In::Back(d.peer()),
+            13 => membership::In::Back(d.peer()),
+            14 => membership::In::Found { addr: d.addr(), id: expect(d) },
+            _ => {
+                let rtt = Some(Duration::from_millis(u64::from(d.byte())));
+                membership::In::Measured(alloc::vec![(d.peer(), d.below(2) == 0, rtt)])
+            }
+        }
+    }
+}
+
+impl Contract for Discovery {
+    const MOST: usize = 512;
+
+    fn fresh(_rng: &mut Rng) -> Self {
+        let mut config = Config::default();
+        config.discovery.beacons = true;
+        Self::new(&config)
+    }
+
+    fn draw(d: &mut Draw<'_>) -> discovery::In {
+        match d.below(8) {
+            0 => discovery::In::Enter,
+            1 => discovery::In::Leave,
+            2 => discovery::In::LocalAddresses(alloc::vec![d.addr()]),
+            3 => discovery::In::NetworkChanged,
+            4 => discovery::In::LocalPeer { id: (d.below(2) == 0).then(|| d.peer()), addr: d.addr() },
+            5 => discovery::In::Beacon { from: d.addr(), bytes: d.bytes() },
+            // Genuine ones, which no input could guess.
+            _ => {
+                let id = (d.below(2) == 0).then(|| d.peer());
+                let beacon = Beacon { ports: [u16::from(d.below(3)), 0], tag: d.id(), id };
+                let key = beacon_key(&[d.below(8) / 7; 32]);
+                discovery::In::Beacon { from: d.addr(), bytes: beacon.encode(&key) }
+            }
         }
     }
 }
@@ -326,7 +361,7 @@ impl Contract for Link {
 
     fn draw(d: &mut Draw<'_>) -> link::In {
         let owner = |d: &mut Draw<'_>| if d.below(2) == 0 { Owner::Membership } else { Owner::Delivery };
-        match d.below(11) {
+        match d.below(12) {
             0 | 1 => link::In::Datagram { from: d.addr(), bytes: d.bytes() },
             2 => {
                 let addr = d.addr();
@@ -342,6 +377,7 @@ impl Contract for Link {
             7 => link::In::Close { peer: d.peer() },
             8 => link::In::NetworkChanged,
             9 => link::In::Open,
+            11 => link::In::Measure,
             _ => {
                 if d.below(4) == 0 {
                     link::In::Shut
@@ -382,6 +418,11 @@ mod tests {
         #[test]
         fn membership_keeps_its_contract(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
             keeps::<Membership>(&bytes);
+        }
+
+        #[test]
+        fn discovery_keeps_its_contract(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            keeps::<Discovery>(&bytes);
         }
 
         #[test]

@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use crate::config::Config;
 use crate::contract::{Contract, Draw, check, who};
+use crate::discovery::beacon::{Beacon, beacon_key};
 use crate::engine::Engine;
 use crate::engine::event::{Event, EventKind};
 use crate::store::{Batch, MemoryStore, Op, Record, Table};
@@ -28,6 +29,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("ticket", ticket),
     ("event_row", event_row),
     ("membership_message", membership_message),
+    ("beacon", beacon),
     ("delivery_message", delivery_message),
     ("chat_message", chat_message),
     ("chat_body", chat_body),
@@ -37,6 +39,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("link_peer", crate::link::fuzz::fuzz_peer),
     ("link", machine::<crate::link::Link>),
     ("membership", machine::<membership::Membership>),
+    ("discovery", machine::<crate::discovery::Discovery>),
     ("delivery", machine::<delivery::Delivery>),
     ("gossip", machine::<crate::gossip::Gossip>),
     ("chat", machine::<chat::Chat>),
@@ -100,6 +103,18 @@ fn event_row(bytes: &[u8]) {
 fn membership_message(bytes: &[u8]) {
     if let Ok(message) = decode::<membership::wire::Message>(bytes, MAX_MESSAGE) {
         assert_eq!(decode(&encode(&message), MAX_MESSAGE), Ok(message));
+    }
+}
+
+fn beacon(bytes: &[u8]) {
+    let key = beacon_key(&[0; 32]);
+    if let Ok(beacon) = Beacon::decode(bytes, &key) {
+        assert_eq!(beacon.encode(&key), bytes);
+    }
+    // No fuzzer finds the tag of the network by itself, so this puts the right one behind what it has.
+    let sealed = Beacon::seal(bytes.to_vec(), &key);
+    if let Ok(beacon) = Beacon::decode(&sealed, &key) {
+        assert_eq!(beacon.encode(&key), sealed);
     }
 }
 

@@ -9,7 +9,7 @@
 //! - **Time is data.** Every call takes `now` from a monotonic clock that counts sleep. Call
 //!   [`Engine::handle_timeout`] at [`Engine::next_deadline`]; earlier calls change nothing, later ones
 //!   only delay.
-//! - **Take everything.** After each call, take what the five `poll` functions give until each is
+//! - **Take everything.** After each call, take what the `poll` functions give until each is
 //!   empty. What is left waiting is late, never lost.
 //! - **Write first.** Each [`Batch`] is written whole and in order; [`Engine::handle_committed`] then
 //!   lets go of what depends on it: datagrams, acknowledgements, events. A crash between the two loses
@@ -90,7 +90,8 @@
 //! # The rooms
 //!
 //! Each machine has a folder with its inputs, outputs, messages and laws: `link` (encryption, loss
-//! recovery; alone knows addresses and keys), `membership` (joining, neighbours), `delivery` (private
+//! recovery; alone knows addresses and keys), `membership` (joining, neighbours), `discovery` (who is near),
+//! `delivery` (private
 //! messages until they are stored at the other end), `gossip` (broadcasts), `chat` (conversations in
 //! causal order). No machine knows another: `engine/route.rs` is the map of who hears what.
 #![no_std]
@@ -111,6 +112,7 @@ pub mod config;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
 mod delivery;
+mod discovery;
 mod engine;
 pub mod error;
 mod fact;
@@ -134,7 +136,7 @@ pub mod wire;
 
 pub use config::{Config, NodeType};
 pub use engine::event::{Event, EventKind, FailReason};
-pub use engine::{Answer, Deadline, Engine, Peer, Status, Transmit};
+pub use engine::{Answer, Deadline, Engine, LocalPeer, Peer, Status, Transmit};
 pub use error::{CommandError, ConfigError, RestoreError};
 pub use fact::DownReason;
 pub use id::{AccountId, ConversationId, MessageId, NodeId};

@@ -27,6 +27,10 @@ pub struct Limits {
     pub reassembly_bytes: usize,
     /// Address book entries, about 300 bytes each: 512 (overlay.md §2), so 150 KiB.
     pub address_book: usize,
+    /// Nodes on the local network whose beacons are told apart: 256 (a /24 full of them), 80 bytes each, and
+    /// as many addresses of 40 bytes whose rate is watched, so 30 KiB. The one not heard for longest gives
+    /// way; addresses beyond it are not listened to for a second.
+    pub lan_nodes: usize,
     /// Private messages waiting for an acknowledgement, to all peers: 65,536, and
     /// [`outbox_bytes`](Self::outbox_bytes). Beyond it `send_private` says `Busy`.
     pub outbox_messages: usize,
@@ -74,6 +78,7 @@ impl Default for Limits {
             reassembly_peer_bytes: 1 << 20,
             reassembly_bytes: 8 << 20,
             address_book: 512,
+            lan_nodes: 256,
             outbox_messages: 65_536,
             outbox_bytes: 64 << 20,
             dedup_ids: 65_536,
@@ -102,6 +107,7 @@ impl Limits {
             ("limits.reassembly_peer_bytes", self.reassembly_peer_bytes, crate::wire::MAX_MESSAGE),
             ("limits.reassembly_bytes", self.reassembly_bytes, self.reassembly_peer_bytes),
             ("limits.address_book", self.address_book, 8),
+            ("limits.lan_nodes", self.lan_nodes, 1),
             ("limits.outbox_messages", self.outbox_messages, 1),
             ("limits.outbox_bytes", self.outbox_bytes, crate::wire::MAX_MESSAGE),
             ("limits.dedup_ids", self.dedup_ids, 64),

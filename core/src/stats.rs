@@ -39,11 +39,13 @@ pub enum DropReason {
     Ttl,
     /// More than a peer or author may send.
     Rate,
+    /// A beacon of another network than this node's.
+    OtherNetwork,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Malformed,
         Self::Mac,
         Self::HandshakeRate,
@@ -61,6 +63,7 @@ impl DropReason {
         Self::Duplicate,
         Self::Ttl,
         Self::Rate,
+        Self::OtherNetwork,
     ];
 
     /// The name in `status --json` and in metrics.
@@ -83,6 +86,7 @@ impl DropReason {
             Self::Duplicate => "duplicate",
             Self::Ttl => "ttl",
             Self::Rate => "rate",
+            Self::OtherNetwork => "other_network",
         }
     }
 }

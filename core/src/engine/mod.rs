@@ -14,6 +14,7 @@ use core::net::SocketAddr;
 use crate::chat::Chat;
 use crate::config::{Config, NodeType};
 use crate::delivery::Delivery;
+use crate::discovery::Discovery;
 use crate::engine::event::Event;
 use crate::engine::event::EventKind;
 use crate::engine::pump::Slot;
@@ -31,7 +32,7 @@ use crate::store::{Batch, Op, Record, Request, Table};
 use crate::time::{Duration, Instant, WallClock, WallTime, soonest};
 use crate::wire::content::{Content, Conversation, Message, Position};
 use crate::wire::ticket::{Bootstrap, MAX_TICKET_ADDRESSES, Ticket};
-use crate::{chat, delivery, gossip, link, membership};
+use crate::{chat, delivery, discovery, gossip, link, membership};
 
 /// A UDP payload to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,15 @@ pub struct Transmit {
     pub to: SocketAddr,
     /// At most 1,200 bytes.
     pub bytes: Vec<u8>,
+}
+
+/// A node that the host found nearby: a hint where to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalPeer {
+    /// Who it says it is; another node that answers there is then refused.
+    pub id: Option<NodeId>,
+    /// Where it listens.
+    pub addr: SocketAddr,
 }
 
 /// When the engine wants to be called, and which machine wants it.
@@ -73,6 +83,9 @@ pub struct Peer {
     pub account: Option<AccountId>,
     /// What it says it does.
     pub node_type: NodeType,
+    /// Whether this node found it at its address by itself, when it had not called for ten minutes, and has not
+    /// failed to since. What it claims to do for others counts only then: see [`role`](Self::role).
+    pub verified: bool,
     /// Whether it says that a program speaks there, not a person.
     pub bot: bool,
     /// Its address: of the link, or the best known.
@@ -81,7 +94,7 @@ pub struct Peer {
     pub linked: bool,
     /// Whether it is a neighbour in the mesh.
     pub neighbour: bool,
-    /// Whether this node opened the link; false if the other did or there is none.
+    /// Whether this node opened the link; false if the other did, or both at once, or there is none.
     pub outbound: bool,
     /// Smoothed round trip time of the link.
     pub rtt: Option<Duration>,
@@ -89,6 +102,17 @@ pub struct Peer {
     pub queued: usize,
     /// What the last failed attempt to reach it ended with.
     pub last_error: Option<&'static str>,
+}
+
+impl Peer {
+    /// What it counts as here: SUPER and RELAY if it is [`verified`](Self::verified), else REGULAR. BOOTSTRAP
+    /// promises less than REGULAR, so it needs no proof.
+    pub fn role(&self) -> NodeType {
+        match self.node_type {
+            NodeType::Super | NodeType::Relay if !self.verified => NodeType::Regular,
+            NodeType::Bootstrap | NodeType::Regular | NodeType::Super | NodeType::Relay => self.node_type,
+        }
+    }
 }
 
 /// A node at a glance.
@@ -126,6 +150,7 @@ pub struct Status {
 enum Work {
     Link(link::In),
     Membership(membership::In),
+    Discovery(discovery::In),
     Delivery(delivery::In),
     Gossip(gossip::In),
     Chat(chat::In),
@@ -135,6 +160,7 @@ enum Work {
 enum Effect {
     Link(link::Out),
     Membership(membership::Out),
+    Discovery(discovery::Out),
     Delivery(delivery::Out),
     Gossip(gossip::Out),
     Chat(chat::Out),
@@ -147,7 +173,7 @@ const NODE_KEY: &[u8] = b"node/id";
 /// The state machine of one node. See the crate's documentation for the run loop.
 ///
 /// Every call that takes `now` does all that follows from it before it returns; afterwards take what
-/// the five `poll` functions give until each is empty. Time that goes back counts as standing still.
+/// the `poll` functions give until each is empty. Time that goes back counts as standing still.
 pub struct Engine {
     config: Config,
     identity: Identity,
@@ -161,6 +187,7 @@ pub struct Engine {
     counters: Counters,
     link: Slot<Link>,
     membership: Slot<Membership>,
+    discovery: Slot<Discovery>,
     delivery: Slot<Delivery>,
     gossip: Slot<Gossip>,
     chat: Slot<Chat>,
@@ -268,6 +295,7 @@ impl Engine {
             counters: Counters::default(),
             link: Slot { machine: link, rng: link_rng, out: link_out },
             membership: Slot::new(membership, Rng::fork(&seed, Membership::NAME)),
+            discovery: Slot::new(Discovery::new(&config), Rng::fork(&seed, Discovery::NAME)),
             delivery: Slot::new(delivery, delivery_rng),
             gossip: Slot::new(gossip, gossip_rng),
             chat: Slot::new(chat, Rng::fork(&seed, Chat::NAME)),
@@ -318,6 +346,7 @@ impl Engine {
     pub fn handle_network_change(&mut self, now: Instant) {
         self.q.work.push_back(Work::Link(link::In::NetworkChanged));
         self.q.work.push_back(Work::Membership(membership::In::NetworkChanged));
+        self.q.work.push_back(Work::Discovery(discovery::In::NetworkChanged));
         self.pump(now);
     }
 
@@ -331,6 +360,23 @@ impl Engine {
     /// Addresses that this node can be reached at, for invitations and announcements; best first.
     pub fn handle_local_addresses(&mut self, now: Instant, addrs: &[SocketAddr]) {
         self.q.work.push_back(Work::Membership(membership::In::LocalAddresses(addrs.to_vec())));
+        self.q.work.push_back(Work::Discovery(discovery::In::LocalAddresses(addrs.to_vec())));
+        self.pump(now);
+    }
+
+    /// A datagram arrived on the sockets for beacons. What it says is a hint where a node may be; the handshake
+    /// proves who is there. What is not understood or of another network is counted, never an error. Nothing
+    /// happens while [`DiscoveryConfig::beacons`](crate::config::DiscoveryConfig::beacons) is off.
+    pub fn handle_beacon(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        // No beacon is longer: one byte more shows that it is none.
+        let read = bytes.get(..discovery::beacon::MAX_BEACON.saturating_add(1)).unwrap_or(bytes);
+        self.q.work.push_back(Work::Discovery(discovery::In::Beacon { from, bytes: read.to_vec() }));
+        self.pump(now);
+    }
+
+    /// The host found a node nearby by its own means, such as Bonjour: a hint, as a beacon is.
+    pub fn handle_local_peer(&mut self, now: Instant, peer: LocalPeer) {
+        self.q.work.push_back(Work::Discovery(discovery::In::LocalPeer { id: peer.id, addr: peer.addr }));
         self.pump(now);
     }
 
@@ -338,6 +384,7 @@ impl Engine {
     pub fn add_entropy(&mut self, entropy: [u8; 32]) {
         self.link.rng.mix(&entropy);
         self.membership.rng.mix(&entropy);
+        self.discovery.rng.mix(&entropy);
         self.delivery.rng.mix(&entropy);
         self.gossip.rng.mix(&entropy);
         self.chat.rng.mix(&entropy);
@@ -365,6 +412,7 @@ impl Engine {
     pub fn join(&mut self, now: Instant, bootstraps: &[Bootstrap]) -> Result<(), CommandError> {
         self.running()?;
         self.q.work.push_back(Work::Membership(membership::In::Join(bootstraps.to_vec())));
+        self.q.work.push_back(Work::Discovery(discovery::In::Enter));
         self.pump(now);
         Ok(())
     }
@@ -384,6 +432,7 @@ impl Engine {
     /// for the next [`join`](Self::join).
     pub fn leave(&mut self, now: Instant) {
         self.q.work.push_back(Work::Membership(membership::In::Leave));
+        self.q.work.push_back(Work::Discovery(discovery::In::Leave));
         self.pump(now);
     }
 
@@ -511,6 +560,13 @@ impl Engine {
         Some(Transmit { to, bytes })
     }
 
+    /// The beacon to send to everybody on the local network, at most 400 bytes: on each interface to the group
+    /// and port that all hosts of the network have agreed on. Given only if
+    /// [`DiscoveryConfig::beacons`](crate::config::DiscoveryConfig::beacons) is on.
+    pub fn poll_beacon(&mut self) -> Option<Vec<u8>> {
+        if self.started() { self.q.beacon.take() } else { None }
+    }
+
     /// The boot number of the first batch must be on disk before a handshake uses it.
     fn started(&self) -> bool {
         self.q.committed > 0
@@ -544,12 +600,14 @@ impl Engine {
 
     /// When to call [`handle_timeout`](Self::handle_timeout): the last `now` while anything is queued.
     pub fn next_deadline(&self) -> Option<Deadline> {
-        if !self.q.work.is_empty() || self.q.has_output() || self.started() && self.link.machine.has_transmit() {
+        let leaving = self.started() && (self.q.beacon.is_some() || self.link.machine.has_transmit());
+        if !self.q.work.is_empty() || self.q.has_output() || leaving {
             return Some(Deadline { at: self.now, why: "queued" });
         }
         let all = [
             (self.link.machine.next_deadline(), Link::NAME),
             (self.membership.machine.next_deadline(), Membership::NAME),
+            (self.discovery.machine.next_deadline(), Discovery::NAME),
             (self.delivery.machine.next_deadline(), Delivery::NAME),
             (self.gossip.machine.next_deadline(), Gossip::NAME),
             (self.chat.machine.next_deadline(), Chat::NAME),
@@ -588,6 +646,7 @@ impl Engine {
         let mut drops = Drops::default();
         drops.add(self.link.machine.drops());
         drops.add(self.membership.machine.drops());
+        drops.add(self.discovery.machine.drops());
         drops.add(self.delivery.machine.drops());
         drops.add(self.gossip.machine.drops());
         drops.add(self.chat.machine.drops());
@@ -622,6 +681,7 @@ impl Engine {
             name: known.name.clone(),
             account: known.account,
             node_type: known.node_type(),
+            verified: known.is_verified(),
             bot: known.is_bot(),
             addr: link.as_ref().map(|l| l.addr).or_else(|| known.addrs.first().copied()),
             linked: link.is_some(),
@@ -644,6 +704,7 @@ impl Engine {
             .machine
             .footprint()
             .saturating_add(self.membership.machine.footprint())
+            .saturating_add(self.discovery.machine.footprint())
             .saturating_add(self.delivery.machine.footprint())
             .saturating_add(self.gossip.machine.footprint())
             .saturating_add(self.chat.machine.footprint())

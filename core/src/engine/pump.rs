@@ -68,6 +68,7 @@ impl Engine {
         let at = self.advance(now);
         self.link.timeout(at, &mut self.q, Effect::Link);
         self.membership.timeout(at, &mut self.q, Effect::Membership);
+        self.discovery.timeout(at, &mut self.q, Effect::Discovery);
         self.delivery.timeout(at, &mut self.q, Effect::Delivery);
         self.gossip.timeout(at, &mut self.q, Effect::Gossip);
         self.chat.timeout(at, &mut self.q, Effect::Chat);
@@ -87,6 +88,7 @@ impl Engine {
                 match work {
                     Work::Link(input) => self.link.handle(at, &mut self.q, Effect::Link, input),
                     Work::Membership(input) => self.membership.handle(at, &mut self.q, Effect::Membership, input),
+                    Work::Discovery(input) => self.discovery.handle(at, &mut self.q, Effect::Discovery, input),
                     Work::Delivery(input) => self.delivery.handle(at, &mut self.q, Effect::Delivery, input),
                     Work::Gossip(input) => self.gossip.handle(at, &mut self.q, Effect::Gossip, input),
                     Work::Chat(input) => self.chat.handle(at, &mut self.q, Effect::Chat, input),

@@ -30,6 +30,8 @@ pub(super) struct Queues {
     pub(super) committed: u64,
     pub(super) requests: VecDeque<Request>,
     pub(super) answers: VecDeque<Answer>,
+    /// The latest beacon.
+    pub(super) beacon: Option<Vec<u8>>,
     pub(super) events: Events,
 }
 
@@ -45,6 +47,7 @@ impl Queues {
             committed: 0,
             requests: VecDeque::new(),
             answers: VecDeque::new(),
+            beacon: None,
             events: Events::new(limits),
         }
     }

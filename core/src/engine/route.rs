@@ -7,7 +7,7 @@ use crate::engine::{Answer, Effect, Work};
 use crate::link::Owner;
 use crate::store::Request;
 use crate::wire::Channel;
-use crate::{chat, delivery, gossip, link, membership};
+use crate::{chat, delivery, discovery, gossip, link, membership};
 
 /// Numbers of reads: even ones are the chat machine's, odd ones the event queue's.
 pub(super) const EVENT_READ: u64 = 1;
@@ -16,6 +16,7 @@ pub(super) fn effect(effect: Effect, q: &mut Queues) {
     match effect {
         Effect::Link(out) => from_link(out, q),
         Effect::Membership(out) => from_membership(out, q),
+        Effect::Discovery(out) => from_discovery(out, q),
         Effect::Delivery(out) => from_delivery(out, q),
         Effect::Gossip(out) => from_gossip(out, q),
         Effect::Chat(out) => from_chat(out, q),
@@ -55,6 +56,7 @@ pub(super) fn from_link(out: link::Out, q: &mut Queues) {
         link::Out::Moved { peer, addr } => {
             q.work.push_back(Work::Membership(membership::In::Moved { peer, addr }));
         }
+        link::Out::Measured(links) => q.work.push_back(Work::Membership(membership::In::Measured(links))),
         link::Out::Observed { by, addr } => {
             q.work.push_back(Work::Membership(membership::In::Observed { by, addr }));
         }
@@ -73,6 +75,7 @@ pub(super) fn from_membership(out: membership::Out, q: &mut Queues) {
         membership::Out::Unwant(peer) => {
             q.work.push_back(Work::Link(link::In::Unwant { peer, owner: Owner::Membership }));
         }
+        membership::Out::Measure => q.work.push_back(Work::Link(link::In::Measure)),
         membership::Out::Close(peer) => q.work.push_back(Work::Link(link::In::Close { peer })),
         membership::Out::Send { to, lane, body } => {
             q.work.push_back(Work::Link(link::In::Send { to, channel: Channel::Membership, lane, body }));
@@ -90,6 +93,14 @@ pub(super) fn from_membership(out: membership::Out, q: &mut Queues) {
         membership::Out::State { from, to } => q.events.volatile(EventKind::StateChanged { from, to }),
         membership::Out::Open => q.work.push_back(Work::Link(link::In::Open)),
         membership::Out::Shut => q.work.push_back(Work::Link(link::In::Shut)),
+    }
+}
+
+pub(super) fn from_discovery(out: discovery::Out, q: &mut Queues) {
+    match out {
+        // An older one that nobody took says nothing that this one does not.
+        discovery::Out::Beacon(bytes) => q.beacon = Some(bytes),
+        discovery::Out::Found { addr, id } => q.work.push_back(Work::Membership(membership::In::Found { addr, id })),
     }
 }
 

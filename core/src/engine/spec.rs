@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use crate::chat::wire::{Body, Height, Range, Sync, id_key, message_id};
 use crate::config::NodeType;
 use crate::delivery;
+use crate::discovery::beacon::{Beacon, beacon_key};
 use crate::gossip::wire::{Have, Message as Gossip};
 use crate::id::{MessageId, NodeId};
 use crate::identity::Identity;
@@ -64,6 +65,11 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ("shuffle reply", encode(&Message::ShuffleReply { walk: 0x0102_0304, nodes: Vec::new() })),
         ("response accepted", encode(&Message::Response { accepted: Ok(()), available: vec![info] })),
         ("response refused", encode(&Message::Response { accepted: Err(Refusal::Full), available: Vec::new() })),
+        ("beacon", Beacon { ports: [4_000, 4_001], tag: [0x55; 16], id: None }.encode(&beacon_key(&[0; 32]))),
+        (
+            "beacon of a visible node",
+            Beacon { ports: [4_000, 0], tag: [0x55; 16], id: Some(author) }.encode(&beacon_key(&[0; 32])),
+        ),
         ("carry", delivery::Message::Carry { id: [0x11; 16], body: b"body" }.encode()),
         ("ack", delivery::Message::Ack { id: [0x11; 16] }.encode()),
         ("refuse", delivery::Message::Refuse { id: [0x11; 16] }.encode()),

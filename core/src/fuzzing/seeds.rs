@@ -12,6 +12,7 @@ use crate::collections::short;
 use crate::config::{Config, NodeType};
 use crate::contract::{Script, who};
 use crate::delivery;
+use crate::discovery::beacon::{Beacon, beacon_key};
 use crate::engine::Engine;
 use crate::engine::event::{EventKind, FailReason};
 use crate::fact::DownReason;
@@ -34,6 +35,7 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "ticket" => tickets(),
         "event_row" => events().iter().map(encode).collect(),
         "membership_message" => membership_messages(),
+        "beacon" => beacons(),
         "delivery_message" => delivery_messages(),
         "chat_message" => chat_messages(),
         "chat_body" => bodies().iter().map(encode).collect(),
@@ -43,6 +45,7 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "link_peer" => fuzz::peer_seeds(),
         "link" => fuzz::machine_seeds(),
         "membership" => membership(),
+        "discovery" => discovery(),
         "delivery" => delivery(),
         "gossip" => gossip(),
         "chat" => chat(),
@@ -237,6 +240,29 @@ fn membership() -> Vec<Vec<u8>> {
     all.put(&[0, 4, 1]).put(&[250, 255]).put(&[210, 210, 210]).put(&[0, 1]).put(&[0, 0, 2, 0, 2]).put(&[240, 9]);
     seeds.push(all.0);
     seeds
+}
+
+fn beacons() -> Vec<Vec<u8>> {
+    let key = beacon_key(&[0; 32]);
+    let beacon = |ports, id| Beacon { ports, tag: [3; 16], id }.encode(&key);
+    let all = [beacon([4_000, 4_001], None), beacon([4_000, 0], Some(id(1))), beacon([0, 0], None)];
+    // Whole, and without the tag that the target adds by itself.
+    let open = |b: &Vec<u8>| b.get(..b.len().saturating_sub(16)).unwrap_or_default().to_vec();
+    all.iter().flat_map(|b| [b.clone(), open(b)]).collect()
+}
+
+fn discovery() -> Vec<Vec<u8>> {
+    // Addresses, entered, three beacons; see `Contract::draw`.
+    let mut all = Script::default();
+    all.put(&[0, 2, 1]).put(&[0, 0]).put(&[210, 210, 210]);
+    // Six nodes heard, one of another network, one on two interfaces; answers; another network; the end.
+    for n in 0..6 {
+        all.put(&[0, 6, n % 2, n, 2, n, n, 0]);
+    }
+    all.put(&[0, 7, 1, 1, 9, 7, 2]).put(&[0, 7, 1, 1, 4, 0, 5]).put(&[210]);
+    all.put(&[0, 5, 1]).bytes(&beacons().concat());
+    all.put(&[0, 4, 0, 3, 2]).put(&[0, 3]).put(&[210, 230, 255]).put(&[0, 1]);
+    vec![all.0]
 }
 
 fn delivery() -> Vec<Vec<u8>> {

@@ -80,7 +80,8 @@ impl Side {
                 | Out::Unreachable { .. }
                 | Out::Where(_)
                 | Out::Moved { .. }
-                | Out::Observed { .. } => {}
+                | Out::Observed { .. }
+                | Out::Measured(_) => {}
             }
         }
         let mut sent = Vec::new();

@@ -243,9 +243,14 @@ impl Link {
         let start = Start { peer, record: record.clone(), epoch, mine, path, wanted };
         let mut live = Live::new(start, session, cx.now);
         live.recovery.rtt.sample(took, Duration::ZERO);
+        // Both may have called at once, and then each call opened the other's box for this one.
+        live.initiated &= !self.halves.values().any(|half| half.peer == peer);
+        let measured = (peer, live.initiated, live.recovery.rtt.smoothed());
         self.links.insert(peer, Box::new(live));
         self.finish(cx, peer, local, record.clone(), path);
         out.push(Out::Up { peer, record, addr: path });
+        // Before the messages of the same packet: whoever judges them knows the link.
+        out.push(Out::Measured(alloc::vec![measured]));
         true
     }
 

@@ -70,6 +70,8 @@ pub(crate) enum In {
     Send { to: NodeId, channel: Channel, lane: Lane, body: Vec<u8> },
     /// Say goodbye and close.
     Close { peer: NodeId },
+    /// Answered by `Out::Measured`.
+    Measure,
     /// The host's network changed: probe every link at once, from wherever it is.
     NetworkChanged,
     /// Say goodbye to all (leaving) and stop answering handshakes until `Open`.
@@ -122,6 +124,8 @@ pub(crate) enum Out {
         by: NodeId,
         addr: SocketAddr,
     },
+    /// Of every link when it is asked for, and of one right after its `Up`: to whom, whether this node opened it, and its smoothed round trip time.
+    Measured(Vec<(NodeId, bool, Option<Duration>)>),
 }
 
 /// What a host wants to know of a link.
@@ -596,6 +600,10 @@ impl Machine for Link {
             In::Close { peer } => {
                 self.drop_dial(DialKey::Peer(peer));
                 self.close(cx, peer, CLOSE_UNWANTED, DownReason::Unwanted, out);
+            }
+            In::Measure => {
+                let links = self.links.values().map(|l| (l.peer, l.initiated, l.recovery.rtt.smoothed()));
+                out.push(Out::Measured(links.collect()));
             }
             In::NetworkChanged => {
                 let peers: Vec<NodeId> = self.links.keys().copied().collect();

@@ -30,6 +30,10 @@ pub(crate) struct Known {
     /// When a link to it was last open; zero if never.
     pub met: WallTime,
     pub last_error: Option<&'static str>,
+    /// This node opened a link to it that it had not made possible by calling first.
+    pub(super) reached: Option<Instant>,
+    /// When it last had a link that it opened.
+    pub(super) called: Option<Instant>,
     /// In the passive view.
     passive: bool,
     fails: u32,
@@ -57,11 +61,24 @@ impl Known {
             account: None,
             met: WallTime(0),
             last_error: None,
+            reached: None,
+            called: None,
             passive: false,
             fails: 0,
             next_try: Instant::ZERO,
             trying: None,
         }
+    }
+
+    /// Whether an attempt is under way, or the next one has to wait.
+    pub(super) fn rests(&self, now: Instant) -> bool {
+        self.trying.is_some() || self.next_try > now
+    }
+
+    /// Whether this node found it at its address by itself, and has not failed to since. A SUPER or RELAY counts as
+    /// one only then.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.reached.is_some()
     }
 
     /// Whether it says that a program speaks there, not a person.
@@ -90,15 +107,25 @@ impl Known {
         }
     }
 
+    /// Addresses that mean something elsewhere and later: an IPv6 link-local one needs the number of an
+    /// interface, which is this machine's own and changes.
+    pub(super) fn lasting_addrs(&self) -> Vec<SocketAddr> {
+        self.addrs.iter().copied().filter(lasts).collect()
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         encode(&Stored {
             record: self.record.as_ref().map(|r| Blob(r.encode())),
-            addrs: self.addrs.to_vec(),
+            addrs: self.lasting_addrs(),
             name: self.name.clone(),
             account: self.account,
             met: self.met,
         })
     }
+}
+
+pub(super) fn lasts(addr: &SocketAddr) -> bool {
+    !matches!(addr, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local())
 }
 
 pub(super) struct Book {
@@ -141,6 +168,11 @@ impl Book {
 
     pub(super) fn get(&self, id: NodeId) -> Option<&Known> {
         self.known.get(&id)
+    }
+
+    /// Who was met at `addr`, if anybody was.
+    pub(super) fn met_at(&self, addr: SocketAddr) -> Option<&Known> {
+        self.known.values().find(|k| k.met != WallTime(0) && k.addrs.contains(&addr))
     }
 
     pub(super) fn get_mut(&mut self, id: NodeId) -> Option<&mut Known> {

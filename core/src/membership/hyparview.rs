@@ -155,7 +155,10 @@ impl Membership {
             Err(Refusal::NotAsked)
         } else if urgency == Urgency::Merge {
             if self.neighbours.contains(&from) || self.merge(cx.now) { Ok(()) } else { Err(Refusal::Full) }
-        } else if self.neighbours.contains(&from) || !full {
+        } else if self.neighbours.contains(&from)
+            || !full
+            || urgency == Urgency::Low && self.better(from, cx.me, cx.now)
+        {
             Ok(())
         } else if self.room_for() == 0 || urgency == Urgency::Low || !self.views.may_intrude(cx.now) {
             Err(Refusal::Full)
@@ -273,13 +276,12 @@ impl Membership {
         let room = self.room_for().max(1);
         let room = if merging { room.saturating_add(MERGE_ROOM) } else { room };
         // One at most, also where merges added some: nobody's neighbours change all at once.
-        if self.neighbours.len() >= room {
-            let all: Vec<NodeId> = self.neighbours.iter().copied().collect();
-            if let Some(&victim) = cx.rng.pick(&all) {
-                let instead = if merging { None } else { self.info(peer) };
-                Self::send(victim, &Message::Disconnect { instead }, out);
-                self.estranged(victim, cx, out);
-            }
+        if self.neighbours.len() >= room
+            && let Some(victim) = self.leaving_for(peer, cx)
+        {
+            let instead = if merging { None } else { self.info(peer) };
+            Self::send(victim, &Message::Disconnect { instead }, out);
+            self.estranged(victim, cx, out);
         }
         self.neighbours.insert(peer);
         self.views.joined = true;
@@ -357,7 +359,7 @@ impl Membership {
     pub(super) fn info(&self, peer: NodeId) -> Option<NodeInfo> {
         let known = self.book.get(peer)?;
         let record = known.record.as_ref()?;
-        Some(NodeInfo { record: Blob(record.encode()), name: known.name.clone(), addrs: known.addrs.to_vec() })
+        Some(NodeInfo { record: Blob(record.encode()), name: known.name.clone(), addrs: known.lasting_addrs() })
     }
 
     /// A random few of `all`, described.
@@ -374,8 +376,11 @@ impl Membership {
     /// of neighbours would make triangles.
     fn offered(&self, to: NodeId, cx: &mut Cx<'_>) -> Vec<NodeInfo> {
         let mut all: BTreeSet<NodeId> = self.book.passives().collect();
-        if all.len() < MAX_OFFERED {
+        if all.len() < MAX_OFFERED || self.only_introduces() {
             all.extend(self.linked.keys().copied());
+        }
+        if self.only_introduces() {
+            all.extend(self.book.iter().filter(|(_, k)| k.met != WallTime(0)).map(|(id, _)| id));
         }
         all.remove(&to);
         self.sample(all.into_iter().collect(), MAX_OFFERED, cx)

@@ -6,9 +6,12 @@
 //! links without a neighbour at the other end serve private messages only.
 
 mod book;
+mod found;
 mod hyparview;
 mod partition;
+mod score;
 mod state;
+mod types;
 pub(crate) mod wire;
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -29,11 +32,13 @@ use crate::wire::ticket::Bootstrap;
 use crate::wire::{Blob, Lane, Malformed, decode, encode};
 
 pub(crate) use book::Known;
-use book::{Book, pause};
+use book::{Book, lasts, pause};
 use hyparview::Views;
 use partition::{MERGE_ROOM, Part};
+use score::Scores;
 pub use state::NodeState;
 use state::Trigger;
+use types::Probes;
 use wire::{MAX_ADDRS, MAX_BYTES, MAX_OFFERED, Message, NodeInfo, Refusal, Urgency, may_probe};
 
 /// Bootstraps a user can configure.
@@ -82,6 +87,14 @@ pub(crate) enum In {
         from: NodeId,
         body: Vec<u8>,
     },
+    /// Who opened each of these links, and its round trip time: told of every link right after `LinkUp`, before
+    /// anything that came over it.
+    Measured(Vec<(NodeId, bool, Option<Duration>)>),
+    /// Somebody near may be there.
+    Found {
+        addr: SocketAddr,
+        id: Option<NodeId>,
+    },
     /// Where this node can be reached, by the host's knowledge.
     LocalAddresses(Vec<SocketAddr>),
     NetworkChanged,
@@ -100,6 +113,8 @@ pub(crate) enum Out {
     },
     Want(NodeId),
     Unwant(NodeId),
+    /// Asks for `In::Measured` of every link.
+    Measure,
     /// End the link to this peer.
     Close(NodeId),
     Send {
@@ -141,12 +156,16 @@ pub(crate) struct Membership {
     announcement: DeviceCertAndAddrs,
     state: NodeState,
     targets: BTreeMap<Bootstrap, Target>,
+    /// Places that somebody near is said to be at, tried since then.
+    hints: BTreeMap<SocketAddr, Instant>,
     book: Book,
     linked: BTreeMap<NodeId, SocketAddr>,
     /// The active view.
     neighbours: BTreeSet<NodeId>,
     views: Views,
     part: Part,
+    probes: Probes,
+    scores: Scores,
     /// INVARIANT: exactly the peers with a `Want` and no `Unwant` after it.
     wanted: BTreeSet<NodeId>,
     /// Asked for by the link and unknown so far.
@@ -170,11 +189,14 @@ impl Membership {
             announcement: DeviceCertAndAddrs { cert: identity.device_cert(), addrs: Vec::new() },
             state: NodeState::Initializing,
             targets: BTreeMap::new(),
+            hints: BTreeMap::new(),
             book: Book::new(config.limits.address_book),
             linked: BTreeMap::new(),
             neighbours: BTreeSet::new(),
             views: Views::default(),
             part: Part::default(),
+            probes: Probes::default(),
+            scores: Scores::default(),
             wanted: BTreeSet::new(),
             sought: BTreeSet::new(),
             observed: BTreeMap::new(),
@@ -222,7 +244,7 @@ impl Membership {
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         let mut all = self.announcement.addrs.clone();
         for addr in self.observed() {
-            if !all.contains(&addr) {
+            if !all.contains(&addr) && lasts(&addr) {
                 all.push(addr);
             }
         }
@@ -300,7 +322,10 @@ impl Membership {
         }
         self.views.clear();
         self.part.stop();
+        self.probes.stop();
+        self.scores.stop();
         self.targets.clear();
+        self.hints.clear();
         self.ask_at = None;
         self.try_at = None;
         out.push(Out::Shut);
@@ -308,6 +333,7 @@ impl Membership {
 
     fn link_up(&mut self, peer: NodeId, record: NodeRecord, addr: SocketAddr, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         self.linked.insert(peer, addr);
+        self.hints.remove(&addr);
         let wall = WallTime(cx.wall.0.max(1));
         self.remember(peer, out, |known| {
             known.record = Some(record);
@@ -331,7 +357,10 @@ impl Membership {
         let addrs = addrs.iter().copied().take(MAX_ADDRS).collect();
         Self::send(peer, &Message::Announcement { cert: cert.clone(), addrs }, out);
         self.greet(peer, cx, out);
+        self.introduced(peer, cx, out);
         self.start_shuffling(cx);
+        self.start_probing(cx);
+        self.start_rating(cx);
         self.watch(cx);
         if !self.neighbours.contains(&peer) && !self.views.asked.contains_key(&peer) {
             self.compare_parts(peer, cx, out);
@@ -353,6 +382,8 @@ impl Membership {
         if self.neighbours.is_empty() {
             self.views.joined = false;
         }
+        self.link_ended(peer, reason, cx.now);
+        self.scores.forget(peer);
         out.push(Out::Down { peer, reason });
         self.fail(peer, reason.words(), cx);
         if self.linked.is_empty() && self.running() {
@@ -375,6 +406,7 @@ impl Membership {
         cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,
     ) {
+        self.hints.remove(&addr);
         let m = &self.config.membership;
         for (bootstrap, target) in &mut self.targets {
             if bootstrap.addr == addr && bootstrap.id == expect && target.trying {
@@ -384,6 +416,7 @@ impl Membership {
             }
         }
         if let Some(peer) = expect {
+            self.not_reached(peer);
             let why = if wrong { "another node answers at its address" } else { "it does not answer" };
             if let Some(known) = self.book.get_mut(peer) {
                 // The next attempt begins at another address, if there is one.
@@ -567,7 +600,10 @@ impl Machine for Membership {
             In::Leave => self.leave(out),
             In::LinkUp { peer, record, addr } => self.link_up(peer, record, addr, cx, out),
             In::LinkDown { peer, reason } => self.link_down(peer, reason, cx, out),
-            In::Suspect(peer) => self.suspected(peer, cx, out),
+            In::Suspect(peer) => {
+                self.scores.missed(peer);
+                self.suspected(peer, cx, out);
+            }
             In::Stranger(peer) => self.strange(peer, out),
             In::Where(peer) => {
                 if !self.teach(peer, out) && self.sought.len() < self.config.limits.address_book {
@@ -605,6 +641,11 @@ impl Machine for Membership {
                 Ok(message) => self.message(from, message, cx, out),
                 Err(Malformed) => self.drops.count(DropReason::Message),
             },
+            In::Measured(links) => {
+                self.measured(&links, cx);
+                self.rated(&links, cx, out);
+            }
+            In::Found { addr, id } => self.found(addr, id, cx, out),
             In::LocalAddresses(addrs) => self.announcement.addrs = addrs,
             In::NetworkChanged => {
                 self.book.hurry();
@@ -632,6 +673,8 @@ impl Machine for Membership {
             }
         }
         self.watch_timeout(cx, out);
+        self.probe_timeout(cx, out);
+        self.rating_timeout(cx, out);
         if self.views.shuffle_at.is_some_and(|at| at <= cx.now) {
             self.shuffle(cx, out);
         }
@@ -639,17 +682,21 @@ impl Machine for Membership {
 
     fn next_deadline(&self) -> Option<Instant> {
         let membership = soonest(soonest(self.try_at, self.ask_at), self.views.shuffle_at);
-        soonest(membership, self.part.next_deadline())
+        let others = soonest(self.part.next_deadline(), self.probes.next_deadline());
+        soonest(soonest(membership, others), self.scores.next_deadline())
     }
 
     fn footprint(&self) -> usize {
         self.book
             .len()
             .saturating_add(self.targets.len())
+            .saturating_add(self.hints.len())
             .saturating_add(self.linked.len())
             .saturating_add(self.neighbours.len())
             .saturating_add(self.views.len())
             .saturating_add(self.part.len())
+            .saturating_add(self.probes.len())
+            .saturating_add(self.scores.len())
             .saturating_add(self.wanted.len())
             .saturating_add(self.sought.len())
     }

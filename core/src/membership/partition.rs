@@ -102,7 +102,8 @@ impl Membership {
     pub(super) fn watch(&mut self, cx: &mut Cx<'_>) {
         if self.part.began.is_none() {
             self.part.began = Some(cx.now);
-            self.part.tick_at = Some(cx.now + cx.rng.jitter(TICK, 20));
+            // Who only introduces is in every part or in none: it has no sketch of its own.
+            self.part.tick_at = (!self.only_introduces()).then(|| cx.now + cx.rng.jitter(TICK, 20));
             self.part.contact_at = Some(cx.now + cx.rng.jitter(CONTACT, 20));
         }
     }
@@ -176,6 +177,7 @@ impl Membership {
 
     fn may_merge(&self, now: Instant) -> bool {
         self.running()
+            && !self.only_introduces()
             && self.part.merged.is_none_or(|at| now.since(at) >= MERGE_PAUSE)
             && self.neighbours.len() < self.room_for().saturating_add(MERGE_ROOM)
     }

@@ -6,52 +6,52 @@ use crate::time::{Duration, WallTime};
 use alloc::vec;
 use proptest::prelude::{any, prop, prop_assert, proptest};
 
-struct Bench {
-    m: Membership,
-    rng: Rng,
-    now: Instant,
-    me: NodeId,
+pub(super) struct Bench {
+    pub m: Membership,
+    pub rng: Rng,
+    pub now: Instant,
+    pub me: NodeId,
 }
 
-fn record(n: u8) -> NodeRecord {
+pub(super) fn record(n: u8) -> NodeRecord {
     NodeRecord::sign(&identity(n), [n; 32], 1, WallTime(0), NodeType::Regular)
 }
 
-fn id(n: u8) -> NodeId {
+pub(super) fn id(n: u8) -> NodeId {
     identity(n).node_id()
 }
 
-fn addr(n: u8) -> SocketAddr {
+pub(super) fn addr(n: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, n], 4000))
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let who = identity(1);
         let m = Membership::new(&Config::default(), &who);
         Self { m, rng: Rng::new([0; 32]), now: Instant::ZERO, me: who.node_id() }
     }
 
-    fn step(&mut self, f: impl FnOnce(&mut Membership, &mut Cx<'_>, &mut Outbox<Out>)) -> Vec<Out> {
+    pub fn step(&mut self, f: impl FnOnce(&mut Membership, &mut Cx<'_>, &mut Outbox<Out>)) -> Vec<Out> {
         let mut out = Outbox::new();
         let mut cx = Cx { now: self.now, wall: WallTime(5), me: self.me, rng: &mut self.rng };
         f(&mut self.m, &mut cx, &mut out);
         out.take()
     }
 
-    fn input(&mut self, input: In) -> Vec<Out> {
+    pub fn input(&mut self, input: In) -> Vec<Out> {
         self.step(|m, cx, out| m.handle(cx, input, out))
     }
 
-    fn up(&mut self, n: u8) -> Vec<Out> {
+    pub fn up(&mut self, n: u8) -> Vec<Out> {
         self.input(In::LinkUp { peer: id(n), record: record(n), addr: addr(n) })
     }
 
-    fn hear(&mut self, n: u8, message: &Message) -> Vec<Out> {
+    pub fn hear(&mut self, n: u8, message: &Message) -> Vec<Out> {
         self.input(In::Message { from: id(n), body: encode(message) })
     }
 
-    fn run(&mut self, seconds: u64) -> Vec<(Instant, Out)> {
+    pub fn run(&mut self, seconds: u64) -> Vec<(Instant, Out)> {
         let end = self.now + Duration::from_secs(seconds);
         let mut all = Vec::new();
         while let Some(at) = self.m.next_deadline().filter(|at| *at <= end) {
@@ -69,7 +69,7 @@ fn join(addrs: &[u8]) -> In {
     In::Join(addrs.iter().map(|n| Bootstrap { addr: addr(*n), id: None }).collect())
 }
 
-fn request(urgency: Urgency) -> Message {
+pub(super) fn request(urgency: Urgency) -> Message {
     Message::Request { urgency, max_neighbours: 1, preferred: Vec::new(), location: None }
 }
 
@@ -77,7 +77,7 @@ fn info(n: u8) -> NodeInfo {
     NodeInfo { record: Blob(record(n).encode()), name: None, addrs: vec![addr(n)] }
 }
 
-fn replies(out: &[Out]) -> Vec<Message> {
+pub(super) fn replies(out: &[Out]) -> Vec<Message> {
     out.iter()
         .filter_map(|o| if let Out::Send { body, .. } = o { decode(body, MAX_BYTES).ok() } else { None })
         .collect()
@@ -349,7 +349,7 @@ fn a_lost_neighbour_is_replaced_from_the_passive_view_and_the_dead_are_forgotten
     assert_eq!(first.len(), 3, "so many at once: {out:?}");
     // None of them answers: others are tried before the link gives up.
     let later: Vec<_> = b.run(2).into_iter().map(|(_, o)| o).collect();
-    assert_eq!(tried(&later).len(), 3);
+    assert!(tried(&later).len() >= 3, "{later:?}");
     assert!(tried(&later).iter().all(|p| !first.contains(p)));
     b.input(In::Unreachable { addr: addr(50), expect: Some(first[0]), wrong_node: false });
     assert!(b.m.get(first[0]).is_none(), "hearsay that does not answer");

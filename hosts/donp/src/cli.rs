@@ -118,6 +118,9 @@ pub struct Run {
     /// Where to enter the network, again for more
     #[arg(long, value_name = "HOST:PORT[/NODE_ID]")]
     pub bootstrap: Vec<String>,
+    /// Find nodes on the local network by multicast: on, off, or compat to use 224.0.0.1 too [default: on]
+    #[arg(long, value_name = "HOW")]
+    pub lan: Option<String>,
     /// Make the network bad, such as drop=5%,dup=1%,reorder=5%,corrupt=1%,delay=20..80ms
     #[arg(long, value_name = "FAULTS")]
     pub fault: Option<String>,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use donp_core::{Config, NodeType};
-use donp_runtime::{BootstrapName, Fault};
+use donp_runtime::{BootstrapName, Fault, Lan};
 
 use crate::failure::{Exit, Failure};
 use crate::paths;
@@ -20,11 +20,19 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     pub bootstrap: Vec<String>,
     pub fault: Option<Fault>,
+    pub lan: Option<Lan>,
     pub network_key_file: Option<PathBuf>,
     pub passphrase_file: Option<PathBuf>,
     pub passphrase_command: Vec<String>,
     pub key_file: Option<PathBuf>,
     pub core: Config,
+}
+
+impl Settings {
+    /// Whoever starts a node by hand wants to find others.
+    pub fn lan(&self) -> Lan {
+        self.lan.unwrap_or(Lan::On)
+    }
 }
 
 /// One setting.
@@ -180,6 +188,25 @@ pub const KEYS: &[Key] = &[
     time_key!("delivery.expire", "A private message is given up after this", delivery.expire),
     time_key!("delivery.retry_first", "First pause before a private message is sent again", delivery.retry_first),
     number_key!("delivery.window", "Private messages to one peer that may be unacknowledged", delivery.window),
+    time_key!("discovery.every", "How often a beacon is sent on the local network", discovery.every),
+    Key {
+        name: "discovery.lan",
+        help: "Whether to find nodes on the local network by multicast: on, off, or compat to use 224.0.0.1 too",
+        get: |s| Some(quoted(&s.lan().to_string())),
+        set: |s, v| {
+            s.lan = Some(parsed(v)?);
+            Ok(())
+        },
+    },
+    Key {
+        name: "discovery.visible",
+        help: "Whether everybody on the local network may see this node's id: true or false",
+        get: |s| Some(s.core.discovery.visible.to_string()),
+        set: |s, v| {
+            s.core.discovery.visible = parsed(v)?;
+            Ok(())
+        },
+    },
     time_key!("gossip.remember", "How long a broadcast's id is remembered", gossip.remember),
     number_key!("gossip.ttl", "Hops a broadcast may take", gossip.ttl),
     number_key!("limits.address_book", "Nodes remembered", limits.address_book),
@@ -189,6 +216,7 @@ pub const KEYS: &[Key] = &[
     number_key!("limits.event_bytes", "Bytes of events in memory", limits.event_bytes),
     number_key!("limits.event_rows", "Events kept for a program that does not acknowledge them", limits.event_rows),
     number_key!("limits.handshakes", "Handshakes under way", limits.handshakes),
+    number_key!("limits.lan_nodes", "Nodes told apart on the local network", limits.lan_nodes),
     number_key!("limits.link_queue_bytes", "Bytes queued to one peer", limits.link_queue_bytes),
     number_key!("limits.links", "Open links", limits.links),
     number_key!("limits.neighbours", "Neighbours in the mesh", limits.neighbours),

@@ -42,6 +42,7 @@ pub fn run(args: &Run, settings: &Settings, paths: &Paths, out: &Output) -> Resu
         network_key: settings.network_key_file.as_deref().map(network_key).transpose()?,
         listen: settings.listen.clone(),
         bootstraps: settings.bootstrap.clone(),
+        lan: settings.lan(),
         fault: settings.fault.clone(),
         seed: args.seed,
         ..NodeConfig::new(profile)
@@ -102,7 +103,8 @@ fn announce(service: &Service, socket: &Path, out: &Output) -> Result<(), Failur
         return out.line(&object("ready", ready).to_string());
     }
     let place = match node.state {
-        NodeState::Active => "First node here: others will join through it.",
+        NodeState::Active if host.lan.is_empty() => "First node here: others will join through it.",
+        NodeState::Active => "First node here: others will join through it, those near by themselves.",
         _ => "Joining.",
     };
     out.line(&format!(

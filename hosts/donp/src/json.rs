@@ -131,6 +131,8 @@ pub fn peer(p: &Peer) -> Value {
             "name": p.name,
             "account": p.account.map(|a| a.to_string()),
             "node_type": p.node_type.name(),
+            "role": p.role().name(),
+            "verified": p.verified,
             "bot": p.bot,
             "address": p.addr.map(|a| a.to_string()),
             "linked": p.linked,
@@ -175,6 +177,7 @@ pub fn status(s: &NodeStatus, running: bool) -> Value {
             "pending": node.pending,
             "entries": node.entries,
             "listen": host.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "lan": host.lan,
             "observed": node.observed.iter().map(ToString::to_string).collect::<Vec<_>>(),
             // Each link is encrypted; a private text is not sealed beyond that from end to end.
             "private_protection": "link",

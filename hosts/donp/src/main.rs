@@ -135,7 +135,11 @@ fn flags(global: &Global, verb: &Verb) -> Vec<FlagValue> {
     if let Verb::Run(run) = verb {
         let lists = [("--listen", "listen", &run.listen), ("--bootstrap", "bootstrap", &run.bootstrap)];
         flags.extend(lists.into_iter().filter(|(_, _, v)| !v.is_empty()).map(|(f, k, v)| (f, k, v.clone())));
-        let single = [("--fault", "fault", &run.fault), ("--node-type", "node_type", &run.node_type)];
+        let single = [
+            ("--fault", "fault", &run.fault),
+            ("--lan", "discovery.lan", &run.lan),
+            ("--node-type", "node_type", &run.node_type),
+        ];
         flags.extend(single.into_iter().filter_map(|(f, k, v)| Some((f, k, vec![v.clone()?]))));
         if let Some(file) = &run.network_key_file {
             flags.push(("--network-key-file", "network_key_file", path(file)));

@@ -70,6 +70,7 @@ mod tests {
             name: name.map(Into::into),
             account: None,
             bot: false,
+            verified: false,
             node_type: NodeType::Regular,
             addr: None,
             linked: false,

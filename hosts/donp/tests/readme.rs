@@ -73,6 +73,8 @@ impl Shell {
                 bash.env_remove(variable);
             }
         }
+        // Nodes of other tests are not to be found.
+        bash.env("DONP_DISCOVERY_LAN", "off");
         bash.args(["-c", command]).current_dir(&self.home).env("PATH", &self.path).env("HOME", &self.home);
         for (variable, folder) in [("STATE_HOME", "state"), ("CONFIG_HOME", "config"), ("RUNTIME_DIR", "run")] {
             let folder = self.home.join(folder);

@@ -54,6 +54,12 @@ enum What {
         from: SocketAddr,
         bytes: Vec<u8>,
     },
+    /// A beacon, on the socket for those.
+    Beacon {
+        to: usize,
+        from: SocketAddr,
+        bytes: Vec<u8>,
+    },
     /// At the outer side of a NAT box.
     Knock {
         number: usize,
@@ -90,7 +96,8 @@ pub struct Sim {
     pub faults: Faults,
     /// Least and greatest time that a commit to disk takes from now on, in microseconds.
     pub disk: (u64, u64),
-    /// The configuration of nodes added from now on.
+    /// The configuration of nodes added from now on. Those whose `discovery.beacons` is on hear the beacons of
+    /// the others on their local network: behind the same NAT box, or with LAN addresses and none.
     pub config: Config,
     /// What the disks of nodes added from now on keep.
     pub disks: Disk,

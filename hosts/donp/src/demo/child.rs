@@ -150,7 +150,8 @@ impl Member {
             .map_err(|e| failed(&format!("log: {e}")))?;
         let mut command = donp(&self.dir, &name)?;
         command
-            .args(["-v", "run", "--until-stdin-ends", "--listen", "127.0.0.1:0"])
+            // Nobody else on this machine has a part in it.
+            .args(["-v", "run", "--until-stdin-ends", "--lan", "off", "--listen", "127.0.0.1:0"])
             .args(["--seed", &seed.to_string()]);
         if let Some(place) = through {
             command.args(["--bootstrap", place]);

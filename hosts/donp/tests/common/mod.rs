@@ -81,6 +81,8 @@ impl Place {
                 command.env_remove(name);
             }
         }
+        // Nodes of other tests are not to be found, except by the test of just that.
+        command.env("DONP_DISCOVERY_LAN", "off");
         if !args.contains(&"--state-dir") {
             command.arg("--state-dir").arg(self.path().join("s"));
         }
@@ -120,11 +122,18 @@ impl Place {
 
     pub fn start(&self, profile: &str, args: &[&str]) -> Daemon {
         let listen = ["--json", "run", "--listen", "127.0.0.1:0"];
-        let mut child = self
-            .command(profile, &[&listen, args].concat())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+        Self::started(self.command(profile, &[&listen, args].concat()))
+    }
+
+    /// As [`start`](Self::start), with nothing decided for it: it may find others on the local network.
+    pub fn start_near(&self, profile: &str, args: &[&str]) -> Daemon {
+        let mut command = self.command(profile, &[&["--json", "run"], args].concat());
+        command.env_remove("DONP_DISCOVERY_LAN");
+        Self::started(command)
+    }
+
+    fn started(mut command: Command) -> Daemon {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("a pipe");
         BufReader::new(stdout).read_line(&mut line).expect("a line");

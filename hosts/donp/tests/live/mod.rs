@@ -29,6 +29,8 @@ fn donp(dir: &Path, name: &str) -> Command {
             command.env_remove(variable);
         }
     }
+    // Nodes of other tests are not to be found.
+    command.env("DONP_DISCOVERY_LAN", "off");
     command.arg("--state-dir").arg(dir).arg("--config").arg(dir.join("config.toml"));
     command.args(["--profile", name, "--json"]);
     command

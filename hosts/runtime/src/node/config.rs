@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use donp_core::{Config, Identity, Status};
 
 use crate::fault::{Fault, FaultStats};
+use crate::lan::Lan;
 use crate::socket::SocketStats;
 use crate::store::{Profile, Protection};
 
@@ -31,7 +32,7 @@ impl From<Profile> for StoreKind {
 /// How to open a [`Node`](super::Node).
 pub struct NodeConfig {
     /// The engine's settings. Its network key is replaced by [`network_key`](Self::network_key), or by the one that
-    /// the profile remembers.
+    /// the profile remembers, and whether it sends beacons by [`lan`](Self::lan).
     pub config: Config,
     /// The key of a closed network; none for the network this profile lives in, which is the public
     /// one for a new profile. A profile lives in one network: another key later is an error.
@@ -43,6 +44,8 @@ pub struct NodeConfig {
     /// Places to enter the network, as `host:port` or `host:port/NodeId`. Names are looked up again
     /// every five minutes, and every 15 s while they cannot be.
     pub bootstraps: Vec<String>,
+    /// Whether to look for nodes on the local network by multicast. Off.
+    pub lan: Lan,
     /// What to do to outgoing datagrams, to try bad networks.
     pub fault: Option<Fault>,
     /// Seed of the faults, and for a volatile store of the whole engine, for repeatable tests. A
@@ -61,6 +64,7 @@ impl NodeConfig {
             listen: Vec::new(),
             store: store.into(),
             bootstraps: Vec::new(),
+            lan: Lan::Off,
             fault: None,
             seed: None,
             offline: false,
@@ -96,6 +100,8 @@ pub struct HostStatus {
     pub sockets: SocketStats,
     /// The faults that are put on and what they did.
     pub fault: Option<(Fault, FaultStats)>,
+    /// Where beacons are sent and heard: groups and interfaces, for people.
+    pub lan: Vec<String>,
     /// Bootstrap names that could not be looked up, each with the reason.
     pub unresolved: Vec<(String, String)>,
 }

@@ -23,6 +23,7 @@ use crate::clock::{Clock, entropy};
 use crate::error::NodeError;
 use crate::events::{EventPage, EventStream, Hub, READ_BACK};
 use crate::fault::{Fault, Shaper};
+use crate::lan::{Ears, Lan};
 use crate::names::{BootstrapName, BootstrapNameError, Resolver};
 use crate::socket::Sockets;
 use crate::store::{Opened, Profile, Store};
@@ -128,6 +129,8 @@ impl Node {
             }
         };
         let network_key = config.network_key;
+        let lan = if cfg.offline { Lan::Off } else { cfg.lan };
+        config.discovery.beacons = lan != Lan::Off;
         let seed = match (&store, cfg.seed) {
             (Store::Volatile { .. }, Some(seed)) => blake3_seed(seed),
             _ => entropy().map_err(NodeError::io("randomness"))?,
@@ -164,7 +167,8 @@ impl Node {
         let crashed = Arc::new(AtomicBool::new(false));
         let hub = Arc::new(Hub::default());
         let worker =
-            Worker::new(engine, store, sockets, poll, queue, Arc::clone(&signalled), Arc::clone(&hub), shaper, clock);
+            Worker::new(engine, store, sockets, poll, queue, Arc::clone(&signalled), Arc::clone(&hub), shaper, clock)
+                .with_lan(Ears::new(lan));
         let entrance = (!cfg.offline).then_some(Entrance { places: bootstraps, knows_peers });
         let life = Mutex::new(Life::Ready(Box::new(worker), entrance));
         let thread = OnceLock::new();

@@ -20,6 +20,7 @@ use crate::clock::{Clock, entropy};
 use crate::error::NodeError;
 use crate::events::{EventPage, Hub};
 use crate::fault::Shaper;
+use crate::lan::Ears;
 use crate::log::{self, Level};
 use crate::names::{BootstrapName, Resolved, Resolver};
 use crate::socket::Sockets;
@@ -56,6 +57,7 @@ pub(super) struct Worker {
     /// Read once for each turn.
     pub(super) now: Instant,
     sockets: Sockets,
+    lan: Option<Ears>,
     shaper: Option<Shaper>,
     poll: Poll,
     jobs: Receiver<Job>,
@@ -102,6 +104,7 @@ impl Worker {
             clock,
             now,
             sockets,
+            lan: None,
             shaper,
             poll,
             jobs,
@@ -121,6 +124,10 @@ impl Worker {
             suspended: false,
             stop: None,
         }
+    }
+
+    pub(super) fn with_lan(self, lan: Option<Ears>) -> Self {
+        Self { lan, ..self }
     }
 
     /// Joins through the addresses given and those in the address book, and has names looked up. A
@@ -289,6 +296,7 @@ impl Worker {
             damaged_records: self.store.damaged(),
             store_error: self.failing.as_ref().map(|(e, _)| e.to_string()),
             sockets: self.sockets.stats(),
+            lan: self.lan.as_ref().map(Ears::places).unwrap_or_default(),
             fault: self.shaper.as_ref().map(|s| (s.fault().clone(), s.stats())),
             unresolved: self
                 .places
@@ -299,6 +307,9 @@ impl Worker {
     }
 
     pub(super) fn refresh_addresses(&mut self) {
+        if let Some(lan) = &mut self.lan {
+            lan.refresh(&self.sockets.local().collect::<Vec<_>>(), self.poll.registry());
+        }
         let addresses = self.sockets.reachable();
         if addresses != self.addresses {
             self.engine.handle_local_addresses(self.now, &addresses);
@@ -335,6 +346,8 @@ impl Worker {
                 if event.is_writable() || event.is_error() {
                     port.set_writable();
                 }
+            } else if let Some(lan) = &mut self.lan {
+                lan.set_readable(event.token());
             }
         }
     }
@@ -345,7 +358,8 @@ impl Worker {
             return HOUR;
         }
         let receiving = self.waiting_bytes <= MAX_WAITING;
-        if self.more_jobs || (receiving && self.sockets.has_more()) {
+        let more = self.sockets.has_more() || self.lan.as_ref().is_some_and(Ears::has_more);
+        if self.more_jobs || (receiving && more) {
             return Duration::ZERO;
         }
         let mut at = self.next_minute.min(self.next_hour);
@@ -397,6 +411,9 @@ impl Worker {
         }
         let (engine, now) = (&mut self.engine, self.now);
         self.sockets.receive(&mut |from, bytes| engine.handle_datagram(now, from, bytes));
+        if let Some(lan) = &mut self.lan {
+            lan.receive(&mut |from, bytes| engine.handle_beacon(now, from, bytes));
+        }
     }
 
     fn take_time(&mut self) {
@@ -432,6 +449,11 @@ impl Worker {
             }
             while let Some(datagram) = self.engine.poll_transmit() {
                 self.send(datagram);
+            }
+            while let Some(beacon) = self.engine.poll_beacon() {
+                if let Some(lan) = &self.lan {
+                    lan.send(&beacon);
+                }
             }
             if !stored && !read {
                 break;

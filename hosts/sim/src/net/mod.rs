@@ -3,7 +3,7 @@
 pub mod link;
 pub mod nat;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use link::{Arrival, Faults, LinkState};
@@ -43,6 +43,8 @@ pub struct Network {
     /// The same for single pairs of nodes.
     paths: BTreeMap<(usize, usize), Faults>,
     states: BTreeMap<(usize, usize), LinkState>,
+    /// Nodes with public addresses: on no local network.
+    public: BTreeSet<usize>,
 }
 
 impl Network {
@@ -129,10 +131,20 @@ impl Network {
         self.places[node].nat
     }
 
+    /// Whether two nodes are on one local network: what one sends to a group there the other hears, and itself.
+    pub fn on_one_lan(&self, a: usize, b: usize) -> bool {
+        let public = |n: usize| self.public.contains(&n);
+        self.nat_of(a) == self.nat_of(b) && (a == b || !public(a) && !public(b)) && self.reaches(a, b)
+    }
+
     pub(crate) fn add(&mut self, addr: SocketAddr, nat: Option<usize>) {
         let node = self.places.len();
         self.places.push(Place { island: 0, class: 0, nat });
         self.addrs.insert(addr, node);
+        let private = matches!(addr.ip(), IpAddr::V4(ip) if ip.is_private());
+        if !private {
+            self.public.insert(node);
+        }
         if let Some(nat) = nat {
             self.inside[nat].get_or_insert(node);
         }

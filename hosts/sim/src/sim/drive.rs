@@ -28,6 +28,14 @@ impl Sim {
                     self.with(to, |engine, now| engine.handle_datagram(now, from, &bytes));
                 }
             }
+            What::Beacon { to, from, bytes } => {
+                let stalled = self.nodes[to].stalled_until;
+                if stalled > self.now {
+                    self.queue.push(stalled, What::Beacon { to, from, bytes });
+                } else if self.is_awake(to) {
+                    self.with(to, |engine, now| engine.handle_beacon(now, from, &bytes));
+                }
+            }
             What::Knock { number, port, sender, from, bytes } => {
                 if let Some(to) = self.net.inbound(self.now, number, port, from)
                     && self.net.reaches(sender, to)
@@ -127,6 +135,8 @@ impl Sim {
                 }
             } else if let Some(transmit) = engine.poll_transmit() {
                 self.send_datagram(n, transmit.to, transmit.bytes);
+            } else if let Some(beacon) = engine.poll_beacon() {
+                self.send_beacon(n, &beacon);
             } else if let Some(event) = engine.poll_event() {
                 self.tell(n, event);
             } else if let Some(answer) = engine.poll_answer() {
@@ -187,6 +197,25 @@ impl Sim {
             node.wakes.push(at);
             let life = node.life;
             self.queue.push(at, What::Wake { node: n, life });
+        }
+    }
+
+    /// One copy for each node of the local network, with a fate of its own.
+    fn send_beacon(&mut self, n: usize, bytes: &[u8]) {
+        self.note(bytes, n);
+        let from = self.nodes[n].addr;
+        let near: Vec<usize> = (0..self.nodes.len()).filter(|other| self.net.on_one_lan(n, *other)).collect();
+        for to in near {
+            let mut fate = self.nodes[n].rng.split();
+            let hop = (n, Hop::Node(to));
+            for arrival in self.net.pass(self.now, hop, &self.faults, bytes.len(), &mut fate).into_iter().flatten() {
+                let mut copy = bytes.to_vec();
+                if let Some(bit) = arrival.flip {
+                    copy[(bit / 8) as usize] ^= 1 << (bit % 8);
+                }
+                copy.truncate(arrival.len);
+                self.queue.push(self.now + arrival.delay, What::Beacon { to, from, bytes: copy });
+            }
         }
     }
 

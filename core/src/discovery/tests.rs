@@ -1,0 +1,289 @@
+use super::*;
+use crate::collections::short;
+use crate::rng::Rng;
+use crate::time::WallTime;
+use alloc::vec;
+use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
+
+const PUBLIC: [u8; 32] = [0; 32];
+
+fn node(n: u8) -> NodeId {
+    NodeId([n; 32])
+}
+
+fn at(n: u8, port: u16) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, n], port))
+}
+
+/// The group's port, from which every beacon comes.
+fn group(n: u8) -> SocketAddr {
+    at(n, 8_888)
+}
+
+fn beacon(n: u16) -> Beacon {
+    let tag = short(blake3::hash(&n.to_le_bytes()).as_bytes());
+    Beacon { ports: [4_000, 4_001], tag, id: None }
+}
+
+struct Bench {
+    d: Discovery,
+    rng: Rng,
+    now: Instant,
+    n: u8,
+}
+
+impl Bench {
+    fn with(n: u8, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        config.discovery.beacons = true;
+        change(&mut config);
+        let now = Instant::from_micros(1_000_000);
+        let mut b = Self { d: Discovery::new(&config), rng: Rng::new([n; 32]), now, n };
+        b.input(In::LocalAddresses(vec![at(n, 4_000)]));
+        b
+    }
+
+    fn new(n: u8) -> Self {
+        Self::with(n, |_| ())
+    }
+
+    fn step(&mut self, f: impl FnOnce(&mut Discovery, &mut Cx<'_>, &mut Outbox<Out>)) -> Vec<Out> {
+        let mut out = Outbox::new();
+        let mut cx = Cx { now: self.now, wall: WallTime(5), me: node(self.n), rng: &mut self.rng };
+        f(&mut self.d, &mut cx, &mut out);
+        out.take()
+    }
+
+    fn input(&mut self, input: In) -> Vec<Out> {
+        self.step(|d, cx, out| d.handle(cx, input, out))
+    }
+
+    fn hear(&mut self, from: SocketAddr, beacon: &Beacon) -> Vec<Out> {
+        self.input(In::Beacon { from, bytes: beacon.encode(&beacon_key(&PUBLIC)) })
+    }
+
+    /// The beacons of the next `time`, with when they left.
+    fn run(&mut self, time: Duration) -> Vec<(Instant, Vec<u8>)> {
+        let end = self.now + time;
+        let mut all = Vec::new();
+        while let Some(due) = self.d.next_deadline().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            for out in self.step(|d, cx, out| d.handle_timeout(cx, out)) {
+                let Out::Beacon(bytes) = out else { panic!("{out:?}") };
+                all.push((self.now, bytes));
+            }
+        }
+        self.now = end;
+        all
+    }
+
+    fn tags(&mut self, time: Duration) -> Vec<Tag> {
+        let said = self.run(time);
+        said.iter().map(|(_, b)| Beacon::decode(b, &beacon_key(&PUBLIC)).unwrap().tag).collect()
+    }
+}
+
+fn found(out: &[Out]) -> Vec<(SocketAddr, Option<NodeId>)> {
+    let found = |o: &Out| if let Out::Found { addr, id } = o { Some((*addr, *id)) } else { None };
+    out.iter().filter_map(found).collect()
+}
+
+#[test]
+fn three_beacons_come_soon_and_then_one_every_half_a_minute() {
+    let mut b = Bench::new(1);
+    assert!(b.run(Duration::from_secs(60)).is_empty(), "it is in no network yet");
+    let began = b.now;
+    b.input(In::Enter);
+    let times: Vec<u64> = b.run(Duration::from_secs(600)).iter().map(|(at, _)| at.since(began).as_secs()).collect();
+    assert_eq!(times[..3], [0, 2, 6]);
+    for pair in times[2..].windows(2) {
+        assert!((24..=36).contains(&(pair[1] - pair[0])), "{times:?}");
+    }
+    for change in [In::NetworkChanged, In::Enter] {
+        let began = b.now;
+        b.input(change);
+        let times: Vec<u64> = b.run(Duration::from_secs(20)).iter().map(|(at, _)| at.since(began).as_secs()).collect();
+        assert_eq!(times, [0, 2, 6], "a fresh schedule");
+    }
+    b.input(In::Leave);
+    assert!(b.run(Duration::from_secs(120)).is_empty());
+}
+
+#[test]
+fn nothing_is_said_or_heard_by_a_host_without_sockets_for_it() {
+    let mut b = Bench::with(1, |c| c.discovery.beacons = false);
+    b.input(In::Enter);
+    assert!(b.hear(group(2), &beacon(2)).is_empty());
+    assert!(b.run(Duration::from_secs(120)).is_empty());
+    // What the host finds by itself is taken all the same.
+    let peer = In::LocalPeer { id: Some(node(2)), addr: at(2, 4_000) };
+    assert_eq!(found(&b.input(peer)), [(at(2, 4_000), Some(node(2)))]);
+}
+
+#[test]
+fn who_is_heard_is_told_with_the_port_it_says_and_the_address_it_speaks_from() {
+    let mut b = Bench::new(1);
+    b.input(In::Enter);
+    assert_eq!(found(&b.hear(group(2), &beacon(2))), [(at(2, 4_000), None)]);
+    let v6: SocketAddr = "[fe80::2%3]:8888".parse().unwrap();
+    let place: SocketAddr = "[fe80::2%3]:4001".parse().unwrap();
+    assert_eq!(found(&b.hear(v6, &beacon(3))), [(place, None)]);
+    let known = Beacon { id: Some(node(4)), ..beacon(4) };
+    assert_eq!(found(&b.hear(group(4), &known)), [(at(4, 4_000), Some(node(4)))]);
+    // It does not listen in this family.
+    assert!(b.hear(group(5), &Beacon { ports: [0, 4_000], ..beacon(5) }).is_empty());
+}
+
+#[test]
+fn a_node_on_two_interfaces_is_one_node() {
+    let mut b = Bench::new(1);
+    b.input(In::Enter);
+    assert_eq!(found(&b.hear(group(2), &beacon(2))), [(at(2, 4_000), None)]);
+    assert!(b.hear(group(3), &beacon(2)).is_empty());
+    assert_eq!(found(&b.hear(group(2), &beacon(2))), [(at(2, 4_000), None)]);
+    // Silent for three beacons: it may have moved.
+    b.run(Duration::from_secs(91));
+    assert_eq!(found(&b.hear(group(3), &beacon(2))), [(at(3, 4_000), None)]);
+}
+
+#[test]
+fn own_beacons_and_those_of_other_networks_change_nothing() {
+    let mut b = Bench::new(1);
+    b.input(In::Enter);
+    let (_, own) = b.run(Duration::ZERO).remove(0);
+    let foreign = beacon(2).encode(&beacon_key(&[7; 32]));
+    let mut forged = beacon(2).encode(&beacon_key(&PUBLIC));
+    forged[6] ^= 1;
+    let before = b.d.next_deadline();
+    for bytes in [own.clone(), foreign, forged] {
+        assert!(b.input(In::Beacon { from: group(2), bytes }).is_empty());
+    }
+    assert!(b.hear(group(2), &Beacon { id: Some(node(1)), ..beacon(9) }).is_empty());
+    assert_eq!((b.d.next_deadline(), b.d.footprint()), (before, 0));
+    assert_eq!((b.d.drops().get(DropReason::OtherNetwork), b.d.drops().total()), (2, 2));
+    // The echo of the last beacon under the old tag.
+    b.input(In::NetworkChanged);
+    b.run(Duration::ZERO);
+    assert!(b.input(In::Beacon { from: group(1), bytes: own }).is_empty());
+}
+
+#[test]
+fn the_long_term_id_is_told_only_on_request_and_the_tag_lasts_a_day() {
+    let mut b = Bench::new(1);
+    b.input(In::Enter);
+    let (_, bytes) = b.run(Duration::ZERO).remove(0);
+    assert!(!bytes.windows(32).any(|w| w == node(1).as_bytes()));
+    let mut tags = b.tags(Duration::from_secs(86_300));
+    tags.dedup();
+    assert_eq!(tags.len(), 1);
+    b.run(Duration::from_secs(200));
+    let later = b.tags(Duration::from_secs(60)).remove(0);
+    assert_ne!(later, tags[0]);
+    b.input(In::NetworkChanged);
+    assert_ne!(b.tags(Duration::ZERO)[0], later, "nobody can follow it from one network to the next");
+    let mut b = Bench::with(1, |c| c.discovery.visible = true);
+    b.input(In::Enter);
+    let (_, bytes) = b.run(Duration::ZERO).remove(0);
+    assert_eq!(Beacon::decode(&bytes, &beacon_key(&PUBLIC)).unwrap().id, Some(node(1)));
+}
+
+#[test]
+fn a_newcomer_is_answered_and_an_old_acquaintance_is_not() {
+    let mut b = Bench::new(1);
+    b.input(In::Enter);
+    b.run(Duration::from_secs(10));
+    b.hear(group(2), &beacon(2));
+    assert_eq!(b.run(Duration::from_secs(1)).len(), 1);
+    b.hear(group(2), &beacon(2));
+    assert!(b.run(Duration::from_secs(1)).is_empty());
+}
+
+#[test]
+fn one_source_cannot_fill_the_table_at_once_and_many_cannot_fill_it_beyond_its_bound() {
+    let mut b = Bench::new(1);
+    b.input(In::Enter);
+    let heard = (0..100).filter(|n| !b.hear(group(2), &beacon(*n)).is_empty()).count();
+    assert_eq!(heard, 16);
+    assert_eq!(b.d.drops().get(DropReason::Rate), 84);
+    for n in 0..2_000u16 {
+        let [hi, lo] = n.to_be_bytes();
+        b.hear(SocketAddr::from(([10, 1, hi, lo], 8_888)), &beacon(1_000 + n));
+        assert!(b.d.footprint() <= 512);
+    }
+    // The second after, there is room for other sources, and the newest are known.
+    b.run(Duration::from_secs(1));
+    assert!(!b.hear(group(9), &beacon(9_999)).is_empty());
+}
+
+proptest! {
+    #[test]
+    fn no_crowd_makes_a_node_answer_more_than_five_times_a_second(
+        crowd in prop::collection::vec((any::<u16>(), 0..400u64), 1..200),
+    ) {
+        let mut b = Bench::new(1);
+        b.input(In::Enter);
+        let mut said: Vec<Instant> = b.run(Duration::from_secs(7)).into_iter().map(|(at, _)| at).collect();
+        said.clear();
+        for (n, wait) in crowd {
+            b.hear(group((n % 200) as u8), &beacon(n));
+            said.extend(b.run(Duration::from_millis(wait)).into_iter().map(|(at, _)| at));
+        }
+        said.extend(b.run(Duration::from_secs(6)).into_iter().map(|(at, _)| at));
+        prop_assert!(!said.is_empty(), "somebody is answered");
+        for six in said.windows(6) {
+            // Five and one of the schedule, which waits for nobody.
+            prop_assert!(six[5].since(six[0]) >= Duration::from_millis(800), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_what_is_changed_is_not(
+        ports in any::<[u16; 2]>(), tag in any::<[u8; 16]>(), id in any::<Option<[u8; 32]>>(),
+        key in any::<[u8; 32]>(), at in any::<prop::sample::Index>(), flip in 1..=255u8,
+    ) {
+        let said = Beacon { ports, tag, id: id.map(NodeId) };
+        let key = beacon_key(&key);
+        let mut bytes = said.encode(&key);
+        prop_assert!(bytes.len() <= beacon::MAX_BEACON);
+        prop_assert_eq!(Beacon::decode(&bytes, &key), Ok(said));
+        for short in 0..bytes.len() {
+            prop_assert!(Beacon::decode(&bytes[..short], &key).is_err());
+        }
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        prop_assert!(Beacon::decode(&bytes, &key).is_err());
+    }
+
+    /// Any number of nodes that begin at different times on one local network: each hears of each, and the
+    /// later ones at once, not when the next scheduled beacon comes.
+    #[test]
+    fn everybody_on_a_local_network_hears_of_everybody(starts in prop::collection::vec(0..60_000u64, 2..8)) {
+        let mut nodes: Vec<Bench> = (0..starts.len()).map(|n| Bench::new(n as u8 + 1)).collect();
+        let mut met = vec![alloc::collections::BTreeSet::new(); nodes.len()];
+        let began = nodes[0].now;
+        for millis in (0..66_000u64).step_by(10) {
+            for n in 0..nodes.len() {
+                nodes[n].now = began + Duration::from_millis(millis);
+                if (starts[n]..starts[n] + 10).contains(&millis) {
+                    nodes[n].input(In::Enter);
+                }
+                if nodes[n].d.next_deadline().is_none_or(|due| due > nodes[n].now) {
+                    continue;
+                }
+                for out in nodes[n].step(|d, cx, out| d.handle_timeout(cx, out)) {
+                    let Out::Beacon(bytes) = out else { panic!("{out:?}") };
+                    for other in 0..nodes.len() {
+                        nodes[other].now = began + Duration::from_millis(millis);
+                        let heard = nodes[other].input(In::Beacon { from: group(n as u8 + 1), bytes: bytes.clone() });
+                        met[other].extend(found(&heard).into_iter().map(|(addr, _)| addr));
+                    }
+                }
+            }
+            let newest = starts.iter().max().unwrap();
+            if millis == newest + 2_000 {
+                let all: Vec<usize> = met.iter().map(alloc::collections::BTreeSet::len).collect();
+                prop_assert!(all.iter().all(|n| *n == starts.len() - 1), "{all:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! Beacons on the local network: which groups, on which interfaces.
+//!
+//! Each place has two sockets. One is bound to the group itself and shared with every other node on this
+//! machine, so that all of them hear a beacon and nothing else reaches it from outside. The other sends:
+//! bound to the interface's own address, which is what receivers take for the node's.
+//!
+//! Nothing here is ever fatal. A machine without multicast is a machine that finds nobody this way.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::str::FromStr;
+
+use if_addrs::{IfAddr, Interface};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::socket::MAX_SOCKETS;
+
+/// The port of beacons: the DONP document's.
+pub const LAN_PORT: u16 = 8_888;
+/// The group of beacons: in the part of the administratively scoped block that every site may use as it
+/// likes and that its routers keep inside (239.255.0.0/16, RFC 2365 §6.1); the last two bytes are `DN`.
+pub const LAN_GROUP_V4: Ipv4Addr = Ipv4Addr::new(239, 255, 68, 78);
+/// The same for IPv6: link-local scope, not assigned by IANA (flag T, RFC 4291 §2.7), with a number of the
+/// range that hosts may choose from (RFC 3307 §4.3).
+pub const LAN_GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0, 0xd04e, 0x5000);
+/// The group of the DONP document: all hosts. Joining it does nothing and some systems filter it.
+pub const LAN_GROUP_COMPAT: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
+
+/// Places at most: interfaces times groups.
+const MAX_PLACES: usize = 32;
+/// Beacons read at one place on one wake-up.
+const READ_BUDGET: usize = 64;
+/// One more than the longest beacon, so that a longer datagram is seen to be one.
+const BUFFER: usize = 401;
+
+/// Whether a node looks for others on the local network and lets itself be found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lan {
+    /// It says and hears nothing.
+    #[default]
+    Off,
+    /// Beacons go to [`LAN_GROUP_V4`] and [`LAN_GROUP_V6`].
+    On,
+    /// Also to [`LAN_GROUP_COMPAT`].
+    Compat,
+}
+
+impl fmt::Display for Lan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::On => "on",
+            Self::Compat => "compat",
+        })
+    }
+}
+
+impl FromStr for Lan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Off, Self::On, Self::Compat]
+            .into_iter()
+            .find(|lan| lan.to_string() == text)
+            .ok_or_else(|| format!("'{text}' is not one of on, off, compat"))
+    }
+}
+
+/// A group on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    V4 { group: Ipv4Addr, interface: Ipv4Addr },
+    V6 { index: u32 },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4 { group, interface } => write!(f, "{group} on {interface}"),
+            Self::V6 { index } => write!(f, "{LAN_GROUP_V6} on interface {index}"),
+        }
+    }
+}
+
+struct Ear {
+    place: Place,
+    group: SocketAddr,
+    hears: mio::net::UdpSocket,
+    says: UdpSocket,
+    token: Token,
+    /// There may be datagrams: edge-triggered readiness is told once.
+    readable: bool,
+}
+
+/// All places where a node hears and sends beacons.
+#[derive(Default)]
+pub(crate) struct Ears {
+    compat: bool,
+    ears: Vec<Ear>,
+    /// That nothing works was said.
+    complained: bool,
+}
+
+impl Ears {
+    pub(crate) fn new(lan: Lan) -> Option<Self> {
+        (lan != Lan::Off).then(|| Self { compat: lan == Lan::Compat, ..Self::default() })
+    }
+
+    /// Follows the interfaces as they are: for a node whose sockets are bound to `bound`.
+    pub(crate) fn refresh(&mut self, bound: &[SocketAddr], registry: &Registry) {
+        let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+        let mut wanted = places(bound, &interfaces, self.compat);
+        wanted.truncate(MAX_PLACES);
+        self.ears.retain_mut(|ear| {
+            let stays = wanted.contains(&ear.place);
+            if !stays {
+                let _ = registry.deregister(&mut ear.hears);
+            }
+            stays
+        });
+        let mut why = None;
+        for place in wanted {
+            if self.ears.iter().any(|ear| ear.place == place) {
+                continue;
+            }
+            match self.open(place, registry) {
+                Ok(ear) => {
+                    crate::debug!("beacons to {place}");
+                    self.ears.push(ear);
+                }
+                Err(e) => {
+                    crate::debug!("no beacons to {place}: {e}");
+                    why = Some(e);
+                }
+            }
+        }
+        let deaf = self.ears.is_empty();
+        if deaf && !self.complained {
+            let why =
+                why.map_or_else(|| "no interface that this node listens on has multicast".into(), |e| e.to_string());
+            crate::warn!("nodes on the local network cannot be found yet: {why}");
+        }
+        self.complained = deaf;
+    }
+
+    fn open(&self, place: Place, registry: &Registry) -> io::Result<Ear> {
+        let token = (MAX_SOCKETS..).map(Token).find(|t| self.ears.iter().all(|ear| ear.token != *t));
+        let token = token.unwrap_or(Token(MAX_SOCKETS));
+        let (group, hears, says) = match place {
+            Place::V4 { group, interface } => {
+                let hears = shared(Domain::IPV4)?;
+                #[cfg(any(target_os = "linux", target_os = "android"))]
+                hears.set_multicast_all_v4(false)?;
+                // Windows binds no socket to a group.
+                let at = if cfg!(windows) { Ipv4Addr::UNSPECIFIED } else { group };
+                hears.bind(&SocketAddr::from((at, LAN_PORT)).into())?;
+                hears.join_multicast_v4(&group, &interface)?;
+                let says = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+                says.bind(&SocketAddr::from((interface, 0)).into())?;
+                says.set_multicast_if_v4(&interface)?;
+                says.set_multicast_ttl_v4(1)?;
+                says.set_multicast_loop_v4(true)?;
+                (SocketAddr::from((group, LAN_PORT)), hears, says)
+            }
+            Place::V6 { index } => {
+                let group = SocketAddr::V6(SocketAddrV6::new(LAN_GROUP_V6, LAN_PORT, 0, index));
+                let hears = shared(Domain::IPV6)?;
+                hears.set_only_v6(true)?;
+                let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, LAN_PORT));
+                hears.bind(&if cfg!(windows) { any } else { group }.into())?;
+                hears.join_multicast_v6(&LAN_GROUP_V6, index)?;
+                let says = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))?;
+                says.set_only_v6(true)?;
+                says.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into())?;
+                says.set_multicast_if_v6(index)?;
+                says.set_multicast_hops_v6(1)?;
+                says.set_multicast_loop_v6(true)?;
+                (group, hears, says)
+            }
+        };
+        says.set_nonblocking(true)?;
+        let mut hears = mio::net::UdpSocket::from_std(hears.into());
+        registry.register(&mut hears, token, Interest::READABLE)?;
+        Ok(Ear { place, group, hears, says: says.into(), token, readable: true })
+    }
+
+    pub(crate) fn set_readable(&mut self, token: Token) {
+        if let Some(ear) = self.ears.iter_mut().find(|ear| ear.token == token) {
+            ear.readable = true;
+        }
+    }
+
+    /// Whether a wake-up should happen at once because the last one used its budget.
+    pub(crate) fn has_more(&self) -> bool {
+        self.ears.iter().any(|ear| ear.readable)
+    }
+
+    pub(crate) fn receive(&mut self, each: &mut dyn FnMut(SocketAddr, &[u8])) {
+        let mut buffer = [0; BUFFER];
+        for ear in &mut self.ears {
+            for _ in 0..READ_BUDGET {
+                match ear.hears.recv_from(&mut buffer) {
+                    Ok((len, from)) => each(from, buffer.get(..len).unwrap_or_default()),
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    // Windows reports a datagram that was longer as an error, and has thrown it away.
+                    #[cfg(windows)]
+                    Err(e) if e.kind() != io::ErrorKind::WouldBlock => {}
+                    Err(_) => {
+                        ear.readable = false;
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn send(&self, beacon: &[u8]) {
+        for ear in &self.ears {
+            if let Err(e) = ear.says.send_to(beacon, ear.group) {
+                crate::debug!("beacon to {}: {e}", ear.place);
+            }
+        }
+    }
+
+    /// Where beacons go, in words.
+    pub(crate) fn places(&self) -> Vec<String> {
+        self.ears.iter().map(|ear| ear.place.to_string()).collect()
+    }
+}
+
+/// A socket whose port other nodes on this machine use too.
+fn shared(domain: Domain) -> io::Result<Socket> {
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_address(true)?;
+    // Linux shares a group's port by the option above, also between users; the BSDs need this one.
+    #[cfg(all(
+        unix,
+        not(any(target_os = "linux", target_os = "android", target_os = "solaris", target_os = "illumos"))
+    ))]
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Where to send beacons so that whoever hears one can reach a socket of `bound`: on every interface for a
+/// socket on all addresses, on its own for one on a single address. Loopback if there is nothing else, and for
+/// a node that listens only there. An IPv6 beacon comes from a link-local address, so a node that listens on
+/// another single one is not announced over IPv6.
+fn places(bound: &[SocketAddr], interfaces: &[Interface], compat: bool) -> Vec<Place> {
+    let mut out: Vec<Place> = Vec::new();
+    let mut add = |place: Place| {
+        if !out.contains(&place) {
+            out.push(place);
+        }
+    };
+    let groups = if compat { vec![LAN_GROUP_V4, LAN_GROUP_COMPAT] } else { vec![LAN_GROUP_V4] };
+    for addr in bound {
+        match addr.ip() {
+            IpAddr::V4(ip) => {
+                let mut seen: Vec<&str> = Vec::new();
+                let mut on: Vec<Ipv4Addr> = Vec::new();
+                for interface in interfaces.iter().filter(|i| ip.is_unspecified() && !i.is_p2p && !i.is_loopback()) {
+                    // One address is enough: an interface hears a group once.
+                    if let IfAddr::V4(v4) = &interface.addr
+                        && !seen.contains(&interface.name.as_str())
+                    {
+                        seen.push(&interface.name);
+                        on.push(v4.ip);
+                    }
+                }
+                if !ip.is_unspecified() {
+                    on.push(ip);
+                } else if on.is_empty() {
+                    on.push(Ipv4Addr::LOCALHOST);
+                }
+                for group in &groups {
+                    on.iter().for_each(|ip| add(Place::V4 { group: *group, interface: *ip }));
+                }
+            }
+            IpAddr::V6(ip) => {
+                for interface in interfaces.iter().filter(|i| !i.is_p2p) {
+                    if let (IfAddr::V6(v6), Some(index)) = (&interface.addr, interface.index)
+                        && (v6.ip == ip || ip.is_unspecified() && v6.ip.is_unicast_link_local())
+                        && (v6.ip.is_unicast_link_local() || v6.ip.is_loopback())
+                    {
+                        add(Place::V6 { index });
+                    }
+                }
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use if_addrs::{IfOperStatus, Ifv4Addr, Ifv6Addr};
+
+    fn interface(name: &str, index: u32, ip: &str, is_p2p: bool) -> Interface {
+        let addr = match ip.parse().unwrap() {
+            IpAddr::V4(ip) => {
+                IfAddr::V4(Ifv4Addr { ip, netmask: Ipv4Addr::UNSPECIFIED, prefixlen: 8, broadcast: None })
+            }
+            IpAddr::V6(ip) => {
+                IfAddr::V6(Ifv6Addr { ip, netmask: Ipv6Addr::UNSPECIFIED, prefixlen: 64, broadcast: None })
+            }
+        };
+        Interface { name: name.into(), addr, index: Some(index), oper_status: IfOperStatus::Up, is_p2p }
+    }
+
+    fn at(bound: &[&str], interfaces: &[Interface], compat: bool) -> Vec<String> {
+        let bound: Vec<SocketAddr> = bound.iter().map(|a| a.parse().unwrap()).collect();
+        places(&bound, interfaces, compat).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn beacons_go_where_somebody_who_hears_them_can_answer() {
+        let lo = [interface("lo", 1, "127.0.0.1", false), interface("lo", 1, "::1", false)];
+        let mut all = lo.to_vec();
+        all.push(interface("eth0", 2, "192.0.2.2", false));
+        all.push(interface("eth0", 2, "192.0.2.3", false));
+        all.push(interface("eth0", 2, "fe80::1", false));
+        all.push(interface("eth0", 2, "2001:db8::1", false));
+        all.push(interface("tun0", 3, "10.9.0.1", true));
+        let any = ["0.0.0.0:4000", "[::]:4000"];
+        let (v4, v6) = ("239.255.68.78 on 192.0.2.2", "ff12::d04e:5000 on interface 2");
+        assert_eq!(at(&any, &all, false), [v4, v6]);
+        assert_eq!(at(&any[..1], &all, true), [v4, "224.0.0.1 on 192.0.2.2"]);
+        assert_eq!(at(&["192.0.2.3:4000"], &all, false), ["239.255.68.78 on 192.0.2.3"]);
+        assert_eq!(at(&["127.0.0.1:4000"], &all, false), ["239.255.68.78 on 127.0.0.1"]);
+        assert_eq!(at(&any, &lo, false), ["239.255.68.78 on 127.0.0.1"], "nothing but loopback");
+        assert_eq!(at(&["[::1]:4000"], &all, false), ["ff12::d04e:5000 on interface 1"]);
+        assert!(at(&["[2001:db8::1]:4000"], &all, false).is_empty(), "nobody could answer there");
+    }
+
+    #[test]
+    fn two_nodes_on_a_machine_hear_each_other_and_themselves() {
+        let mut poll = mio::Poll::new().unwrap();
+        let bound = ["127.0.0.1:4000".parse().unwrap()];
+        let mut ears: Vec<Ears> = (0..2).map(|_| Ears::new(Lan::On).unwrap()).collect();
+        for ears in &mut ears {
+            ears.refresh(&bound, poll.registry());
+            // Again is nothing.
+            ears.refresh(&bound, poll.registry());
+        }
+        if ears.iter().any(|ears| ears.places().len() != 1) {
+            assert!(std::env::var("DONP_REQUIRE_ALL").is_err(), "no multicast, and nothing may be skipped here");
+            return eprintln!("SKIPPED: loopback has no multicast here");
+        }
+        // Others on this machine may speak too, so each beacon is looked for by what is in it.
+        let said = std::process::id().to_le_bytes();
+        ears[0].send(&said);
+        let mut events = mio::Events::with_capacity(8);
+        let mut heard = [false; 2];
+        for _ in 0..100 {
+            for (n, ears) in ears.iter_mut().enumerate() {
+                ears.ears.iter_mut().for_each(|ear| ear.readable = true);
+                ears.receive(&mut |from, bytes| heard[n] |= from.ip().is_loopback() && bytes == said);
+                assert!(!ears.has_more());
+            }
+            if heard == [true; 2] {
+                break;
+            }
+            poll.poll(&mut events, Some(std::time::Duration::from_millis(50))).unwrap();
+        }
+        assert_eq!(heard, [true; 2]);
+        // An interface that is gone is left.
+        ears[0].refresh(&[], poll.registry());
+        assert!(ears[0].places().is_empty());
+    }
+
+    #[test]
+    fn settings_read_as_they_print() {
+        for lan in [Lan::Off, Lan::On, Lan::Compat] {
+            assert_eq!(lan.to_string().parse(), Ok(lan));
+        }
+        assert!("maybe".parse::<Lan>().is_err());
+    }
+}
