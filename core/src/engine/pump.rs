@@ -70,6 +70,7 @@ impl Engine {
         self.membership.timeout(at, &mut self.q, Effect::Membership);
         self.delivery.timeout(at, &mut self.q, Effect::Delivery);
         self.gossip.timeout(at, &mut self.q, Effect::Gossip);
+        self.swim.timeout(at, &mut self.q, Effect::Swim);
         self.chat.timeout(at, &mut self.q, Effect::Chat);
         self.pump(now);
     }
@@ -89,6 +90,7 @@ impl Engine {
                     Work::Membership(input) => self.membership.handle(at, &mut self.q, Effect::Membership, input),
                     Work::Delivery(input) => self.delivery.handle(at, &mut self.q, Effect::Delivery, input),
                     Work::Gossip(input) => self.gossip.handle(at, &mut self.q, Effect::Gossip, input),
+                    Work::Swim(input) => self.swim.handle(at, &mut self.q, Effect::Swim, input),
                     Work::Chat(input) => self.chat.handle(at, &mut self.q, Effect::Chat, input),
                 }
             }

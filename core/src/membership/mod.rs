@@ -7,6 +7,7 @@
 
 mod book;
 mod hyparview;
+mod losses;
 mod partition;
 mod state;
 pub(crate) mod wire;
@@ -17,13 +18,14 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::config::{Config, NodeType};
-use crate::fact::DownReason;
+use crate::fact::{DownReason, MemberState};
 use crate::id::{ID_LEN, NodeId};
 use crate::identity::Identity;
 use crate::machine::{Cx, Machine, Outbox};
 use crate::stats::{DropReason, Drops};
 use crate::store::Table;
 use crate::time::{Duration, Instant, WallTime, soonest};
+use crate::wire::reach::may_probe;
 use crate::wire::record::NodeRecord;
 use crate::wire::ticket::Bootstrap;
 use crate::wire::{Blob, Lane, Malformed, decode, encode};
@@ -31,10 +33,11 @@ use crate::wire::{Blob, Lane, Malformed, decode, encode};
 pub(crate) use book::Known;
 use book::{Book, pause};
 use hyparview::Views;
+use losses::Losses;
 use partition::{MERGE_ROOM, Part};
 pub use state::NodeState;
 use state::Trigger;
-use wire::{MAX_ADDRS, MAX_BYTES, MAX_OFFERED, Message, NodeInfo, Refusal, Urgency, may_probe};
+use wire::{MAX_ADDRS, MAX_BYTES, MAX_OFFERED, Message, NodeInfo, Refusal, Urgency};
 
 /// Bootstraps a user can configure.
 const MAX_BOOTSTRAPS: usize = 64;
@@ -83,6 +86,17 @@ pub(crate) enum In {
     /// Where this node can be reached, by the host's knowledge.
     LocalAddresses(Vec<SocketAddr>),
     NetworkChanged,
+    /// What failure detection holds of another node.
+    Member {
+        peer: NodeId,
+        state: MemberState,
+    },
+    /// How many others the zone has.
+    Zone(usize),
+    /// The history here has all that this peer's has.
+    Compared(NodeId),
+    /// Contact these at once, or somebody met before: the network may have another part.
+    Contact(Vec<NodeId>),
 }
 
 #[derive(Debug)]
@@ -120,6 +134,10 @@ pub(crate) enum Out {
         from: NodeState,
         to: NodeState,
     },
+    /// How many nodes the network has, about.
+    Estimate(usize),
+    /// Compare histories with this peer at once.
+    Compare(NodeId),
     /// Make and answer handshakes, or say goodbye to all and stop.
     Open,
     Shut,
@@ -145,6 +163,7 @@ pub(crate) struct Membership {
     neighbours: BTreeSet<NodeId>,
     views: Views,
     part: Part,
+    losses: Losses,
     /// INVARIANT: exactly the peers with a `Want` and no `Unwant` after it.
     wanted: BTreeSet<NodeId>,
     /// Where each linked peer sees this node: one voice a peer.
@@ -171,6 +190,7 @@ impl Membership {
             neighbours: BTreeSet::new(),
             views: Views::default(),
             part: Part::default(),
+            losses: Losses::default(),
             wanted: BTreeSet::new(),
             observed: BTreeMap::new(),
             ask_at: None,
@@ -302,6 +322,7 @@ impl Membership {
         }
         self.views.clear();
         self.part.stop();
+        self.losses.stop();
         self.targets.clear();
         self.ask_at = None;
         self.try_at = None;
@@ -327,7 +348,8 @@ impl Membership {
         if !self.running() {
             return;
         }
-        self.trigger(Trigger::LinkUp, out);
+        self.regain(peer, cx, out);
+        self.linked_again(cx, out);
         let DeviceCertAndAddrs { cert, addrs } = &self.announcement;
         let addrs = addrs.iter().copied().take(MAX_ADDRS).collect();
         Self::send(peer, &Message::Announcement { cert: cert.clone(), addrs }, out);
@@ -349,6 +371,9 @@ impl Membership {
         self.unwant(peer, out);
         if self.neighbours.remove(&peer) {
             out.push(Out::NeighbourDown(peer));
+            if reason == DownReason::Timeout {
+                self.lose(peer, cx, out);
+            }
         }
         if self.neighbours.is_empty() {
             self.views.joined = false;
@@ -359,6 +384,14 @@ impl Membership {
             self.trigger(Trigger::Alone, out);
         }
         self.look_around(cx, out);
+    }
+
+    /// There is a link again: a beginning, unless too many others are missing.
+    fn linked_again(&mut self, cx: &Cx<'_>, out: &mut Outbox<Out>) {
+        if !self.losses.hold() {
+            self.trigger(Trigger::LinkUp, out);
+            self.recover(cx);
+        }
     }
 
     fn fail(&mut self, peer: NodeId, why: &'static str, cx: &mut Cx<'_>) {
@@ -552,10 +585,19 @@ impl Machine for Membership {
             In::Back(peer) => {
                 self.book.reached(peer);
                 if self.running() {
-                    self.trigger(Trigger::LinkUp, out);
+                    self.regain(peer, cx, out);
+                    self.linked_again(cx, out);
                 }
                 self.look_around(cx, out);
             }
+            In::Member { peer, state } => self.member(peer, state, cx, out),
+            In::Zone(members) => self.zone_counts(members),
+            In::Compared(peer) => {
+                if self.neighbours.contains(&peer) {
+                    self.compared(out);
+                }
+            }
+            In::Contact(peers) => self.contact_now(peers, cx, out),
             In::Resolved { addr, peer } => {
                 for (bootstrap, target) in &mut self.targets {
                     if bootstrap.addr == addr {
@@ -607,6 +649,7 @@ impl Machine for Membership {
             }
         }
         self.watch_timeout(cx, out);
+        self.losses_timeout(cx, out);
         if self.views.shuffle_at.is_some_and(|at| at <= cx.now) {
             self.shuffle(cx, out);
         }
@@ -614,7 +657,7 @@ impl Machine for Membership {
 
     fn next_deadline(&self) -> Option<Instant> {
         let membership = soonest(soonest(self.try_at, self.ask_at), self.views.shuffle_at);
-        soonest(membership, self.part.next_deadline())
+        soonest(soonest(membership, self.part.next_deadline()), self.losses.next_deadline())
     }
 
     fn footprint(&self) -> usize {
@@ -625,6 +668,7 @@ impl Machine for Membership {
             .saturating_add(self.neighbours.len())
             .saturating_add(self.views.len())
             .saturating_add(self.part.len())
+            .saturating_add(self.losses.len())
             .saturating_add(self.wanted.len())
     }
 }
