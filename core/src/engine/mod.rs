@@ -29,10 +29,10 @@ use crate::membership::{Known, Membership, NodeState};
 use crate::rng::Rng;
 use crate::stats::{Drops, Stats};
 use crate::store::{Batch, Op, Record, Request, Table};
+use crate::swim::Swim;
 use crate::time::{Duration, Instant, WallClock, WallTime, soonest};
 use crate::wire::content::{Content, Conversation, Message, Position};
 use crate::wire::ticket::{Bootstrap, MAX_TICKET_ADDRESSES, Ticket};
-use crate::swim::Swim;
 use crate::{chat, delivery, gossip, link, membership, swim};
 
 /// A UDP payload to send.

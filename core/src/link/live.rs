@@ -514,8 +514,11 @@ impl Live {
         at = soonest(at, self.fragments.deadline());
         at = soonest(at, self.waiting.map(|since| since + self.dead_after(config)));
         at = soonest(at, self.candidate.as_ref().map(|c| c.next).filter(|at| *at > now));
-        let quiet =
-            if self.wanted { self.heard.max(self.pinged) + self.keepalive(config) } else { self.talked + config.idle_close };
+        let quiet = if self.wanted {
+            self.heard.max(self.pinged) + self.keepalive(config)
+        } else {
+            self.talked + config.idle_close
+        };
         soonest(at, Some(quiet))
     }
 

@@ -143,7 +143,7 @@ pub(crate) struct Swim {
     incarnation: u32,
     linked: BTreeMap<NodeId, SocketAddr>,
     neighbours: BTreeSet<NodeId>,
-    /// Neighbours that keep no zone.
+    /// Linked nodes that keep no zone.
     declined: BTreeSet<NodeId>,
     roster: Roster,
     rumours: Rumours,
@@ -390,18 +390,25 @@ impl Swim {
     /// A suspect had its time and did not speak up.
     fn judge(&mut self, peer: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         let n = self.n();
-        let Some(member) = self.roster.get_mut(peer) else { return };
-        let Some(suspicion) = member.suspicion.as_mut() else { return };
-        let spoke = member.heard.is_some_and(|at| at >= suspicion.since);
-        if self.config.witness && spoke {
+        let Some(member) = self.roster.get(peer).filter(|m| m.suspicion.is_some()) else { return };
+        let (silence, incarnation) = (self.silence(member, cx.now), member.incarnation);
+        if self.config.witness && member.heard.is_some_and(|at| at >= silence) {
             // It lives: others may not reach it, or it has not heard what is said of it.
-            *suspicion = Suspicion::new(&self.config, n, cx.me, cx.now, false);
+            if let Some(member) = self.roster.get_mut(peer) {
+                member.suspicion = Some(Suspicion::new(&self.config, n, cx.me, cx.now, false));
+            }
             self.ask_soon(peer);
             return self.time_suspect(peer, cx.now);
         }
-        let incarnation = member.incarnation;
         self.stats.declared = self.stats.declared.saturating_add(1);
         self.bury(peer, incarnation, cx.me, cx.now, out);
+    }
+
+    /// Since when a member must have been silent to be declared down here: as long as a suspect has at least,
+    /// and all the time that it is suspected.
+    fn silence(&self, member: &Member, now: Instant) -> Instant {
+        let least = now.before(self.config.period.saturating_mul(self.config.alpha));
+        member.suspicion.as_ref().map_or(least, |s| s.since.min(least))
     }
 
     fn bury(&mut self, peer: NodeId, incarnation: u32, by: NodeId, now: Instant, out: &mut Outbox<Out>) {
@@ -431,8 +438,8 @@ impl Swim {
                     if incarnation < member.incarnation {
                         continue;
                     }
-                    let recently = cx.now.before(self.config.period.saturating_mul(2));
-                    let spoke = self.config.witness && member.heard.is_some_and(|at| at > recently);
+                    let spoke =
+                        self.config.witness && member.heard.is_some_and(|at| at >= self.silence(member, cx.now));
                     if whole || spoke || peer == from {
                         self.suspect(peer, incarnation, by, cx, out);
                         self.ask_soon(peer);
@@ -562,7 +569,6 @@ impl Machine for Swim {
             In::NeighbourUp(peer) => self.neighbour_up(peer, cx, out),
             In::NeighbourDown(peer) => {
                 self.neighbours.remove(&peer);
-                self.declined.remove(&peer);
             }
             In::Message { from, body } => match Message::decode(&body) {
                 Ok(message) if self.linked.contains_key(&from) => self.message(from, message, cx, out),

@@ -81,8 +81,8 @@ impl Swim {
             }
         }
         let under_way: BTreeSet<NodeId> = self.probes.values().map(|p| p.target).collect();
-        let target = target
-            .or_else(|| self.roster.next(cx.rng, |id, m| m.is_there() && m.proven && !under_way.contains(&id)));
+        let target =
+            target.or_else(|| self.roster.next(cx.rng, |id, m| m.is_there() && m.proven && !under_way.contains(&id)));
         if let Some(target) = target {
             self.probe(target, false, cx, out);
         }
@@ -103,8 +103,7 @@ impl Swim {
         let seq = self.next_seq();
         let linked = self.linked.contains_key(&target);
         let member = self.roster.get(target).is_some_and(Member::is_there);
-        let probe =
-            Probe { target, sent: cx.now, through: Vec::new(), nacks: 0, asked, waits: !linked && !member };
+        let probe = Probe { target, sent: cx.now, through: Vec::new(), nacks: 0, asked, waits: !linked && !member };
         let waits = probe.waits;
         self.probes.insert(seq, probe);
         let direct = self.scaled(self.waits.direct(&self.config));
@@ -163,9 +162,8 @@ impl Swim {
     /// No direct answer in time: others are asked to ask (SWIM's ping-req).
     pub(super) fn ask_others(&mut self, seq: u32, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         let Some(target) = self.probes.get(&seq).map(|p| p.target) else { return };
-        let well = |id: NodeId, m: &Member| {
-            id != target && m.state == MemberState::Alive && self.linked.contains_key(&id)
-        };
+        let well =
+            |id: NodeId, m: &Member| id != target && m.state == MemberState::Alive && self.linked.contains_key(&id);
         let mut all: Vec<NodeId> = self.roster.iter().filter(|(id, m)| well(*id, m)).map(|(id, _)| id).collect();
         let mut through = Vec::new();
         while through.len() < self.config.indirect && !all.is_empty() {

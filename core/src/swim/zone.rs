@@ -41,6 +41,7 @@ impl Swim {
     pub(super) fn link_down(&mut self, peer: NodeId) {
         self.linked.remove(&peer);
         self.synced.remove(&peer);
+        self.declined.remove(&peer);
         if self.roster.get(peer).is_some_and(Member::is_there) {
             self.ask_soon(peer);
         }
@@ -187,19 +188,19 @@ impl Swim {
         self.sync(from, false, cx, out);
     }
 
-    /// `from` keeps no zone. Where most do not, this node keeps none either.
+    /// `from` keeps no zone. Where most do not, or a member gave up a zone that is nearly full, this node keeps
+    /// none either: of a zone in which some know one too many and others do not, nothing must be left.
     pub(super) fn declined_by(&mut self, from: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        if let Some(member) = self.roster.get(from) {
-            let was_there = member.is_there();
+        let full = self.n().saturating_mul(4) >= self.capacity.saturating_mul(3);
+        let gave_up = self.roster.get(from).is_some_and(Member::is_there);
+        if gave_up {
             self.to(from, MemberState::Left, cx.now, out);
-            if was_there && let Some(update) = self.roster.get(from).map(|m| m.update(from, cx.me)) {
+            if let Some(update) = self.roster.get(from).map(|m| m.update(from, cx.me)) {
                 self.rumours.tell(update);
             }
         }
-        if self.neighbours.contains(&from) {
-            self.declined.insert(from);
-        }
-        if self.declined.len() > self.roster.there() {
+        self.declined.insert(from);
+        if gave_up && full || self.declined.len() > self.roster.there() {
             self.dissolve(cx, out);
         }
     }
