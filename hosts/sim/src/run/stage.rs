@@ -47,6 +47,7 @@ struct Window {
     totals: Totals,
     broadcasts: usize,
     false_positives: (u64, u64),
+    swim: (u64, u64, usize),
 }
 
 impl<'a, 'o> Stage<'a, 'o> {
@@ -161,7 +162,7 @@ impl<'a, 'o> Stage<'a, 'o> {
         self.phase = (number, &step.label);
         self.report();
         if let Phase::Expect(expectation) = &step.phase {
-            return match self.out.figures.contains_key(&expectation.measure) {
+            return match self.out.figures.contains_key(&expectation.measure) && expectation.of.is_none() {
                 true => self.out.checks.push(Check::new(expectation.clone(), &self.out.figures)),
                 // It may be one that is known at the end only.
                 false => self.late.push(expectation.clone()),

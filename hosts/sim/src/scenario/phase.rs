@@ -107,6 +107,8 @@ pub struct Expectation {
     pub goal: f64,
     /// What the paper has.
     pub paper: String,
+    /// The measure is divided by this figure of an earlier case, `case/measure`.
+    pub of: Option<String>,
 }
 
 /// What happens. Durations are virtual microseconds.
@@ -273,6 +275,7 @@ impl Phase {
                     comparison: t.needed("is", t.word("is", &words)?)?,
                     goal: t.needed("goal", t.number("goal", f64::MIN, f64::MAX)?)?,
                     paper: t.text("paper")?.unwrap_or("-").to_owned(),
+                    of: t.text("of")?.map(str::to_owned),
                 })
             }
         })
