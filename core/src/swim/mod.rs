@@ -47,6 +47,9 @@ use rumours::{Rumours, retransmits};
 use suspicion::Suspicion;
 use wire::{Claim, Message, Update};
 
+/// Questions of one node that are remembered so as not to be answered twice: it asks one a period, and at most
+/// three for others in the same time.
+const SEEN: usize = 8;
 /// Members that are to be asked before their turn; what is beyond it waits for its turn.
 const MAX_URGENT: usize = 64;
 
@@ -135,13 +138,36 @@ enum Zone {
     Off,
 }
 
+/// A linked node.
+struct Linked {
+    addr: SocketAddr,
+    /// The numbers of its last questions. A link delivers at least once, and what waited for a node that had no
+    /// time comes many times.
+    seen: heapless::Deque<u32, SEEN>,
+}
+
+impl Linked {
+    /// Whether the question was not asked before.
+    fn is_new(&mut self, seq: u32) -> bool {
+        if self.seen.iter().any(|s| *s == seq) {
+            return false;
+        }
+        if self.seen.is_full() {
+            self.seen.pop_front();
+        }
+        // There is room: one was removed if it was full.
+        let _ = self.seen.push_back(seq);
+        true
+    }
+}
+
 pub(crate) struct Swim {
     config: SwimConfig,
     /// Members at most, this node included.
     capacity: usize,
     zone: Zone,
     incarnation: u32,
-    linked: BTreeMap<NodeId, SocketAddr>,
+    linked: BTreeMap<NodeId, Linked>,
     neighbours: BTreeSet<NodeId>,
     /// Linked nodes that keep no zone.
     declined: BTreeSet<NodeId>,
@@ -494,6 +520,11 @@ impl Swim {
     }
 
     fn message(&mut self, from: NodeId, message: Message, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if let Message::Ping { seq, .. } | Message::Request { seq, .. } = &message
+            && self.linked.get_mut(&from).is_none_or(|link| !link.is_new(*seq))
+        {
+            return self.drops.count(DropReason::Duplicate);
+        }
         if !self.stands() {
             return self.message_without_zone(from, &message, out);
         }
@@ -559,8 +590,8 @@ impl Machine for Swim {
                 }
             }
             In::Moved { peer, addr } => {
-                if let Some(at) = self.linked.get_mut(&peer) {
-                    *at = addr;
+                if let Some(link) = self.linked.get_mut(&peer) {
+                    link.addr = addr;
                     if let Some(member) = self.roster.get_mut(peer) {
                         member.at(addr);
                     }

@@ -190,6 +190,18 @@ fn a_quiet_zone_costs_two_messages_a_period() {
 }
 
 #[test]
+fn a_question_that_comes_again_is_answered_once() {
+    let mut mesh = Mesh::formed(3, &Config::default());
+    let before = mesh.nodes[0].machine.stats.acks;
+    for seq in [7_000, 7_001, 7_000, 7_001, 7_000] {
+        let body = Message::Ping { seq, updates: Vec::new() }.encode();
+        mesh.give(0, In::Message { from: id(1), body });
+    }
+    assert_eq!(mesh.nodes[0].machine.stats.acks - before, 2);
+    assert_eq!(mesh.nodes[0].machine.drops.get(DropReason::Duplicate), 3);
+}
+
+#[test]
 fn who_dies_is_suspected_then_down_at_everybody_and_nobody_else_is() {
     let mut mesh = Mesh::formed(20, &Config::default());
     mesh.kill(7);
@@ -346,7 +358,7 @@ fn whoever_hears_a_member_itself_does_not_declare_it_down() {
             let known = mesh.nodes[n].machine.roster.get(id(4)).map_or(0, |m| m.incarnation);
             let claim = if round % 2 == 0 { Claim::Down { by: id(5) } } else { Claim::Suspect { by: id(round) } };
             let updates = alloc::vec![Update { member: id(4), incarnation: known, claim }];
-            let body = Message::Ping { seq: 9_999, updates }.encode();
+            let body = Message::Ping { seq: 9_000 + round as u32, updates }.encode();
             mesh.give(n, In::Message { from: id(liar), body });
         }
         mesh.run(1_000);

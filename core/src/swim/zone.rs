@@ -25,7 +25,7 @@ const LEFTOVER: usize = 4;
 
 impl Swim {
     pub(super) fn link_up(&mut self, peer: NodeId, addr: SocketAddr, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        self.linked.insert(peer, addr);
+        self.linked.insert(peer, Linked { addr, seen: heapless::Deque::new() });
         if let Some(member) = self.roster.get_mut(peer) {
             member.proven = true;
             member.dials = 0;
@@ -72,9 +72,9 @@ impl Swim {
         cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,
     ) {
-        let source = self.linked.get(&from).map(|a| a.ip());
+        let source = self.linked.get(&from).map(|l| l.addr.ip());
         let addrs: Vec<SocketAddr> = addrs.into_iter().filter(|a| may_probe(*a, source)).collect();
-        let path = self.linked.get(&peer).copied();
+        let path = self.linked.get(&peer).map(|l| l.addr);
         let mut newer = true;
         match self.roster.get_mut(peer) {
             Some(member) => {
