@@ -65,14 +65,6 @@ pub enum EventKind {
         /// Why.
         reason: DownReason,
     },
-    /// Volatile: what this node holds of a member of its zone changed, or was asked for by
-    /// [`Engine::detect_node_failure`](crate::Engine::detect_node_failure).
-    Member {
-        /// Who.
-        peer: NodeId,
-        /// What it is held for.
-        state: MemberState,
-    },
     /// Volatile: a queue that refused a command has room again.
     Writable,
     /// Events were lost: read the state again. For lost durable events the messages are in the
@@ -80,6 +72,14 @@ pub enum EventKind {
     Lagged {
         /// How many.
         missed: u64,
+    },
+    /// Volatile: what this node holds of a member of its zone changed, or was asked for by
+    /// [`Engine::detect_node_failure`](crate::Engine::detect_node_failure).
+    Member {
+        /// Who.
+        peer: NodeId,
+        /// What it is held for.
+        state: MemberState,
     },
 }
 

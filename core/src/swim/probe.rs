@@ -108,7 +108,7 @@ impl Swim {
         self.probes.insert(seq, probe);
         let direct = self.scaled(self.waits.direct(&self.config));
         // The way through another is two ways: one and a half waits more.
-        let end = direct.saturating_mul(5) / 2;
+        let end = Duration::from_micros(micros(direct).saturating_mul(5) / 2);
         self.timers.arm(Timer::End(seq), cx.now + if waits { STRANGER_WAIT } else { end });
         if linked {
             self.ping(target, seq, cx, out);
