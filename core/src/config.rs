@@ -12,6 +12,9 @@ use crate::error::ConfigError;
 use crate::limits::Limits;
 use crate::wire::record::{BOT, Claims};
 
+/// The most news that one message of the failure detector may carry; others refuse more.
+const MAX_PIGGYBACK: usize = 6;
+
 /// What a node does for others: the DONP document's `NodeType`. A claim; nothing is trusted because
 /// of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -94,6 +97,8 @@ pub struct Config {
     pub gossip: GossipConfig,
     /// Conversations.
     pub chat: ChatConfig,
+    /// Failure detection in a zone.
+    pub swim: SwimConfig,
     /// Every bound.
     pub limits: Limits,
 }
@@ -105,6 +110,9 @@ pub struct LinkConfig {
     pub keepalive: Duration,
     /// Time without an answer after which a link is down: 15 s (overlay.md §4).
     pub dead_after: Duration,
+    /// Quiet time after which a link that only failure detection wants is probed: 25 s, so that bindings of
+    /// NAT boxes live (overlay.md §2). Such a link may be silent for longer before it is down, in proportion.
+    pub rare_keepalive: Duration,
     /// An unwanted link without messages is closed after this: 30 s (iroh's relayed idle close).
     pub idle_close: Duration,
     /// A key in use longer than this is replaced when something is sent: 120 s (WireGuard §6.1).
@@ -223,6 +231,47 @@ pub struct ChatConfig {
     pub pending_for: Duration,
 }
 
+/// Failure detection in a zone: SWIM's and Lifeguard's parameters. Plain SWIM is `health_max` 0, `beta` 1,
+/// `confirmations` 0 and the five flags after `zone` off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SwimConfig {
+    /// Whether this node takes part in a zone at all.
+    pub zone: bool,
+    /// Whether a node that asked in vain for another says so (Lifeguard's NACK).
+    pub nack: bool,
+    /// Whether a suspect is told first (Lifeguard's buddy system).
+    pub buddy: bool,
+    /// Whether a node that was absent, or does badly itself, asks every suspect again before anything follows.
+    pub freeze: bool,
+    /// Whether a member that spoke to this node itself since it is suspected is not declared down here.
+    pub witness: bool,
+    /// Each member asks one other in this time: 2 s (overlay.md §4; memberlist has 1 s in a LAN).
+    pub period: Duration,
+    /// The least wait for a direct answer: 500 ms (memberlist's LAN default), else twice the longest of the
+    /// last 64 round trips.
+    pub direct_timeout: Duration,
+    /// How many are asked to ask when there is no direct answer: 3 (SWIM §5, memberlist).
+    pub indirect: usize,
+    /// The local health multiplier's greatest value: 8 (Lifeguard §IV). Period and waits grow by it.
+    pub health_max: u8,
+    /// From this on a node's own conclusions count for nothing: 4, half of the greatest (overlay.md §4).
+    pub freeze_health: u8,
+    /// Periods that a suspect has at least, times log10 of the zone: 4 (memberlist LAN).
+    pub alpha: u32,
+    /// How many times as long it has while one member alone suspects it: 6 (memberlist LAN).
+    pub beta: u32,
+    /// Others whose suspicion shortens that to the least: 3 (Lifeguard's K).
+    pub confirmations: usize,
+    /// News on one message: 6 (overlay.md §4).
+    pub piggyback: usize,
+    /// Each member passes a rumour on so many times, times log10 of the zone rounded up: 4 (memberlist LAN).
+    pub retransmit: u32,
+    /// How often whole rosters are exchanged with a random member: 30 s (memberlist LAN).
+    pub sync_every: Duration,
+    /// Members that are gone are remembered for this long: 10 min, so that old news do not bring them back.
+    pub forget_after: Duration,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -232,6 +281,7 @@ impl Default for Config {
             link: LinkConfig {
                 keepalive: Duration::from_secs(5),
                 dead_after: Duration::from_secs(15),
+                rare_keepalive: Duration::from_secs(25),
                 idle_close: Duration::from_secs(30),
                 rekey_after: Duration::from_secs(120),
                 reject_after: Duration::from_secs(180),
@@ -278,6 +328,25 @@ impl Default for Config {
                 compare_every: Duration::from_secs(30),
                 pending_for: Duration::from_secs(600),
             },
+            swim: SwimConfig {
+                zone: true,
+                nack: true,
+                buddy: true,
+                freeze: true,
+                witness: true,
+                period: Duration::from_secs(2),
+                direct_timeout: Duration::from_millis(500),
+                indirect: 3,
+                health_max: 8,
+                freeze_health: 4,
+                alpha: 4,
+                beta: 6,
+                confirmations: 3,
+                piggyback: 6,
+                retransmit: 4,
+                sync_every: Duration::from_secs(30),
+                forget_after: Duration::from_secs(600),
+            },
             limits: Limits::default(),
         }
     }
@@ -308,6 +377,9 @@ impl Config {
             ("chat.fill_after", self.chat.fill_after),
             ("chat.compare_every", self.chat.compare_every),
             ("chat.pending_for", self.chat.pending_for),
+            ("swim.direct_timeout", self.swim.direct_timeout),
+            ("swim.sync_every", self.swim.sync_every),
+            ("swim.forget_after", self.swim.forget_after),
         ];
         for (key, d) in durations {
             if d < Duration::from_millis(1) {
@@ -320,6 +392,7 @@ impl Config {
             ("link.reject_after", link.rekey_after, link.reject_after, "link.rekey_after"),
             ("link.handshake_timeout", link.handshake_retry, link.handshake_timeout, "link.handshake_retry"),
             ("link.static_key_rotation", link.static_key_overlap, link.static_key_rotation, "link.static_key_overlap"),
+            ("swim.period", self.swim.direct_timeout.saturating_mul(2), self.swim.period, "twice swim.direct_timeout"),
             ("membership.retry_max", self.membership.retry_first, self.membership.retry_max, "membership.retry_first"),
         ];
         for (key, smaller, larger, than) in ordered {
@@ -332,6 +405,9 @@ impl Config {
             ("membership.parallel", self.membership.parallel),
             ("delivery.window", self.delivery.window),
             ("gossip.ttl", usize::from(self.gossip.ttl)),
+            ("swim.alpha", self.swim.alpha as usize),
+            ("swim.beta", self.swim.beta as usize),
+            ("swim.retransmit", self.swim.retransmit as usize),
             ("link.unverified_handshakes", link.unverified_handshakes as usize),
             ("link.verified_handshakes", link.verified_handshakes as usize),
         ];
@@ -342,6 +418,12 @@ impl Config {
         }
         if self.membership.target > self.limits.neighbours {
             return Err(ConfigError { key: "membership.target", rule: "must not exceed limits.neighbours".into() });
+        }
+        if self.swim.piggyback > MAX_PIGGYBACK {
+            return Err(ConfigError { key: "swim.piggyback", rule: alloc::format!("must be at most {MAX_PIGGYBACK}") });
+        }
+        if link.rare_keepalive < link.keepalive {
+            return Err(ConfigError { key: "link.rare_keepalive", rule: "must not be below link.keepalive".into() });
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::config::{Config, NodeType};
 use crate::delivery::{self, Delivery};
 use crate::discovery::beacon::{Beacon, beacon_key};
 use crate::discovery::{self, Discovery};
-use crate::fact::DownReason;
+use crate::fact::{DownReason, MemberState};
 use crate::gossip::{self, Gossip};
 use crate::id::{MessageId, NodeId};
 use crate::identity::Identity;
@@ -23,6 +23,7 @@ use crate::machine::{Cx, Emit, Machine, Outbox};
 use crate::membership::{self, Membership};
 use crate::rng::Rng;
 use crate::store::{Record, Table};
+use crate::swim::{self, Swim};
 use crate::time::{Instant, WallTime};
 use crate::wire::content::private_conversation;
 use crate::wire::record::NodeRecord;
@@ -245,6 +246,69 @@ impl Contract for Gossip {
     }
 }
 
+impl Contract for Swim {
+    /// Both halves of the roster, as many rumours, links and timers, and what is under way.
+    const MOST: usize = 1_500;
+
+    fn fresh(_rng: &mut Rng) -> Self {
+        Self::new(&Config::default())
+    }
+
+    fn draw(d: &mut Draw<'_>) -> swim::In {
+        match d.below(16) {
+            0 | 1 => swim::In::LinkUp { peer: d.peer(), addr: d.addr() },
+            2 => swim::In::LinkDown(d.peer()),
+            3 => swim::In::LinkSuspect(d.peer()),
+            4 => swim::In::Moved { peer: d.peer(), addr: d.addr() },
+            5 => swim::In::NeighbourUp(d.peer()),
+            6 => swim::In::NeighbourDown(d.peer()),
+            7 => swim::In::Estimate(usize::from(d.byte()).saturating_mul(4)),
+            8 => swim::In::Probe(d.peer()),
+            9 => match d.below(4) {
+                0 => swim::In::Leave,
+                1 => swim::In::Suspend,
+                _ => swim::In::Resume,
+            },
+            10 | 11 => swim::In::Message { from: d.peer(), body: d.bytes() },
+            // No bytes would guess the ids of others.
+            12..15 => {
+                let (from, member, incarnation) = (d.peer(), d.peer(), u32::from(d.below(4)));
+                let update = swim::wire::Update { member, incarnation, claim: claim(d) };
+                let (seq, updates) = (u32::from(d.below(16)), alloc::vec![update]);
+                let message = match d.below(5) {
+                    0 => swim::wire::Message::Ping { seq, updates },
+                    1 => swim::wire::Message::Ack { seq, updates },
+                    2 => swim::wire::Message::Nack { seq, updates },
+                    3 => swim::wire::Message::Request { seq, target: d.peer(), updates },
+                    _ => swim::wire::Message::Sync { ask: d.below(2) == 0, roster: updates },
+                };
+                swim::In::Message { from, body: message.encode() }
+            }
+            // Many that do not exist.
+            _ => {
+                let (from, first, count) = (d.peer(), d.byte(), d.byte());
+                let made_up = |n: u8| swim::wire::Update {
+                    member: NodeId([first.wrapping_add(n); 32]),
+                    incarnation: u32::from(n),
+                    claim: swim::wire::Claim::Alive { addrs: Vec::new() },
+                };
+                let message = swim::wire::Message::Sync { ask: true, roster: (0..count).map(made_up).collect() };
+                swim::In::Message { from, body: message.encode() }
+            }
+        }
+    }
+}
+
+fn claim(d: &mut Draw<'_>) -> swim::wire::Claim {
+    match d.below(5) {
+        0 => swim::wire::Claim::Alive { addrs: alloc::vec![d.addr()] },
+        1 => swim::wire::Claim::Suspect { by: d.peer() },
+        2 => swim::wire::Claim::Down { by: d.peer() },
+        3 => swim::wire::Claim::Left,
+        _ => swim::wire::Claim::Away,
+    }
+}
+
 impl Contract for Chat {
     const MOST: usize = 20_000;
 
@@ -253,7 +317,9 @@ impl Contract for Chat {
     }
 
     fn draw(d: &mut Draw<'_>) -> chat::In {
-        match d.below(8) {
+        match d.below(10) {
+            8 => chat::In::Compare { peer: d.peer(), linked: d.below(2) == 0 },
+            9 => chat::In::CompareAll,
             0 => {
                 let (from, body) = (d.peer(), d.bytes());
                 // Most carry the id that the body has; no input could guess it.
@@ -288,7 +354,15 @@ impl Contract for Membership {
 
     fn draw(d: &mut Draw<'_>) -> membership::In {
         let expect = |d: &mut Draw<'_>| (d.below(2) == 0).then(|| d.peer());
-        match d.below(16) {
+        match d.below(20) {
+            16 => {
+                let at = usize::from(d.below(5));
+                let state = MemberState::ALL.get(at).copied().unwrap_or(MemberState::Down);
+                membership::In::Member { peer: d.peer(), state }
+            }
+            17 => membership::In::Zone(usize::from(d.byte())),
+            18 => membership::In::Compared(d.peer()),
+            19 => membership::In::Contact(alloc::vec![d.peer()]),
             0 => {
                 let addr = d.addr();
                 membership::In::Join(alloc::vec![Bootstrap { addr, id: expect(d) }])
@@ -360,7 +434,11 @@ impl Contract for Link {
     }
 
     fn draw(d: &mut Draw<'_>) -> link::In {
-        let owner = |d: &mut Draw<'_>| if d.below(2) == 0 { Owner::Membership } else { Owner::Delivery };
+        let owner = |d: &mut Draw<'_>| match d.below(3) {
+            0 => Owner::Membership,
+            1 => Owner::Delivery,
+            _ => Owner::Swim,
+        };
         match d.below(12) {
             0 | 1 => link::In::Datagram { from: d.addr(), bytes: d.bytes() },
             2 => {
@@ -433,6 +511,11 @@ mod tests {
         #[test]
         fn gossip_keeps_its_contract(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
             keeps::<Gossip>(&bytes);
+        }
+
+        #[test]
+        fn swim_keeps_its_contract(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            keeps::<Swim>(&bytes);
         }
 
         #[test]

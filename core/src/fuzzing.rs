@@ -42,6 +42,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("discovery", machine::<crate::discovery::Discovery>),
     ("delivery", machine::<delivery::Delivery>),
     ("gossip", machine::<crate::gossip::Gossip>),
+    ("swim_message", swim_message),
+    ("swim", machine::<crate::swim::Swim>),
     ("chat", machine::<chat::Chat>),
     ("restore", restore),
     ("engines", engines),
@@ -121,6 +123,12 @@ fn beacon(bytes: &[u8]) {
 fn delivery_message(bytes: &[u8]) {
     if let Ok(message) = delivery::Message::decode(bytes) {
         assert_eq!(message.encode(), bytes);
+    }
+}
+
+fn swim_message(bytes: &[u8]) {
+    if let Ok(message) = crate::swim::wire::Message::decode(bytes) {
+        assert_eq!(crate::swim::wire::Message::decode(&message.encode()), Ok(message));
     }
 }
 

@@ -91,9 +91,9 @@
 //!
 //! Each machine has a folder with its inputs, outputs, messages and laws: `link` (encryption, loss
 //! recovery; alone knows addresses and keys), `membership` (joining, neighbours), `discovery` (who is near),
-//! `delivery` (private
-//! messages until they are stored at the other end), `gossip` (broadcasts), `chat` (conversations in
-//! causal order). No machine knows another: `engine/route.rs` is the map of who hears what.
+//! `delivery` (private messages until they are stored at the other end), `gossip` (broadcasts), `swim`
+//! (failure detection in a zone), `chat` (conversations in causal order). No machine knows another:
+//! `engine/route.rs` is the map of who hears what.
 #![no_std]
 #![cfg_attr(
     test,
@@ -131,19 +131,21 @@ mod membership;
 mod rng;
 pub mod stats;
 pub mod store;
+mod swim;
 pub mod time;
 pub mod wire;
 
 pub use config::{Config, NodeType};
 pub use engine::event::{Event, EventKind, FailReason};
+pub use engine::faults::{FailureType, Member};
 pub use engine::{Answer, Deadline, Engine, LocalPeer, Peer, Status, Transmit};
 pub use error::{CommandError, ConfigError, RestoreError};
-pub use fact::DownReason;
+pub use fact::{DownReason, MemberState};
 pub use id::{AccountId, ConversationId, MessageId, NodeId};
 pub use identity::{Identity, IdentityError};
 pub use limits::Limits;
 pub use membership::NodeState;
-pub use stats::{BroadcastStats, DropReason, Drops, Stats};
+pub use stats::{BroadcastStats, DropReason, Drops, Stats, SwimStats};
 pub use store::{Batch, MemoryStore, Op, Record, Request, Table};
 pub use time::{Duration, Instant, WallTime};
 pub use wire::content::{Causality, Content, Conversation, Message, Position, VectorClock, document_clocks};

@@ -6,6 +6,9 @@
 use crate::error::ConfigError;
 use alloc::string::String;
 
+/// The largest zone: SWIM's messages stay as they are, but rosters and links grow with it (overlay.md §4).
+const MAX_ZONE: usize = 4_096;
+
 /// Upper bounds. The defaults suit a phone; worst cases are stated for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -13,9 +16,13 @@ pub struct Limits {
     pub neighbours: usize,
     /// Open links, neighbours included. Each costs up to [`link_queue_bytes`](Self::link_queue_bytes)
     /// when its peer is slow; eight idle ones and all else of a node take under 64 KiB
-    /// (docs/benchmarks.md). 64: four times the neighbours, so that
-    /// private messages to others find room.
+    /// (docs/benchmarks.md). 128: one for each other member of a zone, and as many for neighbours and
+    /// private messages.
     pub links: usize,
+    /// Nodes that keep a roster of each other and notice each other's failures: 64, at most 4,096 (overlay.md
+    /// §4), and never more than leave links for neighbours. Each costs a link and, with those gone lately,
+    /// twice 300 bytes: 38 KiB, and 2.4 MiB at most. Beyond it there is no zone.
+    pub zone_members: usize,
     /// Handshakes under way; 512 bytes each, so 128 KiB. 256 as boringtun's queue (reliability.md §3.6).
     pub handshakes: usize,
     /// Bytes queued or in flight to one peer: 2 MiB (overlay.md §5). Beyond it the oldest of the
@@ -72,7 +79,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             neighbours: 16,
-            links: 64,
+            links: 128,
+            zone_members: 64,
             handshakes: 256,
             link_queue_bytes: 2 << 20,
             reassembly_peer_bytes: 1 << 20,
@@ -126,6 +134,9 @@ impl Limits {
             if value < min {
                 return Err(ConfigError { key, rule: rule(min) });
             }
+        }
+        if self.zone_members > MAX_ZONE {
+            return Err(ConfigError { key: "limits.zone_members", rule: alloc::format!("must be at most {MAX_ZONE}") });
         }
         if self.event_rows < 16 {
             return Err(ConfigError { key: "limits.event_rows", rule: rule(16) });

@@ -162,6 +162,33 @@ impl BroadcastStats {
     }
 }
 
+/// What failure detection in the zone took (SWIM §5, Lifeguard §V).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SwimStats {
+    /// Members asked directly, for others included.
+    pub pings: u64,
+    /// Such questions answered.
+    pub acks: u64,
+    /// Others asked to ask.
+    pub requests: u64,
+    /// Times that another was told it was asked for in vain.
+    pub nacks: u64,
+    /// Pieces of rosters sent.
+    pub syncs: u64,
+    /// Messages of every kind sent.
+    pub messages_out: u64,
+    /// Members suspected, by this node or by word of others.
+    pub suspected: u64,
+    /// Suspicions of this node that it refuted.
+    pub refuted: u64,
+    /// Members that this node itself declared down.
+    pub declared: u64,
+    /// Times that the zone dissolved.
+    pub dissolved: u64,
+    /// The local health multiplier: 0 is well. A level, not a count.
+    pub health: u8,
+}
+
 /// A snapshot of a node's counters since it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -184,6 +211,8 @@ pub struct Stats {
     pub messages: u64,
     /// What broadcasting took.
     pub broadcast: BroadcastStats,
+    /// What failure detection took.
+    pub swim: SwimStats,
     /// What was thrown away, by reason.
     pub drops: Drops,
 }

@@ -37,6 +37,8 @@ use wire::{
 const BUNDLE_BYTES: usize = 48 << 10;
 /// A private gap is asked for after this: the sender's outbox fills it first if it still has it.
 const PRIVATE_FILL: Duration = Duration::from_secs(5);
+/// Nodes to compare with when a link to them opens.
+const MAX_COMPARE: usize = 64;
 /// Messages on one page of history at most.
 pub(crate) const MAX_PAGE: u32 = 500;
 /// Bytes of one page: 1 MiB, sixteen of the largest messages.
@@ -65,6 +67,13 @@ pub(crate) enum In {
     LinkDown(NodeId),
     NeighbourUp(NodeId),
     NeighbourDown(NodeId),
+    /// Compare all that is shared with this node at once, or as soon as there is a link.
+    Compare {
+        peer: NodeId,
+        linked: bool,
+    },
+    /// The same with every neighbour.
+    CompareAll,
     /// The answer to `Out::Read`.
     Records {
         read: u64,
@@ -102,6 +111,8 @@ pub(crate) enum Out {
     },
     /// Somebody else's message has its place.
     Received(Message),
+    /// Everything that this peer said it has of the network's conversation is here.
+    Compared(NodeId),
     /// Read cold records; answered by `In::Records` with the same number.
     Read(Request),
     /// The answer to a history query.
@@ -125,6 +136,8 @@ pub(crate) struct Chat {
     network: ConversationId,
     rooms: BTreeMap<ConversationId, Room>,
     neighbours: BTreeSet<NodeId>,
+    /// To be compared with when there is a link.
+    compare_with: BTreeSet<NodeId>,
     wants: Wants,
     answers: Answers,
     queries: BTreeMap<u64, Query>,
@@ -152,6 +165,7 @@ impl Chat {
             network,
             rooms,
             neighbours: BTreeSet::new(),
+            compare_with: BTreeSet::new(),
             wants: Wants::default(),
             answers: Answers::default(),
             queries: BTreeMap::new(),
@@ -510,6 +524,12 @@ impl Chat {
         }
     }
 
+    /// Tells a node what is here, so that both sides fetch what they miss.
+    fn compare(&self, peer: NodeId, out: &mut Outbox<Out>) {
+        self.send_heights(self.network, peer, true, out);
+        self.send_heights(private_conversation(self.me, peer), peer, true, out);
+    }
+
     fn send_heights(&self, conversation: ConversationId, to: NodeId, answer: bool, out: &mut Outbox<Out>) {
         if let Some(room) = self.rooms.get(&conversation) {
             send(to, &Sync::Heights { conversation, heights: room.heights(), answer }, out);
@@ -525,7 +545,12 @@ impl Chat {
         }
         match again {
             Some(at) => self.fills.arm((conversation, peer), at),
-            None => self.fills.cancel((conversation, peer)),
+            None => {
+                self.fills.cancel((conversation, peer));
+                if conversation == self.network {
+                    out.push(Out::Compared(peer));
+                }
+            }
         }
     }
 
@@ -607,6 +632,20 @@ impl Machine for Chat {
             In::LinkUp(peer) => {
                 let private = private_conversation(self.me, peer);
                 self.send_heights(private, peer, false, out);
+                if self.compare_with.remove(&peer) {
+                    self.compare(peer, out);
+                }
+            }
+            In::Compare { peer, linked: true } => self.compare(peer, out),
+            In::Compare { peer, linked: false } => {
+                if self.compare_with.len() < MAX_COMPARE {
+                    self.compare_with.insert(peer);
+                }
+            }
+            In::CompareAll => {
+                for peer in self.neighbours.clone() {
+                    self.compare(peer, out);
+                }
             }
             In::LinkDown(peer) => {
                 self.wants.forget_peer(peer);
@@ -665,6 +704,7 @@ impl Machine for Chat {
             .saturating_add(self.answers.len())
             .saturating_add(self.queries.len())
             .saturating_add(self.neighbours.len())
+            .saturating_add(self.compare_with.len())
     }
 }
 

@@ -8,7 +8,7 @@ use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fact::DownReason;
+use crate::fact::{DownReason, MemberState};
 use crate::id::{MessageId, NodeId};
 use crate::membership::NodeState;
 use crate::wire::content::Message;
@@ -72,6 +72,14 @@ pub enum EventKind {
     Lagged {
         /// How many.
         missed: u64,
+    },
+    /// Volatile: what this node holds of a member of its zone changed, or was asked for by
+    /// [`Engine::detect_node_failure`](crate::Engine::detect_node_failure).
+    Member {
+        /// Who.
+        peer: NodeId,
+        /// What it is held for.
+        state: MemberState,
     },
 }
 

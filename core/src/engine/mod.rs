@@ -1,6 +1,7 @@
 //! One node: every machine, and the queues between them and the host.
 
 pub(crate) mod event;
+pub(crate) mod faults;
 mod pump;
 mod queue;
 mod route;
@@ -29,10 +30,11 @@ use crate::membership::{Known, Membership, NodeState};
 use crate::rng::Rng;
 use crate::stats::{Drops, Stats};
 use crate::store::{Batch, Op, Record, Request, Table};
+use crate::swim::Swim;
 use crate::time::{Duration, Instant, WallClock, WallTime, soonest};
 use crate::wire::content::{Content, Conversation, Message, Position};
 use crate::wire::ticket::{Bootstrap, MAX_TICKET_ADDRESSES, Ticket};
-use crate::{chat, delivery, discovery, gossip, link, membership};
+use crate::{chat, delivery, discovery, gossip, link, membership, swim};
 
 /// A UDP payload to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +155,7 @@ enum Work {
     Discovery(discovery::In),
     Delivery(delivery::In),
     Gossip(gossip::In),
+    Swim(swim::In),
     Chat(chat::In),
 }
 
@@ -163,6 +166,7 @@ enum Effect {
     Discovery(discovery::Out),
     Delivery(delivery::Out),
     Gossip(gossip::Out),
+    Swim(swim::Out),
     Chat(chat::Out),
     Event(u64, EventKind),
 }
@@ -190,6 +194,7 @@ pub struct Engine {
     discovery: Slot<Discovery>,
     delivery: Slot<Delivery>,
     gossip: Slot<Gossip>,
+    swim: Slot<Swim>,
     chat: Slot<Chat>,
     q: Queues,
 }
@@ -298,6 +303,7 @@ impl Engine {
             discovery: Slot::new(Discovery::new(&config), Rng::fork(&seed, Discovery::NAME)),
             delivery: Slot::new(delivery, delivery_rng),
             gossip: Slot::new(gossip, gossip_rng),
+            swim: Slot::new(Swim::new(&config), Rng::fork(&seed, Swim::NAME)),
             chat: Slot::new(chat, Rng::fork(&seed, Chat::NAME)),
             q,
             config,
@@ -387,6 +393,7 @@ impl Engine {
         self.discovery.rng.mix(&entropy);
         self.delivery.rng.mix(&entropy);
         self.gossip.rng.mix(&entropy);
+        self.swim.rng.mix(&entropy);
         self.chat.rng.mix(&entropy);
     }
 
@@ -394,12 +401,14 @@ impl Engine {
     /// commits what is polled and stops calling.
     pub fn suspend(&mut self, now: Instant) {
         self.suspended = true;
+        self.q.work.push_back(Work::Swim(swim::In::Suspend));
         self.pump(now);
     }
 
     /// The device woke up: as a network change, since much may have happened.
     pub fn resume(&mut self, now: Instant) {
         self.suspended = false;
+        self.q.work.push_back(Work::Swim(swim::In::Resume));
         self.handle_network_change(now);
     }
 
@@ -431,6 +440,7 @@ impl Engine {
     /// Says goodbye to every peer and stops answering (`leaveNetwork`). What is queued stays queued
     /// for the next [`join`](Self::join).
     pub fn leave(&mut self, now: Instant) {
+        self.q.work.push_back(Work::Swim(swim::In::Leave));
         self.q.work.push_back(Work::Membership(membership::In::Leave));
         self.q.work.push_back(Work::Discovery(discovery::In::Leave));
         self.pump(now);
@@ -610,6 +620,7 @@ impl Engine {
             (self.discovery.machine.next_deadline(), Discovery::NAME),
             (self.delivery.machine.next_deadline(), Delivery::NAME),
             (self.gossip.machine.next_deadline(), Gossip::NAME),
+            (self.swim.machine.next_deadline(), Swim::NAME),
             (self.chat.machine.next_deadline(), Chat::NAME),
         ];
         let at = all.iter().fold(None, |least, (at, _)| soonest(least, *at))?;
@@ -649,6 +660,7 @@ impl Engine {
         drops.add(self.discovery.machine.drops());
         drops.add(self.delivery.machine.drops());
         drops.add(self.gossip.machine.drops());
+        drops.add(self.swim.machine.drops());
         drops.add(self.chat.machine.drops());
         Stats {
             datagrams_in: self.counters.datagrams_in,
@@ -660,6 +672,7 @@ impl Engine {
             retries: self.delivery.machine.retries(),
             messages: self.chat.machine.messages(),
             broadcast: self.gossip.machine.stats().clone(),
+            swim: self.swim.machine.stats(),
             drops,
         }
     }
@@ -707,6 +720,7 @@ impl Engine {
             .saturating_add(self.discovery.machine.footprint())
             .saturating_add(self.delivery.machine.footprint())
             .saturating_add(self.gossip.machine.footprint())
+            .saturating_add(self.swim.machine.footprint())
             .saturating_add(self.chat.machine.footprint())
     }
 }

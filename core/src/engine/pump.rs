@@ -71,6 +71,7 @@ impl Engine {
         self.discovery.timeout(at, &mut self.q, Effect::Discovery);
         self.delivery.timeout(at, &mut self.q, Effect::Delivery);
         self.gossip.timeout(at, &mut self.q, Effect::Gossip);
+        self.swim.timeout(at, &mut self.q, Effect::Swim);
         self.chat.timeout(at, &mut self.q, Effect::Chat);
         self.pump(now);
     }
@@ -91,6 +92,7 @@ impl Engine {
                     Work::Discovery(input) => self.discovery.handle(at, &mut self.q, Effect::Discovery, input),
                     Work::Delivery(input) => self.delivery.handle(at, &mut self.q, Effect::Delivery, input),
                     Work::Gossip(input) => self.gossip.handle(at, &mut self.q, Effect::Gossip, input),
+                    Work::Swim(input) => self.swim.handle(at, &mut self.q, Effect::Swim, input),
                     Work::Chat(input) => self.chat.handle(at, &mut self.q, Effect::Chat, input),
                 }
             }

@@ -283,6 +283,7 @@ fn size(kind: &EventKind) -> usize {
         | EventKind::StateChanged { .. }
         | EventKind::PeerUp { .. }
         | EventKind::PeerDown { .. }
+        | EventKind::Member { .. }
         | EventKind::Writable
         | EventKind::Lagged { .. } => 0,
     };

@@ -6,8 +6,8 @@ use crate::engine::queue::Queues;
 use crate::engine::{Answer, Effect, Work};
 use crate::link::Owner;
 use crate::store::Request;
-use crate::wire::Channel;
-use crate::{chat, delivery, discovery, gossip, link, membership};
+use crate::wire::{Channel, Lane};
+use crate::{chat, delivery, discovery, gossip, link, membership, swim};
 
 /// Numbers of reads: even ones are the chat machine's, odd ones the event queue's.
 pub(super) const EVENT_READ: u64 = 1;
@@ -19,6 +19,7 @@ pub(super) fn effect(effect: Effect, q: &mut Queues) {
         Effect::Discovery(out) => from_discovery(out, q),
         Effect::Delivery(out) => from_delivery(out, q),
         Effect::Gossip(out) => from_gossip(out, q),
+        Effect::Swim(out) => from_swim(out, q),
         Effect::Chat(out) => from_chat(out, q),
         Effect::Event(seq, kind) => q.events.stored_now(seq, kind),
     }
@@ -31,14 +32,19 @@ pub(super) fn from_link(out: link::Out, q: &mut Queues) {
             q.work.push_back(Work::Delivery(delivery::In::PeerUp(peer)));
             q.work.push_back(Work::Gossip(gossip::In::LinkUp(peer)));
             q.work.push_back(Work::Chat(chat::In::LinkUp(peer)));
+            q.work.push_back(Work::Swim(swim::In::LinkUp { peer, addr }));
         }
         link::Out::Down { peer, reason } => {
             q.work.push_back(Work::Membership(membership::In::LinkDown { peer, reason }));
             q.work.push_back(Work::Delivery(delivery::In::PeerDown(peer)));
             q.work.push_back(Work::Gossip(gossip::In::LinkDown(peer)));
             q.work.push_back(Work::Chat(chat::In::LinkDown(peer)));
+            q.work.push_back(Work::Swim(swim::In::LinkDown(peer)));
         }
-        link::Out::Suspect(peer) => q.work.push_back(Work::Membership(membership::In::Suspect(peer))),
+        link::Out::Suspect(peer) => {
+            q.work.push_back(Work::Membership(membership::In::Suspect(peer)));
+            q.work.push_back(Work::Swim(swim::In::LinkSuspect(peer)));
+        }
         link::Out::Where(peer) => q.work.push_back(Work::Membership(membership::In::Where(peer))),
         link::Out::Back(peer) => q.work.push_back(Work::Membership(membership::In::Back(peer))),
         link::Out::Message { from, channel, body } => q.work.push_back(match channel {
@@ -46,6 +52,7 @@ pub(super) fn from_link(out: link::Out, q: &mut Queues) {
             Channel::Delivery => Work::Delivery(delivery::In::Message { from, body }),
             Channel::Gossip => Work::Gossip(gossip::In::Message { from, body }),
             Channel::Chat => Work::Chat(chat::In::Message { from, body }),
+            Channel::Swim => Work::Swim(swim::In::Message { from, body }),
         }),
         link::Out::Resolved { addr, peer } => {
             q.work.push_back(Work::Membership(membership::In::Resolved { addr, peer }));
@@ -55,6 +62,7 @@ pub(super) fn from_link(out: link::Out, q: &mut Queues) {
         }
         link::Out::Moved { peer, addr } => {
             q.work.push_back(Work::Membership(membership::In::Moved { peer, addr }));
+            q.work.push_back(Work::Swim(swim::In::Moved { peer, addr }));
         }
         link::Out::Measured(links) => q.work.push_back(Work::Membership(membership::In::Measured(links))),
         link::Out::Observed { by, addr } => {
@@ -83,14 +91,20 @@ pub(super) fn from_membership(out: membership::Out, q: &mut Queues) {
         membership::Out::NeighbourUp(peer) => {
             q.work.push_back(Work::Gossip(gossip::In::PeerUp(peer)));
             q.work.push_back(Work::Chat(chat::In::NeighbourUp(peer)));
+            q.work.push_back(Work::Swim(swim::In::NeighbourUp(peer)));
         }
         membership::Out::NeighbourDown(peer) => {
             q.work.push_back(Work::Gossip(gossip::In::PeerDown(peer)));
             q.work.push_back(Work::Chat(chat::In::NeighbourDown(peer)));
+            q.work.push_back(Work::Swim(swim::In::NeighbourDown(peer)));
         }
         membership::Out::Up { peer, name } => q.events.volatile(EventKind::PeerUp { peer, name }),
         membership::Out::Down { peer, reason } => q.events.volatile(EventKind::PeerDown { peer, reason }),
         membership::Out::State { from, to } => q.events.volatile(EventKind::StateChanged { from, to }),
+        membership::Out::Estimate(nodes) => q.work.push_back(Work::Swim(swim::In::Estimate(nodes))),
+        membership::Out::Compare(peer) => {
+            q.work.push_back(Work::Chat(chat::In::Compare { peer, linked: true }));
+        }
         membership::Out::Open => q.work.push_back(Work::Link(link::In::Open)),
         membership::Out::Shut => q.work.push_back(Work::Link(link::In::Shut)),
     }
@@ -134,6 +148,27 @@ pub(super) fn from_gossip(out: gossip::Out, q: &mut Queues) {
     }
 }
 
+pub(super) fn from_swim(out: swim::Out, q: &mut Queues) {
+    match out {
+        swim::Out::Send { to, body } => {
+            q.work.push_back(Work::Link(link::In::Send { to, channel: Channel::Swim, lane: Lane::High, body }));
+        }
+        swim::Out::Learn { peer, addrs } => {
+            q.work.push_back(Work::Link(link::In::Learn { peer, record: None, addrs }));
+        }
+        swim::Out::Want(peer) => q.work.push_back(Work::Link(link::In::Want { peer, owner: Owner::Swim })),
+        swim::Out::Unwant(peer) => q.work.push_back(Work::Link(link::In::Unwant { peer, owner: Owner::Swim })),
+        swim::Out::Member { peer, state } => {
+            q.work.push_back(Work::Membership(membership::In::Member { peer, state }));
+            q.events.volatile(EventKind::Member { peer, state });
+        }
+        swim::Out::Members(members) => {
+            q.work.push_back(Work::Membership(membership::In::Zone(members.as_ref().map_or(0, |m| m.len()))));
+            q.work.push_back(Work::Gossip(gossip::In::Zone(members)));
+        }
+    }
+}
+
 pub(super) fn from_chat(out: chat::Out, q: &mut Queues) {
     match out {
         chat::Out::Submit { to, id, body } => q.work.push_back(Work::Delivery(delivery::In::Submit { to, id, body })),
@@ -145,6 +180,7 @@ pub(super) fn from_chat(out: chat::Out, q: &mut Queues) {
         chat::Out::Send { to, lane, body } => {
             q.work.push_back(Work::Link(link::In::Send { to, channel: Channel::Chat, lane, body }));
         }
+        chat::Out::Compared(peer) => q.work.push_back(Work::Membership(membership::In::Compared(peer))),
         chat::Out::Received(message) => q.durable(EventKind::Message(message)),
         chat::Out::Read(request) => q.requests.push_back(Request { id: request.id.wrapping_mul(2), ..request }),
         chat::Out::Page { query, messages, older } => q.answers.push_back(Answer { query, messages, older }),

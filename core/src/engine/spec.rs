@@ -13,6 +13,7 @@ use crate::gossip::wire::{Have, Message as Gossip};
 use crate::id::{MessageId, NodeId};
 use crate::identity::Identity;
 use crate::membership::wire::{Message, NodeInfo, Refusal, Urgency};
+use crate::swim::wire::{Claim, Message as Swim, Update};
 use crate::time::WallTime;
 use crate::wire::content::{Content, network_conversation, private_conversation};
 use crate::wire::record::NodeRecord;
@@ -86,6 +87,38 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
             Gossip::Forward { hops: 1, targets: vec![[0x44; 16]], body: Blob(b"signed envelope".to_vec()) }.encode(),
         ),
         ("decline", Gossip::Refuse { id: [0x44; 16] }.encode()),
+        (
+            "ping",
+            Swim::Ping {
+                seq: 300,
+                updates: vec![Update {
+                    member: author,
+                    incarnation: 2,
+                    claim: Claim::Suspect { by: NodeId([0xbb; 32]) },
+                }],
+            }
+            .encode(),
+        ),
+        ("answer to a ping", Swim::Ack { seq: 300, updates: Vec::new() }.encode()),
+        ("request to ask", Swim::Request { seq: 300, target: NodeId([0xbb; 32]), updates: Vec::new() }.encode()),
+        ("nack", Swim::Nack { seq: 300, updates: Vec::new() }.encode()),
+        (
+            "roster",
+            Swim::Sync {
+                ask: true,
+                roster: vec![
+                    Update {
+                        member: author,
+                        incarnation: 2,
+                        claim: Claim::Alive { addrs: vec!["127.0.0.1:4000".parse().unwrap()] },
+                    },
+                    Update { member: NodeId([0xbb; 32]), incarnation: 0, claim: Claim::Down { by: author } },
+                    Update { member: NodeId([0xcc; 32]), incarnation: 1, claim: Claim::Left },
+                ],
+            }
+            .encode(),
+        ),
+        ("no zone", Swim::Dissolve.encode()),
         ("digest", encode(&Sync::Digest { conversation: network, hash: [0x33; 16] })),
         (
             "heights",

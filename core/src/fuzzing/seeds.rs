@@ -15,13 +15,14 @@ use crate::delivery;
 use crate::discovery::beacon::{Beacon, beacon_key};
 use crate::engine::Engine;
 use crate::engine::event::{EventKind, FailReason};
-use crate::fact::DownReason;
+use crate::fact::{DownReason, MemberState};
 use crate::gossip::wire::{Have, Message as Gossip};
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::link::fuzz;
 use crate::membership::NodeState;
 use crate::membership::wire::{Message as Membership, NodeInfo, Refusal, Urgency};
 use crate::store::{MemoryStore, Record, Table};
+use crate::swim::wire::{Claim, Message as Swim, Update};
 use crate::time::{Instant, WallTime};
 use crate::wire::content::{Content, Conversation, Message, VectorClock, network_conversation, private_conversation};
 use crate::wire::record::NodeRecord;
@@ -48,6 +49,8 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "discovery" => discovery(),
         "delivery" => delivery(),
         "gossip" => gossip(),
+        "swim_message" => swim_messages(),
+        "swim" => swim(),
         "chat" => chat(),
         "restore" => stores(),
         "engines" => engines(),
@@ -121,6 +124,7 @@ fn events() -> Vec<EventKind> {
         EventKind::StateChanged { from: NodeState::Initializing, to: NodeState::Active },
         EventKind::PeerUp { peer: to, name: Some("Zoë".into()) },
         EventKind::PeerDown { peer: to, reason: DownReason::Closed },
+        EventKind::Member { peer: to, state: MemberState::Suspect },
         EventKind::Writable,
         EventKind::Lagged { missed: 300 },
     ]);
@@ -325,6 +329,62 @@ fn gossip() -> Vec<Vec<u8>> {
     vec![flood.0, undecided.0, tree.0, zone.0]
 }
 
+fn swim_messages() -> Vec<Vec<u8>> {
+    let claims = [
+        Claim::Alive { addrs: addrs().into_iter().take(2).collect() },
+        Claim::Suspect { by: id(1) },
+        Claim::Down { by: id(2) },
+        Claim::Left,
+        Claim::Away,
+    ];
+    let news = |(n, claim): (usize, Claim)| Update { member: id(n as u8), incarnation: n as u32 * 300, claim };
+    let updates: Vec<Update> = claims.into_iter().enumerate().map(news).collect();
+    [
+        Swim::Ping { seq: 1, updates: updates.clone() },
+        Swim::Ack { seq: 1, updates: Vec::new() },
+        Swim::Request { seq: 70_000, target: id(3), updates: updates.clone() },
+        Swim::Nack { seq: 2, updates: updates.clone() },
+        Swim::Sync { ask: true, roster: updates },
+        Swim::Sync { ask: false, roster: Vec::new() },
+        Swim::Dissolve,
+    ]
+    .iter()
+    .map(Swim::encode)
+    .collect()
+}
+
+fn swim() -> Vec<Vec<u8>> {
+    let mut zone = Script::default();
+    for n in 1..7 {
+        zone.put(&[0, 0, n, n]);
+        let word = Update { member: id(n), incarnation: 0, claim: Claim::Alive { addrs: Vec::new() } };
+        zone.put(&[0, 10, n]).bytes(&Swim::Sync { ask: true, roster: vec![word] }.encode());
+    }
+    let hearsay =
+        Update { member: id(7), incarnation: 1, claim: Claim::Alive { addrs: addrs().into_iter().take(1).collect() } };
+    zone.put(&[0, 10, 1]).bytes(&Swim::Sync { ask: false, roster: vec![hearsay] }.encode());
+    zone.put(&[0, 5, 1]).put(&[0, 5, 2]);
+    let mut asked = zone.clone();
+    for seq in 1..60u32 {
+        // A period, and an answer from whoever it may be.
+        asked.put(&[201, 201]);
+        for n in 1..6 {
+            asked.put(&[0, 10, n]).bytes(&Swim::Ack { seq, updates: Vec::new() }.encode());
+        }
+    }
+    let mut silent = zone.clone();
+    for _ in 0..250 {
+        silent.put(&[201]);
+    }
+    let mut odd = zone.clone();
+    for message in swim_messages() {
+        odd.put(&[0, 10, 1]).bytes(&message).put(&[201]);
+    }
+    odd.put(&[0, 8, 3]).put(&[0, 8, 7]).put(&[0, 3, 2]).put(&[0, 4, 2, 5]).put(&[231, 255]).put(&[0, 2, 3]);
+    odd.put(&[0, 9, 1]).put(&[0, 9, 2]).put(&[0, 6, 1]).put(&[0, 15, 1, 7, 90]).put(&[0, 7, 2]).put(&[0, 9, 0]);
+    vec![asked.0, silent.0, odd.0]
+}
+
 fn chat() -> Vec<Vec<u8>> {
     let mut live = Script::default();
     live.put(&[0, 5, 1]).put(&[0, 3, 1]);
@@ -475,6 +535,7 @@ mod tests {
         assert!(of("event_row").iter().all(|s| decode::<EventKind>(s, MAX_MESSAGE).is_ok()));
         assert!(of("membership_message").iter().all(|s| decode::<Membership>(s, MAX_MESSAGE).is_ok()));
         assert!(of("delivery_message").iter().all(|s| delivery::Message::decode(s).is_ok()));
+        assert!(of("swim_message").iter().all(|s| Swim::decode(s).is_ok()));
         assert!(of("chat_message").iter().all(|s| decode::<Sync>(s, MAX_MESSAGE).is_ok()));
         assert!(of("chat_body").iter().all(|s| Body::decode(s, id(1)).is_ok()));
     }
@@ -486,6 +547,7 @@ mod tests {
                 "link" => check::<crate::link::Link>(s),
                 "membership" => check::<crate::membership::Membership>(s),
                 "delivery" => check::<delivery::Delivery>(s),
+                "swim" => check::<crate::swim::Swim>(s),
                 "gossip" => check::<crate::gossip::Gossip>(s),
                 _ => check::<crate::chat::Chat>(s),
             };
@@ -496,6 +558,10 @@ mod tests {
             ("membership", &["NeighbourUp", "Learn", "Want", "Unwant", "NeighbourDown", "Shut", "Open"]),
             ("delivery", &["Delivered", "Refused", "Arrived", "Stored", "Want", "Unwant"]),
             ("gossip", &["Deliver", "Send"]),
+            (
+                "swim",
+                &["Want", "Unwant", "Learn", "Send", "Suspect", "state: Down", "Away", "Members(Some", "Members(None"],
+            ),
             ("chat", &["Received", "Taken", "Judged", "Send", "Read", "genuine: true", "accepted: true"]),
         ] {
             let transcript = transcript(name);

@@ -233,11 +233,17 @@ impl Link {
     }
 
     pub(super) fn unwanted(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
+        let rare = self.rarely(peer);
         if self.wanted(peer) {
+            if let Some(live) = self.links.get_mut(&peer) {
+                live.rare = rare;
+                self.touch(cx, peer);
+            }
             return;
         }
         if let Some(live) = self.links.get_mut(&peer) {
             live.wanted = false;
+            live.rare = false;
             // The time that it may idle counts from here.
             live.talked = live.talked.max(cx.now);
             self.touch(cx, peer);

@@ -239,8 +239,8 @@ impl Link {
             self.drops.count(DropReason::Queue);
             return false;
         }
-        let wanted = self.wanted(peer);
-        let start = Start { peer, record: record.clone(), epoch, mine, path, wanted };
+        let (wanted, rare) = (self.wanted(peer), self.rarely(peer));
+        let start = Start { peer, record: record.clone(), epoch, mine, path, wanted, rare };
         let mut live = Live::new(start, session, cx.now);
         live.recovery.rtt.sample(took, Duration::ZERO);
         // Both may have called at once, and then each call opened the other's box for this one.

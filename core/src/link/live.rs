@@ -15,7 +15,7 @@ use crate::link::recovery::{Acked, Recovery, Sent};
 use crate::link::session::{REKEY_PACKETS, Session};
 use crate::machine::{Cx, Outbox};
 use crate::stats::{DropReason, Drops};
-use crate::time::{Duration, Instant, soonest};
+use crate::time::{Duration, Instant, micros, soonest};
 use crate::wire::record::{NodeRecord, Reader};
 use crate::wire::{Channel, Lane, MAX_DATAGRAM};
 
@@ -90,6 +90,8 @@ pub(super) struct Live {
     /// When a message or a PING last went by.
     pub talked: Instant,
     pub wanted: bool,
+    /// Failure detection alone wants it: probed rarely, and given up later.
+    pub rare: bool,
 }
 
 /// Who the new link is with.
@@ -100,6 +102,7 @@ pub(super) struct Start {
     pub mine: u32,
     pub path: SocketAddr,
     pub wanted: bool,
+    pub rare: bool,
 }
 
 impl Live {
@@ -127,6 +130,7 @@ impl Live {
             suspected: false,
             talked: now,
             wanted: start.wanted,
+            rare: start.rare,
         }
     }
 
@@ -500,6 +504,19 @@ impl Live {
         }
     }
 
+    fn keepalive(&self, config: &LinkConfig) -> Duration {
+        if self.rare { config.rare_keepalive } else { config.keepalive }
+    }
+
+    /// As many keepalives as usual.
+    fn dead_after(&self, config: &LinkConfig) -> Duration {
+        if !self.rare {
+            return config.dead_after;
+        }
+        let us = micros(config.dead_after).saturating_mul(micros(config.rare_keepalive));
+        Duration::from_micros(us.checked_div(micros(config.keepalive)).unwrap_or(u64::MAX))
+    }
+
     /// When something is due that is not ready to be sent already.
     pub(super) fn deadline(&self, now: Instant, config: &LinkConfig) -> Option<Instant> {
         let mut at = self.recovery.deadline();
@@ -509,22 +526,25 @@ impl Live {
         }
         at = soonest(at, self.previous.as_ref().map(|s| s.created + config.reject_after));
         at = soonest(at, self.fragments.deadline());
-        at = soonest(at, self.waiting.map(|since| since + config.dead_after));
+        at = soonest(at, self.waiting.map(|since| since + self.dead_after(config)));
         at = soonest(at, self.candidate.as_ref().map(|c| c.next).filter(|at| *at > now));
-        let quiet =
-            if self.wanted { self.heard.max(self.pinged) + config.keepalive } else { self.talked + config.idle_close };
+        let quiet = if self.wanted {
+            self.heard.max(self.pinged) + self.keepalive(config)
+        } else {
+            self.talked + config.idle_close
+        };
         soonest(at, Some(quiet))
     }
 
     /// Does what is due.
     pub(super) fn handle_timeout(&mut self, now: Instant, config: &LinkConfig, drops: &mut Drops) -> Verdict {
-        if self.waiting.is_some_and(|since| since + config.dead_after <= now) {
+        if self.waiting.is_some_and(|since| since + self.dead_after(config) <= now) {
             return Verdict::Dead;
         }
         if !self.wanted && self.talked + config.idle_close <= now {
             return Verdict::Idle;
         }
-        if self.wanted && self.heard.max(self.pinged) + config.keepalive <= now {
+        if self.wanted && self.heard.max(self.pinged) + self.keepalive(config) <= now {
             self.ping = true;
             self.pinged = now;
         }

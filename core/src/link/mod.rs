@@ -49,6 +49,8 @@ use crate::wire::{Channel, Lane, MAX_MESSAGE, Malformed};
 pub(crate) enum Owner {
     Membership,
     Delivery,
+    /// Failure detection: such a link alone is probed rarely.
+    Swim,
 }
 
 #[derive(Debug)]
@@ -331,7 +333,12 @@ impl Link {
     }
 
     fn wanted(&self, peer: NodeId) -> bool {
-        self.wants.range((peer, Owner::Membership)..=(peer, Owner::Delivery)).next().is_some()
+        self.wants.range((peer, Owner::Membership)..=(peer, Owner::Swim)).next().is_some()
+    }
+
+    /// Whether failure detection alone wants it.
+    fn rarely(&self, peer: NodeId) -> bool {
+        self.wanted(peer) && self.wants.range((peer, Owner::Membership)..(peer, Owner::Swim)).next().is_none()
     }
 
     /// Sets the timer of a link and whether it is in line for sending.
@@ -474,8 +481,8 @@ impl Link {
         self.down(cx, peer, reason, out);
     }
 
-    /// Makes room for one more link by closing the unwanted one that was silent longest. False if
-    /// every link is wanted.
+    /// Makes room for one more link by closing the unwanted one that was silent longest, or else one that
+    /// failure detection alone wants. False if every link is wanted otherwise.
     fn make_room(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> bool {
         if self.links.len() < self.limits.links {
             return true;
@@ -490,7 +497,8 @@ impl Link {
     }
 
     fn evictable(&self) -> Option<NodeId> {
-        self.links.values().filter(|l| !l.wanted).min_by_key(|l| (l.talked, l.peer)).map(|l| l.peer)
+        let spare = self.links.values().filter(|l| !l.wanted || l.rare);
+        spare.min_by_key(|l| (l.wanted, l.talked, l.peer)).map(|l| l.peer)
     }
 
     /// Whether a new link would find room.
@@ -572,8 +580,10 @@ impl Machine for Link {
             }
             In::Want { peer, owner } => {
                 self.wants.insert((peer, owner));
+                let rare = self.rarely(peer);
                 if let Some(live) = self.links.get_mut(&peer) {
                     live.wanted = true;
+                    live.rare = rare;
                     self.touch(cx, peer);
                 }
                 if peer != self.me && !self.known.contains_key(&peer) && !self.links.contains_key(&peer) {

@@ -288,7 +288,24 @@ impl Membership {
         self.book.unpassive(peer);
         self.want(peer, out);
         out.push(Out::NeighbourUp(peer));
-        self.trigger(Trigger::Neighbour, out);
+        if !self.losses.hold() {
+            self.trigger(Trigger::Neighbour, out);
+            self.recover(cx);
+        }
+        self.look_around(cx, out);
+    }
+
+    /// Failure detection waited for this node's word in vain: nobody is sent to it any more.
+    pub(super) fn failed(&mut self, peer: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        self.views.asked.remove(&peer);
+        self.views.invited.remove(&peer);
+        self.estranged(peer, cx, out);
+        self.book.unpassive(peer);
+        self.fail(peer, DownReason::Timeout.words(), cx);
+        self.book.forget_hearsay(peer);
+        if self.neighbours.is_empty() {
+            self.views.joined = false;
+        }
         self.look_around(cx, out);
     }
 
@@ -311,6 +328,7 @@ impl Membership {
         Self::send(peer, &Message::Disconnect { instead: None }, out);
         self.estranged(peer, cx, out);
         self.views.seek();
+        self.lose(peer, cx, out);
         self.fail(peer, DownReason::Timeout.words(), cx);
         if self.neighbours.is_empty() {
             self.views.joined = false;

@@ -8,6 +8,7 @@
 mod book;
 mod found;
 mod hyparview;
+mod losses;
 mod partition;
 mod score;
 mod state;
@@ -20,13 +21,14 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::config::{Config, NodeType};
-use crate::fact::DownReason;
+use crate::fact::{DownReason, MemberState};
 use crate::id::{ID_LEN, NodeId};
 use crate::identity::Identity;
 use crate::machine::{Cx, Machine, Outbox};
 use crate::stats::{DropReason, Drops};
 use crate::store::Table;
 use crate::time::{Duration, Instant, WallTime, soonest};
+use crate::wire::reach::may_probe;
 use crate::wire::record::NodeRecord;
 use crate::wire::ticket::Bootstrap;
 use crate::wire::{Blob, Lane, Malformed, decode, encode};
@@ -34,12 +36,13 @@ use crate::wire::{Blob, Lane, Malformed, decode, encode};
 pub(crate) use book::Known;
 use book::{Book, lasts, pause};
 use hyparview::Views;
+use losses::Losses;
 use partition::{MERGE_ROOM, Part};
 use score::Scores;
 pub use state::NodeState;
 use state::Trigger;
 use types::Probes;
-use wire::{MAX_ADDRS, MAX_BYTES, MAX_OFFERED, Message, NodeInfo, Refusal, Urgency, may_probe};
+use wire::{MAX_ADDRS, MAX_BYTES, MAX_OFFERED, Message, NodeInfo, Refusal, Urgency};
 
 /// Bootstraps a user can configure.
 const MAX_BOOTSTRAPS: usize = 64;
@@ -98,6 +101,17 @@ pub(crate) enum In {
     /// Where this node can be reached, by the host's knowledge.
     LocalAddresses(Vec<SocketAddr>),
     NetworkChanged,
+    /// What failure detection holds of another node.
+    Member {
+        peer: NodeId,
+        state: MemberState,
+    },
+    /// How many others the zone has.
+    Zone(usize),
+    /// The history here has all that this peer's has.
+    Compared(NodeId),
+    /// Contact these at once, or somebody met before: the network may have another part.
+    Contact(Vec<NodeId>),
 }
 
 #[derive(Debug)]
@@ -137,6 +151,10 @@ pub(crate) enum Out {
         from: NodeState,
         to: NodeState,
     },
+    /// How many nodes the network has, about.
+    Estimate(usize),
+    /// Compare histories with this peer at once.
+    Compare(NodeId),
     /// Make and answer handshakes, or say goodbye to all and stop.
     Open,
     Shut,
@@ -166,6 +184,7 @@ pub(crate) struct Membership {
     part: Part,
     probes: Probes,
     scores: Scores,
+    losses: Losses,
     /// INVARIANT: exactly the peers with a `Want` and no `Unwant` after it.
     wanted: BTreeSet<NodeId>,
     /// Asked for by the link and unknown so far.
@@ -197,6 +216,7 @@ impl Membership {
             part: Part::default(),
             probes: Probes::default(),
             scores: Scores::default(),
+            losses: Losses::default(),
             wanted: BTreeSet::new(),
             sought: BTreeSet::new(),
             observed: BTreeMap::new(),
@@ -324,6 +344,7 @@ impl Membership {
         self.part.stop();
         self.probes.stop();
         self.scores.stop();
+        self.losses.stop();
         self.targets.clear();
         self.hints.clear();
         self.ask_at = None;
@@ -352,7 +373,8 @@ impl Membership {
         if !self.running() {
             return;
         }
-        self.trigger(Trigger::LinkUp, out);
+        self.regain(peer, cx, out);
+        self.linked_again(cx, out);
         let DeviceCertAndAddrs { cert, addrs } = &self.announcement;
         let addrs = addrs.iter().copied().take(MAX_ADDRS).collect();
         Self::send(peer, &Message::Announcement { cert: cert.clone(), addrs }, out);
@@ -378,6 +400,9 @@ impl Membership {
         if self.neighbours.remove(&peer) {
             out.push(Out::NeighbourDown(peer));
             self.views.seek();
+            if reason == DownReason::Timeout {
+                self.lose(peer, cx, out);
+            }
         }
         if self.neighbours.is_empty() {
             self.views.joined = false;
@@ -390,6 +415,14 @@ impl Membership {
             self.trigger(Trigger::Alone, out);
         }
         self.look_around(cx, out);
+    }
+
+    /// There is a link again: a beginning, unless too many others are missing.
+    fn linked_again(&mut self, cx: &Cx<'_>, out: &mut Outbox<Out>) {
+        if !self.losses.hold() {
+            self.trigger(Trigger::LinkUp, out);
+            self.recover(cx);
+        }
     }
 
     fn fail(&mut self, peer: NodeId, why: &'static str, cx: &mut Cx<'_>) {
@@ -613,10 +646,19 @@ impl Machine for Membership {
             In::Back(peer) => {
                 self.book.reached(peer);
                 if self.running() {
-                    self.trigger(Trigger::LinkUp, out);
+                    self.regain(peer, cx, out);
+                    self.linked_again(cx, out);
                 }
                 self.look_around(cx, out);
             }
+            In::Member { peer, state } => self.member(peer, state, cx, out),
+            In::Zone(members) => self.zone_counts(members),
+            In::Compared(peer) => {
+                if self.neighbours.contains(&peer) {
+                    self.compared(out);
+                }
+            }
+            In::Contact(peers) => self.contact_now(peers, cx, out),
             In::Resolved { addr, peer } => {
                 for (bootstrap, target) in &mut self.targets {
                     if bootstrap.addr == addr {
@@ -675,6 +717,7 @@ impl Machine for Membership {
         self.watch_timeout(cx, out);
         self.probe_timeout(cx, out);
         self.rating_timeout(cx, out);
+        self.losses_timeout(cx, out);
         if self.views.shuffle_at.is_some_and(|at| at <= cx.now) {
             self.shuffle(cx, out);
         }
@@ -683,7 +726,7 @@ impl Machine for Membership {
     fn next_deadline(&self) -> Option<Instant> {
         let membership = soonest(soonest(self.try_at, self.ask_at), self.views.shuffle_at);
         let others = soonest(self.part.next_deadline(), self.probes.next_deadline());
-        soonest(soonest(membership, others), self.scores.next_deadline())
+        soonest(soonest(membership, others), soonest(self.scores.next_deadline(), self.losses.next_deadline()))
     }
 
     fn footprint(&self) -> usize {
@@ -697,6 +740,7 @@ impl Machine for Membership {
             .saturating_add(self.part.len())
             .saturating_add(self.probes.len())
             .saturating_add(self.scores.len())
+            .saturating_add(self.losses.len())
             .saturating_add(self.wanted.len())
             .saturating_add(self.sought.len())
     }

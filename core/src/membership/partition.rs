@@ -23,6 +23,8 @@ const TO_BOOTSTRAP: usize = 5;
 const MERGE_PAUSE: Duration = Duration::from_secs(30);
 /// Neighbours beyond the usual number that merges may add.
 pub(super) const MERGE_ROOM: usize = 2;
+/// Nodes contacted at once when the application says that the network split.
+const CONTACTS: usize = 16;
 /// A node this young knows nothing of its part yet.
 const YOUNG: Duration = Duration::from_secs(60);
 
@@ -77,6 +79,19 @@ impl Part {
         }
     }
 
+    /// How many nodes live in this part: `k` smallest of evenly spread marks, the greatest of them at a
+    /// share `u` of all numbers, come from about `(k - 1) / u` nodes (Bar-Yossef and others, RANDOM 2002).
+    fn estimate(&self) -> usize {
+        match self.alive.last_key_value() {
+            Some((greatest, _)) if self.alive.len() >= SKETCH => {
+                let k = (SKETCH as u128).saturating_sub(1);
+                let nodes = (k << 64).checked_div(u128::from(*greatest)).unwrap_or(u128::MAX);
+                usize::try_from(nodes).unwrap_or(usize::MAX).max(SKETCH)
+            }
+            Some(_) | None => self.alive.len(),
+        }
+    }
+
     fn learn(&mut self, marks: &[Mark], now: Instant) {
         for &(mark, beat, age) in marks.iter().take(SKETCH) {
             let age = u64::from(age).saturating_mul(1_000_000);
@@ -113,6 +128,7 @@ impl Membership {
             self.part.tick_at = Some(cx.now + cx.rng.jitter(TICK, 20));
             self.part.beat = self.part.beat.saturating_add(1);
             self.part.learn(&[(mark_of(cx.me), self.part.beat, 0)], cx.now);
+            out.push(Out::Estimate(self.part.estimate()));
             let sketch = Message::Sketch { marks: self.part.marks(cx.now) };
             for &to in &self.neighbours {
                 Self::send(to, &sketch, out);
@@ -122,6 +138,23 @@ impl Membership {
             self.part.contact_at = Some(cx.now + cx.rng.jitter(CONTACT, 20));
             self.contact(cx, out);
         }
+    }
+
+    /// The application or the failure of many says that the network may have split.
+    pub(super) fn contact_now(&mut self, peers: Vec<NodeId>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if !self.running() {
+            return;
+        }
+        self.book.hurry();
+        let known = |p: &NodeId| *p != cx.me && !self.linked.contains_key(p) && self.book.get(*p).is_some();
+        let peers: Vec<NodeId> = peers.into_iter().filter(known).take(CONTACTS).collect();
+        if peers.is_empty() {
+            self.contact(cx, out);
+        }
+        for peer in peers {
+            self.connect_at(peer, cx.now, out);
+        }
+        self.look_around(cx, out);
     }
 
     /// Contacts somebody met before, or a place to enter the network.

@@ -15,9 +15,9 @@ pub enum NodeState {
     Connecting,
     /// In the network: at least one neighbour, or first here and ready for others.
     Active,
-    /// Had neighbours, has none now, and is looking for them.
+    /// Lost its neighbours, or a good part of all peers at once, and is looking for them.
     Degraded,
-    /// A link is back after `Degraded`; catching up.
+    /// Linked again after `Degraded`; catching up.
     Recovering,
     /// Said goodbye.
     Leaving,
@@ -36,6 +36,12 @@ pub(crate) enum Trigger {
     Neighbour,
     /// The last link is gone.
     Alone,
+    /// A good part of all peers is gone at once.
+    Lost,
+    /// Enough of those are back, or given up.
+    Restored,
+    /// The history here has all that a neighbour's has.
+    Compared,
     /// Told to leave.
     Leave,
 }
@@ -72,12 +78,11 @@ impl NodeState {
             (Self::Initializing | Self::Leaving, Trigger::Join) => Self::Discovering,
             (Self::Initializing | Self::Leaving, Trigger::Begin) => Self::Active,
             (Self::Discovering, Trigger::LinkUp) => Self::Connecting,
-            (Self::Degraded, Trigger::LinkUp) => Self::Recovering,
-            (Self::Discovering | Self::Connecting | Self::Recovering | Self::Degraded, Trigger::Neighbour) => {
-                Self::Active
-            }
+            (Self::Degraded, Trigger::LinkUp | Trigger::Neighbour | Trigger::Restored) => Self::Recovering,
+            (Self::Discovering | Self::Connecting, Trigger::Neighbour) => Self::Active,
+            (Self::Recovering, Trigger::Compared) => Self::Active,
             (Self::Connecting, Trigger::Alone) => Self::Discovering,
-            (Self::Active | Self::Recovering, Trigger::Alone) => Self::Degraded,
+            (Self::Active | Self::Recovering, Trigger::Alone | Trigger::Lost) => Self::Degraded,
             (state, _) => state,
         }
     }
@@ -96,8 +101,17 @@ mod tests {
 
     #[test]
     fn the_transition_table_is_this_one() {
-        let triggers =
-            [Trigger::Join, Trigger::Begin, Trigger::LinkUp, Trigger::Neighbour, Trigger::Alone, Trigger::Leave];
+        let triggers = [
+            Trigger::Join,
+            Trigger::Begin,
+            Trigger::LinkUp,
+            Trigger::Neighbour,
+            Trigger::Alone,
+            Trigger::Lost,
+            Trigger::Restored,
+            Trigger::Compared,
+            Trigger::Leave,
+        ];
         let mut table = String::new();
         for state in NodeState::ALL {
             for trigger in triggers {
@@ -118,12 +132,15 @@ CONNECTING --Neighbour--> ACTIVE
 CONNECTING --Alone--> DISCOVERING
 CONNECTING --Leave--> LEAVING
 ACTIVE --Alone--> DEGRADED
+ACTIVE --Lost--> DEGRADED
 ACTIVE --Leave--> LEAVING
 DEGRADED --LinkUp--> RECOVERING
-DEGRADED --Neighbour--> ACTIVE
+DEGRADED --Neighbour--> RECOVERING
+DEGRADED --Restored--> RECOVERING
 DEGRADED --Leave--> LEAVING
-RECOVERING --Neighbour--> ACTIVE
 RECOVERING --Alone--> DEGRADED
+RECOVERING --Lost--> DEGRADED
+RECOVERING --Compared--> ACTIVE
 RECOVERING --Leave--> LEAVING
 LEAVING --Join--> DISCOVERING
 LEAVING --Begin--> ACTIVE

@@ -123,7 +123,68 @@ fn a_link_becomes_a_neighbour_when_it_agrees() {
     b.up(2);
     assert_eq!(b.m.state(), NodeState::Recovering);
     b.hear(2, &request(Urgency::Low));
+    assert_eq!(b.m.state(), NodeState::Recovering, "until histories are compared");
+    b.input(In::Compared(id(3)));
+    assert_eq!(b.m.state(), NodeState::Recovering, "with a neighbour, not with anybody");
+    b.input(In::Compared(id(2)));
     assert_eq!(b.m.state(), NodeState::Active);
+}
+
+/// Neighbours 2 to 7; `lost` of them and of a zone of `zone` stop to answer within ten seconds.
+fn after_losing(lost: u8, zone: usize) -> Bench {
+    let mut b = full();
+    b.input(In::Zone(zone));
+    for n in 2..2 + lost {
+        b.input(In::Member { peer: id(n), state: MemberState::Suspect });
+        b.run(1);
+    }
+    b
+}
+
+#[test]
+fn losing_two_fifths_of_all_peers_at_once_degrades_a_node() {
+    assert_eq!(after_losing(3, 10).m.state(), NodeState::Active);
+    assert_eq!(after_losing(4, 10).m.state(), NodeState::Degraded);
+    let mut slowly = full();
+    slowly.input(In::Zone(10));
+    for n in 2..8 {
+        slowly.input(In::Member { peer: id(n), state: MemberState::Suspect });
+        slowly.run(11);
+    }
+    assert_eq!(slowly.m.state(), NodeState::Active, "that is the life of a network");
+}
+
+#[test]
+fn a_degraded_node_recovers_when_half_of_those_lost_are_back_or_given_up() {
+    let mut b = after_losing(4, 10);
+    b.up(9);
+    b.hear(9, &request(Urgency::High));
+    assert_eq!(b.m.state(), NodeState::Degraded, "neighbours of the same part prove nothing");
+    b.input(In::Member { peer: id(2), state: MemberState::Alive });
+    assert_eq!(b.m.state(), NodeState::Degraded);
+    let out = b.input(In::Member { peer: id(3), state: MemberState::Alive });
+    assert_eq!(b.m.state(), NodeState::Recovering);
+    assert!(out.iter().any(|o| matches!(o, Out::Compare(p) if *p == id(3))), "{out:?}");
+    b.input(In::Compared(id(9)));
+    assert_eq!(b.m.state(), NodeState::Active);
+
+    let mut given_up = after_losing(4, 10);
+    given_up.run(590);
+    assert_eq!(given_up.m.state(), NodeState::Degraded);
+    given_up.run(12);
+    assert_eq!(given_up.m.state(), NodeState::Recovering);
+    given_up.run(31);
+    assert_eq!(given_up.m.state(), NodeState::Active, "nobody answers, so what is here is all");
+}
+
+#[test]
+fn who_failed_is_no_neighbour_and_not_tried_at_once() {
+    let mut b = full();
+    let out = b.input(In::Member { peer: id(2), state: MemberState::Down });
+    assert!(out.iter().any(|o| matches!(o, Out::NeighbourDown(p) if *p == id(2))));
+    assert!(out.iter().any(|o| matches!(o, Out::Unwant(p) if *p == id(2))), "law 4");
+    assert!(!b.m.neighbours().contains(&id(2)));
+    assert!(!b.m.book.passives().any(|p| p == id(2)));
 }
 
 #[test]
@@ -387,6 +448,8 @@ fn a_silent_neighbour_is_replaced_and_taken_back_when_it_answers() {
     assert!(replies(&out).iter().any(|m| matches!(m, Message::Request { .. })), "{out:?}");
     assert_eq!(b.m.state(), NodeState::Recovering);
     b.hear(2, &Message::Response { accepted: Ok(()), available: Vec::new() });
+    assert_eq!(b.m.state(), NodeState::Recovering);
+    b.input(In::Compared(id(2)));
     assert_eq!(b.m.state(), NodeState::Active);
 }
 

@@ -5,6 +5,7 @@
 //! travelled, never as a re-encoding.
 
 pub mod content;
+pub(crate) mod reach;
 pub mod record;
 pub mod ticket;
 
@@ -82,6 +83,7 @@ pub(crate) enum Channel {
     Delivery = 2,
     Gossip = 3,
     Chat = 4,
+    Swim = 5,
 }
 
 impl Channel {
@@ -91,6 +93,7 @@ impl Channel {
             2 => Some(Self::Delivery),
             3 => Some(Self::Gossip),
             4 => Some(Self::Chat),
+            5 => Some(Self::Swim),
             _ => None,
         }
     }

@@ -230,6 +230,7 @@ pub const KEYS: &[Key] = &[
     number_key!("limits.requests", "Reads of the store under way", limits.requests),
     number_key!("limits.steps_per_call", "Work done before timers have their turn", limits.steps_per_call),
     number_key!("limits.volatile_events", "Passing events in memory", limits.volatile_events),
+    number_key!("limits.zone_members", "Nodes that watch each other for failures", limits.zone_members),
     time_key!("link.dead_after", "A link is down after this without an answer", link.dead_after),
     time_key!("link.handshake_retry", "A handshake is repeated after this", link.handshake_retry),
     time_key!("link.handshake_timeout", "An attempt to connect is given up after this", link.handshake_timeout),

@@ -115,6 +115,9 @@ pub fn event(e: &Event, names: &Names) -> Value {
             "peer_down",
             json!({ "peer": peer.to_string(), "name": names.get(*peer), "reason": reason.words() }),
         ),
+        EventKind::Member { peer, state } => {
+            with_seq("member", json!({ "peer": peer.to_string(), "name": names.get(*peer), "state": state.name() }))
+        }
         EventKind::Writable => with_seq("writable", json!({})),
         EventKind::Lagged { missed } => with_seq("lagged", json!({ "missed": missed })),
         _ => with_seq("unknown", json!({})),

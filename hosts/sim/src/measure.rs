@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use donp_core::stats::HOPS;
-use donp_core::{MessageId, Stats};
+use donp_core::{MemberState, MessageId, Stats};
 
 /// Counters of a node over all its lives, or sums and differences of such.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Totals {
     pub control_out: u64,
     /// Bytes of those.
     pub control_bytes: u64,
+    /// Messages of failure detection in zones.
+    pub swim_out: u64,
     /// First deliveries by hops, from 1.
     pub hops: [u64; HOPS],
 }
@@ -51,6 +53,7 @@ impl Totals {
             payload_bytes: b.payload_bytes,
             control_out: b.control_out,
             control_bytes: b.control_bytes,
+            swim_out: stats.swim.messages_out,
             hops: b.hops,
         }
     }
@@ -80,6 +83,7 @@ impl Totals {
         change(&mut self.payload_bytes, other.payload_bytes);
         change(&mut self.control_out, other.control_out);
         change(&mut self.control_bytes, other.control_bytes);
+        change(&mut self.swim_out, other.swim_out);
         for (mine, theirs) in self.hops.iter_mut().zip(other.hops) {
             change(mine, theirs);
         }
@@ -240,6 +244,8 @@ pub struct Crashed {
     pub at: u64,
     /// When another first said that it is down.
     pub first: Option<u64>,
+    /// When another member of its zone first suspected it.
+    pub suspected: Option<u64>,
 }
 
 /// What somebody who sees every node at once notices. It changes nothing for them.
@@ -258,6 +264,13 @@ pub struct Watch {
     pub false_positives: u64,
     /// Those of nodes that are not anomalous themselves (FP- of the Lifeguard paper, §5).
     pub false_positives_at_healthy: u64,
+    /// Members that were declared down in a zone, though they run and are not anomalous: once for each node that
+    /// holds it (FP of Lifeguard §5).
+    pub false_downs: u64,
+    /// Those at nodes that are not anomalous themselves (FP-).
+    pub false_downs_at_healthy: u64,
+    /// Time from each power failure to the first suspicion of it in its zone, in microseconds (SWIM §5).
+    pub detected: Vec<u64>,
 }
 
 impl Watch {
@@ -275,7 +288,22 @@ impl Watch {
     }
 
     pub(crate) fn crash(&mut self, node: usize, at: u64) {
-        self.crashed.insert(node, Crashed { at, first: None });
+        self.crashed.insert(node, Crashed { at, first: None, suspected: None });
+    }
+
+    pub(crate) fn member(&mut self, observer: usize, peer: usize, state: MemberState, peer_runs: bool, now: u64) {
+        if peer_runs {
+            if state == MemberState::Down && !self.anomalous.contains(&peer) {
+                self.false_downs += 1;
+                self.false_downs_at_healthy += u64::from(!self.anomalous.contains(&observer));
+            }
+        } else if matches!(state, MemberState::Suspect | MemberState::Down)
+            && let Some(crashed) = self.crashed.get_mut(&peer)
+            && crashed.suspected.is_none()
+        {
+            crashed.suspected = Some(now);
+            self.detected.push(now.saturating_sub(crashed.at));
+        }
     }
 
     pub(crate) fn down(&mut self, observer: usize, peer: usize, peer_runs: bool, now: u64) {
@@ -336,13 +364,21 @@ mod tests {
         watch.crash(3, 100);
         watch.down(1, 3, false, 400);
         watch.down(2, 3, false, 900);
-        assert_eq!(watch.crashed[&3], Crashed { at: 100, first: Some(400) });
+        assert_eq!(watch.crashed[&3], Crashed { at: 100, first: Some(400), suspected: None });
         watch.anomalous.insert(5);
         watch.down(1, 5, true, 1_000);
         assert_eq!(watch.false_positives, 0, "it is slow indeed");
         watch.down(5, 1, true, 1_000);
         watch.down(2, 1, true, 1_000);
         assert_eq!((watch.false_positives, watch.false_positives_at_healthy), (2, 1));
+        watch.member(1, 3, MemberState::Suspect, false, 600);
+        watch.member(2, 3, MemberState::Down, false, 900);
+        watch.member(2, 4, MemberState::Suspect, true, 900);
+        assert_eq!((watch.detected.as_slice(), watch.false_downs), ([500].as_slice(), 0));
+        watch.member(2, 4, MemberState::Down, true, 900);
+        watch.member(5, 4, MemberState::Down, true, 900);
+        watch.member(2, 5, MemberState::Down, true, 900);
+        assert_eq!((watch.false_downs, watch.false_downs_at_healthy), (2, 1));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use donp_core::{
-    Answer, Batch, Config, Conversation, Engine, Event, EventKind, FailReason, Identity, Instant, MemoryStore, Message,
-    MessageId, NodeId, NodeState, Op, Record, Request, Table, WallTime,
+    Answer, Batch, Config, Conversation, Engine, Event, EventKind, FailReason, Identity, Instant, MemberState,
+    MemoryStore, Message, MessageId, NodeId, NodeState, Op, Record, Request, Table, WallTime,
 };
 
 use crate::clock::Clock;
@@ -57,6 +57,8 @@ pub struct Node {
     pub failed: Vec<(MessageId, FailReason)>,
     /// State changes, over all lives.
     pub states: Vec<NodeState>,
+    /// What it held of members of its zone, in order.
+    pub members: Vec<(NodeId, MemberState)>,
     /// Whether the person says "got it" after each durable event.
     pub(crate) acknowledges: bool,
     remembers: bool,
@@ -101,6 +103,7 @@ impl Node {
             delivered: Vec::new(),
             failed: Vec::new(),
             states: Vec::new(),
+            members: Vec::new(),
             acknowledges: true,
             remembers: parts.remembers,
             last_seq: 0,
@@ -189,10 +192,10 @@ impl Node {
     /// Tells the person. Whether it was news.
     pub(crate) fn tell(&mut self, event: Event, now: Instant) -> bool {
         let Some(seq) = event.seq else {
-            if let EventKind::StateChanged { to, .. } = event.kind
-                && self.remembers
-            {
-                self.states.push(to);
+            match event.kind {
+                EventKind::StateChanged { to, .. } if self.remembers => self.states.push(to),
+                EventKind::Member { peer, state } if self.remembers => self.members.push((peer, state)),
+                _ => {}
             }
             return true;
         };

@@ -98,6 +98,21 @@ fn the_last_line_of_json_is_the_result_and_two_results_compare() {
 }
 
 #[test]
+fn a_case_is_compared_with_an_earlier_one_and_not_with_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "name = \"two\"\ntitle = \"Two\"\nsource = \"none\"\ncases = [\"one\", \"other\"]\n[nodes]\ncount = 4\n\
+                [config]\nswim.period = { by_case = [2, 4] }\n[[phase]]\ndo = \"wait\"\nlabel = \"w\"\nseconds = 60\n\
+                [[phase]]\ndo = \"expect\"\nmeasure = \"w.swim_messages\"\nof = \"one/w.swim_messages\"\n\
+                is = \"<=\"\ngoal = 0.8\n";
+    let ran = sim(&["run", &file(folder.path(), "two.toml", text), "--json"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    let value = result(&ran.out);
+    let ratio = value["figures"]["other/w.swim_messages / one/w.swim_messages"].as_f64().unwrap();
+    assert!((0.3..0.8).contains(&ratio), "half as many periods, and rosters as often: {ratio}");
+    assert_eq!(ran.out.lines().filter(|l| l.contains("\"type\":\"check\"")).count(), 1);
+}
+
+#[test]
 fn many_seeds_run_one_after_the_other() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "small.toml", &small(">=", 0.0));

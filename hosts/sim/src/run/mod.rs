@@ -186,6 +186,18 @@ impl CaseOutcome {
 }
 
 impl Check {
+    /// `earlier` are the figures of the cases before. A ratio is filed as a figure of its own.
+    fn of(mut expectation: Expectation, figures: &mut BTreeMap<String, f64>, earlier: &BTreeMap<String, f64>) -> Self {
+        if let Some(of) = &expectation.of {
+            let whole = earlier.get(of).copied();
+            let name = format!("{} / {of}", expectation.measure);
+            let ratio = figures.get(&expectation.measure).zip(whole).map(|(part, whole)| part / whole);
+            figures.extend(ratio.filter(|r| r.is_finite()).map(|r| (name.clone(), r)));
+            expectation.measure = name;
+        }
+        Self::new(expectation, figures)
+    }
+
     fn new(expectation: Expectation, figures: &BTreeMap<String, f64>) -> Self {
         let measured = figures.get(&expectation.measure).copied();
         let pass = measured.is_some_and(|m| expectation.comparison.holds(m, expectation.goal));
@@ -225,7 +237,13 @@ pub fn number(n: f64) -> String {
 
 /// Runs a scenario, every case of it.
 pub fn run(scenario: &Scenario, mut options: Options<'_>) -> Outcome {
-    let cases = scenario.cases.iter().map(|case| run_case(case, &mut options)).collect();
+    let mut cases: Vec<CaseOutcome> = Vec::new();
+    let mut earlier = BTreeMap::new();
+    for case in &scenario.cases {
+        let outcome = run_case(case, &mut options, &earlier);
+        earlier.extend(outcome.figures.iter().map(|(key, value)| (format!("{}/{key}", case.name), *value)));
+        cases.push(outcome);
+    }
     Outcome {
         scenario: scenario.name.clone(),
         title: scenario.title.clone(),
@@ -238,7 +256,7 @@ pub fn run(scenario: &Scenario, mut options: Options<'_>) -> Outcome {
     }
 }
 
-fn run_case(case: &Case, options: &mut Options<'_>) -> CaseOutcome {
+fn run_case(case: &Case, options: &mut Options<'_>, earlier: &BTreeMap<String, f64>) -> CaseOutcome {
     let begin = std::time::Instant::now();
     let mut stage = Stage::new(case, options);
     stage.build();
@@ -246,7 +264,7 @@ fn run_case(case: &Case, options: &mut Options<'_>) -> CaseOutcome {
     for (i, step) in case.steps.iter().enumerate() {
         stage.play(i, step);
     }
-    let mut outcome = stage.end();
+    let mut outcome = stage.end(earlier);
     outcome.speed.wall_s = begin.elapsed().as_secs_f64();
     outcome.speed.build_s = build_s;
     outcome.speed.build_virtual_s = case.nodes.count as f64 / case.nodes.per_second;

@@ -47,6 +47,7 @@ struct Window {
     totals: Totals,
     broadcasts: usize,
     false_positives: (u64, u64),
+    swim: (u64, u64, usize),
 }
 
 impl<'a, 'o> Stage<'a, 'o> {
@@ -165,7 +166,7 @@ impl<'a, 'o> Stage<'a, 'o> {
             if self.case.nodes.count < expectation.from_nodes {
                 return;
             }
-            return match self.out.figures.contains_key(&expectation.measure) {
+            return match self.out.figures.contains_key(&expectation.measure) && expectation.of.is_none() {
                 true => self.out.checks.push(Check::new(expectation.clone(), &self.out.figures)),
                 // It may be one that is known at the end only.
                 false => self.late.push(expectation.clone()),

@@ -109,6 +109,8 @@ pub struct Expectation {
     pub paper: String,
     /// Asked for with at least so many nodes: some figures are those of a size.
     pub from_nodes: usize,
+    /// The measure is divided by this figure of an earlier case, `case/measure`.
+    pub of: Option<String>,
 }
 
 /// What happens. Durations are virtual microseconds.
@@ -276,6 +278,7 @@ impl Phase {
                     goal: t.needed("goal", t.number("goal", f64::MIN, f64::MAX)?)?,
                     paper: t.text("paper")?.unwrap_or("-").to_owned(),
                     from_nodes: t.count("from_nodes", 0)?.unwrap_or(0),
+                    of: t.text("of")?.map(str::to_owned),
                 })
             }
         })

@@ -165,6 +165,13 @@ impl Sim {
                     self.watch.down(n, peer, runs, now);
                 }
             }
+            EventKind::Member { peer, state } => {
+                note(&mut self.transcript, now, &peer.0, n);
+                if let Some(peer) = self.number(*peer) {
+                    let runs = self.is_awake(peer);
+                    self.watch.member(n, peer, *state, runs, now);
+                }
+            }
             other => note(&mut self.transcript, now, format!("{other:?}").as_bytes(), n),
         }
         let node = &mut self.nodes[n];

@@ -1,5 +1,9 @@
 //! Looks at a run while it goes on, and sums it up.
 
+use std::collections::BTreeMap;
+
+use donp_core::MemberState;
+
 use super::{LARGE, Stage, Window};
 use crate::node::Disk;
 use crate::run::figures::{self, Figures, file};
@@ -23,7 +27,38 @@ impl Stage<'_, '_> {
             totals: self.sim.totals(),
             broadcasts: self.sim.watch.broadcasts.len(),
             false_positives: (self.sim.watch.false_positives, self.sim.watch.false_positives_at_healthy),
+            swim: self.swim_so_far(),
         }
+    }
+
+    fn swim_so_far(&self) -> (u64, u64, usize) {
+        let watch = &self.sim.watch;
+        (watch.false_downs, watch.false_downs_at_healthy, watch.detected.len())
+    }
+
+    /// What failure detection in zones did since `before`, in `periods`.
+    fn swim(&self, before: (u64, u64, usize), messages: u64, periods: f64) -> Figures {
+        let (falsely, at_healthy, _) = self.swim_so_far();
+        let running = self.running();
+        let alive = |n: &usize| {
+            let members = self.sim.node(*n).engine().members();
+            members.iter().filter(|m| matches!(m.state, MemberState::Alive | MemberState::Suspect)).count() + 1
+        };
+        let mut all = vec![
+            ("swim_messages", messages as f64),
+            ("swim_messages_per_period", messages as f64 / running.len().max(1) as f64 / periods),
+            ("swim_false_positives", (falsely - before.0) as f64),
+            ("swim_false_positives_at_healthy", (at_healthy - before.1) as f64),
+        ];
+        all.extend(running.iter().map(alive).min().map(|n| ("swim_members_min", n as f64)));
+        let detected = &self.sim.watch.detected[before.2..];
+        if !detected.is_empty() {
+            let mean = detected.iter().sum::<u64>() as f64 / detected.len() as f64;
+            all.push(("swim_detections", detected.len() as f64));
+            all.push(("swim_first_detection_s", mean / SECOND as f64));
+            all.push(("swim_first_detection_periods", mean / self.case.period as f64));
+        }
+        all
     }
 
     pub(super) fn close(&mut self, window: Window) {
@@ -62,6 +97,8 @@ impl Stage<'_, '_> {
             let linked = self.running().into_iter().map(|n| self.sim.linked(n) + 1).min();
             all.extend(linked.map(|v| ("members_min", v as f64)));
             all.push(("running", n as f64));
+            let periods = passed as f64 / self.case.period as f64;
+            all.extend(self.swim(window.swim, diff.swim_out, periods));
             let shape = self.sim.overlay().shape(&mut self.rng.split());
             all.extend(figures::shape(&shape));
             if self.case.watch_views {
@@ -181,12 +218,16 @@ impl Stage<'_, '_> {
             goal: 0.0,
             paper: "-".into(),
             from_nodes: 0,
+            of: None,
         };
         asked.map(|(measure, _)| none(measure)).collect()
     }
 
-    pub(in crate::run) fn end(mut self) -> CaseOutcome {
+    pub(in crate::run) fn end(mut self, earlier: &BTreeMap<String, f64>) -> CaseOutcome {
         let promises = self.promises();
+        let (messages, periods) = (self.sim.totals().swim_out, self.sim.now() as f64 / self.case.period as f64);
+        let swim = self.swim((0, 0, 0), messages, periods);
+        file(&mut self.out.figures, "all", swim);
         let totals = self.sim.totals();
         self.out.hops = totals.hops;
         self.out.overlay = self.sim.overlay();
@@ -200,7 +241,11 @@ impl Stage<'_, '_> {
         self.out.speed.events = self.sim.events();
         self.weigh();
         let checks = [std::mem::take(&mut self.late), promises].concat();
-        self.out.checks.extend(checks.into_iter().map(|e| Check::new(e, &self.out.figures)));
+        let figures = &mut self.out.figures;
+        // A case is not compared with itself.
+        let own = format!("{}/", self.case.name);
+        let checks = checks.into_iter().filter(|e| e.of.as_ref().is_none_or(|of| !of.starts_with(&own)));
+        self.out.checks.extend(checks.map(|e| Check::of(e, figures, earlier)));
         self.out
     }
 

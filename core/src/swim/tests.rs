@@ -1,0 +1,420 @@
+use super::*;
+use crate::rng::Rng;
+use crate::time::WallTime;
+use proptest::prelude::{prop, prop_assert, proptest};
+
+const MS: u64 = 1_000;
+
+fn id(n: usize) -> NodeId {
+    NodeId([n as u8 + 1; 32])
+}
+
+fn addr(n: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, n as u8 + 1], 4_000))
+}
+
+struct Node {
+    machine: Swim,
+    rng: Rng,
+    runs: bool,
+    /// Gets no time until then.
+    stalled: u64,
+    told: Vec<(u64, NodeId, MemberState)>,
+    members: Option<Vec<NodeId>>,
+    links: BTreeSet<usize>,
+}
+
+/// Machines with links that open as soon as one side wants them, and messages that take 20 ms.
+struct Mesh {
+    nodes: Vec<Node>,
+    mail: BTreeMap<(u64, u64), (usize, usize, Vec<u8>)>,
+    number: u64,
+    now: u64,
+    rng: Rng,
+    loss: usize,
+    /// Pairs that cannot hear each other.
+    cut: BTreeSet<(usize, usize)>,
+}
+
+impl Mesh {
+    fn new(count: usize, config: &Config) -> Self {
+        let node = |n: usize| Node {
+            machine: Swim::new(config),
+            rng: Rng::new([n as u8 + 1; 32]),
+            runs: true,
+            stalled: 0,
+            told: Vec::new(),
+            members: None,
+            links: BTreeSet::new(),
+        };
+        Self {
+            nodes: (0..count).map(node).collect(),
+            mail: BTreeMap::new(),
+            number: 0,
+            now: 1_000_000,
+            rng: Rng::new([77; 32]),
+            loss: 0,
+            cut: BTreeSet::new(),
+        }
+    }
+
+    /// Each is a neighbour of the next, and time passes until all know all.
+    fn formed(count: usize, config: &Config) -> Self {
+        let mut mesh = Self::new(count, config);
+        for n in 1..count {
+            mesh.neighbours(n - 1, n);
+        }
+        mesh.run(60_000);
+        mesh
+    }
+
+    fn index(peer: NodeId) -> usize {
+        usize::from(peer.0[0]) - 1
+    }
+
+    fn give(&mut self, n: usize, input: In) {
+        self.with(n, |m, cx, out| m.handle(cx, input, out));
+    }
+
+    fn with(&mut self, n: usize, f: impl FnOnce(&mut Swim, &mut Cx<'_>, &mut Outbox<Out>)) {
+        let now = self.now;
+        let node = &mut self.nodes[n];
+        let mut cx = Cx { now: Instant::from_micros(now), wall: WallTime(1), me: id(n), rng: &mut node.rng };
+        let mut out = Outbox::new();
+        f(&mut node.machine, &mut cx, &mut out);
+        for o in out.take() {
+            match o {
+                Out::Send { to, body } => {
+                    let to = Self::index(to);
+                    if self.nodes[n].links.contains(&to) && self.rng.below(100) >= self.loss {
+                        self.number += 1;
+                        self.mail.insert((now + 20 * MS, self.number), (n, to, body));
+                    }
+                }
+                Out::Want(peer) => {
+                    let peer = Self::index(peer);
+                    if peer < self.nodes.len() {
+                        self.link(n, peer);
+                    }
+                }
+                Out::Member { peer, state } => {
+                    let node = &mut self.nodes[n];
+                    let heard = node.machine.roster.get(peer).and_then(|m| m.heard).unwrap_or(Instant::ZERO);
+                    let silent = Instant::from_micros(now).since(heard);
+                    // INVARIANT: whoever spoke to a node itself is not down to it.
+                    let swim = &node.machine.config;
+                    let law = silent >= swim.period * swim.alpha || !swim.witness;
+                    assert!(state != MemberState::Down || law, "{n} heard {peer:?} {silent:?} ago");
+                    node.told.push((now, peer, state));
+                }
+                Out::Members(members) => self.nodes[n].members = members,
+                Out::Learn { .. } | Out::Unwant(_) => {}
+            }
+        }
+    }
+
+    fn link(&mut self, a: usize, b: usize) {
+        if a == b || !self.nodes[b].runs || self.cut.contains(&(a.min(b), a.max(b))) || !self.nodes[a].links.insert(b) {
+            return;
+        }
+        self.nodes[b].links.insert(a);
+        self.give(a, In::LinkUp { peer: id(b), addr: addr(b) });
+        self.give(b, In::LinkUp { peer: id(a), addr: addr(a) });
+    }
+
+    fn neighbours(&mut self, a: usize, b: usize) {
+        self.link(a, b);
+        self.give(a, In::NeighbourUp(id(b)));
+        self.give(b, In::NeighbourUp(id(a)));
+    }
+
+    fn run(&mut self, ms: u64) {
+        let end = self.now + ms * MS;
+        loop {
+            let due = |n: &Node| n.machine.next_deadline().map(|d| d.as_micros().max(n.stalled));
+            let timer = self.nodes.iter().filter(|n| n.runs).filter_map(due).min();
+            let mail = self.mail.keys().next().map(|(at, _)| *at);
+            let next = [timer, mail].into_iter().flatten().min();
+            let Some(next) = next.filter(|at| *at <= end) else { break };
+            self.now = self.now.max(next);
+            if mail == Some(next) {
+                let ((_, number), (from, to, body)) = self.mail.pop_first().unwrap();
+                let cut = self.cut.contains(&(from.min(to), from.max(to)));
+                if self.nodes[to].stalled > self.now {
+                    self.mail.insert((self.nodes[to].stalled, number), (from, to, body));
+                } else if self.nodes[to].runs && !cut {
+                    self.give(to, In::Message { from: id(from), body });
+                }
+                continue;
+            }
+            let n = (0..self.nodes.len()).find(|n| self.nodes[*n].runs && due(&self.nodes[*n]) == Some(next)).unwrap();
+            self.with(n, |m, cx, out| m.handle_timeout(cx, out));
+        }
+        self.now = end;
+    }
+
+    fn kill(&mut self, n: usize) {
+        self.nodes[n].runs = false;
+    }
+
+    fn state(&self, observer: usize, of: usize) -> Option<MemberState> {
+        self.nodes[observer].machine.roster.get(id(of)).map(|m| m.state)
+    }
+
+    fn downs(&self, of: usize) -> usize {
+        let down = |n: &Node| n.told.iter().any(|(_, p, s)| *p == id(of) && *s == MemberState::Down);
+        self.nodes.iter().filter(|n| down(n)).count()
+    }
+}
+
+#[test]
+fn everybody_comes_to_know_everybody_through_neighbours() {
+    let mesh = Mesh::formed(20, &Config::default());
+    for n in 0..20 {
+        let others: Vec<NodeId> = (0..20).filter(|o| *o != n).map(id).collect();
+        assert_eq!(mesh.nodes[n].members.as_ref(), Some(&others));
+        assert_eq!(mesh.nodes[n].links.len(), 19);
+        assert!(mesh.nodes[n].told.is_empty(), "nobody was ever doubted");
+    }
+}
+
+/// SWIM §5: two messages a member and period, and one exchange of rosters in fifteen.
+#[test]
+fn a_quiet_zone_costs_two_messages_a_period() {
+    let mut mesh = Mesh::formed(12, &Config::default());
+    let sum = |mesh: &Mesh| mesh.nodes.iter().map(|n| n.machine.stats.messages_out).sum::<u64>();
+    let before = sum(&mesh);
+    mesh.run(600_000);
+    let each = (sum(&mesh) - before) as f64 / 12.0 / 300.0;
+    assert!((1.9..2.3).contains(&each), "{each}");
+}
+
+#[test]
+fn a_question_that_comes_again_is_answered_once() {
+    let mut mesh = Mesh::formed(3, &Config::default());
+    let before = mesh.nodes[0].machine.stats.acks;
+    for seq in [7_000, 7_001, 7_000, 7_001, 7_000] {
+        let body = Message::Ping { seq, updates: Vec::new() }.encode();
+        mesh.give(0, In::Message { from: id(1), body });
+    }
+    assert_eq!(mesh.nodes[0].machine.stats.acks - before, 2);
+    assert_eq!(mesh.nodes[0].machine.drops.get(DropReason::Duplicate), 3);
+}
+
+#[test]
+fn who_dies_is_suspected_then_down_at_everybody_and_nobody_else_is() {
+    let mut mesh = Mesh::formed(20, &Config::default());
+    mesh.kill(7);
+    let died = mesh.now;
+    mesh.run(60_000);
+    for n in (0..20).filter(|n| *n != 7) {
+        let told: Vec<MemberState> = mesh.nodes[n].told.iter().map(|t| t.2).collect();
+        assert_eq!(told, [MemberState::Suspect, MemberState::Down], "{n}");
+        assert!(mesh.nodes[n].told.iter().all(|t| t.1 == id(7)));
+        let (suspected, down) = (mesh.nodes[n].told[0].0 - died, mesh.nodes[n].told[1].0 - died);
+        assert!(suspected < 20_000 * MS && down < 40_000 * MS, "{suspected} {down}");
+        assert_eq!(mesh.nodes[n].members.as_ref().map(Vec::len), Some(18));
+    }
+}
+
+#[test]
+fn a_node_that_restarts_speaks_up_against_what_others_remember() {
+    let mut mesh = Mesh::formed(8, &Config::default());
+    mesh.kill(3);
+    mesh.run(60_000);
+    assert_eq!(mesh.state(0, 3), Some(MemberState::Down));
+    for n in 0..8 {
+        if mesh.nodes[n].links.remove(&3) {
+            mesh.give(n, In::LinkDown(id(3)));
+        }
+    }
+    let fresh = Mesh::new(8, &Config::default()).nodes.swap_remove(3);
+    mesh.nodes[3] = fresh;
+    mesh.neighbours(3, 0);
+    mesh.run(30_000);
+    for n in (0..8).filter(|n| *n != 3) {
+        assert_eq!(mesh.state(n, 3), Some(MemberState::Alive), "{n}");
+        assert_eq!(mesh.nodes[n].told.last().map(|t| t.2), Some(MemberState::Alive));
+    }
+    assert_eq!(mesh.nodes[3].members.as_ref().map(Vec::len), Some(7));
+}
+
+#[test]
+fn who_leaves_or_sleeps_is_not_declared_down() {
+    let mut mesh = Mesh::formed(8, &Config::default());
+    mesh.give(2, In::Leave);
+    mesh.give(5, In::Suspend);
+    mesh.run(100);
+    mesh.kill(2);
+    mesh.kill(5);
+    mesh.run(120_000);
+    for n in [0, 1, 3, 4, 6, 7] {
+        assert_eq!((mesh.state(n, 2), mesh.state(n, 5)), (Some(MemberState::Left), Some(MemberState::Away)), "{n}");
+    }
+    assert_eq!((mesh.downs(2), mesh.downs(5)), (0, 0));
+    mesh.nodes[5].runs = true;
+    mesh.give(5, In::Resume);
+    mesh.run(30_000);
+    for n in [0, 1, 3, 4, 6, 7] {
+        assert_eq!((mesh.state(n, 5), mesh.state(5, n)), (Some(MemberState::Alive), Some(MemberState::Alive)), "{n}");
+    }
+}
+
+#[test]
+fn a_zone_that_grows_too_large_dissolves_everywhere_and_forms_again_when_most_are_gone() {
+    let mut config = Config::default();
+    config.limits.zone_members = 12;
+    let mut mesh = Mesh::formed(12, &config);
+    assert!(mesh.nodes.iter().all(|n| n.machine.stands() && n.members.as_ref().map(Vec::len) == Some(11)));
+    let mut rest = Mesh::new(14, &config).nodes.split_off(12);
+    mesh.nodes.append(&mut rest);
+    mesh.neighbours(12, 0);
+    mesh.neighbours(13, 5);
+    mesh.neighbours(13, 12);
+    mesh.run(60_000);
+    for (n, node) in mesh.nodes.iter().enumerate() {
+        assert!(!node.machine.stands() || node.machine.n() < 4, "{n} keeps {}", node.machine.n());
+    }
+    assert!(mesh.nodes[0].members.is_none());
+    assert!((0..14).all(|n| mesh.downs(n) == 0), "a dissolved zone declares nobody down");
+    // Six or more are too many to form one again.
+    (0..14).for_each(|n| mesh.give(n, In::Estimate(6)));
+    mesh.run(10_000);
+    assert!(!mesh.nodes[0].machine.stands());
+    mesh.run(60_000);
+    (5..14).for_each(|n| mesh.kill(n));
+    for _ in 0..6 {
+        (0..5).for_each(|n| mesh.give(n, In::Estimate(5)));
+        mesh.run(30_000);
+    }
+    for n in 0..5 {
+        assert_eq!(mesh.nodes[n].members.as_ref().map(Vec::len), Some(4), "{n}");
+    }
+}
+
+#[test]
+fn without_a_zone_a_node_answers_and_says_so() {
+    let mut config = Config::default();
+    config.swim.zone = false;
+    let mut mesh = Mesh::formed(4, &Config::default());
+    mesh.nodes.push(Mesh::new(5, &config).nodes.swap_remove(4));
+    mesh.neighbours(4, 0);
+    mesh.run(60_000);
+    assert_ne!(mesh.state(0, 4), Some(MemberState::Alive));
+    assert_eq!(mesh.downs(4), 0);
+    mesh.give(0, In::Probe(id(4)));
+    mesh.run(5_000);
+    assert_eq!(mesh.nodes[0].told.last().map(|t| (t.1, t.2)), Some((id(4), MemberState::Alive)));
+}
+
+#[test]
+fn a_question_of_the_application_is_answered_for_members_and_strangers() {
+    let mut mesh = Mesh::formed(5, &Config::default());
+    mesh.give(0, In::Probe(id(1)));
+    mesh.run(1_000);
+    assert_eq!(mesh.nodes[0].told.last().map(|t| (t.1, t.2)), Some((id(1), MemberState::Alive)));
+    mesh.kill(2);
+    let asked = mesh.now;
+    mesh.give(0, In::Probe(id(2)));
+    mesh.run(3_000);
+    let (at, peer, state) = *mesh.nodes[0].told.last().unwrap();
+    assert!(peer == id(2) && state == MemberState::Suspect && at - asked < 2_000 * MS, "{at}");
+    mesh.give(0, In::Probe(NodeId([99; 32])));
+    mesh.run(11_000);
+    let last = mesh.nodes[0].told.iter().rev().find(|t| t.1 == NodeId([99; 32]));
+    assert_eq!(last.map(|t| t.2), Some(MemberState::Suspect));
+}
+
+/// Freeze: a node that was absent for longer than any suspicion lasts judges nobody when it wakes.
+#[test]
+fn who_overslept_asks_again_before_it_judges() {
+    let run = |freeze: bool| {
+        let mut config = Config::default();
+        config.swim.freeze = freeze;
+        config.swim.witness = false;
+        let mut mesh = Mesh::formed(6, &config);
+        // It hears that all others are suspects, and then nothing for five minutes.
+        for n in 1..6 {
+            let incarnation = mesh.nodes[0].machine.roster.get(id(n)).map_or(0, |m| m.incarnation);
+            let update = Update { member: id(n), incarnation, claim: Claim::Suspect { by: id(9) } };
+            let body = Message::Sync { ask: false, roster: alloc::vec![update] }.encode();
+            mesh.give(0, In::Message { from: id(1 + n % 5), body });
+        }
+        mesh.nodes[0].stalled = mesh.now + 300_000 * MS;
+        mesh.run(400_000);
+        mesh.nodes[0].told.iter().filter(|t| t.2 == MemberState::Down).count()
+    };
+    assert_eq!(run(true), 0);
+    assert!(run(false) > 0, "without it there is something to prevent");
+}
+
+/// A member that others cannot reach, and one of whom a liar says everything.
+#[test]
+fn whoever_hears_a_member_itself_does_not_declare_it_down() {
+    let mut mesh = Mesh::formed(6, &Config::default());
+    for round in 0..120 {
+        let liar = 5;
+        for n in 0..5 {
+            let known = mesh.nodes[n].machine.roster.get(id(4)).map_or(0, |m| m.incarnation);
+            let claim = if round % 2 == 0 { Claim::Down { by: id(5) } } else { Claim::Suspect { by: id(round) } };
+            let updates = alloc::vec![Update { member: id(4), incarnation: known, claim }];
+            let body = Message::Ping { seq: 9_000 + round as u32, updates }.encode();
+            mesh.give(n, In::Message { from: id(liar), body });
+        }
+        mesh.run(1_000);
+    }
+    // Who had not heard it for long may have believed it (the mesh has the law); not for long.
+    mesh.run(30_000);
+    for n in 0..4 {
+        assert!(mesh.nodes[n].told.iter().any(|t| t.1 == id(4) && t.2 == MemberState::Suspect));
+        assert_eq!(mesh.state(n, 4), Some(MemberState::Alive), "{n}");
+    }
+}
+
+proptest! {
+    /// While the messages of a member arrive, nobody takes it for down: at any loss nobody that it spoke to
+    /// lately (the invariant of the mesh), and up to a tenth nobody at all.
+    #[test]
+    fn nobody_that_answers_is_declared_down(seed: u8, loss in 0usize..40, count in 4usize..9) {
+        let mut mesh = Mesh::formed(count, &Config::default());
+        mesh.rng = Rng::new([seed; 32]);
+        mesh.loss = loss;
+        mesh.run(120_000);
+        for n in 0..count {
+            prop_assert!(loss > 10 || mesh.downs(n) == 0, "{n} with {loss} % loss");
+        }
+    }
+
+    /// A suspicion that was refuted does not come back with the incarnation it was about.
+    #[test]
+    fn a_refuted_suspicion_stays_refuted(
+        steps in prop::collection::vec((0u8..3, 0u32..6, 1u8..5), 1..80),
+    ) {
+        let mut mesh = Mesh::new(3, &Config::default());
+        mesh.neighbours(0, 1);
+        mesh.link(0, 2);
+        let say = |mesh: &mut Mesh, incarnation: u32, claim: Claim| {
+            let update = Update { member: id(2), incarnation, claim };
+            let body = Message::Sync { ask: false, roster: alloc::vec![update] }.encode();
+            mesh.give(0, In::Message { from: id(1), body });
+        };
+        say(&mut mesh, 0, Claim::Alive { addrs: Vec::new() });
+        let mut refuted = None;
+        for (what, incarnation, by) in steps {
+            match what {
+                0 => {
+                    say(&mut mesh, incarnation, Claim::Alive { addrs: Vec::new() });
+                    let now = mesh.nodes[0].machine.roster.get(id(2)).unwrap().incarnation;
+                    if incarnation == now {
+                        refuted = incarnation.checked_sub(1);
+                    }
+                }
+                _ => say(&mut mesh, incarnation, Claim::Suspect { by: id(usize::from(by)) }),
+            }
+            let member = mesh.nodes[0].machine.roster.get(id(2)).unwrap();
+            if member.state == MemberState::Suspect {
+                prop_assert!(refuted.is_none_or(|r| member.incarnation > r));
+            }
+        }
+    }
+}

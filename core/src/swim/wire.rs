@@ -1,0 +1,76 @@
+//! What failure detectors say to each other (docs/spec/messages.md, "Swim").
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::NodeId;
+use crate::wire::{MAX_MESSAGE, Malformed, decode, encode};
+
+/// News that ride on a ping, an answer or a request: the six of overlay.md §4, and one that the receiver
+/// must hear about itself.
+pub(super) const MAX_UPDATES: usize = 7;
+/// News in one piece of a roster: 512 of at most 85 bytes are 43 KiB, well inside one message.
+pub(super) const MAX_PIECE: usize = 512;
+/// Addresses told of one member: of its link, and one before.
+pub(super) const MAX_ADDRS: usize = 2;
+
+/// What is said of a member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Claim {
+    /// It takes part; where it may be found.
+    Alive { addrs: Vec<SocketAddr> },
+    /// `by` had no answer from it.
+    Suspect { by: NodeId },
+    /// `by` waited for its word in vain.
+    Down { by: NodeId },
+    /// It said goodbye.
+    Left,
+    /// It sleeps, and said so before.
+    Away,
+}
+
+/// News of one member. A higher incarnation outweighs every lower one; only its owner raises it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Update {
+    pub member: NodeId,
+    pub incarnation: u32,
+    pub claim: Claim,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Message {
+    /// Are you there? Answered by `Ack` with the same number, also by a node that keeps no zone.
+    Ping { seq: u32, updates: Vec<Update> },
+    /// The one asked about is there.
+    Ack { seq: u32, updates: Vec<Update> },
+    /// SWIM's ping-req: ask `target` for me.
+    Request { seq: u32, target: NodeId, updates: Vec<Update> },
+    /// Lifeguard's NACK: I am well and asked, but it does not answer me either.
+    Nack { seq: u32, updates: Vec<Update> },
+    /// A piece of the sender's roster; `ask` wants the receiver's in return.
+    Sync { ask: bool, roster: Vec<Update> },
+    /// The sender keeps no zone: it is no member and nobody's failure detector.
+    Dissolve,
+}
+
+impl Message {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let message = decode(bytes, MAX_MESSAGE)?;
+        let (updates, most): (&[Update], usize) = match &message {
+            Self::Ping { updates, .. }
+            | Self::Ack { updates, .. }
+            | Self::Request { updates, .. }
+            | Self::Nack { updates, .. } => (updates, MAX_UPDATES),
+            Self::Sync { roster, .. } => (roster, MAX_PIECE),
+            Self::Dissolve => (&[], 0),
+        };
+        let many_addrs = |u: &Update| matches!(&u.claim, Claim::Alive { addrs } if addrs.len() > MAX_ADDRS);
+        if updates.len() > most || updates.iter().any(many_addrs) { Err(Malformed) } else { Ok(message) }
+    }
+}

@@ -1,0 +1,77 @@
+//! Which addresses that others tell of may be tried.
+
+use core::net::{IpAddr, SocketAddr};
+
+/// Whether a datagram may be sent to an address that `source` told us of, or nobody if it is our
+/// user's own: never to groups or nowhere, and never from the outside into this machine or network
+/// (reliability.md §2, reflection).
+pub(crate) fn may_probe(addr: SocketAddr, source: Option<IpAddr>) -> bool {
+    let ip = addr.ip().to_canonical();
+    if addr.port() == 0 || ip.is_unspecified() || ip.is_multicast() {
+        return false;
+    }
+    if matches!(ip, IpAddr::V4(v4) if v4.is_broadcast()) {
+        return false;
+    }
+    let Some(source) = source else { return true };
+    let source = source.to_canonical();
+    let reserved_port = addr.port() < 1_024;
+    !reserved_port
+        && scope(ip) >= scope(source).min(Scope::Global)
+        && (scope(ip) != Scope::Host || source.is_loopback())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Scope {
+    Host,
+    Link,
+    Site,
+    Global,
+}
+
+fn scope(ip: IpAddr) -> Scope {
+    match ip {
+        IpAddr::V4(v4) if v4.is_loopback() => Scope::Host,
+        IpAddr::V4(v4) if v4.is_link_local() => Scope::Link,
+        IpAddr::V4(v4) if v4.is_private() => Scope::Site,
+        IpAddr::V6(v6) if v6.is_loopback() => Scope::Host,
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => Scope::Link,
+        IpAddr::V6(v6) if v6.is_unique_local() => Scope::Site,
+        IpAddr::V4(_) | IpAddr::V6(_) => Scope::Global,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hearsay_never_aims_a_node_at_what_its_source_cannot_reach() {
+        let ip = |s: &str| s.parse::<IpAddr>().unwrap();
+        let at = |s: &str| s.parse::<SocketAddr>().unwrap();
+        let outside = Some(ip("8.8.4.4"));
+        for bad in [
+            "127.0.0.1:4000",
+            "10.0.0.1:4000",
+            "169.254.1.1:4000",
+            "[::1]:4000",
+            "[fe80::1]:4000",
+            "[fd00::1]:4000",
+            "0.0.0.0:4000",
+            "224.0.0.1:4000",
+            "255.255.255.255:4000",
+            "[ff02::1]:4000",
+            "1.1.1.1:0",
+            "1.1.1.1:53",
+            "[::ffff:127.0.0.1]:4000",
+        ] {
+            assert!(!may_probe(at(bad), outside), "{bad}");
+        }
+        assert!(may_probe(at("1.1.1.1:4000"), outside));
+        assert!(may_probe(at("10.0.0.1:4000"), Some(ip("10.0.0.2"))));
+        assert!(!may_probe(at("127.0.0.1:4000"), Some(ip("10.0.0.2"))));
+        assert!(may_probe(at("127.0.0.1:4000"), Some(ip("127.0.0.9"))));
+        assert!(may_probe(at("1.1.1.1:53"), None), "the user's own word");
+        assert!(!may_probe(at("224.0.0.1:4000"), None));
+    }
+}

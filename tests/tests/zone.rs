@@ -1,0 +1,153 @@
+//! Failure detection in a zone and the operations of `FaultToleranceProtocol`, through whole nodes.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{converge, grow};
+use donp_core::{CommandError, FailureType, MemberState, NodeId, NodeState};
+use donp_sim::{Faults, Sim};
+
+/// `count` nodes that know each other, with their events kept.
+fn zone(seed: u64, count: usize) -> Sim {
+    let mut sim = Sim::new(seed);
+    grow(&mut sim, count);
+    let formed = sim.run_until(120, |s| (0..count).all(|n| alive(s, n) == count - 1));
+    assert!(formed, "{}", sim.replay());
+    sim
+}
+
+fn alive(sim: &Sim, n: usize) -> usize {
+    let members = sim.node(n).engine().members();
+    members.iter().filter(|m| m.state == MemberState::Alive).count()
+}
+
+fn state_of(sim: &Sim, n: usize, of: usize) -> Option<MemberState> {
+    sim.node(n).engine().members().iter().find(|m| m.id == sim.id(of)).map(|m| m.state)
+}
+
+/// What node `n` was told of another since it had been told `before` things.
+fn told(sim: &Sim, n: usize, of: NodeId, before: usize) -> Vec<MemberState> {
+    sim.node(n).members[before..].iter().filter(|(id, _)| *id == of).map(|(_, state)| *state).collect()
+}
+
+#[test]
+fn a_small_network_is_a_zone_and_its_members_notice_who_is_gone() {
+    let mut sim = zone(1, 8);
+    assert!(sim.node(0).engine().members().iter().all(|m| m.linked && m.incarnation == 0));
+    sim.crash(5);
+    let noticed = sim.run_until(60, |s| (0..8).all(|n| n == 5 || state_of(s, n, 5) == Some(MemberState::Down)));
+    assert!(noticed, "{}", sim.replay());
+    sim.start(5, &[0]);
+    let back = sim.run_until(60, |s| (0..8).all(|n| alive(s, n) == 7));
+    assert!(back, "it speaks up against what others remember of it; {}", sim.replay());
+    let incarnation = |s: &Sim| s.node(0).engine().members().iter().find(|m| m.id == s.id(5)).map(|m| m.incarnation);
+    assert!(incarnation(&sim) > Some(0));
+}
+
+#[test]
+fn nobody_is_declared_down_at_a_tenth_lost() {
+    let mut sim = zone(2, 8);
+    sim.faults = Faults { loss: 0.1, ..Faults::default() };
+    sim.run_for(300);
+    assert_eq!(sim.watch.false_downs, 0, "{}", sim.replay());
+    assert!((0..8).all(|n| sim.node(n).engine().members().len() == 7));
+}
+
+#[test]
+fn detect_node_failure_answers_with_an_event() {
+    let mut sim = zone(3, 4);
+    let (there, gone, me) = (sim.id(1), sim.id(2), sim.id(0));
+    let before = sim.node(0).members.len();
+    sim.with(0, |e, now| e.detect_node_failure(now, there)).unwrap();
+    sim.run_for(1);
+    assert_eq!(told(&sim, 0, there, before), [MemberState::Alive]);
+    sim.crash(2);
+    sim.with(0, |e, now| e.detect_node_failure(now, gone)).unwrap();
+    sim.run_for(3);
+    assert_eq!(told(&sim, 0, gone, before), [MemberState::Suspect]);
+    let refused = sim.with(0, |e, now| e.detect_node_failure(now, me));
+    assert_eq!(refused, Err(CommandError::ToSelf));
+    let nobody = NodeId([9; 32]);
+    let refused = sim.with(0, |e, now| e.detect_node_failure(now, nobody));
+    assert_eq!(refused, Err(CommandError::UnknownPeer(nobody)));
+    sim.with(0, |e, now| e.suspend(now));
+    let refused = sim.with(0, |e, now| e.recover_from_failure(now, FailureType::State));
+    assert_eq!(refused, Err(CommandError::NotRunning));
+}
+
+#[test]
+fn a_third_that_is_cut_off_is_degraded_and_recovers_when_the_network_heals() {
+    let mut sim = zone(4, 15);
+    for n in 10..15 {
+        sim.move_to_island(n, 1);
+    }
+    let state = |s: &Sim, n: usize| s.node(n).engine().status().state;
+    let cut = sim.run_until(60, |s| (10..15).all(|n| state(s, n) == NodeState::Degraded));
+    let all: Vec<NodeState> = (0..15).map(|n| state(&sim, n)).collect();
+    assert!(cut, "{all:?}; {}", sim.replay());
+    sim.run_for(60);
+    assert!((10..15).all(|n| state(&sim, n) == NodeState::Degraded), "while it is cut off");
+    let before: Vec<usize> = (0..15).map(|n| sim.node(n).states.len()).collect();
+    sim.net.heal();
+    let whole = sim.run_until(300, |s| (0..15).all(|n| state(s, n) == NodeState::Active && alive(s, n) == 14));
+    let all: Vec<(NodeState, usize)> = (0..15).map(|n| (state(&sim, n), alive(&sim, n))).collect();
+    assert!(whole, "{all:?}; {}", sim.replay());
+    for n in 10..15 {
+        let after = &sim.node(n).states[before[n]..];
+        assert_eq!(after, [NodeState::Recovering, NodeState::Active], "{n}");
+    }
+}
+
+/// Two parts that gave each other up: with the operation they are one within seconds, not within the minute
+/// that a contact takes by itself.
+#[test]
+fn handle_network_partition_brings_the_parts_together_at_once() {
+    let healed = |hurry: bool| {
+        let mut sim = zone(5, 6);
+        (3..6).for_each(|n| sim.move_to_island(n, 1));
+        sim.run_for(200);
+        assert!(state_of(&sim, 0, 3) == Some(MemberState::Down) && alive(&sim, 0) == 2);
+        sim.net.heal();
+        let away: Vec<NodeId> = (3..6).map(|n| sim.id(n)).collect();
+        if hurry {
+            sim.with(0, |e, now| e.handle_network_partition(now, &away)).unwrap();
+        }
+        let begin = sim.now();
+        assert!(sim.run_until(300, |s| (0..6).all(|n| alive(s, n) == 5)), "{}", sim.replay());
+        Duration::from_micros(sim.now() - begin)
+    };
+    let (hurried, waited) = (healed(true), healed(false));
+    assert!(hurried < waited, "{hurried:?} and {waited:?}");
+}
+
+/// What node 0 says while node 2 is cut off from it reaches 2 as soon as they compare.
+#[test]
+fn synchronize_state_and_recovery_of_state_fetch_what_is_missing() {
+    for all in [false, true] {
+        let mut sim = zone(6, 3);
+        sim.move_to_island(2, 1);
+        // Shorter than it takes to lose the neighbour.
+        sim.broadcast(0, "while you were out").unwrap();
+        sim.run_for(1);
+        sim.net.heal();
+        let peer = sim.id(0);
+        let done = sim.with(2, |e, now| match all {
+            true => e.recover_from_failure(now, FailureType::State),
+            false => e.synchronize_state(now, peer),
+        });
+        done.unwrap();
+        converge(&mut sim, &[0, 1, 2], 1, 30);
+    }
+}
+
+#[test]
+fn recovery_from_other_failures_is_accepted_and_harms_nothing() {
+    let mut sim = zone(7, 5);
+    for failure in [FailureType::Node, FailureType::Network, FailureType::Partition] {
+        sim.with(1, |e, now| e.recover_from_failure(now, failure)).unwrap();
+        sim.run_for(20);
+        assert!((0..5).all(|n| alive(&sim, n) == 4), "{failure:?}; {}", sim.replay());
+    }
+    assert_eq!(sim.watch.false_downs, 0);
+}
