@@ -392,7 +392,12 @@ impl Config {
             ("link.reject_after", link.rekey_after, link.reject_after, "link.rekey_after"),
             ("link.handshake_timeout", link.handshake_retry, link.handshake_timeout, "link.handshake_retry"),
             ("link.static_key_rotation", link.static_key_overlap, link.static_key_rotation, "link.static_key_overlap"),
-            ("swim.period", self.swim.direct_timeout.saturating_mul(2), self.swim.period, "twice swim.direct_timeout"),
+            (
+                "swim.period",
+                self.swim.direct_timeout.saturating_mul(3),
+                self.swim.period,
+                "three times swim.direct_timeout",
+            ),
             ("membership.retry_max", self.membership.retry_first, self.membership.retry_max, "membership.retry_first"),
         ];
         for (key, smaller, larger, than) in ordered {

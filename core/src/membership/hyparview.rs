@@ -322,13 +322,15 @@ impl Membership {
     /// shows at once, which is what HyParView's healing lives on. If it hears again, it learns of it.
     pub(super) fn suspected(&mut self, peer: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         self.views.asked.remove(&peer);
+        if self.linked.contains_key(&peer) {
+            self.lose(peer, cx, out);
+        }
         if !self.neighbours.contains(&peer) {
             return;
         }
         Self::send(peer, &Message::Disconnect { instead: None }, out);
         self.estranged(peer, cx, out);
         self.views.seek();
-        self.lose(peer, cx, out);
         self.fail(peer, DownReason::Timeout.words(), cx);
         if self.neighbours.is_empty() {
             self.views.joined = false;

@@ -6,8 +6,9 @@
 
 use super::*;
 
-/// Losses that count together: 10 s (overlay.md §4).
-const AT_ONCE: Duration = Duration::from_secs(10);
+/// Losses that count together: 10 s (overlay.md §4), and 20 s more in which a zone notices them: ten periods,
+/// since each member asks one other at a time.
+const AT_ONCE: Duration = Duration::from_secs(30);
 /// Of ten peers, so many lost are a good part: 40 % (overlay.md §4).
 const GOOD_PART: usize = 4;
 /// Fewer are the life of a small network.
@@ -72,7 +73,9 @@ impl Membership {
         self.losses.lost.entry(peer).or_insert(cx.now);
         let recent = self.losses.recent(cx.now);
         let peers = self.losses.zone.max(self.neighbours.len().saturating_add(recent));
-        if recent >= LEAST && recent.saturating_mul(10) >= peers.saturating_mul(GOOD_PART) {
+        // Parts that merge tell each other whom they had lost: that is old.
+        let merging = self.state == NodeState::Recovering;
+        if !merging && recent >= LEAST && recent.saturating_mul(10) >= peers.saturating_mul(GOOD_PART) {
             let (most, since) = self.losses.too_many.unwrap_or((0, cx.now));
             self.losses.too_many = Some((most.max(self.losses.lost.len()), since));
             self.losses.recovering = None;

@@ -82,7 +82,7 @@ impl NodeState {
             (Self::Discovering | Self::Connecting, Trigger::Neighbour) => Self::Active,
             (Self::Recovering, Trigger::Compared) => Self::Active,
             (Self::Connecting, Trigger::Alone) => Self::Discovering,
-            (Self::Active | Self::Recovering, Trigger::Alone | Trigger::Lost) => Self::Degraded,
+            (Self::Active | Self::Recovering, Trigger::Alone) | (Self::Active, Trigger::Lost) => Self::Degraded,
             (state, _) => state,
         }
     }
@@ -139,7 +139,6 @@ DEGRADED --Neighbour--> RECOVERING
 DEGRADED --Restored--> RECOVERING
 DEGRADED --Leave--> LEAVING
 RECOVERING --Alone--> DEGRADED
-RECOVERING --Lost--> DEGRADED
 RECOVERING --Compared--> ACTIVE
 RECOVERING --Leave--> LEAVING
 LEAVING --Join--> DISCOVERING

@@ -12,7 +12,7 @@
 //! of everybody does not scale, and beyond it links and HyParView notice failures.
 //!
 //! Deviations, each for a reason: messages travel over links, which repeat what is lost, so a lost datagram is
-//! no missed answer; the answers to requests are waited for one and a half direct waits and not until the
+//! no missed answer; the answers to requests are waited for two direct waits and not until the
 //! period ends; a member that speaks to this node is not declared down by it, whatever others say (`witness`);
 //! after a sleep, a clock jump or while its own health is bad, a node takes nothing for true that it concluded
 //! before (`freeze`).

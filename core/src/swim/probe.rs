@@ -51,11 +51,11 @@ impl Waits {
         self.0.push_back(rtt);
     }
 
-    /// `max(least, 2 × p99 of round trips)` (overlay.md §4), and at most two fifths of a period, so that the
+    /// `max(least, 2 × p99 of round trips)` (overlay.md §4), and at most a third of a period, so that the
     /// requests have their time too.
     fn direct(&self, config: &SwimConfig) -> Duration {
         let longest = self.0.iter().max().copied().unwrap_or_default();
-        let most = Duration::from_micros(micros(config.period).saturating_mul(2) / 5);
+        let most = Duration::from_micros(micros(config.period) / 3);
         longest.saturating_mul(2).max(config.direct_timeout).min(most.max(config.direct_timeout))
     }
 }
@@ -107,8 +107,8 @@ impl Swim {
         let waits = probe.waits;
         self.probes.insert(seq, probe);
         let direct = self.scaled(self.waits.direct(&self.config));
-        // The way through another is two ways: one and a half waits more.
-        let end = Duration::from_micros(micros(direct).saturating_mul(5) / 2);
+        // The way through another is two ways: two waits more.
+        let end = direct.saturating_mul(3);
         self.timers.arm(Timer::End(seq), cx.now + if waits { STRANGER_WAIT } else { end });
         if linked {
             self.ping(target, seq, cx, out);
