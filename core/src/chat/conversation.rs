@@ -211,6 +211,12 @@ impl Room {
         self.authors.iter().map(|(&author, a)| Height { author, count: a.height, depth: a.last_depth() }).collect()
     }
 
+    /// Whether there is anything here that is not in these heights.
+    pub(super) fn is_ahead_of(&self, heights: &[Height]) -> bool {
+        let theirs: BTreeMap<NodeId, u64> = heights.iter().map(|h| (h.author, h.count)).collect();
+        self.authors.iter().any(|(id, a)| a.height > theirs.get(id).copied().unwrap_or(0))
+    }
+
     /// A hash that is equal exactly if all heights are.
     pub(super) fn digest(&self) -> [u8; 16] {
         let mut hasher = blake3::Hasher::new_derive_key("DONP v1 heights");

@@ -7,10 +7,12 @@
 //! protected by the link between the two nodes.
 
 mod catchup;
+mod compare;
 mod conversation;
+pub(crate) mod ranges;
 pub(crate) mod wire;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::collections::{DeadlineQueue, ShortId, short};
@@ -25,13 +27,17 @@ use crate::time::{Duration, Instant, soonest};
 use crate::wire::content::{Content, Conversation, Message, Position, network_conversation, private_conversation};
 use crate::wire::{Blob, Lane, MAX_MESSAGE, Malformed, decode, encode};
 
-use catchup::{Answering, Answers, Wants};
+use catchup::{Answering, Answers, Pace, Paused, Wants};
+use compare::{Comparisons, bundles};
 use conversation::{Offer, Room, Source, StoredAuthor, Taken, Verdict};
 use wire::{
     Body, Height, Signed, Sync, encode_record, head_key, id_key, log_key, message_from_record, message_id, order_key,
     record_envelope,
 };
 
+/// Authors in one `Heights`: 1,024 of up to 52 bytes fit into one message of 64 fragments. Where there
+/// are more, histories are compared instead.
+const MAX_HEIGHTS: usize = 1_024;
 /// Envelopes that go into one bundle, in bytes: 48 KiB leaves room in one link message for the
 /// largest one more.
 const BUNDLE_BYTES: usize = 48 << 10;
@@ -63,6 +69,10 @@ pub(crate) enum In {
     },
     LinkUp(NodeId),
     LinkDown(NodeId),
+    /// This node slept: compare with somebody at once.
+    Resumed,
+    /// Compare everything with this node at once, the whole history included, both ways.
+    Compare(NodeId),
     NeighbourUp(NodeId),
     NeighbourDown(NodeId),
     /// The answer to `Out::Read`.
@@ -127,11 +137,17 @@ pub(crate) struct Chat {
     neighbours: BTreeSet<NodeId>,
     wants: Wants,
     answers: Answers,
+    compare: Comparisons,
+    /// How fast others may catch up here, and what waits for that.
+    pace: Pace,
+    paused: VecDeque<Paused>,
     queries: BTreeMap<u64, Query>,
     next_read: u64,
     /// When to plan fetches from a peer again.
     fills: DeadlineQueue<(ConversationId, NodeId)>,
     compare_at: Option<Instant>,
+    /// When the whole history is next compared.
+    verify_at: Option<Instant>,
     sweep_at: Option<Instant>,
     config: Config,
     drops: Drops,
@@ -154,10 +170,14 @@ impl Chat {
             neighbours: BTreeSet::new(),
             wants: Wants::default(),
             answers: Answers::default(),
+            compare: Comparisons::default(),
+            pace: Pace::new(config.chat.catch_up_rate),
+            paused: VecDeque::new(),
             queries: BTreeMap::new(),
             next_read: 1,
             fills: DeadlineQueue::new(),
             compare_at: None,
+            verify_at: None,
             sweep_at: None,
             config: config.clone(),
             drops: Drops::default(),
@@ -397,8 +417,16 @@ impl Chat {
         self.offer(cx, conversation, offer, out);
     }
 
-    /// A broadcast, by whichever way; whether it is genuine.
-    fn broadcast(&mut self, cx: &mut Cx<'_>, from: NodeId, envelope: Vec<u8>, out: &mut Outbox<Out>) -> bool {
+    /// A broadcast, by whichever way; whether it is genuine. With `mend` it may be an old one that the
+    /// store lost.
+    fn broadcast(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: NodeId,
+        envelope: Vec<u8>,
+        mend: bool,
+        out: &mut Outbox<Out>,
+    ) -> bool {
         let conversation = self.network;
         let Ok(signed) = Signed::decode(&envelope) else {
             self.drops.count(DropReason::Message);
@@ -410,8 +438,9 @@ impl Chat {
             return false;
         };
         // Before the signature, which costs more than all the rest.
-        if self.rooms.get(&conversation).is_some_and(|r| body.seq <= r.height(author) || r.is_pending(author, body.seq))
-        {
+        let room = self.rooms.get(&conversation);
+        let is_old = room.is_some_and(|r| body.seq <= r.height(author));
+        if (is_old && !mend) || room.is_some_and(|r| r.is_pending(author, body.seq)) {
             self.drops.count(DropReason::Duplicate);
             return false;
         }
@@ -420,7 +449,12 @@ impl Chat {
             self.drops.count(DropReason::Signature);
             return false;
         }
-        self.offer(cx, conversation, Offer { id, author, body, envelope, source: Source::Peer { from } }, out);
+        let offer = Offer { id, author, body, envelope, source: Source::Peer { from } };
+        if is_old {
+            self.mend(offer, out);
+        } else {
+            self.offer(cx, conversation, offer, out);
+        }
         true
     }
 
@@ -429,28 +463,36 @@ impl Chat {
             Sync::Digest { conversation, .. }
             | Sync::Heights { conversation, .. }
             | Sync::Fetch { conversation, .. }
-            | Sync::Bundle { conversation, .. } => *conversation,
+            | Sync::Bundle { conversation, .. }
+            | Sync::Compare { conversation, .. }
+            | Sync::Compared { conversation, .. }
+            | Sync::Want { conversation, .. } => *conversation,
         };
         let private = private_conversation(self.me, from);
-        if conversation != self.network && conversation != private {
+        let whole = matches!(message, Sync::Compare { .. } | Sync::Compared { .. } | Sync::Want { .. });
+        if conversation != self.network && (conversation != private || whole) {
             // Nobody is told what is said, or whether anything is, in a conversation of others.
             return self.drops.count(DropReason::Message);
         }
         match message {
             Sync::Digest { hash, .. } => {
                 if self.rooms.get(&conversation).is_some_and(|r| r.digest() != hash) {
-                    self.send_heights(conversation, from, true, out);
+                    self.send_heights(cx, conversation, from, true, out);
                 }
             }
             Sync::Heights { heights, answer, .. } => self.heights(cx, conversation, from, &heights, answer, out),
             Sync::Fetch { ranges, .. } => match self.answers.begin(conversation, from, ranges) {
-                Some(answering) => self.answer(answering, out),
+                Some(answering) => self.answer(cx, answering, out),
                 None => self.drops.count(DropReason::Rate),
             },
+            Sync::Compare { from: low, to, parts, .. } => self.host(cx, from, (low, to), parts, out),
+            Sync::Compared { from: low, to, parts, .. } => self.compared(cx, from, (low, to), &parts, out),
+            Sync::Want { items, .. } => self.wanted(cx, from, items, out),
             Sync::Bundle { envelopes, done, .. } => {
+                let mend = self.compare.is_with(from);
                 for Blob(envelope) in envelopes {
                     if conversation == self.network {
-                        self.broadcast(cx, from, envelope, out);
+                        self.broadcast(cx, from, envelope, mend, out);
                     } else if let Ok(body) = Body::decode(&envelope, from) {
                         let id = self.message_id(conversation, from, &envelope);
                         let source = Source::Peer { from };
@@ -467,6 +509,7 @@ impl Chat {
                 if done {
                     self.wants.answered(conversation, from);
                     self.fill(cx, conversation, from, out);
+                    self.wanted_came(cx, from, out);
                 }
             }
         }
@@ -481,7 +524,7 @@ impl Chat {
         answer: bool,
         out: &mut Outbox<Out>,
     ) {
-        if heights.len() > self.config.limits.authors {
+        if heights.len() > self.config.limits.authors.min(MAX_HEIGHTS) {
             return self.drops.count(DropReason::Message);
         }
         let private = conversation != self.network;
@@ -491,17 +534,17 @@ impl Chat {
         let me = self.me;
         let Some(room) = self.rooms.get_mut(&conversation) else { return };
         self.wants.fruitful(conversation, from);
-        let mut behind = heights.len() < room.heights().len();
         for h in heights {
             if private && h.author == me {
                 room.skip_to(h.count, h.depth);
             } else if !private || h.author == from {
                 self.wants.claim(room, from, h.author, h.count);
             }
-            behind |= h.count < room.height(h.author);
         }
-        if answer && behind {
-            self.send_heights(conversation, from, false, out);
+        // Also where each side has authors that the other lacks: the DONP document's
+        // `handleGroupStateRequest` does nothing for concurrent clocks.
+        if answer && room.is_ahead_of(heights) {
+            self.send_heights(cx, conversation, from, false, out);
         }
         if private {
             self.fills.arm((conversation, from), cx.now + PRIVATE_FILL);
@@ -510,9 +553,19 @@ impl Chat {
         }
     }
 
-    fn send_heights(&self, conversation: ConversationId, to: NodeId, answer: bool, out: &mut Outbox<Out>) {
-        if let Some(room) = self.rooms.get(&conversation) {
-            send(to, &Sync::Heights { conversation, heights: room.heights(), answer }, out);
+    fn send_heights(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conversation: ConversationId,
+        to: NodeId,
+        answer: bool,
+        out: &mut Outbox<Out>,
+    ) {
+        let Some(heights) = self.rooms.get(&conversation).map(Room::heights) else { return };
+        if heights.len() <= MAX_HEIGHTS {
+            send(to, &Sync::Heights { conversation, heights, answer }, out);
+        } else {
+            self.compare_whole(cx, to, out);
         }
     }
 
@@ -530,8 +583,13 @@ impl Chat {
     }
 
     /// Reads the next range of an answer, or ends it.
-    fn answer(&mut self, mut answering: Answering, out: &mut Outbox<Out>) {
+    fn answer(&mut self, cx: &Cx<'_>, mut answering: Answering, out: &mut Outbox<Out>) {
         let room = answering.room;
+        if self.pace.is_spent(cx.now) {
+            let id = self.read_id();
+            self.answers.wait(id, answering);
+            return self.paused.push_back(Paused::Answer(id));
+        }
         while let Some(range) = answering.next() {
             // In a private conversation each side gives what it wrote itself: the other's messages
             // carry no signature that would prove them.
@@ -554,36 +612,52 @@ impl Chat {
         send(answering.peer, &Sync::Bundle { conversation: room, envelopes: Vec::new(), done: true }, out);
     }
 
-    fn records(&mut self, read: u64, records: Vec<Record>, out: &mut Outbox<Out>) {
+    fn records(&mut self, cx: &mut Cx<'_>, read: u64, records: Vec<Record>, out: &mut Outbox<Out>) {
         if let Some(query) = self.queries.remove(&read) {
             return self.page(query, records, out);
         }
+        if self.compare_records(cx, read, &records, out) {
+            return;
+        }
         let Some(mut answering) = self.answers.resume(read) else { return };
         let conversation = answering.room;
-        let mut envelopes = Vec::new();
-        let mut bytes = 0usize;
-        for record in &records {
-            let Ok((_, envelope)) = record_envelope(&record.value) else { continue };
-            if bytes.saturating_add(envelope.len()) > BUNDLE_BYTES && !envelopes.is_empty() {
-                let envelopes = core::mem::take(&mut envelopes);
-                send(answering.peer, &Sync::Bundle { conversation, envelopes, done: false }, out);
-                bytes = 0;
-            }
-            bytes = bytes.saturating_add(envelope.len());
-            answering.count(envelope.len());
-            envelopes.push(Blob(envelope.to_vec()));
-        }
-        if !envelopes.is_empty() {
+        let envelopes = records.iter().filter_map(|r| record_envelope(&r.value).ok());
+        for envelopes in bundles(envelopes.map(|(_, envelope)| Blob(envelope.to_vec())).collect()) {
+            let bytes = envelopes.iter().fold(0usize, |n, e| n.saturating_add(e.0.len()));
+            answering.count(bytes);
+            self.pace.spend(bytes);
             send(answering.peer, &Sync::Bundle { conversation, envelopes, done: false }, out);
         }
-        self.answer(answering, out);
+        self.answer(cx, answering, out);
+    }
+
+    fn pace_at(&self) -> Option<Instant> {
+        (!self.paused.is_empty()).then(|| self.pace.next())
+    }
+
+    /// Goes on with what waited for the rate of catching up.
+    fn unpause(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        for _ in 0..self.paused.len() {
+            if self.pace.is_spent(cx.now) {
+                return;
+            }
+            match self.paused.pop_front() {
+                Some(Paused::Answer(id)) => {
+                    if let Some(answering) = self.answers.resume(id) {
+                        self.answer(cx, answering, out);
+                    }
+                }
+                Some(Paused::Gift(peer)) => self.give(cx, peer, out),
+                None => return,
+            }
+        }
     }
 }
 
 fn send(to: NodeId, message: &Sync, out: &mut Outbox<Out>) {
     let lane = match message {
         Sync::Digest { .. } | Sync::Heights { .. } | Sync::Fetch { .. } => Lane::Normal,
-        Sync::Bundle { .. } => Lane::Low,
+        Sync::Bundle { .. } | Sync::Compare { .. } | Sync::Compared { .. } | Sync::Want { .. } => Lane::Low,
     };
     out.push(Out::Send { to, lane, body: encode(message) });
 }
@@ -597,7 +671,7 @@ impl Machine for Chat {
         match input {
             In::Carried { from, id, body } => self.carried(cx, from, id, body, out),
             In::Flooded { via, id, body } => {
-                let genuine = self.broadcast(cx, via, body, out);
+                let genuine = self.broadcast(cx, via, body, false, out);
                 out.push(Out::Judged { id, genuine });
             }
             In::Message { from, body } => match decode(&body, MAX_MESSAGE) {
@@ -606,19 +680,29 @@ impl Machine for Chat {
             },
             In::LinkUp(peer) => {
                 let private = private_conversation(self.me, peer);
-                self.send_heights(private, peer, false, out);
+                self.send_heights(cx, private, peer, false, out);
+            }
+            In::Resumed => self.compare_at = self.compare_at.map(|_| cx.now),
+            In::Compare(peer) => {
+                self.send_heights(cx, private_conversation(self.me, peer), peer, true, out);
+                self.send_heights(cx, self.network, peer, true, out);
+                self.compare_whole(cx, peer, out);
             }
             In::LinkDown(peer) => {
                 self.wants.forget_peer(peer);
                 self.answers.forget_peer(peer);
+                self.compare.forget_peer(peer);
                 self.fills.cancel((self.network, peer));
                 self.fills.cancel((private_conversation(self.me, peer), peer));
             }
             In::NeighbourUp(peer) => {
                 self.neighbours.insert(peer);
-                self.send_heights(self.network, peer, false, out);
+                self.send_heights(cx, self.network, peer, false, out);
                 if self.compare_at.is_none() {
-                    self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 20));
+                    self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 50));
+                }
+                if self.verify_at.is_none() {
+                    self.verify_at = Some(cx.now + cx.rng.jitter(self.config.chat.verify_every, 50));
                 }
             }
             In::NeighbourDown(peer) => {
@@ -628,7 +712,7 @@ impl Machine for Chat {
                     self.compare_at = None;
                 }
             }
-            In::Records { read, records } => self.records(read, records, out),
+            In::Records { read, records } => self.records(cx, read, records, out),
         }
     }
 
@@ -640,8 +724,16 @@ impl Machine for Chat {
             let neighbours: Vec<NodeId> = self.neighbours.iter().copied().collect();
             if let (Some(&to), Some(room)) = (cx.rng.pick(&neighbours), self.rooms.get(&self.network)) {
                 send(to, &Sync::Digest { conversation: self.network, hash: room.digest() }, out);
+                if self.verify_at.is_none_or(|at| at <= cx.now) {
+                    self.verify_at = Some(cx.now + cx.rng.jitter(self.config.chat.verify_every, 50));
+                    self.compare_whole(cx, to, out);
+                }
             }
-            self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 20));
+            self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 50));
+        }
+        self.compare_timeout(cx, out);
+        if self.pace_at().is_some_and(|at| at <= cx.now) {
+            self.unpause(cx, out);
         }
         if self.sweep_at.is_some_and(|at| at <= cx.now) {
             let since = cx.now.before(self.config.chat.pending_for);
@@ -655,7 +747,8 @@ impl Machine for Chat {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        soonest(self.fills.next(), soonest(self.compare_at, self.sweep_at))
+        let timers = soonest(self.fills.next(), soonest(self.compare_at, self.sweep_at));
+        soonest(timers, soonest(self.compare.deadline(), self.pace_at()))
     }
 
     fn footprint(&self) -> usize {
@@ -663,6 +756,8 @@ impl Machine for Chat {
         rooms
             .saturating_add(self.wants.len())
             .saturating_add(self.answers.len())
+            .saturating_add(self.compare.len())
+            .saturating_add(self.paused.len())
             .saturating_add(self.queries.len())
             .saturating_add(self.neighbours.len())
     }

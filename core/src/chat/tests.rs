@@ -8,6 +8,8 @@ use crate::time::WallTime;
 use alloc::vec;
 use proptest::prelude::{any, prop, prop_assert, proptest};
 
+mod compare;
+
 struct Bench {
     chat: Chat,
     rng: Rng,

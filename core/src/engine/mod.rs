@@ -354,6 +354,7 @@ impl Engine {
     /// The device woke up: as a network change, since much may have happened.
     pub fn resume(&mut self, now: Instant) {
         self.suspended = false;
+        self.q.work.push_back(Work::Chat(chat::In::Resumed));
         self.handle_network_change(now);
     }
 
@@ -453,6 +454,21 @@ impl Engine {
             self.chat.run(at, &mut self.q, Effect::Chat, |chat, cx, out| chat.say(cx, conversation, content, out));
         self.pump(now);
         said
+    }
+
+    /// Compares everything with one node at once, both ways: heights, then the whole history of the
+    /// network's conversation (`synchronizeState`). Returns at once; what was missing arrives as messages.
+    ///
+    /// # Errors
+    /// [`CommandError::NotRunning`] while suspended, [`CommandError::UnknownPeer`].
+    pub fn synchronize_state(&mut self, now: Instant, peer: NodeId) -> Result<(), CommandError> {
+        self.running()?;
+        if self.membership.machine.get(peer).is_none() {
+            return Err(CommandError::UnknownPeer(peer));
+        }
+        self.q.work.push_back(Work::Chat(chat::In::Compare(peer)));
+        self.pump(now);
+        Ok(())
     }
 
     /// Asks for the page of a conversation that ends before `before`, or its newest page. Returns the

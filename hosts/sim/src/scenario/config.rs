@@ -34,6 +34,7 @@ const SETTINGS: &[(&str, &str, Set)] = &[
     ("gossip.remember", "seconds", |c, v| c.gossip.remember = seconds(v)),
     ("chat.fill_after", "seconds", |c, v| c.chat.fill_after = seconds(v)),
     ("chat.compare_every", "seconds", |c, v| c.chat.compare_every = seconds(v)),
+    ("chat.verify_every", "seconds", |c, v| c.chat.verify_every = seconds(v)),
     ("chat.pending_for", "seconds", |c, v| c.chat.pending_for = seconds(v)),
     ("limits.neighbours", "neighbours", |c, v| c.limits.neighbours = v as usize),
     ("limits.links", "links", |c, v| c.limits.links = v as usize),
