@@ -14,11 +14,9 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::chat::catchup::Paused;
-use crate::chat::conversation::Offer;
+use crate::chat::mend::Mends;
 use crate::chat::ranges::{MAX_FOUND, Mode, Outcome, Part, begin, differs, reconcile};
-use crate::chat::wire::{
-    Item, MAX_FETCH_MESSAGES, Sync, encode_record, item_from_key, log_key, order_key, record_envelope,
-};
+use crate::chat::wire::{Item, MAX_FETCH_MESSAGES, Sync, item_from_key, order_key, record_envelope};
 use crate::chat::{BUNDLE_BYTES, Chat, Out, send};
 use crate::collections::{DeadlineQueue, OrderTree};
 use crate::id::{ConversationId, MessageId, NodeId};
@@ -26,7 +24,7 @@ use crate::machine::{Cx, Outbox};
 use crate::stats::DropReason;
 use crate::store::{Record, Request, Table};
 use crate::time::{Duration, Instant};
-use crate::wire::content::{Position, VectorClock};
+use crate::wire::content::Position;
 use crate::wire::{Blob, Malformed};
 
 /// Records in one read of the order index: 256, and 64 KiB of them.
@@ -44,11 +42,6 @@ const WINDOW_PAUSE: Duration = Duration::from_secs(5);
 const WINDOW_LEAST: Duration = Duration::from_secs(2);
 /// Windows in one comparison, those looked at again included: 4,096, so 268 million messages.
 const MAX_WINDOWS: u32 = 4_096;
-/// Messages of one comparison that wait to be put into the history: 256 and 1 MiB.
-const MAX_MENDS: usize = 256;
-const MAX_MEND_BYTES: usize = 1 << 20;
-/// Clocks of mended messages in memory: 16, of up to 20 KiB each.
-const MAX_MENDED: usize = 16;
 /// Nodes that are sent what they lack at once: 8, with up to 4,096 places each, so 2 MiB.
 const MAX_GIFTED: usize = 8;
 /// Depths that one read for another node spans at most: 64.
@@ -205,10 +198,7 @@ pub(super) struct Comparisons {
     hosted: BTreeMap<NodeId, Hosting>,
     gifts: BTreeMap<NodeId, Gift>,
     needs: BTreeMap<NodeId, Needs>,
-    mends: VecDeque<Offer>,
-    mend_bytes: usize,
-    /// The clocks of what was mended last: children often follow in the same bundle.
-    mended: BTreeMap<NodeId, (u64, VectorClock)>,
+    pub(super) mends: Mends,
     reads: BTreeMap<u64, Reading>,
     timers: DeadlineQueue<Timer>,
 }
@@ -237,7 +227,6 @@ impl Comparisons {
         let all = trees.chain(hosted).chain(gifts).chain(needs);
         all.fold(0usize, |n, more| n.saturating_add(more).saturating_add(1))
             .saturating_add(self.mends.len())
-            .saturating_add(self.mended.len())
             .saturating_add(self.reads.len())
     }
 
@@ -278,6 +267,11 @@ impl Chat {
         loader.reading = id;
         out.push(Out::Read(loader.request(id, self.network)));
         self.compare.reads.insert(id, reading);
+    }
+
+    pub(super) fn read_mend(&mut self, request: Request, out: &mut Outbox<Out>) {
+        self.compare.reads.insert(request.id, Reading::Mend);
+        out.push(Out::Read(request));
     }
 
     /// Records of a read that a comparison asked for; false if it was none of those.
@@ -428,11 +422,10 @@ impl Chat {
 
     /// Sends what the other side lacks, asks for what is missing here, and passes on what is open.
     fn settle_found(&mut self, cx: &mut Cx<'_>, peer: NodeId, found: Outcome, out: &mut Outbox<Out>) -> Vec<Part> {
-        if !found.give.is_empty() {
-            if self.compare.gifts.len() < MAX_GIFTED || self.compare.gifts.contains_key(&peer) {
-                self.compare.gifts.entry(peer).or_default().add(found.give);
-                self.give(cx, peer, out);
-            }
+        let gifts = &mut self.compare.gifts;
+        if !found.give.is_empty() && (gifts.len() < MAX_GIFTED || gifts.contains_key(&peer)) {
+            gifts.entry(peer).or_default().add(found.give);
+            self.give(cx, peer, out);
         }
         if !found.need.is_empty() {
             let needs = self.compare.needs.entry(peer).or_default();
@@ -574,81 +567,6 @@ impl Chat {
         }
         self.give(cx, peer, out);
         self.go_on(cx, peer);
-    }
-
-    /// A genuine message below its author's height, by a node that a comparison is under way with: if
-    /// it is not in the store, it is put back into the history. Nobody is told: what was told before the
-    /// store lost it would be told twice.
-    pub(super) fn mend(&mut self, offer: Offer, out: &mut Outbox<Out>) {
-        let bytes = self.compare.mend_bytes.saturating_add(offer.envelope.len());
-        if self.compare.mends.len() >= MAX_MENDS || bytes > MAX_MEND_BYTES {
-            return self.drops.count(DropReason::Queue);
-        }
-        self.compare.mend_bytes = bytes;
-        self.compare.mends.push_back(offer);
-        if self.compare.mends.len() == 1 {
-            self.read_for_mend(out);
-        }
-    }
-
-    fn read_for_mend(&mut self, out: &mut Outbox<Out>) {
-        let Some(offer) = self.compare.mends.front() else {
-            self.compare.mended.clear();
-            return;
-        };
-        let (room, author, seq) = (self.network, offer.author, offer.body.seq);
-        let id = self.read_id();
-        out.push(Out::Read(Request {
-            id,
-            table: Table::Log,
-            start: log_key(room, author, seq.saturating_sub(1)),
-            end: log_key(room, author, seq.saturating_add(1)),
-            reverse: false,
-            limit: 2,
-            max_bytes: u32::MAX,
-        }));
-        self.compare.reads.insert(id, Reading::Mend);
-    }
-
-    /// The message before the one to mend, whose clock its clock goes on from, and the one there is in
-    /// its place.
-    fn mend_read(&mut self, records: &[Record], out: &mut Outbox<Out>) {
-        let Some(offer) = self.compare.mends.pop_front() else { return };
-        self.compare.mend_bytes = self.compare.mend_bytes.saturating_sub(offer.envelope.len());
-        let room = self.network;
-        let (author, seq) = (offer.author, offer.body.seq);
-        let at = |seq: u64| {
-            let key = log_key(room, author, seq);
-            records.iter().find(|r| r.key == key).and_then(|r| record_envelope(&r.value).ok())
-        };
-        let mended = self.compare.mended.get(&author).filter(|(n, _)| n.checked_add(1) == Some(seq));
-        let before = match (seq, mended) {
-            (1, _) => Some(VectorClock::default()),
-            (_, Some((_, clock))) => Some(clock.clone()),
-            (_, None) => at(seq.saturating_sub(1)).map(|(clock, _)| clock),
-        };
-        // Another message under the same number is its author's equivocation: the first one stays.
-        let taken = at(seq).is_some_and(|(_, envelope)| envelope != offer.envelope);
-        match before.filter(|_| !taken) {
-            Some(mut clock) => {
-                for &(id, n) in &offer.body.changes {
-                    if clock.get(id) < n {
-                        clock.set(id, n);
-                    }
-                }
-                clock.set(author, seq);
-                let value = encode_record(&clock, &offer.envelope);
-                let position = Position { depth: offer.body.depth, author, id: offer.id };
-                out.put(Table::Log, log_key(room, author, seq), value.clone());
-                out.put(Table::Order, order_key(room, position), value);
-                if self.compare.mended.len() >= MAX_MENDED {
-                    self.compare.mended.clear();
-                }
-                self.compare.mended.insert(author, (seq, clock));
-            }
-            None => self.drops.count(DropReason::Duplicate),
-        }
-        self.read_for_mend(out);
     }
 }
 
