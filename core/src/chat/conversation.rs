@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::chat::wire::{Body, Height, MAX_CLOCK_CHANGES, id_key, message_id};
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::limits::Limits;
+use crate::planted::{Bug, planted};
 use crate::stats::DropReason;
 use crate::time::{Instant, WallTime};
 use crate::wire::content::{Content, Conversation, Message, VectorClock};
@@ -303,6 +304,9 @@ impl Room {
         self.take(offer, taken);
         while let Some(key) = taken.get(next).map(|t| (t.message.author, t.message.seq)) {
             next = next.saturating_add(1);
+            if planted(Bug::LostWakeUp) {
+                continue;
+            }
             for waiter in self.waiting.remove(&key).unwrap_or_default() {
                 let Some(held) = self.unhold(waiter) else { continue };
                 match self.missing(&held.offer).first() {
@@ -336,7 +340,7 @@ impl Room {
         let before = offer.body.seq.saturating_sub(1);
         let own = (self.height(offer.author) < before).then_some((offer.author, before));
         let others = offer.body.changes.iter().copied().filter(|&(id, n)| self.height(id) < n);
-        own.into_iter().chain(others).collect()
+        own.into_iter().chain(others.filter(|_| !planted(Bug::ToldBeforeParents))).collect()
     }
 
     /// A depth is one more than that of the deepest parent. Parents too old to be remembered leave a
@@ -354,7 +358,7 @@ impl Room {
                 Depth::AtMost(depth) => most = most.max(depth),
             }
         }
-        least < body.depth && body.depth <= most.saturating_add(1)
+        (least < body.depth && body.depth <= most.saturating_add(1)) || planted(Bug::ToldBeforeParents)
     }
 
     fn take(&mut self, offer: Offer, taken: &mut Vec<Taken>) {

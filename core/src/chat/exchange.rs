@@ -9,6 +9,7 @@ use crate::chat::wire::{Body, Height, Sync, log_key, record_envelope};
 use crate::chat::{BUNDLE_BYTES, Chat, MAX_HEIGHTS, Out, PRIVATE_FILL, send, wire};
 use crate::id::{ConversationId, NodeId};
 use crate::machine::{Cx, Outbox};
+use crate::planted::{Bug, planted};
 use crate::stats::DropReason;
 use crate::store::{Record, Request, Table};
 use crate::time::Instant;
@@ -91,6 +92,9 @@ impl Chat {
         }
         let me = self.me;
         let Some(room) = self.rooms.get_mut(&conversation) else { return };
+        if planted(Bug::OneWayCatchUp) && room.is_ahead_of(heights) {
+            return;
+        }
         self.wants.fruitful(conversation, from);
         for h in heights {
             if private && h.author == me {
@@ -159,7 +163,7 @@ impl Chat {
                 id,
                 table: Table::Log,
                 start: log_key(room, range.author, range.from),
-                end: log_key(room, range.author, range.to.saturating_add(1)),
+                end: log_key(room, range.author, range.to.saturating_add(u64::from(!planted(Bug::FetchOffByOne)))),
                 reverse: false,
                 limit: u32::try_from(wire::MAX_FETCH_MESSAGES).unwrap_or(u32::MAX),
                 max_bytes: BUNDLE_BYTES as u32,

@@ -23,6 +23,7 @@ use crate::error::CommandError;
 use crate::id::{ConversationId, ID_LEN, MessageId, NodeId};
 use crate::identity::Identity;
 use crate::machine::{Cx, Machine, Outbox};
+use crate::planted::{Bug, planted};
 use crate::stats::{DropReason, Drops};
 use crate::store::{Record, Request, Table};
 use crate::time::{Duration, Instant, soonest};
@@ -326,9 +327,14 @@ impl Chat {
                 for t in self.taken.drain(..) {
                     let value = encode_record(&t.message.clock, &t.envelope);
                     let m = &t.message;
+                    let mut position = m.position();
+                    if planted(Bug::OrderByArrival) {
+                        position.depth = self.messages;
+                    }
                     out.put(Table::Log, log_key(conversation, m.author, m.seq), value.clone());
-                    out.put(Table::Order, order_key(conversation, m.position()), value);
-                    if let Some(stored) = room.stored(m.author) {
+                    out.put(Table::Order, order_key(conversation, position), value);
+                    let forgets = planted(Bug::ToldAgainAfterRestart) && m.author != self.me;
+                    if let Some(stored) = room.stored(m.author).filter(|_| !forgets) {
                         out.put(Table::Heads, head_key(conversation, m.author), encode(&stored));
                     }
                     self.messages = self.messages.saturating_add(1);
@@ -336,10 +342,14 @@ impl Chat {
                         self.wants.fruitful(conversation, peer);
                     }
                     if let Source::Delivery { from, id } = t.source {
-                        out.after_commit(Out::Taken { from, id, accepted: true });
+                        let taken = Out::Taken { from, id, accepted: true };
+                        if planted(Bug::AckBeforeCommit) { out.push(taken) } else { out.after_commit(taken) }
                     }
                     match (t.source, t.message.conversation) {
-                        (Source::Own, Conversation::Network) => out.after_commit(Out::Publish { body: t.envelope }),
+                        (Source::Own, Conversation::Network) => {
+                            let publish = Out::Publish { body: t.envelope };
+                            if planted(Bug::NumberUsedAgain) { out.push(publish) } else { out.after_commit(publish) }
+                        }
                         (Source::Own, Conversation::Private(to)) => {
                             out.push(Out::Submit { to, id: t.message.id, body: t.envelope });
                         }

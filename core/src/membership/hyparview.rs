@@ -11,6 +11,7 @@
 //! push others out have a budget, so that a crowd of made-up newcomers cannot isolate a node.
 
 use super::*;
+use crate::planted::{Bug, planted};
 
 /// Walks under way through this node, 60 bytes each.
 const MAX_WALKS: usize = 256;
@@ -279,7 +280,7 @@ impl Membership {
     }
 
     pub(super) fn disconnected(&mut self, from: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        if self.neighbours.contains(&from) {
+        if self.neighbours.contains(&from) && !planted(Bug::OneSidedNeighbour) {
             self.estranged(from, cx, out);
             let m = &self.config.membership;
             let again = cx.now + cx.rng.jitter(m.retry_first, 20);

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use donp_core::{
-    Batch, Bootstrap, CommandError, Config, Content, Conversation, Engine, Identity, Instant, Message, MessageId, NodeId,
-    Op, Table, WallTime,
+    Batch, Bootstrap, CommandError, Config, Content, Conversation, Engine, Identity, Instant, Message, MessageId,
+    NodeId, Op, Table, WallTime,
 };
 
 use crate::graph::Graph;
@@ -108,6 +108,8 @@ pub struct Sim {
     pub watch: Watch,
     datagrams: u64,
     events: u64,
+    /// Laws that were broken while it ran, in words; the first twenty.
+    pub violations: Vec<String>,
 }
 
 impl Sim {
@@ -136,6 +138,7 @@ impl Sim {
             watch: Watch::default(),
             datagrams: 0,
             events: 0,
+            violations: Vec::new(),
         }
     }
 
