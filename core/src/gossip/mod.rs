@@ -295,10 +295,8 @@ impl Gossip {
             if missing.announcers.len() < MAX_ANNOUNCERS && !missing.announcers.iter().any(|a| a.from == from) {
                 missing.announcers.push(Announcer { from, hops });
             }
-            if self.timers.get(Timer::Missing(id)).is_none() {
-                if !planted(Bug::GraftTimerNotArmed) {
-                    self.timers.arm(Timer::Missing(id), cx.now + self.config.graft_after);
-                }
+            if self.timers.get(Timer::Missing(id)).is_none() && !planted(Bug::GraftTimerNotArmed) {
+                self.timers.arm(Timer::Missing(id), cx.now + self.config.graft_after);
             }
         }
     }

@@ -31,6 +31,9 @@ struct Cli {
 enum Command {
     /// Lists the scenarios that come with the program.
     List,
+    /// Lists the bugs that can be planted.
+    #[cfg(feature = "planted")]
+    Bugs,
     /// Runs a scenario. Ends with 0 if it passes, 1 if it fails, 2 if it cannot be run.
     Run(Run),
     /// Compares the figures of two results, each a file that `run --json` wrote. Ends with 1 if what
@@ -94,6 +97,13 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::List => {
             list();
+            ExitCode::SUCCESS
+        }
+        #[cfg(feature = "planted")]
+        Command::Bugs => {
+            for (_, name, what) in donp_core::planted::Bug::ALL {
+                print(&format!("{name} {what}\n"));
+            }
             ExitCode::SUCCESS
         }
         Command::Run(args) => match go(&args) {
