@@ -23,17 +23,18 @@ pub fn hunt(root: &Path, wanted: &[String]) -> ExitCode {
 }
 
 fn try_hunt(root: &Path, wanted: &[String]) -> Result<bool, String> {
-    let bugs: Vec<String> =
-        sim(root, &["bugs"])?.lines().filter_map(|l| Some(l.split_once(' ')?.0.to_owned())).collect();
+    let listed = sim(root, &["bugs"])?;
+    let bugs: Vec<(&str, &str)> = listed.lines().filter_map(|l| l.split_once(' ')).collect();
     if bugs.len() < LEAST {
         return Err(format!("there are {} bugs, and {LEAST} are wanted", bugs.len()));
     }
-    if let Some(unknown) = wanted.iter().find(|w| !bugs.contains(w)) {
-        return Err(format!("there is no bug '{unknown}'; there are: {}", bugs.join(", ")));
+    if let Some(unknown) = wanted.iter().find(|w| !bugs.iter().any(|(name, _)| name == w)) {
+        let names: Vec<&str> = bugs.iter().map(|(name, _)| *name).collect();
+        return Err(format!("there is no bug '{unknown}'; there are: {}", names.join(", ")));
     }
     let mut all_found = true;
-    println!("| bug | seed | law |\n|---|---|---|");
-    for bug in bugs.iter().filter(|b| wanted.is_empty() || wanted.contains(b)) {
+    println!("| bug | what it does | seed | law |\n|---|---|---|---|");
+    for (bug, what) in bugs.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name)) {
         let begin = Instant::now();
         let run = ["run", "schedules-short", "--seeds", SEEDS, "--until-failure", "--planted", bug];
         let said = sim(root, &run)?;
@@ -41,9 +42,9 @@ fn try_hunt(root: &Path, wanted: &[String]) -> Result<bool, String> {
         let law = said.lines().find_map(|l| l.trim().strip_prefix("BROKEN "));
         let seed = said.lines().find_map(|l| l.strip_prefix("FAIL schedules-short seed "));
         match (seed, law) {
-            (Some(seed), Some(law)) => println!("| `{bug}` | {seed} | {law} |"),
+            (Some(seed), Some(law)) => println!("| `{bug}` | {what} | {seed} | {law} |"),
             (Some(_) | None, _) => {
-                println!("| `{bug}` | NOT FOUND | |");
+                println!("| `{bug}` | {what} | NOT FOUND | |");
                 all_found = false;
             }
         }
