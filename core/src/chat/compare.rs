@@ -40,6 +40,8 @@ const HOST_KEPT: Duration = Duration::from_secs(30);
 /// who answers insists on 2 s.
 const WINDOW_PAUSE: Duration = Duration::from_secs(5);
 const WINDOW_LEAST: Duration = Duration::from_secs(2);
+/// Nodes that wait to be compared with after the one under way: 8.
+const MAX_WAITING: usize = 8;
 /// Windows in one comparison, those looked at again included: 4,096, so 268 million messages.
 const MAX_WINDOWS: u32 = 4_096;
 /// Nodes that are sent what they lack at once: 8, with up to 4,096 places each, so 2 MiB.
@@ -195,6 +197,8 @@ enum Reading {
 #[derive(Default)]
 pub(super) struct Comparisons {
     asking: Option<Asking>,
+    /// Whom to compare with after that.
+    waiting: VecDeque<NodeId>,
     hosted: BTreeMap<NodeId, Hosting>,
     gifts: BTreeMap<NodeId, Gift>,
     needs: BTreeMap<NodeId, Needs>,
@@ -226,14 +230,19 @@ impl Comparisons {
         let needs = self.needs.values().map(|n| n.items.len());
         let all = trees.chain(hosted).chain(gifts).chain(needs);
         all.fold(0usize, |n, more| n.saturating_add(more).saturating_add(1))
+            .saturating_add(self.waiting.len())
             .saturating_add(self.mends.len())
             .saturating_add(self.reads.len())
     }
 
     pub(super) fn forget_peer(&mut self, peer: NodeId) {
-        if self.asking.as_ref().is_some_and(|a| a.peer == peer) {
-            self.asking = None;
-            self.timers.cancel(Timer::Asking);
+        self.waiting.retain(|p| *p != peer);
+        if self.asking.take_if(|a| a.peer == peer).is_some() {
+            match self.waiting.is_empty() {
+                true => self.timers.cancel(Timer::Asking),
+                // At once: the next one's turn.
+                false => self.timers.arm(Timer::Asking, Instant::ZERO),
+            }
         }
         self.hosted.remove(&peer);
         self.gifts.remove(&peer);
@@ -244,10 +253,14 @@ impl Comparisons {
 }
 
 impl Chat {
-    /// Begins to compare the whole history with `peer`, unless a comparison is under way.
+    /// Compares the whole history with `peer`, after the comparisons that are under way or wait.
     pub(super) fn compare_whole(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
-        if self.compare.asking.is_none() {
-            self.ask_window(cx, peer, 0, MAX_WINDOWS, out);
+        match &self.compare.asking {
+            None => self.ask_window(cx, peer, 0, MAX_WINDOWS, out),
+            Some(asking) if asking.peer == peer => {}
+            Some(_) if self.compare.waiting.contains(&peer) => {}
+            Some(_) if self.compare.waiting.len() < MAX_WAITING => self.compare.waiting.push_back(peer),
+            Some(_) => self.drops.count(DropReason::Queue),
         }
     }
 
@@ -405,7 +418,8 @@ impl Chat {
             asking.loader.end_at(to);
         }
         let Ok(outcome) = reconcile(&asking.loader.tree, (from, to), parts) else {
-            self.compare.timers.cancel(Timer::Asking);
+            // At once: the next one's turn.
+            self.compare.timers.arm(Timer::Asking, cx.now);
             return self.drops.count(DropReason::Message);
         };
         asking.more |= outcome.more;
@@ -441,7 +455,12 @@ impl Chat {
         let settled = !self.compare.gifts.contains_key(&peer) && !self.compare.needs.contains_key(&peer);
         let Some(asking) = self.compare.asking.as_mut().filter(|a| a.peer == peer) else { return };
         if matches!(asking.stage, Stage::Settling) {
-            let next = if settled { WINDOW_PAUSE } else { ANSWER_WITHIN };
+            let is_last = asking.loader.to == u64::MAX && !asking.more;
+            let next = match settled {
+                true if is_last => Duration::ZERO,
+                true => WINDOW_PAUSE,
+                false => ANSWER_WITHIN,
+            };
             if settled {
                 asking.stage = Stage::Pausing;
             }
@@ -452,19 +471,7 @@ impl Chat {
     pub(super) fn compare_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         while let Some(timer) = self.compare.timers.pop_due(cx.now) {
             match timer {
-                Timer::Asking => {
-                    let Some(asking) = self.compare.asking.take() else { continue };
-                    let (from, to) = asking.loader.window();
-                    match asking.stage {
-                        // Who does not answer is asked again another time.
-                        Stage::Loading | Stage::Asked | Stage::Settling => {}
-                        Stage::Pausing if asking.more => {
-                            self.ask_window(cx, asking.peer, from, asking.windows_left, out);
-                        }
-                        Stage::Pausing if to == u64::MAX => {}
-                        Stage::Pausing => self.ask_window(cx, asking.peer, to, asking.windows_left, out),
-                    }
-                }
+                Timer::Asking => self.next_window(cx, out),
                 Timer::Hosting(peer) => {
                     self.compare.hosted.remove(&peer);
                 }
@@ -473,6 +480,25 @@ impl Chat {
                     self.go_on(cx, peer);
                 }
             }
+        }
+    }
+
+    /// The next window, or the next comparison, or none.
+    fn next_window(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if let Some(asking) = self.compare.asking.take() {
+            let (from, to) = asking.loader.window();
+            match asking.stage {
+                // Who does not answer is asked again another time.
+                Stage::Loading | Stage::Asked | Stage::Settling => {}
+                Stage::Pausing if asking.more => self.ask_window(cx, asking.peer, from, asking.windows_left, out),
+                Stage::Pausing if to == u64::MAX => {}
+                Stage::Pausing => self.ask_window(cx, asking.peer, to, asking.windows_left, out),
+            }
+        }
+        if self.compare.asking.is_none()
+            && let Some(peer) = self.compare.waiting.pop_front()
+        {
+            self.ask_window(cx, peer, 0, MAX_WINDOWS, out);
         }
     }
 

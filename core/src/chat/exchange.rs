@@ -6,7 +6,7 @@ use crate::chat::catchup::{Answering, Paused};
 use crate::chat::compare::bundles;
 use crate::chat::conversation::{Offer, Room, Source};
 use crate::chat::wire::{Body, Height, Sync, log_key, record_envelope};
-use crate::chat::{BUNDLE_BYTES, Chat, MAX_HEIGHTS, Out, PRIVATE_FILL, send, wire};
+use crate::chat::{BUNDLE_BYTES, Chat, MAX_HEIGHTS, NEWS_AFTER, Out, PRIVATE_FILL, send, wire};
 use crate::id::{ConversationId, NodeId};
 use crate::machine::{Cx, Outbox};
 use crate::planted::{Bug, planted};
@@ -49,6 +49,7 @@ impl Chat {
             Sync::Want { items, .. } => self.wanted(cx, from, items, out),
             Sync::Bundle { envelopes, done, .. } => {
                 let mend = self.compare.is_with(from);
+                let before = self.messages;
                 for Blob(envelope) in envelopes {
                     if conversation == self.network {
                         self.broadcast(cx, from, envelope, mend, out);
@@ -64,6 +65,9 @@ impl Chat {
                     } else {
                         self.drops.count(DropReason::Message);
                     }
+                }
+                if conversation == self.network && self.messages > before && self.news_at.is_none() {
+                    self.news_at = Some(cx.now + cx.rng.jitter(NEWS_AFTER, 50));
                 }
                 if done {
                     self.wants.answered(conversation, from);

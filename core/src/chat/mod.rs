@@ -38,6 +38,9 @@ use wire::{Body, Signed, Sync, encode_record, head_key, id_key, log_key, message
 /// Authors in one `Heights`: 1,024 of up to 52 bytes fit into one message of 64 fragments. Where there
 /// are more, histories are compared instead.
 const MAX_HEIGHTS: usize = 1_024;
+/// What catching up brought is told to the neighbours after this: 2 s, half more or less, so that what comes
+/// in one go is told of once.
+const NEWS_AFTER: Duration = Duration::from_secs(2);
 /// Envelopes that go into one bundle, in bytes: 48 KiB leaves room in one link message for the
 /// largest one more.
 const BUNDLE_BYTES: usize = 48 << 10;
@@ -146,6 +149,8 @@ pub(crate) struct Chat {
     /// When to plan fetches from a peer again.
     fills: DeadlineQueue<(ConversationId, NodeId)>,
     compare_at: Option<Instant>,
+    /// When to pass on that catching up brought something.
+    news_at: Option<Instant>,
     /// When the whole history is next compared.
     verify_at: Option<Instant>,
     sweep_at: Option<Instant>,
@@ -177,6 +182,7 @@ impl Chat {
             next_read: 1,
             fills: DeadlineQueue::new(),
             compare_at: None,
+            news_at: None,
             verify_at: None,
             sweep_at: None,
             config: config.clone(),
@@ -534,6 +540,13 @@ impl Machine for Chat {
         while let Some((conversation, peer)) = self.fills.pop_due(cx.now) {
             self.fill(cx, conversation, peer, out);
         }
+        if self.news_at.take_if(|at| *at <= cx.now).is_some()
+            && let Some(room) = self.rooms.get(&self.network)
+        {
+            // What came by catching up goes through the network as such: no tree carries it.
+            let digest = Sync::Digest { conversation: self.network, hash: room.digest() };
+            self.neighbours.iter().for_each(|&to| send(to, &digest, out));
+        }
         if self.compare_at.is_some_and(|at| at <= cx.now) {
             let neighbours: Vec<NodeId> = self.neighbours.iter().copied().collect();
             if let (Some(&to), Some(room)) = (cx.rng.pick(&neighbours), self.rooms.get(&self.network)) {
@@ -562,7 +575,7 @@ impl Machine for Chat {
 
     fn next_deadline(&self) -> Option<Instant> {
         let timers = soonest(self.fills.next(), soonest(self.compare_at, self.sweep_at));
-        soonest(timers, soonest(self.compare.deadline(), self.pace_at()))
+        soonest(soonest(timers, self.news_at), soonest(self.compare.deadline(), self.pace_at()))
     }
 
     fn footprint(&self) -> usize {

@@ -295,6 +295,49 @@ fn concurrent_stores_exchange_both_ways_whoever_begins() {
 }
 
 #[test]
+fn what_catching_up_brought_is_passed_on() {
+    let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
+    let third = identity(3).node_id();
+    alice.say("said while they were apart");
+    bob.input(In::NeighbourUp(third));
+    let first = alice.input(In::NeighbourUp(bob.me));
+    talk(&mut alice, &mut bob, first);
+    assert_eq!(bob.store.count(Table::Log), 1);
+    let at = bob.chat.news_at.unwrap();
+    assert!(at <= bob.now + NEWS_AFTER + NEWS_AFTER / 2);
+    bob.now = at;
+    let (_, outs) = bob.step(|c, cx, out| c.handle_timeout(cx, out));
+    let digest = |o: &Out| matches!(o, Out::Send { to, body, .. } if *to == third && matches!(sync_of(body), Sync::Digest { .. }));
+    assert!(outs.iter().any(digest), "{outs:?}");
+    assert_eq!(bob.chat.news_at, None, "once");
+}
+
+#[test]
+fn comparisons_wait_for_one_another() {
+    let (mut alice, mut bob, mut carol) = (Bench::new(1), Bench::new(2), Bench::new(3));
+    let messages = history(&[(0, true); 20], &mut [&mut alice, &mut bob, &mut carol]);
+    messages.iter().take(10).for_each(|m| lose(&mut bob, m));
+    messages.iter().skip(10).for_each(|m| lose(&mut carol, m));
+    let first = alice.input(In::Compare(bob.me));
+    let outs = alice.input(In::Compare(carol.me));
+    assert!(!outs.iter().any(|o| matches!(o, Out::Send { body, .. } if matches!(sync_of(body), Sync::Compare { .. }))));
+    // With Bob to its end; then it is Carol's turn, who is not there.
+    compare(&mut alice, &mut bob, first, &mut || false);
+    assert_eq!(bob.store, alice.store);
+    assert_eq!(alice.chat.compare.len(), 0);
+    for _ in 0..20 {
+        alice.input(In::Compare(bob.me));
+        alice.input(In::Compare(carol.me));
+    }
+    assert!(alice.chat.compare.len() < 40, "none waits twice");
+    alice.input(In::LinkDown(bob.me));
+    let (_, outs) = alice.step(|c, cx, out| c.handle_timeout(cx, out));
+    let first = alice.read(outs);
+    compare(&mut alice, &mut carol, first, &mut || false);
+    assert_eq!(carol.store, alice.store);
+}
+
+#[test]
 fn who_wakes_compares_at_once() {
     let mut alice = Bench::new(1);
     alice.input(In::Resumed);
