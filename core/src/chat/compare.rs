@@ -282,9 +282,11 @@ impl Chat {
         self.compare.reads.insert(id, reading);
     }
 
-    pub(super) fn read_mend(&mut self, request: Request, out: &mut Outbox<Out>) {
+    /// With `barrier` only when all that was stored before is on the disk.
+    pub(super) fn read_mend(&mut self, request: Request, barrier: bool, out: &mut Outbox<Out>) {
         self.compare.reads.insert(request.id, Reading::Mend);
-        out.push(Out::Read(request));
+        let read = Out::Read(request);
+        if barrier { out.after_commit(read) } else { out.push(read) }
     }
 
     /// Records of a read that a comparison asked for; false if it was none of those.
@@ -479,6 +481,11 @@ impl Chat {
                     self.compare.needs.remove(&peer);
                     self.go_on(cx, peer);
                 }
+            }
+        }
+        if self.compare.asking.is_none() && self.compare.hosted.is_empty() {
+            for _ in 0..self.compare.mends.give_up() {
+                self.drops.count(DropReason::Duplicate);
             }
         }
     }

@@ -18,20 +18,46 @@ use crate::wire::content::{Position, VectorClock};
 /// Messages of one comparison that wait to be put into the history: 256 and 1 MiB.
 const MAX_MENDS: usize = 256;
 const MAX_MEND_BYTES: usize = 1 << 20;
-/// Clocks of mended messages in memory: 16, of up to 20 KiB each.
-const MAX_MENDED: usize = 16;
+/// Authors whose clocks are in memory until what was mended is on the disk: 64, of up to 20 KiB each.
+const MAX_MENDED: usize = 64;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Reading {
+    #[default]
+    Nothing,
+    /// What there is in place of the first that waits, and before it.
+    Place,
+    /// Nothing, but the answer comes when all that was mended is on the disk.
+    Barrier,
+}
 
 #[derive(Default)]
 pub(super) struct Mends {
     waiting: VecDeque<Offer>,
+    /// Their author's message before them is not here: bundles of a link are not in order.
+    early: BTreeMap<(NodeId, u64), Offer>,
     bytes: usize,
-    /// The clocks of what was mended last: children often follow in the same bundle.
+    /// The clocks of what was mended and may not be on the disk yet, where reads would find it: children
+    /// often follow in the same bundle.
     clocks: BTreeMap<NodeId, (u64, VectorClock)>,
+    reading: Reading,
 }
 
 impl Mends {
     pub(super) fn len(&self) -> usize {
-        self.waiting.len().saturating_add(self.clocks.len())
+        self.held().saturating_add(self.clocks.len())
+    }
+
+    fn held(&self) -> usize {
+        self.waiting.len().saturating_add(self.early.len())
+    }
+
+    /// Nobody compares any more: what is early stays so. Returns how many were.
+    pub(super) fn give_up(&mut self) -> usize {
+        for (_, offer) in &self.early {
+            self.bytes = self.bytes.saturating_sub(offer.envelope.len());
+        }
+        core::mem::take(&mut self.early).len()
     }
 }
 
@@ -41,40 +67,51 @@ impl Chat {
     /// store lost it would be told twice.
     pub(super) fn mend(&mut self, offer: Offer, out: &mut Outbox<Out>) {
         let bytes = self.compare.mends.bytes.saturating_add(offer.envelope.len());
-        if self.compare.mends.waiting.len() >= MAX_MENDS || bytes > MAX_MEND_BYTES {
+        if self.compare.mends.held() >= MAX_MENDS || bytes > MAX_MEND_BYTES {
             return self.drops.count(DropReason::Queue);
         }
         self.compare.mends.bytes = bytes;
         self.compare.mends.waiting.push_back(offer);
-        if self.compare.mends.waiting.len() == 1 {
-            self.read_for_mend(out);
+        if self.compare.mends.reading == Reading::Nothing {
+            self.next_mend(out);
         }
     }
 
-    fn read_for_mend(&mut self, out: &mut Outbox<Out>) {
-        let Some(offer) = self.compare.mends.waiting.front() else {
-            self.compare.mends.clocks.clear();
-            return;
-        };
-        let (room, author, seq) = (self.network, offer.author, offer.body.seq);
+    /// Reads for the next one; or waits for the disk, after which clocks need not be remembered.
+    fn next_mend(&mut self, out: &mut Outbox<Out>) {
         let id = self.read_id();
-        let request = Request {
-            id,
-            table: Table::Log,
-            start: log_key(room, author, seq.saturating_sub(1)),
-            end: log_key(room, author, seq.saturating_add(1)),
-            reverse: false,
-            limit: 2,
-            max_bytes: u32::MAX,
+        let mends = &mut self.compare.mends;
+        let nothing = (log_key(self.network, self.me, 0), log_key(self.network, self.me, 0));
+        let (start, end) = match mends.waiting.front() {
+            Some(offer) if mends.clocks.len() < MAX_MENDED => {
+                mends.reading = Reading::Place;
+                let key = |seq| log_key(self.network, offer.author, seq);
+                (key(offer.body.seq.saturating_sub(1)), key(offer.body.seq.saturating_add(1)))
+            }
+            None if mends.clocks.is_empty() => {
+                mends.reading = Reading::Nothing;
+                return;
+            }
+            Some(_) | None => {
+                mends.reading = Reading::Barrier;
+                nothing
+            }
         };
-        self.read_mend(request, out);
+        let barrier = mends.reading == Reading::Barrier;
+        let request = Request { id, table: Table::Log, start, end, reverse: false, limit: 2, max_bytes: u32::MAX };
+        self.read_mend(request, barrier, out);
     }
 
     /// The message before the one to mend, whose clock its clock goes on from, and the one there is in
     /// its place.
     pub(super) fn mend_read(&mut self, records: &[Record], out: &mut Outbox<Out>) {
+        if self.compare.mends.reading == Reading::Barrier {
+            self.compare.mends.clocks.clear();
+            return self.next_mend(out);
+        }
         let Some(offer) = self.compare.mends.waiting.pop_front() else { return };
-        self.compare.mends.bytes = self.compare.mends.bytes.saturating_sub(offer.envelope.len());
+        let bytes = offer.envelope.len();
+        self.compare.mends.bytes = self.compare.mends.bytes.saturating_sub(bytes);
         let room = self.network;
         let (author, seq) = (offer.author, offer.body.seq);
         let at = |seq: u64| {
@@ -89,8 +126,8 @@ impl Chat {
         };
         // Another message under the same number is its author's equivocation: the first one stays.
         let taken = at(seq).is_some_and(|(_, envelope)| envelope != offer.envelope);
-        match before.filter(|_| !taken) {
-            Some(mut clock) => {
+        match before {
+            Some(mut clock) if !taken => {
                 for &(id, n) in &offer.body.changes {
                     if clock.get(id) < n {
                         clock.set(id, n);
@@ -101,13 +138,20 @@ impl Chat {
                 let position = Position { depth: offer.body.depth, author, id: offer.id };
                 out.put(Table::Log, log_key(room, author, seq), value.clone());
                 out.put(Table::Order, order_key(room, position), value);
-                if self.compare.mends.clocks.len() >= MAX_MENDED {
-                    self.compare.mends.clocks.clear();
-                }
-                self.compare.mends.clocks.insert(author, (seq, clock));
+                let mends = &mut self.compare.mends;
+                mends.clocks.insert(author, (seq, clock));
+                let next = mends.early.remove(&(author, seq.saturating_add(1)));
+                mends.waiting.extend(next);
             }
-            None => self.drops.count(DropReason::Duplicate),
+            None if !taken => {
+                let mends = &mut self.compare.mends;
+                mends.bytes = mends.bytes.saturating_add(bytes);
+                if let Some(again) = mends.early.insert((author, seq), offer) {
+                    mends.bytes = mends.bytes.saturating_sub(again.envelope.len());
+                }
+            }
+            Some(_) | None => self.drops.count(DropReason::Duplicate),
         }
-        self.read_for_mend(out);
+        self.next_mend(out);
     }
 }

@@ -183,6 +183,34 @@ fn what_is_mended_is_as_it_was_and_told_to_nobody() {
 }
 
 #[test]
+fn bundles_may_change_places() {
+    let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
+    let messages = history(&[(0, true); 12], &mut [&mut alice, &mut bob]);
+    let whole = bob.store.clone();
+    messages.iter().skip(2).for_each(|m| lose(&mut bob, m));
+    let conversation = bob.chat.network;
+    let outs = bob.input(In::Compare(alice.me));
+    assert!(outs.iter().any(|o| matches!(o, Out::Send { body, .. } if matches!(sync_of(body), Sync::Compare { .. }))));
+    for m in messages.iter().skip(2).rev() {
+        let key = log_key(conversation, m.author, m.seq);
+        let request = Request {
+            id: 0,
+            table: Table::Log,
+            start: key.clone(),
+            end: [key.as_slice(), &[0]].concat(),
+            reverse: false,
+            limit: 1,
+            max_bytes: u32::MAX,
+        };
+        let envelope = record_envelope(&alice.store.query(&request)[0].value).unwrap().1.to_vec();
+        let bundle = Sync::Bundle { conversation, envelopes: vec![Blob(envelope)], done: false };
+        bob.input(In::Message { from: alice.me, body: encode(&bundle) });
+    }
+    assert!(bob.store == whole);
+    assert_eq!(bob.chat.compare.mends.len(), 0);
+}
+
+#[test]
 fn without_a_comparison_nothing_old_is_looked_at() {
     let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
     let messages = history(&[(0, true), (1, true)], &mut [&mut alice, &mut bob]);
