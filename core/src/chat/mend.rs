@@ -54,7 +54,7 @@ impl Mends {
 
     /// Nobody compares any more: what is early stays so. Returns how many were.
     pub(super) fn give_up(&mut self) -> usize {
-        for (_, offer) in &self.early {
+        for offer in self.early.values() {
             self.bytes = self.bytes.saturating_sub(offer.envelope.len());
         }
         core::mem::take(&mut self.early).len()

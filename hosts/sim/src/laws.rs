@@ -197,7 +197,11 @@ mod tests {
         let found = broken(&mut sim, &[said[0], ghost], &[(a, b, ghost)]);
         assert_eq!(
             found,
-            ["1 of 2 acknowledged broadcasts are lost", "1 private messages from node 0 to node 1 are lost"]
+            [
+                "1 of 2 acknowledged broadcasts are lost",
+                "node 0 never heard what became of 1 private messages",
+                "1 private messages from node 0 to node 1 are lost"
+            ]
         );
 
         let (mut told, mut out) = (sim.node(b).told.clone(), Vec::new());

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use donp_sim::run::{self, Options, Progress};
-use donp_sim::scenario::{BUILTIN, Scenario, find};
+use donp_sim::scenario::{BUILTIN, Phase, Scenario, Step, find};
 use donp_sim::{compare, output, report};
 
 #[global_allocator]
@@ -59,7 +59,8 @@ struct Run {
     /// Another number of nodes than the scenario has.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     nodes: Option<u32>,
-    /// Runs at the same time, each with another seed; as many as there are processors if not given.
+    /// Runs at the same time, each with another seed. If not given, as many as there are processors, or one
+    /// if the scenario has a goal on memory.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
     /// Stops at the first seed that fails.
@@ -170,8 +171,11 @@ fn go(args: &Run) -> Result<bool, String> {
         donp_core::planted::plant(bug);
     }
     let (first, end) = args.seeds.unwrap_or((args.seed, args.seed.saturating_add(1)));
+    // Memory can be measured only where one runs alone.
+    let is_memory = |step: &Step| matches!(&step.phase, Phase::Expect(e) if e.measure.ends_with("_kib_per_node"));
+    let alone = scenario.cases.iter().flat_map(|c| &c.steps).any(is_memory);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = args.jobs.map_or(processors, usize::from).min((end - first) as usize);
+    let jobs = args.jobs.map_or(if alone { 1 } else { processors }, usize::from).min((end - first) as usize);
     let begin = Instant::now();
     let (mut virtual_s, mut done, mut failed) = (0.0, 0u64, Vec::new());
     let mut wrong = Ok(());
