@@ -205,7 +205,7 @@ pub struct ChatConfig {
     /// (overlay.md §4). At once with everybody who becomes a neighbour.
     pub compare_every: Duration,
     /// How often the whole history is compared with one, which finds what a disk lost: 24 h, half more
-    /// or less. It reads all of the network's conversation once.
+    /// or less, and an hour after a start. It reads all of the network's conversation once.
     pub verify_every: Duration,
     /// How fast all others together may catch up here, in bytes a second: 2 MiB, a fifth of what
     /// 100 Mbit/s carry (overlay.md §4, "<= 20 % of link budget"). On slower links it is the last lane that

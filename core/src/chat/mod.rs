@@ -38,6 +38,9 @@ use wire::{Body, Signed, Sync, encode_record, head_key, id_key, log_key, message
 /// Authors in one `Heights`: 1,024 of up to 52 bytes fit into one message of 64 fragments. Where there
 /// are more, histories are compared instead.
 const MAX_HEIGHTS: usize = 1_024;
+/// The whole history is compared for the first time after a start when a 24th of the usual time has passed, an
+/// hour: who never runs for a day does it too.
+const FIRST_VERIFY: u32 = 24;
 /// What catching up brought is told to the neighbours after this: 2 s, half more or less, so that what comes
 /// in one go is told of once.
 const NEWS_AFTER: Duration = Duration::from_secs(2);
@@ -522,7 +525,8 @@ impl Machine for Chat {
                     self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 50));
                 }
                 if self.verify_at.is_none() {
-                    self.verify_at = Some(cx.now + cx.rng.jitter(self.config.chat.verify_every, 50));
+                    let first = self.config.chat.verify_every.checked_div(FIRST_VERIFY).unwrap_or_default();
+                    self.verify_at = Some(cx.now + cx.rng.jitter(first, 50));
                 }
             }
             In::NeighbourDown(peer) => {

@@ -341,6 +341,25 @@ fn what_catching_up_brought_is_passed_on() {
 }
 
 #[test]
+fn whole_histories_are_compared_an_hour_after_a_start_and_then_once_a_day() {
+    let mut alice = Bench::new(1);
+    alice.input(In::NeighbourUp(identity(2).node_id()));
+    let mut at = Vec::new();
+    while alice.now < Instant::ZERO + Duration::from_secs(3 * 86_400) {
+        alice.now = alice.chat.next_deadline().unwrap();
+        let (_, outs) = alice.step(|c, cx, out| c.handle_timeout(cx, out));
+        for o in alice.read(outs) {
+            if matches!(&o, Out::Send { body, .. } if matches!(sync_of(body), Sync::Compare { .. })) {
+                at.push(alice.now.since(Instant::ZERO).as_secs_f64() / 3_600.0);
+            }
+        }
+    }
+    assert!((0.5..1.6).contains(&at[0]), "{at:?}");
+    assert!(at.windows(2).all(|w| (12.0..36.1).contains(&(w[1] - w[0]))), "{at:?}");
+    assert!((2..7).contains(&at.len()), "{at:?}");
+}
+
+#[test]
 fn comparisons_wait_for_one_another() {
     let (mut alice, mut bob, mut carol) = (Bench::new(1), Bench::new(2), Bench::new(3));
     let messages = history(&[(0, true); 20], &mut [&mut alice, &mut bob, &mut carol]);
