@@ -224,9 +224,16 @@ pub struct ChatConfig {
     /// How long to wait for a missing message to arrive by itself before asking: 200 ms, twice a
     /// slow round trip.
     pub fill_after: Duration,
-    /// How often heights are compared with a random neighbour: 30 s. overlay.md §4 has 60 s for
-    /// large groups.
+    /// How often heights are compared with a random neighbour: 60 s, half more or less at random
+    /// (overlay.md §4). At once with everybody who becomes a neighbour.
     pub compare_every: Duration,
+    /// How often the whole history is compared with one, which finds what a disk lost: 24 h, half more
+    /// or less, and an hour after a start. It reads all of the network's conversation once.
+    pub verify_every: Duration,
+    /// How fast all others together may catch up here, in bytes a second: 2 MiB, a fifth of what
+    /// 100 Mbit/s carry (overlay.md §4, "<= 20 % of link budget"). On slower links it is the last lane that
+    /// gives way.
+    pub catch_up_rate: u32,
     /// A held message whose parents nobody had is dropped after this: 10 min.
     pub pending_for: Duration,
 }
@@ -325,7 +332,9 @@ impl Default for Config {
             },
             chat: ChatConfig {
                 fill_after: Duration::from_millis(200),
-                compare_every: Duration::from_secs(30),
+                compare_every: Duration::from_secs(60),
+                verify_every: Duration::from_secs(86_400),
+                catch_up_rate: 2 << 20,
                 pending_for: Duration::from_secs(600),
             },
             swim: SwimConfig {
@@ -380,6 +389,7 @@ impl Config {
             ("swim.direct_timeout", self.swim.direct_timeout),
             ("swim.sync_every", self.swim.sync_every),
             ("swim.forget_after", self.swim.forget_after),
+            ("chat.verify_every", self.chat.verify_every),
         ];
         for (key, d) in durations {
             if d < Duration::from_millis(1) {
@@ -409,6 +419,7 @@ impl Config {
             ("membership.target", self.membership.target),
             ("membership.parallel", self.membership.parallel),
             ("delivery.window", self.delivery.window),
+            ("chat.catch_up_rate", self.chat.catch_up_rate as usize),
             ("gossip.ttl", usize::from(self.gossip.ttl)),
             ("swim.alpha", self.swim.alpha as usize),
             ("swim.beta", self.swim.beta as usize),

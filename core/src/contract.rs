@@ -310,16 +310,16 @@ fn claim(d: &mut Draw<'_>) -> swim::wire::Claim {
 }
 
 impl Contract for Chat {
-    const MOST: usize = 20_000;
+    /// Three trees of a comparison, and 20,000.
+    const MOST: usize = 3 * 65_536 + 20_000;
 
     fn fresh(_rng: &mut Rng) -> Self {
         Self::new(&Config::default(), &who(0))
     }
 
     fn draw(d: &mut Draw<'_>) -> chat::In {
-        match d.below(10) {
-            8 => chat::In::Compare { peer: d.peer(), linked: d.below(2) == 0 },
-            9 => chat::In::CompareAll,
+        match d.below(11) {
+            10 => chat::In::CompareAll,
             0 => {
                 let (from, body) = (d.peer(), d.bytes());
                 // Most carry the id that the body has; no input could guess it.
@@ -333,6 +333,8 @@ impl Contract for Chat {
             4 => chat::In::LinkDown(d.peer()),
             5 => chat::In::NeighbourUp(d.peer()),
             6 => chat::In::NeighbourDown(d.peer()),
+            8 => chat::In::Compare { peer: d.peer(), linked: d.below(2) == 0 },
+            9 => chat::In::Resumed,
             _ => {
                 let record = Record { table: Table::Log, key: d.bytes(), value: d.bytes() };
                 chat::In::Records { read: u64::from(d.byte()), records: alloc::vec![record] }

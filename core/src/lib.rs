@@ -128,6 +128,10 @@ pub mod limits;
 mod link;
 mod machine;
 mod membership;
+#[cfg(feature = "planted")]
+pub mod planted;
+#[cfg(not(feature = "planted"))]
+mod planted;
 mod rng;
 pub mod stats;
 pub mod store;

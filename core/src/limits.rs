@@ -58,6 +58,10 @@ pub struct Limits {
     /// Authors known in one conversation: 512. Each keeps the clock of its newest message, 40 bytes
     /// an author, so 10 MiB at worst. Messages of further authors are refused and counted.
     pub authors: usize,
+    /// Message ids in memory while two histories are compared: 65,536 in each of three comparisons (one
+    /// that this node began, two that it answers), 43 bytes each, so 8.5 MiB for as long as it takes. A
+    /// longer history is compared in windows of so many.
+    pub compare_items: usize,
     /// Conversations a node has at once, the network's included: 4,096.
     pub conversations: usize,
     /// Durable events kept for an application that does not acknowledge: 65,536 rows on disk.
@@ -95,6 +99,7 @@ impl Default for Limits {
             pending_author: 200,
             pending_bytes: 4 << 20,
             authors: 512,
+            compare_items: 65_536,
             conversations: 4_096,
             event_rows: 65_536,
             event_bytes: 4 << 20,
@@ -124,6 +129,7 @@ impl Limits {
             ("limits.pending_author", self.pending_author, 1),
             ("limits.pending_bytes", self.pending_bytes, crate::wire::MAX_MESSAGE),
             ("limits.authors", self.authors, 2),
+            ("limits.compare_items", self.compare_items, 256),
             ("limits.conversations", self.conversations, 2),
             ("limits.event_bytes", self.event_bytes, 2 * crate::wire::MAX_MESSAGE),
             ("limits.volatile_events", self.volatile_events, 1),

@@ -68,6 +68,28 @@ fn files_stay_readable() {
     }
 }
 
+/// The bugs that can be planted are those of docs/simulator.md, at least twelve (reliability.md §3.3), and
+/// no shipped package plants any.
+#[test]
+fn planted_bugs_are_the_documented_ones() {
+    let code = std::fs::read_to_string(root().join("core/src/planted.rs")).unwrap();
+    let names = |text: &str, before: &str, after: char| -> Vec<String> {
+        let lines = text.lines().filter_map(|l| l.trim().strip_prefix(before));
+        lines.filter_map(|l| Some(l.split_once(after)?.0.to_owned())).collect()
+    };
+    let enumerated = code.split("pub enum Bug {").nth(1).unwrap().split('}').next().unwrap();
+    let variants = enumerated.lines().filter(|l| l.trim().ends_with(',')).count();
+    let list = code.split("pub const ALL").nth(1).unwrap();
+    let planted: Vec<String> = list.split('"').skip(1).step_by(4).map(str::to_owned).collect();
+    assert!(variants >= 12 && planted.len() == variants, "{variants} bugs, {} named: {planted:?}", planted.len());
+    let page = std::fs::read_to_string(root().join("docs/simulator.md")).unwrap();
+    assert_eq!(names(&page, "| `", '`').into_iter().filter(|n| planted.contains(n)).collect::<Vec<_>>(), planted);
+    for file in ["ffi/Cargo.toml", "hosts/runtime/Cargo.toml", "hosts/donp/Cargo.toml"] {
+        let manifest = std::fs::read_to_string(root().join(file)).unwrap();
+        assert!(!manifest.contains("planted"), "{file} plants bugs");
+    }
+}
+
 /// Nothing is left for later in the code.
 #[test]
 fn nothing_is_unfinished() {

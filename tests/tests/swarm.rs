@@ -3,7 +3,7 @@
 mod common;
 
 use common::{check_order, check_told, checked_history, converge, grow, network, stormy};
-use donp_core::{Causality, CommandError, Content, Conversation, NodeState};
+use donp_core::{Causality, CommandError, Content, Conversation, NodeId, NodeState};
 use donp_sim::{Faults, Sim};
 
 #[test]
@@ -254,4 +254,39 @@ fn two_halves_that_want_nobody_merge_after_their_link_returns() {
     }
     assert!(sim.run_until(90, |s| crossing(s) >= 2), "{}", sim.replay());
     converge(&mut sim, &(0..20).collect::<Vec<_>>(), 20, 120);
+}
+
+#[test]
+fn messages_that_disks_lost_come_back_from_others() {
+    let mut sim = Sim::new(11);
+    for _ in 0..3 {
+        sim.add_node();
+    }
+    sim.faults.loss = 0.05;
+    sim.start(0, &[]);
+    sim.start(1, &[0]);
+    sim.start(2, &[0]);
+    assert!(sim.run_until(30, |s| s.linked(1) == 2 && s.linked(2) == 2), "{}", sim.replay());
+    for i in 0..90 {
+        sim.broadcast(i % 3, &format!("{i}")).unwrap();
+        sim.run_for(1);
+    }
+    assert!(sim.run_until(60, |s| (0..3).all(|n| s.texts(n).len() == 90)), "{}", sim.replay());
+    let history = sim.history(0, Conversation::Network);
+    let lost = sim.lose_history(1, 0.3) + sim.lose_history(2, 0.3);
+    assert!(lost > 20 && sim.texts(1).len() < 80);
+    let (first, second) = (sim.id(0), sim.id(1));
+    sim.with(1, |e, now| e.synchronize_state(now, first)).unwrap();
+    assert!(sim.run_until(60, |s| s.texts(1).len() == 90), "{}", sim.replay());
+    // Either side may begin.
+    let third = sim.id(2);
+    sim.with(1, |e, now| e.synchronize_state(now, third)).unwrap();
+    assert!(sim.run_until(60, |s| s.texts(2).len() == 90), "{}", sim.replay());
+    for n in 0..3 {
+        assert_eq!(sim.history(n, Conversation::Network), history, "clocks included; {}", sim.replay());
+        assert_eq!(sim.node(n).told.len(), 60, "nobody is told twice; {}", sim.replay());
+    }
+    let err = sim.with(1, |e, now| e.synchronize_state(now, NodeId([9; 32])));
+    assert_eq!(err, Err(CommandError::UnknownPeer(NodeId([9; 32]))));
+    assert!(sim.with(1, |e, now| e.synchronize_state(now, second)).is_err(), "with itself there is nothing to do");
 }

@@ -1,8 +1,10 @@
 //! `cargo xtask test`: every check of the project, with a plain word on what was skipped and why.
 //!
 //! `cargo xtask test NAME…` runs single steps, `cargo xtask list` names them. With
-//! `DONP_REQUIRE_ALL=1`, as in CI, a step that would be skipped fails instead.
+//! `DONP_REQUIRE_ALL=1`, as in CI, a step that would be skipped fails instead. `cargo xtask planted` plants
+//! bugs and looks whether the simulator finds them.
 
+mod planted;
 mod steps;
 mod tools;
 
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
         Some("test") => test(&args[1..]),
+        Some("planted") => planted::hunt(&root(), &args[1..]),
         Some("list") => {
             for step in STEPS {
                 println!("{:8} {}", step.name, step.what);
@@ -35,7 +38,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         _ => {
-            eprintln!("usage: cargo xtask test [STEP…] | cargo xtask list");
+            eprintln!("usage: cargo xtask test [STEP…] | cargo xtask list | cargo xtask planted [BUG…]");
             ExitCode::from(2)
         }
     }

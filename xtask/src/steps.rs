@@ -14,6 +14,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "bpf", what: "the core type-checks for a bare-metal target", run: bpf },
     Step { name: "nostd", what: "two nodes talk in a program without std", run: nostd },
     Step { name: "rust", what: "unit, property, simulation, corpus and command line tests", run: rust },
+    Step { name: "sim", what: "random lives in virtual time break no law", run: sim },
     Step { name: "benches", what: "benchmarks compile", run: benches },
     Step { name: "fuzz", what: "fuzz targets compile", run: fuzz },
     Step { name: "size", what: "the library for other languages, as shipped, is at most 4 MB", run: size },
@@ -74,6 +75,19 @@ fn docs(root: &Path) -> Outcome {
 
 fn rust(root: &Path) -> Outcome {
     run(&mut cargo(root, &["test", "--workspace"]))
+}
+
+/// Two lives of full size, one for each of two processors, and twenty short ones; 2,000 before a release
+/// (docs/simulator.md).
+fn sim(root: &Path) -> Outcome {
+    for lives in [["schedules", "--seeds", "4..6"], ["schedules-short", "--seeds", "1..21"]] {
+        let args = ["run", "--release", "-p", "donp-sim", "--", "run"];
+        match run(&mut cargo(root, &[&args[..], &lives].concat())) {
+            Outcome::Passed => {}
+            other => return other,
+        }
+    }
+    Outcome::Passed
 }
 
 fn benches(root: &Path) -> Outcome {

@@ -126,6 +126,48 @@ impl Wants {
     }
 }
 
+/// Work on catching up that waits for its turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Paused {
+    /// An answer, by the number that it waits under.
+    Answer(u64),
+    /// What a comparison found this node to lack.
+    Gift(NodeId),
+}
+
+/// What may be sent ahead of the rate: a second's worth, and one read beyond it.
+const AHEAD: Duration = Duration::from_secs(1);
+
+/// A token bucket of bytes: what others catch up on here takes a part of the link, not all of it.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Bytes a second.
+    rate: u64,
+    /// When what was sent would have ended at the rate.
+    paid_at: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(rate: u32) -> Self {
+        Self { rate: u64::from(rate), paid_at: Instant::ZERO }
+    }
+
+    pub(super) fn is_spent(&mut self, now: Instant) -> bool {
+        self.paid_at = self.paid_at.max(now);
+        self.paid_at > now + AHEAD
+    }
+
+    /// When there is something to spend again.
+    pub(super) fn next(&self) -> Instant {
+        self.paid_at.before(AHEAD)
+    }
+
+    pub(super) fn spend(&mut self, bytes: usize) {
+        let micros = (bytes as u64).saturating_mul(1_000_000).checked_div(self.rate).unwrap_or(0);
+        self.paid_at = self.paid_at + Duration::from_micros(micros);
+    }
+}
+
 /// A fetch of somebody else that is being answered from the store.
 #[derive(Debug)]
 pub(super) struct Answering {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::chat::wire::{Body, Height, MAX_CLOCK_CHANGES, id_key, message_id};
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::limits::Limits;
+use crate::planted::{Bug, planted};
 use crate::stats::DropReason;
 use crate::time::{Instant, WallTime};
 use crate::wire::content::{Content, Conversation, Message, VectorClock};
@@ -211,6 +212,12 @@ impl Room {
         self.authors.iter().map(|(&author, a)| Height { author, count: a.height, depth: a.last_depth() }).collect()
     }
 
+    /// Whether there is anything here that is not in these heights.
+    pub(super) fn is_ahead_of(&self, heights: &[Height]) -> bool {
+        let theirs: BTreeMap<NodeId, u64> = heights.iter().map(|h| (h.author, h.count)).collect();
+        self.authors.iter().any(|(id, a)| a.height > theirs.get(id).copied().unwrap_or(0))
+    }
+
     /// A hash that is equal exactly if all heights are.
     pub(super) fn digest(&self) -> [u8; 16] {
         let mut hasher = blake3::Hasher::new_derive_key("DONP v1 heights");
@@ -297,6 +304,9 @@ impl Room {
         self.take(offer, taken);
         while let Some(key) = taken.get(next).map(|t| (t.message.author, t.message.seq)) {
             next = next.saturating_add(1);
+            if planted(Bug::LostWakeUp) {
+                continue;
+            }
             for waiter in self.waiting.remove(&key).unwrap_or_default() {
                 let Some(held) = self.unhold(waiter) else { continue };
                 match self.missing(&held.offer).first() {
@@ -330,7 +340,7 @@ impl Room {
         let before = offer.body.seq.saturating_sub(1);
         let own = (self.height(offer.author) < before).then_some((offer.author, before));
         let others = offer.body.changes.iter().copied().filter(|&(id, n)| self.height(id) < n);
-        own.into_iter().chain(others).collect()
+        own.into_iter().chain(others.filter(|_| !planted(Bug::ToldBeforeParents))).collect()
     }
 
     /// A depth is one more than that of the deepest parent. Parents too old to be remembered leave a
@@ -348,7 +358,7 @@ impl Room {
                 Depth::AtMost(depth) => most = most.max(depth),
             }
         }
-        least < body.depth && body.depth <= most.saturating_add(1)
+        (least < body.depth && body.depth <= most.saturating_add(1)) || planted(Bug::ToldBeforeParents)
     }
 
     fn take(&mut self, offer: Offer, taken: &mut Vec<Taken>) {

@@ -7,10 +7,14 @@
 //! protected by the link between the two nodes.
 
 mod catchup;
+mod compare;
 mod conversation;
+mod exchange;
+mod mend;
+pub(crate) mod ranges;
 pub(crate) mod wire;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::collections::{DeadlineQueue, ShortId, short};
@@ -19,19 +23,27 @@ use crate::error::CommandError;
 use crate::id::{ConversationId, ID_LEN, MessageId, NodeId};
 use crate::identity::Identity;
 use crate::machine::{Cx, Machine, Outbox};
+use crate::planted::{Bug, planted};
 use crate::stats::{DropReason, Drops};
 use crate::store::{Record, Request, Table};
 use crate::time::{Duration, Instant, soonest};
 use crate::wire::content::{Content, Conversation, Message, Position, network_conversation, private_conversation};
-use crate::wire::{Blob, Lane, MAX_MESSAGE, Malformed, decode, encode};
+use crate::wire::{Lane, MAX_MESSAGE, Malformed, decode, encode};
 
-use catchup::{Answering, Answers, Wants};
+use catchup::{Answers, Pace, Paused, Wants};
+use compare::Comparisons;
 use conversation::{Offer, Room, Source, StoredAuthor, Taken, Verdict};
-use wire::{
-    Body, Height, Signed, Sync, encode_record, head_key, id_key, log_key, message_from_record, message_id, order_key,
-    record_envelope,
-};
+use wire::{Body, Signed, Sync, encode_record, head_key, id_key, log_key, message_from_record, message_id, order_key};
 
+/// Authors in one `Heights`: 1,024 of up to 52 bytes fit into one message of 64 fragments. Where there
+/// are more, histories are compared instead.
+const MAX_HEIGHTS: usize = 1_024;
+/// The whole history is compared for the first time after a start when a 24th of the usual time has passed, an
+/// hour: who never runs for a day does it too.
+const FIRST_VERIFY: u32 = 24;
+/// What catching up brought is told to the neighbours after this: 2 s, half more or less, so that what comes
+/// in one go is told of once.
+const NEWS_AFTER: Duration = Duration::from_secs(2);
 /// Envelopes that go into one bundle, in bytes: 48 KiB leaves room in one link message for the
 /// largest one more.
 const BUNDLE_BYTES: usize = 48 << 10;
@@ -65,15 +77,18 @@ pub(crate) enum In {
     },
     LinkUp(NodeId),
     LinkDown(NodeId),
-    NeighbourUp(NodeId),
-    NeighbourDown(NodeId),
-    /// Compare all that is shared with this node at once, or as soon as there is a link.
+    /// This node slept: compare with somebody at once.
+    Resumed,
+    /// Compare everything with this node, the whole history included, both ways: at once, or as soon as
+    /// there is a link.
     Compare {
         peer: NodeId,
         linked: bool,
     },
-    /// The same with every neighbour.
+    /// Compare what is shared with every neighbour at once, by heights.
     CompareAll,
+    NeighbourUp(NodeId),
+    NeighbourDown(NodeId),
     /// The answer to `Out::Read`.
     Records {
         read: u64,
@@ -111,10 +126,10 @@ pub(crate) enum Out {
     },
     /// Somebody else's message has its place.
     Received(Message),
-    /// Everything that this peer said it has of the network's conversation is here.
-    Compared(NodeId),
     /// Read cold records; answered by `In::Records` with the same number.
     Read(Request),
+    /// Everything that this peer said it has of the network's conversation is here.
+    Compared(NodeId),
     /// The answer to a history query.
     Page {
         query: u64,
@@ -136,15 +151,23 @@ pub(crate) struct Chat {
     network: ConversationId,
     rooms: BTreeMap<ConversationId, Room>,
     neighbours: BTreeSet<NodeId>,
-    /// To be compared with when there is a link.
-    compare_with: BTreeSet<NodeId>,
     wants: Wants,
     answers: Answers,
+    compare: Comparisons,
+    /// To be compared with when there is a link.
+    compare_with: BTreeSet<NodeId>,
+    /// How fast others may catch up here, and what waits for that.
+    pace: Pace,
+    paused: VecDeque<Paused>,
     queries: BTreeMap<u64, Query>,
     next_read: u64,
     /// When to plan fetches from a peer again.
     fills: DeadlineQueue<(ConversationId, NodeId)>,
     compare_at: Option<Instant>,
+    /// When to pass on that catching up brought something.
+    news_at: Option<Instant>,
+    /// When the whole history is next compared.
+    verify_at: Option<Instant>,
     sweep_at: Option<Instant>,
     config: Config,
     drops: Drops,
@@ -165,13 +188,18 @@ impl Chat {
             network,
             rooms,
             neighbours: BTreeSet::new(),
-            compare_with: BTreeSet::new(),
             wants: Wants::default(),
             answers: Answers::default(),
+            compare: Comparisons::default(),
+            compare_with: BTreeSet::new(),
+            pace: Pace::new(config.chat.catch_up_rate),
+            paused: VecDeque::new(),
             queries: BTreeMap::new(),
             next_read: 1,
             fills: DeadlineQueue::new(),
             compare_at: None,
+            news_at: None,
+            verify_at: None,
             sweep_at: None,
             config: config.clone(),
             drops: Drops::default(),
@@ -321,9 +349,14 @@ impl Chat {
                 for t in self.taken.drain(..) {
                     let value = encode_record(&t.message.clock, &t.envelope);
                     let m = &t.message;
+                    let mut position = m.position();
+                    if planted(Bug::OrderByArrival) {
+                        position.depth = self.messages;
+                    }
                     out.put(Table::Log, log_key(conversation, m.author, m.seq), value.clone());
-                    out.put(Table::Order, order_key(conversation, m.position()), value);
-                    if let Some(stored) = room.stored(m.author) {
+                    out.put(Table::Order, order_key(conversation, position), value);
+                    let forgets = planted(Bug::ToldAgainAfterRestart) && m.author != self.me;
+                    if let Some(stored) = room.stored(m.author).filter(|_| !forgets) {
                         out.put(Table::Heads, head_key(conversation, m.author), encode(&stored));
                     }
                     self.messages = self.messages.saturating_add(1);
@@ -331,10 +364,14 @@ impl Chat {
                         self.wants.fruitful(conversation, peer);
                     }
                     if let Source::Delivery { from, id } = t.source {
-                        out.after_commit(Out::Taken { from, id, accepted: true });
+                        let taken = Out::Taken { from, id, accepted: true };
+                        if planted(Bug::AckBeforeCommit) { out.push(taken) } else { out.after_commit(taken) }
                     }
                     match (t.source, t.message.conversation) {
-                        (Source::Own, Conversation::Network) => out.after_commit(Out::Publish { body: t.envelope }),
+                        (Source::Own, Conversation::Network) => {
+                            let publish = Out::Publish { body: t.envelope };
+                            if planted(Bug::NumberUsedAgain) { out.push(publish) } else { out.after_commit(publish) }
+                        }
                         (Source::Own, Conversation::Private(to)) => {
                             out.push(Out::Submit { to, id: t.message.id, body: t.envelope });
                         }
@@ -411,8 +448,16 @@ impl Chat {
         self.offer(cx, conversation, offer, out);
     }
 
-    /// A broadcast, by whichever way; whether it is genuine.
-    fn broadcast(&mut self, cx: &mut Cx<'_>, from: NodeId, envelope: Vec<u8>, out: &mut Outbox<Out>) -> bool {
+    /// A broadcast, by whichever way; whether it is genuine. With `mend` it may be an old one that the
+    /// store lost.
+    fn broadcast(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: NodeId,
+        envelope: Vec<u8>,
+        mend: bool,
+        out: &mut Outbox<Out>,
+    ) -> bool {
         let conversation = self.network;
         let Ok(signed) = Signed::decode(&envelope) else {
             self.drops.count(DropReason::Message);
@@ -424,8 +469,9 @@ impl Chat {
             return false;
         };
         // Before the signature, which costs more than all the rest.
-        if self.rooms.get(&conversation).is_some_and(|r| body.seq <= r.height(author) || r.is_pending(author, body.seq))
-        {
+        let room = self.rooms.get(&conversation);
+        let is_old = room.is_some_and(|r| body.seq <= r.height(author));
+        if (is_old && !mend) || room.is_some_and(|r| r.is_pending(author, body.seq)) {
             self.drops.count(DropReason::Duplicate);
             return false;
         }
@@ -434,181 +480,20 @@ impl Chat {
             self.drops.count(DropReason::Signature);
             return false;
         }
-        self.offer(cx, conversation, Offer { id, author, body, envelope, source: Source::Peer { from } }, out);
-        true
-    }
-
-    fn sync(&mut self, cx: &mut Cx<'_>, from: NodeId, message: Sync, out: &mut Outbox<Out>) {
-        let conversation = match &message {
-            Sync::Digest { conversation, .. }
-            | Sync::Heights { conversation, .. }
-            | Sync::Fetch { conversation, .. }
-            | Sync::Bundle { conversation, .. } => *conversation,
-        };
-        let private = private_conversation(self.me, from);
-        if conversation != self.network && conversation != private {
-            // Nobody is told what is said, or whether anything is, in a conversation of others.
-            return self.drops.count(DropReason::Message);
-        }
-        match message {
-            Sync::Digest { hash, .. } => {
-                if self.rooms.get(&conversation).is_some_and(|r| r.digest() != hash) {
-                    self.send_heights(conversation, from, true, out);
-                }
-            }
-            Sync::Heights { heights, answer, .. } => self.heights(cx, conversation, from, &heights, answer, out),
-            Sync::Fetch { ranges, .. } => match self.answers.begin(conversation, from, ranges) {
-                Some(answering) => self.answer(answering, out),
-                None => self.drops.count(DropReason::Rate),
-            },
-            Sync::Bundle { envelopes, done, .. } => {
-                for Blob(envelope) in envelopes {
-                    if conversation == self.network {
-                        self.broadcast(cx, from, envelope, out);
-                    } else if let Ok(body) = Body::decode(&envelope, from) {
-                        let id = self.message_id(conversation, from, &envelope);
-                        let source = Source::Peer { from };
-                        self.private(
-                            cx,
-                            Conversation::Private(from),
-                            Offer { id, author: from, body, envelope, source },
-                            out,
-                        );
-                    } else {
-                        self.drops.count(DropReason::Message);
-                    }
-                }
-                if done {
-                    self.wants.answered(conversation, from);
-                    self.fill(cx, conversation, from, out);
-                }
-            }
-        }
-    }
-
-    fn heights(
-        &mut self,
-        cx: &mut Cx<'_>,
-        conversation: ConversationId,
-        from: NodeId,
-        heights: &[Height],
-        answer: bool,
-        out: &mut Outbox<Out>,
-    ) {
-        if heights.len() > self.config.limits.authors {
-            return self.drops.count(DropReason::Message);
-        }
-        let private = conversation != self.network;
-        if private && self.room(Conversation::Private(from), out).is_none() {
-            return self.drops.count(DropReason::Rate);
-        }
-        let me = self.me;
-        let Some(room) = self.rooms.get_mut(&conversation) else { return };
-        self.wants.fruitful(conversation, from);
-        let mut behind = heights.len() < room.heights().len();
-        for h in heights {
-            if private && h.author == me {
-                room.skip_to(h.count, h.depth);
-            } else if !private || h.author == from {
-                self.wants.claim(room, from, h.author, h.count);
-            }
-            behind |= h.count < room.height(h.author);
-        }
-        if answer && behind {
-            self.send_heights(conversation, from, false, out);
-        }
-        if private {
-            self.fills.arm((conversation, from), cx.now + PRIVATE_FILL);
+        let offer = Offer { id, author, body, envelope, source: Source::Peer { from } };
+        if is_old {
+            self.mend(offer, out);
         } else {
-            self.fill(cx, conversation, from, out);
+            self.offer(cx, conversation, offer, out);
         }
-    }
-
-    /// Tells a node what is here, so that both sides fetch what they miss.
-    fn compare(&self, peer: NodeId, out: &mut Outbox<Out>) {
-        self.send_heights(self.network, peer, true, out);
-        self.send_heights(private_conversation(self.me, peer), peer, true, out);
-    }
-
-    fn send_heights(&self, conversation: ConversationId, to: NodeId, answer: bool, out: &mut Outbox<Out>) {
-        if let Some(room) = self.rooms.get(&conversation) {
-            send(to, &Sync::Heights { conversation, heights: room.heights(), answer }, out);
-        }
-    }
-
-    /// Asks `peer` for what it claims to have and is missing here.
-    fn fill(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, peer: NodeId, out: &mut Outbox<Out>) {
-        let Some(room) = self.rooms.get(&conversation) else { return };
-        let (ranges, again) = self.wants.plan(room, peer, cx.now);
-        if !ranges.is_empty() {
-            send(peer, &Sync::Fetch { conversation, ranges }, out);
-        }
-        match again {
-            Some(at) => self.fills.arm((conversation, peer), at),
-            None => {
-                self.fills.cancel((conversation, peer));
-                if conversation == self.network {
-                    out.push(Out::Compared(peer));
-                }
-            }
-        }
-    }
-
-    /// Reads the next range of an answer, or ends it.
-    fn answer(&mut self, mut answering: Answering, out: &mut Outbox<Out>) {
-        let room = answering.room;
-        while let Some(range) = answering.next() {
-            // In a private conversation each side gives what it wrote itself: the other's messages
-            // carry no signature that would prove them.
-            if room != self.network && range.author != self.me {
-                continue;
-            }
-            let id = self.read_id();
-            out.push(Out::Read(Request {
-                id,
-                table: Table::Log,
-                start: log_key(room, range.author, range.from),
-                end: log_key(room, range.author, range.to.saturating_add(1)),
-                reverse: false,
-                limit: u32::try_from(wire::MAX_FETCH_MESSAGES).unwrap_or(u32::MAX),
-                max_bytes: BUNDLE_BYTES as u32,
-            }));
-            self.answers.wait(id, answering);
-            return;
-        }
-        send(answering.peer, &Sync::Bundle { conversation: room, envelopes: Vec::new(), done: true }, out);
-    }
-
-    fn records(&mut self, read: u64, records: Vec<Record>, out: &mut Outbox<Out>) {
-        if let Some(query) = self.queries.remove(&read) {
-            return self.page(query, records, out);
-        }
-        let Some(mut answering) = self.answers.resume(read) else { return };
-        let conversation = answering.room;
-        let mut envelopes = Vec::new();
-        let mut bytes = 0usize;
-        for record in &records {
-            let Ok((_, envelope)) = record_envelope(&record.value) else { continue };
-            if bytes.saturating_add(envelope.len()) > BUNDLE_BYTES && !envelopes.is_empty() {
-                let envelopes = core::mem::take(&mut envelopes);
-                send(answering.peer, &Sync::Bundle { conversation, envelopes, done: false }, out);
-                bytes = 0;
-            }
-            bytes = bytes.saturating_add(envelope.len());
-            answering.count(envelope.len());
-            envelopes.push(Blob(envelope.to_vec()));
-        }
-        if !envelopes.is_empty() {
-            send(answering.peer, &Sync::Bundle { conversation, envelopes, done: false }, out);
-        }
-        self.answer(answering, out);
+        true
     }
 }
 
 fn send(to: NodeId, message: &Sync, out: &mut Outbox<Out>) {
     let lane = match message {
         Sync::Digest { .. } | Sync::Heights { .. } | Sync::Fetch { .. } => Lane::Normal,
-        Sync::Bundle { .. } => Lane::Low,
+        Sync::Bundle { .. } | Sync::Compare { .. } | Sync::Compared { .. } | Sync::Want { .. } => Lane::Low,
     };
     out.push(Out::Send { to, lane, body: encode(message) });
 }
@@ -622,7 +507,7 @@ impl Machine for Chat {
         match input {
             In::Carried { from, id, body } => self.carried(cx, from, id, body, out),
             In::Flooded { via, id, body } => {
-                let genuine = self.broadcast(cx, via, body, out);
+                let genuine = self.broadcast(cx, via, body, false, out);
                 out.push(Out::Judged { id, genuine });
             }
             In::Message { from, body } => match decode(&body, MAX_MESSAGE) {
@@ -631,12 +516,13 @@ impl Machine for Chat {
             },
             In::LinkUp(peer) => {
                 let private = private_conversation(self.me, peer);
-                self.send_heights(private, peer, false, out);
+                self.send_heights(cx, private, peer, false, out);
                 if self.compare_with.remove(&peer) {
-                    self.compare(peer, out);
+                    self.compare_all(cx, peer, out);
                 }
             }
-            In::Compare { peer, linked: true } => self.compare(peer, out),
+            In::Resumed => self.compare_at = self.compare_at.map(|_| cx.now),
+            In::Compare { peer, linked: true } => self.compare_all(cx, peer, out),
             In::Compare { peer, linked: false } => {
                 if self.compare_with.len() < MAX_COMPARE {
                     self.compare_with.insert(peer);
@@ -644,20 +530,26 @@ impl Machine for Chat {
             }
             In::CompareAll => {
                 for peer in self.neighbours.clone() {
-                    self.compare(peer, out);
+                    self.send_heights(cx, private_conversation(self.me, peer), peer, true, out);
+                    self.send_heights(cx, self.network, peer, true, out);
                 }
             }
             In::LinkDown(peer) => {
                 self.wants.forget_peer(peer);
                 self.answers.forget_peer(peer);
+                self.compare.forget_peer(peer);
                 self.fills.cancel((self.network, peer));
                 self.fills.cancel((private_conversation(self.me, peer), peer));
             }
             In::NeighbourUp(peer) => {
                 self.neighbours.insert(peer);
-                self.send_heights(self.network, peer, false, out);
+                self.send_heights(cx, self.network, peer, false, out);
                 if self.compare_at.is_none() {
-                    self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 20));
+                    self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 50));
+                }
+                if self.verify_at.is_none() {
+                    let first = self.config.chat.verify_every.checked_div(FIRST_VERIFY).unwrap_or_default();
+                    self.verify_at = Some(cx.now + cx.rng.jitter(first, 50));
                 }
             }
             In::NeighbourDown(peer) => {
@@ -667,7 +559,7 @@ impl Machine for Chat {
                     self.compare_at = None;
                 }
             }
-            In::Records { read, records } => self.records(read, records, out),
+            In::Records { read, records } => self.records(cx, read, records, out),
         }
     }
 
@@ -675,12 +567,27 @@ impl Machine for Chat {
         while let Some((conversation, peer)) = self.fills.pop_due(cx.now) {
             self.fill(cx, conversation, peer, out);
         }
+        if self.news_at.take_if(|at| *at <= cx.now).is_some()
+            && let Some(room) = self.rooms.get(&self.network)
+        {
+            // What came by catching up goes through the network as such: no tree carries it.
+            let digest = Sync::Digest { conversation: self.network, hash: room.digest() };
+            self.neighbours.iter().for_each(|&to| send(to, &digest, out));
+        }
         if self.compare_at.is_some_and(|at| at <= cx.now) {
             let neighbours: Vec<NodeId> = self.neighbours.iter().copied().collect();
             if let (Some(&to), Some(room)) = (cx.rng.pick(&neighbours), self.rooms.get(&self.network)) {
                 send(to, &Sync::Digest { conversation: self.network, hash: room.digest() }, out);
+                if self.verify_at.is_none_or(|at| at <= cx.now) {
+                    self.verify_at = Some(cx.now + cx.rng.jitter(self.config.chat.verify_every, 50));
+                    self.compare_whole(cx, to, out);
+                }
             }
-            self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 20));
+            self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 50));
+        }
+        self.compare_timeout(cx, out);
+        if self.pace_at().is_some_and(|at| at <= cx.now) {
+            self.unpause(cx, out);
         }
         if self.sweep_at.is_some_and(|at| at <= cx.now) {
             let since = cx.now.before(self.config.chat.pending_for);
@@ -694,7 +601,8 @@ impl Machine for Chat {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        soonest(self.fills.next(), soonest(self.compare_at, self.sweep_at))
+        let timers = soonest(self.fills.next(), soonest(self.compare_at, self.sweep_at));
+        soonest(soonest(timers, self.news_at), soonest(self.compare.deadline(), self.pace_at()))
     }
 
     fn footprint(&self) -> usize {
@@ -702,9 +610,11 @@ impl Machine for Chat {
         rooms
             .saturating_add(self.wants.len())
             .saturating_add(self.answers.len())
+            .saturating_add(self.compare.len())
+            .saturating_add(self.compare_with.len())
+            .saturating_add(self.paused.len())
             .saturating_add(self.queries.len())
             .saturating_add(self.neighbours.len())
-            .saturating_add(self.compare_with.len())
     }
 }
 

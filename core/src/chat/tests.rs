@@ -1,12 +1,15 @@
-use super::wire::Range;
+use super::wire::{Height, Range, record_envelope};
 use super::*;
 use crate::identity::tests::identity;
 use crate::machine::Emit;
 use crate::rng::Rng;
 use crate::store::{Batch, MemoryStore, Op};
 use crate::time::WallTime;
+use crate::wire::Blob;
 use alloc::vec;
 use proptest::prelude::{any, prop, prop_assert, proptest};
+
+mod compare;
 
 struct Bench {
     chat: Chat,

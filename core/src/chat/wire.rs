@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::chat::ranges::Part;
+use crate::collections::Weigh;
 use crate::id::{ConversationId, ID_LEN, MessageId, NodeId};
 use crate::identity::{Domain, Identity, SIGNATURE_LEN, node_id, verify};
 use crate::time::WallTime;
@@ -120,6 +122,39 @@ pub(crate) enum Sync {
     Fetch { conversation: ConversationId, ranges: Vec<Range> },
     /// Here they are; `done` with the last of them.
     Bundle { conversation: ConversationId, envelopes: Vec<Blob>, done: bool },
+    /// What the sender has from depth `from` up to but not including depth `to`; answered by `Compared`.
+    Compare { conversation: ConversationId, from: u64, to: u64, parts: Vec<Part> },
+    /// The answer: what is still open, nothing if all is settled. `to` may be less than was asked about.
+    Compared { conversation: ConversationId, from: u64, to: u64, parts: Vec<Part> },
+    /// Please send these, up to `MAX_FETCH_MESSAGES`; answered by bundles.
+    Want { conversation: ConversationId, items: Vec<Item> },
+}
+
+/// A message by its place in a comparison of histories: depth, then id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Item {
+    pub depth: u64,
+    pub id: MessageId,
+}
+
+impl Item {
+    /// The least item after this one.
+    pub(super) fn next(self) -> Self {
+        let mut id = self.id.0;
+        for byte in id.iter_mut().rev() {
+            *byte = byte.wrapping_add(1);
+            if *byte != 0 {
+                return Self { id: MessageId(id), ..self };
+            }
+        }
+        Self { depth: self.depth.saturating_add(1), id: MessageId(id) }
+    }
+}
+
+impl Weigh for Item {
+    fn weight(&self) -> &[u8; ID_LEN] {
+        &self.id.0
+    }
 }
 
 /// How much somebody has of one author.
@@ -175,6 +210,15 @@ pub(super) fn encode_record(clock: &VectorClock, envelope: &[u8]) -> Vec<u8> {
 /// The envelope in a stored record.
 pub(super) fn record_envelope(value: &[u8]) -> Result<(VectorClock, &[u8]), Malformed> {
     postcard::take_from_bytes(value).map_err(|_| Malformed)
+}
+
+/// The place in an `Order` key.
+pub(super) fn item_from_key(key: &[u8]) -> Result<Item, Malformed> {
+    let mut reader = crate::wire::record::Reader(key);
+    let _conversation: [u8; ID_LEN] = reader.take()?;
+    let depth = u64::from_be_bytes(reader.take()?);
+    let _author: [u8; ID_LEN] = reader.take()?;
+    Ok(Item { depth, id: MessageId(reader.take()?) })
 }
 
 /// A message from its `Order` record.

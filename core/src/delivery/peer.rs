@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use crate::collections::{ShortId, short};
 use crate::id::MessageId;
+use crate::planted::{Bug, planted};
 use crate::time::{Duration, Instant};
 
 /// Sends of one message before it waits for the peer to return (the document's `MAX_RETRIES` 5,
@@ -103,7 +104,8 @@ impl Peer {
     /// The link changed: whatever was under way counts as never sent.
     pub(super) fn requeue(&mut self) {
         for entry in self.entries.values_mut() {
-            if entry.stage != Stage::Unstored {
+            let stuck = planted(Bug::NotSentAgain) && matches!(entry.stage, Stage::UnderWay { .. });
+            if entry.stage != Stage::Unstored && !stuck {
                 entry.stage = Stage::Waiting { sent: 0 };
             }
         }

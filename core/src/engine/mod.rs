@@ -409,6 +409,7 @@ impl Engine {
     pub fn resume(&mut self, now: Instant) {
         self.suspended = false;
         self.q.work.push_back(Work::Swim(swim::In::Resume));
+        self.q.work.push_back(Work::Chat(chat::In::Resumed));
         self.handle_network_change(now);
     }
 

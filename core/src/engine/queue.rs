@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::engine::event::{Event, EventKind};
 use crate::engine::{Answer, Effect, Work};
 use crate::limits::Limits;
+use crate::planted::{Bug, planted};
 use crate::store::{Batch, Op, Record, Request, Table};
 use crate::wire::{decode, encode};
 
@@ -268,7 +269,7 @@ impl Events {
         if seq <= self.acked {
             return Some(Vec::new());
         }
-        let gone = self.forget(seq);
+        let gone = self.forget(seq.saturating_add(u64::from(planted(Bug::AcknowledgedTooMuch))));
         let acked = Op::Put { table: Table::Meta, key: ACKED_KEY.to_vec(), value: seq.to_le_bytes().to_vec() };
         Some(alloc::vec![gone, acked])
     }

@@ -5,7 +5,8 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::chat::wire::{Body, Height, Range, Sync, id_key, message_id};
+use crate::chat::ranges::{Bound, Mode, Part};
+use crate::chat::wire::{Body, Height, Item, Range, Sync, id_key, message_id};
 use crate::config::NodeType;
 use crate::delivery;
 use crate::discovery::beacon::{Beacon, beacon_key};
@@ -132,6 +133,23 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         (
             "bundle",
             encode(&Sync::Bundle { conversation: network, envelopes: vec![Blob(b"envelope".to_vec())], done: true }),
+        ),
+        ("compare", {
+            let whole =
+                Part { end: Bound { depth: u64::MAX, prefix: Blob(Vec::new()) }, mode: Mode::Fingerprint([0x55; 16]) };
+            encode(&Sync::Compare { conversation: network, from: 0, to: u64::MAX, parts: vec![whole] })
+        }),
+        ("compared", {
+            let item = Item { depth: 300, id: MessageId([0x22; 32]) };
+            let parts = vec![
+                Part { end: Bound { depth: 300, prefix: Blob(vec![0x22]) }, mode: Mode::Skip },
+                Part { end: Bound { depth: 301, prefix: Blob(Vec::new()) }, mode: Mode::Ids(vec![item]) },
+            ];
+            encode(&Sync::Compared { conversation: network, from: 0, to: 1_000, parts })
+        }),
+        (
+            "want",
+            encode(&Sync::Want { conversation: network, items: vec![Item { depth: 300, id: MessageId([0x22; 32]) }] }),
         ),
     ])
 }

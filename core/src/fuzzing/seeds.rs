@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::chat::wire::{Body, Height, Range, Signed, Sync, id_key, message_id};
+use crate::chat::ranges::{Bound, Mode, Part};
+use crate::chat::wire::{Body, Height, Item, Range, Signed, Sync, id_key, message_id};
 use crate::collections::short;
 use crate::config::{Config, NodeType};
 use crate::contract::{Script, who};
@@ -208,6 +209,8 @@ fn syncs(conversation: ConversationId) -> Vec<Sync> {
     ];
     let ranges = vec![Range { author: id(1), from: 1, to: 3 }, Range { author: id(2), from: 2, to: 900 }];
     let envelopes = vec![Blob(broadcast(1, 1, 1, Vec::new(), "a")), Blob(broadcast(1, 2, 2, Vec::new(), "b"))];
+    let part = |depth, prefix: &[u8], mode| Part { end: Bound { depth, prefix: Blob(prefix.to_vec()) }, mode };
+    let items = vec![Item { depth: 3, id: MessageId([7; 32]) }, Item { depth: 4, id: MessageId([6; 32]) }];
     vec![
         Sync::Digest { conversation, hash: [0; 16] },
         Sync::Heights { conversation, heights: Vec::new(), answer: true },
@@ -215,6 +218,31 @@ fn syncs(conversation: ConversationId) -> Vec<Sync> {
         Sync::Fetch { conversation, ranges },
         Sync::Bundle { conversation, envelopes, done: false },
         Sync::Bundle { conversation, envelopes: vec![Blob(private(1, "p"))], done: true },
+        Sync::Compare {
+            conversation,
+            from: 0,
+            to: u64::MAX,
+            parts: vec![part(u64::MAX, &[], Mode::Fingerprint([5; 16]))],
+        },
+        Sync::Compare {
+            conversation,
+            from: 0,
+            to: 900,
+            parts: vec![
+                part(2, &[1, 2], Mode::Skip),
+                part(9, &[], Mode::Ids(items.clone())),
+                part(900, &[], Mode::Skip),
+            ],
+        },
+        Sync::Compared { conversation, from: 0, to: u64::MAX, parts: Vec::new() },
+        Sync::Compared {
+            conversation,
+            from: 0,
+            to: u64::MAX,
+            parts: vec![part(u64::MAX, &[], Mode::Ids(items.clone()))],
+        },
+        Sync::Compared { conversation, from: 0, to: 5, parts: vec![part(5, &[], Mode::Fingerprint([5; 16]))] },
+        Sync::Want { conversation, items },
     ]
 }
 
@@ -407,11 +435,21 @@ fn chat() -> Vec<Vec<u8>> {
         let clock: VectorClock = [(id(2), seq)].into_iter().collect();
         script.put(&[0, 7]).bytes(&key).bytes(&[encode(&clock).as_slice(), envelope].concat()).put(&[read]);
     };
+    let order_record = |script: &mut Script, read: u8, depth: u64, envelope: &[u8]| {
+        let conversation = network_conversation(&[0; 32]).0;
+        let key = [&conversation[..], &depth.to_be_bytes(), &id(2).0, &[7; 32]].concat();
+        let clock: VectorClock = [(id(2), 1)].into_iter().collect();
+        script.put(&[0, 7]).bytes(&key).bytes(&[encode(&clock).as_slice(), envelope].concat()).put(&[read]);
+    };
     for message in chat_messages() {
         for start in [&live, &carried] {
             let mut one = start.clone();
+            // A comparison is under way with the peer, whose window is read first.
+            one.put(&[0, 8, 1]);
+            order_record(&mut one, 1, 1, &broadcast(2, 1, 1, Vec::new(), "first"));
             one.put(&[0, 2, 1]).bytes(&message);
-            for read in 0..3 {
+            order_record(&mut one, 2, 1, &broadcast(2, 1, 1, Vec::new(), "first"));
+            for read in 0..4 {
                 record(&mut one, read, 1, &broadcast(2, 1, 1, Vec::new(), "first"));
             }
             one.put(&[0, 6, 1]).put(&[0, 4, 1]).put(&[210, 240, 30]).put(&[0, 3, 1]).put(&[0, 5, 1]).put(&[210]);

@@ -33,6 +33,7 @@ use crate::gossip::peer::Peer;
 use crate::gossip::wire::{Have, MAX_HAVE, Message};
 use crate::id::NodeId;
 use crate::machine::{Cx, Machine, Outbox};
+use crate::planted::{Bug, planted};
 use crate::rng::Rng;
 use crate::stats::{BroadcastStats, DropReason, Drops};
 use crate::time::{Duration, Instant};
@@ -332,7 +333,7 @@ impl Gossip {
             if missing.announcers.len() < MAX_ANNOUNCERS && !missing.announcers.iter().any(|a| a.from == from) {
                 missing.announcers.push(Announcer { from, hops });
             }
-            if self.timers.get(Timer::Missing(id)).is_none() {
+            if self.timers.get(Timer::Missing(id)).is_none() && !planted(Bug::GraftTimerNotArmed) {
                 self.timers.arm(Timer::Missing(id), cx.now + self.config.graft_after);
             }
         }
@@ -451,6 +452,9 @@ impl Machine for Gossip {
                 }
                 Ok(Message::Have(list)) => self.have(cx, from, list, out),
                 Ok(Message::Graft { id }) => self.fetched(cx, from, id, out),
+                Ok(Message::Prune) if planted(Bug::PruneWithoutLazyPush) => {
+                    self.peers.remove(&from);
+                }
                 Ok(Message::Prune) => {
                     if let Some(peer) = self.peers.get_mut(&from) {
                         peer.eager = false;

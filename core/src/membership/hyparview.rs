@@ -14,6 +14,7 @@
 //! push others out have a budget, so that a crowd of made-up newcomers cannot isolate a node.
 
 use super::*;
+use crate::planted::{Bug, planted};
 
 /// Walks under way through this node, 60 bytes each.
 const MAX_WALKS: usize = 256;
@@ -355,7 +356,7 @@ impl Membership {
         cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,
     ) {
-        if !self.neighbours.contains(&from) {
+        if !self.neighbours.contains(&from) || planted(Bug::OneSidedNeighbour) {
             return;
         }
         self.estranged(from, cx, out);

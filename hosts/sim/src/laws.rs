@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use donp_core::{Causality, Conversation, Message, MessageId};
+use donp_core::{Causality, Conversation, Message, MessageId, NodeId};
 
 use crate::sim::Sim;
 
@@ -13,6 +13,10 @@ fn running(sim: &Sim) -> Vec<usize> {
 
 /// Whether all running nodes have nothing left to deliver and show the same history.
 pub fn agree(sim: &mut Sim) -> bool {
+    #[cfg(feature = "planted")]
+    if donp_core::planted::planted(donp_core::planted::Bug::CheckerAlwaysAgrees) {
+        return true;
+    }
     let nodes = running(sim);
     let Some(&first) = nodes.first() else { return true };
     let stored = sim.node(first).stored_messages();
@@ -30,7 +34,7 @@ pub fn agree(sim: &mut Sim) -> bool {
 /// their author's disk.
 pub fn broken(sim: &mut Sim, said: &[MessageId], private: &[(usize, usize, MessageId)]) -> Vec<String> {
     let nodes = running(sim);
-    let mut out = Vec::new();
+    let mut out = sim.violations.clone();
     let Some(&first) = nodes.first() else { return out };
     let history = sim.history(first, Conversation::Network);
     check_order(&history, first, &mut out);
@@ -46,6 +50,8 @@ pub fn broken(sim: &mut Sim, said: &[MessageId], private: &[(usize, usize, Messa
     }
     for &n in &nodes {
         check_told(&sim.node(n).told, n, &mut out);
+        check_causes(&sim.node(n).told, sim.id(n), n, &mut out);
+        check_all_told(&sim.node(n).told, &history, sim.id(n), n, &mut out);
         let outbox = sim.node(n).engine().status().outbox;
         if outbox > 0 {
             out.push(format!("{outbox} private messages of node {n} are still not delivered"));
@@ -58,6 +64,14 @@ pub fn broken(sim: &mut Sim, said: &[MessageId], private: &[(usize, usize, Messa
     for ((from, to), sent) in pairs {
         if !sim.is_awake(to) {
             continue;
+        }
+        let author = sim.node(from);
+        if author.runs() {
+            let reported = |id| author.delivered.contains(id) || author.failed.iter().any(|(f, _)| f == id);
+            let silent = sent.iter().filter(|id| !reported(*id)).count();
+            if silent > 0 {
+                out.push(format!("node {from} never heard what became of {silent} private messages"));
+            }
         }
         let kind = Conversation::Private(sim.id(from));
         let there = sim.history(to, kind);
@@ -99,6 +113,68 @@ fn check_told(told: &[Message], n: usize, out: &mut Vec<String>) {
     }
 }
 
+/// A message is told after what its author had seen; own messages are not told.
+fn check_causes(told: &[Message], me: NodeId, n: usize, out: &mut Vec<String>) {
+    let mut heights: BTreeMap<(Conversation, NodeId), u64> = BTreeMap::new();
+    for m in told {
+        let mut seen = m.clock.entries().iter().filter(|(author, _)| *author != me && *author != m.author);
+        if seen.any(|(author, count)| heights.get(&(m.conversation, *author)).unwrap_or(&0) < count) {
+            out.push(format!("node {n} was told an effect before its cause"));
+            break;
+        }
+        heights.insert((m.conversation, m.author), m.seq);
+    }
+}
+
+/// Whatever others said in the network's conversation was told.
+fn check_all_told(told: &[Message], history: &[Message], me: NodeId, n: usize, out: &mut Vec<String>) {
+    let ids: BTreeSet<MessageId> = told.iter().map(|m| m.id).collect();
+    let silent = history.iter().filter(|m| m.author != me && !ids.contains(&m.id)).count();
+    if silent > 0 {
+        out.push(format!("node {n} was never told {silent} messages of its history"));
+    }
+}
+
+/// Rounds of broadcasts of which the last must reach everybody in time: three, since the first ones show
+/// the trees what is broken.
+const ROUNDS: u32 = 3;
+/// In so many seconds: a dozen datagrams lost in a row and the timers that notice it.
+const SPREAD_S: u64 = 10;
+
+/// When all is well, what is said reaches everybody at once, by the trees and not by catching up, and
+/// neighbours are so on both sides. Time passes.
+pub fn not_alive(sim: &mut Sim) -> Vec<String> {
+    // Links that a fault broke are noticed in 15 s and replaced.
+    sim.run_for(60);
+    let nodes = running(sim);
+    let mut out = Vec::new();
+    for round in 1..=ROUNDS {
+        let mut said = Vec::new();
+        for &n in &nodes {
+            said.extend(sim.broadcast(n, &format!("{n} is alive, {round}")).map(|id| (n, id)));
+        }
+        let missed = |sim: &Sim| {
+            let missed_by = |n: usize| {
+                let told: BTreeSet<MessageId> = sim.node(n).told.iter().rev().take(200).map(|m| m.id).collect();
+                said.iter().filter(|(by, id)| *by != n && !told.contains(id)).count()
+            };
+            nodes.iter().map(|&n| missed_by(n)).sum::<usize>()
+        };
+        if !sim.run_until(SPREAD_S, |s| missed(s) == 0) && round == ROUNDS {
+            out.push(format!("{} deliveries took longer than {SPREAD_S} s although all was well", missed(sim)));
+        }
+    }
+    let two_sided = |sim: &mut Sim| {
+        let views: Vec<Vec<u32>> = (0..sim.len()).map(|n| sim.neighbours(n)).collect();
+        let back = |n: usize, m: u32| views.get(m as usize).is_some_and(|v| v.contains(&(n as u32)));
+        views.iter().enumerate().all(|(n, view)| view.iter().all(|m| back(n, *m)))
+    };
+    if !sim.run_until(60, two_sided) {
+        out.push("some are neighbours on one side only although all was well".into());
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,7 +197,11 @@ mod tests {
         let found = broken(&mut sim, &[said[0], ghost], &[(a, b, ghost)]);
         assert_eq!(
             found,
-            ["1 of 2 acknowledged broadcasts are lost", "1 private messages from node 0 to node 1 are lost"]
+            [
+                "1 of 2 acknowledged broadcasts are lost",
+                "node 0 never heard what became of 1 private messages",
+                "1 private messages from node 0 to node 1 are lost"
+            ]
         );
 
         let (mut told, mut out) = (sim.node(b).told.clone(), Vec::new());
@@ -134,5 +214,20 @@ mod tests {
         history.push(history[0].clone());
         check_order(&history, b, &mut out);
         assert_eq!(out[1..3], ["node 0 shows an effect before its cause", "node 1 shows a message twice"]);
+        out.clear();
+        let mut effect = told[0].clone();
+        effect.clock.set(NodeId([5; 32]), 1);
+        check_causes(&[effect], sim.id(b), b, &mut out);
+        check_all_told(&told[..1], &sim.history(b, Conversation::Network), sim.id(b), b, &mut out);
+        assert_eq!(
+            out,
+            ["node 1 was told an effect before its cause", "node 1 was never told 1 messages of its history"]
+        );
+        assert_eq!(not_alive(&mut sim), [""; 0]);
+        sim.violations.push("noticed on the way".into());
+        assert_eq!(broken(&mut sim, &[], &[]), ["noticed on the way"]);
+        sim.move_to_island(b, 1);
+        let found = not_alive(&mut sim);
+        assert!(found[0].contains("took longer"), "{found:?}");
     }
 }

@@ -3,14 +3,17 @@
 mod all;
 mod alloc;
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use donp_sim::run::{self, Options, Progress};
-use donp_sim::scenario::{BUILTIN, Scenario, Size, find};
+use donp_sim::scenario::{BUILTIN, Phase, Scenario, Size, Step, find};
 use donp_sim::{compare, output, report};
 
 #[global_allocator]
@@ -29,6 +32,9 @@ struct Cli {
 enum Command {
     /// Lists the scenarios that come with the program.
     List,
+    /// Lists the bugs that can be planted.
+    #[cfg(feature = "planted")]
+    Bugs,
     /// Runs a scenario. Ends with 0 if it passes, 1 if it fails, 2 if it cannot be run.
     Run(Run),
     /// Runs every scenario, several at once, and sums up; ends as `run` does.
@@ -59,6 +65,17 @@ struct Run {
     /// How large: for a test, as the scenario says, or as in the paper.
     #[arg(long, value_enum, default_value_t, conflicts_with = "nodes")]
     size: SizeArg,
+    /// Runs at the same time, each with another seed. If not given, as many as there are processors, or one
+    /// if the scenario has a goal on memory.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+    /// Stops at the first seed that fails.
+    #[arg(long)]
+    until_failure: bool,
+    /// Plants a bug in every node (docs/simulator.md).
+    #[cfg(feature = "planted")]
+    #[arg(long, value_name = "BUG", value_parser = bug)]
+    planted: Option<donp_core::planted::Bug>,
     /// Writes one JSON object a line; the last of each run is its result.
     #[arg(long)]
     json: bool,
@@ -93,10 +110,25 @@ fn seeds(text: &str) -> Result<(u64, u64), String> {
     }
 }
 
+#[cfg(feature = "planted")]
+fn bug(name: &str) -> Result<donp_core::planted::Bug, String> {
+    let all = donp_core::planted::Bug::ALL;
+    let named = all.iter().find(|(_, n, _)| *n == name);
+    let names: Vec<&str> = all.iter().map(|(_, n, _)| *n).collect();
+    named.map(|(bug, ..)| *bug).ok_or_else(|| format!("there is no such bug; there are: {}", names.join(", ")))
+}
+
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::List => {
             list();
+            ExitCode::SUCCESS
+        }
+        #[cfg(feature = "planted")]
+        Command::Bugs => {
+            for (_, name, what) in donp_core::planted::Bug::ALL {
+                print(&format!("{name} {what}\n"));
+            }
             ExitCode::SUCCESS
         }
         Command::Run(args) => match go(&args) {
@@ -163,36 +195,111 @@ fn go(args: &Run) -> Result<bool, String> {
     if let Some(nodes) = args.nodes {
         scenario = scenario.with_nodes(nodes as usize).map_err(|e| format!("{}: {e}", args.scenario))?;
     }
+    #[cfg(feature = "planted")]
+    if let Some(bug) = args.planted {
+        donp_core::planted::plant(bug);
+    }
     let (first, end) = args.seeds.unwrap_or((args.seed, args.seed.saturating_add(1)));
-    let mut failed = Vec::new();
-    for seed in first..end {
-        let mut bar = Bar::new();
-        let mut progress = |p: &Progress<'_>| bar.show(seed, p);
-        let options = Options { seed, live_bytes: Some(alloc::live_bytes), progress: Some(&mut progress) };
-        let outcome = run::run(&scenario, options);
-        bar.clear();
-        if args.json {
-            print(&output::json_lines(&outcome, &args.scenario));
-        } else {
-            print(&output::text(&outcome, &args.scenario));
-        }
-        if let Some(folder) = &args.report {
-            let path = folder.join(format!("{}.html", outcome.scenario));
-            std::fs::create_dir_all(folder)
-                .and_then(|()| std::fs::write(&path, report::page(&outcome, &args.scenario)))
-                .map_err(|e| format!("{}: {e}", path.display()))?;
-            if !args.json {
-                print(&format!("report: {}\n", path.display()));
-            }
-        }
+    // Memory can be measured only where one runs alone.
+    let is_memory = |step: &Step| matches!(&step.phase, Phase::Expect(e) if e.measure.ends_with("_kib_per_node"));
+    let alone = scenario.cases.iter().flat_map(|c| &c.steps).any(is_memory);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.map_or(if alone { 1 } else { processors }, usize::from).min((end - first) as usize);
+    let begin = Instant::now();
+    let (mut virtual_s, mut done, mut failed) = (0.0, 0u64, Vec::new());
+    let mut wrong = Ok(());
+    let take = |seed: u64, outcome: run::Outcome| {
+        wrong = show(args, &outcome);
+        done += 1;
+        virtual_s += outcome.cases.iter().map(|c| c.speed.virtual_s).sum::<f64>();
         if !outcome.pass() {
             failed.push(seed);
         }
-    }
+        wrong.is_ok() && (outcome.pass() || !args.until_failure)
+    };
+    in_order(&scenario, first..end, jobs, take);
+    wrong?;
     if end - first > 1 && !args.json {
-        print(&format!("{} of {} seeds passed; failed: {failed:?}\n", end - first - failed.len() as u64, end - first));
+        let speed = virtual_s / begin.elapsed().as_secs_f64().max(1e-9);
+        let passed = done - failed.len() as u64;
+        print(&format!("{passed} of {done} seeds passed; failed: {failed:?}; {speed:.0} virtual s/s\n"));
     }
     Ok(failed.is_empty())
+}
+
+/// Prints an outcome and writes its report.
+fn show(args: &Run, outcome: &run::Outcome) -> Result<(), String> {
+    if args.json {
+        print(&output::json_lines(outcome, &args.scenario));
+    } else {
+        print(&output::text(outcome, &args.scenario));
+    }
+    let Some(folder) = &args.report else { return Ok(()) };
+    let path = folder.join(format!("{}.html", outcome.scenario));
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&path, report::page(outcome, &args.scenario)))
+        .map_err(|e| format!("{}: {e}", path.display()))?;
+    if !args.json {
+        print(&format!("report: {}\n", path.display()));
+    }
+    Ok(())
+}
+
+/// Runs the seeds on `jobs` threads and hands the outcomes to `take` in the order of the seeds, until it
+/// says that this is enough. Memory is measured if nothing else runs.
+fn in_order(
+    scenario: &Scenario,
+    seeds: std::ops::Range<u64>,
+    jobs: usize,
+    mut take: impl FnMut(u64, run::Outcome) -> bool,
+) {
+    if jobs <= 1 {
+        for seed in seeds {
+            let mut bar = Bar::new();
+            let mut progress = |p: &Progress<'_>| bar.show(seed, p);
+            let options = Options { seed, live_bytes: Some(alloc::live_bytes), progress: Some(&mut progress) };
+            let outcome = run::run(scenario, options);
+            bar.clear();
+            if !take(seed, outcome) {
+                return;
+            }
+        }
+        return;
+    }
+    let (next, enough) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
+    let (results, outcomes) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            let (results, next, enough, end) = (results.clone(), &next, &enough, seeds.end);
+            scope.spawn(move || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end || enough.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let outcome = run::run(scenario, Options { seed, ..Options::default() });
+                    if results.send((seed, outcome)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(results);
+        let mut early = BTreeMap::new();
+        let mut due = seeds.start;
+        for (seed, outcome) in outcomes {
+            early.insert(seed, outcome);
+            while let Some(outcome) = early.remove(&due) {
+                if enough.load(Ordering::Relaxed) {
+                    return;
+                }
+                if !take(due, outcome) {
+                    enough.store(true, Ordering::Relaxed);
+                }
+                due += 1;
+            }
+        }
+    });
 }
 
 /// One line on a terminal's standard error, five times a second.

@@ -174,6 +174,20 @@ impl Node {
         self.store.query(&all).len()
     }
 
+    /// Whether its disk has a private message of `author` to this node.
+    pub(crate) fn has_private(&self, author: NodeId, message: MessageId) -> bool {
+        let start = Conversation::Private(author).id(self.id, &self.config.network_key).0.to_vec();
+        let end = [start.as_slice(), &[255; 80]].concat();
+        let all =
+            Request { id: 0, table: Table::Order, start, end, reverse: true, limit: u32::MAX, max_bytes: u32::MAX };
+        // The id ends the key (`order_key`).
+        self.store.query(&all).iter().any(|r| r.key.ends_with(&message.0))
+    }
+
+    pub(crate) fn keeps_history(&self) -> bool {
+        self.kind == Disk::Full
+    }
+
     pub(crate) fn write(&mut self, mut batch: Batch) {
         if self.kind == Disk::Hot {
             batch.ops.retain(|op| match op {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use donp_core::{
-    Bootstrap, CommandError, Config, Content, Conversation, Engine, Identity, Instant, Message, MessageId, NodeId,
-    WallTime,
+    Batch, Bootstrap, CommandError, Config, Content, Conversation, Engine, Identity, Instant, Message, MessageId,
+    NodeId, Op, Table, WallTime,
 };
 
 use crate::graph::Graph;
@@ -115,6 +115,8 @@ pub struct Sim {
     pub watch: Watch,
     datagrams: u64,
     events: u64,
+    /// Laws that were broken while it ran, in words; the first twenty.
+    pub violations: Vec<String>,
 }
 
 impl Sim {
@@ -143,6 +145,7 @@ impl Sim {
             watch: Watch::default(),
             datagrams: 0,
             events: 0,
+            violations: Vec::new(),
         }
     }
 
@@ -259,6 +262,24 @@ impl Sim {
             }
         }
         self.crash(n);
+    }
+
+    /// A running node's disk loses messages of the network's conversation, each with this chance. Returns
+    /// how many.
+    pub fn lose_history(&mut self, n: usize, share: f64) -> usize {
+        let history = self.history(n, Conversation::Network);
+        let mut rng = self.disk_rng.split();
+        let lost: Vec<Message> = history.into_iter().filter(|_| rng.chance(share)).collect();
+        let node = &mut self.nodes[n];
+        let room = Conversation::Network.id(node.id, &self.config.network_key).0;
+        let rows = lost.iter().flat_map(|m| {
+            let log = [&room[..], &m.author.0, &m.seq.to_be_bytes()].concat();
+            let order = [&room[..], &m.depth.to_be_bytes(), &m.author.0, &m.id.0].concat();
+            [(Table::Log, log), (Table::Order, order)]
+        });
+        let ops = rows.map(|(table, key)| Op::Delete { table, key }).collect();
+        node.store.apply(Batch { seq: 0, ops });
+        lost.len()
     }
 
     /// The host of a phone suspends it: no calls, and what arrives is gone.

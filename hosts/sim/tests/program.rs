@@ -43,7 +43,7 @@ fn result(out: &str) -> serde_json::Value {
 #[test]
 fn the_list_names_every_scenario_with_its_paper() {
     let ran = sim(&["list"]);
-    assert_eq!((ran.code, ran.out.lines().count()), (0, 11), "{}", ran.out);
+    assert_eq!((ran.code, ran.out.lines().count()), (0, 12), "{}", ran.out);
     for name in ["plumtree", "hyparview", "iroh", "swim", "lifeguard", "merge", "schedules", "idle", "nat"] {
         assert!(ran.out.lines().any(|l| l.starts_with(&format!("{name} "))), "{name}");
     }
@@ -121,6 +121,27 @@ fn many_seeds_run_one_after_the_other() {
     assert_eq!(ran.out.matches("PASS small seed").count(), 3);
     assert!(ran.out.contains("3 of 3 seeds passed"));
     assert_eq!(sim(&["run", &path, "--seeds", "8..5"]).code, 2);
+}
+
+#[test]
+fn seeds_at_the_same_time_show_what_they_show_alone_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = small(">=", 0.0);
+    let without_memory = text.rsplit_once("[[phase]]").unwrap().0;
+    let path = file(folder.path(), "small.toml", without_memory);
+    let transcripts = |jobs: &str, more: &[&str]| -> Vec<String> {
+        let ran = sim(&[&["run", &path, "--seeds", "5..11", "--nodes", "3", "--jobs", jobs], more].concat());
+        let seeds = ran.out.lines().filter(|l| l.starts_with("PASS") || l.starts_with("FAIL"));
+        let hashes = ran.out.lines().filter_map(|l| l.split_once("transcript "));
+        seeds.map(str::to_owned).chain(hashes.map(|(_, hash)| hash.to_owned())).collect()
+    };
+    let alone = transcripts("1", &[]);
+    assert_eq!(alone.len(), 12);
+    assert_eq!(transcripts("3", &[]), alone);
+    // A goal that nothing meets stops at the first.
+    let path = file(folder.path(), "failing.toml", &without_memory.replace("goal = 0", "goal = 99"));
+    let ran = sim(&["run", &path, "--seeds", "5..11", "--nodes", "3", "--jobs", "2", "--until-failure"]);
+    assert!(ran.code == 1 && ran.out.contains("0 of 1 seeds passed; failed: [5]"), "{}", ran.out);
 }
 
 #[test]

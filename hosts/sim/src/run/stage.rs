@@ -427,7 +427,8 @@ impl<'a, 'o> Stage<'a, 'o> {
         }
         let took = (self.sim.now() - begin) as f64 / SECOND as f64;
         let (said, private) = &self.stories;
-        let broken = laws::broken(&mut self.sim, said, private);
+        let mut broken = laws::broken(&mut self.sim, said, private);
+        broken.extend(laws::not_alive(&mut self.sim));
         let figures = vec![
             ("violations", broken.len() as f64),
             ("acknowledged", (said.len() + private.len()) as f64),

@@ -20,6 +20,7 @@ builtin![
     "lifeguard",
     "merge",
     "schedules",
+    "schedules-short",
     "idle",
     "nat",
 ];

@@ -48,6 +48,7 @@ const SETTINGS: &[(&str, &str, Set)] = &[
     ("gossip.remember", "seconds", |c, v| c.gossip.remember = seconds(v)),
     ("chat.fill_after", "seconds", |c, v| c.chat.fill_after = seconds(v)),
     ("chat.compare_every", "seconds", |c, v| c.chat.compare_every = seconds(v)),
+    ("chat.verify_every", "seconds", |c, v| c.chat.verify_every = seconds(v)),
     ("chat.pending_for", "seconds", |c, v| c.chat.pending_for = seconds(v)),
     ("swim.zone", "1 or 0", |c, v| c.swim.zone = v == 1.0),
     ("swim.nack", "1 or 0", |c, v| c.swim.nack = v == 1.0),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use donp_core::{Batch, DownReason, Engine, Event, EventKind, Op};
+use donp_core::{Batch, DownReason, Engine, Event, EventKind, MessageId, NodeId, Op};
 
 use super::{SPIN, Seen, Sim, What};
 use crate::net::Hop;
@@ -148,10 +148,20 @@ impl Sim {
         self.schedule_wake(n);
     }
 
+    /// What is delivered is on the other side's disk, before anybody says so.
+    fn check_delivered(&mut self, n: usize, to: NodeId, message: MessageId) {
+        let Some(reader) = self.number(to).filter(|r| self.nodes[*r].keeps_history()) else { return };
+        if self.violations.len() < 20 && !self.nodes[reader].has_private(self.nodes[n].id, message) {
+            self.violations
+                .push(format!("a message from node {n} was delivered to node {reader}, whose disk lacks it"));
+        }
+    }
+
     fn tell(&mut self, n: usize, event: Event) {
         let now = self.now;
         let mut told = None;
         match &event.kind {
+            EventKind::Delivered { message, to } => self.check_delivered(n, *to, *message),
             EventKind::Message(message) => {
                 told = Some(message.id);
                 note(&mut self.transcript, now, &message.id.0, n);

@@ -1,0 +1,105 @@
+//! Bugs that real systems had, to be planted one at a time: what finds none of them finds nothing.
+//!
+//! They exist in builds with the feature `planted` only, which no shipped build has; without it
+//! `planted` is a constant and every branch that asks it is gone. `cargo xtask planted` runs the
+//! simulator with each (docs/simulator.md has the list).
+
+/// A bug that can be planted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[cfg_attr(not(feature = "planted"), expect(dead_code, reason = "only a build with planted bugs makes them"))]
+#[allow(missing_docs, reason = "each is described by `what`")]
+pub enum Bug {
+    AckBeforeCommit = 1,
+    NumberUsedAgain,
+    ToldBeforeParents,
+    ToldAgainAfterRestart,
+    OrderByArrival,
+    LostWakeUp,
+    OneWayCatchUp,
+    FetchOffByOne,
+    PruneWithoutLazyPush,
+    GraftTimerNotArmed,
+    OneSidedNeighbour,
+    NotSentAgain,
+    OutboxForgotten,
+    AcknowledgedTooMuch,
+    CheckerAlwaysAgrees,
+}
+
+/// Whether this bug is planted.
+#[cfg(not(feature = "planted"))]
+pub(crate) const fn planted(_: Bug) -> bool {
+    false
+}
+
+#[cfg(feature = "planted")]
+pub use with::{plant, planted};
+
+#[cfg(feature = "planted")]
+mod with {
+    use core::sync::atomic::{AtomicU8, Ordering};
+
+    use super::Bug;
+
+    static CHOSEN: AtomicU8 = AtomicU8::new(0);
+
+    /// Plants one bug in all engines of this process from now on.
+    pub fn plant(bug: Bug) {
+        CHOSEN.store(bug as u8, Ordering::Relaxed);
+    }
+
+    /// Whether this bug is planted.
+    pub fn planted(bug: Bug) -> bool {
+        CHOSEN.load(Ordering::Relaxed) == bug as u8
+    }
+
+    impl Bug {
+        /// Every bug, with its name and what it does.
+        pub const ALL: [(Self, &'static str, &'static str); 15] = [
+            (Self::AckBeforeCommit, "ack-before-commit", "a private message is acknowledged before it is on the disk"),
+            (
+                Self::NumberUsedAgain,
+                "number-used-again",
+                "a broadcast leaves before it is on the disk, so its number is used again after a power failure",
+            ),
+            (Self::ToldBeforeParents, "told-before-parents", "a message is taken before what its author had seen"),
+            (
+                Self::ToldAgainAfterRestart,
+                "told-again-after-restart",
+                "what was taken of an author is not stored with the message",
+            ),
+            (Self::OrderByArrival, "order-by-arrival", "messages are shown in the order in which they came"),
+            (
+                Self::LostWakeUp,
+                "lost-wake-up",
+                "a message that waits for its parent is not looked at when the parent comes",
+            ),
+            (Self::OneWayCatchUp, "one-way-catch-up", "nodes of which each has something the other lacks do nothing"),
+            (Self::FetchOffByOne, "fetch-off-by-one", "the last message of a range that is asked for is left out"),
+            (
+                Self::PruneWithoutLazyPush,
+                "prune-without-lazy-push",
+                "a neighbour that wants no broadcasts whole is sent no ids either",
+            ),
+            (
+                Self::GraftTimerNotArmed,
+                "graft-timer-not-armed",
+                "an announced broadcast that does not come is not asked for",
+            ),
+            (Self::OneSidedNeighbour, "one-sided-neighbour", "the goodbye of a neighbour is ignored"),
+            (
+                Self::NotSentAgain,
+                "not-sent-again",
+                "a private message that was under way when the link broke is not sent again",
+            ),
+            (Self::OutboxForgotten, "outbox-forgotten", "private messages that wait are not read back after a restart"),
+            (Self::AcknowledgedTooMuch, "acknowledged-too-much", "acknowledging an event forgets the next one too"),
+            (
+                Self::CheckerAlwaysAgrees,
+                "checker-always-agrees",
+                "the check that all histories are one says yes to everything",
+            ),
+        ];
+    }
+}

@@ -1,0 +1,72 @@
+//! `cargo xtask planted`: what the simulator's laws are worth. Each bug of `core/src/planted.rs` is planted
+//! in every node, one after the other, and a seed is looked for that notices.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+/// A bug that is not noticed by then counts as not found (reliability.md §3.3).
+const SEEDS: &str = "1..501";
+/// Bugs there must be at least (reliability.md §3.3).
+const LEAST: usize = 12;
+
+/// Prints a line for each bug; whether all were found. With names only those.
+pub fn hunt(root: &Path, wanted: &[String]) -> ExitCode {
+    match try_hunt(root, wanted) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("error: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn try_hunt(root: &Path, wanted: &[String]) -> Result<bool, String> {
+    let listed = sim(root, &["bugs"])?;
+    let bugs: Vec<(&str, &str)> = listed.lines().filter_map(|l| l.split_once(' ')).collect();
+    if bugs.len() < LEAST {
+        return Err(format!("there are {} bugs, and {LEAST} are wanted", bugs.len()));
+    }
+    if let Some(unknown) = wanted.iter().find(|w| !bugs.iter().any(|(name, _)| name == w)) {
+        let names: Vec<&str> = bugs.iter().map(|(name, _)| *name).collect();
+        return Err(format!("there is no bug '{unknown}'; there are: {}", names.join(", ")));
+    }
+    let mut all_found = true;
+    println!("| bug | what it does | seed | law |\n|---|---|---|---|");
+    for (bug, what) in bugs.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name)) {
+        let begin = Instant::now();
+        let run = ["run", "schedules-short", "--seeds", SEEDS, "--until-failure", "--planted", bug];
+        let said = sim(root, &run)?;
+        // The first law that is broken, of the first seed that fails.
+        let law = said.lines().find_map(|l| l.trim().strip_prefix("BROKEN "));
+        let seed = said.lines().find_map(|l| l.strip_prefix("FAIL schedules-short seed "));
+        match (seed, law) {
+            (Some(seed), Some(law)) => println!("| `{bug}` | {what} | {seed} | {law} |"),
+            (Some(_) | None, _) => {
+                println!("| `{bug}` | {what} | NOT FOUND | |");
+                all_found = false;
+            }
+        }
+        eprintln!("{bug}: {:.1} s", begin.elapsed().as_secs_f64());
+    }
+    Ok(all_found)
+}
+
+/// What `donp-sim` prints with the bugs built in.
+fn sim(root: &Path, args: &[&str]) -> Result<String, String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let build = ["run", "--quiet", "--release", "-p", "donp-sim", "--features", "planted", "--"];
+    let output = Command::new(cargo)
+        .current_dir(root)
+        .args(build)
+        .args(args)
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .map_err(|e| format!("cargo did not start: {e}"))?;
+    // 1 says that a law was broken, which is what is wanted.
+    match output.status.code() {
+        Some(0 | 1) => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        _ => Err(format!("donp-sim {} ended with {}", args.join(" "), output.status)),
+    }
+}
