@@ -77,12 +77,16 @@ fn rust(root: &Path) -> Outcome {
     run(&mut cargo(root, &["test", "--workspace"]))
 }
 
-/// Two lives of full size, one for each of two processors, and twenty short ones; 2,000 before a release
+/// Every scenario as small as its goals allow, two random lives of full size, one for each of two
+/// processors, and twenty short ones; the papers' sizes and 2,000 lives before a release
 /// (docs/simulator.md).
 fn sim(root: &Path) -> Outcome {
-    for lives in [["schedules", "--seeds", "4..6"], ["schedules-short", "--seeds", "1..21"]] {
-        let args = ["run", "--release", "-p", "donp-sim", "--", "run"];
-        match run(&mut cargo(root, &[&args[..], &lives].concat())) {
+    let small = ["all", "--size", "test"];
+    let lives = ["run", "schedules", "--seeds", "4..6"];
+    let short = ["run", "schedules-short", "--seeds", "1..21"];
+    for command in [&small[..], &lives[..], &short[..]] {
+        let args = ["run", "--release", "-p", "donp-sim", "--"];
+        match run(&mut cargo(root, &[&args[..], command].concat())) {
             Outcome::Passed => {}
             other => return other,
         }

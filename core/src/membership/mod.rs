@@ -476,7 +476,12 @@ impl Membership {
             self.try_at = Some(self.views.seek_at);
             return;
         }
-        let parallel = if settled && self.views.saturated() { 1 } else { self.config.membership.parallel };
+        let parallel = match self.config.membership.parallel {
+            _ if settled && self.views.saturated() => 1,
+            // Many failed at once: of those it knows as many did.
+            usual if !settled && self.views.joined => usual.max(self.room_for().saturating_sub(self.neighbours.len())),
+            usual => usual,
+        };
         let under_way = self.targets.values().filter(|t| t.trying).count();
         let patience = self.config.membership.promote_after;
         let mut free = parallel.saturating_sub(self.book.trying(cx.now, patience)).saturating_sub(under_way);
