@@ -365,7 +365,8 @@ fn swim_messages() -> Vec<Vec<u8>> {
         Claim::Left,
         Claim::Away,
     ];
-    let news = |(n, claim): (usize, Claim)| Update { member: id(n as u8), incarnation: n as u32 * 300, claim };
+    let news =
+        |(n, claim): (usize, Claim)| Update { member: id(n as u8), incarnation: (n as u32).saturating_mul(300), claim };
     let updates: Vec<Update> = claims.into_iter().enumerate().map(news).collect();
     [
         Swim::Ping { seq: 1, updates: updates.clone() },

@@ -28,6 +28,8 @@ pub(super) struct Losses {
     /// How many were lost when that was too many, and when.
     too_many: Option<(usize, Instant)>,
     recovering: Option<Instant>,
+    /// When enough were back.
+    restored: Option<Instant>,
 }
 
 impl Losses {
@@ -74,7 +76,8 @@ impl Membership {
         let recent = self.losses.recent(cx.now);
         let peers = self.losses.zone.max(self.neighbours.len().saturating_add(recent));
         // Parts that merge tell each other whom they had lost: that is old.
-        let merging = self.state == NodeState::Recovering;
+        let lately = self.losses.restored.is_some_and(|at| cx.now.since(at) < AT_ONCE);
+        let merging = self.state == NodeState::Recovering || lately;
         if !merging && recent >= LEAST && recent.saturating_mul(10) >= peers.saturating_mul(GOOD_PART) {
             let (most, since) = self.losses.too_many.unwrap_or((0, cx.now));
             self.losses.too_many = Some((most.max(self.losses.lost.len()), since));
@@ -96,6 +99,7 @@ impl Membership {
 
     fn restored(&mut self, through: Option<NodeId>, cx: &Cx<'_>, out: &mut Outbox<Out>) {
         self.losses.too_many = None;
+        self.losses.restored = Some(cx.now);
         if self.linked.is_empty() {
             return;
         }
