@@ -4,7 +4,9 @@
 use std::path::Path;
 use std::time::Instant;
 
-use donp_core::{Config, EventKind, Identity, Message, NodeState, WallTime};
+use donp_core::{
+    CommandError, Config, EventKind, FailureType, Identity, LocalPeer, MemberState, Message, NodeState, WallTime,
+};
 
 use super::*;
 use crate::store::{Cost, Secrets, StoreError};
@@ -483,4 +485,21 @@ fn the_nodes_own_thread_gets_an_error_and_no_deadlock() {
     a.start().unwrap();
     assert_eq!(told.recv_timeout(LONG).unwrap(), (true, true));
     a.wait_closed();
+}
+
+#[test]
+fn the_operations_of_fault_tolerance_work_on_nodes() {
+    let (a, b) = (volatile(1, &[]), volatile(2, &[]));
+    a.handle_local_peer(LocalPeer { id: Some(b.id()), addr: b.local_addresses()[0] }).unwrap();
+    linked(&a, &b);
+    let state = |node: &Node| node.members().unwrap().into_iter().find(|m| m.id == b.id()).map(|m| m.state);
+    until("zone", || (state(&a) == Some(MemberState::Alive)).then_some(()));
+    a.detect_node_failure(b.id()).unwrap();
+    a.handle_network_partition(vec![b.id()]).unwrap();
+    a.synchronize_state(b.id()).unwrap();
+    a.recover_from_failure(FailureType::State).unwrap();
+    let refused = a.detect_node_failure(a.id());
+    assert!(matches!(refused, Err(NodeError::Command(CommandError::ToSelf))), "{refused:?}");
+    b.simulate_crash().unwrap();
+    until("detection", || (state(&a) != Some(MemberState::Alive)).then_some(()));
 }

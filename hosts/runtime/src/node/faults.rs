@@ -1,0 +1,68 @@
+//! `FaultToleranceProtocol` of the DONP document, and who is there.
+
+use donp_core::{CommandError, FailureType, LocalPeer, Member, NodeId};
+
+use super::Node;
+use crate::error::NodeError;
+use crate::node::worker::Worker;
+
+impl Node {
+    /// The members of the zone and what this node holds of them; empty without a zone.
+    ///
+    /// # Errors
+    /// When the node is not running any more.
+    pub fn members(&self) -> Result<Vec<Member>, NodeError> {
+        self.call(|w| w.engine.members())
+    }
+
+    /// Asks a node whether it is there (`detectNodeFailure`); an event of its member state answers.
+    ///
+    /// # Errors
+    /// As [`Engine::detect_node_failure`](donp_core::Engine::detect_node_failure).
+    pub fn detect_node_failure(&self, peer: NodeId) -> Result<(), NodeError> {
+        self.command(move |w| w.engine.detect_node_failure(w.now, peer))
+    }
+
+    /// These nodes seem to be cut off, or this one from them (`handleNetworkPartition`).
+    ///
+    /// # Errors
+    /// As [`Engine::handle_network_partition`](donp_core::Engine::handle_network_partition).
+    pub fn handle_network_partition(&self, peers: Vec<NodeId>) -> Result<(), NodeError> {
+        self.command(move |w| w.engine.handle_network_partition(w.now, &peers))
+    }
+
+    /// Mends what failed without waiting (`recoverFromFailure`).
+    ///
+    /// # Errors
+    /// As [`Engine::recover_from_failure`](donp_core::Engine::recover_from_failure).
+    pub fn recover_from_failure(&self, failure: FailureType) -> Result<(), NodeError> {
+        self.command(move |w| w.engine.recover_from_failure(w.now, failure))
+    }
+
+    /// Compares what is said with another node, and fetches what is missing on both sides
+    /// (`synchronizeState`).
+    ///
+    /// # Errors
+    /// As [`Engine::synchronize_state`](donp_core::Engine::synchronize_state).
+    pub fn synchronize_state(&self, peer: NodeId) -> Result<(), NodeError> {
+        self.command(move |w| w.engine.synchronize_state(w.now, peer))
+    }
+
+    /// Somebody near may be there: what Bonjour, mDNS or Bluetooth found. A hint, tried once.
+    ///
+    /// # Errors
+    /// When the node is not running any more.
+    pub fn handle_local_peer(&self, peer: LocalPeer) -> Result<(), NodeError> {
+        self.command(move |w| {
+            w.engine.handle_local_peer(w.now, peer);
+            Ok(())
+        })
+    }
+
+    fn command(
+        &self,
+        f: impl FnOnce(&mut Worker) -> Result<(), CommandError> + Send + 'static,
+    ) -> Result<(), NodeError> {
+        Ok(self.call(f)??)
+    }
+}
