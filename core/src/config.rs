@@ -206,10 +206,11 @@ pub struct GossipConfig {
     pub remember: Duration,
     /// Ids wait this long to travel together: 50 ms (overlay.md §3).
     pub batch: Duration,
-    /// An announced broadcast is asked for when it did not come by itself after this: 300 ms, a batch and
-    /// two slow round trips (overlay.md §3).
+    /// An announced broadcast is asked for when it did not come by itself after this: 300 ms, or two round
+    /// trips of slow neighbours and a batch if that is longer (overlay.md §3).
     pub graft_after: Duration,
-    /// The next announcer is asked after this: 200 ms, one slow round trip.
+    /// The next announcer is asked after this: 200 ms, or its round trip and a fifth if that is longer
+    /// (overlay.md §3).
     pub graft_next: Duration,
     /// A neighbour that is this many hops nearer to the source than the parent replaces it: 7, the
     /// PlumTree paper's threshold for many senders (§4.2), and iroh's.

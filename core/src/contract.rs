@@ -229,7 +229,8 @@ impl Contract for Gossip {
     }
 
     fn draw(d: &mut Draw<'_>) -> gossip::In {
-        match d.below(8) {
+        match d.below(9) {
+            8 => gossip::In::Measured(alloc::vec![(d.peer(), Duration::from_millis(u64::from(d.byte()) * 40))]),
             0 => gossip::In::PeerUp(d.peer()),
             1 => gossip::In::PeerDown(d.peer()),
             2 => gossip::In::Message { from: d.peer(), body: d.bytes() },

@@ -64,7 +64,11 @@ pub(super) fn from_link(out: link::Out, q: &mut Queues) {
             q.work.push_back(Work::Membership(membership::In::Moved { peer, addr }));
             q.work.push_back(Work::Swim(swim::In::Moved { peer, addr }));
         }
-        link::Out::Measured(links) => q.work.push_back(Work::Membership(membership::In::Measured(links))),
+        link::Out::Measured(links) => {
+            let rtts = links.iter().filter_map(|(peer, _, rtt)| Some((*peer, (*rtt)?))).collect();
+            q.work.push_back(Work::Gossip(gossip::In::Measured(rtts)));
+            q.work.push_back(Work::Membership(membership::In::Measured(links)));
+        }
         link::Out::Observed { by, addr } => {
             q.work.push_back(Work::Membership(membership::In::Observed { by, addr }));
         }

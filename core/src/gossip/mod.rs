@@ -63,6 +63,8 @@ pub(crate) enum In {
     LinkDown(NodeId),
     /// Everybody else that there is, if that is known.
     Zone(Option<Vec<NodeId>>),
+    /// Round trip times of links.
+    Measured(Vec<(NodeId, Duration)>),
     Message {
         from: NodeId,
         body: Vec<u8>,
@@ -334,7 +336,7 @@ impl Gossip {
                 missing.announcers.push(Announcer { from, hops });
             }
             if self.timers.get(Timer::Missing(id)).is_none() && !planted(Bug::GraftTimerNotArmed) {
-                self.timers.arm(Timer::Missing(id), cx.now + self.config.graft_after);
+                self.timers.arm(Timer::Missing(id), cx.now + self.patience());
             }
         }
     }
@@ -369,13 +371,25 @@ impl Gossip {
         }
     }
 
+    /// How long an announced broadcast may take to come by itself: two round trips of nine neighbours in ten,
+    /// and a batch (overlay.md §3), and at least what is configured.
+    fn patience(&self) -> Duration {
+        let mut rtts: Vec<Duration> = self.peers.values().filter(|p| p.neighbour).filter_map(|p| p.rtt).collect();
+        rtts.sort_unstable();
+        let at = rtts.len().saturating_mul(9).div_ceil(10).saturating_sub(1);
+        let slow = rtts.get(at).copied().unwrap_or_default();
+        self.config.graft_after.max(slow.saturating_mul(2).saturating_add(self.config.batch))
+    }
+
     /// Asks the next announcer of a missing broadcast, or gives it up.
     fn ask(&mut self, cx: &Cx<'_>, id: ShortId, out: &mut Outbox<Out>) {
         let Some(missing) = self.missing.get_mut(&id) else { return };
         while let Some(&Announcer { from, .. }) = missing.announcers.get(missing.asked) {
             missing.asked = missing.asked.saturating_add(1);
-            if self.peers.contains_key(&from) {
-                self.timers.arm(Timer::Missing(id), cx.now + self.config.graft_next);
+            if let Some(peer) = self.peers.get(&from) {
+                let answer = peer.rtt.unwrap_or_default();
+                let wait = self.config.graft_next.max(share(answer, 6, 5));
+                self.timers.arm(Timer::Missing(id), cx.now + wait);
                 return self.graft(from, Some(id), out);
             }
         }
@@ -399,6 +413,11 @@ impl Gossip {
             self.control(to, &message, out);
         }
     }
+}
+
+/// `d * times / of`, of a time of minutes at most.
+fn share(d: Duration, times: u32, of: u32) -> Duration {
+    d.saturating_mul(times).checked_div(of).unwrap_or(d)
 }
 
 fn id_of(body: &[u8]) -> ShortId {
@@ -431,6 +450,13 @@ impl Machine for Gossip {
                 self.peers.remove(&peer);
             }
             In::Zone(members) => self.settle(members, cx.now),
+            In::Measured(links) => {
+                for (peer, rtt) in links {
+                    if let Some(peer) = self.peers.get_mut(&peer) {
+                        peer.rtt = Some(rtt);
+                    }
+                }
+            }
             In::Publish { body } => {
                 let id = id_of(&body);
                 self.seen.insert(cx.now, &id);

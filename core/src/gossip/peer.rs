@@ -52,6 +52,8 @@ impl Bucket {
 pub(super) struct Peer {
     /// In the active view: a branch of the tree. Otherwise a linked member of the zone.
     pub neighbour: bool,
+    /// Smoothed, as last told.
+    pub rtt: Option<Duration>,
     /// It gets broadcasts whole; otherwise their ids.
     pub eager: bool,
     /// Ids to announce to it with the next batch.
@@ -72,6 +74,7 @@ impl Peer {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             neighbour: false,
+            rtt: None,
             eager: true,
             announce: Vec::new(),
             refused: Vec::new(),

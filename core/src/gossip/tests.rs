@@ -140,6 +140,20 @@ fn what_was_announced_and_did_not_come_is_fetched_from_one_after_the_other() {
 }
 
 #[test]
+fn slow_neighbours_get_the_time_that_they_need() {
+    let mut b = Bench::new(3);
+    let graft = Message::Graft { id: Some(id_of(b"x")) };
+    (1..=3).for_each(|n| drop(b.message(n, &Message::Prune)));
+    b.input(In::Measured(vec![(peer(1), Duration::from_millis(500)), (peer(2), Duration::from_millis(20))]));
+    b.message(1, &have(b"x", 2));
+    b.message(2, &have(b"x", 2));
+    assert_eq!(b.wait(1_049), [], "two round trips of the slower, and a batch");
+    assert_eq!(b.wait(1), [(peer(1), graft.clone())]);
+    assert_eq!(b.wait(599), [], "its round trip and a fifth");
+    assert_eq!(b.wait(1), [(peer(2), graft)]);
+}
+
+#[test]
 fn who_announces_and_does_not_bring_is_not_believed_for_a_minute() {
     let mut b = Bench::new(2);
     for n in 0..16u8 {
