@@ -253,6 +253,8 @@ pub struct SwimConfig {
     pub freeze: bool,
     /// Whether a member that spoke to this node itself since it is suspected is not declared down here.
     pub witness: bool,
+    /// A member whose link leaves probes unanswered is asked next, out of turn; SWIM has no links to ask.
+    pub link_evidence: bool,
     /// Each member asks one other in this time: 2 s (overlay.md §4; memberlist has 1 s in a LAN).
     pub period: Duration,
     /// The least wait for a direct answer: 500 ms (memberlist's LAN default), else twice the longest of the
@@ -344,6 +346,7 @@ impl Default for Config {
                 buddy: true,
                 freeze: true,
                 witness: true,
+                link_evidence: true,
                 period: Duration::from_secs(2),
                 direct_timeout: Duration::from_millis(500),
                 indirect: 3,

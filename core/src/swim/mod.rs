@@ -585,7 +585,7 @@ impl Machine for Swim {
             In::LinkUp { peer, addr } => self.link_up(peer, addr, cx, out),
             In::LinkDown(peer) => self.link_down(peer),
             In::LinkSuspect(peer) => {
-                if self.roster.get(peer).is_some_and(Member::is_there) {
+                if self.config.link_evidence && self.roster.get(peer).is_some_and(Member::is_there) {
                     self.ask_soon(peer);
                 }
             }

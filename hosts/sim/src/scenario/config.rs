@@ -55,6 +55,7 @@ const SETTINGS: &[(&str, &str, Set)] = &[
     ("swim.buddy", "1 or 0", |c, v| c.swim.buddy = v == 1.0),
     ("swim.freeze", "1 or 0", |c, v| c.swim.freeze = v == 1.0),
     ("swim.witness", "1 or 0", |c, v| c.swim.witness = v == 1.0),
+    ("swim.link_evidence", "1 or 0", |c, v| c.swim.link_evidence = v == 1.0),
     ("swim.period", "seconds", |c, v| c.swim.period = seconds(v)),
     ("swim.direct_timeout", "seconds", |c, v| c.swim.direct_timeout = seconds(v)),
     ("swim.indirect", "members", |c, v| c.swim.indirect = v as usize),
