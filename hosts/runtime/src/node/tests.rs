@@ -500,6 +500,6 @@ fn the_operations_of_fault_tolerance_work_on_nodes() {
     a.recover_from_failure(FailureType::State).unwrap();
     let refused = a.detect_node_failure(a.id());
     assert!(matches!(refused, Err(NodeError::Command(CommandError::ToSelf))), "{refused:?}");
-    b.simulate_crash().unwrap();
+    assert!(matches!(b.simulate_crash(), Err(NodeError::Crashed)));
     until("detection", || (state(&a) != Some(MemberState::Alive)).then_some(()));
 }
