@@ -107,8 +107,8 @@ fn a_third_is_cut_off(seed: u64) {
 /// that a contact takes by itself.
 #[test]
 fn handle_network_partition_brings_the_parts_together_at_once() {
-    let healed = |hurry: bool| {
-        let mut sim = zone(5, 6);
+    let healed = |seed: u64, hurry: bool| {
+        let mut sim = zone(seed, 6);
         (3..6).for_each(|n| sim.move_to_island(n, 1));
         sim.run_for(200);
         assert!(state_of(&sim, 0, 3) == Some(MemberState::Down) && alive(&sim, 0) == 2);
@@ -121,7 +121,9 @@ fn handle_network_partition_brings_the_parts_together_at_once() {
         assert!(sim.run_until(300, |s| (0..6).all(|n| alive(s, n) == 5)), "{}", sim.replay());
         Duration::from_micros(sim.now() - begin)
     };
-    let (hurried, waited) = (healed(true), healed(false));
+    // A contact that happens to be due is as fast.
+    let sum = |hurry| (5..13).map(|seed| healed(seed, hurry)).sum::<Duration>();
+    let (hurried, waited) = (sum(true), sum(false));
     assert!(hurried < waited, "{hurried:?} and {waited:?}");
 }
 
