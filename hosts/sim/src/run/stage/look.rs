@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use donp_core::MemberState;
 
 use super::{LARGE, Stage, Window};
+use crate::measure::Broadcast;
 use crate::node::Disk;
 use crate::run::figures::{self, Figures, file};
 use crate::run::{CaseOutcome, Check, Progress, Round, Sample};
@@ -205,7 +206,10 @@ impl Stage<'_, '_> {
             self.until(Condition::Told, HEALED);
         }
         let (awake, watch) = (self.sim.awake(), &self.sim.watch);
-        let lost = watch.broadcasts.iter().map(|b| b.reached(&awake)).map(|(told, due)| due - told).sum::<usize>();
+        // What its author's power took before it was written nobody promised to anybody.
+        let written = |b: &&Broadcast| !b.told.is_empty() || self.sim.node(b.author).life <= 1;
+        let due = watch.broadcasts.iter().filter(written).map(|b| b.reached(&awake));
+        let lost = due.map(|(told, due)| due - told).sum::<usize>();
         let witnesses = || (0..self.sim.len()).map(|n| &self.sim.node(n).witness);
         let repeated: u64 = witnesses().map(|w| w.repeated).sum();
         let early: u64 = witnesses().map(|w| w.early).sum();
