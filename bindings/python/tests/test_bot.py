@@ -325,7 +325,8 @@ def test_killed_in_the_handler_it_handles_again(start: Start, tmp_path: Path, no
     bot = donp.NodeId(str(serving["id"]))
     find(events, donp.PeerUp)
     id = alice.send(bot, "work")
-    until("the handler runs", count.exists)
+    # Written and not only opened: the next line kills it.
+    until("the handler runs", lambda: count.exists() and count.read_text().endswith("\n"))
     process.kill()  # type: ignore[attr-defined]
     process.wait()  # type: ignore[attr-defined]
     hang.unlink()
