@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -59,8 +59,43 @@ fn tagged(domain: Domain, bytes: &[u8]) -> Vec<u8> {
 
 /// Whether `signature` over `bytes` in `domain` was made by the holder of `public`.
 pub(crate) fn verify(domain: Domain, public: &[u8; 32], bytes: &[u8], signature: &[u8; SIGNATURE_LEN]) -> bool {
-    VerifyingKey::from_bytes(public)
-        .is_ok_and(|key| key.verify_strict(&tagged(domain, bytes), &Signature::from_bytes(signature)).is_ok())
+    scheme::verify(public, &tagged(domain, bytes), signature)
+}
+
+/// Ed25519 (RFC 8032), strict.
+#[cfg(not(feature = "toy-keys"))]
+mod scheme {
+    use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+
+    pub(super) fn sign(key: &SigningKey, message: &[u8]) -> [u8; super::SIGNATURE_LEN] {
+        key.sign(message).to_bytes()
+    }
+
+    pub(super) fn verify(public: &[u8; 32], message: &[u8], signature: &[u8; super::SIGNATURE_LEN]) -> bool {
+        VerifyingKey::from_bytes(public)
+            .is_ok_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
+    }
+}
+
+/// What everybody can make for everybody: it fails for other bytes and other keys, and proves nothing. For
+/// simulations in which nobody lies (see `link/dh.rs`).
+#[cfg(feature = "toy-keys")]
+mod scheme {
+    use ed25519_dalek::SigningKey;
+
+    pub(super) fn sign(key: &SigningKey, message: &[u8]) -> [u8; super::SIGNATURE_LEN] {
+        of(&key.verifying_key().to_bytes(), message)
+    }
+
+    pub(super) fn verify(public: &[u8; 32], message: &[u8], signature: &[u8; super::SIGNATURE_LEN]) -> bool {
+        of(public, message) == *signature
+    }
+
+    fn of(public: &[u8; 32], message: &[u8]) -> [u8; super::SIGNATURE_LEN] {
+        let mut out = [0; super::SIGNATURE_LEN];
+        blake3::Hasher::new_keyed(public).update(message).finalize_xof().fill(&mut out);
+        out
+    }
 }
 
 /// The secrets of one device: its own key and its person's account key.
@@ -181,7 +216,7 @@ impl Identity {
     }
 
     pub(crate) fn sign(&self, domain: Domain, bytes: &[u8]) -> [u8; SIGNATURE_LEN] {
-        self.device.sign(&tagged(domain, bytes)).to_bytes()
+        scheme::sign(&self.device, &tagged(domain, bytes))
     }
 
     /// The account's statement that this device speaks for it.
@@ -193,7 +228,7 @@ impl Identity {
             created: self.created,
             signature: Vec::new(),
         };
-        cert.signature = self.account.sign(&tagged(Domain::DeviceCert, &cert.signed_bytes())).to_bytes().to_vec();
+        cert.signature = scheme::sign(&self.account, &tagged(Domain::DeviceCert, &cert.signed_bytes())).to_vec();
         cert
     }
 }

@@ -69,7 +69,7 @@ fn files_stay_readable() {
 }
 
 /// The bugs that can be planted are those of docs/simulator.md, at least twelve (reliability.md §3.3), and
-/// no shipped package plants any.
+/// no shipped package plants any, or has toy keys.
 #[test]
 fn planted_bugs_are_the_documented_ones() {
     let code = std::fs::read_to_string(root().join("core/src/planted.rs")).unwrap();
@@ -87,6 +87,7 @@ fn planted_bugs_are_the_documented_ones() {
     for file in ["ffi/Cargo.toml", "hosts/runtime/Cargo.toml", "hosts/donp/Cargo.toml"] {
         let manifest = std::fs::read_to_string(root().join(file)).unwrap();
         assert!(!manifest.contains("planted"), "{file} plants bugs");
+        assert!(!manifest.contains("toy-keys"), "{file} has no secrets");
     }
 }
 

@@ -138,6 +138,8 @@ pub(crate) struct Gossip {
     undecided: BTreeMap<ShortId, Undecided>,
     missing: BTreeMap<ShortId, Missing>,
     timers: DeadlineQueue<Timer>,
+    /// A broadcast has passed, so that the eager links are a tree.
+    grown: bool,
     /// Copies came until lately: the tree is being built or mended.
     unsettled: Option<Instant>,
     config: GossipConfig,
@@ -155,6 +157,7 @@ impl Gossip {
             undecided: BTreeMap::new(),
             missing: BTreeMap::new(),
             timers: DeadlineQueue::new(),
+            grown: false,
             unsettled: None,
             config: config.gossip.clone(),
             stats: BroadcastStats::default(),
@@ -209,8 +212,26 @@ impl Gossip {
         if lazy {
             self.announce_later(cx.now);
         }
+        self.grown = true;
         self.cache.insert(cx.now, id, hops, via, body);
         self.expire_later();
+    }
+
+    /// A new neighbour. It is eager (§3.5) while no tree has grown here, and gets ids where one has: the next
+    /// broadcast would come over the new link first or second, and the tree follow that one sender. Trees that
+    /// do grow deeper with every link that changes.
+    fn neighbour(&mut self, now: Instant, peer: NodeId, out: &mut Outbox<Out>) {
+        let grown = self.grown && self.peers.values().any(|p| p.neighbour && p.eager);
+        let p = self.peers.entry(peer).or_insert_with(|| Peer::new(now));
+        if p.neighbour {
+            return;
+        }
+        p.neighbour = true;
+        p.eager = !grown;
+        if !grown && !self.zone.stands() {
+            // The other side may have a tree already, and this one needs a branch of it.
+            self.graft(peer, None, out);
+        }
     }
 
     fn announce_later(&mut self, now: Instant) {
@@ -431,12 +452,7 @@ impl Machine for Gossip {
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
         match input {
-            In::PeerUp(peer) => {
-                // A new neighbour is eager (§3.5), whatever it was as a member of the zone.
-                let p = self.peers.entry(peer).or_insert_with(|| Peer::new(cx.now));
-                p.eager |= !p.neighbour;
-                p.neighbour = true;
-            }
+            In::PeerUp(peer) => self.neighbour(cx.now, peer, out),
             In::PeerDown(peer) => {
                 self.peers.remove(&peer);
                 self.meet(peer, cx.now);

@@ -2,6 +2,7 @@
 //! knows addresses and keys.
 
 mod cookie;
+mod dh;
 mod dial;
 mod fragments;
 mod frame;

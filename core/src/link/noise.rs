@@ -11,8 +11,9 @@ use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit, Tag};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
-use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::{Zeroize, ZeroizeOnDrop};
+
+pub(super) use crate::link::dh::{KeyPair, dh};
 
 /// Bytes of an authentication tag.
 pub(super) const TAG_LEN: usize = 16;
@@ -47,37 +48,13 @@ pub(super) struct Pattern {
 
 /// The pattern of every link (crypto.md §1).
 pub(super) static IK_PSK2: Pattern = Pattern {
-    name: b"Noise_IKpsk2_25519_ChaChaPoly_SHA256",
+    // With toy keys another name: such a build can never speak with a real one.
+    name: if cfg!(feature = "toy-keys") { b"Noise_IKpsk2_toy" } else { b"Noise_IKpsk2_25519_ChaChaPoly_SHA256" },
     knows_initiator: false,
     knows_responder: true,
     messages: &[&[Token::E, Token::ES, Token::S, Token::SS], &[Token::E, Token::EE, Token::SE, Token::Psk]],
     psk: true,
 };
-
-/// An X25519 key pair. The public key is always computed from the secret.
-#[derive(Clone)]
-pub(super) struct KeyPair {
-    secret: StaticSecret,
-    pub public: [u8; 32],
-}
-
-impl KeyPair {
-    pub(super) fn new(secret: [u8; 32]) -> Self {
-        let secret = StaticSecret::from(secret);
-        let public = PublicKey::from(&secret).to_bytes();
-        Self { secret, public }
-    }
-
-    pub(super) fn secret(&self) -> &[u8; 32] {
-        self.secret.as_bytes()
-    }
-}
-
-/// The shared secret, refused if the other key is of low order.
-pub(super) fn dh(key: &KeyPair, public: &[u8; 32]) -> Result<[u8; 32], Refused> {
-    let shared = key.secret.diffie_hellman(&PublicKey::from(*public));
-    if shared.was_contributory() { Ok(shared.to_bytes()) } else { Err(Refused) }
-}
 
 /// Twelve nonce bytes for a packet number (Noise §12.2).
 pub(super) fn nonce(n: u64) -> [u8; 12] {

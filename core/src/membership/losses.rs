@@ -62,7 +62,7 @@ impl Membership {
     }
 
     /// A neighbour or a member of the zone does not answer.
-    pub(super) fn lose(&mut self, peer: NodeId, cx: &Cx<'_>, out: &mut Outbox<Out>) {
+    pub(super) fn lose(&mut self, peer: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         if !self.running() {
             return;
         }
@@ -80,7 +80,10 @@ impl Membership {
         let merging = self.state == NodeState::Recovering || lately;
         if !merging && recent >= LEAST && recent.saturating_mul(10) >= peers.saturating_mul(GOOD_PART) {
             let (most, since) = self.losses.too_many.unwrap_or((0, cx.now));
-            self.losses.too_many = Some((most.max(self.losses.lost.len()), since));
+            let first = self.losses.too_many.replace((most.max(self.losses.lost.len()), since)).is_none();
+            if first && self.part.watches() {
+                self.contact_later(cx);
+            }
             self.losses.recovering = None;
             self.trigger(Trigger::Lost, out);
         }

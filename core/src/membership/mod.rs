@@ -540,7 +540,7 @@ impl Membership {
             Message::Disconnect { instead } => self.disconnected(from, instead, cx, out),
             Message::Shuffle { walk, ttl, nodes } => self.shuffled(from, walk, ttl, nodes, cx, out),
             Message::ShuffleReply { walk, nodes } => self.shuffle_answered(from, walk, nodes, cx, out),
-            Message::Sketch { marks } => self.sketched(from, &marks, cx, out),
+            Message::Sketch { neighbour, marks } => self.sketched(from, neighbour, &marks, cx, out),
         }
     }
 }

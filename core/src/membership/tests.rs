@@ -154,6 +154,23 @@ fn losing_two_fifths_of_all_peers_at_once_degrades_a_node() {
     assert_eq!(slowly.m.state(), NodeState::Active, "that is the life of a network");
 }
 
+/// The few that a great failure leaves may not know of each other: most that they met are gone.
+#[test]
+fn a_degraded_node_looks_for_those_it_met_twelve_times_as_often() {
+    let contacts = |lost: u8| {
+        let mut b = after_losing(lost, 10);
+        for n in 20..40 {
+            b.up(n);
+            b.input(In::LinkDown { peer: id(n), reason: DownReason::Closed });
+        }
+        let contacted = |o: &Out| matches!(o, Out::Connect { expect: Some(_), .. });
+        b.run(300).iter().filter(|(_, o)| contacted(o)).count()
+    };
+    assert!((4..=6).contains(&contacts(3)), "once a minute: {}", contacts(3));
+    // Nobody answers, and each is tried for a while: not all twelve a minute find somebody to try.
+    assert!((20..=75).contains(&contacts(4)), "each five seconds: {}", contacts(4));
+}
+
 #[test]
 fn a_degraded_node_recovers_when_half_of_those_lost_are_back_or_given_up() {
     let mut b = after_losing(4, 10);
@@ -434,6 +451,20 @@ fn who_wrongly_believes_to_be_a_neighbour_is_told() {
     assert_eq!(replies(&b.input(In::Stranger(id(2)))), [], "its answer is on the way");
 }
 
+/// In a zone broadcasts do not go by neighbours, and show nothing.
+#[test]
+fn what_neighbours_tell_each_other_all_the_time_shows_who_is_none() {
+    let mut b = full();
+    b.up(100);
+    let told = |b: &mut Bench, neighbour| replies(&b.hear(100, &Message::Sketch { neighbour, marks: Vec::new() }));
+    assert_eq!(told(&mut b, true), [Message::Disconnect { instead: None }]);
+    assert_eq!(told(&mut b, false), []);
+    let mut b = full();
+    let said: Vec<_> = b.run(30).into_iter().filter_map(|(_, o)| replies(&[o]).pop()).collect();
+    let sketches: Vec<_> = said.iter().filter(|m| matches!(m, Message::Sketch { .. })).collect();
+    assert!(!sketches.is_empty() && sketches.iter().all(|m| matches!(m, Message::Sketch { neighbour: true, .. })));
+}
+
 #[test]
 fn a_silent_neighbour_is_replaced_and_taken_back_when_it_answers() {
     let mut b = Bench::new();
@@ -567,13 +598,14 @@ fn the_address_book_survives_a_restart() {
 #[test]
 fn two_parts_of_a_network_grow_together_and_nobody_gives_way() {
     let mut b = full();
-    let marks =
-        |b: &mut Bench, from: u8, marks: &[(u64, u32, u16)]| b.hear(from, &Message::Sketch { marks: marks.to_vec() });
+    let marks = |b: &mut Bench, from: u8, marks: &[(u64, u32, u16)]| {
+        b.hear(from, &Message::Sketch { neighbour: false, marks: marks.to_vec() })
+    };
     let asks = |out: &[Out]| replies(out).iter().any(|m| matches!(m, Message::Request { urgency: Urgency::Merge, .. }));
     b.run(70);
     marks(&mut b, 2, &[(5, 1, 0), (6, 1, 0)]);
     let greeting = replies(&b.up(100));
-    let Some(Message::Sketch { marks: own }) = greeting.last() else { panic!("{greeting:?}") };
+    let Some(Message::Sketch { neighbour: false, marks: own }) = greeting.last() else { panic!("{greeting:?}") };
     assert_eq!(own.len(), 3, "this node, and what a neighbour told");
     assert!(!asks(&marks(&mut b, 100, &[(6, 9, 0), (7, 1, 0)])), "it lives in the same part");
     assert!(!asks(&marks(&mut b, 100, &[])), "it knows nothing");
@@ -598,7 +630,7 @@ fn two_parts_of_a_network_grow_together_and_nobody_gives_way() {
 fn what_is_silent_for_two_minutes_is_in_no_sketch() {
     let mut b = full();
     b.run(60);
-    let tell = |b: &mut Bench, beat, age| b.hear(2, &Message::Sketch { marks: vec![(5, beat, age)] });
+    let tell = |b: &mut Bench, beat, age| b.hear(2, &Message::Sketch { neighbour: true, marks: vec![(5, beat, age)] });
     tell(&mut b, 1, 0);
     assert_eq!(b.m.part.len(), 2);
     b.run(100);
@@ -634,7 +666,7 @@ proptest! {
                 7 if k & 2 == 0 => b.hear(n, &Message::Shuffle { walk: u64::from(k), ttl: k % 8, nodes: vec![info(k)] }),
                 7 if k & 4 == 0 => b.hear(n, &Message::ShuffleReply { walk: u64::from(k), nodes: vec![info(k)] }),
                 7 if k & 8 == 0 => b.hear(n, &Message::Disconnect { instead: None }),
-                7 if k & 16 == 0 => b.hear(n, &Message::Sketch { marks: vec![(u64::from(k), u32::from(n), u16::from(k))] }),
+                7 if k & 16 == 0 => b.hear(n, &Message::Sketch { neighbour: k & 8 == 0, marks: vec![(u64::from(k), u32::from(n), u16::from(k))] }),
                 7 => b.input(In::Message { from: id(n), body: vec![what, n, k] }),
                 _ if k < 20 => b.input(In::Leave),
                 _ => b.input(In::NetworkChanged),

@@ -54,8 +54,8 @@ pub(crate) enum Message {
     /// HyParView's SHUFFLEREPLY, along the way back.
     ShuffleReply { walk: u64, nodes: Vec<NodeInfo> },
     /// Salted ids of nodes that live in this part of the network, with the count of their ticks and
-    /// the seconds since it was new.
-    Sketch { marks: Vec<(u64, u32, u16)> },
+    /// the seconds since it was new; and whether the sender holds the receiver for a neighbour.
+    Sketch { neighbour: bool, marks: Vec<(u64, u32, u16)> },
 }
 
 /// How much a requester needs a neighbour.

@@ -65,6 +65,9 @@ struct Run {
     /// How large: for a test, as the scenario says, or as in the paper.
     #[arg(long, value_enum, default_value_t, conflicts_with = "nodes")]
     size: SizeArg,
+    /// Only this case of the scenario.
+    #[arg(long)]
+    case: Option<String>,
     /// Runs at the same time, each with another seed. If not given, as many as there are processors, or one
     /// if the scenario has a goal on memory.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -192,8 +195,14 @@ fn load(named: &str) -> Result<Scenario, String> {
 /// Whether every run passed.
 fn go(args: &Run) -> Result<bool, String> {
     let mut scenario = load(&args.scenario)?.sized(args.size.into());
+    if let Some(case) = &args.case {
+        scenario = scenario.with_case(case).map_err(|e| format!("{}: {e}", args.scenario))?;
+    }
     if let Some(nodes) = args.nodes {
         scenario = scenario.with_nodes(nodes as usize).map_err(|e| format!("{}: {e}", args.scenario))?;
+    }
+    if cfg!(feature = "toy-keys") {
+        eprintln!("toy keys: what handshakes and signatures cost is not simulated");
     }
     #[cfg(feature = "planted")]
     if let Some(bug) = args.planted {

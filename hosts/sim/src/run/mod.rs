@@ -53,6 +53,8 @@ pub struct Outcome {
     pub nodes: usize,
     /// The number of nodes if it is not the file's.
     pub other_nodes: Option<usize>,
+    /// The only case that ran, if not all.
+    pub only_case: Option<String>,
     /// The size.
     pub size: Size,
     /// Each run.
@@ -174,7 +176,9 @@ impl Outcome {
             Size::Usual => "",
             Size::Paper => " --size paper",
         };
-        format!("donp-sim run {named} --seed {}{size}{nodes}", self.seed)
+        let case = self.only_case.as_ref().map(|case| format!(" --case '{case}'")).unwrap_or_default();
+        let program = if cfg!(feature = "toy-keys") { "cargo toy-sim" } else { "donp-sim" };
+        format!("{program} run {named} --seed {}{size}{nodes}{case}", self.seed)
     }
 }
 
@@ -251,6 +255,7 @@ pub fn run(scenario: &Scenario, mut options: Options<'_>) -> Outcome {
         seed: options.seed,
         nodes: scenario.cases.first().map_or(0, |case| case.nodes.count),
         other_nodes: scenario.other_nodes,
+        only_case: scenario.only_case.clone(),
         size: scenario.size,
         cases,
     }

@@ -28,6 +28,8 @@ pub struct Scenario {
     pub cases: Vec<Case>,
     /// The number of nodes if it is not the file's.
     pub other_nodes: Option<usize>,
+    /// The only case to run, if not all.
+    pub only_case: Option<String>,
     /// The size, if there is one of that name.
     pub size: Size,
 }
@@ -138,6 +140,7 @@ impl Scenario {
             source: word("source")?,
             cases: Vec::new(),
             other_nodes: None,
+            only_case: None,
             size: Size::default(),
         };
         let count = names.len();
@@ -146,6 +149,27 @@ impl Scenario {
             scenario.cases.push(Case::read(name, &item)?);
         }
         Ok(scenario)
+    }
+
+    /// The same with one case only.
+    ///
+    /// # Errors
+    /// If it has no such case, or one of its goals is a share of what another case measures.
+    pub fn with_case(mut self, named: &str) -> Result<Self, String> {
+        let names: Vec<&str> = self.cases.iter().map(|c| c.name.as_str()).filter(|name| !name.is_empty()).collect();
+        if names.is_empty() {
+            return Err("there are no cases to choose from".into());
+        }
+        if !names.contains(&named) {
+            return Err(format!("there is no case '{named}'; there are: {}", names.join(", ")));
+        }
+        let relative = |s: &Step| matches!(&s.phase, Phase::Expect(e) if e.of.is_some());
+        if self.cases.iter().flat_map(|c| &c.steps).any(relative) {
+            return Err("its cases are compared with each other, so all of them must run".into());
+        }
+        self.cases.retain(|c| c.name == named);
+        self.only_case = Some(named.into());
+        Ok(self)
     }
 
     /// The same with another number of nodes.
