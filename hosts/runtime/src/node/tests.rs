@@ -540,7 +540,7 @@ fn who_drops_a_node_that_was_told_to_end_does_not_wait_for_it() {
     let hub = Arc::clone(&node.hub);
     let (let_go, go) = sync_channel::<()>(0);
     // Holds the thread up until the node is dropped.
-    node.submit(Box::new(move |_| drop(go.recv_timeout(LONG)))).unwrap();
+    node.submit(Box::new(move |_| assert!(go.recv_timeout(LONG).is_err(), "nobody sends"))).unwrap();
     node.begin_shutdown();
     drop(node);
     assert!(!hub.is_closed());
