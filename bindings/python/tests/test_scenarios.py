@@ -664,7 +664,7 @@ def test_the_echo_bot(start: Start, tmp_path: Path) -> None:
         "alice",
     ]
     daemon = subprocess.Popen(
-        [*base, "run", "--listen", "127.0.0.1:0"],
+        [*base, "run", "--listen", "127.0.0.1:0", "--lan", "off"],
         env=clean_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
