@@ -233,7 +233,7 @@ class Events:
         self._raw = raw
         self._taken: deque[Event] = deque()
         self._waiting: asyncio.Task[bool] | None = None
-        self._ends_waiting: weakref.finalize[[], Events] | None = None
+        self._guarded = False
 
     def __iter__(self) -> Iterator[Event]:
         """Waits for one event after the other. Ctrl-C works."""
@@ -298,11 +298,11 @@ class Events:
         # One wait for all who are cancelled and come back: each wait of its own would leave a waker
         # with the node until the next event.
         loop = asyncio.get_running_loop()
-        if self._ends_waiting is None:
+        if not self._guarded:
             # A wait that was given up keeps the library's side alive until it ends. Not in `__del__`: in a
             # cycle that of the library's side may have run before.
-            self._ends_waiting = weakref.finalize(self, self._raw.shutdown)
-            self._ends_waiting.atexit = False
+            weakref.finalize(self, self._raw.shutdown).atexit = False
+            self._guarded = True
         if self._waiting is None or self._waiting.done() or self._waiting.get_loop() is not loop:
             self._waiting = loop.create_task(self._raw.ready(), name="donp: waiting for events")
         waiting = self._waiting
