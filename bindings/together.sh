@@ -16,7 +16,7 @@ fifos=(python kotlin swift)
 trap 'kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$tmp"' EXIT
 
 "$donp" -p hub init --name hub >"$tmp/init.log"
-"$donp" -p hub run --listen 127.0.0.1:0 >"$tmp/hub.log" 2>&1 &
+"$donp" -p hub run --listen 127.0.0.1:0 --lan off >"$tmp/hub.log" 2>&1 &
 # until_true TRIES COMMAND…: tenths of a second until the command succeeds.
 until_true() {
   local tries=$1

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs an example, or the benchmark, with the package that test.sh built and installed:
 #
-#   bindings/python/run.sh talk|nodes|engines|poll|echo|bench ARGUMENTS…
+#   bindings/python/run.sh talk|nodes|near|engines|poll|echo|bench ARGUMENTS…
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 python=$here/.build/venv/bin/python

@@ -172,6 +172,7 @@ pub struct HistoryPage {
 }
 
 impl HistoryPage {
+    /// Every message is of the conversation that was asked for, so none is of a kind that is not known.
     pub(crate) fn new(messages: Vec<core::Message>, older: Option<core::Position>) -> Self {
         Self { messages: messages.into_iter().filter_map(Message::of).collect(), older: older.map(Into::into) }
     }

@@ -33,6 +33,10 @@ pub struct EngineConfig {
     /// Whether a program speaks here, not a person.
     #[uniffi(default = false)]
     pub bot: bool,
+    /// Whether to say that this node is near, and to listen to others that do: for a caller that sends what
+    /// `Output.beacon` gives to everybody near, and passes to `handle_beacon` what it hears there.
+    #[uniffi(default = false)]
+    pub beacons: bool,
     /// Whether the engine keeps its records in its own memory, gone with it: then `turn` gives no batch
     /// and no requests. Otherwise the caller is the store.
     #[uniffi(default = false)]
@@ -147,6 +151,8 @@ pub struct Output {
     pub batch: Option<Batch>,
     /// Datagrams to send, in order.
     pub transmits: Vec<Transmit>,
+    /// What to send to everybody on the local network, at most 400 bytes; only with `EngineConfig.beacons`.
+    pub beacon: Option<Vec<u8>>,
     /// What happened, in order.
     pub events: Vec<Event>,
     /// Records to read.
@@ -190,8 +196,8 @@ pub struct EngineStatus {
     pub drops: HashMap<String, u64>,
 }
 
-struct Inner {
-    engine: core::Engine,
+pub(crate) struct Inner {
+    pub(crate) engine: core::Engine,
     /// The records, if the caller does not keep them.
     records: Option<MemoryStore>,
 }
@@ -220,12 +226,13 @@ impl Engine {
                 retryable: true,
             })?,
         };
-        let core = core::Config {
+        let mut core = core::Config {
             node_type: config.node_type.unwrap_or_default().into(),
             bot: config.bot,
             network_key: network_key.unwrap_or([0; 32]),
             ..core::Config::default()
         };
+        core.discovery.beacons = config.beacons;
         let id = identity.node_id();
         let records = records.into_iter().map(read_record).collect::<Result<Vec<_>, _>>()?;
         let kept = config.in_memory.then(|| {
@@ -239,7 +246,7 @@ impl Engine {
         Ok(Self { id, inner: Mutex::new(Inner { engine, records: kept }), guard: Guard::default() })
     }
 
-    fn run<T>(&self, f: impl FnOnce(&mut Inner) -> Result<T, DonpError>) -> Result<T, DonpError> {
+    pub(crate) fn run<T>(&self, f: impl FnOnce(&mut Inner) -> Result<T, DonpError>) -> Result<T, DonpError> {
         self.guard.run(|| f(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
@@ -274,7 +281,7 @@ impl Inner {
         while events.len() < TURN
             && let Some(event) = self.engine.poll_event()
         {
-            events.extend(Event::of(event));
+            events.push(Event::of(event));
         }
         events.len() > before
     }
@@ -297,12 +304,14 @@ impl Inner {
             .take(TURN)
             .map(|t| Transmit { destination: t.to.to_string(), payload: t.bytes })
             .collect();
+        let beacon = engine.poll_beacon();
         let deadline = engine.next_deadline().map(|d| d.at);
         // A batch that the caller has to write first is no reason to call again.
         let more = transmits.len() == TURN || events.len() == TURN || deadline.is_some_and(|at| at <= now);
         Output {
             batch,
             transmits,
+            beacon,
             events,
             requests,
             answers,
@@ -530,7 +539,7 @@ impl Engine {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, DonpError> {
+pub(crate) fn address(text: &str) -> Result<SocketAddr, DonpError> {
     text.parse().map_err(|_| DonpError::invalid(format!("'{text}' is not an address"), "write it ip:port"))
 }
 

@@ -3,7 +3,7 @@
 use donp_core as core;
 use donp_core::EventKind;
 
-use crate::{Message, MessageId, NodeId};
+use crate::{MemberState, Message, MessageId, NodeId};
 
 /// Where a node is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
@@ -16,9 +16,9 @@ pub enum NodeState {
     Connecting,
     /// In the network.
     Active,
-    /// Had neighbours, has none now, and is looking for them.
+    /// Lost its neighbours, or a good part of all peers at once, and is looking for them.
     Degraded,
-    /// A link is back; catching up.
+    /// Linked again after that; catching up.
     Recovering,
     /// Said goodbye.
     Leaving,
@@ -141,6 +141,14 @@ pub enum Event {
         /// Why.
         reason: DownReason,
     },
+    /// What this node holds of a member of its zone changed, or `detect_node_failure` asked for it. Who is
+    /// new in the zone is found in `members`.
+    MemberChanged {
+        /// Who.
+        peer: NodeId,
+        /// What it is held for.
+        state: MemberState,
+    },
     /// A queue that refused a call has room again.
     Writable,
     /// The reader was too slow and events were lost: read the state again. Messages are in the history.
@@ -148,22 +156,30 @@ pub enum Event {
         /// How many.
         missed: u64,
     },
+    /// Something of a newer version, which this one cannot show.
+    Unknown {
+        /// The number to acknowledge, if it is durable.
+        seq: Option<u64>,
+    },
 }
 
 impl Event {
-    /// None for a kind of a newer version.
-    pub(crate) fn of(event: core::Event) -> Option<Self> {
+    pub(crate) fn of(event: core::Event) -> Self {
         let seq = event.seq.unwrap_or(0);
-        Some(match event.kind {
-            EventKind::Message(message) => Self::Received { seq, message: Message::of(message)? },
+        match event.kind {
+            EventKind::Message(message) => match Message::of(message) {
+                Some(message) => Self::Received { seq, message },
+                None => Self::Unknown { seq: event.seq },
+            },
             EventKind::Delivered { message, to } => Self::Delivered { seq, id: message, to },
             EventKind::Failed { message, to, reason } => Self::Failed { seq, id: message, to, reason: reason.into() },
             EventKind::StateChanged { from, to } => Self::StateChanged { before: from.into(), after: to.into() },
             EventKind::PeerUp { peer, name } => Self::PeerUp { peer, name },
             EventKind::PeerDown { peer, reason } => Self::PeerDown { peer, reason: reason.into() },
+            EventKind::Member { peer, state } => Self::MemberChanged { peer, state: state.into() },
             EventKind::Writable => Self::Writable,
             EventKind::Lagged { missed } => Self::Lagged { missed },
-            _ => return None,
-        })
+            _ => Self::Unknown { seq: event.seq },
+        }
     }
 }

@@ -12,9 +12,11 @@ mod content;
 mod engine;
 mod error;
 mod event;
+mod faults;
 mod guard;
 mod id;
 mod keystore;
+mod lan;
 mod node;
 mod stream;
 
@@ -22,11 +24,13 @@ pub use content::{Content, Conversation, HistoryPage, Message, Position};
 pub use engine::{Answer, Batch, Engine, EngineConfig, EngineStatus, Op, Output, Received, Record, Request, Transmit};
 pub use error::DonpError;
 pub use event::{DownReason, Event, FailReason, NodeState};
+pub use faults::{FailureType, MemberState, ZoneMember};
 pub use id::{
     AccountId, MessageId, NodeId, TicketInfo, generate_identity, identity_node_id, parse_account_id, parse_message_id,
     parse_node_id, parse_ticket, version,
 };
 pub use keystore::{KeyStore, KeyStoreError};
+pub use lan::Lan;
 pub use node::{FetchResult, Node, NodeConfig, NodeStatus, NodeType, Peer};
 pub use stream::EventStream;
 

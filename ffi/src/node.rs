@@ -14,7 +14,7 @@ use crate::event::NodeState;
 use crate::guard::Guard;
 use crate::id::{exactly, new_identity, read_identity, ticket};
 use crate::keystore::Platform;
-use crate::{AccountId, Content, Conversation, DonpError, EventStream, KeyStore, MessageId, NodeId, Position};
+use crate::{AccountId, Content, Conversation, DonpError, EventStream, KeyStore, Lan, MessageId, NodeId, Position};
 
 /// The store answers within this, or the disk is in trouble.
 const STORE_WAIT: Duration = Duration::from_secs(60);
@@ -92,6 +92,9 @@ pub struct NodeConfig {
     /// Whether a program speaks here, not a person. Bots do not answer bots.
     #[uniffi(default = false)]
     pub bot: bool,
+    /// Whether to look for nodes on the local network by multicast, and to be found; none is `Off`.
+    #[uniffi(default = None)]
+    pub lan: Option<Lan>,
     /// What to do to outgoing datagrams, to try bad networks: `drop=20%,dup=5%,reorder=10%`.
     #[uniffi(default = None)]
     pub fault: Option<String>,
@@ -127,6 +130,11 @@ pub struct NodeStatus {
     pub listen: Vec<String>,
     /// Addresses that other nodes saw this one at, `ip:port`.
     pub observed: Vec<String>,
+    /// Where beacons are sent and heard, groups and interfaces in words for people; empty if `lan` is off or
+    /// there is no multicast.
+    pub lan: Vec<String>,
+    /// Names of places to enter the network that could not be looked up, each with the reason.
+    pub unresolved: HashMap<String, String>,
     /// `sqlite` or `memory`.
     pub store: String,
     /// How the key that seals the store is protected: `passphrase`, `key-file`, `key-store` or `memory`.
@@ -158,6 +166,10 @@ pub struct Peer {
     pub account: Option<AccountId>,
     /// What it says it does.
     pub node_type: NodeType,
+    /// Whether this node reached it at its address by itself, and has not failed to since.
+    pub verified: bool,
+    /// What it counts as here: `node_type`, but Super and Relay only if it is `verified`.
+    pub role: NodeType,
     /// Whether it says that a program speaks there.
     pub bot: bool,
     /// Its address, `ip:port`: of the link, or the best known.
@@ -176,11 +188,14 @@ pub struct Peer {
 
 impl From<core::Peer> for Peer {
     fn from(p: core::Peer) -> Self {
+        let role = p.role().into();
         Self {
             id: p.id,
             name: p.name,
             account: p.account,
             node_type: p.node_type.into(),
+            verified: p.verified,
+            role,
             bot: p.bot,
             address: p.addr.map(|a| a.to_string()),
             linked: p.linked,
@@ -223,7 +238,7 @@ impl Drop for Node {
 }
 
 impl Node {
-    fn run<T>(
+    pub(crate) fn run<T>(
         &self,
         f: impl FnOnce(&donp_runtime::Node) -> Result<T, donp_runtime::NodeError>,
     ) -> Result<T, DonpError> {
@@ -257,6 +272,11 @@ impl Node {
     /// Again is nothing. The error is that the node had died of a bug.
     pub fn shutdown(&self) -> Result<(), DonpError> {
         self.run(donp_runtime::Node::shutdown)
+    }
+
+    /// As `shutdown`, without waiting: for a finalizer, which must not block. `shutdown` after it waits.
+    pub fn begin_shutdown(&self) {
+        self.node.begin_shutdown();
     }
 
     /// Ends the thread at once, as a crash of the process would: nobody is told, and what was not stored
@@ -387,6 +407,8 @@ impl Node {
                 pending: count(node.pending),
                 listen: host.listen.iter().map(ToString::to_string).collect(),
                 observed: node.observed.iter().map(ToString::to_string).collect(),
+                lan: host.lan,
+                unresolved: host.unresolved.into_iter().collect(),
                 store: host.store.into(),
                 protection: host.protection.name().into(),
                 store_error: host.store_error,
@@ -477,6 +499,7 @@ fn read(config: NodeConfig, key_store: Option<Arc<dyn KeyStore>>) -> Result<donp
         network_key,
         listen,
         bootstraps: config.bootstraps,
+        lan: config.lan.unwrap_or_default().into(),
         fault,
         offline: config.offline,
         ..donp_runtime::NodeConfig::new(store)

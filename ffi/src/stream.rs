@@ -27,7 +27,7 @@ impl EventStream {
 impl EventStream {
     /// Up to `max` events (4,096 at most), without waiting.
     pub fn take(&self, max: u32) -> Vec<Event> {
-        self.0.take(max.min(MOST) as usize).into_iter().filter_map(Event::of).collect()
+        self.0.take(max.min(MOST) as usize).into_iter().map(Event::of).collect()
     }
 
     /// Waits until `take` has something (true) or nothing will come any more (false). Takes nothing

@@ -31,6 +31,7 @@ fn config(name: &str, in_memory: bool) -> EngineConfig {
         network_key: None,
         node_type: None,
         bot: false,
+        beacons: false,
         in_memory,
         seed: None,
     }
@@ -86,16 +87,21 @@ impl Host {
 
 impl Net {
     fn new(engines: Vec<Engine>) -> Self {
-        let mut hosts: Vec<_> = engines.into_iter().enumerate().map(|(n, e)| Host::new(n + 1, e)).collect();
-        let first = hosts[0].address.clone();
-        for (n, host) in hosts.iter_mut().enumerate() {
-            host.engine.join(0, if n == 0 { vec![] } else { vec![first.clone()] }).unwrap();
+        let net = Self::strangers(engines);
+        for (n, host) in net.hosts.iter().enumerate() {
+            host.engine.join(0, if n == 0 { vec![] } else { vec![net.hosts[0].address.clone()] }).unwrap();
         }
+        net
+    }
+
+    /// Nobody was told of anybody.
+    fn strangers(engines: Vec<Engine>) -> Self {
+        let hosts = engines.into_iter().enumerate().map(|(n, e)| Host::new(n + 1, e)).collect();
         Self { now_us: 0, hosts }
     }
 
     fn step(&mut self) {
-        let mut sent = Vec::new();
+        let (mut sent, mut near) = (Vec::new(), Vec::new());
         for host in &mut self.hosts {
             if host.inbox.is_empty() && host.committed.is_none() && host.deadline_us > self.now_us {
                 continue;
@@ -111,12 +117,19 @@ impl Net {
                 host.engine.handle_records(self.now_us, request.id, host.read(&request)).unwrap();
                 host.deadline_us = 0;
             }
+            near.extend(out.beacon.map(|beacon| (host.address.clone(), beacon)));
             for t in out.transmits {
                 assert!(t.payload.len() <= 1_200);
                 sent.push((t.destination, Received { source: host.address.clone(), payload: t.payload }));
             }
         }
         let busy = !sent.is_empty();
+        for (from, beacon) in near {
+            for host in self.hosts.iter_mut().filter(|h| h.address != from) {
+                host.engine.handle_beacon(self.now_us, &from, &beacon).unwrap();
+                host.deadline_us = 0;
+            }
+        }
         for (to, datagram) in sent {
             if let Some(host) = self.hosts.iter_mut().find(|h| h.address == to) {
                 host.inbox.push(datagram);
@@ -177,6 +190,88 @@ fn engines_in_memory_exchange_a_message() {
     assert!(net.hosts.iter().all(|h| h.store.is_empty()), "the engines keep their records themselves");
     let peer = net.hosts[0].engine.peer(to).unwrap().unwrap();
     assert!(peer.linked && peer.name.as_deref() == Some("n1"));
+}
+
+fn zone_state(net: &Net, at: usize, of: NodeId) -> Option<MemberState> {
+    net.hosts[at].engine.members().unwrap().into_iter().find(|m| m.id == of).map(|m| m.state)
+}
+
+#[test]
+fn members_are_seen_and_what_became_of_them_is_told() {
+    let mut net = Net::new(engines(true, 3));
+    let ids: Vec<_> = net.hosts.iter().map(|h| h.engine.id()).collect();
+    net.until("a zone", |net| {
+        ids.iter()
+            .enumerate()
+            .all(|(n, me)| ids.iter().all(|of| of == me || zone_state(net, n, *of) == Some(MemberState::Alive)))
+    });
+    let a = net.hosts[0].engine.members().unwrap();
+    assert!(a.windows(2).all(|pair| pair[0].id < pair[1].id), "by id");
+    assert!(a.iter().all(|m| m.linked && m.id != ids[0]));
+
+    net.hosts[1].engine.leave(net.now_us).unwrap();
+    net.wake();
+    let told = |net: &Net, peer: NodeId, state: MemberState| {
+        net.hosts[0].events.contains(&Event::MemberChanged { peer, state })
+    };
+    net.until("the goodbye is told", |net| told(net, ids[1], MemberState::Left));
+    // The third is gone without a word: nothing of it arrives any more.
+    net.hosts.truncate(2);
+    net.hosts[0].engine.detect_node_failure(net.now_us, ids[2]).unwrap();
+    net.wake();
+    net.until("suspicion", |net| told(net, ids[2], MemberState::Suspect));
+    net.until("failure", |net| told(net, ids[2], MemberState::Down));
+}
+
+#[test]
+fn the_operations_of_fault_tolerance_answer() {
+    let mut net = Net::new(engines(true, 2));
+    let (a, b) = (net.hosts[0].engine.id(), net.hosts[1].engine.id());
+    net.until("a zone", |net| zone_state(net, 0, b) == Some(MemberState::Alive));
+    net.hosts[0].events.clear();
+    let now = net.now_us;
+    let engine = &net.hosts[0].engine;
+    engine.detect_node_failure(now, b).unwrap();
+    net.wake();
+    let alive = Event::MemberChanged { peer: b, state: MemberState::Alive };
+    net.until("an answer", |net| net.hosts[0].events.contains(&alive));
+    let engine = &net.hosts[0].engine;
+    engine.handle_network_partition(now, vec![b]).unwrap();
+    engine.handle_network_partition(now, vec![]).unwrap();
+    engine.synchronize_state(now, b).unwrap();
+    for failure in [FailureType::Node, FailureType::Network, FailureType::Partition, FailureType::State] {
+        engine.recover_from_failure(now, failure).unwrap();
+    }
+    let stranger = identity_node_id(&generate_identity("s").unwrap()).unwrap();
+    let kind = |r: Result<(), DonpError>| r.unwrap_err().kind();
+    assert_eq!(kind(engine.detect_node_failure(now, a)), "InvalidInput");
+    assert_eq!(kind(engine.detect_node_failure(now, stranger)), "NotFound");
+    assert_eq!(kind(engine.handle_network_partition(now, vec![b, stranger])), "NotFound");
+    assert_eq!(kind(engine.synchronize_state(now, stranger)), "NotFound");
+    engine.suspend(now).unwrap();
+    assert_eq!(kind(engine.recover_from_failure(now, FailureType::Node)), "NotRunning");
+}
+
+#[test]
+fn engines_near_each_other_meet_by_beacons_or_by_a_hint() {
+    let near =
+        |name: &str, beacons: bool| Engine::new(EngineConfig { beacons, ..config(name, true) }, 0, WALL).unwrap();
+    let mut net = Net::strangers(vec![near("a", true), near("b", true), near("deaf", false)]);
+    for host in &net.hosts {
+        host.engine.set_local_addresses(0, vec![host.address.clone()]).unwrap();
+        host.engine.join(0, vec![]).unwrap();
+    }
+    net.until("a meeting", |net| net.hosts[..2].iter().all(|h| h.engine.status().unwrap().links > 0));
+    let deaf = net.hosts[2].engine.status().unwrap();
+    assert_eq!((deaf.known, deaf.links), (0, 0), "it says and hears nothing");
+
+    let e = &net.hosts[2].engine;
+    assert_eq!(e.handle_local_peer(net.now_us, "near", None).unwrap_err().kind(), "InvalidInput");
+    assert_eq!(e.handle_beacon(net.now_us, "near", &[]).unwrap_err().kind(), "InvalidInput");
+    let (at, id) = (net.hosts[0].address.clone(), net.hosts[0].engine.id());
+    e.handle_local_peer(net.now_us, &at, Some(id)).unwrap();
+    net.wake();
+    net.until("the hint is tried", |net| net.hosts[2].engine.status().unwrap().links > 0);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use donp_ffi::*;
 
@@ -138,6 +139,69 @@ fn every_kind_of_error_is_named() {
     assert_eq!(kind(a.simulate_crash()), "Internal");
     assert_eq!(kind(a.status()), "Internal");
     assert_eq!(kind(a.shutdown()), "Internal");
+}
+
+#[test]
+fn nodes_of_one_local_network_meet() {
+    // On loopback, in a network of its own: nobody else hears it or is heard.
+    let key = std::process::id().to_le_bytes().repeat(8);
+    let near = |name: &str, lan: Lan| {
+        let (name, network_key) = (Some(name.into()), Some(key.clone()));
+        started(NodeConfig { name, network_key, lan: Some(lan), ..config() })
+    };
+    let (off, _off_events) = near("off", Lan::Off);
+    let (a, a_events) = near("a", Lan::On);
+    if a.status().unwrap().lan.is_empty() {
+        assert!(std::env::var("DONP_REQUIRE_ALL").is_err(), "no multicast, and nothing may be skipped here");
+        return eprintln!("SKIPPED: loopback has no multicast here");
+    }
+    let (b, _b_events) = near("b", Lan::Compat);
+    assert_eq!(up(&a_events), b.id());
+    let status = off.status().unwrap();
+    assert_eq!((status.known, status.lan.len()), (0, 0), "it says and hears nothing");
+    // What another discovery found is tried.
+    off.handle_local_peer(&a.local_addresses()[0], Some(a.id())).unwrap();
+    assert_eq!(up(&a_events), off.id());
+    assert_eq!(kind(off.handle_local_peer("near", None)), "InvalidInput");
+}
+
+fn up(stream: &EventStream) -> NodeId {
+    find(stream, |e| match e {
+        Event::PeerUp { peer, .. } => Some(peer),
+        _ => None,
+    })
+}
+
+#[test]
+fn members_and_the_operations_of_fault_tolerance() {
+    let named = |name: &str| started(NodeConfig { name: Some(name.into()), ..config() });
+    let ((a, a_events), (b, _b_events), (c, _c_events)) = (named("a"), named("b"), named("c"));
+    let told = |peer: NodeId, state: MemberState| {
+        find(&a_events, |e| (e == Event::MemberChanged { peer, state }).then_some(()));
+    };
+    for node in [&b, &c] {
+        node.join_ticket(&a.invite().unwrap()).unwrap();
+    }
+    let begin = Instant::now();
+    while a.members().unwrap().iter().filter(|m| m.state == MemberState::Alive).count() < 2 {
+        assert!(begin.elapsed() < Duration::from_millis(LONG), "no zone formed");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let peer = a.peer(b.id()).unwrap().unwrap();
+    assert_eq!((peer.node_type, peer.role), (NodeType::Regular, NodeType::Regular));
+
+    a.synchronize_state(b.id()).unwrap();
+    a.handle_network_partition(vec![b.id()]).unwrap();
+    a.recover_from_failure(FailureType::State).unwrap();
+    a.detect_node_failure(b.id()).unwrap();
+    told(b.id(), MemberState::Alive);
+    b.shutdown().unwrap();
+    told(b.id(), MemberState::Left);
+    c.kill().unwrap();
+    a.detect_node_failure(c.id()).unwrap();
+    told(c.id(), MemberState::Suspect);
+    told(c.id(), MemberState::Down);
+    assert_eq!(kind(a.detect_node_failure(a.id())), "InvalidInput");
 }
 
 struct Platform(bool);

@@ -61,11 +61,14 @@ def clean_environment() -> dict[str, str]:
 def python(
     *args: str | Path, cwd: Path | None = None, stdin: int = subprocess.DEVNULL
 ) -> subprocess.Popen[str]:
-    """A process of this interpreter, with what it says as text."""
+    """A process of this interpreter, with what it says as text.
+
+    What it frees is overwritten (glibc), so that using it afterwards does not go unnoticed.
+    """
     return subprocess.Popen(
         [sys.executable, *map(str, args)],
         cwd=cwd,
-        env=clean_environment(),
+        env={**clean_environment(), "MALLOC_PERTURB_": "165"},
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -282,6 +282,21 @@ async def test_a_bot_whose_node_dies_says_so() -> None:
         await asyncio.wait_for(bot.serve(listen="127.0.0.1:0", on_start=kill), LONG)
 
 
+async def test_a_bot_can_be_near() -> None:
+    bot = Bot("near")
+    where: list[tuple[str, ...]] = []
+
+    async def look(node: donp.AsyncNode) -> None:
+        where.append((await node.status()).lan)
+        bot.stop()
+
+    await bot.serve(listen="127.0.0.1:0", on_start=look)
+    await bot.serve(listen="127.0.0.1:0", lan=donp.Lan.ON, on_start=look)
+    assert [len(places) for places in where] == [0, 1]
+    with pytest.raises(SystemExit):
+        bot.run(["serve", "--lan", "maybe"])
+
+
 def test_wrong_use_is_named() -> None:
     bot = Bot("b")
     bot.command("/once")(print)

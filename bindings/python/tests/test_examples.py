@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 
 import donp
@@ -23,6 +25,26 @@ def test_nodes(start: Start) -> None:
     out, err = process.communicate(timeout=LONG)
     assert process.returncode == 0, err
     assert sorted(out.splitlines()) == [f"node {n} was here" for n in range(10)]
+
+
+def printed(process: subprocess.Popen[str], wanted: str) -> None:
+    """Reads lines until one is as wanted."""
+    while not re.fullmatch(wanted, text := line(process.stdout)):
+        assert text, process.communicate(timeout=LONG)
+
+
+def test_near(start: Start) -> None:
+    # On loopback, in a network of its own.
+    arguments = ("--key", os.urandom(32).hex(), "--listen", "127.0.0.1:0")
+    near = EXAMPLES / "near.py"
+    alice, bob = (start(near, "--name", name, *arguments) for name in ("alice", "bob"))
+    for process, other in ((alice, "bob"), (bob, "alice")):
+        assert line(process.stdout) == "looking on 239.255.68.78 on 127.0.0.1"
+        printed(process, rf"{other} is near \(\S+\)")
+    bob.send_signal(signal.SIGINT)
+    _, err = bob.communicate(timeout=LONG)
+    assert bob.returncode == 0, err
+    printed(alice, r"\S+ is left")
 
 
 def test_talk(start: Start, nodes: Make) -> None:

@@ -231,6 +231,49 @@ def test_ctrl_c_ends_a_blocking_wait(start: Start, tmp_path: Path) -> None:
     assert process.returncode == 0, err
 
 
+def test_a_stream_in_a_cycle_is_given_up(start: Start, tmp_path: Path) -> None:
+    """A wait that was given up, and everything that knows it, is collected at once: in any order."""
+    program = tmp_path / "cycle.py"
+    program.write_text(
+        "import asyncio, gc, donp\n"
+        "from donp._ffi import donp_ffi\n"
+        "node = donp.Node(name='a', listen='127.0.0.1:0').start()\n"
+        "def give_up(cancel):\n"
+        "    loop, events = asyncio.new_event_loop(), node.events()\n"
+        "    async def wait():\n"
+        "        task = asyncio.ensure_future(anext(events))\n"
+        "        await asyncio.wait((task,), timeout=0.001)\n"
+        "        if cancel:\n"
+        "            task.cancel()\n"
+        "            await asyncio.wait((task,))\n"
+        "    loop.run_until_complete(wait())\n"
+        "    events.itself, events.loop = events, loop\n"
+        "for n in range(20):\n"
+        "    give_up(True)\n"
+        "gc.collect()\n"
+        "print('waits:', len(donp_ffi._UniffiContinuationHandleMap), flush=True)\n"
+        "for n in range(20):\n"
+        "    give_up(False)\n"
+    )
+    process = start(program)
+    out, err = process.communicate(timeout=LONG)
+    assert (out, process.returncode) == ("waits: 0\n", 0), err
+
+
+def test_what_was_freed_is_not_used(nodes: Make) -> None:
+    node = nodes("a")
+    stream = node.events()._raw
+    engine = donp.Engine(donp.generate_identity("e"), in_memory=True)._raw
+    # As in a cycle whose finalizers ran, and one of the application's comes after.
+    for _ in range(2):
+        stream.__del__()
+        engine.__del__()
+        with pytest.raises(AttributeError):
+            stream.take(1)
+        with pytest.raises(AttributeError):
+            engine.status()
+
+
 async def test_a_stream_belongs_to_any_loop(nodes: Make) -> None:
     """One stream, waited for in one event loop after the other and in a thread."""
     node = nodes("a", started=False)

@@ -65,16 +65,19 @@ from .events import (
     Failed,
     FailReason,
     Lagged,
+    MemberChanged,
     PeerDown,
     PeerUp,
     Received,
     StateChanged,
+    UnknownEvent,
     Writable,
 )
 from .ids import AccountId, Invitation, MessageId, NodeId, generate_identity, identity_node_id, version
 from .keystore import KeyStore
 from .node import Node
-from .status import EngineStatus, FetchResult, NodeState, NodeStatus, NodeType, Peer
+from .status import EngineStatus, FetchResult, Lan, NodeState, NodeStatus, NodeType, Peer
+from .zone import FailureType, MemberState, ZoneMember
 
 __all__ = [
     "NETWORK",
@@ -106,6 +109,7 @@ __all__ = [
     "Events",
     "FailReason",
     "Failed",
+    "FailureType",
     "FetchResult",
     "HistoryPage",
     "InternalError",
@@ -113,8 +117,11 @@ __all__ = [
     "Invitation",
     "KeyStore",
     "Lagged",
+    "Lan",
     "LockedError",
     "Member",
+    "MemberChanged",
+    "MemberState",
     "Message",
     "MessageId",
     "Network",
@@ -146,7 +153,9 @@ __all__ = [
     "TimeoutError",
     "Transmit",
     "Unknown",
+    "UnknownEvent",
     "Writable",
+    "ZoneMember",
     "generate_identity",
     "identity_node_id",
     "version",

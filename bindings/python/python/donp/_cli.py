@@ -17,6 +17,7 @@ from . import errors
 from .aio import AsyncNode
 from .ids import version
 from .node import Node
+from .status import Lan
 
 if TYPE_CHECKING:
     from .bot import Bot
@@ -102,6 +103,12 @@ def _parser(name: str) -> argparse.ArgumentParser:
         default=[],
         help="an invitation, host:port or host:port/NODE_ID to enter the network through; again for more",
     )
+    serve.add_argument(
+        "--lan",
+        default=Lan.OFF.value,
+        choices=[lan.value for lan in Lan],
+        help="find nodes on the local network by multicast, and be found: %(choices)s [default: %(default)s]",
+    )
     verbs.add_parser("invite", parents=[common], help="print the invitation of the bot that is serving")
     return parser
 
@@ -166,6 +173,7 @@ def _serve(bot: Bot, args: argparse.Namespace, say: _Say) -> None:
                 args.profile,
                 join=args.join,
                 listen=args.listen,
+                lan=Lan(args.lan),
                 passphrase=_passphrase(args),
                 on_start=started,
                 signals=True,

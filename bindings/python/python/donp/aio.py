@@ -15,7 +15,8 @@ from .events import Events
 from .ids import MessageId, NodeId
 from .keystore import KeyStore
 from .node import Node
-from .status import FetchResult, NodeStatus, NodeType, Peer
+from .status import FetchResult, Lan, NodeStatus, NodeType, Peer
+from .zone import FailureType, ZoneMember
 
 __all__ = ["AsyncNode"]
 
@@ -57,6 +58,7 @@ class AsyncNode:
         network_key: bytes | None = None,
         node_type: NodeType | None = None,
         bot: bool = False,
+        lan: Lan = Lan.OFF,
         fault: str | None = None,
         offline: bool = False,
     ) -> None:
@@ -74,6 +76,7 @@ class AsyncNode:
                 network_key=network_key,
                 node_type=node_type,
                 bot=bot,
+                lan=lan,
                 fault=fault,
                 offline=offline,
             )
@@ -185,6 +188,32 @@ class AsyncNode:
     async def peer(self, id: NodeId) -> Peer | None:
         """What is known of one node; `None` if it was never met or heard of."""
         return await self._run(self.sync.peer, id)
+
+    # Who is there, and what to do when something seems wrong.
+
+    async def members(self) -> list[ZoneMember]:
+        """The members of this node's zone, by id, without itself, as `Node.members`."""
+        return await self._run(self.sync.members)
+
+    async def detect_node_failure(self, peer: NodeId) -> None:
+        """Asks a node whether it is there; `MemberChanged` answers, as `Node.detect_node_failure`."""
+        await self._run(self.sync.detect_node_failure, peer)
+
+    async def handle_network_partition(self, peers: Iterable[NodeId] = ()) -> None:
+        """These nodes seem to be cut off: asks and contacts them, as `Node.handle_network_partition`."""
+        await self._run(self.sync.handle_network_partition, peers)
+
+    async def recover_from_failure(self, failure: FailureType) -> None:
+        """Mends what failed without waiting, as `Node.recover_from_failure`."""
+        await self._run(self.sync.recover_from_failure, failure)
+
+    async def synchronize_state(self, peer: NodeId) -> None:
+        """Compares what is said with another node at once, as `Node.synchronize_state`."""
+        await self._run(self.sync.synchronize_state, peer)
+
+    async def handle_local_peer(self, address: str, id: NodeId | None = None) -> None:
+        """Somebody near may be at `address`, `ip:port`: a hint, tried once, as `Node.handle_local_peer`."""
+        await self._run(self.sync.handle_local_peer, address, id)
 
     # The network.
 

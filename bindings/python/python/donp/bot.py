@@ -19,6 +19,7 @@ from .events import Events, Received
 from .ids import MessageId, NodeId
 from .keystore import KeyStore
 from .node import Node
+from .status import Lan
 
 __all__ = ["AsyncBotConversation", "AsyncBotMessage", "Bot", "BotConversation", "BotMessage", "Member"]
 
@@ -280,6 +281,7 @@ class Bot:
         listen: Iterable[str] | str = (),
         passphrase: str | None = None,
         key_store: KeyStore | None = None,
+        lan: Lan = Lan.OFF,
         on_start: Callable[[AsyncNode], Awaitable[None]] | None = None,
         signals: bool = False,
     ) -> None:
@@ -293,7 +295,13 @@ class Bot:
             raise RuntimeError("this bot is serving already")
         self._stopping = asyncio.Event()
         node = AsyncNode(
-            state_dir, self.name, listen=listen, passphrase=passphrase, key_store=key_store, bot=True
+            state_dir,
+            self.name,
+            listen=listen,
+            passphrase=passphrase,
+            key_store=key_store,
+            lan=lan,
+            bot=True,
         )
         loop = asyncio.get_running_loop()
         with contextlib.ExitStack() as stack:

@@ -24,6 +24,7 @@ from .errors import _RAISED, _call, _public
 from .events import Event, _event_in
 from .ids import MessageId, NodeId
 from .status import EngineStatus, NodeType, Peer, _engine_status_in, _node_type_out, _peer_in
+from .zone import FailureType, ZoneMember, _failure_out, _ids_out, _member_in
 
 __all__ = [
     "Answer",
@@ -141,6 +142,8 @@ class Output:
     """Changes to write."""
     transmits: list[Transmit]
     """Datagrams to send, in order."""
+    beacon: bytes | None
+    """What to send to everybody near, at most 400 bytes; only of an engine made with `beacons`."""
     events: list[Event]
     """What happened, in order."""
     requests: list[Request]
@@ -180,6 +183,7 @@ class Engine:
         network_key: bytes | None = None,
         node_type: NodeType | None = None,
         bot: bool = False,
+        beacons: bool = False,
         in_memory: bool = False,
         seed: bytes | None = None,
     ) -> None:
@@ -190,6 +194,8 @@ class Engine:
           shown to people, never used for order.
         - `network_key`: the 32-byte key of a closed network.
         - `node_type`: what the node says it does; `bot`: that a program speaks here, not a person.
+        - `beacons`: says that this node is near, and listens to others that do, for a caller that sends what
+          `Output.beacon` has to everybody near and passes what it hears there to `handle_beacon`.
         - `in_memory`: the engine keeps its records in its own memory, gone with it; then `turn` gives no
           batch and no requests. Otherwise the caller is the store.
         - `seed`: 32 bytes that all randomness comes from, for repeatable simulations. Used twice with one
@@ -197,7 +203,7 @@ class Engine:
 
         Raises `InvalidInputError` for bytes of the wrong length or an identity that is none.
         """
-        config = _config(identity, network_key, node_type, bot, in_memory, seed)
+        config = _config(identity, network_key, node_type, bot, beacons, in_memory, seed)
         self._set(_call(_ffi.Engine, config, now_us, wall_ms))
 
     @classmethod
@@ -211,6 +217,7 @@ class Engine:
         network_key: bytes | None = None,
         node_type: NodeType | None = None,
         bot: bool = False,
+        beacons: bool = False,
         in_memory: bool = False,
         seed: bytes | None = None,
     ) -> Engine:
@@ -220,7 +227,7 @@ class Engine:
         Raises `DeniedError` for the records of another identity, `DamagedError` for records that cannot
         be read.
         """
-        config = _config(identity, network_key, node_type, bot, in_memory, seed)
+        config = _config(identity, network_key, node_type, bot, beacons, in_memory, seed)
         engine = cls.__new__(cls)
         engine._set(_call(_ffi.Engine.restore, config, _records(records), now_us, wall_ms))
         return engine
@@ -260,6 +267,7 @@ class Engine:
         return Output(
             None if batch is None else Batch(batch.seq, [_op_in(op) for op in batch.ops]),
             raw.transmits,
+            raw.beacon,
             [_event_in(event) for event in raw.events],
             [Request(**vars(request)) for request in raw.requests],
             [Answer(answer.query, _page_in(answer.page)) for answer in raw.answers],
@@ -318,6 +326,37 @@ class Engine:
         """Every durable event up to and including `seq` was handled: it does not come again."""
         _call(self._raw.ack, now_us, seq)
 
+    def members(self) -> list[ZoneMember]:
+        """The members of this node's zone, by id, without itself, as `Node.members`."""
+        return [_member_in(raw) for raw in _call(self._raw.members)]
+
+    def detect_node_failure(self, now_us: int, peer: NodeId) -> None:
+        """Asks a node whether it is there; `MemberChanged` answers, as `Node.detect_node_failure`."""
+        _call(self._raw.detect_node_failure, now_us, _node_id(peer))
+
+    def handle_network_partition(self, now_us: int, peers: Iterable[NodeId] = ()) -> None:
+        """These nodes seem to be cut off: asks and contacts them, as `Node.handle_network_partition`."""
+        _call(self._raw.handle_network_partition, now_us, _ids_out(peers))
+
+    def recover_from_failure(self, now_us: int, failure: FailureType) -> None:
+        """Mends what failed without waiting, as `Node.recover_from_failure`."""
+        _call(self._raw.recover_from_failure, now_us, _failure_out(failure))
+
+    def synchronize_state(self, now_us: int, peer: NodeId) -> None:
+        """Compares what is said with another node at once, as `Node.synchronize_state`."""
+        _call(self._raw.synchronize_state, now_us, _node_id(peer))
+
+    def handle_local_peer(self, now_us: int, address: str, id: NodeId | None = None) -> None:
+        """Somebody near may be at `address`, `ip:port`: a hint, tried once, as `Node.handle_local_peer`."""
+        _call(self._raw.handle_local_peer, now_us, address, None if id is None else _node_id(id))
+
+    def handle_beacon(self, now_us: int, source: str, payload: bytes) -> None:
+        """Takes in what some engine near gave as `Output.beacon`: a hint that it is at `source`, `ip:port`.
+
+        What is not understood, or of another network, is counted. Nothing happens without `beacons`.
+        """
+        _call(self._raw.handle_beacon, now_us, source, payload)
+
     def set_local_addresses(self, now_us: int, addresses: Iterable[str]) -> None:
         """Addresses that this node can be reached at, `ip:port`, best first: for invitations."""
         _call(self._raw.set_local_addresses, now_us, list(addresses))
@@ -375,6 +414,7 @@ def _config(
     network_key: bytes | None,
     node_type: NodeType | None,
     bot: bool,
+    beacons: bool,
     in_memory: bool,
     seed: bytes | None,
 ) -> _ffi.EngineConfig:
@@ -383,6 +423,7 @@ def _config(
         network_key=network_key,
         node_type=_node_type_out(node_type),
         bot=bot,
+        beacons=beacons,
         in_memory=in_memory,
         seed=seed,
     )

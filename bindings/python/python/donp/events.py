@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic
 from typing import TypeAlias
 
+from . import _freed as _freed
 from ._ffi import donp_ffi as _ffi
 from .content import Message, _message_in
 from .errors import InternalError
 from .ids import MessageId, NodeId
 from .status import NodeState
+from .zone import MemberState
 
 __all__ = [
     "Delivered",
@@ -24,10 +27,12 @@ __all__ = [
     "FailReason",
     "Failed",
     "Lagged",
+    "MemberChanged",
     "PeerDown",
     "PeerUp",
     "Received",
     "StateChanged",
+    "UnknownEvent",
     "Writable",
 ]
 
@@ -140,6 +145,21 @@ class PeerDown:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberChanged:
+    """What this node holds of a member of its zone changed, or was asked for. Volatile.
+
+    `Node.detect_node_failure` asks. Who is new in the zone is found in `Node.members`.
+    """
+
+    peer: NodeId
+    """Who."""
+    state: MemberState
+    """What it is held for."""
+
+    seq = None
+
+
+@dataclass(frozen=True, slots=True)
 class Writable:
     """A queue that refused a call with `BusyError` has room again. Volatile."""
 
@@ -159,11 +179,31 @@ class Lagged:
     seq = None
 
 
-Event: TypeAlias = Received | Delivered | Failed | StateChanged | PeerUp | PeerDown | Writable | Lagged
+@dataclass(frozen=True, slots=True)
+class UnknownEvent:
+    """Something of a newer version, which this one cannot show."""
+
+    seq: int | None
+    """The number to acknowledge, if it is durable."""
+
+
+Event: TypeAlias = (
+    Received
+    | Delivered
+    | Failed
+    | StateChanged
+    | PeerUp
+    | PeerDown
+    | MemberChanged
+    | Writable
+    | Lagged
+    | UnknownEvent
+)
 """Something that happened: `match` on the class.
 
 `Received`, `Delivered` and `Failed` are durable: they come again after a restart until `ack` was called
-with their `seq` or a higher one. The others are volatile, and their `seq` is `None`.
+with their `seq` or a higher one. So is an `UnknownEvent` that has a `seq`. The others are volatile, and
+their `seq` is `None`.
 """
 
 
@@ -193,6 +233,7 @@ class Events:
         self._raw = raw
         self._taken: deque[Event] = deque()
         self._waiting: asyncio.Task[bool] | None = None
+        self._guarded = False
 
     def __iter__(self) -> Iterator[Event]:
         """Waits for one event after the other. Ctrl-C works."""
@@ -247,11 +288,6 @@ class Events:
         """Closes the stream."""
         self.close()
 
-    def __del__(self) -> None:
-        # A wait that was given up keeps the library's side alive until it ends.
-        if getattr(self, "_waiting", None) is not None:
-            self._raw.shutdown()
-
     def _fill(self, max: int) -> bool:
         """Takes up to `max` events if none is left; whether there is any."""
         if not self._taken:
@@ -262,6 +298,11 @@ class Events:
         # One wait for all who are cancelled and come back: each wait of its own would leave a waker
         # with the node until the next event.
         loop = asyncio.get_running_loop()
+        if not self._guarded:
+            # A wait that was given up keeps the library's side alive until it ends. Not in `__del__`: in a
+            # cycle that of the library's side may have run before.
+            weakref.finalize(self, self._raw.shutdown).atexit = False
+            self._guarded = True
         if self._waiting is None or self._waiting.done() or self._waiting.get_loop() is not loop:
             self._waiting = loop.create_task(self._raw.ready(), name="donp: waiting for events")
         waiting = self._waiting
@@ -285,8 +326,12 @@ def _event_in(raw: _ffi.Event) -> Event:
             return PeerUp(NodeId._of(raw.peer), raw.name)
         case _ffi.Event.PEER_DOWN():
             return PeerDown(NodeId._of(raw.peer), DownReason[raw.reason.name])
+        case _ffi.Event.MEMBER_CHANGED():
+            return MemberChanged(NodeId._of(raw.peer), MemberState[raw.state.name])
         case _ffi.Event.WRITABLE():
             return Writable()
         case _ffi.Event.LAGGED():
             return Lagged(raw.missed)
+        case _ffi.Event.UNKNOWN():
+            return UnknownEvent(raw.seq)
     raise InternalError(f"an event of an unknown kind: {raw!r}")

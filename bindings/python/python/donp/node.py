@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import atexit
 import contextlib
 import os
@@ -36,7 +35,18 @@ from .errors import DonpError, _call
 from .events import Events
 from .ids import MessageId, NodeId
 from .keystore import KeyStore, _Adapter
-from .status import FetchResult, NodeStatus, NodeType, Peer, _node_status_in, _node_type_out, _peer_in
+from .status import (
+    FetchResult,
+    Lan,
+    NodeStatus,
+    NodeType,
+    Peer,
+    _lan_out,
+    _node_status_in,
+    _node_type_out,
+    _peer_in,
+)
+from .zone import FailureType, ZoneMember, _failure_out, _ids_out, _member_in
 
 __all__ = ["Node"]
 
@@ -76,6 +86,7 @@ class Node:
         network_key: bytes | None = None,
         node_type: NodeType | None = None,
         bot: bool = False,
+        lan: Lan = Lan.OFF,
         fault: str | None = None,
         offline: bool = False,
     ) -> None:
@@ -95,6 +106,8 @@ class Node:
         - `network_key`: the 32-byte key of a closed network; `None` for the network the profile lives in.
         - `node_type`: what the node says it does.
         - `bot`: a program speaks here, not a person. Bots do not answer bots.
+        - `lan`: whether to look for nodes on the local network by multicast, and to be found. Without a
+          `network_key` everybody near is in the same, public network.
         - `fault`: what to do to outgoing datagrams, to try bad networks: `drop=20%,dup=5%,reorder=10%`.
         - `offline`: no sockets and no joining: to read the history and to queue messages.
 
@@ -112,6 +125,7 @@ class Node:
             network_key=network_key,
             node_type=_node_type_out(node_type),
             bot=bot,
+            lan=_lan_out(lan),
             fault=fault,
             offline=offline,
         )
@@ -202,6 +216,57 @@ class Node:
         """What is known of one node; `None` if it was never met or heard of."""
         raw = _call(self._raw.peer, _node_id(id))
         return None if raw is None else _peer_in(raw)
+
+    # Who is there, and what to do when something seems wrong: nodes do it all by themselves, and these hurry
+    # them (`FaultToleranceProtocol` of the DONP document).
+
+    def members(self) -> list[ZoneMember]:
+        """The members of this node's zone, by id, without itself; those that went lately are still in it.
+
+        Empty where the network has more than 64 nodes.
+        """
+        return [_member_in(raw) for raw in _call(self._raw.members)]
+
+    def detect_node_failure(self, peer: NodeId) -> None:
+        """Asks a node whether it is there, at once (`detectNodeFailure`).
+
+        The event `MemberChanged` answers: `ALIVE`, or `SUSPECT` after at most ten seconds; a suspect of this
+        node's zone is watched further, and found `DOWN` or `ALIVE`. Raises `NotFoundError` for a node that
+        was never met or heard of, `InvalidInputError` for this one, `NotRunningError` while suspended.
+        """
+        _call(self._raw.detect_node_failure, _node_id(peer))
+
+    def handle_network_partition(self, peers: Iterable[NodeId] = ()) -> None:
+        """These nodes seem to be cut off, or this one from them (`handleNetworkPartition`).
+
+        Each is asked, as by `detect_node_failure`, and contacted anew; with none named, somebody met before
+        is. Parts that do not hear of each other merge. Raises as `detect_node_failure`, before anything is
+        done.
+        """
+        _call(self._raw.handle_network_partition, _ids_out(peers))
+
+    def recover_from_failure(self, failure: FailureType) -> None:
+        """Mends what failed without waiting (`recoverFromFailure`).
+
+        Raises `NotRunningError` while suspended.
+        """
+        _call(self._raw.recover_from_failure, _failure_out(failure))
+
+    def synchronize_state(self, peer: NodeId) -> None:
+        """Compares what is said with another node at once (`synchronizeState`).
+
+        What is missing is fetched, on both sides; a node without a link is contacted first. Raises as
+        `detect_node_failure`.
+        """
+        _call(self._raw.synchronize_state, _node_id(peer))
+
+    def handle_local_peer(self, address: str, id: NodeId | None = None) -> None:
+        """Somebody near may be at `address`, `ip:port`: what Bonjour or another discovery found.
+
+        A hint, tried once: `PeerUp` tells if it was right. If `id` is given, another node that answers there
+        is refused. Raises `InvalidInputError` for what is no address.
+        """
+        _call(self._raw.handle_local_peer, address, None if id is None else _node_id(id))
 
     # The network.
 
@@ -342,15 +407,21 @@ class _Life:
     """The nodes that have to end before the interpreter does.
 
     A node's thread wakes whoever awaits events, which runs Python; in an interpreter that is being taken
-    down that aborts the process. So each node's thread is waited for at the latest when the program ends.
+    down that aborts the process. So each node's thread is waited for at the latest when the program ends:
+    as long as its goodbyes and its store take, which is half a second unless the disk is slow.
     """
 
     running: ClassVar[dict[_ffi.Node, threading.Lock]] = {}
+    # Those of them that were told to end by a finalizer, and nobody waited for.
+    left: ClassVar[list[_ffi.Node]] = []
     # Of a process that forked: their threads did not come along, so there is nothing to wait for.
     inherited: ClassVar[list[object]] = []
 
     @classmethod
     def begin(cls, node: Node, raw: _ffi.Node) -> weakref.finalize[[_ffi.Node], Node]:
+        ended = [forgotten for forgotten in cls.left if forgotten.is_closed()]
+        for forgotten in ended:
+            cls.quietly(forgotten)
         cls.running[raw] = threading.Lock()
         finalizer = weakref.finalize(node, cls.forgotten, raw)
         finalizer.atexit = False
@@ -364,6 +435,8 @@ class _Life:
                 _call(how)
             finally:
                 cls.running.pop(raw, None)
+                with contextlib.suppress(ValueError):
+                    cls.left.remove(raw)
 
     @classmethod
     def quietly(cls, raw: _ffi.Node) -> None:
@@ -372,21 +445,24 @@ class _Life:
 
     @classmethod
     def forgotten(cls, raw: _ffi.Node) -> None:
-        # A finalizer must not block, and may run while `threading` holds its locks. If no thread can be
-        # had any more, `all` comes soon.
+        # A finalizer must not block. The node ends by itself; `begin` and `all` clear up behind it.
         if raw in cls.running:
-            with contextlib.suppress(RuntimeError):
-                _thread.start_new_thread(cls.quietly, (raw,))
+            cls.left.append(raw)
+            raw.begin_shutdown()
 
     @classmethod
     def all(cls) -> None:
-        for raw in list(cls.running):
+        nodes = list(cls.running)
+        # All at once, not one after the other.
+        for raw in nodes:
+            raw.begin_shutdown()
+        for raw in nodes:
             cls.quietly(raw)
 
     @classmethod
     def forked(cls) -> None:
-        cls.inherited.append(cls.running)
-        cls.running = {}
+        cls.inherited.append((cls.running, cls.left))
+        cls.running, cls.left = {}, []
 
 
 atexit.register(_Life.all)

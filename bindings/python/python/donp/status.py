@@ -10,7 +10,7 @@ from typing import Any
 from ._ffi import donp_ffi as _ffi
 from .ids import AccountId, NodeId
 
-__all__ = ["EngineStatus", "FetchResult", "NodeState", "NodeStatus", "NodeType", "Peer"]
+__all__ = ["EngineStatus", "FetchResult", "Lan", "NodeState", "NodeStatus", "NodeType", "Peer"]
 
 
 class NodeType(enum.Enum):
@@ -26,6 +26,17 @@ class NodeType(enum.Enum):
     """Forwards for others."""
 
 
+class Lan(enum.Enum):
+    """Whether a node looks for others on the local network by multicast, and lets itself be found."""
+
+    OFF = "off"
+    """It says and hears nothing."""
+    ON = "on"
+    """Beacons go to 239.255.68.78 and ff12::d04e:5000, UDP port 8888."""
+    COMPAT = "compat"
+    """Also to 224.0.0.1, the group of the DONP document."""
+
+
 class NodeState(enum.Enum):
     """Where a node is in its life."""
 
@@ -38,9 +49,9 @@ class NodeState(enum.Enum):
     ACTIVE = "active"
     """In the network."""
     DEGRADED = "degraded"
-    """Had neighbours, has none now, and is looking for them."""
+    """Lost its neighbours, or a good part of all peers at once, and is looking for them."""
     RECOVERING = "recovering"
-    """A link is back; catching up."""
+    """Linked again after that; catching up."""
     LEAVING = "leaving"
     """Said goodbye."""
 
@@ -57,6 +68,10 @@ class Peer:
     """The account behind it, if a certificate proved it."""
     node_type: NodeType
     """What it says it does."""
+    verified: bool
+    """Whether this node reached it at its address by itself, and has not failed to since."""
+    role: NodeType
+    """What it counts as here: its `node_type`, but `SUPER` and `RELAY` only if it is `verified`."""
     bot: bool
     """Whether it says that a program speaks there."""
     address: str | None
@@ -101,6 +116,13 @@ class NodeStatus:
     """What the sockets are bound to, `ip:port`."""
     observed: tuple[str, ...]
     """Addresses that other nodes saw this one at, `ip:port`."""
+    lan: tuple[str, ...]
+    """Where beacons are sent and heard, in words for people.
+
+    Groups and interfaces; empty if the node was not told to, or there is no multicast.
+    """
+    unresolved: dict[str, str]
+    """Places to enter the network whose names could not be looked up, each with the reason."""
     store: str
     """`sqlite` or `memory`."""
     protection: str
@@ -177,9 +199,11 @@ _MAKE: dict[str, Callable[[Any], object]] = {
     "id": NodeId._of,
     "account": AccountId._of,
     "node_type": lambda raw: NodeType[raw.name],
+    "role": lambda raw: NodeType[raw.name],
     "state": lambda raw: NodeState[raw.name],
     "listen": tuple,
     "observed": tuple,
+    "lan": tuple,
 }
 
 
@@ -197,3 +221,9 @@ def _engine_status_in(raw: _ffi.EngineStatus) -> EngineStatus:
 
 def _node_type_out(node_type: NodeType | None) -> _ffi.NodeType | None:
     return None if node_type is None else _ffi.NodeType[node_type.name]
+
+
+def _lan_out(lan: Lan) -> _ffi.Lan:
+    if not isinstance(lan, Lan):
+        raise TypeError(f"lan is a Lan, not {type(lan).__name__}")
+    return _ffi.Lan[lan.name]

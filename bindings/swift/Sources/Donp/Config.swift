@@ -24,6 +24,10 @@ public struct NodeConfig: Sendable {
     public var nodeType: NodeType
     /// Whether a program speaks here, not a person. Bots do not answer bots.
     public var bot: Bool
+    /// Whether to look for nodes on the local network by multicast, and to be found. Without a `networkKey`
+    /// everybody near is in the same, public network. iOS wants the entitlement
+    /// `com.apple.developer.networking.multicast` for it; Bonjour and ``Node/handleLocalPeer(at:id:)`` do not.
+    public var lan: Lan
     /// What to do to outgoing datagrams, to try bad networks: `drop=20%,dup=5%,reorder=10%`.
     public var fault: String?
     /// No sockets and no joining: to read the history and to queue messages.
@@ -33,7 +37,8 @@ public struct NodeConfig: Sendable {
     public init(
         stateDir: String? = nil, name: String? = nil, identity: Data? = nil, passphrase: String? = nil,
         listen: [String] = [], bootstraps: [String] = [], networkKey: Data? = nil,
-        nodeType: NodeType = .regular, bot: Bool = false, fault: String? = nil, offline: Bool = false
+        nodeType: NodeType = .regular, bot: Bool = false, lan: Lan = .off, fault: String? = nil,
+        offline: Bool = false
     ) {
         self.stateDir = stateDir
         self.name = name
@@ -44,6 +49,7 @@ public struct NodeConfig: Sendable {
         self.networkKey = networkKey
         self.nodeType = nodeType
         self.bot = bot
+        self.lan = lan
         self.fault = fault
         self.offline = offline
     }
@@ -61,6 +67,16 @@ public enum NodeType: String, Hashable, Sendable {
     case relay
 }
 
+/// Whether a node looks for others on the local network by multicast, and lets itself be found.
+public enum Lan: String, Hashable, Sendable {
+    /// It says and hears nothing.
+    case off
+    /// Beacons go to 239.255.68.78 and ff12::d04e:5000, UDP port 8888.
+    case on
+    /// Also to 224.0.0.1, the group of the DONP document.
+    case compat
+}
+
 /// Wraps the key of a profile with one that the platform guards, such as one of the Keychain or the Secure
 /// Enclave. Called while a node is opened, on the thread that opens it, and never again.
 public protocol KeyStore: Sendable {
@@ -76,8 +92,8 @@ extension NodeConfig {
     var raw: DonpFFI.NodeConfig {
         .init(
             stateDir: stateDir, name: name, identity: identity, passphrase: passphrase, listen: listen,
-            bootstraps: bootstraps, networkKey: networkKey, nodeType: nodeType.raw, bot: bot, fault: fault,
-            offline: offline)
+            bootstraps: bootstraps, networkKey: networkKey, nodeType: nodeType.raw, bot: bot, lan: lan.raw,
+            fault: fault, offline: offline)
     }
 }
 
@@ -97,6 +113,16 @@ extension NodeType {
         case .regular: .regular
         case .super: .super
         case .relay: .relay
+        }
+    }
+}
+
+extension Lan {
+    var raw: DonpFFI.Lan {
+        switch self {
+        case .off: .off
+        case .on: .on
+        case .compat: .compat
         }
     }
 }

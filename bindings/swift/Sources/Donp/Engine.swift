@@ -140,6 +140,50 @@ public final class Engine: Sendable {
         try converting { try raw.ack(nowUs: nowUs, seq: seq) }
     }
 
+    /// The members of this node's zone, by id, without itself, as ``Node/members()``.
+    public func members() throws(DonpError) -> [ZoneMember] {
+        try converting { try raw.members() }.map(ZoneMember.init)
+    }
+
+    /// Asks a node whether it is there; ``Event/memberChanged(peer:state:)`` answers.
+    /// - Throws: As ``Node/detectNodeFailure(_:)``.
+    public func detectNodeFailure(nowUs: UInt64, peer: NodeId) throws(DonpError) {
+        try converting { try raw.detectNodeFailure(nowUs: nowUs, peer: peer.description) }
+    }
+
+    /// These nodes seem to be cut off: asks and contacts them, as ``Node/handleNetworkPartition(_:)``.
+    /// - Throws: As ``Node/detectNodeFailure(_:)``, before anything is done.
+    public func handleNetworkPartition(nowUs: UInt64, peers: [NodeId] = []) throws(DonpError) {
+        try converting { try raw.handleNetworkPartition(nowUs: nowUs, peers: peers.map(\.description)) }
+    }
+
+    /// Mends what failed without waiting, as ``Node/recoverFromFailure(_:)``.
+    /// - Throws: ``DonpError`` of the kind `notRunning` while suspended.
+    public func recoverFromFailure(nowUs: UInt64, failure: FailureType) throws(DonpError) {
+        try converting { try raw.recoverFromFailure(nowUs: nowUs, failure: failure.raw) }
+    }
+
+    /// Compares what is said with another node at once, as ``Node/synchronizeState(with:)``.
+    /// - Throws: As ``Node/detectNodeFailure(_:)``.
+    public func synchronizeState(nowUs: UInt64, peer: NodeId) throws(DonpError) {
+        try converting { try raw.synchronizeState(nowUs: nowUs, peer: peer.description) }
+    }
+
+    /// Somebody near may be at `address`, `ip:port`: a hint, tried once, as
+    /// ``Node/handleLocalPeer(at:id:)``.
+    /// - Throws: ``DonpError`` of the kind `invalidInput` for what is no address.
+    public func handleLocalPeer(nowUs: UInt64, address: String, id: NodeId? = nil) throws(DonpError) {
+        try converting { try raw.handleLocalPeer(nowUs: nowUs, address: address, id: id?.description) }
+    }
+
+    /// Takes in what some engine near gave as ``Output/beacon``: a hint that it is at `source`, `ip:port`. What
+    /// is not understood, or of another network, is counted. Nothing happens without
+    /// ``EngineConfig/beacons``.
+    /// - Throws: ``DonpError`` of the kind `invalidInput` for a source that is no address.
+    public func handleBeacon(nowUs: UInt64, source: String, payload: Data) throws(DonpError) {
+        try converting { try raw.handleBeacon(nowUs: nowUs, source: source, payload: payload) }
+    }
+
     /// Addresses that this node can be reached at, `ip:port`, best first: for invitations.
     /// - Throws: ``DonpError`` of the kind `invalidInput`.
     public func setLocalAddresses(nowUs: UInt64, addresses: [String]) throws(DonpError) {
@@ -210,6 +254,10 @@ public struct EngineConfig: Sendable {
     public var nodeType: NodeType
     /// Whether a program speaks here, not a person.
     public var bot: Bool
+    /// Whether to say that this node is near, and to listen to others that do: for a caller that sends what
+    /// ``Output/beacon`` has to everybody near, and passes what it hears there to
+    /// ``Engine/handleBeacon(nowUs:source:payload:)``.
+    public var beacons: Bool
     /// Whether the engine keeps its records in its own memory, gone with it: then a turn gives no batch and
     /// no requests. Otherwise the caller is the store.
     public var inMemory: Bool
@@ -220,12 +268,13 @@ public struct EngineConfig: Sendable {
     /// Only the identity has no default.
     public init(
         identity: Data, networkKey: Data? = nil, nodeType: NodeType = .regular, bot: Bool = false,
-        inMemory: Bool = false, seed: Data? = nil
+        beacons: Bool = false, inMemory: Bool = false, seed: Data? = nil
     ) {
         self.identity = identity
         self.networkKey = networkKey
         self.nodeType = nodeType
         self.bot = bot
+        self.beacons = beacons
         self.inMemory = inMemory
         self.seed = seed
     }
@@ -322,6 +371,8 @@ public struct Output: Hashable, Sendable {
     public let batch: Batch?
     /// Datagrams to send, in order.
     public let transmits: [Transmit]
+    /// What to send to everybody near, at most 400 bytes; only with ``EngineConfig/beacons``.
+    public let beacon: Data?
     /// What happened, in order.
     public let events: [Event]
     /// Records to read.
@@ -367,8 +418,8 @@ public struct EngineStatus: Hashable, Sendable {
 extension EngineConfig {
     var raw: DonpFFI.EngineConfig {
         .init(
-            identity: identity, networkKey: networkKey, nodeType: nodeType.raw, bot: bot, inMemory: inMemory,
-            seed: seed)
+            identity: identity, networkKey: networkKey, nodeType: nodeType.raw, bot: bot, beacons: beacons,
+            inMemory: inMemory, seed: seed)
     }
 }
 
@@ -396,7 +447,7 @@ extension Output {
         self.init(
             batch: raw.batch.map { Batch(seq: $0.seq, ops: $0.ops.map(Op.init)) },
             transmits: raw.transmits.map { Transmit(destination: $0.destination, payload: $0.payload) },
-            events: raw.events.map(Event.init),
+            beacon: raw.beacon, events: raw.events.map(Event.init),
             requests: raw.requests.map {
                 Request(
                     id: $0.id, table: $0.table, start: $0.start, end: $0.end, reverse: $0.reverse,

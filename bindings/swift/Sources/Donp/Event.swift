@@ -18,17 +18,23 @@ public enum Event: Hashable, Sendable {
     case peerUp(peer: NodeId, name: String?)
     /// A node is not linked any more.
     case peerDown(peer: NodeId, reason: DownReason)
+    /// What this node holds of a member of its zone changed, or ``Node/detectNodeFailure(_:)`` asked for it.
+    /// Who is new in the zone is found in ``Node/members()``.
+    case memberChanged(peer: NodeId, state: MemberState)
     /// A queue that refused a call with ``DonpError/Kind/busy`` has room again.
     case writable
     /// The reader was too slow and this many volatile events were lost: read the state again. Messages are
     /// in the history.
     case lagged(missed: UInt64)
+    /// Something of a newer version, which this one cannot show; durable if it has a number.
+    case unknown(seq: UInt64?)
 
     /// The number to give to ``Node/ack(_:)``; nil for a volatile event.
     public var seq: UInt64? {
         switch self {
         case .received(let seq, _), .delivered(let seq, _, _), .failed(let seq, _, _, _): seq
-        case .stateChanged, .peerUp, .peerDown, .writable, .lagged: nil
+        case .unknown(let seq): seq
+        case .stateChanged, .peerUp, .peerDown, .memberChanged, .writable, .lagged: nil
         }
     }
 }
@@ -43,9 +49,9 @@ public enum NodeState: String, Hashable, Sendable {
     case connecting
     /// In the network.
     case active
-    /// Had neighbours, has none now, and is looking for them.
+    /// Lost its neighbours, or a good part of all peers at once, and is looking for them.
     case degraded
-    /// A link is back; catching up.
+    /// Linked again after that; catching up.
     case recovering
     /// Said goodbye.
     case leaving
@@ -91,8 +97,11 @@ extension Event {
         case .peerUp(let peer, let name): self = .peerUp(peer: NodeId(trusted: peer), name: name)
         case .peerDown(let peer, let reason):
             self = .peerDown(peer: NodeId(trusted: peer), reason: DownReason(reason))
+        case .memberChanged(let peer, let state):
+            self = .memberChanged(peer: NodeId(trusted: peer), state: MemberState(state))
         case .writable: self = .writable
         case .lagged(let missed): self = .lagged(missed: missed)
+        case .unknown(let seq): self = .unknown(seq: seq)
         }
     }
 }

@@ -276,6 +276,54 @@ public final class Node: Sendable {
         try await call { try $0.isQueued(id: id.description) }
     }
 
+    // MARK: When something seems wrong
+
+    /// The members of this node's zone, by id, without itself; those that went lately are still in it. Empty
+    /// where the network has more than 64 nodes.
+    public func members() async throws(DonpError) -> [ZoneMember] {
+        try await call { try $0.members() }.map(ZoneMember.init)
+    }
+
+    /// Asks a node whether it is there, at once (`detectNodeFailure`). ``Event/memberChanged(peer:state:)``
+    /// answers: alive, or suspect after at most ten seconds; a suspect of this node's zone is watched further,
+    /// and found down or alive.
+    /// - Throws: ``DonpError`` of the kinds `notFound` (it was never met or heard of), `invalidInput` (it is
+    ///   this node) and `notRunning`.
+    public func detectNodeFailure(_ peer: NodeId) async throws(DonpError) {
+        try await call { try $0.detectNodeFailure(peer: peer.description) }
+    }
+
+    /// These nodes seem to be cut off, or this one from them (`handleNetworkPartition`): each is asked, as by
+    /// ``detectNodeFailure(_:)``, and contacted anew; with none named, somebody met before is. Parts that do
+    /// not hear of each other merge.
+    /// - Throws: As ``detectNodeFailure(_:)``, before anything is done.
+    public func handleNetworkPartition(_ peers: [NodeId] = []) async throws(DonpError) {
+        try await call { try $0.handleNetworkPartition(peers: peers.map(\.description)) }
+    }
+
+    /// Mends what failed without waiting (`recoverFromFailure`).
+    /// - Throws: ``DonpError`` of the kind `notRunning` while suspended.
+    public func recoverFromFailure(_ failure: FailureType) async throws(DonpError) {
+        try await call { try $0.recoverFromFailure(failure: failure.raw) }
+    }
+
+    /// Compares what is said with another node at once, and fetches what is missing, on both sides
+    /// (`synchronizeState`). A node without a link is contacted first.
+    /// - Throws: As ``detectNodeFailure(_:)``.
+    public func synchronizeState(with peer: NodeId) async throws(DonpError) {
+        try await call { try $0.synchronizeState(peer: peer.description) }
+    }
+
+    /// Somebody near may be there: what Bonjour or Bluetooth found. A hint, tried once;
+    /// ``Event/peerUp(peer:name:)`` tells if it was right.
+    /// - Parameters:
+    ///   - address: `ip:port`.
+    ///   - id: If it is known: another node that answers there is refused.
+    /// - Throws: ``DonpError`` of the kind `invalidInput` for what is no address.
+    public func handleLocalPeer(at address: String, id: NodeId? = nil) async throws(DonpError) {
+        try await call { try $0.handleLocalPeer(address: address, id: id?.description) }
+    }
+
     // MARK: Sleeping
 
     /// Before the system freezes the app: stores everything and closes the file. Until ``resume()`` nothing is

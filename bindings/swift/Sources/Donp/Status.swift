@@ -27,6 +27,11 @@ public struct NodeStatus: Hashable, Sendable {
     public let listen: [String]
     /// Addresses that other nodes saw this one at, `ip:port`.
     public let observed: [String]
+    /// Where beacons are sent and heard, groups and interfaces in words for people; empty if the node was not
+    /// told to, or there is no multicast.
+    public let lan: [String]
+    /// Places to enter the network whose names could not be looked up, each with the reason.
+    public let unresolved: [String: String]
     /// `sqlite` or `memory`.
     public let store: String
     /// How the key that seals the store is protected: `passphrase`, `key-file`, `key-store` or `memory`.
@@ -57,6 +62,10 @@ public struct Peer: Hashable, Sendable, Identifiable {
     public let account: AccountId?
     /// What it says it does.
     public let nodeType: NodeType
+    /// Whether this node reached it at its address by itself, and has not failed to since.
+    public let verified: Bool
+    /// What it counts as here: its `nodeType`, but `super` and `relay` only if it is ``verified``.
+    public let role: NodeType
     /// Whether it says that a program speaks there.
     public let bot: Bool
     /// Its address, `ip:port`: of the link, or the best known.
@@ -123,8 +132,9 @@ extension NodeStatus {
             id: NodeId(trusted: raw.id), account: AccountId(trusted: raw.account), name: raw.name,
             nodeType: NodeType(raw.nodeType), state: NodeState(raw.state), neighbours: Int(raw.neighbours),
             links: Int(raw.links), known: Int(raw.known), outbox: Int(raw.outbox), pending: Int(raw.pending),
-            listen: raw.listen, observed: raw.observed, store: raw.store, protection: raw.protection,
-            storeError: raw.storeError, acked: raw.acked, lastEvent: raw.lastEvent,
+            listen: raw.listen, observed: raw.observed, lan: raw.lan, unresolved: raw.unresolved,
+            store: raw.store, protection: raw.protection, storeError: raw.storeError, acked: raw.acked,
+            lastEvent: raw.lastEvent,
             datagramsIn: raw.datagramsIn, datagramsOut: raw.datagramsOut, messages: raw.messages,
             drops: raw.drops)
     }
@@ -134,7 +144,8 @@ extension Peer {
     init(_ raw: DonpFFI.Peer) {
         self.init(
             id: NodeId(trusted: raw.id), name: raw.name, account: raw.account.map(AccountId.init(trusted:)),
-            nodeType: NodeType(raw.nodeType), bot: raw.bot, address: raw.address, linked: raw.linked,
-            neighbour: raw.neighbour, rttMs: raw.rttMs, queued: Int(raw.queued), lastError: raw.lastError)
+            nodeType: NodeType(raw.nodeType), verified: raw.verified, role: NodeType(raw.role), bot: raw.bot,
+            address: raw.address, linked: raw.linked, neighbour: raw.neighbour, rttMs: raw.rttMs,
+            queued: Int(raw.queued), lastError: raw.lastError)
     }
 }

@@ -514,7 +514,8 @@ struct Scenarios {
 
         _ = try await user("init", "--name", "user")
         _ = try await user("join", String(invitation))
-        let running = try Program(donp, ["run", "--listen", "127.0.0.1:0"], environment: environment)
+        let running = try Program(
+            donp, ["run", "--listen", "127.0.0.1:0", "--lan", "off"], environment: environment)
         _ = try await running.line("donp runs") { _ in true }
         _ = try await user("send", "echo", "hello there", "--wait", "delivered")
         try await until("the bot answers") {

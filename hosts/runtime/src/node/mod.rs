@@ -45,7 +45,8 @@ const QUIET: Duration = Duration::from_secs(2);
 
 type Job = Box<dyn FnOnce(&mut Worker) + Send>;
 
-/// A running node. Dropping it shuts it down; see [`shutdown`](Self::shutdown).
+/// A running node. Dropping it shuts it down; see [`shutdown`](Self::shutdown), and
+/// [`begin_shutdown`](Self::begin_shutdown) for who cannot wait.
 pub struct Node {
     id: NodeId,
     name: String,
@@ -65,6 +66,8 @@ enum Life {
     /// To be started, with the places to enter the network if there are sockets to do it with.
     Ready(Box<Worker>, Option<Entrance>),
     Running(JoinHandle<()>),
+    /// Told to end, and nobody waited for it.
+    Ending(JoinHandle<()>),
     Ended,
 }
 
@@ -188,7 +191,10 @@ impl Node {
                 *life = Life::Running(thread);
                 return Ok(());
             }
-            Life::Ended => return Err(self.gone()),
+            over @ (Life::Ending(_) | Life::Ended) => {
+                *life = over;
+                return Err(self.gone());
+            }
         };
         if let Some(Entrance { places, knows_peers }) = entrance {
             let tell = self.submitter();
@@ -229,20 +235,28 @@ impl Node {
         self.stop(Stop::Silent)
     }
 
-    /// As [`shutdown`](Self::shutdown), without waiting: for a finalizer, which must not block.
+    /// As [`shutdown`](Self::shutdown), without waiting: for a finalizer, which must not block. A shutdown
+    /// after it waits; dropping the node does not.
     pub fn begin_shutdown(&self) {
-        let life = std::mem::replace(&mut *self.life.lock().unwrap_or_else(PoisonError::into_inner), Life::Ended);
-        match life {
-            Life::Running(_) => drop(self.submit(Box::new(|w| w.stop(Stop::Goodbye)))),
-            Life::Ready(..) => self.hub.close(),
-            Life::Ended => {}
+        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *life, Life::Ended) {
+            Life::Running(thread) => {
+                *life = Life::Ending(thread);
+                drop(life);
+                let _ = self.submit(Box::new(|w| w.stop(Stop::Goodbye)));
+            }
+            Life::Ready(..) => {
+                drop(life);
+                self.hub.close();
+            }
+            over @ (Life::Ending(_) | Life::Ended) => *life = over,
         }
     }
 
     fn stop(&self, how: Stop) -> Result<(), NodeError> {
         let life = std::mem::replace(&mut *self.life.lock().unwrap_or_else(PoisonError::into_inner), Life::Ended);
         match life {
-            Life::Running(thread) => {
+            Life::Running(thread) | Life::Ending(thread) => {
                 let _ = self.submit(Box::new(move |w| w.stop(how)));
                 // On its own thread, from a waker's code, waiting for it would be for ever.
                 if !self.is_own_thread() {
@@ -606,7 +620,7 @@ impl Node {
             Life::Ready(..) => Err(NodeError::NotStarted),
             Life::Running(_) if self.is_own_thread() => Err(NodeError::OwnThread),
             Life::Running(_) => Ok(()),
-            Life::Ended => Err(self.gone()),
+            Life::Ending(_) | Life::Ended => Err(self.gone()),
         }
     }
 
@@ -658,7 +672,10 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let _ = self.shutdown();
+        let life = self.life.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(life, Life::Ending(_)) {
+            let _ = self.shutdown();
+        }
     }
 }
 

@@ -487,6 +487,69 @@ fn the_nodes_own_thread_gets_an_error_and_no_deadlock() {
     a.wait_closed();
 }
 
+/// Stays with a stream until its node has closed it, and is slow then.
+struct Slow {
+    stream: EventStream,
+    node: Arc<Node>,
+    woken: AtomicBool,
+}
+
+impl Slow {
+    fn listen(self: &Arc<Self>) {
+        self.stream.take(usize::MAX);
+        let waker = std::task::Waker::from(Arc::clone(self));
+        let mut ready = self.stream.ready();
+        let pending =
+            std::future::Future::poll(std::pin::Pin::new(&mut ready), &mut std::task::Context::from_waker(&waker));
+        // A wait that is dropped takes its waker along.
+        if pending.is_pending() {
+            std::mem::forget(ready);
+        }
+    }
+}
+
+impl std::task::Wake for Slow {
+    fn wake(self: Arc<Self>) {
+        if self.node.is_closed() {
+            std::thread::sleep(Duration::from_millis(200));
+            self.woken.store(true, Ordering::SeqCst);
+        } else {
+            self.listen();
+        }
+    }
+}
+
+#[test]
+fn a_shutdown_waits_for_the_thread_also_if_it_was_begun_before() {
+    let node = Arc::new(Node::new(loopback(identity(40))).unwrap());
+    let slow = Arc::new(Slow { stream: node.subscribe(), node: Arc::clone(&node), woken: AtomicBool::new(false) });
+    node.start().unwrap();
+    slow.listen();
+    node.begin_shutdown();
+    node.begin_shutdown();
+    assert!(matches!(node.start(), Err(NodeError::Closed)));
+    assert!(matches!(node.status(), Err(NodeError::Closed)));
+    node.shutdown().unwrap();
+    assert!(slow.woken.load(Ordering::SeqCst), "whoever was woken by the node's thread is done");
+}
+
+#[test]
+fn who_drops_a_node_that_was_told_to_end_does_not_wait_for_it() {
+    let node = Node::new(loopback(identity(41))).unwrap();
+    node.start().unwrap();
+    let hub = Arc::clone(&node.hub);
+    let (let_go, go) = sync_channel::<()>(0);
+    // Holds the thread up until the node is dropped.
+    node.submit(Box::new(move |_| assert!(go.recv_timeout(LONG).is_err(), "nobody sends"))).unwrap();
+    node.begin_shutdown();
+    drop(node);
+    assert!(!hub.is_closed());
+    drop(let_go);
+    while !hub.is_closed() {
+        hub.wait(u64::MAX, LONG);
+    }
+}
+
 #[test]
 fn the_operations_of_fault_tolerance_work_on_nodes() {
     let (a, b) = (volatile(1, &[]), volatile(2, &[]));

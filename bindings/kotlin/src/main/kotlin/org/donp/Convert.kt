@@ -113,6 +113,7 @@ internal fun NodeConfig.toRaw() = org.donp.ffi.NodeConfig(
     networkKey = networkKey,
     nodeType = nodeType.toRaw(),
     bot = bot,
+    lan = lan.toRaw(),
     fault = fault?.utf8("the fault"),
     offline = offline,
 )
@@ -122,6 +123,7 @@ internal fun EngineConfig.toRaw() = org.donp.ffi.EngineConfig(
     networkKey = networkKey,
     nodeType = nodeType.toRaw(),
     bot = bot,
+    beacons = beacons,
     inMemory = inMemory,
     seed = seed,
 )
@@ -139,6 +141,30 @@ internal fun org.donp.ffi.NodeType.toPublic(): NodeType = when (this) {
     org.donp.ffi.NodeType.SUPER -> NodeType.Super
     org.donp.ffi.NodeType.RELAY -> NodeType.Relay
 }
+
+internal fun Lan.toRaw(): org.donp.ffi.Lan = when (this) {
+    Lan.Off -> org.donp.ffi.Lan.OFF
+    Lan.On -> org.donp.ffi.Lan.ON
+    Lan.Compat -> org.donp.ffi.Lan.COMPAT
+}
+
+internal fun FailureType.toRaw(): org.donp.ffi.FailureType = when (this) {
+    FailureType.Node -> org.donp.ffi.FailureType.NODE
+    FailureType.Network -> org.donp.ffi.FailureType.NETWORK
+    FailureType.Partition -> org.donp.ffi.FailureType.PARTITION
+    FailureType.State -> org.donp.ffi.FailureType.STATE
+}
+
+internal fun org.donp.ffi.MemberState.toPublic(): MemberState = when (this) {
+    org.donp.ffi.MemberState.ALIVE -> MemberState.Alive
+    org.donp.ffi.MemberState.SUSPECT -> MemberState.Suspect
+    org.donp.ffi.MemberState.DOWN -> MemberState.Down
+    org.donp.ffi.MemberState.LEFT -> MemberState.Left
+    org.donp.ffi.MemberState.AWAY -> MemberState.Away
+    org.donp.ffi.MemberState.OTHER -> MemberState.Other
+}
+
+internal fun org.donp.ffi.ZoneMember.toPublic() = ZoneMember(NodeId(id), state.toPublic(), incarnation.toLong(), linked)
 
 internal fun org.donp.ffi.NodeState.toPublic(): NodeState = when (this) {
     org.donp.ffi.NodeState.INITIALIZING -> NodeState.Initializing
@@ -217,8 +243,10 @@ internal fun org.donp.ffi.Event.toPublic(): Event = when (this) {
     is org.donp.ffi.Event.StateChanged -> Event.StateChanged(before.toPublic(), after.toPublic())
     is org.donp.ffi.Event.PeerUp -> Event.PeerUp(NodeId(peer), name)
     is org.donp.ffi.Event.PeerDown -> Event.PeerDown(NodeId(peer), reason.toPublic())
+    is org.donp.ffi.Event.MemberChanged -> Event.MemberChanged(NodeId(peer), state.toPublic())
     is org.donp.ffi.Event.Writable -> Event.Writable
     is org.donp.ffi.Event.Lagged -> Event.Lagged(missed.clamp())
+    is org.donp.ffi.Event.Unknown -> Event.Unknown(seq?.clamp())
 }
 
 internal fun org.donp.ffi.TicketInfo.toPublic() = TicketInfo(NodeId(node), name, addresses, closed)
@@ -228,6 +256,8 @@ internal fun org.donp.ffi.Peer.toPublic() = Peer(
     name = name,
     account = account?.let { AccountId(it) },
     nodeType = nodeType.toPublic(),
+    verified = verified,
+    role = role.toPublic(),
     bot = bot,
     address = address,
     linked = linked,
@@ -250,6 +280,8 @@ internal fun org.donp.ffi.NodeStatus.toPublic() = NodeStatus(
     pending = pending.clamp(),
     listen = listen,
     observed = observed,
+    lan = lan,
+    unresolved = unresolved,
     store = store,
     protection = protection,
     storeError = storeError,
@@ -298,6 +330,7 @@ internal fun org.donp.ffi.Request.toPublic() =
 internal fun org.donp.ffi.Output.toPublic() = Output(
     batch = batch?.let { b -> Batch(b.seq.toLong(), b.ops.map { it.toPublic() }) },
     transmits = transmits.map { Transmit(it.destination, it.payload) },
+    beacon = beacon,
     events = events.map { it.toPublic() },
     requests = requests.map { it.toPublic() },
     answers = answers.map { Answer(it.query.toLong(), it.page.toPublic()) },

@@ -9,6 +9,8 @@ import java.nio.ByteBuffer
  * @property networkKey the 32-byte key of a closed network; null for the open one
  * @property nodeType what the node says it does
  * @property bot whether a program speaks here, not a person
+ * @property beacons whether to say that this node is near, and to listen to others that do: for a caller that
+ *   sends what [Output.beacon] has to everybody near and passes what it hears there to [Engine.handleBeacon]
  * @property inMemory whether the engine keeps its records in its own memory, gone with it: then
  *   [Engine.turn] gives no batch and no requests. Otherwise the caller is the store.
  * @property seed 32 bytes that all randomness comes from, for repeatable simulations. Null, as it should
@@ -19,6 +21,7 @@ public class EngineConfig(
     public val networkKey: ByteArray? = null,
     public val nodeType: NodeType = NodeType.Regular,
     public val bot: Boolean = false,
+    public val beacons: Boolean = false,
     public val inMemory: Boolean = false,
     public val seed: ByteArray? = null,
 )
@@ -187,10 +190,12 @@ public class Request(
 public data class Answer(val query: Long, val page: HistoryPage)
 
 /**
- * What one turn gave.
+ * What one turn gave. Equal by its bytes.
  *
  * @property batch changes to write
  * @property transmits datagrams to send, in order
+ * @property beacon what to send to everybody near, at most 400 bytes; only of an engine made with
+ *   [EngineConfig.beacons]
  * @property events what happened, in order
  * @property requests records to read
  * @property answers answers to [Engine.history]
@@ -201,12 +206,26 @@ public data class Answer(val query: Long, val page: HistoryPage)
 public data class Output(
     val batch: Batch?,
     val transmits: List<Transmit>,
+    val beacon: ByteArray?,
     val events: List<Event>,
     val requests: List<Request>,
     val answers: List<Answer>,
     val nextDeadlineUs: Long?,
     val more: Boolean,
-)
+) {
+    /** Whether all of it is equal, bytes by their content. */
+    override fun equals(other: Any?): Boolean = other is Output && batch == other.batch &&
+        transmits == other.transmits && beacon.contentEquals(other.beacon) && events == other.events &&
+        requests == other.requests && answers == other.answers && nextDeadlineUs == other.nextDeadlineUs &&
+        more == other.more
+
+    /** Fits [equals]. */
+    override fun hashCode(): Int = (transmits.hashCode() * 31 + events.hashCode()) * 31 + nextDeadlineUs.hashCode()
+
+    /** Names and sizes, not the bytes. */
+    override fun toString(): String = "Output(batch=$batch, transmits=$transmits, beacon=${beacon?.size} bytes, " +
+        "events=$events, requests=$requests, answers=$answers, nextDeadlineUs=$nextDeadlineUs, more=$more)"
+}
 
 /**
  * An engine at a glance.
@@ -334,6 +353,40 @@ public class Engine private constructor(private val raw: org.donp.ffi.Engine) : 
 
     /** Every durable event up to and including number [seq] was handled: it does not come again. */
     public fun ack(nowUs: Long, seq: Long): Unit = run { ack(nowUs.toU64("nowUs"), seq.toU64("seq")) }
+
+    /** The members of this node's zone, by id, without itself, as [Node.members]. */
+    public fun members(): List<ZoneMember> = run { members() }.map { it.toPublic() }
+
+    /** Asks a node whether it is there; [Event.MemberChanged] answers. Throws as [Node.detectNodeFailure]. */
+    public fun detectNodeFailure(nowUs: Long, peer: NodeId): Unit =
+        run { detectNodeFailure(nowUs.toU64("nowUs"), peer.text) }
+
+    /** These nodes seem to be cut off: asks and contacts them, as [Node.handleNetworkPartition]. */
+    public fun handleNetworkPartition(nowUs: Long, peers: List<NodeId> = emptyList()): Unit =
+        run { handleNetworkPartition(nowUs.toU64("nowUs"), peers.map { it.text }) }
+
+    /** Mends what failed without waiting, as [Node.recoverFromFailure]. */
+    public fun recoverFromFailure(nowUs: Long, failure: FailureType): Unit =
+        run { recoverFromFailure(nowUs.toU64("nowUs"), failure.toRaw()) }
+
+    /** Compares what is said with another node at once, as [Node.synchronizeState]. */
+    public fun synchronizeState(nowUs: Long, peer: NodeId): Unit =
+        run { synchronizeState(nowUs.toU64("nowUs"), peer.text) }
+
+    /** Somebody near may be at [address], `ip:port`: a hint, tried once, as [Node.handleLocalPeer]. */
+    public fun handleLocalPeer(nowUs: Long, address: String, id: NodeId? = null) {
+        val place = address.utf8("the address")
+        run { handleLocalPeer(nowUs.toU64("nowUs"), place, id?.text) }
+    }
+
+    /**
+     * Takes in what some engine near gave as [Output.beacon]: a hint that it is at [source], `ip:port`. What is
+     * not understood, or of another network, is counted. Nothing happens without [EngineConfig.beacons].
+     */
+    public fun handleBeacon(nowUs: Long, source: String, payload: ByteArray) {
+        val from = source.utf8("the address")
+        run { handleBeacon(nowUs.toU64("nowUs"), from, direct(payload)) }
+    }
 
     /** Addresses that this node can be reached at, `ip:port`, best first: for invitations. */
     public fun setLocalAddresses(nowUs: Long, addresses: List<String>): Unit =

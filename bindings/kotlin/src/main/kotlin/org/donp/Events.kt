@@ -69,6 +69,17 @@ public sealed class Event {
         override val seq: Long? get() = null
     }
 
+    /**
+     * What this node holds of a member of its zone changed, or [Node.detectNodeFailure] asked for it. Who is
+     * new in the zone is found in [Node.members].
+     *
+     * @property peer who
+     * @property state what it is held for
+     */
+    public data class MemberChanged(val peer: NodeId, val state: MemberState) : Event() {
+        override val seq: Long? get() = null
+    }
+
     /** A queue that refused a call with [DonpException.Busy] has room again. */
     public data object Writable : Event() {
         override val seq: Long? get() = null
@@ -83,6 +94,9 @@ public sealed class Event {
     public data class Lagged(val missed: Long) : Event() {
         override val seq: Long? get() = null
     }
+
+    /** Something of a newer version, which this one cannot show; durable if it has a [seq]. */
+    public data class Unknown(override val seq: Long?) : Event()
 }
 
 /** Where a node is in its life. */
@@ -99,10 +113,10 @@ public enum class NodeState {
     /** In the network. */
     Active,
 
-    /** Had neighbours, has none now, and is looking for them. */
+    /** Lost its neighbours, or a good part of all peers at once, and is looking for them. */
     Degraded,
 
-    /** A link is back; catching up. */
+    /** Linked again after that; catching up. */
     Recovering,
 
     /** Said goodbye. */

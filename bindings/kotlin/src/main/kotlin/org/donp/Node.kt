@@ -24,6 +24,9 @@ import kotlinx.coroutines.withContext
  * @property networkKey the 32-byte key of a closed network; null for the network the profile lives in
  * @property nodeType what the node says it does
  * @property bot whether a program speaks here, not a person; bots do not answer bots
+ * @property lan whether to look for nodes on the local network by multicast, and to be found; without a
+ *   [networkKey] everybody near is in the same, public network. On Android hold a `WifiManager.MulticastLock`
+ *   meanwhile, or use NSD and [Node.handleLocalPeer]
  * @property fault what to do to outgoing datagrams, to try bad networks: `drop=20%,dup=5%,reorder=10%`
  * @property offline no sockets and no joining: to read the history and to queue messages
  */
@@ -37,6 +40,7 @@ public class NodeConfig(
     public val networkKey: ByteArray? = null,
     public val nodeType: NodeType = NodeType.Regular,
     public val bot: Boolean = false,
+    public val lan: Lan = Lan.Off,
     public val fault: String? = null,
     public val offline: Boolean = false,
 )
@@ -56,6 +60,18 @@ public enum class NodeType {
     Relay,
 }
 
+/** Whether a node looks for others on the local network by multicast, and lets itself be found. */
+public enum class Lan {
+    /** It says and hears nothing. */
+    Off,
+
+    /** Beacons go to 239.255.68.78 and ff12::d04e:5000, UDP port 8888. */
+    On,
+
+    /** Also to 224.0.0.1, the group of the DONP document. */
+    Compat,
+}
+
 /**
  * A node at a glance.
  *
@@ -71,6 +87,9 @@ public enum class NodeType {
  * @property pending messages held because one they depend on is missing
  * @property listen what the sockets are bound to, `ip:port`
  * @property observed addresses that other nodes saw this one at, `ip:port`
+ * @property lan where beacons are sent and heard, groups and interfaces in words for people; empty if the
+ *   node was not told to, or there is no multicast
+ * @property unresolved places to enter the network whose names could not be looked up, each with the reason
  * @property store `sqlite` or `memory`
  * @property protection what guards the key that seals the store: `passphrase`, `key-file`, `key-store` or
  *   `memory`
@@ -95,6 +114,8 @@ public data class NodeStatus(
     val pending: Int,
     val listen: List<String>,
     val observed: List<String>,
+    val lan: List<String>,
+    val unresolved: Map<String, String>,
     val store: String,
     val protection: String,
     val storeError: String?,
@@ -113,6 +134,8 @@ public data class NodeStatus(
  * @property name the name it claims
  * @property account the account behind it, if a certificate proved it
  * @property nodeType what it says it does
+ * @property verified whether this node reached it at its address by itself, and has not failed to since
+ * @property role what it counts as here: its [nodeType], but Super and Relay only if it is [verified]
  * @property bot whether it says that a program speaks there
  * @property address where it is, `ip:port`: that of the link, or the best known
  * @property linked whether a link is open
@@ -126,6 +149,8 @@ public data class Peer(
     val name: String?,
     val account: AccountId?,
     val nodeType: NodeType,
+    val verified: Boolean,
+    val role: NodeType,
     val bot: Boolean,
     val address: String?,
     val linked: Boolean,
@@ -364,6 +389,56 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
 
     /** What is known of one node; null if it was never met or heard of. */
     public suspend fun peer(id: NodeId): Peer? = io { peer(id.text) }?.toPublic()
+
+    /**
+     * The members of this node's zone, by id, without itself; those that went lately are still in it. Empty
+     * where the network has more than 64 nodes.
+     */
+    public suspend fun members(): List<ZoneMember> = io { members() }.map { it.toPublic() }
+
+    /**
+     * Asks a node whether it is there, at once (`detectNodeFailure`). [Event.MemberChanged] answers: alive, or
+     * suspect after at most ten seconds; a suspect of this node's zone is watched further, and found down or
+     * alive.
+     *
+     * @throws DonpException.NotFound if [peer] was never met or heard of
+     * @throws DonpException.InvalidInput if it is this node
+     * @throws DonpException.NotRunning if the node is not started or suspended
+     */
+    public suspend fun detectNodeFailure(peer: NodeId): Unit = io { detectNodeFailure(peer.text) }
+
+    /**
+     * These nodes seem to be cut off, or this one from them (`handleNetworkPartition`): each is asked, as by
+     * [detectNodeFailure], and contacted anew; with none named, somebody met before is. Parts that do not hear
+     * of each other merge. Throws as [detectNodeFailure], before anything is done.
+     */
+    public suspend fun handleNetworkPartition(peers: List<NodeId> = emptyList()): Unit =
+        io { handleNetworkPartition(peers.map { it.text }) }
+
+    /**
+     * Mends what failed without waiting (`recoverFromFailure`).
+     *
+     * @throws DonpException.NotRunning if the node is not started or suspended
+     */
+    public suspend fun recoverFromFailure(failure: FailureType): Unit = io { recoverFromFailure(failure.toRaw()) }
+
+    /**
+     * Compares what is said with another node at once, and fetches what is missing, on both sides
+     * (`synchronizeState`). A node without a link is contacted first. Throws as [detectNodeFailure].
+     */
+    public suspend fun synchronizeState(peer: NodeId): Unit = io { synchronizeState(peer.text) }
+
+    /**
+     * Somebody near may be at [address], `ip:port`: what Android's NSD, Bonjour or Bluetooth found. A hint,
+     * tried once; [Event.PeerUp] tells if it was right.
+     *
+     * @param id if it is known: another node that answers there is refused
+     * @throws DonpException.InvalidInput if [address] is none
+     */
+    public suspend fun handleLocalPeer(address: String, id: NodeId? = null) {
+        val place = address.utf8("the address")
+        io { handleLocalPeer(place, id?.text) }
+    }
 
     /** Whether the private message [id] waits for its acknowledgement. */
     public suspend fun isQueued(id: MessageId): Boolean = io { isQueued(id.text) }

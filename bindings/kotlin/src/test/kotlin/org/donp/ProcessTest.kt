@@ -65,7 +65,7 @@ internal class ProcessTest : WithNodes() {
         Files.createFile(dir.resolve("none.toml"))
         run(*donp, "init", "--name", "alice")
         run(*donp, "join", ticket)
-        val alice = start(*donp, "--json", "run", "--listen", "127.0.0.1:0", "--until-stdin-ends")
+        val alice = start(*donp, "--json", "run", "--listen", "127.0.0.1:0", "--lan", "off", "--until-stdin-ends")
         alice.line("{")
         run(*donp, "send", "echo", "is there an echo?", "--wait", "delivered", "--timeout", "2m")
         val heard = start(*donp, "--json", "recv", "--follow")

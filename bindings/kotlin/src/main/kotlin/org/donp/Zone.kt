@@ -1,0 +1,47 @@
+package org.donp
+
+/** What failed, for [Node.recoverFromFailure]. */
+public enum class FailureType {
+    /** Other nodes: look for others in their place. */
+    Node,
+
+    /** This device's network: probe every link, from wherever it is. */
+    Network,
+
+    /** The network has parts that do not hear of each other: contact somebody of another. */
+    Partition,
+
+    /** What is known here: compare it with every neighbour. */
+    State,
+}
+
+/** What a node holds of a member of its zone (SWIM). */
+public enum class MemberState {
+    /** It takes part. */
+    Alive,
+
+    /** Somebody had no answer from it. It has some time to speak up. */
+    Suspect,
+
+    /** It did not speak up. */
+    Down,
+
+    /** It said goodbye, or keeps no zone. */
+    Left,
+
+    /** It sleeps, and said so: it is not asked and not missed. */
+    Away,
+
+    /** A state of a newer version. */
+    Other,
+}
+
+/**
+ * One of the nodes that keep a roster of each other.
+ *
+ * @property id who
+ * @property state what it is held for
+ * @property incarnation how often it spoke up against what others held of it
+ * @property linked whether a link is open
+ */
+public data class ZoneMember(val id: NodeId, val state: MemberState, val incarnation: Long, val linked: Boolean)
