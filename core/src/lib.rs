@@ -133,6 +133,7 @@ pub mod planted;
 #[cfg(not(feature = "planted"))]
 mod planted;
 mod rng;
+pub mod settings;
 pub mod stats;
 pub mod store;
 mod swim;
@@ -149,6 +150,7 @@ pub use id::{AccountId, ConversationId, MessageId, NodeId};
 pub use identity::{Identity, IdentityError};
 pub use limits::Limits;
 pub use membership::NodeState;
+pub use settings::Setting;
 pub use stats::{BroadcastStats, DropReason, Drops, Stats, SwimStats};
 pub use store::{Batch, MemoryStore, Op, Record, Request, Table};
 pub use time::{Duration, Instant, WallTime};

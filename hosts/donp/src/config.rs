@@ -1,13 +1,15 @@
 //! Settings: flag, then `DONP_*` environment, then the profile's section of the file, then the
-//! file, then the default. One table describes every key; reading, `config show` and `config
-//! example` follow it.
+//! file, then the default. One list has every key, the core's own table among it; reading, `config show`
+//! and `config example` follow it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use donp_core::settings::{SETTINGS, Setting, Value};
 use donp_core::{Config, NodeType};
 use donp_runtime::{BootstrapName, Fault, Lan};
 
@@ -40,10 +42,47 @@ pub struct Key {
     /// As in the file: `listen`, `link.keepalive`.
     pub name: &'static str,
     help: &'static str,
+    place: Place,
+}
+
+/// Whose setting it is.
+enum Place {
+    Host(Access),
+    Core(&'static Setting),
+}
+
+/// How a setting of this program is read and written.
+struct Access {
     /// Its value as the file writes it; nothing if it is not set.
     get: fn(&Settings) -> Option<String>,
     /// Reads its values: several for a list, else one.
     set: fn(&mut Settings, &[String]) -> Result<(), String>,
+}
+
+impl Key {
+    fn get(&self, settings: &Settings) -> Option<String> {
+        match &self.place {
+            Place::Host(access) => (access.get)(settings),
+            Place::Core(setting) => Some(match setting.get(&settings.core) {
+                Value::Time(t) => quoted(&humantime::format_duration(t).to_string()),
+                Value::Number(n) => n.to_string(),
+                Value::Switch(on) => on.to_string(),
+            }),
+        }
+    }
+
+    fn set(&self, settings: &mut Settings, values: &[String]) -> Result<(), String> {
+        let setting = match &self.place {
+            Place::Host(access) => return (access.set)(settings, values),
+            Place::Core(setting) => setting,
+        };
+        let value = match setting.get(&settings.core) {
+            Value::Time(_) => Value::Time(time(values)?),
+            Value::Number(_) => Value::Number(parsed(values).map_err(|_| "is not a whole number in range")?),
+            Value::Switch(_) => Value::Switch(parsed(values).map_err(|_| "is neither true nor false")?),
+        };
+        setting.set(&mut settings.core, value).map_err(Into::into)
+    }
 }
 
 fn one(values: &[String]) -> Result<&str, String> {
@@ -79,178 +118,112 @@ fn path(path: Option<&PathBuf>) -> Option<String> {
 
 macro_rules! file_key {
     ($name:literal, $help:literal, $field:ident) => {
-        Key {
-            name: $name,
-            help: $help,
-            get: |s| path(s.$field.as_ref()),
-            set: |s, v| {
+        key(
+            $name,
+            $help,
+            |s| path(s.$field.as_ref()),
+            |s, v| {
                 s.$field = Some(one(v)?.into());
                 Ok(())
             },
-        }
+        )
     };
 }
 
-macro_rules! time_key {
-    ($name:literal, $help:literal, $($field:ident).+) => {
-        Key {
-            name: $name,
-            help: $help,
-            get: |s| Some(quoted(&humantime::format_duration(s.core.$($field).+).to_string())),
-            set: |s, v| {
-                s.core.$($field).+ = time(v)?;
+fn key(
+    name: &'static str,
+    help: &'static str,
+    get: fn(&Settings) -> Option<String>,
+    set: fn(&mut Settings, &[String]) -> Result<(), String>,
+) -> Key {
+    Key { name, help, place: Place::Host(Access { get, set }) }
+}
+
+/// Every key: those of this program and those of the core. Sorted sections last, as a TOML file needs it.
+pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+    let core = SETTINGS.iter().map(|s| Key { name: s.name, help: s.help, place: Place::Core(s) });
+    let (mut keys, mut sections): (Vec<Key>, Vec<Key>) =
+        own().into_iter().chain(core).partition(|key| !key.name.contains('.'));
+    sections.sort_by_key(|key| key.name);
+    keys.append(&mut sections);
+    keys
+});
+
+/// What the core does not know of.
+fn own() -> Vec<Key> {
+    vec![
+        key(
+            "listen",
+            "Addresses to listen on, such as [\"0.0.0.0:4000\", \"[::]:4000\"]; any port of both families if empty",
+            |s| list(s.listen.iter().map(ToString::to_string)),
+            |s, v| {
+                let read = |t: &String| t.parse().map_err(|_| format!("'{t}' is not written address:port"));
+                s.listen = v.iter().map(read).collect::<Result<_, _>>()?;
                 Ok(())
             },
-        }
-    };
-}
-
-macro_rules! number_key {
-    ($name:literal, $help:literal, $($field:ident).+) => {
-        Key {
-            name: $name,
-            help: $help,
-            get: |s| Some(s.core.$($field).+.to_string()),
-            set: |s, v| {
-                s.core.$($field).+ = parsed(v).map_err(|_| "is not a whole number in range".to_string())?;
+        ),
+        key(
+            "bootstrap",
+            "Where to enter the network, such as [\"example.org:4000\"], each with /NODE_ID if known",
+            |s| list(s.bootstrap.iter().cloned()),
+            |s, v| {
+                for place in v {
+                    place.parse::<BootstrapName>().map_err(|e| e.to_string())?;
+                }
+                s.bootstrap = v.to_vec();
                 Ok(())
             },
-        }
-    };
+        ),
+        key(
+            "node_type",
+            "What this node says it does: bootstrap, regular, super or relay",
+            |s| Some(quoted(&s.core.node_type.name().to_lowercase())),
+            |s, v| {
+                s.core.node_type = parsed::<NodeType>(v)?;
+                Ok(())
+            },
+        ),
+        key(
+            "bot",
+            "Whether a program speaks here, not a person: true or false",
+            |s| Some(s.core.bot.to_string()),
+            |s, v| {
+                s.core.bot = parsed(v)?;
+                Ok(())
+            },
+        ),
+        file_key!("network_key_file", "The key of a closed network, 64 hex digits", network_key_file),
+        file_key!("passphrase_file", "The passphrase that protects the profile: its first line", passphrase_file),
+        key(
+            "passphrase_command",
+            "A command that prints the passphrase, such as [\"pass\", \"show\", \"donp\"]",
+            |s| list(s.passphrase_command.iter().cloned()),
+            |s, v| {
+                s.passphrase_command = v.to_vec();
+                Ok(())
+            },
+        ),
+        file_key!("key_file", "The key of a profile without a passphrase, if it is not `key` in its folder", key_file),
+        key(
+            "fault",
+            "Makes the network bad: drop=5%,dup=1%,reorder=5%,corrupt=1%,delay=20..80ms",
+            |s| s.fault.as_ref().map(|f| quoted(&f.to_string())),
+            |s, v| {
+                s.fault = Some(v.join(",").parse().map_err(|e: donp_runtime::fault::ParseFaultError| e.to_string())?);
+                Ok(())
+            },
+        ),
+        key(
+            "discovery.lan",
+            "Whether to find nodes on the local network by multicast: on, off, or compat to use 224.0.0.1 too",
+            |s| Some(quoted(&s.lan().to_string())),
+            |s, v| {
+                s.lan = Some(parsed(v)?);
+                Ok(())
+            },
+        ),
+    ]
 }
-
-/// Every key. Sorted sections last, as a TOML file needs it.
-pub const KEYS: &[Key] = &[
-    Key {
-        name: "listen",
-        help: "Addresses to listen on, such as [\"0.0.0.0:4000\", \"[::]:4000\"]; any port of both families if empty",
-        get: |s| list(s.listen.iter().map(ToString::to_string)),
-        set: |s, v| {
-            let read = |t: &String| t.parse().map_err(|_| format!("'{t}' is not written address:port"));
-            s.listen = v.iter().map(read).collect::<Result<_, _>>()?;
-            Ok(())
-        },
-    },
-    Key {
-        name: "bootstrap",
-        help: "Where to enter the network, such as [\"example.org:4000\"], each with /NODE_ID if known",
-        get: |s| list(s.bootstrap.iter().cloned()),
-        set: |s, v| {
-            for place in v {
-                place.parse::<BootstrapName>().map_err(|e| e.to_string())?;
-            }
-            s.bootstrap = v.to_vec();
-            Ok(())
-        },
-    },
-    Key {
-        name: "node_type",
-        help: "What this node says it does: bootstrap, regular, super or relay",
-        get: |s| Some(quoted(&s.core.node_type.name().to_lowercase())),
-        set: |s, v| {
-            s.core.node_type = parsed::<NodeType>(v)?;
-            Ok(())
-        },
-    },
-    Key {
-        name: "bot",
-        help: "Whether a program speaks here, not a person: true or false",
-        get: |s| Some(s.core.bot.to_string()),
-        set: |s, v| {
-            s.core.bot = parsed(v)?;
-            Ok(())
-        },
-    },
-    file_key!("network_key_file", "The key of a closed network, 64 hex digits", network_key_file),
-    file_key!("passphrase_file", "The passphrase that protects the profile: its first line", passphrase_file),
-    Key {
-        name: "passphrase_command",
-        help: "A command that prints the passphrase, such as [\"pass\", \"show\", \"donp\"]",
-        get: |s| list(s.passphrase_command.iter().cloned()),
-        set: |s, v| {
-            s.passphrase_command = v.to_vec();
-            Ok(())
-        },
-    },
-    file_key!("key_file", "The key of a profile without a passphrase, if it is not `key` in its folder", key_file),
-    Key {
-        name: "fault",
-        help: "Makes the network bad: drop=5%,dup=1%,reorder=5%,corrupt=1%,delay=20..80ms",
-        get: |s| s.fault.as_ref().map(|f| quoted(&f.to_string())),
-        set: |s, v| {
-            s.fault = Some(v.join(",").parse().map_err(|e: donp_runtime::fault::ParseFaultError| e.to_string())?);
-            Ok(())
-        },
-    },
-    number_key!("chat.catch_up_rate", "Bytes a second that others may catch up on here", chat.catch_up_rate),
-    time_key!("chat.compare_every", "How often heights are compared with a neighbour", chat.compare_every),
-    time_key!("chat.fill_after", "How long a missing message may take before it is asked for", chat.fill_after),
-    time_key!("chat.pending_for", "How long a message waits for one it depends on", chat.pending_for),
-    time_key!("chat.verify_every", "How often the whole history is compared with a neighbour", chat.verify_every),
-    time_key!("delivery.expire", "A private message is given up after this", delivery.expire),
-    time_key!("delivery.retry_first", "First pause before a private message is sent again", delivery.retry_first),
-    number_key!("delivery.window", "Private messages to one peer that may be unacknowledged", delivery.window),
-    time_key!("discovery.every", "How often a beacon is sent on the local network", discovery.every),
-    Key {
-        name: "discovery.lan",
-        help: "Whether to find nodes on the local network by multicast: on, off, or compat to use 224.0.0.1 too",
-        get: |s| Some(quoted(&s.lan().to_string())),
-        set: |s, v| {
-            s.lan = Some(parsed(v)?);
-            Ok(())
-        },
-    },
-    Key {
-        name: "discovery.visible",
-        help: "Whether everybody on the local network may see this node's id: true or false",
-        get: |s| Some(s.core.discovery.visible.to_string()),
-        set: |s, v| {
-            s.core.discovery.visible = parsed(v)?;
-            Ok(())
-        },
-    },
-    time_key!("gossip.remember", "How long a broadcast's id is remembered", gossip.remember),
-    number_key!("gossip.ttl", "Hops a broadcast may take", gossip.ttl),
-    number_key!("limits.address_book", "Nodes remembered", limits.address_book),
-    number_key!("limits.authors", "Authors known in one conversation", limits.authors),
-    number_key!("limits.compare_items", "Message ids in memory while histories are compared", limits.compare_items),
-    number_key!("limits.conversations", "Conversations at once", limits.conversations),
-    number_key!("limits.dedup_ids", "Ids remembered to recognise repeats", limits.dedup_ids),
-    number_key!("limits.event_bytes", "Bytes of events in memory", limits.event_bytes),
-    number_key!("limits.event_rows", "Events kept for a program that does not acknowledge them", limits.event_rows),
-    number_key!("limits.handshakes", "Handshakes under way", limits.handshakes),
-    number_key!("limits.lan_nodes", "Nodes told apart on the local network", limits.lan_nodes),
-    number_key!("limits.link_queue_bytes", "Bytes queued to one peer", limits.link_queue_bytes),
-    number_key!("limits.links", "Open links", limits.links),
-    number_key!("limits.neighbours", "Neighbours in the mesh", limits.neighbours),
-    number_key!("limits.outbox_bytes", "Bytes of private messages that wait", limits.outbox_bytes),
-    number_key!("limits.outbox_messages", "Private messages that wait", limits.outbox_messages),
-    number_key!("limits.pending_author", "Messages of one author held for one they depend on", limits.pending_author),
-    number_key!("limits.pending_bytes", "Bytes of messages held", limits.pending_bytes),
-    number_key!("limits.pending_messages", "Messages held in one conversation", limits.pending_messages),
-    number_key!("limits.reassembly_bytes", "Bytes of incomplete messages", limits.reassembly_bytes),
-    number_key!("limits.reassembly_peer_bytes", "The same of one peer", limits.reassembly_peer_bytes),
-    number_key!("limits.requests", "Reads of the store under way", limits.requests),
-    number_key!("limits.steps_per_call", "Work done before timers have their turn", limits.steps_per_call),
-    number_key!("limits.volatile_events", "Passing events in memory", limits.volatile_events),
-    number_key!("limits.zone_members", "Nodes that watch each other for failures", limits.zone_members),
-    time_key!("link.dead_after", "A link is down after this without an answer", link.dead_after),
-    time_key!("link.handshake_retry", "A handshake is repeated after this", link.handshake_retry),
-    time_key!("link.handshake_timeout", "An attempt to connect is given up after this", link.handshake_timeout),
-    time_key!("link.idle_close", "A link that nobody needs is closed after this", link.idle_close),
-    time_key!("link.keepalive", "A quiet link is probed after this", link.keepalive),
-    time_key!("link.reject_after", "A key older than this opens nothing", link.reject_after),
-    time_key!("link.rekey_after", "A key is replaced after this", link.rekey_after),
-    time_key!("link.static_key_overlap", "How long the replaced link key still answers", link.static_key_overlap),
-    time_key!("link.static_key_rotation", "The link key is replaced after this", link.static_key_rotation),
-    number_key!("link.unverified_handshakes", "Handshakes a second without a cookie", link.unverified_handshakes),
-    number_key!("link.verified_handshakes", "Handshakes a second with one", link.verified_handshakes),
-    time_key!("membership.ask_every", "How often neighbours are asked for more", membership.ask_every),
-    number_key!("membership.parallel", "Attempts to connect under way", membership.parallel),
-    time_key!("membership.retry_first", "First pause before a bootstrap is tried again", membership.retry_first),
-    time_key!("membership.retry_max", "Longest pause", membership.retry_max),
-    number_key!("membership.target", "Neighbours to look for", membership.target),
-];
 
 /// Settings and where each that is not a default comes from.
 pub struct Loaded {
@@ -284,7 +257,7 @@ impl Loaded {
         if let Some((path, text)) = &file {
             loaded.apply_file(path, text, profile)?;
         }
-        for key in KEYS {
+        for key in KEYS.iter() {
             let variable = format!("DONP_{}", key.name.to_uppercase().replace('.', "_"));
             if let Some(value) = env(&variable) {
                 loaded.apply(key, &split(key, &value), format!("environment {variable}"))?;
@@ -345,7 +318,7 @@ impl Loaded {
     }
 
     fn apply(&mut self, key: &'static Key, values: &[String], origin: String) -> Result<(), Failure> {
-        (key.set)(&mut self.settings, values).map_err(|e| {
+        key.set(&mut self.settings, values).map_err(|e| {
             Failure::new(Exit::Failed, format!("{}: {e} (from {origin})", key.name)).hint("donp config example")
         })?;
         self.origins.insert(key.name, origin);
@@ -356,7 +329,7 @@ impl Loaded {
     pub fn rows(&self) -> impl Iterator<Item = (&'static str, Option<String>, &str)> {
         KEYS.iter().map(|key| {
             let origin = self.origins.get(key.name).map_or("default", String::as_str);
-            (key.name, (key.get)(&self.settings), origin)
+            (key.name, key.get(&self.settings), origin)
         })
     }
 }
@@ -411,13 +384,13 @@ pub fn example() -> String {
     );
     let defaults = Settings::default();
     let mut section = "";
-    for key in KEYS {
+    for key in KEYS.iter() {
         let (in_section, name) = key.name.split_once('.').unwrap_or(("", key.name));
         if in_section != section {
             section = in_section;
             let _ = write!(out, "\n[{section}]\n");
         }
-        let value = (key.get)(&defaults);
+        let value = key.get(&defaults);
         // A key without a default shows how its value is written.
         let value = value.as_deref().unwrap_or(match key.name {
             "listen" | "bootstrap" | "passphrase_command" => "[]",

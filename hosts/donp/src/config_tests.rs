@@ -114,7 +114,7 @@ fn the_example_is_the_defaults() {
     let defaults = Loaded { settings: Settings::default(), origins: BTreeMap::new() };
     let values = |l: &Loaded| l.rows().map(|(name, value, _)| (name, value)).collect::<Vec<_>>();
     assert_eq!(values(&loaded), values(&defaults));
-    for key in KEYS {
+    for key in KEYS.iter() {
         assert!(example().contains(&format!("#{} = ", key.name.rsplit('.').next().unwrap())), "{}", key.name);
     }
 }
@@ -122,12 +122,12 @@ fn the_example_is_the_defaults() {
 #[test]
 fn every_key_reads_what_it_prints() {
     let defaults = Settings::default();
-    for key in KEYS {
-        let Some(value) = (key.get)(&defaults) else { continue };
+    for key in KEYS.iter() {
+        let Some(value) = key.get(&defaults) else { continue };
         let value: toml::Table = format!("x = {value}").parse().unwrap();
         let mut again = Settings::default();
-        (key.set)(&mut again, &strings(&value["x"])).unwrap();
-        assert_eq!((key.get)(&again), (key.get)(&defaults), "{}", key.name);
+        key.set(&mut again, &strings(&value["x"])).unwrap();
+        assert_eq!(key.get(&again), key.get(&defaults), "{}", key.name);
     }
 }
 
