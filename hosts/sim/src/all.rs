@@ -9,11 +9,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::ValueEnum;
-use donp_sim::run::number;
 use donp_sim::scenario::BUILTIN;
 use serde_json::Value;
 
 use crate::SizeArg;
+use crate::table::{self, figure, shown};
 
 #[derive(clap::Args)]
 pub(crate) struct All {
@@ -29,7 +29,7 @@ pub(crate) struct All {
     /// Runs at once; as many as there are processors.
     #[arg(long)]
     jobs: Option<usize>,
-    /// Writes the results as a table into this file.
+    /// Writes the results as tables into this file, as `donp-sim table` prints them.
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
 }
@@ -85,8 +85,8 @@ pub(crate) fn go(args: &All) -> Result<bool, String> {
     let failed: Vec<&str> = ran.iter().filter(|r| !r.passed()).map(|r| r.name).collect();
     crate::print(&format!("{} of {} scenarios passed; failed: {failed:?}\n", ran.len() - failed.len(), ran.len()));
     if let Some(path) = &args.table {
-        let command = format!("cargo run --release -p donp-sim -- all --size {size} --seed {}", args.seed);
-        std::fs::write(path, table(&ran, &command)).map_err(|e| format!("{}: {e}", path.display()))?;
+        let tables: Vec<String> = ran.iter().map(|r| table::of(&r.lines)).collect();
+        std::fs::write(path, tables.join("\n")).map_err(|e| format!("{}: {e}", path.display()))?;
     }
     Ok(failed.is_empty())
 }
@@ -125,39 +125,7 @@ impl Ran {
     }
 }
 
-fn shown(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
-fn figure(value: &Value) -> String {
-    value.as_f64().map_or_else(|| "not reached".into(), number)
-}
-
 fn goal(check: &Value) -> String {
     let (measure, sign) = (shown(&check["measure"]), shown(&check["is"]));
     format!("{measure} {} (goal {sign} {})", figure(&check["measured"]), figure(&check["goal"]))
-}
-
-/// All goals as a table of Markdown.
-fn table(ran: &[Ran], command: &str) -> String {
-    let mut out = format!("Made by `{command}`.\n\n");
-    out += "| scenario | case | n | measure | paper | goal | measured | |\n|---|---|---|---|---|---|---|---|\n";
-    for one in ran {
-        for check in one.of("check") {
-            let case = shown(&check["case"]);
-            let nodes = one.of("case").find(|c| c["case"] == check["case"]).map_or(&Value::Null, |c| &c["nodes"]);
-            let verdict = if check["pass"] == true { "met" } else { "**missed**" };
-            let _ = writeln!(
-                out,
-                "| {} | {case} | {nodes} | {} | {} | {} {} | {} | {verdict} |",
-                one.name,
-                shown(&check["measure"]),
-                shown(&check["paper"]),
-                shown(&check["is"]),
-                figure(&check["goal"]),
-                figure(&check["measured"]),
-            );
-        }
-    }
-    out
 }

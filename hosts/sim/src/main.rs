@@ -2,6 +2,7 @@
 
 mod all;
 mod alloc;
+mod table;
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -39,6 +40,12 @@ enum Command {
     Run(Run),
     /// Runs every scenario, several at once, and sums up; ends as `run` does.
     All(all::All),
+    /// Prints results as tables of Markdown.
+    Table {
+        /// What `run --json` wrote.
+        #[arg(required = true)]
+        results: Vec<PathBuf>,
+    },
     /// Compares the figures of two results, each a file that `run --json` wrote. Ends with 1 if what
     /// passed in the first fails in the second.
     Compare {
@@ -142,6 +149,10 @@ fn main() -> ExitCode {
         Command::All(args) => match all::go(&args) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
+            Err(why) => fail(&why),
+        },
+        Command::Table { results } => match table::go(&results) {
+            Ok(()) => ExitCode::SUCCESS,
             Err(why) => fail(&why),
         },
         Command::Compare { before, after } => {

@@ -113,6 +113,25 @@ fn a_case_is_compared_with_an_earlier_one_and_not_with_itself() {
 }
 
 #[test]
+fn one_case_runs_alone_and_results_are_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = small(">=", 0.0).replace("source = \"none\"", "source = \"none\"\ncases = [\"one\", \"other\"]");
+    let path = file(folder.path(), "two.toml", &text);
+    let ran = sim(&["run", &path, "--case", "other", "--json"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    let value = result(&ran.out);
+    assert!(value["figures"]["other/b.rmr"].is_number() && value["figures"]["one/b.rmr"].is_null());
+    assert_eq!(value["replay"], format!("donp-sim run {path} --seed 1 --case 'other'"));
+    let table = sim(&["table", &file(folder.path(), "result.json", &ran.out)]);
+    assert!(table.out.contains("| other | 6 | b.rmr | 0 | >= 0 |"), "{}{}", table.out, table.err);
+    assert!(table.out.contains("in KiB: other: "), "{}", table.out);
+    let wrong = sim(&["run", &path, "--case", "third"]);
+    assert!(wrong.code == 2 && wrong.err.contains("no case 'third'; there are: one, other"), "{}", wrong.err);
+    let none = sim(&["table", &path]);
+    assert!(none.code == 2 && none.err.contains("has no result"), "{}", none.err);
+}
+
+#[test]
 fn many_seeds_run_one_after_the_other() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "small.toml", &small(">=", 0.0));
@@ -191,7 +210,7 @@ fn what_is_wrong_with_a_scenario_is_said_with_its_line_and_what_is_allowed() {
         (
             format!("{good}[config]\nmembership.targets = 1\n"),
             "membership.targets",
-            "no key 'membership.targets'; allowed: link.keepalive,",
+            "no key 'membership.targets'; allowed: chat.catch_up_rate,",
         ),
         (
             good.replace("goal = 0\n", "goal = { by_case = [1, 2] }\n"),
