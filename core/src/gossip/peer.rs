@@ -70,7 +70,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// New neighbours are eager (§3.5).
+    /// Eager, as new neighbours are where no tree has grown (§3.5).
     pub(super) fn new(now: Instant) -> Self {
         Self {
             neighbour: false,
