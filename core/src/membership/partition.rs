@@ -172,7 +172,8 @@ impl Membership {
         self.look_around(cx, out);
     }
 
-    /// Contacts somebody met before, or a place to enter the network.
+    /// Contacts somebody met before, or a place to enter the network. With links to all of them, compares with
+    /// one that is no neighbour: when the link came up, this part may still have remembered the other.
     fn contact(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         if !self.running() || self.linked.is_empty() {
             return;
@@ -195,7 +196,12 @@ impl Membership {
             }
             None => {
                 if let Some(&peer) = cx.rng.pick(&met) {
-                    self.connect_at(peer, cx.now, out);
+                    return self.connect_at(peer, cx.now, out);
+                }
+                let others: Vec<NodeId> =
+                    self.linked.keys().copied().filter(|p| !self.neighbours.contains(p)).collect();
+                if let Some(&peer) = cx.rng.pick(&others) {
+                    self.compare_parts(peer, cx, out);
                 }
             }
         }

@@ -626,6 +626,17 @@ fn two_parts_of_a_network_grow_together_and_nobody_gives_way() {
     assert_eq!(b.m.neighbours().len(), before.len() + 2);
 }
 
+/// A link that came up while this part still remembered the other one would hide for ever that there are two.
+#[test]
+fn with_links_to_all_it_met_a_node_compares_parts_over_one() {
+    let mut b = full();
+    b.up(100);
+    b.run(50);
+    let to_it = |o: &Out| matches!(o, Out::Send { to, .. } if *to == id(100));
+    let said: Vec<_> = b.run(100).into_iter().filter(|(_, o)| to_it(o)).flat_map(|(_, o)| replies(&[o])).collect();
+    assert!(said.iter().any(|m| matches!(m, Message::Sketch { neighbour: false, .. })), "{said:?}");
+}
+
 #[test]
 fn what_is_silent_for_two_minutes_is_in_no_sketch() {
     let mut b = full();
