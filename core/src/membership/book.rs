@@ -40,6 +40,8 @@ pub(crate) struct Known {
     next_try: Instant,
     /// An attempt to reach it is under way since then.
     trying: Option<Instant>,
+    /// When the last attempt began; zero before the first.
+    last_try: Instant,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -67,6 +69,7 @@ impl Known {
             fails: 0,
             next_try: Instant::ZERO,
             trying: None,
+            last_try: Instant::ZERO,
         }
     }
 
@@ -215,10 +218,12 @@ impl Book {
         (if passive.is_empty() { others } else { passive }, next)
     }
 
-    /// Everybody that could be reached, whatever earlier attempts came to.
-    pub(super) fn anybody(&self, skip: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
-        let can = self.known.iter().filter(|(id, k)| k.trying.is_none() && !k.addrs.is_empty() && !skip(**id));
-        can.map(|(id, _)| *id).collect()
+    /// Of everybody that could be reached, whatever earlier attempts came to, those for whom the last one is
+    /// longest ago; and when that was.
+    pub(super) fn longest_untried(&self, skip: impl Fn(NodeId) -> bool) -> (Vec<NodeId>, Instant) {
+        let can = || self.known.iter().filter(|(id, k)| k.trying.is_none() && !k.addrs.is_empty() && !skip(**id));
+        let longest = can().map(|(_, k)| k.last_try).min().unwrap_or_default();
+        (can().filter(|(_, k)| k.last_try == longest).map(|(id, _)| *id).collect(), longest)
     }
 
     /// Checks the record of `id` before it is used; false if it was forged. It is asked for there then.
@@ -235,6 +240,7 @@ impl Book {
     pub(super) fn tried(&mut self, id: NodeId, now: Instant) {
         if let Some(k) = self.known.get_mut(&id) {
             k.trying = Some(now);
+            k.last_try = now;
         }
     }
 

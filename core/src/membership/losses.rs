@@ -51,6 +51,11 @@ impl Losses {
         self.too_many.is_some()
     }
 
+    /// Since when too many are lost.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.too_many.map(|(_, at)| at)
+    }
+
     fn recent(&self, now: Instant) -> usize {
         self.lost.values().filter(|at| now.since(**at) < AT_ONCE).count()
     }

@@ -385,7 +385,8 @@ impl Membership {
         self.start_probing(cx);
         self.start_rating(cx);
         self.watch(cx);
-        if !self.neighbours.contains(&peer) && !self.views.asked.contains_key(&peer) {
+        if !self.neighbours.contains(&peer) {
+            // Also where it was asked to be one: a part that has all it wants refuses, and must learn of the other.
             self.compare_parts(peer, cx, out);
         }
         self.look_around(cx, out);

@@ -17,10 +17,11 @@ const TICK: Duration = Duration::from_secs(10);
 const STALE: Duration = Duration::from_secs(120);
 /// How often somebody met before is contacted (overlay.md §4).
 const CONTACT: Duration = Duration::from_secs(60);
-/// The same while a good part of all peers is lost: then the network may be in parts that do not know of each
-/// other any more, and most of those that were met are not there. 5 s: of a thousand that lost 95 in a hundred,
-/// the fifty find each other within a minute.
-const CONTACT_DEGRADED: Duration = Duration::from_secs(5);
+/// The same once for everybody known after a good part of all peers was lost: then the network may be in parts
+/// that do not know of each other any more, and most of those that were met are not there. 2 s: forty to a hundred
+/// are known, and in the six cycles that overlay.md §7 gives a network to heal from 95 in a hundred failures all
+/// of them are tried.
+const CONTACT_DEGRADED: Duration = Duration::from_secs(2);
 /// Every so many contacts go to a place to enter the network.
 const TO_BOOTSTRAP: usize = 5;
 /// A node takes part in one merge in this time (overlay.md §4).
@@ -134,7 +135,9 @@ impl Membership {
 
     /// Sets when somebody met before is contacted next.
     pub(super) fn contact_later(&mut self, cx: &mut Cx<'_>) {
-        let pause = if self.losses.hold() { CONTACT_DEGRADED } else { CONTACT };
+        let (untried, last) = self.contacts(cx.me);
+        let hurry = !untried.is_empty() && self.losses.since().is_some_and(|since| last < since);
+        let pause = if hurry { CONTACT_DEGRADED } else { CONTACT };
         self.part.contact_at = Some(cx.now + cx.rng.jitter(pause, 20));
     }
 
@@ -172,6 +175,11 @@ impl Membership {
         self.look_around(cx, out);
     }
 
+    /// Whom to contact next, any of them, and when they were tried.
+    fn contacts(&self, me: NodeId) -> (Vec<NodeId>, Instant) {
+        self.book.longest_untried(|id| id == me || self.linked.contains_key(&id))
+    }
+
     /// Contacts somebody met before, or a place to enter the network. With links to all of them, compares with
     /// one that is no neighbour: when the link came up, this part may still have remembered the other.
     fn contact(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
@@ -184,7 +192,7 @@ impl Membership {
             .filter(|(_, t)| !t.trying && t.resolved.is_none_or(|id| id != cx.me && !self.linked.contains_key(&id)))
             .map(|(b, _)| b.clone())
             .collect();
-        let met = self.book.anybody(|id| id == cx.me || self.linked.contains_key(&id));
+        let (met, _) = self.contacts(cx.me);
         let place =
             (met.is_empty() || cx.rng.below(TO_BOOTSTRAP) == 0).then(|| cx.rng.pick(&places).cloned()).flatten();
         match place {

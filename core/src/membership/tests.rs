@@ -156,19 +156,33 @@ fn losing_two_fifths_of_all_peers_at_once_degrades_a_node() {
 
 /// The few that a great failure leaves may not know of each other: most that they met are gone.
 #[test]
-fn a_degraded_node_looks_for_those_it_met_twelve_times_as_often() {
+fn a_degraded_node_tries_everybody_it_met_at_once_and_then_one_a_minute() {
     let contacts = |lost: u8| {
         let mut b = after_losing(lost, 10);
-        for n in 20..40 {
+        for n in 20..60 {
             b.up(n);
             b.input(In::LinkDown { peer: id(n), reason: DownReason::Closed });
         }
-        let contacted = |o: &Out| matches!(o, Out::Connect { expect: Some(_), .. });
-        b.run(300).iter().filter(|(_, o)| contacted(o)).count()
+        let mut contacted = |seconds| -> BTreeSet<NodeId> {
+            let mut tried = BTreeSet::new();
+            for _ in 0..seconds {
+                let said = b.run(1);
+                let whom =
+                    said.iter().filter_map(|(_, o)| if let Out::Connect { expect, .. } = o { *expect } else { None });
+                for peer in whom {
+                    tried.insert(peer);
+                    // Nobody answers.
+                    b.input(In::Unreachable { addr: addr(9), expect: Some(peer), wrong_node: false });
+                }
+            }
+            tried
+        };
+        (contacted(130).len(), contacted(300).len())
     };
-    assert!((4..=6).contains(&contacts(3)), "once a minute: {}", contacts(3));
-    // Nobody answers, and each is tried for a while: not all twelve a minute find somebody to try.
-    assert!((20..=75).contains(&contacts(4)), "each five seconds: {}", contacts(4));
+    let (first, then) = contacts(3);
+    assert!((1..=4).contains(&first) && (4..=7).contains(&then), "once a minute: {first}, {then}");
+    let (first, then) = contacts(4);
+    assert!(first == 40 && (4..=7).contains(&then), "all of them, then one a minute: {first}, {then}");
 }
 
 #[test]
@@ -624,6 +638,19 @@ fn two_parts_of_a_network_grow_together_and_nobody_gives_way() {
     let answer = replies(&b.hear(102, &request(Urgency::Merge)));
     assert!(matches!(answer[..], [Message::Response { accepted: Err(Refusal::Full), .. }]), "two beyond the usual");
     assert_eq!(b.m.neighbours().len(), before.len() + 2);
+}
+
+/// The small part of a network that split lacks neighbours, and the large one has all it wants and refuses.
+#[test]
+fn who_asks_for_a_neighbour_says_too_in_which_part_it_lives() {
+    let mut b = Bench::new();
+    b.input(join(&[2]));
+    b.up(2);
+    b.hear(2, &Message::Response { accepted: Ok(()), available: Vec::new() });
+    b.run(20);
+    let said = replies(&b.up(100));
+    assert!(said.iter().any(|m| matches!(m, Message::Request { urgency: Urgency::Low, .. })), "{said:?}");
+    assert!(said.iter().any(|m| matches!(m, Message::Sketch { neighbour: false, .. })), "{said:?}");
 }
 
 /// A link that came up while this part still remembered the other one would hide for ever that there are two.
