@@ -36,6 +36,11 @@ const MAX_HOSTED: usize = 2;
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The tree of an answered comparison is kept this long after its last message: 30 s.
 const HOST_KEPT: Duration = Duration::from_secs(30);
+/// After a comparison that this node began, what belongs to it is taken for this long: 30 s. A link delivers
+/// in any order, and the word that all was sent overtakes a bundle of which a packet was lost.
+const LATE: Duration = Duration::from_secs(30);
+/// Comparisons that ended so lately: 8, as many as wait.
+const MAX_LATE: usize = MAX_WAITING;
 /// Between two windows of a comparison: 5 s, so that reading 20 MB for each stays in the background;
 /// who answers insists on 2 s.
 const WINDOW_PAUSE: Duration = Duration::from_secs(5);
@@ -184,6 +189,7 @@ enum Timer {
     Asking,
     Hosting(NodeId),
     Needs(NodeId),
+    Late(NodeId),
 }
 
 /// What a read is for.
@@ -200,6 +206,8 @@ pub(super) struct Comparisons {
     /// Whom to compare with after that.
     waiting: VecDeque<NodeId>,
     hosted: BTreeMap<NodeId, Hosting>,
+    /// Compared with lately: something may still be on its way.
+    late: BTreeSet<NodeId>,
     gifts: BTreeMap<NodeId, Gift>,
     needs: BTreeMap<NodeId, Needs>,
     pub(super) mends: Mends,
@@ -218,9 +226,11 @@ impl Comparisons {
         self.timers.next()
     }
 
-    /// Whether a comparison with this node is under way, so that it may mend what is below a height.
+    /// Whether a comparison with this node is under way or was a moment ago, so that it may mend what is below a
+    /// height.
     pub(super) fn is_with(&self, peer: NodeId) -> bool {
-        self.hosted.contains_key(&peer) || self.asking.as_ref().is_some_and(|a| a.peer == peer)
+        let asking = self.asking.as_ref().is_some_and(|a| a.peer == peer);
+        asking || self.hosted.contains_key(&peer) || self.late.contains(&peer)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -231,6 +241,7 @@ impl Comparisons {
         let all = trees.chain(hosted).chain(gifts).chain(needs);
         all.fold(0usize, |n, more| n.saturating_add(more).saturating_add(1))
             .saturating_add(self.waiting.len())
+            .saturating_add(self.late.len())
             .saturating_add(self.mends.len())
             .saturating_add(self.reads.len())
     }
@@ -245,8 +256,10 @@ impl Comparisons {
             }
         }
         self.hosted.remove(&peer);
+        self.late.remove(&peer);
         self.gifts.remove(&peer);
         self.needs.remove(&peer);
+        self.timers.cancel(Timer::Late(peer));
         self.timers.cancel(Timer::Hosting(peer));
         self.timers.cancel(Timer::Needs(peer));
     }
@@ -481,9 +494,12 @@ impl Chat {
                     self.compare.needs.remove(&peer);
                     self.go_on(cx, peer);
                 }
+                Timer::Late(peer) => {
+                    self.compare.late.remove(&peer);
+                }
             }
         }
-        if self.compare.asking.is_none() && self.compare.hosted.is_empty() {
+        if self.compare.asking.is_none() && self.compare.hosted.is_empty() && self.compare.late.is_empty() {
             for _ in 0..self.compare.mends.give_up() {
                 self.drops.count(DropReason::Duplicate);
             }
@@ -494,12 +510,17 @@ impl Chat {
     fn next_window(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         if let Some(asking) = self.compare.asking.take() {
             let (from, to) = asking.loader.window();
+            let peer = asking.peer;
             match asking.stage {
                 // Who does not answer is asked again another time.
                 Stage::Loading | Stage::Asked | Stage::Settling => {}
                 Stage::Pausing if asking.more => self.ask_window(cx, asking.peer, from, asking.windows_left, out),
                 Stage::Pausing if to == u64::MAX => {}
                 Stage::Pausing => self.ask_window(cx, asking.peer, to, asking.windows_left, out),
+            }
+            if self.compare.asking.is_none() && self.compare.late.len() < MAX_LATE {
+                self.compare.late.insert(peer);
+                self.compare.timers.arm(Timer::Late(peer), cx.now + LATE);
             }
         }
         if self.compare.asking.is_none()
