@@ -18,9 +18,9 @@ const STALE: Duration = Duration::from_secs(120);
 /// How often somebody met before is contacted (overlay.md §4).
 const CONTACT: Duration = Duration::from_secs(60);
 /// The same once for everybody known after a good part of all peers was lost: then the network may be in parts
-/// that do not know of each other any more, and most of those that were met are not there. 2 s: forty to a hundred
-/// are known, and in the six cycles that overlay.md §7 gives a network to heal from 95 in a hundred failures all
-/// of them are tried.
+/// that do not know of each other any more, and most of those that were met are not there. 2 s: the two
+/// views name 42, which takes half of the six cycles that overlay.md §7 gives a network to heal from 95 in a
+/// hundred failures.
 const CONTACT_DEGRADED: Duration = Duration::from_secs(2);
 /// Every so many contacts go to a place to enter the network.
 const TO_BOOTSTRAP: usize = 5;
