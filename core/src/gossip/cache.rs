@@ -20,6 +20,8 @@ pub(super) struct Recent {
     /// The neighbour it came from first.
     pub via: Option<NodeId>,
     pub body: Vec<u8>,
+    /// When it was announced, if it was fetched from the only one who was asked and the tree has not brought it yet.
+    pub fetched: Option<Instant>,
     /// Neighbours that have it, by their own word.
     holders: Vec<NodeId>,
     served: Vec<(NodeId, u8)>,
@@ -63,7 +65,7 @@ impl Cache {
 
     pub(super) fn insert(&mut self, now: Instant, id: ShortId, hops: u8, via: Option<NodeId>, body: Vec<u8>) {
         self.bytes = self.bytes.saturating_add(body.len()).saturating_add(ENTRY);
-        let entry = Recent { hops, via, body, holders: Vec::new(), served: Vec::new() };
+        let entry = Recent { hops, via, body, fetched: None, holders: Vec::new(), served: Vec::new() };
         if let Some(old) = self.recent.insert(id, entry) {
             self.bytes = self.bytes.saturating_sub(old.body.len()).saturating_sub(ENTRY);
         } else {

@@ -36,7 +36,7 @@ use crate::machine::{Cx, Machine, Outbox};
 use crate::planted::{Bug, planted};
 use crate::rng::Rng;
 use crate::stats::{BroadcastStats, DropReason, Drops};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, Smoothed, share};
 use crate::wire::{Blob, Lane, Malformed};
 
 /// Broadcasts whose content is being checked: the answer comes within the same step, so a few are
@@ -50,6 +50,9 @@ const MAX_ANNOUNCERS: usize = 8;
 /// Larger broadcasts are declined from others as soon as they are here: 1,000 bytes (rust-libp2p's
 /// threshold for IDONTWANT).
 const LARGE: usize = 1_000;
+/// The tree's lateness that is waited for at most: the 64 hops of `ttl` at 30 ms each, so that nobody who
+/// announces what it brings late keeps others from mending their tree.
+const MAX_LATENESS: Duration = Duration::from_secs(2);
 /// A tree without copies for this long is one.
 const SETTLED: Duration = Duration::from_secs(10);
 
@@ -111,6 +114,14 @@ struct Missing {
     announcers: Vec<Announcer>,
     /// How many of them were asked.
     asked: usize,
+    /// When it was first announced.
+    since: Instant,
+}
+
+impl Missing {
+    fn was_asked(&self, peer: NodeId) -> bool {
+        self.announcers.iter().take(self.asked).any(|a| a.from == peer)
+    }
 }
 
 /// An announcement and who made it.
@@ -142,6 +153,8 @@ pub(crate) struct Gossip {
     grown: bool,
     /// Copies came until lately: the tree is being built or mended.
     unsettled: Option<Instant>,
+    /// How much later than its first announcement a broadcast comes by the tree.
+    lateness: Smoothed,
     config: GossipConfig,
     stats: BroadcastStats,
     drops: Drops,
@@ -159,6 +172,7 @@ impl Gossip {
             timers: DeadlineQueue::new(),
             grown: false,
             unsettled: None,
+            lateness: Smoothed::default(),
             config: config.gossip.clone(),
             stats: BroadcastStats::default(),
             drops: Drops::default(),
@@ -282,6 +296,10 @@ impl Gossip {
                 return;
             }
             recent.held_by(from);
+            // It was fetched too early: the tree brings it now.
+            if let Some(since) = recent.fetched.take() {
+                self.lateness.sample(now.since(since));
+            }
         }
         if branch {
             self.unsettled = Some(now);
@@ -307,13 +325,19 @@ impl Gossip {
         // A forgery is remembered too: the same bytes are not checked twice.
         self.seen.insert(cx.now, &id);
         self.timers.cancel(Timer::Missing(id));
-        let Missing { announcers, asked } = self.missing.remove(&id).unwrap_or_default();
+        let missing = self.missing.remove(&id).unwrap_or_default();
         if !genuine {
             return;
         }
+        let announced = (!missing.announcers.is_empty()).then_some(missing.since);
+        let fetched = announced.filter(|_| missing.was_asked(from));
+        if let (Some(since), None) = (announced, fetched) {
+            self.lateness.sample(cx.now.since(since));
+        }
+        let Missing { announcers, asked, .. } = missing;
         // What was fetched to mend an instructed tree is announced, as all there is.
-        let fetched = asked > 0 && self.zone.stands();
-        let targets = targets.or_else(|| fetched.then(Vec::new));
+        let mends = asked > 0 && self.zone.stands();
+        let targets = targets.or_else(|| mends.then(Vec::new));
         if let Some(parent) = self.peers.get_mut(&from) {
             parent.eager |= targets.is_none();
             parent.kept_word();
@@ -329,6 +353,12 @@ impl Gossip {
             }
         }
         self.spread(cx, id, hops, Some(from), body, out);
+        // Of several who were asked the others may bring it too, so what comes then is not the tree's (Karn's rule).
+        if asked == 1
+            && let Some(recent) = self.cache.get_mut(&id)
+        {
+            recent.fetched = fetched;
+        }
         for Announcer { from, hops } in announcers {
             self.announced_late(cx.now, from, id, hops, out);
         }
@@ -352,7 +382,7 @@ impl Gossip {
                 self.drops.count(DropReason::Queue);
                 continue;
             }
-            let missing = self.missing.entry(id).or_default();
+            let missing = self.missing.entry(id).or_insert_with(|| Missing { since: cx.now, ..Missing::default() });
             if missing.announcers.len() < MAX_ANNOUNCERS && !missing.announcers.iter().any(|a| a.from == from) {
                 missing.announcers.push(Announcer { from, hops });
             }
@@ -393,13 +423,16 @@ impl Gossip {
     }
 
     /// How long an announced broadcast may take to come by itself: two round trips of nine neighbours in ten,
-    /// and a batch (overlay.md §3), and at least what is configured.
+    /// and a batch (overlay.md §3), and at least what is configured. Where the tree's own way takes longer than
+    /// the way of ids, so long: what is fetched too early makes a branch that is short for one sender and adds
+    /// hops for the others.
     fn patience(&self) -> Duration {
         let mut rtts: Vec<Duration> = self.peers.values().filter(|p| p.neighbour).filter_map(|p| p.rtt).collect();
         rtts.sort_unstable();
         let at = rtts.len().saturating_mul(9).div_ceil(10).saturating_sub(1);
         let slow = rtts.get(at).copied().unwrap_or_default();
-        self.config.graft_after.max(slow.saturating_mul(2).saturating_add(self.config.batch))
+        let late = self.lateness.most().unwrap_or_default().min(MAX_LATENESS);
+        self.config.graft_after.max(slow.saturating_mul(2).saturating_add(self.config.batch)).max(late)
     }
 
     /// Asks the next announcer of a missing broadcast, or gives it up.
@@ -434,11 +467,6 @@ impl Gossip {
             self.control(to, &message, out);
         }
     }
-}
-
-/// `d * times / of`, of a time of minutes at most.
-fn share(d: Duration, times: u32, of: u32) -> Duration {
-    d.saturating_mul(times).checked_div(of).unwrap_or(d)
 }
 
 fn id_of(body: &[u8]) -> ShortId {

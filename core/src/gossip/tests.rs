@@ -154,6 +154,50 @@ fn slow_neighbours_get_the_time_that_they_need() {
 }
 
 #[test]
+fn a_tree_that_is_slower_than_the_announcements_gets_the_time_that_it_needs() {
+    let mut b = Bench::new(3);
+    let graft = |body| [(peer(2), Message::Graft { id: Some(id_of(body)) })];
+    (2..=3).for_each(|n| drop(b.message(n, &Message::Prune)));
+    b.message(2, &have(b"x", 2));
+    assert_eq!(b.wait(300), graft(b"x"));
+    b.take(2, 2, b"x");
+    b.wait(100);
+    b.payload(1, 9, b"x");
+    assert_eq!(b.gossip.lateness.mean(), Some(Duration::from_millis(400)), "it was fetched, and the tree brought it");
+    b.payload(3, 9, b"x");
+    assert_eq!(b.gossip.lateness.mean(), Some(Duration::from_millis(400)), "once");
+    b.message(2, &Message::Prune);
+    b.message(2, &have(b"y", 2));
+    assert_eq!(b.wait(1_199), [], "400 ms and four times their half");
+    assert_eq!(b.wait(1), graft(b"y"));
+    b.take(1, 9, b"y");
+    assert_eq!(b.gossip.lateness.mean(), Some(Duration::from_millis(500)), "the tree brought it before who was asked");
+    b.message(2, &Message::Prune);
+    for n in 0..100u8 {
+        b.message(2, &have(&[n], 2));
+        b.take(1, 9, &[n]);
+    }
+    b.wait(50);
+    b.message(2, &Message::Prune);
+    b.message(2, &have(b"z", 2));
+    assert_eq!(b.wait(300), graft(b"z"), "a tree that was late and is not any more is not waited for");
+}
+
+#[test]
+fn nobody_makes_a_tree_wait_for_ever() {
+    let mut b = Bench::new(2);
+    for n in 0..20u8 {
+        b.message(2, &Message::Prune);
+        b.message(2, &have(&[n], 2));
+        b.wait(60_000);
+        b.take(1, 2, &[n]);
+    }
+    b.message(2, &have(b"x", 2));
+    assert_eq!(b.wait(1_999), []);
+    assert_eq!(b.wait(1).len(), 1);
+}
+
+#[test]
 fn who_announces_and_does_not_bring_is_not_believed_for_a_minute() {
     let mut b = Bench::new(2);
     for n in 0..16u8 {

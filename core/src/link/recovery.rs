@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::link::queue::Item;
 use crate::link::session::ACK_DELAY;
-use crate::time::{Duration, Instant, micros};
+use crate::time::{Duration, Instant, Smoothed, share};
 
 /// RFC 9002 §6.2.2.
 const INITIAL_RTT: Duration = Duration::from_millis(333);
@@ -55,52 +55,43 @@ pub(super) struct Sent {
     pub acks: heapless::Vec<(u32, u64), 2>,
 }
 
-/// `d * times / of`, in microseconds.
-fn share(d: Duration, times: u64, of: u64) -> Duration {
-    Duration::from_micros(micros(d).saturating_mul(times).checked_div(of).unwrap_or(u64::MAX))
-}
-
 /// Smoothed round trip time (RFC 6298, RFC 9002 §5).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rtt {
-    smoothed: Option<Duration>,
-    var: Duration,
+    usual: Smoothed,
     min: Duration,
     latest: Duration,
 }
 
 impl Rtt {
     pub(super) fn smoothed(&self) -> Option<Duration> {
-        self.smoothed
+        self.usual.mean()
     }
 
     pub(super) fn sample(&mut self, rtt: Duration, delay: Duration) {
         self.latest = rtt;
-        let Some(old) = self.smoothed else {
-            self.smoothed = Some(rtt);
-            self.var = share(rtt, 1, 2);
+        if self.usual.mean().is_none() {
+            self.usual.sample(rtt);
             self.min = rtt;
             return;
-        };
+        }
         self.min = self.min.min(rtt);
         // The delay is the other side's word: never believed beyond what the protocol allows.
         let delay = delay.min(ACK_DELAY);
         let adjusted = if rtt >= self.min.saturating_add(delay) { rtt.saturating_sub(delay) } else { rtt };
-        let off = old.abs_diff(adjusted);
-        self.var = share(self.var.saturating_mul(3).saturating_add(off), 1, 4);
-        self.smoothed = Some(share(old.saturating_mul(7).saturating_add(adjusted), 1, 8));
+        self.usual.sample(adjusted);
     }
 
     fn pto(&self) -> Duration {
-        let (srtt, var) = match self.smoothed {
-            Some(srtt) => (srtt, self.var),
+        let (srtt, var) = match self.usual.mean() {
+            Some(srtt) => (srtt, self.usual.deviation()),
             None => (INITIAL_RTT, share(INITIAL_RTT, 1, 2)),
         };
         srtt.saturating_add(var.saturating_mul(4).max(GRANULARITY)).saturating_add(ACK_DELAY)
     }
 
     fn loss_delay(&self) -> Duration {
-        let base = self.smoothed.unwrap_or(INITIAL_RTT).max(self.latest);
+        let base = self.usual.mean().unwrap_or(INITIAL_RTT).max(self.latest);
         share(base, 9, 8).max(GRANULARITY)
     }
 }
@@ -282,10 +273,13 @@ mod tests {
         let mut rtt = Rtt::default();
         assert_eq!(rtt.pto(), Duration::from_micros(333_000 + 4 * 166_500 + 25_000));
         rtt.sample(Duration::from_millis(100), Duration::ZERO);
-        assert_eq!((rtt.smoothed(), rtt.var), (Some(Duration::from_millis(100)), Duration::from_millis(50)));
+        assert_eq!(
+            (rtt.smoothed(), rtt.usual.deviation()),
+            (Some(Duration::from_millis(100)), Duration::from_millis(50))
+        );
         rtt.sample(Duration::from_millis(180), Duration::ZERO);
         assert_eq!(rtt.smoothed(), Some(Duration::from_millis(110)));
-        assert_eq!(rtt.var, Duration::from_micros(57_500));
+        assert_eq!(rtt.usual.deviation(), Duration::from_micros(57_500));
         rtt.sample(Duration::from_millis(200), Duration::MAX);
         assert!(rtt.smoothed().unwrap() > Duration::from_millis(118), "a claimed delay counts 25 ms at most");
     }
