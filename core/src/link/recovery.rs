@@ -12,6 +12,8 @@ use crate::time::{Duration, Instant, Smoothed, share};
 const INITIAL_RTT: Duration = Duration::from_millis(333);
 /// RFC 9002 §6.1.1.
 const PACKET_THRESHOLD: u64 = 3;
+/// Losses after which a path that was seen to reorder counts as one that does not (RFC 8985 §6.2, step 4).
+const REORDERS_FOR: u8 = 16;
 /// RFC 9002 §6.1.2.
 const GRANULARITY: Duration = Duration::from_millis(1);
 /// Probes come at least this often, unless the round trip itself is longer. RFC 9002 doubles to
@@ -90,9 +92,11 @@ impl Rtt {
         srtt.saturating_add(var.saturating_mul(4).max(GRANULARITY)).saturating_add(ACK_DELAY)
     }
 
-    fn loss_delay(&self) -> Duration {
+    /// After this an acknowledgement is overdue; on a path that reorders, also what the slowest take.
+    fn loss_delay(&self, reorders: bool) -> Duration {
         let base = self.usual.mean().unwrap_or(INITIAL_RTT).max(self.latest);
-        share(base, 9, 8).max(GRANULARITY)
+        let slow = self.usual.most().filter(|_| reorders).unwrap_or_default();
+        share(base, 9, 8).max(GRANULARITY).max(slow)
     }
 }
 
@@ -110,6 +114,10 @@ pub(super) struct Recovery {
     /// The next link-wide number.
     pub next: u64,
     largest_acked: Option<u64>,
+    /// The same before the acknowledgement that is being read.
+    acked_before: Option<u64>,
+    /// Packets came out of order: how many more losses until that is forgotten.
+    reorders: u8,
     pub rtt: Rtt,
     pub window: Window,
     loss_at: Option<Instant>,
@@ -156,9 +164,16 @@ impl Recovery {
         acked: &mut Acked,
     ) {
         let mut first = true;
+        if newest {
+            self.acked_before = self.largest_acked;
+        }
         while let Some(seq) = self.sent.range(from..=to).next_back().map(|(seq, _)| *seq) {
             let Some(sent) = self.sent.remove(&seq) else { break };
             self.window.on_acked();
+            // Nothing is sent under its number again: it was overtaken, not lost (RFC 8985 §6.2, step 3).
+            if self.acked_before.is_some_and(|before| seq < before) {
+                self.reorders = REORDERS_FOR;
+            }
             // RFC 9002 §5.1: only the highest number gives a sample, if it is newly acknowledged.
             if newest && first && seq == to {
                 self.rtt.sample(now.since(sent.at), delay);
@@ -174,21 +189,24 @@ impl Recovery {
         self.largest_acked = Some(self.largest_acked.map_or(to, |l| l.max(to)));
     }
 
-    /// Declares packets lost by number or by time (RFC 9002 §6.1) and returns what they carried.
+    /// Declares packets lost by number or by time (RFC 9002 §6.1) and returns what they carried. On a path that
+    /// reorders the number says nothing (RFC 8985 §6.2, step 4): all that is delayed would be sent twice.
     pub(super) fn detect(&mut self, now: Instant) -> Vec<Item> {
         self.loss_at = None;
         let mut items = Vec::new();
         let Some(largest) = self.largest_acked else { return items };
-        let delay = self.rtt.loss_delay();
+        let reorders = self.reorders > 0;
+        let delay = self.rtt.loss_delay(reorders);
         let mut lost = Vec::new();
         for (&seq, sent) in self.sent.range(..largest) {
             let due = sent.at + delay;
-            if largest.saturating_sub(seq) >= PACKET_THRESHOLD || due <= now {
+            if !reorders && largest.saturating_sub(seq) >= PACKET_THRESHOLD || due <= now {
                 lost.push(seq);
             } else {
                 self.loss_at = Some(self.loss_at.map_or(due, |at| at.min(due)));
             }
         }
+        self.reorders = self.reorders.saturating_sub(u8::from(!lost.is_empty()));
         for seq in lost {
             items.extend(self.give_up(seq));
         }
@@ -242,6 +260,7 @@ impl Recovery {
     /// The path changed: its round trip is unknown (RFC 9000 §9.4).
     pub(super) fn reset_rtt(&mut self) {
         self.rtt = Rtt::default();
+        self.reorders = 0;
         self.probes = 0;
     }
 }
@@ -282,6 +301,43 @@ mod tests {
         assert_eq!(rtt.usual.deviation(), Duration::from_micros(57_500));
         rtt.sample(Duration::from_millis(200), Duration::MAX);
         assert!(rtt.smoothed().unwrap() > Duration::from_millis(118), "a claimed delay counts 25 ms at most");
+    }
+
+    #[test]
+    fn on_a_path_that_reorders_time_alone_declares_a_loss() {
+        let mut r = Recovery::default();
+        for seq in 0..10 {
+            send(&mut r, seq, 0);
+        }
+        ack(&mut r, 2, 2, 100);
+        assert_eq!(r.detect(at(100)).len(), 0, "two behind");
+        ack(&mut r, 1, 1, 101);
+        ack(&mut r, 9, 9, 102);
+        assert_eq!(r.detect(at(102)).len(), 0, "1 was overtaken by 2, so may be the others by 9");
+        let slow = r.rtt.usual.most().unwrap();
+        assert!(slow > r.rtt.loss_delay(false));
+        assert_eq!(r.deadline(), Some(Instant::from_micros(0) + slow));
+        assert_eq!(r.detect(Instant::from_micros(0) + slow).len(), 7);
+        for n in 1..u64::from(REORDERS_FOR) {
+            send(&mut r, 10 * n, 1_000 * n);
+            send(&mut r, 10 * n + 1, 1_000 * n);
+            ack(&mut r, 10 * n + 1, 10 * n + 1, 1_000 * n + 100);
+            assert_eq!(r.detect(at(1_000 * n + 900)).len(), 1);
+        }
+        (500..504).for_each(|seq| send(&mut r, seq, 50_000));
+        ack(&mut r, 503, 503, 50_100);
+        assert_eq!(r.detect(at(50_100)).len(), 1, "sixteen times it was a loss: three later packets say so again");
+    }
+
+    #[test]
+    fn what_one_acknowledgement_lists_is_not_out_of_order() {
+        let mut r = Recovery::default();
+        (0..6).for_each(|seq| send(&mut r, seq, 0));
+        let mut acked = Acked::default();
+        for (i, (from, to)) in [(5, 5), (0, 1)].into_iter().enumerate() {
+            r.on_acked(from, to, i == 0, Duration::ZERO, at(100), &mut acked);
+        }
+        assert_eq!(r.detect(at(100)).len(), 1, "2 is three behind");
     }
 
     #[test]
