@@ -466,7 +466,8 @@ impl Membership {
     }
 
     /// Tries whoever's time has come while neighbours are missing: bootstraps, then a random one of the
-    /// passive view, and nodes met long ago when nobody else is left.
+    /// passive view, and nodes met long ago when nobody else is left; after them, if half the neighbours are
+    /// missing, those that the passive view had no room for.
     fn look_around(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         self.try_at = None;
         if !self.wants_neighbours() {
@@ -512,6 +513,15 @@ impl Membership {
                 self.ask(peer, urgency, cx, out);
                 return self.look_around(cx, out);
             }
+            self.connect_at(peer, cx.now, out);
+        }
+        // After a great failure all those may be dead, and nobody alive may know this node.
+        while free > 0
+            && !settled
+            && let Some((peer, addr)) = self.book.recall()
+        {
+            free = free.saturating_sub(1);
+            self.remember(peer, out, |known| known.other_addr(addr));
             self.connect_at(peer, cx.now, out);
         }
         // Somebody tried will have answered by then, or another is tried.
@@ -656,6 +666,7 @@ impl Machine for Membership {
     fn footprint(&self) -> usize {
         self.book
             .len()
+            .saturating_add(self.book.heard())
             .saturating_add(self.targets.len())
             .saturating_add(self.hints.len())
             .saturating_add(self.linked.len())

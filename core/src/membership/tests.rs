@@ -185,6 +185,51 @@ fn a_degraded_node_tries_everybody_it_met_at_once_and_then_one_a_minute() {
     assert!(first == 40 && (4..=7).contains(&then), "all of them, then one a minute: {first}, {then}");
 }
 
+/// Where most are dead, the passive view alone may name nobody alive.
+#[test]
+fn who_loses_all_neighbours_tries_also_whom_the_passive_view_had_no_room_for() {
+    let told = 50..200u8;
+    let tried = |lost: u8| {
+        let mut b = full();
+        for n in told.clone() {
+            b.hear(2, &Message::Response { accepted: Err(Refusal::NotAsked), available: vec![info(n)] });
+        }
+        assert_eq!(b.m.book.passives().count(), Config::default().membership.passive);
+        let mut tried = Vec::new();
+        for n in 2..8 {
+            let mut said = match n < 2 + lost {
+                true => b.input(In::LinkDown { peer: id(n), reason: DownReason::Timeout }),
+                false => Vec::new(),
+            };
+            said.extend(b.run(10).into_iter().map(|(_, o)| o));
+            while let Some(o) = said.pop() {
+                if let Out::Connect { expect: Some(peer), .. } = o {
+                    tried.push(peer);
+                    // Nobody answers.
+                    said.extend(b.input(In::Unreachable { addr: addr(9), expect: Some(peer), wrong_node: false }));
+                }
+            }
+        }
+        told.clone().filter(|n| tried.contains(&id(*n))).count()
+    };
+    assert!(tried(3) <= 36, "half of them are enough to find others by");
+    assert_eq!(tried(6), 150);
+}
+
+#[test]
+fn places_of_those_that_left_the_passive_view_are_bounded_and_of_nobody_in_the_book() {
+    let mut b = full();
+    // Whoever is told of again is in the book again.
+    for n in (8..=255u8).chain(8..=255) {
+        b.hear(2, &Message::Response { accepted: Err(Refusal::NotAsked), available: vec![info(n)] });
+    }
+    assert_eq!((b.m.book.passives().count(), b.m.book.heard()), (36, 128));
+    let mut kept = BTreeSet::new();
+    while let Some((peer, _)) = b.m.book.recall() {
+        assert!(b.m.get(peer).is_none() && kept.insert(peer), "once, and not in the book");
+    }
+}
+
 #[test]
 fn a_degraded_node_recovers_when_half_of_those_lost_are_back_or_given_up() {
     let mut b = after_losing(4, 10);
