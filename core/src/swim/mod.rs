@@ -548,7 +548,7 @@ impl Swim {
             }
             Message::Nack { seq, updates } => {
                 self.learn(from, updates, false, cx, out);
-                self.not_reached(from, seq);
+                self.not_reached(from, seq, cx.now);
             }
             Message::Request { seq, target, updates } => {
                 self.learn(from, updates, false, cx, out);

@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::*;
-use crate::time::micros;
+use crate::time::share;
 
 /// Probes under way: one a period, and those that links or people asked for.
 const MAX_PROBES: usize = 64;
@@ -55,7 +55,7 @@ impl Waits {
     /// requests have their time too.
     fn direct(&self, config: &SwimConfig) -> Duration {
         let longest = self.0.iter().max().copied().unwrap_or_default();
-        let most = Duration::from_micros(micros(config.period) / 3);
+        let most = share(config.period, 1, 3);
         longest.saturating_mul(2).max(config.direct_timeout).min(most.max(config.direct_timeout))
     }
 }
@@ -198,7 +198,7 @@ impl Swim {
         let seq = self.next_seq();
         self.relays.insert(seq, Relay { requester, seq: theirs, target, told: false });
         // In time for the requester to hear of it: four fifths of the usual wait (memberlist).
-        let wait = Duration::from_micros(micros(self.config.direct_timeout).saturating_mul(4) / 5);
+        let wait = share(self.config.direct_timeout, 4, 5);
         self.timers.arm(Timer::Relay(seq), cx.now + wait);
         self.ping(target, seq, cx, out);
     }
@@ -262,13 +262,20 @@ impl Swim {
         self.unasked(out);
     }
 
-    pub(super) fn not_reached(&mut self, from: NodeId, seq: u32) {
-        if let Some(probe) = self.probes.get_mut(&seq)
-            && let Some(at) = probe.through.iter().position(|t| *t == from)
-        {
-            // Each speaks once.
-            probe.through.swap_remove(at);
-            probe.nacks = probe.nacks.saturating_add(1);
+    pub(super) fn not_reached(&mut self, from: NodeId, seq: u32, now: Instant) {
+        let direct = self.scaled(self.waits.direct(&self.config));
+        let Some(probe) = self.probes.get_mut(&seq) else { return };
+        let Some(at) = probe.through.iter().position(|t| *t == from) else { return };
+        // Each speaks once.
+        probe.through.swap_remove(at);
+        probe.nacks = probe.nacks.saturating_add(1);
+        if probe.through.is_empty() {
+            // All asked in vain, so that only word that is late can come: half a wait for it, not a whole one.
+            let soon = probe.sent + share(direct, 5, 2);
+            let end = Timer::End(seq);
+            if self.timers.get(end).is_some_and(|at| at > soon) {
+                self.timers.arm(end, soon.max(now));
+            }
         }
     }
 

@@ -325,6 +325,24 @@ fn a_question_of_the_application_is_answered_for_members_and_strangers() {
     assert_eq!(last.map(|t| t.2), Some(MemberState::Suspect));
 }
 
+/// The end of the wait is for word of others that is late: who has it from all waits half as long for it.
+#[test]
+fn who_nobody_reaches_is_suspected_sooner_than_if_those_asked_are_silent() {
+    let suspected = |nack| {
+        let mut config = Config::default();
+        config.swim.nack = nack;
+        let mut mesh = Mesh::formed(5, &config);
+        mesh.kill(2);
+        let asked = mesh.now;
+        mesh.give(0, In::Probe(id(2)));
+        mesh.run(3_000);
+        let (at, peer, state) = *mesh.nodes[0].told.last().unwrap();
+        assert!(peer == id(2) && state == MemberState::Suspect);
+        (at - asked) / MS
+    };
+    assert_eq!((suspected(true), suspected(false)), (1_250, 1_500));
+}
+
 /// Freeze: a node that was absent for longer than any suspicion lasts judges nobody when it wakes.
 #[test]
 fn who_overslept_asks_again_before_it_judges() {
