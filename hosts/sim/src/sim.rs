@@ -1,6 +1,7 @@
 //! The run loop: virtual time, and what a host does for its engine.
 
 mod drive;
+mod transcript;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use crate::net::nat::NatConfig;
 use crate::node::{Disk, Node, Parts};
 use crate::queue::EventQueue;
 use crate::rng::SimRng;
+use transcript::Transcript;
 
 /// Virtual microseconds in a second.
 pub const SECOND: u64 = 1_000_000;
@@ -88,7 +90,7 @@ pub struct Sim {
     queue: EventQueue<What>,
     nodes: Vec<Node>,
     ids: BTreeMap<NodeId, usize>,
-    transcript: blake3::Hasher,
+    transcript: Transcript,
     spins: (u64, u32),
     /// Islands, classes of paths, NAT boxes.
     pub net: Network,
@@ -130,7 +132,7 @@ impl Sim {
             queue: EventQueue::new(),
             nodes: Vec::new(),
             ids: BTreeMap::new(),
-            transcript: blake3::Hasher::new(),
+            transcript: Transcript::default(),
             spins: (0, 0),
             net: Network::default(),
             faults: Faults::default(),
@@ -164,7 +166,7 @@ impl Sim {
 
     /// A hash of every datagram, batch and event so far, with their times.
     pub fn transcript(&self) -> String {
-        self.transcript.finalize().to_hex().to_string()
+        self.transcript.hash()
     }
 
     /// Virtual microseconds since the beginning.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use donp_core::{Batch, DownReason, Engine, Event, EventKind, MessageId, NodeId, Op};
+use donp_core::{DownReason, Engine, Event, EventKind, MessageId, NodeId};
 
 use super::{SPIN, Seen, Sim, What};
 use crate::net::Hop;
@@ -117,7 +117,7 @@ impl Sim {
             let mut upto = None;
             while let Some(batch) = engine.poll_batch() {
                 upto = Some(batch.seq);
-                note_batch(&mut self.transcript, now, n, &batch);
+                self.transcript.batch(now, n, &batch);
                 node.unwritten.push_back(batch);
             }
             if let Some(upto) = upto {
@@ -164,10 +164,10 @@ impl Sim {
             EventKind::Delivered { message, to } => self.check_delivered(n, *to, *message),
             EventKind::Message(message) => {
                 told = Some(message.id);
-                note(&mut self.transcript, now, &message.id.0, n);
+                self.transcript.note(now, &message.id.0, n);
             }
             EventKind::PeerDown { peer, reason } => {
-                note(&mut self.transcript, now, &peer.0, n);
+                self.transcript.note(now, &peer.0, n);
                 if *reason == DownReason::Timeout
                     && let Some(peer) = self.number(*peer)
                 {
@@ -176,13 +176,13 @@ impl Sim {
                 }
             }
             EventKind::Member { peer, state } => {
-                note(&mut self.transcript, now, &peer.0, n);
+                self.transcript.note(now, &peer.0, n);
                 if let Some(peer) = self.number(*peer) {
                     let runs = self.is_awake(peer);
                     self.watch.member(n, peer, *state, runs, now);
                 }
             }
-            other => note(&mut self.transcript, now, format!("{other:?}").as_bytes(), n),
+            other => self.transcript.note(now, format!("{other:?}").as_bytes(), n),
         }
         let node = &mut self.nodes[n];
         let instant = node.clock.instant(now);
@@ -272,27 +272,6 @@ impl Sim {
     }
 
     pub(super) fn note(&mut self, what: &[u8], n: usize) {
-        note(&mut self.transcript, self.now, what, n);
-    }
-}
-
-fn note(transcript: &mut blake3::Hasher, now: u64, what: &[u8], n: usize) {
-    let mut head = [0; 24];
-    head[..8].copy_from_slice(&now.to_le_bytes());
-    head[8..16].copy_from_slice(&(n as u64).to_le_bytes());
-    head[16..].copy_from_slice(&(what.len() as u64).to_le_bytes());
-    transcript.update(&head).update(what);
-}
-
-fn note_batch(transcript: &mut blake3::Hasher, now: u64, n: usize, batch: &Batch) {
-    for op in &batch.ops {
-        let (tag, table, a, b) = match op {
-            Op::Put { table, key, value } => (1, table, key, Some(value)),
-            Op::Delete { table, key } => (2, table, key, None),
-            Op::DeleteRange { table, start, end } => (3, table, start, Some(end)),
-        };
-        note(transcript, now, &[tag, table.to_byte()], n);
-        note(transcript, batch.seq, a, n);
-        note(transcript, batch.seq, b.map_or(&[], Vec::as_slice), n);
+        self.transcript.note(self.now, what, n);
     }
 }
