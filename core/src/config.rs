@@ -207,7 +207,7 @@ pub struct GossipConfig {
     /// Ids wait this long to travel together: 50 ms (overlay.md §3).
     pub batch: Duration,
     /// An announced broadcast is asked for when it did not come by itself after this: 300 ms, or two round
-    /// trips of slow neighbours and a batch if that is longer (overlay.md §3).
+    /// trips of slow neighbours and a batch if that is longer (overlay.md §3), or what the tree usually takes.
     pub graft_after: Duration,
     /// The next announcer is asked after this: 200 ms, or its round trip and a fifth if that is longer
     /// (overlay.md §3).
