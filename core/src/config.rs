@@ -207,13 +207,13 @@ pub struct GossipConfig {
     /// Ids wait this long to travel together: 50 ms (overlay.md §3).
     pub batch: Duration,
     /// An announced broadcast is asked for when it did not come by itself after this: 300 ms, or two round
-    /// trips of slow neighbours and a batch if that is longer (overlay.md §3), or what the tree usually takes.
+    /// trips of slow neighbours and a batch, or twice what the tree took lately, if that is longer (overlay.md §3).
     pub graft_after: Duration,
     /// The next announcer is asked after this: 200 ms, or its round trip and a fifth if that is longer
     /// (overlay.md §3).
     pub graft_next: Duration,
-    /// A neighbour that is this many hops nearer to the source than the parent replaces it: 7, the
-    /// PlumTree paper's threshold for many senders (§4.2), and iroh's.
+    /// A neighbour that is this many hops nearer to the source than the parent, in the mean of a dozen messages,
+    /// replaces it: 2. Where one message decides it takes 3 for one sender and 7 for many (PlumTree §4.2).
     pub optimise: u8,
     /// Recent broadcasts are kept this long for neighbours that miss them: 60 s (overlay.md §3).
     pub keep: Duration,
@@ -332,7 +332,7 @@ impl Default for Config {
                 batch: Duration::from_millis(50),
                 graft_after: Duration::from_millis(300),
                 graft_next: Duration::from_millis(200),
-                optimise: 7,
+                optimise: 2,
                 keep: Duration::from_secs(60),
             },
             chat: ChatConfig {

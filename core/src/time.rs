@@ -89,6 +89,21 @@ impl Smoothed {
     }
 }
 
+/// The longest of the last 64 times that were measured, which is about their 99th percentile.
+#[derive(Debug, Default)]
+pub(crate) struct Longest(heapless::HistoryBuf<Duration, 64>);
+
+impl Longest {
+    pub(crate) fn sample(&mut self, d: Duration) {
+        self.0.write(d);
+    }
+
+    /// Twice that: a wait that hardly ever is too short (overlay.md §4). Zero before the first sample.
+    pub(crate) fn twice(&self) -> Duration {
+        self.0.as_slice().iter().max().copied().unwrap_or_default().saturating_mul(2)
+    }
+}
+
 /// The earlier of two optional instants.
 pub(crate) fn soonest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {

@@ -36,7 +36,7 @@ use crate::machine::{Cx, Machine, Outbox};
 use crate::planted::{Bug, planted};
 use crate::rng::Rng;
 use crate::stats::{BroadcastStats, DropReason, Drops};
-use crate::time::{Duration, Instant, Smoothed, share};
+use crate::time::{Duration, Instant, Longest, share};
 use crate::wire::{Blob, Lane, Malformed};
 
 /// Broadcasts whose content is being checked: the answer comes within the same step, so a few are
@@ -50,7 +50,7 @@ const MAX_ANNOUNCERS: usize = 8;
 /// Larger broadcasts are declined from others as soon as they are here: 1,000 bytes (rust-libp2p's
 /// threshold for IDONTWANT).
 const LARGE: usize = 1_000;
-/// The tree's lateness that is waited for at most: the 64 hops of `ttl` at 30 ms each, so that nobody who
+/// The tree is waited for no longer than this: the 64 hops of `ttl` at 30 ms each, so that nobody who
 /// announces what it brings late keeps others from mending their tree.
 const MAX_LATENESS: Duration = Duration::from_secs(2);
 /// A tree without copies for this long is one.
@@ -154,7 +154,7 @@ pub(crate) struct Gossip {
     /// Copies came until lately: the tree is being built or mended.
     unsettled: Option<Instant>,
     /// How much later than its first announcement a broadcast comes by the tree.
-    lateness: Smoothed,
+    lateness: Longest,
     config: GossipConfig,
     stats: BroadcastStats,
     drops: Drops,
@@ -172,7 +172,7 @@ impl Gossip {
             timers: DeadlineQueue::new(),
             grown: false,
             unsettled: None,
-            lateness: Smoothed::default(),
+            lateness: Longest::default(),
             config: config.gossip.clone(),
             stats: BroadcastStats::default(),
             drops: Drops::default(),
@@ -331,8 +331,8 @@ impl Gossip {
         }
         let announced = (!missing.announcers.is_empty()).then_some(missing.since);
         let fetched = announced.filter(|_| missing.was_asked(from));
-        if let (Some(since), None) = (announced, fetched) {
-            self.lateness.sample(cx.now.since(since));
+        if fetched.is_none() {
+            self.lateness.sample(announced.map_or(Duration::ZERO, |since| cx.now.since(since)));
         }
         let Missing { announcers, asked, .. } = missing;
         // What was fetched to mend an instructed tree is announced, as all there is.
@@ -424,14 +424,14 @@ impl Gossip {
 
     /// How long an announced broadcast may take to come by itself: two round trips of nine neighbours in ten,
     /// and a batch (overlay.md §3), and at least what is configured. Where the tree's own way takes longer than
-    /// the way of ids, so long: what is fetched too early makes a branch that is short for one sender and adds
-    /// hops for the others.
+    /// the way of ids, twice the longest it took lately: what is fetched too early makes a branch that is short
+    /// for one sender and adds hops for the others.
     fn patience(&self) -> Duration {
         let mut rtts: Vec<Duration> = self.peers.values().filter(|p| p.neighbour).filter_map(|p| p.rtt).collect();
         rtts.sort_unstable();
         let at = rtts.len().saturating_mul(9).div_ceil(10).saturating_sub(1);
         let slow = rtts.get(at).copied().unwrap_or_default();
-        let late = self.lateness.most().unwrap_or_default().min(MAX_LATENESS);
+        let late = self.lateness.twice().min(MAX_LATENESS);
         self.config.graft_after.max(slow.saturating_mul(2).saturating_add(self.config.batch)).max(late)
     }
 

@@ -22,8 +22,8 @@ const MAX_REFUSED: usize = 32;
 /// A prune is repeated after this if copies keep coming.
 const PRUNE_AGAIN: Duration = Duration::from_secs(1);
 
-/// What the newest broadcast counts in the mean: a quarter. The last half dozen decide.
-const WEIGHT: i32 = 4;
+/// What the newest broadcast counts in the mean: an eighth. The last dozen decide.
+const WEIGHT: i32 = 8;
 const SIXTEENTHS: i32 = 16;
 
 /// A budget that refills as time passes.

@@ -1,18 +1,15 @@
 //! Asking whether a member is there: directly, then through others (SWIM §3.1), with word from those who
 //! asked in vain (Lifeguard §III.A, "LHA-Probe").
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::*;
-use crate::time::share;
+use crate::time::{Longest, share};
 
 /// Probes under way: one a period, and those that links or people asked for.
 const MAX_PROBES: usize = 64;
 /// Requests of others under way, 100 bytes each. Beyond it they are told at once that it did not work.
 const MAX_RELAYS: usize = 64;
-/// Round trips remembered for the direct wait: of 64 the longest is about the 99th percentile.
-const SAMPLES: usize = 64;
 /// A node that is no member is waited for as long as a handshake may take: 10 s.
 const STRANGER_WAIT: Duration = Duration::from_secs(10);
 
@@ -41,22 +38,14 @@ pub(super) struct Relay {
 
 /// How long answers took lately.
 #[derive(Default)]
-pub(super) struct Waits(VecDeque<Duration>);
+pub(super) struct Waits(Longest);
 
 impl Waits {
-    fn sample(&mut self, rtt: Duration) {
-        if self.0.len() >= SAMPLES {
-            self.0.pop_front();
-        }
-        self.0.push_back(rtt);
-    }
-
     /// `max(least, 2 × p99 of round trips)` (overlay.md §4), and at most a third of a period, so that the
     /// requests have their time too.
     fn direct(&self, config: &SwimConfig) -> Duration {
-        let longest = self.0.iter().max().copied().unwrap_or_default();
         let most = share(config.period, 1, 3);
-        longest.saturating_mul(2).max(config.direct_timeout).min(most.max(config.direct_timeout))
+        self.0.twice().max(config.direct_timeout).min(most.max(config.direct_timeout))
     }
 }
 
@@ -237,7 +226,7 @@ impl Swim {
             return self.drops.count(DropReason::Message);
         }
         if probe.target == from {
-            self.waits.sample(cx.now.since(probe.sent));
+            self.waits.0.sample(cx.now.since(probe.sent));
         }
         let (target, asked) = (probe.target, probe.asked);
         self.over(seq, out);
