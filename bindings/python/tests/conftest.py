@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,9 @@ HERE = Path(__file__).parent
 EXAMPLES = HERE.parent / "examples"
 
 _E = TypeVar("_E")
+
+# A shell's background job ignores Ctrl-C, and so would every program that a test starts: they inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def until(what: str, done: Callable[[], bool]) -> None:
