@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import os
 import threading
 import weakref
@@ -414,8 +415,6 @@ class _Life:
     running: ClassVar[dict[_ffi.Node, threading.Lock]] = {}
     # Those of them that were told to end by a finalizer, and nobody waited for.
     left: ClassVar[list[_ffi.Node]] = []
-    # Of a process that forked: their threads did not come along, so there is nothing to wait for.
-    inherited: ClassVar[list[object]] = []
 
     @classmethod
     def begin(cls, node: Node, raw: _ffi.Node) -> weakref.finalize[[_ffi.Node], Node]:
@@ -461,7 +460,11 @@ class _Life:
 
     @classmethod
     def forked(cls) -> None:
-        cls.inherited.append((cls.running, cls.left))
+        # The threads did not come along, so there is nothing to wait for, and nothing of theirs may be
+        # freed: a wait that is given up calls back, at the interpreter's end into what may be gone.
+        waits = vars(_ffi)["_UniffiContinuationHandleMap"]._map.values()
+        for kept in ((cls.running, cls.left), *waits):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
         cls.running, cls.left = {}, []
 
 
