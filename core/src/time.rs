@@ -55,40 +55,6 @@ pub(crate) fn share(d: Duration, times: u64, of: u64) -> Duration {
     Duration::from_micros(micros(d).saturating_mul(times).checked_div(of).unwrap_or(u64::MAX))
 }
 
-/// The moving mean and deviation of times that are measured again and again (RFC 6298 §2, after Jacobson,
-/// "Congestion Avoidance and Control", SIGCOMM 1988).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Smoothed {
-    mean: Option<Duration>,
-    deviation: Duration,
-}
-
-impl Smoothed {
-    pub(crate) fn sample(&mut self, d: Duration) {
-        let Some(mean) = self.mean else {
-            self.mean = Some(d);
-            self.deviation = share(d, 1, 2);
-            return;
-        };
-        self.deviation = share(self.deviation.saturating_mul(3).saturating_add(mean.abs_diff(d)), 1, 4);
-        self.mean = Some(share(mean.saturating_mul(7).saturating_add(d), 1, 8));
-    }
-
-    /// None before the first sample.
-    pub(crate) fn mean(&self) -> Option<Duration> {
-        self.mean
-    }
-
-    pub(crate) fn deviation(&self) -> Duration {
-        self.deviation
-    }
-
-    /// What hardly any sample exceeds: the mean and four deviations.
-    pub(crate) fn most(&self) -> Option<Duration> {
-        self.mean.map(|mean| mean.saturating_add(self.deviation.saturating_mul(4)))
-    }
-}
-
 /// The longest of the last 64 times that were measured, which is about their 99th percentile.
 #[derive(Debug, Default)]
 pub(crate) struct Longest(heapless::HistoryBuf<Duration, 64>);

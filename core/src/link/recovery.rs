@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::link::queue::Item;
 use crate::link::session::ACK_DELAY;
-use crate::time::{Duration, Instant, Smoothed, share};
+use crate::time::{Duration, Instant, share};
 
 /// RFC 9002 §6.2.2.
 const INITIAL_RTT: Duration = Duration::from_millis(333);
@@ -55,6 +55,40 @@ pub(super) struct Sent {
     pub items: Vec<Item>,
     /// The acknowledgements it carried: session index and highest number.
     pub acks: heapless::Vec<(u32, u64), 2>,
+}
+
+/// The moving mean and deviation of times that are measured again and again (RFC 6298 §2, after Jacobson,
+/// "Congestion Avoidance and Control", SIGCOMM 1988).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Smoothed {
+    mean: Option<Duration>,
+    deviation: Duration,
+}
+
+impl Smoothed {
+    fn sample(&mut self, d: Duration) {
+        let Some(mean) = self.mean else {
+            self.mean = Some(d);
+            self.deviation = share(d, 1, 2);
+            return;
+        };
+        self.deviation = share(self.deviation.saturating_mul(3).saturating_add(mean.abs_diff(d)), 1, 4);
+        self.mean = Some(share(mean.saturating_mul(7).saturating_add(d), 1, 8));
+    }
+
+    /// None before the first sample.
+    fn mean(&self) -> Option<Duration> {
+        self.mean
+    }
+
+    fn deviation(&self) -> Duration {
+        self.deviation
+    }
+
+    /// What hardly any sample exceeds: the mean and four deviations.
+    fn most(&self) -> Option<Duration> {
+        self.mean.map(|mean| mean.saturating_add(self.deviation.saturating_mul(4)))
+    }
 }
 
 /// Smoothed round trip time (RFC 6298, RFC 9002 §5).
