@@ -399,7 +399,7 @@ impl Gossip {
         recent.held_by(from);
         let Some(parent) = recent.via.filter(|via| *via != from) else { return };
         let Some(peer) = self.peers.get_mut(&from).filter(|p| p.neighbour && !p.eager) else { return };
-        if !peer.shortens(recent.hops, hops, self.config.optimise) {
+        if !peer.shortens(now, recent.hops, hops, self.config.optimise) {
             return;
         }
         recent.via = Some(from);

@@ -25,6 +25,8 @@ const PRUNE_AGAIN: Duration = Duration::from_secs(1);
 /// What the newest broadcast counts in the mean: an eighth. The last dozen decide.
 const WEIGHT: i32 = 8;
 const SIXTEENTHS: i32 = 16;
+/// Broadcasts within this count as one: it is about what the last of 1,000 nodes waits for a burst.
+const BURST: Duration = Duration::from_secs(1);
 
 /// A budget that refills as time passes.
 struct Bucket {
@@ -66,6 +68,8 @@ pub(super) struct Peer {
     /// Hops by which messages would have come shorter through it than through the tree, a moving mean in
     /// sixteenths.
     gain: i32,
+    /// When the newest of them came.
+    compared: Option<Instant>,
     disbelieved: Option<Instant>,
 }
 
@@ -83,6 +87,7 @@ impl Peer {
             grafts: Bucket::new(GRAFTS, now),
             broken: 0,
             gain: 0,
+            compared: None,
             disbelieved: None,
         }
     }
@@ -125,10 +130,15 @@ impl Peer {
 
     /// A broadcast came over `hops` and would have come through this one over `shorter`: whether that is
     /// less by `least` in the mean. One message must not decide: with many senders the branch that is long
-    /// for one is short for another, and a tree that follows the last message grows ever deeper.
-    pub(super) fn shortens(&mut self, hops: u8, shorter: u8, least: u8) -> bool {
-        let now = i32::from(hops).saturating_sub(i32::from(shorter)).saturating_mul(SIXTEENTHS);
-        self.gain = self.gain.saturating_add(now.saturating_sub(self.gain) / WEIGHT);
+    /// for one is short for another, and a tree that follows the last message grows ever deeper. Nor must one
+    /// burst, of which the messages from near come first.
+    pub(super) fn shortens(&mut self, now: Instant, hops: u8, shorter: u8, least: u8) -> bool {
+        if self.compared.is_some_and(|at| now.since(at) < BURST) {
+            return false;
+        }
+        self.compared = Some(now);
+        let gain = i32::from(hops).saturating_sub(i32::from(shorter)).saturating_mul(SIXTEENTHS);
+        self.gain = self.gain.saturating_add(gain.saturating_sub(self.gain) / WEIGHT);
         self.gain >= i32::from(least).saturating_mul(SIXTEENTHS)
     }
 

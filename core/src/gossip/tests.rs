@@ -242,13 +242,14 @@ fn fetching_has_a_budget() {
 
 #[test]
 fn an_announcer_much_nearer_to_the_source_message_after_message_becomes_the_parent() {
-    // Messages over `hops` by 1, which 2 has over 3: how many until 2 is the parent.
-    let changed = |late: bool, hops: [u8; 2]| {
+    // Messages over `hops` by 1, one every `seconds`, which 2 has over 3: how many until 2 is the parent.
+    let changed = |late: bool, seconds: u64, hops: [u8; 2]| {
         let mut b = Bench::new(3);
         b.message(2, &Message::Prune);
         (1..=40u8).find(|n| {
             let body = [*n];
             let mut out = Vec::new();
+            b.now = b.now + Duration::from_secs(seconds);
             if !late {
                 b.message(2, &have(&body, 3));
             }
@@ -263,10 +264,11 @@ fn an_announcer_much_nearer_to_the_source_message_after_message_becomes_the_pare
         })
     };
     for late in [false, true] {
-        assert_eq!(changed(late, [13, 13]), Some(2), "late: {late}");
-        assert_eq!(changed(late, [6, 6]), Some(10), "late: {late}");
-        assert_eq!(changed(late, [4, 4]), None, "one hop is not worth a change");
-        assert_eq!(changed(late, [7, 1]), None, "what is long from one side is short from the other");
+        assert_eq!(changed(late, 1, [13, 13]), Some(2), "late: {late}");
+        assert_eq!(changed(late, 1, [6, 6]), Some(10), "late: {late}");
+        assert_eq!(changed(late, 1, [4, 4]), None, "one hop is not worth a change");
+        assert_eq!(changed(late, 1, [7, 1]), None, "what is long from one side is short from the other");
+        assert_eq!(changed(late, 0, [13, 13]), None, "a burst is one message");
     }
 }
 
