@@ -106,7 +106,8 @@ pub struct Config {
 /// Links: handshakes, keys, loss recovery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkConfig {
-    /// Quiet time after which a wanted link is probed: 5 s (overlay.md §4).
+    /// Quiet time after which a wanted link is probed: 5 s (overlay.md §4). Sooner where the peer is hardly ever
+    /// quiet: after eight times as long as usual.
     pub keepalive: Duration,
     /// Time without an answer after which a link is down: 15 s (overlay.md §4).
     pub dead_after: Duration,
@@ -223,7 +224,7 @@ pub struct GossipConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatConfig {
     /// How long to wait for a missing message to arrive by itself before asking: 200 ms, twice a
-    /// slow round trip.
+    /// slow round trip. Also for what a neighbour's heights show to be missing.
     pub fill_after: Duration,
     /// How often heights are compared with a random neighbour: 60 s, half more or less at random
     /// (overlay.md §4). At once with everybody who becomes a neighbour.

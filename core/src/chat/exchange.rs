@@ -112,10 +112,10 @@ impl Chat {
         if answer && room.is_ahead_of(heights) {
             self.send_heights(cx, conversation, from, false, out);
         }
-        if private {
-            self.fills.arm((conversation, from), cx.now + PRIVATE_FILL);
-        } else {
-            self.fill(cx, conversation, from, out);
+        // What is on its way here comes by itself.
+        let wait = if private { PRIVATE_FILL } else { self.config.chat.fill_after };
+        if self.fills.get((conversation, from)).is_none() {
+            self.fills.arm((conversation, from), cx.now + wait);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::link::frame::{self, Ack, Frame};
 use crate::link::noise::TAG_LEN;
 use crate::link::packet::{DATA_OVERHEAD, Epoch};
 use crate::link::queue::Queue;
-use crate::link::recovery::{Acked, Recovery, Sent};
+use crate::link::recovery::{Acked, Recovery, Sent, Smoothed};
 use crate::link::session::{REKEY_PACKETS, Session};
 use crate::machine::{Cx, Outbox};
 use crate::stats::{DropReason, Drops};
@@ -45,6 +45,12 @@ struct Candidate {
 const SUSPECT_PROBES: u32 = 3;
 /// However much is lost.
 const SUSPECT_PROBES_MOST: u32 = 8;
+
+/// A silence of so many times the usual one is a reason to probe, before the keepalive's time. If packets come at
+/// random, one silence in 3,000 is as long (e^-8).
+const UNUSUAL: u32 = 8;
+/// No shorter silence is: 500 ms, what the probes take until their peer is suspected.
+const LEAST_UNUSUAL: Duration = Duration::from_millis(500);
 
 /// What a timer found.
 pub(super) enum Verdict {
@@ -83,6 +89,8 @@ pub(super) struct Live {
     observe: bool,
     responses: heapless::Vec<([u8; 8], SocketAddr), RESPONSES>,
     heard: Instant,
+    /// How long the peer is silent between two packets.
+    silence: Smoothed,
     pinged: Instant,
     /// Since when an answer is owed.
     waiting: Option<Instant>,
@@ -125,6 +133,7 @@ impl Live {
             observe: true,
             responses: heapless::Vec::new(),
             heard: now,
+            silence: Smoothed::default(),
             pinged: now,
             waiting: None,
             suspected: false,
@@ -157,6 +166,7 @@ impl Live {
 
     /// The peer proved itself otherwise than by a packet of this link.
     pub(super) fn heard(&mut self, now: Instant) {
+        self.silence.sample(now.since(self.heard));
         self.heard = self.heard.max(now);
         self.waiting = None;
     }
@@ -504,8 +514,18 @@ impl Live {
         }
     }
 
+    /// Silence after which the peer is probed: who talks all the time and stops is noticed soon, as accrual failure
+    /// detectors do (Hayashibara et al., "The φ Accrual Failure Detector", SRDS 2004).
     fn keepalive(&self, config: &LinkConfig) -> Duration {
-        if self.rare { config.rare_keepalive } else { config.keepalive }
+        if self.rare {
+            return config.rare_keepalive;
+        }
+        if self.waiting.is_some() {
+            // Asked already.
+            return config.keepalive;
+        }
+        let unusual = self.silence.mean().map_or(Duration::MAX, |usual| usual.saturating_mul(UNUSUAL));
+        unusual.max(LEAST_UNUSUAL).min(config.keepalive)
     }
 
     /// As many keepalives as usual.

@@ -60,13 +60,13 @@ pub(super) struct Sent {
 /// The moving mean and deviation of times that are measured again and again (RFC 6298 §2, after Jacobson,
 /// "Congestion Avoidance and Control", SIGCOMM 1988).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Smoothed {
+pub(super) struct Smoothed {
     mean: Option<Duration>,
     deviation: Duration,
 }
 
 impl Smoothed {
-    fn sample(&mut self, d: Duration) {
+    pub(super) fn sample(&mut self, d: Duration) {
         let Some(mean) = self.mean else {
             self.mean = Some(d);
             self.deviation = share(d, 1, 2);
@@ -77,7 +77,7 @@ impl Smoothed {
     }
 
     /// None before the first sample.
-    fn mean(&self) -> Option<Duration> {
+    pub(super) fn mean(&self) -> Option<Duration> {
         self.mean
     }
 
@@ -155,7 +155,8 @@ pub(super) struct Recovery {
     pub rtt: Rtt,
     pub window: Window,
     loss_at: Option<Instant>,
-    last_sent: Instant,
+    /// Nothing came back since then, while something was in flight (RFC 6298 §5.1 to 5.3).
+    unanswered: Instant,
     probes: u32,
     /// Packets declared lost.
     pub lost: u64,
@@ -166,7 +167,9 @@ impl Recovery {
     pub(super) fn on_sent(&mut self, seq: u64, sent: Option<Sent>) {
         self.next = seq.saturating_add(1);
         if let Some(sent) = sent {
-            self.last_sent = sent.at;
+            if self.sent.is_empty() {
+                self.unanswered = sent.at;
+            }
             self.window.on_sent();
             self.sent.insert(seq, sent);
         }
@@ -214,6 +217,7 @@ impl Recovery {
             }
             first = false;
             self.probes = 0;
+            self.unanswered = now;
             for confirmed in sent.acks {
                 // Four sessions are more than a link has; a fifth would only be acked once more.
                 let _ = acked.confirmed.push(confirmed);
@@ -242,6 +246,7 @@ impl Recovery {
         }
         self.reorders = self.reorders.saturating_sub(u8::from(!lost.is_empty()));
         for seq in lost {
+            self.unanswered = now;
             items.extend(self.give_up(seq));
         }
         items
@@ -254,13 +259,15 @@ impl Recovery {
         sent.items
     }
 
+    /// Not after the newest packet, as in RFC 9002 §6.2.1: whoever goes on sending to a peer that is gone would
+    /// put its probes off until the window is full.
     fn probe_at(&self) -> Option<Instant> {
         if self.sent.is_empty() {
             return None;
         }
         let pto = self.rtt.pto();
         let factor = 1u32.checked_shl(self.probes.min(16)).unwrap_or(u32::MAX);
-        Some(self.last_sent + pto.saturating_mul(factor).min(MAX_PROBE.max(pto)))
+        Some(self.unanswered + pto.saturating_mul(factor).min(MAX_PROBE.max(pto)))
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -282,7 +289,7 @@ impl Recovery {
             }
         }
         // Measured from now on, also if the probe itself leaves late.
-        self.last_sent = now;
+        self.unanswered = now;
         Some(items)
     }
 
@@ -405,6 +412,26 @@ mod tests {
             send(&mut r, seq, now);
         }
         assert_eq!(waits, [145, 290, 580, 1_000, 1_000, 1_000, 1_000]);
+    }
+
+    #[test]
+    fn who_goes_on_sending_probes_all_the_same() {
+        let mut r = Recovery::default();
+        send(&mut r, 0, 0);
+        ack(&mut r, 0, 0, 40);
+        let mut probed = Vec::new();
+        for n in 1..50 {
+            let now = 1_000 + n * 20;
+            while let Some(due) = r.deadline().filter(|due| *due <= at(now)) {
+                r.probe(due).unwrap();
+                probed.push(due.as_micros() / 1_000);
+            }
+            send(&mut r, n, now);
+        }
+        assert_eq!(probed, [1_165, 1_455]);
+        // What comes back puts the next one off.
+        ack(&mut r, 49, 49, 2_010);
+        assert!(r.deadline().is_some_and(|due| due > at(2_010)));
     }
 
     #[test]

@@ -215,6 +215,43 @@ fn silence_ends_a_wanted_link_and_idleness_an_unwanted_one() {
 }
 
 #[test]
+fn who_falls_silent_is_suspected_the_sooner_the_more_it_talked() {
+    let suspected_after = |interval: u64| {
+        let mut net = Net::new(2, 10);
+        net.link();
+        net.want_both();
+        for _ in 0..60 {
+            net.send(1, 0, vec![1; 20]);
+            net.run(interval);
+        }
+        // What is under way arrives and is acknowledged; nothing is owed.
+        net.run(100);
+        let before = net.now;
+        net.faults.loss = 100;
+        while !net.nodes[0].events.iter().any(|e| matches!(e, Out::Suspect(_))) {
+            net.run(10);
+        }
+        net.now.since(before)
+    };
+    let [talks, whispers, mute] = [100, 200, 10_000].map(suspected_after);
+    assert!(talks < Duration::from_millis(1_500), "{talks:?}");
+    assert!(talks < whispers && whispers < mute, "{talks:?} {whispers:?} {mute:?}");
+    assert!(mute < Duration::from_secs(7), "{mute:?}");
+}
+
+/// Where nothing is said it costs nothing: a ping every five seconds, from whichever side is first.
+#[test]
+fn a_link_that_is_always_quiet_is_probed_at_its_keepalive() {
+    let mut net = Net::new(2, 11);
+    net.link();
+    net.want_both();
+    net.run(60_000);
+    let before = net.log.len();
+    net.run(60_000);
+    assert!((24..=50).contains(&(net.log.len() - before)), "{}", net.log.len() - before);
+}
+
+#[test]
 fn a_link_wanted_for_a_message_opens_again_by_itself() {
     let mut net = Net::new(2, 10);
     net.link();
