@@ -56,9 +56,11 @@ mod toy {
     const G: u64 = 37;
 
     fn times(a: u64, b: u64) -> u64 {
-        // Both are below 2^64: the product fits.
+        // Both are below 2^64: the product fits. 2^61 is 1 modulo P, so the high part is added to the low one.
         let product = u128::from(a).wrapping_mul(u128::from(b));
-        product.checked_rem(u128::from(P)).unwrap_or_default() as u64
+        let folded = (product & u128::from(P)).wrapping_add(product >> 61);
+        let sum = ((folded & u128::from(P)).wrapping_add(folded >> 61)) as u64;
+        if sum >= P { sum.wrapping_sub(P) } else { sum }
     }
 
     fn power(mut base: u64, mut exponent: u64) -> u64 {

@@ -1,6 +1,7 @@
 //! Links: encrypted, authenticated, loss-recovering channels to other nodes. The only machine that
 //! knows addresses and keys.
 
+mod cipher;
 mod cookie;
 mod dh;
 mod dial;

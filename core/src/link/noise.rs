@@ -7,16 +7,12 @@
 
 use alloc::vec::Vec;
 
-use chacha20poly1305::aead::inout::InOutBuf;
-use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit, Tag};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+pub(super) use crate::link::cipher::{TAG_LEN, open, seal};
 pub(super) use crate::link::dh::{KeyPair, dh};
-
-/// Bytes of an authentication tag.
-pub(super) const TAG_LEN: usize = 16;
 
 /// A handshake message that does not verify, a weak key, or a step out of order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,37 +51,6 @@ pub(super) static IK_PSK2: Pattern = Pattern {
     messages: &[&[Token::E, Token::ES, Token::S, Token::SS], &[Token::E, Token::EE, Token::SE, Token::Psk]],
     psk: true,
 };
-
-/// Twelve nonce bytes for a packet number (Noise §12.2).
-pub(super) fn nonce(n: u64) -> [u8; 12] {
-    let mut out = [0; 12];
-    if let Some(tail) = out.last_chunk_mut::<8>() {
-        *tail = n.to_le_bytes();
-    }
-    out
-}
-
-/// Encrypts `buf[from..]` in place and appends the tag.
-pub(super) fn seal(key: &[u8; 32], n: u64, aad: &[u8], buf: &mut Vec<u8>, from: usize) -> Result<(), Refused> {
-    let tag = {
-        let plain = buf.get_mut(from..).ok_or(Refused)?;
-        let cipher = ChaCha20Poly1305::new(key.into());
-        cipher.encrypt_inout_detached(&nonce(n).into(), aad, InOutBuf::from(plain)).map_err(|_| Refused)?
-    };
-    buf.extend_from_slice(&tag);
-    Ok(())
-}
-
-/// Decrypts `sealed` in place after its tag verified; returns the plaintext. On failure the bytes
-/// are as they were.
-pub(super) fn open<'a>(key: &[u8; 32], n: u64, aad: &[u8], sealed: &'a mut [u8]) -> Result<&'a mut [u8], Refused> {
-    let at = sealed.len().checked_sub(TAG_LEN).ok_or(Refused)?;
-    let (body, tag) = sealed.split_at_mut_checked(at).ok_or(Refused)?;
-    let tag = Tag::try_from(&*tag).map_err(|_| Refused)?;
-    let cipher = ChaCha20Poly1305::new(key.into());
-    cipher.decrypt_inout_detached(&nonce(n).into(), aad, InOutBuf::from(&mut *body), &tag).map_err(|_| Refused)?;
-    Ok(body)
-}
 
 fn hmac(key: &[u8; 32], parts: [&[u8]; 2]) -> [u8; 32] {
     // A key of any length is accepted by HMAC, so the error cannot occur.

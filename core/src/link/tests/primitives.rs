@@ -312,7 +312,7 @@ fn blake3_official_vectors() {
 #[test]
 fn nonces_are_twelve_bytes_with_the_number_at_the_end() {
     let hex = |b: [u8; 12]| b.iter().map(|x| alloc::format!("{x:02x}")).collect::<String>();
-    assert_eq!(hex(noise::nonce(0x0102_0304_0506_0708)), "000000000807060504030201");
+    assert_eq!(hex(crate::link::cipher::nonce(0x0102_0304_0506_0708)), "000000000807060504030201");
 }
 
 // Tox 426 (KCI): with the responder's static key stolen, nobody can pose to him as somebody else.
