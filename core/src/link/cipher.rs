@@ -1,6 +1,6 @@
 //! The cipher of links: ChaCha20-Poly1305 (RFC 8439), or in simulations a toy.
 //!
-//! With toy keys (`link/dh.rs`) a seventh of a simulated network's time would still be spent on hiding what nobody
+//! With toy keys (`link/dh.rs`) a sixth of a simulated network's time would still be spent on hiding what nobody
 //! looks at. The toy has the same sizes, finds every changed bit, and hides nothing from anybody who tries.
 
 use alloc::vec::Vec;
