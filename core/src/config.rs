@@ -223,8 +223,9 @@ pub struct GossipConfig {
 /// Conversations and catching up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatConfig {
-    /// How long to wait for a missing message to arrive by itself before asking: 200 ms, twice a
-    /// slow round trip. Also for what a neighbour's heights show to be missing.
+    /// How long to wait for a missing message to arrive by itself before asking: 500 ms. That is a batch of ids,
+    /// `gossip.graft_after` and a slow round trip of 150 ms: the tree mends itself first, which also brings what
+    /// comes next. Also for what a neighbour's heights show to be missing.
     pub fill_after: Duration,
     /// How often heights are compared with a random neighbour: 60 s, half more or less at random
     /// (overlay.md §4). At once with everybody who becomes a neighbour.
@@ -337,7 +338,7 @@ impl Default for Config {
                 keep: Duration::from_secs(60),
             },
             chat: ChatConfig {
-                fill_after: Duration::from_millis(200),
+                fill_after: Duration::from_millis(500),
                 compare_every: Duration::from_secs(60),
                 verify_every: Duration::from_secs(86_400),
                 catch_up_rate: 2 << 20,

@@ -92,6 +92,12 @@ impl Cache {
         self.recent.get_mut(id)
     }
 
+    /// What came in the last `age`, the newest first.
+    pub(super) fn since(&self, now: Instant, age: Duration) -> impl Iterator<Item = (ShortId, &Recent)> {
+        let young = self.order.iter().rev().take_while(move |(at, _)| now.since(*at) < age);
+        young.filter_map(|(_, id)| Some((*id, self.recent.get(id)?)))
+    }
+
     /// When the oldest entry's time is over.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.order.front().map(|(at, _)| *at + self.keep)

@@ -53,6 +53,11 @@ const LARGE: usize = 1_000;
 /// The tree is waited for no longer than this: the 64 hops of `ttl` at 30 ms each, so that nobody who
 /// announces what it brings late keeps others from mending their tree.
 const MAX_LATENESS: Duration = Duration::from_secs(2);
+/// A new neighbour hears of broadcasts so old: it takes about five seconds to find out that all neighbours are
+/// dead, and as long again to find others that live.
+const RETOLD: Duration = Duration::from_secs(10);
+/// Of so many: four datagrams of ids.
+const MAX_RETOLD: usize = 256;
 /// A tree without copies for this long is one.
 const SETTLED: Duration = Duration::from_secs(10);
 
@@ -199,13 +204,16 @@ impl Gossip {
         out.push(Out::Send { to, lane: Lane::Normal, body });
     }
 
-    /// A broadcast that is new and genuine: kept, sent whole to the eager, announced to the lazy.
+    /// A broadcast that is new and genuine: kept, sent whole to the eager, announced to the lazy, and neither to
+    /// those who announced it.
+    #[expect(clippy::too_many_arguments, reason = "what a message came with, and where answers go")]
     fn spread(
         &mut self,
         cx: &Cx<'_>,
         id: ShortId,
         hops: u8,
         via: Option<NodeId>,
+        known_to: &[Announcer],
         body: Vec<u8>,
         out: &mut Outbox<Out>,
     ) {
@@ -213,6 +221,9 @@ impl Gossip {
         let last = next > self.config.ttl;
         let (mut eager, mut lazy) = (Vec::new(), false);
         for (&to, peer) in self.peers.iter_mut().filter(|(p, e)| e.neighbour && Some(**p) != via && !last) {
+            if known_to.iter().any(|a| a.from == to) {
+                continue;
+            }
             if peer.eager && !peer.refuses(&id) {
                 eager.push(to);
             } else {
@@ -234,6 +245,9 @@ impl Gossip {
     /// A new neighbour. It is eager (§3.5) while no tree has grown here, and gets ids where one has: the next
     /// broadcast would come over the new link first or second, and the tree follow that one sender. Trees that
     /// do grow deeper with every link that changes.
+    ///
+    /// Of what was said lately it gets the ids: whose neighbours have all died, or a part that was cut off, has
+    /// messages that nobody else has, and lacks those of the others.
     fn neighbour(&mut self, now: Instant, peer: NodeId, out: &mut Outbox<Out>) {
         let grown = self.grown && self.peers.values().any(|p| p.neighbour && p.eager);
         let p = self.peers.entry(peer).or_insert_with(|| Peer::new(now));
@@ -242,9 +256,14 @@ impl Gossip {
         }
         p.neighbour = true;
         p.eager = !grown;
+        p.announce.extend(self.cache.since(now, RETOLD).take(MAX_RETOLD).map(|(id, r)| Have { id, hops: r.hops.saturating_add(1) }));
+        let tells = !p.announce.is_empty();
         if !grown && !self.zone.stands() {
             // The other side may have a tree already, and this one needs a branch of it.
             self.graft(peer, None, out);
+        }
+        if tells {
+            self.announce_later(now);
         }
     }
 
@@ -352,7 +371,7 @@ impl Gossip {
                 self.control(other, &Message::Refuse { id }, out);
             }
         }
-        self.spread(cx, id, hops, Some(from), body, out);
+        self.spread(cx, id, hops, Some(from), &announcers, body, out);
         // Of several who were asked the others may bring it too, so what comes then is not the tree's (Karn's rule).
         if asked == 1
             && let Some(recent) = self.cache.get_mut(&id)
@@ -507,7 +526,7 @@ impl Machine for Gossip {
                 if self.zone.stands() {
                     self.instruct(cx, id, body, out);
                 } else {
-                    self.spread(cx, id, 0, None, body, out);
+                    self.spread(cx, id, 0, None, &[], body, out);
                 }
             }
             In::Message { from, body } => match Message::decode(&body) {

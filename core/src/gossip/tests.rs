@@ -134,7 +134,7 @@ fn what_was_announced_and_did_not_come_is_fetched_from_one_after_the_other() {
     assert_eq!(b.wait(1), [(peer(1), graft.clone())]);
     b.input(In::PeerDown(peer(2)));
     assert_eq!(b.wait(200), [(peer(3), graft)], "who is gone is not asked");
-    assert_eq!(b.take(3, 2, b"x").len(), 1, "to 1, which is eager since it was asked");
+    assert_eq!(b.take(3, 2, b"x"), [], "1 is eager since it was asked, and has it");
     assert_eq!(b.wait(10_000), [], "and nobody is asked any more");
     assert!(b.gossip.missing.is_empty());
 }
@@ -283,6 +283,43 @@ fn an_announcement_is_not_sent_back_to_who_made_it() {
 }
 
 #[test]
+fn what_is_fetched_is_not_sent_to_those_who_announced_it() {
+    let mut b = Bench::new(4);
+    for n in 2..=3 {
+        b.message(n, &have(b"x", 2));
+    }
+    assert_eq!(b.wait(300), [(peer(2), Message::Graft { id: Some(id_of(b"x")) })]);
+    let whole: Vec<_> = [1, 4].map(|n| (peer(n), payload(3, b"x"))).to_vec();
+    assert_eq!(b.take(2, 2, b"x"), whole);
+    assert_eq!(b.wait(50), []);
+}
+
+#[test]
+fn a_new_neighbour_is_told_the_ids_of_what_was_said_lately() {
+    let mut b = Bench::new(1);
+    b.take(1, 1, b"old");
+    b.wait(9_000);
+    b.take(1, 1, b"x");
+    b.input(In::Publish { body: b"own".to_vec() });
+    b.wait(1_000);
+    b.input(In::PeerUp(peer(2)));
+    let own = Have { id: id_of(b"own"), hops: 1 };
+    let x = Have { id: id_of(b"x"), hops: 2 };
+    assert_eq!(b.wait(50), [(peer(2), Message::Have(vec![own, x]))], "the newest first");
+    b.input(In::PeerUp(peer(2)));
+    assert_eq!(b.wait(50), [], "once");
+    for n in 0..300u16 {
+        b.input(In::Publish { body: n.to_be_bytes().to_vec() });
+    }
+    b.input(In::PeerUp(peer(3)));
+    let to_3 = |(to, m): &(NodeId, Message)| match m {
+        Message::Have(list) if *to == peer(3) => list.len(),
+        _ => 0,
+    };
+    assert_eq!(b.wait(50).iter().map(to_3).sum::<usize>(), MAX_RETOLD);
+}
+
+#[test]
 fn large_messages_are_declined_while_the_tree_is_not_settled() {
     let large = vec![7; LARGE + 1];
     let refuse = Message::Refuse { id: id_of(&large) };
@@ -404,6 +441,13 @@ impl Net {
         if a != b && self.links.insert((a.min(b), a.max(b))) {
             self.input(a, In::PeerUp(peer(b as u16)));
             self.input(b, In::PeerUp(peer(a as u16)));
+        }
+    }
+
+    fn cut(&mut self, a: usize, b: usize) {
+        if self.links.remove(&(a.min(b), a.max(b))) {
+            self.input(a, In::PeerDown(peer(b as u16)));
+            self.input(b, In::PeerDown(peer(a as u16)));
         }
     }
 
@@ -592,6 +636,38 @@ fn a_broken_tree_mends_itself_and_everybody_alive_gets_everything() {
             assert!(rmr <= 0.1, "seed {seed}: {rmr}");
         }
     }
+}
+
+/// Whose neighbours have all died says something nobody hears, and hears nothing of what the others say.
+#[test]
+fn two_parts_that_meet_have_what_either_said_without_the_other() {
+    let mut met = 0;
+    for seed in 0..16 {
+        let mut net = Net::new(60, 6, seed);
+        for n in 0..4u8 {
+            net.broadcast(0, &[n]);
+        }
+        let part = 1 + usize::from(seed % 3);
+        for (a, b) in net.links.clone() {
+            if a < part && b >= part {
+                net.cut(a, b);
+            }
+        }
+        let said = [(0, b"from the part"), (40, b"from the rest")];
+        for (n, body) in said {
+            assert!(net.reach(n, body).0 < 60);
+        }
+        net.link(0, 30);
+        net.settle();
+        if connected(&net) {
+            met += 1;
+            for (_, body) in said {
+                let have = net.got.iter().filter(|got| got.contains(&id_of(body))).count();
+                assert_eq!(have, 60, "seed {seed}: {}", body.escape_ascii());
+            }
+        }
+    }
+    assert!(met >= 8, "{met}");
 }
 
 fn connected(net: &Net) -> bool {
