@@ -256,7 +256,9 @@ impl Gossip {
         }
         p.neighbour = true;
         p.eager = !grown;
-        p.announce.extend(self.cache.since(now, RETOLD).take(MAX_RETOLD).map(|(id, r)| Have { id, hops: r.hops.saturating_add(1) }));
+        p.announce.extend(
+            self.cache.since(now, RETOLD).take(MAX_RETOLD).map(|(id, r)| Have { id, hops: r.hops.saturating_add(1) }),
+        );
         let tells = !p.announce.is_empty();
         if !grown && !self.zone.stands() {
             // The other side may have a tree already, and this one needs a branch of it.
