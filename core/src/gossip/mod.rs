@@ -13,7 +13,8 @@
 //! Deviations, each for a reason: links deliver every frame while they last, so only a broken link or a
 //! dead neighbour loses something; ids travel in batches; an id that a neighbour announced itself is not
 //! announced back; a message goes on only when its author's signature was found genuine; new links leave a
-//! grown tree as it is. What this machine loses, comparing heights (the chat machine) finds again.
+//! grown tree as it is, and bring the ids of what was said lately. What this machine loses, comparing heights
+//! (the chat machine) finds again.
 
 mod cache;
 mod instruct;
