@@ -54,8 +54,8 @@ const LARGE: usize = 1_000;
 /// The tree is waited for no longer than this: the 64 hops of `ttl` at 30 ms each, so that nobody who
 /// announces what it brings late keeps others from mending their tree.
 const MAX_LATENESS: Duration = Duration::from_secs(2);
-/// A new neighbour hears of broadcasts so old: where up to 90 of 100 nodes fail, who lost all neighbours has others after
-/// half a second to six (`after.healed_periods` of the `hyparview` scenario), and there is some margin.
+/// A new neighbour hears of broadcasts so old: where up to 90 of 100 nodes fail, who lost all neighbours has others
+/// after half a second to six (`after.healed_periods` of the `hyparview` scenario), and there is some margin.
 const RETOLD: Duration = Duration::from_secs(10);
 /// Of so many: four datagrams of ids.
 const MAX_RETOLD: usize = 256;
