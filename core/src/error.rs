@@ -22,7 +22,7 @@ pub enum CommandError {
     Empty(&'static str),
     /// The message would go to this node itself.
     ToSelf,
-    /// A queue is full. Try again after [`EventKind::Writable`](crate::EventKind::Writable).
+    /// A queue is full. Try again after [`Volatile::Writable`](crate::Volatile::Writable).
     Busy(&'static str),
     /// The node has left the network or is suspended; `join` or `resume` it first.
     NotRunning,
@@ -86,11 +86,13 @@ impl core::error::Error for ConfigError {}
 pub enum RestoreError {
     /// The configuration cannot work.
     Config(ConfigError),
-    /// A record cannot be read: the store is damaged or was written by a newer version.
+    /// A record cannot be read: the store is damaged or was written by another version.
     Record {
-        /// Which table it is in.
+        /// A table of the machine that could not read it.
         table: crate::store::Table,
     },
+    /// A record of a table that no machine has: it was written by another version.
+    UnknownTable(crate::store::Table),
     /// The records belong to another node than the identity given.
     OtherIdentity,
 }
@@ -101,8 +103,14 @@ impl fmt::Display for RestoreError {
             Self::Config(e) => write!(f, "{e}"),
             Self::Record { table } => write!(
                 f,
-                "a record in table {table:?} cannot be read: the store is damaged or was written by a newer version"
+                "a record in table {table} cannot be read: the store is damaged or was written by another version"
             ),
+            Self::UnknownTable(table) => {
+                write!(
+                    f,
+                    "the store has records of table {table}, which this version does not know: use the version that wrote it"
+                )
+            }
             Self::OtherIdentity => f.write_str("the stored records belong to another identity"),
         }
     }

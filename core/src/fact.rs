@@ -1,6 +1,64 @@
-//! Facts that more than one machine speaks of; nobody's own.
+//! What happened to the links, the neighbours, the zone and the host of a node: one closed vocabulary, one
+//! name for each fact. Every fact reaches every machine, in the order of the list in `engine/machines.rs`,
+//! before anything that follows from it is done.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::id::NodeId;
+use crate::time::Duration;
+use crate::wire::record::NodeRecord;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fact {
+    /// A link is open and proven in both directions. Never repeated without a `LinkDown` between.
+    LinkUp { peer: NodeId, record: NodeRecord, addr: SocketAddr },
+    /// A link is gone.
+    LinkDown { peer: NodeId, reason: DownReason },
+    /// Probes of a link go unanswered; `LinkRecovered` or `LinkDown` follows.
+    LinkSuspected(NodeId),
+    /// A suspected peer answered.
+    LinkRecovered(NodeId),
+    /// The validated address of a linked peer changed.
+    AddressChanged { peer: NodeId, addr: SocketAddr },
+    /// State of links: of one right after its `LinkUp`, of all when the membership machine asks for it.
+    RoundTrips(Vec<RoundTrip>),
+    /// A linked node is a neighbour in the mesh.
+    NeighbourUp(NodeId),
+    /// It is none any more.
+    NeighbourDown(NodeId),
+    /// The members of the zone that take part, without this node, whenever they change; none without a zone.
+    Zone(Option<Vec<NodeId>>),
+    /// The state of one member of the zone changed, or a probe of it was asked for and is over.
+    MemberChanged { peer: NodeId, state: MemberState },
+    /// The application entered the network.
+    Joined,
+    /// The application leaves: machines say goodbye while links are open. `Left` follows.
+    Leaving,
+    /// This node left: links close and no handshake is answered until it joins again.
+    Left,
+    /// The device goes to sleep.
+    Suspended,
+    /// The device woke up; `NetworkChanged` follows.
+    Resumed,
+    /// The host's network is another one.
+    NetworkChanged,
+    /// Where the host says that this node can be reached, best first.
+    LocalAddresses(Vec<SocketAddr>),
+}
+
+/// One link at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RoundTrip {
+    pub peer: NodeId,
+    /// Whether this node opened the link.
+    pub outbound: bool,
+    /// Smoothed; none before the first measurement.
+    pub rtt: Option<Duration>,
+}
 
 /// Why a link went down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,5 +118,36 @@ impl MemberState {
             Self::Left => "left",
             Self::Away => "away",
         }
+    }
+}
+
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+pub(crate) mod samples {
+    //! Facts for tests of machines that look at the peer alone.
+
+    use core::net::SocketAddr;
+
+    use super::{DownReason, Fact};
+    use crate::config::NodeType;
+    use crate::contract::who;
+    use crate::id::NodeId;
+    use crate::time::WallTime;
+    use crate::wire::record::NodeRecord;
+
+    /// The record of the identity numbered `n` of all harnesses.
+    pub(crate) fn record(n: u8) -> NodeRecord {
+        NodeRecord::sign(&who(n), [n; 32], u64::from(n), WallTime(0), NodeType::Regular)
+    }
+
+    pub(crate) fn up(peer: NodeId) -> Fact {
+        up_at(peer, SocketAddr::from(([10, 0, 0, 1], 4_000)))
+    }
+
+    pub(crate) fn up_at(peer: NodeId, addr: SocketAddr) -> Fact {
+        Fact::LinkUp { peer, record: record(1), addr }
+    }
+
+    pub(crate) fn down(peer: NodeId) -> Fact {
+        Fact::LinkDown { peer, reason: DownReason::Timeout }
     }
 }

@@ -151,7 +151,7 @@ fn read_broadcast(ttl: u8, envelope: &[u8], network_key: &[u8; 32]) -> Result<Do
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::engine::Engine;
+    use crate::engine::{Engine, Output};
     use crate::identity::tests::identity;
     use crate::time::{Instant, WallTime};
     use crate::wire::content::Content;
@@ -163,10 +163,13 @@ mod tests {
         let now = Instant::ZERO;
         let mut engine = Engine::new(Config::default(), identity(1), [0; 32], now, WallTime(1)).unwrap();
         engine.join(now, &[Bootstrap { addr: "10.0.0.1:4000".parse().unwrap(), id: None }]).unwrap();
-        while let Some(batch) = engine.poll_batch() {
-            engine.handle_committed(now, batch.seq);
+        loop {
+            match engine.poll().unwrap() {
+                Output::Batch(batch) => engine.handle_committed(now, batch.seq),
+                Output::Transmit(transmit) => return transmit.bytes,
+                _ => {}
+            }
         }
-        engine.poll_transmit().unwrap().bytes
     }
 
     #[test]

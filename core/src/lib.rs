@@ -1,6 +1,6 @@
 //! DONP: a chat network without servers, as one state machine per node.
 //!
-//! An [`Engine`] is fed bytes and time and gives back bytes, records to keep and things to tell. It
+//! An [`Engine`] is fed bytes and time and returns datagrams to send, records to persist and events to report. It
 //! reads no clock, opens no socket and touches no disk, so a phone app, a script, a daemon and a
 //! simulator with ten thousand nodes drive the same code.
 //!
@@ -9,12 +9,12 @@
 //! - **Time is data.** Every call takes `now` from a monotonic clock that counts sleep. Call
 //!   [`Engine::handle_timeout`] at [`Engine::next_deadline`]; earlier calls change nothing, later ones
 //!   only delay.
-//! - **Take everything.** After each call, take what the `poll` functions give until each is
+//! - **Take everything.** After each call, take what [`Engine::poll`] gives until it is
 //!   empty. What is left waiting is late, never lost.
 //! - **Write first.** Each [`Batch`] is written whole and in order; [`Engine::handle_committed`] then
 //!   lets go of what depends on it: datagrams, acknowledgements, events. A crash between the two loses
-//!   nothing that anybody was told. After a restart, [`Engine::restore`] takes the records of
-//!   [`Table::HOT`].
+//!   nothing that was acknowledged or reported. After a restart, [`Engine::restore`] takes the records of
+//!   the hot tables.
 //! - **Randomness is data.** 32 fresh bytes at every start. The same seed and the same calls give the
 //!   same output, byte for byte.
 //! - **Hostile bytes are not errors.** [`Engine::handle_datagram`] returns nothing; what is malformed,
@@ -25,13 +25,13 @@
 //!
 //! ```
 //! use donp_core::{
-//!     Bootstrap, Config, Content, Engine, EventKind, Identity, Instant, MemoryStore, Transmit, WallTime,
+//!     Bootstrap, Config, Content, Durable, Engine, Event, Identity, Instant, MemoryStore, Output, Transmit, WallTime,
 //! };
 //!
 //! struct Host {
 //!     engine: Engine,
 //!     store: MemoryStore,
-//!     heard: Vec<String>,
+//!     received: Vec<String>,
 //! }
 //!
 //! impl Host {
@@ -39,29 +39,34 @@
 //!         // A real host takes both from the system's randomness, and keeps the identity.
 //!         let identity = Identity::generate([n; 64], "example", WallTime(0)).unwrap();
 //!         let engine = Engine::new(Config::default(), identity, [n; 32], Instant::ZERO, WallTime(0));
-//!         Host { engine: engine.unwrap(), store: MemoryStore::default(), heard: Vec::new() }
+//!         Host { engine: engine.unwrap(), store: MemoryStore::default(), received: Vec::new() }
 //!     }
 //!
-//!     /// After every call: write, commit, answer reads, tell, send.
+//!     /// After every call: do what the engine wants done, until it wants nothing.
 //!     fn drain(&mut self, now: Instant) -> Vec<Transmit> {
-//!         while let Some(batch) = self.engine.poll_batch() {
-//!             let seq = batch.seq;
-//!             self.store.apply(batch);
-//!             self.engine.handle_committed(now, seq);
-//!         }
-//!         while let Some(request) = self.engine.poll_request() {
-//!             let records = self.store.query(&request);
-//!             self.engine.handle_records(now, request.id, records);
-//!         }
-//!         while let Some(event) = self.engine.poll_event() {
-//!             if let EventKind::Message(message) = event.kind {
-//!                 self.heard.push(message.content.shown().to_owned());
+//!         let mut transmits = Vec::new();
+//!         while let Some(output) = self.engine.poll() {
+//!             match output {
+//!                 Output::Batch(batch) => {
+//!                     let seq = batch.seq;
+//!                     self.store.apply(batch);
+//!                     self.engine.handle_committed(now, seq);
+//!                 }
+//!                 Output::Read(request) => {
+//!                     let records = self.store.scan(&request.scan);
+//!                     self.engine.handle_records(now, request.id, records);
+//!                 }
+//!                 Output::Event(Event::Durable { seq, event }) => {
+//!                     if let Durable::Received(message) = event {
+//!                         self.received.push(message.content.shown().to_owned());
+//!                     }
+//!                     self.engine.ack(now, seq).unwrap();
+//!                 }
+//!                 Output::Transmit(transmit) => transmits.push(transmit),
+//!                 Output::Event(Event::Volatile(_)) | Output::Answer(_) | Output::Beacon(_) => {}
 //!             }
-//!             if let Some(seq) = event.seq {
-//!                 self.engine.ack(now, seq).unwrap();
-//!             }
 //!         }
-//!         core::iter::from_fn(|| self.engine.poll_transmit()).collect()
+//!         transmits
 //!     }
 //! }
 //!
@@ -72,7 +77,7 @@
 //! hosts[1].engine.join(now, &[Bootstrap { addr: addrs[0], id: None }]).unwrap();
 //! hosts[0].engine.broadcast(now, Content::text("hello")).unwrap();
 //!
-//! while hosts[1].heard.is_empty() {
+//! while hosts[1].received.is_empty() {
 //!     for from in 0..2 {
 //!         for datagram in hosts[from].drain(now) {
 //!             let to = addrs.iter().position(|a| *a == datagram.to).unwrap();
@@ -84,7 +89,7 @@
 //!     now = deadlines.map(|d| d.at).min().unwrap().max(now);
 //!     hosts.iter_mut().for_each(|h| h.engine.handle_timeout(now));
 //! }
-//! assert_eq!(hosts[1].heard, ["hello"]);
+//! assert_eq!(hosts[1].received, ["hello"]);
 //! ```
 //!
 //! # The rooms
@@ -108,23 +113,23 @@ extern crate alloc;
 
 mod chat;
 mod collections;
-pub mod config;
+mod config;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
 mod delivery;
 mod discovery;
 mod engine;
-pub mod error;
+mod error;
 mod fact;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
 #[allow(clippy::missing_panics_doc, reason = "a broken law panics, that is the point")]
 pub mod fuzzing;
 mod gossip;
-pub mod id;
-pub mod identity;
+mod id;
+mod identity;
 pub mod inspect;
-pub mod limits;
+mod limits;
 mod link;
 mod machine;
 mod membership;
@@ -133,17 +138,21 @@ pub mod planted;
 #[cfg(not(feature = "planted"))]
 mod planted;
 mod rng;
-pub mod settings;
-pub mod stats;
-pub mod store;
+mod settings;
+mod stats;
+mod store;
 mod swim;
-pub mod time;
-pub mod wire;
+mod time;
+mod wire;
 
-pub use config::{Config, NodeType};
-pub use engine::event::{Event, EventKind, FailReason};
-pub use engine::faults::{FailureType, Member};
-pub use engine::{Answer, Deadline, Engine, LocalPeer, Peer, Status, Transmit};
+pub use config::{
+    ChatConfig, Config, DeliveryConfig, DiscoveryConfig, GossipConfig, LinkConfig, MembershipConfig, NodeType,
+    SwimConfig,
+};
+pub use engine::{
+    Answer, Deadline, Durable, Engine, Event, FailReason, FailureType, LocalPeer, Member, Output, Peer, Status,
+    Transmit, Volatile,
+};
 pub use error::{CommandError, ConfigError, RestoreError};
 pub use fact::{DownReason, MemberState};
 pub use id::{AccountId, ConversationId, MessageId, NodeId};
@@ -152,7 +161,7 @@ pub use limits::Limits;
 pub use membership::NodeState;
 pub use settings::Setting;
 pub use stats::{BroadcastStats, DropReason, Drops, Stats, SwimStats};
-pub use store::{Batch, MemoryStore, Op, Record, Request, Table};
+pub use store::{Batch, MemoryStore, Op, Record, Request, Scan, Table};
 pub use time::{Duration, Instant, WallTime};
 pub use wire::content::{Causality, Content, Conversation, Message, Position, VectorClock, document_clocks};
 pub use wire::ticket::{Bootstrap, Ticket};

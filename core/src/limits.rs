@@ -74,9 +74,9 @@ pub struct Limits {
     pub volatile_events: usize,
     /// Reads of cold records under way: 256.
     pub requests: usize,
-    /// Work items one call may process before it returns and asks to be called again: 1,024.
-    /// Four machines in a row for each of 256 messages of a full datagram burst.
-    pub steps_per_call: usize,
+    /// Messages that one call may take through all machines before it returns and asks to be called again: 256,
+    /// as many as a full burst of datagrams brings. The pump multiplies it by the number of machines.
+    pub messages_per_call: usize,
 }
 
 impl Default for Limits {
@@ -105,7 +105,7 @@ impl Default for Limits {
             event_bytes: 4 << 20,
             volatile_events: 1_024,
             requests: 256,
-            steps_per_call: 1_024,
+            messages_per_call: 256,
         }
     }
 }
@@ -134,7 +134,7 @@ impl Limits {
             ("limits.event_bytes", self.event_bytes, 2 * crate::wire::MAX_MESSAGE),
             ("limits.volatile_events", self.volatile_events, 1),
             ("limits.requests", self.requests, 4),
-            ("limits.steps_per_call", self.steps_per_call, 16),
+            ("limits.messages_per_call", self.messages_per_call, 4),
         ];
         for (key, value, min) in at_least {
             if value < min {

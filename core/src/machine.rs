@@ -1,4 +1,5 @@
-//! The shape every state machine has, so that one contract suite and one fuzz harness cover all.
+//! The shape every state machine has, so that one composition, one contract suite and one fuzz harness cover
+//! all.
 //!
 //! A machine takes an owned input, changes itself, and pushes outputs; it sees no sibling, no clock
 //! and no socket. Outputs marked with [`Outbox::after_commit`] leave only when the records emitted
@@ -7,12 +8,17 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use crate::config::Config;
+use crate::fact::Fact;
 use crate::id::NodeId;
+use crate::identity::Identity;
 use crate::rng::Rng;
-use crate::store::{Op, Table};
+use crate::stats::Stats;
+use crate::store::{Op, Record, Table};
 use crate::time::{Instant, WallTime};
+use crate::wire::Malformed;
 
-/// What a machine is told with every call.
+/// What accompanies every call of a machine.
 pub(crate) struct Cx<'a> {
     pub now: Instant,
     pub wall: WallTime,
@@ -21,18 +27,63 @@ pub(crate) struct Cx<'a> {
     pub rng: &'a mut Rng,
 }
 
-pub(crate) trait Machine {
-    /// Names the machine in deadlines and statistics.
+/// What a machine is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Setup<'a> {
+    pub config: &'a Config,
+    pub identity: &'a Identity,
+}
+
+pub(crate) trait Machine: Sized {
+    /// Names the machine in deadlines, tables and statistics.
     const NAME: &'static str;
+    /// Its tables, with a name each. No two machines have one byte (checked when the core is built).
+    const TABLES: &'static [(&'static str, Table)] = &[];
     type In;
     type Out;
 
+    /// The machine as its stored records leave it. `records` are those of its hot tables, in the order of table
+    /// and key; none on the first start. Nothing is transmitted before what this writes is on disk.
+    ///
+    /// # Errors
+    /// A record that cannot be read.
+    fn open(
+        setup: Setup<'_>,
+        records: Vec<Record>,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<Self::Out>,
+    ) -> Result<Self, Malformed>;
+
     fn handle(&mut self, cx: &mut Cx<'_>, input: Self::In, out: &mut Outbox<Self::Out>);
+
+    /// Something happened. A machine reacts to the facts that concern it.
+    fn fact(&mut self, _cx: &mut Cx<'_>, _fact: &Fact, _out: &mut Outbox<Self::Out>) {}
+
+    /// The answer to a read that this machine asked for under this number.
+    fn records(&mut self, _cx: &mut Cx<'_>, _read: u64, _records: Vec<Record>, _out: &mut Outbox<Self::Out>) {}
+
     /// Does what is due. A call before the deadline changes nothing and emits nothing.
     fn handle_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Self::Out>);
+
     fn next_deadline(&self) -> Option<Instant>;
+
     /// Entries held, for the memory law.
     fn footprint(&self) -> usize;
+
+    /// Adds this machine's counters to the node's.
+    fn count(&self, stats: &mut Stats);
+
+    /// Executes every written `INVARIANT` of the machine: an error names the one that does not hold. Called
+    /// after every step of the contract suite and every event of the simulator, in builds with debug assertions.
+    #[cfg(any(test, debug_assertions))]
+    fn check(&self) -> Result<(), &'static str>;
+}
+
+/// An input that is answered at once: a command of the application.
+pub(crate) trait Command<M: Machine> {
+    type Answer;
+
+    fn run(self, machine: &mut M, cx: &mut Cx<'_>, out: &mut Outbox<M::Out>) -> Self::Answer;
 }
 
 /// One thing a machine wants done.

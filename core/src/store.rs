@@ -6,38 +6,52 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::fmt;
 use core::ops::Bound;
 
-/// A family of records. The byte is part of the stored format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Table {
-    /// Single values: link keys, boot counter, cursors.
-    Meta = 1,
-    /// The address book.
-    Peers = 2,
-    /// Private messages that were not acknowledged yet.
-    Outbox = 3,
-    /// What is known of each author in each conversation.
-    Heads = 4,
-    /// Durable events not yet acknowledged by the application.
-    Events = 5,
-    /// Messages by conversation, author and number.
-    Log = 6,
-    /// Messages by conversation and display order.
-    Order = 7,
-}
+/// A family of records of one machine. The byte is part of the stored format.
+///
+/// Each machine declares its own tables and gets their records back when the node restarts; nothing outside of
+/// the machine needs to know what is in them. Bytes below 128 are *hot* tables, handed to `Engine::restore`;
+/// the others are *cold*, read when needed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Table(u8);
+
+/// The first byte of the cold tables.
+const COLD: u8 = 128;
 
 impl Table {
-    /// Every table.
-    pub const ALL: [Self; 7] =
-        [Self::Meta, Self::Peers, Self::Outbox, Self::Heads, Self::Events, Self::Log, Self::Order];
-    /// The tables whose records are handed to `Engine::restore`; the rest are asked for when needed.
-    pub const HOT: [Self; 5] = [Self::Meta, Self::Peers, Self::Outbox, Self::Heads, Self::Events];
+    /// The hot table number `n`, below 128.
+    pub(crate) const fn hot(n: u8) -> Self {
+        assert!(n < COLD, "hot tables have numbers below 128");
+        Self(n)
+    }
+
+    /// The cold table number `n`, below 128.
+    pub(crate) const fn cold(n: u8) -> Self {
+        assert!(n < COLD, "cold tables have numbers below 128");
+        Self(n | COLD)
+    }
+
+    /// The table with this stored byte; any byte is one, if only of another version.
+    pub const fn from_byte(byte: u8) -> Self {
+        Self(byte)
+    }
 
     /// The stored byte.
     pub const fn to_byte(self) -> u8 {
-        self as u8
+        self.0
+    }
+
+    /// Whether its records are handed to `Engine::restore`.
+    pub const fn is_hot(self) -> bool {
+        self.0 < COLD
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }
 
@@ -91,11 +105,9 @@ pub struct Record {
     pub value: Vec<u8>,
 }
 
-/// A read of records that the engine does not hold, to be answered by `handle_records`.
+/// A range of records of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// Goes back with the answer.
-    pub id: u64,
+pub struct Scan {
     /// Where to look.
     pub table: Table,
     /// The first key, included.
@@ -108,6 +120,15 @@ pub struct Request {
     pub limit: u32,
     /// Stop after the record that brings keys and values past this many bytes.
     pub max_bytes: u32,
+}
+
+/// A read of records that the engine does not hold, to be answered by `handle_records`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Goes back with the answer.
+    pub id: u64,
+    /// What to read.
+    pub scan: Scan,
 }
 
 /// A store in memory: for tests, the simulator and hosts without a disk.
@@ -139,8 +160,8 @@ impl MemoryStore {
         }
     }
 
-    /// The answer to a request.
-    pub fn query(&self, request: &Request) -> Vec<Record> {
+    /// The records of a range.
+    pub fn scan(&self, request: &Scan) -> Vec<Record> {
         let Some(rows) = self.tables.get(&request.table) else {
             return Vec::new();
         };
@@ -165,15 +186,13 @@ impl MemoryStore {
         }
     }
 
-    /// The records a restart begins with: every [`Table::HOT`] one, in table and key order.
+    /// The records a restart begins with: those of the hot tables, in table and key order.
     pub fn hot(&self) -> Vec<Record> {
-        let mut out = Vec::new();
-        for table in Table::HOT {
-            for (key, value) in self.tables.get(&table).into_iter().flatten() {
-                out.push(Record { table, key: key.clone(), value: value.clone() });
-            }
-        }
-        out
+        let hot = self.tables.iter().filter(|(table, _)| table.is_hot());
+        hot.flat_map(|(&table, rows)| {
+            rows.iter().map(move |(key, value)| Record { table, key: key.clone(), value: value.clone() })
+        })
+        .collect()
     }
 
     /// How many records a table has.
@@ -187,8 +206,10 @@ mod tests {
     use super::*;
     use alloc::vec;
 
+    const LOG: Table = Table::cold(1);
+
     fn store(keys: core::ops::Range<u8>) -> MemoryStore {
-        let ops = keys.map(|k| Op::Put { table: Table::Log, key: vec![k], value: vec![k; 10] }).collect();
+        let ops = keys.map(|k| Op::Put { table: LOG, key: vec![k], value: vec![k; 10] }).collect();
         let mut store = MemoryStore::default();
         store.apply(Batch { seq: 1, ops });
         store
@@ -201,30 +222,22 @@ mod tests {
     #[test]
     fn a_query_is_a_bounded_range_in_either_direction() {
         let store = store(0..10);
-        let mut q = Request {
-            id: 1,
-            table: Table::Log,
-            start: vec![2],
-            end: vec![8],
-            reverse: false,
-            limit: 3,
-            max_bytes: 1_000,
-        };
-        assert_eq!(keys(&store.query(&q)), [2, 3, 4]);
+        let mut q = Scan { table: LOG, start: vec![2], end: vec![8], reverse: false, limit: 3, max_bytes: 1_000 };
+        assert_eq!(keys(&store.scan(&q)), [2, 3, 4]);
         q.reverse = true;
-        assert_eq!(keys(&store.query(&q)), [7, 6, 5]);
+        assert_eq!(keys(&store.scan(&q)), [7, 6, 5]);
         q.max_bytes = 11;
-        assert_eq!(keys(&store.query(&q)), [7, 6], "stops after the record that passes the limit");
+        assert_eq!(keys(&store.scan(&q)), [7, 6], "stops after the record that passes the limit");
         q.start = vec![9];
-        assert_eq!(store.query(&q), []);
+        assert_eq!(store.scan(&q), []);
     }
 
     #[test]
     fn a_range_delete_takes_its_start_and_leaves_its_end() {
         let mut store = store(0..10);
-        let op = Op::DeleteRange { table: Table::Log, start: vec![3], end: vec![7] };
+        let op = Op::DeleteRange { table: LOG, start: vec![3], end: vec![7] };
         store.apply(Batch { seq: 2, ops: vec![op] });
-        let left: Vec<u8> = store.tables[&Table::Log].keys().map(|k| k[0]).collect();
+        let left: Vec<u8> = store.tables[&LOG].keys().map(|k| k[0]).collect();
         assert_eq!(left, [0, 1, 2, 7, 8, 9]);
         assert!(store.hot().is_empty(), "the log is cold");
     }

@@ -17,12 +17,12 @@ use crate::chat::catchup::Paused;
 use crate::chat::mend::Mends;
 use crate::chat::ranges::{MAX_FOUND, Mode, Outcome, Part, begin, differs, reconcile};
 use crate::chat::wire::{Item, MAX_FETCH_MESSAGES, Sync, item_from_key, order_key, record_envelope};
-use crate::chat::{BUNDLE_BYTES, Chat, Out, send};
+use crate::chat::{BUNDLE_BYTES, Chat, ORDER, Out, send};
 use crate::collections::{DeadlineQueue, OrderTree};
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::machine::{Cx, Outbox};
 use crate::stats::DropReason;
-use crate::store::{Record, Request, Table};
+use crate::store::{Record, Scan};
 use crate::time::{Duration, Instant};
 use crate::wire::content::Position;
 use crate::wire::{Blob, Malformed};
@@ -70,8 +70,8 @@ impl Loader {
         Self { tree: OrderTree::new(), from, to, next_key: depth_key(room, from), reading: 0 }
     }
 
-    fn request(&self, id: u64, room: ConversationId) -> Request {
-        read(id, self.next_key.clone(), depth_key(room, self.to), READ_BYTES)
+    fn scan(&self, room: ConversationId) -> Scan {
+        scan(self.next_key.clone(), depth_key(room, self.to), READ_BYTES)
     }
 
     /// Takes what was read; whether the window is complete.
@@ -111,8 +111,8 @@ fn depth_key(room: ConversationId, depth: u64) -> Vec<u8> {
     order_key(room, Position { depth, author: NodeId([0; 32]), id: MessageId([0; 32]) })
 }
 
-fn read(id: u64, start: Vec<u8>, end: Vec<u8>, max_bytes: u32) -> Request {
-    Request { id, table: Table::Order, start, end, reverse: false, limit: READ_RECORDS, max_bytes }
+fn scan(start: Vec<u8>, end: Vec<u8>, max_bytes: u32) -> Scan {
+    Scan { table: ORDER, start, end, reverse: false, limit: READ_RECORDS, max_bytes }
 }
 
 /// Whether a read stopped at its count or its bytes, and not at its end.
@@ -291,14 +291,14 @@ impl Chat {
     fn load(&mut self, loader: &mut Loader, reading: Reading, out: &mut Outbox<Out>) {
         let id = self.read_id();
         loader.reading = id;
-        out.push(Out::Read(loader.request(id, self.network)));
+        out.push(Out::Read { read: id, scan: loader.scan(self.network) });
         self.compare.reads.insert(id, reading);
     }
 
     /// With `barrier` only when all that was stored before is on the disk.
-    pub(super) fn read_mend(&mut self, request: Request, barrier: bool, out: &mut Outbox<Out>) {
-        self.compare.reads.insert(request.id, Reading::Mend);
-        let read = Out::Read(request);
+    pub(super) fn read_mend(&mut self, read: u64, scan: Scan, barrier: bool, out: &mut Outbox<Out>) {
+        self.compare.reads.insert(read, Reading::Mend);
+        let read = Out::Read { read, scan };
         if barrier { out.after_commit(read) } else { out.push(read) }
     }
 
@@ -590,7 +590,7 @@ impl Chat {
             Some(_) | None => depth_key(room, first),
         };
         let id = self.read_id();
-        out.push(Out::Read(read(id, start, depth_key(room, end), BUNDLE_BYTES as u32)));
+        out.push(Out::Read { read: id, scan: scan(start, depth_key(room, end), BUNDLE_BYTES as u32) });
         self.compare.reads.insert(id, Reading::Gift(peer));
     }
 

@@ -176,13 +176,26 @@ impl Room {
     }
 
     fn refresh(&mut self) {
+        self.fresh = self.uncounted();
+    }
+
+    /// The other authors who have messages that this node's newest does not count.
+    fn uncounted(&self) -> BTreeSet<NodeId> {
         let mine = self.authors.get(&self.me).map(|a| a.clock.clone()).unwrap_or_default();
-        self.fresh = self
-            .authors
-            .iter()
-            .filter(|(id, a)| **id != self.me && a.height > mine.get(**id))
-            .map(|(id, _)| *id)
-            .collect();
+        let newer = self.authors.iter().filter(|(id, a)| **id != self.me && a.height > mine.get(**id));
+        newer.map(|(id, _)| *id).collect()
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        if self.fresh != self.uncounted() {
+            return Err("the authors to name next are not those with uncounted messages");
+        }
+        let bytes = self.pending.values().fold(0usize, |sum, p| sum.saturating_add(p.offer.envelope.len()));
+        if bytes != self.pending_bytes {
+            return Err("the bytes that wait are not those of the pending messages");
+        }
+        Ok(())
     }
 
     /// What to store of an author who has messages here.

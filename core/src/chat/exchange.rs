@@ -6,12 +6,12 @@ use crate::chat::catchup::{Answering, Paused};
 use crate::chat::compare::bundles;
 use crate::chat::conversation::{Offer, Room, Source};
 use crate::chat::wire::{Body, Height, Sync, log_key, record_envelope};
-use crate::chat::{BUNDLE_BYTES, Chat, MAX_HEIGHTS, NEWS_AFTER, Out, PRIVATE_FILL, send, wire};
+use crate::chat::{BUNDLE_BYTES, Chat, LOG, MAX_HEIGHTS, NEWS_AFTER, Out, PRIVATE_FILL, send, wire};
 use crate::id::{ConversationId, NodeId};
 use crate::machine::{Cx, Outbox};
 use crate::planted::{Bug, planted};
 use crate::stats::DropReason;
-use crate::store::{Record, Request, Table};
+use crate::store::{Record, Scan};
 use crate::time::Instant;
 use crate::wire::Blob;
 use crate::wire::content::{Conversation, private_conversation};
@@ -175,22 +175,22 @@ impl Chat {
                 continue;
             }
             let id = self.read_id();
-            out.push(Out::Read(Request {
-                id,
-                table: Table::Log,
+            let scan = Scan {
+                table: LOG,
                 start: log_key(room, range.author, range.from),
                 end: log_key(room, range.author, range.to.saturating_add(u64::from(!planted(Bug::FetchOffByOne)))),
                 reverse: false,
                 limit: u32::try_from(wire::MAX_FETCH_MESSAGES).unwrap_or(u32::MAX),
                 max_bytes: BUNDLE_BYTES as u32,
-            }));
+            };
+            out.push(Out::Read { read: id, scan });
             self.answers.wait(id, answering);
             return;
         }
         send(answering.peer, &Sync::Bundle { conversation: room, envelopes: Vec::new(), done: true }, out);
     }
 
-    pub(super) fn records(&mut self, cx: &mut Cx<'_>, read: u64, records: Vec<Record>, out: &mut Outbox<Out>) {
+    pub(super) fn records_read(&mut self, cx: &mut Cx<'_>, read: u64, records: Vec<Record>, out: &mut Outbox<Out>) {
         if let Some(query) = self.queries.remove(&read) {
             return self.page(query, records, out);
         }

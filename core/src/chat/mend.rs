@@ -8,11 +8,11 @@ use alloc::collections::{BTreeMap, VecDeque};
 
 use crate::chat::conversation::Offer;
 use crate::chat::wire::{encode_record, log_key, order_key, record_envelope};
-use crate::chat::{Chat, Out};
+use crate::chat::{Chat, LOG, ORDER, Out};
 use crate::id::NodeId;
 use crate::machine::Outbox;
 use crate::stats::DropReason;
-use crate::store::{Record, Request, Table};
+use crate::store::{Record, Scan};
 use crate::wire::content::{Position, VectorClock};
 
 /// Messages of one comparison that wait to be put into the history: 256 and 1 MiB.
@@ -98,8 +98,8 @@ impl Chat {
             }
         };
         let barrier = mends.reading == Reading::Barrier;
-        let request = Request { id, table: Table::Log, start, end, reverse: false, limit: 2, max_bytes: u32::MAX };
-        self.read_mend(request, barrier, out);
+        let scan = Scan { table: LOG, start, end, reverse: false, limit: 2, max_bytes: u32::MAX };
+        self.read_mend(id, scan, barrier, out);
     }
 
     /// The message before the one to mend, whose clock its clock goes on from, and the one there is in
@@ -136,8 +136,8 @@ impl Chat {
                 clock.set(author, seq);
                 let value = encode_record(&clock, &offer.envelope);
                 let position = Position { depth: offer.body.depth, author, id: offer.id };
-                out.put(Table::Log, log_key(room, author, seq), value.clone());
-                out.put(Table::Order, order_key(room, position), value);
+                out.put(LOG, log_key(room, author, seq), value.clone());
+                out.put(ORDER, order_key(room, position), value);
                 let mends = &mut self.compare.mends;
                 mends.clocks.insert(author, (seq, clock));
                 let next = mends.early.remove(&(author, seq.saturating_add(1)));

@@ -8,6 +8,8 @@
 
 mod catchup;
 mod compare;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+mod contract;
 mod conversation;
 mod exchange;
 mod mend;
@@ -20,12 +22,13 @@ use alloc::vec::Vec;
 use crate::collections::{DeadlineQueue, ShortId, short};
 use crate::config::Config;
 use crate::error::CommandError;
+use crate::fact::Fact;
 use crate::id::{ConversationId, ID_LEN, MessageId, NodeId};
 use crate::identity::Identity;
-use crate::machine::{Cx, Machine, Outbox};
+use crate::machine::{Command, Cx, Machine, Outbox, Setup};
 use crate::planted::{Bug, planted};
-use crate::stats::{DropReason, Drops};
-use crate::store::{Record, Request, Table};
+use crate::stats::{DropReason, Drops, Stats};
+use crate::store::{Record, Scan, Table};
 use crate::time::{Duration, Instant, soonest};
 use crate::wire::content::{Content, Conversation, Message, Position, network_conversation, private_conversation};
 use crate::wire::{Lane, MAX_MESSAGE, Malformed, decode, encode};
@@ -56,44 +59,28 @@ pub(crate) const MAX_PAGE: u32 = 500;
 /// Bytes of one page: 1 MiB, sixteen of the largest messages.
 const PAGE_BYTES: u32 = 1 << 20;
 
+/// What each conversation is, under its id. Before [`HEADS`], so that it is restored before.
+const CONVERSATIONS: Table = Table::hot(32);
+/// What is known of each author, under conversation and author.
+const HEADS: Table = Table::hot(33);
+/// Messages under conversation, author and number.
+const LOG: Table = Table::cold(32);
+/// Messages under conversation and display order.
+const ORDER: Table = Table::cold(33);
+
 #[derive(Debug)]
 pub(crate) enum In {
     /// A peer's private message, by the delivery machine.
-    Carried {
-        from: NodeId,
-        id: ShortId,
-        body: Vec<u8>,
-    },
+    Carried { from: NodeId, id: ShortId, body: Vec<u8> },
     /// A broadcast, by the gossip machine.
-    Flooded {
-        via: NodeId,
-        id: ShortId,
-        body: Vec<u8>,
-    },
+    Flooded { via: NodeId, id: ShortId, body: Vec<u8> },
     /// From a peer's chat machine.
-    Message {
-        from: NodeId,
-        body: Vec<u8>,
-    },
-    LinkUp(NodeId),
-    LinkDown(NodeId),
-    /// This node slept: compare with somebody at once.
-    Resumed,
+    Message { from: NodeId, body: Vec<u8> },
     /// Compare everything with this node, the whole history included, both ways: at once, or as soon as
     /// there is a link.
-    Compare {
-        peer: NodeId,
-        linked: bool,
-    },
+    Compare { peer: NodeId, linked: bool },
     /// Compare what is shared with every neighbour at once, by heights.
     CompareAll,
-    NeighbourUp(NodeId),
-    NeighbourDown(NodeId),
-    /// The answer to `Out::Read`.
-    Records {
-        read: u64,
-        records: Vec<Record>,
-    },
 }
 
 #[derive(Debug)]
@@ -126,8 +113,11 @@ pub(crate) enum Out {
     },
     /// Somebody else's message has its place.
     Received(Message),
-    /// Read cold records; answered by `In::Records` with the same number.
-    Read(Request),
+    /// Read cold records; answered under the same number.
+    Read {
+        read: u64,
+        scan: Scan,
+    },
     /// Everything that this peer said it has of the network's conversation is here.
     Compared(NodeId),
     /// The answer to a history query.
@@ -177,7 +167,7 @@ pub(crate) struct Chat {
 }
 
 impl Chat {
-    pub(crate) fn new(config: &Config, identity: &Identity) -> Self {
+    fn new(config: &Config, identity: &Identity) -> Self {
         let me = identity.node_id();
         let network = network_conversation(&config.network_key);
         let mut rooms = BTreeMap::new();
@@ -208,15 +198,14 @@ impl Chat {
         }
     }
 
-    /// Takes back one record of [`Table::Heads`]: the kind of a private conversation under its id,
-    /// or an author's state under conversation and author. Keys sort so that the kind comes first.
-    pub(crate) fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), Malformed> {
+    /// Takes back one record of [`CONVERSATIONS`] or [`HEADS`].
+    fn restore(&mut self, Record { table, key, value }: &Record) -> Result<(), Malformed> {
         let (conversation, author) = key.split_first_chunk::<ID_LEN>().ok_or(Malformed)?;
         let conversation = ConversationId(*conversation);
-        if author.is_empty() {
+        if *table == CONVERSATIONS {
             let kind: Conversation = decode(value, 64)?;
             self.rooms.insert(conversation, Room::new(conversation, kind, self.me));
-            return Ok(());
+            return if author.is_empty() { Ok(()) } else { Err(Malformed) };
         }
         let author = NodeId(author.try_into().map_err(|_| Malformed)?);
         let stored: StoredAuthor = decode(value, 1 << 20)?;
@@ -224,27 +213,13 @@ impl Chat {
         Ok(())
     }
 
-    /// Call once after the last `restore`.
-    pub(crate) fn restored(&mut self) {
-        for room in self.rooms.values_mut() {
-            room.restored();
-        }
-    }
-
-    pub(crate) fn drops(&self) -> &Drops {
-        &self.drops
-    }
-
-    pub(crate) fn messages(&self) -> u64 {
-        self.messages
-    }
-
     /// Messages held because one that they follow is missing.
     pub(crate) fn pending(&self) -> usize {
         self.rooms.values().fold(0, |n, r| n.saturating_add(r.pending()))
     }
 
-    pub(crate) fn has_room(&self, conversation: Conversation) -> bool {
+    /// Whether there is this conversation.
+    pub(crate) fn knows(&self, conversation: Conversation) -> bool {
         self.rooms.contains_key(&self.id_of(conversation))
     }
 
@@ -266,14 +241,14 @@ impl Chat {
             if self.rooms.len() >= self.config.limits.conversations {
                 return None;
             }
-            out.put(Table::Heads, id.0.to_vec(), encode(&kind));
+            out.put(CONVERSATIONS, id.0.to_vec(), encode(&kind));
             self.rooms.insert(id, Room::new(id, kind, self.me));
         }
         self.rooms.get_mut(&id)
     }
 
     /// Says something. The message has its place at once and is sent when it is stored.
-    pub(crate) fn say(
+    fn say(
         &mut self,
         cx: &mut Cx<'_>,
         kind: Conversation,
@@ -296,29 +271,22 @@ impl Chat {
     }
 
     /// Asks for a page of history; `Out::Page` answers.
-    pub(crate) fn history(
-        &mut self,
-        query: u64,
-        kind: Conversation,
-        before: Option<Position>,
-        limit: u32,
-        out: &mut Outbox<Out>,
-    ) {
+    fn history(&mut self, query: u64, kind: Conversation, before: Option<Position>, limit: u32, out: &mut Outbox<Out>) {
         let limit = limit.clamp(1, MAX_PAGE);
         let conversation = self.id_of(kind);
         let first = Position { depth: 0, author: NodeId([0; 32]), id: MessageId([0; 32]) };
         let end = before.unwrap_or(Position { depth: u64::MAX, author: NodeId([255; 32]), id: MessageId([255; 32]) });
         let id = self.read_id();
         self.queries.insert(id, Query { query, kind, limit });
-        out.push(Out::Read(Request {
-            id,
-            table: Table::Order,
+        let scan = Scan {
+            table: ORDER,
             start: order_key(conversation, first),
             end: order_key(conversation, end),
             reverse: true,
             limit: limit.saturating_add(1),
             max_bytes: PAGE_BYTES,
-        }));
+        };
+        out.push(Out::Read { read: id, scan });
     }
 
     fn read_id(&mut self) -> u64 {
@@ -353,11 +321,11 @@ impl Chat {
                     if planted(Bug::OrderByArrival) {
                         position.depth = self.messages;
                     }
-                    out.put(Table::Log, log_key(conversation, m.author, m.seq), value.clone());
-                    out.put(Table::Order, order_key(conversation, position), value);
+                    out.put(LOG, log_key(conversation, m.author, m.seq), value.clone());
+                    out.put(ORDER, order_key(conversation, position), value);
                     let forgets = planted(Bug::ToldAgainAfterRestart) && m.author != self.me;
                     if let Some(stored) = room.stored(m.author).filter(|_| !forgets) {
-                        out.put(Table::Heads, head_key(conversation, m.author), encode(&stored));
+                        out.put(HEADS, head_key(conversation, m.author), encode(&stored));
                     }
                     self.messages = self.messages.saturating_add(1);
                     if let Some(peer) = t.source.peer() {
@@ -490,6 +458,36 @@ impl Chat {
     }
 }
 
+impl Chat {
+    fn link_up(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
+        let private = private_conversation(self.me, peer);
+        self.send_heights(cx, private, peer, false, out);
+        if self.compare_with.remove(&peer) {
+            self.compare_all(cx, peer, out);
+        }
+    }
+
+    fn link_down(&mut self, peer: NodeId) {
+        self.wants.forget_peer(peer);
+        self.answers.forget_peer(peer);
+        self.compare.forget_peer(peer);
+        self.fills.cancel((self.network, peer));
+        self.fills.cancel((private_conversation(self.me, peer), peer));
+    }
+
+    fn neighbour_up(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
+        self.neighbours.insert(peer);
+        self.send_heights(cx, self.network, peer, false, out);
+        if self.compare_at.is_none() {
+            self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 50));
+        }
+        if self.verify_at.is_none() {
+            let first = self.config.chat.verify_every.checked_div(FIRST_VERIFY).unwrap_or_default();
+            self.verify_at = Some(cx.now + cx.rng.jitter(first, 50));
+        }
+    }
+}
+
 fn send(to: NodeId, message: &Sync, out: &mut Outbox<Out>) {
     let lane = match message {
         Sync::Digest { .. } | Sync::Heights { .. } | Sync::Fetch { .. } => Lane::Normal,
@@ -500,8 +498,47 @@ fn send(to: NodeId, message: &Sync, out: &mut Outbox<Out>) {
 
 impl Machine for Chat {
     const NAME: &'static str = "chat";
+    const TABLES: &'static [(&'static str, Table)] =
+        &[("conversations", CONVERSATIONS), ("heads", HEADS), ("log", LOG), ("order", ORDER)];
     type In = In;
     type Out = Out;
+
+    fn open(
+        setup: Setup<'_>,
+        records: Vec<Record>,
+        _cx: &mut Cx<'_>,
+        _out: &mut Outbox<Out>,
+    ) -> Result<Self, Malformed> {
+        let mut opened = Self::new(setup.config, setup.identity);
+        for record in &records {
+            opened.restore(record)?;
+        }
+        opened.rooms.values_mut().for_each(Room::restored);
+        Ok(opened)
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern others")]
+    fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
+        match *fact {
+            Fact::LinkUp { peer, .. } => self.link_up(cx, peer, out),
+            Fact::LinkDown { peer, .. } => self.link_down(peer),
+            Fact::NeighbourUp(peer) => self.neighbour_up(cx, peer, out),
+            Fact::NeighbourDown(peer) => {
+                self.neighbours.remove(&peer);
+                self.wants.forget(self.network, peer);
+                if self.neighbours.is_empty() {
+                    self.compare_at = None;
+                }
+            }
+            // This node slept: it compares with a neighbour at once.
+            Fact::Resumed => self.compare_at = self.compare_at.map(|_| cx.now),
+            _ => {}
+        }
+    }
+
+    fn records(&mut self, cx: &mut Cx<'_>, read: u64, records: Vec<Record>, out: &mut Outbox<Out>) {
+        self.records_read(cx, read, records, out);
+    }
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
         match input {
@@ -514,14 +551,6 @@ impl Machine for Chat {
                 Ok(message) => self.sync(cx, from, message, out),
                 Err(Malformed) => self.drops.count(DropReason::Message),
             },
-            In::LinkUp(peer) => {
-                let private = private_conversation(self.me, peer);
-                self.send_heights(cx, private, peer, false, out);
-                if self.compare_with.remove(&peer) {
-                    self.compare_all(cx, peer, out);
-                }
-            }
-            In::Resumed => self.compare_at = self.compare_at.map(|_| cx.now),
             In::Compare { peer, linked: true } => self.compare_all(cx, peer, out),
             In::Compare { peer, linked: false } => {
                 if self.compare_with.len() < MAX_COMPARE {
@@ -534,32 +563,6 @@ impl Machine for Chat {
                     self.send_heights(cx, self.network, peer, true, out);
                 }
             }
-            In::LinkDown(peer) => {
-                self.wants.forget_peer(peer);
-                self.answers.forget_peer(peer);
-                self.compare.forget_peer(peer);
-                self.fills.cancel((self.network, peer));
-                self.fills.cancel((private_conversation(self.me, peer), peer));
-            }
-            In::NeighbourUp(peer) => {
-                self.neighbours.insert(peer);
-                self.send_heights(cx, self.network, peer, false, out);
-                if self.compare_at.is_none() {
-                    self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 50));
-                }
-                if self.verify_at.is_none() {
-                    let first = self.config.chat.verify_every.checked_div(FIRST_VERIFY).unwrap_or_default();
-                    self.verify_at = Some(cx.now + cx.rng.jitter(first, 50));
-                }
-            }
-            In::NeighbourDown(peer) => {
-                self.neighbours.remove(&peer);
-                self.wants.forget(self.network, peer);
-                if self.neighbours.is_empty() {
-                    self.compare_at = None;
-                }
-            }
-            In::Records { read, records } => self.records(cx, read, records, out),
         }
     }
 
@@ -615,6 +618,51 @@ impl Machine for Chat {
             .saturating_add(self.paused.len())
             .saturating_add(self.queries.len())
             .saturating_add(self.neighbours.len())
+    }
+
+    fn count(&self, stats: &mut Stats) {
+        stats.drops.add(&self.drops);
+        stats.messages = self.messages;
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    fn check(&self) -> Result<(), &'static str> {
+        if !self.taken.is_empty() {
+            return Err("messages that were taken are left over");
+        }
+        self.rooms.values().try_for_each(Room::check)
+    }
+}
+
+/// Says something: the message has its place at once and is sent when it is stored. Gives its id.
+#[derive(Debug)]
+pub(crate) struct Say {
+    pub(crate) conversation: Conversation,
+    pub(crate) content: Content,
+}
+
+impl Command<Chat> for Say {
+    type Answer = Result<MessageId, CommandError>;
+
+    fn run(self, chat: &mut Chat, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Self::Answer {
+        chat.say(cx, self.conversation, self.content, out)
+    }
+}
+
+/// Asks for the page of a conversation that ends before `before`, or its newest; `Out::Page` answers.
+#[derive(Debug)]
+pub(crate) struct History {
+    pub(crate) query: u64,
+    pub(crate) conversation: Conversation,
+    pub(crate) before: Option<Position>,
+    pub(crate) limit: u32,
+}
+
+impl Command<Chat> for History {
+    type Answer = ();
+
+    fn run(self, chat: &mut Chat, _cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        chat.history(self.query, self.conversation, self.before, self.limit, out);
     }
 }
 

@@ -1,5 +1,6 @@
 use super::wire::{Height, Range, record_envelope};
 use super::*;
+use crate::fact::samples::{down, up};
 use crate::identity::tests::identity;
 use crate::machine::Emit;
 use crate::rng::Rng;
@@ -53,13 +54,19 @@ impl Bench {
         self.read(outs)
     }
 
+    fn fact(&mut self, fact: Fact) -> Vec<Out> {
+        let (_, outs) = self.step(|c, cx, out| c.fact(cx, &fact, out));
+        self.read(outs)
+    }
+
     fn read(&mut self, outs: Vec<Out>) -> Vec<Out> {
         let mut all = Vec::new();
         for o in outs {
             match o {
-                Out::Read(request) => {
-                    let records = self.store.query(&request);
-                    all.extend(self.input(In::Records { read: request.id, records }));
+                Out::Read { read, scan } => {
+                    let records = self.store.scan(&scan);
+                    let (_, outs) = self.step(|c, cx, out| c.records(cx, read, records, out));
+                    all.extend(self.read(outs));
                 }
                 other => all.push(other),
             }
@@ -142,11 +149,11 @@ fn two_who_both_wrote_catch_up_both_ways() {
         alice.say(&alloc::format!("a{i}"));
         bob.say(&alloc::format!("b{i}"));
     }
-    let mut first = alice.input(In::NeighbourUp(bob.me));
-    first.extend(bob.input(In::NeighbourUp(alice.me)));
+    let mut first = alice.fact(Fact::NeighbourUp(bob.me));
+    first.extend(bob.fact(Fact::NeighbourUp(alice.me)));
     talk(&mut alice, &mut bob, first);
     assert_eq!(alice.chat.rooms[&alice.chat.network].digest(), bob.chat.rooms[&bob.chat.network].digest());
-    assert_eq!(alice.store.count(Table::Log), 1_400);
+    assert_eq!(alice.store.count(LOG), 1_400);
     assert_eq!(alice.store, {
         // The two stores hold the same, down to the bytes.
         bob.store.clone()
@@ -182,7 +189,7 @@ fn equal_heights_are_settled_by_one_digest() {
     alice.chat.compare_at = Some(Instant::ZERO);
     let (_, outs) = alice.step(|c, cx, out| c.handle_timeout(cx, out));
     talk(&mut alice, &mut bob, outs);
-    assert_eq!(alice.store.count(Table::Log), 2);
+    assert_eq!(alice.store.count(LOG), 2);
 }
 
 #[test]
@@ -195,7 +202,7 @@ fn a_missing_parent_is_asked_for_and_filled() {
     let (_, outs) = bob.step(|c, cx, out| c.handle_timeout(cx, out));
     assert!(bob.chat.next_deadline().is_none_or(|d| d > bob.now), "law 1");
     talk(&mut alice, &mut bob, outs);
-    assert_eq!((bob.chat.pending(), bob.store.count(Table::Log)), (0, 5));
+    assert_eq!((bob.chat.pending(), bob.store.count(LOG)), (0, 5));
 }
 
 #[test]
@@ -264,8 +271,8 @@ fn a_node_restored_from_an_old_copy_does_not_repeat_its_numbers() {
     assert!(pass(&mut alice, &mut bob, "one"));
     // Alice's store is replaced by one from before everything.
     let mut old = Bench::new(1);
-    let mut first = old.input(In::LinkUp(bob.me));
-    first.extend(bob.input(In::LinkUp(old.me)));
+    let mut first = old.fact(up(bob.me));
+    first.extend(bob.fact(up(old.me)));
     talk(&mut old, &mut bob, first);
     assert!(pass(&mut old, &mut bob, "two"), "taken as a new message, not as a repeat");
 }
@@ -306,10 +313,11 @@ fn state_survives_a_restart() {
     let _ = bob.step(|c, cx, out| c.say(cx, Conversation::Private(alice.me), Content::text("p"), out));
     let mut again = Bench::new(2);
     for r in bob.store.hot() {
-        again.chat.restore(&r.key, &r.value).unwrap();
-        assert!(again.chat.restore(&r.key[1..], &r.value).is_err());
+        again.chat.restore(&r).unwrap();
+        let cut = Record { key: r.key[1..].to_vec(), ..r };
+        assert!(again.chat.restore(&cut).is_err());
     }
-    again.chat.restored();
+    again.chat.rooms.values_mut().for_each(Room::restored);
     assert_eq!(again.chat.rooms.len(), 2);
     assert_eq!(again.chat.rooms[&again.chat.network].digest(), bob.chat.rooms[&bob.chat.network].digest());
 }
@@ -334,7 +342,7 @@ proptest! {
                     valid[at] ^= n;
                     b.input(In::Flooded { via: peer, id: [n; 16], body: valid })
                 }
-                4 => b.input(if n & 1 == 0 { In::NeighbourUp(peer) } else { In::LinkUp(peer) }),
+                4 => b.fact(if n & 1 == 0 { Fact::NeighbourUp(peer) } else { up(peer) }),
                 _ => {
                     b.now = b.now + Duration::from_secs(u64::from(n));
                     let (_, outs) = b.step(|c, cx, out| c.handle_timeout(cx, out));

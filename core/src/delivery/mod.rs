@@ -6,6 +6,8 @@
 //! with its faults mended: its back-off is computed and not used, and its acknowledgements prove
 //! nothing; here they come inside the link of the peer that gives them.
 
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+mod contract;
 mod peer;
 
 use alloc::collections::BTreeMap;
@@ -13,12 +15,13 @@ use alloc::vec::Vec;
 
 use crate::collections::{DeadlineQueue, DedupWindow, ShortId, short};
 use crate::config::Config;
+use crate::fact::Fact;
 use crate::id::{ID_LEN, MessageId, NodeId};
-use crate::machine::{Cx, Machine, Outbox};
+use crate::machine::{Command, Cx, Machine, Outbox, Setup};
 use crate::planted::{Bug, planted};
 use crate::rng::Rng;
-use crate::stats::{DropReason, Drops};
-use crate::store::Table;
+use crate::stats::{DropReason, Drops, Stats};
+use crate::store::{Record, Table};
 use crate::time::{Duration, Instant, soonest};
 use crate::wire::{Lane, MAX_MESSAGE, Malformed};
 
@@ -27,6 +30,9 @@ use peer::{Entry, Peer};
 /// How long an id is remembered so that a repeated message is acknowledged without work: 15 min
 /// (overlay.md §5). Later repeats are recognised by the conversation's own numbers.
 const REMEMBER: Duration = Duration::from_secs(900);
+
+/// Messages that wait for an acknowledgement: id and `Carry`, under peer and order of submission.
+const OUTBOX: Table = Table::hot(24);
 
 #[derive(Debug)]
 pub(crate) enum In {
@@ -41,8 +47,6 @@ pub(crate) enum In {
         to: NodeId,
         order: u64,
     },
-    PeerUp(NodeId),
-    PeerDown(NodeId),
     Message {
         from: NodeId,
         body: Vec<u8>,
@@ -153,7 +157,7 @@ fn key(to: NodeId, order: u64) -> Vec<u8> {
 }
 
 impl Delivery {
-    pub(crate) fn new(config: &Config, rng: &mut Rng) -> Self {
+    fn new(config: &Config, rng: &mut Rng) -> Self {
         Self {
             peers: BTreeMap::new(),
             timers: DeadlineQueue::new(),
@@ -169,7 +173,7 @@ impl Delivery {
     }
 
     /// Takes back one outbox record after a restart. Call before any input.
-    pub(crate) fn restore(&mut self, key: &[u8], value: &[u8], now: Instant) -> Result<(), Malformed> {
+    fn restore(&mut self, key: &[u8], value: &[u8], now: Instant) -> Result<(), Malformed> {
         if planted(Bug::OutboxForgotten) {
             return Ok(());
         }
@@ -189,23 +193,6 @@ impl Delivery {
         Ok(())
     }
 
-    /// Asks for links to whoever has messages waiting. Call once after the last `restore`.
-    pub(crate) fn resume(&mut self, out: &mut Outbox<Out>) {
-        for (&to, peer) in &self.peers {
-            if !peer.is_empty() {
-                out.push(Out::Want(to));
-            }
-        }
-    }
-
-    /// Whether a message of `len` bytes fits; remembers a refusal, so that `Room` follows.
-    pub(crate) fn has_room(&mut self, len: usize) -> bool {
-        let limits = &self.config.limits;
-        let fits = self.messages < limits.outbox_messages && self.bytes.saturating_add(len) <= limits.outbox_bytes;
-        self.refused_room |= !fits;
-        fits
-    }
-
     /// Messages waiting for an acknowledgement of `peer`.
     pub(crate) fn queued(&self, peer: NodeId) -> usize {
         self.peers.get(&peer).map_or(0, Peer::len)
@@ -217,14 +204,6 @@ impl Delivery {
 
     pub(crate) fn is_queued(&self, id: MessageId) -> bool {
         self.peers.values().any(|p| p.find(&short(&id.0)).is_some())
-    }
-
-    pub(crate) fn drops(&self) -> &Drops {
-        &self.drops
-    }
-
-    pub(crate) fn retries(&self) -> u64 {
-        self.retries
     }
 
     /// Sends what may be sent to `to` and sets its timer.
@@ -253,7 +232,7 @@ impl Delivery {
         let entry = peer.remove(order)?;
         self.messages = self.messages.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(entry.body_len());
-        out.delete(Table::Outbox, key(to, order));
+        out.delete(OUTBOX, key(to, order));
         if peer.is_empty() {
             out.push(Out::Unwant(to));
             if !peer.up {
@@ -325,8 +304,42 @@ fn backoff(first: Duration, n: u32) -> Duration {
 
 impl Machine for Delivery {
     const NAME: &'static str = "delivery";
+    const TABLES: &'static [(&'static str, Table)] = &[("outbox", OUTBOX)];
     type In = In;
     type Out = Out;
+
+    fn open(setup: Setup<'_>, records: Vec<Record>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Result<Self, Malformed> {
+        let mut opened = Self::new(setup.config, cx.rng);
+        for Record { key, value, .. } in &records {
+            opened.restore(key, value, cx.now)?;
+        }
+        // Links to the nodes that messages wait for.
+        opened.peers.keys().for_each(|to| out.push(Out::Want(*to)));
+        Ok(opened)
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern others")]
+    fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
+        match *fact {
+            Fact::LinkUp { peer: to, .. } => {
+                let peer = self.peers.entry(to).or_default();
+                peer.up = true;
+                peer.requeue();
+                self.pump(to, cx, out);
+            }
+            Fact::LinkDown { peer: to, .. } => {
+                if let Some(peer) = self.peers.get_mut(&to) {
+                    peer.up = false;
+                    peer.requeue();
+                    if peer.is_empty() {
+                        self.peers.remove(&to);
+                    }
+                }
+                self.pump(to, cx, out);
+            }
+            _ => {}
+        }
+    }
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
         match input {
@@ -339,7 +352,7 @@ impl Machine for Delivery {
                 value.extend_from_slice(&id.0);
                 value.extend_from_slice(&carry);
                 self.bytes = self.bytes.saturating_add(carry.len());
-                out.put(Table::Outbox, key(to, order), value);
+                out.put(OUTBOX, key(to, order), value);
                 let peer = self.peers.entry(to).or_default();
                 if peer.is_empty() {
                     out.push(Out::Want(to));
@@ -350,22 +363,6 @@ impl Machine for Delivery {
             In::Stored { to, order } => {
                 if let Some(peer) = self.peers.get_mut(&to) {
                     peer.ready(order);
-                }
-                self.pump(to, cx, out);
-            }
-            In::PeerUp(to) => {
-                let peer = self.peers.entry(to).or_default();
-                peer.up = true;
-                peer.requeue();
-                self.pump(to, cx, out);
-            }
-            In::PeerDown(to) => {
-                if let Some(peer) = self.peers.get_mut(&to) {
-                    peer.up = false;
-                    peer.requeue();
-                    if peer.is_empty() {
-                        self.peers.remove(&to);
-                    }
                 }
                 self.pump(to, cx, out);
             }
@@ -401,6 +398,40 @@ impl Machine for Delivery {
 
     fn footprint(&self) -> usize {
         self.messages.saturating_add(self.peers.len()).saturating_add(self.seen.len())
+    }
+
+    fn count(&self, stats: &mut Stats) {
+        stats.drops.add(&self.drops);
+        stats.retries = self.retries;
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    fn check(&self) -> Result<(), &'static str> {
+        if self.messages != self.peers.values().fold(0usize, |n, p| n.saturating_add(p.len())) {
+            return Err("the number of messages is not that of the outbox");
+        }
+        if self.bytes != self.peers.values().fold(0usize, |n, p| n.saturating_add(p.bytes())) {
+            return Err("the bytes counted are not those of the outbox");
+        }
+        self.peers.values().try_for_each(Peer::check)
+    }
+}
+
+/// Whether a message of `len` bytes fits the outbox. A refusal is remembered, so that `Out::Room` follows.
+#[derive(Debug)]
+pub(crate) struct Reserve {
+    pub(crate) len: usize,
+}
+
+impl Command<Delivery> for Reserve {
+    type Answer = bool;
+
+    fn run(self, delivery: &mut Delivery, _cx: &mut Cx<'_>, _out: &mut Outbox<Out>) -> bool {
+        let limits = &delivery.config.limits;
+        let fits = delivery.messages < limits.outbox_messages
+            && delivery.bytes.saturating_add(self.len) <= limits.outbox_bytes;
+        delivery.refused_room |= !fits;
+        fits
     }
 }
 

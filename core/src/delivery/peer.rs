@@ -69,6 +69,35 @@ impl Peer {
         self.entries.len()
     }
 
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn bytes(&self) -> usize {
+        self.entries.values().fold(0, |sum, entry| sum.saturating_add(entry.body_len()))
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let count = |is: fn(&Stage) -> bool| self.entries.values().filter(|entry| is(&entry.stage)).count();
+        if count(|s| matches!(s, Stage::UnderWay { .. })) != self.under_way {
+            return Err("the number under way is wrong");
+        }
+        if count(|s| *s == Stage::Parked) != self.parked {
+            return Err("the number parked is wrong");
+        }
+        let waiting = |entry: &Entry| matches!(entry.stage, Stage::Waiting { .. });
+        if self.entries.range(..self.first_waiting).any(|(_, entry)| waiting(entry)) {
+            return Err("an entry waits before the first that waits");
+        }
+        let due = self.entries.values().filter_map(|entry| match entry.stage {
+            Stage::UnderWay { due, .. } => Some(due),
+            Stage::Unstored | Stage::Waiting { .. } | Stage::Parked => None,
+        });
+        match (due.min(), self.next_due) {
+            (Some(_), None) => Err("an entry is under way and nothing is due"),
+            (Some(soonest), Some(next)) if soonest < next => Err("an entry is due before the next"),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn insert(&mut self, order: u64, entry: Entry) {
         self.by_id.insert(short(&entry.id.0), order);
         self.entries.insert(order, entry);

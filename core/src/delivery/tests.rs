@@ -1,4 +1,5 @@
 use super::*;
+use crate::fact::samples::{down, up};
 use crate::time::WallTime;
 use alloc::vec;
 use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
@@ -23,6 +24,16 @@ impl Bench {
         let mut cx = Cx { now: self.now, wall: WallTime(0), me: ME, rng: &mut self.rng };
         f(&mut self.delivery, &mut cx, &mut out);
         out.take()
+    }
+
+    fn fact(&mut self, fact: Fact) -> Vec<Out> {
+        self.step(|m, cx, out| m.fact(cx, &fact, out))
+    }
+
+    fn reserve(&mut self, len: usize) -> bool {
+        let mut fits = false;
+        self.step(|d, cx, out| fits = Reserve { len }.run(d, cx, out));
+        fits
     }
 
     fn input(&mut self, input: In) -> Vec<Out> {
@@ -70,7 +81,7 @@ fn sends(out: &[Out]) -> usize {
 #[test]
 fn nothing_is_sent_before_it_is_stored() {
     let mut b = Bench::new();
-    b.input(In::PeerUp(BOB));
+    b.fact(up(BOB));
     let out = b.input(In::Submit { to: BOB, id: id(1), body: vec![1] });
     assert_eq!(sends(&out), 0);
     assert_eq!(sends(&b.input(In::Stored { to: BOB, order: 1 })), 1);
@@ -79,7 +90,7 @@ fn nothing_is_sent_before_it_is_stored() {
 #[test]
 fn back_off_doubles_to_32_seconds_and_then_waits_for_the_peer() {
     let mut b = Bench::new();
-    b.input(In::PeerUp(BOB));
+    b.fact(up(BOB));
     assert_eq!(sends(&b.submit(1)), 1);
     let times: Vec<u64> = b.run(1_000).into_iter().map(|(at, _)| at).collect();
     // Sums of 1, 2, 4, 8 and 16 s; each pause is up to 20 % off.
@@ -88,14 +99,14 @@ fn back_off_doubles_to_32_seconds_and_then_waits_for_the_peer() {
         assert!((ideal * 8 / 10..=ideal * 12 / 10).contains(at), "{times:?}");
     }
     assert_eq!(b.delivery.queued(BOB), 1, "still kept");
-    b.input(In::PeerDown(BOB));
-    assert_eq!(sends(&b.input(In::PeerUp(BOB))), 1, "the peer returned");
+    b.fact(down(BOB));
+    assert_eq!(sends(&b.fact(up(BOB))), 1, "the peer returned");
 }
 
 #[test]
 fn an_acknowledgement_ends_it_and_wakes_what_had_given_up() {
     let mut b = Bench::new();
-    b.input(In::PeerUp(BOB));
+    b.fact(up(BOB));
     b.submit(1);
     b.submit(2);
     b.run(1_000);
@@ -110,7 +121,7 @@ fn an_acknowledgement_ends_it_and_wakes_what_had_given_up() {
 #[test]
 fn only_the_receiver_can_acknowledge() {
     let mut b = Bench::new();
-    b.input(In::PeerUp(BOB));
+    b.fact(up(BOB));
     b.submit(1);
     let mallory = NodeId([9; 32]);
     let out = b.input(In::Message { from: mallory, body: Message::Ack { id: short(&id(1).0) }.encode() });
@@ -132,7 +143,7 @@ fn a_stored_message_is_acknowledged_again_without_work() {
 #[test]
 fn a_refusal_and_the_end_of_patience_are_reported() {
     let mut b = Bench::new();
-    b.input(In::PeerUp(BOB));
+    b.fact(up(BOB));
     b.submit(1);
     b.submit(2);
     let out = b.input(from_bob(Message::Refuse { id: short(&id(1).0) }));
@@ -145,7 +156,7 @@ fn a_refusal_and_the_end_of_patience_are_reported() {
 fn the_window_bounds_what_is_under_way() {
     let mut b = Bench::new();
     b.delivery.config.delivery.window = 3;
-    b.input(In::PeerUp(BOB));
+    b.fact(up(BOB));
     let sent: usize = (0..10).map(|n| sends(&b.submit(n))).sum();
     assert_eq!(sent, 3);
     assert_eq!(sends(&b.input(from_bob(Message::Ack { id: short(&id(0).0) }))), 1);
@@ -155,13 +166,13 @@ fn the_window_bounds_what_is_under_way() {
 fn a_full_outbox_refuses_and_says_when_there_is_room() {
     let mut b = Bench::new();
     b.delivery.config.limits.outbox_messages = 2;
-    b.input(In::PeerUp(BOB));
+    b.fact(up(BOB));
     b.submit(1);
     b.submit(2);
-    assert!(!b.delivery.has_room(10));
+    assert!(!b.reserve(10));
     let out = b.input(from_bob(Message::Ack { id: short(&id(1).0) }));
     assert!(out.contains(&Out::Room));
-    assert!(b.delivery.has_room(10));
+    assert!(b.reserve(10));
 }
 
 #[test]
@@ -170,16 +181,26 @@ fn the_outbox_comes_back_after_a_restart() {
     let mut out = Outbox::new();
     let mut cx = Cx { now: b.now, wall: WallTime(0), me: ME, rng: &mut b.rng };
     b.delivery.handle(&mut cx, In::Submit { to: BOB, id: id(5), body: vec![5; 10] }, &mut out);
-    let mut again = Bench::new();
+    let mut rows = Vec::new();
     while let Some(emit) = out.pop() {
-        if let crate::machine::Emit::Store(crate::store::Op::Put { key, value, .. }) = emit {
-            again.delivery.restore(&key, &value, Instant::ZERO).unwrap();
-            assert!(again.delivery.restore(&key[1..], &value, Instant::ZERO).is_err());
-            assert!(again.delivery.restore(&key, &value[1..], Instant::ZERO).is_err());
+        if let crate::machine::Emit::Store(crate::store::Op::Put { table, key, value }) = emit {
+            rows.push(Record { table, key, value });
         }
     }
-    assert_eq!(again.step(|d, _, out| d.resume(out)), [Out::Want(BOB)]);
-    assert_eq!(sends(&again.input(In::PeerUp(BOB))), 1);
+    let mut open = |rows: Vec<Record>| {
+        let (config, identity) = (Config::default(), crate::identity::tests::identity(1));
+        let mut out = Outbox::new();
+        let mut cx = Cx { now: Instant::ZERO, wall: WallTime(0), me: ME, rng: &mut b.rng };
+        let setup = Setup { config: &config, identity: &identity };
+        Delivery::open(setup, rows, &mut cx, &mut out).map(|delivery| (delivery, out.take()))
+    };
+    let [row] = &rows[..] else { panic!("{rows:?}") };
+    assert!(open(vec![Record { key: row.key[1..].to_vec(), ..row.clone() }]).is_err());
+    assert!(open(vec![Record { value: row.value[1..].to_vec(), ..row.clone() }]).is_err());
+    let (delivery, wants) = open(rows.clone()).unwrap();
+    assert_eq!(wants, [Out::Want(BOB)]);
+    let mut again = Bench { delivery, ..Bench::new() };
+    assert_eq!(sends(&again.fact(up(BOB))), 1);
     assert!(again.delivery.is_queued(id(5)));
 }
 
@@ -194,8 +215,8 @@ proptest! {
         for (what, n) in steps {
             let out = match what {
                 0 if !live.contains(&n) => { live.push(n); b.submit(n) }
-                1 => b.input(In::PeerUp(BOB)),
-                2 => b.input(In::PeerDown(BOB)),
+                1 => b.fact(up(BOB)),
+                2 => b.fact(down(BOB)),
                 3 => { live.retain(|x| *x != n); b.input(from_bob(Message::Ack { id: short(&id(n).0) })) }
                 4 => b.input(from_bob(Message::Refuse { id: [n; 16] })),
                 5 => b.run(b.now.as_micros() / 1_000_000 + u64::from(n) * 3).into_iter().map(|(_, o)| o).collect(),

@@ -15,10 +15,13 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::config::{Config, DiscoveryConfig};
+use crate::fact::Fact;
 use crate::id::NodeId;
-use crate::machine::{Cx, Machine, Outbox};
-use crate::stats::{DropReason, Drops};
+use crate::machine::{Cx, Machine, Outbox, Setup};
+use crate::stats::{DropReason, Drops, Stats};
+use crate::store::Record;
 use crate::time::{Duration, Instant, micros, soonest};
+use crate::wire::Malformed;
 
 use beacon::{Beacon, NoBeacon, Tag, beacon_key};
 
@@ -41,18 +44,10 @@ const TAG_LIFE: Duration = Duration::from_secs(86_400);
 
 #[derive(Debug)]
 pub(crate) enum In {
-    /// This node enters the network: it wants to be found.
-    Enter,
-    /// It leaves and is not there for anybody.
-    Leave,
-    /// Where this node can be reached, by the host's knowledge.
-    LocalAddresses(Vec<SocketAddr>),
     /// A datagram on the group's sockets.
     Beacon { from: SocketAddr, bytes: Vec<u8> },
     /// The host found a node nearby by its own means.
     LocalPeer { id: Option<NodeId>, addr: SocketAddr },
-    /// The device has another network, or woke up.
-    NetworkChanged,
 }
 
 #[derive(Debug)]
@@ -96,7 +91,7 @@ pub(crate) struct Discovery {
 }
 
 impl Discovery {
-    pub(crate) fn new(config: &Config) -> Self {
+    fn new(config: &Config) -> Self {
         Self {
             config: config.discovery.clone(),
             most: config.limits.lan_nodes,
@@ -114,10 +109,6 @@ impl Discovery {
             sources: BTreeMap::new(),
             drops: Drops::default(),
         }
-    }
-
-    pub(crate) fn drops(&self) -> &Drops {
-        &self.drops
     }
 
     fn may_speak(&self) -> bool {
@@ -223,18 +214,29 @@ impl Machine for Discovery {
     type In = In;
     type Out = Out;
 
-    fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
-        match input {
-            In::Enter => {
+    fn open(
+        setup: Setup<'_>,
+        _records: Vec<Record>,
+        _cx: &mut Cx<'_>,
+        _out: &mut Outbox<Out>,
+    ) -> Result<Self, Malformed> {
+        Ok(Self::new(setup.config))
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern others")]
+    fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, _out: &mut Outbox<Out>) {
+        match fact {
+            // This node wants to be found.
+            Fact::Joined => {
                 self.running = true;
                 self.begin(cx.now);
             }
-            In::Leave => {
+            Fact::Left => {
                 self.running = false;
                 self.heard.clear();
                 self.begin(cx.now);
             }
-            In::LocalAddresses(addrs) => {
+            Fact::LocalAddresses(addrs) => {
                 let port = |v4: bool| addrs.iter().find(|a| a.is_ipv4() == v4).map_or(0, SocketAddr::port);
                 let ports = [port(true), port(false)];
                 if ports != self.ports {
@@ -242,17 +244,23 @@ impl Machine for Discovery {
                     self.begin(cx.now);
                 }
             }
+            Fact::NetworkChanged => {
+                // Under the same tag the device would be known again in the other network.
+                self.tag_until = cx.now;
+                self.heard.clear();
+                self.begin(cx.now);
+            }
+            _ => {}
+        }
+    }
+
+    fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
+        match input {
             In::Beacon { from, bytes } => self.listen(from, &bytes, cx, out),
             In::LocalPeer { id, addr } => {
                 if self.running && id != Some(cx.me) {
                     out.push(Out::Found { addr, id });
                 }
-            }
-            In::NetworkChanged => {
-                // Under the same tag the device would be known again in the other network.
-                self.tag_until = cx.now;
-                self.heard.clear();
-                self.begin(cx.now);
             }
         }
     }
@@ -277,7 +285,21 @@ impl Machine for Discovery {
     fn footprint(&self) -> usize {
         self.heard.len().saturating_add(self.sources.len())
     }
+
+    fn count(&self, stats: &mut Stats) {
+        stats.drops.add(&self.drops);
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    fn check(&self) -> Result<(), &'static str> {
+        match self.heard.len() <= self.most && self.sources.len() <= self.most {
+            true => Ok(()),
+            false => Err("more nodes or sources than the limit"),
+        }
+    }
 }
 
 #[cfg(test)]
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+mod contract;
 mod tests;

@@ -39,7 +39,7 @@ impl Bench {
         change(&mut config);
         let now = Instant::from_micros(1_000_000);
         let mut b = Self { d: Discovery::new(&config), rng: Rng::new([n; 32]), now, n };
-        b.input(In::LocalAddresses(vec![at(n, 4_000)]));
+        b.fact(Fact::LocalAddresses(vec![at(n, 4_000)]));
         b
     }
 
@@ -52,6 +52,10 @@ impl Bench {
         let mut cx = Cx { now: self.now, wall: WallTime(5), me: node(self.n), rng: &mut self.rng };
         f(&mut self.d, &mut cx, &mut out);
         out.take()
+    }
+
+    fn fact(&mut self, fact: Fact) -> Vec<Out> {
+        self.step(|d, cx, out| d.fact(cx, &fact, out))
     }
 
     fn input(&mut self, input: In) -> Vec<Out> {
@@ -93,26 +97,26 @@ fn three_beacons_come_soon_and_then_one_every_half_a_minute() {
     let mut b = Bench::new(1);
     assert!(b.run(Duration::from_secs(60)).is_empty(), "it is in no network yet");
     let began = b.now;
-    b.input(In::Enter);
+    b.fact(Fact::Joined);
     let times: Vec<u64> = b.run(Duration::from_secs(600)).iter().map(|(at, _)| at.since(began).as_secs()).collect();
     assert_eq!(times[..3], [0, 2, 6]);
     for pair in times[2..].windows(2) {
         assert!((24..=36).contains(&(pair[1] - pair[0])), "{times:?}");
     }
-    for change in [In::NetworkChanged, In::Enter] {
+    for change in [Fact::NetworkChanged, Fact::Joined] {
         let began = b.now;
-        b.input(change);
+        b.fact(change);
         let times: Vec<u64> = b.run(Duration::from_secs(20)).iter().map(|(at, _)| at.since(began).as_secs()).collect();
         assert_eq!(times, [0, 2, 6], "a fresh schedule");
     }
-    b.input(In::Leave);
+    b.fact(Fact::Left);
     assert!(b.run(Duration::from_secs(120)).is_empty());
 }
 
 #[test]
 fn nothing_is_said_or_heard_by_a_host_without_sockets_for_it() {
     let mut b = Bench::with(1, |c| c.discovery.beacons = false);
-    b.input(In::Enter);
+    b.fact(Fact::Joined);
     assert!(b.hear(group(2), &beacon(2)).is_empty());
     assert!(b.run(Duration::from_secs(120)).is_empty());
     // What the host finds by itself is taken all the same.
@@ -123,7 +127,7 @@ fn nothing_is_said_or_heard_by_a_host_without_sockets_for_it() {
 #[test]
 fn who_is_heard_is_told_with_the_port_it_says_and_the_address_it_speaks_from() {
     let mut b = Bench::new(1);
-    b.input(In::Enter);
+    b.fact(Fact::Joined);
     assert_eq!(found(&b.hear(group(2), &beacon(2))), [(at(2, 4_000), None)]);
     let v6: SocketAddr = "[fe80::2%3]:8888".parse().unwrap();
     let place: SocketAddr = "[fe80::2%3]:4001".parse().unwrap();
@@ -137,7 +141,7 @@ fn who_is_heard_is_told_with_the_port_it_says_and_the_address_it_speaks_from() {
 #[test]
 fn a_node_on_two_interfaces_is_one_node() {
     let mut b = Bench::new(1);
-    b.input(In::Enter);
+    b.fact(Fact::Joined);
     assert_eq!(found(&b.hear(group(2), &beacon(2))), [(at(2, 4_000), None)]);
     assert!(b.hear(group(3), &beacon(2)).is_empty());
     assert_eq!(found(&b.hear(group(2), &beacon(2))), [(at(2, 4_000), None)]);
@@ -149,7 +153,7 @@ fn a_node_on_two_interfaces_is_one_node() {
 #[test]
 fn own_beacons_and_those_of_other_networks_change_nothing() {
     let mut b = Bench::new(1);
-    b.input(In::Enter);
+    b.fact(Fact::Joined);
     let (_, own) = b.run(Duration::ZERO).remove(0);
     let foreign = beacon(2).encode(&beacon_key(&[7; 32]));
     let mut forged = beacon(2).encode(&beacon_key(&PUBLIC));
@@ -160,9 +164,9 @@ fn own_beacons_and_those_of_other_networks_change_nothing() {
     }
     assert!(b.hear(group(2), &Beacon { id: Some(node(1)), ..beacon(9) }).is_empty());
     assert_eq!((b.d.next_deadline(), b.d.footprint()), (before, 0));
-    assert_eq!((b.d.drops().get(DropReason::OtherNetwork), b.d.drops().total()), (2, 2));
+    assert_eq!((b.d.drops.get(DropReason::OtherNetwork), b.d.drops.total()), (2, 2));
     // The echo of the last beacon under the old tag.
-    b.input(In::NetworkChanged);
+    b.fact(Fact::NetworkChanged);
     b.run(Duration::ZERO);
     assert!(b.input(In::Beacon { from: group(1), bytes: own }).is_empty());
 }
@@ -170,7 +174,7 @@ fn own_beacons_and_those_of_other_networks_change_nothing() {
 #[test]
 fn the_long_term_id_is_told_only_on_request_and_the_tag_lasts_a_day() {
     let mut b = Bench::new(1);
-    b.input(In::Enter);
+    b.fact(Fact::Joined);
     let (_, bytes) = b.run(Duration::ZERO).remove(0);
     assert!(!bytes.windows(32).any(|w| w == node(1).as_bytes()));
     let mut tags = b.tags(Duration::from_secs(86_300));
@@ -179,10 +183,10 @@ fn the_long_term_id_is_told_only_on_request_and_the_tag_lasts_a_day() {
     b.run(Duration::from_secs(200));
     let later = b.tags(Duration::from_secs(60)).remove(0);
     assert_ne!(later, tags[0]);
-    b.input(In::NetworkChanged);
+    b.fact(Fact::NetworkChanged);
     assert_ne!(b.tags(Duration::ZERO)[0], later, "nobody can follow it from one network to the next");
     let mut b = Bench::with(1, |c| c.discovery.visible = true);
-    b.input(In::Enter);
+    b.fact(Fact::Joined);
     let (_, bytes) = b.run(Duration::ZERO).remove(0);
     assert_eq!(Beacon::decode(&bytes, &beacon_key(&PUBLIC)).unwrap().id, Some(node(1)));
 }
@@ -190,7 +194,7 @@ fn the_long_term_id_is_told_only_on_request_and_the_tag_lasts_a_day() {
 #[test]
 fn a_newcomer_is_answered_and_an_old_acquaintance_is_not() {
     let mut b = Bench::new(1);
-    b.input(In::Enter);
+    b.fact(Fact::Joined);
     b.run(Duration::from_secs(10));
     b.hear(group(2), &beacon(2));
     assert_eq!(b.run(Duration::from_secs(1)).len(), 1);
@@ -201,10 +205,10 @@ fn a_newcomer_is_answered_and_an_old_acquaintance_is_not() {
 #[test]
 fn one_source_cannot_fill_the_table_at_once_and_many_cannot_fill_it_beyond_its_bound() {
     let mut b = Bench::new(1);
-    b.input(In::Enter);
+    b.fact(Fact::Joined);
     let heard = (0..100).filter(|n| !b.hear(group(2), &beacon(*n)).is_empty()).count();
     assert_eq!(heard, 16);
-    assert_eq!(b.d.drops().get(DropReason::Rate), 84);
+    assert_eq!(b.d.drops.get(DropReason::Rate), 84);
     for n in 0..2_000u16 {
         let [hi, lo] = n.to_be_bytes();
         b.hear(SocketAddr::from(([10, 1, hi, lo], 8_888)), &beacon(1_000 + n));
@@ -221,7 +225,7 @@ proptest! {
         crowd in prop::collection::vec((any::<u16>(), 0..400u64), 1..200),
     ) {
         let mut b = Bench::new(1);
-        b.input(In::Enter);
+        b.fact(Fact::Joined);
         let mut said: Vec<Instant> = b.run(Duration::from_secs(7)).into_iter().map(|(at, _)| at).collect();
         said.clear();
         for (n, wait) in crowd {
@@ -265,7 +269,7 @@ proptest! {
             for n in 0..nodes.len() {
                 nodes[n].now = began + Duration::from_millis(millis);
                 if (starts[n]..starts[n] + 10).contains(&millis) {
-                    nodes[n].input(In::Enter);
+                    nodes[n].fact(Fact::Joined);
                 }
                 if nodes[n].d.next_deadline().is_none_or(|due| due > nodes[n].now) {
                     continue;

@@ -1,111 +1,135 @@
 //! Running the machines until there is nothing left to do.
 
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::ops::{Deref, DerefMut};
+
+use crate::engine::Engine;
+use crate::engine::machines::{COUNT, Effect};
 use crate::engine::queue::Queues;
-use crate::engine::{Effect, Engine, Work, route};
+use crate::engine::route::Route;
+use crate::error::RestoreError;
 use crate::id::NodeId;
-use crate::machine::{Cx, Emit, Machine, Outbox};
+use crate::link::Link;
+use crate::machine::{Command, Cx, Emit, Machine, Outbox, Setup};
 use crate::rng::Rng;
+use crate::store::Record;
 use crate::time::{Instant, WallTime};
+
+/// The moment of a step.
+#[derive(Clone, Copy)]
+pub(super) struct At {
+    pub(super) now: Instant,
+    pub(super) wall: WallTime,
+    pub(super) me: NodeId,
+}
 
 /// One machine with its own randomness and a place for its outputs.
 pub(super) struct Slot<M: Machine> {
-    pub(super) machine: M,
+    machine: M,
     pub(super) rng: Rng,
-    pub(super) out: Outbox<M::Out>,
+    out: Outbox<M::Out>,
 }
 
-impl<M: Machine> Slot<M> {
-    pub(super) fn new(machine: M, rng: Rng) -> Self {
-        Self { machine, rng, out: Outbox::new() }
+impl<M: Machine> Deref for Slot<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.machine
+    }
+}
+
+impl<M: Machine> DerefMut for Slot<M> {
+    fn deref_mut(&mut self) -> &mut M {
+        &mut self.machine
+    }
+}
+
+impl<M: Machine> Slot<M>
+where
+    M::Out: Route + Into<Effect>,
+{
+    pub(super) fn open(
+        setup: Setup<'_>,
+        records: Vec<Record>,
+        seed: &[u8; 32],
+        at: At,
+        q: &mut Queues,
+    ) -> Result<Self, RestoreError> {
+        let (mut rng, mut out) = (Rng::fork(seed, M::NAME), Outbox::new());
+        let table = records.first().map_or(crate::store::Table::from_byte(0), |r| r.table);
+        let mut cx = Cx { now: at.now, wall: at.wall, me: at.me, rng: &mut rng };
+        let machine = M::open(setup, records, &mut cx, &mut out).map_err(|_| RestoreError::Record { table })?;
+        let mut slot = Self { machine, rng, out };
+        slot.pass_on(q);
+        Ok(slot)
     }
 
     /// Calls `f` with the machine, then passes on what it put out.
     pub(super) fn run<R>(
         &mut self,
-        at: (Instant, WallTime, NodeId),
+        at: At,
         q: &mut Queues,
-        wrap: impl Fn(M::Out) -> Effect,
         f: impl FnOnce(&mut M, &mut Cx<'_>, &mut Outbox<M::Out>) -> R,
     ) -> R {
-        let (now, wall, me) = at;
-        let mut cx = Cx { now, wall, me, rng: &mut self.rng };
+        let mut cx = Cx { now: at.now, wall: at.wall, me: at.me, rng: &mut self.rng };
         let result = f(&mut self.machine, &mut cx, &mut self.out);
-        while let Some(emit) = self.out.pop() {
-            match emit {
-                Emit::Now(out) => route::effect(wrap(out), q),
-                Emit::Committed(out) => q.staged.push(wrap(out)),
-                Emit::Store(op) => q.ops.push(op),
-            }
-        }
+        self.pass_on(q);
         result
     }
 
-    fn handle(
-        &mut self,
-        at: (Instant, WallTime, NodeId),
-        q: &mut Queues,
-        wrap: impl Fn(M::Out) -> Effect,
-        input: M::In,
-    ) {
-        self.run(at, q, wrap, |m, cx, out| m.handle(cx, input, out));
+    /// Runs a command and gives its answer.
+    pub(super) fn command<C: Command<M>>(&mut self, at: At, q: &mut Queues, command: C) -> C::Answer {
+        self.run(at, q, |m, cx, out| command.run(m, cx, out))
     }
 
-    fn timeout(&mut self, at: (Instant, WallTime, NodeId), q: &mut Queues, wrap: impl Fn(M::Out) -> Effect) {
-        if self.machine.next_deadline().is_some_and(|d| d <= at.0) {
-            self.run(at, q, wrap, |m, cx, out| m.handle_timeout(cx, out));
+    fn pass_on(&mut self, q: &mut Queues) {
+        while let Some(emit) = self.out.pop() {
+            match emit {
+                Emit::Now(out) => out.route(q),
+                Emit::Committed(out) => q.staged.push(out.into()),
+                Emit::Store(op) => q.ops.push(op),
+            }
         }
+    }
+}
+
+impl Slot<Link> {
+    /// The next datagram, sealed now.
+    pub(super) fn transmit(&mut self, at: At) -> Option<(SocketAddr, Vec<u8>)> {
+        let mut cx = Cx { now: at.now, wall: at.wall, me: at.me, rng: &mut self.rng };
+        self.machine.poll_transmit(&mut cx)
     }
 }
 
 impl Engine {
     /// Time does not go back; a host whose clock does is late, not wrong.
-    pub(super) fn advance(&mut self, now: Instant) -> (Instant, WallTime, NodeId) {
+    pub(super) fn advance(&mut self, now: Instant) -> At {
         self.now = self.now.max(now);
-        (self.now, self.wall.at(self.now), self.me)
-    }
-
-    pub(super) fn due(&mut self, now: Instant) {
-        let at = self.advance(now);
-        self.link.timeout(at, &mut self.q, Effect::Link);
-        self.membership.timeout(at, &mut self.q, Effect::Membership);
-        self.discovery.timeout(at, &mut self.q, Effect::Discovery);
-        self.delivery.timeout(at, &mut self.q, Effect::Delivery);
-        self.gossip.timeout(at, &mut self.q, Effect::Gossip);
-        self.swim.timeout(at, &mut self.q, Effect::Swim);
-        self.chat.timeout(at, &mut self.q, Effect::Chat);
-        self.pump(now);
+        At { now: self.now, wall: self.wall.at(self.now), me: self.me }
     }
 
     /// Processes work first come, first served, up to the step budget; what is left keeps
     /// `next_deadline` in the present.
     pub(super) fn pump(&mut self, now: Instant) {
         let at = self.advance(now);
-        let mut budget = self.config.limits.steps_per_call;
+        // A message may pass every machine once, however many there are.
+        let mut budget = self.config.limits.messages_per_call.saturating_mul(COUNT);
         loop {
             while budget > 0
                 && let Some(work) = self.q.work.pop_front()
             {
                 budget = budget.saturating_sub(1);
-                match work {
-                    Work::Link(input) => self.link.handle(at, &mut self.q, Effect::Link, input),
-                    Work::Membership(input) => self.membership.handle(at, &mut self.q, Effect::Membership, input),
-                    Work::Discovery(input) => self.discovery.handle(at, &mut self.q, Effect::Discovery, input),
-                    Work::Delivery(input) => self.delivery.handle(at, &mut self.q, Effect::Delivery, input),
-                    Work::Gossip(input) => self.gossip.handle(at, &mut self.q, Effect::Gossip, input),
-                    Work::Swim(input) => self.swim.handle(at, &mut self.q, Effect::Swim, input),
-                    Work::Chat(input) => self.chat.handle(at, &mut self.q, Effect::Chat, input),
-                }
+                self.machines.step(at, work, &mut self.q);
             }
             // Effects that wait for nothing may bring more work.
             for effect in self.q.seal() {
-                route::effect(effect, &mut self.q);
+                effect.release(&mut self.q);
             }
             if self.q.work.is_empty() || budget == 0 {
                 break;
             }
         }
-        if let Some(request) = self.q.events.refill(route::EVENT_READ) {
-            self.q.requests.push_back(request);
-        }
+        self.q.refill();
     }
 }

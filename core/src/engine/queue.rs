@@ -1,17 +1,22 @@
 //! What waits between the machines, the store and the host.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use crate::engine::event::{Event, EventKind};
-use crate::engine::{Answer, Effect, Work};
+use crate::engine::event::{Durable, Event, Volatile};
+use crate::engine::machines::{Effect, Reader, Work, own};
+use crate::engine::{Answer, Output};
+use crate::error::RestoreError;
+use crate::fact::Fact;
+use crate::id::NodeId;
 use crate::limits::Limits;
 use crate::planted::{Bug, planted};
-use crate::store::{Batch, Op, Record, Request, Table};
-use crate::wire::{decode, encode};
+use crate::store::{Batch, Op, Record, Request, Scan};
 
-/// Where the last acknowledged event is kept in [`Table::Meta`].
-pub(super) const ACKED_KEY: &[u8] = b"events/acked";
+/// The node's id in [`own::META`], to tell its store from another's.
+const NODE_KEY: &[u8] = b"node";
+/// The last acknowledged event in [`own::META`].
+const ACKED_KEY: &[u8] = b"acked";
 /// Changes that one message makes: its two records, its author's state, the outbox, an event.
 const OPS: usize = 5;
 /// Events read back from disk at once.
@@ -26,10 +31,13 @@ pub(super) struct Queues {
     pub(super) staged: Vec<Effect>,
     /// Effects by the batch they wait for.
     held: VecDeque<(u64, Vec<Effect>)>,
-    pub(super) batches: VecDeque<Batch>,
+    batches: VecDeque<Batch>,
     next_batch: u64,
-    pub(super) committed: u64,
-    pub(super) requests: VecDeque<Request>,
+    committed: u64,
+    requests: VecDeque<Request>,
+    /// Reads under way: whose they are, and the number that its owner knows.
+    reads: BTreeMap<u64, (Reader, u64)>,
+    next_read: u64,
     pub(super) answers: VecDeque<Answer>,
     /// The latest beacon.
     pub(super) beacon: Option<Vec<u8>>,
@@ -47,10 +55,99 @@ impl Queues {
             next_batch: 1,
             committed: 0,
             requests: VecDeque::new(),
+            reads: BTreeMap::new(),
+            next_read: 1,
             answers: VecDeque::new(),
             beacon: None,
             events: Events::new(limits),
         }
+    }
+
+    /// Takes the engine's own records back, writes whose store it is, and returns those of the machines.
+    pub(super) fn restore(&mut self, records: Vec<Record>, me: NodeId) -> Result<Vec<Record>, RestoreError> {
+        let (mut own, rest): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(|r| r.table == own::META || r.table == own::EVENTS);
+        own.sort_by(|a, b| (a.table, &a.key).cmp(&(b.table, &b.key)));
+        for record in own {
+            let read = match (record.table, record.key.as_slice()) {
+                (own::META, NODE_KEY) if record.value != me.as_bytes() => return Err(RestoreError::OtherIdentity),
+                (own::META, ACKED_KEY) => self.events.restore_acked(&record.value),
+                (own::META, _) => Some(()),
+                _ => self.events.restore(&record),
+            };
+            read.ok_or(RestoreError::Record { table: record.table })?;
+        }
+        self.ops.push(Op::Put { table: own::META, key: NODE_KEY.to_vec(), value: me.0.to_vec() });
+        Ok(rest)
+    }
+
+    /// An input for one machine.
+    pub(super) fn input(&mut self, input: impl Into<Work>) {
+        self.work.push_back(input.into());
+    }
+
+    /// Something happened, for all machines.
+    pub(super) fn fact(&mut self, fact: Fact) {
+        if let Fact::MemberChanged { peer, state } = fact {
+            self.events.volatile(Volatile::MemberChanged { peer, state });
+        }
+        self.work.push_back(Work::Fact(fact));
+    }
+
+    /// A read of cold records for one reader, which knows it as `read`.
+    pub(super) fn read(&mut self, reader: Reader, read: u64, scan: Scan) {
+        let id = self.next_read;
+        self.next_read = id.wrapping_add(1);
+        self.reads.insert(id, (reader, read));
+        self.requests.push_back(Request { id, scan });
+    }
+
+    /// Reads under way.
+    pub(super) fn reading(&self) -> usize {
+        self.reads.len()
+    }
+
+    /// Whose read was answered; none if it was none.
+    pub(super) fn answered(&mut self, request: u64) -> Option<(Reader, u64)> {
+        self.reads.remove(&request)
+    }
+
+    /// Continues the window of events from disk, if it is time to.
+    pub(super) fn refill(&mut self) {
+        if let Some(scan) = self.events.refill() {
+            self.read(Reader::Events, 0, scan);
+        }
+    }
+
+    /// Whether the first batch is on disk.
+    pub(super) fn started(&self) -> bool {
+        self.committed > 0
+    }
+
+    /// What the host has to do, but for sending.
+    pub(super) fn poll(&mut self) -> Option<Output> {
+        if let Some(batch) = self.batch() {
+            return Some(Output::Batch(batch));
+        }
+        if let Some(request) = self.requests.pop_front() {
+            return Some(Output::Read(request));
+        }
+        if let Some(event) = self.events.poll() {
+            // The last one that memory held makes room for those on disk.
+            self.refill();
+            return Some(Output::Event(event));
+        }
+        self.answers.pop_front().map(Output::Answer)
+    }
+
+    /// All batches that wait, as one: they share a transaction, and a number.
+    fn batch(&mut self) -> Option<Batch> {
+        let mut all = self.batches.pop_front()?;
+        for next in self.batches.drain(..) {
+            all.seq = next.seq;
+            all.ops.extend(next.ops);
+        }
+        Some(all)
     }
 
     /// Closes the step: its changes become one batch, its effects wait for it. Returns effects that
@@ -89,10 +186,10 @@ impl Queues {
         free
     }
 
-    pub(super) fn durable(&mut self, kind: EventKind) {
+    pub(super) fn durable(&mut self, event: Durable) {
         let (seq, trim) = self.events.number();
-        self.ops.push(Op::Put { table: Table::Events, key: seq.to_be_bytes().to_vec(), value: encode(&kind) });
-        self.staged.push(Effect::Event(seq, kind));
+        self.ops.push(Op::Put { table: own::EVENTS, key: seq.to_be_bytes().to_vec(), value: event.encode() });
+        self.staged.push(Effect::Event(seq, event));
         self.ops.extend(trim);
     }
 
@@ -108,12 +205,12 @@ pub(super) struct Events {
     acked: u64,
     /// The newest that is stored, so that it may be told.
     stored: u64,
-    window: VecDeque<(u64, EventKind, usize)>,
+    window: VecDeque<(u64, Event)>,
     bytes: usize,
     /// The first one that is stored and neither in the window nor told.
     unread: Option<u64>,
     reading: bool,
-    volatile: VecDeque<EventKind>,
+    volatile: VecDeque<Volatile>,
     missed: u64,
     max_bytes: usize,
     max_rows: u64,
@@ -146,10 +243,9 @@ impl Events {
     }
 
     pub(super) fn restore(&mut self, record: &Record) -> Option<()> {
-        let event = Event::from_row(&record.key, &record.value)?;
-        let seq = event.seq?;
+        let Event::Durable { seq, event } = Event::from_row(&record.key, &record.value)? else { return None };
         self.next = self.next.max(seq.saturating_add(1));
-        self.stored_now(seq, event.kind);
+        self.stored_now(seq, event);
         Some(())
     }
 
@@ -163,7 +259,7 @@ impl Events {
         // A quarter at once, so that the rows are removed in runs.
         let floor = self.acked.saturating_add(self.max_rows / 4);
         let start = self.acked.saturating_add(1);
-        let told = self.window.front().map_or(self.unread.unwrap_or(seq), |(first, _, _)| *first);
+        let told = self.window.front().map_or(self.unread.unwrap_or(seq), |(first, _)| *first);
         self.missed = self.missed.saturating_add(floor.saturating_add(1).saturating_sub(told.max(start)));
         (seq, Some(self.forget(floor)))
     }
@@ -171,88 +267,85 @@ impl Events {
     fn forget(&mut self, upto: u64) -> Op {
         let start = self.acked.saturating_add(1).to_be_bytes().to_vec();
         self.acked = upto;
-        while self.window.front().is_some_and(|(seq, _, _)| *seq <= upto) {
+        while self.window.front().is_some_and(|(seq, _)| *seq <= upto) {
             self.pop();
         }
         self.unread = self.unread.map(|at| at.max(upto.saturating_add(1)));
-        Op::DeleteRange { table: Table::Events, start, end: upto.saturating_add(1).to_be_bytes().to_vec() }
+        Op::DeleteRange { table: own::EVENTS, start, end: upto.saturating_add(1).to_be_bytes().to_vec() }
     }
 
-    fn pop(&mut self) -> Option<(u64, EventKind)> {
-        let (seq, kind, size) = self.window.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(size);
-        Some((seq, kind))
+    fn pop(&mut self) -> Option<Event> {
+        let (_, event) = self.window.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(event.weight());
+        Some(event)
     }
 
-    /// A durable event is on disk: it may be told.
-    pub(super) fn stored_now(&mut self, seq: u64, kind: EventKind) {
+    /// A durable event is on disk: it may be reported.
+    pub(super) fn stored_now(&mut self, seq: u64, event: Durable) {
         self.stored = self.stored.max(seq);
         if seq <= self.acked {
             return;
         }
-        if self.unread.is_some() || !self.admit(seq, kind) {
+        if self.unread.is_some() || !self.admit(seq, event) {
             self.unread = Some(self.unread.unwrap_or(seq));
         }
     }
 
-    fn admit(&mut self, seq: u64, kind: EventKind) -> bool {
-        let size = size(&kind);
-        if self.bytes.saturating_add(size) > self.max_bytes {
+    fn admit(&mut self, seq: u64, event: Durable) -> bool {
+        let event = Event::Durable { seq, event };
+        let bytes = self.bytes.saturating_add(event.weight());
+        if bytes > self.max_bytes {
             return false;
         }
-        self.bytes = self.bytes.saturating_add(size);
-        self.window.push_back((seq, kind, size));
+        self.bytes = bytes;
+        self.window.push_back((seq, event));
         true
     }
 
-    pub(super) fn volatile(&mut self, kind: EventKind) {
+    pub(super) fn volatile(&mut self, event: Volatile) {
         if self.volatile.len() >= self.max_volatile {
             self.volatile.pop_front();
             self.missed = self.missed.saturating_add(1);
         }
-        self.volatile.push_back(kind);
+        self.volatile.push_back(event);
     }
 
     fn ready(&self) -> bool {
         !self.window.is_empty() || !self.volatile.is_empty() || self.missed > 0
     }
 
-    pub(super) fn poll(&mut self) -> Option<Event> {
-        if let Some((seq, kind)) = self.pop() {
-            return Some(Event { seq: Some(seq), kind });
+    fn poll(&mut self) -> Option<Event> {
+        if let Some(event) = self.pop() {
+            return Some(event);
         }
         if self.missed > 0 {
             let missed = core::mem::take(&mut self.missed);
-            return Some(Event { seq: None, kind: EventKind::Lagged { missed } });
+            return Some(Event::Volatile(Volatile::Lagged { missed }));
         }
-        self.volatile.pop_front().map(|kind| Event { seq: None, kind })
+        self.volatile.pop_front().map(Event::Volatile)
     }
 
-    /// The read that continues the window from disk, if it is time for one.
-    pub(super) fn refill(&mut self, id: u64) -> Option<Request> {
+    /// What continues the window from disk, if it is time for it.
+    fn refill(&mut self) -> Option<Scan> {
         let from = self.unread?;
         if self.reading || !self.window.is_empty() {
             return None;
         }
         self.reading = true;
-        Some(Request {
-            id,
-            table: Table::Events,
-            start: from.to_be_bytes().to_vec(),
-            end: u64::MAX.to_be_bytes().to_vec(),
-            reverse: false,
-            limit: REFILL,
-            // Half, so that the largest event in the last row still fits the window.
-            max_bytes: u32::try_from(self.max_bytes / 2).unwrap_or(u32::MAX),
-        })
+        // Half, so that the largest event in the last row still fits the window.
+        let bytes = u32::try_from(self.max_bytes / 2).unwrap_or(u32::MAX);
+        Some(Event::scan(from.saturating_sub(1), REFILL, bytes))
     }
 
     pub(super) fn refilled(&mut self, records: &[Record]) {
         self.reading = false;
         let mut next = None;
         for event in records.iter().filter_map(|r| Event::from_row(&r.key, &r.value)) {
-            let Some(seq) = event.seq.filter(|seq| *seq > self.acked) else { continue };
-            if !self.admit(seq, event.kind) {
+            let Event::Durable { seq, event } = event else { continue };
+            if seq <= self.acked {
+                continue;
+            }
+            if !self.admit(seq, event) {
                 next = Some(seq);
                 break;
             }
@@ -270,33 +363,8 @@ impl Events {
             return Some(Vec::new());
         }
         let gone = self.forget(seq.saturating_add(u64::from(planted(Bug::AcknowledgedTooMuch))));
-        let acked = Op::Put { table: Table::Meta, key: ACKED_KEY.to_vec(), value: seq.to_le_bytes().to_vec() };
+        let acked = Op::Put { table: own::META, key: ACKED_KEY.to_vec(), value: seq.to_le_bytes().to_vec() };
         Some(alloc::vec![gone, acked])
-    }
-}
-
-/// What an event costs in memory, about.
-fn size(kind: &EventKind) -> usize {
-    let text = match kind {
-        EventKind::Message(m) => m.content.shown().len().saturating_add(m.clock.entries().len().saturating_mul(40)),
-        EventKind::Delivered { .. }
-        | EventKind::Failed { .. }
-        | EventKind::StateChanged { .. }
-        | EventKind::PeerUp { .. }
-        | EventKind::PeerDown { .. }
-        | EventKind::Member { .. }
-        | EventKind::Writable
-        | EventKind::Lagged { .. } => 0,
-    };
-    text.saturating_add(core::mem::size_of::<(u64, EventKind, usize)>())
-}
-
-impl Event {
-    /// Reads a row of [`Table::Events`]: for a host that follows the events from the store.
-    pub fn from_row(key: &[u8], value: &[u8]) -> Option<Self> {
-        let seq = u64::from_be_bytes(key.try_into().ok()?);
-        let kind = decode(value, 1 << 20).ok()?;
-        Some(Self { seq: Some(seq), kind })
     }
 }
 
@@ -306,8 +374,8 @@ mod tests {
     use crate::id::{MessageId, NodeId};
     use crate::store::MemoryStore;
 
-    fn delivered(n: u8) -> EventKind {
-        EventKind::Delivered { message: MessageId([n; 32]), to: NodeId([n; 32]) }
+    fn delivered(n: u8) -> Durable {
+        Durable::Delivered { id: MessageId([n; 32]), to: NodeId([n; 32]) }
     }
 
     /// Queues with a store that commits at once.
@@ -333,22 +401,23 @@ mod tests {
                 self.store.apply(batch);
                 free.extend(self.queues.commit(seq));
             }
-            for effect in free {
-                if let Effect::Event(seq, kind) = effect {
-                    self.queues.events.stored_now(seq, kind);
-                }
-            }
+            free.into_iter().for_each(|effect| effect.release(&mut self.queues));
         }
 
-        fn drain(&mut self) -> Vec<(Option<u64>, EventKind)> {
+        fn drain(&mut self) -> Vec<Event> {
             let mut all = Vec::new();
             loop {
-                while let Some(event) = self.queues.events.poll() {
-                    all.push((event.seq, event.kind));
+                self.queues.refill();
+                match self.queues.poll() {
+                    Some(Output::Event(event)) => all.push(event),
+                    Some(Output::Read(request)) => {
+                        let records = self.store.scan(&request.scan);
+                        assert_eq!(self.queues.answered(request.id), Some((Reader::Events, 0)));
+                        self.queues.events.refilled(&records);
+                    }
+                    Some(other) => panic!("{other:?}"),
+                    None => return all,
                 }
-                let Some(request) = self.queues.events.refill(1) else { return all };
-                let records = self.store.query(&request);
-                self.queues.events.refilled(&records);
             }
         }
 
@@ -368,10 +437,10 @@ mod tests {
             b.durable(n);
         }
         assert!(b.queues.events.window.len() < 20);
-        let seqs: Vec<u64> = b.drain().into_iter().filter_map(|e| e.0).collect();
+        let seqs: Vec<u64> = b.drain().iter().filter_map(Event::seq).collect();
         assert_eq!(seqs, (1..=100).collect::<Vec<_>>());
         b.durable(101);
-        assert_eq!(b.drain(), [(Some(101), delivered(101))]);
+        assert_eq!(b.drain(), [Event::Durable { seq: 101, event: delivered(101) }]);
     }
 
     #[test]
@@ -383,15 +452,15 @@ mod tests {
         assert!(b.ack(4));
         assert!(b.ack(3), "again is no error");
         assert!(!b.ack(11), "never told");
-        assert_eq!(b.store.count(Table::Events), 6);
+        assert_eq!(b.store.count(own::EVENTS), 6);
         let mut again = Events::new(&Limits::default());
         for record in b.store.hot() {
             match record.table {
-                Table::Meta => again.restore_acked(&record.value).unwrap(),
+                own::META => again.restore_acked(&record.value).unwrap(),
                 _ => again.restore(&record).unwrap(),
             }
         }
-        assert_eq!(again.poll().unwrap().seq, Some(5));
+        assert_eq!(again.poll().unwrap().seq(), Some(5));
         assert_eq!(again.number().0, 11);
     }
 
@@ -415,10 +484,11 @@ mod tests {
         for n in 1..=100 {
             b.durable(n);
         }
-        assert!(b.store.count(Table::Events) <= 16);
+        assert!(b.store.count(own::EVENTS) <= 16);
         let events = b.drain();
-        let told = events.iter().filter(|e| e.0.is_some()).count() as u64;
-        let lost: u64 = events.iter().map(|e| if let EventKind::Lagged { missed } = e.1 { missed } else { 0 }).sum();
+        let told = events.iter().filter(|e| e.seq().is_some()).count() as u64;
+        let lost = |e: &Event| if let Event::Volatile(Volatile::Lagged { missed }) = e { *missed } else { 0 };
+        let lost: u64 = events.iter().map(lost).sum();
         assert_eq!(told + lost, 100);
     }
 
@@ -427,17 +497,17 @@ mod tests {
         let limits = Limits { volatile_events: 3, ..Limits::default() };
         let mut b = Bench::new(&limits);
         for _ in 0..5 {
-            b.queues.events.volatile(EventKind::Writable);
+            b.queues.events.volatile(Volatile::Writable);
         }
         let events = b.drain();
         assert_eq!(events.len(), 4);
-        assert_eq!(events[0].1, EventKind::Lagged { missed: 2 });
+        assert_eq!(events[0], Event::Volatile(Volatile::Lagged { missed: 2 }));
     }
 
     #[test]
     fn an_effect_waits_for_every_batch_before_it() {
         let mut q = Queues::new(&Limits::default());
-        let op = || Op::Delete { table: Table::Meta, key: Vec::new() };
+        let op = || Op::Delete { table: own::META, key: Vec::new() };
         q.ops.push(op());
         q.staged.push(Effect::Event(1, delivered(1)));
         assert!(q.seal().is_empty());

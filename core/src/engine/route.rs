@@ -1,192 +1,125 @@
-//! Who hears what: the architecture as code. One function for each machine's outputs, one arm for
-//! each output; nothing is decided here.
+//! Requests and answers between machines: the architecture as code. One function for each machine's outputs,
+//! one arm for each output; nothing is decided here. What happened is a [`Fact`](crate::fact::Fact) and reaches
+//! everybody.
 
-use crate::engine::event::{EventKind, FailReason};
+use crate::engine::Answer;
+use crate::engine::event::{Durable, FailReason, Volatile};
+use crate::engine::machines::Reader;
 use crate::engine::queue::Queues;
-use crate::engine::{Answer, Effect, Work};
 use crate::link::Owner;
-use crate::store::Request;
 use crate::wire::{Channel, Lane};
 use crate::{chat, delivery, discovery, gossip, link, membership, swim};
 
-/// Numbers of reads: even ones are the chat machine's, odd ones the event queue's.
-pub(super) const EVENT_READ: u64 = 1;
-
-pub(super) fn effect(effect: Effect, q: &mut Queues) {
-    match effect {
-        Effect::Link(out) => from_link(out, q),
-        Effect::Membership(out) => from_membership(out, q),
-        Effect::Discovery(out) => from_discovery(out, q),
-        Effect::Delivery(out) => from_delivery(out, q),
-        Effect::Gossip(out) => from_gossip(out, q),
-        Effect::Swim(out) => from_swim(out, q),
-        Effect::Chat(out) => from_chat(out, q),
-        Effect::Event(seq, kind) => q.events.stored_now(seq, kind),
-    }
+/// Where the outputs of a machine go.
+pub(super) trait Route {
+    fn route(self, q: &mut Queues);
 }
 
-pub(super) fn from_link(out: link::Out, q: &mut Queues) {
-    match out {
-        link::Out::Up { peer, record, addr } => {
-            q.work.push_back(Work::Membership(membership::In::LinkUp { peer, record, addr }));
-            q.work.push_back(Work::Delivery(delivery::In::PeerUp(peer)));
-            q.work.push_back(Work::Gossip(gossip::In::LinkUp(peer)));
-            q.work.push_back(Work::Chat(chat::In::LinkUp(peer)));
-            q.work.push_back(Work::Swim(swim::In::LinkUp { peer, addr }));
-        }
-        link::Out::Down { peer, reason } => {
-            q.work.push_back(Work::Membership(membership::In::LinkDown { peer, reason }));
-            q.work.push_back(Work::Delivery(delivery::In::PeerDown(peer)));
-            q.work.push_back(Work::Gossip(gossip::In::LinkDown(peer)));
-            q.work.push_back(Work::Chat(chat::In::LinkDown(peer)));
-            q.work.push_back(Work::Swim(swim::In::LinkDown(peer)));
-        }
-        link::Out::Suspect(peer) => {
-            q.work.push_back(Work::Membership(membership::In::Suspect(peer)));
-            q.work.push_back(Work::Swim(swim::In::LinkSuspect(peer)));
-        }
-        link::Out::Where(peer) => q.work.push_back(Work::Membership(membership::In::Where(peer))),
-        link::Out::Back(peer) => q.work.push_back(Work::Membership(membership::In::Back(peer))),
-        link::Out::Message { from, channel, body } => q.work.push_back(match channel {
-            Channel::Membership => Work::Membership(membership::In::Message { from, body }),
-            Channel::Delivery => Work::Delivery(delivery::In::Message { from, body }),
-            Channel::Gossip => Work::Gossip(gossip::In::Message { from, body }),
-            Channel::Chat => Work::Chat(chat::In::Message { from, body }),
-            Channel::Swim => Work::Swim(swim::In::Message { from, body }),
-        }),
-        link::Out::Resolved { addr, peer } => {
-            q.work.push_back(Work::Membership(membership::In::Resolved { addr, peer }));
-        }
-        link::Out::Unreachable { addr, expect, wrong_node } => {
-            q.work.push_back(Work::Membership(membership::In::Unreachable { addr, expect, wrong_node }));
-        }
-        link::Out::Moved { peer, addr } => {
-            q.work.push_back(Work::Membership(membership::In::Moved { peer, addr }));
-            q.work.push_back(Work::Swim(swim::In::Moved { peer, addr }));
-        }
-        link::Out::Measured(links) => {
-            let rtts = links.iter().filter_map(|(peer, _, rtt)| Some((*peer, (*rtt)?))).collect();
-            q.work.push_back(Work::Gossip(gossip::In::Measured(rtts)));
-            q.work.push_back(Work::Membership(membership::In::Measured(links)));
-        }
-        link::Out::Observed { by, addr } => {
-            q.work.push_back(Work::Membership(membership::In::Observed { by, addr }));
+impl Route for link::Out {
+    fn route(self, q: &mut Queues) {
+        match self {
+            Self::Fact(fact) => q.fact(fact),
+            Self::Message { from, channel, body } => match channel {
+                Channel::Membership => q.input(membership::In::Message { from, body }),
+                Channel::Delivery => q.input(delivery::In::Message { from, body }),
+                Channel::Gossip => q.input(gossip::In::Message { from, body }),
+                Channel::Chat => q.input(chat::In::Message { from, body }),
+                Channel::Swim => q.input(swim::In::Message { from, body }),
+            },
+            Self::Where(peer) => q.input(membership::In::Where(peer)),
+            Self::Resolved { addr, peer } => q.input(membership::In::Resolved { addr, peer }),
+            Self::Unreachable { addr, expect, wrong_node } => {
+                q.input(membership::In::Unreachable { addr, expect, wrong_node });
+            }
+            Self::Observed { by, addr } => q.input(membership::In::Observed { by, addr }),
         }
     }
 }
 
-pub(super) fn from_membership(out: membership::Out, q: &mut Queues) {
-    match out {
-        membership::Out::Connect { addr, expect } => q.work.push_back(Work::Link(link::In::Connect { addr, expect })),
-        membership::Out::Learn { peer, record, addrs } => {
-            q.work.push_back(Work::Link(link::In::Learn { peer, record, addrs }));
-        }
-        membership::Out::Want(peer) => {
-            q.work.push_back(Work::Link(link::In::Want { peer, owner: Owner::Membership }));
-        }
-        membership::Out::Unwant(peer) => {
-            q.work.push_back(Work::Link(link::In::Unwant { peer, owner: Owner::Membership }));
-        }
-        membership::Out::Measure => q.work.push_back(Work::Link(link::In::Measure)),
-        membership::Out::Close(peer) => q.work.push_back(Work::Link(link::In::Close { peer })),
-        membership::Out::Send { to, lane, body } => {
-            q.work.push_back(Work::Link(link::In::Send { to, channel: Channel::Membership, lane, body }));
-        }
-        membership::Out::NeighbourUp(peer) => {
-            q.work.push_back(Work::Gossip(gossip::In::PeerUp(peer)));
-            q.work.push_back(Work::Chat(chat::In::NeighbourUp(peer)));
-            q.work.push_back(Work::Swim(swim::In::NeighbourUp(peer)));
-        }
-        membership::Out::NeighbourDown(peer) => {
-            q.work.push_back(Work::Gossip(gossip::In::PeerDown(peer)));
-            q.work.push_back(Work::Chat(chat::In::NeighbourDown(peer)));
-            q.work.push_back(Work::Swim(swim::In::NeighbourDown(peer)));
-        }
-        membership::Out::Up { peer, name } => q.events.volatile(EventKind::PeerUp { peer, name }),
-        membership::Out::Down { peer, reason } => q.events.volatile(EventKind::PeerDown { peer, reason }),
-        membership::Out::State { from, to } => q.events.volatile(EventKind::StateChanged { from, to }),
-        membership::Out::Estimate(nodes) => q.work.push_back(Work::Swim(swim::In::Estimate(nodes))),
-        membership::Out::Compare(peer) => {
-            q.work.push_back(Work::Chat(chat::In::Compare { peer, linked: true }));
-        }
-        membership::Out::Open => q.work.push_back(Work::Link(link::In::Open)),
-        membership::Out::Shut => q.work.push_back(Work::Link(link::In::Shut)),
-    }
-}
-
-pub(super) fn from_discovery(out: discovery::Out, q: &mut Queues) {
-    match out {
-        // An older one that nobody took says nothing that this one does not.
-        discovery::Out::Beacon(bytes) => q.beacon = Some(bytes),
-        discovery::Out::Found { addr, id } => q.work.push_back(Work::Membership(membership::In::Found { addr, id })),
-    }
-}
-
-pub(super) fn from_delivery(out: delivery::Out, q: &mut Queues) {
-    match out {
-        delivery::Out::Send { to, lane, body } => {
-            q.work.push_back(Work::Link(link::In::Send { to, channel: Channel::Delivery, lane, body }));
-        }
-        delivery::Out::Stored { to, order } => q.work.push_back(Work::Delivery(delivery::In::Stored { to, order })),
-        delivery::Out::Arrived { from, id, body } => q.work.push_back(Work::Chat(chat::In::Carried { from, id, body })),
-        delivery::Out::Delivered { to, id } => q.durable(EventKind::Delivered { message: id, to }),
-        delivery::Out::Expired { to, id } => {
-            q.durable(EventKind::Failed { message: id, to, reason: FailReason::Expired });
-        }
-        delivery::Out::Refused { to, id } => {
-            q.durable(EventKind::Failed { message: id, to, reason: FailReason::Refused });
-        }
-        delivery::Out::Want(peer) => q.work.push_back(Work::Link(link::In::Want { peer, owner: Owner::Delivery })),
-        delivery::Out::Unwant(peer) => q.work.push_back(Work::Link(link::In::Unwant { peer, owner: Owner::Delivery })),
-        delivery::Out::Room => q.events.volatile(EventKind::Writable),
-    }
-}
-
-pub(super) fn from_gossip(out: gossip::Out, q: &mut Queues) {
-    match out {
-        gossip::Out::Send { to, lane, body } => {
-            q.work.push_back(Work::Link(link::In::Send { to, channel: Channel::Gossip, lane, body }));
-        }
-        gossip::Out::Stranger(peer) => q.work.push_back(Work::Membership(membership::In::Stranger(peer))),
-        gossip::Out::Deliver { id, via, body } => q.work.push_back(Work::Chat(chat::In::Flooded { via, id, body })),
-    }
-}
-
-pub(super) fn from_swim(out: swim::Out, q: &mut Queues) {
-    match out {
-        swim::Out::Send { to, body } => {
-            q.work.push_back(Work::Link(link::In::Send { to, channel: Channel::Swim, lane: Lane::High, body }));
-        }
-        swim::Out::Learn { peer, addrs } => {
-            q.work.push_back(Work::Link(link::In::Learn { peer, record: None, addrs }));
-        }
-        swim::Out::Want(peer) => q.work.push_back(Work::Link(link::In::Want { peer, owner: Owner::Swim })),
-        swim::Out::Unwant(peer) => q.work.push_back(Work::Link(link::In::Unwant { peer, owner: Owner::Swim })),
-        swim::Out::Member { peer, state } => {
-            q.work.push_back(Work::Membership(membership::In::Member { peer, state }));
-            q.events.volatile(EventKind::Member { peer, state });
-        }
-        swim::Out::Members(members) => {
-            q.work.push_back(Work::Membership(membership::In::Zone(members.as_ref().map_or(0, |m| m.len()))));
-            q.work.push_back(Work::Gossip(gossip::In::Zone(members)));
+impl Route for membership::Out {
+    fn route(self, q: &mut Queues) {
+        match self {
+            Self::Fact(fact) => q.fact(fact),
+            Self::Connect { addr, expect } => q.input(link::In::Connect { addr, expect }),
+            Self::Learn { peer, record, addrs } => q.input(link::In::Learn { peer, record, addrs }),
+            Self::Want(peer) => q.input(link::In::Want { peer, owner: Owner::Membership }),
+            Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Membership }),
+            Self::Measure => q.input(link::In::Measure),
+            Self::Close(peer) => q.input(link::In::Close { peer }),
+            Self::Send { to, lane, body } => q.input(link::In::Send { to, channel: Channel::Membership, lane, body }),
+            Self::Up { peer, name } => q.events.volatile(Volatile::PeerUp { peer, name }),
+            Self::Down { peer, reason } => q.events.volatile(Volatile::PeerDown { peer, reason }),
+            Self::State { from, to } => q.events.volatile(Volatile::StateChanged { before: from, after: to }),
+            Self::Estimate(nodes) => q.input(swim::In::Estimate(nodes)),
+            Self::Compare(peer) => q.input(chat::In::Compare { peer, linked: true }),
+            Self::Open => q.input(link::In::Open),
+            Self::Shut => q.input(link::In::Shut),
         }
     }
 }
 
-pub(super) fn from_chat(out: chat::Out, q: &mut Queues) {
-    match out {
-        chat::Out::Submit { to, id, body } => q.work.push_back(Work::Delivery(delivery::In::Submit { to, id, body })),
-        chat::Out::Publish { body } => q.work.push_back(Work::Gossip(gossip::In::Publish { body })),
-        chat::Out::Taken { from, id, accepted } => {
-            q.work.push_back(Work::Delivery(delivery::In::Taken { from, id, accepted }));
+impl Route for discovery::Out {
+    fn route(self, q: &mut Queues) {
+        match self {
+            // An older one that the host did not take says nothing that this one does not.
+            Self::Beacon(bytes) => q.beacon = Some(bytes),
+            Self::Found { addr, id } => q.input(membership::In::Found { addr, id }),
         }
-        chat::Out::Judged { id, genuine } => q.work.push_back(Work::Gossip(gossip::In::Verdict { id, genuine })),
-        chat::Out::Send { to, lane, body } => {
-            q.work.push_back(Work::Link(link::In::Send { to, channel: Channel::Chat, lane, body }));
+    }
+}
+
+impl Route for delivery::Out {
+    fn route(self, q: &mut Queues) {
+        match self {
+            Self::Send { to, lane, body } => q.input(link::In::Send { to, channel: Channel::Delivery, lane, body }),
+            Self::Stored { to, order } => q.input(delivery::In::Stored { to, order }),
+            Self::Arrived { from, id, body } => q.input(chat::In::Carried { from, id, body }),
+            Self::Delivered { to, id } => q.durable(Durable::Delivered { id, to }),
+            Self::Expired { to, id } => q.durable(Durable::Failed { id, to, reason: FailReason::Expired }),
+            Self::Refused { to, id } => q.durable(Durable::Failed { id, to, reason: FailReason::Refused }),
+            Self::Want(peer) => q.input(link::In::Want { peer, owner: Owner::Delivery }),
+            Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Delivery }),
+            Self::Room => q.events.volatile(Volatile::Writable),
         }
-        chat::Out::Compared(peer) => q.work.push_back(Work::Membership(membership::In::Compared(peer))),
-        chat::Out::Received(message) => q.durable(EventKind::Message(message)),
-        chat::Out::Read(request) => q.requests.push_back(Request { id: request.id.wrapping_mul(2), ..request }),
-        chat::Out::Page { query, messages, older } => q.answers.push_back(Answer { query, messages, older }),
+    }
+}
+
+impl Route for gossip::Out {
+    fn route(self, q: &mut Queues) {
+        match self {
+            Self::Send { to, lane, body } => q.input(link::In::Send { to, channel: Channel::Gossip, lane, body }),
+            Self::Stranger(peer) => q.input(membership::In::Stranger(peer)),
+            Self::Deliver { id, via, body } => q.input(chat::In::Flooded { via, id, body }),
+        }
+    }
+}
+
+impl Route for swim::Out {
+    fn route(self, q: &mut Queues) {
+        match self {
+            Self::Fact(fact) => q.fact(fact),
+            Self::Send { to, body } => {
+                q.input(link::In::Send { to, channel: Channel::Swim, lane: Lane::High, body });
+            }
+            Self::Learn { peer, addrs } => q.input(link::In::Learn { peer, record: None, addrs }),
+            Self::Want(peer) => q.input(link::In::Want { peer, owner: Owner::Swim }),
+            Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Swim }),
+        }
+    }
+}
+
+impl Route for chat::Out {
+    fn route(self, q: &mut Queues) {
+        match self {
+            Self::Submit { to, id, body } => q.input(delivery::In::Submit { to, id, body }),
+            Self::Publish { body } => q.input(gossip::In::Publish { body }),
+            Self::Taken { from, id, accepted } => q.input(delivery::In::Taken { from, id, accepted }),
+            Self::Judged { id, genuine } => q.input(gossip::In::Verdict { id, genuine }),
+            Self::Send { to, lane, body } => q.input(link::In::Send { to, channel: Channel::Chat, lane, body }),
+            Self::Compared(peer) => q.input(membership::In::Compared(peer)),
+            Self::Received(message) => q.durable(Durable::Received(message)),
+            Self::Read { read, scan } => q.read(Reader::Chat, read, scan),
+            Self::Page { query, messages, older } => q.answers.push_back(Answer { query, messages, older }),
+        }
     }
 }

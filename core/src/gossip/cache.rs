@@ -109,6 +109,18 @@ impl Cache {
         }
     }
 
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let bytes = self.recent.values().fold(0usize, |sum, r| sum.saturating_add(r.body.len()).saturating_add(ENTRY));
+        if bytes != self.bytes {
+            return Err("the bytes counted are not those of the cache");
+        }
+        match self.recent.len() == self.order.len() {
+            true => Ok(()),
+            false => Err("a broadcast in the cache has no time to leave it"),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.recent.len()
     }

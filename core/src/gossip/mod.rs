@@ -17,6 +17,8 @@
 //! (the chat machine) finds again.
 
 mod cache;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+mod contract;
 mod instruct;
 mod peer;
 #[cfg(test)]
@@ -28,15 +30,17 @@ use alloc::vec::Vec;
 
 use crate::collections::{DeadlineQueue, DedupWindow, ShortId, short};
 use crate::config::{Config, GossipConfig};
+use crate::fact::{Fact, RoundTrip};
 use crate::gossip::cache::Cache;
 use crate::gossip::instruct::Zone;
 use crate::gossip::peer::Peer;
 use crate::gossip::wire::{Have, MAX_HAVE, Message};
 use crate::id::NodeId;
-use crate::machine::{Cx, Machine, Outbox};
+use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::planted::{Bug, planted};
 use crate::rng::Rng;
-use crate::stats::{BroadcastStats, DropReason, Drops};
+use crate::stats::{BroadcastStats, DropReason, Drops, Stats};
+use crate::store::Record;
 use crate::time::{Duration, Instant, Longest, share};
 use crate::wire::{Blob, Lane, Malformed};
 
@@ -64,16 +68,6 @@ const SETTLED: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(crate) enum In {
-    /// A node is a neighbour, or none any more.
-    PeerUp(NodeId),
-    PeerDown(NodeId),
-    /// A node can be sent to.
-    LinkUp(NodeId),
-    LinkDown(NodeId),
-    /// Everybody else that there is, if that is known.
-    Zone(Option<Vec<NodeId>>),
-    /// Round trip times of links.
-    Measured(Vec<(NodeId, Duration)>),
     Message {
         from: NodeId,
         body: Vec<u8>,
@@ -167,7 +161,7 @@ pub(crate) struct Gossip {
 }
 
 impl Gossip {
-    pub(crate) fn new(config: &Config, rng: &mut Rng) -> Self {
+    fn new(config: &Config, rng: &mut Rng) -> Self {
         Self {
             peers: BTreeMap::new(),
             zone: Zone::default(),
@@ -183,14 +177,6 @@ impl Gossip {
             stats: BroadcastStats::default(),
             drops: Drops::default(),
         }
-    }
-
-    pub(crate) fn stats(&self) -> &BroadcastStats {
-        &self.stats
-    }
-
-    pub(crate) fn drops(&self) -> &Drops {
-        &self.drops
     }
 
     fn control(&mut self, to: NodeId, message: &Message, out: &mut Outbox<Out>) {
@@ -500,29 +486,45 @@ impl Machine for Gossip {
     type In = In;
     type Out = Out;
 
-    fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
-        match input {
-            In::PeerUp(peer) => self.neighbour(cx.now, peer, out),
-            In::PeerDown(peer) => {
-                self.peers.remove(&peer);
-                self.meet(peer, cx.now);
+    fn open(
+        setup: Setup<'_>,
+        _records: Vec<Record>,
+        cx: &mut Cx<'_>,
+        _out: &mut Outbox<Out>,
+    ) -> Result<Self, Malformed> {
+        Ok(Self::new(setup.config, cx.rng))
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern others")]
+    fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
+        match fact {
+            Fact::LinkUp { peer, .. } => {
+                self.zone.linked.insert(*peer);
+                self.meet(*peer, cx.now);
             }
-            In::LinkUp(peer) => {
-                self.zone.linked.insert(peer);
-                self.meet(peer, cx.now);
+            Fact::LinkDown { peer, .. } => {
+                self.zone.linked.remove(peer);
+                self.peers.remove(peer);
             }
-            In::LinkDown(peer) => {
-                self.zone.linked.remove(&peer);
-                self.peers.remove(&peer);
+            Fact::NeighbourUp(peer) => self.neighbour(cx.now, *peer, out),
+            Fact::NeighbourDown(peer) => {
+                self.peers.remove(peer);
+                self.meet(*peer, cx.now);
             }
-            In::Zone(members) => self.settle(members, cx.now),
-            In::Measured(links) => {
-                for (peer, rtt) in links {
-                    if let Some(peer) = self.peers.get_mut(&peer) {
-                        peer.rtt = Some(rtt);
+            Fact::RoundTrips(links) => {
+                for RoundTrip { peer, rtt, .. } in links {
+                    if let (Some(peer), Some(rtt)) = (self.peers.get_mut(peer), rtt) {
+                        peer.rtt = Some(*rtt);
                     }
                 }
             }
+            Fact::Zone(members) => self.settle(members.clone(), cx.now),
+            _ => {}
+        }
+    }
+
+    fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
+        match input {
             In::Publish { body } => {
                 let id = id_of(&body);
                 self.seen.insert(cx.now, &id);
@@ -588,5 +590,18 @@ impl Machine for Gossip {
             .saturating_add(self.cache.len())
             .saturating_add(self.missing.len())
             .saturating_add(self.zone.len())
+    }
+
+    fn count(&self, stats: &mut Stats) {
+        stats.drops.add(&self.drops);
+        stats.broadcast = self.stats.clone();
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    fn check(&self) -> Result<(), &'static str> {
+        if self.missing.keys().any(|id| self.cache.get(id).is_some()) {
+            return Err("a broadcast is missing and in the cache");
+        }
+        self.cache.check()
     }
 }

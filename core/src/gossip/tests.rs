@@ -4,6 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec;
 
 use super::*;
+use crate::fact::samples::up;
 use crate::time::WallTime;
 
 fn peer(n: u16) -> NodeId {
@@ -33,7 +34,7 @@ impl Bench {
         let mut b =
             Self { me: peer(me), gossip: Gossip::new(&Config::default(), &mut rng), rng, now: Instant::from_micros(1) };
         for n in 1..=peers {
-            b.input(In::PeerUp(peer(n)));
+            b.fact(Fact::NeighbourUp(peer(n)));
         }
         b
     }
@@ -43,6 +44,10 @@ impl Bench {
         let mut cx = Cx { now: self.now, wall: WallTime(0), me: self.me, rng: &mut self.rng };
         f(&mut self.gossip, &mut cx, &mut out);
         out.take()
+    }
+
+    fn fact(&mut self, fact: Fact) -> Vec<Out> {
+        self.step(|m, cx, out| m.fact(cx, &fact, out))
     }
 
     fn input(&mut self, input: In) -> Vec<Out> {
@@ -132,7 +137,7 @@ fn what_was_announced_and_did_not_come_is_fetched_from_one_after_the_other() {
     assert_eq!(b.wait(299), []);
     let graft = Message::Graft { id: Some(id_of(b"x")) };
     assert_eq!(b.wait(1), [(peer(1), graft.clone())]);
-    b.input(In::PeerDown(peer(2)));
+    b.fact(Fact::NeighbourDown(peer(2)));
     assert_eq!(b.wait(200), [(peer(3), graft)], "who is gone is not asked");
     assert_eq!(b.take(3, 2, b"x"), [], "1 is eager since it was asked, and has it");
     assert_eq!(b.wait(10_000), [], "and nobody is asked any more");
@@ -144,7 +149,8 @@ fn slow_neighbours_get_the_time_that_they_need() {
     let mut b = Bench::new(3);
     let graft = Message::Graft { id: Some(id_of(b"x")) };
     (1..=3).for_each(|n| drop(b.message(n, &Message::Prune)));
-    b.input(In::Measured(vec![(peer(1), Duration::from_millis(500)), (peer(2), Duration::from_millis(20))]));
+    let link = |n, ms| RoundTrip { peer: peer(n), outbound: true, rtt: Some(Duration::from_millis(ms)) };
+    b.fact(Fact::RoundTrips(vec![link(1, 500), link(2, 20)]));
     b.message(1, &have(b"x", 2));
     b.message(2, &have(b"x", 2));
     assert_eq!(b.wait(1_049), [], "two round trips of the slower, and a batch");
@@ -302,16 +308,16 @@ fn a_new_neighbour_is_told_the_ids_of_what_was_said_lately() {
     b.take(1, 1, b"x");
     b.input(In::Publish { body: b"own".to_vec() });
     b.wait(1_000);
-    b.input(In::PeerUp(peer(2)));
+    b.fact(Fact::NeighbourUp(peer(2)));
     let own = Have { id: id_of(b"own"), hops: 1 };
     let x = Have { id: id_of(b"x"), hops: 2 };
     assert_eq!(b.wait(50), [(peer(2), Message::Have(vec![own, x]))], "the newest first");
-    b.input(In::PeerUp(peer(2)));
+    b.fact(Fact::NeighbourUp(peer(2)));
     assert_eq!(b.wait(50), [], "once");
     for n in 0..300u16 {
         b.input(In::Publish { body: n.to_be_bytes().to_vec() });
     }
-    b.input(In::PeerUp(peer(3)));
+    b.fact(Fact::NeighbourUp(peer(3)));
     let to_3 = |(to, m): &(NodeId, Message)| match m {
         Message::Have(list) if *to == peer(3) => list.len(),
         _ => 0,
@@ -404,12 +410,12 @@ impl Net {
         for a in 0..n {
             for b in a + 1..n {
                 if links.contains(&(a, b)) || net.rng.below(4) < quarters {
-                    net.input(a, In::LinkUp(peer(b as u16)));
-                    net.input(b, In::LinkUp(peer(a as u16)));
+                    net.fact(a, up(peer(b as u16)));
+                    net.fact(b, up(peer(a as u16)));
                 }
             }
             let others = (0..n as u16).filter(|o| usize::from(*o) != a).map(peer).collect();
-            net.input(a, In::Zone(Some(others)));
+            net.fact(a, Fact::Zone(Some(others)));
         }
         net
     }
@@ -439,16 +445,22 @@ impl Net {
 
     fn link(&mut self, a: usize, b: usize) {
         if a != b && self.links.insert((a.min(b), a.max(b))) {
-            self.input(a, In::PeerUp(peer(b as u16)));
-            self.input(b, In::PeerUp(peer(a as u16)));
+            self.fact(a, Fact::NeighbourUp(peer(b as u16)));
+            self.fact(b, Fact::NeighbourUp(peer(a as u16)));
         }
     }
 
     fn cut(&mut self, a: usize, b: usize) {
         if self.links.remove(&(a.min(b), a.max(b))) {
-            self.input(a, In::PeerDown(peer(b as u16)));
-            self.input(b, In::PeerDown(peer(a as u16)));
+            self.fact(a, Fact::NeighbourDown(peer(b as u16)));
+            self.fact(b, Fact::NeighbourDown(peer(a as u16)));
         }
+    }
+
+    fn fact(&mut self, n: usize, fact: Fact) {
+        self.nodes[n].now = Instant::from_micros(self.now);
+        let out = self.nodes[n].fact(fact);
+        self.carry(n, out);
     }
 
     fn input(&mut self, n: usize, input: In) {
@@ -531,7 +543,7 @@ impl Net {
     fn stats(&self) -> BroadcastStats {
         let mut sum = BroadcastStats::default();
         for node in &self.nodes {
-            let s = node.gossip.stats();
+            let s = &node.gossip.stats;
             sum.payloads_in += s.payloads_in;
             sum.control_out += s.control_out;
             for (all, one) in sum.hops.iter_mut().zip(s.hops) {
@@ -547,7 +559,7 @@ impl Net {
         for (a, b) in gone {
             self.links.remove(&(a, b));
             let other = if a == n { b } else { a };
-            self.input(other, In::PeerDown(peer(n as u16)));
+            self.fact(other, Fact::NeighbourDown(peer(n as u16)));
         }
     }
 }
@@ -603,10 +615,10 @@ fn a_newcomer_gets_a_branch_of_the_grown_tree() {
     let mut grown = Bench::new(3);
     grown.take(1, 1, b"first");
     grown.message(3, &Message::Prune);
-    assert!(sent(grown.input(In::PeerUp(peer(4)))).is_empty(), "it has a tree");
+    assert!(sent(grown.fact(Fact::NeighbourUp(peer(4)))).is_empty(), "it has a tree");
     assert_eq!(grown.take(1, 1, b"before").iter().map(|(to, _)| *to).collect::<Vec<_>>(), [peer(2)]);
     // What a node says that has no branch yet.
-    let asked = sent(Bench::at(4, 0).input(In::PeerUp(peer(0))));
+    let asked = sent(Bench::at(4, 0).fact(Fact::NeighbourUp(peer(0))));
     assert_eq!(asked, [(peer(0), Message::Graft { id: None })]);
     grown.message(4, &asked[0].1);
     assert_eq!(grown.take(1, 1, b"after").iter().map(|(to, _)| *to).collect::<Vec<_>>(), [peer(2), peer(4)]);
@@ -738,8 +750,8 @@ fn the_ring_brings_to_the_others_what_a_dead_child_took_with_it() {
 #[test]
 fn an_instruction_names_members_only_and_nobody_else_is_sent_anything() {
     let mut b = Bench::new(0);
-    (1..=4).for_each(|n| drop(b.input(In::LinkUp(peer(n)))));
-    b.input(In::Zone(Some((1..=3).map(peer).collect())));
+    (1..=4).for_each(|n| drop(b.fact(up(peer(n)))));
+    b.fact(Fact::Zone(Some((1..=3).map(peer).collect())));
     let targets = [2, 4, 0, 1, 9].map(|n| short(&peer(n).0)).to_vec();
     b.message(1, &Message::Forward { hops: 1, targets, body: Blob(b"x".to_vec()) });
     let out = sent(b.input(In::Verdict { id: id_of(b"x"), genuine: true }));
@@ -750,15 +762,15 @@ fn an_instruction_names_members_only_and_nobody_else_is_sent_anything() {
 #[test]
 fn a_neighbour_that_the_zone_lacks_gets_it_whole_and_a_grown_zone_is_none() {
     let mut b = Bench::new(0);
-    (1..=2).for_each(|n| drop(b.input(In::LinkUp(peer(n)))));
-    b.input(In::PeerUp(peer(2)));
-    b.input(In::Zone(Some(vec![peer(1)])));
+    (1..=2).for_each(|n| drop(b.fact(up(peer(n)))));
+    b.fact(Fact::NeighbourUp(peer(2)));
+    b.fact(Fact::Zone(Some(vec![peer(1)])));
     let out = sent(b.input(In::Publish { body: b"x".to_vec() }));
     let forward = Message::Forward { hops: 1, targets: vec![], body: Blob(b"x".to_vec()) };
     assert_eq!(out, [(peer(1), forward), (peer(2), payload(1, b"x"))]);
-    b.input(In::Zone(Some((1..=65).map(peer).collect())));
+    b.fact(Fact::Zone(Some((1..=65).map(peer).collect())));
     assert_eq!(sent(b.input(In::Publish { body: b"y".to_vec() })), [(peer(2), payload(1, b"y"))]);
-    b.input(In::Zone(None));
+    b.fact(Fact::Zone(None));
     assert_eq!(sent(b.input(In::Publish { body: b"z".to_vec() })), [(peer(2), payload(1, b"z"))]);
     assert_eq!(b.gossip.peers.len(), 1, "the member that was no neighbour is forgotten");
 }

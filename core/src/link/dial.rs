@@ -199,7 +199,7 @@ impl Link {
     }
 
     fn wait_for(&mut self, cx: &mut Cx<'_>, peer: NodeId, rounds: u32) {
-        if !self.open || !self.wants.contains(&(peer, Owner::Delivery)) || self.links.contains_key(&peer) {
+        if !self.open || !self.wanted_by(peer, Owner::Delivery) || self.links.contains_key(&peer) {
             return;
         }
         let Some(known) = self.known.get(&peer) else { return };

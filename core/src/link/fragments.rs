@@ -110,6 +110,21 @@ impl Fragments {
         Outcome::Complete { channel: p.channel, body }
     }
 
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let held = self.partial.iter().fold(0usize, |sum, p| sum.saturating_add(p.held));
+        if held != self.held {
+            return Err("the bytes held are not those of the incomplete messages");
+        }
+        for p in &self.partial {
+            let mut seen = alloc::collections::BTreeSet::new();
+            if !p.pieces.iter().all(|(index, _)| usize::from(*index) < usize::from(p.count) && seen.insert(*index)) {
+                return Err("a piece is there twice or beyond the number of pieces");
+            }
+        }
+        Ok(())
+    }
+
     /// When the next incomplete message is given up.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.partial.iter().map(|p| p.touched + IDLE).min()

@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::config::Config;
-use crate::contract::{Contract, Draw, Script};
+use crate::contract::{Draw, Script};
+use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::link::frame::Frame;
 use crate::link::{In, Link, Out, Owner, frame, packet};
@@ -55,33 +56,42 @@ impl Side {
 
     /// Does one thing and returns what it wants to send.
     fn step(&mut self, now: Instant, input: Option<In>) -> Vec<(SocketAddr, Vec<u8>)> {
+        self.run(now, |link, cx, out| match input {
+            Some(input) => link.handle(cx, input, out),
+            None => {
+                link.handle_timeout(cx, out);
+                assert!(link.next_deadline().is_none_or(|at| at > now), "a deadline in the past");
+            }
+        })
+    }
+
+    fn run(
+        &mut self,
+        now: Instant,
+        f: impl FnOnce(&mut Link, &mut Cx<'_>, &mut Outbox<Out>),
+    ) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut out = Outbox::new();
         let mut cx = Cx { now, wall: WallTime(1), me: self.me, rng: &mut self.rng };
-        match input {
-            Some(input) => self.link.handle(&mut cx, input, &mut out),
-            None => {
-                self.link.handle_timeout(&mut cx, &mut out);
-                assert!(self.link.next_deadline().is_none_or(|at| at > now), "a deadline in the past");
-            }
-        }
+        f(&mut self.link, &mut cx, &mut out);
         for o in out.take() {
             match o {
-                Out::Up { .. } => {
+                Out::Fact(Fact::LinkUp { .. }) => {
                     assert!(!self.up, "up twice");
                     self.up = true;
                 }
-                Out::Down { .. } => {
+                Out::Fact(Fact::LinkDown { .. }) => {
                     assert!(self.up, "down without up");
                     self.up = false;
                 }
-                Out::Suspect(_) | Out::Back(_) => assert!(self.up, "suspicion without a link"),
+                Out::Fact(Fact::LinkSuspected(_) | Fact::LinkRecovered(_)) => {
+                    assert!(self.up, "suspicion without a link")
+                }
                 Out::Message { .. }
                 | Out::Resolved { .. }
                 | Out::Unreachable { .. }
                 | Out::Where(_)
-                | Out::Moved { .. }
                 | Out::Observed { .. }
-                | Out::Measured(_) => {}
+                | Out::Fact(_) => {}
             }
         }
         let mut sent = Vec::new();
@@ -112,8 +122,19 @@ impl Pair {
 
     fn step(&mut self, who: usize, input: Option<In>) {
         let Some(side) = self.sides.get_mut(who) else { return };
-        let sent = side.step(self.now, input);
+        let (sent, here) = (side.step(self.now, input), side.addr);
+        self.fly(here, sent);
+    }
+
+    /// One side's network is another one.
+    fn change_network(&mut self, who: usize) {
+        let Some(side) = self.sides.get_mut(who) else { return };
+        let sent = side.run(self.now, |link, cx, out| link.fact(cx, &Fact::NetworkChanged, out));
         let here = side.addr;
+        self.fly(here, sent);
+    }
+
+    fn fly(&mut self, here: SocketAddr, sent: Vec<(SocketAddr, Vec<u8>)>) {
         self.flying.extend(sent.into_iter().map(|(to, bytes)| (here, to, bytes)));
         self.flying.truncate(256);
     }
@@ -162,7 +183,7 @@ impl Pair {
                 }
                 Some(In::Datagram { from, bytes })
             }
-            _ => Some(In::NetworkChanged),
+            _ => return self.change_network(who),
         };
         self.step(who, input);
     }
@@ -393,9 +414,10 @@ pub(crate) fn machine_seeds() -> Vec<Vec<u8>> {
 
 fn machine_seed(called: bool) -> Option<Vec<u8>> {
     let mut rng = Rng::fork(&[7; 32], Link::NAME);
-    let mut link = <Link as Contract>::fresh(&mut rng);
-    let me = crate::contract::who(0).node_id();
-    let now = Instant::from_micros(1_000_000);
+    let (identity, config) = (crate::contract::who(0), Config::default());
+    let (me, now) = (identity.node_id(), Instant::from_micros(1_000_000));
+    let mut cx = Cx { now, wall: WallTime(1_000), me, rng: &mut rng };
+    let mut link = Link::new(&config, &identity, &[], &mut cx, &mut Outbox::new()).ok()?;
     let mut other = Side::new(1, now)?;
     let here = SocketAddr::from(([10, 0, 0, 0], 4_000));
     let mut script = Script::default();

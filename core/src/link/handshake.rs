@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use crate::fact::DownReason;
+use crate::fact::{DownReason, Fact};
 use crate::id::NodeId;
 use crate::link::cookie::{self, Admission, mac, mac1_key, same};
 use crate::link::keys::StaticKey;
@@ -238,7 +238,7 @@ impl Link {
                 return true;
             }
             self.forget(peer);
-            out.push(Out::Down { peer, reason: DownReason::Restarted });
+            out.push(Out::Fact(Fact::LinkDown { peer, reason: DownReason::Restarted }));
         } else if !self.make_room(cx, out) {
             self.drop_dial(DialKey::Peer(peer));
             self.drops.count(DropReason::Queue);
@@ -250,12 +250,12 @@ impl Link {
         live.recovery.rtt.sample(took, Duration::ZERO);
         // Both may have called at once, and then each call opened the other's box for this one.
         live.initiated &= !self.halves.values().any(|half| half.peer == peer);
-        let measured = (peer, live.initiated, live.recovery.rtt.smoothed());
+        let opened = live.round_trip();
         self.links.insert(peer, Box::new(live));
         self.finish(cx, peer, local, record.clone(), path);
-        out.push(Out::Up { peer, record, addr: path });
-        // Before the messages of the same packet: whoever judges them knows the link.
-        out.push(Out::Measured(alloc::vec![measured]));
+        out.push(Out::Fact(Fact::LinkUp { peer, record, addr: path }));
+        // Before the messages of the same packet: the machines that judge them know the link.
+        out.push(Out::Fact(Fact::RoundTrips(alloc::vec![opened])));
         true
     }
 

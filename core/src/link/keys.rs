@@ -6,17 +6,19 @@ use core::time::Duration;
 
 use crate::config::Config;
 use crate::identity::Identity;
+use crate::link::KEYS;
 use crate::link::cookie::mac1_key;
 use crate::link::noise::KeyPair;
 use crate::link::packet::Stamp;
 use crate::machine::{Cx, Outbox};
-use crate::store::Table;
+use crate::store::Record;
 use crate::time::WallTime;
 use crate::wire::Malformed;
 use crate::wire::record::{Claims, NodeRecord, Reader};
 
-const BOOT: &[u8] = b"link/boot";
-const KEYS: &[u8] = b"link/keys";
+/// Rows of [`KEYS`].
+const BOOT: &[u8] = b"boot";
+const STATIC: &[u8] = b"static";
 const STORED_VERSION: u8 = 1;
 
 /// A static key and the key of the `mac1` of packets to it.
@@ -90,18 +92,18 @@ impl Keys {
     pub(super) fn load<O>(
         config: &Config,
         identity: &Identity,
-        stored: &[(Vec<u8>, Vec<u8>)],
+        stored: &[Record],
         cx: &mut Cx<'_>,
         out: &mut Outbox<O>,
     ) -> Result<Self, Malformed> {
-        let row = |key: &[u8]| stored.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_slice());
+        let row = |key: &[u8]| stored.iter().find(|r| r.key == key).map(|r| r.value.as_slice());
         let seconds = cx.wall.0 / 1_000;
         let last_boot = match row(BOOT) {
             Some(bytes) => u64::from_le_bytes(bytes.try_into().map_err(|_| Malformed)?),
             None => 0,
         };
         let boot = last_boot.checked_add(1).ok_or(Malformed)?.max(seconds);
-        let kept = match row(KEYS) {
+        let kept = match row(STATIC) {
             Some(bytes) => read(bytes)?,
             None => Stored { current: StaticKey::new(cx.rng.bytes(), cx.wall), previous: None, seq: 0 },
         };
@@ -119,7 +121,7 @@ impl Keys {
             boot,
             counter: 0,
         };
-        out.put(Table::Meta, BOOT.to_vec(), boot.to_le_bytes().to_vec());
+        out.put(KEYS, BOOT.to_vec(), boot.to_le_bytes().to_vec());
         if !keys.tend(cx, out) {
             keys.store(out);
         }
@@ -140,7 +142,7 @@ impl Keys {
                 row.extend_from_slice(&key.since.0.to_le_bytes());
             }
         }
-        out.put(Table::Meta, KEYS.to_vec(), row);
+        out.put(KEYS, STATIC.to_vec(), row);
     }
 
     /// Time until `since` is `span` old. A clock that was set back counts as no time passed, so a
@@ -211,15 +213,16 @@ mod tests {
     impl Disk {
         fn apply(&mut self, out: &mut Outbox<()>) {
             while let Some(emit) = out.pop() {
-                if let Emit::Store(Op::Put { key, value, .. }) = emit {
-                    assert!(key.starts_with(crate::link::STORED_PREFIX));
+                if let Emit::Store(Op::Put { table, key, value }) = emit {
+                    assert_eq!(table, KEYS);
                     self.0.insert(key, value);
                 }
             }
         }
 
         fn start(&mut self, wall: u64) -> Result<Keys, Malformed> {
-            let rows: Vec<_> = self.0.clone().into_iter().collect();
+            let rows: Vec<_> =
+                self.0.clone().into_iter().map(|(key, value)| Record { table: KEYS, key, value }).collect();
             let mut out = Outbox::new();
             let mut rng = Rng::new([wall as u8; 32]);
             let id = identity(1);
@@ -271,7 +274,7 @@ mod tests {
     fn damaged_rows_are_refused_not_believed() {
         let mut disk = Disk(BTreeMap::new());
         disk.start(0).unwrap();
-        for key in [BOOT, KEYS] {
+        for key in [BOOT, STATIC] {
             let good = disk.0[key].clone();
             for cut in 0..good.len() {
                 disk.0.insert(key.to_vec(), good[..cut].to_vec());

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::config::LinkConfig;
+use crate::fact::{Fact, RoundTrip};
 use crate::id::NodeId;
 use crate::link::Out;
 use crate::link::fragments::{Fragments, Outcome};
@@ -114,6 +115,21 @@ pub(super) struct Start {
 }
 
 impl Live {
+    /// The link at this moment.
+    pub(super) fn round_trip(&self) -> RoundTrip {
+        RoundTrip { peer: self.peer, outbound: self.initiated, rtt: self.recovery.rtt.smoothed() }
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        match &self.candidate {
+            Some(c) if c.sent > c.received.saturating_mul(3) => {
+                Err("more goes to an unproven address than three times what came")
+            }
+            Some(_) | None => self.fragments.check(),
+        }
+    }
+
     pub(super) fn new(start: Start, session: Session, now: Instant) -> Self {
         Self {
             peer: start.peer,
@@ -374,7 +390,7 @@ impl Live {
         };
         self.heard(now);
         if core::mem::take(&mut self.suspected) {
-            out.push(Out::Back(self.peer));
+            out.push(Out::Fact(Fact::LinkRecovered(self.peer)));
         }
         self.follow(cx, from, len, newest);
         // All or nothing: no frame of a malformed packet takes effect.

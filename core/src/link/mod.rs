@@ -2,6 +2,8 @@
 //! knows addresses and keys.
 
 mod cipher;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+mod contract;
 mod cookie;
 mod dh;
 mod dial;
@@ -29,7 +31,7 @@ use core::ops::Bound;
 
 use crate::collections::DeadlineQueue;
 use crate::config::{Config, LinkConfig};
-use crate::fact::DownReason;
+use crate::fact::{DownReason, Fact};
 use crate::id::NodeId;
 use crate::identity::Identity;
 use crate::limits::Limits;
@@ -40,28 +42,59 @@ use crate::link::keys::Keys;
 use crate::link::live::{Live, Verdict};
 use crate::link::packet::Stamp;
 use crate::link::session::Session;
-use crate::machine::{Cx, Machine, Outbox};
-use crate::stats::{DropReason, Drops};
+use crate::machine::{Cx, Machine, Outbox, Setup};
+use crate::stats::{DropReason, Drops, Stats};
+use crate::store::{Record, Table};
 use crate::time::{Duration, Instant};
 use crate::wire::record::{NodeRecord, Reader};
 use crate::wire::{Channel, Lane, MAX_MESSAGE, Malformed};
 
-/// Who is interested in a link; one bit of interest each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A machine that can want a link. The numbers are bits of [`Owners`]; they mean nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Owner {
-    Membership,
-    Delivery,
+    Membership = 1,
+    Delivery = 2,
     /// Failure detection: such a link alone is probed rarely.
-    Swim,
+    Swim = 4,
+}
+
+/// The machines that want one link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Owners(u8);
+
+impl Owners {
+    /// Those whose interest alone is worth rare probes only.
+    const RARE: u8 = Owner::Swim as u8;
+
+    fn insert(&mut self, owner: Owner) {
+        self.0 |= owner as u8;
+    }
+
+    fn remove(&mut self, owner: Owner) {
+        self.0 &= !(owner as u8);
+    }
+
+    fn contains(self, owner: Owner) -> bool {
+        self.0 & owner as u8 != 0
+    }
+
+    fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    fn are_rare(self) -> bool {
+        !self.is_empty() && self.0 & !Self::RARE == 0
+    }
 }
 
 #[derive(Debug)]
 pub(crate) enum In {
     /// A UDP payload arrived.
     Datagram { from: SocketAddr, bytes: Vec<u8> },
-    /// Open a link to whoever answers at `addr`; refuse others than `expect` if it is given.
-    /// Answered by `Out::Up` or `Out::Unreachable`. A no-op if that node is linked already: then
-    /// `Out::Up` is not repeated but `Out::Resolved` says who it was.
+    /// Open a link to the node that answers at `addr`; refuse others than `expect` if it is given.
+    /// Answered by `Fact::LinkUp` or `Out::Unreachable`. A no-op if that node is linked already: then
+    /// `Fact::LinkUp` is not repeated but `Out::Resolved` names it.
     Connect { addr: SocketAddr, expect: Option<NodeId> },
     /// Where a node may be found, from the address book or from another node; best first.
     Learn { peer: NodeId, record: Option<NodeRecord>, addrs: Vec<SocketAddr> },
@@ -74,10 +107,8 @@ pub(crate) enum In {
     Send { to: NodeId, channel: Channel, lane: Lane, body: Vec<u8> },
     /// Say goodbye and close.
     Close { peer: NodeId },
-    /// Answered by `Out::Measured`.
+    /// Answered by `Fact::RoundTrips` of every link.
     Measure,
-    /// The host's network changed: probe every link at once, from wherever it is.
-    NetworkChanged,
     /// Say goodbye to all (leaving) and stop answering handshakes until `Open`.
     Shut,
     /// Answer and make handshakes again.
@@ -86,28 +117,15 @@ pub(crate) enum In {
 
 #[derive(Debug)]
 pub(crate) enum Out {
-    /// A link is open and proven in both directions. A second `Up` without `Down` never happens.
-    Up {
-        peer: NodeId,
-        record: NodeRecord,
-        addr: SocketAddr,
-    },
-    Down {
-        peer: NodeId,
-        reason: DownReason,
-    },
-    /// A peer does not answer; the link is kept for now.
-    Suspect(NodeId),
+    Fact(Fact),
     /// A link to this node is wanted, and nothing is known of it. `In::Learn` answers, whenever.
     Where(NodeId),
-    /// A suspected peer answered.
-    Back(NodeId),
     Message {
         from: NodeId,
         channel: Channel,
         body: Vec<u8>,
     },
-    /// The node behind a bare address is known (before `Up`).
+    /// The node behind a bare address is known (before `Fact::LinkUp`).
     Resolved {
         addr: SocketAddr,
         peer: NodeId,
@@ -118,18 +136,11 @@ pub(crate) enum Out {
         expect: Option<NodeId>,
         wrong_node: bool,
     },
-    /// A peer's validated address changed.
-    Moved {
-        peer: NodeId,
-        addr: SocketAddr,
-    },
     /// A peer sees this node at this address.
     Observed {
         by: NodeId,
         addr: SocketAddr,
     },
-    /// Of every link when it is asked for, and of one right after its `Up`: to whom, whether this node opened it, and its smoothed round trip time.
-    Measured(Vec<(NodeId, bool, Option<Duration>)>),
 }
 
 /// What a host wants to know of a link.
@@ -143,8 +154,8 @@ pub(crate) struct LinkInfo {
     pub queued_bytes: usize,
 }
 
-/// The keys of this machine's records in `Table::Meta` begin so.
-pub(crate) const STORED_PREFIX: &[u8] = b"link/";
+/// Keys and the boot number of this node, by name.
+const KEYS: Table = Table::hot(8);
 /// CLOSE: nobody there needs the link.
 const CLOSE_UNWANTED: u8 = 0;
 /// CLOSE: there are too many links there.
@@ -198,7 +209,8 @@ pub(crate) struct Link {
     open: bool,
     known: BTreeMap<NodeId, Known>,
     uses: u64,
-    wants: BTreeSet<(NodeId, Owner)>,
+    /// INVARIANT: no entry is empty.
+    wants: BTreeMap<NodeId, Owners>,
     dials: BTreeMap<DialKey, Box<Dial>>,
     tokens: BTreeMap<[u8; 16], Asked>,
     halves: BTreeMap<u32, Box<Half>>,
@@ -216,16 +228,14 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// `stored` are the rows of [`Table::Meta`](crate::store::Table::Meta) whose keys begin with
-    /// `link/`. Writes keys and boot number through `out`; nothing may be transmitted before that is
-    /// on disk.
+    /// Writes keys and boot number through `out`; nothing may be transmitted before that is on disk.
     ///
     /// # Errors
     /// A stored row is damaged.
-    pub(crate) fn new(
+    fn new(
         config: &Config,
         identity: &Identity,
-        stored: &[(Vec<u8>, Vec<u8>)],
+        stored: &[Record],
         cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,
     ) -> Result<Self, Malformed> {
@@ -244,7 +254,7 @@ impl Link {
             open: true,
             known: BTreeMap::new(),
             uses: 0,
-            wants: BTreeSet::new(),
+            wants: BTreeMap::new(),
             dials: BTreeMap::new(),
             tokens: BTreeMap::new(),
             halves: BTreeMap::new(),
@@ -314,18 +324,8 @@ impl Link {
         &self.keys.record
     }
 
-    /// What was thrown away.
-    pub(crate) fn drops(&self) -> &Drops {
-        &self.drops
-    }
-
-    /// Handshakes completed, rekeys included.
-    pub(crate) fn handshakes(&self) -> u64 {
-        self.handshakes
-    }
-
     /// Packets declared lost.
-    pub(crate) fn packets_lost(&self) -> u64 {
+    fn packets_lost(&self) -> u64 {
         self.links.values().fold(self.lost, |sum, live| sum.saturating_add(live.recovery.lost))
     }
 
@@ -334,13 +334,17 @@ impl Link {
         self.links.get(&peer).map_or(0, |live| self.limits.link_queue_bytes.saturating_sub(live.queued()))
     }
 
+    fn wanted_by(&self, peer: NodeId, owner: Owner) -> bool {
+        self.wants.get(&peer).is_some_and(|owners| owners.contains(owner))
+    }
+
     fn wanted(&self, peer: NodeId) -> bool {
-        self.wants.range((peer, Owner::Membership)..=(peer, Owner::Swim)).next().is_some()
+        self.wants.contains_key(&peer)
     }
 
     /// Whether failure detection alone wants it.
     fn rarely(&self, peer: NodeId) -> bool {
-        self.wanted(peer) && self.wants.range((peer, Owner::Membership)..(peer, Owner::Swim)).next().is_none()
+        self.wants.get(&peer).is_some_and(|owners| owners.are_rare())
     }
 
     /// Sets the timer of a link and whether it is in line for sending.
@@ -412,7 +416,7 @@ impl Link {
         let got = live.receive(cx, (local, n, from, len), plain, room, &mut self.drops, out);
         if got.moved {
             let addr = live.path;
-            out.push(Out::Moved { peer, addr });
+            out.push(Out::Fact(Fact::AddressChanged { peer, addr }));
         }
         match got.closed {
             Some(CLOSE_FULL) => self.down(cx, peer, DownReason::Full, out),
@@ -452,7 +456,7 @@ impl Link {
         if !self.forget(peer) {
             return;
         }
-        out.push(Out::Down { peer, reason });
+        out.push(Out::Fact(Fact::LinkDown { peer, reason }));
         self.reopen(cx, peer);
     }
 
@@ -561,8 +565,19 @@ fn data_names(bytes: &[u8]) -> Result<(u32, u64), Malformed> {
 
 impl Machine for Link {
     const NAME: &'static str = "link";
+    const TABLES: &'static [(&'static str, Table)] = &[("keys", KEYS)];
     type In = In;
     type Out = Out;
+
+    fn open(setup: Setup<'_>, records: Vec<Record>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Result<Self, Malformed> {
+        Self::new(setup.config, setup.identity, &records, cx, out)
+    }
+
+    fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
+        if let Fact::NetworkChanged = fact {
+            self.network_changed(cx, out);
+        }
+    }
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
         match input {
@@ -581,7 +596,7 @@ impl Machine for Link {
                 self.pursue(cx, peer, news, out);
             }
             In::Want { peer, owner } => {
-                self.wants.insert((peer, owner));
+                self.wants.entry(peer).or_default().insert(owner);
                 let rare = self.rarely(peer);
                 if let Some(live) = self.links.get_mut(&peer) {
                     live.wanted = true;
@@ -594,7 +609,12 @@ impl Machine for Link {
                 self.pursue(cx, peer, true, out);
             }
             In::Unwant { peer, owner } => {
-                self.wants.remove(&(peer, owner));
+                if let Some(owners) = self.wants.get_mut(&peer) {
+                    owners.remove(owner);
+                    if owners.is_empty() {
+                        self.wants.remove(&peer);
+                    }
+                }
                 self.unwanted(cx, peer);
             }
             In::Send { to, channel, lane, body } => {
@@ -614,18 +634,8 @@ impl Machine for Link {
                 self.close(cx, peer, CLOSE_UNWANTED, DownReason::Unwanted, out);
             }
             In::Measure => {
-                let links = self.links.values().map(|l| (l.peer, l.initiated, l.recovery.rtt.smoothed()));
-                out.push(Out::Measured(links.collect()));
-            }
-            In::NetworkChanged => {
-                let peers: Vec<NodeId> = self.links.keys().copied().collect();
-                for peer in peers {
-                    if let Some(live) = self.links.get_mut(&peer) {
-                        live.network_changed();
-                    }
-                    self.touch(cx, peer);
-                }
-                self.hurry(cx, out);
+                let links = self.links.values().map(|l| l.round_trip());
+                out.push(Out::Fact(Fact::RoundTrips(links.collect())));
             }
             In::Shut => {
                 self.open = false;
@@ -644,7 +654,7 @@ impl Machine for Link {
             }
             In::Open => {
                 self.open = true;
-                let wanted: BTreeSet<NodeId> = self.wants.iter().map(|(peer, _)| *peer).collect();
+                let wanted: Vec<NodeId> = self.wants.keys().copied().collect();
                 for peer in wanted {
                     self.pursue(cx, peer, true, out);
                 }
@@ -687,9 +697,35 @@ impl Machine for Link {
         .into_iter()
         .fold(0, usize::saturating_add)
     }
+
+    fn count(&self, stats: &mut Stats) {
+        stats.drops.add(&self.drops);
+        stats.handshakes = self.handshakes;
+        stats.packets_lost = self.packets_lost();
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    fn check(&self) -> Result<(), &'static str> {
+        if self.wants.values().any(|owners| owners.is_empty()) {
+            return Err("an interest in a link has no owner");
+        }
+        self.links.values().try_for_each(|live| live.check())
+    }
 }
 
 impl Link {
+    /// The host's network changed: probe every link at once, from wherever it is.
+    fn network_changed(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        let peers: Vec<NodeId> = self.links.keys().copied().collect();
+        for peer in peers {
+            if let Some(live) = self.links.get_mut(&peer) {
+                live.network_changed();
+            }
+            self.touch(cx, peer);
+        }
+        self.hurry(cx, out);
+    }
+
     fn live_timeout(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
         let Some(live) = self.links.get_mut(&peer) else { return };
         if let Some(gone) = live.retire(cx.now, &self.config) {
@@ -699,7 +735,7 @@ impl Link {
             Verdict::Dead => self.down(cx, peer, DownReason::Timeout, out),
             Verdict::Idle => self.close(cx, peer, CLOSE_UNWANTED, DownReason::Unwanted, out),
             Verdict::Suspect => {
-                out.push(Out::Suspect(peer));
+                out.push(Out::Fact(Fact::LinkSuspected(peer)));
                 self.touch(cx, peer);
                 self.look_after_others(cx, peer);
             }

@@ -148,6 +148,15 @@ impl Book {
         Self { known: BTreeMap::new(), capacity, heard: VecDeque::new() }
     }
 
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let mut seen = alloc::collections::BTreeSet::new();
+        match self.heard.iter().all(|(id, _)| !self.known.contains_key(id) && seen.insert(*id)) {
+            true => Ok(()),
+            false => Err("a node is evicted and in the address book, or evicted twice"),
+        }
+    }
+
     pub(super) fn restore(&mut self, id: NodeId, bytes: &[u8]) -> Result<(), Malformed> {
         let stored: Stored = decode(bytes, 4_096)?;
         let mut known = Known::new();

@@ -98,7 +98,7 @@ mod tests {
             b.hear(n, &Message::Response { accepted: Ok(()), available: Vec::new() });
         }
         assert!(!b.m.wants_neighbours());
-        b.input(In::LinkDown { peer: id(8), reason: DownReason::Closed });
+        b.fact(Fact::LinkDown { peer: id(8), reason: DownReason::Closed });
         b.up(9);
         b.hear(9, &Message::Response { accepted: Ok(()), available: Vec::new() });
         assert!(!b.m.wants_neighbours());
@@ -112,7 +112,7 @@ mod tests {
         b.input(In::Join(Vec::new()));
         let near: SocketAddr = "[fe80::2%3]:4000".parse().unwrap();
         assert_eq!(found(&mut b, near, None), [(near, None)]);
-        b.input(In::LinkUp { peer: id(2), record: super::super::tests::record(2), addr: near });
+        b.fact(Fact::LinkUp { peer: id(2), record: super::super::tests::record(2), addr: near });
         let known = b.m.get(id(2)).unwrap();
         assert_eq!((known.addrs[0], known.lasting_addrs()), (near, Vec::new()));
         assert!(b.m.info(id(2)).unwrap().addrs.is_empty());

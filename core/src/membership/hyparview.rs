@@ -288,7 +288,7 @@ impl Membership {
         self.views.joined = true;
         self.book.unpassive(peer);
         self.want(peer, out);
-        out.push(Out::NeighbourUp(peer));
+        out.push(Out::Fact(Fact::NeighbourUp(peer)));
         if !self.losses.hold() {
             self.trigger(Trigger::Neighbour, out);
             self.recover(cx);
@@ -313,7 +313,7 @@ impl Membership {
     /// No neighbour any more, but well and linked: a candidate for later.
     fn estranged(&mut self, peer: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         if self.neighbours.remove(&peer) {
-            out.push(Out::NeighbourDown(peer));
+            out.push(Out::Fact(Fact::NeighbourDown(peer)));
             self.unwant(peer, out);
             self.book.passive(peer, self.config.membership.passive, cx.rng);
         }

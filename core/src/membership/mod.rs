@@ -6,6 +6,8 @@
 //! links without a neighbour at the other end serve private messages only.
 
 mod book;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+mod contract;
 mod found;
 mod hearsay;
 mod hyparview;
@@ -22,12 +24,12 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::config::{Config, NodeType};
-use crate::fact::{DownReason, MemberState};
+use crate::fact::{DownReason, Fact, MemberState, RoundTrip};
 use crate::id::{ID_LEN, NodeId};
 use crate::identity::Identity;
-use crate::machine::{Cx, Machine, Outbox};
-use crate::stats::{DropReason, Drops};
-use crate::store::Table;
+use crate::machine::{Cx, Machine, Outbox, Setup};
+use crate::stats::{DropReason, Drops, Stats};
+use crate::store::{Record, Table};
 use crate::time::{Duration, Instant, WallTime, soonest};
 use crate::wire::reach::may_probe;
 use crate::wire::record::NodeRecord;
@@ -45,6 +47,8 @@ use state::Trigger;
 use types::Probes;
 use wire::{MAX_ADDRS, MAX_BYTES, MAX_OFFERED, Message, NodeInfo, Refusal, Urgency};
 
+/// The address book: what is known of a node, under its id.
+const PEERS: Table = Table::hot(16);
 /// Bootstraps a user can configure.
 const MAX_BOOTSTRAPS: usize = 64;
 
@@ -52,19 +56,6 @@ const MAX_BOOTSTRAPS: usize = 64;
 pub(crate) enum In {
     /// Enter the network through any of these or anybody known; with nobody at all, begin one.
     Join(Vec<Bootstrap>),
-    Leave,
-    LinkUp {
-        peer: NodeId,
-        record: NodeRecord,
-        addr: SocketAddr,
-    },
-    LinkDown {
-        peer: NodeId,
-        reason: DownReason,
-    },
-    /// A linked node does not answer; `LinkDown` or `Back` follows.
-    Suspect(NodeId),
-    Back(NodeId),
     /// A linked node behaves as a neighbour and is none here.
     Stranger(NodeId),
     /// Where is it? Answered by `Out::Learn`, at once or when somebody tells of it.
@@ -79,10 +70,6 @@ pub(crate) enum In {
         expect: Option<NodeId>,
         wrong_node: bool,
     },
-    Moved {
-        peer: NodeId,
-        addr: SocketAddr,
-    },
     Observed {
         by: NodeId,
         addr: SocketAddr,
@@ -91,24 +78,13 @@ pub(crate) enum In {
         from: NodeId,
         body: Vec<u8>,
     },
-    /// Who opened each of these links, and its round trip time: told of every link right after `LinkUp`, before
-    /// anything that came over it.
-    Measured(Vec<(NodeId, bool, Option<Duration>)>),
     /// Somebody near may be there.
     Found {
         addr: SocketAddr,
         id: Option<NodeId>,
     },
-    /// Where this node can be reached, by the host's knowledge.
-    LocalAddresses(Vec<SocketAddr>),
-    NetworkChanged,
-    /// What failure detection holds of another node.
-    Member {
-        peer: NodeId,
-        state: MemberState,
-    },
-    /// How many others the zone has.
-    Zone(usize),
+    /// Try every place and every node again at once.
+    Retry,
     /// The history here has all that this peer's has.
     Compared(NodeId),
     /// Contact these at once, or somebody met before: the network may have another part.
@@ -117,6 +93,7 @@ pub(crate) enum In {
 
 #[derive(Debug)]
 pub(crate) enum Out {
+    Fact(Fact),
     Connect {
         addr: SocketAddr,
         expect: Option<NodeId>,
@@ -128,7 +105,7 @@ pub(crate) enum Out {
     },
     Want(NodeId),
     Unwant(NodeId),
-    /// Asks for `In::Measured` of every link.
+    /// Asks for `Fact::RoundTrips` of every link.
     Measure,
     /// End the link to this peer.
     Close(NodeId),
@@ -137,8 +114,6 @@ pub(crate) enum Out {
         lane: Lane,
         body: Vec<u8>,
     },
-    NeighbourUp(NodeId),
-    NeighbourDown(NodeId),
     /// A node is linked and its name, if it ever told one, is known.
     Up {
         peer: NodeId,
@@ -203,7 +178,7 @@ struct DeviceCertAndAddrs {
 }
 
 impl Membership {
-    pub(crate) fn new(config: &Config, identity: &Identity) -> Self {
+    fn new(config: &Config, identity: &Identity) -> Self {
         Self {
             config: config.clone(),
             announcement: DeviceCertAndAddrs { cert: identity.device_cert(), addrs: Vec::new() },
@@ -228,7 +203,7 @@ impl Membership {
     }
 
     /// Takes back one address book record. Call before any input.
-    pub(crate) fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), Malformed> {
+    fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), Malformed> {
         let id: [u8; ID_LEN] = key.try_into().map_err(|_| Malformed)?;
         self.book.restore(NodeId(id), value)
     }
@@ -272,10 +247,6 @@ impl Membership {
         all
     }
 
-    pub(crate) fn drops(&self) -> &Drops {
-        &self.drops
-    }
-
     fn trigger(&mut self, trigger: Trigger, out: &mut Outbox<Out>) {
         let from = self.state;
         self.state = from.after(trigger);
@@ -307,10 +278,10 @@ impl Membership {
         change(known);
         // Hearsay is not worth a place on the disk.
         if known.met != WallTime(0) {
-            out.put(Table::Peers, peer.0.to_vec(), known.encode());
+            out.put(PEERS, peer.0.to_vec(), known.encode());
         }
         if let Some(gone) = gone {
-            out.delete(Table::Peers, gone.0.to_vec());
+            out.delete(PEERS, gone.0.to_vec());
         }
     }
 
@@ -339,7 +310,7 @@ impl Membership {
             out.push(Out::Unwant(peer));
         }
         for peer in core::mem::take(&mut self.neighbours) {
-            out.push(Out::NeighbourDown(peer));
+            out.push(Out::Fact(Fact::NeighbourDown(peer)));
         }
         self.views.clear();
         self.part.stop();
@@ -400,7 +371,7 @@ impl Membership {
         self.observed.remove(&peer);
         self.unwant(peer, out);
         if self.neighbours.remove(&peer) {
-            out.push(Out::NeighbourDown(peer));
+            out.push(Out::Fact(Fact::NeighbourDown(peer)));
             self.views.seek();
             if reason == DownReason::Timeout {
                 self.lose(peer, cx, out);
@@ -532,6 +503,16 @@ impl Membership {
         }
     }
 
+    /// Tries every place and every node again at once.
+    fn retry(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        self.book.hurry();
+        for target in self.targets.values_mut() {
+            target.fails = 0;
+            target.next_try = cx.now;
+        }
+        self.look_around(cx, out);
+    }
+
     fn connect_at(&mut self, peer: NodeId, now: Instant, out: &mut Outbox<Out>) {
         if let Some(addr) = self.book.get(peer).and_then(|k| k.addrs.first()).copied() {
             self.teach(peer, out);
@@ -558,35 +539,68 @@ impl Membership {
 
 impl Machine for Membership {
     const NAME: &'static str = "membership";
+    const TABLES: &'static [(&'static str, Table)] = &[("peers", PEERS)];
     type In = In;
     type Out = Out;
+
+    fn open(
+        setup: Setup<'_>,
+        records: Vec<Record>,
+        _cx: &mut Cx<'_>,
+        _out: &mut Outbox<Out>,
+    ) -> Result<Self, Malformed> {
+        let mut opened = Self::new(setup.config, setup.identity);
+        for Record { key, value, .. } in &records {
+            opened.restore(key, value)?;
+        }
+        Ok(opened)
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern others")]
+    fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
+        match fact {
+            Fact::Left => self.leave(out),
+            Fact::LinkUp { peer, record, addr } => self.link_up(*peer, record.clone(), *addr, cx, out),
+            Fact::LinkDown { peer, reason } => self.link_down(*peer, *reason, cx, out),
+            Fact::LinkSuspected(peer) => {
+                self.scores.missed(*peer);
+                self.suspected(*peer, cx, out);
+            }
+            Fact::LinkRecovered(peer) => {
+                self.book.reached(*peer);
+                if self.running() {
+                    self.regain(*peer, cx, out);
+                    self.linked_again(cx, out);
+                }
+                self.look_around(cx, out);
+            }
+            Fact::AddressChanged { peer, addr } => {
+                if let Some(at) = self.linked.get_mut(peer) {
+                    *at = *addr;
+                    self.remember(*peer, out, |known| known.best_addr(*addr));
+                }
+            }
+            Fact::RoundTrips(links) => {
+                self.measured(links, cx);
+                self.rated(links, cx, out);
+            }
+            Fact::MemberChanged { peer, state } => self.member(*peer, *state, cx, out),
+            Fact::Zone(members) => self.zone_counts(members.as_ref().map_or(0, Vec::len)),
+            Fact::LocalAddresses(addrs) => self.announcement.addrs.clone_from(addrs),
+            Fact::NetworkChanged => self.retry(cx, out),
+            _ => {}
+        }
+    }
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
         match input {
             In::Join(bootstraps) => self.join(bootstraps, cx, out),
-            In::Leave => self.leave(out),
-            In::LinkUp { peer, record, addr } => self.link_up(peer, record, addr, cx, out),
-            In::LinkDown { peer, reason } => self.link_down(peer, reason, cx, out),
-            In::Suspect(peer) => {
-                self.scores.missed(peer);
-                self.suspected(peer, cx, out);
-            }
             In::Stranger(peer) => self.strange(peer, out),
             In::Where(peer) => {
                 if !self.teach(peer, out) && self.sought.len() < self.config.limits.address_book {
                     self.sought.insert(peer);
                 }
             }
-            In::Back(peer) => {
-                self.book.reached(peer);
-                if self.running() {
-                    self.regain(peer, cx, out);
-                    self.linked_again(cx, out);
-                }
-                self.look_around(cx, out);
-            }
-            In::Member { peer, state } => self.member(peer, state, cx, out),
-            In::Zone(members) => self.zone_counts(members),
             In::Compared(peer) => {
                 if self.neighbours.contains(&peer) {
                     self.compared(out);
@@ -602,12 +616,6 @@ impl Machine for Membership {
                 }
             }
             In::Unreachable { addr, expect, wrong_node } => self.unreachable(addr, expect, wrong_node, cx, out),
-            In::Moved { peer, addr } => {
-                if let Some(at) = self.linked.get_mut(&peer) {
-                    *at = addr;
-                    self.remember(peer, out, |known| known.best_addr(addr));
-                }
-            }
             In::Observed { by, addr } => {
                 if self.linked.contains_key(&by) {
                     self.observed.insert(by, addr);
@@ -617,20 +625,8 @@ impl Machine for Membership {
                 Ok(message) => self.message(from, message, cx, out),
                 Err(Malformed) => self.drops.count(DropReason::Message),
             },
-            In::Measured(links) => {
-                self.measured(&links, cx);
-                self.rated(&links, cx, out);
-            }
             In::Found { addr, id } => self.found(addr, id, cx, out),
-            In::LocalAddresses(addrs) => self.announcement.addrs = addrs,
-            In::NetworkChanged => {
-                self.book.hurry();
-                for target in self.targets.values_mut() {
-                    target.fails = 0;
-                    target.next_try = cx.now;
-                }
-                self.look_around(cx, out);
-            }
+            In::Retry => self.retry(cx, out),
         }
     }
 
@@ -678,6 +674,18 @@ impl Machine for Membership {
             .saturating_add(self.losses.len())
             .saturating_add(self.wanted.len())
             .saturating_add(self.sought.len())
+    }
+
+    fn count(&self, stats: &mut Stats) {
+        stats.drops.add(&self.drops);
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    fn check(&self) -> Result<(), &'static str> {
+        if self.neighbours.iter().any(|peer| !self.linked.contains_key(peer)) {
+            return Err("a neighbour is not linked");
+        }
+        self.book.check()
     }
 }
 

@@ -137,8 +137,8 @@ impl Membership {
     }
 
     /// Links were measured. A node that this one called for some other reason may be a better neighbour.
-    pub(super) fn rated(&mut self, links: &[(NodeId, bool, Option<Duration>)], cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        for &(peer, outbound, rtt) in links {
+    pub(super) fn rated(&mut self, links: &[RoundTrip], cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        for &RoundTrip { peer, outbound, rtt } in links {
             if !self.linked.contains_key(&peer) {
                 continue;
             }
@@ -226,7 +226,11 @@ mod tests {
     /// A link with this round trip comes up.
     fn link(b: &mut Bench, n: u8, outbound: bool, rtt: u64) -> Vec<Out> {
         let mut out = b.up(n);
-        out.extend(b.input(In::Measured(alloc::vec![(id(n), outbound, Some(Duration::from_millis(rtt)))])));
+        out.extend(b.fact(Fact::RoundTrips(alloc::vec![RoundTrip {
+            peer: id(n),
+            outbound,
+            rtt: Some(Duration::from_millis(rtt))
+        }])));
         out
     }
 
@@ -329,10 +333,10 @@ mod tests {
                 let (before, swapped) = (outs(&b), b.m.scores.swapped);
                 let all = b.m.neighbours().clone();
                 match what {
-                    0 => drop(b.input(In::LinkDown { peer: id(n), reason: DownReason::Closed })),
+                    0 => drop(b.fact(Fact::LinkDown { peer: id(n), reason: DownReason::Closed })),
                     1 => drop(b.hear(n, &request(Urgency::Low))),
                     2 => agree(&mut b, n),
-                    3 => drop(b.input(In::Suspect(id(n)))),
+                    3 => drop(b.fact(Fact::LinkSuspected(id(n)))),
                     _ if !b.m.linked.contains_key(&id(n)) => {
                         link(&mut b, n, outbound, rtt);
                     }

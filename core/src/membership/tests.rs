@@ -43,8 +43,12 @@ impl Bench {
         self.step(|m, cx, out| m.handle(cx, input, out))
     }
 
+    pub fn fact(&mut self, fact: Fact) -> Vec<Out> {
+        self.step(|m, cx, out| m.fact(cx, &fact, out))
+    }
+
     pub fn up(&mut self, n: u8) -> Vec<Out> {
-        self.input(In::LinkUp { peer: id(n), record: record(n), addr: addr(n) })
+        self.fact(Fact::LinkUp { peer: id(n), record: record(n), addr: addr(n) })
     }
 
     pub fn hear(&mut self, n: u8, message: &Message) -> Vec<Out> {
@@ -63,6 +67,11 @@ impl Bench {
         self.now = end;
         all
     }
+}
+
+/// A zone of so many others.
+fn zone_of(others: usize) -> Fact {
+    Fact::Zone(Some((0..others).map(|n| NodeId([n as u8; 32])).collect()))
 }
 
 fn join(addrs: &[u8]) -> In {
@@ -115,9 +124,9 @@ fn a_link_becomes_a_neighbour_when_it_agrees() {
     assert!(matches!(sent[..], [Message::Announcement { .. }, Message::Request { .. }]), "{sent:?}");
     assert_eq!(b.m.state(), NodeState::Connecting);
     let out = b.hear(2, &Message::Response { accepted: Ok(()), available: Vec::new() });
-    assert!(out.iter().any(|o| matches!(o, Out::NeighbourUp(p) if *p == id(2))));
+    assert!(out.iter().any(|o| matches!(o, Out::Fact(Fact::NeighbourUp(p)) if *p == id(2))));
     assert_eq!(b.m.state(), NodeState::Active);
-    let out = b.input(In::LinkDown { peer: id(2), reason: DownReason::Timeout });
+    let out = b.fact(Fact::LinkDown { peer: id(2), reason: DownReason::Timeout });
     assert!(out.iter().any(|o| matches!(o, Out::Unwant(_))), "law 4");
     assert_eq!(b.m.state(), NodeState::Degraded);
     b.up(2);
@@ -133,9 +142,9 @@ fn a_link_becomes_a_neighbour_when_it_agrees() {
 /// Neighbours 2 to 7; `lost` of them and of a zone of `zone` stop to answer within ten seconds.
 fn after_losing(lost: u8, zone: usize) -> Bench {
     let mut b = full();
-    b.input(In::Zone(zone));
+    b.fact(zone_of(zone));
     for n in 2..2 + lost {
-        b.input(In::Member { peer: id(n), state: MemberState::Suspect });
+        b.fact(Fact::MemberChanged { peer: id(n), state: MemberState::Suspect });
         b.run(1);
     }
     b
@@ -146,9 +155,9 @@ fn losing_two_fifths_of_all_peers_at_once_degrades_a_node() {
     assert_eq!(after_losing(3, 10).m.state(), NodeState::Active);
     assert_eq!(after_losing(4, 10).m.state(), NodeState::Degraded);
     let mut slowly = full();
-    slowly.input(In::Zone(10));
+    slowly.fact(zone_of(10));
     for n in 2..8 {
-        slowly.input(In::Member { peer: id(n), state: MemberState::Suspect });
+        slowly.fact(Fact::MemberChanged { peer: id(n), state: MemberState::Suspect });
         slowly.run(11);
     }
     assert_eq!(slowly.m.state(), NodeState::Active, "that is the life of a network");
@@ -161,7 +170,7 @@ fn a_degraded_node_tries_everybody_it_met_at_once_and_then_one_a_minute() {
         let mut b = after_losing(lost, 10);
         for n in 20..60 {
             b.up(n);
-            b.input(In::LinkDown { peer: id(n), reason: DownReason::Closed });
+            b.fact(Fact::LinkDown { peer: id(n), reason: DownReason::Closed });
         }
         let mut contacted = |seconds| -> BTreeSet<NodeId> {
             let mut tried = BTreeSet::new();
@@ -198,7 +207,7 @@ fn who_loses_all_neighbours_tries_also_whom_the_passive_view_had_no_room_for() {
         let mut tried = Vec::new();
         for n in 2..8 {
             let mut said = match n < 2 + lost {
-                true => b.input(In::LinkDown { peer: id(n), reason: DownReason::Timeout }),
+                true => b.fact(Fact::LinkDown { peer: id(n), reason: DownReason::Timeout }),
                 false => Vec::new(),
             };
             said.extend(b.run(10).into_iter().map(|(_, o)| o));
@@ -236,9 +245,9 @@ fn a_degraded_node_recovers_when_half_of_those_lost_are_back_or_given_up() {
     b.up(9);
     b.hear(9, &request(Urgency::High));
     assert_eq!(b.m.state(), NodeState::Degraded, "neighbours of the same part prove nothing");
-    b.input(In::Member { peer: id(2), state: MemberState::Alive });
+    b.fact(Fact::MemberChanged { peer: id(2), state: MemberState::Alive });
     assert_eq!(b.m.state(), NodeState::Degraded);
-    let out = b.input(In::Member { peer: id(3), state: MemberState::Alive });
+    let out = b.fact(Fact::MemberChanged { peer: id(3), state: MemberState::Alive });
     assert_eq!(b.m.state(), NodeState::Recovering);
     assert!(out.iter().any(|o| matches!(o, Out::Compare(p) if *p == id(3))), "{out:?}");
     b.input(In::Compared(id(9)));
@@ -256,8 +265,8 @@ fn a_degraded_node_recovers_when_half_of_those_lost_are_back_or_given_up() {
 #[test]
 fn who_failed_is_no_neighbour_and_not_tried_at_once() {
     let mut b = full();
-    let out = b.input(In::Member { peer: id(2), state: MemberState::Down });
-    assert!(out.iter().any(|o| matches!(o, Out::NeighbourDown(p) if *p == id(2))));
+    let out = b.fact(Fact::MemberChanged { peer: id(2), state: MemberState::Down });
+    assert!(out.iter().any(|o| matches!(o, Out::Fact(Fact::NeighbourDown(p)) if *p == id(2))));
     assert!(out.iter().any(|o| matches!(o, Out::Unwant(p) if *p == id(2))), "law 4");
     assert!(!b.m.neighbours().contains(&id(2)));
     assert!(!b.m.book.passives().any(|p| p == id(2)));
@@ -301,10 +310,10 @@ fn who_has_no_neighbour_is_taken_and_somebody_gives_way() {
     let before = b.m.neighbours().clone();
     b.up(100);
     let out = b.hear(100, &request(Urgency::High));
-    assert!(out.iter().any(|o| matches!(o, Out::NeighbourUp(p) if *p == id(100))));
+    assert!(out.iter().any(|o| matches!(o, Out::Fact(Fact::NeighbourUp(p)) if *p == id(100))));
     let gone: Vec<_> = before.difference(b.m.neighbours()).copied().collect();
     let [gone] = gone[..] else { panic!("{gone:?}") };
-    assert!(out.iter().any(|o| matches!(o, Out::NeighbourDown(p) if *p == gone)));
+    assert!(out.iter().any(|o| matches!(o, Out::Fact(Fact::NeighbourDown(p)) if *p == gone)));
     assert!(out.iter().any(|o| matches!(o, Out::Unwant(p) if *p == gone)));
     assert!(b.m.book.passives().any(|p| p == gone), "a candidate for later");
     assert_eq!(b.m.neighbours().len(), before.len());
@@ -416,17 +425,17 @@ fn hearsay_is_checked_before_it_is_used_and_before_it_replaces_anything() {
     forged.record.0[40] ^= 1;
     let out = b.hear(2, &Message::Response { accepted: Ok(()), available: vec![forged.clone()] });
     assert!(!out.iter().any(|o| matches!(o, Out::Learn { .. })), "nobody asked for it");
-    assert_eq!(b.m.drops().get(DropReason::Signature), 0);
+    assert_eq!(b.m.drops.get(DropReason::Signature), 0);
     let out = b.input(In::Where(id(100)));
     assert!(matches!(&out[..], [Out::Learn { record: None, addrs, .. }] if *addrs == [addr(100)]), "{out:?}");
-    assert_eq!(b.m.drops().get(DropReason::Signature), 1);
+    assert_eq!(b.m.drops.get(DropReason::Signature), 1);
 
     b.up(100);
     forged.record = Blob(NodeRecord::sign(&identity(100), [1; 32], 9, WallTime(0), NodeType::Regular).encode());
     forged.record.0[40] ^= 1;
     b.hear(2, &Message::Response { accepted: Ok(()), available: vec![forged] });
     assert_eq!(b.m.get(id(100)).and_then(|k| k.record.clone()), Some(record(100)), "the proven one stands");
-    assert_eq!(b.m.drops().get(DropReason::Signature), 2);
+    assert_eq!(b.m.drops.get(DropReason::Signature), 2);
 }
 
 #[test]
@@ -478,7 +487,7 @@ fn a_lost_neighbour_is_replaced_from_the_passive_view_and_the_dead_are_forgotten
         b.hear(2, &Message::ShuffleReply { walk: 0, nodes: vec![] });
         b.hear(2, &Message::Forward { joiner: info(n), ttl: 3 });
     }
-    let out = b.input(In::LinkDown { peer: id(3), reason: DownReason::Timeout });
+    let out = b.fact(Fact::LinkDown { peer: id(3), reason: DownReason::Timeout });
     let tried = |out: &[Out]| -> Vec<NodeId> {
         out.iter().filter_map(|o| if let Out::Connect { expect, .. } = o { *expect } else { None }).collect()
     };
@@ -530,11 +539,11 @@ fn a_silent_neighbour_is_replaced_and_taken_back_when_it_answers() {
     b.input(join(&[2]));
     b.up(2);
     b.hear(2, &request(Urgency::High));
-    let out = b.input(In::Suspect(id(2)));
-    assert!(out.iter().any(|o| matches!(o, Out::NeighbourDown(p) if *p == id(2))));
+    let out = b.fact(Fact::LinkSuspected(id(2)));
+    assert!(out.iter().any(|o| matches!(o, Out::Fact(Fact::NeighbourDown(p)) if *p == id(2))));
     assert!(replies(&out).contains(&Message::Disconnect { instead: None }), "it learns of it if it hears again");
     assert_eq!(b.m.state(), NodeState::Degraded);
-    let out = b.input(In::Back(id(2)));
+    let out = b.fact(Fact::LinkRecovered(id(2)));
     assert!(replies(&out).iter().any(|m| matches!(m, Message::Request { .. })), "{out:?}");
     assert_eq!(b.m.state(), NodeState::Recovering);
     b.hear(2, &Message::Response { accepted: Ok(()), available: Vec::new() });
@@ -547,7 +556,7 @@ fn a_silent_neighbour_is_replaced_and_taken_back_when_it_answers() {
 fn who_is_told_goodbye_looks_for_another_and_comes_back_later() {
     let mut b = full();
     let out = b.hear(3, &Message::Disconnect { instead: None });
-    assert!(out.iter().any(|o| matches!(o, Out::NeighbourDown(p) if *p == id(3))));
+    assert!(out.iter().any(|o| matches!(o, Out::Fact(Fact::NeighbourDown(p)) if *p == id(3))));
     assert!(!replies(&out).iter().any(|m| matches!(m, Message::Request { .. })), "not the same one at once");
     let sent: Vec<_> = b.run(2).into_iter().map(|(_, o)| o).collect();
     assert!(
@@ -582,7 +591,7 @@ fn names_and_accounts_need_a_certificate() {
     let out = b.hear(2, &stolen);
     assert!(matches!(out[..], [Out::Close(p)] if p == id(2)));
     assert_eq!(b.m.get(id(2)).unwrap().name, None);
-    assert_eq!(b.m.drops().get(DropReason::Signature), 1);
+    assert_eq!(b.m.drops.get(DropReason::Signature), 1);
     b.hear(2, &Message::Announcement { cert: identity(2).device_cert(), addrs: vec![addr(77)] });
     let known = b.m.get(id(2)).unwrap();
     assert_eq!(known.account, Some(identity(2).account_id()));
@@ -621,7 +630,7 @@ fn leaving_lets_go_of_everything() {
     b.up(2);
     b.up(3);
     b.hear(2, &request(Urgency::Low));
-    let out = b.input(In::Leave);
+    let out = b.fact(Fact::Left);
     let unwanted = out.iter().filter(|o| matches!(o, Out::Unwant(_))).count();
     assert_eq!(unwanted, 2, "{out:?}");
     assert!(matches!(out.last(), Some(Out::Shut)));
@@ -635,8 +644,8 @@ fn the_address_book_survives_a_restart() {
     let mut rows = Vec::new();
     let mut out = Outbox::new();
     let mut cx = Cx { now: b.now, wall: WallTime(5), me: b.me, rng: &mut b.rng };
-    let up = In::LinkUp { peer: id(2), record: record(2), addr: addr(2) };
-    b.m.handle(&mut cx, up, &mut out);
+    let up = Fact::LinkUp { peer: id(2), record: record(2), addr: addr(2) };
+    b.m.fact(&mut cx, &up, &mut out);
     while let Some(emit) = out.pop() {
         if let crate::machine::Emit::Store(crate::store::Op::Put { key, value, .. }) = emit {
             rows.push((key, value));
@@ -740,7 +749,7 @@ proptest! {
             let out = match what {
                 0 => b.input(join(&[n, k])),
                 1 => b.up(n),
-                2 => b.input(In::LinkDown { peer: id(n), reason: DownReason::Closed }),
+                2 => b.fact(Fact::LinkDown { peer: id(n), reason: DownReason::Closed }),
                 3 => b.hear(n, &request([Urgency::Join, Urgency::High, Urgency::Low, Urgency::Names, Urgency::Merge][usize::from(k % 5)])),
                 4 => b.hear(n, &Message::Response { accepted: if k & 1 == 0 { Ok(()) } else { Err(Refusal::Full) }, available: Vec::new() }),
                 5 => b.input(In::Unreachable { addr: addr(n), expect: (k & 1 == 0).then_some(id(n)), wrong_node: k & 2 == 0 }),
@@ -751,8 +760,8 @@ proptest! {
                 7 if k & 8 == 0 => b.hear(n, &Message::Disconnect { instead: None }),
                 7 if k & 16 == 0 => b.hear(n, &Message::Sketch { neighbour: k & 8 == 0, marks: vec![(u64::from(k), u32::from(n), u16::from(k))] }),
                 7 => b.input(In::Message { from: id(n), body: vec![what, n, k] }),
-                _ if k < 20 => b.input(In::Leave),
-                _ => b.input(In::NetworkChanged),
+                _ if k < 20 => b.fact(Fact::Left),
+                _ => b.fact(Fact::NetworkChanged),
             };
             for o in out {
                 match o {

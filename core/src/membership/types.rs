@@ -42,8 +42,8 @@ impl Probes {
 impl Membership {
     /// Links were looked at. One that this node opened shows that others can reach the node at its other end,
     /// unless that had called a moment ago.
-    pub(super) fn measured(&mut self, links: &[(NodeId, bool, Option<Duration>)], cx: &Cx<'_>) {
-        for &(peer, outbound, _) in links {
+    pub(super) fn measured(&mut self, links: &[RoundTrip], cx: &Cx<'_>) {
+        for &RoundTrip { peer, outbound, .. } in links {
             if !self.linked.contains_key(&peer) || !self.probes.noted.insert(peer) {
                 continue;
             }
@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn up_as(b: &mut Bench, n: u8, node_type: NodeType) -> Vec<Out> {
-        b.input(In::LinkUp { peer: id(n), record: claims(n, node_type), addr: addr(n) })
+        b.fact(Fact::LinkUp { peer: id(n), record: claims(n, node_type), addr: addr(n) })
     }
 
     #[test]
@@ -191,11 +191,11 @@ mod tests {
 
     fn linked_by(b: &mut Bench, n: u8, outbound: bool) {
         up_as(b, n, NodeType::Super);
-        b.input(In::Measured(alloc::vec![(id(n), outbound, None)]));
+        b.fact(Fact::RoundTrips(alloc::vec![RoundTrip { peer: id(n), outbound: outbound, rtt: None }]));
     }
 
     fn down(b: &mut Bench, n: u8, reason: DownReason) {
-        b.input(In::LinkDown { peer: id(n), reason });
+        b.fact(Fact::LinkDown { peer: id(n), reason });
     }
 
     #[test]
@@ -255,8 +255,8 @@ mod tests {
                     tried.push(peer);
                     let n = told.iter().find(|(n, _)| id(*n) == peer).unwrap().0;
                     let record = claims(n, told.iter().find(|t| t.0 == n).unwrap().1);
-                    b.input(In::LinkUp { peer, record, addr: addr(n) });
-                    b.input(In::Measured(alloc::vec![(peer, true, None)]));
+                    b.fact(Fact::LinkUp { peer, record, addr: addr(n) });
+                    b.fact(Fact::RoundTrips(alloc::vec![RoundTrip { peer: peer, outbound: true, rtt: None }]));
                     down(&mut b, n, DownReason::Unwanted);
                 }
             }
@@ -285,7 +285,7 @@ mod tests {
                 match what {
                     0 | 1 if !linked.contains_key(&n) => {
                         up_as(&mut b, n, NodeType::Relay);
-                        b.input(In::Measured(alloc::vec![(id(n), flag, None)]));
+                        b.fact(Fact::RoundTrips(alloc::vec![RoundTrip { peer: id(n), outbound: flag, rtt: None }]));
                         let hole = called.get(&n).is_some_and(|at| b.now.since(*at) < HOLE);
                         if flag && !hole {
                             proven.insert(n);
@@ -296,7 +296,7 @@ mod tests {
                         linked.insert(n, flag);
                     }
                     // Again says nothing more, whatever it says.
-                    2 => drop(b.input(In::Measured(alloc::vec![(id(n), flag, None)]))),
+                    2 => drop(b.fact(Fact::RoundTrips(alloc::vec![RoundTrip { peer: id(n), outbound: flag, rtt: None }]))),
                     3 if linked.remove(&n).is_some() => {
                         down(&mut b, n, if flag { DownReason::Timeout } else { DownReason::Closed });
                         if flag {

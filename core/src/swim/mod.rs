@@ -19,6 +19,8 @@
 //!
 //! [`Limits::zone_members`]: crate::limits::Limits::zone_members
 
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+mod contract;
 mod probe;
 mod roster;
 mod rumours;
@@ -34,10 +36,11 @@ use core::net::SocketAddr;
 
 use crate::collections::DeadlineQueue;
 use crate::config::{Config, SwimConfig};
-use crate::fact::MemberState;
+use crate::fact::{Fact, MemberState};
 use crate::id::NodeId;
-use crate::machine::{Cx, Machine, Outbox};
-use crate::stats::{DropReason, Drops, SwimStats};
+use crate::machine::{Cx, Machine, Outbox, Setup};
+use crate::stats::{DropReason, Drops, Stats, SwimStats};
+use crate::store::Record;
 use crate::time::{Duration, Instant};
 use crate::wire::Malformed;
 
@@ -55,20 +58,6 @@ const MAX_URGENT: usize = 64;
 
 #[derive(Debug)]
 pub(crate) enum In {
-    LinkUp {
-        peer: NodeId,
-        addr: SocketAddr,
-    },
-    LinkDown(NodeId),
-    /// Probes of the link go unanswered.
-    LinkSuspect(NodeId),
-    Moved {
-        peer: NodeId,
-        addr: SocketAddr,
-    },
-    /// Through neighbours a node comes to know the others.
-    NeighbourUp(NodeId),
-    NeighbourDown(NodeId),
     Message {
         from: NodeId,
         body: Vec<u8>,
@@ -77,16 +66,11 @@ pub(crate) enum In {
     Estimate(usize),
     /// Ask this node at once and say what came of it, member or not.
     Probe(NodeId),
-    /// This node says goodbye.
-    Leave,
-    /// This node goes to sleep: it is away, not down.
-    Suspend,
-    /// It is back, or its network is another: what it knew is old.
-    Resume,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Out {
+    Fact(Fact),
     Send {
         to: NodeId,
         body: Vec<u8>,
@@ -99,13 +83,6 @@ pub(crate) enum Out {
     /// Repeated for a member without a link: each one is a new attempt.
     Want(NodeId),
     Unwant(NodeId),
-    /// What this node holds of another changed, or was asked for by `In::Probe`.
-    Member {
-        peer: NodeId,
-        state: MemberState,
-    },
-    /// The members that take part, this node not included, whenever they change; none when there is no zone.
-    Members(Option<Vec<NodeId>>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -192,7 +169,7 @@ pub(crate) struct Swim {
 }
 
 impl Swim {
-    pub(crate) fn new(config: &Config) -> Self {
+    fn new(config: &Config) -> Self {
         let limits = &config.limits;
         // Neighbours and newcomers need links too.
         let capacity = limits.zone_members.min(limits.links.saturating_sub(limits.neighbours));
@@ -220,14 +197,6 @@ impl Swim {
             stats: SwimStats::default(),
             drops: Drops::default(),
         }
-    }
-
-    pub(crate) fn stats(&self) -> SwimStats {
-        SwimStats { health: self.health, ..self.stats.clone() }
-    }
-
-    pub(crate) fn drops(&self) -> &Drops {
-        &self.drops
     }
 
     /// Everybody in the roster, those that are gone for a while included, with the incarnation.
@@ -366,7 +335,7 @@ impl Swim {
         if state != MemberState::Suspect {
             self.timers.cancel(Timer::Suspicion(peer));
         }
-        out.push(Out::Member { peer, state });
+        out.push(Out::Fact(Fact::MemberChanged { peer, state }));
     }
 
     /// `by` had no answer from `peer`.
@@ -515,7 +484,7 @@ impl Swim {
         let members = self.stands().then_some(members);
         if members != self.told {
             self.told.clone_from(&members);
-            out.push(Out::Members(members));
+            out.push(Out::Fact(Fact::Zone(members)));
         }
     }
 
@@ -559,6 +528,38 @@ impl Swim {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern others")]
+    fn happened(&mut self, fact: &Fact, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        match *fact {
+            Fact::LinkUp { peer, addr, .. } => self.link_up(peer, addr, cx, out),
+            Fact::LinkDown { peer, .. } => self.link_down(peer),
+            Fact::LinkSuspected(peer) => {
+                if self.config.link_evidence && self.roster.get(peer).is_some_and(Member::is_there) {
+                    self.ask_soon(peer);
+                }
+            }
+            Fact::AddressChanged { peer, addr } => {
+                if let Some(link) = self.linked.get_mut(&peer) {
+                    link.addr = addr;
+                    if let Some(member) = self.roster.get_mut(peer) {
+                        member.at(addr);
+                    }
+                }
+            }
+            // Through neighbours a node comes to know the others.
+            Fact::NeighbourUp(peer) => self.neighbour_up(peer, cx, out),
+            Fact::NeighbourDown(peer) => {
+                self.neighbours.remove(&peer);
+            }
+            Fact::Leaving => self.go(Claim::Left, cx, out),
+            // Away, not down.
+            Fact::Suspended => self.go(Claim::Away, cx, out),
+            // What it knew is old.
+            Fact::Resumed => self.resume(cx, out),
+            _ => {}
+        }
+    }
+
     fn message_without_zone(&mut self, from: NodeId, message: &Message, out: &mut Outbox<Out>) {
         match message {
             Message::Ping { seq, .. } => {
@@ -577,30 +578,28 @@ impl Machine for Swim {
     type In = In;
     type Out = Out;
 
+    fn open(
+        setup: Setup<'_>,
+        _records: Vec<Record>,
+        _cx: &mut Cx<'_>,
+        _out: &mut Outbox<Out>,
+    ) -> Result<Self, Malformed> {
+        Ok(Self::new(setup.config))
+    }
+
+    fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
+        if self.overslept(cx.now) {
+            self.woke(cx);
+        }
+        self.happened(fact, cx, out);
+        self.settle(out);
+    }
+
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
         if self.overslept(cx.now) {
             self.woke(cx);
         }
         match input {
-            In::LinkUp { peer, addr } => self.link_up(peer, addr, cx, out),
-            In::LinkDown(peer) => self.link_down(peer),
-            In::LinkSuspect(peer) => {
-                if self.config.link_evidence && self.roster.get(peer).is_some_and(Member::is_there) {
-                    self.ask_soon(peer);
-                }
-            }
-            In::Moved { peer, addr } => {
-                if let Some(link) = self.linked.get_mut(&peer) {
-                    link.addr = addr;
-                    if let Some(member) = self.roster.get_mut(peer) {
-                        member.at(addr);
-                    }
-                }
-            }
-            In::NeighbourUp(peer) => self.neighbour_up(peer, cx, out),
-            In::NeighbourDown(peer) => {
-                self.neighbours.remove(&peer);
-            }
             In::Message { from, body } => match Message::decode(&body) {
                 Ok(message) if self.linked.contains_key(&from) => self.message(from, message, cx, out),
                 Ok(_) => self.drops.count(DropReason::UnknownSession),
@@ -608,9 +607,6 @@ impl Machine for Swim {
             },
             In::Estimate(nodes) => self.estimated(nodes, cx, out),
             In::Probe(peer) => self.probe_asked(peer, cx, out),
-            In::Leave => self.go(Claim::Left, cx, out),
-            In::Suspend => self.go(Claim::Away, cx, out),
-            In::Resume => self.resume(cx, out),
         }
         self.settle(out);
     }
@@ -656,5 +652,23 @@ impl Machine for Swim {
         ]
         .into_iter()
         .fold(suspicions, usize::saturating_add)
+    }
+
+    fn count(&self, stats: &mut Stats) {
+        stats.drops.add(&self.drops);
+        stats.swim = SwimStats { health: self.health, ..self.stats.clone() };
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    fn check(&self) -> Result<(), &'static str> {
+        for (_, member) in self.roster.iter() {
+            if member.wanted && !member.is_there() {
+                return Err("a link to a member that is gone is wanted");
+            }
+            if member.suspicion.is_some() != (member.state == MemberState::Suspect) {
+                return Err("a suspect has no suspicion, or a member that is none has one");
+            }
+        }
+        Ok(())
     }
 }

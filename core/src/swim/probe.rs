@@ -232,7 +232,7 @@ impl Swim {
         self.over(seq, out);
         self.fare(0, 1);
         if asked {
-            out.push(Out::Member { peer: target, state: MemberState::Alive });
+            out.push(Out::Fact(Fact::MemberChanged { peer: target, state: MemberState::Alive }));
         }
     }
 
@@ -240,7 +240,7 @@ impl Swim {
     pub(super) fn answered_without_zone(&mut self, from: NodeId, seq: u32, out: &mut Outbox<Out>) {
         if self.probes.get(&seq).is_some_and(|p| p.target == from && p.asked) {
             self.over(seq, out);
-            out.push(Out::Member { peer: from, state: MemberState::Alive });
+            out.push(Out::Fact(Fact::MemberChanged { peer: from, state: MemberState::Alive }));
         }
     }
 
@@ -277,7 +277,7 @@ impl Swim {
             Some(m) => (m.state, m.incarnation),
             None => {
                 if probe.asked {
-                    out.push(Out::Member { peer: probe.target, state: MemberState::Suspect });
+                    out.push(Out::Fact(Fact::MemberChanged { peer: probe.target, state: MemberState::Suspect }));
                 }
                 return;
             }
@@ -288,7 +288,7 @@ impl Swim {
             let asked = missing.saturating_add(probe.nacks);
             self.fare(if self.config.nack && asked > 0 { missing } else { 1 }, 0);
         } else if probe.asked {
-            out.push(Out::Member { peer: probe.target, state });
+            out.push(Out::Fact(Fact::MemberChanged { peer: probe.target, state }));
         }
         let me = cx.me;
         self.suspect(probe.target, incarnation, me, cx, out);

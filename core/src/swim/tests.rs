@@ -1,4 +1,5 @@
 use super::*;
+use crate::fact::samples::{down, up_at};
 use crate::rng::Rng;
 use crate::time::WallTime;
 use proptest::prelude::{prop, prop_assert, proptest};
@@ -72,6 +73,10 @@ impl Mesh {
         usize::from(peer.0[0]) - 1
     }
 
+    fn fact(&mut self, n: usize, fact: Fact) {
+        self.with(n, |m, cx, out| m.fact(cx, &fact, out));
+    }
+
     fn give(&mut self, n: usize, input: In) {
         self.with(n, |m, cx, out| m.handle(cx, input, out));
     }
@@ -97,7 +102,7 @@ impl Mesh {
                         self.link(n, peer);
                     }
                 }
-                Out::Member { peer, state } => {
+                Out::Fact(Fact::MemberChanged { peer, state }) => {
                     let node = &mut self.nodes[n];
                     let heard = node.machine.roster.get(peer).and_then(|m| m.heard).unwrap_or(Instant::ZERO);
                     let silent = Instant::from_micros(now).since(heard);
@@ -107,7 +112,8 @@ impl Mesh {
                     assert!(state != MemberState::Down || law, "{n} heard {peer:?} {silent:?} ago");
                     node.told.push((now, peer, state));
                 }
-                Out::Members(members) => self.nodes[n].members = members,
+                Out::Fact(Fact::Zone(members)) => self.nodes[n].members = members,
+                Out::Fact(other) => panic!("{other:?} is no fact of this machine"),
                 Out::Learn { .. } | Out::Unwant(_) => {}
             }
         }
@@ -118,14 +124,14 @@ impl Mesh {
             return;
         }
         self.nodes[b].links.insert(a);
-        self.give(a, In::LinkUp { peer: id(b), addr: addr(b) });
-        self.give(b, In::LinkUp { peer: id(a), addr: addr(a) });
+        self.fact(a, up_at(id(b), addr(b)));
+        self.fact(b, up_at(id(a), addr(a)));
     }
 
     fn neighbours(&mut self, a: usize, b: usize) {
         self.link(a, b);
-        self.give(a, In::NeighbourUp(id(b)));
-        self.give(b, In::NeighbourUp(id(a)));
+        self.fact(a, Fact::NeighbourUp(id(b)));
+        self.fact(b, Fact::NeighbourUp(id(a)));
     }
 
     fn run(&mut self, ms: u64) {
@@ -225,7 +231,7 @@ fn a_node_that_restarts_speaks_up_against_what_others_remember() {
     assert_eq!(mesh.state(0, 3), Some(MemberState::Down));
     for n in 0..8 {
         if mesh.nodes[n].links.remove(&3) {
-            mesh.give(n, In::LinkDown(id(3)));
+            mesh.fact(n, down(id(3)));
         }
     }
     let fresh = Mesh::new(8, &Config::default()).nodes.swap_remove(3);
@@ -242,8 +248,8 @@ fn a_node_that_restarts_speaks_up_against_what_others_remember() {
 #[test]
 fn who_leaves_or_sleeps_is_not_declared_down() {
     let mut mesh = Mesh::formed(8, &Config::default());
-    mesh.give(2, In::Leave);
-    mesh.give(5, In::Suspend);
+    mesh.fact(2, Fact::Leaving);
+    mesh.fact(5, Fact::Suspended);
     mesh.run(100);
     mesh.kill(2);
     mesh.kill(5);
@@ -253,7 +259,7 @@ fn who_leaves_or_sleeps_is_not_declared_down() {
     }
     assert_eq!((mesh.downs(2), mesh.downs(5)), (0, 0));
     mesh.nodes[5].runs = true;
-    mesh.give(5, In::Resume);
+    mesh.fact(5, Fact::Resumed);
     mesh.run(30_000);
     for n in [0, 1, 3, 4, 6, 7] {
         assert_eq!((mesh.state(n, 5), mesh.state(5, n)), (Some(MemberState::Alive), Some(MemberState::Alive)), "{n}");

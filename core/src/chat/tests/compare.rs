@@ -81,8 +81,8 @@ fn compare_now(a: &mut Bench, b: &mut Bench, lost: &mut dyn FnMut() -> bool) -> 
 fn lose(bench: &mut Bench, message: &Message) {
     let room = bench.chat.network;
     let ops = vec![
-        Op::Delete { table: Table::Log, key: log_key(room, message.author, message.seq) },
-        Op::Delete { table: Table::Order, key: order_key(room, message.position()) },
+        Op::Delete { table: LOG, key: log_key(room, message.author, message.seq) },
+        Op::Delete { table: ORDER, key: order_key(room, message.position()) },
     ];
     bench.store.apply(Batch { seq: 1, ops });
 }
@@ -149,7 +149,7 @@ proptest! {
             // What the link drops is asked for again with the next comparison, by whoever begins it.
             compare_now(&mut bob, &mut alice, &mut lost);
         }
-        prop_assert_eq!(alice.store.count(Table::Order), whole);
+        prop_assert_eq!(alice.store.count(ORDER), whole);
         prop_assert_eq!(&alice.store, &bob.store);
         prop_assert_eq!(alice.chat.compare.len() + bob.chat.compare.len(), 0, "nothing is left behind");
     }
@@ -193,16 +193,15 @@ fn bundles_may_change_places() {
     assert!(outs.iter().any(|o| matches!(o, Out::Send { body, .. } if matches!(sync_of(body), Sync::Compare { .. }))));
     for m in messages.iter().skip(2).rev() {
         let key = log_key(conversation, m.author, m.seq);
-        let request = Request {
-            id: 0,
-            table: Table::Log,
+        let request = Scan {
+            table: LOG,
             start: key.clone(),
             end: [key.as_slice(), &[0]].concat(),
             reverse: false,
             limit: 1,
             max_bytes: u32::MAX,
         };
-        let envelope = record_envelope(&alice.store.query(&request)[0].value).unwrap().1.to_vec();
+        let envelope = record_envelope(&alice.store.scan(&request)[0].value).unwrap().1.to_vec();
         let bundle = Sync::Bundle { conversation, envelopes: vec![Blob(envelope)], done: false };
         bob.input(In::Message { from: alice.me, body: encode(&bundle) });
     }
@@ -215,9 +214,8 @@ fn without_a_comparison_nothing_old_is_looked_at() {
     let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
     let messages = history(&[(0, true), (1, true)], &mut [&mut alice, &mut bob]);
     let mut envelope = Vec::new();
-    for r in alice.store.query(&Request {
-        id: 0,
-        table: Table::Log,
+    for r in alice.store.scan(&Scan {
+        table: LOG,
         start: Vec::new(),
         end: vec![255; 80],
         reverse: false,
@@ -230,8 +228,8 @@ fn without_a_comparison_nothing_old_is_looked_at() {
     let conversation = bob.chat.network;
     let bundle = Sync::Bundle { conversation, envelopes: vec![Blob(envelope)], done: true };
     bob.input(In::Message { from: alice.me, body: encode(&bundle) });
-    assert_eq!(bob.store.count(Table::Log), 0);
-    assert_eq!(bob.chat.drops().get(DropReason::Duplicate), 1, "dropped before its signature is checked");
+    assert_eq!(bob.store.count(LOG), 0);
+    assert_eq!(bob.chat.drops.get(DropReason::Duplicate), 1, "dropped before its signature is checked");
 }
 
 #[test]
@@ -262,7 +260,7 @@ fn a_long_history_is_compared_in_windows_and_the_pieces_need_not_fit() {
     messages.iter().skip(700).take(60).for_each(|m| lose(&mut alice, m));
     let traffic = compare_now(&mut alice, &mut bob, &mut || false);
     assert!(traffic.compares >= 1_500 / 512, "{traffic:?}");
-    assert_eq!(alice.store.count(Table::Order), 1_500);
+    assert_eq!(alice.store.count(ORDER), 1_500);
     assert!(alice.store == whole && bob.store == whole);
     assert!(traffic.bundled <= 14 + 5 + 60, "{traffic:?}: nothing is sent that is there");
 }
@@ -296,11 +294,11 @@ fn more_authors_than_heights_carry_are_compared_all_the_same() {
         }
     }
     // What neighbours do, and what a digest leads to.
-    let mut first = alice.input(In::NeighbourUp(bob.me));
-    first.extend(bob.input(In::NeighbourUp(alice.me)));
+    let mut first = alice.fact(Fact::NeighbourUp(bob.me));
+    first.extend(bob.fact(Fact::NeighbourUp(alice.me)));
     assert!(first.iter().all(|o| matches!(o, Out::Send { body, .. } if body.len() < MAX_MESSAGE)));
     compare(&mut alice, &mut bob, first, &mut || false);
-    assert_eq!(alice.store.count(Table::Log), MAX_HEIGHTS + 200);
+    assert_eq!(alice.store.count(LOG), MAX_HEIGHTS + 200);
     assert_eq!(alice.store, bob.store);
 }
 
@@ -318,7 +316,7 @@ fn concurrent_stores_exchange_both_ways_whoever_begins() {
         asks.chat.verify_at = Some(Instant::from_micros(u64::MAX));
         let (_, outs) = asks.step(|c, cx, out| c.handle_timeout(cx, out));
         talk(asks, other, outs);
-        assert_eq!((alice.store.count(Table::Log), bob.store.count(Table::Log)), (6, 6));
+        assert_eq!((alice.store.count(LOG), bob.store.count(LOG)), (6, 6));
     }
 }
 
@@ -327,10 +325,10 @@ fn what_catching_up_brought_is_passed_on() {
     let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
     let third = identity(3).node_id();
     alice.say("said while they were apart");
-    bob.input(In::NeighbourUp(third));
-    let first = alice.input(In::NeighbourUp(bob.me));
+    bob.fact(Fact::NeighbourUp(third));
+    let first = alice.fact(Fact::NeighbourUp(bob.me));
     talk(&mut alice, &mut bob, first);
-    assert_eq!(bob.store.count(Table::Log), 1);
+    assert_eq!(bob.store.count(LOG), 1);
     let at = bob.chat.news_at.unwrap();
     assert!(at <= bob.now + NEWS_AFTER + NEWS_AFTER / 2);
     bob.now = at;
@@ -343,7 +341,7 @@ fn what_catching_up_brought_is_passed_on() {
 #[test]
 fn whole_histories_are_compared_an_hour_after_a_start_and_then_once_a_day() {
     let mut alice = Bench::new(1);
-    alice.input(In::NeighbourUp(identity(2).node_id()));
+    alice.fact(Fact::NeighbourUp(identity(2).node_id()));
     let mut at = Vec::new();
     while alice.now < Instant::ZERO + Duration::from_secs(3 * 86_400) {
         alice.now = alice.chat.next_deadline().unwrap();
@@ -377,7 +375,7 @@ fn comparisons_wait_for_one_another() {
         alice.input(In::Compare { peer: carol.me, linked: true });
     }
     assert!(alice.chat.compare.len() < 40, "none waits twice");
-    alice.input(In::LinkDown(bob.me));
+    alice.fact(down(bob.me));
     let (_, outs) = alice.step(|c, cx, out| c.handle_timeout(cx, out));
     let first = alice.read(outs);
     compare(&mut alice, &mut carol, first, &mut || false);
@@ -387,11 +385,11 @@ fn comparisons_wait_for_one_another() {
 #[test]
 fn who_wakes_compares_at_once() {
     let mut alice = Bench::new(1);
-    alice.input(In::Resumed);
+    alice.fact(Fact::Resumed);
     assert_eq!(alice.chat.next_deadline(), None, "there is nobody");
-    alice.input(In::NeighbourUp(identity(2).node_id()));
+    alice.fact(Fact::NeighbourUp(identity(2).node_id()));
     assert!(alice.chat.next_deadline() > Some(alice.now));
-    alice.input(In::Resumed);
+    alice.fact(Fact::Resumed);
     assert_eq!(alice.chat.next_deadline(), Some(alice.now));
 }
 
@@ -403,9 +401,9 @@ fn answers_keep_to_their_rate() {
     let text = "x".repeat(2_000);
     (0..400).for_each(|_| drop(alice.say(&text)));
     let begin = alice.now;
-    let first = bob.input(In::NeighbourUp(alice.me));
+    let first = bob.fact(Fact::NeighbourUp(alice.me));
     let mut traffic = compare(&mut alice, &mut bob, first, &mut || false).bytes;
-    while bob.store.count(Table::Log) < 400 {
+    while bob.store.count(LOG) < 400 {
         let next = bob.chat.next_deadline().unwrap();
         (alice.now, bob.now) = (next, next);
         let (_, outs) = bob.step(|c, cx, out| c.handle_timeout(cx, out));
@@ -443,7 +441,7 @@ fn hostile_comparisons_are_bounded_and_counted() {
             assert!(bob.chat.footprint() < 3_000 * 2 + 8 * 4_096 + 1_000, "{}", bob.chat.footprint());
         }
     }
-    assert!(bob.chat.drops().get(DropReason::Rate) > 0 && bob.chat.drops().get(DropReason::Message) > 0);
+    assert!(bob.chat.drops.get(DropReason::Rate) > 0 && bob.chat.drops.get(DropReason::Message) > 0);
     // Trees go when nobody talks of them.
     while let Some(at) = bob.chat.next_deadline() {
         bob.now = at;

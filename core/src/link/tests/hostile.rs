@@ -40,7 +40,7 @@ fn ten_thousand_forged_packets_between_two_good_ones_move_nothing() {
         inject(&mut net, 1, addr(1), forged);
     }
     assert_eq!(net.nodes[1].link.state_digest(), before);
-    assert_eq!(net.nodes[1].link.drops().get(DropReason::Decrypt), 10_000);
+    assert_eq!(net.nodes[1].link.drops.get(DropReason::Decrypt), 10_000);
     net.send(0, 1, vec![2]);
     net.run(100);
     assert_eq!(net.nodes[1].bodies, [vec![1], vec![2]]);
@@ -121,7 +121,7 @@ fn no_edited_byte_of_a_handshake_ever_gives_a_session() {
         net.now = now;
     }
     assert_eq!(net.nodes[1].link.state_digest(), before);
-    assert_eq!(net.nodes[1].link.drops().get(DropReason::HandshakeRate), 0);
+    assert_eq!(net.nodes[1].link.drops.get(DropReason::HandshakeRate), 0);
     inject(&mut net, 1, addr(1), init);
     let (_, _, resp) = captured(&net, RESP);
     let before = net.nodes[0].link.state_digest();
@@ -153,7 +153,7 @@ fn a_replayed_init_never_disturbs_a_live_session() {
         net.nodes[1].link.raw.clear();
     }
     assert_eq!(digest(&net), before);
-    assert!(net.nodes[1].link.drops().get(DropReason::Stale) > 0);
+    assert!(net.nodes[1].link.drops.get(DropReason::Stale) > 0);
     net.run(3_600_000);
     inject(&mut net, 1, addr(1), init.clone());
     net.run(1_000);
@@ -171,7 +171,7 @@ fn a_replayed_init_never_disturbs_a_live_session() {
     // A node that it was not meant for does not even know the key.
     let mut other = Net::new(3, 6);
     inject(&mut other, 2, addr(1), init);
-    assert_eq!(other.nodes[2].link.drops().get(DropReason::Mac), 1);
+    assert_eq!(other.nodes[2].link.drops.get(DropReason::Mac), 1);
 }
 
 // hpke-rs-rust-crypto RUSTSEC-2026-0072: the points of order 1, 2, 4 and 8, and other encodings of them.
@@ -261,7 +261,7 @@ fn a_record_that_belongs_to_somebody_else_is_refused() {
     let before = net.nodes[1].link.state_digest();
     let stolen_record = forged_init(&net, 1, [66; 32], &alice);
     inject(&mut net, 1, addr(9), stolen_record);
-    assert_eq!(net.nodes[1].link.drops().get(DropReason::Handshake), 1);
+    assert_eq!(net.nodes[1].link.drops.get(DropReason::Handshake), 1);
     assert_eq!(net.nodes[1].link.state_digest(), before);
     // Signed by the thief over his own key: he is himself and nobody else.
     let own = NodeRecord::sign(&identity(66), KeyPair::new([66; 32]).public, 1, WallTime(0), alice.node_type);
@@ -280,7 +280,7 @@ fn a_retired_key_does_not_open_a_link_to_who_knows_the_newer_record() {
     net.tell(1, In::Learn { peer, record: Some(second), addrs: vec![] });
     let forged = forged_init(&net, 3, [50; 32], &first);
     inject(&mut net, 1, addr(9), forged);
-    assert_eq!(net.nodes[1].link.drops().get(DropReason::Stale), 1);
+    assert_eq!(net.nodes[1].link.drops.get(DropReason::Stale), 1);
     assert!(net.nodes[1].link.halves.is_empty());
 }
 
@@ -370,7 +370,7 @@ fn a_forwarded_packet_does_not_take_the_path_with_it() {
     let stolen: usize = net.log.iter().filter(|(_, to, _)| *to == thief).map(|(_, _, b)| b.len()).sum();
     assert!(stolen > 0 && stolen <= 3 * len, "{stolen} bytes for {len}");
     assert_eq!(net.nodes[0].bodies.len(), 20, "the path is kept meanwhile");
-    assert!(net.nodes[1].events.iter().all(|e| !matches!(e, Out::Moved { .. })));
+    assert!(net.nodes[1].events.iter().all(|e| !matches!(e, Out::Fact(Fact::AddressChanged { .. }))));
     let a = net.nodes[0].id;
     assert_eq!(net.nodes[1].link.info(a).unwrap().addr, addr(1));
 }
@@ -436,7 +436,7 @@ fn malformed_frames_of_a_peer_take_no_effect_at_all() {
     let bytes = sealed(&mut net, &frames);
     inject(&mut net, 1, addr(1), bytes);
     assert!(net.nodes[1].bodies.is_empty());
-    assert_eq!(net.nodes[1].link.drops().get(DropReason::Frame), 1);
+    assert_eq!(net.nodes[1].link.drops.get(DropReason::Frame), 1);
     // A channel of a newer version is skipped, what is beside it is not.
     let mut frames = Vec::new();
     frame::put_message(&mut frames, 99, b"new");
@@ -444,7 +444,7 @@ fn malformed_frames_of_a_peer_take_no_effect_at_all() {
     let bytes = sealed(&mut net, &frames);
     inject(&mut net, 1, addr(1), bytes);
     assert_eq!(net.nodes[1].bodies, [b"good"]);
-    assert_eq!(net.nodes[1].link.drops().get(DropReason::Message), 1);
+    assert_eq!(net.nodes[1].link.drops.get(DropReason::Message), 1);
 }
 
 // gossipsub GHSA-gc42-3jg7-rxr2: a time chosen by the peer; RFC 9000 §13.1: acknowledging the unsent.
@@ -467,7 +467,7 @@ fn acknowledgements_at_the_ends_of_their_numbers_do_no_harm() {
             }
         }
     }
-    assert!(net.nodes[1].link.drops().get(DropReason::Frame) > 100);
+    assert!(net.nodes[1].link.drops.get(DropReason::Frame) > 100);
     let a = net.nodes[0].id;
     assert!(net.nodes[1].link.info(a).unwrap().rtt.unwrap() < Duration::from_secs(1));
     net.send(1, 0, vec![3]);
@@ -495,7 +495,7 @@ fn fragments_with_holes_from_many_messages_stay_within_the_limits() {
     assert!(held <= 16 * (size + 32), "{held} bytes");
     net.run(11_000);
     assert_eq!(net.live(1, 0).fragments.held(), 0);
-    assert!(net.nodes[1].link.drops().get(DropReason::Reassembly) >= 2_000);
+    assert!(net.nodes[1].link.drops.get(DropReason::Reassembly) >= 2_000);
 }
 
 #[test]

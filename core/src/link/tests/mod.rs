@@ -39,7 +39,7 @@ impl Node {
         let mut bytes = [n; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let mut rng = Rng::new(bytes);
-        let rows: Vec<_> = disk.clone().into_iter().collect();
+        let rows: Vec<_> = disk.clone().into_iter().map(|(key, value)| Record { table: KEYS, key, value }).collect();
         let mut out = Outbox::new();
         let mut cx = Cx { now, wall: WallTime(wall), me: me.node_id(), rng: &mut rng };
         let link = Link::new(config, &me, &rows, &mut cx, &mut out).unwrap();
@@ -62,6 +62,13 @@ impl Node {
                 Emit::Store(_) => panic!("links only put"),
             }
         }
+    }
+
+    pub fn fact(&mut self, now: Instant, wall: u64, fact: &Fact) {
+        let mut out = Outbox::new();
+        let mut cx = Cx { now, wall: WallTime(wall), me: self.id, rng: &mut self.rng };
+        self.link.fact(&mut cx, fact, &mut out);
+        self.collect(&mut out);
     }
 
     pub fn handle(&mut self, now: Instant, wall: u64, input: In) {
@@ -93,11 +100,11 @@ impl Node {
     }
 
     pub fn ups(&self) -> usize {
-        self.events.iter().filter(|e| matches!(e, Out::Up { .. })).count()
+        self.events.iter().filter(|e| matches!(e, Out::Fact(Fact::LinkUp { .. }))).count()
     }
 
     pub fn downs(&self) -> Vec<DownReason> {
-        let down = |e: &Out| if let Out::Down { reason, .. } = e { Some(*reason) } else { None };
+        let down = |e: &Out| if let Out::Fact(Fact::LinkDown { reason, .. }) = e { Some(*reason) } else { None };
         self.events.iter().filter_map(down).collect()
     }
 }
@@ -145,6 +152,12 @@ impl Net {
             hash: blake3::Hasher::new(),
             count: 0,
         }
+    }
+
+    pub fn fact(&mut self, node: usize, fact: &Fact) {
+        let (now, wall) = (self.now, self.wall);
+        self.nodes[node].fact(now, wall, fact);
+        self.drain(node);
     }
 
     pub fn tell(&mut self, node: usize, input: In) {

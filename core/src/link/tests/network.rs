@@ -10,8 +10,8 @@ fn two_nodes_link_by_address_and_talk() {
     net.link();
     let (a, b) = (net.nodes[0].id, net.nodes[1].id);
     assert!(matches!(net.nodes[0].events[0], Out::Resolved { peer, .. } if peer == b), "{:?}", net.nodes[0].events);
-    assert!(net.nodes[0].events.iter().any(|e| matches!(e, Out::Up { peer, .. } if *peer == b)));
-    assert!(net.nodes[1].events.iter().any(|e| matches!(e, Out::Up { peer, .. } if *peer == a)));
+    assert!(net.nodes[0].events.iter().any(|e| matches!(e, Out::Fact(Fact::LinkUp { peer, .. }) if *peer == b)));
+    assert!(net.nodes[1].events.iter().any(|e| matches!(e, Out::Fact(Fact::LinkUp { peer, .. }) if *peer == a)));
     let seen = |n: &Node, at| n.events.iter().any(|e| matches!(e, Out::Observed { addr, .. } if *addr == at));
     assert!(seen(&net.nodes[0], addr(1)) && seen(&net.nodes[1], addr(2)));
     net.send(0, 1, b"hello".to_vec());
@@ -56,7 +56,7 @@ fn the_largest_message_crosses_and_one_more_byte_does_not() {
     let mut got = net.nodes[1].bodies.clone();
     got.sort_by_key(Vec::len);
     assert_eq!(got, [Vec::new(), body]);
-    assert_eq!(net.nodes[0].link.drops().get(DropReason::Queue), 1);
+    assert_eq!(net.nodes[0].link.drops.get(DropReason::Queue), 1);
 }
 
 proptest! {
@@ -114,7 +114,7 @@ fn a_link_stays_up_at_thirty_percent_loss() {
         net.run(10_000);
         assert_eq!((net.nodes[0].downs(), net.nodes[1].downs()), (vec![], vec![]), "seed {seed}");
         assert!((0..60u8).all(|n| net.nodes[1].bodies.contains(&vec![n; 100])), "seed {seed}");
-        assert!(net.nodes[0].link.handshakes() + net.nodes[1].link.handshakes() >= 8, "keys were renewed");
+        assert!(net.nodes[0].link.handshakes + net.nodes[1].link.handshakes >= 8, "keys were renewed");
         assert!(net.nodes[0].link.packets_lost() > 0);
     }
 }
@@ -156,7 +156,7 @@ fn keys_are_renewed_while_messages_fly() {
     got.sort();
     got.dedup();
     assert_eq!(got.len(), 500);
-    assert!(net.nodes[0].link.handshakes() >= 4, "{}", net.nodes[0].link.handshakes());
+    assert!(net.nodes[0].link.handshakes >= 4, "{}", net.nodes[0].link.handshakes);
     assert_eq!((net.nodes[0].ups(), net.nodes[1].ups()), (1, 1));
 }
 
@@ -228,7 +228,7 @@ fn who_falls_silent_is_suspected_the_sooner_the_more_it_talked() {
         net.run(100);
         let before = net.now;
         net.faults.loss = 100;
-        while !net.nodes[0].events.iter().any(|e| matches!(e, Out::Suspect(_))) {
+        while !net.nodes[0].events.iter().any(|e| matches!(e, Out::Fact(Fact::LinkSuspected(_)))) {
             net.run(10);
         }
         net.now.since(before)
@@ -388,10 +388,15 @@ fn a_peer_that_moves_is_followed_after_it_answered() {
     net.want_both();
     let new = SocketAddr::from(([10, 0, 9, 9], 777));
     net.nodes[0].addr = new;
-    net.tell(0, In::NetworkChanged);
+    net.fact(0, &Fact::NetworkChanged);
     net.run(200);
     let a = net.nodes[0].id;
-    assert!(net.nodes[1].events.iter().any(|e| matches!(e, Out::Moved { peer, addr } if *peer == a && *addr == new)));
+    assert!(
+        net.nodes[1]
+            .events
+            .iter()
+            .any(|e| matches!(e, Out::Fact(Fact::AddressChanged { peer, addr }) if *peer == a && *addr == new))
+    );
     net.send(1, 0, vec![5]);
     net.run(100);
     assert_eq!(net.nodes[0].bodies, [vec![5]]);
@@ -413,7 +418,7 @@ fn a_slow_peer_costs_its_own_queue_and_the_oldest_is_dropped() {
         net.quietly(0, In::Send { to, channel: Channel::Chat, lane: Lane::Low, body });
     }
     assert!(net.nodes[0].link.info(to).unwrap().queued_bytes <= 300_000);
-    assert!(net.nodes[0].link.drops().get(DropReason::Queue) > 600);
+    assert!(net.nodes[0].link.drops.get(DropReason::Queue) > 600);
     assert!(net.nodes[0].link.free_queue(to) < 2_000);
     net.faults.loss = 0;
     net.drain(0);

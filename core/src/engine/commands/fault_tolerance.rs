@@ -3,12 +3,12 @@
 
 use alloc::vec::Vec;
 
-use crate::engine::{Engine, Work};
+use crate::engine::Engine;
 use crate::error::CommandError;
-use crate::fact::MemberState;
+use crate::fact::{Fact, MemberState};
 use crate::id::NodeId;
 use crate::time::Instant;
-use crate::{chat, link, membership, swim};
+use crate::{chat, membership, swim};
 
 /// What failed: the `FailureType` of the DONP document, which names no values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,16 +41,16 @@ impl Engine {
     /// The roster of this node's zone, by id, without this node; those that went lately are still in it. Empty
     /// where the network is too large for one (`Limits::zone_members`).
     pub fn members(&self) -> Vec<Member> {
-        let all = self.swim.machine.members();
+        let all = self.machines.swim.members();
         all.map(|(id, state, incarnation)| {
-            let linked = self.link.machine.info(id).is_some();
+            let linked = self.machines.link.info(id).is_some();
             Member { id, state, incarnation, linked }
         })
         .collect()
     }
 
     /// Asks a node whether it is there, at once (`detectNodeFailure`). The answer is an
-    /// [`EventKind::Member`](crate::EventKind::Member): alive, or suspect after at most ten seconds; a suspect
+    /// [`Volatile::MemberChanged`](crate::Volatile::MemberChanged): alive, or suspect after at most ten seconds; a suspect
     /// of this node's zone is watched further, and found down or alive.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ impl Engine {
     pub fn detect_node_failure(&mut self, now: Instant, peer: NodeId) -> Result<(), CommandError> {
         self.running()?;
         self.known(peer)?;
-        self.q.work.push_back(Work::Swim(swim::In::Probe(peer)));
+        self.q.input(swim::In::Probe(peer));
         self.pump(now);
         Ok(())
     }
@@ -69,15 +69,15 @@ impl Engine {
     ///
     /// # Errors
     /// As [`detect_node_failure`](Self::detect_node_failure), before anything is done.
-    pub fn handle_network_partition(&mut self, now: Instant, peers: &[NodeId]) -> Result<(), CommandError> {
+    pub fn report_partition(&mut self, now: Instant, peers: &[NodeId]) -> Result<(), CommandError> {
         self.running()?;
         for peer in peers {
             self.known(*peer)?;
         }
         for peer in peers {
-            self.q.work.push_back(Work::Swim(swim::In::Probe(*peer)));
+            self.q.input(swim::In::Probe(*peer));
         }
-        self.q.work.push_back(Work::Membership(membership::In::Contact(peers.to_vec())));
+        self.q.input(membership::In::Contact(peers.to_vec()));
         self.pump(now);
         Ok(())
     }
@@ -89,16 +89,13 @@ impl Engine {
     pub fn recover_from_failure(&mut self, now: Instant, failure: FailureType) -> Result<(), CommandError> {
         self.running()?;
         match failure {
-            FailureType::Node => self.q.work.push_back(Work::Membership(membership::In::NetworkChanged)),
+            FailureType::Node => self.q.input(membership::In::Retry),
             FailureType::Network => {
-                self.q.work.push_back(Work::Link(link::In::NetworkChanged));
-                self.q.work.push_back(Work::Membership(membership::In::NetworkChanged));
-                self.q.work.push_back(Work::Swim(swim::In::Resume));
+                self.q.fact(Fact::Resumed);
+                self.q.fact(Fact::NetworkChanged);
             }
-            FailureType::Partition => {
-                self.q.work.push_back(Work::Membership(membership::In::Contact(Vec::new())));
-            }
-            FailureType::State => self.q.work.push_back(Work::Chat(chat::In::CompareAll)),
+            FailureType::Partition => self.q.input(membership::In::Contact(Vec::new())),
+            FailureType::State => self.q.input(chat::In::CompareAll),
         }
         self.pump(now);
         Ok(())
@@ -112,10 +109,10 @@ impl Engine {
     pub fn synchronize_state(&mut self, now: Instant, peer: NodeId) -> Result<(), CommandError> {
         self.running()?;
         self.known(peer)?;
-        let linked = self.link.machine.info(peer).is_some();
-        self.q.work.push_back(Work::Chat(chat::In::Compare { peer, linked }));
+        let linked = self.machines.link.info(peer).is_some();
+        self.q.input(chat::In::Compare { peer, linked });
         if !linked {
-            self.q.work.push_back(Work::Membership(membership::In::Contact(alloc::vec![peer])));
+            self.q.input(membership::In::Contact(alloc::vec![peer]));
         }
         self.pump(now);
         Ok(())
@@ -125,6 +122,6 @@ impl Engine {
         if peer == self.me {
             return Err(CommandError::ToSelf);
         }
-        self.membership.machine.get(peer).map(|_| ()).ok_or(CommandError::UnknownPeer(peer))
+        self.machines.membership.get(peer).map(|_| ()).ok_or(CommandError::UnknownPeer(peer))
     }
 }

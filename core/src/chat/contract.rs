@@ -1,0 +1,79 @@
+//! What the contract suite draws for this machine.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use core::fmt::Write;
+
+use crate::chat::wire::{id_key, message_id};
+use crate::chat::{Chat, History, In, LOG, Out, Say};
+use crate::collections::short;
+use crate::contract::{Contract, Draw, Step, who};
+use crate::fact::Fact;
+use crate::fact::samples::{down, up};
+use crate::id::MessageId;
+use crate::store::{Record, Scan};
+use crate::wire::content::{Content, Conversation, Position, private_conversation};
+
+fn conversation(d: &mut Draw<'_>) -> Conversation {
+    if d.coin() { Conversation::Network } else { Conversation::Private(d.peer()) }
+}
+
+impl Contract for Chat {
+    /// Three trees of a comparison, and 20,000.
+    const MOST: usize = 3 * 65_536 + 20_000;
+
+    fn draw(d: &mut Draw<'_>) -> Step<Self> {
+        Step::In(match d.below(15) {
+            0 => {
+                let (from, body) = (d.peer(), d.bytes());
+                // Most carry the id that the body has; no input could guess it.
+                let key = id_key(private_conversation(who(0).node_id(), from), from);
+                let id = if d.below(4) == 3 { d.id() } else { short(&message_id(&key, &body).0) };
+                In::Carried { from, id, body }
+            }
+            1 => In::Flooded { via: d.peer(), id: d.id(), body: d.bytes() },
+            2 => In::Message { from: d.peer(), body: d.bytes() },
+            3 => return Step::Fact(up(d.peer())),
+            4 => return Step::Fact(down(d.peer())),
+            5 => return Step::Fact(Fact::NeighbourUp(d.peer())),
+            6 => return Step::Fact(Fact::NeighbourDown(d.peer())),
+            8 => In::Compare { peer: d.peer(), linked: d.coin() },
+            9 => return Step::Fact(Fact::Resumed),
+            10 => In::CompareAll,
+            11 | 12 => {
+                let conversation = conversation(d);
+                let content = match d.below(6) {
+                    0 => Content::text(""),
+                    1 => Content::text("long ".repeat(20_000)),
+                    n => Content::text(format!("{n} {}", d.byte())),
+                };
+                return Step::Command(Box::new(Say { conversation, content }));
+            }
+            13 => {
+                let (conversation, limit) = (conversation(d), u32::from(d.byte()));
+                let place = |d: &mut Draw<'_>| Position {
+                    depth: u64::from(d.below(16)),
+                    author: d.peer(),
+                    id: MessageId([d.byte(); 32]),
+                };
+                let before = if d.coin() { None } else { Some(place(d)) };
+                return Step::Command(Box::new(History { query: 7, conversation, before, limit }));
+            }
+            14 => return Step::Fact(d.fact()),
+            _ => {
+                let record = Record { table: LOG, key: d.bytes(), value: d.bytes() };
+                return Step::Records(u64::from(d.byte()), alloc::vec![record]);
+            }
+        })
+    }
+
+    fn look(&self, d: &mut Draw<'_>, transcript: &mut String) {
+        let conversation = conversation(d);
+        let _ = writeln!(transcript, "{} {}", self.knows(conversation), self.pending());
+    }
+
+    fn read(out: &Out) -> Option<(u64, Scan)> {
+        if let Out::Read { read, scan } = out { Some((*read, scan.clone())) } else { None }
+    }
+}

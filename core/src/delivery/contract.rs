@@ -1,0 +1,57 @@
+//! What the contract suite draws for this machine.
+
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use core::fmt::Write;
+
+use crate::contract::{Contract, Draw, Step};
+use crate::delivery::{Delivery, In, Out, Reserve};
+use crate::fact::samples::{down, up};
+use crate::id::{MessageId, NodeId};
+
+impl Contract for Delivery {
+    const MOST: usize = 200_000;
+
+    fn draw(d: &mut Draw<'_>) -> Step<Self> {
+        Step::In(match d.below(9) {
+            0 | 1 => {
+                let id = MessageId([d.byte(); 32]);
+                In::Submit { to: d.peer(), id, body: d.bytes() }
+            }
+            2 => In::Stored { to: d.peer(), order: u64::from(d.byte()) },
+            3 => return Step::Fact(up(d.peer())),
+            4 => return Step::Fact(down(d.peer())),
+            5 => In::Message { from: d.peer(), body: d.bytes() },
+            6 => In::Taken { from: d.peer(), id: d.id(), accepted: d.coin() },
+            7 => return Step::Fact(d.fact()),
+            _ => {
+                // From a byte to more than the whole outbox.
+                let len = 1usize.checked_shl(u32::from(d.below(30))).unwrap_or(1);
+                return Step::Command(alloc::boxed::Box::new(Reserve { len }));
+            }
+        })
+    }
+
+    fn look(&self, d: &mut Draw<'_>, transcript: &mut String) {
+        let (id, peer) = (MessageId([d.byte(); 32]), d.peer());
+        let _ = writeln!(transcript, "{} {} {}", self.is_queued(id), self.queued(peer), self.total());
+    }
+
+    fn want(out: &Out) -> Option<(NodeId, bool)> {
+        match out {
+            Out::Want(peer) => Some((*peer, true)),
+            Out::Unwant(peer) => Some((*peer, false)),
+            Out::Send { .. }
+            | Out::Stored { .. }
+            | Out::Arrived { .. }
+            | Out::Delivered { .. }
+            | Out::Expired { .. }
+            | Out::Refused { .. }
+            | Out::Room => None,
+        }
+    }
+
+    fn wants(&self) -> Option<BTreeSet<NodeId>> {
+        Some(self.peers.iter().filter(|(_, peer)| !peer.is_empty()).map(|(id, _)| *id).collect())
+    }
+}

@@ -1,0 +1,43 @@
+//! What was said: its history, and the events that report it.
+
+use crate::chat::History;
+use crate::engine::Engine;
+use crate::error::CommandError;
+use crate::time::Instant;
+use crate::wire::content::{Conversation, Position};
+
+impl Engine {
+    /// Asks for the page of a conversation that ends before `before`, or its newest page. Returns the
+    /// query's number; an [`Answer`](crate::Answer) gives the messages, oldest first.
+    ///
+    /// # Errors
+    /// [`CommandError::Busy`] if too many reads are under way.
+    pub fn history(
+        &mut self,
+        now: Instant,
+        conversation: Conversation,
+        before: Option<Position>,
+        limit: u32,
+    ) -> Result<u64, CommandError> {
+        if self.q.reading() >= self.config.limits.requests {
+            return Err(CommandError::Busy("list of reads"));
+        }
+        let query = self.next_query;
+        self.next_query = query.wrapping_add(1);
+        let at = self.advance(now);
+        self.machines.chat.command(at, &mut self.q, History { query, conversation, before, limit });
+        self.pump(now);
+        Ok(query)
+    }
+
+    /// Every durable event up to and including `seq` was handled and need not come again.
+    ///
+    /// # Errors
+    /// [`CommandError::Unknown`] if no event with this number was reported yet.
+    pub fn ack(&mut self, now: Instant, seq: u64) -> Result<(), CommandError> {
+        let ops = self.q.events.ack(seq).ok_or(CommandError::Unknown("event"))?;
+        self.q.ops.extend(ops);
+        self.pump(now);
+        Ok(())
+    }
+}

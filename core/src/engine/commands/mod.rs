@@ -1,0 +1,6 @@
+//! The commands of the application: one file for each interface of the DONP document, and one for the
+//! conversations of the chat document.
+
+mod conversations;
+pub(super) mod fault_tolerance;
+mod overlay_network;

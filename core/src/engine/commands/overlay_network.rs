@@ -1,0 +1,125 @@
+//! The DONP document's `OverlayNetworkProtocol`: entering, leaving, inviting, speaking. `discoverNodes` is
+//! [`Engine::peers`].
+
+use crate::chat::Say;
+use crate::delivery::Reserve;
+use crate::engine::Engine;
+use crate::engine::event::Volatile;
+use crate::error::CommandError;
+use crate::fact::Fact;
+use crate::id::{MessageId, NodeId};
+use crate::membership;
+use crate::time::Instant;
+use crate::wire::content::{Content, Conversation};
+use crate::wire::ticket::{Bootstrap, MAX_TICKET_ADDRESSES, Ticket};
+
+impl Engine {
+    /// Enters the network through any of `bootstraps` or any known node (`joinNetwork` of the DONP
+    /// document). With neither this is the first node of a network and waits for others. Tries
+    /// never end; more bootstraps may be added by calling again.
+    ///
+    /// # Errors
+    /// [`CommandError::NotRunning`] while suspended.
+    pub fn join(&mut self, now: Instant, bootstraps: &[Bootstrap]) -> Result<(), CommandError> {
+        self.running()?;
+        self.q.input(membership::In::Join(bootstraps.to_vec()));
+        self.q.fact(Fact::Joined);
+        self.pump(now);
+        Ok(())
+    }
+
+    /// Enters the network that a ticket names.
+    ///
+    /// # Errors
+    /// [`CommandError::OtherNetwork`] if its key is not this node's; as [`join`](Self::join).
+    pub fn join_ticket(&mut self, now: Instant, ticket: &Ticket) -> Result<(), CommandError> {
+        if ticket.network_key.unwrap_or([0; 32]) != self.config.network_key {
+            return Err(CommandError::OtherNetwork);
+        }
+        self.join(now, &ticket.bootstraps())
+    }
+
+    /// Says goodbye to every peer and stops answering (`leaveNetwork`). What is queued stays queued
+    /// for the next [`join`](Self::join).
+    pub fn leave(&mut self, now: Instant) {
+        self.q.fact(Fact::Leaving);
+        self.pump(now);
+        self.q.fact(Fact::Left);
+        self.pump(now);
+    }
+
+    /// An invitation to this network through this node. It holds the key of a closed network.
+    pub fn invite(&self) -> Ticket {
+        let open = self.config.network_key == [0; 32];
+        let mut addrs = self.machines.membership.addresses();
+        addrs.truncate(MAX_TICKET_ADDRESSES);
+        Ticket {
+            node: self.me,
+            name: self.identity.name().into(),
+            addrs,
+            network_key: (!open).then_some(self.config.network_key),
+        }
+    }
+
+    /// Sends a message to one node (`sendMessage`). Returns at once; the message is in the outbox of
+    /// the next batch, is sent when that is committed, again when it is lost, and waits if the other
+    /// node is away. [`Durable::Delivered`](crate::Durable::Delivered) follows when the other node has stored it.
+    ///
+    /// # Errors
+    /// [`CommandError::ToSelf`], [`CommandError::UnknownPeer`], [`CommandError::Empty`],
+    /// [`CommandError::TooLong`], [`CommandError::Busy`] when the outbox is full.
+    pub fn send_private(&mut self, now: Instant, to: NodeId, content: Content) -> Result<MessageId, CommandError> {
+        self.running()?;
+        if to == self.me {
+            return Err(CommandError::ToSelf);
+        }
+        let conversation = Conversation::Private(to);
+        if self.machines.membership.get(to).is_none() && !self.machines.chat.knows(conversation) {
+            return Err(CommandError::UnknownPeer(to));
+        }
+        content.validate()?;
+        let at = self.advance(now);
+        let len = content.shown().len();
+        if !self.machines.delivery.command(at, &mut self.q, Reserve { len }) {
+            return Err(CommandError::Busy("outbox"));
+        }
+        self.say(now, conversation, content)
+    }
+
+    /// Sends a message to everybody in the network (`broadcastMessage`). Nodes that are away catch up later.
+    ///
+    /// # Errors
+    /// [`CommandError::Empty`], [`CommandError::TooLong`], [`CommandError::Busy`] when every
+    /// neighbour's queue is full.
+    pub fn broadcast(&mut self, now: Instant, content: Content) -> Result<MessageId, CommandError> {
+        self.running()?;
+        content.validate()?;
+        if self.neighbours_are_full() {
+            self.broadcast_blocked = true;
+            return Err(CommandError::Busy("send queue"));
+        }
+        self.say(now, Conversation::Network, content)
+    }
+
+    fn say(&mut self, now: Instant, conversation: Conversation, content: Content) -> Result<MessageId, CommandError> {
+        let at = self.advance(now);
+        let said = self.machines.chat.command(at, &mut self.q, Say { conversation, content });
+        self.pump(now);
+        said
+    }
+
+    /// One slow neighbour does not block a broadcast; anti-entropy brings it up to date.
+    fn neighbours_are_full(&self) -> bool {
+        let neighbours = self.machines.membership.neighbours();
+        let needed = self.config.limits.link_queue_bytes / 4;
+        !neighbours.is_empty() && neighbours.iter().all(|n| self.machines.link.free_queue(*n) < needed)
+    }
+
+    /// Reports once that broadcasts are taken again after one was refused.
+    pub(in crate::engine) fn unblock_broadcasts(&mut self) {
+        if self.broadcast_blocked && !self.neighbours_are_full() {
+            self.broadcast_blocked = false;
+            self.q.events.volatile(Volatile::Writable);
+        }
+    }
+}

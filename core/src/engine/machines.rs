@@ -1,0 +1,229 @@
+//! The list of machines. What the engine does for each of them follows from it: its field, its work, its place
+//! in the order, its effects, deadline, statistics, footprint, entropy, tables and restore.
+
+use alloc::vec::Vec;
+
+use crate::chat::{self, Chat};
+use crate::delivery::{self, Delivery};
+use crate::discovery::{self, Discovery};
+use crate::engine::Deadline;
+use crate::engine::pump::{At, Slot};
+use crate::engine::queue::Queues;
+use crate::engine::route::Route;
+use crate::error::RestoreError;
+use crate::fact::Fact;
+use crate::gossip::{self, Gossip};
+use crate::link::{self, Link};
+use crate::machine::{Machine, Setup};
+use crate::membership::{self, Membership};
+use crate::stats::Stats;
+use crate::store::{Record, Table};
+use crate::swim::{self, Swim};
+use crate::time::Instant;
+
+/// Tables of the engine itself.
+pub(super) mod own {
+    use crate::store::Table;
+
+    /// Single values: the node's id, the last acknowledged event.
+    pub(crate) const META: Table = Table::hot(1);
+    /// Durable events that the application has not acknowledged.
+    pub(crate) const EVENTS: Table = Table::hot(2);
+    pub(super) const TABLES: &[(&str, Table)] = &[("meta", META), ("events", EVENTS)];
+}
+
+macro_rules! machines {
+    ($($field:ident: $Machine:ident,)+) => {
+        /// Every machine of a node.
+        pub(super) struct Machines {
+            $(pub(super) $field: Slot<$Machine>,)+
+        }
+
+        /// One step of the pump: an input for one machine, or a fact for all of them.
+        pub(super) enum Work {
+            Fact(Fact),
+            $($Machine($field::In),)+
+        }
+
+        /// An output that waits for the disk.
+        pub(super) enum Effect {
+            /// A durable event, by its number.
+            Event(u64, crate::engine::event::Durable),
+            $($Machine($field::Out),)+
+        }
+
+        /// Whose read it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Reader {
+            /// The event queue.
+            Events,
+            $(#[allow(dead_code, reason = "not every machine reads")] $Machine,)+
+        }
+
+        $(
+            impl From<$field::In> for Work {
+                fn from(input: $field::In) -> Self {
+                    Self::$Machine(input)
+                }
+            }
+
+            impl From<$field::Out> for Effect {
+                fn from(out: $field::Out) -> Self {
+                    Self::$Machine(out)
+                }
+            }
+        )+
+
+        impl Effect {
+            /// Passes on what the disk let go.
+            pub(super) fn release(self, q: &mut Queues) {
+                match self {
+                    Self::Event(seq, event) => q.events.stored_now(seq, event),
+                    $(Self::$Machine(out) => out.route(q),)+
+                }
+            }
+        }
+
+        /// How many machines there are.
+        pub(super) const COUNT: usize = [$($Machine::NAME),+].len();
+
+        /// Every table and whose it is.
+        const OWNERS: [(&str, &[(&str, Table)]); COUNT.saturating_add(1)] =
+            [("engine", own::TABLES), $(($Machine::NAME, $Machine::TABLES)),+];
+
+        /// The contract of every machine, as a fuzz target.
+        #[cfg(any(test, fuzzing, feature = "fuzzing"))]
+        pub(crate) const CONTRACTS: [(&str, crate::fuzzing::Target); COUNT] =
+            [$(($Machine::NAME, crate::fuzzing::machine::<$Machine>)),+];
+
+        impl Machines {
+            /// Every machine as its records leave it.
+            ///
+            /// # Errors
+            /// A record that its machine cannot read, or of a table that no machine has.
+            pub(super) fn open(
+                setup: Setup<'_>,
+                records: Vec<Record>,
+                seed: &[u8; 32],
+                at: At,
+                q: &mut Queues,
+            ) -> Result<Self, RestoreError> {
+                let mut records = records;
+                records.sort_by(|a, b| (a.table, &a.key).cmp(&(b.table, &b.key)));
+                let mut of = |tables: &[(&str, Table)]| -> Vec<Record> {
+                    records.extract_if(.., |r| tables.iter().any(|(_, t)| *t == r.table)).collect()
+                };
+                let opened = Self { $($field: Slot::open(setup, of($Machine::TABLES), seed, at, q)?,)+ };
+                match records.first() {
+                    Some(record) => Err(RestoreError::UnknownTable(record.table)),
+                    None => Ok(opened),
+                }
+            }
+
+            /// Does one piece of work.
+            pub(super) fn step(&mut self, at: At, work: Work, q: &mut Queues) {
+                match work {
+                    Work::Fact(fact) => { $(self.$field.run(at, q, |m, cx, out| m.fact(cx, &fact, out));)+ }
+                    $(Work::$Machine(input) => self.$field.run(at, q, |m, cx, out| m.handle(cx, input, out)),)+
+                }
+            }
+
+            /// The answer to a read of one of the machines.
+            pub(super) fn records(&mut self, at: At, reader: Reader, read: u64, records: Vec<Record>, q: &mut Queues) {
+                match reader {
+                    Reader::Events => q.events.refilled(&records),
+                    $(Reader::$Machine => self.$field.run(at, q, |m, cx, out| m.records(cx, read, records, out)),)+
+                }
+            }
+
+            /// Every machine does what is due.
+            pub(super) fn handle_timeout(&mut self, at: At, q: &mut Queues) {
+                $(if self.$field.next_deadline().is_some_and(|due| due <= at.now) {
+                    self.$field.run(at, q, |m, cx, out| m.handle_timeout(cx, out));
+                })+
+            }
+
+            /// The soonest deadline, and whose it is: of several the first in the list.
+            pub(super) fn next_deadline(&self) -> Option<Deadline> {
+                let all: [(Option<Instant>, &'static str); COUNT] =
+                    [$((self.$field.next_deadline(), $Machine::NAME)),+];
+                let due = all.into_iter().filter_map(|(at, why)| Some(Deadline { at: at?, why }));
+                due.min_by_key(|deadline| deadline.at)
+            }
+
+            pub(super) fn count(&self, stats: &mut Stats) {
+                $(self.$field.count(stats);)+
+            }
+
+            pub(super) fn footprint(&self) -> usize {
+                [$(self.$field.footprint()),+].into_iter().fold(0, usize::saturating_add)
+            }
+
+            /// Mixes randomness of the host into every stream.
+            pub(super) fn mix(&mut self, entropy: &[u8; 32]) {
+                $(self.$field.rng.mix(entropy);)+
+            }
+
+            /// The first invariant that does not hold.
+            #[cfg(any(test, debug_assertions))]
+            pub(super) fn check(&self) -> Result<(), (&'static str, &'static str)> {
+                $(self.$field.check().map_err(|broken| ($Machine::NAME, broken))?;)+
+                Ok(())
+            }
+        }
+    };
+}
+
+// The order in which facts reach the machines and deadlines are served. None depends on it for being right;
+// it is part of what makes a run repeatable.
+machines! {
+    link: Link,
+    membership: Membership,
+    discovery: Discovery,
+    delivery: Delivery,
+    gossip: Gossip,
+    swim: Swim,
+    chat: Chat,
+}
+
+impl Table {
+    /// The name of the machine it belongs to, and its own; none for a table of another version.
+    pub fn name(self) -> Option<(&'static str, &'static str)> {
+        let named = |(owner, tables): (&'static str, &'static [(&'static str, Table)])| {
+            tables.iter().find(|(_, t)| *t == self).map(|(name, _)| (owner, *name))
+        };
+        OWNERS.into_iter().find_map(named)
+    }
+
+    /// The table of a machine by its name, as `Table::of("chat", "order")`.
+    pub fn of(machine: &str, name: &str) -> Option<Self> {
+        let (_, tables) = OWNERS.into_iter().find(|(owner, _)| *owner == machine)?;
+        tables.iter().find(|(n, _)| *n == name).map(|(_, t)| *t)
+    }
+}
+
+impl core::fmt::Display for Table {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.name() {
+            Some((machine, name)) => write!(f, "{machine}.{name}"),
+            None => write!(f, "number {}", self.to_byte()),
+        }
+    }
+}
+
+/// No two tables have one byte: checked when this is compiled.
+const _: () = {
+    let mut seen = [false; 256];
+    let mut owner = 0;
+    while owner < OWNERS.len() {
+        let tables = OWNERS[owner].1;
+        let mut n = 0;
+        while n < tables.len() {
+            let byte = tables[n].1.to_byte() as usize;
+            assert!(!seen[byte], "two tables have one byte");
+            seen[byte] = true;
+            n += 1;
+        }
+        owner += 1;
+    }
+};
