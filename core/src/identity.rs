@@ -239,7 +239,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// An account key's signature over a device key (crypto.md §5).
+/// An account key's signature over a device key (docs/design/links.md §6).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DeviceCert {
     pub account: [u8; 32],

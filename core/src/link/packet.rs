@@ -39,7 +39,7 @@ pub(super) const RESP_LEN: usize = RESP_HEADER + RESP_NOISE + 2 * MAC_LEN;
 
 /// Type, version, receiver's index, nonce 24, sealed cookie 16 and tag 16.
 pub(super) const COOKIE_LEN: usize = 6 + 24 + 32;
-/// Padded, so that the reply is the smaller of the two (crypto.md §1).
+/// Padded, so that the reply is the smaller of the two (docs/design/links.md §1).
 pub(super) const RECORD_REQUEST_LEN: usize = 512;
 /// Type, version, token 16, record, cookie 16.
 pub(super) const RECORD_REPLY_LEN: usize = 2 + 16 + RECORD_LEN + 16;

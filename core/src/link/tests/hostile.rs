@@ -1,4 +1,4 @@
-//! What strangers, eavesdroppers and hostile peers try (reliability.md §1.1 and §2).
+//! What strangers, eavesdroppers and hostile peers try (docs/design/reliability.md §1 and §2).
 
 use super::*;
 use crate::link::cookie::{mac, mac1_key};
