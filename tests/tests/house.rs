@@ -68,7 +68,7 @@ fn files_stay_readable() {
     }
 }
 
-/// The bugs that can be planted are those of docs/simulator.md, at least twelve (reliability.md §3.3), and
+/// The bugs that can be planted are those of docs/simulator.md, at least twelve (docs/design/reliability.md §3), and
 /// no shipped package plants any, or has toy keys.
 #[test]
 fn planted_bugs_are_the_documented_ones() {

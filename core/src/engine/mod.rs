@@ -623,7 +623,8 @@ impl Engine {
             (self.gossip.machine.next_deadline(), Gossip::NAME),
             (self.swim.machine.next_deadline(), Swim::NAME),
             (self.chat.machine.next_deadline(), Chat::NAME),
-        ];
+        ]
+        .map(|(at, name)| (crate::planted::reported(at, name), name));
         let at = all.iter().fold(None, |least, (at, _)| soonest(least, *at))?;
         let why = all.iter().find(|(due, _)| *due == Some(at)).map_or("", |(_, name)| name);
         Some(Deadline { at, why })
