@@ -106,13 +106,14 @@ pub struct Config {
 /// Links: handshakes, keys, loss recovery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkConfig {
-    /// Quiet time after which a wanted link is probed: 5 s (overlay.md §4). Sooner where the peer is hardly ever
-    /// quiet: after eight times as long as usual.
+    /// Quiet time after which a wanted link is probed: 5 s (docs/design/failures.md §1). Sooner where the peer is
+    /// hardly ever quiet: after eight times as long as usual.
     pub keepalive: Duration,
-    /// Time without an answer after which a link is down: 15 s (overlay.md §4).
+    /// Time without an answer after which a link is down: 15 s (docs/design/failures.md §1).
     pub dead_after: Duration,
     /// Quiet time after which a link that only failure detection wants is probed: 25 s, so that bindings of
-    /// NAT boxes live (overlay.md §2). Such a link may be silent for longer before it is down, in proportion.
+    /// NAT boxes live (docs/design/overlay.md §7). Such a link may be silent for longer before it is down, in
+    /// proportion.
     pub rare_keepalive: Duration,
     /// An unwanted link without messages is closed after this: 30 s (iroh's relayed idle close).
     pub idle_close: Duration,
@@ -125,21 +126,21 @@ pub struct LinkConfig {
     pub handshake_retry: Duration,
     /// A connection attempt is given up after this: 10 s.
     pub handshake_timeout: Duration,
-    /// The static link key is replaced after this: 30 days (crypto.md §1).
+    /// The static link key is replaced after this: 30 days (docs/design/links.md §1).
     pub static_key_rotation: Duration,
-    /// The replaced static key is still answered for this long: 24 h (crypto.md §1).
+    /// The replaced static key is still answered for this long: 24 h (docs/design/links.md §1).
     pub static_key_overlap: Duration,
     /// Handshakes a second that are served before a cookie is demanded: 100 (boringtun).
     pub unverified_handshakes: u32,
-    /// Handshakes a second that are served with a valid cookie: 400 (crypto.md §1).
+    /// Handshakes a second that are served with a valid cookie: 400 (docs/design/links.md §2).
     pub verified_handshakes: u32,
 }
 
 /// Joining the network and keeping neighbours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MembershipConfig {
-    /// Neighbours of a regular node: 6 (overlay.md §2, "active 6"; HyParView's 5 and one more). Two more
-    /// for SUPER and RELAY, none for BOOTSTRAP.
+    /// Neighbours of a regular node: 6 (docs/design/overlay.md §2; HyParView's 5 and one more). Two more for
+    /// SUPER and RELAY, none for BOOTSTRAP.
     pub target: usize,
     /// Size of the passive view: 36, six times the active one as in HyParView (§5.1).
     pub passive: usize,
@@ -151,22 +152,22 @@ pub struct MembershipConfig {
     pub shuffle_active: usize,
     /// See [`shuffle_active`](Self::shuffle_active).
     pub shuffle_passive: usize,
-    /// How often views are shuffled: 30 s (overlay.md §2).
+    /// How often views are shuffled: 30 s (docs/design/overlay.md §2).
     pub shuffle: Duration,
-    /// The same while a node is young: 10 s (overlay.md §2).
+    /// The same while a node is young: 10 s (docs/design/overlay.md §2).
     pub shuffle_young: Duration,
-    /// How long that is: an hour (overlay.md §2).
+    /// How long that is: an hour (docs/design/overlay.md §2).
     pub young_for: Duration,
-    /// The next candidate is tried when one did not answer within this: 500 ms (overlay.md §2).
+    /// The next candidate is tried when one did not answer within this: 500 ms (docs/design/overlay.md §2).
     pub promote_after: Duration,
-    /// First pause before a bootstrap is tried again: 1 s, doubling (overlay.md §2).
+    /// First pause before a bootstrap is tried again: 1 s, doubling (docs/design/overlay.md §4).
     pub retry_first: Duration,
-    /// Longest pause: 60 s (overlay.md §2). Tries never end.
+    /// Longest pause: 60 s (docs/design/overlay.md §4). Tries never end.
     pub retry_max: Duration,
-    /// Attempts under way at once: 3 (overlay.md §2).
+    /// Attempts under way at once: 3 (docs/design/overlay.md §4).
     pub parallel: usize,
     /// How often neighbours are asked for more neighbours while some are missing: 10 s, the first
-    /// hour's shuffle of overlay.md §2.
+    /// hour's shuffle (docs/design/overlay.md §2).
     pub ask_every: Duration,
 }
 
@@ -177,7 +178,7 @@ pub struct DiscoveryConfig {
     /// and takes what [`Engine::poll_beacon`](crate::Engine::poll_beacon) gives. Off.
     pub beacons: bool,
     /// Whether beacons carry the node's long-term id, so that everybody near sees who is there. Off: they
-    /// carry a random tag that changes daily and with each network (overlay.md §2).
+    /// carry a random tag that changes daily and with each network (docs/design/overlay.md §5).
     pub visible: bool,
     /// How often a beacon is sent, give or take 20 %, after the first three: 30 s (the DONP document).
     pub every: Duration,
@@ -186,8 +187,8 @@ pub struct DiscoveryConfig {
 /// Private messages until the other side has stored them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryConfig {
-    /// First pause before a message is sent again: 1 s, doubling to 32 s (overlay.md §5: 1, 2, 4,
-    /// 8, 16, then 32). After that it waits for the peer to return.
+    /// First pause before a message is sent again: 1 s, doubling to 32 s (docs/design/delivery.md §2: 1, 2,
+    /// 4, 8, 16, then 32). After that it waits for the peer to return.
     pub retry_first: Duration,
     /// Messages to one peer that may be unacknowledged at once: 512. 64 B each fill 40 datagrams,
     /// which covers 10 MB/s at 5 ms.
@@ -201,22 +202,24 @@ pub struct DeliveryConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GossipConfig {
     /// Hops a broadcast may take, the `ttl` of the DONP document: 64. Its 10 is less than the depth of a
-    /// shared tree of 10,000 nodes (18, overlay.md §7); repeats are recognised, so this only bounds damage.
+    /// shared tree of 10,000 nodes (18, docs/design/goals.md §1); repeats are recognised, so this only bounds
+    /// damage.
     pub ttl: u8,
-    /// How long a broadcast's id is remembered: 15 min (overlay.md §5).
+    /// How long a broadcast's id is remembered: 15 min (docs/design/delivery.md §3).
     pub remember: Duration,
-    /// Ids wait this long to travel together: 50 ms (overlay.md §3).
+    /// Ids wait this long to travel together: 50 ms (docs/design/broadcast.md §2).
     pub batch: Duration,
     /// An announced broadcast is asked for when it did not come by itself after this: 300 ms, or two round
-    /// trips of slow neighbours and a batch, or twice what the tree took lately, if that is longer (overlay.md §3).
+    /// trips of slow neighbours and a batch, or twice what the tree took lately, if that is longer
+    /// (docs/design/broadcast.md §2).
     pub graft_after: Duration,
     /// The next announcer is asked after this: 200 ms, or its round trip and a fifth if that is longer
-    /// (overlay.md §3).
+    /// (docs/design/broadcast.md §2).
     pub graft_next: Duration,
     /// A neighbour that is this many hops nearer to the source than the parent, in the mean of a dozen messages,
     /// replaces it: 2. Where one message decides it takes 3 for one sender and 7 for many (PlumTree §4.2).
     pub optimise: u8,
-    /// Recent broadcasts are kept this long for neighbours that miss them: 60 s (overlay.md §3).
+    /// Recent broadcasts are kept this long for neighbours that miss them: 60 s (docs/design/broadcast.md §4).
     pub keep: Duration,
 }
 
@@ -228,14 +231,13 @@ pub struct ChatConfig {
     /// comes next. Also for what a neighbour's heights show to be missing.
     pub fill_after: Duration,
     /// How often heights are compared with a random neighbour: 60 s, half more or less at random
-    /// (overlay.md §4). At once with everybody who becomes a neighbour.
+    /// (docs/design/history.md §4). At once with everybody who becomes a neighbour.
     pub compare_every: Duration,
     /// How often the whole history is compared with one, which finds what a disk lost: 24 h, half more
     /// or less, and an hour after a start. It reads all of the network's conversation once.
     pub verify_every: Duration,
     /// How fast all others together may catch up here, in bytes a second: 2 MiB, a fifth of what
-    /// 100 Mbit/s carry (overlay.md §4, "<= 20 % of link budget"). On slower links it is the last lane that
-    /// gives way.
+    /// 100 Mbit/s carry (docs/design/history.md §4). On slower links it is the last lane that gives way.
     pub catch_up_rate: u32,
     /// A held message whose parents nobody had is dropped after this: 10 min.
     pub pending_for: Duration,
@@ -259,7 +261,7 @@ pub struct SwimConfig {
     /// a fifth sooner with it, and where members stall it takes half as many messages again (`donp-sim run swim`,
     /// `lifeguard`; 1.34 periods for 1.72 before the word of all helpers shortened the wait).
     pub link_evidence: bool,
-    /// Each member asks one other in this time: 2 s (overlay.md §4; memberlist has 1 s in a LAN).
+    /// Each member asks one other in this time: 2 s (docs/design/failures.md §2; memberlist has 1 s in a LAN).
     pub period: Duration,
     /// The least wait for a direct answer: 500 ms (memberlist's LAN default), else twice the longest of the
     /// last 64 round trips.
@@ -268,7 +270,7 @@ pub struct SwimConfig {
     pub indirect: usize,
     /// The local health multiplier's greatest value: 8 (Lifeguard §IV). Period and waits grow by it.
     pub health_max: u8,
-    /// From this on a node's own conclusions count for nothing: 4, half of the greatest (overlay.md §4).
+    /// From this on a node's own conclusions count for nothing: 4, half of the greatest (docs/design/failures.md §2).
     pub freeze_health: u8,
     /// Periods that a suspect has at least, times log10 of the zone: 4 (memberlist LAN).
     pub alpha: u32,
@@ -276,7 +278,7 @@ pub struct SwimConfig {
     pub beta: u32,
     /// Others whose suspicion shortens that to the least: 3 (Lifeguard's K).
     pub confirmations: usize,
-    /// News on one message: 6 (overlay.md §4).
+    /// News on one message: 6 (docs/design/failures.md §2).
     pub piggyback: usize,
     /// Each member passes a rumour on so many times, times log10 of the zone rounded up: 4 (memberlist LAN).
     pub retransmit: u32,

@@ -239,7 +239,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// An account key's signature over a device key (crypto.md §5).
+/// An account key's signature over a device key (docs/design/links.md §6).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DeviceCert {
     pub account: [u8; 32],
@@ -323,6 +323,6 @@ pub(crate) mod tests {
     fn debug_output_holds_no_secret() {
         let id = identity(7);
         let text = alloc::format!("{id:?}");
-        assert!(text.len() < 60, "{text}");
+        assert_eq!(text, alloc::format!("Identity {{ node: {:?}, .. }}", id.node_id()));
     }
 }

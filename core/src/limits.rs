@@ -6,33 +6,36 @@
 use crate::error::ConfigError;
 use alloc::string::String;
 
-/// The largest zone: SWIM's messages stay as they are, but rosters and links grow with it (overlay.md §4).
+/// The largest zone: SWIM's messages stay as they are, but rosters and links grow with it
+/// (docs/design/failures.md §2).
 const MAX_ZONE: usize = 4_096;
 
 /// Upper bounds. The defaults suit a phone; worst cases are stated for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Neighbours kept at most. 16 for a regular node (overlay.md §1.3 tier 0).
+    /// Neighbours kept at most. 16 for a regular node (docs/design/overlay.md §2).
     pub neighbours: usize,
     /// Open links, neighbours included. Each costs up to [`link_queue_bytes`](Self::link_queue_bytes)
     /// when its peer is slow; eight idle ones and all else of a node take under 64 KiB
     /// (docs/benchmarks.md). 128: one for each other member of a zone, and as many for neighbours and
     /// private messages.
     pub links: usize,
-    /// Nodes that keep a roster of each other and notice each other's failures: 64, at most 4,096 (overlay.md
-    /// §4), and never more than leave links for neighbours. Each costs a link and, with those gone lately,
-    /// twice 300 bytes: 38 KiB, and 2.4 MiB at most. Beyond it there is no zone.
+    /// Nodes that keep a roster of each other and notice each other's failures: 64, at most 4,096
+    /// (docs/design/failures.md §2), and never more than leave links for neighbours. Each costs a link and, with
+    /// those gone lately, twice 300 bytes: 38 KiB, and 2.4 MiB at most. Beyond it there is no zone.
     pub zone_members: usize,
-    /// Handshakes under way; 512 bytes each, so 128 KiB. 256 as boringtun's queue (reliability.md §3.6).
+    /// Handshakes under way; 512 bytes each, so 128 KiB. 256 as boringtun's queue
+    /// (docs/design/reliability.md §4).
     pub handshakes: usize,
-    /// Bytes queued or in flight to one peer: 2 MiB (overlay.md §5). Beyond it the oldest of the
+    /// Bytes queued or in flight to one peer: 2 MiB (docs/design/links.md §5). Beyond it the oldest of the
     /// least urgent lane is dropped and counted; whoever needs it delivered asks again.
     pub link_queue_bytes: usize,
-    /// Bytes of incomplete fragmented messages from one peer: 1 MiB; 16 messages (reliability.md §3.6).
+    /// Bytes of incomplete fragmented messages from one peer: 1 MiB; 16 messages
+    /// (docs/design/reliability.md §4).
     pub reassembly_peer_bytes: usize,
     /// The same for the whole node: 8 MiB.
     pub reassembly_bytes: usize,
-    /// Address book entries, about 300 bytes each: 512 (overlay.md §2), so 150 KiB.
+    /// Address book entries, about 300 bytes each: 512 (docs/design/overlay.md §4), so 150 KiB.
     pub address_book: usize,
     /// Nodes on the local network whose beacons are told apart: 256 (a /24 full of them), 80 bytes each, and
     /// as many addresses of 40 bytes whose rate is watched, so 30 KiB. The one not heard for longest gives
@@ -43,17 +46,17 @@ pub struct Limits {
     pub outbox_messages: usize,
     /// Bytes of the outbox kept in memory and on disk: 64 MiB.
     pub outbox_bytes: usize,
-    /// Ids remembered to recognise a repeated message: 65,536 of 16 bytes (overlay.md §5), 1 MiB
+    /// Ids remembered to recognise a repeated message: 65,536 of 16 bytes (docs/design/delivery.md §3), 1 MiB
     /// plus 256 KiB of filters for each of the two windows.
     pub dedup_ids: usize,
-    /// Bytes of recent broadcasts kept to bring to neighbours that miss them: 8 MiB (overlay.md §3).
+    /// Bytes of recent broadcasts kept to bring to neighbours that miss them: 8 MiB (docs/design/broadcast.md §4).
     pub broadcast_bytes: usize,
     /// Messages held because one they depend on is missing, in one conversation: 1,000, and 200 of
-    /// one author (reliability.md §3.6).
+    /// one author (docs/design/reliability.md §4).
     pub pending_messages: usize,
     /// The same for one author.
     pub pending_author: usize,
-    /// Their bytes: 4 MiB (overlay.md §4).
+    /// Their bytes: 4 MiB (docs/design/history.md §3).
     pub pending_bytes: usize,
     /// Authors known in one conversation: 512. Each keeps the clock of its newest message, 40 bytes
     /// an author, so 10 MiB at worst. Messages of further authors are refused and counted.
@@ -70,7 +73,7 @@ pub struct Limits {
     pub event_rows: u64,
     /// Bytes of durable events in memory: 4 MiB; the rest waits on disk.
     pub event_bytes: usize,
-    /// Volatile events in memory: 1,024 as chatmail's ring (users.md §2.1).
+    /// Volatile events in memory: 1,024, as the 1,000 of chatmail (chatmail/core, src/events.rs).
     pub volatile_events: usize,
     /// Reads of cold records under way: 256.
     pub requests: usize,

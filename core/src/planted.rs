@@ -25,6 +25,7 @@ pub enum Bug {
     OutboxForgotten,
     AcknowledgedTooMuch,
     CheckerAlwaysAgrees,
+    LateDeadline,
 }
 
 /// Whether this bug is planted.
@@ -33,16 +34,47 @@ pub(crate) const fn planted(_: Bug) -> bool {
     false
 }
 
+/// A machine's deadline as the engine reports it: three seconds late if [`Bug::LateDeadline`] is planted in that
+/// machine.
+#[cfg(not(feature = "planted"))]
+pub(crate) const fn reported(at: Option<crate::time::Instant>, _machine: &str) -> Option<crate::time::Instant> {
+    at
+}
+
 #[cfg(feature = "planted")]
-pub use with::{plant, planted};
+pub(crate) use with::reported;
+#[cfg(feature = "planted")]
+pub use with::{plant, plant_late, planted};
 
 #[cfg(feature = "planted")]
 mod with {
-    use core::sync::atomic::{AtomicU8, Ordering};
+    use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
     use super::Bug;
+    use crate::time::{Duration, Instant};
+
+    /// How late a deadline is reported: more than a person would wait, less than a link takes to be given up.
+    pub(crate) const LATE: Duration = Duration::from_secs(3);
 
     static CHOSEN: AtomicU8 = AtomicU8::new(0);
+    /// The machine with [`Bug::LateDeadline`], as [`tag`] writes it; every machine if zero.
+    static LATE_MACHINE: AtomicU64 = AtomicU64::new(0);
+
+    /// The first eight letters of a machine's name, which no two share.
+    fn tag(machine: &str) -> u64 {
+        machine.bytes().take(8).fold(0, |tag, letter| (tag << 8) | u64::from(letter))
+    }
+
+    /// Plants [`Bug::LateDeadline`] in the machine of this name ([`Machine::NAME`](crate::machine::Machine::NAME)).
+    pub fn plant_late(machine: &str) {
+        LATE_MACHINE.store(tag(machine), Ordering::Relaxed);
+        plant(Bug::LateDeadline);
+    }
+
+    pub(crate) fn reported(at: Option<Instant>, machine: &str) -> Option<Instant> {
+        let late = planted(Bug::LateDeadline) && [0, tag(machine)].contains(&LATE_MACHINE.load(Ordering::Relaxed));
+        if late { at.map(|at| at + LATE) } else { at }
+    }
 
     /// Plants one bug in all engines of this process from now on.
     pub fn plant(bug: Bug) {
@@ -56,7 +88,7 @@ mod with {
 
     impl Bug {
         /// Every bug, with its name and what it does.
-        pub const ALL: [(Self, &'static str, &'static str); 15] = [
+        pub const ALL: [(Self, &'static str, &'static str); 16] = [
             (Self::AckBeforeCommit, "ack-before-commit", "a private message is acknowledged before it is on the disk"),
             (
                 Self::NumberUsedAgain,
@@ -99,6 +131,11 @@ mod with {
                 Self::CheckerAlwaysAgrees,
                 "checker-always-agrees",
                 "the check that all histories are one says yes to everything",
+            ),
+            (
+                Self::LateDeadline,
+                "late-deadline",
+                "the engine reports a machine's deadline three seconds late (each machine in turn)",
             ),
         ];
     }

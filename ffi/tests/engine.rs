@@ -326,13 +326,14 @@ fn one_seed_one_life() {
         config
     };
     let identity = generate_identity("same").unwrap();
-    let run = || {
-        let config = EngineConfig { identity: identity.clone(), seed: Some(vec![7; 32]), ..life() };
+    let run = |seed: u8| {
+        let config = EngineConfig { identity: identity.clone(), seed: Some(vec![seed; 32]), ..life() };
         let engine = Engine::new(config, 0, WALL).unwrap();
         engine.join(0, vec!["10.0.0.9:4000".into()]).unwrap();
         engine.turn(5, vec![], None).unwrap()
     };
-    assert_eq!(run(), run());
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{converge, grow};
+use common::grow;
 use donp_core::{CommandError, FailureType, MemberState, NodeId, NodeState};
 use donp_sim::{Faults, Sim};
 
@@ -128,23 +128,46 @@ fn handle_network_partition_brings_the_parts_together_at_once() {
     assert!(hurried < waited, "{hurried:?} and {waited:?}");
 }
 
-/// What node 0 says while node 2 is cut off from it reaches 2 as soon as they compare.
+/// Three nodes in a row, where a broadcast goes one hop: the last node gets it from the middle one, if either asks.
+fn a_row(seed: u64) -> Sim {
+    let mut sim = Sim::new(seed);
+    sim.config.swim.zone = false;
+    sim.config.gossip.ttl = 1;
+    // Nothing is compared by itself.
+    sim.config.chat.compare_every = Duration::from_secs(86_400);
+    for n in 0..3 {
+        sim.add_node();
+        sim.move_to_island(n, n as u32);
+    }
+    for (a, b) in [(0, 1), (1, 2)] {
+        sim.net.connect(a, b, true);
+        sim.net.connect(b, a, true);
+    }
+    sim.start(1, &[]);
+    sim.start(0, &[1]);
+    sim.start(2, &[1]);
+    let linked = sim.run_until(60, |s| s.neighbours(1).len() == 2 && s.neighbours(0) == [1] && s.neighbours(2) == [1]);
+    assert!(linked, "{}", sim.replay());
+    // What new neighbours compare is done.
+    sim.run_for(10);
+    sim
+}
+
 #[test]
 fn synchronize_state_and_recovery_of_state_fetch_what_is_missing() {
-    for all in [false, true] {
-        let mut sim = zone(6, 3);
-        sim.move_to_island(2, 1);
-        // Shorter than it takes to lose the neighbour.
-        sim.broadcast(0, "while you were out").unwrap();
-        sim.run_for(1);
-        sim.net.heal();
-        let peer = sim.id(0);
-        let done = sim.with(2, |e, now| match all {
+    for recovery in [false, true] {
+        let mut sim = a_row(6);
+        sim.broadcast(0, "one hop").unwrap();
+        sim.run_for(120);
+        let there = [0, 1, 2].map(|n| sim.texts(n).len());
+        assert_eq!(there, [1, 1, 0], "it does not come by itself; {}", sim.replay());
+        let middle = sim.id(1);
+        let done = sim.with(2, |e, now| match recovery {
             true => e.recover_from_failure(now, FailureType::State),
-            false => e.synchronize_state(now, peer),
+            false => e.synchronize_state(now, middle),
         });
         done.unwrap();
-        converge(&mut sim, &[0, 1, 2], 1, 30);
+        assert!(sim.run_until(5, |s| s.texts(2) == ["one hop"]), "recovery {recovery}; {}", sim.replay());
     }
 }
 

@@ -1,14 +1,17 @@
 //! `cargo xtask planted`: what the simulator's laws are worth. Each bug of `core/src/planted.rs` is planted
-//! in every node, one after the other, and a seed is looked for that notices.
+//! in every node, one after the other, and a seed is looked for that notices. A late deadline is planted in one
+//! machine after the other and is a matter of law 5 (`tests/tests/late.rs`).
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-/// A bug that is not noticed by then counts as not found (reliability.md §3.3).
+/// A bug that is not noticed by then counts as not found (docs/design/reliability.md §3).
 const SEEDS: &str = "1..501";
-/// Bugs there must be at least (reliability.md §3.3).
+/// Bugs there must be at least (docs/design/reliability.md §3).
 const LEAST: usize = 12;
+/// The bug that random runs need not notice, since they ask what happens and not exactly when.
+const LATE: &str = "late-deadline";
 
 /// Prints a line for each bug; whether all were found. With names only those.
 pub fn hunt(root: &Path, wanted: &[String]) -> ExitCode {
@@ -36,6 +39,11 @@ fn try_hunt(root: &Path, wanted: &[String]) -> Result<bool, String> {
     println!("| bug | what it does | seed | law |\n|---|---|---|---|");
     for (bug, what) in bugs.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name)) {
         let begin = Instant::now();
+        if *bug == LATE {
+            all_found &= late(root, what)?;
+            eprintln!("{bug}: {:.1} s", begin.elapsed().as_secs_f64());
+            continue;
+        }
         let run = ["run", "schedules-short", "--seeds", SEEDS, "--until-failure", "--planted", bug];
         let said = sim(root, &run)?;
         // The first law that is broken, of the first seed that fails.
@@ -51,6 +59,31 @@ fn try_hunt(root: &Path, wanted: &[String]) -> Result<bool, String> {
         eprintln!("{bug}: {:.1} s", begin.elapsed().as_secs_f64());
     }
     Ok(all_found)
+}
+
+/// Whether law 5 notices a late deadline of each machine.
+fn late(root: &Path, what: &str) -> Result<bool, String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let test = ["test", "--quiet", "--release", "-p", "donp-tests", "--features", "planted", "--test", "late"];
+    let output = Command::new(cargo)
+        .current_dir(root)
+        .args(test)
+        .args(["--", "--nocapture"])
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .map_err(|e| format!("cargo did not start: {e}"))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    if !said.contains("| late machine |") {
+        return Err(format!("the test of late deadlines did not run:\n{said}"));
+    }
+    let found = output.status.success();
+    let law = if found { "sleeping to the deadline shows other times than ticking, in each machine" } else { "" };
+    let seed = if found { "100" } else { "NOT FOUND" };
+    println!("| `{LATE}` | {what} | {seed} | {law} |");
+    if !found {
+        eprintln!("{said}");
+    }
+    Ok(found)
 }
 
 /// What `donp-sim` prints with the bugs built in.

@@ -103,11 +103,11 @@ def test_hostile_bytes_are_counted() -> None:
 def test_one_seed_one_life() -> None:
     identity = donp.generate_identity("same")
 
-    def life() -> donp.Output:
-        e = donp.Engine(identity, in_memory=True, seed=bytes(32))
+    def life(seed: int = 0) -> donp.Output:
+        e = donp.Engine(identity, in_memory=True, seed=bytes([seed] * 32))
         e.join(0, "10.0.0.9:4000")
         return e.turn(5)
 
-    assert life() == life()
+    assert life() == life() != life(1)
     with pytest.raises(donp.InvalidInputError, match="seed"):
         donp.Engine(identity, seed=bytes(31))

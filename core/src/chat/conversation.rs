@@ -273,8 +273,8 @@ impl Room {
             }
         } else {
             // Too many to name: claim to have seen a part of it that is closed under causality, the
-            // shallowest first (overlay.md §4, "Heads > 8"). What is left out is concurrent to this
-            // message, which is true of what it says, and is counted by the next one.
+            // shallowest first (docs/design/history.md §2). What is left out is concurrent to this message, which
+            // is true of what it says, and is counted by the next one.
             let seen = mine.map(|a| a.clock.clone()).unwrap_or_default();
             let mut by_depth: Vec<_> = self.fresh.iter().filter_map(|id| self.authors.get_key_value(id)).collect();
             by_depth.sort_by_key(|(id, a)| (a.last_depth(), **id));

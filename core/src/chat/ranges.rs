@@ -339,7 +339,7 @@ pub(super) mod tests {
         assert_eq!(rounds, 3, "4,096 at a time");
     }
 
-    /// overlay.md §4, "Anti-entropy": a million items and one difference, three round trips; a hundred
+    /// The costs of docs/design/history.md §4: a million items and one difference, three round trips; a hundred
     /// scattered ones; a hundred newest ones.
     #[test]
     fn a_million_items_cost_what_was_promised() {

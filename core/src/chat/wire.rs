@@ -14,7 +14,7 @@ use crate::wire::content::{Content, Conversation, Message, Position, VectorClock
 use crate::wire::{Blob, MAX_MESSAGE, Malformed, decode, encode};
 
 /// The most clock entries one message may change: 64, as many as a carried clock is meant for
-/// (overlay.md §4). 33 to 41 bytes each, so a message with all of them is fragmented and still fits.
+/// (docs/design/history.md §2). 33 to 41 bytes each, so a message with all of them is fragmented and still fits.
 pub(super) const MAX_CLOCK_CHANGES: usize = 64;
 /// The most ranges in one `Fetch` and messages in its answer.
 pub(super) const MAX_FETCH_RANGES: usize = 16;

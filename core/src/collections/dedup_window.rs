@@ -16,7 +16,7 @@ use hashbrown::HashSet;
 use crate::rng::Rng;
 use crate::time::Instant;
 
-/// Bits per id and hash functions: 16 and 7 give 0.07 % false positives when full (overlay.md §5).
+/// Bits per id and hash functions: 16 and 7 give 0.07 % false positives when full (docs/design/delivery.md §3).
 const BITS_PER_ID: usize = 16;
 const HASHES: u32 = 7;
 

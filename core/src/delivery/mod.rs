@@ -1,4 +1,4 @@
-//! Private messages until the other side has stored them (overlay.md §5, end to end).
+//! Private messages until the other side has stored them (docs/design/delivery.md §1).
 //!
 //! A message is written to the outbox before anything is sent and leaves it only when the receiver
 //! says that its own store has it. In between it is sent, sent again after 1, 2, 4, 8, 16 and 32
@@ -28,7 +28,7 @@ use crate::wire::{Lane, MAX_MESSAGE, Malformed};
 use peer::{Entry, Peer};
 
 /// How long an id is remembered so that a repeated message is acknowledged without work: 15 min
-/// (overlay.md §5). Later repeats are recognised by the conversation's own numbers.
+/// (docs/design/delivery.md §3). Later repeats are recognised by the conversation's own numbers.
 const REMEMBER: Duration = Duration::from_secs(900);
 
 /// Messages that wait for an acknowledgement: id and `Carry`, under peer and order of submission.
@@ -296,8 +296,8 @@ impl Delivery {
     }
 }
 
-/// The pause after attempt `n` (from 0): `first` doubled `n` times. overlay.md §5 with `first` 1 s:
-/// 1, 2, 4, 8, 16, 32 s.
+/// The pause after attempt `n` (from 0): `first` doubled `n` times. With `first` 1 s:
+/// 1, 2, 4, 8, 16, 32 s (docs/design/delivery.md §2).
 fn backoff(first: Duration, n: u32) -> Duration {
     first.saturating_mul(1u32.checked_shl(n).unwrap_or(u32::MAX))
 }

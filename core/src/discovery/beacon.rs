@@ -11,7 +11,7 @@ const VERSION: u8 = 1;
 /// The flag of a beacon that holds the sender's id.
 const VISIBLE: u8 = 1;
 const MAC_LEN: usize = 16;
-/// No beacon is longer (overlay.md §2), so none is read further than this.
+/// No beacon is longer (docs/design/overlay.md §5), so none is read further than this.
 pub(crate) const MAX_BEACON: usize = 400;
 
 /// What a node calls itself for a while: drawn at random, so that nobody can tell that a device is one

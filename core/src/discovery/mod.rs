@@ -1,4 +1,4 @@
-//! Finding nodes on the same local network, with no configuration (overlay.md §2, "LAN").
+//! Finding nodes on the same local network, with no configuration (docs/design/overlay.md §5).
 //!
 //! A node says by multicast that it is there: three times soon after it enters, wakes up or comes into
 //! another network, then every half a minute. Whoever hears of it for the first time answers, also by
@@ -25,9 +25,9 @@ use crate::wire::Malformed;
 
 use beacon::{Beacon, NoBeacon, Tag, beacon_key};
 
-/// Pauses before the first beacons: at 0, 2 and 6 s (overlay.md §2).
+/// Pauses before the first beacons: at 0, 2 and 6 s (docs/design/overlay.md §5).
 const SOON: [Duration; 3] = [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(4)];
-/// Least time between an answer and the beacon before it: 5 answers a second (overlay.md §2).
+/// Least time between an answer and the beacon before it: 5 answers a second (docs/design/overlay.md §5).
 const BETWEEN: Duration = Duration::from_millis(200);
 /// An answer waits a random time of up to this for each node heard, so that a whole local network sends
 /// twenty answers a second to a newcomer, however many there are.
@@ -39,7 +39,7 @@ const MOST_SPREAD: Duration = Duration::from_secs(5);
 const SOURCE_RATE: u32 = 16;
 /// A node that missed so many beacons may have another address.
 const MISSED: u32 = 3;
-/// How long a tag is used: a day (overlay.md §2).
+/// How long a tag is used: a day (docs/design/overlay.md §5).
 const TAG_LIFE: Duration = Duration::from_secs(86_400);
 
 #[derive(Debug)]

@@ -16,6 +16,7 @@ use crate::gossip::{self, Gossip};
 use crate::link::{self, Link};
 use crate::machine::{Machine, Setup};
 use crate::membership::{self, Membership};
+use crate::planted::reported;
 use crate::stats::Stats;
 use crate::store::{Record, Table};
 use crate::swim::{self, Swim};
@@ -146,7 +147,7 @@ macro_rules! machines {
             /// The soonest deadline, and whose it is: of several the first in the list.
             pub(super) fn next_deadline(&self) -> Option<Deadline> {
                 let all: [(Option<Instant>, &'static str); COUNT] =
-                    [$((self.$field.next_deadline(), $Machine::NAME)),+];
+                    [$((reported(self.$field.next_deadline(), $Machine::NAME), $Machine::NAME)),+];
                 let due = all.into_iter().filter_map(|(at, why)| Some(Deadline { at: at?, why }));
                 due.min_by_key(|deadline| deadline.at)
             }

@@ -2,11 +2,11 @@
 //!
 //! The sender divides all members among at most eight of them, its children, and tells each whom to bring
 //! the message to; each divides its part the same way. With up to nine members every one gets it directly
-//! (the full mesh of overlay.md §3), with 64 after two hops. A child that dies takes its part with it, so
-//! everybody who has the message announces it to the two that follow in the order of ids, and who misses it
-//! fetches it as it would in the tree that finds itself: unless two that follow each other fail at once,
-//! the ring reaches everybody (two at random, as overlay.md §3 has it, leave out one in seven of a lost
-//! part).
+//! (the full mesh of docs/design/broadcast.md §3), with 64 after two hops. A child that dies takes its part
+//! with it, so everybody who has the message announces it to the two that follow in the order of ids, and who
+//! misses it fetches it as it would in the tree that finds itself: unless two that follow each other fail at
+//! once, the ring reaches everybody (two at random leave out one in seven of a lost part;
+//! docs/design/broadcast.md §3).
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -22,9 +22,9 @@ use crate::rng::Rng;
 use crate::time::Instant;
 use crate::wire::{Blob, Lane};
 
-/// Children of a node in an instructed tree (overlay.md §3).
+/// Children of a node in an instructed tree (docs/design/broadcast.md §3).
 const DEGREE: usize = 8;
-/// Members to whom everybody announces what it has: two (overlay.md §3).
+/// Members to whom everybody announces what it has: two (docs/design/broadcast.md §3).
 const TOLD: usize = 2;
 
 /// Everybody that there is, as long as they are few.

@@ -47,10 +47,10 @@ use crate::wire::{Blob, Lane, Malformed};
 /// Broadcasts whose content is being checked: the answer comes within the same step, so a few are
 /// plenty; beyond it the oldest is forgotten and not passed on.
 const MAX_UNDECIDED: usize = 64;
-/// Announced broadcasts that are waited for: 5,000 as gossipsub's limit of ids (overlay.md §3), 100
-/// bytes each.
+/// Announced broadcasts that are waited for: 5,000 as gossipsub's limit of ids
+/// (docs/design/broadcast.md §4), 100 bytes each.
 const MAX_MISSING: usize = 5_000;
-/// Announcers remembered of one missing broadcast (overlay.md §3).
+/// Announcers remembered of one missing broadcast (docs/design/broadcast.md §2).
 const MAX_ANNOUNCERS: usize = 8;
 /// Larger broadcasts are declined from others as soon as they are here: 1,000 bytes (rust-libp2p's
 /// threshold for IDONTWANT).
@@ -431,9 +431,9 @@ impl Gossip {
     }
 
     /// How long an announced broadcast may take to come by itself: two round trips of nine neighbours in ten,
-    /// and a batch (overlay.md §3), and at least what is configured. Where the tree's own way takes longer than
-    /// the way of ids, twice the longest it took lately: what is fetched too early makes a branch that is short
-    /// for one sender and adds hops for the others.
+    /// and a batch (docs/design/broadcast.md §2), and at least what is configured. Where the tree's own way takes
+    /// longer than the way of ids, twice the longest it took lately: what is fetched too early makes a branch that
+    /// is short for one sender and adds hops for the others.
     fn patience(&self) -> Duration {
         let mut rtts: Vec<Duration> = self.peers.values().filter(|p| p.neighbour).filter_map(|p| p.rtt).collect();
         rtts.sort_unstable();

@@ -7,7 +7,7 @@ use crate::gossip::wire::Have;
 use crate::time::{Duration, Instant};
 
 /// Ids that a neighbour may announce at once, and the same again in five seconds (gossipsub's 5,000 ids;
-/// overlay.md §3).
+/// docs/design/broadcast.md §4).
 const HAVES: u32 = 5_000;
 /// Broadcasts that a neighbour may fetch at once, and the same again in five seconds: repairing a tree
 /// takes a few, and each can cost a whole message.

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::collections::ShortId;
 use crate::wire::{Blob, MAX_MESSAGE, Malformed, decode, encode};
 
-/// Ids in one announcement: 64 of 16 bytes (overlay.md §3) fill one datagram.
+/// Ids in one announcement: 64 of 16 bytes (docs/design/broadcast.md §2) fill one datagram.
 pub(crate) const MAX_HAVE: usize = 64;
 
-/// Nodes named in one instruction (overlay.md §3).
+/// Nodes named in one instruction (docs/design/broadcast.md §3).
 pub(crate) const MAX_TARGETS: usize = 64;
 
 /// That a broadcast is to be had.

@@ -22,13 +22,13 @@ use crate::wire::record::Reader;
 
 /// The cookie key changes after this; the one before is still accepted (WireGuard §5.4.7).
 pub(super) const COOKIE_LIFE: Duration = Duration::from_secs(120);
-/// Handshakes without a cookie from one /32 or /64: 5 a second, 10 at once (crypto.md §1).
+/// Handshakes without a cookie from one /32 or /64: 5 a second, 10 at once (docs/design/links.md §2).
 const PREFIX_RATE: u32 = 5;
 const PREFIX_BURST: u32 = 10;
 /// Handshakes with a cookie from one prefix: a quarter of the default budget, so that one host cannot
 /// use it up, and a hundred nodes behind one address still link within a second.
 const VERIFIED_PREFIX_RATE: u32 = 100;
-/// Replies that prove nothing about their receiver: one a second to each address (crypto.md §1).
+/// Replies that prove nothing about their receiver: one a second to each address (docs/design/links.md §2).
 const REPLY_EVERY: Duration = Duration::from_secs(1);
 /// Entries of each table below: about 100 bytes each, so 820 KiB for both.
 const TABLE: usize = 4_096;

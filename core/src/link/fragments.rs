@@ -10,9 +10,9 @@ use alloc::vec::Vec;
 use crate::link::frame::{Fragment, MAX_PIECES};
 use crate::time::{Duration, Instant};
 
-/// Incomplete messages of one peer (reliability.md §3.6).
+/// Incomplete messages of one peer (docs/design/reliability.md §4).
 const MAX_PARTIAL: usize = 16;
-/// An incomplete message without a new piece is dropped after this (overlay.md §5).
+/// An incomplete message without a new piece is dropped after this (docs/design/links.md §4).
 const IDLE: Duration = Duration::from_secs(10);
 /// Numbers of complete messages remembered, so that a piece sent twice opens no new one.
 const DONE: usize = 32;

@@ -21,12 +21,12 @@ const FRAGMENT: u8 = 6;
 const CLOSE: u8 = 7;
 const OBSERVED: u8 = 8;
 
-/// Ranges of packet numbers in one ACK (overlay.md §5).
+/// Ranges of packet numbers in one ACK (docs/design/links.md §3).
 pub(super) const ACK_RANGES: usize = 32;
 /// Bytes of a message that one fragment carries: 64 of them hold [`MAX_MESSAGE`], and a full one
 /// leaves 56 bytes of the datagram to an ACK.
 pub(super) const PIECE: usize = 1_100;
-/// Pieces of one message (overlay.md §5).
+/// Pieces of one message (docs/design/links.md §4).
 pub(super) const MAX_PIECES: usize = 64;
 const _: () = assert!(PIECE * MAX_PIECES >= MAX_MESSAGE);
 /// The most that a FRAGMENT adds to its piece: code, number, index, count, channel, total, length.
@@ -365,7 +365,7 @@ mod tests {
         }
     }
 
-    // reliability.md §1.1: every count, length and time from the wire at its ends.
+    // docs/design/reliability.md §2: every count, length and time from the wire at its ends.
     #[test]
     fn numbers_at_their_ends_are_read_or_refused_without_harm() {
         let ends = [0, 1, PIECE as u64, MAX_MESSAGE as u64, u64::from(u32::MAX), u64::MAX - 1, u64::MAX];

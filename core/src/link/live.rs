@@ -39,8 +39,8 @@ struct Candidate {
     tries: u8,
 }
 
-/// Probes without an answer after which a peer is suspected: 3 (overlay.md §3), and one more for each
-/// twentieth of its packets that this link lost before. With the packet that they follow they all fail by
+/// Probes without an answer after which a peer is suspected: 3 (docs/design/failures.md §1), and one more for
+/// each twentieth of its packets that this link lost before. With the packet that they follow they all fail by
 /// chance once in 100,000 silences at 5 % loss, in 20,000 at 10 %, in 3,500 at 20 %. Three take seven probe
 /// timeouts, about half a second.
 const SUSPECT_PROBES: u32 = 3;

@@ -42,7 +42,7 @@ pub(super) struct Pattern {
     pub psk: bool,
 }
 
-/// The pattern of every link (crypto.md §1).
+/// The pattern of every link (docs/design/links.md §1).
 pub(super) static IK_PSK2: Pattern = Pattern {
     // With toy keys another name: such a build can never speak with a real one.
     name: if cfg!(feature = "toy-keys") { b"Noise_IKpsk2_toy" } else { b"Noise_IKpsk2_25519_ChaChaPoly_SHA256" },

@@ -39,7 +39,7 @@ pub(super) const RESP_LEN: usize = RESP_HEADER + RESP_NOISE + 2 * MAC_LEN;
 
 /// Type, version, receiver's index, nonce 24, sealed cookie 16 and tag 16.
 pub(super) const COOKIE_LEN: usize = 6 + 24 + 32;
-/// Padded, so that the reply is the smaller of the two (crypto.md §1).
+/// Padded, so that the reply is the smaller of the two (docs/design/links.md §1).
 pub(super) const RECORD_REQUEST_LEN: usize = 512;
 /// Type, version, token 16, record, cookie 16.
 pub(super) const RECORD_REPLY_LEN: usize = 2 + 16 + RECORD_LEN + 16;
@@ -251,10 +251,36 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_have_a_kind_or_none(bytes: Vec<u8>) {
-            let _ = kind(&bytes);
-            let _ = macs(&bytes);
-            let _ = u32_at(&bytes, 3);
+        fn bytes_have_the_kind_of_their_type_version_and_length(
+            first in 0u8..9, version in 0u8..3, length in 0usize..1_300, fits: bool,
+        ) {
+            let (low, high) = match first {
+                INIT => (INIT_LEN, INIT_LEN),
+                RESP => (RESP_LEN, RESP_LEN),
+                COOKIE_REPLY => (COOKIE_LEN, COOKIE_LEN),
+                DATA => (DATA_OVERHEAD, crate::wire::MAX_DATAGRAM),
+                RECORD_REQUEST => (RECORD_REQUEST_LEN, RECORD_REQUEST_LEN),
+                RECORD_REPLY => (RECORD_REPLY_LEN, RECORD_REPLY_LEN),
+                _ => (1, 0),
+            };
+            let length = if fits { high.max(2) } else { length };
+            let mut bytes = vec![0; length];
+            bytes.iter_mut().zip([first, version]).for_each(|(byte, value)| *byte = value);
+            let known = length >= 2 && version == VERSION && (low..=high).contains(&length);
+            prop_assert_eq!(kind(&bytes), if known { Ok(first) } else { Err(Malformed) });
+        }
+
+        #[test]
+        fn bytes_are_cut_at_their_macs_if_they_are_long_enough(bytes: Vec<u8>, at in 0usize..40) {
+            match macs(&bytes) {
+                Ok(cut) => {
+                    prop_assert_eq!([cut.body, &cut.mac1].concat(), cut.with_mac1);
+                    prop_assert_eq!([cut.with_mac1, &cut.mac2].concat(), bytes.clone());
+                }
+                Err(Malformed) => prop_assert!(bytes.len() < 2 * MAC_LEN),
+            }
+            let four = bytes.get(at..at + 4).map(|four| u32::from_le_bytes(four.try_into().unwrap()));
+            prop_assert_eq!(u32_at(&bytes, at).ok(), four);
         }
     }
 

@@ -130,8 +130,8 @@ pub(super) struct Queue {
 /// is for those that a spurious repetition opened there a second time.
 const MAX_OPEN: usize = 12;
 
-/// Low once in eight packets, so that a busy chat does not stop catching up for ever (overlay.md §5
-/// asks for 8:4:1).
+/// Low once in eight packets, so that a busy chat does not stop catching up for ever
+/// (docs/design/links.md §5).
 const LOW_EVERY: u32 = 8;
 
 impl Queue {

@@ -16,14 +16,14 @@ use crate::time::{Duration, Instant, micros};
 pub(super) const MAX_PACKETS: u64 = 1 << 60;
 /// A new key is asked for this long before.
 pub(super) const REKEY_PACKETS: u64 = MAX_PACKETS - (1 << 20);
-/// Longest wait for a second packet before an acknowledgement (overlay.md §5).
+/// Longest wait for a second packet before an acknowledgement (max_ack_delay, RFC 9000 §18.2).
 pub(super) const ACK_DELAY: Duration = Duration::from_millis(25);
 /// Packets that ask for an acknowledgement before it is sent at once (RFC 9000 §13.2.2).
 const ACK_EVERY: u32 = 2;
 
 /// The ring's `% 32` below go by it.
 const WORDS: usize = 32;
-/// Numbers the window reaches back: 2,048 (crypto.md §1).
+/// Numbers the window reaches back: 2,048 (docs/design/links.md §3).
 const WINDOW: u64 = (WORDS as u64) * 64;
 
 /// Which of the last 2,048 packet numbers were seen. Checked before and marked after decryption.

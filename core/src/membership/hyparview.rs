@@ -20,7 +20,8 @@ use crate::planted::{Bug, planted};
 const MAX_WALKS: usize = 256;
 /// How long an answer to a shuffle may take: sixteen slow links.
 const WALK_TIME: Duration = Duration::from_secs(10);
-/// Neighbours pushed out by newcomers at once, and the same again each second (overlay.md §2: JOIN 10/s).
+/// Neighbours pushed out by newcomers at once, and the same again each second
+/// (docs/design/overlay.md §2).
 const INTRUSIONS: u32 = 10;
 /// An unanswered request is forgotten after this: the link's own patience.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
@@ -94,8 +95,8 @@ impl Views {
 }
 
 impl Membership {
-    /// The active view's size, by what this node does for others (overlay.md §2): a bootstrap introduces
-    /// and keeps no mesh; those with capacity keep more.
+    /// The active view's size, by what this node does for others (docs/design/overlay.md §2 and §6): a bootstrap
+    /// introduces and keeps no mesh; those with capacity keep more.
     pub(super) fn room_for(&self) -> usize {
         let m = &self.config.membership;
         let most = match self.config.node_type {

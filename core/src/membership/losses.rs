@@ -1,20 +1,20 @@
 //! Losing a good part of all peers at once: the evidence for `DEGRADED`, and when it is over.
 //!
 //! Some failures are the life of a network; many at the same time mean that this node is cut off, or that it
-//! lives in the smaller part of a network that split (overlay.md §4). People see that as a state. It ends when
-//! half of those lost are back, or when they are given up.
+//! lives in the smaller part of a network that split (docs/design/overlay.md §8). People see that as a state. It
+//! ends when half of those lost are back, or when they are given up.
 
 use super::*;
 
-/// Losses that count together: 10 s (overlay.md §4), and 20 s more in which a zone notices them: ten periods,
-/// since each member asks one other at a time.
+/// Losses that count together: 10 s (docs/design/overlay.md §8), and 20 s more in which a zone notices them: ten
+/// periods, since each member asks one other at a time.
 const AT_ONCE: Duration = Duration::from_secs(30);
-/// Of ten peers, so many lost are a good part: 40 % (overlay.md §4).
+/// Of ten peers, so many lost are a good part: 40 % (docs/design/overlay.md §8).
 const GOOD_PART: usize = 4;
 /// Fewer are the life of a small network.
 const LEAST: usize = 2;
 /// Who is away for longer is given up: what is left is the network. 10 min, the time for which the marks of
-/// overlay.md §4 count somebody as seen lately.
+/// docs/design/overlay.md §8 count somebody as seen lately.
 const GIVEN_UP: Duration = Duration::from_secs(600);
 /// Histories are taken for compared after this at the latest: one comparison of the chat machine.
 const COMPARED: Duration = Duration::from_secs(30);

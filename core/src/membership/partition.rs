@@ -8,23 +8,23 @@
 
 use super::*;
 
-/// Ids in a sketch (overlay.md §4): two parts of one network share some, two networks none.
+/// Ids in a sketch (docs/design/overlay.md §8): two parts of one network share some, two networks none.
 pub(super) const SKETCH: usize = 8;
 /// How often a node says that it is alive and passes its sketch on: 10 s; six neighbours at 100 bytes each.
 const TICK: Duration = Duration::from_secs(10);
 /// An id whose owner was not heard of for this long is not alive: the ways through a network of 10,000 take
 /// six ticks.
 const STALE: Duration = Duration::from_secs(120);
-/// How often somebody met before is contacted (overlay.md §4).
+/// How often somebody met before is contacted (docs/design/overlay.md §8).
 const CONTACT: Duration = Duration::from_secs(60);
 /// The same once for everybody known after a good part of all peers was lost: then the network may be in parts
 /// that do not know of each other any more, and most of those that were met are not there. 2 s: the two
-/// views name 42, which takes half of the six cycles that overlay.md §7 gives a network to heal from 95 in a
-/// hundred failures.
+/// views name 42, which takes half of the six cycles that docs/design/goals.md §1 gives a network to heal from
+/// 95 in a hundred failures.
 const CONTACT_DEGRADED: Duration = Duration::from_secs(2);
 /// Every so many contacts go to a place to enter the network.
 const TO_BOOTSTRAP: usize = 5;
-/// A node takes part in one merge in this time (overlay.md §4).
+/// A node takes part in one merge in this time (docs/design/overlay.md §8).
 const MERGE_PAUSE: Duration = Duration::from_secs(30);
 /// Neighbours beyond the usual number that merges may add.
 pub(super) const MERGE_ROOM: usize = 2;

@@ -1,4 +1,4 @@
-//! Half of the active view is chosen by score, half stays random (overlay.md §2, "Neighbour choice").
+//! Half of the active view is chosen by score, half stays random (docs/design/overlay.md §3).
 //!
 //! A mesh of nearest neighbours falls apart into cliques, and whoever can be near to everybody could surround a
 //! node. So score only replaces: at most half of the neighbours, one a minute, for a clear gain, and never so that
@@ -13,20 +13,21 @@
 
 use super::*;
 
-/// At most one swap in this time (overlay.md §2); reliability is counted in the same steps.
+/// At most one swap in this time (docs/design/overlay.md §3); reliability is counted in the same steps.
 const MINUTE: Duration = Duration::from_secs(60);
 /// The round trip that is worth half: across a continent.
 const HALF_RTT_MS: u64 = 100;
-/// Shares of the score in tenths: latency, reliability, trust (overlay.md §2).
+/// Shares of the score in tenths: latency, reliability, trust (docs/design/overlay.md §3).
 const SHARES: [u32; 3] = [5, 3, 2];
-/// What everybody is trusted, in thousandths, until somebody measures trust (overlay.md §6: new peers 0.5).
+/// What everybody is trusted, in thousandths, until somebody measures trust: 0.5
+/// (docs/design/overlay.md §3).
 const TRUST: u32 = 500;
 /// What a newcomer must be better by, in thousandths, so that two of a kind do not change places for ever: half
 /// of what 20 ms and 40 ms differ by.
 const MARGIN: u32 = 50;
 /// Minutes that reliability remembers about: the counts are halved when they reach this.
 const MEMORY: u32 = 64;
-/// Neighbours that this node called and that nobody who calls it can push out (overlay.md §2).
+/// Neighbours that this node called and that nobody who calls it can push out (docs/design/overlay.md §3).
 const MIN_OUTBOUND: usize = 2;
 /// A request that is not answered by then is not a swap any more: the link's own patience.
 const PENDING: Duration = Duration::from_secs(15);

@@ -1,4 +1,4 @@
-//! What the types of nodes mean here (overlay.md §2, "Node types").
+//! What the types of nodes mean here (docs/design/overlay.md §6).
 //!
 //! A type is a claim in a node's own record. BOOTSTRAP promises less than others, so it is taken at its word.
 //! SUPER and RELAY promise that others can reach the node, so they count only after this node did: see
@@ -10,11 +10,10 @@ use super::*;
 /// 10 min, twice what RFC 4787 (REQ-5) recommends and five times the least it demands. Whoever is reached within
 /// that time after it called may be reachable by nobody else.
 const HOLE: Duration = Duration::from_secs(600);
-/// How often a claim is put to the test: as often as somebody met before is contacted (overlay.md §4), so a book
-/// full of claims is through in a night, at a handshake a minute.
+/// How often a claim is put to the test: as often as somebody met before is contacted
+/// (docs/design/overlay.md §8), so a book full of claims is through in a night, at a handshake a minute.
 const PROBE: Duration = Duration::from_secs(60);
-/// What was found out is found out again after this: half the life of an attach record (overlay.md §1.3), which
-/// would name such a node.
+/// What was found out is found out again after this: an hour (docs/design/overlay.md §6).
 const AGAIN: Duration = Duration::from_secs(3_600);
 
 /// Claims and how they are tested.

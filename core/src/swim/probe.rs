@@ -41,8 +41,8 @@ pub(super) struct Relay {
 pub(super) struct Waits(Longest);
 
 impl Waits {
-    /// `max(least, 2 × p99 of round trips)` (overlay.md §4), and at most a third of a period, so that the
-    /// requests have their time too.
+    /// `max(least, 2 × p99 of round trips)` (docs/design/failures.md §2), and at most a third of a period, so
+    /// that the requests have their time too.
     fn direct(&self, config: &SwimConfig) -> Duration {
         let most = share(config.period, 1, 3);
         self.0.twice().max(config.direct_timeout).min(most.max(config.direct_timeout))

@@ -91,7 +91,7 @@ mod tests {
         }
     }
 
-    /// The figures of overlay.md §4: 17 s with three confirmers and 104 s alone at 150 members.
+    /// The figures of docs/design/failures.md §3: 17 s with three confirmers and 104 s alone at 150 members.
     #[test]
     fn a_suspect_has_the_time_that_the_formula_gives() {
         let swim = Config::default().swim;

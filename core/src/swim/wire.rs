@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::id::NodeId;
 use crate::wire::{MAX_MESSAGE, Malformed, decode, encode};
 
-/// News that ride on a ping, an answer or a request: the six of overlay.md §4, and one that the receiver
-/// must hear about itself.
+/// News that ride on a ping, an answer or a request: the six of docs/design/failures.md §2, and one
+/// that the receiver must hear about itself.
 pub(super) const MAX_UPDATES: usize = 7;
 /// News in one piece of a roster: 512 of at most 85 bytes are 43 KiB, well inside one message.
 pub(super) const MAX_PIECE: usize = 512;

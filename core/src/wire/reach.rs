@@ -4,7 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 
 /// Whether a datagram may be sent to an address that `source` told us of, or nobody if it is our
 /// user's own: never to groups or nowhere, and never from the outside into this machine or network
-/// (reliability.md §2, reflection).
+/// (docs/design/reliability.md §1, reflection).
 pub(crate) fn may_probe(addr: SocketAddr, source: Option<IpAddr>) -> bool {
     let ip = addr.ip().to_canonical();
     if addr.port() == 0 || ip.is_unspecified() || ip.is_multicast() {

@@ -29,7 +29,7 @@ impl From<NodeType> for Claims {
     }
 }
 
-/// A node's own statement about itself, signed by its device key (crypto.md §1).
+/// A node's own statement about itself, signed by its device key (docs/design/links.md §1).
 ///
 /// Layout, little-endian: Ed25519 key 32, X25519 link key 32, account id 32, sequence 8, expiry 8
 /// (milliseconds since 1970), node type 1, capability bits 3, signature 64.

@@ -85,7 +85,16 @@ fn a_wrong_value_names_its_key_and_place() {
 
 #[test]
 fn a_rule_between_values_is_checked_after_all_sources() {
-    let failure = load("[link]\nkeepalive = \"1h\"", "alice", &[], &[]).err().unwrap();
+    // What the file breaks, the environment mends.
+    let file = "[link]\nkeepalive = \"1h\"\nrare_keepalive = \"1h\"\nidle_close = \"2h\"";
+    let mended = load(file, "alice", &[("DONP_LINK_DEAD_AFTER", "2h")], &[]).unwrap();
+    assert_eq!(mended.settings.core.link.keepalive, Duration::from_secs(3_600));
+    assert_eq!(mended.settings.core.link.dead_after, Duration::from_secs(7_200));
+    // And what is right in each of two sources, both break.
+    let file = "[link]\nkeepalive = \"10s\"";
+    assert!(load(file, "alice", &[], &[]).is_ok());
+    assert!(load("", "alice", &[("DONP_LINK_DEAD_AFTER", "9s")], &[]).is_ok());
+    let failure = load(file, "alice", &[("DONP_LINK_DEAD_AFTER", "9s")], &[]).err().unwrap();
     assert!(failure.what.contains("link.dead_after"), "{}", failure.what);
 }
 

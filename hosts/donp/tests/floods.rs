@@ -12,7 +12,7 @@ use serde_json::json;
 
 const DATAGRAMS: u64 = 1_000_000;
 /// Resident memory a flood may cost at most: the sum of the fixed tables that proof of nothing can
-/// fill (reliability.md §3.6: 64 MiB above idle).
+/// fill (docs/design/reliability.md §4: 64 MiB above idle).
 const MOST_KIB: u64 = 64 << 10;
 
 /// Datagrams of every kind, well formed in length, type and version, with noise inside; every eighth

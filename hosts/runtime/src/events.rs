@@ -15,7 +15,7 @@ use donp_core::{Event, EventKind};
 const RECENT: usize = 4_096;
 /// Bytes of text in the ring of recent events.
 const RECENT_BYTES: usize = 4 << 20;
-/// Volatile events kept for one stream (users.md §2.1, chatmail's ring is 1,000).
+/// Volatile events kept for one stream: chatmail's channel has 1,000 (chatmail/core, src/events.rs).
 const VOLATILE: usize = 1_024;
 /// Durable events read back from the store at once for one stream.
 pub(crate) const READ_BACK: usize = 256;

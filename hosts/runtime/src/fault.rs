@@ -327,9 +327,10 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
         #[test]
-        fn the_same_seed_does_the_same(seed: u64) {
+        fn the_same_seed_does_the_same_and_another_does_not(seed: u64) {
             let fault = "drop=20%,dup=10%,reorder=10%,corrupt=10%,delay=1..9ms";
             prop_assert_eq!(run(fault, seed, 500), run(fault, seed, 500));
+            prop_assert_ne!(run(fault, seed, 500), run(fault, seed ^ 1, 500));
         }
 
         #[test]

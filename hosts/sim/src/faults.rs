@@ -1,6 +1,6 @@
-//! Random lives: each seed draws its own mix of faults and its own story (reliability.md §3.3, after
-//! the swarm testing of Groce et al., ISSTA 2012: what is absent in half of the runs lets the rest
-//! interact).
+//! Random lives: each seed draws its own mix of faults and its own story
+//! (docs/design/reliability.md §3, after the swarm testing of Groce et al., ISSTA 2012: what is absent in
+//! half of the runs lets the rest interact).
 
 use std::collections::BTreeMap;
 
@@ -62,7 +62,7 @@ impl Mix {
     }
 }
 
-/// Draws how paths behave, within the ranges of reliability.md §3.3.
+/// Draws how paths behave, within the ranges of docs/design/reliability.md §3.
 pub fn draw_faults(rng: &mut SimRng) -> Faults {
     let mut share = |most: f64| if rng.chance(0.5) { 0.0 } else { most * rng.below(1_000) as f64 / 1_000.0 };
     let (loss, duplicate, reorder) = (share(0.3), share(0.5), share(0.3));

@@ -1,4 +1,4 @@
-//! What must hold whatever happened (architecture.md §5, laws 6 and 8), seen from outside.
+//! What must hold whatever happened (ARCHITECTURE.md, "Laws", 6 and 8), seen from outside.
 
 use std::collections::{BTreeMap, BTreeSet};
 

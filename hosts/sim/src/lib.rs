@@ -36,4 +36,4 @@ pub use net::link::{Burst, Faults, Rate};
 pub use net::nat::{Filtering, Mapping, NatConfig};
 pub use node::{Disk, Node};
 pub use rng::SimRng;
-pub use sim::{CrashAt, SECOND, Seen, Sim};
+pub use sim::{CrashAt, Logged, SECOND, Seen, Sim};

@@ -3,9 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Things to come, soonest first; of two at one time the one that was added first.
+/// Things to come, soonest first. Of two at one time the one of lower rank comes first, then the one that was
+/// added first.
 pub(crate) struct EventQueue<T> {
-    keys: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    keys: BinaryHeap<Reverse<(u64, u32, u64, u32)>>,
     slab: Vec<Option<T>>,
     free: Vec<u32>,
     tie: u64,
@@ -16,8 +17,13 @@ impl<T> EventQueue<T> {
         Self { keys: BinaryHeap::new(), slab: Vec::new(), free: Vec::new(), tie: 0 }
     }
 
-    /// Adds `what` at the virtual microsecond `at`.
+    /// Adds `what` at the virtual microsecond `at`, with rank 0.
     pub(crate) fn push(&mut self, at: u64, what: T) {
+        self.push_ranked(at, 0, what);
+    }
+
+    /// Adds `what` at the virtual microsecond `at`, after everything of that time with a lower rank.
+    pub(crate) fn push_ranked(&mut self, at: u64, rank: u32, what: T) {
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
@@ -27,12 +33,12 @@ impl<T> EventQueue<T> {
         };
         self.slab[slot as usize] = Some(what);
         self.tie += 1;
-        self.keys.push(Reverse((at, self.tie, slot)));
+        self.keys.push(Reverse((at, rank, self.tie, slot)));
     }
 
     /// Takes the first if it is due by `end`, with its time.
     pub(crate) fn pop_by(&mut self, end: u64) -> Option<(u64, T)> {
-        let Reverse((at, _, slot)) = *self.keys.peek()?;
+        let Reverse((at, _, _, slot)) = *self.keys.peek()?;
         if at > end {
             return None;
         }
@@ -52,10 +58,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_come_by_time_then_by_the_order_they_were_added() {
+    fn events_come_by_time_then_rank_then_order_of_adding() {
         let mut queue = EventQueue::new();
-        for (at, what) in [(5, 'd'), (3, 'a'), (3, 'b'), (9, 'e'), (3, 'c')] {
-            queue.push(at, what);
+        for (at, rank, what) in [(5, 0, 'd'), (3, 2, 'c'), (3, 0, 'a'), (9, 0, 'e'), (3, 0, 'b')] {
+            queue.push_ranked(at, rank, what);
         }
         assert_eq!(queue.pop_by(2), None);
         let order: Vec<_> = std::iter::from_fn(|| queue.pop_by(8)).collect();

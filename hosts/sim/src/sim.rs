@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use donp_core::{
-    Batch, Bootstrap, CommandError, Config, Content, Conversation, Engine, Identity, Instant, Message, MessageId,
-    NodeId, Op, Table, WallTime,
+    Batch, Bootstrap, CommandError, Config, Content, Conversation, Engine, Event, Identity, Instant, Message,
+    MessageId, NodeId, Op, Table, WallTime,
 };
 
 use crate::graph::Graph;
@@ -48,6 +48,17 @@ pub struct Seen {
     pub to: SocketAddr,
     /// The UDP payload.
     pub bytes: Vec<u8>,
+}
+
+/// An event that a node reported to its application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// The virtual microsecond.
+    pub at: u64,
+    /// Which node.
+    pub node: usize,
+    /// What it reported.
+    pub event: Event,
 }
 
 enum What {
@@ -107,12 +118,15 @@ pub struct Sim {
     pub remember: bool,
     /// Nodes added from now on have public addresses (81.0.0.0/8) and not those of a LAN (10.0.0.0/8).
     pub public: bool,
-    /// Wake every node each so many microseconds instead of at its deadline, for law 5.
+    /// Also wake every node so many microseconds after the last time, whether its deadline has come or not:
+    /// for law 5.
     pub tick: Option<u64>,
     /// Crash a node at one of its batches.
     pub crash_at: Option<CrashAt>,
     /// Everything that nodes send from now on, for an eavesdropper, if there is a list to put it in.
     pub tap: Option<Vec<Seen>>,
+    /// Every event that a node reports from now on, if there is a list to put it in.
+    pub log: Option<Vec<Logged>>,
     /// What is measured.
     pub watch: Watch,
     datagrams: u64,
@@ -144,6 +158,7 @@ impl Sim {
             tick: None,
             crash_at: None,
             tap: None,
+            log: None,
             watch: Watch::default(),
             datagrams: 0,
             events: 0,

@@ -1,6 +1,8 @@
 //! What every simulated test checks.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod deadlines;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use donp_core::{Causality, Conversation, Message};

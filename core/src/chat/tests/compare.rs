@@ -423,25 +423,30 @@ fn hostile_comparisons_are_bounded_and_counted() {
     let whole = |mode| vec![Part { end: Bound::at_depth(u64::MAX), mode }];
     let item = |n: u64| Item { depth: n, id: MessageId([n as u8; 32]) };
     let unsorted = Mode::Ids(vec![item(9), item(3)]);
-    for (n, body) in [
-        encode(&Sync::Compare { conversation, from: 0, to: u64::MAX, parts: whole(Mode::Ids(Vec::new())) }),
-        encode(&Sync::Compare { conversation, from: 7, to: 7, parts: whole(Mode::Skip) }),
-        encode(&Sync::Compare { conversation, from: 0, to: u64::MAX, parts: whole(unsorted) }),
-        encode(&Sync::Compared { conversation, from: 0, to: u64::MAX, parts: whole(Mode::Fingerprint([1; 16])) }),
-        encode(&Sync::Want { conversation, items: (0..256).map(item).collect() }),
-        encode(&Sync::Want { conversation, items: (0..257).map(item).collect() }),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    let compare = |to, mode| Sync::Compare { conversation, from: if to == 7 { 7 } else { 0 }, to, parts: whole(mode) };
+    let compared = |mode| Sync::Compared { conversation, from: 0, to: u64::MAX, parts: whole(mode) };
+    let want = |n| Sync::Want { conversation, items: (0..n).map(item).collect() };
+    // Each message comes from 40 peers; beside it what is counted for it, and the peers it is answered for.
+    for (name, message, rate, malformed) in [
+        ("a comparison: two are answered at a time", compare(u64::MAX, Mode::Ids(Vec::new())), 38, 0),
+        ("a window without an inside", compare(7, Mode::Skip), 0, 40),
+        ("unsorted ids: read in the two that are answered", compare(u64::MAX, unsorted), 38, 2),
+        ("an answer that was not asked for", compared(Mode::Fingerprint([1; 16])), 0, 40),
+        ("as many places as may be asked for", want(256), 0, 0),
+        ("one place more", want(257), 40, 0),
+    ] {
+        let body = encode(&message);
+        let before = bob.chat.drops.clone();
         for peer in 20..60 {
             let from = identity(peer).node_id();
             let outs = bob.input(In::Message { from, body: body.clone() });
-            assert!(outs.len() < 200, "{} messages for message {n}", outs.len());
-            assert!(bob.chat.footprint() < 3_000 * 2 + 8 * 4_096 + 1_000, "{}", bob.chat.footprint());
+            assert!(outs.len() < 200, "{name}: {} messages", outs.len());
+            assert!(bob.chat.footprint() < 3_000 * 2 + 8 * 4_096 + 1_000, "{name}: {}", bob.chat.footprint());
         }
+        let counted = |reason| bob.chat.drops.get(reason) - before.get(reason);
+        assert_eq!((counted(DropReason::Rate), counted(DropReason::Message)), (rate, malformed), "{name}");
+        assert_eq!(bob.chat.drops.total() - before.total(), rate + malformed, "{name}: nothing else is counted");
     }
-    assert!(bob.chat.drops.get(DropReason::Rate) > 0 && bob.chat.drops.get(DropReason::Message) > 0);
     // Trees go when nobody talks of them.
     while let Some(at) = bob.chat.next_deadline() {
         bob.now = at;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use donp_core::{DownReason, Engine, Event, EventKind, MessageId, NodeId};
 
-use super::{SPIN, Seen, Sim, What};
+use super::{Logged, SPIN, Seen, Sim, What};
 use crate::net::Hop;
 
 impl Sim {
@@ -159,6 +159,9 @@ impl Sim {
 
     fn tell(&mut self, n: usize, event: Event) {
         let now = self.now;
+        if let Some(log) = &mut self.log {
+            log.push(Logged { at: now, node: n, event: event.clone() });
+        }
         let mut told = None;
         match &event.kind {
             EventKind::Delivered { message, to } => self.check_delivered(n, *to, *message),
@@ -196,10 +199,8 @@ impl Sim {
     pub(super) fn schedule_wake(&mut self, n: usize) {
         let node = &self.nodes[n];
         let Some(deadline) = node.engine.as_ref().and_then(Engine::next_deadline) else { return };
-        let at = match self.tick {
-            Some(tick) => self.now + tick,
-            None => node.clock.virtual_time(deadline.at).max(self.now),
-        };
+        let due = node.clock.virtual_time(deadline.at).max(self.now);
+        let at = self.tick.map_or(due, |tick| due.min(self.now + tick));
         if at == self.now {
             self.spins = if self.spins.0 == self.now { (self.now, self.spins.1 + 1) } else { (self.now, 0) };
             assert!(self.spins.1 < SPIN, "node {n} spins because of {}; {}", deadline.why, self.replay());
@@ -213,7 +214,8 @@ impl Sim {
         if node.wakes.last().is_none_or(|soonest| *soonest > at) {
             node.wakes.push(at);
             let life = node.life;
-            self.queue.push(at, What::Wake { node: n, life });
+            // What arrives at that instant comes first, whenever the wake was asked for; then node by node.
+            self.queue.push_ranked(at, 1 + n as u32, What::Wake { node: n, life });
         }
     }
 

@@ -1,0 +1,120 @@
+//! The story of law 5: in it every machine has a deadline that somebody waits for.
+
+use std::collections::BTreeSet;
+
+use donp_core::{Content, Conversation, Duration, EventKind, FailReason, MemberState, MessageId};
+use donp_sim::{Faults, Logged, SECOND, Sim};
+
+/// Each machine, with the deadline of the story that decides when an application learns of something.
+pub const MACHINES: [(&str, &str); 7] = [
+    ("link", "a tenth of all packets is lost and sent again"),
+    ("membership", "a bootstrap that starts late is tried again"),
+    ("discovery", "two nodes without a bootstrap are found by their beacons"),
+    ("delivery", "a message to a node that never returns is given up"),
+    ("gossip", "a broadcast whose tree lost a child is announced and fetched"),
+    ("swim", "a node that lost its power is suspected and declared down"),
+    ("chat", "what was said while a node was cut off is asked for"),
+];
+
+/// Nodes of the story; the last two find the others by beacons only.
+const NODES: usize = 8;
+/// Loses its power for good.
+const DEAD: usize = 4;
+/// Loses its power for a while.
+const BACK: usize = 5;
+/// Is cut off for a while.
+const CUT_OFF: usize = 3;
+
+/// What a run of the story shows.
+#[derive(Debug)]
+pub struct Told {
+    /// When each message arrived: virtual microsecond, node, conversation, message.
+    pub arrivals: Vec<(u64, usize, Conversation, MessageId)>,
+    /// Every event of every node with its time, the arrivals included.
+    pub events: Vec<Logged>,
+    /// A hash of every datagram, batch and event with their times.
+    pub transcript: String,
+}
+
+/// Runs the story. Nodes are called at their deadlines, and with `tick` also that often.
+pub fn run(seed: u64, tick: Option<u64>) -> Told {
+    let mut sim = Sim::new(seed);
+    sim.tick = tick;
+    sim.log = Some(Vec::new());
+    sim.faults = Faults { loss: 0.1, ..Faults::default() };
+    sim.config.discovery.beacons = true;
+    sim.config.delivery.expire = Duration::from_secs(20);
+    // Often enough for the story, and never at the time of something else.
+    sim.config.chat.compare_every = Duration::from_secs(15);
+    let nodes: Vec<usize> = (0..NODES).map(|_| sim.add_node()).collect();
+    // The bootstrap of nodes 1 to 5 is not there yet.
+    for &n in &nodes[1..6] {
+        sim.start(n, &[0]);
+    }
+    sim.run_for(4);
+    sim.start(0, &[]);
+    sim.start(6, &[]);
+    sim.start(7, &[]);
+    sim.run_for(11);
+    say(&mut sim, &nodes, 10);
+    // Broadcasts meet a tree with a part missing, and private messages a peer that is not there.
+    sim.crash(DEAD);
+    sim.crash(BACK);
+    sim.move_to_island(CUT_OFF, 1);
+    let running: Vec<usize> = nodes.iter().copied().filter(|n| ![DEAD, BACK].contains(n)).collect();
+    let _ = sim.send(0, DEAD, "nobody will read this");
+    let _ = sim.send(1, BACK, "for later");
+    say(&mut sim, &running, 6);
+    sim.run_for(8);
+    sim.start(BACK, &[0]);
+    sim.move_to_island(CUT_OFF, 0);
+    sim.run_for(4);
+    // A node that answers nothing for a while, and does not know it.
+    sim.stall(2, 5 * SECOND);
+    say(&mut sim, &running, 3);
+    sim.run_for(40);
+    let transcript = sim.transcript();
+    let events = sim.log.take().unwrap_or_default();
+    let arrivals = events.iter().filter_map(|e| match &e.event.kind {
+        EventKind::Message(m) => Some((e.at, e.node, m.conversation, m.id)),
+        _ => None,
+    });
+    Told { arrivals: arrivals.collect(), transcript, events }
+}
+
+/// Every node of `nodes` broadcasts in turn and writes to the next one, for so many seconds.
+fn say(sim: &mut Sim, nodes: &[usize], seconds: u64) {
+    for i in 0..seconds as usize {
+        let (n, next) = (nodes[i % nodes.len()], nodes[(i + 1) % nodes.len()]);
+        sim.with(n, |e, now| e.broadcast(now, Content::text("all"))).expect("there is room");
+        let _ = sim.send(n, next, "you");
+        sim.run_for(1);
+    }
+}
+
+/// That the story happened as it is meant: otherwise two runs are alike because nothing happens in them.
+pub fn check_story(told: &Told, replay: &str) {
+    let broadcasts: BTreeSet<MessageId> =
+        told.arrivals.iter().filter(|a| a.2 == Conversation::Network).map(|a| a.3).collect();
+    assert_eq!(broadcasts.len(), 19, "{replay}");
+    for n in (0..NODES).filter(|n| *n != DEAD) {
+        // Of its own broadcasts, two or three of each, a node is told nothing.
+        let here = told.arrivals.iter().filter(|a| a.1 == n && a.2 == Conversation::Network).count();
+        assert!((15..=19).contains(&here), "node {n} was told of {here} broadcasts; {replay}");
+    }
+    let happened = |what: &str, yes: &dyn Fn(&Logged) -> bool| {
+        assert!(told.events.iter().any(yes), "{what} is missing; {replay}");
+    };
+    happened("a private message that came", &|e| matches!(e.event.kind, EventKind::Delivered { .. }));
+    happened("a private message that is given up", &|e| {
+        e.node == 0 && matches!(e.event.kind, EventKind::Failed { reason: FailReason::Expired, .. })
+    });
+    happened("a suspicion", &|e| matches!(e.event.kind, EventKind::Member { state: MemberState::Suspect, .. }));
+    happened("a member that is down", &|e| matches!(e.event.kind, EventKind::Member { state: MemberState::Down, .. }));
+    happened("a link that fell silent", &|e| matches!(e.event.kind, EventKind::PeerDown { .. }));
+    for lone in [6, 7] {
+        happened("a link of a node without a bootstrap", &|e| {
+            e.node == lone && e.at < 15 * SECOND && matches!(e.event.kind, EventKind::PeerUp { .. })
+        });
+    }
+}

@@ -1,0 +1,30 @@
+//! What law 5 is worth: with `Bug::LateDeadline` planted in any machine it breaks. A process of its own, since a bug
+//! is planted in all engines of a process: `cargo xtask planted late-deadline`.
+#![cfg(feature = "planted")]
+
+mod common;
+
+use common::deadlines::{MACHINES, run};
+use donp_core::planted::plant_late;
+
+/// The first seed whose messages arrive at other times, whose events do, and whose datagrams do.
+#[test]
+fn a_late_deadline_of_any_machine_breaks_law_5() {
+    let mut unnoticed = Vec::new();
+    println!("| late machine | messages | events | datagrams and batches |\n|---|---|---|---|");
+    for (machine, _) in MACHINES {
+        plant_late(machine);
+        let (sleeping, ticking) = (run(100, None), run(100, Some(1_000)));
+        let seen = [
+            sleeping.arrivals != ticking.arrivals,
+            sleeping.events != ticking.events,
+            sleeping.transcript != ticking.transcript,
+        ];
+        let [messages, events, datagrams] = seen.map(|differ| if differ { "differ" } else { "same" });
+        println!("| {machine} | {messages} | {events} | {datagrams} |");
+        if !seen[1] {
+            unnoticed.push(machine);
+        }
+    }
+    assert!(unnoticed.is_empty(), "a late deadline changes no event in: {unnoticed:?}");
+}
