@@ -128,9 +128,9 @@ pub mod limits;
 mod link;
 mod machine;
 mod membership;
-#[cfg(feature = "planted")]
+#[cfg(donp_planted)]
 pub mod planted;
-#[cfg(not(feature = "planted"))]
+#[cfg(not(donp_planted))]
 mod planted;
 mod rng;
 pub mod settings;

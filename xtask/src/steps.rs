@@ -3,13 +3,18 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::{Outcome, Step, tools};
+use crate::{Outcome, Step, flags, tools};
 
 pub const STEPS: &[Step] = &[
     Step { name: "format", what: "rustfmt finds nothing to change", run: format },
     Step { name: "shell", what: "shellcheck finds nothing in the scripts", run: shell },
     Step { name: "deny", what: "licences, sources and duplicates of dependencies (needs cargo-deny)", run: deny },
     Step { name: "lint", what: "clippy with the lints of the house, warnings are errors", run: lint },
+    Step {
+        name: "flags",
+        what: "the simulator builds with toy keys and with planted bugs, nothing else does",
+        run: flags::check,
+    },
     Step { name: "docs", what: "rustdoc, warnings are errors", run: docs },
     Step { name: "bpf", what: "the core type-checks for a bare-metal target", run: bpf },
     Step { name: "nostd", what: "two nodes talk in a program without std", run: nostd },
@@ -24,13 +29,13 @@ pub const STEPS: &[Step] = &[
     Step { name: "together", what: "the three languages and donp in one network show one order", run: together },
 ];
 
-fn cargo(root: &Path, args: &[&str]) -> Command {
+pub fn cargo(root: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
     command.current_dir(root).args(args);
     command
 }
 
-fn run(command: &mut Command) -> Outcome {
+pub fn run(command: &mut Command) -> Outcome {
     println!("$ {}", shown(command));
     match command.status() {
         Ok(status) if status.success() => Outcome::Passed,
@@ -39,7 +44,7 @@ fn run(command: &mut Command) -> Outcome {
     }
 }
 
-fn shown(command: &Command) -> String {
+pub fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
     // What lies in the repository by its path there, everything else by its name.
     let short = program.strip_prefix(crate::root()).ok().or(program.file_name().map(Path::new));
