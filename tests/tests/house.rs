@@ -87,6 +87,20 @@ fn planted_bugs_are_the_documented_ones() {
     assert_eq!(names(&page, "| `", '`').into_iter().filter(|n| planted.contains(n)).collect::<Vec<_>>(), planted);
 }
 
+/// The Rust version that the documents ask for is the one that `cargo xtask test version` proves.
+#[test]
+fn documents_ask_for_the_rust_version_of_the_manifest() {
+    let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
+    let manifest = read("Cargo.toml");
+    let claimed = manifest.split("\nrust-version = \"").nth(1).unwrap().split('"').next().unwrap();
+    for file in ["README.md", "bindings/python/README.md", "bindings/swift/README.md"] {
+        let text = read(file);
+        let asked = text.split(" or newer").next().and_then(|before| before.split([' ', '(']).next_back());
+        assert_eq!(asked, Some(claimed), "{file}");
+        assert_eq!(text.matches(" or newer").count(), 1, "{file} asks for something else too");
+    }
+}
+
 /// Nothing is left for later in the code.
 #[test]
 fn nothing_is_unfinished() {
