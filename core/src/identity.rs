@@ -63,7 +63,7 @@ pub(crate) fn verify(domain: Domain, public: &[u8; 32], bytes: &[u8], signature:
 }
 
 /// Ed25519 (RFC 8032), strict.
-#[cfg(not(feature = "toy-keys"))]
+#[cfg(not(donp_toy_keys))]
 mod scheme {
     use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
@@ -79,7 +79,7 @@ mod scheme {
 
 /// What everybody can make for everybody: it fails for other bytes and other keys, and proves nothing. For
 /// simulations in which nobody lies (see `link/dh.rs`).
-#[cfg(feature = "toy-keys")]
+#[cfg(donp_toy_keys)]
 mod scheme {
     use ed25519_dalek::SigningKey;
 

@@ -133,9 +133,9 @@ mod limits;
 mod link;
 mod machine;
 mod membership;
-#[cfg(feature = "planted")]
+#[cfg(donp_planted)]
 pub mod planted;
-#[cfg(not(feature = "planted"))]
+#[cfg(not(donp_planted))]
 mod planted;
 mod rng;
 mod settings;

@@ -1,13 +1,13 @@
 //! Bugs that real systems had, to be planted one at a time: what finds none of them finds nothing.
 //!
-//! They exist in builds with the feature `planted` only, which no shipped build has; without it
+//! They exist in builds with `--cfg donp_planted` only, which donp-runtime and donp-ffi refuse; without it
 //! `planted` is a constant and every branch that asks it is gone. `cargo xtask planted` runs the
 //! simulator with each (docs/simulator.md has the list).
 
 /// A bug that can be planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-#[cfg_attr(not(feature = "planted"), expect(dead_code, reason = "only a build with planted bugs makes them"))]
+#[cfg_attr(not(donp_planted), expect(dead_code, reason = "only a build with planted bugs makes them"))]
 #[allow(missing_docs, reason = "each is described by `what`")]
 pub enum Bug {
     AckBeforeCommit = 1,
@@ -24,29 +24,28 @@ pub enum Bug {
     NotSentAgain,
     OutboxForgotten,
     AcknowledgedTooMuch,
-    CheckerAlwaysAgrees,
     LateDeadline,
 }
 
 /// Whether this bug is planted.
-#[cfg(not(feature = "planted"))]
+#[cfg(not(donp_planted))]
 pub(crate) const fn planted(_: Bug) -> bool {
     false
 }
 
 /// A machine's deadline as the engine reports it: three seconds late if [`Bug::LateDeadline`] is planted in that
 /// machine.
-#[cfg(not(feature = "planted"))]
+#[cfg(not(donp_planted))]
 pub(crate) const fn reported(at: Option<crate::time::Instant>, _machine: &str) -> Option<crate::time::Instant> {
     at
 }
 
-#[cfg(feature = "planted")]
+#[cfg(donp_planted)]
 pub(crate) use with::reported;
-#[cfg(feature = "planted")]
+#[cfg(donp_planted)]
 pub use with::{plant, plant_late, planted};
 
-#[cfg(feature = "planted")]
+#[cfg(donp_planted)]
 mod with {
     use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -88,7 +87,7 @@ mod with {
 
     impl Bug {
         /// Every bug, with its name and what it does.
-        pub const ALL: [(Self, &'static str, &'static str); 16] = [
+        pub const ALL: [(Self, &'static str, &'static str); 15] = [
             (Self::AckBeforeCommit, "ack-before-commit", "a private message is acknowledged before it is on the disk"),
             (
                 Self::NumberUsedAgain,
@@ -127,11 +126,6 @@ mod with {
             ),
             (Self::OutboxForgotten, "outbox-forgotten", "private messages that wait are not read back after a restart"),
             (Self::AcknowledgedTooMuch, "acknowledged-too-much", "acknowledging an event forgets the next one too"),
-            (
-                Self::CheckerAlwaysAgrees,
-                "checker-always-agrees",
-                "the check that all histories are one says yes to everything",
-            ),
             (
                 Self::LateDeadline,
                 "late-deadline",

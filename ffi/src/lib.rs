@@ -8,6 +8,11 @@
 //! Rules of this layer: no call out while a lock is held; every list has a limit; a panic makes the
 //! object dead and says so; the only foreign code that is called is a [`KeyStore`].
 
+#[cfg(donp_toy_keys)]
+compile_error!("donp-ffi refuses --cfg donp_toy_keys: keys of such a build protect nothing; it is for donp-sim alone");
+#[cfg(donp_planted)]
+compile_error!("donp-ffi refuses --cfg donp_planted: such a build contains known bugs; it is for donp-sim alone");
+
 mod content;
 mod engine;
 mod error;

@@ -1,6 +1,6 @@
 //! What law 5 is worth: with `Bug::LateDeadline` planted in any machine it breaks. A process of its own, since a bug
 //! is planted in all engines of a process: `cargo xtask planted late-deadline`.
-#![cfg(feature = "planted")]
+#![cfg(donp_planted)]
 
 mod common;
 

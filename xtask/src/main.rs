@@ -4,6 +4,7 @@
 //! `DONP_REQUIRE_ALL=1`, as in CI, a step that would be skipped fails instead. `cargo xtask planted` plants
 //! bugs and looks whether the simulator finds them.
 
+mod flags;
 mod planted;
 mod steps;
 mod tools;

@@ -1,10 +1,12 @@
-//! `cargo xtask planted`: what the simulator's laws are worth. Each bug of `core/src/planted.rs` is planted
+//! `cargo xtask planted`: what the simulator's laws are worth. Each bug of `hosts/sim/src/planted.rs` is planted
 //! in every node, one after the other, and a seed is looked for that notices. A late deadline is planted in one
 //! machine after the other and is a matter of law 5 (`tests/tests/late.rs`).
 
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
+
+use crate::flags;
 
 /// A bug that is not noticed by then counts as not found (docs/design/reliability.md §3).
 const SEEDS: &str = "1..501";
@@ -63,11 +65,8 @@ fn try_hunt(root: &Path, wanted: &[String]) -> Result<bool, String> {
 
 /// Whether law 5 notices a late deadline of each machine.
 fn late(root: &Path, what: &str) -> Result<bool, String> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let test = ["test", "--quiet", "--release", "-p", "donp-tests", "--features", "planted", "--test", "late"];
-    let output = Command::new(cargo)
-        .current_dir(root)
-        .args(test)
+    let test = ["test", "--quiet", "--release", "-p", "donp-tests", "--test", "late"];
+    let output = flags::cargo_with(root, flags::PLANTED, &test)
         .args(["--", "--nocapture"])
         .stderr(std::process::Stdio::inherit())
         .output()
@@ -88,11 +87,9 @@ fn late(root: &Path, what: &str) -> Result<bool, String> {
 
 /// What `donp-sim` prints with the bugs built in.
 fn sim(root: &Path, args: &[&str]) -> Result<String, String> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let build = ["run", "--quiet", "--release", "-p", "donp-sim", "--features", "planted", "--"];
-    let output = Command::new(cargo)
-        .current_dir(root)
-        .args(build)
+    let build = ["run", "--quiet", "--release", "-p", "donp-sim"];
+    let output = flags::cargo_with(root, flags::PLANTED, &build)
+        .arg("--")
         .args(args)
         .stderr(std::process::Stdio::inherit())
         .output()

@@ -1,15 +1,22 @@
 //! The steps: cheap ones first, what builds on others after them.
 
+use std::cmp::Ordering;
 use std::path::Path;
 use std::process::Command;
 
-use crate::{Outcome, Step, tools};
+use crate::{Outcome, Step, flags, tools};
 
 pub const STEPS: &[Step] = &[
+    Step { name: "version", what: "the Rust version that is claimed is the one that runs the checks", run: version },
     Step { name: "format", what: "rustfmt finds nothing to change", run: format },
     Step { name: "shell", what: "shellcheck finds nothing in the scripts", run: shell },
     Step { name: "deny", what: "licences, sources and duplicates of dependencies (needs cargo-deny)", run: deny },
     Step { name: "lint", what: "clippy with the lints of the house, warnings are errors", run: lint },
+    Step {
+        name: "flags",
+        what: "the simulator builds with toy keys and with planted bugs, nothing else does",
+        run: flags::check,
+    },
     Step { name: "docs", what: "rustdoc, warnings are errors", run: docs },
     Step { name: "bpf", what: "the core type-checks for a bare-metal target", run: bpf },
     Step { name: "nostd", what: "two nodes talk in a program without std", run: nostd },
@@ -24,13 +31,13 @@ pub const STEPS: &[Step] = &[
     Step { name: "together", what: "the three languages and donp in one network show one order", run: together },
 ];
 
-fn cargo(root: &Path, args: &[&str]) -> Command {
+pub fn cargo(root: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
     command.current_dir(root).args(args);
     command
 }
 
-fn run(command: &mut Command) -> Outcome {
+pub fn run(command: &mut Command) -> Outcome {
     println!("$ {}", shown(command));
     match command.status() {
         Ok(status) if status.success() => Outcome::Passed,
@@ -39,7 +46,7 @@ fn run(command: &mut Command) -> Outcome {
     }
 }
 
-fn shown(command: &Command) -> String {
+pub fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
     // What lies in the repository by its path there, everything else by its name.
     let short = program.strip_prefix(crate::root()).ok().or(program.file_name().map(Path::new));
@@ -58,6 +65,30 @@ fn script(root: &Path, path: &str, lacking: fn(&Path) -> Option<String>) -> Outc
         Some(what) => Outcome::Skipped(what),
         // Variables that begin so are settings to a `donp` that the script starts.
         None => run(Command::new(script).current_dir(root).env_remove("DONP_REQUIRE_ALL")),
+    }
+}
+
+/// A claim of an older version than the checks run with would be proved by nothing.
+fn version(root: &Path) -> Outcome {
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap_or_default();
+    let claim = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).map(|v| v.trim_matches('"'));
+    let Some(claimed) = claim.and_then(tools::version) else {
+        return Outcome::Failed("Cargo.toml has no rust-version".into());
+    };
+    match tools::printed("rustc", &["--version"]).as_deref().and_then(tools::version) {
+        None => Outcome::Failed("rustc does not say its version".into()),
+        Some(found) => compare_versions(claimed, found),
+    }
+}
+
+fn compare_versions(claimed: (u32, u32), found: (u32, u32)) -> Outcome {
+    let ((a, b), (c, d)) = (claimed, found);
+    match found.cmp(&claimed) {
+        Ordering::Less => Outcome::Failed(format!("Cargo.toml wants Rust {a}.{b} and this is {c}.{d}")),
+        Ordering::Equal => Outcome::Passed,
+        Ordering::Greater => {
+            Outcome::Skipped(format!("Rust {c}.{d} proves nothing about {a}.{b}, which Cargo.toml claims"))
+        }
     }
 }
 
@@ -185,6 +216,13 @@ mod tests {
         let root = crate::root();
         assert_eq!(shown(&Command::new(root.join("tests/bpf.sh"))), "tests/bpf.sh");
         assert_eq!(shown(Command::new("/some/where/cargo").arg("fmt")), "cargo fmt");
+    }
+
+    #[test]
+    fn only_the_claimed_version_proves_the_claim() {
+        assert!(matches!(compare_versions((1, 95), (1, 95)), Outcome::Passed));
+        assert!(matches!(compare_versions((1, 89), (1, 95)), Outcome::Skipped(_)));
+        assert!(matches!(compare_versions((1, 95), (1, 94)), Outcome::Failed(_)));
     }
 
     #[test]

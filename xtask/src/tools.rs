@@ -9,13 +9,13 @@ pub fn answers(command: &mut Command) -> bool {
 }
 
 /// What a program prints, on either of its outputs; nothing if it is not there or not content.
-fn printed(program: &str, args: &[&str]) -> Option<String> {
+pub fn printed(program: &str, args: &[&str]) -> Option<String> {
     let out = Command::new(program).args(args).output().ok().filter(|o| o.status.success())?;
     Some(String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned())
 }
 
 /// The first two numbers of a version, as in `javac 17.0.9`, `21-ea` or `Python 3.13.0rc1`.
-fn version(text: &str) -> Option<(u32, u32)> {
+pub fn version(text: &str) -> Option<(u32, u32)> {
     let word = text.split_whitespace().find(|w| w.starts_with(|c: char| c.is_ascii_digit()))?;
     let mut numbers = word.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
     Some((numbers.next()?, numbers.next().unwrap_or(0)))

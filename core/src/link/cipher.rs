@@ -7,16 +7,16 @@ use alloc::vec::Vec;
 
 use crate::link::noise::Refused;
 
-#[cfg(not(feature = "toy-keys"))]
+#[cfg(not(donp_toy_keys))]
 use real as scheme;
-#[cfg(feature = "toy-keys")]
+#[cfg(donp_toy_keys)]
 use toy as scheme;
 
 /// Bytes of an authentication tag.
 pub(super) const TAG_LEN: usize = 16;
 
 /// Twelve nonce bytes for a packet number (Noise §12.2).
-#[cfg(any(test, not(feature = "toy-keys")))]
+#[cfg(any(test, not(donp_toy_keys)))]
 pub(super) fn nonce(n: u64) -> [u8; 12] {
     let mut out = [0; 12];
     if let Some(tail) = out.last_chunk_mut::<8>() {
@@ -43,7 +43,7 @@ pub(super) fn open<'a>(key: &[u8; 32], n: u64, aad: &[u8], sealed: &'a mut [u8])
     Ok(body)
 }
 
-#[cfg(not(feature = "toy-keys"))]
+#[cfg(not(donp_toy_keys))]
 mod real {
     use chacha20poly1305::aead::inout::InOutBuf;
     use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
@@ -61,7 +61,7 @@ mod real {
     }
 }
 
-#[cfg(any(test, feature = "toy-keys"))]
+#[cfg(any(test, donp_toy_keys))]
 mod toy {
     use super::TAG_LEN;
 
@@ -115,7 +115,7 @@ mod toy {
     }
 }
 
-#[cfg(all(test, not(feature = "toy-keys")))]
+#[cfg(all(test, not(donp_toy_keys)))]
 mod tests {
     use super::{TAG_LEN, real, toy};
     use alloc::vec::Vec;

@@ -1,15 +1,15 @@
 //! The Diffie-Hellman function of the handshake: X25519 (RFC 7748), or in simulations a toy.
 //!
-//! Three quarters of the time of a simulated network are X25519. A build with the feature `toy-keys`
+//! Three quarters of the time of a simulated network are X25519. A build with `--cfg donp_toy_keys`
 //! computes in the group of the integers modulo 2^61 - 1 instead: the same algebra, so every step of the
 //! handshake and its errors are there, of a size that anybody breaks. Its Noise protocol has another name, so
 //! nothing real ever understands it.
 
 use crate::link::noise::Refused;
 
-#[cfg(not(feature = "toy-keys"))]
+#[cfg(not(donp_toy_keys))]
 use real as group;
-#[cfg(feature = "toy-keys")]
+#[cfg(donp_toy_keys)]
 use toy as group;
 
 pub(super) use group::KeyPair;
@@ -19,7 +19,7 @@ pub(super) fn dh(key: &KeyPair, public: &[u8; 32]) -> Result<[u8; 32], Refused> 
     key.agree(public).ok_or(Refused)
 }
 
-#[cfg(not(feature = "toy-keys"))]
+#[cfg(not(donp_toy_keys))]
 mod real {
     use x25519_dalek::{PublicKey, StaticSecret};
 
@@ -48,7 +48,7 @@ mod real {
     }
 }
 
-#[cfg(any(test, feature = "toy-keys"))]
+#[cfg(any(test, donp_toy_keys))]
 mod toy {
     /// A Mersenne prime.
     const P: u64 = (1 << 61) - 1;
@@ -117,7 +117,7 @@ mod toy {
     }
 }
 
-#[cfg(all(test, not(feature = "toy-keys")))]
+#[cfg(all(test, not(donp_toy_keys)))]
 mod tests {
     use super::{real, toy};
     use proptest::prelude::*;

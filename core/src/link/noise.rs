@@ -45,7 +45,7 @@ pub(super) struct Pattern {
 /// The pattern of every link (docs/design/links.md §1).
 pub(super) static IK_PSK2: Pattern = Pattern {
     // With toy keys another name: such a build can never speak with a real one.
-    name: if cfg!(feature = "toy-keys") { b"Noise_IKpsk2_toy" } else { b"Noise_IKpsk2_25519_ChaChaPoly_SHA256" },
+    name: if cfg!(donp_toy_keys) { b"Noise_IKpsk2_toy" } else { b"Noise_IKpsk2_25519_ChaChaPoly_SHA256" },
     knows_initiator: false,
     knows_responder: true,
     messages: &[&[Token::E, Token::ES, Token::S, Token::SS], &[Token::E, Token::EE, Token::SE, Token::Psk]],

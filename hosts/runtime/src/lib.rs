@@ -22,6 +22,13 @@
 //! `synchronous=FULL` affordable, and handling many commands before datagrams are taken is what puts
 //! many small messages in one datagram.
 
+#[cfg(donp_toy_keys)]
+compile_error!(
+    "donp-runtime refuses --cfg donp_toy_keys: keys of such a build protect nothing; it is for donp-sim alone"
+);
+#[cfg(donp_planted)]
+compile_error!("donp-runtime refuses --cfg donp_planted: such a build contains known bugs; it is for donp-sim alone");
+
 pub mod clock;
 mod error;
 mod events;

@@ -13,8 +13,8 @@ fn running(sim: &Sim) -> Vec<usize> {
 
 /// Whether all running nodes have nothing left to deliver and show the same history.
 pub fn agree(sim: &mut Sim) -> bool {
-    #[cfg(feature = "planted")]
-    if donp_core::planted::planted(donp_core::planted::Bug::CheckerAlwaysAgrees) {
+    #[cfg(donp_planted)]
+    if crate::planted::checker_always_agrees() {
         return true;
     }
     let nodes = running(sim);

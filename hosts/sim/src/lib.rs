@@ -24,6 +24,8 @@ pub mod measure;
 pub mod net;
 mod node;
 pub mod output;
+#[cfg(donp_planted)]
+pub mod planted;
 mod queue;
 pub mod report;
 mod rng;

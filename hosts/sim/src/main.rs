@@ -34,7 +34,7 @@ enum Command {
     /// Lists the scenarios that come with the program.
     List,
     /// Lists the bugs that can be planted.
-    #[cfg(feature = "planted")]
+    #[cfg(donp_planted)]
     Bugs,
     /// Runs a scenario. Ends with 0 if it passes, 1 if it fails, 2 if it cannot be run.
     Run(Run),
@@ -83,9 +83,9 @@ struct Run {
     #[arg(long)]
     until_failure: bool,
     /// Plants a bug in every node (docs/simulator.md).
-    #[cfg(feature = "planted")]
+    #[cfg(donp_planted)]
     #[arg(long, value_name = "BUG", value_parser = bug)]
-    planted: Option<donp_core::planted::Bug>,
+    planted: Option<donp_sim::planted::Bug>,
     /// Writes one JSON object a line; the last of each run is its result.
     #[arg(long)]
     json: bool,
@@ -120,12 +120,12 @@ fn seeds(text: &str) -> Result<(u64, u64), String> {
     }
 }
 
-#[cfg(feature = "planted")]
-fn bug(name: &str) -> Result<donp_core::planted::Bug, String> {
-    let all = donp_core::planted::Bug::ALL;
-    let named = all.iter().find(|(_, n, _)| *n == name);
-    let names: Vec<&str> = all.iter().map(|(_, n, _)| *n).collect();
-    named.map(|(bug, ..)| *bug).ok_or_else(|| format!("there is no such bug; there are: {}", names.join(", ")))
+#[cfg(donp_planted)]
+fn bug(name: &str) -> Result<donp_sim::planted::Bug, String> {
+    use donp_sim::planted::Bug;
+    let named = Bug::all().find(|(_, n, _)| *n == name);
+    let names: Vec<&str> = Bug::all().map(|(_, n, _)| n).collect();
+    named.map(|(bug, ..)| bug).ok_or_else(|| format!("there is no such bug; there are: {}", names.join(", ")))
 }
 
 fn main() -> ExitCode {
@@ -134,9 +134,9 @@ fn main() -> ExitCode {
             list();
             ExitCode::SUCCESS
         }
-        #[cfg(feature = "planted")]
+        #[cfg(donp_planted)]
         Command::Bugs => {
-            for (_, name, what) in donp_core::planted::Bug::ALL {
+            for (_, name, what) in donp_sim::planted::Bug::all() {
                 print(&format!("{name} {what}\n"));
             }
             ExitCode::SUCCESS
@@ -212,12 +212,12 @@ fn go(args: &Run) -> Result<bool, String> {
     if let Some(nodes) = args.nodes {
         scenario = scenario.with_nodes(nodes as usize).map_err(|e| format!("{}: {e}", args.scenario))?;
     }
-    if cfg!(feature = "toy-keys") {
+    if cfg!(donp_toy_keys) {
         eprintln!("toy keys: what handshakes and signatures cost is not simulated");
     }
-    #[cfg(feature = "planted")]
+    #[cfg(donp_planted)]
     if let Some(bug) = args.planted {
-        donp_core::planted::plant(bug);
+        bug.plant();
     }
     let (first, end) = args.seeds.unwrap_or((args.seed, args.seed.saturating_add(1)));
     // Memory can be measured only where one runs alone.

@@ -177,7 +177,7 @@ impl Outcome {
             Size::Paper => " --size paper",
         };
         let case = self.only_case.as_ref().map(|case| format!(" --case '{case}'")).unwrap_or_default();
-        let program = if cfg!(feature = "toy-keys") { "cargo toy-sim" } else { "donp-sim" };
+        let program = if cfg!(donp_toy_keys) { "cargo toy-sim" } else { "donp-sim" };
         format!("{program} run {named} --seed {}{size}{nodes}{case}", self.seed)
     }
 }
