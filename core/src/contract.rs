@@ -150,6 +150,7 @@ pub(crate) fn who(n: u8) -> Identity {
 }
 
 /// One call of a machine.
+#[allow(clippy::large_enum_variant, reason = "one is there at a time")]
 pub(crate) enum Step<M: Machine> {
     In(M::In),
     Fact(Fact),

@@ -5,7 +5,7 @@ use crate::time::Duration;
 
 /// What a setting holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum SettingValue {
     /// A time, to the microsecond at least.
     Time(Duration),
     /// A whole number.
@@ -20,18 +20,21 @@ pub struct Setting {
     pub name: &'static str,
     /// What it does, in a line for people.
     pub help: &'static str,
-    get: fn(&Config) -> Value,
-    set: fn(&mut Config, Value) -> bool,
+    get: fn(&Config) -> SettingValue,
+    set: fn(&mut Config, SettingValue) -> bool,
 }
 
 impl Setting {
+    /// Every setting, by name.
+    pub const ALL: &'static [Self] = SETTINGS;
+
     /// The setting with this name.
     pub fn find(name: &str) -> Option<&'static Self> {
         SETTINGS.iter().find(|s| s.name == name)
     }
 
     /// What it is set to.
-    pub fn get(&self, config: &Config) -> Value {
+    pub fn get(&self, config: &Config) -> SettingValue {
         (self.get)(config)
     }
 
@@ -39,11 +42,11 @@ impl Setting {
     ///
     /// # Errors
     /// What it wants instead, if the value is of another kind or does not fit; then nothing has changed.
-    pub fn set(&self, config: &mut Config, value: Value) -> Result<(), &'static str> {
+    pub fn set(&self, config: &mut Config, value: SettingValue) -> Result<(), &'static str> {
         let wanted = match self.get(config) {
-            Value::Time(_) => "is not a time",
-            Value::Number(_) => "is not a whole number in range",
-            Value::Switch(_) => "is neither true nor false",
+            SettingValue::Time(_) => "is not a time",
+            SettingValue::Number(_) => "is not a whole number in range",
+            SettingValue::Switch(_) => "is neither true nor false",
         };
         if (self.set)(config, value) { Ok(()) } else { Err(wanted) }
     }
@@ -58,17 +61,17 @@ macro_rules! setting {
             set: |c, v| setting!(@set $kind v, c.$part.$field),
         }
     };
-    (@get Number $place:expr) => { Value::Number($place as u64) };
-    (@get $kind:ident $place:expr) => { Value::$kind($place) };
+    (@get Number $place:expr) => { SettingValue::Number($place as u64) };
+    (@get $kind:ident $place:expr) => { SettingValue::$kind($place) };
     (@set Number $value:expr, $place:expr) => {{
-        let fits = if let Value::Number(n) = $value { n.try_into().ok() } else { None };
+        let fits = if let SettingValue::Number(n) = $value { n.try_into().ok() } else { None };
         fits.is_some_and(|n| {
             $place = n;
             true
         })
     }};
     (@set $kind:ident $value:expr, $place:expr) => {{
-        if let Value::$kind(v) = $value {
+        if let SettingValue::$kind(v) = $value {
             $place = v;
             true
         } else {
@@ -77,8 +80,7 @@ macro_rules! setting {
     }};
 }
 
-/// Every setting, by name.
-pub const SETTINGS: &[Setting] = &[
+const SETTINGS: &[Setting] = &[
     setting!(Number chat.catch_up_rate, "Bytes a second that others may catch up on here"),
     setting!(Time chat.compare_every, "How often heights are compared with a neighbour"),
     setting!(Time chat.fill_after, "How long a missing message may take before it is asked for"),
@@ -205,9 +207,9 @@ mod tests {
         for setting in SETTINGS {
             let usual = Config::default();
             let other = match setting.get(&usual) {
-                Value::Time(t) => Value::Time(t + Duration::from_micros(1)),
-                Value::Number(n) => Value::Number(n + 1),
-                Value::Switch(on) => Value::Switch(!on),
+                SettingValue::Time(t) => SettingValue::Time(t + Duration::from_micros(1)),
+                SettingValue::Number(n) => SettingValue::Number(n + 1),
+                SettingValue::Switch(on) => SettingValue::Switch(!on),
             };
             let mut config = usual.clone();
             setting.set(&mut config, other).unwrap();
@@ -221,9 +223,9 @@ mod tests {
     fn what_does_not_fit_is_refused_and_changes_nothing() {
         let mut config = Config::default();
         let mut refused = |name: &str, value| Setting::find(name).unwrap().set(&mut config, value).unwrap_err();
-        assert_eq!(refused("gossip.ttl", Value::Number(256)), "is not a whole number in range");
-        assert_eq!(refused("link.keepalive", Value::Number(5)), "is not a time");
-        assert_eq!(refused("swim.zone", Value::Number(1)), "is neither true nor false");
+        assert_eq!(refused("gossip.ttl", SettingValue::Number(256)), "is not a whole number in range");
+        assert_eq!(refused("link.keepalive", SettingValue::Number(5)), "is not a time");
+        assert_eq!(refused("swim.zone", SettingValue::Number(1)), "is neither true nor false");
         assert_eq!(config, Config::default());
         assert!(Setting::find("link.keepalife").is_none());
     }

@@ -119,8 +119,8 @@ impl Drops {
     }
 }
 
-/// Hops that are counted one by one; longer ways are counted as the last.
-pub const HOPS: usize = 32;
+/// See [`BroadcastStats::HOPS`].
+const HOPS: usize = 32;
 
 /// What broadcasting took, in the terms of the PlumTree paper (§4.1): with the sums over all nodes,
 /// relative message redundancy is `payloads_in / first - 1` and the last delivery hop is the highest
@@ -144,6 +144,9 @@ pub struct BroadcastStats {
 }
 
 impl BroadcastStats {
+    /// Hops that are counted one by one; longer ways are counted as the last.
+    pub const HOPS: usize = HOPS;
+
     pub(crate) fn first(&mut self, hops: usize) {
         self.first = self.first.saturating_add(1);
         if let Some(n) = self.hops.get_mut(hops.clamp(1, HOPS).saturating_sub(1)) {

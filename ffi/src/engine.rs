@@ -70,7 +70,7 @@ pub struct Transmit {
 pub enum Op {
     /// Writes `value` under `key`, replacing what was there.
     Put {
-        /// Which table: 1 to 7.
+        /// Which table. Those below 128 are hot: `restore` takes their records.
         table: u8,
         /// Sorts bytewise.
         key: Vec<u8>,
@@ -241,7 +241,7 @@ impl Engine {
             store.apply(core::Batch { seq: 0, ops: records.iter().map(put).collect() });
             store
         });
-        let hot = records.into_iter().filter(|r| Table::HOT.contains(&r.table)).collect();
+        let hot = records.into_iter().filter(|r| r.table.is_hot()).collect();
         let engine = core::Engine::restore(core, identity, hot, seed, Instant::from_micros(now_us), WallTime(wall_ms))?;
         Ok(Self { id, inner: Mutex::new(Inner { engine, records: kept }), guard: Guard::default() })
     }
@@ -252,71 +252,64 @@ impl Engine {
 }
 
 impl Inner {
-    /// Stores and reads in memory until nothing waits for it; whether anything did.
-    fn settle(&mut self, now: Instant) -> bool {
-        let Some(records) = &mut self.records else { return false };
-        let mut did = false;
-        loop {
-            let mut last = None;
-            while let Some(batch) = self.engine.poll_batch() {
-                last = Some(batch.seq);
-                records.apply(batch);
-            }
-            let request = self.engine.poll_request();
-            if let Some(seq) = last {
-                self.engine.handle_committed(now, seq);
-            }
-            if let Some(request) = &request {
-                self.engine.handle_records(now, request.id, records.query(request));
-            }
-            if last.is_none() && request.is_none() {
-                return did;
-            }
-            did = true;
-        }
-    }
-
-    fn take_events(&mut self, events: &mut Vec<Event>) -> bool {
-        let before = events.len();
-        while events.len() < TURN
-            && let Some(event) = self.engine.poll_event()
-        {
-            events.push(Event::of(event));
-        }
-        events.len() > before
-    }
-
+    /// Takes what the engine wants done until a turn is full; with records in memory, stores and reads at once.
     fn output(&mut self, now: Instant) -> Output {
-        let mut events = Vec::new();
-        // A long list of events is read back in parts.
-        while self.settle(now) | self.take_events(&mut events) {}
-        let mut batch: Option<Batch> = None;
-        while let Some(next) = self.engine.poll_batch() {
-            let all = batch.get_or_insert_with(|| Batch { seq: 0, ops: Vec::new() });
-            all.seq = next.seq;
-            all.ops.extend(next.ops.into_iter().map(op));
+        let mut out = Output {
+            batch: None,
+            transmits: Vec::new(),
+            beacon: None,
+            events: Vec::new(),
+            requests: Vec::new(),
+            answers: Vec::new(),
+            next_deadline_us: None,
+            more: false,
+        };
+        while !out.is_full()
+            && let Some(output) = self.engine.poll()
+        {
+            match (output, &mut self.records) {
+                (core::Output::Batch(batch), Some(records)) => {
+                    let seq = batch.seq;
+                    records.apply(batch);
+                    self.engine.handle_committed(now, seq);
+                }
+                (core::Output::Read(request), Some(records)) => {
+                    let found = records.scan(&request.scan);
+                    self.engine.handle_records(now, request.id, found);
+                }
+                (output, _) => out.add(output),
+            }
         }
-        let engine = &mut self.engine;
-        let requests: Vec<_> = std::iter::from_fn(|| engine.poll_request()).take(TURN).map(request).collect();
-        let answers = std::iter::from_fn(|| engine.poll_answer()).take(TURN);
-        let answers = answers.map(|a| Answer { query: a.query, page: HistoryPage::new(a.messages, a.older) }).collect();
-        let transmits: Vec<_> = std::iter::from_fn(|| engine.poll_transmit())
-            .take(TURN)
-            .map(|t| Transmit { destination: t.to.to_string(), payload: t.bytes })
-            .collect();
-        let beacon = engine.poll_beacon();
-        let deadline = engine.next_deadline().map(|d| d.at);
+        let deadline = self.engine.next_deadline().map(|d| d.at);
         // A batch that the caller has to write first is no reason to call again.
-        let more = transmits.len() == TURN || events.len() == TURN || deadline.is_some_and(|at| at <= now);
-        Output {
-            batch,
-            transmits,
-            beacon,
-            events,
-            requests,
-            answers,
-            next_deadline_us: deadline.map(|at| at.as_micros()),
-            more,
+        out.more = out.is_full() || deadline.is_some_and(|at| at <= now);
+        out.next_deadline_us = deadline.map(|at| at.as_micros());
+        out
+    }
+}
+
+impl Output {
+    fn is_full(&self) -> bool {
+        [self.transmits.len(), self.events.len(), self.requests.len(), self.answers.len()].contains(&TURN)
+    }
+
+    fn add(&mut self, output: core::Output) {
+        match output {
+            core::Output::Batch(next) => {
+                let all = self.batch.get_or_insert_with(|| Batch { seq: 0, ops: Vec::new() });
+                all.seq = next.seq;
+                all.ops.extend(next.ops.into_iter().map(op));
+            }
+            core::Output::Read(read) => self.requests.push(request(read)),
+            core::Output::Event(event) => self.events.push(Event::of(event)),
+            core::Output::Answer(answer) => {
+                let page = HistoryPage::new(answer.messages, answer.older);
+                self.answers.push(Answer { query: answer.query, page });
+            }
+            core::Output::Transmit(t) => {
+                self.transmits.push(Transmit { destination: t.to.to_string(), payload: t.bytes });
+            }
+            core::Output::Beacon(bytes) => self.beacon = Some(bytes),
         }
     }
 }
@@ -553,9 +546,13 @@ fn place(text: &str) -> Result<core::Bootstrap, DonpError> {
 }
 
 fn read_record(record: Record) -> Result<core::Record, DonpError> {
-    let table = Table::ALL.into_iter().find(|t| t.to_byte() == record.table).ok_or_else(|| {
-        DonpError::invalid(format!("there is no table {}", record.table), "give back what batches put, unchanged")
-    })?;
+    let table = Table::from_byte(record.table);
+    if table.name().is_none() {
+        return Err(DonpError::invalid(
+            format!("there is no table {}", record.table),
+            "give back what batches put, unchanged",
+        ));
+    }
     Ok(core::Record { table, key: record.key, value: record.value })
 }
 
@@ -570,11 +567,11 @@ fn op(op: core::Op) -> Op {
 fn request(request: core::Request) -> Request {
     Request {
         id: request.id,
-        table: request.table.to_byte(),
-        start: request.start,
-        end: request.end,
-        reverse: request.reverse,
-        limit: request.limit,
-        max_bytes: request.max_bytes,
+        table: request.scan.table.to_byte(),
+        start: request.scan.start,
+        end: request.scan.end,
+        reverse: request.scan.reverse,
+        limit: request.scan.limit,
+        max_bytes: request.scan.max_bytes,
     }
 }

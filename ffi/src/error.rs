@@ -125,7 +125,7 @@ impl From<RestoreError> for DonpError {
                 hint: "restore with the identity the records were made by".into(),
                 retryable: false,
             },
-            RestoreError::Record { .. } => {
+            RestoreError::Record { .. } | RestoreError::UnknownTable(_) => {
                 Self::Damaged { reason, hint: "use a backup, or a newer version".into(), retryable: false }
             }
         }
@@ -155,6 +155,11 @@ impl From<StoreError> for DonpError {
                 Self::Damaged { reason, hint: "restore a backup of the folder".into(), retryable: false }
             }
             StoreError::Newer { .. } => Self::Damaged { reason, hint: "update this app".into(), retryable: false },
+            StoreError::Older { .. } => Self::Damaged {
+                reason,
+                hint: "make a new profile; until the first release older ones are not read".into(),
+                retryable: false,
+            },
             StoreError::Closed => Self::NotRunning { reason, hint: "call resume".into(), retryable: false },
             StoreError::Full => Self::Storage { reason, hint: "make room on the disk".into(), retryable: true },
             _ => {

@@ -1,7 +1,7 @@
 //! What an application is told.
 
 use donp_core as core;
-use donp_core::EventKind;
+use donp_core::{Durable, Volatile};
 
 use crate::{MemberState, Message, MessageId, NodeId};
 
@@ -165,21 +165,27 @@ pub enum Event {
 
 impl Event {
     pub(crate) fn of(event: core::Event) -> Self {
-        let seq = event.seq.unwrap_or(0);
-        match event.kind {
-            EventKind::Message(message) => match Message::of(message) {
-                Some(message) => Self::Received { seq, message },
-                None => Self::Unknown { seq: event.seq },
+        match event {
+            core::Event::Durable { seq, event } => match event {
+                Durable::Received(message) => match Message::of(message) {
+                    Some(message) => Self::Received { seq, message },
+                    None => Self::Unknown { seq: Some(seq) },
+                },
+                Durable::Delivered { id, to } => Self::Delivered { seq, id, to },
+                Durable::Failed { id, to, reason } => Self::Failed { seq, id, to, reason: reason.into() },
+                _ => Self::Unknown { seq: Some(seq) },
             },
-            EventKind::Delivered { message, to } => Self::Delivered { seq, id: message, to },
-            EventKind::Failed { message, to, reason } => Self::Failed { seq, id: message, to, reason: reason.into() },
-            EventKind::StateChanged { from, to } => Self::StateChanged { before: from.into(), after: to.into() },
-            EventKind::PeerUp { peer, name } => Self::PeerUp { peer, name },
-            EventKind::PeerDown { peer, reason } => Self::PeerDown { peer, reason: reason.into() },
-            EventKind::Member { peer, state } => Self::MemberChanged { peer, state: state.into() },
-            EventKind::Writable => Self::Writable,
-            EventKind::Lagged { missed } => Self::Lagged { missed },
-            _ => Self::Unknown { seq: event.seq },
+            core::Event::Volatile(event) => match event {
+                Volatile::StateChanged { before, after } => {
+                    Self::StateChanged { before: before.into(), after: after.into() }
+                }
+                Volatile::PeerUp { peer, name } => Self::PeerUp { peer, name },
+                Volatile::PeerDown { peer, reason } => Self::PeerDown { peer, reason: reason.into() },
+                Volatile::MemberChanged { peer, state } => Self::MemberChanged { peer, state: state.into() },
+                Volatile::Writable => Self::Writable,
+                Volatile::Lagged { missed } => Self::Lagged { missed },
+                _ => Self::Unknown { seq: None },
+            },
         }
     }
 }

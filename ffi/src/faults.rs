@@ -95,8 +95,8 @@ impl Node {
     /// These nodes seem to be cut off, or this one from them (`handleNetworkPartition`): each is asked and
     /// contacted anew; with none named, somebody met before is.
     #[uniffi::method(default(peers = []))]
-    pub fn handle_network_partition(&self, peers: Vec<NodeId>) -> Result<(), DonpError> {
-        self.run(|n| n.handle_network_partition(peers))
+    pub fn report_partition(&self, peers: Vec<NodeId>) -> Result<(), DonpError> {
+        self.run(|n| n.report_partition(peers))
     }
 
     /// Mends what failed without waiting (`recoverFromFailure`).
@@ -124,10 +124,10 @@ impl Engine {
         self.run(|inner| Ok(inner.engine.detect_node_failure(Instant::from_micros(now_us), peer)?))
     }
 
-    /// As `Node.handle_network_partition`.
+    /// As `Node.report_partition`.
     #[uniffi::method(default(peers = []))]
-    pub fn handle_network_partition(&self, now_us: u64, peers: Vec<NodeId>) -> Result<(), DonpError> {
-        self.run(|inner| Ok(inner.engine.handle_network_partition(Instant::from_micros(now_us), &peers)?))
+    pub fn report_partition(&self, now_us: u64, peers: Vec<NodeId>) -> Result<(), DonpError> {
+        self.run(|inner| Ok(inner.engine.report_partition(Instant::from_micros(now_us), &peers)?))
     }
 
     /// As `Node.recover_from_failure`.

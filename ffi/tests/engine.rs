@@ -236,8 +236,8 @@ fn the_operations_of_fault_tolerance_answer() {
     let alive = Event::MemberChanged { peer: b, state: MemberState::Alive };
     net.until("an answer", |net| net.hosts[0].events.contains(&alive));
     let engine = &net.hosts[0].engine;
-    engine.handle_network_partition(now, vec![b]).unwrap();
-    engine.handle_network_partition(now, vec![]).unwrap();
+    engine.report_partition(now, vec![b]).unwrap();
+    engine.report_partition(now, vec![]).unwrap();
     engine.synchronize_state(now, b).unwrap();
     for failure in [FailureType::Node, FailureType::Network, FailureType::Partition, FailureType::State] {
         engine.recover_from_failure(now, failure).unwrap();
@@ -246,7 +246,7 @@ fn the_operations_of_fault_tolerance_answer() {
     let kind = |r: Result<(), DonpError>| r.unwrap_err().kind();
     assert_eq!(kind(engine.detect_node_failure(now, a)), "InvalidInput");
     assert_eq!(kind(engine.detect_node_failure(now, stranger)), "NotFound");
-    assert_eq!(kind(engine.handle_network_partition(now, vec![b, stranger])), "NotFound");
+    assert_eq!(kind(engine.report_partition(now, vec![b, stranger])), "NotFound");
     assert_eq!(kind(engine.synchronize_state(now, stranger)), "NotFound");
     engine.suspend(now).unwrap();
     assert_eq!(kind(engine.recover_from_failure(now, FailureType::Node)), "NotRunning");

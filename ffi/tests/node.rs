@@ -191,7 +191,7 @@ fn members_and_the_operations_of_fault_tolerance() {
     assert_eq!((peer.node_type, peer.role), (NodeType::Regular, NodeType::Regular));
 
     a.synchronize_state(b.id()).unwrap();
-    a.handle_network_partition(vec![b.id()]).unwrap();
+    a.report_partition(vec![b.id()]).unwrap();
     a.recover_from_failure(FailureType::State).unwrap();
     a.detect_node_failure(b.id()).unwrap();
     told(b.id(), MemberState::Alive);

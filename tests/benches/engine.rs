@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant as Clock};
 
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use donp_core::{Bootstrap, Config, Content, Engine, EventKind, Identity, Instant, WallTime};
+use donp_core::{Bootstrap, Config, Content, Durable, Engine, Event, Identity, Instant, Output, Transmit, WallTime};
 use mimalloc::MiMalloc;
 
 static HEAP: AtomicUsize = AtomicUsize::new(0);
@@ -70,24 +70,23 @@ impl Node {
     }
 
     /// A host without a disk: commits at once, acknowledges events in runs.
-    fn serve(&mut self, now: Instant) {
-        loop {
-            let mut last = None;
-            while let Some(batch) = self.engine.poll_batch() {
-                last = Some(batch.seq);
-            }
-            let Some(seq) = last else { break };
-            self.engine.handle_committed(now, seq);
-        }
-        let mut seq = None;
-        while let Some(event) = self.engine.poll_event() {
-            seq = event.seq.or(seq);
-            match event.kind {
-                EventKind::Delivered { .. } => self.delivered += 1,
-                EventKind::Message(m) => {
-                    black_box(&m);
-                    self.received += 1;
+    fn serve(&mut self, now: Instant) -> Vec<Transmit> {
+        let (mut seq, mut transmits) = (None, Vec::new());
+        while let Some(output) = self.engine.poll() {
+            match output {
+                Output::Batch(batch) => self.engine.handle_committed(now, batch.seq),
+                Output::Event(Event::Durable { seq: number, event }) => {
+                    seq = Some(number);
+                    match event {
+                        Durable::Delivered { .. } => self.delivered += 1,
+                        Durable::Received(m) => {
+                            black_box(&m);
+                            self.received += 1;
+                        }
+                        _ => {}
+                    }
                 }
+                Output::Transmit(transmit) => transmits.push(transmit),
                 _ => {}
             }
         }
@@ -95,6 +94,7 @@ impl Node {
             self.told = seq;
             self.engine.ack(now, seq).unwrap();
         }
+        transmits
     }
 }
 
@@ -104,10 +104,8 @@ fn exchange(nodes: &mut [Node], now: Instant) -> usize {
     loop {
         let mut mail = Vec::new();
         for n in nodes.iter_mut() {
-            n.serve(now);
-            while let Some(t) = n.engine.poll_transmit() {
-                mail.push((n.addr, t));
-            }
+            let from = n.addr;
+            mail.extend(n.serve(now).into_iter().map(|t| (from, t)));
         }
         if mail.is_empty() {
             return passed;
@@ -183,7 +181,7 @@ fn junk(total: u64) -> f64 {
     for i in 0..total {
         bytes[2..10].copy_from_slice(&i.to_le_bytes());
         nodes[0].engine.handle_datagram(now, from, &bytes);
-        while nodes[0].engine.poll_transmit().is_some() {}
+        while nodes[0].engine.poll().is_some() {}
     }
     total as f64 / start.elapsed().as_secs_f64()
 }

@@ -4,14 +4,14 @@
 use std::io::Result;
 use std::path::PathBuf;
 
-use donp_core::fuzzing::{TARGETS, seeds};
+use donp_core::fuzzing::{seeds, targets};
 
 fn main() -> Result<()> {
     let Some(folder) = std::env::args_os().nth(1).map(PathBuf::from) else {
         eprintln!("usage: fuzz_seeds FOLDER");
         std::process::exit(2);
     };
-    for (name, _) in TARGETS {
+    for (name, _) in targets() {
         let folder = folder.join(name);
         std::fs::create_dir_all(&folder)?;
         for (n, seed) in seeds::of(name).iter().enumerate() {

@@ -1,11 +1,11 @@
 //! Every input that fuzzing found worth keeping, again: `tests/fuzz/corpus/TARGET/*`.
 //!
-//! `cd tests/fuzz && cargo +nightly fuzz run TARGET` looks for new ones.
+//! `cd tests/fuzz && DONP_FUZZ=TARGET cargo +nightly fuzz run target corpus/TARGET` looks for new ones.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use donp_core::fuzzing::TARGETS;
+use donp_core::fuzzing::targets;
 use donp_sim::SimRng;
 
 fn corpus() -> std::path::PathBuf {
@@ -15,7 +15,7 @@ fn corpus() -> std::path::PathBuf {
 #[test]
 fn the_whole_corpus_is_replayed() {
     let mut replayed = 0;
-    for (name, target) in TARGETS {
+    for (name, target) in targets() {
         let folder = corpus().join(name);
         let mut inputs: Vec<_> = std::fs::read_dir(&folder)
             .unwrap_or_else(|e| panic!("no corpus for {name} in {}: {e}", folder.display()))
@@ -31,7 +31,7 @@ fn the_whole_corpus_is_replayed() {
     }
     // What no target reads is replayed by nobody.
     let folders = std::fs::read_dir(corpus()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    let known = TARGETS.iter().map(|(name, _)| (*name).to_owned());
+    let known = targets().into_iter().map(|(name, _)| name.to_owned());
     assert_eq!(folders.collect::<BTreeSet<_>>(), known.collect::<BTreeSet<_>>());
     println!("{replayed} inputs replayed");
 }
@@ -39,7 +39,7 @@ fn the_whole_corpus_is_replayed() {
 /// Inputs that no fuzzer guided: a few hundred of each target, the same every time.
 #[test]
 fn random_inputs_break_no_target() {
-    for (n, (name, target)) in TARGETS.iter().enumerate() {
+    for (n, (name, target)) in targets().into_iter().enumerate() {
         let mut rng = SimRng::new(n as u64);
         for i in 0..200 {
             let len = rng.below(if i % 10 == 0 { 3_000 } else { 200 }) as usize;

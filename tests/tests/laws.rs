@@ -147,7 +147,7 @@ fn durable_events_survive_a_crash_until_acknowledged() {
         sim.run_for(5);
         assert_eq!(sim.node(1).replayed, again);
         assert_eq!(sim.node(1).told.len(), 5);
-        assert_eq!(sim.node(1).disk().count(Table::Events), again as usize);
+        assert_eq!(sim.node(1).disk().count(Table::of("engine", "events").unwrap()), again as usize);
     }
 }
 

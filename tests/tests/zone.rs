@@ -116,7 +116,7 @@ fn handle_network_partition_brings_the_parts_together_at_once() {
         sim.net.heal();
         let away: Vec<NodeId> = (3..6).map(|n| sim.id(n)).collect();
         if hurry {
-            sim.with(0, |e, now| e.handle_network_partition(now, &away)).unwrap();
+            sim.with(0, |e, now| e.report_partition(now, &away)).unwrap();
         }
         let begin = sim.now();
         assert!(sim.run_until(300, |s| (0..6).all(|n| alive(s, n) == 5)), "{}", sim.replay());

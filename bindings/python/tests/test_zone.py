@@ -52,8 +52,8 @@ async def test_the_operations_of_fault_tolerance() -> None:
         await a.detect_node_failure(b.id)
         answer = await afind(events, MemberChanged, lambda e: e.peer == b.id)
         assert answer == MemberChanged(b.id, MemberState.ALIVE)
-        await a.handle_network_partition([b.id])
-        await a.handle_network_partition()
+        await a.report_partition([b.id])
+        await a.report_partition()
         for failure in FailureType:
             await a.recover_from_failure(failure)
         said = await b.broadcast("compared and fetched")
@@ -62,7 +62,7 @@ async def test_the_operations_of_fault_tolerance() -> None:
         assert MemberState.ALIVE in [m.state for m in await a.members()]
 
         stranger = donp.identity_node_id(donp.generate_identity("stranger"))
-        for call in (a.detect_node_failure, a.synchronize_state, lambda id: a.handle_network_partition([id])):
+        for call in (a.detect_node_failure, a.synchronize_state, lambda id: a.report_partition([id])):
             with pytest.raises(donp.NotFoundError):
                 await call(stranger)
             with pytest.raises(donp.InvalidInputError):
@@ -89,7 +89,7 @@ def test_the_operations_on_engines() -> None:
     net.wake()
     alive = MemberChanged(b.engine.id, MemberState.ALIVE)
     net.until("an answer", lambda: alive in a.events)
-    a.engine.handle_network_partition(net.now_us, [b.engine.id])
+    a.engine.report_partition(net.now_us, [b.engine.id])
     a.engine.synchronize_state(net.now_us, b.engine.id)
     for failure in FailureType:
         a.engine.recover_from_failure(net.now_us, failure)

@@ -9,6 +9,8 @@
 //! so with `LocalPeer`.
 
 pub(crate) mod beacon;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+mod contract;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -300,6 +302,4 @@ impl Machine for Discovery {
 }
 
 #[cfg(test)]
-#[cfg(any(test, fuzzing, feature = "fuzzing"))]
-mod contract;
 mod tests;

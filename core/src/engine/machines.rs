@@ -1,6 +1,7 @@
 //! The list of machines. What the engine does for each of them follows from it: its field, its work, its place
 //! in the order, its effects, deadline, statistics, footprint, entropy, tables and restore.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::chat::{self, Chat};
@@ -42,7 +43,7 @@ macro_rules! machines {
 
         /// One step of the pump: an input for one machine, or a fact for all of them.
         pub(super) enum Work {
-            Fact(Fact),
+            Fact(Box<Fact>),
             $($Machine($field::In),)+
         }
 
@@ -213,6 +214,7 @@ impl core::fmt::Display for Table {
 }
 
 /// No two tables have one byte: checked when this is compiled.
+#[expect(clippy::indexing_slicing, reason = "a panic here is an error of the build")]
 const _: () = {
     let mut seen = [false; 256];
     let mut owner = 0;

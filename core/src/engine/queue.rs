@@ -1,5 +1,6 @@
 //! What waits between the machines, the store and the host.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
@@ -91,7 +92,7 @@ impl Queues {
         if let Fact::MemberChanged { peer, state } = fact {
             self.events.volatile(Volatile::MemberChanged { peer, state });
         }
-        self.work.push_back(Work::Fact(fact));
+        self.work.push_back(Work::Fact(Box::new(fact)));
     }
 
     /// A read of cold records for one reader, which knows it as `read`.

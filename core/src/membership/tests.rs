@@ -326,7 +326,7 @@ fn a_crowd_of_newcomers_pushes_out_ten_neighbours_a_second() {
     for n in 0..40 {
         b.up(100 + n);
         let out = b.hear(100 + n, &request(Urgency::Join));
-        pushed_out.push(out.iter().filter(|o| matches!(o, Out::NeighbourDown(_))).count());
+        pushed_out.push(out.iter().filter(|o| matches!(o, Out::Fact(Fact::NeighbourDown(_)))).count());
     }
     assert_eq!((&pushed_out[..10], pushed_out[10..].iter().sum::<usize>()), (&[1; 10][..], 0));
     // The eleventh hears that there is no room.

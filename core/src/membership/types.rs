@@ -190,7 +190,7 @@ mod tests {
 
     fn linked_by(b: &mut Bench, n: u8, outbound: bool) {
         up_as(b, n, NodeType::Super);
-        b.fact(Fact::RoundTrips(alloc::vec![RoundTrip { peer: id(n), outbound: outbound, rtt: None }]));
+        b.fact(Fact::RoundTrips(alloc::vec![RoundTrip { peer: id(n), outbound, rtt: None }]));
     }
 
     fn down(b: &mut Bench, n: u8, reason: DownReason) {
@@ -255,7 +255,7 @@ mod tests {
                     let n = told.iter().find(|(n, _)| id(*n) == peer).unwrap().0;
                     let record = claims(n, told.iter().find(|t| t.0 == n).unwrap().1);
                     b.fact(Fact::LinkUp { peer, record, addr: addr(n) });
-                    b.fact(Fact::RoundTrips(alloc::vec![RoundTrip { peer: peer, outbound: true, rtt: None }]));
+                    b.fact(Fact::RoundTrips(alloc::vec![RoundTrip { peer, outbound: true, rtt: None }]));
                     down(&mut b, n, DownReason::Unwanted);
                 }
             }

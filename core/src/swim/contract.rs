@@ -62,7 +62,7 @@ impl Contract for Swim {
         })
     }
 
-    fn look(&self, d: &mut Draw<'_>, transcript: &mut String) {
+    fn look(&self, _d: &mut Draw<'_>, transcript: &mut String) {
         let _ = writeln!(transcript, "{}", self.members().count());
     }
 }

@@ -533,10 +533,10 @@ impl Swim {
         match *fact {
             Fact::LinkUp { peer, addr, .. } => self.link_up(peer, addr, cx, out),
             Fact::LinkDown { peer, .. } => self.link_down(peer),
-            Fact::LinkSuspected(peer) => {
-                if self.config.link_evidence && self.roster.get(peer).is_some_and(Member::is_there) {
-                    self.ask_soon(peer);
-                }
+            Fact::LinkSuspected(peer)
+                if self.config.link_evidence && self.roster.get(peer).is_some_and(Member::is_there) =>
+            {
+                self.ask_soon(peer);
             }
             Fact::AddressChanged { peer, addr } => {
                 if let Some(link) = self.linked.get_mut(&peer) {

@@ -52,6 +52,9 @@ pub enum Content {
 }
 
 impl Content {
+    /// The longest text, in bytes of UTF-8: 64 KiB.
+    pub const MAX_LEN: usize = MAX_BODY;
+
     /// Plain text.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text { text: text.into() }

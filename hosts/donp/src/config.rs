@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use donp_core::settings::{SETTINGS, Setting, Value};
-use donp_core::{Config, NodeType};
+use donp_core::{Config, NodeType, Setting, SettingValue};
 use donp_runtime::{BootstrapName, Fault, Lan};
 
 use crate::failure::{Exit, Failure};
@@ -64,9 +63,9 @@ impl Key {
         match &self.place {
             Place::Host(access) => (access.get)(settings),
             Place::Core(setting) => Some(match setting.get(&settings.core) {
-                Value::Time(t) => quoted(&humantime::format_duration(t).to_string()),
-                Value::Number(n) => n.to_string(),
-                Value::Switch(on) => on.to_string(),
+                SettingValue::Time(t) => quoted(&humantime::format_duration(t).to_string()),
+                SettingValue::Number(n) => n.to_string(),
+                SettingValue::Switch(on) => on.to_string(),
             }),
         }
     }
@@ -77,9 +76,11 @@ impl Key {
             Place::Core(setting) => setting,
         };
         let value = match setting.get(&settings.core) {
-            Value::Time(_) => Value::Time(time(values)?),
-            Value::Number(_) => Value::Number(parsed(values).map_err(|_| "is not a whole number in range")?),
-            Value::Switch(_) => Value::Switch(parsed(values).map_err(|_| "is neither true nor false")?),
+            SettingValue::Time(_) => SettingValue::Time(time(values)?),
+            SettingValue::Number(_) => {
+                SettingValue::Number(parsed(values).map_err(|_| "is not a whole number in range")?)
+            }
+            SettingValue::Switch(_) => SettingValue::Switch(parsed(values).map_err(|_| "is neither true nor false")?),
         };
         setting.set(&mut settings.core, value).map_err(Into::into)
     }
@@ -141,7 +142,7 @@ fn key(
 
 /// Every key: those of this program and those of the core. Sorted sections last, as a TOML file needs it.
 pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
-    let core = SETTINGS.iter().map(|s| Key { name: s.name, help: s.help, place: Place::Core(s) });
+    let core = Setting::ALL.iter().map(|s| Key { name: s.name, help: s.help, place: Place::Core(s) });
     let (mut keys, mut sections): (Vec<Key>, Vec<Key>) =
         own().into_iter().chain(core).partition(|key| !key.name.contains('.'));
     sections.sort_by_key(|key| key.name);

@@ -103,16 +103,19 @@ mod tests {
 
     #[test]
     fn a_real_datagram_has_the_documents_shape_and_garbage_has_none() {
-        use donp_core::{Bootstrap, Config, Engine, Identity, Instant, WallTime};
+        use donp_core::{Bootstrap, Config, Engine, Identity, Instant, Output, WallTime};
         let identity = Identity::generate([1; 64], "a", WallTime(1)).unwrap();
         let mut engine = Engine::new(Config::default(), identity, [1; 32], Instant::ZERO, WallTime(1)).unwrap();
         let id = Identity::generate([2; 64], "b", WallTime(1)).unwrap().node_id();
         let place = Bootstrap { addr: "127.0.0.1:9".parse().unwrap(), id: Some(id) };
         engine.join(Instant::ZERO, &[place]).unwrap();
-        while let Some(batch) = engine.poll_batch() {
-            engine.handle_committed(Instant::ZERO, batch.seq);
-        }
-        let sent = engine.poll_transmit().unwrap();
+        let sent = loop {
+            match engine.poll().unwrap() {
+                Output::Batch(batch) => engine.handle_committed(Instant::ZERO, batch.seq),
+                Output::Transmit(transmit) => break transmit,
+                _ => {}
+            }
+        };
         let shape = describe(&sent.bytes).unwrap();
         assert!(["DISCOVERY", "CONTROL"].contains(&shape["header"]["messageType"].as_str().unwrap()), "{shape}");
         let keys = |v: &Value| v.as_object().unwrap().keys().cloned().collect::<Vec<_>>();

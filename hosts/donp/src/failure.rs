@@ -138,6 +138,8 @@ impl From<StoreError> for Failure {
                 Self::new(Exit::Storage, what).hint("restore the profile's folder from a backup and check the disk")
             }
             StoreError::Newer { .. } => Self::new(Exit::Storage, what).hint("use the newer version of donp"),
+            StoreError::Older { .. } => Self::new(Exit::Storage, what)
+                .hint("make a new profile with `donp init`; until the first release older ones are not read"),
             StoreError::Full => Self::new(Exit::Storage, what).hint("make room on the disk"),
             _ => Self::new(Exit::Storage, what).hint("check the disk and the folder's permissions"),
         }

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use donp_core::{Causality, Content, Conversation, DropReason, Event, EventKind, FailReason, Message, NodeId, Peer};
+use donp_core::{
+    Causality, Content, Conversation, DropReason, Durable, Event, FailReason, Message, NodeId, Peer, Volatile,
+};
 use donp_runtime::NodeStatus;
 use serde_json::{Map, Value, json};
 
@@ -87,39 +89,44 @@ pub fn message(m: &Message, seq: Option<u64>, names: &Names, around: &[Message],
 pub fn event(e: &Event, names: &Names) -> Value {
     let with_seq = |kind: &str, mut fields: Value| {
         if let Value::Object(fields) = &mut fields {
-            fields.insert("seq".into(), json!(e.seq));
+            fields.insert("seq".into(), json!(e.seq()));
         }
         object(kind, fields)
     };
-    match &e.kind {
-        EventKind::Message(m) => message(m, e.seq, names, &[], false),
-        EventKind::Delivered { message, to } => {
-            with_seq("delivered", json!({ "id": message.to_string(), "to": to.to_string(), "name": names.get(*to) }))
+    match e {
+        Event::Durable { seq, event: Durable::Received(m) } => message(m, Some(*seq), names, &[], false),
+        Event::Durable { event: Durable::Delivered { id, to }, .. } => {
+            with_seq("delivered", json!({ "id": id.to_string(), "to": to.to_string(), "name": names.get(*to) }))
         }
-        EventKind::Failed { message, to, reason } => with_seq(
+        Event::Durable { event: Durable::Failed { id, to, reason }, .. } => with_seq(
             "failed",
             json!({
-                "id": message.to_string(),
+                "id": id.to_string(),
                 "to": to.to_string(),
                 "name": names.get(*to),
                 "reason": match reason {
                     FailReason::Expired => "it could not be delivered in time",
-                    FailReason::Refused => "the other node does not take it",
+                    FailReason::Refused => "the other node rejected it",
                     _ => "unknown",
                 },
             }),
         ),
-        EventKind::StateChanged { from, to } => with_seq("state", json!({ "from": from.name(), "to": to.name() })),
-        EventKind::PeerUp { peer, name } => with_seq("peer_up", json!({ "peer": peer.to_string(), "name": name })),
-        EventKind::PeerDown { peer, reason } => with_seq(
+        Event::Volatile(Volatile::StateChanged { before, after }) => {
+            with_seq("state_changed", json!({ "before": before.name(), "after": after.name() }))
+        }
+        Event::Volatile(Volatile::PeerUp { peer, name }) => {
+            with_seq("peer_up", json!({ "peer": peer.to_string(), "name": name }))
+        }
+        Event::Volatile(Volatile::PeerDown { peer, reason }) => with_seq(
             "peer_down",
             json!({ "peer": peer.to_string(), "name": names.get(*peer), "reason": reason.words() }),
         ),
-        EventKind::Member { peer, state } => {
-            with_seq("member", json!({ "peer": peer.to_string(), "name": names.get(*peer), "state": state.name() }))
-        }
-        EventKind::Writable => with_seq("writable", json!({})),
-        EventKind::Lagged { missed } => with_seq("lagged", json!({ "missed": missed })),
+        Event::Volatile(Volatile::MemberChanged { peer, state }) => with_seq(
+            "member_changed",
+            json!({ "peer": peer.to_string(), "name": names.get(*peer), "state": state.name() }),
+        ),
+        Event::Volatile(Volatile::Writable) => with_seq("writable", json!({})),
+        Event::Volatile(Volatile::Lagged { missed }) => with_seq("lagged", json!({ "missed": missed })),
         _ => with_seq("unknown", json!({})),
     }
 }

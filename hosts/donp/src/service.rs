@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use donp_core::{Conversation, Event, EventKind, Message, MessageId, NodeId, NodeState, Peer, Position, Ticket};
+use donp_core::{
+    Conversation, Durable, Event, Message, MessageId, NodeId, NodeState, ParseTicketError, Peer, Position, Ticket,
+};
 use donp_runtime::{Node, Profile, Protection};
 use serde_json::{Value, json};
 
@@ -141,7 +143,7 @@ impl Service {
     fn join(&self, params: &Value) -> Result<Value, Failure> {
         let target = text_of(params, "target")?.trim();
         let fields = if looks_like_ticket(target) {
-            let ticket: Ticket = target.parse().map_err(|e: donp_core::wire::ticket::ParseTicketError| {
+            let ticket: Ticket = target.parse().map_err(|e: ParseTicketError| {
                 Failure::new(Exit::Failed, format!("the ticket is broken: {e}"))
                     .hint("copy it again, whole, from `donp invite`")
             })?;
@@ -246,10 +248,11 @@ impl Service {
         loop {
             let page = self.node.events(after, 1_000)?;
             for event in &page.events {
-                after = event.seq.unwrap_or(after);
-                match event.kind {
-                    EventKind::Delivered { message, .. } if message == id => return Ok("delivered"),
-                    EventKind::Failed { message, .. } if message == id => return Ok("failed"),
+                let Event::Durable { seq, event } = event else { continue };
+                after = *seq;
+                match event {
+                    Durable::Delivered { id: delivered, .. } if *delivered == id => return Ok("delivered"),
+                    Durable::Failed { id: failed, .. } if *failed == id => return Ok("failed"),
                     _ => {}
                 }
             }
@@ -299,7 +302,7 @@ impl Service {
         let mut bytes = 0;
         let fits = |event: &&Event| {
             let fits = bytes <= MAX_PAGE_BYTES;
-            if let EventKind::Message(m) = &event.kind {
+            if let Event::Durable { event: Durable::Received(m), .. } = event {
                 bytes += m.content.shown().len();
             }
             fits
@@ -319,7 +322,7 @@ impl Service {
         let mut around: Vec<(Conversation, Vec<Message>)> = Vec::new();
         let mut out = Vec::with_capacity(events.len());
         for event in events {
-            let EventKind::Message(m) = &event.kind else {
+            let Event::Durable { seq, event: Durable::Received(m) } = event else {
                 out.push(json::event(event, &names));
                 continue;
             };
@@ -332,7 +335,7 @@ impl Service {
                 }
             };
             let near = around.get(at).map_or(&[][..], |(_, page)| page);
-            out.push(json::message(m, event.seq, &names, near, false));
+            out.push(json::message(m, Some(*seq), &names, near, false));
         }
         Ok(out)
     }

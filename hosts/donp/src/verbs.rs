@@ -151,7 +151,7 @@ fn read_stdin() -> Result<String, Failure> {
     let mut bytes = Vec::new();
     std::io::stdin()
         .lock()
-        .take(donp_core::wire::MAX_BODY as u64 * 32)
+        .take(donp_core::Content::MAX_LEN as u64 * 32)
         .read_to_end(&mut bytes)
         .map_err(|e| Failure::new(Exit::Failed, format!("stdin: {e}")))?;
     let mut text =

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use donp_core::{Content, EventKind, Identity, WallTime};
+use donp_core::{Content, Durable, Event, Identity, WallTime};
 use donp_runtime::{Cost, Node, NodeConfig, Profile, Secrets, StoreKind, os};
 
 #[global_allocator]
@@ -105,8 +105,9 @@ fn send(a: &Node, b: &Node, case: &Case) {
         }
         assert!(a.wait_event(after, LONG), "{acked} of {sent} acknowledged, then nothing for a minute");
         let page = a.events(after, 4_096).expect("events");
-        acked += page.events.iter().filter(|e| matches!(e.kind, EventKind::Delivered { .. })).count();
-        after = page.events.last().and_then(|e| e.seq).unwrap_or(after);
+        acked +=
+            page.events.iter().filter(|e| matches!(e, Event::Durable { event: Durable::Delivered { .. }, .. })).count();
+        after = page.events.last().and_then(Event::seq).unwrap_or(after);
         a.ack(after).expect("an event that was told");
     }
 }
@@ -118,8 +119,8 @@ fn receive(b: &Node, wanted: usize) {
         assert!(b.wait_event(after, LONG), "{got} of {wanted} received, then nothing for a minute");
         let page = b.events(after, 4_096).expect("events");
         for event in &page.events {
-            after = event.seq.unwrap_or(after);
-            if let EventKind::Message(m) = &event.kind {
+            after = event.seq().unwrap_or(after);
+            if let Event::Durable { event: Durable::Received(m), .. } = event {
                 assert_eq!(m.content.shown().trim_start_matches('0').parse().unwrap_or(0), got, "order");
                 got += 1;
             }

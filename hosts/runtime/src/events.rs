@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use donp_core::{Event, EventKind};
+use donp_core::{Event, Volatile};
 
 /// Recent durable events in memory. Older ones are read from the store.
 const RECENT: usize = 4_096;
@@ -19,6 +19,8 @@ const RECENT_BYTES: usize = 4 << 20;
 const VOLATILE: usize = 1_024;
 /// Durable events read back from the store at once for one stream.
 pub(crate) const READ_BACK: usize = 256;
+/// Bytes of one read of stored events: 4 MiB, sixty of the largest messages.
+pub(crate) const READ_BYTES: u32 = 4 << 20;
 
 /// A page of durable events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +55,7 @@ struct Reader {
     /// Durable events that memory did not hold any more.
     read_back: VecDeque<Event>,
     reading: bool,
-    volatile: VecDeque<EventKind>,
+    volatile: VecDeque<Volatile>,
     missed: u64,
     wakers: BTreeMap<u64, Waker>,
     /// Told to end: nothing newer than this is given.
@@ -72,15 +74,9 @@ enum Supply {
 
 impl State {
     fn publish(&mut self, event: Event) {
-        let Some(seq) = event.seq else {
-            for reader in self.readers.values_mut().filter(|r| r.until.is_none()) {
-                reader.volatile.push_back(event.kind.clone());
-                if reader.volatile.len() > VOLATILE {
-                    reader.volatile.pop_front();
-                    reader.missed += 1;
-                }
-            }
-            return;
+        let seq = match event {
+            Event::Durable { seq, .. } => seq,
+            Event::Volatile(volatile) => return self.publish_volatile(&volatile),
         };
         // A restart repeats what was not acknowledged, in order; anything else is no news.
         if seq <= self.last {
@@ -91,12 +87,22 @@ impl State {
             self.floor = self.first;
         }
         self.last = seq;
-        self.recent_bytes += weight(&event);
+        self.recent_bytes += event.weight();
         self.recent.push_back((seq, event));
         while self.recent.len() > RECENT || (self.recent_bytes > RECENT_BYTES && self.recent.len() > 1) {
             if let Some((seq, event)) = self.recent.pop_front() {
-                self.recent_bytes -= weight(&event);
+                self.recent_bytes -= event.weight();
                 self.floor = seq;
+            }
+        }
+    }
+
+    fn publish_volatile(&mut self, event: &Volatile) {
+        for reader in self.readers.values_mut().filter(|r| r.until.is_none()) {
+            reader.volatile.push_back(event.clone());
+            if reader.volatile.len() > VOLATILE {
+                reader.volatile.pop_front();
+                reader.missed += 1;
             }
         }
     }
@@ -133,7 +139,7 @@ impl State {
         };
         if reader.missed > 0 && max > 0 {
             let missed = std::mem::take(&mut reader.missed);
-            out.push(Event { seq: None, kind: EventKind::Lagged { missed } });
+            out.push(Event::Volatile(Volatile::Lagged { missed }));
         }
         let room = max.saturating_sub(out.len()).min(reader.read_back.len());
         out.extend(reader.read_back.drain(..room));
@@ -141,13 +147,13 @@ impl State {
         let (after, until) = (reader.after, reader.until.unwrap_or(u64::MAX));
         if reader.read_back.is_empty() && after >= floor {
             let room = max.saturating_sub(out.len());
-            out.extend(self.after(after).take_while(|e| e.seq <= Some(until)).take(room).cloned());
+            out.extend(self.after(after).take_while(|e| e.seq() <= Some(until)).take(room).cloned());
         }
-        let newest = out.iter().filter_map(|e| e.seq).next_back();
+        let newest = out.iter().filter_map(Event::seq).next_back();
         if let Some(reader) = self.readers.get_mut(&id) {
             reader.after = reader.after.max(newest.unwrap_or(0));
             let room = max.saturating_sub(out.len()).min(reader.volatile.len());
-            out.extend(reader.volatile.drain(..room).map(|kind| Event { seq: None, kind }));
+            out.extend(reader.volatile.drain(..room).map(Event::Volatile));
         }
         out
     }
@@ -194,7 +200,7 @@ impl Hub {
         if let Some(reader) = state.readers.get_mut(&id) {
             reader.reading = false;
             // An empty page: what was between was acknowledged meanwhile.
-            let newest = events.last().and_then(|e| e.seq).unwrap_or(floor);
+            let newest = events.last().and_then(Event::seq).unwrap_or(floor);
             reader.after = reader.after.max(newest);
             reader.read_back.extend(events);
         }
@@ -252,15 +258,6 @@ impl Hub {
     }
 }
 
-/// Roughly what an event takes in memory.
-fn weight(event: &Event) -> usize {
-    let text = match &event.kind {
-        EventKind::Message(m) => m.content.shown().len() + m.clock.entries().len() * 40,
-        _ => 0,
-    };
-    text + 256
-}
-
 /// Asks the node's thread for a page of stored events: which stream, after which number. False if it
 /// has no room for the question.
 pub(crate) type ReadBack = Box<dyn Fn(u64, u64) -> bool + Send + Sync>;
@@ -270,7 +267,7 @@ pub(crate) type ReadBack = Box<dyn Fn(u64, u64) -> bool + Send + Sync>;
 ///
 /// Waiting and taking are two calls, so that a wait that is given up loses nothing. Durable events are
 /// never lost: those that memory does not hold are read back from the store, without blocking. Volatile
-/// ones are kept up to 1,024; then the oldest go and one [`EventKind::Lagged`] says how many.
+/// ones are kept up to 1,024; then the oldest go and one [`Volatile::Lagged`] says how many.
 pub struct EventStream {
     hub: Arc<Hub>,
     id: u64,
@@ -384,14 +381,14 @@ impl Drop for EventStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use donp_core::{MessageId, NodeId};
+    use donp_core::{Durable, MessageId, NodeId};
 
     fn durable(seq: u64) -> Event {
-        Event { seq: Some(seq), kind: EventKind::Delivered { message: MessageId([1; 32]), to: NodeId([2; 32]) } }
+        Event::Durable { seq, event: Durable::Delivered { id: MessageId([1; 32]), to: NodeId([2; 32]) } }
     }
 
     fn seqs(page: &EventPage) -> Vec<u64> {
-        page.events.iter().filter_map(|e| e.seq).collect()
+        page.events.iter().filter_map(Event::seq).collect()
     }
 
     #[test]
@@ -440,14 +437,14 @@ mod tests {
     fn a_slow_stream_is_told_how_much_it_missed() {
         let hub = Arc::new(Hub::default());
         let (slow, fast) = (stream(&hub, 0), stream(&hub, 0));
-        let writable = Event { seq: None, kind: EventKind::Writable };
+        let writable = Event::Volatile(Volatile::Writable);
         for n in 0..VOLATILE + 3 {
             hub.publish([writable.clone()]);
             if n >= 3 {
                 assert_eq!(fast.take(1), std::slice::from_ref(&writable));
             }
         }
-        assert_eq!(slow.take(1), [Event { seq: None, kind: EventKind::Lagged { missed: 3 } }]);
+        assert_eq!(slow.take(1), [Event::Volatile(Volatile::Lagged { missed: 3 })]);
         assert_eq!(slow.take(2 * VOLATILE).len(), VOLATILE);
         drop(slow);
         assert_eq!(hub.lock().readers.len(), 1);
@@ -474,12 +471,12 @@ mod tests {
         hub.read_back(0, (1..=60).map(durable).collect());
         assert!(read.wait(Duration::ZERO));
         let mut seen = Vec::new();
-        seen.extend(read.take(50).iter().filter_map(|e| e.seq));
-        seen.extend(read.take(50).iter().filter_map(|e| e.seq));
+        seen.extend(read.take(50).iter().filter_map(Event::seq));
+        seen.extend(read.take(50).iter().filter_map(Event::seq));
         assert_eq!(*asked.lock().unwrap(), [(0, 0), (0, 60)]);
         // 61 to 100 were acknowledged by somebody else meanwhile.
         hub.read_back(0, Vec::new());
-        seen.extend(read.take(usize::MAX).iter().filter_map(|e| e.seq));
+        seen.extend(read.take(usize::MAX).iter().filter_map(Event::seq));
         let expected: Vec<u64> = (1..=60).chain(101..=RECENT as u64 + 100).collect();
         assert_eq!(seen, expected);
     }
@@ -498,10 +495,10 @@ mod tests {
         let (ended, other) = (stream(&hub, 0), stream(&hub, 0));
         hub.publish([durable(1), durable(2)]);
         ended.shutdown();
-        hub.publish([durable(3), Event { seq: None, kind: EventKind::Writable }]);
+        hub.publish([durable(3), Event::Volatile(Volatile::Writable)]);
         assert!(ended.wait(Duration::from_secs(60)), "at once");
         assert!(!ended.is_finished());
-        assert_eq!(ended.take(10).iter().filter_map(|e| e.seq).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(ended.take(10).iter().filter_map(Event::seq).collect::<Vec<_>>(), [1, 2]);
         assert!(ended.is_finished());
         assert!(!ended.wait(Duration::from_secs(60)), "at once");
         assert_eq!(other.take(10).len(), 4);

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use donp_core::stats::HOPS;
+use donp_core::BroadcastStats;
 use donp_core::{MemberState, MessageId, Stats};
 
 /// Counters of a node over all its lives, or sums and differences of such.
@@ -34,7 +34,7 @@ pub struct Totals {
     /// Messages of failure detection in zones.
     pub swim_out: u64,
     /// First deliveries by hops, from 1.
-    pub hops: [u64; HOPS],
+    pub hops: [u64; BroadcastStats::HOPS],
 }
 
 impl Totals {

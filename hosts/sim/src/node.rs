@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use donp_core::{
-    Answer, Batch, Config, Conversation, Engine, Event, EventKind, FailReason, Identity, Instant, MemberState,
-    MemoryStore, Message, MessageId, NodeId, NodeState, Op, Record, Request, Table, WallTime,
+    Answer, Batch, Config, Conversation, Durable, Engine, Event, FailReason, Identity, Instant, MemberState,
+    MemoryStore, Message, MessageId, NodeId, NodeState, Op, Record, Scan, Table, Volatile, WallTime,
 };
 
 use crate::clock::Clock;
@@ -19,7 +19,7 @@ pub enum Disk {
     /// Everything.
     #[default]
     Full,
-    /// The [`Table::HOT`] tables, which a restart needs. Reads of messages find nothing, so such a node
+    /// The hot tables ([`Table::is_hot`]), which a restart needs. Reads of messages find nothing, so such a node
     /// has no history and helps nobody to catch up: for large networks where neither is looked at.
     Hot,
 }
@@ -68,6 +68,16 @@ pub struct Node {
     /// Whether everything was told once and in order.
     pub witness: Witness,
     past: Totals,
+}
+
+/// A table of the chat machine: the simulator damages and reads histories.
+pub(crate) fn chat_table(name: &str) -> Table {
+    Table::of("chat", name).expect("a table of the chat machine")
+}
+
+/// Everything in a range of the history.
+fn history(start: Vec<u8>, end: Vec<u8>, reverse: bool) -> Scan {
+    Scan { table: chat_table("order"), start, end, reverse, limit: u32::MAX, max_bytes: u32::MAX }
 }
 
 /// What a new node is made of.
@@ -169,19 +179,15 @@ impl Node {
     pub fn stored_messages(&self) -> usize {
         let start = Conversation::Network.id(self.id, &self.config.network_key).0.to_vec();
         let end = [start.as_slice(), &[255; 80]].concat();
-        let all =
-            Request { id: 0, table: Table::Order, start, end, reverse: false, limit: u32::MAX, max_bytes: u32::MAX };
-        self.store.query(&all).len()
+        self.store.scan(&history(start, end, false)).len()
     }
 
     /// Whether its disk has a private message of `author` to this node.
     pub(crate) fn has_private(&self, author: NodeId, message: MessageId) -> bool {
         let start = Conversation::Private(author).id(self.id, &self.config.network_key).0.to_vec();
         let end = [start.as_slice(), &[255; 80]].concat();
-        let all =
-            Request { id: 0, table: Table::Order, start, end, reverse: true, limit: u32::MAX, max_bytes: u32::MAX };
-        // The id ends the key (`order_key`).
-        self.store.query(&all).iter().any(|r| r.key.ends_with(&message.0))
+        // The id ends the key (docs/spec/store.md, "chat.order").
+        self.store.scan(&history(start, end, true)).iter().any(|r| r.key.ends_with(&message.0))
     }
 
     pub(crate) fn keeps_history(&self) -> bool {
@@ -191,39 +197,41 @@ impl Node {
     pub(crate) fn write(&mut self, mut batch: Batch) {
         if self.kind == Disk::Hot {
             batch.ops.retain(|op| match op {
-                Op::Put { table, .. } | Op::Delete { table, .. } | Op::DeleteRange { table, .. } => {
-                    Table::HOT.contains(table)
-                }
+                Op::Put { table, .. } | Op::Delete { table, .. } | Op::DeleteRange { table, .. } => table.is_hot(),
             });
         }
         self.store.apply(batch);
     }
 
-    pub(crate) fn read(&self, request: &Request) -> Vec<Record> {
-        self.store.query(request)
+    pub(crate) fn read(&self, scan: &Scan) -> Vec<Record> {
+        self.store.scan(scan)
     }
 
     /// Tells the person. Whether it was news.
     pub(crate) fn tell(&mut self, event: Event, now: Instant) -> bool {
-        let Some(seq) = event.seq else {
-            match event.kind {
-                EventKind::StateChanged { to, .. } if self.remembers => self.states.push(to),
-                EventKind::Member { peer, state } if self.remembers => self.members.push((peer, state)),
-                _ => {}
+        let (seq, event) = match event {
+            Event::Durable { seq, event } => (seq, event),
+            Event::Volatile(Volatile::StateChanged { after, .. }) if self.remembers => {
+                self.states.push(after);
+                return true;
             }
-            return true;
+            Event::Volatile(Volatile::MemberChanged { peer, state }) if self.remembers => {
+                self.members.push((peer, state));
+                return true;
+            }
+            Event::Volatile(_) => return true,
         };
         // An event that was told but not acknowledged before a crash comes again, with its number.
         let news = seq > self.last_seq;
         if news {
             self.last_seq = seq;
-            if let EventKind::Message(message) = &event.kind {
+            if let Durable::Received(message) = &event {
                 self.witness.told(self.id, message);
             }
-            match event.kind {
-                EventKind::Message(message) if self.remembers => self.told.push(message),
-                EventKind::Delivered { message, .. } => self.delivered.push(message),
-                EventKind::Failed { message, reason, .. } => self.failed.push((message, reason)),
+            match event {
+                Durable::Received(message) if self.remembers => self.told.push(message),
+                Durable::Delivered { id, .. } => self.delivered.push(id),
+                Durable::Failed { id, reason, .. } => self.failed.push((id, reason)),
                 _ => {}
             }
         } else {

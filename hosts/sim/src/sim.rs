@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use donp_core::{
     Batch, Bootstrap, CommandError, Config, Content, Conversation, Engine, Event, Identity, Instant, Message,
-    MessageId, NodeId, Op, Table, WallTime,
+    MessageId, NodeId, Op, WallTime,
 };
 
 use crate::graph::Graph;
@@ -16,6 +16,7 @@ use crate::measure::{BitSet, Totals, Watch};
 use crate::net::Network;
 use crate::net::link::Faults;
 use crate::net::nat::NatConfig;
+use crate::node::chat_table;
 use crate::node::{Disk, Node, Parts};
 use crate::queue::EventQueue;
 use crate::rng::SimRng;
@@ -292,7 +293,7 @@ impl Sim {
         let rows = lost.iter().flat_map(|m| {
             let log = [&room[..], &m.author.0, &m.seq.to_be_bytes()].concat();
             let order = [&room[..], &m.depth.to_be_bytes(), &m.author.0, &m.id.0].concat();
-            [(Table::Log, log), (Table::Order, order)]
+            [(chat_table("log"), log), (chat_table("order"), order)]
         });
         let ops = rows.map(|(table, key)| Op::Delete { table, key }).collect();
         node.store.apply(Batch { seq: 0, ops });

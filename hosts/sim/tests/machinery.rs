@@ -5,6 +5,10 @@ use donp_sim::faults::{Life, Mix};
 use donp_sim::scenario::{BUILTIN, Phase, find};
 use donp_sim::{Disk, Faults, Filtering, NatConfig, SECOND, Sim, SimRng, laws};
 
+fn table(name: &str) -> Table {
+    Table::of("chat", name).unwrap()
+}
+
 /// `n` nodes that entered through the first and have neighbours.
 fn network(seed: u64, n: usize) -> Sim {
     let mut sim = Sim::new(seed);
@@ -157,8 +161,8 @@ fn a_hot_disk_restarts_a_node_and_holds_no_messages() {
     sim.broadcast(a, "kept nowhere").unwrap();
     assert!(sim.run_until(30, |s| s.node(b).told.len() == 1));
     sim.run_for(1);
-    assert_eq!(sim.node(b).disk().count(Table::Log) + sim.node(b).disk().count(Table::Order), 0);
-    assert!(sim.node(b).disk().count(Table::Heads) > 0);
+    assert_eq!([table("log"), table("order")].map(|t| sim.node(b).disk().count(t)), [0, 0]);
+    assert!(sim.node(b).disk().count(table("heads")) > 0);
     sim.crash(b);
     sim.start(b, &[]);
     assert!(sim.run_until(60, |s| s.linked(b) == 1), "it knows its peers: {}", sim.replay());

@@ -11,7 +11,7 @@ mod platform;
 use core::net::SocketAddr;
 
 use donp_core::{
-    Bootstrap, Config, Content, Engine, EventKind, Identity, Instant, MemoryStore, Transmit, WallTime,
+    Bootstrap, Config, Content, Durable, Engine, Event, Identity, Instant, MemoryStore, Output, Transmit, WallTime,
 };
 use platform::{exit, heap_used, print};
 
@@ -38,19 +38,23 @@ impl Device {
 
     /// Takes what the engine puts out; the next datagram to pass on, if there is one.
     fn drain(&mut self, now: Instant) -> Option<Transmit> {
-        while let Some(batch) = self.engine.poll_batch() {
-            let seq = batch.seq;
-            self.store.apply(batch);
-            self.engine.handle_committed(now, seq);
-        }
-        while let Some(event) = self.engine.poll_event() {
-            match event.kind {
-                EventKind::Message(_) => self.messages += 1,
-                EventKind::Delivered { .. } => self.delivered += 1,
-                _ => {}
+        loop {
+            match self.engine.poll()? {
+                Output::Batch(batch) => {
+                    let seq = batch.seq;
+                    self.store.apply(batch);
+                    self.engine.handle_committed(now, seq);
+                }
+                Output::Read(request) => {
+                    let records = self.store.scan(&request.scan);
+                    self.engine.handle_records(now, request.id, records);
+                }
+                Output::Event(Event::Durable { event: Durable::Received(_), .. }) => self.messages += 1,
+                Output::Event(Event::Durable { event: Durable::Delivered { .. }, .. }) => self.delivered += 1,
+                Output::Event(_) | Output::Answer(_) | Output::Beacon(_) => {}
+                Output::Transmit(transmit) => return Some(transmit),
             }
         }
-        self.engine.poll_transmit()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use donp_core::{Content, Conversation, Duration, EventKind, FailReason, MemberState, MessageId};
+use donp_core::{Content, Conversation, Durable, Duration, Event, FailReason, MemberState, MessageId, Volatile};
 use donp_sim::{Faults, Logged, SECOND, Sim};
 
 /// Each machine, with the deadline of the story that decides when an application learns of something.
@@ -75,8 +75,8 @@ pub fn run(seed: u64, tick: Option<u64>) -> Told {
     sim.run_for(40);
     let transcript = sim.transcript();
     let events = sim.log.take().unwrap_or_default();
-    let arrivals = events.iter().filter_map(|e| match &e.event.kind {
-        EventKind::Message(m) => Some((e.at, e.node, m.conversation, m.id)),
+    let arrivals = events.iter().filter_map(|e| match &e.event {
+        Event::Durable { event: Durable::Received(m), .. } => Some((e.at, e.node, m.conversation, m.id)),
         _ => None,
     });
     Told { arrivals: arrivals.collect(), transcript, events }
@@ -105,16 +105,23 @@ pub fn check_story(told: &Told, replay: &str) {
     let happened = |what: &str, yes: &dyn Fn(&Logged) -> bool| {
         assert!(told.events.iter().any(yes), "{what} is missing; {replay}");
     };
-    happened("a private message that came", &|e| matches!(e.event.kind, EventKind::Delivered { .. }));
-    happened("a private message that is given up", &|e| {
-        e.node == 0 && matches!(e.event.kind, EventKind::Failed { reason: FailReason::Expired, .. })
+    happened("a private message that came", &|e| {
+        matches!(e.event, Event::Durable { event: Durable::Delivered { .. }, .. })
     });
-    happened("a suspicion", &|e| matches!(e.event.kind, EventKind::Member { state: MemberState::Suspect, .. }));
-    happened("a member that is down", &|e| matches!(e.event.kind, EventKind::Member { state: MemberState::Down, .. }));
-    happened("a link that fell silent", &|e| matches!(e.event.kind, EventKind::PeerDown { .. }));
+    happened("a private message that is given up", &|e| {
+        e.node == 0
+            && matches!(e.event, Event::Durable { event: Durable::Failed { reason: FailReason::Expired, .. }, .. })
+    });
+    happened("a suspicion", &|e| {
+        matches!(e.event, Event::Volatile(Volatile::MemberChanged { state: MemberState::Suspect, .. }))
+    });
+    happened("a member that is down", &|e| {
+        matches!(e.event, Event::Volatile(Volatile::MemberChanged { state: MemberState::Down, .. }))
+    });
+    happened("a link that fell silent", &|e| matches!(e.event, Event::Volatile(Volatile::PeerDown { .. })));
     for lone in [6, 7] {
         happened("a link of a node without a bootstrap", &|e| {
-            e.node == lone && e.at < 15 * SECOND && matches!(e.event.kind, EventKind::PeerUp { .. })
+            e.node == lone && e.at < 15 * SECOND && matches!(e.event, Event::Volatile(Volatile::PeerUp { .. }))
         });
     }
 }

@@ -199,9 +199,9 @@ class AsyncNode:
         """Asks a node whether it is there; `MemberChanged` answers, as `Node.detect_node_failure`."""
         await self._run(self.sync.detect_node_failure, peer)
 
-    async def handle_network_partition(self, peers: Iterable[NodeId] = ()) -> None:
-        """These nodes seem to be cut off: asks and contacts them, as `Node.handle_network_partition`."""
-        await self._run(self.sync.handle_network_partition, peers)
+    async def report_partition(self, peers: Iterable[NodeId] = ()) -> None:
+        """These nodes seem to be cut off: asks and contacts them, as `Node.report_partition`."""
+        await self._run(self.sync.report_partition, peers)
 
     async def recover_from_failure(self, failure: FailureType) -> None:
         """Mends what failed without waiting, as `Node.recover_from_failure`."""

@@ -45,7 +45,7 @@ class Record(NamedTuple):
     """One stored record."""
 
     table: int
-    """Which table: 1 to 7."""
+    """Which table; those below 128 are hot and go to `restore`."""
     key: bytes
     """Its key; keys sort bytewise."""
     value: bytes
@@ -57,7 +57,7 @@ class Put:
     """Writes `value` under `key`, replacing what was there."""
 
     table: int
-    """Which table: 1 to 7."""
+    """Which table; those below 128 are hot and go to `restore`."""
     key: bytes
     """Sorts bytewise."""
     value: bytes
@@ -334,9 +334,9 @@ class Engine:
         """Asks a node whether it is there; `MemberChanged` answers, as `Node.detect_node_failure`."""
         _call(self._raw.detect_node_failure, now_us, _node_id(peer))
 
-    def handle_network_partition(self, now_us: int, peers: Iterable[NodeId] = ()) -> None:
-        """These nodes seem to be cut off: asks and contacts them, as `Node.handle_network_partition`."""
-        _call(self._raw.handle_network_partition, now_us, _ids_out(peers))
+    def report_partition(self, now_us: int, peers: Iterable[NodeId] = ()) -> None:
+        """These nodes seem to be cut off: asks and contacts them, as `Node.report_partition`."""
+        _call(self._raw.report_partition, now_us, _ids_out(peers))
 
     def recover_from_failure(self, now_us: int, failure: FailureType) -> None:
         """Mends what failed without waiting, as `Node.recover_from_failure`."""

@@ -237,14 +237,14 @@ class Node:
         """
         _call(self._raw.detect_node_failure, _node_id(peer))
 
-    def handle_network_partition(self, peers: Iterable[NodeId] = ()) -> None:
+    def report_partition(self, peers: Iterable[NodeId] = ()) -> None:
         """These nodes seem to be cut off, or this one from them (`handleNetworkPartition`).
 
         Each is asked, as by `detect_node_failure`, and contacted anew; with none named, somebody met before
         is. Parts that do not hear of each other merge. Raises as `detect_node_failure`, before anything is
         done.
         """
-        _call(self._raw.handle_network_partition, _ids_out(peers))
+        _call(self._raw.report_partition, _ids_out(peers))
 
     def recover_from_failure(self, failure: FailureType) -> None:
         """Mends what failed without waiting (`recoverFromFailure`).

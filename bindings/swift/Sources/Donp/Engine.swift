@@ -151,10 +151,10 @@ public final class Engine: Sendable {
         try converting { try raw.detectNodeFailure(nowUs: nowUs, peer: peer.description) }
     }
 
-    /// These nodes seem to be cut off: asks and contacts them, as ``Node/handleNetworkPartition(_:)``.
+    /// These nodes seem to be cut off: asks and contacts them, as ``Node/reportPartition(_:)``.
     /// - Throws: As ``Node/detectNodeFailure(_:)``, before anything is done.
-    public func handleNetworkPartition(nowUs: UInt64, peers: [NodeId] = []) throws(DonpError) {
-        try converting { try raw.handleNetworkPartition(nowUs: nowUs, peers: peers.map(\.description)) }
+    public func reportPartition(nowUs: UInt64, peers: [NodeId] = []) throws(DonpError) {
+        try converting { try raw.reportPartition(nowUs: nowUs, peers: peers.map(\.description)) }
     }
 
     /// Mends what failed without waiting, as ``Node/recoverFromFailure(_:)``.
@@ -304,7 +304,7 @@ public struct Transmit: Hashable, Sendable {
 
 /// One change to the store.
 public enum Op: Hashable, Sendable {
-    /// Writes `value` under `key`, replacing what was there. Tables are numbers from 1 to 7; keys sort
+    /// Writes `value` under `key`, replacing what was there. Tables below 128 are hot and go to `restore`; keys sort
     /// bytewise; values are secret in parts: seal them at rest.
     case put(table: UInt8, key: Data, value: Data)
     /// Removes `key` if it is there.

@@ -297,8 +297,8 @@ public final class Node: Sendable {
     /// ``detectNodeFailure(_:)``, and contacted anew; with none named, somebody met before is. Parts that do
     /// not hear of each other merge.
     /// - Throws: As ``detectNodeFailure(_:)``, before anything is done.
-    public func handleNetworkPartition(_ peers: [NodeId] = []) async throws(DonpError) {
-        try await call { try $0.handleNetworkPartition(peers: peers.map(\.description)) }
+    public func reportPartition(_ peers: [NodeId] = []) async throws(DonpError) {
+        try await call { try $0.reportPartition(peers: peers.map(\.description)) }
     }
 
     /// Mends what failed without waiting (`recoverFromFailure`).

@@ -55,8 +55,8 @@ struct Zone {
         try await link(a, b)
         try await a.detectNodeFailure(b.id)
         try await told(events, b.id, .alive)
-        try await a.handleNetworkPartition([b.id])
-        try await a.handleNetworkPartition()
+        try await a.reportPartition([b.id])
+        try await a.reportPartition()
         for failure in FailureType.allCases { try await a.recoverFromFailure(failure) }
         let said = try await b.broadcast("compared and fetched")
         try await a.synchronizeState(with: b.id)
@@ -65,7 +65,7 @@ struct Zone {
         let stranger = try identityNodeId(generateIdentity(name: "stranger"))
         await expectError(.notFound) { try await a.detectNodeFailure(stranger) }
         await expectError(.notFound) { try await a.synchronizeState(with: stranger) }
-        await expectError(.notFound) { try await a.handleNetworkPartition([b.id, stranger]) }
+        await expectError(.notFound) { try await a.reportPartition([b.id, stranger]) }
         await expectError(.invalidInput) { try await a.detectNodeFailure(a.id) }
         let peer = try #require(try await a.peer(b.id))
         #expect(peer.nodeType == .regular && peer.role == .regular)
@@ -82,7 +82,7 @@ struct Zone {
         net.hosts[0].events = []
         try a.detectNodeFailure(nowUs: net.nowUs, peer: b)
         try net.until("an answer") { $0.hosts[0].events.contains(.memberChanged(peer: b, state: .alive)) }
-        try a.handleNetworkPartition(nowUs: net.nowUs, peers: [b])
+        try a.reportPartition(nowUs: net.nowUs, peers: [b])
         try a.synchronizeState(nowUs: net.nowUs, peer: b)
         for failure in FailureType.allCases { try a.recoverFromFailure(nowUs: net.nowUs, failure: failure) }
         await expectError(.invalidInput) { try a.detectNodeFailure(nowUs: net.nowUs, peer: a.id) }

@@ -436,7 +436,7 @@ fn hostile_comparisons_are_bounded_and_counted() {
         ("one place more", want(257), 40, 0),
     ] {
         let body = encode(&message);
-        let before = bob.chat.drops.clone();
+        let before = bob.chat.drops;
         for peer in 20..60 {
             let from = identity(peer).node_id();
             let outs = bob.input(In::Message { from, body: body.clone() });

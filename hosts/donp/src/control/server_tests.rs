@@ -113,7 +113,7 @@ fn a_line_without_end_is_cut_off() {
     let answer = bench.raw(&vec![b'x'; MAX_LINE + 1]);
     assert!(answer["error"]["message"].as_str().unwrap().contains("longer than"));
     // The longest text that is allowed still fits a line, escaped.
-    let text = "\u{1}".repeat(donp_core::wire::MAX_BODY);
+    let text = "\u{1}".repeat(donp_core::Content::MAX_LEN);
     assert_eq!(bench.connect().call("send", &json!({ "to": "all", "text": text })).unwrap()["state"], "queued");
 }
 

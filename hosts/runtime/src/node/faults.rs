@@ -26,9 +26,9 @@ impl Node {
     /// These nodes seem to be cut off, or this one from them (`handleNetworkPartition`).
     ///
     /// # Errors
-    /// As [`Engine::handle_network_partition`](donp_core::Engine::handle_network_partition).
-    pub fn handle_network_partition(&self, peers: Vec<NodeId>) -> Result<(), NodeError> {
-        self.command(move |w| w.engine.handle_network_partition(w.now, &peers))
+    /// As [`Engine::report_partition`](donp_core::Engine::report_partition).
+    pub fn report_partition(&self, peers: Vec<NodeId>) -> Result<(), NodeError> {
+        self.command(move |w| w.engine.report_partition(w.now, &peers))
     }
 
     /// Mends what failed without waiting (`recoverFromFailure`).

@@ -154,13 +154,13 @@ impl Node {
 
         let (id, name) = (identity.node_id(), identity.name().to_string());
         let records = store.hot()?;
-        let knows_peers = records.iter().any(|r| r.table == donp_core::Table::Peers);
         let now = clock.now();
         let engine = if records.is_empty() {
             Engine::new(config, identity, seed, now, clock.wall())?
         } else {
             Engine::restore(config, identity, records, seed, now, clock.wall())?
         };
+        let knows_peers = engine.status().known > 0;
         if fresh_network && !cfg.offline {
             store.put_secret("host/network", &network_key)?;
         }

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use donp_core::{
-    CommandError, Config, EventKind, FailureType, Identity, LocalPeer, MemberState, Message, NodeState, WallTime,
+    CommandError, Config, Durable, Event, FailureType, Identity, LocalPeer, MemberState, Message, NodeState, Volatile,
+    WallTime,
 };
 
 use super::*;
@@ -54,24 +55,29 @@ fn linked(a: &Node, b: &Node) {
 }
 
 /// Durable events after `after`, as soon as `count` of them are there.
-fn events(node: &Node, after: u64, count: usize) -> Vec<EventKind> {
+fn events(node: &Node, after: u64, count: usize) -> Vec<Durable> {
     let page = until("events", || Some(node.events(after, 1_000).unwrap()).filter(|p| p.events.len() >= count));
-    page.events.into_iter().map(|e| e.kind).collect()
+    durable(page)
 }
 
-fn texts(events: &[EventKind]) -> Vec<&str> {
+fn durable(page: EventPage) -> Vec<Durable> {
+    let event = |e| if let Event::Durable { event, .. } = e { event } else { panic!("{e:?} has no number") };
+    page.events.into_iter().map(event).collect()
+}
+
+fn texts(events: &[Durable]) -> Vec<&str> {
     events
         .iter()
         .filter_map(|e| match e {
-            EventKind::Message(m) => Some(m.content.shown()),
+            Durable::Received(m) => Some(m.content.shown()),
             _ => None,
         })
         .collect()
 }
 
-fn next(stream: &EventStream) -> Option<EventKind> {
+fn next(stream: &EventStream) -> Option<Event> {
     stream.wait(LONG);
-    stream.take(1).pop().map(|e| e.kind)
+    stream.take(1).pop()
 }
 
 fn history(node: &Node, conversation: Conversation) -> Vec<Message> {
@@ -86,7 +92,7 @@ fn two_nodes_talk_in_private_and_to_all() {
     linked(&b, &a);
     let id = a.send_private(b.id(), Content::text("for you")).unwrap();
     assert_eq!(texts(&events(&b, 0, 1)), ["for you"]);
-    assert!(events(&a, 0, 1).contains(&EventKind::Delivered { message: id, to: b.id() }));
+    assert!(events(&a, 0, 1).contains(&Durable::Delivered { id, to: b.id() }));
     until("acknowledgement", || (!a.is_queued(id).unwrap()).then_some(()));
     b.broadcast(Content::text("for all")).unwrap();
     assert_eq!(texts(&events(&a, 1, 1)), ["for all"]);
@@ -104,7 +110,7 @@ fn volatile_events_reach_every_subscriber() {
     let b = volatile(4, &[place(&a)]);
     for listener in [one, two] {
         let up = until("peer up", || match next(&listener)? {
-            EventKind::PeerUp { peer, .. } => Some(peer),
+            Event::Volatile(Volatile::PeerUp { peer, .. }) => Some(peer),
             _ => None,
         });
         assert_eq!(up, b.id());
@@ -171,9 +177,8 @@ fn a_reader_behind_the_ring_reads_from_the_store() {
     while seen.len() < COUNT {
         assert!(a.wait_event(after, LONG), "after {}", seen.len());
         let page = a.events(after, 300).unwrap();
-        after = page.events.last().unwrap().seq.unwrap();
-        let kinds: Vec<_> = page.events.into_iter().map(|e| e.kind).collect();
-        seen.extend(texts(&kinds).iter().map(|t| t.parse::<usize>().unwrap()));
+        after = page.events.last().unwrap().seq().unwrap();
+        seen.extend(texts(&durable(page)).iter().map(|t| t.parse::<usize>().unwrap()));
     }
     assert_eq!(seen, (0..COUNT).collect::<Vec<_>>());
     // From the beginning again: the ring holds 4,096.
@@ -224,7 +229,7 @@ fn a_goodbye_is_noticed_at_once() {
     let listener = a.subscribe();
     b.shutdown().unwrap();
     let reason = until("peer down", || match next(&listener)? {
-        EventKind::PeerDown { reason, .. } => Some(reason),
+        Event::Volatile(Volatile::PeerDown { reason, .. }) => Some(reason),
         _ => None,
     });
     assert_eq!(reason, donp_core::DownReason::Closed);
@@ -368,7 +373,10 @@ fn a_stream_made_before_the_start_misses_nothing() {
     a.start().unwrap();
     a.start().unwrap();
     let first = next(&before).unwrap();
-    assert!(matches!(first, EventKind::StateChanged { from: NodeState::Initializing, .. }), "{first:?}");
+    assert!(
+        matches!(first, Event::Volatile(Volatile::StateChanged { before: NodeState::Initializing, .. })),
+        "{first:?}"
+    );
     a.shutdown().unwrap();
     assert!(matches!(a.start(), Err(NodeError::Closed)));
     assert!(matches!(a.status(), Err(NodeError::Closed)));
@@ -396,8 +404,8 @@ fn a_stream_gives_everything_from_memory_or_store() {
     let mut seen = Vec::new();
     while seen.len() < MANY {
         assert!(late.wait(LONG), "{} of {MANY}", seen.len());
-        seen.extend(late.take(100).into_iter().filter_map(|e| match e.kind {
-            EventKind::Message(m) => Some(m.content.shown().parse::<usize>().unwrap()),
+        seen.extend(late.take(100).into_iter().filter_map(|e| match e {
+            Event::Durable { event: Durable::Received(m), .. } => Some(m.content.shown().parse::<usize>().unwrap()),
             _ => None,
         }));
     }
@@ -558,7 +566,7 @@ fn the_operations_of_fault_tolerance_work_on_nodes() {
     let state = |node: &Node| node.members().unwrap().into_iter().find(|m| m.id == b.id()).map(|m| m.state);
     until("zone", || (state(&a) == Some(MemberState::Alive)).then_some(()));
     a.detect_node_failure(b.id()).unwrap();
-    a.handle_network_partition(vec![b.id()]).unwrap();
+    a.report_partition(vec![b.id()]).unwrap();
     a.synchronize_state(b.id()).unwrap();
     a.recover_from_failure(FailureType::State).unwrap();
     let refused = a.detect_node_failure(a.id());

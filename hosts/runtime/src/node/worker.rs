@@ -10,26 +10,26 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
 use donp_core::{
-    Answer, Batch, Bootstrap, CommandError, Conversation, Engine, Event, EventKind, Instant, NodeState, Op, Position,
-    Transmit,
+    Answer, Batch, Bootstrap, CommandError, Conversation, Durable, Engine, Event, Instant, NodeState, Op, Output,
+    Position, Transmit, Volatile,
 };
 use mio::{Events, Poll, Token};
 
 use super::{HostStatus, Job, QUEUE, REMEMBERED};
 use crate::clock::{Clock, entropy};
 use crate::error::NodeError;
-use crate::events::{EventPage, Hub};
+use crate::events::{EventPage, Hub, READ_BYTES};
 use crate::fault::Shaper;
 use crate::lan::Ears;
 use crate::log::{self, Level};
 use crate::names::{BootstrapName, Resolved, Resolver};
 use crate::socket::Sockets;
-use crate::store::{Store, StoreError, events_request};
+use crate::store::{Store, StoreError};
 
 /// The token of the waker; sockets have the numbers from zero.
 pub(super) const WAKER: Token = Token(usize::MAX);
-/// Rounds of storing, reading and telling in one turn; what is left makes the next turn come at once.
-const ROUNDS: usize = 16;
+/// Transactions of one turn; what is left makes the next turn come at once.
+const COMMITS: usize = 16;
 /// A failed transaction is tried again after this.
 const STORE_RETRY: Duration = Duration::from_millis(500);
 /// Bytes of batches that a failing store may leave waiting. Beyond it nothing is received: peers send
@@ -281,9 +281,9 @@ impl Worker {
 
     pub(super) fn stored_events(&mut self, after: u64, max: usize) -> Result<EventPage, NodeError> {
         let limit = u32::try_from(max).unwrap_or(u32::MAX);
-        let records = self.store.query(&events_request(after.saturating_add(1), limit))?;
+        let records = self.store.scan(&Event::scan(after, limit, READ_BYTES))?;
         let events: Vec<_> = records.iter().filter_map(|r| Event::from_row(&r.key, &r.value)).collect();
-        let newest = events.last().and_then(|e| e.seq).unwrap_or(0);
+        let newest = events.last().and_then(Event::seq).unwrap_or(0);
         Ok(EventPage { events, last: newest.max(self.hub.last()) })
     }
 
@@ -435,29 +435,45 @@ impl Worker {
         }
     }
 
-    /// Stores what the engine wants kept, tells it, and passes on what that let go.
+    /// Does what the engine wants done, in its order: what a batch lets go follows its commit.
     fn settle(&mut self) {
         let mut events = Vec::new();
-        for _ in 0..ROUNDS {
-            let stored = self.commit();
-            let read = self.read_records();
-            events.extend(std::iter::from_fn(|| self.engine.poll_event()));
-            while let Some(answer) = self.engine.poll_answer() {
-                if let Some(tell) = self.queries.remove(&answer.query) {
-                    let _ = tell.try_send(Ok(answer));
+        let mut commits = 0;
+        self.retry_commit();
+        while commits < COMMITS
+            && let Some(output) = self.engine.poll()
+        {
+            match output {
+                Output::Batch(batch) => {
+                    self.waiting_bytes += weight(&batch);
+                    self.batches.push(batch);
+                    self.commit();
+                    commits += 1;
+                }
+                Output::Read(request) => {
+                    let records = self.store.scan(&request.scan).unwrap_or_else(|e| {
+                        crate::error!("{e}");
+                        Vec::new()
+                    });
+                    self.engine.handle_records(self.now, request.id, records);
+                }
+                Output::Event(event) => events.push(event),
+                Output::Answer(answer) => {
+                    if let Some(reply) = self.queries.remove(&answer.query) {
+                        let _ = reply.try_send(Ok(answer));
+                    }
+                }
+                Output::Transmit(datagram) => self.send(datagram),
+                Output::Beacon(beacon) => {
+                    if let Some(lan) = &self.lan {
+                        lan.send(&beacon);
+                    }
                 }
             }
-            while let Some(datagram) = self.engine.poll_transmit() {
-                self.send(datagram);
-            }
-            while let Some(beacon) = self.engine.poll_beacon() {
-                if let Some(lan) = &self.lan {
-                    lan.send(&beacon);
-                }
-            }
-            if !stored && !read {
-                break;
-            }
+        }
+        if self.batches.is_empty() {
+            // Commands that stored nothing have nothing to wait for.
+            self.report_commit(|| Ok(()));
         }
         if !events.is_empty() {
             events.iter().for_each(log_event);
@@ -478,21 +494,18 @@ impl Worker {
         }
     }
 
-    /// One transaction for everything that waits; whether something was stored. Whoever waits for
-    /// its outcome is told.
-    fn commit(&mut self) -> bool {
-        while let Some(batch) = self.engine.poll_batch() {
-            self.waiting_bytes += weight(&batch);
-            self.batches.push(batch);
+    /// A failed transaction whose time has come is tried again.
+    fn retry_commit(&mut self) {
+        if !self.batches.is_empty() {
+            self.commit();
         }
-        let Some(last) = self.batches.last().map(|b| b.seq) else {
-            for tell in self.after_commit.drain(..) {
-                tell(Ok(()));
-            }
-            return false;
-        };
+    }
+
+    /// One transaction for all batches that wait, unless one failed a moment ago.
+    fn commit(&mut self) {
+        let Some(last) = self.batches.last().map(|b| b.seq) else { return };
         if self.failing.as_ref().is_some_and(|(_, at)| *at > self.now) {
-            return false;
+            return;
         }
         match self.store.commit(&mut self.batches) {
             Ok(()) => {
@@ -501,35 +514,23 @@ impl Worker {
                     crate::info!("the store takes writes again");
                 }
                 self.engine.handle_committed(self.now, last);
-                for tell in self.after_commit.drain(..) {
-                    tell(Ok(()));
-                }
-                true
+                self.report_commit(|| Ok(()));
             }
             Err(e) => {
                 if self.failing.is_none() {
                     crate::error!("{e}");
                 }
-                for tell in self.after_commit.drain(..) {
-                    tell(Err(again(&e).into()));
-                }
+                self.report_commit(|| Err(again(&e).into()));
                 self.failing = Some((e, self.now + STORE_RETRY));
-                false
             }
         }
     }
 
-    fn read_records(&mut self) -> bool {
-        let mut read = false;
-        while let Some(request) = self.engine.poll_request() {
-            read = true;
-            let records = self.store.query(&request).unwrap_or_else(|e| {
-                crate::error!("{e}");
-                Vec::new()
-            });
-            self.engine.handle_records(self.now, request.id, records);
+    /// Answers the callers that wait for the outcome of the transaction.
+    fn report_commit(&mut self, outcome: impl Fn() -> Result<(), NodeError>) {
+        for reply in self.after_commit.drain(..) {
+            reply(outcome());
         }
-        read
     }
 
     /// The goodbye, and what is still held back, for as long as it takes or half a second.
@@ -567,14 +568,24 @@ fn log_event(event: &Event) {
     if !log::shown(Level::Info) {
         return;
     }
-    match &event.kind {
-        EventKind::StateChanged { from, to } => crate::info!("{from} -> {to}"),
-        EventKind::PeerUp { peer, .. } => crate::info!("link to {} is up", peer.short()),
-        EventKind::PeerDown { peer, reason } => crate::info!("link to {} is down: {}", peer.short(), reason.words()),
-        EventKind::Lagged { missed } => crate::warn!("{missed} events were lost: nobody acknowledged them"),
-        EventKind::Message(m) => crate::debug!("message {} of {}", m.id.short(), m.author.short()),
-        EventKind::Delivered { message, to } => crate::debug!("{} has message {}", to.short(), message.short()),
-        EventKind::Failed { message, to, .. } => crate::info!("message {} to {} failed", message.short(), to.short()),
+    match event {
+        Event::Volatile(Volatile::StateChanged { before, after }) => crate::info!("{before} -> {after}"),
+        Event::Volatile(Volatile::PeerUp { peer, .. }) => crate::info!("link to {} is up", peer.short()),
+        Event::Volatile(Volatile::PeerDown { peer, reason }) => {
+            crate::info!("link to {} is down: {}", peer.short(), reason.words());
+        }
+        Event::Volatile(Volatile::Lagged { missed }) => {
+            crate::warn!("{missed} events were lost: they were not acknowledged");
+        }
+        Event::Durable { event: Durable::Received(m), .. } => {
+            crate::debug!("message {} of {}", m.id.short(), m.author.short());
+        }
+        Event::Durable { event: Durable::Delivered { id, to }, .. } => {
+            crate::debug!("{} has message {}", to.short(), id.short());
+        }
+        Event::Durable { event: Durable::Failed { id, to, .. }, .. } => {
+            crate::info!("message {} to {} failed", id.short(), to.short());
+        }
         _ => {}
     }
 }

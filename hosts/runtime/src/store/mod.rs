@@ -1,14 +1,13 @@
 //! Where a node keeps what must survive: one sealed SQLite file per profile, or memory.
 
 mod lock;
-mod migrate;
 mod profile;
 mod seal;
 mod sqlite;
 
 use std::path::PathBuf;
 
-use donp_core::{Batch, Identity, MemoryStore, Record, Request, Table};
+use donp_core::{Batch, Identity, MemoryStore, Record, Scan};
 use zeroize::Zeroizing;
 
 pub use lock::LockedBy;
@@ -117,6 +116,16 @@ pub enum StoreError {
         /// The newest known one.
         known: u32,
     },
+    /// An earlier version of the program wrote this file.
+    #[error("{path} has format {found} and this version knows only format {known}")]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The known one.
+        known: u32,
+    },
     /// There is no room; what was to be written is kept and tried again.
     #[error("the disk is full: nothing was lost, and it is written as soon as there is room")]
     Full,
@@ -192,11 +201,11 @@ impl Store {
         Ok(())
     }
 
-    /// The answer to a request. Damaged records are left out, counted and logged by table.
-    pub(crate) fn query(&mut self, request: &Request) -> Result<Vec<Record>, StoreError> {
+    /// The records of a range. Damaged ones are left out, counted and logged by table.
+    pub(crate) fn scan(&mut self, scan: &Scan) -> Result<Vec<Record>, StoreError> {
         match self {
-            Self::Sqlite(s) => s.query(request),
-            Self::Volatile { records, .. } => Ok(records.query(request)),
+            Self::Sqlite(s) => s.scan(scan),
+            Self::Volatile { records, .. } => Ok(records.scan(scan)),
         }
     }
 
@@ -261,18 +270,4 @@ impl Store {
 pub(crate) struct Opened {
     pub identity: Identity,
     pub store: Store,
-}
-
-/// Reads all durable events with numbers in `from..to`, at most `limit`.
-pub(crate) fn events_request(from: u64, limit: u32) -> Request {
-    Request {
-        id: 0,
-        table: Table::Events,
-        start: from.to_be_bytes().to_vec(),
-        // One byte longer than any key: the last number included.
-        end: [0xff; 9].to_vec(),
-        reverse: false,
-        limit,
-        max_bytes: 4 << 20,
-    }
 }

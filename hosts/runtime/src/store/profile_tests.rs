@@ -1,7 +1,9 @@
-use donp_core::{Batch, Op, Request, Table, WallTime};
+use donp_core::{Batch, Op, Scan, Table, WallTime};
 
 use super::*;
 
+const HOT: Table = Table::from_byte(1);
+const COLD: Table = Table::from_byte(129);
 const CHEAP: Cost = Cost { memory_kib: 8, passes: 1 };
 const KNOWN: &[u8] = b"a plaintext that must not be found on the disk";
 
@@ -17,15 +19,15 @@ fn put(seq: u64, table: Table, key: u8, value: &[u8]) -> Batch {
     Batch { seq, ops: vec![Op::Put { table, key: vec![key], value: value.to_vec() }] }
 }
 
-fn everything(table: Table) -> Request {
-    Request { id: 1, table, start: vec![], end: vec![0xff], reverse: false, limit: 1_000, max_bytes: 1 << 20 }
+fn everything(table: Table) -> Scan {
+    Scan { table, start: vec![], end: vec![0xff], reverse: false, limit: 1_000, max_bytes: 1 << 20 }
 }
 
 /// A profile with a hot and a cold record, closed.
 fn made(dir: &Path) {
     let mut profile = Profile::create(dir, &identity(), &Secrets::default(), CHEAP).unwrap();
     let store = profile.store_mut();
-    store.commit(&[put(1, Table::Meta, 1, KNOWN), put(2, Table::Log, 1, KNOWN)]).unwrap();
+    store.commit(&[put(1, HOT, 1, KNOWN), put(2, COLD, 1, KNOWN)]).unwrap();
 }
 
 fn error(dir: &Path, secrets: &Secrets) -> StoreError {
@@ -44,8 +46,8 @@ fn what_was_committed_is_there_after_a_reopen() {
     assert_eq!(profile.protection(), Protection::KeyFile);
     let hot = profile.store_mut().hot().unwrap();
     assert_eq!(hot.len(), 1, "the log is cold");
-    assert_eq!((hot[0].table, hot[0].value.as_slice()), (Table::Meta, KNOWN));
-    assert_eq!(profile.store_mut().query(&everything(Table::Log)).unwrap()[0].value, KNOWN);
+    assert_eq!((hot[0].table, hot[0].value.as_slice()), (HOT, KNOWN));
+    assert_eq!(profile.store_mut().scan(&everything(COLD)).unwrap()[0].value, KNOWN);
 }
 
 #[test]
@@ -63,7 +65,7 @@ fn a_host_value_is_sealed_and_comes_back() {
 fn no_plaintext_and_no_key_reaches_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     let mut profile = Profile::create(dir.path(), &identity(), &passphrase("p"), CHEAP).unwrap();
-    profile.store_mut().commit(&[put(1, Table::Log, 1, KNOWN)]).unwrap();
+    profile.store_mut().commit(&[put(1, COLD, 1, KNOWN)]).unwrap();
     profile.put_secret("x", KNOWN).unwrap();
     let secret = identity().to_bytes();
     let mut looked_at = 0;
@@ -183,7 +185,7 @@ fn any_changed_byte_is_noticed_or_harmless() {
             continue;
         };
         let store = profile.store_mut();
-        match (store.hot(), store.query(&everything(Table::Log))) {
+        match (store.hot(), store.scan(&everything(COLD))) {
             (Ok(hot), Ok(log)) => {
                 // Never a wrong value: the right one, or a record less that was counted.
                 assert!(hot.iter().chain(&log).all(|r| r.value == KNOWN), "{at}");
@@ -200,7 +202,7 @@ fn any_changed_byte_is_noticed_or_harmless() {
 fn a_damaged_cold_record_costs_only_itself() {
     let dir = tempfile::tempdir().unwrap();
     let mut profile = Profile::create(dir.path(), &identity(), &Secrets::default(), CHEAP).unwrap();
-    profile.store_mut().commit(&[put(1, Table::Log, 1, b"one"), put(2, Table::Log, 2, b"two")]).unwrap();
+    profile.store_mut().commit(&[put(1, COLD, 1, b"one"), put(2, COLD, 2, b"two")]).unwrap();
     drop(profile);
     let db = rusqlite::Connection::open(dir.path().join("node.db")).unwrap();
     // A value moved to another key does not open there.
@@ -208,7 +210,7 @@ fn a_damaged_cold_record_costs_only_itself() {
         .unwrap();
     drop(db);
     let mut profile = Profile::open(dir.path(), &Secrets::default()).unwrap();
-    let left = profile.store_mut().query(&everything(Table::Log)).unwrap();
+    let left = profile.store_mut().scan(&everything(COLD)).unwrap();
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].value, b"two");
     assert_eq!(profile.store_mut().damaged(), 1);
@@ -219,23 +221,23 @@ fn many_batches_are_one_transaction_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let mut profile = Profile::create(dir.path(), &identity(), &Secrets::default(), CHEAP).unwrap();
     let store = profile.store_mut();
-    let range = Op::DeleteRange { table: Table::Log, start: vec![3], end: vec![7] };
+    let range = Op::DeleteRange { table: COLD, start: vec![3], end: vec![7] };
     let batches = [
-        Batch { seq: 1, ops: (0..10).map(|k| Op::Put { table: Table::Log, key: vec![k], value: vec![k] }).collect() },
-        Batch { seq: 2, ops: vec![range, Op::Delete { table: Table::Log, key: vec![9] }] },
-        put(3, Table::Log, 4, b"again"),
+        Batch { seq: 1, ops: (0..10).map(|k| Op::Put { table: COLD, key: vec![k], value: vec![k] }).collect() },
+        Batch { seq: 2, ops: vec![range, Op::Delete { table: COLD, key: vec![9] }] },
+        put(3, COLD, 4, b"again"),
     ];
     store.commit(&batches).unwrap();
     assert_eq!(store.commits(), 1);
     let keys = |r: &[donp_core::Record]| r.iter().map(|r| r.key[0]).collect::<Vec<_>>();
-    let mut request = everything(Table::Log);
-    assert_eq!(keys(&store.query(&request).unwrap()), [0, 1, 2, 4, 7, 8]);
+    let mut request = everything(COLD);
+    assert_eq!(keys(&store.scan(&request).unwrap()), [0, 1, 2, 4, 7, 8]);
     request.reverse = true;
     request.limit = 2;
-    assert_eq!(keys(&store.query(&request).unwrap()), [8, 7]);
+    assert_eq!(keys(&store.scan(&request).unwrap()), [8, 7]);
     request.limit = 10;
     request.max_bytes = 3;
-    assert_eq!(keys(&store.query(&request).unwrap()), [8, 7], "as the store in memory counts");
+    assert_eq!(keys(&store.scan(&request).unwrap()), [8, 7], "as the store in memory counts");
 }
 
 #[test]
@@ -244,16 +246,16 @@ fn the_two_stores_answer_alike() {
     let op = || {
         prop_oneof![
             (0u8..8, prop::collection::vec(any::<u8>(), 0..3)).prop_map(|(k, v)| Op::Put {
-                table: Table::Log,
+                table: COLD,
                 key: vec![k],
                 value: v
             }),
-            (0u8..8).prop_map(|k| Op::Delete { table: Table::Log, key: vec![k] }),
-            (0u8..8, 0u8..8).prop_map(|(a, b)| Op::DeleteRange { table: Table::Log, start: vec![a], end: vec![b] }),
+            (0u8..8).prop_map(|k| Op::Delete { table: COLD, key: vec![k] }),
+            (0u8..8, 0u8..8).prop_map(|(a, b)| Op::DeleteRange { table: COLD, start: vec![a], end: vec![b] }),
         ]
     };
     let request = (0u8..8, 0u8..9, any::<bool>(), 0u32..6, 0u32..9).prop_map(|(a, b, reverse, limit, max_bytes)| {
-        Request { id: 1, table: Table::Log, start: vec![a], end: vec![b], reverse, limit, max_bytes }
+        Scan { table: COLD, start: vec![a], end: vec![b], reverse, limit, max_bytes }
     });
     let dir = tempfile::tempdir().unwrap();
     let profile = Profile::create(dir.path(), &identity(), &Secrets::default(), CHEAP).unwrap();
@@ -267,7 +269,7 @@ fn the_two_stores_answer_alike() {
             let batches: Vec<_> = ops.chunks(3).map(|ops| Batch { seq: 1, ops: ops.to_vec() }).collect();
             profile.store_mut().commit(&batches).unwrap();
             batches.into_iter().for_each(|b| memory.apply(b));
-            prop_assert_eq!(profile.store_mut().query(&request).unwrap(), memory.query(&request));
+            prop_assert_eq!(profile.store_mut().scan(&request).unwrap(), memory.scan(&request));
             Ok(())
         })
         .unwrap();
@@ -280,23 +282,31 @@ fn a_full_disk_writes_nothing_and_the_same_batches_pass_when_there_is_room() {
     let store = profile.store_mut();
     let pages = store.pages();
     store.limit_pages(pages + 2);
-    let batches = [put(1, Table::Log, 1, b"small"), put(2, Table::Log, 2, &[9; 100_000])];
+    let batches = [put(1, COLD, 1, b"small"), put(2, COLD, 2, &[9; 100_000])];
     assert!(matches!(store.commit(&batches), Err(StoreError::Full)));
-    assert_eq!(store.query(&everything(Table::Log)).unwrap(), [], "whole or not at all");
+    assert_eq!(store.scan(&everything(COLD)).unwrap(), [], "whole or not at all");
     assert_eq!(store.commits(), 0);
     store.limit_pages(pages + 1_000);
     store.commit(&batches).unwrap();
-    assert_eq!(store.query(&everything(Table::Log)).unwrap().len(), 2);
+    assert_eq!(store.scan(&everything(COLD)).unwrap().len(), 2);
 }
 
 #[test]
-fn a_newer_file_is_refused_untouched() {
+fn files_of_other_versions_are_refused_untouched() {
     let dir = tempfile::tempdir().unwrap();
     made(dir.path());
-    let db = rusqlite::Connection::open(dir.path().join("node.db")).unwrap();
-    db.pragma_update(None, "user_version", 99).unwrap();
-    drop(db);
-    assert!(matches!(error(dir.path(), &Secrets::default()), StoreError::Newer { found: 99, .. }));
+    let file = dir.path().join("node.db");
+    let as_version = |version: u32| {
+        let db = rusqlite::Connection::open(&file).unwrap();
+        db.pragma_update(None, "user_version", version).unwrap();
+        drop(db);
+        let before = std::fs::read(&file).unwrap();
+        let refused = error(dir.path(), &Secrets::default());
+        assert_eq!(std::fs::read(&file).unwrap(), before);
+        refused
+    };
+    assert!(matches!(as_version(99), StoreError::Newer { found: 99, .. }));
+    assert!(matches!(as_version(1), StoreError::Older { found: 1, .. }));
 }
 
 /// Reverses what it is given, or does what a broken one could.

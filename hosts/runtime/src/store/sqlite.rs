@@ -4,11 +4,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use donp_core::{Batch, Op, Record, Request, Table};
+use donp_core::{Batch, Op, Record, Scan, Table};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use super::seal::Sealer;
-use super::{Protection, StoreError, migrate};
+use super::{Protection, StoreError};
+
+/// The format of the file, in `PRAGMA user_version`. It rises with any change of what is stored, also inside of the
+/// core's records (docs/spec/store.md). Until the first release an older file is refused.
+const FORMAT: u32 = 2;
+/// The tables of the file.
+const SCHEMA: &str = "
+    CREATE TABLE secrets(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE records(tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+                         PRIMARY KEY(tbl, key)) WITHOUT ROWID;
+";
 
 /// An open store. `commit` is the only writer of records.
 pub(crate) struct SqliteStore {
@@ -23,7 +33,7 @@ pub(crate) struct SqliteStore {
     lock: super::lock::Lock,
 }
 
-/// Opens the file and brings it to the newest format, without any key.
+/// Opens the file, or makes one, without any key.
 pub(super) fn open_file(path: &Path, create: bool) -> Result<Connection, StoreError> {
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if create {
@@ -44,12 +54,22 @@ pub(super) fn open_file(path: &Path, create: bool) -> Result<Connection, StoreEr
     db.pragma_update(None, "temp_store", "MEMORY").map_err(refused)?;
     db.set_prepared_statement_cache_capacity(32);
     damaged_if_not_whole(&db, path)?;
-    migrate::migrate(&mut db, path, migrate::STEPS)?;
+    match db.query_row("PRAGMA user_version", [], |r| r.get::<_, u32>(0)).map_err(StoreError::Sqlite)? {
+        0 => {
+            let tx = db.transaction().map_err(StoreError::Sqlite)?;
+            tx.execute_batch(SCHEMA).map_err(StoreError::Sqlite)?;
+            tx.pragma_update(None, "user_version", FORMAT).map_err(StoreError::Sqlite)?;
+            tx.commit().map_err(StoreError::Sqlite)?;
+        }
+        FORMAT => {}
+        found if found > FORMAT => return Err(StoreError::Newer { path: path.into(), found, known: FORMAT }),
+        found => return Err(StoreError::Older { path: path.into(), found, known: FORMAT }),
+    }
     Ok(db)
 }
 
 /// SQLite's own check of the file.
-pub(super) fn damaged_if_not_whole(db: &Connection, path: &Path) -> Result<(), StoreError> {
+fn damaged_if_not_whole(db: &Connection, path: &Path) -> Result<(), StoreError> {
     let verdict: String = db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(|e| refused(e, path))?;
     if verdict == "ok" {
         Ok(())
@@ -189,19 +209,18 @@ impl SqliteStore {
         let mut out = Vec::new();
         let mut rows = self
             .db()?
-            .prepare("SELECT key, value FROM records WHERE tbl = ?1 ORDER BY key")
+            .prepare("SELECT tbl, key, value FROM records WHERE tbl < 128 ORDER BY tbl, key")
             .map_err(StoreError::Sqlite)?;
-        for table in Table::HOT {
-            let mut rows = rows.query([table.to_byte()]).map_err(|e| refused(e, &self.path))?;
-            while let Some(row) = rows.next().map_err(|e| refused(e, &self.path))? {
-                let key: Vec<u8> = row.get(0).map_err(|e| refused(e, &self.path))?;
-                let sealed: Vec<u8> = row.get(1).map_err(|e| refused(e, &self.path))?;
-                let value = self.sealer.open(&place(table, &key), &sealed).map_err(|_| StoreError::Damaged {
-                    path: self.path.clone(),
-                    what: format!("a record in table {table:?} was changed"),
-                })?;
-                out.push(Record { table, key, value });
-            }
+        let mut rows = rows.query([]).map_err(|e| refused(e, &self.path))?;
+        while let Some(row) = rows.next().map_err(|e| refused(e, &self.path))? {
+            let table = Table::from_byte(row.get(0).map_err(|e| refused(e, &self.path))?);
+            let key: Vec<u8> = row.get(1).map_err(|e| refused(e, &self.path))?;
+            let sealed: Vec<u8> = row.get(2).map_err(|e| refused(e, &self.path))?;
+            let value = self.sealer.open(&place(table, &key), &sealed).map_err(|_| StoreError::Damaged {
+                path: self.path.clone(),
+                what: format!("a record in table {table} was changed"),
+            })?;
+            out.push(Record { table, key, value });
         }
         Ok(out)
     }
@@ -239,7 +258,7 @@ impl SqliteStore {
         Ok(())
     }
 
-    pub(super) fn query(&mut self, request: &Request) -> Result<Vec<Record>, StoreError> {
+    pub(super) fn scan(&mut self, request: &Scan) -> Result<Vec<Record>, StoreError> {
         let sql = if request.reverse {
             "SELECT key, value FROM records WHERE tbl = ?1 AND key >= ?2 AND key < ?3 ORDER BY key DESC LIMIT ?4"
         } else {
@@ -266,7 +285,7 @@ impl SqliteStore {
                 // The loss stays limited to this record.
                 Err(_) => {
                     self.damaged += 1;
-                    crate::warn!("{}: a record in table {:?} was changed", self.path.display(), request.table);
+                    crate::warn!("{}: a record in table {} was changed", self.path.display(), request.table);
                 }
             }
         }

@@ -5,7 +5,7 @@ mod stage;
 
 use std::collections::BTreeMap;
 
-use donp_core::stats::HOPS;
+use donp_core::BroadcastStats;
 
 use crate::graph::Graph;
 use crate::measure::Histogram;
@@ -83,7 +83,7 @@ pub struct CaseOutcome {
     /// Time from broadcast to delivery.
     pub latency: Histogram,
     /// First deliveries by hops.
-    pub hops: [u64; HOPS],
+    pub hops: [u64; BroadcastStats::HOPS],
     /// The overlay at the end.
     pub overlay: Graph,
     /// A hash of all that happened.

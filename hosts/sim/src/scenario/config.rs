@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use donp_core::Config;
-use donp_core::settings::{self, SETTINGS, Setting};
+use donp_core::{Config, Setting, SettingValue};
 
 use super::tree::{Item, Value};
 
@@ -19,20 +18,20 @@ fn set(config: &mut Config, name: &str, item: &Item) -> Result<(), (usize, Strin
         return entries.iter().try_for_each(|(key, item)| set(config, &format!("{name}{dot}{key}"), item));
     }
     let Some(setting) = Setting::find(name) else {
-        let allowed: Vec<&str> = SETTINGS.iter().map(|s| s.name).collect();
+        let allowed: Vec<&str> = Setting::ALL.iter().map(|s| s.name).collect();
         return Err((item.line, format!("[config] has no key '{name}'; allowed: {}", allowed.join(", "))));
     };
     let unit = match setting.get(config) {
-        settings::Value::Time(_) => "a number of seconds",
-        settings::Value::Number(_) => "a number",
-        settings::Value::Switch(_) => "1 or 0",
+        SettingValue::Time(_) => "a number of seconds",
+        SettingValue::Number(_) => "a number",
+        SettingValue::Switch(_) => "1 or 0",
     };
     let wanted = || (item.line, format!("{name} in [config] wants {unit}"));
     let Value::Number(n) = item.value else { return Err(wanted()) };
     let value = match setting.get(config) {
-        settings::Value::Time(_) => Duration::try_from_secs_f64(n).ok().map(settings::Value::Time),
-        settings::Value::Number(_) => (n >= 0.0 && n.fract() == 0.0).then_some(settings::Value::Number(n as u64)),
-        settings::Value::Switch(_) => (n == 0.0 || n == 1.0).then_some(settings::Value::Switch(n == 1.0)),
+        SettingValue::Time(_) => Duration::try_from_secs_f64(n).ok().map(SettingValue::Time),
+        SettingValue::Number(_) => (n >= 0.0 && n.fract() == 0.0).then_some(SettingValue::Number(n as u64)),
+        SettingValue::Switch(_) => (n == 0.0 || n == 1.0).then_some(SettingValue::Switch(n == 1.0)),
     };
     setting.set(config, value.ok_or_else(wanted)?).map_err(|why| (item.line, format!("{name} in [config] {why}")))
 }

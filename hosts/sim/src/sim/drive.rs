@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use donp_core::{DownReason, Engine, Event, EventKind, MessageId, NodeId};
+use donp_core::{DownReason, Durable, Engine, Event, MessageId, NodeId, Output, Volatile};
 
 use super::{Logged, SPIN, Seen, Sim, What};
 use crate::net::Hop;
@@ -114,39 +114,46 @@ impl Sim {
         loop {
             let node = &mut self.nodes[n];
             let Some(engine) = node.engine.as_mut() else { return };
-            let mut upto = None;
-            while let Some(batch) = engine.poll_batch() {
-                upto = Some(batch.seq);
-                self.transcript.batch(now, n, &batch);
-                node.unwritten.push_back(batch);
-            }
-            if let Some(upto) = upto {
-                let delay = self.disk_rng.split().between(self.disk.0, self.disk.1);
-                // A disk writes in order: a batch is not done before the one it follows.
-                let done = (now + delay).max(node.disk_busy_until);
-                node.disk_busy_until = done;
-                let life = node.life;
-                self.queue.push(done, What::Commit { node: n, life, upto });
-            } else if let Some(request) = engine.poll_request() {
-                let records = node.read(&request);
-                let instant = node.clock.instant(now);
-                if let Some(engine) = node.engine.as_mut() {
-                    engine.handle_records(instant, request.id, records);
+            match engine.poll() {
+                Some(Output::Batch(batch)) => {
+                    let upto = batch.seq;
+                    self.transcript.batch(now, n, &batch);
+                    node.unwritten.push_back(batch);
+                    let delay = self.disk_rng.split().between(self.disk.0, self.disk.1);
+                    // A disk writes in order: a batch is not done before the one it follows.
+                    let done = (now + delay).max(node.disk_busy_until);
+                    node.disk_busy_until = done;
+                    let life = node.life;
+                    self.queue.push(done, What::Commit { node: n, life, upto });
                 }
-            } else if let Some(transmit) = engine.poll_transmit() {
-                self.send_datagram(n, transmit.to, transmit.bytes);
-            } else if let Some(beacon) = engine.poll_beacon() {
-                self.send_beacon(n, &beacon);
-            } else if let Some(event) = engine.poll_event() {
-                self.tell(n, event);
-            } else if let Some(answer) = engine.poll_answer() {
-                node.answers.insert(answer.query, answer);
-            } else {
-                break;
+                Some(Output::Read(request)) => {
+                    let records = node.read(&request.scan);
+                    let instant = node.clock.instant(now);
+                    if let Some(engine) = node.engine.as_mut() {
+                        engine.handle_records(instant, request.id, records);
+                    }
+                }
+                Some(Output::Transmit(transmit)) => self.send_datagram(n, transmit.to, transmit.bytes),
+                Some(Output::Beacon(beacon)) => self.send_beacon(n, &beacon),
+                Some(Output::Event(event)) => self.tell(n, event),
+                Some(Output::Answer(answer)) => drop(node.answers.insert(answer.query, answer)),
+                None => break,
             }
         }
+        self.check_invariants(n);
         self.schedule_wake(n);
     }
+
+    /// Every written invariant of every machine, in builds with debug assertions.
+    #[cfg(debug_assertions)]
+    fn check_invariants(&self, n: usize) {
+        if let Some(Err((machine, broken))) = self.nodes[n].engine.as_ref().map(Engine::check) {
+            panic!("{machine} of node {n}: {broken}; {}", self.replay());
+        }
+    }
+
+    #[cfg(not(debug_assertions))]
+    fn check_invariants(&self, _n: usize) {}
 
     /// What is delivered is on the other side's disk, before anybody says so.
     fn check_delivered(&mut self, n: usize, to: NodeId, message: MessageId) {
@@ -163,13 +170,13 @@ impl Sim {
             log.push(Logged { at: now, node: n, event: event.clone() });
         }
         let mut told = None;
-        match &event.kind {
-            EventKind::Delivered { message, to } => self.check_delivered(n, *to, *message),
-            EventKind::Message(message) => {
+        match &event {
+            Event::Durable { event: Durable::Delivered { id, to }, .. } => self.check_delivered(n, *to, *id),
+            Event::Durable { event: Durable::Received(message), .. } => {
                 told = Some(message.id);
                 self.transcript.note(now, &message.id.0, n);
             }
-            EventKind::PeerDown { peer, reason } => {
+            Event::Volatile(Volatile::PeerDown { peer, reason }) => {
                 self.transcript.note(now, &peer.0, n);
                 if *reason == DownReason::Timeout
                     && let Some(peer) = self.number(*peer)
@@ -178,7 +185,7 @@ impl Sim {
                     self.watch.down(n, peer, runs, now);
                 }
             }
-            EventKind::Member { peer, state } => {
+            Event::Volatile(Volatile::MemberChanged { peer, state }) => {
                 self.transcript.note(now, &peer.0, n);
                 if let Some(peer) = self.number(*peer) {
                     let runs = self.is_awake(peer);

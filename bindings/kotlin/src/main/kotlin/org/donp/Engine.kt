@@ -64,7 +64,7 @@ public class Transmit(public val destination: String, public val payload: ByteAr
 
 /** One change to the store. Equal by its bytes. */
 public sealed class Op {
-    /** Which table: 1 to 7. */
+    /** Which table; those below 128 are hot and go to `restore`. */
     public abstract val table: Int
 
     /**
@@ -133,7 +133,7 @@ public data class Batch(val seq: Long, val ops: List<Op>)
 /**
  * One stored record. Equal by its bytes.
  *
- * @property table which table: 1 to 7
+ * @property table which table; those below 128 are hot and go to `restore`
  * @property key its key
  * @property value its value
  */
@@ -153,7 +153,7 @@ public class Record(public val table: Int, public val key: ByteArray, public val
  * A read of records, to be answered with [Engine.handleRecords]. Equal by its bytes.
  *
  * @property id goes back with the answer
- * @property table which table: 1 to 7
+ * @property table which table; those below 128 are hot and go to `restore`
  * @property start the first key, included
  * @property end the end of the range, not included
  * @property reverse from the end backwards
@@ -361,9 +361,9 @@ public class Engine private constructor(private val raw: org.donp.ffi.Engine) : 
     public fun detectNodeFailure(nowUs: Long, peer: NodeId): Unit =
         run { detectNodeFailure(nowUs.toU64("nowUs"), peer.text) }
 
-    /** These nodes seem to be cut off: asks and contacts them, as [Node.handleNetworkPartition]. */
-    public fun handleNetworkPartition(nowUs: Long, peers: List<NodeId> = emptyList()): Unit =
-        run { handleNetworkPartition(nowUs.toU64("nowUs"), peers.map { it.text }) }
+    /** These nodes seem to be cut off: asks and contacts them, as [Node.reportPartition]. */
+    public fun reportPartition(nowUs: Long, peers: List<NodeId> = emptyList()): Unit =
+        run { reportPartition(nowUs.toU64("nowUs"), peers.map { it.text }) }
 
     /** Mends what failed without waiting, as [Node.recoverFromFailure]. */
     public fun recoverFromFailure(nowUs: Long, failure: FailureType): Unit =

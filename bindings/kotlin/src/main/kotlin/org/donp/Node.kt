@@ -412,8 +412,8 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
      * [detectNodeFailure], and contacted anew; with none named, somebody met before is. Parts that do not hear
      * of each other merge. Throws as [detectNodeFailure], before anything is done.
      */
-    public suspend fun handleNetworkPartition(peers: List<NodeId> = emptyList()): Unit =
-        io { handleNetworkPartition(peers.map { it.text }) }
+    public suspend fun reportPartition(peers: List<NodeId> = emptyList()): Unit =
+        io { reportPartition(peers.map { it.text }) }
 
     /**
      * Mends what failed without waiting (`recoverFromFailure`).

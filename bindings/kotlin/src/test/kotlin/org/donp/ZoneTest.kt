@@ -52,8 +52,8 @@ internal class ZoneTest : WithNodes() {
         events.linked()
         a.detectNodeFailure(b.id)
         events.told(b.id, MemberState.Alive)
-        a.handleNetworkPartition(listOf(b.id))
-        a.handleNetworkPartition()
+        a.reportPartition(listOf(b.id))
+        a.reportPartition()
         for (failure in FailureType.entries) a.recoverFromFailure(failure)
         val said = b.broadcast("compared and fetched")
         a.synchronizeState(b.id)
@@ -64,7 +64,7 @@ internal class ZoneTest : WithNodes() {
             assertFailsWith<DonpException.NotFound> { call(stranger) }
             assertFailsWith<DonpException.InvalidInput> { call(a.id) }
         }
-        assertFailsWith<DonpException.NotFound> { a.handleNetworkPartition(listOf(b.id, stranger)) }
+        assertFailsWith<DonpException.NotFound> { a.reportPartition(listOf(b.id, stranger)) }
         val peer = assertNotNull(a.peer(b.id))
         assertEquals(NodeType.Regular to NodeType.Regular, peer.nodeType to peer.role)
         a.suspend()
@@ -80,7 +80,7 @@ internal class ZoneTest : WithNodes() {
         a.engine.detectNodeFailure(net.now, b.engine.id)
         net.wake()
         net.until("an answer") { Event.MemberChanged(b.engine.id, MemberState.Alive) in a.events }
-        a.engine.handleNetworkPartition(net.now, listOf(b.engine.id))
+        a.engine.reportPartition(net.now, listOf(b.engine.id))
         a.engine.synchronizeState(net.now, b.engine.id)
         for (failure in FailureType.entries) a.engine.recoverFromFailure(net.now, failure)
         assertFailsWith<DonpException.InvalidInput> { a.engine.detectNodeFailure(net.now, a.engine.id) }
