@@ -237,7 +237,7 @@ pub struct ChatConfig {
     /// or less, and an hour after a start. It reads all of the network's conversation once.
     pub verify_every: Duration,
     /// How fast all others together may catch up here, in bytes a second: 2 MiB, a fifth of what
-    /// 100 Mbit/s carry (docs/design/history.md §4). On slower links it is the last lane that gives way.
+    /// 100 Mbit/s carry (docs/design/history.md §4). On slower links it is the last priority that gives way.
     pub catch_up_rate: u32,
     /// A held message whose parents nobody had is dropped after this: 10 min.
     pub pending_for: Duration,

@@ -28,7 +28,7 @@ pub struct Limits {
     /// (docs/design/reliability.md §4).
     pub handshakes: usize,
     /// Bytes queued or in flight to one peer: 2 MiB (docs/design/links.md §5). Beyond it the oldest of the
-    /// least urgent lane is dropped and counted; whoever needs it delivered asks again.
+    /// least urgent priority is dropped and counted; whoever needs it delivered asks again.
     pub link_queue_bytes: usize,
     /// Bytes of incomplete fragmented messages from one peer: 1 MiB; 16 messages
     /// (docs/design/reliability.md §4).

@@ -30,9 +30,9 @@ impl Contract for Chat {
                 // Most carry the id that the body has; no input could guess it.
                 let key = id_key(private_conversation(who(0).node_id(), from), from);
                 let id = if d.below(4) == 3 { d.id() } else { short(&message_id(&key, &body).0) };
-                In::Carried { from, id, body }
+                In::DirectReceived { from, id, body }
             }
-            1 => In::Flooded { via: d.peer(), id: d.id(), body: d.bytes() },
+            1 => In::GossipReceived { via: d.peer(), id: d.id(), body: d.bytes() },
             2 => In::Message { from: d.peer(), body: d.bytes() },
             3 => return Step::Fact(up(d.peer())),
             4 => return Step::Fact(down(d.peer())),

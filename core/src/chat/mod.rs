@@ -31,7 +31,7 @@ use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Scan, Table};
 use crate::time::{Duration, Instant, soonest};
 use crate::wire::content::{Content, Conversation, Message, Position, network_conversation, private_conversation};
-use crate::wire::{Lane, MAX_MESSAGE, Malformed, decode, encode};
+use crate::wire::{MAX_MESSAGE, Malformed, Priority, decode, encode};
 
 use catchup::{Answers, Pace, Paused, Wants};
 use compare::Comparisons;
@@ -71,9 +71,9 @@ const ORDER: Table = Table::cold(33);
 #[derive(Debug)]
 pub(crate) enum In {
     /// A peer's private message, by the delivery machine.
-    Carried { from: NodeId, id: ShortId, body: Vec<u8> },
+    DirectReceived { from: NodeId, id: ShortId, body: Vec<u8> },
     /// A broadcast, by the gossip machine.
-    Flooded { via: NodeId, id: ShortId, body: Vec<u8> },
+    GossipReceived { via: NodeId, id: ShortId, body: Vec<u8> },
     /// From a peer's chat machine.
     Message { from: NodeId, body: Vec<u8> },
     /// Compare everything with this node, the whole history included, both ways: at once, or as soon as
@@ -95,20 +95,20 @@ pub(crate) enum Out {
     Publish {
         body: Vec<u8>,
     },
-    /// What became of `In::Carried`.
-    Taken {
+    /// What became of `In::DirectReceived`.
+    DirectValidated {
         from: NodeId,
         id: ShortId,
         accepted: bool,
     },
-    /// What became of `In::Flooded`.
-    Judged {
+    /// What became of `In::GossipReceived`.
+    GossipValidated {
         id: ShortId,
         genuine: bool,
     },
     Send {
         to: NodeId,
-        lane: Lane,
+        priority: Priority,
         body: Vec<u8>,
     },
     /// Somebody else's message has its place.
@@ -332,7 +332,7 @@ impl Chat {
                         self.wants.fruitful(conversation, peer);
                     }
                     if let Source::Delivery { from, id } = t.source {
-                        let taken = Out::Taken { from, id, accepted: true };
+                        let taken = Out::DirectValidated { from, id, accepted: true };
                         if planted(Bug::AckBeforeCommit) { out.push(taken) } else { out.after_commit(taken) }
                     }
                     match (t.source, t.message.conversation) {
@@ -352,7 +352,7 @@ impl Chat {
                 self.drops.count(DropReason::Duplicate);
                 if let Source::Delivery { from, id } = source {
                     // After the commit: the first copy may still be on its way to the disk.
-                    out.after_commit(Out::Taken { from, id, accepted: true });
+                    out.after_commit(Out::DirectValidated { from, id, accepted: true });
                 }
             }
             Verdict::Early { missing } => {
@@ -373,7 +373,7 @@ impl Chat {
             Verdict::Refused(reason) => {
                 self.drops.count(reason);
                 if let Source::Delivery { from, id } = source {
-                    out.push(Out::Taken { from, id, accepted: false });
+                    out.push(Out::DirectValidated { from, id, accepted: false });
                 }
             }
             // The sender keeps it and tries again.
@@ -387,11 +387,11 @@ impl Chat {
         let full_id = self.message_id(conversation, from, &bytes);
         let Ok(body) = Body::decode(&bytes, from) else {
             self.drops.count(DropReason::Message);
-            return out.push(Out::Taken { from, id, accepted: false });
+            return out.push(Out::DirectValidated { from, id, accepted: false });
         };
         if short(&full_id.0) != id {
             self.drops.count(DropReason::Message);
-            return out.push(Out::Taken { from, id, accepted: false });
+            return out.push(Out::DirectValidated { from, id, accepted: false });
         }
         self.private(
             cx,
@@ -489,11 +489,11 @@ impl Chat {
 }
 
 fn send(to: NodeId, message: &Sync, out: &mut Outbox<Out>) {
-    let lane = match message {
-        Sync::Digest { .. } | Sync::Heights { .. } | Sync::Fetch { .. } => Lane::Normal,
-        Sync::Bundle { .. } | Sync::Compare { .. } | Sync::Compared { .. } | Sync::Want { .. } => Lane::Low,
+    let priority = match message {
+        Sync::Digest { .. } | Sync::Heights { .. } | Sync::Fetch { .. } => Priority::Normal,
+        Sync::Bundle { .. } | Sync::Compare { .. } | Sync::Compared { .. } | Sync::Want { .. } => Priority::Low,
     };
-    out.push(Out::Send { to, lane, body: encode(message) });
+    out.push(Out::Send { to, priority, body: encode(message) });
 }
 
 impl Machine for Chat {
@@ -542,10 +542,10 @@ impl Machine for Chat {
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
         match input {
-            In::Carried { from, id, body } => self.carried(cx, from, id, body, out),
-            In::Flooded { via, id, body } => {
+            In::DirectReceived { from, id, body } => self.carried(cx, from, id, body, out),
+            In::GossipReceived { via, id, body } => {
                 let genuine = self.broadcast(cx, via, body, false, out);
-                out.push(Out::Judged { id, genuine });
+                out.push(Out::GossipValidated { id, genuine });
             }
             In::Message { from, body } => match decode(&body, MAX_MESSAGE) {
                 Ok(message) => self.sync(cx, from, message, out),

@@ -81,8 +81,8 @@ impl Bench {
     }
 
     fn flood(&mut self, via: NodeId, body: &[u8]) -> (bool, usize) {
-        let outs = self.input(In::Flooded { via, id: [0; 16], body: body.to_vec() });
-        let genuine = outs.iter().any(|o| matches!(o, Out::Judged { genuine: true, .. }));
+        let outs = self.input(In::GossipReceived { via, id: [0; 16], body: body.to_vec() });
+        let genuine = outs.iter().any(|o| matches!(o, Out::GossipValidated { genuine: true, .. }));
         (genuine, outs.iter().filter(|o| matches!(o, Out::Received(_))).count())
     }
 }
@@ -246,11 +246,11 @@ fn a_private_message_is_bound_to_its_sender_and_receiver() {
     let Some(Out::Submit { id, body, .. }) = outs.into_iter().find(|o| matches!(o, Out::Submit { .. })) else {
         panic!("nothing submitted")
     };
-    let taken = |outs: &[Out]| outs.iter().any(|o| matches!(o, Out::Taken { accepted: true, .. }));
+    let taken = |outs: &[Out]| outs.iter().any(|o| matches!(o, Out::DirectValidated { accepted: true, .. }));
     // Eve passes Alice's words on as her own: the id does not fit.
-    let outs = bob.input(In::Carried { from: eve.me, id: short(&id.0), body: body.clone() });
+    let outs = bob.input(In::DirectReceived { from: eve.me, id: short(&id.0), body: body.clone() });
     assert!(!taken(&outs));
-    let outs = bob.input(In::Carried { from: alice.me, id: short(&id.0), body });
+    let outs = bob.input(In::DirectReceived { from: alice.me, id: short(&id.0), body });
     assert!(taken(&outs));
 }
 
@@ -262,7 +262,7 @@ fn a_node_restored_from_an_old_copy_does_not_repeat_its_numbers() {
         let (_, outs) = alice.step(|c, cx, out| c.say(cx, to_bob, Content::text(text), out));
         for o in outs {
             if let Out::Submit { id, body, .. } = o {
-                let outs = bob.input(In::Carried { from: alice.me, id: short(&id.0), body });
+                let outs = bob.input(In::DirectReceived { from: alice.me, id: short(&id.0), body });
                 return outs.iter().any(|o| matches!(o, Out::Received(_)));
             }
         }
@@ -335,12 +335,12 @@ proptest! {
             let mut valid = good.say("x");
             let outs = match what {
                 0 => b.input(In::Message { from: peer, body: bytes }),
-                1 => b.input(In::Flooded { via: peer, id: [n; 16], body: bytes }),
-                2 => b.input(In::Carried { from: peer, id: [n; 16], body: bytes }),
+                1 => b.input(In::GossipReceived { via: peer, id: [n; 16], body: bytes }),
+                2 => b.input(In::DirectReceived { from: peer, id: [n; 16], body: bytes }),
                 3 => {
                     let at = usize::from(n) % valid.len();
                     valid[at] ^= n;
-                    b.input(In::Flooded { via: peer, id: [n; 16], body: valid })
+                    b.input(In::GossipReceived { via: peer, id: [n; 16], body: valid })
                 }
                 4 => b.fact(if n & 1 == 0 { Fact::NeighbourUp(peer) } else { up(peer) }),
                 _ => {

@@ -22,7 +22,7 @@ impl Contract for Delivery {
             3 => return Step::Fact(up(d.peer())),
             4 => return Step::Fact(down(d.peer())),
             5 => In::Message { from: d.peer(), body: d.bytes() },
-            6 => In::Taken { from: d.peer(), id: d.id(), accepted: d.coin() },
+            6 => In::Validated { from: d.peer(), id: d.id(), accepted: d.coin() },
             7 => return Step::Fact(d.fact()),
             _ => {
                 // From a byte to more than the whole outbox.
@@ -43,7 +43,7 @@ impl Contract for Delivery {
             Out::Unwant(peer) => Some((*peer, false)),
             Out::Send { .. }
             | Out::Stored { .. }
-            | Out::Arrived { .. }
+            | Out::Received { .. }
             | Out::Delivered { .. }
             | Out::Expired { .. }
             | Out::Refused { .. }

@@ -23,7 +23,7 @@ use crate::rng::Rng;
 use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Table};
 use crate::time::{Duration, Instant, soonest};
-use crate::wire::{Lane, MAX_MESSAGE, Malformed};
+use crate::wire::{MAX_MESSAGE, Malformed, Priority};
 
 use peer::{Entry, Peer};
 
@@ -51,8 +51,8 @@ pub(crate) enum In {
         from: NodeId,
         body: Vec<u8>,
     },
-    /// What became of an `Arrived`: on disk, or refused for good.
-    Taken {
+    /// What became of an `Received`: on disk, or refused for good.
+    Validated {
         from: NodeId,
         id: ShortId,
         accepted: bool,
@@ -63,7 +63,7 @@ pub(crate) enum In {
 pub(crate) enum Out {
     Send {
         to: NodeId,
-        lane: Lane,
+        priority: Priority,
         body: Vec<u8>,
     },
     /// Comes back as `In::Stored`.
@@ -72,7 +72,7 @@ pub(crate) enum Out {
         order: u64,
     },
     /// A peer's message, to be stored or refused.
-    Arrived {
+    Received {
         from: NodeId,
         id: ShortId,
         body: Vec<u8>,
@@ -218,7 +218,7 @@ impl Delivery {
         let pause = |n| rng.jitter(backoff(first, n), 20);
         peer.dispatch(cx.now, self.config.delivery.window, pause, |body, sent_before| {
             again = again.saturating_add(u64::from(sent_before));
-            out.push(Out::Send { to, lane: Lane::Normal, body });
+            out.push(Out::Send { to, priority: Priority::Normal, body });
         });
         self.retries = self.retries.saturating_add(again);
         match soonest(peer.next_due(), peer.oldest().map(|t| t + self.config.delivery.expire)) {
@@ -256,7 +256,7 @@ impl Delivery {
                 } else {
                     // In place: a body of 64 KiB is not copied to lose its header.
                     bytes.drain(..CARRY_HEADER);
-                    out.push(Out::Arrived { from, id, body: bytes });
+                    out.push(Out::Received { from, id, body: bytes });
                 }
             }
             Ok(Message::Ack { id }) => {
@@ -292,7 +292,7 @@ impl Delivery {
     }
 
     fn answer(&self, to: NodeId, message: Message<'_>, out: &mut Outbox<Out>) {
-        out.push(Out::Send { to, lane: Lane::High, body: message.encode() });
+        out.push(Out::Send { to, priority: Priority::High, body: message.encode() });
     }
 }
 
@@ -367,7 +367,7 @@ impl Machine for Delivery {
                 self.pump(to, cx, out);
             }
             In::Message { from, body } => self.message(from, body, cx, out),
-            In::Taken { from, id, accepted } => {
+            In::Validated { from, id, accepted } => {
                 if accepted {
                     self.seen.insert(cx.now, &id);
                     self.answer(from, Message::Ack { id }, out);

@@ -134,9 +134,9 @@ fn a_stored_message_is_acknowledged_again_without_work() {
     let mut b = Bench::new();
     let carry = Message::Carry { id: [7; 16], body: &[1, 2] };
     let out = b.input(from_bob(carry));
-    assert_eq!(out, [Out::Arrived { from: BOB, id: [7; 16], body: vec![1, 2] }]);
-    let ack = Out::Send { to: BOB, lane: Lane::High, body: Message::Ack { id: [7; 16] }.encode() };
-    assert_eq!(b.input(In::Taken { from: BOB, id: [7; 16], accepted: true }), [ack]);
+    assert_eq!(out, [Out::Received { from: BOB, id: [7; 16], body: vec![1, 2] }]);
+    let ack = Out::Send { to: BOB, priority: Priority::High, body: Message::Ack { id: [7; 16] }.encode() };
+    assert_eq!(b.input(In::Validated { from: BOB, id: [7; 16], accepted: true }), [ack]);
     assert_eq!(sends(&b.input(from_bob(carry))), 1);
 }
 

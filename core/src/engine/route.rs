@@ -7,7 +7,7 @@ use crate::engine::event::{Durable, FailReason, Volatile};
 use crate::engine::machines::Reader;
 use crate::engine::queue::Queues;
 use crate::link::Owner;
-use crate::wire::{Channel, Lane};
+use crate::wire::{Channel, Priority};
 use crate::{chat, delivery, discovery, gossip, link, membership, swim};
 
 /// Where the outputs of a machine go.
@@ -26,7 +26,7 @@ impl Route for link::Out {
                 Channel::Chat => q.input(chat::In::Message { from, body }),
                 Channel::Swim => q.input(swim::In::Message { from, body }),
             },
-            Self::Where(peer) => q.input(membership::In::Where(peer)),
+            Self::AddressNeeded(peer) => q.input(membership::In::AddressNeeded(peer)),
             Self::Resolved { addr, peer } => q.input(membership::In::Resolved { addr, peer }),
             Self::Unreachable { addr, expect, wrong_node } => {
                 q.input(membership::In::Unreachable { addr, expect, wrong_node });
@@ -41,12 +41,14 @@ impl Route for membership::Out {
         match self {
             Self::Fact(fact) => q.fact(fact),
             Self::Connect { addr, expect } => q.input(link::In::Connect { addr, expect }),
-            Self::Learn { peer, record, addrs } => q.input(link::In::Learn { peer, record, addrs }),
+            Self::AddAddresses { peer, record, addrs } => q.input(link::In::AddAddresses { peer, record, addrs }),
             Self::Want(peer) => q.input(link::In::Want { peer, owner: Owner::Membership }),
             Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Membership }),
             Self::Measure => q.input(link::In::Measure),
             Self::Close(peer) => q.input(link::In::Close { peer }),
-            Self::Send { to, lane, body } => q.input(link::In::Send { to, channel: Channel::Membership, lane, body }),
+            Self::Send { to, priority, body } => {
+                q.input(link::In::Send { to, channel: Channel::Membership, priority, body })
+            }
             Self::Up { peer, name } => q.events.volatile(Volatile::PeerUp { peer, name }),
             Self::Down { peer, reason } => q.events.volatile(Volatile::PeerDown { peer, reason }),
             Self::State { from, to } => q.events.volatile(Volatile::StateChanged { before: from, after: to }),
@@ -71,9 +73,11 @@ impl Route for discovery::Out {
 impl Route for delivery::Out {
     fn route(self, q: &mut Queues) {
         match self {
-            Self::Send { to, lane, body } => q.input(link::In::Send { to, channel: Channel::Delivery, lane, body }),
+            Self::Send { to, priority, body } => {
+                q.input(link::In::Send { to, channel: Channel::Delivery, priority, body })
+            }
             Self::Stored { to, order } => q.input(delivery::In::Stored { to, order }),
-            Self::Arrived { from, id, body } => q.input(chat::In::Carried { from, id, body }),
+            Self::Received { from, id, body } => q.input(chat::In::DirectReceived { from, id, body }),
             Self::Delivered { to, id } => q.durable(Durable::Delivered { id, to }),
             Self::Expired { to, id } => q.durable(Durable::Failed { id, to, reason: FailReason::Expired }),
             Self::Refused { to, id } => q.durable(Durable::Failed { id, to, reason: FailReason::Refused }),
@@ -87,9 +91,11 @@ impl Route for delivery::Out {
 impl Route for gossip::Out {
     fn route(self, q: &mut Queues) {
         match self {
-            Self::Send { to, lane, body } => q.input(link::In::Send { to, channel: Channel::Gossip, lane, body }),
+            Self::Send { to, priority, body } => {
+                q.input(link::In::Send { to, channel: Channel::Gossip, priority, body })
+            }
             Self::Stranger(peer) => q.input(membership::In::Stranger(peer)),
-            Self::Deliver { id, via, body } => q.input(chat::In::Flooded { via, id, body }),
+            Self::Deliver { id, via, body } => q.input(chat::In::GossipReceived { via, id, body }),
         }
     }
 }
@@ -99,9 +105,9 @@ impl Route for swim::Out {
         match self {
             Self::Fact(fact) => q.fact(fact),
             Self::Send { to, body } => {
-                q.input(link::In::Send { to, channel: Channel::Swim, lane: Lane::High, body });
+                q.input(link::In::Send { to, channel: Channel::Swim, priority: Priority::High, body });
             }
-            Self::Learn { peer, addrs } => q.input(link::In::Learn { peer, record: None, addrs }),
+            Self::AddAddresses { peer, addrs } => q.input(link::In::AddAddresses { peer, record: None, addrs }),
             Self::Want(peer) => q.input(link::In::Want { peer, owner: Owner::Swim }),
             Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Swim }),
         }
@@ -113,9 +119,9 @@ impl Route for chat::Out {
         match self {
             Self::Submit { to, id, body } => q.input(delivery::In::Submit { to, id, body }),
             Self::Publish { body } => q.input(gossip::In::Publish { body }),
-            Self::Taken { from, id, accepted } => q.input(delivery::In::Taken { from, id, accepted }),
-            Self::Judged { id, genuine } => q.input(gossip::In::Verdict { id, genuine }),
-            Self::Send { to, lane, body } => q.input(link::In::Send { to, channel: Channel::Chat, lane, body }),
+            Self::DirectValidated { from, id, accepted } => q.input(delivery::In::Validated { from, id, accepted }),
+            Self::GossipValidated { id, genuine } => q.input(gossip::In::Validated { id, genuine }),
+            Self::Send { to, priority, body } => q.input(link::In::Send { to, channel: Channel::Chat, priority, body }),
             Self::Compared(peer) => q.input(membership::In::Compared(peer)),
             Self::Received(message) => q.durable(Durable::Received(message)),
             Self::Read { read, scan } => q.read(Reader::Chat, read, scan),

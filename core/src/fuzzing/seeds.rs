@@ -584,10 +584,13 @@ mod tests {
         };
         for (name, words) in [
             ("link", &["LinkUp {", "Message {", "LinkDown {"][..]),
-            ("membership", &["NeighbourUp", "Learn", "Want", "Unwant", "NeighbourDown", "Shut", "Open"]),
-            ("delivery", &["Delivered", "Refused", "Arrived", "Stored", "Want", "Unwant"]),
+            ("membership", &["NeighbourUp", "AddAddresses", "Want", "Unwant", "NeighbourDown", "Shut", "Open"]),
+            ("delivery", &["Delivered", "Refused", "Received", "Stored", "Want", "Unwant"]),
             ("gossip", &["Deliver", "Send"]),
-            ("swim", &["Want", "Unwant", "Learn", "Send", "Suspect", "state: Down", "Away", "Zone(Some", "Zone(None"]),
+            (
+                "swim",
+                &["Want", "Unwant", "AddAddresses", "Send", "Suspect", "state: Down", "Away", "Zone(Some", "Zone(None"],
+            ),
             (
                 "chat",
                 &[

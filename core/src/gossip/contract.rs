@@ -28,7 +28,7 @@ impl Contract for Gossip {
             _ => {
                 // The verdict on a body, by the id that the machine gives it.
                 let id = short(blake3::hash(&d.bytes()).as_bytes());
-                In::Verdict { id, genuine: d.coin() }
+                In::Validated { id, genuine: d.coin() }
             }
         })
     }

@@ -20,7 +20,7 @@ use crate::id::NodeId;
 use crate::machine::{Cx, Outbox};
 use crate::rng::Rng;
 use crate::time::Instant;
-use crate::wire::{Blob, Lane};
+use crate::wire::{Blob, Priority};
 
 /// Children of a node in an instructed tree (docs/design/broadcast.md §3).
 const DEGREE: usize = 8;
@@ -138,7 +138,7 @@ impl Gossip {
             let message = Message::Forward { hops: next, targets: targets.clone(), body: Blob(body.clone()) };
             let bytes = message.encode();
             self.stats.payload(bytes.len());
-            out.push(Out::Send { to: *to, lane: Lane::Normal, body: bytes });
+            out.push(Out::Send { to: *to, priority: Priority::Normal, body: bytes });
         }
         let zone = &self.zone;
         let strangers: Vec<NodeId> =

@@ -42,7 +42,7 @@ use crate::rng::Rng;
 use crate::stats::{BroadcastStats, DropReason, Drops, Stats};
 use crate::store::Record;
 use crate::time::{Duration, Instant, Longest, share};
-use crate::wire::{Blob, Lane, Malformed};
+use crate::wire::{Blob, Malformed, Priority};
 
 /// Broadcasts whose content is being checked: the answer comes within the same step, so a few are
 /// plenty; beyond it the oldest is forgotten and not passed on.
@@ -77,7 +77,7 @@ pub(crate) enum In {
         body: Vec<u8>,
     },
     /// Whether what was handed up by `Deliver` is genuine: only then is it passed on.
-    Verdict {
+    Validated {
         id: ShortId,
         genuine: bool,
     },
@@ -87,7 +87,7 @@ pub(crate) enum In {
 pub(crate) enum Out {
     Send {
         to: NodeId,
-        lane: Lane,
+        priority: Priority,
         body: Vec<u8>,
     },
     Deliver {
@@ -182,13 +182,13 @@ impl Gossip {
     fn control(&mut self, to: NodeId, message: &Message, out: &mut Outbox<Out>) {
         let body = message.encode();
         self.stats.control(body.len());
-        out.push(Out::Send { to, lane: Lane::High, body });
+        out.push(Out::Send { to, priority: Priority::High, body });
     }
 
     fn whole(&mut self, to: NodeId, hops: u8, body: &[u8], out: &mut Outbox<Out>) {
         let body = Message::Payload { hops, body: Blob(body.to_vec()) }.encode();
         self.stats.payload(body.len());
-        out.push(Out::Send { to, lane: Lane::Normal, body });
+        out.push(Out::Send { to, priority: Priority::Normal, body });
     }
 
     /// A broadcast that is new and genuine: kept, sent whole to the eager, announced to the lazy, and neither to
@@ -561,7 +561,7 @@ impl Machine for Gossip {
                 }
                 Err(Malformed) => self.drops.count(DropReason::Message),
             },
-            In::Verdict { id, genuine } => self.verdict(cx, id, genuine, out),
+            In::Validated { id, genuine } => self.verdict(cx, id, genuine, out),
         }
     }
 

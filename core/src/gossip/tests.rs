@@ -65,7 +65,7 @@ impl Bench {
     /// A genuine broadcast comes: what is sent because of it.
     fn take(&mut self, from: u16, hops: u8, body: &[u8]) -> Vec<(NodeId, Message)> {
         assert_eq!(self.payload(from, hops, body).len(), 1);
-        sent(self.input(In::Verdict { id: id_of(body), genuine: true }))
+        sent(self.input(In::Validated { id: id_of(body), genuine: true }))
     }
 
     fn wait(&mut self, ms: u64) -> Vec<(NodeId, Message)> {
@@ -99,7 +99,7 @@ fn a_genuine_message_goes_whole_to_the_eager_and_by_id_to_the_lazy() {
     let mut b = Bench::new(4);
     b.message(4, &Message::Prune);
     assert_eq!(b.payload(1, 5, b"x"), [Out::Deliver { id: id_of(b"x"), via: peer(1), body: b"x".to_vec() }]);
-    let out = sent(b.input(In::Verdict { id: id_of(b"x"), genuine: true }));
+    let out = sent(b.input(In::Validated { id: id_of(b"x"), genuine: true }));
     assert_eq!(out, [2, 3].map(|n| (peer(n), payload(6, b"x"))));
     assert_eq!(b.wait(50), [(peer(4), have(b"x", 6))]);
     assert_eq!(b.wait(50), [], "once");
@@ -344,9 +344,9 @@ fn large_messages_are_declined_while_the_tree_is_not_settled() {
 fn a_forgery_stops_here_and_stays_stopped() {
     let mut b = Bench::new(3);
     b.payload(1, 5, b"x");
-    assert_eq!(b.input(In::Verdict { id: id_of(b"x"), genuine: false }), []);
+    assert_eq!(b.input(In::Validated { id: id_of(b"x"), genuine: false }), []);
     assert_eq!(sent(b.payload(2, 5, b"x")), [(peer(2), Message::Prune)]);
-    assert_eq!(b.input(In::Verdict { id: id_of(b"x"), genuine: true }), [], "a rejected message does not come back");
+    assert_eq!(b.input(In::Validated { id: id_of(b"x"), genuine: true }), [], "a rejected message does not come back");
 }
 
 #[test]
@@ -480,7 +480,7 @@ impl Net {
                 Out::Stranger(_) => {}
                 Out::Deliver { id, .. } => {
                     assert!(self.got[n].insert(id), "delivered twice");
-                    self.input(n, In::Verdict { id, genuine: true });
+                    self.input(n, In::Validated { id, genuine: true });
                 }
             }
         }
@@ -758,7 +758,7 @@ fn an_instruction_names_members_only_and_nobody_else_is_sent_anything() {
     b.fact(Fact::Zone(Some((1..=3).map(peer).collect())));
     let targets = [2, 4, 0, 1, 9].map(|n| short(&peer(n).0)).to_vec();
     b.message(1, &Message::Forward { hops: 1, targets, body: Blob(b"x".to_vec()) });
-    let out = sent(b.input(In::Verdict { id: id_of(b"x"), genuine: true }));
+    let out = sent(b.input(In::Validated { id: id_of(b"x"), genuine: true }));
     assert_eq!(out, [(peer(2), Message::Forward { hops: 2, targets: vec![], body: Blob(b"x".to_vec()) })]);
     assert_eq!(b.wait(50), [], "1 and 2, which follow, have it");
 }

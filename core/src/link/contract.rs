@@ -8,7 +8,7 @@ use crate::fact::Fact;
 use crate::fact::samples::record;
 use crate::link::{In, Link, Owner};
 use crate::machine::Cx;
-use crate::wire::{Channel, Lane};
+use crate::wire::{Channel, Priority};
 
 impl Contract for Link {
     const MOST: usize = 20_000;
@@ -27,11 +27,11 @@ impl Contract for Link {
             }
             3 => {
                 let n = d.below(8);
-                In::Learn { peer: who(n).node_id(), record: Some(record(n)), addrs: alloc::vec![d.addr()] }
+                In::AddAddresses { peer: who(n).node_id(), record: Some(record(n)), addrs: alloc::vec![d.addr()] }
             }
             4 => In::Want { peer: d.peer(), owner: owner(d) },
             5 => In::Unwant { peer: d.peer(), owner: owner(d) },
-            6 => In::Send { to: d.peer(), channel: Channel::Chat, lane: Lane::Normal, body: d.bytes() },
+            6 => In::Send { to: d.peer(), channel: Channel::Chat, priority: Priority::Normal, body: d.bytes() },
             7 => In::Close { peer: d.peer() },
             8 => return Step::Fact(Fact::NetworkChanged),
             9 => In::Open,

@@ -13,7 +13,7 @@ use crate::machine::{Cx, Machine, Outbox};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant, WallTime};
 use crate::wire::record::{RECORD_LEN, Reader};
-use crate::wire::{Channel, Lane};
+use crate::wire::{Channel, Priority};
 
 /// Reads a datagram's outer forms and its payloads; what is read must be written the same way.
 pub fn fuzz_packet(data: &[u8]) {
@@ -89,7 +89,7 @@ impl Side {
                 Out::Message { .. }
                 | Out::Resolved { .. }
                 | Out::Unreachable { .. }
-                | Out::Where(_)
+                | Out::AddressNeeded(_)
                 | Out::Observed { .. }
                 | Out::Fact(_) => {}
             }
@@ -155,7 +155,7 @@ impl Pair {
             3 => Some(In::Unwant { peer, owner: Owner::Delivery }),
             4 => {
                 let body = alloc::vec![arg; usize::from(arg).saturating_mul(20)];
-                Some(In::Send { to: peer, channel: Channel::Chat, lane: Lane::Normal, body })
+                Some(In::Send { to: peer, channel: Channel::Chat, priority: Priority::Normal, body })
             }
             5 => Some(In::Close { peer }),
             6 if at < self.flying.len() => {
@@ -252,7 +252,7 @@ pub fn fuzz_peer(data: &[u8]) {
             }
             1 => {
                 let body = alloc::vec![7; usize::from(draw.byte()).saturating_mul(40)];
-                Some(In::Send { to: peer, channel: Channel::Chat, lane: Lane::Normal, body })
+                Some(In::Send { to: peer, channel: Channel::Chat, priority: Priority::Normal, body })
             }
             2 => Some(In::Unwant { peer, owner: Owner::Delivery }),
             3 => Some(In::Want { peer, owner: Owner::Delivery }),
@@ -447,7 +447,7 @@ fn machine_seed(called: bool) -> Option<Vec<u8>> {
         }
     }
     let body = alloc::vec![1; 2_000];
-    let said = other.step(now, Some(In::Send { to: me, channel: Channel::Chat, lane: Lane::Normal, body }));
+    let said = other.step(now, Some(In::Send { to: me, channel: Channel::Chat, priority: Priority::Normal, body }));
     for (_, bytes) in said {
         script.put(&[0, 0, 1]).bytes(&bytes);
     }

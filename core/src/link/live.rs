@@ -18,7 +18,7 @@ use crate::machine::{Cx, Outbox};
 use crate::stats::{DropReason, Drops};
 use crate::time::{Duration, Instant, micros, soonest};
 use crate::wire::record::{NodeRecord, Reader};
-use crate::wire::{Channel, Lane, MAX_DATAGRAM};
+use crate::wire::{Channel, MAX_DATAGRAM, Priority};
 
 /// Bytes of a Data packet with one PATH_CHALLENGE.
 const CHALLENGE_LEN: usize = DATA_OVERHEAD + 9;
@@ -206,9 +206,16 @@ impl Live {
 
     /// Appends a message, dropping by the rule of [`Queue::shed`] what is too much; returns how many
     /// were dropped.
-    pub(super) fn send(&mut self, lane: Lane, channel: Channel, body: Vec<u8>, limit: usize, now: Instant) -> u32 {
+    pub(super) fn send(
+        &mut self,
+        priority: Priority,
+        channel: Channel,
+        body: Vec<u8>,
+        limit: usize,
+        now: Instant,
+    ) -> u32 {
         self.talked = now;
-        self.queue.push(lane, channel as u8, body);
+        self.queue.push(priority, channel as u8, body);
         let mut dropped = 0u32;
         while self.queued() > limit && self.queue.shed() {
             dropped = dropped.saturating_add(1);

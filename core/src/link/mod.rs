@@ -47,7 +47,7 @@ use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Table};
 use crate::time::{Duration, Instant};
 use crate::wire::record::{NodeRecord, Reader};
-use crate::wire::{Channel, Lane, MAX_MESSAGE, Malformed};
+use crate::wire::{Channel, MAX_MESSAGE, Malformed, Priority};
 
 /// A machine that can want a link. The numbers are bits of [`Owners`]; they mean nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,14 +97,14 @@ pub(crate) enum In {
     /// `Fact::LinkUp` is not repeated but `Out::Resolved` names it.
     Connect { addr: SocketAddr, expect: Option<NodeId> },
     /// Where a node may be found, from the address book or from another node; best first.
-    Learn { peer: NodeId, record: Option<NodeRecord>, addrs: Vec<SocketAddr> },
+    AddAddresses { peer: NodeId, record: Option<NodeRecord>, addrs: Vec<SocketAddr> },
     /// A machine needs a link to this node: open it when addresses are known, keep it, reopen it.
     Want { peer: NodeId, owner: Owner },
     /// The need is gone.
     Unwant { peer: NodeId, owner: Owner },
     /// Send to the namesake machine of a linked node. Reliable while the link lasts, in no
     /// particular order, at least once. Counted as dropped if there is no link.
-    Send { to: NodeId, channel: Channel, lane: Lane, body: Vec<u8> },
+    Send { to: NodeId, channel: Channel, priority: Priority, body: Vec<u8> },
     /// Say goodbye and close.
     Close { peer: NodeId },
     /// Answered by `Fact::RoundTrips` of every link.
@@ -118,8 +118,8 @@ pub(crate) enum In {
 #[derive(Debug)]
 pub(crate) enum Out {
     Fact(Fact),
-    /// A link to this node is wanted, and nothing is known of it. `In::Learn` answers, whenever.
-    Where(NodeId),
+    /// A link to this node is wanted, and nothing is known of it. `In::AddAddresses` answers, whenever.
+    AddressNeeded(NodeId),
     Message {
         from: NodeId,
         channel: Channel,
@@ -591,7 +591,7 @@ impl Machine for Link {
                 Ok(_) | Err(Malformed) => self.drops.count(DropReason::Malformed),
             },
             In::Connect { addr, expect } => self.connect(cx, addr, expect, out),
-            In::Learn { peer, record, addrs } => {
+            In::AddAddresses { peer, record, addrs } => {
                 let news = self.remember(peer, record, &addrs);
                 self.pursue(cx, peer, news, out);
             }
@@ -604,7 +604,7 @@ impl Machine for Link {
                     self.touch(cx, peer);
                 }
                 if peer != self.me && !self.known.contains_key(&peer) && !self.links.contains_key(&peer) {
-                    out.push(Out::Where(peer));
+                    out.push(Out::AddressNeeded(peer));
                 }
                 self.pursue(cx, peer, true, out);
             }
@@ -617,11 +617,11 @@ impl Machine for Link {
                 }
                 self.unwanted(cx, peer);
             }
-            In::Send { to, channel, lane, body } => {
+            In::Send { to, channel, priority, body } => {
                 let limit = self.limits.link_queue_bytes;
                 match self.links.get_mut(&to) {
                     Some(live) if body.len() <= MAX_MESSAGE => {
-                        for _ in 0..live.send(lane, channel, body, limit, cx.now) {
+                        for _ in 0..live.send(priority, channel, body, limit, cx.now) {
                             self.drops.count(DropReason::Queue);
                         }
                         self.touch(cx, to);

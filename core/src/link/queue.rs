@@ -1,4 +1,4 @@
-//! What waits to be sent to one peer, in three lanes, and the items that packets carry.
+//! What waits to be sent to one peer, in three priorities, and the items that packets carry.
 
 use alloc::collections::VecDeque;
 // A target without atomic compare-and-swap has no `Arc`; nor can it have a second thread to share with.
@@ -9,7 +9,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use crate::link::frame::{FRAGMENT_OVERHEAD, Fragment, MESSAGE_OVERHEAD, PIECE, pieces, put_fragment, put_message};
-use crate::wire::Lane;
+use crate::wire::Priority;
 
 /// Counted for each item beside its bytes, so that a flood of empty messages is bounded too.
 pub(super) const ITEM_COST: usize = 64;
@@ -112,12 +112,12 @@ impl Waiting {
     }
 }
 
-/// The lanes of one peer. Nothing is allocated while they are empty.
+/// The priorities of one peer. Nothing is allocated while they are empty.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// Lost in flight: sent before anything new.
     again: VecDeque<Item>,
-    lanes: [VecDeque<Waiting>; 3],
+    priorities: [VecDeque<Waiting>; 3],
     /// Bytes waiting here; the owner adds those in flight.
     bytes: usize,
     next_number: u32,
@@ -140,11 +140,11 @@ impl Queue {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.again.is_empty() && self.lanes.iter().all(VecDeque::is_empty)
+        self.again.is_empty() && self.priorities.iter().all(VecDeque::is_empty)
     }
 
     /// Appends a message.
-    pub(super) fn push(&mut self, lane: Lane, channel: u8, body: Vec<u8>) {
+    pub(super) fn push(&mut self, priority: Priority, channel: u8, body: Vec<u8>) {
         let waiting = if body.len() > PIECE {
             let number = self.next_number;
             self.next_number = number.wrapping_add(1);
@@ -153,15 +153,15 @@ impl Queue {
             Waiting::Whole { channel, body }
         };
         self.bytes = self.bytes.saturating_add(waiting.cost());
-        if let Some(queue) = self.lanes.get_mut(lane as usize) {
+        if let Some(queue) = self.priorities.get_mut(priority as usize) {
             queue.push_back(waiting);
         }
     }
 
-    /// Drops the oldest message of the least urgent lane that has one (also the newest, if it is the
+    /// Drops the oldest message of the least urgent priority that has one (also the newest, if it is the
     /// only one). False if nothing is left to drop.
     pub(super) fn shed(&mut self) -> bool {
-        for queue in self.lanes.iter_mut().rev() {
+        for queue in self.priorities.iter_mut().rev() {
             // A message with pieces on their way is finished: dropping it would waste them.
             let Some(at) = queue.iter().position(|w| !w.begun()) else { continue };
             if let Some(gone) = queue.remove(at) {
@@ -180,7 +180,7 @@ impl Queue {
         }
     }
 
-    /// Whether the message at the head of a lane may begin.
+    /// Whether the message at the head of a priority may begin.
     fn may_begin(&self, waiting: &Waiting) -> bool {
         let fresh = matches!(waiting, Waiting::Big { next: 0, .. });
         !fresh || self.open.iter().filter(|big| big.strong_count() > 0).count() < MAX_OPEN
@@ -195,7 +195,7 @@ impl Queue {
         if let Some(item) = self.again.front() {
             return item.room();
         }
-        let heads = self.order().into_iter().filter_map(|lane| self.lanes.get(lane)?.front());
+        let heads = self.order().into_iter().filter_map(|priority| self.priorities.get(priority)?.front());
         heads.filter(|head| self.may_begin(head)).map(Waiting::room).next().unwrap_or(0)
     }
 
@@ -204,7 +204,7 @@ impl Queue {
         self.next_room() > 0
     }
 
-    /// Marks the begin of a packet, for the turn of the lanes.
+    /// Marks the begin of a packet, for the turn of the priorities.
     pub(super) fn begin_packet(&mut self) {
         self.taken = self.taken.wrapping_add(1);
     }
@@ -213,9 +213,9 @@ impl Queue {
     pub(super) fn take(&mut self, room: usize) -> Option<Item> {
         let item = self.take_fitting(room)?;
         self.bytes = self.bytes.saturating_sub(item.cost());
-        if self.is_empty() && self.lanes.iter().any(|l| l.capacity() > 64) {
+        if self.is_empty() && self.priorities.iter().any(|l| l.capacity() > 64) {
             // A burst's buffers are not kept by an idle link.
-            self.lanes = Default::default();
+            self.priorities = Default::default();
         }
         Some(item)
     }
@@ -224,9 +224,9 @@ impl Queue {
         if let Some(item) = self.again.front() {
             return if item.room() <= room { self.again.pop_front() } else { None };
         }
-        for lane in self.order() {
-            let may = self.lanes.get(lane).and_then(VecDeque::front).is_some_and(|head| self.may_begin(head));
-            let Some(queue) = self.lanes.get_mut(lane).filter(|_| may) else { continue };
+        for priority in self.order() {
+            let may = self.priorities.get(priority).and_then(VecDeque::front).is_some_and(|head| self.may_begin(head));
+            let Some(queue) = self.priorities.get_mut(priority).filter(|_| may) else { continue };
             let Some(front) = queue.front_mut() else { continue };
             if front.room() > room {
                 return None;
@@ -270,10 +270,10 @@ mod tests {
     #[test]
     fn urgent_lanes_go_first_and_the_accounts_close() {
         let mut q = Queue::default();
-        q.push(Lane::Low, 1, vec![3]);
-        q.push(Lane::Normal, 1, vec![2]);
-        q.push(Lane::High, 1, vec![1]);
-        q.push(Lane::Normal, 1, vec![9; 5_000]);
+        q.push(Priority::Low, 1, vec![3]);
+        q.push(Priority::Normal, 1, vec![2]);
+        q.push(Priority::High, 1, vec![1]);
+        q.push(Priority::Normal, 1, vec![9; 5_000]);
         assert_eq!(q.bytes(), 5_003 + ITEM_COST * (3 + 5));
         assert_eq!(drain(&mut q), [vec![1], vec![2], vec![3]]);
         assert_eq!(q.bytes(), 0);
@@ -285,8 +285,8 @@ mod tests {
         let mut q = Queue::default();
         let mut low = 0;
         for _ in 0..80 {
-            q.push(Lane::High, 1, vec![0]);
-            q.push(Lane::Low, 1, vec![1]);
+            q.push(Priority::High, 1, vec![0]);
+            q.push(Priority::Low, 1, vec![1]);
         }
         for _ in 0..80 {
             q.begin_packet();
@@ -301,11 +301,11 @@ mod tests {
     fn twelve_fragmented_messages_are_under_way_at_once() {
         let mut q = Queue::default();
         for _ in 0..20 {
-            q.push(Lane::Normal, 1, vec![0; 2_000]);
+            q.push(Priority::Normal, 1, vec![0; 2_000]);
         }
-        q.push(Lane::Low, 1, vec![7]);
+        q.push(Priority::Low, 1, vec![7]);
         let mut flying: Vec<Item> = core::iter::from_fn(|| q.take(2_000)).collect();
-        assert_eq!(flying.len(), 2 * MAX_OPEN + 1, "and the lane below is not held up");
+        assert_eq!(flying.len(), 2 * MAX_OPEN + 1, "and the priority below is not held up");
         assert!(!q.has_item());
         flying.drain(..2);
         assert!(q.has_item());
@@ -316,8 +316,8 @@ mod tests {
     #[test]
     fn shedding_takes_the_oldest_of_the_least_urgent_lane() {
         let mut q = Queue::default();
-        for (lane, n) in [(Lane::High, 1), (Lane::Low, 2), (Lane::Low, 3)] {
-            q.push(lane, 1, vec![n]);
+        for (priority, n) in [(Priority::High, 1), (Priority::Low, 2), (Priority::Low, 3)] {
+            q.push(priority, 1, vec![n]);
         }
         assert!(q.shed());
         assert_eq!(drain(&mut q), [vec![1], vec![3]]);

@@ -59,7 +59,7 @@ impl Contract for Membership {
                 if d.coin() {
                     In::Retry
                 } else {
-                    In::Where(d.peer())
+                    In::AddressNeeded(d.peer())
                 }
             }
             _ => return Step::Fact(d.fact()),
@@ -78,7 +78,7 @@ impl Contract for Membership {
             Out::Unwant(peer) => Some((*peer, false)),
             Out::Fact(_)
             | Out::Connect { .. }
-            | Out::Learn { .. }
+            | Out::AddAddresses { .. }
             | Out::Measure
             | Out::Close(_)
             | Out::Send { .. }

@@ -28,7 +28,7 @@ impl Membership {
             }
         });
         if let Some(known) = self.book.get(from) {
-            out.push(Out::Learn { peer: from, record: None, addrs: known.addrs.to_vec() });
+            out.push(Out::AddAddresses { peer: from, record: None, addrs: known.addrs.to_vec() });
         }
         out.push(Out::Up { peer: from, name: Some(cert.name.clone()) });
     }
@@ -88,7 +88,7 @@ impl Membership {
         }
         let known = self.book.get(peer).filter(|k| !k.addrs.is_empty());
         if let Some(known) = known {
-            out.push(Out::Learn { peer, record: known.record.clone(), addrs: known.addrs.to_vec() });
+            out.push(Out::AddAddresses { peer, record: known.record.clone(), addrs: known.addrs.to_vec() });
         }
         known.is_some()
     }

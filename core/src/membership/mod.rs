@@ -34,7 +34,7 @@ use crate::time::{Duration, Instant, WallTime, soonest};
 use crate::wire::reach::may_probe;
 use crate::wire::record::NodeRecord;
 use crate::wire::ticket::Bootstrap;
-use crate::wire::{Blob, Lane, Malformed, decode, encode};
+use crate::wire::{Blob, Malformed, Priority, decode, encode};
 
 pub(crate) use book::Known;
 use book::{Book, lasts, pause};
@@ -58,8 +58,8 @@ pub(crate) enum In {
     Join(Vec<Bootstrap>),
     /// A linked node behaves as a neighbour and is none here.
     Stranger(NodeId),
-    /// Where is it? Answered by `Out::Learn`, at once or when somebody tells of it.
-    Where(NodeId),
+    /// Where is it? Answered by `Out::AddAddresses`, at once or when somebody tells of it.
+    AddressNeeded(NodeId),
     /// The node behind a bare bootstrap address.
     Resolved {
         addr: SocketAddr,
@@ -98,7 +98,7 @@ pub(crate) enum Out {
         addr: SocketAddr,
         expect: Option<NodeId>,
     },
-    Learn {
+    AddAddresses {
         peer: NodeId,
         record: Option<NodeRecord>,
         addrs: Vec<SocketAddr>,
@@ -111,7 +111,7 @@ pub(crate) enum Out {
     Close(NodeId),
     Send {
         to: NodeId,
-        lane: Lane,
+        priority: Priority,
         body: Vec<u8>,
     },
     /// A node is linked and its name, if it ever told one, is known.
@@ -286,7 +286,7 @@ impl Membership {
     }
 
     fn send(to: NodeId, message: &Message, out: &mut Outbox<Out>) {
-        out.push(Out::Send { to, lane: Lane::High, body: encode(message) });
+        out.push(Out::Send { to, priority: Priority::High, body: encode(message) });
     }
 
     fn join(&mut self, bootstraps: Vec<Bootstrap>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
@@ -596,7 +596,7 @@ impl Machine for Membership {
         match input {
             In::Join(bootstraps) => self.join(bootstraps, cx, out),
             In::Stranger(peer) => self.strange(peer, out),
-            In::Where(peer) => {
+            In::AddressNeeded(peer) => {
                 if !self.teach(peer, out) && self.sought.len() < self.config.limits.address_book {
                     self.sought.insert(peer);
                 }

@@ -424,10 +424,10 @@ fn hearsay_is_checked_before_it_is_used_and_before_it_replaces_anything() {
     let mut forged = info(100);
     forged.record.0[40] ^= 1;
     let out = b.hear(2, &Message::Response { accepted: Ok(()), available: vec![forged.clone()] });
-    assert!(!out.iter().any(|o| matches!(o, Out::Learn { .. })), "nobody asked for it");
+    assert!(!out.iter().any(|o| matches!(o, Out::AddAddresses { .. })), "nobody asked for it");
     assert_eq!(b.m.drops.get(DropReason::Signature), 0);
-    let out = b.input(In::Where(id(100)));
-    assert!(matches!(&out[..], [Out::Learn { record: None, addrs, .. }] if *addrs == [addr(100)]), "{out:?}");
+    let out = b.input(In::AddressNeeded(id(100)));
+    assert!(matches!(&out[..], [Out::AddAddresses { record: None, addrs, .. }] if *addrs == [addr(100)]), "{out:?}");
     assert_eq!(b.m.drops.get(DropReason::Signature), 1);
 
     b.up(100);
@@ -441,11 +441,11 @@ fn hearsay_is_checked_before_it_is_used_and_before_it_replaces_anything() {
 #[test]
 fn whoever_is_sought_is_told_of_as_soon_as_somebody_names_it() {
     let mut b = full();
-    assert!(b.input(In::Where(id(100))).is_empty());
-    let told = |out: &[Out]| out.iter().any(|o| matches!(o, Out::Learn { peer, .. } if *peer == id(100)));
+    assert!(b.input(In::AddressNeeded(id(100))).is_empty());
+    let told = |out: &[Out]| out.iter().any(|o| matches!(o, Out::AddAddresses { peer, .. } if *peer == id(100)));
     assert!(told(&b.hear(2, &Message::Response { accepted: Ok(()), available: vec![info(100)] })));
     assert!(!told(&b.hear(3, &Message::Response { accepted: Ok(()), available: vec![info(100)] })), "once");
-    assert!(told(&b.input(In::Where(id(100)))));
+    assert!(told(&b.input(In::AddressNeeded(id(100)))));
 }
 
 #[test]

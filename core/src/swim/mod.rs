@@ -76,7 +76,7 @@ pub(crate) enum Out {
         body: Vec<u8>,
     },
     /// Where a member may be found.
-    Learn {
+    AddAddresses {
         peer: NodeId,
         addrs: Vec<SocketAddr>,
     },

@@ -114,7 +114,7 @@ impl Mesh {
                 }
                 Out::Fact(Fact::Zone(members)) => self.nodes[n].members = members,
                 Out::Fact(other) => panic!("{other:?} is no fact of this machine"),
-                Out::Learn { .. } | Out::Unwant(_) => {}
+                Out::AddAddresses { .. } | Out::Unwant(_) => {}
             }
         }
     }

@@ -139,7 +139,7 @@ impl Swim {
             member.dials = member.dials.saturating_add(1);
             member.wanted = true;
             if !member.addrs.is_empty() {
-                out.push(Out::Learn { peer, addrs: member.addrs.to_vec() });
+                out.push(Out::AddAddresses { peer, addrs: member.addrs.to_vec() });
             }
             out.push(Out::Want(peer));
         }

@@ -101,7 +101,7 @@ impl Channel {
 
 /// How urgent a message is: the HIGH, NORMAL and LOW of the DONP document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Lane {
+pub(crate) enum Priority {
     /// Acknowledgements, membership, keys.
     High,
     /// Chat.

@@ -28,13 +28,13 @@ fn compare(a: &mut Bench, b: &mut Bench, first: Vec<Out>, lost: &mut dyn FnMut()
     let post = |queue: &mut VecDeque<(NodeId, Vec<u8>)>, outs: Vec<Out>| {
         for o in outs {
             match o {
-                Out::Send { to, body, lane } => {
+                Out::Send { to, body, priority } => {
                     let is_bulk =
                         !matches!(sync_of(&body), Sync::Heights { .. } | Sync::Digest { .. } | Sync::Fetch { .. });
-                    assert_eq!(lane == Lane::Low, is_bulk, "bulk travels last");
+                    assert_eq!(priority == Priority::Low, is_bulk, "bulk travels last");
                     queue.push_back((to, body));
                 }
-                Out::Received(_) | Out::Judged { .. } | Out::Compared(_) => {}
+                Out::Received(_) | Out::GossipValidated { .. } | Out::Compared(_) => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -106,7 +106,7 @@ fn history(story: &[(u8, bool)], listeners: &mut [&mut Bench]) -> Vec<Message> {
     for (i, listener) in listeners.iter_mut().enumerate() {
         // Until nothing waits for its parents: not everybody heard everything.
         for (from, body) in &all {
-            for o in listener.input(In::Flooded { via: *from, id: [0; 16], body: body.clone() }) {
+            for o in listener.input(In::GossipReceived { via: *from, id: [0; 16], body: body.clone() }) {
                 if let Out::Received(m) = o
                     && i == 0
                 {

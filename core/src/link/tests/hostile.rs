@@ -110,7 +110,7 @@ fn no_edited_byte_of_a_handshake_ever_gives_a_session() {
     let mut net = Net::new(2, 4);
     let (peer, record) = (net.nodes[1].id, net.nodes[1].link.record().clone());
     let keys = [net.nodes[0].link.record().link_key, record.link_key];
-    net.tell(0, In::Learn { peer, record: Some(record), addrs: vec![addr(2)] });
+    net.tell(0, In::AddAddresses { peer, record: Some(record), addrs: vec![addr(2)] });
     net.tell(0, In::Want { peer, owner: Owner::Membership });
     let (_, _, init) = captured(&net, INIT);
     net.flying.clear();
@@ -282,7 +282,7 @@ fn a_retired_key_does_not_open_a_link_to_who_knows_the_newer_record() {
     let sign = |seq, key| NodeRecord::sign(&identity(50), key, seq, WallTime(0), crate::config::NodeType::Regular);
     let (first, second) = (sign(5, old.public), sign(6, [1; 32]));
     let peer = identity(50).node_id();
-    net.tell(1, In::Learn { peer, record: Some(second), addrs: vec![] });
+    net.tell(1, In::AddAddresses { peer, record: Some(second), addrs: vec![] });
     let forged = forged_init(&net, 3, [50; 32], &first);
     inject(&mut net, 1, addr(9), forged);
     assert_eq!(net.nodes[1].link.drops.get(DropReason::Stale), 1);
@@ -343,7 +343,7 @@ fn a_legitimate_handshake_gets_through_a_flood() {
     for n in 0..20 {
         flood(&mut net, n);
     }
-    net.tell(0, In::Learn { peer, record: Some(record), addrs: vec![addr(2)] });
+    net.tell(0, In::AddAddresses { peer, record: Some(record), addrs: vec![addr(2)] });
     net.tell(0, In::Want { peer, owner: Owner::Membership });
     // Two round trips for cookie and handshake, and half a one for the proof.
     for n in 20..27 {
@@ -362,7 +362,7 @@ fn a_forwarded_packet_does_not_take_the_path_with_it() {
     net.log.clear();
     net.quietly(
         0,
-        In::Send { to: identity(2).node_id(), channel: Channel::Chat, lane: Lane::High, body: vec![1; 100] },
+        In::Send { to: identity(2).node_id(), channel: Channel::Chat, priority: Priority::High, body: vec![1; 100] },
     );
     let (now, wall) = (net.now, net.wall);
     let (_, packet) = net.nodes[0].poll(now, wall).unwrap();

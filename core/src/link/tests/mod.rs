@@ -251,7 +251,7 @@ impl Net {
 
     pub fn send(&mut self, from: usize, to: usize, body: Vec<u8>) {
         let to = self.nodes[to].id;
-        self.tell(from, In::Send { to, channel: Channel::Chat, lane: Lane::Normal, body });
+        self.tell(from, In::Send { to, channel: Channel::Chat, priority: Priority::Normal, body });
     }
 
     pub fn live(&mut self, node: usize, other: usize) -> &mut Live {

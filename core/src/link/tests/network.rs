@@ -34,7 +34,7 @@ fn sixty_four_small_messages_share_datagrams() {
     let to = net.nodes[1].id;
     net.log.clear();
     for n in 0..64u8 {
-        net.quietly(0, In::Send { to, channel: Channel::Chat, lane: Lane::Normal, body: vec![n; 64] });
+        net.quietly(0, In::Send { to, channel: Channel::Chat, priority: Priority::Normal, body: vec![n; 64] });
     }
     net.drain(0);
     assert!(net.log.len() <= 6, "{} datagrams", net.log.len());
@@ -80,7 +80,7 @@ proptest! {
             net.tell(node, In::Want { peer, owner: Owner::Delivery });
         }
         let at = net.nodes[1].addr;
-        net.tell(0, In::Learn { peer, record: None, addrs: vec![at] });
+        net.tell(0, In::AddAddresses { peer, record: None, addrs: vec![at] });
         net.run(60_000);
         prop_assume!(net.nodes[0].ups() == 1 && net.nodes[1].ups() == 1 && net.nodes[0].downs().is_empty());
         let mut sent = Vec::new();
@@ -127,7 +127,7 @@ fn both_sides_at_once_make_one_link() {
         for (node, other) in [(0, 1), (1, 0)] {
             let (peer, record) = (net.nodes[other].id, net.nodes[other].link.record().clone());
             let addrs = vec![net.nodes[other].addr];
-            net.quietly(node, In::Learn { peer, record: Some(record), addrs });
+            net.quietly(node, In::AddAddresses { peer, record: Some(record), addrs });
             net.quietly(node, In::Want { peer, owner: Owner::Membership });
         }
         net.drain(0);
@@ -305,7 +305,7 @@ fn closed_networks_do_not_mix() {
     net.nodes[1] = Node::start(2, 12, &config, BTreeMap::new(), net.now, WALL);
     let (peer, record) = (net.nodes[1].id, net.nodes[1].link.record().clone());
     net.tell(0, In::Connect { addr: addr(2), expect: None });
-    net.tell(0, In::Learn { peer, record: Some(record), addrs: vec![addr(2)] });
+    net.tell(0, In::AddAddresses { peer, record: Some(record), addrs: vec![addr(2)] });
     net.tell(0, In::Want { peer, owner: Owner::Membership });
     net.run(12_000);
     assert_eq!((net.nodes[0].ups(), net.nodes[1].ups()), (0, 0));
@@ -326,7 +326,7 @@ fn a_rotated_key_is_accepted_in_its_overlap_and_found_out_after_it() {
         (net.now, net.wall) = (now, wall);
         assert!(net.nodes[1].link.record().seq > old.seq);
         net.nodes[0].timeout(now, wall);
-        net.tell(0, In::Learn { peer, record: Some(old.clone()), addrs: vec![addr(2)] });
+        net.tell(0, In::AddAddresses { peer, record: Some(old.clone()), addrs: vec![addr(2)] });
         net.tell(0, In::Want { peer, owner: Owner::Membership });
         net.run(8_000);
         assert_eq!(net.nodes[0].ups(), 1, "after {} days", after / day);
@@ -373,7 +373,7 @@ fn many_nodes_of_one_address_link_promptly() {
     let at = net.nodes[0].addr;
     for node in 1..60 {
         let (peer, record) = (net.nodes[0].id, net.nodes[0].link.record().clone());
-        net.tell(node, In::Learn { peer, record: Some(record), addrs: vec![at] });
+        net.tell(node, In::AddAddresses { peer, record: Some(record), addrs: vec![at] });
         net.tell(node, In::Want { peer, owner: Owner::Membership });
     }
     net.run(1_000);
@@ -415,7 +415,7 @@ fn a_slow_peer_costs_its_own_queue_and_the_oldest_is_dropped() {
     let to = net.nodes[1].id;
     for n in 0..1_000u32 {
         let body = [n.to_le_bytes().to_vec(), vec![0; 996]].concat();
-        net.quietly(0, In::Send { to, channel: Channel::Chat, lane: Lane::Low, body });
+        net.quietly(0, In::Send { to, channel: Channel::Chat, priority: Priority::Low, body });
     }
     assert!(net.nodes[0].link.info(to).unwrap().queued_bytes <= 300_000);
     assert!(net.nodes[0].link.drops.get(DropReason::Queue) > 600);
@@ -432,7 +432,7 @@ fn what_is_queued_leaves_before_the_goodbye() {
     let mut net = Net::new(2, 18);
     net.link();
     let to = net.nodes[1].id;
-    net.quietly(0, In::Send { to, channel: Channel::Membership, lane: Lane::High, body: vec![1] });
+    net.quietly(0, In::Send { to, channel: Channel::Membership, priority: Priority::High, body: vec![1] });
     net.tell(0, In::Shut);
     net.run(100);
     assert_eq!(net.nodes[1].bodies, [vec![1]]);
@@ -466,7 +466,7 @@ fn draining_late_costs_delay_and_nothing_else() {
     net.link();
     let to = net.nodes[1].id;
     for n in 0..20u8 {
-        net.quietly(0, In::Send { to, channel: Channel::Chat, lane: Lane::Normal, body: vec![n] });
+        net.quietly(0, In::Send { to, channel: Channel::Chat, priority: Priority::Normal, body: vec![n] });
         let later = net.now + Duration::from_millis(100);
         net.step_to(later);
     }
