@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
 use crate::limits::Limits;
-use crate::wire::record::{BOT, Claims};
 
 /// The most news that one message of the failure detector may carry; others refuse more.
 const MAX_PIGGYBACK: usize = 6;
@@ -372,11 +371,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What this node says about itself.
-    pub(crate) fn claims(&self) -> Claims {
-        Claims { node_type: self.node_type, capabilities: if self.bot { BOT } else { 0 } }
-    }
-
     /// Checks every rule between the values.
     ///
     /// # Errors

@@ -14,9 +14,10 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::chat::catchup::Paused;
+use crate::chat::item::Item;
 use crate::chat::mend::Mends;
 use crate::chat::ranges::{MAX_FOUND, Mode, Outcome, Part, begin, differs, reconcile};
-use crate::chat::wire::{Item, MAX_FETCH_MESSAGES, Sync, item_from_key, order_key, record_envelope};
+use crate::chat::wire::{MAX_FETCH_MESSAGES, Sync, item_from_key, order_key, record_envelope};
 use crate::chat::{BUNDLE_BYTES, Chat, ORDER, Out, send};
 use crate::collections::{DeadlineQueue, OrderTree};
 use crate::id::{ConversationId, MessageId, NodeId};

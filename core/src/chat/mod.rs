@@ -12,6 +12,7 @@ mod compare;
 mod contract;
 mod conversation;
 mod exchange;
+pub(crate) mod item;
 mod mend;
 pub(crate) mod ranges;
 pub(crate) mod wire;

@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::chat::wire::Item;
+use crate::chat::item::Item;
 use crate::collections::{OrderTree, Total};
 use crate::id::{ID_LEN, MessageId};
 use crate::wire::{Blob, Malformed, encode};

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::chat::item::Item;
 use crate::chat::ranges::Part;
-use crate::collections::Weigh;
 use crate::id::{ConversationId, ID_LEN, MessageId, NodeId};
 use crate::identity::{Domain, Identity, SIGNATURE_LEN, node_id, verify};
 use crate::time::WallTime;
@@ -128,33 +128,6 @@ pub(crate) enum Sync {
     Compared { conversation: ConversationId, from: u64, to: u64, parts: Vec<Part> },
     /// Please send these, up to `MAX_FETCH_MESSAGES`; answered by bundles.
     Want { conversation: ConversationId, items: Vec<Item> },
-}
-
-/// A message by its place in a comparison of histories: depth, then id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Item {
-    pub depth: u64,
-    pub id: MessageId,
-}
-
-impl Item {
-    /// The least item after this one.
-    pub(super) fn next(self) -> Self {
-        let mut id = self.id.0;
-        for byte in id.iter_mut().rev() {
-            *byte = byte.wrapping_add(1);
-            if *byte != 0 {
-                return Self { id: MessageId(id), ..self };
-            }
-        }
-        Self { depth: self.depth.saturating_add(1), id: MessageId(id) }
-    }
-}
-
-impl Weigh for Item {
-    fn weight(&self) -> &[u8; ID_LEN] {
-        &self.id.0
-    }
 }
 
 /// How much somebody has of one author.

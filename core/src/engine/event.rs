@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::machines::own;
+use crate::engine::own;
 use crate::fact::{DownReason, MemberState};
 use crate::id::{MessageId, NodeId};
 use crate::membership::NodeState;

@@ -1,89 +1,33 @@
-//! The list of machines. What the engine does for each of them follows from it: its field, its work, its place
-//! in the order, its effects, deadline, statistics, footprint, entropy, tables and restore.
+//! Every machine, as the list says. What the engine does for each of them follows from it: its field, its place in
+//! the order, its deadline, statistics, footprint, entropy, tables, reads and restore.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::chat::{self, Chat};
-use crate::delivery::{self, Delivery};
-use crate::discovery::{self, Discovery};
+use crate::chat::Chat;
+use crate::delivery::Delivery;
+use crate::discovery::Discovery;
 use crate::engine::Deadline;
-use crate::engine::pump::{At, Slot};
+use crate::engine::list::list;
+use crate::engine::own;
 use crate::engine::queue::Queues;
-use crate::engine::route::Route;
+use crate::engine::slot::{At, Slot};
+use crate::engine::work::{Reader, Work};
 use crate::error::RestoreError;
-use crate::fact::Fact;
-use crate::gossip::{self, Gossip};
-use crate::link::{self, Link};
+use crate::gossip::Gossip;
+use crate::link::Link;
 use crate::machine::{Machine, Setup};
-use crate::membership::{self, Membership};
+use crate::membership::Membership;
 use crate::planted::reported;
 use crate::stats::Stats;
 use crate::store::{Record, Table};
-use crate::swim::{self, Swim};
+use crate::swim::Swim;
 use crate::time::Instant;
-
-/// Tables of the engine itself.
-pub(super) mod own {
-    use crate::store::Table;
-
-    /// Single values: the node's id, the last acknowledged event.
-    pub(crate) const META: Table = Table::hot(1);
-    /// Durable events that the application has not acknowledged.
-    pub(crate) const EVENTS: Table = Table::hot(2);
-    pub(super) const TABLES: &[(&str, Table)] = &[("meta", META), ("events", EVENTS)];
-}
 
 macro_rules! machines {
     ($($field:ident: $Machine:ident,)+) => {
         /// Every machine of a node.
         pub(super) struct Machines {
             $(pub(super) $field: Slot<$Machine>,)+
-        }
-
-        /// One step of the pump: an input for one machine, or a fact for all of them.
-        pub(super) enum Work {
-            Fact(Box<Fact>),
-            $($Machine($field::In),)+
-        }
-
-        /// An output that waits for the disk.
-        pub(super) enum Effect {
-            /// A durable event, by its number.
-            Event(u64, crate::engine::event::Durable),
-            $($Machine($field::Out),)+
-        }
-
-        /// Whose read it is.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Reader {
-            /// The event queue.
-            Events,
-            $(#[allow(dead_code, reason = "not every machine reads")] $Machine,)+
-        }
-
-        $(
-            impl From<$field::In> for Work {
-                fn from(input: $field::In) -> Self {
-                    Self::$Machine(input)
-                }
-            }
-
-            impl From<$field::Out> for Effect {
-                fn from(out: $field::Out) -> Self {
-                    Self::$Machine(out)
-                }
-            }
-        )+
-
-        impl Effect {
-            /// Passes on what the disk let go.
-            pub(super) fn release(self, q: &mut Queues) {
-                match self {
-                    Self::Event(seq, event) => q.events.stored_now(seq, event),
-                    $(Self::$Machine(out) => out.route(q),)+
-                }
-            }
         }
 
         /// How many machines there are.
@@ -176,17 +120,7 @@ macro_rules! machines {
     };
 }
 
-// The order in which facts reach the machines and deadlines are served. None depends on it for being right;
-// it is part of what makes a run repeatable.
-machines! {
-    link: Link,
-    membership: Membership,
-    discovery: Discovery,
-    delivery: Delivery,
-    gossip: Gossip,
-    swim: Swim,
-    chat: Chat,
-}
+list!(machines);
 
 impl Table {
     /// The name of the machine it belongs to, and its own; none for a table of another version.

@@ -2,13 +2,17 @@
 
 mod commands;
 pub(crate) mod event;
+mod list;
 mod machines;
+mod own;
 mod pump;
 mod queue;
 mod route;
+mod slot;
 #[cfg(test)]
 mod spec;
 mod status;
+mod work;
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -33,8 +37,8 @@ pub use status::{Peer, Status};
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 pub(crate) use machines::CONTRACTS;
 use machines::Machines;
-use pump::At;
 use queue::Queues;
+use slot::At;
 
 /// A UDP payload to send.
 #[derive(Clone, Debug, PartialEq, Eq)]

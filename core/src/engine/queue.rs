@@ -5,7 +5,8 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use crate::engine::event::{Durable, Event, Volatile};
-use crate::engine::machines::{Effect, Reader, Work, own};
+use crate::engine::own;
+use crate::engine::work::{Effect, Reader, Work};
 use crate::engine::{Answer, Output};
 use crate::error::RestoreError;
 use crate::fact::Fact;

@@ -4,8 +4,9 @@
 
 use crate::engine::Answer;
 use crate::engine::event::{Durable, FailReason, Volatile};
-use crate::engine::machines::Reader;
+use crate::engine::list::list;
 use crate::engine::queue::Queues;
+use crate::engine::work::{Effect, Reader};
 use crate::link::Owner;
 use crate::wire::{Channel, Priority};
 use crate::{chat, delivery, discovery, gossip, link, membership, swim};
@@ -14,6 +15,22 @@ use crate::{chat, delivery, discovery, gossip, link, membership, swim};
 pub(super) trait Route {
     fn route(self, q: &mut Queues);
 }
+
+macro_rules! release {
+    ($($field:ident: $Machine:ident,)+) => {
+        impl Effect {
+            /// Passes on what the disk let go.
+            pub(super) fn release(self, q: &mut Queues) {
+                match self {
+                    Self::Event(seq, event) => q.events.stored_now(seq, event),
+                    $(Self::$Machine(out) => out.route(q),)+
+                }
+            }
+        }
+    };
+}
+
+list!(release);
 
 impl Route for link::Out {
     fn route(self, q: &mut Queues) {

@@ -5,8 +5,9 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::chat::item::Item;
 use crate::chat::ranges::{Bound, Mode, Part};
-use crate::chat::wire::{Body, Height, Item, Range, Sync, id_key, message_id};
+use crate::chat::wire::{Body, Height, Range, Sync, id_key, message_id};
 use crate::config::NodeType;
 use crate::delivery;
 use crate::discovery::beacon::{Beacon, beacon_key};

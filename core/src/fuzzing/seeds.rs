@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::chat::item::Item;
 use crate::chat::ranges::{Bound, Mode, Part};
-use crate::chat::wire::{Body, Height, Item, Range, Signed, Sync, id_key, message_id};
+use crate::chat::wire::{Body, Height, Range, Signed, Sync, id_key, message_id};
 use crate::collections::short;
 use crate::config::{Config, NodeType};
 use crate::contract::{Script, who};

@@ -5,12 +5,14 @@
 
 use alloc::vec::Vec;
 
-use crate::link::noise::Refused;
-
 #[cfg(not(donp_toy_keys))]
 use real as scheme;
 #[cfg(donp_toy_keys)]
 use toy as scheme;
+
+/// A handshake message that does not verify, a weak key, or a step out of order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refused;
 
 /// Bytes of an authentication tag.
 pub(super) const TAG_LEN: usize = 16;

@@ -5,8 +5,6 @@
 //! handshake and its errors are there, of a size that anybody breaks. Its Noise protocol has another name, so
 //! nothing real ever understands it.
 
-use crate::link::noise::Refused;
-
 #[cfg(not(donp_toy_keys))]
 use real as group;
 #[cfg(donp_toy_keys)]
@@ -14,9 +12,9 @@ use toy as group;
 
 pub(super) use group::KeyPair;
 
-/// The shared secret, refused if the other key is of low order.
-pub(super) fn dh(key: &KeyPair, public: &[u8; 32]) -> Result<[u8; 32], Refused> {
-    key.agree(public).ok_or(Refused)
+/// The shared secret; none if the other key is of low order.
+pub(super) fn dh(key: &KeyPair, public: &[u8; 32]) -> Option<[u8; 32]> {
+    key.agree(public)
 }
 
 #[cfg(not(donp_toy_keys))]

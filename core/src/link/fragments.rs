@@ -1,5 +1,5 @@
 //! Puts messages of several pieces together. Only for authenticated peers, and bounded: 16 messages
-//! and a number of bytes for each peer, a number of bytes for the node, ten idle seconds.
+//! and a number of bytes for each peer, a number of bytes for the node, thirty idle seconds.
 //!
 //! Pieces are kept as they come: an incomplete message costs the bytes that arrived and 32 for each
 //! piece, whatever size it claims to have (quinn RUSTSEC-2026-0185).
@@ -12,8 +12,9 @@ use crate::time::{Duration, Instant};
 
 /// Incomplete messages of one peer (docs/design/reliability.md §4).
 const MAX_PARTIAL: usize = 16;
-/// An incomplete message without a new piece is dropped after this (docs/design/links.md §4).
-const IDLE: Duration = Duration::from_secs(10);
+/// An incomplete message without a new piece is dropped after this: 30 s, twice what a link lives without an answer
+/// (`LinkConfig::dead_after`), so that its sender has given it up too (docs/design/links.md §4).
+const IDLE: Duration = Duration::from_secs(30);
 /// Numbers of complete messages remembered, so that a piece sent twice opens no new one.
 const DONE: usize = 32;
 /// Counted for each piece beside its bytes.

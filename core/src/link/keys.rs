@@ -109,10 +109,10 @@ impl Keys {
         };
         let seq = kept.seq.checked_add(1).ok_or(Malformed)?.max(seconds);
         let (rotation, overlap) = (config.link.static_key_rotation, config.link.static_key_overlap);
-        let record = sign(identity, &kept.current, seq, config.claims(), rotation);
+        let record = sign(identity, &kept.current, seq, Claims::from(config), rotation);
         let mut keys = Self {
             identity: identity.clone(),
-            claims: config.claims(),
+            claims: Claims::from(config),
             rotation,
             overlap,
             current: kept.current,

@@ -11,12 +11,8 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-pub(super) use crate::link::cipher::{TAG_LEN, open, seal};
+pub(super) use crate::link::cipher::{Refused, TAG_LEN, open, seal};
 pub(super) use crate::link::dh::{KeyPair, dh};
-
-/// A handshake message that does not verify, a weak key, or a step out of order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refused;
 
 /// One step of a message (Noise §7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,7 +220,7 @@ impl Handshake {
         };
         let own = if own_static { &self.s } else { &self.e };
         let theirs = if their_static { self.rs } else { self.re };
-        let shared = dh(own.as_ref().ok_or(Refused)?, &theirs.ok_or(Refused)?)?;
+        let shared = dh(own.as_ref().ok_or(Refused)?, &theirs.ok_or(Refused)?).ok_or(Refused)?;
         self.sym.mix_key(&shared);
         Ok(())
     }

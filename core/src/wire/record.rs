@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::config::NodeType;
+use crate::config::{Config, NodeType};
 use crate::id::{AccountId, NodeId};
 use crate::identity::{Domain, Identity, SIGNATURE_LEN, node_id, verify};
 use crate::time::WallTime;
@@ -21,6 +21,12 @@ pub(crate) struct Claims {
     pub node_type: NodeType,
     /// 24 bits.
     pub capabilities: u32,
+}
+
+impl From<&Config> for Claims {
+    fn from(config: &Config) -> Self {
+        Self { node_type: config.node_type, capabilities: if config.bot { BOT } else { 0 } }
+    }
 }
 
 impl From<NodeType> for Claims {

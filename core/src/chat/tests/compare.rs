@@ -1,8 +1,8 @@
 //! Comparing whole histories: stores with holes, many authors, windows, what it costs.
 
 use super::*;
+use crate::chat::item::Item;
 use crate::chat::ranges::{Bound, Mode, Part};
-use crate::chat::wire::Item;
 use crate::identity::Identity;
 use crate::limits::Limits;
 use proptest::prelude::{ProptestConfig, prop_assert_eq};

@@ -475,3 +475,27 @@ fn draining_late_costs_delay_and_nothing_else() {
     assert_eq!(net.nodes[1].bodies.len(), 20);
     assert_eq!(net.nodes[0].downs(), []);
 }
+
+/// A lost piece is sent again about once a second while the link lives; found by the property above.
+#[test]
+fn pieces_wait_for_one_that_is_lost_many_times() {
+    let sizes = [1_143, 5_497, 0, 7_697, 1, 1_295, 7_869, 1_125, 1_383, 929, 5_080];
+    let sizes = sizes.into_iter().chain([4_362, 5_162, 4_193, 1_132, 6_738, 6_855, 7_209, 5_539, 3_301, 8_593, 2_189]);
+    let mut net = Net::new(2, 1_576_668_495_061_108_872);
+    net.faults = Faults { loss: 27, repeat: 9, delay: 90, jitter: 154, ..Faults::default() };
+    net.keep_log = false;
+    net.want_both();
+    let (peer, at) = (net.nodes[1].id, net.nodes[1].addr);
+    net.tell(0, In::AddAddresses { peer, record: None, addrs: vec![at] });
+    net.run(60_000);
+    let mut sent = Vec::new();
+    for (n, size) in sizes.enumerate() {
+        let mut body = vec![n as u8; size];
+        body.extend((n as u32).to_le_bytes());
+        net.send(n % 2, 1 - n % 2, body.clone());
+        sent.push((1 - n % 2, body));
+    }
+    net.run(60_000);
+    assert_eq!(net.nodes[0].link.drops.get(DropReason::Reassembly), 0);
+    assert!(sent.iter().all(|(to, body)| net.nodes[*to].bodies.contains(body)));
+}

