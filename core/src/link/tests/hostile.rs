@@ -498,6 +498,7 @@ fn fragments_with_holes_from_many_messages_stay_within_the_limits() {
     }
     let held = net.live(1, 0).fragments.held();
     assert!(held <= 16 * (size + 32), "{held} bytes");
+    net.want_both();
     net.run(31_000);
     assert_eq!(net.live(1, 0).fragments.held(), 0);
     assert!(net.nodes[1].link.drops.get(DropReason::Reassembly) >= 2_000);
