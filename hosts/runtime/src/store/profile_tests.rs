@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use donp_core::{Batch, Op, Request, Table, WallTime};
 
 use super::*;
@@ -296,7 +298,13 @@ fn a_newer_file_is_refused_untouched() {
     let db = rusqlite::Connection::open(dir.path().join("node.db")).unwrap();
     db.pragma_update(None, "user_version", 99).unwrap();
     drop(db);
+    let files = || {
+        let all = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path());
+        all.filter(|p| !p.ends_with("lock")).map(|p| (p.clone(), fs::read(p).unwrap())).collect::<BTreeMap<_, _>>()
+    };
+    let before = files();
     assert!(matches!(error(dir.path(), &Secrets::default()), StoreError::Newer { found: 99, .. }));
+    assert!(files() == before);
 }
 
 /// Reverses what it is given, or does what a broken one could.
