@@ -50,7 +50,7 @@ fn sections(mut after: &str) -> Vec<String> {
         } else if let Some(heading) = rest.strip_prefix('"')
             && let Some((heading, more)) = heading.split_once('"')
             && named.is_empty()
-            && after.starts_with(['`', ','])
+            && after[..after.len() - rest.len()].contains(',')
         {
             named.push(heading.trim_end_matches([',', '.']).to_owned());
             after = more;
@@ -124,6 +124,7 @@ fn a_made_up_page_or_section_is_reported() {
         "/// See docs/design/links.md §1 and §2.",
         "// (docs/design/links.md\n// §3)",
         "[link](link.md), `docs/simulator.md`, \"Measures\"",
+        "[simulator](../simulator.md), \"Measures\", and more",
         "source = \"docs/design/overlay.md §8; iroh-gossip #152\"",
         "no page.mdx, RFC 9000 §99",
     ] {

@@ -241,7 +241,7 @@ fn nobody_is_told_of_conversations_of_others() {
 
 #[test]
 fn a_private_message_is_bound_to_its_sender_and_receiver() {
-    let (mut alice, mut bob, eve) = (Bench::new(1), Bench::new(2), Bench::new(3));
+    let (mut alice, mut bob, mut eve) = (Bench::new(1), Bench::new(2), Bench::new(3));
     let (_, outs) = alice.step(|c, cx, out| c.say(cx, Conversation::Private(bob.me), Content::text("hi"), out));
     let Some(Out::Submit { id, body, .. }) = outs.into_iter().find(|o| matches!(o, Out::Submit { .. })) else {
         panic!("nothing submitted")
@@ -249,6 +249,9 @@ fn a_private_message_is_bound_to_its_sender_and_receiver() {
     let taken = |outs: &[Out]| outs.iter().any(|o| matches!(o, Out::DirectValidated { accepted: true, .. }));
     // Eve passes Alice's words on as her own: the id does not fit.
     let outs = bob.input(In::DirectReceived { from: eve.me, id: short(&id.0), body: body.clone() });
+    assert!(!taken(&outs));
+    // Alice's words to Bob come to Eve as if they were for her: the id does not fit either.
+    let outs = eve.input(In::DirectReceived { from: alice.me, id: short(&id.0), body: body.clone() });
     assert!(!taken(&outs));
     let outs = bob.input(In::DirectReceived { from: alice.me, id: short(&id.0), body });
     assert!(taken(&outs));

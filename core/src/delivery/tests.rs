@@ -136,8 +136,8 @@ fn a_stored_message_is_acknowledged_again_without_work() {
     let out = b.input(from_bob(carry));
     assert_eq!(out, [Out::Received { from: BOB, id: [7; 16], body: vec![1, 2] }]);
     let ack = Out::Send { to: BOB, priority: Priority::High, body: Message::Ack { id: [7; 16] }.encode() };
-    assert_eq!(b.input(In::Validated { from: BOB, id: [7; 16], accepted: true }), [ack]);
-    assert_eq!(sends(&b.input(from_bob(carry))), 1);
+    assert_eq!(b.input(In::Validated { from: BOB, id: [7; 16], accepted: true }), core::slice::from_ref(&ack));
+    assert_eq!(b.input(from_bob(carry)), [ack], "the machine above is not asked again");
 }
 
 #[test]
