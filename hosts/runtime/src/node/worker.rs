@@ -21,7 +21,6 @@ use crate::error::NodeError;
 use crate::events::{EventPage, Hub};
 use crate::fault::Shaper;
 use crate::lan::Ears;
-use crate::log::{self, Level};
 use crate::names::{BootstrapName, Resolved, Resolver};
 use crate::socket::Sockets;
 use crate::store::{Store, StoreError, events_request};
@@ -158,14 +157,14 @@ impl Worker {
     fn enter(&mut self) {
         let known: Vec<_> = self.places.values().flatten().flatten().cloned().collect();
         if let Err(e) = self.engine.join(self.now, &known) {
-            crate::warn!("cannot join: {e}");
+            log::warn!("cannot join: {e}");
         }
     }
 
     /// The resolver found something, or did not.
     pub(super) fn resolved(&mut self, answer: Resolved) {
         if let Err(reason) = &answer.found {
-            crate::warn!("bootstrap {}: {reason}", answer.name);
+            log::warn!("bootstrap {}: {reason}", answer.name);
         }
         let usable = answer.found.is_ok();
         self.places.insert(answer.name, answer.found);
@@ -325,7 +324,7 @@ impl Worker {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => {
-                    crate::error!("event loop: {e}");
+                    log::error!("event loop: {e}");
                     return;
                 }
             }
@@ -498,7 +497,7 @@ impl Worker {
             Ok(()) => {
                 self.waiting_bytes = 0;
                 if self.failing.take().is_some() {
-                    crate::info!("the store takes writes again");
+                    log::info!("the store takes writes again");
                 }
                 self.engine.handle_committed(self.now, last);
                 for tell in self.after_commit.drain(..) {
@@ -508,7 +507,7 @@ impl Worker {
             }
             Err(e) => {
                 if self.failing.is_none() {
-                    crate::error!("{e}");
+                    log::error!("{e}");
                 }
                 for tell in self.after_commit.drain(..) {
                     tell(Err(again(&e).into()));
@@ -524,7 +523,7 @@ impl Worker {
         while let Some(request) = self.engine.poll_request() {
             read = true;
             let records = self.store.query(&request).unwrap_or_else(|e| {
-                crate::error!("{e}");
+                log::error!("{e}");
                 Vec::new()
             });
             self.engine.handle_records(self.now, request.id, records);
@@ -536,7 +535,7 @@ impl Worker {
     fn last_words(&mut self, ready: &mut Events) {
         self.now = self.clock.now();
         if let Err(e) = if self.suspended { self.resume() } else { Ok(()) } {
-            crate::warn!("{e}");
+            log::warn!("{e}");
             return;
         }
         if self.engine.status().state != NodeState::Leaving {
@@ -557,24 +556,24 @@ impl Worker {
             self.settle();
         }
         if let Err(e) = self.store.checkpoint() {
-            crate::warn!("{e}");
+            log::warn!("{e}");
         }
     }
 }
 
 /// Milestones for people who watch: ids shortened, never what was said.
 fn log_event(event: &Event) {
-    if !log::shown(Level::Info) {
+    if !log::log_enabled!(log::Level::Info) {
         return;
     }
     match &event.kind {
-        EventKind::StateChanged { from, to } => crate::info!("{from} -> {to}"),
-        EventKind::PeerUp { peer, .. } => crate::info!("link to {} is up", peer.short()),
-        EventKind::PeerDown { peer, reason } => crate::info!("link to {} is down: {}", peer.short(), reason.words()),
-        EventKind::Lagged { missed } => crate::warn!("{missed} events were lost: nobody acknowledged them"),
-        EventKind::Message(m) => crate::debug!("message {} of {}", m.id.short(), m.author.short()),
-        EventKind::Delivered { message, to } => crate::debug!("{} has message {}", to.short(), message.short()),
-        EventKind::Failed { message, to, .. } => crate::info!("message {} to {} failed", message.short(), to.short()),
+        EventKind::StateChanged { from, to } => log::info!("{from} -> {to}"),
+        EventKind::PeerUp { peer, .. } => log::info!("link to {} is up", peer.short()),
+        EventKind::PeerDown { peer, reason } => log::info!("link to {} is down: {}", peer.short(), reason.words()),
+        EventKind::Lagged { missed } => log::warn!("{missed} events were lost: nobody acknowledged them"),
+        EventKind::Message(m) => log::debug!("message {} of {}", m.id.short(), m.author.short()),
+        EventKind::Delivered { message, to } => log::debug!("{} has message {}", to.short(), message.short()),
+        EventKind::Failed { message, to, .. } => log::info!("message {} to {} failed", message.short(), to.short()),
         _ => {}
     }
 }
