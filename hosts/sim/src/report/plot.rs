@@ -1,20 +1,24 @@
-//! Plots as SVG, drawn by hand: axes with names and units, colours that follow the page's theme.
+//! Plots as SVG, drawn by `plotters`: axes with names and units, and a legend below.
 
-use std::fmt::Write as _;
+use plotters::coord::Shift;
+use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
+use plotters::prelude::*;
 
 use crate::run::number;
 
-/// Inner size of a plot, and room for the axes.
-const WIDTH: f64 = 560.0;
-const HEIGHT: f64 = 240.0;
-const LEFT: f64 = 64.0;
-const BOTTOM: f64 = 52.0;
-const TOP: f64 = 14.0;
-const RIGHT: f64 = 16.0;
+/// A plot with its axes, in pixels.
+const SIZE: (u32, u32) = (640, 306);
+/// Of each series. The page's style replaces them in a dark theme, and grey and black too.
+const COLOURS: [RGBColor; 3] = [RGBColor(37, 99, 201), RGBColor(194, 65, 12), RGBColor(15, 118, 110)];
+const GREY: RGBColor = RGBColor(128, 128, 128);
+const FONT: &str = "sans-serif";
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
 /// How an axis divides its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scale {
+enum Scale {
     /// Evenly, from the least value.
     Linear,
     /// By decades.
@@ -24,14 +28,10 @@ pub enum Scale {
 /// An axis: its name with its unit, and what it spans.
 #[derive(Clone, Debug)]
 pub struct Axis {
-    /// Name and unit: "virtual time (s)".
-    pub name: String,
-    /// Least value shown.
-    pub low: f64,
-    /// Greatest value shown.
-    pub high: f64,
-    /// How it divides.
-    pub scale: Scale,
+    name: String,
+    low: f64,
+    high: f64,
+    scale: Scale,
 }
 
 impl Axis {
@@ -45,140 +45,68 @@ impl Axis {
     pub fn log(name: &str, low: f64, high: f64) -> Self {
         Self { name: name.into(), low, high: high.max(low * 10.0), scale: Scale::Log }
     }
+}
 
-    /// Where a value is, from 0 to 1.
-    fn at(&self, value: f64) -> f64 {
-        let part = match self.scale {
-            Scale::Linear => (value - self.low) / (self.high - self.low),
-            Scale::Log => (value / self.low).log10() / (self.high / self.low).log10(),
-        };
-        part.clamp(0.0, 1.0)
-    }
-
-    /// Values to name: round ones.
-    fn ticks(&self) -> Vec<f64> {
-        if self.scale == Scale::Log {
-            let decades = self.low.log10().floor() as i32..=self.high.log10().ceil() as i32;
-            return decades.map(|d| 10f64.powi(d)).filter(|t| (self.low..=self.high).contains(t)).collect();
-        }
-        let rough = (self.high - self.low) / 5.0;
-        let magnitude = 10f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * magnitude).find(|s| *s >= rough).unwrap_or(rough);
-        let first = (self.low / step).ceil() as i64;
-        (first..).map(|i| i as f64 * step).take_while(|t| *t <= self.high + step * 1e-6).collect()
-    }
+enum Shape {
+    Line(Vec<(f64, f64)>),
+    Dots(Vec<(f64, f64)>),
+    /// From, to, value.
+    Bars(Vec<(f64, f64, f64)>),
 }
 
 /// A plot under construction.
 pub struct Plot {
     x: Axis,
+    /// Always even.
     y: Axis,
-    body: String,
+    /// Each with the number of its colour.
+    shapes: Vec<(Shape, usize)>,
+    marks: Vec<(f64, String)>,
     legend: Vec<(String, usize)>,
 }
 
 impl Plot {
     /// An empty plot.
     pub fn new(x: Axis, y: Axis) -> Self {
-        Self { x, y, body: String::new(), legend: Vec::new() }
+        Self { x, y, shapes: Vec::new(), marks: Vec::new(), legend: Vec::new() }
     }
 
-    fn px(&self, x: f64) -> f64 {
-        LEFT + self.x.at(x) * WIDTH
-    }
-
-    fn py(&self, y: f64) -> f64 {
-        TOP + (1.0 - self.y.at(y)) * HEIGHT
-    }
-
-    /// A line through points, in the colour of series `colour` (0 to 3); `name` goes into the legend.
+    /// A line through points, in the colour of series `colour` (0 to 2); `name` goes into the legend.
     pub fn line(&mut self, points: &[(f64, f64)], colour: usize, name: &str) {
-        let path: Vec<String> = points.iter().map(|(x, y)| format!("{:.1},{:.1}", self.px(*x), self.py(*y))).collect();
-        let _ = writeln!(self.body, "<polyline class=\"line s{colour}\" points=\"{}\"/>", path.join(" "));
+        self.shapes.push((Shape::Line(points.to_vec()), colour));
         self.legend.push((name.into(), colour));
     }
 
     /// Points without a line between them.
     pub fn dots(&mut self, points: &[(f64, f64)], colour: usize, name: &str) {
-        for (x, y) in points {
-            let (x, y) = (self.px(*x), self.py(*y));
-            let _ = writeln!(self.body, "<circle class=\"dot f{colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.6\"/>");
-        }
+        self.shapes.push((Shape::Dots(points.to_vec()), colour));
         self.legend.push((name.into(), colour));
     }
 
-    /// Bars from edge to edge, each with the text a pointer shows.
-    pub fn bars(&mut self, bars: &[(f64, f64, f64, String)], colour: usize) {
-        for (from, to, value, what) in bars.iter().filter(|b| b.2 > 0.0) {
-            let (left, right, top) = (self.px(*from), self.px(*to), self.py(*value));
-            let (width, height) = ((right - left - 1.0).max(0.5), TOP + HEIGHT - top);
-            let _ = writeln!(
-                self.body,
-                "<rect class=\"f{colour}\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" \
-                 height=\"{height:.1}\" rx=\"1\"><title>{}</title></rect>",
-                escape(what)
-            );
-        }
+    /// Bars from edge to edge: from, to, value.
+    pub fn bars(&mut self, bars: &[(f64, f64, f64)], colour: usize) {
+        self.shapes.push((Shape::Bars(bars.to_vec()), colour));
     }
 
     /// A line from bottom to top with a word beside it: a fault, a phase.
     pub fn mark(&mut self, x: f64, word: &str) {
-        let px = self.px(x);
-        let _ = writeln!(
-            self.body,
-            "<line class=\"mark\" x1=\"{px:.1}\" y1=\"{TOP}\" x2=\"{px:.1}\" y2=\"{}\"/>\
-             <text class=\"word\" transform=\"translate({:.1},{}) rotate(90)\">{}</text>",
-            TOP + HEIGHT,
-            px + 4.0,
-            TOP + 8.0,
-            escape(word)
-        );
+        self.marks.push((x, word.into()));
     }
 
-    /// The picture.
+    /// The picture; `label` says to a screen reader what it shows.
     pub fn draw(&self, label: &str) -> String {
-        let (bottom, right) = (TOP + HEIGHT, LEFT + WIDTH);
-        let mut out = format!(
-            "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">\n",
-            right + RIGHT,
-            bottom + BOTTOM,
-            escape(label)
-        );
-        for tick in self.y.ticks() {
-            let y = self.py(tick);
-            let _ = writeln!(
-                out,
-                "<line class=\"grid\" x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{right}\" y2=\"{y:.1}\"/>\
-                 <text class=\"tick\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-                LEFT - 8.0,
-                y + 4.0,
-                number(tick)
-            );
+        let mut svg = String::new();
+        {
+            let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+            match self.x.scale {
+                Scale::Linear => self.draw_on(&area, self.x.low..self.x.high),
+                Scale::Log => self.draw_on(&area, (self.x.low..self.x.high).log_scale()),
+            }
+            .expect("a text takes all that is drawn");
         }
-        for tick in self.x.ticks() {
-            let x = self.px(tick);
-            let _ = writeln!(
-                out,
-                "<line class=\"axis\" x1=\"{x:.1}\" y1=\"{bottom}\" x2=\"{x:.1}\" y2=\"{}\"/>\
-                 <text class=\"tick\" x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-                bottom + 4.0,
-                bottom + 18.0,
-                number(tick)
-            );
-        }
-        out += &self.body;
-        let _ = writeln!(
-            out,
-            "<line class=\"axis\" x1=\"{LEFT}\" y1=\"{bottom}\" x2=\"{right}\" y2=\"{bottom}\"/>\
-             <text class=\"name\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>\
-             <text class=\"name\" transform=\"translate(14,{}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
-            LEFT + WIDTH / 2.0,
-            bottom + 42.0,
-            escape(&self.x.name),
-            TOP + HEIGHT / 2.0,
-            escape(&self.y.name)
-        );
-        out += "</svg>\n";
+        // Within a page the name space is implied.
+        let start = format!("<svg role=\"img\" aria-label=\"{}\" ", escape(label));
+        let mut out = svg.replacen("<svg ", &start, 1).replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
         // One series needs no legend: the title says what it is.
         if self.legend.len() > 1 {
             let entries = self
@@ -188,6 +116,55 @@ impl Plot {
             out += &format!("<p class=\"legend\">{}</p>\n", entries.collect::<String>());
         }
         out
+    }
+
+    fn draw_on<'a, X>(&self, area: &Area<'a>, x: X) -> Drawn<'a>
+    where
+        X: AsRangedCoord<Value = f64>,
+        X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    {
+        let (low, high) = (self.y.low, self.y.high);
+        let mut chart = ChartBuilder::on(area)
+            .margin(12)
+            .x_label_area_size(42)
+            .y_label_area_size(64)
+            .build_cartesian_2d(x, low..high)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(GREY.mix(0.3))
+            .axis_style(GREY)
+            .x_desc(self.x.name.as_str())
+            .y_desc(self.y.name.as_str())
+            .x_label_formatter(&|value| number(*value))
+            .y_label_formatter(&|value| number(*value))
+            .label_style((FONT, 12))
+            .axis_desc_style((FONT, 13))
+            .draw()?;
+        for (at, word) in &self.marks {
+            chart.draw_series([PathElement::new([(*at, low), (*at, high)], GREY)])?;
+            let font = (FONT, 11).into_font().color(&GREY).transform(FontTransform::Rotate90);
+            chart.draw_series([Text::new(word.clone(), (*at, high), font)])?;
+        }
+        for (shape, colour) in &self.shapes {
+            let colour = COLOURS[*colour];
+            match shape {
+                Shape::Line(points) => {
+                    chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
+                }
+                Shape::Dots(points) => {
+                    chart.draw_series(points.iter().map(|at| Circle::new(*at, 2, colour.filled())))?;
+                }
+                Shape::Bars(bars) => {
+                    let bars = bars.iter().filter(|(.., value)| *value > 0.0);
+                    chart.draw_series(
+                        bars.map(|(from, to, value)| Rectangle::new([(*from, low), (*to, *value)], colour.filled())),
+                    )?;
+                }
+            }
+        }
+        area.present()
     }
 }
 
@@ -201,30 +178,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn axes_name_round_values_within_their_span() {
-        assert_eq!(Axis::linear("x", 0.0, 1.0).ticks(), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
-        assert_eq!(Axis::linear("x", 0.0, 430.0).ticks(), [0.0, 100.0, 200.0, 300.0, 400.0]);
-        assert_eq!(Axis::log("x", 1.0, 5_000.0).ticks(), [1.0, 10.0, 100.0, 1_000.0]);
-        assert_eq!(Axis::linear("x", 3.0, 3.0).ticks().len(), 6, "an empty span is widened");
+    fn a_plot_has_its_axes_its_series_and_nothing_unescaped() {
+        for x in [Axis::linear("time (s)", 0.0, 10.0), Axis::log("time (s)", 0.1, 10.0)] {
+            let mut plot = Plot::new(x, Axis::linear("share <1>", 0.0, 1.0));
+            plot.line(&[(1.0, 0.0), (10.0, 1.0)], 0, "one");
+            plot.dots(&[(5.0, 0.5)], 1, "two & three");
+            plot.bars(&[(1.0, 2.0, 0.5), (2.0, 3.0, 0.0)], 2);
+            plot.mark(2.0, "fail <30 %>");
+            let svg = plot.draw("how <it> went");
+            for part in [
+                ">\ntime (s)\n<",
+                ">\nshare &lt;1&gt;\n<",
+                "fail &lt;30 %&gt;",
+                "two &amp; three",
+                "aria-label=\"how &lt;it&gt; went\"",
+            ] {
+                assert!(svg.contains(part), "{part} is not in\n{svg}");
+            }
+            assert_eq!(svg.matches("<circle").count(), 1);
+            assert_eq!(svg.matches("fill=\"#0F766E\"").count(), 1, "a bar of height 0 is none");
+            assert_eq!(svg.matches("stroke=\"#2563C9\"").count(), 1);
+            assert!(!svg.contains("http"));
+        }
     }
 
     #[test]
-    fn a_plot_has_its_axes_its_series_and_nothing_unescaped() {
-        let mut plot = Plot::new(Axis::linear("time (s)", 0.0, 10.0), Axis::linear("share <1>", 0.0, 1.0));
-        plot.line(&[(0.0, 0.0), (10.0, 1.0)], 0, "one");
-        plot.dots(&[(5.0, 0.5)], 1, "two & three");
-        plot.mark(2.0, "fail \"30 %\"");
-        let svg = plot.draw("how <it> went");
-        for part in [
-            ">time (s)<",
-            ">share &lt;1&gt;<",
-            "points=\"64.0,254.0 624.0,14.0\"",
-            "cx=\"344.0\" cy=\"134.0\"",
-            "fail &quot;30 %&quot;",
-            "two &amp; three",
-            "aria-label=\"how &lt;it&gt; went\"",
-        ] {
-            assert!(svg.contains(part), "{part} is not in\n{svg}");
-        }
+    fn a_span_of_nothing_is_widened() {
+        assert!(Plot::new(Axis::linear("x", 3.0, 3.0), Axis::linear("y", 0.0, 0.0)).draw("").contains("<svg"));
+        assert!(Plot::new(Axis::log("x", 1.0, 1.0), Axis::linear("y", 0.0, 1.0)).draw("").contains("<svg"));
     }
 }
