@@ -253,6 +253,8 @@ impl Node {
     #[uniffi::constructor(default(key_store = None))]
     pub fn new(config: NodeConfig, key_store: Option<Arc<dyn KeyStore>>) -> Result<Arc<Self>, DonpError> {
         Guard::default().run(|| {
+            // Errors and warnings, unless the program has a logger of its own for Rust.
+            donp_runtime::log_to_stderr(donp_runtime::LevelFilter::Warn);
             let node = donp_runtime::Node::new(read(config, key_store)?)?;
             Ok(Arc::new(Self { node, guard: Guard::default() }))
         })

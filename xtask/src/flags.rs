@@ -29,10 +29,9 @@ pub fn cargo_with(root: &Path, flag: &str, subcommand: &[&str]) -> Command {
 /// The simulator builds with each flag and has no warnings; what is shipped does not build.
 pub fn check(root: &Path) -> Outcome {
     for flag in [TOY_KEYS, PLANTED] {
-        let simulator = ["-p", "donp-core", "-p", "donp-sim", "--all-targets"];
-        let mut clippy = cargo_with(root, flag, &[&["clippy"], &simulator[..]].concat());
+        let mut clippy = cargo_with(root, flag, &["clippy", "-p", "donp-core", "-p", "donp-sim", "--all-targets"]);
         for command in
-            [&mut cargo_with(root, flag, &[&["build"], &simulator[..]].concat()), clippy.args(["--", "-D", "warnings"])]
+            [&mut cargo_with(root, flag, &["build", "-p", "donp-sim"]), clippy.args(["--", "-D", "warnings"])]
         {
             match run(command) {
                 Outcome::Passed => {}

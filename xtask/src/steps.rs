@@ -11,6 +11,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "format", what: "rustfmt finds nothing to change", run: format },
     Step { name: "shell", what: "shellcheck finds nothing in the scripts", run: shell },
     Step { name: "deny", what: "licences, sources and duplicates of dependencies (needs cargo-deny)", run: deny },
+    Step { name: "unused", what: "no dependency that no code names (needs cargo-machete)", run: unused },
     Step { name: "lint", what: "clippy with the lints of the house, warnings are errors", run: lint },
     Step {
         name: "flags",
@@ -153,6 +154,13 @@ fn deny(root: &Path) -> Outcome {
         return Outcome::Skipped("cargo-deny is not installed: cargo install cargo-deny --locked".into());
     }
     run(&mut cargo(root, &["deny", "check", "bans", "licenses", "sources"]))
+}
+
+fn unused(root: &Path) -> Outcome {
+    if !tools::answers(&mut cargo(root, &["machete", "--version"])) {
+        return Outcome::Skipped("cargo-machete is not installed: cargo install cargo-machete --locked".into());
+    }
+    run(&mut cargo(root, &["machete"]))
 }
 
 fn shell(root: &Path) -> Outcome {

@@ -208,7 +208,6 @@ pub fn status(s: &NodeStatus, running: bool) -> Value {
                 "retries": node.stats.retries,
                 "messages": node.stats.messages,
                 "drops": node.stats.drops.total(),
-                "receive_overflow": host.sockets.overflow,
                 "send_overflow": host.sockets.send_overflow,
                 "send_refused": host.sockets.send_refused,
                 "icmp_noise": host.sockets.noise,

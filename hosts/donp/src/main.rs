@@ -19,7 +19,7 @@ mod verbs;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use donp_runtime::log::{self, Level};
+use donp_runtime::{LevelFilter, log_to_stderr};
 
 use cli::{Cli, ConfigVerb, Global, Verb};
 use config::{FlagValue, Loaded};
@@ -41,11 +41,11 @@ fn main() -> ExitCode {
             return ExitCode::from(if e.use_stderr() { Exit::Usage.code() } else { 0 });
         }
     };
-    log::show(match (cli.global.quiet, cli.global.verbose) {
-        (true, _) => Level::Error,
-        (false, 0) => Level::Warn,
-        (false, 1) => Level::Info,
-        _ => Level::Debug,
+    log_to_stderr(match (cli.global.quiet, cli.global.verbose) {
+        (true, _) => LevelFilter::Error,
+        (false, 0) => LevelFilter::Warn,
+        (false, 1) => LevelFilter::Info,
+        _ => LevelFilter::Debug,
     });
     let out = Output { json: cli.global.json, notes: !cli.global.quiet };
     let done = std::panic::catch_unwind(|| run(&cli, &out)).unwrap_or_else(|_| {

@@ -127,11 +127,11 @@ impl Ears {
             }
             match self.open(place, registry) {
                 Ok(ear) => {
-                    crate::debug!("beacons to {place}");
+                    log::debug!("beacons to {place}");
                     self.ears.push(ear);
                 }
                 Err(e) => {
-                    crate::debug!("no beacons to {place}: {e}");
+                    log::debug!("no beacons to {place}: {e}");
                     why = Some(e);
                 }
             }
@@ -140,7 +140,7 @@ impl Ears {
         if deaf && !self.complained {
             let why =
                 why.map_or_else(|| "no interface that this node listens on has multicast".into(), |e| e.to_string());
-            crate::warn!("nodes on the local network cannot be found yet: {why}");
+            log::warn!("nodes on the local network cannot be found yet: {why}");
         }
         self.complained = deaf;
     }
@@ -219,7 +219,7 @@ impl Ears {
     pub(crate) fn send(&self, beacon: &[u8]) {
         for ear in &self.ears {
             if let Err(e) = ear.says.send_to(beacon, ear.group) {
-                crate::debug!("beacon to {}: {e}", ear.place);
+                log::debug!("beacon to {}: {e}", ear.place);
             }
         }
     }

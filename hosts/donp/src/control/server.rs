@@ -147,7 +147,7 @@ fn accept(stream: UnixStream, clients: &Arc<AtomicUsize>, service: &Arc<Service>
         drop(slot);
     };
     if let Err(e) = thread::Builder::new().name("donp-client".into()).spawn(serve) {
-        donp_runtime::warn!("control socket: {e}");
+        log::warn!("control socket: {e}");
     }
 }
 

@@ -21,7 +21,6 @@ use crate::error::NodeError;
 use crate::events::{EventPage, Hub, READ_BYTES};
 use crate::fault::Shaper;
 use crate::lan::Ears;
-use crate::log::{self, Level};
 use crate::names::{BootstrapName, Resolved, Resolver};
 use crate::socket::Sockets;
 use crate::store::{Store, StoreError};
@@ -158,14 +157,14 @@ impl Worker {
     fn enter(&mut self) {
         let known: Vec<_> = self.places.values().flatten().flatten().cloned().collect();
         if let Err(e) = self.engine.join(self.now, &known) {
-            crate::warn!("cannot join: {e}");
+            log::warn!("cannot join: {e}");
         }
     }
 
     /// The resolver found something, or did not.
     pub(super) fn resolved(&mut self, answer: Resolved) {
         if let Err(reason) = &answer.found {
-            crate::warn!("bootstrap {}: {reason}", answer.name);
+            log::warn!("bootstrap {}: {reason}", answer.name);
         }
         let usable = answer.found.is_ok();
         self.places.insert(answer.name, answer.found);
@@ -325,7 +324,7 @@ impl Worker {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => {
-                    crate::error!("event loop: {e}");
+                    log::error!("event loop: {e}");
                     return;
                 }
             }
@@ -452,7 +451,7 @@ impl Worker {
                 }
                 Output::Read(request) => {
                     let records = self.store.scan(&request.scan).unwrap_or_else(|e| {
-                        crate::error!("{e}");
+                        log::error!("{e}");
                         Vec::new()
                     });
                     self.engine.handle_records(self.now, request.id, records);
@@ -511,14 +510,14 @@ impl Worker {
             Ok(()) => {
                 self.waiting_bytes = 0;
                 if self.failing.take().is_some() {
-                    crate::info!("the store takes writes again");
+                    log::info!("the store takes writes again");
                 }
                 self.engine.handle_committed(self.now, last);
                 self.report_commit(|| Ok(()));
             }
             Err(e) => {
                 if self.failing.is_none() {
-                    crate::error!("{e}");
+                    log::error!("{e}");
                 }
                 self.report_commit(|| Err(again(&e).into()));
                 self.failing = Some((e, self.now + STORE_RETRY));
@@ -537,7 +536,7 @@ impl Worker {
     fn last_words(&mut self, ready: &mut Events) {
         self.now = self.clock.now();
         if let Err(e) = if self.suspended { self.resume() } else { Ok(()) } {
-            crate::warn!("{e}");
+            log::warn!("{e}");
             return;
         }
         if self.engine.status().state != NodeState::Leaving {
@@ -558,33 +557,33 @@ impl Worker {
             self.settle();
         }
         if let Err(e) = self.store.checkpoint() {
-            crate::warn!("{e}");
+            log::warn!("{e}");
         }
     }
 }
 
 /// Milestones for people who watch: ids shortened, never what was said.
 fn log_event(event: &Event) {
-    if !log::shown(Level::Info) {
+    if !log::log_enabled!(log::Level::Info) {
         return;
     }
     match event {
-        Event::Volatile(Volatile::StateChanged { before, after }) => crate::info!("{before} -> {after}"),
-        Event::Volatile(Volatile::PeerUp { peer, .. }) => crate::info!("link to {} is up", peer.short()),
+        Event::Volatile(Volatile::StateChanged { before, after }) => log::info!("{before} -> {after}"),
+        Event::Volatile(Volatile::PeerUp { peer, .. }) => log::info!("link to {} is up", peer.short()),
         Event::Volatile(Volatile::PeerDown { peer, reason }) => {
-            crate::info!("link to {} is down: {}", peer.short(), reason.words());
+            log::info!("link to {} is down: {}", peer.short(), reason.words());
         }
         Event::Volatile(Volatile::Lagged { missed }) => {
-            crate::warn!("{missed} events were lost: they were not acknowledged");
+            log::warn!("{missed} events were lost: they were not acknowledged");
         }
         Event::Durable { event: Durable::Received(m), .. } => {
-            crate::debug!("message {} of {}", m.id.short(), m.author.short());
+            log::debug!("message {} of {}", m.id.short(), m.author.short());
         }
         Event::Durable { event: Durable::Delivered { id, to }, .. } => {
-            crate::debug!("{} has message {}", to.short(), id.short());
+            log::debug!("{} has message {}", to.short(), id.short());
         }
         Event::Durable { event: Durable::Failed { id, to, .. }, .. } => {
-            crate::info!("message {} to {} failed", id.short(), to.short());
+            log::info!("message {} to {} failed", id.short(), to.short());
         }
         _ => {}
     }

@@ -4,9 +4,7 @@
 //! read on the next one, after timers and commands had their turn. A socket that cannot send keeps
 //! up to 1,024 datagrams; beyond that they are dropped and counted, as any router would.
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod batched;
-mod plain;
+mod system;
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,10 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::NodeError;
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use batched::Batched as System;
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) use plain::Plain as System;
+pub(crate) use system::System;
 
 /// Datagrams read from one socket on one wake-up: four machines in a row for each fit the engine's
 /// steps per call, and at 1 µs each, timers are at most a millisecond late.
@@ -33,29 +28,18 @@ const BUFFER_BYTES: usize = 4 << 20;
 /// The most sockets a node listens on.
 pub(crate) const MAX_SOCKETS: usize = 16;
 
-/// What one receive call gave.
-pub(crate) enum Received {
-    /// This many datagrams were handed over; there may be more.
-    Some(usize),
-    /// The socket is empty.
-    Empty,
-}
-
 /// The system's side of a socket: real ones and the scripted one of the tests.
 pub(crate) trait Udp {
-    /// Receives some datagrams and hands each to `each`.
-    fn receive(&mut self, each: &mut dyn FnMut(SocketAddr, &[u8])) -> io::Result<Received>;
-    /// Sends from the front of `queue`; how many the system took. An error is about the first one.
+    /// Receives datagrams and hands `most` of them at most to `each`; how many. None only if the socket is empty.
+    fn receive(&mut self, most: usize, each: &mut dyn FnMut(SocketAddr, &[u8])) -> io::Result<usize>;
+    /// Sends from the front of `queue` with one system call; how many datagrams it took. An error is about the
+    /// first one.
     fn send(&mut self, queue: &VecDeque<Transmit>) -> io::Result<usize>;
-    /// Datagrams that the system threw away since the socket was made because nobody read it.
-    fn overflow(&self) -> u64;
 }
 
 /// What happened on the sockets, beyond what the engine counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SocketStats {
-    /// Received datagrams that the system dropped because this node was too slow.
-    pub overflow: u64,
     /// Datagrams to send that were dropped because the socket was blocked for too long.
     pub send_overflow: u64,
     /// Datagrams that the system refused to send: no route, too large, forbidden.
@@ -102,10 +86,9 @@ impl<U: Udp> Port<U> {
     pub(crate) fn receive(&mut self, each: &mut dyn FnMut(SocketAddr, &[u8])) {
         let mut budget = READ_BUDGET;
         while self.readable && budget > 0 {
-            match self.udp.receive(each) {
-                // Zero datagrams and no `Empty` is an answer too, and must not be asked for ever.
-                Ok(Received::Some(n)) => budget = budget.saturating_sub(n.max(1)),
-                Ok(Received::Empty) => self.readable = false,
+            match self.udp.receive(budget, each) {
+                Ok(0) => self.readable = false,
+                Ok(n) => budget = budget.saturating_sub(n),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.readable = false,
                 Err(e) if is_noise(&e) => {
                     self.stats.noise += 1;
@@ -113,7 +96,7 @@ impl<U: Udp> Port<U> {
                 }
                 // An error that would come again at once: wait until the system says otherwise.
                 Err(e) => {
-                    crate::debug!("receive: {e}");
+                    log::debug!("receive: {e}");
                     self.readable = false;
                 }
             }
@@ -153,7 +136,7 @@ impl<U: Udp> Port<U> {
     }
 
     pub(crate) fn stats(&self) -> SocketStats {
-        SocketStats { overflow: self.udp.overflow(), ..self.stats }
+        self.stats
     }
 }
 
@@ -246,7 +229,6 @@ impl Sockets {
     pub(crate) fn stats(&self) -> SocketStats {
         let mut all = SocketStats { send_refused: self.no_socket, ..SocketStats::default() };
         for s in self.ports.iter().map(|(_, p)| p.stats()) {
-            all.overflow += s.overflow;
             all.send_overflow += s.send_overflow;
             all.send_refused += s.send_refused;
             all.noise += s.noise;
@@ -297,7 +279,6 @@ fn open(addr: SocketAddr) -> io::Result<Socket> {
     // What cannot be had is done without.
     let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
     let _ = socket.set_send_buffer_size(BUFFER_BYTES);
-    plain::set_options(&socket, addr.is_ipv6());
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     Ok(socket)

@@ -285,7 +285,7 @@ impl SqliteStore {
                 // The loss stays limited to this record.
                 Err(_) => {
                     self.damaged += 1;
-                    crate::warn!("{}: a record in table {} was changed", self.path.display(), request.table);
+                    log::warn!("{}: a record in table {} was changed", self.path.display(), request.table);
                 }
             }
         }

@@ -4,23 +4,30 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use serde::Deserialize;
+
 /// Which datagrams of one inner address share an outer port (RFC 4787 §4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Mapping {
     /// Endpoint-independent (EIM): all.
+    #[serde(rename = "eim")]
     EndpointIndependent,
     /// Endpoint-dependent (EDM): those to one address and port; another destination, another port.
+    #[serde(rename = "edm")]
     EndpointDependent,
 }
 
 /// What may come in through a mapping (RFC 4787 §5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Filtering {
     /// Endpoint-independent (EIF): anything.
+    #[serde(rename = "eif")]
     EndpointIndependent,
     /// Address-dependent (ADF): from addresses that something was sent to.
+    #[serde(rename = "adf")]
     AddressDependent,
     /// Address and port-dependent (APDF): from addresses and ports that something was sent to.
+    #[serde(rename = "apdf")]
     AddressPortDependent,
 }
 

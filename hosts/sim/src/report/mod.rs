@@ -1,12 +1,11 @@
-//! One static HTML page for a run: goals, plots, the overlay. It needs nothing but itself.
+//! One static HTML page for a run: goals and plots. It needs nothing but itself.
 
-mod overlay;
-mod svg;
+mod plot;
 
 use std::fmt::Write as _;
 
 use crate::run::{CaseOutcome, Outcome, Sample, number};
-use svg::{Axis, Plot, escape};
+use plot::{Axis, Plot, escape};
 
 /// The page. `named` is the scenario as it was asked for.
 pub fn page(outcome: &Outcome, named: &str) -> String {
@@ -73,7 +72,7 @@ fn write_case(out: &mut String, case: &CaseOutcome) {
     }
     *out += "</div>\n<div class=\"plots\">\n";
     let plots = [delivery_over_time(case), delivery_distribution(case), redundancy(case), last_hop(case), hops(case)];
-    let more = [bytes(case), convergence(case), overlay_shape(case), overlay_picture(case)];
+    let more = [bytes(case), convergence(case), overlay_shape(case)];
     plots.into_iter().chain(more).flatten().for_each(|figure| *out += &figure);
     *out += "</div>\n";
     let s = &case.speed;
@@ -128,12 +127,8 @@ fn delivery_distribution(case: &CaseOutcome) -> Option<String> {
         Axis::log("time since the broadcast (ms)", low, high),
         Axis::linear("deliveries", 0.0, most as f64 * 1.05),
     );
-    let bars: Vec<_> = case
-        .latency
-        .bins()
-        .filter(|(_, upper, _)| *upper > low)
-        .map(|(a, b, n)| (a, b, n as f64, format!("{} to {} ms: {n}", number(a.round()), number(b.round()))))
-        .collect();
+    let bars: Vec<_> =
+        case.latency.bins().filter(|(_, upper, _)| *upper > low).map(|(from, to, n)| (from, to, n as f64)).collect();
     plot.bars(&bars, 0);
     figure(
         "Distribution of delivery times",
@@ -182,7 +177,7 @@ fn hops(case: &CaseOutcome) -> Option<String> {
     let bars: Vec<_> = case.hops[..longest]
         .iter()
         .zip(1u32..)
-        .map(|(n, hop)| (f64::from(hop) - 0.45, f64::from(hop) + 0.45, *n as f64, format!("{hop} hops: {n}")))
+        .map(|(n, hop)| (f64::from(hop) - 0.45, f64::from(hop) + 0.45, *n as f64))
         .collect();
     plot.bars(&bars, 0);
     figure("Hops of first deliveries", "Over the whole run.", &plot.draw("hops of first deliveries"))
@@ -243,19 +238,6 @@ fn overlay_shape(case: &CaseOutcome) -> Option<String> {
     plot.line(&running, 1, "running, of all");
     plot.line(&giant, 0, "in the largest component, of the running");
     figure("The overlay after faults", "One component is a share of 1.", &plot.draw("the overlay after faults"))
-}
-
-fn overlay_picture(case: &CaseOutcome) -> Option<String> {
-    let (picture, shown, alive) = overlay::draw(&case.overlay);
-    if shown == 0 {
-        return None;
-    }
-    let caption = if shown == alive {
-        format!("All {alive} running nodes and their links to neighbours.")
-    } else {
-        format!("{shown} of {alive} running nodes, those nearest to the first, and the links between them.")
-    };
-    figure("The overlay at the end", &caption, &picture)
 }
 
 /// Where phases begin; of those that lie close together the first.

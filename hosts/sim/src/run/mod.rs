@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use donp_core::BroadcastStats;
 
-use crate::graph::Graph;
 use crate::measure::Histogram;
 use crate::scenario::{Case, Comparison, Expectation, Scenario, Size};
 use stage::Stage;
@@ -84,8 +83,6 @@ pub struct CaseOutcome {
     pub latency: Histogram,
     /// First deliveries by hops.
     pub hops: [u64; BroadcastStats::HOPS],
-    /// The overlay at the end.
-    pub overlay: Graph,
     /// A hash of all that happened.
     pub transcript: String,
     /// How fast it went; differs from machine to machine.

@@ -13,7 +13,7 @@ use crate::laws;
 use crate::measure::Totals;
 use crate::node::Disk;
 use crate::rng::SimRng;
-use crate::scenario::{Amount, Case, Condition, Expectation, Group, Join, Keep, Phase, Senders, Step};
+use crate::scenario::{Amount, Case, Churn, Condition, Expectation, Group, Join, Keep, Phase, Senders, Step, Until};
 use crate::sim::{SECOND, Sim};
 
 /// Nodes up to which `auto` disks keep everything, and the overlay is looked at every ten seconds.
@@ -77,7 +77,6 @@ impl<'a, 'o> Stage<'a, 'o> {
             phases: Vec::new(),
             latency: Default::default(),
             hops: Default::default(),
-            overlay: Default::default(),
             transcript: String::new(),
             speed: Speed::default(),
         };
@@ -186,7 +185,8 @@ impl<'a, 'o> Stage<'a, 'o> {
                 return self.broadcast((*senders, *speakers), *rounds, (*interval, *settle), *bytes);
             }
             Phase::Private { from, to, rounds, interval, settle } => {
-                return self.private((*from, *to), *rounds, *interval, *settle);
+                let [from, to] = [from, to].map(|name| self.case.nodes.group(name.get_ref()).flatten());
+                return self.private((from, to), *rounds, *interval, *settle);
             }
             Phase::Fail { amount, torn } => {
                 let struck = self.some_running(*amount);
@@ -196,9 +196,7 @@ impl<'a, 'o> Stage<'a, 'o> {
                 return vec![("failed", struck.len() as f64)];
             }
             Phase::Restart { amount } => self.restart(*amount),
-            Phase::Churn { cycles, cycle, fail, restart, broadcasts, bytes, settle } => {
-                return self.churn(*cycles, *cycle, (*fail, *restart), *broadcasts, *bytes, *settle);
-            }
+            Phase::Churn(churn) => return self.churn(churn),
             Phase::Partition { share, one_way } => {
                 let running = self.running();
                 let away = Amount::Share(*share).of(running.len());
@@ -207,15 +205,17 @@ impl<'a, 'o> Stage<'a, 'o> {
                 }
                 self.sim.net.connect(0, 1, *one_way);
             }
-            Phase::Heal => self.sim.net.heal(),
+            Phase::Heal {} => self.sim.net.heal(),
             Phase::Sleep { amount } => {
                 for n in self.some_running(*amount) {
                     self.sim.sleep(n);
                 }
             }
-            Phase::Wake => (0..self.sim.len()).for_each(|n| self.sim.wake(n)),
-            Phase::Stall { amount, duration, interval, time } => self.stall(*amount, *duration, *interval, *time),
-            Phase::Network { faults } => self.sim.faults = (**faults).clone(),
+            Phase::Wake {} => (0..self.sim.len()).for_each(|n| self.sim.wake(n)),
+            Phase::Stall { amount, duration, interval, time } => {
+                self.stall(*amount, *duration, (*interval).max(1), *time)
+            }
+            Phase::Network(faults) => self.sim.faults = (**faults).clone(),
             Phase::Clock { amount, skew_ppm, jump_us, wall_ms } => {
                 for n in self.some_running(*amount) {
                     self.sim.skew_clock(n, *skew_ppm);
@@ -229,7 +229,7 @@ impl<'a, 'o> Stage<'a, 'o> {
                     self.sim.net.rebind(number, *address);
                 }
             }
-            Phase::Until { condition, most } => return self.until(*condition, *most),
+            Phase::Until(Until { condition, most }) => return self.until(*condition, *most),
             Phase::Random { time } => self.random(*time),
             Phase::Laws { most } => return self.laws(*most),
             Phase::Expect(_) => {}
@@ -322,17 +322,10 @@ impl<'a, 'o> Stage<'a, 'o> {
         }
     }
 
-    fn churn(
-        &mut self,
-        cycles: usize,
-        cycle: u64,
-        (fail, restart): (Amount, Amount),
-        broadcasts: usize,
-        bytes: usize,
-        settle: u64,
-    ) -> Figures {
+    fn churn(&mut self, churn: &Churn) -> Figures {
+        let Churn { cycles, cycle, broadcasts, bytes, settle, .. } = *churn;
         let mut refused = 0;
-        let [fail, restart] = [fail, restart].map(|amount| Amount::Count(amount.of(self.sim.len())));
+        let [fail, restart] = [churn.fail(), churn.restart()].map(|amount| Amount::Count(amount.of(self.sim.len())));
         for number in 0..cycles {
             for n in self.some_running(fail) {
                 self.sim.crash(n);

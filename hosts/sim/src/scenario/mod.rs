@@ -2,18 +2,26 @@
 
 mod builtin;
 mod config;
+mod file;
+mod network;
 mod phase;
-pub(crate) mod tree;
 
 use donp_core::{Config, NodeType};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use toml::Spanned;
+use toml::de::{DeArray, DeValue};
 
-use crate::net::link::{Burst, Faults, Rate};
+use crate::net::link::Faults;
 use crate::net::nat::{Filtering, Mapping, NatConfig};
 
 pub use builtin::{BUILTIN, find};
-pub use phase::{Amount, Comparison, Condition, Expectation, Group, Phase, Senders, Step};
-pub use tree::ScenarioError;
-use tree::{Item, Reader, Value, parse};
+pub use file::ScenarioError;
+use file::{
+    Deserialized, Positive, Seconds, Share, Value, Wrong, number, of_case, parse, positive, read, some_positive,
+};
+use network::Network;
+pub use phase::{Amount, Churn, Comparison, Condition, Expectation, Group, Phase, Senders, Step, Until};
 
 /// A scenario: one run, or one for each of its cases.
 #[derive(Clone, Debug)]
@@ -58,18 +66,22 @@ pub struct Case {
 }
 
 /// Through whom a node enters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Join {
     /// All through the first node.
     First,
     /// Each through one that is there already, drawn at random.
+    #[default]
     Random,
 }
 
 /// What disks keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Keep {
     /// Everything up to 2,000 nodes, hot tables beyond.
+    #[default]
     Auto,
     /// Everything.
     Full,
@@ -78,28 +90,38 @@ pub enum Keep {
 }
 
 /// Who takes part.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Nodes {
     /// How many.
+    #[serde(deserialize_with = "positive")]
     pub count: usize,
     /// How many for a test, which has a minute.
+    #[serde(default, deserialize_with = "some_positive")]
     pub test: Option<usize>,
     /// How many the paper has.
+    #[serde(default, deserialize_with = "some_positive")]
     pub paper: Option<usize>,
     /// Through whom they enter.
+    #[serde(default)]
     pub join: Join,
     /// How many enter a virtual second; the figure may be below one.
+    #[serde(default = "fifty", deserialize_with = "rate")]
     pub per_second: f64,
     /// What their disks keep.
+    #[serde(default)]
     pub disk: Keep,
     /// Types by share of the nodes, the first nodes first; the rest is regular.
+    #[serde(default, deserialize_with = "types")]
     pub types: Vec<(NodeType, f64)>,
     /// Groups behind NAT boxes, each node behind its own.
+    #[serde(default)]
     pub nat: Vec<NatGroup>,
 }
 
 /// Nodes behind NAT boxes of one kind.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "NatKeys")]
 pub struct NatGroup {
     /// What phases call it.
     pub name: String,
@@ -111,44 +133,121 @@ pub struct NatGroup {
     pub config: NatConfig,
 }
 
+/// The keys of a scenario.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    name: String,
+    title: String,
+    source: String,
+    /// These three are read apart.
+    #[serde(rename = "cases")]
+    _cases: Option<IgnoredAny>,
+    #[serde(rename = "config")]
+    _config: Option<IgnoredAny>,
+    #[serde(rename = "phase")]
+    _phase: Option<IgnoredAny>,
+    nodes: Spanned<Nodes>,
+    #[serde(default)]
+    network: Network,
+    #[serde(default)]
+    measure: Measure,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Measure {
+    period_s: Option<Seconds>,
+    views: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NatKeys {
+    name: String,
+    count: Positive,
+    per_box: Option<Positive>,
+    mapping: Option<Mapping>,
+    filtering: Option<Filtering>,
+    #[serde(default)]
+    random_port: bool,
+    expiry_s: Option<Seconds>,
+    #[serde(default)]
+    hairpin: bool,
+}
+
+impl From<NatKeys> for NatGroup {
+    fn from(keys: NatKeys) -> Self {
+        let usual = NatConfig::default();
+        Self {
+            name: keys.name,
+            count: keys.count.0,
+            per_box: keys.per_box.map_or(1, |n| n.0),
+            config: NatConfig {
+                mapping: keys.mapping.unwrap_or(usual.mapping),
+                filtering: keys.filtering.unwrap_or(usual.filtering),
+                preserve_port: !keys.random_port,
+                expiry: keys.expiry_s.map_or(usual.expiry, |time| time.0),
+                hairpin: keys.hairpin,
+            },
+        }
+    }
+}
+
+fn fifty() -> f64 {
+    50.0
+}
+
+fn rate<'de, D: serde::Deserializer<'de>>(d: D) -> Deserialized<'de, f64, D> {
+    number(d, 0.001, 1e6)
+}
+
+fn types<'de, D: serde::Deserializer<'de>>(d: D) -> Deserialized<'de, Vec<(NodeType, f64)>, D> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Types {
+        bootstrap: Option<Share>,
+        #[serde(rename = "super")]
+        super_: Option<Share>,
+        relay: Option<Share>,
+    }
+    let Types { bootstrap, super_, relay } = Types::deserialize(d)?;
+    let all = [(NodeType::Bootstrap, bootstrap), (NodeType::Super, super_), (NodeType::Relay, relay)];
+    Ok(all.into_iter().filter_map(|(node_type, share)| Some((node_type, share?.0))).collect())
+}
+
 impl Scenario {
     /// Reads a scenario. `file` is what messages call it.
     ///
     /// # Errors
     /// The first thing that is wrong, its line, and what is allowed.
     pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
-        Self::read(text).map_err(|(line, what)| ScenarioError { file: file.into(), line, what })
+        Self::read(text).map_err(|(at, what)| {
+            let line = text[..at.min(text.len())].matches('\n').count() + 1;
+            ScenarioError { file: file.into(), line, what }
+        })
     }
 
-    fn read(text: &str) -> Result<Self, (usize, String)> {
-        let item = parse(text)?;
-        let top = Reader::new("the scenario", &item)?;
-        let mut names = Vec::new();
-        for name in top.list("cases")? {
-            match &name.value {
-                Value::Text(text) if !text.is_empty() && !names.contains(text) => names.push(text.clone()),
-                _ => return Err((name.line, "cases are texts, each another".into())),
+    fn read(text: &str) -> Result<Self, Wrong> {
+        let top = parse(text)?;
+        let mut names: Vec<String> = Vec::new();
+        if let Some(cases) = top.get_ref().get("cases") {
+            for name in read::<Vec<Spanned<String>>>(cases.clone(), " in `cases`")? {
+                if name.get_ref().is_empty() || names.contains(name.get_ref()) {
+                    return Err((name.span().start, "cases are texts, each another".into()));
+                }
+                names.push(name.into_inner());
             }
         }
         if names.is_empty() {
             names.push(String::new());
         }
-        let word = |key| top.needed(key, top.text(key)?).map(str::to_owned);
-        let mut scenario = Self {
-            name: word("name")?,
-            title: word("title")?,
-            source: word("source")?,
-            cases: Vec::new(),
-            other_nodes: None,
-            only_case: None,
-            size: Size::default(),
-        };
+        let keys: Keys = read(of_case(&top, 0, names.len())?, "")?;
+        let (name, title, source) = (keys.name, keys.title, keys.source);
         let count = names.len();
-        for (i, name) in names.into_iter().enumerate() {
-            let item = item.of_case(i, count)?;
-            scenario.cases.push(Case::read(name, &item)?);
-        }
-        Ok(scenario)
+        let cases = names.into_iter().enumerate().map(|(i, name)| Case::read(name, of_case(&top, i, count)?));
+        let cases = cases.collect::<Result<_, _>>()?;
+        Ok(Self { name, title, source, cases, other_nodes: None, only_case: None, size: Size::default() })
     }
 
     /// The same with one case only.
@@ -222,44 +321,57 @@ impl Scenario {
 }
 
 impl Case {
-    fn read(name: String, item: &Item) -> Result<Self, (usize, String)> {
-        let top = Reader::new("the scenario", item)?;
-        for key in ["name", "title", "source", "cases"] {
-            top.get(key);
-        }
-        let nodes_item = top.needed("[nodes]", top.get("nodes"))?;
-        let nodes = Nodes::read(nodes_item)?;
+    fn read(name: String, top: Value<'_>) -> Result<Self, Wrong> {
         let mut config = Config::default();
-        if let Some(item) = top.get("config") {
-            config::apply(&mut config, item)?;
+        if let Some(value) = top.get_ref().get("config") {
+            config::apply(&mut config, value)?;
         }
-        let (mut faults, mut disk, mut classes) = (Faults::default(), (0, 2_000), Vec::new());
-        if let Some(item) = top.get("network") {
-            let table = Reader::new("[network]", item)?;
-            faults = read_faults(&table, Faults::default())?;
-            disk = table.range_ms("disk_ms")?.unwrap_or(disk);
-            for class in table.list("class")? {
-                let class = Reader::new("[[network.class]]", class)?;
-                let share = class.needed("share", class.share("share")?)?;
-                classes.push((share, read_faults(&class, faults.clone())?));
-                class.finish()?;
-            }
-            table.finish()?;
+        let phases = match top.get_ref().get("phase") {
+            Some(value) => match value.get_ref() {
+                DeValue::Array(items) => items.clone(),
+                _ => return Err((value.span().start, "phase is a list of tables, [[phase]]".into())),
+            },
+            None => DeArray::new(),
+        };
+        let (begin, keys) = (top.span().start, read::<Keys>(top, "")?);
+        let nodes = keys.nodes.get_ref();
+        let behind = nodes.behind();
+        if behind >= nodes.count {
+            let what = format!("{behind} of {} nodes are behind boxes; at least one must be public", nodes.count);
+            return Err((keys.nodes.span().start, what));
         }
-        let (mut period, mut watch_views) = (1_000_000, false);
-        if let Some(item) = top.get("measure") {
-            let table = Reader::new("[measure]", item)?;
-            period = table.seconds("period_s")?.unwrap_or(period).max(1);
-            watch_views = table.flag("views")?;
-            table.finish()?;
+        let faults = keys.network.faults(&Faults::default());
+        let mut classes = Vec::new();
+        for class in &keys.network.class {
+            let Some(share) = &class.get_ref().share else {
+                return Err((class.span().start, "[[network.class]] lacks share".into()));
+            };
+            classes.push((share.0, class.get_ref().faults(&faults)));
         }
-        let groups: Vec<&str> = nodes.nat.iter().map(|g| g.name.as_str()).collect();
-        let steps: Vec<Step> = top.list("phase")?.iter().map(|p| Step::read(p, &groups)).collect::<Result<_, _>>()?;
+        let steps = phases.into_iter().map(Step::read).collect::<Result<Vec<_>, _>>()?;
         if steps.is_empty() {
-            return Err((item.line, "a scenario needs at least one [[phase]]".into()));
+            return Err((begin, "a scenario needs at least one [[phase]]".into()));
         }
-        top.finish()?;
-        Ok(Self { name, nodes, config, faults, disk, classes, period, watch_views, steps })
+        for step in &steps {
+            let Phase::Private { from, to, .. } = &step.phase else { continue };
+            if let Some(unknown) = [from, to].into_iter().find(|group| nodes.group(group.get_ref()).is_none()) {
+                let groups: Vec<&str> = nodes.nat.iter().map(|group| group.name.as_str()).collect();
+                let allowed = groups.into_iter().chain(["public"]).collect::<Vec<_>>().join(", ");
+                let what = format!("there is no group '{}'; one of {allowed} is wanted", unknown.get_ref());
+                return Err((unknown.span().start, what));
+            }
+        }
+        Ok(Self {
+            name,
+            config,
+            faults,
+            classes,
+            steps,
+            disk: keys.network.disk_ms.map_or((0, 2_000), |range| range.0),
+            period: keys.measure.period_s.map_or(1_000_000, |time| time.0).max(1),
+            watch_views: keys.measure.views,
+            nodes: keys.nodes.into_inner(),
+        })
     }
 }
 
@@ -269,100 +381,9 @@ impl Nodes {
         self.nat.iter().map(|g| g.count).sum()
     }
 
-    fn read(item: &Item) -> Result<Self, (usize, String)> {
-        let table = Reader::new("[nodes]", item)?;
-        let join = [("first", Join::First), ("random", Join::Random)];
-        let keep = [("auto", Keep::Auto), ("full", Keep::Full), ("hot", Keep::Hot)];
-        let mut nodes = Self {
-            count: table.needed("count", table.count("count", 1)?)?,
-            test: table.count("test", 1)?,
-            paper: table.count("paper", 1)?,
-            join: table.word("join", &join)?.unwrap_or(Join::Random),
-            per_second: table.number("per_second", 0.001, 1e6)?.unwrap_or(50.0),
-            disk: table.word("disk", &keep)?.unwrap_or(Keep::Auto),
-            types: Vec::new(),
-            nat: Vec::new(),
-        };
-        if let Some(item) = table.get("types") {
-            let types = Reader::new("[nodes.types]", item)?;
-            for (key, node_type) in
-                [("bootstrap", NodeType::Bootstrap), ("super", NodeType::Super), ("relay", NodeType::Relay)]
-            {
-                nodes.types.extend(types.share(key)?.map(|share| (node_type, share)));
-            }
-            types.finish()?;
-        }
-        for item in table.list("nat")? {
-            nodes.nat.push(NatGroup::read(item)?);
-        }
-        let behind = nodes.behind();
-        if behind >= nodes.count {
-            let what = format!("{behind} of {} nodes are behind boxes; at least one must be public", nodes.count);
-            return Err((item.line, what));
-        }
-        table.finish()?;
-        Ok(nodes)
+    /// The group that phases call so.
+    pub fn group(&self, name: &str) -> Option<Group> {
+        let behind = self.nat.iter().position(|group| group.name == name);
+        behind.map(Some).or_else(|| (name == "public").then_some(None))
     }
-}
-
-impl NatGroup {
-    fn read(item: &Item) -> Result<Self, (usize, String)> {
-        let table = Reader::new("[[nodes.nat]]", item)?;
-        let mappings = [("eim", Mapping::EndpointIndependent), ("edm", Mapping::EndpointDependent)];
-        let filterings = [
-            ("eif", Filtering::EndpointIndependent),
-            ("adf", Filtering::AddressDependent),
-            ("apdf", Filtering::AddressPortDependent),
-        ];
-        let usual = NatConfig::default();
-        let group = Self {
-            name: table.needed("name", table.text("name")?)?.to_owned(),
-            count: table.needed("count", table.count("count", 1)?)?,
-            per_box: table.count("per_box", 1)?.unwrap_or(1),
-            config: NatConfig {
-                mapping: table.word("mapping", &mappings)?.unwrap_or(usual.mapping),
-                filtering: table.word("filtering", &filterings)?.unwrap_or(usual.filtering),
-                preserve_port: !table.flag("random_port")?,
-                expiry: table.seconds("expiry_s")?.unwrap_or(usual.expiry),
-                hairpin: table.flag("hairpin")?,
-            },
-        };
-        table.finish()?;
-        Ok(group)
-    }
-}
-
-/// Reads how paths behave; what is not said is as in `usual`.
-fn read_faults(table: &Reader<'_>, usual: Faults) -> Result<Faults, (usize, String)> {
-    let mut faults = Faults {
-        loss: table.share("loss")?.unwrap_or(usual.loss),
-        duplicate: table.share("duplicate")?.unwrap_or(usual.duplicate),
-        reorder: table.share("reorder")?.unwrap_or(usual.reorder),
-        corrupt: table.share("corrupt")?.unwrap_or(usual.corrupt),
-        truncate: table.share("truncate")?.unwrap_or(usual.truncate),
-        delay: table.range_ms("delay_ms")?.unwrap_or(usual.delay),
-        mtu: table.count("mtu", 1)?.or(usual.mtu),
-        ..usual
-    };
-    if let Some(item) = table.get("burst") {
-        let burst = Reader::new("burst", item)?;
-        faults.burst = Some(Burst {
-            enter: burst.needed("enter", burst.share("enter")?)?,
-            leave: burst.needed("leave", burst.share("leave")?)?,
-            loss: burst.share("loss")?.unwrap_or(1.0),
-        });
-        burst.finish()?;
-    }
-    if let Some(item) = table.get("rate") {
-        let rate = Reader::new("rate", item)?;
-        let bits = rate.needed("kbit_s", rate.number("kbit_s", 0.1, 1e9)?)?;
-        let bytes_per_s = (bits * 125.0) as u64;
-        faults.rate = Some(Rate {
-            bytes_per_s,
-            burst: rate.count("burst_bytes", 0)?.unwrap_or(3_000) as u64,
-            queue: rate.count("queue_bytes", 0)?.map_or(bytes_per_s / 4, |n| n as u64),
-        });
-        rate.finish()?;
-    }
-    Ok(faults)
 }

@@ -1,7 +1,13 @@
 //! The phases of a scenario's timeline.
 
-use super::read_faults;
-use super::tree::{Item, Reader};
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::file::{
+    Deserialized, Positive, Value, Wrong, any_number, count, millis, number, positive, read, seconds, share, some_share,
+};
+use super::network::Path;
 use crate::net::link::Faults;
 
 /// A phase with the name its figures go by.
@@ -14,11 +20,14 @@ pub struct Step {
 }
 
 /// Some of the nodes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Amount {
     /// That share of those it could be, rounded to the nearest number.
+    #[serde(deserialize_with = "share")]
     Share(f64),
     /// That many.
+    #[serde(deserialize_with = "count")]
     Count(usize),
 }
 
@@ -33,9 +42,11 @@ impl Amount {
 }
 
 /// Who broadcasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Senders {
     /// In each round the same node.
+    #[default]
     One,
     /// In each round one of the `speakers`, who are drawn when the phase begins.
     Random,
@@ -45,6 +56,53 @@ pub enum Senders {
 
 /// Nodes of a NAT group, by its number; none for those with public addresses.
 pub type Group = Option<usize>;
+
+/// What `until` waits for, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "UntilKeys")]
+pub struct Until {
+    /// What must become true.
+    pub condition: Condition,
+    /// Virtual microseconds at most.
+    pub most: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UntilKeys {
+    what: What,
+    value: Option<Positive>,
+    #[serde(deserialize_with = "seconds")]
+    seconds: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum What {
+    Neighbours,
+    OneComponent,
+    Told,
+    OneOrder,
+    Noticed,
+}
+
+impl TryFrom<UntilKeys> for Until {
+    type Error = &'static str;
+
+    fn try_from(keys: UntilKeys) -> Result<Self, Self::Error> {
+        if keys.value.is_some() && keys.what != What::Neighbours {
+            return Err("value belongs to `what = \"neighbours\"` alone");
+        }
+        let condition = match keys.what {
+            What::Neighbours => Condition::Neighbours(keys.value.map_or(1, |value| value.0)),
+            What::OneComponent => Condition::OneComponent,
+            What::Told => Condition::Told,
+            What::OneOrder => Condition::OneOrder,
+            What::Noticed => Condition::Noticed,
+        };
+        Ok(Self { condition, most: keys.seconds })
+    }
+}
 
 /// What `until` waits for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,15 +120,19 @@ pub enum Condition {
 }
 
 /// How a measure stands to its goal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Comparison {
     /// At most.
+    #[serde(rename = "<=")]
     AtMost,
     /// At least.
+    #[serde(rename = ">=")]
     AtLeast,
     /// Less than.
+    #[serde(rename = "<")]
     Below,
     /// The same.
+    #[serde(rename = "=")]
     Equal,
 }
 
@@ -97,202 +159,259 @@ impl Comparison {
 }
 
 /// A goal.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Expectation {
     /// The measure, `label.measure` or the newest of that name.
     pub measure: String,
     /// How it should stand …
+    #[serde(rename = "is")]
     pub comparison: Comparison,
     /// … to this.
+    #[serde(deserialize_with = "any_number")]
     pub goal: f64,
     /// What the paper has.
+    #[serde(default = "usual::nothing")]
     pub paper: String,
     /// Asked for with at least so many nodes: some figures are those of a size.
+    #[serde(default, deserialize_with = "count")]
     pub from_nodes: usize,
     /// The measure is divided by this figure of an earlier case, `case/measure`.
     pub of: Option<String>,
 }
 
-/// What happens. Durations are virtual microseconds.
-#[derive(Clone, Debug)]
+/// Some of all nodes, running or not, in each cycle; if neither is said, none.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Churn {
+    /// How many cycles.
+    #[serde(deserialize_with = "positive")]
+    pub cycles: usize,
+    /// How long one is.
+    #[serde(rename = "cycle_s", default = "usual::ten_seconds", deserialize_with = "seconds")]
+    pub cycle: u64,
+    #[serde(default, deserialize_with = "count")]
+    fail: usize,
+    #[serde(default, deserialize_with = "some_share")]
+    fail_share: Option<f64>,
+    #[serde(default, deserialize_with = "count")]
+    restart: usize,
+    #[serde(default, deserialize_with = "some_share")]
+    restart_share: Option<f64>,
+    /// Broadcasts in a cycle.
+    #[serde(default = "usual::one", deserialize_with = "count")]
+    pub broadcasts: usize,
+    /// Their length.
+    #[serde(default = "usual::bytes", deserialize_with = "positive")]
+    pub bytes: usize,
+    /// Time to arrive at the end.
+    #[serde(rename = "settle_s", default = "usual::ten_seconds", deserialize_with = "seconds")]
+    pub settle: u64,
+}
+
+impl Churn {
+    /// How many fail in a cycle.
+    pub fn fail(&self) -> Amount {
+        self.fail_share.map_or(Amount::Count(self.fail), Amount::Share)
+    }
+
+    /// How many that are down start again in a cycle.
+    pub fn restart(&self) -> Amount {
+        self.restart_share.map_or(Amount::Count(self.restart), Amount::Share)
+    }
+}
+
+/// What happens, by the word after `do`. Durations are virtual microseconds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Phase {
     /// Time passes.
-    Wait { time: u64 },
+    Wait {
+        #[serde(rename = "seconds", deserialize_with = "seconds")]
+        time: u64,
+    },
     /// Broadcasts, then time for them to arrive.
-    Broadcast { senders: Senders, speakers: usize, rounds: usize, interval: u64, bytes: usize, settle: u64 },
+    Broadcast {
+        #[serde(default)]
+        senders: Senders,
+        #[serde(default = "usual::speakers", deserialize_with = "positive")]
+        speakers: usize,
+        #[serde(rename = "count", default = "usual::one", deserialize_with = "positive")]
+        rounds: usize,
+        #[serde(rename = "interval_ms", default = "usual::second", deserialize_with = "millis")]
+        interval: u64,
+        #[serde(default = "usual::bytes", deserialize_with = "positive")]
+        bytes: usize,
+        #[serde(rename = "settle_s", default = "usual::ten_seconds", deserialize_with = "seconds")]
+        settle: u64,
+    },
     /// Each of the first group sends one of the second a private text in each round.
-    Private { from: Group, to: Group, rounds: usize, interval: u64, settle: u64 },
+    Private {
+        from: Spanned<String>,
+        to: Spanned<String>,
+        #[serde(rename = "count", default = "usual::one", deserialize_with = "positive")]
+        rounds: usize,
+        #[serde(rename = "interval_ms", default = "usual::second", deserialize_with = "millis")]
+        interval: u64,
+        #[serde(rename = "settle_s", default = "usual::ten_seconds", deserialize_with = "seconds")]
+        settle: u64,
+    },
     /// The power of some fails at once.
-    Fail { amount: Amount, torn: bool },
+    Fail {
+        #[serde(rename = "share or count")]
+        amount: Amount,
+        #[serde(default)]
+        torn: bool,
+    },
     /// Some of those that do not run start again.
-    Restart { amount: Amount },
+    Restart {
+        #[serde(rename = "share or count")]
+        amount: Amount,
+    },
     /// In each cycle some fail, some that are down start again, and one node, never struck, says
     /// something. Shares are of all nodes, running or not, so that each cycle takes as many.
-    Churn { cycles: usize, cycle: u64, fail: Amount, restart: Amount, broadcasts: usize, bytes: usize, settle: u64 },
+    Churn(Churn),
     /// The last `share` of the running nodes goes to another island; with `one_way` it still hears the
     /// others.
-    Partition { share: f64, one_way: bool },
+    Partition {
+        #[serde(default = "usual::half", deserialize_with = "share")]
+        share: f64,
+        #[serde(default)]
+        one_way: bool,
+    },
     /// All on one island again.
-    Heal,
+    Heal {},
     /// Some are suspended.
-    Sleep { amount: Amount },
+    Sleep {
+        #[serde(rename = "share or count")]
+        amount: Amount,
+    },
     /// All that sleep wake up.
-    Wake,
+    Wake {},
     /// Some get no processor time for `duration`, then run for `interval`, over and over.
-    Stall { amount: Amount, duration: u64, interval: u64, time: u64 },
+    Stall {
+        #[serde(rename = "share or count")]
+        amount: Amount,
+        #[serde(rename = "duration_ms", deserialize_with = "millis")]
+        duration: u64,
+        #[serde(rename = "interval_ms", default = "usual::second", deserialize_with = "millis")]
+        interval: u64,
+        #[serde(rename = "seconds", deserialize_with = "seconds")]
+        time: u64,
+    },
     /// The usual path behaves otherwise from now on.
-    Network { faults: Box<Faults> },
+    Network(#[serde(deserialize_with = "path")] Box<Faults>),
     /// The clocks of some run fast or slow, and jump.
-    Clock { amount: Amount, skew_ppm: i64, jump_us: i64, wall_ms: i64 },
+    Clock {
+        #[serde(rename = "share or count")]
+        amount: Amount,
+        #[serde(default, deserialize_with = "parts_per_million")]
+        skew_ppm: i64,
+        #[serde(rename = "jump_s", default, deserialize_with = "signed_micros")]
+        jump_us: i64,
+        #[serde(rename = "wall_s", default, deserialize_with = "signed_millis")]
+        wall_ms: i64,
+    },
     /// Some of the NAT boxes restart.
-    Rebind { amount: Amount, address: bool },
+    Rebind {
+        #[serde(rename = "share or count")]
+        amount: Amount,
+        #[serde(default)]
+        address: bool,
+    },
     /// Time passes until something is true, at most so long.
-    Until { condition: Condition, most: u64 },
+    Until(Until),
     /// A random life: faults and messages drawn from the seed, then all is well again.
-    Random { time: u64 },
+    Random {
+        #[serde(rename = "seconds", deserialize_with = "seconds")]
+        time: u64,
+    },
     /// Every history is one, complete, and was told without repeats and in causal order.
-    Laws { most: u64 },
+    Laws {
+        #[serde(rename = "seconds", default = "usual::laws", deserialize_with = "seconds")]
+        most: u64,
+    },
     /// A goal.
     Expect(Expectation),
 }
 
-const WORDS: [&str; 18] = [
-    "wait",
-    "broadcast",
-    "private",
-    "fail",
-    "restart",
-    "churn",
-    "partition",
-    "heal",
-    "sleep",
-    "wake",
-    "stall",
-    "network",
-    "clock",
-    "rebind",
-    "until",
-    "random",
-    "laws",
-    "expect",
-];
+/// What keys mean that are not there.
+mod usual {
+    pub(super) fn nothing() -> String {
+        "-".into()
+    }
+    pub(super) fn one() -> usize {
+        1
+    }
+    pub(super) fn speakers() -> usize {
+        50
+    }
+    pub(super) fn bytes() -> usize {
+        100
+    }
+    pub(super) fn half() -> f64 {
+        0.5
+    }
+    pub(super) fn second() -> u64 {
+        1_000_000
+    }
+    pub(super) fn ten_seconds() -> u64 {
+        10_000_000
+    }
+    pub(super) fn laws() -> u64 {
+        400_000_000
+    }
+}
+
+fn path<'de, D: serde::Deserializer<'de>>(d: D) -> Deserialized<'de, Box<Faults>, D> {
+    Ok(Box::new(Path::deserialize(d)?.faults(&Faults::default())))
+}
+
+fn parts_per_million<'de, D: serde::Deserializer<'de>>(d: D) -> Deserialized<'de, i64, D> {
+    Ok(number(d, -900_000.0, 1e9)? as i64)
+}
+
+fn signed_micros<'de, D: serde::Deserializer<'de>>(d: D) -> Deserialized<'de, i64, D> {
+    Ok((number(d, -1e9, 1e9)? * 1e6) as i64)
+}
+
+fn signed_millis<'de, D: serde::Deserializer<'de>>(d: D) -> Deserialized<'de, i64, D> {
+    Ok((number(d, -1e9, 1e9)? * 1e3) as i64)
+}
+
+/// Phases that strike some nodes, and say how many by one of two keys.
+const STRIKING: [&str; 6] = ["fail", "restart", "sleep", "stall", "clock", "rebind"];
 
 impl Step {
-    pub(crate) fn read(item: &Item, groups: &[&str]) -> Result<Self, (usize, String)> {
-        let table = Reader::new("[[phase]]", item)?;
-        let words: Vec<(&str, &str)> = WORDS.iter().map(|w| (*w, *w)).collect();
-        let word = table.needed("do", table.word("do", &words)?)?;
-        let table = Reader::new(format!("phase '{word}'"), item)?;
-        table.get("do");
-        let label = table.text("label")?.unwrap_or(word).to_owned();
-        let phase = Phase::read(word, &table, groups)?;
-        table.finish()?;
-        Ok(Self { label, phase })
+    /// Reads one `[[phase]]`. `do = "wait"` beside other keys becomes a table `wait` that holds them: serde's own
+    /// way for such tags (`#[serde(tag)]`) forgets where in the file the keys are.
+    pub(super) fn read(item: Value<'_>) -> Result<Self, Wrong> {
+        let span = item.span();
+        let wrong = |what: &str| Err((span.start, what.to_owned()));
+        let DeValue::Table(mut table) = item.into_inner() else { return wrong("[[phase]] wants a table") };
+        let Some(word) = table.remove("do") else { return wrong("[[phase]] lacks do") };
+        let place = word.span();
+        let word: String = read(word, " in `do` of [[phase]]")?;
+        let of = format!(" in phase '{word}'");
+        let label = table.remove("label").map(|label| read(label, &of)).transpose()?;
+        if STRIKING.contains(&word.as_str()) {
+            let mut given =
+                ["share", "count"].into_iter().filter_map(|key| table.remove_entry(key)).collect::<Vec<_>>();
+            let (Some((key, value)), None) = (given.pop(), given.pop()) else {
+                return wrong(&format!("either share (0 to 1) or count is wanted{of}"));
+            };
+            let place = value.span();
+            let amount = DeTable::from_iter([(key, value)]);
+            table.insert(
+                Spanned::new(place.clone(), "share or count".into()),
+                Spanned::new(place, DeValue::Table(amount)),
+            );
+        }
+        let tagged = DeTable::from_iter([(
+            Spanned::new(place, word.clone().into()),
+            Spanned::new(span.clone(), DeValue::Table(table)),
+        )]);
+        let phase = read(Spanned::new(span, DeValue::Table(tagged)), &of)?;
+        Ok(Self { label: label.unwrap_or(word), phase })
     }
-}
-
-impl Phase {
-    fn read(word: &str, t: &Reader<'_>, groups: &[&str]) -> Result<Self, (usize, String)> {
-        let settle = |t: &Reader<'_>| Ok::<_, (usize, String)>(t.seconds("settle_s")?.unwrap_or(10_000_000));
-        let bytes = |t: &Reader<'_>| Ok::<_, (usize, String)>(t.count("bytes", 1)?.unwrap_or(100));
-        let interval = |t: &Reader<'_>| Ok::<_, (usize, String)>(t.millis("interval_ms")?.unwrap_or(1_000_000));
-        Ok(match word {
-            "wait" => Self::Wait { time: t.needed("seconds", t.seconds("seconds")?)? },
-            "broadcast" => {
-                let words = [("one", Senders::One), ("random", Senders::Random), ("all", Senders::All)];
-                Self::Broadcast {
-                    senders: t.word("senders", &words)?.unwrap_or(Senders::One),
-                    speakers: t.count("speakers", 1)?.unwrap_or(50),
-                    rounds: t.count("count", 1)?.unwrap_or(1),
-                    interval: interval(t)?,
-                    bytes: bytes(t)?,
-                    settle: settle(t)?,
-                }
-            }
-            "private" => {
-                let mut words: Vec<(&str, Group)> = groups.iter().enumerate().map(|(i, g)| (*g, Some(i))).collect();
-                words.push(("public", None));
-                Self::Private {
-                    from: t.needed("from", t.word("from", &words)?)?,
-                    to: t.needed("to", t.word("to", &words)?)?,
-                    rounds: t.count("count", 1)?.unwrap_or(1),
-                    interval: interval(t)?,
-                    settle: settle(t)?,
-                }
-            }
-            "fail" => Self::Fail { amount: amount(t)?, torn: t.flag("torn")? },
-            "restart" => Self::Restart { amount: amount(t)? },
-            "churn" => Self::Churn {
-                cycles: t.needed("cycles", t.count("cycles", 1)?)?,
-                cycle: t.seconds("cycle_s")?.unwrap_or(10_000_000),
-                fail: some(t.count("fail", 0)?, t.share("fail_share")?),
-                restart: some(t.count("restart", 0)?, t.share("restart_share")?),
-                broadcasts: t.count("broadcasts", 0)?.unwrap_or(1),
-                bytes: bytes(t)?,
-                settle: settle(t)?,
-            },
-            "partition" => Self::Partition { share: t.share("share")?.unwrap_or(0.5), one_way: t.flag("one_way")? },
-            "heal" => Self::Heal,
-            "sleep" => Self::Sleep { amount: amount(t)? },
-            "wake" => Self::Wake,
-            "stall" => Self::Stall {
-                amount: amount(t)?,
-                duration: t.needed("duration_ms", t.millis("duration_ms")?)?,
-                interval: interval(t)?.max(1),
-                time: t.needed("seconds", t.seconds("seconds")?)?,
-            },
-            "network" => Self::Network { faults: Box::new(read_faults(t, Faults::default())?) },
-            "clock" => Self::Clock {
-                amount: amount(t)?,
-                skew_ppm: t.number("skew_ppm", -900_000.0, 1e9)?.unwrap_or(0.0) as i64,
-                jump_us: (t.number("jump_s", -1e9, 1e9)?.unwrap_or(0.0) * 1e6) as i64,
-                wall_ms: (t.number("wall_s", -1e9, 1e9)?.unwrap_or(0.0) * 1e3) as i64,
-            },
-            "rebind" => Self::Rebind { amount: amount(t)?, address: t.flag("address")? },
-            "until" => {
-                let words = [
-                    ("neighbours", Condition::Neighbours(1)),
-                    ("one_component", Condition::OneComponent),
-                    ("told", Condition::Told),
-                    ("one_order", Condition::OneOrder),
-                    ("noticed", Condition::Noticed),
-                ];
-                let mut condition = t.needed("what", t.word("what", &words)?)?;
-                if let Condition::Neighbours(least) = &mut condition {
-                    *least = t.count("value", 1)?.unwrap_or(1);
-                }
-                Self::Until { condition, most: t.needed("seconds", t.seconds("seconds")?)? }
-            }
-            "random" => Self::Random { time: t.needed("seconds", t.seconds("seconds")?)? },
-            "laws" => Self::Laws { most: t.seconds("seconds")?.unwrap_or(400_000_000) },
-            _ => {
-                let words = [
-                    ("<=", Comparison::AtMost),
-                    (">=", Comparison::AtLeast),
-                    ("<", Comparison::Below),
-                    ("=", Comparison::Equal),
-                ];
-                Self::Expect(Expectation {
-                    measure: t.needed("measure", t.text("measure")?)?.to_owned(),
-                    comparison: t.needed("is", t.word("is", &words)?)?,
-                    goal: t.needed("goal", t.number("goal", f64::MIN, f64::MAX)?)?,
-                    paper: t.text("paper")?.unwrap_or("-").to_owned(),
-                    from_nodes: t.count("from_nodes", 0)?.unwrap_or(0),
-                    of: t.text("of")?.map(str::to_owned),
-                })
-            }
-        })
-    }
-}
-
-fn amount(t: &Reader<'_>) -> Result<Amount, (usize, String)> {
-    match (t.share("share")?, t.count("count", 0)?) {
-        (Some(share), None) => Ok(Amount::Share(share)),
-        (None, Some(count)) => Ok(Amount::Count(count)),
-        _ => Err((t.line, "either share (0 to 1) or count is wanted".into())),
-    }
-}
-
-fn some(count: Option<usize>, share: Option<f64>) -> Amount {
-    share.map_or(Amount::Count(count.unwrap_or(0)), Amount::Share)
 }

@@ -234,7 +234,6 @@ impl Stage<'_, '_> {
         file(&mut self.out.figures, "all", swim);
         let totals = self.sim.totals();
         self.out.hops = totals.hops;
-        self.out.overlay = self.sim.overlay();
         self.out.transcript = self.sim.transcript();
         self.out.latency = std::mem::take(&mut self.sim.watch.latency);
         for (key, q) in [("latency_p50_s", 0.5), ("latency_p99_s", 0.99)] {
