@@ -10,7 +10,7 @@ fn core_src() -> PathBuf {
 /// Code without comments and without its tests.
 fn code(file: &Path) -> String {
     let text = std::fs::read_to_string(file).unwrap();
-    let text = text.split("\nmod tests {").next().unwrap_or_default();
+    let text = text.split("mod tests {").next().unwrap_or_default();
     text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
@@ -105,4 +105,23 @@ fn each_public_type_has_one_path() {
     assert_eq!(names.len(), count, "exported twice");
     let page = std::fs::read_to_string(core_src().join("../../ARCHITECTURE.md")).unwrap();
     assert!(page.contains(&format!("{count} public names")), "ARCHITECTURE.md does not say that there are {count}");
+}
+
+/// The walks of ARCHITECTURE.md name a file and a function at each step.
+#[test]
+fn every_step_of_the_walks_exists() {
+    let root = core_src().join("../..");
+    let page = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let mut steps = 0;
+    for walk in page.split("\n## ").filter(|section| section.starts_with("The walk of")) {
+        for line in walk.lines().filter(|l| l.starts_with("| `")) {
+            let mut words = line.split('`').skip(1).step_by(2);
+            let (file, function) = (words.next().unwrap(), words.next().unwrap());
+            let text = std::fs::read_to_string(root.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+            let names = [format!("fn {function}("), format!("fn {function}<")];
+            assert!(names.iter().any(|name| text.contains(name)), "{file} has no function {function}");
+            steps += 1;
+        }
+    }
+    assert!(steps > 20, "{steps} steps");
 }

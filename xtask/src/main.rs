@@ -5,6 +5,7 @@
 //! bugs and looks whether the simulator finds them.
 
 mod flags;
+mod machine;
 mod planted;
 mod steps;
 mod tools;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::path::Path;
 use std::process::Command;
 
-use crate::{Outcome, Step, flags, tools};
+use crate::{Outcome, Step, flags, machine, tools};
 
 pub const STEPS: &[Step] = &[
     Step { name: "version", what: "the Rust version that is claimed is the one that runs the checks", run: version },
@@ -22,6 +22,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "bpf", what: "the core type-checks for a bare-metal target", run: bpf },
     Step { name: "nostd", what: "two nodes talk in a program without std", run: nostd },
     Step { name: "rust", what: "unit, property, simulation, corpus and command line tests", run: rust },
+    Step { name: "machine", what: "a machine is added to a copy of the core, as documented", run: machine::check },
     Step { name: "sim", what: "random lives in virtual time break no law", run: sim },
     Step { name: "benches", what: "benchmarks compile", run: benches },
     Step { name: "fuzz", what: "fuzz targets compile", run: fuzz },

@@ -3,9 +3,6 @@
 
 use alloc::vec::Vec;
 
-use crate::chat::Chat;
-use crate::delivery::Delivery;
-use crate::discovery::Discovery;
 use crate::engine::Deadline;
 use crate::engine::list::list;
 use crate::engine::own;
@@ -13,34 +10,30 @@ use crate::engine::queue::Queues;
 use crate::engine::slot::{At, Slot};
 use crate::engine::work::{Reader, Work};
 use crate::error::RestoreError;
-use crate::gossip::Gossip;
-use crate::link::Link;
 use crate::machine::{Machine, Setup};
-use crate::membership::Membership;
 use crate::planted::reported;
 use crate::stats::Stats;
 use crate::store::{Record, Table};
-use crate::swim::Swim;
 use crate::time::Instant;
 
 macro_rules! machines {
     ($($field:ident: $Machine:ident,)+) => {
         /// Every machine of a node.
         pub(super) struct Machines {
-            $(pub(super) $field: Slot<$Machine>,)+
+            $(pub(super) $field: Slot<crate::$field::$Machine>,)+
         }
 
         /// How many machines there are.
-        pub(super) const COUNT: usize = [$($Machine::NAME),+].len();
+        pub(super) const COUNT: usize = [$(<crate::$field::$Machine as Machine>::NAME),+].len();
 
         /// Every table and whose it is.
         const OWNERS: [(&str, &[(&str, Table)]); COUNT.saturating_add(1)] =
-            [("engine", own::TABLES), $(($Machine::NAME, $Machine::TABLES)),+];
+            [("engine", own::TABLES), $((<crate::$field::$Machine as Machine>::NAME, <crate::$field::$Machine as Machine>::TABLES)),+];
 
         /// The contract of every machine, as a fuzz target.
         #[cfg(any(test, fuzzing, feature = "fuzzing"))]
         pub(crate) const CONTRACTS: [(&str, crate::fuzzing::Target); COUNT] =
-            [$(($Machine::NAME, crate::fuzzing::machine::<$Machine>)),+];
+            [$((<crate::$field::$Machine as Machine>::NAME, crate::fuzzing::machine::<crate::$field::$Machine>)),+];
 
         impl Machines {
             /// Every machine as its records leave it.
@@ -59,7 +52,7 @@ macro_rules! machines {
                 let mut of = |tables: &[(&str, Table)]| -> Vec<Record> {
                     records.extract_if(.., |r| tables.iter().any(|(_, t)| *t == r.table)).collect()
                 };
-                let opened = Self { $($field: Slot::open(setup, of($Machine::TABLES), seed, at, q)?,)+ };
+                let opened = Self { $($field: Slot::open(setup, of(<crate::$field::$Machine as Machine>::TABLES), seed, at, q)?,)+ };
                 match records.first() {
                     Some(record) => Err(RestoreError::UnknownTable(record.table)),
                     None => Ok(opened),
@@ -92,7 +85,7 @@ macro_rules! machines {
             /// The soonest deadline, and whose it is: of several the first in the list.
             pub(super) fn next_deadline(&self) -> Option<Deadline> {
                 let all: [(Option<Instant>, &'static str); COUNT] =
-                    [$((reported(self.$field.next_deadline(), $Machine::NAME), $Machine::NAME)),+];
+                    [$((reported(self.$field.next_deadline(), <crate::$field::$Machine as Machine>::NAME), <crate::$field::$Machine as Machine>::NAME)),+];
                 let due = all.into_iter().filter_map(|(at, why)| Some(Deadline { at: at?, why }));
                 due.min_by_key(|deadline| deadline.at)
             }
@@ -113,7 +106,7 @@ macro_rules! machines {
             /// The first invariant that does not hold.
             #[cfg(any(test, debug_assertions))]
             pub(super) fn check(&self) -> Result<(), (&'static str, &'static str)> {
-                $(self.$field.check().map_err(|broken| ($Machine::NAME, broken))?;)+
+                $(self.$field.check().map_err(|broken| (<crate::$field::$Machine as Machine>::NAME, broken))?;)+
                 Ok(())
             }
         }

@@ -5,21 +5,20 @@ use alloc::boxed::Box;
 use crate::engine::event::Durable;
 use crate::engine::list::list;
 use crate::fact::Fact;
-use crate::{chat, delivery, discovery, gossip, link, membership, swim};
 
 macro_rules! work {
     ($($field:ident: $Machine:ident,)+) => {
         /// One step of the pump: an input for one machine, or a fact for all of them.
         pub(super) enum Work {
             Fact(Box<Fact>),
-            $($Machine($field::In),)+
+            $($Machine(crate::$field::In),)+
         }
 
         /// An output that waits for the disk.
         pub(super) enum Effect {
             /// A durable event, by its number.
             Event(u64, Durable),
-            $($Machine($field::Out),)+
+            $($Machine(crate::$field::Out),)+
         }
 
         /// Whose read it is.
@@ -31,14 +30,14 @@ macro_rules! work {
         }
 
         $(
-            impl From<$field::In> for Work {
-                fn from(input: $field::In) -> Self {
+            impl From<crate::$field::In> for Work {
+                fn from(input: crate::$field::In) -> Self {
                     Self::$Machine(input)
                 }
             }
 
-            impl From<$field::Out> for Effect {
-                fn from(out: $field::Out) -> Self {
+            impl From<crate::$field::Out> for Effect {
+                fn from(out: crate::$field::Out) -> Self {
                     Self::$Machine(out)
                 }
             }
