@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::chat::policy::Policy;
 use crate::chat::wire::{Body, Height, MAX_CLOCK_CHANGES, id_key, message_id};
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::limits::Limits;
@@ -139,7 +140,7 @@ struct Pending {
 
 pub(super) struct Room {
     pub(super) id: ConversationId,
-    pub(super) kind: Conversation,
+    pub(super) policy: Policy,
     me: NodeId,
     authors: BTreeMap<NodeId, Author>,
     /// INVARIANT: exactly the other authors who have messages that this node's newest does not count.
@@ -154,7 +155,7 @@ impl Room {
     pub(super) fn new(id: ConversationId, kind: Conversation, me: NodeId) -> Self {
         Self {
             id,
-            kind,
+            policy: Policy::new(kind, me),
             me,
             authors: BTreeMap::new(),
             fresh: BTreeSet::new(),
@@ -336,11 +337,8 @@ impl Room {
     }
 
     fn breaks_a_rule(&self, offer: &Offer, limits: &Limits) -> Option<DropReason> {
-        if let Conversation::Private(peer) = self.kind {
-            let other = if offer.author == self.me { peer } else { self.me };
-            if offer.body.changes.iter().any(|&(id, _)| id != other) {
-                return Some(DropReason::Message);
-            }
+        if offer.body.changes.iter().any(|&(id, _)| !self.policy.may_name(offer.author, id)) {
+            return Some(DropReason::Message);
         }
         if !self.authors.contains_key(&offer.author) && self.authors.len() >= limits.authors {
             return Some(DropReason::Rate);
@@ -399,7 +397,7 @@ impl Room {
         taken.push(Taken {
             message: Message {
                 id,
-                conversation: self.kind,
+                conversation: self.policy.kind(),
                 author,
                 seq: body.seq,
                 depth: body.depth,

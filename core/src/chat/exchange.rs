@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 use crate::chat::catchup::{Answering, Paused};
 use crate::chat::compare::bundles;
 use crate::chat::conversation::{Offer, Room, Source};
+use crate::chat::policy::Policy;
 use crate::chat::wire::{Body, Height, Sync, log_key, record_envelope};
-use crate::chat::{BUNDLE_BYTES, Chat, LOG, MAX_HEIGHTS, NEWS_AFTER, Out, PRIVATE_FILL, send, wire};
+use crate::chat::{BUNDLE_BYTES, Chat, LOG, MAX_HEIGHTS, NEWS_AFTER, Out, send, wire};
 use crate::id::{ConversationId, NodeId};
 use crate::machine::{Cx, Outbox};
 use crate::planted::{Bug, planted};
@@ -14,7 +15,7 @@ use crate::stats::DropReason;
 use crate::store::{Record, Scan};
 use crate::time::Instant;
 use crate::wire::Blob;
-use crate::wire::content::{Conversation, private_conversation};
+use crate::wire::content::private_conversation;
 
 impl Chat {
     pub(super) fn sync(&mut self, cx: &mut Cx<'_>, from: NodeId, message: Sync, out: &mut Outbox<Out>) {
@@ -27,19 +28,20 @@ impl Chat {
             | Sync::Compared { conversation, .. }
             | Sync::Want { conversation, .. } => *conversation,
         };
-        let private = private_conversation(self.me, from);
         let whole = matches!(message, Sync::Compare { .. } | Sync::Compared { .. } | Sync::Want { .. });
-        if conversation != self.network && (conversation != private || whole) {
-            // Nobody is told what is said, or whether anything is, in a conversation of others.
+        // No node learns what is said, or whether anything is, in a conversation of others.
+        let Some(policy) = self.policy(conversation, from).filter(|policy| policy.compares_whole() || !whole) else {
             return self.drops.count(DropReason::Message);
-        }
+        };
         match message {
             Sync::Digest { hash, .. } => {
                 if self.rooms.get(&conversation).is_some_and(|r| r.digest() != hash) {
                     self.send_heights(cx, conversation, from, true, out);
                 }
             }
-            Sync::Heights { heights, answer, .. } => self.heights(cx, conversation, from, &heights, answer, out),
+            Sync::Heights { heights, answer, .. } => {
+                self.heights(cx, (conversation, policy), from, &heights, answer, out)
+            }
             Sync::Fetch { ranges, .. } => match self.answers.begin(conversation, from, ranges) {
                 Some(answering) => self.answer(cx, answering, out),
                 None => self.drops.count(DropReason::Rate),
@@ -51,22 +53,17 @@ impl Chat {
                 let mend = self.compare.is_with(from);
                 let before = self.messages;
                 for Blob(envelope) in envelopes {
-                    if conversation == self.network {
+                    if policy.is_signed() {
                         self.broadcast(cx, from, envelope, mend, out);
                     } else if let Ok(body) = Body::decode(&envelope, from) {
                         let id = self.message_id(conversation, from, &envelope);
                         let source = Source::Peer { from };
-                        self.private(
-                            cx,
-                            Conversation::Private(from),
-                            Offer { id, author: from, body, envelope, source },
-                            out,
-                        );
+                        self.private(cx, policy.kind(), Offer { id, author: from, body, envelope, source }, out);
                     } else {
                         self.drops.count(DropReason::Message);
                     }
                 }
-                if conversation == self.network && self.messages > before && self.news_at.is_none() {
+                if policy.is_signed() && self.messages > before && self.news_at.is_none() {
                     self.news_at = Some(cx.now + cx.rng.jitter(NEWS_AFTER, 50));
                 }
                 if done {
@@ -81,7 +78,7 @@ impl Chat {
     fn heights(
         &mut self,
         cx: &mut Cx<'_>,
-        conversation: ConversationId,
+        (conversation, policy): (ConversationId, Policy),
         from: NodeId,
         heights: &[Height],
         answer: bool,
@@ -90,8 +87,7 @@ impl Chat {
         if heights.len() > self.config.limits.authors.min(MAX_HEIGHTS) {
             return self.drops.count(DropReason::Message);
         }
-        let private = conversation != self.network;
-        if private && self.room(Conversation::Private(from), out).is_none() {
+        if self.room(policy.kind(), out).is_none() {
             return self.drops.count(DropReason::Rate);
         }
         let me = self.me;
@@ -101,9 +97,9 @@ impl Chat {
         }
         self.wants.fruitful(conversation, from);
         for h in heights {
-            if private && h.author == me {
+            if policy.believes_own_height() && h.author == me {
                 room.skip_to(h.count, h.depth);
-            } else if !private || h.author == from {
+            } else if policy.may_bring(from, h.author) {
                 self.wants.claim(room, from, h.author, h.count);
             }
         }
@@ -113,7 +109,7 @@ impl Chat {
             self.send_heights(cx, conversation, from, false, out);
         }
         // What is on its way here comes by itself.
-        let wait = if private { PRIVATE_FILL } else { self.config.chat.fill_after };
+        let wait = policy.fill_after(&self.config.chat);
         if self.fills.get((conversation, from)).is_none() {
             self.fills.arm((conversation, from), cx.now + wait);
         }
@@ -146,7 +142,7 @@ impl Chat {
             Some(at) => self.fills.arm((conversation, peer), at),
             None => {
                 self.fills.cancel((conversation, peer));
-                if conversation == self.network {
+                if room.policy.compares_whole() {
                     out.push(Out::Compared(peer));
                 }
             }
@@ -169,9 +165,8 @@ impl Chat {
             return self.paused.push_back(Paused::Answer(id));
         }
         while let Some(range) = answering.next() {
-            // In a private conversation each side gives what it wrote itself: the other's messages
-            // carry no signature that would prove them.
-            if room != self.network && range.author != self.me {
+            let serves = self.rooms.get(&room).is_some_and(|room| room.policy.may_serve(range.author));
+            if !serves {
                 continue;
             }
             let id = self.read_id();

@@ -14,6 +14,7 @@ mod conversation;
 mod exchange;
 pub(crate) mod item;
 mod mend;
+mod policy;
 pub(crate) mod ranges;
 pub(crate) mod wire;
 
@@ -37,7 +38,8 @@ use crate::wire::{MAX_MESSAGE, Malformed, Priority, decode, encode};
 use catchup::{Answers, Pace, Paused, Wants};
 use compare::Comparisons;
 use conversation::{Offer, Room, Source, StoredAuthor, Taken, Verdict};
-use wire::{Body, Signed, Sync, encode_record, head_key, id_key, log_key, message_from_record, message_id, order_key};
+use policy::{Carriage, Policy};
+use wire::{Body, Signed, Sync, encode_record, head_key, id_key, log_key, message_id, order_key};
 
 /// Authors in one `Heights`: 1,024 of up to 52 bytes fit into one message of 64 fragments. Where there
 /// are more, histories are compared instead.
@@ -51,8 +53,6 @@ const NEWS_AFTER: Duration = Duration::from_secs(2);
 /// Envelopes that go into one bundle, in bytes: 48 KiB leaves room in one link message for the
 /// largest one more.
 const BUNDLE_BYTES: usize = 48 << 10;
-/// A private gap is asked for after this: the sender's outbox fills it first if it still has it.
-const PRIVATE_FILL: Duration = Duration::from_secs(5);
 /// Nodes to compare with when a link to them opens.
 const MAX_COMPARE: usize = 64;
 /// Messages on one page of history at most.
@@ -235,6 +235,16 @@ impl Chat {
         }
     }
 
+    /// The rules of a conversation that a node speaks of; none if it takes no part in it.
+    fn policy(&self, conversation: ConversationId, with: NodeId) -> Option<Policy> {
+        let kind = match conversation {
+            network if network == self.network => Conversation::Network,
+            private if private == private_conversation(self.me, with) => Conversation::Private(with),
+            _ => return None,
+        };
+        Some(Policy::new(kind, self.me)).filter(|policy| policy.may_sync(with))
+    }
+
     /// The room of a conversation, made if there is none and there is space.
     fn room(&mut self, kind: Conversation, out: &mut Outbox<Out>) -> Option<&mut Room> {
         let id = self.id_of(kind);
@@ -263,10 +273,7 @@ impl Chat {
         let conversation = room.id;
         let bytes = encode(&body);
         let id = room.message_id(author, &bytes);
-        let envelope = match kind {
-            Conversation::Network => Signed::seal(&self.identity, id, &bytes),
-            Conversation::Private(_) => bytes,
-        };
+        let envelope = room.policy.seal(&self.identity, id, bytes);
         self.offer(cx, conversation, Offer { id, author, body, envelope, source: Source::Own }, out);
         Ok(id)
     }
@@ -302,8 +309,8 @@ impl Chat {
         // The read stops at its count or its bytes; only otherwise was that the beginning.
         let cut = records.len() > limit || bytes > PAGE_BYTES as usize;
         let read = records.into_iter().take(limit);
-        let mut messages: Vec<Message> =
-            read.filter_map(|r| message_from_record(kind, &r.key, &r.value).ok()).collect();
+        let policy = Policy::new(kind, self.me);
+        let mut messages: Vec<Message> = read.filter_map(|r| policy.message(&r.key, &r.value).ok()).collect();
         messages.reverse();
         let older = messages.first().map(Message::position).filter(|_| cut);
         out.push(Out::Page { query, messages, older });
@@ -336,12 +343,12 @@ impl Chat {
                         let taken = Out::DirectValidated { from, id, accepted: true };
                         if planted(Bug::AckBeforeCommit) { out.push(taken) } else { out.after_commit(taken) }
                     }
-                    match (t.source, t.message.conversation) {
-                        (Source::Own, Conversation::Network) => {
+                    match (t.source, room.policy.carriage()) {
+                        (Source::Own, Carriage::Gossip) => {
                             let publish = Out::Publish { body: t.envelope };
                             if planted(Bug::NumberUsedAgain) { out.push(publish) } else { out.after_commit(publish) }
                         }
-                        (Source::Own, Conversation::Private(to)) => {
+                        (Source::Own, Carriage::Delivery(to)) => {
                             out.push(Out::Submit { to, id: t.message.id, body: t.envelope });
                         }
                         (Source::Delivery { .. } | Source::Peer { .. }, _) if t.message.author == self.me => {}

@@ -10,7 +10,7 @@ use crate::chat::ranges::Part;
 use crate::id::{ConversationId, ID_LEN, MessageId, NodeId};
 use crate::identity::{Domain, Identity, SIGNATURE_LEN, node_id, verify};
 use crate::time::WallTime;
-use crate::wire::content::{Content, Conversation, Message, Position, VectorClock};
+use crate::wire::content::{Content, Position, VectorClock};
 use crate::wire::{Blob, MAX_MESSAGE, Malformed, decode, encode};
 
 /// The most clock entries one message may change: 64, as many as a carried clock is meant for
@@ -95,22 +95,6 @@ impl<'a> Signed<'a> {
     }
 }
 
-/// The author and body of an envelope in a conversation: signed in the network's, bare (protected
-/// by the link) in a private one, where `peer` is the only possible author other than this node.
-pub(super) fn open_envelope(
-    kind: Conversation,
-    private_author: NodeId,
-    envelope: &[u8],
-) -> Result<(NodeId, &[u8]), Malformed> {
-    match kind {
-        Conversation::Network => {
-            let signed = Signed::decode(envelope)?;
-            Ok((signed.author(), signed.body))
-        }
-        Conversation::Private(_) => Ok((private_author, envelope)),
-    }
-}
-
 /// What chat machines say to each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Sync {
@@ -192,26 +176,4 @@ pub(super) fn item_from_key(key: &[u8]) -> Result<Item, Malformed> {
     let depth = u64::from_be_bytes(reader.take()?);
     let _author: [u8; ID_LEN] = reader.take()?;
     Ok(Item { depth, id: MessageId(reader.take()?) })
-}
-
-/// A message from its `Order` record.
-pub(super) fn message_from_record(kind: Conversation, key: &[u8], value: &[u8]) -> Result<Message, Malformed> {
-    let mut reader = crate::wire::record::Reader(key);
-    let _conversation: [u8; ID_LEN] = reader.take()?;
-    let depth = u64::from_be_bytes(reader.take()?);
-    let author = NodeId(reader.take()?);
-    let id = MessageId(reader.take()?);
-    let (clock, envelope) = record_envelope(value)?;
-    let (_, body) = open_envelope(kind, author, envelope)?;
-    let body: Body = decode(body, MAX_MESSAGE)?;
-    Ok(Message {
-        id,
-        conversation: kind,
-        author,
-        seq: body.seq,
-        depth,
-        clock,
-        sent_at: body.sent_at,
-        content: body.content,
-    })
 }
