@@ -365,7 +365,7 @@ fn swim_messages() -> Vec<Vec<u8>> {
     [
         Swim::Ping { seq: 1, updates: updates.clone() },
         Swim::Ack { seq: 1, updates: Vec::new() },
-        Swim::Request { seq: 70_000, target: id(3), updates: updates.clone() },
+        Swim::PingReq { seq: 70_000, target: id(3), updates: updates.clone() },
         Swim::Nack { seq: 2, updates: updates.clone() },
         Swim::Sync { ask: true, roster: updates },
         Swim::Sync { ask: false, roster: Vec::new() },
@@ -383,9 +383,9 @@ fn swim() -> Vec<Vec<u8>> {
         let word = Update { member: id(n), incarnation: 0, claim: Claim::Alive { addrs: Vec::new() } };
         zone.put(&[0, 10, n]).bytes(&Swim::Sync { ask: true, roster: vec![word] }.encode());
     }
-    let hearsay =
+    let reported =
         Update { member: id(7), incarnation: 1, claim: Claim::Alive { addrs: addrs().into_iter().take(1).collect() } };
-    zone.put(&[0, 10, 1]).bytes(&Swim::Sync { ask: false, roster: vec![hearsay] }.encode());
+    zone.put(&[0, 10, 1]).bytes(&Swim::Sync { ask: false, roster: vec![reported] }.encode());
     zone.put(&[0, 5, 1]).put(&[0, 5, 2]);
     let mut asked = zone.clone();
     for seq in 1..60u32 {
