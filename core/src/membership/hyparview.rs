@@ -62,12 +62,13 @@ pub(super) struct HyParView {
     config: MembershipConfig,
     /// Neighbours at most, but for merges.
     capacity: usize,
-    /// Whether the node is in a network, or on its way in.
+    /// INVARIANT: the node is in a network, or on its way in.
     enabled: bool,
     /// The active view.
     /// INVARIANT: of linked peers, at most as many as there is capacity with that for merges.
     active: BTreeSet<NodeId>,
     /// Peers asked to become neighbours that have not answered: how, and when.
+    /// INVARIANT: of linked peers.
     requests: BTreeMap<NodeId, (Urgency, Instant)>,
     /// A walk ended here: these are taken as soon as a link to them is up.
     invited: BTreeSet<NodeId>,
@@ -631,7 +632,13 @@ impl HyParView {
     }
 
     #[cfg(any(test, debug_assertions))]
-    pub(super) fn check(&self, peers: &Peers) -> Result<(), &'static str> {
+    pub(super) fn check(&self, peers: &Peers, running: bool) -> Result<(), &'static str> {
+        if self.enabled != running {
+            return Err("neighbours are kept outside of a network, or not kept in one");
+        }
+        if self.requests.keys().any(|peer| !peers.links.contains(*peer)) {
+            return Err("a node without a link is asked to be a neighbour");
+        }
         if self.active.iter().any(|peer| !peers.links.contains(*peer)) {
             return Err("a neighbour is not linked");
         }

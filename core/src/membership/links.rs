@@ -14,6 +14,7 @@ use super::interface::Out;
 pub(super) struct Links {
     open: BTreeMap<NodeId, SocketAddr>,
     /// Peers with a `Want` and no `Unwant` after it.
+    /// INVARIANT: of linked peers only.
     wanted: BTreeSet<NodeId>,
     /// Where each linked peer sees this node: one vote a peer.
     /// INVARIANT: of linked peers only.
@@ -110,9 +111,12 @@ impl Links {
 
     #[cfg(any(test, debug_assertions))]
     pub(super) fn check(&self) -> Result<(), &'static str> {
-        match self.observed.keys().all(|peer| self.open.contains_key(peer)) {
+        if !self.observed.keys().all(|peer| self.open.contains_key(peer)) {
+            return Err("a peer without a link votes for an address");
+        }
+        match self.wanted.iter().all(|peer| self.open.contains_key(peer)) {
             true => Ok(()),
-            false => Err("a peer without a link votes for an address"),
+            false => Err("a link that is gone is wanted"),
         }
     }
 }

@@ -248,9 +248,7 @@ impl Membership {
                 self.lose(peer, cx, out);
                 self.hyparview.member_down(peer, &mut self.peers, cx, out);
             }
-            MemberState::Left | MemberState::Away => {
-                self.life.losses_mut().forget(peer);
-            }
+            MemberState::Left | MemberState::Away => self.life.excused(peer),
         }
     }
 
@@ -476,7 +474,7 @@ impl Machine for Membership {
                 self.hyparview.measured(links, &mut self.peers, cx, out);
             }
             Fact::MemberChanged { peer, state } => self.member_changed(*peer, *state, cx, out),
-            Fact::Zone(members) => self.life.losses_mut().zone_size(members.as_ref().map_or(0, Vec::len)),
+            Fact::Zone(members) => self.life.zone_size(members.as_ref().map_or(0, Vec::len)),
             Fact::LocalAddresses(addrs) => self.announcement.addrs.clone_from(addrs),
             Fact::NetworkChanged => self.retry(cx, out),
             _ => {}
@@ -541,7 +539,7 @@ impl Machine for Membership {
     #[cfg(any(test, debug_assertions))]
     fn check(&self) -> Result<(), &'static str> {
         self.peers.check()?;
-        self.hyparview.check(&self.peers)?;
+        self.hyparview.check(&self.peers, self.life.running())?;
         self.partition.check()?;
         self.roles.check(|peer| self.peers.links.contains(peer))?;
         self.hints.check()?;

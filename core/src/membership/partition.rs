@@ -47,7 +47,8 @@ struct Alive {
 /// What is known of the part of the network that this node lives in.
 #[derive(Default)]
 pub(super) struct Partition {
-    /// INVARIANT: the smallest marks, at most as many as a sketch holds.
+    /// The smallest marks.
+    /// INVARIANT: at most as many as a sketch holds.
     alive: BTreeMap<u64, Alive>,
     beat: u32,
     began: Option<Instant>,
