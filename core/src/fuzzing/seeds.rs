@@ -595,8 +595,8 @@ mod tests {
                 "chat",
                 &[
                     "Received",
-                    "Taken",
-                    "Judged",
+                    "DirectValidated",
+                    "GossipValidated",
                     "Send",
                     "Read",
                     "genuine: true",
