@@ -248,24 +248,24 @@ pub struct ChatConfig {
 pub struct SwimConfig {
     /// Whether this node takes part in a zone at all.
     pub zone: bool,
-    /// Whether a node that asked in vain for another says so (Lifeguard's NACK).
+    /// Whether a helper that probed in vain reports it (Lifeguard's NACK).
     pub nack: bool,
-    /// Whether a suspect is told first (Lifeguard's buddy system).
+    /// Whether a suspect is the first to get the suspicion (Lifeguard's buddy system).
     pub buddy: bool,
-    /// Whether a node that was absent, or does badly itself, asks every suspect again before anything follows.
+    /// Whether a node that was absent, or does badly itself, probes every suspect again before a suspicion expires.
     pub freeze: bool,
-    /// Whether a member that spoke to this node itself since it is suspected is not declared down here.
+    /// Whether a member whose messages arrived here since it is suspected is not declared down here.
     pub witness: bool,
-    /// Whether a member whose link leaves probes unanswered is asked next, out of turn. Off: a failure is noticed
+    /// Whether a member whose link leaves probes unanswered is probed next, out of turn. Off: a failure is noticed
     /// a fifth sooner with it, and where members stall it takes half as many messages again (`donp-sim run swim`,
     /// `lifeguard`; 1.34 periods for 1.72 before the word of all helpers shortened the wait).
     pub link_evidence: bool,
-    /// Each member asks one other in this time: 2 s (docs/design/failures.md §2; memberlist has 1 s in a LAN).
+    /// Each member probes one other in this time: 2 s (docs/design/failures.md §2; memberlist has 1 s in a LAN).
     pub period: Duration,
     /// The least wait for a direct answer: 500 ms (memberlist's LAN default), else twice the longest of the
     /// last 64 round trips.
     pub direct_timeout: Duration,
-    /// How many are asked to ask when there is no direct answer: 3 (SWIM §5, memberlist).
+    /// Helpers of an indirect probe, when there is no direct answer: 3 (SWIM §5, memberlist).
     pub indirect: usize,
     /// The local health multiplier's greatest value: 8 (Lifeguard §IV). Period and waits grow by it.
     pub health_max: u8,
@@ -277,13 +277,13 @@ pub struct SwimConfig {
     pub beta: u32,
     /// Others whose suspicion shortens that to the least: 3 (Lifeguard's K).
     pub confirmations: usize,
-    /// News on one message: 6 (docs/design/failures.md §2).
+    /// Updates on one message: 6 (docs/design/failures.md §2).
     pub piggyback: usize,
-    /// Each member passes a rumour on so many times, times log10 of the zone rounded up: 4 (memberlist LAN).
+    /// Each member passes an update on so many times, times log10 of the zone rounded up: 4 (memberlist LAN).
     pub retransmit: u32,
     /// How often whole rosters are exchanged with a random member: 30 s (memberlist LAN).
     pub sync_every: Duration,
-    /// Members that are gone are remembered for this long: 10 min, so that old news do not bring them back.
+    /// Members that are gone are remembered for this long: 10 min, so that old updates do not bring them back.
     pub forget_after: Duration,
 }
 

@@ -95,13 +95,13 @@ impl DownReason {
 pub enum MemberState {
     /// It takes part.
     Alive,
-    /// Somebody had no answer from it. It has some time to speak up.
+    /// A member had no answer from it. It has some time to refute that.
     Suspect,
-    /// It did not speak up.
+    /// It did not refute the suspicion.
     Down,
-    /// It said goodbye, or keeps no zone.
+    /// It left, or keeps no zone.
     Left,
-    /// It sleeps, and said so: it is not asked and not missed.
+    /// It sleeps, and announced it: it is not probed and not missed.
     Away,
 }
 

@@ -102,7 +102,7 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
             .encode(),
         ),
         ("answer to a ping", Swim::Ack { seq: 300, updates: Vec::new() }.encode()),
-        ("request to ask", Swim::Request { seq: 300, target: NodeId([0xbb; 32]), updates: Vec::new() }.encode()),
+        ("request to ask", Swim::PingReq { seq: 300, target: NodeId([0xbb; 32]), updates: Vec::new() }.encode()),
         ("nack", Swim::Nack { seq: 300, updates: Vec::new() }.encode()),
         (
             "roster",

@@ -148,8 +148,8 @@ fn membership_messages() -> Vec<Vec<u8>> {
         Membership::Response { accepted: Err(Refusal::Full), available: vec![info(5)] },
         Membership::Response { accepted: Err(Refusal::Leaving), available: Vec::new() },
         Membership::Response { accepted: Err(Refusal::NotAsked), available: (1..8).map(info).collect() },
-        Membership::Forward { joiner: info(6), ttl: 6 },
-        Membership::Forward { joiner: info(7), ttl: 0 },
+        Membership::ForwardJoin { joiner: info(6), ttl: 6 },
+        Membership::ForwardJoin { joiner: info(7), ttl: 0 },
         Membership::Disconnect { instead: None },
         Membership::Shuffle { walk: 77, ttl: 6, nodes: (1..7).map(info).collect() },
         Membership::Shuffle { walk: 78, ttl: 1, nodes: vec![info(2)] },
@@ -366,7 +366,7 @@ fn swim_messages() -> Vec<Vec<u8>> {
     [
         Swim::Ping { seq: 1, updates: updates.clone() },
         Swim::Ack { seq: 1, updates: Vec::new() },
-        Swim::Request { seq: 70_000, target: id(3), updates: updates.clone() },
+        Swim::PingReq { seq: 70_000, target: id(3), updates: updates.clone() },
         Swim::Nack { seq: 2, updates: updates.clone() },
         Swim::Sync { ask: true, roster: updates },
         Swim::Sync { ask: false, roster: Vec::new() },
@@ -384,9 +384,9 @@ fn swim() -> Vec<Vec<u8>> {
         let word = Update { member: id(n), incarnation: 0, claim: Claim::Alive { addrs: Vec::new() } };
         zone.put(&[0, 10, n]).bytes(&Swim::Sync { ask: true, roster: vec![word] }.encode());
     }
-    let hearsay =
+    let reported =
         Update { member: id(7), incarnation: 1, claim: Claim::Alive { addrs: addrs().into_iter().take(1).collect() } };
-    zone.put(&[0, 10, 1]).bytes(&Swim::Sync { ask: false, roster: vec![hearsay] }.encode());
+    zone.put(&[0, 10, 1]).bytes(&Swim::Sync { ask: false, roster: vec![reported] }.encode());
     zone.put(&[0, 5, 1]).put(&[0, 5, 2]);
     let mut asked = zone.clone();
     for seq in 1..60u32 {
@@ -596,8 +596,8 @@ mod tests {
                 "chat",
                 &[
                     "Received",
-                    "Taken",
-                    "Judged",
+                    "DirectValidated",
+                    "GossipValidated",
                     "Send",
                     "Read",
                     "genuine: true",

@@ -1,4 +1,4 @@
-//! The address book: who was met or heard of, where, and when to try again.
+//! The address book: every node that was linked or reported, its addresses, and when to try it again.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
@@ -16,34 +16,34 @@ use crate::wire::{Blob, Malformed, decode, encode};
 
 use super::wire::MAX_ADDRS;
 
-/// Places kept of nodes that were heard of and are in the passive view no more: 64 bytes each, 8 KiB. When 95 of a
+/// Addresses kept of nodes that were only reported and left the passive view: 64 bytes each, 8 KiB. When 95 of a
 /// hundred nodes fail (HyParView, Figure 2), all in a passive view of 36 are dead for every sixth of the rest
 /// (0.95^36), with these for two in 10,000 (0.95^164).
-const MAX_HEARD: usize = 128;
+const MAX_EVICTED: usize = 128;
 
 /// What is known of a node.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub record: Option<NodeRecord>,
-    /// Its signature was checked, by this node or by the link.
-    pub proven: bool,
+    /// The record's signature was checked, by this node or by the link.
+    pub record_verified: bool,
     /// Best first.
     pub addrs: heapless::Vec<SocketAddr, MAX_ADDRS>,
     pub name: Option<String>,
     /// Set when a certificate proved it.
     pub account: Option<AccountId>,
-    /// When a link to it was last open; zero if never.
-    pub met: WallTime,
+    /// When a link to it was last opened; zero if never.
+    pub last_linked: WallTime,
     pub last_error: Option<&'static str>,
-    /// This node opened a link to it that it had not made possible by calling first.
-    pub(super) reached: Option<Instant>,
+    /// When this node opened a link to it that no packet of its own had made possible before.
+    pub(super) verified_at: Option<Instant>,
     /// When it last had a link that it opened.
-    pub(super) called: Option<Instant>,
+    pub(super) inbound_at: Option<Instant>,
     /// In the passive view.
     passive: bool,
     fails: u32,
     next_try: Instant,
-    /// An attempt to reach it is under way since then.
+    /// When the attempt that is under way began.
     trying: Option<Instant>,
     /// When the last attempt began; zero before the first.
     last_try: Instant,
@@ -55,21 +55,21 @@ struct Stored {
     addrs: Vec<SocketAddr>,
     name: Option<String>,
     account: Option<AccountId>,
-    met: WallTime,
+    last_linked: WallTime,
 }
 
 impl Known {
     fn new() -> Self {
         Self {
             record: None,
-            proven: false,
+            record_verified: false,
             addrs: heapless::Vec::new(),
             name: None,
             account: None,
-            met: WallTime(0),
+            last_linked: WallTime(0),
             last_error: None,
-            reached: None,
-            called: None,
+            verified_at: None,
+            inbound_at: None,
             passive: false,
             fails: 0,
             next_try: Instant::ZERO,
@@ -79,17 +79,22 @@ impl Known {
     }
 
     /// Whether an attempt is under way, or the next one has to wait.
-    pub(super) fn rests(&self, now: Instant) -> bool {
+    pub(super) fn is_backing_off(&self, now: Instant) -> bool {
         self.trying.is_some() || self.next_try > now
     }
 
-    /// Whether this node found it at its address by itself, and has not failed to since. A SUPER or RELAY counts as
-    /// one only then.
-    pub(crate) fn is_verified(&self) -> bool {
-        self.reached.is_some()
+    /// Whether a link to it was ever open.
+    pub(super) fn was_linked(&self) -> bool {
+        self.last_linked != WallTime(0)
     }
 
-    /// Whether it says that a program speaks there, not a person.
+    /// Whether this node reached it at its address by itself, and has not failed to since. A SUPER or RELAY counts
+    /// as one only then.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.verified_at.is_some()
+    }
+
+    /// Whether it says that it is a program, not a person.
     pub(crate) fn is_bot(&self) -> bool {
         self.record.as_ref().is_some_and(|r| r.capabilities & BOT != 0)
     }
@@ -104,19 +109,19 @@ impl Known {
         if self.addrs.is_full() {
             self.addrs.pop();
         }
-        // There is room: one was removed if it was full.
+        // It is not full: one was removed if it was.
         let _ = self.addrs.insert(0, addr);
     }
 
-    /// Adds `addr` at the end if there is room.
+    /// Adds `addr` at the end if there is capacity.
     pub(super) fn other_addr(&mut self, addr: SocketAddr) {
         if !self.addrs.contains(&addr) {
             let _ = self.addrs.push(addr);
         }
     }
 
-    /// Addresses that mean something elsewhere and later: an IPv6 link-local one needs the number of an
-    /// interface, which is this machine's own and changes.
+    /// Addresses that are valid elsewhere and later: an IPv6 link-local one needs the number of an interface, which
+    /// differs between devices and changes.
     pub(super) fn lasting_addrs(&self) -> Vec<SocketAddr> {
         self.addrs.iter().copied().filter(lasts).collect()
     }
@@ -127,11 +132,12 @@ impl Known {
             addrs: self.lasting_addrs(),
             name: self.name.clone(),
             account: self.account,
-            met: self.met,
+            last_linked: self.last_linked,
         })
     }
 }
 
+/// See [`Known::lasting_addrs`].
 pub(super) fn lasts(addr: &SocketAddr) -> bool {
     !matches!(addr, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local())
 }
@@ -139,32 +145,36 @@ pub(super) fn lasts(addr: &SocketAddr) -> bool {
 pub(super) struct Book {
     known: BTreeMap<NodeId, Known>,
     capacity: usize,
-    /// INVARIANT: of nodes that are not in `known`, each once. Who left the passive view last is at the end.
-    heard: VecDeque<(NodeId, SocketAddr)>,
+    /// The one that left the passive view last is at the end.
+    /// INVARIANT: of nodes that are not in `known`, each once.
+    evicted: VecDeque<(NodeId, SocketAddr)>,
 }
 
 impl Book {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { known: BTreeMap::new(), capacity, heard: VecDeque::new() }
+        Self { known: BTreeMap::new(), capacity, evicted: VecDeque::new() }
     }
 
     #[cfg(any(test, debug_assertions))]
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let mut seen = alloc::collections::BTreeSet::new();
-        match self.heard.iter().all(|(id, _)| !self.known.contains_key(id) && seen.insert(*id)) {
-            true => Ok(()),
-            false => Err("a node is evicted and in the address book, or evicted twice"),
+        if !self.evicted.iter().all(|(id, _)| !self.known.contains_key(id) && seen.insert(*id)) {
+            return Err("a node is evicted and in the address book, or evicted twice");
         }
+        if self.evicted.len() > MAX_EVICTED {
+            return Err("more nodes are evicted than are remembered");
+        }
+        Ok(())
     }
 
     pub(super) fn restore(&mut self, id: NodeId, bytes: &[u8]) -> Result<(), Malformed> {
         let stored: Stored = decode(bytes, 4_096)?;
         let mut known = Known::new();
         known.record = stored.record.map(|Blob(r)| NodeRecord::decode_unverified(&r)).transpose()?;
-        known.proven = known.record.is_some();
+        known.record_verified = known.record.is_some();
         known.name = stored.name;
         known.account = stored.account;
-        known.met = stored.met;
+        known.last_linked = stored.last_linked;
         for addr in stored.addrs {
             known.other_addr(addr);
         }
@@ -172,18 +182,23 @@ impl Book {
         Ok(())
     }
 
-    /// The entry of `id`, made if needed; another that was never met, or else longest ago, and is not
-    /// in `keep` gives way. Returns who gave way.
+    /// The entry of `id`, made if needed. If the book is full, the node without a link for the longest time that
+    /// `keep` does not name is removed and returned.
     pub(super) fn entry(&mut self, id: NodeId, keep: impl Fn(NodeId) -> bool) -> (&mut Known, Option<NodeId>) {
         let mut gone = None;
         if !self.known.contains_key(&id) && self.known.len() >= self.capacity {
-            gone = self.known.iter().filter(|(k, _)| !keep(**k)).min_by_key(|(k, v)| (v.met, **k)).map(|(k, _)| *k);
+            gone = self
+                .known
+                .iter()
+                .filter(|(k, _)| !keep(**k))
+                .min_by_key(|(k, v)| (v.last_linked, **k))
+                .map(|(k, _)| *k);
             if let Some(gone) = gone {
                 self.known.remove(&gone);
             }
         }
         if !self.known.contains_key(&id) {
-            self.heard.retain(|(heard, _)| *heard != id);
+            self.evicted.retain(|(evicted, _)| *evicted != id);
         }
         (self.known.entry(id).or_insert_with(Known::new), gone)
     }
@@ -192,9 +207,9 @@ impl Book {
         self.known.get(&id)
     }
 
-    /// Who was met at `addr`, if anybody was.
-    pub(super) fn met_at(&self, addr: SocketAddr) -> Option<&Known> {
-        self.known.values().find(|k| k.met != WallTime(0) && k.addrs.contains(&addr))
+    /// A node that was linked before and has `addr`.
+    pub(super) fn linked_before_at(&self, addr: SocketAddr) -> Option<&Known> {
+        self.known.values().find(|k| k.was_linked() && k.addrs.contains(&addr))
     }
 
     pub(super) fn get_mut(&mut self, id: NodeId) -> Option<&mut Known> {
@@ -209,22 +224,23 @@ impl Book {
         self.known.len()
     }
 
-    pub(super) fn heard(&self) -> usize {
-        self.heard.len()
+    /// Nodes of which the address alone is kept.
+    pub(super) fn evicted(&self) -> usize {
+        self.evicted.len()
     }
 
     /// Attempts that are younger than `patience`.
-    pub(super) fn trying(&self, now: Instant, patience: Duration) -> usize {
+    pub(super) fn attempts(&self, now: Instant, patience: Duration) -> usize {
         self.known.values().filter(|k| k.trying.is_some_and(|since| now.since(since) < patience)).count()
     }
 
     /// When the next attempt grows older than `patience`.
-    pub(super) fn next_patience(&self, now: Instant, patience: Duration) -> Option<Instant> {
+    pub(super) fn next_overdue(&self, now: Instant, patience: Duration) -> Option<Instant> {
         self.known.values().filter_map(|k| k.trying.map(|since| since + patience)).filter(|at| *at > now).min()
     }
 
-    /// Whom to try at `now`: of the passive view, or if nobody there can be tried, of all; and when the
-    /// next one's time comes.
+    /// Nodes to try at `now`: of the passive view, or of all if none there can be tried; and when the next one is
+    /// due.
     pub(super) fn candidates(&self, now: Instant, skip: impl Fn(NodeId) -> bool) -> (Vec<NodeId>, Option<Instant>) {
         let (mut passive, mut others) = (Vec::new(), Vec::new());
         let mut next: Option<Instant> = None;
@@ -241,26 +257,27 @@ impl Book {
         (if passive.is_empty() { others } else { passive }, next)
     }
 
-    /// Of everybody that could be reached, whatever earlier attempts came to, those for whom the last one is
-    /// longest ago; and when that was.
+    /// Of the nodes with an address, whatever earlier attempts came to, those whose last attempt is the oldest; and
+    /// when that was.
     pub(super) fn longest_untried(&self, skip: impl Fn(NodeId) -> bool) -> (Vec<NodeId>, Instant) {
         let can = || self.known.iter().filter(|(id, k)| k.trying.is_none() && !k.addrs.is_empty() && !skip(**id));
         let longest = can().map(|(_, k)| k.last_try).min().unwrap_or_default();
         (can().filter(|(_, k)| k.last_try == longest).map(|(id, _)| *id).collect(), longest)
     }
 
-    /// Checks the record of `id` before it is used; false if it was forged. It is asked for there then.
-    pub(super) fn prove(&mut self, id: NodeId) -> bool {
-        let Some(known) = self.known.get_mut(&id).filter(|k| !k.proven) else { return true };
+    /// Checks the record of `id` before it is used; false if it was forged. Then the link asks the node itself.
+    pub(super) fn verify_record(&mut self, id: NodeId) -> bool {
+        let Some(known) = self.known.get_mut(&id).filter(|k| !k.record_verified) else { return true };
         let Some(record) = &known.record else { return true };
-        known.proven = NodeRecord::decode(&record.encode()).is_ok();
-        if !known.proven {
+        known.record_verified = NodeRecord::decode(&record.encode()).is_ok();
+        if !known.record_verified {
             known.record = None;
         }
-        known.proven
+        known.record_verified
     }
 
-    pub(super) fn tried(&mut self, id: NodeId, now: Instant) {
+    /// An attempt to reach `id` begins.
+    pub(super) fn attempt_began(&mut self, id: NodeId, now: Instant) {
         if let Some(k) = self.known.get_mut(&id) {
             k.trying = Some(now);
             k.last_try = now;
@@ -268,26 +285,26 @@ impl Book {
     }
 
     /// The passive view.
-    pub(super) fn passives(&self) -> impl Iterator<Item = NodeId> {
+    pub(super) fn passive_view(&self) -> impl Iterator<Item = NodeId> {
         self.known.iter().filter(|(_, k)| k.passive).map(|(id, _)| *id)
     }
 
     /// Takes `id`, which is known, into the passive view of at most `most`; a random other leaves it, and
-    /// the book too if it was never met: then only its place is kept.
-    pub(super) fn passive(&mut self, id: NodeId, most: usize, rng: &mut Rng) {
+    /// the book too if it was never linked: then only its address is kept.
+    pub(super) fn add_passive(&mut self, id: NodeId, most: usize, rng: &mut Rng) {
         if self.known.get(&id).is_none_or(|k| k.passive) {
             return;
         }
-        let all: Vec<NodeId> = self.passives().collect();
+        let all: Vec<NodeId> = self.passive_view().collect();
         if all.len() >= most
             && let Some(&gone) = rng.pick(&all)
         {
-            self.unpassive(gone);
-            if let Some(addr) = self.forget_hearsay(gone).and_then(|k| k.addrs.first().copied()) {
-                if self.heard.len() >= MAX_HEARD {
-                    self.heard.pop_front();
+            self.remove_passive(gone);
+            if let Some(addr) = self.forget_unverified(gone).and_then(|k| k.addrs.first().copied()) {
+                if self.evicted.len() >= MAX_EVICTED {
+                    self.evicted.pop_front();
                 }
-                self.heard.push_back((gone, addr));
+                self.evicted.push_back((gone, addr));
             }
         }
         if let Some(k) = self.known.get_mut(&id) {
@@ -295,25 +312,26 @@ impl Book {
         }
     }
 
-    pub(super) fn unpassive(&mut self, id: NodeId) {
+    pub(super) fn remove_passive(&mut self, id: NodeId) {
         if let Some(k) = self.known.get_mut(&id) {
             k.passive = false;
         }
     }
 
-    /// Removes a node that was only heard of, and returns what was known of it.
-    pub(super) fn forget_hearsay(&mut self, id: NodeId) -> Option<Known> {
-        let hearsay = self.known.get(&id).is_some_and(|k| k.met == WallTime(0) && k.trying.is_none());
-        if hearsay { self.known.remove(&id) } else { None }
+    /// Removes a node that was never linked and is not being tried, and returns what was known of it.
+    pub(super) fn forget_unverified(&mut self, id: NodeId) -> Option<Known> {
+        let unverified = self.known.get(&id).is_some_and(|k| !k.was_linked() && k.trying.is_none());
+        if unverified { self.known.remove(&id) } else { None }
     }
 
-    /// Of the nodes whose place alone was kept, the one that left the passive view last, whose place is the newest.
-    /// It is kept no more.
-    pub(super) fn recall(&mut self) -> Option<(NodeId, SocketAddr)> {
-        self.heard.pop_back()
+    /// Takes out the node that left the passive view last: of those whose address alone is kept, its address is the
+    /// newest.
+    pub(super) fn pop_evicted(&mut self) -> Option<(NodeId, SocketAddr)> {
+        self.evicted.pop_back()
     }
 
-    pub(super) fn reached(&mut self, id: NodeId) {
+    /// `id` is linked.
+    pub(super) fn attempt_succeeded(&mut self, id: NodeId) {
         if let Some(k) = self.known.get_mut(&id) {
             k.trying = None;
             k.fails = 0;
@@ -322,8 +340,8 @@ impl Book {
         }
     }
 
-    /// An attempt failed, or a link is gone: again after a pause that doubles.
-    pub(super) fn failed(&mut self, id: NodeId, why: &'static str, at: impl FnOnce(u32) -> Instant) {
+    /// An attempt failed, or a link is gone: the next one comes after a pause that doubles.
+    pub(super) fn attempt_failed(&mut self, id: NodeId, why: &'static str, at: impl FnOnce(u32) -> Instant) {
         if let Some(k) = self.known.get_mut(&id) {
             k.trying = None;
             k.next_try = at(k.fails);
@@ -332,16 +350,11 @@ impl Book {
         }
     }
 
-    /// The network changed: nobody is worth waiting for.
-    pub(super) fn hurry(&mut self) {
+    /// The network changed: no backoff is worth keeping.
+    pub(super) fn retry_now(&mut self) {
         for k in self.known.values_mut() {
             k.fails = 0;
             k.next_try = Instant::ZERO;
         }
     }
-}
-
-/// The pause before attempt `n` + 2: `first` doubled `n` times, at most `max`.
-pub(super) fn pause(first: Duration, max: Duration, n: u32) -> Duration {
-    first.saturating_mul(1u32.checked_shl(n).unwrap_or(u32::MAX)).min(max)
 }

@@ -93,6 +93,6 @@ impl Contract for Membership {
     }
 
     fn wants(&self) -> Option<BTreeSet<NodeId>> {
-        Some(self.wanted.clone())
+        Some(self.peers.links.wanted().clone())
     }
 }

@@ -1,352 +1,462 @@
 //! Neighbours (HyParView: Leitão, Pereira, Rodrigues, "HyParView: a membership protocol for reliable
 //! gossip-based broadcast", DSN 2007).
 //!
-//! The *active view* is the neighbours: few, symmetric, each with a link that tells when it fails. The
+//! The *active view* is the neighbours: few, symmetric, each with a link whose failure is noticed. The
 //! *passive view* is a larger random sample of the network to replace them from, kept fresh by shuffles.
-//! A newcomer is taken by its contact and walked through the network (`Forward`), so that it ends up with
+//! A newcomer is taken by its contact and walked through the network (`ForwardJoin`), so that it ends up with
 //! random neighbours.
 //!
-//! Deviations: who is pushed out of a view is told for whom, and becomes a neighbour of that one if it has
-//! room: an edge is split, and a newcomer's every second neighbour costs nobody one (in the paper each of
-//! them leaves somebody short, who asks around in a network where all have what they need; here each
-//! asking costs a handshake). So half as many walks do. A shuffle's answer returns the way the walk came, since here a direct answer costs a
-//! handshake; the first hop of a walk adds the record of whom it came from, since it proved it; joins that
-//! push others out have a budget, so that a crowd of made-up newcomers cannot isolate a node.
+//! Deviations: a `Disconnect` names the node that displaces the receiver, which becomes a neighbour of it if it has
+//! capacity: an edge is split, and every second neighbour of a newcomer takes none from another node (in the paper
+//! each displaced node lacks one and asks in a network where all have what they need; here each request costs a
+//! handshake). So half as many walks do. The answer to a shuffle returns the way the walk came, since a direct
+//! answer costs a handshake; the first hop of a walk adds the record of the node that began it, since it has proved
+//! it; joins that displace neighbours have a budget, so that a crowd of made-up newcomers cannot isolate a node.
 
-use super::*;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use crate::config::{Config, MembershipConfig, NodeType};
+use crate::fact::{DownReason, Fact, RoundTrip};
+use crate::id::NodeId;
+use crate::machine::{Cx, Outbox};
 use crate::planted::{Bug, planted};
+use crate::stats::DropReason;
+use crate::time::{Duration, Instant, soonest};
+use crate::wire::record::NodeRecord;
 
-/// Walks under way through this node, 60 bytes each.
-const MAX_WALKS: usize = 256;
-/// How long an answer to a shuffle may take: sixteen slow links.
-const WALK_TIME: Duration = Duration::from_secs(10);
-/// Neighbours pushed out by newcomers at once, and the same again each second
+use super::interface::Out;
+use super::peers::Peers;
+use super::score::Scores;
+use super::search::{Need, Search};
+use super::shuffle::Shuffles;
+use super::wire::{MAX_OFFERED, Message, NodeInfo, Refusal, Urgency};
+
+/// Neighbours displaced by newcomers at once, and the same again each second
 /// (docs/design/overlay.md §2).
-const INTRUSIONS: u32 = 10;
+const MAX_DISPLACED: u32 = 10;
 /// An unanswered request is forgotten after this: the link's own patience.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
+/// Neighbours beyond the usual number that merges may add.
+pub(super) const MERGE_CAPACITY: usize = 2;
 
-/// State of the two views that is not the views themselves.
+/// The budget of joins that displace a neighbour.
 #[derive(Default)]
-pub(super) struct Views {
-    /// Asked to become a neighbour and not answered yet: how, and when.
-    pub asked: BTreeMap<NodeId, (Urgency, Instant)>,
+struct Displacements {
+    count: u32,
+    since: Instant,
+}
+
+impl Displacements {
+    /// Whether one more newcomer may displace a neighbour.
+    fn allow(&mut self, now: Instant) -> bool {
+        if now.since(self.since) >= Duration::from_secs(1) {
+            *self = Self { count: 0, since: now };
+        }
+        self.count = self.count.saturating_add(1);
+        self.count <= MAX_DISPLACED
+    }
+}
+
+pub(super) struct HyParView {
+    config: MembershipConfig,
+    /// Neighbours at most, but for merges.
+    capacity: usize,
+    /// INVARIANT: the node is in a network, or on its way in.
+    enabled: bool,
+    /// The active view.
+    /// INVARIANT: of linked peers, at most as many as there is capacity with that for merges.
+    active: BTreeSet<NodeId>,
+    /// Peers asked to become neighbours that have not answered: how, and when.
+    /// INVARIANT: of linked peers.
+    requests: BTreeMap<NodeId, (Urgency, Instant)>,
     /// A walk ended here: these are taken as soon as a link to them is up.
-    pub invited: BTreeSet<NodeId>,
+    invited: BTreeSet<NodeId>,
     /// A neighbour took this node since it was last alone.
-    pub joined: bool,
-    /// Others had no room so many times in a row: the network has what it needs, and one neighbour less
-    /// than wanted is no reason to ask everybody.
-    refusals: u32,
-    /// When to look for more neighbours again, with half of them there.
-    pub seek_at: Instant,
-    /// Where answers to shuffles go: none for an own one.
-    walks: BTreeMap<u64, (Option<NodeId>, Instant)>,
-    pub shuffle_at: Option<Instant>,
-    began: Option<Instant>,
-    intrusions: u32,
-    intrusions_since: Instant,
+    joined: bool,
+    displacements: Displacements,
+    search: Search,
+    shuffles: Shuffles,
+    scores: Scores,
 }
 
-impl Views {
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.asked.len().saturating_add(self.invited.len()).saturating_add(self.walks.len())
-    }
-
-    /// Nobody has room, or somebody was named who has: looking around waits.
-    fn rest(&mut self, first: Duration, most: Duration, cx: &mut Cx<'_>) {
-        self.seek_at = cx.now + cx.rng.jitter(pause(first, most, self.refusals), 20);
-    }
-
-    /// The network seems to have all it needs.
-    pub(super) fn saturated(&self) -> bool {
-        self.refusals > 0
-    }
-
-    /// A neighbour is lost: others may be looking too.
-    pub(super) fn seek(&mut self) {
-        self.refusals = 0;
-        self.seek_at = Instant::ZERO;
-    }
-
-    /// Whether one more newcomer may push a neighbour out.
-    fn may_intrude(&mut self, now: Instant) -> bool {
-        if now.since(self.intrusions_since) >= Duration::from_secs(1) {
-            self.intrusions = 0;
-            self.intrusions_since = now;
-        }
-        self.intrusions = self.intrusions.saturating_add(1);
-        self.intrusions <= INTRUSIONS
-    }
-
-    /// Remembers where the answer to a walk goes; false if the walk was here before.
-    fn walk(&mut self, id: u64, back: Option<NodeId>, now: Instant) -> bool {
-        self.walks.retain(|_, (_, at)| now.since(*at) < WALK_TIME);
-        if self.walks.contains_key(&id) || self.walks.len() >= MAX_WALKS {
-            return false;
-        }
-        self.walks.insert(id, (back, now));
-        true
-    }
-}
-
-impl Membership {
-    /// The active view's size, by what this node does for others (docs/design/overlay.md §2 and §6): a bootstrap
-    /// introduces and keeps no mesh; those with capacity keep more.
-    pub(super) fn room_for(&self) -> usize {
-        let m = &self.config.membership;
-        let most = match self.config.node_type {
+impl HyParView {
+    pub(super) fn new(config: &Config) -> Self {
+        // By what this node does for others (docs/design/overlay.md §2 and §6): a bootstrap introduces and keeps no
+        // mesh; those with capacity keep more.
+        let target = config.membership.target;
+        let capacity = match config.node_type {
             NodeType::Bootstrap => 0,
-            NodeType::Regular => m.target,
-            NodeType::Super | NodeType::Relay => m.target.saturating_add(2),
+            NodeType::Regular => target,
+            NodeType::Super | NodeType::Relay => target.saturating_add(2),
         };
-        most.min(self.config.limits.neighbours)
+        Self {
+            config: config.membership.clone(),
+            capacity: capacity.min(config.limits.neighbours),
+            enabled: false,
+            active: BTreeSet::new(),
+            requests: BTreeMap::new(),
+            invited: BTreeSet::new(),
+            joined: false,
+            displacements: Displacements::default(),
+            search: Search::new(&config.membership),
+            shuffles: Shuffles::new(&config.membership),
+            scores: Scores::default(),
+        }
+    }
+
+    /// The neighbours.
+    pub(super) fn active(&self) -> &BTreeSet<NodeId> {
+        &self.active
+    }
+
+    pub(super) fn contains(&self, peer: NodeId) -> bool {
+        self.active.contains(&peer)
     }
 
     pub(super) fn wants_neighbours(&self) -> bool {
-        self.running() && self.neighbours.len() < self.room_for()
+        self.enabled && self.active.len() < self.capacity
+    }
+
+    /// Whether this node only introduces others: it has no neighbours and belongs to no part of the mesh.
+    pub(super) fn only_introduces(&self) -> bool {
+        self.capacity == 0
+    }
+
+    /// Whether a node of another part can become a neighbour without displacing one.
+    pub(super) fn has_merge_capacity(&self) -> bool {
+        self.enabled && !self.only_introduces() && self.active.len() < self.capacity.saturating_add(MERGE_CAPACITY)
+    }
+
+    pub(super) fn enable(&mut self) {
+        self.enabled = true;
+    }
+
+    pub(super) fn leave(&mut self, out: &mut Outbox<Out>) {
+        self.enabled = false;
+        for peer in core::mem::take(&mut self.active) {
+            out.push(Out::Fact(Fact::NeighbourDown(peer)));
+        }
+        self.requests.clear();
+        self.invited.clear();
+        self.joined = false;
+        self.displacements = Displacements::default();
+        self.search.stop();
+        self.shuffles.stop();
+        self.scores.stop();
+    }
+
+    pub(super) fn start_shuffling(&mut self, cx: &mut Cx<'_>) {
+        self.shuffles.start(cx);
+    }
+
+    pub(super) fn start_rating(&mut self, cx: &mut Cx<'_>) {
+        self.scores.start(cx);
     }
 
     /// A link is up: asks for what this node needs it for.
-    pub(super) fn greet(&mut self, peer: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        let invited = self.views.invited.remove(&peer);
-        if self.neighbours.contains(&peer) || !(invited || self.wants_neighbours()) {
+    pub(super) fn link_up(&mut self, peer: NodeId, peers: &mut Peers, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        let invited = self.invited.remove(&peer);
+        if self.contains(peer) || !(invited || self.wants_neighbours()) {
             return;
         }
-        let joining = self.views.asked.values().any(|(u, _)| *u == Urgency::Join);
-        let urgency = if !self.views.joined && !joining {
+        let joining = self.requests.values().any(|(u, _)| *u == Urgency::Join);
+        let urgency = if !self.joined && !joining {
             Urgency::Join
-        } else if self.neighbours.is_empty() {
+        } else if self.active.is_empty() {
             Urgency::High
         } else {
             Urgency::Low
         };
-        self.ask(peer, urgency, cx, out);
+        self.ask(peer, urgency, peers, cx.now, out);
     }
 
-    pub(super) fn ask(&mut self, peer: NodeId, urgency: Urgency, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+    /// Asks a bootstrap for names, also when this node has all its neighbours: the bootstrap may know nodes of
+    /// another part of the network, and those are found by trying them (`partition.rs`).
+    pub(super) fn ask_bootstrap(&mut self, peer: NodeId, peers: &mut Peers, now: Instant, out: &mut Outbox<Out>) {
+        let introduces = peers.book.get(peer).is_some_and(|k| k.node_type() == NodeType::Bootstrap);
+        if introduces && !self.only_introduces() && !self.wants_neighbours() {
+            self.ask(peer, Urgency::Names, peers, now, out);
+        }
+    }
+
+    /// A link is gone; whether its peer was a neighbour.
+    pub(super) fn link_down(&mut self, peer: NodeId, out: &mut Outbox<Out>) -> bool {
+        self.requests.remove(&peer);
+        self.scores.forget(peer);
+        let was_neighbour = self.active.remove(&peer);
+        if was_neighbour {
+            out.push(Out::Fact(Fact::NeighbourDown(peer)));
+            self.search.hasten();
+        }
+        if self.active.is_empty() {
+            self.joined = false;
+        }
+        was_neighbour
+    }
+
+    /// An attempt to reach `peer` failed.
+    pub(super) fn unreachable(&mut self, peer: NodeId) {
+        self.invited.remove(&peer);
+    }
+
+    pub(super) fn ask(
+        &mut self,
+        peer: NodeId,
+        urgency: Urgency,
+        peers: &mut Peers,
+        now: Instant,
+        out: &mut Outbox<Out>,
+    ) {
         if urgency != Urgency::Names {
-            if self.views.asked.contains_key(&peer) {
+            if self.requests.contains_key(&peer) {
                 return;
             }
-            self.views.asked.insert(peer, (urgency, cx.now));
-            self.want(peer, out);
+            self.requests.insert(peer, (urgency, now));
+            peers.links.want(peer, out);
         }
-        let missing = self.room_for().saturating_sub(self.neighbours.len());
+        let missing = self.capacity.saturating_sub(self.active.len());
         let max_neighbours = u8::try_from(missing).unwrap_or(u8::MAX);
         let request = Message::Request { urgency, max_neighbours, preferred: Vec::new(), location: None };
-        Self::send(peer, &request, out);
+        out.push(Out::message(peer, &request));
     }
 
-    pub(super) fn requested(
+    /// Answers a request; whether `from` is taken as a neighbour. `merge` says whether it may be for a merge.
+    pub(super) fn answer(
         &mut self,
         from: NodeId,
         urgency: Urgency,
-        wanted: u8,
+        merge: bool,
+        peers: &Peers,
         cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,
-    ) {
-        let full = self.neighbours.len() >= self.room_for();
-        let accepted = if !self.running() {
+    ) -> bool {
+        let accepted = if !self.enabled {
             Err(Refusal::Leaving)
         } else if urgency == Urgency::Names {
             Err(Refusal::NotAsked)
         } else if urgency == Urgency::Merge {
-            if self.neighbours.contains(&from) || self.merge(cx.now) { Ok(()) } else { Err(Refusal::Full) }
-        } else if self.neighbours.contains(&from)
-            || !full
-            || urgency == Urgency::Low && self.better(from, cx.me, cx.now)
+            if self.contains(from) || merge { Ok(()) } else { Err(Refusal::Full) }
+        } else if self.contains(from)
+            || self.active.len() < self.capacity
+            || urgency == Urgency::Low && self.is_better(from, cx)
         {
             Ok(())
-        } else if self.room_for() == 0 || urgency == Urgency::Low || !self.views.may_intrude(cx.now) {
+        } else if self.only_introduces() || urgency == Urgency::Low || !self.displacements.allow(cx.now) {
             Err(Refusal::Full)
         } else {
             Ok(())
         };
         let introduce = matches!(urgency, Urgency::Join | Urgency::Merge);
-        let available = if accepted.is_err() || introduce { self.offered(from, cx) } else { Vec::new() };
-        Self::send(from, &Message::Response { accepted, available }, out);
-        if accepted.is_err() {
-            return;
-        }
-        self.neighbour(from, urgency == Urgency::Merge, cx, out);
-        if urgency == Urgency::Join {
-            self.walk_newcomer(from, full, wanted, cx, out);
-        }
+        let available = if accepted.is_err() || introduce { self.offered(from, peers, cx) } else { Vec::new() };
+        out.push(Out::message(from, &Message::Response { accepted, available }));
+        accepted.is_ok()
     }
 
-    /// Walks a newcomer through the network, as often as it takes to give it the neighbours it wants: with
-    /// room everywhere each walk gives one, and where edges are split two.
-    fn walk_newcomer(&mut self, joiner: NodeId, split: bool, wanted: u8, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        let Some(info) = self.info(joiner) else { return };
-        let ttl = self.config.membership.walk;
-        let wanted = usize::from(wanted).min(self.room_for());
-        let walks = if split { wanted.saturating_sub(1) / 2 } else { wanted.saturating_sub(1) };
-        let mut ways: Vec<NodeId> = self.neighbours.iter().copied().filter(|n| *n != joiner).collect();
+    fn is_better(&mut self, peer: NodeId, cx: &Cx<'_>) -> bool {
+        !self.only_introduces() && self.scores.better(peer, &self.active, self.config.target / 2, cx.me, cx.now)
+    }
+
+    /// How many walks give a newcomer the neighbours it wants: with capacity everywhere each walk gives one, and
+    /// where edges are split two.
+    pub(super) fn walks_for(&self, wanted: u8) -> usize {
+        let more = usize::from(wanted).min(self.capacity).saturating_sub(1);
+        if self.active.len() >= self.capacity { more / 2 } else { more }
+    }
+
+    /// Sends a newcomer on so many walks through the network.
+    pub(super) fn walk_newcomer(
+        &self,
+        joiner: NodeId,
+        walks: usize,
+        peers: &Peers,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) {
+        let Some(info) = peers.describe(joiner) else { return };
+        let ttl = self.config.walk;
+        let mut ways: Vec<NodeId> = self.active.iter().copied().filter(|n| *n != joiner).collect();
         for _ in 0..walks {
             if ways.is_empty() {
                 break;
             }
             let to = ways.swap_remove(cx.rng.below(ways.len()));
-            Self::send(to, &Message::Forward { joiner: info.clone(), ttl }, out);
+            out.push(Out::message(to, &Message::ForwardJoin { joiner: info.clone(), ttl }));
         }
     }
 
-    pub(super) fn responded(
+    /// An answer to a request came with names of others; how this node had asked, if it had.
+    pub(super) fn answered(
         &mut self,
         from: NodeId,
-        accepted: Result<(), Refusal>,
         available: Vec<NodeInfo>,
+        peers: &mut Peers,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) -> Option<Urgency> {
+        let request = self.requests.remove(&from);
+        for info in available.into_iter().take(MAX_OFFERED) {
+            self.learn(from, info, peers, cx, out);
+        }
+        request.map(|(urgency, _)| urgency)
+    }
+
+    /// `from` accepted a merge, and another merge was faster.
+    pub(super) fn decline(&self, from: NodeId, peers: &mut Peers, out: &mut Outbox<Out>) {
+        if !self.contains(from) {
+            out.push(Out::message(from, &Message::Disconnect { instead: None }));
+            peers.links.unwant(from, out);
+        }
+    }
+
+    pub(super) fn refused(
+        &mut self,
+        from: NodeId,
+        refusal: Refusal,
+        peers: &mut Peers,
         cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,
     ) {
-        let asked = self.views.asked.remove(&from);
-        let merging = asked.is_some_and(|(urgency, _)| urgency == Urgency::Merge);
-        for info in available.into_iter().take(MAX_OFFERED) {
-            self.heard_of(from, info, cx, out);
+        if !self.contains(from) {
+            peers.links.unwant(from, out);
         }
-        match accepted {
-            Ok(()) if asked.is_some() && (!merging || self.merge(cx.now)) => self.neighbour(from, merging, cx, out),
-            // Another merge was faster.
-            Ok(()) if asked.is_some() && !self.neighbours.contains(&from) => {
-                Self::send(from, &Message::Disconnect { instead: None }, out);
-                self.unwant(from, out);
-            }
-            // Nobody becomes a neighbour unasked.
-            Ok(()) | Err(Refusal::NotAsked) => {}
-            Err(refusal @ (Refusal::Full | Refusal::Leaving)) => {
-                if !self.neighbours.contains(&from) {
-                    self.unwant(from, out);
-                }
-                let m = &self.config.membership;
-                self.views.rest(m.promote_after, m.shuffle, cx);
-                self.views.refusals = self.views.refusals.saturating_add(1);
-                self.fail(from, refusal.words(), cx);
-            }
-        }
-        self.look_around(cx, out);
+        self.search.refused(cx);
+        peers.failed(from, refusal.words(), cx);
     }
 
-    /// A newcomer's walk came by.
+    /// The walk of a newcomer came by.
     pub(super) fn forwarded(
         &mut self,
         from: NodeId,
         joiner: NodeInfo,
         ttl: u8,
+        peers: &mut Peers,
         cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,
     ) {
-        if !self.neighbours.contains(&from) {
-            return self.strange(from, out);
+        if !self.contains(from) {
+            return self.reject_stranger(from, peers, out);
         }
-        let ttl = ttl.min(self.config.membership.walk);
+        let ttl = ttl.min(self.config.walk);
         let Some(id) = NodeRecord::decode_unverified(&joiner.record.0).ok().map(|r| r.id()) else {
-            return self.drops.count(DropReason::Message);
+            return peers.drops.count(DropReason::Message);
         };
-        if id == cx.me || self.neighbours.contains(&id) {
+        if id == cx.me || self.contains(id) {
             return;
         }
-        let others: Vec<NodeId> = self.neighbours.iter().copied().filter(|n| *n != from && *n != id).collect();
+        let others: Vec<NodeId> = self.active.iter().copied().filter(|n| *n != from && *n != id).collect();
         let next = if ttl == 0 { None } else { cx.rng.pick(&others).copied() };
         let Some(next) = next else {
-            if self.heard_of(from, joiner, cx, out).is_some() && self.views.may_intrude(cx.now) {
-                self.views.invited.insert(id);
-                match self.linked.contains_key(&id) {
-                    true => self.greet(id, cx, out),
-                    false => self.connect_at(id, cx.now, out),
-                }
+            if self.learn(from, joiner, peers, cx, out).is_some() && self.displacements.allow(cx.now) {
+                self.invited.insert(id);
+                self.reach(id, peers, cx, out);
             }
             return;
         };
-        Self::send(next, &Message::Forward { joiner: joiner.clone(), ttl: ttl.saturating_sub(1) }, out);
-        if ttl == self.config.membership.walk_passive {
-            self.heard_of(from, joiner, cx, out);
+        out.push(Out::message(next, &Message::ForwardJoin { joiner: joiner.clone(), ttl: ttl.saturating_sub(1) }));
+        if ttl == self.config.walk_passive {
+            self.learn(from, joiner, peers, cx, out);
         }
     }
 
-    /// Both are neighbours from here on; somebody gives way if there is no room, but never for a merge.
-    pub(super) fn neighbour(&mut self, peer: NodeId, merging: bool, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        self.views.asked.remove(&peer);
-        self.views.invited.remove(&peer);
-        if !self.linked.contains_key(&peer) || self.neighbours.contains(&peer) {
-            return;
+    /// Asks `peer` over its link, or connects to it.
+    fn reach(&mut self, peer: NodeId, peers: &mut Peers, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        match peers.links.contains(peer) {
+            true => self.link_up(peer, peers, cx, out),
+            false => peers.connect(peer, cx.now, out),
         }
-        let room = self.room_for().max(1);
-        let room = if merging { room.saturating_add(MERGE_ROOM) } else { room };
-        // One at most, also where merges added some: nobody's neighbours change all at once.
-        if self.neighbours.len() >= room
-            && let Some(victim) = self.leaving_for(peer, cx)
+    }
+
+    /// Both are neighbours from here on; one is displaced if there is no capacity, but never for a merge. Whether
+    /// `peer` is a new neighbour.
+    pub(super) fn add(
+        &mut self,
+        peer: NodeId,
+        merging: bool,
+        peers: &mut Peers,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) -> bool {
+        self.requests.remove(&peer);
+        self.invited.remove(&peer);
+        if !peers.links.contains(peer) || self.contains(peer) {
+            return false;
+        }
+        let capacity = self.capacity.max(1).saturating_add(if merging { MERGE_CAPACITY } else { 0 });
+        // One at most, also where merges added some: the neighbours of a node never change all at once.
+        if self.active.len() >= capacity
+            && let Some(victim) = self.scores.displaced_by(peer, &self.active, cx.now, cx.rng)
         {
-            let instead = if merging { None } else { self.info(peer) };
-            Self::send(victim, &Message::Disconnect { instead }, out);
-            self.estranged(victim, cx, out);
+            let instead = if merging { None } else { peers.describe(peer) };
+            out.push(Out::message(victim, &Message::Disconnect { instead }));
+            self.remove(victim, peers, cx, out);
         }
-        self.neighbours.insert(peer);
-        self.views.joined = true;
-        self.book.unpassive(peer);
-        self.want(peer, out);
+        self.active.insert(peer);
+        self.joined = true;
+        peers.book.remove_passive(peer);
+        peers.links.want(peer, out);
         out.push(Out::Fact(Fact::NeighbourUp(peer)));
-        if !self.losses.hold() {
-            self.trigger(Trigger::Neighbour, out);
-            self.recover(cx);
-        }
-        self.look_around(cx, out);
+        true
     }
 
-    /// Failure detection waited for this node's word in vain: nobody is sent to it any more.
-    pub(super) fn failed(&mut self, peer: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        self.views.asked.remove(&peer);
-        self.views.invited.remove(&peer);
-        self.estranged(peer, cx, out);
-        self.book.unpassive(peer);
-        self.fail(peer, DownReason::Timeout.words(), cx);
-        self.book.forget_hearsay(peer);
-        if self.neighbours.is_empty() {
-            self.views.joined = false;
-        }
-        self.look_around(cx, out);
-    }
-
-    /// No neighbour any more, but well and linked: a candidate for later.
-    fn estranged(&mut self, peer: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        if self.neighbours.remove(&peer) {
+    /// `peer` is no neighbour any more, but well and linked: a candidate for later.
+    fn remove(&mut self, peer: NodeId, peers: &mut Peers, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if self.active.remove(&peer) {
             out.push(Out::Fact(Fact::NeighbourDown(peer)));
-            self.unwant(peer, out);
-            self.book.passive(peer, self.config.membership.passive, cx.rng);
+            peers.links.unwant(peer, out);
+            peers.book.add_passive(peer, self.config.passive, cx.rng);
         }
+    }
+
+    /// Failure detection declared `peer` down: it is named to no node any more.
+    pub(super) fn member_down(&mut self, peer: NodeId, peers: &mut Peers, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        self.requests.remove(&peer);
+        self.invited.remove(&peer);
+        self.remove(peer, peers, cx, out);
+        peers.book.remove_passive(peer);
+        peers.failed(peer, DownReason::Timeout.words(), cx);
+        peers.book.forget_unverified(peer);
+        if self.active.is_empty() {
+            self.joined = false;
+        }
+        self.seek_neighbours(peers, cx, out);
     }
 
     /// A neighbour that does not answer is replaced before its link is given up: on TCP a broken neighbour
-    /// shows at once, which is what HyParView's healing lives on. If it hears again, it learns of it.
-    pub(super) fn suspected(&mut self, peer: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        self.views.asked.remove(&peer);
-        if self.linked.contains_key(&peer) {
-            self.lose(peer, cx, out);
+    /// shows at once, which HyParView's healing relies on. If it answers again, it receives the `Disconnect`.
+    /// Whether it was a neighbour.
+    pub(super) fn link_suspected(
+        &mut self,
+        peer: NodeId,
+        peers: &mut Peers,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) -> bool {
+        self.requests.remove(&peer);
+        if !self.contains(peer) {
+            return false;
         }
-        if !self.neighbours.contains(&peer) {
-            return;
+        out.push(Out::message(peer, &Message::Disconnect { instead: None }));
+        self.remove(peer, peers, cx, out);
+        self.search.hasten();
+        peers.failed(peer, DownReason::Timeout.words(), cx);
+        if self.active.is_empty() {
+            self.joined = false;
         }
-        Self::send(peer, &Message::Disconnect { instead: None }, out);
-        self.estranged(peer, cx, out);
-        self.views.seek();
-        self.fail(peer, DownReason::Timeout.words(), cx);
-        if self.neighbours.is_empty() {
-            self.views.joined = false;
-            self.trigger(Trigger::Alone, out);
-        }
-        self.look_around(cx, out);
+        true
     }
 
-    /// Frames of a link are not in order: an acceptance and the goodbye after it can change places, and
-    /// then one side believes in what the other has ended.
-    pub(super) fn strange(&mut self, from: NodeId, out: &mut Outbox<Out>) {
-        let ours = self.neighbours.contains(&from) || self.views.asked.contains_key(&from);
-        if !ours && self.linked.contains_key(&from) {
-            Self::send(from, &Message::Disconnect { instead: None }, out);
+    /// A probe of a link was not answered.
+    pub(super) fn missed(&mut self, peer: NodeId) {
+        self.scores.missed(peer);
+    }
+
+    /// Frames of a link are not in order: an acceptance and the `Disconnect` after it can change places, and
+    /// then one side believes in a neighbour that the other has removed.
+    pub(super) fn reject_stranger(&self, from: NodeId, peers: &Peers, out: &mut Outbox<Out>) {
+        let ours = self.contains(from) || self.requests.contains_key(&from);
+        if !ours && peers.links.contains(from) {
+            out.push(Out::message(from, &Message::Disconnect { instead: None }));
         }
     }
 
@@ -354,121 +464,84 @@ impl Membership {
         &mut self,
         from: NodeId,
         instead: Option<NodeInfo>,
+        peers: &mut Peers,
         cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,
     ) {
-        if !self.neighbours.contains(&from) || planted(Bug::OneSidedNeighbour) {
+        if !self.contains(from) || planted(Bug::OneSidedNeighbour) {
             return;
         }
-        self.estranged(from, cx, out);
-        let m = &self.config.membership;
-        let again = cx.now + cx.rng.jitter(m.retry_first, 20);
-        let (first, most) = (m.promote_after, m.shuffle);
-        self.book.failed(from, "it has other neighbours", |_| again);
-        if let Some(other) = instead.and_then(|info| self.heard_of(from, info, cx, out))
-            && self.running()
+        self.remove(from, peers, cx, out);
+        let again = cx.now + cx.rng.jitter(self.config.retry_first, 20);
+        peers.book.attempt_failed(from, "it has other neighbours", |_| again);
+        if let Some(other) = instead.and_then(|info| self.learn(from, info, peers, cx, out))
+            && self.enabled
         {
-            self.views.rest(first, most, cx);
-            match self.linked.contains_key(&other) {
-                true => self.greet(other, cx, out),
-                false => self.connect_at(other, cx.now, out),
-            }
+            self.search.back_off(cx);
+            self.reach(other, peers, cx, out);
         }
-        self.look_around(cx, out);
+        self.seek_neighbours(peers, cx, out);
     }
 
-    /// What this node would tell others about `peer`.
-    pub(super) fn info(&self, peer: NodeId) -> Option<NodeInfo> {
-        let known = self.book.get(peer)?;
-        let record = known.record.as_ref()?;
-        Some(NodeInfo { record: Blob(record.encode()), name: known.name.clone(), addrs: known.lasting_addrs() })
+    /// Takes a node that `from` reports into the passive view; its id, if it is known afterwards.
+    fn learn(
+        &mut self,
+        from: NodeId,
+        info: NodeInfo,
+        peers: &mut Peers,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) -> Option<NodeId> {
+        let id = peers.learn(from, info, cx.me, out)?;
+        if !self.contains(id) {
+            peers.book.add_passive(id, self.config.passive, cx.rng);
+        }
+        Some(id)
     }
 
-    /// A random few of `all`, described.
-    fn sample(&self, mut all: Vec<NodeId>, count: usize, cx: &mut Cx<'_>) -> Vec<NodeInfo> {
-        let mut picked = Vec::new();
-        while picked.len() < count && !all.is_empty() {
-            let id = all.swap_remove(cx.rng.below(all.len()));
-            picked.extend(self.info(id));
+    fn learn_all(
+        &mut self,
+        from: NodeId,
+        nodes: Vec<NodeInfo>,
+        peers: &mut Peers,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) {
+        for info in nodes.into_iter().take(MAX_OFFERED) {
+            self.learn(from, info, peers, cx, out);
         }
-        picked
+        self.seek_neighbours(peers, cx, out);
     }
 
     /// Other nodes to name to `to`, a random few. Of the passive view, as long as it has enough: neighbours
     /// of neighbours would make triangles.
-    fn offered(&self, to: NodeId, cx: &mut Cx<'_>) -> Vec<NodeInfo> {
-        let mut all: BTreeSet<NodeId> = self.book.passives().collect();
+    fn offered(&self, to: NodeId, peers: &Peers, cx: &mut Cx<'_>) -> Vec<NodeInfo> {
+        let mut all: BTreeSet<NodeId> = peers.book.passive_view().collect();
         if all.len() < MAX_OFFERED || self.only_introduces() {
-            all.extend(self.linked.keys().copied());
+            all.extend(peers.links.peers());
         }
         if self.only_introduces() {
-            all.extend(self.book.iter().filter(|(_, k)| k.met != WallTime(0)).map(|(id, _)| id));
+            all.extend(peers.book.iter().filter(|(_, k)| k.was_linked()).map(|(id, _)| id));
         }
         all.remove(&to);
-        self.sample(all.into_iter().collect(), MAX_OFFERED, cx)
+        peers.sample(all.into_iter().collect(), MAX_OFFERED, cx)
     }
 
-    pub(super) fn start_shuffling(&mut self, cx: &mut Cx<'_>) {
-        self.views.began = self.views.began.or(Some(cx.now));
-        if self.views.shuffle_at.is_none() {
-            self.views.shuffle_at = Some(self.next_shuffle(cx));
-        }
-    }
-
-    fn next_shuffle(&self, cx: &mut Cx<'_>) -> Instant {
-        let m = &self.config.membership;
-        let young = self.views.began.is_none_or(|at| cx.now.since(at) < m.young_for);
-        cx.now + cx.rng.jitter(if young { m.shuffle_young } else { m.shuffle }, 20)
-    }
-
-    /// Exchanges a part of the views with a node some random steps away.
-    pub(super) fn shuffle(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        self.views.shuffle_at = Some(self.next_shuffle(cx));
-        self.views.asked.retain(|_, (_, at)| cx.now.since(*at) < ANSWER_TIME);
-        let all: Vec<NodeId> = self.neighbours.iter().copied().collect();
-        let Some(&to) = cx.rng.pick(&all) else { return };
-        let m = &self.config.membership;
-        let (ka, kp, ttl) = (m.shuffle_active, m.shuffle_passive, m.walk);
-        let mut nodes = self.sample(all.into_iter().filter(|n| *n != to).collect(), ka, cx);
-        nodes.extend(self.sample(self.book.passives().collect(), kp, cx));
-        let walk = cx.rng.u64();
-        if self.views.walk(walk, None, cx.now) {
-            Self::send(to, &Message::Shuffle { walk, ttl, nodes }, out);
-        }
-    }
-
+    /// A shuffle came by: passed on, or answered at its last step.
     pub(super) fn shuffled(
         &mut self,
         from: NodeId,
-        walk: u64,
-        ttl: u8,
-        mut nodes: Vec<NodeInfo>,
+        (walk, ttl): (u64, u8),
+        nodes: Vec<NodeInfo>,
+        peers: &mut Peers,
         cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,
     ) {
-        if !self.neighbours.contains(&from) {
-            return self.strange(from, out);
+        if !self.contains(from) {
+            return self.reject_stranger(from, peers, out);
         }
-        let most = self.config.membership.walk;
-        if ttl >= most {
-            // The first step: who began it is proven to be there.
-            nodes.truncate(MAX_OFFERED.saturating_sub(1));
-            nodes.extend(self.info(from));
-        }
-        let ttl = ttl.min(most).saturating_sub(1);
-        let others: Vec<NodeId> = self.neighbours.iter().copied().filter(|n| *n != from).collect();
-        let next = if ttl == 0 { None } else { cx.rng.pick(&others).copied() };
-        match next {
-            Some(next) => {
-                if self.views.walk(walk, Some(from), cx.now) {
-                    Self::send(next, &Message::Shuffle { walk, ttl, nodes }, out);
-                }
-            }
-            None => {
-                let reply = self.sample(self.book.passives().collect(), nodes.len(), cx);
-                Self::send(from, &Message::ShuffleReply { walk, nodes: reply }, out);
-                self.heard_of_all(from, nodes, cx, out);
-            }
+        if let Some(nodes) = self.shuffles.received(from, (walk, ttl), nodes, &self.active, peers, cx, out) {
+            self.learn_all(from, nodes, peers, cx, out);
         }
     }
 
@@ -477,22 +550,101 @@ impl Membership {
         from: NodeId,
         walk: u64,
         nodes: Vec<NodeInfo>,
+        peers: &mut Peers,
         cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,
     ) {
-        match self.views.walks.remove(&walk) {
-            Some((Some(back), _)) if self.linked.contains_key(&back) => {
-                Self::send(back, &Message::ShuffleReply { walk, nodes }, out);
-            }
-            Some((None, _)) => self.heard_of_all(from, nodes, cx, out),
-            Some((Some(_), _)) | None => {}
+        if let Some(nodes) = self.shuffles.answered(walk, nodes, peers, out) {
+            self.learn_all(from, nodes, peers, cx, out);
         }
     }
 
-    fn heard_of_all(&mut self, from: NodeId, nodes: Vec<NodeInfo>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        for info in nodes.into_iter().take(MAX_OFFERED) {
-            self.heard_of(from, info, cx, out);
+    /// Links were measured. A node that this one connected to for another reason may be a better neighbour.
+    pub(super) fn measured(&mut self, links: &[RoundTrip], peers: &mut Peers, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        for link in links {
+            if !peers.links.contains(link.peer) {
+                continue;
+            }
+            let fresh = self.scores.measured(link);
+            let full = self.enabled && !self.only_introduces() && !self.wants_neighbours();
+            let candidate = fresh && link.outbound && full && !self.requests.contains_key(&link.peer);
+            if candidate && self.is_better(link.peer, cx) {
+                self.ask(link.peer, Urgency::Low, peers, cx.now, out);
+            }
         }
-        self.look_around(cx, out);
+    }
+
+    /// While neighbours are missing, tries candidates, and asks those that are linked.
+    pub(super) fn seek_neighbours(&mut self, peers: &mut Peers, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        self.search.rest();
+        while self.wants_neighbours() {
+            let need = Need { capacity: self.capacity, neighbours: self.active.len(), joined: self.joined };
+            let (requests, active) = (&self.requests, &self.active);
+            let skip = |id| requests.contains_key(&id) || active.contains(&id);
+            let Some(linked) = self.search.run(&need, skip, peers, cx, out) else { return };
+            let urgency = if self.active.is_empty() { Urgency::High } else { Urgency::Low };
+            self.ask(linked, urgency, peers, cx.now, out);
+        }
+    }
+
+    pub(super) fn search_timeout(&mut self, peers: &mut Peers, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if self.search.is_due(cx.now) {
+            self.seek_neighbours(peers, cx, out);
+        }
+        if self.search.take_ask(cx.now) && self.wants_neighbours() {
+            let linked: Vec<NodeId> = peers.links.peers().collect();
+            if let Some(&peer) = cx.rng.pick(&linked) {
+                self.ask(peer, Urgency::Names, peers, cx.now, out);
+                self.search.ask_later(cx);
+            }
+        }
+    }
+
+    pub(super) fn rating_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if self.scores.handle_timeout(cx) {
+            out.push(Out::Measure);
+        }
+    }
+
+    pub(super) fn shuffle_timeout(&mut self, peers: &Peers, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if self.shuffles.next_deadline().is_some_and(|at| at <= cx.now) {
+            self.requests.retain(|_, (_, at)| cx.now.since(*at) < ANSWER_TIME);
+            self.shuffles.begin(&self.active, peers, cx, out);
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        soonest(soonest(self.search.next_deadline(), self.shuffles.next_deadline()), self.scores.next_deadline())
+    }
+
+    pub(super) fn footprint(&self) -> usize {
+        self.active
+            .len()
+            .saturating_add(self.requests.len())
+            .saturating_add(self.invited.len())
+            .saturating_add(self.shuffles.len())
+            .saturating_add(self.scores.len())
+    }
+
+    #[cfg(test)]
+    pub(super) fn scores(&self) -> &Scores {
+        &self.scores
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self, peers: &Peers, running: bool) -> Result<(), &'static str> {
+        if self.enabled != running {
+            return Err("neighbours are kept outside of a network, or not kept in one");
+        }
+        if self.requests.keys().any(|peer| !peers.links.contains(*peer)) {
+            return Err("a node without a link is asked to be a neighbour");
+        }
+        if self.active.iter().any(|peer| !peers.links.contains(*peer)) {
+            return Err("a neighbour is not linked");
+        }
+        if self.active.len() > self.capacity.saturating_add(MERGE_CAPACITY) {
+            return Err("there are more neighbours than the node keeps");
+        }
+        self.scores.check(|peer| peers.links.contains(peer))
     }
 }

@@ -1,242 +1,127 @@
 //! Joining, neighbours and leaving.
 //!
-//! A node tries the places it was told of and the nodes it remembers, for ever, with growing pauses.
-//! A link that opens is asked to become a neighbour (`NeighborRequest`); which and how many is
-//! HyParView's business (`hyparview.rs`). Neighbours carry broadcasts and history for each other;
-//! links without a neighbour at the other end serve private messages only.
+//! A node tries its bootstraps and the nodes it remembers, for ever, with growing pauses.
+//! A link that opens is asked to become a neighbour (`NeighborRequest`); HyParView decides which and how many
+//! (`hyparview.rs`). Neighbours carry broadcasts and history for each other; links to other nodes serve private
+//! messages only.
+//!
+//! Each file owns one part of the state; `Membership` composes them.
 
+mod backoff;
 mod book;
+mod bootstraps;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
-mod found;
-mod hearsay;
+mod hints;
 mod hyparview;
+mod interface;
+mod lifecycle;
+mod links;
 mod losses;
 mod partition;
+mod peers;
+mod roles;
 mod score;
+mod search;
+mod shuffle;
 mod state;
-mod types;
+#[cfg(test)]
+mod tests;
 pub(crate) mod wire;
 
-use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use crate::config::{Config, NodeType};
-use crate::fact::{DownReason, Fact, MemberState, RoundTrip};
+use crate::config::Config;
+use crate::fact::{DownReason, Fact, MemberState};
 use crate::id::{ID_LEN, NodeId};
-use crate::identity::Identity;
+use crate::identity::{DeviceCert, Identity};
 use crate::machine::{Cx, Machine, Outbox, Setup};
-use crate::stats::{DropReason, Drops, Stats};
+use crate::stats::{DropReason, Stats};
 use crate::store::{Record, Table};
-use crate::time::{Duration, Instant, WallTime, soonest};
+use crate::time::{Duration, Instant, soonest};
 use crate::wire::reach::may_probe;
 use crate::wire::record::NodeRecord;
 use crate::wire::ticket::Bootstrap;
-use crate::wire::{Blob, Malformed, Priority, decode, encode};
+use crate::wire::{Malformed, decode};
 
 pub(crate) use book::Known;
-use book::{Book, lasts, pause};
-use hyparview::Views;
-use losses::Losses;
-use partition::{MERGE_ROOM, Part};
-use score::Scores;
+use book::lasts;
+use hints::Hints;
+use hyparview::HyParView;
+pub(crate) use interface::{In, Out};
+use lifecycle::Lifecycle;
+use partition::{Mark, Partition};
+use peers::{PEERS, Peers};
+use roles::RoleProbes;
 pub use state::NodeState;
 use state::Trigger;
-use types::Probes;
-use wire::{MAX_ADDRS, MAX_BYTES, MAX_OFFERED, Message, NodeInfo, Refusal, Urgency};
+use wire::{MAX_ADDRS, MAX_BYTES, Message, NodeInfo, Refusal, Urgency};
 
-/// The address book: what is known of a node, under its id.
-const PEERS: Table = Table::hot(16);
-/// Bootstraps a user can configure.
-const MAX_BOOTSTRAPS: usize = 64;
-
-#[derive(Debug)]
-pub(crate) enum In {
-    /// Enter the network through any of these or anybody known; with nobody at all, begin one.
-    Join(Vec<Bootstrap>),
-    /// A linked node behaves as a neighbour and is none here.
-    Stranger(NodeId),
-    /// Where is it? Answered by `Out::AddAddresses`, at once or when somebody tells of it.
-    AddressNeeded(NodeId),
-    /// The node behind a bare bootstrap address.
-    Resolved {
-        addr: SocketAddr,
-        peer: NodeId,
-    },
-    Unreachable {
-        addr: SocketAddr,
-        expect: Option<NodeId>,
-        wrong_node: bool,
-    },
-    Observed {
-        by: NodeId,
-        addr: SocketAddr,
-    },
-    Message {
-        from: NodeId,
-        body: Vec<u8>,
-    },
-    /// Somebody near may be there.
-    Found {
-        addr: SocketAddr,
-        id: Option<NodeId>,
-    },
-    /// Try every place and every node again at once.
-    Retry,
-    /// The history here has all that this peer's has.
-    Compared(NodeId),
-    /// Contact these at once, or somebody met before: the network may have another part.
-    Contact(Vec<NodeId>),
-}
-
-#[derive(Debug)]
-pub(crate) enum Out {
-    Fact(Fact),
-    Connect {
-        addr: SocketAddr,
-        expect: Option<NodeId>,
-    },
-    AddAddresses {
-        peer: NodeId,
-        record: Option<NodeRecord>,
-        addrs: Vec<SocketAddr>,
-    },
-    Want(NodeId),
-    Unwant(NodeId),
-    /// Asks for `Fact::RoundTrips` of every link.
-    Measure,
-    /// End the link to this peer.
-    Close(NodeId),
-    Send {
-        to: NodeId,
-        priority: Priority,
-        body: Vec<u8>,
-    },
-    /// A node is linked and its name, if it ever told one, is known.
-    Up {
-        peer: NodeId,
-        name: Option<String>,
-    },
-    Down {
-        peer: NodeId,
-        reason: DownReason,
-    },
-    State {
-        from: NodeState,
-        to: NodeState,
-    },
-    /// How many nodes the network has, about.
-    Estimate(usize),
-    /// Compare histories with this peer at once.
-    Compare(NodeId),
-    /// Make and answer handshakes, or say goodbye to all and stop.
-    Open,
-    Shut,
-}
-
-/// A place to enter the network.
-struct Target {
-    /// Who answered there, once known.
-    resolved: Option<NodeId>,
-    fails: u32,
-    next_try: Instant,
-    trying: bool,
-}
+/// Nodes contacted at once when the application reports that the network split.
+const MAX_CONTACTS: usize = 16;
 
 pub(crate) struct Membership {
-    config: Config,
-    announcement: DeviceCertAndAddrs,
-    state: NodeState,
-    targets: BTreeMap<Bootstrap, Target>,
-    /// Places that somebody near is said to be at, tried since then.
-    hints: BTreeMap<SocketAddr, Instant>,
-    book: Book,
-    linked: BTreeMap<NodeId, SocketAddr>,
-    /// The active view.
-    neighbours: BTreeSet<NodeId>,
-    views: Views,
-    part: Part,
-    probes: Probes,
-    scores: Scores,
-    losses: Losses,
-    /// INVARIANT: exactly the peers with a `Want` and no `Unwant` after it.
-    wanted: BTreeSet<NodeId>,
-    /// Asked for by the link and unknown so far.
-    sought: BTreeSet<NodeId>,
-    /// Where each linked peer sees this node: one voice a peer.
-    observed: BTreeMap<NodeId, SocketAddr>,
-    ask_at: Option<Instant>,
-    try_at: Option<Instant>,
-    drops: Drops,
+    announcement: Announcement,
+    life: Lifecycle,
+    peers: Peers,
+    hyparview: HyParView,
+    partition: Partition,
+    roles: RoleProbes,
+    hints: Hints,
+    /// A hint whose end is not reported is the link's to give up, which takes no longer than this.
+    hint_patience: Duration,
 }
 
-struct DeviceCertAndAddrs {
-    cert: crate::identity::DeviceCert,
+/// What this node says of itself to each peer.
+struct Announcement {
+    cert: DeviceCert,
     addrs: Vec<SocketAddr>,
 }
 
 impl Membership {
     fn new(config: &Config, identity: &Identity) -> Self {
         Self {
-            config: config.clone(),
-            announcement: DeviceCertAndAddrs { cert: identity.device_cert(), addrs: Vec::new() },
-            state: NodeState::Initializing,
-            targets: BTreeMap::new(),
-            hints: BTreeMap::new(),
-            book: Book::new(config.limits.address_book),
-            linked: BTreeMap::new(),
-            neighbours: BTreeSet::new(),
-            views: Views::default(),
-            part: Part::default(),
-            probes: Probes::default(),
-            scores: Scores::default(),
-            losses: Losses::default(),
-            wanted: BTreeSet::new(),
-            sought: BTreeSet::new(),
-            observed: BTreeMap::new(),
-            ask_at: None,
-            try_at: None,
-            drops: Drops::default(),
+            announcement: Announcement { cert: identity.device_cert(), addrs: Vec::new() },
+            life: Lifecycle::new(config.limits.neighbours.saturating_add(config.limits.zone_members)),
+            peers: Peers::new(config),
+            hyparview: HyParView::new(config),
+            partition: Partition::default(),
+            roles: RoleProbes::default(),
+            hints: Hints::default(),
+            hint_patience: config.link.handshake_timeout.saturating_mul(2),
         }
     }
 
     /// Takes back one address book record. Call before any input.
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), Malformed> {
         let id: [u8; ID_LEN] = key.try_into().map_err(|_| Malformed)?;
-        self.book.restore(NodeId(id), value)
+        self.peers.book.restore(NodeId(id), value)
     }
 
     pub(crate) fn state(&self) -> NodeState {
-        self.state
+        self.life.state()
     }
 
     pub(crate) fn neighbours(&self) -> &BTreeSet<NodeId> {
-        &self.neighbours
+        self.hyparview.active()
     }
 
     pub(crate) fn known(&self) -> impl Iterator<Item = (NodeId, &Known)> {
-        self.book.iter()
+        self.peers.book.iter()
     }
 
     pub(crate) fn get(&self, peer: NodeId) -> Option<&Known> {
-        self.book.get(peer)
+        self.peers.book.get(peer)
     }
 
-    /// Where linked peers see this node, what most agree on first.
+    /// Where linked peers see this node, the address of most votes first.
     pub(crate) fn observed(&self) -> Vec<SocketAddr> {
-        let mut votes: BTreeMap<SocketAddr, usize> = BTreeMap::new();
-        for addr in self.observed.values() {
-            let count = votes.entry(*addr).or_default();
-            *count = count.saturating_add(1);
-        }
-        let mut all: Vec<_> = votes.into_iter().map(|(addr, count)| (usize::MAX.wrapping_sub(count), addr)).collect();
-        all.sort_unstable();
-        all.into_iter().map(|(_, addr)| addr).collect()
+        self.peers.links.observed()
     }
 
-    /// Where this node can be reached, best first: what the host knows, then what others saw.
+    /// Where this node can be reached, best first: what the host knows, then what peers observed.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         let mut all = self.announcement.addrs.clone();
         for addr in self.observed() {
@@ -247,161 +132,124 @@ impl Membership {
         all
     }
 
-    fn trigger(&mut self, trigger: Trigger, out: &mut Outbox<Out>) {
-        let from = self.state;
-        self.state = from.after(trigger);
-        if self.state != from {
-            out.push(Out::State { from, to: self.state });
-        }
-    }
-
-    fn running(&self) -> bool {
-        !matches!(self.state, NodeState::Initializing | NodeState::Leaving)
-    }
-
-    fn want(&mut self, peer: NodeId, out: &mut Outbox<Out>) {
-        if self.wanted.insert(peer) {
-            out.push(Out::Want(peer));
-        }
-    }
-
-    fn unwant(&mut self, peer: NodeId, out: &mut Outbox<Out>) {
-        if self.wanted.remove(&peer) {
-            out.push(Out::Unwant(peer));
-        }
-    }
-
-    fn remember(&mut self, peer: NodeId, out: &mut Outbox<Out>, change: impl FnOnce(&mut book::Known)) {
-        let (linked, targets) = (&self.linked, &self.targets);
-        let keep = |id| linked.contains_key(&id) || targets.values().any(|t| t.resolved == Some(id));
-        let (known, gone) = self.book.entry(peer, keep);
-        change(known);
-        // Hearsay is not worth a place on the disk.
-        if known.met != WallTime(0) {
-            out.put(PEERS, peer.0.to_vec(), known.encode());
-        }
-        if let Some(gone) = gone {
-            out.delete(PEERS, gone.0.to_vec());
-        }
-    }
-
-    fn send(to: NodeId, message: &Message, out: &mut Outbox<Out>) {
-        out.push(Out::Send { to, priority: Priority::High, body: encode(message) });
-    }
-
     fn join(&mut self, bootstraps: Vec<Bootstrap>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         for bootstrap in bootstraps {
-            if self.targets.len() < MAX_BOOTSTRAPS && may_probe(bootstrap.addr, None) && bootstrap.id != Some(cx.me) {
-                let target = Target { resolved: None, fails: 0, next_try: cx.now, trying: false };
-                self.targets.entry(bootstrap).or_insert(target);
-            }
+            self.peers.bootstraps.add(bootstrap, cx.me, cx.now);
         }
-        if !self.running() {
+        if !self.life.running() {
             out.push(Out::Open);
-            let alone = self.targets.is_empty() && self.book.len() == 0;
-            self.trigger(if alone { Trigger::Begin } else { Trigger::Join }, out);
+            let alone = self.peers.bootstraps.len() == 0 && self.peers.book.len() == 0;
+            self.life.trigger(if alone { Trigger::Begin } else { Trigger::Join }, out);
+            self.hyparview.enable();
         }
-        self.look_around(cx, out);
+        self.seek_neighbours(cx, out);
     }
 
     fn leave(&mut self, out: &mut Outbox<Out>) {
-        self.trigger(Trigger::Leave, out);
-        for peer in core::mem::take(&mut self.wanted) {
-            out.push(Out::Unwant(peer));
-        }
-        for peer in core::mem::take(&mut self.neighbours) {
-            out.push(Out::Fact(Fact::NeighbourDown(peer)));
-        }
-        self.views.clear();
-        self.part.stop();
-        self.probes.stop();
-        self.scores.stop();
-        self.losses.stop();
-        self.targets.clear();
+        self.life.leave(out);
+        self.peers.links.unwant_all(out);
+        self.hyparview.leave(out);
+        self.partition.stop();
+        self.roles.stop();
+        self.peers.bootstraps.clear();
         self.hints.clear();
-        self.ask_at = None;
-        self.try_at = None;
         out.push(Out::Shut);
     }
 
+    fn seek_neighbours(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        self.hyparview.seek_neighbours(&mut self.peers, cx, out);
+    }
+
     fn link_up(&mut self, peer: NodeId, record: NodeRecord, addr: SocketAddr, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        self.linked.insert(peer, addr);
-        self.hints.remove(&addr);
-        let wall = WallTime(cx.wall.0.max(1));
-        self.remember(peer, out, |known| {
-            known.record = Some(record);
-            known.proven = true;
-            known.best_addr(addr);
-            known.met = wall;
-        });
-        self.book.reached(peer);
-        for (bootstrap, target) in &mut self.targets {
-            if bootstrap.addr == addr || target.resolved == Some(peer) {
-                target.resolved = Some(peer);
-                target.trying = false;
-                target.fails = 0;
-            }
-        }
-        if !self.running() {
+        self.hints.end(addr);
+        self.peers.link_up(peer, record, addr, cx.wall, out);
+        if !self.life.running() {
             return;
         }
-        self.regain(peer, cx, out);
-        self.linked_again(cx, out);
-        let DeviceCertAndAddrs { cert, addrs } = &self.announcement;
+        self.regain(peer, cx.now, out);
+        self.life.reached(Trigger::LinkUp, cx.now, out);
+        let Announcement { cert, addrs } = &self.announcement;
         let addrs = addrs.iter().copied().take(MAX_ADDRS).collect();
-        Self::send(peer, &Message::Announcement { cert: cert.clone(), addrs }, out);
-        self.greet(peer, cx, out);
-        self.introduced(peer, cx, out);
-        self.start_shuffling(cx);
-        self.start_probing(cx);
-        self.start_rating(cx);
-        self.watch(cx);
-        if !self.neighbours.contains(&peer) {
-            // Also where it was asked to be one: a part that has all it wants refuses, and must learn of the other.
-            self.compare_parts(peer, cx, out);
+        out.push(Out::message(peer, &Message::Announcement { cert: cert.clone(), addrs }));
+        self.hyparview.link_up(peer, &mut self.peers, cx, out);
+        self.hyparview.ask_bootstrap(peer, &mut self.peers, cx.now, out);
+        self.hyparview.start_shuffling(cx);
+        self.roles.start(cx);
+        self.hyparview.start_rating(cx);
+        if self.partition.start(self.hyparview.only_introduces(), cx) {
+            self.schedule_contact(cx);
         }
-        self.look_around(cx, out);
+        if !self.hyparview.contains(peer) {
+            // Also where it was asked to be one: a part that has all it wants refuses, and must learn of the other.
+            self.send_sketch(peer, cx.now, out);
+        }
+        self.seek_neighbours(cx, out);
     }
 
     fn link_down(&mut self, peer: NodeId, reason: DownReason, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        if self.linked.remove(&peer).is_none() {
+        if !self.peers.links.closed(peer) {
             return;
         }
-        self.views.asked.remove(&peer);
-        self.observed.remove(&peer);
-        self.unwant(peer, out);
-        if self.neighbours.remove(&peer) {
-            out.push(Out::Fact(Fact::NeighbourDown(peer)));
-            self.views.seek();
-            if reason == DownReason::Timeout {
-                self.lose(peer, cx, out);
-            }
+        self.peers.links.unwant(peer, out);
+        if self.hyparview.link_down(peer, out) && reason == DownReason::Timeout {
+            self.lose(peer, cx, out);
         }
-        if self.neighbours.is_empty() {
-            self.views.joined = false;
-        }
-        self.link_ended(peer, reason, cx.now);
-        self.scores.forget(peer);
+        self.roles.link_down(peer, reason, &mut self.peers.book, cx.now);
         out.push(Out::Down { peer, reason });
-        self.fail(peer, reason.words(), cx);
-        if self.linked.is_empty() && self.running() {
-            self.trigger(Trigger::Alone, out);
+        self.peers.failed(peer, reason.words(), cx);
+        if self.peers.links.is_empty() && self.life.running() {
+            self.life.trigger(Trigger::Alone, out);
         }
-        self.look_around(cx, out);
+        self.seek_neighbours(cx, out);
     }
 
-    /// There is a link again: a beginning, unless too many others are missing.
-    fn linked_again(&mut self, cx: &Cx<'_>, out: &mut Outbox<Out>) {
-        if !self.losses.hold() {
-            self.trigger(Trigger::LinkUp, out);
-            self.recover(cx);
+    fn link_suspected(&mut self, peer: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        self.hyparview.missed(peer);
+        if self.peers.links.contains(peer) {
+            self.lose(peer, cx, out);
+        }
+        if !self.hyparview.link_suspected(peer, &mut self.peers, cx, out) {
+            return;
+        }
+        if self.hyparview.active().is_empty() {
+            self.life.trigger(Trigger::Alone, out);
+        }
+        self.seek_neighbours(cx, out);
+    }
+
+    fn link_recovered(&mut self, peer: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        self.peers.book.attempt_succeeded(peer);
+        if self.life.running() {
+            self.regain(peer, cx.now, out);
+            self.life.reached(Trigger::LinkUp, cx.now, out);
+        }
+        self.seek_neighbours(cx, out);
+    }
+
+    /// A neighbour or a member of the zone does not answer.
+    fn lose(&mut self, peer: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        let degraded = self.life.lost(peer, self.hyparview.active().len(), cx.now, out);
+        if degraded && self.partition.watches() {
+            self.schedule_contact(cx);
         }
     }
 
-    fn fail(&mut self, peer: NodeId, why: &'static str, cx: &mut Cx<'_>) {
-        let m = &self.config.membership;
-        let (now, rng) = (cx.now, &mut *cx.rng);
-        self.book.failed(peer, why, |n| now + rng.jitter(pause(m.retry_first, m.retry_max, n), 20));
+    /// A lost peer answers again.
+    fn regain(&mut self, peer: NodeId, now: Instant, out: &mut Outbox<Out>) {
+        self.life.regained(peer, &self.peers.links, self.hyparview.active(), now, out);
+    }
+
+    /// Failure detection reports the state of a member of the zone.
+    fn member_changed(&mut self, peer: NodeId, state: MemberState, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        match state {
+            MemberState::Alive => self.regain(peer, cx.now, out),
+            MemberState::Suspect => self.lose(peer, cx, out),
+            MemberState::Down => {
+                self.lose(peer, cx, out);
+                self.hyparview.member_down(peer, &mut self.peers, cx, out);
+            }
+            MemberState::Left | MemberState::Away => self.life.excused(peer),
+        }
     }
 
     fn unreachable(
@@ -412,127 +260,183 @@ impl Membership {
         cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,
     ) {
-        self.hints.remove(&addr);
-        let m = &self.config.membership;
-        for (bootstrap, target) in &mut self.targets {
-            if bootstrap.addr == addr && bootstrap.id == expect && target.trying {
-                target.trying = false;
-                target.next_try = cx.now + cx.rng.jitter(pause(m.retry_first, m.retry_max, target.fails), 20);
-                target.fails = target.fails.saturating_add(1);
-            }
-        }
+        self.hints.end(addr);
+        self.peers.bootstrap_failed(addr, expect, cx);
         if let Some(peer) = expect {
-            self.not_reached(peer);
-            let why = if wrong { "another node answers at its address" } else { "it does not answer" };
-            if let Some(known) = self.book.get_mut(peer) {
-                // The next attempt begins at another address, if there is one.
-                let by = usize::from(known.addrs.len() > 1);
-                known.addrs.rotate_left(by);
-            }
-            self.views.invited.remove(&peer);
-            self.fail(peer, why, cx);
-            self.book.forget_hearsay(peer);
+            self.hyparview.unreachable(peer);
+            self.peers.unreachable(peer, wrong, cx);
         }
-        self.look_around(cx, out);
+        self.seek_neighbours(cx, out);
     }
 
-    /// Tries whoever's time has come while neighbours are missing: bootstraps, then a random one of the
-    /// passive view, and nodes met long ago when nobody else is left; after them, if half the neighbours are
-    /// missing, those that the passive view had no room for.
-    fn look_around(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        self.try_at = None;
-        if !self.wants_neighbours() {
+    /// A node of the local network may be at `addr`. Known nodes are left alone unless neighbours are missing; an
+    /// unknown one is always tried, since it may belong to another part of the network (see `partition.rs`).
+    fn found(&mut self, addr: SocketAddr, id: Option<NodeId>, cx: &Cx<'_>, out: &mut Outbox<Out>) {
+        let links = &self.peers.links;
+        let linked = links.reaches(addr) || id.is_some_and(|id| links.contains(id));
+        if !self.life.running() || linked || id == Some(cx.me) || !may_probe(addr, Some(addr.ip())) {
             return;
         }
-        let settled = self.neighbours.len().saturating_mul(2) >= self.room_for();
-        if settled && self.views.seek_at > cx.now {
-            self.try_at = Some(self.views.seek_at);
-            return;
-        }
-        let parallel = match self.config.membership.parallel {
-            _ if settled && self.views.saturated() => 1,
-            // Many failed at once: of those it knows as many did.
-            usual if !settled && self.views.joined => usual.max(self.room_for().saturating_sub(self.neighbours.len())),
-            usual => usual,
-        };
-        let under_way = self.targets.values().filter(|t| t.trying).count();
-        let patience = self.config.membership.promote_after;
-        let mut free = parallel.saturating_sub(self.book.trying(cx.now, patience)).saturating_sub(under_way);
-        let mut next: Option<Instant> = None;
-        for (bootstrap, target) in &mut self.targets {
-            let there = target.resolved.is_some_and(|id| id == cx.me || self.linked.contains_key(&id));
-            if there || target.trying {
-                continue;
-            }
-            if target.next_try > cx.now {
-                next = soonest(next, Some(target.next_try));
-            } else if free > 0 {
-                free = free.saturating_sub(1);
-                target.trying = true;
-                out.push(Out::Connect { addr: bootstrap.addr, expect: bootstrap.id });
-            }
-        }
-        let (asked, neighbours) = (&self.views.asked, &self.neighbours);
-        let skip = |id| id == cx.me || asked.contains_key(&id) || neighbours.contains(&id);
-        let (mut due, later) = self.book.candidates(cx.now, skip);
-        while free > 0 && !due.is_empty() {
-            free = free.saturating_sub(1);
-            let peer = due.swap_remove(cx.rng.below(due.len()));
-            if self.linked.contains_key(&peer) {
-                self.book.tried(peer, cx.now);
-                let urgency = if self.neighbours.is_empty() { Urgency::High } else { Urgency::Low };
-                self.ask(peer, urgency, cx, out);
-                return self.look_around(cx, out);
-            }
-            self.connect_at(peer, cx.now, out);
-        }
-        // After a great failure all those may be dead, and nobody alive may know this node.
-        while free > 0
-            && !settled
-            && let Some((peer, addr)) = self.book.recall()
-        {
-            free = free.saturating_sub(1);
-            self.remember(peer, out, |known| known.other_addr(addr));
-            self.connect_at(peer, cx.now, out);
-        }
-        // Somebody tried will have answered by then, or another is tried.
-        let waiting = self.book.next_patience(cx.now, patience);
-        self.try_at = soonest(soonest(next, later), waiting);
-        if self.ask_at.is_none() && !self.linked.is_empty() {
-            self.ask_at = Some(cx.now + cx.rng.jitter(self.config.membership.ask_every, 20));
+        let needed = |k: &Known| self.hyparview.wants_neighbours() && !k.is_backing_off(cx.now);
+        let quiet = self.peers.book.linked_before_at(addr).is_some_and(|known| !needed(known));
+        self.hints.expire(cx.now, self.hint_patience);
+        if !quiet && self.hints.begin(addr, cx.now) {
+            out.push(Out::Connect { addr, expect: id });
         }
     }
 
-    /// Tries every place and every node again at once.
+    /// Tries every bootstrap and every known node again at once.
     fn retry(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        self.book.hurry();
-        for target in self.targets.values_mut() {
-            target.fails = 0;
-            target.next_try = cx.now;
-        }
-        self.look_around(cx, out);
+        self.peers.retry_now(cx.now);
+        self.seek_neighbours(cx, out);
     }
 
-    fn connect_at(&mut self, peer: NodeId, now: Instant, out: &mut Outbox<Out>) {
-        if let Some(addr) = self.book.get(peer).and_then(|k| k.addrs.first()).copied() {
-            self.teach(peer, out);
-            self.book.tried(peer, now);
-            out.push(Out::Connect { addr, expect: Some(peer) });
+    /// Both are neighbours from here on.
+    fn add_neighbour(&mut self, peer: NodeId, merging: bool, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if self.hyparview.add(peer, merging, &mut self.peers, cx, out) {
+            self.life.reached(Trigger::Neighbour, cx.now, out);
+            self.seek_neighbours(cx, out);
+        }
+    }
+
+    fn requested(&mut self, from: NodeId, urgency: Urgency, wanted: u8, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        let merging = urgency == Urgency::Merge;
+        let walks = self.hyparview.walks_for(wanted);
+        let merge = merging && !self.hyparview.contains(from) && self.merge(cx.now);
+        if !self.hyparview.answer(from, urgency, merge, &self.peers, cx, out) {
+            return;
+        }
+        self.add_neighbour(from, merging, cx, out);
+        if urgency == Urgency::Join {
+            self.hyparview.walk_newcomer(from, walks, &self.peers, cx, out);
+        }
+    }
+
+    fn responded(
+        &mut self,
+        from: NodeId,
+        accepted: Result<(), Refusal>,
+        available: Vec<NodeInfo>,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) {
+        let asked = self.hyparview.answered(from, available, &mut self.peers, cx, out);
+        match (accepted, asked) {
+            (Ok(()), Some(urgency)) => {
+                let merging = urgency == Urgency::Merge;
+                if !merging || self.merge(cx.now) {
+                    self.add_neighbour(from, merging, cx, out);
+                } else {
+                    self.hyparview.decline(from, &mut self.peers, out);
+                }
+            }
+            // No node becomes a neighbour unasked.
+            (Ok(()), None) | (Err(Refusal::NotAsked), _) => {}
+            (Err(refusal @ (Refusal::Full | Refusal::Leaving)), _) => {
+                self.hyparview.refused(from, refusal, &mut self.peers, cx, out);
+            }
+        }
+        self.seek_neighbours(cx, out);
+    }
+
+    fn may_merge(&self, now: Instant) -> bool {
+        self.hyparview.has_merge_capacity() && self.partition.may_merge(now)
+    }
+
+    /// Whether a node of another part is taken as a neighbour; it displaces none.
+    fn merge(&mut self, now: Instant) -> bool {
+        let may = self.may_merge(now);
+        if may {
+            self.partition.merges(now);
+        }
+        may
+    }
+
+    /// Sets when a known node is contacted next: soon, until each was tried after too many were lost.
+    fn schedule_contact(&mut self, cx: &mut Cx<'_>) {
+        let (untried, last) = self.peers.longest_untried(cx.me);
+        let soon = !untried.is_empty() && self.life.losses().since().is_some_and(|since| last < since);
+        self.partition.schedule_contact(soon, cx);
+    }
+
+    /// Contacts a known node or a bootstrap. With links to all of them, compares with a linked node that is no
+    /// neighbour: when the link came up, this part may still have remembered the other.
+    fn contact(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if !self.life.running() || self.peers.links.is_empty() || self.peers.contact(cx, out) {
+            return;
+        }
+        let others: Vec<NodeId> = self.peers.links.peers().filter(|p| !self.hyparview.contains(*p)).collect();
+        if let Some(&peer) = cx.rng.pick(&others) {
+            self.send_sketch(peer, cx.now, out);
+        }
+    }
+
+    /// The application or the failure of many says that the network may have split.
+    fn contact_now(&mut self, peers: Vec<NodeId>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if !self.life.running() {
+            return;
+        }
+        self.peers.book.retry_now();
+        let known = |p: &NodeId| *p != cx.me && !self.peers.links.contains(*p) && self.peers.book.get(*p).is_some();
+        let peers: Vec<NodeId> = peers.into_iter().filter(known).take(MAX_CONTACTS).collect();
+        if peers.is_empty() {
+            self.contact(cx, out);
+        }
+        for peer in peers {
+            self.peers.connect(peer, cx.now, out);
+        }
+        self.seek_neighbours(cx, out);
+    }
+
+    /// Sends the sketch of the part this node lives in to a linked node that is no neighbour.
+    fn send_sketch(&mut self, peer: NodeId, now: Instant, out: &mut Outbox<Out>) {
+        if let Some(marks) = self.partition.sketch(now) {
+            out.push(Out::message(peer, &Message::Sketch { neighbour: false, marks }));
+        }
+    }
+
+    fn sketched(&mut self, from: NodeId, neighbour: bool, marks: &[Mark], now: Instant, out: &mut Outbox<Out>) {
+        if self.hyparview.contains(from) {
+            return self.partition.learn(marks, now);
+        }
+        if neighbour {
+            self.hyparview.reject_stranger(from, &self.peers, out);
+        }
+        let foreign = self.partition.is_foreign(marks, now);
+        if foreign && self.peers.links.contains(from) && self.may_merge(now) {
+            self.hyparview.ask(from, Urgency::Merge, &mut self.peers, now, out);
+        }
+    }
+
+    fn partition_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if let Some((nodes, marks)) = self.partition.tick(cx) {
+            out.push(Out::Estimate(nodes));
+            let sketch = Message::Sketch { neighbour: true, marks };
+            for &to in self.hyparview.active() {
+                out.push(Out::message(to, &sketch));
+            }
+        }
+        if self.partition.contact_due(cx.now) {
+            self.schedule_contact(cx);
+            self.contact(cx, out);
         }
     }
 
     fn message(&mut self, from: NodeId, message: Message, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        let peers = &mut self.peers;
         match message {
-            Message::Announcement { cert, addrs } => self.announced(from, &cert, &addrs, out),
-            Message::Request { urgency, max_neighbours, .. } => {
-                self.requested(from, urgency, max_neighbours, cx, out);
-            }
+            Message::Announcement { cert, addrs } => peers.announced(from, &cert, &addrs, out),
+            Message::Request { urgency, max_neighbours, .. } => self.requested(from, urgency, max_neighbours, cx, out),
             Message::Response { accepted, available } => self.responded(from, accepted, available, cx, out),
-            Message::Forward { joiner, ttl } => self.forwarded(from, joiner, ttl, cx, out),
-            Message::Disconnect { instead } => self.disconnected(from, instead, cx, out),
-            Message::Shuffle { walk, ttl, nodes } => self.shuffled(from, walk, ttl, nodes, cx, out),
-            Message::ShuffleReply { walk, nodes } => self.shuffle_answered(from, walk, nodes, cx, out),
-            Message::Sketch { neighbour, marks } => self.sketched(from, neighbour, &marks, cx, out),
+            Message::ForwardJoin { joiner, ttl } => self.hyparview.forwarded(from, joiner, ttl, peers, cx, out),
+            Message::Disconnect { instead } => self.hyparview.disconnected(from, instead, peers, cx, out),
+            Message::Shuffle { walk, ttl, nodes } => {
+                self.hyparview.shuffled(from, (walk, ttl), nodes, peers, cx, out);
+            }
+            Message::ShuffleReply { walk, nodes } => {
+                self.hyparview.shuffle_answered(from, walk, nodes, peers, cx, out);
+            }
+            Message::Sketch { neighbour, marks } => self.sketched(from, neighbour, &marks, cx.now, out),
         }
     }
 }
@@ -562,30 +466,15 @@ impl Machine for Membership {
             Fact::Left => self.leave(out),
             Fact::LinkUp { peer, record, addr } => self.link_up(*peer, record.clone(), *addr, cx, out),
             Fact::LinkDown { peer, reason } => self.link_down(*peer, *reason, cx, out),
-            Fact::LinkSuspected(peer) => {
-                self.scores.missed(*peer);
-                self.suspected(*peer, cx, out);
-            }
-            Fact::LinkRecovered(peer) => {
-                self.book.reached(*peer);
-                if self.running() {
-                    self.regain(*peer, cx, out);
-                    self.linked_again(cx, out);
-                }
-                self.look_around(cx, out);
-            }
-            Fact::AddressChanged { peer, addr } => {
-                if let Some(at) = self.linked.get_mut(peer) {
-                    *at = *addr;
-                    self.remember(*peer, out, |known| known.best_addr(*addr));
-                }
-            }
+            Fact::LinkSuspected(peer) => self.link_suspected(*peer, cx, out),
+            Fact::LinkRecovered(peer) => self.link_recovered(*peer, cx, out),
+            Fact::AddressChanged { peer, addr } => self.peers.moved(*peer, *addr, out),
             Fact::RoundTrips(links) => {
-                self.measured(links, cx);
-                self.rated(links, cx, out);
+                self.roles.measured(links, &mut self.peers, cx.now);
+                self.hyparview.measured(links, &mut self.peers, cx, out);
             }
-            Fact::MemberChanged { peer, state } => self.member(*peer, *state, cx, out),
-            Fact::Zone(members) => self.zone_counts(members.as_ref().map_or(0, Vec::len)),
+            Fact::MemberChanged { peer, state } => self.member_changed(*peer, *state, cx, out),
+            Fact::Zone(members) => self.life.zone_size(members.as_ref().map_or(0, Vec::len)),
             Fact::LocalAddresses(addrs) => self.announcement.addrs.clone_from(addrs),
             Fact::NetworkChanged => self.retry(cx, out),
             _ => {}
@@ -595,35 +484,22 @@ impl Machine for Membership {
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
         match input {
             In::Join(bootstraps) => self.join(bootstraps, cx, out),
-            In::Stranger(peer) => self.strange(peer, out),
-            In::AddressNeeded(peer) => {
-                if !self.teach(peer, out) && self.sought.len() < self.config.limits.address_book {
-                    self.sought.insert(peer);
-                }
-            }
+            In::Stranger(peer) => self.hyparview.reject_stranger(peer, &self.peers, out),
+            In::AddressNeeded(peer) => self.peers.look_up(peer, out),
             In::Compared(peer) => {
-                if self.neighbours.contains(&peer) {
-                    self.compared(out);
+                if self.hyparview.contains(peer) {
+                    self.life.compared(self.hyparview.active(), out);
                 }
             }
             In::Contact(peers) => self.contact_now(peers, cx, out),
             In::Resolved { addr, peer } => {
-                for (bootstrap, target) in &mut self.targets {
-                    if bootstrap.addr == addr {
-                        target.resolved = Some(peer);
-                        target.trying &= !self.linked.contains_key(&peer);
-                    }
-                }
+                self.peers.bootstraps.resolved(addr, peer, self.peers.links.contains(peer));
             }
             In::Unreachable { addr, expect, wrong_node } => self.unreachable(addr, expect, wrong_node, cx, out),
-            In::Observed { by, addr } => {
-                if self.linked.contains_key(&by) {
-                    self.observed.insert(by, addr);
-                }
-            }
+            In::Observed { by, addr } => self.peers.links.observe(by, addr),
             In::Message { from, body } => match decode(&body, MAX_BYTES) {
                 Ok(message) => self.message(from, message, cx, out),
-                Err(Malformed) => self.drops.count(DropReason::Message),
+                Err(Malformed) => self.peers.drops.count(DropReason::Message),
             },
             In::Found { addr, id } => self.found(addr, id, cx, out),
             In::Retry => self.retry(cx, out),
@@ -631,63 +507,42 @@ impl Machine for Membership {
     }
 
     fn handle_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        if self.try_at.is_some_and(|at| at <= cx.now) {
-            self.look_around(cx, out);
+        self.hyparview.search_timeout(&mut self.peers, cx, out);
+        self.partition_timeout(cx, out);
+        if let Some(peer) = self.roles.handle_timeout(&self.peers, cx) {
+            self.peers.connect(peer, cx.now, out);
         }
-        if self.ask_at.is_some_and(|at| at <= cx.now) {
-            self.ask_at = None;
-            if self.wants_neighbours() {
-                let linked: Vec<NodeId> = self.linked.keys().copied().collect();
-                if let Some(&peer) = cx.rng.pick(&linked) {
-                    self.ask(peer, Urgency::Names, cx, out);
-                    self.ask_at = Some(cx.now + cx.rng.jitter(self.config.membership.ask_every, 20));
-                }
-            }
-        }
-        self.watch_timeout(cx, out);
-        self.probe_timeout(cx, out);
-        self.rating_timeout(cx, out);
-        self.losses_timeout(cx, out);
-        if self.views.shuffle_at.is_some_and(|at| at <= cx.now) {
-            self.shuffle(cx, out);
-        }
+        self.hyparview.rating_timeout(cx, out);
+        self.life.handle_timeout(&self.peers.links, self.hyparview.active(), cx.now, out);
+        self.hyparview.shuffle_timeout(&self.peers, cx, out);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let membership = soonest(soonest(self.try_at, self.ask_at), self.views.shuffle_at);
-        let others = soonest(self.part.next_deadline(), self.probes.next_deadline());
-        soonest(soonest(membership, others), soonest(self.scores.next_deadline(), self.losses.next_deadline()))
+        let views = soonest(self.hyparview.next_deadline(), self.partition.next_deadline());
+        soonest(soonest(views, self.roles.next_deadline()), self.life.next_deadline())
     }
 
     fn footprint(&self) -> usize {
-        self.book
-            .len()
-            .saturating_add(self.book.heard())
-            .saturating_add(self.targets.len())
+        self.peers
+            .footprint()
+            .saturating_add(self.hyparview.footprint())
+            .saturating_add(self.partition.len())
+            .saturating_add(self.roles.len())
             .saturating_add(self.hints.len())
-            .saturating_add(self.linked.len())
-            .saturating_add(self.neighbours.len())
-            .saturating_add(self.views.len())
-            .saturating_add(self.part.len())
-            .saturating_add(self.probes.len())
-            .saturating_add(self.scores.len())
-            .saturating_add(self.losses.len())
-            .saturating_add(self.wanted.len())
-            .saturating_add(self.sought.len())
+            .saturating_add(self.life.losses().len())
     }
 
     fn count(&self, stats: &mut Stats) {
-        stats.drops.add(&self.drops);
+        stats.drops.add(&self.peers.drops);
     }
 
     #[cfg(any(test, debug_assertions))]
     fn check(&self) -> Result<(), &'static str> {
-        if self.neighbours.iter().any(|peer| !self.linked.contains_key(peer)) {
-            return Err("a neighbour is not linked");
-        }
-        self.book.check()
+        self.peers.check()?;
+        self.hyparview.check(&self.peers, self.life.running())?;
+        self.partition.check()?;
+        self.roles.check(|peer| self.peers.links.contains(peer))?;
+        self.hints.check()?;
+        self.life.check()
     }
 }
-
-#[cfg(test)]
-mod tests;

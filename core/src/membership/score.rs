@@ -1,17 +1,24 @@
 //! Half of the active view is chosen by score, half stays random (docs/design/overlay.md §3).
 //!
-//! A mesh of nearest neighbours falls apart into cliques, and whoever can be near to everybody could surround a
-//! node. So score only replaces: at most half of the neighbours, one a minute, for a clear gain, and never so that
-//! fewer than two are left that this node called itself. The other end of the link judges by the same rule.
+//! A mesh of nearest neighbours falls apart into cliques, and an attacker near to all could surround a node. So
+//! score only replaces: at most half of the neighbours, one a minute, for a clear gain, and never so that fewer than
+//! two outbound ones are left. The other end of the link decides by the same rule.
 //!
-//! Which half, a coin of the two ids says ([`by_score`]): both ends of a link agree on it without a word, and a
+//! A coin of the two ids chooses the half ([`by_score`]): both ends of a link agree on it without a message, and a
 //! link of the random half is never given up for score by either. With a half for each end alone, swaps at one
 //! end would use up the random links of the other, until two towns have no link between them.
 //!
 //! Candidates cost nothing: they are the nodes that are contacted each minute to notice partitions
-//! (`partition.rs`), and whoever has one place free asks for it anyway.
+//! (`partition.rs`), and a node with capacity for one more asks for it anyway.
 
-use super::*;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use crate::fact::RoundTrip;
+use crate::id::NodeId;
+use crate::machine::Cx;
+use crate::rng::Rng;
+use crate::time::{Duration, Instant};
 
 /// At most one swap in this time (docs/design/overlay.md §3); reliability is counted in the same steps.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -19,15 +26,15 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HALF_RTT_MS: u64 = 100;
 /// Shares of the score in tenths: latency, reliability, trust (docs/design/overlay.md §3).
 const SHARES: [u32; 3] = [5, 3, 2];
-/// What everybody is trusted, in thousandths, until somebody measures trust: 0.5
+/// The trust in every node, in thousandths, until trust is measured: 0.5
 /// (docs/design/overlay.md §3).
 const TRUST: u32 = 500;
-/// What a newcomer must be better by, in thousandths, so that two of a kind do not change places for ever: half
+/// By how much a newcomer must be better, in thousandths, so that two of a kind do not change places for ever: half
 /// of what 20 ms and 40 ms differ by.
 const MARGIN: u32 = 50;
 /// Minutes that reliability remembers about: the counts are halved when they reach this.
 const MEMORY: u32 = 64;
-/// Neighbours that this node called and that nobody who calls it can push out (docs/design/overlay.md §3).
+/// Neighbours with an outbound link that no inbound one can displace (docs/design/overlay.md §3).
 const MIN_OUTBOUND: usize = 2;
 /// A request that is not answered by then is not a swap any more: the link's own patience.
 const PENDING: Duration = Duration::from_secs(15);
@@ -73,17 +80,17 @@ impl Quality {
 #[derive(Default)]
 pub(super) struct Scores {
     links: BTreeMap<NodeId, Quality>,
-    /// Neighbours that were taken for their score.
+    /// Neighbours that were taken for their score, and some that were.
     chosen: BTreeSet<NodeId>,
-    /// Who is to come, for whom, since when.
+    /// A node that was asked to come, the neighbour that it replaces, and when it was asked.
     swap: Option<(NodeId, NodeId, Instant)>,
     swapped: Option<Instant>,
-    look_at: Option<Instant>,
+    measure_at: Option<Instant>,
 }
 
 impl Scores {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.look_at
+        self.measure_at
     }
 
     pub(super) fn len(&self) -> usize {
@@ -93,7 +100,31 @@ impl Scores {
     pub(super) fn stop(&mut self) {
         self.chosen.clear();
         self.swap = None;
-        self.look_at = None;
+        self.measure_at = None;
+    }
+
+    pub(super) fn start(&mut self, cx: &mut Cx<'_>) {
+        if self.measure_at.is_none() {
+            self.measure_at = Some(cx.now + cx.rng.jitter(MINUTE, 20));
+        }
+    }
+
+    /// Whether links are to be measured now.
+    pub(super) fn handle_timeout(&mut self, cx: &mut Cx<'_>) -> bool {
+        if self.measure_at.is_none_or(|at| at > cx.now) {
+            return false;
+        }
+        self.measure_at = Some(cx.now + cx.rng.jitter(MINUTE, 20));
+        self.links.values_mut().for_each(|q| q.count(true));
+        true
+    }
+
+    /// A link was measured; whether it is new.
+    pub(super) fn measured(&mut self, link: &RoundTrip) -> bool {
+        let fresh = !self.links.contains_key(&link.peer);
+        let quality = self.links.entry(link.peer).or_default();
+        (quality.outbound, quality.rtt) = (link.outbound, link.rtt);
+        fresh
     }
 
     /// A linked node did not answer.
@@ -119,89 +150,80 @@ impl Scores {
         self.swapped.is_none_or(|at| now.since(at) >= MINUTE)
             && self.swap.is_none_or(|(_, _, at)| now.since(at) >= PENDING)
     }
-}
 
-impl Membership {
-    pub(super) fn start_rating(&mut self, cx: &mut Cx<'_>) {
-        if self.scores.look_at.is_none() {
-            self.scores.look_at = Some(cx.now + cx.rng.jitter(MINUTE, 20));
-        }
-    }
-
-    pub(super) fn rating_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        if self.scores.look_at.is_none_or(|at| at > cx.now) {
-            return;
-        }
-        self.scores.look_at = Some(cx.now + cx.rng.jitter(MINUTE, 20));
-        self.scores.links.values_mut().for_each(|q| q.count(true));
-        out.push(Out::Measure);
-    }
-
-    /// Links were measured. A node that this one called for some other reason may be a better neighbour.
-    pub(super) fn rated(&mut self, links: &[RoundTrip], cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        for &RoundTrip { peer, outbound, rtt } in links {
-            if !self.linked.contains_key(&peer) {
-                continue;
-            }
-            let fresh = !self.scores.links.contains_key(&peer);
-            let quality = self.scores.links.entry(peer).or_default();
-            (quality.outbound, quality.rtt) = (outbound, rtt);
-            let full = self.running() && !self.only_introduces() && !self.wants_neighbours();
-            if fresh && outbound && full && !self.views.asked.contains_key(&peer) && self.better(peer, cx.me, cx.now) {
-                self.ask(peer, Urgency::Low, cx, out);
-            }
-        }
-    }
-
-    /// Whether `peer`, which is linked, should replace a neighbour; remembers which.
-    pub(super) fn better(&mut self, peer: NodeId, me: NodeId, now: Instant) -> bool {
-        let known = self.scores.links.contains_key(&peer) && !self.neighbours.contains(&peer);
-        if !known || !by_score(me, peer) || self.only_introduces() || !self.scores.may_swap(now) {
+    /// Whether `peer`, which is linked and no neighbour, should replace one, of which at most half are chosen by
+    /// score; remembers which.
+    pub(super) fn better(
+        &mut self,
+        peer: NodeId,
+        neighbours: &BTreeSet<NodeId>,
+        half: usize,
+        me: NodeId,
+        now: Instant,
+    ) -> bool {
+        let known = self.links.contains_key(&peer) && !neighbours.contains(&peer);
+        if !known || !by_score(me, peer) || !self.may_swap(now) {
             return false;
         }
-        let (neighbours, scores) = (&self.neighbours, &mut self.scores);
-        scores.chosen.retain(|n| neighbours.contains(n));
-        let called = neighbours.iter().filter(|n| scores.outbound(**n)).count();
-        let full = scores.chosen.len() >= self.config.membership.target / 2;
+        self.chosen.retain(|n| neighbours.contains(n));
+        let outbound = neighbours.iter().filter(|n| self.outbound(**n)).count();
+        let full = self.chosen.len() >= half;
         let may_go = |n: &&NodeId| {
             by_score(me, **n)
-                && (!full || scores.chosen.contains(n))
-                && (called > MIN_OUTBOUND || scores.outbound(peer) || !scores.outbound(**n))
+                && (!full || self.chosen.contains(n))
+                && (outbound > MIN_OUTBOUND || self.outbound(peer) || !self.outbound(**n))
         };
-        let worst = neighbours.iter().filter(may_go).map(|n| (scores.score(*n), *n)).min();
+        let worst = neighbours.iter().filter(may_go).map(|n| (self.score(*n), *n)).min();
         match worst {
-            Some((score, victim)) if score.saturating_add(MARGIN) < scores.score(peer) => {
-                scores.swap = Some((peer, victim, now));
+            Some((score, victim)) if score.saturating_add(MARGIN) < self.score(peer) => {
+                self.swap = Some((peer, victim, now));
                 true
             }
             Some(_) | None => false,
         }
     }
 
-    /// Who gives way to `peer`: the one it was found better than, or a random one. Those that this node called
-    /// stay while there are no more than two.
-    pub(super) fn leaving_for(&mut self, peer: NodeId, cx: &mut Cx<'_>) -> Option<NodeId> {
+    /// The neighbour that `peer` replaces: the one that it was found better than, or a random one. The outbound
+    /// ones stay while there are no more than two.
+    pub(super) fn displaced_by(
+        &mut self,
+        peer: NodeId,
+        neighbours: &BTreeSet<NodeId>,
+        now: Instant,
+        rng: &mut Rng,
+    ) -> Option<NodeId> {
         let pending = |(to, victim, at): &(NodeId, NodeId, Instant)| {
-            *to == peer && self.neighbours.contains(victim) && cx.now.since(*at) < PENDING
+            *to == peer && neighbours.contains(victim) && now.since(*at) < PENDING
         };
-        if let Some((_, victim, _)) = self.scores.swap.filter(pending) {
-            self.scores.swap = None;
-            self.scores.swapped = Some(cx.now);
-            self.scores.chosen.insert(peer);
+        if let Some((_, victim, _)) = self.swap.filter(pending) {
+            self.swap = None;
+            self.swapped = Some(now);
+            self.chosen.insert(peer);
             return Some(victim);
         }
-        let called: BTreeSet<NodeId> = self.neighbours.iter().copied().filter(|n| self.scores.outbound(*n)).collect();
-        let kept = |n: &NodeId| called.len() <= MIN_OUTBOUND && called.contains(n);
-        let others: Vec<NodeId> = self.neighbours.iter().copied().filter(|n| !kept(n)).collect();
-        let all: Vec<NodeId> = if others.is_empty() { called.into_iter().collect() } else { others };
-        cx.rng.pick(&all).copied()
+        let outbound: BTreeSet<NodeId> = neighbours.iter().copied().filter(|n| self.outbound(*n)).collect();
+        let kept = |n: &NodeId| outbound.len() <= MIN_OUTBOUND && outbound.contains(n);
+        let others: Vec<NodeId> = neighbours.iter().copied().filter(|n| !kept(n)).collect();
+        let all: Vec<NodeId> = if others.is_empty() { outbound.into_iter().collect() } else { others };
+        rng.pick(&all).copied()
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self, linked: impl Fn(NodeId) -> bool) -> Result<(), &'static str> {
+        match self.links.keys().all(|peer| linked(*peer)) {
+            true => Ok(()),
+            false => Err("a node without a link has a score"),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::{Bench, id, replies, request};
+    use super::super::wire::{Message, Refusal, Urgency};
+    use super::super::{In, Out};
     use super::*;
+    use crate::fact::{DownReason, Fact};
     use proptest::prelude::{any, prop, prop_assert, proptest};
 
     fn quality(rtt: u64, good: u32, bad: u32) -> Quality {
@@ -209,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_score_is_the_designs_sum() {
+    fn the_score_is_the_sum_of_the_design() {
         // 0.5 * 0.5 + 0.3 * 0.5 + 0.2 * 0.5
         assert_eq!(quality(100, 0, 0).score(), 500);
         // 0.5 * 1 + 0.3 * 0.75 + 0.2 * 0.5
@@ -221,7 +243,7 @@ mod tests {
         (0..1_000).for_each(|_| q.count(true));
         let before = q.score();
         (0..40).for_each(|_| q.count(false));
-        assert!(q.score() + 100 < before, "old merits do not last for ever");
+        assert!(q.score() + 100 < before, "what was good long ago does not count for ever");
     }
 
     /// A link with this round trip comes up.
@@ -235,13 +257,13 @@ mod tests {
         out
     }
 
-    /// A node with six neighbours far away, the first `called` of them called by it.
-    fn full(called: u8) -> Bench {
+    /// A node with six neighbours far away, the first `outbound` of them by a link of its own.
+    fn full(outbound: u8) -> Bench {
         let mut b = Bench::new();
         b.input(In::Join(Vec::new()));
         for n in 2..8 {
-            link(&mut b, n, n < 2 + called, 200);
-            b.hear(n, &request(Urgency::High));
+            link(&mut b, n, n < 2 + outbound, 200);
+            b.receive(n, &request(Urgency::High));
         }
         assert_eq!(b.m.neighbours().len(), 6);
         b.now = b.now + Duration::from_secs(1_000);
@@ -253,11 +275,11 @@ mod tests {
     }
 
     fn agree(b: &mut Bench, n: u8) {
-        b.hear(n, &Message::Response { accepted: Ok(()), available: Vec::new() });
+        b.receive(n, &Message::Response { accepted: Ok(()), available: Vec::new() });
     }
 
     #[test]
-    fn a_nearer_node_replaces_one_neighbour_a_minute_and_half_of_them_in_all() {
+    fn nearer_nodes_replace_one_a_minute_and_at_most_half() {
         let mut b = full(6);
         let before = b.m.neighbours().clone();
         let replaceable = before.iter().filter(|n| by_score(b.me, **n)).count();
@@ -281,79 +303,79 @@ mod tests {
     }
 
     #[test]
-    fn no_clear_gain_is_no_reason_and_neither_is_somebody_who_calls() {
+    fn a_small_gain_or_an_inbound_link_causes_no_request() {
         let mut b = full(6);
         assert!(!asks(&link(&mut b, 20, true, 190)));
         assert!(!asks(&link(&mut b, 21, true, 500)));
         let caller = (22..60).find(|n| by_score(b.me, id(*n))).unwrap();
         assert!(!asks(&link(&mut b, caller, false, 1)), "it may ask by itself");
-        let answer = replies(&b.hear(caller, &request(Urgency::Low)));
+        let answer = replies(&b.receive(caller, &request(Urgency::Low)));
         assert!(
             matches!(answer[..], [Message::Response { accepted: Ok(()), .. }, Message::Disconnect { .. }]),
             "{answer:?}"
         );
-        let answer = replies(&b.hear(20, &request(Urgency::Low)));
+        let answer = replies(&b.receive(20, &request(Urgency::Low)));
         assert!(matches!(answer[..], [Message::Response { accepted: Err(Refusal::Full), .. }]), "{answer:?}");
         assert_eq!(b.m.neighbours().len(), 6);
     }
 
     #[test]
-    fn a_refusal_costs_nobody_a_place() {
+    fn a_refusal_changes_no_neighbour() {
         let mut b = full(6);
         let before = b.m.neighbours().clone();
         let near = (20..60).find(|n| by_score(b.me, id(*n))).unwrap();
         assert!(asks(&link(&mut b, near, true, 1)));
-        b.hear(near, &Message::Response { accepted: Err(Refusal::Full), available: Vec::new() });
+        b.receive(near, &Message::Response { accepted: Err(Refusal::Full), available: Vec::new() });
         assert_eq!(b.m.neighbours(), &before);
     }
 
     #[test]
-    fn a_crowd_that_calls_leaves_two_that_were_called() {
+    fn a_crowd_of_inbound_links_leaves_two_outbound_neighbours() {
         let mut b = full(3);
         for n in 30..200 {
             link(&mut b, n, false, 1);
-            b.hear(n, &request(if n % 2 == 0 { Urgency::Join } else { Urgency::Low }));
+            b.receive(n, &request(if n % 2 == 0 { Urgency::Join } else { Urgency::Low }));
             b.now = b.now + Duration::from_secs(20);
-            let called = (2..5).filter(|n| b.m.neighbours().contains(&id(*n))).count();
-            assert!(called >= 2, "only {called} of those that it called");
+            let outbound = (2..5).filter(|n| b.m.neighbours().contains(&id(*n))).count();
+            assert!(outbound >= 2, "only {outbound} outbound neighbours");
         }
         assert!(b.m.neighbours().iter().any(|n| *n > id(7) || *n < id(2)), "others came");
     }
 
     proptest! {
         #[test]
-        fn score_never_takes_more_than_half_nor_the_last_two(
-            called in 0..7u8,
+        fn score_takes_at_most_half_and_leaves_two_outbound(
+            outbound in 0..7u8,
             steps in prop::collection::vec((8..60u8, any::<bool>(), 0..400u64, 0..5u8, 0..90u64), 0..60),
         ) {
-            let mut b = full(called);
+            let mut b = full(outbound);
             let mut last: Option<Instant> = None;
-            for (n, outbound, rtt, what, wait) in steps {
+            for (n, dialed, rtt, what, wait) in steps {
                 b.now = b.now + Duration::from_secs(wait);
-                let outs = |b: &Bench| b.m.neighbours().iter().filter(|n| b.m.scores.outbound(**n)).count();
-                let (before, swapped) = (outs(&b), b.m.scores.swapped);
+                let outs = |b: &Bench| b.m.neighbours().iter().filter(|n| b.m.hyparview.scores().outbound(**n)).count();
+                let (before, swapped) = (outs(&b), b.m.hyparview.scores().swapped);
                 let all = b.m.neighbours().clone();
                 match what {
                     0 => drop(b.fact(Fact::LinkDown { peer: id(n), reason: DownReason::Closed })),
-                    1 => drop(b.hear(n, &request(Urgency::Low))),
+                    1 => drop(b.receive(n, &request(Urgency::Low))),
                     2 => agree(&mut b, n),
                     3 => drop(b.fact(Fact::LinkSuspected(id(n)))),
-                    _ if !b.m.linked.contains_key(&id(n)) => {
-                        link(&mut b, n, outbound, rtt);
+                    _ if !b.m.peers.links.contains(id(n)) => {
+                        link(&mut b, n, dialed, rtt);
                     }
                     _ => {}
                 }
-                let scores = &b.m.scores;
+                let scores = &b.m.hyparview.scores();
                 let chosen = scores.chosen.iter().filter(|n| b.m.neighbours().contains(*n)).count();
                 prop_assert!(chosen <= 3, "{chosen} chosen");
                 if scores.swapped != swapped {
                     prop_assert!(last.is_none_or(|at| b.now.since(at) >= MINUTE));
-                    prop_assert!(outs(&b) >= before.min(2), "{} of {before} called", outs(&b));
+                    prop_assert!(outs(&b) >= before.min(2), "{} of {before} outbound", outs(&b));
                     let random = all.iter().filter(|n| !by_score(b.me, **n));
                     prop_assert!(random.into_iter().all(|n| b.m.neighbours().contains(n)), "the random half");
                     last = Some(b.now);
                 }
-                prop_assert!(scores.links.len() == b.m.linked.len());
+                prop_assert!(scores.links.len() == b.m.peers.links.len());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The life of a node: the DONP document's `NodeState` and which changes are allowed.
+//! The states of a node: the DONP document's `NodeState` and which changes are allowed.
 
 use core::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Where a node is in its life (DONP document, "Node State Model").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum NodeState {
-    /// Made, not told to join yet.
+    /// Made, and not in a network yet.
     Initializing,
     /// Looking for a node that answers.
     Discovering,
@@ -19,30 +19,30 @@ pub enum NodeState {
     Degraded,
     /// Linked again after `Degraded`; catching up.
     Recovering,
-    /// Said goodbye.
+    /// Left, or about to.
     Leaving,
 }
 
 /// What moves a node from state to state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Trigger {
-    /// Told to join through somebody.
+pub(super) enum Trigger {
+    /// The application joins through known nodes.
     Join,
-    /// Told to begin with nobody to join through: the first node of a network.
+    /// The application begins a network: there is no node to join through.
     Begin,
     /// A link opened.
     LinkUp,
-    /// A neighbour agreed.
+    /// A peer became a neighbour.
     Neighbour,
     /// The last link is gone.
     Alone,
-    /// A good part of all peers is gone at once.
+    /// Too many peers are lost at once.
     Lost,
     /// Enough of those are back, or given up.
     Restored,
     /// The history here has all that a neighbour's has.
     Compared,
-    /// Told to leave.
+    /// The application leaves.
     Leave,
 }
 
@@ -72,7 +72,7 @@ impl NodeState {
     }
 
     /// The transition table; `self` where a trigger changes nothing.
-    pub(crate) const fn after(self, trigger: Trigger) -> Self {
+    pub(super) const fn after(self, trigger: Trigger) -> Self {
         match (self, trigger) {
             (_, Trigger::Leave) => Self::Leaving,
             (Self::Initializing | Self::Leaving, Trigger::Join) => Self::Discovering,

@@ -1,8 +1,10 @@
+use super::hyparview::MERGE_CAPACITY;
 use super::*;
 use crate::config::NodeType;
 use crate::identity::tests::identity;
 use crate::rng::Rng;
-use crate::time::{Duration, WallTime};
+use crate::time::WallTime;
+use crate::wire::{Blob, encode};
 use alloc::vec;
 use proptest::prelude::{any, prop, prop_assert, proptest};
 
@@ -51,7 +53,7 @@ impl Bench {
         self.fact(Fact::LinkUp { peer: id(n), record: record(n), addr: addr(n) })
     }
 
-    pub fn hear(&mut self, n: u8, message: &Message) -> Vec<Out> {
+    pub fn receive(&mut self, n: u8, message: &Message) -> Vec<Out> {
         self.input(In::Message { from: id(n), body: encode(message) })
     }
 
@@ -123,7 +125,7 @@ fn a_link_becomes_a_neighbour_when_it_agrees() {
     let sent = replies(&b.up(2));
     assert!(matches!(sent[..], [Message::Announcement { .. }, Message::Request { .. }]), "{sent:?}");
     assert_eq!(b.m.state(), NodeState::Connecting);
-    let out = b.hear(2, &Message::Response { accepted: Ok(()), available: Vec::new() });
+    let out = b.receive(2, &Message::Response { accepted: Ok(()), available: Vec::new() });
     assert!(out.iter().any(|o| matches!(o, Out::Fact(Fact::NeighbourUp(p)) if *p == id(2))));
     assert_eq!(b.m.state(), NodeState::Active);
     let out = b.fact(Fact::LinkDown { peer: id(2), reason: DownReason::Timeout });
@@ -131,10 +133,10 @@ fn a_link_becomes_a_neighbour_when_it_agrees() {
     assert_eq!(b.m.state(), NodeState::Degraded);
     b.up(2);
     assert_eq!(b.m.state(), NodeState::Recovering);
-    b.hear(2, &request(Urgency::Low));
+    b.receive(2, &request(Urgency::Low));
     assert_eq!(b.m.state(), NodeState::Recovering, "until histories are compared");
     b.input(In::Compared(id(3)));
-    assert_eq!(b.m.state(), NodeState::Recovering, "with a neighbour, not with anybody");
+    assert_eq!(b.m.state(), NodeState::Recovering, "with a neighbour, not with any peer");
     b.input(In::Compared(id(2)));
     assert_eq!(b.m.state(), NodeState::Active);
 }
@@ -160,12 +162,12 @@ fn losing_two_fifths_of_all_peers_at_once_degrades_a_node() {
         slowly.fact(Fact::MemberChanged { peer: id(n), state: MemberState::Suspect });
         slowly.run(11);
     }
-    assert_eq!(slowly.m.state(), NodeState::Active, "that is the life of a network");
+    assert_eq!(slowly.m.state(), NodeState::Active, "a network always loses some");
 }
 
-/// The few that a great failure leaves may not know of each other: most that they met are gone.
+/// The few nodes that a great failure leaves may not know of each other: most of their known nodes are gone.
 #[test]
-fn a_degraded_node_tries_everybody_it_met_at_once_and_then_one_a_minute() {
+fn a_degraded_node_tries_all_known_nodes_then_one_a_minute() {
     let contacts = |lost: u8| {
         let mut b = after_losing(lost, 10);
         for n in 20..60 {
@@ -180,7 +182,7 @@ fn a_degraded_node_tries_everybody_it_met_at_once_and_then_one_a_minute() {
                     said.iter().filter_map(|(_, o)| if let Out::Connect { expect, .. } = o { *expect } else { None });
                 for peer in whom {
                     tried.insert(peer);
-                    // Nobody answers.
+                    // No node answers.
                     b.input(In::Unreachable { addr: addr(9), expect: Some(peer), wrong_node: false });
                 }
             }
@@ -194,16 +196,16 @@ fn a_degraded_node_tries_everybody_it_met_at_once_and_then_one_a_minute() {
     assert!(first == 40 && (4..=7).contains(&then), "all of them, then one a minute: {first}, {then}");
 }
 
-/// Where most are dead, the passive view alone may name nobody alive.
+/// Where most nodes are dead, the passive view alone may name none that lives.
 #[test]
-fn who_loses_all_neighbours_tries_also_whom_the_passive_view_had_no_room_for() {
-    let told = 50..200u8;
+fn a_node_without_neighbours_tries_evicted_nodes_too() {
+    let reported = 50..200u8;
     let tried = |lost: u8| {
         let mut b = full();
-        for n in told.clone() {
-            b.hear(2, &Message::Response { accepted: Err(Refusal::NotAsked), available: vec![info(n)] });
+        for n in reported.clone() {
+            b.receive(2, &Message::Response { accepted: Err(Refusal::NotAsked), available: vec![info(n)] });
         }
-        assert_eq!(b.m.book.passives().count(), Config::default().membership.passive);
+        assert_eq!(b.m.peers.book.passive_view().count(), Config::default().membership.passive);
         let mut tried = Vec::new();
         for n in 2..8 {
             let mut said = match n < 2 + lost {
@@ -214,36 +216,36 @@ fn who_loses_all_neighbours_tries_also_whom_the_passive_view_had_no_room_for() {
             while let Some(o) = said.pop() {
                 if let Out::Connect { expect: Some(peer), .. } = o {
                     tried.push(peer);
-                    // Nobody answers.
+                    // No node answers.
                     said.extend(b.input(In::Unreachable { addr: addr(9), expect: Some(peer), wrong_node: false }));
                 }
             }
         }
-        told.clone().filter(|n| tried.contains(&id(*n))).count()
+        reported.clone().filter(|n| tried.contains(&id(*n))).count()
     };
     assert!(tried(3) <= 36, "half of them are enough to find others by");
     assert_eq!(tried(6), 150);
 }
 
 #[test]
-fn places_of_those_that_left_the_passive_view_are_bounded_and_of_nobody_in_the_book() {
+fn evicted_nodes_are_bounded_and_not_in_the_book() {
     let mut b = full();
-    // Whoever is told of again is in the book again.
+    // A node that is reported again is in the book again.
     for n in (8..=255u8).chain(8..=255) {
-        b.hear(2, &Message::Response { accepted: Err(Refusal::NotAsked), available: vec![info(n)] });
+        b.receive(2, &Message::Response { accepted: Err(Refusal::NotAsked), available: vec![info(n)] });
     }
-    assert_eq!((b.m.book.passives().count(), b.m.book.heard()), (36, 128));
+    assert_eq!((b.m.peers.book.passive_view().count(), b.m.peers.book.evicted()), (36, 128));
     let mut kept = BTreeSet::new();
-    while let Some((peer, _)) = b.m.book.recall() {
+    while let Some((peer, _)) = b.m.peers.book.pop_evicted() {
         assert!(b.m.get(peer).is_none() && kept.insert(peer), "once, and not in the book");
     }
 }
 
 #[test]
-fn a_degraded_node_recovers_when_half_of_those_lost_are_back_or_given_up() {
+fn a_degraded_node_recovers_when_half_are_back_or_given_up() {
     let mut b = after_losing(4, 10);
     b.up(9);
-    b.hear(9, &request(Urgency::High));
+    b.receive(9, &request(Urgency::High));
     assert_eq!(b.m.state(), NodeState::Degraded, "neighbours of the same part prove nothing");
     b.fact(Fact::MemberChanged { peer: id(2), state: MemberState::Alive });
     assert_eq!(b.m.state(), NodeState::Degraded);
@@ -259,26 +261,26 @@ fn a_degraded_node_recovers_when_half_of_those_lost_are_back_or_given_up() {
     given_up.run(12);
     assert_eq!(given_up.m.state(), NodeState::Recovering);
     given_up.run(31);
-    assert_eq!(given_up.m.state(), NodeState::Active, "nobody answers, so what is here is all");
+    assert_eq!(given_up.m.state(), NodeState::Active, "no node answers, so what is here is all");
 }
 
 #[test]
-fn who_failed_is_no_neighbour_and_not_tried_at_once() {
+fn a_member_that_is_down_is_no_neighbour_nor_candidate() {
     let mut b = full();
     let out = b.fact(Fact::MemberChanged { peer: id(2), state: MemberState::Down });
     assert!(out.iter().any(|o| matches!(o, Out::Fact(Fact::NeighbourDown(p)) if *p == id(2))));
     assert!(out.iter().any(|o| matches!(o, Out::Unwant(p) if *p == id(2))), "law 4");
     assert!(!b.m.neighbours().contains(&id(2)));
-    assert!(!b.m.book.passives().any(|p| p == id(2)));
+    assert!(!b.m.peers.book.passive_view().any(|p| p == id(2)));
 }
 
 #[test]
-fn nobody_becomes_a_neighbour_unasked() {
+fn an_unasked_acceptance_makes_no_neighbour() {
     let mut b = Bench::new();
     b.input(join(&[2]));
     b.up(2);
-    b.hear(2, &Message::Response { accepted: Err(Refusal::Full), available: Vec::new() });
-    b.hear(2, &Message::Response { accepted: Ok(()), available: Vec::new() });
+    b.receive(2, &Message::Response { accepted: Err(Refusal::Full), available: Vec::new() });
+    b.receive(2, &Message::Response { accepted: Ok(()), available: Vec::new() });
     assert!(b.m.neighbours().is_empty());
 }
 
@@ -288,53 +290,53 @@ fn full() -> Bench {
     b.input(In::Join(Vec::new()));
     for n in 2..2 + Config::default().membership.target as u8 {
         b.up(n);
-        b.hear(n, &request(Urgency::Low));
+        b.receive(n, &request(Urgency::Low));
     }
     assert_eq!(b.m.neighbours().len(), Config::default().membership.target);
     b
 }
 
 #[test]
-fn a_full_node_says_so_and_names_others() {
+fn a_full_node_refuses_and_names_others() {
     let mut b = full();
     b.up(100);
-    let answer = replies(&b.hear(100, &request(Urgency::Low)));
+    let answer = replies(&b.receive(100, &request(Urgency::Low)));
     let [Message::Response { accepted: Err(Refusal::Full), available }] = &answer[..] else { panic!("{answer:?}") };
     assert_eq!(available.len(), b.m.neighbours().len());
     assert!(available.iter().all(|i| NodeRecord::decode(&i.record.0).is_ok()));
 }
 
 #[test]
-fn who_has_no_neighbour_is_taken_and_somebody_gives_way() {
+fn a_node_without_neighbours_is_taken_and_displaces_one() {
     let mut b = full();
     let before = b.m.neighbours().clone();
     b.up(100);
-    let out = b.hear(100, &request(Urgency::High));
+    let out = b.receive(100, &request(Urgency::High));
     assert!(out.iter().any(|o| matches!(o, Out::Fact(Fact::NeighbourUp(p)) if *p == id(100))));
     let gone: Vec<_> = before.difference(b.m.neighbours()).copied().collect();
     let [gone] = gone[..] else { panic!("{gone:?}") };
     assert!(out.iter().any(|o| matches!(o, Out::Fact(Fact::NeighbourDown(p)) if *p == gone)));
     assert!(out.iter().any(|o| matches!(o, Out::Unwant(p) if *p == gone)));
-    assert!(b.m.book.passives().any(|p| p == gone), "a candidate for later");
+    assert!(b.m.peers.book.passive_view().any(|p| p == gone), "a candidate for later");
     assert_eq!(b.m.neighbours().len(), before.len());
 }
 
 #[test]
-fn a_crowd_of_newcomers_pushes_out_ten_neighbours_a_second() {
+fn a_crowd_of_newcomers_displaces_ten_neighbours_a_second() {
     let mut b = full();
     let mut pushed_out = Vec::new();
     for n in 0..40 {
         b.up(100 + n);
-        let out = b.hear(100 + n, &request(Urgency::Join));
+        let out = b.receive(100 + n, &request(Urgency::Join));
         pushed_out.push(out.iter().filter(|o| matches!(o, Out::Fact(Fact::NeighbourDown(_)))).count());
     }
     assert_eq!((&pushed_out[..10], pushed_out[10..].iter().sum::<usize>()), (&[1; 10][..], 0));
-    // The eleventh hears that there is no room.
+    // The eleventh is refused.
     b.up(150);
-    let answer = replies(&b.hear(150, &request(Urgency::Join)));
+    let answer = replies(&b.receive(150, &request(Urgency::Join)));
     assert!(matches!(answer[..], [Message::Response { accepted: Err(Refusal::Full), .. }]));
     b.run(2);
-    let answer = replies(&b.hear(150, &request(Urgency::Join)));
+    let answer = replies(&b.receive(150, &request(Urgency::Join)));
     assert!(matches!(answer[0], Message::Disconnect { .. } | Message::Response { accepted: Ok(()), .. }), "{answer:?}");
 }
 
@@ -343,9 +345,9 @@ fn a_newcomer_is_walked_through_the_network() {
     let walks_for = |b: &mut Bench, max_neighbours| {
         b.up(100);
         let join = Message::Request { urgency: Urgency::Join, max_neighbours, preferred: Vec::new(), location: None };
-        let sent = replies(&b.hear(100, &join));
+        let sent = replies(&b.receive(100, &join));
         let split = sent.iter().any(|m| matches!(m, Message::Disconnect { instead: Some(i) } if *i == info(100)));
-        (sent.iter().filter(|m| matches!(m, Message::Forward { ttl: 6, .. })).count(), split)
+        (sent.iter().filter(|m| matches!(m, Message::ForwardJoin { ttl: 6, .. })).count(), split)
     };
     assert_eq!(walks_for(&mut full(), 6), (2, true), "three edges are split: the own one and one a walk");
     assert_eq!(walks_for(&mut full(), 1), (0, true));
@@ -353,48 +355,48 @@ fn a_newcomer_is_walked_through_the_network() {
     young.input(In::Join(Vec::new()));
     for n in 2..6 {
         young.up(n);
-        young.hear(n, &request(Urgency::Low));
+        young.receive(n, &request(Urgency::Low));
     }
-    assert_eq!(walks_for(&mut young, 6), (4, false), "with room everywhere each walk gives one");
+    assert_eq!(walks_for(&mut young, 6), (4, false), "with capacity everywhere each walk gives one");
 
     let mut b = full();
-    let step = |b: &mut Bench, n, ttl| b.hear(2, &Message::Forward { joiner: info(n), ttl });
+    let step = |b: &mut Bench, n, ttl| b.receive(2, &Message::ForwardJoin { joiner: info(n), ttl });
     let passed = replies(&step(&mut b, 60, 5));
-    assert!(matches!(passed[..], [Message::Forward { ttl: 4, .. }]), "{passed:?}");
+    assert!(matches!(passed[..], [Message::ForwardJoin { ttl: 4, .. }]), "{passed:?}");
     assert!(b.m.get(id(60)).is_none(), "only a step");
     step(&mut b, 61, 3);
-    assert!(b.m.book.passives().any(|p| p == id(61)), "at the third before the end it is remembered");
+    assert!(b.m.peers.book.passive_view().any(|p| p == id(61)), "at the third before the end it is remembered");
     let out = step(&mut b, 62, 0);
     assert!(out.iter().any(|o| matches!(o, Out::Connect { expect, .. } if *expect == Some(id(62)))), "{out:?}");
     let sent = replies(&b.up(62));
     assert!(sent.iter().any(|m| matches!(m, Message::Request { urgency: Urgency::Low, .. })), "{sent:?}");
-    b.hear(62, &Message::Response { accepted: Ok(()), available: Vec::new() });
+    b.receive(62, &Message::Response { accepted: Ok(()), available: Vec::new() });
     assert!(b.m.neighbours().contains(&id(62)));
     b.up(90);
-    let answer = replies(&b.hear(90, &Message::Forward { joiner: info(63), ttl: 0 }));
+    let answer = replies(&b.receive(90, &Message::ForwardJoin { joiner: info(63), ttl: 0 }));
     assert_eq!(answer, [Message::Disconnect { instead: None }], "only neighbours walk");
     assert!(b.m.get(id(63)).is_none());
 }
 
 #[test]
-fn who_gives_way_is_offered_the_one_it_gave_way_to_and_asks_nobody_else() {
+fn a_displaced_node_asks_only_the_one_that_displaced_it() {
     let mut b = full();
     let instead = Some(info(100));
-    let out = b.hear(2, &Message::Disconnect { instead });
+    let out = b.receive(2, &Message::Disconnect { instead });
     let tried: Vec<_> =
         out.iter().filter_map(|o| if let Out::Connect { expect, .. } = o { *expect } else { None }).collect();
     assert_eq!(tried, [id(100)], "{out:?}");
     let sent = replies(&b.up(100));
     assert!(sent.iter().any(|m| matches!(m, Message::Request { urgency: Urgency::Low, .. })), "{sent:?}");
-    b.hear(100, &Message::Response { accepted: Ok(()), available: Vec::new() });
+    b.receive(100, &Message::Response { accepted: Ok(()), available: Vec::new() });
     assert!(b.m.neighbours().contains(&id(100)) && !b.m.neighbours().contains(&id(2)));
 }
 
 #[test]
-fn in_a_network_without_room_a_nearly_full_node_asks_ever_less() {
+fn a_nearly_full_node_in_a_full_network_asks_ever_less() {
     let mut b = full();
     (100..130).for_each(|n| drop(b.up(n)));
-    b.hear(2, &Message::Disconnect { instead: None });
+    b.receive(2, &Message::Disconnect { instead: None });
     let mut asked = Vec::new();
     for second in 0..600 {
         for (_, out) in b.run(1) {
@@ -419,73 +421,76 @@ fn in_a_network_without_room_a_nearly_full_node_asks_ever_less() {
 }
 
 #[test]
-fn hearsay_is_checked_before_it_is_used_and_before_it_replaces_anything() {
+fn a_record_is_verified_before_use_and_before_replacing_one() {
     let mut b = full();
     let mut forged = info(100);
     forged.record.0[40] ^= 1;
-    let out = b.hear(2, &Message::Response { accepted: Ok(()), available: vec![forged.clone()] });
-    assert!(!out.iter().any(|o| matches!(o, Out::AddAddresses { .. })), "nobody asked for it");
-    assert_eq!(b.m.drops.get(DropReason::Signature), 0);
+    let out = b.receive(2, &Message::Response { accepted: Ok(()), available: vec![forged.clone()] });
+    assert!(!out.iter().any(|o| matches!(o, Out::AddAddresses { .. })), "the link asked for no address");
+    assert_eq!(b.m.peers.drops.get(DropReason::Signature), 0);
     let out = b.input(In::AddressNeeded(id(100)));
     assert!(matches!(&out[..], [Out::AddAddresses { record: None, addrs, .. }] if *addrs == [addr(100)]), "{out:?}");
-    assert_eq!(b.m.drops.get(DropReason::Signature), 1);
+    assert_eq!(b.m.peers.drops.get(DropReason::Signature), 1);
 
     b.up(100);
     forged.record = Blob(NodeRecord::sign(&identity(100), [1; 32], 9, WallTime(0), NodeType::Regular).encode());
     forged.record.0[40] ^= 1;
-    b.hear(2, &Message::Response { accepted: Ok(()), available: vec![forged] });
-    assert_eq!(b.m.get(id(100)).and_then(|k| k.record.clone()), Some(record(100)), "the proven one stands");
-    assert_eq!(b.m.drops.get(DropReason::Signature), 2);
+    b.receive(2, &Message::Response { accepted: Ok(()), available: vec![forged] });
+    assert_eq!(b.m.get(id(100)).and_then(|k| k.record.clone()), Some(record(100)), "the verified one stands");
+    assert_eq!(b.m.peers.drops.get(DropReason::Signature), 2);
 }
 
 #[test]
-fn whoever_is_sought_is_told_of_as_soon_as_somebody_names_it() {
+fn a_pending_lookup_is_answered_when_the_node_is_named() {
     let mut b = full();
     assert!(b.input(In::AddressNeeded(id(100))).is_empty());
-    let told = |out: &[Out]| out.iter().any(|o| matches!(o, Out::AddAddresses { peer, .. } if *peer == id(100)));
-    assert!(told(&b.hear(2, &Message::Response { accepted: Ok(()), available: vec![info(100)] })));
-    assert!(!told(&b.hear(3, &Message::Response { accepted: Ok(()), available: vec![info(100)] })), "once");
-    assert!(told(&b.input(In::AddressNeeded(id(100)))));
+    let answered = |out: &[Out]| out.iter().any(|o| matches!(o, Out::AddAddresses { peer, .. } if *peer == id(100)));
+    assert!(answered(&b.receive(2, &Message::Response { accepted: Ok(()), available: vec![info(100)] })));
+    assert!(!answered(&b.receive(3, &Message::Response { accepted: Ok(()), available: vec![info(100)] })), "once");
+    assert!(answered(&b.input(In::AddressNeeded(id(100)))));
 }
 
 #[test]
-fn shuffles_go_some_steps_and_their_answers_come_back() {
-    // The one who begins.
+fn shuffles_walk_some_steps_and_their_answers_return() {
+    // At the node that begins.
     let mut b = full();
-    b.m.book.entry(id(70), |_| false).0.record = Some(record(70));
+    b.m.peers.book.entry(id(70), |_| false).0.record = Some(record(70));
     let mut rng = Rng::new([3; 32]);
-    b.m.book.passive(id(70), 36, &mut rng);
+    b.m.peers.book.add_passive(id(70), 36, &mut rng);
     let sent: Vec<_> = b.run(13).into_iter().map(|(_, o)| o).collect();
     let mut sent = replies(&sent);
     sent.retain(|m| !matches!(m, Message::Sketch { .. }));
     let [Message::Shuffle { walk, ttl: 6, nodes }] = &sent[..] else { panic!("{sent:?}") };
     assert_eq!(nodes.len(), 4, "three neighbours and one of the passive view");
-    b.hear(2, &Message::ShuffleReply { walk: *walk, nodes: vec![info(71)] });
-    assert!(b.m.book.passives().any(|p| p == id(71)));
-    b.hear(2, &Message::ShuffleReply { walk: *walk, nodes: vec![info(72)] });
+    b.receive(2, &Message::ShuffleReply { walk: *walk, nodes: vec![info(71)] });
+    assert!(b.m.peers.book.passive_view().any(|p| p == id(71)));
+    b.receive(2, &Message::ShuffleReply { walk: *walk, nodes: vec![info(72)] });
     assert!(b.m.get(id(72)).is_none(), "an answer comes once");
 
-    // One on the way.
+    // At a node on the way.
     let mut b = full();
-    let passed = replies(&b.hear(2, &Message::Shuffle { walk: 9, ttl: 6, nodes: vec![info(71)] }));
+    let passed = replies(&b.receive(2, &Message::Shuffle { walk: 9, ttl: 6, nodes: vec![info(71)] }));
     let [Message::Shuffle { walk: 9, ttl: 5, nodes }] = &passed[..] else { panic!("{passed:?}") };
     assert_eq!(nodes.len(), 2, "with the one it came from");
-    assert!(replies(&b.hear(3, &Message::Shuffle { walk: 9, ttl: 4, nodes: vec![] })).is_empty(), "a walk in a circle");
-    let back = b.hear(4, &Message::ShuffleReply { walk: 9, nodes: vec![info(73)] });
+    assert!(
+        replies(&b.receive(3, &Message::Shuffle { walk: 9, ttl: 4, nodes: vec![] })).is_empty(),
+        "a walk in a circle"
+    );
+    let back = b.receive(4, &Message::ShuffleReply { walk: 9, nodes: vec![info(73)] });
     assert!(matches!(&back[..], [Out::Send { to, .. }] if *to == id(2)), "{back:?}");
 
-    // The one at the end.
-    let answer = replies(&b.hear(2, &Message::Shuffle { walk: 10, ttl: 1, nodes: vec![info(74)] }));
+    // At the node at the end.
+    let answer = replies(&b.receive(2, &Message::Shuffle { walk: 10, ttl: 1, nodes: vec![info(74)] }));
     assert!(matches!(answer[..], [Message::ShuffleReply { walk: 10, .. }]));
-    assert!(b.m.book.passives().any(|p| p == id(74)));
+    assert!(b.m.peers.book.passive_view().any(|p| p == id(74)));
 }
 
 #[test]
-fn a_lost_neighbour_is_replaced_from_the_passive_view_and_the_dead_are_forgotten() {
+fn a_lost_neighbour_is_replaced_and_dead_nodes_are_forgotten() {
     let mut b = full();
     for n in 50..60 {
-        b.hear(2, &Message::ShuffleReply { walk: 0, nodes: vec![] });
-        b.hear(2, &Message::Forward { joiner: info(n), ttl: 3 });
+        b.receive(2, &Message::ShuffleReply { walk: 0, nodes: vec![] });
+        b.receive(2, &Message::ForwardJoin { joiner: info(n), ttl: 3 });
     }
     let out = b.fact(Fact::LinkDown { peer: id(3), reason: DownReason::Timeout });
     let tried = |out: &[Out]| -> Vec<NodeId> {
@@ -498,17 +503,17 @@ fn a_lost_neighbour_is_replaced_from_the_passive_view_and_the_dead_are_forgotten
     assert!(tried(&later).len() >= 3, "{later:?}");
     assert!(tried(&later).iter().all(|p| !first.contains(p)));
     b.input(In::Unreachable { addr: addr(50), expect: Some(first[0]), wrong_node: false });
-    assert!(b.m.get(first[0]).is_none(), "hearsay that does not answer");
-    // One answers and has room.
+    assert!(b.m.get(first[0]).is_none(), "an unverified node that does not answer");
+    // One answers and has capacity.
     let n = (50..60).find(|n| id(*n) == first[1]).unwrap();
     let sent = replies(&b.up(n));
     assert!(sent.iter().any(|m| matches!(m, Message::Request { urgency: Urgency::Low, .. })), "{sent:?}");
-    b.hear(n, &Message::Response { accepted: Ok(()), available: Vec::new() });
+    b.receive(n, &Message::Response { accepted: Ok(()), available: Vec::new() });
     assert!(b.m.neighbours().contains(&id(n)));
 }
 
 #[test]
-fn who_wrongly_believes_to_be_a_neighbour_is_told() {
+fn a_stranger_gets_a_disconnect() {
     let mut b = full();
     b.up(100);
     assert_eq!(replies(&b.input(In::Stranger(id(100)))), [Message::Disconnect { instead: None }]);
@@ -519,14 +524,14 @@ fn who_wrongly_believes_to_be_a_neighbour_is_told() {
     assert_eq!(replies(&b.input(In::Stranger(id(2)))), [], "its answer is on the way");
 }
 
-/// In a zone broadcasts do not go by neighbours, and show nothing.
+/// In a zone broadcasts do not go by neighbours, so they show no stranger.
 #[test]
-fn what_neighbours_tell_each_other_all_the_time_shows_who_is_none() {
+fn a_neighbours_sketch_from_a_stranger_gets_a_disconnect() {
     let mut b = full();
     b.up(100);
-    let told = |b: &mut Bench, neighbour| replies(&b.hear(100, &Message::Sketch { neighbour, marks: Vec::new() }));
-    assert_eq!(told(&mut b, true), [Message::Disconnect { instead: None }]);
-    assert_eq!(told(&mut b, false), []);
+    let sketch = |b: &mut Bench, neighbour| replies(&b.receive(100, &Message::Sketch { neighbour, marks: Vec::new() }));
+    assert_eq!(sketch(&mut b, true), [Message::Disconnect { instead: None }]);
+    assert_eq!(sketch(&mut b, false), []);
     let mut b = full();
     let said: Vec<_> = b.run(30).into_iter().filter_map(|(_, o)| replies(&[o]).pop()).collect();
     let sketches: Vec<_> = said.iter().filter(|m| matches!(m, Message::Sketch { .. })).collect();
@@ -534,28 +539,31 @@ fn what_neighbours_tell_each_other_all_the_time_shows_who_is_none() {
 }
 
 #[test]
-fn a_silent_neighbour_is_replaced_and_taken_back_when_it_answers() {
+fn a_silent_neighbour_is_replaced_and_comes_back_on_answer() {
     let mut b = Bench::new();
     b.input(join(&[2]));
     b.up(2);
-    b.hear(2, &request(Urgency::High));
+    b.receive(2, &request(Urgency::High));
     let out = b.fact(Fact::LinkSuspected(id(2)));
     assert!(out.iter().any(|o| matches!(o, Out::Fact(Fact::NeighbourDown(p)) if *p == id(2))));
-    assert!(replies(&out).contains(&Message::Disconnect { instead: None }), "it learns of it if it hears again");
+    assert!(
+        replies(&out).contains(&Message::Disconnect { instead: None }),
+        "it learns of it when it can receive again"
+    );
     assert_eq!(b.m.state(), NodeState::Degraded);
     let out = b.fact(Fact::LinkRecovered(id(2)));
     assert!(replies(&out).iter().any(|m| matches!(m, Message::Request { .. })), "{out:?}");
     assert_eq!(b.m.state(), NodeState::Recovering);
-    b.hear(2, &Message::Response { accepted: Ok(()), available: Vec::new() });
+    b.receive(2, &Message::Response { accepted: Ok(()), available: Vec::new() });
     assert_eq!(b.m.state(), NodeState::Recovering);
     b.input(In::Compared(id(2)));
     assert_eq!(b.m.state(), NodeState::Active);
 }
 
 #[test]
-fn who_is_told_goodbye_looks_for_another_and_comes_back_later() {
+fn a_disconnected_node_asks_others_first_and_the_same_later() {
     let mut b = full();
-    let out = b.hear(3, &Message::Disconnect { instead: None });
+    let out = b.receive(3, &Message::Disconnect { instead: None });
     assert!(out.iter().any(|o| matches!(o, Out::Fact(Fact::NeighbourDown(p)) if *p == id(3))));
     assert!(!replies(&out).iter().any(|m| matches!(m, Message::Request { .. })), "not the same one at once");
     let sent: Vec<_> = b.run(2).into_iter().map(|(_, o)| o).collect();
@@ -575,7 +583,7 @@ fn a_bootstrap_introduces_and_keeps_no_mesh() {
     for n in 2..6 {
         let greeting = replies(&b.up(n));
         assert!(!greeting.iter().any(|m| matches!(m, Message::Request { .. })), "{greeting:?}");
-        let answer = replies(&b.hear(n, &request(Urgency::Join)));
+        let answer = replies(&b.receive(n, &request(Urgency::Join)));
         let [Message::Response { accepted: Err(Refusal::Full), available }] = &answer[..] else { panic!("{answer:?}") };
         assert_eq!(available.len(), usize::from(n) - 2, "those that came before");
     }
@@ -588,11 +596,11 @@ fn names_and_accounts_need_a_certificate() {
     b.input(In::Join(Vec::new()));
     b.up(2);
     let stolen = Message::Announcement { cert: identity(3).device_cert(), addrs: Vec::new() };
-    let out = b.hear(2, &stolen);
+    let out = b.receive(2, &stolen);
     assert!(matches!(out[..], [Out::Close(p)] if p == id(2)));
     assert_eq!(b.m.get(id(2)).unwrap().name, None);
-    assert_eq!(b.m.drops.get(DropReason::Signature), 1);
-    b.hear(2, &Message::Announcement { cert: identity(2).device_cert(), addrs: vec![addr(77)] });
+    assert_eq!(b.m.peers.drops.get(DropReason::Signature), 1);
+    b.receive(2, &Message::Announcement { cert: identity(2).device_cert(), addrs: vec![addr(77)] });
     let known = b.m.get(id(2)).unwrap();
     assert_eq!(known.account, Some(identity(2).account_id()));
     assert!(known.addrs.contains(&addr(77)));
@@ -604,10 +612,10 @@ fn a_hostile_bootstrap_cannot_flood_the_book_or_forge_a_node() {
     b.input(join(&[2]));
     b.up(2);
     let forged = NodeInfo { record: Blob(vec![1; 180]), name: None, addrs: vec![addr(9)] };
-    b.hear(2, &Message::Response { accepted: Ok(()), available: vec![forged] });
+    b.receive(2, &Message::Response { accepted: Ok(()), available: vec![forged] });
     let loopback = "127.0.0.1:4000".parse().unwrap();
     let aimed = NodeInfo { record: Blob(record(9).encode()), name: None, addrs: vec![loopback] };
-    let out = b.hear(2, &Message::Response { accepted: Ok(()), available: vec![aimed] });
+    let out = b.receive(2, &Message::Response { accepted: Ok(()), available: vec![aimed] });
     assert!(!out.iter().any(|o| matches!(o, Out::Connect { addr, .. } if *addr == loopback)));
     for n in 0..=255u8 {
         let infos = (0..8u8)
@@ -617,19 +625,19 @@ fn a_hostile_bootstrap_cannot_flood_the_book_or_forge_a_node() {
                 NodeInfo { record: Blob(record.encode()), name: None, addrs: vec![addr(n)] }
             })
             .collect();
-        b.hear(2, &Message::Response { accepted: Ok(()), available: infos });
+        b.receive(2, &Message::Response { accepted: Ok(()), available: infos });
     }
     assert!(b.m.footprint() < Config::default().limits.address_book + 100);
-    assert!(b.m.get(id(2)).is_some(), "who is linked is not pushed out");
+    assert!(b.m.get(id(2)).is_some(), "a linked node stays in the book");
 }
 
 #[test]
-fn leaving_lets_go_of_everything() {
+fn leaving_unwants_every_link_and_shuts() {
     let mut b = Bench::new();
     b.input(join(&[2, 3]));
     b.up(2);
     b.up(3);
-    b.hear(2, &request(Urgency::Low));
+    b.receive(2, &request(Urgency::Low));
     let out = b.fact(Fact::Left);
     let unwanted = out.iter().filter(|o| matches!(o, Out::Unwant(_))).count();
     assert_eq!(unwanted, 2, "{out:?}");
@@ -664,43 +672,43 @@ fn the_address_book_survives_a_restart() {
 }
 
 #[test]
-fn two_parts_of_a_network_grow_together_and_nobody_gives_way() {
+fn two_parts_of_a_network_merge_and_displace_no_neighbour() {
     let mut b = full();
     let marks = |b: &mut Bench, from: u8, marks: &[(u64, u32, u16)]| {
-        b.hear(from, &Message::Sketch { neighbour: false, marks: marks.to_vec() })
+        b.receive(from, &Message::Sketch { neighbour: false, marks: marks.to_vec() })
     };
     let asks = |out: &[Out]| replies(out).iter().any(|m| matches!(m, Message::Request { urgency: Urgency::Merge, .. }));
     b.run(70);
     marks(&mut b, 2, &[(5, 1, 0), (6, 1, 0)]);
     let greeting = replies(&b.up(100));
     let Some(Message::Sketch { neighbour: false, marks: own }) = greeting.last() else { panic!("{greeting:?}") };
-    assert_eq!(own.len(), 3, "this node, and what a neighbour told");
+    assert_eq!(own.len(), 3, "this node, and what a neighbour reported");
     assert!(!asks(&marks(&mut b, 100, &[(6, 9, 0), (7, 1, 0)])), "it lives in the same part");
     assert!(!asks(&marks(&mut b, 100, &[])), "it knows nothing");
     assert!(asks(&marks(&mut b, 100, &[(7, 1, 0), (8, 1, 0)])));
     let before = b.m.neighbours().clone();
-    b.hear(100, &Message::Response { accepted: Ok(()), available: Vec::new() });
+    b.receive(100, &Message::Response { accepted: Ok(()), available: Vec::new() });
     assert!(b.m.neighbours().contains(&id(100)) && b.m.neighbours().is_superset(&before));
     b.up(101);
     assert!(!asks(&marks(&mut b, 101, &[(9, 1, 0)])), "one merge in half a minute");
     b.run(31);
     b.up(101);
-    let answer = replies(&b.hear(101, &request(Urgency::Merge)));
+    let answer = replies(&b.receive(101, &request(Urgency::Merge)));
     assert!(answer.iter().any(|m| matches!(m, Message::Response { accepted: Ok(()), .. })), "{answer:?}");
     b.run(31);
     b.up(102);
-    let answer = replies(&b.hear(102, &request(Urgency::Merge)));
+    let answer = replies(&b.receive(102, &request(Urgency::Merge)));
     assert!(matches!(answer[..], [Message::Response { accepted: Err(Refusal::Full), .. }]), "two beyond the usual");
     assert_eq!(b.m.neighbours().len(), before.len() + 2);
 }
 
 /// The small part of a network that split lacks neighbours, and the large one has all it wants and refuses.
 #[test]
-fn who_asks_for_a_neighbour_says_too_in_which_part_it_lives() {
+fn a_request_to_a_new_link_comes_with_a_sketch() {
     let mut b = Bench::new();
     b.input(join(&[2]));
     b.up(2);
-    b.hear(2, &Message::Response { accepted: Ok(()), available: Vec::new() });
+    b.receive(2, &Message::Response { accepted: Ok(()), available: Vec::new() });
     b.run(20);
     let said = replies(&b.up(100));
     assert!(said.iter().any(|m| matches!(m, Message::Request { urgency: Urgency::Low, .. })), "{said:?}");
@@ -709,7 +717,7 @@ fn who_asks_for_a_neighbour_says_too_in_which_part_it_lives() {
 
 /// A link that came up while this part still remembered the other one would hide for ever that there are two.
 #[test]
-fn with_links_to_all_it_met_a_node_compares_parts_over_one() {
+fn a_node_linked_to_all_known_nodes_sends_a_sketch_to_one() {
     let mut b = full();
     b.up(100);
     b.run(50);
@@ -719,29 +727,30 @@ fn with_links_to_all_it_met_a_node_compares_parts_over_one() {
 }
 
 #[test]
-fn what_is_silent_for_two_minutes_is_in_no_sketch() {
+fn a_mark_that_is_silent_for_two_minutes_leaves_the_sketch() {
     let mut b = full();
     b.run(60);
-    let tell = |b: &mut Bench, beat, age| b.hear(2, &Message::Sketch { neighbour: true, marks: vec![(5, beat, age)] });
-    tell(&mut b, 1, 0);
-    assert_eq!(b.m.part.len(), 2);
+    let sketch =
+        |b: &mut Bench, beat, age| b.receive(2, &Message::Sketch { neighbour: true, marks: vec![(5, beat, age)] });
+    sketch(&mut b, 1, 0);
+    assert_eq!(b.m.partition.len(), 2);
     b.run(100);
-    tell(&mut b, 1, 100);
+    sketch(&mut b, 1, 100);
     b.run(30);
-    assert_eq!(b.m.part.len(), 1, "the same beat again is no sign of life");
-    tell(&mut b, 1, 130);
+    assert_eq!(b.m.partition.len(), 1, "the same beat again is no sign of life");
+    sketch(&mut b, 1, 130);
     b.run(1);
-    assert_eq!(b.m.part.len(), 1, "what others forget later does not come back");
-    tell(&mut b, 2, 60);
+    assert_eq!(b.m.partition.len(), 1, "what others forget later does not come back");
+    sketch(&mut b, 2, 60);
     b.run(50);
-    tell(&mut b, 3, 0);
+    sketch(&mut b, 3, 0);
     b.run(100);
-    assert_eq!(b.m.part.len(), 2);
+    assert_eq!(b.m.partition.len(), 2);
 }
 
 proptest! {
     #[test]
-    fn any_inputs_keep_the_books(steps in prop::collection::vec((0u8..9, any::<u8>(), any::<u8>()), 0..150)) {
+    fn any_inputs_keep_the_bounds(steps in prop::collection::vec((0u8..9, any::<u8>(), any::<u8>()), 0..150)) {
         let mut b = Bench::new();
         let mut wanted = BTreeSet::new();
         for (what, n, k) in steps {
@@ -750,15 +759,15 @@ proptest! {
                 0 => b.input(join(&[n, k])),
                 1 => b.up(n),
                 2 => b.fact(Fact::LinkDown { peer: id(n), reason: DownReason::Closed }),
-                3 => b.hear(n, &request([Urgency::Join, Urgency::High, Urgency::Low, Urgency::Names, Urgency::Merge][usize::from(k % 5)])),
-                4 => b.hear(n, &Message::Response { accepted: if k & 1 == 0 { Ok(()) } else { Err(Refusal::Full) }, available: Vec::new() }),
+                3 => b.receive(n, &request([Urgency::Join, Urgency::High, Urgency::Low, Urgency::Names, Urgency::Merge][usize::from(k % 5)])),
+                4 => b.receive(n, &Message::Response { accepted: if k & 1 == 0 { Ok(()) } else { Err(Refusal::Full) }, available: Vec::new() }),
                 5 => b.input(In::Unreachable { addr: addr(n), expect: (k & 1 == 0).then_some(id(n)), wrong_node: k & 2 == 0 }),
                 6 => b.run(u64::from(k)).into_iter().map(|(_, o)| o).collect(),
-                7 if k & 1 == 0 => b.hear(n, &Message::Forward { joiner: info(k), ttl: k % 8 }),
-                7 if k & 2 == 0 => b.hear(n, &Message::Shuffle { walk: u64::from(k), ttl: k % 8, nodes: vec![info(k)] }),
-                7 if k & 4 == 0 => b.hear(n, &Message::ShuffleReply { walk: u64::from(k), nodes: vec![info(k)] }),
-                7 if k & 8 == 0 => b.hear(n, &Message::Disconnect { instead: None }),
-                7 if k & 16 == 0 => b.hear(n, &Message::Sketch { neighbour: k & 8 == 0, marks: vec![(u64::from(k), u32::from(n), u16::from(k))] }),
+                7 if k & 1 == 0 => b.receive(n, &Message::ForwardJoin { joiner: info(k), ttl: k % 8 }),
+                7 if k & 2 == 0 => b.receive(n, &Message::Shuffle { walk: u64::from(k), ttl: k % 8, nodes: vec![info(k)] }),
+                7 if k & 4 == 0 => b.receive(n, &Message::ShuffleReply { walk: u64::from(k), nodes: vec![info(k)] }),
+                7 if k & 8 == 0 => b.receive(n, &Message::Disconnect { instead: None }),
+                7 if k & 16 == 0 => b.receive(n, &Message::Sketch { neighbour: k & 8 == 0, marks: vec![(u64::from(k), u32::from(n), u16::from(k))] }),
                 7 => b.input(In::Message { from: id(n), body: vec![what, n, k] }),
                 _ if k < 20 => b.fact(Fact::Left),
                 _ => b.fact(Fact::NetworkChanged),
@@ -770,9 +779,9 @@ proptest! {
                     _ => {}
                 }
             }
-            prop_assert!(b.m.neighbours().iter().all(|p| b.m.linked.contains_key(p)));
-            prop_assert!(b.m.neighbours().len() <= 6 + MERGE_ROOM);
-            prop_assert!(b.m.book.passives().count() <= 36);
+            prop_assert!(b.m.neighbours().iter().all(|p| b.m.peers.links.contains(*p)));
+            prop_assert!(b.m.neighbours().len() <= 6 + MERGE_CAPACITY);
+            prop_assert!(b.m.peers.book.passive_view().count() <= 36);
             prop_assert!(b.m.footprint() < 700);
         }
     }

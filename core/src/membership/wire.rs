@@ -1,4 +1,4 @@
-//! What membership machines say to each other: the DONP document's discovery messages.
+//! Messages of membership machines: the DONP document's discovery messages.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -14,15 +14,15 @@ use crate::wire::Blob;
 pub(super) const MAX_ADDRS: usize = 4;
 /// Nodes named in one response.
 pub(super) const MAX_OFFERED: usize = 8;
-/// Bytes of one message: eight nodes of 300 bytes, with room to grow.
+/// Bytes of one message: eight nodes of 300 bytes, with reserve.
 pub(super) const MAX_BYTES: usize = 8_192;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Message {
-    /// `NodeAnnouncement`: who speaks, in addition to the signed record that the link exchanged
+    /// `NodeAnnouncement`: what the sender says of itself, in addition to the signed record that the link exchanged
     /// (which holds the document's `nodeId`, `nodeType`, `capabilities` and `publicKey`).
     Announcement {
-        /// The account's word for this device, with the name it goes by.
+        /// The account's certificate of this device, with its name.
         cert: DeviceCert,
         /// Where it believes it can be reached.
         addrs: Vec<SocketAddr>,
@@ -45,16 +45,16 @@ pub(crate) enum Message {
         available: Vec<NodeInfo>,
     },
     /// HyParView's FORWARDJOIN: a newcomer's walk through the network.
-    Forward { joiner: NodeInfo, ttl: u8 },
-    /// HyParView's DISCONNECT: no neighbours any more; the link lasts as long as somebody needs it.
-    /// Whoever gives way to another is told to whom: that one took one link and may need one more.
+    ForwardJoin { joiner: NodeInfo, ttl: u8 },
+    /// HyParView's DISCONNECT: no neighbours any more; the link lasts as long as a machine needs it.
+    /// A displaced node gets the one that displaced it: that one took one link and may need one more.
     Disconnect { instead: Option<NodeInfo> },
     /// HyParView's SHUFFLE. The number finds the way back.
     Shuffle { walk: u64, ttl: u8, nodes: Vec<NodeInfo> },
     /// HyParView's SHUFFLEREPLY, along the way back.
     ShuffleReply { walk: u64, nodes: Vec<NodeInfo> },
-    /// Salted ids of nodes that live in this part of the network, with the count of their ticks and
-    /// the seconds since it was new; and whether the sender holds the receiver for a neighbour.
+    /// The component sketch: salted ids of nodes that live in this part of the network, with the count of their ticks
+    /// and the seconds since it was new; and whether the sender counts the receiver as a neighbour.
     Sketch { neighbour: bool, marks: Vec<(u64, u32, u16)> },
 }
 
@@ -65,7 +65,7 @@ pub(crate) enum Urgency {
     Join,
     /// It has no neighbour at all: take it.
     High,
-    /// It has room for one more: take it if there is room.
+    /// It has capacity for one more: take it if there is capacity.
     Low,
     /// Only names of others are asked for.
     Names,
@@ -94,7 +94,7 @@ impl Refusal {
     }
 }
 
-/// A node as another describes it: the signed record is proof, the addresses and name are hearsay.
+/// A node as another describes it: the signed record is proof, the addresses and name are unverified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NodeInfo {
     pub record: Blob,

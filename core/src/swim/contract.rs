@@ -12,7 +12,7 @@ use crate::swim::wire::{Claim, Message, Update};
 use crate::swim::{In, Swim};
 
 impl Contract for Swim {
-    /// Both halves of the roster, as many rumours, links and timers, and what is under way.
+    /// Both halves of the roster, as many updates, links and timers, and what is under way.
     const MOST: usize = 1_500;
 
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
@@ -42,7 +42,7 @@ impl Contract for Swim {
                     0 => Message::Ping { seq, updates },
                     1 => Message::Ack { seq, updates },
                     2 => Message::Nack { seq, updates },
-                    3 => Message::Request { seq, target: d.peer(), updates },
+                    3 => Message::PingReq { seq, target: d.peer(), updates },
                     _ => Message::Sync { ask: d.coin(), roster: updates },
                 };
                 In::Message { from, body: message.encode() }

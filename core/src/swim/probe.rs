@@ -1,296 +1,379 @@
-//! Asking whether a member is there: directly, then through others (SWIM §3.1), with word from those who
-//! asked in vain (Lifeguard §III.A, "LHA-Probe").
+//! Probes: a member is asked directly, then through others (SWIM §3.1), with word from those that asked in vain
+//! (Lifeguard §III.A, "LHA-Probe").
 
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::*;
-use crate::time::{Longest, share};
+use crate::config::SwimConfig;
+use crate::fact::{Fact, MemberState};
+use crate::id::NodeId;
+use crate::machine::{Cx, Outbox};
+use crate::time::{Duration, Instant, Longest, share};
 
-/// Probes under way: one a period, and those that links or people asked for.
+use super::interface::Out;
+use super::members::Members;
+use super::roster::Member;
+use super::timer::Timer;
+use super::wire::Message;
+
+/// Probes under way: one a period, and those that links or the application asked for.
 const MAX_PROBES: usize = 64;
-/// Requests of others under way, 100 bytes each. Beyond it they are told at once that it did not work.
+/// Probes for other members under way, 100 bytes each. Beyond it they get a NACK at once.
 const MAX_RELAYS: usize = 64;
 /// A node that is no member is waited for as long as a handshake may take: 10 s.
 const STRANGER_WAIT: Duration = Duration::from_secs(10);
 
-/// A question under way.
-pub(super) struct Probe {
-    pub target: NodeId,
+/// A probe under way.
+struct Probe {
+    target: NodeId,
     sent: Instant,
-    /// Whom to believe an answer: those asked to ask.
-    through: Vec<NodeId>,
-    /// How many of those said that they asked in vain.
+    /// The helpers: members asked for an indirect probe that have not sent a NACK.
+    helpers: Vec<NodeId>,
     nacks: usize,
-    /// Somebody wants to know what comes of it.
-    pub asked: bool,
-    /// The target has not been asked yet, for want of a link.
-    waits: bool,
+    /// The application waits for the result.
+    requested: bool,
+    /// The target was not asked yet, for want of a link.
+    pending_link: bool,
 }
 
-/// A question asked for another.
-pub(super) struct Relay {
+/// A probe for another member.
+struct Relay {
     requester: NodeId,
     seq: u32,
     target: NodeId,
-    /// It was told that there is no answer yet.
-    told: bool,
+    /// It got a NACK.
+    nacked: bool,
 }
 
-/// How long answers took lately.
+/// Recent round trips.
 #[derive(Default)]
-pub(super) struct Waits(Longest);
+struct RoundTrips(Longest);
 
-impl Waits {
-    /// `max(least, 2 × p99 of round trips)` (docs/design/failures.md §2), and at most a third of a period, so
-    /// that the requests have their time too.
-    fn direct(&self, config: &SwimConfig) -> Duration {
+impl RoundTrips {
+    /// The wait for a direct answer: `max(least, 2 × p99 of round trips)` (docs/design/failures.md §2), and at most a
+    /// third of a period, so that the indirect probes have their time too.
+    fn timeout(&self, config: &SwimConfig) -> Duration {
         let most = share(config.period, 1, 3);
         self.0.twice().max(config.direct_timeout).min(most.max(config.direct_timeout))
     }
 }
 
-impl Swim {
+pub(super) struct Prober {
+    config: SwimConfig,
+    probes: BTreeMap<u32, Probe>,
+    relays: BTreeMap<u32, Relay>,
+    seq: u32,
+    round_trips: RoundTrips,
+    /// Links wanted for probes of nodes that are no members.
+    /// INVARIANT: each has a probe under way.
+    wanted: BTreeSet<NodeId>,
+}
+
+impl Prober {
+    pub(super) fn new(config: &SwimConfig) -> Self {
+        Self {
+            config: config.clone(),
+            probes: BTreeMap::new(),
+            relays: BTreeMap::new(),
+            seq: 0,
+            round_trips: RoundTrips::default(),
+            wanted: BTreeSet::new(),
+        }
+    }
+
     fn next_seq(&mut self) -> u32 {
         self.seq = self.seq.wrapping_add(1);
         self.seq
     }
 
-    /// A period begins: one member is asked.
-    pub(super) fn period(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        if !self.stands() || self.roster.there() == 0 {
+    fn direct_timeout(&self, members: &Members) -> Duration {
+        members.scaled(self.round_trips.timeout(&self.config))
+    }
+
+    /// A period begins: one member is probed.
+    pub(super) fn period(&mut self, members: &mut Members, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if members.roster.present() == 0 {
             return;
         }
-        self.timers.arm(Timer::Period, cx.now + self.scaled(self.config.period));
-        self.tend_links(cx, out);
+        members.timers.arm(Timer::Period, cx.now + members.scaled(self.config.period));
+        members.connect(cx, out);
+        let may_probe = |id: NodeId, m: &Member| m.is_present() && m.verified && !self.is_probed(id);
         let mut target = None;
-        while let Some(peer) = self.urgent.pop_front() {
-            if self.may_ask(peer) {
+        while let Some(peer) = members.roster.pop_urgent() {
+            if members.roster.get(peer).is_some_and(|m| may_probe(peer, m)) {
                 target = Some(peer);
                 break;
             }
         }
-        let under_way: BTreeSet<NodeId> = self.probes.values().map(|p| p.target).collect();
-        let target =
-            target.or_else(|| self.roster.next(cx.rng, |id, m| m.is_there() && m.proven && !under_way.contains(&id)));
+        let target = target.or_else(|| members.roster.next(cx.rng, may_probe));
         if let Some(target) = target {
-            self.probe(target, false, cx, out);
+            self.probe(target, false, members, cx, out);
         }
     }
 
-    fn may_ask(&self, peer: NodeId) -> bool {
-        self.roster.get(peer).is_some_and(|m| m.is_there() && m.proven) && !self.is_asked(peer)
-    }
-
-    fn is_asked(&self, peer: NodeId) -> bool {
+    fn is_probed(&self, peer: NodeId) -> bool {
         self.probes.values().any(|p| p.target == peer)
     }
 
-    fn probe(&mut self, target: NodeId, asked: bool, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+    /// Whether a link to `peer`, which is no member, is wanted.
+    pub(super) fn wants(&self, peer: NodeId) -> bool {
+        self.wanted.contains(&peer)
+    }
+
+    fn probe(
+        &mut self,
+        target: NodeId,
+        requested: bool,
+        members: &mut Members,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) {
         if self.probes.len() >= MAX_PROBES {
             return;
         }
         let seq = self.next_seq();
-        let linked = self.linked.contains_key(&target);
-        let member = self.roster.get(target).is_some_and(Member::is_there);
-        let probe = Probe { target, sent: cx.now, through: Vec::new(), nacks: 0, asked, waits: !linked && !member };
-        let waits = probe.waits;
+        let (linked, present) = (members.links.contains(target), members.is_present(target));
+        let pending_link = !linked && !present;
+        let probe = Probe { target, sent: cx.now, helpers: Vec::new(), nacks: 0, requested, pending_link };
         self.probes.insert(seq, probe);
-        let direct = self.scaled(self.waits.direct(&self.config));
-        // The way through another is two ways: two waits more.
-        let end = direct.saturating_mul(3);
-        self.timers.arm(Timer::End(seq), cx.now + if waits { STRANGER_WAIT } else { end });
+        let direct = self.direct_timeout(members);
+        // The way through a helper is two ways: two waits more.
+        let end = if pending_link { STRANGER_WAIT } else { direct.saturating_mul(3) };
+        members.timers.arm(Timer::End(seq), cx.now + end);
         if linked {
-            self.ping(target, seq, cx, out);
-            self.timers.arm(Timer::Direct(seq), cx.now + direct);
-        } else if member {
-            self.ask_others(seq, cx, out);
+            Self::ping(target, seq, members, cx.me, out);
+            members.timers.arm(Timer::Direct(seq), cx.now + direct);
+        } else if present {
+            self.probe_indirectly(seq, members, cx, out);
         }
     }
 
-    fn ping(&mut self, to: NodeId, seq: u32, cx: &Cx<'_>, out: &mut Outbox<Out>) {
-        let updates = if self.stands() { self.news(to, cx) } else { Vec::new() };
-        self.send(to, &Message::Ping { seq, updates }, out);
-        self.stats.pings = self.stats.pings.saturating_add(1);
+    fn ping(to: NodeId, seq: u32, members: &mut Members, me: NodeId, out: &mut Outbox<Out>) {
+        let updates = members.piggyback(to, me);
+        members.send(to, &Message::Ping { seq, updates }, out);
+        members.stats.pings = members.stats.pings.saturating_add(1);
     }
 
-    /// The application wants to know of a node: it is asked at once, whatever its turn is.
-    pub(super) fn probe_asked(&mut self, peer: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+    /// The application requests a probe: the node is asked at once, whatever its turn is.
+    pub(super) fn requested(&mut self, peer: NodeId, members: &mut Members, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         if let Some(probe) = self.probes.values_mut().find(|p| p.target == peer) {
-            probe.asked = true;
+            probe.requested = true;
             return;
         }
-        let member = self.roster.get(peer).is_some_and(Member::is_there);
-        if !self.linked.contains_key(&peer) && !member && self.asked.len() < MAX_PROBES && self.asked.insert(peer) {
+        let known = members.links.contains(peer) || members.is_present(peer);
+        if !known && self.wanted.len() < MAX_PROBES && self.wanted.insert(peer) {
             out.push(Out::Want(peer));
         }
-        self.probe(peer, true, cx, out);
-        self.unasked(out);
+        self.probe(peer, true, members, cx, out);
+        self.unwant_unused(members, out);
     }
 
     /// Links that only a probe wanted are not needed when it is over.
-    fn unasked(&mut self, out: &mut Outbox<Out>) {
-        let over: Vec<NodeId> = self.asked.iter().copied().filter(|p| !self.is_asked(*p)).collect();
+    fn unwant_unused(&mut self, members: &Members, out: &mut Outbox<Out>) {
+        let over: Vec<NodeId> = self.wanted.iter().copied().filter(|p| !self.is_probed(*p)).collect();
         for peer in over {
-            self.asked.remove(&peer);
-            // A member's link is wanted for itself.
-            if self.roster.get(peer).is_none_or(|m| !m.wanted) {
+            self.wanted.remove(&peer);
+            // The link to a member is wanted for itself.
+            if members.roster.get(peer).is_none_or(|m| !m.wanted) {
                 out.push(Out::Unwant(peer));
             }
         }
     }
 
-    /// A link for a probe that waited for one.
-    pub(super) fn ask_at_last(&mut self, peer: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        let waiting = self.probes.iter_mut().find(|(_, p)| p.waits && p.target == peer);
+    /// A link is up that a probe may wait for.
+    pub(super) fn link_up(&mut self, peer: NodeId, members: &mut Members, cx: &Cx<'_>, out: &mut Outbox<Out>) {
+        let waiting = self.probes.iter_mut().find(|(_, p)| p.pending_link && p.target == peer);
         let Some((&seq, probe)) = waiting else { return };
-        probe.waits = false;
+        probe.pending_link = false;
         probe.sent = cx.now;
-        self.ping(peer, seq, cx, out);
+        Self::ping(peer, seq, members, cx.me, out);
     }
 
-    /// No direct answer in time: others are asked to ask (SWIM's ping-req).
-    pub(super) fn ask_others(&mut self, seq: u32, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        let Some(target) = self.probes.get(&seq).map(|p| p.target) else { return };
-        let well =
-            |id: NodeId, m: &Member| id != target && m.state == MemberState::Alive && self.linked.contains_key(&id);
-        let mut all: Vec<NodeId> = self.roster.iter().filter(|(id, m)| well(*id, m)).map(|(id, _)| id).collect();
-        let mut through = Vec::new();
-        while through.len() < self.config.indirect && !all.is_empty() {
-            through.push(all.swap_remove(cx.rng.below(all.len())));
+    /// No direct answer in time: helpers are asked (SWIM's ping-req).
+    pub(super) fn probe_indirectly(&mut self, seq: u32, members: &mut Members, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        let Some(probe) = self.probes.get_mut(&seq) else { return };
+        let target = probe.target;
+        let can_help =
+            |id: NodeId, m: &Member| id != target && m.state == MemberState::Alive && members.links.contains(id);
+        let mut all: Vec<NodeId> = members.roster.iter().filter(|(id, m)| can_help(*id, m)).map(|(id, _)| id).collect();
+        let mut helpers = Vec::new();
+        while helpers.len() < self.config.indirect && !all.is_empty() {
+            helpers.push(all.swap_remove(cx.rng.below(all.len())));
         }
-        for &to in &through {
-            let updates = self.news(to, cx);
-            self.send(to, &Message::Request { seq, target, updates }, out);
-            self.stats.requests = self.stats.requests.saturating_add(1);
+        for &to in &helpers {
+            let updates = members.piggyback(to, cx.me);
+            members.send(to, &Message::PingReq { seq, target, updates }, out);
+            members.stats.requests = members.stats.requests.saturating_add(1);
         }
-        if let Some(probe) = self.probes.get_mut(&seq) {
-            probe.through = through;
-        }
+        probe.helpers = helpers;
     }
 
-    /// Somebody else's question: `target` is asked for it.
-    pub(super) fn ask_for(
+    /// Another member asks for a probe of `target`.
+    pub(super) fn relay(
         &mut self,
         requester: NodeId,
-        theirs: u32,
-        target: NodeId,
-        cx: &mut Cx<'_>,
+        (theirs, target): (u32, NodeId),
+        members: &mut Members,
+        cx: &Cx<'_>,
         out: &mut Outbox<Out>,
     ) {
         if target == cx.me {
-            let updates = self.news(requester, cx);
-            return self.send(requester, &Message::Ack { seq: theirs, updates }, out);
+            let updates = members.piggyback(requester, cx.me);
+            return members.send(requester, &Message::Ack { seq: theirs, updates }, out);
         }
-        if target == requester || self.relays.len() >= MAX_RELAYS || !self.linked.contains_key(&target) {
-            return self.nack(requester, theirs, cx, out);
+        if target == requester || self.relays.len() >= MAX_RELAYS || !members.links.contains(target) {
+            return self.nack(requester, theirs, members, cx.me, out);
         }
         let seq = self.next_seq();
-        self.relays.insert(seq, Relay { requester, seq: theirs, target, told: false });
-        // In time for the requester to hear of it: four fifths of the usual wait (memberlist).
+        self.relays.insert(seq, Relay { requester, seq: theirs, target, nacked: false });
+        // In time for the requester to receive the result: four fifths of the usual wait (memberlist).
         let wait = share(self.config.direct_timeout, 4, 5);
-        self.timers.arm(Timer::Relay(seq), cx.now + wait);
-        self.ping(target, seq, cx, out);
+        members.timers.arm(Timer::Relay(seq), cx.now + wait);
+        Self::ping(target, seq, members, cx.me, out);
     }
 
-    fn nack(&mut self, to: NodeId, seq: u32, cx: &Cx<'_>, out: &mut Outbox<Out>) {
+    fn nack(&self, to: NodeId, seq: u32, members: &mut Members, me: NodeId, out: &mut Outbox<Out>) {
         if self.config.nack {
-            let updates = self.news(to, cx);
-            self.send(to, &Message::Nack { seq, updates }, out);
-            self.stats.nacks = self.stats.nacks.saturating_add(1);
+            let updates = members.piggyback(to, me);
+            members.send(to, &Message::Nack { seq, updates }, out);
+            members.stats.nacks = members.stats.nacks.saturating_add(1);
         }
     }
 
-    pub(super) fn relay_due(&mut self, seq: u32, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        let Some(relay) = self.relays.get_mut(&seq).filter(|r| !r.told) else {
+    pub(super) fn relay_due(&mut self, seq: u32, members: &mut Members, cx: &Cx<'_>, out: &mut Outbox<Out>) {
+        let Some(relay) = self.relays.get_mut(&seq).filter(|r| !r.nacked) else {
             self.relays.remove(&seq);
             return;
         };
-        relay.told = true;
+        relay.nacked = true;
         let (requester, theirs) = (relay.requester, relay.seq);
         // A late answer is passed on all the same.
-        self.timers.arm(Timer::Relay(seq), cx.now + self.config.period);
-        self.nack(requester, theirs, cx, out);
+        members.timers.arm(Timer::Relay(seq), cx.now + self.config.period);
+        self.nack(requester, theirs, members, cx.me, out);
     }
 
-    pub(super) fn answered(&mut self, from: NodeId, seq: u32, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+    /// An answer came; false if it is of a node that was not asked.
+    pub(super) fn acked(
+        &mut self,
+        from: NodeId,
+        seq: u32,
+        members: &mut Members,
+        cx: &Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) -> bool {
         if self.relays.get(&seq).is_some_and(|r| r.target == from) {
-            self.timers.cancel(Timer::Relay(seq));
+            members.timers.cancel(Timer::Relay(seq));
             if let Some(relay) = self.relays.remove(&seq) {
-                let updates = self.news(relay.requester, cx);
-                self.send(relay.requester, &Message::Ack { seq: relay.seq, updates }, out);
+                let updates = members.piggyback(relay.requester, cx.me);
+                members.send(relay.requester, &Message::Ack { seq: relay.seq, updates }, out);
             }
-            return;
+            return true;
         }
-        let Some(probe) = self.probes.get(&seq) else { return };
-        if probe.target != from && !probe.through.contains(&from) {
-            return self.drops.count(DropReason::Message);
+        let Some(probe) = self.probes.get(&seq) else { return true };
+        if probe.target != from && !probe.helpers.contains(&from) {
+            return false;
         }
         if probe.target == from {
-            self.waits.0.sample(cx.now.since(probe.sent));
+            self.round_trips.0.sample(cx.now.since(probe.sent));
         }
-        let (target, asked) = (probe.target, probe.asked);
-        self.over(seq, out);
-        self.fare(0, 1);
-        if asked {
+        let (target, requested) = (probe.target, probe.requested);
+        self.end(seq, members, out);
+        members.adjust_health(0, 1);
+        if requested {
             out.push(Out::Fact(Fact::MemberChanged { peer: target, state: MemberState::Alive }));
         }
+        true
     }
 
-    /// An answer to a probe of a node that keeps no zone itself.
-    pub(super) fn answered_without_zone(&mut self, from: NodeId, seq: u32, out: &mut Outbox<Out>) {
-        if self.probes.get(&seq).is_some_and(|p| p.target == from && p.asked) {
-            self.over(seq, out);
+    /// An answer to a probe, where this node keeps no zone.
+    pub(super) fn acked_without_zone(&mut self, from: NodeId, seq: u32, members: &mut Members, out: &mut Outbox<Out>) {
+        if self.probes.get(&seq).is_some_and(|p| p.target == from && p.requested) {
+            self.end(seq, members, out);
             out.push(Out::Fact(Fact::MemberChanged { peer: from, state: MemberState::Alive }));
         }
     }
 
-    fn over(&mut self, seq: u32, out: &mut Outbox<Out>) {
+    fn end(&mut self, seq: u32, members: &mut Members, out: &mut Outbox<Out>) {
         self.probes.remove(&seq);
-        self.timers.cancel(Timer::Direct(seq));
-        self.timers.cancel(Timer::End(seq));
-        self.unasked(out);
+        members.timers.cancel(Timer::Direct(seq));
+        members.timers.cancel(Timer::End(seq));
+        self.unwant_unused(members, out);
     }
 
-    pub(super) fn not_reached(&mut self, from: NodeId, seq: u32, now: Instant) {
-        let direct = self.scaled(self.waits.direct(&self.config));
+    /// A helper got no answer either.
+    pub(super) fn nacked(&mut self, from: NodeId, seq: u32, members: &mut Members, now: Instant) {
+        let direct = self.direct_timeout(members);
         let Some(probe) = self.probes.get_mut(&seq) else { return };
-        let Some(at) = probe.through.iter().position(|t| *t == from) else { return };
-        // Each speaks once.
-        probe.through.swap_remove(at);
+        let Some(at) = probe.helpers.iter().position(|t| *t == from) else { return };
+        // One NACK a helper counts.
+        probe.helpers.swap_remove(at);
         probe.nacks = probe.nacks.saturating_add(1);
-        if probe.through.is_empty() {
-            // All asked in vain, so that only word that is late can come: half a wait for it, not a whole one.
+        if probe.helpers.is_empty() {
+            // All probed in vain, so that only a late answer can come: half a wait for it, not a whole one.
             let soon = probe.sent + share(direct, 5, 2);
             let end = Timer::End(seq);
-            if self.timers.get(end).is_some_and(|at| at > soon) {
-                self.timers.arm(end, soon.max(now));
+            if members.timers.get(end).is_some_and(|at| at > soon) {
+                members.timers.arm(end, soon.max(now));
             }
         }
     }
 
-    /// No answer by any way.
-    pub(super) fn unanswered(&mut self, seq: u32, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+    /// No answer, neither directly nor through a helper.
+    pub(super) fn unanswered(&mut self, seq: u32, members: &mut Members, cx: &Cx<'_>, out: &mut Outbox<Out>) {
         let Some(probe) = self.probes.remove(&seq) else { return };
-        self.timers.cancel(Timer::Direct(seq));
-        self.unasked(out);
-        let (state, incarnation) = match self.roster.get(probe.target) {
-            Some(m) => (m.state, m.incarnation),
-            None => {
-                if probe.asked {
-                    out.push(Out::Fact(Fact::MemberChanged { peer: probe.target, state: MemberState::Suspect }));
-                }
-                return;
+        members.timers.cancel(Timer::Direct(seq));
+        self.unwant_unused(members, out);
+        let Some((state, incarnation)) = members.roster.get(probe.target).map(|m| (m.state, m.incarnation)) else {
+            if probe.requested {
+                out.push(Out::Fact(Fact::MemberChanged { peer: probe.target, state: MemberState::Suspect }));
             }
+            return;
         };
-        // A known suspect that is silent says nothing of this node's own health.
+        // The silence of a known suspect is no sign of this node's own health.
         if state == MemberState::Alive {
-            let missing = probe.through.len();
+            let missing = probe.helpers.len();
             let asked = missing.saturating_add(probe.nacks);
-            self.fare(if self.config.nack && asked > 0 { missing } else { 1 }, 0);
-        } else if probe.asked {
+            members.adjust_health(if self.config.nack && asked > 0 { missing } else { 1 }, 0);
+        } else if probe.requested {
             out.push(Out::Fact(Fact::MemberChanged { peer: probe.target, state }));
         }
-        let me = cx.me;
-        self.suspect(probe.target, incarnation, me, cx, out);
+        members.suspect(probe.target, incarnation, cx.me, cx, out);
+    }
+
+    /// Every wait is stale: probes begin anew, those that the application waits for with a new deadline.
+    pub(super) fn on_resume(&mut self, members: &mut Members, now: Instant) {
+        for (seq, probe) in core::mem::take(&mut self.probes) {
+            members.timers.cancel(Timer::Direct(seq));
+            members.timers.cancel(Timer::End(seq));
+            if probe.requested {
+                self.probes.insert(seq, probe);
+                members.timers.arm(Timer::End(seq), now + members.scaled(self.config.period));
+            } else {
+                members.roster.probe_soon(probe.target);
+            }
+        }
+        if members.timers.get(Timer::Period).is_some() {
+            members.timers.arm(Timer::Period, now + self.config.period);
+        }
+    }
+
+    /// The zone is over: only the probes that the application waits for go on. Returns the deadlines to keep.
+    pub(super) fn zone_ended(&mut self, members: &Members) -> Vec<(Timer, Instant)> {
+        self.relays.clear();
+        self.probes.retain(|_, probe| probe.requested);
+        let ends = self.probes.keys().map(|seq| Timer::End(*seq));
+        ends.filter_map(|end| Some((end, members.timers.get(end)?))).collect()
+    }
+
+    pub(super) fn footprint(&self) -> usize {
+        self.probes.len().saturating_add(self.relays.len()).saturating_add(self.wanted.len())
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        match self.wanted.iter().all(|peer| self.is_probed(*peer)) {
+            true => Ok(()),
+            false => Err("a link is wanted for a probe that is over"),
+        }
     }
 }

@@ -1,6 +1,6 @@
-//! Who is in the zone, and whose turn it is to be asked.
+//! The members of the zone, and the order in which they are probed.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -12,6 +12,9 @@ use crate::time::Instant;
 use super::suspicion::Suspicion;
 use super::wire::{Claim, MAX_ADDRS, Update};
 
+/// Members that are probed before their turn; one beyond that waits for its turn.
+const MAX_URGENT: usize = 64;
+
 /// What is known of a member: about 250 bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
@@ -19,13 +22,15 @@ pub(super) struct Member {
     pub state: MemberState,
     /// When the state began.
     pub since: Instant,
-    /// When it last spoke to this node itself.
-    pub heard: Option<Instant>,
+    /// When a message of its own last came.
+    pub last_received: Option<Instant>,
     pub addrs: heapless::Vec<SocketAddr, MAX_ADDRS>,
+    /// INVARIANT: there is one while it is a suspect, and only then.
     pub suspicion: Option<Suspicion>,
-    /// This node had a link with it: what was never reached cannot be missed.
-    pub proven: bool,
-    /// INVARIANT: a `Want` went out and no `Unwant` after it.
+    /// This node had a link with it: a member that was never reached cannot be missed.
+    pub verified: bool,
+    /// A `Want` went out and no `Unwant` after it.
+    /// INVARIANT: only while it is present.
     pub wanted: bool,
     pub dial_at: Instant,
     pub dials: u32,
@@ -37,32 +42,32 @@ impl Member {
             incarnation,
             state: MemberState::Alive,
             since: now,
-            heard: None,
+            last_received: None,
             addrs: heapless::Vec::new(),
             suspicion: None,
-            proven: false,
+            verified: false,
             wanted: false,
             dial_at: now,
             dials: 0,
         }
     }
 
-    /// Whether it counts: it takes part as far as is known.
-    pub(super) fn is_there(&self) -> bool {
+    /// Whether it takes part as far as is known.
+    pub(super) fn is_present(&self) -> bool {
         matches!(self.state, MemberState::Alive | MemberState::Suspect)
     }
 
     /// Puts an address first.
-    pub(super) fn at(&mut self, addr: SocketAddr) {
+    pub(super) fn best_addr(&mut self, addr: SocketAddr) {
         self.addrs.retain(|a| *a != addr);
         if self.addrs.is_full() {
             self.addrs.pop();
         }
-        // There is room: one was removed if it was full.
+        // It is not full: one was removed if it was.
         let _ = self.addrs.insert(0, addr);
     }
 
-    /// What this node would tell others of it; `me` stands behind it.
+    /// What this node reports of it; `me` is the one that claims it.
     pub(super) fn update(&self, member: NodeId, me: NodeId) -> Update {
         let claim = match self.state {
             MemberState::Alive => Claim::Alive { addrs: self.addrs.to_vec() },
@@ -78,9 +83,13 @@ impl Member {
 #[derive(Default)]
 pub(super) struct Roster {
     all: BTreeMap<NodeId, Member>,
-    /// Round robin in random order (SWIM §4.3): who comes next in this round.
+    /// Round robin in random order (SWIM §4.3).
+    /// INVARIANT: each member once.
     order: Vec<NodeId>,
+    /// The place in the order of the next one to probe.
     turn: usize,
+    /// Members that are probed before their turn.
+    urgent: VecDeque<NodeId>,
 }
 
 impl Roster {
@@ -105,11 +114,11 @@ impl Roster {
     }
 
     /// Others that take part.
-    pub(super) fn there(&self) -> usize {
-        self.all.values().filter(|m| m.is_there()).count()
+    pub(super) fn present(&self) -> usize {
+        self.all.values().filter(|m| m.is_present()).count()
     }
 
-    /// A newcomer gets a random place in the round under way, so that it is asked within it.
+    /// A newcomer gets a random place in the round under way, so that it is probed within it.
     pub(super) fn insert(&mut self, id: NodeId, member: Member, rng: &mut Rng) {
         self.all.insert(id, member);
         let at = self.turn.saturating_add(rng.below(self.order.len().saturating_sub(self.turn).saturating_add(1)));
@@ -130,10 +139,10 @@ impl Roster {
 
     /// The member that has been gone for longest.
     pub(super) fn oldest_gone(&self) -> Option<NodeId> {
-        self.all.iter().filter(|(_, m)| !m.is_there()).min_by_key(|(id, m)| (m.since, **id)).map(|(id, _)| *id)
+        self.all.iter().filter(|(_, m)| !m.is_present()).min_by_key(|(id, m)| (m.since, **id)).map(|(id, _)| *id)
     }
 
-    /// Whom to ask next: each once in a round, in an order drawn anew for each round.
+    /// The next one to probe: each once in a round, in an order drawn anew for each round.
     pub(super) fn next(&mut self, rng: &mut Rng, may: impl Fn(NodeId, &Member) -> bool) -> Option<NodeId> {
         for _ in 0..2 {
             while let Some(&id) = self.order.get(self.turn) {
@@ -155,6 +164,45 @@ impl Roster {
         self.all.clear();
         self.order.clear();
         self.turn = 0;
+        self.urgent.clear();
+    }
+
+    /// `id` is probed before its turn, if not too many are.
+    pub(super) fn probe_soon(&mut self, id: NodeId) {
+        if !self.urgent.contains(&id) && self.urgent.len() < MAX_URGENT {
+            self.urgent.push_back(id);
+        }
+    }
+
+    /// `id` is not probed before its turn.
+    pub(super) fn not_urgent(&mut self, id: NodeId) {
+        self.urgent.retain(|u| *u != id);
+    }
+
+    /// The next one to probe before its turn.
+    pub(super) fn pop_urgent(&mut self) -> Option<NodeId> {
+        self.urgent.pop_front()
+    }
+
+    pub(super) fn urgent(&self) -> usize {
+        self.urgent.len()
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        for member in self.all.values() {
+            if member.wanted && !member.is_present() {
+                return Err("a link to a member that is gone is wanted");
+            }
+            if member.suspicion.is_some() != (member.state == MemberState::Suspect) {
+                return Err("a suspect has no suspicion, or a member that is none has one");
+            }
+        }
+        let each: alloc::collections::BTreeSet<&NodeId> = self.order.iter().collect();
+        match each.len() == self.order.len() && each.into_iter().eq(self.all.keys()) {
+            true => Ok(()),
+            false => Err("a member has no turn, or more than one"),
+        }
     }
 }
 
@@ -165,7 +213,7 @@ mod tests {
 
     /// SWIM §4.3: at most 2n - 1 periods from one turn of a member to its next.
     #[test]
-    fn everybody_has_a_turn_in_each_round_newcomers_too() {
+    fn each_member_has_a_turn_in_each_round_newcomers_too() {
         let mut rng = Rng::new([5; 32]);
         let mut roster = Roster::default();
         for n in 0..20 {

@@ -1,5 +1,5 @@
-//! How long a suspect has to speak up (Lifeguard §III.B, "LHA-Suspicion"): long while one member alone
-//! suspects it, shorter with each other that does so by itself.
+//! How long a suspect has to refute a suspicion (Lifeguard §III.B, "LHA-Suspicion"): long while one member alone
+//! suspects it, shorter with each other that does so independently.
 
 use alloc::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ const LOG10_2: u64 = 308;
 
 /// The binary logarithm in units of 1/1024, bit by bit: there are no floats here, so that every platform
 /// comes to the same instant.
-pub(super) fn log2(n: u64) -> u64 {
+fn log2(n: u64) -> u64 {
     let n = n.max(1);
     let whole = n.ilog2();
     // The mantissa, 1 to 2, with 32 bits after the point.
@@ -29,15 +29,15 @@ pub(super) fn log2(n: u64) -> u64 {
     out
 }
 
-/// How long a suspicion lasts in a zone of `n` with `confirmed` of the `wanted` others who suspect it too:
+/// How long a suspicion lasts in a zone of `n` with `confirmed` of the `wanted` independent confirmations:
 /// `max(Min, Max - (Max - Min) * ln(C + 1) / ln(K + 1))`, Min = alpha * max(1, log10 n) periods, Max = beta * Min.
-pub(super) fn patience(config: &SwimConfig, n: usize, confirmed: usize, wanted: usize) -> Duration {
+fn timeout(config: &SwimConfig, n: usize, confirmed: usize, wanted: usize) -> Duration {
     let log10 = (log2(n as u64).saturating_mul(LOG10_2) / ONE).max(ONE);
     let least = micros(config.period).saturating_mul(u64::from(config.alpha)).saturating_mul(log10) / ONE;
     let most = least.saturating_mul(u64::from(config.beta.max(1)));
     let all = log2((wanted as u64).saturating_add(1));
     let Some(share) = log2((confirmed as u64).saturating_add(1)).saturating_mul(ONE).checked_div(all) else {
-        // Nobody could confirm it.
+        // No other member could confirm it.
         return Duration::from_micros(least);
     };
     let less = most.saturating_sub(least).saturating_mul(share.min(ONE)) / ONE;
@@ -48,10 +48,10 @@ pub(super) fn patience(config: &SwimConfig, n: usize, confirmed: usize, wanted: 
 #[derive(Clone, Debug)]
 pub(super) struct Suspicion {
     pub since: Instant,
-    /// Who suspects it: the first, and up to K who confirmed it.
+    /// The members that suspect it: the first, and up to K that confirmed it.
     by: BTreeSet<NodeId>,
     wanted: usize,
-    /// Nothing follows from it until the member was asked again.
+    /// It does not expire until the member was probed again.
     pub frozen: bool,
 }
 
@@ -63,13 +63,13 @@ impl Suspicion {
         Self { since: now, by: BTreeSet::from([by]), wanted, frozen }
     }
 
-    /// Another member suspects it; whether that is news.
+    /// Another member suspects it; whether that confirms the suspicion.
     pub(super) fn confirm(&mut self, by: NodeId) -> bool {
         self.by.len() <= self.wanted && self.by.insert(by)
     }
 
     pub(super) fn ends(&self, config: &SwimConfig, n: usize) -> Instant {
-        self.since + patience(config, n, self.by.len().saturating_sub(1), self.wanted)
+        self.since + timeout(config, n, self.by.len().saturating_sub(1), self.wanted)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -93,21 +93,21 @@ mod tests {
 
     /// The figures of docs/design/failures.md §3: 17 s with three confirmers and 104 s alone at 150 members.
     #[test]
-    fn a_suspect_has_the_time_that_the_formula_gives() {
+    fn a_suspicion_lasts_as_long_as_the_formula_gives() {
         let swim = Config::default().swim;
-        let seconds = |n, c, k| patience(&swim, n, c, k).as_secs();
+        let seconds = |n, c, k| timeout(&swim, n, c, k).as_secs();
         assert_eq!((seconds(150, 3, 3), seconds(150, 0, 3)), (17, 104));
         assert_eq!((seconds(1_000, 3, 3), seconds(1_000, 0, 3)), (23, 143));
         assert_eq!((seconds(5, 3, 3), seconds(5, 0, 3)), (8, 48));
         assert_eq!(seconds(5, 1, 3), 28, "half of the way is ln 2 / ln 4");
-        assert_eq!(seconds(2, 0, 0), 8, "who could not be confirmed is not waited for longer");
+        assert_eq!(seconds(2, 0, 0), 8, "a suspicion that no member can confirm lasts no longer");
     }
 
     proptest! {
         #[test]
-        fn each_confirmation_shortens_it_and_it_stays_between_its_bounds(n in 1usize..5_000, k in 1usize..10) {
+        fn each_confirmation_shortens_it_between_its_bounds(n in 1usize..5_000, k in 1usize..10) {
             let swim = Config::default().swim;
-            let all: Vec<Duration> = (0..=k).map(|c| patience(&swim, n, c, k)).collect();
+            let all: Vec<Duration> = (0..=k).map(|c| timeout(&swim, n, c, k)).collect();
             prop_assert!(all.windows(2).all(|w| w[0] > w[1]), "{all:?}");
             let least = all[k];
             prop_assert!(all[0] == least * swim.beta && least >= swim.period * swim.alpha);

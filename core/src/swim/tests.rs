@@ -2,6 +2,8 @@ use super::*;
 use crate::fact::samples::{down, up_at};
 use crate::rng::Rng;
 use crate::time::WallTime;
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::net::SocketAddr;
 use proptest::prelude::{prop, prop_assert, proptest};
 
 const MS: u64 = 1_000;
@@ -20,7 +22,7 @@ struct Node {
     runs: bool,
     /// Gets no time until then.
     stalled: u64,
-    told: Vec<(u64, NodeId, MemberState)>,
+    reported: Vec<(u64, NodeId, MemberState)>,
     members: Option<Vec<NodeId>>,
     links: BTreeSet<usize>,
 }
@@ -33,7 +35,7 @@ struct Mesh {
     now: u64,
     rng: Rng,
     loss: usize,
-    /// Pairs that cannot hear each other.
+    /// Pairs between which no message passes.
     cut: BTreeSet<(usize, usize)>,
 }
 
@@ -44,7 +46,7 @@ impl Mesh {
             rng: Rng::new([n as u8 + 1; 32]),
             runs: true,
             stalled: 0,
-            told: Vec::new(),
+            reported: Vec::new(),
             members: None,
             links: BTreeSet::new(),
         };
@@ -104,13 +106,13 @@ impl Mesh {
                 }
                 Out::Fact(Fact::MemberChanged { peer, state }) => {
                     let node = &mut self.nodes[n];
-                    let heard = node.machine.roster.get(peer).and_then(|m| m.heard).unwrap_or(Instant::ZERO);
-                    let silent = Instant::from_micros(now).since(heard);
-                    // INVARIANT: whoever spoke to a node itself is not down to it.
+                    let last = node.machine.members.roster.get(peer).and_then(|m| m.last_received);
+                    let silent = Instant::from_micros(now).since(last.unwrap_or(Instant::ZERO));
+                    // Law: a member whose messages arrive at a node is not down to it.
                     let swim = &node.machine.config;
                     let law = silent >= swim.period * swim.alpha || !swim.witness;
-                    assert!(state != MemberState::Down || law, "{n} heard {peer:?} {silent:?} ago");
-                    node.told.push((now, peer, state));
+                    assert!(state != MemberState::Down || law, "{n} received a message of {peer:?} {silent:?} ago");
+                    node.reported.push((now, peer, state));
                 }
                 Out::Fact(Fact::Zone(members)) => self.nodes[n].members = members,
                 Out::Fact(other) => panic!("{other:?} is no fact of this machine"),
@@ -164,23 +166,23 @@ impl Mesh {
     }
 
     fn state(&self, observer: usize, of: usize) -> Option<MemberState> {
-        self.nodes[observer].machine.roster.get(id(of)).map(|m| m.state)
+        self.nodes[observer].machine.members.roster.get(id(of)).map(|m| m.state)
     }
 
     fn downs(&self, of: usize) -> usize {
-        let down = |n: &Node| n.told.iter().any(|(_, p, s)| *p == id(of) && *s == MemberState::Down);
+        let down = |n: &Node| n.reported.iter().any(|(_, p, s)| *p == id(of) && *s == MemberState::Down);
         self.nodes.iter().filter(|n| down(n)).count()
     }
 }
 
 #[test]
-fn everybody_comes_to_know_everybody_through_neighbours() {
+fn all_members_learn_of_all_through_neighbours() {
     let mesh = Mesh::formed(20, &Config::default());
     for n in 0..20 {
         let others: Vec<NodeId> = (0..20).filter(|o| *o != n).map(id).collect();
         assert_eq!(mesh.nodes[n].members.as_ref(), Some(&others));
         assert_eq!(mesh.nodes[n].links.len(), 19);
-        assert!(mesh.nodes[n].told.is_empty(), "nobody was ever doubted");
+        assert!(mesh.nodes[n].reported.is_empty(), "no member was ever suspected");
     }
 }
 
@@ -188,7 +190,7 @@ fn everybody_comes_to_know_everybody_through_neighbours() {
 #[test]
 fn a_quiet_zone_costs_two_messages_a_period() {
     let mut mesh = Mesh::formed(12, &Config::default());
-    let sum = |mesh: &Mesh| mesh.nodes.iter().map(|n| n.machine.stats.messages_out).sum::<u64>();
+    let sum = |mesh: &Mesh| mesh.nodes.iter().map(|n| n.machine.members.stats.messages_out).sum::<u64>();
     let before = sum(&mesh);
     mesh.run(600_000);
     let each = (sum(&mesh) - before) as f64 / 12.0 / 300.0;
@@ -196,35 +198,35 @@ fn a_quiet_zone_costs_two_messages_a_period() {
 }
 
 #[test]
-fn a_question_that_comes_again_is_answered_once() {
+fn a_probe_that_comes_again_is_answered_once() {
     let mut mesh = Mesh::formed(3, &Config::default());
-    let before = mesh.nodes[0].machine.stats.acks;
+    let before = mesh.nodes[0].machine.members.stats.acks;
     for seq in [7_000, 7_001, 7_000, 7_001, 7_000] {
         let body = Message::Ping { seq, updates: Vec::new() }.encode();
         mesh.give(0, In::Message { from: id(1), body });
     }
-    assert_eq!(mesh.nodes[0].machine.stats.acks - before, 2);
+    assert_eq!(mesh.nodes[0].machine.members.stats.acks - before, 2);
     assert_eq!(mesh.nodes[0].machine.drops.get(DropReason::Duplicate), 3);
 }
 
 #[test]
-fn who_dies_is_suspected_then_down_at_everybody_and_nobody_else_is() {
+fn a_dead_member_alone_is_suspected_then_down_at_all_nodes() {
     let mut mesh = Mesh::formed(20, &Config::default());
     mesh.kill(7);
     let died = mesh.now;
     mesh.run(60_000);
     for n in (0..20).filter(|n| *n != 7) {
-        let told: Vec<MemberState> = mesh.nodes[n].told.iter().map(|t| t.2).collect();
-        assert_eq!(told, [MemberState::Suspect, MemberState::Down], "{n}");
-        assert!(mesh.nodes[n].told.iter().all(|t| t.1 == id(7)));
-        let (suspected, down) = (mesh.nodes[n].told[0].0 - died, mesh.nodes[n].told[1].0 - died);
+        let states: Vec<MemberState> = mesh.nodes[n].reported.iter().map(|t| t.2).collect();
+        assert_eq!(states, [MemberState::Suspect, MemberState::Down], "{n}");
+        assert!(mesh.nodes[n].reported.iter().all(|t| t.1 == id(7)));
+        let (suspected, down) = (mesh.nodes[n].reported[0].0 - died, mesh.nodes[n].reported[1].0 - died);
         assert!(suspected < 20_000 * MS && down < 40_000 * MS, "{suspected} {down}");
         assert_eq!(mesh.nodes[n].members.as_ref().map(Vec::len), Some(18));
     }
 }
 
 #[test]
-fn a_node_that_restarts_speaks_up_against_what_others_remember() {
+fn a_restarted_node_refutes_what_others_remember() {
     let mut mesh = Mesh::formed(8, &Config::default());
     mesh.kill(3);
     mesh.run(60_000);
@@ -240,13 +242,13 @@ fn a_node_that_restarts_speaks_up_against_what_others_remember() {
     mesh.run(30_000);
     for n in (0..8).filter(|n| *n != 3) {
         assert_eq!(mesh.state(n, 3), Some(MemberState::Alive), "{n}");
-        assert_eq!(mesh.nodes[n].told.last().map(|t| t.2), Some(MemberState::Alive));
+        assert_eq!(mesh.nodes[n].reported.last().map(|t| t.2), Some(MemberState::Alive));
     }
     assert_eq!(mesh.nodes[3].members.as_ref().map(Vec::len), Some(7));
 }
 
 #[test]
-fn who_leaves_or_sleeps_is_not_declared_down() {
+fn a_member_that_left_or_sleeps_is_not_declared_down() {
     let mut mesh = Mesh::formed(8, &Config::default());
     mesh.fact(2, Fact::Leaving);
     mesh.fact(5, Fact::Suspended);
@@ -267,11 +269,11 @@ fn who_leaves_or_sleeps_is_not_declared_down() {
 }
 
 #[test]
-fn a_zone_that_grows_too_large_dissolves_everywhere_and_forms_again_when_most_are_gone() {
+fn a_zone_too_large_dissolves_and_forms_again_when_small() {
     let mut config = Config::default();
     config.limits.zone_members = 12;
     let mut mesh = Mesh::formed(12, &config);
-    assert!(mesh.nodes.iter().all(|n| n.machine.stands() && n.members.as_ref().map(Vec::len) == Some(11)));
+    assert!(mesh.nodes.iter().all(|n| n.machine.zone.stands() && n.members.as_ref().map(Vec::len) == Some(11)));
     let mut rest = Mesh::new(14, &config).nodes.split_off(12);
     mesh.nodes.append(&mut rest);
     mesh.neighbours(12, 0);
@@ -279,14 +281,18 @@ fn a_zone_that_grows_too_large_dissolves_everywhere_and_forms_again_when_most_ar
     mesh.neighbours(13, 12);
     mesh.run(60_000);
     for (n, node) in mesh.nodes.iter().enumerate() {
-        assert!(!node.machine.stands() || node.machine.n() < 4, "{n} keeps {}", node.machine.n());
+        assert!(
+            !node.machine.zone.stands() || node.machine.members.count() < 4,
+            "{n} keeps {}",
+            node.machine.members.count()
+        );
     }
     assert!(mesh.nodes[0].members.is_none());
-    assert!((0..14).all(|n| mesh.downs(n) == 0), "a dissolved zone declares nobody down");
+    assert!((0..14).all(|n| mesh.downs(n) == 0), "a dissolved zone declares no member down");
     // Six or more are too many to form one again.
     (0..14).for_each(|n| mesh.give(n, In::Estimate(6)));
     mesh.run(10_000);
-    assert!(!mesh.nodes[0].machine.stands());
+    assert!(!mesh.nodes[0].machine.zone.stands());
     mesh.run(60_000);
     (5..14).for_each(|n| mesh.kill(n));
     for _ in 0..6 {
@@ -299,7 +305,7 @@ fn a_zone_that_grows_too_large_dissolves_everywhere_and_forms_again_when_most_ar
 }
 
 #[test]
-fn without_a_zone_a_node_answers_and_says_so() {
+fn a_node_without_a_zone_answers_and_dissolves() {
     let mut config = Config::default();
     config.swim.zone = false;
     let mut mesh = Mesh::formed(4, &Config::default());
@@ -310,30 +316,30 @@ fn without_a_zone_a_node_answers_and_says_so() {
     assert_eq!(mesh.downs(4), 0);
     mesh.give(0, In::Probe(id(4)));
     mesh.run(5_000);
-    assert_eq!(mesh.nodes[0].told.last().map(|t| (t.1, t.2)), Some((id(4), MemberState::Alive)));
+    assert_eq!(mesh.nodes[0].reported.last().map(|t| (t.1, t.2)), Some((id(4), MemberState::Alive)));
 }
 
 #[test]
-fn a_question_of_the_application_is_answered_for_members_and_strangers() {
+fn a_requested_probe_reports_on_members_and_strangers() {
     let mut mesh = Mesh::formed(5, &Config::default());
     mesh.give(0, In::Probe(id(1)));
     mesh.run(1_000);
-    assert_eq!(mesh.nodes[0].told.last().map(|t| (t.1, t.2)), Some((id(1), MemberState::Alive)));
+    assert_eq!(mesh.nodes[0].reported.last().map(|t| (t.1, t.2)), Some((id(1), MemberState::Alive)));
     mesh.kill(2);
     let asked = mesh.now;
     mesh.give(0, In::Probe(id(2)));
     mesh.run(3_000);
-    let (at, peer, state) = *mesh.nodes[0].told.last().unwrap();
+    let (at, peer, state) = *mesh.nodes[0].reported.last().unwrap();
     assert!(peer == id(2) && state == MemberState::Suspect && at - asked < 2_000 * MS, "{at}");
     mesh.give(0, In::Probe(NodeId([99; 32])));
     mesh.run(11_000);
-    let last = mesh.nodes[0].told.iter().rev().find(|t| t.1 == NodeId([99; 32]));
+    let last = mesh.nodes[0].reported.iter().rev().find(|t| t.1 == NodeId([99; 32]));
     assert_eq!(last.map(|t| t.2), Some(MemberState::Suspect));
 }
 
-/// The end of the wait is for word of others that is late: who has it from all waits half as long for it.
+/// The end of the wait is for late answers of helpers: with a NACK of each it is half as long.
 #[test]
-fn who_nobody_reaches_is_suspected_sooner_than_if_those_asked_are_silent() {
+fn nacks_of_all_helpers_shorten_the_wait_for_a_suspicion() {
     let suspected = |nack| {
         let mut config = Config::default();
         config.swim.nack = nack;
@@ -342,44 +348,44 @@ fn who_nobody_reaches_is_suspected_sooner_than_if_those_asked_are_silent() {
         let asked = mesh.now;
         mesh.give(0, In::Probe(id(2)));
         mesh.run(3_000);
-        let (at, peer, state) = *mesh.nodes[0].told.last().unwrap();
+        let (at, peer, state) = *mesh.nodes[0].reported.last().unwrap();
         assert!(peer == id(2) && state == MemberState::Suspect);
         (at - asked) / MS
     };
     assert_eq!((suspected(true), suspected(false)), (1_250, 1_500));
 }
 
-/// Freeze: a node that was absent for longer than any suspicion lasts judges nobody when it wakes.
+/// Freeze: a node that was absent for longer than any suspicion lasts declares no member down when it wakes.
 #[test]
-fn who_overslept_asks_again_before_it_judges() {
+fn after_an_absence_suspects_are_probed_before_they_are_down() {
     let run = |freeze: bool| {
         let mut config = Config::default();
         config.swim.freeze = freeze;
         config.swim.witness = false;
         let mut mesh = Mesh::formed(6, &config);
-        // It hears that all others are suspects, and then nothing for five minutes.
+        // It receives that all others are suspects, and then nothing for five minutes.
         for n in 1..6 {
-            let incarnation = mesh.nodes[0].machine.roster.get(id(n)).map_or(0, |m| m.incarnation);
+            let incarnation = mesh.nodes[0].machine.members.roster.get(id(n)).map_or(0, |m| m.incarnation);
             let update = Update { member: id(n), incarnation, claim: Claim::Suspect { by: id(9) } };
             let body = Message::Sync { ask: false, roster: alloc::vec![update] }.encode();
             mesh.give(0, In::Message { from: id(1 + n % 5), body });
         }
         mesh.nodes[0].stalled = mesh.now + 300_000 * MS;
         mesh.run(400_000);
-        mesh.nodes[0].told.iter().filter(|t| t.2 == MemberState::Down).count()
+        mesh.nodes[0].reported.iter().filter(|t| t.2 == MemberState::Down).count()
     };
     assert_eq!(run(true), 0);
     assert!(run(false) > 0, "without it there is something to prevent");
 }
 
-/// A member that others cannot reach, and one of whom a liar says everything.
+/// A member that others cannot reach, and one about which a liar claims everything.
 #[test]
-fn whoever_hears_a_member_itself_does_not_declare_it_down() {
+fn a_member_whose_messages_arrive_is_not_declared_down() {
     let mut mesh = Mesh::formed(6, &Config::default());
     for round in 0..120 {
         let liar = 5;
         for n in 0..5 {
-            let known = mesh.nodes[n].machine.roster.get(id(4)).map_or(0, |m| m.incarnation);
+            let known = mesh.nodes[n].machine.members.roster.get(id(4)).map_or(0, |m| m.incarnation);
             let claim = if round % 2 == 0 { Claim::Down { by: id(5) } } else { Claim::Suspect { by: id(round) } };
             let updates = alloc::vec![Update { member: id(4), incarnation: known, claim }];
             let body = Message::Ping { seq: 9_000 + round as u32, updates }.encode();
@@ -387,19 +393,19 @@ fn whoever_hears_a_member_itself_does_not_declare_it_down() {
         }
         mesh.run(1_000);
     }
-    // Who had not heard it for long may have believed it (the mesh has the law); not for long.
+    // A node without a recent message of it may have believed that (the mesh has the law); not for long.
     mesh.run(30_000);
     for n in 0..4 {
-        assert!(mesh.nodes[n].told.iter().any(|t| t.1 == id(4) && t.2 == MemberState::Suspect));
+        assert!(mesh.nodes[n].reported.iter().any(|t| t.1 == id(4) && t.2 == MemberState::Suspect));
         assert_eq!(mesh.state(n, 4), Some(MemberState::Alive), "{n}");
     }
 }
 
 proptest! {
-    /// While the messages of a member arrive, nobody takes it for down: at any loss nobody that it spoke to
-    /// lately (the invariant of the mesh), and up to a tenth nobody at all.
+    /// While the messages of a member arrive, no node declares it down: at any loss none that received one recently
+    /// (the law of the mesh), and up to a tenth none at all.
     #[test]
-    fn nobody_that_answers_is_declared_down(seed: u8, loss in 0usize..40, count in 4usize..9) {
+    fn no_member_that_answers_is_declared_down(seed: u8, loss in 0usize..40, count in 4usize..9) {
         let mut mesh = Mesh::formed(count, &Config::default());
         mesh.rng = Rng::new([seed; 32]);
         mesh.loss = loss;
@@ -428,14 +434,14 @@ proptest! {
             match what {
                 0 => {
                     say(&mut mesh, incarnation, Claim::Alive { addrs: Vec::new() });
-                    let now = mesh.nodes[0].machine.roster.get(id(2)).unwrap().incarnation;
+                    let now = mesh.nodes[0].machine.members.roster.get(id(2)).unwrap().incarnation;
                     if incarnation == now {
                         refuted = incarnation.checked_sub(1);
                     }
                 }
                 _ => say(&mut mesh, incarnation, Claim::Suspect { by: id(usize::from(by)) }),
             }
-            let member = mesh.nodes[0].machine.roster.get(id(2)).unwrap();
+            let member = mesh.nodes[0].machine.members.roster.get(id(2)).unwrap();
             if member.state == MemberState::Suspect {
                 prop_assert!(refuted.is_none_or(|r| member.incarnation > r));
             }

@@ -1,4 +1,4 @@
-//! What failure detectors say to each other (docs/spec/messages.md, "Swim").
+//! Messages of failure detectors (docs/spec/messages.md, "Swim").
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -8,30 +8,30 @@ use serde::{Deserialize, Serialize};
 use crate::id::NodeId;
 use crate::wire::{MAX_MESSAGE, Malformed, decode, encode};
 
-/// News that ride on a ping, an answer or a request: the six of docs/design/failures.md §2, and one
-/// that the receiver must hear about itself.
+/// Updates that ride on a ping, an answer or a request: the six of docs/design/failures.md §2, and one about the
+/// receiver.
 pub(super) const MAX_UPDATES: usize = 7;
-/// News in one piece of a roster: 512 of at most 85 bytes are 43 KiB, well inside one message.
+/// Updates in one piece of a roster: 512 of at most 85 bytes are 43 KiB, well inside one message.
 pub(super) const MAX_PIECE: usize = 512;
-/// Addresses told of one member: of its link, and one before.
+/// Addresses reported of one member: of its link, and one before.
 pub(super) const MAX_ADDRS: usize = 2;
 
-/// What is said of a member.
+/// What is claimed of a member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Claim {
-    /// It takes part; where it may be found.
+    /// It takes part; its addresses.
     Alive { addrs: Vec<SocketAddr> },
     /// `by` had no answer from it.
     Suspect { by: NodeId },
-    /// `by` waited for its word in vain.
+    /// `by` waited for a refutation in vain.
     Down { by: NodeId },
-    /// It said goodbye.
+    /// It left.
     Left,
-    /// It sleeps, and said so before.
+    /// It sleeps, and announced it.
     Away,
 }
 
-/// News of one member. A higher incarnation outweighs every lower one; only its owner raises it.
+/// One claim of a member. A higher incarnation outweighs every lower one; only its owner raises it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Update {
     pub member: NodeId,
@@ -41,17 +41,17 @@ pub(crate) struct Update {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Message {
-    /// Are you there? Answered by `Ack` with the same number, also by a node that keeps no zone.
+    /// A direct probe. Answered by `Ack` with the same number, also by a node that keeps no zone.
     Ping { seq: u32, updates: Vec<Update> },
-    /// The one asked about is there.
+    /// The probed node answers.
     Ack { seq: u32, updates: Vec<Update> },
-    /// SWIM's ping-req: ask `target` for me.
-    Request { seq: u32, target: NodeId, updates: Vec<Update> },
-    /// Lifeguard's NACK: I am well and asked, but it does not answer me either.
+    /// An indirect probe: the receiver probes `target` for the sender.
+    PingReq { seq: u32, target: NodeId, updates: Vec<Update> },
+    /// Lifeguard's NACK: the helper is well and probed, but the target does not answer it either.
     Nack { seq: u32, updates: Vec<Update> },
     /// A piece of the sender's roster; `ask` wants the receiver's in return.
     Sync { ask: bool, roster: Vec<Update> },
-    /// The sender keeps no zone: it is no member and nobody's failure detector.
+    /// The sender keeps no zone: it is no member and no failure detector.
     Dissolve,
 }
 
@@ -65,7 +65,7 @@ impl Message {
         let (updates, most): (&[Update], usize) = match &message {
             Self::Ping { updates, .. }
             | Self::Ack { updates, .. }
-            | Self::Request { updates, .. }
+            | Self::PingReq { updates, .. }
             | Self::Nack { updates, .. } => (updates, MAX_UPDATES),
             Self::Sync { roster, .. } => (roster, MAX_PIECE),
             Self::Dissolve => (&[], 0),

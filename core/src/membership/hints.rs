@@ -1,35 +1,64 @@
-//! Places that somebody near said it is at: tried once each time they are told, never held on to. A local
-//! network can say what it likes, so what it says takes no place from what the user configured.
+//! Addresses at which the local network reports a node: tried once each time they are reported, never stored. A
+//! local network can say what it likes, so its reports take no place from what the user configured.
 
-use super::*;
+use alloc::collections::BTreeMap;
+use core::net::SocketAddr;
 
-/// Hints under way: 56 bytes each. The next beacon brings those that found no room.
+use crate::time::{Duration, Instant};
+
+/// Hints under way: 56 bytes each. The next beacon repeats those beyond it.
 const MAX_HINTS: usize = 16;
 
-impl Membership {
-    /// A node may be at `addr`. Nodes that are known are left alone unless neighbours are missing; one that is
-    /// not is always tried, since it may belong to another part of the network (see `partition.rs`).
-    pub(super) fn found(&mut self, addr: SocketAddr, id: Option<NodeId>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        let linked = self.linked.values().any(|at| *at == addr) || id.is_some_and(|id| self.linked.contains_key(&id));
-        if !self.running() || linked || id == Some(cx.me) || !may_probe(addr, Some(addr.ip())) {
-            return;
+#[derive(Default)]
+pub(super) struct Hints {
+    /// When the attempt at each began.
+    trying: BTreeMap<SocketAddr, Instant>,
+}
+
+impl Hints {
+    /// Forgets attempts whose end was never reported, after `patience`.
+    pub(super) fn expire(&mut self, now: Instant, patience: Duration) {
+        self.trying.retain(|_, since| now.since(*since) < patience);
+    }
+
+    /// Begins an attempt at `addr`; false if one is under way or there are too many.
+    pub(super) fn begin(&mut self, addr: SocketAddr, now: Instant) -> bool {
+        if self.trying.contains_key(&addr) || self.trying.len() >= MAX_HINTS {
+            return false;
         }
-        let quiet = self.book.met_at(addr).is_some_and(|known| !self.wants_neighbours() || known.rests(cx.now));
-        // A hint whose end nobody told is the link's to give up, which takes no longer than this.
-        let patience = self.config.link.handshake_timeout.saturating_mul(2);
-        self.hints.retain(|_, since| cx.now.since(*since) < patience);
-        if quiet || self.hints.contains_key(&addr) || self.hints.len() >= MAX_HINTS {
-            return;
-        }
-        self.hints.insert(addr, cx.now);
-        out.push(Out::Connect { addr, expect: id });
+        self.trying.insert(addr, now);
+        true
+    }
+
+    /// The attempt at `addr` is over.
+    pub(super) fn end(&mut self, addr: SocketAddr) {
+        self.trying.remove(&addr);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.trying.clear();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.trying.len()
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        if self.trying.len() > MAX_HINTS { Err("too many hints are being tried") } else { Ok(()) }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Bench, addr, id};
+    use super::super::tests::{Bench, addr, id, record};
+    use super::super::wire::Message;
+    use super::super::{In, NodeState, Out};
     use super::*;
+    use crate::fact::{DownReason, Fact};
+    use crate::id::NodeId;
+    use crate::machine::Machine as _;
+    use alloc::vec::Vec;
 
     fn connects(out: &[Out]) -> Vec<(SocketAddr, Option<NodeId>)> {
         let to = |o: &Out| if let Out::Connect { addr, expect } = o { Some((*addr, *expect)) } else { None };
@@ -41,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_near_is_tried_once_and_becomes_a_neighbour_of_one_who_was_alone() {
+    fn a_hint_is_tried_once_and_becomes_a_first_neighbour() {
         let mut b = Bench::new();
         assert!(found(&mut b, addr(2), None).is_empty(), "it is in no network");
         b.input(In::Join(Vec::new()));
@@ -55,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_try_is_forgotten_and_the_next_beacon_is_another_one() {
+    fn a_failed_hint_is_forgotten_and_the_next_one_is_tried() {
         let mut b = Bench::new();
         b.input(In::Join(Vec::new()));
         for _ in 0..3 {
@@ -68,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_never_aim_a_node_at_groups_reserved_ports_or_itself() {
+    fn hints_at_groups_reserved_ports_or_itself_are_refused() {
         let mut b = Bench::new();
         b.input(In::Join(Vec::new()));
         for bad in ["224.0.0.1:4000", "255.255.255.255:4000", "10.0.0.2:53", "10.0.0.2:0", "0.0.0.0:4000"] {
@@ -79,43 +108,43 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_of_hints_has_sixteen_tries_under_way() {
+    fn a_crowd_of_hints_has_sixteen_attempts_under_way() {
         let mut b = Bench::new();
         b.input(In::Join(Vec::new()));
         let tried = (0..200).filter(|n| !found(&mut b, addr(*n), None).is_empty()).count();
         assert_eq!(tried, 16);
-        // Those that nobody hears of again make room.
+        // Those whose end is never reported free their places.
         b.now = b.now + Duration::from_secs(21);
         assert_eq!(found(&mut b, addr(201), None).len(), 1);
     }
 
     #[test]
-    fn whoever_has_all_neighbours_tries_only_strangers() {
+    fn a_full_node_tries_only_unknown_hints() {
         let mut b = Bench::new();
         b.input(In::Join(Vec::new()));
         for n in 2..9 {
             b.up(n);
-            b.hear(n, &Message::Response { accepted: Ok(()), available: Vec::new() });
+            b.receive(n, &Message::Response { accepted: Ok(()), available: Vec::new() });
         }
-        assert!(!b.m.wants_neighbours());
+        assert!(!b.m.hyparview.wants_neighbours());
         b.fact(Fact::LinkDown { peer: id(8), reason: DownReason::Closed });
         b.up(9);
-        b.hear(9, &Message::Response { accepted: Ok(()), available: Vec::new() });
-        assert!(!b.m.wants_neighbours());
-        assert!(found(&mut b, addr(8), None).is_empty(), "it was met");
+        b.receive(9, &Message::Response { accepted: Ok(()), available: Vec::new() });
+        assert!(!b.m.hyparview.wants_neighbours());
+        assert!(found(&mut b, addr(8), None).is_empty(), "it was linked before");
         assert_eq!(found(&mut b, addr(100), None), [(addr(100), None)]);
     }
 
     #[test]
-    fn a_link_local_address_is_neither_stored_nor_told() {
+    fn a_link_local_address_is_neither_stored_nor_reported() {
         let mut b = Bench::new();
         b.input(In::Join(Vec::new()));
         let near: SocketAddr = "[fe80::2%3]:4000".parse().unwrap();
         assert_eq!(found(&mut b, near, None), [(near, None)]);
-        b.fact(Fact::LinkUp { peer: id(2), record: super::super::tests::record(2), addr: near });
+        b.fact(Fact::LinkUp { peer: id(2), record: record(2), addr: near });
         let known = b.m.get(id(2)).unwrap();
         assert_eq!((known.addrs[0], known.lasting_addrs()), (near, Vec::new()));
-        assert!(b.m.info(id(2)).unwrap().addrs.is_empty());
+        assert!(b.m.peers.describe(id(2)).unwrap().addrs.is_empty());
         b.input(In::Observed { by: id(2), addr: near });
         assert!(b.m.addresses().is_empty());
     }

@@ -1,5 +1,5 @@
-//! News on their way through the zone (SWIM §4.1): each rides on pings and answers so many times, what was
-//! told least first.
+//! Updates on their way through the zone (SWIM §4.1): each rides on pings and answers so many times, those that
+//! were sent least often first.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -8,21 +8,21 @@ use crate::id::NodeId;
 
 use super::wire::Update;
 
-struct Rumour {
+struct Queued {
     update: Update,
     sent: u32,
     /// Newer first among those sent equally often.
     number: u64,
 }
 
-/// One for each member at most: what is newer replaces what was said before.
+/// One for each member at most: a newer one replaces the one before (memberlist's `TransmitLimitedQueue`).
 #[derive(Default)]
-pub(super) struct Rumours {
-    by_member: BTreeMap<NodeId, Rumour>,
+pub(super) struct Updates {
+    by_member: BTreeMap<NodeId, Queued>,
     numbers: u64,
 }
 
-/// Times that each member passes a rumour on: `factor * ceil(log10(n + 1))` (memberlist's rule).
+/// Times that each member passes an update on: `factor * ceil(log10(n + 1))` (memberlist's rule).
 pub(super) fn retransmits(factor: u32, n: usize) -> u32 {
     // The least power of ten that is not below n + 1.
     let mut digits = 0u32;
@@ -34,15 +34,15 @@ pub(super) fn retransmits(factor: u32, n: usize) -> u32 {
     factor.saturating_mul(digits.max(1))
 }
 
-impl Rumours {
-    pub(super) fn tell(&mut self, update: Update) {
+impl Updates {
+    pub(super) fn enqueue(&mut self, update: Update) {
         self.numbers = self.numbers.saturating_add(1);
         let member = update.member;
-        self.by_member.insert(member, Rumour { update, sent: 0, number: self.numbers });
+        self.by_member.insert(member, Queued { update, sent: 0, number: self.numbers });
     }
 
-    /// Up to `count` to send to one member, and forgets what was sent `limit` times with this. `but` is told
-    /// otherwise.
+    /// Up to `count` to send to one member, not the one about `but`. Removes those that were sent `limit` times with
+    /// this.
     pub(super) fn take(&mut self, count: usize, limit: u32, but: Option<NodeId>) -> Vec<Update> {
         let mut all: Vec<(u32, u64, NodeId)> = self
             .by_member
@@ -53,10 +53,10 @@ impl Rumours {
         all.sort_unstable();
         let mut out = Vec::new();
         for (_, _, id) in all.into_iter().take(count) {
-            let Some(rumour) = self.by_member.get_mut(&id) else { continue };
-            rumour.sent = rumour.sent.saturating_add(1);
-            out.push(rumour.update.clone());
-            if rumour.sent >= limit {
+            let Some(queued) = self.by_member.get_mut(&id) else { continue };
+            queued.sent = queued.sent.saturating_add(1);
+            out.push(queued.update.clone());
+            if queued.sent >= limit {
                 self.by_member.remove(&id);
             }
         }
@@ -82,42 +82,42 @@ mod tests {
     use super::*;
     use proptest::prelude::{prop, prop_assert, proptest};
 
-    fn news(n: u8) -> Update {
+    fn update(n: u8) -> Update {
         Update { member: NodeId([n; 32]), incarnation: u32::from(n), claim: Claim::Left }
     }
 
     #[test]
-    fn the_limit_is_memberlists() {
+    fn the_limit_is_that_of_memberlist() {
         let all: Vec<u32> = [1, 9, 10, 99, 100, 999, 1_000].map(|n| retransmits(4, n)).to_vec();
         assert_eq!(all, [4, 4, 8, 8, 12, 12, 16]);
     }
 
     #[test]
-    fn what_was_told_least_goes_first() {
-        let mut rumours = Rumours::default();
-        (1..=3).for_each(|n| rumours.tell(news(n)));
+    fn the_least_sent_update_goes_first() {
+        let mut updates = Updates::default();
+        (1..=3).for_each(|n| updates.enqueue(update(n)));
         let ids = |updates: Vec<Update>| updates.iter().map(|u| u.member.0[0]).collect::<Vec<_>>();
-        assert_eq!(ids(rumours.take(2, 9, None)), [3, 2], "the newest first");
-        assert_eq!(ids(rumours.take(2, 9, None)), [1, 3]);
-        rumours.tell(news(4));
-        assert_eq!(ids(rumours.take(1, 9, None)), [4]);
-        assert_eq!(ids(rumours.take(9, 9, Some(NodeId([1; 32])))), [4, 2, 3]);
+        assert_eq!(ids(updates.take(2, 9, None)), [3, 2], "the newest first");
+        assert_eq!(ids(updates.take(2, 9, None)), [1, 3]);
+        updates.enqueue(update(4));
+        assert_eq!(ids(updates.take(1, 9, None)), [4]);
+        assert_eq!(ids(updates.take(9, 9, Some(NodeId([1; 32])))), [4, 2, 3]);
     }
 
     proptest! {
         #[test]
-        fn nothing_is_sent_more_often_than_its_limit(
+        fn no_update_is_sent_more_often_than_its_limit(
             steps in prop::collection::vec((0u8..6, 0usize..8), 1..300), limit in 1u32..20,
         ) {
-            let mut rumours = Rumours::default();
+            let mut updates = Updates::default();
             let mut sent: BTreeMap<u8, u32> = BTreeMap::new();
             for (n, count) in steps {
                 if count == 7 {
-                    rumours.tell(news(n));
+                    updates.enqueue(update(n));
                     sent.insert(n, 0);
                 }
-                let taken = rumours.take(count.min(6), limit, None);
-                prop_assert!(taken.len() <= count.min(6) && rumours.len() <= 6);
+                let taken = updates.take(count.min(6), limit, None);
+                prop_assert!(taken.len() <= count.min(6) && updates.len() <= 6);
                 for update in taken {
                     let times = sent.get_mut(&update.member.0[0]).unwrap();
                     *times += 1;

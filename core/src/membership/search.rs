@@ -1,0 +1,137 @@
+//! The search for neighbours: which candidates are tried, and how fast. It slows down where the network has all it
+//! needs.
+
+use crate::config::MembershipConfig;
+use crate::id::NodeId;
+use crate::machine::{Cx, Outbox};
+use crate::time::{Instant, soonest};
+
+use super::backoff::Backoff;
+use super::interface::Out;
+use super::peers::Peers;
+
+/// What the search is for.
+pub(super) struct Need {
+    pub capacity: usize,
+    pub neighbours: usize,
+    /// A neighbour took this node since it was last alone.
+    pub joined: bool,
+}
+
+pub(super) struct Search {
+    config: MembershipConfig,
+    /// Refusals in a row: the network has what it needs, and one neighbour less than wanted is no reason to ask
+    /// every node.
+    refusals: u32,
+    /// When to look for more neighbours again, with half of them there.
+    not_before: Instant,
+    /// When to look for candidates again.
+    try_at: Option<Instant>,
+    /// When to ask a linked node for names.
+    ask_at: Option<Instant>,
+}
+
+impl Search {
+    pub(super) fn new(config: &MembershipConfig) -> Self {
+        Self { config: config.clone(), refusals: 0, not_before: Instant::ZERO, try_at: None, ask_at: None }
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.hasten();
+        self.try_at = None;
+        self.ask_at = None;
+    }
+
+    /// No candidate is tried until the next [`Self::run`].
+    pub(super) fn rest(&mut self) {
+        self.try_at = None;
+    }
+
+    /// No node has capacity, or one was named that has: the search waits.
+    pub(super) fn back_off(&mut self, cx: &mut Cx<'_>) {
+        let backoff = Backoff { first: self.config.promote_after, max: self.config.shuffle };
+        self.not_before = backoff.next(self.refusals, cx.now, cx.rng);
+    }
+
+    /// A node has no capacity.
+    pub(super) fn refused(&mut self, cx: &mut Cx<'_>) {
+        self.back_off(cx);
+        self.refusals = self.refusals.saturating_add(1);
+    }
+
+    /// A neighbour is lost: others may be searching too.
+    pub(super) fn hasten(&mut self) {
+        self.refusals = 0;
+        self.not_before = Instant::ZERO;
+    }
+
+    /// Connects to candidates that are due and not to `skip`: bootstraps, then a random one of the passive view, or
+    /// of all known nodes if it has none; after them, if half the neighbours are missing, those that were evicted
+    /// from the passive view. Returns a candidate that is linked and has to be asked; then it is to run again.
+    pub(super) fn run(
+        &mut self,
+        need: &Need,
+        skip: impl Fn(NodeId) -> bool,
+        peers: &mut Peers,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) -> Option<NodeId> {
+        let settled = need.neighbours.saturating_mul(2) >= need.capacity;
+        if settled && self.not_before > cx.now {
+            self.try_at = Some(self.not_before);
+            return None;
+        }
+        let parallel = match self.config.parallel {
+            // The network seems to have all it needs.
+            _ if settled && self.refusals > 0 => 1,
+            // Many failed at once: as many of the known nodes did.
+            usual if !settled && need.joined => usual.max(need.capacity.saturating_sub(need.neighbours)),
+            usual => usual,
+        };
+        let patience = self.config.promote_after;
+        let free =
+            parallel.saturating_sub(peers.book.attempts(cx.now, patience)).saturating_sub(peers.bootstraps.trying());
+        let (me, links) = (cx.me, &peers.links);
+        let (mut free, next) = peers.bootstraps.try_due(free, cx.now, |id| id == me || links.contains(id), out);
+        let (mut due, later) = peers.book.candidates(cx.now, |id| id == me || skip(id));
+        while free > 0 && !due.is_empty() {
+            free = free.saturating_sub(1);
+            let peer = due.swap_remove(cx.rng.below(due.len()));
+            if peers.links.contains(peer) {
+                peers.book.attempt_began(peer, cx.now);
+                return Some(peer);
+            }
+            peers.connect(peer, cx.now, out);
+        }
+        // After a great failure all those may be dead, and no node that lives may know this one.
+        while free > 0 && !settled && peers.connect_evicted(cx.now, out) {
+            free = free.saturating_sub(1);
+        }
+        // A node that is being tried will have answered by then, or another is tried.
+        let waiting = peers.book.next_overdue(cx.now, patience);
+        self.try_at = soonest(soonest(next, later), waiting);
+        if self.ask_at.is_none() && !peers.links.is_empty() {
+            self.ask_later(cx);
+        }
+        None
+    }
+
+    /// Whether candidates are due.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.try_at.is_some_and(|at| at <= now)
+    }
+
+    /// Whether a linked node is to be asked for names now.
+    pub(super) fn take_ask(&mut self, now: Instant) -> bool {
+        self.ask_at.take_if(|at| *at <= now).is_some()
+    }
+
+    /// Sets when the next linked node is asked for names.
+    pub(super) fn ask_later(&mut self, cx: &mut Cx<'_>) {
+        self.ask_at = Some(cx.now + cx.rng.jitter(self.config.ask_every, 20));
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        soonest(self.try_at, self.ask_at)
+    }
+}
