@@ -7,8 +7,8 @@ use crate::machine::Outbox;
 use crate::time::{Duration, Instant, soonest};
 
 use super::interface::Out;
-use super::links::Links;
 use super::losses::Losses;
+use super::open_links::Links;
 use super::state::{NodeState, Trigger};
 
 /// Histories count as compared after this at the latest: one reconciliation of the chat machine.

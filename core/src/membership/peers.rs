@@ -21,7 +21,7 @@ use super::backoff::Backoff;
 use super::book::{Book, Known};
 use super::bootstraps::Bootstraps;
 use super::interface::Out;
-use super::links::Links;
+use super::open_links::Links;
 use super::wire::{MAX_ADDRS, NodeInfo};
 
 /// The address book: what is known of a node, under its id.

@@ -15,7 +15,7 @@ use crate::wire::reach::may_probe;
 
 use super::health::Health;
 use super::interface::Out;
-use super::links::Links;
+use super::open_links::Links;
 use super::roster::{Member, Roster};
 use super::suspicion::Suspicion;
 use super::timer::{Timer, Timers};

@@ -24,8 +24,8 @@
 mod contract;
 mod health;
 mod interface;
-mod links;
 mod members;
+mod open_links;
 mod probe;
 mod roster;
 mod suspicion;
