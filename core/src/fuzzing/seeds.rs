@@ -165,10 +165,10 @@ fn membership_messages() -> Vec<Vec<u8>> {
 fn delivery_messages() -> Vec<Vec<u8>> {
     let carried = private(1, "private");
     vec![
-        delivery::Message::Carry { id: [1; 16], body: &carried }.encode(),
-        delivery::Message::Carry { id: [2; 16], body: b"" }.encode(),
-        delivery::Message::Ack { id: [1; 16] }.encode(),
-        delivery::Message::Refuse { id: [2; 16] }.encode(),
+        delivery::wire::Message::Carry { id: [1; 16], body: &carried }.encode(),
+        delivery::wire::Message::Carry { id: [2; 16], body: b"" }.encode(),
+        delivery::wire::Message::Ack { id: [1; 16] }.encode(),
+        delivery::wire::Message::Refuse { id: [2; 16] }.encode(),
     ]
 }
 
@@ -293,9 +293,9 @@ fn discovery() -> Vec<Vec<u8>> {
 }
 
 fn delivery() -> Vec<Vec<u8>> {
-    let ack = |n: u8| delivery::Message::Ack { id: [n; 16] }.encode();
-    let refuse = |n: u8| delivery::Message::Refuse { id: [n; 16] }.encode();
-    let carry = |n: u8| delivery::Message::Carry { id: [n; 16], body: b"body" }.encode();
+    let ack = |n: u8| delivery::wire::Message::Ack { id: [n; 16] }.encode();
+    let refuse = |n: u8| delivery::wire::Message::Refuse { id: [n; 16] }.encode();
+    let carry = |n: u8| delivery::wire::Message::Carry { id: [n; 16], body: b"body" }.encode();
     let mut out = Script::default();
     // Up, submitted, stored, acknowledged; one refused; one that runs out of tries and is unparked.
     out.put(&[0, 3, 1]);
@@ -567,7 +567,7 @@ mod tests {
         assert!(of("ticket").iter().step_by(2).all(|s| core::str::from_utf8(s).unwrap().parse::<Ticket>().is_ok()));
         assert!(of("event_row").iter().all(|s| Durable::decode(s).is_ok()));
         assert!(of("membership_message").iter().all(|s| decode::<Membership>(s, MAX_MESSAGE).is_ok()));
-        assert!(of("delivery_message").iter().all(|s| delivery::Message::decode(s).is_ok()));
+        assert!(of("delivery_message").iter().all(|s| delivery::wire::Message::decode(s).is_ok()));
         assert!(of("swim_message").iter().all(|s| Swim::decode(s).is_ok()));
         assert!(of("chat_message").iter().all(|s| decode::<Sync>(s, MAX_MESSAGE).is_ok()));
         assert!(of("chat_body").iter().all(|s| Body::decode(s, id(1)).is_ok()));
