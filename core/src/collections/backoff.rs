@@ -23,7 +23,8 @@ impl Backoff {
         rng.jitter(self.nominal(doublings), JITTER)
     }
 
-    fn nominal(self, doublings: u32) -> Duration {
+    /// The same without jitter.
+    pub(crate) fn nominal(self, doublings: u32) -> Duration {
         let factor = 1u32.checked_shl(doublings).unwrap_or(u32::MAX);
         self.first.saturating_mul(factor).min(self.most)
     }

@@ -22,7 +22,7 @@ const HASHES: u32 = 7;
 
 pub(crate) type ShortId = [u8; 16];
 
-/// The first half of a 32-byte id: 128 bits of a hash are enough to tell messages apart.
+/// The first half of a 32-byte id: 128 bits of a hash are enough to distinguish messages.
 pub(crate) fn short(id: &[u8; 32]) -> ShortId {
     let (half, _) = id.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
     *half
