@@ -123,7 +123,7 @@ fn beacon(bytes: &[u8]) {
 }
 
 fn delivery_message(bytes: &[u8]) {
-    if let Ok(message) = delivery::Message::decode(bytes) {
+    if let Ok(message) = delivery::wire::Message::decode(bytes) {
         assert_eq!(message.encode(), bytes);
     }
 }

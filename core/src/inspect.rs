@@ -110,10 +110,10 @@ pub fn datagram(bytes: &[u8]) -> Option<Document> {
 /// A broadcast as gossip machines pass it on, in the network that `network_key` closes (zeros: the
 /// public one); none if it is not one. See docs/spec/messages.md, "Gossip".
 pub fn broadcast(bytes: &[u8], network_key: &[u8; 32]) -> Option<Document> {
-    let Ok(gossip::wire::Message::Payload { hops, body }) = gossip::wire::Message::decode(bytes) else {
+    let Ok(gossip::wire::Message::Gossip { round, body }) = gossip::wire::Message::decode(bytes) else {
         return None;
     };
-    let ttl = Config::default().gossip.ttl.saturating_sub(hops);
+    let ttl = Config::default().gossip.ttl.saturating_sub(round);
     read_broadcast(ttl, &body.0, network_key).ok()
 }
 
@@ -187,7 +187,7 @@ mod tests {
         let body = encode(&body);
         let id = message_id(&id_key(network_conversation(&[0; 32]), who.node_id()), &body);
         let envelope = Blob(Signed::seal(&who, id, &body));
-        let bytes = gossip::wire::Message::Payload { hops: 4, body: envelope }.encode();
+        let bytes = gossip::wire::Message::Gossip { round: 4, body: envelope }.encode();
         let seen = broadcast(&bytes, &[0; 32]).unwrap();
         assert_eq!((seen.source, seen.message_id, seen.ttl), (Some(who.node_id()), Some(id), Some(60)));
         assert_eq!((seen.timestamp, seen.data.as_slice()), (Some(77), b"hi".as_slice()));

@@ -22,14 +22,14 @@ const HASHES: u32 = 7;
 
 pub(crate) type ShortId = [u8; 16];
 
-/// The first half of a 32-byte id: 128 bits of a hash are enough to tell messages apart.
+/// The first half of a 32-byte id: 128 bits of a hash are enough to distinguish messages.
 pub(crate) fn short(id: &[u8; 32]) -> ShortId {
     let (half, _) = id.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
     *half
 }
 
-/// A hash function keyed from the node's seed: ids come from other people, who could choose them to
-/// collide under a known one. Folded multiplication, as foldhash, over the 16 bytes of an id.
+/// A hash function keyed from the node's seed: ids come from other nodes, which could choose them to
+/// collide under a known function. Folded multiplication, as foldhash, over the 16 bytes of an id.
 #[derive(Clone, Copy)]
 struct Keyed(u64, u64);
 
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_full_window_holds_is_bounded_and_recent() {
+    fn a_full_window_holds_a_bounded_number_of_recent_ids() {
         let mut w = DedupWindow::new(100, Duration::from_secs(60), &mut Rng::new([0; 32]));
         for n in 0..1_000 {
             assert!(w.insert(Instant::ZERO, &id(n)));
@@ -183,18 +183,18 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_says_maybe_to_few_strangers() {
+    fn the_filter_answers_maybe_for_few_unknown_ids() {
         let mut w = DedupWindow::new(4_096, Duration::from_secs(60), &mut Rng::new([0; 32]));
         for n in 0..4_096 {
             w.insert(Instant::ZERO, &id(n));
         }
         let maybe = (10_000..60_000).filter(|&n| w.young.may_hold(w.words, &id(n))).count();
-        assert!(maybe < 100, "{maybe} of 50,000 strangers passed the filter: more than 0.2 %");
+        assert!(maybe < 100, "{maybe} of 50,000 unknown ids passed the filter: more than 0.2 %");
     }
 
     proptest! {
         #[test]
-        fn answers_as_a_plain_set_does_within_one_window(ids in prop::collection::vec(0u64..50, 0..200)) {
+        fn one_window_answers_as_a_set_does(ids in prop::collection::vec(0u64..50, 0..200)) {
             let mut w = DedupWindow::new(64, Duration::from_secs(60), &mut Rng::new([0; 32]));
             let mut seen = Vec::new();
             for n in ids {

@@ -80,6 +80,7 @@ struct Child<K> {
     node: Node<K>,
 }
 
+/// INVARIANT: all leaves are at one depth.
 #[cfg_attr(test, derive(Clone))]
 enum Node<K> {
     Leaf(Vec<K>),
@@ -234,8 +235,9 @@ fn merge<K: Ord + Copy + Weigh>(children: &mut Vec<Child<K>>, at: usize) {
     match (&mut left.node, right.node) {
         (Node::Leaf(a), Node::Leaf(b)) => a.extend(b),
         (Node::Inner(a), Node::Inner(b)) => a.extend(b),
-        // INVARIANT: all leaves are at one depth.
-        (Node::Leaf(_), Node::Inner(_)) | (Node::Inner(_), Node::Leaf(_)) => {}
+        (Node::Leaf(_), Node::Inner(_)) | (Node::Inner(_), Node::Leaf(_)) => {
+            debug_assert!(false, "two leaves are at different depths");
+        }
     }
 }
 
@@ -314,7 +316,7 @@ impl<K: Ord + Copy + Weigh> OrderTree<K> {
         usize::try_from(self.before(bound).count).unwrap_or(usize::MAX)
     }
 
-    /// The item with so many before it.
+    /// The item of this rank.
     pub(crate) fn select(&self, rank: usize) -> Option<K> {
         let mut left = rank;
         let mut node = &self.root;
@@ -379,7 +381,16 @@ mod tests {
         (inside, sum)
     }
 
-    /// Bytes of room in all nodes.
+    /// Levels below a node; that every total and bound is right, and all leaves are at one depth.
+    fn levels(node: &Node<Key>) -> usize {
+        let Node::Inner(children) = node else { return 0 };
+        let below: BTreeSet<usize> = children.iter().map(|c| levels(&c.node)).collect();
+        assert_eq!(below.len(), 1, "leaves at different depths");
+        assert!(children.iter().all(|c| c.total == c.node.total() && Some(c.first) <= c.node.first()));
+        below.first().map_or(0, |n| n + 1)
+    }
+
+    /// Capacity of all nodes in bytes.
     fn bytes<K>(node: &Node<K>) -> usize {
         match node {
             Node::Leaf(items) => items.capacity() * size_of::<K>(),
@@ -390,7 +401,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is inserted and removed, every question has the answer of a plain sorted set.
+        /// Inserts and removals in any order give the answers of a sorted set.
         #[test]
         fn answers_as_a_sorted_set_does(
             steps in prop::collection::vec((any::<bool>(), 0u64..400), 0..900),
@@ -413,6 +424,7 @@ mod tests {
                 }
             }
             prop_assert_eq!(tree.len(), set.len());
+            levels(&tree.root);
             for (start, end) in ranges {
                 let (start, end) = (Key(start, [0; 32]), Key(end, [9; 32]));
                 let (inside, sum) = model(&set, start, end);

@@ -47,7 +47,7 @@ impl Contract for Delivery {
             | Out::Delivered { .. }
             | Out::Expired { .. }
             | Out::Refused { .. }
-            | Out::Room => None,
+            | Out::Writable => None,
         }
     }
 

@@ -1,20 +1,23 @@
 //! Private messages until the other side has stored them (docs/design/delivery.md §1).
 //!
 //! A message is written to the outbox before anything is sent and leaves it only when the receiver
-//! says that its own store has it. In between it is sent, sent again after 1, 2, 4, 8, 16 and 32
+//! acknowledges that its own store has it. In between it is sent, sent again after 1, 2, 4, 8, 16 and 32
 //! seconds, and after that kept until the peer returns. The DONP document's `ReliableMessageDelivery`
-//! with its faults mended: its back-off is computed and not used, and its acknowledgements prove
+//! with its faults corrected: its back-off is computed and not used, and its acknowledgements prove
 //! nothing; here they come inside the link of the peer that gives them.
 
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
 mod peer;
+pub(crate) mod wire;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use crate::collections::{DeadlineQueue, DedupWindow, ShortId, short};
+use crate::collections::{Backoff, DeadlineQueue, DedupWindow, ShortId, short};
 use crate::config::Config;
+use crate::delivery::peer::{Entry, Peer};
+use crate::delivery::wire::{CARRY_HEADER, Message};
 use crate::fact::Fact;
 use crate::id::{ID_LEN, MessageId, NodeId};
 use crate::machine::{Command, Cx, Machine, Outbox, Setup};
@@ -24,8 +27,6 @@ use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Table};
 use crate::time::{Duration, Instant, soonest};
 use crate::wire::{MAX_MESSAGE, Malformed, Priority};
-
-use peer::{Entry, Peer};
 
 /// How long an id is remembered so that a repeated message is acknowledged without work: 15 min
 /// (docs/design/delivery.md §3). Later repeats are recognised by the conversation's own numbers.
@@ -51,7 +52,7 @@ pub(crate) enum In {
         from: NodeId,
         body: Vec<u8>,
     },
-    /// What became of an `Received`: on disk, or refused for good.
+    /// The answer to `Received`: on disk, or rejected for good.
     Validated {
         from: NodeId,
         id: ShortId,
@@ -91,48 +92,8 @@ pub(crate) enum Out {
     },
     Want(NodeId),
     Unwant(NodeId),
-    /// The outbox has room after it had none.
-    Room,
-}
-
-/// What two delivery machines say to each other: one byte of kind, 16 bytes of id, then the body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Message<'a> {
-    /// Store this and say so.
-    Carry { id: ShortId, body: &'a [u8] },
-    /// It is stored.
-    Ack { id: ShortId },
-    /// It breaks a rule and will never be stored.
-    Refuse { id: ShortId },
-}
-
-/// Bytes before the body of a `Carry`.
-const CARRY_HEADER: usize = 17;
-
-impl<'a> Message<'a> {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let (kind, id, body): (u8, &ShortId, &[u8]) = match self {
-            Self::Carry { id, body } => (1, id, body),
-            Self::Ack { id } => (2, id, &[]),
-            Self::Refuse { id } => (3, id, &[]),
-        };
-        let mut out = Vec::with_capacity(body.len().saturating_add(CARRY_HEADER));
-        out.push(kind);
-        out.extend_from_slice(id);
-        out.extend_from_slice(body);
-        out
-    }
-
-    pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let (&kind, rest) = bytes.split_first().ok_or(Malformed)?;
-        let (&id, body) = rest.split_first_chunk::<16>().ok_or(Malformed)?;
-        match (kind, body) {
-            (1, _) => Ok(Self::Carry { id, body }),
-            (2, []) => Ok(Self::Ack { id }),
-            (3, []) => Ok(Self::Refuse { id }),
-            _ => Err(Malformed),
-        }
-    }
+    /// The outbox has free capacity after it refused a message.
+    Writable,
 }
 
 pub(crate) struct Delivery {
@@ -141,9 +102,12 @@ pub(crate) struct Delivery {
     timers: DeadlineQueue<NodeId>,
     seen: DedupWindow,
     next_order: u64,
+    /// INVARIANT: the number of messages of all peers.
     messages: usize,
+    /// INVARIANT: the bytes of their bodies.
     bytes: usize,
-    refused_room: bool,
+    /// A message did not fit, and `Out::Writable` is owed.
+    was_full: bool,
     config: Config,
     drops: Drops,
     retries: u64,
@@ -165,14 +129,14 @@ impl Delivery {
             next_order: 1,
             messages: 0,
             bytes: 0,
-            refused_room: false,
+            was_full: false,
             config: config.clone(),
             drops: Drops::default(),
             retries: 0,
         }
     }
 
-    /// Takes back one outbox record after a restart. Call before any input.
+    /// Restores one outbox record after a restart. Call before any input.
     fn restore(&mut self, key: &[u8], value: &[u8], now: Instant) -> Result<(), Malformed> {
         if planted(Bug::OutboxForgotten) {
             return Ok(());
@@ -207,15 +171,16 @@ impl Delivery {
     }
 
     /// Sends what may be sent to `to` and sets its timer.
-    fn pump(&mut self, to: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+    fn send_due(&mut self, to: NodeId, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         let Some(peer) = self.peers.get_mut(&to) else {
             self.timers.cancel(to);
             return;
         };
         let rng = &mut *cx.rng;
-        let first = self.config.delivery.retry_first;
+        // 1, 2, 4, 8, 16 and 32 s (docs/design/delivery.md §2).
+        let backoff = Backoff::new(self.config.delivery.retry_first, Duration::MAX);
         let mut again = 0u64;
-        let pause = |n| rng.jitter(backoff(first, n), 20);
+        let pause = |n| backoff.pause(n, rng);
         peer.dispatch(cx.now, self.config.delivery.window, pause, |body, sent_before| {
             again = again.saturating_add(u64::from(sent_before));
             out.push(Out::Send { to, priority: Priority::Normal, body });
@@ -239,11 +204,11 @@ impl Delivery {
                 self.peers.remove(&to);
             }
         }
-        if self.refused_room {
-            self.refused_room = false;
-            out.push(Out::Room);
+        if self.was_full {
+            self.was_full = false;
+            out.push(Out::Writable);
         }
-        self.pump(to, cx, out);
+        self.send_due(to, cx, out);
         Some(entry.id)
     }
 
@@ -261,7 +226,7 @@ impl Delivery {
             }
             Ok(Message::Ack { id }) => {
                 if let Some(peer) = self.peers.get_mut(&from) {
-                    // Whoever acknowledges is there: messages that had given up may go again.
+                    // An acknowledgement is a sign of life: parked messages may go again.
                     peer.unpark();
                 }
                 self.settle(from, &id, cx, out, |to, id| Out::Delivered { to, id });
@@ -271,8 +236,8 @@ impl Delivery {
         }
     }
 
-    /// Takes an answered message out of the outbox. Acknowledgements of anything else, or for a
-    /// message to somebody else, have no effect.
+    /// Takes an answered message out of the outbox. Answers about other messages, or about a
+    /// message to another peer, have no effect.
     fn settle(
         &mut self,
         from: NodeId,
@@ -294,12 +259,6 @@ impl Delivery {
     fn answer(&self, to: NodeId, message: Message<'_>, out: &mut Outbox<Out>) {
         out.push(Out::Send { to, priority: Priority::High, body: message.encode() });
     }
-}
-
-/// The pause after attempt `n` (from 0): `first` doubled `n` times. With `first` 1 s:
-/// 1, 2, 4, 8, 16, 32 s (docs/design/delivery.md §2).
-fn backoff(first: Duration, n: u32) -> Duration {
-    first.saturating_mul(1u32.checked_shl(n).unwrap_or(u32::MAX))
 }
 
 impl Machine for Delivery {
@@ -325,7 +284,7 @@ impl Machine for Delivery {
                 let peer = self.peers.entry(to).or_default();
                 peer.up = true;
                 peer.requeue();
-                self.pump(to, cx, out);
+                self.send_due(to, cx, out);
             }
             Fact::LinkDown { peer: to, .. } => {
                 if let Some(peer) = self.peers.get_mut(&to) {
@@ -335,7 +294,7 @@ impl Machine for Delivery {
                         self.peers.remove(&to);
                     }
                 }
-                self.pump(to, cx, out);
+                self.send_due(to, cx, out);
             }
             _ => {}
         }
@@ -364,7 +323,7 @@ impl Machine for Delivery {
                 if let Some(peer) = self.peers.get_mut(&to) {
                     peer.ready(order);
                 }
-                self.pump(to, cx, out);
+                self.send_due(to, cx, out);
             }
             In::Message { from, body } => self.message(from, body, cx, out),
             In::Validated { from, id, accepted } => {
@@ -388,7 +347,7 @@ impl Machine for Delivery {
                     out.push(Out::Expired { to, id });
                 }
             }
-            self.pump(to, cx, out);
+            self.send_due(to, cx, out);
         }
     }
 
@@ -417,7 +376,7 @@ impl Machine for Delivery {
     }
 }
 
-/// Whether a message of `len` bytes fits the outbox. A refusal is remembered, so that `Out::Room` follows.
+/// Whether a message of `len` bytes fits the outbox. A refusal is remembered, so that `Out::Writable` follows.
 #[derive(Debug)]
 pub(crate) struct Reserve {
     pub(crate) len: usize,
@@ -430,7 +389,7 @@ impl Command<Delivery> for Reserve {
         let limits = &delivery.config.limits;
         let fits = delivery.messages < limits.outbox_messages
             && delivery.bytes.saturating_add(self.len) <= limits.outbox_bytes;
-        delivery.refused_room |= !fits;
+        delivery.was_full |= !fits;
         fits
     }
 }

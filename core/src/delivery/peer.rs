@@ -1,4 +1,4 @@
-//! The messages waiting for one peer: which are under way, which are due again.
+//! The messages that wait for one peer: those under way and those that are due again.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::collections::{ShortId, short};
 use crate::id::MessageId;
 use crate::planted::{Bug, planted};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, soonest};
 
 /// Sends of one message before it waits for the peer to return (the document's `MAX_RETRIES` 5,
 /// after the first send).
@@ -25,11 +25,11 @@ pub(super) struct Entry {
 enum Stage {
     /// Not on disk yet: must not be sent.
     Unstored,
-    /// May be sent when there is room.
+    /// May be sent when the window allows it.
     Waiting { sent: u32 },
     /// Sent; again at `due`.
     UnderWay { sent: u32, due: Instant },
-    /// Sent often enough: waits for a sign of life.
+    /// Sent [`ATTEMPTS`] times: waits for a sign of life.
     Parked,
 }
 
@@ -49,6 +49,7 @@ pub(super) struct Peer {
     pub(super) up: bool,
     /// By order of submission.
     entries: BTreeMap<u64, Entry>,
+    /// INVARIANT: the order of an entry with this id.
     by_id: BTreeMap<ShortId, u64>,
     /// INVARIANT: the number of entries that are `UnderWay`.
     under_way: usize,
@@ -80,6 +81,10 @@ impl Peer {
         if count(|s| matches!(s, Stage::UnderWay { .. })) != self.under_way {
             return Err("the number under way is wrong");
         }
+        let names = |(id, order): (&ShortId, &u64)| self.entries.get(order).is_some_and(|e| short(&e.id.0) == *id);
+        if !self.by_id.iter().all(names) {
+            return Err("an id leads to the entry of another");
+        }
         if count(|s| *s == Stage::Parked) != self.parked {
             return Err("the number parked is wrong");
         }
@@ -93,7 +98,7 @@ impl Peer {
         });
         match (due.min(), self.next_due) {
             (Some(_), None) => Err("an entry is under way and nothing is due"),
-            (Some(soonest), Some(next)) if soonest < next => Err("an entry is due before the next"),
+            (Some(first), Some(next)) if first < next => Err("an entry is due before the next"),
             _ => Ok(()),
         }
     }
@@ -175,7 +180,7 @@ impl Peer {
             for entry in self.entries.values_mut() {
                 let Stage::UnderWay { sent, due } = entry.stage else { continue };
                 if due > now {
-                    self.next_due = crate::time::soonest(self.next_due, Some(due));
+                    self.next_due = soonest(self.next_due, Some(due));
                 } else if sent >= ATTEMPTS {
                     entry.stage = Stage::Parked;
                     self.parked = self.parked.saturating_add(1);
@@ -183,7 +188,7 @@ impl Peer {
                 } else {
                     let due = now + pause(sent);
                     entry.stage = Stage::UnderWay { sent: sent.saturating_add(1), due };
-                    self.next_due = crate::time::soonest(self.next_due, Some(due));
+                    self.next_due = soonest(self.next_due, Some(due));
                     send(entry.body.clone(), true);
                 }
             }
@@ -195,7 +200,7 @@ impl Peer {
             if let Stage::Waiting { sent } = entry.stage {
                 let due = now + pause(sent);
                 entry.stage = Stage::UnderWay { sent: sent.saturating_add(1), due };
-                self.next_due = crate::time::soonest(self.next_due, Some(due));
+                self.next_due = soonest(self.next_due, Some(due));
                 self.under_way = self.under_way.saturating_add(1);
                 send(entry.body.clone(), sent > 0);
             }

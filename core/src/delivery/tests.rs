@@ -40,7 +40,7 @@ impl Bench {
         self.step(|d, cx, out| d.handle(cx, input, out))
     }
 
-    /// Submits a message and says that it is stored.
+    /// Submits a message and reports that it is stored.
     fn submit(&mut self, n: u8) -> Vec<Out> {
         let mut all = Vec::new();
         for o in self.input(In::Submit { to: BOB, id: id(n), body: vec![n; 10] }) {
@@ -52,7 +52,7 @@ impl Bench {
         all
     }
 
-    /// Sleeps to each deadline up to `until`; what was sent, with the second it was sent in.
+    /// Sleeps to each deadline up to `until`: the outputs, each with its second.
     fn run(&mut self, until: u64) -> Vec<(u64, Out)> {
         let mut all = Vec::new();
         while let Some(at) = self.delivery.next_deadline().filter(|at| at.as_micros() <= until * 1_000_000) {
@@ -88,7 +88,7 @@ fn nothing_is_sent_before_it_is_stored() {
 }
 
 #[test]
-fn back_off_doubles_to_32_seconds_and_then_waits_for_the_peer() {
+fn retries_double_to_32_seconds_then_wait_for_the_peer() {
     let mut b = Bench::new();
     b.fact(up(BOB));
     assert_eq!(sends(&b.submit(1)), 1);
@@ -104,7 +104,7 @@ fn back_off_doubles_to_32_seconds_and_then_waits_for_the_peer() {
 }
 
 #[test]
-fn an_acknowledgement_ends_it_and_wakes_what_had_given_up() {
+fn an_ack_removes_its_message_and_sends_parked_ones() {
     let mut b = Bench::new();
     b.fact(up(BOB));
     b.submit(1);
@@ -130,18 +130,18 @@ fn only_the_receiver_can_acknowledge() {
 }
 
 #[test]
-fn a_stored_message_is_acknowledged_again_without_work() {
+fn a_repeat_is_acknowledged_without_validation() {
     let mut b = Bench::new();
     let carry = Message::Carry { id: [7; 16], body: &[1, 2] };
     let out = b.input(from_bob(carry));
     assert_eq!(out, [Out::Received { from: BOB, id: [7; 16], body: vec![1, 2] }]);
     let ack = Out::Send { to: BOB, priority: Priority::High, body: Message::Ack { id: [7; 16] }.encode() };
     assert_eq!(b.input(In::Validated { from: BOB, id: [7; 16], accepted: true }), core::slice::from_ref(&ack));
-    assert_eq!(b.input(from_bob(carry)), [ack], "the machine above is not asked again");
+    assert_eq!(b.input(from_bob(carry)), [ack], "it is not validated again");
 }
 
 #[test]
-fn a_refusal_and_the_end_of_patience_are_reported() {
+fn refused_and_expired_messages_are_reported() {
     let mut b = Bench::new();
     b.fact(up(BOB));
     b.submit(1);
@@ -153,7 +153,7 @@ fn a_refusal_and_the_end_of_patience_are_reported() {
 }
 
 #[test]
-fn the_window_bounds_what_is_under_way() {
+fn the_window_bounds_messages_under_way() {
     let mut b = Bench::new();
     b.delivery.config.delivery.window = 3;
     b.fact(up(BOB));
@@ -163,7 +163,7 @@ fn the_window_bounds_what_is_under_way() {
 }
 
 #[test]
-fn a_full_outbox_refuses_and_says_when_there_is_room() {
+fn a_full_outbox_refuses_and_then_reports_writable() {
     let mut b = Bench::new();
     b.delivery.config.limits.outbox_messages = 2;
     b.fact(up(BOB));
@@ -171,7 +171,7 @@ fn a_full_outbox_refuses_and_says_when_there_is_room() {
     b.submit(2);
     assert!(!b.reserve(10));
     let out = b.input(from_bob(Message::Ack { id: short(&id(1).0) }));
-    assert!(out.contains(&Out::Room));
+    assert!(out.contains(&Out::Writable));
     assert!(b.reserve(10));
 }
 
@@ -205,10 +205,10 @@ fn the_outbox_comes_back_after_a_restart() {
 }
 
 proptest! {
-    /// Under any order of link changes, answers and time: nothing panics, counts stay true, every
+    /// Under any order of link changes, answers and time: nothing panics, counts hold, every
     /// Want has at most one Unwant after it, and law 1 holds.
     #[test]
-    fn any_schedule_keeps_the_books(steps in prop::collection::vec((0u8..7, 0u8..6), 0..120)) {
+    fn counts_hold_under_any_schedule(steps in prop::collection::vec((0u8..7, 0u8..6), 0..120)) {
         let mut b = Bench::new();
         let mut wanted = 0i32;
         let mut live: Vec<u8> = Vec::new();

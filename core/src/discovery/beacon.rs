@@ -14,11 +14,11 @@ const MAC_LEN: usize = 16;
 /// No beacon is longer (docs/design/overlay.md §5), so none is read further than this.
 pub(crate) const MAX_BEACON: usize = 400;
 
-/// What a node calls itself for a while: drawn at random, so that nobody can tell that a device is one
-/// that was seen on another day or in another place.
+/// A temporary name of a node, drawn at random, so that a device cannot be recognised on another day or in
+/// another place.
 pub(crate) type Tag = [u8; 16];
 
-/// "Here is a node of this network." Where it is, is said by the datagram: only the port is not.
+/// "Here is a node of this network." The datagram gives its address, all but the port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Beacon {
     /// Where its IPv4 and its IPv6 socket listen; zero for none.
@@ -32,7 +32,7 @@ pub(crate) struct Beacon {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoBeacon {
     Malformed,
-    /// Made with another network's key, or by somebody who has none.
+    /// Made with another network's key, or without any.
     OtherNetwork,
 }
 
@@ -54,12 +54,12 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], NoBeacon> {
 
 impl Beacon {
     /// Where the sender of a beacon that came from `from` can be reached; none if it does not listen there.
-    pub(crate) fn place(&self, from: SocketAddr) -> Option<SocketAddr> {
+    pub(crate) fn address(&self, from: SocketAddr) -> Option<SocketAddr> {
         let [v4, v6] = self.ports;
         let port = if from.is_ipv4() { v4 } else { v6 };
-        let mut place = from;
-        place.set_port(port);
-        (port != 0).then_some(place)
+        let mut address = from;
+        address.set_port(port);
+        (port != 0).then_some(address)
     }
 
     pub(crate) fn encode(&self, key: &[u8; 32]) -> Vec<u8> {
@@ -74,18 +74,18 @@ impl Beacon {
         Self::seal(out, key)
     }
 
-    /// Puts the proof that it is of the network behind what a beacon says.
-    pub(crate) fn seal(mut said: Vec<u8>, key: &[u8; 32]) -> Vec<u8> {
-        said.extend(mac(key, &said));
-        said
+    /// Appends the MAC that proves membership of the network.
+    pub(crate) fn seal(mut content: Vec<u8>, key: &[u8; 32]) -> Vec<u8> {
+        content.extend(mac(key, &content));
+        content
     }
 
     pub(crate) fn decode(bytes: &[u8], key: &[u8; 32]) -> Result<Self, NoBeacon> {
         if bytes.len() > MAX_BEACON {
             return Err(NoBeacon::Malformed);
         }
-        let (said, sealed) = bytes.split_last_chunk::<MAC_LEN>().ok_or(NoBeacon::Malformed)?;
-        let mut rest = said;
+        let (content, sealed) = bytes.split_last_chunk::<MAC_LEN>().ok_or(NoBeacon::Malformed)?;
+        let mut rest = content;
         if take::<4>(&mut rest)? != *MAGIC || take::<1>(&mut rest)? != [VERSION] {
             return Err(NoBeacon::Malformed);
         }
@@ -100,8 +100,8 @@ impl Beacon {
         if !rest.is_empty() {
             return Err(NoBeacon::Malformed);
         }
-        // What is authenticated here is no secret, so a comparison that takes its time tells nothing.
-        if mac(key, said) != *sealed {
+        // A beacon is no secret, so the time of the comparison reveals nothing.
+        if mac(key, content) != *sealed {
             return Err(NoBeacon::OtherNetwork);
         }
         Ok(Self { ports, tag, id })

@@ -62,11 +62,11 @@ impl Bench {
         self.step(|d, cx, out| d.handle(cx, input, out))
     }
 
-    fn hear(&mut self, from: SocketAddr, beacon: &Beacon) -> Vec<Out> {
+    fn receive(&mut self, from: SocketAddr, beacon: &Beacon) -> Vec<Out> {
         self.input(In::Beacon { from, bytes: beacon.encode(&beacon_key(&PUBLIC)) })
     }
 
-    /// The beacons of the next `time`, with when they left.
+    /// The beacons of the next `time`, each with the time it was sent.
     fn run(&mut self, time: Duration) -> Vec<(Instant, Vec<u8>)> {
         let end = self.now + time;
         let mut all = Vec::new();
@@ -82,8 +82,8 @@ impl Bench {
     }
 
     fn tags(&mut self, time: Duration) -> Vec<Tag> {
-        let said = self.run(time);
-        said.iter().map(|(_, b)| Beacon::decode(b, &beacon_key(&PUBLIC)).unwrap().tag).collect()
+        let sent = self.run(time);
+        sent.iter().map(|(_, b)| Beacon::decode(b, &beacon_key(&PUBLIC)).unwrap().tag).collect()
     }
 }
 
@@ -93,7 +93,7 @@ fn found(out: &[Out]) -> Vec<(SocketAddr, Option<NodeId>)> {
 }
 
 #[test]
-fn three_beacons_come_soon_and_then_one_every_half_a_minute() {
+fn three_beacons_come_soon_then_one_every_half_minute() {
     let mut b = Bench::new(1);
     assert!(b.run(Duration::from_secs(60)).is_empty(), "it is in no network yet");
     let began = b.now;
@@ -114,10 +114,10 @@ fn three_beacons_come_soon_and_then_one_every_half_a_minute() {
 }
 
 #[test]
-fn nothing_is_said_or_heard_by_a_host_without_sockets_for_it() {
+fn without_multicast_no_beacon_is_sent_or_accepted() {
     let mut b = Bench::with(1, |c| c.discovery.beacons = false);
     b.fact(Fact::Joined);
-    assert!(b.hear(group(2), &beacon(2)).is_empty());
+    assert!(b.receive(group(2), &beacon(2)).is_empty());
     assert!(b.run(Duration::from_secs(120)).is_empty());
     // What the host finds by itself is taken all the same.
     let peer = In::LocalPeer { id: Some(node(2)), addr: at(2, 4_000) };
@@ -125,33 +125,33 @@ fn nothing_is_said_or_heard_by_a_host_without_sockets_for_it() {
 }
 
 #[test]
-fn who_is_heard_is_told_with_the_port_it_says_and_the_address_it_speaks_from() {
+fn a_beacon_gives_its_port_at_the_address_it_came_from() {
     let mut b = Bench::new(1);
     b.fact(Fact::Joined);
-    assert_eq!(found(&b.hear(group(2), &beacon(2))), [(at(2, 4_000), None)]);
+    assert_eq!(found(&b.receive(group(2), &beacon(2))), [(at(2, 4_000), None)]);
     let v6: SocketAddr = "[fe80::2%3]:8888".parse().unwrap();
     let place: SocketAddr = "[fe80::2%3]:4001".parse().unwrap();
-    assert_eq!(found(&b.hear(v6, &beacon(3))), [(place, None)]);
+    assert_eq!(found(&b.receive(v6, &beacon(3))), [(place, None)]);
     let known = Beacon { id: Some(node(4)), ..beacon(4) };
-    assert_eq!(found(&b.hear(group(4), &known)), [(at(4, 4_000), Some(node(4)))]);
+    assert_eq!(found(&b.receive(group(4), &known)), [(at(4, 4_000), Some(node(4)))]);
     // It does not listen in this family.
-    assert!(b.hear(group(5), &Beacon { ports: [0, 4_000], ..beacon(5) }).is_empty());
+    assert!(b.receive(group(5), &Beacon { ports: [0, 4_000], ..beacon(5) }).is_empty());
 }
 
 #[test]
 fn a_node_on_two_interfaces_is_one_node() {
     let mut b = Bench::new(1);
     b.fact(Fact::Joined);
-    assert_eq!(found(&b.hear(group(2), &beacon(2))), [(at(2, 4_000), None)]);
-    assert!(b.hear(group(3), &beacon(2)).is_empty());
-    assert_eq!(found(&b.hear(group(2), &beacon(2))), [(at(2, 4_000), None)]);
+    assert_eq!(found(&b.receive(group(2), &beacon(2))), [(at(2, 4_000), None)]);
+    assert!(b.receive(group(3), &beacon(2)).is_empty());
+    assert_eq!(found(&b.receive(group(2), &beacon(2))), [(at(2, 4_000), None)]);
     // Silent for three beacons: it may have moved.
     b.run(Duration::from_secs(91));
-    assert_eq!(found(&b.hear(group(3), &beacon(2))), [(at(3, 4_000), None)]);
+    assert_eq!(found(&b.receive(group(3), &beacon(2))), [(at(3, 4_000), None)]);
 }
 
 #[test]
-fn own_beacons_and_those_of_other_networks_change_nothing() {
+fn own_and_foreign_beacons_change_nothing() {
     let mut b = Bench::new(1);
     b.fact(Fact::Joined);
     let (_, own) = b.run(Duration::ZERO).remove(0);
@@ -162,7 +162,7 @@ fn own_beacons_and_those_of_other_networks_change_nothing() {
     for bytes in [own.clone(), foreign, forged] {
         assert!(b.input(In::Beacon { from: group(2), bytes }).is_empty());
     }
-    assert!(b.hear(group(2), &Beacon { id: Some(node(1)), ..beacon(9) }).is_empty());
+    assert!(b.receive(group(2), &Beacon { id: Some(node(1)), ..beacon(9) }).is_empty());
     assert_eq!((b.d.next_deadline(), b.d.footprint()), (before, 0));
     assert_eq!((b.d.drops.get(DropReason::OtherNetwork), b.d.drops.total()), (2, 2));
     // The echo of the last beacon under the old tag.
@@ -172,7 +172,7 @@ fn own_beacons_and_those_of_other_networks_change_nothing() {
 }
 
 #[test]
-fn the_long_term_id_is_told_only_on_request_and_the_tag_lasts_a_day() {
+fn the_id_is_sent_only_if_visible_and_the_tag_lasts_a_day() {
     let mut b = Bench::new(1);
     b.fact(Fact::Joined);
     let (_, bytes) = b.run(Duration::ZERO).remove(0);
@@ -184,7 +184,7 @@ fn the_long_term_id_is_told_only_on_request_and_the_tag_lasts_a_day() {
     let later = b.tags(Duration::from_secs(60)).remove(0);
     assert_ne!(later, tags[0]);
     b.fact(Fact::NetworkChanged);
-    assert_ne!(b.tags(Duration::ZERO)[0], later, "nobody can follow it from one network to the next");
+    assert_ne!(b.tags(Duration::ZERO)[0], later, "it cannot be followed from one network to the next");
     let mut b = Bench::with(1, |c| c.discovery.visible = true);
     b.fact(Fact::Joined);
     let (_, bytes) = b.run(Duration::ZERO).remove(0);
@@ -192,64 +192,64 @@ fn the_long_term_id_is_told_only_on_request_and_the_tag_lasts_a_day() {
 }
 
 #[test]
-fn a_newcomer_is_answered_and_an_old_acquaintance_is_not() {
+fn a_new_node_is_answered_and_a_known_one_is_not() {
     let mut b = Bench::new(1);
     b.fact(Fact::Joined);
     b.run(Duration::from_secs(10));
-    b.hear(group(2), &beacon(2));
+    b.receive(group(2), &beacon(2));
     assert_eq!(b.run(Duration::from_secs(1)).len(), 1);
-    b.hear(group(2), &beacon(2));
+    b.receive(group(2), &beacon(2));
     assert!(b.run(Duration::from_secs(1)).is_empty());
 }
 
 #[test]
-fn one_source_cannot_fill_the_table_at_once_and_many_cannot_fill_it_beyond_its_bound() {
+fn the_tables_are_bounded_for_one_source_and_for_many() {
     let mut b = Bench::new(1);
     b.fact(Fact::Joined);
-    let heard = (0..100).filter(|n| !b.hear(group(2), &beacon(*n)).is_empty()).count();
-    assert_eq!(heard, 16);
+    let accepted = (0..100).filter(|n| !b.receive(group(2), &beacon(*n)).is_empty()).count();
+    assert_eq!(accepted, 16);
     assert_eq!(b.d.drops.get(DropReason::Rate), 84);
     for n in 0..2_000u16 {
         let [hi, lo] = n.to_be_bytes();
-        b.hear(SocketAddr::from(([10, 1, hi, lo], 8_888)), &beacon(1_000 + n));
+        b.receive(SocketAddr::from(([10, 1, hi, lo], 8_888)), &beacon(1_000 + n));
         assert!(b.d.footprint() <= 512);
     }
-    // The second after, there is room for other sources, and the newest are known.
+    // A second later other sources are accepted, and the newest node replaces the oldest.
     b.run(Duration::from_secs(1));
-    assert!(!b.hear(group(9), &beacon(9_999)).is_empty());
+    assert!(!b.receive(group(9), &beacon(9_999)).is_empty());
 }
 
 proptest! {
     #[test]
-    fn no_crowd_makes_a_node_answer_more_than_five_times_a_second(
+    fn a_node_answers_at_most_five_times_a_second(
         crowd in prop::collection::vec((any::<u16>(), 0..400u64), 1..200),
     ) {
         let mut b = Bench::new(1);
         b.fact(Fact::Joined);
-        let mut said: Vec<Instant> = b.run(Duration::from_secs(7)).into_iter().map(|(at, _)| at).collect();
-        said.clear();
+        let mut sent: Vec<Instant> = b.run(Duration::from_secs(7)).into_iter().map(|(at, _)| at).collect();
+        sent.clear();
         for (n, wait) in crowd {
-            b.hear(group((n % 200) as u8), &beacon(n));
-            said.extend(b.run(Duration::from_millis(wait)).into_iter().map(|(at, _)| at));
+            b.receive(group((n % 200) as u8), &beacon(n));
+            sent.extend(b.run(Duration::from_millis(wait)).into_iter().map(|(at, _)| at));
         }
-        said.extend(b.run(Duration::from_secs(6)).into_iter().map(|(at, _)| at));
-        prop_assert!(!said.is_empty(), "somebody is answered");
-        for six in said.windows(6) {
-            // Five and one of the schedule, which waits for nobody.
-            prop_assert!(six[5].since(six[0]) >= Duration::from_millis(800), "{said:?}");
+        sent.extend(b.run(Duration::from_secs(6)).into_iter().map(|(at, _)| at));
+        prop_assert!(!sent.is_empty(), "no node was answered");
+        for six in sent.windows(6) {
+            // Five and one of the schedule, which does not wait.
+            prop_assert!(six[5].since(six[0]) >= Duration::from_millis(800), "{sent:?}");
         }
     }
 
     #[test]
-    fn what_is_written_is_read_and_what_is_changed_is_not(
+    fn a_beacon_reads_back_and_a_changed_one_does_not(
         ports in any::<[u16; 2]>(), tag in any::<[u8; 16]>(), id in any::<Option<[u8; 32]>>(),
         key in any::<[u8; 32]>(), at in any::<prop::sample::Index>(), flip in 1..=255u8,
     ) {
-        let said = Beacon { ports, tag, id: id.map(NodeId) };
+        let sent = Beacon { ports, tag, id: id.map(NodeId) };
         let key = beacon_key(&key);
-        let mut bytes = said.encode(&key);
+        let mut bytes = sent.encode(&key);
         prop_assert!(bytes.len() <= beacon::MAX_BEACON);
-        prop_assert_eq!(Beacon::decode(&bytes, &key), Ok(said));
+        prop_assert_eq!(Beacon::decode(&bytes, &key), Ok(sent));
         for short in 0..bytes.len() {
             prop_assert!(Beacon::decode(&bytes[..short], &key).is_err());
         }
@@ -258,10 +258,10 @@ proptest! {
         prop_assert!(Beacon::decode(&bytes, &key).is_err());
     }
 
-    /// Any number of nodes that begin at different times on one local network: each hears of each, and the
+    /// Any number of nodes that begin at different times on one local network: each finds each, and the
     /// later ones at once, not when the next scheduled beacon comes.
     #[test]
-    fn everybody_on_a_local_network_hears_of_everybody(starts in prop::collection::vec(0..60_000u64, 2..8)) {
+    fn all_nodes_of_a_local_network_find_each_other(starts in prop::collection::vec(0..60_000u64, 2..8)) {
         let mut nodes: Vec<Bench> = (0..starts.len()).map(|n| Bench::new(n as u8 + 1)).collect();
         let mut met = vec![alloc::collections::BTreeSet::new(); nodes.len()];
         let began = nodes[0].now;
@@ -279,8 +279,8 @@ proptest! {
                     let Out::Beacon(bytes) = out else { panic!("{out:?}") };
                     for other in 0..nodes.len() {
                         nodes[other].now = began + Duration::from_millis(millis);
-                        let heard = nodes[other].input(In::Beacon { from: group(n as u8 + 1), bytes: bytes.clone() });
-                        met[other].extend(found(&heard).into_iter().map(|(addr, _)| addr));
+                        let received = nodes[other].input(In::Beacon { from: group(n as u8 + 1), bytes: bytes.clone() });
+                        met[other].extend(found(&received).into_iter().map(|(addr, _)| addr));
                     }
                 }
             }

@@ -100,7 +100,7 @@ impl Route for delivery::Out {
             Self::Refused { to, id } => q.durable(Durable::Failed { id, to, reason: FailReason::Refused }),
             Self::Want(peer) => q.input(link::In::Want { peer, owner: Owner::Delivery }),
             Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Delivery }),
-            Self::Room => q.events.volatile(Volatile::Writable),
+            Self::Writable => q.events.volatile(Volatile::Writable),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::chat::wire::{Body, Height, Range, Sync, id_key, message_id};
 use crate::config::NodeType;
 use crate::delivery;
 use crate::discovery::beacon::{Beacon, beacon_key};
-use crate::gossip::wire::{Have, Message as Gossip};
+use crate::gossip::wire::{IHave, Message as Gossip};
 use crate::id::{MessageId, NodeId};
 use crate::identity::Identity;
 use crate::membership::wire::{Message, NodeInfo, Refusal, Urgency};
@@ -73,22 +73,22 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
             "beacon of a visible node",
             Beacon { ports: [4_000, 0], tag: [0x55; 16], id: Some(author) }.encode(&beacon_key(&[0; 32])),
         ),
-        ("carry", delivery::Message::Carry { id: [0x11; 16], body: b"body" }.encode()),
-        ("ack", delivery::Message::Ack { id: [0x11; 16] }.encode()),
-        ("refuse", delivery::Message::Refuse { id: [0x11; 16] }.encode()),
+        ("carry", delivery::wire::Message::Carry { id: [0x11; 16], body: b"body" }.encode()),
+        ("ack", delivery::wire::Message::Ack { id: [0x11; 16] }.encode()),
+        ("refuse", delivery::wire::Message::Refuse { id: [0x11; 16] }.encode()),
         ("message id", message_id(&id_key(network, author), &body_bytes).0.to_vec()),
         ("body", body_bytes),
         ("reply", encode(&Content::Reply { reply_to: MessageId([0x22; 32]), text: "hi".into() })),
         ("retract", encode(&Content::Retract { retract: MessageId([0x22; 32]) })),
-        ("payload", Gossip::Payload { hops: 3, body: Blob(b"signed envelope".to_vec()) }.encode()),
-        ("have", Gossip::Have(alloc::vec![Have { id: [0x44; 16], hops: 4 }]).encode()),
+        ("gossip", Gossip::Gossip { round: 3, body: Blob(b"signed envelope".to_vec()) }.encode()),
+        ("ihave", Gossip::IHave(alloc::vec![IHave { id: [0x44; 16], round: 4 }]).encode()),
         ("graft", Gossip::Graft { id: Some([0x44; 16]) }.encode()),
         ("prune", Gossip::Prune.encode()),
         (
             "instruction",
-            Gossip::Forward { hops: 1, targets: vec![[0x44; 16]], body: Blob(b"signed envelope".to_vec()) }.encode(),
+            Gossip::Forward { round: 1, targets: vec![[0x44; 16]], body: Blob(b"signed envelope".to_vec()) }.encode(),
         ),
-        ("decline", Gossip::Refuse { id: [0x44; 16] }.encode()),
+        ("idontwant", Gossip::IDontWant { id: [0x44; 16] }.encode()),
         (
             "ping",
             Swim::Ping {

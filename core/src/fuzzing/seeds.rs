@@ -19,7 +19,7 @@ use crate::discovery::beacon::{Beacon, beacon_key};
 use crate::engine::Engine;
 use crate::engine::{Durable, FailReason, Output};
 use crate::fuzzing::serve;
-use crate::gossip::wire::{Have, Message as Gossip};
+use crate::gossip::wire::{IHave, Message as Gossip};
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::link::fuzz;
 use crate::membership::wire::{Message as Membership, NodeInfo, Refusal, Urgency};
@@ -165,10 +165,10 @@ fn membership_messages() -> Vec<Vec<u8>> {
 fn delivery_messages() -> Vec<Vec<u8>> {
     let carried = private(1, "private");
     vec![
-        delivery::Message::Carry { id: [1; 16], body: &carried }.encode(),
-        delivery::Message::Carry { id: [2; 16], body: b"" }.encode(),
-        delivery::Message::Ack { id: [1; 16] }.encode(),
-        delivery::Message::Refuse { id: [2; 16] }.encode(),
+        delivery::wire::Message::Carry { id: [1; 16], body: &carried }.encode(),
+        delivery::wire::Message::Carry { id: [2; 16], body: b"" }.encode(),
+        delivery::wire::Message::Ack { id: [1; 16] }.encode(),
+        delivery::wire::Message::Refuse { id: [2; 16] }.encode(),
     ]
 }
 
@@ -293,9 +293,9 @@ fn discovery() -> Vec<Vec<u8>> {
 }
 
 fn delivery() -> Vec<Vec<u8>> {
-    let ack = |n: u8| delivery::Message::Ack { id: [n; 16] }.encode();
-    let refuse = |n: u8| delivery::Message::Refuse { id: [n; 16] }.encode();
-    let carry = |n: u8| delivery::Message::Carry { id: [n; 16], body: b"body" }.encode();
+    let ack = |n: u8| delivery::wire::Message::Ack { id: [n; 16] }.encode();
+    let refuse = |n: u8| delivery::wire::Message::Refuse { id: [n; 16] }.encode();
+    let carry = |n: u8| delivery::wire::Message::Carry { id: [n; 16], body: b"body" }.encode();
     let mut out = Script::default();
     // Up, submitted, stored, acknowledged; one refused; one that runs out of tries and is unparked.
     out.put(&[0, 3, 1]);
@@ -316,7 +316,7 @@ fn delivery() -> Vec<Vec<u8>> {
 fn gossip() -> Vec<Vec<u8>> {
     let mut flood = Script::default();
     flood.put(&[0, 0, 1]).put(&[0, 0, 2]).put(&[0, 0, 3]).put(&[0, 3]).bytes(b"mine");
-    let whole = |hops, body: &[u8]| Gossip::Payload { hops, body: Blob(body.to_vec()) }.encode();
+    let whole = |round, body: &[u8]| Gossip::Gossip { round, body: Blob(body.to_vec()) }.encode();
     let id = |body: &[u8]| short(blake3::hash(body).as_bytes());
     for (n, hops) in [(1u8, 5u8), (2, 1), (3, 255), (4, 0)] {
         let body = [n; 4];
@@ -333,12 +333,15 @@ fn gossip() -> Vec<Vec<u8>> {
     for from in [1, 2, 3] {
         tree.put(&[0, 2, from]).bytes(&Gossip::Prune.encode());
     }
-    let have = Gossip::Have(vec![Have { id: id(b"late"), hops: 3 }, Have { id: id(b"never"), hops: 9 }]);
+    let have = Gossip::IHave(vec![IHave { id: id(b"late"), round: 3 }, IHave { id: id(b"never"), round: 9 }]);
     tree.put(&[0, 2, 1]).bytes(&have.encode()).put(&[0, 2, 2]).bytes(&have.encode()).put(&[230, 255]);
     tree.put(&[0, 2, 3]).bytes(&whole(20, b"late")).put(&[0, 7]).bytes(b"late").put(&[0]);
-    for message in
-        [Gossip::Graft { id: Some(id(b"late")) }, Gossip::Graft { id: None }, Gossip::Refuse { id: id(b"next") }, have]
-    {
+    for message in [
+        Gossip::Graft { id: Some(id(b"late")) },
+        Gossip::Graft { id: None },
+        Gossip::IDontWant { id: id(b"next") },
+        have,
+    ] {
         tree.put(&[0, 2, 2]).bytes(&message.encode());
     }
     tree.put(&[0, 3]).bytes(b"next").put(&[230, 255]);
@@ -346,7 +349,7 @@ fn gossip() -> Vec<Vec<u8>> {
     zone.put(&[0, 4, 1]).put(&[0, 4, 2]).put(&[0, 4, 3]).put(&[0, 0, 3]).put(&[0, 6, 1, 1, 2, 3, 1]);
     zone.put(&[0, 3]).bytes(b"mine");
     let targets = [2u8, 3, 9].map(|n| short(&who(n).node_id().0)).to_vec();
-    let told = Gossip::Forward { hops: 1, targets, body: Blob(b"told".to_vec()) }.encode();
+    let told = Gossip::Forward { round: 1, targets, body: Blob(b"told".to_vec()) }.encode();
     zone.put(&[0, 2, 1]).bytes(&told).put(&[0, 7]).bytes(b"told").put(&[0]).put(&[0, 2, 2]).bytes(&told);
     zone.put(&[230, 255]).put(&[0, 5, 2]).put(&[0, 6, 0]).put(&[0, 3]).bytes(b"next");
     vec![flood.0, undecided.0, tree.0, zone.0]
@@ -564,7 +567,7 @@ mod tests {
         assert!(of("ticket").iter().step_by(2).all(|s| core::str::from_utf8(s).unwrap().parse::<Ticket>().is_ok()));
         assert!(of("event_row").iter().all(|s| Durable::decode(s).is_ok()));
         assert!(of("membership_message").iter().all(|s| decode::<Membership>(s, MAX_MESSAGE).is_ok()));
-        assert!(of("delivery_message").iter().all(|s| delivery::Message::decode(s).is_ok()));
+        assert!(of("delivery_message").iter().all(|s| delivery::wire::Message::decode(s).is_ok()));
         assert!(of("swim_message").iter().all(|s| Swim::decode(s).is_ok()));
         assert!(of("chat_message").iter().all(|s| decode::<Sync>(s, MAX_MESSAGE).is_ok()));
         assert!(of("chat_body").iter().all(|s| Body::decode(s, id(1)).is_ok()));

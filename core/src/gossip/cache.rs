@@ -1,4 +1,4 @@
-//! Recent broadcasts, to bring to whoever asks for them.
+//! Recent broadcasts, for peers that ask for them.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -13,16 +13,29 @@ const MAX_SERVED: u8 = 3;
 /// What an entry takes besides its body.
 const ENTRY: usize = 200;
 
-/// A recent broadcast.
-pub(super) struct Recent {
+/// A broadcast and the way it came.
+pub(super) struct Broadcast {
+    pub id: ShortId,
     /// Hops it took to here; 0 for an own one.
-    pub hops: u8,
-    /// The neighbour it came from first.
+    pub round: u8,
+    /// The peer it came from first; none for an own one.
     pub via: Option<NodeId>,
     pub body: Vec<u8>,
-    /// When it was announced, if it was fetched from the only one who was asked and the tree has not brought it yet.
+}
+
+impl Broadcast {
+    /// The round in which the next node gets it.
+    pub(super) fn next_round(&self) -> u8 {
+        self.round.saturating_add(1)
+    }
+}
+
+/// A recent broadcast.
+pub(super) struct Recent {
+    pub broadcast: Broadcast,
+    /// When it was announced, if the only announcer that was asked sent it and the tree has not brought it yet.
     pub fetched: Option<Instant>,
-    /// Neighbours that have it, by their own word.
+    /// Peers that announced it.
     holders: Vec<NodeId>,
     served: Vec<(NodeId, u8)>,
 }
@@ -35,7 +48,7 @@ impl Recent {
     }
 
     pub(super) fn is_held_by(&self, peer: NodeId) -> bool {
-        self.via == Some(peer) || self.holders.contains(&peer)
+        self.broadcast.via == Some(peer) || self.holders.contains(&peer)
     }
 
     /// Whether it may be sent to `peer` once more.
@@ -49,10 +62,12 @@ impl Recent {
     }
 }
 
-/// At most so many bytes, for so long.
+/// A bounded number of bytes, for a bounded time.
 pub(super) struct Cache {
     recent: BTreeMap<ShortId, Recent>,
+    /// INVARIANT: each of `recent` once, the oldest first.
     order: VecDeque<(Instant, ShortId)>,
+    /// INVARIANT: what the entries of `recent` take.
     bytes: usize,
     max_bytes: usize,
     keep: Duration,
@@ -63,11 +78,12 @@ impl Cache {
         Self { recent: BTreeMap::new(), order: VecDeque::new(), bytes: 0, max_bytes, keep }
     }
 
-    pub(super) fn insert(&mut self, now: Instant, id: ShortId, hops: u8, via: Option<NodeId>, body: Vec<u8>) {
-        self.bytes = self.bytes.saturating_add(body.len()).saturating_add(ENTRY);
-        let entry = Recent { hops, via, body, fetched: None, holders: Vec::new(), served: Vec::new() };
+    pub(super) fn insert(&mut self, now: Instant, broadcast: Broadcast) {
+        let id = broadcast.id;
+        self.bytes = self.bytes.saturating_add(broadcast.body.len()).saturating_add(ENTRY);
+        let entry = Recent { broadcast, fetched: None, holders: Vec::new(), served: Vec::new() };
         if let Some(old) = self.recent.insert(id, entry) {
-            self.bytes = self.bytes.saturating_sub(old.body.len()).saturating_sub(ENTRY);
+            self.bytes = self.bytes.saturating_sub(old.broadcast.body.len()).saturating_sub(ENTRY);
         } else {
             self.order.push_back((now, id));
         }
@@ -80,7 +96,7 @@ impl Cache {
         if let Some((_, id)) = self.order.pop_front()
             && let Some(gone) = self.recent.remove(&id)
         {
-            self.bytes = self.bytes.saturating_sub(gone.body.len()).saturating_sub(ENTRY);
+            self.bytes = self.bytes.saturating_sub(gone.broadcast.body.len()).saturating_sub(ENTRY);
         }
     }
 
@@ -92,10 +108,10 @@ impl Cache {
         self.recent.get_mut(id)
     }
 
-    /// What came in the last `age`, the newest first.
-    pub(super) fn since(&self, now: Instant, age: Duration) -> impl Iterator<Item = (ShortId, &Recent)> {
+    /// Those of the last `age`, the newest first.
+    pub(super) fn since(&self, now: Instant, age: Duration) -> impl Iterator<Item = &Broadcast> {
         let young = self.order.iter().rev().take_while(move |(at, _)| now.since(*at) < age);
-        young.filter_map(|(_, id)| Some((*id, self.recent.get(id)?)))
+        young.filter_map(|(_, id)| self.recent.get(id).map(|r| &r.broadcast))
     }
 
     /// When the oldest entry's time is over.
@@ -111,13 +127,17 @@ impl Cache {
 
     #[cfg(any(test, debug_assertions))]
     pub(super) fn check(&self) -> Result<(), &'static str> {
-        let bytes = self.recent.values().fold(0usize, |sum, r| sum.saturating_add(r.body.len()).saturating_add(ENTRY));
+        let bytes = self
+            .recent
+            .values()
+            .fold(0usize, |sum, r| sum.saturating_add(r.broadcast.body.len()).saturating_add(ENTRY));
         if bytes != self.bytes {
             return Err("the bytes counted are not those of the cache");
         }
-        match self.recent.len() == self.order.len() {
+        let ordered = self.order.iter().is_sorted_by_key(|(at, _)| at);
+        match ordered && self.recent.len() == self.order.len() {
             true => Ok(()),
-            false => Err("a broadcast in the cache has no time to leave it"),
+            false => Err("the order of the cache is not that of its broadcasts"),
         }
     }
 

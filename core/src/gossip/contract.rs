@@ -26,7 +26,7 @@ impl Contract for Gossip {
             }
             9 => return Step::Fact(d.fact()),
             _ => {
-                // The verdict on a body, by the id that the machine gives it.
+                // The validation of a body, by the id that the machine gives it.
                 let id = short(blake3::hash(&d.bytes()).as_bytes());
                 In::Validated { id, genuine: d.coin() }
             }

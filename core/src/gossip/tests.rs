@@ -1,10 +1,11 @@
-//! The rules one by one, and whole networks of machines with links that delay and die.
+//! The rules one by one, and whole networks of machines with links that delay and fail.
 
 use alloc::collections::BTreeSet;
 use alloc::vec;
 
 use super::*;
 use crate::fact::samples::up;
+use crate::gossip::missing::MAX_MISSING;
 use crate::time::WallTime;
 
 fn peer(n: u16) -> NodeId {
@@ -58,13 +59,13 @@ impl Bench {
         self.input(In::Message { from: peer(from), body: message.encode() })
     }
 
-    fn payload(&mut self, from: u16, hops: u8, body: &[u8]) -> Vec<Out> {
-        self.message(from, &payload(hops, body))
+    fn gossip(&mut self, from: u16, round: u8, body: &[u8]) -> Vec<Out> {
+        self.message(from, &gossip(round, body))
     }
 
     /// A genuine broadcast comes: what is sent because of it.
-    fn take(&mut self, from: u16, hops: u8, body: &[u8]) -> Vec<(NodeId, Message)> {
-        assert_eq!(self.payload(from, hops, body).len(), 1);
+    fn take(&mut self, from: u16, round: u8, body: &[u8]) -> Vec<(NodeId, Message)> {
+        assert_eq!(self.gossip(from, round, body).len(), 1);
         sent(self.input(In::Validated { id: id_of(body), genuine: true }))
     }
 
@@ -78,12 +79,12 @@ impl Bench {
     }
 }
 
-fn payload(hops: u8, body: &[u8]) -> Message {
-    Message::Payload { hops, body: Blob(body.to_vec()) }
+fn gossip(round: u8, body: &[u8]) -> Message {
+    Message::Gossip { round, body: Blob(body.to_vec()) }
 }
 
-fn have(body: &[u8], hops: u8) -> Message {
-    Message::Have(vec![Have { id: id_of(body), hops }])
+fn ihave(body: &[u8], round: u8) -> Message {
+    Message::IHave(vec![IHave { id: id_of(body), round }])
 }
 
 fn sent(out: Vec<Out>) -> Vec<(NodeId, Message)> {
@@ -95,64 +96,64 @@ fn sent(out: Vec<Out>) -> Vec<(NodeId, Message)> {
 }
 
 #[test]
-fn a_genuine_message_goes_whole_to_the_eager_and_by_id_to_the_lazy() {
+fn eager_neighbours_get_a_broadcast_whole_and_lazy_ones_its_id() {
     let mut b = Bench::new(4);
     b.message(4, &Message::Prune);
-    assert_eq!(b.payload(1, 5, b"x"), [Out::Deliver { id: id_of(b"x"), via: peer(1), body: b"x".to_vec() }]);
+    assert_eq!(b.gossip(1, 5, b"x"), [Out::Deliver { id: id_of(b"x"), via: peer(1), body: b"x".to_vec() }]);
     let out = sent(b.input(In::Validated { id: id_of(b"x"), genuine: true }));
-    assert_eq!(out, [2, 3].map(|n| (peer(n), payload(6, b"x"))));
-    assert_eq!(b.wait(50), [(peer(4), have(b"x", 6))]);
+    assert_eq!(out, [2, 3].map(|n| (peer(n), gossip(6, b"x"))));
+    assert_eq!(b.wait(50), [(peer(4), ihave(b"x", 6))]);
     assert_eq!(b.wait(50), [], "once");
 }
 
 #[test]
-fn a_copy_makes_its_sender_lazy_but_not_a_parents_second() {
+fn a_copy_makes_its_sender_lazy_unless_it_is_the_parent() {
     let mut b = Bench::new(3);
     b.take(1, 1, b"x");
-    assert_eq!(b.payload(1, 1, b"x"), [], "a link may deliver twice");
+    assert_eq!(b.gossip(1, 1, b"x"), [], "a link may deliver twice");
     assert_eq!(b.eager(), [1, 2, 3].map(peer));
-    assert_eq!(sent(b.payload(2, 1, b"x")), [(peer(2), Message::Prune)]);
+    assert_eq!(sent(b.gossip(2, 1, b"x")), [(peer(2), Message::Prune)]);
     assert_eq!(b.eager(), [1, 3].map(peer));
-    assert_eq!(b.payload(2, 1, b"x"), [], "it was told a moment ago");
-    assert_eq!(b.take(1, 1, b"y"), [(peer(3), payload(2, b"y"))]);
+    assert_eq!(b.gossip(2, 1, b"x"), [], "a PRUNE went a moment ago");
+    assert_eq!(b.take(1, 1, b"y"), [(peer(3), gossip(2, b"y"))]);
     assert_eq!(b.gossip.drops.get(DropReason::Duplicate), 3);
 }
 
 #[test]
-fn a_pruned_neighbour_that_goes_on_is_told_again() {
+fn prune_is_repeated_while_copies_keep_coming() {
     let mut b = Bench::new(3);
     b.take(1, 1, b"x");
-    b.payload(2, 1, b"x");
+    b.gossip(2, 1, b"x");
     b.wait(1_000);
-    assert_eq!(sent(b.payload(2, 1, b"x")), [(peer(2), Message::Prune)]);
+    assert_eq!(sent(b.gossip(2, 1, b"x")), [(peer(2), Message::Prune)]);
 }
 
 #[test]
-fn what_was_announced_and_did_not_come_is_fetched_from_one_after_the_other() {
+fn a_missing_broadcast_is_fetched_from_each_announcer_in_turn() {
     let mut b = Bench::new(3);
     for n in 1..=3 {
         b.message(n, &Message::Prune);
-        assert_eq!(b.message(n, &have(b"x", 2)), []);
+        assert_eq!(b.message(n, &ihave(b"x", 2)), []);
     }
     assert_eq!(b.wait(299), []);
     let graft = Message::Graft { id: Some(id_of(b"x")) };
     assert_eq!(b.wait(1), [(peer(1), graft.clone())]);
     b.fact(Fact::NeighbourDown(peer(2)));
-    assert_eq!(b.wait(200), [(peer(3), graft)], "who is gone is not asked");
+    assert_eq!(b.wait(200), [(peer(3), graft)], "a peer that is gone is not asked");
     assert_eq!(b.take(3, 2, b"x"), [], "1 is eager since it was asked, and has it");
-    assert_eq!(b.wait(10_000), [], "and nobody is asked any more");
-    assert!(b.gossip.missing.is_empty());
+    assert_eq!(b.wait(10_000), [], "and no peer is asked any more");
+    assert!(b.gossip.missing.len() == 0);
 }
 
 #[test]
-fn slow_neighbours_get_the_time_that_they_need() {
+fn graft_waits_two_round_trips_of_slow_neighbours() {
     let mut b = Bench::new(3);
     let graft = Message::Graft { id: Some(id_of(b"x")) };
     (1..=3).for_each(|n| drop(b.message(n, &Message::Prune)));
     let link = |n, ms| RoundTrip { peer: peer(n), outbound: true, rtt: Some(Duration::from_millis(ms)) };
     b.fact(Fact::RoundTrips(vec![link(1, 500), link(2, 20)]));
-    b.message(1, &have(b"x", 2));
-    b.message(2, &have(b"x", 2));
+    b.message(1, &ihave(b"x", 2));
+    b.message(2, &ihave(b"x", 2));
     assert_eq!(b.wait(1_049), [], "two round trips of the slower, and a batch");
     assert_eq!(b.wait(1), [(peer(1), graft.clone())]);
     assert_eq!(b.wait(599), [], "its round trip and a fifth");
@@ -160,76 +161,76 @@ fn slow_neighbours_get_the_time_that_they_need() {
 }
 
 #[test]
-fn a_tree_that_is_slower_than_the_announcements_gets_the_time_that_it_needs() {
+fn graft_waits_for_a_tree_slower_than_announcements() {
     let mut b = Bench::new(3);
     let graft = |body| [(peer(2), Message::Graft { id: Some(id_of(body)) })];
     (2..=3).for_each(|n| drop(b.message(n, &Message::Prune)));
-    b.message(2, &have(b"x", 2));
+    b.message(2, &ihave(b"x", 2));
     assert_eq!(b.wait(300), graft(b"x"));
     b.take(2, 2, b"x");
     b.wait(100);
-    b.payload(1, 9, b"x");
+    b.gossip(1, 9, b"x");
     assert_eq!(b.gossip.lateness.twice(), Duration::from_millis(800), "it was fetched, and the tree brought it");
-    b.payload(3, 9, b"x");
+    b.gossip(3, 9, b"x");
     assert_eq!(b.gossip.lateness.twice(), Duration::from_millis(800), "once");
     b.message(2, &Message::Prune);
-    b.message(2, &have(b"y", 2));
+    b.message(2, &ihave(b"y", 2));
     assert_eq!(b.wait(799), []);
     assert_eq!(b.wait(1), graft(b"y"));
     b.take(1, 9, b"y");
-    assert_eq!(b.gossip.lateness.twice(), Duration::from_millis(1_600), "the tree brought it before who was asked");
+    assert_eq!(b.gossip.lateness.twice(), Duration::from_millis(1_600), "the tree brought it before the announcer");
     b.message(2, &Message::Prune);
     for n in 0..64u8 {
-        b.message(2, &have(&[n], 2));
+        b.message(2, &ihave(&[n], 2));
         b.take(1, 9, &[n]);
     }
     b.wait(50);
     b.message(2, &Message::Prune);
-    b.message(2, &have(b"z", 2));
+    b.message(2, &ihave(b"z", 2));
     assert_eq!(b.wait(300), graft(b"z"), "a tree that was late and is not any more is not waited for");
 }
 
 #[test]
-fn nobody_makes_a_tree_wait_for_ever() {
+fn late_broadcasts_delay_a_graft_two_seconds_at_most() {
     let mut b = Bench::new(2);
     for n in 0..20u8 {
         b.message(2, &Message::Prune);
-        b.message(2, &have(&[n], 2));
+        b.message(2, &ihave(&[n], 2));
         b.wait(60_000);
         b.take(1, 2, &[n]);
     }
-    b.message(2, &have(b"x", 2));
+    b.message(2, &ihave(b"x", 2));
     assert_eq!(b.wait(1_999), []);
     assert_eq!(b.wait(1).len(), 1);
 }
 
 #[test]
-fn who_announces_and_does_not_bring_is_not_believed_for_a_minute() {
+fn sixteen_broken_promises_cause_a_minute_of_backoff() {
     let mut b = Bench::new(2);
     for n in 0..16u8 {
-        b.message(1, &have(&[n, 1], 2));
+        b.message(1, &ihave(&[n, 1], 2));
     }
     b.wait(300);
     b.wait(200);
-    assert!(b.gossip.missing.is_empty());
-    b.message(1, &have(b"more", 2));
-    assert!(b.gossip.missing.is_empty());
-    b.message(2, &have(b"more", 2));
-    assert_eq!(b.gossip.missing.len(), 1, "others are");
+    assert!(b.gossip.missing.len() == 0);
+    b.message(1, &ihave(b"more", 2));
+    assert!(b.gossip.missing.len() == 0);
+    b.message(2, &ihave(b"more", 2));
+    assert_eq!(b.gossip.missing.len(), 1, "others are not ignored");
     b.wait(60_000);
     b.wait(200);
-    b.message(1, &have(b"again", 2));
+    b.message(1, &ihave(b"again", 2));
     assert_eq!(b.gossip.missing.len(), 1);
 }
 
 #[test]
-fn who_fetches_becomes_eager_and_gets_it_at_most_three_times() {
+fn graft_makes_eager_and_is_served_at_most_three_times() {
     let mut b = Bench::new(2);
     b.message(2, &Message::Prune);
     b.take(1, 3, b"x");
     let graft = Message::Graft { id: Some(id_of(b"x")) };
     for _ in 0..3 {
-        assert_eq!(sent(b.message(2, &graft)), [(peer(2), payload(4, b"x"))]);
+        assert_eq!(sent(b.message(2, &graft)), [(peer(2), gossip(4, b"x"))]);
     }
     assert_eq!(b.message(2, &graft), []);
     assert_eq!(b.eager(), [1, 2].map(peer));
@@ -238,7 +239,7 @@ fn who_fetches_becomes_eager_and_gets_it_at_most_three_times() {
 }
 
 #[test]
-fn fetching_has_a_budget() {
+fn grafts_beyond_the_rate_are_dropped() {
     let mut b = Bench::new(1);
     for _ in 0..300 {
         b.message(1, &Message::Graft { id: None });
@@ -247,7 +248,7 @@ fn fetching_has_a_budget() {
 }
 
 #[test]
-fn an_announcer_much_nearer_to_the_source_message_after_message_becomes_the_parent() {
+fn an_announcer_that_is_often_much_nearer_becomes_the_parent() {
     // Messages over `hops` by 1, one every `seconds`, which 2 has over 3: how many until 2 is the parent.
     let changed = |late: bool, seconds: u64, hops: [u8; 2]| {
         let mut b = Bench::new(3);
@@ -257,13 +258,13 @@ fn an_announcer_much_nearer_to_the_source_message_after_message_becomes_the_pare
             let mut out = Vec::new();
             b.now = b.now + Duration::from_secs(seconds);
             if !late {
-                b.message(2, &have(&body, 3));
+                b.message(2, &ihave(&body, 3));
             }
             out.extend(b.take(1, hops[usize::from(n % 2)], &body));
             if late {
-                out.extend(sent(b.message(2, &have(&body, 3))));
+                out.extend(sent(b.message(2, &ihave(&body, 3))));
             }
-            out.retain(|(_, m)| !matches!(m, Message::Payload { .. } | Message::Have(_)));
+            out.retain(|(_, m)| !matches!(m, Message::Gossip { .. } | Message::IHave(_)));
             let swap = [(peer(2), Message::Graft { id: None }), (peer(1), Message::Prune)];
             assert!(out.is_empty() || out == swap && b.eager() == [2, 3].map(peer), "{out:?}");
             !out.is_empty()
@@ -279,29 +280,29 @@ fn an_announcer_much_nearer_to_the_source_message_after_message_becomes_the_pare
 }
 
 #[test]
-fn an_announcement_is_not_sent_back_to_who_made_it() {
+fn an_announcement_is_not_sent_back_to_its_sender() {
     let mut b = Bench::new(3);
     b.message(2, &Message::Prune);
     b.message(3, &Message::Prune);
     b.take(1, 3, b"x");
-    b.message(2, &have(b"x", 4));
-    assert_eq!(b.wait(50), [(peer(3), have(b"x", 4))]);
+    b.message(2, &ihave(b"x", 4));
+    assert_eq!(b.wait(50), [(peer(3), ihave(b"x", 4))]);
 }
 
 #[test]
-fn what_is_fetched_is_not_sent_to_those_who_announced_it() {
+fn a_fetched_broadcast_is_not_sent_to_its_announcers() {
     let mut b = Bench::new(4);
     for n in 2..=3 {
-        b.message(n, &have(b"x", 2));
+        b.message(n, &ihave(b"x", 2));
     }
     assert_eq!(b.wait(300), [(peer(2), Message::Graft { id: Some(id_of(b"x")) })]);
-    let whole: Vec<_> = [1, 4].map(|n| (peer(n), payload(3, b"x"))).to_vec();
+    let whole: Vec<_> = [1, 4].map(|n| (peer(n), gossip(3, b"x"))).to_vec();
     assert_eq!(b.take(2, 2, b"x"), whole);
     assert_eq!(b.wait(50), []);
 }
 
 #[test]
-fn a_new_neighbour_is_told_the_ids_of_what_was_said_lately() {
+fn a_new_neighbour_gets_the_ids_of_recent_broadcasts() {
     let mut b = Bench::new(1);
     b.take(1, 1, b"old");
     b.wait(9_000);
@@ -309,9 +310,9 @@ fn a_new_neighbour_is_told_the_ids_of_what_was_said_lately() {
     b.input(In::Publish { body: b"own".to_vec() });
     b.wait(1_000);
     b.fact(Fact::NeighbourUp(peer(2)));
-    let own = Have { id: id_of(b"own"), hops: 1 };
-    let x = Have { id: id_of(b"x"), hops: 2 };
-    assert_eq!(b.wait(50), [(peer(2), Message::Have(vec![own, x]))], "the newest first");
+    let own = IHave { id: id_of(b"own"), round: 1 };
+    let x = IHave { id: id_of(b"x"), round: 2 };
+    assert_eq!(b.wait(50), [(peer(2), Message::IHave(vec![own, x]))], "the newest first");
     b.fact(Fact::NeighbourUp(peer(2)));
     assert_eq!(b.wait(50), [], "once");
     for n in 0..300u16 {
@@ -319,56 +320,56 @@ fn a_new_neighbour_is_told_the_ids_of_what_was_said_lately() {
     }
     b.fact(Fact::NeighbourUp(peer(3)));
     let to_3 = |(to, m): &(NodeId, Message)| match m {
-        Message::Have(list) if *to == peer(3) => list.len(),
+        Message::IHave(list) if *to == peer(3) => list.len(),
         _ => 0,
     };
-    assert_eq!(b.wait(50).iter().map(to_3).sum::<usize>(), MAX_RETOLD);
+    assert_eq!(b.wait(50).iter().map(to_3).sum::<usize>(), MAX_REPLAY);
 }
 
 #[test]
-fn large_messages_are_declined_while_the_tree_is_not_settled() {
+fn large_broadcasts_are_declined_while_the_tree_is_unsettled() {
     let large = vec![7; LARGE + 1];
-    let refuse = Message::Refuse { id: id_of(&large) };
+    let dont_want = Message::IDontWant { id: id_of(&large) };
     let mut b = Bench::new(3);
-    assert!(!b.take(1, 1, &large).contains(&(peer(2), refuse.clone())), "a settled tree has no copies to decline");
+    assert!(!b.take(1, 1, &large).contains(&(peer(2), dont_want.clone())), "a settled tree has no copies to decline");
     let mut b = Bench::new(3);
     b.take(1, 1, b"x");
-    b.payload(2, 1, b"x");
-    assert!(b.take(1, 1, &large).contains(&(peer(3), refuse.clone())));
+    b.gossip(2, 1, b"x");
+    assert!(b.take(1, 1, &large).contains(&(peer(3), dont_want.clone())));
     let mut b = Bench::new(3);
-    b.message(3, &refuse);
-    assert_eq!(b.take(1, 1, &large), [(peer(2), payload(2, &large))]);
+    b.message(3, &dont_want);
+    assert_eq!(b.take(1, 1, &large), [(peer(2), gossip(2, &large))]);
 }
 
 #[test]
-fn a_forgery_stops_here_and_stays_stopped() {
+fn a_forgery_is_not_passed_on_nor_validated_again() {
     let mut b = Bench::new(3);
-    b.payload(1, 5, b"x");
+    b.gossip(1, 5, b"x");
     assert_eq!(b.input(In::Validated { id: id_of(b"x"), genuine: false }), []);
-    assert_eq!(sent(b.payload(2, 5, b"x")), [(peer(2), Message::Prune)]);
+    assert_eq!(sent(b.gossip(2, 5, b"x")), [(peer(2), Message::Prune)]);
     assert_eq!(b.input(In::Validated { id: id_of(b"x"), genuine: true }), [], "a rejected message does not come back");
 }
 
 #[test]
-fn hops_are_bounded() {
+fn a_round_of_zero_or_beyond_the_ttl_is_dropped() {
     let mut b = Bench::new(2);
-    assert_eq!(b.payload(1, 0, b"a"), []);
-    assert_eq!(b.payload(1, 65, b"a"), []);
+    assert_eq!(b.gossip(1, 0, b"a"), []);
+    assert_eq!(b.gossip(1, 65, b"a"), []);
     assert_eq!(b.take(1, 64, b"b"), [], "delivered, not passed on");
     assert_eq!(b.wait(50), []);
-    assert_eq!(b.take(1, 63, b"c"), [(peer(2), payload(64, b"c"))]);
+    assert_eq!(b.take(1, 63, b"c"), [(peer(2), gossip(64, b"c"))]);
 }
 
 #[test]
-fn undecided_and_missing_messages_are_bounded() {
+fn unvalidated_and_missing_broadcasts_are_bounded() {
     let mut b = Bench::new(2);
     for n in 0..1_000u32 {
-        b.payload(1, 5, &n.to_le_bytes());
+        b.gossip(1, 5, &n.to_le_bytes());
     }
-    assert!(b.gossip.undecided.len() <= MAX_UNDECIDED);
+    assert!(b.gossip.unvalidated.len() <= MAX_UNVALIDATED);
     for n in 0..200u32 {
-        let list = (0..64u32).map(|i| Have { id: id_of(&[n, i].map(u32::to_le_bytes).concat()), hops: 1 });
-        b.message(1, &Message::Have(list.collect()));
+        let list = (0..64u32).map(|i| IHave { id: id_of(&[n, i].map(u32::to_le_bytes).concat()), round: 1 });
+        b.message(1, &Message::IHave(list.collect()));
     }
     assert_eq!(b.gossip.missing.len(), MAX_MISSING);
     let drops = |r| b.gossip.drops.get(r);
@@ -376,18 +377,18 @@ fn undecided_and_missing_messages_are_bounded() {
 }
 
 #[test]
-fn a_strangers_message_is_taken_and_the_stranger_named() {
+fn a_broadcast_of_a_stranger_is_delivered_and_reported() {
     let mut b = Bench::new(1);
-    let out = b.payload(9, 1, b"x");
+    let out = b.gossip(9, 1, b"x");
     assert_eq!(out[0], Out::Stranger(peer(9)));
     assert!(matches!(out[1], Out::Deliver { .. }));
 }
 
 #[test]
-fn an_own_message_that_comes_back_is_a_repeat() {
+fn an_own_broadcast_that_comes_back_is_a_copy() {
     let mut b = Bench::new(2);
     assert_eq!(b.input(In::Publish { body: b"mine".to_vec() }).len(), 2);
-    assert_eq!(sent(b.payload(1, 5, b"mine")), [(peer(1), Message::Prune)]);
+    assert_eq!(sent(b.gossip(1, 5, b"mine")), [(peer(1), Message::Prune)]);
 }
 
 /// A network of machines: frames arrive after a while, in any order, unless the receiver is dead.
@@ -403,7 +404,7 @@ struct Net {
 }
 
 impl Net {
-    /// Everybody knows everybody, is linked to so many quarters of them, and has some neighbours.
+    /// All nodes know all, have links to this many quarters of them, and some neighbours.
     fn zone(n: usize, quarters: usize, seed: u8) -> Self {
         let mut net = Self::new(n, 5.min(n - 1), seed);
         let links = net.links.clone();
@@ -486,14 +487,14 @@ impl Net {
         }
     }
 
-    /// Lets everything happen until nothing is left to happen.
+    /// Runs until no message is under way and no timer matters.
     fn settle(&mut self) {
         loop {
             let next = self.flying.keys().next().map(|k| k.0);
             let timer = (0..self.nodes.len()).filter(|n| self.alive[*n]).filter_map(|n| {
                 let soon = self.nodes[n].gossip.timers.next()?;
-                // Forgetting is not what is waited for.
-                let busy = !self.nodes[n].gossip.missing.is_empty()
+                // Not the expiry of the cache.
+                let busy = self.nodes[n].gossip.missing.len() > 0
                     || self.nodes[n].gossip.timers.get(Timer::Announce).is_some();
                 busy.then_some((soon.as_micros(), n))
             });
@@ -517,11 +518,11 @@ impl Net {
         }
     }
 
-    /// Says something at `n`; payloads received for each one needed, and the highest hop count.
+    /// Publishes at `n`: the relative message redundancy and the last delivery hop (the paper's §4.1).
     fn broadcast(&mut self, n: usize, body: &[u8]) -> (f64, usize) {
         let reached = self.reach(n, body);
         let alive = self.alive.iter().filter(|a| **a).count();
-        assert_eq!(reached.0, alive, "everybody has it");
+        assert_eq!(reached.0, alive, "all have it");
         (reached.1, reached.2)
     }
 
@@ -565,7 +566,7 @@ impl Net {
 }
 
 #[test]
-fn the_flood_becomes_a_tree() {
+fn flooding_becomes_a_tree() {
     for seed in 0..4 {
         let mut net = Net::new(200, 5, seed);
         let (first, _) = net.broadcast(0, b"first");
@@ -617,7 +618,7 @@ fn a_newcomer_gets_a_branch_of_the_grown_tree() {
     grown.message(3, &Message::Prune);
     assert!(sent(grown.fact(Fact::NeighbourUp(peer(4)))).is_empty(), "it has a tree");
     assert_eq!(grown.take(1, 1, b"before").iter().map(|(to, _)| *to).collect::<Vec<_>>(), [peer(2)]);
-    // What a node says that has no branch yet.
+    // A node without a branch asks for one.
     let asked = sent(Bench::at(4, 0).fact(Fact::NeighbourUp(peer(0))));
     assert_eq!(asked, [(peer(0), Message::Graft { id: None })]);
     grown.message(4, &asked[0].1);
@@ -625,7 +626,7 @@ fn a_newcomer_gets_a_branch_of_the_grown_tree() {
 }
 
 #[test]
-fn a_broken_tree_mends_itself_and_everybody_alive_gets_everything() {
+fn a_broken_tree_repairs_itself_and_reaches_all_alive() {
     let mut asked = 0;
     for seed in 0..4 {
         let mut net = Net::new(120, 6, seed);
@@ -639,7 +640,7 @@ fn a_broken_tree_mends_itself_and_everybody_alive_gets_everything() {
                     net.die(n);
                 }
             }
-            // What the failures cut off has no way at all; the machine above finds it another.
+            // What the failures cut off cannot be reached; the membership machine would give it new links.
             if connected(&net) {
                 net.broadcast(0, &[100 + round]);
                 asked += 1;
@@ -651,12 +652,12 @@ fn a_broken_tree_mends_itself_and_everybody_alive_gets_everything() {
             assert!(rmr <= 0.1, "seed {seed}: {rmr}");
         }
     }
-    assert!(asked >= 20, "only {asked} of 28 broadcasts had a way to everybody");
+    assert!(asked >= 20, "only {asked} of 28 broadcasts had a way to all");
 }
 
-/// Whose neighbours have all died says something nobody hears, and hears nothing of what the others say.
+/// A part whose neighbours have all failed publishes to itself, and gets nothing of the rest.
 #[test]
-fn two_parts_that_meet_have_what_either_said_without_the_other() {
+fn two_parts_that_meet_have_the_broadcasts_of_both() {
     let mut met = 0;
     for seed in 0..16 {
         let mut net = Net::new(60, 6, seed);
@@ -701,7 +702,7 @@ fn connected(net: &Net) -> bool {
 }
 
 #[test]
-fn in_a_zone_everybody_gets_a_message_once() {
+fn in_a_zone_each_member_gets_a_broadcast_once() {
     for n in [2, 3, 6, 7, 9, 10, 23, 40, 64, 65] {
         for seed in 0..6 {
             let mut net = Net::zone(n, 4, seed);
@@ -717,9 +718,9 @@ fn in_a_zone_everybody_gets_a_message_once() {
     }
 }
 
-/// Comparing heights brings it to the few that neither tree nor ring reaches.
+/// Anti-entropy brings it to the few that neither tree nor ring reaches.
 #[test]
-fn where_a_quarter_of_the_links_is_missing_nearly_everybody_gets_it() {
+fn with_three_quarters_of_the_links_98_percent_are_reached() {
     let (mut due, mut reached) = (0, 0);
     for seed in 0..40 {
         let mut net = Net::zone(40, 3, seed);
@@ -731,16 +732,16 @@ fn where_a_quarter_of_the_links_is_missing_nearly_everybody_gets_it() {
 }
 
 #[test]
-fn a_full_zone_takes_two_hops_and_a_handful_one() {
+fn a_zone_of_nine_takes_one_hop_and_a_full_one_two() {
     for (n, most) in [(2, 1), (6, 1), (9, 1), (10, 2), (65, 2)] {
         let (rmr, hops) = Net::zone(n, 4, 1).broadcast(0, b"x");
         assert_eq!((rmr, hops), (0.0, most), "{n} nodes");
     }
 }
 
-/// Nobody was told yet that these are dead.
+/// No failure was detected yet.
 #[test]
-fn the_ring_brings_to_the_others_what_a_dead_child_took_with_it() {
+fn the_ring_serves_the_part_of_a_failed_child() {
     for seed in 0..30 {
         let mut net = Net::zone(48, 4, seed);
         let dead = [7, 20, 33];
@@ -752,29 +753,29 @@ fn the_ring_brings_to_the_others_what_a_dead_child_took_with_it() {
 }
 
 #[test]
-fn an_instruction_names_members_only_and_nobody_else_is_sent_anything() {
+fn an_instruction_reaches_members_only() {
     let mut b = Bench::new(0);
     (1..=4).for_each(|n| drop(b.fact(up(peer(n)))));
     b.fact(Fact::Zone(Some((1..=3).map(peer).collect())));
     let targets = [2, 4, 0, 1, 9].map(|n| short(&peer(n).0)).to_vec();
-    b.message(1, &Message::Forward { hops: 1, targets, body: Blob(b"x".to_vec()) });
+    b.message(1, &Message::Forward { round: 1, targets, body: Blob(b"x".to_vec()) });
     let out = sent(b.input(In::Validated { id: id_of(b"x"), genuine: true }));
-    assert_eq!(out, [(peer(2), Message::Forward { hops: 2, targets: vec![], body: Blob(b"x".to_vec()) })]);
+    assert_eq!(out, [(peer(2), Message::Forward { round: 2, targets: vec![], body: Blob(b"x".to_vec()) })]);
     assert_eq!(b.wait(50), [], "1 and 2, which follow, have it");
 }
 
 #[test]
-fn a_neighbour_that_the_zone_lacks_gets_it_whole_and_a_grown_zone_is_none() {
+fn neighbours_outside_the_zone_get_broadcasts_whole() {
     let mut b = Bench::new(0);
     (1..=2).for_each(|n| drop(b.fact(up(peer(n)))));
     b.fact(Fact::NeighbourUp(peer(2)));
     b.fact(Fact::Zone(Some(vec![peer(1)])));
     let out = sent(b.input(In::Publish { body: b"x".to_vec() }));
-    let forward = Message::Forward { hops: 1, targets: vec![], body: Blob(b"x".to_vec()) };
-    assert_eq!(out, [(peer(1), forward), (peer(2), payload(1, b"x"))]);
+    let forward = Message::Forward { round: 1, targets: vec![], body: Blob(b"x".to_vec()) };
+    assert_eq!(out, [(peer(1), forward), (peer(2), gossip(1, b"x"))]);
     b.fact(Fact::Zone(Some((1..=65).map(peer).collect())));
-    assert_eq!(sent(b.input(In::Publish { body: b"y".to_vec() })), [(peer(2), payload(1, b"y"))]);
+    assert_eq!(sent(b.input(In::Publish { body: b"y".to_vec() })), [(peer(2), gossip(1, b"y"))]);
     b.fact(Fact::Zone(None));
-    assert_eq!(sent(b.input(In::Publish { body: b"z".to_vec() })), [(peer(2), payload(1, b"z"))]);
+    assert_eq!(sent(b.input(In::Publish { body: b"z".to_vec() })), [(peer(2), gossip(1, b"z"))]);
     assert_eq!(b.gossip.peers.len(), 1, "the member that was no neighbour is forgotten");
 }

@@ -1,4 +1,5 @@
-//! What gossip machines say to each other (docs/spec/messages.md, "Gossip").
+//! The messages of gossip machines (docs/spec/messages.md, "Gossip"). The names are those of the paper and of
+//! gossipsub.
 
 use alloc::vec::Vec;
 
@@ -7,35 +8,35 @@ use serde::{Deserialize, Serialize};
 use crate::collections::ShortId;
 use crate::wire::{Blob, MAX_MESSAGE, Malformed, decode, encode};
 
-/// Ids in one announcement: 64 of 16 bytes (docs/design/broadcast.md §2) fill one datagram.
-pub(crate) const MAX_HAVE: usize = 64;
+/// Ids in one IHAVE: 64 of 16 bytes (docs/design/broadcast.md §2) fill one datagram.
+pub(crate) const MAX_IHAVE: usize = 64;
 
 /// Nodes named in one instruction (docs/design/broadcast.md §3).
 pub(crate) const MAX_TARGETS: usize = 64;
 
-/// That a broadcast is to be had.
+/// The sender can give this broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Have {
+pub(crate) struct IHave {
     pub id: ShortId,
-    /// Hops that the broadcast will have taken when it comes this way; the paper's round.
-    pub hops: u8,
+    /// Hops that the broadcast will have taken when it comes this way.
+    pub round: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Message {
-    /// The paper's GOSSIP. The hops count the one it arrives by. They change on the way, so only the link
-    /// protects them; the body carries its author's signature.
-    Payload { hops: u8, body: Blob },
-    /// IHAVE.
-    Have(Vec<Have>),
-    /// GRAFT: send me broadcasts whole from now on, and this one now.
+    /// A whole broadcast. The round counts the hop it arrives by. It changes on the way, so only the link
+    /// protects it; the body carries its author's signature.
+    Gossip { round: u8, body: Blob },
+    /// The ids of broadcasts that the sender can give.
+    IHave(Vec<IHave>),
+    /// Send me broadcasts whole from now on, and this one now.
     Graft { id: Option<ShortId> },
-    /// PRUNE: send me only the ids.
+    /// Send me only the ids.
     Prune,
-    /// IDONTWANT of gossipsub 1.2: this one is here already.
-    Refuse { id: ShortId },
-    /// The DONP document's ForwardingInstruction: pass it on to these, and to nobody else.
-    Forward { hops: u8, targets: Vec<ShortId>, body: Blob },
+    /// gossipsub 1.2: I have this broadcast, do not send it.
+    IDontWant { id: ShortId },
+    /// The DONP document's ForwardingInstruction: pass it on to these members, and to no other member.
+    Forward { round: u8, targets: Vec<ShortId>, body: Blob },
 }
 
 impl Message {
@@ -46,10 +47,10 @@ impl Message {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let message = decode(bytes, MAX_MESSAGE)?;
         let fits = match &message {
-            Self::Payload { body, .. } => !body.0.is_empty(),
+            Self::Gossip { body, .. } => !body.0.is_empty(),
             Self::Forward { body, targets, .. } => !body.0.is_empty() && targets.len() <= MAX_TARGETS,
-            Self::Have(list) => !list.is_empty() && list.len() <= MAX_HAVE,
-            Self::Graft { .. } | Self::Prune | Self::Refuse { .. } => true,
+            Self::IHave(list) => !list.is_empty() && list.len() <= MAX_IHAVE,
+            Self::Graft { .. } | Self::Prune | Self::IDontWant { .. } => true,
         };
         if fits { Ok(message) } else { Err(Malformed) }
     }

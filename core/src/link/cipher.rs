@@ -1,7 +1,7 @@
 //! The cipher of links: ChaCha20-Poly1305 (RFC 8439), or in simulations a toy.
 //!
-//! With toy keys (`link/dh.rs`) a sixth of a simulated network's time would still be spent on hiding what nobody
-//! looks at. The toy has the same sizes, finds every changed bit, and hides nothing from anybody who tries.
+//! With toy keys (`link/dh.rs`) a sixth of a simulated network's time would still be spent on hiding what is not
+//! looked at. The toy has the same sizes, detects every changed bit, and hides nothing from an attacker.
 
 use alloc::vec::Vec;
 
@@ -129,7 +129,7 @@ mod tests {
     proptest! {
         // What links live on, of the toy as of the real one.
         #[test]
-        fn whoever_has_the_key_opens_it_and_a_changed_bit_is_found(
+        fn the_key_opens_a_packet_and_a_changed_bit_is_detected(
             key: [u8; 32], n: u64, aad: Vec<u8>, plain: Vec<u8>, at: usize, bit in 0u8..8,
         ) {
             let both: [(Encrypt, Decrypt); 2] = [(real::encrypt, real::decrypt), (toy::encrypt, toy::decrypt)];

@@ -1,7 +1,7 @@
-//! What a handshake must show before it costs anything: MACs, cookies, budgets.
+//! What a handshake must show before it costs anything: MACs, cookies, rate limits.
 //!
 //! `mac1` proves knowledge of the responder's key and costs one hash to check. When the budget for
-//! strangers is used up, a cookie proves the source address, as in WireGuard §5.4; unlike there it
+//! unknown addresses is used up, a cookie proves the source address, as in WireGuard §5.4; unlike there it
 //! covers the port, has its own budget (category-labs/monad-bft #2777: a shared one is starved by an
 //! attacker just below the threshold), and is the way through, never a silent drop.
 
@@ -15,6 +15,7 @@ use chacha20poly1305::aead::Payload;
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use subtle::ConstantTimeEq;
 
+use crate::collections::{Rate, RateLimit};
 use crate::link::packet::{COOKIE_LEN, COOKIE_REPLY, MAC_LEN, VERSION};
 use crate::time::Instant;
 use crate::wire::Malformed;
@@ -23,13 +24,12 @@ use crate::wire::record::Reader;
 /// The cookie key changes after this; the one before is still accepted (WireGuard §5.4.7).
 pub(super) const COOKIE_LIFE: Duration = Duration::from_secs(120);
 /// Handshakes without a cookie from one /32 or /64: 5 a second, 10 at once (docs/design/links.md §2).
-const PREFIX_RATE: u32 = 5;
-const PREFIX_BURST: u32 = 10;
+const PREFIX: Rate = Rate { per_second: 5, burst: 10 };
 /// Handshakes with a cookie from one prefix: a quarter of the default budget, so that one host cannot
 /// use it up, and a hundred nodes behind one address still link within a second.
-const VERIFIED_PREFIX_RATE: u32 = 100;
+const VERIFIED_PREFIX: Rate = Rate::per_second(100);
 /// Replies that prove nothing about their receiver: one a second to each address (docs/design/links.md §2).
-const REPLY_EVERY: Duration = Duration::from_secs(1);
+const REPLIES: Rate = Rate::per_second(1);
 /// Entries of each table below: about 100 bytes each, so 820 KiB for both.
 const TABLE: usize = 4_096;
 
@@ -60,7 +60,7 @@ fn cookie_key(public: &[u8; 32]) -> [u8; 32] {
     blake3::derive_key("DONP v1 link cookie", public)
 }
 
-/// A CookieReply: `cookie` sealed for whoever sent `mac1` to the holder of `public`.
+/// A CookieReply: `cookie` sealed for the sender of `mac1` to the holder of `public`.
 pub(super) fn seal_reply(
     public: &[u8; 32],
     receiver: u32,
@@ -88,38 +88,6 @@ pub(super) fn open_reply(public: &[u8; 32], mac1: &Mac, packet: &[u8]) -> Result
     plain.as_slice().try_into().map_err(|_| Malformed)
 }
 
-/// A token bucket in micro-tokens, so that no rate is lost to rounding.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    tokens: u64,
-    at: Instant,
-}
-
-const TOKEN: u64 = 1_000_000;
-
-impl Bucket {
-    fn full(burst: u32, now: Instant) -> Self {
-        Self { tokens: u64::from(burst).saturating_mul(TOKEN), at: now }
-    }
-
-    fn fill(&mut self, now: Instant, rate: u32, burst: u32) {
-        let gained = crate::time::micros(now.since(self.at)).saturating_mul(u64::from(rate));
-        self.tokens = self.tokens.saturating_add(gained).min(u64::from(burst).saturating_mul(TOKEN));
-        self.at = self.at.max(now);
-    }
-
-    fn take(&mut self, now: Instant, rate: u32, burst: u32) -> bool {
-        self.fill(now, rate, burst);
-        match self.tokens.checked_sub(TOKEN) {
-            Some(left) => {
-                self.tokens = left;
-                true
-            }
-            None => false,
-        }
-    }
-}
-
 /// A /32 or /64 and whether its packets carried a cookie.
 type Prefix = (u64, bool);
 
@@ -140,29 +108,25 @@ pub(super) enum Admission {
     Drop,
 }
 
-/// Budgets and cookie secrets. Nothing here is kept for a source beyond seconds, and no table grows
+/// Rate limits and the cookie secret. Nothing here is kept for a source beyond seconds, and no table grows
 /// past its bound.
-pub(super) struct Guard {
+pub(super) struct RateLimiter {
     secret: [u8; 32],
-    unverified_rate: u32,
-    verified_rate: u32,
-    unverified: Option<Bucket>,
-    verified: Option<Bucket>,
-    prefixes: BTreeMap<Prefix, Bucket>,
-    replied: BTreeMap<(SocketAddr, u8), Instant>,
+    unverified: RateLimit,
+    verified: RateLimit,
+    prefixes: BTreeMap<Prefix, RateLimit>,
+    replies: BTreeMap<(SocketAddr, u8), RateLimit>,
     purged: Instant,
 }
 
-impl Guard {
+impl RateLimiter {
     pub(super) fn new(secret: [u8; 32], unverified_rate: u32, verified_rate: u32) -> Self {
         Self {
             secret,
-            unverified_rate,
-            verified_rate,
-            unverified: None,
-            verified: None,
+            unverified: RateLimit::new(Rate::per_second(unverified_rate)),
+            verified: RateLimit::new(Rate::per_second(verified_rate)),
             prefixes: BTreeMap::new(),
-            replied: BTreeMap::new(),
+            replies: BTreeMap::new(),
             purged: Instant::ZERO,
         }
     }
@@ -194,28 +158,23 @@ impl Guard {
         fresh || older
     }
 
-    /// Takes a handshake from a budget.
+    /// Whether a handshake is within the limits; counts it if so.
     pub(super) fn admit(&mut self, now: Instant, from: SocketAddr, verified: bool) -> Admission {
-        let (rate, burst) =
-            if verified { (VERIFIED_PREFIX_RATE, VERIFIED_PREFIX_RATE) } else { (PREFIX_RATE, PREFIX_BURST) };
         let key = prefix(from.ip(), verified);
         if !self.prefixes.contains_key(&key) && self.prefixes.len() >= TABLE {
             self.purge(now);
         }
         let known = self.prefixes.contains_key(&key);
         let own = if known || self.prefixes.len() < TABLE {
-            self.prefixes.entry(key).or_insert_with(|| Bucket::full(burst, now)).take(now, rate, burst)
+            let rate = if verified { VERIFIED_PREFIX } else { PREFIX };
+            self.prefixes.entry(key).or_insert_with(|| RateLimit::new(rate)).take(now)
         } else {
-            // No room to count: a stranger shows a cookie, a proven address is let through to the
-            // common budget.
+            // The table is full: an unknown address has to show a cookie, a proven one is let through to the
+            // common limit.
             verified
         };
-        let (budget, rate) = if verified {
-            (&mut self.verified, self.verified_rate)
-        } else {
-            (&mut self.unverified, self.unverified_rate)
-        };
-        if own && budget.get_or_insert_with(|| Bucket::full(rate, now)).take(now, rate, rate) {
+        let common = if verified { &mut self.verified } else { &mut self.unverified };
+        if own && common.take(now) {
             return Admission::Serve;
         }
         if verified { Admission::Drop } else { Admission::AskForCookie }
@@ -225,36 +184,28 @@ impl Guard {
     /// the answer is yes: every reply is shorter than half its request.
     pub(super) fn may_reply(&mut self, now: Instant, addr: SocketAddr, kind: u8) -> bool {
         let key = (addr, kind);
-        if self.replied.get(&key).is_some_and(|&at| now < at + REPLY_EVERY) {
-            return false;
+        if let Some(limit) = self.replies.get_mut(&key) {
+            return limit.take(now);
         }
-        if self.replied.len() >= TABLE {
+        if self.replies.len() >= TABLE {
             self.purge(now);
         }
-        if self.replied.len() < TABLE {
-            self.replied.insert(key, now);
-        }
-        true
+        self.replies.len() >= TABLE || self.replies.entry(key).or_insert_with(|| RateLimit::new(REPLIES)).take(now)
     }
 
-    /// Drops what no longer says anything; at most ten times a second, so that a flood does not pay
+    /// Drops limits that are full again; at most ten times a second, so that a flood does not pay
     /// for a sweep with every packet.
     fn purge(&mut self, now: Instant) {
         if now < self.purged + Duration::from_millis(100) {
             return;
         }
         self.purged = now;
-        self.replied.retain(|_, at| now < *at + REPLY_EVERY);
-        self.prefixes.retain(|&(_, verified), bucket| {
-            let (rate, burst) =
-                if verified { (VERIFIED_PREFIX_RATE, VERIFIED_PREFIX_RATE) } else { (PREFIX_RATE, PREFIX_BURST) };
-            bucket.fill(now, rate, burst);
-            bucket.tokens < u64::from(burst).saturating_mul(TOKEN)
-        });
+        self.replies.retain(|_, limit| !limit.is_full(now));
+        self.prefixes.retain(|_, limit| !limit.is_full(now));
     }
 
     pub(super) fn len(&self) -> usize {
-        self.prefixes.len().saturating_add(self.replied.len())
+        self.prefixes.len().saturating_add(self.replies.len())
     }
 }
 
@@ -273,20 +224,20 @@ mod tests {
 
     #[test]
     fn a_cookie_lives_through_one_rotation_and_no_further() {
-        let guard = Guard::new([1; 32], 100, 400);
+        let limiter = RateLimiter::new([1; 32], 100, 400);
         let made = at(119_000);
-        let mac = mac2(&guard.cookie(made, addr(0, 1, 5)), b"init");
+        let mac = mac2(&limiter.cookie(made, addr(0, 1, 5)), b"init");
         for (ms, ok) in [(119_000, true), (120_001, true), (239_999, true), (240_000, false), (500_000, false)] {
-            assert_eq!(guard.proves(at(ms), addr(0, 1, 5), b"init", &mac), ok, "at {ms} ms");
+            assert_eq!(limiter.proves(at(ms), addr(0, 1, 5), b"init", &mac), ok, "at {ms} ms");
         }
-        assert!(!guard.proves(made, addr(0, 1, 6), b"init", &mac), "another port");
-        assert!(!guard.proves(made, addr(0, 2, 5), b"init", &mac), "another address");
-        assert!(!guard.proves(made, addr(0, 1, 5), b"inix", &mac), "another packet");
-        assert!(!Guard::new([2; 32], 1, 1).proves(made, addr(0, 1, 5), b"init", &mac), "another secret");
+        assert!(!limiter.proves(made, addr(0, 1, 6), b"init", &mac), "another port");
+        assert!(!limiter.proves(made, addr(0, 2, 5), b"init", &mac), "another address");
+        assert!(!limiter.proves(made, addr(0, 1, 5), b"inix", &mac), "another packet");
+        assert!(!RateLimiter::new([2; 32], 1, 1).proves(made, addr(0, 1, 5), b"init", &mac), "another secret");
     }
 
     #[test]
-    fn a_reply_opens_only_for_who_sent_the_mac1() {
+    fn a_reply_opens_only_for_the_sender_of_mac1() {
         let reply = seal_reply(&[9; 32], 7, &[1; 16], &[2; 16], [3; 24]).unwrap();
         assert_eq!(reply.len(), COOKIE_LEN);
         assert_eq!(open_reply(&[9; 32], &[1; 16], &reply), Ok([2; 16]));
@@ -295,41 +246,42 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_strangers_is_asked_for_cookies_and_leaves_the_verified_budget_alone() {
-        let mut guard = Guard::new([1; 32], 100, 400);
+    fn a_flood_is_asked_for_cookies_and_spares_verified_sources() {
+        let mut limiter = RateLimiter::new([1; 32], 100, 400);
         let mut served = 0;
         for n in 0..20_000u32 {
             let from = addr((n >> 8) as u8, n as u8, 9);
-            match guard.admit(at(1_000), from, false) {
+            match limiter.admit(at(1_000), from, false) {
                 Admission::Serve => served += 1,
                 Admission::AskForCookie => {}
                 Admission::Drop => panic!("an honest one among them would be lost"),
             }
         }
         assert_eq!(served, 100);
-        assert_eq!(guard.admit(at(1_000), addr(200, 1, 1), true), Admission::Serve);
-        assert!(guard.len() <= 2 * TABLE);
-        assert_eq!(guard.admit(at(2_000), addr(201, 1, 1), false), Admission::Serve, "refilled after a second");
+        assert_eq!(limiter.admit(at(1_000), addr(200, 1, 1), true), Admission::Serve);
+        assert!(limiter.len() <= 2 * TABLE);
+        assert_eq!(limiter.admit(at(2_000), addr(201, 1, 1), false), Admission::Serve, "refilled after a second");
     }
 
     #[test]
     fn one_prefix_has_ten_then_five_a_second_without_a_cookie() {
-        let mut guard = Guard::new([1; 32], 100, 400);
-        let mut serve = |ms| (0..50).filter(|n| guard.admit(at(ms), addr(0, 1, *n), false) == Admission::Serve).count();
+        let mut limiter = RateLimiter::new([1; 32], 100, 400);
+        let mut serve =
+            |ms| (0..50).filter(|n| limiter.admit(at(ms), addr(0, 1, *n), false) == Admission::Serve).count();
         assert_eq!(serve(5_000), 10);
         assert_eq!(serve(6_000), 5);
     }
 
     #[test]
     fn one_reply_of_a_kind_to_an_address_in_a_second() {
-        let mut guard = Guard::new([1; 32], 100, 400);
-        assert!(guard.may_reply(at(0), addr(0, 0, 1), 3));
-        assert!(guard.may_reply(at(0), addr(0, 0, 1), 6));
-        assert!(!guard.may_reply(at(999), addr(0, 0, 1), 3));
-        assert!(guard.may_reply(at(1_000), addr(0, 0, 1), 3));
+        let mut limiter = RateLimiter::new([1; 32], 100, 400);
+        assert!(limiter.may_reply(at(0), addr(0, 0, 1), 3));
+        assert!(limiter.may_reply(at(0), addr(0, 0, 1), 6));
+        assert!(!limiter.may_reply(at(999), addr(0, 0, 1), 3));
+        assert!(limiter.may_reply(at(1_000), addr(0, 0, 1), 3));
         for n in 0..10_000u32 {
-            assert!(guard.may_reply(at(1_500), addr((n >> 8) as u8, n as u8, 2), 3));
+            assert!(limiter.may_reply(at(1_500), addr((n >> 8) as u8, n as u8, 2), 3));
         }
-        assert!(guard.len() <= 2 * TABLE);
+        assert!(limiter.len() <= 2 * TABLE);
     }
 }

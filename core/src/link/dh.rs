@@ -2,7 +2,7 @@
 //!
 //! Three quarters of the time of a simulated network are X25519. A build with `--cfg donp_toy_keys`
 //! computes in the group of the integers modulo 2^61 - 1 instead: the same algebra, so every step of the
-//! handshake and its errors are there, of a size that anybody breaks. Its Noise protocol has another name, so
+//! handshake and its errors are there, of a size that is easily broken. Its Noise protocol has another name, so
 //! nothing real ever understands it.
 
 #[cfg(not(donp_toy_keys))]
@@ -123,7 +123,7 @@ mod tests {
     proptest! {
         // The toy keeps what the handshake lives on.
         #[test]
-        fn both_sides_agree_and_a_changed_key_agrees_with_nobody(a: [u8; 32], b: [u8; 32], at in 0usize..256) {
+        fn both_sides_agree_and_a_changed_key_does_not(a: [u8; 32], b: [u8; 32], at in 0usize..256) {
             let (alice, bob) = (toy::KeyPair::new(a), toy::KeyPair::new(b));
             prop_assert_eq!(alice.secret(), &a);
             let shared = alice.agree(&bob.public);

@@ -28,6 +28,7 @@ struct Partial {
     total: u32,
     held: usize,
     touched: Instant,
+    /// INVARIANT: indices are distinct and below `count`.
     pieces: Vec<(u8, Vec<u8>)>,
 }
 
@@ -35,6 +36,7 @@ struct Partial {
 pub(super) struct Fragments {
     partial: Vec<Partial>,
     done: VecDeque<u32>,
+    /// INVARIANT: the sum of what the incomplete messages hold.
     held: usize,
 }
 
@@ -47,7 +49,7 @@ pub(super) enum Outcome {
         channel: u8,
         body: Vec<u8>,
     },
-    /// It contradicts an earlier piece or there is no room.
+    /// It contradicts an earlier piece or exceeds what may be held.
     Refused,
 }
 
@@ -57,13 +59,13 @@ impl Fragments {
         self.held
     }
 
-    /// Adds a piece; at most `room` more bytes may be held.
-    pub(super) fn add(&mut self, f: &Fragment<'_>, room: usize, now: Instant) -> Outcome {
+    /// Adds a piece; at most `free` more bytes may be held.
+    pub(super) fn add(&mut self, f: &Fragment<'_>, free: usize, now: Instant) -> Outcome {
         if self.done.contains(&f.number) {
             return Outcome::Kept;
         }
         let cost = f.piece.len().saturating_add(PIECE_COST);
-        if cost > room {
+        if cost > free {
             return Outcome::Refused;
         }
         let at = match self.partial.iter().position(|p| p.number == f.number) {
@@ -93,7 +95,7 @@ impl Fragments {
         p.pieces.push((f.index, f.piece.to_vec()));
         p.held = p.held.saturating_add(cost);
         self.held = self.held.saturating_add(cost);
-        // INVARIANT: indices are distinct and below `count`, so `count` pieces are all of them.
+        // Indices are distinct and below `count`, so `count` pieces are all of them.
         if p.pieces.len() < usize::from(p.count).min(MAX_PIECES) {
             return Outcome::Kept;
         }
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_and_lack_of_room_are_refused() {
+    fn contradictions_and_pieces_beyond_the_limit_are_refused() {
         let body: Vec<u8> = alloc::vec![1; 5_000];
         let all = cut(1, &body);
         let mut f = Fragments::default();

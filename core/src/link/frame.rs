@@ -40,7 +40,7 @@ pub(super) type Ranges = heapless::Vec<(u64, u64), ACK_RANGES>;
 /// What arrived under one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ack {
-    /// The session's index at the receiver of this frame, who sent the acknowledged packets.
+    /// The session's index at the receiver of this frame, which sent the acknowledged packets.
     pub session: u32,
     /// Microseconds between the arrival of the highest number and this frame.
     pub delay: u64,
@@ -52,7 +52,7 @@ pub(super) struct Ack {
 #[allow(clippy::large_enum_variant, reason = "one lives on the stack while a packet is read; a box would allocate")]
 pub(super) enum Frame<'a> {
     Padding,
-    /// Wants an acknowledgement, and says that somebody there wants this link.
+    /// Asks for an acknowledgement, and says that a machine there wants this link.
     Ping,
     Ack(Ack),
     PathChallenge([u8; 8]),
@@ -118,13 +118,13 @@ fn take_varint(r: &mut Reader<'_>) -> Result<u64, Malformed> {
 }
 
 impl Ack {
-    /// Appends the frame with as many ranges as fit into `room` bytes, newest first. False if not
+    /// Appends the frame with as many ranges as fit into `free` bytes, newest first. False if not
     /// even one fits; then nothing is appended.
-    pub(super) fn encode(&self, out: &mut Vec<u8>, room: usize) -> bool {
+    pub(super) fn encode(&self, out: &mut Vec<u8>, free: usize) -> bool {
         let Some(&(low, high)) = self.ranges.first() else { return false };
         let first = high.saturating_sub(low);
         let fixed = [high, self.delay, first].into_iter().fold(6usize, |sum, n| sum.saturating_add(varint_len(n)));
-        if fixed > room {
+        if fixed > free {
             return false;
         }
         let mut used = fixed;
@@ -133,7 +133,7 @@ impl Ack {
         for &(low, high) in self.ranges.iter().skip(1) {
             let (gap, len) = step(below, low, high);
             used = used.saturating_add(varint_len(gap)).saturating_add(varint_len(len));
-            if used > room {
+            if used > free {
                 break;
             }
             more = more.saturating_add(1);
@@ -367,7 +367,7 @@ mod tests {
 
     // docs/design/reliability.md §2: every count, length and time from the wire at its ends.
     #[test]
-    fn numbers_at_their_ends_are_read_or_refused_without_harm() {
+    fn extreme_numbers_are_read_or_refused() {
         let ends = [0, 1, PIECE as u64, MAX_MESSAGE as u64, u64::from(u32::MAX), u64::MAX - 1, u64::MAX];
         for a in ends {
             for b in ends {
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ack_gives_up_old_ranges_for_room() {
+    fn an_ack_omits_old_ranges_that_do_not_fit() {
         let mut ranges = Ranges::new();
         for n in 0..ACK_RANGES as u64 {
             ranges.push((1_000 - 10 * n, 1_001 - 10 * n)).unwrap();
@@ -417,7 +417,7 @@ mod tests {
         }
 
         #[test]
-        fn varints_have_the_length_they_say(n: u64) {
+        fn varints_read_back_at_their_length(n: u64) {
             let mut out = Vec::new();
             put_varint(&mut out, n);
             prop_assert_eq!(out.len(), varint_len(n));

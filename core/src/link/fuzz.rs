@@ -224,7 +224,7 @@ impl Pair {
     }
 }
 
-/// Two links with fixed seeds and somebody between them who follows `data`: two bytes an operation.
+/// Two links with fixed seeds and an attacker between them that follows `data`: two bytes an operation.
 pub fn fuzz_link(data: &[u8]) {
     let Some(mut pair) = Pair::new() else { return };
     for op in data.chunks_exact(2).take(2_000) {
@@ -263,7 +263,7 @@ pub fn fuzz_peer(data: &[u8]) {
                 Some(In::Datagram { from, bytes })
             }
         };
-        // What the victim says is not listened to.
+        // The victim's answers are ignored.
         pair.step(1, input);
         pair.flying.clear();
     }
@@ -326,7 +326,7 @@ pub(crate) fn frame_seeds() -> Vec<Vec<u8>> {
     // The session by which the victim of `fuzz_peer` names what it receives, if there is one.
     let local = Pair::linked().and_then(|p| {
         let [peer, victim] = &p.sides;
-        peer.link.links.get(&victim.me).map(|live| live.current.remote)
+        peer.link.links.get(&victim.me).map(|connection| connection.current.remote)
     });
     let session = local.unwrap_or(1);
     let ack = |runs: &[(u64, u64)]| {

@@ -271,7 +271,7 @@ mod tests {
 
     // c-toxcore 2026: counts from the own save file. Storage is an input like the wire.
     #[test]
-    fn damaged_rows_are_refused_not_believed() {
+    fn damaged_rows_are_refused() {
         let mut disk = Disk(BTreeMap::new());
         disk.start(0).unwrap();
         for key in [BOOT, STATIC] {

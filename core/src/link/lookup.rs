@@ -1,4 +1,4 @@
-//! Signed records: asking whoever answers at an address who it is, and answering that.
+//! Signed records: asking a node at an address for its record, and answering that.
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -11,14 +11,14 @@ use crate::machine::{Cx, Outbox};
 use crate::stats::DropReason;
 use crate::wire::record::{NodeRecord, RECORD_LEN, Reader};
 
-use crate::link::dial::{Asked, DialKey};
+use crate::link::attempt::{Asked, Target};
 
 /// Records asked for from linked nodes at once.
 const MAX_REFRESH: usize = 64;
 
 impl Link {
-    /// Type, version, token, MAC under the network's key, zeros. A node of a closed network is silent
-    /// to whoever does not hold its key.
+    /// Type, version, token, MAC under the network's key, zeros. A node of a closed network does not
+    /// answer without its key.
     pub(super) fn record_request_packet(&self, token: &[u8; 16]) -> Vec<u8> {
         let mut packet = Vec::with_capacity(RECORD_REQUEST_LEN);
         packet.extend_from_slice(&[RECORD_REQUEST, VERSION]);
@@ -45,15 +45,15 @@ impl Link {
         if !self.open {
             return self.drops.count(DropReason::Blocked);
         }
-        if !self.guard.may_reply(cx.now, from, RECORD_REPLY) {
+        if !self.limiter.may_reply(cx.now, from, RECORD_REPLY) {
             return self.drops.count(DropReason::HandshakeRate);
         }
         let mut reply = Vec::with_capacity(RECORD_REPLY_LEN);
         reply.extend_from_slice(&[RECORD_REPLY, VERSION]);
         reply.extend_from_slice(&token);
         reply.extend_from_slice(&self.keys.record.encode());
-        reply.extend_from_slice(&self.guard.cookie(cx.now, from));
-        self.push_raw(from, reply);
+        reply.extend_from_slice(&self.limiter.cookie(cx.now, from));
+        self.push_datagram(from, reply);
     }
 
     pub(super) fn record_reply(&mut self, cx: &mut Cx<'_>, from: SocketAddr, bytes: &[u8], out: &mut Outbox<Out>) {
@@ -72,21 +72,23 @@ impl Link {
                 self.tokens.remove(&token);
                 if id == peer {
                     self.remember(peer, Some(record.clone()), &[]);
-                    if let Some(live) = self.links.get_mut(&peer).filter(|live| live.record.seq < record.seq) {
-                        live.record = record;
+                    if let Some(connection) =
+                        self.links.get_mut(&peer).filter(|connection| connection.record.seq < record.seq)
+                    {
+                        connection.record = record;
                     }
                 }
             }
-            Asked::Dial(key @ DialKey::Addr(_)) => self.resolved(cx, key, from, record, cookie, out),
-            Asked::Dial(key @ DialKey::Peer(peer)) => {
-                let Some(dial) = self.dials.get_mut(&key) else { return };
+            Asked::Attempt(key @ Target::Addr(_)) => self.resolved(cx, key, from, record, cookie, out),
+            Asked::Attempt(key @ Target::Peer(peer)) => {
+                let Some(attempt) = self.attempts.get_mut(&key) else { return };
                 if id != peer {
-                    dial.wrong_node = true;
+                    attempt.wrong_node = true;
                     return;
                 }
-                if dial.record.as_ref().is_none_or(|old| record.seq > old.seq) {
-                    dial.record = Some(record.clone());
-                    dial.cookie = Some((from, cookie, cx.now));
+                if attempt.record.as_ref().is_none_or(|old| record.seq > old.seq) {
+                    attempt.record = Some(record.clone());
+                    attempt.cookie = Some((from, cookie, cx.now));
                     self.remember(peer, Some(record.clone()), &[]);
                     self.send_init(cx, peer, &record, from);
                 }
@@ -94,21 +96,21 @@ impl Link {
         }
     }
 
-    /// Somebody answered at a bare address.
+    /// A node answered at a bare address.
     fn resolved(
         &mut self,
         cx: &mut Cx<'_>,
-        key: DialKey,
+        key: Target,
         from: SocketAddr,
         record: NodeRecord,
         cookie: Mac,
         out: &mut Outbox<Out>,
     ) {
-        let Some(dial) = self.drop_dial(key) else { return };
+        let Some(attempt) = self.drop_attempt(key) else { return };
         let peer = record.id();
         let linked = self.links.contains_key(&peer);
         self.remember(peer, Some(record.clone()), &[from]);
-        for (addr, expect) in dial.connects {
+        for (addr, expect) in attempt.connects {
             if expect.is_some_and(|id| id != peer) || peer == self.me {
                 out.push(Out::Unreachable { addr, expect, wrong_node: true });
                 continue;
@@ -117,18 +119,18 @@ impl Link {
             if linked {
                 continue;
             }
-            let peer_key = DialKey::Peer(peer);
-            let fresh = !self.dials.contains_key(&peer_key);
-            self.dial(cx, peer_key, Some(record.clone()), &[from], Some((addr, expect)), out);
-            if let Some(dial) = self.dials.get_mut(&peer_key).filter(|_| fresh) {
-                dial.cookie = Some((from, cookie, cx.now));
+            let peer_key = Target::Peer(peer);
+            let fresh = !self.attempts.contains_key(&peer_key);
+            self.attempt(cx, peer_key, Some(record.clone()), &[from], Some((addr, expect)), out);
+            if let Some(attempt) = self.attempts.get_mut(&peer_key).filter(|_| fresh) {
+                attempt.cookie = Some((from, cookie, cx.now));
             }
         }
     }
 
-    /// Asks a linked node for the record that it says is newer than the one known.
+    /// Asks a linked node for its record: it announced a newer one than the one known.
     pub(super) fn refresh(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
-        let Some(path) = self.links.get(&peer).map(|live| live.path) else { return };
+        let Some(path) = self.links.get(&peer).map(|connection| connection.path) else { return };
         let pending = self.tokens.values().filter(|a| matches!(a, Asked::Refresh(_))).count();
         if pending >= MAX_REFRESH {
             self.tokens.retain(|_, asked| !matches!(asked, Asked::Refresh(_)));
@@ -136,6 +138,6 @@ impl Link {
         let token: [u8; 16] = cx.rng.bytes();
         self.tokens.insert(token, Asked::Refresh(peer));
         let request = self.record_request_packet(&token);
-        self.push_raw(path, request);
+        self.push_datagram(path, request);
     }
 }

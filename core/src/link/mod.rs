@@ -1,33 +1,38 @@
 //! Links: encrypted, authenticated, loss-recovering channels to other nodes. The only machine that
 //! knows addresses and keys.
 
+mod addresses;
+mod attempt;
 mod cipher;
+mod connection;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
 mod cookie;
 mod dh;
-mod dial;
 mod fragments;
 mod frame;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 pub mod fuzz;
 mod handshake;
+mod interest;
 mod keys;
-mod live;
 mod lookup;
 mod noise;
 pub(crate) mod packet;
 mod queue;
 mod recovery;
 mod session;
+mod stamps;
 #[cfg(test)]
 mod tests;
+mod transmit;
+
+pub(crate) use interest::Owner;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::ops::Bound;
 
 use crate::collections::DeadlineQueue;
 use crate::config::{Config, LinkConfig};
@@ -35,58 +40,22 @@ use crate::fact::{DownReason, Fact};
 use crate::id::NodeId;
 use crate::identity::Identity;
 use crate::limits::Limits;
-use crate::link::cookie::Guard;
-use crate::link::dial::{Asked, Dial, DialKey};
-use crate::link::handshake::Half;
+use crate::link::addresses::Addresses;
+use crate::link::attempt::{Asked, Attempt, Target};
+use crate::link::connection::{Connection, Diagnosis};
+use crate::link::cookie::RateLimiter;
+use crate::link::handshake::HalfOpen;
+use crate::link::interest::{Interest, Interests};
 use crate::link::keys::Keys;
-use crate::link::live::{Live, Verdict};
-use crate::link::packet::Stamp;
 use crate::link::session::Session;
+use crate::link::stamps::Stamps;
+use crate::link::transmit::{Datagram, Transmit};
 use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Table};
 use crate::time::{Duration, Instant};
 use crate::wire::record::{NodeRecord, Reader};
 use crate::wire::{Channel, MAX_MESSAGE, Malformed, Priority};
-
-/// A machine that can want a link. The numbers are bits of [`Owners`]; they mean nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Owner {
-    Membership = 1,
-    Delivery = 2,
-    /// Failure detection: such a link alone is probed rarely.
-    Swim = 4,
-}
-
-/// The machines that want one link.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Owners(u8);
-
-impl Owners {
-    /// Those whose interest alone is worth rare probes only.
-    const RARE: u8 = Owner::Swim as u8;
-
-    fn insert(&mut self, owner: Owner) {
-        self.0 |= owner as u8;
-    }
-
-    fn remove(&mut self, owner: Owner) {
-        self.0 &= !(owner as u8);
-    }
-
-    fn contains(self, owner: Owner) -> bool {
-        self.0 & owner as u8 != 0
-    }
-
-    fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    fn are_rare(self) -> bool {
-        !self.is_empty() && self.0 & !Self::RARE == 0
-    }
-}
 
 #[derive(Debug)]
 pub(crate) enum In {
@@ -105,11 +74,11 @@ pub(crate) enum In {
     /// Send to the namesake machine of a linked node. Reliable while the link lasts, in no
     /// particular order, at least once. Counted as dropped if there is no link.
     Send { to: NodeId, channel: Channel, priority: Priority, body: Vec<u8> },
-    /// Say goodbye and close.
+    /// Send CLOSE and end the link.
     Close { peer: NodeId },
     /// Answered by `Fact::RoundTrips` of every link.
     Measure,
-    /// Say goodbye to all (leaving) and stop answering handshakes until `Open`.
+    /// Close all links (leaving) and stop answering handshakes until `Open`.
     Shut,
     /// Answer and make handshakes again.
     Open,
@@ -125,7 +94,7 @@ pub(crate) enum Out {
         channel: Channel,
         body: Vec<u8>,
     },
-    /// The node behind a bare address is known (before `Fact::LinkUp`).
+    /// The node at a bare address is known (before `Fact::LinkUp`).
     Resolved {
         addr: SocketAddr,
         peer: NodeId,
@@ -136,7 +105,7 @@ pub(crate) enum Out {
         expect: Option<NodeId>,
         wrong_node: bool,
     },
-    /// A peer sees this node at this address.
+    /// A peer observes this node at this address.
     Observed {
         by: NodeId,
         addr: SocketAddr,
@@ -156,46 +125,32 @@ pub(crate) struct LinkInfo {
 
 /// Keys and the boot number of this node, by name.
 const KEYS: Table = Table::hot(8);
-/// CLOSE: nobody there needs the link.
+/// CLOSE: no machine there needs the link.
 const CLOSE_UNWANTED: u8 = 0;
 /// CLOSE: there are too many links there.
 const CLOSE_FULL: u8 = 1;
 /// CLOSE: the node leaves.
 const CLOSE_LEAVING: u8 = 2;
-/// Who was heard of within this is not asked whether it is there: a second, what a suspicion takes.
-const LATELY: Duration = Duration::from_secs(1);
-/// Datagrams that a farewell may take for what is still queued: 38 KiB.
-const FAREWELL: usize = 32;
-/// Handshake datagrams waiting to be taken; further replies are dropped and counted.
-const MAX_RAW: usize = 1_024;
-/// Stamps remembered of nodes without a link, 100 bytes each. What is forgotten costs a replayed
-/// Init the work of an answer and nothing else.
-const MAX_STAMPS: usize = 1_024;
-/// Addresses kept for one node.
-const MAX_ADDRS: usize = 4;
+/// A peer from which a packet came within this is not probed because another fails: a second, what a suspicion
+/// takes.
+const RECENTLY_RECEIVED: Duration = Duration::from_secs(1);
+/// Datagrams that a close may take for what is still queued: 38 KiB.
+const MAX_CLOSE_DATAGRAMS: usize = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Rotate,
-    Live(NodeId),
-    Dial(DialKey),
-    Half(u32),
+    Connection(NodeId),
+    Attempt(Target),
+    HalfOpen(u32),
 }
 
-/// Whose packets carry an index.
+/// The owner of a receiver's index in packets.
 #[derive(Clone, Copy, Debug)]
 enum Route {
-    Live(NodeId),
-    Dial(NodeId),
-    Half,
-}
-
-/// Where a node may be found.
-#[derive(Debug, Default)]
-struct Known {
-    record: Option<NodeRecord>,
-    addrs: Vec<SocketAddr>,
-    used: u64,
+    Connection(NodeId),
+    Attempt(NodeId),
+    HalfOpen,
 }
 
 /// The link machine. See `docs/spec/link.md` for what it says on the wire.
@@ -205,22 +160,18 @@ pub(crate) struct Link {
     psk: [u8; 32],
     me: NodeId,
     keys: Keys,
-    guard: Guard,
+    limiter: RateLimiter,
     open: bool,
-    known: BTreeMap<NodeId, Known>,
-    uses: u64,
-    /// INVARIANT: no entry is empty.
-    wants: BTreeMap<NodeId, Owners>,
-    dials: BTreeMap<DialKey, Box<Dial>>,
+    addresses: Addresses,
+    interests: Interests,
+    attempts: BTreeMap<Target, Box<Attempt>>,
     tokens: BTreeMap<[u8; 16], Asked>,
-    halves: BTreeMap<u32, Box<Half>>,
-    links: BTreeMap<NodeId, Box<Live>>,
+    half_open: BTreeMap<u32, Box<HalfOpen>>,
+    links: BTreeMap<NodeId, Box<Connection>>,
     routes: BTreeMap<u32, Route>,
-    stamps: BTreeMap<NodeId, (Stamp, u64)>,
+    stamps: Stamps,
     incarnations: u32,
-    raw: VecDeque<(SocketAddr, Vec<u8>)>,
-    ready: BTreeSet<NodeId>,
-    cursor: NodeId,
+    transmit: Transmit,
     timers: DeadlineQueue<Timer>,
     drops: Drops,
     handshakes: u64,
@@ -241,7 +192,7 @@ impl Link {
     ) -> Result<Self, Malformed> {
         let keys = Keys::load(config, identity, stored, cx, out)?;
         let link = &config.link;
-        let guard = Guard::new(cx.rng.bytes(), link.unverified_handshakes, link.verified_handshakes);
+        let limiter = RateLimiter::new(cx.rng.bytes(), link.unverified_handshakes, link.verified_handshakes);
         let mut timers = DeadlineQueue::new();
         timers.arm(Timer::Rotate, cx.now + keys.due_in(cx.wall));
         Ok(Self {
@@ -250,22 +201,19 @@ impl Link {
             psk: config.network_key,
             me: identity.node_id(),
             keys,
-            guard,
+            limiter,
             open: true,
-            known: BTreeMap::new(),
-            uses: 0,
-            wants: BTreeMap::new(),
-            dials: BTreeMap::new(),
+            addresses: Addresses::default(),
+            interests: Interests::default(),
+            attempts: BTreeMap::new(),
             tokens: BTreeMap::new(),
-            halves: BTreeMap::new(),
+            half_open: BTreeMap::new(),
             links: BTreeMap::new(),
             routes: BTreeMap::new(),
-            stamps: BTreeMap::new(),
-            // Random, so that a life of a link before a restart is not mistaken for one after it.
+            stamps: Stamps::default(),
+            // Random, so that an incarnation before a restart is not mistaken for one after it.
             incarnations: u32::from_le_bytes(cx.rng.bytes()),
-            raw: VecDeque::new(),
-            ready: BTreeSet::new(),
-            cursor: NodeId([0; 32]),
+            transmit: Transmit::new(),
             timers,
             drops: Drops::default(),
             handshakes: 0,
@@ -275,21 +223,20 @@ impl Link {
 
     /// The next datagram. Packets are sealed here and not earlier, so that everything queued since
     /// the last call shares them: undrained is late, never wrong.
-    pub(crate) fn poll_transmit(&mut self, cx: &mut Cx<'_>) -> Option<(SocketAddr, Vec<u8>)> {
+    pub(crate) fn poll_transmit(&mut self, cx: &mut Cx<'_>) -> Option<Datagram> {
         loop {
-            if let Some(packet) = self.raw.pop_front() {
+            if let Some(packet) = self.transmit.pop() {
                 return Some(packet);
             }
-            // Peers take turns: the one after the last served.
-            let after = (Bound::Excluded(self.cursor), Bound::Unbounded);
-            let peer = self.ready.range(after).next().or_else(|| self.ready.first()).copied()?;
-            self.cursor = peer;
+            let peer = self.transmit.next_peer()?;
             let packet = match self.links.get_mut(&peer) {
-                Some(live) if live.current.may_send(cx.now, self.config.reject_after) => live.build(cx.now),
+                Some(connection) if connection.current.may_send(cx.now, self.config.reject_after) => {
+                    connection.build(cx.now)
+                }
                 _ => None,
             };
             if packet.is_none() {
-                self.ready.remove(&peer);
+                self.transmit.set_ready(peer, false);
             }
             self.touch(cx, peer);
             if packet.is_some() {
@@ -300,16 +247,16 @@ impl Link {
 
     /// Whether [`poll_transmit`](Self::poll_transmit) has a datagram.
     pub(crate) fn has_transmit(&self) -> bool {
-        !self.raw.is_empty() || !self.ready.is_empty()
+        !self.transmit.is_empty()
     }
 
     /// The link to `peer`, if there is one.
     pub(crate) fn info(&self, peer: NodeId) -> Option<LinkInfo> {
-        self.links.get(&peer).map(|live| LinkInfo {
-            addr: live.path,
-            rtt: live.recovery.rtt.smoothed(),
-            initiated: live.initiated,
-            queued_bytes: live.queued(),
+        self.links.get(&peer).map(|connection| LinkInfo {
+            addr: connection.path,
+            rtt: connection.recovery.rtt.smoothed(),
+            initiated: connection.initiated,
+            queued_bytes: connection.queued(),
         })
     }
 
@@ -326,50 +273,35 @@ impl Link {
 
     /// Packets declared lost.
     fn packets_lost(&self) -> u64 {
-        self.links.values().fold(self.lost, |sum, live| sum.saturating_add(live.recovery.lost))
+        self.links.values().fold(self.lost, |sum, connection| sum.saturating_add(connection.recovery.lost))
     }
 
     /// Bytes that may be queued for `peer` before something is dropped; zero without a link.
     pub(crate) fn free_queue(&self, peer: NodeId) -> usize {
-        self.links.get(&peer).map_or(0, |live| self.limits.link_queue_bytes.saturating_sub(live.queued()))
-    }
-
-    fn wanted_by(&self, peer: NodeId, owner: Owner) -> bool {
-        self.wants.get(&peer).is_some_and(|owners| owners.contains(owner))
-    }
-
-    fn wanted(&self, peer: NodeId) -> bool {
-        self.wants.contains_key(&peer)
-    }
-
-    /// Whether failure detection alone wants it.
-    fn rarely(&self, peer: NodeId) -> bool {
-        self.wants.get(&peer).is_some_and(|owners| owners.are_rare())
+        self.links.get(&peer).map_or(0, |connection| self.limits.link_queue_bytes.saturating_sub(connection.queued()))
     }
 
     /// Sets the timer of a link and whether it is in line for sending.
     fn touch(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
         let (config, now) = (&self.config, cx.now);
-        let Some(live) = self.links.get_mut(&peer) else {
-            self.ready.remove(&peer);
-            self.timers.cancel(Timer::Live(peer));
+        let Some(connection) = self.links.get_mut(&peer) else {
+            self.transmit.set_ready(peer, false);
+            self.timers.cancel(Timer::Connection(peer));
             return;
         };
-        let work = live.has_work(now);
-        let may = live.current.may_send(now, config.reject_after);
-        let renew = work || live.recovery.in_flight() > 0;
-        let renew = renew && live.rekey_due(now, config);
-        match live.deadline(now, config) {
-            Some(at) if self.timers.get(Timer::Live(peer)) != Some(at) => self.timers.arm(Timer::Live(peer), at),
+        let work = connection.has_work(now);
+        let may = connection.current.may_send(now, config.reject_after);
+        let renew = work || connection.recovery.in_flight() > 0;
+        let renew = renew && connection.rekey_due(now, config);
+        match connection.deadline(now, config) {
+            Some(at) if self.timers.get(Timer::Connection(peer)) != Some(at) => {
+                self.timers.arm(Timer::Connection(peer), at)
+            }
             Some(_) => {}
-            None => self.timers.cancel(Timer::Live(peer)),
+            None => self.timers.cancel(Timer::Connection(peer)),
         }
-        if work && may {
-            self.ready.insert(peer);
-        } else {
-            self.ready.remove(&peer);
-        }
-        if renew && !self.dials.contains_key(&DialKey::Peer(peer)) {
+        self.transmit.set_ready(peer, work && may);
+        if renew && !self.attempts.contains_key(&Target::Peer(peer)) {
             self.renew(cx, peer);
         }
     }
@@ -378,9 +310,11 @@ impl Link {
         let Ok((local, n)) = data_names(&bytes) else { return self.drops.count(DropReason::Malformed) };
         let len = bytes.len();
         let (peer, plain) = match self.routes.get(&local).copied() {
-            Some(Route::Live(peer)) => {
-                let Some(live) = self.links.get(&peer) else { return self.drops.count(DropReason::UnknownSession) };
-                let Some(session) = live.session_ref(local) else {
+            Some(Route::Connection(peer)) => {
+                let Some(connection) = self.links.get(&peer) else {
+                    return self.drops.count(DropReason::UnknownSession);
+                };
+                let Some(session) = connection.session_ref(local) else {
                     return self.drops.count(DropReason::UnknownSession);
                 };
                 if cx.now.since(session.created) >= self.config.reject_after {
@@ -392,8 +326,10 @@ impl Link {
                 let Some(plain) = session.open(n, &mut bytes) else { return self.drops.count(DropReason::Decrypt) };
                 (peer, plain)
             }
-            Some(Route::Half) => {
-                let Some(half) = self.halves.get(&local) else { return self.drops.count(DropReason::UnknownSession) };
+            Some(Route::HalfOpen) => {
+                let Some(half) = self.half_open.get(&local) else {
+                    return self.drops.count(DropReason::UnknownSession);
+                };
                 let session = Session::new(&half.split, false, local, half.remote, half.created);
                 if !session.is_new(n) {
                     return self.drops.count(DropReason::Replay);
@@ -407,15 +343,16 @@ impl Link {
                 }
                 (peer, plain)
             }
-            Some(Route::Dial(_)) | None => return self.drops.count(DropReason::UnknownSession),
+            Some(Route::Attempt(_)) | None => return self.drops.count(DropReason::UnknownSession),
         };
-        let held: usize = self.links.values().fold(0, |sum, live| sum.saturating_add(live.fragments.held()));
+        let held: usize =
+            self.links.values().fold(0, |sum, connection| sum.saturating_add(connection.fragments.held()));
         let node = self.limits.reassembly_bytes.saturating_sub(held);
-        let Some(live) = self.links.get_mut(&peer) else { return };
-        let room = live.fragments.held().saturating_add(node).min(self.limits.reassembly_peer_bytes);
-        let got = live.receive(cx, (local, n, from, len), plain, room, &mut self.drops, out);
+        let Some(connection) = self.links.get_mut(&peer) else { return };
+        let free = connection.fragments.held().saturating_add(node).min(self.limits.reassembly_peer_bytes);
+        let got = connection.receive(cx, (local, n, from, len), plain, free, &mut self.drops, out);
         if got.moved {
-            let addr = live.path;
+            let addr = connection.path;
             out.push(Out::Fact(Fact::AddressChanged { peer, addr }));
         }
         match got.closed {
@@ -430,20 +367,19 @@ impl Link {
     #[cfg(test)]
     fn state_digest(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
-        for (peer, live) in &self.links {
-            hasher.update(alloc::format!("{peer:?} {live:?}").as_bytes());
+        for (peer, connection) in &self.links {
+            hasher.update(alloc::format!("{peer:?} {connection:?}").as_bytes());
         }
-        self.dial_digest(&mut hasher);
+        self.attempt_digest(&mut hasher);
         let rest = alloc::format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {} {}",
             self.open,
-            self.known,
-            self.wants,
+            self.addresses,
+            self.interests,
             self.tokens,
             self.routes,
             self.stamps,
-            self.raw,
-            self.ready,
+            self.transmit,
             self.timers,
             self.incarnations,
             self.handshakes,
@@ -451,7 +387,7 @@ impl Link {
         *hasher.update(rest.as_bytes()).finalize().as_bytes()
     }
 
-    /// Ends a link without a word to the other side.
+    /// Ends a link without a CLOSE.
     fn down(&mut self, cx: &mut Cx<'_>, peer: NodeId, reason: DownReason, out: &mut Outbox<Out>) {
         if !self.forget(peer) {
             return;
@@ -460,36 +396,36 @@ impl Link {
         self.reopen(cx, peer);
     }
 
-    /// Removes a link and everything that belongs to this life of it.
+    /// Removes a link and everything that belongs to its incarnation.
     fn forget(&mut self, peer: NodeId) -> bool {
-        let Some(live) = self.links.remove(&peer) else { return false };
-        self.lost = self.lost.saturating_add(live.recovery.lost);
-        self.routes.remove(&live.current.local);
-        if let Some(previous) = &live.previous {
+        let Some(connection) = self.links.remove(&peer) else { return false };
+        self.lost = self.lost.saturating_add(connection.recovery.lost);
+        self.routes.remove(&connection.current.local);
+        if let Some(previous) = &connection.previous {
             self.routes.remove(&previous.local);
         }
-        let addr = live.path;
-        self.drop_halves(peer);
-        self.drop_dial(DialKey::Peer(peer));
-        self.ready.remove(&peer);
-        self.timers.cancel(Timer::Live(peer));
-        self.remember(peer, Some(live.record.clone()), &[addr]);
+        let addr = connection.path;
+        self.drop_all_half_open(peer);
+        self.drop_attempt(Target::Peer(peer));
+        self.transmit.set_ready(peer, false);
+        self.timers.cancel(Timer::Connection(peer));
+        self.remember(peer, Some(connection.record.clone()), &[addr]);
         true
     }
 
-    /// Says goodbye, with what is still queued before it, and ends the link.
+    /// Sends what is still queued and CLOSE, and ends the link.
     fn close(&mut self, cx: &mut Cx<'_>, peer: NodeId, code: u8, reason: DownReason, out: &mut Outbox<Out>) {
-        let Some(live) = self.links.get_mut(&peer) else { return };
-        if live.current.may_send(cx.now, self.config.reject_after) {
-            let last = live.farewell(cx.now, code, FAREWELL);
-            self.raw.extend(last);
+        let Some(connection) = self.links.get_mut(&peer) else { return };
+        if connection.current.may_send(cx.now, self.config.reject_after) {
+            let last = connection.close(cx.now, code, MAX_CLOSE_DATAGRAMS);
+            self.transmit.extend(last);
         }
         self.down(cx, peer, reason, out);
     }
 
-    /// Makes room for one more link by closing the unwanted one that was silent longest, or else one that
+    /// Makes place for one more link by closing the unwanted one that was idle longest, or else one that
     /// failure detection alone wants. False if every link is wanted otherwise.
-    fn make_room(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> bool {
+    fn make_place(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> bool {
         if self.links.len() < self.limits.links {
             return true;
         }
@@ -503,57 +439,21 @@ impl Link {
     }
 
     fn evictable(&self) -> Option<NodeId> {
-        let spare = self.links.values().filter(|l| !l.wanted || l.rare);
-        spare.min_by_key(|l| (l.wanted, l.talked, l.peer)).map(|l| l.peer)
+        let spare = self.links.values().filter(|l| l.interest < Interest::Full);
+        spare.min_by_key(|l| (l.interest, l.used_at, l.peer)).map(|l| l.peer)
     }
 
-    /// Whether a new link would find room.
-    fn has_room(&self) -> bool {
+    /// Whether a new link would find a place.
+    fn has_capacity(&self) -> bool {
         self.links.len() < self.limits.links || self.evictable().is_some()
     }
 
+    /// Remembers where a node may be found; whether an address is new.
     fn remember(&mut self, peer: NodeId, record: Option<NodeRecord>, addrs: &[SocketAddr]) -> bool {
-        if peer == self.me {
-            return false;
-        }
-        if !self.known.contains_key(&peer) && self.known.len() >= self.limits.neighbours {
-            // Least recently learnt, and not needed by anybody now: it can be asked for again.
-            let unneeded = |p: &NodeId| !self.wanted(*p) && !self.dials.contains_key(&DialKey::Peer(*p));
-            let oldest = self.known.iter().filter(|(p, _)| unneeded(p)).min_by_key(|(_, k)| k.used);
-            match oldest.map(|(p, _)| *p) {
-                Some(oldest) => {
-                    self.known.remove(&oldest);
-                }
-                None if self.known.len() >= self.limits.address_book => return false,
-                None => {}
-            }
-        }
-        self.uses = self.uses.saturating_add(1);
-        let known = self.known.entry(peer).or_default();
-        known.used = self.uses;
-        if let Some(record) = record.filter(|r| r.id() == peer)
-            && known.record.as_ref().is_none_or(|old| record.seq > old.seq)
-        {
-            known.record = Some(record);
-        }
-        let fresh: Vec<_> = addrs.iter().copied().filter(|a| usable(*a)).collect();
-        let new = fresh.iter().any(|a| !known.addrs.contains(a));
-        let mut all: Vec<SocketAddr> = Vec::with_capacity(MAX_ADDRS);
-        for addr in fresh.into_iter().chain(known.addrs.iter().copied()) {
-            if all.len() < MAX_ADDRS && !all.contains(&addr) {
-                all.push(addr);
-            }
-        }
-        known.addrs = all;
-        new
+        let (interests, attempts) = (&self.interests, &self.attempts);
+        let needed = |p| interests.wanted(p) || attempts.contains_key(&Target::Peer(p));
+        peer != self.me && self.addresses.add(peer, record, addrs, &self.limits, needed)
     }
-}
-
-/// Whether packets may be sent there at all.
-fn usable(addr: SocketAddr) -> bool {
-    let ip = addr.ip();
-    let broadcast = matches!(ip, core::net::IpAddr::V4(v4) if v4.is_broadcast());
-    addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
 }
 
 /// Receiver's index and packet number of a Data packet.
@@ -596,32 +496,26 @@ impl Machine for Link {
                 self.pursue(cx, peer, news, out);
             }
             In::Want { peer, owner } => {
-                self.wants.entry(peer).or_default().insert(owner);
-                let rare = self.rarely(peer);
-                if let Some(live) = self.links.get_mut(&peer) {
-                    live.wanted = true;
-                    live.rare = rare;
+                self.interests.want(peer, owner);
+                let interest = self.interests.of(peer);
+                if let Some(connection) = self.links.get_mut(&peer) {
+                    connection.interest = interest;
                     self.touch(cx, peer);
                 }
-                if peer != self.me && !self.known.contains_key(&peer) && !self.links.contains_key(&peer) {
+                if peer != self.me && self.addresses.get(peer).is_none() && !self.links.contains_key(&peer) {
                     out.push(Out::AddressNeeded(peer));
                 }
                 self.pursue(cx, peer, true, out);
             }
             In::Unwant { peer, owner } => {
-                if let Some(owners) = self.wants.get_mut(&peer) {
-                    owners.remove(owner);
-                    if owners.is_empty() {
-                        self.wants.remove(&peer);
-                    }
-                }
+                self.interests.unwant(peer, owner);
                 self.unwanted(cx, peer);
             }
             In::Send { to, channel, priority, body } => {
                 let limit = self.limits.link_queue_bytes;
                 match self.links.get_mut(&to) {
-                    Some(live) if body.len() <= MAX_MESSAGE => {
-                        for _ in 0..live.send(priority, channel, body, limit, cx.now) {
+                    Some(connection) if body.len() <= MAX_MESSAGE => {
+                        for _ in 0..connection.send(priority, channel, body, limit, cx.now) {
                             self.drops.count(DropReason::Queue);
                         }
                         self.touch(cx, to);
@@ -630,7 +524,7 @@ impl Machine for Link {
                 }
             }
             In::Close { peer } => {
-                self.drop_dial(DialKey::Peer(peer));
+                self.drop_attempt(Target::Peer(peer));
                 self.close(cx, peer, CLOSE_UNWANTED, DownReason::Unwanted, out);
             }
             In::Measure => {
@@ -639,23 +533,22 @@ impl Machine for Link {
             }
             In::Shut => {
                 self.open = false;
-                let keys: Vec<DialKey> = self.dials.keys().copied().collect();
+                let keys: Vec<Target> = self.attempts.keys().copied().collect();
                 for key in keys {
-                    self.drop_dial(key);
+                    self.drop_attempt(key);
                 }
                 let peers: Vec<NodeId> = self.links.keys().copied().collect();
                 for peer in peers {
                     self.close(cx, peer, CLOSE_LEAVING, DownReason::Unwanted, out);
                 }
-                let halves: Vec<u32> = self.halves.keys().copied().collect();
-                for local in halves {
-                    self.drop_half(local);
+                let half_open: Vec<u32> = self.half_open.keys().copied().collect();
+                for local in half_open {
+                    self.drop_half_open(local);
                 }
             }
             In::Open => {
                 self.open = true;
-                let wanted: Vec<NodeId> = self.wants.keys().copied().collect();
-                for peer in wanted {
+                for peer in self.interests.peers() {
                     self.pursue(cx, peer, true, out);
                 }
             }
@@ -669,9 +562,9 @@ impl Machine for Link {
                     self.keys.tend(cx, out);
                     self.timers.arm(Timer::Rotate, cx.now + self.keys.due_in(cx.wall));
                 }
-                Timer::Live(peer) => self.live_timeout(cx, peer, out),
-                Timer::Dial(key) => self.dial_timeout(cx, key, out),
-                Timer::Half(local) => self.drop_half(local),
+                Timer::Connection(peer) => self.connection_timeout(cx, peer, out),
+                Timer::Attempt(key) => self.attempt_timeout(cx, key, out),
+                Timer::HalfOpen(local) => self.drop_half_open(local),
             }
         }
     }
@@ -682,17 +575,17 @@ impl Machine for Link {
 
     fn footprint(&self) -> usize {
         [
-            self.known.len(),
-            self.wants.len(),
-            self.dials.len(),
+            self.addresses.len(),
+            self.interests.len(),
+            self.attempts.len(),
             self.tokens.len(),
-            self.halves.len(),
+            self.half_open.len(),
             self.links.len(),
             self.routes.len(),
             self.stamps.len(),
-            self.raw.len(),
+            self.transmit.len(),
             self.timers.len(),
-            self.guard.len(),
+            self.limiter.len(),
         ]
         .into_iter()
         .fold(0, usize::saturating_add)
@@ -706,10 +599,8 @@ impl Machine for Link {
 
     #[cfg(any(test, debug_assertions))]
     fn check(&self) -> Result<(), &'static str> {
-        if self.wants.values().any(|owners| owners.is_empty()) {
-            return Err("an interest in a link has no owner");
-        }
-        self.links.values().try_for_each(|live| live.check())
+        self.interests.check()?;
+        self.links.values().try_for_each(|connection| connection.check())
     }
 }
 
@@ -718,37 +609,41 @@ impl Link {
     fn network_changed(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         let peers: Vec<NodeId> = self.links.keys().copied().collect();
         for peer in peers {
-            if let Some(live) = self.links.get_mut(&peer) {
-                live.network_changed();
+            if let Some(connection) = self.links.get_mut(&peer) {
+                connection.network_changed();
             }
             self.touch(cx, peer);
         }
-        self.hurry(cx, out);
+        self.retry_now(cx, out);
     }
 
-    fn live_timeout(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
-        let Some(live) = self.links.get_mut(&peer) else { return };
-        if let Some(gone) = live.retire(cx.now, &self.config) {
+    fn connection_timeout(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
+        let Some(connection) = self.links.get_mut(&peer) else { return };
+        if let Some(gone) = connection.retire(cx.now, &self.config) {
             self.routes.remove(&gone);
         }
-        match live.handle_timeout(cx.now, &self.config, &mut self.drops) {
-            Verdict::Dead => self.down(cx, peer, DownReason::Timeout, out),
-            Verdict::Idle => self.close(cx, peer, CLOSE_UNWANTED, DownReason::Unwanted, out),
-            Verdict::Suspect => {
+        match connection.handle_timeout(cx.now, &self.config, &mut self.drops) {
+            Diagnosis::Dead => self.down(cx, peer, DownReason::Timeout, out),
+            Diagnosis::Idle => self.close(cx, peer, CLOSE_UNWANTED, DownReason::Unwanted, out),
+            Diagnosis::Suspect => {
                 out.push(Out::Fact(Fact::LinkSuspected(peer)));
                 self.touch(cx, peer);
-                self.look_after_others(cx, peer);
+                self.probe_others(cx, peer);
             }
-            Verdict::Keep => self.touch(cx, peer),
+            Diagnosis::Keep => self.touch(cx, peer),
         }
     }
 
-    /// Nodes that fail together, by a power cut or a partition, are found together: nobody waits for the
-    /// keepalive of the second.
-    fn look_after_others(&mut self, cx: &mut Cx<'_>, suspect: NodeId) {
+    /// Nodes that fail together, by a power cut or a partition, are found together, without the keepalive time of
+    /// the second.
+    fn probe_others(&mut self, cx: &mut Cx<'_>, suspect: NodeId) {
         let others: Vec<NodeId> = self.links.keys().copied().filter(|p| *p != suspect).collect();
         for other in others {
-            if self.links.get_mut(&other).is_some_and(|live| live.probe_unless_heard(cx.now, LATELY)) {
+            if self
+                .links
+                .get_mut(&other)
+                .is_some_and(|connection| connection.probe_unless_received(cx.now, RECENTLY_RECEIVED))
+            {
                 self.touch(cx, other);
             }
         }

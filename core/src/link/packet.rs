@@ -92,7 +92,7 @@ pub(super) fn kind(bytes: &[u8]) -> Result<u8, Malformed> {
     if fits { Ok(*kind) } else { Err(Malformed) }
 }
 
-/// What anybody on the path can read of a datagram.
+/// What any node on the path can read of a datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Visible<'a> {
     Init { sender: u32, sealed: &'a [u8] },
@@ -145,8 +145,8 @@ pub(super) fn macs(bytes: &[u8]) -> Result<Macs<'_>, Malformed> {
     Ok(Macs { body, mac1: Reader(mac1).take()?, with_mac1, mac2: Reader(mac2).take()? })
 }
 
-/// The encrypted part of an Init: who I am, in what order this attempt was made, which life of this
-/// link it belongs to.
+/// The encrypted part of an Init: the sender's record, the order of this attempt, and the incarnation of the
+/// link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct InitPayload {
     pub record: [u8; RECORD_LEN],
@@ -182,8 +182,8 @@ pub(super) struct Stamp {
     pub counter: u32,
 }
 
-/// Which life of a link a handshake belongs to: a new one means that the other side holds none of
-/// what was said before.
+/// The incarnation of a link that a handshake belongs to: a new one means that the other side holds nothing of
+/// the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Epoch {
     pub boot: u64,

@@ -38,7 +38,7 @@ impl Item {
     }
 
     /// Bytes that its frame needs at most.
-    pub(super) fn room(&self) -> usize {
+    pub(super) fn frame_len(&self) -> usize {
         match self {
             Self::Whole { body, .. } => body.len().saturating_add(MESSAGE_OVERHEAD),
             Self::Piece { of, index } => Self::piece(of, *index).1.len().saturating_add(FRAGMENT_OVERHEAD),
@@ -104,7 +104,7 @@ impl Waiting {
         matches!(self, Self::Big { next: 1.., .. })
     }
 
-    fn room(&self) -> usize {
+    fn frame_len(&self) -> usize {
         match self {
             Self::Whole { body, .. } => body.len().saturating_add(MESSAGE_OVERHEAD),
             Self::Big { big, .. } => pieces(big.body.len()).1.saturating_add(FRAGMENT_OVERHEAD),
@@ -191,17 +191,17 @@ impl Queue {
     }
 
     /// Bytes that the next item's frame needs; zero if there is none.
-    pub(super) fn next_room(&self) -> usize {
+    pub(super) fn next_frame_len(&self) -> usize {
         if let Some(item) = self.again.front() {
-            return item.room();
+            return item.frame_len();
         }
         let heads = self.order().into_iter().filter_map(|priority| self.priorities.get(priority)?.front());
-        heads.filter(|head| self.may_begin(head)).map(Waiting::room).next().unwrap_or(0)
+        heads.filter(|head| self.may_begin(head)).map(Waiting::frame_len).next().unwrap_or(0)
     }
 
-    /// Whether [`take`](Self::take) with enough room gives an item.
+    /// Whether [`take`](Self::take) with enough free bytes gives an item.
     pub(super) fn has_item(&self) -> bool {
-        self.next_room() > 0
+        self.next_frame_len() > 0
     }
 
     /// Marks the begin of a packet, for the turn of the priorities.
@@ -209,9 +209,9 @@ impl Queue {
         self.taken = self.taken.wrapping_add(1);
     }
 
-    /// The next item if its frame fits into `room`.
-    pub(super) fn take(&mut self, room: usize) -> Option<Item> {
-        let item = self.take_fitting(room)?;
+    /// The next item if its frame fits into `free`.
+    pub(super) fn take(&mut self, free: usize) -> Option<Item> {
+        let item = self.take_fitting(free)?;
         self.bytes = self.bytes.saturating_sub(item.cost());
         if self.is_empty() && self.priorities.iter().any(|l| l.capacity() > 64) {
             // A burst's buffers are not kept by an idle link.
@@ -220,15 +220,15 @@ impl Queue {
         Some(item)
     }
 
-    fn take_fitting(&mut self, room: usize) -> Option<Item> {
+    fn take_fitting(&mut self, free: usize) -> Option<Item> {
         if let Some(item) = self.again.front() {
-            return if item.room() <= room { self.again.pop_front() } else { None };
+            return if item.frame_len() <= free { self.again.pop_front() } else { None };
         }
         for priority in self.order() {
             let may = self.priorities.get(priority).and_then(VecDeque::front).is_some_and(|head| self.may_begin(head));
             let Some(queue) = self.priorities.get_mut(priority).filter(|_| may) else { continue };
             let Some(front) = queue.front_mut() else { continue };
-            if front.room() > room {
+            if front.frame_len() > free {
                 return None;
             }
             if let Waiting::Big { big, next } = front {
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn urgent_lanes_go_first_and_the_accounts_close() {
+    fn urgent_priorities_go_first_and_counts_end_at_zero() {
         let mut q = Queue::default();
         q.push(Priority::Low, 1, vec![3]);
         q.push(Priority::Normal, 1, vec![2]);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn every_eighth_packet_begins_with_the_slow_lane() {
+    fn every_eighth_packet_begins_with_low_priority() {
         let mut q = Queue::default();
         let mut low = 0;
         for _ in 0..80 {
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn shedding_takes_the_oldest_of_the_least_urgent_lane() {
+    fn shedding_takes_the_oldest_of_the_least_urgent_priority() {
         let mut q = Queue::default();
         for (priority, n) in [(Priority::High, 1), (Priority::Low, 2), (Priority::Low, 3)] {
             q.push(priority, 1, vec![n]);

@@ -4,6 +4,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::collections::Backoff;
 use crate::link::queue::Item;
 use crate::link::session::ACK_DELAY;
 use crate::time::{Duration, Instant, share};
@@ -112,7 +113,7 @@ impl Rtt {
             return;
         }
         self.min = self.min.min(rtt);
-        // The delay is the other side's word: never believed beyond what the protocol allows.
+        // The other side reports the delay: it counts no further than the protocol allows.
         let delay = delay.min(ACK_DELAY);
         let adjusted = if rtt >= self.min.saturating_add(delay) { rtt.saturating_sub(delay) } else { rtt };
         self.usual.sample(adjusted);
@@ -175,13 +176,13 @@ impl Recovery {
         }
     }
 
-    /// Probes in a row that brought no answer.
     /// How many twentieths of all packets were lost, begun ones counted and the silence that lasts left out.
     pub(super) fn twentieths_lost(&self) -> u32 {
         let lost = self.lost.saturating_sub(u64::from(self.probes).saturating_mul(2));
         u32::try_from(lost.saturating_mul(20).div_ceil(self.next.max(1))).unwrap_or(u32::MAX)
     }
 
+    /// Probes in a row that brought no answer.
     pub(super) fn probes(&self) -> u32 {
         self.probes
     }
@@ -259,15 +260,14 @@ impl Recovery {
         sent.items
     }
 
-    /// Not after the newest packet, as in RFC 9002 §6.2.1: whoever goes on sending to a peer that is gone would
-    /// put its probes off until the window is full.
+    /// Not after the newest packet, as in RFC 9002 §6.2.1: a node that goes on sending to a peer that is gone
+    /// would put its probes off until the window is full.
     fn probe_at(&self) -> Option<Instant> {
         if self.sent.is_empty() {
             return None;
         }
         let pto = self.rtt.pto();
-        let factor = 1u32.checked_shl(self.probes.min(16)).unwrap_or(u32::MAX);
-        Some(self.unanswered + pto.saturating_mul(factor).min(MAX_PROBE.max(pto)))
+        Some(self.unanswered + Backoff::new(pto, MAX_PROBE.max(pto)).nominal(self.probes))
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_acknowledgement_lists_is_not_out_of_order() {
+    fn packets_of_one_ack_are_not_out_of_order() {
         let mut r = Recovery::default();
         (0..6).for_each(|seq| send(&mut r, seq, 0));
         let mut acked = Acked::default();
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn who_goes_on_sending_probes_all_the_same() {
+    fn sending_does_not_put_probes_off() {
         let mut r = Recovery::default();
         send(&mut r, 0, 0);
         ack(&mut r, 0, 0, 40);

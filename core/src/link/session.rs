@@ -11,8 +11,7 @@ use crate::link::packet::{DATA_HEADER, data_header};
 use crate::time::{Duration, Instant, micros};
 
 /// Packets under one key: 2^60, far below the 2^64 of the nonce (WireGuard §6.1).
-/// INVARIANT: no number at or above it is ever sent or accepted, so no nonce repeats
-/// (RUSTSEC-2026-0071).
+/// INVARIANT: no number at or above it is sent or accepted, so no nonce repeats (RUSTSEC-2026-0071).
 pub(super) const MAX_PACKETS: u64 = 1 << 60;
 /// A new key is asked for this long before.
 pub(super) const REKEY_PACKETS: u64 = MAX_PACKETS - (1 << 20);
@@ -132,6 +131,14 @@ impl Session {
         }
     }
 
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        match self.send_next <= MAX_PACKETS && self.replay.next <= MAX_PACKETS {
+            true => Ok(()),
+            false => Err("a packet number is at or above the limit of a key"),
+        }
+    }
+
     /// Whether the keys may still seal.
     pub(super) fn may_send(&self, now: Instant, reject_after: Duration) -> bool {
         self.send_next < MAX_PACKETS && now.since(self.created) < reject_after
@@ -182,7 +189,7 @@ impl Session {
             return;
         }
         self.unacked = self.unacked.saturating_add(1);
-        // A gap is told at once: the sender can only see a loss through later acknowledgements
+        // A gap is reported at once: the sender can only see a loss through later acknowledgements
         // (RFC 9000 §13.2.1).
         let due = if self.unacked >= ACK_EVERY || !in_order { now } else { now + ACK_DELAY };
         self.ack_at = Some(self.ack_at.map_or(due, |at| at.min(due)));
@@ -233,7 +240,7 @@ fn insert(ranges: &mut Ranges, n: u64) {
                 }
                 ranges.pop();
             }
-            // There is room for it now, so the insertion cannot fail.
+            // There is a place for it now, so the insertion cannot fail.
             let _ = ranges.insert(at, (n, n));
             return;
         }
@@ -259,7 +266,7 @@ mod tests {
 
     // The cases of boringtun's test_replay_counter, against the rule they stand for.
     #[test]
-    fn the_replay_window_takes_each_number_once_and_forgets_in_order() {
+    fn the_replay_window_accepts_each_number_once() {
         let mut r = Replay::new();
         let mut take = |n: u64| {
             let new = r.is_new(n);

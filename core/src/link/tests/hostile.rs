@@ -1,4 +1,4 @@
-//! What strangers, eavesdroppers and hostile peers try (docs/design/reliability.md §1 and §2).
+//! Attacks by strangers, eavesdroppers and hostile peers (docs/design/reliability.md §1 and §2).
 
 use super::*;
 use crate::link::cookie::{mac, mac1_key};
@@ -6,6 +6,7 @@ use crate::link::noise::{Handshake, IK_PSK2, KeyPair};
 use crate::link::packet::{DATA, INIT, INIT_LEN, RESP, VERSION};
 use crate::link::session::MAX_PACKETS;
 use crate::wire::record::NodeRecord;
+use alloc::collections::BTreeSet;
 use alloc::vec;
 use proptest::prelude::*;
 
@@ -15,10 +16,10 @@ fn captured(net: &Net, kind: u8) -> (SocketAddr, SocketAddr, Vec<u8>) {
 }
 
 fn inject(net: &mut Net, node: usize, from: SocketAddr, bytes: Vec<u8>) {
-    net.tell(node, In::Datagram { from, bytes });
+    net.input(node, In::Datagram { from, bytes });
 }
 
-/// Replaces the mac1 of a handshake packet, which anybody who knows the public key can.
+/// Replaces the mac1 of a handshake packet, which needs only the public key.
 fn remac(bytes: &mut [u8], public: &[u8; 32]) {
     let at = bytes.len() - 32;
     let m = mac(&mac1_key(public), &bytes[..at]);
@@ -27,7 +28,7 @@ fn remac(bytes: &mut [u8], public: &[u8; 32]) {
 
 // snow RUSTSEC-2024-0011.
 #[test]
-fn ten_thousand_forged_packets_between_two_good_ones_move_nothing() {
+fn forged_packets_between_genuine_ones_change_nothing() {
     let mut net = Net::new(2, 1);
     net.link();
     net.send(0, 1, vec![1]);
@@ -75,7 +76,7 @@ proptest! {
     #[test]
     fn a_changed_packet_changes_nothing(at: prop::sample::Index, by in 1u8..=255) {
         let mut net = Net::new(2, 3);
-        net.tell(0, In::Connect { addr: addr(2), expect: None });
+        net.input(0, In::Connect { addr: addr(2), expect: None });
         // Before anything arrived: every packet of the opening, each changed in one byte.
         let mut kinds = BTreeSet::new();
         for _ in 0..6 {
@@ -110,8 +111,8 @@ fn no_edited_byte_of_a_handshake_ever_gives_a_session() {
     let mut net = Net::new(2, 4);
     let (peer, record) = (net.nodes[1].id, net.nodes[1].link.record().clone());
     let keys = [net.nodes[0].link.record().link_key, record.link_key];
-    net.tell(0, In::AddAddresses { peer, record: Some(record), addrs: vec![addr(2)] });
-    net.tell(0, In::Want { peer, owner: Owner::Membership });
+    net.input(0, In::AddAddresses { peer, record: Some(record), addrs: vec![addr(2)] });
+    net.input(0, In::Want { peer, owner: Owner::Membership });
     let (_, _, init) = captured(&net, INIT);
     net.flying.clear();
     let before = net.nodes[1].link.state_digest();
@@ -143,7 +144,7 @@ fn no_edited_byte_of_a_handshake_ever_gives_a_session() {
 }
 
 #[test]
-fn a_replayed_init_never_disturbs_a_live_session() {
+fn a_replayed_init_does_not_disturb_an_open_link() {
     let mut net = Net::new(2, 5);
     net.link();
     net.want_both();
@@ -155,7 +156,7 @@ fn a_replayed_init_never_disturbs_a_live_session() {
         let (now, wall) = (net.now, net.wall);
         net.nodes[1].handle(now, wall, In::Datagram { from, bytes: init.clone() });
         // Cookies for the rest: they keep nothing.
-        net.nodes[1].link.raw.clear();
+        net.nodes[1].link.transmit.datagrams.clear();
     }
     assert_eq!(digest(&net), before);
     assert!(net.nodes[1].link.drops.get(DropReason::Stale) > 0);
@@ -169,10 +170,10 @@ fn a_replayed_init_never_disturbs_a_live_session() {
     for _ in 0..1_000 {
         inject(&mut net, 1, addr(1), init.clone());
     }
-    assert!(net.nodes[1].link.halves.len() <= 4);
+    assert!(net.nodes[1].link.half_open.len() <= 4);
     net.nodes.remove(0);
     net.run(20_000);
-    assert_eq!((net.nodes[0].ups(), net.nodes[0].link.halves.len()), (0, 0));
+    assert_eq!((net.nodes[0].ups(), net.nodes[0].link.half_open.len()), (0, 0));
     // A node that it was not meant for does not even know the key.
     let mut other = Net::new(3, 6);
     inject(&mut other, 2, addr(1), init);
@@ -222,7 +223,7 @@ fn a_counter_at_its_end_renews_the_key_and_never_wraps() {
     let mut net = Net::new(2, 7);
     net.link();
     net.run(1_000);
-    net.live(0, 1).current.send_next = MAX_PACKETS - 2;
+    net.connection(0, 1).current.send_next = MAX_PACKETS - 2;
     net.log.clear();
     let numbers = |net: &Net| -> Vec<u64> {
         let data = net.log.iter().filter(|(from, _, b)| *from == addr(1) && b[0] == DATA);
@@ -260,7 +261,7 @@ fn forged_init(net: &Net, n: u8, secret: [u8; 32], record: &NodeRecord) -> Vec<u
 
 // libp2p-core RUSTSEC-2019-0004 and -2022-0009: the record must be the one of the key that spoke.
 #[test]
-fn a_record_that_belongs_to_somebody_else_is_refused() {
+fn a_record_of_another_node_is_refused() {
     let mut net = Net::new(2, 8);
     let alice = net.nodes[0].link.record().clone();
     let before = net.nodes[1].link.state_digest();
@@ -268,25 +269,25 @@ fn a_record_that_belongs_to_somebody_else_is_refused() {
     inject(&mut net, 1, addr(9), stolen_record);
     assert_eq!(net.nodes[1].link.drops.get(DropReason::Handshake), 1);
     assert_eq!(net.nodes[1].link.state_digest(), before);
-    // Signed by the thief over his own key: he is himself and nobody else.
+    // Signed by the thief over its own key: that proves the thief's identity alone.
     let own = NodeRecord::sign(&identity(66), KeyPair::new([66; 32]).public, 1, WallTime(0), alice.node_type);
     let honest = forged_init(&net, 2, [66; 32], &own);
     inject(&mut net, 1, addr(9), honest);
-    assert_eq!(net.nodes[1].link.halves.values().next().unwrap().peer, identity(66).node_id());
+    assert_eq!(net.nodes[1].link.half_open.values().next().unwrap().peer, identity(66).node_id());
 }
 
 #[test]
-fn a_retired_key_does_not_open_a_link_to_who_knows_the_newer_record() {
+fn a_retired_key_is_refused_once_the_new_record_is_known() {
     let mut net = Net::new(2, 9);
     let old = KeyPair::new([50; 32]);
     let sign = |seq, key| NodeRecord::sign(&identity(50), key, seq, WallTime(0), crate::config::NodeType::Regular);
     let (first, second) = (sign(5, old.public), sign(6, [1; 32]));
     let peer = identity(50).node_id();
-    net.tell(1, In::AddAddresses { peer, record: Some(second), addrs: vec![] });
+    net.input(1, In::AddAddresses { peer, record: Some(second), addrs: vec![] });
     let forged = forged_init(&net, 3, [50; 32], &first);
     inject(&mut net, 1, addr(9), forged);
     assert_eq!(net.nodes[1].link.drops.get(DropReason::Stale), 1);
-    assert!(net.nodes[1].link.halves.is_empty());
+    assert!(net.nodes[1].link.half_open.is_empty());
 }
 
 #[test]
@@ -334,7 +335,7 @@ fn a_legitimate_handshake_gets_through_a_flood() {
             net.nodes[1].handle(now, wall, In::Datagram { from, bytes: forged.clone() });
             // What goes to the forged addresses is lost there.
             let mine = addr(1);
-            net.nodes[1].link.raw.retain(|(to, _)| *to == mine);
+            net.nodes[1].link.transmit.datagrams.retain(|(to, _)| *to == mine);
         }
         net.drain(1);
         net.run(10);
@@ -343,8 +344,8 @@ fn a_legitimate_handshake_gets_through_a_flood() {
     for n in 0..20 {
         flood(&mut net, n);
     }
-    net.tell(0, In::AddAddresses { peer, record: Some(record), addrs: vec![addr(2)] });
-    net.tell(0, In::Want { peer, owner: Owner::Membership });
+    net.input(0, In::AddAddresses { peer, record: Some(record), addrs: vec![addr(2)] });
+    net.input(0, In::Want { peer, owner: Owner::Membership });
     // Two round trips for cookie and handshake, and half a one for the proof.
     for n in 20..27 {
         flood(&mut net, n);
@@ -354,7 +355,7 @@ fn a_legitimate_handshake_gets_through_a_flood() {
 }
 
 #[test]
-fn a_forwarded_packet_does_not_take_the_path_with_it() {
+fn a_forwarded_packet_does_not_change_the_path() {
     let mut net = Net::new(2, 12);
     net.link();
     net.run(1_000);
@@ -381,10 +382,10 @@ fn a_forwarded_packet_does_not_take_the_path_with_it() {
 }
 
 #[test]
-fn a_handshake_passed_on_from_elsewhere_does_not_choose_the_path() {
+fn a_forwarded_handshake_does_not_choose_the_path() {
     let mut net = Net::new(2, 17);
     let thief = addr(66);
-    net.tell(0, In::Connect { addr: addr(2), expect: None });
+    net.input(0, In::Connect { addr: addr(2), expect: None });
     while net.nodes[1].ups() == 0 {
         let (&key, _) = net.flying.iter().next().expect("the handshake goes on");
         let (from, to, bytes) = net.flying.remove(&key).unwrap();
@@ -400,18 +401,18 @@ fn a_handshake_passed_on_from_elsewhere_does_not_choose_the_path() {
 
 /// Node 0 as a hostile but authentic peer: seals any plaintext.
 fn sealed(net: &mut Net, frames: &[u8]) -> Vec<u8> {
-    let live = net.live(0, 1);
+    let connection = net.connection(0, 1);
     let mut bytes = Vec::new();
-    live.current.begin(&mut bytes);
+    connection.current.begin(&mut bytes);
     bytes.extend_from_slice(frames);
-    let n = live.current.seal(&mut bytes).unwrap();
-    live.recovery.next = live.current.base + n + 1;
+    let n = connection.current.seal(&mut bytes).unwrap();
+    connection.recovery.next = connection.current.base + n + 1;
     bytes
 }
 
 // RFC 9000 §8: what answers a question counts like what asks one.
 #[test]
-fn a_peer_cannot_aim_more_than_three_times_its_own_bytes_at_another_address() {
+fn a_peer_causes_at_most_three_times_its_bytes_elsewhere() {
     for questions in [1, 2, 8] {
         let mut net = Net::new(2, 18);
         net.link();
@@ -454,12 +455,12 @@ fn malformed_frames_of_a_peer_take_no_effect_at_all() {
 
 // gossipsub GHSA-gc42-3jg7-rxr2: a time chosen by the peer; RFC 9000 §13.1: acknowledging the unsent.
 #[test]
-fn acknowledgements_at_the_ends_of_their_numbers_do_no_harm() {
+fn acknowledgements_of_extreme_numbers_do_no_harm() {
     let ends = [0, 1, 7, u64::from(u32::MAX), MAX_PACKETS - 1, MAX_PACKETS, u64::MAX - 1, u64::MAX];
     let mut net = Net::new(2, 14);
     net.link();
     net.keep_log = false;
-    let session = net.live(0, 1).current.remote;
+    let session = net.connection(0, 1).current.remote;
     for high in ends {
         for delay in ends {
             for len in ends.into_iter().filter(|n| *n <= high) {
@@ -481,7 +482,7 @@ fn acknowledgements_at_the_ends_of_their_numbers_do_no_harm() {
 }
 
 #[test]
-fn fragments_with_holes_from_many_messages_stay_within_the_limits() {
+fn incomplete_messages_stay_within_the_limits() {
     let mut net = Net::new(2, 15);
     net.link();
     net.keep_log = false;
@@ -496,16 +497,16 @@ fn fragments_with_holes_from_many_messages_stay_within_the_limits() {
         let bytes = sealed(&mut net, &frames);
         inject(&mut net, 1, addr(1), bytes);
     }
-    let held = net.live(1, 0).fragments.held();
+    let held = net.connection(1, 0).fragments.held();
     assert!(held <= 16 * (size + 32), "{held} bytes");
     net.want_both();
     net.run(31_000);
-    assert_eq!(net.live(1, 0).fragments.held(), 0);
+    assert_eq!(net.connection(1, 0).fragments.held(), 0);
     assert!(net.nodes[1].link.drops.get(DropReason::Reassembly) >= 2_000);
 }
 
 #[test]
-fn half_open_handshakes_are_bounded_and_forgotten() {
+fn half_open_handshakes_are_bounded_and_expire() {
     let mut net = Net::new(2, 16);
     let count = 600u16;
     for n in 0..count {
@@ -519,10 +520,10 @@ fn half_open_handshakes_are_bounded_and_forgotten() {
         inject(&mut net, 1, SocketAddr::from(([12, (n >> 8) as u8, n as u8, 1], 5)), bytes);
         net.run(12);
     }
-    assert!(net.nodes[1].link.halves.len() <= 256);
-    assert!(net.nodes[1].link.halves.len() > 100);
-    assert!(core::mem::size_of::<Half>() <= 512, "{} bytes", core::mem::size_of::<Half>());
+    assert!(net.nodes[1].link.half_open.len() <= 256);
+    assert!(net.nodes[1].link.half_open.len() > 100);
+    assert!(core::mem::size_of::<HalfOpen>() <= 512, "{} bytes", core::mem::size_of::<HalfOpen>());
     net.run(11_000);
-    assert_eq!((net.nodes[1].link.halves.len(), net.nodes[1].link.routes.len()), (0, 0));
-    assert!(core::mem::size_of::<Live>() <= 4_096, "{} bytes", core::mem::size_of::<Live>());
+    assert_eq!((net.nodes[1].link.half_open.len(), net.nodes[1].link.routes.len()), (0, 0));
+    assert!(core::mem::size_of::<Connection>() <= 4_096, "{} bytes", core::mem::size_of::<Connection>());
 }

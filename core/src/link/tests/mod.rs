@@ -95,7 +95,7 @@ impl Node {
         let has = self.link.has_transmit();
         let mut cx = Cx { now, wall: WallTime(wall), me: self.id, rng: &mut self.rng };
         let got = self.link.poll_transmit(&mut cx);
-        assert_eq!(has, got.is_some(), "has_transmit tells what poll_transmit does");
+        assert_eq!(has, got.is_some(), "has_transmit agrees with poll_transmit");
         got
     }
 
@@ -160,7 +160,7 @@ impl Net {
         self.drain(node);
     }
 
-    pub fn tell(&mut self, node: usize, input: In) {
+    pub fn input(&mut self, node: usize, input: In) {
         let (now, wall) = (self.now, self.wall);
         self.nodes[node].handle(now, wall, input);
         self.drain(node);
@@ -213,7 +213,7 @@ impl Net {
             if let Some((&key, _)) = self.flying.iter().next().filter(|((at, _), _)| *at <= self.now) {
                 let (from, to, bytes) = self.flying.remove(&key).unwrap();
                 if let Some(node) = self.nodes.iter().position(|n| n.addr == to) {
-                    self.tell(node, In::Datagram { from, bytes });
+                    self.input(node, In::Datagram { from, bytes });
                 }
                 continue;
             }
@@ -237,7 +237,7 @@ impl Net {
 
     /// Node 0 links to node 1 by its address.
     pub fn link(&mut self) {
-        self.tell(0, In::Connect { addr: self.nodes[1].addr, expect: None });
+        self.input(0, In::Connect { addr: self.nodes[1].addr, expect: None });
         self.run(500);
         assert_eq!((self.nodes[0].ups(), self.nodes[1].ups()), (1, 1), "{:?}", self.nodes[0].link.drops);
     }
@@ -245,16 +245,16 @@ impl Net {
     pub fn want_both(&mut self) {
         for (node, other) in [(0, 1), (1, 0)] {
             let peer = self.nodes[other].id;
-            self.tell(node, In::Want { peer, owner: Owner::Membership });
+            self.input(node, In::Want { peer, owner: Owner::Membership });
         }
     }
 
     pub fn send(&mut self, from: usize, to: usize, body: Vec<u8>) {
         let to = self.nodes[to].id;
-        self.tell(from, In::Send { to, channel: Channel::Chat, priority: Priority::Normal, body });
+        self.input(from, In::Send { to, channel: Channel::Chat, priority: Priority::Normal, body });
     }
 
-    pub fn live(&mut self, node: usize, other: usize) -> &mut Live {
+    pub fn connection(&mut self, node: usize, other: usize) -> &mut Connection {
         let peer = self.nodes[other].id;
         self.nodes[node].link.links.get_mut(&peer).unwrap()
     }

@@ -1,4 +1,4 @@
-//! Pairs and crowds of links: what they deliver, how they live and end.
+//! Pairs and groups of links: what they deliver, how they open and end.
 
 use super::*;
 use alloc::vec;
@@ -21,7 +21,7 @@ fn two_nodes_link_by_address_and_talk() {
     assert_eq!(net.nodes[0].bodies, [b"world"]);
     let info = net.nodes[0].link.info(b).unwrap();
     assert!(info.rtt.unwrap() >= Duration::from_millis(20) && info.initiated && info.addr == addr(2));
-    net.tell(0, In::Connect { addr: addr(2), expect: Some(b) });
+    net.input(0, In::Connect { addr: addr(2), expect: Some(b) });
     assert!(matches!(net.nodes[0].events.last(), Some(Out::Resolved { .. })));
     assert_eq!(net.nodes[0].ups(), 1);
 }
@@ -77,10 +77,10 @@ proptest! {
         let peer = net.nodes[1].id;
         for (node, other) in [(0usize, 1usize), (1, 0)] {
             let peer = net.nodes[other].id;
-            net.tell(node, In::Want { peer, owner: Owner::Delivery });
+            net.input(node, In::Want { peer, owner: Owner::Delivery });
         }
         let at = net.nodes[1].addr;
-        net.tell(0, In::AddAddresses { peer, record: None, addrs: vec![at] });
+        net.input(0, In::AddAddresses { peer, record: None, addrs: vec![at] });
         net.run(60_000);
         prop_assume!(net.nodes[0].ups() == 1 && net.nodes[1].ups() == 1 && net.nodes[0].downs().is_empty());
         let mut sent = Vec::new();
@@ -161,13 +161,13 @@ fn keys_are_renewed_while_messages_fly() {
 }
 
 #[test]
-fn a_peer_that_starts_anew_is_down_and_up_again() {
+fn a_restarted_peer_is_down_and_up_again() {
     let mut net = Net::new(2, 6);
     net.link();
     net.want_both();
     let disk = net.nodes[1].disk.clone();
     net.nodes[1] = Node::start(2, 99, &Config::default(), disk, net.now, net.wall);
-    net.tell(1, In::Connect { addr: addr(1), expect: None });
+    net.input(1, In::Connect { addr: addr(1), expect: None });
     net.run(1_000);
     assert_eq!(net.nodes[0].downs(), [DownReason::Restarted]);
     assert_eq!((net.nodes[0].ups(), net.nodes[1].ups()), (2, 1));
@@ -177,16 +177,16 @@ fn a_peer_that_starts_anew_is_down_and_up_again() {
 }
 
 #[test]
-fn a_link_that_only_one_side_lost_begins_a_new_life_on_both() {
+fn a_link_lost_by_one_side_gets_a_new_incarnation() {
     let mut net = Net::new(2, 7);
     net.link();
     net.want_both();
     // Its goodbye is lost.
     let peer = net.nodes[0].id;
     net.faults.loss = 100;
-    net.tell(1, In::Close { peer });
+    net.input(1, In::Close { peer });
     net.faults.loss = 0;
-    net.tell(1, In::Connect { addr: addr(1), expect: Some(peer) });
+    net.input(1, In::Connect { addr: addr(1), expect: Some(peer) });
     net.run(1_000);
     assert_eq!((net.nodes[0].ups(), net.nodes[1].ups()), (2, 2));
     assert_eq!(net.nodes[0].downs(), [DownReason::Restarted]);
@@ -215,7 +215,7 @@ fn silence_ends_a_wanted_link_and_idleness_an_unwanted_one() {
 }
 
 #[test]
-fn who_falls_silent_is_suspected_the_sooner_the_more_it_talked() {
+fn a_peer_that_sent_often_is_suspected_sooner() {
     let suspected_after = |interval: u64| {
         let mut net = Net::new(2, 10);
         net.link();
@@ -239,7 +239,7 @@ fn who_falls_silent_is_suspected_the_sooner_the_more_it_talked() {
     assert!(mute < Duration::from_secs(7), "{mute:?}");
 }
 
-/// Where nothing is said it costs nothing: a ping every five seconds, from whichever side is first.
+/// A quiet link costs a PING every five seconds, from the side that is first.
 #[test]
 fn a_link_that_is_always_quiet_is_probed_at_its_keepalive() {
     let mut net = Net::new(2, 11);
@@ -256,34 +256,34 @@ fn a_link_wanted_for_a_message_opens_again_by_itself() {
     let mut net = Net::new(2, 10);
     net.link();
     let peer = net.nodes[1].id;
-    net.tell(0, In::Want { peer, owner: Owner::Delivery });
-    net.tell(1, In::Shut);
+    net.input(0, In::Want { peer, owner: Owner::Delivery });
+    net.input(1, In::Shut);
     net.run(100);
     assert_eq!(net.nodes[0].downs(), [DownReason::Closed]);
     net.run(30_000);
     let failed = net.nodes[0].events.iter().filter(|e| matches!(e, Out::Unreachable { .. })).count();
     assert!((1..=3).contains(&failed), "{failed} rounds failed");
-    net.tell(1, In::Open);
+    net.input(1, In::Open);
     net.run(90_000);
     assert_eq!(net.nodes[0].ups(), 2);
-    net.tell(0, In::Unwant { peer, owner: Owner::Delivery });
+    net.input(0, In::Unwant { peer, owner: Owner::Delivery });
     net.run(60_000);
     assert_eq!(net.nodes[0].link.linked().count(), 0);
     assert_eq!(
-        net.nodes[0].link.footprint() - net.nodes[0].link.guard.len(),
+        net.nodes[0].link.footprint() - net.nodes[0].link.limiter.len(),
         2,
         "the rotation timer and the book entry"
     );
 }
 
 #[test]
-fn nobody_and_somebody_else_are_unreachable() {
+fn no_node_and_another_node_are_unreachable() {
     let mut net = Net::new(3, 11);
     let (two, three) = (net.nodes[1].id, net.nodes[2].id);
-    net.tell(0, In::Connect { addr: addr(99), expect: None });
-    net.tell(0, In::Connect { addr: addr(3), expect: Some(two) });
-    net.tell(0, In::Connect { addr: addr(1), expect: Some(net.nodes[0].id) });
-    net.tell(0, In::Connect { addr: "0.0.0.0:1".parse().unwrap(), expect: None });
+    net.input(0, In::Connect { addr: addr(99), expect: None });
+    net.input(0, In::Connect { addr: addr(3), expect: Some(two) });
+    net.input(0, In::Connect { addr: addr(1), expect: Some(net.nodes[0].id) });
+    net.input(0, In::Connect { addr: "0.0.0.0:1".parse().unwrap(), expect: None });
     net.run(11_000);
     let un = |at: SocketAddr, wrong: bool| {
         net.nodes[0]
@@ -293,7 +293,7 @@ fn nobody_and_somebody_else_are_unreachable() {
     };
     assert!(un(addr(99), false) && un(addr(3), true) && un(addr(1), true) && un("0.0.0.0:1".parse().unwrap(), false));
     assert_eq!(net.nodes[0].ups(), 0);
-    net.tell(0, In::Connect { addr: addr(3), expect: Some(three) });
+    net.input(0, In::Connect { addr: addr(3), expect: Some(three) });
     net.run(500);
     assert_eq!(net.nodes[0].ups(), 1);
 }
@@ -304,16 +304,16 @@ fn closed_networks_do_not_mix() {
     let config = Config { network_key: [9; 32], ..Config::default() };
     net.nodes[1] = Node::start(2, 12, &config, BTreeMap::new(), net.now, WALL);
     let (peer, record) = (net.nodes[1].id, net.nodes[1].link.record().clone());
-    net.tell(0, In::Connect { addr: addr(2), expect: None });
-    net.tell(0, In::AddAddresses { peer, record: Some(record), addrs: vec![addr(2)] });
-    net.tell(0, In::Want { peer, owner: Owner::Membership });
+    net.input(0, In::Connect { addr: addr(2), expect: None });
+    net.input(0, In::AddAddresses { peer, record: Some(record), addrs: vec![addr(2)] });
+    net.input(0, In::Want { peer, owner: Owner::Membership });
     net.run(12_000);
     assert_eq!((net.nodes[0].ups(), net.nodes[1].ups()), (0, 0));
     assert!(!net.log.iter().any(|(from, _, bytes)| *from == addr(2) && bytes[0] == packet::RECORD_REPLY));
 }
 
 #[test]
-fn a_rotated_key_is_accepted_in_its_overlap_and_found_out_after_it() {
+fn a_rotated_key_is_accepted_in_its_overlap_only() {
     let day = 86_400_000u64;
     for (after, asks) in [(31 * day, false), (33 * day, true)] {
         let mut net = Net::new(2, 13);
@@ -326,39 +326,39 @@ fn a_rotated_key_is_accepted_in_its_overlap_and_found_out_after_it() {
         (net.now, net.wall) = (now, wall);
         assert!(net.nodes[1].link.record().seq > old.seq);
         net.nodes[0].timeout(now, wall);
-        net.tell(0, In::AddAddresses { peer, record: Some(old.clone()), addrs: vec![addr(2)] });
-        net.tell(0, In::Want { peer, owner: Owner::Membership });
+        net.input(0, In::AddAddresses { peer, record: Some(old.clone()), addrs: vec![addr(2)] });
+        net.input(0, In::Want { peer, owner: Owner::Membership });
         net.run(8_000);
         assert_eq!(net.nodes[0].ups(), 1, "after {} days", after / day);
         let asked = net.log.iter().filter(|(_, _, b)| b[0] == packet::RECORD_REQUEST).count();
         assert!(asked > 0, "the newer record is fetched either way");
         let inits = net.log.iter().filter(|(_, _, b)| b[0] == packet::INIT).count();
         assert_eq!(inits > 1, asks, "{inits} Inits");
-        assert!(net.live(0, 1).record.seq > old.seq);
+        assert!(net.connection(0, 1).record.seq > old.seq);
     }
 }
 
 #[test]
-fn too_many_links_close_the_one_that_is_least_use() {
+fn beyond_the_limit_the_least_wanted_link_is_closed() {
     let mut config = Config::default();
     config.limits.neighbours = 2;
     config.limits.links = 2;
     config.membership.target = 2;
     let mut net = Net::with(5, 14, &config);
     for n in 2..=3 {
-        net.tell(0, In::Connect { addr: addr(n), expect: None });
+        net.input(0, In::Connect { addr: addr(n), expect: None });
         net.run(1_000);
     }
     let (two, three) = (net.nodes[1].id, net.nodes[2].id);
-    net.tell(0, In::Want { peer: two, owner: Owner::Membership });
-    net.tell(3, In::Connect { addr: addr(1), expect: None });
+    net.input(0, In::Want { peer: two, owner: Owner::Membership });
+    net.input(3, In::Connect { addr: addr(1), expect: None });
     net.run(1_000);
     assert_eq!(net.nodes[0].downs(), [DownReason::Full]);
     assert_eq!(net.nodes[2].downs(), [DownReason::Full]);
     assert!(!net.nodes[0].link.linked().any(|p| p == three));
     let four = net.nodes[3].id;
-    net.tell(0, In::Want { peer: four, owner: Owner::Delivery });
-    net.tell(4, In::Connect { addr: addr(1), expect: None });
+    net.input(0, In::Want { peer: four, owner: Owner::Delivery });
+    net.input(4, In::Connect { addr: addr(1), expect: None });
     net.run(12_000);
     assert_eq!(net.nodes[4].ups(), 0, "both links are wanted");
     assert!(net.nodes[4].events.iter().any(|e| matches!(e, Out::Unreachable { .. })));
@@ -373,8 +373,8 @@ fn many_nodes_of_one_address_link_promptly() {
     let at = net.nodes[0].addr;
     for node in 1..60 {
         let (peer, record) = (net.nodes[0].id, net.nodes[0].link.record().clone());
-        net.tell(node, In::AddAddresses { peer, record: Some(record), addrs: vec![at] });
-        net.tell(node, In::Want { peer, owner: Owner::Membership });
+        net.input(node, In::AddAddresses { peer, record: Some(record), addrs: vec![at] });
+        net.input(node, In::Want { peer, owner: Owner::Membership });
     }
     net.run(1_000);
     assert_eq!(net.nodes[0].ups(), 59, "cookies are the way through");
@@ -382,7 +382,7 @@ fn many_nodes_of_one_address_link_promptly() {
 }
 
 #[test]
-fn a_peer_that_moves_is_followed_after_it_answered() {
+fn a_new_path_is_used_after_it_is_validated() {
     let mut net = Net::new(2, 16);
     net.link();
     net.want_both();
@@ -406,7 +406,7 @@ fn a_peer_that_moves_is_followed_after_it_answered() {
 }
 
 #[test]
-fn a_slow_peer_costs_its_own_queue_and_the_oldest_is_dropped() {
+fn a_slow_peer_fills_its_own_queue_and_drops_the_oldest() {
     let mut config = Config::default();
     config.limits.link_queue_bytes = 300_000;
     let mut net = Net::with(2, 17, &config);
@@ -428,19 +428,19 @@ fn a_slow_peer_costs_its_own_queue_and_the_oldest_is_dropped() {
 }
 
 #[test]
-fn what_is_queued_leaves_before_the_goodbye() {
+fn queued_messages_leave_before_the_close() {
     let mut net = Net::new(2, 18);
     net.link();
     let to = net.nodes[1].id;
     net.quietly(0, In::Send { to, channel: Channel::Membership, priority: Priority::High, body: vec![1] });
-    net.tell(0, In::Shut);
+    net.input(0, In::Shut);
     net.run(100);
     assert_eq!(net.nodes[1].bodies, [vec![1]]);
     assert_eq!(net.nodes[1].downs(), [DownReason::Closed]);
     assert_eq!(net.nodes[0].downs(), [DownReason::Unwanted]);
-    net.tell(1, In::Connect { addr: addr(1), expect: None });
+    net.input(1, In::Connect { addr: addr(1), expect: None });
     net.run(12_000);
-    assert_eq!(net.nodes[1].ups(), 1, "a node that left answers nobody");
+    assert_eq!(net.nodes[1].ups(), 1, "a node that left does not answer");
 }
 
 #[test]
@@ -449,7 +449,7 @@ fn the_same_seed_gives_the_same_transcript() {
         let mut net = Net::new(2, seed);
         net.faults = Faults { loss: 20, repeat: 10, damage: 2, delay: 20, jitter: 50 };
         net.want_both();
-        net.tell(0, In::Connect { addr: addr(2), expect: None });
+        net.input(0, In::Connect { addr: addr(2), expect: None });
         for n in 0..50u8 {
             net.run(1_000);
             net.send(0, 1, vec![n; 3_000]);
@@ -486,7 +486,7 @@ fn pieces_wait_for_one_that_is_lost_many_times() {
     net.keep_log = false;
     net.want_both();
     let (peer, at) = (net.nodes[1].id, net.nodes[1].addr);
-    net.tell(0, In::AddAddresses { peer, record: None, addrs: vec![at] });
+    net.input(0, In::AddAddresses { peer, record: None, addrs: vec![at] });
     net.run(60_000);
     let mut sent = Vec::new();
     for (n, size) in sizes.enumerate() {

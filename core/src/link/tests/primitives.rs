@@ -315,9 +315,9 @@ fn nonces_are_twelve_bytes_with_the_number_at_the_end() {
     assert_eq!(hex(crate::link::cipher::nonce(0x0102_0304_0506_0708)), "000000000807060504030201");
 }
 
-// Tox 426 (KCI): with the responder's static key stolen, nobody can pose to him as somebody else.
+// Tox 426 (KCI): with the responder's static key stolen, no other node can be impersonated to it.
 #[test]
-fn a_stolen_responder_key_does_not_let_others_be_impersonated_to_it() {
+fn a_stolen_responder_key_does_not_allow_impersonation() {
     let (alice, bob) = (KeyPair::new([1; 32]), KeyPair::new([2; 32]));
     // The thief knows Bob's secret and Alice's public key. For `ss` that is enough; but the answer is
     // bound to `se`, the responder's ephemeral with Alice's static, which he cannot compute.

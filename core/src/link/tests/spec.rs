@@ -48,7 +48,7 @@ fn transcript() -> Vec<(&'static str, Vec<u8>)> {
     let data = net.log[0].2.clone();
     let mut plain = data.clone();
     let n = u64::from_le_bytes(data[6..DATA_HEADER].try_into().unwrap());
-    let opened = net.live(1, 0).current.open(n, &mut plain).unwrap().to_vec();
+    let opened = net.connection(1, 0).current.open(n, &mut plain).unwrap().to_vec();
     all.push(("Data", data));
     all.push(("Frames of it", opened));
     let mut frames = Vec::new();

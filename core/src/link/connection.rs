@@ -1,4 +1,4 @@
-//! One open link: its sessions, its path, what is queued, in flight and half received.
+//! One open link: its sessions, its path, what is queued, in flight and incomplete, and its health.
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -9,9 +9,10 @@ use crate::id::NodeId;
 use crate::link::Out;
 use crate::link::fragments::{Fragments, Outcome};
 use crate::link::frame::{self, Ack, Frame};
+use crate::link::interest::Interest;
 use crate::link::noise::TAG_LEN;
 use crate::link::packet::{DATA_OVERHEAD, Epoch};
-use crate::link::queue::Queue;
+use crate::link::queue::{Item, Queue};
 use crate::link::recovery::{Acked, Recovery, Sent, Smoothed};
 use crate::link::session::{REKEY_PACKETS, Session};
 use crate::machine::{Cx, Outbox};
@@ -32,7 +33,7 @@ const RESPONSES: usize = 2;
 struct Candidate {
     addr: SocketAddr,
     token: [u8; 8],
-    /// INVARIANT: `sent <= 3 * received`, so this node is no amplifier for whoever forwards packets.
+    /// INVARIANT: `sent <= 3 * received`, so this node is no amplifier of forged addresses.
     received: usize,
     sent: usize,
     next: Instant,
@@ -49,17 +50,67 @@ const SUSPECT_PROBES_MOST: u32 = 8;
 
 /// A silence of so many times the usual one is a reason to probe, before the keepalive's time. If packets come at
 /// random, one silence in 3,000 is as long (e^-8).
-const UNUSUAL: u32 = 8;
+const SILENCE_FACTOR: u32 = 8;
 /// No shorter silence is: 500 ms, what the probes take until their peer is suspected.
-const LEAST_UNUSUAL: Duration = Duration::from_millis(500);
+const MIN_SILENCE: Duration = Duration::from_millis(500);
 
 /// What a timer found.
-pub(super) enum Verdict {
+pub(super) enum Diagnosis {
     Keep,
     /// Probes go unanswered.
     Suspect,
     Dead,
     Idle,
+}
+
+/// Whether the peer answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    /// No answer is owed.
+    Well,
+    /// An answer is owed since then.
+    Probing(Instant),
+    /// Probes went unanswered, and no packet came since. An answer is owed since then, unless a handshake came.
+    Suspected(Option<Instant>),
+}
+
+impl Health {
+    fn owed_since(self) -> Option<Instant> {
+        match self {
+            Self::Well => None,
+            Self::Probing(since) => Some(since),
+            Self::Suspected(since) => since,
+        }
+    }
+
+    /// A packet that asks for an answer left.
+    fn asked(&mut self, now: Instant) {
+        *self = match *self {
+            Self::Well => Self::Probing(now),
+            Self::Suspected(None) => Self::Suspected(Some(now)),
+            Self::Probing(_) | Self::Suspected(Some(_)) => return,
+        };
+    }
+
+    /// The peer proved that it is there.
+    fn answered(&mut self) {
+        *self = match *self {
+            Self::Well | Self::Probing(_) => Self::Well,
+            Self::Suspected(_) => Self::Suspected(None),
+        };
+    }
+
+    /// A packet of this link came: true if that ends a suspicion.
+    fn recovered(&mut self) -> bool {
+        matches!(core::mem::replace(self, Self::Well), Self::Suspected(_))
+    }
+
+    /// Probes go unanswered: true if that begins a suspicion.
+    fn suspect(&mut self) -> bool {
+        let begins = !matches!(self, Self::Suspected(_));
+        *self = Self::Suspected(self.owed_since());
+        begins
+    }
 }
 
 /// What the peer's packet asks of the owner of this link.
@@ -70,14 +121,13 @@ pub(super) struct Received {
 }
 
 #[cfg_attr(test, derive(Debug))]
-pub(super) struct Live {
+pub(super) struct Connection {
     pub peer: NodeId,
     pub record: NodeRecord,
     pub initiated: bool,
-    /// The peer's life of this link; another one means that it holds nothing of this one.
+    /// The peer's incarnation of this link; another one means that the peer holds nothing of this one.
     pub epoch: Epoch,
-    /// This node's life of it.
-    pub mine: u32,
+    pub local_incarnation: u32,
     pub path: SocketAddr,
     candidate: Option<Candidate>,
     pub current: Session,
@@ -89,32 +139,27 @@ pub(super) struct Live {
     ping: bool,
     observe: bool,
     responses: heapless::Vec<([u8; 8], SocketAddr), RESPONSES>,
-    heard: Instant,
+    received_at: Instant,
     /// How long the peer is silent between two packets.
     silence: Smoothed,
-    pinged: Instant,
-    /// Since when an answer is owed.
-    waiting: Option<Instant>,
-    suspected: bool,
-    /// When a message or a PING last went by.
-    pub talked: Instant,
-    pub wanted: bool,
-    /// Failure detection alone wants it: probed rarely, and given up later.
-    pub rare: bool,
+    probed_at: Instant,
+    health: Health,
+    /// When a message or a PING was last sent or received.
+    pub used_at: Instant,
+    pub interest: Interest,
 }
 
-/// Who the new link is with.
+/// The peer of a new link.
 pub(super) struct Start {
     pub peer: NodeId,
     pub record: NodeRecord,
     pub epoch: Epoch,
-    pub mine: u32,
+    pub local_incarnation: u32,
     pub path: SocketAddr,
-    pub wanted: bool,
-    pub rare: bool,
+    pub interest: Interest,
 }
 
-impl Live {
+impl Connection {
     /// The link at this moment.
     pub(super) fn round_trip(&self) -> RoundTrip {
         RoundTrip { peer: self.peer, outbound: self.initiated, rtt: self.recovery.rtt.smoothed() }
@@ -122,12 +167,11 @@ impl Live {
 
     #[cfg(any(test, debug_assertions))]
     pub(super) fn check(&self) -> Result<(), &'static str> {
-        match &self.candidate {
-            Some(c) if c.sent > c.received.saturating_mul(3) => {
-                Err("more goes to an unproven address than three times what came")
-            }
-            Some(_) | None => self.fragments.check(),
+        if self.candidate.as_ref().is_some_and(|c| c.sent > c.received.saturating_mul(3)) {
+            return Err("more was sent to an unproven address than three times what came");
         }
+        [Some(&self.current), self.previous.as_ref()].into_iter().flatten().try_for_each(Session::check)?;
+        self.fragments.check()
     }
 
     pub(super) fn new(start: Start, session: Session, now: Instant) -> Self {
@@ -136,7 +180,7 @@ impl Live {
             record: start.record,
             initiated: session.initiator,
             epoch: start.epoch,
-            mine: start.mine,
+            local_incarnation: start.local_incarnation,
             path: start.path,
             candidate: None,
             current: session,
@@ -148,14 +192,12 @@ impl Live {
             ping: false,
             observe: true,
             responses: heapless::Vec::new(),
-            heard: now,
+            received_at: now,
             silence: Smoothed::default(),
-            pinged: now,
-            waiting: None,
-            suspected: false,
-            talked: now,
-            wanted: start.wanted,
-            rare: start.rare,
+            probed_at: now,
+            health: Health::Well,
+            used_at: now,
+            interest: start.interest,
         }
     }
 
@@ -164,14 +206,16 @@ impl Live {
         self.ping = true;
     }
 
-    /// Others fail: is this one there? Not asked if it was heard of or asked within `lately`.
-    pub(super) fn probe_unless_heard(&mut self, now: Instant, lately: Duration) -> bool {
-        let ask = self.wanted && self.waiting.is_none() && now.since(self.heard.max(self.pinged)) >= lately;
-        if ask {
+    /// Other links fail: probes this one if nothing came from it and no probe left within `recently`.
+    pub(super) fn probe_unless_received(&mut self, now: Instant, recently: Duration) -> bool {
+        let probe = self.interest != Interest::None
+            && self.health.owed_since().is_none()
+            && now.since(self.received_at.max(self.probed_at)) >= recently;
+        if probe {
             self.ping = true;
-            self.pinged = now;
+            self.probed_at = now;
         }
-        ask
+        probe
     }
 
     /// The network may have changed: probe at once, without the patience of earlier failures.
@@ -181,10 +225,10 @@ impl Live {
     }
 
     /// The peer proved itself otherwise than by a packet of this link.
-    pub(super) fn heard(&mut self, now: Instant) {
-        self.silence.sample(now.since(self.heard));
-        self.heard = self.heard.max(now);
-        self.waiting = None;
+    pub(super) fn received(&mut self, now: Instant) {
+        self.silence.sample(now.since(self.received_at));
+        self.received_at = self.received_at.max(now);
+        self.health.answered();
     }
 
     /// Takes a newly proven session into use; returns the index of the one that ends by it.
@@ -214,7 +258,7 @@ impl Live {
         limit: usize,
         now: Instant,
     ) -> u32 {
-        self.talked = now;
+        self.used_at = now;
         self.queue.push(priority, channel as u8, body);
         let mut dropped = 0u32;
         while self.queued() > limit && self.queue.shed() {
@@ -300,7 +344,7 @@ impl Live {
     }
 
     /// The last datagrams of this link: what is queued, as far as `most` datagrams go, then CLOSE.
-    pub(super) fn farewell(&mut self, now: Instant, reason: u8, most: usize) -> Vec<(SocketAddr, Vec<u8>)> {
+    pub(super) fn close(&mut self, now: Instant, reason: u8, most: usize) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut all = Vec::new();
         while all.len() < most && self.queue.has_item() && self.recovery.window.can_send() {
             match self.build_main(now, None) {
@@ -313,9 +357,9 @@ impl Live {
     }
 
     fn build_main(&mut self, now: Instant, close: Option<u8>) -> Option<(SocketAddr, Vec<u8>)> {
-        let room = MAX_DATAGRAM.saturating_sub(TAG_LEN);
+        let capacity = MAX_DATAGRAM.saturating_sub(TAG_LEN);
         let sends_items = self.recovery.window.can_send() && close.is_none() && self.queue.has_item();
-        let first = if sends_items { self.queue.next_room() } else { 0 };
+        let first = if sends_items { self.queue.next_frame_len() } else { 0 };
         let wanted = if sends_items { self.queue.bytes().saturating_add(128) } else { 160 };
         let mut packet = Vec::with_capacity(wanted.saturating_add(DATA_OVERHEAD).min(MAX_DATAGRAM));
         self.current.begin(&mut packet);
@@ -323,7 +367,7 @@ impl Live {
         let mut sent = Sent { at: now, items: Vec::new(), acks: heapless::Vec::new() };
         // An acknowledgement rides on anything, but leaves the first message its place.
         for session in [Some(&mut self.current), self.previous.as_mut()].into_iter().flatten() {
-            let left = room.saturating_sub(packet.len()).saturating_sub(first);
+            let left = capacity.saturating_sub(packet.len()).saturating_sub(first);
             if session.ack(now).is_some_and(|ack| ack.encode(&mut packet, left)) {
                 // Two sessions, two places.
                 let _ = sent.acks.push((session.local, session.acked()));
@@ -333,7 +377,7 @@ impl Live {
         if let Some(reason) = close {
             frame::put_close(&mut packet, reason);
         } else {
-            let spare = room.saturating_sub(packet.len()).saturating_sub(first);
+            let spare = capacity.saturating_sub(packet.len()).saturating_sub(first);
             if self.observe && spare >= 20 {
                 frame::put_observed(&mut packet, self.path);
                 self.observe = false;
@@ -341,7 +385,7 @@ impl Live {
             }
             // A message is a probe as well as a PING is; only an empty packet needs the PING.
             if self.ping {
-                if first == 0 || room.saturating_sub(packet.len()).saturating_sub(first) > 0 {
+                if first == 0 || capacity.saturating_sub(packet.len()).saturating_sub(first) > 0 {
                     frame::put_ping(&mut packet);
                 }
                 self.ping = false;
@@ -353,7 +397,7 @@ impl Live {
         }
         if sends_items {
             self.queue.begin_packet();
-            while let Some(item) = self.queue.take(room.saturating_sub(packet.len())) {
+            while let Some(item) = self.queue.take(capacity.saturating_sub(packet.len())) {
                 item.put(&mut packet);
                 self.in_flight = self.in_flight.saturating_add(item.cost());
                 sent.items.push(item);
@@ -363,8 +407,8 @@ impl Live {
         if packet.len() == empty {
             return None;
         }
-        if asks && self.waiting.is_none() {
-            self.waiting = Some(now);
+        if asks {
+            self.health.asked(now);
         }
         let path = self.path;
         self.finish(packet, if asks { Some(sent) } else { None }).map(|packet| (path, packet))
@@ -377,14 +421,14 @@ impl Live {
     }
 
     /// Takes in the frames of an authentic packet `n` of `len` bytes that came under session `local`
-    /// from `from`. `room` more bytes of incomplete messages may be held.
+    /// from `from`. `free` bytes of incomplete messages may be held in all.
     #[allow(clippy::too_many_arguments, reason = "one packet and the three places its parts go to")]
     pub(super) fn receive(
         &mut self,
         cx: &mut Cx<'_>,
         (local, n, from, len): (u32, u64, SocketAddr, usize),
         plain: &[u8],
-        room: usize,
+        free: usize,
         drops: &mut Drops,
         out: &mut Outbox<Out>,
     ) -> Received {
@@ -395,8 +439,8 @@ impl Live {
             let Some(session) = self.session(local) else { return got };
             session.mark(n) && is_current
         };
-        self.heard(now);
-        if core::mem::take(&mut self.suspected) {
+        self.received(now);
+        if self.health.recovered() {
             out.push(Out::Fact(Fact::LinkRecovered(self.peer)));
         }
         self.follow(cx, from, len, newest);
@@ -412,7 +456,7 @@ impl Live {
             asks |= !matches!(frame, Frame::Padding | Frame::Ack(_) | Frame::Close(_));
             match frame {
                 Frame::Padding => {}
-                Frame::Ping => self.talked = now,
+                Frame::Ping => self.used_at = now,
                 Frame::Ack(ack) => {
                     if self.on_ack(&ack, now) {
                         lost = true;
@@ -423,21 +467,21 @@ impl Live {
                 Frame::PathChallenge(token) => {
                     // One answer to an address is no longer than the packet that asked; two would be.
                     self.responses.retain(|(_, to)| *to != from);
-                    // More at once than there is room for are an attack; the real one is repeated.
+                    // More at once than there are places are an attack; a genuine one is repeated.
                     let _ = self.responses.push((token, from));
                 }
                 Frame::PathResponse(token) => got.moved |= self.on_response(token),
                 Frame::Message { channel, body } => {
-                    self.talked = now;
+                    self.used_at = now;
                     self.deliver(channel, body.to_vec(), drops, out);
                 }
                 Frame::Fragment(f) => {
-                    self.talked = now;
-                    match self.fragments.add(&f, room.saturating_sub(self.fragments.held()), now) {
+                    self.used_at = now;
+                    match self.fragments.add(&f, free.saturating_sub(self.fragments.held()), now) {
                         Outcome::Kept => {}
                         Outcome::Complete { channel, body } => self.deliver(channel, body, drops, out),
                         Outcome::Refused => {
-                            // Without an acknowledgement it comes again, when there may be room.
+                            // Without an acknowledgement it comes again, when there may be free bytes.
                             refused = true;
                             drops.count(DropReason::Reassembly);
                         }
@@ -493,7 +537,7 @@ impl Live {
         self.requeue(items);
     }
 
-    fn requeue(&mut self, items: Vec<crate::link::queue::Item>) {
+    fn requeue(&mut self, items: Vec<Item>) {
         for item in &items {
             self.in_flight = self.in_flight.saturating_sub(item.cost());
         }
@@ -537,23 +581,23 @@ impl Live {
         }
     }
 
-    /// Silence after which the peer is probed: who talks all the time and stops is noticed soon, as accrual failure
-    /// detectors do (Hayashibara et al., "The φ Accrual Failure Detector", SRDS 2004).
+    /// Silence after which the peer is probed: a peer that sends all the time and stops is noticed soon, as by accrual failure
+    /// detectors (Hayashibara et al., "The φ Accrual Failure Detector", SRDS 2004).
     fn keepalive(&self, config: &LinkConfig) -> Duration {
-        if self.rare {
+        if self.interest == Interest::Rare {
             return config.rare_keepalive;
         }
-        if self.waiting.is_some() {
-            // Asked already.
+        if self.health.owed_since().is_some() {
+            // Probed already.
             return config.keepalive;
         }
-        let unusual = self.silence.mean().map_or(Duration::MAX, |usual| usual.saturating_mul(UNUSUAL));
-        unusual.max(LEAST_UNUSUAL).min(config.keepalive)
+        let unusual = self.silence.mean().map_or(Duration::MAX, |usual| usual.saturating_mul(SILENCE_FACTOR));
+        unusual.max(MIN_SILENCE).min(config.keepalive)
     }
 
     /// As many keepalives as usual.
     fn dead_after(&self, config: &LinkConfig) -> Duration {
-        if !self.rare {
+        if self.interest != Interest::Rare {
             return config.dead_after;
         }
         let us = micros(config.dead_after).saturating_mul(micros(config.rare_keepalive));
@@ -569,27 +613,27 @@ impl Live {
         }
         at = soonest(at, self.previous.as_ref().map(|s| s.created + config.reject_after));
         at = soonest(at, self.fragments.deadline());
-        at = soonest(at, self.waiting.map(|since| since + self.dead_after(config)));
+        at = soonest(at, self.health.owed_since().map(|since| since + self.dead_after(config)));
         at = soonest(at, self.candidate.as_ref().map(|c| c.next).filter(|at| *at > now));
-        let quiet = if self.wanted {
-            self.heard.max(self.pinged) + self.keepalive(config)
+        let quiet = if self.interest != Interest::None {
+            self.received_at.max(self.probed_at) + self.keepalive(config)
         } else {
-            self.talked + config.idle_close
+            self.used_at + config.idle_close
         };
         soonest(at, Some(quiet))
     }
 
     /// Does what is due.
-    pub(super) fn handle_timeout(&mut self, now: Instant, config: &LinkConfig, drops: &mut Drops) -> Verdict {
-        if self.waiting.is_some_and(|since| since + self.dead_after(config) <= now) {
-            return Verdict::Dead;
+    pub(super) fn handle_timeout(&mut self, now: Instant, config: &LinkConfig, drops: &mut Drops) -> Diagnosis {
+        if self.health.owed_since().is_some_and(|since| since + self.dead_after(config) <= now) {
+            return Diagnosis::Dead;
         }
-        if !self.wanted && self.talked + config.idle_close <= now {
-            return Verdict::Idle;
+        if self.interest == Interest::None && self.used_at + config.idle_close <= now {
+            return Diagnosis::Idle;
         }
-        if self.wanted && self.heard.max(self.pinged) + self.keepalive(config) <= now {
+        if self.interest != Interest::None && self.received_at.max(self.probed_at) + self.keepalive(config) <= now {
             self.ping = true;
-            self.pinged = now;
+            self.probed_at = now;
         }
         for _ in 0..self.fragments.expire(now) {
             drops.count(DropReason::Reassembly);
@@ -610,11 +654,10 @@ impl Live {
                 self.requeue(items);
             }
             let patience = SUSPECT_PROBES.saturating_add(self.recovery.twentieths_lost()).min(SUSPECT_PROBES_MOST);
-            if !self.suspected && self.recovery.probes() >= patience {
-                self.suspected = true;
-                return Verdict::Suspect;
+            if self.recovery.probes() >= patience && self.health.suspect() {
+                return Diagnosis::Suspect;
             }
         }
-        Verdict::Keep
+        Diagnosis::Keep
     }
 }

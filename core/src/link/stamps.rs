@@ -1,0 +1,38 @@
+//! The newest handshake stamp of each node: an Init with an older one is a replay.
+
+use alloc::collections::BTreeMap;
+
+use crate::id::NodeId;
+use crate::link::packet::Stamp;
+
+/// Stamps remembered of nodes without a link, 100 bytes each. What is forgotten costs a replayed
+/// Init the work of an answer and nothing else.
+const MAX_STAMPS: usize = 1_024;
+
+#[derive(Debug, Default)]
+pub(super) struct Stamps {
+    newest: BTreeMap<NodeId, (Stamp, u64)>,
+    uses: u64,
+}
+
+impl Stamps {
+    pub(super) fn get(&self, peer: NodeId) -> Option<Stamp> {
+        self.newest.get(&peer).map(|(stamp, _)| *stamp)
+    }
+
+    /// Remembers a stamp; of nodes that are not `linked` the one used least recently makes place.
+    pub(super) fn set(&mut self, peer: NodeId, stamp: Stamp, linked: impl Fn(&NodeId) -> bool) {
+        if !self.newest.contains_key(&peer) && self.newest.len() >= MAX_STAMPS {
+            let idle = self.newest.iter().filter(|(p, _)| !linked(p));
+            if let Some(oldest) = idle.min_by_key(|(_, (_, used))| *used).map(|(p, _)| *p) {
+                self.newest.remove(&oldest);
+            }
+        }
+        self.uses = self.uses.saturating_add(1);
+        self.newest.insert(peer, (stamp, self.uses));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.newest.len()
+    }
+}
