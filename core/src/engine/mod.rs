@@ -11,6 +11,8 @@ mod route;
 mod slot;
 #[cfg(test)]
 mod spec;
+#[cfg(test)]
+mod store_spec;
 mod status;
 mod work;
 
