@@ -11,9 +11,9 @@ mod route;
 mod slot;
 #[cfg(test)]
 mod spec;
+mod status;
 #[cfg(test)]
 mod store_spec;
-mod status;
 mod work;
 
 use alloc::vec::Vec;
