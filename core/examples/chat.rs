@@ -1,7 +1,12 @@
 //! A chat of two nodes without sockets: what a host does for an engine, in sixty lines.
 //!
 //! `cargo run -p donp-core --example chat`
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::std_instead_of_core, reason = "an example of a program")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::std_instead_of_core,
+    reason = "an example of a program"
+)]
 
 use std::net::SocketAddr;
 

@@ -3,6 +3,7 @@
 //! before anything that follows from it is done.
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -77,15 +78,35 @@ pub enum DownReason {
 }
 
 impl DownReason {
-    /// In words for people.
-    pub const fn words(self) -> &'static str {
+    /// Every reason.
+    pub const ALL: [Self; 5] = [Self::Timeout, Self::Closed, Self::Restarted, Self::Unwanted, Self::Full];
+
+    /// In one word.
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::Timeout => "nothing was heard from it",
-            Self::Closed => "it said goodbye",
+            Self::Timeout => "timeout",
+            Self::Closed => "closed",
+            Self::Restarted => "restarted",
+            Self::Unwanted => "unwanted",
+            Self::Full => "full",
+        }
+    }
+
+    /// A sentence for people, whose subject is the other node.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::Timeout => "it did not answer in time",
+            Self::Closed => "it closed the link",
             Self::Restarted => "it restarted",
-            Self::Unwanted => "nobody here needs it",
+            Self::Unwanted => "this node does not need the link",
             Self::Full => "there are too many links",
         }
+    }
+}
+
+impl fmt::Display for DownReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
     }
 }
 

@@ -150,8 +150,8 @@ pub use config::{
     SwimConfig,
 };
 pub use engine::{
-    Answer, Deadline, Durable, Engine, Event, FailReason, FailureType, LocalPeer, Member, Output, Peer, Status,
-    Transmit, Volatile,
+    Answer, Deadline, Durable, Engine, Event, FailReason, FailureType, LocalPeer, Output, Peer, Status, Transmit,
+    Volatile, ZoneMember,
 };
 pub use error::{CommandError, ConfigError, RestoreError};
 pub use fact::{DownReason, MemberState};

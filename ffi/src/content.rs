@@ -1,6 +1,7 @@
 //! What people say.
 
 use donp_core as core;
+use donp_runtime::api;
 
 use crate::{MessageId, NodeId};
 
@@ -42,15 +43,15 @@ pub enum Content {
     Unknown,
 }
 
-impl From<core::Content> for Content {
-    fn from(content: core::Content) -> Self {
+impl From<api::Content> for Content {
+    fn from(content: api::Content) -> Self {
         match content {
-            core::Content::Text { text } => Self::Text { text },
-            core::Content::Reply { reply_to, text } => Self::Reply { reply_to, text },
-            core::Content::Edit { edit_of, text } => Self::Edit { edit_of, text },
-            core::Content::React { react_to, mark } => Self::React { react_to, mark },
-            core::Content::Retract { retract } => Self::Retract { retract },
-            _ => Self::Unknown,
+            api::Content::Text { text } => Self::Text { text },
+            api::Content::Reply { reply_to, text } => Self::Reply { reply_to, text },
+            api::Content::Edit { edit_of, text } => Self::Edit { edit_of, text },
+            api::Content::React { react_to, mark } => Self::React { react_to, mark },
+            api::Content::Retract { retract } => Self::Retract { retract },
+            api::Content::Unknown {} => Self::Unknown,
         }
     }
 }
@@ -93,13 +94,11 @@ impl From<Conversation> for core::Conversation {
     }
 }
 
-impl Conversation {
-    /// None for a kind of a newer version.
-    fn of(conversation: core::Conversation) -> Option<Self> {
+impl From<api::Conversation> for Conversation {
+    fn from(conversation: api::Conversation) -> Self {
         match conversation {
-            core::Conversation::Network => Some(Self::Network),
-            core::Conversation::Private(peer) => Some(Self::Private { peer }),
-            _ => None,
+            api::Conversation::Network => Self::Network,
+            api::Conversation::Private { peer } => Self::Private { peer },
         }
     }
 }
@@ -123,18 +122,17 @@ pub struct Message {
     pub content: Content,
 }
 
-impl Message {
-    /// None for a kind of conversation of a newer version.
-    pub(crate) fn of(message: core::Message) -> Option<Self> {
-        Some(Self {
-            id: message.id,
-            conversation: Conversation::of(message.conversation)?,
-            author: message.author,
-            seq: message.seq,
-            depth: message.depth,
-            sent_at_ms: message.sent_at.0,
-            content: message.content.into(),
-        })
+impl From<api::Message> for Message {
+    fn from(m: api::Message) -> Self {
+        Self {
+            id: m.id,
+            conversation: m.conversation.into(),
+            author: m.author,
+            seq: m.seq,
+            depth: m.depth,
+            sent_at_ms: m.sent_at_ms,
+            content: m.content.into(),
+        }
     }
 }
 
@@ -174,6 +172,9 @@ pub struct HistoryPage {
 impl HistoryPage {
     /// Every message is of the conversation that was asked for, so none is of a kind that is not known.
     pub(crate) fn new(messages: Vec<core::Message>, older: Option<core::Position>) -> Self {
-        Self { messages: messages.into_iter().filter_map(Message::of).collect(), older: older.map(Into::into) }
+        Self {
+            messages: messages.into_iter().filter_map(api::Message::of).map(Message::from).collect(),
+            older: older.map(Into::into),
+        }
     }
 }

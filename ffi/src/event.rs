@@ -1,7 +1,7 @@
 //! What an application is told.
 
 use donp_core as core;
-use donp_core::{Durable, Volatile};
+use donp_runtime::api;
 
 use crate::{MemberState, Message, MessageId, NodeId};
 
@@ -163,29 +163,27 @@ pub enum Event {
     },
 }
 
+impl From<api::Event> for Event {
+    fn from(event: api::Event) -> Self {
+        match event {
+            api::Event::Received { seq, message } => Self::Received { seq, message: (*message).into() },
+            api::Event::Delivered { seq, id, to, .. } => Self::Delivered { seq, id, to },
+            api::Event::Failed { seq, id, to, reason, .. } => Self::Failed { seq, id, to, reason: reason.into() },
+            api::Event::StateChanged { before, after } => {
+                Self::StateChanged { before: before.into(), after: after.into() }
+            }
+            api::Event::PeerUp { peer, name } => Self::PeerUp { peer, name },
+            api::Event::PeerDown { peer, reason, .. } => Self::PeerDown { peer, reason: reason.into() },
+            api::Event::MemberChanged { peer, state, .. } => Self::MemberChanged { peer, state: state.into() },
+            api::Event::Writable => Self::Writable,
+            api::Event::Lagged { missed } => Self::Lagged { missed },
+            api::Event::Unknown { seq } => Self::Unknown { seq },
+        }
+    }
+}
+
 impl Event {
     pub(crate) fn of(event: core::Event) -> Self {
-        match event {
-            core::Event::Durable { seq, event } => match event {
-                Durable::Received(message) => match Message::of(message) {
-                    Some(message) => Self::Received { seq, message },
-                    None => Self::Unknown { seq: Some(seq) },
-                },
-                Durable::Delivered { id, to } => Self::Delivered { seq, id, to },
-                Durable::Failed { id, to, reason } => Self::Failed { seq, id, to, reason: reason.into() },
-                _ => Self::Unknown { seq: Some(seq) },
-            },
-            core::Event::Volatile(event) => match event {
-                Volatile::StateChanged { before, after } => {
-                    Self::StateChanged { before: before.into(), after: after.into() }
-                }
-                Volatile::PeerUp { peer, name } => Self::PeerUp { peer, name },
-                Volatile::PeerDown { peer, reason } => Self::PeerDown { peer, reason: reason.into() },
-                Volatile::MemberChanged { peer, state } => Self::MemberChanged { peer, state: state.into() },
-                Volatile::Writable => Self::Writable,
-                Volatile::Lagged { missed } => Self::Lagged { missed },
-                _ => Self::Unknown { seq: None },
-            },
-        }
+        api::Event::from(event).into()
     }
 }

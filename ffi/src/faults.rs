@@ -72,8 +72,8 @@ pub struct ZoneMember {
     pub linked: bool,
 }
 
-impl From<core::Member> for ZoneMember {
-    fn from(m: core::Member) -> Self {
+impl From<core::ZoneMember> for ZoneMember {
+    fn from(m: core::ZoneMember) -> Self {
         Self { id: m.id, state: m.state.into(), incarnation: m.incarnation, linked: m.linked }
     }
 }

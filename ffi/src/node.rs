@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use donp_core as core;
+use donp_runtime::api;
 use donp_runtime::{Cost, Profile, Secrets, StoreKind};
 use zeroize::Zeroizing;
 
@@ -186,23 +187,58 @@ pub struct Peer {
     pub last_error: Option<String>,
 }
 
-impl From<core::Peer> for Peer {
-    fn from(p: core::Peer) -> Self {
-        let role = p.role().into();
+impl From<api::Peer> for Peer {
+    fn from(p: api::Peer) -> Self {
         Self {
             id: p.id,
             name: p.name,
             account: p.account,
             node_type: p.node_type.into(),
             verified: p.verified,
-            role,
+            role: p.role.into(),
             bot: p.bot,
-            address: p.addr.map(|a| a.to_string()),
+            address: p.address,
             linked: p.linked,
             neighbour: p.neighbour,
-            rtt_ms: p.rtt.map(|d| d.as_secs_f64() * 1_000.0),
-            queued: count(p.queued),
-            last_error: p.last_error.map(Into::into),
+            rtt_ms: p.rtt_ms,
+            queued: p.queued,
+            last_error: p.last_error,
+        }
+    }
+}
+
+impl From<core::Peer> for Peer {
+    fn from(p: core::Peer) -> Self {
+        api::Peer::from(p).into()
+    }
+}
+
+impl From<api::Status> for NodeStatus {
+    fn from(s: api::Status) -> Self {
+        Self {
+            id: s.id,
+            account: s.account,
+            name: s.name,
+            node_type: s.node_type.into(),
+            state: s.state.into(),
+            neighbours: s.neighbours,
+            links: s.links,
+            known: s.known,
+            outbox: s.outbox,
+            pending: s.pending,
+            listen: s.listen,
+            observed: s.observed,
+            lan: s.lan,
+            unresolved: s.unresolved.into_iter().map(|u| (u.bootstrap, u.reason)).collect(),
+            store: s.store,
+            protection: s.protection,
+            store_error: s.store_error,
+            acked: s.acked,
+            last_event: s.last_event,
+            datagrams_in: s.counters.datagrams_in,
+            datagrams_out: s.counters.datagrams_out,
+            messages: s.counters.messages,
+            drops: s.drops.into_iter().filter(|(_, n)| *n > 0).collect(),
         }
     }
 }
@@ -393,35 +429,7 @@ impl Node {
 
     /// The node at a glance.
     pub fn status(&self) -> Result<NodeStatus, DonpError> {
-        self.run(|n| {
-            let status = n.status()?;
-            let (node, host) = (status.node, status.host);
-            Ok(NodeStatus {
-                id: node.id,
-                account: node.account,
-                name: node.name,
-                node_type: node.node_type.into(),
-                state: node.state.into(),
-                neighbours: count(node.neighbours),
-                links: count(node.links),
-                known: count(node.known),
-                outbox: count(node.outbox),
-                pending: count(node.pending),
-                listen: host.listen.iter().map(ToString::to_string).collect(),
-                observed: node.observed.iter().map(ToString::to_string).collect(),
-                lan: host.lan,
-                unresolved: host.unresolved.into_iter().collect(),
-                store: host.store.into(),
-                protection: host.protection.name().into(),
-                store_error: host.store_error,
-                acked: n.cursor(),
-                last_event: n.last_event(),
-                datagrams_in: node.stats.datagrams_in,
-                datagrams_out: node.stats.datagrams_out,
-                messages: node.stats.messages,
-                drops: drops(&node.stats),
-            })
-        })
+        self.run(|n| Ok(api::Status::of(n, true)?.into()))
     }
 
     /// Whether a private message waits for its acknowledgement.

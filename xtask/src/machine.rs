@@ -25,7 +25,9 @@ pub fn check(root: &Path) -> Outcome {
     }
     let page = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap_or_default();
     if !page.contains(&format!("{touched} files outside its folder")) {
-        return Outcome::Failed(format!("ARCHITECTURE.md does not say that it touches {touched} files outside its folder"));
+        return Outcome::Failed(format!(
+            "ARCHITECTURE.md does not say that it touches {touched} files outside its folder"
+        ));
     }
     let mut apply = Command::new("git");
     apply.current_dir(&copy).args(["apply", "--whitespace=nowarn"]).arg(&patch);

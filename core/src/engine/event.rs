@@ -6,6 +6,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +107,29 @@ pub enum FailReason {
     Expired,
     /// The other side does not take it: it breaks a rule there.
     Refused,
+}
+
+impl FailReason {
+    /// Every reason.
+    pub const ALL: [Self; 2] = [Self::Expired, Self::Refused];
+
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl fmt::Display for FailReason {
+    /// A sentence for people, whose subject is the message or the other node.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "it could not be delivered in time",
+            Self::Refused => "the other node rejected it",
+        })
+    }
 }
 
 /// The longest stored event: the largest message and its clock.

@@ -12,6 +12,8 @@ mod slot;
 #[cfg(test)]
 mod spec;
 mod status;
+#[cfg(test)]
+mod store_spec;
 mod work;
 
 use alloc::vec::Vec;
@@ -30,7 +32,7 @@ use crate::store::{Batch, Record, Request};
 use crate::time::{Instant, WallClock, WallTime};
 use crate::wire::content::{Message, Position};
 
-pub use commands::fault_tolerance::{FailureType, Member};
+pub use commands::fault_tolerance::{FailureType, ZoneMember};
 pub use event::{Durable, Event, FailReason, Volatile};
 pub use status::{Peer, Status};
 

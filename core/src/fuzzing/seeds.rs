@@ -490,7 +490,7 @@ fn engines() -> Vec<Vec<u8>> {
 }
 
 /// What two nodes have on disk after they met and talked, with a message that was not delivered.
-fn lived() -> Vec<Record> {
+pub(crate) fn lived() -> MemoryStore {
     let addr = |n: usize| SocketAddr::from(([10, 0, 0, n as u8], 4_000));
     let mut now = Instant::from_micros(1);
     let mut nodes: Vec<(Engine, MemoryStore)> = (0..2u8)
@@ -525,14 +525,14 @@ fn lived() -> Vec<Record> {
             }
         }
     }
-    nodes.first().map_or_else(Vec::new, |(_, store)| store.hot())
+    nodes.into_iter().next().map(|(_, store)| store).unwrap_or_default()
 }
 
 fn stores() -> Vec<Vec<u8>> {
     let write = |script: &mut Script, record: &Record| {
         script.put(&[record.table.to_byte(), 3]).bytes(&record.key).bytes(&record.value);
     };
-    let records = lived();
+    let records = lived().hot();
     let mut all = Script::default();
     records.iter().for_each(|r| write(&mut all, r));
     let mut seeds = vec![all.0];
@@ -619,10 +619,10 @@ mod tests {
 
     #[test]
     fn a_life_leaves_a_row_in_every_hot_table() {
-        let tables: BTreeSet<Table> = lived().iter().map(|r| r.table).collect();
+        let tables: BTreeSet<Table> = lived().hot().iter().map(|r| r.table).collect();
         let hot = (0..128).map(Table::from_byte).filter(|t| t.name().is_some());
         assert_eq!(tables, hot.collect());
-        let restored = Engine::restore(Config::default(), who(0), lived(), [1; 32], Instant::ZERO, WallTime(1));
+        let restored = Engine::restore(Config::default(), who(0), lived().hot(), [1; 32], Instant::ZERO, WallTime(1));
         assert!(restored.is_ok_and(|e| e.status().outbox == 1));
     }
 }

@@ -98,7 +98,7 @@ fn announce(service: &Service, socket: &Path, out: &Output) -> Result<(), Failur
             "listen": addresses,
             "control": socket.display().to_string(),
             "state": node.state.name(),
-            "store_protection": host.protection.name(),
+            "protection": host.protection.name(),
         });
         return out.line(&object("ready", ready).to_string());
     }
@@ -109,7 +109,7 @@ fn announce(service: &Service, socket: &Path, out: &Output) -> Result<(), Failur
     };
     out.line(&format!(
         "{} is node {}. {place} Listening on {}. Control: {}",
-        crate::text::shown(&node.name),
+        crate::text::escape_for_terminal(&node.name),
         node.id.short(),
         addresses.join(" and "),
         socket.display()

@@ -7,7 +7,7 @@ use donp_core::CommandError;
 use donp_runtime::{NodeError, StoreError};
 use serde_json::{Value, json};
 
-use crate::text::shown;
+use crate::text::escape_for_terminal;
 
 /// Exit codes. Scripts depend on them: they are added to, never changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,9 +102,9 @@ impl Failure {
 impl fmt::Display for Failure {
     /// Safe for a terminal: what is quoted in an error may come from the network.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", shown(&self.what))?;
+        write!(f, "error: {}", escape_for_terminal(&self.what))?;
         match &self.hint {
-            Some(hint) => write!(f, "\ntry:   {}", shown(hint)),
+            Some(hint) => write!(f, "\ntry:   {}", escape_for_terminal(hint)),
             None => Ok(()),
         }
     }

@@ -1,28 +1,51 @@
-//! The JSON that scripts read: on stdout with `--json`, and over the control socket. Every object has
-//! `v` and `type`. Fields are added, never changed, within a major version.
+//! The JSON that scripts read: on stdout with `--json`, and over the control socket. Its values are the types of
+//! [`donp_runtime::api`]; every object has `v` and `type`.
 
 use std::collections::BTreeMap;
 
-use donp_core::{
-    Causality, Content, Conversation, DropReason, Durable, Event, FailReason, Message, NodeId, Peer, Volatile,
-};
-use donp_runtime::NodeStatus;
-use serde_json::{Map, Value, json};
+use donp_core::{Causality, Content, Conversation, Message, NodeId, Peer};
+use donp_runtime::api;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
+use crate::failure::{Exit, Failure};
 use crate::text::rfc3339;
-
-/// The version in every object.
-pub const VERSION: u8 = 1;
 
 /// An object with `v` and `type` in front of its fields.
 pub fn object(kind: &str, fields: Value) -> Value {
     let mut out = Map::new();
-    out.insert("v".into(), VERSION.into());
+    out.insert("v".into(), api::VERSION.into());
     out.insert("type".into(), kind.into());
     if let Value::Object(fields) = fields {
         out.extend(fields);
     }
     Value::Object(out)
+}
+
+/// A value of the API with its version in front.
+///
+/// # Errors
+/// [`Exit::Bug`] if it has no JSON.
+pub fn write<T: Serialize>(body: T) -> Result<Value, Failure> {
+    serde_json::to_value(api::Versioned::new(body))
+        .map_err(|e| Failure::new(Exit::Bug, format!("an answer cannot be written as JSON: {e}")))
+}
+
+/// A value of the API that a node wrote.
+///
+/// # Errors
+/// [`Exit::Bug`] if it is something else: a daemon of another version.
+pub fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Failure> {
+    T::deserialize(value).map_err(|e| {
+        Failure::new(Exit::Bug, format!("the daemon's answer is not understood: {e}"))
+            .hint("restart the daemon, so that it is of this version: donp version")
+    })
+}
+
+/// An event; one of a newer version is unknown and no error.
+pub fn read_event(value: &Value) -> api::Event {
+    read(value).unwrap_or_else(|_| api::Event::Unknown { seq: value["seq"].as_u64() })
 }
 
 /// Names that nodes claim, and which node this is.
@@ -44,177 +67,32 @@ impl Names {
 }
 
 /// `all` or the other node's id.
-pub fn conversation(c: Conversation) -> Value {
+pub fn conversation(c: Conversation) -> String {
     match c {
-        Conversation::Private(peer) => peer.to_string().into(),
+        Conversation::Private(peer) => peer.to_string(),
         _ => "all".into(),
     }
 }
 
-/// A message. `around` are the messages it may be concurrent with; `queued` whether an own private
-/// one still waits for its acknowledgement.
-pub fn message(m: &Message, seq: Option<u64>, names: &Names, around: &[Message], queued: bool) -> Value {
-    let concurrent: Vec<_> = around
-        .iter()
-        .filter(|o| o.conversation == m.conversation && m.causality(o) == Causality::Concurrent)
-        .map(|o| o.id.to_string())
-        .collect();
-    let clock: Map<_, _> = m.clock.entries().iter().map(|(id, n)| (id.short(), (*n).into())).collect();
+/// A message with what a reader needs to show it; none for a conversation of a newer version. `around` are the
+/// messages it may be concurrent with; `queued` whether an own private one still waits for its acknowledgement.
+pub fn message(m: &Message, names: &Names, around: &[Message], queued: bool) -> Option<api::Message> {
+    let concurrent =
+        around.iter().filter(|o| o.conversation == m.conversation && m.causality(o) == Causality::Concurrent);
     let state = match m.conversation {
-        _ if m.author != names.me => "received",
-        Conversation::Private(_) if queued => "queued",
-        Conversation::Private(_) => "delivered",
-        _ => "sent",
+        _ if m.author != names.me => api::MessageState::Received,
+        Conversation::Private(_) if queued => api::MessageState::Queued,
+        Conversation::Private(_) => api::MessageState::Delivered,
+        _ => api::MessageState::Sent,
     };
-    let mut out = json!({
-        "seq": seq,
-        "id": m.id.to_string(),
-        "conversation": conversation(m.conversation),
-        "from": m.author.to_string(),
-        "name": names.get(m.author),
-        "text": m.content.shown(),
-        "clock": clock,
-        "concurrent_with": concurrent,
-        "sent_at": rfc3339(m.sent_at),
-        "state": state,
-        "author_seq": m.seq,
-    });
-    if let (Value::Object(out), Some(about)) = (&mut out, m.content.about()) {
-        out.insert(m.content.kind().into(), about.to_string().into());
-    }
-    object("message", out)
-}
-
-/// An event other than a message.
-pub fn event(e: &Event, names: &Names) -> Value {
-    let with_seq = |kind: &str, mut fields: Value| {
-        if let Value::Object(fields) = &mut fields {
-            fields.insert("seq".into(), json!(e.seq()));
-        }
-        object(kind, fields)
+    let context = api::Context {
+        name: names.get(m.author).map(Into::into),
+        sent_at: rfc3339(m.sent_at),
+        clock: m.clock.entries().iter().map(|(id, n)| (id.short(), *n)).collect(),
+        concurrent_with: concurrent.map(|o| o.id.to_string()).collect(),
+        state,
     };
-    match e {
-        Event::Durable { seq, event: Durable::Received(m) } => message(m, Some(*seq), names, &[], false),
-        Event::Durable { event: Durable::Delivered { id, to }, .. } => {
-            with_seq("delivered", json!({ "id": id.to_string(), "to": to.to_string(), "name": names.get(*to) }))
-        }
-        Event::Durable { event: Durable::Failed { id, to, reason }, .. } => with_seq(
-            "failed",
-            json!({
-                "id": id.to_string(),
-                "to": to.to_string(),
-                "name": names.get(*to),
-                "reason": match reason {
-                    FailReason::Expired => "it could not be delivered in time",
-                    FailReason::Refused => "the other node rejected it",
-                    _ => "unknown",
-                },
-            }),
-        ),
-        Event::Volatile(Volatile::StateChanged { before, after }) => {
-            with_seq("state_changed", json!({ "before": before.name(), "after": after.name() }))
-        }
-        Event::Volatile(Volatile::PeerUp { peer, name }) => {
-            with_seq("peer_up", json!({ "peer": peer.to_string(), "name": name }))
-        }
-        Event::Volatile(Volatile::PeerDown { peer, reason }) => with_seq(
-            "peer_down",
-            json!({ "peer": peer.to_string(), "name": names.get(*peer), "reason": reason.words() }),
-        ),
-        Event::Volatile(Volatile::MemberChanged { peer, state }) => with_seq(
-            "member_changed",
-            json!({ "peer": peer.to_string(), "name": names.get(*peer), "state": state.name() }),
-        ),
-        Event::Volatile(Volatile::Writable) => with_seq("writable", json!({})),
-        Event::Volatile(Volatile::Lagged { missed }) => with_seq("lagged", json!({ "missed": missed })),
-        _ => with_seq("unknown", json!({})),
-    }
-}
-
-/// A node that is known.
-pub fn peer(p: &Peer) -> Value {
-    object(
-        "peer",
-        json!({
-            "id": p.id.to_string(),
-            "short": p.id.short(),
-            "name": p.name,
-            "account": p.account.map(|a| a.to_string()),
-            "node_type": p.node_type.name(),
-            "role": p.role().name(),
-            "verified": p.verified,
-            "bot": p.bot,
-            "address": p.addr.map(|a| a.to_string()),
-            "linked": p.linked,
-            "neighbour": p.neighbour,
-            "outbound": p.outbound,
-            "rtt_ms": p.rtt.map(|d| d.as_secs_f64() * 1_000.0),
-            "queued": p.queued,
-            "last_error": p.last_error,
-        }),
-    )
-}
-
-/// A node at a glance. `running` is whether it takes part, or only its profile was looked at.
-pub fn status(s: &NodeStatus, running: bool) -> Value {
-    let (node, host) = (&s.node, &s.host);
-    let drops: Map<_, _> = DropReason::ALL.iter().map(|r| (r.name().into(), node.stats.drops.get(*r).into())).collect();
-    let fault = host.fault.as_ref().map(|(fault, did)| {
-        json!({
-            "faults": fault.to_string(),
-            "offered": did.offered,
-            "dropped": did.dropped,
-            "doubled": did.doubled,
-            "reordered": did.reordered,
-            "corrupted": did.corrupted,
-        })
-    });
-    let unresolved: Vec<_> = host.unresolved.iter().map(|(n, why)| json!({ "bootstrap": n, "reason": why })).collect();
-    object(
-        "status",
-        json!({
-            "id": node.id.to_string(),
-            "short": node.id.short(),
-            "account": node.account.to_string(),
-            "name": node.name,
-            "node_type": node.node_type.name(),
-            "running": running,
-            "state": node.state.name(),
-            "neighbours": node.neighbours,
-            "links": node.links,
-            "known": node.known,
-            "outbox": node.outbox,
-            "pending": node.pending,
-            "entries": node.entries,
-            "listen": host.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "lan": host.lan,
-            "observed": node.observed.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            // Each link is encrypted; a private text is not sealed beyond that from end to end.
-            "private_protection": "link",
-            "store": host.store,
-            "store_protection": host.protection.name(),
-            "store_error": host.store_error,
-            "damaged_records": host.damaged_records,
-            "commits": host.commits,
-            "unresolved": unresolved,
-            "fault": fault,
-            "counters": {
-                "datagrams_in": node.stats.datagrams_in,
-                "bytes_in": node.stats.bytes_in,
-                "datagrams_out": node.stats.datagrams_out,
-                "bytes_out": node.stats.bytes_out,
-                "handshakes": node.stats.handshakes,
-                "packets_lost": node.stats.packets_lost,
-                "retries": node.stats.retries,
-                "messages": node.stats.messages,
-                "drops": node.stats.drops.total(),
-                "send_overflow": host.sockets.send_overflow,
-                "send_refused": host.sockets.send_refused,
-                "icmp_noise": host.sockets.noise,
-            },
-            "drops": drops,
-        }),
-    )
+    Some(api::Message { context: Some(context), ..api::Message::of(m.clone())? })
 }
 
 /// What a message says, from the command's parts.
@@ -238,6 +116,11 @@ pub fn content(text: &str, kind: Option<&str>, about: Option<&str>) -> Result<Co
 mod tests {
     use super::*;
     use donp_core::{MessageId, VectorClock, WallTime};
+    use serde_json::json;
+
+    fn row(m: &Message, names: &Names, around: &[Message], queued: bool) -> Value {
+        write(message(m, names, around, queued).unwrap()).unwrap()
+    }
 
     fn said(author: u8, clock: &[(u8, u64)], content: Content) -> Message {
         Message {
@@ -258,17 +141,17 @@ mod tests {
         let first = said(1, &[(1, 2)], Content::text("carol?"));
         let other = said(2, &[(2, 1)], Content::text("x"));
         let after = said(3, &[(1, 2), (3, 1)], Content::text("y"));
-        let json = message(&first, Some(41), &names, &[first.clone(), other.clone(), after], false);
+        let json = row(&first, &names, &[first.clone(), other.clone(), after], false);
         let short = NodeId([1; 32]).short();
         assert_eq!(json["v"], 1);
         assert_eq!(json["type"], "message");
-        assert_eq!(json["seq"], 41);
+        assert_eq!(json["seq"], 2);
         assert_eq!(json["conversation"], "all");
         assert_eq!(json["clock"], json!({ short: 2 }));
         assert_eq!(json["concurrent_with"], json!([other.id.to_string()]));
         assert_eq!(json["sent_at"], "2026-01-01T00:00:00.000Z");
         assert_eq!(json["state"], "received");
-        assert!(json.to_string().starts_with(r#"{"v":1,"type":"message","seq":41,"id":"m"#));
+        assert!(json.to_string().starts_with(r#"{"v":1,"type":"message","id":"m"#));
     }
 
     #[test]
@@ -276,12 +159,12 @@ mod tests {
         let names = Names::new(NodeId([1; 32]), "me", &[]);
         let target = MessageId([7; 32]);
         let mut reply = said(1, &[(1, 1)], Content::Reply { reply_to: target, text: "yes".into() });
-        assert_eq!(message(&reply, None, &names, &[], false)["reply_to"], target.to_string());
-        assert_eq!(message(&reply, None, &names, &[], false)["state"], "sent");
+        assert_eq!(row(&reply, &names, &[], false)["reply_to"], target.to_string());
+        assert_eq!(row(&reply, &names, &[], false)["state"], "sent");
         reply.conversation = Conversation::Private(NodeId([2; 32]));
-        assert_eq!(message(&reply, None, &names, &[], true)["state"], "queued");
-        assert_eq!(message(&reply, None, &names, &[], false)["state"], "delivered");
-        assert_eq!(message(&reply, None, &names, &[], false)["name"], "me");
+        assert_eq!(row(&reply, &names, &[], true)["state"], "queued");
+        assert_eq!(row(&reply, &names, &[], false)["state"], "delivered");
+        assert_eq!(row(&reply, &names, &[], false)["name"], "me");
     }
 
     #[test]
@@ -293,5 +176,14 @@ mod tests {
         assert_eq!(content("x", Some("edit_of"), Some(&text)).unwrap().kind(), "edit_of");
         assert!(content("x", Some("shout"), Some(&text)).is_err());
         assert!(content("x", Some("reply_to"), Some("m12")).unwrap_err().contains("message id"));
+    }
+
+    #[test]
+    fn an_event_of_a_newer_version_keeps_its_number() {
+        let event = read_event(&json!({ "v": 1, "type": "sung", "seq": 7, "song": "la" }));
+        assert_eq!(event, api::Event::Unknown { seq: Some(7) });
+        let known = write(api::Event::Lagged { missed: 3 }).unwrap();
+        assert_eq!(read_event(&known), api::Event::Lagged { missed: 3 });
+        assert_eq!(read::<api::Status>(&known).unwrap_err().exit, Exit::Bug);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use donp_core::{
     Conversation, Durable, Event, Message, MessageId, NodeId, NodeState, ParseTicketError, Peer, Position, Ticket,
 };
-use donp_runtime::{Node, Profile, Protection};
+use donp_runtime::{Node, Profile, Protection, api};
 use serde_json::{Value, json};
 
 use crate::failure::{Exit, Failure};
@@ -91,12 +91,17 @@ impl Service {
             "invite" => self.invite(),
             "join" => self.join(params),
             "leave" => self.leave(),
-            "status" => Ok(json::status(&self.node.status()?, self.running)),
-            "peers" => Ok(json!({ "peers": self.node.peers()?.iter().map(json::peer).collect::<Vec<_>>() })),
+            "status" => json::write(api::Status::of(&self.node, self.running)?),
+            "peers" => self.peers(),
             "whoami" => self.whoami(),
             "version" => Ok(version()),
             _ => Err(Failure::usage(format!("there is no method '{method}'")).hint(Self::METHODS.join(", "))),
         }
+    }
+
+    fn peers(&self) -> Result<Value, Failure> {
+        let peers = self.node.peers()?.into_iter().map(|p| json::write(api::Peer::from(p)));
+        Ok(json!({ "peers": peers.collect::<Result<Vec<_>, _>>()? }))
     }
 
     fn whoami(&self) -> Result<Value, Failure> {
@@ -110,7 +115,7 @@ impl Service {
                 "name": status.node.name,
                 "profile": self.profile,
                 "folder": self.dir,
-                "store_protection": self.protection.name(),
+                "protection": self.protection.name(),
             }),
         ))
     }
@@ -323,7 +328,8 @@ impl Service {
         let mut out = Vec::with_capacity(events.len());
         for event in events {
             let Event::Durable { seq, event: Durable::Received(m) } = event else {
-                out.push(json::event(event, &names));
+                let named = api::Event::from(event.clone()).named(|id| names.get(id).map(Into::into));
+                out.push(json::write(named)?);
                 continue;
             };
             let at = match around.iter().position(|(c, _)| *c == m.conversation) {
@@ -335,7 +341,10 @@ impl Service {
                 }
             };
             let near = around.get(at).map_or(&[][..], |(_, page)| page);
-            out.push(json::message(m, Some(*seq), &names, near, false));
+            out.push(json::write(match json::message(m, &names, near, false) {
+                Some(message) => api::Event::Received { seq: *seq, message: Box::new(message) },
+                None => api::Event::Unknown { seq: Some(*seq) },
+            })?);
         }
         Ok(out)
     }
@@ -386,7 +395,7 @@ impl Service {
         for m in &found {
             let own_private = m.author == names.me && matches!(m.conversation, Conversation::Private(_));
             let queued = own_private && self.node.is_queued(m.id)?;
-            messages.push(json::message(m, None, &names, &found, queued));
+            messages.extend(json::message(m, &names, &found, queued).map(json::write).transpose()?);
         }
         Ok(json!({
             "conversation": json::conversation(to),

@@ -7,7 +7,7 @@ use donp_core::WallTime;
 /// `text` with everything escaped that moves a cursor, rings, hides or turns text around: control
 /// characters, bidirectional overrides and isolates, line separators, and the invisible marks that
 /// make two names look alike.
-pub fn shown(text: &str) -> String {
+pub fn escape_for_terminal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -68,11 +68,11 @@ mod tests {
 
     #[test]
     fn what_steers_a_terminal_is_escaped_and_other_text_is_not() {
-        assert_eq!(shown("héllo ✓ 日本 👩‍🚀".replace('\u{200d}', "").as_str()), "héllo ✓ 日本 👩🚀");
-        assert_eq!(shown("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
-        assert_eq!(shown("a\nb\tc\r\u{7}"), "a\\nb\\tc\\u{d}\\u{7}");
+        assert_eq!(escape_for_terminal("héllo ✓ 日本 👩‍🚀".replace('\u{200d}', "").as_str()), "héllo ✓ 日本 👩🚀");
+        assert_eq!(escape_for_terminal("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
+        assert_eq!(escape_for_terminal("a\nb\tc\r\u{7}"), "a\\nb\\tc\\u{d}\\u{7}");
         for c in ['\u{202e}', '\u{2066}', '\u{200f}', '\u{9b}', '\u{2028}', '\u{feff}', '\u{e0041}'] {
-            assert!(!shown(&c.to_string()).contains(c), "{c:?}");
+            assert!(!escape_for_terminal(&c.to_string()).contains(c), "{c:?}");
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::io::Read as _;
 
+use donp_core::NodeId;
+use donp_runtime::api::{Conversation, Event, Message, MessageState, Peer, Status};
 use donp_runtime::{Node, NodeConfig, Profile};
 use serde_json::{Value, json};
 
@@ -12,7 +14,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::paths::Paths;
 use crate::service::{Facts, Service, no_daemon};
-use crate::text::{clock_of, shown, table};
+use crate::text::{clock_of, escape_for_terminal, table};
 use crate::{json as shape, profile};
 
 /// Where a verb's answers come from.
@@ -76,14 +78,14 @@ pub fn init(name: &str, paths: &Paths, settings: &Settings, out: &Output) -> Res
             "name": name,
             "profile": paths.profile,
             "folder": profile.dir().display().to_string(),
-            "store_protection": protected,
+            "protection": protected,
         }),
     );
     out.value(&made, identity)
 }
 
 fn identity(v: &Value) -> String {
-    let protection = match v["store_protection"].as_str() {
+    let protection = match v["protection"].as_str() {
         Some("passphrase") => "a passphrase",
         _ => "a key file, readable by this user only",
     };
@@ -123,7 +125,7 @@ pub fn send(args: &Send, backend: &mut Backend, out: &Output) -> Result<(), Fail
         }),
     )?;
     out.value(&sent, |v| {
-        let who = v["name"].as_str().map_or_else(|| text_short(v, "conversation"), shown);
+        let who = v["name"].as_str().map_or_else(|| text_short(v, "conversation"), escape_for_terminal);
         let what = match v["state"].as_str() {
             Some("delivered") => format!("delivered to {who}"),
             Some("sent") => format!("sent to {who}"),
@@ -169,9 +171,10 @@ pub fn recv(args: &Recv, backend: &mut Backend, out: &Output) -> Result<(), Fail
             return Err(no_daemon("only a running node hears something new"));
         };
         client.subscribe(args.from)?;
-        while let Some(event) = client.next_event()? {
-            show_event(&event, out)?;
-            if let Some(seq) = event["seq"].as_u64().filter(|_| !args.no_ack) {
+        while let Some(value) = client.next_event()? {
+            let event = shape::read_event(&value);
+            show_event(&event, &value, out)?;
+            if let Some(seq) = event.seq().filter(|_| !args.no_ack) {
                 client.ack(seq)?;
             }
         }
@@ -180,11 +183,13 @@ pub fn recv(args: &Recv, backend: &mut Backend, out: &Output) -> Result<(), Fail
     let mut after = json!(args.from);
     loop {
         let page = backend.call("recv", &json!({ "after": after, "max": 100 }))?;
-        let events = page["events"].as_array().map_or(&[][..], Vec::as_slice);
-        let Some(last) = events.last().and_then(|e| e["seq"].as_u64()) else { return Ok(()) };
-        for event in events {
-            show_event(event, out)?;
+        let mut last = None;
+        for value in page["events"].as_array().into_iter().flatten() {
+            let event = shape::read_event(value);
+            show_event(&event, value, out)?;
+            last = event.seq().or(last);
         }
+        let Some(last) = last else { return Ok(()) };
         // Only after it was shown: what was not shown comes again.
         if !args.no_ack {
             backend.call("ack", &json!({ "seq": last }))?;
@@ -193,38 +198,34 @@ pub fn recv(args: &Recv, backend: &mut Backend, out: &Output) -> Result<(), Fail
     }
 }
 
-fn show_event(event: &Value, out: &Output) -> Result<(), Failure> {
+/// Prints an event, with `--json` as it came.
+fn show_event(event: &Event, value: &Value, out: &Output) -> Result<(), Failure> {
     if out.json {
-        return out.line(&event.to_string());
+        return out.line(&value.to_string());
     }
-    let who = |v: &Value| v["name"].as_str().map_or_else(|| text_short(v, "to"), shown);
-    match event["type"].as_str() {
-        Some("message") => out.line(&message_line(event, None)),
-        Some("delivered") => out.line(&format!("          ✓ {} has {}", who(event), text_of(event, "id"))),
-        Some("failed") => out.line(&format!(
-            "          ✗ {} has not {}: {}",
-            who(event),
-            text_of(event, "id"),
-            text_of(event, "reason")
-        )),
-        Some("lagged") => out.line(&format!("          {} events were lost", event["missed"])),
-        // What passes is for programs.
+    let who = |name: &Option<String>, id: &NodeId| name.as_deref().map_or_else(|| id.short(), escape_for_terminal);
+    match event {
+        Event::Received { message, .. } => out.line(&message_line(message, None)),
+        Event::Delivered { id, to, name, .. } => out.line(&format!("          ✓ {} has {id}", who(name, to))),
+        Event::Failed { id, to, name, reason, .. } => {
+            out.line(&format!("          ✗ {} does not have {id}: {reason}", who(name, to)))
+        }
+        Event::Lagged { missed } => out.line(&format!("          {missed} events were lost")),
+        // The others are for programs.
         _ => Ok(()),
     }
 }
 
-fn message_line(m: &Value, number: Option<usize>) -> String {
-    let name = m["name"].as_str().map_or_else(|| text_short(m, "from"), shown);
-    let about = ["reply_to", "edit_of", "react_to", "retract"].into_iter().find_map(|k| {
-        let id = m[k].as_str()?;
-        Some(format!("({} {}) ", k.replace('_', " "), short(id)))
-    });
-    let private = if m["conversation"] == "all" { "" } else { "[private] " };
-    let concurrent = if m["concurrent_with"].as_array().is_some_and(|c| !c.is_empty()) { " (concurrent)" } else { "" };
-    let queued = if m["state"] == "queued" { " (queued)" } else { "" };
+fn message_line(m: &Message, number: Option<usize>) -> String {
+    let context = m.context.as_ref();
+    let name = context.and_then(|c| c.name.as_deref()).map_or_else(|| m.author.short(), escape_for_terminal);
+    let about = m.content.about().map(|(kind, id)| format!("({} {}) ", kind.replace('_', " "), id.short()));
+    let private = if m.conversation == Conversation::Network { "" } else { "[private] " };
+    let concurrent = if context.is_some_and(|c| !c.concurrent_with.is_empty()) { " (concurrent)" } else { "" };
+    let queued = if context.is_some_and(|c| c.state == MessageState::Queued) { " (queued)" } else { "" };
     let number = number.map(|n| format!("{n:>3}  ")).unwrap_or_default();
-    let text = shown(m["text"].as_str().unwrap_or_default());
-    let at = clock_of(m["sent_at"].as_str());
+    let text = escape_for_terminal(m.content.shown());
+    let at = clock_of(context.and_then(|c| c.sent_at.as_deref()));
     format!("{number}{at}  {name}  {private}{}{text}{concurrent}{queued}", about.unwrap_or_default())
 }
 
@@ -251,7 +252,8 @@ pub fn history(args: &History, backend: &mut Backend, out: &Output) -> Result<()
     }
     // Pages came newest first.
     for (n, m) in pages.iter().rev().flatten().enumerate() {
-        if out.json { out.line(&m.to_string())? } else { out.line(&message_line(m, Some(n + 1)))? }
+        let line = if out.json { m.to_string() } else { message_line(&shape::read(m)?, Some(n + 1)) };
+        out.line(&line)?;
     }
     if out.json {
         out.line(&shape::object("page", json!({ "conversation": args.to, "older": older })).to_string())?;
@@ -272,7 +274,7 @@ pub fn invite(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
 pub fn join(target: &str, backend: &mut Backend, out: &Output) -> Result<(), Failure> {
     let joining = backend.call("join", &json!({ "target": target }))?;
     out.value(&joining, |v| {
-        let through = v["name"].as_str().map_or_else(|| text_short(v, "through"), shown);
+        let through = v["name"].as_str().map_or_else(|| text_short(v, "through"), escape_for_terminal);
         if v["running"] == true {
             format!("joining through {through}")
         } else {
@@ -297,73 +299,61 @@ pub fn peers(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
     }
     let mut rows = vec![["NODE", "NAME", "LINK", "RTT", "QUEUED", "ADDRESS", "LAST ERROR"].map(String::from).to_vec()];
     for p in peers {
-        let link = match (p["neighbour"].as_bool(), p["linked"].as_bool()) {
-            (Some(true), _) => "neighbour",
-            (_, Some(true)) => "open",
-            _ => "-",
+        let p: Peer = shape::read(p)?;
+        let link = match (p.neighbour, p.linked) {
+            (true, _) => "neighbour",
+            (false, true) => "open",
+            (false, false) => "-",
         };
-        let rtt = p["rtt_ms"].as_f64().map_or("-".into(), |ms| format!("{ms:.1} ms"));
         rows.push(vec![
-            text_of(p, "short"),
-            p["name"].as_str().map_or("-".into(), shown),
+            p.short,
+            p.name.as_deref().map_or("-".into(), escape_for_terminal),
             link.into(),
-            rtt,
-            p["queued"].to_string(),
-            p["address"].as_str().unwrap_or("-").into(),
-            p["last_error"].as_str().map_or(String::new(), shown),
+            p.rtt_ms.map_or("-".into(), |ms| format!("{ms:.1} ms")),
+            p.queued.to_string(),
+            p.address.unwrap_or("-".into()),
+            p.last_error.as_deref().map(escape_for_terminal).unwrap_or_default(),
         ]);
     }
     out.line(table(&rows).trim_end())
 }
 
 pub fn status(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
-    out.value(&backend.call("status", &json!({}))?, |v| {
-        let list = |key: &str| {
-            let items: Vec<_> = v[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            if items.is_empty() { "-".into() } else { items.join(" ") }
-        };
-        let state = if v["running"] == true { text_of(v, "state") } else { "not running".into() };
-        let mut rows: Vec<Vec<String>> = vec![
-            vec!["node".into(), format!("{} ({})", text_of(v, "short"), text_of(v, "name"))],
-            vec!["state".into(), state],
-            vec!["neighbours".into(), format!("{}, {} links, {} nodes known", v["neighbours"], v["links"], v["known"])],
-            vec!["waiting".into(), format!("{} in the outbox, {} for one before them", v["outbox"], v["pending"])],
-            vec!["listening".into(), list("listen")],
-            vec!["seen at".into(), list("observed")],
-            vec![
-                "store".into(),
-                format!(
-                    "{}, sealed by {}, {} commits",
-                    text_of(v, "store"),
-                    text_of(v, "store_protection"),
-                    v["commits"]
-                ),
-            ],
-            vec!["private".into(), "texts are encrypted on each link, not from end to end".into()],
-        ];
-        let c = &v["counters"];
-        rows.push(vec![
-            "traffic".into(),
-            format!("{} datagrams in, {} out, {} messages", c["datagrams_in"], c["datagrams_out"], c["messages"]),
-        ]);
-        let drops: Vec<_> = v["drops"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter(|(_, n)| n.as_u64() != Some(0))
-            .map(|(reason, n)| format!("{reason} {n}"))
-            .collect();
-        if !drops.is_empty() {
-            rows.push(vec!["dropped".into(), drops.join(", ")]);
-        }
-        if let Some(e) = v["store_error"].as_str() {
-            rows.push(vec!["TROUBLE".into(), shown(e)]);
-        }
-        for u in v["unresolved"].as_array().into_iter().flatten() {
-            rows.push(vec!["TROUBLE".into(), format!("{}: {}", text_of(u, "bootstrap"), text_of(u, "reason"))]);
-        }
-        table(&rows)
-    })
+    let value = backend.call("status", &json!({}))?;
+    let status: Status = shape::read(&value)?;
+    out.value(&value, |_| status_table(&status))
+}
+
+fn status_table(s: &Status) -> String {
+    let list = |items: &[String]| if items.is_empty() { "-".into() } else { items.join(" ") };
+    let state = if s.running { s.state.name() } else { "not running" };
+    let mut rows: Vec<Vec<String>> = vec![
+        vec!["node".into(), format!("{} ({})", s.short, escape_for_terminal(&s.name))],
+        vec!["state".into(), state.into()],
+        vec!["neighbours".into(), format!("{}, {} links, {} nodes known", s.neighbours, s.links, s.known)],
+        vec!["waiting".into(), format!("{} in the outbox, {} for an earlier message", s.outbox, s.pending)],
+        vec!["listening".into(), list(&s.listen)],
+        vec!["seen at".into(), list(&s.observed)],
+        vec!["store".into(), format!("{}, sealed by {}, {} commits", s.store, s.protection, s.commits)],
+        vec!["private".into(), "texts are encrypted on each link, not from end to end".into()],
+    ];
+    let c = &s.counters;
+    rows.push(vec![
+        "traffic".into(),
+        format!("{} datagrams in, {} out, {} messages", c.datagrams_in, c.datagrams_out, c.messages),
+    ]);
+    let drops: Vec<_> = s.drops.iter().filter(|(_, n)| **n != 0).map(|(reason, n)| format!("{reason} {n}")).collect();
+    if !drops.is_empty() {
+        rows.push(vec!["dropped".into(), drops.join(", ")]);
+    }
+    if let Some(e) = &s.store_error {
+        rows.push(vec!["TROUBLE".into(), escape_for_terminal(e)]);
+    }
+    for u in &s.unresolved {
+        let (place, reason) = (escape_for_terminal(&u.bootstrap), escape_for_terminal(&u.reason));
+        rows.push(vec!["TROUBLE".into(), format!("{place}: {reason}")]);
+    }
+    table(&rows)
 }
 
 pub fn config_show(loaded: &Loaded, origin: bool, out: &Output) -> Result<(), Failure> {
@@ -387,7 +377,7 @@ fn text(v: &Value, key: &str) -> String {
 
 /// A field as text that is safe to show.
 fn text_of(v: &Value, key: &str) -> String {
-    v[key].as_str().map(shown).unwrap_or_default()
+    v[key].as_str().map(escape_for_terminal).unwrap_or_default()
 }
 
 /// A field that may be an id, shortened.
@@ -402,6 +392,6 @@ fn short(text: &str) -> String {
     }
     match text.parse::<donp_core::MessageId>() {
         Ok(id) => id.short(),
-        Err(_) => shown(text),
+        Err(_) => escape_for_terminal(text),
     }
 }

@@ -33,7 +33,7 @@ fn a_wrong_and_a_missing_passphrase() {
     std::fs::write(&file, "correct horse\n").unwrap();
     let file = file.to_str().unwrap();
     let made = place.json("alice", &["init", "--name", "alice", "--passphrase-file", file]).ok();
-    assert_eq!(made.json()[0]["store_protection"], "passphrase");
+    assert_eq!(made.json()[0]["protection"], "passphrase");
     place.run("alice", &["whoami"]).fails(6, &["protected by a passphrase", "DONP_PASSPHRASE"]);
     let with_env = |passphrase: &str| -> common::Ran {
         place.command("alice", &["whoami"]).env("DONP_PASSPHRASE", passphrase).output().unwrap().into()

@@ -16,9 +16,9 @@ fn a_private_message_is_delivered_read_and_answered() {
     assert_eq!((&sent["type"], &sent["state"]), (&json!("sent"), &json!("delivered")));
 
     let got = place.json("bob", &["recv"]).ok().json();
-    let m = got.iter().find(|e| e["type"] == "message").unwrap();
+    let m = &got.iter().find(|e| e["type"] == "received").unwrap()["message"];
     assert_eq!((&m["id"], &m["text"], &m["name"]), (&sent["id"], &json!("hello"), &json!("alice")));
-    assert_eq!((&m["from"], &m["state"]), (&alice.ready["id"], &json!("received")));
+    assert_eq!((&m["author"], &m["state"]), (&alice.ready["id"], &json!("received")));
     assert!(place.json("bob", &["recv"]).ok().out.is_empty(), "handled once");
 
     let id = m["id"].as_str().unwrap();
@@ -86,7 +86,7 @@ fn what_is_said_to_somebody_away_waits_and_arrives_once() {
     until("it arrives", || (place.texts("bob", "alice") == ["kept"]).then_some(()));
     until("it is acknowledged", || (place.status("alice")["outbox"] == 0).then_some(()));
     let told = place.json("bob", &["recv"]).ok().json();
-    assert_eq!(told.iter().filter(|e| e["text"] == "kept").count(), 1);
+    assert_eq!(told.iter().filter(|e| e["message"]["text"] == "kept").count(), 1);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_follower_gets_every_event_as_it_comes() {
         place.run("alice", &["send", "bob", text, "--wait", "delivered"]).ok();
     }
     let texts = |events: &mut dyn Iterator<Item = Value>| -> Vec<_> {
-        events.filter(|e| e["type"] == "message").take(3).map(|e| e["text"].clone()).collect()
+        events.filter(|e| e["type"] == "received").take(3).map(|e| e["message"]["text"].clone()).collect()
     };
     assert_eq!(texts(&mut { first }), ["a", "b", "c"]);
     assert_eq!(texts(&mut { second }), ["a", "b", "c"]);
@@ -196,8 +196,12 @@ fn no_acknowledged_message_is_lost_by_kills_of_either_side() {
     }
     until("all is acknowledged", || (place.status("alice")["outbox"] == 0).then_some(()));
     let told = place.json("bob", &["recv"]).ok().json();
-    let mut private: Vec<_> =
-        told.iter().filter(|e| e["conversation"] == alice.ready["id"]).map(|e| e["text"].clone()).collect();
+    let mut private: Vec<_> = told
+        .iter()
+        .map(|e| &e["message"])
+        .filter(|m| m["conversation"] == alice.ready["id"])
+        .map(|m| m["text"].clone())
+        .collect();
     private.dedup();
     assert_eq!(private, sent, "each was told once, in order");
     drop((alice, bob));

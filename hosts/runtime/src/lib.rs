@@ -29,6 +29,7 @@ compile_error!(
 #[cfg(donp_planted)]
 compile_error!("donp-runtime refuses --cfg donp_planted: such a build contains known bugs; it is for donp-sim alone");
 
+pub mod api;
 pub mod clock;
 mod error;
 mod events;

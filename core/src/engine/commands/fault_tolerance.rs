@@ -26,7 +26,7 @@ pub enum FailureType {
 
 /// One of the nodes that keep a roster of each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct ZoneMember {
     /// Who.
     pub id: NodeId,
     /// What it is held for.
@@ -40,11 +40,11 @@ pub struct Member {
 impl Engine {
     /// The roster of this node's zone, by id, without this node; those that went lately are still in it. Empty
     /// where the network is too large for one (`Limits::zone_members`).
-    pub fn members(&self) -> Vec<Member> {
+    pub fn members(&self) -> Vec<ZoneMember> {
         let all = self.machines.swim.members();
         all.map(|(id, state, incarnation)| {
             let linked = self.machines.link.info(id).is_some();
-            Member { id, state, incarnation, linked }
+            ZoneMember { id, state, incarnation, linked }
         })
         .collect()
     }

@@ -23,8 +23,8 @@ impl Seen {
         let clock: &Map<String, Value> = m["clock"].as_object()?;
         Some(Self {
             id: m["id"].as_str()?.into(),
-            from: m["from"].as_str()?.into(),
-            author_seq: m["author_seq"].as_u64()?,
+            from: m["author"].as_str()?.into(),
+            author_seq: m["seq"].as_u64()?,
             clock: clock.iter().map(|(k, v)| Some((k.clone(), v.as_u64()?))).collect::<Option<_>>()?,
             text: m["text"].as_str()?.into(),
             name: m["name"].as_str().unwrap_or("?").into(),

@@ -10,10 +10,12 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use donp_runtime::api::Event;
 use serde_json::{Value, json};
 
 use crate::control::client::Client;
 use crate::failure::{Exit, Failure};
+use crate::json;
 
 /// How often a condition is looked at.
 const GLANCE: Duration = Duration::from_millis(10);
@@ -260,10 +262,12 @@ pub fn told(member: &Member) -> Result<Vec<String>, Failure> {
     let (mut ids, mut after) = (Vec::new(), 0);
     loop {
         let page = client.call("recv", &json!({ "after": after, "max": 1_000 }))?;
-        let events = page["events"].as_array().map_or(&[][..], Vec::as_slice);
-        let Some(last) = events.last().and_then(|e| e["seq"].as_u64()) else { return Ok(ids) };
+        let events: Vec<_> = page["events"].as_array().into_iter().flatten().map(json::read_event).collect();
+        let Some(last) = events.iter().filter_map(Event::seq).next_back() else { return Ok(ids) };
         after = last;
-        let messages = events.iter().filter(|e| e["type"] == "message");
-        ids.extend(messages.filter_map(|e| e["id"].as_str().map(String::from)));
+        ids.extend(events.into_iter().filter_map(|e| match e {
+            Event::Received { message, .. } => Some(message.id.to_string()),
+            _ => None,
+        }));
     }
 }

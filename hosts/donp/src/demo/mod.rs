@@ -14,11 +14,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use donp_runtime::Fault;
+use donp_runtime::api::Event;
 use serde_json::json;
 
 use crate::cli::Demo;
 use crate::failure::{Exit, Failure};
-use crate::json::object;
+use crate::json::{self, object};
 use crate::output::Output;
 use check::{Expected, Seen, Verdict, View};
 use child::{Limits, Member, history, send, told};
@@ -421,8 +422,8 @@ fn watch(member: &Member) -> Result<(Arc<AtomicBool>, States), Failure> {
                 if !on.load(Ordering::SeqCst) {
                     return;
                 }
-                if let ("state", Some(to)) = (event["type"].as_str().unwrap_or_default(), event["to"].as_str()) {
-                    list.lock().unwrap_or_else(PoisonError::into_inner).push(to.into());
+                if let Event::StateChanged { after, .. } = json::read_event(&event) {
+                    list.lock().unwrap_or_else(PoisonError::into_inner).push(after.name().into());
                 }
             }
         })

@@ -122,8 +122,8 @@ impl Live {
             let events = page["events"].as_array().unwrap();
             let Some(last) = events.last() else { return all };
             after = last["seq"].as_u64().unwrap();
-            let messages = events.iter().filter(|e| e["type"] == "message");
-            all.extend(messages.map(|e| e["id"].as_str().unwrap().to_owned()));
+            let messages = events.iter().filter(|e| e["type"] == "received");
+            all.extend(messages.map(|e| e["message"]["id"].as_str().unwrap().to_owned()));
         }
     }
 

@@ -1,6 +1,6 @@
 //! `FaultToleranceProtocol` of the DONP document, and who is there.
 
-use donp_core::{CommandError, FailureType, LocalPeer, Member, NodeId};
+use donp_core::{CommandError, FailureType, LocalPeer, NodeId, ZoneMember};
 
 use super::Node;
 use crate::error::NodeError;
@@ -11,7 +11,7 @@ impl Node {
     ///
     /// # Errors
     /// When the node is not running any more.
-    pub fn members(&self) -> Result<Vec<Member>, NodeError> {
+    pub fn members(&self) -> Result<Vec<ZoneMember>, NodeError> {
         self.call(|w| w.engine.members())
     }
 

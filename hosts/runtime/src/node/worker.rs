@@ -571,7 +571,7 @@ fn log_event(event: &Event) {
         Event::Volatile(Volatile::StateChanged { before, after }) => log::info!("{before} -> {after}"),
         Event::Volatile(Volatile::PeerUp { peer, .. }) => log::info!("link to {} is up", peer.short()),
         Event::Volatile(Volatile::PeerDown { peer, reason }) => {
-            log::info!("link to {} is down: {}", peer.short(), reason.words());
+            log::info!("link to {} is down: {reason}", peer.short());
         }
         Event::Volatile(Volatile::Lagged { missed }) => {
             log::warn!("{missed} events were lost: they were not acknowledged");

@@ -1,0 +1,804 @@
+//! What a program outside is shown of a node: events, messages, peers and the node itself, as plain values with one
+//! name for each field. The control socket, `--json` and the packages for other languages are made from these
+//! types; docs/control.md describes their JSON.
+//!
+//! Times are in milliseconds, ids print as text. In JSON each object has a `type`; [`Versioned`] puts the version in
+//! front of it.
+
+use std::collections::BTreeMap;
+
+use donp_core as core;
+use donp_core::{
+    AccountId, DownReason, DropReason, Durable, FailReason, MemberState, MessageId, NodeId, NodeState, NodeType,
+    Volatile,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::node::{Node, NodeStatus};
+use crate::{Fault, FaultStats, NodeError};
+
+/// The version in every JSON object. Fields and types are added within it, never changed.
+pub const VERSION: u8 = 1;
+
+/// A value with the version in front.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Versioned<T> {
+    /// [`VERSION`].
+    pub v: u8,
+    /// The value: its fields follow in the same object.
+    #[serde(flatten)]
+    pub body: T,
+}
+
+impl<T> Versioned<T> {
+    /// `body` in this version.
+    pub const fn new(body: T) -> Self {
+        Self { v: VERSION, body }
+    }
+}
+
+/// A value as its text.
+mod text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(value: &T, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(d: D) -> Result<T, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Some value as its text, or null.
+mod text_or_null {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(value: &Option<T>, s: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().map(T::to_string).serialize(s)
+    }
+
+    pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<T>, D::Error> {
+        let text = Option::<String>::deserialize(d)?;
+        text.map(|t| t.parse().map_err(serde::de::Error::custom)).transpose()
+    }
+}
+
+/// Enumerations of the core as the names that it gives them.
+macro_rules! by_name {
+    ($($module:ident: $type:ty;)+) => {$(
+        mod $module {
+            use serde::{Deserialize as _, Deserializer, Serializer};
+
+            pub(super) fn serialize<S: Serializer>(value: &$type, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(value.name())
+            }
+
+            pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<$type, D::Error> {
+                let name = String::deserialize(d)?;
+                let found = <$type>::ALL.into_iter().find(|v| v.name() == name);
+                found.ok_or_else(|| serde::de::Error::custom(format!("'{name}' is not known")))
+            }
+        }
+    )+};
+}
+
+by_name! {
+    node_state: donp_core::NodeState;
+    member_state: donp_core::MemberState;
+    down_reason: donp_core::DownReason;
+    fail_reason: donp_core::FailReason;
+}
+
+/// Something that happened. An event with a `seq` is stored, and comes again after a restart until it is
+/// acknowledged. `name` is the name that the node claims, where it is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// Another author's message is in a conversation, stored and in causal order.
+    Received {
+        /// The number to acknowledge.
+        seq: u64,
+        /// The message.
+        message: Box<Message>,
+    },
+    /// The receiver has stored a private message.
+    Delivered {
+        /// The number to acknowledge.
+        seq: u64,
+        /// Which message.
+        #[serde(with = "text")]
+        id: MessageId,
+        /// The node that has it.
+        #[serde(with = "text")]
+        to: NodeId,
+        /// Its name.
+        name: Option<String>,
+    },
+    /// A private message will not be delivered.
+    Failed {
+        /// The number to acknowledge.
+        seq: u64,
+        /// Which message.
+        #[serde(with = "text")]
+        id: MessageId,
+        /// The node that should have had it.
+        #[serde(with = "text")]
+        to: NodeId,
+        /// Its name.
+        name: Option<String>,
+        /// Why.
+        #[serde(with = "fail_reason")]
+        reason: FailReason,
+    },
+    /// This node's state changed.
+    StateChanged {
+        /// Before.
+        #[serde(with = "node_state")]
+        before: NodeState,
+        /// After.
+        #[serde(with = "node_state")]
+        after: NodeState,
+    },
+    /// A node is linked to this one.
+    PeerUp {
+        /// Which.
+        #[serde(with = "text")]
+        peer: NodeId,
+        /// Its name.
+        name: Option<String>,
+    },
+    /// A node is not linked any more.
+    PeerDown {
+        /// Which.
+        #[serde(with = "text")]
+        peer: NodeId,
+        /// Its name.
+        name: Option<String>,
+        /// Why.
+        #[serde(with = "down_reason")]
+        reason: DownReason,
+    },
+    /// The state of a member of this node's zone changed, or was asked for.
+    MemberChanged {
+        /// Which.
+        #[serde(with = "text")]
+        peer: NodeId,
+        /// Its name.
+        name: Option<String>,
+        /// Its state.
+        #[serde(with = "member_state")]
+        state: MemberState,
+    },
+    /// A queue that refused a command has room again.
+    Writable,
+    /// Events were lost: read the state again. Messages are in the history.
+    Lagged {
+        /// How many.
+        missed: u64,
+    },
+    /// An event of a newer version.
+    Unknown {
+        /// The number to acknowledge, if it is stored.
+        seq: Option<u64>,
+    },
+}
+
+impl From<core::Event> for Event {
+    fn from(event: core::Event) -> Self {
+        match event {
+            core::Event::Durable { seq, event } => match event {
+                Durable::Received(message) => match Message::of(message) {
+                    Some(message) => Self::Received { seq, message: Box::new(message) },
+                    None => Self::Unknown { seq: Some(seq) },
+                },
+                Durable::Delivered { id, to } => Self::Delivered { seq, id, to, name: None },
+                Durable::Failed { id, to, reason } => Self::Failed { seq, id, to, name: None, reason },
+                _ => Self::Unknown { seq: Some(seq) },
+            },
+            core::Event::Volatile(event) => match event {
+                Volatile::StateChanged { before, after } => Self::StateChanged { before, after },
+                Volatile::PeerUp { peer, name } => Self::PeerUp { peer, name },
+                Volatile::PeerDown { peer, reason } => Self::PeerDown { peer, name: None, reason },
+                Volatile::MemberChanged { peer, state } => Self::MemberChanged { peer, name: None, state },
+                Volatile::Writable => Self::Writable,
+                Volatile::Lagged { missed } => Self::Lagged { missed },
+                _ => Self::Unknown { seq: None },
+            },
+        }
+    }
+}
+
+impl Event {
+    /// The number to acknowledge; none for an event that is not stored.
+    pub const fn seq(&self) -> Option<u64> {
+        match self {
+            Self::Received { seq, .. } | Self::Delivered { seq, .. } | Self::Failed { seq, .. } => Some(*seq),
+            Self::Unknown { seq } => *seq,
+            Self::StateChanged { .. }
+            | Self::PeerUp { .. }
+            | Self::PeerDown { .. }
+            | Self::MemberChanged { .. }
+            | Self::Writable
+            | Self::Lagged { .. } => None,
+        }
+    }
+
+    /// The same with the names of nodes that `find` knows.
+    #[must_use]
+    pub fn named(mut self, find: impl Fn(NodeId) -> Option<String>) -> Self {
+        match &mut self {
+            Self::Delivered { to: node, name, .. }
+            | Self::Failed { to: node, name, .. }
+            | Self::PeerUp { peer: node, name }
+            | Self::PeerDown { peer: node, name, .. }
+            | Self::MemberChanged { peer: node, name, .. } => {
+                if name.is_none() {
+                    *name = find(*node);
+                }
+            }
+            Self::Received { .. }
+            | Self::StateChanged { .. }
+            | Self::Writable
+            | Self::Lagged { .. }
+            | Self::Unknown { .. } => {}
+        }
+        self
+    }
+}
+
+/// The parties of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conversation {
+    /// All of the network; `all` in JSON.
+    Network,
+    /// This node and one other; the other's id in JSON.
+    Private {
+        /// The other.
+        peer: NodeId,
+    },
+}
+
+impl Conversation {
+    /// None for a kind of a newer version.
+    pub const fn of(conversation: core::Conversation) -> Option<Self> {
+        match conversation {
+            core::Conversation::Network => Some(Self::Network),
+            core::Conversation::Private(peer) => Some(Self::Private { peer }),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Conversation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Network => f.write_str("all"),
+            Self::Private { peer } => peer.fmt(f),
+        }
+    }
+}
+
+impl std::str::FromStr for Conversation {
+    type Err = <NodeId as std::str::FromStr>::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "all" => Ok(Self::Network),
+            _ => text.parse().map(|peer| Self::Private { peer }),
+        }
+    }
+}
+
+/// The content of a message; its fields stand in the message's object, and no two kinds have the same ones.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Content {
+    /// Text in answer to a message.
+    Reply {
+        /// The message answered.
+        #[serde(with = "text")]
+        reply_to: MessageId,
+        /// 1 to 65,536 bytes of UTF-8.
+        text: String,
+    },
+    /// Replaces the text of an own message.
+    Edit {
+        /// The message changed.
+        #[serde(with = "text")]
+        edit_of: MessageId,
+        /// 1 to 65,536 bytes of UTF-8.
+        text: String,
+    },
+    /// A short mark on a message.
+    React {
+        /// The message marked.
+        #[serde(with = "text")]
+        react_to: MessageId,
+        /// 1 to 64 bytes of UTF-8; `text` in JSON, so that every text is found under one name.
+        #[serde(rename = "text")]
+        mark: String,
+    },
+    /// Takes an own message back. Nothing is erased from other people's devices.
+    Retract {
+        /// The message taken back.
+        #[serde(with = "text")]
+        retract: MessageId,
+    },
+    /// Plain text.
+    Text {
+        /// 1 to 65,536 bytes of UTF-8.
+        text: String,
+    },
+    /// Content of a newer version.
+    Unknown {},
+}
+
+impl From<core::Content> for Content {
+    fn from(content: core::Content) -> Self {
+        match content {
+            core::Content::Text { text } => Self::Text { text },
+            core::Content::Reply { reply_to, text } => Self::Reply { reply_to, text },
+            core::Content::Edit { edit_of, text } => Self::Edit { edit_of, text },
+            core::Content::React { react_to, mark } => Self::React { react_to, mark },
+            core::Content::Retract { retract } => Self::Retract { retract },
+            _ => Self::Unknown {},
+        }
+    }
+}
+
+impl Content {
+    /// Its text or mark; empty if it has none.
+    pub fn shown(&self) -> &str {
+        match self {
+            Self::Text { text } | Self::Reply { text, .. } | Self::Edit { text, .. } => text,
+            Self::React { mark, .. } => mark,
+            Self::Retract { .. } | Self::Unknown {} => "",
+        }
+    }
+
+    /// The message that it is about, with the field that says so.
+    pub const fn about(&self) -> Option<(&'static str, MessageId)> {
+        match self {
+            Self::Reply { reply_to, .. } => Some(("reply_to", *reply_to)),
+            Self::Edit { edit_of, .. } => Some(("edit_of", *edit_of)),
+            Self::React { react_to, .. } => Some(("react_to", *react_to)),
+            Self::Retract { retract } => Some(("retract", *retract)),
+            Self::Text { .. } | Self::Unknown {} => None,
+        }
+    }
+}
+
+/// A message as a conversation holds it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "message")]
+pub struct Message {
+    /// The hash of conversation, author and content.
+    #[serde(with = "text")]
+    pub id: MessageId,
+    /// Its conversation.
+    #[serde(with = "text")]
+    pub conversation: Conversation,
+    /// Its author.
+    #[serde(with = "text")]
+    pub author: NodeId,
+    /// The author's number for it in this conversation, from 1 without gaps.
+    pub seq: u64,
+    /// One more than the deepest message its author had seen: rises along every causal step.
+    pub depth: u64,
+    /// The author's wall clock in milliseconds since 1970: to show, never used for order.
+    pub sent_at_ms: u64,
+    /// Its content.
+    #[serde(flatten)]
+    pub content: Content,
+    /// For programs that show it; only in JSON.
+    #[serde(flatten)]
+    pub context: Option<Context>,
+}
+
+impl Message {
+    /// None for a kind of conversation of a newer version.
+    pub fn of(message: core::Message) -> Option<Self> {
+        Some(Self {
+            id: message.id,
+            conversation: Conversation::of(message.conversation)?,
+            author: message.author,
+            seq: message.seq,
+            depth: message.depth,
+            sent_at_ms: message.sent_at.0,
+            content: message.content.into(),
+            context: None,
+        })
+    }
+}
+
+/// What JSON says of a message beside the message itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Context {
+    /// The name that the author claims.
+    pub name: Option<String>,
+    /// `sent_at_ms` in RFC 3339; null if the author's clock was not known.
+    pub sent_at: Option<String>,
+    /// For each author, by short id, the count of messages that this one's author had seen.
+    pub clock: BTreeMap<String, u64>,
+    /// Ids of the messages near it that its author had not seen, and whose authors had not seen it.
+    pub concurrent_with: Vec<String>,
+    /// How far it is.
+    pub state: MessageState,
+}
+
+/// How far a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageState {
+    /// Of another author.
+    Received,
+    /// An own private one that waits for its acknowledgement.
+    Queued,
+    /// An own broadcast.
+    Sent,
+    /// An own private one that the other side has stored.
+    Delivered,
+}
+
+/// What is known of another node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "peer")]
+pub struct Peer {
+    /// Its id.
+    #[serde(with = "text")]
+    pub id: NodeId,
+    /// The short form of its id.
+    pub short: String,
+    /// The name it claims.
+    pub name: Option<String>,
+    /// The account behind it, if a certificate proved it.
+    #[serde(with = "text_or_null")]
+    pub account: Option<AccountId>,
+    /// What it claims to do.
+    #[serde(with = "text")]
+    pub node_type: NodeType,
+    /// What it counts as here: `node_type`, but SUPER and RELAY only if it is `verified`.
+    #[serde(with = "text")]
+    pub role: NodeType,
+    /// Whether this node reached it at its address by itself, and has not failed to since.
+    pub verified: bool,
+    /// Whether it claims to be a program and not a person.
+    pub bot: bool,
+    /// Its address, `ip:port`: of the link, or the best known.
+    pub address: Option<String>,
+    /// Whether a link is open.
+    pub linked: bool,
+    /// Whether it is a neighbour in the mesh.
+    pub neighbour: bool,
+    /// Whether this node opened the link.
+    pub outbound: bool,
+    /// Smoothed round trip time of the link in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// Private messages waiting for its acknowledgement.
+    pub queued: u32,
+    /// The result of the last failed attempt to reach it.
+    pub last_error: Option<String>,
+}
+
+impl From<core::Peer> for Peer {
+    fn from(p: core::Peer) -> Self {
+        Self {
+            id: p.id,
+            short: p.id.short(),
+            role: p.role(),
+            name: p.name,
+            account: p.account,
+            node_type: p.node_type,
+            verified: p.verified,
+            bot: p.bot,
+            address: p.addr.map(|a| a.to_string()),
+            linked: p.linked,
+            neighbour: p.neighbour,
+            outbound: p.outbound,
+            rtt_ms: p.rtt.map(|d| d.as_secs_f64() * 1_000.0),
+            queued: count(p.queued),
+            last_error: p.last_error.map(Into::into),
+        }
+    }
+}
+
+/// A node at a glance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "status")]
+pub struct Status {
+    /// This node.
+    #[serde(with = "text")]
+    pub id: NodeId,
+    /// The short form of its id.
+    pub short: String,
+    /// Its account.
+    #[serde(with = "text")]
+    pub account: AccountId,
+    /// Its name.
+    pub name: String,
+    /// What it claims to do.
+    #[serde(with = "text")]
+    pub node_type: NodeType,
+    /// Whether it takes part in the network, or only its profile was read.
+    pub running: bool,
+    /// Its state.
+    #[serde(with = "node_state")]
+    pub state: NodeState,
+    /// Neighbours in the mesh.
+    pub neighbours: u32,
+    /// Open links, neighbours included.
+    pub links: u32,
+    /// Nodes in the address book.
+    pub known: u32,
+    /// Private messages waiting for an acknowledgement.
+    pub outbox: u32,
+    /// Messages held because one they depend on is missing.
+    pub pending: u32,
+    /// Entries held in memory.
+    pub entries: u64,
+    /// The addresses that the sockets are bound to, `ip:port`.
+    pub listen: Vec<String>,
+    /// Where beacons are sent and received, groups and interfaces in words for people.
+    pub lan: Vec<String>,
+    /// Addresses that other nodes saw this one at, `ip:port`.
+    pub observed: Vec<String>,
+    /// How a private text is protected: `link`, by the encryption of each link and not from end to end.
+    pub private_protection: String,
+    /// `sqlite` or `memory`.
+    pub store: String,
+    /// How the key that seals the store is protected: `passphrase`, `key-file`, `key-store` or `memory`.
+    pub protection: String,
+    /// Why the last transaction failed, while it does.
+    pub store_error: Option<String>,
+    /// Records that could not be read since the start.
+    pub damaged_records: u64,
+    /// Transactions written since the start.
+    pub commits: u64,
+    /// The number up to which events were acknowledged in this run.
+    pub acked: u64,
+    /// The number of the newest durable event of this run; 0 before the first.
+    pub last_event: u64,
+    /// Places to enter the network that could not be looked up.
+    pub unresolved: Vec<Unresolved>,
+    /// The faults that are injected on purpose, if any.
+    pub fault: Option<InjectedFault>,
+    /// Traffic since the start.
+    pub counters: Counters,
+    /// Datagrams and messages thrown away, by reason.
+    pub drops: BTreeMap<String, u64>,
+}
+
+/// A place to enter the network that could not be looked up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unresolved {
+    /// The place.
+    pub bootstrap: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Faults of outgoing datagrams, made on purpose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InjectedFault {
+    /// Which, as `drop=20%`.
+    pub faults: String,
+    /// Datagrams that were to be sent.
+    pub offered: u64,
+    /// Of these, not sent.
+    pub dropped: u64,
+    /// Sent twice.
+    pub doubled: u64,
+    /// Sent later than others.
+    pub reordered: u64,
+    /// Sent with a changed byte.
+    pub corrupted: u64,
+}
+
+impl InjectedFault {
+    fn of((fault, did): &(Fault, FaultStats)) -> Self {
+        Self {
+            faults: fault.to_string(),
+            offered: did.offered,
+            dropped: did.dropped,
+            doubled: did.doubled,
+            reordered: did.reordered,
+            corrupted: did.corrupted,
+        }
+    }
+}
+
+/// Traffic since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Datagrams received.
+    pub datagrams_in: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+    /// Datagrams sent.
+    pub datagrams_out: u64,
+    /// Their bytes.
+    pub bytes_out: u64,
+    /// Handshakes completed.
+    pub handshakes: u64,
+    /// Packets lost.
+    pub packets_lost: u64,
+    /// Private messages sent again.
+    pub retries: u64,
+    /// Messages stored.
+    pub messages: u64,
+    /// Datagrams and messages thrown away, for all reasons.
+    pub drops: u64,
+    /// Datagrams that the system had no room for.
+    pub send_overflow: u64,
+    /// Datagrams that the system refused.
+    pub send_refused: u64,
+    /// ICMP errors received.
+    pub icmp_noise: u64,
+}
+
+impl Status {
+    /// The state of `node` at this moment. `running`: whether it takes part, or only its profile was opened.
+    ///
+    /// # Errors
+    /// When the node's thread has ended.
+    pub fn of(node: &Node, running: bool) -> Result<Self, NodeError> {
+        Ok(Self::from_parts(node.status()?, running, node.cursor(), node.last_event()))
+    }
+
+    fn from_parts(NodeStatus { node, host }: NodeStatus, running: bool, acked: u64, last_event: u64) -> Self {
+        let drops = &node.stats.drops;
+        let unresolved = host.unresolved.into_iter().map(|(bootstrap, reason)| Unresolved { bootstrap, reason });
+        Self {
+            id: node.id,
+            short: node.id.short(),
+            account: node.account,
+            node_type: node.node_type,
+            running,
+            state: node.state,
+            neighbours: count(node.neighbours),
+            links: count(node.links),
+            known: count(node.known),
+            outbox: count(node.outbox),
+            pending: count(node.pending),
+            entries: node.entries as u64,
+            listen: host.listen.iter().map(ToString::to_string).collect(),
+            lan: host.lan,
+            observed: node.observed.iter().map(ToString::to_string).collect(),
+            // Each link is encrypted; a private text is not sealed beyond that from end to end.
+            private_protection: "link".into(),
+            store: host.store.into(),
+            protection: host.protection.name().into(),
+            store_error: host.store_error,
+            damaged_records: host.damaged_records,
+            commits: host.commits,
+            acked,
+            last_event,
+            unresolved: unresolved.collect(),
+            fault: host.fault.as_ref().map(InjectedFault::of),
+            counters: Counters {
+                datagrams_in: node.stats.datagrams_in,
+                bytes_in: node.stats.bytes_in,
+                datagrams_out: node.stats.datagrams_out,
+                bytes_out: node.stats.bytes_out,
+                handshakes: node.stats.handshakes,
+                packets_lost: node.stats.packets_lost,
+                retries: node.stats.retries,
+                messages: node.stats.messages,
+                drops: drops.total(),
+                send_overflow: host.sockets.send_overflow,
+                send_refused: host.sockets.send_refused,
+                icmp_noise: host.sockets.noise,
+            },
+            drops: DropReason::ALL.iter().map(|r| (r.name().into(), drops.get(*r))).collect(),
+            name: node.name,
+        }
+    }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn there_and_back<T: Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(value: T) -> Value {
+        let json = serde_json::to_value(Versioned::new(&value)).unwrap();
+        let back: Versioned<T> = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!((back.v, &back.body), (VERSION, &value), "{json}");
+        json
+    }
+
+    fn message(content: Content, context: Option<Context>) -> Message {
+        Message {
+            id: MessageId([1; 32]),
+            conversation: Conversation::Private { peer: NodeId([2; 32]) },
+            author: NodeId([2; 32]),
+            seq: 3,
+            depth: u64::MAX,
+            sent_at_ms: 1_767_225_600_000,
+            content,
+            context,
+        }
+    }
+
+    #[test]
+    fn every_event_reads_back_from_its_json() {
+        let (id, node, name) = (MessageId([1; 32]), NodeId([2; 32]), Some("bob".to_owned()));
+        let received =
+            Event::Received { seq: 1, message: Box::new(message(Content::Text { text: "hi".into() }, None)) };
+        assert_eq!(there_and_back(received)["message"]["text"], "hi");
+        there_and_back(Event::Delivered { seq: u64::MAX, id, to: node, name: name.clone() });
+        for reason in FailReason::ALL {
+            there_and_back(Event::Failed { seq: 1, id, to: node, name: None, reason });
+        }
+        for before in NodeState::ALL {
+            there_and_back(Event::StateChanged { before, after: NodeState::Active });
+        }
+        there_and_back(Event::PeerUp { peer: node, name: name.clone() });
+        for reason in DownReason::ALL {
+            there_and_back(Event::PeerDown { peer: node, name: name.clone(), reason });
+        }
+        for state in MemberState::ALL {
+            there_and_back(Event::MemberChanged { peer: node, name: None, state });
+        }
+        assert_eq!(there_and_back(Event::Writable), json!({ "v": 1, "type": "writable" }));
+        assert_eq!(there_and_back(Event::Lagged { missed: 2 }), json!({ "v": 1, "type": "lagged", "missed": 2 }));
+        there_and_back(Event::Unknown { seq: Some(1) });
+    }
+
+    #[test]
+    fn every_content_reads_back_as_its_own_kind() {
+        let id = MessageId([7; 32]);
+        let context = Context {
+            name: Some("bob".into()),
+            sent_at: None,
+            clock: [("abc".to_owned(), 2)].into(),
+            concurrent_with: vec![id.to_string()],
+            state: MessageState::Received,
+        };
+        for content in [
+            core::Content::text("x"),
+            core::Content::Reply { reply_to: id, text: "x".into() },
+            core::Content::Edit { edit_of: id, text: "x".into() },
+            core::Content::React { react_to: id, mark: "x".into() },
+            core::Content::Retract { retract: id },
+        ] {
+            let kind = content.kind();
+            let json = there_and_back(message(content.into(), Some(context.clone())));
+            assert_eq!(json["type"], "message");
+            assert!(kind == "text" || json[kind] == id.to_string(), "{json}");
+            assert_eq!(json["name"], "bob");
+        }
+        there_and_back(message(Content::Unknown {}, None));
+    }
+
+    #[test]
+    fn a_conversation_is_all_or_the_id_of_a_node() {
+        let mut all = message(Content::Text { text: "x".into() }, None);
+        all.conversation = Conversation::Network;
+        assert_eq!(there_and_back(all)["conversation"], "all");
+        assert!("bob".parse::<Conversation>().is_err());
+    }
+
+    #[test]
+    fn names_are_filled_in_where_an_event_has_none() {
+        let peer = NodeId([2; 32]);
+        let down = Event::PeerDown { peer, name: None, reason: DownReason::Closed };
+        let named = down.named(|id| (id == peer).then(|| "bob".into()));
+        assert_eq!(named, Event::PeerDown { peer, name: Some("bob".into()), reason: DownReason::Closed });
+        let up = Event::PeerUp { peer, name: Some("carol".into()) };
+        assert_eq!(up.clone().named(|_| Some("bob".into())), up);
+    }
+}

@@ -1,0 +1,115 @@
+//! A profile that this version wrote, under version control: what was stored can be read. It is written again with
+//! `DONP_WRITE_FIXTURE=1 cargo test -p donp-runtime --test store_fixture`, when the format of the store rises
+//! (docs/spec/store.md, "Another format").
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use donp_core::{Content, Conversation, Durable, Event, Identity, Message, NodeId, WallTime};
+use donp_runtime::{Cost, Node, NodeConfig, Profile, Secrets, StoreKind};
+
+const AGAIN: &str = "a store of this version cannot be read as it was written. If a stored form changed: raise FORMAT in \
+                     hosts/runtime/src/store/sqlite.rs, describe it in docs/spec/store.md, and write the fixture again \
+                     with `DONP_WRITE_FIXTURE=1 cargo test -p donp-runtime --test store_fixture`";
+const LONG: Duration = Duration::from_secs(60);
+/// Both are copied; the lock file is made anew.
+const FILES: [&str; 2] = ["node.db", "key"];
+
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/profile")
+}
+
+fn identity(n: u8) -> Identity {
+    Identity::generate([n; 64], &format!("fixture{n}"), WallTime(1)).unwrap()
+}
+
+fn copy(from: &Path, to: &Path) {
+    for name in FILES {
+        fs::copy(from.join(name), to.join(name)).unwrap_or_else(|e| panic!("{name} of {}: {e}", from.display()));
+    }
+    #[cfg(unix)]
+    fs::set_permissions(to.join("key"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+}
+
+fn open(store: impl Into<StoreKind>, bootstraps: Vec<String>, offline: bool) -> Node {
+    let listen = vec!["127.0.0.1:0".parse().unwrap()];
+    Node::open(NodeConfig { listen, bootstraps, offline, seed: Some(1), ..NodeConfig::new(store) })
+        .unwrap_or_else(|e| panic!("{e}\n{AGAIN}"))
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LONG;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn history(node: &Node, conversation: Conversation) -> Vec<Message> {
+    node.history(conversation, None, 100, LONG).unwrap().messages
+}
+
+fn texts(node: &Node, conversation: Conversation) -> Vec<String> {
+    history(node, conversation).iter().map(|m| m.content.shown().to_owned()).collect()
+}
+
+/// Nodes 1 and 2 talk; 2 is gone before the last message. The profile of node 1 becomes the fixture.
+fn write() {
+    let home = tempfile::tempdir().unwrap();
+    let profile = Profile::create(home.path(), &identity(1), &Secrets::default(), Cost::default()).unwrap();
+    let one = open(profile, Vec::new(), false);
+    let two = open(identity(2), vec![format!("{}/{}", one.local_addresses()[0], one.id())], false);
+    until("link", || one.peers().unwrap().iter().any(|p| p.id == two.id() && p.linked));
+    let (to_one, to_two) = (Conversation::Private(one.id()), Conversation::Private(two.id()));
+    one.broadcast(Content::text("to all")).unwrap();
+    until("broadcast", || texts(&two, Conversation::Network) == ["to all"]);
+    let about = history(&two, Conversation::Network)[0].id;
+    two.broadcast(Content::Reply { reply_to: about, text: "in answer".into() }).unwrap();
+    until("answer", || texts(&one, Conversation::Network).len() == 2);
+    one.ack(1).unwrap();
+    two.send_private(one.id(), Content::text("to you")).unwrap();
+    until("private message", || texts(&one, to_two) == ["to you"]);
+    let id = one.send_private(two.id(), Content::text("and to you")).unwrap();
+    until("delivery", || !one.is_queued(id).unwrap() && texts(&two, to_one).len() == 2);
+    two.shutdown().unwrap();
+    one.send_private(two.id(), Content::text("are you there?")).unwrap();
+    one.shutdown().unwrap();
+    fs::create_dir_all(fixture()).unwrap();
+    copy(home.path(), &fixture());
+}
+
+#[test]
+fn a_stored_profile_of_this_format_reads_back() {
+    if std::env::var_os("DONP_WRITE_FIXTURE").is_some() {
+        write();
+    }
+    let home = tempfile::tempdir().unwrap();
+    copy(&fixture(), home.path());
+    let profile = Profile::open(home.path(), &Secrets::default()).unwrap_or_else(|e| panic!("{e}\n{AGAIN}"));
+    assert_eq!(profile.identity().node_id(), identity(1).node_id(), "{AGAIN}");
+    let two: NodeId = identity(2).node_id();
+    let node = open(profile, Vec::new(), true);
+    assert_eq!(texts(&node, Conversation::Network), ["to all", "in answer"], "{AGAIN}");
+    assert_eq!(texts(&node, Conversation::Private(two)), ["to you", "and to you", "are you there?"], "{AGAIN}");
+    let network = history(&node, Conversation::Network);
+    assert!(matches!(network[1].content, Content::Reply { reply_to, .. } if reply_to == network[0].id), "{AGAIN}");
+    let private = history(&node, Conversation::Private(two));
+    assert!(node.is_queued(private[2].id).unwrap() && !node.is_queued(private[1].id).unwrap(), "{AGAIN}");
+    // The first event is acknowledged: it does not come again.
+    let events: Vec<_> = node.events(0, 100).unwrap().events;
+    let seen: Vec<_> = events.iter().filter_map(|e| Some((e.seq()?, e))).collect();
+    assert_eq!(seen.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [2, 3], "{AGAIN}");
+    assert!(
+        matches!(seen[0].1, Event::Durable { event: Durable::Received(m), .. } if m.id == private[0].id),
+        "{AGAIN}"
+    );
+    assert!(
+        matches!(seen[1].1, Event::Durable { event: Durable::Delivered { id, to }, .. } if *id == private[1].id && *to == two),
+        "{AGAIN}"
+    );
+    assert!(node.peers().unwrap().iter().any(|p| p.id == two && p.name.as_deref() == Some("fixture2")), "{AGAIN}");
+    let status = node.status().unwrap();
+    assert_eq!((status.node.outbox, status.host.damaged_records), (1, 0), "{AGAIN}");
+    node.shutdown().unwrap();
+}
