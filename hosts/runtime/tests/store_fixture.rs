@@ -1,6 +1,7 @@
 //! A profile that this version wrote, under version control: what was stored can be read. It is written again with
 //! `DONP_WRITE_FIXTURE=1 cargo test -p donp-runtime --test store_fixture`, when the format of the store rises
 //! (docs/spec/store.md, "Another format").
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
