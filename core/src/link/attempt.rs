@@ -55,7 +55,7 @@ pub(super) struct SentInit {
 pub(super) struct Attempt {
     /// The `Connect` requests that it answers.
     pub connects: Vec<(SocketAddr, Option<NodeId>)>,
-    pub targets: Vec<SocketAddr>,
+    pub addrs: Vec<SocketAddr>,
     pub record: Option<NodeRecord>,
     /// The incarnation of the link that it would open or renew.
     pub local_incarnation: u32,
@@ -76,7 +76,7 @@ impl Attempt {
     fn new(local_incarnation: u32, token: [u8; 16], next: Instant) -> Self {
         Self {
             connects: Vec::new(),
-            targets: Vec::new(),
+            addrs: Vec::new(),
             record: None,
             local_incarnation,
             rekey: false,
@@ -125,7 +125,7 @@ impl Link {
         cx: &mut Cx<'_>,
         key: Target,
         record: Option<NodeRecord>,
-        targets: &[SocketAddr],
+        addrs: &[SocketAddr],
         connect: Option<(SocketAddr, Option<NodeId>)>,
         out: &mut Outbox<Out>,
     ) {
@@ -150,11 +150,11 @@ impl Link {
         {
             attempt.record = Some(record);
         }
-        for &target in targets {
-            attempt.targets.retain(|t| *t != target);
+        for &addr in addrs {
+            attempt.addrs.retain(|a| *a != addr);
         }
-        attempt.targets.splice(0..0, targets.iter().copied());
-        attempt.targets.truncate(MAX_ADDRS);
+        attempt.addrs.splice(0..0, addrs.iter().copied());
+        attempt.addrs.truncate(MAX_ADDRS);
         if let Some(connect) = connect
             && !attempt.connects.contains(&connect)
             && attempt.connects.len() < MAX_ADDRS
@@ -222,7 +222,7 @@ impl Link {
         let token: [u8; 16] = cx.rng.bytes();
         self.tokens.insert(token, Asked::Attempt(key));
         let mut attempt = Attempt::new(self.incarnation(peer), token, cx.now + pause);
-        (attempt.targets, attempt.record, attempt.rounds) = (addrs, record, rounds);
+        (attempt.addrs, attempt.record, attempt.rounds) = (addrs, record, rounds);
         self.timers.arm(Timer::Attempt(key), attempt.next);
         self.attempts.insert(key, Box::new(attempt));
     }
@@ -268,14 +268,14 @@ impl Link {
     }
 
     pub(super) fn drop_half_open(&mut self, local: u32) {
-        if self.half_open.remove(&local).is_some() {
+        if self.half_open.remove(local).is_some() {
             self.routes.remove(&local);
             self.timers.cancel(Timer::HalfOpen(local));
         }
     }
 
     pub(super) fn drop_all_half_open(&mut self, peer: NodeId) {
-        let gone: Vec<u32> = self.half_open.iter().filter(|(_, h)| h.peer == peer).map(|(local, _)| *local).collect();
+        let gone: Vec<u32> = self.half_open.of_peer(peer).map(|(local, _)| local).collect();
         for local in gone {
             self.drop_half_open(local);
         }
@@ -285,7 +285,7 @@ impl Link {
     pub(super) fn incarnation(&mut self, peer: NodeId) -> u32 {
         let open = self.links.get(&peer).map(|connection| connection.local_incarnation);
         let opening = || self.attempts.get(&Target::Peer(peer)).map(|attempt| attempt.local_incarnation);
-        let answered = || self.half_open.values().find(|half| half.peer == peer).map(|half| half.local_incarnation);
+        let answered = || self.half_open.of_peer(peer).next().map(|(_, half)| half.local_incarnation);
         if let Some(local_incarnation) = open.or_else(opening).or_else(answered) {
             return local_incarnation;
         }
@@ -337,7 +337,7 @@ impl Link {
             return;
         }
         if attempt.connects.is_empty()
-            && let Some(&addr) = attempt.targets.first()
+            && let Some(&addr) = attempt.addrs.first()
         {
             out.push(Out::Unreachable { addr, expect: Some(peer), wrong_node });
         }
@@ -355,8 +355,8 @@ impl Link {
         attempt.next = (cx.now + pause).min(giveup);
         let turn = attempt.tries as usize;
         attempt.tries = attempt.tries.saturating_add(1);
-        let count = attempt.targets.len();
-        let target = turn.checked_rem(count).and_then(|at| attempt.targets.get(at)).copied();
+        let count = attempt.addrs.len();
+        let target = turn.checked_rem(count).and_then(|at| attempt.addrs.get(at)).copied();
         let (next, token, record) = (attempt.next, attempt.token, attempt.record.clone());
         self.timers.arm(Timer::Attempt(key), next);
         let Some(to) = target else { return };
@@ -406,7 +406,7 @@ impl Link {
             let line = alloc::format!(
                 "{key:?} {:?} {:?} {:?} {} {} {:?} {:?} {} {} {:?}",
                 d.connects,
-                d.targets,
+                d.addrs,
                 d.record,
                 d.local_incarnation,
                 d.rekey,
@@ -421,7 +421,7 @@ impl Link {
                 hasher.update(&a.index.to_le_bytes()).update(&a.mac1);
             }
         }
-        for (local, h) in &self.half_open {
+        for (local, h) in self.half_open.iter() {
             hasher.update(
                 alloc::format!("{local} {:?} {:?} {:?} {}", h.peer, h.split, h.epoch, h.local_incarnation).as_bytes(),
             );

@@ -8,8 +8,9 @@ use crate::fact::{DownReason, Fact};
 use crate::id::NodeId;
 use crate::link::connection::{Connection, Start};
 use crate::link::cookie::{self, Admission, mac, mac1_key, same};
+use crate::link::half_open::HalfOpen;
 use crate::link::keys::StaticKey;
-use crate::link::noise::{Handshake, IK_PSK2, Split};
+use crate::link::noise::{Handshake, IK_PSK2};
 use crate::link::packet::{
     COOKIE_REPLY, Epoch, INIT_HEADER, InitPayload, MAC_LEN, Macs, RESP, RESP_HEADER, RESP_LEN, RespPayload, VERSION,
     macs, u32_at,
@@ -18,26 +19,10 @@ use crate::link::session::Session;
 use crate::link::{Link, Out, Route, Timer};
 use crate::machine::{Cx, Outbox};
 use crate::stats::DropReason;
-use crate::time::{Duration, Instant};
+use crate::time::Duration;
 use crate::wire::record::NodeRecord;
 
 use crate::link::attempt::{Target, prologue};
-
-/// Answered Inits of one node that wait for its first packet.
-const MAX_HALF_OPEN: usize = crate::link::attempt::OUTSTANDING;
-
-/// An answered Init of which nothing is proven yet: about 450 bytes.
-pub(super) struct HalfOpen {
-    pub peer: NodeId,
-    pub record: NodeRecord,
-    pub split: Split,
-    pub remote: u32,
-    /// Where the answer went: a peer that proves to hold the keys received it there.
-    path: SocketAddr,
-    pub epoch: Epoch,
-    pub local_incarnation: u32,
-    pub created: Instant,
-}
 
 /// What a finished handshake proved.
 struct Proven {
@@ -139,17 +124,12 @@ impl Link {
 
         let links = &self.links;
         self.stamps.set(peer, payload.stamp, |p| links.contains_key(p));
-        let of_peer = self.half_open.iter().filter(|(_, h)| h.peer == peer);
-        let oldest_own = of_peer.clone().min_by_key(|(local, h)| (h.created, **local)).map(|(local, _)| *local);
-        if of_peer.count() >= MAX_HALF_OPEN {
-            oldest_own.into_iter().for_each(|local| self.drop_half_open(local));
-        } else if self.half_open.len() >= self.limits.handshakes {
-            let oldest = self.half_open.iter().min_by_key(|(local, h)| (h.created, **local)).map(|(local, _)| *local);
-            oldest.into_iter().for_each(|local| self.drop_half_open(local));
+        if let Some(surplus) = self.half_open.surplus(peer, self.limits.handshakes) {
+            self.drop_half_open(surplus);
         }
         let epoch = Epoch { boot: payload.stamp.boot, incarnation: payload.incarnation };
         let half = HalfOpen { peer, record, split, remote, path: from, epoch, local_incarnation, created: cx.now };
-        self.half_open.insert(local, Box::new(half));
+        self.half_open.insert(local, half);
         self.routes.insert(local, Route::HalfOpen);
         self.timers.arm(Timer::HalfOpen(local), cx.now + self.config.handshake_timeout);
         self.push_datagram(from, packet);
@@ -158,10 +138,9 @@ impl Link {
     /// The first authentic packet under an answered Init: now its sender is proven. False if there
     /// is no place for the link.
     pub(super) fn confirm(&mut self, cx: &mut Cx<'_>, local: u32, mut session: Session, out: &mut Outbox<Out>) -> bool {
-        let Some(half) = self.half_open.remove(&local) else { return false };
+        let Some(half) = self.half_open.remove(local) else { return false };
         self.timers.cancel(Timer::HalfOpen(local));
         self.routes.remove(&local);
-        let half = *half;
         session.created = half.created;
         let took = cx.now.since(half.created);
         let proven = Proven {
@@ -246,7 +225,7 @@ impl Link {
         let mut connection = Connection::new(start, session, cx.now);
         connection.recovery.rtt.sample(took, Duration::ZERO);
         // Both may have sent an Init at once, and then each Init opened the other's NAT for this one.
-        connection.initiated &= !self.half_open.values().any(|half| half.peer == peer);
+        connection.initiated &= self.half_open.of_peer(peer).next().is_none();
         let opened = connection.round_trip();
         self.links.insert(peer, Box::new(connection));
         self.finish(cx, peer, local, record.clone(), path);

@@ -13,6 +13,7 @@ mod fragments;
 mod frame;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 pub mod fuzz;
+mod half_open;
 mod handshake;
 mod interest;
 mod keys;
@@ -44,7 +45,7 @@ use crate::link::addresses::Addresses;
 use crate::link::attempt::{Asked, Attempt, Target};
 use crate::link::connection::{Connection, Diagnosis};
 use crate::link::cookie::RateLimiter;
-use crate::link::handshake::HalfOpen;
+use crate::link::half_open::HalfOpenTable;
 use crate::link::interest::{Interest, Interests};
 use crate::link::keys::Keys;
 use crate::link::session::Session;
@@ -166,7 +167,7 @@ pub(crate) struct Link {
     interests: Interests,
     attempts: BTreeMap<Target, Box<Attempt>>,
     tokens: BTreeMap<[u8; 16], Asked>,
-    half_open: BTreeMap<u32, Box<HalfOpen>>,
+    half_open: HalfOpenTable,
     links: BTreeMap<NodeId, Box<Connection>>,
     routes: BTreeMap<u32, Route>,
     stamps: Stamps,
@@ -207,7 +208,7 @@ impl Link {
             interests: Interests::default(),
             attempts: BTreeMap::new(),
             tokens: BTreeMap::new(),
-            half_open: BTreeMap::new(),
+            half_open: HalfOpenTable::default(),
             links: BTreeMap::new(),
             routes: BTreeMap::new(),
             stamps: Stamps::default(),
@@ -327,7 +328,7 @@ impl Link {
                 (peer, plain)
             }
             Some(Route::HalfOpen) => {
-                let Some(half) = self.half_open.get(&local) else {
+                let Some(half) = self.half_open.get(local) else {
                     return self.drops.count(DropReason::UnknownSession);
                 };
                 let session = Session::new(&half.split, false, local, half.remote, half.created);
@@ -541,8 +542,7 @@ impl Machine for Link {
                 for peer in peers {
                     self.close(cx, peer, CLOSE_LEAVING, DownReason::Unwanted, out);
                 }
-                let half_open: Vec<u32> = self.half_open.keys().copied().collect();
-                for local in half_open {
+                for local in self.half_open.indices() {
                     self.drop_half_open(local);
                 }
             }

@@ -239,6 +239,29 @@ fn a_peer_that_sent_often_is_suspected_sooner() {
     assert!(mute < Duration::from_secs(7), "{mute:?}");
 }
 
+#[test]
+fn a_suspected_peer_that_answers_is_recovered() {
+    let mut net = Net::new(2, 10);
+    net.link();
+    net.want_both();
+    net.run(1_000);
+    let peer = net.nodes[1].id;
+    let count =
+        |net: &Net, fact: &Fact| net.nodes[0].events.iter().filter(|e| matches!(e, Out::Fact(f) if f == fact)).count();
+    for _ in 0..2 {
+        let before = count(&net, &Fact::LinkSuspected(peer));
+        net.faults.loss = 100;
+        while count(&net, &Fact::LinkSuspected(peer)) == before {
+            net.run(10);
+        }
+        assert_eq!(count(&net, &Fact::LinkRecovered(peer)), before, "nothing came");
+        net.faults.loss = 0;
+        net.run(3_000);
+        assert_eq!(count(&net, &Fact::LinkRecovered(peer)), count(&net, &Fact::LinkSuspected(peer)));
+    }
+    assert_eq!(net.nodes[0].downs(), []);
+}
+
 /// A quiet link costs a PING every five seconds, from the side that is first.
 #[test]
 fn a_link_that_is_always_quiet_is_probed_at_its_keepalive() {
