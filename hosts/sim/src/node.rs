@@ -186,7 +186,7 @@ impl Node {
     pub(crate) fn has_private(&self, author: NodeId, message: MessageId) -> bool {
         let start = Conversation::Private(author).id(self.id, &self.config.network_key).0.to_vec();
         let end = [start.as_slice(), &[255; 80]].concat();
-        // The id ends the key (docs/spec/store.md, "chat.order").
+        // The id ends the key (docs/spec/store.md, "Records").
         self.store.scan(&history(start, end, true)).iter().any(|r| r.key.ends_with(&message.0))
     }
 
