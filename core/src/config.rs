@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
 use crate::limits::Limits;
+use crate::setting::{at_least_1_ms, at_most, longer_than, not_below, not_zero, settings};
 
 /// The most news that one message of the failure detector may carry; others refuse more.
 const MAX_PIGGYBACK: usize = 6;
@@ -74,8 +75,8 @@ impl FromStr for NodeType {
     }
 }
 
-/// Everything a node can be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The configuration of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// What this node offers to others.
     pub node_type: NodeType,
@@ -102,348 +103,310 @@ pub struct Config {
     pub limits: Limits,
 }
 
-/// Links: handshakes, keys, loss recovery.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkConfig {
-    /// Quiet time after which a wanted link is probed: 5 s (docs/design/failures.md §1). Sooner where the peer is
-    /// hardly ever quiet: after eight times as long as usual.
-    pub keepalive: Duration,
-    /// Time without an answer after which a link is down: 15 s (docs/design/failures.md §1).
-    pub dead_after: Duration,
-    /// Quiet time after which a link that only failure detection wants is probed: 25 s, so that bindings of
-    /// NAT boxes live (docs/design/overlay.md §7). Such a link may be silent for longer before it is down, in
-    /// proportion.
-    pub rare_keepalive: Duration,
-    /// An unwanted link without messages is closed after this: 30 s (iroh's relayed idle close).
-    pub idle_close: Duration,
-    /// A key in use longer than this is replaced when something is sent: 120 s (WireGuard §6.1).
-    pub rekey_after: Duration,
-    /// A key older than this opens nothing: 180 s (WireGuard §6.1).
-    pub reject_after: Duration,
-    /// A handshake without an answer is repeated after this, with jitter: 1 s. WireGuard waits 5 s;
-    /// a person is waiting here, and cookies bound the cost.
-    pub handshake_retry: Duration,
-    /// A connection attempt is given up after this: 10 s.
-    pub handshake_timeout: Duration,
-    /// The static link key is replaced after this: 30 days (docs/design/links.md §1).
-    pub static_key_rotation: Duration,
-    /// The replaced static key is still answered for this long: 24 h (docs/design/links.md §1).
-    pub static_key_overlap: Duration,
-    /// Handshakes a second that are served before a cookie is demanded: 100 (boringtun).
-    pub unverified_handshakes: u32,
-    /// Handshakes a second that are served with a valid cookie: 400 (docs/design/links.md §2).
-    pub verified_handshakes: u32,
+settings! {
+    /// Links: handshakes, keys, loss recovery.
+    link: LinkConfig {
+        /// Quiet time after which a wanted link is probed: 5 s (docs/design/failures.md §1). Sooner where the peer is
+        /// hardly ever quiet: after eight times as long as usual.
+        keepalive: Duration = Duration::from_secs(5),
+            "A quiet link is probed after this",
+            |_, v| at_least_1_ms(v);
+        /// Time without an answer after which a link is down: 15 s (docs/design/failures.md §1).
+        dead_after: Duration = Duration::from_secs(15),
+            "A link is down after this without an answer",
+            |part, v| longer_than(v, part.keepalive, "link.keepalive");
+        /// Quiet time after which a link that only failure detection wants is probed: 25 s, so that bindings of
+        /// NAT boxes live (docs/design/overlay.md §7). Such a link may be silent for longer before it is down, in
+        /// proportion.
+        rare_keepalive: Duration = Duration::from_secs(25),
+            "A quiet link that only failure detection needs is probed after this",
+            |part, v| not_below(v, part.keepalive, "link.keepalive");
+        /// An unwanted link without messages is closed after this: 30 s (iroh's relayed idle close).
+        idle_close: Duration = Duration::from_secs(30),
+            "A link that nobody needs is closed after this",
+            |part, v| longer_than(v, part.keepalive, "link.keepalive");
+        /// A key in use longer than this is replaced when something is sent: 120 s (WireGuard §6.1).
+        rekey_after: Duration = Duration::from_secs(120),
+            "A key is replaced after this";
+        /// A key older than this opens nothing: 180 s (WireGuard §6.1).
+        reject_after: Duration = Duration::from_secs(180),
+            "A key older than this opens nothing",
+            |part, v| longer_than(v, part.rekey_after, "link.rekey_after");
+        /// A handshake without an answer is repeated after this, with jitter: 1 s. WireGuard waits 5 s;
+        /// a person is waiting here, and cookies bound the cost.
+        handshake_retry: Duration = Duration::from_secs(1),
+            "A handshake is repeated after this",
+            |_, v| at_least_1_ms(v);
+        /// A connection attempt is given up after this: 10 s.
+        handshake_timeout: Duration = Duration::from_secs(10),
+            "An attempt to connect is given up after this",
+            |part, v| longer_than(v, part.handshake_retry, "link.handshake_retry");
+        /// The static link key is replaced after this: 30 days (docs/design/links.md §1).
+        static_key_rotation: Duration = Duration::from_secs(30 * 86_400),
+            "The link key is replaced after this",
+            |part, v| longer_than(v, part.static_key_overlap, "link.static_key_overlap");
+        /// The replaced static key is still answered for this long: 24 h (docs/design/links.md §1).
+        static_key_overlap: Duration = Duration::from_secs(86_400),
+            "How long the replaced link key still answers";
+        /// Handshakes a second that are served before a cookie is demanded: 100 (boringtun).
+        unverified_handshakes: u32 = 100,
+            "Handshakes a second without a cookie",
+            |_, v| not_zero(v);
+        /// Handshakes a second that are served with a valid cookie: 400 (docs/design/links.md §2).
+        verified_handshakes: u32 = 400,
+            "Handshakes a second with a cookie",
+            |_, v| not_zero(v);
+    }
 }
 
-/// Joining the network and keeping neighbours.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MembershipConfig {
-    /// Neighbours of a regular node: 6 (docs/design/overlay.md §2; HyParView's 5 and one more). Two more for
-    /// SUPER and RELAY, none for BOOTSTRAP.
-    pub target: usize,
-    /// Size of the passive view: 36, six times the active one as in HyParView (§5.1).
-    pub passive: usize,
-    /// Steps of a newcomer's walk and of a shuffle: 6 (HyParView's ARWL, §5.1).
-    pub walk: u8,
-    /// At so many steps before its end a newcomer enters the passive view: 3 (HyParView's PRWL).
-    pub walk_passive: u8,
-    /// Neighbours and passive nodes in a shuffle: 3 and 4 (HyParView's ka and kp).
-    pub shuffle_active: usize,
-    /// See [`shuffle_active`](Self::shuffle_active).
-    pub shuffle_passive: usize,
-    /// How often views are shuffled: 30 s (docs/design/overlay.md §2).
-    pub shuffle: Duration,
-    /// The same while a node is young: 10 s (docs/design/overlay.md §2).
-    pub shuffle_young: Duration,
-    /// How long that is: an hour (docs/design/overlay.md §2).
-    pub young_for: Duration,
-    /// The next candidate is tried when one did not answer within this: 500 ms (docs/design/overlay.md §2).
-    pub promote_after: Duration,
-    /// First pause before a bootstrap is tried again: 1 s, doubling (docs/design/overlay.md §4).
-    pub retry_first: Duration,
-    /// Longest pause: 60 s (docs/design/overlay.md §4). Tries never end.
-    pub retry_max: Duration,
-    /// Attempts under way at once: 3 (docs/design/overlay.md §4).
-    pub parallel: usize,
-    /// How often neighbours are asked for more neighbours while some are missing: 10 s, the first
-    /// hour's shuffle (docs/design/overlay.md §2).
-    pub ask_every: Duration,
+settings! {
+    /// Joining the network and keeping neighbours.
+    membership: MembershipConfig {
+        /// Neighbours of a regular node: 6 (docs/design/overlay.md §2; HyParView's 5 and one more). Two more for
+        /// SUPER and RELAY, none for BOOTSTRAP.
+        target: usize = 6,
+            "Neighbours to look for",
+            |_, v| not_zero(v);
+        /// Size of the passive view: 36, six times the active one as in HyParView (§5.1).
+        passive: usize = 36,
+            "Nodes known to replace neighbours from";
+        /// Steps of a newcomer's walk and of a shuffle: 6 (HyParView's ARWL, §5.1).
+        walk: u8 = 6,
+            "Steps that a newcomer is walked through the network";
+        /// At so many steps before its end a newcomer enters the passive view: 3 (HyParView's PRWL).
+        walk_passive: u8 = 3,
+            "Steps before the end of its walk at which a newcomer becomes known";
+        /// Neighbours and passive nodes in a shuffle: 3 and 4 (HyParView's ka and kp).
+        shuffle_active: usize = 3,
+            "Neighbours named in an exchange";
+        /// See [`shuffle_active`](Self::shuffle_active).
+        shuffle_passive: usize = 4,
+            "Passive nodes named in an exchange";
+        /// How often views are shuffled: 30 s (docs/design/overlay.md §2).
+        shuffle: Duration = Duration::from_secs(30),
+            "How often known nodes are exchanged";
+        /// The same while a node is young: 10 s (docs/design/overlay.md §2).
+        shuffle_young: Duration = Duration::from_secs(10),
+            "How often known nodes are exchanged while the node is young";
+        /// How long that is: an hour (docs/design/overlay.md §2).
+        young_for: Duration = Duration::from_secs(3_600),
+            "How long a node is young";
+        /// The next candidate is tried when one did not answer within this: 500 ms (docs/design/overlay.md §2).
+        promote_after: Duration = Duration::from_millis(500),
+            "The next candidate is tried after this without an answer";
+        /// First pause before a bootstrap is tried again: 1 s, doubling (docs/design/overlay.md §4).
+        retry_first: Duration = Duration::from_secs(1),
+            "First pause before a bootstrap is tried again",
+            |_, v| at_least_1_ms(v);
+        /// Longest pause: 60 s (docs/design/overlay.md §4). Tries never end.
+        retry_max: Duration = Duration::from_secs(60),
+            "Longest pause before a bootstrap is tried again",
+            |part, v| longer_than(v, part.retry_first, "membership.retry_first");
+        /// Attempts under way at once: 3 (docs/design/overlay.md §4).
+        parallel: usize = 3,
+            "Attempts to connect under way",
+            |_, v| not_zero(v);
+        /// How often neighbours are asked for more neighbours while some are missing: 10 s, the first
+        /// hour's shuffle (docs/design/overlay.md §2).
+        ask_every: Duration = Duration::from_secs(10),
+            "How often neighbours are asked for more",
+            |_, v| at_least_1_ms(v);
+    }
 }
 
-/// Finding nodes on the local network by multicast.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DiscoveryConfig {
-    /// Whether to say that this node is there and to listen to others: for a host that has sockets for it
-    /// and takes what [`Engine::poll_beacon`](crate::Engine::poll_beacon) gives. Off.
-    pub beacons: bool,
-    /// Whether beacons carry the node's long-term id, so that everybody near sees who is there. Off: they
-    /// carry a random tag that changes daily and with each network (docs/design/overlay.md §5).
-    pub visible: bool,
-    /// How often a beacon is sent, give or take 20 %, after the first three: 30 s (the DONP document).
-    pub every: Duration,
+settings! {
+    /// Finding nodes on the local network by multicast.
+    discovery: DiscoveryConfig {
+        /// Whether beacons carry the node's long-term id, so that everybody near sees who is there. Off: they
+        /// carry a random tag that changes daily and with each network (docs/design/overlay.md §5).
+        visible: bool = false,
+            "Whether everybody on the local network may see this node's id: true or false";
+        /// How often a beacon is sent, give or take 20 %, after the first three: 30 s (the DONP document).
+        every: Duration = Duration::from_secs(30),
+            "How often a beacon is sent on the local network",
+            |_, v| at_least_1_ms(v);
+    } without a name {
+        /// Whether to say that this node is there and to listen to others: for a host that has sockets for it
+        /// and takes what [`Engine::poll_beacon`](crate::Engine::poll_beacon) gives. Off.
+        beacons: bool = false;
+    }
 }
 
-/// Private messages until the other side has stored them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeliveryConfig {
-    /// First pause before a message is sent again: 1 s, doubling to 32 s (docs/design/delivery.md §2: 1, 2,
-    /// 4, 8, 16, then 32). After that it waits for the peer to return.
-    pub retry_first: Duration,
-    /// Messages to one peer that may be unacknowledged at once: 512. 64 B each fill 40 datagrams,
-    /// which covers 10 MB/s at 5 ms.
-    pub window: usize,
-    /// A message is reported as failed after the node has run this long without delivering it:
-    /// 30 days (LXMF's propagation expiry).
-    pub expire: Duration,
+settings! {
+    /// Private messages until the other side has stored them.
+    delivery: DeliveryConfig {
+        /// First pause before a message is sent again: 1 s, doubling to 32 s (docs/design/delivery.md §2: 1, 2,
+        /// 4, 8, 16, then 32). After that it waits for the peer to return.
+        retry_first: Duration = Duration::from_secs(1),
+            "First pause before a private message is sent again",
+            |_, v| at_least_1_ms(v);
+        /// Messages to one peer that may be unacknowledged at once: 512. 64 B each fill 40 datagrams,
+        /// which covers 10 MB/s at 5 ms.
+        window: usize = 512,
+            "Private messages to one peer that may be unacknowledged",
+            |_, v| not_zero(v);
+        /// A message is reported as failed after the node has run this long without delivering it:
+        /// 30 days (LXMF's propagation expiry).
+        expire: Duration = Duration::from_secs(30 * 86_400),
+            "A private message is given up after this",
+            |_, v| at_least_1_ms(v);
+    }
 }
 
-/// Broadcasts to the whole network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GossipConfig {
-    /// Hops a broadcast may take, the `ttl` of the DONP document: 64. Its 10 is less than the depth of a
-    /// shared tree of 10,000 nodes (18, docs/design/goals.md §1); repeats are recognised, so this only bounds
-    /// damage.
-    pub ttl: u8,
-    /// How long a broadcast's id is remembered: 15 min (docs/design/delivery.md §3).
-    pub remember: Duration,
-    /// Ids wait this long to travel together: 50 ms (docs/design/broadcast.md §2).
-    pub batch: Duration,
-    /// An announced broadcast is asked for when it did not come by itself after this: 300 ms, or two round
-    /// trips of slow neighbours and a batch, or twice what the tree took lately, if that is longer
-    /// (docs/design/broadcast.md §2).
-    pub graft_after: Duration,
-    /// The next announcer is asked after this: 200 ms, or its round trip and a fifth if that is longer
-    /// (docs/design/broadcast.md §2).
-    pub graft_next: Duration,
-    /// A neighbour that is this many hops nearer to the source than the parent, in the mean of a dozen messages,
-    /// replaces it: 2. Where one message decides it takes 3 for one sender and 7 for many (PlumTree §4.2).
-    pub optimise: u8,
-    /// Recent broadcasts are kept this long for neighbours that miss them: 60 s (docs/design/broadcast.md §4).
-    pub keep: Duration,
+settings! {
+    /// Broadcasts to the whole network.
+    gossip: GossipConfig {
+        /// Hops a broadcast may take, the `ttl` of the DONP document: 64. Its 10 is less than the depth of a
+        /// shared tree of 10,000 nodes (18, docs/design/goals.md §1); repeats are recognised, so this only bounds
+        /// damage.
+        ttl: u8 = 64,
+            "Hops a broadcast may take",
+            |_, v| not_zero(v);
+        /// How long a broadcast's id is remembered: 15 min (docs/design/delivery.md §3).
+        remember: Duration = Duration::from_secs(900),
+            "How long a broadcast's id is remembered",
+            |_, v| at_least_1_ms(v);
+        /// Ids wait this long to travel together: 50 ms (docs/design/broadcast.md §2).
+        batch: Duration = Duration::from_millis(50),
+            "How long ids wait to be announced together";
+        /// An announced broadcast is asked for when it did not come by itself after this: 300 ms, or two round
+        /// trips of slow neighbours and a batch, or twice what the tree took lately, if that is longer
+        /// (docs/design/broadcast.md §2).
+        graft_after: Duration = Duration::from_millis(300),
+            "An announced broadcast is asked for when it did not come after this";
+        /// The next announcer is asked after this: 200 ms, or its round trip and a fifth if that is longer
+        /// (docs/design/broadcast.md §2).
+        graft_next: Duration = Duration::from_millis(200),
+            "The next one that announced it is asked after this";
+        /// A neighbour that is this many hops nearer to the source than the parent, in the mean of a dozen messages,
+        /// replaces it: 2. Where one message decides it takes 3 for one sender and 7 for many (PlumTree §4.2).
+        optimise: u8 = 2,
+            "A neighbour so many hops nearer to the source replaces the parent";
+        /// Recent broadcasts are kept this long for neighbours that miss them: 60 s (docs/design/broadcast.md §4).
+        keep: Duration = Duration::from_secs(60),
+            "How long a broadcast is kept for neighbours that miss it";
+    }
 }
 
-/// Conversations and catching up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChatConfig {
-    /// How long to wait for a missing message to arrive by itself before asking: 500 ms. That is a batch of ids,
-    /// `gossip.graft_after` and a slow round trip of 150 ms: the tree mends itself first, which also brings what
-    /// comes next. Also for what a neighbour's heights show to be missing.
-    pub fill_after: Duration,
-    /// How often heights are compared with a random neighbour: 60 s, half more or less at random
-    /// (docs/design/history.md §4). At once with everybody who becomes a neighbour.
-    pub compare_every: Duration,
-    /// How often the whole history is compared with one, which finds what a disk lost: 24 h, half more
-    /// or less, and an hour after a start. It reads all of the network's conversation once.
-    pub verify_every: Duration,
-    /// How fast all others together may catch up here, in bytes a second: 2 MiB, a fifth of what
-    /// 100 Mbit/s carry (docs/design/history.md §4). On slower links it is the last priority that gives way.
-    pub catch_up_rate: u32,
-    /// A held message whose parents nobody had is dropped after this: 10 min.
-    pub pending_for: Duration,
+settings! {
+    /// Conversations and catching up.
+    chat: ChatConfig {
+        /// How long to wait for a missing message to arrive by itself before asking: 500 ms. That is a batch of ids,
+        /// `gossip.graft_after` and a slow round trip of 150 ms: the tree mends itself first, which also brings what
+        /// comes next. Also for what a neighbour's heights show to be missing.
+        fill_after: Duration = Duration::from_millis(500),
+            "How long a missing message may take before it is asked for",
+            |_, v| at_least_1_ms(v);
+        /// How often heights are compared with a random neighbour: 60 s, half more or less at random
+        /// (docs/design/history.md §4). At once with everybody who becomes a neighbour.
+        compare_every: Duration = Duration::from_secs(60),
+            "How often heights are compared with a neighbour",
+            |_, v| at_least_1_ms(v);
+        /// How often the whole history is compared with one, which finds what a disk lost: 24 h, half more
+        /// or less, and an hour after a start. It reads all of the network's conversation once.
+        verify_every: Duration = Duration::from_secs(86_400),
+            "How often the whole history is compared with a neighbour",
+            |_, v| at_least_1_ms(v);
+        /// How fast all others together may catch up here, in bytes a second: 2 MiB, a fifth of what
+        /// 100 Mbit/s carry (docs/design/history.md §4). On slower links it is the last priority that gives way.
+        catch_up_rate: u32 = 2 << 20,
+            "Bytes a second that others may catch up on here",
+            |_, v| not_zero(v);
+        /// A held message whose parents nobody had is dropped after this: 10 min.
+        pending_for: Duration = Duration::from_secs(600),
+            "How long a message waits for one it depends on",
+            |_, v| at_least_1_ms(v);
+    }
 }
 
-/// Failure detection in a zone: SWIM's and Lifeguard's parameters. Plain SWIM is `health_max` 0, `beta` 1,
-/// `confirmations` 0 and the five flags after `zone` off.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SwimConfig {
-    /// Whether this node takes part in a zone at all.
-    pub zone: bool,
-    /// Whether a helper that probed in vain reports it (Lifeguard's NACK).
-    pub nack: bool,
-    /// Whether a suspect is the first to get the suspicion (Lifeguard's buddy system).
-    pub buddy: bool,
-    /// Whether a node that was absent, or does badly itself, probes every suspect again before a suspicion expires.
-    pub freeze: bool,
-    /// Whether a member whose messages arrived here since it is suspected is not declared down here.
-    pub witness: bool,
-    /// Whether a member whose link leaves probes unanswered is probed next, out of turn. Off: a failure is noticed
-    /// a fifth sooner with it, and where members stall it takes half as many messages again (`donp-sim run swim`,
-    /// `lifeguard`; 1.34 periods for 1.72 before the word of all helpers shortened the wait).
-    pub link_evidence: bool,
-    /// Each member probes one other in this time: 2 s (docs/design/failures.md §2; memberlist has 1 s in a LAN).
-    pub period: Duration,
-    /// The least wait for a direct answer: 500 ms (memberlist's LAN default), else twice the longest of the
-    /// last 64 round trips.
-    pub direct_timeout: Duration,
-    /// Helpers of an indirect probe, when there is no direct answer: 3 (SWIM §5, memberlist).
-    pub indirect: usize,
-    /// The local health multiplier's greatest value: 8 (Lifeguard §IV). Period and waits grow by it.
-    pub health_max: u8,
-    /// From this on a node's own conclusions count for nothing: 4, half of the greatest (docs/design/failures.md §2).
-    pub freeze_health: u8,
-    /// Periods that a suspect has at least, times log10 of the zone: 4 (memberlist LAN).
-    pub alpha: u32,
-    /// How many times as long it has while one member alone suspects it: 6 (memberlist LAN).
-    pub beta: u32,
-    /// Others whose suspicion shortens that to the least: 3 (Lifeguard's K).
-    pub confirmations: usize,
-    /// Updates on one message: 6 (docs/design/failures.md §2).
-    pub piggyback: usize,
-    /// Each member passes an update on so many times, times log10 of the zone rounded up: 4 (memberlist LAN).
-    pub retransmit: u32,
-    /// How often whole rosters are exchanged with a random member: 30 s (memberlist LAN).
-    pub sync_every: Duration,
-    /// Members that are gone are remembered for this long: 10 min, so that old updates do not bring them back.
-    pub forget_after: Duration,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            node_type: NodeType::default(),
-            bot: false,
-            network_key: [0; 32],
-            link: LinkConfig {
-                keepalive: Duration::from_secs(5),
-                dead_after: Duration::from_secs(15),
-                rare_keepalive: Duration::from_secs(25),
-                idle_close: Duration::from_secs(30),
-                rekey_after: Duration::from_secs(120),
-                reject_after: Duration::from_secs(180),
-                handshake_retry: Duration::from_secs(1),
-                handshake_timeout: Duration::from_secs(10),
-                static_key_rotation: Duration::from_secs(30 * 86_400),
-                static_key_overlap: Duration::from_secs(86_400),
-                unverified_handshakes: 100,
-                verified_handshakes: 400,
-            },
-            membership: MembershipConfig {
-                target: 6,
-                passive: 36,
-                walk: 6,
-                walk_passive: 3,
-                shuffle_active: 3,
-                shuffle_passive: 4,
-                shuffle: Duration::from_secs(30),
-                shuffle_young: Duration::from_secs(10),
-                young_for: Duration::from_secs(3_600),
-                promote_after: Duration::from_millis(500),
-                retry_first: Duration::from_secs(1),
-                retry_max: Duration::from_secs(60),
-                parallel: 3,
-                ask_every: Duration::from_secs(10),
-            },
-            discovery: DiscoveryConfig { beacons: false, visible: false, every: Duration::from_secs(30) },
-            delivery: DeliveryConfig {
-                retry_first: Duration::from_secs(1),
-                window: 512,
-                expire: Duration::from_secs(30 * 86_400),
-            },
-            gossip: GossipConfig {
-                ttl: 64,
-                remember: Duration::from_secs(900),
-                batch: Duration::from_millis(50),
-                graft_after: Duration::from_millis(300),
-                graft_next: Duration::from_millis(200),
-                optimise: 2,
-                keep: Duration::from_secs(60),
-            },
-            chat: ChatConfig {
-                fill_after: Duration::from_millis(500),
-                compare_every: Duration::from_secs(60),
-                verify_every: Duration::from_secs(86_400),
-                catch_up_rate: 2 << 20,
-                pending_for: Duration::from_secs(600),
-            },
-            swim: SwimConfig {
-                zone: true,
-                nack: true,
-                buddy: true,
-                freeze: true,
-                witness: true,
-                link_evidence: false,
-                period: Duration::from_secs(2),
-                direct_timeout: Duration::from_millis(500),
-                indirect: 3,
-                health_max: 8,
-                freeze_health: 4,
-                alpha: 4,
-                beta: 6,
-                confirmations: 3,
-                piggyback: 6,
-                retransmit: 4,
-                sync_every: Duration::from_secs(30),
-                forget_after: Duration::from_secs(600),
-            },
-            limits: Limits::default(),
-        }
+settings! {
+    /// Failure detection in a zone: SWIM's and Lifeguard's parameters. Plain SWIM is `health_max` 0, `beta` 1,
+    /// `confirmations` 0 and the five flags after `zone` off.
+    swim: SwimConfig {
+        /// Whether this node takes part in a zone at all.
+        zone: bool = true,
+            "Whether to watch others for failures, in a network small enough: true or false";
+        /// Whether a helper that probed in vain reports it (Lifeguard's NACK).
+        nack: bool = true,
+            "Whether a member that probed for another reports that it had no answer: true or false";
+        /// Whether a suspect is the first to get the suspicion (Lifeguard's buddy system).
+        buddy: bool = true,
+            "Whether a suspect learns first that it is suspected: true or false";
+        /// Whether a node that was absent, or does badly itself, probes every suspect again before a suspicion expires.
+        freeze: bool = true,
+            "Whether a node that was absent asks its suspects again first: true or false";
+        /// Whether a member whose messages arrived here since it is suspected is not declared down here.
+        witness: bool = true,
+            "Whether a member that spoke to this node since is not declared down here: true or false";
+        /// Whether a member whose link leaves probes unanswered is probed next, out of turn. Off: a failure is noticed
+        /// a fifth sooner with it, and where members stall it takes half as many messages again (`donp-sim run swim`,
+        /// `lifeguard`; 1.34 periods for 1.72 before the word of all helpers shortened the wait).
+        link_evidence: bool = false,
+            "Whether a member is probed next when its link leaves probes unanswered: true or false";
+        /// Each member probes one other in this time: 2 s (docs/design/failures.md §2; memberlist has 1 s in a LAN).
+        period: Duration = Duration::from_secs(2),
+            "Each member probes one other in this time",
+            |part, v| longer_than(v, part.direct_timeout.saturating_mul(3), "three times swim.direct_timeout");
+        /// The least wait for a direct answer: 500 ms (memberlist's LAN default), else twice the longest of the
+        /// last 64 round trips.
+        direct_timeout: Duration = Duration::from_millis(500),
+            "The least wait for an answer before other members are asked to probe",
+            |_, v| at_least_1_ms(v);
+        /// Helpers of an indirect probe, when there is no direct answer: 3 (SWIM §5, memberlist).
+        indirect: usize = 3,
+            "Members asked to probe for another one";
+        /// The local health multiplier's greatest value: 8 (Lifeguard §IV). Period and waits grow by it.
+        health_max: u8 = 8,
+            "Greatest value of the local health multiplier";
+        /// From this on a node's own conclusions count for nothing: 4, half of the greatest (docs/design/failures.md §2).
+        freeze_health: u8 = 4,
+            "Health value from which a node's own conclusions do not count";
+        /// Periods that a suspect has at least, times log10 of the zone: 4 (memberlist LAN).
+        alpha: u32 = 4,
+            "Periods that a suspect has at least",
+            |_, v| not_zero(v);
+        /// How many times as long it has while one member alone suspects it: 6 (memberlist LAN).
+        beta: u32 = 6,
+            "How many times as long a suspect has while one member alone suspects it",
+            |_, v| not_zero(v);
+        /// Others whose suspicion shortens that to the least: 3 (Lifeguard's K).
+        confirmations: usize = 3,
+            "Members whose suspicions shorten the time of a suspect to the least";
+        /// Updates on one message: 6 (docs/design/failures.md §2).
+        piggyback: usize = 6,
+            "Updates on one message of the failure detector",
+            |_, v| at_most(v, MAX_PIGGYBACK);
+        /// Each member passes an update on so many times, times log10 of the zone rounded up: 4 (memberlist LAN).
+        retransmit: u32 = 4,
+            "How often each member passes an update on, times log10 of the zone",
+            |_, v| not_zero(v);
+        /// How often whole rosters are exchanged with a random member: 30 s (memberlist LAN).
+        sync_every: Duration = Duration::from_secs(30),
+            "How often whole rosters are exchanged",
+            |_, v| at_least_1_ms(v);
+        /// Members that are gone are remembered for this long: 10 min, so that old updates do not bring them back.
+        forget_after: Duration = Duration::from_secs(600),
+            "How long members that are gone are remembered",
+            |_, v| at_least_1_ms(v);
     }
 }
 
 impl Config {
-    /// Checks every rule between the values.
+    /// Checks the rule of each value and the rules between the parts.
     ///
     /// # Errors
     /// The first broken rule, with its key.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.limits.validate()?;
-        let link = &self.link;
-        let durations = [
-            ("link.keepalive", link.keepalive),
-            ("link.handshake_retry", link.handshake_retry),
-            ("membership.retry_first", self.membership.retry_first),
-            ("membership.ask_every", self.membership.ask_every),
-            ("discovery.every", self.discovery.every),
-            ("delivery.retry_first", self.delivery.retry_first),
-            ("delivery.expire", self.delivery.expire),
-            ("gossip.remember", self.gossip.remember),
-            ("chat.fill_after", self.chat.fill_after),
-            ("chat.compare_every", self.chat.compare_every),
-            ("chat.pending_for", self.chat.pending_for),
-            ("swim.direct_timeout", self.swim.direct_timeout),
-            ("swim.sync_every", self.swim.sync_every),
-            ("swim.forget_after", self.swim.forget_after),
-            ("chat.verify_every", self.chat.verify_every),
-        ];
-        for (key, d) in durations {
-            if d < Duration::from_millis(1) {
-                return Err(ConfigError { key, rule: "must be at least 1 ms".into() });
-            }
-        }
-        let ordered = [
-            ("link.dead_after", link.keepalive, link.dead_after, "link.keepalive"),
-            ("link.idle_close", link.keepalive, link.idle_close, "link.keepalive"),
-            ("link.reject_after", link.rekey_after, link.reject_after, "link.rekey_after"),
-            ("link.handshake_timeout", link.handshake_retry, link.handshake_timeout, "link.handshake_retry"),
-            ("link.static_key_rotation", link.static_key_overlap, link.static_key_rotation, "link.static_key_overlap"),
-            (
-                "swim.period",
-                self.swim.direct_timeout.saturating_mul(3),
-                self.swim.period,
-                "three times swim.direct_timeout",
-            ),
-            ("membership.retry_max", self.membership.retry_first, self.membership.retry_max, "membership.retry_first"),
-        ];
-        for (key, smaller, larger, than) in ordered {
-            if smaller >= larger {
-                return Err(ConfigError { key, rule: alloc::format!("must be longer than {than}") });
-            }
-        }
-        let counts = [
-            ("membership.target", self.membership.target),
-            ("membership.parallel", self.membership.parallel),
-            ("delivery.window", self.delivery.window),
-            ("chat.catch_up_rate", self.chat.catch_up_rate as usize),
-            ("gossip.ttl", usize::from(self.gossip.ttl)),
-            ("swim.alpha", self.swim.alpha as usize),
-            ("swim.beta", self.swim.beta as usize),
-            ("swim.retransmit", self.swim.retransmit as usize),
-            ("link.unverified_handshakes", link.unverified_handshakes as usize),
-            ("link.verified_handshakes", link.verified_handshakes as usize),
-        ];
-        for (key, n) in counts {
-            if n == 0 {
-                return Err(ConfigError { key, rule: "must not be zero".into() });
-            }
-        }
+        self.link.validate()?;
+        self.membership.validate()?;
+        self.discovery.validate()?;
+        self.delivery.validate()?;
+        self.gossip.validate()?;
+        self.chat.validate()?;
+        self.swim.validate()?;
         if self.membership.target > self.limits.neighbours {
             return Err(ConfigError { key: "membership.target", rule: "must not exceed limits.neighbours".into() });
-        }
-        if self.swim.piggyback > MAX_PIGGYBACK {
-            return Err(ConfigError { key: "swim.piggyback", rule: alloc::format!("must be at most {MAX_PIGGYBACK}") });
-        }
-        if link.rare_keepalive < link.keepalive {
-            return Err(ConfigError { key: "link.rare_keepalive", rule: "must not be below link.keepalive".into() });
         }
         Ok(())
     }
@@ -469,6 +432,30 @@ mod tests {
         config = Config::default();
         config.gossip.ttl = 0;
         assert_eq!(config.validate().unwrap_err().key, "gossip.ttl");
+        config = Config::default();
+        config.membership.target = config.limits.neighbours + 1;
+        assert_eq!(config.validate().unwrap_err().key, "membership.target");
+    }
+
+    #[test]
+    fn a_part_is_judged_by_its_own_rules() {
+        type Change = fn(&mut Config);
+        let broken: [(&str, Change); 9] = [
+            ("limits.zone_members", |c| c.limits.zone_members = 4_097),
+            ("limits.event_rows", |c| c.limits.event_rows = 15),
+            ("link.rare_keepalive", |c| c.link.rare_keepalive = c.link.keepalive - Duration::from_micros(1)),
+            ("membership.retry_max", |c| c.membership.retry_max = c.membership.retry_first),
+            ("discovery.every", |c| c.discovery.every = Duration::ZERO),
+            ("delivery.window", |c| c.delivery.window = 0),
+            ("chat.verify_every", |c| c.chat.verify_every = Duration::from_micros(999)),
+            ("swim.period", |c| c.swim.period = c.swim.direct_timeout * 3),
+            ("swim.piggyback", |c| c.swim.piggyback = MAX_PIGGYBACK + 1),
+        ];
+        for (key, change) in broken {
+            let mut config = Config::default();
+            change(&mut config);
+            assert_eq!(config.validate().map_err(|e| e.key), Err(key));
+        }
     }
 
     #[test]

@@ -138,6 +138,7 @@ pub mod planted;
 #[cfg(not(donp_planted))]
 mod planted;
 mod rng;
+mod setting;
 mod settings;
 mod stats;
 mod store;
@@ -159,7 +160,8 @@ pub use id::{AccountId, ConversationId, MessageId, NodeId};
 pub use identity::{Identity, IdentityError};
 pub use limits::Limits;
 pub use membership::NodeState;
-pub use settings::{Setting, SettingValue};
+pub use setting::SettingValue;
+pub use settings::Setting;
 pub use stats::{BroadcastStats, DropReason, Drops, Stats, SwimStats};
 pub use store::{Batch, MemoryStore, Op, Record, Request, Scan, Table};
 pub use time::{Duration, Instant, WallTime};

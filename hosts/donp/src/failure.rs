@@ -181,7 +181,11 @@ impl From<CommandError> for Failure {
                     .hint("shorten it or send it in parts")
             }
             CommandError::Empty(what) => {
-                Self::new(Exit::Usage, format!("the {what} is empty")).hint("say something, or `-` to read it")
+                let hint = match what {
+                    "text" => "give a text, or `-` to read it from stdin",
+                    _ => "give some words to search for, or leave out --search",
+                };
+                Self::new(Exit::Usage, format!("the {what} is empty")).hint(hint)
             }
             CommandError::ToSelf => {
                 Self::new(Exit::Failed, "this node cannot send a message to itself").hint("donp peers")

@@ -21,8 +21,8 @@ const MAX_PAGE_BYTES: usize = 1 << 20;
 const PAGE: u32 = 256;
 /// Messages around an event that it is compared with for `concurrent_with`.
 const AROUND: u32 = 64;
-/// How often a wait looks again.
-const GLANCE: Duration = Duration::from_millis(100);
+/// How often a wait checks its condition again.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a node that is entering the network may take to hear of who is meant: two attempts to reach
 /// somebody, and their answer.
 const ENTERING: Duration = Duration::from_secs(5);
@@ -229,7 +229,7 @@ impl Service {
             if known || !entering || Instant::now() >= until {
                 return found.map(|to| (to, peers));
             }
-            std::thread::sleep(GLANCE);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
@@ -272,7 +272,7 @@ impl Service {
             if left.is_zero() || !self.running {
                 return Ok(if linked { "sent" } else { "queued" });
             }
-            self.node.wait_event(after, left.min(GLANCE));
+            self.node.wait_event(after, left.min(POLL_INTERVAL));
         }
     }
 
@@ -286,7 +286,7 @@ impl Service {
             if left.is_zero() || !self.running {
                 return Ok("queued");
             }
-            std::thread::sleep(left.min(GLANCE));
+            std::thread::sleep(left.min(POLL_INTERVAL));
         }
     }
 

@@ -165,12 +165,12 @@ impl State {
 
 /// Shared between the node's thread, which publishes, and any number of listeners.
 #[derive(Default)]
-pub(crate) struct Hub {
+pub(crate) struct EventBus {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-impl Hub {
+impl EventBus {
     /// A listener that panicked while it held the lock left whole values behind.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -269,7 +269,7 @@ pub(crate) type ReadBack = Box<dyn Fn(u64, u64) -> bool + Send + Sync>;
 /// never lost: those that memory does not hold are read back from the store, without blocking. Volatile
 /// ones are kept up to 1,024; then the oldest go and one [`Volatile::Lagged`] says how many.
 pub struct EventStream {
-    hub: Arc<Hub>,
+    hub: Arc<EventBus>,
     id: u64,
     read: ReadBack,
 }
@@ -393,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_listener_is_a_cursor() {
-        let hub = Hub::default();
+        let hub = EventBus::default();
         assert_eq!(hub.recent(0, 10), Some(EventPage::default()));
         for seq in 5..9 {
             hub.publish([durable(seq)]);
@@ -408,7 +408,7 @@ mod tests {
 
     #[test]
     fn the_ring_is_bounded_and_says_where_it_ends() {
-        let hub = Hub::default();
+        let hub = EventBus::default();
         for seq in 1..=RECENT as u64 + 10 {
             hub.publish([durable(seq)]);
         }
@@ -419,7 +419,7 @@ mod tests {
 
     #[test]
     fn waiting_ends_with_the_event_or_the_node() {
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(EventBus::default());
         let waiting = Arc::clone(&hub);
         let thread = std::thread::spawn(move || waiting.wait(0, Duration::from_secs(60)));
         hub.publish([durable(1)]);
@@ -429,13 +429,13 @@ mod tests {
         assert!(!hub.wait(1, Duration::from_secs(60)), "returns at once");
     }
 
-    fn stream(hub: &Arc<Hub>, after: u64) -> EventStream {
+    fn stream(hub: &Arc<EventBus>, after: u64) -> EventStream {
         hub.stream(after, Box::new(|_, _| true))
     }
 
     #[test]
     fn a_slow_stream_is_told_how_much_it_missed() {
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(EventBus::default());
         let (slow, fast) = (stream(&hub, 0), stream(&hub, 0));
         let writable = Event::Volatile(Volatile::Writable);
         for n in 0..VOLATILE + 3 {
@@ -452,7 +452,7 @@ mod tests {
 
     #[test]
     fn a_stream_reads_back_what_memory_lost() {
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(EventBus::default());
         let asked = Arc::new(Mutex::new(Vec::new()));
         let note = Arc::clone(&asked);
         let read = hub.stream(
@@ -483,7 +483,7 @@ mod tests {
 
     #[test]
     fn what_was_acknowledged_before_the_start_is_not_looked_for() {
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(EventBus::default());
         let stream = hub.stream(0, Box::new(|_, _| panic!("there is nothing to read back")));
         hub.publish([durable(500), durable(501)]);
         assert_eq!(stream.take(10).len(), 2);
@@ -491,7 +491,7 @@ mod tests {
 
     #[test]
     fn ending_a_stream_is_sticky_and_loses_nothing_that_had_come() {
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(EventBus::default());
         let (ended, other) = (stream(&hub, 0), stream(&hub, 0));
         hub.publish([durable(1), durable(2)]);
         ended.shutdown();
@@ -508,7 +508,7 @@ mod tests {
 
     #[test]
     fn wakers_are_called_without_the_lock() {
-        struct Looks(Arc<Hub>, Mutex<u32>);
+        struct Looks(Arc<EventBus>, Mutex<u32>);
         impl std::task::Wake for Looks {
             fn wake(self: Arc<Self>) {
                 // Would deadlock if the publisher still held the lock.
@@ -516,7 +516,7 @@ mod tests {
                 *self.1.lock().unwrap() += 1;
             }
         }
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(EventBus::default());
         let stream = stream(&hub, 0);
         let looks = Arc::new(Looks(Arc::clone(&hub), Mutex::new(0)));
         let waker = Waker::from(Arc::clone(&looks));

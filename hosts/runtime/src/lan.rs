@@ -96,14 +96,14 @@ struct Ear {
 
 /// All places where a node hears and sends beacons.
 #[derive(Default)]
-pub(crate) struct Ears {
+pub(crate) struct MulticastSockets {
     compat: bool,
     ears: Vec<Ear>,
     /// That nothing works was said.
     complained: bool,
 }
 
-impl Ears {
+impl MulticastSockets {
     pub(crate) fn new(lan: Lan) -> Option<Self> {
         (lan != Lan::Off).then(|| Self { compat: lan == Lan::Compat, ..Self::default() })
     }
@@ -340,7 +340,7 @@ mod tests {
     fn two_nodes_on_a_machine_hear_each_other_and_themselves() {
         let mut poll = mio::Poll::new().unwrap();
         let bound = ["127.0.0.1:4000".parse().unwrap()];
-        let mut ears: Vec<Ears> = (0..2).map(|_| Ears::new(Lan::On).unwrap()).collect();
+        let mut ears: Vec<MulticastSockets> = (0..2).map(|_| MulticastSockets::new(Lan::On).unwrap()).collect();
         for ears in &mut ears {
             ears.refresh(&bound, poll.registry());
             // Again is nothing.

@@ -28,7 +28,7 @@ const WRITE_WAIT: Duration = Duration::from_secs(10);
 /// A client that asks for nothing and follows nothing is cut off after this.
 const IDLE: Duration = Duration::from_secs(60);
 /// How often a follower looks for passing events.
-const GLANCE: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Events of one round to a follower.
 const PAGE: usize = 256;
 
@@ -301,7 +301,7 @@ fn send_events(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let stream = service.node.subscribe_after(after);
     while !ended() && !stream.is_finished() {
-        stream.wait(GLANCE);
+        stream.wait(POLL_INTERVAL);
         for event in service.describe(&stream.take(PAGE))? {
             write(writer, &json!({ "jsonrpc": "2.0", "method": "event", "params": event }))?;
         }

@@ -18,7 +18,7 @@ use crate::failure::{Exit, Failure};
 use crate::json;
 
 /// How often a condition is looked at.
-const GLANCE: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The end of all patience, and whether somebody pressed Ctrl-C.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ impl Limits {
                 return Ok(value);
             }
             self.check(what)?;
-            thread::sleep(GLANCE);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
@@ -61,7 +61,7 @@ impl Limits {
         let until = Instant::now() + time;
         while Instant::now() < until {
             self.check("the next message")?;
-            thread::sleep(GLANCE.min(until.saturating_duration_since(Instant::now())));
+            thread::sleep(POLL_INTERVAL.min(until.saturating_duration_since(Instant::now())));
         }
         Ok(())
     }
@@ -178,7 +178,7 @@ impl Member {
             let _ = tell.send(line);
         };
         thread::Builder::new().spawn(read).map_err(|e| failed(&e.to_string()))?;
-        let line = limits.wait(&format!("{name} to start"), || match ready.recv_timeout(GLANCE) {
+        let line = limits.wait(&format!("{name} to start"), || match ready.recv_timeout(POLL_INTERVAL) {
             Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Ok(Some(String::new())),

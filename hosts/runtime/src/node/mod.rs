@@ -22,9 +22,9 @@ use mio::{Poll, Waker};
 
 use crate::clock::{Clock, entropy};
 use crate::error::NodeError;
-use crate::events::{EventPage, EventStream, Hub, READ_BACK};
+use crate::events::{EventBus, EventPage, EventStream, READ_BACK};
 use crate::fault::{Fault, Shaper};
-use crate::lan::{Ears, Lan};
+use crate::lan::{Lan, MulticastSockets};
 use crate::names::{BootstrapName, BootstrapNameError, Resolver};
 use crate::socket::Sockets;
 use crate::store::{Opened, Profile, Store};
@@ -56,7 +56,7 @@ pub struct Node {
     waker: Arc<Waker>,
     signalled: Arc<AtomicBool>,
     crashed: Arc<AtomicBool>,
-    hub: Arc<Hub>,
+    hub: Arc<EventBus>,
     life: Mutex<Life>,
     thread: OnceLock<ThreadId>,
 }
@@ -169,10 +169,10 @@ impl Node {
         let waker = Arc::new(waker);
         let signalled = Arc::new(AtomicBool::new(false));
         let crashed = Arc::new(AtomicBool::new(false));
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(EventBus::default());
         let worker =
             Worker::new(engine, store, sockets, poll, queue, Arc::clone(&signalled), Arc::clone(&hub), shaper, clock)
-                .with_lan(Ears::new(lan));
+                .with_lan(MulticastSockets::new(lan));
         let entrance = (!cfg.offline).then_some(Entrance { places: bootstraps, knows_peers });
         let life = Mutex::new(Life::Ready(Box::new(worker), entrance));
         let thread = OnceLock::new();

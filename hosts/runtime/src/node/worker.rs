@@ -18,9 +18,9 @@ use mio::{Events, Poll, Token};
 use super::{HostStatus, Job, QUEUE, REMEMBERED};
 use crate::clock::{Clock, entropy};
 use crate::error::NodeError;
-use crate::events::{EventPage, Hub, READ_BYTES};
+use crate::events::{EventBus, EventPage, READ_BYTES};
 use crate::fault::Shaper;
-use crate::lan::Ears;
+use crate::lan::MulticastSockets;
 use crate::names::{BootstrapName, Resolved, Resolver};
 use crate::socket::Sockets;
 use crate::store::{Store, StoreError};
@@ -51,12 +51,12 @@ type AfterCommit = Box<dyn FnOnce(Result<(), NodeError>) + Send>;
 pub(super) struct Worker {
     pub(super) engine: Engine,
     pub(super) store: Store,
-    pub(super) hub: Arc<Hub>,
+    pub(super) hub: Arc<EventBus>,
     pub(super) clock: Clock,
     /// Read once for each turn.
     pub(super) now: Instant,
     sockets: Sockets,
-    lan: Option<Ears>,
+    lan: Option<MulticastSockets>,
     shaper: Option<Shaper>,
     poll: Poll,
     jobs: Receiver<Job>,
@@ -91,7 +91,7 @@ impl Worker {
         poll: Poll,
         jobs: Receiver<Job>,
         signalled: Arc<AtomicBool>,
-        hub: Arc<Hub>,
+        hub: Arc<EventBus>,
         shaper: Option<Shaper>,
         clock: Clock,
     ) -> Self {
@@ -125,7 +125,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn with_lan(self, lan: Option<Ears>) -> Self {
+    pub(super) fn with_lan(self, lan: Option<MulticastSockets>) -> Self {
         Self { lan, ..self }
     }
 
@@ -295,7 +295,7 @@ impl Worker {
             damaged_records: self.store.damaged(),
             store_error: self.failing.as_ref().map(|(e, _)| e.to_string()),
             sockets: self.sockets.stats(),
-            lan: self.lan.as_ref().map(Ears::places).unwrap_or_default(),
+            lan: self.lan.as_ref().map(MulticastSockets::places).unwrap_or_default(),
             fault: self.shaper.as_ref().map(|s| (s.fault().clone(), s.stats())),
             unresolved: self
                 .places
@@ -357,7 +357,7 @@ impl Worker {
             return HOUR;
         }
         let receiving = self.waiting_bytes <= MAX_WAITING;
-        let more = self.sockets.has_more() || self.lan.as_ref().is_some_and(Ears::has_more);
+        let more = self.sockets.has_more() || self.lan.as_ref().is_some_and(MulticastSockets::has_more);
         if self.more_jobs || (receiving && more) {
             return Duration::ZERO;
         }
