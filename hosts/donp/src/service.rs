@@ -358,7 +358,7 @@ impl Service {
         let to = resolve::conversation(params["conversation"].as_str().unwrap_or("all"), &self.node.peers()?)?;
         let limit = number_of(params, "limit", 100)?.clamp(1, MAX_PAGE);
         let limit = usize::try_from(limit).unwrap_or(100);
-        let search = params["search"].as_str().filter(|s| !s.is_empty());
+        let search = params["search"].as_str();
         let mut before = params["before"].as_str().map(parse_position).transpose()?;
         // Newest first while collecting.
         let mut found: Vec<Message> = Vec::new();

@@ -95,6 +95,7 @@ fn a_text_that_is_too_long_empty_or_no_text() {
     let long = "x".repeat(1 << 20);
     place.with_stdin("alice", &["send", "all", "-"], &long).fails(1, &["1048576 bytes", "65536", "parts"]);
     place.run("alice", &["send", "all", ""]).fails(2, &["empty"]);
+    place.run("alice", &["history", "--search", ""]).fails(2, &["text to look for is empty", "--search"]);
     place.with_stdin("alice", &["send", "all", "-"], "\n").fails(2, &["empty"]);
     assert!(place.texts("alice", "all").is_empty());
 }
