@@ -1,4 +1,4 @@
-//! What an application can get wrong. Hostile bytes from the network are never here: they are
+//! Errors of commands and configuration. Hostile bytes from the network are never here: they are
 //! counted in [`Stats`](crate::Stats).
 
 use core::fmt;
@@ -26,9 +26,9 @@ pub enum CommandError {
     Busy(&'static str),
     /// The node has left the network or is suspended; `join` or `resume` it first.
     NotRunning,
-    /// There is no such event, message or query.
+    /// No such event, message or query exists.
     Unknown(&'static str),
-    /// Nothing is known of this node: join through it, or take an invitation from it, once.
+    /// This node is unknown: join through it, or take an invitation from it, once.
     UnknownPeer(NodeId),
     /// The ticket is for another network than the one this node was set up for.
     OtherNetwork,
@@ -56,7 +56,7 @@ impl fmt::Display for CommandError {
                 write!(f, "nothing is known of node {id}: join through it or take an invitation from it once")
             }
             Self::OtherNetwork => f.write_str(
-                "the ticket is for another network: make a new profile for it, since a node lives in one network",
+                "the ticket is for another network; a profile belongs to one network: create another profile for it",
             ),
         }
     }
@@ -81,17 +81,17 @@ impl fmt::Display for ConfigError {
 
 impl core::error::Error for ConfigError {}
 
-/// Why a node could not be brought back from its records.
+/// Why the records of a node could not be restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RestoreError {
     /// The configuration cannot work.
     Config(ConfigError),
-    /// A record cannot be read: the store is damaged or was written by another version.
+    /// A record cannot be read: the store is damaged or of another version.
     Record {
         /// A table of the machine that could not read it.
         table: crate::store::Table,
     },
-    /// A record of a table that no machine has: it was written by another version.
+    /// A record of a table that no machine has: another version wrote it.
     UnknownTable(crate::store::Table),
     /// The records belong to another node than the identity given.
     OtherIdentity,

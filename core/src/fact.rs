@@ -29,7 +29,7 @@ pub(crate) enum Fact {
     RoundTrips(Vec<RoundTrip>),
     /// A linked node is a neighbour in the mesh.
     NeighbourUp(NodeId),
-    /// It is none any more.
+    /// A linked node is no neighbour any more.
     NeighbourDown(NodeId),
     /// The members of the zone that take part, without this node, whenever they change; none without a zone.
     Zone(Option<Vec<NodeId>>),
@@ -65,13 +65,13 @@ pub(crate) struct RoundTrip {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum DownReason {
-    /// Nothing was heard for too long.
+    /// No packet arrived for too long.
     Timeout,
-    /// The other side said goodbye.
+    /// The other side closed the link.
     Closed,
-    /// The other side started anew.
+    /// The other side restarted.
     Restarted,
-    /// Nobody here needs it any more.
+    /// No machine of this node needs the link any more.
     Unwanted,
     /// There are too many links.
     Full,
@@ -81,7 +81,7 @@ impl DownReason {
     /// Every reason.
     pub const ALL: [Self; 5] = [Self::Timeout, Self::Closed, Self::Restarted, Self::Unwanted, Self::Full];
 
-    /// In one word.
+    /// A stable name, one word.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
@@ -92,7 +92,7 @@ impl DownReason {
         }
     }
 
-    /// A sentence for people, whose subject is the other node.
+    /// A sentence for people; its subject is the other node.
     pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Timeout => "it did not answer in time",
@@ -110,7 +110,7 @@ impl fmt::Display for DownReason {
     }
 }
 
-/// What this node holds of a member of its zone (SWIM; docs/spec/messages.md, "Swim").
+/// The state of a zone member as this node sees it (SWIM; docs/spec/messages.md, "Swim").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum MemberState {
@@ -130,7 +130,7 @@ impl MemberState {
     /// Every state.
     pub const ALL: [Self; 5] = [Self::Alive, Self::Suspect, Self::Down, Self::Left, Self::Away];
 
-    /// In one word.
+    /// A stable name, one word.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Alive => "alive",
@@ -144,7 +144,7 @@ impl MemberState {
 
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 pub(crate) mod samples {
-    //! Facts for tests of machines that look at the peer alone.
+    //! Facts for tests of machines that use only the peer.
 
     use core::net::SocketAddr;
 

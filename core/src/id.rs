@@ -1,4 +1,4 @@
-//! Names of things: 32-byte hashes that print as 57 characters with a checksum.
+//! Ids: 32-byte hashes that print as 57 characters with a checksum.
 //!
 //! The printed form is one letter for the kind, then 32 bytes and a 3-byte checksum in Crockford
 //! base32 (lower case, no `i l o u`). A mistyped id is refused and a message id cannot pass for a
@@ -99,7 +99,7 @@ macro_rules! id {
 id!(NodeId, 'n', "A node: one device. The BLAKE3 hash of its Ed25519 public key.");
 id!(AccountId, 'a', "A person: the BLAKE3 hash of an account's Ed25519 public key.");
 id!(MessageId, 'm', "A message: the BLAKE3 hash of its conversation, author and content.");
-id!(ConversationId, 'c', "A conversation: who shares one causal order.");
+id!(ConversationId, 'c', "A conversation: messages with one causal order.");
 
 const CHECKSUM_LEN: usize = 3;
 
@@ -215,7 +215,7 @@ mod tests {
             prop_assert!(core::str::from_utf8(&text).unwrap().parse::<NodeId>().is_err());
         }
 
-        /// What is read is one id in one form, but for case, blanks around it and look-alikes.
+        /// A text that reads as an id has one form, but for case, blanks around it and look-alikes.
         #[test]
         fn a_printed_id_with_any_change_reads_as_itself_or_not(bytes: [u8; 32], at in 0usize..57, to: char, any: String) {
             let printed = MessageId(bytes).to_string();

@@ -1,4 +1,4 @@
-//! Who a node is: an Ed25519 device key, an account key above it, and what they sign.
+//! The identity of a node: an Ed25519 device key, an account key above it, and the signatures of both.
 //!
 //! A key pair is one type here and no function takes a public key beside a secret one
 //! (RUSTSEC-2022-0093). Signatures are checked strictly (no small-order keys) and every signed
@@ -77,8 +77,8 @@ mod scheme {
     }
 }
 
-/// What everybody can make for everybody: it fails for other bytes and other keys, and proves nothing. For
-/// simulations in which nobody lies (see `link/dh.rs`).
+/// A toy signature that anybody can make: it fails for other bytes and other keys, and proves nothing. For
+/// simulations in which no node lies (see `link/dh.rs`).
 #[cfg(donp_toy_keys)]
 mod scheme {
     use ed25519_dalek::SigningKey;

@@ -1,5 +1,5 @@
-//! A datagram or broadcast in the shape of the DONP document's "Message Format Definition": for people
-//! who look at packets. Nothing here opens what is sealed.
+//! A datagram or broadcast in the shape of the DONP document's "Message Format Definition", to inspect
+//! packets. Nothing here decrypts sealed bytes.
 
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -23,7 +23,7 @@ pub struct Document {
     pub message_type: Option<&'static str>,
     /// `sourceNodeId`.
     pub source: Option<NodeId>,
-    /// `targetNodeId`: `broadcast` for everybody.
+    /// `targetNodeId`: `broadcast` for all nodes.
     pub target: Option<&'static str>,
     /// `timestamp`, milliseconds since 1970 by the author's clock.
     pub timestamp: Option<u64>,
@@ -67,7 +67,7 @@ impl Document {
     }
 }
 
-/// What can be seen of a UDP payload; none if it is not of this protocol.
+/// The visible fields of a UDP payload; none if it is not of this protocol.
 pub fn datagram(bytes: &[u8]) -> Option<Document> {
     let control = Some("CONTROL");
     Some(match visible(bytes).ok()? {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_datagram_shows_what_it_is_and_no_more() {
+    fn a_first_datagram_shows_its_kind_and_no_more() {
         let seen = datagram(&first_datagram()).unwrap();
         assert_eq!(seen.message_type, Some("DISCOVERY"));
         assert_eq!((seen.source, seen.data), (None, Vec::new()));
@@ -181,15 +181,15 @@ mod tests {
 
     #[test]
     fn a_broadcast_shows_the_documents_fields() {
-        let who = identity(1);
+        let author = identity(1);
         let content = Content::text("hi");
         let body = Body { seq: 1, depth: 1, changes: Vec::new(), sent_at: WallTime(77), content };
         let body = encode(&body);
-        let id = message_id(&id_key(network_conversation(&[0; 32]), who.node_id()), &body);
-        let envelope = Blob(Signed::seal(&who, id, &body));
+        let id = message_id(&id_key(network_conversation(&[0; 32]), author.node_id()), &body);
+        let envelope = Blob(Signed::seal(&author, id, &body));
         let bytes = gossip::wire::Message::Gossip { round: 4, body: envelope }.encode();
         let seen = broadcast(&bytes, &[0; 32]).unwrap();
-        assert_eq!((seen.source, seen.message_id, seen.ttl), (Some(who.node_id()), Some(id), Some(60)));
+        assert_eq!((seen.source, seen.message_id, seen.ttl), (Some(author.node_id()), Some(id), Some(60)));
         assert_eq!((seen.timestamp, seen.data.as_slice()), (Some(77), b"hi".as_slice()));
         assert!(seen.metadata.contains(&("signatureValid", "true".into())));
         let elsewhere = broadcast(&bytes, &[1; 32]).unwrap();

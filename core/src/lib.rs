@@ -95,10 +95,10 @@
 //! # The rooms
 //!
 //! Each machine has a folder with its inputs, outputs, messages and laws: `link` (encryption, loss
-//! recovery; alone knows addresses and keys), `membership` (joining, neighbours), `discovery` (who is near),
-//! `delivery` (private messages until they are stored at the other end), `gossip` (broadcasts), `swim`
-//! (failure detection in a zone), `chat` (conversations in causal order). No machine knows another:
-//! `engine/route.rs` is the map of who hears what.
+//! recovery; the only one that knows addresses and keys), `membership` (joining, neighbours), `discovery`
+//! (nodes nearby), `delivery` (private messages until they are stored at the other end), `gossip`
+//! (broadcasts), `swim` (failure detection in a zone), `chat` (conversations in causal order). No machine
+//! knows another: `engine/route.rs` maps each output to its receivers.
 #![no_std]
 #![cfg_attr(
     test,

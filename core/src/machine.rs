@@ -1,7 +1,7 @@
 //! The shape every state machine has, so that one composition, one contract suite and one fuzz harness cover
 //! all.
 //!
-//! A machine takes an owned input, changes itself, and pushes outputs; it sees no sibling, no clock
+//! A machine takes an owned input, changes its state, and pushes outputs; it sees no sibling, no clock
 //! and no socket. Outputs marked with [`Outbox::after_commit`] leave only when the records emitted
 //! in the same step are on disk.
 
@@ -42,8 +42,8 @@ pub(crate) trait Machine: Sized {
     type In;
     type Out;
 
-    /// The machine as its stored records leave it. `records` are those of its hot tables, in the order of table
-    /// and key; none on the first start. Nothing is transmitted before what this writes is on disk.
+    /// The machine restored from its stored records. `records` are those of its hot tables, in the order of table
+    /// and key; none on the first start. Nothing is transmitted before the records of this call are on disk.
     ///
     /// # Errors
     /// A record that cannot be read.
@@ -59,7 +59,7 @@ pub(crate) trait Machine: Sized {
     /// Something happened. A machine reacts to the facts that concern it.
     fn fact(&mut self, _cx: &mut Cx<'_>, _fact: &Fact, _out: &mut Outbox<Self::Out>) {}
 
-    /// The answer to a read that this machine asked for under this number.
+    /// The answer to a read that this machine requested under this number.
     fn records(&mut self, _cx: &mut Cx<'_>, _read: u64, _records: Vec<Record>, _out: &mut Outbox<Self::Out>) {}
 
     /// Does what is due. A call before the deadline changes nothing and emits nothing.
@@ -86,7 +86,7 @@ pub(crate) trait Command<M: Machine> {
     fn run(self, machine: &mut M, cx: &mut Cx<'_>, out: &mut Outbox<M::Out>) -> Self::Answer;
 }
 
-/// One thing a machine wants done.
+/// One output of a machine.
 #[derive(Debug)]
 pub(crate) enum Emit<O> {
     /// At once.
@@ -97,7 +97,7 @@ pub(crate) enum Emit<O> {
     Store(Op),
 }
 
-/// Where a machine pushes what it wants done, in order.
+/// Where a machine pushes its outputs, in order.
 pub(crate) struct Outbox<O>(VecDeque<Emit<O>>);
 
 impl<O> Outbox<O> {
@@ -130,7 +130,7 @@ impl<O> Outbox<O> {
         self.0.is_empty()
     }
 
-    /// Everything pushed, with what waits for a commit let go at once.
+    /// Everything pushed, with the outputs that wait for a commit released at once.
     #[cfg(any(test, fuzzing, feature = "fuzzing"))]
     pub(crate) fn take(&mut self) -> Vec<O> {
         let mut all = Vec::new();

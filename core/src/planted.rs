@@ -1,7 +1,7 @@
-//! Bugs that real systems had, to be planted one at a time: what finds none of them finds nothing.
+//! Bugs that real systems had, planted one at a time to test the tests.
 //!
 //! They exist in builds with `--cfg donp_planted` only, which donp-runtime and donp-ffi refuse; without it
-//! `planted` is a constant and every branch that asks it is gone. `cargo xtask planted` runs the
+//! `planted` is a constant and every branch that checks it is gone. `cargo xtask planted` runs the
 //! simulator with each (docs/simulator.md has the list).
 
 /// A bug that can be planted.
@@ -52,14 +52,14 @@ mod with {
     use super::Bug;
     use crate::time::{Duration, Instant};
 
-    /// How late a deadline is reported: more than a person would wait, less than a link takes to be given up.
+    /// How late a deadline is reported: more than a user would wait, less than the time after which a link is given up.
     pub(crate) const LATE: Duration = Duration::from_secs(3);
 
     static CHOSEN: AtomicU8 = AtomicU8::new(0);
     /// The machine with [`Bug::LateDeadline`], as [`tag`] writes it; every machine if zero.
     static LATE_MACHINE: AtomicU64 = AtomicU64::new(0);
 
-    /// The first eight letters of a machine's name, which no two share.
+    /// The first eight letters of a machine's name, which are unique.
     fn tag(machine: &str) -> u64 {
         machine.bytes().take(8).fold(0, |tag, letter| (tag << 8) | u64::from(letter))
     }

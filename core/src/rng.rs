@@ -24,7 +24,7 @@ impl Rng {
         Self::new(*hasher.finalize().as_bytes())
     }
 
-    /// Mixes fresh entropy of the host into the stream; never replaces what is there.
+    /// Mixes fresh entropy of the host into the stream; never replaces its state.
     pub(crate) fn mix(&mut self, entropy: &[u8; 32]) {
         let mut hasher = blake3::Hasher::new_derive_key("DONP v1 entropy mix");
         hasher.update(&self.bytes::<32>()).update(entropy);
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_give_streams_that_do_not_touch() {
+    fn labels_give_independent_streams() {
         let seed = [7; 32];
         let mut a = Rng::fork(&seed, "link");
         let mut b = Rng::fork(&seed, "gossip");

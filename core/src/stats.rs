@@ -1,4 +1,4 @@
-//! Counters: what was dropped and why, and how much went by. Hostile input ends here, never in an
+//! Counters: drops by reason, and traffic. Hostile input ends here, never in an
 //! error.
 
 /// Why something received was thrown away.
@@ -13,19 +13,19 @@ pub enum DropReason {
     HandshakeRate,
     /// A handshake that does not decrypt or is signed by another key than it claims.
     Handshake,
-    /// A handshake older than one already seen from this node.
+    /// A handshake older than one already received from this node.
     Stale,
     /// A packet for a session that does not exist.
     UnknownSession,
     /// A packet that does not decrypt.
     Decrypt,
-    /// A packet number seen already, or too old to tell.
+    /// A packet number that is a repeat, or too old to be checked.
     Replay,
     /// An authentic packet whose frames are not well formed.
     Frame,
     /// Fragments that do not fit together or have no room.
     Reassembly,
-    /// The sender is cut off by this node.
+    /// The sender is blocked by this node.
     Blocked,
     /// A queue had no room.
     Queue,
@@ -33,7 +33,7 @@ pub enum DropReason {
     Message,
     /// A signature or certificate that does not verify.
     Signature,
-    /// Seen already.
+    /// A duplicate.
     Duplicate,
     /// A broadcast that has no hops left.
     Ttl,
@@ -122,20 +122,20 @@ impl Drops {
 /// See [`BroadcastStats::HOPS`].
 const HOPS: usize = 32;
 
-/// What broadcasting took, in the terms of the PlumTree paper (§4.1): with the sums over all nodes,
+/// The cost of broadcasting, in the terms of the PlumTree paper (§4.1): with the sums over all nodes,
 /// relative message redundancy is `payloads_in / first - 1` and the last delivery hop is the highest
 /// index of `hops` that is not zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BroadcastStats {
-    /// Broadcasts that came for the first time, own ones not included.
+    /// Broadcasts received for the first time, own ones not included.
     pub first: u64,
     /// Broadcasts received in all, repeats included.
     pub payloads_in: u64,
-    /// Broadcasts sent on or sent, to each neighbour.
+    /// Broadcasts sent or forwarded, counted for each neighbour.
     pub payloads_out: u64,
     /// Bytes of those.
     pub payload_bytes: u64,
-    /// Messages about broadcasts that carry none: announcements, requests, prunes.
+    /// Messages about broadcasts that carry none: IHAVE, GRAFT, PRUNE.
     pub control_out: u64,
     /// Bytes of those.
     pub control_bytes: u64,
@@ -144,7 +144,7 @@ pub struct BroadcastStats {
 }
 
 impl BroadcastStats {
-    /// Hops that are counted one by one; longer ways are counted as the last.
+    /// Hops that are counted one by one; longer paths are counted as the last.
     pub const HOPS: usize = HOPS;
 
     pub(crate) fn first(&mut self, hops: usize) {
@@ -165,22 +165,22 @@ impl BroadcastStats {
     }
 }
 
-/// What failure detection in the zone took (SWIM §5, Lifeguard §V).
+/// The cost of failure detection in the zone (SWIM §5, Lifeguard §V).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SwimStats {
-    /// Members asked directly, for others included.
+    /// Direct probes, those for other members included.
     pub pings: u64,
-    /// Such questions answered.
+    /// Direct probes answered.
     pub acks: u64,
-    /// Others asked to ask.
+    /// Indirect probes requested of other members.
     pub requests: u64,
-    /// Times that another was told it was asked for in vain.
+    /// NACKs sent: indirect probes for another member without an answer.
     pub nacks: u64,
     /// Pieces of rosters sent.
     pub syncs: u64,
     /// Messages of every kind sent.
     pub messages_out: u64,
-    /// Members suspected, by this node or by word of others.
+    /// Members suspected, by this node or by updates of others.
     pub suspected: u64,
     /// Suspicions of this node that it refuted.
     pub refuted: u64,
@@ -212,11 +212,11 @@ pub struct Stats {
     pub retries: u64,
     /// Messages taken into a conversation, own ones included.
     pub messages: u64,
-    /// What broadcasting took.
+    /// The cost of broadcasting.
     pub broadcast: BroadcastStats,
-    /// What failure detection took.
+    /// The cost of failure detection.
     pub swim: SwimStats,
-    /// What was thrown away, by reason.
+    /// Drops, by reason.
     pub drops: Drops,
 }
 

@@ -1,8 +1,8 @@
-//! What a node keeps: typed puts and deletes out, records back in. The core never touches a disk.
+//! What a node persists: typed puts and deletes out, records back in. The core never touches a disk.
 //!
-//! A [`Batch`] is everything one step wants kept. The host writes it in one transaction and calls
+//! A [`Batch`] is everything that one step persists. The host writes it in one transaction and calls
 //! `handle_committed`; only then are the datagrams, acknowledgements and durable events that depend
-//! on it let go. A [`Request`] asks for records that the engine does not hold in memory.
+//! on it released. A [`Request`] reads records that the engine does not hold in memory.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -11,8 +11,8 @@ use core::ops::Bound;
 
 /// A family of records of one machine. The byte is part of the stored format.
 ///
-/// Each machine declares its own tables and gets their records back when the node restarts; nothing outside of
-/// the machine needs to know what is in them. Bytes below 128 are *hot* tables, handed to `Engine::restore`;
+/// Each machine declares its own tables and gets their records back when the node restarts; no code outside of
+/// the machine knows their content. Bytes below 128 are *hot* tables, handed to `Engine::restore`;
 /// the others are *cold*, read when needed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Table(u8);
@@ -60,7 +60,7 @@ impl fmt::Debug for Table {
 pub enum Op {
     /// Writes `value` under `key`, replacing what was there.
     Put {
-        /// Where.
+        /// The table.
         table: Table,
         /// Sorts bytewise.
         key: Vec<u8>,
@@ -69,14 +69,14 @@ pub enum Op {
     },
     /// Removes `key` if it is there.
     Delete {
-        /// Where.
+        /// The table.
         table: Table,
         /// The exact key.
         key: Vec<u8>,
     },
     /// Removes every key from `start` up to but not including `end`.
     DeleteRange {
-        /// Where.
+        /// The table.
         table: Table,
         /// The first key to go.
         start: Vec<u8>,
@@ -97,7 +97,7 @@ pub struct Batch {
 /// One stored record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Where it was.
+    /// Its table.
     pub table: Table,
     /// Its key.
     pub key: Vec<u8>,
@@ -108,13 +108,13 @@ pub struct Record {
 /// A range of records of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {
-    /// Where to look.
+    /// The table.
     pub table: Table,
     /// The first key, included.
     pub start: Vec<u8>,
     /// The end of the range, not included.
     pub end: Vec<u8>,
-    /// From the end backwards.
+    /// Whether to read from the end backwards.
     pub reverse: bool,
     /// At most this many records.
     pub limit: u32,
@@ -125,7 +125,7 @@ pub struct Scan {
 /// A read of records that the engine does not hold, to be answered by `handle_records`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Goes back with the answer.
+    /// Returned with the answer.
     pub id: u64,
     /// What to read.
     pub scan: Scan,

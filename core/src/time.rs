@@ -64,7 +64,7 @@ impl Longest {
         self.0.write(d);
     }
 
-    /// Twice that: a wait that hardly ever is too short (docs/design/failures.md §2). Zero before the first sample.
+    /// Twice that: a timeout that is hardly ever too short (docs/design/failures.md §2). Zero before the first sample.
     pub(crate) fn twice(&self) -> Duration {
         self.0.as_slice().iter().max().copied().unwrap_or_default().saturating_mul(2)
     }

@@ -1,4 +1,4 @@
-//! Every input that fuzzing found worth keeping, again: `tests/fuzz/corpus/TARGET/*`.
+//! Replays every input that fuzzing kept: `tests/fuzz/corpus/TARGET/*`.
 //!
 //! `cd tests/fuzz && DONP_FUZZ=TARGET cargo +nightly fuzz run target corpus/TARGET` looks for new ones.
 
@@ -29,7 +29,7 @@ fn the_whole_corpus_is_replayed() {
             replayed += 1;
         }
     }
-    // What no target reads is replayed by nobody.
+    // A corpus without a target is never replayed.
     let folders = std::fs::read_dir(corpus()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
     let known = targets().into_iter().map(|(name, _)| name.to_owned());
     assert_eq!(folders.collect::<BTreeSet<_>>(), known.collect::<BTreeSet<_>>());

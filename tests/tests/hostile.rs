@@ -1,4 +1,4 @@
-//! Somebody on the path who changes, repeats and invents datagrams, against whole nodes.
+//! An attacker on the path that changes, repeats and invents datagrams, against whole nodes.
 
 mod common;
 
@@ -12,7 +12,7 @@ use donp_sim::{Seen, Sim, SimRng};
 /// Addresses that the attacker of the first test has.
 const FOREIGN: u64 = 64;
 
-/// Why a link throws away what is not of its peer's making.
+/// Reasons for which a link drops datagrams that its peer did not make.
 const LINK: [DropReason; 7] = [
     DropReason::Malformed,
     DropReason::Mac,
@@ -23,12 +23,12 @@ const LINK: [DropReason; 7] = [
     DropReason::Replay,
 ];
 
-/// Bytes that each address of the attacker's sent and got.
+/// Bytes that each address of the attacker sent and received.
 #[derive(Default)]
 struct Ledger(BTreeMap<SocketAddr, (usize, usize)>);
 
 impl Ledger {
-    /// An address that no node has; whatever is sent to it proves nothing.
+    /// An address of no node; a datagram sent to it proves nothing.
     fn foreign(n: u64) -> SocketAddr {
         SocketAddr::from(([198, 18 + (n >> 16 & 1) as u8, (n >> 8) as u8, n as u8], 4_000))
     }
@@ -51,7 +51,7 @@ impl Ledger {
     fn check(&self, replay: &str) {
         let more = self.0.iter().filter(|(_, (sent, got))| got > sent).collect::<Vec<_>>();
         let answered = self.0.is_empty() || self.0.values().any(|(_, got)| *got > 0);
-        assert!(answered, "nobody answered anything: there is nothing to measure; {replay}");
+        assert!(answered, "no node answered: there is nothing to measure; {replay}");
         assert!(more.is_empty(), "more went to these than came from them: {more:?}; {replay}");
     }
 }
@@ -76,7 +76,7 @@ fn twisted(rng: &mut SimRng, seen: &[Seen]) -> Seen {
             bytes.extend_from_slice(&other[at.min(other.len())..]);
         }
         3 => bytes.extend_from_slice(&pick(rng).bytes[..20]),
-        // As it was: a replay.
+        // Unchanged: a replay.
         _ => {}
     }
     copy
@@ -90,8 +90,8 @@ fn entries(sim: &Sim) -> usize {
     (0..3).map(|n| sim.node(n).engine().status().entries).sum()
 }
 
-/// Three nodes chat for 100 rounds. Somebody who sees all of it injects `a_round` hostile copies in
-/// each, also of datagrams that have not arrived yet. Nothing is lost by it, whatever it is.
+/// Three nodes chat for 100 rounds. An attacker that sees all of it injects `a_round` hostile copies in
+/// each, also of datagrams that have not arrived yet. No message is lost by any of them.
 fn chat_under(seed: u64, a_round: usize) -> Sim {
     let mut sim = Sim::new(seed);
     sim.tap = Some(Vec::new());
@@ -104,12 +104,12 @@ fn chat_under(seed: u64, a_round: usize) -> Sim {
         sim.broadcast(n, &format!("all {round}")).unwrap();
         sim.send(n, (n + 1) % 3, &format!("one {round}")).unwrap();
         let mut left = a_round;
-        // Looks 20 times in a virtual second.
+        // Samples 20 times in a virtual second.
         sim.run_until(1, |sim| {
             let seen = sim.tap.replace(Vec::new()).unwrap_or_default();
             ledger.read(&seen);
             memory.extend(seen);
-            // The handshakes at the beginning, and what was said lately.
+            // The handshakes at the beginning, and the most recent datagrams.
             let excess = memory.len().saturating_sub(400);
             memory.drain(40.min(excess)..40.min(excess) + excess);
             for _ in 0..left.min(a_round.div_ceil(20)) {
@@ -139,24 +139,24 @@ fn chat_under(seed: u64, a_round: usize) -> Sim {
 }
 
 #[test]
-fn ten_thousand_twisted_datagrams_lose_nothing_and_leave_nothing() {
+fn ten_thousand_altered_datagrams_lose_and_leave_nothing() {
     for seed in Sim::seeds(200..203) {
         let (quiet, sim) = (chat_under(seed, 0), chat_under(seed, 100));
-        // A copy that came before its datagram was taken for it, and the datagram was the repeat. Only
-        // questions that anybody may ask again are answered instead of counted.
+        // A copy that came before its datagram was accepted as it, and the datagram was the repeat. Only
+        // repeatable requests are answered instead of counted.
         let counted: u64 = LINK.iter().map(|reason| drops(&sim, *reason) - drops(&quiet, *reason)).sum();
         assert!((9_900..=10_000).contains(&counted), "{counted} drops; {}", sim.replay());
         for reason in LINK {
             let seen = drops(&sim, reason) > 0 || reason == DropReason::HandshakeRate;
             assert!(seen, "nothing was dropped as {}; {}", reason.name(), sim.replay());
         }
-        // Of a stranger's address two things are kept for a while: its budget and its last answer.
+        // Of an unknown address two things are kept for a while: its budget and its last answer.
         let bound = entries(&quiet) + 3 * 2 * FOREIGN as usize;
         assert!(entries(&sim) <= bound, "{} entries, more than {bound}; {}", entries(&sim), sim.replay());
     }
 }
 
-/// What a stranger can make who knows a node's public record: an Init whose `mac1` is right.
+/// What an attacker can make from a node's public record: an Init whose `mac1` is valid.
 /// Layout: docs/spec/link.md.
 fn forged_init(rng: &mut SimRng, link_key: &[u8; 32], like: &[u8]) -> Vec<u8> {
     let mut bytes = like.to_vec();
@@ -205,16 +205,16 @@ fn a_newcomer_joins_during_a_flood_of_forged_handshakes() {
         sent == FORGED
     });
     assert!(all && joined.is_some_and(|at| at < FORGED), "joined at {joined:?}; {}", sim.replay());
-    // The newcomer's first try was asked for a cookie as everybody's.
+    // The newcomer's first attempt was asked for a cookie like all others.
     let cookie = 1;
     let dropped = drops(&sim, DropReason::HandshakeRate) + drops(&sim, DropReason::Handshake);
     assert_eq!(dropped, FORGED + cookie, "{}", sim.replay());
-    // Two tables of 4,096 entries each guard the door; the rest is what three nodes hold anyway.
+    // Two tables of 4,096 entries each limit handshakes; the rest is what three nodes hold anyway.
     let held = sim.node(0).engine().footprint();
     assert!(held < 2 * 4_096 + 200, "{held} entries; {}", sim.replay());
     sim.run_for(3);
     ledger.read(&sim.tap.take().unwrap_or_default());
     ledger.check(&sim.replay());
-    let told = sim.broadcast(newcomer, "made it").is_ok();
-    assert!(told && sim.run_until(10, |s| (0..3).all(|n| s.node(n).told.len() == 1)), "{}", sim.replay());
+    let sent = sim.broadcast(newcomer, "made it").is_ok();
+    assert!(sent && sim.run_until(10, |s| (0..3).all(|n| s.node(n).told.len() == 1)), "{}", sim.replay());
 }

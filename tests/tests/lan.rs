@@ -1,4 +1,4 @@
-//! Nodes on one local network that were told nothing: they find each other, and only those of their network.
+//! Nodes on one local network without a bootstrap: they find each other, and only those of their network.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -7,7 +7,7 @@ use common::{check_told, converge, stormy};
 use donp_core::DropReason;
 use donp_sim::Sim;
 
-/// `n` nodes that send beacons and begin `apart` seconds after each other, each with nobody to join through.
+/// `n` nodes that send beacons and begin `apart` seconds after each other, each without a bootstrap.
 fn alone_together(seed: u64, n: usize, apart: u64) -> Sim {
     let mut sim = Sim::new(seed);
     sim.config.discovery.beacons = true;
@@ -24,7 +24,7 @@ fn one_piece(sim: &Sim) -> bool {
 }
 
 #[test]
-fn nodes_that_were_told_nothing_become_one_network_and_talk() {
+fn nodes_without_a_bootstrap_form_one_network_by_beacons() {
     for seed in Sim::seeds(0..6) {
         let mut sim = alone_together(seed, 12, seed);
         assert!(sim.run_until(20, |sim| one_piece(sim)), "{}", sim.replay());
@@ -51,7 +51,7 @@ fn a_bad_local_network_only_takes_longer() {
     }
 }
 
-/// Both have all the neighbours they want and know of nobody else: nothing but a beacon tells them.
+/// Both are full of neighbours and know no other node: only a beacon can introduce them.
 #[test]
 fn two_whole_networks_that_come_together_become_one() {
     for seed in Sim::seeds(0..3) {
@@ -92,7 +92,7 @@ fn a_neighbour_of_another_network_is_counted_and_left_alone() {
 }
 
 #[test]
-fn whoever_has_left_is_not_found() {
+fn a_node_that_left_is_not_found() {
     let mut sim = alone_together(2, 3, 0);
     assert!(sim.run_until(20, |sim| one_piece(sim)));
     sim.with(2, |engine, now| engine.leave(now));

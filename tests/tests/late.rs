@@ -1,4 +1,4 @@
-//! What law 5 is worth: with `Bug::LateDeadline` planted in any machine it breaks. A process of its own, since a bug
+//! The strength of law 5: it breaks with `Bug::LateDeadline` planted in any machine. A process of its own, since a bug
 //! is planted in all engines of a process: `cargo xtask planted late-deadline`.
 #![cfg(donp_planted)]
 
@@ -7,7 +7,7 @@ mod common;
 use common::deadlines::{MACHINES, run};
 use donp_core::planted::plant_late;
 
-/// The first seed whose messages arrive at other times, whose events do, and whose datagrams do.
+/// The first seeds whose messages, events and datagrams arrive at other times.
 #[test]
 fn a_late_deadline_of_any_machine_breaks_law_5() {
     let mut unnoticed = Vec::new();

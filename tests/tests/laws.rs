@@ -1,4 +1,4 @@
-//! The laws of a node (ARCHITECTURE.md, "Laws"), seen from outside.
+//! The laws of a node (ARCHITECTURE.md, "Laws"), checked from outside.
 
 mod common;
 
@@ -53,7 +53,7 @@ fn a_crash_at_any_batch_loses_nothing_acknowledged() {
     for written in [true, false] {
         for seed in Sim::seeds(200..201) {
             let mut batch = 1;
-            // Until a run ends without reaching the batch: then every one was tried.
+            // Until a run ends without reaching the batch: then every batch was tried.
             while crash_at(seed, batch, written) {
                 batch += 1;
             }
@@ -62,10 +62,10 @@ fn a_crash_at_any_batch_loses_nothing_acknowledged() {
     }
 }
 
-/// Tells the same story, with node 1 crashing at its batch `batch`; whether it got that far.
+/// Plays the same story, with node 1 crashing at its batch `batch`; returns whether it got that far.
 fn crash_at(seed: u64, batch: u64, written: bool) -> bool {
     let mut sim = Sim::new(seed);
-    // A disk slower than the network: what leaves too early arrives before the crash.
+    // A disk slower than the network: a datagram that leaves too early arrives before the crash.
     sim.faults = Faults { loss: 0.05, ..Faults::default() };
     sim.disk = (10_000, 30_000);
     sim.crash_at = Some(CrashAt { node: 1, batch, written });
@@ -83,7 +83,7 @@ fn crash_at(seed: u64, batch: u64, written: bool) -> bool {
             said.push(id);
         }
         said_privately.extend(sim.send(a, b, &format!("pa{i}")).ok());
-        // A message counts as said when the crash did not take it before it was on the disk.
+        // A message counts as sent unless the crash took it before it was on disk.
         let id = sim.broadcast(b, &format!("b{i}"));
         let private = sim.send(b, a, &format!("pb{i}"));
         sim.run_until(1, |s| !s.node(b).runs());
@@ -133,7 +133,7 @@ fn durable_events_survive_a_crash_until_acknowledged() {
         sim.broadcast(0, &format!("{i}")).unwrap();
     }
     converge(&mut sim, &[0, 1], 5, 60);
-    // Forgetful: the second person reads, but never says so.
+    // Forgetful: the second person reads, but never acknowledges.
     let mut forgetful = network(301, 2);
     forgetful.forget_to_acknowledge(1);
     for i in 0..5 {
@@ -151,7 +151,7 @@ fn durable_events_survive_a_crash_until_acknowledged() {
     }
 }
 
-/// Law 3: what a node holds does not grow with what strangers send it.
+/// Law 3: the state of a node does not grow with the datagrams of strangers.
 #[test]
 fn strangers_cost_no_memory() {
     let mut sim = network(400, 2);

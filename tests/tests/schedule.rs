@@ -1,5 +1,5 @@
-//! Random lives: each seed draws its own faults and its own story, then heals and demands that
-//! everybody has everything, once, in one order.
+//! Randomized runs: each seed draws its own faults and its own story, then ends every fault and demands that
+//! every node has every message, once, in one order.
 //!
 //! `DONP_SEEDS=2000 cargo test -p donp-tests --release --test schedule` tries more; a failure prints
 //! the seed and `DONP_SEED=… cargo test -p donp-tests --test schedule` replays it.
@@ -13,7 +13,7 @@ use donp_core::{Conversation, MessageId};
 use donp_sim::{Faults, Sim};
 
 #[test]
-fn random_lives_end_with_one_order_and_nothing_lost() {
+fn randomized_runs_end_with_one_order_and_no_loss() {
     let count = std::env::var("DONP_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(60);
     for seed in Sim::seeds(1_000..1_000 + count) {
         live(seed);
@@ -26,9 +26,9 @@ struct Story {
     said: Vec<MessageId>,
     /// Private messages on the disk of their author: (author, reader, message).
     private: Vec<(usize, usize, MessageId)>,
-    /// Said in this instant and not yet known to be on the disk.
+    /// Sent in this instant and not yet known to be on disk.
     fresh: BTreeMap<usize, Vec<(Option<usize>, MessageId)>>,
-    /// What each node's configuration names as its way in.
+    /// The bootstraps in each node's configuration.
     through: Vec<Vec<usize>>,
 }
 
@@ -46,7 +46,7 @@ fn live(seed: u64) {
     for _ in 0..60 {
         story.act(count);
         let pause = story.sim.rng().below(4);
-        // What runs for a tenth of a second has written what it said.
+        // A node that runs for a tenth of a second has written its messages.
         story.sim.run_until(1, |_| false);
         story.settle();
         story.sim.run_for(pause);
@@ -55,7 +55,7 @@ fn live(seed: u64) {
     story.judge(count);
 }
 
-/// Every kind of fault is absent in half of the lives.
+/// Every kind of fault is absent in half of the runs.
 fn draw_faults(sim: &mut Sim) -> Faults {
     let mut draw = |most: f64| if sim.rng().chance(0.5) { 0.0 } else { most * (sim.rng().below(100) as f64) / 100.0 };
     let mut faults =
@@ -125,7 +125,7 @@ impl Story {
             if (0..count).any(|n| sim.node(n).engine().status().outbox > 0 || sim.node(n).stored_messages() != stored) {
                 return false;
             }
-            // As many is not yet the same.
+            // Equal counts are not yet equal histories.
             let first = sim.history(0, Conversation::Network);
             (1..count).all(|n| sim.history(n, Conversation::Network) == first)
         });

@@ -83,7 +83,7 @@ fn every_fault_at_once_loses_nothing_and_shows_nothing_twice() {
 }
 
 #[test]
-fn a_returning_node_and_those_who_stayed_exchange_what_each_missed() {
+fn a_returning_node_and_the_others_exchange_missed_messages() {
     for seed in Sim::seeds(40..50) {
         let mut sim = network(seed, 3);
         sim.broadcast(0, "before").unwrap();
@@ -113,8 +113,8 @@ fn answers_come_after_what_they_answer() {
     sim.faults = stormy();
     for i in 0..20usize {
         sim.broadcast(i % 3, &format!("{i}")).unwrap();
-        let told = sim.run_until(120, |s| (0..3).all(|n| s.node(n).stored_messages() > i));
-        assert!(told, "{}", sim.replay());
+        let stored = sim.run_until(120, |s| (0..3).all(|n| s.node(n).stored_messages() > i));
+        assert!(stored, "{}", sim.replay());
     }
     let texts = sim.texts(1);
     assert_eq!(texts, (0..20).map(|i| i.to_string()).collect::<Vec<_>>());
@@ -163,7 +163,7 @@ fn large_texts_arrive_whole_and_larger_ones_are_refused() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_said() {
+fn an_unsendable_message_returns_an_error() {
     let mut sim = network(91, 2);
     let stranger = sim.add_node();
     let id = sim.id(stranger);
@@ -174,7 +174,7 @@ fn what_cannot_be_sent_is_said() {
 }
 
 #[test]
-fn leaving_is_told_and_joining_again_works() {
+fn leaving_is_announced_and_joining_again_works() {
     let mut sim = network(92, 3);
     sim.with(2, |e, now| e.leave(now));
     assert!(sim.run_until(10, |s| s.linked(0) == 1 && s.linked(1) == 1), "{}", sim.replay());
@@ -213,18 +213,18 @@ fn typed_content_refers_to_what_it_is_about() {
 }
 
 #[test]
-fn a_dead_neighbour_is_noticed_within_seconds_while_something_is_said() {
+fn a_dead_neighbour_is_noticed_within_seconds_during_traffic() {
     let mut sim = network(95, 4);
     assert!(sim.run_until(60, |s| (0..4).all(|n| s.node(n).engine().status().neighbours == 3)), "{}", sim.replay());
     sim.crash(3);
     sim.broadcast(0, "is everybody there?").unwrap();
-    // Twice the time that six unanswered probes take on these links, and half of what a silent link gets.
+    // Twice the time that six unanswered probes take on these links, and half of the time-out of a silent link.
     let noticed = sim.run_until(7, |s| s.node(0).engine().status().neighbours == 2);
     assert!(noticed, "{}", sim.replay());
 }
 
 #[test]
-fn two_halves_that_want_nobody_merge_after_their_link_returns() {
+fn two_full_halves_merge_after_their_link_returns() {
     let mut sim = Sim::new(96);
     sim.config.membership.target = 3;
     for n in 0..20 {
@@ -258,7 +258,7 @@ fn two_halves_that_want_nobody_merge_after_their_link_returns() {
 
 #[test]
 fn messages_that_disks_lost_come_back_from_others() {
-    // On some of these the word that all was sent came before what was sent.
+    // On some of these the end mark came before the messages.
     (11..17).for_each(lost_messages_come_back);
 }
 
@@ -289,7 +289,7 @@ fn lost_messages_come_back(seed: u64) {
     assert!(sim.run_until(60, |s| s.texts(2).len() == 90), "{}", sim.replay());
     for n in 0..3 {
         assert_eq!(sim.history(n, Conversation::Network), history, "clocks included; {}", sim.replay());
-        assert_eq!(sim.node(n).told.len(), 60, "nobody is told twice; {}", sim.replay());
+        assert_eq!(sim.node(n).told.len(), 60, "no message is reported twice; {}", sim.replay());
     }
     let err = sim.with(1, |e, now| e.synchronize_state(now, NodeId([9; 32])));
     assert_eq!(err, Err(CommandError::UnknownPeer(NodeId([9; 32]))));

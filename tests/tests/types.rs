@@ -28,7 +28,7 @@ fn through_a_bootstrap(seed: u64, n: usize, island: impl Fn(usize) -> u32) -> Si
 }
 
 #[test]
-fn a_bootstrap_introduces_everybody_and_is_nobodys_neighbour() {
+fn a_bootstrap_introduces_all_nodes_and_is_no_neighbour() {
     for seed in Sim::seeds(0..2) {
         let mut sim = through_a_bootstrap(seed, 12, |_| 0);
         assert!(sim.run_until(120, |sim| mesh_without(sim, 0) == [12]), "{}", sim.replay());
@@ -40,7 +40,7 @@ fn a_bootstrap_introduces_everybody_and_is_nobodys_neighbour() {
     }
 }
 
-/// Two parts that have only the bootstrap in common merge through the names it gives, not through it.
+/// Two parts with only the bootstrap in common merge through the names it gives, not through it.
 #[test]
 fn parts_that_share_only_a_bootstrap_merge_without_it() {
     for seed in Sim::seeds(0..2) {
@@ -57,9 +57,9 @@ fn parts_that_share_only_a_bootstrap_merge_without_it() {
     }
 }
 
-/// One SUPER node has a public address, one says the same from behind a NAT box that lets nobody in.
+/// One SUPER node has a public address, one claims the same from behind a NAT box that admits no inbound datagram.
 #[test]
-fn who_cannot_be_reached_is_no_super_node_whatever_it_says() {
+fn an_unreachable_node_that_claims_super_is_not_verified() {
     for seed in Sim::seeds(0..2) {
         let mut sim = Sim::new(seed);
         sim.public = true;
@@ -78,7 +78,7 @@ fn who_cannot_be_reached_is_no_super_node_whatever_it_says() {
         for n in 0..8 {
             let engine = sim.node(n).engine();
             if let Some(seen) = engine.peer(sim.id(public)) {
-                // Those whom it called lately do not know yet.
+                // Nodes that it called recently do not know yet.
                 assert_eq!(seen.role() == NodeType::Super, seen.verified);
                 reached += usize::from(seen.verified);
             }
@@ -92,9 +92,9 @@ fn who_cannot_be_reached_is_no_super_node_whatever_it_says() {
     }
 }
 
-/// Two towns, 5 ms within and 80 ms between them: links move home, and the mesh stays one.
+/// Two towns, 5 ms within and 80 ms between them: links move to near nodes, and the mesh stays one.
 #[test]
-fn half_of_the_links_move_to_where_it_is_near_and_the_mesh_holds() {
+fn half_of_the_links_become_near_and_the_mesh_stays_whole() {
     for seed in Sim::seeds(0..1) {
         let mut sim = Sim::new(seed);
         let town = |n: usize| (n % 2) as u32;
@@ -110,7 +110,7 @@ fn half_of_the_links_move_to_where_it_is_near_and_the_mesh_holds() {
                 (0..sim.len()).flat_map(|n| sim.neighbours(n).into_iter().map(move |o| (n, o))).collect();
             all.iter().filter(|(n, o)| town(*n) == town(*o as usize)).count() as f64 / all.len() as f64
         };
-        // Everybody is equally far while they meet, or those near would win every race to be a neighbour.
+        // All nodes are equally far while they meet, or near ones would win every race to be a neighbour.
         sim.run_for(60);
         let before = at_home(&sim);
         for (from, to, ms) in [(0, 0, 5), (1, 1, 5), (0, 1, 80), (1, 0, 80)] {

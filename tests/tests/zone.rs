@@ -26,13 +26,13 @@ fn state_of(sim: &Sim, n: usize, of: usize) -> Option<MemberState> {
     sim.node(n).engine().members().iter().find(|m| m.id == sim.id(of)).map(|m| m.state)
 }
 
-/// What node `n` was told of another since it had been told `before` things.
-fn told(sim: &Sim, n: usize, of: NodeId, before: usize) -> Vec<MemberState> {
+/// States that node `n` reported of another since it had reported `before` events.
+fn reported(sim: &Sim, n: usize, of: NodeId, before: usize) -> Vec<MemberState> {
     sim.node(n).members[before..].iter().filter(|(id, _)| *id == of).map(|(_, state)| *state).collect()
 }
 
 #[test]
-fn a_small_network_is_a_zone_and_its_members_notice_who_is_gone() {
+fn a_small_network_is_a_zone_and_notices_a_failed_member() {
     let mut sim = zone(1, 8);
     assert!(sim.node(0).engine().members().iter().all(|m| m.linked && m.incarnation == 0));
     sim.crash(5);
@@ -40,13 +40,13 @@ fn a_small_network_is_a_zone_and_its_members_notice_who_is_gone() {
     assert!(noticed, "{}", sim.replay());
     sim.start(5, &[0]);
     let back = sim.run_until(60, |s| (0..8).all(|n| alive(s, n) == 7));
-    assert!(back, "it speaks up against what others remember of it; {}", sim.replay());
+    assert!(back, "it refutes the state that others remember; {}", sim.replay());
     let incarnation = |s: &Sim| s.node(0).engine().members().iter().find(|m| m.id == s.id(5)).map(|m| m.incarnation);
     assert!(incarnation(&sim) > Some(0));
 }
 
 #[test]
-fn nobody_is_declared_down_at_a_tenth_lost() {
+fn no_member_is_declared_down_at_ten_percent_loss() {
     let mut sim = zone(2, 8);
     sim.faults = Faults { loss: 0.1, ..Faults::default() };
     sim.run_for(300);
@@ -61,23 +61,23 @@ fn detect_node_failure_answers_with_an_event() {
     let before = sim.node(0).members.len();
     sim.with(0, |e, now| e.detect_node_failure(now, there)).unwrap();
     sim.run_for(1);
-    assert_eq!(told(&sim, 0, there, before), [MemberState::Alive]);
+    assert_eq!(reported(&sim, 0, there, before), [MemberState::Alive]);
     sim.crash(2);
     sim.with(0, |e, now| e.detect_node_failure(now, gone)).unwrap();
     sim.run_for(3);
-    assert_eq!(told(&sim, 0, gone, before), [MemberState::Suspect]);
+    assert_eq!(reported(&sim, 0, gone, before), [MemberState::Suspect]);
     let refused = sim.with(0, |e, now| e.detect_node_failure(now, me));
     assert_eq!(refused, Err(CommandError::ToSelf));
-    let nobody = NodeId([9; 32]);
-    let refused = sim.with(0, |e, now| e.detect_node_failure(now, nobody));
-    assert_eq!(refused, Err(CommandError::UnknownPeer(nobody)));
+    let stranger = NodeId([9; 32]);
+    let refused = sim.with(0, |e, now| e.detect_node_failure(now, stranger));
+    assert_eq!(refused, Err(CommandError::UnknownPeer(stranger)));
     sim.with(0, |e, now| e.suspend(now));
     let refused = sim.with(0, |e, now| e.recover_from_failure(now, FailureType::State));
     assert_eq!(refused, Err(CommandError::NotRunning));
 }
 
 #[test]
-fn a_third_that_is_cut_off_is_degraded_and_recovers_when_the_network_heals() {
+fn a_third_cut_off_is_degraded_and_recovers_after_the_cut() {
     (4..8).for_each(a_third_is_cut_off);
 }
 
@@ -103,7 +103,7 @@ fn a_third_is_cut_off(seed: u64) {
     }
 }
 
-/// Two parts that gave each other up: with the operation they are one within seconds, not within the minute
+/// Two parts that gave each other up: with the operation they merge within seconds, not within the minute
 /// that a contact takes by itself.
 #[test]
 fn handle_network_partition_brings_the_parts_together_at_once() {
@@ -133,7 +133,7 @@ fn a_row(seed: u64) -> Sim {
     let mut sim = Sim::new(seed);
     sim.config.swim.zone = false;
     sim.config.gossip.ttl = 1;
-    // Nothing is compared by itself.
+    // No periodic comparison runs.
     sim.config.chat.compare_every = Duration::from_secs(86_400);
     for n in 0..3 {
         sim.add_node();
@@ -148,13 +148,13 @@ fn a_row(seed: u64) -> Sim {
     sim.start(2, &[1]);
     let linked = sim.run_until(60, |s| s.neighbours(1).len() == 2 && s.neighbours(0) == [1] && s.neighbours(2) == [1]);
     assert!(linked, "{}", sim.replay());
-    // What new neighbours compare is done.
+    // The comparisons of new neighbours are over.
     sim.run_for(10);
     sim
 }
 
 #[test]
-fn synchronize_state_and_recovery_of_state_fetch_what_is_missing() {
+fn synchronize_state_and_state_recovery_fetch_missing_messages() {
     for recovery in [false, true] {
         let mut sim = a_row(6);
         sim.broadcast(0, "one hop").unwrap();

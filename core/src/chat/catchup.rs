@@ -1,7 +1,7 @@
-//! Catching up: who is known to have what, what to ask of whom, and what others asked for.
+//! Catching up: what each peer claims to have, what to request from it, and which requests are being answered.
 //!
-//! Pure bookkeeping. A neighbour's heights are claims; so is every message that arrives before its
-//! parents. Where a claim is above what is here, the difference is fetched, a range at a time, from
+//! Pure bookkeeping. A neighbour's heights (its version vector) are claims; so is every message that arrives before its
+//! parents. Where a claim exceeds what is here, the difference is fetched, a range at a time, from
 //! one peer an author. A peer that cannot keep its claims loses them.
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -18,7 +18,7 @@ pub(super) const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
 const FRUITLESS: u32 = 5;
 /// Authors that one peer's claims may name; a conversation's own limit is below it.
 const MAX_CLAIMS: usize = 4_096;
-/// Answers to fetches under way; a peer beyond it asks again after its time-out.
+/// Answers to fetches under way; a peer beyond it requests again after its time-out.
 const MAX_ANSWERS: usize = 64;
 /// Bytes in answer to one fetch: 192 KiB, what 64 fragments a message carry at three messages.
 const ANSWER_BYTES: usize = 192 << 10;
@@ -50,7 +50,7 @@ impl Wants {
         }
     }
 
-    /// New claims, or an answered fetch: the peer keeps its word.
+    /// New claims, or an answered fetch: the peer keeps its promise.
     pub(super) fn fruitful(&mut self, room: ConversationId, peer: NodeId) {
         if let Some(claims) = self.peers.get_mut(&(room, peer)) {
             claims.fruitless = 0;
@@ -76,7 +76,7 @@ impl Wants {
         self.peers.values().fold(0, |n, c| n.saturating_add(c.heights.len()).saturating_add(1))
     }
 
-    /// What to ask `peer` for, and when to look again. Nothing while a fetch is under way.
+    /// What to request from `peer`, and when to look again. Nothing while a fetch is under way.
     pub(super) fn plan(&mut self, room: &Room, peer: NodeId, now: Instant) -> (Vec<Range>, Option<Instant>) {
         let key = (room.id, peer);
         let busy: Vec<NodeId> = self
@@ -131,14 +131,14 @@ impl Wants {
 pub(super) enum Paused {
     /// An answer, by the number that it waits under.
     Answer(u64),
-    /// What a comparison found this node to lack.
+    /// What a reconciliation found missing here.
     Gift(NodeId),
 }
 
-/// What may be sent ahead of the rate: a second's worth, and one read beyond it.
+/// What may be sent ahead of the rate: one second's worth and one read.
 const AHEAD: Duration = Duration::from_secs(1);
 
-/// A token bucket of bytes: what others catch up on here takes a part of the link, not all of it.
+/// A token bucket of bytes: peers that catch up here take a part of the link, not all of it.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// Bytes a second.
@@ -157,7 +157,7 @@ impl Pace {
         self.paid_at > now + AHEAD
     }
 
-    /// When there is something to spend again.
+    /// When the bucket has bytes to spend again.
     pub(super) fn next(&self) -> Instant {
         self.paid_at.before(AHEAD)
     }
@@ -168,7 +168,7 @@ impl Pace {
     }
 }
 
-/// A fetch of somebody else that is being answered from the store.
+/// A peer's fetch that is being answered from the store.
 #[derive(Debug)]
 pub(super) struct Answering {
     pub(super) room: ConversationId,
@@ -182,7 +182,7 @@ pub(super) struct Answering {
 pub(super) struct Answers(BTreeMap<u64, Answering>);
 
 impl Answers {
-    /// Begins to answer; none if there are too many under way or nothing is asked.
+    /// Begins to answer; none if too many answers are under way or nothing is requested.
     pub(super) fn begin(&self, room: ConversationId, peer: NodeId, ranges: Vec<Range>) -> Option<Answering> {
         let sound = ranges.len() <= MAX_FETCH_RANGES && ranges.iter().all(|r| r.from >= 1 && r.from <= r.to);
         let room_left = self.0.len() < MAX_ANSWERS && !self.0.values().any(|a| a.peer == peer && a.room == room);

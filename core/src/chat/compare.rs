@@ -1,14 +1,14 @@
-//! Comparing whole histories, for what heights cannot show: messages missing below a height (rows a
-//! disk lost), and more authors than a list of heights carries.
+//! Range-based set reconciliation of whole histories, for what heights cannot show: messages missing below a height
+//! (rows that a disk lost), and more authors than a list of heights carries.
 //!
 //! The ids of the network's conversation are read from the store's order index, a window of depths at a
 //! time, into a tree on each side, and the trees are reconciled ([`ranges`](super::ranges)). The store
-//! itself is read, so what is found is what is there, and a message costs no memory while nobody
-//! compares. Windows go from the oldest to the newest: parents come before their children.
+//! itself is read, so the result is what the store has, and a message costs no memory while no comparison
+//! runs. Windows go from the oldest to the newest: parents come before their children.
 //!
-//! One comparison at a time is begun here and two of others are answered; what exceeds that is dropped,
-//! and its sender tries again another day. A private conversation has two authors, of whom each keeps
-//! the own messages only for the other: heights say all of it.
+//! This node begins one comparison at a time and answers two; what exceeds that is dropped,
+//! and its sender tries again later. A private conversation has two authors, and each keeps only its own
+//! messages for the other: heights say all of it.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -31,26 +31,26 @@ use crate::wire::{Blob, Malformed};
 /// Records in one read of the order index: 256, and 64 KiB of them.
 const READ_RECORDS: u32 = 256;
 const READ_BYTES: u32 = 64 << 10;
-/// Comparisons of others that are answered at once: 2, each with a tree of its own.
+/// Comparisons of other nodes that are answered at once: 2, each with a tree of its own.
 const MAX_HOSTED: usize = 2;
 /// An answer may take this long: 30 s; the other side may have to read 20 MB of history first.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The tree of an answered comparison is kept this long after its last message: 30 s.
 const HOST_KEPT: Duration = Duration::from_secs(30);
-/// After a comparison that this node began, what belongs to it is taken for this long: 30 s. A link delivers
-/// in any order, and the word that all was sent overtakes a bundle of which a packet was lost.
+/// After a comparison that this node began, its messages are accepted for this long: 30 s. A link delivers
+/// in any order, and the end mark can overtake a bundle of which a packet was lost.
 const LATE: Duration = Duration::from_secs(30);
-/// Comparisons that ended so lately: 8, as many as wait.
+/// Recently ended comparisons that are kept: 8, as many as wait.
 const MAX_LATE: usize = MAX_WAITING;
 /// Between two windows of a comparison: 5 s, so that reading 20 MB for each stays in the background;
-/// who answers insists on 2 s.
+/// the responder insists on 2 s.
 const WINDOW_PAUSE: Duration = Duration::from_secs(5);
 const WINDOW_LEAST: Duration = Duration::from_secs(2);
-/// Nodes that wait to be compared with after the one under way: 8.
+/// Nodes that wait for a comparison after the one under way: 8.
 const MAX_WAITING: usize = 8;
-/// Windows in one comparison, those looked at again included: 4,096, so 268 million messages.
+/// Windows in one comparison, repeated ones included: 4,096, so 268 million messages.
 const MAX_WINDOWS: u32 = 4_096;
-/// Nodes that are sent what they lack at once: 8, with up to 4,096 places each, so 2 MiB.
+/// Nodes that are sent what they lack at once: 8, with up to 4,096 positions each, so 2 MiB.
 const MAX_GIFTED: usize = 8;
 /// Depths that one read for another node spans at most: 64.
 const GIFT_DEPTHS: u64 = 64;
@@ -59,7 +59,7 @@ const GIFT_DEPTHS: u64 = 64;
 struct Loader {
     tree: OrderTree<Item>,
     from: u64,
-    /// Not included. Less than was asked for if there was more than one window.
+    /// Not included. Less than requested if there was more than one window.
     to: u64,
     next_key: Vec<u8>,
     /// The read under way.
@@ -75,7 +75,7 @@ impl Loader {
         scan(self.next_key.clone(), depth_key(room, self.to), READ_BYTES)
     }
 
-    /// Takes what was read; whether the window is complete.
+    /// Takes what was read; returns whether the window is complete.
     fn take(&mut self, records: &[Record], most: usize) -> bool {
         for item in records.iter().filter_map(|r| item_from_key(&r.key).ok()) {
             if (self.from..self.to).contains(&item.depth) {
@@ -85,7 +85,7 @@ impl Loader {
         let Some(last) = records.last().filter(|_| is_cut(records, READ_BYTES)) else { return true };
         self.next_key.clone_from(&last.key);
         self.next_key.push(0);
-        // The last depth may not be here whole: the window ends before it. A window of one depth has at
+        // The last depth may be incomplete: the window ends before it. A window of one depth has at
         // most a message of each author.
         let newest = self.tree.select(self.tree.len().saturating_sub(1)).map_or(0, |i| i.depth);
         let full = self.tree.len() >= most && newest > self.from;
@@ -116,7 +116,7 @@ fn scan(start: Vec<u8>, end: Vec<u8>, max_bytes: u32) -> Scan {
     Scan { table: ORDER, start, end, reverse: false, limit: READ_RECORDS, max_bytes }
 }
 
-/// Whether a read stopped at its count or its bytes, and not at its end.
+/// Whether a read stopped at its count or byte limit, and not at its end.
 fn is_cut(records: &[Record], max_bytes: u32) -> bool {
     let bytes = records.iter().fold(0usize, |n, r| n.saturating_add(r.key.len()).saturating_add(r.value.len()));
     records.len() >= READ_RECORDS as usize || bytes > max_bytes as usize
@@ -124,13 +124,13 @@ fn is_cut(records: &[Record], max_bytes: u32) -> bool {
 
 /// Where a comparison that this node began stands.
 enum Stage {
-    /// The own side of the window is being read.
+    /// Reading this node's side of the window.
     Loading,
-    /// The other side's answer is awaited.
+    /// Waiting for the other side's answer.
     Asked,
-    /// What was found missing on either side is on its way.
+    /// Transferring what was found missing on either side.
     Settling,
-    /// Until the next window.
+    /// Pausing until the next window.
     Pausing,
 }
 
@@ -138,20 +138,20 @@ struct Asking {
     peer: NodeId,
     loader: Loader,
     stage: Stage,
-    /// More was found than one round brings: look at the window again.
+    /// More was found than one round brings: compare the window again.
     more: bool,
     windows_left: u32,
 }
 
-/// A comparison of somebody else.
+/// A comparison that another node began.
 struct Hosting {
     loader: Loader,
     loaded: bool,
     /// What to answer when all is read.
     parts: Vec<Part>,
-    /// The window that was asked about.
+    /// The window that the initiator compares.
     asked_to: u64,
-    /// No other window before.
+    /// No other window may begin before this.
     next_window: Instant,
 }
 
@@ -159,11 +159,11 @@ struct Hosting {
 #[derive(Default)]
 struct Gift {
     items: BTreeSet<Item>,
-    /// It asked for them, and waits to hear that this is all.
+    /// The peer requested them and waits for the end mark.
     wanted: bool,
     /// What the read under way is for.
     reading: BTreeSet<Item>,
-    /// Where a read goes on that did not reach the end of a depth.
+    /// Where to continue a read that did not reach the end of a depth.
     next: Option<(u64, Vec<u8>)>,
 }
 
@@ -178,7 +178,7 @@ impl Gift {
     }
 }
 
-/// Messages that a node has and this one lacks.
+/// Messages that a peer has and this node lacks.
 #[derive(Default)]
 struct Needs {
     items: VecDeque<Item>,
@@ -204,10 +204,10 @@ enum Reading {
 #[derive(Default)]
 pub(super) struct Comparisons {
     asking: Option<Asking>,
-    /// Whom to compare with after that.
+    /// Nodes to compare with after that.
     waiting: VecDeque<NodeId>,
     hosted: BTreeMap<NodeId, Hosting>,
-    /// Compared with lately: something may still be on its way.
+    /// Recently compared with: messages may still be in flight.
     late: BTreeSet<NodeId>,
     gifts: BTreeMap<NodeId, Gift>,
     needs: BTreeMap<NodeId, Needs>,
@@ -227,7 +227,7 @@ impl Comparisons {
         self.timers.next()
     }
 
-    /// Whether a comparison with this node is under way or was a moment ago, so that it may mend what is below a
+    /// Whether a comparison with this node is under way or recently ended, so that it may repair what is below a
     /// height.
     pub(super) fn is_with(&self, peer: NodeId) -> bool {
         let asking = self.asking.as_ref().is_some_and(|a| a.peer == peer);
@@ -252,7 +252,7 @@ impl Comparisons {
         if self.asking.take_if(|a| a.peer == peer).is_some() {
             match self.waiting.is_empty() {
                 true => self.timers.cancel(Timer::Asking),
-                // At once: the next one's turn.
+                // At once: the next node's turn.
                 false => self.timers.arm(Timer::Asking, Instant::ZERO),
             }
         }
@@ -296,14 +296,14 @@ impl Chat {
         self.compare.reads.insert(id, reading);
     }
 
-    /// With `barrier` only when all that was stored before is on the disk.
+    /// With `barrier` only when everything stored before is on disk.
     pub(super) fn read_mend(&mut self, read: u64, scan: Scan, barrier: bool, out: &mut Outbox<Out>) {
         self.compare.reads.insert(read, Reading::Mend);
         let read = Out::Read { read, scan };
         if barrier { out.after_commit(read) } else { out.push(read) }
     }
 
-    /// Records of a read that a comparison asked for; false if it was none of those.
+    /// Records of a read that a comparison requested; false if no comparison requested it.
     pub(super) fn compare_records(
         &mut self,
         cx: &mut Cx<'_>,
@@ -337,7 +337,7 @@ impl Chat {
         self.compare.asking = Some(asking);
     }
 
-    /// Somebody compares.
+    /// A peer begins or continues a comparison.
     pub(super) fn host(
         &mut self,
         cx: &mut Cx<'_>,
@@ -350,7 +350,7 @@ impl Chat {
             return self.drops.count(DropReason::Message);
         }
         if let Some(hosting) = self.compare.hosted.get_mut(&peer) {
-            // Who begins again wants to know what is here since.
+            // An initiator that begins again asks for what arrived here since.
             let begins = matches!(parts.as_slice(), [Part { mode: Mode::Fingerprint(_), .. }]);
             if hosting.loaded && hosting.loader.window() == (from, to) && !begins {
                 hosting.parts = parts;
@@ -400,7 +400,7 @@ impl Chat {
         let parts = core::mem::take(&mut hosting.parts);
         let tree = &hosting.loader.tree;
         let answer = if to < hosting.asked_to {
-            // There is more here than fits one window: the rest of it is for the next.
+            // More is here than fits one window: the next window takes the rest.
             Ok(Outcome { parts: differs(tree, (from, to)), ..Outcome::default() })
         } else {
             reconcile(tree, (from, to), &parts)
@@ -434,7 +434,7 @@ impl Chat {
             asking.loader.end_at(to);
         }
         let Ok(outcome) = reconcile(&asking.loader.tree, (from, to), parts) else {
-            // At once: the next one's turn.
+            // At once: the next node's turn.
             self.compare.timers.arm(Timer::Asking, cx.now);
             return self.drops.count(DropReason::Message);
         };
@@ -450,7 +450,7 @@ impl Chat {
         self.go_on(cx, peer);
     }
 
-    /// Sends what the other side lacks, asks for what is missing here, and passes on what is open.
+    /// Sends what the other side lacks, requests what is missing here, and passes on what is open.
     fn settle_found(&mut self, cx: &mut Cx<'_>, peer: NodeId, found: Outcome, out: &mut Outbox<Out>) -> Vec<Part> {
         let gifts = &mut self.compare.gifts;
         if !found.give.is_empty() && (gifts.len() < MAX_GIFTED || gifts.contains_key(&peer)) {
@@ -466,7 +466,7 @@ impl Chat {
         found.parts
     }
 
-    /// Pauses before the next window if all that was found is settled.
+    /// Pauses before the next window if everything found is settled.
     fn go_on(&mut self, cx: &Cx<'_>, peer: NodeId) {
         let settled = !self.compare.gifts.contains_key(&peer) && !self.compare.needs.contains_key(&peer);
         let Some(asking) = self.compare.asking.as_mut().filter(|a| a.peer == peer) else { return };
@@ -513,7 +513,7 @@ impl Chat {
             let (from, to) = asking.loader.window();
             let peer = asking.peer;
             match asking.stage {
-                // Who does not answer is asked again another time.
+                // A peer that does not answer is asked again later.
                 Stage::Loading | Stage::Asked | Stage::Settling => {}
                 Stage::Pausing if asking.more => self.ask_window(cx, asking.peer, from, asking.windows_left, out),
                 Stage::Pausing if to == u64::MAX => {}
@@ -531,7 +531,7 @@ impl Chat {
         }
     }
 
-    /// Asks `peer` for the next of what is missing here.
+    /// Requests the next of the messages missing here from `peer`.
     pub(super) fn want(&mut self, cx: &Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
         let Some(needs) = self.compare.needs.get_mut(&peer).filter(|n| !n.asked) else { return };
         let most = usize::try_from(MAX_FETCH_MESSAGES).unwrap_or(usize::MAX).min(needs.items.len());
@@ -554,7 +554,7 @@ impl Chat {
         }
     }
 
-    /// Somebody asks for messages by their places.
+    /// A peer requests messages by their positions.
     pub(super) fn wanted(&mut self, cx: &Cx<'_>, peer: NodeId, items: Vec<Item>, out: &mut Outbox<Out>) {
         let most = usize::try_from(MAX_FETCH_MESSAGES).unwrap_or(usize::MAX);
         let is_open = self.compare.gifts.len() < MAX_GIFTED || self.compare.gifts.contains_key(&peer);
@@ -606,7 +606,7 @@ impl Chat {
                 envelopes.push(Blob(envelope.to_vec()));
             }
         }
-        // Where the read stopped early, the rest is for the next; all else is sent or is not here.
+        // Where the read stopped early, the next read takes the rest; all else is sent or is not here.
         if let Some(last) = records.last().filter(|_| is_cut(records, BUNDLE_BYTES as u32))
             && let Ok(Item { depth, .. }) = item_from_key(&last.key)
         {

@@ -27,7 +27,7 @@ impl Contract for Chat {
         Step::In(match d.below(15) {
             0 => {
                 let (from, body) = (d.peer(), d.bytes());
-                // Most carry the id that the body has; no input could guess it.
+                // Most carry the id of the body; no random input could guess it.
                 let key = id_key(private_conversation(who(0).node_id(), from), from);
                 let id = if d.below(4) == 3 { d.id() } else { short(&message_id(&key, &body).0) };
                 In::DirectReceived { from, id, body }

@@ -1,4 +1,4 @@
-//! One conversation: who said how much, what waits for its parents, and the causal order.
+//! One conversation: the version vector, messages that wait for their parents, and the causal order.
 //!
 //! Pure: no time, no store, no network. A message is taken only after everything its author had seen
 //! (chat document §10.3, with a clock that counts messages only, so that a gap is visible).
@@ -34,7 +34,7 @@ pub(super) struct Author {
     clock: VectorClock,
 }
 
-/// An author's state as it is read from disk.
+/// An author's state as read from disk.
 #[derive(Deserialize)]
 pub(super) struct StoredAuthor {
     pub(super) height: u64,
@@ -82,12 +82,12 @@ impl Author {
     }
 }
 
-/// How a message came here; goes back with the judgement on it.
+/// How a message came here; returned with the verdict on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     /// From this node's own user.
     Own,
-    /// By the delivery machine, which wants to know what became of it.
+    /// By the delivery machine, which needs the verdict.
     Delivery { from: NodeId, id: crate::collections::ShortId },
     /// By the gossip machine or a neighbour's bundle.
     Peer { from: NodeId },
@@ -112,22 +112,22 @@ pub(super) struct Offer {
     pub(super) source: Source,
 }
 
-/// A message that has its place.
+/// A message that has its place in the order.
 pub(super) struct Taken {
     pub(super) message: Message,
     pub(super) envelope: Vec<u8>,
     pub(super) source: Source,
 }
 
-/// What became of an offer.
+/// The result of an offer.
 pub(super) enum Verdict {
-    /// It and perhaps others that waited for it: see what was pushed, in causal order.
+    /// Accepted, perhaps with others that waited for it: see what was pushed, in causal order.
     Taken,
     /// Known already.
     Duplicate,
     /// It waits; this many messages of this author must come first.
     Early { missing: Vec<(NodeId, u64)> },
-    /// It breaks a rule and never will be taken.
+    /// It breaks a rule and is never accepted.
     Refused(DropReason),
     /// There is no room for it now.
     NoRoom,
@@ -143,7 +143,7 @@ pub(super) struct Room {
     pub(super) policy: Policy,
     me: NodeId,
     authors: BTreeMap<NodeId, Author>,
-    /// INVARIANT: exactly the other authors who have messages that this node's newest does not count.
+    /// INVARIANT: exactly the other authors with messages that this node's newest does not count.
     fresh: BTreeSet<NodeId>,
     pending: BTreeMap<(NodeId, u64), Pending>,
     /// Pending messages by one message that they miss.
@@ -180,7 +180,7 @@ impl Room {
         self.fresh = self.uncounted();
     }
 
-    /// The other authors who have messages that this node's newest does not count.
+    /// The other authors with messages that this node's newest does not count.
     fn uncounted(&self) -> BTreeSet<NodeId> {
         let mine = self.authors.get(&self.me).map(|a| a.clock.clone()).unwrap_or_default();
         let newer = self.authors.iter().filter(|(id, a)| **id != self.me && a.height > mine.get(**id));
@@ -199,7 +199,7 @@ impl Room {
         Ok(())
     }
 
-    /// What to store of an author who has messages here.
+    /// What to store of an author with messages here.
     pub(super) fn stored(&self, author: NodeId) -> Option<AuthorToStore<'_>> {
         let known = self.authors.get(&author)?;
         Some(AuthorToStore { height: known.height, depth: known.last_depth(), clock: &known.clock })
@@ -254,7 +254,7 @@ impl Room {
         self.authors.len().saturating_add(self.pending.len())
     }
 
-    /// The next number of this node was used by a former self whose store is lost: go on after it.
+    /// An earlier incarnation of this node, whose store is lost, used the next number: continue after it.
     pub(super) fn skip_to(&mut self, seq: u64, depth: u64) {
         let mine = self.author(self.me);
         if seq > mine.height {
@@ -274,7 +274,7 @@ impl Room {
             }
         } else {
             // Too many to name: claim to have seen a part of it that is closed under causality, the
-            // shallowest first (docs/design/history.md §2). What is left out is concurrent to this message, which
+            // shallowest first (docs/design/history.md §2). The rest counts as concurrent to this message, which
             // is true of what it says, and is counted by the next one.
             let seen = mine.map(|a| a.clock.clone()).unwrap_or_default();
             let mut by_depth: Vec<_> = self.fresh.iter().filter_map(|id| self.authors.get_key_value(id)).collect();
@@ -299,7 +299,7 @@ impl Room {
         }
     }
 
-    /// Judges a message and takes it, and whatever waited for it, into `taken` if its time has come.
+    /// Judges a message and moves it, and the messages that waited for it, into `taken` once its parents are here.
     pub(super) fn offer(&mut self, offer: Offer, now: Instant, limits: &Limits, taken: &mut Vec<Taken>) -> Verdict {
         if let Some(reason) = self.breaks_a_rule(&offer, limits) {
             return Verdict::Refused(reason);
@@ -355,7 +355,7 @@ impl Room {
     }
 
     /// A depth is one more than that of the deepest parent. Parents too old to be remembered leave a
-    /// range; an author who lies within it misplaces the own message among old ones, no others.
+    /// range; an author that picks a depth within it misplaces only its own message, among old ones.
     fn depth_is_right(&self, offer: &Offer) -> bool {
         let body = &offer.body;
         let own = self.authors.get(&offer.author).map_or(0, Author::last_depth);
@@ -441,8 +441,8 @@ impl Room {
         Some(held)
     }
 
-    /// Forgets what has waited since before `since`: its parents are not to be had. Catching up
-    /// brings it again if they turn up.
+    /// Forgets what has waited since before `since`: its parents are not available. Catching up
+    /// fetches it again if they turn up.
     pub(super) fn expire(&mut self, since: Instant) -> usize {
         let old: Vec<_> = self.pending.iter().filter(|(_, p)| p.since < since).map(|(k, _)| *k).collect();
         for key in &old {

@@ -1,4 +1,4 @@
-//! What chat machines say to each other: heights and the difference between them, in both directions.
+//! Chat messages between nodes: heights (version vectors) and the difference between them, in both directions.
 
 use alloc::vec::Vec;
 
@@ -29,7 +29,7 @@ impl Chat {
             | Sync::Want { conversation, .. } => *conversation,
         };
         let whole = matches!(message, Sync::Compare { .. } | Sync::Compared { .. } | Sync::Want { .. });
-        // No node learns what is said, or whether anything is, in a conversation of others.
+        // No node learns what is said in a conversation of others, or whether anything is.
         let Some(policy) = self.policy(conversation, from).filter(|policy| policy.compares_whole() || !whole) else {
             return self.drops.count(DropReason::Message);
         };
@@ -108,7 +108,7 @@ impl Chat {
         if answer && room.is_ahead_of(heights) {
             self.send_heights(cx, conversation, from, false, out);
         }
-        // What is on its way here comes by itself.
+        // Messages on their way here come by themselves.
         let wait = policy.fill_after(&self.config.chat);
         if self.fills.get((conversation, from)).is_none() {
             self.fills.arm((conversation, from), cx.now + wait);
@@ -131,7 +131,7 @@ impl Chat {
         }
     }
 
-    /// Asks `peer` for what it claims to have and is missing here.
+    /// Requests from `peer` what it claims to have and is missing here.
     pub(super) fn fill(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, peer: NodeId, out: &mut Outbox<Out>) {
         let Some(room) = self.rooms.get(&conversation) else { return };
         let (ranges, again) = self.wants.plan(room, peer, cx.now);
@@ -149,7 +149,7 @@ impl Chat {
         }
     }
 
-    /// Compares all that is shared with `peer`, both ways: heights at once, the whole history after them.
+    /// Compares everything shared with `peer`, both ways: heights at once, the whole history after them.
     pub(super) fn compare_all(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
         self.send_heights(cx, private_conversation(self.me, peer), peer, true, out);
         self.send_heights(cx, self.network, peer, true, out);
@@ -208,7 +208,7 @@ impl Chat {
         (!self.paused.is_empty()).then(|| self.pace.next())
     }
 
-    /// Goes on with what waited for the rate of catching up.
+    /// Continues what waited for the rate of catching up.
     pub(super) fn unpause(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         for _ in 0..self.paused.len() {
             if self.pace.is_spent(cx.now) {

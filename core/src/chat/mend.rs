@@ -1,8 +1,8 @@
-//! Putting back into the history what a store lost.
+//! Repair: puts back into the history what a store lost.
 //!
-//! A message below its author's height was taken once, so its parents are here and its signature is all
-//! that has to be proved. Its clock goes on from that of the author's message before it: if nobody has
-//! that one any more, it cannot be mended. Whether it is really missing is read from the store.
+//! A message below its author's height was accepted once, so its parents are here and only its signature
+//! has to be verified. Its clock continues that of the author's message before it: if no node has
+//! that one any more, it cannot be repaired. The store is read to see whether it is really missing.
 
 use alloc::collections::{BTreeMap, VecDeque};
 
@@ -18,16 +18,16 @@ use crate::wire::content::{Position, VectorClock};
 /// Messages of one comparison that wait to be put into the history: 256 and 1 MiB.
 const MAX_MENDS: usize = 256;
 const MAX_MEND_BYTES: usize = 1 << 20;
-/// Authors whose clocks are in memory until what was mended is on the disk: 64, of up to 20 KiB each.
+/// Authors whose clocks stay in memory until the repair is on disk: 64, of up to 20 KiB each.
 const MAX_MENDED: usize = 64;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Reading {
     #[default]
     Nothing,
-    /// What there is in place of the first that waits, and before it.
+    /// The stored record at the position of the first that waits, and the one before it.
     Place,
-    /// Nothing, but the answer comes when all that was mended is on the disk.
+    /// Nothing, but the answer comes when the repair is on disk.
     Barrier,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Mends {
     /// Their author's message before them is not here: bundles of a link are not in order.
     early: BTreeMap<(NodeId, u64), Offer>,
     bytes: usize,
-    /// The clocks of what was mended and may not be on the disk yet, where reads would find it: children
+    /// The clocks of repaired messages that may not be on disk yet, where reads would find them: children
     /// often follow in the same bundle.
     clocks: BTreeMap<NodeId, (u64, VectorClock)>,
     reading: Reading,
@@ -52,7 +52,7 @@ impl Mends {
         self.waiting.len().saturating_add(self.early.len())
     }
 
-    /// Nobody compares any more: what is early stays so. Returns how many were.
+    /// No comparison runs any more: early messages stay early. Returns how many there were.
     pub(super) fn give_up(&mut self) -> usize {
         for offer in self.early.values() {
             self.bytes = self.bytes.saturating_sub(offer.envelope.len());
@@ -63,8 +63,8 @@ impl Mends {
 
 impl Chat {
     /// A genuine message below its author's height, by a node that a comparison is under way with: if
-    /// it is not in the store, it is put back into the history. Nobody is told: what was told before the
-    /// store lost it would be told twice.
+    /// it is not in the store, it is put back into the history. No event is reported: the application
+    /// got one before the store lost the message.
     pub(super) fn mend(&mut self, offer: Offer, out: &mut Outbox<Out>) {
         let bytes = self.compare.mends.bytes.saturating_add(offer.envelope.len());
         if self.compare.mends.held() >= MAX_MENDS || bytes > MAX_MEND_BYTES {
@@ -77,7 +77,7 @@ impl Chat {
         }
     }
 
-    /// Reads for the next one; or waits for the disk, after which clocks need not be remembered.
+    /// Reads for the next one; or waits for the disk, after which the clocks are no longer needed.
     fn next_mend(&mut self, out: &mut Outbox<Out>) {
         let id = self.read_id();
         let mends = &mut self.compare.mends;
@@ -102,7 +102,7 @@ impl Chat {
         self.read_mend(id, scan, barrier, out);
     }
 
-    /// The message before the one to mend, whose clock its clock goes on from, and the one there is in
+    /// The message before the one to repair, whose clock its clock continues, and the one stored in
     /// its place.
     pub(super) fn mend_read(&mut self, records: &[Record], out: &mut Outbox<Out>) {
         if self.compare.mends.reading == Reading::Barrier {

@@ -2,7 +2,7 @@
 //!
 //! A message names what its author had seen (a vector clock that counts messages only), is taken only
 //! after all of it, and is shown by causal depth, then author, then id. Missing parents are fetched
-//! from whoever sent the message; nodes that meet compare how much of each author they have and fetch
+//! from the node that sent the message; nodes that meet compare how much of each author they have and fetch
 //! the difference, in both directions. Broadcasts carry their author's signature. Private text is
 //! protected by the link between the two nodes.
 
@@ -44,11 +44,11 @@ use wire::{Body, Signed, Sync, encode_record, head_key, id_key, log_key, message
 /// Authors in one `Heights`: 1,024 of up to 52 bytes fit into one message of 64 fragments. Where there
 /// are more, histories are compared instead.
 const MAX_HEIGHTS: usize = 1_024;
-/// The whole history is compared for the first time after a start when a 24th of the usual time has passed, an
-/// hour: who never runs for a day does it too.
+/// The first comparison of the whole history after a start comes when a 24th of the usual time has passed, an
+/// hour: a node that never runs for a day compares too.
 const FIRST_VERIFY: u32 = 24;
-/// What catching up brought is told to the neighbours after this: 2 s, half more or less, so that what comes
-/// in one go is told of once.
+/// What catching up brought is announced to the neighbours after this: 2 s ± 50 %, so that messages that
+/// come together are announced once.
 const NEWS_AFTER: Duration = Duration::from_secs(2);
 /// Envelopes that go into one bundle, in bytes: 48 KiB leaves room in one link message for the
 /// largest one more.
@@ -77,8 +77,8 @@ pub(crate) enum In {
     GossipReceived { via: NodeId, id: ShortId, body: Vec<u8> },
     /// From a peer's chat machine.
     Message { from: NodeId, body: Vec<u8> },
-    /// Compare everything with this node, the whole history included, both ways: at once, or as soon as
-    /// there is a link.
+    /// Compare everything with this node, the whole history included, both ways: now, or when a link
+    /// opens.
     Compare { peer: NodeId, linked: bool },
     /// Compare what is shared with every neighbour at once, by heights.
     CompareAll,
@@ -92,17 +92,17 @@ pub(crate) enum Out {
         id: MessageId,
         body: Vec<u8>,
     },
-    /// Send this to everybody.
+    /// Send this to all nodes of the network.
     Publish {
         body: Vec<u8>,
     },
-    /// What became of `In::DirectReceived`.
+    /// The verdict on `In::DirectReceived`.
     DirectValidated {
         from: NodeId,
         id: ShortId,
         accepted: bool,
     },
-    /// What became of `In::GossipReceived`.
+    /// The verdict on `In::GossipReceived`.
     GossipValidated {
         id: ShortId,
         genuine: bool,
@@ -112,14 +112,14 @@ pub(crate) enum Out {
         priority: Priority,
         body: Vec<u8>,
     },
-    /// Somebody else's message has its place.
+    /// Another author's message has its place in the order.
     Received(Message),
     /// Read cold records; answered under the same number.
     Read {
         read: u64,
         scan: Scan,
     },
-    /// Everything that this peer said it has of the network's conversation is here.
+    /// All that this peer claimed to have of the network's conversation is here.
     Compared(NodeId),
     /// The answer to a history query.
     Page {
@@ -145,9 +145,9 @@ pub(crate) struct Chat {
     wants: Wants,
     answers: Answers,
     compare: Comparisons,
-    /// To be compared with when there is a link.
+    /// To be compared with when a link opens.
     compare_with: BTreeSet<NodeId>,
-    /// How fast others may catch up here, and what waits for that.
+    /// The rate at which peers may catch up here, and what waits for it.
     pace: Pace,
     paused: VecDeque<Paused>,
     queries: BTreeMap<u64, Query>,
@@ -155,7 +155,7 @@ pub(crate) struct Chat {
     /// When to plan fetches from a peer again.
     fills: DeadlineQueue<(ConversationId, NodeId)>,
     compare_at: Option<Instant>,
-    /// When to pass on that catching up brought something.
+    /// When to announce that catching up brought something.
     news_at: Option<Instant>,
     /// When the whole history is next compared.
     verify_at: Option<Instant>,
@@ -214,7 +214,7 @@ impl Chat {
         Ok(())
     }
 
-    /// Messages held because one that they follow is missing.
+    /// Messages held because one of their parents is missing.
     pub(crate) fn pending(&self) -> usize {
         self.rooms.values().fold(0, |n, r| n.saturating_add(r.pending()))
     }
@@ -258,7 +258,7 @@ impl Chat {
         self.rooms.get_mut(&id)
     }
 
-    /// Says something. The message has its place at once and is sent when it is stored.
+    /// Composes a message. It has its place at once and is sent when it is stored.
     fn say(
         &mut self,
         cx: &mut Cx<'_>,
@@ -316,7 +316,7 @@ impl Chat {
         out.push(Out::Page { query, messages, older });
     }
 
-    /// Judges a message and does what follows from it.
+    /// Judges a message and acts on the verdict.
     fn offer(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, offer: Offer, out: &mut Outbox<Out>) {
         let (source, author, seq) = (offer.source, offer.author, offer.body.seq);
         let Some(room) = self.rooms.get_mut(&conversation) else { return };
@@ -417,15 +417,15 @@ impl Chat {
         };
         if let Some(&(_, seen)) = offer.body.changes.iter().find(|(id, _)| *id == me) {
             // The other side has seen messages of this node that this node does not know: its store
-            // is older than what it said. It must not use those numbers again.
+            // is an older copy. It must not use those numbers again.
             room.skip_to(seen, offer.body.depth.saturating_sub(1));
         }
         let conversation = room.id;
         self.offer(cx, conversation, offer, out);
     }
 
-    /// A broadcast, by whichever way; whether it is genuine. With `mend` it may be an old one that the
-    /// store lost.
+    /// Handles a broadcast from gossip or a peer; returns whether it is genuine. With `mend` it may be an old one
+    /// that the store lost.
     fn broadcast(
         &mut self,
         cx: &mut Cx<'_>,
@@ -525,7 +525,7 @@ impl Machine for Chat {
         Ok(opened)
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern others")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern other machines")]
     fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
         match *fact {
             Fact::LinkUp { peer, .. } => self.link_up(cx, peer, out),
@@ -581,7 +581,7 @@ impl Machine for Chat {
         if self.news_at.take_if(|at| *at <= cx.now).is_some()
             && let Some(room) = self.rooms.get(&self.network)
         {
-            // What came by catching up goes through the network as such: no tree carries it.
+            // Catching up announces to the network what it brought: no tree carries it.
             let digest = Sync::Digest { conversation: self.network, hash: room.digest() };
             self.neighbours.iter().for_each(|&to| send(to, &digest, out));
         }
@@ -636,13 +636,13 @@ impl Machine for Chat {
     #[cfg(any(test, debug_assertions))]
     fn check(&self) -> Result<(), &'static str> {
         if !self.taken.is_empty() {
-            return Err("messages that were taken are left over");
+            return Err("accepted messages are left over");
         }
         self.rooms.values().try_for_each(Room::check)
     }
 }
 
-/// Says something: the message has its place at once and is sent when it is stored. Gives its id.
+/// Composes a message: it has its place at once and is sent when it is stored. Returns its id.
 #[derive(Debug)]
 pub(crate) struct Say {
     pub(crate) conversation: Conversation,

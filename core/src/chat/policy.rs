@@ -79,8 +79,8 @@ impl Policy {
         self.is_signed() || author == bringer
     }
 
-    /// Whether the other side's count of this node's own messages is evidence that numbers were used by an older
-    /// copy of its store.
+    /// Whether the other side's count of this node's own messages proves that an older
+    /// copy of its store used the numbers.
     pub(super) fn believes_own_height(self) -> bool {
         !self.is_signed()
     }
@@ -93,7 +93,7 @@ impl Policy {
         }
     }
 
-    /// How long a gap may wait for what is on its way.
+    /// How long a gap may wait for messages in flight.
     pub(super) fn fill_after(self, config: &ChatConfig) -> Duration {
         match self.kind {
             Conversation::Network => config.fill_after,

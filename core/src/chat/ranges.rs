@@ -6,8 +6,8 @@
 //! ranges. There is nothing probabilistic but the fingerprint, so nothing is lost silently, as Bloom
 //! filters would.
 //!
-//! Two deviations. Fingerprints are BLAKE3 as everywhere here, not SHA-256. And whoever is sent a list
-//! settles that range: it gives what the other lacks and asks for what it lacks itself, where
+//! Two deviations. Fingerprints are BLAKE3 as everywhere here, not SHA-256. And the receiver of a list
+//! settles that range: it sends what the other lacks and requests what it lacks itself, where
 //! negentropy sends a list back to the initiator. Both sides run the same code, and the last round
 //! costs half.
 
@@ -61,7 +61,7 @@ impl Bound {
     }
 }
 
-/// What is said of one range.
+/// The content of one range.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Mode {
     /// Nothing more.
@@ -127,7 +127,7 @@ impl Frame<'_> {
         self.parts.push(part);
     }
 
-    /// Says more of the range from `start` to `end`, which differs.
+    /// Describes the range from `start` to `end`, which differs.
     fn split(&mut self, start: Item, end: (Item, Bound)) {
         let (low, high) = (self.tree.rank(&start), self.tree.rank(&end.0));
         let count = high.saturating_sub(low);
@@ -158,7 +158,7 @@ pub(super) fn differs(tree: &OrderTree<Item>, (from, to): (u64, u64)) -> Vec<Par
     frame.parts
 }
 
-/// Compares what the other side says of the ranges from depth `from` up to but not including depth
+/// Compares the other side's description of the ranges from depth `from` up to but not including depth
 /// `to` with what is here.
 pub(super) fn reconcile(tree: &OrderTree<Item>, (from, to): (u64, u64), parts: &[Part]) -> Result<Outcome, Malformed> {
     let mut found = Outcome::default();
@@ -257,11 +257,11 @@ pub(super) mod tests {
             let (here, there) = if asked_by_a { (&mut *b, &mut *a) } else { (&mut *a, &mut *b) };
             let outcome = reconcile(here, ALL, &parts).unwrap();
             for i in &outcome.need {
-                assert!(there.total(i, &i.next()).count == 1, "only what the other has is asked for");
-                assert!(here.insert(*i), "only what is missing is asked for");
+                assert!(there.total(i, &i.next()).count == 1, "only items of the other side are requested");
+                assert!(here.insert(*i), "only missing items are requested");
             }
             for i in &outcome.give {
-                assert!(there.insert(*i), "only what is missing is given");
+                assert!(there.insert(*i), "only missing items are sent");
             }
             parts = outcome.parts;
             // The initiator stops when nothing is open; an answer is always sent.
@@ -296,7 +296,7 @@ pub(super) mod tests {
             prop_assert!(left != right || cost.messages == 2, "equal sets cost one fingerprint");
         }
 
-        /// Whatever is said, the answer is bounded and its ranges are in order.
+        /// For any input, the answer is bounded and its ranges are in order.
         #[test]
         fn hostile_ranges_get_a_bounded_answer(
             parts in prop::collection::vec((0u64..12, prop::collection::vec(any::<u8>(), 0..40), 0u8..3), 0..30),
@@ -328,7 +328,7 @@ pub(super) mod tests {
         let mut empty = OrderTree::new();
         let mut rounds = 0;
         while all(&full) != all(&empty) {
-            // Either may begin.
+            // Either side may begin.
             if rounds % 2 == 0 {
                 run(&mut empty, &mut full)
             } else {
@@ -342,7 +342,7 @@ pub(super) mod tests {
     /// The costs of docs/design/history.md §4: a million items and one difference, three round trips; a hundred
     /// scattered ones; a hundred newest ones.
     #[test]
-    fn a_million_items_cost_what_was_promised() {
+    fn a_million_items_cost_what_the_design_states() {
         let million = tree((0..1_000_000).map(|n| item(n, n)));
         let cost_without = |lost: &mut dyn Iterator<Item = u64>| {
             let (mut a, mut b) = (million.clone(), million.clone());

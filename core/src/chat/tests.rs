@@ -22,13 +22,13 @@ struct Bench {
 
 impl Bench {
     fn new(n: u8) -> Self {
-        let who = identity(n);
+        let own = identity(n);
         Self {
-            chat: Chat::new(&Config::default(), &who),
+            chat: Chat::new(&Config::default(), &own),
             rng: Rng::new([n; 32]),
             now: Instant::ZERO,
             store: MemoryStore::default(),
-            me: who.node_id(),
+            me: own.node_id(),
         }
     }
 
@@ -87,7 +87,7 @@ impl Bench {
     }
 }
 
-/// Passes chat messages between two until neither says anything more, nor waits for what may come by itself.
+/// Passes chat messages between two nodes until neither sends more, nor waits for messages in flight.
 fn talk(a: &mut Bench, b: &mut Bench, first: Vec<Out>) -> usize {
     let mut queue: Vec<(NodeId, Vec<u8>)> = Vec::new();
     let mut said = 0;
@@ -103,7 +103,7 @@ fn talk(a: &mut Bench, b: &mut Bench, first: Vec<Out>) -> usize {
         while !queue.is_empty() {
             let (to, body) = queue.remove(0);
             said += 1;
-            assert!(said < 10_000, "they do not stop");
+            assert!(said < 10_000, "the exchange does not end");
             let (from, hearer) = if to == a.me { (b.me, &mut *a) } else { (a.me, &mut *b) };
             let outs = hearer.input(In::Message { from, body });
             push(&mut queue, outs);
@@ -135,7 +135,7 @@ fn a_forged_changed_or_moved_broadcast_is_refused() {
     }
     assert_eq!(bob.flood(alice.me, &good), (true, 1));
     assert_eq!(bob.flood(alice.me, &good), (false, 0), "once");
-    // The same signed bytes in another network are another message, which nobody signed.
+    // The same signed bytes in another network are another message, without a valid signature.
     let config = Config { network_key: [1; 32], ..Config::default() };
     let mut other = Bench::new(3);
     other.chat = Chat::new(&config, &identity(3));
@@ -143,7 +143,7 @@ fn a_forged_changed_or_moved_broadcast_is_refused() {
 }
 
 #[test]
-fn two_who_both_wrote_catch_up_both_ways() {
+fn two_nodes_with_new_messages_catch_up_both_ways() {
     let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
     for i in 0..700 {
         alice.say(&alloc::format!("a{i}"));
@@ -161,9 +161,9 @@ fn two_who_both_wrote_catch_up_both_ways() {
 }
 
 #[test]
-fn what_heights_show_is_asked_for_only_if_it_does_not_come_by_itself() {
+fn a_claimed_message_is_requested_only_if_it_does_not_arrive() {
     let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
-    let bodies = ["by the tree", "by nobody"].map(|text| alice.say(text));
+    let bodies = ["by the tree", "by no path"].map(|text| alice.say(text));
     let heights = alice.chat.rooms[&alice.chat.network].heights();
     let claim = Sync::Heights { conversation: bob.chat.network, heights, answer: false };
     assert_eq!(bob.input(In::Message { from: alice.me, body: encode(&claim) }).len(), 0);
@@ -184,7 +184,7 @@ fn equal_heights_are_settled_by_one_digest() {
     alice.chat.compare_at = Some(Instant::ZERO);
     let (_, outs) = alice.step(|c, cx, out| c.handle_timeout(cx, out));
     assert_eq!(talk(&mut alice, &mut bob, outs), 1);
-    // A difference is found by the same means.
+    // A difference is found by the same digest.
     bob.say("y");
     alice.chat.compare_at = Some(Instant::ZERO);
     let (_, outs) = alice.step(|c, cx, out| c.handle_timeout(cx, out));
@@ -223,7 +223,7 @@ fn a_peer_that_cannot_keep_its_claims_loses_them() {
 }
 
 #[test]
-fn nobody_is_told_of_conversations_of_others() {
+fn a_conversation_of_others_is_never_announced() {
     let (mut alice, bob, eve) = (Bench::new(1), Bench::new(2), Bench::new(3));
     let to = Conversation::Private(bob.me);
     let (said, _) = alice.step(|c, cx, out| c.say(cx, to, Content::text("secret"), out));
@@ -272,7 +272,7 @@ fn a_node_restored_from_an_old_copy_does_not_repeat_its_numbers() {
         false
     };
     assert!(pass(&mut alice, &mut bob, "one"));
-    // Alice's store is replaced by one from before everything.
+    // An empty store replaces Alice's.
     let mut old = Bench::new(1);
     let mut first = old.fact(up(bob.me));
     first.extend(bob.fact(up(old.me)));

@@ -1,5 +1,5 @@
-//! The forms a message takes: the body that is hashed, the envelope that is signed, the record that
-//! is stored, and what chat machines say to each other to catch up.
+//! The forms of a message: the body that is hashed, the envelope that is signed, the record that
+//! is stored, and the messages with which chat machines catch up.
 
 use alloc::vec::Vec;
 
@@ -26,7 +26,7 @@ pub(super) const MAX_FETCH_MESSAGES: u64 = 256;
 pub(crate) struct Body {
     /// The author's number for it, from 1 without gaps.
     pub seq: u64,
-    /// One more than the deepest message that it follows.
+    /// The Lamport time: 1 + that of the deepest message that it follows.
     pub depth: u64,
     /// The author's vector clock, as the entries that changed since the author's previous message:
     /// messages of an author are taken in order, so every receiver can complete it. The author's own
@@ -95,12 +95,12 @@ impl<'a> Signed<'a> {
     }
 }
 
-/// What chat machines say to each other.
+/// Messages between chat machines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Sync {
-    /// A hash of the sender's heights: an equal receiver says nothing.
+    /// A hash of the sender's heights: a receiver with equal heights sends nothing.
     Digest { conversation: ConversationId, hash: [u8; 16] },
-    /// How many messages of each author the sender has, and the depth of the last.
+    /// The version vector: how many messages of each author the sender has, and the depth of the last.
     Heights { conversation: ConversationId, heights: Vec<Height>, answer: bool },
     /// Please send these.
     Fetch { conversation: ConversationId, ranges: Vec<Range> },
@@ -108,13 +108,13 @@ pub(crate) enum Sync {
     Bundle { conversation: ConversationId, envelopes: Vec<Blob>, done: bool },
     /// What the sender has from depth `from` up to but not including depth `to`; answered by `Compared`.
     Compare { conversation: ConversationId, from: u64, to: u64, parts: Vec<Part> },
-    /// The answer: what is still open, nothing if all is settled. `to` may be less than was asked about.
+    /// The answer: what is still open, nothing if all is settled. `to` may be less than requested.
     Compared { conversation: ConversationId, from: u64, to: u64, parts: Vec<Part> },
     /// Please send these, up to `MAX_FETCH_MESSAGES`; answered by bundles.
     Want { conversation: ConversationId, items: Vec<Item> },
 }
 
-/// How much somebody has of one author.
+/// How much a node has of one author.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Height {
     pub author: NodeId,

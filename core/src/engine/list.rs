@@ -1,9 +1,9 @@
-//! The list of machines, in one place: a new one is one line here.
+//! The list of machines, in one place: a new machine is one line here.
 
 /// Gives the list to a macro: the field of each machine, which is also its module, and its type.
 ///
-/// The order is that in which facts reach the machines and deadlines are served. No machine depends on it for being
-/// right; it is part of what makes a run repeatable.
+/// The order is that in which facts reach the machines and deadlines are served. No machine depends on it for
+/// correctness; it is part of what makes a run repeatable.
 macro_rules! list {
     ($then:ident) => {
         $then! {

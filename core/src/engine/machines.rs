@@ -26,7 +26,7 @@ macro_rules! machines {
         /// How many machines there are.
         pub(super) const COUNT: usize = [$(<crate::$field::$Machine as Machine>::NAME),+].len();
 
-        /// Every table and whose it is.
+        /// Every table with its owner.
         const OWNERS: [(&str, &[(&str, Table)]); COUNT.saturating_add(1)] =
             [("engine", own::TABLES), $((<crate::$field::$Machine as Machine>::NAME, <crate::$field::$Machine as Machine>::TABLES)),+];
 
@@ -36,7 +36,7 @@ macro_rules! machines {
             [$((<crate::$field::$Machine as Machine>::NAME, crate::fuzzing::machine::<crate::$field::$Machine>)),+];
 
         impl Machines {
-            /// Every machine as its records leave it.
+            /// Restores every machine from its records.
             ///
             /// # Errors
             /// A record that its machine cannot read, or of a table that no machine has.
@@ -82,7 +82,7 @@ macro_rules! machines {
                 })+
             }
 
-            /// The soonest deadline, and whose it is: of several the first in the list.
+            /// The soonest deadline with its machine: of equal ones the first in the list.
             pub(super) fn next_deadline(&self) -> Option<Deadline> {
                 let all: [(Option<Instant>, &'static str); COUNT] =
                     [$((reported(self.$field.next_deadline(), <crate::$field::$Machine as Machine>::NAME), <crate::$field::$Machine as Machine>::NAME)),+];
@@ -116,7 +116,7 @@ macro_rules! machines {
 list!(machines);
 
 impl Table {
-    /// The name of the machine it belongs to, and its own; none for a table of another version.
+    /// The name of the table's machine and its own; none for a table of another version.
     pub fn name(self) -> Option<(&'static str, &'static str)> {
         let named = |(owner, tables): (&'static str, &'static [(&'static str, Table)])| {
             tables.iter().find(|(_, t)| *t == self).map(|(name, _)| (owner, *name))

@@ -54,7 +54,7 @@ pub struct Transmit {
 /// A node that the host found nearby: a hint where to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalPeer {
-    /// The id it claims; another node that answers there is then refused.
+    /// The id it claims; a node with another id that answers there is refused.
     pub id: Option<NodeId>,
     /// Where it listens.
     pub addr: SocketAddr,
@@ -80,7 +80,7 @@ pub struct Answer {
     pub older: Option<Position>,
 }
 
-/// What a host has to do for its engine, by [`Engine::poll`].
+/// What a host does for its engine, by [`Engine::poll`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Write this, whole or not at all, then call [`Engine::handle_committed`] with its number.
@@ -93,8 +93,8 @@ pub enum Output {
     Answer(Answer),
     /// Send this.
     Transmit(Transmit),
-    /// Send this to everybody on the local network, at most 400 bytes: on each interface to the group and port
-    /// that all hosts of the network have agreed on. Given only if
+    /// Send this to all hosts of the local network, at most 400 bytes: on each interface to the group and port
+    /// that the nodes of the network have agreed on. Given only if
     /// [`DiscoveryConfig::beacons`](crate::config::DiscoveryConfig::beacons) is on.
     Beacon(Vec<u8>),
 }
@@ -120,7 +120,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// A node that never ran before.
+    /// A node that starts for the first time.
     ///
     /// `seed` is 32 bytes of the host's best randomness, fresh at every start. The first batch holds
     /// the node's link key: nothing is sent before it is committed.
@@ -142,7 +142,7 @@ impl Engine {
         })
     }
 
-    /// A node as its last committed batch left it. `records` are those of the hot tables
+    /// A node restored from its last committed batch. `records` are those of the hot tables
     /// ([`Table::is_hot`](crate::Table::is_hot)).
     ///
     /// # Errors
@@ -178,7 +178,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// A UDP payload arrived. What is not understood or not allowed is counted, never an error.
+    /// A UDP payload arrived. Malformed or forbidden input is counted, never an error.
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         self.counters.datagrams_in = self.counters.datagrams_in.saturating_add(1);
         self.counters.bytes_in = self.counters.bytes_in.saturating_add(bytes.len() as u64);
@@ -193,7 +193,7 @@ impl Engine {
         self.pump(now);
     }
 
-    /// The batch `seq` and all before it are on disk: what depends on them may leave.
+    /// The batch `seq` and all before it are on disk: outputs that depend on them may leave.
     pub fn handle_committed(&mut self, now: Instant, seq: u64) {
         for effect in self.q.commit(seq) {
             effect.release(&mut self.q);
@@ -229,17 +229,17 @@ impl Engine {
         self.pump(now);
     }
 
-    /// A datagram arrived on the sockets for beacons. What it says is a hint where a node may be; the handshake
-    /// proves which node is there. What is not understood or of another network is counted, never an error.
+    /// A datagram arrived on the sockets for beacons. It hints where a node may be; the handshake
+    /// proves which node is there. Malformed beacons and those of another network are counted, never an error.
     /// Nothing happens while [`DiscoveryConfig::beacons`](crate::config::DiscoveryConfig::beacons) is off.
     pub fn handle_beacon(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
-        // No beacon is longer: one byte more shows that it is none.
+        // No beacon is longer: one byte more shows that this is none.
         let read = bytes.get(..discovery::beacon::MAX_BEACON.saturating_add(1)).unwrap_or(bytes);
         self.q.input(discovery::In::Beacon { from, bytes: read.to_vec() });
         self.pump(now);
     }
 
-    /// The host found a node nearby by its own means, such as Bonjour: a hint, as a beacon is.
+    /// The host found a node nearby by its own means, such as Bonjour: a hint, like a beacon.
     pub fn handle_local_peer(&mut self, now: Instant, peer: LocalPeer) {
         self.q.input(discovery::In::LocalPeer { id: peer.id, addr: peer.addr });
         self.pump(now);
@@ -283,7 +283,7 @@ impl Engine {
         self.transmit().map(Output::Transmit).or_else(|| self.q.beacon.take().map(Output::Beacon))
     }
 
-    /// Packets are sealed here, so that everything said since the last call shares as few of them as possible.
+    /// Packets are sealed here, so that all messages since the last call share as few packets as possible.
     fn transmit(&mut self) -> Option<Transmit> {
         let link = &mut self.machines.link;
         let (to, bytes) = link.transmit(At { now: self.now, wall: self.wall.at(self.now), me: self.me })?;

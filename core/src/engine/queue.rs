@@ -15,11 +15,11 @@ use crate::limits::Limits;
 use crate::planted::{Bug, planted};
 use crate::store::{Batch, Op, Record, Request, Scan};
 
-/// The node's id in [`own::META`], to tell its store from another's.
+/// The node's id in [`own::META`]: it identifies the store.
 const NODE_KEY: &[u8] = b"node";
 /// The last acknowledged event in [`own::META`].
 const ACKED_KEY: &[u8] = b"acked";
-/// Changes that one message makes: its two records, its author's state, the outbox, an event.
+/// Changes of one message: its two records, its author's state, the outbox, an event.
 const OPS: usize = 5;
 /// Events read back from disk at once.
 const REFILL: u32 = 512;
@@ -37,7 +37,7 @@ pub(super) struct Queues {
     next_batch: u64,
     committed: u64,
     requests: VecDeque<Request>,
-    /// Reads under way: whose they are, and the number that its owner knows.
+    /// Reads under way: the owner of each, and the owner's number for it.
     reads: BTreeMap<u64, (Reader, u64)>,
     next_read: u64,
     pub(super) answers: VecDeque<Answer>,
@@ -65,7 +65,7 @@ impl Queues {
         }
     }
 
-    /// Takes the engine's own records back, writes whose store it is, and returns those of the machines.
+    /// Restores the engine's own records, writes the node's id into the store, and returns the machines' records.
     pub(super) fn restore(&mut self, records: Vec<Record>, me: NodeId) -> Result<Vec<Record>, RestoreError> {
         let (mut own, rest): (Vec<_>, Vec<_>) =
             records.into_iter().partition(|r| r.table == own::META || r.table == own::EVENTS);
@@ -109,12 +109,12 @@ impl Queues {
         self.reads.len()
     }
 
-    /// Whose read was answered; none if it was none.
+    /// The owner of this read; none for an unknown number.
     pub(super) fn answered(&mut self, request: u64) -> Option<(Reader, u64)> {
         self.reads.remove(&request)
     }
 
-    /// Continues the window of events from disk, if it is time to.
+    /// Continues the window of events from disk, if it has room.
     pub(super) fn refill(&mut self) {
         if let Some(scan) = self.events.refill() {
             self.read(Reader::Events, 0, scan);
@@ -126,7 +126,7 @@ impl Queues {
         self.committed > 0
     }
 
-    /// What the host has to do, but for sending.
+    /// The host's next output, datagrams excepted.
     pub(super) fn poll(&mut self) -> Option<Output> {
         if let Some(batch) = self.batch() {
             return Some(Output::Batch(batch));
@@ -205,11 +205,11 @@ impl Queues {
 pub(super) struct Events {
     next: u64,
     acked: u64,
-    /// The newest that is stored, so that it may be told.
+    /// The newest stored event, which may be reported.
     stored: u64,
     window: VecDeque<(u64, Event)>,
     bytes: usize,
-    /// The first one that is stored and neither in the window nor told.
+    /// The first event that is stored, not in the window and not reported.
     unread: Option<u64>,
     reading: bool,
     volatile: VecDeque<Volatile>,
@@ -261,8 +261,8 @@ impl Events {
         // A quarter at once, so that the rows are removed in runs.
         let floor = self.acked.saturating_add(self.max_rows / 4);
         let start = self.acked.saturating_add(1);
-        let told = self.window.front().map_or(self.unread.unwrap_or(seq), |(first, _)| *first);
-        self.missed = self.missed.saturating_add(floor.saturating_add(1).saturating_sub(told.max(start)));
+        let reported = self.window.front().map_or(self.unread.unwrap_or(seq), |(first, _)| *first);
+        self.missed = self.missed.saturating_add(floor.saturating_add(1).saturating_sub(reported.max(start)));
         (seq, Some(self.forget(floor)))
     }
 
@@ -356,7 +356,7 @@ impl Events {
         self.unread = next.filter(|at| *at <= self.stored);
     }
 
-    /// What to store so that everything up to `seq` does not come again; none if it never was told.
+    /// What to store so that no event up to `seq` comes again; none if no such event was reported.
     pub(super) fn ack(&mut self, seq: u64) -> Option<Vec<Op>> {
         if seq > self.stored {
             return None;
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_in_memory_comes_from_disk_in_order() {
+    fn events_that_exceed_memory_come_from_disk_in_order() {
         let limits = Limits { event_bytes: 2_000, ..Limits::default() };
         let mut b = Bench::new(&limits);
         for n in 1..=100 {
@@ -446,14 +446,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_acknowledged_does_not_come_again() {
+    fn an_acknowledged_event_does_not_come_again() {
         let mut b = Bench::new(&Limits::default());
         for n in 1..=10 {
             b.durable(n);
         }
         assert!(b.ack(4));
         assert!(b.ack(3), "again is no error");
-        assert!(!b.ack(11), "never told");
+        assert!(!b.ack(11), "never reported");
         assert_eq!(b.store.count(own::EVENTS), 6);
         let mut again = Events::new(&Limits::default());
         for record in b.store.hot() {
@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn an_application_that_never_acknowledges_is_told_what_it_lost() {
+    fn unacknowledged_events_beyond_the_bound_are_counted_as_lost() {
         let limits = Limits { event_rows: 16, ..Limits::default() };
         let mut b = Bench::new(&limits);
         for n in 1..=100 {
@@ -488,10 +488,10 @@ mod tests {
         }
         assert!(b.store.count(own::EVENTS) <= 16);
         let events = b.drain();
-        let told = events.iter().filter(|e| e.seq().is_some()).count() as u64;
+        let reported = events.iter().filter(|e| e.seq().is_some()).count() as u64;
         let lost = |e: &Event| if let Event::Volatile(Volatile::Lagged { missed }) = e { *missed } else { 0 };
         let lost: u64 = events.iter().map(lost).sum();
-        assert_eq!(told + lost, 100);
+        assert_eq!(reported + lost, 100);
     }
 
     #[test]

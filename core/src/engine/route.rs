@@ -1,6 +1,6 @@
 //! Requests and answers between machines: the architecture as code. One function for each machine's outputs,
 //! one arm for each output; nothing is decided here. What happened is a [`Fact`](crate::fact::Fact) and reaches
-//! everybody.
+//! every machine.
 
 use crate::engine::Answer;
 use crate::engine::event::{Durable, FailReason, Volatile};
@@ -11,7 +11,7 @@ use crate::link::Owner;
 use crate::wire::{Channel, Priority};
 use crate::{chat, delivery, discovery, gossip, link, membership, swim};
 
-/// Where the outputs of a machine go.
+/// Routes the outputs of a machine.
 pub(super) trait Route {
     fn route(self, q: &mut Queues);
 }
@@ -19,7 +19,7 @@ pub(super) trait Route {
 macro_rules! release {
     ($($field:ident: $Machine:ident,)+) => {
         impl Effect {
-            /// Passes on what the disk let go.
+            /// Routes the outputs that a commit released.
             pub(super) fn release(self, q: &mut Queues) {
                 match self {
                     Self::Event(seq, event) => q.events.stored_now(seq, event),
@@ -80,7 +80,7 @@ impl Route for membership::Out {
 impl Route for discovery::Out {
     fn route(self, q: &mut Queues) {
         match self {
-            // An older one that the host did not take says nothing that this one does not.
+            // A newer beacon replaces one that the host did not take.
             Self::Beacon(bytes) => q.beacon = Some(bytes),
             Self::Found { addr, id } => q.input(membership::In::Found { addr, id }),
         }

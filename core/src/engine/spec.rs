@@ -1,4 +1,4 @@
-//! The hex examples of `docs/spec/messages.md` are made here and compared with the page.
+//! The hex examples of `docs/spec/messages.md` are built here and compared with the page.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -168,7 +168,7 @@ fn page() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn the_page_shows_what_travels() {
+fn the_page_matches_the_encoded_messages() {
     let page = page();
     let mut missing = String::new();
     for (name, bytes) in examples() {

@@ -1,4 +1,4 @@
-//! A node and its peers at a glance.
+//! Snapshots of a node and its peers.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,21 +11,21 @@ use crate::membership::{Known, NodeState};
 use crate::stats::Stats;
 use crate::time::Duration;
 
-/// What a node knows of another.
+/// What a node knows of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Who.
+    /// The peer.
     pub id: NodeId,
-    /// The name it claims, if it told one.
+    /// The name it claims, if known.
     pub name: Option<String>,
     /// The account behind it, if a certificate proved it.
     pub account: Option<AccountId>,
-    /// What it says it does.
+    /// The type it claims.
     pub node_type: NodeType,
-    /// Whether this node found it at its address by itself, when it had not called for ten minutes, and has not
-    /// failed to since. What it claims to do for others counts only then: see [`role`](Self::role).
+    /// Whether this node reached it at its address, after ten minutes without contact to it, and has not
+    /// failed to since. Only then its claimed services count: see [`role`](Self::role).
     pub verified: bool,
-    /// Whether it says that a program speaks there, not a person.
+    /// Whether it claims that a program speaks there, not a person.
     pub bot: bool,
     /// Its address: of the link, or the best known.
     pub addr: Option<SocketAddr>,
@@ -39,12 +39,12 @@ pub struct Peer {
     pub rtt: Option<Duration>,
     /// Private messages waiting for its acknowledgement.
     pub queued: usize,
-    /// What the last failed attempt to reach it ended with.
+    /// How the last failed connection attempt ended.
     pub last_error: Option<&'static str>,
 }
 
 impl Peer {
-    /// What it counts as here: SUPER and RELAY if it is [`verified`](Self::verified), else REGULAR. BOOTSTRAP
+    /// Its effective type: SUPER and RELAY if it is [`verified`](Self::verified), else REGULAR. BOOTSTRAP
     /// promises less than REGULAR, so it needs no proof.
     pub fn role(&self) -> NodeType {
         match self.node_type {
@@ -54,7 +54,7 @@ impl Peer {
     }
 }
 
-/// A node at a glance.
+/// A snapshot of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// This node.
@@ -63,9 +63,9 @@ pub struct Status {
     pub account: AccountId,
     /// Its name.
     pub name: String,
-    /// What it does.
+    /// Its type.
     pub node_type: NodeType,
-    /// Where it is in its life.
+    /// Its state.
     pub state: NodeState,
     /// Neighbours in the mesh.
     pub neighbours: usize,
@@ -75,9 +75,9 @@ pub struct Status {
     pub known: usize,
     /// Private messages waiting for an acknowledgement.
     pub outbox: usize,
-    /// Messages held because one they depend on is missing.
+    /// Messages held because one of their parents is missing.
     pub pending: usize,
-    /// Entries that the machines hold in all: flat, whatever strangers send.
+    /// Entries that the machines hold in all: bounded, whatever strangers send.
     pub entries: usize,
     /// Addresses that other nodes saw this one at.
     pub observed: Vec<SocketAddr>,
@@ -91,7 +91,7 @@ impl Engine {
         self.me
     }
 
-    /// This node at a glance.
+    /// A snapshot of this node.
     pub fn status(&self) -> Status {
         let m = &self.machines;
         Status {
@@ -153,7 +153,7 @@ impl Engine {
         self.machines.delivery.is_queued(message)
     }
 
-    /// Entries that the machines hold in all: flat, whatever strangers send.
+    /// Entries that the machines hold in all: bounded, whatever strangers send.
     pub fn footprint(&self) -> usize {
         self.machines.footprint()
     }

@@ -1,4 +1,4 @@
-//! The hex examples of `docs/spec/store.md` are made here and compared with the page.
+//! The hex examples of `docs/spec/store.md` are built here and compared with the page.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -124,7 +124,7 @@ fn page() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn the_page_shows_what_is_stored() {
+fn the_page_matches_the_stored_records() {
     let (page, examples) = (page(), examples());
     let mut missing = String::new();
     for (name, block) in examples.iter().filter(|(name, block)| page.get(*name) != Some(block)) {

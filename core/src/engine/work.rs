@@ -21,7 +21,7 @@ macro_rules! work {
             $($Machine(crate::$field::Out),)+
         }
 
-        /// Whose read it is.
+        /// The owner of the read.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum Reader {
             /// The event queue.

@@ -1,4 +1,4 @@
-//! What people say: typed content and the message that carries it.
+//! Typed content and the message that carries it.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -14,7 +14,7 @@ use crate::wire::MAX_BODY;
 /// The longest reaction in bytes: one emoji with its modifiers fits.
 pub const MAX_REACTION: usize = 64;
 
-/// What a message says.
+/// The content of a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Content {
@@ -30,7 +30,7 @@ pub enum Content {
         /// 1 to 65,536 bytes of UTF-8.
         text: String,
     },
-    /// Replaces the text of an own message; of somebody else's, it is shown but changes nothing.
+    /// Replaces the text of an own message; an edit of another author's message is shown but changes nothing.
     Edit {
         /// The message changed.
         edit_of: MessageId,
@@ -44,9 +44,9 @@ pub enum Content {
         /// 1 to 64 bytes of UTF-8.
         mark: String,
     },
-    /// Takes an own message back. Nothing is erased from other people's devices.
+    /// Retracts an own message. Nothing is erased from other people's devices.
     Retract {
-        /// The message taken back.
+        /// The message retracted.
         retract: MessageId,
     },
 }
@@ -107,11 +107,11 @@ impl Content {
     }
 }
 
-/// Who a conversation is between.
+/// The participants of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Conversation {
-    /// Everybody in the network.
+    /// All nodes of the network.
     Network,
     /// This node and one other.
     Private(NodeId),
@@ -128,12 +128,12 @@ impl Conversation {
     }
 }
 
-/// How many messages of each author somebody had seen: the chat document's vector clock, counting
+/// How many messages of each author the author had seen (a version vector): the chat document's vector clock, counting
 /// messages only. Sorted by author; an absent author counts zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VectorClock(Vec<(NodeId, u64)>);
 
-/// How two messages stand to each other (chat document §10.3.3).
+/// The causal relation of two messages (chat document §10.3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Causality {
     /// The same message.
@@ -142,7 +142,7 @@ pub enum Causality {
     Before,
     /// The second was known to the first's author.
     After,
-    /// Neither author knew of the other message.
+    /// Neither author had seen the other message.
     Concurrent,
 }
 
@@ -209,24 +209,24 @@ impl FromIterator<(NodeId, u64)> for VectorClock {
 pub struct Message {
     /// The hash of conversation, author and content.
     pub id: MessageId,
-    /// Where it was said.
+    /// Its conversation.
     pub conversation: Conversation,
-    /// Who said it.
+    /// Its author.
     pub author: NodeId,
     /// The author's number for it in this conversation, from 1 without gaps.
     pub seq: u64,
-    /// One more than the deepest message its author had seen; rises along every causal step.
+    /// The Lamport time: 1 + that of the deepest message its author had seen.
     pub depth: u64,
     /// What the author had seen, this message included.
     pub clock: VectorClock,
     /// The author's wall clock: shown, never used for order.
     pub sent_at: WallTime,
-    /// What it says.
+    /// Its content.
     pub content: Content,
 }
 
 impl Message {
-    /// How this message stands to `other` of the same conversation.
+    /// The causal relation of this message to `other` of the same conversation.
     pub fn causality(&self, other: &Self) -> Causality {
         self.clock.compare(&other.clock)
     }
@@ -274,7 +274,7 @@ pub(crate) fn private_conversation(a: NodeId, b: NodeId) -> ConversationId {
     ConversationId(*hasher.finalize().as_bytes())
 }
 
-/// The conversation of everybody in the network that `network_key` closes (zeros: the public one).
+/// The conversation of all nodes of the network that `network_key` closes (zeros: the public one).
 pub(crate) fn network_conversation(network_key: &[u8; 32]) -> ConversationId {
     ConversationId(blake3::derive_key("DONP v1 network conversation", network_key))
 }

@@ -1,9 +1,9 @@
-//! Which addresses that others tell of may be tried.
+//! Which addresses that peers report may be tried.
 
 use core::net::{IpAddr, SocketAddr};
 
-/// Whether a datagram may be sent to an address that `source` told us of, or nobody if it is our
-/// user's own: never to groups or nowhere, and never from the outside into this machine or network
+/// Whether a datagram may be sent to an address that `source` reported, or our own user if it
+/// is none: never to groups or nowhere, and never from the outside into this machine or network
 /// (docs/design/reliability.md §1, reflection).
 pub(crate) fn may_probe(addr: SocketAddr, source: Option<IpAddr>) -> bool {
     let ip = addr.ip().to_canonical();
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hearsay_never_aims_a_node_at_what_its_source_cannot_reach() {
+    fn a_reported_address_its_source_cannot_reach_is_refused() {
         let ip = |s: &str| s.parse::<IpAddr>().unwrap();
         let at = |s: &str| s.parse::<SocketAddr>().unwrap();
         let outside = Some(ip("8.8.4.4"));

@@ -1,4 +1,4 @@
-//! The signed description of a node: who it is, which link key it holds, what it offers.
+//! The signed description of a node: its identity, its link key, its services.
 
 use alloc::vec::Vec;
 
@@ -15,7 +15,7 @@ const SIGNED_LEN: usize = 32 + 32 + 32 + 8 + 8 + 4;
 /// talk for ever.
 pub const BOT: u32 = 1;
 
-/// What a node says it is. Claims: nothing is trusted because of them.
+/// The type that a node claims. Nothing is trusted because of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Claims {
     pub node_type: NodeType,
@@ -115,7 +115,7 @@ impl NodeRecord {
         verify(Domain::NodeRecord, &self.key, &self.signed_bytes(), &self.signature)
     }
 
-    /// Reads a record without looking at its signature: for what this node stored itself.
+    /// Reads a record without checking its signature: for records that this node stored itself.
     pub(crate) fn decode_unverified(bytes: &[u8]) -> Result<Self, Malformed> {
         if bytes.len() != RECORD_LEN {
             return Err(Malformed);

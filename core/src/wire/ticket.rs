@@ -1,4 +1,4 @@
-//! Invitations and bootstrap addresses: what a person copies to another to bring them in.
+//! Invitations and bootstrap addresses: text that a person copies to another to invite them.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -17,7 +17,7 @@ pub const MAX_TICKET_ADDRESSES: usize = 8;
 const LETTER: char = 't';
 const MAX_TICKET: usize = 512;
 
-/// Where to enter the network: an address, and who should answer there.
+/// Where to join the network: an address, and the id of the node that should answer there.
 ///
 /// Written `host:port` or `host:port/NodeId`. Without the id the first answer is believed (trust on
 /// first use); with it an impostor is refused.
@@ -25,17 +25,17 @@ const MAX_TICKET: usize = 512;
 pub struct Bootstrap {
     /// Where to send the first datagram.
     pub addr: SocketAddr,
-    /// Who must answer, if known.
+    /// The id of the node that must answer, if known.
     pub id: Option<NodeId>,
 }
 
-/// An invitation to a network: who is there, where, and the key of a closed network.
+/// An invitation to a network: its issuer, addresses, and the key of a closed network.
 ///
 /// Printed as `t` and base32 with a checksum. A ticket for a closed network holds its key and is as
 /// secret as that key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ticket {
-    /// Who issued it.
+    /// The id of the issuer.
     pub node: NodeId,
     /// The issuer's name, to show before joining; a claim.
     pub name: String,
@@ -109,7 +109,7 @@ impl FromStr for Ticket {
 }
 
 impl Ticket {
-    /// The places to enter that this ticket names.
+    /// The bootstrap addresses that this ticket names.
     pub fn bootstraps(&self) -> Vec<Bootstrap> {
         self.addrs.iter().map(|&addr| Bootstrap { addr, id: Some(self.node) }).collect()
     }

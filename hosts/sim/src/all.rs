@@ -1,5 +1,5 @@
-//! Every scenario in one go: each in a process of its own, since what a node takes is measured by what the
-//! whole process gives back.
+//! Every scenario in one go: each in a process of its own, since the state of a node is measured by the memory that
+//! the whole process frees.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,13 +20,13 @@ pub(crate) struct All {
     /// How large: for a test, as the scenarios say, or as in the papers (hours).
     #[arg(long, value_enum, default_value_t)]
     size: SizeArg,
-    /// Everything random comes from it.
+    /// The seed of all random choices.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Runs these only.
+    /// Runs only these.
     #[arg(long, value_name = "SCENARIO", value_delimiter = ',')]
     only: Vec<String>,
-    /// Runs at once; as many as there are processors.
+    /// Scenarios that run at the same time; by default as many as there are processors.
     #[arg(long)]
     jobs: Option<usize>,
     /// Writes the results as tables into this file, as `donp-sim table` prints them.
@@ -34,11 +34,11 @@ pub(crate) struct All {
     table: Option<PathBuf>,
 }
 
-/// What one scenario printed.
+/// The output of one scenario.
 struct Ran {
     name: &'static str,
     lines: Vec<Value>,
-    /// What it said when it could not run.
+    /// Its error text when it could not run.
     error: String,
 }
 

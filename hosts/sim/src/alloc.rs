@@ -19,7 +19,7 @@ pub struct Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LIVE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promises are the ones that are asked for.
+        // SAFETY: the caller's guarantees are those that `MiMalloc` requires.
         unsafe { MiMalloc.alloc(layout) }
     }
 

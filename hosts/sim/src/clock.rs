@@ -1,4 +1,4 @@
-//! The clocks of a device: its own idea of elapsed time and of the date.
+//! The clocks of a device: elapsed time and date.
 
 use donp_core::{Instant, WallTime};
 
@@ -53,7 +53,7 @@ impl Clock {
         self.since = now;
     }
 
-    /// Somebody sets the wall clock `ms` milliseconds forward, back if negative.
+    /// A user sets the wall clock `ms` milliseconds forward, back if negative.
     pub fn set_wall(&mut self, ms: i64) {
         self.wall_offset_ms = self.wall_offset_ms.saturating_add(ms);
     }

@@ -21,7 +21,7 @@ pub struct RunResult {
 /// Reads a result.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// A sentence that names what is wrong.
 pub fn read(text: &str) -> Result<RunResult, String> {
     let mut lines = text.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let last = lines.find(|v| v["v"] == 1 && v["type"] == "result");
@@ -34,7 +34,7 @@ pub fn read(text: &str) -> Result<RunResult, String> {
     })
 }
 
-/// Every figure that one of them has and that is not the same in both.
+/// Every figure that differs or that only one of them has.
 pub fn table(before: &RunResult, after: &RunResult) -> String {
     let keys: BTreeSet<&String> = before.figures.keys().chain(after.figures.keys()).collect();
     let total = keys.len();

@@ -1,4 +1,4 @@
-//! Random lives: each seed draws its own mix of faults and its own story
+//! Randomized runs: each seed draws its own mix of faults and its own story
 //! (docs/design/reliability.md §3, after the swarm testing of Groce et al., ISSTA 2012: what is absent in
 //! half of the runs lets the rest interact).
 
@@ -10,7 +10,7 @@ use crate::net::link::{Burst, Faults, Rate};
 use crate::rng::SimRng;
 use crate::sim::{SECOND, Sim};
 
-/// What may happen in one life. Probabilities are by node and virtual second.
+/// The faults of one run. Probabilities are by node and virtual second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mix {
     /// How paths behave.
@@ -23,9 +23,9 @@ pub struct Mix {
     pub torn: bool,
     /// Moves to another island.
     pub partition: f64,
-    /// Whether islands hear each other in one direction.
+    /// Whether islands receive each other's datagrams in one direction only.
     pub one_way: bool,
-    /// Phones that sleep for a while.
+    /// Phones that are suspended for a while.
     pub sleep: f64,
     /// Processes without processor time, up to 10 s.
     pub stall: f64,
@@ -89,7 +89,7 @@ struct Fresh {
     id: MessageId,
 }
 
-/// A story as it goes on.
+/// A story in progress.
 pub struct Life {
     mix: Mix,
     /// Nodes that will wake up or start again, and when.
@@ -153,7 +153,7 @@ impl Life {
         if rng.chance(self.mix.clock) {
             match rng.below(3) {
                 0 => sim.skew_clock(n, rng.below(200_000) as i64 - 100_000),
-                // A monotonic clock may stand or leap, and a bad one steps back a little.
+                // A monotonic clock may stop or jump, and a bad one steps back a little.
                 1 => sim.jump_clock(n, rng.below(600 * SECOND) as i64 - SECOND as i64),
                 // Ten years either way.
                 _ => sim.set_wall_clock(n, rng.below(631_152_000_000) as i64 - 315_576_000_000),
@@ -173,7 +173,7 @@ impl Life {
         }
     }
 
-    /// What is on the disk of an author counts as said.
+    /// A message counts as sent when it is on its author's disk.
     fn settle(&mut self, sim: &Sim) {
         self.fresh.retain(|fresh| {
             let author = sim.node(fresh.author);
@@ -191,7 +191,7 @@ impl Life {
         });
     }
 
-    /// All is well again: good paths, one island, everybody awake, clocks that run as they should.
+    /// Ends every fault: good paths, one island, all nodes awake, clocks at their normal rate.
     pub fn heal(&mut self, sim: &mut Sim) {
         sim.faults = Faults { loss: 0.02, ..Faults::default() };
         sim.disk = (0, 2_000);
@@ -208,7 +208,7 @@ impl Life {
     }
 }
 
-/// A phone wakes up; a dead node starts again, through the same as at first or another.
+/// A phone wakes up; a failed node restarts, through its first bootstrap or another.
 fn back(sim: &mut Sim, n: usize) {
     if sim.node(n).runs() {
         return sim.wake(n);

@@ -1,4 +1,4 @@
-//! The overlay as a graph: who is whose neighbour.
+//! The overlay as a graph of neighbours.
 
 use std::collections::VecDeque;
 
@@ -19,7 +19,7 @@ pub struct Graph {
     pub one_sided: usize,
 }
 
-/// What HyParView's Table 1 says of an overlay, and a little more.
+/// The measures of HyParView's Table 1, and a few more.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shape {
     /// Components among running nodes.
@@ -120,7 +120,7 @@ impl Graph {
         sizes
     }
 
-    /// Hops from `source` to each node; none where there is no way.
+    /// Hops from `source` to each node; none without a path.
     pub fn distances(&self, source: u32) -> Vec<Option<u32>> {
         let mut out = vec![None; self.running.len()];
         let mut todo = VecDeque::from([source]);
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_clique_with_a_tail_a_dead_node_and_a_one_sided_link() {
-        // 0, 1, 2 all linked; 3 hangs on 2, which does not know; 4 is dead; 5 is alone.
+        // 0, 1, 2 all linked; 3 has a link to 2, which does not know; 4 is dead; 5 is alone.
         let views = [vec![1, 2, 4], vec![0, 2], vec![0, 1], vec![2], vec![0], vec![]];
         let s = shape(&[true, true, true, true, false, true], &views);
         assert_eq!((s.components, s.giant), (2, 0.8));

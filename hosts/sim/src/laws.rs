@@ -1,4 +1,4 @@
-//! What must hold whatever happened (ARCHITECTURE.md, "Laws", 6 and 8), seen from outside.
+//! Invariants that hold after any faults (ARCHITECTURE.md, "Laws", 6 and 8), checked from outside.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,12 +25,12 @@ pub fn agree(sim: &mut Sim) -> bool {
     if !nodes.iter().all(|n| same(sim, *n)) {
         return false;
     }
-    // As many is not yet the same.
+    // Equal counts are not yet equal histories.
     let history = sim.history(first, Conversation::Network);
     nodes[1..].iter().all(|n| sim.history(*n, Conversation::Network) == history)
 }
 
-/// Every broken law, in words. `said` and `private` (author, reader, message) were acknowledged by
+/// Every broken law as a sentence. `said` and `private` (author, reader, message) were acknowledged by
 /// their author's disk.
 pub fn broken(sim: &mut Sim, said: &[MessageId], private: &[(usize, usize, MessageId)]) -> Vec<String> {
     let nodes = running(sim);
@@ -113,7 +113,7 @@ fn check_told(told: &[Message], n: usize, out: &mut Vec<String>) {
     }
 }
 
-/// A message is told after what its author had seen; own messages are not told.
+/// A message is reported after everything its author had seen; own messages are not reported.
 fn check_causes(told: &[Message], me: NodeId, n: usize, out: &mut Vec<String>) {
     let mut heights: BTreeMap<(Conversation, NodeId), u64> = BTreeMap::new();
     for m in told {
@@ -126,7 +126,7 @@ fn check_causes(told: &[Message], me: NodeId, n: usize, out: &mut Vec<String>) {
     }
 }
 
-/// Whatever others said in the network's conversation was told.
+/// Every message of others in the network's conversation was reported.
 fn check_all_told(told: &[Message], history: &[Message], me: NodeId, n: usize, out: &mut Vec<String>) {
     let ids: BTreeSet<MessageId> = told.iter().map(|m| m.id).collect();
     let silent = history.iter().filter(|m| m.author != me && !ids.contains(&m.id)).count();
@@ -135,16 +135,16 @@ fn check_all_told(told: &[Message], history: &[Message], me: NodeId, n: usize, o
     }
 }
 
-/// Rounds of broadcasts of which the last must reach everybody in time: three, since the first ones show
-/// the trees what is broken.
+/// Rounds of broadcasts of which the last must reach every node in time: three, since the first ones detect
+/// the broken branches of the trees.
 const ROUNDS: u32 = 3;
-/// In so many seconds: a dozen datagrams lost in a row and the timers that notice it.
+/// The limit in seconds: a dozen datagrams lost in a row and the timers that detect it.
 const SPREAD_S: u64 = 10;
 
-/// When all is well, what is said reaches everybody at once, by the trees and not by catching up, and
-/// neighbours are so on both sides. Time passes.
+/// Without faults a broadcast reaches every node at once, by the trees and not by catching up, and
+/// neighbours hold each other for one. Time passes.
 pub fn not_alive(sim: &mut Sim) -> Vec<String> {
-    // Links that a fault broke are noticed in 15 s and replaced.
+    // Links that a fault broke are detected in 15 s and replaced.
     sim.run_for(60);
     let nodes = running(sim);
     let mut out = Vec::new();
@@ -179,7 +179,7 @@ pub fn not_alive(sim: &mut Sim) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// A check that finds nothing in a good run must find what was spoilt.
+    /// A check that passes a good run must find each planted mistake.
     #[test]
     fn each_law_can_be_seen_broken() {
         let mut sim = Sim::new(1);

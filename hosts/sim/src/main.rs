@@ -60,7 +60,7 @@ enum Command {
 struct Run {
     /// The name of a scenario, or a TOML file (docs/simulator.md).
     scenario: String,
-    /// Everything random comes from it.
+    /// The seed of all random choices.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Runs with each of these seeds, `1..100` without the last.
@@ -176,7 +176,7 @@ fn fail(why: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// A reader who went away is no reason to panic.
+/// A closed standard output is no reason to panic.
 fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
@@ -220,7 +220,7 @@ fn go(args: &Run) -> Result<bool, String> {
         bug.plant();
     }
     let (first, end) = args.seeds.unwrap_or((args.seed, args.seed.saturating_add(1)));
-    // Memory can be measured only where one runs alone.
+    // Memory can be measured only without another run in the process.
     let is_memory = |step: &Step| matches!(&step.phase, Phase::Expect(e) if e.measure.ends_with("_kib_per_node"));
     let alone = scenario.cases.iter().flat_map(|c| &c.steps).any(is_memory);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -266,7 +266,7 @@ fn show(args: &Run, outcome: &run::Outcome) -> Result<(), String> {
 }
 
 /// Runs the seeds on `jobs` threads and hands the outcomes to `take` in the order of the seeds, until it
-/// says that this is enough. Memory is measured if nothing else runs.
+/// returns false. Memory is measured if nothing else runs.
 fn in_order(
     scenario: &Scenario,
     seeds: std::ops::Range<u64>,

@@ -1,4 +1,4 @@
-//! What is measured while nodes run: counters, deliveries, verdicts about peers. Definitions follow the
+//! Measurements while nodes run: counters, deliveries, verdicts about peers. Definitions follow the
 //! papers; `docs/simulator.md` lists them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,11 +19,11 @@ pub struct Totals {
     pub handshakes: u64,
     /// Packets declared lost.
     pub packets_lost: u64,
-    /// Broadcasts that came by gossip for the first time.
+    /// Broadcasts received by gossip for the first time.
     pub first: u64,
-    /// Broadcasts that came by gossip, repeats included.
+    /// Broadcasts received by gossip, repeats included.
     pub payloads_in: u64,
-    /// Broadcasts sent or passed on, by receiver.
+    /// Broadcasts sent or forwarded, by receiver.
     pub payloads_out: u64,
     /// Bytes of those.
     pub payload_bytes: u64,
@@ -63,7 +63,7 @@ impl Totals {
         self.each(other, |mine, theirs| *mine += theirs);
     }
 
-    /// What came since `before`.
+    /// The growth since `before`.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         let mut out = self.clone();
@@ -95,12 +95,12 @@ impl Totals {
         (self.first > 0).then(|| self.payloads_in as f64 / self.first as f64 - 1.0)
     }
 
-    /// Last delivery hop (PlumTree §4.1): the longest way of a first delivery.
+    /// Last delivery hop (PlumTree §4.1): the longest path of a first delivery.
     pub fn ldh(&self) -> Option<usize> {
         self.hops.iter().rposition(|n| *n > 0).map(|i| i + 1)
     }
 
-    /// The mean way of a first delivery.
+    /// The mean path of a first delivery.
     pub fn mean_hops(&self) -> Option<f64> {
         let sum: u64 = self.hops.iter().zip(1..).map(|(n, hop)| n * hop).sum();
         (self.first > 0).then(|| sum as f64 / self.first as f64)
@@ -213,21 +213,21 @@ impl Histogram {
 pub struct Broadcast {
     /// Its id.
     pub id: MessageId,
-    /// Who said it.
+    /// Its author.
     pub author: usize,
     /// When, in virtual microseconds.
     pub at: u64,
-    /// Who was awake and running then.
+    /// Nodes that were awake and running then.
     pub running: BitSet,
-    /// Whose person was told.
+    /// Nodes that reported it to their person.
     pub told: BitSet,
-    /// When the last of them was told.
+    /// The time of the latest report.
     pub last: u64,
 }
 
 impl Broadcast {
-    /// Of the nodes in `alive` that were running when it was said, its author left out: how many were
-    /// told, and how many there are.
+    /// Of the nodes in `alive` that were running when it was sent, its author left out: how many
+    /// reported it, and how many there are.
     pub fn reached(&self, alive: &BitSet) -> (usize, usize) {
         let mut due = self.running.and(alive);
         let mut author = BitSet::default();
@@ -237,18 +237,18 @@ impl Broadcast {
     }
 }
 
-/// A node whose power failed.
+/// A power failure of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crashed {
     /// When, in virtual microseconds.
     pub at: u64,
-    /// When another first said that it is down.
+    /// When another node first declared it down.
     pub first: Option<u64>,
     /// When another member of its zone first suspected it.
     pub suspected: Option<u64>,
 }
 
-/// What somebody who sees every node at once notices. It changes nothing for them.
+/// Measurements of an observer that sees every node at once. It changes nothing for them.
 #[derive(Debug, Default)]
 pub struct Watch {
     numbers: BTreeMap<MessageId, usize>,
@@ -256,9 +256,9 @@ pub struct Watch {
     pub broadcasts: Vec<Broadcast>,
     /// Time from broadcast to each delivery.
     pub latency: Histogram,
-    /// Nodes whose power failed last, and whether that was noticed.
+    /// The latest power failures by node, and whether each was detected.
     pub crashed: BTreeMap<usize, Crashed>,
-    /// Nodes that are slow on purpose: what is said about them is not counted as false.
+    /// Nodes that are slow on purpose: verdicts about them are not counted as false.
     pub anomalous: BTreeSet<usize>,
     /// Verdicts "nothing was heard from it" about nodes that run and are not anomalous.
     pub false_positives: u64,
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broadcast_is_due_at_those_who_ran_then_and_run_now() {
+    fn a_broadcast_is_due_at_nodes_that_ran_then_and_run_now() {
         let set = |of: &[usize]| {
             let mut set = BitSet::default();
             of.iter().for_each(|n| assert!(set.insert(*n)));

@@ -1,4 +1,4 @@
-//! One simulated device: an engine, a disk, clocks, and a person who reads.
+//! One simulated device: an engine, a disk, clocks, and a person that reads.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -20,11 +20,11 @@ pub enum Disk {
     #[default]
     Full,
     /// The hot tables ([`Table::is_hot`]), which a restart needs. Reads of messages find nothing, so such a node
-    /// has no history and helps nobody to catch up: for large networks where neither is looked at.
+    /// has no history and cannot help others to catch up: for large networks where neither is measured.
     Hot,
 }
 
-/// A device. What it was told outlives its crashes: the person remembers.
+/// A device. Its reported messages outlive its crashes: the person remembers.
 pub struct Node {
     /// Its id.
     pub id: NodeId,
@@ -39,16 +39,16 @@ pub struct Node {
     pub(crate) unwritten: VecDeque<Batch>,
     pub(crate) disk_busy_until: u64,
     pub(crate) life: u32,
-    /// Times at which it will be woken, the soonest last.
+    /// Times of its pending wakes, the soonest last.
     pub(crate) wakes: Vec<u64>,
-    /// It does nothing until then; what comes waits in its socket.
+    /// It does nothing until then; datagrams wait in its socket.
     pub(crate) stalled_until: u64,
     pub(crate) asleep: bool,
     pub(crate) clock: Clock,
-    /// Draws the fate of what it sends.
+    /// Draws the fate of its datagrams.
     pub(crate) rng: SimRng,
     pub(crate) answers: BTreeMap<u64, Answer>,
-    /// Messages told, in the order they were told, over all lives; empty if the person forgets
+    /// Messages reported, in order, over all lives; empty if the person forgets
     /// ([`Sim::remember`](crate::Sim::remember)).
     pub told: Vec<Message>,
     /// Messages that the other side has stored.
@@ -57,15 +57,15 @@ pub struct Node {
     pub failed: Vec<(MessageId, FailReason)>,
     /// State changes, over all lives.
     pub states: Vec<NodeState>,
-    /// What it held of members of its zone, in order.
+    /// States that it reported of zone members, in order.
     pub members: Vec<(NodeId, MemberState)>,
-    /// Whether the person says "got it" after each durable event.
+    /// Whether the person acknowledges each durable event.
     pub(crate) acknowledges: bool,
     remembers: bool,
     last_seq: u64,
-    /// Durable events that came again with a number that was told before.
+    /// Durable events that came again with a number that was reported before.
     pub replayed: u64,
-    /// Whether everything was told once and in order.
+    /// Whether every message was reported once and in order.
     pub witness: Witness,
     past: Totals,
 }
@@ -80,7 +80,7 @@ fn history(start: Vec<u8>, end: Vec<u8>, reverse: bool) -> Scan {
     Scan { table: chat_table("order"), start, end, reverse, limit: u32::MAX, max_bytes: u32::MAX }
 }
 
-/// What a new node is made of.
+/// The parameters of a new node.
 pub(crate) struct Parts {
     pub(crate) identity: Identity,
     pub(crate) addr: SocketAddr,
@@ -127,10 +127,10 @@ impl Node {
         self.end_life();
         let records = self.store.hot();
         let engine = Engine::restore(self.config.clone(), self.identity.clone(), records, seed, now, wall);
-        self.engine = Some(engine.expect("what a node stored it can read"));
+        self.engine = Some(engine.expect("a node can read its own records"));
     }
 
-    /// The power fails: what was not written is gone.
+    /// The power fails: unwritten changes are lost.
     pub(crate) fn end_life(&mut self) {
         if let Some(engine) = self.engine.take() {
             self.past.add(&Totals::of(&engine.stats()));
@@ -148,7 +148,7 @@ impl Node {
         self.engine.is_some()
     }
 
-    /// Whether it is a phone that sleeps.
+    /// Whether it is a suspended phone.
     pub fn sleeps(&self) -> bool {
         self.asleep
     }
@@ -166,7 +166,7 @@ impl Node {
         &self.store
     }
 
-    /// What it sent and received over all its lives.
+    /// Its traffic over all its lives.
     pub fn totals(&self) -> Totals {
         let mut totals = self.past.clone();
         if let Some(engine) = &self.engine {
@@ -207,7 +207,7 @@ impl Node {
         self.store.scan(scan)
     }
 
-    /// Tells the person. Whether it was news.
+    /// Reports an event to the person. Whether it was new.
     pub(crate) fn tell(&mut self, event: Event, now: Instant) -> bool {
         let (seq, event) = match event {
             Event::Durable { seq, event } => (seq, event),
@@ -221,7 +221,7 @@ impl Node {
             }
             Event::Volatile(_) => return true,
         };
-        // An event that was told but not acknowledged before a crash comes again, with its number.
+        // An event that was reported but not acknowledged before a crash comes again, with its number.
         let news = seq > self.last_seq;
         if news {
             self.last_seq = seq;
@@ -240,7 +240,7 @@ impl Node {
         if self.acknowledges
             && let Some(engine) = self.engine.as_mut()
         {
-            engine.ack(now, seq).expect("what was told can be acknowledged");
+            engine.ack(now, seq).expect("a reported event can be acknowledged");
         }
         news
     }

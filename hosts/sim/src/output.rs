@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::run::{CaseOutcome, Outcome, number};
 
-/// Figures that every summary shows if they were measured.
+/// Figures that every summary shows if measured.
 const HEADLINE: [&str; 16] = [
     "reliability",
     "reliability_gossip",
@@ -27,7 +27,7 @@ const HEADLINE: [&str; 16] = [
 ];
 
 /// A result as text: a table "paper, goal, measured", the chief figures, speed, and how to replay it.
-/// `named` is the scenario as it was asked for.
+/// `named` is the scenario as given on the command line.
 pub fn text(outcome: &Outcome, named: &str) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{}: {} ({})", outcome.scenario, outcome.title, outcome.source);

@@ -1,9 +1,9 @@
-//! What is to happen, by virtual time. Small keys are sorted; what they stand for lies still in a slab.
+//! Events by virtual time. Small keys are sorted; their values stay in place in a slab.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Things to come, soonest first. Of two at one time the one of lower rank comes first, then the one that was
+/// Pending events, soonest first. Of two at one time the one of lower rank comes first, then the one that was
 /// added first.
 pub(crate) struct EventQueue<T> {
     keys: BinaryHeap<Reverse<(u64, u32, u64, u32)>>,

@@ -11,7 +11,7 @@ impl SimRng {
         Self(seed)
     }
 
-    /// A stream for one purpose. What is drawn for one purpose shifts nothing in another's stream.
+    /// A stream for one purpose. A draw for one purpose shifts nothing in another's stream.
     pub fn fork(seed: u64, purpose: &str) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("DONP simulator randomness");
         hasher.update(&seed.to_le_bytes()).update(purpose.as_bytes());
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_has_no_repeats_and_reaches_everybody() {
+    fn a_sample_has_no_repeats_and_can_hold_any_item() {
         let items: Vec<u32> = (0..10).collect();
         let mut rng = SimRng::new(1);
         let mut seen = [0; 10];

@@ -1,4 +1,4 @@
-//! The run loop: virtual time, and what a host does for its engine.
+//! The run loop: virtual time, and the work of a host for its engine.
 
 mod drive;
 mod transcript;
@@ -32,20 +32,20 @@ const BIRTH: WallTime = WallTime(1_767_225_600_000);
 /// When a node's power fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CrashAt {
-    /// Which node.
+    /// The node.
     pub node: usize,
     /// At its batch with this number.
     pub batch: u64,
-    /// Right after the batch is on the disk, before anybody is told; or right before.
+    /// Right after the batch is on disk, before anything is reported; or right before.
     pub written: bool,
 }
 
-/// A datagram that somebody on the path saw.
+/// A datagram that an attacker on the path saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Who sent it, as its first NAT box shows.
+    /// Its sender, as its first NAT box shows.
     pub from: SocketAddr,
-    /// Whom it is for.
+    /// Its receiver.
     pub to: SocketAddr,
     /// The UDP payload.
     pub bytes: Vec<u8>,
@@ -56,9 +56,9 @@ pub struct Seen {
 pub struct Logged {
     /// The virtual microsecond.
     pub at: u64,
-    /// Which node.
+    /// The node.
     pub node: usize,
-    /// What it reported.
+    /// The event.
     pub event: Event,
 }
 
@@ -93,7 +93,7 @@ enum What {
     },
 }
 
-/// The network. All that happens is a function of the seed and of the calls made.
+/// The network. A run is a function of the seed and of the calls made.
 pub struct Sim {
     seed: u64,
     now: u64,
@@ -110,12 +110,12 @@ pub struct Sim {
     pub faults: Faults,
     /// Least and greatest time that a commit to disk takes from now on, in microseconds.
     pub disk: (u64, u64),
-    /// The configuration of nodes added from now on. Those whose `discovery.beacons` is on hear the beacons of
+    /// The configuration of nodes added from now on. Those whose `discovery.beacons` is on receive the beacons of
     /// the others on their local network: behind the same NAT box, or with LAN addresses and none.
     pub config: Config,
     /// What the disks of nodes added from now on keep.
     pub disks: Disk,
-    /// Whether people remember what they are told ([`Node::told`]); asked when a node is added.
+    /// Whether people remember the reported messages ([`Node::told`]); checked when a node is added.
     pub remember: bool,
     /// Nodes added from now on have public addresses (81.0.0.0/8) and not those of a LAN (10.0.0.0/8).
     pub public: bool,
@@ -124,15 +124,15 @@ pub struct Sim {
     pub tick: Option<u64>,
     /// Crash a node at one of its batches.
     pub crash_at: Option<CrashAt>,
-    /// Everything that nodes send from now on, for an eavesdropper, if there is a list to put it in.
+    /// Every datagram that nodes send from now on, for an eavesdropper, if there is a list to put it in.
     pub tap: Option<Vec<Seen>>,
     /// Every event that a node reports from now on, if there is a list to put it in.
     pub log: Option<Vec<Logged>>,
-    /// What is measured.
+    /// The measurements.
     pub watch: Watch,
     datagrams: u64,
     events: u64,
-    /// Laws that were broken while it ran, in words; the first twenty.
+    /// Laws that were broken during the run, as sentences; the first twenty.
     pub violations: Vec<String>,
 }
 
@@ -262,7 +262,7 @@ impl Sim {
         });
     }
 
-    /// Stops a node at once: what was not committed is lost, nobody is told.
+    /// Stops a node at once: uncommitted changes are lost, nothing is reported.
     pub fn crash(&mut self, n: usize) {
         self.nodes[n].end_life();
         self.watch.crash(n, self.now);
@@ -310,7 +310,7 @@ impl Sim {
         }
     }
 
-    /// The phone wakes up.
+    /// The phone resumes.
     pub fn wake(&mut self, n: usize) {
         if std::mem::take(&mut self.nodes[n].asleep) {
             self.note(b"wake", n);
@@ -337,7 +337,7 @@ impl Sim {
         self.clock_changed(n);
     }
 
-    /// Somebody sets a node's wall clock `ms` milliseconds forward, back if negative.
+    /// A user sets a node's wall clock `ms` milliseconds forward, back if negative.
     pub fn set_wall_clock(&mut self, n: usize, ms: i64) {
         self.nodes[n].clock.set_wall(ms);
         let wall = self.nodes[n].clock.wall(self.now);
@@ -354,17 +354,17 @@ impl Sim {
         }
     }
 
-    /// From now on the person at `n` reads, and never says that an event was handled.
+    /// From now on the person at `n` reads, and never acknowledges an event.
     pub fn forget_to_acknowledge(&mut self, n: usize) {
         self.nodes[n].acknowledges = false;
     }
 
-    /// Puts a node on an island: only nodes of the same island hear each other.
+    /// Puts a node on an island: datagrams stay on their island.
     pub fn move_to_island(&mut self, n: usize, island: u32) {
         self.net.move_to_island(n, island);
     }
 
-    /// Calls the engine of a running node, then does what it asks.
+    /// Calls the engine of a running node, then performs its outputs.
     pub fn with<R>(&mut self, n: usize, f: impl FnOnce(&mut Engine, Instant) -> R) -> R {
         let node = &mut self.nodes[n];
         let now = node.clock.instant(self.now);
@@ -473,20 +473,20 @@ impl Sim {
         peers.filter_map(|p| self.number(p.id)).map(|n| n as u32).collect()
     }
 
-    /// Who is whose neighbour.
+    /// The overlay graph.
     pub fn overlay(&self) -> Graph {
         let views: Vec<Vec<u32>> = (0..self.nodes.len()).map(|n| self.neighbours(n)).collect();
         Graph::new(self.nodes.iter().map(Node::runs).collect(), &views)
     }
 
-    /// What all nodes sent and received so far.
+    /// The traffic of all nodes so far.
     pub fn totals(&self) -> Totals {
         let mut sum = Totals::default();
         self.nodes.iter().for_each(|n| sum.add(&n.totals()));
         sum
     }
 
-    /// Drops every disk, or every engine: to measure what they take.
+    /// Drops every disk, or every engine: to measure their memory.
     pub fn take_apart(&mut self, engines: bool) {
         for node in &mut self.nodes {
             if engines {
@@ -500,7 +500,7 @@ impl Sim {
     /// Lets virtual time pass until `done`, at most `seconds`; whether it came true.
     pub fn run_until(&mut self, seconds: u64, mut done: impl FnMut(&mut Self) -> bool) -> bool {
         let end = self.now + seconds * SECOND;
-        // Looking is dearer than stepping: look every 50 virtual milliseconds.
+        // Checking is more expensive than stepping: check every 50 virtual milliseconds.
         let mut look = self.now;
         loop {
             if done(self) {

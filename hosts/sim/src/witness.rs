@@ -1,22 +1,22 @@
-//! Each node's own word for what its person was told: everything once, and nothing before what it follows.
-//! Kept as heights, so that it costs nothing to watch every run and every size.
+//! An independent check of the messages that each node reports: every message once, and none before its causes.
+//! Kept as heights, so that it can watch every run at every size without cost.
 
 use std::collections::BTreeMap;
 
 use donp_core::{Conversation, Message, NodeId};
 
-/// Who checks what a person is told.
+/// Checks the messages reported to a person.
 #[derive(Clone, Debug, Default)]
 pub struct Witness {
     heights: BTreeMap<(Conversation, NodeId), u64>,
-    /// Messages told a second time, or after a later one of the same author.
+    /// Messages reported a second time, or after a later one of the same author.
     pub repeated: u64,
-    /// Messages told before one that their author had seen.
+    /// Messages reported before one that their author had seen.
     pub early: u64,
 }
 
 impl Witness {
-    /// `me` is told `message`. Own messages are never told, so they are no cause to wait for.
+    /// `me` reports `message`. Own messages are never reported, so they are no cause to wait for.
     pub fn told(&mut self, me: NodeId, message: &Message) {
         let at = |author| (message.conversation, author);
         for &(author, count) in message.clock.entries() {

@@ -20,7 +20,7 @@ fn network(seed: u64, n: usize) -> Sim {
     sim
 }
 
-/// A life with every kind of fault, and what came of it.
+/// A run with every kind of fault, and its outcome.
 fn life(seed: u64) -> (Sim, Life) {
     let mut sim = network(seed, 4);
     let mut mix = Mix::draw(&mut SimRng::new(seed));
@@ -42,19 +42,19 @@ fn the_same_seed_gives_the_same_run_whatever_happens_in_it() {
 }
 
 #[test]
-fn random_lives_keep_the_laws() {
+fn randomized_runs_keep_the_laws() {
     for seed in Sim::seeds(20..26) {
         let (mut sim, life) = life(seed);
-        assert!(!life.said.is_empty(), "a life without a word means nothing");
+        assert!(!life.said.is_empty(), "a run without messages proves nothing");
         assert!(sim.run_until(400, laws::agree), "not settled; {}", sim.replay());
         assert_eq!(laws::broken(&mut sim, &life.said, &life.private), [""; 0], "{}", sim.replay());
     }
 }
 
 #[test]
-fn what_is_drawn_for_one_path_shifts_nothing_on_another() {
-    // A third node's path to the first loses everything or not: what the second sends is the same until
-    // somebody answers otherwise, so its first datagrams are.
+fn a_draw_for_one_path_shifts_nothing_on_another() {
+    // A third node's path to the first loses everything or nothing: what the second sends is the same until
+    // some node answers differently, so its first datagrams are.
     let first_of_second = |loss: f64| {
         let mut sim = Sim::new(3);
         sim.tap = Some(Vec::new());
@@ -91,19 +91,19 @@ fn a_cut_in_one_direction_lets_the_other_through() {
     let mut sim = network(2, 2);
     sim.move_to_island(1, 1);
     sim.net.connect(0, 1, true);
-    let heard = |sim: &Sim, n: usize| sim.node(n).engine().stats().datagrams_in;
-    let before = [heard(&sim, 0), heard(&sim, 1)];
-    sim.broadcast(0, "can you hear me").unwrap();
+    let received = |sim: &Sim, n: usize| sim.node(n).engine().stats().datagrams_in;
+    let before = [received(&sim, 0), received(&sim, 1)];
+    sim.broadcast(0, "does it arrive?").unwrap();
     sim.broadcast(1, "yes").unwrap();
     sim.run_for(5);
-    assert_eq!(heard(&sim, 0), before[0], "nothing comes back");
-    assert!(heard(&sim, 1) > before[1]);
+    assert_eq!(received(&sim, 0), before[0], "nothing comes back");
+    assert!(received(&sim, 1) > before[1]);
     sim.net.heal();
     assert!(sim.run_until(120, |s| s.texts(0).len() == 2 && s.texts(1).len() == 2), "{}", sim.replay());
 }
 
 #[test]
-fn a_phone_asleep_hears_nothing_and_catches_up() {
+fn a_suspended_phone_receives_nothing_and_catches_up() {
     let mut sim = network(3, 3);
     sim.sleep(2);
     assert!(sim.node(2).sleeps() && !sim.is_awake(2));
@@ -113,11 +113,11 @@ fn a_phone_asleep_hears_nothing_and_catches_up() {
     sim.wake(2);
     assert!(sim.run_until(120, |s| s.texts(2) == ["good night"]), "{}", sim.replay());
     let b = &sim.watch.broadcasts[0];
-    assert_eq!(b.reached(&sim.awake()), (1, 1), "it slept when that was said: nobody owed it to it");
+    assert_eq!(b.reached(&sim.awake()), (1, 1), "it slept when that was sent: it was not due");
 }
 
 #[test]
-fn a_stalled_process_does_late_what_it_would_have_done() {
+fn a_stalled_process_does_its_work_late() {
     let mut sim = network(4, 2);
     sim.stall(1, 3 * SECOND);
     sim.broadcast(0, "wait").unwrap();
@@ -208,12 +208,12 @@ fn detections_are_timed_from_the_crash() {
     assert!(sim.run_until(60, |s| s.watch.crashed[&3].first.is_some()), "{}", sim.replay());
     let crashed = sim.watch.crashed[&3];
     assert_eq!(crashed.at, at);
-    assert!(crashed.first > Some(at + SECOND), "nobody can know at once");
+    assert!(crashed.first > Some(at + SECOND), "no node can know at once");
     sim.start(3, &[0]);
     assert!(sim.watch.crashed.is_empty());
 }
 
-/// Each scenario of the program can be read, says where it comes from, and has a goal.
+/// Each scenario of the program can be read, names its source, and has a goal.
 #[test]
 fn every_scenario_is_whole() {
     for (name, text) in BUILTIN {

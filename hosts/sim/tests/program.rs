@@ -1,4 +1,4 @@
-//! The program as people use it.
+//! The program as users run it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -164,7 +164,7 @@ fn seeds_at_the_same_time_show_what_they_show_alone_in_order() {
 }
 
 #[test]
-fn a_report_is_one_page_with_every_plot_named_and_nothing_from_elsewhere() {
+fn a_report_is_one_self_contained_page_with_named_plots() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "small.toml", &small("<", 0.0));
     let out = folder.path().join("out");
@@ -195,7 +195,7 @@ fn a_report_is_one_page_with_every_plot_named_and_nothing_from_elsewhere() {
 }
 
 #[test]
-fn what_is_wrong_with_a_scenario_is_said_with_its_line_and_what_is_allowed() {
+fn a_scenario_error_names_its_line_and_the_allowed_values() {
     let folder = tempfile::tempdir().unwrap();
     let good = small(">=", 0.0);
     let cases = [
@@ -273,7 +273,7 @@ fn what_is_wrong_with_a_scenario_is_said_with_its_line_and_what_is_allowed() {
     assert!(few.code == 2 && few.err.contains("24 nodes are behind boxes"), "{}", few.err);
 }
 
-/// The example in `docs/simulator.md` does what the page says.
+/// The example in `docs/simulator.md` has the result that the page states.
 #[test]
 fn the_worked_example_of_the_documentation_passes() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/simulator.md");

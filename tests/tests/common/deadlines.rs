@@ -1,4 +1,4 @@
-//! The story of law 5: in it every machine has a deadline that somebody waits for.
+//! The story of law 5: in it every machine has a deadline that some node waits for.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ const CUT_OFF: usize = 3;
 
 /// What a run of the story shows.
 #[derive(Debug)]
-pub struct Told {
+pub struct Observed {
     /// When each message arrived: virtual microsecond, node, conversation, message.
     pub arrivals: Vec<(u64, usize, Conversation, MessageId)>,
     /// Every event of every node with its time, the arrivals included.
@@ -36,18 +36,18 @@ pub struct Told {
     pub transcript: String,
 }
 
-/// Runs the story. Nodes are called at their deadlines, and with `tick` also that often.
-pub fn run(seed: u64, tick: Option<u64>) -> Told {
+/// Runs the story. Nodes are called at their deadlines, and with `tick` also at that interval.
+pub fn run(seed: u64, tick: Option<u64>) -> Observed {
     let mut sim = Sim::new(seed);
     sim.tick = tick;
     sim.log = Some(Vec::new());
     sim.faults = Faults { loss: 0.1, ..Faults::default() };
     sim.config.discovery.beacons = true;
     sim.config.delivery.expire = Duration::from_secs(20);
-    // Often enough for the story, and never at the time of something else.
+    // Often enough for the story, and never at the time of another step.
     sim.config.chat.compare_every = Duration::from_secs(15);
     let nodes: Vec<usize> = (0..NODES).map(|_| sim.add_node()).collect();
-    // The bootstrap of nodes 1 to 5 is not there yet.
+    // The bootstrap of nodes 1 to 5 is not running yet.
     for &n in &nodes[1..6] {
         sim.start(n, &[0]);
     }
@@ -57,12 +57,12 @@ pub fn run(seed: u64, tick: Option<u64>) -> Told {
     sim.start(7, &[]);
     sim.run_for(11);
     say(&mut sim, &nodes, 10);
-    // Broadcasts meet a tree with a part missing, and private messages a peer that is not there.
+    // Broadcasts meet a tree with a missing part, and private messages an absent peer.
     sim.crash(DEAD);
     sim.crash(BACK);
     sim.move_to_island(CUT_OFF, 1);
     let running: Vec<usize> = nodes.iter().copied().filter(|n| ![DEAD, BACK].contains(n)).collect();
-    let _ = sim.send(0, DEAD, "nobody will read this");
+    let _ = sim.send(0, DEAD, "no node can read this");
     let _ = sim.send(1, BACK, "for later");
     say(&mut sim, &running, 6);
     sim.run_for(8);
@@ -79,7 +79,7 @@ pub fn run(seed: u64, tick: Option<u64>) -> Told {
         Event::Durable { event: Durable::Received(m), .. } => Some((e.at, e.node, m.conversation, m.id)),
         _ => None,
     });
-    Told { arrivals: arrivals.collect(), transcript, events }
+    Observed { arrivals: arrivals.collect(), transcript, events }
 }
 
 /// Every node of `nodes` broadcasts in turn and writes to the next one, for so many seconds.
@@ -92,18 +92,18 @@ fn say(sim: &mut Sim, nodes: &[usize], seconds: u64) {
     }
 }
 
-/// That the story happened as it is meant: otherwise two runs are alike because nothing happens in them.
-pub fn check_story(told: &Told, replay: &str) {
+/// Checks that the story happened as intended: otherwise two runs are equal because nothing happens in them.
+pub fn check_story(observed: &Observed, replay: &str) {
     let broadcasts: BTreeSet<MessageId> =
-        told.arrivals.iter().filter(|a| a.2 == Conversation::Network).map(|a| a.3).collect();
+        observed.arrivals.iter().filter(|a| a.2 == Conversation::Network).map(|a| a.3).collect();
     assert_eq!(broadcasts.len(), 19, "{replay}");
     for n in (0..NODES).filter(|n| *n != DEAD) {
-        // Of its own broadcasts, two or three of each, a node is told nothing.
-        let here = told.arrivals.iter().filter(|a| a.1 == n && a.2 == Conversation::Network).count();
-        assert!((15..=19).contains(&here), "node {n} was told of {here} broadcasts; {replay}");
+        // A node gets no event for its own broadcasts, two or three of each.
+        let here = observed.arrivals.iter().filter(|a| a.1 == n && a.2 == Conversation::Network).count();
+        assert!((15..=19).contains(&here), "node {n} reported {here} broadcasts; {replay}");
     }
     let happened = |what: &str, yes: &dyn Fn(&Logged) -> bool| {
-        assert!(told.events.iter().any(yes), "{what} is missing; {replay}");
+        assert!(observed.events.iter().any(yes), "{what} is missing; {replay}");
     };
     happened("a private message that came", &|e| {
         matches!(e.event, Event::Durable { event: Durable::Delivered { .. }, .. })

@@ -79,15 +79,15 @@ fn total(sim: &mut Sim, n: usize) -> usize {
     sim.node(n).stored_messages()
 }
 
-/// Nothing was told to the person at `n` twice, nothing in an order that breaks causality.
+/// No message was reported to the person at `n` twice, and none in an order that breaks causality.
 pub fn check_told(sim: &Sim, n: usize) {
-    let told = &sim.node(n).told;
-    let ids: BTreeSet<_> = told.iter().map(|m| m.id).collect();
-    assert_eq!(ids.len(), told.len(), "told twice; {}", sim.replay());
+    let reported = &sim.node(n).told;
+    let ids: BTreeSet<_> = reported.iter().map(|m| m.id).collect();
+    assert_eq!(ids.len(), reported.len(), "reported twice; {}", sim.replay());
     let mut heights = BTreeMap::new();
-    for m in told {
+    for m in reported {
         let height: &mut u64 = heights.entry((m.conversation, m.author)).or_default();
-        assert!(m.seq > *height, "told out of order; {}", sim.replay());
+        assert!(m.seq > *height, "reported out of order; {}", sim.replay());
         *height = m.seq;
     }
 }

@@ -34,7 +34,7 @@ fn say(room: &mut Room, by: usize, text: &str) -> Offer {
     Offer { source: Source::Peer { from: author(by) }, ..copy }
 }
 
-fn hear(room: &mut Room, offer: &Offer) -> Vec<Message> {
+fn deliver(room: &mut Room, offer: &Offer) -> Vec<Message> {
     let mut taken = Vec::new();
     room.offer(again(offer), Instant::ZERO, &Limits::default(), &mut taken);
     taken.into_iter().map(|t| t.message).collect()
@@ -56,30 +56,30 @@ impl DocumentClock {
     }
 }
 
-/// A random story: who speaks, and who then hears how many of the messages said so far.
+/// A random story: the author of each step, and how many of the messages so far each node then receives.
 fn story() -> impl Strategy<Value = Vec<(usize, Vec<(usize, usize)>)>> {
     let hearing = prop::collection::vec((0usize..4, 0usize..40), 0..6);
     prop::collection::vec((0usize..4, hearing), 1..40)
 }
 
-/// Tells a story among four; every message with the document's clock beside it.
-fn tell(story: &[(usize, Vec<(usize, usize)>)]) -> (Vec<Offer>, Vec<Message>, Vec<VectorClock>) {
+/// Plays a story of four nodes; returns every message with the document's clock beside it.
+fn play(story: &[(usize, Vec<(usize, usize)>)]) -> (Vec<Offer>, Vec<Message>, Vec<VectorClock>) {
     let mut rooms: Vec<Room> = (0..4).map(room).collect();
     let mut clocks = vec![DocumentClock::default(); 4];
     let mut offers: Vec<Offer> = Vec::new();
     let mut document: Vec<VectorClock> = Vec::new();
     let index = |offers: &[Offer], id| offers.iter().position(|o: &Offer| o.id == id).unwrap();
-    for (by, hearings) in story {
+    for (by, receipts) in story {
         let offer = say(&mut rooms[*by], *by, &offers.len().to_string());
         document.push(clocks[*by].send(author(*by)));
         offers.push(offer);
-        for (who, which) in hearings {
-            if let Some(heard) = offers.get(*which) {
-                let heard = again(heard);
-                for taken in hear(&mut rooms[*who], &heard) {
-                    if taken.author != author(*who) {
+        for (receiver, which) in receipts {
+            if let Some(received) = offers.get(*which) {
+                let received = again(received);
+                for taken in deliver(&mut rooms[*receiver], &received) {
+                    if taken.author != author(*receiver) {
                         let carried = document[index(&offers, taken.id)].clone();
-                        clocks[*who].receive(author(*who), &carried);
+                        clocks[*receiver].receive(author(*receiver), &carried);
                     }
                 }
             }
@@ -88,7 +88,7 @@ fn tell(story: &[(usize, Vec<(usize, usize)>)]) -> (Vec<Offer>, Vec<Message>, Ve
     let mut listener = room(9);
     let mut messages: Vec<Option<Message>> = vec![None; offers.len()];
     for offer in &offers {
-        for m in hear(&mut listener, offer) {
+        for m in deliver(&mut listener, offer) {
             let at = index(&offers, m.id);
             messages[at] = Some(m);
         }
@@ -101,7 +101,7 @@ proptest! {
     /// messages alike: before, after or concurrent.
     #[test]
     fn both_ways_of_counting_give_one_partial_order(story in story()) {
-        let (_, messages, document) = tell(&story);
+        let (_, messages, document) = play(&story);
         for (i, a) in messages.iter().enumerate() {
             for (j, b) in messages.iter().enumerate() {
                 prop_assert_eq!(a.causality(b), document[i].compare(&document[j]), "{} and {}", i, j);
@@ -112,23 +112,23 @@ proptest! {
     /// The document's clocks can be computed from ours.
     #[test]
     fn the_documents_clock_is_a_view(story in story()) {
-        let (_, messages, document) = tell(&story);
+        let (_, messages, document) = play(&story);
         let mut shown: Vec<(Message, VectorClock)> = messages.into_iter().zip(document).collect();
         shown.sort_by_key(|(m, _)| m.position());
         let (history, expected): (Vec<_>, Vec<_>) = shown.into_iter().unzip();
         prop_assert_eq!(document_clocks(&history), expected);
     }
 
-    /// In whatever order messages arrive, with repeats, everybody takes all of them, causes first,
+    /// In any order of arrival, with repeats, every node accepts all messages, causes first,
     /// completes the same clocks and shows the same order.
     #[test]
     fn arrival_decides_nothing(story in story(), shuffle in prop::collection::vec(0usize..1_000, 0..200)) {
-        let (offers, messages, _) = tell(&story);
+        let (offers, messages, _) = play(&story);
         let mut listener = room(8);
         let mut taken: Vec<Message> = Vec::new();
         let order = shuffle.iter().map(|n| n % offers.len()).chain((0..offers.len()).rev());
         for at in order {
-            for m in hear(&mut listener, &offers[at]) {
+            for m in deliver(&mut listener, &offers[at]) {
                 let missing = m.clock.entries().iter().find(|(a, n)| {
                     let got = taken.iter().filter(|t| t.author == *a).count() as u64;
                     got + u64::from(*a == m.author) < *n
@@ -147,10 +147,10 @@ proptest! {
         }
     }
 
-    /// A restart in the middle changes nothing that is said or taken afterwards.
+    /// A restart in the middle changes nothing that is said or accepted afterwards.
     #[test]
-    fn a_restored_room_goes_on_as_if_nothing_happened(story in story(), cut in 0usize..40) {
-        let (offers, _, _) = tell(&story);
+    fn a_restored_conversation_continues_unchanged(story in story(), cut in 0usize..40) {
+        let (offers, _, _) = play(&story);
         let (mut live, mut restored) = (room(8), room(8));
         for (i, offer) in offers.iter().enumerate() {
             if i == cut.min(offers.len() - 1) {
@@ -164,9 +164,9 @@ proptest! {
                 let say = |r: &Room| r.compose(WallTime(0), Content::text("x"));
                 prop_assert_eq!(say(&live), say(&restored));
             }
-            prop_assert_eq!(hear(&mut live, offer).len(), 1);
+            prop_assert_eq!(deliver(&mut live, offer).len(), 1);
             if i >= cut.min(offers.len() - 1) {
-                prop_assert_eq!(hear(&mut restored, offer).len(), 1);
+                prop_assert_eq!(deliver(&mut restored, offer).len(), 1);
             }
         }
         prop_assert_eq!(live.digest(), restored.digest());
@@ -179,16 +179,16 @@ fn the_documents_three_nodes_end_with_its_counts() {
     let (mut a, mut b) = (room(0), room(1));
     let first = say(&mut a, 0, "hi there");
     let second = say(&mut a, 0, "hi there2");
-    hear(&mut b, &first);
-    hear(&mut b, &second);
+    deliver(&mut b, &first);
+    deliver(&mut b, &second);
     let answer = say(&mut b, 1, "hi");
-    let heard = hear(&mut a, &answer);
-    assert_eq!(heard[0].clock.entries(), [(author(0), 2), (author(1), 1)]);
-    assert_eq!(heard[0].depth, 3);
+    let received = deliver(&mut a, &answer);
+    assert_eq!(received[0].clock.entries(), [(author(0), 2), (author(1), 1)]);
+    assert_eq!(received[0].depth, 3);
 }
 
 #[test]
-fn poisoned_clocks_hurt_nobody_else() {
+fn a_poisoned_clock_harms_only_its_author() {
     let mut victim = room(0);
     let mut good = room(2);
     let evil = |seq, depth, changes: Vec<(NodeId, u64)>| {
@@ -202,15 +202,15 @@ fn poisoned_clocks_hurt_nobody_else() {
         evil(1, 2, Vec::new()),
         evil(2, 2, vec![(author(1), 5)]),
     ] {
-        assert!(hear(&mut victim, &offer).is_empty());
+        assert!(deliver(&mut victim, &offer).is_empty());
     }
     let fine = say(&mut good, 2, "hello");
-    assert_eq!(hear(&mut victim, &fine).len(), 1, "others are heard at once");
+    assert_eq!(deliver(&mut victim, &fine).len(), 1, "others are accepted at once");
     assert_eq!(victim.compose(WallTime(0), Content::text("x")).depth, 2, "and depths stay small");
 }
 
 #[test]
-fn what_waits_is_bounded_for_all_and_for_each() {
+fn pending_messages_are_bounded_in_total_and_per_author() {
     let limits = Limits { pending_messages: 30, pending_author: 10, ..Limits::default() };
     let mut r = room(0);
     for by in 1..8 {
@@ -245,16 +245,16 @@ fn more_authors_than_a_clock_carries_leave_a_true_claim() {
     for by in 0..150usize {
         let mut other = room(by);
         let offer = say(&mut other, by, "hello");
-        hear(&mut me, &offer);
+        deliver(&mut me, &offer);
         all.push(offer);
     }
     for offer in &all {
-        hear(&mut listener, offer);
+        deliver(&mut listener, offer);
     }
     for n in 1..=3u64 {
         let mine = say(&mut me, 200, "I heard you");
         assert!(mine.body.changes.len() <= MAX_CLOCK_CHANGES);
-        let taken = hear(&mut listener, &mine);
+        let taken = deliver(&mut listener, &mine);
         let known = taken[0].clock.entries().len() as u64;
         assert_eq!(known, (n * 64).min(150) + 1, "each message counts 64 more");
     }
@@ -266,12 +266,12 @@ fn an_equivocating_author_is_taken_once() {
     let one = say(&mut room(1), 1, "yes");
     let other = say(&mut room(1), 1, "no");
     assert_ne!(one.id, other.id);
-    assert_eq!(hear(&mut r, &one).len(), 1);
-    assert!(hear(&mut r, &other).is_empty());
+    assert_eq!(deliver(&mut r, &one).len(), 1);
+    assert!(deliver(&mut r, &other).is_empty());
 }
 
 #[test]
-fn numbers_of_a_lost_self_are_not_used_again() {
+fn numbers_of_a_lost_store_are_not_used_again() {
     let mut me = room(0);
     say(&mut me, 0, "one");
     me.skip_to(7, 9);

@@ -49,7 +49,7 @@ fn compare(a: &mut Bench, b: &mut Bench, first: Vec<Out>, lost: &mut dyn FnMut()
                 Sync::Bundle { envelopes, .. } => traffic.bundled += envelopes.len(),
                 _ => {}
             }
-            assert!(traffic.messages < 100_000, "they do not stop");
+            assert!(traffic.messages < 100_000, "the comparison does not end");
             if lost() {
                 continue;
             }
@@ -87,15 +87,15 @@ fn lose(bench: &mut Bench, message: &Message) {
     bench.store.apply(Batch { seq: 1, ops });
 }
 
-/// A history of several authors who hear each other in part; everything is then heard by `listeners`.
+/// A history of several authors that receive each other's messages in part; at the end `listeners` receive all.
 fn history(story: &[(u8, bool)], listeners: &mut [&mut Bench]) -> Vec<Message> {
     let mut authors: Vec<Bench> = (10..14).map(Bench::new).collect();
     let mut all = Vec::new();
-    for (by, heard) in story {
+    for (by, received) in story {
         let by = usize::from(*by) % authors.len();
         let body = authors[by].say(&alloc::format!("{}", all.len()));
         let from = authors[by].me;
-        if *heard {
+        if *received {
             for a in &mut authors {
                 a.flood(from, &body);
             }
@@ -104,7 +104,7 @@ fn history(story: &[(u8, bool)], listeners: &mut [&mut Bench]) -> Vec<Message> {
     }
     let mut messages = Vec::new();
     for (i, listener) in listeners.iter_mut().enumerate() {
-        // Until nothing waits for its parents: not everybody heard everything.
+        // Until nothing waits for its parents: no author received everything.
         for (from, body) in &all {
             for o in listener.input(In::GossipReceived { via: *from, id: [0; 16], body: body.clone() }) {
                 if let Out::Received(m) = o
@@ -122,9 +122,9 @@ fn history(story: &[(u8, bool)], listeners: &mut [&mut Bench]) -> Vec<Message> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever rows two stores have lost, and whoever said more meanwhile: what either has, both have in
-    /// the end, down to the bytes, however many messages the link loses on the way. Nobody is told of
-    /// what is only put back.
+    /// Two stores lost any rows, and any author wrote more meanwhile: what either has, both have in
+    /// the end, down to the bytes, however many messages the link loses on the way. A repaired message
+    /// is not reported again.
     #[test]
     fn stores_with_any_holes_end_equal(
         story in prop::collection::vec((any::<u8>(), any::<bool>()), 1..80),
@@ -146,31 +146,31 @@ proptest! {
         let mut lost = || losses.next().is_some_and(|n| n < 80);
         for _ in 0..12 {
             compare_now(&mut alice, &mut bob, &mut lost);
-            // What the link drops is asked for again with the next comparison, by whoever begins it.
+            // The next comparison, from either side, requests again what the link drops.
             compare_now(&mut bob, &mut alice, &mut lost);
         }
         prop_assert_eq!(alice.store.count(ORDER), whole);
         prop_assert_eq!(&alice.store, &bob.store);
-        prop_assert_eq!(alice.chat.compare.len() + bob.chat.compare.len(), 0, "nothing is left behind");
+        prop_assert_eq!(alice.chat.compare.len() + bob.chat.compare.len(), 0, "no state is left");
     }
 }
 
 #[test]
-fn what_is_mended_is_as_it_was_and_told_to_nobody() {
+fn a_repaired_message_is_identical_and_not_reported_again() {
     let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
     let story: Vec<(u8, bool)> = (0..60).map(|n| (n, n % 3 > 0)).collect();
     let messages = history(&story, &mut [&mut alice, &mut bob]);
     let whole = bob.store.clone();
     messages.iter().skip(5).step_by(2).for_each(|m| lose(&mut bob, m));
     let first = bob.input(In::Compare { peer: alice.me, linked: true });
-    let mut told = 0;
+    let mut reported = 0;
     let mut queue: VecDeque<(NodeId, Vec<u8>)> = VecDeque::new();
     let mut outs = first;
     loop {
         for o in outs.drain(..) {
             match o {
                 Out::Send { to, body, .. } => queue.push_back((to, body)),
-                Out::Received(_) => told += 1,
+                Out::Received(_) => reported += 1,
                 _ => {}
             }
         }
@@ -179,7 +179,7 @@ fn what_is_mended_is_as_it_was_and_told_to_nobody() {
         outs = hearer.input(In::Message { from, body });
     }
     assert_eq!(bob.store, whole, "completed clocks included");
-    assert_eq!(told, 0);
+    assert_eq!(reported, 0);
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn bundles_may_change_places() {
 }
 
 #[test]
-fn without_a_comparison_nothing_old_is_looked_at() {
+fn without_a_comparison_an_old_message_is_dropped() {
     let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
     let messages = history(&[(0, true), (1, true)], &mut [&mut alice, &mut bob]);
     let mut envelope = Vec::new();
@@ -246,23 +246,23 @@ fn equal_histories_cost_one_fingerprint() {
 }
 
 #[test]
-fn a_long_history_is_compared_in_windows_and_the_pieces_need_not_fit() {
+fn a_long_history_is_reconciled_in_windows_of_any_bounds() {
     let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
     alice.chat.config.limits.compare_items = 600;
     bob.chat.config.limits.compare_items = 256;
     let story: Vec<(u8, bool)> = (0..1_500u32).map(|n| (n as u8, n % 5 == 0)).collect();
     let messages = history(&story, &mut [&mut alice, &mut bob]);
     let whole = bob.store.clone();
-    // No message is lost by both: nobody could give back that one.
+    // No message is lost by both: no node could return that one.
     messages.iter().take(700).step_by(50).for_each(|m| lose(&mut bob, m));
     messages.iter().skip(7).step_by(333).for_each(|m| lose(&mut alice, m));
-    // Every message of an author in a row: whatever is mended needs the one before it.
+    // Every message of an author in a row: each repair needs the message before it.
     messages.iter().skip(700).take(60).for_each(|m| lose(&mut alice, m));
     let traffic = compare_now(&mut alice, &mut bob, &mut || false);
     assert!(traffic.compares >= 1_500 / 512, "{traffic:?}");
     assert_eq!(alice.store.count(ORDER), 1_500);
     assert!(alice.store == whole && bob.store == whole);
-    assert!(traffic.bundled <= 14 + 5 + 60, "{traffic:?}: nothing is sent that is there");
+    assert!(traffic.bundled <= 14 + 5 + 60, "{traffic:?}: no present message is sent");
 }
 
 #[test]
@@ -277,9 +277,9 @@ fn more_authors_than_heights_carry_are_compared_all_the_same() {
     let hello = |n: usize| {
         let mut seed = [3; 64];
         seed[..8].copy_from_slice(&n.to_le_bytes());
-        let who = Identity::generate(seed, "x", WallTime(0)).unwrap();
-        let me = who.node_id();
-        let mut bench = Bench { chat: Chat::new(&config, &who), me, ..Bench::new(3) };
+        let identity = Identity::generate(seed, "x", WallTime(0)).unwrap();
+        let me = identity.node_id();
+        let mut bench = Bench { chat: Chat::new(&config, &identity), me, ..Bench::new(3) };
         bench.say("hello")
     };
     for n in 0..MAX_HEIGHTS + 200 {
@@ -293,7 +293,7 @@ fn more_authors_than_heights_carry_are_compared_all_the_same() {
             bob.flood(via, &body);
         }
     }
-    // What neighbours do, and what a digest leads to.
+    // Neighbours send this, and a digest leads to it.
     let mut first = alice.fact(Fact::NeighbourUp(bob.me));
     first.extend(bob.fact(Fact::NeighbourUp(alice.me)));
     assert!(first.iter().all(|o| matches!(o, Out::Send { body, .. } if body.len() < MAX_MESSAGE)));
@@ -303,7 +303,7 @@ fn more_authors_than_heights_carry_are_compared_all_the_same() {
 }
 
 #[test]
-fn concurrent_stores_exchange_both_ways_whoever_begins() {
+fn concurrent_stores_exchange_both_ways_from_either_side() {
     for begin_with_bob in [false, true] {
         let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
         for _ in 0..3 {
@@ -321,7 +321,7 @@ fn concurrent_stores_exchange_both_ways_whoever_begins() {
 }
 
 #[test]
-fn what_catching_up_brought_is_passed_on() {
+fn messages_from_catching_up_are_announced() {
     let (mut alice, mut bob) = (Bench::new(1), Bench::new(2));
     let third = identity(3).node_id();
     alice.say("said while they were apart");
@@ -339,7 +339,7 @@ fn what_catching_up_brought_is_passed_on() {
 }
 
 #[test]
-fn whole_histories_are_compared_an_hour_after_a_start_and_then_once_a_day() {
+fn whole_histories_are_compared_after_one_hour_then_daily() {
     let mut alice = Bench::new(1);
     alice.fact(Fact::NeighbourUp(identity(2).node_id()));
     let mut at = Vec::new();
@@ -366,7 +366,7 @@ fn comparisons_wait_for_one_another() {
     let first = alice.input(In::Compare { peer: bob.me, linked: true });
     let outs = alice.input(In::Compare { peer: carol.me, linked: true });
     assert!(!outs.iter().any(|o| matches!(o, Out::Send { body, .. } if matches!(sync_of(body), Sync::Compare { .. }))));
-    // With Bob to its end; then it is Carol's turn, who is not there.
+    // Compare with Bob to the end; then it is Carol's turn, and she is not there.
     compare(&mut alice, &mut bob, first, &mut || false);
     assert_eq!(bob.store, alice.store);
     assert_eq!(alice.chat.compare.len(), 0);
@@ -376,7 +376,7 @@ fn comparisons_wait_for_one_another() {
         alice.input(In::Compare { peer: carol.me, linked: true });
         held.push(alice.chat.compare.len());
     }
-    // Bob is compared with and Carol waits, once.
+    // Bob is compared with; Carol waits, once.
     assert_eq!(held, [held[0]; 20]);
     alice.fact(down(bob.me));
     let (_, outs) = alice.step(|c, cx, out| c.handle_timeout(cx, out));
@@ -386,10 +386,10 @@ fn comparisons_wait_for_one_another() {
 }
 
 #[test]
-fn who_wakes_compares_at_once() {
+fn a_resumed_node_compares_at_once() {
     let mut alice = Bench::new(1);
     alice.fact(Fact::Resumed);
-    assert_eq!(alice.chat.next_deadline(), None, "there is nobody");
+    assert_eq!(alice.chat.next_deadline(), None, "there is no peer");
     alice.fact(Fact::NeighbourUp(identity(2).node_id()));
     assert!(alice.chat.next_deadline() > Some(alice.now));
     alice.fact(Fact::Resumed);
@@ -429,14 +429,14 @@ fn hostile_comparisons_are_bounded_and_counted() {
     let compare = |to, mode| Sync::Compare { conversation, from: if to == 7 { 7 } else { 0 }, to, parts: whole(mode) };
     let compared = |mode| Sync::Compared { conversation, from: 0, to: u64::MAX, parts: whole(mode) };
     let want = |n| Sync::Want { conversation, items: (0..n).map(item).collect() };
-    // Each message comes from 40 peers; beside it what is counted for it, and the peers it is answered for.
+    // Each message comes from 40 peers; beside it the drops counted for it and the peers that get an answer.
     for (name, message, rate, malformed) in [
         ("a comparison: two are answered at a time", compare(u64::MAX, Mode::Ids(Vec::new())), 38, 0),
-        ("a window without an inside", compare(7, Mode::Skip), 0, 40),
+        ("an empty window", compare(7, Mode::Skip), 0, 40),
         ("unsorted ids: read in the two that are answered", compare(u64::MAX, unsorted), 38, 2),
-        ("an answer that was not asked for", compared(Mode::Fingerprint([1; 16])), 0, 40),
-        ("as many places as may be asked for", want(256), 0, 0),
-        ("one place more", want(257), 40, 0),
+        ("an answer without a request", compared(Mode::Fingerprint([1; 16])), 0, 40),
+        ("the most positions of a request", want(256), 0, 0),
+        ("one position more", want(257), 40, 0),
     ] {
         let body = encode(&message);
         let before = bob.chat.drops;
@@ -450,7 +450,7 @@ fn hostile_comparisons_are_bounded_and_counted() {
         assert_eq!((counted(DropReason::Rate), counted(DropReason::Message)), (rate, malformed), "{name}");
         assert_eq!(bob.chat.drops.total() - before.total(), rate + malformed, "{name}: nothing else is counted");
     }
-    // Trees go when nobody talks of them.
+    // A comparison's trees go when it goes quiet.
     while let Some(at) = bob.chat.next_deadline() {
         bob.now = at;
         let (_, outs) = bob.step(|c, cx, out| c.handle_timeout(cx, out));

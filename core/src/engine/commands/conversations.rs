@@ -1,4 +1,4 @@
-//! What was said: its history, and the events that report it.
+//! Conversations: their history, and the events that report it.
 
 use crate::chat::History;
 use crate::engine::Engine;

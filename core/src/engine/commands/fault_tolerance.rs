@@ -1,5 +1,5 @@
 //! The DONP document's `FaultToleranceProtocol`: what an application does when something seems wrong. Nodes
-//! do all of it by themselves; these operations only hurry them.
+//! do all of it by themselves; these operations only start it sooner.
 
 use alloc::vec::Vec;
 
@@ -10,15 +10,15 @@ use crate::id::NodeId;
 use crate::time::Instant;
 use crate::{chat, membership, swim};
 
-/// What failed: the `FailureType` of the DONP document, which names no values.
+/// The kind of failure: the `FailureType` of the DONP document, which names no values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FailureType {
-    /// Other nodes: look for others in their place.
+    /// Other nodes: look for replacements.
     Node,
     /// This device's network: probe every link, from wherever it is.
     Network,
-    /// The network has parts that do not hear of each other: contact somebody of another.
+    /// The network has parts without contact: contact a node of another part.
     Partition,
     /// What is known here: compare it with every neighbour.
     State,
@@ -27,18 +27,18 @@ pub enum FailureType {
 /// One of the nodes that keep a roster of each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ZoneMember {
-    /// Who.
+    /// The member.
     pub id: NodeId,
-    /// What it is held for.
+    /// Its state as this node sees it.
     pub state: MemberState,
-    /// How often it spoke up against what others held of it.
+    /// Its incarnation: how often it refuted a suspicion.
     pub incarnation: u32,
     /// Whether a link is open.
     pub linked: bool,
 }
 
 impl Engine {
-    /// The roster of this node's zone, by id, without this node; those that went lately are still in it. Empty
+    /// The roster of this node's zone, by id, without this node; members that left recently are still in it. Empty
     /// where the network is too large for one (`Limits::zone_members`).
     pub fn members(&self) -> Vec<ZoneMember> {
         let all = self.machines.swim.members();
@@ -49,7 +49,7 @@ impl Engine {
         .collect()
     }
 
-    /// Asks a node whether it is there, at once (`detectNodeFailure`). The answer is an
+    /// Probes a node at once (`detectNodeFailure`). The answer is a
     /// [`Volatile::MemberChanged`](crate::Volatile::MemberChanged): alive, or suspect after at most ten seconds; a suspect
     /// of this node's zone is watched further, and found down or alive.
     ///
@@ -63,9 +63,9 @@ impl Engine {
         Ok(())
     }
 
-    /// These nodes seem to be cut off, or this one from them (`handleNetworkPartition`): each is asked at
+    /// These nodes seem to be cut off, or this one from them (`handleNetworkPartition`): each is probed at
     /// once, as by [`detect_node_failure`](Self::detect_node_failure), and contacted anew; with none named,
-    /// somebody met before is. Parts that do not hear of each other merge.
+    /// a node met before is. Parts without contact merge.
     ///
     /// # Errors
     /// As [`detect_node_failure`](Self::detect_node_failure), before anything is done.
@@ -82,7 +82,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Mends what failed without waiting (`recoverFromFailure`).
+    /// Repairs what failed, without waiting (`recoverFromFailure`).
     ///
     /// # Errors
     /// [`CommandError::NotRunning`] while suspended.
@@ -101,7 +101,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Compares what is said with another node at once, and fetches what is missing, on both sides
+    /// Compares histories with another node at once, and fetches what is missing, on both sides
     /// (`synchronizeState`). A node without a link is contacted first.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The DONP document's `OverlayNetworkProtocol`: entering, leaving, inviting, speaking. `discoverNodes` is
+//! The DONP document's `OverlayNetworkProtocol`: join, leave, invite, send. `discoverNodes` is
 //! [`Engine::peers`].
 
 use crate::chat::Say;
@@ -14,7 +14,7 @@ use crate::wire::content::{Content, Conversation};
 use crate::wire::ticket::{Bootstrap, MAX_TICKET_ADDRESSES, Ticket};
 
 impl Engine {
-    /// Enters the network through any of `bootstraps` or any known node (`joinNetwork` of the DONP
+    /// Joins the network through any of `bootstraps` or any known node (`joinNetwork` of the DONP
     /// document). With neither this is the first node of a network and waits for others. Tries
     /// never end; more bootstraps may be added by calling again.
     ///
@@ -28,7 +28,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Enters the network that a ticket names.
+    /// Joins the network that a ticket names.
     ///
     /// # Errors
     /// [`CommandError::OtherNetwork`] if its key is not this node's; as [`join`](Self::join).
@@ -39,7 +39,7 @@ impl Engine {
         self.join(now, &ticket.bootstraps())
     }
 
-    /// Says goodbye to every peer and stops answering (`leaveNetwork`). What is queued stays queued
+    /// Closes every link and stops answering (`leaveNetwork`). What is queued stays queued
     /// for the next [`join`](Self::join).
     pub fn leave(&mut self, now: Instant) {
         self.q.fact(Fact::Leaving);
@@ -86,7 +86,7 @@ impl Engine {
         self.say(now, conversation, content)
     }
 
-    /// Sends a message to everybody in the network (`broadcastMessage`). Nodes that are away catch up later.
+    /// Sends a message to all nodes of the network (`broadcastMessage`). Nodes that are away catch up later.
     ///
     /// # Errors
     /// [`CommandError::Empty`], [`CommandError::TooLong`], [`CommandError::Busy`] when every
@@ -115,7 +115,7 @@ impl Engine {
         !neighbours.is_empty() && neighbours.iter().all(|n| self.machines.link.free_queue(*n) < needed)
     }
 
-    /// Reports once that broadcasts are taken again after one was refused.
+    /// Reports once that broadcasts are accepted again after one was refused.
     pub(in crate::engine) fn unblock_broadcasts(&mut self) {
         if self.broadcast_blocked && !self.neighbours_are_full() {
             self.broadcast_blocked = false;

@@ -19,7 +19,7 @@ pub struct Faults {
     pub truncate: f64,
     /// Least and greatest usual delay in microseconds; the difference is the jitter.
     pub delay: (u64, u64),
-    /// How much fits through, and what waits. Unlimited if none.
+    /// Throughput and queue. Unlimited if none.
     pub rate: Option<Rate>,
     /// Datagrams with more bytes vanish. Unlimited if none.
     pub mtu: Option<usize>,
@@ -90,7 +90,7 @@ pub(crate) struct Arrival {
 }
 
 impl LinkState {
-    /// What becomes of a datagram of `len` bytes sent at `now`: nothing, one or two arrivals.
+    /// The fate of a datagram of `len` bytes sent at `now`: nothing, one or two arrivals.
     pub(crate) fn pass(&mut self, now: u64, faults: &Faults, len: usize, rng: &mut SimRng) -> [Option<Arrival>; 2] {
         if faults.mtu.is_some_and(|mtu| len > mtu) {
             return [None; 2];
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_comes_as_often_as_it_says() {
+    fn each_fault_occurs_at_its_configured_rate() {
         let all = many(&Faults { loss: 0.1, ..quick() });
         assert!((share(&all, |a| a[0].is_none()) - 0.1).abs() < 0.005);
         let all = many(&Faults { duplicate: 0.2, ..quick() });

@@ -1,4 +1,4 @@
-//! The network between the nodes: who can reach whom, by which path, and how the path behaves.
+//! The network between the nodes: reachability, paths, and how each path behaves.
 
 pub mod link;
 pub mod nat;
@@ -36,11 +36,11 @@ pub struct Network {
     outer: BTreeMap<IpAddr, usize>,
     /// The first node behind each box: its path is taken for the box's.
     inside: Vec<Option<usize>>,
-    /// Exceptions to the rule that only nodes of one island hear each other.
+    /// Exceptions to the rule that datagrams stay on their island.
     reach: BTreeMap<(u32, u32), bool>,
     /// Paths that differ from the usual one, by the classes of sender and receiver.
     classes: BTreeMap<(u32, u32), Faults>,
-    /// The same for single pairs of nodes.
+    /// Paths of single pairs of nodes.
     paths: BTreeMap<(usize, usize), Faults>,
     states: BTreeMap<(usize, usize), LinkState>,
     /// Nodes with public addresses: on no local network.
@@ -54,7 +54,7 @@ impl Network {
     }
 
     /// Whether datagrams from the island `from` reach the island `to`. The relation has a direction:
-    /// a cut in one alone is a one-way partition. Without a word an island reaches itself only.
+    /// a cut in one alone is a one-way partition. By default an island reaches itself only.
     pub fn connect(&mut self, from: u32, to: u32, reaches: bool) {
         self.reach.insert((from, to), reaches);
     }
@@ -65,7 +65,7 @@ impl Network {
         self.places.iter_mut().for_each(|p| p.island = 0);
     }
 
-    /// Whether what `from` sends can come to `to`.
+    /// Whether a datagram of `from` can reach `to`.
     pub fn reaches(&self, from: usize, to: usize) -> bool {
         let (from, to) = (self.places[from].island, self.places[to].island);
         self.reach.get(&(from, to)).copied().unwrap_or(from == to)
@@ -76,7 +76,7 @@ impl Network {
         self.places[node].class = class;
     }
 
-    /// How paths from nodes of one class to nodes of another behave, instead of the usual way.
+    /// How paths from nodes of one class to nodes of another behave, instead of the default.
     pub fn set_class_faults(&mut self, from: u32, to: u32, faults: Faults) {
         self.classes.insert((from, to), faults);
     }
@@ -89,7 +89,7 @@ impl Network {
         };
     }
 
-    /// Adds a NAT box; `rng` draws where it begins to give out ports. Returns its number.
+    /// Adds a NAT box; `rng` draws its first port. Returns its number.
     pub fn add_box(&mut self, config: NatConfig, rng: &mut SimRng) -> usize {
         let number = self.boxes.len();
         let outer = outer_address(number, 0);
@@ -131,7 +131,7 @@ impl Network {
         self.places[node].nat
     }
 
-    /// Whether two nodes are on one local network: what one sends to a group there the other hears, and itself.
+    /// Whether two nodes are on one local network: both receive a multicast of either.
     pub fn on_one_lan(&self, a: usize, b: usize) -> bool {
         let public = |n: usize| self.public.contains(&n);
         self.nat_of(a) == self.nat_of(b) && (a == b || !public(a) && !public(b)) && self.reaches(a, b)
@@ -150,8 +150,8 @@ impl Network {
         }
     }
 
-    /// The way of a datagram that `node` sends from `inner` to `to`: the source that the receiver
-    /// sees, and where it goes. None if it leads nowhere.
+    /// The route of a datagram that `node` sends from `inner` to `to`: the source that the receiver
+    /// sees, and the next hop. None if it leads nowhere.
     pub(crate) fn route(
         &mut self,
         now: u64,
@@ -169,7 +169,7 @@ impl Network {
         let there = self.outer.get(&to.ip()).copied();
         let from = match nat {
             None => inner,
-            // A private address in another network: nobody carries it there.
+            // A private address in another network: no router forwards it there.
             Some(_) if local.is_some_and(|n| self.places[n].nat.is_some()) => return None,
             Some(own) => {
                 if there == Some(own) && !self.boxes[own].config.hairpin {
@@ -191,7 +191,7 @@ impl Network {
         self.addrs.get(&inner).copied()
     }
 
-    /// What becomes of a datagram of `len` bytes on its way.
+    /// The fate of a datagram of `len` bytes on its way.
     pub(crate) fn pass(
         &mut self,
         now: u64,
@@ -207,7 +207,7 @@ impl Network {
         let Some(to) = to else { return [None; 2] };
         let classes = (self.places[from].class, self.places[to].class);
         let faults = self.paths.get(&(from, to)).or_else(|| self.classes.get(&classes)).unwrap_or(usual);
-        // Most paths remember nothing.
+        // Most paths have no state.
         if faults.burst.is_none() && faults.rate.is_none() {
             return LinkState::default().pass(now, faults, len, rng);
         }
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_world_sees_a_box_and_a_box_lets_in_what_was_asked_for() {
+    fn a_box_shows_its_address_and_admits_only_answers() {
         let mut net = network(NatConfig::default());
         assert_eq!(net.route(0, 0, addr("81.0.0.1:4000"), addr("10.0.0.2:4000")), None, "private from outside");
         let (seen, hop) = net.route(0, 1, addr("10.0.0.2:4000"), addr("81.0.0.1:4000")).unwrap();
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(net.inbound(1, 0, 4_000, from), Some(1));
         assert_eq!(net.inbound(1, 0, 4_000, addr("81.0.0.9:4000")), None);
         let (lan, hop) = net.route(2, 1, addr("10.0.0.2:4000"), addr("10.0.0.3:4000")).unwrap();
-        assert_eq!((lan, hop), (addr("10.0.0.2:4000"), Hop::Node(2)), "neighbours in one house need no box");
+        assert_eq!((lan, hop), (addr("10.0.0.2:4000"), Hop::Node(2)), "nodes of one local network need no box");
         assert_eq!(net.route(2, 1, addr("10.0.0.2:4000"), addr("10.0.0.4:4000")), None, "another house's address");
     }
 
@@ -272,10 +272,10 @@ mod tests {
         }
     }
 
-    /// The classical table: two nodes who learnt each other's outer address from a third and send at
+    /// The classical table: two nodes that learned each other's outer address from a third and send at
     /// once meet unless one maps by destination and the other filters by port.
     #[test]
-    fn simultaneous_sending_opens_what_theory_says() {
+    fn simultaneous_sending_opens_the_pairs_of_theory() {
         use {Filtering as F, Mapping as M};
         let kinds = [
             (M::EndpointIndependent, F::EndpointIndependent),
@@ -296,7 +296,7 @@ mod tests {
                 let inner = [addr("10.0.0.2:4000"), addr("10.0.0.3:4000")];
                 let seen = [1, 2].map(|n| net.route(0, n, inner[n - 1], addr("81.0.0.1:4000")).unwrap().0);
                 let mut met = false;
-                // Who hears the other knows the address it really comes from.
+                // The receiver of a datagram learns the address it really comes from.
                 let mut known = [seen[1], seen[0]];
                 for _ in 0..3 {
                     for n in [1, 2] {
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rebound_box_has_another_address_and_the_old_one_leads_nowhere() {
+    fn a_rebound_box_changes_address_and_drops_the_old_one() {
         let mut net = network(NatConfig { filtering: Filtering::EndpointIndependent, ..NatConfig::default() });
         let (seen, _) = net.route(0, 3, addr("10.0.0.4:4000"), addr("81.0.0.1:4000")).unwrap();
         net.rebind(1, true);
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_its_own_goes_before_a_class_and_a_class_before_the_usual() {
+    fn a_pair_path_overrides_a_class_and_a_class_the_default() {
         let mut net = network(NatConfig::default());
         let fixed = |us| Faults { delay: (us, us), ..Faults::default() };
         let delay = |net: &mut Network| {

@@ -1,5 +1,5 @@
 //! A box between a private network and the Internet (RFC 4787): it maps inner addresses to ports of
-//! its own and decides what may come back.
+//! its own and filters inbound datagrams.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -68,7 +68,7 @@ struct Hole {
     /// The one destination of an endpoint-dependent mapping.
     only: Option<SocketAddr>,
     last_out: u64,
-    /// Where something was sent to, and when last.
+    /// A destination, and when something was last sent to it.
     allowed: BTreeMap<SocketAddr, u64>,
 }
 
@@ -84,8 +84,8 @@ pub struct NatBox {
 }
 
 impl NatBox {
-    /// A box with the outer address `outer`. `first_port` is where it begins to give out ports; a
-    /// value drawn at random makes them hard to foresee.
+    /// A box with the outer address `outer`. `first_port` is the first port that it maps to; a
+    /// random value makes ports hard to predict.
     pub fn new(config: NatConfig, outer: IpAddr, first_port: u16) -> Self {
         let next_port = first_port.max(FIRST_PORT);
         Self { config, outer, by_inner: BTreeMap::new(), by_port: BTreeMap::new(), next_port }
@@ -101,7 +101,7 @@ impl NatBox {
         self.by_port.values().filter(|h| !self.is_over(h.last_out, now)).count()
     }
 
-    /// A datagram leaves from `inner` to `to`: the source that the world sees. None if every port is
+    /// A datagram leaves from `inner` to `to`: the source that its receiver sees. None if every port is
     /// in use.
     pub fn outbound(&mut self, now: u64, inner: SocketAddr, to: SocketAddr) -> Option<SocketAddr> {
         let only = (self.config.mapping == Mapping::EndpointDependent).then_some(to);
@@ -146,7 +146,7 @@ impl NatBox {
         self.by_inner.clear();
         self.by_port.clear();
         self.outer = outer.unwrap_or(self.outer);
-        // Inner ports are not kept twice in a row, or nothing would have changed for those outside.
+        // Inner ports are not kept twice in a row, or nothing would have changed outside.
         self.next_port = self.next_port.wrapping_add(4_099).max(FIRST_PORT);
         self.config.preserve_port = false;
     }
@@ -195,10 +195,10 @@ mod tests {
 
     /// RFC 4787 §4.1 and §5: every mapping with every filtering.
     #[test]
-    fn every_combination_maps_and_filters_as_it_says() {
+    fn every_combination_maps_and_filters_as_configured() {
         use {Filtering as F, Mapping as M};
         for mapping in [M::EndpointIndependent, M::EndpointDependent] {
-            // From whom an answer to a datagram for A passes: A, A's other port, B.
+            // Sources from which an answer to a datagram for A passes: A, A's other port, B.
             let table = [
                 (F::EndpointIndependent, [true, true, true]),
                 (F::AddressDependent, [true, true, false]),
@@ -212,7 +212,7 @@ mod tests {
                     let inner = nat.inbound(1, first.port(), at(from));
                     assert_eq!(inner, passes.then(|| at(INNER[0])), "{mapping:?} {filtering:?} from {from}");
                 }
-                assert_eq!(nat.inbound(1, 4_999, at(A)), None, "a port that is mapped to nobody");
+                assert_eq!(nat.inbound(1, 4_999, at(A)), None, "a port without a mapping");
                 let second = nat.outbound(2, at(INNER[0]), at(B)).unwrap();
                 assert_eq!(second == first, mapping == M::EndpointIndependent, "{mapping:?}");
                 assert_eq!(nat.outbound(3, at(INNER[0]), at(A)), Some(first), "a mapping in use stays");
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rebinding_changes_the_port_or_the_address_and_forgets_who_was_allowed() {
+    fn a_rebinding_changes_the_mapping_and_forgets_permissions() {
         let mut nat = nat(Mapping::EndpointIndependent, Filtering::EndpointIndependent);
         let before = nat.outbound(0, at(INNER[0]), at(A)).unwrap();
         nat.rebind(None);

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use crate::run::{CaseOutcome, Outcome, Sample, number};
 use plot::{Axis, Plot, escape};
 
-/// The page. `named` is the scenario as it was asked for.
+/// The page. `named` is the scenario as given on the command line.
 pub fn page(outcome: &Outcome, named: &str) -> String {
     let (class, verdict) = if outcome.pass() { ("pass", "PASS") } else { ("fail", "FAIL") };
     let mut out = format!(
@@ -55,7 +55,7 @@ fn write_case(out: &mut String, case: &CaseOutcome) {
         let _ = writeln!(out, "<p><span class=\"badge fail\">broken</span> {}</p>", escape(broken));
     }
     let tiles = [
-        ("reliability", "told, share of nodes", ""),
+        ("reliability", "delivered, share of nodes", ""),
         ("rmr", "redundancy, payloads", ""),
         ("ldh", "last delivery hop", ""),
         ("latency_p50_s", "median delivery", " s"),
@@ -116,7 +116,7 @@ fn delivery_over_time(case: &CaseOutcome) -> Option<String> {
     let mut plot =
         Plot::new(Axis::log("time since the broadcast (ms)", low, high), Axis::linear("share of deliveries", 0.0, 1.0));
     plot.line(&points, 0, "delivered");
-    let caption = "How soon after a broadcast people were told, over all broadcasts and nodes.";
+    let caption = "Time from a broadcast to its delivery, over all broadcasts and nodes.";
     figure("Delivery over time", caption, &plot.draw("delivery over time"))
 }
 

@@ -6,15 +6,15 @@ use crate::graph::Shape;
 use crate::measure::{BitSet, Broadcast, Totals};
 use crate::run::Round;
 
-/// Rounds whose mean delivery says whether an overlay has healed (HyParView §5.3 sends ten a cycle).
+/// Rounds whose mean delivery decides whether an overlay has healed (HyParView §5.3 sends ten a cycle).
 const HEALED_ROUNDS: usize = 10;
-/// That mean, of a healed one.
+/// That mean for a healed overlay.
 const HEALED: f64 = 0.999;
 
 /// Figures of one window of time.
 pub(super) type Figures = Vec<(&'static str, f64)>;
 
-/// What the gossip did: redundancy, hops, control messages. `n` nodes, `count` broadcasts.
+/// The figures of gossip: redundancy, hops, control messages. `n` nodes, `count` broadcasts.
 pub(super) fn gossip(diff: &Totals, n: usize, count: usize) -> Figures {
     let mut out = Figures::new();
     let nodes = n.max(1) as f64;
@@ -32,7 +32,7 @@ pub(super) fn gossip(diff: &Totals, n: usize, count: usize) -> Figures {
     out
 }
 
-/// Who got what: over `broadcasts`, among the nodes `alive` at the end.
+/// Delivery of `broadcasts` to the nodes `alive` at the end.
 pub(super) fn reliability(broadcasts: &[Broadcast], alive: &BitSet, first: u64) -> Figures {
     let reached: Vec<(usize, usize)> =
         broadcasts.iter().map(|b| b.reached(alive)).filter(|(_, due)| *due > 0).collect();
@@ -42,7 +42,7 @@ pub(super) fn reliability(broadcasts: &[Broadcast], alive: &BitSet, first: u64) 
     let count = reached.len() as f64;
     let shares = reached.iter().map(|(told, due)| *told as f64 / *due as f64);
     let missed: usize = reached.iter().map(|(told, due)| due - told).sum();
-    // Those that got it and died count as first deliveries, so they are due here.
+    // Nodes that received it and failed count as first deliveries, so they are due here.
     let due: usize = broadcasts.iter().map(|b| b.running.len().saturating_sub(1)).sum();
     vec![
         ("broadcasts", count),
@@ -50,12 +50,12 @@ pub(super) fn reliability(broadcasts: &[Broadcast], alive: &BitSet, first: u64) 
         ("reliability_min", shares.fold(1.0, f64::min)),
         ("atomic", reached.iter().filter(|(told, due)| told == due).count() as f64 / count),
         ("missed", missed as f64),
-        // What came by comparing histories is not the gossip's merit.
+        // Deliveries by comparing histories are not counted for gossip.
         ("reliability_gossip", (first as f64 / due.max(1) as f64).min(1.0)),
     ]
 }
 
-/// What single rounds show; `begin` is when the first began, in virtual seconds.
+/// Figures of single rounds; `begin` is when the first began, in virtual seconds.
 pub(super) fn rounds(rounds: &[Round], begin: f64, period_s: f64) -> Figures {
     let mut out = Figures::new();
     let ldh: Vec<usize> = rounds.iter().filter_map(|r| r.ldh).collect();
@@ -71,7 +71,7 @@ pub(super) fn rounds(rounds: &[Round], begin: f64, period_s: f64) -> Figures {
     out
 }
 
-/// How much went over the wire in `seconds`.
+/// Traffic on the wire in `seconds`.
 pub(super) fn traffic(diff: &Totals, n: usize, seconds: f64, period_s: f64) -> Figures {
     let per_node_s = |v: u64| v as f64 / n.max(1) as f64 / seconds.max(1e-6);
     vec![
@@ -112,7 +112,7 @@ mod tests {
     use donp_core::MessageId;
 
     #[test]
-    fn who_died_with_a_broadcast_makes_up_for_nobody_who_missed_it() {
+    fn a_failed_node_does_not_offset_a_missed_delivery() {
         let set = |of: std::ops::Range<usize>| {
             let mut set = BitSet::default();
             of.for_each(|n| {
@@ -120,7 +120,7 @@ mod tests {
             });
             set
         };
-        // Ten run, 0 speaks, 1 to 7 hear it by gossip; then 1 and 2 die.
+        // Ten run, 0 broadcasts, 1 to 7 receive it by gossip; then 1 and 2 fail.
         let broadcast =
             Broadcast { id: MessageId([1; 32]), author: 0, at: 0, running: set(0..10), told: set(1..8), last: 9 };
         let mut alive = set(3..10);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overlay_has_healed_when_ten_rounds_reach_everybody() {
+    fn an_overlay_has_healed_when_ten_rounds_reach_all_nodes() {
         let round = |i: usize| {
             let gossip = if i < 40 || i == 45 { 0.9 } else { 1.0 };
             Round { at: 100.0 + i as f64, ldh: Some(if i < 40 { 8 } else { 6 }), gossip: Some(gossip), rmr: None }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_of_a_name_is_found_without_its_label_and_what_is_no_number_is_left_out() {
+    fn the_newest_figure_has_no_label_and_no_number_is_left_out() {
         let mut all = BTreeMap::new();
         file(&mut all, "a", vec![("rmr", 1.0), ("ldh", f64::NAN)]);
         file(&mut all, "b", vec![("rmr", 2.0)]);

@@ -1,4 +1,4 @@
-//! Runs scenarios and gathers what they show.
+//! Runs scenarios and gathers their figures.
 
 mod figures;
 mod stage;
@@ -14,15 +14,15 @@ use stage::Stage;
 /// How to run a scenario.
 #[derive(Default)]
 pub struct Options<'a> {
-    /// Everything random comes from it.
+    /// The seed of all random choices.
     pub seed: u64,
     /// Bytes that the program has allocated now; without it memory is not measured.
     pub live_bytes: Option<fn() -> usize>,
-    /// Told now and then how far it is.
+    /// Called now and then with the progress.
     pub progress: Option<&'a mut dyn FnMut(&Progress<'_>)>,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress<'a> {
     /// The case, empty if there is one.
@@ -37,7 +37,7 @@ pub struct Progress<'a> {
     pub events: u64,
 }
 
-/// What a scenario showed.
+/// The outcome of a scenario.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The scenario's name.
@@ -60,7 +60,7 @@ pub struct Outcome {
     pub cases: Vec<CaseOutcome>,
 }
 
-/// What one run showed.
+/// The outcome of one run.
 #[derive(Clone, Debug)]
 pub struct CaseOutcome {
     /// The case; empty if there is one.
@@ -71,7 +71,7 @@ pub struct CaseOutcome {
     pub figures: BTreeMap<String, f64>,
     /// Goals.
     pub checks: Vec<Check>,
-    /// Broken laws, in words.
+    /// Broken laws, as sentences.
     pub violations: Vec<String>,
     /// The run over time.
     pub samples: Vec<Sample>,
@@ -83,13 +83,13 @@ pub struct CaseOutcome {
     pub latency: Histogram,
     /// First deliveries by hops.
     pub hops: [u64; BroadcastStats::HOPS],
-    /// A hash of all that happened.
+    /// A hash of the whole run.
     pub transcript: String,
     /// How fast it went; differs from machine to machine.
     pub speed: Speed,
 }
 
-/// A goal and what came of it.
+/// A goal and its outcome.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
     /// The goal.
@@ -126,9 +126,9 @@ pub struct Sample {
 pub struct Round {
     /// Virtual seconds since the beginning.
     pub at: f64,
-    /// Relative message redundancy of what came in this round.
+    /// Relative message redundancy of this round's deliveries.
     pub rmr: Option<f64>,
-    /// Longest way of what came in this round, in hops.
+    /// Longest path of this round's deliveries, in hops.
     pub ldh: Option<usize>,
     /// Share of the running nodes that the gossip of this round reached.
     pub gossip: Option<f64>,

@@ -1,4 +1,4 @@
-//! One run: builds the network, plays the phases, looks at it all the while.
+//! One run: builds the network, plays the phases, samples it all the while.
 
 mod look;
 
@@ -22,9 +22,9 @@ pub(super) struct Stage<'a, 'o> {
     case: &'a Case,
     options: &'a mut Options<'o>,
     sim: Sim,
-    /// Choices of the scenario: whom a fault strikes, who speaks.
+    /// Choices of the scenario: nodes that a fault strikes, senders.
     rng: SimRng,
-    /// Says what `senders = "one"` says; no fault strikes it.
+    /// The sender of `senders = "one"`; no fault strikes it.
     speaker: usize,
     groups: Vec<Vec<usize>>,
     out: CaseOutcome,
@@ -167,7 +167,7 @@ impl<'a, 'o> Stage<'a, 'o> {
             }
             return match self.out.figures.contains_key(&expectation.measure) && expectation.of.is_none() {
                 true => self.out.checks.push(Check::new(expectation.clone(), &self.out.figures)),
-                // It may be one that is known at the end only.
+                // The measure may be known only at the end.
                 false => self.late.push(expectation.clone()),
             };
         }
@@ -336,7 +336,7 @@ impl<'a, 'o> Stage<'a, 'o> {
                 self.advance(pause);
                 let (at, before) = (self.seconds(), self.sim.totals());
                 refused += usize::from(!self.say(self.speaker, number, bytes));
-                // Half of the pause to arrive; the rest belongs to what follows.
+                // Half of the pause to arrive; the rest belongs to the next phase.
                 self.advance(pause / 2);
                 self.round(at, &before, 1);
             }
@@ -369,7 +369,7 @@ impl<'a, 'o> Stage<'a, 'o> {
 
     fn until(&mut self, condition: Condition, most: u64) -> Figures {
         let begin = self.sim.now();
-        // Large networks are dear to look at.
+        // Large networks are expensive to sample.
         let pause = if self.sim.len() > LARGE { 5 * SECOND } else { SECOND / 2 };
         loop {
             if self.is_true(condition) {

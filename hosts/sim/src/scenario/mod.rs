@@ -1,4 +1,4 @@
-//! Scenarios: what a run is made of, read from TOML. `docs/simulator.md` describes the format.
+//! Scenarios: the parameters of a run, read from TOML. `docs/simulator.md` describes the format.
 
 mod builtin;
 mod config;
@@ -26,7 +26,7 @@ pub use phase::{Amount, Churn, Comparison, Condition, Expectation, Group, Phase,
 /// A scenario: one run, or one for each of its cases.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// What it is called on the command line.
+    /// Its name on the command line.
     pub name: String,
     /// In a few words.
     pub title: String,
@@ -47,7 +47,7 @@ pub struct Scenario {
 pub struct Case {
     /// Its name; empty if it is the only one.
     pub name: String,
-    /// Who takes part.
+    /// The nodes.
     pub nodes: Nodes,
     /// Settings of every node's core.
     pub config: Config,
@@ -61,22 +61,22 @@ pub struct Case {
     pub period: u64,
     /// Whether views are compared each second, for `view_loss_10s`.
     pub watch_views: bool,
-    /// What happens.
+    /// The timeline.
     pub steps: Vec<Step>,
 }
 
-/// Through whom a node enters.
+/// The bootstrap of each node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Join {
     /// All through the first node.
     First,
-    /// Each through one that is there already, drawn at random.
+    /// Each through a running one, drawn at random.
     #[default]
     Random,
 }
 
-/// What disks keep.
+/// What disks persist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Keep {
@@ -89,7 +89,7 @@ pub enum Keep {
     Hot,
 }
 
-/// Who takes part.
+/// The nodes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nodes {
@@ -102,13 +102,13 @@ pub struct Nodes {
     /// How many the paper has.
     #[serde(default, deserialize_with = "some_positive")]
     pub paper: Option<usize>,
-    /// Through whom they enter.
+    /// Their bootstraps.
     #[serde(default)]
     pub join: Join,
     /// How many enter a virtual second; the figure may be below one.
     #[serde(default = "fifty", deserialize_with = "rate")]
     pub per_second: f64,
-    /// What their disks keep.
+    /// What their disks persist.
     #[serde(default)]
     pub disk: Keep,
     /// Types by share of the nodes, the first nodes first; the rest is regular.
@@ -123,13 +123,13 @@ pub struct Nodes {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(from = "NatKeys")]
 pub struct NatGroup {
-    /// What phases call it.
+    /// Their name in phases.
     pub name: String,
     /// How many nodes.
     pub count: usize,
     /// How many share a box.
     pub per_box: usize,
-    /// What their boxes do.
+    /// The behaviour of their boxes.
     pub config: NatConfig,
 }
 
@@ -217,7 +217,7 @@ fn types<'de, D: serde::Deserializer<'de>>(d: D) -> Deserialized<'de, Vec<(NodeT
 }
 
 impl Scenario {
-    /// Reads a scenario. `file` is what messages call it.
+    /// Reads a scenario. `file` is its name in messages.
     ///
     /// # Errors
     /// The first thing that is wrong, its line, and what is allowed.
@@ -381,7 +381,7 @@ impl Nodes {
         self.nat.iter().map(|g| g.count).sum()
     }
 
-    /// The group that phases call so.
+    /// The group of this name.
     pub fn group(&self, name: &str) -> Option<Group> {
         let behind = self.nat.iter().position(|group| group.name == name);
         behind.map(Some).or_else(|| (name == "public").then_some(None))

@@ -26,7 +26,7 @@ macro_rules! path {
         }
 
         impl $name {
-            /// How these paths behave; what is not said is as in `usual`.
+            /// How these paths behave; a missing key is as in `usual`.
             pub(super) fn faults(&self, usual: &Faults) -> Faults {
                 let share = |key: &Option<Share>, usual: f64| key.as_ref().map_or(usual, |share| share.0);
                 Faults {

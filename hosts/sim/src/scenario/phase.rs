@@ -15,7 +15,7 @@ use crate::net::link::Faults;
 pub struct Step {
     /// From `label`, else the word after `do`.
     pub label: String,
-    /// What happens.
+    /// What it does.
     pub phase: Phase,
 }
 
@@ -41,14 +41,14 @@ impl Amount {
     }
 }
 
-/// Who broadcasts.
+/// The senders of broadcasts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Senders {
     /// In each round the same node.
     #[default]
     One,
-    /// In each round one of the `speakers`, who are drawn when the phase begins.
+    /// In each round one of the `speakers`, drawn when the phase begins.
     Random,
     /// In each round every node.
     All,
@@ -57,11 +57,11 @@ pub enum Senders {
 /// Nodes of a NAT group, by its number; none for those with public addresses.
 pub type Group = Option<usize>;
 
-/// What `until` waits for, and how long.
+/// The condition of `until`, and its time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "UntilKeys")]
 pub struct Until {
-    /// What must become true.
+    /// The condition.
     pub condition: Condition,
     /// Virtual microseconds at most.
     pub most: u64,
@@ -104,7 +104,7 @@ impl TryFrom<UntilKeys> for Until {
     }
 }
 
-/// What `until` waits for.
+/// The condition of `until`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Condition {
     /// Every running node has at least so many neighbours.
@@ -115,11 +115,11 @@ pub enum Condition {
     Told,
     /// All running nodes show the same history.
     OneOrder,
-    /// Somebody noticed each crash.
+    /// Some node detected each crash.
     Noticed,
 }
 
-/// How a measure stands to its goal.
+/// The relation of a measure to its goal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Comparison {
     /// At most.
@@ -170,10 +170,10 @@ pub struct Expectation {
     /// … to this.
     #[serde(deserialize_with = "any_number")]
     pub goal: f64,
-    /// What the paper has.
+    /// The paper's number.
     #[serde(default = "usual::nothing")]
     pub paper: String,
-    /// Asked for with at least so many nodes: some figures are those of a size.
+    /// Required with at least so many nodes: some figures are those of a size.
     #[serde(default, deserialize_with = "count")]
     pub from_nodes: usize,
     /// The measure is divided by this figure of an earlier case, `case/measure`.
@@ -221,7 +221,7 @@ impl Churn {
     }
 }
 
-/// What happens, by the word after `do`. Durations are virtual microseconds.
+/// The phases, by the word after `do`. Durations are virtual microseconds.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Phase {
@@ -268,10 +268,10 @@ pub enum Phase {
         #[serde(rename = "share or count")]
         amount: Amount,
     },
-    /// In each cycle some fail, some that are down start again, and one node, never struck, says
-    /// something. Shares are of all nodes, running or not, so that each cycle takes as many.
+    /// In each cycle some fail, some that are down start again, and one node, never struck,
+    /// broadcasts. Shares are of all nodes, running or not, so that each cycle takes as many.
     Churn(Churn),
-    /// The last `share` of the running nodes goes to another island; with `one_way` it still hears the
+    /// The last `share` of the running nodes goes to another island; with `one_way` it still receives from
     /// others.
     Partition {
         #[serde(default = "usual::half", deserialize_with = "share")]
@@ -286,7 +286,7 @@ pub enum Phase {
         #[serde(rename = "share or count")]
         amount: Amount,
     },
-    /// All that sleep wake up.
+    /// All suspended nodes wake up.
     Wake {},
     /// Some get no processor time for `duration`, then run for `interval`, over and over.
     Stall {
@@ -319,14 +319,14 @@ pub enum Phase {
         #[serde(default)]
         address: bool,
     },
-    /// Time passes until something is true, at most so long.
+    /// Time passes until the condition is true, at most so long.
     Until(Until),
-    /// A random life: faults and messages drawn from the seed, then all is well again.
+    /// A randomized run: faults and messages drawn from the seed, then every fault ends.
     Random {
         #[serde(rename = "seconds", deserialize_with = "seconds")]
         time: u64,
     },
-    /// Every history is one, complete, and was told without repeats and in causal order.
+    /// Every history is one, complete, and was reported without repeats and in causal order.
     Laws {
         #[serde(rename = "seconds", default = "usual::laws", deserialize_with = "seconds")]
         most: u64,

@@ -1,4 +1,4 @@
-//! What happens next, and what a host does for its engine after each call.
+//! The next event, and the work of a host for its engine after each call.
 
 use std::net::SocketAddr;
 
@@ -82,7 +82,7 @@ impl Sim {
 
     fn commit(&mut self, n: usize, upto: u64) {
         let mut last = None;
-        // A query may have made the disk hurry: what is not there any more was written before.
+        // A query may have made the disk hurry: a batch that is missing here was written before.
         while self.nodes[n].unwritten.front().is_some_and(|b| b.seq <= upto) {
             let Some(batch) = self.nodes[n].unwritten.pop_front() else { break };
             let seq = batch.seq;
@@ -101,14 +101,14 @@ impl Sim {
         }
     }
 
-    /// Finishes what is on its way to a node's disk, so that a query sees it.
+    /// Finishes pending writes to a node's disk, so that a query sees them.
     pub(super) fn settle_disk(&mut self, n: usize) {
         while let Some(last) = self.nodes[n].unwritten.back().map(|b| b.seq) {
             self.commit(n, last);
         }
     }
 
-    /// Does what a host does after each call: takes everything, and sleeps until the deadline.
+    /// The work of a host after each call: takes every output, and sleeps until the deadline.
     pub(super) fn drain(&mut self, n: usize) {
         let now = self.now;
         loop {
@@ -155,7 +155,7 @@ impl Sim {
     #[cfg(not(debug_assertions))]
     fn check_invariants(&self, _n: usize) {}
 
-    /// What is delivered is on the other side's disk, before anybody says so.
+    /// A delivered message is on the other side's disk before its sender reports the delivery.
     fn check_delivered(&mut self, n: usize, to: NodeId, message: MessageId) {
         let Some(reader) = self.number(to).filter(|r| self.nodes[*r].keeps_history()) else { return };
         if self.violations.len() < 20 && !self.nodes[reader].has_private(self.nodes[n].id, message) {
@@ -254,7 +254,7 @@ impl Sim {
         if let Some(tap) = &mut self.tap {
             tap.push(Seen { from, to, bytes: bytes.clone() });
         }
-        // One draw a datagram, so that what becomes of one shifts nothing for the next.
+        // One draw a datagram, so that the fate of one shifts nothing for the next.
         let mut fate = self.nodes[n].rng.split();
         let Some((from, hop)) = route else { return };
         if let Hop::Node(other) = hop

@@ -1,4 +1,4 @@
-//! A hash of all that happens: equal runs have equal ones.
+//! A hash of a run: equal runs have equal ones.
 
 use donp_core::{Batch, Op};
 
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hash_is_of_all_that_was_noted_in_its_order() {
+    fn the_hash_covers_all_notes_in_their_order() {
         let hash = |notes: &[(u64, &[u8], usize)]| {
             let mut transcript = Transcript::default();
             notes.iter().for_each(|&(now, what, n)| transcript.note(now, what, n));

@@ -1,4 +1,4 @@
-//! Looks at a run while it goes on, and sums it up.
+//! Samples a run in progress, and sums it up.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::sim::SECOND;
 
 /// Samples kept; beyond it every second one goes, and the next come half as often.
 const SAMPLES: usize = 1_200;
-/// How long everybody may take to be told everything at the end of a run: ten rounds of comparing.
+/// Time for every node to report everything at the end of a run: ten rounds of comparing.
 const HEALED: u64 = 300 * SECOND;
 /// Newest broadcasts that a sample looks at.
 const LOOK_BACK: usize = 200;
@@ -194,9 +194,9 @@ impl Stage<'_, '_> {
         }
     }
 
-    /// What holds in every scenario once all is well again: nothing is lost, repeated, or told before what it
-    /// follows. Without a history on the disks what a broken tree missed stays lost, so only the papers' share
-    /// is asked for there.
+    /// Invariants of every scenario once all faults are over: no message is lost, repeated, or reported before its
+    /// causes. Without a history on the disks a message that a broken tree missed stays lost, so only the papers' share
+    /// is required there.
     fn promises(&mut self) -> Vec<Expectation> {
         if self.sim.watch.broadcasts.is_empty() {
             return Vec::new();
@@ -206,7 +206,7 @@ impl Stage<'_, '_> {
             self.until(Condition::Told, HEALED);
         }
         let (awake, watch) = (self.sim.awake(), &self.sim.watch);
-        // What its author's power took before it was written nobody promised to anybody.
+        // No node guarantees a message that its author's power failure took before it was written.
         let written = |b: &&Broadcast| !b.told.is_empty() || self.sim.node(b.author).life <= 1;
         let due = watch.broadcasts.iter().filter(written).map(|b| b.reached(&awake));
         let lost = due.map(|(told, due)| due - told).sum::<usize>();
@@ -252,7 +252,7 @@ impl Stage<'_, '_> {
         self.out
     }
 
-    /// What nodes take, found by taking them away.
+    /// The state of nodes, measured by dropping them.
     fn weigh(&mut self) {
         let Some(live) = self.options.live_bytes else { return };
         let kib = |bytes: usize, n: usize| bytes as f64 / 1_024.0 / n.max(1) as f64;
