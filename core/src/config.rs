@@ -269,9 +269,9 @@ settings! {
         /// Ids wait this long to travel together: 50 ms (docs/design/broadcast.md §2).
         batch: Duration = Duration::from_millis(50),
             "How long ids wait to be announced together";
-        /// An announced broadcast is asked for when it did not come by itself after this: 300 ms, or two round
-        /// trips of slow neighbours and a batch, or twice what the tree took lately, if that is longer
-        /// (docs/design/broadcast.md §2).
+        /// An announced broadcast is requested if the tree has not delivered it after this: 300 ms, or two
+        /// round-trip times (90th percentile of the neighbours) plus `batch`, or twice the longest of the tree's last
+        /// 64 delays, whichever is longest (docs/design/broadcast.md §2).
         graft_after: Duration = Duration::from_millis(300),
             "An announced broadcast is asked for when it did not come after this";
         /// The next announcer is asked after this: 200 ms, or its round trip and a fifth if that is longer
@@ -312,7 +312,7 @@ settings! {
         catch_up_rate: u32 = 2 << 20,
             "Bytes a second that others may catch up on here",
             |_, v| not_zero(v);
-        /// A held message whose parents nobody had is dropped after this: 10 min.
+        /// A pending message is dropped if its parents have not arrived after this: 10 min.
         pending_for: Duration = Duration::from_secs(600),
             "How long a message waits for one it depends on",
             |_, v| at_least_1_ms(v);

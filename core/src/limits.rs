@@ -25,8 +25,8 @@ settings! {
             "Open links",
             |part, v| at_least(v, part.neighbours);
         /// Nodes that keep a roster of each other and notice each other's failures: 64, at most 4,096
-        /// (docs/design/failures.md §2), and never more than leave links for neighbours. Each costs a link and, with
-        /// those gone lately, twice 300 bytes: 38 KiB, and 2.4 MiB at most. Beyond it there is no zone.
+        /// (docs/design/failures.md §2), and never more than leave links for neighbours. Each costs a link and,
+        /// departed members included, twice 300 bytes: 38 KiB, and 2.4 MiB at most. Beyond it there is no zone.
         zone_members: usize = 64,
             "Nodes that watch each other for failures",
             |_, v| at_most(v, MAX_ZONE);
@@ -36,7 +36,7 @@ settings! {
             "Handshakes under way",
             |_, v| at_least(v, 8);
         /// Bytes queued or in flight to one peer: 2 MiB (docs/design/links.md §5). Beyond it the oldest of the
-        /// least urgent priority is dropped and counted; whoever needs it delivered asks again.
+        /// least urgent priority is dropped and counted; the machine that sent it retransmits what must arrive.
         link_queue_bytes: usize = 2 << 20,
             "Bytes queued to one peer",
             |_, v| at_least(v, 4 * MAX_MESSAGE);
@@ -53,9 +53,9 @@ settings! {
         address_book: usize = 512,
             "Nodes remembered",
             |_, v| at_least(v, 8);
-        /// Nodes on the local network whose beacons are told apart: 256 (a /24 full of them), 80 bytes each, and
-        /// as many addresses of 40 bytes whose rate is watched, so 30 KiB. The one not heard for longest gives
-        /// way; addresses beyond it are not listened to for a second.
+        /// Nodes on the local network kept in the beacon table: 256 (every host of a /24), 80 bytes each, and as
+        /// many rate-limited addresses of 40 bytes, so 30 KiB. The least recently received is evicted; beacons
+        /// of addresses beyond it are dropped for a second.
         lan_nodes: usize = 256,
             "Nodes told apart on the local network",
             |_, v| at_least(v, 1);

@@ -115,7 +115,7 @@ pub struct Sim {
     pub config: Config,
     /// What the disks of nodes added from now on keep.
     pub disks: Disk,
-    /// Whether people remember the reported messages ([`Node::told`]); checked when a node is added.
+    /// Whether the applications keep the reported messages ([`Node::told`]); read when a node is added.
     pub remember: bool,
     /// Nodes added from now on have public addresses (81.0.0.0/8) and not those of a LAN (10.0.0.0/8).
     pub public: bool,
