@@ -227,7 +227,7 @@ settings! {
             |_, v| at_least_1_ms(v);
     } without a name {
         /// Whether to say that this node is there and to listen to others: for a host that has sockets for it
-        /// and takes what [`Engine::poll_beacon`](crate::Engine::poll_beacon) gives. Off.
+        /// and sends each [`Output::Beacon`](crate::Output::Beacon). Off.
         beacons: bool = false;
     }
 }

@@ -122,7 +122,7 @@ struct StoredIdentity {
 /// Why an identity could not be made or read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentityError {
-    /// A name is longer than [`MAX_NAME`] bytes or holds control characters.
+    /// A name is longer than 64 bytes or holds control characters.
     Name,
     /// The stored bytes are not an identity.
     Damaged,
@@ -148,7 +148,7 @@ impl Identity {
     /// A new identity. `entropy` is 64 bytes of the host's best randomness, used here only.
     ///
     /// # Errors
-    /// [`IdentityError::Name`] if `name` is empty, over [`MAX_NAME`] bytes or has control characters.
+    /// [`IdentityError::Name`] if `name` is empty, over 64 bytes or has control characters.
     pub fn generate(mut entropy: [u8; 64], name: &str, created: WallTime) -> Result<Self, IdentityError> {
         if !name_is_valid(name) {
             return Err(IdentityError::Name);

@@ -35,7 +35,8 @@ pub const STEPS: &[Step] = &[
 
 pub fn cargo(root: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
-    command.current_dir(root).args(args);
+    // Set by `cargo run` for xtask itself. cargo-machete takes it as a sign that it is being developed.
+    command.current_dir(root).args(args).env_remove("CARGO_PKG_NAME");
     command
 }
 
