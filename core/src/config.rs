@@ -291,12 +291,6 @@ settings! {
 settings! {
     /// Conversations and catching up.
     chat: ChatConfig {
-        /// How long to wait for a missing message to arrive by itself before asking: 500 ms. That is a batch of ids,
-        /// `gossip.graft_after` and a slow round trip of 150 ms: the tree mends itself first, which also brings what
-        /// comes next. Also for what a neighbour's heights show to be missing.
-        fill_after: Duration = Duration::from_millis(500),
-            "How long a missing message may take before it is asked for",
-            |_, v| at_least_1_ms(v);
         /// How often heights are compared with a random neighbour: 60 s, half more or less at random
         /// (docs/design/history.md §4). At once with everybody who becomes a neighbour.
         compare_every: Duration = Duration::from_secs(60),

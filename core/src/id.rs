@@ -1,4 +1,5 @@
-//! Ids: 32-byte hashes that print as 57 characters with a checksum.
+//! Ids: 32-byte hashes that print as 57 characters with a checksum. A message id is a depth and a hash, and its
+//! printed form is longer by the bytes of the depth.
 //!
 //! The printed form is one letter for the kind, then 32 bytes and a 3-byte checksum in Crockford
 //! base32 (lower case, no `i l o u`). A mistyped id is refused and a message id cannot pass for a
@@ -98,8 +99,89 @@ macro_rules! id {
 
 id!(NodeId, 'n', "A node: one device. The BLAKE3 hash of its Ed25519 public key.");
 id!(AccountId, 'a', "A person: the BLAKE3 hash of an account's Ed25519 public key.");
-id!(MessageId, 'm', "A message: the BLAKE3 hash of its conversation, author and content.");
 id!(ConversationId, 'c', "A conversation: messages with one causal order.");
+
+/// A message by its place and its content: the order of these ids is the display order of a conversation, a linear
+/// extension of causality that is equal on every node (docs/design/log.md §2, R3).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MessageId {
+    /// The Lamport time: 1 + that of the deepest message that its author refers to.
+    pub depth: u64,
+    /// The keyed BLAKE3 hash of its header; the key binds conversation, author and life.
+    pub hash: [u8; ID_LEN],
+}
+
+impl MessageId {
+    /// The id before every id of a depth.
+    pub const fn first_of(depth: u64) -> Self {
+        Self { depth, hash: [0; ID_LEN] }
+    }
+
+    /// The least id after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        let mut hash = self.hash;
+        for byte in hash.iter_mut().rev() {
+            *byte = byte.wrapping_add(1);
+            if *byte != 0 {
+                return Self { hash, ..self };
+            }
+        }
+        Self::first_of(self.depth.saturating_add(1))
+    }
+
+    /// The first eight characters of the printed form in two groups, for people to recognise; not unique.
+    pub fn short(&self) -> String {
+        NodeId(self.hash).short()
+    }
+}
+
+impl fmt::Display for MessageId {
+    /// The letter, then hash, depth (big-endian, without leading zeros) and checksum in base32.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = self.hash.to_vec();
+        bytes.extend(self.depth.to_be_bytes().iter().skip_while(|b| **b == 0));
+        f.write_str(&with_checksum('m', &bytes))
+    }
+}
+
+impl fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "m:{}@{}", self.short(), self.depth)
+    }
+}
+
+impl FromStr for MessageId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let bytes = checked('m', text)?;
+        let wrong = ParseIdError::Length { found: bytes.len(), expected: ID_LEN.saturating_add(1) };
+        let Some((hash, rest)) = bytes.split_first_chunk::<ID_LEN>() else { return Err(wrong) };
+        if rest.is_empty() || rest.len() > 8 || rest.first() == Some(&0) {
+            return Err(wrong);
+        }
+        let depth = rest.iter().fold(0u64, |depth, byte| (depth << 8) | u64::from(*byte));
+        Ok(Self { depth, hash: *hash })
+    }
+}
+
+/// One uninterrupted log of one device in one conversation: 8 random bytes. A device whose store is an older copy, or
+/// that runs twice, begins another (docs/design/log.md §5).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Life(pub [u8; 8]);
+
+impl fmt::Display for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
 
 const CHECKSUM_LEN: usize = 3;
 
@@ -217,8 +299,11 @@ mod tests {
 
         /// A text that reads as an id has one form, but for case, blanks around it and look-alikes.
         #[test]
-        fn a_printed_id_with_any_change_reads_as_itself_or_not(bytes: [u8; 32], at in 0usize..57, to: char, any: String) {
-            let printed = MessageId(bytes).to_string();
+        fn a_printed_id_with_any_change_reads_as_itself_or_not(
+            hash: [u8; 32], depth in 1u64.., at in 0usize..59, to: char, any: String,
+        ) {
+            let printed = MessageId { depth, hash }.to_string();
+            prop_assert_eq!(printed.parse::<MessageId>(), Ok(MessageId { depth, hash }));
             let changed = alloc::format!("{}{to}{}", &printed[..at], &printed[at + 1..]);
             for text in [changed, any] {
                 if let Ok(id) = text.parse::<MessageId>() {

@@ -5,13 +5,13 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::chat::wire::{Body, Signed, id_key, message_id};
+use crate::chat::entry::Run;
 use crate::config::Config;
 use crate::gossip;
 use crate::id::{MessageId, NodeId};
 use crate::link::packet::{Visible, visible};
 use crate::wire::Malformed;
-use crate::wire::content::network_conversation;
+use crate::wire::content::{Content, network_conversation};
 use crate::wire::record::NodeRecord;
 
 /// The document's message: header, payload and routing. What a datagram does not show is `None`.
@@ -118,30 +118,31 @@ pub fn broadcast(bytes: &[u8], network_key: &[u8; 32]) -> Option<Document> {
 }
 
 fn read_broadcast(ttl: u8, envelope: &[u8], network_key: &[u8; 32]) -> Result<Document, Malformed> {
-    let signed = Signed::decode(envelope)?;
-    let author = signed.author();
-    let body = Body::decode(signed.body, author)?;
-    let id = message_id(&id_key(network_conversation(network_key), author), signed.body);
+    let run = Run::decode_signed(network_conversation(network_key), envelope.to_vec())?;
     let (_, signature) = envelope.split_at_checked(32).ok_or(Malformed)?;
     let (signature, _) = signature.split_at_checked(64).ok_or(Malformed)?;
-    let about = body.content.about().map(|id| id.to_string()).unwrap_or_default();
+    let last = run.entries.last().ok_or(Malformed)?;
+    let content = last.body.as_ref().and_then(|b| b.content.as_ref());
+    let about = content.and_then(Content::about).map(|id| id.to_string()).unwrap_or_default();
     Ok(Document {
-        message_id: Some(id),
+        message_id: Some(last.id),
         message_type: Some("CHAT"),
-        source: Some(author),
+        source: Some(run.log.author),
         target: Some("broadcast"),
-        timestamp: Some(body.sent_at.0),
+        timestamp: last.body.as_ref().map(|b| b.sent_at.0),
         ttl: Some(ttl),
         signature: Some(signature.to_vec()),
         encrypted: false,
         algorithm: None,
-        data: body.content.shown().as_bytes().to_vec(),
+        data: content.map_or("", Content::shown).as_bytes().to_vec(),
         metadata: vec![
-            ("contentType", body.content.kind().to_string()),
+            ("contentType", content.map_or("merge", Content::kind).to_string()),
             ("about", about),
-            ("number", body.seq.to_string()),
-            ("depth", body.depth.to_string()),
-            ("signatureValid", signed.is_genuine(id).to_string()),
+            ("life", run.log.life.to_string()),
+            ("number", last.seq.to_string()),
+            ("depth", last.id.depth.to_string()),
+            ("entries", run.entries.len().to_string()),
+            ("signatureValid", run.is_genuine().to_string()),
         ],
         priority: "NORMAL",
     })
@@ -150,11 +151,12 @@ fn read_broadcast(ttl: u8, envelope: &[u8], network_key: &[u8; 32]) -> Result<Do
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::entry::{Body, Carried, Part, Parts};
     use crate::config::Config;
     use crate::engine::{Engine, Output};
+    use crate::id::Life;
     use crate::identity::tests::identity;
     use crate::time::{Instant, WallTime};
-    use crate::wire::content::Content;
     use crate::wire::ticket::Bootstrap;
     use crate::wire::{Blob, encode};
     use proptest::prelude::{prop_assert, proptest};
@@ -182,11 +184,11 @@ mod tests {
     #[test]
     fn a_broadcast_shows_the_documents_fields() {
         let author = identity(1);
-        let content = Content::text("hi");
-        let body = Body { seq: 1, depth: 1, changes: Vec::new(), sent_at: WallTime(77), content };
-        let body = encode(&body);
-        let id = message_id(&id_key(network_conversation(&[0; 32]), author.node_id()), &body);
-        let envelope = Blob(Signed::seal(&author, id, &body));
+        let body = Body { salt: [1; 16], sent_at: WallTime(77), content: Some(Content::text("hi")) };
+        let entries = vec![Part { parents: Vec::new(), body: Carried::Body(Blob(encode(&body))) }];
+        let parts = Parts { life: Life([2; 8]), seq: 1, prev: None, entries };
+        let run = Run::sign(&author, network_conversation(&[0; 32]), parts).unwrap();
+        let (id, envelope) = (run.last().unwrap(), Blob(run.bytes));
         let bytes = gossip::wire::Message::Gossip { round: 4, body: envelope }.encode();
         let seen = broadcast(&bytes, &[0; 32]).unwrap();
         assert_eq!((seen.source, seen.message_id, seen.ttl), (Some(author.node_id()), Some(id), Some(60)));

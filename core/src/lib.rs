@@ -165,5 +165,5 @@ pub use settings::Setting;
 pub use stats::{BroadcastStats, DropReason, Drops, Stats, SwimStats};
 pub use store::{Batch, MemoryStore, Op, Record, Request, Scan, Table};
 pub use time::{Duration, Instant, WallTime};
-pub use wire::content::{Causality, Content, Conversation, Message, Position, VectorClock, document_clocks};
+pub use wire::content::{Causality, ClockEntry, Content, Conversation, Message, VectorClock, document_clocks};
 pub use wire::ticket::{Bootstrap, ParseTicketError, Ticket};

@@ -77,10 +77,10 @@ settings! {
         broadcast_bytes: usize = 8 << 20,
             "Bytes of broadcasts kept for neighbours that miss them",
             |_, v| at_least(v, MAX_MESSAGE);
-        /// Messages held because one they depend on is missing, in one conversation: 1,000, and 200 of
-        /// one author (docs/design/reliability.md §4).
+        /// Runs held because a part of their past is missing: 1,000, and 200 of one author by one bringer
+        /// (docs/design/reliability.md §4). When they are full the bringer with the most gives way.
         pending_messages: usize = 1_000,
-            "Messages held in one conversation",
+            "Messages held for one they depend on",
             |part, v| at_least(v, part.pending_author);
         /// The same for one author.
         pending_author: usize = 200,
@@ -90,13 +90,8 @@ settings! {
         pending_bytes: usize = 4 << 20,
             "Bytes of messages held",
             |_, v| at_least(v, MAX_MESSAGE);
-        /// Authors known in one conversation: 512. Each keeps the clock of its newest message, 40 bytes
-        /// an author, so 10 MiB at worst. Messages of further authors are refused and counted.
-        authors: usize = 512,
-            "Authors known in one conversation",
-            |_, v| at_least(v, 2);
         /// Message ids in memory while two histories are compared: 65,536 in each of three comparisons (one
-        /// that this node began, two that it answers), 43 bytes each, so 8.5 MiB for as long as it takes. A
+        /// that this node began, two that it answers), 80 bytes each, so 15 MiB for as long as it takes. A
         /// longer history is compared in windows of so many.
         compare_items: usize = 65_536,
             "Message ids in memory while histories are compared",

@@ -1,32 +1,30 @@
-//! Range-based set reconciliation of whole histories, for what heights cannot show: messages missing below a height
-//! (rows that a disk lost), and more authors than a list of heights carries.
+//! Range-based set reconciliation of whole histories, for what heights cannot show: entries that a disk lost, branches
+//! of forked lives, and more lives than a list of heights carries.
 //!
-//! The ids of the network's conversation are read from the store's order index, a window of depths at a
-//! time, into a tree on each side, and the trees are reconciled ([`ranges`](super::ranges)). The store
-//! itself is read, so the result is what the store has, and a message costs no memory while no comparison
-//! runs. Windows go from the oldest to the newest: parents come before their children.
+//! The ids of the network's conversation are read from the store, a window of depths at a time, into a tree on each
+//! side, and the trees are reconciled ([`ranges`](super::ranges)). The store itself is read, so the result is what the
+//! store has, and an entry costs no memory while no comparison runs. Windows go from the oldest to the newest: the past
+//! comes before what names it.
 //!
-//! This node begins one comparison at a time and answers two; what exceeds that is dropped,
-//! and its sender tries again later. A private conversation has two authors, and each keeps only its own
-//! messages for the other: heights say all of it.
+//! This node begins one comparison at a time and answers two; what exceeds that is dropped, and its sender tries again
+//! later. A private conversation has two authors: heights say all of it.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use crate::chat::catchup::Paused;
+use crate::chat::entry::Parent;
 use crate::chat::item::Item;
-use crate::chat::mend::Mends;
 use crate::chat::ranges::{MAX_FOUND, Mode, Outcome, Part, begin, differs, reconcile};
-use crate::chat::wire::{MAX_FETCH_MESSAGES, Sync, item_from_key, order_key, record_envelope};
-use crate::chat::{BUNDLE_BYTES, Chat, ORDER, Out, send};
+use crate::chat::rows::{ENTRIES, entry_id, entry_key};
+use crate::chat::wire::{End, MAX_WANTED, Sync};
+use crate::chat::{Chat, Out, Reading, send};
 use crate::collections::{DeadlineQueue, OrderTree};
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::machine::{Cx, Outbox};
 use crate::stats::DropReason;
 use crate::store::{Record, Scan};
 use crate::time::{Duration, Instant};
-use crate::wire::content::Position;
-use crate::wire::{Blob, Malformed};
+use crate::wire::Malformed;
 
 /// Records in one read of the order index: 256, and 64 KiB of them.
 const READ_RECORDS: u32 = 256;
@@ -37,11 +35,6 @@ const MAX_HOSTED: usize = 2;
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The tree of an answered comparison is kept this long after its last message: 30 s.
 const HOST_KEPT: Duration = Duration::from_secs(30);
-/// After a comparison that this node began, its messages are accepted for this long: 30 s. A link delivers
-/// in any order, and the end mark can overtake a bundle of which a packet was lost.
-const LATE: Duration = Duration::from_secs(30);
-/// Recently ended comparisons that are kept: 8, as many as wait.
-const MAX_LATE: usize = MAX_WAITING;
 /// Between two windows of a comparison: 5 s, so that reading 20 MB for each stays in the background;
 /// the responder insists on 2 s.
 const WINDOW_PAUSE: Duration = Duration::from_secs(5);
@@ -50,44 +43,53 @@ const WINDOW_LEAST: Duration = Duration::from_secs(2);
 const MAX_WAITING: usize = 8;
 /// Windows in one comparison, repeated ones included: 4,096, so 268 million messages.
 const MAX_WINDOWS: u32 = 4_096;
-/// Nodes that are sent what they lack at once: 8, with up to 4,096 positions each, so 2 MiB.
-const MAX_GIFTED: usize = 8;
-/// Depths that one read for another node spans at most: 64.
-const GIFT_DEPTHS: u64 = 64;
+/// Depths that the newest part of a history has where its lives are too many for a list: 4,096, about as many entries.
+const NEWEST: u64 = 4_096;
 
-/// Reads the order index between two depths into a tree.
+/// Reads the entries between two depths into a tree.
 struct Loader {
+    conversation: u32,
+    salt: [u8; 16],
     tree: OrderTree<Item>,
     from: u64,
     /// Not included. Less than requested if there was more than one window.
     to: u64,
     next_key: Vec<u8>,
-    /// The read under way.
-    reading: u64,
+    /// Which of this node's loaders it is: a read for one that was given up finds another or none.
+    number: u64,
 }
 
 impl Loader {
-    fn new(room: ConversationId, from: u64, to: u64) -> Self {
-        Self { tree: OrderTree::new(), from, to, next_key: depth_key(room, from), reading: 0 }
+    fn new((conversation, number): (u32, u64), salt: [u8; 16], from: u64, to: u64) -> Self {
+        let next_key = entry_key(conversation, MessageId::first_of(from));
+        Self { conversation, salt, tree: OrderTree::new(), from, to, next_key, number }
     }
 
-    fn scan(&self, room: ConversationId) -> Scan {
-        scan(self.next_key.clone(), depth_key(room, self.to), READ_BYTES)
+    fn scan(&self) -> Scan {
+        let end = entry_key(self.conversation, MessageId::first_of(self.to));
+        Scan {
+            table: ENTRIES,
+            start: self.next_key.clone(),
+            end,
+            reverse: false,
+            limit: READ_RECORDS,
+            max_bytes: READ_BYTES,
+        }
     }
 
     /// Takes what was read; returns whether the window is complete.
     fn take(&mut self, records: &[Record], most: usize) -> bool {
-        for item in records.iter().filter_map(|r| item_from_key(&r.key).ok()) {
-            if (self.from..self.to).contains(&item.depth) {
-                self.tree.insert(item);
+        for id in records.iter().filter_map(|r| entry_id(&r.key).ok()) {
+            if (self.from..self.to).contains(&id.depth) {
+                self.tree.insert(Item::new(&self.salt, id));
             }
         }
-        let Some(last) = records.last().filter(|_| is_cut(records, READ_BYTES)) else { return true };
+        let is_cut = super::is_cut(records, READ_RECORDS, READ_BYTES);
+        let Some(last) = records.last().filter(|_| is_cut) else { return true };
         self.next_key.clone_from(&last.key);
         self.next_key.push(0);
-        // The last depth may be incomplete: the window ends before it. A window of one depth has at
-        // most a message of each author.
-        let newest = self.tree.select(self.tree.len().saturating_sub(1)).map_or(0, |i| i.depth);
+        // The last depth may be incomplete: the window ends before it.
+        let newest = self.tree.select(self.tree.len().saturating_sub(1)).map_or(0, |i| i.id.depth);
         let full = self.tree.len() >= most && newest > self.from;
         if full {
             self.end_at(newest);
@@ -97,7 +99,7 @@ impl Loader {
 
     fn end_at(&mut self, depth: u64) {
         self.to = depth;
-        while let Some(last) = self.tree.select(self.tree.len().saturating_sub(1)).filter(|i| i.depth >= depth) {
+        while let Some(last) = self.tree.select(self.tree.len().saturating_sub(1)).filter(|i| i.id.depth >= depth) {
             self.tree.remove(&last);
         }
     }
@@ -105,21 +107,6 @@ impl Loader {
     fn window(&self) -> (u64, u64) {
         (self.from, self.to)
     }
-}
-
-/// The key before every message of a depth.
-fn depth_key(room: ConversationId, depth: u64) -> Vec<u8> {
-    order_key(room, Position { depth, author: NodeId([0; 32]), id: MessageId([0; 32]) })
-}
-
-fn scan(start: Vec<u8>, end: Vec<u8>, max_bytes: u32) -> Scan {
-    Scan { table: ORDER, start, end, reverse: false, limit: READ_RECORDS, max_bytes }
-}
-
-/// Whether a read stopped at its count or byte limit, and not at its end.
-fn is_cut(records: &[Record], max_bytes: u32) -> bool {
-    let bytes = records.iter().fold(0usize, |n, r| n.saturating_add(r.key.len()).saturating_add(r.value.len()));
-    records.len() >= READ_RECORDS as usize || bytes > max_bytes as usize
 }
 
 /// Where a comparison that this node began stands.
@@ -155,33 +142,10 @@ struct Hosting {
     next_window: Instant,
 }
 
-/// Messages on their way to a node that lacks them.
-#[derive(Default)]
-struct Gift {
-    items: BTreeSet<Item>,
-    /// The peer requested them and waits for the end mark.
-    wanted: bool,
-    /// What the read under way is for.
-    reading: BTreeSet<Item>,
-    /// Where to continue a read that did not reach the end of a depth.
-    next: Option<(u64, Vec<u8>)>,
-}
-
-impl Gift {
-    fn len(&self) -> usize {
-        self.items.len().saturating_add(self.reading.len())
-    }
-
-    fn add(&mut self, items: impl IntoIterator<Item = Item>) {
-        let room = MAX_FOUND.saturating_sub(self.len());
-        self.items.extend(items.into_iter().take(room));
-    }
-}
-
 /// Messages that a peer has and this node lacks.
 #[derive(Default)]
 struct Needs {
-    items: VecDeque<Item>,
+    items: VecDeque<MessageId>,
     asked: bool,
 }
 
@@ -190,15 +154,6 @@ enum Timer {
     Asking,
     Hosting(NodeId),
     Needs(NodeId),
-    Late(NodeId),
-}
-
-/// What a read is for.
-enum Reading {
-    Window,
-    HostedWindow(NodeId),
-    Gift(NodeId),
-    Mend,
 }
 
 #[derive(Default)]
@@ -207,12 +162,8 @@ pub(super) struct Comparisons {
     /// Nodes to compare with after that.
     waiting: VecDeque<NodeId>,
     hosted: BTreeMap<NodeId, Hosting>,
-    /// Recently compared with: messages may still be in flight.
-    late: BTreeSet<NodeId>,
-    gifts: BTreeMap<NodeId, Gift>,
     needs: BTreeMap<NodeId, Needs>,
-    pub(super) mends: Mends,
-    reads: BTreeMap<u64, Reading>,
+    loaders: u64,
     timers: DeadlineQueue<Timer>,
 }
 
@@ -227,24 +178,12 @@ impl Comparisons {
         self.timers.next()
     }
 
-    /// Whether a comparison with this node is under way or recently ended, so that it may repair what is below a
-    /// height.
-    pub(super) fn is_with(&self, peer: NodeId) -> bool {
-        let asking = self.asking.as_ref().is_some_and(|a| a.peer == peer);
-        asking || self.hosted.contains_key(&peer) || self.late.contains(&peer)
-    }
-
     pub(super) fn len(&self) -> usize {
         let trees = self.asking.iter().map(|a| a.loader.tree.len());
         let hosted = self.hosted.values().map(|h| h.loader.tree.len().saturating_add(h.parts.len()));
-        let gifts = self.gifts.values().map(Gift::len);
         let needs = self.needs.values().map(|n| n.items.len());
-        let all = trees.chain(hosted).chain(gifts).chain(needs);
-        all.fold(0usize, |n, more| n.saturating_add(more).saturating_add(1))
-            .saturating_add(self.waiting.len())
-            .saturating_add(self.late.len())
-            .saturating_add(self.mends.len())
-            .saturating_add(self.reads.len())
+        let all = trees.chain(hosted).chain(needs);
+        all.fold(0usize, |n, more| n.saturating_add(more).saturating_add(1)).saturating_add(self.waiting.len())
     }
 
     pub(super) fn forget_peer(&mut self, peer: NodeId) {
@@ -257,10 +196,7 @@ impl Comparisons {
             }
         }
         self.hosted.remove(&peer);
-        self.late.remove(&peer);
-        self.gifts.remove(&peer);
         self.needs.remove(&peer);
-        self.timers.cancel(Timer::Late(peer));
         self.timers.cancel(Timer::Hosting(peer));
         self.timers.cancel(Timer::Needs(peer));
     }
@@ -278,60 +214,50 @@ impl Chat {
         }
     }
 
+    /// Compares the newest part of the history with `peer`.
+    pub(super) fn compare_newest(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conversation: ConversationId,
+        peer: NodeId,
+        out: &mut Outbox<Out>,
+    ) {
+        let Some(log) = self.logs.get(&conversation).filter(|_| conversation == self.network) else { return };
+        let from = log.deepest().saturating_sub(NEWEST);
+        if self.compare.asking.is_none() {
+            self.ask_window(cx, peer, from, MAX_WINDOWS, out);
+        }
+    }
+
+    fn loader(&mut self, salt: [u8; 16], (from, to): (u64, u64)) -> Loader {
+        self.compare.loaders = self.compare.loaders.wrapping_add(1);
+        let number = self.logs.get(&self.network).map_or(0, |log| log.number);
+        Loader::new((number, self.compare.loaders), salt, from, to)
+    }
+
     fn ask_window(&mut self, cx: &mut Cx<'_>, peer: NodeId, from: u64, left: u32, out: &mut Outbox<Out>) {
         let Some(windows_left) = left.checked_sub(1) else {
             self.compare.asking = None;
             return;
         };
-        let mut loader = Loader::new(self.network, from, u64::MAX);
+        let loader = self.loader(cx.rng.bytes(), (from, u64::MAX));
         self.compare.timers.arm(Timer::Asking, cx.now + ANSWER_WITHIN);
-        self.load(&mut loader, Reading::Window, out);
+        self.read(Reading::Window(loader.number), loader.scan(), out);
         self.compare.asking = Some(Asking { peer, loader, stage: Stage::Loading, more: false, windows_left });
     }
 
-    fn load(&mut self, loader: &mut Loader, reading: Reading, out: &mut Outbox<Out>) {
-        let id = self.read_id();
-        loader.reading = id;
-        out.push(Out::Read { read: id, scan: loader.scan(self.network) });
-        self.compare.reads.insert(id, reading);
-    }
-
-    /// With `barrier` only when everything stored before is on disk.
-    pub(super) fn read_mend(&mut self, read: u64, scan: Scan, barrier: bool, out: &mut Outbox<Out>) {
-        self.compare.reads.insert(read, Reading::Mend);
-        let read = Out::Read { read, scan };
-        if barrier { out.after_commit(read) } else { out.push(read) }
-    }
-
-    /// Records of a read that a comparison requested; false if no comparison requested it.
-    pub(super) fn compare_records(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: u64,
-        records: &[Record],
-        out: &mut Outbox<Out>,
-    ) -> bool {
-        let Some(reading) = self.compare.reads.remove(&id) else { return false };
-        match reading {
-            Reading::Window => self.window_read(cx, id, records, out),
-            Reading::HostedWindow(peer) => self.hosted_window_read(cx, (peer, id), records, out),
-            Reading::Gift(peer) => self.gift_read(cx, peer, records, out),
-            Reading::Mend => self.mend_read(records, out),
-        }
-        true
-    }
-
-    fn window_read(&mut self, cx: &mut Cx<'_>, id: u64, records: &[Record], out: &mut Outbox<Out>) {
+    pub(super) fn window_read(&mut self, cx: &mut Cx<'_>, id: u64, records: &[Record], out: &mut Outbox<Out>) {
         let most = self.config.limits.compare_items;
         // A read for a comparison that was given up finds another or none.
-        let Some(mut asking) = self.compare.asking.take_if(|a| a.loader.reading == id) else { return };
+        let Some(mut asking) = self.compare.asking.take_if(|a| a.loader.number == id) else { return };
         if asking.loader.take(records, most) {
             let (from, to) = asking.loader.window();
             let parts = begin(&asking.loader.tree, (from, to));
-            send(asking.peer, &Sync::Compare { conversation: self.network, from, to, parts }, out);
+            let salt = asking.loader.salt;
+            send(asking.peer, &Sync::Compare { conversation: self.network, salt, from, to, parts }, out);
             asking.stage = Stage::Asked;
         } else {
-            self.load(&mut asking.loader, Reading::Window, out);
+            self.read(Reading::Window(id), asking.loader.scan(), out);
         }
         self.compare.timers.arm(Timer::Asking, cx.now + ANSWER_WITHIN);
         self.compare.asking = Some(asking);
@@ -342,7 +268,7 @@ impl Chat {
         &mut self,
         cx: &mut Cx<'_>,
         peer: NodeId,
-        (from, to): (u64, u64),
+        (salt, from, to): ([u8; 16], u64, u64),
         parts: Vec<Part>,
         out: &mut Outbox<Out>,
     ) {
@@ -352,7 +278,8 @@ impl Chat {
         if let Some(hosting) = self.compare.hosted.get_mut(&peer) {
             // An initiator that begins again asks for what arrived here since.
             let begins = matches!(parts.as_slice(), [Part { mode: Mode::Fingerprint(_), .. }]);
-            if hosting.loaded && hosting.loader.window() == (from, to) && !begins {
+            let same = hosting.loader.window() == (from, to) && hosting.loader.salt == salt;
+            if hosting.loaded && same && !begins {
                 hosting.parts = parts;
                 hosting.asked_to = to;
                 return self.answer_host(cx, peer, out);
@@ -363,14 +290,14 @@ impl Chat {
         } else if self.compare.hosted.len() >= MAX_HOSTED {
             return self.drops.count(DropReason::Rate);
         }
-        let mut loader = Loader::new(self.network, from, to);
-        self.load(&mut loader, Reading::HostedWindow(peer), out);
+        let loader = self.loader(salt, (from, to));
+        self.read(Reading::HostedWindow(peer, loader.number), loader.scan(), out);
         let next_window = cx.now + WINDOW_LEAST;
         self.compare.hosted.insert(peer, Hosting { loader, loaded: false, parts, asked_to: to, next_window });
         self.compare.timers.arm(Timer::Hosting(peer), cx.now + HOST_KEPT);
     }
 
-    fn hosted_window_read(
+    pub(super) fn hosted_window_read(
         &mut self,
         cx: &mut Cx<'_>,
         (peer, id): (NodeId, u64),
@@ -378,13 +305,13 @@ impl Chat {
         out: &mut Outbox<Out>,
     ) {
         let most = self.config.limits.compare_items;
-        if self.compare.hosted.get(&peer).is_none_or(|h| h.loader.reading != id) {
+        if self.compare.hosted.get(&peer).is_none_or(|h| h.loader.number != id) {
             return;
         }
         let Some(mut hosting) = self.compare.hosted.remove(&peer) else { return };
         hosting.loaded = hosting.loader.take(records, most);
         if !hosting.loaded {
-            self.load(&mut hosting.loader, Reading::HostedWindow(peer), out);
+            self.read(Reading::HostedWindow(peer, id), hosting.loader.scan(), out);
         }
         let loaded = hosting.loaded;
         self.compare.hosted.insert(peer, hosting);
@@ -443,7 +370,8 @@ impl Chat {
         if parts.is_empty() {
             asking.stage = Stage::Settling;
         } else {
-            send(peer, &Sync::Compare { conversation: self.network, from, to, parts }, out);
+            let salt = asking.loader.salt;
+            send(peer, &Sync::Compare { conversation: self.network, salt, from, to, parts }, out);
         }
         self.compare.asking = Some(asking);
         self.compare.timers.arm(Timer::Asking, cx.now + ANSWER_WITHIN);
@@ -451,11 +379,16 @@ impl Chat {
     }
 
     /// Sends what the other side lacks, requests what is missing here, and passes on what is open.
-    fn settle_found(&mut self, cx: &mut Cx<'_>, peer: NodeId, found: Outcome, out: &mut Outbox<Out>) -> Vec<Part> {
-        let gifts = &mut self.compare.gifts;
-        if !found.give.is_empty() && (gifts.len() < MAX_GIFTED || gifts.contains_key(&peer)) {
-            gifts.entry(peer).or_default().add(found.give);
-            self.give(cx, peer, out);
+    fn settle_found(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: NodeId,
+        found: Outcome,
+        out: &mut Outbox<Out>,
+    ) -> Vec<Part> {
+        if !found.give.is_empty() {
+            let give = found.give.into_iter().map(Parent::of);
+            self.serve(cx, (self.network, peer), give, (true, None), out);
         }
         if !found.need.is_empty() {
             let needs = self.compare.needs.entry(peer).or_default();
@@ -467,8 +400,9 @@ impl Chat {
     }
 
     /// Pauses before the next window if everything found is settled.
-    fn go_on(&mut self, cx: &Cx<'_>, peer: NodeId) {
-        let settled = !self.compare.gifts.contains_key(&peer) && !self.compare.needs.contains_key(&peer);
+    pub(super) fn go_on(&mut self, cx: &Cx<'_>, peer: NodeId) {
+        let gives = self.serving.gives(self.network, peer);
+        let settled = !gives && !self.compare.needs.contains_key(&peer);
         let Some(asking) = self.compare.asking.as_mut().filter(|a| a.peer == peer) else { return };
         if matches!(asking.stage, Stage::Settling) {
             let is_last = asking.loader.to == u64::MAX && !asking.more;
@@ -495,14 +429,6 @@ impl Chat {
                     self.compare.needs.remove(&peer);
                     self.go_on(cx, peer);
                 }
-                Timer::Late(peer) => {
-                    self.compare.late.remove(&peer);
-                }
-            }
-        }
-        if self.compare.asking.is_none() && self.compare.hosted.is_empty() && self.compare.late.is_empty() {
-            for _ in 0..self.compare.mends.give_up() {
-                self.drops.count(DropReason::Duplicate);
             }
         }
     }
@@ -511,17 +437,12 @@ impl Chat {
     fn next_window(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         if let Some(asking) = self.compare.asking.take() {
             let (from, to) = asking.loader.window();
-            let peer = asking.peer;
             match asking.stage {
                 // A peer that does not answer is asked again later.
                 Stage::Loading | Stage::Asked | Stage::Settling => {}
                 Stage::Pausing if asking.more => self.ask_window(cx, asking.peer, from, asking.windows_left, out),
                 Stage::Pausing if to == u64::MAX => {}
                 Stage::Pausing => self.ask_window(cx, asking.peer, to, asking.windows_left, out),
-            }
-            if self.compare.asking.is_none() && self.compare.late.len() < MAX_LATE {
-                self.compare.late.insert(peer);
-                self.compare.timers.arm(Timer::Late(peer), cx.now + LATE);
             }
         }
         if self.compare.asking.is_none()
@@ -534,112 +455,32 @@ impl Chat {
     /// Requests the next of the messages missing here from `peer`.
     pub(super) fn want(&mut self, cx: &Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
         let Some(needs) = self.compare.needs.get_mut(&peer).filter(|n| !n.asked) else { return };
-        let most = usize::try_from(MAX_FETCH_MESSAGES).unwrap_or(usize::MAX).min(needs.items.len());
-        let items: Vec<Item> = needs.items.drain(..most).collect();
+        let most = MAX_WANTED.min(needs.items.len());
+        let items: Vec<MessageId> = needs.items.drain(..most).collect();
         if items.is_empty() {
             self.compare.needs.remove(&peer);
             self.compare.timers.cancel(Timer::Needs(peer));
             return self.go_on(cx, peer);
         }
         needs.asked = true;
-        send(peer, &Sync::Want { conversation: self.network, items }, out);
+        send(peer, &Sync::Fetch { conversation: self.network, items }, out);
         self.compare.timers.arm(Timer::Needs(peer), cx.now + ANSWER_WITHIN);
     }
 
     /// The last bundle of an answer came.
-    pub(super) fn wanted_came(&mut self, cx: &Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
+    pub(super) fn fetch_ended(&mut self, cx: &Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
         if let Some(needs) = self.compare.needs.get_mut(&peer) {
             needs.asked = false;
             self.want(cx, peer, out);
         }
     }
 
-    /// A peer requests messages by their positions.
-    pub(super) fn wanted(&mut self, cx: &Cx<'_>, peer: NodeId, items: Vec<Item>, out: &mut Outbox<Out>) {
-        let most = usize::try_from(MAX_FETCH_MESSAGES).unwrap_or(usize::MAX);
-        let is_open = self.compare.gifts.len() < MAX_GIFTED || self.compare.gifts.contains_key(&peer);
-        if items.len() > most || !is_open {
-            return self.drops.count(DropReason::Rate);
+    /// A peer requests runs by their entries.
+    pub(super) fn fetched(&mut self, cx: &mut Cx<'_>, peer: NodeId, items: Vec<MessageId>, out: &mut Outbox<Out>) {
+        if items.len() > MAX_WANTED {
+            return self.drops.count(DropReason::Message);
         }
-        let gift = self.compare.gifts.entry(peer).or_default();
-        gift.add(items);
-        gift.wanted = true;
-        self.give(cx, peer, out);
+        let items = items.into_iter().map(Parent::of);
+        self.serve(cx, (self.network, peer), items, (true, Some(End::Fetched)), out);
     }
-
-    /// Reads the next of what `peer` lacks, as soon as the rate of catching up allows.
-    pub(super) fn give(&mut self, cx: &Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
-        let room = self.network;
-        let Some(gift) = self.compare.gifts.get_mut(&peer).filter(|g| g.reading.is_empty()) else { return };
-        let Some(first) = gift.items.first().map(|i| i.depth) else {
-            let wanted = gift.wanted;
-            self.compare.gifts.remove(&peer);
-            if wanted {
-                send(peer, &Sync::Bundle { conversation: room, envelopes: Vec::new(), done: true }, out);
-            }
-            return;
-        };
-        if self.pace.is_spent(cx.now) {
-            return self.paused.push_back(Paused::Gift(peer));
-        }
-        let beyond = Item { depth: first.saturating_add(GIFT_DEPTHS), id: MessageId([0; 32]) };
-        let later = gift.items.split_off(&beyond);
-        gift.reading = core::mem::replace(&mut gift.items, later);
-        let end = gift.reading.last().map_or(first, |i| i.depth).saturating_add(1);
-        let start = match gift.next.take() {
-            Some((depth, key)) if depth == first => key,
-            Some(_) | None => depth_key(room, first),
-        };
-        let id = self.read_id();
-        out.push(Out::Read { read: id, scan: scan(start, depth_key(room, end), BUNDLE_BYTES as u32) });
-        self.compare.reads.insert(id, Reading::Gift(peer));
-    }
-
-    fn gift_read(&mut self, cx: &Cx<'_>, peer: NodeId, records: &[Record], out: &mut Outbox<Out>) {
-        let Some(gift) = self.compare.gifts.get_mut(&peer) else { return };
-        let mut asked = core::mem::take(&mut gift.reading);
-        let mut envelopes = Vec::new();
-        for record in records {
-            if let (Ok(item), Ok((_, envelope))) = (item_from_key(&record.key), record_envelope(&record.value))
-                && asked.remove(&item)
-            {
-                envelopes.push(Blob(envelope.to_vec()));
-            }
-        }
-        // Where the read stopped early, the next read takes the rest; all else is sent or is not here.
-        if let Some(last) = records.last().filter(|_| is_cut(records, BUNDLE_BYTES as u32))
-            && let Ok(Item { depth, .. }) = item_from_key(&last.key)
-        {
-            let mut key = last.key.clone();
-            key.push(0);
-            gift.next = Some((depth, key));
-            gift.items.extend(asked.into_iter().filter(|i| i.depth >= depth));
-        }
-        let conversation = self.network;
-        self.pace.spend(envelopes.iter().map(|e| e.0.len()).fold(0, usize::saturating_add));
-        for envelopes in bundles(envelopes) {
-            send(peer, &Sync::Bundle { conversation, envelopes, done: false }, out);
-        }
-        self.give(cx, peer, out);
-        self.go_on(cx, peer);
-    }
-}
-
-/// Envelopes in messages of about [`BUNDLE_BYTES`].
-pub(super) fn bundles(envelopes: Vec<Blob>) -> Vec<Vec<Blob>> {
-    let mut all = Vec::new();
-    let mut bundle = Vec::new();
-    let mut bytes = 0usize;
-    for envelope in envelopes {
-        if bytes.saturating_add(envelope.0.len()) > BUNDLE_BYTES && !bundle.is_empty() {
-            all.push(core::mem::take(&mut bundle));
-            bytes = 0;
-        }
-        bytes = bytes.saturating_add(envelope.0.len());
-        bundle.push(envelope);
-    }
-    if !bundle.is_empty() {
-        all.push(bundle);
-    }
-    all
 }

@@ -1,73 +1,71 @@
-//! Conversations: messages in causal order, equal on every node, with no server and no clock.
+//! Conversations: messages in causal order, equal on every node, with no server and no clock on the wall.
 //!
-//! A message names what its author had seen (a vector clock that counts messages only), is taken only
-//! after all of it, and is shown by causal depth, then author, then id. Missing parents are fetched
-//! from the node that sent the message; nodes that meet compare how much of each author they have and fetch
-//! the difference, in both directions. Broadcasts carry their author's signature. Private text is
-//! protected by the link between the two nodes.
+//! Each author keeps a log of entries. An entry names its past by depth and hash, and is taken, shown, passed on and
+//! acknowledged only when all of its past is here (docs/design/log.md). So a node that brings an entry holds its past;
+//! depths follow from what is named and cannot be invented; and the verdict on an entry is the same on every node. The
+//! display order is depth, then hash. Broadcast runs carry their author's signature; private text is protected by the
+//! link between the two nodes.
 
-mod catchup;
+mod clock;
 mod compare;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
-mod conversation;
-mod exchange;
-pub(crate) mod item;
-mod mend;
+pub(crate) mod entry;
+mod heads;
+mod item;
+mod log;
+mod pace;
+mod page;
 mod policy;
+mod pull;
 pub(crate) mod ranges;
+mod rows;
+mod serve;
+mod take;
+mod waiting;
 pub(crate) mod wire;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use crate::collections::{DeadlineQueue, ShortId, short};
+use crate::collections::{ShortId, short};
 use crate::config::Config;
 use crate::error::CommandError;
-use crate::fact::Fact;
-use crate::id::{ConversationId, ID_LEN, MessageId, NodeId};
+use crate::fact::{Fact, RoundTrip};
+use crate::id::{ConversationId, Life, MessageId, NodeId};
 use crate::identity::Identity;
 use crate::machine::{Command, Cx, Machine, Outbox, Setup};
-use crate::planted::{Bug, planted};
 use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Scan, Table};
 use crate::time::{Duration, Instant, soonest};
-use crate::wire::content::{Content, Conversation, Message, Position, network_conversation, private_conversation};
-use crate::wire::{MAX_MESSAGE, Malformed, Priority, decode, encode};
+use crate::wire::content::{Content, Conversation, Message, network_conversation, private_conversation};
+use crate::wire::{Blob, MAX_MESSAGE, Malformed, Priority, decode, encode};
 
-use catchup::{Answers, Pace, Paused, Wants};
 use compare::Comparisons;
-use conversation::{Offer, Room, Source, StoredAuthor, Taken, Verdict};
-use policy::{Carriage, Policy};
-use wire::{Body, Signed, Sync, encode_record, head_key, id_key, log_key, message_id, order_key};
+use entry::{Body, MAX_PARENTS, Run};
+use log::{Facts, Kind, Log, Need, State};
+use pace::Pace;
+use page::Query;
+use policy::Policy;
+use pull::Pulls;
+use rows::{CONVERSATIONS, EDITS, ENTRIES, NUMBERS};
+use serve::Serving;
+use waiting::{Key, Source, Waiting};
+use wire::{End, Sync};
 
-/// Authors in one `Heights`: 1,024 of up to 52 bytes fit into one message of 64 fragments. Where there
-/// are more, histories are compared instead.
-const MAX_HEIGHTS: usize = 1_024;
 /// The first comparison of the whole history after a start comes when a 24th of the usual time has passed, an
 /// hour: a node that never runs for a day compares too.
 const FIRST_VERIFY: u32 = 24;
-/// What catching up brought is announced to the neighbours after this: 2 s ± 50 %, so that messages that
-/// come together are announced once.
+/// What catching up brought is announced to the neighbours after this: 2 s ± 50 %, so that entries that come together
+/// are announced once.
 const NEWS_AFTER: Duration = Duration::from_secs(2);
-/// Envelopes that go into one bundle, in bytes: 48 KiB leaves room in one link message for the
-/// largest one more.
+/// Runs that go into one bundle, in bytes: 48 KiB leaves room in one link message for the largest one more.
 const BUNDLE_BYTES: usize = 48 << 10;
 /// Nodes to compare with when a link to them opens.
 const MAX_COMPARE: usize = 64;
-/// Messages on one page of history at most.
-pub(crate) const MAX_PAGE: u32 = 500;
-/// Bytes of one page: 1 MiB, sixteen of the largest messages.
-const PAGE_BYTES: u32 = 1 << 20;
-
-/// What each conversation is, under its id. Before [`HEADS`], so that it is restored before.
-const CONVERSATIONS: Table = Table::hot(32);
-/// What is known of each author, under conversation and author.
-const HEADS: Table = Table::hot(33);
-/// Messages under conversation, author and number.
-const LOG: Table = Table::cold(32);
-/// Messages under conversation and display order.
-const ORDER: Table = Table::cold(33);
+/// Silent merges wait for this and a time drawn from a lot that grows with the authors (docs/design/log.md §2, R4):
+/// with a fixed pause in every node ten thousand nodes merge for ever.
+const MERGE_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) enum In {
@@ -114,6 +112,17 @@ pub(crate) enum Out {
     },
     /// Another author's message has its place in the order.
     Received(Message),
+    /// An author said two things under one number of one log.
+    Forked {
+        conversation: Conversation,
+        author: NodeId,
+        life: Life,
+        seq: u64,
+    },
+    /// Another copy of this profile speaks here: this node goes on in a log of its own.
+    LifeBegun {
+        conversation: Conversation,
+    },
     /// Read cold records; answered under the same number.
     Read {
         read: u64,
@@ -125,114 +134,142 @@ pub(crate) enum Out {
     Page {
         query: u64,
         messages: Vec<Message>,
-        older: Option<Position>,
+        older: Option<MessageId>,
     },
 }
 
-/// A history query that waits for its records.
-struct Query {
-    query: u64,
-    kind: Conversation,
-    limit: u32,
+/// What a read is for.
+#[derive(Debug)]
+enum Reading {
+    /// What a verdict takes.
+    Past {
+        key: Key,
+        need: Need,
+    },
+    /// The next life of a conversation, and its tip.
+    NextLife(ConversationId),
+    LifeTip(ConversationId),
+    /// A part of the answer to a `Pull`.
+    Pull(NodeId, ConversationId),
+    /// A run that a peer asked for.
+    Serve((NodeId, ConversationId, bool)),
+    /// A window of a comparison that this node began, or that a peer began.
+    Window(u64),
+    HostedWindow(NodeId, u64),
+    /// Parts of a page.
+    PageRows(Query),
+    PageRun(Query),
+    PageEdits(Query),
+}
+
+/// Work for others that waits for its turn.
+#[derive(Clone, Copy, Debug)]
+enum Paused {
+    Pull(NodeId, ConversationId),
+    Serve((NodeId, ConversationId, bool)),
 }
 
 pub(crate) struct Chat {
     identity: Identity,
     me: NodeId,
     network: ConversationId,
-    rooms: BTreeMap<ConversationId, Room>,
+    logs: BTreeMap<ConversationId, Log>,
+    next_number: u32,
     neighbours: BTreeSet<NodeId>,
-    wants: Wants,
-    answers: Answers,
+    /// Linked nodes and their round trips, once measured.
+    linked: BTreeMap<NodeId, Option<Duration>>,
+    waiting: Waiting,
+    /// To be judged again: empty between calls.
+    woken: VecDeque<Key>,
+    pulls: Pulls,
+    /// Conversations with more lives than a list of heights carries.
+    too_many: BTreeSet<ConversationId>,
+    serving: Serving,
     compare: Comparisons,
     /// To be compared with when a link opens.
     compare_with: BTreeSet<NodeId>,
     /// The rate at which peers may catch up here, and what waits for it.
     pace: Pace,
     paused: VecDeque<Paused>,
-    queries: BTreeMap<u64, Query>,
+    reads: BTreeMap<u64, Reading>,
     next_read: u64,
-    /// When to plan fetches from a peer again.
-    fills: DeadlineQueue<(ConversationId, NodeId)>,
     compare_at: Option<Instant>,
     /// When to announce that catching up brought something.
     news_at: Option<Instant>,
     /// When the whole history is next compared.
     verify_at: Option<Instant>,
     sweep_at: Option<Instant>,
+    /// When this node merges heads without saying anything.
+    merge_at: Option<Instant>,
     config: Config,
     drops: Drops,
     messages: u64,
-    /// Scratch: empty between calls.
-    taken: Vec<Taken>,
 }
 
 impl Chat {
     fn new(config: &Config, identity: &Identity) -> Self {
-        let me = identity.node_id();
-        let network = network_conversation(&config.network_key);
-        let mut rooms = BTreeMap::new();
-        rooms.insert(network, Room::new(network, Conversation::Network, me));
         Self {
             identity: identity.clone(),
-            me,
-            network,
-            rooms,
+            me: identity.node_id(),
+            network: network_conversation(&config.network_key),
+            logs: BTreeMap::new(),
+            next_number: 1,
             neighbours: BTreeSet::new(),
-            wants: Wants::default(),
-            answers: Answers::default(),
+            linked: BTreeMap::new(),
+            waiting: Waiting::default(),
+            woken: VecDeque::new(),
+            pulls: Pulls::default(),
+            too_many: BTreeSet::new(),
+            serving: Serving::default(),
             compare: Comparisons::default(),
             compare_with: BTreeSet::new(),
             pace: Pace::new(config.chat.catch_up_rate),
             paused: VecDeque::new(),
-            queries: BTreeMap::new(),
+            reads: BTreeMap::new(),
             next_read: 1,
-            fills: DeadlineQueue::new(),
             compare_at: None,
             news_at: None,
             verify_at: None,
             sweep_at: None,
+            merge_at: None,
             config: config.clone(),
             drops: Drops::default(),
             messages: 0,
-            taken: Vec::new(),
         }
     }
 
-    /// Takes back one record of [`CONVERSATIONS`] or [`HEADS`].
+    /// Takes back one record of [`CONVERSATIONS`].
     fn restore(&mut self, Record { table, key, value }: &Record) -> Result<(), Malformed> {
-        let (conversation, author) = key.split_first_chunk::<ID_LEN>().ok_or(Malformed)?;
-        let conversation = ConversationId(*conversation);
-        if *table == CONVERSATIONS {
-            let kind: Conversation = decode(value, 64)?;
-            self.rooms.insert(conversation, Room::new(conversation, kind, self.me));
-            return if author.is_empty() { Ok(()) } else { Err(Malformed) };
+        if *table != CONVERSATIONS {
+            return Err(Malformed);
         }
-        let author = NodeId(author.try_into().map_err(|_| Malformed)?);
-        let stored: StoredAuthor = decode(value, 1 << 20)?;
-        self.rooms.get_mut(&conversation).ok_or(Malformed)?.restore(author, stored);
+        let conversation = ConversationId(key.as_slice().try_into().map_err(|_| Malformed)?);
+        let state: State = decode(value, 1 << 20)?;
+        self.next_number = self.next_number.max(state.number.saturating_add(1));
+        let policy = Policy::new(state.kind, self.me);
+        self.logs.insert(conversation, Log::restore(conversation, policy, self.me, state));
         Ok(())
     }
 
-    /// Messages held because one of their parents is missing.
+    /// Stores what is known of a conversation.
+    fn save(&self, conversation: ConversationId, out: &mut Outbox<Out>) {
+        if let Some(log) = self.logs.get(&conversation) {
+            out.put(CONVERSATIONS, conversation.0.to_vec(), encode(&log.state()));
+        }
+    }
+
+    /// Runs held because a part of their past is missing.
     pub(crate) fn pending(&self) -> usize {
-        self.rooms.values().fold(0, |n, r| n.saturating_add(r.pending()))
+        self.waiting.len()
     }
 
     /// Whether there is this conversation.
     pub(crate) fn knows(&self, conversation: Conversation) -> bool {
-        self.rooms.contains_key(&self.id_of(conversation))
+        self.logs.contains_key(&self.id_of(conversation))
     }
 
     fn id_of(&self, conversation: Conversation) -> ConversationId {
         conversation.id(self.me, &self.config.network_key)
-    }
-
-    fn message_id(&self, conversation: ConversationId, author: NodeId, body: &[u8]) -> MessageId {
-        match self.rooms.get(&conversation) {
-            Some(room) => room.message_id(author, body),
-            None => message_id(&id_key(conversation, author), body),
-        }
     }
 
     /// The rules of a conversation that a node speaks of; none if it takes no part in it.
@@ -245,20 +282,28 @@ impl Chat {
         Some(Policy::new(kind, self.me)).filter(|policy| policy.may_sync(with))
     }
 
-    /// The room of a conversation, made if there is none and there is space.
-    fn room(&mut self, kind: Conversation, out: &mut Outbox<Out>) -> Option<&mut Room> {
+    /// The log of a conversation, made if there is none and there is space.
+    fn log(&mut self, cx: &mut Cx<'_>, kind: Conversation) -> Option<&mut Log> {
         let id = self.id_of(kind);
-        if !self.rooms.contains_key(&id) {
-            if self.rooms.len() >= self.config.limits.conversations {
+        if !self.logs.contains_key(&id) {
+            if self.logs.len() >= self.config.limits.conversations {
                 return None;
             }
-            out.put(CONVERSATIONS, id.0.to_vec(), encode(&kind));
-            self.rooms.insert(id, Room::new(id, kind, self.me));
+            let policy = Policy::new(kind, self.me);
+            self.logs.insert(id, Log::new(id, self.next_number, policy, self.me, Life(cx.rng.bytes())));
+            self.next_number = self.next_number.saturating_add(1);
         }
-        self.rooms.get_mut(&id)
+        self.logs.get_mut(&id)
     }
 
-    /// Composes a message. It has its place at once and is sent when it is stored.
+    fn read(&mut self, reading: Reading, scan: Scan, out: &mut Outbox<Out>) {
+        let read = self.next_read;
+        self.next_read = read.wrapping_add(1);
+        self.reads.insert(read, reading);
+        out.push(Out::Read { read, scan });
+    }
+
+    /// Composes messages: they have their places at once and are sent, as one run, when they are stored.
     fn say(
         &mut self,
         cx: &mut Cx<'_>,
@@ -267,225 +312,161 @@ impl Chat {
         out: &mut Outbox<Out>,
     ) -> Result<MessageId, CommandError> {
         content.validate()?;
-        let author = self.me;
-        let room = self.room(kind, out).ok_or(CommandError::Busy("list of conversations"))?;
-        let body = room.compose(cx.wall, content);
-        let conversation = room.id;
-        let bytes = encode(&body);
-        let id = room.message_id(author, &bytes);
-        let envelope = room.policy.seal(&self.identity, id, bytes);
-        self.offer(cx, conversation, Offer { id, author, body, envelope, source: Source::Own }, out);
-        Ok(id)
-    }
-
-    /// Asks for a page of history; `Out::Page` answers.
-    fn history(&mut self, query: u64, kind: Conversation, before: Option<Position>, limit: u32, out: &mut Outbox<Out>) {
-        let limit = limit.clamp(1, MAX_PAGE);
         let conversation = self.id_of(kind);
-        let first = Position { depth: 0, author: NodeId([0; 32]), id: MessageId([0; 32]) };
-        let end = before.unwrap_or(Position { depth: u64::MAX, author: NodeId([255; 32]), id: MessageId([255; 32]) });
-        let id = self.read_id();
-        self.queries.insert(id, Query { query, kind, limit });
-        let scan = Scan {
-            table: ORDER,
-            start: order_key(conversation, first),
-            end: order_key(conversation, end),
-            reverse: true,
-            limit: limit.saturating_add(1),
-            max_bytes: PAGE_BYTES,
-        };
-        out.push(Out::Read { read: id, scan });
-    }
-
-    fn read_id(&mut self) -> u64 {
-        let id = self.next_read;
-        self.next_read = id.wrapping_add(1);
-        id
-    }
-
-    fn page(&self, Query { query, kind, limit }: Query, records: Vec<Record>, out: &mut Outbox<Out>) {
-        let limit = limit as usize;
-        let bytes = records.iter().fold(0usize, |n, r| n.saturating_add(r.key.len()).saturating_add(r.value.len()));
-        // The read stops at its count or its bytes; only otherwise was that the beginning.
-        let cut = records.len() > limit || bytes > PAGE_BYTES as usize;
-        let read = records.into_iter().take(limit);
-        let policy = Policy::new(kind, self.me);
-        let mut messages: Vec<Message> = read.filter_map(|r| policy.message(&r.key, &r.value).ok()).collect();
-        messages.reverse();
-        let older = messages.first().map(Message::position).filter(|_| cut);
-        out.push(Out::Page { query, messages, older });
-    }
-
-    /// Judges a message and acts on the verdict.
-    fn offer(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, offer: Offer, out: &mut Outbox<Out>) {
-        let (source, author, seq) = (offer.source, offer.author, offer.body.seq);
-        let Some(room) = self.rooms.get_mut(&conversation) else { return };
-        match room.offer(offer, cx.now, &self.config.limits, &mut self.taken) {
-            Verdict::Taken => {
-                for t in self.taken.drain(..) {
-                    let value = encode_record(&t.message.clock, &t.envelope);
-                    let m = &t.message;
-                    let mut position = m.position();
-                    if planted(Bug::OrderByArrival) {
-                        position.depth = self.messages;
-                    }
-                    out.put(LOG, log_key(conversation, m.author, m.seq), value.clone());
-                    out.put(ORDER, order_key(conversation, position), value);
-                    let forgets = planted(Bug::ToldAgainAfterRestart) && m.author != self.me;
-                    if let Some(stored) = room.stored(m.author).filter(|_| !forgets) {
-                        out.put(HEADS, head_key(conversation, m.author), encode(&stored));
-                    }
-                    self.messages = self.messages.saturating_add(1);
-                    if let Some(peer) = t.source.peer() {
-                        self.wants.fruitful(conversation, peer);
-                    }
-                    if let Source::Delivery { from, id } = t.source {
-                        let taken = Out::DirectValidated { from, id, accepted: true };
-                        if planted(Bug::AckBeforeCommit) { out.push(taken) } else { out.after_commit(taken) }
-                    }
-                    match (t.source, room.policy.carriage()) {
-                        (Source::Own, Carriage::Gossip) => {
-                            let publish = Out::Publish { body: t.envelope };
-                            if planted(Bug::NumberUsedAgain) { out.push(publish) } else { out.after_commit(publish) }
-                        }
-                        (Source::Own, Carriage::Delivery(to)) => {
-                            out.push(Out::Submit { to, id: t.message.id, body: t.envelope });
-                        }
-                        (Source::Delivery { .. } | Source::Peer { .. }, _) if t.message.author == self.me => {}
-                        (Source::Delivery { .. } | Source::Peer { .. }, _) => out.push(Out::Received(t.message)),
-                    }
-                }
-            }
-            Verdict::Duplicate => {
-                self.drops.count(DropReason::Duplicate);
-                if let Source::Delivery { from, id } = source {
-                    // After the commit: the first copy may still be on its way to the disk.
-                    out.after_commit(Out::DirectValidated { from, id, accepted: true });
-                }
-            }
-            Verdict::Early { missing } => {
-                if let Some(peer) = source.peer() {
-                    self.wants.claim(room, peer, author, seq);
-                    for (author, count) in missing {
-                        self.wants.claim(room, peer, author, count);
-                    }
-                    let key = (conversation, peer);
-                    if self.fills.get(key).is_none() {
-                        self.fills.arm(key, cx.now + self.config.chat.fill_after);
-                    }
-                }
-                if self.sweep_at.is_none() {
-                    self.sweep_at = Some(cx.now + self.config.chat.pending_for);
-                }
-            }
-            Verdict::Refused(reason) => {
-                self.drops.count(reason);
-                if let Source::Delivery { from, id } = source {
-                    out.push(Out::DirectValidated { from, id, accepted: false });
-                }
-            }
-            // The sender keeps it and tries again.
-            Verdict::NoRoom => self.drops.count(DropReason::Queue),
+        if !self.has_target(conversation, &content) {
+            return Err(CommandError::Unknown("message of this conversation"));
         }
+        let sent_at = cx.wall;
+        let body = Body { salt: cx.rng.bytes(), sent_at, content: Some(content) };
+        self.log(cx, kind).ok_or(CommandError::Busy("list of conversations"))?;
+        self.write(cx, conversation, alloc::vec![body], out).ok_or(CommandError::Busy("log"))
     }
 
-    fn carried(&mut self, cx: &mut Cx<'_>, from: NodeId, id: ShortId, bytes: Vec<u8>, out: &mut Outbox<Out>) {
-        let kind = Conversation::Private(from);
-        let conversation = self.id_of(kind);
-        let full_id = self.message_id(conversation, from, &bytes);
-        let Ok(body) = Body::decode(&bytes, from) else {
-            self.drops.count(DropReason::Message);
-            return out.push(Out::DirectValidated { from, id, accepted: false });
-        };
-        if short(&full_id.0) != id {
-            self.drops.count(DropReason::Message);
-            return out.push(Out::DirectValidated { from, id, accepted: false });
-        }
-        self.private(
-            cx,
-            kind,
-            Offer { id: full_id, author: from, body, envelope: bytes, source: Source::Delivery { from, id } },
-            out,
-        );
-    }
-
-    /// A message of the other side of a private conversation.
-    fn private(&mut self, cx: &mut Cx<'_>, kind: Conversation, offer: Offer, out: &mut Outbox<Out>) {
-        let me = self.me;
-        let Some(room) = self.room(kind, out) else {
-            return self.drops.count(DropReason::Rate);
-        };
-        if let Some(&(_, seen)) = offer.body.changes.iter().find(|(id, _)| *id == me) {
-            // The other side has seen messages of this node that this node does not know: its store
-            // is an older copy. It must not use those numbers again.
-            room.skip_to(seen, offer.body.depth.saturating_sub(1));
-        }
-        let conversation = room.id;
-        self.offer(cx, conversation, offer, out);
-    }
-
-    /// Handles a broadcast from gossip or a peer; returns whether it is genuine. With `mend` it may be an old one
-    /// that the store lost.
-    fn broadcast(
+    /// Writes the next run of this node. Returns its last entry.
+    fn write(
         &mut self,
         cx: &mut Cx<'_>,
-        from: NodeId,
-        envelope: Vec<u8>,
-        mend: bool,
+        conversation: ConversationId,
+        bodies: Vec<Body>,
         out: &mut Outbox<Out>,
-    ) -> bool {
-        let conversation = self.network;
-        let Ok(signed) = Signed::decode(&envelope) else {
-            self.drops.count(DropReason::Message);
-            return false;
-        };
-        let author = signed.author();
-        let Ok(body) = Body::decode(signed.body, author) else {
-            self.drops.count(DropReason::Message);
-            return false;
-        };
-        // Before the signature, which costs more than all the rest.
-        let room = self.rooms.get(&conversation);
-        let is_old = room.is_some_and(|r| body.seq <= r.height(author));
-        if (is_old && !mend) || room.is_some_and(|r| r.is_pending(author, body.seq)) {
-            self.drops.count(DropReason::Duplicate);
-            return false;
-        }
-        let id = self.message_id(conversation, author, signed.body);
-        if !signed.is_genuine(id) {
-            self.drops.count(DropReason::Signature);
-            return false;
-        }
-        let offer = Offer { id, author, body, envelope, source: Source::Peer { from } };
-        if is_old {
-            self.mend(offer, out);
-        } else {
-            self.offer(cx, conversation, offer, out);
-        }
-        true
+    ) -> Option<MessageId> {
+        let log = self.logs.get(&conversation)?;
+        let parts = log.compose(bodies, cx.rng);
+        let run = log.policy.seal(conversation, &self.identity, parts).ok()?;
+        self.take(cx, conversation, &run, Kind::Next, &Facts::default(), Source::Own, out);
+        self.wake(cx, out);
+        run.last()
     }
-}
 
-impl Chat {
-    fn link_up(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
+    /// Plans a silent merge if there are more heads than one entry names.
+    fn merge_later(&mut self, cx: &mut Cx<'_>, conversation: ConversationId) {
+        let Some(log) = self.logs.get(&conversation).filter(|l| l.policy.is_signed() && l.spoke()) else { return };
+        if log.open_heads() <= MAX_PARENTS {
+            self.merge_at = None;
+            return;
+        }
+        let lot = MERGE_AFTER.max(Duration::from_secs(log.authors() as u64));
+        let drawn = Duration::from_micros(cx.rng.u64().checked_rem(lot.as_micros() as u64).unwrap_or(0));
+        if self.merge_at.is_none() {
+            self.merge_at = Some(cx.now + MERGE_AFTER + drawn);
+        }
+    }
+
+    fn merge(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        let network = self.network;
+        let open = self.logs.get(&network).map_or(0, Log::open_heads);
+        if open > MAX_PARENTS {
+            let body = Body { salt: cx.rng.bytes(), sent_at: cx.wall, content: None };
+            self.write(cx, network, alloc::vec![body], out);
+        }
+    }
+
+    fn direct(&mut self, cx: &mut Cx<'_>, from: NodeId, id: ShortId, bytes: Vec<u8>, out: &mut Outbox<Out>) {
+        let kind = Conversation::Private(from);
+        let conversation = self.id_of(kind);
+        let run = Run::decode_plain(conversation, (self.me, from), bytes).ok();
+        let genuine = |r: &Run| r.log.author == from && r.last().is_some_and(|last| short(&last.hash) == id);
+        let Some(run) = run.filter(genuine) else {
+            self.drops.count(DropReason::Message);
+            return out.push(Out::DirectValidated { from, id, accepted: false });
+        };
+        if self.log(cx, kind).is_none() {
+            return self.drops.count(DropReason::Rate);
+        }
+        self.offer(cx, conversation, run, Source::Delivery { from, id }, out);
+    }
+
+    fn broadcast(&mut self, cx: &mut Cx<'_>, from: NodeId, id: ShortId, bytes: Vec<u8>, out: &mut Outbox<Out>) {
+        let conversation = self.network;
+        match Run::decode_signed(conversation, bytes) {
+            Ok(run) if self.log(cx, Conversation::Network).is_some() => {
+                self.offer(cx, conversation, run, Source::Gossip { from, id }, out);
+            }
+            Ok(_) | Err(Malformed) => {
+                self.drops.count(DropReason::Message);
+                out.push(Out::GossipValidated { id, genuine: false });
+            }
+        }
+    }
+
+    fn sync(&mut self, cx: &mut Cx<'_>, from: NodeId, message: Sync, out: &mut Outbox<Out>) {
+        let (conversation, whole) = match &message {
+            Sync::Digest { conversation, .. }
+            | Sync::Pull { conversation, .. }
+            | Sync::Want { conversation, .. }
+            | Sync::Runs { conversation, .. } => (*conversation, false),
+            Sync::Compare { conversation, .. }
+            | Sync::Compared { conversation, .. }
+            | Sync::Fetch { conversation, .. } => (*conversation, true),
+        };
+        // No node learns what is said in a conversation of others, or whether anything is.
+        let Some(policy) = self.policy(conversation, from).filter(|policy| policy.compares_whole() || !whole) else {
+            return self.drops.count(DropReason::Message);
+        };
+        match message {
+            Sync::Digest { hash, .. } => {
+                if self.log(cx, policy.kind()).is_some() {
+                    self.digest(cx, conversation, from, hash, out);
+                }
+            }
+            Sync::Pull { heights, answer, .. } => {
+                if !heights.is_empty() && self.log(cx, policy.kind()).is_none() {
+                    return self.drops.count(DropReason::Rate);
+                }
+                self.pulled(cx, conversation, from, heights, answer, out);
+            }
+            Sync::Want { parents, .. } => self.wanted(cx, conversation, from, parents, out),
+            Sync::Compare { salt, from: low, to, parts, .. } => self.host(cx, from, (salt, low, to), parts, out),
+            Sync::Compared { from: low, to, parts, .. } => self.compared(cx, from, (low, to), &parts, out),
+            Sync::Fetch { items, .. } => self.fetched(cx, from, items, out),
+            Sync::Runs { runs, end, .. } => {
+                if self.log(cx, policy.kind()).is_none() {
+                    return self.drops.count(DropReason::Rate);
+                }
+                for Blob(bytes) in runs {
+                    match policy.decode(conversation, bytes) {
+                        Ok(run) => self.offer(cx, conversation, run, Source::Peer { from }, out),
+                        Err(Malformed) => self.drops.count(DropReason::Message),
+                    }
+                }
+                match end {
+                    End::Open => self.progress(cx, conversation, from, false),
+                    End::Pulled { more } => self.pull_ended(cx, conversation, from, more, out),
+                    End::Fetched => self.fetch_ended(cx, from, out),
+                    End::Wanted => {}
+                }
+            }
+        }
+    }
+
+    /// Compares everything shared with `peer`, both ways: heights at once, the whole history after them.
+    fn compare_all(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
         let private = private_conversation(self.me, peer);
-        self.send_heights(cx, private, peer, false, out);
+        self.pull(cx, private, peer, true, out);
+        self.log(cx, Conversation::Network);
+        self.pull(cx, self.network, peer, true, out);
+        self.compare_whole(cx, peer, out);
+    }
+
+    fn link_up(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
+        self.linked.insert(peer, None);
+        self.greet(cx, private_conversation(self.me, peer), peer, out);
         if self.compare_with.remove(&peer) {
             self.compare_all(cx, peer, out);
         }
     }
 
     fn link_down(&mut self, peer: NodeId) {
-        self.wants.forget_peer(peer);
-        self.answers.forget_peer(peer);
+        self.linked.remove(&peer);
+        self.pulls.forget_peer(peer);
+        self.serving.forget_peer(peer);
         self.compare.forget_peer(peer);
-        self.fills.cancel((self.network, peer));
-        self.fills.cancel((private_conversation(self.me, peer), peer));
     }
 
     fn neighbour_up(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
         self.neighbours.insert(peer);
-        self.send_heights(cx, self.network, peer, false, out);
+        self.log(cx, Conversation::Network);
+        self.greet(cx, self.network, peer, out);
         if self.compare_at.is_none() {
             self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 50));
         }
@@ -494,20 +475,51 @@ impl Chat {
             self.verify_at = Some(cx.now + cx.rng.jitter(first, 50));
         }
     }
+
+    /// Says to the neighbours what is here now: no tree carries what catching up brought.
+    fn announce(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        for peer in self.neighbours.clone() {
+            self.greet(cx, self.network, peer, out);
+        }
+    }
+
+    /// Continues what waited for the rate of catching up.
+    fn unpause(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        for _ in 0..self.paused.len() {
+            if self.pace.is_spent(cx.now) {
+                return;
+            }
+            match self.paused.pop_front() {
+                Some(Paused::Pull(peer, conversation)) => self.answer_pull(cx, peer, conversation, out),
+                Some(Paused::Serve(key)) => self.serve_next(cx, key, out),
+                None => return,
+            }
+        }
+    }
+
+    fn pace_at(&self) -> Option<Instant> {
+        (!self.paused.is_empty()).then(|| self.pace.next())
+    }
 }
 
 fn send(to: NodeId, message: &Sync, out: &mut Outbox<Out>) {
     let priority = match message {
-        Sync::Digest { .. } | Sync::Heights { .. } | Sync::Fetch { .. } => Priority::Normal,
-        Sync::Bundle { .. } | Sync::Compare { .. } | Sync::Compared { .. } | Sync::Want { .. } => Priority::Low,
+        Sync::Digest { .. } | Sync::Pull { .. } | Sync::Want { .. } => Priority::Normal,
+        Sync::Runs { .. } | Sync::Compare { .. } | Sync::Compared { .. } | Sync::Fetch { .. } => Priority::Low,
     };
     out.push(Out::Send { to, priority, body: encode(message) });
+}
+
+/// Whether a read stopped at its count or byte limit, and not at its end.
+fn is_cut(records: &[Record], limit: u32, max_bytes: u32) -> bool {
+    let bytes = records.iter().fold(0usize, |n, r| n.saturating_add(r.key.len()).saturating_add(r.value.len()));
+    records.len() >= limit as usize || bytes > max_bytes as usize
 }
 
 impl Machine for Chat {
     const NAME: &'static str = "chat";
     const TABLES: &'static [(&'static str, Table)] =
-        &[("conversations", CONVERSATIONS), ("heads", HEADS), ("log", LOG), ("order", ORDER)];
+        &[("conversations", CONVERSATIONS), ("entries", ENTRIES), ("numbers", NUMBERS), ("edits", EDITS)];
     type In = In;
     type Out = Out;
 
@@ -521,19 +533,24 @@ impl Machine for Chat {
         for record in &records {
             opened.restore(record)?;
         }
-        opened.rooms.values_mut().for_each(Room::restored);
         Ok(opened)
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern other machines")]
     fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
-        match *fact {
-            Fact::LinkUp { peer, .. } => self.link_up(cx, peer, out),
-            Fact::LinkDown { peer, .. } => self.link_down(peer),
-            Fact::NeighbourUp(peer) => self.neighbour_up(cx, peer, out),
+        match fact {
+            Fact::LinkUp { peer, .. } => self.link_up(cx, *peer, out),
+            Fact::LinkDown { peer, .. } => self.link_down(*peer),
+            Fact::RoundTrips(all) => {
+                for RoundTrip { peer, rtt, .. } in all {
+                    if let Some(known) = self.linked.get_mut(peer) {
+                        *known = *rtt;
+                    }
+                }
+            }
+            Fact::NeighbourUp(peer) => self.neighbour_up(cx, *peer, out),
             Fact::NeighbourDown(peer) => {
-                self.neighbours.remove(&peer);
-                self.wants.forget(self.network, peer);
+                self.neighbours.remove(peer);
                 if self.neighbours.is_empty() {
                     self.compare_at = None;
                 }
@@ -545,16 +562,25 @@ impl Machine for Chat {
     }
 
     fn records(&mut self, cx: &mut Cx<'_>, read: u64, records: Vec<Record>, out: &mut Outbox<Out>) {
-        self.records_read(cx, read, records, out);
+        match self.reads.remove(&read) {
+            Some(Reading::Past { key, need }) => self.past_read(cx, key, need, &records, out),
+            Some(Reading::NextLife(conversation)) => self.next_life_read(cx, conversation, &records, out),
+            Some(Reading::LifeTip(conversation)) => self.life_tip_read(conversation, &records, out),
+            Some(Reading::Pull(peer, conversation)) => self.pull_read(cx, peer, conversation, &records, out),
+            Some(Reading::Serve(key)) => self.serve_read(cx, key, &records, out),
+            Some(Reading::Window(number)) => self.window_read(cx, number, &records, out),
+            Some(Reading::HostedWindow(peer, number)) => self.hosted_window_read(cx, (peer, number), &records, out),
+            Some(Reading::PageRows(query)) => self.page_rows(query, &records, out),
+            Some(Reading::PageRun(query)) => self.page_run(query, &records, out),
+            Some(Reading::PageEdits(query)) => self.page_edits(query, &records, out),
+            None => {}
+        }
     }
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
         match input {
-            In::DirectReceived { from, id, body } => self.carried(cx, from, id, body, out),
-            In::GossipReceived { via, id, body } => {
-                let genuine = self.broadcast(cx, via, body, false, out);
-                out.push(Out::GossipValidated { id, genuine });
-            }
+            In::DirectReceived { from, id, body } => self.direct(cx, from, id, body, out),
+            In::GossipReceived { via, id, body } => self.broadcast(cx, via, id, body, out),
             In::Message { from, body } => match decode(&body, MAX_MESSAGE) {
                 Ok(message) => self.sync(cx, from, message, out),
                 Err(Malformed) => self.drops.count(DropReason::Message),
@@ -567,28 +593,28 @@ impl Machine for Chat {
             }
             In::CompareAll => {
                 for peer in self.neighbours.clone() {
-                    self.send_heights(cx, private_conversation(self.me, peer), peer, true, out);
-                    self.send_heights(cx, self.network, peer, true, out);
+                    self.pull(cx, private_conversation(self.me, peer), peer, true, out);
+                    self.pull(cx, self.network, peer, true, out);
                 }
             }
         }
     }
 
     fn handle_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        while let Some((conversation, peer)) = self.fills.pop_due(cx.now) {
-            self.fill(cx, conversation, peer, out);
+        if self.waiting.next_ask().is_some_and(|at| at <= cx.now) {
+            self.ask(cx, out);
         }
-        if self.news_at.take_if(|at| *at <= cx.now).is_some()
-            && let Some(room) = self.rooms.get(&self.network)
-        {
-            // Catching up announces to the network what it brought: no tree carries it.
-            let digest = Sync::Digest { conversation: self.network, hash: room.digest() };
-            self.neighbours.iter().for_each(|&to| send(to, &digest, out));
+        self.pull_timeout(cx, out);
+        if self.news_at.take_if(|at| *at <= cx.now).is_some() {
+            self.announce(cx, out);
+        }
+        if self.merge_at.take_if(|at| *at <= cx.now).is_some() {
+            self.merge(cx, out);
         }
         if self.compare_at.is_some_and(|at| at <= cx.now) {
             let neighbours: Vec<NodeId> = self.neighbours.iter().copied().collect();
-            if let (Some(&to), Some(room)) = (cx.rng.pick(&neighbours), self.rooms.get(&self.network)) {
-                send(to, &Sync::Digest { conversation: self.network, hash: room.digest() }, out);
+            if let Some(&to) = cx.rng.pick(&neighbours) {
+                self.greet(cx, self.network, to, out);
                 if self.verify_at.is_none_or(|at| at <= cx.now) {
                     self.verify_at = Some(cx.now + cx.rng.jitter(self.config.chat.verify_every, 50));
                     self.compare_whole(cx, to, out);
@@ -601,31 +627,28 @@ impl Machine for Chat {
             self.unpause(cx, out);
         }
         if self.sweep_at.is_some_and(|at| at <= cx.now) {
-            let since = cx.now.before(self.config.chat.pending_for);
-            let mut left = 0usize;
-            for room in self.rooms.values_mut() {
-                room.expire(since);
-                left = left.saturating_add(room.pending());
-            }
-            self.sweep_at = (left > 0).then(|| cx.now + self.config.chat.pending_for);
+            self.waiting.expire(cx.now.before(self.config.chat.pending_for));
+            self.sweep_at = (self.waiting.len() > 0).then(|| cx.now + self.config.chat.pending_for);
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let timers = soonest(self.fills.next(), soonest(self.compare_at, self.sweep_at));
-        soonest(soonest(timers, self.news_at), soonest(self.compare.deadline(), self.pace_at()))
+        let timers = soonest(self.waiting.next_ask(), soonest(self.compare_at, self.sweep_at));
+        let syncs = soonest(self.pulls.deadline(), soonest(self.merge_at, self.news_at));
+        soonest(soonest(timers, syncs), soonest(self.compare.deadline(), self.pace_at()))
     }
 
     fn footprint(&self) -> usize {
-        let rooms = self.rooms.values().fold(0usize, |n, r| n.saturating_add(r.entries()).saturating_add(1));
-        rooms
-            .saturating_add(self.wants.len())
-            .saturating_add(self.answers.len())
+        let logs = self.logs.values().fold(0usize, |n, log| n.saturating_add(log.entries()).saturating_add(1));
+        logs.saturating_add(self.waiting.len())
+            .saturating_add(self.pulls.len())
+            .saturating_add(self.serving.len())
             .saturating_add(self.compare.len())
             .saturating_add(self.compare_with.len())
             .saturating_add(self.paused.len())
-            .saturating_add(self.queries.len())
+            .saturating_add(self.reads.len())
             .saturating_add(self.neighbours.len())
+            .saturating_add(self.linked.len())
     }
 
     fn count(&self, stats: &mut Stats) {
@@ -635,10 +658,11 @@ impl Machine for Chat {
 
     #[cfg(any(test, debug_assertions))]
     fn check(&self) -> Result<(), &'static str> {
-        if !self.taken.is_empty() {
-            return Err("accepted messages are left over");
+        if !self.woken.is_empty() {
+            return Err("runs that were woken are left over");
         }
-        self.rooms.values().try_for_each(Room::check)
+        self.waiting.check()?;
+        self.logs.values().try_for_each(Log::check)
     }
 }
 
@@ -662,7 +686,7 @@ impl Command<Chat> for Say {
 pub(crate) struct History {
     pub(crate) query: u64,
     pub(crate) conversation: Conversation,
-    pub(crate) before: Option<Position>,
+    pub(crate) before: Option<MessageId>,
     pub(crate) limit: u32,
 }
 
@@ -673,6 +697,3 @@ impl Command<Chat> for History {
         chat.history(self.query, self.conversation, self.before, self.limit, out);
     }
 }
-
-#[cfg(test)]
-mod tests;

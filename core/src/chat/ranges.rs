@@ -41,12 +41,12 @@ pub(crate) struct Bound {
 
 impl Bound {
     /// The shortest bound after `before` and not after `next`.
-    fn between(before: Item, next: Item) -> Self {
+    fn between(before: MessageId, next: MessageId) -> Self {
         let shared = match before.depth == next.depth {
-            true => before.id.0.iter().zip(&next.id.0).take_while(|(a, b)| a == b).count().saturating_add(1),
+            true => before.hash.iter().zip(&next.hash).take_while(|(a, b)| a == b).count().saturating_add(1),
             false => 0,
         };
-        Self { depth: next.depth, prefix: Blob(next.id.0.iter().take(shared).copied().collect()) }
+        Self { depth: next.depth, prefix: Blob(next.hash.iter().take(shared).copied().collect()) }
     }
 
     /// The beginning of a depth.
@@ -54,10 +54,10 @@ impl Bound {
         Self { depth, prefix: Blob(Vec::new()) }
     }
 
-    fn item(&self) -> Result<Item, Malformed> {
+    fn place(&self) -> Result<MessageId, Malformed> {
         let mut id = [0; ID_LEN];
         id.get_mut(..self.prefix.0.len()).ok_or(Malformed)?.copy_from_slice(&self.prefix.0);
-        Ok(Item { depth: self.depth, id: MessageId(id) })
+        Ok(MessageId { depth: self.depth, hash: id })
     }
 }
 
@@ -69,7 +69,7 @@ pub(crate) enum Mode {
     /// A hash of the sum of the ids in it and their number.
     Fingerprint([u8; 16]),
     /// Everything in it, in order.
-    Ids(Vec<Item>),
+    Ids(Vec<MessageId>),
 }
 
 /// A range, which begins where the one before it ends.
@@ -85,15 +85,20 @@ pub(super) struct Outcome {
     /// What is still open and goes back; nothing if all is settled.
     pub(super) parts: Vec<Part>,
     /// What the other side lacks, in order.
-    pub(super) give: Vec<Item>,
+    pub(super) give: Vec<MessageId>,
     /// What is missing here, in order.
-    pub(super) need: Vec<Item>,
+    pub(super) need: Vec<MessageId>,
     /// There was more to give or to need than [`MAX_FOUND`].
     pub(super) more: bool,
 }
 
-fn first_of(depth: u64) -> Item {
-    Item { depth, id: MessageId([0; ID_LEN]) }
+/// The count and the sum of what is from one place up to but not including another.
+fn total(tree: &OrderTree<Item>, start: MessageId, end: MessageId) -> Total {
+    tree.total(&Item::bound(start), &Item::bound(end))
+}
+
+fn ids(tree: &OrderTree<Item>, start: MessageId, end: MessageId, most: usize) -> Vec<MessageId> {
+    tree.items(&Item::bound(start), &Item::bound(end), most).into_iter().map(|item| item.id).collect()
 }
 
 fn fingerprint(total: &Total) -> [u8; 16] {
@@ -105,7 +110,7 @@ fn fingerprint(total: &Total) -> [u8; 16] {
 
 /// The first message: one fingerprint of all from depth `from` up to but not including depth `to`.
 pub(super) fn begin(tree: &OrderTree<Item>, (from, to): (u64, u64)) -> Vec<Part> {
-    let mode = Mode::Fingerprint(fingerprint(&tree.total(&first_of(from), &first_of(to))));
+    let mode = Mode::Fingerprint(fingerprint(&total(tree, MessageId::first_of(from), MessageId::first_of(to))));
     alloc::vec![Part { end: Bound::at_depth(to), mode }]
 }
 
@@ -128,23 +133,23 @@ impl Frame<'_> {
     }
 
     /// Describes the range from `start` to `end`, which differs.
-    fn split(&mut self, start: Item, end: (Item, Bound)) {
-        let (low, high) = (self.tree.rank(&start), self.tree.rank(&end.0));
+    fn split(&mut self, start: MessageId, end: (MessageId, Bound)) {
+        let (low, high) = (self.tree.rank(&Item::bound(start)), self.tree.rank(&Item::bound(end.0)));
         let count = high.saturating_sub(low);
         if count < LISTED {
-            return self.push(Part { end: end.1, mode: Mode::Ids(self.tree.items(&start, &end.0, LISTED)) });
+            return self.push(Part { end: end.1, mode: Mode::Ids(ids(self.tree, start, end.0, LISTED)) });
         }
         let mut begin = start;
         for bucket in 1..=BUCKETS {
             let rank = low.saturating_add(count.saturating_mul(bucket).checked_div(BUCKETS).unwrap_or(0));
             let (until, bound) = match (self.tree.select(rank.saturating_sub(1)), self.tree.select(rank)) {
                 (Some(before), Some(next)) if bucket < BUCKETS => {
-                    let bound = Bound::between(before, next);
-                    (bound.item().unwrap_or(next), bound)
+                    let bound = Bound::between(before.id, next.id);
+                    (bound.place().unwrap_or(next.id), bound)
                 }
                 _ => end.clone(),
             };
-            let mode = Mode::Fingerprint(fingerprint(&self.tree.total(&begin, &until)));
+            let mode = Mode::Fingerprint(fingerprint(&total(self.tree, begin, until)));
             self.push(Part { end: bound, mode });
             begin = until;
         }
@@ -154,7 +159,7 @@ impl Frame<'_> {
 /// Splits all from depth `from` up to but not including depth `to`, as if it differed.
 pub(super) fn differs(tree: &OrderTree<Item>, (from, to): (u64, u64)) -> Vec<Part> {
     let mut frame = Frame { tree, parts: Vec::new(), bytes: 0, skipped: None };
-    frame.split(first_of(from), (first_of(to), Bound::at_depth(to)));
+    frame.split(MessageId::first_of(from), (MessageId::first_of(to), Bound::at_depth(to)));
     frame.parts
 }
 
@@ -163,20 +168,20 @@ pub(super) fn differs(tree: &OrderTree<Item>, (from, to): (u64, u64)) -> Vec<Par
 pub(super) fn reconcile(tree: &OrderTree<Item>, (from, to): (u64, u64), parts: &[Part]) -> Result<Outcome, Malformed> {
     let mut found = Outcome::default();
     let mut frame = Frame { tree, parts: Vec::new(), bytes: 0, skipped: None };
-    let mut start = first_of(from);
+    let mut start = MessageId::first_of(from);
     for part in parts {
-        let end = part.end.item()?;
-        if end <= start || end > first_of(to) {
+        let end = part.end.place()?;
+        if end <= start || end > MessageId::first_of(to) {
             return Err(Malformed);
         }
         if frame.bytes >= FRAME {
-            let rest = Mode::Fingerprint(fingerprint(&tree.total(&start, &first_of(to))));
+            let rest = Mode::Fingerprint(fingerprint(&total(tree, start, MessageId::first_of(to))));
             frame.push(Part { end: Bound::at_depth(to), mode: rest });
             break;
         }
         match &part.mode {
             Mode::Skip => frame.skipped = Some(part.end.clone()),
-            Mode::Fingerprint(theirs) if *theirs == fingerprint(&tree.total(&start, &end)) => {
+            Mode::Fingerprint(theirs) if *theirs == fingerprint(&total(tree, start, end)) => {
                 frame.skipped = Some(part.end.clone());
             }
             Mode::Fingerprint(_) => frame.split(start, (end, part.end.clone())),
@@ -198,15 +203,15 @@ pub(super) fn reconcile(tree: &OrderTree<Item>, (from, to): (u64, u64), parts: &
 }
 
 /// What each side lacks of a range that the other has listed.
-fn settle(tree: &OrderTree<Item>, (start, end): (Item, Item), theirs: &[Item], found: &mut Outcome) {
+fn settle(tree: &OrderTree<Item>, (start, end): (MessageId, MessageId), theirs: &[MessageId], found: &mut Outcome) {
     let room = MAX_FOUND.saturating_sub(found.give.len());
     // As many more as are on both sides, and one to see whether there are more.
     let most = room.saturating_add(theirs.len()).saturating_add(1);
-    let ours = tree.items(&start, &end, most);
+    let ours = ids(tree, start, end, most);
     let cut = ours.len() == most;
     let give = ours.iter().filter(|i| theirs.binary_search(i).is_err()).copied();
     found.give.extend(give.take(room));
-    let need = theirs.iter().filter(|i| tree.total(i, &i.next()).count == 0).copied();
+    let need = theirs.iter().filter(|i| total(tree, **i, i.next()).count == 0).copied();
     let room = MAX_FOUND.saturating_sub(found.need.len());
     let before = found.need.len();
     found.need.extend(need.take(room));
@@ -221,8 +226,12 @@ pub(super) mod tests {
     use alloc::collections::BTreeSet;
     use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
-    pub(crate) fn item(depth: u64, n: u64) -> Item {
-        Item { depth, id: MessageId(*blake3::hash(&n.to_le_bytes()).as_bytes()) }
+    fn place(depth: u64, n: u64) -> MessageId {
+        MessageId { depth, hash: *blake3::hash(&n.to_le_bytes()).as_bytes() }
+    }
+
+    fn item(depth: u64, n: u64) -> Item {
+        Item::new(&[5; 16], place(depth, n))
     }
 
     fn tree(items: impl IntoIterator<Item = Item>) -> OrderTree<Item> {
@@ -249,7 +258,7 @@ pub(super) mod tests {
         let mut parts = begin(a, ALL);
         loop {
             let conversation = ConversationId([0; 32]);
-            let bytes = encode(&Sync::Compare { conversation, from: 0, to: u64::MAX, parts: parts.clone() }).len();
+            let bytes = encode(&Sync::Compare { conversation, salt: [0; 16], from: 0, to: u64::MAX, parts: parts.clone() }).len();
             cost.messages += 1;
             cost.bytes += bytes;
             cost.largest = cost.largest.max(bytes);
@@ -257,11 +266,11 @@ pub(super) mod tests {
             let (here, there) = if asked_by_a { (&mut *b, &mut *a) } else { (&mut *a, &mut *b) };
             let outcome = reconcile(here, ALL, &parts).unwrap();
             for i in &outcome.need {
-                assert!(there.total(i, &i.next()).count == 1, "only items of the other side are requested");
-                assert!(here.insert(*i), "only missing items are requested");
+                assert!(total(there, *i, i.next()).count == 1, "only items of the other side are requested");
+                assert!(here.insert(Item::new(&[5; 16], *i)), "only missing items are requested");
             }
             for i in &outcome.give {
-                assert!(there.insert(*i), "only missing items are sent");
+                assert!(there.insert(Item::new(&[5; 16], *i)), "only missing items are sent");
             }
             parts = outcome.parts;
             // The initiator stops when nothing is open; an answer is always sent.
@@ -272,8 +281,8 @@ pub(super) mod tests {
         }
     }
 
-    fn all(tree: &OrderTree<Item>) -> Vec<Item> {
-        tree.items(&first_of(0), &first_of(u64::MAX), usize::MAX)
+    fn all(tree: &OrderTree<Item>) -> Vec<MessageId> {
+        ids(tree, MessageId::first_of(0), MessageId::first_of(u64::MAX), usize::MAX)
     }
 
     proptest! {
@@ -290,7 +299,7 @@ pub(super) mod tests {
             let (left, right) = (of(|i| i.1), of(|i| i.2));
             let (mut a, mut b) = (tree(left.iter().copied()), tree(right.iter().copied()));
             let cost = run(&mut a, &mut b);
-            let union: Vec<Item> = left.union(&right).copied().collect();
+            let union: Vec<MessageId> = left.union(&right).map(|i| i.id).collect();
             prop_assert_eq!(all(&a), union.as_slice());
             prop_assert_eq!(all(&b), union);
             prop_assert!(left != right || cost.messages == 2, "equal sets cost one fingerprint");
@@ -309,14 +318,14 @@ pub(super) mod tests {
                     mode: match mode {
                         0 => Mode::Skip,
                         1 => Mode::Fingerprint([7; 16]),
-                        _ => Mode::Ids(alloc::vec![item(depth, 5_000)]),
+                        _ => Mode::Ids(alloc::vec![place(depth, 5_000)]),
                     },
                 })
                 .collect();
             if let Ok(outcome) = reconcile(&here, (0, 10), &parts) {
                 prop_assert!(outcome.give.len() <= MAX_FOUND && outcome.need.len() <= MAX_FOUND);
                 prop_assert!(encode(&outcome.parts).len() <= FRAME + 16 * (LISTED * 42 + 64));
-                let ends: Vec<Item> = outcome.parts.iter().map(|p| p.end.item().unwrap()).collect();
+                let ends: Vec<MessageId> = outcome.parts.iter().map(|p| p.end.place().unwrap()).collect();
                 prop_assert!(ends.is_sorted_by(|a, b| a < b));
             }
         }

@@ -143,12 +143,14 @@ impl Delivery {
         }
         let (to, order) = key.split_first_chunk::<ID_LEN>().ok_or(Malformed)?;
         let order = u64::from_be_bytes(order.try_into().map_err(|_| Malformed)?);
-        let (id, body) = value.split_first_chunk::<ID_LEN>().ok_or(Malformed)?;
-        let carries = matches!(Message::decode(body), Ok(Message::Carry { id: carried, .. }) if carried == short(id));
+        let (depth, rest) = value.split_first_chunk::<8>().ok_or(Malformed)?;
+        let (hash, body) = rest.split_first_chunk::<ID_LEN>().ok_or(Malformed)?;
+        let id = MessageId { depth: u64::from_be_bytes(*depth), hash: *hash };
+        let carries = matches!(Message::decode(body), Ok(Message::Carry { id: carried, .. }) if carried == short(hash));
         if !carries || body.len() > MAX_MESSAGE {
             return Err(Malformed);
         }
-        let (id, body) = (MessageId(*id), body.to_vec());
+        let body = body.to_vec();
         self.next_order = self.next_order.max(order.saturating_add(1));
         self.messages = self.messages.saturating_add(1);
         self.bytes = self.bytes.saturating_add(body.len());
@@ -167,7 +169,7 @@ impl Delivery {
     }
 
     pub(crate) fn is_queued(&self, id: MessageId) -> bool {
-        self.peers.values().any(|p| p.find(&short(&id.0)).is_some())
+        self.peers.values().any(|p| p.find(&short(&id.hash)).is_some())
     }
 
     /// Sends what may be sent to `to` and sets its timer.
@@ -306,9 +308,10 @@ impl Machine for Delivery {
                 let order = self.next_order;
                 self.next_order = order.saturating_add(1);
                 self.messages = self.messages.saturating_add(1);
-                let carry = Message::Carry { id: short(&id.0), body: &body }.encode();
-                let mut value = Vec::with_capacity(carry.len().saturating_add(ID_LEN));
-                value.extend_from_slice(&id.0);
+                let carry = Message::Carry { id: short(&id.hash), body: &body }.encode();
+                let mut value = Vec::with_capacity(carry.len().saturating_add(ID_LEN).saturating_add(8));
+                value.extend_from_slice(&id.depth.to_be_bytes());
+                value.extend_from_slice(&id.hash);
                 value.extend_from_slice(&carry);
                 self.bytes = self.bytes.saturating_add(carry.len());
                 out.put(OUTBOX, key(to, order), value);

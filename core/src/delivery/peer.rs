@@ -81,7 +81,7 @@ impl Peer {
         if count(|s| matches!(s, Stage::UnderWay { .. })) != self.under_way {
             return Err("the number under way is wrong");
         }
-        let names = |(id, order): (&ShortId, &u64)| self.entries.get(order).is_some_and(|e| short(&e.id.0) == *id);
+        let names = |(id, order): (&ShortId, &u64)| self.entries.get(order).is_some_and(|e| short(&e.id.hash) == *id);
         if !self.by_id.iter().all(names) {
             return Err("an id leads to the entry of another");
         }
@@ -104,7 +104,7 @@ impl Peer {
     }
 
     pub(super) fn insert(&mut self, order: u64, entry: Entry) {
-        self.by_id.insert(short(&entry.id.0), order);
+        self.by_id.insert(short(&entry.id.hash), order);
         self.entries.insert(order, entry);
     }
 
@@ -114,7 +114,7 @@ impl Peer {
 
     pub(super) fn remove(&mut self, order: u64) -> Option<Entry> {
         let entry = self.entries.remove(&order)?;
-        self.by_id.remove(&short(&entry.id.0));
+        self.by_id.remove(&short(&entry.id.hash));
         match entry.stage {
             Stage::UnderWay { .. } => self.under_way = self.under_way.saturating_sub(1),
             Stage::Parked => self.parked = self.parked.saturating_sub(1),

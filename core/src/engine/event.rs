@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::own;
 use crate::fact::{DownReason, MemberState};
-use crate::id::{MessageId, NodeId};
+use crate::id::{Life, MessageId, NodeId};
 use crate::membership::NodeState;
 use crate::store::Scan;
-use crate::wire::content::Message;
+use crate::time::WallTime;
+use crate::wire::content::{Content, Conversation, Message};
 use crate::wire::{Malformed, decode, encode};
 
 /// Something that happened.
@@ -53,6 +54,24 @@ pub enum Durable {
         to: NodeId,
         /// Why.
         reason: FailReason,
+    },
+    /// An author said two different things under one number: its profile was copied, or it cheats. Both stay in the
+    /// history, in the order that all nodes have. Code 4.
+    Forked {
+        /// Where.
+        conversation: Conversation,
+        /// Who.
+        author: NodeId,
+        /// In which of its logs.
+        life: Life,
+        /// The number.
+        seq: u64,
+    },
+    /// Another copy of this profile speaks in a conversation: this one was restored from a backup, or runs twice. It
+    /// goes on in a log of its own, and nothing that either said is lost. Code 5.
+    LifeBegun {
+        /// Where.
+        conversation: Conversation,
     },
 }
 
@@ -132,20 +151,51 @@ impl fmt::Display for FailReason {
     }
 }
 
-/// The longest stored event: the largest message and its clock.
+/// A received message as it is stored with its event. Its clock stands in the history.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    id: MessageId,
+    conversation: Conversation,
+    author: NodeId,
+    life: Life,
+    seq: u64,
+    sent_at: WallTime,
+    content: Content,
+}
+
+impl From<&Message> for Stored {
+    fn from(m: &Message) -> Self {
+        let Message { id, conversation, author, life, seq, sent_at, .. } = *m;
+        Self { id, conversation, author, life, seq, sent_at, content: m.content.clone() }
+    }
+}
+
+impl From<Stored> for Message {
+    fn from(Stored { id, conversation, author, life, seq, sent_at, content }: Stored) -> Self {
+        Self { id, conversation, author, life, seq, clock: None, sent_at, content, edited: None, retracted: false }
+    }
+}
+
+/// The longest stored event: the largest message.
 const MAX_ROW: usize = 1 << 20;
 
 impl Durable {
     const RECEIVED: u8 = 1;
     const DELIVERED: u8 = 2;
     const FAILED: u8 = 3;
+    const FORKED: u8 = 4;
+    const LIFE_BEGUN: u8 = 5;
 
     /// One byte of code, then the fields in postcard.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let (code, mut fields) = match self {
-            Self::Received(message) => (Self::RECEIVED, encode(message)),
+            Self::Received(message) => (Self::RECEIVED, encode(&Stored::from(message))),
             Self::Delivered { id, to } => (Self::DELIVERED, encode(&(id, to))),
             Self::Failed { id, to, reason } => (Self::FAILED, encode(&(id, to, reason))),
+            Self::Forked { conversation, author, life, seq } => {
+                (Self::FORKED, encode(&(conversation, author, life, seq)))
+            }
+            Self::LifeBegun { conversation } => (Self::LIFE_BEGUN, encode(conversation)),
         };
         fields.insert(0, code);
         fields
@@ -154,9 +204,12 @@ impl Durable {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let (code, fields) = bytes.split_first().ok_or(Malformed)?;
         match *code {
-            Self::RECEIVED => Ok(Self::Received(decode(fields, MAX_ROW)?)),
+            Self::RECEIVED => decode::<Stored>(fields, MAX_ROW).map(|stored| Self::Received(stored.into())),
             Self::DELIVERED => decode(fields, MAX_ROW).map(|(id, to)| Self::Delivered { id, to }),
             Self::FAILED => decode(fields, MAX_ROW).map(|(id, to, reason)| Self::Failed { id, to, reason }),
+            Self::FORKED => decode(fields, MAX_ROW)
+                .map(|(conversation, author, life, seq)| Self::Forked { conversation, author, life, seq }),
+            Self::LIFE_BEGUN => decode(fields, MAX_ROW).map(|conversation| Self::LifeBegun { conversation }),
             _ => Err(Malformed),
         }
     }
@@ -175,7 +228,8 @@ impl Event {
     pub fn weight(&self) -> usize {
         let text = match self {
             Self::Durable { event: Durable::Received(m), .. } => {
-                m.content.shown().len().saturating_add(m.clock.entries().len().saturating_mul(CLOCK_ENTRY))
+                let entries = m.clock.as_ref().map_or(0, |clock| clock.entries().len());
+                m.content.shown().len().saturating_add(entries.saturating_mul(CLOCK_ENTRY))
             }
             Self::Durable { .. } | Self::Volatile(_) => 0,
         };
@@ -202,5 +256,5 @@ impl Event {
     }
 }
 
-/// An author and a number, and their place in a list.
-const CLOCK_ENTRY: usize = 40;
+/// An author, a life and a number.
+const CLOCK_ENTRY: usize = 48;

@@ -23,14 +23,14 @@ use crate::config::Config;
 use crate::discovery;
 use crate::error::{CommandError, ConfigError, RestoreError};
 use crate::fact::Fact;
-use crate::id::NodeId;
+use crate::id::{MessageId, NodeId};
 use crate::identity::Identity;
 use crate::link;
 use crate::machine::Setup;
 use crate::stats::Stats;
 use crate::store::{Batch, Record, Request};
 use crate::time::{Instant, WallClock, WallTime};
-use crate::wire::content::{Message, Position};
+use crate::wire::content::Message;
 
 pub use commands::fault_tolerance::{FailureType, ZoneMember};
 pub use event::{Durable, Event, FailReason, Volatile};
@@ -77,7 +77,7 @@ pub struct Answer {
     /// Messages in display order, oldest first.
     pub messages: Vec<Message>,
     /// Pass this as `before` for the page before; none at the beginning of the history.
-    pub older: Option<Position>,
+    pub older: Option<MessageId>,
 }
 
 /// What a host does for its engine, by [`Engine::poll`].

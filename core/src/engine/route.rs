@@ -141,6 +141,10 @@ impl Route for chat::Out {
             Self::Send { to, priority, body } => q.input(link::In::Send { to, channel: Channel::Chat, priority, body }),
             Self::Compared(peer) => q.input(membership::In::Compared(peer)),
             Self::Received(message) => q.durable(Durable::Received(message)),
+            Self::Forked { conversation, author, life, seq } => {
+                q.durable(Durable::Forked { conversation, author, life, seq });
+            }
+            Self::LifeBegun { conversation } => q.durable(Durable::LifeBegun { conversation }),
             Self::Read { read, scan } => q.read(Reader::Chat, read, scan),
             Self::Page { query, messages, older } => q.answers.push_back(Answer { query, messages, older }),
         }

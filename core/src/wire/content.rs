@@ -2,12 +2,13 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::CommandError;
-use crate::id::{ConversationId, MessageId, NodeId};
+use crate::id::{ConversationId, Life, MessageId, NodeId};
 use crate::time::WallTime;
 use crate::wire::MAX_BODY;
 
@@ -30,7 +31,8 @@ pub enum Content {
         /// 1 to 65,536 bytes of UTF-8.
         text: String,
     },
-    /// Replaces the text of an own message; an edit of another author's message is shown but changes nothing.
+    /// Replaces the text of an own message of this conversation. Every receiver checks that; an edit of anything
+    /// else has no effect and is not shown.
     Edit {
         /// The message changed.
         edit_of: MessageId,
@@ -44,7 +46,8 @@ pub enum Content {
         /// 1 to 64 bytes of UTF-8.
         mark: String,
     },
-    /// Retracts an own message. Nothing is erased from other people's devices.
+    /// Retracts an own message of this conversation, with the same check. Nothing is erased from other people's
+    /// devices.
     Retract {
         /// The message retracted.
         retract: MessageId,
@@ -128,10 +131,21 @@ impl Conversation {
     }
 }
 
-/// How many messages of each author the author had seen (a version vector): the chat document's vector clock, counting
-/// messages only. Sorted by author; an absent author counts zero.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VectorClock(Vec<(NodeId, u64)>);
+/// How many messages of each life of each author the author had seen: the chat document's vector clock, counting
+/// messages only. Sorted by author and life; an absent life counts zero. Copies share their entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VectorClock(Arc<Vec<ClockEntry>>);
+
+/// One component of a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClockEntry {
+    /// The author.
+    pub author: NodeId,
+    /// Which of the author's logs.
+    pub life: Life,
+    /// How many messages of it, from the first without gaps.
+    pub count: u64,
+}
 
 /// The causal relation of two messages (chat document §10.3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,40 +161,20 @@ pub enum Causality {
 }
 
 impl VectorClock {
-    /// The count for `author`.
-    pub fn get(&self, author: NodeId) -> u64 {
-        self.0.binary_search_by_key(&author, |e| e.0).ok().and_then(|at| self.0.get(at)).map_or(0, |e| e.1)
+    /// The count for one life of `author`.
+    pub fn get(&self, author: NodeId, life: Life) -> u64 {
+        let found = self.0.binary_search_by_key(&(author, life), |e| (e.author, e.life)).ok();
+        found.and_then(|at| self.0.get(at)).map_or(0, |e| e.count)
     }
 
-    /// Sets the count for `author`.
-    pub fn set(&mut self, author: NodeId, count: u64) {
-        match self.0.binary_search_by_key(&author, |e| e.0) {
-            Ok(at) => {
-                if let Some(entry) = self.0.get_mut(at) {
-                    entry.1 = count;
-                }
-            }
-            Err(at) => self.0.insert(at, (author, count)),
-        }
-    }
-
-    /// Raises every count to at least `other`'s.
-    pub fn merge(&mut self, other: &Self) {
-        for &(author, count) in &other.0 {
-            if self.get(author) < count {
-                self.set(author, count);
-            }
-        }
-    }
-
-    /// Authors and counts, by author.
-    pub fn entries(&self) -> &[(NodeId, u64)] {
+    /// The components, by author and life.
+    pub fn entries(&self) -> &[ClockEntry] {
         &self.0
     }
 
     /// Whether every count is at most `other`'s.
     pub fn at_most(&self, other: &Self) -> bool {
-        self.0.iter().all(|&(author, count)| count <= other.get(author))
+        self.0.iter().all(|e| e.count <= other.get(e.author, e.life))
     }
 
     /// The document's comparison: before if all counts are less or equal.
@@ -194,46 +188,55 @@ impl VectorClock {
     }
 }
 
-impl FromIterator<(NodeId, u64)> for VectorClock {
-    fn from_iter<I: IntoIterator<Item = (NodeId, u64)>>(entries: I) -> Self {
-        let mut clock = Self::default();
-        for (author, count) in entries {
-            clock.set(author, count);
-        }
-        clock
+impl FromIterator<ClockEntry> for VectorClock {
+    /// Of several entries of one life the greatest count stays.
+    fn from_iter<I: IntoIterator<Item = ClockEntry>>(entries: I) -> Self {
+        let mut all: Vec<ClockEntry> = entries.into_iter().filter(|e| e.count > 0).collect();
+        all.sort_unstable_by(|a, b| (a.author, a.life, b.count).cmp(&(b.author, b.life, a.count)));
+        all.dedup_by_key(|e| (e.author, e.life));
+        Self(Arc::new(all))
     }
 }
 
 /// A message as a conversation holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// The hash of conversation, author and content.
+    /// Its place in the conversation and the hash of its header.
     pub id: MessageId,
     /// Its conversation.
     pub conversation: Conversation,
     /// Its author.
     pub author: NodeId,
-    /// The author's number for it in this conversation, from 1 without gaps.
+    /// Which of the author's logs it is in.
+    pub life: Life,
+    /// The author's number for it in this log, from 1 without gaps. Merges without text count too.
     pub seq: u64,
-    /// The Lamport time: 1 + that of the deepest message its author had seen.
-    pub depth: u64,
-    /// What the author had seen, this message included.
-    pub clock: VectorClock,
+    /// What the author had seen, this message included. None in a conversation with more than 64 authors, and for a
+    /// durable event that is reported again after a restart: the history has it.
+    pub clock: Option<VectorClock>,
     /// The author's wall clock: shown, never used for order.
     pub sent_at: WallTime,
-    /// Its content.
+    /// Its content, as it was sent.
     pub content: Content,
+    /// The text that its author's last edit gave it.
+    pub edited: Option<String>,
+    /// Whether its author has retracted it.
+    pub retracted: bool,
 }
 
 impl Message {
-    /// The causal relation of this message to `other` of the same conversation.
-    pub fn causality(&self, other: &Self) -> Causality {
-        self.clock.compare(&other.clock)
+    /// The causal relation of this message to `other` of the same conversation; none where one has no clock.
+    pub fn causality(&self, other: &Self) -> Option<Causality> {
+        Some(self.clock.as_ref()?.compare(other.clock.as_ref()?))
     }
 
-    /// The place in the display order: a linear extension of causality, equal on every node.
-    pub fn position(&self) -> Position {
-        Position { depth: self.depth, author: self.author, id: self.id }
+    /// The text to show: as edited, empty if retracted.
+    pub fn shown(&self) -> &str {
+        match &self.edited {
+            _ if self.retracted => "",
+            Some(text) => text,
+            None => self.content.shown(),
+        }
     }
 }
 
@@ -242,29 +245,19 @@ impl Message {
 /// and received. A view for comparison with the document: the order of any two messages is the same
 /// by either clock.
 ///
-/// `history` must be a whole conversation in display order.
+/// `history` must be a whole conversation in display order, each message with its clock.
 pub fn document_clocks(history: &[Message]) -> Vec<VectorClock> {
-    let ticks = |m: &Message| m.clock.entries().iter().fold(0u64, |sum, e| sum.saturating_add(e.1));
+    let entries = |m: &Message| m.clock.clone().unwrap_or_default();
+    let ticks = |clock: &VectorClock| clock.entries().iter().fold(0u64, |sum, e| sum.saturating_add(e.count));
     let mut by_dot = BTreeMap::new();
     let mut out = Vec::with_capacity(history.len());
     for m in history {
-        by_dot.insert((m.author, m.seq), ticks(m));
-        let entries = m.clock.entries().iter();
-        out.push(entries.map(|&(author, n)| (author, by_dot.get(&(author, n)).copied().unwrap_or(n))).collect());
+        let clock = entries(m);
+        by_dot.insert((m.author, m.life, m.seq), ticks(&clock));
+        let counted = |e: &ClockEntry| by_dot.get(&(e.author, e.life, e.count)).copied().unwrap_or(e.count);
+        out.push(clock.entries().iter().map(|e| ClockEntry { count: counted(e), ..*e }).collect());
     }
     out
-}
-
-/// A place in a conversation's display order: causal depth, then author, then id; never a clock on
-/// the wall.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Position {
-    /// Causal depth.
-    pub depth: u64,
-    /// The author.
-    pub author: NodeId,
-    /// The message.
-    pub id: MessageId,
 }
 
 /// The private conversation of two nodes; the same whichever asks.

@@ -4,7 +4,8 @@ use crate::chat::History;
 use crate::engine::Engine;
 use crate::error::CommandError;
 use crate::time::Instant;
-use crate::wire::content::{Conversation, Position};
+use crate::id::MessageId;
+use crate::wire::content::Conversation;
 
 impl Engine {
     /// Asks for the page of a conversation that ends before `before`, or its newest page. Returns the
@@ -16,7 +17,7 @@ impl Engine {
         &mut self,
         now: Instant,
         conversation: Conversation,
-        before: Option<Position>,
+        before: Option<MessageId>,
         limit: u32,
     ) -> Result<u64, CommandError> {
         if self.q.reading() >= self.config.limits.requests {

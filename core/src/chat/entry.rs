@@ -1,0 +1,354 @@
+//! Entries of an author's log, and the runs in which they travel (docs/design/log.md §2, §4).
+//!
+//! An entry names its past by depth and hash. Its depth is not said: it follows from what it names, so it cannot be
+//! invented. A run is all that an author says in one step, with one signature over the last id; the hash chain vouches
+//! for the others (Gennaro and Rohatgi, "How to sign digital streams", CRYPTO 1997).
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ConversationId, ID_LEN, Life, MessageId, NodeId};
+use crate::identity::{Domain, Identity, SIGNATURE_LEN, node_id, verify};
+use crate::time::WallTime;
+use crate::wire::content::Content;
+use crate::wire::{Blob, MAX_MESSAGE, Malformed, decode, encode};
+
+/// Heads that one entry names besides the one before it: 8 (docs/design/log.md §2).
+pub(crate) const MAX_PARENTS: usize = 8;
+/// Entries of one run: 256 (docs/design/log.md §4).
+pub(crate) const MAX_RUN: usize = 256;
+/// Bytes of the entries of a run with more than one: 32 KiB (docs/design/log.md §4).
+pub(crate) const MAX_RUN_BYTES: usize = 32 << 10;
+
+/// One log of one author.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct LifeId {
+    pub(crate) author: NodeId,
+    pub(crate) life: Life,
+}
+
+/// An entry of another log, by its depth and the first half of its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Parent {
+    pub(crate) depth: u64,
+    pub(crate) prefix: [u8; 16],
+}
+
+impl Parent {
+    pub(crate) fn of(id: MessageId) -> Self {
+        let (prefix, _) = id.hash.split_first_chunk::<16>().map_or(([0; 16], ()), |(p, _)| (*p, ()));
+        Self { depth: id.depth, prefix }
+    }
+
+    /// The first and the last id that it can name.
+    pub(crate) fn bounds(self) -> (MessageId, MessageId) {
+        let with = |fill: u8| {
+            let mut hash = [fill; ID_LEN];
+            if let Some(front) = hash.first_chunk_mut::<16>() {
+                *front = self.prefix;
+            }
+            MessageId { depth: self.depth, hash }
+        };
+        (with(0), with(u8::MAX))
+    }
+}
+
+/// What is hashed into the id.
+#[derive(Serialize)]
+struct Header<'a> {
+    seq: u64,
+    prev: Option<MessageId>,
+    parents: &'a [Parent],
+    depth: u64,
+    body: [u8; ID_LEN],
+}
+
+/// What an entry says. The salt keeps its hash from saying anything of a text that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Body {
+    pub(crate) salt: [u8; 16],
+    pub(crate) sent_at: WallTime,
+    /// None: a merge, which only names heads.
+    pub(crate) content: Option<Content>,
+}
+
+/// The body of an entry as it travels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Carried {
+    /// The encoding of a [`Body`].
+    Body(Blob),
+    /// Its hash: the body was deleted.
+    Hash([u8; ID_LEN]),
+}
+
+impl Carried {
+    pub(crate) fn hash(&self) -> [u8; ID_LEN] {
+        match self {
+            Self::Body(Blob(bytes)) => blake3::derive_key("DONP v1 entry body", bytes),
+            Self::Hash(hash) => *hash,
+        }
+    }
+}
+
+/// One entry of a run on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) parents: Vec<Parent>,
+    pub(crate) body: Carried,
+}
+
+/// A run on the wire, without key and signature. The conversation is known from the context, the author from the key or
+/// from the link; both are bound into the ids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Parts {
+    pub(crate) life: Life,
+    /// The number of the first entry, from 1.
+    pub(crate) seq: u64,
+    /// The entry before it: the one with the number before in the same life, or, for the first, one of an older life.
+    pub(crate) prev: Option<MessageId>,
+    pub(crate) entries: Vec<Part>,
+}
+
+/// An entry of a run, with what follows from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) id: MessageId,
+    pub(crate) seq: u64,
+    pub(crate) prev: Option<MessageId>,
+    pub(crate) parents: Vec<Parent>,
+    /// None if it was deleted or cannot be read: the entry stands as a header.
+    pub(crate) body: Option<Body>,
+}
+
+/// A run whose form is right. Its signature may still be wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) log: LifeId,
+    /// Never empty.
+    pub(crate) entries: Vec<Entry>,
+    /// As it travelled: it is passed on, stored and served so.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The key under which the entries of a log are hashed into ids: it binds conversation, author and life.
+pub(crate) fn id_key(conversation: ConversationId, log: LifeId) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("DONP v1 entry id");
+    hasher.update(&conversation.0).update(&log.author.0).update(&log.life.0);
+    *hasher.finalize().as_bytes()
+}
+
+/// The parts of one run as entries with ids.
+fn entries(conversation: ConversationId, author: NodeId, parts: Parts) -> Result<(LifeId, Vec<Entry>), Malformed> {
+    let log = LifeId { author, life: parts.life };
+    let sound = parts.seq >= 1
+        && !(parts.seq > 1 && parts.prev.is_none())
+        && (1..=MAX_RUN).contains(&parts.entries.len())
+        && parts.seq.checked_add(MAX_RUN as u64).is_some();
+    if !sound {
+        return Err(Malformed);
+    }
+    let key = id_key(conversation, log);
+    let (mut seq, mut prev) = (parts.seq, parts.prev);
+    let mut all = Vec::with_capacity(parts.entries.len());
+    for Part { parents, body } in parts.entries {
+        if parents.len() > MAX_PARENTS || !parents.is_sorted_by(|a, b| a < b) {
+            return Err(Malformed);
+        }
+        let deepest = parents.last().map(|p| p.depth).max(prev.map(|p| p.depth)).unwrap_or(0);
+        let depth = deepest.checked_add(1).ok_or(Malformed)?;
+        let header = Header { seq, prev, parents: &parents, depth, body: body.hash() };
+        let id = MessageId { depth, hash: *blake3::keyed_hash(&key, &encode(&header)).as_bytes() };
+        let body = match body {
+            Carried::Body(Blob(bytes)) => decode::<Body>(&bytes, MAX_MESSAGE).ok().filter(Body::is_sound),
+            Carried::Hash(_) => None,
+        };
+        all.push(Entry { id, seq, prev, parents, body });
+        prev = Some(id);
+        seq = seq.saturating_add(1);
+    }
+    Ok((log, all))
+}
+
+impl Entry {
+    /// The message that it edits or retracts.
+    pub(crate) fn edits(&self) -> Option<MessageId> {
+        match self.body.as_ref()?.content.as_ref()? {
+            Content::Edit { edit_of: id, .. } | Content::Retract { retract: id } => Some(*id),
+            Content::Text { .. } | Content::Reply { .. } | Content::React { .. } => None,
+        }
+    }
+}
+
+impl Body {
+    fn is_sound(&self) -> bool {
+        self.content.as_ref().is_none_or(|content| content.validate().is_ok())
+    }
+}
+
+impl Run {
+    pub(crate) fn last(&self) -> Option<MessageId> {
+        self.entries.last().map(|e| e.id)
+    }
+
+    /// A run of this node, signed: the key, the signature over the last id, the parts.
+    pub(crate) fn sign(identity: &Identity, conversation: ConversationId, parts: Parts) -> Result<Self, Malformed> {
+        let body = encode(&parts);
+        let (log, entries) = entries(conversation, identity.node_id(), parts)?;
+        let last = entries.last().ok_or(Malformed)?.id;
+        let mut bytes = identity.public_key().to_vec();
+        bytes.extend_from_slice(&identity.sign(Domain::Message, &encode(&last)));
+        bytes.extend_from_slice(&body);
+        Ok(Self { log, entries, bytes })
+    }
+
+    /// Reads a signed run; the signature is not checked.
+    pub(crate) fn decode_signed(conversation: ConversationId, bytes: Vec<u8>) -> Result<Self, Malformed> {
+        let (key, rest) = bytes.split_first_chunk::<32>().ok_or(Malformed)?;
+        let (_, body) = rest.split_first_chunk::<SIGNATURE_LEN>().ok_or(Malformed)?;
+        let parts: Parts = decode(body, MAX_MESSAGE)?;
+        if parts.entries.len() > 1 && body.len() > MAX_RUN_BYTES {
+            return Err(Malformed);
+        }
+        let (log, entries) = entries(conversation, node_id(key), parts)?;
+        Ok(Self { log, entries, bytes })
+    }
+
+    /// Whether the author signed it: about 31 µs.
+    pub(crate) fn is_genuine(&self) -> bool {
+        let Some((key, rest)) = self.bytes.split_first_chunk::<32>() else { return false };
+        let (Some((signature, _)), Some(last)) = (rest.split_first_chunk::<SIGNATURE_LEN>(), self.last()) else {
+            return false;
+        };
+        verify(Domain::Message, key, &encode(&last), signature)
+    }
+
+    /// A run without signature, for a private conversation: the link or the session proves the author. One byte says
+    /// which of the two it is, the least or the greatest id, then the parts.
+    pub(crate) fn plain(
+        conversation: ConversationId,
+        (author, other): (NodeId, NodeId),
+        parts: Parts,
+    ) -> Result<Self, Malformed> {
+        let mut bytes = alloc::vec![u8::from(author > other)];
+        bytes.extend_from_slice(&encode(&parts));
+        let (log, entries) = entries(conversation, author, parts)?;
+        Ok(Self { log, entries, bytes })
+    }
+
+    pub(crate) fn decode_plain(
+        conversation: ConversationId,
+        (one, other): (NodeId, NodeId),
+        bytes: Vec<u8>,
+    ) -> Result<Self, Malformed> {
+        let author = match bytes.first() {
+            Some(0) => one.min(other),
+            Some(1) => one.max(other),
+            _ => return Err(Malformed),
+        };
+        let parts: Parts = decode(bytes.get(1..).unwrap_or_default(), MAX_MESSAGE)?;
+        let (log, entries) = entries(conversation, author, parts)?;
+        Ok(Self { log, entries, bytes })
+    }
+
+    /// The same run with the bodies deleted: what is known of words that this node did not write itself in this run of
+    /// the program, in a conversation where only the link proves an author.
+    pub(crate) fn without_bodies(mut self) -> Result<Self, Malformed> {
+        let (flag, rest) = self.bytes.split_first().ok_or(Malformed)?;
+        let mut parts: Parts = decode(rest, MAX_MESSAGE)?;
+        for part in &mut parts.entries {
+            part.body = Carried::Hash(part.body.hash());
+        }
+        let mut bytes = alloc::vec![*flag];
+        bytes.extend_from_slice(&encode(&parts));
+        self.bytes = bytes;
+        self.entries.iter_mut().for_each(|e| e.body = None);
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::tests::identity;
+    use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
+
+    const ROOM: ConversationId = ConversationId([7; 32]);
+
+    fn body(text: &str) -> Carried {
+        let body = Body { salt: [3; 16], sent_at: WallTime(5), content: Some(Content::text(text)) };
+        Carried::Body(Blob(encode(&body)))
+    }
+
+    fn parts(texts: &[&str]) -> Parts {
+        let parent = Parent { depth: 4, prefix: [9; 16] };
+        let entries = texts.iter().map(|t| Part { parents: alloc::vec![parent], body: body(t) }).collect();
+        Parts { life: Life([1; 8]), seq: 1, prev: None, entries }
+    }
+
+    #[test]
+    fn a_run_reads_back_with_depths_that_follow_from_its_past() {
+        let run = Run::sign(&identity(1), ROOM, parts(&["a", "b", "c"])).unwrap();
+        let depths: Vec<u64> = run.entries.iter().map(|e| e.id.depth).collect();
+        assert_eq!(depths, [5, 6, 7]);
+        assert_eq!(run.entries[1].prev, Some(run.entries[0].id));
+        let read = Run::decode_signed(ROOM, run.bytes.clone()).unwrap();
+        assert!(read.is_genuine());
+        assert_eq!(read, run);
+    }
+
+    proptest! {
+        /// One wrong bit makes it another run that is not signed, or none. Mutation: `verify` is not called.
+        #[test]
+        fn a_run_is_refused_whole_if_one_bit_is_wrong(at in 0usize..4_000, bit in 0u8..8) {
+            let run = Run::sign(&identity(1), ROOM, parts(&["first", "second", "third"])).unwrap();
+            let mut bytes = run.bytes.clone();
+            let at = at % bytes.len();
+            bytes[at] ^= 1 << bit;
+            prop_assert!(Run::decode_signed(ROOM, bytes).is_ok_and(|r| r.is_genuine()) == false);
+        }
+
+        /// A run cut anywhere is not signed.
+        #[test]
+        fn a_run_cut_by_a_server_is_never_genuine(count in 1usize..6, keep in 0usize..6) {
+            let texts = ["a", "b", "c", "d", "e", "f"];
+            let run = Run::sign(&identity(1), ROOM, parts(&texts[..count])).unwrap();
+            let mut cut = parts(&texts[..count]);
+            cut.entries.truncate(keep);
+            let mut bytes = run.bytes[..96].to_vec();
+            bytes.extend(encode(&cut));
+            let genuine = Run::decode_signed(ROOM, bytes).is_ok_and(|r| r.is_genuine());
+            prop_assert_eq!(genuine, keep >= count);
+        }
+
+        #[test]
+        fn any_bytes_are_no_panic(bytes in prop::collection::vec(0u8.., 0..400)) {
+            let _ = Run::decode_signed(ROOM, bytes.clone());
+            let _ = Run::decode_plain(ROOM, (NodeId([1; 32]), NodeId([2; 32])), bytes);
+        }
+    }
+
+    #[test]
+    fn another_conversation_or_author_or_life_gives_another_id() {
+        let run = Run::sign(&identity(1), ROOM, parts(&["a"])).unwrap();
+        let other = Run::decode_signed(ConversationId([8; 32]), run.bytes.clone()).unwrap();
+        assert_ne!(other.last(), run.last());
+        assert!(!other.is_genuine());
+        let mut later = parts(&["a"]);
+        later.life = Life([2; 8]);
+        assert_ne!(Run::sign(&identity(1), ROOM, later).unwrap().last(), run.last());
+        assert_ne!(Run::sign(&identity(2), ROOM, parts(&["a"])).unwrap().last(), run.last());
+    }
+
+    #[test]
+    fn a_run_without_bodies_keeps_its_ids() {
+        let (me, peer) = (NodeId([1; 32]), NodeId([2; 32]));
+        let run = Run::plain(ROOM, (peer, me), parts(&["secret", "words"])).unwrap();
+        let bare = run.clone().without_bodies().unwrap();
+        let read = Run::decode_plain(ROOM, (me, peer), bare.bytes.clone()).unwrap();
+        assert_eq!(read.last(), run.last());
+        assert_eq!(read.log, run.log);
+        assert!(read.entries.iter().all(|e| e.body.is_none()));
+        assert!(!bare.bytes.windows(6).any(|w| w == b"secret"));
+    }
+}

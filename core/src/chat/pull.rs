@@ -1,0 +1,387 @@
+//! Catching up: what a peer has beyond this node comes in the order of depth, so that all of it can be taken as it
+//! comes (docs/design/log.md §8).
+//!
+//! Nodes that meet compare a hash of how far each life goes. Where it differs, a node says how far the lives go with it
+//! and gets what is beyond, in both directions. One peer a conversation is asked at a time.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use crate::chat::entry::LifeId;
+use crate::chat::log::{MAX_LIVES, Tip};
+use crate::chat::rows::{At, ENTRIES, Row, entry_key, next_life_scan, number_row, tip_scan};
+use crate::chat::wire::{End, Height, Sync};
+use crate::chat::{BUNDLE_BYTES, Chat, NEWS_AFTER, Out, Reading, send};
+use crate::id::{ConversationId, MessageId, NodeId};
+use crate::machine::{Cx, Outbox};
+use crate::planted::{Bug, planted};
+use crate::stats::DropReason;
+use crate::store::{Record, Scan};
+use crate::time::{Duration, Instant};
+use crate::wire::Blob;
+
+/// A peer that sends nothing for this long does not answer: 2 s, a slow link's round trip with one loss.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// Bytes in answer to one `Pull`: 192 KiB, what 64 fragments a message carry at three messages.
+const ANSWER_BYTES: usize = 192 << 10;
+/// Rows of one read.
+const READ_ROWS: u32 = 256;
+/// Answers under way: 64. A peer beyond it asks again later.
+const MAX_ANSWERS: usize = 64;
+/// Heights in one message: as many as there are lives in memory, with up to eight branches.
+const MAX_HEIGHTS: usize = 2 * MAX_LIVES;
+/// A private gap is asked for after this: 5 s. The sender's outbox fills it first if it still has it.
+const PRIVATE_GAP: Duration = Duration::from_secs(5);
+/// Forked lives are compared with peers at most once a minute (docs/design/log.md §5).
+const FORKS_EVERY: Duration = Duration::from_secs(60);
+
+/// What this node fetches.
+#[derive(Debug)]
+struct Asked {
+    peer: NodeId,
+    until: Instant,
+    /// Something came that was new.
+    fruitful: bool,
+}
+
+/// What a peer is sent.
+#[derive(Debug)]
+struct Answering {
+    heights: BTreeMap<LifeId, u64>,
+    next_key: Vec<u8>,
+    sent: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Pulls {
+    asked: BTreeMap<ConversationId, Asked>,
+    /// To be asked next.
+    waiting: BTreeMap<ConversationId, BTreeSet<NodeId>>,
+    /// When a private gap is asked for.
+    gaps: BTreeMap<ConversationId, (Instant, NodeId)>,
+    answering: BTreeMap<(NodeId, ConversationId), Answering>,
+    /// Lives that are being read after a start, with their tips; peers that wait for that.
+    loading: BTreeMap<ConversationId, Loading>,
+    /// When forked lives may be compared again.
+    forks_at: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Loading {
+    lives: Vec<(LifeId, Tip, u64)>,
+    /// The depth of the first entry of the life whose tip is read.
+    first: u64,
+    peers: BTreeSet<NodeId>,
+}
+
+impl Pulls {
+    pub(super) fn len(&self) -> usize {
+        let waiting = self.waiting.values().fold(0usize, |n, w| n.saturating_add(w.len()));
+        let answering = self.answering.values().fold(0usize, |n, a| n.saturating_add(a.heights.len()));
+        let loading = self.loading.values().fold(0usize, |n, l| n.saturating_add(l.lives.len()));
+        let all = [self.asked.len(), waiting, self.gaps.len(), answering, loading];
+        all.into_iter().fold(0, usize::saturating_add)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let asked = self.asked.values().map(|a| a.until);
+        asked.chain(self.gaps.values().map(|(at, _)| *at)).min()
+    }
+
+    pub(super) fn forget_peer(&mut self, peer: NodeId) {
+        for asked in self.asked.values_mut().filter(|a| a.peer == peer) {
+            // At once: the next peer's turn.
+            asked.until = Instant::ZERO;
+        }
+        self.waiting.values_mut().for_each(|w| {
+            w.remove(&peer);
+        });
+        self.gaps.retain(|_, (_, p)| *p != peer);
+        self.answering.retain(|(p, _), _| *p != peer);
+        self.loading.values_mut().for_each(|l| {
+            l.peers.remove(&peer);
+        });
+    }
+}
+
+impl Chat {
+    /// Says to a peer what is here, in one hash. A peer with another one asks.
+    pub(super) fn greet(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, peer: NodeId, out: &mut Outbox<Out>) {
+        let Some(log) = self.logs.get(&conversation) else { return };
+        if log.is_complete() {
+            return send(peer, &Sync::Digest { conversation, hash: log.digest() }, out);
+        }
+        if self.too_many.contains(&conversation) {
+            // Too many lives for a list: the order itself is compared.
+            return self.compare_newest(cx, conversation, peer, out);
+        }
+        self.load(conversation, Some(peer), out);
+    }
+
+    /// Reads the lives of a conversation from the store.
+    fn load(&mut self, conversation: ConversationId, peer: Option<NodeId>, out: &mut Outbox<Out>) {
+        let is_new = !self.pulls.loading.contains_key(&conversation);
+        self.pulls.loading.entry(conversation).or_default().peers.extend(peer);
+        if is_new {
+            self.next_life(conversation, None, out);
+        }
+    }
+
+    fn next_life(&mut self, conversation: ConversationId, after: Option<LifeId>, out: &mut Outbox<Out>) {
+        let Some(log) = self.logs.get(&conversation) else { return };
+        let scan = next_life_scan(log.number, after);
+        self.read(Reading::NextLife(conversation), scan, out);
+    }
+
+    /// The first record of the next life.
+    pub(super) fn next_life_read(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conversation: ConversationId,
+        records: &[Record],
+        out: &mut Outbox<Out>,
+    ) {
+        let Some(log) = self.logs.get_mut(&conversation) else { return };
+        let found = records.first().and_then(|r| number_row(r).ok());
+        let full = self.pulls.loading.get(&conversation).is_none_or(|l| l.lives.len() > MAX_LIVES);
+        match found.filter(|_| !full) {
+            Some((life, first)) => {
+                if let Some(loading) = self.pulls.loading.get_mut(&conversation) {
+                    loading.first = first.id.depth;
+                }
+                let scan = tip_scan(log.number, life);
+                self.read(Reading::LifeTip(conversation), scan, out);
+            }
+            None => {
+                let Some(Loading { lives, peers, .. }) = self.pulls.loading.remove(&conversation) else { return };
+                log.loaded(lives);
+                if !log.is_complete() {
+                    self.too_many.insert(conversation);
+                }
+                for peer in peers {
+                    self.greet(cx, conversation, peer, out);
+                }
+            }
+        }
+    }
+
+    pub(super) fn life_tip_read(&mut self, conversation: ConversationId, records: &[Record], out: &mut Outbox<Out>) {
+        let Some((life, tip)) = records.first().and_then(|r| number_row(r).ok()) else { return };
+        if let Some(loading) = self.pulls.loading.get_mut(&conversation) {
+            loading.lives.push((life, tip, loading.first));
+        }
+        self.next_life(conversation, Some(life), out);
+    }
+
+    /// A peer says what it has.
+    pub(super) fn digest(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, from: NodeId, hash: [u8; 16], out: &mut Outbox<Out>) {
+        let Some(log) = self.logs.get(&conversation) else { return };
+        if !log.is_complete() {
+            return self.greet(cx, conversation, from, out);
+        }
+        if log.digest() == hash {
+            return self.settled(conversation, from, out);
+        }
+        if log.policy.is_signed() {
+            self.pull(cx, conversation, from, true, out);
+        } else {
+            self.pulls.gaps.entry(conversation).or_insert((cx.now + PRIVATE_GAP, from));
+        }
+    }
+
+    pub(super) fn is_pulling(&self, conversation: ConversationId, peer: NodeId) -> bool {
+        self.pulls.asked.get(&conversation).is_some_and(|a| a.peer == peer)
+    }
+
+    /// Asks a peer for all that is beyond what is here.
+    pub(super) fn pull(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, peer: NodeId, answer: bool, out: &mut Outbox<Out>) {
+        let Some(log) = self.logs.get(&conversation) else { return };
+        if !log.is_complete() {
+            return self.greet(cx, conversation, peer, out);
+        }
+        if self.pulls.asked.contains_key(&conversation) {
+            if !self.is_pulling(conversation, peer) {
+                self.pulls.waiting.entry(conversation).or_default().insert(peer);
+            }
+            return;
+        }
+        let heights = log.heights();
+        send(peer, &Sync::Pull { conversation, heights, answer }, out);
+        self.pulls.asked.insert(conversation, Asked { peer, until: cx.now + ANSWER_WITHIN, fruitful: false });
+    }
+
+    /// A peer asks for what is beyond its heights.
+    pub(super) fn pulled(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conversation: ConversationId,
+        from: NodeId,
+        heights: Vec<Height>,
+        answer: bool,
+        out: &mut Outbox<Out>,
+    ) {
+        if heights.len() > MAX_HEIGHTS {
+            return self.drops.count(DropReason::Message);
+        }
+        let Some(log) = self.logs.get(&conversation) else {
+            return send(from, &Sync::Runs { conversation, runs: Vec::new(), end: End::Pulled { more: false } }, out);
+        };
+        if !log.is_complete() {
+            return self.greet(cx, conversation, from, out);
+        }
+        let beyond = log.beyond(&heights);
+        let number = log.number;
+        let lacks = log.lacks(&heights);
+        let one_way = planted(Bug::OneWayCatchUp) && lacks && beyond.ahead;
+        if beyond.forks && cx.now >= self.pulls.forks_at {
+            self.pulls.forks_at = cx.now + FORKS_EVERY;
+            self.compare_whole(cx, from, out);
+        }
+        if answer && lacks && !one_way {
+            self.pull(cx, conversation, from, false, out);
+        }
+        if !beyond.ahead || one_way {
+            return send(from, &Sync::Runs { conversation, runs: Vec::new(), end: End::Pulled { more: false } }, out);
+        }
+        if self.pulls.answering.len() >= MAX_ANSWERS {
+            return self.drops.count(DropReason::Rate);
+        }
+        let mut known: BTreeMap<LifeId, u64> = BTreeMap::new();
+        for height in &heights {
+            let seq = known.entry(height.log).or_default();
+            *seq = height.seq.max(*seq);
+        }
+        let next_key = entry_key(number, MessageId::first_of(beyond.from_depth));
+        self.pulls.answering.insert((from, conversation), Answering { heights: known, next_key, sent: 0 });
+        self.answer_pull(cx, from, conversation, out);
+    }
+
+    /// Reads the next part of an answer, as soon as the rate of catching up allows.
+    pub(super) fn answer_pull(&mut self, cx: &mut Cx<'_>, peer: NodeId, conversation: ConversationId, out: &mut Outbox<Out>) {
+        let Some(answering) = self.pulls.answering.get(&(peer, conversation)) else { return };
+        let Some(log) = self.logs.get(&conversation) else { return };
+        if self.pace.is_spent(cx.now) {
+            return self.paused.push_back(super::Paused::Pull(peer, conversation));
+        }
+        let scan = Scan {
+            table: ENTRIES,
+            start: answering.next_key.clone(),
+            end: entry_key(log.number.saturating_add(1), MessageId::first_of(0)),
+            reverse: false,
+            limit: READ_ROWS,
+            max_bytes: BUNDLE_BYTES as u32,
+        };
+        self.read(Reading::Pull(peer, conversation), scan, out);
+    }
+
+    pub(super) fn pull_read(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: NodeId,
+        conversation: ConversationId,
+        records: &[Record],
+        out: &mut Outbox<Out>,
+    ) {
+        let Some(answering) = self.pulls.answering.get_mut(&(peer, conversation)) else { return };
+        let mut runs = Vec::new();
+        for row in records.iter().filter_map(|r| Row::read(&r.value).ok()) {
+            let known = answering.heights.get(&row.log).copied().unwrap_or(0);
+            if let At::End(run) = row.at
+                && row.seq > known.saturating_add(u64::from(planted(Bug::FetchOffByOne)))
+            {
+                answering.sent = answering.sent.saturating_add(run.0.len());
+                self.pace.spend(run.0.len());
+                runs.push(run);
+            }
+        }
+        let is_last = !super::is_cut(records, READ_ROWS, BUNDLE_BYTES as u32);
+        if let Some(last) = records.last() {
+            answering.next_key.clone_from(&last.key);
+            answering.next_key.push(0);
+        }
+        let cut = answering.sent >= ANSWER_BYTES;
+        for runs in bundles(runs) {
+            send(peer, &Sync::Runs { conversation, runs, end: End::Open }, out);
+        }
+        if is_last || cut {
+            self.pulls.answering.remove(&(peer, conversation));
+            let end = End::Pulled { more: cut && !is_last };
+            return send(peer, &Sync::Runs { conversation, runs: Vec::new(), end }, out);
+        }
+        self.answer_pull(cx, peer, conversation, out);
+    }
+
+    /// Something came from a peer.
+    pub(super) fn progress(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, peer: NodeId, by_pull: bool) {
+        if let Some(asked) = self.pulls.asked.get_mut(&conversation).filter(|a| a.peer == peer) {
+            asked.fruitful = true;
+            asked.until = cx.now + ANSWER_WITHIN;
+        }
+        let signed = self.logs.get(&conversation).is_some_and(|l| l.policy.is_signed());
+        if by_pull && signed && self.news_at.is_none() {
+            self.news_at = Some(cx.now + cx.rng.jitter(NEWS_AFTER, 50));
+        }
+    }
+
+    /// The answer of a peer is complete.
+    pub(super) fn pull_ended(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, peer: NodeId, more: bool, out: &mut Outbox<Out>) {
+        let Some(asked) = self.pulls.asked.get(&conversation).filter(|a| a.peer == peer) else { return };
+        let fruitful = asked.fruitful;
+        self.pulls.asked.remove(&conversation);
+        if more && fruitful {
+            return self.pull(cx, conversation, peer, false, out);
+        }
+        self.settled(conversation, peer, out);
+        self.next_pull(cx, conversation, out);
+    }
+
+    /// All that this peer has is here.
+    fn settled(&mut self, conversation: ConversationId, peer: NodeId, out: &mut Outbox<Out>) {
+        if conversation == self.network {
+            out.push(Out::Compared(peer));
+        }
+    }
+
+    fn next_pull(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, out: &mut Outbox<Out>) {
+        let Some(peer) = self.pulls.waiting.get_mut(&conversation).and_then(BTreeSet::pop_first) else {
+            self.pulls.waiting.remove(&conversation);
+            return;
+        };
+        self.pull(cx, conversation, peer, true, out);
+    }
+
+    pub(super) fn pull_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        let due = |at: Instant| at <= cx.now;
+        let late: Vec<ConversationId> =
+            self.pulls.asked.iter().filter(|(_, a)| due(a.until)).map(|(id, _)| *id).collect();
+        let gaps: Vec<(ConversationId, NodeId)> =
+            self.pulls.gaps.iter().filter(|(_, (at, _))| due(*at)).map(|(id, (_, peer))| (*id, *peer)).collect();
+        for conversation in late {
+            self.pulls.asked.remove(&conversation);
+            self.next_pull(cx, conversation, out);
+        }
+        for (conversation, peer) in gaps {
+            self.pulls.gaps.remove(&conversation);
+            self.pull(cx, conversation, peer, true, out);
+        }
+    }
+}
+
+/// Runs in messages of about [`BUNDLE_BYTES`].
+pub(super) fn bundles(runs: Vec<Blob>) -> Vec<Vec<Blob>> {
+    let mut all = Vec::new();
+    let mut bundle = Vec::new();
+    let mut bytes = 0usize;
+    for run in runs {
+        if bytes.saturating_add(run.0.len()) > BUNDLE_BYTES && !bundle.is_empty() {
+            all.push(core::mem::take(&mut bundle));
+            bytes = 0;
+        }
+        bytes = bytes.saturating_add(run.0.len());
+        bundle.push(run);
+    }
+    if !bundle.is_empty() {
+        all.push(bundle);
+    }
+    all
+}

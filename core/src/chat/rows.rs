@@ -1,0 +1,166 @@
+//! The records of conversations: keys, values and the reads of them (docs/spec/store.md).
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::chat::clock::Counts;
+use crate::chat::entry::{LifeId, Parent, Run};
+use crate::chat::log::{Known, Tip};
+use crate::chat::policy::Policy;
+use crate::id::{ConversationId, ID_LEN, Life, MessageId, NodeId};
+use crate::store::{Record, Scan, Table};
+use crate::wire::record::Reader;
+use crate::wire::{Blob, Malformed, decode, encode};
+
+/// The state of each conversation, under its id.
+pub(super) const CONVERSATIONS: Table = Table::hot(32);
+/// Entries, under conversation, depth and hash: in display order.
+pub(super) const ENTRIES: Table = Table::cold(32);
+/// Entries by conversation, author, life and number.
+pub(super) const NUMBERS: Table = Table::cold(33);
+/// What later entries did to a message, under conversation, message and entry.
+pub(super) const EDITS: Table = Table::cold(34);
+
+/// The longest stored value: the largest run and a clock.
+const MAX_ROW: usize = 1 << 20;
+
+/// An entry on disk. The last of a run holds the run, as it travelled; the others lead to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Row {
+    pub(super) log: LifeId,
+    pub(super) seq: u64,
+    /// By component.
+    pub(super) clock: Option<Vec<u64>>,
+    /// An edit or retraction of something else than an own message of this conversation: it has no effect and is
+    /// not shown.
+    pub(super) void: bool,
+    pub(super) at: At,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum At {
+    /// This entry ends this run.
+    End(Blob),
+    /// The run ends with this entry.
+    In(MessageId),
+}
+
+impl Row {
+    pub(super) fn read(value: &[u8]) -> Result<Self, Malformed> {
+        decode(value, MAX_ROW)
+    }
+
+    pub(super) fn known(&self) -> Known {
+        Known { log: self.log, seq: self.seq, clock: self.clock.clone().map(Counts::new) }
+    }
+}
+
+pub(super) fn entry_key(conversation: u32, id: MessageId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(44);
+    key.extend_from_slice(&conversation.to_be_bytes());
+    key.extend_from_slice(&id.depth.to_be_bytes());
+    key.extend_from_slice(&id.hash);
+    key
+}
+
+/// The place in a key of [`ENTRIES`].
+pub(super) fn entry_id(key: &[u8]) -> Result<MessageId, Malformed> {
+    let mut reader = Reader(key);
+    let _conversation: [u8; 4] = reader.take()?;
+    Ok(MessageId { depth: u64::from_be_bytes(reader.take()?), hash: reader.take()? })
+}
+
+fn life_key(conversation: u32, log: LifeId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(60);
+    key.extend_from_slice(&conversation.to_be_bytes());
+    key.extend_from_slice(&log.author.0);
+    key.extend_from_slice(&log.life.0);
+    key
+}
+
+/// Conversation, author, life, number and eight bytes of the hash.
+pub(super) fn number_key(conversation: u32, log: LifeId, tip: Tip) -> Vec<u8> {
+    let mut key = life_key(conversation, log);
+    key.extend_from_slice(&tip.seq.to_be_bytes());
+    key.extend_from_slice(tip.id.hash.get(..8).unwrap_or_default());
+    key
+}
+
+/// The life, the number and the entry of a record of [`NUMBERS`].
+pub(super) fn number_row(record: &Record) -> Result<(LifeId, Tip), Malformed> {
+    let mut reader = Reader(&record.key);
+    let _conversation: [u8; 4] = reader.take()?;
+    let log = LifeId { author: NodeId(reader.take()?), life: Life(reader.take()?) };
+    let seq = u64::from_be_bytes(reader.take()?);
+    Ok((log, Tip { seq, id: decode(&record.value, 64)? }))
+}
+
+pub(super) fn edit_key(conversation: u32, target: MessageId, by: MessageId) -> Vec<u8> {
+    let mut key = entry_key(conversation, target);
+    key.extend_from_slice(&by.depth.to_be_bytes());
+    key.extend_from_slice(&by.hash);
+    key
+}
+
+fn one(table: Table, start: Vec<u8>, end: Vec<u8>, reverse: bool) -> Scan {
+    Scan { table, start, end, reverse, limit: 1, max_bytes: u32::MAX }
+}
+
+/// The entry that a parent names.
+pub(super) fn entry_scan(conversation: u32, parent: Parent) -> Scan {
+    let (first, last) = parent.bounds();
+    one(ENTRIES, entry_key(conversation, first), entry_key(conversation, last.next()), false)
+}
+
+/// All of a life, without the last key.
+fn life_range(conversation: u32, log: LifeId) -> (Vec<u8>, Vec<u8>) {
+    let start = life_key(conversation, log);
+    let mut end = start.clone();
+    end.extend_from_slice(&[u8::MAX; 17]);
+    (start, end)
+}
+
+/// The newest entry of a life.
+pub(super) fn tip_scan(conversation: u32, log: LifeId) -> Scan {
+    let (start, end) = life_range(conversation, log);
+    one(NUMBERS, start, end, true)
+}
+
+/// The first life after this one; the first of the conversation if there is none.
+pub(super) fn next_life_scan(conversation: u32, after: Option<LifeId>) -> Scan {
+    let start = after.map_or_else(|| conversation.to_be_bytes().to_vec(), |log| life_range(conversation, log).1);
+    one(NUMBERS, start, conversation.saturating_add(1).to_be_bytes().to_vec(), false)
+}
+
+/// The entries under one number of a life.
+pub(super) fn number_scan(conversation: u32, log: LifeId, seq: u64) -> Scan {
+    let mut start = life_key(conversation, log);
+    let mut end = start.clone();
+    start.extend_from_slice(&seq.to_be_bytes());
+    end.extend_from_slice(&seq.saturating_add(1).to_be_bytes());
+    Scan { table: NUMBERS, start, end, reverse: false, limit: 8, max_bytes: u32::MAX }
+}
+
+/// All edits of the messages between two places, both included.
+pub(super) fn edits_scan(conversation: u32, first: MessageId, last: MessageId) -> Scan {
+    let (start, end) = (entry_key(conversation, first), entry_key(conversation, last.next()));
+    Scan { table: EDITS, start, end, reverse: false, limit: 4_096, max_bytes: 4 << 20 }
+}
+
+/// What the last edit of each message did: a new text, or none if it was retracted.
+pub(super) fn last_edits(records: &[Record]) -> BTreeMap<MessageId, Option<String>> {
+    // In the order of keys, so that the last one stays.
+    records.iter().filter_map(|r| Some((entry_id(r.key.get(..4 + 8 + ID_LEN)?).ok()?, decode(&r.value, MAX_ROW).ok()?))).collect()
+}
+
+/// Reads a stored run.
+pub(super) fn stored_run(policy: Policy, id: ConversationId, bytes: &[u8]) -> Result<Run, Malformed> {
+    policy.decode(id, bytes.to_vec())
+}
+
+pub(super) fn encode_edit(text: Option<&str>) -> Vec<u8> {
+    encode(&text)
+}

@@ -1,0 +1,163 @@
+//! Serving runs by their entries: what other entries name, and what a comparison found missing.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+
+use crate::chat::entry::Parent;
+use crate::chat::pull::bundles;
+use crate::chat::rows::{At, Row, entry_scan};
+use crate::chat::wire::{End, MAX_WANTED, Sync};
+use crate::chat::{BUNDLE_BYTES, Chat, Out, Paused, Reading, send};
+use crate::id::{ConversationId, MessageId, NodeId};
+use crate::machine::{Cx, Outbox};
+use crate::stats::DropReason;
+use crate::store::Record;
+use crate::wire::Blob;
+
+/// Peers that are served at once: 64. A peer beyond it asks again.
+const MAX_SERVED: usize = 64;
+/// Entries that wait to be served to one peer: what a comparison finds at most.
+const MAX_QUEUED: usize = super::ranges::MAX_FOUND;
+
+/// One peer's queue in one conversation.
+#[derive(Debug)]
+struct Queue {
+    items: VecDeque<Parent>,
+    /// The run of the entry that was read ends with this one.
+    end_of_run: Option<MessageId>,
+    reading: bool,
+    runs: Vec<Blob>,
+    bytes: usize,
+    /// The last entries of the runs that were sent: several entries of one run take one copy.
+    sent: BTreeSet<MessageId>,
+    /// What the end is called, if the peer waits for it.
+    end: Option<End>,
+    /// Entries that others name are served undelayed (docs/design/log.md §7, R10).
+    paced: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Serving(BTreeMap<(NodeId, ConversationId, bool), Queue>);
+
+impl Serving {
+    pub(super) fn len(&self) -> usize {
+        self.0.values().fold(0usize, |n, q| n.saturating_add(q.items.len()).saturating_add(q.sent.len()))
+    }
+
+    pub(super) fn forget_peer(&mut self, peer: NodeId) {
+        self.0.retain(|(p, _, _), _| *p != peer);
+    }
+
+    /// Whether a comparison still gives something to this peer.
+    pub(super) fn gives(&self, conversation: ConversationId, peer: NodeId) -> bool {
+        self.0.contains_key(&(peer, conversation, true))
+    }
+}
+
+impl Chat {
+    /// A peer wants the runs of these entries; with `end` it waits for the last one.
+    pub(super) fn serve(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (conversation, peer): (ConversationId, NodeId),
+        parents: impl IntoIterator<Item = Parent>,
+        (paced, end): (bool, Option<End>),
+        out: &mut Outbox<Out>,
+    ) {
+        let key = (peer, conversation, paced);
+        if self.serving.0.len() >= MAX_SERVED && !self.serving.0.contains_key(&key) {
+            return self.drops.count(DropReason::Rate);
+        }
+        let queue = self.serving.0.entry(key).or_insert_with(|| Queue {
+            items: VecDeque::new(),
+            end_of_run: None,
+            reading: false,
+            runs: Vec::new(),
+            bytes: 0,
+            sent: BTreeSet::new(),
+            end: None,
+            paced,
+        });
+        let room = MAX_QUEUED.saturating_sub(queue.items.len());
+        queue.items.extend(parents.into_iter().take(room));
+        queue.end = end.or(queue.end);
+        self.serve_next(cx, key, out);
+    }
+
+    pub(super) fn wanted(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conversation: ConversationId,
+        peer: NodeId,
+        parents: Vec<Parent>,
+        out: &mut Outbox<Out>,
+    ) {
+        if parents.len() > MAX_WANTED {
+            return self.drops.count(DropReason::Message);
+        }
+        self.serve(cx, (conversation, peer), parents, (false, Some(End::Wanted)), out);
+    }
+
+    /// Reads the next one.
+    pub(super) fn serve_next(&mut self, cx: &mut Cx<'_>, key: (NodeId, ConversationId, bool), out: &mut Outbox<Out>) {
+        let (peer, conversation, _) = key;
+        let Some(log) = self.logs.get(&conversation) else { return };
+        let Some(queue) = self.serving.0.get_mut(&key).filter(|q| !q.reading) else { return };
+        if queue.bytes >= BUNDLE_BYTES || (queue.items.is_empty() && queue.end_of_run.is_none()) {
+            let runs = core::mem::take(&mut queue.runs);
+            if queue.paced {
+                self.pace.spend(queue.bytes);
+            }
+            queue.bytes = 0;
+            for runs in bundles(runs) {
+                send(peer, &Sync::Runs { conversation, runs, end: End::Open }, out);
+            }
+        }
+        if queue.items.is_empty() && queue.end_of_run.is_none() {
+            let end = queue.end;
+            self.serving.0.remove(&key);
+            if let Some(end) = end {
+                send(peer, &Sync::Runs { conversation, runs: Vec::new(), end }, out);
+            }
+            return self.go_on(cx, peer);
+        }
+        if queue.paced && self.pace.is_spent(cx.now) {
+            return self.paused.push_back(Paused::Serve(key));
+        }
+        let next = queue.end_of_run.take().map(Parent::of).or_else(|| queue.items.pop_front());
+        let Some(next) = next else { return };
+        queue.reading = true;
+        let scan = entry_scan(log.number, next);
+        self.read(Reading::Serve(key), scan, out);
+    }
+
+    pub(super) fn serve_read(
+        &mut self,
+        cx: &mut Cx<'_>,
+        key: (NodeId, ConversationId, bool),
+        records: &[Record],
+        out: &mut Outbox<Out>,
+    ) {
+        let Some(queue) = self.serving.0.get_mut(&key) else { return };
+        queue.reading = false;
+        let read = records.first().and_then(|r| {
+            Some((super::rows::entry_id(&r.key).ok()?, Row::read(&r.value).ok()?))
+        });
+        match read {
+            Some((id, Row { at: At::End(run), .. })) => {
+                if queue.sent.insert(id) {
+                    queue.bytes = queue.bytes.saturating_add(run.0.len());
+                    queue.runs.push(run);
+                }
+            }
+            Some((_, Row { at: At::In(end), .. })) => {
+                if !queue.sent.contains(&end) {
+                    queue.end_of_run = Some(end);
+                }
+            }
+            // It is not here; the peer asks another node.
+            None => {}
+        }
+        self.serve_next(cx, key, out);
+    }
+}

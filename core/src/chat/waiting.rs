@@ -1,0 +1,235 @@
+//! Runs that wait: for reads of the store, or for their past (docs/design/log.md §2, R2).
+//!
+//! Each peer that brings runs has a share of the room, and within it each author. When there is no more room, the share
+//! that is used most gives way. A run that is dropped was never taken, announced or acknowledged: it comes again.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use crate::chat::entry::{Parent, Run};
+use crate::chat::log::Facts;
+use crate::collections::ShortId;
+use crate::id::{ConversationId, MessageId, NodeId};
+use crate::limits::Limits;
+use crate::time::{Duration, Instant};
+
+/// A missing entry is asked of the peer that brought what names it after this: 5 ms, or a round trip
+/// (docs/design/log.md §2, R2).
+pub(super) const FIRST_ASK: Duration = Duration::from_millis(5);
+/// Then of other linked nodes, one after the other: every second (docs/design/log.md §2, R2).
+const NEXT_ASK: Duration = Duration::from_secs(1);
+
+/// How a run came here; returned with the verdict on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// From this node's own user.
+    Own,
+    /// By the delivery machine, which needs the verdict.
+    Delivery { from: NodeId, id: ShortId },
+    /// By the gossip machine, which needs the verdict.
+    Gossip { from: NodeId, id: ShortId },
+    /// From a peer's chat machine.
+    Peer { from: NodeId },
+}
+
+impl Source {
+    pub(super) fn peer(self) -> Option<NodeId> {
+        match self {
+            Self::Own => None,
+            Self::Delivery { from, .. } | Self::Gossip { from, .. } | Self::Peer { from } => Some(from),
+        }
+    }
+}
+
+/// A run by its conversation and its last entry.
+pub(super) type Key = (ConversationId, MessageId);
+
+/// What a run waits for.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// So many reads.
+    Reading(usize),
+    /// These entries; the next question is due then, and these peers were asked.
+    Missing { parents: BTreeSet<Parent>, ask_at: Instant, asked: Vec<NodeId> },
+}
+
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub(super) run: Run,
+    pub(super) source: Source,
+    pub(super) facts: Facts,
+    pub(super) stage: Stage,
+    since: Instant,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    runs: BTreeMap<Key, Parked>,
+    /// Runs by an entry that they miss.
+    by_parent: BTreeMap<(ConversationId, Parent), BTreeSet<Key>>,
+    /// INVARIANT: the bytes of `runs`.
+    bytes: usize,
+}
+
+/// What is to be asked of a peer.
+pub(super) struct Question {
+    pub(super) conversation: ConversationId,
+    pub(super) peer: NodeId,
+    pub(super) parents: Vec<Parent>,
+}
+
+impl Waiting {
+    pub(super) fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    pub(super) fn contains(&self, key: Key) -> bool {
+        self.runs.contains_key(&key)
+    }
+
+    /// Runs that this peer brought and that miss something.
+    pub(super) fn of_peer(&self, peer: NodeId) -> usize {
+        let misses = |p: &&Parked| p.source.peer() == Some(peer) && matches!(p.stage, Stage::Missing { .. });
+        self.runs.values().filter(misses).count()
+    }
+
+    /// Parks a run. False if its share is used up.
+    pub(super) fn park(&mut self, key: Key, parked: Parked, limits: &Limits) -> bool {
+        let size = parked.run.bytes.len();
+        let (peer, author) = (parked.source.peer(), parked.run.log.author);
+        let of_author =
+            self.runs.values().filter(|p| p.source.peer() == peer && p.run.log.author == author).count();
+        if of_author >= limits.pending_author {
+            return false;
+        }
+        while self.runs.len() >= limits.pending_messages || self.bytes.saturating_add(size) > limits.pending_bytes {
+            if !self.make_room(peer) {
+                return false;
+            }
+        }
+        self.bytes = self.bytes.saturating_add(size);
+        self.index(key, &parked.stage);
+        self.runs.insert(key, parked);
+        true
+    }
+
+    fn index(&mut self, (conversation, id): Key, stage: &Stage) {
+        if let Stage::Missing { parents, .. } = stage {
+            for parent in parents {
+                self.by_parent.entry((conversation, *parent)).or_default().insert((conversation, id));
+            }
+        }
+    }
+
+    /// The peer with the most runs here loses its deepest, if that is not the one that asks for room.
+    fn make_room(&mut self, peer: Option<NodeId>) -> bool {
+        let mut shares: BTreeMap<Option<NodeId>, usize> = BTreeMap::new();
+        for parked in self.runs.values() {
+            let share = shares.entry(parked.source.peer()).or_default();
+            *share = share.saturating_add(1);
+        }
+        let Some((&most, &count)) = shares.iter().max_by_key(|(_, n)| **n) else { return false };
+        if shares.get(&peer).copied().unwrap_or(0).saturating_add(1) > count {
+            return false;
+        }
+        let deepest = self.runs.iter().filter(|(_, p)| p.source.peer() == most).max_by_key(|(key, _)| key.1);
+        let Some(key) = deepest.map(|(key, _)| *key) else { return false };
+        self.take(key).is_some()
+    }
+
+    /// A run that does not wait any more.
+    pub(super) fn take(&mut self, key: Key) -> Option<Parked> {
+        let parked = self.runs.remove(&key)?;
+        self.bytes = self.bytes.saturating_sub(parked.run.bytes.len());
+        if let Stage::Missing { parents, .. } = &parked.stage {
+            for parent in parents {
+                if let Some(keys) = self.by_parent.get_mut(&(key.0, *parent)) {
+                    keys.remove(&key);
+                    if keys.is_empty() {
+                        self.by_parent.remove(&(key.0, *parent));
+                    }
+                }
+            }
+        }
+        Some(parked)
+    }
+
+    /// One read for a run came. Returns whether it was the last.
+    pub(super) fn read(&mut self, key: Key, store: impl FnOnce(&mut Facts)) -> bool {
+        let Some(parked) = self.runs.get_mut(&key) else { return false };
+        store(&mut parked.facts);
+        if let Stage::Reading(left) = &mut parked.stage {
+            *left = left.saturating_sub(1);
+            return *left == 0;
+        }
+        false
+    }
+
+    /// Runs that named this entry, which is taken now.
+    pub(super) fn woken_by(&self, conversation: ConversationId, id: MessageId) -> Vec<Key> {
+        let keys = self.by_parent.get(&(conversation, Parent::of(id)));
+        keys.into_iter().flatten().copied().collect()
+    }
+
+    pub(super) fn next_ask(&self) -> Option<Instant> {
+        let due = self.runs.values().filter_map(|p| match &p.stage {
+            Stage::Missing { ask_at, .. } => Some(*ask_at),
+            Stage::Reading(_) => None,
+        });
+        due.min()
+    }
+
+    /// What is to be asked now: of the peer that brought a run first, then of `others` in turn. A run that waits for
+    /// another run here asks for nothing that the other one misses.
+    pub(super) fn questions(&mut self, now: Instant, mut others: impl FnMut(ConversationId, &[NodeId]) -> Option<NodeId>) -> Vec<Question> {
+        let mut questions: BTreeMap<(ConversationId, NodeId), BTreeSet<Parent>> = BTreeMap::new();
+        let here: BTreeSet<(ConversationId, Parent)> =
+            self.runs.iter().flat_map(|(key, p)| p.run.entries.iter().map(|e| (key.0, Parent::of(e.id)))).collect();
+        for (key, parked) in &mut self.runs {
+            let Stage::Missing { parents, ask_at, asked } = &mut parked.stage else { continue };
+            if *ask_at > now {
+                continue;
+            }
+            *ask_at = now + NEXT_ASK;
+            let bringer = parked.source.peer().filter(|p| !asked.contains(p));
+            let Some(peer) = bringer.or_else(|| others(key.0, asked)) else {
+                // All were asked: from the beginning.
+                asked.clear();
+                continue;
+            };
+            asked.push(peer);
+            let lacking = parents.iter().filter(|p| !here.contains(&(key.0, **p)));
+            questions.entry((key.0, peer)).or_default().extend(lacking);
+        }
+        let all = questions.into_iter().filter(|(_, parents)| !parents.is_empty());
+        all.map(|((conversation, peer), parents)| Question {
+            conversation,
+            peer,
+            parents: parents.into_iter().take(super::wire::MAX_WANTED).collect(),
+        })
+        .collect()
+    }
+
+    /// Drops what has waited since before `since`. Returns how many there were.
+    pub(super) fn expire(&mut self, since: Instant) -> usize {
+        let old: Vec<Key> = self.runs.iter().filter(|(_, p)| p.since < since).map(|(k, _)| *k).collect();
+        old.iter().filter(|key| self.take(**key).is_some()).count()
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        if self.bytes != self.runs.values().fold(0usize, |n, p| n.saturating_add(p.run.bytes.len())) {
+            return Err("the bytes that wait are not those of the waiting runs");
+        }
+        let indexed = self.by_parent.iter().all(|((conversation, _), keys)| {
+            keys.iter().all(|key| key.0 == *conversation && self.runs.contains_key(key))
+        });
+        if indexed { Ok(()) } else { Err("an entry is missed by a run that does not wait") }
+    }
+}
+
+impl Parked {
+    pub(super) fn new(run: Run, source: Source, facts: Facts, stage: Stage, since: Instant) -> Self {
+        Self { run, source, facts, stage, since }
+    }
+}
