@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::chat::entry::Run;
 use crate::config::Config;
 use crate::contract::{Contract, Draw, check, who};
 use crate::discovery::beacon::{Beacon, beacon_key};
@@ -14,6 +15,7 @@ use crate::engine::Engine;
 use crate::engine::{Durable, Event, Output};
 use crate::store::{Batch, MemoryStore, Op, Record, Table};
 use crate::time::{Instant, WallTime};
+use crate::wire::content::network_conversation;
 use crate::wire::content::{Content, Conversation};
 use crate::wire::record::NodeRecord;
 use crate::wire::ticket::{Bootstrap, Ticket};
@@ -37,7 +39,7 @@ const OTHERS: &[(&str, Target)] = &[
     ("beacon", beacon),
     ("delivery_message", delivery_message),
     ("chat_message", chat_message),
-    ("chat_body", chat_body),
+    ("chat_run", chat_run),
     ("link_packet", crate::link::fuzz::fuzz_packet),
     ("link_frames", crate::link::fuzz::fuzz_frames),
     ("link_pair", crate::link::fuzz::fuzz_link),
@@ -140,10 +142,17 @@ fn chat_message(bytes: &[u8]) {
     }
 }
 
-fn chat_body(bytes: &[u8]) {
-    let author = who(1).node_id();
-    if let Ok(body) = chat::wire::Body::decode(bytes, author) {
-        assert_eq!(chat::wire::Body::decode(&encode(&body), author), Ok(body));
+fn chat_run(bytes: &[u8]) {
+    let conversation = network_conversation(&[0; 32]);
+    if let Ok(run) = Run::decode_signed(conversation, bytes.to_vec()) {
+        assert_eq!(run.bytes, bytes);
+        assert!(run.entries.is_sorted_by(|a, b| a.id < b.id));
+        let _ = run.is_genuine();
+    }
+    let two = (who(0).node_id(), who(1).node_id());
+    if let Ok(run) = Run::decode_plain(conversation, two, bytes.to_vec()) {
+        let bare = run.clone().without_bodies().map(|bare| bare.last());
+        assert_eq!(bare, Ok(run.last()));
     }
 }
 

@@ -379,13 +379,7 @@ impl Chat {
     }
 
     /// Sends what the other side lacks, requests what is missing here, and passes on what is open.
-    fn settle_found(
-        &mut self,
-        cx: &mut Cx<'_>,
-        peer: NodeId,
-        found: Outcome,
-        out: &mut Outbox<Out>,
-    ) -> Vec<Part> {
+    fn settle_found(&mut self, cx: &mut Cx<'_>, peer: NodeId, found: Outcome, out: &mut Outbox<Out>) -> Vec<Part> {
         if !found.give.is_empty() {
             let give = found.give.into_iter().map(Parent::of);
             self.serve(cx, (self.network, peer), give, (true, None), out);

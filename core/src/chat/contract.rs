@@ -5,15 +5,16 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;
 
-use crate::chat::wire::{id_key, message_id};
-use crate::chat::{Chat, History, In, LOG, Out, Say};
+use crate::chat::entry::Run;
+use crate::chat::rows::ENTRIES;
+use crate::chat::{Chat, History, In, Out, Say};
 use crate::collections::short;
 use crate::contract::{Contract, Draw, Step, who};
 use crate::fact::Fact;
 use crate::fact::samples::{down, up};
 use crate::id::MessageId;
 use crate::store::{Record, Scan};
-use crate::wire::content::{Content, Conversation, Position, private_conversation};
+use crate::wire::content::{Content, Conversation, private_conversation};
 
 fn conversation(d: &mut Draw<'_>) -> Conversation {
     if d.coin() { Conversation::Network } else { Conversation::Private(d.peer()) }
@@ -27,9 +28,11 @@ impl Contract for Chat {
         Step::In(match d.below(15) {
             0 => {
                 let (from, body) = (d.peer(), d.bytes());
-                // Most carry the id of the body; no random input could guess it.
-                let key = id_key(private_conversation(who(0).node_id(), from), from);
-                let id = if d.below(4) == 3 { d.id() } else { short(&message_id(&key, &body).0) };
+                // Most carry the id of the run; no random input could guess it.
+                let me = who(0).node_id();
+                let run = Run::decode_plain(private_conversation(me, from), (me, from), body.clone());
+                let last = run.ok().and_then(|r| r.last()).filter(|_| d.below(4) != 3);
+                let id = last.map_or_else(|| d.id(), |last| short(&last.hash));
                 In::DirectReceived { from, id, body }
             }
             1 => In::GossipReceived { via: d.peer(), id: d.id(), body: d.bytes() },
@@ -52,17 +55,13 @@ impl Contract for Chat {
             }
             13 => {
                 let (conversation, limit) = (conversation(d), u32::from(d.byte()));
-                let place = |d: &mut Draw<'_>| Position {
-                    depth: u64::from(d.below(16)),
-                    author: d.peer(),
-                    id: MessageId([d.byte(); 32]),
-                };
+                let place = |d: &mut Draw<'_>| MessageId { depth: u64::from(d.below(16)), hash: [d.byte(); 32] };
                 let before = if d.coin() { None } else { Some(place(d)) };
                 return Step::Command(Box::new(History { query: 7, conversation, before, limit }));
             }
             14 => return Step::Fact(d.fact()),
             _ => {
-                let record = Record { table: LOG, key: d.bytes(), value: d.bytes() };
+                let record = Record { table: ENTRIES, key: d.bytes(), value: d.bytes() };
                 return Step::Records(u64::from(d.byte()), alloc::vec![record]);
             }
         })

@@ -112,7 +112,8 @@ impl Heads {
         let mut drawn: Vec<MessageId> = open.pop().map(|(id, _)| id).into_iter().collect();
         while drawn.len() < most && !open.is_empty() {
             let known = drawn.len().is_multiple_of(2);
-            let eligible: Vec<usize> = (0..open.len()).filter(|&i| !known || open.get(i).is_some_and(|h| !h.1)).collect();
+            let eligible: Vec<usize> =
+                (0..open.len()).filter(|&i| !known || open.get(i).is_some_and(|h| !h.1)).collect();
             let at = rng.pick(&eligible).copied().unwrap_or_else(|| rng.below(open.len()));
             drawn.push(open.swap_remove(at).0);
         }

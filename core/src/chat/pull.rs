@@ -174,7 +174,14 @@ impl Chat {
     }
 
     /// A peer says what it has.
-    pub(super) fn digest(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, from: NodeId, hash: [u8; 16], out: &mut Outbox<Out>) {
+    pub(super) fn digest(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conversation: ConversationId,
+        from: NodeId,
+        hash: [u8; 16],
+        out: &mut Outbox<Out>,
+    ) {
         let Some(log) = self.logs.get(&conversation) else { return };
         if !log.is_complete() {
             return self.greet(cx, conversation, from, out);
@@ -194,7 +201,14 @@ impl Chat {
     }
 
     /// Asks a peer for all that is beyond what is here.
-    pub(super) fn pull(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, peer: NodeId, answer: bool, out: &mut Outbox<Out>) {
+    pub(super) fn pull(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conversation: ConversationId,
+        peer: NodeId,
+        answer: bool,
+        out: &mut Outbox<Out>,
+    ) {
         let Some(log) = self.logs.get(&conversation) else { return };
         if !log.is_complete() {
             return self.greet(cx, conversation, peer, out);
@@ -257,7 +271,13 @@ impl Chat {
     }
 
     /// Reads the next part of an answer, as soon as the rate of catching up allows.
-    pub(super) fn answer_pull(&mut self, cx: &mut Cx<'_>, peer: NodeId, conversation: ConversationId, out: &mut Outbox<Out>) {
+    pub(super) fn answer_pull(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: NodeId,
+        conversation: ConversationId,
+        out: &mut Outbox<Out>,
+    ) {
         let Some(answering) = self.pulls.answering.get(&(peer, conversation)) else { return };
         let Some(log) = self.logs.get(&conversation) else { return };
         if self.pace.is_spent(cx.now) {
@@ -324,7 +344,14 @@ impl Chat {
     }
 
     /// The answer of a peer is complete.
-    pub(super) fn pull_ended(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, peer: NodeId, more: bool, out: &mut Outbox<Out>) {
+    pub(super) fn pull_ended(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conversation: ConversationId,
+        peer: NodeId,
+        more: bool,
+        out: &mut Outbox<Out>,
+    ) {
         let Some(asked) = self.pulls.asked.get(&conversation).filter(|a| a.peer == peer) else { return };
         let fruitful = asked.fruitful;
         self.pulls.asked.remove(&conversation);

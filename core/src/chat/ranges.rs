@@ -258,7 +258,9 @@ pub(super) mod tests {
         let mut parts = begin(a, ALL);
         loop {
             let conversation = ConversationId([0; 32]);
-            let bytes = encode(&Sync::Compare { conversation, salt: [0; 16], from: 0, to: u64::MAX, parts: parts.clone() }).len();
+            let bytes =
+                encode(&Sync::Compare { conversation, salt: [0; 16], from: 0, to: u64::MAX, parts: parts.clone() })
+                    .len();
             cost.messages += 1;
             cost.bytes += bytes;
             cost.largest = cost.largest.max(bytes);

@@ -153,7 +153,10 @@ pub(super) fn edits_scan(conversation: u32, first: MessageId, last: MessageId) -
 /// What the last edit of each message did: a new text, or none if it was retracted.
 pub(super) fn last_edits(records: &[Record]) -> BTreeMap<MessageId, Option<String>> {
     // In the order of keys, so that the last one stays.
-    records.iter().filter_map(|r| Some((entry_id(r.key.get(..4 + 8 + ID_LEN)?).ok()?, decode(&r.value, MAX_ROW).ok()?))).collect()
+    records
+        .iter()
+        .filter_map(|r| Some((entry_id(r.key.get(..4 + 8 + ID_LEN)?).ok()?, decode(&r.value, MAX_ROW).ok()?)))
+        .collect()
 }
 
 /// Reads a stored run.

@@ -140,9 +140,7 @@ impl Chat {
     ) {
         let Some(queue) = self.serving.0.get_mut(&key) else { return };
         queue.reading = false;
-        let read = records.first().and_then(|r| {
-            Some((super::rows::entry_id(&r.key).ok()?, Row::read(&r.value).ok()?))
-        });
+        let read = records.first().and_then(|r| Some((super::rows::entry_id(&r.key).ok()?, Row::read(&r.value).ok()?)));
         match read {
             Some((id, Row { at: At::End(run), .. })) => {
                 if queue.sent.insert(id) {

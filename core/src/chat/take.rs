@@ -6,7 +6,7 @@ use crate::chat::entry::{LifeId, Parent, Run};
 use crate::chat::log::{Facts, Kind, Need, Taken, Tip, Verdict};
 use crate::chat::policy::Carriage;
 use crate::chat::rows::{
-    At, ENTRIES, EDITS, NUMBERS, Row, edit_key, encode_edit, entry_id, entry_key, entry_scan, number_key, number_row,
+    At, EDITS, ENTRIES, NUMBERS, Row, edit_key, encode_edit, entry_id, entry_key, entry_scan, number_key, number_row,
     number_scan, tip_scan,
 };
 use crate::chat::waiting::{FIRST_ASK, Key, Parked, Source, Stage};
@@ -92,7 +92,8 @@ impl Chat {
             }
             Verdict::Read(needs) => {
                 let count = needs.len();
-                let Some(key) = self.park(cx, conversation, Parked::new(run, source, facts, Stage::Reading(count), cx.now))
+                let Some(key) =
+                    self.park(cx, conversation, Parked::new(run, source, facts, Stage::Reading(count), cx.now))
                 else {
                     return;
                 };
@@ -302,7 +303,8 @@ impl Chat {
         let others = |conversation: ConversationId, asked: &[NodeId]| {
             let policy = logs.get(&conversation)?.policy;
             let first: Vec<NodeId> = neighbours.iter().copied().filter(|p| !asked.contains(p)).collect();
-            let all = || linked.keys().copied().filter(|p| !asked.contains(p) && policy.may_sync(*p)).collect::<Vec<_>>();
+            let all =
+                || linked.keys().copied().filter(|p| !asked.contains(p) && policy.may_sync(*p)).collect::<Vec<_>>();
             let eligible = if policy.is_signed() && !first.is_empty() { first } else { all() };
             rng.pick(&eligible).copied()
         };
@@ -327,7 +329,9 @@ impl Chat {
             Content::Edit { .. } | Content::Retract { .. } => {
                 known.is_some_and(|(id, known)| id == target && known.log.author == self.me)
             }
-            Content::Text { .. } | Content::Reply { .. } | Content::React { .. } => known.is_some_and(|(id, _)| id == target),
+            Content::Text { .. } | Content::Reply { .. } | Content::React { .. } => {
+                known.is_some_and(|(id, _)| id == target)
+            }
         }
     }
 }

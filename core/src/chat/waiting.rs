@@ -97,8 +97,7 @@ impl Waiting {
     pub(super) fn park(&mut self, key: Key, parked: Parked, limits: &Limits) -> bool {
         let size = parked.run.bytes.len();
         let (peer, author) = (parked.source.peer(), parked.run.log.author);
-        let of_author =
-            self.runs.values().filter(|p| p.source.peer() == peer && p.run.log.author == author).count();
+        let of_author = self.runs.values().filter(|p| p.source.peer() == peer && p.run.log.author == author).count();
         if of_author >= limits.pending_author {
             return false;
         }
@@ -181,7 +180,11 @@ impl Waiting {
 
     /// What is to be asked now: of the peer that brought a run first, then of `others` in turn. A run that waits for
     /// another run here asks for nothing that the other one misses.
-    pub(super) fn questions(&mut self, now: Instant, mut others: impl FnMut(ConversationId, &[NodeId]) -> Option<NodeId>) -> Vec<Question> {
+    pub(super) fn questions(
+        &mut self,
+        now: Instant,
+        mut others: impl FnMut(ConversationId, &[NodeId]) -> Option<NodeId>,
+    ) -> Vec<Question> {
         let mut questions: BTreeMap<(ConversationId, NodeId), BTreeSet<Parent>> = BTreeMap::new();
         let here: BTreeSet<(ConversationId, Parent)> =
             self.runs.iter().flat_map(|(key, p)| p.run.entries.iter().map(|e| (key.0, Parent::of(e.id)))).collect();

@@ -15,7 +15,7 @@ impl Contract for Delivery {
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
         Step::In(match d.below(9) {
             0 | 1 => {
-                let id = MessageId([d.byte(); 32]);
+                let id = MessageId { depth: 1, hash: [d.byte(); 32] };
                 In::Submit { to: d.peer(), id, body: d.bytes() }
             }
             2 => In::Stored { to: d.peer(), order: u64::from(d.byte()) },
@@ -33,7 +33,7 @@ impl Contract for Delivery {
     }
 
     fn look(&self, d: &mut Draw<'_>, transcript: &mut String) {
-        let (id, peer) = (MessageId([d.byte(); 32]), d.peer());
+        let (id, peer) = (MessageId { depth: 1, hash: [d.byte(); 32] }, d.peer());
         let _ = writeln!(transcript, "{} {} {}", self.is_queued(id), self.queued(peer), self.total());
     }
 

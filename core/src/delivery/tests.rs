@@ -67,7 +67,7 @@ impl Bench {
 }
 
 fn id(n: u8) -> MessageId {
-    MessageId([n; 32])
+    MessageId { depth: 1, hash: [n; 32] }
 }
 
 fn from_bob(m: Message<'_>) -> In {
@@ -110,10 +110,10 @@ fn an_ack_removes_its_message_and_sends_parked_ones() {
     b.submit(1);
     b.submit(2);
     b.run(1_000);
-    let out = b.input(from_bob(Message::Ack { id: short(&id(1).0) }));
+    let out = b.input(from_bob(Message::Ack { id: short(&id(1).hash) }));
     assert!(out.contains(&Out::Delivered { to: BOB, id: id(1) }));
     assert_eq!(sends(&out), 1, "message 2 goes again");
-    let out = b.input(from_bob(Message::Ack { id: short(&id(2).0) }));
+    let out = b.input(from_bob(Message::Ack { id: short(&id(2).hash) }));
     assert!(out.contains(&Out::Unwant(BOB)), "every Want has its Unwant");
     assert_eq!(b.delivery.total(), 0);
 }
@@ -124,7 +124,7 @@ fn only_the_receiver_can_acknowledge() {
     b.fact(up(BOB));
     b.submit(1);
     let mallory = NodeId([9; 32]);
-    let out = b.input(In::Message { from: mallory, body: Message::Ack { id: short(&id(1).0) }.encode() });
+    let out = b.input(In::Message { from: mallory, body: Message::Ack { id: short(&id(1).hash) }.encode() });
     assert_eq!(out, []);
     assert_eq!(b.delivery.queued(BOB), 1);
 }
@@ -146,7 +146,7 @@ fn refused_and_expired_messages_are_reported() {
     b.fact(up(BOB));
     b.submit(1);
     b.submit(2);
-    let out = b.input(from_bob(Message::Refuse { id: short(&id(1).0) }));
+    let out = b.input(from_bob(Message::Refuse { id: short(&id(1).hash) }));
     assert!(out.contains(&Out::Refused { to: BOB, id: id(1) }));
     let out = b.run(31 * 86_400);
     assert!(out.iter().any(|(_, o)| *o == Out::Expired { to: BOB, id: id(2) }));
@@ -159,7 +159,7 @@ fn the_window_bounds_messages_under_way() {
     b.fact(up(BOB));
     let sent: usize = (0..10).map(|n| sends(&b.submit(n))).sum();
     assert_eq!(sent, 3);
-    assert_eq!(sends(&b.input(from_bob(Message::Ack { id: short(&id(0).0) }))), 1);
+    assert_eq!(sends(&b.input(from_bob(Message::Ack { id: short(&id(0).hash) }))), 1);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn a_full_outbox_refuses_and_then_reports_writable() {
     b.submit(1);
     b.submit(2);
     assert!(!b.reserve(10));
-    let out = b.input(from_bob(Message::Ack { id: short(&id(1).0) }));
+    let out = b.input(from_bob(Message::Ack { id: short(&id(1).hash) }));
     assert!(out.contains(&Out::Writable));
     assert!(b.reserve(10));
 }
@@ -217,7 +217,7 @@ proptest! {
                 0 if !live.contains(&n) => { live.push(n); b.submit(n) }
                 1 => b.fact(up(BOB)),
                 2 => b.fact(down(BOB)),
-                3 => { live.retain(|x| *x != n); b.input(from_bob(Message::Ack { id: short(&id(n).0) })) }
+                3 => { live.retain(|x| *x != n); b.input(from_bob(Message::Ack { id: short(&id(n).hash) })) }
                 4 => b.input(from_bob(Message::Refuse { id: [n; 16] })),
                 5 => b.run(b.now.as_micros() / 1_000_000 + u64::from(n) * 3).into_iter().map(|(_, o)| o).collect(),
                 _ => b.input(In::Message { from: BOB, body: vec![n; usize::from(n)] }),

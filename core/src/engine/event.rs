@@ -207,8 +207,12 @@ impl Durable {
             Self::RECEIVED => decode::<Stored>(fields, MAX_ROW).map(|stored| Self::Received(stored.into())),
             Self::DELIVERED => decode(fields, MAX_ROW).map(|(id, to)| Self::Delivered { id, to }),
             Self::FAILED => decode(fields, MAX_ROW).map(|(id, to, reason)| Self::Failed { id, to, reason }),
-            Self::FORKED => decode(fields, MAX_ROW)
-                .map(|(conversation, author, life, seq)| Self::Forked { conversation, author, life, seq }),
+            Self::FORKED => decode(fields, MAX_ROW).map(|(conversation, author, life, seq)| Self::Forked {
+                conversation,
+                author,
+                life,
+                seq,
+            }),
             Self::LIFE_BEGUN => decode(fields, MAX_ROW).map(|conversation| Self::LifeBegun { conversation }),
             _ => Err(Malformed),
         }

@@ -377,7 +377,7 @@ mod tests {
     use crate::store::MemoryStore;
 
     fn delivered(n: u8) -> Durable {
-        Durable::Delivered { id: MessageId([n; 32]), to: NodeId([n; 32]) }
+        Durable::Delivered { id: MessageId { depth: 1, hash: [n; 32] }, to: NodeId([n; 32]) }
     }
 
     /// Queues with a store that commits at once.

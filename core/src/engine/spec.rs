@@ -5,14 +5,14 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::chat::item::Item;
+use crate::chat::entry::{Body, Carried, LifeId, Parent, Part as Said, Parts, Run};
 use crate::chat::ranges::{Bound, Mode, Part};
-use crate::chat::wire::{Body, Height, Range, Sync, id_key, message_id};
+use crate::chat::wire::{End, Height, Sync};
 use crate::config::NodeType;
 use crate::delivery;
 use crate::discovery::beacon::{Beacon, beacon_key};
 use crate::gossip::wire::{IHave, Message as Gossip};
-use crate::id::{MessageId, NodeId};
+use crate::id::{Life, MessageId, NodeId};
 use crate::identity::Identity;
 use crate::membership::wire::{Message, NodeInfo, Refusal, Urgency};
 use crate::swim::wire::{Claim, Message as Swim, Update};
@@ -32,20 +32,28 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
     let alice = Identity::generate([1; 64], "alice", WallTime(1_000)).unwrap();
     let author = NodeId([0xaa; 32]);
     let network = network_conversation(&[0; 32]);
-    let body = Body {
+    let body =
+        encode(&Body { salt: [0x66; 16], sent_at: WallTime(1_767_225_600_000), content: Some(Content::text("hello")) });
+    let life = Life([0x77; 8]);
+    let (target, parent) = (MessageId { depth: 300, hash: [0x22; 32] }, Parent { depth: 299, prefix: [0x23; 16] });
+    let parts = Parts {
+        life,
         seq: 2,
-        depth: 5,
-        changes: vec![(NodeId([0xbb; 32]), 3)],
-        sent_at: WallTime(1_767_225_600_000),
-        content: Content::text("hello"),
+        prev: Some(target),
+        entries: vec![Said { parents: vec![parent], body: Carried::Body(Blob(body.clone())) }],
     };
+    let run = Run::sign(&alice, network, parts.clone()).unwrap();
+    let pruned = Parts {
+        entries: vec![Said { parents: vec![parent], body: Carried::Hash(Carried::Body(Blob(body.clone())).hash()) }],
+        ..parts.clone()
+    };
+    let private = Run::plain(private_conversation(alice.node_id(), author), (alice.node_id(), author), parts).unwrap();
     let record = NodeRecord::sign(&alice, [5; 32], 3, WallTime(1_769_817_600_000), NodeType::Regular);
     let info = NodeInfo {
         record: Blob(vec![0xee; 4]),
         name: Some("bob".into()),
         addrs: vec!["127.0.0.1:4000".parse().unwrap()],
     };
-    let body_bytes = encode(&body);
     BTreeMap::from([
         ("node id of alice", alice.node_id().0.to_vec()),
         ("account id of alice", alice.account_id().0.to_vec()),
@@ -76,10 +84,13 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ("carry", delivery::wire::Message::Carry { id: [0x11; 16], body: b"body" }.encode()),
         ("ack", delivery::wire::Message::Ack { id: [0x11; 16] }.encode()),
         ("refuse", delivery::wire::Message::Refuse { id: [0x11; 16] }.encode()),
-        ("message id", message_id(&id_key(network, author), &body_bytes).0.to_vec()),
-        ("body", body_bytes),
-        ("reply", encode(&Content::Reply { reply_to: MessageId([0x22; 32]), text: "hi".into() })),
-        ("retract", encode(&Content::Retract { retract: MessageId([0x22; 32]) })),
+        ("body", body),
+        ("message id", encode(&run.last().unwrap())),
+        ("signed run", run.bytes),
+        ("entries without a body", encode(&pruned)),
+        ("private run", private.bytes),
+        ("reply", encode(&Content::Reply { reply_to: target, text: "hi".into() })),
+        ("retract", encode(&Content::Retract { retract: target })),
         ("gossip", Gossip::Gossip { round: 3, body: Blob(b"signed envelope".to_vec()) }.encode()),
         ("ihave", Gossip::IHave(alloc::vec![IHave { id: [0x44; 16], round: 4 }]).encode()),
         ("graft", Gossip::Graft { id: Some([0x44; 16]) }.encode()),
@@ -123,35 +134,41 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ("no zone", Swim::Dissolve.encode()),
         ("digest", encode(&Sync::Digest { conversation: network, hash: [0x33; 16] })),
         (
-            "heights",
-            encode(&Sync::Heights {
+            "pull",
+            encode(&Sync::Pull {
                 conversation: network,
-                heights: vec![Height { author, count: 300, depth: 900 }],
+                heights: vec![Height { log: LifeId { author, life }, seq: 300, depth: 900, tip: [0x22; 8] }],
                 answer: true,
             }),
         ),
-        ("fetch", encode(&Sync::Fetch { conversation: network, ranges: vec![Range { author, from: 1, to: 300 }] })),
+        ("want", encode(&Sync::Want { conversation: network, parents: vec![parent] })),
         (
-            "bundle",
-            encode(&Sync::Bundle { conversation: network, envelopes: vec![Blob(b"envelope".to_vec())], done: true }),
+            "runs",
+            encode(&Sync::Runs {
+                conversation: network,
+                runs: vec![Blob(b"run".to_vec())],
+                end: End::Pulled { more: true },
+            }),
         ),
         ("compare", {
             let whole =
                 Part { end: Bound { depth: u64::MAX, prefix: Blob(Vec::new()) }, mode: Mode::Fingerprint([0x55; 16]) };
-            encode(&Sync::Compare { conversation: network, from: 0, to: u64::MAX, parts: vec![whole] })
+            encode(&Sync::Compare {
+                conversation: network,
+                salt: [0x44; 16],
+                from: 0,
+                to: u64::MAX,
+                parts: vec![whole],
+            })
         }),
         ("compared", {
-            let item = Item { depth: 300, id: MessageId([0x22; 32]) };
             let parts = vec![
                 Part { end: Bound { depth: 300, prefix: Blob(vec![0x22]) }, mode: Mode::Skip },
-                Part { end: Bound { depth: 301, prefix: Blob(Vec::new()) }, mode: Mode::Ids(vec![item]) },
+                Part { end: Bound { depth: 301, prefix: Blob(Vec::new()) }, mode: Mode::Ids(vec![target]) },
             ];
             encode(&Sync::Compared { conversation: network, from: 0, to: 1_000, parts })
         }),
-        (
-            "want",
-            encode(&Sync::Want { conversation: network, items: vec![Item { depth: 300, id: MessageId([0x22; 32]) }] }),
-        ),
+        ("fetch", encode(&Sync::Fetch { conversation: network, items: vec![target] })),
     ])
 }
 

@@ -9,7 +9,7 @@ use crate::contract::who;
 use crate::engine::event::{Durable, FailReason};
 use crate::engine::{Engine, Output};
 use crate::fuzzing::seeds;
-use crate::id::{MessageId, NodeId};
+use crate::id::{Life, MessageId, NodeId};
 use crate::store::{MemoryStore, Op, Record, Scan, Table};
 use crate::time::{Instant, WallTime};
 use crate::wire::content::{Content, Conversation, Message};
@@ -26,28 +26,35 @@ fn tables() -> impl Iterator<Item = Table> {
 }
 
 /// A durable event of each kind. The match makes a new kind an error of the build until it has an example here.
-fn durable() -> [(&'static str, Durable); 3] {
-    let (id, to) = (MessageId([0x22; 32]), NodeId([0xbb; 32]));
+fn durable() -> [(&'static str, Durable); 5] {
+    let (id, to) = (MessageId { depth: 300, hash: [0x22; 32] }, NodeId([0xbb; 32]));
+    let life = Life([0x77; 8]);
     let received = Message {
         id,
         conversation: Conversation::Private(to),
         author: to,
+        life,
         seq: 2,
-        depth: 300,
-        clock: [(to, 2)].into_iter().collect(),
+        clock: None,
         sent_at: WallTime(1_767_225_600_000),
         content: Content::text("hello"),
+        edited: None,
+        retracted: false,
     };
     [
         Durable::Received(received),
         Durable::Delivered { id, to },
         Durable::Failed { id, to, reason: FailReason::Refused },
+        Durable::Forked { conversation: Conversation::Network, author: to, life, seq: 300 },
+        Durable::LifeBegun { conversation: Conversation::Private(to) },
     ]
     .map(|event| {
         let name = match &event {
             Durable::Received(_) => "received",
             Durable::Delivered { .. } => "delivered",
             Durable::Failed { .. } => "failed",
+            Durable::Forked { .. } => "forked",
+            Durable::LifeBegun { .. } => "life begun",
         };
         (name, event)
     })

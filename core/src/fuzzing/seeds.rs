@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::chat::item::Item;
+use crate::chat::entry::{Body, Carried, LifeId, Parent, Part as Said, Parts, Run};
 use crate::chat::ranges::{Bound, Mode, Part};
-use crate::chat::wire::{Body, Height, Range, Signed, Sync, id_key, message_id};
+use crate::chat::wire::{End, Height, Sync};
 use crate::collections::short;
 use crate::config::{Config, NodeType};
 use crate::contract::{Script, who};
@@ -20,13 +20,13 @@ use crate::engine::Engine;
 use crate::engine::{Durable, FailReason, Output};
 use crate::fuzzing::serve;
 use crate::gossip::wire::{IHave, Message as Gossip};
-use crate::id::{ConversationId, MessageId, NodeId};
+use crate::id::{ConversationId, Life, MessageId, NodeId};
 use crate::link::fuzz;
 use crate::membership::wire::{Message as Membership, NodeInfo, Refusal, Urgency};
 use crate::store::{MemoryStore, Record, Table};
 use crate::swim::wire::{Claim, Message as Swim, Update};
 use crate::time::{Instant, WallTime};
-use crate::wire::content::{Content, Conversation, Message, VectorClock, network_conversation, private_conversation};
+use crate::wire::content::{Content, Conversation, Message, network_conversation, private_conversation};
 use crate::wire::record::NodeRecord;
 use crate::wire::ticket::{Bootstrap, Ticket};
 use crate::wire::{Blob, encode};
@@ -41,7 +41,7 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "beacon" => beacons(),
         "delivery_message" => delivery_messages(),
         "chat_message" => chat_messages(),
-        "chat_body" => bodies().iter().map(encode).collect(),
+        "chat_run" => runs(),
         "link_packet" => fuzz::packet_seeds(),
         "link_frames" => fuzz::frame_seeds(),
         "link_pair" => fuzz::pair_seeds(),
@@ -93,7 +93,7 @@ fn tickets() -> Vec<Vec<u8>> {
 }
 
 fn contents() -> Vec<Content> {
-    let about = MessageId([4; 32]);
+    let about = MessageId { depth: 3, hash: [4; 32] };
     vec![
         Content::text("hello"),
         Content::Reply { reply_to: about, text: "yes".into() },
@@ -104,25 +104,28 @@ fn contents() -> Vec<Content> {
 }
 
 fn events() -> Vec<Durable> {
-    let clock: VectorClock = [(id(1), 2), (id(2), 7)].into_iter().collect();
     let message = |(n, content): (usize, Content)| {
         Durable::Received(Message {
-            id: MessageId([9; 32]),
+            id: MessageId { depth: 8, hash: [9; 32] },
             conversation: if n == 0 { Conversation::Network } else { Conversation::Private(id(1)) },
             author: id(1),
+            life: LIFE,
             seq: 2,
-            depth: 8,
-            clock: clock.clone(),
+            clock: None,
             sent_at: WallTime(1_000),
             content,
+            edited: None,
+            retracted: false,
         })
     };
     let mut all: Vec<Durable> = contents().into_iter().enumerate().map(message).collect();
-    let (gone, to) = (MessageId([3; 32]), id(2));
+    let (gone, to) = (MessageId { depth: 300, hash: [3; 32] }, id(2));
     all.extend([
         Durable::Delivered { id: gone, to },
         Durable::Failed { id: gone, to, reason: FailReason::Expired },
         Durable::Failed { id: gone, to, reason: FailReason::Refused },
+        Durable::Forked { conversation: Conversation::Network, author: to, life: LIFE, seq: 300 },
+        Durable::LifeBegun { conversation: Conversation::Private(to) },
     ]);
     all
 }
@@ -163,7 +166,7 @@ fn membership_messages() -> Vec<Vec<u8>> {
 }
 
 fn delivery_messages() -> Vec<Vec<u8>> {
-    let carried = private(1, "private");
+    let carried = private(None, "private").bytes;
     vec![
         delivery::wire::Message::Carry { id: [1; 16], body: &carried }.encode(),
         delivery::wire::Message::Carry { id: [2; 16], body: b"" }.encode(),
@@ -172,55 +175,78 @@ fn delivery_messages() -> Vec<Vec<u8>> {
     ]
 }
 
-fn bodies() -> Vec<Body> {
-    let mut changes = vec![(id(2), 1), (id(3), 300), (id(0), 7)];
-    changes.sort_unstable();
-    let body = |(n, content): (u64, Content)| {
-        let changes = if n == 1 { Vec::new() } else { changes.clone() };
-        Body { seq: n, depth: n.saturating_add(5), changes, sent_at: WallTime(1_000), content }
+const LIFE: Life = Life([8; 8]);
+
+/// What an author says after `prev`, having seen `parents`.
+fn parts(prev: Option<&Run>, parents: &[&Run], content: Content) -> Parts {
+    let last = |run: &Run| run.entries.last().map(|e| (e.id, e.seq));
+    let prev = prev.and_then(last);
+    let mut parents: Vec<Parent> = parents.iter().filter_map(|r| last(r)).map(|(id, _)| Parent::of(id)).collect();
+    parents.sort_unstable();
+    let body = Body { salt: [6; 16], sent_at: WallTime(1_000), content: Some(content) };
+    let entries = vec![Said { parents, body: Carried::Body(Blob(encode(&body))) }];
+    let seq = prev.map_or(0, |(_, seq)| seq).saturating_add(1);
+    Parts { life: LIFE, seq, prev: prev.map(|(id, _)| id), entries }
+}
+
+fn no_run() -> Run {
+    Run { log: LifeId { author: id(0), life: LIFE }, entries: Vec::new(), bytes: Vec::new() }
+}
+
+/// A broadcast of `author`.
+fn broadcast(author: u8, prev: Option<&Run>, parents: &[&Run], text: &str) -> Run {
+    let parts = parts(prev, parents, Content::text(text));
+    Run::sign(&who(author), network_conversation(&[0; 32]), parts).unwrap_or_else(|_| no_run())
+}
+
+/// A private message of the first peer to this node.
+fn private(prev: Option<&Run>, text: &str) -> Run {
+    let conversation = private_conversation(id(0), id(1));
+    Run::plain(conversation, (id(1), id(0)), parts(prev, &[], Content::text(text))).unwrap_or_else(|_| no_run())
+}
+
+fn runs() -> Vec<Vec<u8>> {
+    let said = |content| Run::sign(&who(1), network_conversation(&[0; 32]), parts(None, &[], content));
+    let mut all: Vec<Run> = contents().into_iter().filter_map(|content| said(content).ok()).collect();
+    let first = broadcast(1, None, &[], "a");
+    let long = Parts {
+        entries: (0..20).map(|n| Said { parents: Vec::new(), body: Carried::Hash([n; 32]) }).collect(),
+        ..parts(Some(&first), &[&broadcast(2, None, &[], "b")], Content::text(""))
     };
-    (1..).zip(contents()).map(body).collect()
-}
-
-/// A broadcast of `author` as it travels, without the hops.
-fn broadcast(author: u8, seq: u64, depth: u64, changes: Vec<(NodeId, u64)>, text: &str) -> Vec<u8> {
-    let who = who(author);
-    let body = encode(&Body { seq, depth, changes, sent_at: WallTime(1_000), content: Content::text(text) });
-    let key = id_key(network_conversation(&[0; 32]), who.node_id());
-    Signed::seal(&who, message_id(&key, &body), &body)
-}
-
-/// A private message as it is carried.
-fn private(seq: u64, text: &str) -> Vec<u8> {
-    let content = Content::text(text);
-    encode(&Body { seq, depth: seq, changes: Vec::new(), sent_at: WallTime(1_000), content })
+    all.extend(Run::sign(&who(1), network_conversation(&[0; 32]), long).ok());
+    all.push(private(None, "p"));
+    all.into_iter().map(|run| run.bytes).collect()
 }
 
 fn syncs(conversation: ConversationId) -> Vec<Sync> {
-    let heights = vec![
-        Height { author: id(1), count: 3, depth: 3 },
-        Height { author: id(2), count: 1, depth: 9 },
-        Height { author: id(0), count: 0, depth: 0 },
-    ];
-    let ranges = vec![Range { author: id(1), from: 1, to: 3 }, Range { author: id(2), from: 2, to: 900 }];
-    let envelopes = vec![Blob(broadcast(1, 1, 1, Vec::new(), "a")), Blob(broadcast(1, 2, 2, Vec::new(), "b"))];
+    let height = |n, seq, depth| Height { log: LifeId { author: id(n), life: LIFE }, seq, depth, tip: [n; 8] };
+    let heights = vec![height(1, 3, 3), height(2, 1, 9), height(0, 0, 0)];
+    let parents = vec![Parent { depth: 3, prefix: [7; 16] }, Parent { depth: 4, prefix: [6; 16] }];
+    let first = broadcast(1, None, &[], "a");
+    let second = broadcast(1, Some(&first), &[], "b");
+    let runs = vec![Blob(first.bytes), Blob(second.bytes)];
     let part = |depth, prefix: &[u8], mode| Part { end: Bound { depth, prefix: Blob(prefix.to_vec()) }, mode };
-    let items = vec![Item { depth: 3, id: MessageId([7; 32]) }, Item { depth: 4, id: MessageId([6; 32]) }];
+    let items = vec![MessageId { depth: 3, hash: [7; 32] }, MessageId { depth: 4, hash: [6; 32] }];
+    let salt = [4; 16];
     vec![
         Sync::Digest { conversation, hash: [0; 16] },
-        Sync::Heights { conversation, heights: Vec::new(), answer: true },
-        Sync::Heights { conversation, heights, answer: false },
-        Sync::Fetch { conversation, ranges },
-        Sync::Bundle { conversation, envelopes, done: false },
-        Sync::Bundle { conversation, envelopes: vec![Blob(private(1, "p"))], done: true },
+        Sync::Pull { conversation, heights: Vec::new(), answer: true },
+        Sync::Pull { conversation, heights, answer: false },
+        Sync::Want { conversation, parents },
+        Sync::Runs { conversation, runs, end: End::Open },
+        Sync::Runs { conversation, runs: vec![Blob(private(None, "p").bytes)], end: End::Pulled { more: true } },
+        Sync::Runs { conversation, runs: Vec::new(), end: End::Wanted },
+        Sync::Runs { conversation, runs: Vec::new(), end: End::Fetched },
         Sync::Compare {
             conversation,
+            salt,
             from: 0,
             to: u64::MAX,
             parts: vec![part(u64::MAX, &[], Mode::Fingerprint([5; 16]))],
         },
         Sync::Compare {
             conversation,
+            salt,
             from: 0,
             to: 900,
             parts: vec![
@@ -237,7 +263,7 @@ fn syncs(conversation: ConversationId) -> Vec<Sync> {
             parts: vec![part(u64::MAX, &[], Mode::Ids(items.clone()))],
         },
         Sync::Compared { conversation, from: 0, to: 5, parts: vec![part(5, &[], Mode::Fingerprint([5; 16]))] },
-        Sync::Want { conversation, items },
+        Sync::Fetch { conversation, items },
     ]
 }
 
@@ -415,41 +441,43 @@ fn swim() -> Vec<Vec<u8>> {
 fn chat() -> Vec<Vec<u8>> {
     let mut live = Script::default();
     live.put(&[0, 5, 1]).put(&[0, 3, 1]);
-    let flooded = |script: &mut Script, n: u8, envelope: &[u8]| {
-        script.put(&[0, 1, 1, n]).bytes(envelope);
+    let flooded = |script: &mut Script, n: u8, run: &Run| {
+        script.put(&[0, 1, 1, n]).bytes(&run.bytes);
     };
-    flooded(&mut live, 0, &broadcast(2, 1, 1, Vec::new(), "first"));
-    flooded(&mut live, 1, &broadcast(2, 3, 3, Vec::new(), "third"));
-    flooded(&mut live, 2, &broadcast(2, 2, 2, Vec::new(), "second"));
-    flooded(&mut live, 3, &broadcast(3, 1, 4, vec![(id(2), 3)], "after"));
-    flooded(&mut live, 4, &broadcast(4, 1, 9, vec![(id(5), 3)], "waits"));
+    let first = broadcast(2, None, &[], "first");
+    let second = broadcast(2, Some(&first), &[], "second");
+    let third = broadcast(2, Some(&second), &[], "third");
+    flooded(&mut live, 0, &first);
+    flooded(&mut live, 1, &third);
+    flooded(&mut live, 2, &second);
+    flooded(&mut live, 3, &broadcast(3, None, &[&third], "after"));
+    flooded(&mut live, 4, &broadcast(4, None, &[&broadcast(5, None, &[], "unseen")], "waits"));
+    flooded(&mut live, 5, &broadcast(2, Some(&first), &[], "beside the second"));
     let mut carried = Script::default();
     carried.put(&[0, 3, 1]);
-    for seq in [1, 3, 2, 2, 9] {
-        carried.put(&[0, 0, 1]).bytes(&private(seq, "private")).put(&[0]);
+    let mut told = vec![private(None, "private")];
+    for n in 1..5 {
+        told.push(private(told.last(), &n.to_string()));
+    }
+    for n in [0, 2, 1, 1, 4] {
+        let bytes = told.get(n).map_or(&[][..], |run| &run.bytes);
+        carried.put(&[0, 0, 1]).bytes(bytes).put(&[0]);
     }
     let mut seeds = vec![live.0.clone(), carried.0.clone()];
-    let record = |script: &mut Script, read: u8, seq: u64, envelope: &[u8]| {
-        let key = [&network_conversation(&[0; 32]).0[..], &id(2).0, &seq.to_be_bytes()].concat();
-        let clock: VectorClock = [(id(2), seq)].into_iter().collect();
-        script.put(&[0, 7]).bytes(&key).bytes(&[encode(&clock).as_slice(), envelope].concat()).put(&[read]);
-    };
-    let order_record = |script: &mut Script, read: u8, depth: u64, envelope: &[u8]| {
-        let conversation = network_conversation(&[0; 32]).0;
-        let key = [&conversation[..], &depth.to_be_bytes(), &id(2).0, &[7; 32]].concat();
-        let clock: VectorClock = [(id(2), 1)].into_iter().collect();
-        script.put(&[0, 7]).bytes(&key).bytes(&[encode(&clock).as_slice(), envelope].concat()).put(&[read]);
+    let record = |script: &mut Script, read: u8| {
+        let key = [&1u32.to_be_bytes()[..], &1u64.to_be_bytes(), &[7; 32]].concat();
+        script.put(&[0, 7]).bytes(&key).bytes(&first.bytes).put(&[read]);
     };
     for message in chat_messages() {
         for start in [&live, &carried] {
             let mut one = start.clone();
             // A comparison is under way with the peer, whose window is read first.
             one.put(&[0, 8, 1]);
-            order_record(&mut one, 1, 1, &broadcast(2, 1, 1, Vec::new(), "first"));
+            record(&mut one, 1);
             one.put(&[0, 2, 1]).bytes(&message);
-            order_record(&mut one, 2, 1, &broadcast(2, 1, 1, Vec::new(), "first"));
+            record(&mut one, 2);
             for read in 0..4 {
-                record(&mut one, read, 1, &broadcast(2, 1, 1, Vec::new(), "first"));
+                record(&mut one, read);
             }
             one.put(&[0, 6, 1]).put(&[0, 4, 1]).put(&[210, 240, 30]).put(&[0, 3, 1]).put(&[0, 5, 1]).put(&[210]);
             seeds.push(one.0);
@@ -570,7 +598,13 @@ mod tests {
         assert!(of("delivery_message").iter().all(|s| delivery::wire::Message::decode(s).is_ok()));
         assert!(of("swim_message").iter().all(|s| Swim::decode(s).is_ok()));
         assert!(of("chat_message").iter().all(|s| decode::<Sync>(s, MAX_MESSAGE).is_ok()));
-        assert!(of("chat_body").iter().all(|s| Body::decode(s, id(1)).is_ok()));
+        let room = network_conversation(&[0; 32]);
+        let is_run = |s: &Vec<u8>| Run::decode_signed(room, s.clone()).is_ok_and(|r| r.is_genuine());
+        assert_eq!(
+            of("chat_run").iter().filter(|s| is_run(s)).count() + 1,
+            of("chat_run").len(),
+            "all but the private one"
+        );
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use crate::chat::History;
 use crate::engine::Engine;
 use crate::error::CommandError;
-use crate::time::Instant;
 use crate::id::MessageId;
+use crate::time::Instant;
 use crate::wire::content::Conversation;
 
 impl Engine {
