@@ -156,7 +156,7 @@ pub use engine::{
 };
 pub use error::{CommandError, ConfigError, RestoreError};
 pub use fact::{DownReason, MemberState};
-pub use id::{AccountId, ConversationId, MessageId, NodeId};
+pub use id::{AccountId, ConversationId, Life, MessageId, NodeId};
 pub use identity::{Identity, IdentityError};
 pub use limits::Limits;
 pub use membership::NodeState;

@@ -106,20 +106,29 @@ impl From<api::Conversation> for Conversation {
 /// A message as a conversation holds it.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct Message {
-    /// The hash of conversation, author and content.
+    /// Its place in the order of the conversation and the hash of its header.
     pub id: MessageId,
     /// Where it was said.
     pub conversation: Conversation,
     /// Who said it.
     pub author: NodeId,
-    /// The author's number for it in this conversation, from 1 without gaps.
+    /// Which of the author's logs it is in, in hexadecimal. A profile that was restored or copied has several.
+    pub life: String,
+    /// The author's number for it in this log, from 1. In a busy conversation merges without text have numbers too.
     pub seq: u64,
     /// One more than the deepest message its author had seen: rises along every causal step.
     pub depth: u64,
+    /// What the author had seen, this message included. None in a conversation with more than 64 authors, and in an
+    /// event that comes again after a restart: the history has it.
+    pub clock: Option<Vec<ClockEntry>>,
     /// The author's wall clock in milliseconds since 1970: to show, never used for order.
     pub sent_at_ms: u64,
-    /// What it says.
+    /// Its content, as it was sent.
     pub content: Content,
+    /// The text that its author's last edit gave it.
+    pub edited: Option<String>,
+    /// Whether its author has retracted it.
+    pub retracted: bool,
 }
 
 impl From<api::Message> for Message {
@@ -128,35 +137,32 @@ impl From<api::Message> for Message {
             id: m.id,
             conversation: m.conversation.into(),
             author: m.author,
+            life: m.life,
             seq: m.seq,
             depth: m.depth,
+            clock: m.clock.map(|entries| entries.into_iter().map(ClockEntry::from).collect()),
             sent_at_ms: m.sent_at_ms,
             content: m.content.into(),
+            edited: m.edited,
+            retracted: m.retracted,
         }
     }
 }
 
-/// A place in a conversation's order, which is the same for everybody: by causal depth, then author,
-/// then id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Record)]
-pub struct Position {
-    /// Causal depth.
-    pub depth: u64,
-    /// Whose message.
+/// One component of the clock of a message.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct ClockEntry {
+    /// The author.
     pub author: NodeId,
-    /// Which message.
-    pub id: MessageId,
+    /// Which of the author's logs, in hexadecimal.
+    pub life: String,
+    /// How many messages of it, from the first without gaps.
+    pub count: u64,
 }
 
-impl From<core::Position> for Position {
-    fn from(p: core::Position) -> Self {
-        Self { depth: p.depth, author: p.author, id: p.id }
-    }
-}
-
-impl From<Position> for core::Position {
-    fn from(p: Position) -> Self {
-        Self { depth: p.depth, author: p.author, id: p.id }
+impl From<api::ClockEntry> for ClockEntry {
+    fn from(api::ClockEntry { author, life, count }: api::ClockEntry) -> Self {
+        Self { author, life, count }
     }
 }
 
@@ -166,15 +172,15 @@ pub struct HistoryPage {
     /// Oldest first.
     pub messages: Vec<Message>,
     /// Pass this as `before` for the page before; none at the beginning.
-    pub older: Option<Position>,
+    pub older: Option<MessageId>,
 }
 
 impl HistoryPage {
     /// Every message is of the conversation that was asked for, so none is of a kind that is not known.
-    pub(crate) fn new(messages: Vec<core::Message>, older: Option<core::Position>) -> Self {
+    pub(crate) fn new(messages: Vec<core::Message>, older: Option<MessageId>) -> Self {
         Self {
             messages: messages.into_iter().filter_map(api::Message::of).map(Message::from).collect(),
-            older: older.map(Into::into),
+            older,
         }
     }
 }

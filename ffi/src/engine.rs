@@ -14,7 +14,7 @@ use crate::event::NodeState;
 use crate::guard::Guard;
 use crate::id::{exactly, read_identity, ticket};
 use crate::node::{MAX_PAGE, count, drops};
-use crate::{AccountId, Content, Conversation, DonpError, Event, MessageId, NodeId, NodeType, Peer, Position};
+use crate::{AccountId, Content, Conversation, DonpError, Event, MessageId, NodeId, NodeType, Peer};
 
 /// The most datagrams, events and answers that one turn gives.
 const TURN: usize = 1_024;
@@ -421,11 +421,10 @@ impl Engine {
         &self,
         now_us: u64,
         conversation: Conversation,
-        before: Option<Position>,
+        before: Option<MessageId>,
         limit: u32,
     ) -> Result<u64, DonpError> {
         self.run(|inner| {
-            let before = before.map(Into::into);
             let (now, limit) = (Instant::from_micros(now_us), limit.min(MAX_PAGE));
             Ok(inner.engine.history(now, conversation.into(), before, limit)?)
         })

@@ -177,6 +177,14 @@ impl From<NodeError> for DonpError {
             NodeError::Config(e) => e.into(),
             NodeError::Restore(e) => e.into(),
             NodeError::Store(e) => e.into(),
+            NodeError::NoTarget(_) => Self::NotFound {
+                reason,
+                hint: "use the id of a message that the history of this conversation shows".into(),
+                retryable: false,
+            },
+            NodeError::NotOwn { .. } => {
+                Self::Denied { reason, hint: "reply or react to it instead".into(), retryable: false }
+            }
             NodeError::Listen { .. } => {
                 Self::Network { reason, hint: "use another port, or 0 for any".into(), retryable: true }
             }

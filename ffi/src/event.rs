@@ -3,7 +3,7 @@
 use donp_core as core;
 use donp_runtime::api;
 
-use crate::{MemberState, Message, MessageId, NodeId};
+use crate::{Conversation, MemberState, Message, MessageId, NodeId};
 
 /// Where a node is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
@@ -120,6 +120,28 @@ pub enum Event {
         /// Why.
         reason: FailReason,
     },
+    /// An author said two different things under one number: its profile was copied, or it cheats. Both stay in the
+    /// history, in the order that all nodes have.
+    Forked {
+        /// The number to acknowledge.
+        seq: u64,
+        /// The conversation.
+        conversation: Conversation,
+        /// The author.
+        author: NodeId,
+        /// Which of the author's logs, in hexadecimal.
+        life: String,
+        /// The number of both messages in that log.
+        number: u64,
+    },
+    /// Another copy of this profile speaks in a conversation: this one was restored from a backup, or runs twice. It
+    /// goes on in a log of its own, and nothing that either said is lost.
+    LifeBegun {
+        /// The number to acknowledge.
+        seq: u64,
+        /// The conversation.
+        conversation: Conversation,
+    },
     /// This node's state changed.
     StateChanged {
         /// Before.
@@ -169,6 +191,10 @@ impl From<api::Event> for Event {
             api::Event::Received { seq, message } => Self::Received { seq, message: (*message).into() },
             api::Event::Delivered { seq, id, to, .. } => Self::Delivered { seq, id, to },
             api::Event::Failed { seq, id, to, reason, .. } => Self::Failed { seq, id, to, reason: reason.into() },
+            api::Event::Forked { seq, conversation, author, life, number, .. } => {
+                Self::Forked { seq, conversation: conversation.into(), author, life, number }
+            }
+            api::Event::LifeBegun { seq, conversation } => Self::LifeBegun { seq, conversation: conversation.into() },
             api::Event::StateChanged { before, after } => {
                 Self::StateChanged { before: before.into(), after: after.into() }
             }

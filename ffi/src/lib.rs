@@ -25,7 +25,7 @@ mod lan;
 mod node;
 mod stream;
 
-pub use content::{Content, Conversation, HistoryPage, Message, Position};
+pub use content::{ClockEntry, Content, Conversation, HistoryPage, Message};
 pub use engine::{Answer, Batch, Engine, EngineConfig, EngineStatus, Op, Output, Received, Record, Request, Transmit};
 pub use error::DonpError;
 pub use event::{DownReason, Event, FailReason, NodeState};

@@ -15,7 +15,7 @@ use crate::event::NodeState;
 use crate::guard::Guard;
 use crate::id::{exactly, new_identity, read_identity, ticket};
 use crate::keystore::Platform;
-use crate::{AccountId, Content, Conversation, DonpError, EventStream, KeyStore, Lan, MessageId, NodeId, Position};
+use crate::{AccountId, Content, Conversation, DonpError, EventStream, KeyStore, Lan, MessageId, NodeId};
 
 /// The store answers within this, or the disk is in trouble.
 const STORE_WAIT: Duration = Duration::from_secs(60);
@@ -391,11 +391,11 @@ impl Node {
     pub fn history(
         &self,
         conversation: Conversation,
-        before: Option<Position>,
+        before: Option<MessageId>,
         limit: u32,
     ) -> Result<HistoryPage, DonpError> {
         self.run(|n| {
-            let page = n.history(conversation.into(), before.map(Into::into), limit.min(MAX_PAGE), STORE_WAIT)?;
+            let page = n.history(conversation.into(), before, limit.min(MAX_PAGE), STORE_WAIT)?;
             Ok(HistoryPage::new(page.messages, page.older))
         })
     }
@@ -407,11 +407,11 @@ impl Node {
         &self,
         conversation: Conversation,
         text: &str,
-        before: Option<Position>,
+        before: Option<MessageId>,
         limit: u32,
     ) -> Result<HistoryPage, DonpError> {
         self.run(|n| {
-            let found = n.search(conversation.into(), text, before.map(Into::into), limit.min(MAX_PAGE), STORE_WAIT)?;
+            let found = n.search(conversation.into(), text, before, limit.min(MAX_PAGE), STORE_WAIT)?;
             Ok(HistoryPage::new(found.messages, found.older))
         })
     }

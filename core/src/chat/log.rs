@@ -5,7 +5,7 @@
 //! verdict takes is read from the store first ([`Need`]). A verdict depends on the entry and on what it names, never on
 //! what happens to be in memory: the two sources say the same.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,8 @@ pub(crate) const MAX_LIVES: usize = 1_024;
 const FIRST_TIME_MS: u64 = 7 * 86_400_000;
 /// First-time authors that are remembered: 1,024, as many as there are lives in memory.
 const MAX_NEWCOMERS: usize = 1_024;
+/// Messages of pages of history in memory: 500, the largest page.
+const MAX_SHOWN: usize = 500;
 /// Branches of one life in memory: 8. More are found in the store.
 const MAX_TIPS: usize = 8;
 
@@ -152,6 +154,8 @@ pub(crate) struct Log {
     /// The entry that the next one follows.
     tip: Option<(MessageId, Known)>,
     recent: BTreeMap<MessageId, Known>,
+    /// Messages of the last pages of history, with their authors.
+    shown: VecDeque<(MessageId, NodeId)>,
     lives: BTreeMap<LifeId, LifeState>,
     /// Every life of the conversation is in `lives`.
     complete: bool,
@@ -174,6 +178,7 @@ impl Log {
             own: Own { life, tip: None, newest: None, spoke: false },
             tip: None,
             recent: BTreeMap::new(),
+            shown: VecDeque::new(),
             lives: BTreeMap::new(),
             complete: true,
             clock: 0,
@@ -259,10 +264,19 @@ impl Log {
         recent.or_else(|| self.heads.find(parent)).or_else(tip)
     }
 
-    /// Keeps an entry that was read from the store in memory.
-    pub(crate) fn remember(&mut self, id: MessageId, known: Known) {
-        self.recent.entry(id).or_insert(known);
-        self.shrink();
+    /// Keeps the author of a message of a page of history: what is shown can be answered or edited.
+    pub(crate) fn show(&mut self, id: MessageId, author: NodeId) {
+        if self.shown.len() == MAX_SHOWN {
+            self.shown.pop_front();
+        }
+        self.shown.push_back((id, author));
+    }
+
+    /// The author of an entry that is recent or was shown lately.
+    pub(crate) fn author_of(&self, id: MessageId) -> Option<NodeId> {
+        let recent = self.find(Parent::of(id)).filter(|(found, _)| *found == id);
+        let shown = || self.shown.iter().rev().find(|(at, _)| *at == id).map(|(_, author)| *author);
+        recent.map(|(_, known)| known.log.author).or_else(shown)
     }
 
     pub(crate) fn clock(&self, counts: Option<&Counts>) -> Option<VectorClock> {
@@ -558,7 +572,7 @@ impl Log {
 
     pub(crate) fn entries(&self) -> usize {
         let lives = self.lives.len().saturating_add(self.newcomers.len());
-        self.recent.len().saturating_add(lives).saturating_add(self.heads.len())
+        self.recent.len().saturating_add(self.shown.len()).saturating_add(lives).saturating_add(self.heads.len())
     }
 
     pub(crate) fn deepest(&self) -> u64 {

@@ -175,7 +175,7 @@ impl Chat {
                 retracted: edit.is_some_and(Option::is_none),
             });
             // What is shown can be answered or edited.
-            log.remember(*id, row.known());
+            log.show(*id, of.author);
         }
         messages.reverse();
         let older = messages.first().map(|m| m.id).filter(|_| cut);

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::chat::entry::{LifeId, Parent, Run};
+use crate::chat::entry::{LifeId, Run};
 use crate::chat::log::{Facts, Kind, Need, Taken, Tip, Verdict};
 use crate::chat::policy::Carriage;
 use crate::chat::rows::{
@@ -324,14 +324,10 @@ impl Chat {
     /// Whether an own message of a conversation is in memory, or any message if `any`.
     pub(super) fn has_target(&self, conversation: ConversationId, content: &Content) -> bool {
         let Some(target) = content.about() else { return true };
-        let known = self.logs.get(&conversation).and_then(|log| log.find(Parent::of(target)));
+        let author = self.logs.get(&conversation).and_then(|log| log.author_of(target));
         match content {
-            Content::Edit { .. } | Content::Retract { .. } => {
-                known.is_some_and(|(id, known)| id == target && known.log.author == self.me)
-            }
-            Content::Text { .. } | Content::Reply { .. } | Content::React { .. } => {
-                known.is_some_and(|(id, _)| id == target)
-            }
+            Content::Edit { .. } | Content::Retract { .. } => author == Some(self.me),
+            Content::Text { .. } | Content::Reply { .. } | Content::React { .. } => author.is_some(),
         }
     }
 }

@@ -151,6 +151,12 @@ impl From<NodeError> for Failure {
         match e {
             NodeError::Store(e) => e.into(),
             NodeError::Command(e) => e.into(),
+            NodeError::NoTarget(id) => Self::new(Exit::Failed, format!("message {id} is not in this conversation"))
+                .hint("the id of a message as `donp history --json` shows it, and the conversation that it is in"),
+            NodeError::NotOwn { id, author } => {
+                Self::new(Exit::Failed, format!("message {id} is of {author}: only its author can edit or retract it"))
+                    .hint("--reply-to or --react")
+            }
             NodeError::Listen { addr, source } if source.kind() == std::io::ErrorKind::AddrInUse => {
                 Self::new(Exit::Failed, format!("port {} on {} is in use", addr.port(), addr.ip()))
                     .hint("another port with --listen, or port 0 for any")

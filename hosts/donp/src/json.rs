@@ -78,7 +78,7 @@ pub fn conversation(c: Conversation) -> String {
 /// messages it may be concurrent with; `queued` whether an own private one still waits for its acknowledgement.
 pub fn message(m: &Message, names: &Names, around: &[Message], queued: bool) -> Option<api::Message> {
     let concurrent =
-        around.iter().filter(|o| o.conversation == m.conversation && m.causality(o) == Causality::Concurrent);
+        around.iter().filter(|o| o.conversation == m.conversation && m.causality(o) == Some(Causality::Concurrent));
     let state = match m.conversation {
         _ if m.author != names.me => api::MessageState::Received,
         Conversation::Private(_) if queued => api::MessageState::Queued,
@@ -88,7 +88,6 @@ pub fn message(m: &Message, names: &Names, around: &[Message], queued: bool) -> 
     let context = api::Context {
         name: names.get(m.author).map(Into::into),
         sent_at: rfc3339(m.sent_at),
-        clock: m.clock.entries().iter().map(|(id, n)| (id.short(), *n)).collect(),
         concurrent_with: concurrent.map(|o| o.id.to_string()).collect(),
         state,
     };
@@ -115,23 +114,28 @@ pub fn content(text: &str, kind: Option<&str>, about: Option<&str>) -> Result<Co
 #[cfg(test)]
 mod tests {
     use super::*;
-    use donp_core::{MessageId, VectorClock, WallTime};
+    use donp_core::{ClockEntry, Life, MessageId, WallTime};
     use serde_json::json;
 
     fn row(m: &Message, names: &Names, around: &[Message], queued: bool) -> Value {
         write(message(m, names, around, queued).unwrap()).unwrap()
     }
 
+    const LIFE: Life = Life([8; 8]);
+
     fn said(author: u8, clock: &[(u8, u64)], content: Content) -> Message {
+        let entry = |(a, count): &(u8, u64)| ClockEntry { author: NodeId([*a; 32]), life: LIFE, count: *count };
         Message {
-            id: MessageId([author; 32]),
+            id: MessageId { depth: 5, hash: [author; 32] },
             conversation: Conversation::Network,
             author: NodeId([author; 32]),
+            life: LIFE,
             seq: 2,
-            depth: 1,
-            clock: clock.iter().map(|(a, n)| (NodeId([*a; 32]), *n)).collect::<VectorClock>(),
+            clock: Some(clock.iter().map(entry).collect()),
             sent_at: WallTime(1_767_225_600_000),
             content,
+            edited: None,
+            retracted: false,
         }
     }
 
@@ -142,12 +146,15 @@ mod tests {
         let other = said(2, &[(2, 1)], Content::text("x"));
         let after = said(3, &[(1, 2), (3, 1)], Content::text("y"));
         let json = row(&first, &names, &[first.clone(), other.clone(), after], false);
-        let short = NodeId([1; 32]).short();
         assert_eq!(json["v"], 1);
         assert_eq!(json["type"], "message");
         assert_eq!(json["seq"], 2);
         assert_eq!(json["conversation"], "all");
-        assert_eq!(json["clock"], json!({ short: 2 }));
+        assert_eq!(json["depth"], 5);
+        assert_eq!(json["life"], "0808080808080808");
+        let author = NodeId([1; 32]).to_string();
+        assert_eq!(json["clock"], json!([{ "author": author, "life": "0808080808080808", "count": 2 }]));
+        assert_eq!((&json["edited"], &json["retracted"]), (&Value::Null, &json!(false)));
         assert_eq!(json["concurrent_with"], json!([other.id.to_string()]));
         assert_eq!(json["sent_at"], "2026-01-01T00:00:00.000Z");
         assert_eq!(json["state"], "received");
@@ -155,9 +162,18 @@ mod tests {
     }
 
     #[test]
+    fn a_message_without_a_clock_is_concurrent_with_none() {
+        let names = Names::new(NodeId([9; 32]), "me", &[]);
+        let other = said(2, &[(2, 1)], Content::text("x"));
+        let bare = Message { clock: None, ..said(1, &[], Content::text("y")) };
+        let json = row(&bare, &names, &[other], false);
+        assert_eq!((&json["clock"], &json["concurrent_with"]), (&Value::Null, &json!([])));
+    }
+
+    #[test]
     fn kinds_are_fields_and_states_follow_the_author() {
         let names = Names::new(NodeId([1; 32]), "me", &[]);
-        let target = MessageId([7; 32]);
+        let target = MessageId { depth: 1, hash: [7; 32] };
         let mut reply = said(1, &[(1, 1)], Content::Reply { reply_to: target, text: "yes".into() });
         assert_eq!(row(&reply, &names, &[], false)["reply_to"], target.to_string());
         assert_eq!(row(&reply, &names, &[], false)["state"], "sent");
@@ -169,7 +185,7 @@ mod tests {
 
     #[test]
     fn content_reads_from_its_parts() {
-        let id = MessageId([7; 32]);
+        let id = MessageId { depth: 1, hash: [7; 32] };
         let text = id.to_string();
         assert_eq!(content("x", None, None), Ok(Content::text("x")));
         assert_eq!(content("", Some("retract"), Some(&text)), Ok(Content::Retract { retract: id }));

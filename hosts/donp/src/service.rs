@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use donp_core::{
-    Conversation, Durable, Event, Message, MessageId, NodeId, NodeState, ParseTicketError, Peer, Position, Ticket,
+    Conversation, Durable, Event, Message, MessageId, NodeId, NodeState, ParseTicketError, Peer, Ticket,
 };
 use donp_runtime::{Node, Profile, Protection, api};
 use serde_json::{Value, json};
@@ -341,6 +341,9 @@ impl Service {
                 }
             };
             let near = around.get(at).map_or(&[][..], |(_, page)| page);
+            // A stored event has no clock; the history has it.
+            let clock = near.iter().find(|o| o.id == m.id).and_then(|o| o.clock.clone());
+            let m = &Message { clock: m.clock.clone().or(clock), ..m.clone() };
             out.push(json::write(match json::message(m, &names, near, false) {
                 Some(message) => api::Event::Received { seq: *seq, message: Box::new(message) },
                 None => api::Event::Unknown { seq: Some(*seq) },
@@ -359,7 +362,7 @@ impl Service {
         let limit = number_of(params, "limit", 100)?.clamp(1, MAX_PAGE);
         let limit = usize::try_from(limit).unwrap_or(100);
         let search = params["search"].as_str();
-        let mut before = params["before"].as_str().map(parse_position).transpose()?;
+        let mut before = params["before"].as_str().map(parse_message_id).transpose()?;
         // Newest first while collecting.
         let mut found: Vec<Message> = Vec::new();
         let mut bytes = 0;
@@ -377,8 +380,8 @@ impl Service {
             };
             let mut messages = messages.into_iter().rev().peekable();
             while let Some(m) = messages.next() {
-                bytes += m.content.shown().len();
-                let place = m.position();
+                bytes += m.content.shown().len() + m.edited.as_ref().map_or(0, String::len);
+                let place = m.id;
                 found.push(m);
                 if found.len() == limit || bytes > MAX_PAGE_BYTES {
                     let more = messages.peek().is_some() || older.is_some();
@@ -400,7 +403,7 @@ impl Service {
         Ok(json!({
             "conversation": json::conversation(to),
             "messages": messages,
-            "older": older.map(|p| format_position(&p)),
+            "older": older.map(|id| id.to_string()),
         }))
     }
 }
@@ -427,22 +430,9 @@ fn looks_like_ticket(text: &str) -> bool {
     text.starts_with(['t', 'T']) && !text.contains(':')
 }
 
-/// A place in a conversation as one word.
-fn format_position(p: &Position) -> String {
-    format!("{}.{}.{}", p.depth, p.author, p.id)
-}
-
-fn parse_position(text: &str) -> Result<Position, Failure> {
-    let bad =
-        || Failure::usage(format!("'{text}' is not a place in a conversation")).hint("what `older` of a page said");
-    let mut parts = text.split('.');
-    let (Some(depth), Some(author), Some(id), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-        return Err(bad());
-    };
-    Ok(Position {
-        depth: depth.parse().map_err(|_| bad())?,
-        author: author.parse().map_err(|_| bad())?,
-        id: id.parse().map_err(|_| bad())?,
+fn parse_message_id(text: &str) -> Result<MessageId, Failure> {
+    text.parse().map_err(|e| {
+        Failure::usage(format!("'{text}' is not a message id: {e}")).hint("what `older` of a page said, or a message's id")
     })
 }
 
@@ -451,11 +441,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_reads_back() {
-        let place = Position { depth: 12, author: NodeId([1; 32]), id: MessageId([2; 32]) };
-        assert_eq!(parse_position(&format_position(&place)), Ok(place));
-        for bad in ["", "1", "1.n2.m3", "x.y.z", "1.2.3.4"] {
-            assert_eq!(parse_position(bad).unwrap_err().exit, Exit::Usage);
+    fn a_page_begins_at_a_message_id() {
+        let id = MessageId { depth: 12, hash: [2; 32] };
+        assert_eq!(parse_message_id(&id.to_string()), Ok(id));
+        let node = NodeId([1; 32]).to_string();
+        for bad in ["", "1", "m", &node, &id.to_string()[..40]] {
+            assert_eq!(parse_message_id(bad).unwrap_err().exit, Exit::Usage);
         }
     }
 

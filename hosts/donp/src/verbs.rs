@@ -210,9 +210,25 @@ fn show_event(event: &Event, value: &Value, out: &Output) -> Result<(), Failure>
         Event::Failed { id, to, name, reason, .. } => {
             out.line(&format!("          ✗ {} does not have {id}: {reason}", who(name, to)))
         }
+        Event::Forked { conversation, author, name, number, .. } => out.line(&format!(
+            "          {} said two things as its message {number} to {}: its profile was copied, or it cheats; both stay",
+            who(name, author),
+            place(conversation)
+        )),
+        Event::LifeBegun { conversation, .. } => out.line(&format!(
+            "          another copy of this profile speaks to {}: stop one of the two; nothing that either said is lost",
+            place(conversation)
+        )),
         Event::Lagged { missed } => out.line(&format!("          {missed} events were lost")),
         // The others are for programs.
         _ => Ok(()),
+    }
+}
+
+fn place(conversation: &Conversation) -> String {
+    match conversation {
+        Conversation::Network => "all".into(),
+        Conversation::Private { peer } => peer.short(),
     }
 }
 
@@ -224,9 +240,14 @@ fn message_line(m: &Message, number: Option<usize>) -> String {
     let concurrent = if context.is_some_and(|c| !c.concurrent_with.is_empty()) { " (concurrent)" } else { "" };
     let queued = if context.is_some_and(|c| c.state == MessageState::Queued) { " (queued)" } else { "" };
     let number = number.map(|n| format!("{n:>3}  ")).unwrap_or_default();
-    let text = escape_for_terminal(m.content.shown());
+    let text = escape_for_terminal(m.shown());
+    let changed = match (m.retracted, &m.edited) {
+        (true, _) => "(retracted)",
+        (false, Some(_)) => " (edited)",
+        (false, None) => "",
+    };
     let at = clock_of(context.and_then(|c| c.sent_at.as_deref()));
-    format!("{number}{at}  {name}  {private}{}{text}{concurrent}{queued}", about.unwrap_or_default())
+    format!("{number}{at}  {name}  {private}{}{text}{changed}{concurrent}{queued}", about.unwrap_or_default())
 }
 
 pub fn history(args: &History, backend: &mut Backend, out: &Output) -> Result<(), Failure> {
@@ -241,7 +262,11 @@ pub fn history(args: &History, backend: &mut Backend, out: &Output) -> Result<()
             "search": args.search,
         });
         let mut page = backend.call("history", &params)?;
-        let Value::Array(messages) = page["messages"].take() else { break };
+        let Value::Array(mut messages) = page["messages"].take() else { break };
+        // People see what an edit or retraction did at its message; programs get both.
+        if !out.json {
+            messages.retain(|m| m["edit_of"].is_null() && m["retract"].is_null());
+        }
         left -= messages.len().min(left);
         pages.push(messages);
         older = page["older"].take();

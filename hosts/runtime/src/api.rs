@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use donp_core as core;
 use donp_core::{
     AccountId, DownReason, DropReason, Durable, FailReason, MemberState, MessageId, NodeId, NodeState, NodeType,
-    Volatile,
+    VectorClock, Volatile,
 };
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +139,33 @@ pub enum Event {
         #[serde(with = "fail_reason")]
         reason: FailReason,
     },
+    /// An author said two different things under one number: its profile was copied, or it cheats. Both stay in the
+    /// history, in the order that all nodes have.
+    Forked {
+        /// The number to acknowledge.
+        seq: u64,
+        /// The conversation.
+        #[serde(with = "text")]
+        conversation: Conversation,
+        /// The author.
+        #[serde(with = "text")]
+        author: NodeId,
+        /// Its name.
+        name: Option<String>,
+        /// Which of the author's logs, in hexadecimal.
+        life: String,
+        /// The number of both messages in that log.
+        number: u64,
+    },
+    /// Another copy of this profile speaks in a conversation: this one was restored from a backup, or runs twice. It
+    /// goes on in a log of its own, and nothing that either said is lost.
+    LifeBegun {
+        /// The number to acknowledge.
+        seq: u64,
+        /// The conversation.
+        #[serde(with = "text")]
+        conversation: Conversation,
+    },
     /// This node's state changed.
     StateChanged {
         /// Before.
@@ -202,6 +229,16 @@ impl From<core::Event> for Event {
                 },
                 Durable::Delivered { id, to } => Self::Delivered { seq, id, to, name: None },
                 Durable::Failed { id, to, reason } => Self::Failed { seq, id, to, name: None, reason },
+                Durable::Forked { conversation, author, life, seq: number } => match Conversation::of(conversation) {
+                    Some(conversation) => {
+                        Self::Forked { seq, conversation, author, name: None, life: life.to_string(), number }
+                    }
+                    None => Self::Unknown { seq: Some(seq) },
+                },
+                Durable::LifeBegun { conversation } => match Conversation::of(conversation) {
+                    Some(conversation) => Self::LifeBegun { seq, conversation },
+                    None => Self::Unknown { seq: Some(seq) },
+                },
                 _ => Self::Unknown { seq: Some(seq) },
             },
             core::Event::Volatile(event) => match event {
@@ -221,7 +258,11 @@ impl Event {
     /// The number to acknowledge; none for an event that is not stored.
     pub const fn seq(&self) -> Option<u64> {
         match self {
-            Self::Received { seq, .. } | Self::Delivered { seq, .. } | Self::Failed { seq, .. } => Some(*seq),
+            Self::Received { seq, .. }
+            | Self::Delivered { seq, .. }
+            | Self::Failed { seq, .. }
+            | Self::Forked { seq, .. }
+            | Self::LifeBegun { seq, .. } => Some(*seq),
             Self::Unknown { seq } => *seq,
             Self::StateChanged { .. }
             | Self::PeerUp { .. }
@@ -238,6 +279,7 @@ impl Event {
         match &mut self {
             Self::Delivered { to: node, name, .. }
             | Self::Failed { to: node, name, .. }
+            | Self::Forked { author: node, name, .. }
             | Self::PeerUp { peer: node, name }
             | Self::PeerDown { peer: node, name, .. }
             | Self::MemberChanged { peer: node, name, .. } => {
@@ -246,6 +288,7 @@ impl Event {
                 }
             }
             Self::Received { .. }
+            | Self::LifeBegun { .. }
             | Self::StateChanged { .. }
             | Self::Writable
             | Self::Lagged { .. }
@@ -381,7 +424,7 @@ impl Content {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "message")]
 pub struct Message {
-    /// The hash of conversation, author and content.
+    /// Its place in the order of the conversation and the hash of its header.
     #[serde(with = "text")]
     pub id: MessageId,
     /// Its conversation.
@@ -390,12 +433,21 @@ pub struct Message {
     /// Its author.
     #[serde(with = "text")]
     pub author: NodeId,
-    /// The author's number for it in this conversation, from 1 without gaps.
+    /// Which of the author's logs it is in, in hexadecimal. A profile that was restored or copied has several.
+    pub life: String,
+    /// The author's number for it in this log, from 1. In a busy conversation merges without text have numbers too.
     pub seq: u64,
     /// One more than the deepest message its author had seen: rises along every causal step.
     pub depth: u64,
+    /// What the author had seen, this message included. None in a conversation with more than 64 authors, and in an
+    /// event that comes again after a restart: the history has it.
+    pub clock: Option<Vec<ClockEntry>>,
     /// The author's wall clock in milliseconds since 1970: to show, never used for order.
     pub sent_at_ms: u64,
+    /// The text that its author's last edit gave it.
+    pub edited: Option<String>,
+    /// Whether its author has retracted it.
+    pub retracted: bool,
     /// Its content.
     #[serde(flatten)]
     pub content: Content,
@@ -411,12 +463,44 @@ impl Message {
             id: message.id,
             conversation: Conversation::of(message.conversation)?,
             author: message.author,
+            life: message.life.to_string(),
             seq: message.seq,
-            depth: message.depth,
+            depth: message.id.depth,
+            clock: message.clock.as_ref().map(ClockEntry::of),
             sent_at_ms: message.sent_at.0,
+            edited: message.edited,
+            retracted: message.retracted,
             content: message.content.into(),
             context: None,
         })
+    }
+
+    /// The text to show: as edited, empty if retracted.
+    pub fn shown(&self) -> &str {
+        match &self.edited {
+            _ if self.retracted => "",
+            Some(text) => text,
+            None => self.content.shown(),
+        }
+    }
+}
+
+/// One component of the clock of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockEntry {
+    /// The author.
+    #[serde(with = "text")]
+    pub author: NodeId,
+    /// Which of the author's logs, in hexadecimal.
+    pub life: String,
+    /// How many messages of it, from the first without gaps.
+    pub count: u64,
+}
+
+impl ClockEntry {
+    fn of(clock: &VectorClock) -> Vec<Self> {
+        let entry = |e: &core::ClockEntry| Self { author: e.author, life: e.life.to_string(), count: e.count };
+        clock.entries().iter().map(entry).collect()
     }
 }
 
@@ -427,8 +511,6 @@ pub struct Context {
     pub name: Option<String>,
     /// `sent_at_ms` in RFC 3339; null if the author's clock was not known.
     pub sent_at: Option<String>,
-    /// For each author, by short id, the count of messages that this one's author had seen.
-    pub clock: BTreeMap<String, u64>,
     /// Ids of the messages near it that its author had not seen, and whose authors had not seen it.
     pub concurrent_with: Vec<String>,
     /// How far it is.
@@ -722,12 +804,16 @@ mod tests {
 
     fn message(content: Content, context: Option<Context>) -> Message {
         Message {
-            id: MessageId([1; 32]),
+            id: MessageId { depth: u64::MAX, hash: [1; 32] },
             conversation: Conversation::Private { peer: NodeId([2; 32]) },
             author: NodeId([2; 32]),
+            life: "0102030405060708".into(),
             seq: 3,
             depth: u64::MAX,
+            clock: Some(vec![ClockEntry { author: NodeId([2; 32]), life: "0102030405060708".into(), count: 3 }]),
             sent_at_ms: 1_767_225_600_000,
+            edited: Some("better".into()),
+            retracted: false,
             content,
             context,
         }
@@ -735,7 +821,8 @@ mod tests {
 
     #[test]
     fn every_event_reads_back_from_its_json() {
-        let (id, node, name) = (MessageId([1; 32]), NodeId([2; 32]), Some("bob".to_owned()));
+        let (id, node) = (MessageId { depth: 1, hash: [1; 32] }, NodeId([2; 32]));
+        let name = Some("bob".to_owned());
         let received =
             Event::Received { seq: 1, message: Box::new(message(Content::Text { text: "hi".into() }, None)) };
         assert_eq!(there_and_back(received)["message"]["text"], "hi");
@@ -743,6 +830,17 @@ mod tests {
         for reason in FailReason::ALL {
             there_and_back(Event::Failed { seq: 1, id, to: node, name: None, reason });
         }
+        let (conversation, life) = (Conversation::Network, "0102030405060708".to_owned());
+        there_and_back(Event::Forked {
+            seq: 1,
+            conversation,
+            author: node,
+            name: name.clone(),
+            life: life.clone(),
+            number: 2,
+        });
+        let begun = there_and_back(Event::LifeBegun { seq: 1, conversation });
+        assert_eq!(begun, json!({ "v": 1, "type": "life_begun", "seq": 1, "conversation": "all" }));
         for before in NodeState::ALL {
             there_and_back(Event::StateChanged { before, after: NodeState::Active });
         }
@@ -760,11 +858,10 @@ mod tests {
 
     #[test]
     fn every_content_reads_back_as_its_own_kind() {
-        let id = MessageId([7; 32]);
+        let id = MessageId { depth: 7, hash: [7; 32] };
         let context = Context {
             name: Some("bob".into()),
             sent_at: None,
-            clock: [("abc".to_owned(), 2)].into(),
             concurrent_with: vec![id.to_string()],
             state: MessageState::Received,
         };
@@ -790,6 +887,36 @@ mod tests {
         all.conversation = Conversation::Network;
         assert_eq!(there_and_back(all)["conversation"], "all");
         assert!("bob".parse::<Conversation>().is_err());
+    }
+
+    #[test]
+    fn an_event_of_the_core_keeps_its_fields() {
+        let (author, life) = (NodeId([2; 32]), core::Life([1, 2, 3, 4, 5, 6, 7, 8]));
+        let of = |event| Event::from(core::Event::Durable { seq: 9, event });
+        let forked = Durable::Forked { conversation: core::Conversation::Private(author), author, life, seq: 4 };
+        assert_eq!(
+            of(forked),
+            Event::Forked {
+                seq: 9,
+                conversation: Conversation::Private { peer: author },
+                author,
+                name: None,
+                life: "0102030405060708".into(),
+                number: 4,
+            }
+        );
+        let begun = Durable::LifeBegun { conversation: core::Conversation::Network };
+        assert_eq!(of(begun), Event::LifeBegun { seq: 9, conversation: Conversation::Network });
+    }
+
+    #[test]
+    fn a_message_shows_its_last_edit_and_nothing_once_retracted() {
+        let mut m = message(Content::Text { text: "good".into() }, None);
+        assert_eq!(m.shown(), "better");
+        m.edited = None;
+        assert_eq!(m.shown(), "good");
+        m.retracted = true;
+        assert_eq!(m.shown(), "");
     }
 
     #[test]

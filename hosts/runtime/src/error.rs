@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use donp_core::{CommandError, ConfigError, RestoreError};
+use donp_core::{CommandError, ConfigError, MessageId, NodeId, RestoreError};
 
 use crate::names::BootstrapNameError;
 use crate::store::StoreError;
@@ -17,6 +17,17 @@ pub enum NodeError {
     /// The engine refused the command.
     #[error("{0}")]
     Command(#[from] CommandError),
+    /// A reply, edit, reaction or retraction names a message that its conversation does not have.
+    #[error("message {0} is not in this conversation: take the id of a message that its history shows")]
+    NoTarget(MessageId),
+    /// An edit or retraction names a message of another author.
+    #[error("message {id} is of {author}: only its author can edit or retract it; reply or react to it instead")]
+    NotOwn {
+        /// The message.
+        id: MessageId,
+        /// Its author.
+        author: NodeId,
+    },
     /// The configuration cannot work.
     #[error("{0}")]
     Config(#[from] ConfigError),

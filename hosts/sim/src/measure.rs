@@ -346,12 +346,12 @@ mod tests {
             set
         };
         let mut watch = Watch::default();
-        let id = MessageId([1; 32]);
+        let id = MessageId { depth: 1, hash: [1; 32] };
         watch.said(id, 0, 1_000, set(&[0, 1, 2, 70]));
         watch.told(1, id, 3_000);
         watch.told(1, id, 9_000);
         watch.told(70, id, 5_000);
-        watch.told(3, MessageId([2; 32]), 5_000);
+        watch.told(3, MessageId { depth: 1, hash: [2; 32] }, 5_000);
         let b = &watch.broadcasts[0];
         assert_eq!(b.reached(&set(&[0, 1, 2, 70, 5])), (2, 3));
         assert_eq!(b.reached(&set(&[0, 1, 70])), (2, 2), "2 is dead: not its fault");

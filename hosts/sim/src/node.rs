@@ -77,7 +77,7 @@ pub(crate) fn chat_table(name: &str) -> Table {
 
 /// Everything in a range of the history.
 fn history(start: Vec<u8>, end: Vec<u8>, reverse: bool) -> Scan {
-    Scan { table: chat_table("order"), start, end, reverse, limit: u32::MAX, max_bytes: u32::MAX }
+    Scan { table: chat_table("entries"), start, end, reverse, limit: u32::MAX, max_bytes: u32::MAX }
 }
 
 /// The parameters of a new node.
@@ -175,19 +175,37 @@ impl Node {
         totals
     }
 
-    /// Messages of the network's conversation on its disk.
+    /// The number that stands for a conversation in the keys of its records, as they begin with it: the first field
+    /// of its row, a varint of postcard (docs/spec/store.md, "Records"). None if the node takes no part in it.
+    pub(crate) fn prefix(&self, conversation: Conversation) -> Option<[u8; 4]> {
+        let start = conversation.id(self.id, &self.config.network_key).0.to_vec();
+        let end = [start.as_slice(), &[0]].concat();
+        let table = chat_table("conversations");
+        let rows = self.store.scan(&Scan { table, start, end, reverse: false, limit: 1, max_bytes: u32::MAX });
+        let mut number = 0u32;
+        for (n, byte) in rows.first()?.value.iter().enumerate() {
+            number |= u32::from(byte & 0x7f) << (7 * n);
+            if byte & 0x80 == 0 {
+                return Some(number.to_be_bytes());
+            }
+        }
+        None
+    }
+
+    fn entries(&self, conversation: Conversation, reverse: bool) -> Vec<Record> {
+        let Some(prefix) = self.prefix(conversation) else { return Vec::new() };
+        self.store.scan(&history(prefix.to_vec(), [&prefix[..], &[255; 41]].concat(), reverse))
+    }
+
+    /// Entries of the network's conversation on its disk.
     pub fn stored_messages(&self) -> usize {
-        let start = Conversation::Network.id(self.id, &self.config.network_key).0.to_vec();
-        let end = [start.as_slice(), &[255; 80]].concat();
-        self.store.scan(&history(start, end, false)).len()
+        self.entries(Conversation::Network, false).len()
     }
 
     /// Whether its disk has a private message of `author` to this node.
     pub(crate) fn has_private(&self, author: NodeId, message: MessageId) -> bool {
-        let start = Conversation::Private(author).id(self.id, &self.config.network_key).0.to_vec();
-        let end = [start.as_slice(), &[255; 80]].concat();
-        // The id ends the key (docs/spec/store.md, "Records").
-        self.store.scan(&history(start, end, true)).iter().any(|r| r.key.ends_with(&message.0))
+        // The id ends the key.
+        self.entries(Conversation::Private(author), true).iter().any(|r| r.key.ends_with(&message.hash))
     }
 
     pub(crate) fn keeps_history(&self) -> bool {
@@ -226,7 +244,7 @@ impl Node {
         if news {
             self.last_seq = seq;
             if let Durable::Received(message) = &event {
-                self.witness.told(self.id, message);
+                self.witness.told(message);
             }
             match event {
                 Durable::Received(message) if self.remembers => self.told.push(message),

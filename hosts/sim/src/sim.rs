@@ -289,11 +289,11 @@ impl Sim {
         let mut rng = self.disk_rng.split();
         let lost: Vec<Message> = history.into_iter().filter(|_| rng.chance(share)).collect();
         let node = &mut self.nodes[n];
-        let room = Conversation::Network.id(node.id, &self.config.network_key).0;
+        let Some(prefix) = node.prefix(Conversation::Network) else { return 0 };
         let rows = lost.iter().flat_map(|m| {
-            let log = [&room[..], &m.author.0, &m.seq.to_be_bytes()].concat();
-            let order = [&room[..], &m.depth.to_be_bytes(), &m.author.0, &m.id.0].concat();
-            [(chat_table("log"), log), (chat_table("order"), order)]
+            let entry = [&prefix[..], &m.id.depth.to_be_bytes(), &m.id.hash].concat();
+            let number = [&prefix[..], &m.author.0, &m.life.0, &m.seq.to_be_bytes(), &m.id.hash[..8]].concat();
+            [(chat_table("entries"), entry), (chat_table("numbers"), number)]
         });
         let ops = rows.map(|(table, key)| Op::Delete { table, key }).collect();
         node.store.apply(Batch { seq: 0, ops });

@@ -44,13 +44,13 @@ pub fn check_order(history: &[Message], replay: &str) {
     assert_eq!(ids.len(), history.len(), "a message shows twice; {replay}");
     let mut heights = BTreeMap::new();
     for m in history {
-        let height: &mut u64 = heights.entry(m.author).or_default();
+        let height: &mut u64 = heights.entry((m.author, m.life)).or_default();
         *height += 1;
         assert_eq!(m.seq, *height, "an author's messages are not all there, in order; {replay}");
     }
     for pair in history.windows(2) {
-        assert!(pair[0].position() < pair[1].position(), "not sorted by position; {replay}");
-        assert_ne!(pair[1].causality(&pair[0]), Causality::Before, "an effect before its cause; {replay}");
+        assert!(pair[0].id < pair[1].id, "not sorted by id; {replay}");
+        assert_ne!(pair[1].causality(&pair[0]), Some(Causality::Before), "an effect before its cause; {replay}");
     }
 }
 
@@ -86,7 +86,7 @@ pub fn check_told(sim: &Sim, n: usize) {
     assert_eq!(ids.len(), reported.len(), "reported twice; {}", sim.replay());
     let mut heights = BTreeMap::new();
     for m in reported {
-        let height: &mut u64 = heights.entry((m.conversation, m.author)).or_default();
+        let height: &mut u64 = heights.entry((m.conversation, m.author, m.life)).or_default();
         assert!(m.seq > *height, "reported out of order; {}", sim.replay());
         *height = m.seq;
     }

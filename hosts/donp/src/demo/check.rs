@@ -3,15 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+type Clock = BTreeMap<(String, String), u64>;
 
 /// One message as a node's history shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     pub id: String,
     pub from: String,
+    pub life: String,
     pub author_seq: u64,
-    pub clock: BTreeMap<String, u64>,
+    /// Counts by author and life.
+    pub clock: Clock,
     pub text: String,
     pub name: String,
     pub concurrent: bool,
@@ -20,12 +24,16 @@ pub struct Seen {
 impl Seen {
     /// Reads a message as `history --json` prints it; none if a field is missing.
     pub fn read(m: &Value) -> Option<Self> {
-        let clock: &Map<String, Value> = m["clock"].as_object()?;
+        let entry = |e: &Value| {
+            let life = (e["author"].as_str()?.to_owned(), e["life"].as_str()?.to_owned());
+            Some((life, e["count"].as_u64()?))
+        };
         Some(Self {
             id: m["id"].as_str()?.into(),
             from: m["author"].as_str()?.into(),
+            life: m["life"].as_str()?.into(),
             author_seq: m["seq"].as_u64()?,
-            clock: clock.iter().map(|(k, v)| Some((k.clone(), v.as_u64()?))).collect::<Option<_>>()?,
+            clock: m["clock"].as_array()?.iter().map(entry).collect::<Option<_>>()?,
             text: m["text"].as_str()?.into(),
             name: m["name"].as_str().unwrap_or("?").into(),
             concurrent: m["concurrent_with"].as_array().is_some_and(|c| !c.is_empty()),
@@ -34,8 +42,7 @@ impl Seen {
 
     /// Whether the author of `other` had seen this message.
     fn before(&self, other: &Self) -> bool {
-        let count = |clock: &BTreeMap<String, u64>, author: &String| clock.get(author).copied().unwrap_or(0);
-        let at_most = self.clock.iter().all(|(author, n)| *n <= count(&other.clock, author));
+        let at_most = self.clock.iter().all(|(life, n)| *n <= other.clock.get(life).copied().unwrap_or(0));
         at_most && self.clock != other.clock
     }
 }
@@ -141,11 +148,11 @@ fn count(v: &mut Verdict, name: &str, place: &str, have: &[&String], wanted: &BT
 }
 
 /// The order shown must be one in which nothing comes before what its author had seen, and each
-/// author's messages must be numbered without gaps.
+/// author's messages must be numbered without gaps in each of its logs.
 fn check_order(v: &mut Verdict, view: &View) {
-    let mut next: BTreeMap<&String, u64> = BTreeMap::new();
+    let mut next: BTreeMap<(&String, &String), u64> = BTreeMap::new();
     for (at, m) in view.all.iter().enumerate() {
-        let number = next.entry(&m.from).or_insert(1);
+        let number = next.entry((&m.from, &m.life)).or_insert(1);
         if m.author_seq != *number {
             v.causal = false;
             v.problems.push(format!("{}: {} of {} comes as number {number}", view.name, m.author_seq, m.name));
@@ -169,8 +176,9 @@ mod tests {
         Seen {
             id: id.into(),
             from: from.into(),
+            life: "1".into(),
             author_seq: seq,
-            clock: clock.iter().map(|(a, n)| (a.to_string(), *n)).collect(),
+            clock: clock.iter().map(|(a, n)| ((a.to_string(), "1".into()), *n)).collect(),
             text: id.into(),
             name: from.into(),
             concurrent: false,
@@ -238,6 +246,17 @@ mod tests {
     fn an_authors_own_order_is_checked_by_number() {
         let verdict = broken(|_, v| v.iter_mut().for_each(|v| v.all[2].author_seq = 4));
         assert!(!verdict.causal);
+    }
+
+    #[test]
+    fn each_log_of_an_author_has_its_own_numbers() {
+        let (expected, mut views) = good();
+        for view in &mut views {
+            view.all[2].life = "2".into();
+            view.all[2].author_seq = 1;
+        }
+        let verdict = judge(&expected, &views);
+        assert!(verdict.pass(), "{verdict:?}");
     }
 
     #[test]

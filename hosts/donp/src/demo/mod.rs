@@ -336,7 +336,7 @@ impl Show<'_> {
     fn show_order(&self, views: &[View]) -> Result<(), Failure> {
         let Some(view) = views.first() else { return Ok(()) };
         for (n, m) in view.all.iter().take(SHOWN).enumerate() {
-            let clock: Vec<_> = m.clock.iter().map(|(id, n)| format!("{}:{n}", self.name_of(id))).collect();
+            let clock: Vec<_> = m.clock.iter().map(|((id, _), n)| format!("{}:{n}", self.name_of(id))).collect();
             let concurrent = if m.concurrent { "  (concurrent)" } else { "" };
             self.story.text(&format!(
                 "      #{:<3} {:<8} {:<16} {{{}}}{concurrent}",
@@ -352,8 +352,8 @@ impl Show<'_> {
         Ok(())
     }
 
-    fn name_of(&self, short: &str) -> String {
-        self.members.iter().find(|m| m.short == short).map_or_else(|| short.into(), |m| m.name.clone())
+    fn name_of(&self, id: &str) -> String {
+        self.members.iter().find(|m| m.id == id).map_or_else(|| id.into(), |m| m.name.clone())
     }
 
     fn conclude(&self, verdict: &Verdict) -> Result<(), Failure> {

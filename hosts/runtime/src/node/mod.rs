@@ -16,7 +16,7 @@ use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use donp_core::{
-    Answer, Bootstrap, CommandError, Content, Conversation, Engine, Message, MessageId, NodeId, Peer, Position, Ticket,
+    Answer, Bootstrap, CommandError, Content, Conversation, Engine, Message, MessageId, NodeId, Peer, Ticket,
 };
 use mio::{Poll, Waker};
 
@@ -82,7 +82,7 @@ pub struct Found {
     /// Oldest first.
     pub messages: Vec<Message>,
     /// Where to go on; none if the whole conversation before was looked at.
-    pub older: Option<Position>,
+    pub older: Option<MessageId>,
 }
 
 /// What [`Node::background_fetch`] came to.
@@ -347,12 +347,14 @@ impl Node {
     ///
     /// # Errors
     /// [`NodeError::Command`] says what the engine refused; [`NodeError::Store`] that it could not
-    /// be stored yet.
+    /// be stored yet; [`NodeError::NoTarget`] and [`NodeError::NotOwn`] that the content is about a message that
+    /// it cannot be about.
     pub fn send_private(&self, to: NodeId, content: Content) -> Result<MessageId, NodeError> {
-        self.call_stored(move |w| Ok(w.engine.send_private(w.now, to, content)?))
+        self.say(Conversation::Private(to), content, move |w, content| w.engine.send_private(w.now, to, content))
     }
 
-    /// Sends several messages to one node with one transaction; each is taken or refused by itself.
+    /// Sends several messages to one node with one transaction; each is taken or refused by itself. Those about other
+    /// messages name recent ones or such as [`history`](Self::history) gave.
     ///
     /// # Errors
     /// When they could not be stored.
@@ -369,7 +371,32 @@ impl Node {
     /// # Errors
     /// As [`send_private`](Self::send_private).
     pub fn broadcast(&self, content: Content) -> Result<MessageId, NodeError> {
-        self.call_stored(move |w| Ok(w.engine.broadcast(w.now, content)?))
+        self.say(Conversation::Network, content, |w, content| w.engine.broadcast(w.now, content))
+    }
+
+    /// Says `content`. The core knows recent messages and those of pages that were read; an older one that the content
+    /// is about is read first.
+    fn say(
+        &self,
+        conversation: Conversation,
+        content: Content,
+        say: impl Fn(&mut Worker, Content) -> Result<MessageId, CommandError> + Clone + Send + 'static,
+    ) -> Result<MessageId, NodeError> {
+        let Some(target) = content.about() else {
+            return self.call_stored(move |w| Ok(say(w, content)?));
+        };
+        let (again, first) = (content.clone(), say.clone());
+        match self.call_stored(move |w| Ok(first(w, content)?)) {
+            Err(NodeError::Command(CommandError::Unknown(_))) => {}
+            other => return other,
+        }
+        let page = self.history(conversation, Some(target.next()), 1, ANSWER_WITHIN)?;
+        let found = page.messages.iter().find(|m| m.id == target).ok_or(NodeError::NoTarget(target))?;
+        let is_authors = matches!(again, Content::Edit { .. } | Content::Retract { .. });
+        if is_authors && found.author != self.id {
+            return Err(NodeError::NotOwn { id: target, author: found.author });
+        }
+        self.call_stored(move |w| Ok(say(w, again)?))
     }
 
     /// A page of a conversation, at most `limit` messages before `before` (the newest if none).
@@ -379,7 +406,7 @@ impl Node {
     pub fn history(
         &self,
         conversation: Conversation,
-        before: Option<Position>,
+        before: Option<MessageId>,
         limit: u32,
         timeout: Duration,
     ) -> Result<Answer, NodeError> {
@@ -392,7 +419,7 @@ impl Node {
         self.wait(&answer, timeout)?
     }
 
-    /// The newest messages of a conversation that contain `text`, in any case, before `before` (all if
+    /// The newest messages of a conversation that contain `text` as they are shown, in any case, before `before` (all if
     /// none): at most `limit`, oldest first. Stored texts are sealed, so each is opened and looked at:
     /// one call looks at 2,000 at most. Pass `older` as `before` to go on; it is none at the beginning of
     /// the history.
@@ -403,7 +430,7 @@ impl Node {
         &self,
         conversation: Conversation,
         text: &str,
-        before: Option<Position>,
+        before: Option<MessageId>,
         limit: u32,
         timeout: Duration,
     ) -> Result<Found, NodeError> {
@@ -421,11 +448,11 @@ impl Node {
                 if found.messages.len() == limit {
                     break;
                 }
-                if message.content.shown().to_lowercase().contains(&wanted) {
-                    let position = message.position();
+                if message.shown().to_lowercase().contains(&wanted) {
+                    let id = message.id;
                     found.messages.push(message);
                     if found.messages.len() == limit {
-                        found.older = Some(position);
+                        found.older = Some(id);
                     }
                 }
             }

@@ -10,8 +10,8 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
 use donp_core::{
-    Answer, Batch, Bootstrap, CommandError, Conversation, Durable, Engine, Event, Instant, NodeState, Op, Output,
-    Position, Transmit, Volatile,
+    Answer, Batch, Bootstrap, CommandError, Conversation, Durable, Engine, Event, Instant, MessageId, NodeState, Op,
+    Output, Transmit, Volatile,
 };
 use mio::{Events, Poll, Token};
 
@@ -250,7 +250,7 @@ impl Worker {
     pub(super) fn history(
         &mut self,
         conversation: Conversation,
-        before: Option<Position>,
+        before: Option<MessageId>,
         limit: u32,
     ) -> Result<u64, NodeError> {
         if self.suspended {
@@ -584,6 +584,12 @@ fn log_event(event: &Event) {
         }
         Event::Durable { event: Durable::Failed { id, to, .. }, .. } => {
             log::info!("message {} to {} failed", id.short(), to.short());
+        }
+        Event::Durable { event: Durable::Forked { author, seq, .. }, .. } => {
+            log::warn!("{} said two things under number {seq}: its profile was copied, or it cheats", author.short());
+        }
+        Event::Durable { event: Durable::LifeBegun { .. }, .. } => {
+            log::warn!("another copy of this profile speaks: this one goes on in a log of its own");
         }
         _ => {}
     }

@@ -174,7 +174,7 @@ impl Sim {
             Event::Durable { event: Durable::Delivered { id, to }, .. } => self.check_delivered(n, *to, *id),
             Event::Durable { event: Durable::Received(message), .. } => {
                 told = Some(message.id);
-                self.transcript.note(now, &message.id.0, n);
+                self.transcript.note(now, &message.id.hash, n);
             }
             Event::Volatile(Volatile::PeerDown { peer, reason }) => {
                 self.transcript.note(now, &peer.0, n);
