@@ -272,7 +272,7 @@ impl Log {
         self.shown.push_back((id, author));
     }
 
-    /// The author of an entry that is recent or was shown lately.
+    /// The author of an entry that is recent or on one of the last pages of history.
     pub(crate) fn author_of(&self, id: MessageId) -> Option<NodeId> {
         let recent = self.find(Parent::of(id)).filter(|(found, _)| *found == id);
         let shown = || self.shown.iter().rev().find(|(at, _)| *at == id).map(|(_, author)| *author);
@@ -415,7 +415,8 @@ impl Log {
             }
             let is_own = |target: MessageId| match self.lookup(Parent::of(target), facts) {
                 Some(Some((id, known))) => id == target && known.log.author == run.log.author,
-                _ => false,
+                // An own edit of a message on a page of history.
+                _ => self.author_of(target) == Some(run.log.author),
             };
             let void = entry.edits().is_some_and(|target| !is_own(target));
             taken.push(Taken { id: entry.id, known: known.clone(), body: entry.body.clone(), void });

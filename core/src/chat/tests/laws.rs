@@ -168,9 +168,9 @@ fn a_verdict_is_the_same_before_and_after_a_restart() {
                         Verdict::Read(needs) => needs.into_iter().for_each(|need| match need {
                             Need::Entry(parent) => {
                                 let rows = bench.store.scan(&entry_scan(log.number, parent));
-                                let found = rows.first().map(|r| {
-                                    (entry_id(&r.key).unwrap(), Row::read(&r.value).unwrap().known())
-                                });
+                                let found = rows
+                                    .first()
+                                    .map(|r| (entry_id(&r.key).unwrap(), Row::read(&r.value).unwrap().known()));
                                 facts.entries.insert(parent, found);
                             }
                             Need::Life(life) => {

@@ -219,7 +219,8 @@ impl World {
         let who = self.rng.below(self.cheats.len());
         let known: Vec<MessageId> = self.runs.keys().copied().collect();
         let rng = &mut self.rng;
-        let mut parents: Vec<Parent> = (0..rng.below(3)).filter_map(|_| rng.pick(&known)).map(|id| Parent::of(*id)).collect();
+        let mut parents: Vec<Parent> =
+            (0..rng.below(3)).filter_map(|_| rng.pick(&known)).map(|id| Parent::of(*id)).collect();
         let cheat = &mut self.cheats[who];
         let (mut life, mut seq, mut prev) = (Life([rng.below(2) as u8; 8]), 1, None);
         let own = rng.pick(&cheat.runs).copied();
