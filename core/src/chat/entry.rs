@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ConversationId, ID_LEN, Life, MessageId, NodeId};
-use crate::identity::{Domain, Identity, SIGNATURE_LEN, node_id, verify};
+use crate::identity::{Domain, Identity, PublicKey, SIGNATURE_LEN, node_id};
 use crate::time::WallTime;
 use crate::wire::content::Content;
 use crate::wire::{Blob, MAX_MESSAGE, Malformed, decode, encode};
@@ -214,13 +214,22 @@ impl Run {
         Ok(Self { log, entries, bytes })
     }
 
-    /// Whether the author signed it: about 31 µs.
+    /// Whether the author signed it: about 31 µs, and 20 with a key that was read before.
     pub(crate) fn is_genuine(&self) -> bool {
-        let Some((key, rest)) = self.bytes.split_first_chunk::<32>() else { return false };
-        let (Some((signature, _)), Some(last)) = (rest.split_first_chunk::<SIGNATURE_LEN>(), self.last()) else {
-            return false;
-        };
-        verify(Domain::Message, key, &encode(&last), signature)
+        self.key().and_then(PublicKey::read).is_some_and(|key| self.is_signed_by(&key))
+    }
+
+    /// The author's public key, as the run brings it: the author's id is its hash.
+    pub(crate) fn key(&self) -> Option<&[u8; 32]> {
+        self.bytes.first_chunk::<32>()
+    }
+
+    pub(crate) fn is_signed_by(&self, key: &PublicKey) -> bool {
+        let rest = self.bytes.get(32..).unwrap_or_default();
+        match (rest.first_chunk::<SIGNATURE_LEN>(), self.last()) {
+            (Some(signature), Some(last)) => key.verifies(Domain::Message, &encode(&last), signature),
+            _ => false,
+        }
     }
 
     /// A run without signature, for a private conversation: the link or the session proves the author. One byte says

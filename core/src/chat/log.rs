@@ -243,6 +243,11 @@ impl Log {
         self.heads.open()
     }
 
+    /// Whether nothing was said here yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.complete && self.lives.is_empty()
+    }
+
     pub(crate) fn authors(&self) -> usize {
         self.lives.len()
     }

@@ -13,6 +13,7 @@ mod contract;
 pub(crate) mod entry;
 mod heads;
 mod item;
+mod keys;
 mod log;
 mod pace;
 mod page;
@@ -43,6 +44,7 @@ use crate::wire::{Blob, MAX_MESSAGE, Malformed, Priority, decode, encode};
 
 use compare::Comparisons;
 use entry::{Body, MAX_PARENTS, MAX_RUN, MAX_RUN_BYTES, Run};
+use keys::Keys;
 use log::{Facts, Kind, Log, Need, State};
 use pace::Pace;
 use page::Query;
@@ -182,6 +184,7 @@ pub(crate) struct Chat {
     neighbours: BTreeSet<NodeId>,
     /// Linked nodes and their round trips, once measured.
     linked: BTreeMap<NodeId, Option<Duration>>,
+    keys: Keys,
     waiting: Waiting,
     /// To be judged again: empty between calls.
     woken: VecDeque<Key>,
@@ -220,6 +223,7 @@ impl Chat {
             next_number: 1,
             neighbours: BTreeSet::new(),
             linked: BTreeMap::new(),
+            keys: Keys::default(),
             waiting: Waiting::default(),
             woken: VecDeque::new(),
             pulls: Pulls::default(),
@@ -675,6 +679,7 @@ impl Machine for Chat {
             .saturating_add(self.reads.len())
             .saturating_add(self.neighbours.len())
             .saturating_add(self.linked.len())
+            .saturating_add(self.keys.len())
     }
 
     fn count(&self, stats: &mut Stats) {

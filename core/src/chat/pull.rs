@@ -30,6 +30,10 @@ const READ_ROWS: u32 = 256;
 const MAX_ANSWERS: usize = 64;
 /// Heights in one message: as many as there are lives in memory, with up to eight branches.
 const MAX_HEIGHTS: usize = 2 * MAX_LIVES;
+/// What a hash shows to be missing is asked for after this, if it did not come by itself: 500 ms. That is a batch of
+/// ids, `gossip.graft_after` and a slow round trip of 150 ms: the tree mends itself first, which also brings what comes
+/// next.
+const GAP: Duration = Duration::from_millis(500);
 /// A private gap is asked for after this: 5 s. The sender's outbox fills it first if it still has it.
 const PRIVATE_GAP: Duration = Duration::from_secs(5);
 /// Forked lives are compared with peers at most once a minute (docs/design/log.md §5).
@@ -57,8 +61,8 @@ pub(super) struct Pulls {
     asked: BTreeMap<ConversationId, Asked>,
     /// To be asked next.
     waiting: BTreeMap<ConversationId, BTreeSet<NodeId>>,
-    /// When a private gap is asked for.
-    gaps: BTreeMap<ConversationId, (Instant, NodeId)>,
+    /// What peers have that differs, and when it is asked for.
+    gaps: BTreeMap<(ConversationId, NodeId), (Instant, [u8; 16])>,
     answering: BTreeMap<(NodeId, ConversationId), Answering>,
     /// Lives that are being read after a start, with their tips; peers that wait for that.
     loading: BTreeMap<ConversationId, Loading>,
@@ -96,7 +100,7 @@ impl Pulls {
         self.waiting.values_mut().for_each(|w| {
             w.remove(&peer);
         });
-        self.gaps.retain(|_, (_, p)| *p != peer);
+        self.gaps.retain(|(_, p), _| *p != peer);
         self.answering.retain(|(p, _), _| *p != peer);
         self.loading.values_mut().for_each(|l| {
             l.peers.remove(&peer);
@@ -189,11 +193,13 @@ impl Chat {
         if log.digest() == hash {
             return self.settled(conversation, from, out);
         }
-        if log.policy.is_signed() {
-            self.pull(cx, conversation, from, true, out);
-        } else {
-            self.pulls.gaps.entry(conversation).or_insert((cx.now + PRIVATE_GAP, from));
-        }
+        let gap = match log.policy.is_signed() {
+            true if log.is_empty() => return self.pull(cx, conversation, from, true, out),
+            true => GAP,
+            false => PRIVATE_GAP,
+        };
+        let (at, known) = self.pulls.gaps.entry((conversation, from)).or_insert((cx.now + gap, hash));
+        (*at, *known) = ((*at).min(cx.now + gap), hash);
     }
 
     pub(super) fn is_pulling(&self, conversation: ConversationId, peer: NodeId) -> bool {
@@ -381,15 +387,19 @@ impl Chat {
         let due = |at: Instant| at <= cx.now;
         let late: Vec<ConversationId> =
             self.pulls.asked.iter().filter(|(_, a)| due(a.until)).map(|(id, _)| *id).collect();
-        let gaps: Vec<(ConversationId, NodeId)> =
-            self.pulls.gaps.iter().filter(|(_, (at, _))| due(*at)).map(|(id, (_, peer))| (*id, *peer)).collect();
+        let gaps: Vec<((ConversationId, NodeId), [u8; 16])> =
+            self.pulls.gaps.iter().filter(|(_, (at, _))| due(*at)).map(|(key, (_, hash))| (*key, *hash)).collect();
         for conversation in late {
             self.pulls.asked.remove(&conversation);
             self.next_pull(cx, conversation, out);
         }
-        for (conversation, peer) in gaps {
-            self.pulls.gaps.remove(&conversation);
-            self.pull(cx, conversation, peer, true, out);
+        for ((conversation, peer), hash) in gaps {
+            self.pulls.gaps.remove(&(conversation, peer));
+            if self.logs.get(&conversation).is_some_and(|log| log.digest() == hash) {
+                self.settled(conversation, peer, out);
+            } else {
+                self.pull(cx, conversation, peer, true, out);
+            }
         }
     }
 }

@@ -42,7 +42,7 @@ impl Chat {
         let verdict = log.judge(&run, &facts);
         // The signature costs more than all the rest. What is known needs none, unless it is passed on.
         let unchecked = verdict == Verdict::Known && !matches!(source, Source::Gossip { .. });
-        if log.policy.is_signed() && !unchecked && !run.is_genuine() {
+        if log.policy.is_signed() && !unchecked && !self.keys.signed(&run) {
             self.drops.count(DropReason::Signature);
             return self.refuse(source, out);
         }
