@@ -511,14 +511,14 @@ def test_history_and_search_page(nodes: Make) -> None:
     for text in said:
         a.broadcast(text)
     pages: list[list[str]] = []
-    before: donp.Position | None = None
+    before: donp.MessageId | None = None
     while True:
         page = a.history(NETWORK, before, 10)
         pages.append([m.text for m in page.messages])
         before = page.older
         if before is None:
             break
-        assert before == page.messages[0].position
+        assert before == page.messages[0].id
     assert [len(p) for p in pages if p] == [10, 10, 5]
     assert [text for page in reversed(pages) for text in page] == said
     found = a.search(NETWORK, "oDD", limit=5)
@@ -528,8 +528,13 @@ def test_history_and_search_page(nodes: Make) -> None:
     assert [m.text for m in rest.messages] == [f"Odd {n}" for n in range(1, 14, 2)]
     assert rest.older is None
     assert a.search(NETWORK, "nobody said this").messages == []
-    positions = [m.position for m in a.history(NETWORK, limit=1_000).messages]
-    assert positions == sorted(positions)
+    whole = a.history(NETWORK, limit=1_000).messages
+    assert [m.id for m in whole] == sorted((m.id for m in whole), key=lambda id: (id.depth, str(id)))
+    assert whole == sorted(reversed(whole), key=lambda m: m.id)
+    assert [m.id.depth for m in whole] == [m.depth for m in whole]
+    assert {m.life for m in whole} == {whole[0].life}
+    assert len(whole[0].life) == 16
+    assert [m.clock for m in whole] == [(donp.ClockEntry(a.id, whole[0].life, n + 1),) for n in range(25)]
     assert [m.text for m in a.history(NETWORK, limit=1).messages] == ["even 24"]
 
 

@@ -417,7 +417,7 @@ struct Scenarios {
         let node = try await openNode(local("a"))
         for n in 0..<25 { try await node.broadcast(n % 5 == 0 ? "Fifth \(n)" : "other \(n)") }
         var pages: [[String]] = []
-        var before: Position?
+        var before: MessageId?
         repeat {
             let page = try await node.history(.network, before: before, limit: 10)
             pages.append(page.messages.map { $0.text! })
@@ -433,7 +433,7 @@ struct Scenarios {
         #expect(whole.messages.count == 25 && whole.older == nil)
         let middle = whole.messages[12]
         #expect(
-            try await node.history(.network, before: middle.position, limit: 1).messages == [
+            try await node.history(.network, before: middle.id, limit: 1).messages == [
                 whole.messages[11]
             ])
         try await node.shutdown()

@@ -371,7 +371,7 @@ internal class NodeTest : WithNodes() {
     fun history_and_search_page() = chat {
         val a = memory("a")
         repeat(25) { a.broadcast("message $it") }
-        var before: Position? = null
+        var before: MessageId? = null
         val pages = ArrayList<List<String?>>()
         do {
             val page = a.history(Conversation.Network, before, limit = 10)
