@@ -126,7 +126,8 @@ pub(crate) struct State {
     /// The lives that clocks count, and whether there were too many.
     components: Vec<LifeId>,
     overflown: bool,
-    forked: Vec<LifeId>,
+    /// Forked lives and the tips of their branches.
+    forked: Vec<(LifeId, Vec<Tip>)>,
     /// Own tip first if there is one, then the deepest heads: place, log, number, clock, whether it is first-time.
     entries: Vec<(MessageId, LifeId, u64, Option<Vec<u64>>, bool)>,
 }
@@ -193,7 +194,10 @@ impl Log {
         let mut log = Self::new(id, state.number, policy, me, state.own.life);
         log.complete = false;
         log.components.restore(state.components, state.overflown);
-        log.forked = state.forked.into_iter().collect();
+        for (life, tips) in state.forked {
+            log.forked.insert(life);
+            log.set_tips(life, tips, 0);
+        }
         for (at, of, seq, clock, first_time) in state.entries {
             let clock = clock.map(Counts::new);
             let known = Known { log: of, seq, clock };
@@ -221,7 +225,7 @@ impl Log {
             own: self.own.clone(),
             components: self.components.lives().to_vec(),
             overflown: self.components.is_overflown(),
-            forked: self.forked.iter().copied().collect(),
+            forked: self.forked.iter().filter_map(|l| Some((*l, self.lives.get(l)?.tips.clone()))).collect(),
             entries: tip.chain(heads).collect(),
         }
     }
@@ -268,7 +272,7 @@ impl Log {
         self.shown.push_back((id, author));
     }
 
-    /// The author of an entry that is recent or was shown lately.
+    /// The author of an entry that is recent or on one of the last pages of history.
     pub(crate) fn author_of(&self, id: MessageId) -> Option<NodeId> {
         let recent = self.find(Parent::of(id)).filter(|(found, _)| *found == id);
         let shown = || self.shown.iter().rev().find(|(at, _)| *at == id).map(|(_, author)| *author);
@@ -411,7 +415,8 @@ impl Log {
             }
             let is_own = |target: MessageId| match self.lookup(Parent::of(target), facts) {
                 Some(Some((id, known))) => id == target && known.log.author == run.log.author,
-                _ => false,
+                // An own edit of a message on a page of history.
+                _ => self.author_of(target) == Some(run.log.author),
             };
             let void = entry.edits().is_some_and(|target| !is_own(target));
             taken.push(Taken { id: entry.id, known: known.clone(), body: entry.body.clone(), void });
@@ -549,7 +554,8 @@ impl Log {
                     // The first that it lacks is deeper than its own tip.
                     let from = known.iter().map(|h| h.depth).max().unwrap_or(state.first);
                     beyond.from_depth = beyond.from_depth.min(from);
-                } else if tip.seq == highest && !known.iter().any(|h| h.is(tip)) {
+                } else if (tip.seq == highest || state.tips.len() > 1) && !known.iter().any(|h| h.is(tip)) {
+                    // Heights do not show what of a branch is missing there.
                     beyond.forks = true;
                 }
             }
@@ -593,7 +599,7 @@ pub(crate) struct Beyond {
     pub(crate) ahead: bool,
     /// None of it is shallower than this.
     pub(crate) from_depth: u64,
-    /// A life has another tip there under the same number.
+    /// A life has a branch here that may be missing there.
     pub(crate) forks: bool,
 }
 

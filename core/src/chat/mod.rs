@@ -697,3 +697,6 @@ impl Command<Chat> for History {
         chat.history(self.query, self.conversation, self.before, self.limit, out);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -535,7 +535,12 @@ pub(crate) fn lived() -> MemoryStore {
                 let _ = engine.join(now, &[Bootstrap { addr: addr(other), id: None }]);
             }
             if round % 20 == 10 || round == 59 {
-                let _ = engine.broadcast(now, Content::text(round.to_string()));
+                let said = engine.broadcast(now, Content::text(round.to_string()));
+                if let Ok(edit_of) = said
+                    && round == 30
+                {
+                    let _ = engine.broadcast(now, Content::Edit { edit_of, text: "edited".into() });
+                }
                 let _ = engine.send_private(now, id(other as u8), Content::text(round.to_string()));
             }
         }

@@ -1,0 +1,196 @@
+//! The laws of docs/design/log.md §9, over random histories.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::world::{Trouble, World};
+use crate::chat::entry::Parent;
+use crate::chat::log::{Facts, Need, Verdict};
+use crate::chat::rows::{Row, entry_id, entry_scan, number_row, number_scan, tip_scan};
+use crate::id::{MessageId, NodeId};
+use crate::wire::content::Causality;
+
+/// Histories of each kind in the test command; `DONP_HISTORIES` runs more (docs/results.md has the whole count).
+const HISTORIES: u64 = 40;
+
+fn histories() -> u64 {
+    #[cfg(feature = "fuzzing")]
+    extern crate std;
+    #[cfg(feature = "fuzzing")]
+    if let Some(count) = std::env::var("DONP_HISTORIES").ok().and_then(|n| n.parse().ok()) {
+        return count;
+    }
+    HISTORIES
+}
+
+/// Everything that a history must hold; the first thing that it does not.
+fn broken(world: &World) -> Option<String> {
+    let sets: Vec<Vec<MessageId>> = (0..world.nodes.len()).map(|n| world.taken(n)).collect();
+    for (n, node) in world.nodes.iter().enumerate() {
+        let taken: BTreeSet<MessageId> = sets[n].iter().copied().collect();
+        // Law 2: nothing that an honest node said is lost, as long as some node holds it.
+        for (id, by) in &world.said {
+            if !taken.contains(id) && sets.iter().any(|s| s.contains(id)) {
+                return Some(alloc::format!("node {n} lacks {id:?}, said by {}", by.short()));
+            }
+        }
+        // Law 7: what one takes, all take.
+        if let Some(id) = sets[0].iter().find(|id| !taken.contains(id)) {
+            return Some(alloc::format!("node 0 took {id:?}, node {n} did not"));
+        }
+        // Law 2: everything in the order was there before what names it, and everything is whole.
+        for id in &taken {
+            let run = world.runs.get(id);
+            for entry in run.iter().flat_map(|r| &r.entries).filter(|e| e.id == *id) {
+                let named = entry.prev.map(Parent::of).into_iter().chain(entry.parents.iter().copied());
+                for parent in named {
+                    let (first, last) = parent.bounds();
+                    if taken.range(first..=last).next().is_none() {
+                        return Some(alloc::format!("node {n} has {id:?} without {parent:?}"));
+                    }
+                }
+            }
+        }
+        // Law 2: nothing is reported twice, and nothing before its past.
+        let mut seen = BTreeSet::new();
+        let all: BTreeSet<MessageId> = node.reported.iter().copied().collect();
+        for id in &node.reported {
+            if !seen.insert(*id) {
+                return Some(alloc::format!("node {n} reported {id:?} twice"));
+            }
+            let run = world.runs.get(id);
+            for entry in run.iter().flat_map(|r| &r.entries).filter(|e| e.id == *id) {
+                for parent in &entry.parents {
+                    let (first, last) = parent.bounds();
+                    if all.range(first..=last).next().is_some_and(|p| !seen.contains(p)) {
+                        return Some(alloc::format!("node {n} reported {id:?} before {parent:?}"));
+                    }
+                }
+            }
+        }
+        // Only an author that cheats, or whose profile was copied, is said to have forked.
+        let cheats = [100, 101].map(|n| crate::identity::tests::identity(n).node_id());
+        let guilty = |author: &NodeId| cheats.contains(author) || world.copied.contains(author);
+        if let Some(life) = node.forks.iter().find(|life| !guilty(&life.author)) {
+            return Some(alloc::format!("node {n} accuses {life:?}"));
+        }
+    }
+    None
+}
+
+fn hold(trouble: Trouble, first: u64) {
+    for seed in first..first + histories() {
+        let steps = [6, 10, 16, 30, 60][seed as usize % 5];
+        let world = World::live(seed, trouble, steps);
+        assert_eq!(broken(&world), None, "history {seed} of {steps} steps with {trouble:?}");
+    }
+}
+
+/// Mutation: `Log::judge` leaves out `missing`; `Chat::take` does not wake what waits; `Log::beyond` starts too deep.
+#[test]
+fn honest_nodes_share_one_history() {
+    hold(Trouble::default(), 1_000);
+}
+
+/// Mutation: the state of a conversation is not stored; a life's tip is not read back.
+#[test]
+fn restarts_change_no_history() {
+    hold(Trouble { restart: true, ..Trouble::default() }, 2_000);
+}
+
+/// Mutation: `Chat::take` does not begin a life when its own is written by another copy.
+#[test]
+fn restored_and_cloned_profiles_lose_nothing() {
+    hold(Trouble { restart: true, restore: true, clone: true, cheat: false }, 3_000);
+}
+
+/// Mutation: `follows_in_its_log` is always true; `Verdict::Bad` and `Missing` are swapped; forks are refused.
+#[test]
+fn cheating_authors_split_nothing() {
+    hold(Trouble { cheat: true, ..Trouble::default() }, 4_000);
+}
+
+#[test]
+fn everything_at_once_splits_nothing() {
+    hold(Trouble { restart: true, restore: true, clone: true, cheat: true }, 5_000);
+}
+
+/// Law 3. Mutation: `Components::merge` leaves out a parent.
+#[test]
+fn derived_clocks_are_reachability() {
+    for seed in 6_000..6_000 + histories() {
+        let mut world = World::live(seed, Trouble { restart: true, ..Trouble::default() }, 30);
+        let mut past: BTreeMap<MessageId, BTreeSet<MessageId>> = BTreeMap::new();
+        for (id, run) in &world.runs {
+            let mut before = BTreeSet::new();
+            for entry in run.entries.iter().filter(|e| e.id == *id) {
+                let named = entry.prev.map(Parent::of).into_iter().chain(entry.parents.iter().copied());
+                for parent in named {
+                    let (first, last) = parent.bounds();
+                    if let Some((p, more)) = past.range(first..=last).next() {
+                        before.extend(more.iter().copied());
+                        before.insert(*p);
+                    }
+                }
+            }
+            past.insert(*id, before);
+        }
+        let history = world.nodes[0].bench.history();
+        for a in &history {
+            for b in &history {
+                let expected = match (a.id == b.id, past[&b.id].contains(&a.id), past[&a.id].contains(&b.id)) {
+                    (true, _, _) => Causality::Equal,
+                    (_, true, _) => Causality::Before,
+                    (_, _, true) => Causality::After,
+                    _ => Causality::Concurrent,
+                };
+                assert_eq!(a.causality(b), Some(expected), "{:?} and {:?} of history {seed}", a.id, b.id);
+            }
+        }
+    }
+}
+
+/// Law 7: the verdict on any run is the same with all in memory and with nothing in memory. Mutation: `Log::judge`
+/// takes an entry for new without reading, when its life's tip is not in memory.
+#[test]
+fn a_verdict_is_the_same_before_and_after_a_restart() {
+    for seed in 7_000..7_000 + histories() {
+        let mut world = World::live(seed, Trouble { restart: true, cheat: true, ..Trouble::default() }, 40);
+        let runs: Vec<_> = world.runs.values().cloned().collect();
+        let verdicts = |world: &World| -> Vec<String> {
+            let bench = &world.nodes[0].bench;
+            let log = &bench.chat.logs[&bench.chat.network];
+            let judged = runs.iter().map(|run| {
+                let mut facts = Facts::default();
+                loop {
+                    match log.judge(run, &facts) {
+                        Verdict::Read(needs) => needs.into_iter().for_each(|need| match need {
+                            Need::Entry(parent) => {
+                                let rows = bench.store.scan(&entry_scan(log.number, parent));
+                                let found = rows
+                                    .first()
+                                    .map(|r| (entry_id(&r.key).unwrap(), Row::read(&r.value).unwrap().known()));
+                                facts.entries.insert(parent, found);
+                            }
+                            Need::Life(life) => {
+                                let rows = bench.store.scan(&tip_scan(log.number, life));
+                                facts.lives.insert(life, rows.first().map(|r| number_row(r).unwrap().1));
+                            }
+                            Need::Number(life, seq) => {
+                                let rows = bench.store.scan(&number_scan(log.number, life, seq));
+                                let ids = rows.iter().map(|r| number_row(r).unwrap().1.id).collect();
+                                facts.numbers.insert((life, seq), ids);
+                            }
+                        }),
+                        verdict => break alloc::format!("{verdict:?}"),
+                    }
+                }
+            });
+            judged.collect()
+        };
+        let before = verdicts(&world);
+        world.nodes[0].bench.restart([3; 32]);
+        assert_eq!(before, verdicts(&world), "history {seed}");
+    }
+}

@@ -1,0 +1,409 @@
+//! Chat machines in one simulated network: partitions, losses, restarts, restored and cloned profiles, and authors that
+//! cheat. Everything is drawn from one seed.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::bench::Bench;
+use crate::chat::entry::{Body, Carried, LifeId, MAX_RUN, Parent, Part, Parts, Run};
+use crate::chat::rows::{ENTRIES, entry_id};
+use crate::chat::{In, Out};
+use crate::fact::samples::{down, up};
+use crate::fact::{Fact, RoundTrip};
+use crate::id::{Life, MessageId, NodeId};
+use crate::identity::Identity;
+use crate::identity::tests::identity;
+use crate::rng::Rng;
+use crate::store::{MemoryStore, Scan};
+use crate::time::{Duration, WallTime};
+use crate::wire::content::{Content, network_conversation};
+use crate::wire::{Blob, encode};
+
+/// What may happen in a history besides speech, partitions and losses.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Trouble {
+    pub(super) restart: bool,
+    /// A profile goes back to an older copy of its store.
+    pub(super) restore: bool,
+    /// A profile is copied and both copies run.
+    pub(super) clone: bool,
+    /// Two authors that say different things to different nodes, name what nobody has, and number as they like.
+    pub(super) cheat: bool,
+}
+
+pub(super) struct Node {
+    pub(super) bench: Bench,
+    /// Reported messages, in order; goes back with the store.
+    pub(super) reported: Vec<MessageId>,
+    pub(super) forks: BTreeSet<LifeId>,
+    pub(super) lives_begun: usize,
+    copy: Option<(MemoryStore, Vec<MessageId>)>,
+    group: usize,
+}
+
+struct Cheat {
+    identity: Identity,
+    /// Its own runs, by last entry.
+    runs: Vec<(Life, u64, MessageId)>,
+}
+
+pub(super) struct World {
+    rng: Rng,
+    pub(super) nodes: Vec<Node>,
+    cheats: Vec<Cheat>,
+    /// What honest nodes said, with the number of the node.
+    pub(super) said: BTreeMap<MessageId, NodeId>,
+    /// Every run that existed, by entry.
+    pub(super) runs: BTreeMap<MessageId, Run>,
+    /// Identities that were copied or restored.
+    pub(super) copied: BTreeSet<NodeId>,
+    /// The copy of a profile that a node is linked with, by the node and the identity: a link has one other end.
+    ends: BTreeMap<(usize, NodeId), usize>,
+    /// Percent of datagrams that are lost.
+    loss: usize,
+    trouble: Trouble,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, trouble: Trouble) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let mut rng = Rng::new(bytes);
+        let count = 3 + rng.below(2);
+        let node = |n: u8| Node {
+            bench: Bench::new(n),
+            reported: Vec::new(),
+            forks: BTreeSet::new(),
+            lives_begun: 0,
+            copy: None,
+            group: 0,
+        };
+        let nodes: Vec<Node> = (1..=count as u8).map(node).collect();
+        let cheats = [100u8, 101].map(|n| Cheat { identity: identity(n), runs: Vec::new() });
+        let mut world = Self {
+            rng,
+            nodes,
+            cheats: cheats.into(),
+            said: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            copied: BTreeSet::new(),
+            ends: BTreeMap::new(),
+            loss: 20,
+            trouble,
+        };
+        world.regroup(vec![0; count]);
+        world
+    }
+
+    /// One random history, then peace until nothing moves.
+    pub(super) fn live(seed: u64, trouble: Trouble, steps: usize) -> Self {
+        let mut world = Self::new(seed, trouble);
+        for _ in 0..steps {
+            world.tick();
+        }
+        world.settle();
+        world
+    }
+
+    fn regroup(&mut self, groups: Vec<usize>) {
+        for (n, &group) in groups.iter().enumerate() {
+            self.nodes[n].group = group;
+        }
+        for a in 0..self.nodes.len() {
+            for b in 0..self.nodes.len() {
+                let (peer, together) = (self.nodes[b].bench.me, groups[a] == groups[b]);
+                if a == b || self.nodes[a].bench.me == peer {
+                    continue;
+                }
+                let linked = self.nodes[a].bench.chat.linked.contains_key(&peer);
+                let facts = match (linked, together) {
+                    (false, true) => {
+                        let rtt = Some(Duration::from_millis(2));
+                        let trip = RoundTrip { peer, outbound: true, rtt };
+                        vec![up(peer), Fact::RoundTrips(vec![trip]), Fact::NeighbourUp(peer)]
+                    }
+                    (true, false) => vec![Fact::NeighbourDown(peer), down(peer)],
+                    _ => continue,
+                };
+                for fact in facts {
+                    let outs = self.nodes[a].bench.fact(&fact);
+                    self.carry(a, outs);
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let n = self.rng.below(self.nodes.len());
+        let trouble = self.trouble;
+        match self.rng.below(20) {
+            0..=8 => self.speak(n),
+            9..=11 if trouble.cheat => self.cheat(),
+            12 if trouble.restart => self.restart(n),
+            13 if trouble.restore => self.restore(n),
+            14 if trouble.clone => self.copy_profile(n),
+            15 => {
+                let groups = (0..self.nodes.len()).map(|_| self.rng.below(2)).collect();
+                self.regroup(groups);
+            }
+            16 => self.regroup(vec![0; self.nodes.len()]),
+            17 => self.pass(Duration::from_secs(61)),
+            _ => self.pass(Duration::from_millis(20)),
+        }
+    }
+
+    fn speak(&mut self, n: usize) {
+        let text = format!("{} {}", n, self.said.len());
+        let (id, body) = self.nodes[n].bench.say(Content::text(text));
+        self.said.insert(id, self.nodes[n].bench.me);
+        self.publish(n, body);
+    }
+
+    fn restart(&mut self, n: usize) {
+        let seed = self.rng.bytes();
+        self.nodes[n].bench.restart(seed);
+        let groups = self.nodes.iter().map(|x| x.group).collect();
+        self.relink(n, groups);
+    }
+
+    /// A machine that was opened again has no links yet.
+    fn relink(&mut self, n: usize, groups: Vec<usize>) {
+        let me = self.nodes[n].bench.me;
+        for other in 0..self.nodes.len() {
+            if other != n && self.nodes[other].bench.chat.linked.contains_key(&me) {
+                for fact in [Fact::NeighbourDown(me), down(me)] {
+                    let outs = self.nodes[other].bench.fact(&fact);
+                    self.carry(other, outs);
+                }
+            }
+        }
+        self.regroup(groups);
+    }
+
+    /// The first time a copy of the store is made, the next time the profile goes back to it.
+    fn restore(&mut self, n: usize) {
+        match self.nodes[n].copy.take() {
+            None => {
+                let node = &mut self.nodes[n];
+                node.copy = Some((node.bench.store.clone(), node.reported.clone()));
+            }
+            Some((store, reported)) => {
+                self.copied.insert(self.nodes[n].bench.me);
+                self.nodes[n].bench.store = store;
+                self.nodes[n].reported = reported;
+                self.restart(n);
+            }
+        }
+    }
+
+    /// A copy of the profile runs beside it.
+    fn copy_profile(&mut self, n: usize) {
+        if self.nodes.len() > 5 {
+            return;
+        }
+        let (identity, store) = (self.nodes[n].bench.identity.clone(), self.nodes[n].bench.store.clone());
+        let mut bench = Bench::open(identity, store, self.rng.bytes());
+        bench.now = self.nodes[n].bench.now;
+        self.copied.insert(bench.me);
+        let (reported, group) = (self.nodes[n].reported.clone(), self.nodes[n].group);
+        self.nodes.push(Node { bench, reported, forks: BTreeSet::new(), lives_begun: 0, copy: None, group });
+        let groups = self.nodes.iter().map(|x| x.group).collect();
+        self.regroup(groups);
+    }
+
+    /// Something that no honest node says, to one node.
+    fn cheat(&mut self) {
+        let to = self.rng.below(self.nodes.len());
+        let who = self.rng.below(self.cheats.len());
+        let known: Vec<MessageId> = self.runs.keys().copied().collect();
+        let rng = &mut self.rng;
+        let mut parents: Vec<Parent> =
+            (0..rng.below(3)).filter_map(|_| rng.pick(&known)).map(|id| Parent::of(*id)).collect();
+        let cheat = &mut self.cheats[who];
+        let (mut life, mut seq, mut prev) = (Life([rng.below(2) as u8; 8]), 1, None);
+        let own = rng.pick(&cheat.runs).copied();
+        let action = rng.below(8);
+        if let Some((of, number, id)) = own.filter(|_| action != 0) {
+            // After any own entry, so also beside the one that follows it.
+            (life, seq, prev) = (of, number + 1, Some(id));
+        }
+        match action {
+            // A parent that nobody has.
+            1 => parents.push(Parent { depth: [1, 3, 1 << 60][rng.below(3)], prefix: rng.bytes() }),
+            // A number that does not follow.
+            2 => seq += 2,
+            // The entry before it is of another author, or of nobody.
+            3 => prev = rng.pick(&known).copied(),
+            4 => prev = Some(MessageId { depth: 7, hash: rng.bytes() }),
+            _ => {}
+        }
+        if seq > 1 && prev.is_none() {
+            seq = 1;
+        }
+        parents.sort_unstable();
+        parents.dedup();
+        let body = |rng: &mut Rng| {
+            let content = match rng.below(4) {
+                0 => Content::Retract { retract: known.first().copied().unwrap_or(MessageId::first_of(1)) },
+                _ => Content::text("cheat"),
+            };
+            Carried::Body(Blob(encode(&Body { salt: rng.bytes(), sent_at: WallTime(1), content: Some(content) })))
+        };
+        let count = 1 + rng.below(3).min(MAX_RUN);
+        let mut entries = vec![Part { parents, body: body(rng) }];
+        entries.extend((1..count).map(|_| Part { parents: Vec::new(), body: body(rng) }));
+        let parts = Parts { life, seq, prev, entries };
+        let Ok(run) = Run::sign(&cheat.identity, network_conversation(&[0; 32]), parts) else { return };
+        let last = run.entries.last().unwrap();
+        cheat.runs.push((life, last.seq, last.id));
+        if action == 5 {
+            let mut forged = run.bytes.clone();
+            let at = 40 + rng.below(forged.len() - 40);
+            forged[at] ^= 1;
+            let from = self.nodes[to].bench.chat.linked.keys().next().copied().unwrap_or(NodeId([7; 32]));
+            let outs = self.nodes[to].bench.input(In::GossipReceived { via: from, id: [9; 16], body: forged });
+            self.carry(to, outs);
+        }
+        let from = self.nodes[to].bench.chat.linked.keys().next().copied().unwrap_or(NodeId([7; 32]));
+        self.gossip(to, from, &run.bytes);
+    }
+
+    fn note(&mut self, body: &[u8]) {
+        if let Ok(run) = Run::decode_signed(network_conversation(&[0; 32]), body.to_vec()) {
+            for entry in &run.entries {
+                self.runs.insert(entry.id, run.clone());
+            }
+        }
+    }
+
+    fn publish(&mut self, n: usize, body: Vec<u8>) {
+        self.note(&body);
+        let me = self.nodes[n].bench.me;
+        for other in self.reachable(n) {
+            if self.rng.below(100) >= self.loss {
+                self.gossip(other, me, &body);
+            }
+        }
+    }
+
+    fn reachable(&self, n: usize) -> Vec<usize> {
+        let (me, group) = (self.nodes[n].bench.me, self.nodes[n].group);
+        let others = self.nodes.iter().enumerate().filter(|(_, x)| x.bench.me != me && x.group == group);
+        others.map(|(at, _)| at).collect()
+    }
+
+    /// A broadcast reaches a node, which passes it on when it has found it genuine.
+    fn gossip(&mut self, n: usize, via: NodeId, body: &[u8]) {
+        self.note(body);
+        let outs = self.nodes[n].bench.input(In::GossipReceived { via, id: [0; 16], body: body.to_vec() });
+        self.carry(n, outs);
+    }
+
+    /// Does what a machine put out.
+    fn carry(&mut self, n: usize, outs: Vec<Out>) {
+        let me = self.nodes[n].bench.me;
+        // What follows from the messages may come back here: what is reported was reported before.
+        for out in &outs {
+            match out {
+                Out::Received(message) => self.nodes[n].reported.push(message.id),
+                Out::Forked { author, life, .. } => {
+                    self.nodes[n].forks.insert(LifeId { author: *author, life: *life });
+                }
+                Out::LifeBegun { .. } => self.nodes[n].lives_begun += 1,
+                _ => {}
+            }
+        }
+        for out in outs {
+            match out {
+                Out::Send { to, body, .. } => {
+                    let at = self.end(n, to);
+                    if self.end(at, me) != n || self.nodes[at].group != self.nodes[n].group {
+                        continue;
+                    }
+                    if self.rng.below(100) >= self.loss / 4 {
+                        let outs = self.nodes[at].bench.input(In::Message { from: me, body });
+                        self.carry(at, outs);
+                    }
+                }
+                Out::Publish { body } => self.publish(n, body),
+                _ => {}
+            }
+        }
+    }
+
+    /// The node that is linked with this one under an identity.
+    fn end(&self, n: usize, peer: NodeId) -> usize {
+        let first = || self.nodes.iter().position(|x| x.bench.me == peer).unwrap_or(0);
+        self.ends.get(&(n, peer)).copied().unwrap_or_else(first)
+    }
+
+    /// Copies of a profile take turns: one of them handshakes, and its links are new.
+    fn take_turns(&mut self) {
+        let copied: Vec<NodeId> = self.copied.iter().copied().collect();
+        for id in copied {
+            let copies: Vec<usize> = (0..self.nodes.len()).filter(|x| self.nodes[*x].bench.me == id).collect();
+            for n in 0..self.nodes.len() {
+                let (me, copy) = (self.nodes[n].bench.me, *self.rng.pick(&copies).unwrap());
+                if me == id || self.end(n, id) == copy && self.end(copy, me) == n {
+                    continue;
+                }
+                self.ends.insert((n, id), copy);
+                self.ends.insert((copy, me), n);
+                for (at, peer) in [(n, id), (copy, me)] {
+                    if self.nodes[at].bench.chat.linked.contains_key(&peer) {
+                        for fact in [Fact::NeighbourDown(peer), down(peer), up(peer), Fact::NeighbourUp(peer)] {
+                            let outs = self.nodes[at].bench.fact(&fact);
+                            self.carry(at, outs);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn pass(&mut self, by: Duration) {
+        if by > Duration::from_secs(1) {
+            self.take_turns();
+        }
+        for n in 0..self.nodes.len() {
+            let now = self.nodes[n].bench.now + by;
+            let outs = self.nodes[n].bench.advance(now);
+            self.carry(n, outs);
+        }
+    }
+
+    fn settle(&mut self) {
+        self.loss = 0;
+        self.regroup(vec![0; self.nodes.len()]);
+        for _ in 0..12 {
+            self.pass(Duration::from_secs(91));
+        }
+        let whole: Vec<usize> = (0..self.nodes.len()).collect();
+        for n in whole {
+            for peer in self.reachable(n) {
+                let peer = self.nodes[peer].bench.me;
+                let outs = self.nodes[n].bench.input(In::Compare { peer, linked: true });
+                self.carry(n, outs);
+                self.pass(Duration::from_secs(20));
+            }
+        }
+        for _ in 0..4 {
+            self.pass(Duration::from_secs(91));
+        }
+    }
+
+    /// The entries that a node has taken.
+    pub(super) fn taken(&self, n: usize) -> Vec<MessageId> {
+        let scan = Scan {
+            table: ENTRIES,
+            start: Vec::new(),
+            end: vec![255; 60],
+            reverse: false,
+            limit: u32::MAX,
+            max_bytes: u32::MAX,
+        };
+        self.nodes[n].bench.store.scan(&scan).iter().map(|r| entry_id(&r.key).unwrap()).collect()
+    }
+}
