@@ -51,7 +51,7 @@ impl Contract for Chat {
                     1 => Content::text("long ".repeat(20_000)),
                     n => Content::text(format!("{n} {}", d.byte())),
                 };
-                return Step::Command(Box::new(Say { conversation, content }));
+                return Step::Command(Box::new(Say { conversation, contents: alloc::vec![content] }));
             }
             13 => {
                 let (conversation, limit) = (conversation(d), u32::from(d.byte()));

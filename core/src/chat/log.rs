@@ -127,7 +127,7 @@ pub(crate) struct State {
     components: Vec<LifeId>,
     overflown: bool,
     /// Forked lives and the tips of their branches.
-    forked: Vec<(LifeId, Vec<Tip>)>,
+    pub(crate) forked: Vec<(LifeId, Vec<Tip>)>,
     /// Own tip first if there is one, then the deepest heads: place, log, number, clock, whether it is first-time.
     entries: Vec<(MessageId, LifeId, u64, Option<Vec<u64>>, bool)>,
 }

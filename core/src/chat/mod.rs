@@ -42,7 +42,7 @@ use crate::wire::content::{Content, Conversation, Message, network_conversation,
 use crate::wire::{Blob, MAX_MESSAGE, Malformed, Priority, decode, encode};
 
 use compare::Comparisons;
-use entry::{Body, MAX_PARENTS, Run};
+use entry::{Body, MAX_PARENTS, MAX_RUN, MAX_RUN_BYTES, Run};
 use log::{Facts, Kind, Log, Need, State};
 use pace::Pace;
 use page::Query;
@@ -63,6 +63,10 @@ const NEWS_AFTER: Duration = Duration::from_secs(2);
 const BUNDLE_BYTES: usize = 48 << 10;
 /// Nodes to compare with when a link to them opens.
 const MAX_COMPARE: usize = 64;
+/// About what an entry takes besides its text: salt, time, parents, hashes and lengths.
+const ENTRY_BYTES: usize = 256;
+/// Messages of one run: what a run carries, less the merges that may come before them.
+const MAX_SAID: usize = MAX_RUN - MAX_PARENTS;
 /// Silent merges wait for this and a time drawn from a lot that grows with the authors (docs/design/log.md §2, R4):
 /// with a fixed pause in every node ten thousand nodes merge for ever.
 const MERGE_AFTER: Duration = Duration::from_secs(5);
@@ -303,39 +307,61 @@ impl Chat {
         out.push(Out::Read { read, scan });
     }
 
-    /// Composes messages: they have their places at once and are sent, as one run, when they are stored.
+    /// Composes messages: they have their places at once and are sent when they are stored, in as few runs as they fit
+    /// into. All of them or, with an error, none.
     fn say(
         &mut self,
         cx: &mut Cx<'_>,
         kind: Conversation,
-        content: Content,
+        contents: Vec<Content>,
         out: &mut Outbox<Out>,
-    ) -> Result<MessageId, CommandError> {
-        content.validate()?;
+    ) -> Result<Vec<MessageId>, CommandError> {
         let conversation = self.id_of(kind);
-        if !self.has_target(conversation, &content) {
-            return Err(CommandError::Unknown("message of this conversation"));
+        for content in &contents {
+            content.validate()?;
+            if !self.has_target(conversation, content) {
+                return Err(CommandError::Unknown("message of this conversation"));
+            }
         }
-        let sent_at = cx.wall;
-        let body = Body { salt: cx.rng.bytes(), sent_at, content: Some(content) };
         self.log(cx, kind).ok_or(CommandError::Busy("list of conversations"))?;
-        self.write(cx, conversation, alloc::vec![body], out).ok_or(CommandError::Busy("log"))
+        let mut ids = Vec::with_capacity(contents.len());
+        let (mut bodies, mut bytes) = (Vec::new(), 0usize);
+        for content in contents {
+            let size = content.shown().len().saturating_add(ENTRY_BYTES);
+            let is_full = bytes.saturating_add(size) > MAX_RUN_BYTES || bodies.len() >= MAX_SAID;
+            if is_full && !bodies.is_empty() {
+                ids.extend(self.write(cx, conversation, core::mem::take(&mut bodies), out));
+                bytes = 0;
+            }
+            bytes = bytes.saturating_add(size);
+            bodies.push(Body { salt: cx.rng.bytes(), sent_at: cx.wall, content: Some(content) });
+            // Each private message has an acknowledgement of its own.
+            if !matches!(kind, Conversation::Network) {
+                ids.extend(self.write(cx, conversation, core::mem::take(&mut bodies), out));
+            }
+        }
+        if !bodies.is_empty() {
+            ids.extend(self.write(cx, conversation, bodies, out));
+        }
+        Ok(ids)
     }
 
-    /// Writes the next run of this node. Returns its last entry.
+    /// Writes the next run of this node. Returns the entries of the bodies.
     fn write(
         &mut self,
         cx: &mut Cx<'_>,
         conversation: ConversationId,
         bodies: Vec<Body>,
         out: &mut Outbox<Out>,
-    ) -> Option<MessageId> {
-        let log = self.logs.get(&conversation)?;
+    ) -> Vec<MessageId> {
+        let Some(log) = self.logs.get(&conversation) else { return Vec::new() };
+        let said = bodies.len();
         let parts = log.compose(bodies, cx.rng);
-        let run = log.policy.seal(conversation, &self.identity, parts).ok()?;
+        let Ok(run) = log.policy.seal(conversation, &self.identity, parts) else { return Vec::new() };
         self.take(cx, conversation, &run, Kind::Next, &Facts::default(), Source::Own, out);
         self.wake(cx, out);
-        run.last()
+        let merges = run.entries.len().saturating_sub(said);
+        run.entries.iter().skip(merges).map(|e| e.id).collect()
     }
 
     /// Plans a silent merge if there are more heads than one entry names.
@@ -666,18 +692,18 @@ impl Machine for Chat {
     }
 }
 
-/// Composes a message: it has its place at once and is sent when it is stored. Returns its id.
+/// Composes messages: they have their places at once and are sent when they are stored. Returns their ids.
 #[derive(Debug)]
 pub(crate) struct Say {
     pub(crate) conversation: Conversation,
-    pub(crate) content: Content,
+    pub(crate) contents: Vec<Content>,
 }
 
 impl Command<Chat> for Say {
-    type Answer = Result<MessageId, CommandError>;
+    type Answer = Result<Vec<MessageId>, CommandError>;
 
     fn run(self, chat: &mut Chat, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Self::Answer {
-        chat.say(cx, self.conversation, self.content, out)
+        chat.say(cx, self.conversation, self.contents, out)
     }
 }
 

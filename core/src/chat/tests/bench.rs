@@ -96,9 +96,9 @@ impl Bench {
     }
 
     pub(super) fn say(&mut self, content: Content) -> (MessageId, Vec<u8>) {
-        let (id, outs) = self.step(|c, cx, out| c.say(cx, Conversation::Network, content, out));
+        let (id, outs) = self.step(|c, cx, out| c.say(cx, Conversation::Network, alloc::vec![content], out));
         let body = outs.into_iter().find_map(|o| if let Out::Publish { body } = o { Some(body) } else { None });
-        (id.unwrap(), body.unwrap())
+        (id.unwrap()[0], body.unwrap())
     }
 
     pub(super) fn gossip(&mut self, via: NodeId, run: &Run) -> Vec<Out> {

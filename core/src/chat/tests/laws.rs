@@ -5,11 +5,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::world::{Trouble, World};
-use crate::chat::entry::Parent;
+use crate::chat::Out;
+use crate::chat::entry::{Parent, Run};
 use crate::chat::log::{Facts, Need, Verdict};
 use crate::chat::rows::{Row, entry_id, entry_scan, number_row, number_scan, tip_scan};
 use crate::id::{MessageId, NodeId};
-use crate::wire::content::Causality;
+use crate::wire::content::{Causality, Content, Conversation, network_conversation};
 
 /// Histories of each kind in the test command; `DONP_HISTORIES` runs more (docs/results.md has the whole count).
 const HISTORIES: u64 = 40;
@@ -193,4 +194,30 @@ fn a_verdict_is_the_same_before_and_after_a_restart() {
         world.nodes[0].bench.restart([3; 32]);
         assert_eq!(before, verdicts(&world), "history {seed}");
     }
+}
+
+/// One signature for many: all of them are taken, in order, and none of a run that is not whole. Mutation: `say` splits
+/// at the wrong place.
+#[test]
+fn many_messages_are_few_runs_and_all_arrive() {
+    let (mut a, mut b) = (super::bench::Bench::new(1), super::bench::Bench::new(2));
+    for (count, size) in [(1, 10), (7, 10), (300, 10), (5, 30_000), (3, 65_536), (600, 100)] {
+        let contents = (0..count).map(|n| Content::text(alloc::format!("{n} {}", "x".repeat(size - 4)))).collect();
+        let (ids, outs) = a.step(|c, cx, out| c.say(cx, Conversation::Network, contents, out));
+        let ids = ids.unwrap();
+        assert_eq!(ids.len(), count);
+        let mut reported = Vec::new();
+        let mut runs = 0;
+        for out in outs {
+            if let Out::Publish { body } = out {
+                runs += 1;
+                assert!(body.len() <= crate::wire::MAX_MESSAGE);
+                let run = Run::decode_signed(network_conversation(&[0; 32]), body).unwrap();
+                reported.extend(super::bench::received(&b.gossip(a.me, &run)));
+            }
+        }
+        assert_eq!(reported, ids, "{count} of {size} bytes");
+        assert!(runs <= 1 + count * (size + 256) / 20_000, "{count} messages in {runs} runs");
+    }
+    assert_eq!(a.history().len(), b.history().len());
 }

@@ -1,6 +1,8 @@
 //! The DONP document's `OverlayNetworkProtocol`: join, leave, invite, send. `discoverNodes` is
 //! [`Engine::peers`].
 
+use alloc::vec::Vec;
+
 use crate::chat::Say;
 use crate::delivery::Reserve;
 use crate::engine::Engine;
@@ -83,7 +85,7 @@ impl Engine {
         if !self.machines.delivery.command(at, &mut self.q, Reserve { len }) {
             return Err(CommandError::Busy("outbox"));
         }
-        self.say(now, conversation, content)
+        self.say(now, conversation, alloc::vec![content]).and_then(first)
     }
 
     /// Sends a message to all nodes of the network (`broadcastMessage`). Nodes that are away catch up later.
@@ -92,18 +94,32 @@ impl Engine {
     /// [`CommandError::Empty`], [`CommandError::TooLong`], [`CommandError::Busy`] when every
     /// neighbour's queue is full.
     pub fn broadcast(&mut self, now: Instant, content: Content) -> Result<MessageId, CommandError> {
+        self.broadcast_all(now, alloc::vec![content]).and_then(first)
+    }
+
+    /// Sends messages to all nodes of the network at once: they share a signature, and datagrams. All of them or, with
+    /// an error, none. Returns their ids, in order.
+    ///
+    /// # Errors
+    /// As [`broadcast`](Self::broadcast).
+    pub fn broadcast_all(&mut self, now: Instant, contents: Vec<Content>) -> Result<Vec<MessageId>, CommandError> {
         self.running()?;
-        content.validate()?;
+        contents.iter().try_for_each(Content::validate)?;
         if self.neighbours_are_full() {
             self.broadcast_blocked = true;
             return Err(CommandError::Busy("send queue"));
         }
-        self.say(now, Conversation::Network, content)
+        self.say(now, Conversation::Network, contents)
     }
 
-    fn say(&mut self, now: Instant, conversation: Conversation, content: Content) -> Result<MessageId, CommandError> {
+    fn say(
+        &mut self,
+        now: Instant,
+        conversation: Conversation,
+        contents: Vec<Content>,
+    ) -> Result<Vec<MessageId>, CommandError> {
         let at = self.advance(now);
-        let said = self.machines.chat.command(at, &mut self.q, Say { conversation, content });
+        let said = self.machines.chat.command(at, &mut self.q, Say { conversation, contents });
         self.pump(now);
         said
     }
@@ -122,4 +138,8 @@ impl Engine {
             self.q.events.volatile(Volatile::Writable);
         }
     }
+}
+
+fn first(ids: Vec<MessageId>) -> Result<MessageId, CommandError> {
+    ids.first().copied().ok_or(CommandError::Busy("log"))
 }
