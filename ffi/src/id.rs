@@ -55,6 +55,12 @@ pub fn parse_message_id(text: &str) -> Result<MessageId, DonpError> {
     parse("a message id", text)
 }
 
+/// The depth of a message: with it ids have the order in which a conversation is shown.
+#[uniffi::export]
+pub fn message_id_depth(id: MessageId) -> u64 {
+    id.depth
+}
+
 /// What an invitation says, to show before joining. The name is a claim.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct TicketInfo {

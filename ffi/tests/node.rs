@@ -84,6 +84,17 @@ fn nodes_talk_and_what_was_not_acknowledged_comes_again() {
     assert_eq!(page.messages.len(), 2);
     let rest = b.history(Conversation::Network, page.older, 2).unwrap();
     assert_eq!((rest.messages.len(), rest.older), (1, None));
+    let newest = page.messages.last().unwrap();
+    assert_eq!((newest.seq, newest.depth, message_id_depth(newest.id)), (3, 3, 3));
+    let entry = ClockEntry { author: a.id(), life: newest.life.clone(), count: 3 };
+    assert_eq!(newest.clock.as_deref(), Some(&[entry][..]));
+    assert_eq!((newest.life.len(), &newest.edited, newest.retracted), (16, &None, false));
+    assert_eq!(kind(b.broadcast(Content::Retract { retract: newest.id })), "Denied");
+    let nowhere = MessageId { hash: [7; 32], ..newest.id };
+    assert_eq!(kind(b.broadcast(Content::Reply { reply_to: nowhere, text: "x".into() })), "NotFound");
+    a.broadcast(Content::Edit { edit_of: newest.id, text: "two".into() }).unwrap();
+    let shown = a.history(Conversation::Network, None, 9).unwrap().messages;
+    assert_eq!((&shown[2].edited, &shown[2].content), (&Some("two".into()), &text("2")));
     assert_eq!(b.search(Conversation::Network, "1", None, 9).unwrap().messages.len(), 1);
     assert_eq!(b.peer(a.id()).unwrap().unwrap().name.as_deref(), Some("a"));
     b.suspend().unwrap();

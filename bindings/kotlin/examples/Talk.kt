@@ -6,7 +6,6 @@ import org.donp.Conversation
 import org.donp.Event
 import org.donp.Message
 import org.donp.NodeConfig
-import org.donp.Position
 import org.donp.openNode
 
 /**
@@ -45,7 +44,7 @@ suspend fun main(args: Array<String>) {
         if (said < expect) events.first { note(it); said >= expect }
 
         val pages = ArrayDeque<List<Message>>()
-        var before: Position? = null
+        var before: MessageId? = null
         do {
             val page = node.history(Conversation.Network, before, limit = 1_000)
             pages.addFirst(page.messages)

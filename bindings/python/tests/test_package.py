@@ -139,13 +139,15 @@ def test_values_are_values() -> None:
     for kind in get_args(donp.Event):
         assert hasattr(kind, "seq"), kind
     said = donp.MessageId(str(donp.Engine(donp.generate_identity("y"), in_memory=True).broadcast(0, "x")))
-    message = donp.Message(said, donp.NETWORK, id, 1, 1, 1_790_000_000_123, donp.React(said, "+1"))
+    message = donp.Message(
+        said, donp.NETWORK, id, "00" * 8, 1, 1, None, 1_790_000_000_123, donp.React(said, "+1"), None, False
+    )
     assert message.text == "+1"
     assert message.sent_at == datetime(2026, 9, 21, 14, 13, 20, 123_000, timezone.utc)
     assert dataclasses.replace(message, sent_at_ms=2**64 - 1).sent_at.year == 9999
     assert dataclasses.replace(message, content=donp.Retract(said)).text == ""
-    first, second = donp.Position(1, id, said), donp.Position(2, id, said)
-    assert first < second
+    assert dataclasses.replace(message, edited="better").text == "better"
+    assert dataclasses.replace(message, edited="better", retracted=True).text == ""
 
 
 def test_wrong_types_are_refused_by_name(nodes: Make) -> None:

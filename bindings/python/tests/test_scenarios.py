@@ -132,6 +132,38 @@ def test_replay_after_a_crash(nodes: Make, tmp_path: Path) -> None:
     assert find(b.events(), donp.Received).message.text == "3"
 
 
+def test_a_copied_profile(nodes: Make, tmp_path: Path) -> None:
+    home, copied = tmp_path / "home", tmp_path / "copy"
+    a, b = nodes("a", home), nodes("b")
+    events = b.events()
+    linked(a, b)
+    a.broadcast("1")
+    until("the first", lambda: texts(b) == ["1"])
+    a.kill()
+    shutil.copytree(home, copied, ignore=shutil.ignore_patterns("sock"))
+    a = nodes(None, home)
+    linked(a, b)
+    a.broadcast("2")
+    until("what the copy does not know", lambda: texts(b) == ["1", "2"])
+    a.kill()
+    # Offline, so that it speaks before it knows better.
+    with donp.Node(copied, offline=True) as copy:
+        copy.broadcast("3")
+    copy = nodes(None, copied)
+    own = copy.events()
+    linked(copy, b)
+    forked = find(events, donp.Forked)
+    assert (forked.conversation, forked.author, forked.number) == (NETWORK, copy.id, 2)
+    assert find(own, donp.LifeBegun).conversation == NETWORK
+    copy.broadcast("4")
+    until("all of it", lambda: len(texts(b)) == 4 and b.history(NETWORK) == copy.history(NETWORK))
+    shown = b.history(NETWORK).messages
+    assert sorted(m.text for m in shown) == ["1", "2", "3", "4"]
+    assert [m.life for m in shown if m.text != "4"] == [forked.life] * 3
+    assert shown[-1].text == "4"
+    assert shown[-1].life != forked.life
+
+
 def check(error: donp.DonpError, kind: type[donp.DonpError], retryable: bool) -> None:
     assert type(error) is kind
     assert str(error)
@@ -511,14 +543,14 @@ def test_history_and_search_page(nodes: Make) -> None:
     for text in said:
         a.broadcast(text)
     pages: list[list[str]] = []
-    before: donp.Position | None = None
+    before: donp.MessageId | None = None
     while True:
         page = a.history(NETWORK, before, 10)
         pages.append([m.text for m in page.messages])
         before = page.older
         if before is None:
             break
-        assert before == page.messages[0].position
+        assert before == page.messages[0].id
     assert [len(p) for p in pages if p] == [10, 10, 5]
     assert [text for page in reversed(pages) for text in page] == said
     found = a.search(NETWORK, "oDD", limit=5)
@@ -528,8 +560,13 @@ def test_history_and_search_page(nodes: Make) -> None:
     assert [m.text for m in rest.messages] == [f"Odd {n}" for n in range(1, 14, 2)]
     assert rest.older is None
     assert a.search(NETWORK, "nobody said this").messages == []
-    positions = [m.position for m in a.history(NETWORK, limit=1_000).messages]
-    assert positions == sorted(positions)
+    whole = a.history(NETWORK, limit=1_000).messages
+    assert [m.id for m in whole] == sorted((m.id for m in whole), key=lambda id: (id.depth, str(id)))
+    assert whole == sorted(reversed(whole), key=lambda m: m.id)
+    assert [m.id.depth for m in whole] == [m.depth for m in whole]
+    assert {m.life for m in whole} == {whole[0].life}
+    assert len(whole[0].life) == 16
+    assert [m.clock for m in whole] == [(donp.ClockEntry(a.id, whole[0].life, n + 1),) for n in range(25)]
     assert [m.text for m in a.history(NETWORK, limit=1).messages] == ["even 24"]
 
 
@@ -548,9 +585,17 @@ def test_replies_edits_reactions(nodes: Make) -> None:
         b.reply(message, "an answer")
         b.react(message, "+1")
     of_a = {m.id: m for c in (NETWORK, Private(b.id)) for m in a.history(c).messages}
-    for id in (said_to_all, said_privately):
+    for where, id in ((NETWORK, said_to_all), (Private(b.id), said_privately)):
         a.edit(of_a[id], "changed")
+        edited = next(m for m in a.history(where).messages if m.id == id)
+        assert (edited.text, edited.edited, edited.retracted) == ("changed", "changed", False)
         a.retract(of_a[id])
+        retracted = next(m for m in a.history(where).messages if m.id == id)
+        assert (retracted.text, retracted.retracted) == ("", True)
+    with pytest.raises(donp.DeniedError, match="only its author"):
+        b.edit(public, "not mine")
+    with pytest.raises(donp.NotFoundError, match="not in this conversation"):
+        b.broadcast(donp.Reply(said_privately, "of another conversation"))
     expected = [
         donp.Reply(said_to_all, "an answer"),
         donp.React(said_to_all, "+1"),

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::Place;
+use common::{Place, until};
 
 #[test]
 fn a_missing_profile() {
@@ -86,6 +86,23 @@ fn an_unknown_peer_and_oneself() {
     let stranger = "n".to_string() + &"0".repeat(56);
     place.run("alice", &["send", &stranger, "x"]).fails(1, &[]);
     place.run("alice", &["history", "bob"]).fails(1, &["'bob'"]);
+}
+
+#[test]
+fn a_message_that_cannot_be_edited_or_answered() {
+    let place = Place::new();
+    let (_alice, _bob) = place.pair();
+    let sent = place.json("bob", &["send", "all", "of bob"]).ok().json();
+    let id = sent[0]["id"].as_str().unwrap();
+    until("alice has it", || (place.texts("alice", "all") == ["of bob"]).then_some(()));
+    for change in [&["--edit", id, "mine"][..], &["--retract", id]] {
+        let refused = place.run("alice", &[&["send", "all"], change].concat());
+        refused.fails(1, &[id, "only its author", "--reply-to or --react"]);
+    }
+    let refused = place.run("alice", &["send", "bob", "x", "--reply-to", id]);
+    refused.fails(1, &[id, "not in this conversation", "donp history"]);
+    place.run("alice", &["send", "all", "x", "--reply-to", &id[..40]]).fails(2, &["not a message id", "checksum"]);
+    place.run("alice", &["history", "--before", &id[..40]]).fails(2, &["not a message id", "`older`"]);
 }
 
 #[test]

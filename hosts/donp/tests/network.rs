@@ -32,6 +32,38 @@ fn a_private_message_is_delivered_read_and_answered() {
     assert_eq!(place.status("alice")["private_protection"], "link");
 }
 
+/// Fails if edits are listed for people, or not shown at their message.
+#[test]
+fn edits_and_retractions_show_at_their_message() {
+    let place = Place::new();
+    place.init("alice");
+    let say = |args: &[&str]| {
+        let sent = place.json("alice", &[&["send", "all", "--wait", "none"], args].concat()).ok().json();
+        sent[0]["id"].as_str().unwrap().to_owned()
+    };
+    let [one, two, three] = ["one", "two", "three"].map(|text| say(&[text]));
+    say(&["uno", "--edit", &one]);
+    say(&["first", "--edit", &one]);
+    say(&["--retract", &two]);
+    say(&["yes", "--reply-to", &three]);
+    let lines = |args: &[&str]| -> Vec<String> {
+        let shown = place.run("alice", &[&["history", "all"], args].concat()).ok().out;
+        shown.lines().map(|l| l.split_once("alice  ").unwrap().1.to_owned()).collect()
+    };
+    let reply = format!("(reply to {}) yes", three.parse::<donp_core::MessageId>().unwrap().short());
+    assert_eq!(lines(&[]), ["first (edited)", "(retracted)", "three", &reply]);
+    assert_eq!(lines(&["--limit", "2"]), ["three", &reply], "what edits is no line");
+    assert_eq!(lines(&["--before", &three]), ["first (edited)", "(retracted)"]);
+    assert_eq!(lines(&["--search", "FIRST"]), ["first (edited)"]);
+    assert_eq!(lines(&["--search", "two"]), [""; 0], "a retracted text is not found");
+    let json = place.json("alice", &["history", "all"]).ok().json();
+    assert_eq!(json.iter().filter(|m| m["type"] == "message").count(), 7, "programs get all");
+    assert_eq!((&json[0]["text"], &json[0]["edited"]), (&json!("one"), &json!("first")));
+    assert_eq!((&json[1]["text"], &json[1]["retracted"]), (&json!("two"), &json!(true)));
+    assert_eq!((&json[3]["text"], &json[3]["edit_of"]), (&json!("uno"), &json!(one)));
+    assert_eq!(json[5]["retract"], two);
+}
+
 #[test]
 fn nodes_are_meant_by_id_beginning_and_name() {
     let place = Place::new();

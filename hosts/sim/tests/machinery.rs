@@ -161,8 +161,8 @@ fn a_hot_disk_restarts_a_node_and_holds_no_messages() {
     sim.broadcast(a, "kept nowhere").unwrap();
     assert!(sim.run_until(30, |s| s.node(b).told.len() == 1));
     sim.run_for(1);
-    assert_eq!([table("log"), table("order")].map(|t| sim.node(b).disk().count(t)), [0, 0]);
-    assert!(sim.node(b).disk().count(table("heads")) > 0);
+    assert_eq!([table("entries"), table("numbers"), table("edits")].map(|t| sim.node(b).disk().count(t)), [0, 0, 0]);
+    assert!(sim.node(b).disk().count(table("conversations")) > 0);
     sim.crash(b);
     sim.start(b, &[]);
     assert!(sim.run_until(60, |s| s.linked(b) == 1), "it knows its peers: {}", sim.replay());

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
-from .content import Content, Conversation, HistoryPage, Message, Position
+from .content import Content, Conversation, HistoryPage, Message
 from .errors import NotRunningError
 from .events import Events
 from .ids import MessageId, NodeId
@@ -260,13 +260,13 @@ class AsyncNode:
         return await self._run(self.sync.retract, message)
 
     async def history(
-        self, conversation: Conversation, before: Position | None = None, limit: int = 100
+        self, conversation: Conversation, before: MessageId | None = None, limit: int = 100
     ) -> HistoryPage:
         """The page of a conversation that ends before `before`, or its newest, as `Node.history`."""
         return await self._run(self.sync.history, conversation, before, limit)
 
     async def search(
-        self, conversation: Conversation, text: str, before: Position | None = None, limit: int = 100
+        self, conversation: Conversation, text: str, before: MessageId | None = None, limit: int = 100
     ) -> HistoryPage:
         """The newest messages that contain `text` in any case, as `Node.search`."""
         return await self._run(self.sync.search, conversation, text, before, limit)

@@ -11,13 +11,13 @@ from .ids import MessageId, NodeId
 
 __all__ = [
     "NETWORK",
+    "ClockEntry",
     "Content",
     "Conversation",
     "Edit",
     "HistoryPage",
     "Message",
     "Network",
-    "Position",
     "Private",
     "React",
     "Reply",
@@ -102,19 +102,16 @@ NETWORK = Network()
 """The conversation of everybody in the network."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
-    """A place in a conversation's order, which is the same for everybody.
+@dataclass(frozen=True, slots=True)
+class ClockEntry:
+    """One component of the clock of a message."""
 
-    The order is by causal depth, then author, then id; positions compare so.
-    """
-
-    depth: int
-    """Causal depth."""
     author: NodeId
-    """Whose message."""
-    id: MessageId
-    """Which message."""
+    """The author."""
+    life: str
+    """Which of the author's logs, in hexadecimal."""
+    count: int
+    """How many messages of it, from the first without gaps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,23 +119,39 @@ class Message:
     """A message as a conversation holds it."""
 
     id: MessageId
-    """The hash of conversation, author and content."""
+    """Its place in the order of the conversation and the hash of its header. Ids compare in that order."""
     conversation: Conversation
     """Where it was said."""
     author: NodeId
     """Who said it."""
+    life: str
+    """Which of the author's logs it is in, in hexadecimal. A profile that was restored or copied has several."""
     seq: int
-    """The author's number for it in this conversation, from 1 without gaps."""
+    """The author's number for it in this log, from 1. In a busy conversation merges without text count too."""
     depth: int
     """One more than the deepest message its author had seen: rises along every causal step."""
+    clock: tuple[ClockEntry, ...] | None
+    """What the author had seen, this message included.
+
+    `None` in a conversation with more than 64 authors, and in an event that comes again after a restart: the
+    history has it.
+    """
     sent_at_ms: int
     """The author's wall clock in milliseconds since 1970: to show, never used for order."""
     content: Content
-    """What it says."""
+    """Its content, as it was sent."""
+    edited: str | None
+    """The text that its author's last edit gave it."""
+    retracted: bool
+    """Whether its author has retracted it."""
 
     @property
     def text(self) -> str:
-        """The text of a `Text`, `Reply` or `Edit`, the mark of a `React`, else the empty string."""
+        """The text to show: as edited, the mark of a `React`, empty if retracted or without text."""
+        if self.retracted:
+            return ""
+        if self.edited is not None:
+            return self.edited
         match self.content:
             case Text(text=text) | Reply(text=text) | Edit(text=text):
                 return text
@@ -146,11 +159,6 @@ class Message:
                 return mark
             case _:
                 return ""
-
-    @property
-    def position(self) -> Position:
-        """Its place in the conversation's order: pass it as `before` to read what came earlier."""
-        return Position(self.depth, self.author, self.id)
 
     @property
     def sent_at(self) -> datetime:
@@ -167,7 +175,7 @@ class HistoryPage:
 
     messages: list[Message]
     """Oldest first."""
-    older: Position | None
+    older: MessageId | None
     """Pass this as `before` for the page before; `None` at the beginning."""
 
 
@@ -223,28 +231,31 @@ def _conversation_in(raw: _ffi.Conversation) -> Conversation:
 
 
 def _message_in(raw: _ffi.Message) -> Message:
+    clock = raw.clock
     return Message(
         MessageId._of(raw.id),
         _conversation_in(raw.conversation),
         NodeId._of(raw.author),
+        raw.life,
         raw.seq,
         raw.depth,
+        None if clock is None else tuple(ClockEntry(NodeId._of(e.author), e.life, e.count) for e in clock),
         raw.sent_at_ms,
         _content_in(raw.content),
+        raw.edited,
+        raw.retracted,
     )
 
 
-def _position_out(position: Position | None) -> _ffi.Position | None:
-    if position is None:
-        return None
-    return _ffi.Position(depth=position.depth, author=str(position.author), id=str(position.id))
+def _before_out(before: MessageId | None) -> str | None:
+    return None if before is None else _message_id(before)
 
 
 def _page_in(raw: _ffi.HistoryPage) -> HistoryPage:
     older = raw.older
     return HistoryPage(
         [_message_in(m) for m in raw.messages],
-        None if older is None else Position(older.depth, NodeId._of(older.author), MessageId._of(older.id)),
+        None if older is None else MessageId._of(older),
     )
 
 

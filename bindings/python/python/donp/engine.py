@@ -12,13 +12,12 @@ from .content import (
     Content,
     Conversation,
     HistoryPage,
-    Position,
     _content_out,
     _conversation_out,
     _message_id,
     _node_id,
     _page_in,
-    _position_out,
+    _before_out,
 )
 from .errors import _RAISED, _call, _public
 from .events import Event, _event_in
@@ -313,14 +312,14 @@ class Engine:
         return MessageId._of(_call(self._raw.broadcast, now_us, _content_out(what)))
 
     def history(
-        self, now_us: int, conversation: Conversation, before: Position | None = None, limit: int = 100
+        self, now_us: int, conversation: Conversation, before: MessageId | None = None, limit: int = 100
     ) -> int:
         """Asks for the page that ends before `before`, or the newest: at most `limit` messages (1 to 1,000).
 
         A later `turn` gives the `Answer` under the number that this returns.
         """
         where = _conversation_out(conversation)
-        return _call(self._raw.history, now_us, where, _position_out(before), limit)
+        return _call(self._raw.history, now_us, where, _before_out(before), limit)
 
     def ack(self, now_us: int, seq: int) -> None:
         """Every durable event up to and including `seq` was handled: it does not come again."""

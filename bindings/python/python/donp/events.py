@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from . import _freed as _freed
 from ._ffi import donp_ffi as _ffi
-from .content import Message, _message_in
+from .content import Conversation, Message, _conversation_in, _message_in
 from .errors import InternalError
 from .ids import MessageId, NodeId
 from .status import NodeState
@@ -26,7 +26,9 @@ __all__ = [
     "Events",
     "FailReason",
     "Failed",
+    "Forked",
     "Lagged",
+    "LifeBegun",
     "MemberChanged",
     "PeerDown",
     "PeerUp",
@@ -106,6 +108,39 @@ class Failed:
     """Who should have had it."""
     reason: FailReason
     """Why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """An author said two different things under one number. Durable.
+
+    Its profile was copied, or it cheats. Both stay in the history, in the order that all nodes have.
+    """
+
+    seq: int
+    """The number to acknowledge."""
+    conversation: Conversation
+    """The conversation."""
+    author: NodeId
+    """The author."""
+    life: str
+    """Which of the author's logs, in hexadecimal."""
+    number: int
+    """The number of both messages in that log."""
+
+
+@dataclass(frozen=True, slots=True)
+class LifeBegun:
+    """Another copy of this profile speaks in a conversation. Durable.
+
+    This one was restored from a backup, or runs twice. It goes on in a log of its own, and nothing that either
+    said is lost.
+    """
+
+    seq: int
+    """The number to acknowledge."""
+    conversation: Conversation
+    """The conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +226,8 @@ Event: TypeAlias = (
     Received
     | Delivered
     | Failed
+    | Forked
+    | LifeBegun
     | StateChanged
     | PeerUp
     | PeerDown
@@ -201,8 +238,8 @@ Event: TypeAlias = (
 )
 """Something that happened: `match` on the class.
 
-`Received`, `Delivered` and `Failed` are durable: they come again after a restart until `ack` was called
-with their `seq` or a higher one. So is an `UnknownEvent` that has a `seq`. The others are volatile, and
+`Received`, `Delivered`, `Failed`, `Forked` and `LifeBegun` are durable: they come again after a restart until
+`ack` was called with their `seq` or a higher one. So is an `UnknownEvent` that has a `seq`. The others are volatile, and
 their `seq` is `None`.
 """
 
@@ -320,6 +357,11 @@ def _event_in(raw: _ffi.Event) -> Event:
             return Delivered(raw.seq, MessageId._of(raw.id), NodeId._of(raw.to))
         case _ffi.Event.FAILED():
             return Failed(raw.seq, MessageId._of(raw.id), NodeId._of(raw.to), FailReason[raw.reason.name])
+        case _ffi.Event.FORKED():
+            where = _conversation_in(raw.conversation)
+            return Forked(raw.seq, where, NodeId._of(raw.author), raw.life, raw.number)
+        case _ffi.Event.LIFE_BEGUN():
+            return LifeBegun(raw.seq, _conversation_in(raw.conversation))
         case _ffi.Event.STATE_CHANGED():
             return StateChanged(NodeState[raw.before.name], NodeState[raw.after.name])
         case _ffi.Event.PEER_UP():

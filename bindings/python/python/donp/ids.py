@@ -104,10 +104,24 @@ class AccountId(_Id):
 
 
 class MessageId(_Id):
-    """A message: `m` and base32 of the hash of conversation, author and content."""
+    """A message: `m` and base32 of the hash of its header and of its depth.
+
+    Ids of one conversation compare in its display order, which is equal on every node.
+    """
 
     __slots__ = ()
     _parse = staticmethod(_ffi.parse_message_id)
+
+    @property
+    def depth(self) -> int:
+        """One more than the deepest message its author had seen."""
+        return _ffi.message_id_depth(self._text)
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, MessageId):
+            return NotImplemented
+        # The text begins with the hash.
+        return (self.depth, self._text) < (other.depth, other._text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from .content import (
     Edit,
     HistoryPage,
     Message,
-    Position,
     Private,
     React,
     Reply,
@@ -29,7 +28,7 @@ from .content import (
     _message_id,
     _node_id,
     _page_in,
-    _position_out,
+    _before_out,
 )
 from .engine import _sort_places
 from .errors import DonpError, _call
@@ -330,24 +329,24 @@ class Node:
         return self.say(message.conversation, Retract(message.id))
 
     def history(
-        self, conversation: Conversation, before: Position | None = None, limit: int = 100
+        self, conversation: Conversation, before: MessageId | None = None, limit: int = 100
     ) -> HistoryPage:
         """The page of a conversation that ends before `before`, or its newest.
 
         At most `limit` messages (1 to 1,000), oldest first. `older` of the page is the next `before`.
         """
         where = _conversation_out(conversation)
-        return _page_in(_call(self._raw.history, where, _position_out(before), limit))
+        return _page_in(_call(self._raw.history, where, _before_out(before), limit))
 
     def search(
-        self, conversation: Conversation, text: str, before: Position | None = None, limit: int = 100
+        self, conversation: Conversation, text: str, before: MessageId | None = None, limit: int = 100
     ) -> HistoryPage:
         """The newest messages that contain `text` in any case, before `before`: at most `limit` (1 to 1,000).
 
         One call looks at 2,000 messages; pass `older` as `before` to go on, until it is `None`.
         """
         where = _conversation_out(conversation)
-        return _page_in(_call(self._raw.search, where, text, _position_out(before), limit))
+        return _page_in(_call(self._raw.search, where, text, _before_out(before), limit))
 
     def is_queued(self, id: MessageId) -> bool:
         """Whether a private message waits for its acknowledgement."""

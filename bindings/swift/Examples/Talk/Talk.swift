@@ -35,7 +35,7 @@ import Foundation
     /// All that was said in the network, oldest first.
     static func history(_ node: Node) async throws -> [Message] {
         var messages: [Message] = []
-        var before: Position?
+        var before: MessageId?
         repeat {
             let page = try await node.history(.network, before: before, limit: 1_000)
             messages = page.messages + messages

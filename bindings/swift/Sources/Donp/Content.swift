@@ -33,60 +33,70 @@ public enum Conversation: Hashable, Sendable {
     case `private`(NodeId)
 }
 
+/// One component of the clock of a message.
+public struct ClockEntry: Hashable, Sendable {
+    /// The author.
+    public let author: NodeId
+    /// Which of the author's logs, in hexadecimal.
+    public let life: String
+    /// How many messages of it, from the first without gaps.
+    public let count: UInt64
+
+    /// An entry of one's own making, for previews and tests.
+    public init(author: NodeId, life: String, count: UInt64) {
+        self.author = author
+        self.life = life
+        self.count = count
+    }
+}
+
 /// A message as a conversation holds it.
 public struct Message: Hashable, Sendable, Identifiable {
-    /// The hash of conversation, author and content.
+    /// Its place in the order of the conversation and the hash of its header. Ids compare in that order.
     public let id: MessageId
     /// Where it was said.
     public let conversation: Conversation
     /// Who said it.
     public let author: NodeId
-    /// The author's number for it in this conversation, from 1 without gaps.
+    /// Which of the author's logs it is in, in hexadecimal. A profile that was restored or copied has several.
+    public let life: String
+    /// The author's number for it in this log, from 1. In a busy conversation merges without text count too.
     public let seq: UInt64
     /// One more than the deepest message its author had seen: rises along every causal step.
     public let depth: UInt64
+    /// What the author had seen, this message included. Nil in a conversation with more than 64 authors, and
+    /// in an event that comes again after a restart: the history has it.
+    public let clock: [ClockEntry]?
     /// The author's wall clock in milliseconds since 1970: to show, never used for order.
     public let sentAtMs: UInt64
-    /// What it says.
+    /// Its content, as it was sent.
     public let content: Content
+    /// The text that its author's last edit gave it.
+    public let edited: String?
+    /// Whether its author has retracted it.
+    public let retracted: Bool
 
     /// The author's wall clock: to show, never used for order.
     public var sentAt: Date { Date(timeIntervalSince1970: Double(sentAtMs) / 1_000) }
-    /// What is to be read: of a text, a reply or an edit. Nil for the others.
-    public var text: String? { content.text }
-    /// Where it stands in its conversation's order.
-    public var position: Position { Position(depth: depth, author: author, id: id) }
+    /// What is to be read of a text, a reply or an edit: as edited, nil if retracted. Nil for the others.
+    public var text: String? { retracted ? nil : content.text.map { edited ?? $0 } }
 
     /// A message of one's own making, for previews and tests.
     public init(
-        id: MessageId, conversation: Conversation, author: NodeId, seq: UInt64, depth: UInt64,
-        sentAtMs: UInt64, content: Content
+        id: MessageId, conversation: Conversation, author: NodeId, life: String, seq: UInt64, depth: UInt64,
+        clock: [ClockEntry]?, sentAtMs: UInt64, content: Content, edited: String? = nil, retracted: Bool = false
     ) {
         self.id = id
         self.conversation = conversation
         self.author = author
+        self.life = life
         self.seq = seq
         self.depth = depth
+        self.clock = clock
         self.sentAtMs = sentAtMs
         self.content = content
-    }
-}
-
-/// A place in a conversation's order, which is the same for everybody: by causal depth, then author,
-/// then id.
-public struct Position: Hashable, Sendable {
-    /// Causal depth.
-    public let depth: UInt64
-    /// Whose message.
-    public let author: NodeId
-    /// Which message.
-    public let id: MessageId
-
-    /// A position that was kept somewhere, part by part.
-    public init(depth: UInt64, author: NodeId, id: MessageId) {
-        self.depth = depth
-        self.author = author
-        self.id = id
+        self.edited = edited
+        self.retracted = retracted
     }
 }
 
@@ -95,7 +105,7 @@ public struct HistoryPage: Hashable, Sendable {
     /// Oldest first.
     public let messages: [Message]
     /// Give this as `before` for the page before; nil at the beginning.
-    public let older: Position?
+    public let older: MessageId?
 }
 
 extension Content {
@@ -142,21 +152,20 @@ extension Message {
     init(_ raw: DonpFFI.Message) {
         self.init(
             id: MessageId(trusted: raw.id), conversation: Conversation(raw.conversation),
-            author: NodeId(trusted: raw.author), seq: raw.seq, depth: raw.depth, sentAtMs: raw.sentAtMs,
-            content: Content(raw.content))
+            author: NodeId(trusted: raw.author), life: raw.life, seq: raw.seq, depth: raw.depth,
+            clock: raw.clock.map { $0.map(ClockEntry.init) }, sentAtMs: raw.sentAtMs,
+            content: Content(raw.content), edited: raw.edited, retracted: raw.retracted)
     }
 }
 
-extension Position {
-    init(_ raw: DonpFFI.Position) {
-        self.init(depth: raw.depth, author: NodeId(trusted: raw.author), id: MessageId(trusted: raw.id))
+extension ClockEntry {
+    init(_ raw: DonpFFI.ClockEntry) {
+        self.init(author: NodeId(trusted: raw.author), life: raw.life, count: raw.count)
     }
-
-    var raw: DonpFFI.Position { .init(depth: depth, author: author.description, id: id.description) }
 }
 
 extension HistoryPage {
     init(_ raw: DonpFFI.HistoryPage) {
-        self.init(messages: raw.messages.map(Message.init), older: raw.older.map(Position.init))
+        self.init(messages: raw.messages.map(Message.init), older: raw.older.map(MessageId.init(trusted:)))
     }
 }

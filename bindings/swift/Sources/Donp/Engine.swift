@@ -125,12 +125,12 @@ public final class Engine: Sendable {
     ///   - before: Where the page ends; nil for the newest.
     ///   - limit: At most this many messages, 1,000 at most.
     public func history(
-        nowUs: UInt64, conversation: Conversation, before: Position? = nil, limit: Int = 100
+        nowUs: UInt64, conversation: Conversation, before: MessageId? = nil, limit: Int = 100
     ) throws(DonpError) -> UInt64 {
         let limit = try unsigned(limit, "the limit")
         return try converting {
             try raw.history(
-                nowUs: nowUs, conversation: conversation.raw, before: before?.raw, limit: limit)
+                nowUs: nowUs, conversation: conversation.raw, before: before?.description, limit: limit)
         }
     }
 

@@ -12,6 +12,12 @@ public enum Event: Hashable, Sendable {
     case delivered(seq: UInt64, id: MessageId, to: NodeId)
     /// Durable. A private message will not be delivered.
     case failed(seq: UInt64, id: MessageId, to: NodeId, reason: FailReason)
+    /// Durable. An author said two different things under one number of the log `life`: its profile was copied,
+    /// or it cheats. Both stay in the history, in the order that all nodes have.
+    case forked(seq: UInt64, conversation: Conversation, author: NodeId, life: String, number: UInt64)
+    /// Durable. Another copy of this profile speaks in a conversation: this one was restored from a backup, or
+    /// runs twice. It goes on in a log of its own, and nothing that either said is lost.
+    case lifeBegun(seq: UInt64, conversation: Conversation)
     /// This node's state changed.
     case stateChanged(before: NodeState, after: NodeState)
     /// A node is linked to this one. The name is what it claims, once it told it.
@@ -33,6 +39,7 @@ public enum Event: Hashable, Sendable {
     public var seq: UInt64? {
         switch self {
         case .received(let seq, _), .delivered(let seq, _, _), .failed(let seq, _, _, _): seq
+        case .forked(let seq, _, _, _, _), .lifeBegun(let seq, _): seq
         case .unknown(let seq): seq
         case .stateChanged, .peerUp, .peerDown, .memberChanged, .writable, .lagged: nil
         }
@@ -92,6 +99,12 @@ extension Event {
         case .failed(let seq, let id, let to, let reason):
             self = .failed(
                 seq: seq, id: MessageId(trusted: id), to: NodeId(trusted: to), reason: FailReason(reason))
+        case .forked(let seq, let conversation, let author, let life, let number):
+            self = .forked(
+                seq: seq, conversation: Conversation(conversation), author: NodeId(trusted: author), life: life,
+                number: number)
+        case .lifeBegun(let seq, let conversation):
+            self = .lifeBegun(seq: seq, conversation: Conversation(conversation))
         case .stateChanged(let before, let after):
             self = .stateChanged(before: NodeState(before), after: NodeState(after))
         case .peerUp(let peer, let name): self = .peerUp(peer: NodeId(trusted: peer), name: name)

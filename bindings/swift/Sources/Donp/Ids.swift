@@ -35,7 +35,8 @@ public struct AccountId: Id {
     }
 }
 
-/// Which message: the hash of its conversation, author and content.
+/// Which message: the hash of its header and its depth. Ids of one conversation compare in its display order,
+/// which is equal on every node.
 public struct MessageId: Id {
     /// The printed form.
     public let description: String
@@ -47,6 +48,12 @@ public struct MessageId: Id {
     public init(parsing text: String) throws(DonpError) {
         description = try converting { try DonpFFI.parseMessageId(text: text) }
     }
+
+    /// One more than the deepest message its author had seen.
+    public var depth: UInt64 { DonpFFI.messageIdDepth(id: description) }
+
+    /// In display order: by depth, then by the hash, with which the printed form begins.
+    public static func < (a: Self, b: Self) -> Bool { (a.depth, a.description) < (b.depth, b.description) }
 }
 
 /// What ``NodeId``, ``AccountId`` and ``MessageId`` have in common. They are distinct types: one cannot be

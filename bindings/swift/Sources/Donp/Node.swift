@@ -216,12 +216,12 @@ public final class Node: Sendable {
     ///   - limit: At most this many messages, 1,000 at most.
     /// - Throws: ``DonpError`` of the kinds `storage`, `timeout` and `damaged`.
     public func history(
-        _ conversation: Conversation, before: Position? = nil, limit: Int = 100
+        _ conversation: Conversation, before: MessageId? = nil, limit: Int = 100
     ) async throws(DonpError) -> HistoryPage {
         let limit = try unsigned(limit, "the limit")
         return HistoryPage(
             try await call {
-                try $0.history(conversation: conversation.raw, before: before?.raw, limit: limit)
+                try $0.history(conversation: conversation.raw, before: before?.description, limit: limit)
             })
     }
 
@@ -234,12 +234,12 @@ public final class Node: Sendable {
     ///     as `before` to go on, until it is nil.
     /// - Throws: ``DonpError`` of the kinds `invalidInput` (no text), `storage`, `timeout` and `damaged`.
     public func search(
-        _ conversation: Conversation, for text: String, before: Position? = nil, limit: Int = 100
+        _ conversation: Conversation, for text: String, before: MessageId? = nil, limit: Int = 100
     ) async throws(DonpError) -> HistoryPage {
         let limit = try unsigned(limit, "the limit")
         return HistoryPage(
             try await call {
-                try $0.search(conversation: conversation.raw, text: text, before: before?.raw, limit: limit)
+                try $0.search(conversation: conversation.raw, text: text, before: before?.description, limit: limit)
             })
     }
 

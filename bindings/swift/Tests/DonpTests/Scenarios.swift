@@ -417,7 +417,7 @@ struct Scenarios {
         let node = try await openNode(local("a"))
         for n in 0..<25 { try await node.broadcast(n % 5 == 0 ? "Fifth \(n)" : "other \(n)") }
         var pages: [[String]] = []
-        var before: Position?
+        var before: MessageId?
         repeat {
             let page = try await node.history(.network, before: before, limit: 10)
             pages.append(page.messages.map { $0.text! })
@@ -433,7 +433,7 @@ struct Scenarios {
         #expect(whole.messages.count == 25 && whole.older == nil)
         let middle = whole.messages[12]
         #expect(
-            try await node.history(.network, before: middle.position, limit: 1).messages == [
+            try await node.history(.network, before: middle.id, limit: 1).messages == [
                 whole.messages[11]
             ])
         try await node.shutdown()
@@ -457,7 +457,11 @@ struct Scenarios {
             #expect(own.content == .reply(to: message.id, text: "answer"))
             try await b.edit(own, text: "better")
             own = try await b.history(conversation).messages.first { $0.id == reply }!
+            #expect(own.text == "better" && own.edited == "better" && !own.retracted)
             try await b.retract(own)
+            own = try await b.history(conversation).messages.first { $0.id == reply }!
+            #expect(own.text == nil && own.retracted)
+            await expectError(.denied) { try await b.edit(message, text: "not mine") }
             let there: Conversation = conversation == .network ? .network : .private(b.id)
             try await until("all five are at a") { try await a.history(there).messages.count == 5 }
             let contents = try await a.history(there).messages.map(\.content)
@@ -469,6 +473,57 @@ struct Scenarios {
         }
         #expect(try await a.history(.network).messages.count == 5, "nothing private went to all")
         for node in [a, b] { try await node.shutdown() }
+    }
+
+    @Test("a_copied_profile")
+    func aCopiedProfile() async throws {
+        let folder = try Folder()
+        let (home, copied) = (folder.sub("home"), folder.sub("copy"))
+        var a = try await openNode(local("a", in: home))
+        let b = try await openNode(local("b"))
+        let events = b.events()
+        func texts(_ node: Node) async throws -> [String?] {
+            try await node.history(.network).messages.map(\.text)
+        }
+        try await link(b, a)
+        try await a.broadcast("1")
+        try await until("the first") { try await texts(b) == ["1"] }
+        try await a.kill()
+        try FileManager.default.createDirectory(atPath: copied, withIntermediateDirectories: true)
+        for name in ["node.db", "key"] {
+            try FileManager.default.copyItem(atPath: "\(home)/\(name)", toPath: "\(copied)/\(name)")
+        }
+        a = try await openNode(local(nil, in: home))
+        try await link(b, a)
+        try await a.broadcast("2")
+        try await until("what the copy does not know") { try await texts(b) == ["1", "2"] }
+        try await a.kill()
+        // Offline, so that it speaks before it knows better.
+        let silent = try await openNode(NodeConfig(stateDir: copied, offline: true))
+        try await silent.broadcast("3")
+        try await silent.shutdown()
+        let copy = try await openNode(local(nil, in: copied))
+        let own = copy.events()
+        try await link(b, copy)
+        let life = try await next(events, "the proof") { event -> String? in
+            guard case .forked(_, .network, copy.id, let life, 2) = event else { return nil }
+            return life
+        }
+        try await next(own, "the owner is informed") { event -> Bool? in
+            if case .lifeBegun(_, .network) = event { true } else { nil }
+        }
+        try await copy.broadcast("4")
+        try await until("all of it") {
+            let (there, here) = (try await b.history(.network), try await copy.history(.network))
+            return there.messages.count == 4 && there == here
+        }
+        let shown = try await b.history(.network).messages
+        #expect(Set(shown.map(\.text)) == ["1", "2", "3", "4"])
+        #expect(shown.map { $0.life == life } == [true, true, true, false])
+        #expect(shown.reversed().sorted { $0.id < $1.id } == shown, "ids have the order of the conversation")
+        #expect(shown.map(\.depth) == shown.map(\.id.depth))
+        #expect(shown[3].clock?.first { $0.life == shown[3].life }?.count == 1)
+        for node in [b, copy] { try await node.shutdown() }
     }
 
     @Test("dropping_without_closing")

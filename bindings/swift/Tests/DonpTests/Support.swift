@@ -33,6 +33,7 @@ func until(_ what: String, _ condition: () async throws -> Bool) async throws {
 }
 
 /// The next event that `pick` wants.
+@discardableResult
 func next<T>(_ events: Events, _ what: String, _ pick: (Event) -> T?) async throws -> T {
     for await event in events {
         if let picked = pick(event) { return picked }

@@ -462,6 +462,72 @@ fn search_finds_in_any_case_and_pages() {
     ));
 }
 
+/// Fails if `say` does not read the target first.
+#[test]
+fn an_own_message_can_be_edited_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Node::open(NodeConfig { offline: true, ..loopback(profile(dir.path(), 1)) }).unwrap();
+    let node = open();
+    let [one, two, three] = ["one", "two", "three"].map(|t| node.broadcast(Content::text(t)).unwrap());
+    node.shutdown().unwrap();
+    let node = open();
+    node.broadcast(Content::Edit { edit_of: one, text: "first".into() }).unwrap();
+    node.broadcast(Content::Retract { retract: two }).unwrap();
+    node.broadcast(Content::Reply { reply_to: two, text: "to two".into() }).unwrap();
+    node.broadcast(Content::React { react_to: three, mark: "+1".into() }).unwrap();
+    node.broadcast(Content::Edit { edit_of: one, text: "1".into() }).unwrap();
+    let shown = history(&node, Conversation::Network);
+    assert_eq!(shown.iter().map(|m| m.id).take(3).collect::<Vec<_>>(), [one, two, three]);
+    assert_eq!(shown.len(), 8, "what edits is a message too");
+    assert_eq!(shown.iter().map(Message::shown).take(3).collect::<Vec<_>>(), ["1", "", "three"]);
+    assert_eq!(shown.iter().map(|m| m.retracted).take(3).collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(shown[0].content, Content::text("one"), "as it was sent");
+    let found = node.search(Conversation::Network, "one", None, 10, LONG).unwrap();
+    assert_eq!(found.messages, [], "what is shown is searched");
+}
+
+/// Fails if the core keeps what it read among its deepest entries: there it is gone at once.
+#[test]
+fn a_message_before_a_thousand_others_can_be_edited() {
+    let node = Node::open(NodeConfig { offline: true, ..loopback(identity(1)) }).unwrap();
+    let first = node.broadcast(Content::text("first")).unwrap();
+    for n in 0..1_100 {
+        node.broadcast(Content::text(n.to_string())).unwrap();
+    }
+    node.broadcast(Content::Edit { edit_of: first, text: "1st".into() }).unwrap();
+    let page = node.history(Conversation::Network, Some(first.next()), 1, LONG).unwrap();
+    assert_eq!((page.messages[0].id, page.messages[0].shown(), page.older), (first, "1st", None));
+}
+
+/// Fails if the errors of the core go through as they are.
+#[test]
+fn a_wrong_target_is_named_with_its_reason() {
+    let a = volatile(1, &[]);
+    let b = volatile(2, &[place(&a)]);
+    linked(&a, &b);
+    let of_b = b.broadcast(Content::text("mine")).unwrap();
+    until("broadcast", || (history(&a, Conversation::Network).len() == 1).then_some(()));
+    for content in [Content::Edit { edit_of: of_b, text: "yours".into() }, Content::Retract { retract: of_b }] {
+        let refused = a.broadcast(content).unwrap_err();
+        assert!(matches!(refused, NodeError::NotOwn { id, author } if id == of_b && author == b.id()), "{refused}");
+    }
+    a.broadcast(Content::Reply { reply_to: of_b, text: "I see".into() }).unwrap();
+    let elsewhere = a.send_private(b.id(), Content::text("private")).unwrap();
+    for wrong in [elsewhere, MessageId { depth: 1, hash: [7; 32] }, MessageId { depth: u64::MAX, hash: [255; 32] }] {
+        for content in [
+            Content::Edit { edit_of: wrong, text: "x".into() },
+            Content::Reply { reply_to: wrong, text: "x".into() },
+            Content::React { react_to: wrong, mark: "x".into() },
+            Content::Retract { retract: wrong },
+        ] {
+            let refused = a.broadcast(content).unwrap_err();
+            assert!(matches!(refused, NodeError::NoTarget(id) if id == wrong), "{refused}");
+        }
+    }
+    let refused = a.send_private(b.id(), Content::Reply { reply_to: of_b, text: "x".into() }).unwrap_err();
+    assert!(matches!(refused, NodeError::NoTarget(id) if id == of_b), "{refused}");
+}
+
 #[test]
 fn a_bot_says_so() {
     let config = Config { bot: true, ..Config::default() };

@@ -223,23 +223,26 @@ internal fun org.donp.ffi.Message.toPublic() = Message(
     id = MessageId(id),
     conversation = conversation.toPublic(),
     author = NodeId(author),
+    life = life,
     seq = seq.clamp(),
-    depth = depth.toLong(),
+    depth = depth.clamp(),
+    clock = clock?.map { ClockEntry(NodeId(it.author), it.life, it.count.clamp()) },
     sentAtMs = sentAtMs.clamp(),
     content = content.toPublic(),
+    edited = edited,
+    retracted = retracted,
 )
 
-// All 64 bits of a depth go through unchanged: it has to find its place again.
-internal fun Position.toRaw() = org.donp.ffi.Position(depth.toULong(), author.text, id.text)
-
-internal fun org.donp.ffi.Position.toPublic() = Position(depth.toLong(), NodeId(author), MessageId(id))
-
-internal fun org.donp.ffi.HistoryPage.toPublic() = HistoryPage(messages.map { it.toPublic() }, older?.toPublic())
+internal fun org.donp.ffi.HistoryPage.toPublic() =
+    HistoryPage(messages.map { it.toPublic() }, older?.let { MessageId(it) })
 
 internal fun org.donp.ffi.Event.toPublic(): Event = when (this) {
     is org.donp.ffi.Event.Received -> Event.Received(seq.clamp(), message.toPublic())
     is org.donp.ffi.Event.Delivered -> Event.Delivered(seq.clamp(), MessageId(id), NodeId(to))
     is org.donp.ffi.Event.Failed -> Event.Failed(seq.clamp(), MessageId(id), NodeId(to), reason.toPublic())
+    is org.donp.ffi.Event.Forked ->
+        Event.Forked(seq.clamp(), conversation.toPublic(), NodeId(author), life, number.clamp())
+    is org.donp.ffi.Event.LifeBegun -> Event.LifeBegun(seq.clamp(), conversation.toPublic())
     is org.donp.ffi.Event.StateChanged -> Event.StateChanged(before.toPublic(), after.toPublic())
     is org.donp.ffi.Event.PeerUp -> Event.PeerUp(NodeId(peer), name)
     is org.donp.ffi.Event.PeerDown -> Event.PeerDown(NodeId(peer), reason.toPublic())

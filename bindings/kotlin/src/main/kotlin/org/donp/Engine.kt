@@ -348,8 +348,8 @@ public class Engine private constructor(private val raw: org.donp.ffi.Engine) : 
      * Asks for the page of a conversation that ends before [before], or its newest: at most [limit]
      * messages (1,000 at most). A later [turn] gives the [Answer] under the number that this returns.
      */
-    public fun history(nowUs: Long, conversation: Conversation, before: Position? = null, limit: Int = 100): Long =
-        run { history(nowUs.toU64("nowUs"), conversation.toRaw(), before?.toRaw(), limit.toU32("limit")) }.toLong()
+    public fun history(nowUs: Long, conversation: Conversation, before: MessageId? = null, limit: Int = 100): Long =
+        run { history(nowUs.toU64("nowUs"), conversation.toRaw(), before?.text, limit.toU32("limit")) }.toLong()
 
     /** Every durable event up to and including number [seq] was handled: it does not come again. */
     public fun ack(nowUs: Long, seq: Long): Unit = run { ack(nowUs.toU64("nowUs"), seq.toU64("seq")) }

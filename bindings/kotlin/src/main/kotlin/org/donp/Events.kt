@@ -3,8 +3,8 @@ package org.donp
 /**
  * Something that happened.
  *
- * [Received], [Delivered] and [Failed] are durable: they come again after a restart until [Node.ack] was
- * called with them or a later one. The others are volatile: each stream keeps 1,024 of them.
+ * [Received], [Delivered], [Failed], [Forked] and [LifeBegun] are durable: they come again after a restart until
+ * [Node.ack] was called with them or a later one. The others are volatile: each stream keeps 1,024 of them.
  */
 public sealed class Event {
     /** The number to acknowledge; null if the event is volatile. */
@@ -38,6 +38,31 @@ public sealed class Event {
         val to: NodeId,
         val reason: FailReason,
     ) : Event()
+
+    /**
+     * An author said two different things under one number: its profile was copied, or it cheats. Both stay in the
+     * history, in the order that all nodes have.
+     *
+     * @property conversation the conversation
+     * @property author the author
+     * @property life which of the author's logs, in hexadecimal
+     * @property number the number of both messages in that log
+     */
+    public data class Forked(
+        override val seq: Long,
+        val conversation: Conversation,
+        val author: NodeId,
+        val life: String,
+        val number: Long,
+    ) : Event()
+
+    /**
+     * Another copy of this profile speaks in a conversation: this one was restored from a backup, or runs twice. It
+     * goes on in a log of its own, and nothing that either said is lost.
+     *
+     * @property conversation the conversation
+     */
+    public data class LifeBegun(override val seq: Long, val conversation: Conversation) : Event()
 
     /**
      * This node's state changed.

@@ -44,14 +44,21 @@ public value class AccountId internal constructor(internal val text: String) : C
     }
 }
 
-/** Which message: the hash of its conversation, author and content. Prints as `m…`, with a checksum. */
+/**
+ * Which message: the hash of its header and its depth. Prints as `m…`, with a checksum; [parse] reads that.
+ *
+ * Ids of one conversation compare in its display order, which is equal on every node.
+ */
 @JvmInline
 public value class MessageId internal constructor(internal val text: String) : Comparable<MessageId> {
     /** The printed form, which [parse] reads. */
     override fun toString(): String = text
 
-    /** By the printed form. */
-    override fun compareTo(other: MessageId): Int = text.compareTo(other.text)
+    /** One more than the deepest message its author had seen. */
+    public val depth: Long get() = call { org.donp.ffi.messageIdDepth(text) }.clamp()
+
+    /** In display order: by depth, then by the hash, with which the printed form begins. */
+    override fun compareTo(other: MessageId): Int = compareValuesBy(this, other, { it.depth }, { it.text })
 
     /** Reads message ids. */
     public companion object {

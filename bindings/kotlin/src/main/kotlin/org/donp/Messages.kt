@@ -58,44 +58,54 @@ public sealed class Conversation {
 }
 
 /**
+ * One component of the clock of a message.
+ *
+ * @property author the author
+ * @property life which of the author's logs, in hexadecimal
+ * @property count how many messages of it, from the first without gaps
+ */
+public data class ClockEntry(val author: NodeId, val life: String, val count: Long)
+
+/**
  * A message as a conversation holds it.
  *
- * @property id the hash of conversation, author and content
+ * @property id its place in the order of the conversation and the hash of its header
  * @property conversation where it was said
  * @property author who said it
- * @property seq the author's number for it in this conversation, from 1 without gaps
+ * @property life which of the author's logs it is in, in hexadecimal; a profile that was restored or copied has several
+ * @property seq the author's number for it in this log, from 1; in a busy conversation merges without text count too
  * @property depth one more than the deepest message its author had seen: rises along every causal step
+ * @property clock what the author had seen, this message included; null in a conversation with more than 64 authors, and
+ *   in an event that comes again after a restart: the history has it
  * @property sentAtMs the author's wall clock in milliseconds since 1970: to show, never used for order
- * @property content what it says
+ * @property content its content, as it was sent
+ * @property edited the text that its author's last edit gave it
+ * @property retracted whether its author has retracted it
  */
 public data class Message(
     val id: MessageId,
     val conversation: Conversation,
     val author: NodeId,
+    val life: String,
     val seq: Long,
     val depth: Long,
+    val clock: List<ClockEntry>?,
     val sentAtMs: Long,
     val content: Content,
+    val edited: String?,
+    val retracted: Boolean,
 ) {
-    /** The words of a text, a reply or an edit; null for everything else. */
+    /** The words to show of a text, a reply or an edit: as edited, null if retracted. Null for everything else. */
     public val text: String?
         get() = when (content) {
-            is Content.Text -> content.text
-            is Content.Reply -> content.text
-            is Content.Edit -> content.text
+            is Content.Text -> shown(content.text)
+            is Content.Reply -> shown(content.text)
+            is Content.Edit -> shown(content.text)
             is Content.React, is Content.Retract, Content.Unknown -> null
         }
-}
 
-/**
- * A place in a conversation's order, which is the same for everybody: by causal depth, then author, then
- * id. Give back what [HistoryPage.older] held.
- *
- * @property depth causal depth
- * @property author whose message
- * @property id which message
- */
-public data class Position(val depth: Long, val author: NodeId, val id: MessageId)
+    private fun shown(original: String): String? = if (retracted) null else edited ?: original
+}
 
 /**
  * A page of a conversation.
@@ -103,4 +113,4 @@ public data class Position(val depth: Long, val author: NodeId, val id: MessageI
  * @property messages oldest first
  * @property older pass this as `before` for the page before; null at the beginning
  */
-public data class HistoryPage(val messages: List<Message>, val older: Position?)
+public data class HistoryPage(val messages: List<Message>, val older: MessageId?)

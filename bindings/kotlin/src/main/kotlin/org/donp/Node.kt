@@ -329,9 +329,9 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
      * @param before [HistoryPage.older] of the page after
      * @param limit at most this many messages; 1,000 at most
      */
-    public suspend fun history(conversation: Conversation, before: Position? = null, limit: Int = 100): HistoryPage {
+    public suspend fun history(conversation: Conversation, before: MessageId? = null, limit: Int = 100): HistoryPage {
         val most = limit.toU32("limit")
-        return io { history(conversation.toRaw(), before?.toRaw(), most) }.toPublic()
+        return io { history(conversation.toRaw(), before?.text, most) }.toPublic()
     }
 
     /**
@@ -345,12 +345,12 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     public suspend fun search(
         conversation: Conversation,
         text: String,
-        before: Position? = null,
+        before: MessageId? = null,
         limit: Int = 100,
     ): HistoryPage {
         val most = limit.toU32("limit")
         val words = text.utf8("the text")
-        return io { search(conversation.toRaw(), words, before?.toRaw(), most) }.toPublic()
+        return io { search(conversation.toRaw(), words, before?.text, most) }.toPublic()
     }
 
     /**

@@ -371,7 +371,7 @@ internal class NodeTest : WithNodes() {
     fun history_and_search_page() = chat {
         val a = memory("a")
         repeat(25) { a.broadcast("message $it") }
-        var before: Position? = null
+        var before: MessageId? = null
         val pages = ArrayList<List<String?>>()
         do {
             val page = a.history(Conversation.Network, before, limit = 10)
@@ -407,7 +407,12 @@ internal class NodeTest : WithNodes() {
             b.react(heard, "+1")
             val mine = a.all(where(b.id)).single { it.id == said }
             a.edit(mine, "hello")
+            val edited = a.all(where(b.id)).single { it.id == said }
+            assertEquals(listOf("hello", "hello", false), listOf(edited.text, edited.edited, edited.retracted))
             a.retract(mine)
+            val retracted = a.all(where(b.id)).single { it.id == said }
+            assertEquals(listOf(null, true), listOf(retracted.text, retracted.retracted))
+            assertFailsWith<DonpException.Denied> { b.edit(heard, "not mine") }
             assertEquals(
                 listOf(Content.Reply(said, "hi"), Content.React(said, "+1")),
                 atA.messages(2).map { it.message.also { m -> assertEquals(where(b.id), m.conversation) }.content },
@@ -418,6 +423,43 @@ internal class NodeTest : WithNodes() {
             )
         }
         assertNotEquals(a.id, b.id)
+    }
+
+    @Test
+    fun a_copied_profile(@TempDir dir: Path) = chat {
+        val (home, copied) = dir.resolve("home") to dir.resolve("copy")
+        var a = stored(home, "a")
+        val b = memory("b")
+        val atB = b.events()
+        suspend fun texts(node: Node) = node.all().map { it.text }
+        a.join(b.address)
+        a.broadcast("1")
+        until("the first") { texts(b) == listOf("1") }
+        a.kill()
+        Files.createDirectory(copied)
+        for (name in listOf("node.db", "key")) Files.copy(home.resolve(name), copied.resolve(name))
+        a = stored(home, null)
+        a.join(b.address)
+        a.broadcast("2")
+        until("what the copy does not know") { texts(b) == listOf("1", "2") }
+        a.kill()
+        // Offline, so that it speaks before it knows better.
+        openNode(NodeConfig(stateDir = "$copied", offline = true)).use { it.broadcast("3") }
+        val copy = stored(copied, null)
+        val own = copy.events()
+        copy.join(b.address)
+        val forked = atB.find { it as? Event.Forked }
+        assertEquals(Triple(Conversation.Network, copy.id, 2L), Triple(forked.conversation, forked.author, forked.number))
+        assertEquals(Conversation.Network, own.find { it as? Event.LifeBegun }.conversation)
+        copy.broadcast("4")
+        until("all of it") { texts(b).size == 4 && b.all() == copy.all() }
+        val shown = b.all()
+        assertEquals(setOf("1", "2", "3", "4"), shown.map { it.text }.toSet())
+        assertEquals(shown, shown.shuffled().sortedBy { it.id }, "ids have the order of the conversation")
+        assertEquals(listOf(true, true, true, false), shown.map { it.life == forked.life })
+        assertEquals(shown.map { it.depth }, shown.map { it.id.depth })
+        val clock = assertNotNull(shown.last().clock)
+        assertEquals(1L, clock.single { it.life == shown.last().life }.count)
     }
 
     @Test

@@ -63,7 +63,7 @@ internal suspend fun until(what: String, done: suspend () -> Boolean) {
 
 internal suspend fun Node.all(conversation: Conversation = Conversation.Network): List<Message> {
     val pages = ArrayDeque<List<Message>>()
-    var before: Position? = null
+    var before: MessageId? = null
     do {
         val page = history(conversation, before, 1_000)
         pages.addFirst(page.messages)

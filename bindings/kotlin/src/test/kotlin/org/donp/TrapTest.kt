@@ -215,10 +215,12 @@ internal class TrapTest : WithNodes() {
 
     @Test
     fun a_numeral_of_another_world_stays_a_number() {
-        val page = org.donp.ffi.Position(ULong.MAX_VALUE, "n", "m")
-        assertEquals(ULong.MAX_VALUE, page.toPublic().toRaw().depth, "a position finds its place again")
-        val wild = org.donp.ffi.Message("m", org.donp.ffi.Conversation.Network, "n", 1u, 1u, ULong.MAX_VALUE, org.donp.ffi.Content.Unknown)
+        val (network, unknown) = org.donp.ffi.Conversation.Network to org.donp.ffi.Content.Unknown
+        val clock = listOf(org.donp.ffi.ClockEntry("n", "0102", ULong.MAX_VALUE))
+        val wild = org.donp.ffi.Message("m", network, "n", "0102", 1u, ULong.MAX_VALUE, clock, ULong.MAX_VALUE, unknown, null, false)
         assertEquals(Long.MAX_VALUE, wild.toPublic().sentAtMs)
+        assertEquals(Long.MAX_VALUE, wild.toPublic().depth)
+        assertEquals(Long.MAX_VALUE, wild.toPublic().clock?.single()?.count)
         assertSame(Content.Unknown, wild.toPublic().content)
         assertNull(wild.toPublic().text)
     }
