@@ -128,8 +128,19 @@ pub(crate) struct State {
     overflown: bool,
     /// Forked lives and the tips of their branches.
     pub(crate) forked: Vec<(LifeId, Vec<Tip>)>,
-    /// Own tip first if there is one, then the deepest heads: place, log, number, clock, whether it is first-time.
-    entries: Vec<(MessageId, LifeId, u64, Option<Vec<u64>>, bool)>,
+    /// The own tip first if there is one, then the deepest heads.
+    entries: Vec<StateEntry>,
+}
+
+/// An entry that the next one of this node names.
+#[derive(Debug, Serialize, Deserialize)]
+struct StateEntry {
+    id: MessageId,
+    log: LifeId,
+    seq: u64,
+    clock: Option<Vec<u64>>,
+    /// Whether its author is first-time.
+    first_time: bool,
 }
 
 #[derive(Debug)]
@@ -198,7 +209,7 @@ impl Log {
             log.forked.insert(life);
             log.set_tips(life, tips, 0);
         }
-        for (at, of, seq, clock, first_time) in state.entries {
+        for StateEntry { id: at, log: of, seq, clock, first_time } in state.entries {
             let clock = clock.map(Counts::new);
             let known = Known { log: of, seq, clock };
             if of == log.own_log() {
@@ -214,8 +225,12 @@ impl Log {
 
     /// What to store of it.
     pub(crate) fn state(&self) -> State {
-        let entry = |id: &MessageId, known: &Known, first_time| {
-            (*id, known.log, known.seq, known.clock.as_deref().cloned(), first_time)
+        let entry = |id: &MessageId, known: &Known, first_time| StateEntry {
+            id: *id,
+            log: known.log,
+            seq: known.seq,
+            clock: known.clock.as_deref().cloned(),
+            first_time,
         };
         let tip = self.tip.iter().map(|(id, known)| entry(id, known, false));
         let heads = self.heads.stored().map(|(id, h)| entry(id, &h.known, h.first_time));

@@ -176,6 +176,12 @@ impl Sim {
                 told = Some(message.id);
                 self.transcript.note(now, &message.id.hash, n);
             }
+            // No store goes back here and no profile is copied.
+            Event::Durable { event: event @ (Durable::Forked { .. } | Durable::LifeBegun { .. }), .. } => {
+                if self.violations.len() < 20 {
+                    self.violations.push(format!("node {n} reports a copied profile where there is none: {event:?}"));
+                }
+            }
             Event::Volatile(Volatile::PeerDown { peer, reason }) => {
                 self.transcript.note(now, &peer.0, n);
                 if *reason == DownReason::Timeout
