@@ -178,9 +178,6 @@ pub struct HistoryPage {
 impl HistoryPage {
     /// Every message is of the conversation that was asked for, so none is of a kind that is not known.
     pub(crate) fn new(messages: Vec<core::Message>, older: Option<MessageId>) -> Self {
-        Self {
-            messages: messages.into_iter().filter_map(api::Message::of).map(Message::from).collect(),
-            older,
-        }
+        Self { messages: messages.into_iter().filter_map(api::Message::of).map(Message::from).collect(), older }
     }
 }

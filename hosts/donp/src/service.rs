@@ -3,9 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use donp_core::{
-    Conversation, Durable, Event, Message, MessageId, NodeId, NodeState, ParseTicketError, Peer, Ticket,
-};
+use donp_core::{Conversation, Durable, Event, Message, MessageId, NodeId, NodeState, ParseTicketError, Peer, Ticket};
 use donp_runtime::{Node, Profile, Protection, api};
 use serde_json::{Value, json};
 
@@ -432,7 +430,8 @@ fn looks_like_ticket(text: &str) -> bool {
 
 fn parse_message_id(text: &str) -> Result<MessageId, Failure> {
     text.parse().map_err(|e| {
-        Failure::usage(format!("'{text}' is not a message id: {e}")).hint("what `older` of a page said, or a message's id")
+        Failure::usage(format!("'{text}' is not a message id: {e}"))
+            .hint("what `older` of a page said, or a message's id")
     })
 }
 

@@ -384,7 +384,10 @@ mod tests {
     use donp_core::{Durable, MessageId, NodeId};
 
     fn durable(seq: u64) -> Event {
-        Event::Durable { seq, event: Durable::Delivered { id: MessageId { depth: 1, hash: [1; 32] }, to: NodeId([2; 32]) } }
+        Event::Durable {
+            seq,
+            event: Durable::Delivered { id: MessageId { depth: 1, hash: [1; 32] }, to: NodeId([2; 32]) },
+        }
     }
 
     fn seqs(page: &EventPage) -> Vec<u64> {

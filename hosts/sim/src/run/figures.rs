@@ -121,8 +121,14 @@ mod tests {
             set
         };
         // Ten run, 0 broadcasts, 1 to 7 receive it by gossip; then 1 and 2 fail.
-        let broadcast =
-            Broadcast { id: MessageId { depth: 1, hash: [1; 32] }, author: 0, at: 0, running: set(0..10), told: set(1..8), last: 9 };
+        let broadcast = Broadcast {
+            id: MessageId { depth: 1, hash: [1; 32] },
+            author: 0,
+            at: 0,
+            running: set(0..10),
+            told: set(1..8),
+            last: 9,
+        };
         let mut alive = set(3..10);
         alive.insert(0);
         let figures: BTreeMap<&str, f64> = reliability(&[broadcast], &alive, 7).into_iter().collect();
