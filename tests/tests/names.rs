@@ -183,7 +183,7 @@ fn records_and_their_fields_have_one_name_in_every_language() {
     let core = read("core/src/engine/status.rs")
         + &read("core/src/engine/commands/fault_tolerance.rs")
         + &read("core/src/wire/content.rs");
-    let api = read("hosts/runtime/src/api.rs");
+    let api = read("hosts/runtime/src/api.rs") + &read("hosts/runtime/src/api/message.rs");
     let ffi = read("ffi/src/node.rs") + &read("ffi/src/content.rs") + &read("ffi/src/faults.rs");
     let python = ["status", "content", "zone"].map(|f| read(&format!("bindings/python/python/donp/{f}.py"))).concat();
     let kotlin =
