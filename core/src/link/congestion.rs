@@ -156,6 +156,11 @@ impl Congestion {
         self.in_flight.saturating_add(self.datagram) <= self.window
     }
 
+    /// Whether another datagram takes more than half of the window.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.in_flight.saturating_add(self.datagram).saturating_mul(2) > self.window
+    }
+
     /// Bytes a second.
     fn pace(&self, rtt: Duration) -> u64 {
         let (times, of) = if self.phase == Phase::SlowStart { PACE_SLOW_START } else { PACE };

@@ -252,6 +252,12 @@ impl Connection {
         if old { self.previous.take().map(|gone| gone.local) } else { None }
     }
 
+    /// The longest datagram that the path carries, as far as is known.
+    #[cfg(test)]
+    pub(super) fn datagram(&self) -> usize {
+        self.mtu.length()
+    }
+
     pub(super) fn queued(&self) -> usize {
         self.queue.bytes().saturating_add(self.in_flight)
     }
@@ -307,9 +313,13 @@ impl Connection {
         self.ping
             || self.observe
             || !self.responses.is_empty()
-            || ((self.mtu.probe().is_some() || self.queue.has_item(now)) && self.recovery.can_send(now))
+            || ((self.mtu.probe().is_some() || self.has_item(now)) && self.recovery.can_send(now))
             || self.ack_due(now)
             || self.challenge_due(now)
+    }
+
+    fn has_item(&self, now: Instant) -> bool {
+        self.queue.has_item(self.recovery.is_crowded(), now)
     }
 
     /// Whether this side should ask for new keys: the initiator in time, the responder if the
@@ -363,7 +373,7 @@ impl Connection {
     /// The last datagrams of this link: what is queued, as far as `most` datagrams go, then CLOSE.
     pub(super) fn close(&mut self, now: Instant, reason: u8, most: usize) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut all = Vec::new();
-        while all.len() < most && self.queue.has_item(now) && self.recovery.congestion.has_room() {
+        while all.len() < most && self.has_item(now) && self.recovery.congestion.has_room() {
             match self.build_main(now, true, None) {
                 Some(packet) => all.push(packet),
                 None => break,
@@ -375,8 +385,9 @@ impl Connection {
 
     /// `may`: the window or the pace is no obstacle.
     fn build_main(&mut self, now: Instant, may: bool, close: Option<u8>) -> Option<(SocketAddr, Vec<u8>)> {
-        let sends_items = close.is_none() && self.queue.has_item(now) && may;
-        let short = sends_items && (self.queue.begin_packet(now) || self.recovery.probes() >= SHORT_PROBES);
+        let sends_items = close.is_none() && self.has_item(now) && may;
+        let silence = self.recovery.probes() >= SHORT_PROBES;
+        let short = sends_items && self.queue.begin_packet(silence, self.recovery.is_crowded(), now);
         let length = if short { self.mtu.length().min(LEAST_DATAGRAM) } else { self.mtu.length() };
         let capacity = length.saturating_sub(TAG_LEN);
         let most = capacity.saturating_sub(DATA_HEADER);
@@ -417,7 +428,7 @@ impl Connection {
             }
         }
         if sends_items {
-            while let Some(item) = self.queue.take(capacity.saturating_sub(packet.len()), most, short) {
+            while let Some(item) = self.queue.take(capacity.saturating_sub(packet.len()), most) {
                 item.put(&mut packet);
                 self.in_flight = self.in_flight.saturating_add(item.cost());
                 sent.items.push(item);
@@ -541,7 +552,9 @@ impl Connection {
         }
         let acked = self.recovery.on_ack(base, &ack.ranges, Duration::from_micros(ack.delay), now);
         self.in_flight = self.in_flight.saturating_sub(acked.cost);
-        self.queue.came_through(acked.tries);
+        for number in acked.telling {
+            self.queue.came_through(number);
+        }
         if acked.longest > 0 {
             self.mtu.on_acked(acked.longest, now);
         }
@@ -660,7 +673,7 @@ impl Connection {
     /// When something is due that is not ready to be sent already.
     pub(super) fn deadline(&self, now: Instant, config: &LinkConfig) -> Option<Instant> {
         let mut at = self.recovery.deadline();
-        if self.mtu.probe().is_some() || self.queue.has_item(now) {
+        if self.mtu.probe().is_some() || self.has_item(now) {
             at = soonest(at, self.recovery.send_at(now));
         }
         at = soonest(at, self.queue.deadline().filter(|at| *at > now));

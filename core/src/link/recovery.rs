@@ -139,8 +139,8 @@ pub(super) struct Acked {
     pub longest: usize,
     /// A probe of the path's largest datagram came through.
     pub measured: Option<usize>,
-    /// The most often that an item was lost before.
-    pub tries: u8,
+    /// Long messages of which something came through; none stands for short ones that had been lost several times.
+    pub telling: Vec<Option<u32>>,
     /// Of [`Sent::acks`] of the acknowledged packets.
     pub confirmed: heapless::Vec<(u32, u64), 4>,
 }
@@ -223,6 +223,11 @@ impl Recovery {
         self.credit > 0 || (self.congestion.has_room() && self.paced_at(now) <= now)
     }
 
+    /// Half of the window is in flight: what may be in vain leaves the other half to what is not.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.credit == 0 && self.congestion.is_half_full()
+    }
+
     fn paced_at(&self, now: Instant) -> Instant {
         self.congestion.paced_at(now, self.rtt.smoothed())
     }
@@ -276,7 +281,9 @@ impl Recovery {
                 }
                 for item in &sent.items {
                     acked.cost = acked.cost.saturating_add(item.cost());
-                    acked.tries = acked.tries.max(item.tries());
+                    if item.is_telling() && !acked.telling.contains(&item.number()) {
+                        acked.telling.push(item.number());
+                    }
                 }
                 if sent.measures {
                     acked.measured = Some(sent.size);
