@@ -4,6 +4,7 @@
 mod addresses;
 mod attempt;
 mod cipher;
+mod congestion;
 mod connection;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
@@ -18,6 +19,7 @@ mod handshake;
 mod interest;
 mod keys;
 mod lookup;
+mod mtu;
 mod noise;
 pub(crate) mod packet;
 mod queue;
@@ -62,6 +64,8 @@ use crate::wire::{Channel, MAX_MESSAGE, Malformed, Priority};
 pub(crate) enum In {
     /// A UDP payload arrived.
     Datagram { from: SocketAddr, bytes: Vec<u8> },
+    /// The system did not send a datagram of so many bytes to `to`: it is longer than an interface allows.
+    TooLong { to: SocketAddr, length: usize },
     /// Open a link to the node that answers at `addr`; refuse others than `expect` if it is given.
     /// Answered by `Fact::LinkUp` or `Out::Unreachable`. A no-op if that node is linked already: then
     /// `Fact::LinkUp` is not repeated but `Out::Resolved` names it.
@@ -339,7 +343,7 @@ impl Link {
                 let peer = half.peer;
                 // The first authentic packet proves that the initiator is there now: a replayed Init
                 // never gets this far.
-                if !self.confirm(cx, local, session, out) {
+                if !self.confirm(cx, local, session, n == 0, out) {
                     return;
                 }
                 (peer, plain)
@@ -491,6 +495,7 @@ impl Machine for Link {
                 Ok(packet::RECORD_REPLY) => self.record_reply(cx, from, &bytes, out),
                 Ok(_) | Err(Malformed) => self.drops.count(DropReason::Malformed),
             },
+            In::TooLong { to, length } => self.too_long(cx, to, length),
             In::Connect { addr, expect } => self.connect(cx, addr, expect, out),
             In::AddAddresses { peer, record, addrs } => {
                 let news = self.remember(peer, record, &addrs);
@@ -615,6 +620,17 @@ impl Link {
             self.touch(cx, peer);
         }
         self.retry_now(cx, out);
+    }
+
+    fn too_long(&mut self, cx: &mut Cx<'_>, to: SocketAddr, length: usize) {
+        let there = self.links.values().filter(|connection| connection.path == to);
+        let peers: Vec<NodeId> = there.map(|connection| connection.peer).collect();
+        for peer in peers {
+            if let Some(connection) = self.links.get_mut(&peer) {
+                connection.too_long(length, cx.now);
+            }
+            self.touch(cx, peer);
+        }
     }
 
     fn connection_timeout(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {

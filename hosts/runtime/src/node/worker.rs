@@ -483,6 +483,9 @@ impl Worker {
             shaper.release_due(self.now, &mut |t| sockets.push(t));
         }
         sockets.flush();
+        for (to, length) in sockets.take_too_long() {
+            self.engine.handle_too_long(self.now, to, length);
+        }
     }
 
     fn send(&mut self, datagram: Transmit) {

@@ -25,6 +25,8 @@ pub(crate) const READ_BUDGET: usize = 256;
 const SEND_QUEUE: usize = 1_024;
 /// Asked of the system for each direction; it gives what its administrator allows.
 const BUFFER_BYTES: usize = 4 << 20;
+/// Reports of datagrams that were too long, until they are taken: one for each neighbour and more.
+const TOO_LONG: usize = 64;
 /// The most sockets a node listens on.
 pub(crate) const MAX_SOCKETS: usize = 16;
 
@@ -56,13 +58,22 @@ pub(crate) struct Port<U> {
     /// The socket may have datagrams: edge-triggered readiness is told once.
     readable: bool,
     blocked: bool,
+    /// Datagrams that are longer than their interface allows: where they were to go, and their bytes.
+    too_long: Vec<(SocketAddr, usize)>,
     stats: SocketStats,
 }
 
 impl<U: Udp> Port<U> {
     pub(crate) fn new(udp: U) -> Self {
         // Readable at first: what arrived before the registration makes no edge.
-        Self { udp, queue: VecDeque::new(), readable: true, blocked: false, stats: SocketStats::default() }
+        Self {
+            udp,
+            queue: VecDeque::new(),
+            readable: true,
+            blocked: false,
+            too_long: Vec::new(),
+            stats: SocketStats::default(),
+        }
     }
 
     pub(crate) fn set_readable(&mut self) {
@@ -124,7 +135,10 @@ impl<U: Udp> Port<U> {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
                 Err(e) => {
                     // The datagram in front has had its chance, whatever the reason.
-                    self.queue.pop_front();
+                    let refused = self.queue.pop_front();
+                    if let Some(t) = refused.filter(|_| is_too_long(&e) && self.too_long.len() < TOO_LONG) {
+                        self.too_long.push((t.to, t.bytes.len()));
+                    }
                     if is_noise(&e) {
                         self.stats.noise += 1;
                     } else {
@@ -138,6 +152,21 @@ impl<U: Udp> Port<U> {
     pub(crate) fn stats(&self) -> SocketStats {
         self.stats
     }
+
+    fn take_too_long(&mut self) -> Vec<(SocketAddr, usize)> {
+        std::mem::take(&mut self.too_long)
+    }
+}
+
+/// Whether a datagram was longer than its interface allows. With the flag that forbids IP fragments, which quinn-udp
+/// sets, the system says so instead of cutting it.
+fn is_too_long(e: &io::Error) -> bool {
+    #[cfg(unix)]
+    const TOO_LONG: i32 = nix::libc::EMSGSIZE;
+    /// WSAEMSGSIZE.
+    #[cfg(not(unix))]
+    const TOO_LONG: i32 = 10_040;
+    e.raw_os_error() == Some(TOO_LONG)
 }
 
 /// Whether an error tells of an earlier datagram that reached nobody, or of an interruption.
@@ -216,6 +245,11 @@ impl Sockets {
         for (_, port) in &mut self.ports {
             port.flush();
         }
+    }
+
+    /// Datagrams that were too long since the last call: where they were to go, and their bytes.
+    pub(crate) fn take_too_long(&mut self) -> Vec<(SocketAddr, usize)> {
+        self.ports.iter_mut().flat_map(|(_, port)| port.take_too_long()).collect()
     }
 
     pub(crate) fn has_more(&self) -> bool {

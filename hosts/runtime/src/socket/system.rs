@@ -36,7 +36,7 @@ impl System {
     pub(super) fn new(socket: Socket) -> io::Result<Self> {
         let socket = mio::net::UdpSocket::from_std(socket.into());
         // It also forbids IP fragments, and takes no notice of ICMP about the size of the path, which may be forged:
-        // datagrams of 1,200 bytes cross every path.
+        // links find out for themselves what a path carries.
         let state = UdpSocketState::new((&socket).into())?;
         Ok(Self {
             socket,

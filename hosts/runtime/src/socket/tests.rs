@@ -162,6 +162,26 @@ fn send_all(queue: &VecDeque<Transmit>) -> usize {
     calls
 }
 
+#[test]
+fn a_datagram_that_is_too_long_is_reported_with_its_address() {
+    let (_, to) = real();
+    let mut port = Port::new(real().0);
+    // Longer than any UDP datagram; the others leave.
+    for len in [100, 70_000, 100] {
+        port.push(Transmit { to, bytes: vec![1; len] });
+    }
+    port.flush();
+    assert_eq!(port.take_too_long(), [(to, 70_000)]);
+    assert_eq!(port.take_too_long(), []);
+    assert_eq!((port.stats().send_refused, port.queue.len()), (1, 0));
+    // However many there are, the reports are bounded.
+    for _ in 0..2 * TOO_LONG {
+        port.push(Transmit { to, bytes: vec![1; 70_000] });
+    }
+    port.flush();
+    assert_eq!(port.take_too_long().len(), TOO_LONG);
+}
+
 /// What comes, until there are `count`.
 fn receive_all(port: &mut Port<System>, count: usize) -> Vec<Vec<u8>> {
     let mut got = Vec::new();
