@@ -11,7 +11,7 @@ use crate::chat::wire::{Body, Height, Range, Sync, id_key, message_id};
 use crate::config::NodeType;
 use crate::delivery;
 use crate::discovery::beacon::{Beacon, beacon_key};
-use crate::gossip::wire::{IHave, Message as Gossip};
+use crate::gossip::wire::{IHave, Message as Gossip, Scope};
 use crate::id::{MessageId, NodeId};
 use crate::identity::Identity;
 use crate::membership::wire::{Message, NodeInfo, Refusal, Urgency};
@@ -86,8 +86,17 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ("prune", Gossip::Prune.encode()),
         (
             "instruction",
-            Gossip::Forward { round: 1, targets: vec![[0x44; 16]], body: Blob(b"signed envelope".to_vec()) }.encode(),
+            Gossip::Forward {
+                round: 1,
+                scope: Scope::Only(vec![[0x66; 4], [0x44; 4]]),
+                silent: vec![[0x55; 4]],
+                targets: vec![[0x44; 4]],
+                body: Blob(b"signed envelope".to_vec()),
+            }
+            .encode(),
         ),
+        ("answer to an instruction", Gossip::Answer { id: [0x44; 16], refused: vec![[0x66; 4]] }.encode()),
+        ("offer", Gossip::Offer { certain: true, list: vec![IHave { id: [0x44; 16], round: 4 }] }.encode()),
         ("idontwant", Gossip::IDontWant { id: [0x44; 16] }.encode()),
         (
             "ping",

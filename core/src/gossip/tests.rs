@@ -5,6 +5,7 @@ use alloc::vec;
 
 use super::*;
 use crate::fact::samples::up;
+use crate::gossip::instruct::name_of;
 use crate::gossip::missing::MAX_MISSING;
 use crate::time::WallTime;
 
@@ -81,6 +82,16 @@ impl Bench {
 
 fn gossip(round: u8, body: &[u8]) -> Message {
     Message::Gossip { round, body: Blob(body.to_vec()) }
+}
+
+fn forward(round: u8, scope: &Scope, targets: &[u16], body: &[u8]) -> Message {
+    let targets = targets.iter().map(|n| name_of(peer(*n))).collect();
+    Message::Forward { round, scope: scope.clone(), silent: vec![], targets, body: Blob(body.to_vec()) }
+}
+
+fn offer(certain: bool, all: &[(&[u8], u8)]) -> Message {
+    let list = all.iter().map(|(body, round)| IHave { id: id_of(body), round: *round }).collect();
+    Message::Offer { certain, list }
 }
 
 fn ihave(body: &[u8], round: u8) -> Message {
@@ -309,21 +320,20 @@ fn a_new_neighbour_gets_the_ids_of_recent_broadcasts() {
     b.take(1, 1, b"x");
     b.input(In::Publish { body: b"own".to_vec() });
     b.wait(1_000);
-    b.fact(Fact::NeighbourUp(peer(2)));
-    let own = IHave { id: id_of(b"own"), round: 1 };
-    let x = IHave { id: id_of(b"x"), round: 2 };
-    assert_eq!(b.wait(50), [(peer(2), Message::IHave(vec![own, x]))], "the newest first");
-    b.fact(Fact::NeighbourUp(peer(2)));
+    let new = sent(b.fact(Fact::NeighbourUp(peer(2))));
+    let both = offer(true, &[(b"own", 1), (b"x", 2)]);
+    assert_eq!(new, [(peer(2), both)], "at once, the newest first");
+    assert_eq!(b.fact(Fact::NeighbourUp(peer(2))), []);
     assert_eq!(b.wait(50), [], "once");
     for n in 0..300u16 {
         b.input(In::Publish { body: n.to_be_bytes().to_vec() });
     }
-    b.fact(Fact::NeighbourUp(peer(3)));
+    let new = sent(b.fact(Fact::NeighbourUp(peer(3))));
     let to_3 = |(to, m): &(NodeId, Message)| match m {
-        Message::IHave(list) if *to == peer(3) => list.len(),
+        Message::Offer { certain: false, list } if *to == peer(3) => list.len(),
         _ => 0,
     };
-    assert_eq!(b.wait(50).iter().map(to_3).sum::<usize>(), MAX_REPLAY);
+    assert_eq!(new.iter().map(to_3).sum::<usize>(), MAX_REPLAY);
 }
 
 #[test]
@@ -494,8 +504,10 @@ impl Net {
             let timer = (0..self.nodes.len()).filter(|n| self.alive[*n]).filter_map(|n| {
                 let soon = self.nodes[n].gossip.timers.next()?;
                 // Not the expiry of the cache.
-                let busy = self.nodes[n].gossip.missing.len() > 0
-                    || self.nodes[n].gossip.timers.get(Timer::Announce).is_some();
+                let gossip = &self.nodes[n].gossip;
+                let busy = gossip.missing.len() > 0
+                    || gossip.parts.len() > 0
+                    || [Timer::Announce, Timer::Ring].iter().any(|t| gossip.timers.get(*t).is_some());
                 busy.then_some((soon.as_micros(), n))
             });
             match (next, timer.min()) {
@@ -616,7 +628,8 @@ fn a_newcomer_gets_a_branch_of_the_grown_tree() {
     let mut grown = Bench::new(3);
     grown.take(1, 1, b"first");
     grown.message(3, &Message::Prune);
-    assert!(sent(grown.fact(Fact::NeighbourUp(peer(4)))).is_empty(), "it has a tree");
+    let offered = sent(grown.fact(Fact::NeighbourUp(peer(4))));
+    assert_eq!(offered, [(peer(4), offer(false, &[(b"first", 2)]))], "it has a tree");
     assert_eq!(grown.take(1, 1, b"before").iter().map(|(to, _)| *to).collect::<Vec<_>>(), [peer(2)]);
     // A node without a branch asks for one.
     let asked = sent(Bench::at(4, 0).fact(Fact::NeighbourUp(peer(0))));
@@ -757,11 +770,12 @@ fn an_instruction_reaches_members_only() {
     let mut b = Bench::new(0);
     (1..=4).for_each(|n| drop(b.fact(up(peer(n)))));
     b.fact(Fact::Zone(Some((1..=3).map(peer).collect())));
-    let targets = [2, 4, 0, 1, 9].map(|n| short(&peer(n).0)).to_vec();
-    b.message(1, &Message::Forward { round: 1, targets, body: Blob(b"x".to_vec()) });
+    let refused = sent(b.message(1, &forward(1, &Scope::All, &[2, 4, 0, 1, 9], b"x")));
+    let answer = Message::Answer { id: id_of(b"x"), refused: [4, 9].map(|n| name_of(peer(n))).to_vec() };
+    assert_eq!(refused, [(peer(1), answer)], "4 is no member, 9 is unknown");
     let out = sent(b.input(In::Validated { id: id_of(b"x"), genuine: true }));
-    assert_eq!(out, [(peer(2), Message::Forward { round: 2, targets: vec![], body: Blob(b"x".to_vec()) })]);
-    assert_eq!(b.wait(50), [], "1 and 2, which follow, have it");
+    assert_eq!(out, [(peer(2), forward(2, &Scope::All, &[], b"x"))]);
+    assert_eq!(b.wait(1_000), [], "1, which follows, has it");
 }
 
 #[test]
@@ -771,8 +785,8 @@ fn neighbours_outside_the_zone_get_broadcasts_whole() {
     b.fact(Fact::NeighbourUp(peer(2)));
     b.fact(Fact::Zone(Some(vec![peer(1)])));
     let out = sent(b.input(In::Publish { body: b"x".to_vec() }));
-    let forward = Message::Forward { round: 1, targets: vec![], body: Blob(b"x".to_vec()) };
-    assert_eq!(out, [(peer(1), forward), (peer(2), gossip(1, b"x"))]);
+    let scope = Scope::Only([0, 1].map(|n| name_of(peer(n))).to_vec());
+    assert_eq!(out, [(peer(1), forward(1, &scope, &[], b"x")), (peer(2), gossip(1, b"x"))]);
     b.fact(Fact::Zone(Some((1..=65).map(peer).collect())));
     assert_eq!(sent(b.input(In::Publish { body: b"y".to_vec() })), [(peer(2), gossip(1, b"y"))]);
     b.fact(Fact::Zone(None));
