@@ -112,6 +112,7 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ),
         ("answer to a ping", Swim::Ack { seq: 300, updates: Vec::new() }.encode()),
         ("request to ask", Swim::PingReq { seq: 300, target: NodeId([0xbb; 32]), updates: Vec::new() }.encode()),
+        ("digest of a roster", Swim::Digest([0x77; 16]).encode()),
         ("nack", Swim::Nack { seq: 300, updates: Vec::new() }.encode()),
         (
             "roster",

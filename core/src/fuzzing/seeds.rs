@@ -379,6 +379,7 @@ fn swim_messages() -> Vec<Vec<u8>> {
         Swim::Nack { seq: 2, updates: updates.clone() },
         Swim::Sync { ask: true, roster: updates },
         Swim::Sync { ask: false, roster: Vec::new() },
+        Swim::Digest([7; 16]),
         Swim::Dissolve,
     ]
     .iter()

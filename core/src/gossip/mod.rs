@@ -492,11 +492,10 @@ impl Gossip {
     fn fetch_due(&mut self, cx: &Cx<'_>, id: ShortId, out: &mut Outbox<Out>) {
         let Some(missing) = self.missing.get_mut(&id) else { return };
         let late = cx.now.since(missing.due);
-        let flows = self.received_at.is_some_and(|at| cx.now.since(at) < QUIET);
-        let hold = if late > BEHIND { late } else { QUIET };
-        let latest = missing.latest(MAX_HELD);
-        if (flows || late > BEHIND) && cx.now < latest {
-            return self.fetch_at(id, (cx.now + hold).min(latest));
+        let quiet = self.received_at.map_or(cx.now, |at| at + QUIET);
+        let at = if late > BEHIND { cx.now + late } else { quiet }.min(missing.latest(MAX_HELD));
+        if at > cx.now {
+            return self.fetch_at(id, at);
         }
         self.fetch(cx, id, out);
     }
