@@ -146,7 +146,7 @@ impl<'a> Applications<'a> {
             let Event::Durable { seq, event } = event else { continue };
             if seq >= self.acked[n] + ACK {
                 self.acked[n] = seq;
-                self.nodes[n].ack(seq).expect("an event that was told");
+                self.nodes[n].ack_soon(seq).expect("an event that was told");
             }
             let Durable::Received(m) = event else { continue };
             let text = m.content.shown();
