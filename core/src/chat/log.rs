@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::chat::clock::{Components, Counts};
 use crate::chat::entry::{Body, Carried, Entry, LifeId, Parent, Part, Parts, Run};
 use crate::chat::heads::{Head, Heads};
+use crate::chat::known::{Known, Tip};
 use crate::chat::policy::Policy;
 use crate::chat::wire::Height;
 use crate::id::{ConversationId, Life, MessageId, NodeId};
@@ -35,21 +36,6 @@ const MAX_NEWCOMERS: usize = 1_024;
 const MAX_SHOWN: usize = 500;
 /// Branches of one life in memory: 8. More are found in the store.
 const MAX_TIPS: usize = 8;
-
-/// A taken entry, as far as the verdict on another depends on it.
-#[derive(Clone, Debug)]
-pub(crate) struct Known {
-    pub(crate) log: LifeId,
-    pub(crate) seq: u64,
-    pub(crate) clock: Option<Counts>,
-}
-
-/// The last entry of a life, or of a branch of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Tip {
-    pub(crate) seq: u64,
-    pub(crate) id: MessageId,
-}
 
 /// What a verdict takes from the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,7 +8,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::chat::entry::LifeId;
-use crate::chat::log::{MAX_LIVES, Tip};
+use crate::chat::known::Tip;
+use crate::chat::log::MAX_LIVES;
 use crate::chat::rows::{At, ENTRIES, Row, entry_key, next_life_scan, number_row, tip_scan};
 use crate::chat::wire::{End, Height, Sync};
 use crate::chat::{BUNDLE_BYTES, Chat, NEWS_AFTER, Out, Reading, send};
