@@ -395,7 +395,7 @@ mod tests {
             set
         };
         let mut watch = Watch::default();
-        let [before, mine] = [1, 2].map(|n| MessageId([n; 32]));
+        let [before, mine] = [1, 2].map(|n| MessageId { depth: 1, hash: [n; 32] });
         watch.said(before, 0, 0, set(0..4));
         watch.open();
         watch.said(mine, 0, 1_000, set(0..4));
