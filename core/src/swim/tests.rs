@@ -448,3 +448,56 @@ proptest! {
         }
     }
 }
+
+/// Messages of this kind that are on their way, over `ms`.
+fn mailed(mesh: &mut Mesh, ms: u64, kind: impl Fn(&Message) -> bool) -> usize {
+    let (mut count, mut seen) = (0, mesh.number);
+    let end = mesh.now + ms * MS;
+    while mesh.now < end {
+        mesh.run(10);
+        let fresh = mesh.mail.iter().filter(|((_, number), _)| *number > seen);
+        count += fresh.filter(|(_, (_, _, body))| kind(&Message::decode(body).unwrap())).count();
+        seen = mesh.number;
+    }
+    count
+}
+
+#[test]
+fn equal_rosters_are_compared_by_digest_alone() {
+    let mut mesh = Mesh::formed(8, &Config::default());
+    assert_eq!(mailed(&mut mesh, 300_000, |m| matches!(m, Message::Sync { .. })), 0);
+    assert!(mailed(&mut mesh, 300_000, |m| matches!(m, Message::Digest(_))) >= 60);
+}
+
+#[test]
+fn a_roster_that_differs_is_exchanged_within_two_minutes() {
+    let mut mesh = Mesh::formed(8, &Config::default());
+    // It forgot one, as if the updates about that one had never come.
+    mesh.nodes[0].machine.members.roster.remove(id(5));
+    assert!(mailed(&mut mesh, 120_000, |m| matches!(m, Message::Sync { .. })) > 0);
+    assert_eq!(mesh.state(0, 5), Some(MemberState::Alive));
+}
+
+#[test]
+fn a_digest_is_answered_once_in_five_seconds() {
+    let mut mesh = Mesh::formed(2, &Config::default());
+    let digest = || In::Message { from: id(1), body: Message::Digest([1; 16]).encode() };
+    let before = mesh.nodes[0].machine.members.stats.syncs;
+    (0..10).for_each(|_| mesh.give(0, digest()));
+    assert_eq!(mesh.nodes[0].machine.members.stats.syncs - before, 1);
+    assert_eq!(mesh.nodes[0].machine.drops.get(DropReason::Rate), 9);
+}
+
+#[test]
+fn of_two_nodes_alone_one_probes_in_each_period() {
+    let mut mesh = Mesh::formed(2, &Config::default());
+    let pings = mailed(&mut mesh, 600_000, |m| matches!(m, Message::Ping { .. }));
+    assert!((290..=310).contains(&pings), "300 periods: {pings}");
+    mesh.kill(1);
+    mesh.run(8_000);
+    assert_eq!(mesh.state(0, 1), Some(MemberState::Suspect), "each would probe the other if it fell silent");
+    let mut mesh = Mesh::formed(2, &Config::default());
+    mesh.kill(0);
+    mesh.run(8_000);
+    assert_eq!(mesh.state(1, 0), Some(MemberState::Suspect));
+}
