@@ -83,13 +83,8 @@ pub fn run(_: &str) {
     let run = [7; BYTES * RUN];
     let state = UdpSocketState::new((&socket()).into()).expect("a socket");
     way("GSO of 32", |socket, to| {
-        let transmit = quinn_udp::Transmit {
-            destination: to,
-            ecn: None,
-            contents: &run,
-            segment_size: Some(BYTES),
-            src_ip: None,
-        };
+        let transmit =
+            quinn_udp::Transmit { destination: to, ecn: None, contents: &run, segment_size: Some(BYTES), src_ip: None };
         state.try_send(socket.into(), &transmit).map(|()| RUN)
     });
 }

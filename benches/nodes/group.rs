@@ -85,9 +85,7 @@ impl<'a> Applications<'a> {
     fn new(nodes: &'a [Node]) -> Self {
         let ready = Arc::new(Mutex::new((0..nodes.len()).collect::<Vec<_>>()));
         let thread = std::thread::current();
-        let ring = |stream| {
-            Waker::from(Arc::new(Ring { stream, ready: Arc::clone(&ready), thread: thread.clone() }))
-        };
+        let ring = |stream| Waker::from(Arc::new(Ring { stream, ready: Arc::clone(&ready), thread: thread.clone() }));
         Self {
             nodes,
             streams: nodes.iter().map(Node::subscribe).collect(),

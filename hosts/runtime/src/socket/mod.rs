@@ -243,6 +243,16 @@ impl Sockets {
         }
     }
 
+    /// Gives back what only a burst needs.
+    pub(crate) fn rest(&mut self) {
+        for (_, port) in &mut self.ports {
+            port.udp.rest();
+            if port.queue.is_empty() {
+                port.queue = VecDeque::new();
+            }
+        }
+    }
+
     pub(crate) fn has_more(&self) -> bool {
         self.ports.iter().any(|(_, p)| p.has_more())
     }
