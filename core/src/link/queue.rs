@@ -773,8 +773,9 @@ mod tests {
             for item in packet(&mut q, 600, now).0 {
                 let of_number = item.number();
                 let Item::Piece { of, start, end, .. } = item else { panic!("whole: {item:?}") };
-                for at in start..end {
-                    assert_eq!(got[usize::from(of.channel) - 1][at].replace(of.body[at]), None);
+                let got = &mut got[usize::from(of.channel) - 1];
+                for (place, byte) in got[start..end].iter_mut().zip(&of.body[start..end]) {
+                    assert_eq!(place.replace(*byte), None);
                 }
                 q.came_through(of_number);
             }

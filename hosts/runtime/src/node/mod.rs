@@ -33,8 +33,9 @@ use alarm::Alarm;
 pub use config::{HostStatus, NodeConfig, NodeStatus, StoreKind};
 use worker::{Stop, Worker};
 
-/// Commands that wait for the node's thread; a caller beyond that waits for room.
-const QUEUE: usize = 1_024;
+/// Commands that wait for the node's thread; a caller beyond that waits for room. Each caller waits for its answer,
+/// so these are as many threads; the queue's places are made with the node, 24 bytes each.
+const QUEUE: usize = 128;
 /// A command is answered within this, or the machine is in trouble.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// Places to enter the network that are remembered across restarts.
@@ -198,11 +199,15 @@ impl Node {
             }
         };
         if let Some(Entrance { places, knows_peers }) = entrance {
-            let tell = self.submitter();
-            // The thread is only started; it looks nothing up until a name is added.
-            let resolver = Resolver::start(move |found| tell.submit(Box::new(move |w| w.resolved(found))));
-            let resolver = resolver.inspect_err(|_| self.hub.close());
-            worker.go_online(resolver.map_err(NodeError::io("name thread"))?, places, knows_peers);
+            let tell = Arc::new(self.submitter());
+            worker.go_online(
+                Box::new(move || {
+                    let tell = Arc::clone(&tell);
+                    Resolver::start(move |found| tell.submit(Box::new(move |w| w.resolved(found))))
+                }),
+                places,
+                knows_peers,
+            );
         }
         let (hub, crashed) = (Arc::clone(&self.hub), Arc::clone(&self.crashed));
         let thread = std::thread::Builder::new().name("donp-node".into()).spawn(move || {

@@ -34,6 +34,10 @@ const STORE_RETRY: Duration = Duration::from_millis(500);
 const MAX_WAITING: usize = 64 << 20;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
+/// Datagrams on one wake-up that make it a burst, and how long after the last burst its buffers are kept: longer than
+/// the pauses of a lively conversation.
+const BURST: usize = 32;
+const BURST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a goodbye may wait for a blocked socket.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -42,6 +46,18 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub(super) enum Stop {
     Goodbye,
     Silent,
+}
+
+/// Starts the thread that looks names up.
+pub(super) type StartResolver = Box<dyn Fn() -> io::Result<Resolver> + Send>;
+
+/// Where the names of places are looked up.
+enum Names {
+    /// The node has no sockets.
+    Offline,
+    /// No place has a name yet: most nodes are given addresses, and a thread takes memory.
+    Unasked(StartResolver),
+    Asked(Resolver),
 }
 
 type AfterCommit = Box<dyn FnOnce(Result<(), NodeError>) + Send>;
@@ -73,8 +89,10 @@ pub(super) struct Worker {
     failing: Option<(StoreError, Instant)>,
     next_minute: Instant,
     next_hour: Instant,
+    /// When to give back the buffers of a burst.
+    rest_at: Option<Instant>,
     addresses: Vec<SocketAddr>,
-    resolver: Option<Resolver>,
+    names: Names,
     /// What each place to enter the network came to.
     places: BTreeMap<BootstrapName, Result<Vec<Bootstrap>, String>>,
     /// Told to leave: names that are found later do not bring it back.
@@ -120,8 +138,9 @@ impl Worker {
             failing: None,
             next_minute: now + MINUTE,
             next_hour: now + HOUR,
+            rest_at: None,
             addresses: Vec::new(),
-            resolver: None,
+            names: Names::Offline,
             places: BTreeMap::new(),
             left: false,
             suspended: false,
@@ -136,9 +155,9 @@ impl Worker {
     /// Joins through the addresses given and those in the address book, and has names looked up. A
     /// node that has only names waits for the first of them: with no place at all it would begin a
     /// network of its own.
-    pub(super) fn go_online(&mut self, resolver: Resolver, places: Vec<BootstrapName>, knows_peers: bool) {
+    pub(super) fn go_online(&mut self, resolver: StartResolver, places: Vec<BootstrapName>, knows_peers: bool) {
         self.refresh_addresses();
-        self.resolver = Some(resolver);
+        self.names = Names::Unasked(resolver);
         let only_names = !places.is_empty() && places.iter().all(|p| p.literal().is_none());
         for place in places {
             self.add_place(place);
@@ -149,13 +168,27 @@ impl Worker {
     }
 
     fn add_place(&mut self, place: BootstrapName) {
-        match (place.literal(), &self.resolver) {
-            (Some(found), _) => {
-                self.places.insert(place, Ok(vec![found]));
-            }
-            (None, Some(resolver)) => resolver.add(place),
-            (None, None) => {}
+        if let Some(found) = place.literal() {
+            self.places.insert(place, Ok(vec![found]));
+            return;
         }
+        if let Names::Unasked(start) = &self.names {
+            match start() {
+                Ok(resolver) => self.names = Names::Asked(resolver),
+                // With the next name it is tried again.
+                Err(e) => {
+                    log::warn!("bootstrap {place}: no thread to look it up: {e}");
+                    self.places.insert(place.clone(), Err(e.to_string()));
+                }
+            }
+        }
+        if let Names::Asked(resolver) = &self.names {
+            resolver.add(place);
+        }
+    }
+
+    fn is_online(&self) -> bool {
+        !matches!(self.names, Names::Offline)
     }
 
     fn enter(&mut self) {
@@ -179,7 +212,7 @@ impl Worker {
 
     /// Enters through `found` and remembers `names`, latest first.
     pub(super) fn join(&mut self, names: Vec<BootstrapName>, found: &[Bootstrap]) -> Result<(), NodeError> {
-        if self.resolver.is_some() {
+        if self.is_online() {
             self.engine.join(self.now, found)?;
             self.left = false;
         }
@@ -199,7 +232,7 @@ impl Worker {
 
     /// A ticket for another network: taken only by a profile that never ran.
     pub(super) fn adopt_network(&mut self, key: [u8; 32], names: Vec<BootstrapName>) -> Result<(), NodeError> {
-        let fresh = self.resolver.is_none() && self.store.secret("host/network")?.is_none();
+        let fresh = !self.is_online() && self.store.secret("host/network")?.is_none();
         if !fresh {
             return Err(CommandError::OtherNetwork.into());
         }
@@ -437,18 +470,28 @@ impl Worker {
         if self.waiting_bytes > MAX_WAITING {
             return;
         }
-        let (engine, now) = (&mut self.engine, self.now);
-        self.sockets.receive(&mut |from, bytes| engine.handle_datagram(now, from, bytes));
+        let (engine, now, mut count) = (&mut self.engine, self.now, 0);
+        self.sockets.receive(&mut |from, bytes| {
+            count += 1;
+            engine.handle_datagram(now, from, bytes);
+        });
+        if count >= BURST {
+            self.rest_at = Some(now + BURST_PAUSE);
+        }
         if let Some(lan) = &mut self.lan {
             lan.receive(&mut |from, bytes| engine.handle_beacon(now, from, bytes));
         }
     }
 
     fn take_time(&mut self) {
+        if self.rest_at.is_some_and(|at| at <= self.now) {
+            self.rest_at = None;
+            self.sockets.rest();
+        }
         if self.next_minute <= self.now {
             self.next_minute = self.now + MINUTE;
             self.engine.handle_wall_clock(self.now, self.clock.wall());
-            if self.resolver.is_some() {
+            if self.is_online() {
                 self.refresh_addresses();
             }
         }

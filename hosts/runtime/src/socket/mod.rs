@@ -273,9 +273,20 @@ impl Sockets {
         }
     }
 
+<<<<<<< HEAD
     /// Datagrams that were too long since the last call: where they were to go, and their bytes.
     pub(crate) fn take_too_long(&mut self) -> Vec<(SocketAddr, usize)> {
         self.ports.iter_mut().flat_map(|(_, port)| port.take_too_long()).collect()
+=======
+    /// Gives back what only a burst needs.
+    pub(crate) fn rest(&mut self) {
+        for (_, port) in &mut self.ports {
+            port.udp.rest();
+            if port.queue.is_empty() {
+                port.queue = VecDeque::new();
+            }
+        }
+>>>>>>> host
     }
 
     pub(crate) fn has_more(&self) -> bool {

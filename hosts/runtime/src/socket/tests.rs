@@ -271,6 +271,37 @@ fn equal_datagrams_to_one_address_take_one_call() {
     assert_eq!((fills, receiver.held().1), (1, 1), "calls, and buffers of the last");
 }
 
+#[test]
+fn a_burst_has_more_memory_and_gives_it_back() {
+    const FEW: usize = 2 << 16;
+    let (receiver, to) = real();
+    let mut port = Port::new(receiver);
+    // Rising sizes make no run: each datagram has a slot of its own.
+    let rising = |count: usize| -> VecDeque<_> {
+        (1..=count).map(|size| Transmit { to, bytes: vec![size as u8; size] }).collect()
+    };
+    let bytes = |queue: VecDeque<Transmit>| queue.into_iter().map(|t| t.bytes).collect::<Vec<_>>();
+    port.receive(&mut |_, _| panic!("nothing was sent"));
+    assert_eq!(port.udp.buffered(), 0, "nothing before the first datagram");
+    send_all(&rising(3));
+    assert_eq!(receive_all(&mut port, 3), bytes(rising(3)));
+    assert_eq!(port.udp.buffered(), FEW);
+    send_all(&rising(60));
+    assert_eq!(receive_all(&mut port, 60), bytes(rising(60)));
+    assert!(port.udp.buffered() > FEW || quinn_udp::BATCH_SIZE == 1);
+
+    // What was received and not handed over stays.
+    send_all(&rising(20));
+    let mut got = Vec::new();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while got.len() < 20 && std::time::Instant::now() < deadline {
+        let _ = port.udp.receive(1, &mut |_, bytes| got.push(bytes.to_vec()));
+        port.udp.rest();
+    }
+    assert_eq!(got, bytes(rising(20)));
+    assert!(port.udp.buffered() <= FEW);
+}
+
 proptest! {
     /// What the kernel demands of a run (udp(7), UDP_SEGMENT).
     #[test]
