@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
 use crate::limits::Limits;
-use crate::setting::{at_least_1_ms, at_most, longer_than, not_below, not_zero, settings};
+use crate::setting::{at_least, at_least_1_ms, at_most, longer_than, not_below, not_zero, settings};
+
+use crate::wire::{LEAST_DATAGRAM, MAX_DATAGRAM};
 
 /// The most news that one message of the failure detector may carry; others refuse more.
 const MAX_PIGGYBACK: usize = 6;
@@ -148,6 +150,12 @@ settings! {
         /// The replaced static key is still answered for this long: 24 h (docs/design/links.md §1).
         static_key_overlap: Duration = Duration::from_secs(86_400),
             "How long the replaced link key still answers";
+        /// The longest UDP payload that a link tries to send: 1,452 bytes, an Ethernet frame's 1,500 less the headers of
+        /// IPv6 and UDP. Each path gets what a search finds (RFC 8899), from 1,200 on; what is less here is not
+        /// exceeded anywhere.
+        max_datagram: usize = MAX_DATAGRAM,
+            "The longest UDP payload that is tried on a path, in bytes",
+            |_, v| at_least(v, LEAST_DATAGRAM).and_then(|()| at_most(v, MAX_DATAGRAM));
         /// Handshakes a second that are served before a cookie is demanded: 100 (boringtun).
         unverified_handshakes: u32 = 100,
             "Handshakes a second without a cookie",

@@ -107,7 +107,11 @@ mod with {
                 "a message that waits for its parent is not looked at when the parent comes",
             ),
             (Self::OneWayCatchUp, "one-way-catch-up", "nodes of which each has something the other lacks do nothing"),
-            (Self::FetchOffByOne, "fetch-off-by-one", "the last message of a range that is asked for is left out"),
+            (
+                Self::FetchOffByOne,
+                "fetch-off-by-one",
+                "the last entry of an answer to a node that catches up is left out",
+            ),
             (
                 Self::PruneWithoutLazyPush,
                 "prune-without-lazy-push",

@@ -4,10 +4,13 @@
 //! `handle_committed`; only then are the datagrams, acknowledgements and durable events that depend
 //! on it released. A [`Request`] reads records that the engine does not hold in memory.
 
+mod pages;
+
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Bound;
+
+use pages::{Row, Rows};
 
 /// A family of records of one machine. The byte is part of the stored format.
 ///
@@ -134,7 +137,7 @@ pub struct Request {
 /// A store in memory: for tests, the simulator and hosts without a disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStore {
-    tables: BTreeMap<Table, BTreeMap<Vec<u8>, Vec<u8>>>,
+    tables: BTreeMap<Table, Rows>,
 }
 
 impl MemoryStore {
@@ -142,19 +145,10 @@ impl MemoryStore {
     pub fn apply(&mut self, batch: Batch) {
         for op in batch.ops {
             match op {
-                Op::Put { table, key, mut value } => {
-                    // Values are made with room to spare and stay here for good.
-                    value.shrink_to_fit();
-                    self.tables.entry(table).or_default().insert(key, value);
-                }
-                Op::Delete { table, key } => {
-                    self.tables.entry(table).or_default().remove(&key);
-                }
+                Op::Put { table, key, value } => self.tables.entry(table).or_default().put(&key, &value),
+                Op::Delete { table, key } => self.tables.entry(table).or_default().delete(&key),
                 Op::DeleteRange { table, start, end } => {
-                    let rows = self.tables.entry(table).or_default();
-                    // Splitting moves whole subtrees instead of visiting each row.
-                    let mut tail = rows.split_off(&start);
-                    rows.append(&mut tail.split_off(&end));
+                    self.tables.entry(table).or_default().delete_range(&start, &end);
                 }
             }
         }
@@ -165,24 +159,21 @@ impl MemoryStore {
         let Some(rows) = self.tables.get(&request.table) else {
             return Vec::new();
         };
-        if request.start >= request.end {
-            return Vec::new();
-        }
-        let range =
-            rows.range::<[u8], _>((Bound::Included(request.start.as_slice()), Bound::Excluded(request.end.as_slice())));
+        let rows = rows.range(&request.start, &request.end);
         let mut bytes = 0usize;
-        let mut take = |(key, value): (&Vec<u8>, &Vec<u8>)| {
+        let mut take = |row: Row<'_>| {
             if bytes > request.max_bytes as usize {
                 return None;
             }
-            bytes = bytes.saturating_add(key.len()).saturating_add(value.len());
-            Some(Record { table: request.table, key: key.clone(), value: value.clone() })
+            let record = Record { table: request.table, key: row.key(), value: row.value().to_vec() };
+            bytes = bytes.saturating_add(record.key.len()).saturating_add(record.value.len());
+            Some(record)
         };
         let limit = request.limit as usize;
         if request.reverse {
-            range.rev().take(limit).map_while(&mut take).collect()
+            rows.rev().take(limit).map_while(&mut take).collect()
         } else {
-            range.take(limit).map_while(&mut take).collect()
+            rows.take(limit).map_while(&mut take).collect()
         }
     }
 
@@ -190,14 +181,14 @@ impl MemoryStore {
     pub fn hot(&self) -> Vec<Record> {
         let hot = self.tables.iter().filter(|(table, _)| table.is_hot());
         hot.flat_map(|(&table, rows)| {
-            rows.iter().map(move |(key, value)| Record { table, key: key.clone(), value: value.clone() })
+            rows.iter().map(move |row| Record { table, key: row.key(), value: row.value().to_vec() })
         })
         .collect()
     }
 
     /// How many records a table has.
     pub fn count(&self, table: Table) -> usize {
-        self.tables.get(&table).map_or(0, BTreeMap::len)
+        self.tables.get(&table).map_or(0, Rows::len)
     }
 }
 
@@ -237,7 +228,7 @@ mod tests {
         let mut store = store(0..10);
         let op = Op::DeleteRange { table: LOG, start: vec![3], end: vec![7] };
         store.apply(Batch { seq: 2, ops: vec![op] });
-        let left: Vec<u8> = store.tables[&LOG].keys().map(|k| k[0]).collect();
+        let left: Vec<u8> = store.tables[&LOG].iter().map(|row| row.key()[0]).collect();
         assert_eq!(left, [0, 1, 2, 7, 8, 9]);
         assert!(store.hot().is_empty(), "the log is cold");
     }

@@ -31,8 +31,8 @@ pub use error::DonpError;
 pub use event::{DownReason, Event, FailReason, NodeState};
 pub use faults::{FailureType, MemberState, ZoneMember};
 pub use id::{
-    AccountId, MessageId, NodeId, TicketInfo, generate_identity, identity_node_id, parse_account_id, parse_message_id,
-    parse_node_id, parse_ticket, version,
+    AccountId, MessageId, NodeId, TicketInfo, generate_identity, identity_node_id, message_id_depth, parse_account_id,
+    parse_message_id, parse_node_id, parse_ticket, version,
 };
 pub use keystore::{KeyStore, KeyStoreError};
 pub use lan::Lan;

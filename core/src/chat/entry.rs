@@ -314,7 +314,7 @@ mod tests {
             let mut bytes = run.bytes.clone();
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;
-            prop_assert!(Run::decode_signed(ROOM, bytes).is_ok_and(|r| r.is_genuine()) == false);
+            prop_assert!(!Run::decode_signed(ROOM, bytes).is_ok_and(|r| r.is_genuine()));
         }
 
         /// A run cut anywhere is not signed.

@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::chat::entry::{LifeId, MAX_PARENTS, Parent};
-use crate::chat::log::Known;
+use crate::chat::known::Known;
 use crate::id::{MessageId, NodeId};
 use crate::rng::Rng;
 

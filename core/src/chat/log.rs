@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::chat::clock::{Components, Counts};
 use crate::chat::entry::{Body, Carried, Entry, LifeId, Parent, Part, Parts, Run};
 use crate::chat::heads::{Head, Heads};
+use crate::chat::known::{Known, Tip};
 use crate::chat::policy::Policy;
 use crate::chat::wire::Height;
 use crate::id::{ConversationId, Life, MessageId, NodeId};
@@ -35,21 +36,6 @@ const MAX_NEWCOMERS: usize = 1_024;
 const MAX_SHOWN: usize = 500;
 /// Branches of one life in memory: 8. More are found in the store.
 const MAX_TIPS: usize = 8;
-
-/// A taken entry, as far as the verdict on another depends on it.
-#[derive(Clone, Debug)]
-pub(crate) struct Known {
-    pub(crate) log: LifeId,
-    pub(crate) seq: u64,
-    pub(crate) clock: Option<Counts>,
-}
-
-/// The last entry of a life, or of a branch of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Tip {
-    pub(crate) seq: u64,
-    pub(crate) id: MessageId,
-}
 
 /// What a verdict takes from the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,8 +114,19 @@ pub(crate) struct State {
     overflown: bool,
     /// Forked lives and the tips of their branches.
     pub(crate) forked: Vec<(LifeId, Vec<Tip>)>,
-    /// Own tip first if there is one, then the deepest heads: place, log, number, clock, whether it is first-time.
-    entries: Vec<(MessageId, LifeId, u64, Option<Vec<u64>>, bool)>,
+    /// The own tip first if there is one, then the deepest heads.
+    entries: Vec<StateEntry>,
+}
+
+/// An entry that the next one of this node names.
+#[derive(Debug, Serialize, Deserialize)]
+struct StateEntry {
+    id: MessageId,
+    log: LifeId,
+    seq: u64,
+    clock: Option<Vec<u64>>,
+    /// Whether its author is first-time.
+    first_time: bool,
 }
 
 #[derive(Debug)]
@@ -198,7 +195,7 @@ impl Log {
             log.forked.insert(life);
             log.set_tips(life, tips, 0);
         }
-        for (at, of, seq, clock, first_time) in state.entries {
+        for StateEntry { id: at, log: of, seq, clock, first_time } in state.entries {
             let clock = clock.map(Counts::new);
             let known = Known { log: of, seq, clock };
             if of == log.own_log() {
@@ -214,8 +211,12 @@ impl Log {
 
     /// What to store of it.
     pub(crate) fn state(&self) -> State {
-        let entry = |id: &MessageId, known: &Known, first_time| {
-            (*id, known.log, known.seq, known.clock.as_deref().cloned(), first_time)
+        let entry = |id: &MessageId, known: &Known, first_time| StateEntry {
+            id: *id,
+            log: known.log,
+            seq: known.seq,
+            clock: known.clock.as_deref().cloned(),
+            first_time,
         };
         let tip = self.tip.iter().map(|(id, known)| entry(id, known, false));
         let heads = self.heads.stored().map(|(id, h)| entry(id, &h.known, h.first_time));

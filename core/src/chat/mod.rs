@@ -14,6 +14,7 @@ pub(crate) mod entry;
 mod heads;
 mod item;
 mod keys;
+mod known;
 mod log;
 mod pace;
 mod page;

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::chat::entry::{Body, Parent};
-use crate::chat::log::Known;
+use crate::chat::known::Known;
 use crate::chat::rows::{At, ENTRIES, Row, edits_scan, entry_id, entry_key, entry_scan, last_edits, stored_run};
 use crate::chat::{Chat, Out, Reading};
 use crate::id::{ConversationId, MessageId};

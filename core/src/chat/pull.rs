@@ -8,7 +8,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::chat::entry::LifeId;
-use crate::chat::log::{MAX_LIVES, Tip};
+use crate::chat::known::Tip;
+use crate::chat::log::MAX_LIVES;
 use crate::chat::rows::{At, ENTRIES, Row, entry_key, next_life_scan, number_row, tip_scan};
 use crate::chat::wire::{End, Height, Sync};
 use crate::chat::{BUNDLE_BYTES, Chat, NEWS_AFTER, Out, Reading, send};
@@ -309,14 +310,15 @@ impl Chat {
         out: &mut Outbox<Out>,
     ) {
         let Some(answering) = self.pulls.answering.get_mut(&(peer, conversation)) else { return };
+        // What is read is paid for, whether it is sent or not: a question costs the peer that asks.
+        self.pace.spend(records.iter().fold(0usize, |n, r| n.saturating_add(r.value.len())));
         let mut runs = Vec::new();
         for row in records.iter().filter_map(|r| Row::read(&r.value).ok()) {
             let known = answering.heights.get(&row.log).copied().unwrap_or(0);
             if let At::End(run) = row.at
-                && row.seq > known.saturating_add(u64::from(planted(Bug::FetchOffByOne)))
+                && row.seq > known
             {
                 answering.sent = answering.sent.saturating_add(run.0.len());
-                self.pace.spend(run.0.len());
                 runs.push(run);
             }
         }
@@ -326,6 +328,9 @@ impl Chat {
             answering.next_key.push(0);
         }
         let cut = answering.sent >= ANSWER_BYTES;
+        if planted(Bug::FetchOffByOne) && is_last {
+            runs.pop();
+        }
         for runs in bundles(runs) {
             send(peer, &Sync::Runs { conversation, runs, end: End::Open }, out);
         }

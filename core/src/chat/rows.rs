@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chat::clock::Counts;
 use crate::chat::entry::{LifeId, Parent, Run};
-use crate::chat::log::{Known, Tip};
+use crate::chat::known::{Known, Tip};
 use crate::chat::policy::Policy;
 use crate::id::{ConversationId, ID_LEN, Life, MessageId, NodeId};
 use crate::store::{Record, Scan, Table};

@@ -142,19 +142,13 @@ impl Chat {
         queue.reading = false;
         let read = records.first().and_then(|r| Some((super::rows::entry_id(&r.key).ok()?, Row::read(&r.value).ok()?)));
         match read {
-            Some((id, Row { at: At::End(run), .. })) => {
-                if queue.sent.insert(id) {
-                    queue.bytes = queue.bytes.saturating_add(run.0.len());
-                    queue.runs.push(run);
-                }
+            Some((id, Row { at: At::End(run), .. })) if queue.sent.insert(id) => {
+                queue.bytes = queue.bytes.saturating_add(run.0.len());
+                queue.runs.push(run);
             }
-            Some((_, Row { at: At::In(end), .. })) => {
-                if !queue.sent.contains(&end) {
-                    queue.end_of_run = Some(end);
-                }
-            }
-            // It is not here; the peer asks another node.
-            None => {}
+            Some((_, Row { at: At::In(end), .. })) if !queue.sent.contains(&end) => queue.end_of_run = Some(end),
+            // It was sent with another entry of its run; or it is not here, and the peer asks another node.
+            Some(_) | None => {}
         }
         self.serve_next(cx, key, out);
     }

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use crate::chat::entry::{LifeId, Run};
-use crate::chat::log::{Facts, Kind, Need, Taken, Tip, Verdict};
+use crate::chat::known::Tip;
+use crate::chat::log::{Facts, Kind, Need, Taken, Verdict};
 use crate::chat::policy::Carriage;
 use crate::chat::rows::{
     At, EDITS, ENTRIES, NUMBERS, Row, edit_key, encode_edit, entry_id, entry_key, entry_scan, number_key, number_row,

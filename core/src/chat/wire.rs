@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::chat::entry::{LifeId, Parent};
-use crate::chat::log::Tip;
+use crate::chat::known::Tip;
 use crate::chat::ranges::Part;
 use crate::id::{ConversationId, MessageId};
 use crate::wire::Blob;

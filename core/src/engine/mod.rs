@@ -47,7 +47,7 @@ use slot::At;
 pub struct Transmit {
     /// Where to.
     pub to: SocketAddr,
-    /// At most 1,200 bytes.
+    /// At most 1,452 bytes (`LinkConfig::max_datagram`).
     pub bytes: Vec<u8>,
 }
 
@@ -183,6 +183,14 @@ impl Engine {
         self.counters.datagrams_in = self.counters.datagrams_in.saturating_add(1);
         self.counters.bytes_in = self.counters.bytes_in.saturating_add(bytes.len() as u64);
         self.q.input(link::In::Datagram { from, bytes: bytes.to_vec() });
+        self.pump(now);
+    }
+
+    /// The system refused to send a datagram of `length` bytes to `to`, since it is longer than the interface allows
+    /// (`EMSGSIZE`, `WSAEMSGSIZE`). It is lost; links to this address send shorter ones from now on. A host that never
+    /// calls this pays with the time that repeated losses take to show the same.
+    pub fn handle_too_long(&mut self, now: Instant, to: SocketAddr, length: usize) {
+        self.q.input(link::In::TooLong { to, length });
         self.pump(now);
     }
 

@@ -11,7 +11,7 @@ use crate::chat::wire::{End, Height, Sync};
 use crate::config::NodeType;
 use crate::delivery;
 use crate::discovery::beacon::{Beacon, beacon_key};
-use crate::gossip::wire::{IHave, Message as Gossip};
+use crate::gossip::wire::{IHave, Message as Gossip, Scope};
 use crate::id::{Life, MessageId, NodeId};
 use crate::identity::Identity;
 use crate::membership::wire::{Message, NodeInfo, Refusal, Urgency};
@@ -97,8 +97,17 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ("prune", Gossip::Prune.encode()),
         (
             "instruction",
-            Gossip::Forward { round: 1, targets: vec![[0x44; 16]], body: Blob(b"signed envelope".to_vec()) }.encode(),
+            Gossip::Forward {
+                round: 1,
+                scope: Scope::Only(vec![[0x66; 4], [0x44; 4]]),
+                silent: vec![[0x55; 4]],
+                targets: vec![[0x44; 4]],
+                body: Blob(b"signed envelope".to_vec()),
+            }
+            .encode(),
         ),
+        ("answer to an instruction", Gossip::Answer { id: [0x44; 16], refused: vec![[0x66; 4]] }.encode()),
+        ("offer", Gossip::Offer { certain: true, list: vec![IHave { id: [0x44; 16], round: 4 }] }.encode()),
         ("idontwant", Gossip::IDontWant { id: [0x44; 16] }.encode()),
         (
             "ping",
@@ -114,6 +123,7 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ),
         ("answer to a ping", Swim::Ack { seq: 300, updates: Vec::new() }.encode()),
         ("request to ask", Swim::PingReq { seq: 300, target: NodeId([0xbb; 32]), updates: Vec::new() }.encode()),
+        ("digest of a roster", Swim::Digest([0x77; 16]).encode()),
         ("nack", Swim::Nack { seq: 300, updates: Vec::new() }.encode()),
         (
             "roster",

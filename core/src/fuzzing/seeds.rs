@@ -19,7 +19,7 @@ use crate::discovery::beacon::{Beacon, beacon_key};
 use crate::engine::Engine;
 use crate::engine::{Durable, FailReason, Output};
 use crate::fuzzing::serve;
-use crate::gossip::wire::{IHave, Message as Gossip};
+use crate::gossip::wire::{IHave, Message as Gossip, Scope};
 use crate::id::{ConversationId, Life, MessageId, NodeId};
 use crate::link::fuzz;
 use crate::membership::wire::{Message as Membership, NodeInfo, Refusal, Urgency};
@@ -374,9 +374,15 @@ fn gossip() -> Vec<Vec<u8>> {
     let mut zone = Script::default();
     zone.put(&[0, 4, 1]).put(&[0, 4, 2]).put(&[0, 4, 3]).put(&[0, 0, 3]).put(&[0, 6, 1, 1, 2, 3, 1]);
     zone.put(&[0, 3]).bytes(b"mine");
-    let targets = [2u8, 3, 9].map(|n| short(&who(n).node_id().0)).to_vec();
-    let told = Gossip::Forward { round: 1, targets, body: Blob(b"told".to_vec()) }.encode();
+    let name = |n: u8| who(n).node_id().0.first_chunk::<4>().copied().unwrap_or_default();
+    let named = |all: &[u8]| all.iter().map(|n| name(*n)).collect::<Vec<_>>();
+    let (scope, targets) = (Scope::Only(named(&[1, 2])), named(&[2, 3, 9]));
+    let told = Gossip::Forward { round: 1, scope, silent: named(&[2]), targets, body: Blob(b"told".to_vec()) }.encode();
     zone.put(&[0, 2, 1]).bytes(&told).put(&[0, 7]).bytes(b"told").put(&[0]).put(&[0, 2, 2]).bytes(&told);
+    let answer = Gossip::Answer { id: id(b"mine"), refused: named(&[1, 3]) }.encode();
+    let list = alloc::vec![IHave { id: id(b"offered"), round: 2 }];
+    let offer = Gossip::Offer { certain: true, list }.encode();
+    zone.put(&[0, 2, 1]).bytes(&answer).put(&[0, 2, 2]).bytes(&offer);
     zone.put(&[230, 255]).put(&[0, 5, 2]).put(&[0, 6, 0]).put(&[0, 3]).bytes(b"next");
     vec![flood.0, undecided.0, tree.0, zone.0]
 }
@@ -399,6 +405,7 @@ fn swim_messages() -> Vec<Vec<u8>> {
         Swim::Nack { seq: 2, updates: updates.clone() },
         Swim::Sync { ask: true, roster: updates },
         Swim::Sync { ask: false, roster: Vec::new() },
+        Swim::Digest([7; 16]),
         Swim::Dissolve,
     ]
     .iter()

@@ -4,8 +4,10 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use crate::collections::ShortId;
+use crate::gossip::wire::{Message, Scope};
 use crate::id::NodeId;
 use crate::time::{Duration, Instant};
+use crate::wire::Blob;
 
 /// Times one broadcast is sent to one neighbour that asks again and again (gossipsub's
 /// GossipRetransmission).
@@ -20,6 +22,8 @@ pub(super) struct Broadcast {
     pub round: u8,
     /// The peer it came from first; none for an own one.
     pub via: Option<NodeId>,
+    /// The members that its instruction is for; none if it goes by the tree.
+    pub scope: Option<Scope>,
     pub body: Vec<u8>,
 }
 
@@ -27,6 +31,17 @@ impl Broadcast {
     /// The round in which the next node gets it.
     pub(super) fn next_round(&self) -> u8 {
         self.round.saturating_add(1)
+    }
+
+    /// The message that brings it to a node that has none else to serve.
+    pub(super) fn whole(&self) -> Message {
+        let (round, body) = (self.next_round(), Blob(self.body.clone()));
+        match &self.scope {
+            Some(scope) => {
+                Message::Forward { round, scope: scope.clone(), silent: Vec::new(), targets: Vec::new(), body }
+            }
+            None => Message::Gossip { round, body },
+        }
     }
 }
 
@@ -49,6 +64,10 @@ impl Recent {
 
     pub(super) fn is_held_by(&self, peer: NodeId) -> bool {
         self.broadcast.via == Some(peer) || self.holders.contains(&peer)
+    }
+
+    pub(super) fn was_served(&self, peer: NodeId) -> bool {
+        self.served.iter().any(|(p, _)| *p == peer)
     }
 
     /// Whether it may be sent to `peer` once more.
@@ -108,10 +127,11 @@ impl Cache {
         self.recent.get_mut(id)
     }
 
-    /// Those of the last `age`, the newest first.
-    pub(super) fn since(&self, now: Instant, age: Duration) -> impl Iterator<Item = &Broadcast> {
-        let young = self.order.iter().rev().take_while(move |(at, _)| now.since(*at) < age);
-        young.filter_map(|(_, id)| self.recent.get(id).map(|r| &r.broadcast))
+    /// Those of the last `age` with their age, the newest first.
+    pub(super) fn since(&self, now: Instant, age: Duration) -> impl Iterator<Item = (Duration, &Broadcast)> {
+        let young = self.order.iter().rev().map(move |(at, id)| (now.since(*at), id));
+        let young = young.take_while(move |(passed, _)| *passed < age);
+        young.filter_map(|(passed, id)| self.recent.get(id).map(|r| (passed, &r.broadcast)))
     }
 
     /// When the oldest entry's time is over.

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::collections::ShortId;
 use crate::id::NodeId;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// Announced broadcasts that are waited for: 5,000 as gossipsub's limit of ids
 /// (docs/design/broadcast.md §4), 100 bytes each.
@@ -29,12 +29,19 @@ pub(super) struct Missing {
     pub asked: usize,
     /// The time of the first announcement.
     since: Instant,
+    /// When the next announcer is asked.
+    pub due: Instant,
 }
 
 impl Missing {
     /// The time of the first announcement; none if it was never announced.
     pub(super) fn announced_at(&self) -> Option<Instant> {
         (!self.announcers.is_empty()).then_some(self.since)
+    }
+
+    /// When it is asked for at last, whatever the reason to wait.
+    pub(super) fn latest(&self, patience: Duration) -> Instant {
+        self.since + patience
     }
 
     pub(super) fn was_asked(&self, peer: NodeId) -> bool {
@@ -69,6 +76,10 @@ impl MissingTable {
             }
         }
         None
+    }
+
+    pub(super) fn get_mut(&mut self, id: &ShortId) -> Option<&mut Missing> {
+        self.0.get_mut(id)
     }
 
     /// Forgets one; without announcers if it was not there.

@@ -19,8 +19,10 @@
 mod cache;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
+mod forward;
 mod instruct;
 mod missing;
+mod parts;
 mod peer;
 #[cfg(test)]
 mod tests;
@@ -31,12 +33,14 @@ use alloc::vec::Vec;
 
 use crate::collections::{DeadlineQueue, DedupWindow, ShortId, short};
 use crate::config::{Config, GossipConfig};
-use crate::fact::{Fact, RoundTrip};
+use crate::fact::{Fact, MemberState, RoundTrip};
 use crate::gossip::cache::{Broadcast, Cache};
+use crate::gossip::forward::BEHIND;
 use crate::gossip::instruct::InstructedTree;
 use crate::gossip::missing::{Announcer, Missing, MissingTable};
+use crate::gossip::parts::Parts;
 use crate::gossip::peer::Peer;
-use crate::gossip::wire::{IHave, MAX_IHAVE, Message};
+use crate::gossip::wire::{IHave, MAX_IHAVE, Message, Name, Scope};
 use crate::id::NodeId;
 use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::planted::{Bug, planted};
@@ -61,8 +65,16 @@ const MAX_LATENESS: Duration = Duration::from_secs(2);
 const NEW_NEIGHBOUR_REPLAY: Duration = Duration::from_secs(10);
 /// Ids in that replay: four datagrams.
 const MAX_REPLAY: usize = 256;
+/// What was here for so long when a link came up does not come to the new neighbour by another way: 1 s, several times
+/// the 300 ms that a tree is waited for.
+const SETTLED_AGE: Duration = Duration::from_secs(1);
 /// A tree without copies for this long is settled.
 const SETTLED: Duration = Duration::from_secs(10);
+/// While broadcasts come in, one that is missing may be among those that the host has not read yet: it is asked for
+/// when none came for 5 ms, the time of fifty at the rate of a burst (docs/benchmarks.md).
+const QUIET: Duration = Duration::from_millis(5);
+/// It is not waited for longer than this.
+const MAX_HELD: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) enum In {
@@ -100,16 +112,20 @@ pub(crate) enum Out {
 /// A broadcast whose validation is awaited.
 struct Unvalidated {
     broadcast: Broadcast,
-    /// The members that this node has to serve, by the sender's instruction; none if the tree decides.
-    targets: Option<Vec<ShortId>>,
+    /// The members that this node serves by instruction.
+    targets: Vec<NodeId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     /// A missing broadcast is fetched.
     Missing(ShortId),
+    /// Children of an instruction should have answered.
+    Answers(ShortId),
     /// Ids are announced.
     Announce,
+    /// Ids go to the successor on the ring.
+    Ring,
     /// The oldest broadcast in the cache is forgotten.
     Expire,
 }
@@ -122,6 +138,11 @@ pub(crate) struct Gossip {
     cache: Cache,
     unvalidated: BTreeMap<ShortId, Unvalidated>,
     missing: MissingTable,
+    parts: Parts,
+    /// Ids for the successor on the ring.
+    ring: Vec<IHave>,
+    /// When a broadcast last came.
+    received_at: Option<Instant>,
     timers: DeadlineQueue<Timer>,
     /// A broadcast has passed, so that the eager links are a tree.
     grown: bool,
@@ -143,6 +164,9 @@ impl Gossip {
             cache: Cache::new(config.limits.broadcast_bytes, config.gossip.keep),
             unvalidated: BTreeMap::new(),
             missing: MissingTable::default(),
+            parts: Parts::default(),
+            ring: Vec::new(),
+            received_at: None,
             timers: DeadlineQueue::new(),
             grown: false,
             copied_at: None,
@@ -192,32 +216,6 @@ impl Gossip {
         self.keep(cx.now, broadcast);
     }
 
-    /// A genuine broadcast that goes by instruction: to `targets`, whole to neighbours that are no members, and
-    /// its id to the successors on the ring.
-    fn instruct(&mut self, cx: &mut Cx<'_>, broadcast: Broadcast, targets: Vec<NodeId>, out: &mut Outbox<Out>) {
-        let (id, via, round) = (broadcast.id, broadcast.via, broadcast.next_round());
-        let children = self.instructed.divide(targets, cx.rng);
-        for (to, targets) in &children {
-            let body = Blob(broadcast.body.clone());
-            self.send_broadcast(*to, &Message::Forward { round, targets: targets.clone(), body }, out);
-        }
-        let members = &self.instructed;
-        let others: Vec<NodeId> =
-            self.peers.keys().copied().filter(|p| Some(*p) != via && !members.contains(*p)).collect();
-        for to in others {
-            self.send_broadcast(to, &Message::Gossip { round, body: Blob(broadcast.body.clone()) }, out);
-        }
-        let has = |p: &NodeId| Some(*p) == via || children.iter().any(|(c, _)| c == p);
-        let successors: Vec<NodeId> = self.instructed.successors(cx.me).filter(|p| !has(p)).collect();
-        for to in successors {
-            if let Some(peer) = self.peers.get_mut(&to) {
-                peer.announce.push(IHave { id, round });
-                self.announce_later(cx.now);
-            }
-        }
-        self.keep(cx.now, broadcast);
-    }
-
     fn keep(&mut self, now: Instant, broadcast: Broadcast) {
         self.cache.insert(now, broadcast);
         self.expire_later();
@@ -227,8 +225,9 @@ impl Gossip {
     /// broadcast would come over the new link first or second, and the tree follow that one sender. Trees that
     /// do grow deeper with every link that changes.
     ///
-    /// It gets the ids of recent broadcasts: a node whose neighbours all failed, or a part that was cut off, has
-    /// messages that no other node has, and lacks those of the others.
+    /// It is offered recent broadcasts at once: a node whose neighbours all failed, or a part that was cut off, has
+    /// messages that no other node has, and lacks those of the others; and what was published a moment before the
+    /// link came up went to no node here.
     fn on_neighbour_up(&mut self, now: Instant, peer: NodeId, out: &mut Outbox<Out>) {
         let grown = self.grown && self.peers.values().any(|p| p.neighbour && p.eager);
         let p = self.peers.entry(peer).or_insert_with(Peer::new);
@@ -237,21 +236,29 @@ impl Gossip {
         }
         p.neighbour = true;
         p.eager = !grown;
-        let recent = self.cache.since(now, NEW_NEIGHBOUR_REPLAY).take(MAX_REPLAY);
-        p.announce.extend(recent.map(|b| IHave { id: b.id, round: b.next_round() }));
-        let announces = !p.announce.is_empty();
+        let recent = self.cache.since(now, NEW_NEIGHBOUR_REPLAY).filter(|(_, b)| b.via != Some(peer));
+        let (old, young): (Vec<_>, Vec<_>) = recent.take(MAX_REPLAY).partition(|(age, _)| *age >= SETTLED_AGE);
+        let offers: Vec<Message> = [(false, young), (true, old)]
+            .into_iter()
+            .flat_map(|(certain, all)| {
+                let list: Vec<IHave> =
+                    all.into_iter().map(|(_, b)| IHave { id: b.id, round: b.next_round() }).collect();
+                let parts: Vec<Vec<IHave>> = list.chunks(MAX_IHAVE).map(<[IHave]>::to_vec).collect();
+                parts.into_iter().map(move |list| Message::Offer { certain, list })
+            })
+            .collect();
         if !grown && !self.instructed.is_active() {
             // The other side may have a tree already, and this one needs a branch of it.
             self.graft(peer, None, out);
         }
-        if announces {
-            self.announce_later(now);
+        for offer in offers {
+            self.send_control(peer, &offer, out);
         }
     }
 
     /// Linked members of the zone may announce and fetch like neighbours; other peers are neighbours only.
-    fn on_members(&mut self, members: Option<&[NodeId]>) {
-        self.instructed.set_members(members);
+    fn on_members(&mut self, members: Option<&[NodeId]>, now: Instant) {
+        self.instructed.set_members(members, now);
         let instructed = &self.instructed;
         self.peers.retain(|peer, p| p.neighbour || instructed.contains(*peer));
         for peer in instructed.linked_members() {
@@ -279,30 +286,36 @@ impl Gossip {
         }
     }
 
-    /// A whole broadcast, with an instruction or without.
+    /// A whole broadcast, with an instruction or without: its scope, and the names of the members to serve.
     fn on_gossip(
         &mut self,
-        now: Instant,
+        cx: &mut Cx<'_>,
         (from, round): (NodeId, u8),
-        targets: Option<Vec<ShortId>>,
+        instruction: Option<(Scope, Vec<Name>)>,
         body: Vec<u8>,
         out: &mut Outbox<Out>,
     ) {
         self.stats.payloads_in = self.stats.payloads_in.saturating_add(1);
+        self.received_at = Some(cx.now);
         if round == 0 || round > self.config.ttl {
             return self.drops.count(DropReason::Ttl);
         }
         let id = id_of(&body);
         if self.seen.contains(&id) || self.unvalidated.contains_key(&id) {
             self.drops.count(DropReason::Duplicate);
-            return self.on_copy(now, from, &id, targets.is_none(), out);
+            if let Some((_, names)) = &instruction {
+                self.instructed_again(cx, (from, id), names, out);
+            }
+            return self.on_copy(cx.now, from, &id, instruction.is_none(), out);
         }
         if self.unvalidated.len() >= MAX_UNVALIDATED {
             self.unvalidated.pop_first();
             self.drops.count(DropReason::Queue);
         }
         self.stats.first(usize::from(round));
-        let broadcast = Broadcast { id, round, via: Some(from), body: body.clone() };
+        let (scope, names) = instruction.map_or((None, Vec::new()), |(scope, names)| (Some(scope), names));
+        let targets = self.accept(cx, (from, id), &names, out);
+        let broadcast = Broadcast { id, round, via: Some(from), scope, body: body.clone() };
         self.unvalidated.insert(id, Unvalidated { broadcast, targets });
         out.push(Out::Deliver { id, via: from, body });
     }
@@ -355,17 +368,16 @@ impl Gossip {
             self.lateness.sample(announced.map_or(Duration::ZERO, |since| cx.now.since(since)));
         }
         let Missing { announcers, asked, .. } = missing;
-        // What was fetched to repair an instructed tree is announced to the ring and goes no further.
-        let repairs = asked > 0 && self.instructed.is_active();
-        let targets = targets.or_else(|| repairs.then(Vec::new));
+        // What was fetched to repair an instructed tree is announced to the ring and goes no further. Where there is
+        // no zone, an instruction is a broadcast like any other.
+        let active = self.instructed.is_active();
+        let by_instruction = active && (broadcast.scope.is_some() || asked > 0);
         if let Some(parent) = self.peers.get_mut(&from) {
-            parent.eager |= targets.is_none();
+            parent.eager |= !by_instruction && parent.neighbour;
             parent.kept_promise();
         }
-        if let Some(targets) = targets {
-            // An instruction makes no node send to one that it does not know.
-            let members = self.instructed.named(&targets).filter(|t| *t != cx.me && *t != from).collect();
-            return self.instruct(cx, broadcast, members, out);
+        if by_instruction {
+            return self.instruct(cx, broadcast, targets, &announcers, out);
         }
         if broadcast.body.len() > LARGE && self.copied_at.is_some_and(|at| cx.now.since(at) < SETTLED) {
             let others: Vec<_> =
@@ -386,7 +398,9 @@ impl Gossip {
         }
     }
 
-    fn on_ihave(&mut self, cx: &Cx<'_>, from: NodeId, list: Vec<IHave>, out: &mut Outbox<Out>) {
+    /// A peer announced broadcasts. What `cannot` come otherwise is asked for at once.
+    fn on_ihave(&mut self, cx: &Cx<'_>, from: NodeId, list: Vec<IHave>, cannot: bool, out: &mut Outbox<Out>) {
+        self.admit_linked(from);
         for IHave { id, round } in list {
             let Some(peer) = self.peers.get_mut(&from) else { return };
             if !peer.may_announce(cx.now) || round == 0 || round > self.config.ttl {
@@ -398,15 +412,19 @@ impl Gossip {
                 self.optimise(cx.now, id, announcer, out);
                 continue;
             }
-            if self.seen.contains(&id) {
+            if self.seen.contains(&id) || self.unvalidated.contains_key(&id) {
                 continue;
             }
             if !self.missing.announced(id, announcer, cx.now) {
                 self.drops.count(DropReason::Queue);
                 continue;
             }
-            if self.timers.get(Timer::Missing(id)).is_none() && !planted(Bug::GraftTimerNotArmed) {
-                self.timers.arm(Timer::Missing(id), cx.now + self.patience());
+            let waits = self.timers.get(Timer::Missing(id)).is_some();
+            let asked = self.missing.get_mut(&id).is_some_and(|m| m.asked > 0);
+            if cannot && !asked {
+                self.fetch(cx, id, out);
+            } else if !waits && !planted(Bug::GraftTimerNotArmed) {
+                self.fetch_at(id, cx.now + self.patience());
             }
         }
     }
@@ -429,7 +447,14 @@ impl Gossip {
         self.prune(now, parent, out);
     }
 
+    /// Whether what `from` offers can come from no other peer: this node was not there when it was published, as far
+    /// as others know, or has no other peer.
+    fn cannot_come_otherwise(&self, from: NodeId, now: Instant) -> bool {
+        self.instructed.is_new_here(now) || self.peers.iter().all(|(p, e)| *p == from || !e.neighbour)
+    }
+
     fn on_graft(&mut self, cx: &Cx<'_>, from: NodeId, id: Option<ShortId>, out: &mut Outbox<Out>) {
+        self.admit_linked(from);
         let Some(peer) = self.peers.get_mut(&from) else { return };
         if !peer.may_fetch(cx.now) {
             return self.drops.count(DropReason::Rate);
@@ -437,8 +462,8 @@ impl Gossip {
         peer.eager = true;
         let Some(recent) = id.and_then(|id| self.cache.get_mut(&id)) else { return };
         if recent.serve(from) {
-            let (round, body) = (recent.broadcast.next_round(), Blob(recent.broadcast.body.clone()));
-            self.send_broadcast(from, &Message::Gossip { round, body }, out);
+            let whole = recent.broadcast.whole();
+            self.send_broadcast(from, &whole, out);
         }
     }
 
@@ -455,19 +480,78 @@ impl Gossip {
         self.config.graft_after.max(slow.saturating_mul(2).saturating_add(self.config.batch)).max(late)
     }
 
+    fn fetch_at(&mut self, id: ShortId, at: Instant) {
+        if let Some(missing) = self.missing.get_mut(&id) {
+            missing.due = at;
+            self.timers.arm(Timer::Missing(id), at);
+        }
+    }
+
+    /// A missing broadcast is due: it is fetched, unless it may lie unread before this node. That is so while
+    /// broadcasts come in, and where the deadline is noticed late.
+    fn fetch_due(&mut self, cx: &Cx<'_>, id: ShortId, out: &mut Outbox<Out>) {
+        let Some(missing) = self.missing.get_mut(&id) else { return };
+        let late = cx.now.since(missing.due);
+        let quiet = self.received_at.map_or(cx.now, |at| at + QUIET);
+        let at = if late > BEHIND { cx.now + late } else { quiet }.min(missing.latest(MAX_HELD));
+        if at > cx.now {
+            return self.fetch_at(id, at);
+        }
+        self.fetch(cx, id, out);
+    }
+
     /// Fetches a missing broadcast from its next announcer, or gives it up.
     fn fetch(&mut self, cx: &Cx<'_>, id: ShortId, out: &mut Outbox<Out>) {
         let peers = &self.peers;
         if let Some(from) = self.missing.next_announcer(&id, |p| peers.contains_key(p)) {
             let answer = peers.get(&from).and_then(|p| p.rtt).unwrap_or_default();
             let wait = self.config.graft_next.max(share(answer, 6, 5));
-            self.timers.arm(Timer::Missing(id), cx.now + wait);
+            self.fetch_at(id, cx.now + wait);
             return self.graft(from, Some(id), out);
         }
         // Anti-entropy finds it if it exists.
         for Announcer { from, .. } in self.missing.remove(&id).announcers {
             if let Some(peer) = self.peers.get_mut(&from) {
                 peer.broke_promise(cx.now);
+            }
+        }
+    }
+
+    fn message(&mut self, cx: &mut Cx<'_>, from: NodeId, message: Message, out: &mut Outbox<Out>) {
+        match message {
+            Message::Gossip { round, body } => {
+                let linked_member = self.instructed.is_linked(from) && self.instructed.contains(from);
+                if !linked_member && !self.peers.get(&from).is_some_and(|p| p.neighbour) {
+                    // Its broadcast may be new all the same.
+                    out.push(Out::Stranger(from));
+                }
+                self.on_gossip(cx, (from, round), None, body.0, out);
+            }
+            Message::Forward { round, scope, silent, targets, body } => {
+                let peers = &self.peers;
+                let heard = |p: NodeId| peers.get(&p).and_then(|p| p.heard);
+                self.instructed.claimed_silent(&silent, heard, cx.now);
+                self.on_gossip(cx, (from, round), Some((scope, targets)), body.0, out);
+            }
+            Message::Answer { id, refused } => self.on_answer(cx, (from, id), &refused, out),
+            Message::IHave(list) => self.on_ihave(cx, from, list, false, out),
+            Message::Offer { certain, list } => {
+                let cannot = certain || self.cannot_come_otherwise(from, cx.now);
+                self.on_ihave(cx, from, list, cannot, out);
+            }
+            Message::Graft { id } => self.on_graft(cx, from, id, out),
+            Message::Prune if planted(Bug::PruneWithoutLazyPush) => {
+                self.peers.remove(&from);
+            }
+            Message::Prune => {
+                if let Some(peer) = self.peers.get_mut(&from) {
+                    peer.eager = false;
+                }
+            }
+            Message::IDontWant { id } => {
+                if let Some(peer) = self.peers.get_mut(&from) {
+                    peer.dont_want(id);
+                }
             }
         }
     }
@@ -508,7 +592,7 @@ impl Machine for Gossip {
     fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
         match fact {
             Fact::LinkUp { peer, .. } => {
-                self.instructed.link_up(*peer);
+                self.instructed.link_up(*peer, cx.now);
                 self.admit_member(*peer);
             }
             Fact::LinkDown { peer, .. } => {
@@ -527,7 +611,14 @@ impl Machine for Gossip {
                     }
                 }
             }
-            Fact::Zone(members) => self.on_members(members.as_deref()),
+            Fact::Zone(members) => self.on_members(members.as_deref(), cx.now),
+            Fact::LinkSuspected(peer)
+            | Fact::MemberChanged { peer, state: MemberState::Suspect | MemberState::Down } => {
+                self.instructed.observed_silent(*peer);
+            }
+            Fact::LinkRecovered(peer) | Fact::MemberChanged { peer, state: MemberState::Alive } => {
+                self.instructed.answered(*peer);
+            }
             _ => {}
         }
     }
@@ -537,39 +628,20 @@ impl Machine for Gossip {
             In::Publish { body } => {
                 let id = id_of(&body);
                 self.seen.insert(cx.now, &id);
-                let broadcast = Broadcast { id, round: 0, via: None, body };
+                let broadcast = Broadcast { id, round: 0, via: None, scope: None, body };
                 if self.instructed.is_active() {
-                    let all = self.instructed.members();
-                    self.instruct(cx, broadcast, all, out);
+                    self.publish_by_instruction(cx, broadcast, out);
                 } else {
                     self.spread(cx, broadcast, &[], out);
                 }
             }
             In::Message { from, body } => match Message::decode(&body) {
-                Ok(Message::Gossip { round, body }) => {
-                    if !self.peers.contains_key(&from) {
-                        // Its broadcast may be new all the same.
-                        out.push(Out::Stranger(from));
-                    }
-                    self.on_gossip(cx.now, (from, round), None, body.0, out);
-                }
-                Ok(Message::Forward { round, targets, body }) => {
-                    self.on_gossip(cx.now, (from, round), Some(targets), body.0, out);
-                }
-                Ok(Message::IHave(list)) => self.on_ihave(cx, from, list, out),
-                Ok(Message::Graft { id }) => self.on_graft(cx, from, id, out),
-                Ok(Message::Prune) if planted(Bug::PruneWithoutLazyPush) => {
-                    self.peers.remove(&from);
-                }
-                Ok(Message::Prune) => {
+                Ok(message) => {
                     if let Some(peer) = self.peers.get_mut(&from) {
-                        peer.eager = false;
+                        peer.heard = Some(cx.now);
                     }
-                }
-                Ok(Message::IDontWant { id }) => {
-                    if let Some(peer) = self.peers.get_mut(&from) {
-                        peer.dont_want(id);
-                    }
+                    self.instructed.answered(from);
+                    self.message(cx, from, message, out);
                 }
                 Err(Malformed) => self.drops.count(DropReason::Message),
             },
@@ -580,7 +652,9 @@ impl Machine for Gossip {
     fn handle_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         while let Some(timer) = self.timers.pop_due(cx.now) {
             match timer {
-                Timer::Missing(id) => self.fetch(cx, id, out),
+                Timer::Missing(id) => self.fetch_due(cx, id, out),
+                Timer::Answers(id) => self.answers_due(cx, id, out),
+                Timer::Ring => self.announce_to_ring(cx, out),
                 Timer::Announce => self.announce(out),
                 Timer::Expire => {
                     self.cache.expire(cx.now);
@@ -602,6 +676,8 @@ impl Machine for Gossip {
             .saturating_add(self.cache.len())
             .saturating_add(self.missing.len())
             .saturating_add(self.instructed.len())
+            .saturating_add(self.parts.len())
+            .saturating_add(self.ring.len())
     }
 
     fn count(&self, stats: &mut Stats) {

@@ -37,6 +37,8 @@ pub(super) struct Peer {
     pub eager: bool,
     /// Ids to announce to it with the next batch.
     pub announce: Vec<IHave>,
+    /// When a message of it last came.
+    pub heard: Option<Instant>,
     dont_want: Vec<ShortId>,
     pruned_at: Option<Instant>,
     ihaves: RateLimit,
@@ -57,6 +59,7 @@ impl Peer {
             rtt: None,
             eager: true,
             announce: Vec::new(),
+            heard: None,
             dont_want: Vec::new(),
             pruned_at: None,
             ihaves: RateLimit::new(IHAVES),

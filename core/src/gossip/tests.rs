@@ -5,6 +5,7 @@ use alloc::vec;
 
 use super::*;
 use crate::fact::samples::up;
+use crate::gossip::instruct::name_of;
 use crate::gossip::missing::MAX_MISSING;
 use crate::time::WallTime;
 
@@ -81,6 +82,16 @@ impl Bench {
 
 fn gossip(round: u8, body: &[u8]) -> Message {
     Message::Gossip { round, body: Blob(body.to_vec()) }
+}
+
+fn forward(round: u8, scope: &Scope, targets: &[u16], body: &[u8]) -> Message {
+    let targets = targets.iter().map(|n| name_of(peer(*n))).collect();
+    Message::Forward { round, scope: scope.clone(), silent: vec![], targets, body: Blob(body.to_vec()) }
+}
+
+fn offer(certain: bool, all: &[(&[u8], u8)]) -> Message {
+    let list = all.iter().map(|(body, round)| IHave { id: id_of(body), round: *round }).collect();
+    Message::Offer { certain, list }
 }
 
 fn ihave(body: &[u8], round: u8) -> Message {
@@ -309,21 +320,20 @@ fn a_new_neighbour_gets_the_ids_of_recent_broadcasts() {
     b.take(1, 1, b"x");
     b.input(In::Publish { body: b"own".to_vec() });
     b.wait(1_000);
-    b.fact(Fact::NeighbourUp(peer(2)));
-    let own = IHave { id: id_of(b"own"), round: 1 };
-    let x = IHave { id: id_of(b"x"), round: 2 };
-    assert_eq!(b.wait(50), [(peer(2), Message::IHave(vec![own, x]))], "the newest first");
-    b.fact(Fact::NeighbourUp(peer(2)));
+    let new = sent(b.fact(Fact::NeighbourUp(peer(2))));
+    let both = offer(true, &[(b"own", 1), (b"x", 2)]);
+    assert_eq!(new, [(peer(2), both)], "at once, the newest first");
+    assert_eq!(b.fact(Fact::NeighbourUp(peer(2))), []);
     assert_eq!(b.wait(50), [], "once");
     for n in 0..300u16 {
         b.input(In::Publish { body: n.to_be_bytes().to_vec() });
     }
-    b.fact(Fact::NeighbourUp(peer(3)));
+    let new = sent(b.fact(Fact::NeighbourUp(peer(3))));
     let to_3 = |(to, m): &(NodeId, Message)| match m {
-        Message::IHave(list) if *to == peer(3) => list.len(),
+        Message::Offer { certain: false, list } if *to == peer(3) => list.len(),
         _ => 0,
     };
-    assert_eq!(b.wait(50).iter().map(to_3).sum::<usize>(), MAX_REPLAY);
+    assert_eq!(new.iter().map(to_3).sum::<usize>(), MAX_REPLAY);
 }
 
 #[test]
@@ -494,8 +504,10 @@ impl Net {
             let timer = (0..self.nodes.len()).filter(|n| self.alive[*n]).filter_map(|n| {
                 let soon = self.nodes[n].gossip.timers.next()?;
                 // Not the expiry of the cache.
-                let busy = self.nodes[n].gossip.missing.len() > 0
-                    || self.nodes[n].gossip.timers.get(Timer::Announce).is_some();
+                let gossip = &self.nodes[n].gossip;
+                let busy = gossip.missing.len() > 0
+                    || gossip.parts.len() > 0
+                    || [Timer::Announce, Timer::Ring].iter().any(|t| gossip.timers.get(*t).is_some());
                 busy.then_some((soon.as_micros(), n))
             });
             match (next, timer.min()) {
@@ -616,7 +628,8 @@ fn a_newcomer_gets_a_branch_of_the_grown_tree() {
     let mut grown = Bench::new(3);
     grown.take(1, 1, b"first");
     grown.message(3, &Message::Prune);
-    assert!(sent(grown.fact(Fact::NeighbourUp(peer(4)))).is_empty(), "it has a tree");
+    let offered = sent(grown.fact(Fact::NeighbourUp(peer(4))));
+    assert_eq!(offered, [(peer(4), offer(false, &[(b"first", 2)]))], "it has a tree");
     assert_eq!(grown.take(1, 1, b"before").iter().map(|(to, _)| *to).collect::<Vec<_>>(), [peer(2)]);
     // A node without a branch asks for one.
     let asked = sent(Bench::at(4, 0).fact(Fact::NeighbourUp(peer(0))));
@@ -757,11 +770,12 @@ fn an_instruction_reaches_members_only() {
     let mut b = Bench::new(0);
     (1..=4).for_each(|n| drop(b.fact(up(peer(n)))));
     b.fact(Fact::Zone(Some((1..=3).map(peer).collect())));
-    let targets = [2, 4, 0, 1, 9].map(|n| short(&peer(n).0)).to_vec();
-    b.message(1, &Message::Forward { round: 1, targets, body: Blob(b"x".to_vec()) });
+    let refused = sent(b.message(1, &forward(1, &Scope::All, &[2, 4, 0, 1, 9], b"x")));
+    let answer = Message::Answer { id: id_of(b"x"), refused: [4, 9].map(|n| name_of(peer(n))).to_vec() };
+    assert_eq!(refused, [(peer(1), answer)], "4 is no member, 9 is unknown");
     let out = sent(b.input(In::Validated { id: id_of(b"x"), genuine: true }));
-    assert_eq!(out, [(peer(2), Message::Forward { round: 2, targets: vec![], body: Blob(b"x".to_vec()) })]);
-    assert_eq!(b.wait(50), [], "1 and 2, which follow, have it");
+    assert_eq!(out, [(peer(2), forward(2, &Scope::All, &[], b"x"))]);
+    assert_eq!(b.wait(1_000), [], "1, which follows, has it");
 }
 
 #[test]
@@ -771,11 +785,331 @@ fn neighbours_outside_the_zone_get_broadcasts_whole() {
     b.fact(Fact::NeighbourUp(peer(2)));
     b.fact(Fact::Zone(Some(vec![peer(1)])));
     let out = sent(b.input(In::Publish { body: b"x".to_vec() }));
-    let forward = Message::Forward { round: 1, targets: vec![], body: Blob(b"x".to_vec()) };
-    assert_eq!(out, [(peer(1), forward), (peer(2), gossip(1, b"x"))]);
+    let scope = Scope::Only([0, 1].map(|n| name_of(peer(n))).to_vec());
+    assert_eq!(out, [(peer(1), forward(1, &scope, &[], b"x")), (peer(2), gossip(1, b"x"))]);
     b.fact(Fact::Zone(Some((1..=65).map(peer).collect())));
     assert_eq!(sent(b.input(In::Publish { body: b"y".to_vec() })), [(peer(2), gossip(1, b"y"))]);
     b.fact(Fact::Zone(None));
     assert_eq!(sent(b.input(In::Publish { body: b"z".to_vec() })), [(peer(2), gossip(1, b"z"))]);
     assert_eq!(b.gossip.peers.len(), 1, "the member that was no neighbour is forgotten");
+}
+
+/// A node `0` with links to `linked`, all of them members since long ago.
+fn member(linked: core::ops::RangeInclusive<u16>) -> Bench {
+    let mut b = Bench::new(0);
+    linked.clone().for_each(|n| drop(b.fact(up(peer(n)))));
+    b.fact(Fact::Zone(Some(linked.map(peer).collect())));
+    b.wait(30_000);
+    b
+}
+
+fn names(all: &[u16]) -> Vec<[u8; 4]> {
+    all.iter().map(|n| name_of(peer(*n))).collect()
+}
+
+/// The children of an own broadcast with what they have to serve.
+fn parts(out: &[(NodeId, Message)]) -> Vec<(usize, usize)> {
+    let part = |(to, message): &(NodeId, Message)| match message {
+        Message::Forward { targets, .. } => Some((number(*to), targets.len())),
+        _ => None,
+    };
+    out.iter().filter_map(part).collect()
+}
+
+#[test]
+fn what_a_child_refuses_its_instructor_serves_itself() {
+    let mut b = member(1..=12);
+    let out = sent(b.input(In::Publish { body: b"x".to_vec() }));
+    let (child, theirs) = out
+        .iter()
+        .find_map(|(to, m)| match m {
+            Message::Forward { targets, .. } if !targets.is_empty() => Some((*to, targets.clone())),
+            _ => None,
+        })
+        .unwrap();
+    let stranger = (1..=12u16).find(|n| !theirs.contains(&name_of(peer(*n)))).unwrap();
+    let refused = [theirs.clone(), names(&[stranger, 99])].concat();
+    let answer = Message::Answer { id: id_of(b"x"), refused };
+    let served = sent(b.message(number(child) as u16, &answer));
+    let expected: Vec<_> = (1..=12u16).filter(|n| theirs.contains(&name_of(peer(*n)))).collect();
+    let expected: Vec<_> = expected.iter().map(|n| (peer(*n), forward(1, &Scope::All, &[], b"x"))).collect();
+    assert_eq!(served, expected, "those of its part, and no other");
+    assert_eq!(b.message(number(child) as u16, &answer), [], "once");
+}
+
+#[test]
+fn the_part_of_a_silent_child_is_taken_over_after_50_ms() {
+    let mut b = member(1..=12);
+    let out = parts(&sent(b.input(In::Publish { body: b"x".to_vec() })));
+    let with: Vec<usize> = out.iter().filter(|(_, n)| *n > 0).map(|(child, _)| *child).collect();
+    assert_eq!((out.len(), with.len()), (8, 4));
+    for child in &with[1..] {
+        b.message(*child as u16, &Message::Answer { id: id_of(b"x"), refused: vec![] });
+    }
+    assert_eq!(b.wait(49), []);
+    let taken = parts(&b.wait(1));
+    assert_eq!(taken.len(), 1, "its one target: {taken:?}");
+    assert!(!with.contains(&taken[0].0));
+    assert!(b.gossip.instructed.is_silent(peer(with[0] as u16)));
+    b.wait(1_000);
+    for n in 0..20u8 {
+        let again = parts(&sent(b.input(In::Publish { body: vec![n] })));
+        assert!(!again.iter().any(|(child, part)| *child == with[0] && *part > 0), "it is a leaf");
+        b.wait(1_000);
+    }
+    b.message(with[0] as u16, &Message::Graft { id: None });
+    assert!(!b.gossip.instructed.is_silent(peer(with[0] as u16)), "until a message of it comes");
+}
+
+#[test]
+fn a_child_that_speaks_but_does_not_answer_is_waited_for() {
+    let mut b = member(1..=12);
+    let out = parts(&sent(b.input(In::Publish { body: b"x".to_vec() })));
+    b.wait(10);
+    for (child, _) in out {
+        b.message(child as u16, &Message::Graft { id: None });
+    }
+    for ms in [40, 100, 200, 400, 800] {
+        assert_eq!(parts(&b.wait(ms)), [], "it is busy, not silent");
+    }
+    assert!(b.gossip.parts.len() == 0);
+}
+
+#[test]
+fn a_busy_instructor_does_not_take_its_children_for_silent() {
+    let mut b = member(1..=12);
+    let out = parts(&sent(b.input(In::Publish { body: b"x".to_vec() })));
+    assert_eq!(parts(&b.wait(500)), [], "their answers may lie unread in its socket");
+    for (child, _) in out {
+        b.message(child as u16, &Message::Answer { id: id_of(b"x"), refused: vec![] });
+    }
+    assert_eq!(parts(&b.wait(1_000)), []);
+}
+
+#[test]
+fn a_suspect_is_given_no_others_to_serve() {
+    let suspect = |state| Fact::MemberChanged { peer: peer(1), state };
+    for (begins, ends) in [
+        (suspect(MemberState::Suspect), suspect(MemberState::Alive)),
+        (Fact::LinkSuspected(peer(1)), Fact::LinkRecovered(peer(1))),
+    ] {
+        let mut b = member(1..=12);
+        b.fact(begins);
+        let serves = |b: &mut Bench, n: u8| {
+            b.wait(1_000);
+            let out = sent(b.input(In::Publish { body: vec![n] }));
+            if n == 0 {
+                let Message::Forward { silent, .. } = &out[0].1 else { panic!("{:?}", out[0]) };
+                assert_eq!(*silent, names(&[1]), "others learn of it");
+            }
+            parts(&out).iter().any(|(child, part)| *child == 1 && *part > 0)
+        };
+        assert!((0..30).all(|n| !serves(&mut b, n)));
+        b.fact(ends);
+        assert!((30..90).any(|n| serves(&mut b, n)));
+    }
+}
+
+#[test]
+fn a_claim_of_silence_counts_for_ten_seconds_unless_disproved() {
+    let claim = |b: &mut Bench, from: u16, body: &[u8]| {
+        let (scope, silent) = (Scope::All, names(&[1, 2, 99]));
+        b.message(from, &Message::Forward { round: 1, scope, silent, targets: vec![], body: Blob(body.to_vec()) })
+    };
+    let mut b = member(1..=12);
+    b.message(2, &Message::Graft { id: None });
+    claim(&mut b, 3, b"a");
+    assert!(b.gossip.instructed.is_silent(peer(1)));
+    assert!(!b.gossip.instructed.is_silent(peer(2)), "a message of it came a moment ago");
+    let silent = |b: &mut Bench, body: &[u8]| {
+        let out = sent(b.input(In::Publish { body: body.to_vec() }));
+        assert!(
+            out.iter().all(|(_, m)| !matches!(m, Message::Forward { silent, .. } if !silent.is_empty())),
+            "hearsay"
+        );
+        b.gossip.instructed.is_silent(peer(1))
+    };
+    b.wait(9_999);
+    assert!(silent(&mut b, b"b"));
+    b.wait(1_001);
+    assert!(!silent(&mut b, b"c"));
+}
+
+#[test]
+fn a_neighbour_outside_the_scope_is_offered_the_broadcast() {
+    let mut b = member(1..=4);
+    (2..=4).for_each(|n| drop(b.fact(Fact::NeighbourUp(peer(n)))));
+    let scope = Scope::Only(names(&[1, 0, 2]));
+    b.message(1, &forward(1, &scope, &[], b"x"));
+    let out = sent(b.input(In::Validated { id: id_of(b"x"), genuine: true }));
+    assert_eq!(out, [3, 4].map(|n| (peer(n), offer(true, &[(b"x", 2)]))));
+    // What it fetches says whom the broadcast is for, so that it can do the same.
+    let graft = Message::Graft { id: Some(id_of(b"x")) };
+    assert_eq!(sent(b.message(3, &graft)), [(peer(3), forward(2, &scope, &[], b"x"))]);
+}
+
+#[test]
+fn a_new_member_is_offered_what_an_author_sends_to_all() {
+    let mut b = member(1..=3);
+    b.fact(up(peer(4)));
+    (3..=4).for_each(|n| drop(b.fact(Fact::NeighbourUp(peer(n)))));
+    b.fact(Fact::Zone(Some((1..=4).map(peer).collect())));
+    let take = |b: &mut Bench, body: &[u8]| {
+        b.message(1, &forward(1, &Scope::All, &[], body));
+        sent(b.input(In::Validated { id: id_of(body), genuine: true }))
+    };
+    assert_eq!(take(&mut b, b"x"), [(peer(4), offer(false, &[(b"x", 2)]))], "the author may not know it");
+    b.wait(30_000);
+    assert_eq!(take(&mut b, b"y"), []);
+}
+
+#[test]
+fn only_a_settled_author_sends_to_all_without_naming_them() {
+    let scope = |b: &mut Bench, body: &[u8]| {
+        let out = sent(b.input(In::Publish { body: body.to_vec() }));
+        let Message::Forward { scope, .. } = &out[0].1 else { panic!("{:?}", out[0]) };
+        scope.clone()
+    };
+    let mut b = member(1..=3);
+    assert_eq!(scope(&mut b, b"a"), Scope::All);
+    b.fact(Fact::Zone(Some((1..=4).map(peer).collect())));
+    assert_eq!(scope(&mut b, b"b"), Scope::Only(names(&[0, 1, 2, 3])), "4 is new, and there is no link to it");
+    b.wait(30_000);
+    let out = sent(b.input(In::Publish { body: b"c".to_vec() }));
+    let to_4 = out.iter().filter(|(_, m)| matches!(m, Message::Forward { targets, .. } if *targets == names(&[4])));
+    assert_eq!(to_4.count(), 1, "a member that is known for long has a link to another: {out:?}");
+}
+
+#[test]
+fn a_member_without_a_link_is_tried_through_three_others() {
+    let mut b = member(1..=3);
+    b.fact(Fact::Zone(Some((1..=4).map(peer).collect())));
+    b.wait(30_000);
+    let mut out = sent(b.input(In::Publish { body: b"x".to_vec() }));
+    let mut tried = BTreeSet::new();
+    let helper = |out: &[(NodeId, Message)]| {
+        out.iter().find(|(_, m)| matches!(m, Message::Forward { targets, .. } if *targets == names(&[4]))).map(|o| o.0)
+    };
+    while let Some(child) = helper(&out) {
+        assert!(tried.insert(child), "another one each time");
+        out = sent(b.message(number(child) as u16, &Message::Answer { id: id_of(b"x"), refused: names(&[4]) }));
+    }
+    assert_eq!(tried.len(), 3);
+    let out = sent(b.input(In::Publish { body: b"y".to_vec() }));
+    assert_eq!(helper(&out), None, "given up for a while");
+    assert!(matches!(&out[0].1, Message::Forward { scope: Scope::Only(all), .. } if *all == names(&[0, 1, 2, 3])));
+}
+
+#[test]
+fn an_instruction_for_a_known_broadcast_is_carried_out() {
+    let mut b = member(1..=4);
+    b.message(1, &forward(1, &Scope::All, &[], b"x"));
+    b.input(In::Validated { id: id_of(b"x"), genuine: true });
+    let out = sent(b.message(2, &forward(1, &Scope::All, &[3, 9], b"x")));
+    let answer = Message::Answer { id: id_of(b"x"), refused: names(&[9]) };
+    assert_eq!(out, [(peer(2), answer), (peer(3), forward(2, &Scope::All, &[], b"x"))]);
+    for _ in 0..9 {
+        b.message(2, &forward(1, &Scope::All, &[3], b"x"));
+    }
+    assert_eq!(b.gossip.stats.payloads_out, 3, "a few times at most");
+    b.wait(60_000);
+    let late = sent(b.message(2, &forward(1, &Scope::All, &[3], b"x")));
+    assert_eq!(late, [(peer(2), Message::Answer { id: id_of(b"x"), refused: names(&[3]) })], "forgotten");
+}
+
+#[test]
+fn a_certain_offer_is_fetched_at_once_from_one_peer() {
+    let mut b = member(1..=4);
+    (1..=2).for_each(|n| drop(b.fact(Fact::NeighbourUp(peer(n)))));
+    let graft = Message::Graft { id: Some(id_of(b"x")) };
+    assert_eq!(sent(b.message(3, &offer(true, &[(b"x", 2)]))), [(peer(3), graft.clone())], "linked, and no neighbour");
+    assert_eq!(b.message(1, &offer(true, &[(b"x", 2)])), [], "3 was asked");
+    assert_eq!(b.wait(200), [(peer(1), graft)]);
+    assert_eq!(b.message(9, &offer(true, &[(b"y", 2)])), [], "no link, no answer");
+    assert_eq!(b.message(1, &offer(false, &[(b"z", 2)])), [], "it may come by itself");
+    assert_eq!(b.wait(300).len(), 1);
+}
+
+/// The announcement after 50 ms and the fetch after 300 were the wait of what was published before a link came up.
+#[test]
+fn what_was_published_before_the_link_comes_at_once() {
+    let mut author = Bench::at(1, 0);
+    author.input(In::Publish { body: b"x".to_vec() });
+    author.fact(up(peer(2)));
+    let offered = sent(author.fact(Fact::NeighbourUp(peer(2))));
+    let first = offer(false, &[(b"x", 1)]);
+    assert_eq!(offered, [(peer(2), Message::Graft { id: None }), (peer(2), first.clone())]);
+    // The offer may come before the other side is a neighbour here.
+    let mut reader = Bench::at(2, 0);
+    reader.fact(up(peer(1)));
+    let graft = Message::Graft { id: Some(id_of(b"x")) };
+    assert_eq!(sent(reader.message(1, &first)), [(peer(1), graft.clone())]);
+    assert_eq!(sent(author.message(2, &graft)), [(peer(2), gossip(1, b"x"))]);
+}
+
+#[test]
+fn own_children_are_kept_for_a_second_so_that_a_run_shares_packets() {
+    let mut b = member(1..=40);
+    let children = |b: &mut Bench, n: u16| {
+        let out = parts(&sent(b.input(In::Publish { body: n.to_be_bytes().to_vec() })));
+        out.into_iter().map(|(child, _)| child).collect::<BTreeSet<_>>()
+    };
+    let first = children(&mut b, 0);
+    for n in 1..10 {
+        b.now = b.now + Duration::from_millis(100);
+        assert_eq!(children(&mut b, n), first);
+    }
+    b.now = b.now + Duration::from_millis(100);
+    assert_ne!(children(&mut b, 10), first, "others have their turn");
+    b.now = b.now + Duration::from_secs(1);
+    let before = children(&mut b, 11);
+    let gone = peer(*before.first().unwrap() as u16);
+    b.fact(crate::fact::samples::down(gone));
+    assert!(!children(&mut b, 12).contains(&number(gone)), "a link that is gone ends it");
+}
+
+#[test]
+fn the_ring_gets_the_ids_of_a_second_in_one_message() {
+    let mut b = member(1..=4);
+    for n in 0..20u8 {
+        b.message(2, &forward(1, &Scope::All, &[], &[n]));
+        b.input(In::Validated { id: id_of(&[n]), genuine: true });
+        b.now = b.now + Duration::from_millis(49);
+    }
+    let ring = b.wait(20);
+    assert!(matches!(&ring[..], [(to, Message::IHave(list))] if *to == peer(1) && list.len() == 20), "{ring:?}");
+}
+
+#[test]
+fn a_missing_broadcast_is_not_fetched_while_others_come_in() {
+    let mut b = Bench::new(3);
+    let fetches = |out: &[(NodeId, Message)]| out.iter().any(|(_, m)| matches!(m, Message::Graft { id: Some(_) }));
+    b.message(2, &Message::Prune);
+    b.message(2, &ihave(b"x", 2));
+    for n in 0..80u8 {
+        b.now = b.now + Duration::from_millis(4);
+        b.take(1, 1, &[n]);
+        assert!(!fetches(&b.wait(0)), "it may lie unread before this node");
+    }
+    assert!(!fetches(&b.wait(4)));
+    assert!(fetches(&b.wait(1)));
+    b.take(2, 2, b"x");
+    b.message(2, &Message::Prune);
+    b.message(2, &ihave(b"y", 2));
+    let fetched = (0..400u16).find(|n| {
+        b.now = b.now + Duration::from_millis(4);
+        b.take(1, 1, &n.to_be_bytes());
+        fetches(&b.wait(0))
+    });
+    assert_eq!(fetched, Some(249), "after a second in any case");
+}
+
+#[test]
+fn a_late_deadline_is_no_reason_to_fetch_yet() {
+    let mut b = Bench::new(3);
+    b.message(2, &Message::Prune);
+    b.message(2, &ihave(b"x", 2));
+    assert_eq!(b.wait(400), [], "this node was busy");
+    assert_eq!(b.wait(99), []);
+    assert_eq!(b.wait(1), [(peer(2), Message::Graft { id: Some(id_of(b"x")) })]);
 }

@@ -14,6 +14,25 @@ pub(crate) const MAX_IHAVE: usize = 64;
 /// Nodes named in one instruction (docs/design/broadcast.md §3).
 pub(crate) const MAX_TARGETS: usize = 64;
 
+/// Nodes that an instruction's scope names: its author too.
+const MAX_SCOPE: usize = MAX_TARGETS + 1;
+
+/// Silent members that one instruction names: a quarter of the most that a zone of instructions has.
+pub(crate) const MAX_SILENT: usize = 16;
+
+/// How instructions name a member: the first bytes of its id. Of 64 random ids two are alike once in two million
+/// zones; then a name stands for both, and one of them gets a copy.
+pub(crate) type Name = [u8; 4];
+
+/// The members that an instruction is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Scope {
+    /// All that joined 30 s ago or earlier.
+    All,
+    /// These, the author among them.
+    Only(Vec<Name>),
+}
+
 /// The sender can give this broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct IHave {
@@ -35,8 +54,14 @@ pub(crate) enum Message {
     Prune,
     /// gossipsub 1.2: I have this broadcast, do not send it.
     IDontWant { id: ShortId },
-    /// The DONP document's ForwardingInstruction: pass it on to these members, and to no other member.
-    Forward { round: u8, targets: Vec<ShortId>, body: Blob },
+    /// The DONP document's ForwardingInstruction: pass it on to the `targets`. Other members are served by others if the
+    /// scope has them; otherwise their neighbours offer it to them. Members named `silent` are no good to pass it on.
+    Forward { round: u8, scope: Scope, silent: Vec<Name>, targets: Vec<Name>, body: Blob },
+    /// The answer to an instruction with targets: the sender serves them, but for those that it `refused`.
+    Answer { id: ShortId, refused: Vec<Name> },
+    /// As IHAVE, of what no instruction brings to the receiver as far as the sender knows; `certain` if the sender
+    /// knows the scope.
+    Offer { certain: bool, list: Vec<IHave> },
 }
 
 impl Message {
@@ -48,8 +73,12 @@ impl Message {
         let message = decode(bytes, MAX_MESSAGE)?;
         let fits = match &message {
             Self::Gossip { body, .. } => !body.0.is_empty(),
-            Self::Forward { body, targets, .. } => !body.0.is_empty() && targets.len() <= MAX_TARGETS,
-            Self::IHave(list) => !list.is_empty() && list.len() <= MAX_IHAVE,
+            Self::Forward { body, scope, silent, targets, .. } => {
+                let few = !matches!(scope, Scope::Only(names) if names.len() > MAX_SCOPE);
+                !body.0.is_empty() && few && silent.len() <= MAX_SILENT && targets.len() <= MAX_TARGETS
+            }
+            Self::Answer { refused, .. } => refused.len() <= MAX_TARGETS,
+            Self::IHave(list) | Self::Offer { list, .. } => !list.is_empty() && list.len() <= MAX_IHAVE,
             Self::Graft { .. } | Self::Prune | Self::IDontWant { .. } => true,
         };
         if fits { Ok(message) } else { Err(Malformed) }

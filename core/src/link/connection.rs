@@ -10,16 +10,17 @@ use crate::link::Out;
 use crate::link::fragments::{Fragments, Outcome};
 use crate::link::frame::{self, Ack, Frame};
 use crate::link::interest::Interest;
+use crate::link::mtu::PathMtu;
 use crate::link::noise::TAG_LEN;
-use crate::link::packet::{DATA_OVERHEAD, Epoch};
-use crate::link::queue::{Item, Queue};
-use crate::link::recovery::{Acked, Recovery, Sent, Smoothed};
+use crate::link::packet::{DATA_HEADER, DATA_OVERHEAD, Epoch};
+use crate::link::queue::{Item, Queue, Reason};
+use crate::link::recovery::{Lost, Recovery, Sent, Smoothed};
 use crate::link::session::{REKEY_PACKETS, Session};
 use crate::machine::{Cx, Outbox};
 use crate::stats::{DropReason, Drops};
 use crate::time::{Duration, Instant, micros, soonest};
 use crate::wire::record::{NodeRecord, Reader};
-use crate::wire::{Channel, MAX_DATAGRAM, Priority};
+use crate::wire::{Channel, LEAST_DATAGRAM, Priority};
 
 /// Bytes of a Data packet with one PATH_CHALLENGE.
 const CHALLENGE_LEN: usize = DATA_OVERHEAD + 9;
@@ -48,11 +49,19 @@ const SUSPECT_PROBES: u32 = 3;
 /// However much is lost.
 const SUSPECT_PROBES_MOST: u32 = 8;
 
+/// Probes without an answer after which datagrams are as short as every path carries them: what is lost may be lost for
+/// its length.
+const SHORT_PROBES: u32 = 2;
+
 /// A silence of so many times the usual one is a reason to probe, before the keepalive's time. If packets come at
 /// random, one silence in 3,000 is as long (e^-8).
 const SILENCE_FACTOR: u32 = 8;
 /// No shorter silence is: 500 ms, what the probes take until their peer is suspected.
 const MIN_SILENCE: Duration = Duration::from_millis(500);
+
+/// Without a NAT box a link that failure detection wants needs no keepalive, since its members probe each other: within
+/// 128 s in a zone of 64. So many times 25 s leave that the time.
+const UNTRANSLATED: u32 = 8;
 
 /// What a timer found.
 pub(super) enum Diagnosis {
@@ -118,6 +127,8 @@ impl Health {
 pub(super) struct Received {
     pub closed: Option<u8>,
     pub moved: bool,
+    /// Where the peer sees this node.
+    pub observed: Option<SocketAddr>,
 }
 
 #[cfg_attr(test, derive(Debug))]
@@ -133,6 +144,7 @@ pub(super) struct Connection {
     pub current: Session,
     pub previous: Option<Session>,
     pub recovery: Recovery,
+    mtu: PathMtu,
     pub queue: Queue,
     pub fragments: Fragments,
     in_flight: usize,
@@ -147,6 +159,9 @@ pub(super) struct Connection {
     /// When a message or a PING was last sent or received.
     pub used_at: Instant,
     pub interest: Interest,
+    /// A NAT box may stand before this node on the path, whose binding a keepalive keeps. It does not where the peer
+    /// sees an address that this node has.
+    pub translated: bool,
 }
 
 /// The peer of a new link.
@@ -157,6 +172,7 @@ pub(super) struct Start {
     pub local_incarnation: u32,
     pub path: SocketAddr,
     pub interest: Interest,
+    pub max_datagram: usize,
 }
 
 impl Connection {
@@ -186,6 +202,7 @@ impl Connection {
             current: session,
             previous: None,
             recovery: Recovery::default(),
+            mtu: PathMtu::new(start.max_datagram),
             queue: Queue::default(),
             fragments: Fragments::default(),
             in_flight: 0,
@@ -198,6 +215,7 @@ impl Connection {
             health: Health::Well,
             used_at: now,
             interest: start.interest,
+            translated: true,
         }
     }
 
@@ -242,6 +260,12 @@ impl Connection {
     pub(super) fn retire(&mut self, now: Instant, config: &LinkConfig) -> Option<u32> {
         let old = self.previous.as_ref().is_some_and(|s| now.since(s.created) >= config.reject_after);
         if old { self.previous.take().map(|gone| gone.local) } else { None }
+    }
+
+    /// The longest datagram that the path carries, as far as is known.
+    #[cfg(test)]
+    pub(super) fn datagram(&self) -> usize {
+        self.mtu.length()
     }
 
     pub(super) fn queued(&self) -> usize {
@@ -299,9 +323,13 @@ impl Connection {
         self.ping
             || self.observe
             || !self.responses.is_empty()
-            || (self.recovery.window.can_send() && self.queue.has_item())
+            || ((self.mtu.probe().is_some() || self.has_item(now)) && self.recovery.can_send(now))
             || self.ack_due(now)
             || self.challenge_due(now)
+    }
+
+    fn has_item(&self, now: Instant) -> bool {
+        self.queue.has_item(self.recovery.is_crowded(), now)
     }
 
     /// Whether this side should ask for new keys: the initiator in time, the responder if the
@@ -323,7 +351,7 @@ impl Connection {
             let mut packet = Vec::with_capacity(CHALLENGE_LEN);
             self.current.begin(&mut packet);
             frame::put_response(&mut packet, &token);
-            return self.finish(packet, None).map(|packet| (to, packet));
+            return self.finish(packet, now, None).map(|packet| (to, packet));
         }
         if self.challenge_due(now) {
             let wait =
@@ -338,33 +366,47 @@ impl Connection {
             let mut packet = Vec::with_capacity(CHALLENGE_LEN);
             self.current.begin(&mut packet);
             frame::put_challenge(&mut packet, &token);
-            return self.finish(packet, None).map(|packet| (to, packet));
+            return self.finish(packet, now, None).map(|packet| (to, packet));
         }
-        self.build_main(now, None)
+        if let Some(length) = self.mtu.probe().filter(|_| self.recovery.can_send(now)) {
+            self.mtu.on_probe();
+            let mut packet = Vec::with_capacity(length);
+            self.current.begin(&mut packet);
+            frame::put_probe(&mut packet, length.saturating_sub(TAG_LEN));
+            let (path, sent) = (self.path, Sent { measures: true, ..Sent::new(now) });
+            return self.finish(packet, now, Some(sent)).map(|packet| (path, packet));
+        }
+        let may = self.recovery.can_send(now);
+        self.build_main(now, may, None)
     }
 
     /// The last datagrams of this link: what is queued, as far as `most` datagrams go, then CLOSE.
     pub(super) fn close(&mut self, now: Instant, reason: u8, most: usize) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut all = Vec::new();
-        while all.len() < most && self.queue.has_item() && self.recovery.window.can_send() {
-            match self.build_main(now, None) {
+        while all.len() < most && self.has_item(now) && self.recovery.congestion.has_room() {
+            match self.build_main(now, true, None) {
                 Some(packet) => all.push(packet),
                 None => break,
             }
         }
-        all.extend(self.build_main(now, Some(reason)));
+        all.extend(self.build_main(now, true, Some(reason)));
         all
     }
 
-    fn build_main(&mut self, now: Instant, close: Option<u8>) -> Option<(SocketAddr, Vec<u8>)> {
-        let capacity = MAX_DATAGRAM.saturating_sub(TAG_LEN);
-        let sends_items = self.recovery.window.can_send() && close.is_none() && self.queue.has_item();
-        let first = if sends_items { self.queue.next_frame_len() } else { 0 };
+    /// `may`: the window or the pace is no obstacle.
+    fn build_main(&mut self, now: Instant, may: bool, close: Option<u8>) -> Option<(SocketAddr, Vec<u8>)> {
+        let sends_items = close.is_none() && self.has_item(now) && may;
+        let silence = self.recovery.probes() >= SHORT_PROBES;
+        let short = sends_items && self.queue.begin_packet(silence, self.recovery.is_crowded(), now);
+        let length = if short { self.mtu.length().min(LEAST_DATAGRAM) } else { self.mtu.length() };
+        let capacity = length.saturating_sub(TAG_LEN);
+        let most = capacity.saturating_sub(DATA_HEADER);
+        let first = if sends_items { self.queue.first(most) } else { 0 };
         let wanted = if sends_items { self.queue.bytes().saturating_add(128) } else { 160 };
-        let mut packet = Vec::with_capacity(wanted.saturating_add(DATA_OVERHEAD).min(MAX_DATAGRAM));
+        let mut packet = Vec::with_capacity(wanted.saturating_add(DATA_OVERHEAD).min(length));
         self.current.begin(&mut packet);
         let empty = packet.len();
-        let mut sent = Sent { at: now, items: Vec::new(), acks: heapless::Vec::new() };
+        let mut sent = Sent::new(now);
         // An acknowledgement rides on anything, but leaves the first message its place.
         for session in [Some(&mut self.current), self.previous.as_mut()].into_iter().flatten() {
             let left = capacity.saturating_sub(packet.len()).saturating_sub(first);
@@ -396,8 +438,7 @@ impl Connection {
             }
         }
         if sends_items {
-            self.queue.begin_packet();
-            while let Some(item) = self.queue.take(capacity.saturating_sub(packet.len())) {
+            while let Some(item) = self.queue.take(capacity.saturating_sub(packet.len()), most) {
                 item.put(&mut packet);
                 self.in_flight = self.in_flight.saturating_add(item.cost());
                 sent.items.push(item);
@@ -411,12 +452,13 @@ impl Connection {
             self.health.asked(now);
         }
         let path = self.path;
-        self.finish(packet, if asks { Some(sent) } else { None }).map(|packet| (path, packet))
+        self.finish(packet, now, if asks { Some(sent) } else { None }).map(|packet| (path, packet))
     }
 
-    fn finish(&mut self, mut packet: Vec<u8>, sent: Option<Sent>) -> Option<Vec<u8>> {
+    fn finish(&mut self, mut packet: Vec<u8>, now: Instant, sent: Option<Sent>) -> Option<Vec<u8>> {
         let n = self.current.seal(&mut packet)?;
-        self.recovery.on_sent(self.current.base.saturating_add(n), sent);
+        let sent = sent.map(|sent| Sent { size: packet.len(), ..sent });
+        self.recovery.on_sent(self.current.base.saturating_add(n), now, sent);
         Some(packet)
     }
 
@@ -455,7 +497,8 @@ impl Connection {
         while let Ok(frame) = Frame::decode(&mut frames) {
             asks |= !matches!(frame, Frame::Padding | Frame::Ack(_) | Frame::Close(_));
             match frame {
-                Frame::Padding => {}
+                // It asks for an acknowledgement, which is all.
+                Frame::Padding | Frame::Probe => {}
                 Frame::Ping => self.used_at = now,
                 Frame::Ack(ack) => {
                     if self.on_ack(&ack, now) {
@@ -488,7 +531,10 @@ impl Connection {
                     }
                 }
                 Frame::Close(reason) => got.closed = Some(reason),
-                Frame::Observed(addr) => out.push(Out::Observed { by: self.peer, addr }),
+                Frame::Observed(addr) => {
+                    got.observed = Some(addr);
+                    out.push(Out::Observed { by: self.peer, addr });
+                }
             }
         }
         if let Some(session) = self.session(local).filter(|_| !refused) {
@@ -517,13 +563,18 @@ impl Connection {
         if ack.ranges.first().is_none_or(|&(_, high)| high >= sent) {
             return false;
         }
-        let mut acked = Acked::default();
-        let delay = Duration::from_micros(ack.delay);
-        for (i, &(low, high)) in ack.ranges.iter().enumerate() {
-            let (from, to) = (base.saturating_add(low), base.saturating_add(high));
-            self.recovery.on_acked(from, to, i == 0, delay, now, &mut acked);
+        let acked = self.recovery.on_ack(base, &ack.ranges, Duration::from_micros(ack.delay), now);
+        self.in_flight = self.in_flight.saturating_sub(acked.cost);
+        for number in acked.telling {
+            self.queue.came_through(number);
         }
-        self.in_flight = self.in_flight.saturating_sub(acked.bytes);
+        if acked.longest > 0 {
+            self.mtu.on_acked(acked.longest, now);
+        }
+        if let Some(length) = acked.measured {
+            self.mtu.on_measured(length, now);
+            self.recovery.congestion.set_datagram(self.mtu.length());
+        }
         for (local, high) in acked.confirmed {
             if let Some(session) = self.session(local) {
                 session.forget_through(high);
@@ -533,15 +584,42 @@ impl Connection {
     }
 
     fn requeue_lost(&mut self, now: Instant) {
-        let items = self.recovery.detect(now);
-        self.requeue(items);
+        let lost = self.recovery.detect(now);
+        if lost.measured {
+            self.mtu.on_unmeasured(now);
+        }
+        self.on_lost(lost, Reason::Lost, now);
     }
 
-    fn requeue(&mut self, items: Vec<Item>) {
+    fn on_lost(&mut self, lost: Lost, reason: Reason, now: Instant) {
+        self.requeue(lost.items, reason, now);
+        if let Some((length, sent)) = lost.longest
+            && self.mtu.on_lost(length, sent, now)
+        {
+            self.narrow(now);
+        }
+    }
+
+    fn requeue(&mut self, items: Vec<Item>, reason: Reason, now: Instant) {
         for item in &items {
             self.in_flight = self.in_flight.saturating_sub(item.cost());
         }
-        self.queue.again(items);
+        self.queue.again(items, reason, now);
+    }
+
+    /// The path became narrower: what is in flight and longer is cut anew.
+    fn narrow(&mut self, now: Instant) {
+        let length = self.mtu.length();
+        self.recovery.congestion.set_datagram(length);
+        let items = self.recovery.outgrow(length);
+        self.requeue(items, Reason::Narrow, now);
+    }
+
+    /// The host could not send a datagram of `length` bytes to this path: it is too long.
+    pub(super) fn too_long(&mut self, length: usize, now: Instant) {
+        if self.mtu.shrink(length, now) {
+            self.narrow(now);
+        }
     }
 
     /// RFC 9000 §9.3: only the newest packet can say that the peer moved, and only an answered
@@ -570,7 +648,8 @@ impl Connection {
         match self.candidate.take() {
             Some(c) if c.token == token => {
                 self.path = c.addr;
-                self.recovery.reset_rtt();
+                self.recovery.reset_path();
+                self.mtu.reset();
                 self.observe = true;
                 true
             }
@@ -585,7 +664,8 @@ impl Connection {
     /// detectors (Hayashibara et al., "The φ Accrual Failure Detector", SRDS 2004).
     fn keepalive(&self, config: &LinkConfig) -> Duration {
         if self.interest == Interest::Rare {
-            return config.rare_keepalive;
+            let times = if self.translated { 1 } else { UNTRANSLATED };
+            return config.rare_keepalive.saturating_mul(times);
         }
         if self.health.owed_since().is_some() {
             // Probed already.
@@ -607,6 +687,10 @@ impl Connection {
     /// When something is due that is not ready to be sent already.
     pub(super) fn deadline(&self, now: Instant, config: &LinkConfig) -> Option<Instant> {
         let mut at = self.recovery.deadline();
+        if self.mtu.probe().is_some() || self.has_item(now) {
+            at = soonest(at, self.recovery.send_at(now));
+        }
+        at = soonest(at, self.queue.deadline().filter(|at| *at > now));
         for session in [Some(&self.current), self.previous.as_ref()].into_iter().flatten() {
             // What is due now leaves with the next poll and needs no timer.
             at = soonest(at, session.ack_at.filter(|at| *at > now));
@@ -647,11 +731,9 @@ impl Connection {
         }
         if self.recovery.deadline().is_some_and(|at| at <= now) {
             self.requeue_lost(now);
-            if let Some(items) = self.recovery.probe(now) {
-                if items.is_empty() {
-                    self.ping = true;
-                }
-                self.requeue(items);
+            if let Some(lost) = self.recovery.probe(now) {
+                self.ping |= lost.items.is_empty();
+                self.on_lost(lost, Reason::Silence, now);
             }
             let patience = SUSPECT_PROBES.saturating_add(self.recovery.twentieths_lost()).min(SUSPECT_PROBES_MOST);
             if self.recovery.probes() >= patience && self.health.suspect() {

@@ -1,8 +1,6 @@
 //! Frames: what the plaintext of a Data packet is a list of. Pure; parsed as slices, no allocation.
 //!
-//! Codes 0x10 to 0x1f are kept for congestion control and pacing, 0x20 to 0x2f for probes of larger
-//! datagrams; until they are defined they are as malformed as any other unknown code. Numbers marked
-//! "varint" are LEB128 in the shortest form, so that every frame has exactly one encoding.
+//! Numbers marked "varint" are LEB128 in the shortest form, so that every frame has exactly one encoding.
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -20,17 +18,15 @@ const MESSAGE: u8 = 5;
 const FRAGMENT: u8 = 6;
 const CLOSE: u8 = 7;
 const OBSERVED: u8 = 8;
+const PROBE: u8 = 0x20;
 
 /// Ranges of packet numbers in one ACK (docs/design/links.md §3).
 pub(super) const ACK_RANGES: usize = 32;
-/// Bytes of a message that one fragment carries: 64 of them hold [`MAX_MESSAGE`], and a full one
-/// leaves 56 bytes of the datagram to an ACK.
+/// Bytes of the longest message in one frame: a datagram of 1,200 bytes with it has 66 left for an ACK. Longer ones
+/// are cut.
 pub(super) const PIECE: usize = 1_100;
-/// Pieces of one message (docs/design/links.md §4).
-pub(super) const MAX_PIECES: usize = 64;
-const _: () = assert!(PIECE * MAX_PIECES >= MAX_MESSAGE);
-/// The most that a FRAGMENT adds to its piece: code, number, index, count, channel, total, length.
-pub(super) const FRAGMENT_OVERHEAD: usize = 1 + 5 + 1 + 1 + 1 + 3 + 2;
+/// The most that a FRAGMENT adds to its piece: code, number, channel, total, start, length.
+pub(super) const FRAGMENT_OVERHEAD: usize = 1 + 5 + 1 + 3 + 3 + 2;
 /// The most that a MESSAGE of at most [`PIECE`] bytes adds to its body.
 pub(super) const MESSAGE_OVERHEAD: usize = 1 + 1 + 2;
 
@@ -65,25 +61,21 @@ pub(super) enum Frame<'a> {
     Close(u8),
     /// The address at which the sender sees the receiver.
     Observed(SocketAddr),
+    /// Asks for an acknowledgement of a datagram of this length.
+    Probe,
 }
 
-/// One piece of a message that is longer than [`PIECE`].
+/// Some bytes of a message. Any cut will do, and the next one may be another: what a path carries changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fragment<'a> {
     /// Numbers the fragmented messages of one link.
     pub number: u32,
-    pub index: u8,
-    pub count: u8,
     pub channel: u8,
     /// Bytes of the whole message.
     pub total: u32,
+    /// Bytes of it before the piece.
+    pub start: u32,
     pub piece: &'a [u8],
-}
-
-/// The number of pieces of a message of `total` bytes, and the length of all but the last.
-pub(super) fn pieces(total: usize) -> (usize, usize) {
-    let count = total.div_ceil(PIECE).max(1);
-    (count, total.div_ceil(count))
 }
 
 pub(super) fn put_varint(out: &mut Vec<u8>, mut n: u64) {
@@ -193,6 +185,7 @@ impl<'a> Frame<'a> {
             Self::Fragment(f) => put_fragment(out, f),
             Self::Close(reason) => put_close(out, *reason),
             Self::Observed(addr) => put_observed(out, *addr),
+            Self::Probe => out.push(PROBE),
         }
     }
 
@@ -219,6 +212,7 @@ impl<'a> Frame<'a> {
                 Self::Close(reason)
             }
             OBSERVED => Self::Observed(take_addr(r)?),
+            PROBE => Self::Probe,
             _ => return Err(Malformed),
         })
     }
@@ -227,27 +221,26 @@ impl<'a> Frame<'a> {
 impl<'a> Fragment<'a> {
     fn decode(r: &mut Reader<'a>) -> Result<Self, Malformed> {
         let number = u32::try_from(take_varint(r)?).map_err(|_| Malformed)?;
-        let [index, count, channel] = r.take()?;
+        let [channel] = r.take()?;
         let total = u32::try_from(take_varint(r)?).map_err(|_| Malformed)?;
-        let len = usize::try_from(take_varint(r)?).map_err(|_| Malformed)?;
-        let all = total as usize;
-        // One way to cut each message: nothing to disagree about, nothing to overlap.
-        let (want, size) = pieces(all);
-        let start = size.saturating_mul(usize::from(index));
-        let fits = all > PIECE
-            && all <= MAX_MESSAGE
-            && usize::from(count) == want
-            && index < count
-            && len == all.saturating_sub(start).min(size);
+        let start = u32::try_from(take_varint(r)?).map_err(|_| Malformed)?;
+        let len = u32::try_from(take_varint(r)?).map_err(|_| Malformed)?;
+        let fits = total as usize <= MAX_MESSAGE && len > 0 && start.checked_add(len).is_some_and(|end| end <= total);
         if !fits {
             return Err(Malformed);
         }
-        Ok(Self { number, index, count, channel, total, piece: r.slice(len)? })
+        Ok(Self { number, channel, total, start, piece: r.slice(len as usize)? })
     }
 }
 
 pub(super) fn put_ping(out: &mut Vec<u8>) {
     out.push(PING);
+}
+
+/// A probe that fills its datagram to `end` bytes.
+pub(super) fn put_probe(out: &mut Vec<u8>, end: usize) {
+    out.push(PROBE);
+    out.resize(end.max(out.len()), PADDING);
 }
 
 pub(super) fn put_challenge(out: &mut Vec<u8>, token: &[u8; 8]) {
@@ -269,8 +262,9 @@ pub(super) fn put_message(out: &mut Vec<u8>, channel: u8, body: &[u8]) {
 pub(super) fn put_fragment(out: &mut Vec<u8>, f: &Fragment<'_>) {
     out.push(FRAGMENT);
     put_varint(out, u64::from(f.number));
-    out.extend_from_slice(&[f.index, f.count, f.channel]);
+    out.push(f.channel);
     put_varint(out, u64::from(f.total));
+    put_varint(out, u64::from(f.start));
     put_varint(out, f.piece.len() as u64);
     out.extend_from_slice(f.piece);
 }
@@ -334,7 +328,6 @@ mod tests {
         ranges.push((88, 88)).unwrap();
         ranges.push((0, 5)).unwrap();
         let body = vec![7; PIECE];
-        let (count, size) = pieces(MAX_MESSAGE);
         for frame in [
             Frame::Padding,
             Frame::Ping,
@@ -345,22 +338,22 @@ mod tests {
             Frame::Message { channel: 200, body: &body },
             Frame::Fragment(Fragment {
                 number: u32::MAX,
-                index: 1,
-                count: count as u8,
                 channel: 1,
                 total: MAX_MESSAGE as u32,
-                piece: &body[..size],
+                start: (MAX_MESSAGE - PIECE) as u32,
+                piece: &body,
             }),
             Frame::Close(2),
             Frame::Observed("[::1]:9".parse().unwrap()),
+            Frame::Probe,
         ] {
             round(&frame);
         }
     }
 
     #[test]
-    fn reserved_codes_are_not_frames() {
-        for code in 9..=255u8 {
+    fn unknown_codes_are_not_frames() {
+        for code in (9..=255u8).filter(|code| *code != PROBE) {
             assert!(!well_formed(&[code, 0, 0, 0, 0, 0, 0, 0, 0, 0]), "{code}");
         }
     }
@@ -381,14 +374,20 @@ mod tests {
                     }
                     check_canonical(&ack);
                 }
-                for count in [0, 1, 63, 64, 65, 255] {
-                    let mut f = vec![FRAGMENT];
-                    put_varint(&mut f, a);
-                    f.extend([count - count.min(1), count, 1]);
-                    put_varint(&mut f, b);
-                    put_varint(&mut f, a);
-                    f.extend([0; 1_200]);
-                    check_canonical(&f);
+                for len in [0, 1, 63, 64, 255, 1_101] {
+                    for (total, start) in [(b, a), (MAX_MESSAGE as u64, a), (a, b.saturating_sub(len))] {
+                        let mut f = vec![FRAGMENT];
+                        put_varint(&mut f, a);
+                        f.push(1);
+                        put_varint(&mut f, total);
+                        put_varint(&mut f, start);
+                        put_varint(&mut f, len);
+                        f.extend([0; 1_200]);
+                        check_canonical(&f);
+                        let fits = len > 0 && start.saturating_add(len) <= total && total <= MAX_MESSAGE as u64;
+                        let read = Frame::decode(&mut Reader(&f)).is_ok();
+                        assert_eq!(read, fits && a <= u64::from(u32::MAX), "{a} {total} {start} {len}");
+                    }
                 }
             }
         }

@@ -335,13 +335,12 @@ pub(crate) fn frame_seeds() -> Vec<Vec<u8>> {
     };
     let many: Vec<(u64, u64)> = (0..32u64).rev().map(|n| (n.saturating_mul(3), n.saturating_mul(3))).collect();
     let piece = [9; frame::PIECE];
-    let (count, size) = frame::pieces(1_500);
-    let fragment = |number: u32, index: u8| {
-        let piece = piece.get(..size).unwrap_or(&[]);
-        Frame::Fragment(frame::Fragment { number, index, count: count as u8, channel: 4, total: 1_500, piece })
+    let fragment = |number: u32, start: u32| {
+        let piece = piece.get(..750).unwrap_or(&[]);
+        Frame::Fragment(frame::Fragment { number, channel: 4, total: 1_500, start, piece })
     };
     let message = |channel: u8, body| Frame::Message { channel, body };
-    let lists: [&[Frame<'_>]; 18] = [
+    let lists: [&[Frame<'_>]; 19] = [
         &[Frame::Padding, Frame::Ping],
         &[ack(&[(0, 0)])],
         &[ack(&[(3, 9), (0, 1)])],
@@ -353,11 +352,12 @@ pub(crate) fn frame_seeds() -> Vec<Vec<u8>> {
         &[message(3, b"gossip"), message(4, b"chat")],
         &[message(0, b""), message(200, &[5; 300])],
         &[fragment(0, 0)],
-        &[fragment(0, 1)],
-        &[fragment(1, 1)],
+        &[fragment(0, 750)],
+        &[fragment(1, 700)],
         &[fragment(u32::MAX, 0)],
         &[Frame::Observed(SocketAddr::from(([8, 8, 8, 8], 9)))],
         &[Frame::Observed(SocketAddr::from(([0, 1, 2, 3, 4, 5, 6, 7], 9)))],
+        &[Frame::Probe, Frame::Padding],
         &[Frame::Close(0)],
         &[Frame::Ping, ack(&[(1, 2)]), message(4, b"together"), Frame::Close(1)],
     ];

@@ -31,7 +31,8 @@ struct Proven {
     epoch: Epoch,
     local_incarnation: u32,
     path: SocketAddr,
-    took: Duration,
+    /// The round trip, if the handshake measured it.
+    took: Option<Duration>,
 }
 
 impl Link {
@@ -136,13 +137,21 @@ impl Link {
     }
 
     /// The first authentic packet under an answered Init: now its sender is proven. False if there
-    /// is no place for the link.
-    pub(super) fn confirm(&mut self, cx: &mut Cx<'_>, local: u32, mut session: Session, out: &mut Outbox<Out>) -> bool {
+    /// is no place for the link. `first`: it has the first number, so that no earlier one was lost and it says how long
+    /// the round trip took.
+    pub(super) fn confirm(
+        &mut self,
+        cx: &mut Cx<'_>,
+        local: u32,
+        mut session: Session,
+        first: bool,
+        out: &mut Outbox<Out>,
+    ) -> bool {
         let Some(half) = self.half_open.remove(local) else { return false };
         self.timers.cancel(Timer::HalfOpen(local));
         self.routes.remove(&local);
         session.created = half.created;
-        let took = cx.now.since(half.created);
+        let took = first.then(|| cx.now.since(half.created));
         let proven = Proven {
             peer: half.peer,
             record: half.record,
@@ -178,7 +187,7 @@ impl Link {
         let (Ok(split), Some(record)) = (state.split(), attempt.record.clone()) else { return };
         let session = Session::new(&split, true, local, remote, cx.now);
         let (local_incarnation, took, seq, path) =
-            (attempt.local_incarnation, cx.now.since(init.at), record.seq, init.to);
+            (attempt.local_incarnation, Some(cx.now.since(init.at)), record.seq, init.to);
         // The address that was tried and not the answer's source, which an eavesdropper could choose by
         // passing it on (RFC 9000 §9 allows no migration during the handshake either).
         let proven = Proven { peer, record, epoch: payload.epoch, local_incarnation, path, took };
@@ -221,9 +230,12 @@ impl Link {
             return false;
         }
         let interest = self.interests.of(peer);
-        let start = Start { peer, record: record.clone(), epoch, local_incarnation, path, interest };
+        let max_datagram = self.config.max_datagram;
+        let start = Start { peer, record: record.clone(), epoch, local_incarnation, path, interest, max_datagram };
         let mut connection = Connection::new(start, session, cx.now);
-        connection.recovery.rtt.sample(took, Duration::ZERO);
+        if let Some(took) = took {
+            connection.recovery.rtt.sample(took, Duration::ZERO);
+        }
         // Both may have sent an Init at once, and then each Init opened the other's NAT for this one.
         connection.initiated &= self.half_open.of_peer(peer).next().is_none();
         let opened = connection.round_trip();

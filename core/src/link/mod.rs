@@ -4,6 +4,7 @@
 mod addresses;
 mod attempt;
 mod cipher;
+mod congestion;
 mod connection;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
@@ -18,6 +19,7 @@ mod handshake;
 mod interest;
 mod keys;
 mod lookup;
+mod mtu;
 mod noise;
 pub(crate) mod packet;
 mod queue;
@@ -62,6 +64,8 @@ use crate::wire::{Channel, MAX_MESSAGE, Malformed, Priority};
 pub(crate) enum In {
     /// A UDP payload arrived.
     Datagram { from: SocketAddr, bytes: Vec<u8> },
+    /// The system did not send a datagram of so many bytes to `to`: it is longer than an interface allows.
+    TooLong { to: SocketAddr, length: usize },
     /// Open a link to the node that answers at `addr`; refuse others than `expect` if it is given.
     /// Answered by `Fact::LinkUp` or `Out::Unreachable`. A no-op if that node is linked already: then
     /// `Fact::LinkUp` is not repeated but `Out::Resolved` names it.
@@ -164,6 +168,8 @@ pub(crate) struct Link {
     limiter: RateLimiter,
     open: bool,
     addresses: Addresses,
+    /// Where this node is on its own networks, as the host says.
+    local: Vec<SocketAddr>,
     interests: Interests,
     attempts: BTreeMap<Target, Box<Attempt>>,
     tokens: BTreeMap<[u8; 16], Asked>,
@@ -205,6 +211,7 @@ impl Link {
             limiter,
             open: true,
             addresses: Addresses::default(),
+            local: Vec::new(),
             interests: Interests::default(),
             attempts: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -339,7 +346,7 @@ impl Link {
                 let peer = half.peer;
                 // The first authentic packet proves that the initiator is there now: a replayed Init
                 // never gets this far.
-                if !self.confirm(cx, local, session, out) {
+                if !self.confirm(cx, local, session, n == 0, out) {
                     return;
                 }
                 (peer, plain)
@@ -352,6 +359,9 @@ impl Link {
         let Some(connection) = self.links.get_mut(&peer) else { return };
         let free = connection.fragments.held().saturating_add(node).min(self.limits.reassembly_peer_bytes);
         let got = connection.receive(cx, (local, n, from, len), plain, free, &mut self.drops, out);
+        if let Some(addr) = got.observed {
+            connection.translated = !addr.ip().is_loopback() && !self.local.contains(&addr);
+        }
         if got.moved {
             let addr = connection.path;
             out.push(Out::Fact(Fact::AddressChanged { peer, addr }));
@@ -474,9 +484,12 @@ impl Machine for Link {
         Self::new(setup.config, setup.identity, &records, cx, out)
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern others")]
     fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
-        if let Fact::NetworkChanged = fact {
-            self.network_changed(cx, out);
+        match fact {
+            Fact::NetworkChanged => self.network_changed(cx, out),
+            Fact::LocalAddresses(addrs) => self.local.clone_from(addrs),
+            _ => {}
         }
     }
 
@@ -491,6 +504,7 @@ impl Machine for Link {
                 Ok(packet::RECORD_REPLY) => self.record_reply(cx, from, &bytes, out),
                 Ok(_) | Err(Malformed) => self.drops.count(DropReason::Malformed),
             },
+            In::TooLong { to, length } => self.too_long(cx, to, length),
             In::Connect { addr, expect } => self.connect(cx, addr, expect, out),
             In::AddAddresses { peer, record, addrs } => {
                 let news = self.remember(peer, record, &addrs);
@@ -615,6 +629,17 @@ impl Link {
             self.touch(cx, peer);
         }
         self.retry_now(cx, out);
+    }
+
+    fn too_long(&mut self, cx: &mut Cx<'_>, to: SocketAddr, length: usize) {
+        let there = self.links.values().filter(|connection| connection.path == to);
+        let peers: Vec<NodeId> = there.map(|connection| connection.peer).collect();
+        for peer in peers {
+            if let Some(connection) = self.links.get_mut(&peer) {
+                connection.too_long(length, cx.now);
+            }
+            self.touch(cx, peer);
+        }
     }
 
     fn connection_timeout(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {

@@ -38,7 +38,8 @@ impl Contract for Swim {
                 let (from, member, incarnation) = (d.peer(), d.peer(), u32::from(d.below(4)));
                 let update = Update { member, incarnation, claim: claim(d) };
                 let (seq, updates) = (u32::from(d.below(16)), alloc::vec![update]);
-                let message = match d.below(5) {
+                let message = match d.below(6) {
+                    5 => Message::Digest([d.byte(); 16]),
                     0 => Message::Ping { seq, updates },
                     1 => Message::Ack { seq, updates },
                     2 => Message::Nack { seq, updates },

@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use crate::collections::short;
 use crate::config::SwimConfig;
 use crate::fact::{Fact, MemberState};
 use crate::id::NodeId;
@@ -126,6 +127,21 @@ impl Members {
         let mut all = alloc::vec![self.own_update(me)];
         all.extend(self.roster.iter().map(|(id, m)| m.update(id, me)));
         all
+    }
+
+    /// A hash of those that take part, this node among them, with what is claimed of them. Those that are gone are left
+    /// out: nodes forget them at different times.
+    pub(super) fn digest(&self, me: NodeId) -> [u8; 16] {
+        let present = self.roster.iter().filter(|(_, m)| m.is_present());
+        let present = present.map(|(id, m)| (id, m.incarnation, m.state == MemberState::Suspect));
+        let own = (me, self.incarnation, false);
+        let mut all: Vec<_> = present.chain([own]).collect();
+        all.sort_unstable();
+        let mut hasher = blake3::Hasher::new_derive_key("DONP v1 roster");
+        for (id, incarnation, suspect) in all {
+            hasher.update(&id.0).update(&incarnation.to_le_bytes()).update(&[u8::from(suspect)]);
+        }
+        short(hasher.finalize().as_bytes())
     }
 
     pub(super) fn health(&self) -> u8 {

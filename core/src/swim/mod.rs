@@ -184,6 +184,12 @@ impl Swim {
                 self.prober.relay(from, (seq, target), &mut self.members, cx, out);
             }
             Message::Sync { ask, roster } => self.synced(from, ask, roster, cx, out),
+            Message::Digest(digest) => {
+                self.zone.accepted_by(from);
+                if !self.zone.compared(from, digest, &mut self.members, cx, out) {
+                    self.drops.count(DropReason::Rate);
+                }
+            }
             Message::Dissolve => {
                 if self.zone.declined_by(from, &mut self.members, cx, out) {
                     self.dissolve(cx.now, out);
@@ -206,7 +212,7 @@ impl Swim {
                 self.members.send(from, &Message::Ack { seq: *seq, updates: Vec::new() }, out);
                 self.members.send(from, &Message::Dissolve, out);
             }
-            Message::Sync { ask: true, .. } | Message::PingReq { .. } => {
+            Message::Sync { ask: true, .. } | Message::PingReq { .. } | Message::Digest(_) => {
                 self.members.send(from, &Message::Dissolve, out);
             }
             Message::Ack { seq, .. } => self.prober.acked_without_zone(from, *seq, &mut self.members, out),

@@ -53,6 +53,8 @@ pub(crate) enum Message {
     Sync { ask: bool, roster: Vec<Update> },
     /// The sender keeps no zone: it is no member and no failure detector.
     Dissolve,
+    /// A hash of the sender's roster: a receiver with another one sends its own and wants the sender's.
+    Digest([u8; 16]),
 }
 
 impl Message {
@@ -68,7 +70,7 @@ impl Message {
             | Self::PingReq { updates, .. }
             | Self::Nack { updates, .. } => (updates, MAX_UPDATES),
             Self::Sync { roster, .. } => (roster, MAX_PIECE),
-            Self::Dissolve => (&[], 0),
+            Self::Dissolve | Self::Digest(_) => (&[], 0),
         };
         let many_addrs = |u: &Update| matches!(&u.claim, Claim::Alive { addrs } if addrs.len() > MAX_ADDRS);
         if updates.len() > most || updates.iter().any(many_addrs) { Err(Malformed) } else { Ok(message) }

@@ -94,7 +94,7 @@ impl Zone {
         }
     }
 
-    /// Exchanges rosters with a random member or neighbour.
+    /// Compares rosters with a random member or neighbour; they are exchanged if they differ.
     pub(super) fn sync_with_random(&self, members: &mut Members, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         if !self.stands() {
             return;
@@ -105,8 +105,39 @@ impl Zone {
         all.extend(members.links.neighbours());
         let all: Vec<NodeId> = all.into_iter().filter(|id| members.links.contains(*id)).collect();
         if let Some(&to) = cx.rng.pick(&all) {
-            Self::sync(to, true, members, cx.me, out);
+            let digest = members.digest(cx.me);
+            members.send(to, &Message::Digest(digest), out);
+            members.stats.syncs = members.stats.syncs.saturating_add(1);
         }
+    }
+
+    /// `peer` has a roster with this hash. Where that differs, sends the roster and wants the other; false if rosters
+    /// were sent to it a moment ago.
+    pub(super) fn compared(
+        &mut self,
+        peer: NodeId,
+        digest: [u8; 16],
+        members: &mut Members,
+        cx: &Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) -> bool {
+        if digest == members.digest(cx.me) {
+            return true;
+        }
+        let may = self.may_sync(peer, cx.now);
+        if may {
+            Self::sync(peer, true, members, cx.me, out);
+        }
+        may
+    }
+
+    /// Whether the roster may be sent to `peer` again; it is counted as sent.
+    fn may_sync(&mut self, peer: NodeId, now: Instant) -> bool {
+        let may = self.synced.get(&peer).is_none_or(|at| now.since(*at) >= SYNC_PAUSE);
+        if may {
+            self.synced.insert(peer, now);
+        }
+        may
     }
 
     /// `peer` keeps a zone.
@@ -122,12 +153,11 @@ impl Zone {
         cx: &Cx<'_>,
         out: &mut Outbox<Out>,
     ) -> bool {
-        if self.synced.get(&peer).is_some_and(|at| cx.now.since(*at) < SYNC_PAUSE) {
-            return false;
+        let may = self.may_sync(peer, cx.now);
+        if may {
+            Self::sync(peer, false, members, cx.me, out);
         }
-        self.synced.insert(peer, cx.now);
-        Self::sync(peer, false, members, cx.me, out);
-        true
+        may
     }
 
     /// `from` keeps no zone. Returns whether this one dissolves too: where most nodes keep none, or a member gave up a

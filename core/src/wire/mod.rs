@@ -16,9 +16,13 @@ use core::fmt;
 use serde::de::{DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The largest UDP payload that is sent. 1,200 bytes cross every path that carries IPv6
-/// (RFC 9000 §14); the search for more is a later step.
-pub const MAX_DATAGRAM: usize = 1_200;
+/// The largest UDP payload that is sent or read: what an Ethernet frame of 1,500 bytes has beside the headers of IPv6
+/// and UDP, 48 bytes.
+pub const MAX_DATAGRAM: usize = 1_452;
+/// What is sent before more is known of a path: 1,200 bytes cross nearly every one (RFC 9000 §14).
+pub(crate) const BASE_DATAGRAM: usize = 1_200;
+/// What every path carries: an IPv4 datagram of 576 bytes (RFC 791 §3.1) less 28 bytes of headers.
+pub(crate) const LEAST_DATAGRAM: usize = 548;
 /// The largest body of a chat message in bytes: what 64 fragments carry, less the envelope.
 pub const MAX_BODY: usize = 65_536;
 /// The largest message one machine sends to its namesake on another node: a body and its envelope.

@@ -44,6 +44,8 @@ struct State {
     readers: BTreeMap<u64, Reader>,
     next_reader: u64,
     next_wait: u64,
+    /// Threads that wait: with none, publishing makes no system call.
+    waiting: usize,
     closed: bool,
 }
 
@@ -178,9 +180,11 @@ impl EventBus {
 
     /// Wakes whoever waits. A waker may run anybody's code: never with the lock held.
     fn changed(&self, mut state: MutexGuard<'_, State>) {
-        let wakers = state.wakers();
+        let (wakers, waiting) = (state.wakers(), state.waiting);
         drop(state);
-        self.changed.notify_all();
+        if waiting > 0 {
+            self.changed.notify_all();
+        }
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -241,11 +245,13 @@ impl EventBus {
 
     /// Waits until there is a durable event after `after`; whether there is one.
     pub(crate) fn wait(&self, after: u64, timeout: Duration) -> bool {
-        let state = self.lock();
-        let (state, _) = self
+        let mut state = self.lock();
+        state.waiting += 1;
+        let (mut state, _) = self
             .changed
             .wait_timeout_while(state, timeout, |s| s.last <= after && !s.closed)
             .unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
         state.last > after
     }
 
@@ -297,7 +303,9 @@ impl EventStream {
             if left.is_zero() {
                 return false;
             }
+            state.waiting += 1;
             state = self.hub.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.waiting -= 1;
         }
     }
 

@@ -49,6 +49,17 @@ pub fn peer_uid(stream: &UnixStream) -> io::Result<u32> {
     Ok(nix::unistd::getpeereid(stream)?.0.as_raw())
 }
 
+/// Has the system back this process's memory with small pages only, from here on. An allocator that asks for huge
+/// ones (2 MiB) makes each node that wakes up for one small message hold megabytes, and the kernel clear them. It
+/// concerns the whole process, so it is for the program to call, at its start; without effect on systems other
+/// than Linux.
+pub fn no_huge_pages() {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Err(e) = nix::sys::prctl::set_thp_disable(true) {
+        log::debug!("huge pages stay on: {e}");
+    }
+}
+
 /// User and system time this process has used, in microseconds; 0 where the system does not tell.
 pub fn cpu_micros() -> u64 {
     let micros = |t: TimeVal| t.tv_sec() as u64 * 1_000_000 + t.tv_usec() as u64;

@@ -226,6 +226,12 @@ pub struct Broadcast {
 }
 
 impl Broadcast {
+    /// Whether it reached one of the nodes in `alive` late, or has not reached it.
+    pub fn is_slow(&self, alive: &BitSet) -> bool {
+        let (told, due) = self.reached(alive);
+        told < due || self.last - self.at > LATE
+    }
+
     /// Of the nodes in `alive` that were running when it was sent, its author left out: how many
     /// reported it, and how many there are.
     pub fn reached(&self, alive: &BitSet) -> (usize, usize) {
@@ -248,6 +254,10 @@ pub struct Crashed {
     pub suspected: Option<u64>,
 }
 
+/// A delivery that took longer is late: 100 ms, many round trips of the usual path (2 to 10 ms), and less than any
+/// repair by an announcement, which waits 300 ms for the tree (`gossip.graft_after`).
+pub const LATE: u64 = 100_000;
+
 /// Measurements of an observer that sees every node at once. It changes nothing for them.
 #[derive(Debug, Default)]
 pub struct Watch {
@@ -256,6 +266,12 @@ pub struct Watch {
     pub broadcasts: Vec<Broadcast>,
     /// Time from broadcast to each delivery.
     pub latency: Histogram,
+    /// The same of the broadcasts since the window began, as far as they are delivered.
+    pub window: Histogram,
+    /// How many of those took longer than [`LATE`].
+    pub late: u64,
+    /// The first broadcast of the window.
+    first: usize,
     /// The latest power failures by node, and whether each was detected.
     pub crashed: BTreeMap<usize, Crashed>,
     /// Nodes that are slow on purpose: verdicts about them are not counted as false.
@@ -280,11 +296,24 @@ impl Watch {
     }
 
     pub(crate) fn told(&mut self, node: usize, id: MessageId, now: u64) {
-        let Some(broadcast) = self.numbers.get(&id).and_then(|n| self.broadcasts.get_mut(*n)) else { return };
+        let Some(&number) = self.numbers.get(&id) else { return };
+        let Some(broadcast) = self.broadcasts.get_mut(number) else { return };
         if broadcast.told.insert(node) {
             broadcast.last = now;
-            self.latency.add(now.saturating_sub(broadcast.at));
+            let took = now.saturating_sub(broadcast.at);
+            self.latency.add(took);
+            if number >= self.first {
+                self.window.add(took);
+                self.late += u64::from(took > LATE);
+            }
         }
+    }
+
+    /// A window of time begins.
+    pub(crate) fn open(&mut self) {
+        self.window = Histogram::default();
+        self.late = 0;
+        self.first = self.broadcasts.len();
     }
 
     pub(crate) fn crash(&mut self, node: usize, at: u64) {
@@ -356,6 +385,29 @@ mod tests {
         assert_eq!(b.reached(&set(&[0, 1, 2, 70, 5])), (2, 3));
         assert_eq!(b.reached(&set(&[0, 1, 70])), (2, 2), "2 is dead: not its fault");
         assert_eq!((b.last, watch.latency.count()), (5_000, 2));
+    }
+
+    #[test]
+    fn a_window_counts_late_deliveries_of_its_own_broadcasts() {
+        let set = |of: std::ops::Range<usize>| {
+            let mut set = BitSet::default();
+            of.for_each(|n| assert!(set.insert(n)));
+            set
+        };
+        let mut watch = Watch::default();
+        let [before, mine] = [1, 2].map(|n| MessageId { depth: 1, hash: [n; 32] });
+        watch.said(before, 0, 0, set(0..4));
+        watch.open();
+        watch.said(mine, 0, 1_000, set(0..4));
+        watch.told(1, before, 900_000);
+        watch.told(1, mine, 2_000);
+        watch.told(2, mine, 1_000 + LATE);
+        assert_eq!((watch.window.count(), watch.late), (2, 0));
+        assert!(!watch.broadcasts[1].is_slow(&set(0..3)), "3 is not there to get it");
+        assert!(watch.broadcasts[1].is_slow(&set(0..4)), "3 has not got it");
+        watch.told(3, mine, 1_001 + LATE);
+        assert_eq!((watch.window.count(), watch.late), (3, 1));
+        assert!(watch.broadcasts[1].is_slow(&set(0..4)));
     }
 
     #[test]

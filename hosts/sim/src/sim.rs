@@ -132,6 +132,7 @@ pub struct Sim {
     pub watch: Watch,
     datagrams: u64,
     events: u64,
+    wakes: u64,
     /// Laws that were broken during the run, as sentences; the first twenty.
     pub violations: Vec<String>,
 }
@@ -163,6 +164,7 @@ impl Sim {
             watch: Watch::default(),
             datagrams: 0,
             events: 0,
+            wakes: 0,
             violations: Vec::new(),
         }
     }
@@ -203,6 +205,11 @@ impl Sim {
     /// Events that happened so far: arrivals, commits, wakes.
     pub fn events(&self) -> u64 {
         self.events
+    }
+
+    /// Wake-ups of nodes so far: datagrams that arrived, and deadlines that came.
+    pub fn wakes(&self) -> u64 {
+        self.wakes
     }
 
     /// Events that wait for their time.

@@ -43,7 +43,7 @@ fn result(out: &str) -> serde_json::Value {
 #[test]
 fn the_list_names_every_scenario_with_its_paper() {
     let ran = sim(&["list"]);
-    assert_eq!((ran.code, ran.out.lines().count()), (0, 12), "{}", ran.out);
+    assert_eq!((ran.code, ran.out.lines().count()), (0, 15), "{}", ran.out);
     for name in ["plumtree", "hyparview", "iroh", "swim", "lifeguard", "merge", "schedules", "idle", "nat"] {
         assert!(ran.out.lines().any(|l| l.starts_with(&format!("{name} "))), "{name}");
     }

@@ -12,17 +12,12 @@ use crate::chat::rows::{Row, entry_id, entry_scan, number_row, number_scan, tip_
 use crate::id::{MessageId, NodeId};
 use crate::wire::content::{Causality, Content, Conversation, network_conversation};
 
-/// Histories of each kind in the test command; `DONP_HISTORIES` runs more (docs/results.md has the whole count).
+/// Histories of each kind in the test command. `DONP_HISTORIES` when the test is built makes more (docs/results.md has
+/// the whole count).
 const HISTORIES: u64 = 40;
 
 fn histories() -> u64 {
-    #[cfg(feature = "fuzzing")]
-    extern crate std;
-    #[cfg(feature = "fuzzing")]
-    if let Some(count) = std::env::var("DONP_HISTORIES").ok().and_then(|n| n.parse().ok()) {
-        return count;
-    }
-    HISTORIES
+    option_env!("DONP_HISTORIES").and_then(|n| n.parse().ok()).unwrap_or(HISTORIES)
 }
 
 /// Everything that a history must hold; the first thing that it does not.

@@ -3,6 +3,7 @@
 
 mod hostile;
 mod network;
+mod paths;
 mod primitives;
 mod spec;
 
@@ -31,6 +32,8 @@ pub(super) struct Node {
     pub events: Vec<Out>,
     pub disk: BTreeMap<Vec<u8>, Vec<u8>>,
     pub bodies: Vec<Vec<u8>>,
+    /// Whether early timeouts are proven to change nothing: it prints the whole state, so not under load.
+    pub proves: bool,
 }
 
 impl Node {
@@ -43,8 +46,16 @@ impl Node {
         let mut out = Outbox::new();
         let mut cx = Cx { now, wall: WallTime(wall), me: me.node_id(), rng: &mut rng };
         let link = Link::new(config, &me, &rows, &mut cx, &mut out).unwrap();
-        let mut node =
-            Self { link, rng, id: me.node_id(), addr: addr(n), events: Vec::new(), disk, bodies: Vec::new() };
+        let mut node = Self {
+            link,
+            rng,
+            id: me.node_id(),
+            addr: addr(n),
+            events: Vec::new(),
+            disk,
+            bodies: Vec::new(),
+            proves: true,
+        };
         node.collect(&mut out);
         node
     }
@@ -85,6 +96,9 @@ impl Node {
         self.collect(&mut out);
         // Law 1.
         assert!(self.link.next_deadline().is_none_or(|at| at > now), "deadline in the past after a timeout");
+        if !self.proves {
+            return;
+        }
         let before = self.link.state_digest();
         let mut cx = Cx { now, wall: WallTime(wall), me: self.id, rng: &mut self.rng };
         self.link.handle_timeout(&mut cx, &mut out);
@@ -117,6 +131,10 @@ pub(super) struct Faults {
     pub damage: usize,
     pub delay: u64,
     pub jitter: u64,
+    /// Longer datagrams vanish; 0 for no limit.
+    pub mtu: usize,
+    /// Bytes a second of each direction, and those that may wait for their turn; 0 for no limit.
+    pub rate: (u64, u64),
 }
 
 pub(super) struct Net {
@@ -130,6 +148,8 @@ pub(super) struct Net {
     pub rng: Rng,
     pub hash: blake3::Hasher,
     count: u64,
+    /// Until when the two directions are busy: from nodes of even numbers, and from the others.
+    busy: [Instant; 2],
 }
 
 impl Net {
@@ -151,6 +171,7 @@ impl Net {
             rng: Rng::new([seed as u8; 32]),
             hash: blake3::Hasher::new(),
             count: 0,
+            busy: [now; 2],
         }
     }
 
@@ -176,6 +197,7 @@ impl Net {
         let (now, wall) = (self.now, self.wall);
         while let Some((to, bytes)) = self.nodes[node].poll(now, wall) {
             assert!(bytes.len() <= crate::wire::MAX_DATAGRAM);
+            assert!(bytes[0] != packet::DATA || bytes.len() <= self.nodes[node].link.config.max_datagram);
             let from = self.nodes[node].addr;
             self.fly(from, to, bytes);
         }
@@ -186,6 +208,10 @@ impl Net {
         if self.keep_log {
             self.log.push((from, to, bytes.clone()));
         }
+        if self.faults.mtu > 0 && bytes.len() > self.faults.mtu {
+            return;
+        }
+        let Some(waits) = self.wait(from, bytes.len() as u64) else { return };
         let copies = 1 + usize::from(self.rng.below(100) < self.faults.repeat);
         for _ in 0..copies {
             if self.rng.below(100) < self.faults.loss {
@@ -198,8 +224,24 @@ impl Net {
             }
             let late = self.faults.delay + self.rng.below(self.faults.jitter as usize + 1) as u64;
             self.count += 1;
-            self.flying.insert((self.now + Duration::from_millis(late), self.count), (from, to, bytes));
+            self.flying.insert((self.now + waits + Duration::from_millis(late), self.count), (from, to, bytes));
         }
+    }
+
+    /// How long a datagram waits at the bottleneck; none if there is no room.
+    fn wait(&mut self, from: SocketAddr, len: u64) -> Option<Duration> {
+        let (rate, buffer) = self.faults.rate;
+        if rate == 0 {
+            return Some(Duration::ZERO);
+        }
+        let node = self.nodes.iter().position(|n| n.addr == from)?;
+        let busy = &mut self.busy[node % 2];
+        let begins = self.now.max(*busy);
+        let queued = begins.since(self.now).as_micros() as u64 * rate / 1_000_000;
+        (queued + len <= buffer).then(|| {
+            *busy = begins + Duration::from_micros(len * 1_000_000 / rate);
+            busy.since(self.now)
+        })
     }
 
     /// Runs for `ms` virtual milliseconds, from event to event.

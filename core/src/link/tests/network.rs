@@ -72,7 +72,7 @@ proptest! {
         sizes in prop::collection::vec(0usize..9_000, 1..40),
     ) {
         let mut net = Net::new(2, seed);
-        net.faults = Faults { loss, repeat, damage, delay, jitter };
+        net.faults = Faults { loss, repeat, damage, delay, jitter, ..Faults::default() };
         net.keep_log = false;
         let peer = net.nodes[1].id;
         for (node, other) in [(0usize, 1usize), (1, 0)] {
@@ -470,7 +470,7 @@ fn queued_messages_leave_before_the_close() {
 fn the_same_seed_gives_the_same_transcript() {
     let run = |seed| {
         let mut net = Net::new(2, seed);
-        net.faults = Faults { loss: 20, repeat: 10, damage: 2, delay: 20, jitter: 50 };
+        net.faults = Faults { loss: 20, repeat: 10, damage: 2, delay: 20, jitter: 50, ..Faults::default() };
         net.want_both();
         net.input(0, In::Connect { addr: addr(2), expect: None });
         for n in 0..50u8 {

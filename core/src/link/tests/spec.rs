@@ -56,7 +56,7 @@ fn transcript() -> Vec<(&'static str, Vec<u8>)> {
     ranges.push((90, 100)).unwrap();
     ranges.push((80, 85)).unwrap();
     let piece = vec![0xaa; 551];
-    let fragment = frame::Fragment { number: 7, index: 0, count: 2, channel: 4, total: 1_101, piece: &piece };
+    let fragment = frame::Fragment { number: 7, channel: 4, total: 1_101, start: 0, piece: &piece };
     for f in [
         frame::Frame::Ping,
         frame::Frame::Ack(frame::Ack { session: 0x0102_0304, delay: 300, ranges }),
@@ -65,6 +65,7 @@ fn transcript() -> Vec<(&'static str, Vec<u8>)> {
         frame::Frame::Message { channel: 4, body: b"hello" },
         frame::Frame::Close(2),
         frame::Frame::Observed("10.0.0.1:4000".parse().unwrap()),
+        frame::Frame::Probe,
     ] {
         f.encode(&mut frames);
     }

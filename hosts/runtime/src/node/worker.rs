@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
@@ -13,8 +12,9 @@ use donp_core::{
     Answer, Batch, Bootstrap, CommandError, Conversation, Durable, Engine, Event, Instant, MessageId, NodeState, Op,
     Output, Transmit, Volatile,
 };
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll};
 
+use super::alarm::{ACK_WITHIN, Alarm};
 use super::{HostStatus, Job, QUEUE, REMEMBERED};
 use crate::clock::{Clock, entropy};
 use crate::error::NodeError;
@@ -25,8 +25,6 @@ use crate::names::{BootstrapName, Resolved, Resolver};
 use crate::socket::Sockets;
 use crate::store::{Store, StoreError};
 
-/// The token of the waker; sockets have the numbers from zero.
-pub(super) const WAKER: Token = Token(usize::MAX);
 /// Transactions of one turn; what is left makes the next turn come at once.
 const COMMITS: usize = 16;
 /// A failed transaction is tried again after this.
@@ -60,8 +58,12 @@ pub(super) struct Worker {
     shaper: Option<Shaper>,
     poll: Poll,
     jobs: Receiver<Job>,
+    /// A command that came as the thread was about to sleep.
+    next_job: Option<Job>,
     more_jobs: bool,
-    signalled: Arc<AtomicBool>,
+    alarm: Arc<Alarm>,
+    /// What the engine was given of the acknowledgements that may wait.
+    acked: u64,
     /// Not yet stored, in order.
     batches: Vec<Batch>,
     waiting_bytes: usize,
@@ -90,7 +92,7 @@ impl Worker {
         sockets: Sockets,
         poll: Poll,
         jobs: Receiver<Job>,
-        signalled: Arc<AtomicBool>,
+        alarm: Arc<Alarm>,
         hub: Arc<EventBus>,
         shaper: Option<Shaper>,
         clock: Clock,
@@ -107,8 +109,10 @@ impl Worker {
             shaper,
             poll,
             jobs,
+            next_job: None,
             more_jobs: false,
-            signalled,
+            alarm,
+            acked: 0,
             batches: Vec::new(),
             waiting_bytes: 0,
             after_commit: Vec::new(),
@@ -319,8 +323,10 @@ impl Worker {
     pub(super) fn run(&mut self) {
         let mut ready = Events::with_capacity(64);
         while self.stop.is_none() {
-            let wait = self.wait();
-            match self.poll.poll(&mut ready, Some(wait)) {
+            let wait = self.fall_asleep();
+            let woken = self.poll.poll(&mut ready, Some(wait));
+            self.alarm.awake();
+            match woken {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => {
@@ -334,6 +340,20 @@ impl Worker {
         if self.stop == Some(Stop::Goodbye) {
             self.last_words(&mut ready);
         }
+    }
+
+    /// How long to sleep. From here on whoever brings a command rings.
+    fn fall_asleep(&mut self) -> Duration {
+        let mut wait = self.wait();
+        if wait.is_zero() {
+            return wait;
+        }
+        self.alarm.asleep(self.now + wait);
+        if self.alarm.acked() > self.acked && !self.suspended {
+            wait = wait.min(ACK_WITHIN);
+        }
+        self.next_job = self.jobs.try_recv().ok();
+        if self.next_job.is_some() { Duration::ZERO } else { wait }
     }
 
     fn note(&mut self, ready: &Events) {
@@ -383,17 +403,26 @@ impl Worker {
         if self.suspended {
             return;
         }
+        self.take_acks();
         self.take_datagrams();
         self.take_time();
         self.settle();
     }
 
+    fn take_acks(&mut self) {
+        let acked = self.alarm.acked();
+        if acked > self.acked {
+            self.acked = acked;
+            if let Err(e) = self.engine.ack(self.now, acked) {
+                log::error!("acknowledgement of {acked}: {e}");
+            }
+        }
+    }
+
     fn take_jobs(&mut self) {
         self.more_jobs = true;
-        // Before the queue is read: a job that comes later wakes the thread again.
-        self.signalled.store(false, Ordering::SeqCst);
         for _ in 0..QUEUE {
-            let Ok(job) = self.jobs.try_recv() else {
+            let Some(job) = self.next_job.take().or_else(|| self.jobs.try_recv().ok()) else {
                 self.more_jobs = false;
                 break;
             };
@@ -482,7 +511,10 @@ impl Worker {
         if let Some(shaper) = &mut self.shaper {
             shaper.release_due(self.now, &mut |t| sockets.push(t));
         }
-        sockets.flush();
+        sockets.flush(self.poll.registry());
+        for (to, length) in sockets.take_too_long() {
+            self.engine.handle_too_long(self.now, to, length);
+        }
     }
 
     fn send(&mut self, datagram: Transmit) {
@@ -542,6 +574,7 @@ impl Worker {
         if self.engine.status().state != NodeState::Leaving {
             self.engine.leave(self.now);
         }
+        self.take_acks();
         self.settle();
         let until = self.now + LAST_WORDS;
         while self.now < until {

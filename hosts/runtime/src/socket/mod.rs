@@ -25,16 +25,27 @@ pub(crate) const READ_BUDGET: usize = 256;
 const SEND_QUEUE: usize = 1_024;
 /// Asked of the system for each direction; it gives what its administrator allows.
 const BUFFER_BYTES: usize = 4 << 20;
+/// Reports of datagrams that were too long, until they are taken: one for each neighbour and more.
+const TOO_LONG: usize = 64;
 /// The most sockets a node listens on.
 pub(crate) const MAX_SOCKETS: usize = 16;
 
 /// The system's side of a socket: real ones and the scripted one of the tests.
 pub(crate) trait Udp {
-    /// Receives datagrams and hands `most` of them at most to `each`; how many. None only if the socket is empty.
-    fn receive(&mut self, most: usize, each: &mut dyn FnMut(SocketAddr, &[u8])) -> io::Result<usize>;
+    /// Receives datagrams and hands `most` of them at most to `each`.
+    fn receive(&mut self, most: usize, each: &mut dyn FnMut(SocketAddr, &[u8])) -> io::Result<Received>;
     /// Sends from the front of `queue` with one system call; how many datagrams it took. An error is about the
     /// first one.
     fn send(&mut self, queue: &VecDeque<Transmit>) -> io::Result<usize>;
+}
+
+/// What one call of [`Udp::receive`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Received {
+    /// Datagrams handed over.
+    pub(crate) count: usize,
+    /// Whether there may be more. Without it the socket was empty after these: what comes later makes a new edge.
+    pub(crate) more: bool,
 }
 
 /// What happened on the sockets, beyond what the engine counts.
@@ -56,13 +67,27 @@ pub(crate) struct Port<U> {
     /// The socket may have datagrams: edge-triggered readiness is told once.
     readable: bool,
     blocked: bool,
+    /// Datagrams that are longer than their interface allows: where they were to go, and their bytes.
+    too_long: Vec<(SocketAddr, usize)>,
+    /// Whether the system is asked to say when the socket can send. Not while it can: it would wake the node after
+    /// each datagram that leaves.
+    awaits_room: bool,
     stats: SocketStats,
 }
 
 impl<U: Udp> Port<U> {
     pub(crate) fn new(udp: U) -> Self {
         // Readable at first: what arrived before the registration makes no edge.
-        Self { udp, queue: VecDeque::new(), readable: true, blocked: false, stats: SocketStats::default() }
+        let stats = SocketStats::default();
+        Self {
+            udp,
+            queue: VecDeque::new(),
+            readable: true,
+            blocked: false,
+            too_long: Vec::new(),
+            awaits_room: false,
+            stats,
+        }
     }
 
     pub(crate) fn set_readable(&mut self) {
@@ -87,8 +112,10 @@ impl<U: Udp> Port<U> {
         let mut budget = READ_BUDGET;
         while self.readable && budget > 0 {
             match self.udp.receive(budget, each) {
-                Ok(0) => self.readable = false,
-                Ok(n) => budget = budget.saturating_sub(n),
+                Ok(received) => {
+                    self.readable = received.more && received.count > 0;
+                    budget = budget.saturating_sub(received.count);
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.readable = false,
                 Err(e) if is_noise(&e) => {
                     self.stats.noise += 1;
@@ -124,7 +151,10 @@ impl<U: Udp> Port<U> {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
                 Err(e) => {
                     // The datagram in front has had its chance, whatever the reason.
-                    self.queue.pop_front();
+                    let refused = self.queue.pop_front();
+                    if let Some(t) = refused.filter(|_| is_too_long(&e) && self.too_long.len() < TOO_LONG) {
+                        self.too_long.push((t.to, t.bytes.len()));
+                    }
                     if is_noise(&e) {
                         self.stats.noise += 1;
                     } else {
@@ -138,6 +168,21 @@ impl<U: Udp> Port<U> {
     pub(crate) fn stats(&self) -> SocketStats {
         self.stats
     }
+
+    fn take_too_long(&mut self) -> Vec<(SocketAddr, usize)> {
+        std::mem::take(&mut self.too_long)
+    }
+}
+
+/// Whether a datagram was longer than its interface allows. With the flag that forbids IP fragments, which quinn-udp
+/// sets, the system says so instead of cutting it.
+fn is_too_long(e: &io::Error) -> bool {
+    #[cfg(unix)]
+    const TOO_LONG: i32 = nix::libc::EMSGSIZE;
+    /// WSAEMSGSIZE.
+    #[cfg(not(unix))]
+    const TOO_LONG: i32 = 10_040;
+    e.raw_os_error() == Some(TOO_LONG)
 }
 
 /// Whether an error tells of an earlier datagram that reached nobody, or of an interruption.
@@ -182,8 +227,7 @@ impl Sockets {
         let socket = open(addr).map_err(failed)?;
         let local = socket.local_addr().map_err(failed)?.as_socket().unwrap_or(addr);
         let mut system = System::new(socket).map_err(failed)?;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        registry.register(system.source(), Token(self.ports.len()), interest).map_err(failed)?;
+        registry.register(system.source(), Token(self.ports.len()), Interest::READABLE).map_err(failed)?;
         self.ports.push((local, Port::new(system)));
         Ok(())
     }
@@ -212,10 +256,26 @@ impl Sockets {
         }
     }
 
-    pub(crate) fn flush(&mut self) {
-        for (_, port) in &mut self.ports {
+    /// Sends what is queued. A socket that cannot send is watched until it can, and only then.
+    pub(crate) fn flush(&mut self, registry: &Registry) {
+        for (n, (addr, port)) in self.ports.iter_mut().enumerate() {
             port.flush();
+            let blocked = port.blocked();
+            if port.awaits_room == blocked {
+                continue;
+            }
+            let interest = if blocked { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            match registry.reregister(port.udp.source(), Token(n), interest) {
+                Ok(()) => port.awaits_room = blocked,
+                // Tried again with the next flush.
+                Err(e) => log::warn!("socket {addr}: {e}"),
+            }
         }
+    }
+
+    /// Datagrams that were too long since the last call: where they were to go, and their bytes.
+    pub(crate) fn take_too_long(&mut self) -> Vec<(SocketAddr, usize)> {
+        self.ports.iter_mut().flat_map(|(_, port)| port.take_too_long()).collect()
     }
 
     pub(crate) fn has_more(&self) -> bool {

@@ -9,7 +9,7 @@ use donp_core::Transmit;
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use socket2::Socket;
 
-use super::Udp;
+use super::{Received, Udp};
 
 /// One receive buffer: the largest UDP payload there is, which is also the most that a system joins. Windows
 /// reports a datagram that does not fit as an error. Pages that nothing was received into take no memory.
@@ -36,7 +36,7 @@ impl System {
     pub(super) fn new(socket: Socket) -> io::Result<Self> {
         let socket = mio::net::UdpSocket::from_std(socket.into());
         // It also forbids IP fragments, and takes no notice of ICMP about the size of the path, which may be forged:
-        // datagrams of 1,200 bytes cross every path.
+        // links find out for themselves what a path carries.
         let state = UdpSocketState::new((&socket).into())?;
         Ok(Self {
             socket,
@@ -80,23 +80,25 @@ impl System {
 }
 
 impl Udp for System {
-    fn receive(&mut self, most: usize, each: &mut dyn FnMut(SocketAddr, &[u8])) -> io::Result<usize> {
+    fn receive(&mut self, most: usize, each: &mut dyn FnMut(SocketAddr, &[u8])) -> io::Result<Received> {
         if self.next.0 >= self.filled {
             (self.filled, self.next) = (0, (0, 0));
             self.filled = self.fill()?;
         }
-        let mut handed = 0;
-        while handed < most && self.next.0 < self.filled {
+        let mut count = 0;
+        while count < most && self.next.0 < self.filled {
             let (slot, begin) = self.next;
             let meta = &self.meta[slot];
             let bytes = &self.slots[slot * SLOT..][..meta.len.min(SLOT)];
             // An empty datagram has a stride of zero.
             let end = bytes.len().min(begin + meta.stride.max(1));
             each(meta.addr, &bytes[begin..end]);
-            handed += 1;
+            count += 1;
             self.next = if end == bytes.len() { (slot + 1, 0) } else { (slot, end) };
         }
-        Ok(handed)
+        // Fewer than there was room for: the socket was empty. Where one call takes one datagram this never tells.
+        let more = self.next.0 < self.filled || self.filled == BATCH_SIZE;
+        Ok(Received { count, more })
     }
 
     fn send(&mut self, queue: &VecDeque<Transmit>) -> io::Result<usize> {

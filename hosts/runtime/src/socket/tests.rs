@@ -8,6 +8,8 @@ use proptest::prelude::*;
 #[derive(Clone, Copy, Debug)]
 enum Answer {
     Take(usize),
+    /// So many, and then it is empty.
+    Last(usize),
     Empty,
     WouldBlock,
     Refused,
@@ -17,6 +19,7 @@ enum Answer {
 fn answers() -> impl Strategy<Value = Vec<Answer>> {
     let one = prop_oneof![
         (0usize..40).prop_map(Answer::Take),
+        (0usize..40).prop_map(Answer::Last),
         Just(Answer::Empty),
         Just(Answer::WouldBlock),
         Just(Answer::Refused),
@@ -41,14 +44,15 @@ impl Script {
 }
 
 impl Udp for Script {
-    fn receive(&mut self, most: usize, each: &mut dyn FnMut(SocketAddr, &[u8])) -> io::Result<usize> {
-        match self.next() {
-            Answer::Take(n) => {
-                let n = n.min(most);
-                (0..n).for_each(|_| each("127.0.0.1:1".parse().unwrap(), b"x"));
-                Ok(n)
+    fn receive(&mut self, most: usize, each: &mut dyn FnMut(SocketAddr, &[u8])) -> io::Result<Received> {
+        let answer = self.next();
+        match answer {
+            Answer::Take(n) | Answer::Last(n) => {
+                let count = n.min(most);
+                (0..count).for_each(|_| each("127.0.0.1:1".parse().unwrap(), b"x"));
+                Ok(Received { count, more: matches!(answer, Answer::Take(_)) })
             }
-            Answer::Empty => Ok(0),
+            Answer::Empty => Ok(Received { count: 0, more: false }),
             Answer::WouldBlock => Err(io::ErrorKind::WouldBlock.into()),
             Answer::Refused => Err(io::ErrorKind::ConnectionRefused.into()),
             Answer::Other => Err(io::ErrorKind::PermissionDenied.into()),
@@ -57,7 +61,7 @@ impl Udp for Script {
 
     fn send(&mut self, queue: &VecDeque<Transmit>) -> io::Result<usize> {
         match self.next() {
-            Answer::Take(n) => {
+            Answer::Take(n) | Answer::Last(n) => {
                 let n = n.min(queue.len());
                 *self.sent.borrow_mut() += n;
                 Ok(n)
@@ -119,6 +123,41 @@ fn a_used_budget_asks_for_another_wake_up_and_an_empty_socket_does_not() {
 }
 
 #[test]
+fn a_batch_that_is_not_full_ends_the_wake_up_without_a_call() {
+    let (mut port, calls, _) = port(vec![Answer::Last(3), Answer::WouldBlock]);
+    let mut received = 0;
+    port.receive(&mut |_, _| received += 1);
+    assert_eq!((received, *calls.borrow(), port.has_more()), (3, 1, false));
+    port.set_readable();
+    port.receive(&mut |_, _| received += 1);
+    assert_eq!(*calls.borrow(), 2);
+}
+
+/// What the system tells a node that sends to itself, after each of three flushes.
+#[test]
+fn only_a_blocked_socket_is_told_that_it_can_send() {
+    let mut poll = mio::Poll::new().unwrap();
+    let mut sockets = Sockets::bind(&["127.0.0.1:0".parse().unwrap()], poll.registry()).unwrap();
+    let to = sockets.local().next().unwrap();
+    let mut events = mio::Events::with_capacity(8);
+    let mut told = |sockets: &mut Sockets| {
+        sockets.flush(poll.registry());
+        poll.poll(&mut events, Some(std::time::Duration::from_millis(200))).unwrap();
+        (events.iter().any(|e| e.is_readable()), events.iter().any(|e| e.is_writable()))
+    };
+    sockets.push(Transmit { to, bytes: vec![1] });
+    assert_eq!(told(&mut sockets), (true, false));
+    let port = sockets.port_mut(0).unwrap();
+    port.blocked = true;
+    port.push(Transmit { to, bytes: vec![2] });
+    assert_eq!(told(&mut sockets).1, true, "it may be able to by now");
+    sockets.port_mut(0).unwrap().set_writable();
+    told(&mut sockets);
+    sockets.push(Transmit { to, bytes: vec![3] });
+    assert_eq!(told(&mut sockets).1, false);
+}
+
+#[test]
 fn a_blocked_socket_keeps_a_bounded_queue_and_goes_on_when_writable() {
     let (mut port, _, sent) = port(vec![Answer::WouldBlock, Answer::Take(40)]);
     for _ in 0..SEND_QUEUE + 5 {
@@ -162,6 +201,26 @@ fn send_all(queue: &VecDeque<Transmit>) -> usize {
     calls
 }
 
+#[test]
+fn a_datagram_that_is_too_long_is_reported_with_its_address() {
+    let (_, to) = real();
+    let mut port = Port::new(real().0);
+    // Longer than any UDP datagram; the others leave.
+    for len in [100, 70_000, 100] {
+        port.push(Transmit { to, bytes: vec![1; len] });
+    }
+    port.flush();
+    assert_eq!(port.take_too_long(), [(to, 70_000)]);
+    assert_eq!(port.take_too_long(), []);
+    assert_eq!((port.stats().send_refused, port.queue.len()), (1, 0));
+    // However many there are, the reports are bounded.
+    for _ in 0..2 * TOO_LONG {
+        port.push(Transmit { to, bytes: vec![1; 70_000] });
+    }
+    port.flush();
+    assert_eq!(port.take_too_long().len(), TOO_LONG);
+}
+
 /// What comes, until there are `count`.
 fn receive_all(port: &mut Port<System>, count: usize) -> Vec<Vec<u8>> {
     let mut got = Vec::new();
@@ -200,8 +259,9 @@ fn equal_datagrams_to_one_address_take_one_call() {
     while got.len() < queue.len() && std::time::Instant::now() < deadline {
         let asks = receiver.held().0 == 0;
         match receiver.receive(7, &mut |_, bytes| got.push(bytes.to_vec())) {
-            Ok(n) => {
-                assert!(n <= 7);
+            Ok(Received { count, more }) => {
+                assert!(count <= 7);
+                assert_eq!(more, got.len() < queue.len(), "the batch was not full");
                 fills += usize::from(asks);
             }
             Err(e) => assert_eq!(e.kind(), io::ErrorKind::WouldBlock),

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use crate::graph::Shape;
-use crate::measure::{BitSet, Broadcast, Totals};
+use crate::measure::{BitSet, Broadcast, Totals, Watch};
 use crate::run::Round;
+use crate::sim::SECOND;
 
 /// Rounds whose mean delivery decides whether an overlay has healed (HyParView §5.3 sends ten a cycle).
 const HEALED_ROUNDS: usize = 10;
 /// That mean for a healed overlay.
 const HEALED: f64 = 0.999;
+
+/// Bytes of the headers of IPv4 and UDP of one datagram.
+const HEADERS: u64 = 28;
 
 /// Figures of one window of time.
 pub(super) type Figures = Vec<(&'static str, f64)>;
@@ -55,6 +59,21 @@ pub(super) fn reliability(broadcasts: &[Broadcast], alive: &BitSet, first: u64) 
     ]
 }
 
+/// How fast `broadcasts` reached the nodes `alive` at the end; `began` in virtual microseconds.
+pub(super) fn speed(watch: &Watch, broadcasts: &[Broadcast], alive: &BitSet, began: u64) -> Figures {
+    let slow: Vec<&Broadcast> = broadcasts.iter().filter(|b| b.is_slow(alive)).collect();
+    let since = |b: &&Broadcast| b.at.saturating_sub(began) as f64 / SECOND as f64;
+    let mut out = vec![
+        ("late", watch.late as f64),
+        ("slow", slow.len() as f64),
+        ("slow_until_s", slow.last().map_or(0.0, since)),
+    ];
+    for (key, q) in [("latency_p50_s", 0.5), ("latency_p99_s", 0.99), ("latency_max_s", 1.0)] {
+        out.extend(watch.window.quantile(q).map(|v| (key, v)));
+    }
+    out
+}
+
 /// Figures of single rounds; `begin` is when the first began, in virtual seconds.
 pub(super) fn rounds(rounds: &[Round], begin: f64, period_s: f64) -> Figures {
     let mut out = Figures::new();
@@ -72,12 +91,15 @@ pub(super) fn rounds(rounds: &[Round], begin: f64, period_s: f64) -> Figures {
 }
 
 /// Traffic on the wire in `seconds`.
-pub(super) fn traffic(diff: &Totals, n: usize, seconds: f64, period_s: f64) -> Figures {
+pub(super) fn traffic((diff, wakes): (&Totals, u64), n: usize, seconds: f64, period_s: f64) -> Figures {
     let per_node_s = |v: u64| v as f64 / n.max(1) as f64 / seconds.max(1e-6);
+    let headers = diff.datagrams_out.saturating_mul(HEADERS);
     vec![
         ("datagrams_per_node_s", per_node_s(diff.datagrams_out)),
         ("datagrams_per_period", per_node_s(diff.datagrams_out) * period_s),
         ("bytes_per_node_s", per_node_s(diff.bytes_out)),
+        ("wire_bytes_per_node_s", per_node_s(diff.bytes_out + headers)),
+        ("wakes_per_node_s", per_node_s(wakes)),
         ("handshakes_per_node", diff.handshakes as f64 / n.max(1) as f64),
         ("seconds", seconds),
     ]

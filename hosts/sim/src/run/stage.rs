@@ -45,6 +45,7 @@ struct Window {
     label: String,
     at: u64,
     totals: Totals,
+    wakes: u64,
     broadcasts: usize,
     false_positives: (u64, u64),
     swim: (u64, u64, usize),

@@ -21,6 +21,9 @@ builtin![
     "merge",
     "schedules",
     "schedules-short",
+    "joined",
+    "killed",
+    "quiet",
     "idle",
     "nat",
 ];

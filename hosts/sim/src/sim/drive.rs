@@ -25,6 +25,7 @@ impl Sim {
                 if stalled > self.now {
                     self.queue.push(stalled, What::Arrive { to, from, bytes });
                 } else if self.is_awake(to) {
+                    self.wakes += 1;
                     self.with(to, |engine, now| engine.handle_datagram(now, from, &bytes));
                 }
             }
@@ -74,6 +75,7 @@ impl Sim {
         }
         let due = node.engine.as_ref().and_then(Engine::next_deadline).map(|d| node.clock.virtual_time(d.at));
         if self.tick.is_some() || due.is_some_and(|at| at <= now) {
+            self.wakes += 1;
             self.with(n, |engine, now| engine.handle_timeout(now));
         } else {
             self.schedule_wake(n);
@@ -175,6 +177,12 @@ impl Sim {
             Event::Durable { event: Durable::Received(message), .. } => {
                 told = Some(message.id);
                 self.transcript.note(now, &message.id.hash, n);
+            }
+            // No store goes back here and no profile is copied.
+            Event::Durable { event: event @ (Durable::Forked { .. } | Durable::LifeBegun { .. }), .. } => {
+                if self.violations.len() < 20 {
+                    self.violations.push(format!("node {n} reports a copied profile where there is none: {event:?}"));
+                }
             }
             Event::Volatile(Volatile::PeerDown { peer, reason }) => {
                 self.transcript.note(now, &peer.0, n);

@@ -22,10 +22,12 @@ const LOOK_BACK: usize = 200;
 impl Stage<'_, '_> {
     pub(super) fn open(&mut self, label: &str) -> Window {
         self.view_loss = 0;
+        self.sim.watch.open();
         Window {
             label: label.into(),
             at: self.sim.now(),
             totals: self.sim.totals(),
+            wakes: self.sim.wakes(),
             broadcasts: self.sim.watch.broadcasts.len(),
             false_positives: (self.sim.watch.false_positives, self.sim.watch.false_positives_at_healthy),
             swim: self.swim_so_far(),
@@ -82,10 +84,12 @@ impl Stage<'_, '_> {
             let diff = self.sim.totals().since(&window.totals);
             let broadcasts = &self.sim.watch.broadcasts[window.broadcasts..];
             let seconds = passed as f64 / SECOND as f64;
-            all.extend(figures::traffic(&diff, n, seconds, self.case.period as f64 / SECOND as f64));
+            let wakes = self.sim.wakes() - window.wakes;
+            all.extend(figures::traffic((&diff, wakes), n, seconds, self.case.period as f64 / SECOND as f64));
             if !broadcasts.is_empty() {
                 all.extend(figures::gossip(&diff, n, broadcasts.len()));
                 all.extend(figures::reliability(broadcasts, &alive, diff.first));
+                all.extend(figures::speed(&self.sim.watch, broadcasts, &alive, window.at));
                 let begin = window.at as f64 / SECOND as f64;
                 let rounds = self.out.rounds.iter().filter(|r| r.at >= begin);
                 let rounds: Vec<Round> = rounds.cloned().collect();

@@ -1,0 +1,1 @@
+//! Nothing but benchmarks: see `nodes/` and docs/benchmarks.md.
