@@ -273,11 +273,11 @@ impl Sockets {
         }
     }
 
-<<<<<<< HEAD
     /// Datagrams that were too long since the last call: where they were to go, and their bytes.
     pub(crate) fn take_too_long(&mut self) -> Vec<(SocketAddr, usize)> {
         self.ports.iter_mut().flat_map(|(_, port)| port.take_too_long()).collect()
-=======
+    }
+
     /// Gives back what only a burst needs.
     pub(crate) fn rest(&mut self) {
         for (_, port) in &mut self.ports {
@@ -286,7 +286,6 @@ impl Sockets {
                 port.queue = VecDeque::new();
             }
         }
->>>>>>> host
     }
 
     pub(crate) fn has_more(&self) -> bool {
