@@ -19,7 +19,7 @@ use crate::chat::wire::Height;
 use crate::id::{ConversationId, Life, MessageId, NodeId};
 use crate::planted::{Bug, planted};
 use crate::rng::Rng;
-use crate::time::WallTime;
+use crate::time::{Duration, Instant, WallTime};
 use crate::wire::content::{Conversation, VectorClock};
 use crate::wire::{Blob, encode};
 
@@ -30,6 +30,8 @@ const MAX_RECENT: usize = 1_024;
 pub(crate) const MAX_LIVES: usize = 1_024;
 /// An author is first-time until its first entry has been here for this long: 7 days (docs/design/log.md §2).
 const FIRST_TIME_MS: u64 = 7 * 86_400_000;
+/// Another life is reported at most this often: every hour (docs/design/log.md §6, R8).
+const REPORT_EVERY: Duration = Duration::from_secs(3_600);
 /// First-time authors that are remembered: 1,024, as many as there are lives in memory.
 const MAX_NEWCOMERS: usize = 1_024;
 /// Messages of pages of history in memory: 500, the largest page.
@@ -162,6 +164,8 @@ pub(crate) struct Log {
     forked: BTreeSet<LifeId>,
     /// When the first entry of an author arrived, for those of the last seven days.
     newcomers: BTreeMap<NodeId, WallTime>,
+    /// When another life was last reported.
+    begun_at: Option<Instant>,
 }
 
 impl Log {
@@ -183,6 +187,7 @@ impl Log {
             components: Components::default(),
             forked: BTreeSet::new(),
             newcomers: BTreeMap::new(),
+            begun_at: None,
         }
     }
 
@@ -254,12 +259,19 @@ impl Log {
     }
 
     /// Begins another life: what was said in this one beyond the store stays another log of this device.
-    pub(crate) fn begin_life(&mut self, life: Life) {
+    /// Whether it is to be reported: at most once an hour, since the other side of a private conversation can make up
+    /// what this node said in it.
+    pub(crate) fn begin_life(&mut self, life: Life, now: Instant) -> bool {
         self.own.tip = None;
         if let Some((id, known)) = self.tip.take() {
             self.heads.add(id, Head { known, first_time: false, forked: false });
         }
         self.own.life = life;
+        let reports = self.begun_at.is_none_or(|at| now.since(at) >= REPORT_EVERY);
+        if reports {
+            self.begun_at = Some(now);
+        }
+        reports
     }
 
     /// An entry in memory.

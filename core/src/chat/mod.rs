@@ -435,17 +435,8 @@ impl Chat {
             return self.drops.count(DropReason::Message);
         };
         match message {
-            Sync::Digest { hash, .. } => {
-                if self.log(cx, policy.kind()).is_some() {
-                    self.digest(cx, conversation, from, hash, out);
-                }
-            }
-            Sync::Pull { heights, answer, .. } => {
-                if !heights.is_empty() && self.log(cx, policy.kind()).is_none() {
-                    return self.drops.count(DropReason::Rate);
-                }
-                self.pulled(cx, conversation, from, heights, answer, out);
-            }
+            Sync::Digest { hash, .. } => self.digest(cx, conversation, from, hash, out),
+            Sync::Pull { heights, answer, .. } => self.pulled(cx, conversation, from, heights, answer, out),
             Sync::Want { parents, .. } => self.wanted(cx, conversation, from, parents, out),
             Sync::Compare { salt, from: low, to, parts, .. } => self.host(cx, from, (salt, low, to), parts, out),
             Sync::Compared { from: low, to, parts, .. } => self.compared(cx, from, (low, to), &parts, out),
@@ -461,7 +452,7 @@ impl Chat {
                     }
                 }
                 match end {
-                    End::Open => self.progress(cx, conversation, from, false),
+                    End::Open => {}
                     End::Pulled { more } => self.pull_ended(cx, conversation, from, more, out),
                     End::Fetched => self.fetch_ended(cx, from, out),
                     End::Wanted => {}

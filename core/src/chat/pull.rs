@@ -13,6 +13,7 @@ use crate::chat::log::MAX_LIVES;
 use crate::chat::rows::{At, ENTRIES, Row, entry_key, next_life_scan, number_row, tip_scan};
 use crate::chat::wire::{End, Height, Sync};
 use crate::chat::{BUNDLE_BYTES, Chat, NEWS_AFTER, Out, Reading, send};
+use crate::collections::Backoff;
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::machine::{Cx, Outbox};
 use crate::planted::{Bug, planted};
@@ -37,13 +38,20 @@ const MAX_HEIGHTS: usize = 2 * MAX_LIVES;
 const GAP: Duration = Duration::from_millis(500);
 /// A private gap is asked for after this: 5 s. The sender's outbox fills it first if it still has it.
 const PRIVATE_GAP: Duration = Duration::from_secs(5);
-/// Forked lives are compared with peers at most once a minute (docs/design/log.md §5).
-const FORKS_EVERY: Duration = Duration::from_secs(60);
+/// One peer's answer may take this long before another peer has its turn: 30 s, an answer of the greatest size at
+/// 64 kbit/s.
+const TURN: Duration = Duration::from_secs(30);
+/// A peer whose answer brought nothing is asked again after this: 1 s, doubled with each such answer up to a minute.
+const VAIN: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+/// Forked lives are compared with a peer at most once a minute (docs/design/log.md §5), and ever more rarely while it
+/// goes on claiming branches.
+const FORKS: Backoff = Backoff::new(Duration::from_secs(60), Duration::from_secs(86_400));
 
 /// What this node fetches.
 #[derive(Debug)]
 struct Asked {
     peer: NodeId,
+    began: Instant,
     until: Instant,
     /// Something came that was new.
     fruitful: bool,
@@ -67,8 +75,24 @@ pub(super) struct Pulls {
     answering: BTreeMap<(NodeId, ConversationId), Answering>,
     /// Lives that are being read after a start, with their tips; peers that wait for that.
     loading: BTreeMap<ConversationId, Loading>,
-    /// When forked lives may be compared again.
-    forks_at: Instant,
+    /// Answers of peers that brought nothing, in a row, and when the peer may be asked again.
+    vain: BTreeMap<(ConversationId, NodeId), Pause>,
+    /// Comparisons of forked lives with a peer.
+    forks: BTreeMap<NodeId, Pause>,
+}
+
+/// A pause that doubles.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    times: u32,
+    until: Instant,
+}
+
+impl Pause {
+    fn longer(before: Option<Self>, backoff: Backoff, now: Instant) -> Self {
+        let times = before.map_or(0, |pause| pause.times.saturating_add(1));
+        Self { times, until: now + backoff.nominal(times) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -84,7 +108,8 @@ impl Pulls {
         let waiting = self.waiting.values().fold(0usize, |n, w| n.saturating_add(w.len()));
         let answering = self.answering.values().fold(0usize, |n, a| n.saturating_add(a.heights.len()));
         let loading = self.loading.values().fold(0usize, |n, l| n.saturating_add(l.lives.len()));
-        let all = [self.asked.len(), waiting, self.gaps.len(), answering, loading];
+        let pauses = self.vain.len().saturating_add(self.forks.len());
+        let all = [self.asked.len(), waiting, self.gaps.len(), answering, loading, pauses];
         all.into_iter().fold(0, usize::saturating_add)
     }
 
@@ -103,6 +128,8 @@ impl Pulls {
         });
         self.gaps.retain(|(_, p), _| *p != peer);
         self.answering.retain(|(p, _), _| *p != peer);
+        self.vain.retain(|(_, p), _| *p != peer);
+        self.forks.remove(&peer);
         self.loading.values_mut().for_each(|l| {
             l.peers.remove(&peer);
         });
@@ -207,6 +234,11 @@ impl Chat {
         self.pulls.asked.get(&conversation).is_some_and(|a| a.peer == peer)
     }
 
+    /// Whether a peer may be asked for what it has: its last answers did not bring nothing.
+    pub(super) fn may_pull(&self, conversation: ConversationId, peer: NodeId, now: Instant) -> bool {
+        self.pulls.vain.get(&(conversation, peer)).is_none_or(|pause| pause.until <= now)
+    }
+
     /// Asks a peer for all that is beyond what is here.
     pub(super) fn pull(
         &mut self,
@@ -220,6 +252,9 @@ impl Chat {
         if !log.is_complete() {
             return self.greet(cx, conversation, peer, out);
         }
+        if !self.may_pull(conversation, peer, cx.now) {
+            return;
+        }
         if self.pulls.asked.contains_key(&conversation) {
             if !self.is_pulling(conversation, peer) {
                 self.pulls.waiting.entry(conversation).or_default().insert(peer);
@@ -228,7 +263,9 @@ impl Chat {
         }
         let heights = log.heights();
         send(peer, &Sync::Pull { conversation, heights, answer }, out);
-        self.pulls.asked.insert(conversation, Asked { peer, until: cx.now + ANSWER_WITHIN, fruitful: false });
+        self.pulls
+            .asked
+            .insert(conversation, Asked { peer, began: cx.now, until: cx.now + ANSWER_WITHIN, fruitful: false });
     }
 
     /// A peer asks for what is beyond its heights.
@@ -254,8 +291,9 @@ impl Chat {
         let number = log.number;
         let lacks = log.lacks(&heights);
         let one_way = planted(Bug::OneWayCatchUp) && lacks && beyond.ahead;
-        if beyond.forks && cx.now >= self.pulls.forks_at {
-            self.pulls.forks_at = cx.now + FORKS_EVERY;
+        let pause = self.pulls.forks.get(&from).copied();
+        if beyond.forks && pause.is_none_or(|p| p.until <= cx.now) {
+            self.pulls.forks.insert(from, Pause::longer(pause, FORKS, cx.now));
             self.compare_whole(cx, from, out);
         }
         if answer && lacks && !one_way {
@@ -342,12 +380,13 @@ impl Chat {
         self.answer_pull(cx, peer, conversation, out);
     }
 
-    /// Something came from a peer.
+    /// Something new came from a peer.
     pub(super) fn progress(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, peer: NodeId, by_pull: bool) {
         if let Some(asked) = self.pulls.asked.get_mut(&conversation).filter(|a| a.peer == peer) {
             asked.fruitful = true;
-            asked.until = cx.now + ANSWER_WITHIN;
+            asked.until = (cx.now + ANSWER_WITHIN).min(asked.began + TURN);
         }
+        self.pulls.vain.remove(&(conversation, peer));
         let signed = self.logs.get(&conversation).is_some_and(|l| l.policy.is_signed());
         if by_pull && signed && self.news_at.is_none() {
             self.news_at = Some(cx.now + cx.rng.jitter(NEWS_AFTER, 50));
@@ -366,6 +405,10 @@ impl Chat {
         let Some(asked) = self.pulls.asked.get(&conversation).filter(|a| a.peer == peer) else { return };
         let fruitful = asked.fruitful;
         self.pulls.asked.remove(&conversation);
+        if !fruitful {
+            let pause = self.pulls.vain.get(&(conversation, peer)).copied();
+            self.pulls.vain.insert((conversation, peer), Pause::longer(pause, VAIN, cx.now));
+        }
         if more && fruitful {
             return self.pull(cx, conversation, peer, false, out);
         }

@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::chat::entry::Parent;
+use crate::chat::pace::Pace;
 use crate::chat::pull::bundles;
 use crate::chat::rows::{At, Row, entry_scan};
 use crate::chat::wire::{End, MAX_WANTED, Sync};
@@ -36,21 +37,30 @@ struct Queue {
     paced: bool,
 }
 
+/// The rate of catching up is shared by so many peers: 8, as many as a node has neighbours.
+const NEIGHBOURS: u32 = 8;
+
 #[derive(Debug, Default)]
-pub(super) struct Serving(BTreeMap<(NodeId, ConversationId, bool), Queue>);
+pub(super) struct Serving {
+    queues: BTreeMap<(NodeId, ConversationId, bool), Queue>,
+    /// What each linked peer may still ask for.
+    wanted: BTreeMap<NodeId, Pace>,
+}
 
 impl Serving {
     pub(super) fn len(&self) -> usize {
-        self.0.values().fold(0usize, |n, q| n.saturating_add(q.items.len()).saturating_add(q.sent.len()))
+        let queues = self.queues.values().map(|q| q.items.len().saturating_add(q.sent.len()));
+        queues.fold(self.wanted.len(), usize::saturating_add)
     }
 
     pub(super) fn forget_peer(&mut self, peer: NodeId) {
-        self.0.retain(|(p, _, _), _| *p != peer);
+        self.queues.retain(|(p, _, _), _| *p != peer);
+        self.wanted.remove(&peer);
     }
 
     /// Whether a comparison still gives something to this peer.
     pub(super) fn gives(&self, conversation: ConversationId, peer: NodeId) -> bool {
-        self.0.contains_key(&(peer, conversation, true))
+        self.queues.contains_key(&(peer, conversation, true))
     }
 }
 
@@ -65,10 +75,10 @@ impl Chat {
         out: &mut Outbox<Out>,
     ) {
         let key = (peer, conversation, paced);
-        if self.serving.0.len() >= MAX_SERVED && !self.serving.0.contains_key(&key) {
+        if self.serving.queues.len() >= MAX_SERVED && !self.serving.queues.contains_key(&key) {
             return self.drops.count(DropReason::Rate);
         }
-        let queue = self.serving.0.entry(key).or_insert_with(|| Queue {
+        let queue = self.serving.queues.entry(key).or_insert_with(|| Queue {
             items: VecDeque::new(),
             end_of_run: None,
             reading: false,
@@ -95,6 +105,12 @@ impl Chat {
         if parents.len() > MAX_WANTED {
             return self.drops.count(DropReason::Message);
         }
+        // Served undelayed (docs/design/log.md §7, R10), up to a rate: beyond it another node is asked.
+        let rate = self.config.chat.catch_up_rate / NEIGHBOURS;
+        let pace = self.serving.wanted.entry(peer).or_insert_with(|| Pace::new(rate));
+        if pace.is_spent(cx.now) {
+            return self.drops.count(DropReason::Rate);
+        }
         self.serve(cx, (conversation, peer), parents, (false, Some(End::Wanted)), out);
     }
 
@@ -102,11 +118,13 @@ impl Chat {
     pub(super) fn serve_next(&mut self, cx: &mut Cx<'_>, key: (NodeId, ConversationId, bool), out: &mut Outbox<Out>) {
         let (peer, conversation, _) = key;
         let Some(log) = self.logs.get(&conversation) else { return };
-        let Some(queue) = self.serving.0.get_mut(&key).filter(|q| !q.reading) else { return };
+        let Some(queue) = self.serving.queues.get_mut(&key).filter(|q| !q.reading) else { return };
         if queue.bytes >= BUNDLE_BYTES || (queue.items.is_empty() && queue.end_of_run.is_none()) {
             let runs = core::mem::take(&mut queue.runs);
             if queue.paced {
                 self.pace.spend(queue.bytes);
+            } else if let Some(pace) = self.serving.wanted.get_mut(&peer) {
+                pace.spend(queue.bytes);
             }
             queue.bytes = 0;
             for runs in bundles(runs) {
@@ -115,7 +133,7 @@ impl Chat {
         }
         if queue.items.is_empty() && queue.end_of_run.is_none() {
             let end = queue.end;
-            self.serving.0.remove(&key);
+            self.serving.queues.remove(&key);
             if let Some(end) = end {
                 send(peer, &Sync::Runs { conversation, runs: Vec::new(), end }, out);
             }
@@ -138,7 +156,7 @@ impl Chat {
         records: &[Record],
         out: &mut Outbox<Out>,
     ) {
-        let Some(queue) = self.serving.0.get_mut(&key) else { return };
+        let Some(queue) = self.serving.queues.get_mut(&key) else { return };
         queue.reading = false;
         let read = records.first().and_then(|r| Some((super::rows::entry_id(&r.key).ok()?, Row::read(&r.value).ok()?)));
         match read {

@@ -201,8 +201,9 @@ impl Chat {
         let Some(log) = self.logs.get_mut(&conversation) else { return };
         if source != Source::Own && run.log == log.own_log() {
             // Another copy of this profile writes this life: it is restored from a backup, or runs twice.
-            log.begin_life(Life(cx.rng.bytes()));
-            out.push(Out::LifeBegun { conversation: log.policy.kind() });
+            if log.begin_life(Life(cx.rng.bytes()), cx.now) {
+                out.push(Out::LifeBegun { conversation: log.policy.kind() });
+            }
         }
         let taken = log.take(run, kind, facts, cx.wall);
         if let (Source::Own, Some(last)) = (source, taken.last()) {
@@ -314,7 +315,8 @@ impl Chat {
             if !self.linked.contains_key(&peer) {
                 continue;
             }
-            if self.waiting.of_peer(peer) > MANY || question.parents.len() >= MAX_WANTED {
+            let many = self.waiting.of_peer(peer) > MANY || question.parents.len() >= MAX_WANTED;
+            if many && self.may_pull(conversation, peer, cx.now) {
                 self.pull(cx, conversation, peer, true, out);
             } else if !self.is_pulling(conversation, peer) {
                 send(peer, &Sync::Want { conversation, parents: question.parents }, out);

@@ -317,3 +317,83 @@ fn a_restored_profile_reads_and_writes_private_messages() {
     let without: Vec<_> = all.iter().filter(|t| *t != "lost").cloned().collect();
     assert_eq!(mine, without, "the same order");
 }
+
+/// Bytes that a node sends in answer to one peer that asks the same again and again, a thousand times in ten seconds.
+fn answered(mut ask: impl FnMut(&mut Bench, NodeId, u64) -> In) -> (usize, usize) {
+    let (mut a, b) = (Bench::new(1), Bench::new(2));
+    for n in 0..200 {
+        a.say(Content::text(alloc::format!("{n} {}", "x".repeat(10_000))));
+    }
+    for fact in [up(b.me), Fact::NeighbourUp(b.me)] {
+        a.fact(&fact);
+    }
+    let (mut asked, mut sent) = (0, 0);
+    for n in 0..1_000 {
+        let input = ask(&mut a, b.me, n);
+        if let In::Message { body, .. } = &input {
+            asked += body.len();
+        }
+        let mut outs = a.input(input);
+        let now = a.now + Duration::from_millis(10);
+        outs.extend(a.advance(now));
+        sent += outs.iter().map(|o| if let Out::Send { body, .. } = o { body.len() } else { 0 }).sum::<usize>();
+    }
+    (asked, sent)
+}
+
+/// Mutation: `Chat::wanted` does not look at the peer's pace.
+#[test]
+fn a_peer_that_wants_the_same_again_is_served_at_a_rate() {
+    let conversation = network_conversation(&[0; 32]);
+    let mut parents = Vec::new();
+    let (_, sent) = answered(|a, from, _| {
+        if parents.is_empty() {
+            parents = a.history().iter().map(|m| Parent::of(m.id)).collect();
+        }
+        In::Message { from, body: encode(&Sync::Want { conversation, parents: parents.clone() }) }
+    });
+    // 2 MiB, which were asked for at once, and eleven seconds of an eighth of the rate of catching up.
+    assert!(sent < (3 << 20) + 11 * (256 << 10), "{sent} bytes");
+}
+
+/// Mutation: a `Pull` that brought nothing has no pause.
+#[test]
+fn a_peer_that_claims_what_it_has_not_is_asked_ever_more_rarely() {
+    let conversation = network_conversation(&[0; 32]);
+    let (asked, sent) = answered(|_, from, n| {
+        let hash = [n as u8; 16];
+        // It answers each question with nothing.
+        let claim = Sync::Digest { conversation, hash };
+        let nothing = Sync::Runs { conversation, runs: Vec::new(), end: crate::chat::wire::End::Pulled { more: false } };
+        In::Message { from, body: encode(if n % 2 == 0 { &claim } else { &nothing }) }
+    });
+    assert!(sent < asked / 10, "{sent} bytes for {asked}");
+}
+
+/// Mutation: `Log::begin_life` reports each time.
+#[test]
+fn made_up_own_words_are_reported_once_an_hour() {
+    let (mut a, b) = (Bench::new(1), Bench::new(2));
+    a.fact(&up(b.me));
+    let private = private_conversation(a.me, b.me);
+    let kind = Conversation::Private(b.me);
+    let mut reports = 0;
+    for n in 0..50u64 {
+        let (ids, _) = a.step(|c, cx, out| c.say(cx, kind, vec![Content::text(n.to_string())], out));
+        let (life, seq) = {
+            let log = &a.chat.logs[&private];
+            (log.own_log().life, log.heights().iter().find(|h| h.log == log.own_log()).unwrap().seq)
+        };
+        let part = Part { parents: Vec::new(), body: body(n, Content::text("never said")) };
+        let parts = Parts { life, seq: seq + 1, prev: Some(ids.unwrap()[0]), entries: vec![part] };
+        let run = Run::plain(private, (a.me, b.me), parts).unwrap();
+        let runs = Sync::Runs { conversation: private, runs: vec![Blob(run.bytes)], end: crate::chat::wire::End::Open };
+        let outs = a.input(In::Message { from: b.me, body: encode(&runs) });
+        reports += outs.iter().filter(|o| matches!(o, Out::LifeBegun { .. })).count();
+        assert!(received(&outs).is_empty(), "made-up words are not shown");
+    }
+    assert_eq!(reports, 1);
+    let (_, outs) = a.step(|c, _, out| c.history(1, kind, None, 100, out));
+    let shown = outs.iter().find_map(|o| if let Out::Page { messages, .. } = o { Some(messages.len()) } else { None });
+    assert_eq!(shown, Some(50), "what was said, and nothing that was made up");
+}
