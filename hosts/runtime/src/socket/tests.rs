@@ -150,11 +150,11 @@ fn only_a_blocked_socket_is_told_that_it_can_send() {
     let port = sockets.port_mut(0).unwrap();
     port.blocked = true;
     port.push(Transmit { to, bytes: vec![2] });
-    assert_eq!(told(&mut sockets).1, true, "it may be able to by now");
+    assert!(told(&mut sockets).1, "it may be able to by now");
     sockets.port_mut(0).unwrap().set_writable();
     told(&mut sockets);
     sockets.push(Transmit { to, bytes: vec![3] });
-    assert_eq!(told(&mut sockets).1, false);
+    assert!(!told(&mut sockets).1);
 }
 
 #[test]
