@@ -40,7 +40,7 @@ settings! {
         link_queue_bytes: usize = 2 << 20,
             "Bytes queued to one peer",
             |_, v| at_least(v, 4 * MAX_MESSAGE);
-        /// Bytes of incomplete fragmented messages from one peer: 1 MiB; 16 messages
+        /// Bytes of incomplete fragmented messages from one peer: 1 MiB; 256 messages
         /// (docs/design/reliability.md §4).
         reassembly_peer_bytes: usize = 1 << 20,
             "Bytes of incomplete messages of one peer",

@@ -1,4 +1,4 @@
-//! Puts messages of several pieces together. Only for authenticated peers, and bounded: 16 messages
+//! Puts messages of several pieces together. Only for authenticated peers, and bounded: 256 messages
 //! and a number of bytes for each peer, a number of bytes for the node, thirty idle seconds.
 //!
 //! Pieces are kept as they come: an incomplete message costs the bytes that arrived and 64 for each
@@ -12,12 +12,12 @@ use crate::link::frame::Fragment;
 use crate::time::{Duration, Instant};
 
 /// Incomplete messages of one peer (docs/design/reliability.md §4).
-const MAX_PARTIAL: usize = 16;
+const MAX_PARTIAL: usize = 256;
 /// An incomplete message without a new piece is dropped after this: 30 s, twice what a link lives without an answer
 /// (`LinkConfig::dead_after`), so that its sender has given it up too (docs/design/links.md §4).
 const IDLE: Duration = Duration::from_secs(30);
-/// Numbers of complete messages remembered, so that a piece sent twice opens no new one.
-const DONE: usize = 32;
+/// Numbers of complete messages remembered, so that a piece sent twice opens no new one: as many as may be open.
+const DONE: usize = 256;
 /// Counted for each piece beside its bytes: a place in the tree and the allocation.
 const PIECE_COST: usize = 64;
 

@@ -19,9 +19,12 @@ use crate::wire::Priority;
 
 /// Counted for each item beside its bytes, so that a flood of empty messages is bounded too.
 pub(super) const ITEM_COST: usize = 64;
-/// Fragmented messages on their way at once: the other side puts at most 16 together, and the rest
+/// Fragmented messages on their way at once: the other side puts at most 256 together, and the rest
 /// is for those that a spurious repetition opened there a second time.
-const MAX_OPEN: usize = 12;
+const MAX_OPEN: usize = 192;
+/// Their bytes: three quarters of what the other side holds for one peer (`Limits::reassembly_peer_bytes`), so that it
+/// has room for every piece. More than 100 Mbit/s carry in a round trip of 50 ms.
+const MAX_OPEN_BYTES: usize = 768 << 10;
 /// Long messages of one priority that take turns: few, so that the first is complete soon.
 const IN_TURN: usize = 4;
 /// No shorter piece fills what is left of a datagram, unless it is the last of its message.
@@ -271,8 +274,8 @@ pub(super) struct Queue {
     next_number: u32,
     next_order: u64,
     taken: u32,
-    /// Fragmented messages begun and not yet acknowledged in all their pieces.
-    open: Vec<Weak<Big>>,
+    /// Fragmented messages begun and not yet acknowledged in all their pieces, with their bytes.
+    open: Vec<(Weak<Big>, usize)>,
 }
 
 impl Default for Queue {
@@ -446,13 +449,20 @@ impl Queue {
         (!self.stuck.is_empty()).then_some(self.stuck_at)
     }
 
+    /// Whether another long message of `len` bytes may begin.
+    fn may_open(&self, len: usize) -> bool {
+        let open = self.open.iter().filter(|(big, _)| big.strong_count() > 0);
+        let (count, bytes) =
+            open.fold((0usize, len), |(n, sum), (_, len)| (n.saturating_add(1), sum.saturating_add(*len)));
+        count < MAX_OPEN && bytes <= MAX_OPEN_BYTES
+    }
+
     /// The long message of a line whose turn it is.
     fn turn(&self, line: usize) -> Option<usize> {
         let line = self.lines.get(line)?;
-        let may_open = self.open.iter().filter(|big| big.strong_count() > 0).count() < MAX_OPEN;
         // Stuck ones take no turn.
         let free = line.long.iter().enumerate().filter(|(_, long)| !self.is_stuck(Some(long.big.number)));
-        free.take(IN_TURN).find(|(_, long)| long.next > 0 || may_open).map(|(at, _)| at)
+        free.take(IN_TURN).find(|(_, long)| long.next > 0 || self.may_open(long.big.body.len())).map(|(at, _)| at)
     }
 
     /// Where the items of the present packet come from, in order.
@@ -616,8 +626,8 @@ impl Queue {
         let mut long = line.long.remove(at)?;
         let before = long.cost();
         if long.next == 0 {
-            self.open.retain(|big| big.strong_count() > 0);
-            self.open.push(Arc::downgrade(&long.big));
+            self.open.retain(|(big, _)| big.strong_count() > 0);
+            self.open.push((Arc::downgrade(&long.big), long.big.body.len()));
         }
         let (start, all) = (long.next, long.big.body.len());
         let end = all.min(start.saturating_add(free.saturating_sub(FRAGMENT_OVERHEAD)));
@@ -690,9 +700,9 @@ mod tests {
     }
 
     #[test]
-    fn twelve_fragmented_messages_are_under_way_at_once() {
+    fn fragmented_messages_under_way_are_bounded() {
         let mut q = Queue::default();
-        for _ in 0..20 {
+        for _ in 0..MAX_OPEN + 8 {
             q.push(Priority::Normal, 1, vec![0; 2_000]);
         }
         q.push(Priority::Low, 1, vec![7]);
@@ -703,6 +713,16 @@ mod tests {
         assert!(q.has_item(false, Instant::ZERO));
         let more: Vec<Item> = core::iter::from_fn(|| q.take(1_100, 1_100)).collect();
         assert_eq!(more.len(), 2);
+    }
+
+    #[test]
+    fn the_bytes_of_messages_under_way_are_bounded() {
+        let mut q = Queue::default();
+        for n in 0..30 {
+            q.push(Priority::Normal, n, vec![0; 65_536]);
+        }
+        let flying: Vec<Item> = core::iter::from_fn(|| q.take(1_100, 1_100)).collect();
+        assert_eq!(flying.iter().map(Item::len).sum::<usize>(), 12 * 65_536);
     }
 
     #[test]

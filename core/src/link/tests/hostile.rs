@@ -499,7 +499,7 @@ fn incomplete_messages_stay_within_the_limits() {
         inject(&mut net, 1, addr(1), bytes);
     }
     let held = net.connection(1, 0).fragments.held();
-    assert!(held <= 16 * (size + 64), "{held} bytes");
+    assert!(held <= 256 * (size + 64), "{held} bytes");
     net.want_both();
     net.run(31_000);
     assert_eq!(net.connection(1, 0).fragments.held(), 0);
