@@ -125,9 +125,9 @@ class Message:
     author: NodeId
     """Who said it."""
     life: str
-    """Which of the author's logs it is in, in hexadecimal. A profile that was restored or copied has several."""
+    """Which of the author's logs it is in, in hexadecimal. A restored or copied profile has several."""
     seq: int
-    """The author's number for it in this log, from 1. In a busy conversation merges without text count too."""
+    """The author's number for it in this log, from 1. Where many speak, merges without text count too."""
     depth: int
     """One more than the deepest message its author had seen: rises along every causal step."""
     clock: tuple[ClockEntry, ...] | None

@@ -12,12 +12,12 @@ from .content import (
     Content,
     Conversation,
     HistoryPage,
+    _before_out,
     _content_out,
     _conversation_out,
     _message_id,
     _node_id,
     _page_in,
-    _before_out,
 )
 from .errors import _RAISED, _call, _public
 from .events import Event, _event_in

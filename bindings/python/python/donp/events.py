@@ -133,8 +133,8 @@ class Forked:
 class LifeBegun:
     """Another copy of this profile speaks in a conversation. Durable.
 
-    This one was restored from a backup, or runs twice. It goes on in a log of its own, and nothing that either
-    said is lost.
+    This one was restored from a backup, or runs twice. It goes on in a log of its own, and nothing that
+    either said is lost.
     """
 
     seq: int
@@ -239,8 +239,8 @@ Event: TypeAlias = (
 """Something that happened: `match` on the class.
 
 `Received`, `Delivered`, `Failed`, `Forked` and `LifeBegun` are durable: they come again after a restart until
-`ack` was called with their `seq` or a higher one. So is an `UnknownEvent` that has a `seq`. The others are volatile, and
-their `seq` is `None`.
+`ack` was called with their `seq` or a higher one. So is an `UnknownEvent` that has a `seq`. The others are
+volatile, and their `seq` is `None`.
 """
 
 

@@ -23,12 +23,12 @@ from .content import (
     React,
     Reply,
     Retract,
+    _before_out,
     _content_out,
     _conversation_out,
     _message_id,
     _node_id,
     _page_in,
-    _before_out,
 )
 from .engine import _sort_places
 from .errors import DonpError, _call
