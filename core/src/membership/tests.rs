@@ -803,7 +803,10 @@ fn members_of_a_zone_get_neither_shuffles_nor_sketches() {
     b.fact(zone(2..7));
     let sketch = |m: &Message| matches!(m, Message::Sketch { neighbour: true, .. });
     let now = said(&mut b, 30);
-    assert!(now.iter().any(sketch) && now.iter().any(|m| matches!(m, Message::Shuffle { .. })), "7 keeps none: {now:?}");
+    assert!(
+        now.iter().any(sketch) && now.iter().any(|m| matches!(m, Message::Shuffle { .. })),
+        "7 keeps none: {now:?}"
+    );
 }
 
 #[test]
@@ -836,7 +839,10 @@ fn members_of_the_zone_are_alive_in_the_sketch_without_beats() {
         sketch.unwrap().into_iter().map(|(_, beat, age)| (beat, age)).collect::<Vec<_>>()
     };
     let (first, second) = (beat(&mut b), beat(&mut b));
-    assert!(first.iter().zip(&second).all(|(a, b)| a.0 < b.0 && b.1 == 0), "others see them alive: {first:?} {second:?}");
+    assert!(
+        first.iter().zip(&second).all(|(a, b)| a.0 < b.0 && b.1 == 0),
+        "others see them alive: {first:?} {second:?}"
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The DONP document's `OverlayNetworkProtocol`: join, leave, invite, send. `discoverNodes` is
 //! [`Engine::peers`].
 
+use alloc::vec::Vec;
+
 use crate::chat::Say;
 use crate::delivery::Reserve;
 use crate::engine::Engine;
@@ -99,6 +101,21 @@ impl Engine {
             return Err(CommandError::Busy("send queue"));
         }
         self.say(now, Conversation::Network, content)
+    }
+
+    /// Sends several messages to all nodes of the network, in this order. They share batches, children and datagrams;
+    /// [`broadcast`](Self::broadcast) does so only where the host polls after the last one.
+    ///
+    /// # Errors
+    /// As [`broadcast`](Self::broadcast); then none of them is sent.
+    pub fn broadcast_all(&mut self, now: Instant, contents: Vec<Content>) -> Result<Vec<MessageId>, CommandError> {
+        self.running()?;
+        contents.iter().try_for_each(Content::validate)?;
+        if self.neighbours_are_full() {
+            self.broadcast_blocked = true;
+            return Err(CommandError::Busy("send queue"));
+        }
+        contents.into_iter().map(|content| self.say(now, Conversation::Network, content)).collect()
     }
 
     fn say(&mut self, now: Instant, conversation: Conversation, content: Content) -> Result<MessageId, CommandError> {
