@@ -87,10 +87,11 @@ impl Gossip {
         self.prune(now, parent, out);
     }
 
-    /// Whether what `from` offers can come from no other peer: this node was not there when it was published, as far
-    /// as others know, or has no other peer.
+    /// Whether what `from` offers comes from no other peer: there is no other neighbour, or this node is so new in its
+    /// zone that no instruction may have been for it.
     pub(super) fn cannot_come_otherwise(&self, from: NodeId, now: Instant) -> bool {
-        self.instructed.is_new_here(now) || self.peers.iter().all(|(p, e)| *p == from || !e.neighbour)
+        let new = self.instructed.is_active() && self.instructed.is_new_here(now);
+        new || self.peers.iter().all(|(p, e)| *p == from || !e.neighbour)
     }
 
     pub(super) fn on_graft(&mut self, cx: &Cx<'_>, from: NodeId, id: Option<ShortId>, out: &mut Outbox<Out>) {

@@ -62,9 +62,9 @@ const LARGE: usize = 1_000;
 const NEW_NEIGHBOUR_REPLAY: Duration = Duration::from_secs(10);
 /// Ids in that replay: four datagrams.
 const MAX_REPLAY: usize = 256;
-/// What was here for so long when a link came up does not come to the new neighbour by another way: 1 s, several times
-/// the 300 ms that a tree is waited for.
-const SETTLED_AGE: Duration = Duration::from_secs(1);
+/// What was here for so long when a link came up does not come to the new neighbour by another way: 2 s, the 64 hops of
+/// `ttl` at 30 ms each.
+const SETTLED_AGE: Duration = Duration::from_secs(2);
 /// A tree without copies for this long is settled.
 const SETTLED: Duration = Duration::from_secs(10);
 
