@@ -200,8 +200,7 @@ impl InstructedTree {
     /// How an own broadcast goes out: whom it is for, and the children. It is for all linked members, and for those
     /// without a link that are long known: a member has a link to them. Neighbours of the others bring it to them.
     pub(super) fn plan(&mut self, me: NodeId, now: Instant, rng: &mut Rng) -> Plan {
-        if let Some((until, plan)) = self.kept.as_ref().filter(|(until, _)| *until > now) {
-            let _ = until;
+        if let Some((_, plan)) = self.kept.as_ref().filter(|(until, _)| *until > now) {
             return plan.clone();
         }
         self.forget_claims(now);

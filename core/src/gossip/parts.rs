@@ -97,8 +97,7 @@ impl Parts {
         let mut silent = Vec::new();
         open.parts.retain(|part| {
             let lives = heard(part.child).is_some_and(|at| at > part.sent);
-            let waits = behind && patient;
-            if !lives && !waits {
+            if !(lives || behind && patient) {
                 silent.push((part.child, part.targets.clone()));
                 return false;
             }

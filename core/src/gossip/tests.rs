@@ -319,7 +319,7 @@ fn a_new_neighbour_gets_the_ids_of_recent_broadcasts() {
     b.wait(9_000);
     b.take(1, 1, b"x");
     b.input(In::Publish { body: b"own".to_vec() });
-    b.wait(1_000);
+    b.wait(2_000);
     let new = sent(b.fact(Fact::NeighbourUp(peer(2))));
     let both = offer(true, &[(b"own", 1), (b"x", 2)]);
     assert_eq!(new, [(peer(2), both)], "at once, the newest first");
@@ -1045,6 +1045,20 @@ fn what_was_published_before_the_link_comes_at_once() {
     let graft = Message::Graft { id: Some(id_of(b"x")) };
     assert_eq!(sent(reader.message(1, &first)), [(peer(1), graft.clone())]);
     assert_eq!(sent(author.message(2, &graft)), [(peer(2), gossip(1, b"x"))]);
+}
+
+#[test]
+fn a_node_new_in_its_zone_fetches_what_it_is_offered_at_once() {
+    let graft = |n: u16| (peer(n), Message::Graft { id: Some(id_of(b"x")) });
+    let mut b = Bench::new(0);
+    (1..=3).for_each(|n| drop(b.fact(up(peer(n)))));
+    (1..=3).for_each(|n| drop(b.fact(Fact::NeighbourUp(peer(n)))));
+    b.fact(Fact::Zone(Some((1..=3).map(peer).collect())));
+    assert_eq!(sent(b.message(1, &offer(false, &[(b"x", 2)]))), [graft(1)]);
+    let mut b = member(1..=3);
+    (1..=3).for_each(|n| drop(b.fact(Fact::NeighbourUp(peer(n)))));
+    assert_eq!(sent(b.message(1, &offer(false, &[(b"x", 2)]))), [], "authors know it");
+    assert_eq!(b.wait(300), [graft(1)]);
 }
 
 #[test]

@@ -225,3 +225,34 @@ fn every_scenario_is_whole() {
         }
     }
 }
+
+#[test]
+fn several_broadcasts_of_one_call_share_datagrams() {
+    let datagrams = |together: bool| {
+        let mut sim = Sim::new(3);
+        for n in 0..20 {
+            sim.add_node();
+            sim.start(n, if n == 0 { &[] } else { &[0] });
+        }
+        sim.run_for(40);
+        let before = sim.datagrams();
+        let texts: Vec<String> = (0..16).map(|n| format!("message {n} of a run")).collect();
+        if together {
+            let contents = texts.iter().map(Content::text).collect();
+            let said = sim.with(1, |engine, now| engine.broadcast_all(now, contents));
+            assert_eq!(said.map(|all| all.len()), Ok(16));
+        } else {
+            texts.iter().for_each(|text| assert!(sim.broadcast(1, text).is_ok()));
+        }
+        sim.run_to(sim.now() + 200_000);
+        for n in (0..20).filter(|n| *n != 1) {
+            assert_eq!(sim.texts(n), texts, "{n}");
+        }
+        sim.datagrams() - before
+    };
+    let (together, apart) = (datagrams(true), datagrams(false));
+    assert!(
+        together <= 200,
+        "{together} for 304 deliveries with acknowledgements; {apart} if the host polls after each"
+    );
+}
