@@ -18,7 +18,10 @@ impl Contract for Delivery {
                 let id = MessageId { depth: 1, hash: [d.byte(); 32] };
                 In::Submit { to: d.peer(), id, body: d.bytes() }
             }
-            2 => In::Stored { to: d.peer(), order: u64::from(d.byte()) },
+            2 => match (d.peer(), d.byte()) {
+                (_, 0) => In::AcksDue,
+                (to, order) => In::Stored { to, order: u64::from(order) },
+            },
             3 => return Step::Fact(up(d.peer())),
             4 => return Step::Fact(down(d.peer())),
             5 => In::Message { from: d.peer(), body: d.bytes() },
@@ -47,6 +50,7 @@ impl Contract for Delivery {
             | Out::Delivered { .. }
             | Out::Expired { .. }
             | Out::Refused { .. }
+            | Out::AcksDue
             | Out::Writable => None,
         }
     }

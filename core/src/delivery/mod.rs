@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use crate::collections::{Backoff, DeadlineQueue, DedupWindow, ShortId, short};
 use crate::config::Config;
 use crate::delivery::peer::{Entry, Peer};
-use crate::delivery::wire::{CARRY_HEADER, Message};
+use crate::delivery::wire::{CARRY_HEADER, MAX_ACKS, Message};
 use crate::fact::Fact;
 use crate::id::{ID_LEN, MessageId, NodeId};
 use crate::machine::{Command, Cx, Machine, Outbox, Setup};
@@ -58,6 +58,8 @@ pub(crate) enum In {
         id: ShortId,
         accepted: bool,
     },
+    /// The acknowledgements of this step are all here.
+    AcksDue,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -92,6 +94,9 @@ pub(crate) enum Out {
     },
     Want(NodeId),
     Unwant(NodeId),
+    /// Comes back as `In::AcksDue`, after the inputs that wait already: one transaction stores many messages, and
+    /// one message acknowledges them.
+    AcksDue,
     /// The outbox has free capacity after it refused a message.
     Writable,
 }
@@ -101,6 +106,8 @@ pub(crate) struct Delivery {
     /// One deadline a peer: the soonest of its messages.
     timers: DeadlineQueue<NodeId>,
     seen: DedupWindow,
+    /// Acknowledgements of this step: empty when it ends.
+    acks: Vec<(NodeId, ShortId)>,
     next_order: u64,
     /// INVARIANT: the number of messages of all peers.
     messages: usize,
@@ -126,6 +133,7 @@ impl Delivery {
             peers: BTreeMap::new(),
             timers: DeadlineQueue::new(),
             seen: DedupWindow::new(config.limits.dedup_ids, REMEMBER, rng),
+            acks: Vec::new(),
             next_order: 1,
             messages: 0,
             bytes: 0,
@@ -194,7 +202,8 @@ impl Delivery {
         }
     }
 
-    fn remove(&mut self, to: NodeId, order: u64, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Option<MessageId> {
+    /// Takes a message out of the outbox. `send_due` follows.
+    fn remove(&mut self, to: NodeId, order: u64, out: &mut Outbox<Out>) -> Option<MessageId> {
         let peer = self.peers.get_mut(&to)?;
         let entry = peer.remove(order)?;
         self.messages = self.messages.saturating_sub(1);
@@ -210,7 +219,6 @@ impl Delivery {
             self.was_full = false;
             out.push(Out::Writable);
         }
-        self.send_due(to, cx, out);
         Some(entry.id)
     }
 
@@ -219,21 +227,27 @@ impl Delivery {
             Ok(Message::Carry { id, .. }) => {
                 if self.seen.contains(&id) {
                     self.drops.count(DropReason::Duplicate);
-                    self.answer(from, Message::Ack { id }, out);
+                    self.acknowledge(from, id, out);
                 } else {
                     // In place: a body of 64 KiB is not copied to lose its header.
                     bytes.drain(..CARRY_HEADER);
                     out.push(Out::Received { from, id, body: bytes });
                 }
             }
-            Ok(Message::Ack { id }) => {
+            Ok(Message::Ack { ids }) => {
                 if let Some(peer) = self.peers.get_mut(&from) {
                     // An acknowledgement is a sign of life: parked messages may go again.
                     peer.unpark();
                 }
-                self.settle(from, &id, cx, out, |to, id| Out::Delivered { to, id });
+                for id in ids {
+                    self.settle(from, id, out, |to, id| Out::Delivered { to, id });
+                }
+                self.send_due(from, cx, out);
             }
-            Ok(Message::Refuse { id }) => self.settle(from, &id, cx, out, |to, id| Out::Refused { to, id }),
+            Ok(Message::Refuse { id }) => {
+                self.settle(from, &id, out, |to, id| Out::Refused { to, id });
+                self.send_due(from, cx, out);
+            }
             Err(Malformed) => self.drops.count(DropReason::Message),
         }
     }
@@ -244,17 +258,41 @@ impl Delivery {
         &mut self,
         from: NodeId,
         id: &ShortId,
-        cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,
         notice: impl FnOnce(NodeId, MessageId) -> Out,
     ) {
         match self.peers.get(&from).and_then(|p| p.find(id)) {
             Some(order) => {
-                if let Some(id) = self.remove(from, order, cx, out) {
+                if let Some(id) = self.remove(from, order, out) {
                     out.push(notice(from, id));
                 }
             }
             None => self.drops.count(DropReason::Duplicate),
+        }
+    }
+
+    /// Keeps an acknowledgement until those that come with it are here.
+    fn acknowledge(&mut self, to: NodeId, id: ShortId, out: &mut Outbox<Out>) {
+        if self.acks.is_empty() {
+            out.push(Out::AcksDue);
+        }
+        self.acks.push((to, id));
+    }
+
+    fn send_acks(&mut self, out: &mut Outbox<Out>) {
+        let mut acks = core::mem::take(&mut self.acks);
+        // The order of those to one peer stays.
+        acks.sort_by_key(|(to, _)| *to);
+        for of_peer in acks.chunk_by(|(a, _), (b, _)| a == b) {
+            let Some((to, _)) = of_peer.first() else { continue };
+            for part in of_peer.chunks(MAX_ACKS) {
+                let ids: Vec<ShortId> = part.iter().map(|(_, id)| *id).collect();
+                self.answer(*to, Message::Ack { ids: &ids }, out);
+            }
+        }
+        if acks.capacity() <= MAX_ACKS {
+            acks.clear();
+            self.acks = acks;
         }
     }
 
@@ -332,12 +370,13 @@ impl Machine for Delivery {
             In::Validated { from, id, accepted } => {
                 if accepted {
                     self.seen.insert(cx.now, &id);
-                    self.answer(from, Message::Ack { id }, out);
+                    self.acknowledge(from, id, out);
                 } else {
                     self.drops.count(DropReason::Message);
                     self.answer(from, Message::Refuse { id }, out);
                 }
             }
+            In::AcksDue => self.send_acks(out),
         }
     }
 
@@ -346,7 +385,7 @@ impl Machine for Delivery {
             let expire = self.config.delivery.expire;
             let expired = self.peers.get(&to).map_or_else(Vec::new, |p| p.older_than(expire, cx.now));
             for order in expired {
-                if let Some(id) = self.remove(to, order, cx, out) {
+                if let Some(id) = self.remove(to, order, out) {
                     out.push(Out::Expired { to, id });
                 }
             }
@@ -359,7 +398,7 @@ impl Machine for Delivery {
     }
 
     fn footprint(&self) -> usize {
-        self.messages.saturating_add(self.peers.len()).saturating_add(self.seen.len())
+        self.messages.saturating_add(self.peers.len()).saturating_add(self.seen.len()).saturating_add(self.acks.len())
     }
 
     fn count(&self, stats: &mut Stats) {

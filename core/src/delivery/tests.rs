@@ -37,7 +37,15 @@ impl Bench {
     }
 
     fn input(&mut self, input: In) -> Vec<Out> {
-        self.step(|d, cx, out| d.handle(cx, input, out))
+        let out = self.step(|d, cx, out| d.handle(cx, input, out));
+        let mut all = Vec::new();
+        for o in out {
+            match o {
+                Out::AcksDue => all.extend(self.input(In::AcksDue)),
+                other => all.push(other),
+            }
+        }
+        all
     }
 
     /// Submits a message and reports that it is stored.
@@ -110,10 +118,10 @@ fn an_ack_removes_its_message_and_sends_parked_ones() {
     b.submit(1);
     b.submit(2);
     b.run(1_000);
-    let out = b.input(from_bob(Message::Ack { id: short(&id(1).hash) }));
+    let out = b.input(from_bob(Message::Ack { ids: &[short(&id(1).hash)] }));
     assert!(out.contains(&Out::Delivered { to: BOB, id: id(1) }));
     assert_eq!(sends(&out), 1, "message 2 goes again");
-    let out = b.input(from_bob(Message::Ack { id: short(&id(2).hash) }));
+    let out = b.input(from_bob(Message::Ack { ids: &[short(&id(2).hash)] }));
     assert!(out.contains(&Out::Unwant(BOB)), "every Want has its Unwant");
     assert_eq!(b.delivery.total(), 0);
 }
@@ -124,7 +132,7 @@ fn only_the_receiver_can_acknowledge() {
     b.fact(up(BOB));
     b.submit(1);
     let mallory = NodeId([9; 32]);
-    let out = b.input(In::Message { from: mallory, body: Message::Ack { id: short(&id(1).hash) }.encode() });
+    let out = b.input(In::Message { from: mallory, body: Message::Ack { ids: &[short(&id(1).hash)] }.encode() });
     assert_eq!(out, []);
     assert_eq!(b.delivery.queued(BOB), 1);
 }
@@ -135,9 +143,44 @@ fn a_repeat_is_acknowledged_without_validation() {
     let carry = Message::Carry { id: [7; 16], body: &[1, 2] };
     let out = b.input(from_bob(carry));
     assert_eq!(out, [Out::Received { from: BOB, id: [7; 16], body: vec![1, 2] }]);
-    let ack = Out::Send { to: BOB, priority: Priority::High, body: Message::Ack { id: [7; 16] }.encode() };
+    let ack = Out::Send { to: BOB, priority: Priority::High, body: Message::Ack { ids: &[[7; 16]] }.encode() };
     assert_eq!(b.input(In::Validated { from: BOB, id: [7; 16], accepted: true }), core::slice::from_ref(&ack));
     assert_eq!(b.input(from_bob(carry)), [ack], "it is not validated again");
+}
+
+#[test]
+fn messages_stored_together_are_acknowledged_together() {
+    let mut b = Bench::new();
+    let eve = NodeId([5; 32]);
+    let validated = |from, n: u8| In::Validated { from, id: [n; 16], accepted: true };
+    let out = b.step(|d, cx, out| {
+        for n in 0..70 {
+            d.handle(cx, validated(BOB, n), out);
+        }
+        d.handle(cx, validated(eve, 99), out);
+        d.handle(cx, In::Validated { from: BOB, id: [98; 16], accepted: false }, out);
+    });
+    assert_eq!(out.iter().filter(|o| **o == Out::AcksDue).count(), 1, "asked for once");
+    assert_eq!(sends(&out), 1, "only the refusal goes at once");
+    let acks = |to, ids: core::ops::Range<u8>| {
+        let ids: Vec<ShortId> = ids.map(|n| [n; 16]).collect();
+        Out::Send { to, priority: Priority::High, body: Message::Ack { ids: &ids }.encode() }
+    };
+    assert_eq!(b.input(In::AcksDue), [acks(BOB, 0..64), acks(BOB, 64..70), acks(eve, 99..100)]);
+    assert_eq!(b.input(In::AcksDue), [], "and none twice");
+}
+
+#[test]
+fn one_acknowledgement_of_many_removes_each() {
+    let mut b = Bench::new();
+    b.fact(up(BOB));
+    (0..4).for_each(|n| drop(b.submit(n)));
+    let ids = [short(&id(1).hash), [77; 16], short(&id(3).hash), short(&id(1).hash)];
+    let out = b.input(from_bob(Message::Ack { ids: &ids }));
+    let delivered: Vec<_> = out.iter().filter(|o| matches!(o, Out::Delivered { .. })).collect();
+    assert_eq!(delivered, [&Out::Delivered { to: BOB, id: id(1) }, &Out::Delivered { to: BOB, id: id(3) }]);
+    assert_eq!(b.delivery.queued(BOB), 2);
+    assert_eq!(b.delivery.drops.get(DropReason::Duplicate), 2, "unknown or repeated");
 }
 
 #[test]
@@ -159,7 +202,7 @@ fn the_window_bounds_messages_under_way() {
     b.fact(up(BOB));
     let sent: usize = (0..10).map(|n| sends(&b.submit(n))).sum();
     assert_eq!(sent, 3);
-    assert_eq!(sends(&b.input(from_bob(Message::Ack { id: short(&id(0).hash) }))), 1);
+    assert_eq!(sends(&b.input(from_bob(Message::Ack { ids: &[short(&id(0).hash)] }))), 1);
 }
 
 #[test]
@@ -170,7 +213,7 @@ fn a_full_outbox_refuses_and_then_reports_writable() {
     b.submit(1);
     b.submit(2);
     assert!(!b.reserve(10));
-    let out = b.input(from_bob(Message::Ack { id: short(&id(1).hash) }));
+    let out = b.input(from_bob(Message::Ack { ids: &[short(&id(1).hash)] }));
     assert!(out.contains(&Out::Writable));
     assert!(b.reserve(10));
 }
@@ -217,7 +260,7 @@ proptest! {
                 0 if !live.contains(&n) => { live.push(n); b.submit(n) }
                 1 => b.fact(up(BOB)),
                 2 => b.fact(down(BOB)),
-                3 => { live.retain(|x| *x != n); b.input(from_bob(Message::Ack { id: short(&id(n).hash) })) }
+                3 => { live.retain(|x| *x != n); b.input(from_bob(Message::Ack { ids: &[short(&id(n).hash)] })) }
                 4 => b.input(from_bob(Message::Refuse { id: [n; 16] })),
                 5 => b.run(b.now.as_micros() / 1_000_000 + u64::from(n) * 3).into_iter().map(|(_, o)| o).collect(),
                 _ => b.input(In::Message { from: BOB, body: vec![n; usize::from(n)] }),

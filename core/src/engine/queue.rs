@@ -19,8 +19,10 @@ use crate::store::{Batch, Op, Record, Request, Scan};
 const NODE_KEY: &[u8] = b"node";
 /// The last acknowledged event in [`own::META`].
 const ACKED_KEY: &[u8] = b"acked";
-/// Changes of one message: its two records, its author's state, the outbox, an event.
-const OPS: usize = 5;
+/// The most changes that space is made for in advance: those of about fifty messages, at 56 bytes each.
+const OPS: usize = 256;
+/// The most effects that space is kept for while none waits.
+const IDLE_EFFECTS: usize = 64;
 /// Events read back from disk at once.
 const REFILL: u32 = 512;
 
@@ -31,9 +33,10 @@ pub(super) struct Queues {
     pub(super) ops: Vec<Op>,
     /// What the current step wants done once that is stored.
     pub(super) staged: Vec<Effect>,
-    /// Effects by the batch they wait for.
-    held: VecDeque<(u64, Vec<Effect>)>,
-    batches: VecDeque<Batch>,
+    /// Effects with the batch they wait for.
+    held: VecDeque<(u64, Effect)>,
+    /// The changes of closed steps, up to that of the batch before the next: they share a transaction.
+    closed: Vec<Op>,
     next_batch: u64,
     committed: u64,
     requests: VecDeque<Request>,
@@ -53,7 +56,7 @@ impl Queues {
             ops: Vec::new(),
             staged: Vec::new(),
             held: VecDeque::new(),
-            batches: VecDeque::new(),
+            closed: Vec::new(),
             next_batch: 1,
             committed: 0,
             requests: VecDeque::new(),
@@ -142,34 +145,29 @@ impl Queues {
         self.answers.pop_front().map(Output::Answer)
     }
 
-    /// All batches that wait, as one: they share a transaction, and a number.
+    /// The changes of all closed steps as one batch, with the number of the last.
     fn batch(&mut self) -> Option<Batch> {
-        let mut all = self.batches.pop_front()?;
-        for next in self.batches.drain(..) {
-            all.seq = next.seq;
-            all.ops.extend(next.ops);
+        if self.closed.is_empty() {
+            return None;
         }
-        Some(all)
+        // The next batch is probably about as large, up to a burst's.
+        let room = Vec::with_capacity(self.closed.len().min(OPS));
+        let ops = core::mem::replace(&mut self.closed, room);
+        Some(Batch { seq: self.next_batch.saturating_sub(1), ops })
     }
 
     /// Closes the step: its changes become one batch, its effects wait for it. Returns effects that
     /// need not wait, because nothing is on its way to the disk.
     pub(super) fn seal(&mut self) -> Vec<Effect> {
-        let staged = core::mem::take(&mut self.staged);
         if !self.ops.is_empty() {
-            let seq = self.next_batch;
-            self.next_batch = seq.saturating_add(1);
-            // The next batch is probably about as large.
-            let ops = core::mem::replace(&mut self.ops, Vec::with_capacity(OPS));
-            self.batches.push_back(Batch { seq, ops });
+            self.next_batch = self.next_batch.saturating_add(1);
+            self.closed.append(&mut self.ops);
         }
         let last = self.next_batch.saturating_sub(1);
         if last == self.committed {
-            return staged;
+            return core::mem::take(&mut self.staged);
         }
-        if !staged.is_empty() {
-            self.held.push_back((last, staged));
-        }
+        self.held.extend(self.staged.drain(..).map(|effect| (last, effect)));
         Vec::new()
     }
 
@@ -177,13 +175,11 @@ impl Queues {
     pub(super) fn commit(&mut self, seq: u64) -> Vec<Effect> {
         // A number that no batch had yet would let later effects go too early.
         self.committed = self.committed.max(seq.min(self.next_batch.saturating_sub(1)));
-        let mut free: Vec<Effect> = Vec::new();
-        while self.held.front().is_some_and(|(at, _)| *at <= self.committed) {
-            match self.held.pop_front() {
-                Some((_, effects)) if free.is_empty() => free = effects,
-                Some((_, effects)) => free.extend(effects),
-                None => {}
-            }
+        let free = self.held.iter().take_while(|(at, _)| *at <= self.committed).count();
+        let free = self.held.drain(..free).map(|(_, effect)| effect).collect();
+        if self.held.is_empty() && self.held.capacity() > IDLE_EFFECTS {
+            // A burst's memory is not kept.
+            self.held = VecDeque::new();
         }
         free
     }
@@ -197,7 +193,7 @@ impl Queues {
 
     /// Whether the host has something to take.
     pub(super) fn has_output(&self) -> bool {
-        !self.batches.is_empty() || !self.requests.is_empty() || !self.answers.is_empty() || self.events.ready()
+        !self.closed.is_empty() || !self.requests.is_empty() || !self.answers.is_empty() || self.events.ready()
     }
 }
 
@@ -398,7 +394,7 @@ mod tests {
 
         fn settle(&mut self) {
             let mut free = self.queues.seal();
-            while let Some(batch) = self.queues.batches.pop_front() {
+            while let Some(batch) = self.queues.batch() {
                 let seq = batch.seq;
                 self.store.apply(batch);
                 free.extend(self.queues.commit(seq));

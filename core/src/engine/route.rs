@@ -94,6 +94,7 @@ impl Route for delivery::Out {
                 q.input(link::In::Send { to, channel: Channel::Delivery, priority, body })
             }
             Self::Stored { to, order } => q.input(delivery::In::Stored { to, order }),
+            Self::AcksDue => q.input(delivery::In::AcksDue),
             Self::Received { from, id, body } => q.input(chat::In::DirectReceived { from, id, body }),
             Self::Delivered { to, id } => q.durable(Durable::Delivered { id, to }),
             Self::Expired { to, id } => q.durable(Durable::Failed { id, to, reason: FailReason::Expired }),

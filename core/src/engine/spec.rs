@@ -82,7 +82,7 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
             Beacon { ports: [4_000, 0], tag: [0x55; 16], id: Some(author) }.encode(&beacon_key(&[0; 32])),
         ),
         ("carry", delivery::wire::Message::Carry { id: [0x11; 16], body: b"body" }.encode()),
-        ("ack", delivery::wire::Message::Ack { id: [0x11; 16] }.encode()),
+        ("ack", delivery::wire::Message::Ack { ids: &[[0x11; 16]] }.encode()),
         ("refuse", delivery::wire::Message::Refuse { id: [0x11; 16] }.encode()),
         ("body", body),
         ("message id", encode(&run.last().unwrap())),

@@ -170,7 +170,7 @@ fn delivery_messages() -> Vec<Vec<u8>> {
     vec![
         delivery::wire::Message::Carry { id: [1; 16], body: &carried }.encode(),
         delivery::wire::Message::Carry { id: [2; 16], body: b"" }.encode(),
-        delivery::wire::Message::Ack { id: [1; 16] }.encode(),
+        delivery::wire::Message::Ack { ids: &[[1; 16]] }.encode(),
         delivery::wire::Message::Refuse { id: [2; 16] }.encode(),
     ]
 }
@@ -319,7 +319,7 @@ fn discovery() -> Vec<Vec<u8>> {
 }
 
 fn delivery() -> Vec<Vec<u8>> {
-    let ack = |n: u8| delivery::wire::Message::Ack { id: [n; 16] }.encode();
+    let ack = |n: u8| delivery::wire::Message::Ack { ids: &[[n; 16]] }.encode();
     let refuse = |n: u8| delivery::wire::Message::Refuse { id: [n; 16] }.encode();
     let carry = |n: u8| delivery::wire::Message::Carry { id: [n; 16], body: b"body" }.encode();
     let mut out = Script::default();

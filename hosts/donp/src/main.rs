@@ -33,6 +33,9 @@ use verbs::Backend;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // A node that sleeps most of the time holds little memory, and the allocator asks for 2 MiB at once.
+    #[cfg(unix)]
+    donp_runtime::os::no_huge_pages();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help and the version are data, everything else is a usage error.

@@ -1,6 +1,6 @@
 //! The simulator's own machinery, with engines in it.
 
-use donp_core::Table;
+use donp_core::{Content, Table};
 use donp_sim::faults::{Life, Mix};
 use donp_sim::scenario::{BUILTIN, Phase, find};
 use donp_sim::{Disk, Faults, Filtering, NatConfig, SECOND, Sim, SimRng, laws};

@@ -64,6 +64,8 @@ pub struct SocketStats {
 pub(crate) struct Port<U> {
     udp: U,
     queue: VecDeque<Transmit>,
+    /// Datagrams in front that have their place: they wait since a flush before.
+    placed: usize,
     /// The socket may have datagrams: edge-triggered readiness is told once.
     readable: bool,
     blocked: bool,
@@ -82,6 +84,7 @@ impl<U: Udp> Port<U> {
         Self {
             udp,
             queue: VecDeque::new(),
+            placed: 0,
             readable: true,
             blocked: false,
             too_long: Vec::new(),
@@ -144,6 +147,9 @@ impl<U: Udp> Port<U> {
     /// Sends until the queue is empty or the socket blocks. Each turn takes a datagram off the queue
     /// or ends the loop, so this is bounded by the queue in every order of answers.
     pub(crate) fn flush(&mut self) {
+        // The engine serves its peers in turn; side by side, what goes to one address is one call to the system. The
+        // order for each address stays, and what waited from before goes first.
+        self.queue.make_contiguous()[self.placed..].sort_by_key(|t| t.to);
         while !self.blocked && !self.queue.is_empty() {
             match self.udp.send(&self.queue) {
                 Ok(0) => self.blocked = true,
@@ -163,6 +169,7 @@ impl<U: Udp> Port<U> {
                 }
             }
         }
+        self.placed = self.queue.len();
     }
 
     pub(crate) fn stats(&self) -> SocketStats {

@@ -329,6 +329,49 @@ proptest! {
     }
 }
 
+/// Takes runs as the system does, `calls` of them until it blocks.
+struct Runs {
+    calls: usize,
+    sent: Rc<RefCell<Vec<Vec<Transmit>>>>,
+}
+
+impl Udp for Runs {
+    fn receive(&mut self, _: usize, _: &mut dyn FnMut(SocketAddr, &[u8])) -> io::Result<Received> {
+        Ok(Received { count: 0, more: false })
+    }
+
+    fn send(&mut self, queue: &VecDeque<Transmit>) -> io::Result<usize> {
+        if self.calls == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.calls -= 1;
+        let count = system::run_len(queue, 64);
+        self.sent.borrow_mut().push(queue.iter().take(count).cloned().collect());
+        Ok(count)
+    }
+}
+
+#[test]
+fn datagrams_to_peers_in_turn_take_one_call_a_peer() {
+    let sent = Rc::default();
+    let mut port = Port::new(Runs { calls: 2, sent: Rc::clone(&sent) });
+    let to = |port: u16| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+    for n in 0..8 {
+        [3, 1, 2].into_iter().for_each(|peer| port.push(Transmit { to: to(peer), bytes: vec![n; 9] }));
+    }
+    port.flush();
+    // The third peer waits; what comes for the first goes after it.
+    assert!(port.blocked());
+    port.push(Transmit { to: to(1), bytes: vec![8; 9] });
+    port.udp.calls = 9;
+    port.set_writable();
+    port.flush();
+    let runs: Vec<(u16, Vec<u8>)> =
+        sent.borrow().iter().map(|run| (run[0].to.port(), run.iter().map(|t| t.bytes[0]).collect())).collect();
+    let all: Vec<u8> = (0..8).collect();
+    assert_eq!(runs, [(1, all.clone()), (2, all.clone()), (3, all), (1, vec![8])]);
+}
+
 #[test]
 fn a_port_in_use_is_named() {
     let poll = mio::Poll::new().unwrap();
