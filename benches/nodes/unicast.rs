@@ -1,6 +1,6 @@
 //! Acknowledged private messages between two nodes, each in a process of its own.
 //!
-//! A message counts when its sender was told that the receiver has stored it, and the receiver's application has
+//! A message counts when the receiver's acknowledgement of its storage has reached the sender, and the receiver's application has
 //! acknowledged its event. Both nodes, both applications and the kernel share the machine; processor time and packets
 //! are those of both processes.
 

@@ -324,7 +324,7 @@ impl Chat {
         }
     }
 
-    /// Whether an own message of a conversation is in memory, or any message if `any`.
+    /// Whether what a content is about is in memory and may be: an own message for an edit, any for an answer.
     pub(super) fn has_target(&self, conversation: ConversationId, content: &Content) -> bool {
         let Some(target) = content.about() else { return true };
         let author = self.logs.get(&conversation).and_then(|log| log.author_of(target));

@@ -151,11 +151,16 @@ impl InstructedTree {
         }
     }
 
-    /// Another member claims that these do not answer; `heard` says when a message of one last came here.
-    pub(super) fn claimed_silent(&mut self, names: &[Name], heard: impl Fn(NodeId) -> Option<Instant>, now: Instant) {
+    /// Another member claims that these do not answer; `received` says when the last message of one came.
+    pub(super) fn claimed_silent(
+        &mut self,
+        names: &[Name],
+        received: impl Fn(NodeId) -> Option<Instant>,
+        now: Instant,
+    ) {
         let named: Vec<NodeId> = names.iter().flat_map(|name| self.named(*name)).collect();
         for peer in named {
-            if heard(peer).is_some_and(|at| now.since(at) < RECENT) {
+            if received(peer).is_some_and(|at| now.since(at) < RECENT) {
                 continue;
             }
             let silence = self.silent.entry(peer).or_insert(Silence::Claimed(now));

@@ -83,11 +83,11 @@ impl Parts {
         (tried.len() < MAX_TRIED).then_some(tried)
     }
 
-    /// Answers are overdue. `heard` says when a message of a child last came.
+    /// Answers are overdue. `received` says when the last message of a child came.
     pub(super) fn overdue(
         &mut self,
         id: &ShortId,
-        heard: impl Fn(NodeId) -> Option<Instant>,
+        received: impl Fn(NodeId) -> Option<Instant>,
         behind: bool,
         now: Instant,
     ) -> Overdue {
@@ -96,7 +96,7 @@ impl Parts {
         let patient = open.waits < MAX_WAITS;
         let mut silent = Vec::new();
         open.parts.retain(|part| {
-            let lives = heard(part.child).is_some_and(|at| at > part.sent);
+            let lives = received(part.child).is_some_and(|at| at > part.sent);
             if !(lives || behind && patient) {
                 silent.push((part.child, part.targets.clone()));
                 return false;

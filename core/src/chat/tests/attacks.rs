@@ -177,7 +177,7 @@ fn no_number_of_authors_silences_the_next_one() {
     assert!(a.chat.logs[&a.chat.network].entries() < 5_000, "memory is flat");
 }
 
-/// 1,000 entries that name what nobody has reach a newcomer first. Mutation: what waits has no share for each bringer,
+/// 1,000 entries with parents that no node has reach a newcomer first. Mutation: what waits has no share for each bringer,
 /// or a pull waits behind it.
 #[test]
 fn made_up_parents_keep_no_newcomer_from_catching_up() {
@@ -364,7 +364,8 @@ fn a_peer_that_claims_what_it_has_not_is_asked_ever_more_rarely() {
         let hash = [n as u8; 16];
         // It answers each question with nothing.
         let claim = Sync::Digest { conversation, hash };
-        let nothing = Sync::Runs { conversation, runs: Vec::new(), end: crate::chat::wire::End::Pulled { more: false } };
+        let nothing =
+            Sync::Runs { conversation, runs: Vec::new(), end: crate::chat::wire::End::Pulled { more: false } };
         In::Message { from, body: encode(if n % 2 == 0 { &claim } else { &nothing }) }
     });
     assert!(sent < asked / 10, "{sent} bytes for {asked}");

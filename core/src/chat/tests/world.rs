@@ -29,7 +29,8 @@ pub(super) struct Trouble {
     pub(super) restore: bool,
     /// A profile is copied and both copies run.
     pub(super) clone: bool,
-    /// Two authors that say different things to different nodes, name what nobody has, and number as they like.
+    /// Two authors that send different entries to different nodes, name parents that no node has, and number as they
+    /// like.
     pub(super) cheat: bool,
 }
 
@@ -230,11 +231,11 @@ impl World {
             (life, seq, prev) = (of, number + 1, Some(id));
         }
         match action {
-            // A parent that nobody has.
+            // A parent that no node has.
             1 => parents.push(Parent { depth: [1, 3, 1 << 60][rng.below(3)], prefix: rng.bytes() }),
             // A number that does not follow.
             2 => seq += 2,
-            // The entry before it is of another author, or of nobody.
+            // The entry before it is of another author, or made up.
             3 => prev = rng.pick(&known).copied(),
             4 => prev = Some(MessageId { depth: 7, hash: rng.bytes() }),
             _ => {}

@@ -375,7 +375,7 @@ impl Worker {
         }
     }
 
-    /// How long to sleep. From here on whoever brings a command rings.
+    /// How long to sleep. From here on a thread that brings a command rings.
     fn fall_asleep(&mut self) -> Duration {
         let mut wait = self.wait();
         if wait.is_zero() {
