@@ -2,5 +2,7 @@
 
 mod attacks;
 mod bench;
+mod clocks;
 mod laws;
+mod sync;
 mod world;
