@@ -178,6 +178,12 @@ impl Comparisons {
         self.timers.next()
     }
 
+    /// Whether a comparison with this node is under way.
+    pub(super) fn is_with(&self, peer: NodeId) -> bool {
+        let asking = self.asking.as_ref().is_some_and(|a| a.peer == peer);
+        asking || self.hosted.contains_key(&peer) || self.needs.contains_key(&peer)
+    }
+
     pub(super) fn len(&self) -> usize {
         let trees = self.asking.iter().map(|a| a.loader.tree.len());
         let hosted = self.hosted.values().map(|h| h.loader.tree.len().saturating_add(h.parts.len()));

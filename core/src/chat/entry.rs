@@ -157,8 +157,7 @@ fn entries(conversation: ConversationId, author: NodeId, parts: Parts) -> Result
         }
         let deepest = parents.last().map(|p| p.depth).max(prev.map(|p| p.depth)).unwrap_or(0);
         let depth = deepest.checked_add(1).ok_or(Malformed)?;
-        let header = Header { seq, prev, parents: &parents, depth, body: body.hash() };
-        let id = MessageId { depth, hash: *blake3::keyed_hash(&key, &encode(&header)).as_bytes() };
+        let id = id_of(&key, &Header { seq, prev, parents: &parents, depth, body: body.hash() });
         let body = match body {
             Carried::Body(Blob(bytes)) => decode::<Body>(&bytes, MAX_MESSAGE).ok().filter(Body::is_sound),
             Carried::Hash(_) => None,
@@ -168,6 +167,21 @@ fn entries(conversation: ConversationId, author: NodeId, parts: Parts) -> Result
         seq = seq.saturating_add(1);
     }
     Ok((log, all))
+}
+
+/// The number and the id of the last entry of a run of `author` with these parts.
+pub(crate) fn ids(conversation: ConversationId, author: NodeId, parts: Parts) -> Result<(u64, MessageId), Malformed> {
+    let (_, entries) = entries(conversation, author, parts)?;
+    entries.last().map(|e| (e.seq, e.id)).ok_or(Malformed)
+}
+
+/// The id of an entry that follows `prev` in its log and names nothing else.
+pub(crate) fn next_id(key: &[u8; 32], seq: u64, prev: MessageId, body: &Carried) -> MessageId {
+    id_of(key, &Header { seq, prev: Some(prev), parents: &[], depth: prev.depth.saturating_add(1), body: body.hash() })
+}
+
+fn id_of(key: &[u8; 32], header: &Header<'_>) -> MessageId {
+    MessageId { depth: header.depth, hash: *blake3::keyed_hash(key, &encode(header)).as_bytes() }
 }
 
 impl Entry {

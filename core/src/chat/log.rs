@@ -58,6 +58,13 @@ pub(crate) struct Facts {
     pub(crate) numbers: BTreeMap<(LifeId, u64), Vec<MessageId>>,
 }
 
+impl Facts {
+    /// Whether the store has an entry, if it was read.
+    fn stored(&self, id: MessageId) -> Option<bool> {
+        self.entries.get(&Parent::of(id)).map(|read| read.as_ref().is_some_and(|(found, _)| *found == id))
+    }
+}
+
 /// The verdict on a run. None of them depends on a limit, on memory or on time.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -316,8 +323,9 @@ impl Log {
         }
     }
 
-    /// Judges a run: a pure function of the run and of what the store holds.
-    pub(crate) fn judge(&self, run: &Run, facts: &Facts) -> Verdict {
+    /// Judges a run: a pure function of the run and of what the store holds. With `repairs` a comparison found it
+    /// missing in the store: whether it is there is read, whatever memory has.
+    pub(crate) fn judge(&self, run: &Run, facts: &Facts, repairs: bool) -> Verdict {
         let mut needs: BTreeSet<Need> = BTreeSet::new();
         let Some(tips) = self.tips(run.log, facts) else {
             return Verdict::Read(alloc::vec![Need::Life(run.log)]);
@@ -328,9 +336,13 @@ impl Log {
         for (at, entry) in run.entries.iter().enumerate() {
             if new.is_none() {
                 let follows = entry.seq > highest || entry.prev.is_some_and(|p| tips.iter().any(|t| t.id == p));
-                match self.lookup(Parent::of(entry.id), facts) {
-                    Some(Some((id, _))) if id == entry.id => continue,
-                    Some(_) => {}
+                let known = match repairs {
+                    true => facts.stored(entry.id),
+                    false => self.lookup(Parent::of(entry.id), facts).map(|f| f.is_some_and(|(id, _)| id == entry.id)),
+                };
+                match known {
+                    Some(true) => continue,
+                    Some(false) => {}
                     None if follows || tips.is_empty() => {}
                     None => {
                         needs.insert(Need::Entry(Parent::of(entry.id)));
@@ -412,7 +424,13 @@ impl Log {
         }
         let mut taken = Vec::new();
         for entry in &run.entries {
-            if matches!(self.lookup(Parent::of(entry.id), facts), Some(Some((id, _))) if id == entry.id) {
+            let known = match kind {
+                Kind::Lost => facts.stored(entry.id) == Some(true),
+                Kind::Next | Kind::Fork => {
+                    self.lookup(Parent::of(entry.id), facts).flatten().is_some_and(|(id, _)| id == entry.id)
+                }
+            };
+            if known {
                 continue;
             }
             let known = Known { log: run.log, seq: entry.seq, clock: self.clock_of(entry, component, facts) };

@@ -10,6 +10,7 @@ mod clock;
 mod compare;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
+mod draft;
 pub(crate) mod entry;
 mod heads;
 mod item;
@@ -44,7 +45,8 @@ use crate::wire::content::{Content, Conversation, Message, network_conversation,
 use crate::wire::{Blob, MAX_MESSAGE, Malformed, Priority, decode, encode};
 
 use compare::Comparisons;
-use entry::{Body, MAX_PARENTS, MAX_RUN, MAX_RUN_BYTES, Run};
+use draft::Draft;
+use entry::{Body, MAX_PARENTS, Run};
 use keys::Keys;
 use log::{Facts, Kind, Log, Need, State};
 use pace::Pace;
@@ -66,10 +68,6 @@ const NEWS_AFTER: Duration = Duration::from_secs(2);
 const BUNDLE_BYTES: usize = 48 << 10;
 /// Nodes to compare with when a link to them opens.
 const MAX_COMPARE: usize = 64;
-/// About what an entry takes besides its text: salt, time, parents, hashes and lengths.
-const ENTRY_BYTES: usize = 256;
-/// Messages of one run: what a run carries, less the merges that may come before them.
-const MAX_SAID: usize = MAX_RUN - MAX_PARENTS;
 /// Silent merges wait for this and a time drawn from a lot that grows with the authors (docs/design/log.md §2, R4):
 /// with a fixed pause in every node ten thousand nodes merge for ever.
 const MERGE_AFTER: Duration = Duration::from_secs(5);
@@ -186,6 +184,8 @@ pub(crate) struct Chat {
     /// Linked nodes and their round trips, once measured.
     linked: BTreeMap<NodeId, Option<Duration>>,
     keys: Keys,
+    /// Said since the last output.
+    draft: Option<Draft>,
     waiting: Waiting,
     /// To be judged again: empty between calls.
     woken: VecDeque<Key>,
@@ -225,6 +225,7 @@ impl Chat {
             neighbours: BTreeSet::new(),
             linked: BTreeMap::new(),
             keys: Keys::default(),
+            draft: None,
             waiting: Waiting::default(),
             woken: VecDeque::new(),
             pulls: Pulls::default(),
@@ -322,6 +323,10 @@ impl Chat {
         out: &mut Outbox<Out>,
     ) -> Result<Vec<MessageId>, CommandError> {
         let conversation = self.id_of(kind);
+        if contents.iter().any(|c| c.about().is_some()) {
+            // It may be about what was said just now.
+            self.sign(cx, out);
+        }
         for content in &contents {
             content.validate()?;
             if !self.has_target(conversation, content) {
@@ -330,43 +335,44 @@ impl Chat {
         }
         self.log(cx, kind).ok_or(CommandError::Busy("list of conversations"))?;
         let mut ids = Vec::with_capacity(contents.len());
-        let (mut bodies, mut bytes) = (Vec::new(), 0usize);
         for content in contents {
-            let size = content.shown().len().saturating_add(ENTRY_BYTES);
-            let is_full = bytes.saturating_add(size) > MAX_RUN_BYTES || bodies.len() >= MAX_SAID;
-            if is_full && !bodies.is_empty() {
-                ids.extend(self.write(cx, conversation, core::mem::take(&mut bodies), out));
-                bytes = 0;
+            let text = content.shown().len();
+            let body = Body { salt: cx.rng.bytes(), sent_at: cx.wall, content: Some(content) };
+            match self.draft.as_mut().filter(|d| d.conversation == conversation && d.fits(text)) {
+                Some(draft) => ids.push(draft.push(&body)),
+                None => {
+                    self.sign(cx, out);
+                    ids.extend(self.begin(cx, conversation, body));
+                }
             }
-            bytes = bytes.saturating_add(size);
-            bodies.push(Body { salt: cx.rng.bytes(), sent_at: cx.wall, content: Some(content) });
             // Each private message has an acknowledgement of its own.
             if !matches!(kind, Conversation::Network) {
-                ids.extend(self.write(cx, conversation, core::mem::take(&mut bodies), out));
+                self.sign(cx, out);
             }
-        }
-        if !bodies.is_empty() {
-            ids.extend(self.write(cx, conversation, bodies, out));
         }
         Ok(ids)
     }
 
-    /// Writes the next run of this node. Returns the entries of the bodies.
-    fn write(
-        &mut self,
-        cx: &mut Cx<'_>,
-        conversation: ConversationId,
-        bodies: Vec<Body>,
-        out: &mut Outbox<Out>,
-    ) -> Vec<MessageId> {
-        let Some(log) = self.logs.get(&conversation) else { return Vec::new() };
-        let said = bodies.len();
-        let parts = log.compose(bodies, cx.rng);
-        let Ok(run) = log.policy.seal(conversation, &self.identity, parts) else { return Vec::new() };
+    /// Begins the next run of this node.
+    fn begin(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, body: Body) -> Option<MessageId> {
+        let parts = self.logs.get(&conversation)?.compose(alloc::vec![body], cx.rng);
+        self.draft = Draft::begin(conversation, self.me, parts, cx.now);
+        self.draft.as_ref().map(Draft::last)
+    }
+
+    /// Signs what this node has said since the last output, and takes it. Before anything else happens here, so that
+    /// what was named is what was there.
+    fn sign(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        let Some(Draft { conversation, parts, .. }) = self.draft.take() else { return };
+        let Some(log) = self.logs.get(&conversation) else { return };
+        let Ok(run) = log.policy.seal(conversation, &self.identity, parts) else { return };
         self.take(cx, conversation, &run, Kind::Next, &Facts::default(), Source::Own, out);
         self.wake(cx, out);
-        let merges = run.entries.len().saturating_sub(said);
-        run.entries.iter().skip(merges).map(|e| e.id).collect()
+    }
+
+    /// Whether something was said that is not signed yet.
+    pub(crate) fn has_draft(&self) -> bool {
+        self.draft.is_some()
     }
 
     /// Plans a silent merge if there are more heads than one entry names.
@@ -388,7 +394,8 @@ impl Chat {
         let open = self.logs.get(&network).map_or(0, Log::open_heads);
         if open > MAX_PARENTS {
             let body = Body { salt: cx.rng.bytes(), sent_at: cx.wall, content: None };
-            self.write(cx, network, alloc::vec![body], out);
+            self.begin(cx, network, body);
+            self.sign(cx, out);
         }
     }
 
@@ -445,9 +452,10 @@ impl Chat {
                 if self.log(cx, policy.kind()).is_none() {
                     return self.drops.count(DropReason::Rate);
                 }
+                let repairs = self.compare.is_with(from);
                 for Blob(bytes) in runs {
                     match policy.decode(conversation, bytes) {
-                        Ok(run) => self.offer(cx, conversation, run, Source::Peer { from }, out),
+                        Ok(run) => self.offer(cx, conversation, run, Source::Peer { from, repairs }, out),
                         Err(Malformed) => self.drops.count(DropReason::Message),
                     }
                 }
@@ -560,6 +568,7 @@ impl Machine for Chat {
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern other machines")]
     fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
+        self.sign(cx, out);
         match fact {
             Fact::LinkUp { peer, .. } => self.link_up(cx, *peer, out),
             Fact::LinkDown { peer, .. } => self.link_down(*peer),
@@ -584,6 +593,7 @@ impl Machine for Chat {
     }
 
     fn records(&mut self, cx: &mut Cx<'_>, read: u64, records: Vec<Record>, out: &mut Outbox<Out>) {
+        self.sign(cx, out);
         match self.reads.remove(&read) {
             Some(Reading::Past { key, need }) => self.past_read(cx, key, need, &records, out),
             Some(Reading::NextLife(conversation)) => self.next_life_read(cx, conversation, &records, out),
@@ -600,6 +610,7 @@ impl Machine for Chat {
     }
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
+        self.sign(cx, out);
         match input {
             In::DirectReceived { from, id, body } => self.direct(cx, from, id, body, out),
             In::GossipReceived { via, id, body } => self.broadcast(cx, via, id, body, out),
@@ -623,6 +634,7 @@ impl Machine for Chat {
     }
 
     fn handle_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        self.sign(cx, out);
         if self.waiting.next_ask().is_some_and(|at| at <= cx.now) {
             self.ask(cx, out);
         }
@@ -655,7 +667,8 @@ impl Machine for Chat {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let timers = soonest(self.waiting.next_ask(), soonest(self.compare_at, self.sweep_at));
+        let unsigned = self.draft.as_ref().map(|d| d.since);
+        let timers = soonest(soonest(unsigned, self.waiting.next_ask()), soonest(self.compare_at, self.sweep_at));
         let syncs = soonest(self.pulls.deadline(), soonest(self.merge_at, self.news_at));
         soonest(soonest(timers, syncs), soonest(self.compare.deadline(), self.pace_at()))
     }
@@ -672,6 +685,7 @@ impl Machine for Chat {
             .saturating_add(self.neighbours.len())
             .saturating_add(self.linked.len())
             .saturating_add(self.keys.len())
+            .saturating_add(self.draft.as_ref().map_or(0, Draft::len))
     }
 
     fn count(&self, stats: &mut Stats) {
@@ -716,7 +730,8 @@ pub(crate) struct History {
 impl Command<Chat> for History {
     type Answer = ();
 
-    fn run(self, chat: &mut Chat, _cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+    fn run(self, chat: &mut Chat, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        chat.sign(cx, out);
         chat.history(self.query, self.conversation, self.before, self.limit, out);
     }
 }

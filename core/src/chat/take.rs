@@ -40,7 +40,7 @@ impl Chat {
         }
         let Some(log) = self.logs.get(&conversation) else { return };
         let facts = Facts::default();
-        let verdict = log.judge(&run, &facts);
+        let verdict = log.judge(&run, &facts, source.repairs());
         // The signature costs more than all the rest. What is known needs none, unless it is passed on.
         let unchecked = verdict == Verdict::Known && !matches!(source, Source::Gossip { .. });
         if log.policy.is_signed() && !unchecked && !self.keys.signed(&run) {
@@ -182,7 +182,7 @@ impl Chat {
             // What was missing may be there now.
             facts.entries.retain(|_, read| read.is_some());
         }
-        let verdict = log.judge(&run, &facts);
+        let verdict = log.judge(&run, &facts, source.repairs());
         self.decide(cx, key.0, run, source, facts, verdict, out);
     }
 

@@ -28,15 +28,19 @@ pub(super) enum Source {
     Delivery { from: NodeId, id: ShortId },
     /// By the gossip machine, which needs the verdict.
     Gossip { from: NodeId, id: ShortId },
-    /// From a peer's chat machine.
-    Peer { from: NodeId },
+    /// From a peer's chat machine. With `repairs` a comparison with it is under way: it may be what the store lost.
+    Peer { from: NodeId, repairs: bool },
 }
 
 impl Source {
+    pub(super) fn repairs(self) -> bool {
+        matches!(self, Self::Peer { repairs: true, .. })
+    }
+
     pub(super) fn peer(self) -> Option<NodeId> {
         match self {
             Self::Own => None,
-            Self::Delivery { from, .. } | Self::Gossip { from, .. } | Self::Peer { from } => Some(from),
+            Self::Delivery { from, .. } | Self::Gossip { from, .. } | Self::Peer { from, .. } => Some(from),
         }
     }
 }

@@ -281,6 +281,10 @@ impl Engine {
     /// The next thing to do, in the order that serves: write, read, report, send. None when all is done, until
     /// the next call.
     pub fn poll(&mut self) -> Option<Output> {
+        if self.machines.chat.has_draft() {
+            // What was said since the last output shares a signature.
+            self.handle_timeout(self.now);
+        }
         if let Some(output) = self.q.poll() {
             return Some(output);
         }

@@ -96,7 +96,11 @@ impl Bench {
     }
 
     pub(super) fn say(&mut self, content: Content) -> (MessageId, Vec<u8>) {
-        let (id, outs) = self.step(|c, cx, out| c.say(cx, Conversation::Network, alloc::vec![content], out));
+        let (id, outs) = self.step(|c, cx, out| {
+            let said = c.say(cx, Conversation::Network, alloc::vec![content], out);
+            c.sign(cx, out);
+            said
+        });
         let body = outs.into_iter().find_map(|o| if let Out::Publish { body } = o { Some(body) } else { None });
         (id.unwrap()[0], body.unwrap())
     }

@@ -160,7 +160,7 @@ fn a_verdict_is_the_same_before_and_after_a_restart() {
             let judged = runs.iter().map(|run| {
                 let mut facts = Facts::default();
                 loop {
-                    match log.judge(run, &facts) {
+                    match log.judge(run, &facts, false) {
                         Verdict::Read(needs) => needs.into_iter().for_each(|need| match need {
                             Need::Entry(parent) => {
                                 let rows = bench.store.scan(&entry_scan(log.number, parent));
@@ -198,7 +198,11 @@ fn many_messages_are_few_runs_and_all_arrive() {
     let (mut a, mut b) = (super::bench::Bench::new(1), super::bench::Bench::new(2));
     for (count, size) in [(1, 10), (7, 10), (300, 10), (5, 30_000), (3, 65_536), (600, 100)] {
         let contents = (0..count).map(|n| Content::text(alloc::format!("{n} {}", "x".repeat(size - 4)))).collect();
-        let (ids, outs) = a.step(|c, cx, out| c.say(cx, Conversation::Network, contents, out));
+        let (ids, outs) = a.step(|c, cx, out| {
+            let said = c.say(cx, Conversation::Network, contents, out);
+            c.sign(cx, out);
+            said
+        });
         let ids = ids.unwrap();
         assert_eq!(ids.len(), count);
         let mut reported = Vec::new();

@@ -269,9 +269,7 @@ fn lose(bench: &mut Bench, message: &Message) {
     bench.store.apply(Batch { seq: 1, ops });
 }
 
-/// Mutation: `Kind::Lost` is taken for a fork, or reported.
-#[test]
-fn what_a_disk_lost_comes_back_without_an_event() {
+fn comes_back(restarts: bool) {
     let (mut a, mut b) = (Bench::new(1), Bench::new(2));
     let me = a.me;
     for n in 0..60 {
@@ -283,16 +281,30 @@ fn what_a_disk_lost_comes_back_without_an_event() {
     for message in [&whole[10], &whole[11], &whole[40]] {
         lose(&mut pair.nodes[1], message);
     }
-    pair.nodes[1].restart([8; 32]);
+    if restarts {
+        pair.nodes[1].restart([8; 32]);
+    }
     assert_eq!(pair.nodes[1].history().len(), 57);
     pair.link();
     pair.reported = [Vec::new(), Vec::new()];
     let peer = pair.nodes[0].me;
     pair.input(1, In::Compare { peer, linked: true });
     pair.pass(40 * SECOND);
-    assert_eq!(pair.nodes[1].history(), whole);
+    assert!(pair.nodes[1].history() == whole, "the whole history is there again");
     assert_eq!(pair.reported[1], [], "the application got them before");
     assert!(pair.nodes[1].chat.logs[&pair.nodes[1].chat.network].state().forked.is_empty());
+}
+
+/// Mutation: `Kind::Lost` is taken for a fork, or reported.
+#[test]
+fn what_a_disk_lost_comes_back_without_an_event() {
+    comes_back(true);
+}
+
+/// Mutation: `Source::Peer` never repairs.
+#[test]
+fn what_a_disk_lost_while_it_is_in_memory_comes_back() {
+    comes_back(false);
 }
 
 /// Mutation: `Waiting::park` has no limits, or the newest bringer puts out the others.

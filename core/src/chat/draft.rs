@@ -1,0 +1,57 @@
+//! What this node says between two outputs to its host: one run with one signature (docs/design/log.md §4).
+
+use crate::chat::entry::{
+    Body, Carried, LifeId, MAX_PARENTS, MAX_RUN, MAX_RUN_BYTES, Part, Parts, id_key, ids, next_id,
+};
+use crate::id::{ConversationId, MessageId, NodeId};
+use crate::time::Instant;
+use crate::wire::{Blob, encode};
+
+/// About what an entry takes besides its text: salt, time, parents, hashes and lengths.
+const ENTRY_BYTES: usize = 256;
+
+/// A run that is not signed yet. Its entries have their ids: a signature changes none.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) conversation: ConversationId,
+    pub(super) since: Instant,
+    pub(super) parts: Parts,
+    key: [u8; 32],
+    seq: u64,
+    last: MessageId,
+    bytes: usize,
+}
+
+impl Draft {
+    /// The first entry, with the merges before it. None if they do not make a run.
+    pub(super) fn begin(conversation: ConversationId, author: NodeId, parts: Parts, since: Instant) -> Option<Self> {
+        let log = LifeId { author, life: parts.life };
+        let (seq, last) = ids(conversation, author, parts.clone()).ok()?;
+        let bytes = encode(&parts).len();
+        Some(Self { conversation, since, parts, key: id_key(conversation, log), seq, last, bytes })
+    }
+
+    pub(super) fn last(&self) -> MessageId {
+        self.last
+    }
+
+    /// Whether one more entry with a text of so many bytes fits into the run.
+    pub(super) fn fits(&self, text: usize) -> bool {
+        let bytes = self.bytes.saturating_add(text).saturating_add(ENTRY_BYTES);
+        self.parts.entries.len() < MAX_RUN - MAX_PARENTS && bytes <= MAX_RUN_BYTES
+    }
+
+    /// One more entry, which names no heads: those before it have named all there are.
+    pub(super) fn push(&mut self, body: &Body) -> MessageId {
+        let part = Part { parents: alloc::vec::Vec::new(), body: Carried::Body(Blob(encode(body))) };
+        self.seq = self.seq.saturating_add(1);
+        self.last = next_id(&self.key, self.seq, self.last, &part.body);
+        self.bytes = self.bytes.saturating_add(encode(&part).len());
+        self.parts.entries.push(part);
+        self.last
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.parts.entries.len()
+    }
+}
