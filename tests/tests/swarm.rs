@@ -101,6 +101,7 @@ fn a_returning_node_and_the_others_exchange_missed_messages() {
         let here = history.iter().find(|m| m.content == Content::text("here 4")).unwrap();
         let there = history.iter().find(|m| m.content == Content::text("there 4")).unwrap();
         assert_eq!(here.causality(there), Some(Causality::Concurrent));
+        assert!(sim.run_until(10, |s| s.node(2).engine().status().state == NodeState::Active), "{}", sim.replay());
         let states = &sim.node(2).states;
         let recovered = [NodeState::Degraded, NodeState::Recovering, NodeState::Active];
         assert!(states.windows(3).any(|w| w == recovered), "{states:?}; {}", sim.replay());

@@ -35,6 +35,11 @@ const MAX_HOSTED: usize = 2;
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The tree of an answered comparison is kept this long after its last message: 30 s.
 const HOST_KEPT: Duration = Duration::from_secs(30);
+/// After a comparison that this node began, what the peer sends is checked against the store for this long: 30 s. What
+/// the peer found missing here is on its way when the last answer comes.
+const LATE: Duration = Duration::from_secs(30);
+/// Recently ended comparisons that are kept: 8, as many as wait.
+const MAX_LATE: usize = MAX_WAITING;
 /// Between two windows of a comparison: 5 s, so that reading 20 MB for each stays in the background;
 /// the responder insists on 2 s.
 const WINDOW_PAUSE: Duration = Duration::from_secs(5);
@@ -163,6 +168,8 @@ pub(super) struct Comparisons {
     waiting: VecDeque<NodeId>,
     hosted: BTreeMap<NodeId, Hosting>,
     needs: BTreeMap<NodeId, Needs>,
+    /// Peers with which a comparison ended, and until when what they send may be what the store lost.
+    late: BTreeMap<NodeId, Instant>,
     loaders: u64,
     timers: DeadlineQueue<Timer>,
 }
@@ -178,10 +185,11 @@ impl Comparisons {
         self.timers.next()
     }
 
-    /// Whether a comparison with this node is under way.
-    pub(super) fn is_with(&self, peer: NodeId) -> bool {
+    /// Whether a comparison with this node is under way or ended a moment ago.
+    pub(super) fn is_with(&self, peer: NodeId, now: Instant) -> bool {
         let asking = self.asking.as_ref().is_some_and(|a| a.peer == peer);
-        asking || self.hosted.contains_key(&peer) || self.needs.contains_key(&peer)
+        let late = self.late.get(&peer).is_some_and(|until| now < *until);
+        asking || late || self.hosted.contains_key(&peer) || self.needs.contains_key(&peer)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -189,7 +197,9 @@ impl Comparisons {
         let hosted = self.hosted.values().map(|h| h.loader.tree.len().saturating_add(h.parts.len()));
         let needs = self.needs.values().map(|n| n.items.len());
         let all = trees.chain(hosted).chain(needs);
-        all.fold(0usize, |n, more| n.saturating_add(more).saturating_add(1)).saturating_add(self.waiting.len())
+        all.fold(0usize, |n, more| n.saturating_add(more).saturating_add(1))
+            .saturating_add(self.waiting.len())
+            .saturating_add(self.late.len())
     }
 
     pub(super) fn forget_peer(&mut self, peer: NodeId) {
@@ -203,6 +213,7 @@ impl Comparisons {
         }
         self.hosted.remove(&peer);
         self.needs.remove(&peer);
+        self.late.remove(&peer);
         self.timers.cancel(Timer::Hosting(peer));
         self.timers.cancel(Timer::Needs(peer));
     }
@@ -437,6 +448,10 @@ impl Chat {
     fn next_window(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         if let Some(asking) = self.compare.asking.take() {
             let (from, to) = asking.loader.window();
+            self.compare.late.retain(|_, until| cx.now < *until);
+            if self.compare.late.len() < MAX_LATE {
+                self.compare.late.insert(asking.peer, cx.now + LATE);
+            }
             match asking.stage {
                 // A peer that does not answer is asked again later.
                 Stage::Loading | Stage::Asked | Stage::Settling => {}

@@ -452,7 +452,7 @@ impl Chat {
                 if self.log(cx, policy.kind()).is_none() {
                     return self.drops.count(DropReason::Rate);
                 }
-                let repairs = self.compare.is_with(from);
+                let repairs = self.compare.is_with(from, cx.now);
                 for Blob(bytes) in runs {
                     match policy.decode(conversation, bytes) {
                         Ok(run) => self.offer(cx, conversation, run, Source::Peer { from, repairs }, out),

@@ -199,7 +199,7 @@ impl Chat {
         out: &mut Outbox<Out>,
     ) {
         let Some(log) = self.logs.get_mut(&conversation) else { return };
-        if source != Source::Own && run.log == log.own_log() {
+        if source != Source::Own && kind != Kind::Lost && run.log == log.own_log() {
             // Another copy of this profile writes this life: it is restored from a backup, or runs twice.
             if log.begin_life(Life(cx.rng.bytes()), cx.now) {
                 out.push(Out::LifeBegun { conversation: log.policy.kind() });

@@ -654,8 +654,9 @@ fn shed_short(line: &mut Line) -> usize {
 }
 
 #[cfg(test)]
-#[allow(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
+
     use super::*;
     use alloc::vec;
 

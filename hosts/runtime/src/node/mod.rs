@@ -3,13 +3,13 @@
 mod alarm;
 mod config;
 mod faults;
+mod submitter;
 mod worker;
 
 #[cfg(test)]
 mod tests;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -31,6 +31,7 @@ use crate::socket::Sockets;
 use crate::store::{Opened, Profile, Store};
 use alarm::Alarm;
 pub use config::{HostStatus, NodeConfig, NodeStatus, StoreKind};
+use submitter::Submitter;
 use worker::{Stop, Worker};
 
 /// Commands that wait for the node's thread; a caller beyond that waits for room. Each caller waits for its answer,
@@ -725,29 +726,6 @@ impl Drop for Node {
     }
 }
 
-/// What somebody else's thread needs to put work before the node's.
-struct Submitter {
-    jobs: SyncSender<Job>,
-    alarm: Arc<Alarm>,
-}
-
-impl Submitter {
-    fn submit(&self, job: Job) {
-        if self.jobs.send(job).is_ok() {
-            let _ = self.alarm.ring();
-        }
-    }
-
-    /// Never blocks; whether there was room.
-    fn try_submit(&self, job: Job) -> bool {
-        let taken = self.jobs.try_send(job).is_ok();
-        if taken {
-            let _ = self.alarm.ring();
-        }
-        taken
-    }
-}
-
 fn parse_all(places: &[String]) -> Result<Vec<BootstrapName>, NodeError> {
     places.iter().map(|p| p.parse().map_err(NodeError::Bootstrap)).collect()
 }
@@ -759,20 +737,4 @@ fn remembered(profile: &Profile) -> Result<Vec<BootstrapName>, NodeError> {
 
 fn blake3_seed(seed: u64) -> [u8; 32] {
     blake3::derive_key("DONP v1 test seed", &seed.to_le_bytes())
-}
-
-impl Profile {
-    /// The key of the network this profile lives in; none if it never ran.
-    ///
-    /// # Errors
-    /// As [`secret`](Self::secret).
-    pub fn network_key(&self) -> Result<Option<[u8; 32]>, crate::StoreError> {
-        match self.secret("network")? {
-            Some(bytes) => bytes.as_slice().try_into().map(Some).map_err(|_| crate::StoreError::Damaged {
-                path: PathBuf::from(self.dir()),
-                what: "the stored network key has a wrong length".into(),
-            }),
-            None => Ok(None),
-        }
-    }
 }

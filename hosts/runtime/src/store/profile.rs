@@ -39,6 +39,20 @@ const PLATFORM_KEY: &str = "platform-key";
 const IDENTITY: &str = "identity";
 
 impl Profile {
+    /// The key of the network this profile lives in; none if it never ran.
+    ///
+    /// # Errors
+    /// As [`secret`](Self::secret).
+    pub fn network_key(&self) -> Result<Option<[u8; 32]>, crate::StoreError> {
+        match self.secret("network")? {
+            Some(bytes) => bytes.as_slice().try_into().map(Some).map_err(|_| crate::StoreError::Damaged {
+                path: PathBuf::from(self.dir()),
+                what: "the stored network key has a wrong length".into(),
+            }),
+            None => Ok(None),
+        }
+    }
+
     /// Makes a profile in `dir`, which is created with mode 0700 if it is not there. With a
     /// passphrase the data key is wrapped by it at `cost`; without one, by a new key file with mode
     /// 0600.
