@@ -14,7 +14,7 @@ rm -rf .generated
 rm -rf lib.new
 mkdir -p lib lib.new Sources/DonpFFI
 cp "$target/dist/libdonp_ffi.a" lib.new/
-strip --strip-debug lib.new/libdonp_ffi.a
+strip --strip-unneeded lib.new/libdonp_ffi.a
 put() { cmp -s "$1" "$2" || cp "$1" "$2"; }
 put lib.new/libdonp_ffi.a lib/libdonp_ffi.a
 put .generated/DonpFFI.swift Sources/DonpFFI/DonpFFI.swift

@@ -5,6 +5,7 @@ import kotlinx.coroutines.flow.first
 import org.donp.Conversation
 import org.donp.Event
 import org.donp.Message
+import org.donp.MessageId
 import org.donp.NodeConfig
 import org.donp.openNode
 

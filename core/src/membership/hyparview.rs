@@ -37,9 +37,6 @@ use super::wire::{MAX_OFFERED, Message, NodeInfo, Refusal, Urgency};
 const MAX_DISPLACED: u32 = 10;
 /// An unanswered request is forgotten after this: the link's own patience.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
-/// So many times as long goes by before a member of the zone is asked for names again: once a minute, as often as a
-/// known node is contacted (`partition.rs`).
-const ASK_MEMBERS: u32 = 6;
 /// Neighbours beyond the usual number that merges may add.
 pub(super) const MERGE_CAPACITY: usize = 2;
 
@@ -590,13 +587,7 @@ impl HyParView {
         }
     }
 
-    pub(super) fn search_timeout(
-        &mut self,
-        zone: &BTreeSet<NodeId>,
-        peers: &mut Peers,
-        cx: &mut Cx<'_>,
-        out: &mut Outbox<Out>,
-    ) {
+    pub(super) fn search_timeout(&mut self, peers: &mut Peers, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         if self.search.is_due(cx.now) {
             self.seek_neighbours(peers, cx, out);
         }
@@ -604,9 +595,7 @@ impl HyParView {
             let linked: Vec<NodeId> = peers.links.peers().collect();
             if let Some(&peer) = cx.rng.pick(&linked) {
                 self.ask(peer, Urgency::Names, peers, cx.now, out);
-                // Members of the zone learn of newcomers from its roster.
-                let members_only = linked.iter().all(|p| zone.contains(p));
-                self.search.ask_later(if members_only { ASK_MEMBERS } else { 1 }, cx);
+                self.search.ask_later(cx);
             }
         }
     }
@@ -617,16 +606,10 @@ impl HyParView {
         }
     }
 
-    pub(super) fn shuffle_timeout(
-        &mut self,
-        zone: &BTreeSet<NodeId>,
-        peers: &Peers,
-        cx: &mut Cx<'_>,
-        out: &mut Outbox<Out>,
-    ) {
+    pub(super) fn shuffle_timeout(&mut self, peers: &Peers, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         if self.shuffles.next_deadline().is_some_and(|at| at <= cx.now) {
             self.requests.retain(|_, (_, at)| cx.now.since(*at) < ANSWER_TIME);
-            self.shuffles.begin(&self.active, zone, peers, cx, out);
+            self.shuffles.begin(&self.active, peers, cx, out);
         }
     }
 

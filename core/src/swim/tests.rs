@@ -487,17 +487,3 @@ fn a_digest_is_answered_once_in_five_seconds() {
     assert_eq!(mesh.nodes[0].machine.members.stats.syncs - before, 1);
     assert_eq!(mesh.nodes[0].machine.drops.get(DropReason::Rate), 9);
 }
-
-#[test]
-fn of_two_nodes_alone_one_probes_in_each_period() {
-    let mut mesh = Mesh::formed(2, &Config::default());
-    let pings = mailed(&mut mesh, 600_000, |m| matches!(m, Message::Ping { .. }));
-    assert!((290..=310).contains(&pings), "300 periods: {pings}");
-    mesh.kill(1);
-    mesh.run(8_000);
-    assert_eq!(mesh.state(0, 1), Some(MemberState::Suspect), "each would probe the other if it fell silent");
-    let mut mesh = Mesh::formed(2, &Config::default());
-    mesh.kill(0);
-    mesh.run(8_000);
-    assert_eq!(mesh.state(1, 0), Some(MemberState::Suspect));
-}

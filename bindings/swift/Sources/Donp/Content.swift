@@ -84,7 +84,8 @@ public struct Message: Hashable, Sendable, Identifiable {
     /// A message of one's own making, for previews and tests.
     public init(
         id: MessageId, conversation: Conversation, author: NodeId, life: String, seq: UInt64, depth: UInt64,
-        clock: [ClockEntry]?, sentAtMs: UInt64, content: Content, edited: String? = nil, retracted: Bool = false
+        clock: [ClockEntry]?, sentAtMs: UInt64, content: Content, edited: String? = nil,
+        retracted: Bool = false
     ) {
         self.id = id
         self.conversation = conversation

@@ -101,7 +101,8 @@ extension Event {
                 seq: seq, id: MessageId(trusted: id), to: NodeId(trusted: to), reason: FailReason(reason))
         case .forked(let seq, let conversation, let author, let life, let number):
             self = .forked(
-                seq: seq, conversation: Conversation(conversation), author: NodeId(trusted: author), life: life,
+                seq: seq, conversation: Conversation(conversation), author: NodeId(trusted: author),
+                life: life,
                 number: number)
         case .lifeBegun(let seq, let conversation):
             self = .lifeBegun(seq: seq, conversation: Conversation(conversation))

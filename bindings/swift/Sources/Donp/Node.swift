@@ -239,7 +239,8 @@ public final class Node: Sendable {
         let limit = try unsigned(limit, "the limit")
         return HistoryPage(
             try await call {
-                try $0.search(conversation: conversation.raw, text: text, before: before?.description, limit: limit)
+                try $0.search(
+                    conversation: conversation.raw, text: text, before: before?.description, limit: limit)
             })
     }
 
