@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-limit=4750000
+limit=4000000
 built=${CARGO_TARGET_DIR:-target}/dist
 
 cargo build --profile dist --package donp-ffi
