@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 limit=4000000
 built=${CARGO_TARGET_DIR:-target}/dist
 
-cargo build --profile dist --package donp-ffi
+cargo rustc --profile dist --package donp-ffi --lib --crate-type cdylib
 strip --strip-unneeded -o "$built/libdonp_ffi.stripped.so" "$built/libdonp_ffi.so"
 size=$(stat -c %s "$built/libdonp_ffi.stripped.so")
 

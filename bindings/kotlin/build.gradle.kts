@@ -2,7 +2,7 @@
 // NOT RUN by test.sh: what is tested is the Maven build of the same sources.
 //
 //   bindings/build.sh kotlin bindings/kotlin/target/generated
-//   cargo ndk -t arm64-v8a -t armeabi-v7a -t x86_64 -o bindings/kotlin/jniLibs build --profile dist -p donp-ffi
+//   cargo ndk -t arm64-v8a -t armeabi-v7a -t x86_64 -o bindings/kotlin/jniLibs rustc --profile dist -p donp-ffi --lib --crate-type cdylib
 //   gradle -p bindings/kotlin assembleRelease
 
 plugins {

@@ -5,7 +5,7 @@
 #
 # On a machine with the NDK the libraries come from
 #
-#   cargo ndk -t arm64-v8a -t armeabi-v7a -t x86_64 -o bindings/kotlin/jniLibs build --profile dist -p donp-ffi
+#   cargo ndk -t arm64-v8a -t armeabi-v7a -t x86_64 -o bindings/kotlin/jniLibs rustc --profile dist -p donp-ffi --lib --crate-type cdylib
 #
 # Refuses a library whose segments are not aligned to 16 KiB, which Google Play does too. The layout is
 # tested; that the archive runs on a device is not.

@@ -20,7 +20,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$top"
 target=${CARGO_TARGET_DIR:-target}
 for triple in "${macos[@]}" "${simulator[@]}" "${device[@]}"; do
-  cargo build --profile dist --package donp-ffi --target "$triple"
+  cargo rustc --profile dist --package donp-ffi --lib --crate-type staticlib --target "$triple"
 done
 cargo build --package donp-ffi --features cli --bin uniffi-bindgen
 # The generator reads the symbol table, so it comes before the stripping.

@@ -39,7 +39,7 @@ sources=(Sources/Donp Examples Bench Tests Package.swift)
 no_line() { ! grep -n "$@"; } # fails, and shows them, if there are such lines
 library_alone() { [ "$(ls lib)" = libdonp_ffi.a ]; }
 stripped() { ! readelf --wide --section-headers lib/libdonp_ffi.a | grep -m 1 '\.debug_info'; }
-small() { [ "$(stat -c %s lib/libdonp_ffi.a)" -lt $((48 << 20)) ]; }
+small() { [ "$(stat -c %s lib/libdonp_ffi.a)" -lt $((12 << 20)) ]; }
 check "the scripts pass shellcheck" shellcheck ./*.sh
 check "the Swift is formatted" ./in-root.sh swift format lint --strict --recursive "${sources[@]}"
 check "the module map works outside Apple systems" no_line '^ *use ' Sources/CDonpFFI/include/module.modulemap
@@ -47,7 +47,7 @@ check "the generated layer is imported for inside only" \
   no_line -rE '^(@_exported |@testable |public |package )*import (C?DonpFFI)' Sources/Donp Examples Bench Tests
 check "nothing but the archive lies where the linker looks" library_alone
 check "the archive has no debug sections" stripped
-check "the archive is below 48 MB" small
+check "the archive is below 12 MB" small
 
 echo "=== swift test"
 ./in-root.sh swift build --quiet --build-tests -j 2

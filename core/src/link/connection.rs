@@ -59,6 +59,10 @@ const SILENCE_FACTOR: u32 = 8;
 /// No shorter silence is: 500 ms, what the probes take until their peer is suspected.
 const MIN_SILENCE: Duration = Duration::from_millis(500);
 
+/// Without a NAT box a link that failure detection wants needs no keepalive, since its members probe each other: within
+/// 128 s in a zone of 64. So many times 25 s leave that the time.
+const UNTRANSLATED: u32 = 8;
+
 /// What a timer found.
 pub(super) enum Diagnosis {
     Keep,
@@ -123,6 +127,8 @@ impl Health {
 pub(super) struct Received {
     pub closed: Option<u8>,
     pub moved: bool,
+    /// Where the peer sees this node.
+    pub observed: Option<SocketAddr>,
 }
 
 #[cfg_attr(test, derive(Debug))]
@@ -153,6 +159,9 @@ pub(super) struct Connection {
     /// When a message or a PING was last sent or received.
     pub used_at: Instant,
     pub interest: Interest,
+    /// A NAT box may stand before this node on the path, whose binding a keepalive keeps. It does not where the peer
+    /// sees an address that this node has.
+    pub translated: bool,
 }
 
 /// The peer of a new link.
@@ -206,6 +215,7 @@ impl Connection {
             health: Health::Well,
             used_at: now,
             interest: start.interest,
+            translated: true,
         }
     }
 
@@ -521,7 +531,10 @@ impl Connection {
                     }
                 }
                 Frame::Close(reason) => got.closed = Some(reason),
-                Frame::Observed(addr) => out.push(Out::Observed { by: self.peer, addr }),
+                Frame::Observed(addr) => {
+                    got.observed = Some(addr);
+                    out.push(Out::Observed { by: self.peer, addr });
+                }
             }
         }
         if let Some(session) = self.session(local).filter(|_| !refused) {
@@ -651,7 +664,8 @@ impl Connection {
     /// detectors (Hayashibara et al., "The φ Accrual Failure Detector", SRDS 2004).
     fn keepalive(&self, config: &LinkConfig) -> Duration {
         if self.interest == Interest::Rare {
-            return config.rare_keepalive;
+            let times = if self.translated { 1 } else { UNTRANSLATED };
+            return config.rare_keepalive.saturating_mul(times);
         }
         if self.health.owed_since().is_some() {
             // Probed already.

@@ -168,6 +168,8 @@ pub(crate) struct Link {
     limiter: RateLimiter,
     open: bool,
     addresses: Addresses,
+    /// Where this node is on its own networks, as the host says.
+    local: Vec<SocketAddr>,
     interests: Interests,
     attempts: BTreeMap<Target, Box<Attempt>>,
     tokens: BTreeMap<[u8; 16], Asked>,
@@ -209,6 +211,7 @@ impl Link {
             limiter,
             open: true,
             addresses: Addresses::default(),
+            local: Vec::new(),
             interests: Interests::default(),
             attempts: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -356,6 +359,9 @@ impl Link {
         let Some(connection) = self.links.get_mut(&peer) else { return };
         let free = connection.fragments.held().saturating_add(node).min(self.limits.reassembly_peer_bytes);
         let got = connection.receive(cx, (local, n, from, len), plain, free, &mut self.drops, out);
+        if let Some(addr) = got.observed {
+            connection.translated = !addr.ip().is_loopback() && !self.local.contains(&addr);
+        }
         if got.moved {
             let addr = connection.path;
             out.push(Out::Fact(Fact::AddressChanged { peer, addr }));
@@ -478,9 +484,12 @@ impl Machine for Link {
         Self::new(setup.config, setup.identity, &records, cx, out)
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern others")]
     fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
-        if let Fact::NetworkChanged = fact {
-            self.network_changed(cx, out);
+        match fact {
+            Fact::NetworkChanged => self.network_changed(cx, out),
+            Fact::LocalAddresses(addrs) => self.local.clone_from(addrs),
+            _ => {}
         }
     }
 

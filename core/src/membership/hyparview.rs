@@ -37,6 +37,9 @@ use super::wire::{MAX_OFFERED, Message, NodeInfo, Refusal, Urgency};
 const MAX_DISPLACED: u32 = 10;
 /// An unanswered request is forgotten after this: the link's own patience.
 const ANSWER_TIME: Duration = Duration::from_secs(15);
+/// So many times as long goes by before a member of the zone is asked for names again: once a minute, as often as a
+/// known node is contacted (`partition.rs`).
+const ASK_MEMBERS: u32 = 6;
 /// Neighbours beyond the usual number that merges may add.
 pub(super) const MERGE_CAPACITY: usize = 2;
 
@@ -559,18 +562,26 @@ impl HyParView {
         }
     }
 
-    /// Links were measured. A node that this one connected to for another reason may be a better neighbour.
+    /// Links were measured. A node that this one connected to for another reason may be a better neighbour: at once when
+    /// its link is new, and later when all links are measured, since in a zone links last and round trips change.
     pub(super) fn measured(&mut self, links: &[RoundTrip], peers: &mut Peers, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        for link in links {
-            if !peers.links.contains(link.peer) {
-                continue;
+        let mut candidates = Vec::new();
+        for link in links.iter().filter(|link| peers.links.contains(link.peer)) {
+            self.scores.measured(link);
+            if link.outbound && !self.requests.contains_key(&link.peer) {
+                candidates.push(link.peer);
             }
-            let fresh = self.scores.measured(link);
-            let full = self.enabled && !self.only_introduces() && !self.wants_neighbours();
-            let candidate = fresh && link.outbound && full && !self.requests.contains_key(&link.peer);
-            if candidate && self.is_better(link.peer, cx) {
-                self.ask(link.peer, Urgency::Low, peers, cx.now, out);
-            }
+        }
+        if !self.enabled || self.only_introduces() || self.wants_neighbours() {
+            return;
+        }
+        // From a random one on: who refuses once is not asked each time.
+        if candidates.len() > 1 {
+            let first = cx.rng.below(candidates.len());
+            candidates.rotate_left(first);
+        }
+        if let Some(peer) = candidates.into_iter().find(|peer| self.is_better(*peer, cx)) {
+            self.ask(peer, Urgency::Low, peers, cx.now, out);
         }
     }
 
@@ -587,7 +598,13 @@ impl HyParView {
         }
     }
 
-    pub(super) fn search_timeout(&mut self, peers: &mut Peers, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+    pub(super) fn search_timeout(
+        &mut self,
+        zone: &BTreeSet<NodeId>,
+        peers: &mut Peers,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) {
         if self.search.is_due(cx.now) {
             self.seek_neighbours(peers, cx, out);
         }
@@ -595,7 +612,9 @@ impl HyParView {
             let linked: Vec<NodeId> = peers.links.peers().collect();
             if let Some(&peer) = cx.rng.pick(&linked) {
                 self.ask(peer, Urgency::Names, peers, cx.now, out);
-                self.search.ask_later(cx);
+                // Members of the zone learn of newcomers from its roster.
+                let members_only = linked.iter().all(|p| zone.contains(p));
+                self.search.ask_later(if members_only { ASK_MEMBERS } else { 1 }, cx);
             }
         }
     }
@@ -606,10 +625,16 @@ impl HyParView {
         }
     }
 
-    pub(super) fn shuffle_timeout(&mut self, peers: &Peers, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+    pub(super) fn shuffle_timeout(
+        &mut self,
+        zone: &BTreeSet<NodeId>,
+        peers: &Peers,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) {
         if self.shuffles.next_deadline().is_some_and(|at| at <= cx.now) {
             self.requests.retain(|_, (_, at)| cx.now.since(*at) < ANSWER_TIME);
-            self.shuffles.begin(&self.active, peers, cx, out);
+            self.shuffles.begin(&self.active, zone, peers, cx, out);
         }
     }
 

@@ -70,6 +70,8 @@ pub(crate) struct Membership {
     partition: Partition,
     roles: RoleProbes,
     hints: Hints,
+    /// The other members of the zone; empty without one.
+    zone: BTreeSet<NodeId>,
     /// A hint whose end is not reported is the link's to give up, which takes no longer than this.
     hint_patience: Duration,
 }
@@ -90,6 +92,7 @@ impl Membership {
             partition: Partition::default(),
             roles: RoleProbes::default(),
             hints: Hints::default(),
+            zone: BTreeSet::new(),
             hint_patience: config.link.handshake_timeout.saturating_mul(2),
         }
     }
@@ -294,6 +297,9 @@ impl Membership {
     /// Both are neighbours from here on.
     fn add_neighbour(&mut self, peer: NodeId, merging: bool, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         if self.hyparview.add(peer, merging, &mut self.peers, cx, out) {
+            if self.zone.contains(&peer) {
+                self.peers.links.unwant(peer, out);
+            }
             self.life.reached(Trigger::Neighbour, cx.now, out);
             self.seek_neighbours(cx, out);
         }
@@ -408,11 +414,26 @@ impl Membership {
         }
     }
 
+    /// Failure detection keeps the links to members of the zone, and probes them: a neighbour among them needs no
+    /// keepalives besides.
+    fn zone_changed(&mut self, members: &[NodeId], out: &mut Outbox<Out>) {
+        self.life.zone_size(members.len());
+        self.zone = members.iter().copied().collect();
+        for peer in self.hyparview.active() {
+            match self.zone.contains(peer) {
+                true => self.peers.links.unwant(*peer, out),
+                false => self.peers.links.want(*peer, out),
+            }
+        }
+    }
+
     fn partition_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        if let Some((nodes, marks)) = self.partition.tick(cx) {
+        if let Some((nodes, marks)) = self.partition.tick(&self.zone, cx) {
             out.push(Out::Estimate(nodes));
             let sketch = Message::Sketch { neighbour: true, marks };
-            for &to in self.hyparview.active() {
+            // Members of the zone know from its roster who is alive, unless there are others.
+            let mixed = self.partition.has_others();
+            for &to in self.hyparview.active().iter().filter(|p| mixed || !self.zone.contains(*p)) {
                 out.push(Out::message(to, &sketch));
             }
         }
@@ -474,7 +495,7 @@ impl Machine for Membership {
                 self.hyparview.measured(links, &mut self.peers, cx, out);
             }
             Fact::MemberChanged { peer, state } => self.member_changed(*peer, *state, cx, out),
-            Fact::Zone(members) => self.life.zone_size(members.as_ref().map_or(0, Vec::len)),
+            Fact::Zone(members) => self.zone_changed(members.as_deref().unwrap_or_default(), out),
             Fact::LocalAddresses(addrs) => self.announcement.addrs.clone_from(addrs),
             Fact::NetworkChanged => self.retry(cx, out),
             _ => {}
@@ -507,14 +528,14 @@ impl Machine for Membership {
     }
 
     fn handle_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        self.hyparview.search_timeout(&mut self.peers, cx, out);
+        self.hyparview.search_timeout(&self.zone, &mut self.peers, cx, out);
         self.partition_timeout(cx, out);
         if let Some(peer) = self.roles.handle_timeout(&self.peers, cx) {
             self.peers.connect(peer, cx.now, out);
         }
         self.hyparview.rating_timeout(cx, out);
         self.life.handle_timeout(&self.peers.links, self.hyparview.active(), cx.now, out);
-        self.hyparview.shuffle_timeout(&self.peers, cx, out);
+        self.hyparview.shuffle_timeout(&self.zone, &self.peers, cx, out);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -529,6 +550,7 @@ impl Machine for Membership {
             .saturating_add(self.partition.len())
             .saturating_add(self.roles.len())
             .saturating_add(self.hints.len())
+            .saturating_add(self.zone.len())
             .saturating_add(self.life.losses().len())
     }
 

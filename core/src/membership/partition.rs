@@ -6,7 +6,7 @@
 //! from neighbour to neighbour. Parts that have none in common become neighbours beyond the usual number,
 //! and no neighbour is displaced for it: a join that displaces others would make a merge a storm.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::id::NodeId;
@@ -42,6 +42,8 @@ struct Alive {
     beat: u32,
     /// When the beat last rose.
     since: Instant,
+    /// A member of the zone: its roster shows that the node is alive, not the beat.
+    member: bool,
 }
 
 /// What is known of the part of the network that this node lives in.
@@ -95,14 +97,28 @@ impl Partition {
         self.contact_at.is_some_and(|at| at <= now)
     }
 
-    /// If a tick is due: this node is alive. Returns an estimate of the network's size, and the sketch for the
-    /// neighbours.
-    pub(super) fn tick(&mut self, cx: &mut Cx<'_>) -> Option<(usize, Vec<Mark>)> {
+    /// If a tick is due: this node is alive, and so are the members of its zone. Returns an estimate of the network's
+    /// size, and the sketch for the neighbours.
+    pub(super) fn tick(&mut self, zone: &BTreeSet<NodeId>, cx: &mut Cx<'_>) -> Option<(usize, Vec<Mark>)> {
         self.tick_at.filter(|at| *at <= cx.now)?;
         self.tick_at = Some(cx.now + cx.rng.jitter(TICK, 20));
         self.beat = self.beat.saturating_add(1);
+        self.alive.values_mut().for_each(|a| a.member = false);
+        // Others outside of the zone go by the beats, which this node raises for its members.
+        for mark in zone.iter().copied().map(mark_of) {
+            let known = self.alive.entry(mark).or_insert(Alive { beat: 0, since: cx.now, member: true });
+            *known = Alive { beat: known.beat.saturating_add(1), since: cx.now, member: true };
+        }
         self.learn(&[(mark_of(cx.me), self.beat, 0)], cx.now);
+        if let Some(own) = self.alive.get_mut(&mark_of(cx.me)) {
+            own.member = true;
+        }
         Some((self.estimate(), self.marks(cx.now)))
+    }
+
+    /// Whether there are nodes that are no members of the zone, by the last tick.
+    pub(super) fn has_others(&self) -> bool {
+        self.alive.values().any(|a| !a.member)
     }
 
     /// The sketch for a node that may live in another part; none if nothing is known.
@@ -161,9 +177,9 @@ impl Partition {
         for &(mark, beat, age) in marks.iter().take(SKETCH) {
             let age = u64::from(age).saturating_mul(1_000_000);
             let since = Instant::from_micros(now.as_micros().saturating_sub(age));
-            let known = self.alive.entry(mark).or_insert(Alive { beat, since });
+            let known = self.alive.entry(mark).or_insert(Alive { beat, since, member: false });
             if known.beat < beat {
-                *known = Alive { beat, since };
+                (known.beat, known.since) = (beat, since);
             } else if known.beat == beat {
                 known.since = known.since.min(since);
             }

@@ -8,8 +8,8 @@
 //! link of the random half is never given up for score by either. With a half for each end alone, swaps at one
 //! end would use up the random links of the other, until two towns have no link between them.
 //!
-//! Candidates cost nothing: they are the nodes that are contacted each minute to notice partitions
-//! (`partition.rs`), and a node with capacity for one more asks for it anyway.
+//! Candidates cost nothing: they are the nodes that are linked anyway, members of the zone and those that are contacted
+//! each minute to notice partitions (`partition.rs`), and a node with capacity for one more asks for it anyway.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -119,12 +119,9 @@ impl Scores {
         true
     }
 
-    /// A link was measured; whether it is new.
-    pub(super) fn measured(&mut self, link: &RoundTrip) -> bool {
-        let fresh = !self.links.contains_key(&link.peer);
+    pub(super) fn measured(&mut self, link: &RoundTrip) {
         let quality = self.links.entry(link.peer).or_default();
         (quality.outbound, quality.rtt) = (link.outbound, link.rtt);
-        fresh
     }
 
     /// A linked node did not answer.

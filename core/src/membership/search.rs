@@ -111,7 +111,7 @@ impl Search {
         let waiting = peers.book.next_overdue(cx.now, patience);
         self.try_at = soonest(soonest(next, later), waiting);
         if self.ask_at.is_none() && !peers.links.is_empty() {
-            self.ask_later(cx);
+            self.ask_later(1, cx);
         }
         None
     }
@@ -126,9 +126,9 @@ impl Search {
         self.ask_at.take_if(|at| *at <= now).is_some()
     }
 
-    /// Sets when the next linked node is asked for names.
-    pub(super) fn ask_later(&mut self, cx: &mut Cx<'_>) {
-        self.ask_at = Some(cx.now + cx.rng.jitter(self.config.ask_every, 20));
+    /// Sets when the next linked node is asked for names: after so many times the usual pause.
+    pub(super) fn ask_later(&mut self, times: u32, cx: &mut Cx<'_>) {
+        self.ask_at = Some(cx.now + cx.rng.jitter(self.config.ask_every.saturating_mul(times), 20));
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {

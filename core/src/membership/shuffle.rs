@@ -50,9 +50,20 @@ impl Shuffles {
         self.next = Some(cx.now + cx.rng.jitter(pause, 20));
     }
 
-    /// Exchanges a part of the views with a node some random steps away.
-    pub(super) fn begin(&mut self, active: &BTreeSet<NodeId>, peers: &Peers, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+    /// Exchanges a part of the views with a node some random steps away. Where all neighbours are members of the zone,
+    /// its roster names every node, and there is nothing to exchange.
+    pub(super) fn begin(
+        &mut self,
+        active: &BTreeSet<NodeId>,
+        zone: &BTreeSet<NodeId>,
+        peers: &Peers,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) {
         self.schedule(cx);
+        if active.is_subset(zone) {
+            return;
+        }
         let all: Vec<NodeId> = active.iter().copied().collect();
         let Some(&to) = cx.rng.pick(&all) else { return };
         let others = all.into_iter().filter(|n| *n != to).collect();

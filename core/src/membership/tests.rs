@@ -790,3 +790,68 @@ proptest! {
 fn zone(all: impl IntoIterator<Item = u8>) -> Fact {
     Fact::Zone(Some(all.into_iter().map(id).collect()))
 }
+
+#[test]
+fn members_of_a_zone_get_neither_shuffles_nor_sketches() {
+    let mut b = full();
+    b.fact(zone(2..8));
+    let said = |b: &mut Bench, seconds| -> Vec<Message> {
+        b.run(seconds).into_iter().flat_map(|(_, o)| replies(&[o])).collect()
+    };
+    said(&mut b, 15);
+    assert_eq!(said(&mut b, 120), [], "the roster names all");
+    b.fact(zone(2..7));
+    let sketch = |m: &Message| matches!(m, Message::Sketch { neighbour: true, .. });
+    let now = said(&mut b, 30);
+    assert!(
+        now.iter().any(sketch) && now.iter().any(|m| matches!(m, Message::Shuffle { .. })),
+        "7 keeps none: {now:?}"
+    );
+}
+
+#[test]
+fn a_node_outside_of_the_zone_shows_in_the_sketches_of_all() {
+    let mut b = full();
+    b.fact(zone(2..8));
+    b.run(30);
+    let to_3 = |b: &mut Bench| {
+        let all = b.run(15);
+        all.iter().any(|(_, o)| matches!(o, Out::Send { to, .. } if *to == id(3)))
+    };
+    assert!(!to_3(&mut b));
+    b.receive(2, &Message::Sketch { neighbour: true, marks: vec![(5, 1, 0)] });
+    assert!(to_3(&mut b), "it is passed on");
+    b.run(130);
+    assert!(!to_3(&mut b), "its time is over");
+}
+
+#[test]
+fn members_of_the_zone_are_alive_in_the_sketch_without_beats() {
+    let mut b = full();
+    b.fact(zone(2..6));
+    b.run(300);
+    assert_eq!(b.m.partition.len(), 5, "four members and this node");
+    let beat = |b: &mut Bench| {
+        let sketch = b.run(15).into_iter().flat_map(|(_, o)| replies(&[o])).find_map(|m| match m {
+            Message::Sketch { marks, .. } => Some(marks),
+            _ => None,
+        });
+        sketch.unwrap().into_iter().map(|(_, beat, age)| (beat, age)).collect::<Vec<_>>()
+    };
+    let (first, second) = (beat(&mut b), beat(&mut b));
+    assert!(
+        first.iter().zip(&second).all(|(a, b)| a.0 < b.0 && b.1 == 0),
+        "others see them alive: {first:?} {second:?}"
+    );
+}
+
+#[test]
+fn a_neighbour_in_the_zone_needs_no_keepalives_of_its_own() {
+    let mut b = full();
+    let all = b.fact(zone(2..7));
+    let unwanted = |out: &[Out]| out.iter().filter(|o| matches!(o, Out::Unwant(_))).count();
+    assert_eq!(unwanted(&all), 5, "failure detection keeps those links");
+    assert!(b.m.peers.links.wanted().contains(&id(7)));
+    let again = b.fact(Fact::Zone(None));
+    assert_eq!(again.iter().filter(|o| matches!(o, Out::Want(_))).count(), 5);
+}

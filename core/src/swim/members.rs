@@ -85,11 +85,14 @@ impl Members {
         out.push(Out::Send { to, body: message.encode() });
     }
 
-    /// The updates that ride on a message to `to`. If this node holds it for anything but alive, that comes first, so
-    /// that it can refute (Lifeguard's buddy system).
+    /// The updates that ride on a message to `to`. If this node holds it for anything but alive, or others do, that comes
+    /// first, so that it can refute (Lifeguard's buddy system).
     pub(super) fn piggyback(&mut self, to: NodeId, me: NodeId) -> Vec<Update> {
         let own = match self.roster.get(to) {
-            Some(m) if m.state == MemberState::Alive => None,
+            Some(m) if m.state == MemberState::Alive => {
+                let claimed = m.claimed_down.filter(|claimed| *claimed >= m.incarnation);
+                claimed.map(|incarnation| Update { member: to, incarnation, claim: Claim::Suspect { by: me } })
+            }
             // Without the buddy system a suspect gets the suspicion by chance. One that is held for gone must get it
             // in any case: a node that restarted cannot know which incarnation others remember.
             Some(m) if m.state == MemberState::Suspect && !self.config.buddy => None,
@@ -340,8 +343,18 @@ impl Members {
         self.updates.enqueue(Update { member: peer, incarnation, claim: Claim::Down { by } });
     }
 
-    /// Takes in an update that `from` sent. One of a `whole` roster that declares a member down may be old, so it only
-    /// makes a suspect (memberlist's merge). False if the zone is too large with the member that it reports.
+    /// Others hold a member for down that this node does not. It is probed, which lets it refute that, and no suspect
+    /// before: parts of a network that meet again hold each other's members for down, and all would be suspects of all.
+    fn check_claim(&mut self, peer: NodeId, incarnation: u32) {
+        if let Some(member) = self.roster.get_mut(peer) {
+            member.claimed_down = member.claimed_down.max(Some(incarnation));
+            self.roster.probe_soon(peer);
+        }
+    }
+
+    /// Takes in an update that `from` sent. One of a `whole` roster that declares a member down may be old, so the member
+    /// is probed first; memberlist's merge makes it a suspect. False if the zone is too large with the member that it
+    /// reports.
     pub(super) fn apply(
         &mut self,
         from: NodeId,
@@ -364,8 +377,7 @@ impl Members {
                     return true;
                 }
                 if whole || peer == from || self.is_witness(member, cx.now) {
-                    self.suspect(peer, incarnation, by, cx, out);
-                    self.roster.probe_soon(peer);
+                    self.check_claim(peer, incarnation);
                 } else {
                     self.declare_down(peer, incarnation, by, cx.now, out);
                 }

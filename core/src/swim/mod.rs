@@ -200,7 +200,13 @@ impl Swim {
 
     fn synced(&mut self, from: NodeId, ask: bool, roster: Vec<Update>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         self.zone.accepted_by(from);
+        let before = self.members.incarnation();
         self.learn(from, roster, true, cx, out);
+        if self.zone.stands() && self.members.incarnation() != before {
+            // It holds this node for gone, and no probe brings it the refutation.
+            let own = self.members.own_update(cx.me);
+            self.members.send(from, &Message::Sync { ask: false, roster: alloc::vec![own] }, out);
+        }
         if ask && self.zone.stands() && !self.zone.answer_sync(from, &mut self.members, cx, out) {
             self.drops.count(DropReason::Rate);
         }
@@ -226,6 +232,7 @@ impl Swim {
         match *fact {
             Fact::LinkUp { peer, addr, .. } => {
                 members.link_up(peer, addr, out);
+                self.zone.link_up(peer, members, cx, out);
                 self.prober.link_up(peer, members, cx, out);
             }
             Fact::LinkDown { peer, .. } => {

@@ -98,6 +98,11 @@ impl Prober {
         members.timers.arm(Timer::Period, cx.now + members.scaled(self.config.period));
         members.connect(cx, out);
         let may_probe = |id: NodeId, m: &Member| m.is_present() && m.verified && !self.is_probed(id);
+        // A message of its own is as good as an answer. Of two nodes alone one probes.
+        let lately = cx.now.before(share(self.config.period, 1, 2));
+        let is_due = |id: NodeId, m: &Member| {
+            may_probe(id, m) && (m.state == MemberState::Suspect || m.last_received.is_none_or(|at| at <= lately))
+        };
         let mut target = None;
         while let Some(peer) = members.roster.pop_urgent() {
             if members.roster.get(peer).is_some_and(|m| may_probe(peer, m)) {
@@ -105,7 +110,7 @@ impl Prober {
                 break;
             }
         }
-        let target = target.or_else(|| members.roster.next(cx.rng, may_probe));
+        let target = target.or_else(|| members.roster.next(cx.rng, is_due));
         if let Some(target) = target {
             self.probe(target, false, members, cx, out);
         }

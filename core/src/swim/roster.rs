@@ -27,6 +27,8 @@ pub(super) struct Member {
     pub addrs: heapless::Vec<SocketAddr, MAX_ADDRS>,
     /// INVARIANT: there is one while it is a suspect, and only then.
     pub suspicion: Option<Suspicion>,
+    /// The incarnation in which others hold it for down; of no account once it has a higher one.
+    pub claimed_down: Option<u32>,
     /// This node had a link with it: a member that was never reached cannot be missed.
     pub verified: bool,
     /// A `Want` went out and no `Unwant` after it.
@@ -45,6 +47,7 @@ impl Member {
             last_received: None,
             addrs: heapless::Vec::new(),
             suspicion: None,
+            claimed_down: None,
             verified: false,
             wanted: false,
             dial_at: now,

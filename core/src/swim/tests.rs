@@ -487,3 +487,44 @@ fn a_digest_is_answered_once_in_five_seconds() {
     assert_eq!(mesh.nodes[0].machine.members.stats.syncs - before, 1);
     assert_eq!(mesh.nodes[0].machine.drops.get(DropReason::Rate), 9);
 }
+
+#[test]
+fn of_two_nodes_alone_one_probes_in_each_period() {
+    let mut mesh = Mesh::formed(2, &Config::default());
+    let pings = mailed(&mut mesh, 600_000, |m| matches!(m, Message::Ping { .. }));
+    assert!((290..=310).contains(&pings), "300 periods: {pings}");
+    mesh.kill(1);
+    mesh.run(8_000);
+    assert_eq!(mesh.state(0, 1), Some(MemberState::Suspect), "each would probe the other if it fell silent");
+    let mut mesh = Mesh::formed(2, &Config::default());
+    mesh.kill(0);
+    mesh.run(8_000);
+    assert_eq!(mesh.state(1, 0), Some(MemberState::Suspect));
+}
+
+/// Two parts hold each other's members for down. Breaks if a whole roster's claim makes a suspect (`check_claim`), if
+/// rosters are not compared with a member that is linked again, and if a refutation is not sent to whom it concerns.
+#[test]
+fn parts_that_meet_again_suspect_no_member() {
+    let mut mesh = Mesh::formed(8, &Config::default());
+    let across: Vec<(usize, usize)> = (0..4).flat_map(|a| (4..8).map(move |b| (a, b))).collect();
+    mesh.cut.extend(across.iter().copied());
+    for (a, b) in across {
+        for (n, peer) in [(a, b), (b, a)] {
+            mesh.nodes[n].links.remove(&peer);
+            mesh.fact(n, down(id(peer)));
+        }
+    }
+    mesh.run(120_000);
+    assert!((0..8).all(|n| mesh.nodes[n].members.as_ref().map(Vec::len) == Some(3)), "each part gave the other up");
+    mesh.cut.clear();
+    mesh.nodes.iter_mut().for_each(|n| n.reported.clear());
+    mesh.link(2, 6);
+    mesh.run(15_000);
+    for n in 0..8 {
+        let others: Vec<NodeId> = (0..8).filter(|o| *o != n).map(id).collect();
+        assert_eq!(mesh.nodes[n].members.as_ref(), Some(&others), "{n}");
+        let suspected = mesh.nodes[n].reported.iter().filter(|(_, _, state)| *state != MemberState::Alive).count();
+        assert_eq!(suspected, 0, "{n}: {:?}", mesh.nodes[n].reported);
+    }
+}

@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::config::SwimConfig;
+use crate::fact::MemberState;
 use crate::id::NodeId;
 use crate::machine::{Cx, Outbox};
 use crate::time::{Duration, Instant};
@@ -61,6 +62,19 @@ impl Zone {
         self.status == Status::Stands
     }
 
+    /// A member that was down is there again, and maybe a whole part of the network with it: rosters are compared.
+    pub(super) fn link_up(&self, peer: NodeId, members: &mut Members, cx: &Cx<'_>, out: &mut Outbox<Out>) {
+        if self.stands() && members.roster.get(peer).is_some_and(|m| m.state == MemberState::Down) {
+            Self::compare(peer, members, cx.me, out);
+        }
+    }
+
+    fn compare(to: NodeId, members: &mut Members, me: NodeId, out: &mut Outbox<Out>) {
+        let digest = members.digest(me);
+        members.send(to, &Message::Digest(digest), out);
+        members.stats.syncs = members.stats.syncs.saturating_add(1);
+    }
+
     pub(super) fn link_down(&mut self, peer: NodeId) {
         self.synced.remove(&peer);
         self.declined.remove(&peer);
@@ -105,9 +119,7 @@ impl Zone {
         all.extend(members.links.neighbours());
         let all: Vec<NodeId> = all.into_iter().filter(|id| members.links.contains(*id)).collect();
         if let Some(&to) = cx.rng.pick(&all) {
-            let digest = members.digest(cx.me);
-            members.send(to, &Message::Digest(digest), out);
-            members.stats.syncs = members.stats.syncs.saturating_add(1);
+            Self::compare(to, members, cx.me, out);
         }
     }
 

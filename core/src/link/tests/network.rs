@@ -522,3 +522,25 @@ fn pieces_wait_for_one_that_is_lost_many_times() {
     assert_eq!(net.nodes[0].link.drops.get(DropReason::Reassembly), 0);
     assert!(sent.iter().all(|(to, body)| net.nodes[*to].bodies.contains(body)));
 }
+
+/// Failure detection probes its members itself; a keepalive is for the binding of a NAT box.
+#[test]
+fn a_rare_link_without_nat_gets_no_keepalives_for_three_minutes() {
+    let sent_in = |local: bool| {
+        let mut net = Net::new(2, 4);
+        if local {
+            (0..2).for_each(|n| net.fact(n, &Fact::LocalAddresses(vec![net.nodes[n].addr])));
+        }
+        net.link();
+        for (node, other) in [(0, 1), (1, 0)] {
+            let peer = net.nodes[other].id;
+            net.input(node, In::Want { peer, owner: Owner::Swim });
+        }
+        net.run(1_000);
+        net.log.clear();
+        net.run(190_000);
+        net.log.len()
+    };
+    assert_eq!(sent_in(true), 0);
+    assert!(sent_in(false) >= 14, "the peer sees another address than this node has");
+}
