@@ -140,6 +140,7 @@ mod planted;
 mod rng;
 mod setting;
 mod settings;
+mod shared;
 mod stats;
 mod store;
 mod swim;

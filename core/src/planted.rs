@@ -25,6 +25,10 @@ pub enum Bug {
     OutboxForgotten,
     AcknowledgedTooMuch,
     LateDeadline,
+    ForkTakenForLoss,
+    LifeGoesOn,
+    ForgottenStaysForgotten,
+    VerdictOnAnOldDisk,
 }
 
 /// Whether this bug is planted.
@@ -87,7 +91,7 @@ mod with {
 
     impl Bug {
         /// Every bug, with its name and what it does.
-        pub const ALL: [(Self, &'static str, &'static str); 15] = [
+        pub const ALL: [(Self, &'static str, &'static str); 19] = [
             (Self::AckBeforeCommit, "ack-before-commit", "a private message is acknowledged before it is on the disk"),
             (
                 Self::NumberUsedAgain,
@@ -134,6 +138,22 @@ mod with {
                 Self::LateDeadline,
                 "late-deadline",
                 "the engine reports a machine's deadline three seconds late (each machine in turn)",
+            ),
+            (
+                Self::ForkTakenForLoss,
+                "fork-taken-for-loss",
+                "what an author says beside its own words is taken for what the disk lost, and reported to nobody",
+            ),
+            (Self::LifeGoesOn, "life-goes-on", "a restored profile that meets its later words goes on in the same log"),
+            (
+                Self::ForgottenStaysForgotten,
+                "forgotten-stays-forgotten",
+                "a conversation that only the other side knows is not fetched",
+            ),
+            (
+                Self::VerdictOnAnOldDisk,
+                "verdict-on-an-old-disk",
+                "a verdict reads the disk before what was taken is written there",
             ),
         ];
     }

@@ -2,11 +2,11 @@
 //! entry's own number. Inside a conversation the components have small numbers, so a clock is a short list of counts.
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::chat::entry::LifeId;
 use crate::id::NodeId;
+use crate::shared::Arc;
 use crate::wire::content::{ClockEntry, VectorClock};
 
 /// Authors up to which clocks are computed: 64 (docs/design/log.md §3).

@@ -405,7 +405,8 @@ impl Log {
         if !missing.is_empty() {
             return Verdict::Missing(missing.into_iter().collect());
         }
-        let beside = numbers.is_some_and(|ids| !ids.is_empty() && !ids.contains(&first.id));
+        let beside =
+            !planted(Bug::ForkTakenForLoss) && numbers.is_some_and(|ids| !ids.is_empty() && !ids.contains(&first.id));
         Verdict::Fits(match (is_next, beside) {
             (true, _) => Kind::Next,
             (false, true) => Kind::Fork,

@@ -38,6 +38,7 @@ use crate::fact::{Fact, RoundTrip};
 use crate::id::{ConversationId, Life, MessageId, NodeId};
 use crate::identity::Identity;
 use crate::machine::{Command, Cx, Machine, Outbox, Setup};
+use crate::planted::{Bug, planted};
 use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Scan, Table};
 use crate::time::{Duration, Instant, soonest};
@@ -179,6 +180,11 @@ pub(crate) struct Chat {
     me: NodeId,
     network: ConversationId,
     logs: BTreeMap<ConversationId, Log>,
+    /// The private conversations of `logs`, by the other side: deriving an id costs as much as all else in a call.
+    private: BTreeMap<NodeId, ConversationId>,
+    /// Conversations that changed since the last output, and since when.
+    unsaved: BTreeSet<ConversationId>,
+    unsaved_since: Instant,
     next_number: u32,
     neighbours: BTreeSet<NodeId>,
     /// Linked nodes and their round trips, once measured.
@@ -221,6 +227,9 @@ impl Chat {
             me: identity.node_id(),
             network: network_conversation(&config.network_key),
             logs: BTreeMap::new(),
+            private: BTreeMap::new(),
+            unsaved: BTreeSet::new(),
+            unsaved_since: Instant::ZERO,
             next_number: 1,
             neighbours: BTreeSet::new(),
             linked: BTreeMap::new(),
@@ -257,14 +266,19 @@ impl Chat {
         let state: State = decode(value, 1 << 20)?;
         self.next_number = self.next_number.max(state.number.saturating_add(1));
         let policy = Policy::new(state.kind, self.me);
+        if let Conversation::Private(peer) = state.kind {
+            self.private.insert(peer, conversation);
+        }
         self.logs.insert(conversation, Log::restore(conversation, policy, self.me, state));
         Ok(())
     }
 
-    /// Stores what is known of a conversation.
-    fn save(&self, conversation: ConversationId, out: &mut Outbox<Out>) {
-        if let Some(log) = self.logs.get(&conversation) {
-            out.put(CONVERSATIONS, conversation.0.to_vec(), encode(&log.state()));
+    /// Stores what is known of conversations that changed, once for all that is stored together.
+    fn save(&mut self, out: &mut Outbox<Out>) {
+        while let Some(conversation) = self.unsaved.pop_first() {
+            if let Some(log) = self.logs.get(&conversation) {
+                out.put(CONVERSATIONS, conversation.0.to_vec(), encode(&log.state()));
+            }
         }
     }
 
@@ -279,14 +293,20 @@ impl Chat {
     }
 
     fn id_of(&self, conversation: Conversation) -> ConversationId {
-        conversation.id(self.me, &self.config.network_key)
+        match conversation {
+            Conversation::Network => self.network,
+            Conversation::Private(peer) => match self.private.get(&peer) {
+                Some(id) => *id,
+                None => private_conversation(self.me, peer),
+            },
+        }
     }
 
     /// The rules of a conversation that a node speaks of; none if it takes no part in it.
     fn policy(&self, conversation: ConversationId, with: NodeId) -> Option<Policy> {
         let kind = match conversation {
             network if network == self.network => Conversation::Network,
-            private if private == private_conversation(self.me, with) => Conversation::Private(with),
+            private if private == self.id_of(Conversation::Private(with)) => Conversation::Private(with),
             _ => return None,
         };
         Some(Policy::new(kind, self.me)).filter(|policy| policy.may_sync(with))
@@ -301,16 +321,23 @@ impl Chat {
             }
             let policy = Policy::new(kind, self.me);
             self.logs.insert(id, Log::new(id, self.next_number, policy, self.me, Life(cx.rng.bytes())));
+            if let Conversation::Private(peer) = kind {
+                self.private.insert(peer, id);
+            }
             self.next_number = self.next_number.saturating_add(1);
         }
         self.logs.get_mut(&id)
     }
 
+    /// Reads the store as it is with all that was taken so far: a verdict on an older one takes what is on its way to
+    /// the disk for lost, and a peer would not get it. Only a page is as good without, and there if the disk is full.
     fn read(&mut self, reading: Reading, scan: Scan, out: &mut Outbox<Out>) {
         let read = self.next_read;
         self.next_read = read.wrapping_add(1);
+        let is_page = matches!(reading, Reading::PageRows(_) | Reading::PageRun(_) | Reading::PageEdits(_));
         self.reads.insert(read, reading);
-        out.push(Out::Read { read, scan });
+        let wanted = Out::Read { read, scan };
+        if is_page || planted(Bug::VerdictOnAnOldDisk) { out.push(wanted) } else { out.after_commit(wanted) }
     }
 
     /// Composes messages: they have their places at once and are sent when they are stored, in as few runs as they fit
@@ -370,9 +397,10 @@ impl Chat {
         self.wake(cx, out);
     }
 
-    /// Whether something was said that is not signed yet.
-    pub(crate) fn has_draft(&self) -> bool {
-        self.draft.is_some()
+    /// Whether something is to be done before the next output: what was said is not signed, or what changed is not
+    /// stored.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.draft.is_some() || !self.unsaved.is_empty()
     }
 
     /// Plans a silent merge if there are more heads than one entry names.
@@ -471,7 +499,7 @@ impl Chat {
 
     /// Compares everything shared with `peer`, both ways: heights at once, the whole history after them.
     fn compare_all(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
-        let private = private_conversation(self.me, peer);
+        let private = self.id_of(Conversation::Private(peer));
         self.pull(cx, private, peer, true, out);
         self.log(cx, Conversation::Network);
         self.pull(cx, self.network, peer, true, out);
@@ -480,7 +508,7 @@ impl Chat {
 
     fn link_up(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
         self.linked.insert(peer, None);
-        self.greet(cx, private_conversation(self.me, peer), peer, out);
+        self.greet(cx, self.id_of(Conversation::Private(peer)), peer, out);
         if self.compare_with.remove(&peer) {
             self.compare_all(cx, peer, out);
         }
@@ -626,7 +654,9 @@ impl Machine for Chat {
             }
             In::CompareAll => {
                 for peer in self.neighbours.clone() {
-                    self.pull(cx, private_conversation(self.me, peer), peer, true, out);
+                    if self.knows(Conversation::Private(peer)) {
+                        self.pull(cx, self.id_of(Conversation::Private(peer)), peer, true, out);
+                    }
                     self.pull(cx, self.network, peer, true, out);
                 }
             }
@@ -664,10 +694,12 @@ impl Machine for Chat {
             self.waiting.expire(cx.now.before(self.config.chat.pending_for));
             self.sweep_at = (self.waiting.len() > 0).then(|| cx.now + self.config.chat.pending_for);
         }
+        self.save(out);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
         let unsigned = self.draft.as_ref().map(|d| d.since);
+        let unsigned = soonest(unsigned, (!self.unsaved.is_empty()).then_some(self.unsaved_since));
         let timers = soonest(soonest(unsigned, self.waiting.next_ask()), soonest(self.compare_at, self.sweep_at));
         let syncs = soonest(self.pulls.deadline(), soonest(self.merge_at, self.news_at));
         soonest(soonest(timers, syncs), soonest(self.compare.deadline(), self.pace_at()))
@@ -685,6 +717,8 @@ impl Machine for Chat {
             .saturating_add(self.neighbours.len())
             .saturating_add(self.linked.len())
             .saturating_add(self.keys.len())
+            .saturating_add(self.private.len())
+            .saturating_add(self.unsaved.len())
             .saturating_add(self.draft.as_ref().map_or(0, Draft::len))
     }
 

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use crate::chat::entry::LifeId;
 use crate::chat::known::Tip;
-use crate::chat::log::MAX_LIVES;
+use crate::chat::log::{Log, MAX_LIVES};
 use crate::chat::rows::{At, ENTRIES, Row, entry_key, next_life_scan, number_row, tip_scan};
 use crate::chat::wire::{End, Height, Sync};
 use crate::chat::{BUNDLE_BYTES, Chat, NEWS_AFTER, Out, Reading, send};
@@ -214,17 +214,16 @@ impl Chat {
         hash: [u8; 16],
         out: &mut Outbox<Out>,
     ) {
-        let Some(log) = self.logs.get(&conversation) else { return };
-        if !log.is_complete() {
-            return self.greet(cx, conversation, from, out);
-        }
-        if log.digest() == hash {
-            return self.settled(conversation, from, out);
-        }
-        let gap = match log.policy.is_signed() {
-            true if log.is_empty() => return self.pull(cx, conversation, from, true, out),
-            true => GAP,
-            false => PRIVATE_GAP,
+        // A conversation that only the peer knows: this node's store may be older than it.
+        let gap = match self.logs.get(&conversation) {
+            Some(log) if !log.is_complete() => return self.greet(cx, conversation, from, out),
+            Some(log) if log.digest() == hash => return self.settled(conversation, from, out),
+            Some(log) if log.policy.is_signed() && log.is_empty() => {
+                return self.pull(cx, conversation, from, true, out);
+            }
+            Some(log) if log.policy.is_signed() => GAP,
+            None if planted(Bug::ForgottenStaysForgotten) => return,
+            Some(_) | None => PRIVATE_GAP,
         };
         let (at, known) = self.pulls.gaps.entry((conversation, from)).or_insert((cx.now + gap, hash));
         (*at, *known) = ((*at).min(cx.now + gap), hash);
@@ -248,8 +247,7 @@ impl Chat {
         answer: bool,
         out: &mut Outbox<Out>,
     ) {
-        let Some(log) = self.logs.get(&conversation) else { return };
-        if !log.is_complete() {
+        if self.logs.get(&conversation).is_some_and(|log| !log.is_complete()) {
             return self.greet(cx, conversation, peer, out);
         }
         if !self.may_pull(conversation, peer, cx.now) {
@@ -261,7 +259,7 @@ impl Chat {
             }
             return;
         }
-        let heights = log.heights();
+        let heights = self.logs.get(&conversation).map_or_else(Vec::new, Log::heights);
         send(peer, &Sync::Pull { conversation, heights, answer }, out);
         self.pulls
             .asked

@@ -199,7 +199,8 @@ impl Chat {
         out: &mut Outbox<Out>,
     ) {
         let Some(log) = self.logs.get_mut(&conversation) else { return };
-        if source != Source::Own && kind != Kind::Lost && run.log == log.own_log() {
+        let is_copied = source != Source::Own && kind != Kind::Lost && run.log == log.own_log();
+        if is_copied && !planted(Bug::LifeGoesOn) {
             // Another copy of this profile writes this life: it is restored from a backup, or runs twice.
             if log.begin_life(Life(cx.rng.bytes()), cx.now) {
                 out.push(Out::LifeBegun { conversation: log.policy.kind() });
@@ -216,6 +217,8 @@ impl Chat {
             out.push(Out::Forked { conversation: log.policy.kind(), author, life, seq });
         }
         self.store(conversation, run, &taken, out);
+        self.unsaved_since = cx.now;
+        self.unsaved.insert(conversation);
         self.report(conversation, run, &taken, kind, source, out);
         let (from, carriage) = (source.peer(), self.logs.get(&conversation).map(|l| l.policy.carriage()));
         match source {
@@ -274,7 +277,6 @@ impl Chat {
             }
             self.messages = self.messages.saturating_add(1);
         }
-        self.save(conversation, out);
     }
 
     fn report(

@@ -71,8 +71,42 @@ pub(super) struct Waiting {
     runs: BTreeMap<Key, Parked>,
     /// Runs by an entry that they miss.
     by_parent: BTreeMap<(ConversationId, Parent), BTreeSet<Key>>,
+    /// Runs that miss something, by the time of the next question.
+    asks: BTreeSet<(Instant, Key)>,
+    /// What each peer brought, and this node itself.
+    shares: BTreeMap<Option<NodeId>, Share>,
     /// INVARIANT: the bytes of `runs`.
     bytes: usize,
+}
+
+/// What one peer brought. INVARIANT: what is in `runs`.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Share {
+    runs: usize,
+    /// Of them, runs that miss something.
+    missing: usize,
+    authors: BTreeMap<NodeId, usize>,
+}
+
+impl Share {
+    fn add(&mut self, parked: &Parked) {
+        self.runs = self.runs.saturating_add(1);
+        self.missing = self.missing.saturating_add(usize::from(parked.is_missing()));
+        let of_author = self.authors.entry(parked.run.log.author).or_default();
+        *of_author = of_author.saturating_add(1);
+    }
+
+    fn remove(&mut self, parked: &Parked) {
+        self.runs = self.runs.saturating_sub(1);
+        self.missing = self.missing.saturating_sub(usize::from(parked.is_missing()));
+        let author = parked.run.log.author;
+        if let Some(of_author) = self.authors.get_mut(&author) {
+            *of_author = of_author.saturating_sub(1);
+            if *of_author == 0 {
+                self.authors.remove(&author);
+            }
+        }
+    }
 }
 
 /// What is to be asked of a peer.
@@ -93,16 +127,15 @@ impl Waiting {
 
     /// Runs that this peer brought and that miss something.
     pub(super) fn of_peer(&self, peer: NodeId) -> usize {
-        let misses = |p: &&Parked| p.source.peer() == Some(peer) && matches!(p.stage, Stage::Missing { .. });
-        self.runs.values().filter(misses).count()
+        self.shares.get(&Some(peer)).map_or(0, |share| share.missing)
     }
 
     /// Parks a run. False if its share is used up.
     pub(super) fn park(&mut self, key: Key, parked: Parked, limits: &Limits) -> bool {
         let size = parked.run.bytes.len();
         let (peer, author) = (parked.source.peer(), parked.run.log.author);
-        let of_author = self.runs.values().filter(|p| p.source.peer() == peer && p.run.log.author == author).count();
-        if of_author >= limits.pending_author {
+        let of_author = self.shares.get(&peer).and_then(|share| share.authors.get(&author));
+        if of_author.is_some_and(|n| *n >= limits.pending_author) {
             return false;
         }
         while self.runs.len() >= limits.pending_messages || self.bytes.saturating_add(size) > limits.pending_bytes {
@@ -111,13 +144,15 @@ impl Waiting {
             }
         }
         self.bytes = self.bytes.saturating_add(size);
+        self.shares.entry(peer).or_default().add(&parked);
         self.index(key, &parked.stage);
         self.runs.insert(key, parked);
         true
     }
 
     fn index(&mut self, (conversation, id): Key, stage: &Stage) {
-        if let Stage::Missing { parents, .. } = stage {
+        if let Stage::Missing { parents, ask_at, .. } = stage {
+            self.asks.insert((*ask_at, (conversation, id)));
             for parent in parents {
                 self.by_parent.entry((conversation, *parent)).or_default().insert((conversation, id));
             }
@@ -126,13 +161,8 @@ impl Waiting {
 
     /// The peer with the most runs here loses its deepest, if that is not the one that asks for room.
     fn make_room(&mut self, peer: Option<NodeId>) -> bool {
-        let mut shares: BTreeMap<Option<NodeId>, usize> = BTreeMap::new();
-        for parked in self.runs.values() {
-            let share = shares.entry(parked.source.peer()).or_default();
-            *share = share.saturating_add(1);
-        }
-        let Some((&most, &count)) = shares.iter().max_by_key(|(_, n)| **n) else { return false };
-        if shares.get(&peer).copied().unwrap_or(0).saturating_add(1) > count {
+        let Some((&most, largest)) = self.shares.iter().max_by_key(|(_, share)| share.runs) else { return false };
+        if self.shares.get(&peer).map_or(0, |share| share.runs).saturating_add(1) > largest.runs {
             return false;
         }
         let deepest = self.runs.iter().filter(|(_, p)| p.source.peer() == most).max_by_key(|(key, _)| key.1);
@@ -144,7 +174,15 @@ impl Waiting {
     pub(super) fn take(&mut self, key: Key) -> Option<Parked> {
         let parked = self.runs.remove(&key)?;
         self.bytes = self.bytes.saturating_sub(parked.run.bytes.len());
-        if let Stage::Missing { parents, .. } = &parked.stage {
+        let peer = parked.source.peer();
+        if let Some(share) = self.shares.get_mut(&peer) {
+            share.remove(&parked);
+            if share.runs == 0 {
+                self.shares.remove(&peer);
+            }
+        }
+        if let Stage::Missing { parents, ask_at, .. } = &parked.stage {
+            self.asks.remove(&(*ask_at, key));
             for parent in parents {
                 if let Some(keys) = self.by_parent.get_mut(&(key.0, *parent)) {
                     keys.remove(&key);
@@ -175,11 +213,7 @@ impl Waiting {
     }
 
     pub(super) fn next_ask(&self) -> Option<Instant> {
-        let due = self.runs.values().filter_map(|p| match &p.stage {
-            Stage::Missing { ask_at, .. } => Some(*ask_at),
-            Stage::Reading(_) => None,
-        });
-        due.min()
+        self.asks.first().map(|(at, _)| *at)
     }
 
     /// What is to be asked now: of the peer that brought a run first, then of `others` in turn. A run that waits for
@@ -192,12 +226,15 @@ impl Waiting {
         let mut questions: BTreeMap<(ConversationId, NodeId), BTreeSet<Parent>> = BTreeMap::new();
         let here: BTreeSet<(ConversationId, Parent)> =
             self.runs.iter().flat_map(|(key, p)| p.run.entries.iter().map(|e| (key.0, Parent::of(e.id)))).collect();
-        for (key, parked) in &mut self.runs {
+        let mut due: Vec<Key> = Vec::new();
+        while self.asks.first().is_some_and(|(at, _)| *at <= now) {
+            due.extend(self.asks.pop_first().map(|(_, key)| key));
+        }
+        for key in &due {
+            let Some(parked) = self.runs.get_mut(key) else { continue };
             let Stage::Missing { parents, ask_at, asked } = &mut parked.stage else { continue };
-            if *ask_at > now {
-                continue;
-            }
             *ask_at = now + NEXT_ASK;
+            self.asks.insert((*ask_at, *key));
             let bringer = parked.source.peer().filter(|p| !asked.contains(p));
             let Some(peer) = bringer.or_else(|| others(key.0, asked)) else {
                 // All were asked: from the beginning.
@@ -228,6 +265,20 @@ impl Waiting {
         if self.bytes != self.runs.values().fold(0usize, |n, p| n.saturating_add(p.run.bytes.len())) {
             return Err("the bytes that wait are not those of the waiting runs");
         }
+        let mut shares: BTreeMap<Option<NodeId>, Share> = BTreeMap::new();
+        for parked in self.runs.values() {
+            shares.entry(parked.source.peer()).or_default().add(parked);
+        }
+        if shares != self.shares {
+            return Err("the shares of those that brought runs are not those of the waiting runs");
+        }
+        let asks = self.runs.iter().filter_map(|(key, p)| match &p.stage {
+            Stage::Missing { ask_at, .. } => Some((*ask_at, *key)),
+            Stage::Reading(_) => None,
+        });
+        if asks.collect::<BTreeSet<_>>() != self.asks {
+            return Err("the questions that are due are not those of the waiting runs");
+        }
         let indexed = self.by_parent.iter().all(|((conversation, _), keys)| {
             keys.iter().all(|key| key.0 == *conversation && self.runs.contains_key(key))
         });
@@ -238,5 +289,9 @@ impl Waiting {
 impl Parked {
     pub(super) fn new(run: Run, source: Source, facts: Facts, stage: Stage, since: Instant) -> Self {
         Self { run, source, facts, stage, since }
+    }
+
+    fn is_missing(&self) -> bool {
+        matches!(self.stage, Stage::Missing { .. })
     }
 }

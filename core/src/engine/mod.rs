@@ -281,8 +281,8 @@ impl Engine {
     /// The next thing to do, in the order that serves: write, read, report, send. None when all is done, until
     /// the next call.
     pub fn poll(&mut self) -> Option<Output> {
-        if self.machines.chat.has_draft() {
-            // What was said since the last output shares a signature.
+        if self.machines.chat.is_unfinished() {
+            // What was said since the last output shares a signature, and what is stored a row of its state.
             self.handle_timeout(self.now);
         }
         if let Some(output) = self.q.poll() {

@@ -5,15 +5,11 @@
 //! path may carry no others, and at last one piece at a time with growing pauses.
 
 use alloc::collections::VecDeque;
-// A target without atomic compare-and-swap has no `Arc`; nor can it have a second thread to share with.
-#[cfg(not(target_has_atomic = "ptr"))]
-use alloc::rc::{Rc as Arc, Weak};
-#[cfg(target_has_atomic = "ptr")]
-use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use crate::collections::Backoff;
 use crate::link::frame::{FRAGMENT_OVERHEAD, Fragment, MESSAGE_OVERHEAD, PIECE, put_fragment, put_message};
+use crate::shared::{Arc, Weak};
 use crate::time::{Duration, Instant};
 use crate::wire::Priority;
 

@@ -431,10 +431,15 @@ impl Membership {
         if let Some((nodes, marks)) = self.partition.tick(&self.zone, cx) {
             out.push(Out::Estimate(nodes));
             let sketch = Message::Sketch { neighbour: true, marks };
+            let reminder = Message::Sketch { neighbour: true, marks: Vec::new() };
             // Members of the zone know from its roster who is alive, unless there are others.
-            let mixed = self.partition.has_others();
-            for &to in self.hyparview.active().iter().filter(|p| mixed || !self.zone.contains(*p)) {
-                out.push(Out::message(to, &sketch));
+            let (mixed, reminds) = (self.partition.has_others(), self.partition.reminds());
+            for &to in self.hyparview.active() {
+                if mixed || !self.zone.contains(&to) {
+                    out.push(Out::message(to, &sketch));
+                } else if reminds {
+                    out.push(Out::message(to, &reminder));
+                }
             }
         }
         if self.partition.contact_due(cx.now) {

@@ -17,6 +17,9 @@ use crate::time::{Duration, Instant, soonest};
 const SKETCH: usize = 8;
 /// How often a node says that it is alive and passes its sketch on: 10 s; six neighbours at 100 bytes each.
 const TICK: Duration = Duration::from_secs(10);
+/// Ticks after which a neighbour in the zone is reminded that it is one: six, once a minute, as often as a known node is
+/// contacted.
+const REMIND_EVERY: u32 = 6;
 /// An id whose count did not rise for this long is not alive: the ways through a network of 10,000 take six
 /// ticks.
 const STALE: Duration = Duration::from_secs(120);
@@ -114,6 +117,12 @@ impl Partition {
             own.member = true;
         }
         Some((self.estimate(), self.marks(cx.now)))
+    }
+
+    /// Whether a neighbour in the zone is reminded that it is one, in this tick: once a minute. What its roster says is not
+    /// said again, but who holds this node for none answers.
+    pub(super) fn reminds(&self) -> bool {
+        self.beat.is_multiple_of(REMIND_EVERY)
     }
 
     /// Whether there are nodes that are no members of the zone, by the last tick.

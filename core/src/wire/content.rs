@@ -2,13 +2,13 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::CommandError;
 use crate::id::{ConversationId, Life, MessageId, NodeId};
+use crate::shared::Arc;
 use crate::time::WallTime;
 use crate::wire::MAX_BODY;
 

@@ -2,7 +2,7 @@
 //! (docs/design/reliability.md §3, after the swarm testing of Groce et al., ISSTA 2012: what is absent in
 //! half of the runs lets the rest interact).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use donp_core::MessageId;
 
@@ -37,6 +37,23 @@ pub struct Mix {
     pub say: f64,
     /// Private messages.
     pub whisper: f64,
+    /// Copies of disks.
+    pub back_up: f64,
+    /// Disks whose last copy takes their place.
+    pub restore: f64,
+}
+
+/// A private message that was on its author's disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whisper {
+    /// Who said it.
+    pub from: usize,
+    /// To whom.
+    pub to: usize,
+    /// Its id.
+    pub id: MessageId,
+    /// Its author's disk is older than it: the author does not know that it said it.
+    pub forgotten: bool,
 }
 
 impl Mix {
@@ -58,6 +75,8 @@ impl Mix {
             weather,
             say: 0.02 + 0.1 * rng.below(100) as f64 / 100.0,
             whisper: 0.1 * rng.below(100) as f64 / 100.0,
+            back_up: 0.05,
+            restore: if rng.chance(0.5) { 0.0 } else { 0.005 * rng.below(1_000) as f64 / 1_000.0 },
         }
     }
 }
@@ -97,8 +116,8 @@ pub struct Life {
     fresh: Vec<Fresh>,
     /// Broadcasts that were on their author's disk.
     pub said: Vec<MessageId>,
-    /// Private messages that were on their author's disk: author, reader, message.
-    pub private: Vec<(usize, usize, MessageId)>,
+    /// Private messages that were on their author's disk.
+    pub private: Vec<Whisper>,
 }
 
 impl Life {
@@ -160,7 +179,13 @@ impl Life {
             }
         }
         let until = sim.now() + rng.below(60 * SECOND);
-        if rng.chance(self.mix.crash) {
+        if rng.chance(self.mix.back_up) {
+            sim.back_up(n);
+        }
+        if rng.chance(self.mix.restore) && sim.restore(n) {
+            self.forget(sim, n);
+            self.away.insert(n, until);
+        } else if rng.chance(self.mix.crash) {
             if self.mix.torn {
                 sim.crash_torn(n)
             } else {
@@ -171,6 +196,20 @@ impl Life {
             sim.sleep(n);
             self.away.insert(n, until);
         }
+    }
+
+    /// What only the disk of node `n` had is gone with it. What another disk has is everybody's again.
+    fn forget(&mut self, sim: &Sim, n: usize) {
+        let kept: BTreeSet<[u8; 32]> = (0..sim.len()).flat_map(|n| sim.node(n).broadcasts()).collect();
+        self.said.retain(|id| kept.contains(&id.hash));
+        self.private.retain_mut(|whisper| {
+            let &mut Whisper { from, to, id, .. } = whisper;
+            let (there, here) =
+                (sim.node(to).has_private(sim.id(from), id), sim.node(from).has_private(sim.id(to), id));
+            whisper.forgotten |= from == n && !here;
+            // What comes back to an author that forgot it is a header without the words.
+            (here && !whisper.forgotten) || there
+        });
     }
 
     /// A message counts as sent when it is on its author's disk.
@@ -185,7 +224,9 @@ impl Life {
             }
             match fresh.to {
                 None => self.said.push(fresh.id),
-                Some(to) => self.private.push((fresh.author, to, fresh.id)),
+                Some(to) => {
+                    self.private.push(Whisper { from: fresh.author, to, id: fresh.id, forgotten: false });
+                }
             }
             false
         });

@@ -68,6 +68,19 @@ pub struct Node {
     /// Whether every message was reported once and in order.
     pub witness: Witness,
     past: Totals,
+    backup: Option<Box<Backup>>,
+    /// How often an older copy of its disk took the place of the disk.
+    pub restored: u32,
+}
+
+/// A copy of a device, and what its person knew then.
+struct Backup {
+    store: MemoryStore,
+    told: usize,
+    delivered: usize,
+    failed: usize,
+    last_seq: u64,
+    witness: Witness,
 }
 
 /// A table of the chat machine: the simulator damages and reads histories.
@@ -120,7 +133,35 @@ impl Node {
             replayed: 0,
             witness: Witness::default(),
             past: Totals::default(),
+            backup: None,
+            restored: 0,
         }
+    }
+
+    /// Copies the disk, as a backup program does.
+    pub(crate) fn back_up(&mut self) {
+        self.backup = Some(Box::new(Backup {
+            store: self.store.clone(),
+            told: self.told.len(),
+            delivered: self.delivered.len(),
+            failed: self.failed.len(),
+            last_seq: self.last_seq,
+            witness: self.witness.clone(),
+        }));
+    }
+
+    /// The last copy takes the place of the disk of a device that does not run. Its person knows no more than then.
+    /// False if there is none.
+    pub(crate) fn restore(&mut self) -> bool {
+        let Some(backup) = self.backup.take() else { return false };
+        self.store = backup.store;
+        self.told.truncate(backup.told);
+        self.delivered.truncate(backup.delivered);
+        self.failed.truncate(backup.failed);
+        self.last_seq = backup.last_seq;
+        self.witness = backup.witness;
+        self.restored += 1;
+        true
     }
 
     pub(crate) fn boot(&mut self, seed: [u8; 32], now: Instant, wall: WallTime) {
@@ -202,10 +243,16 @@ impl Node {
         self.entries(Conversation::Network, false).len()
     }
 
-    /// Whether its disk has a private message of `author` to this node.
-    pub(crate) fn has_private(&self, author: NodeId, message: MessageId) -> bool {
+    /// Whether its disk has a message of its conversation with `peer`.
+    pub(crate) fn has_private(&self, peer: NodeId, message: MessageId) -> bool {
         // The id ends the key.
-        self.entries(Conversation::Private(author), true).iter().any(|r| r.key.ends_with(&message.hash))
+        self.entries(Conversation::Private(peer), true).iter().any(|r| r.key.ends_with(&message.hash))
+    }
+
+    /// The hashes of the messages of the network's conversation on its disk.
+    pub(crate) fn broadcasts(&self) -> impl Iterator<Item = [u8; 32]> {
+        let entries = self.entries(Conversation::Network, false);
+        entries.into_iter().filter_map(|r| r.key.last_chunk::<32>().copied())
     }
 
     pub(crate) fn keeps_history(&self) -> bool {

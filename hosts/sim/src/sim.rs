@@ -289,6 +289,28 @@ impl Sim {
         self.crash(n);
     }
 
+    /// Copies the disk of a node.
+    pub fn back_up(&mut self, n: usize) {
+        self.nodes[n].back_up();
+        self.note(b"back up", n);
+    }
+
+    /// The power of a node fails, and the last copy of its disk takes the place of the disk. Whether there is a copy;
+    /// without one nothing happens.
+    pub fn restore(&mut self, n: usize) -> bool {
+        let restored = self.nodes[n].restore();
+        if restored {
+            self.crash(n);
+            self.note(b"restore", n);
+        }
+        restored
+    }
+
+    /// Whether an older copy of a device's disk is in use, so that its author says two things under one number.
+    pub fn is_restored(&self, id: NodeId) -> bool {
+        self.number(id).is_some_and(|n| self.nodes[n].restored > 0)
+    }
+
     /// A running node's disk loses messages of the network's conversation, each with this chance. Returns
     /// how many.
     pub fn lose_history(&mut self, n: usize, share: f64) -> usize {

@@ -51,6 +51,8 @@ impl Bench {
         let mut outbox = Outbox::new();
         let mut cx = Cx { now: self.now, wall: WallTime(9), me: self.me, rng: &mut self.rng };
         let result = f(&mut self.chat, &mut cx, &mut outbox);
+        // The engine does so before its next output.
+        self.chat.save(&mut outbox);
         let mut all = Vec::new();
         let mut ops: Vec<Op> = Vec::new();
         while let Some(emit) = outbox.pop() {

@@ -14,8 +14,9 @@ use crate::collections::short;
 use crate::fact::Fact;
 use crate::fact::samples::up;
 use crate::id::{ConversationId, MessageId, NodeId};
+use crate::machine::{Cx, Emit, Machine, Outbox};
 use crate::store::{Batch, Op};
-use crate::time::Duration;
+use crate::time::{Duration, WallTime};
 use crate::wire::content::{Content, Conversation, Message, network_conversation, private_conversation};
 use crate::wire::{Blob, MAX_MESSAGE, decode, encode};
 
@@ -337,4 +338,46 @@ fn what_waits_is_bounded_and_shared_between_bringers() {
         body: encode(&Sync::Runs { conversation: room(), runs: vec![Blob(vec![1, 2, 3])], end: End::Open }),
     });
     assert!(received(&outs).is_empty());
+}
+
+/// A profile from before the conversation: the other side has all of it. Mutation: the digest of a conversation that is
+/// not here is ignored.
+#[test]
+fn a_store_from_before_a_private_conversation_gets_all_of_it() {
+    let mut pair = Pair::new(Bench::new(1), Bench::new(2));
+    pair.link();
+    let kind = Conversation::Private(pair.nodes[1].me);
+    for text in ["one", "two"] {
+        let (said, outs) = pair.nodes[0].step(|c, cx, out| c.say(cx, kind, vec![Content::text(text)], out));
+        said.unwrap();
+        pair.post(0, outs);
+    }
+    pair.pass(SECOND);
+    let said = core::mem::take(&mut pair.reported[1]);
+    assert_eq!(said.len(), 2);
+    let now = pair.nodes[1].now;
+    pair.nodes[1] = Bench { now, ..Bench::new(2) };
+    pair.link();
+    pair.pass(7 * SECOND);
+    assert_eq!(pair.reported[1], said, "{:?}", pair.sent);
+}
+
+/// What is on its way to the disk is not there yet: a verdict that reads the disk before would take a fork for a loss.
+/// Mutation: reads of a verdict leave at once.
+#[test]
+fn a_verdict_reads_the_store_after_all_that_was_taken() {
+    let mut writer = Bench::new(2);
+    let (_, first) = writer.say(Content::text("first"));
+    let (_, second) = writer.say(Content::text("second"));
+    let mut a = Bench::new(1);
+    a.gossip(writer.me, &run_of(first));
+    a.restart([9; 32]);
+    let mut outbox = Outbox::new();
+    let input = In::GossipReceived { via: writer.me, id: [0; 16], body: second };
+    let mut cx = Cx { now: a.now, wall: WallTime(9), me: a.me, rng: &mut a.rng };
+    a.chat.handle(&mut cx, input, &mut outbox);
+    let emits: Vec<Emit<Out>> = core::iter::from_fn(|| outbox.pop()).collect();
+    let read = |e: &Emit<Out>| matches!(e, Emit::Now(Out::Read { .. }) | Emit::Committed(Out::Read { .. }));
+    assert!(emits.iter().any(read));
+    assert!(emits.iter().filter(|e| read(e)).all(|e| matches!(e, Emit::Committed(_))));
 }

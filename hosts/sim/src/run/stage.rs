@@ -8,7 +8,7 @@ use donp_core::{Config, MessageId, NodeType};
 
 use super::figures::{Figures, file};
 use super::{CaseOutcome, Check, Options, Round, Speed};
-use crate::faults::{Life, Mix};
+use crate::faults::{Life, Mix, Whisper};
 use crate::laws;
 use crate::measure::Totals;
 use crate::node::Disk;
@@ -36,7 +36,7 @@ pub(super) struct Stage<'a, 'o> {
     /// Views of the last eleven seconds, oldest first.
     views: VecDeque<Vec<Vec<u32>>>,
     view_loss: usize,
-    stories: (Vec<MessageId>, Vec<(usize, usize, MessageId)>),
+    stories: (Vec<MessageId>, Vec<Whisper>),
     late: Vec<Expectation>,
 }
 
