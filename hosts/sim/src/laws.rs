@@ -31,6 +31,11 @@ pub fn agree(sim: &mut Sim) -> bool {
     nodes[1..].iter().all(|n| are_alike(&sim.history(*n, Conversation::Network), &history))
 }
 
+/// Whether every private message that a disk acknowledged is on its reader's disk, if the reader runs.
+pub fn arrived(sim: &Sim, private: &[Whisper]) -> bool {
+    private.iter().all(|w| !sim.is_awake(w.to) || sim.node(w.to).has_private(sim.id(w.from), w.id))
+}
+
 /// Whether two nodes show the same. Where both have the clock of a message it is the same; with more than 64 authors
 /// one may have none.
 fn are_alike(one: &[Message], other: &[Message]) -> bool {

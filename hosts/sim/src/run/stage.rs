@@ -416,7 +416,8 @@ impl<'a, 'o> Stage<'a, 'o> {
 
     fn laws(&mut self, most: u64) -> Figures {
         let begin = self.sim.now();
-        while !laws::agree(&mut self.sim) && self.sim.now() < begin + most {
+        let settled = |sim: &mut Sim, private: &[Whisper]| laws::agree(sim) && laws::arrived(sim, private);
+        while !settled(&mut self.sim, &self.stories.1) && self.sim.now() < begin + most {
             self.advance(SECOND);
         }
         let took = (self.sim.now() - begin) as f64 / SECOND as f64;
