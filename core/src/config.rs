@@ -279,7 +279,7 @@ settings! {
             "How long ids wait to be announced together";
         /// An announced broadcast is requested if the tree has not delivered it after this: 300 ms, or two
         /// round-trip times (90th percentile of the neighbours) plus `batch`, or twice the longest of the tree's last
-        /// 64 delays, whichever is longest (docs/design/broadcast.md §2).
+        /// 64 delays, whichever is longest, but no longer than 2 s (docs/design/broadcast.md §2).
         graft_after: Duration = Duration::from_millis(300),
             "An announced broadcast is asked for when it did not come after this";
         /// The next announcer is asked after this: 200 ms, or its round trip and a fifth if that is longer

@@ -20,8 +20,9 @@ use crate::time::{Duration, Instant, share};
 const QUIET: Duration = Duration::from_millis(5);
 /// It is not waited for longer than this.
 const MAX_HELD: Duration = Duration::from_secs(1);
-/// The tree is waited for no longer than this: the 64 hops of `ttl` at 30 ms each, so that no peer that
-/// announces what it sends late keeps others from repairing their tree.
+/// The tree or an answer is waited for no longer than this: the 64 hops of `ttl` at 30 ms each, so that no peer that
+/// announces what it sends late keeps others from repairing their tree, nor a round trip of which the last measure was a
+/// stalled process.
 const MAX_LATENESS: Duration = Duration::from_secs(2);
 
 impl Gossip {
@@ -117,8 +118,8 @@ impl Gossip {
         rtts.sort_unstable();
         let at = rtts.len().saturating_mul(9).div_ceil(10).saturating_sub(1);
         let slow = rtts.get(at).copied().unwrap_or_default();
-        let late = self.lateness.twice().min(MAX_LATENESS);
-        self.config.graft_after.max(slow.saturating_mul(2).saturating_add(self.config.batch)).max(late)
+        let by_itself = slow.saturating_mul(2).saturating_add(self.config.batch).max(self.lateness.twice());
+        self.config.graft_after.max(by_itself.min(MAX_LATENESS))
     }
 
     pub(super) fn fetch_at(&mut self, id: ShortId, at: Instant) {
@@ -146,7 +147,7 @@ impl Gossip {
         let peers = &self.peers;
         if let Some(from) = self.missing.next_announcer(&id, |p| peers.contains_key(p)) {
             let answer = peers.get(&from).and_then(|p| p.rtt).unwrap_or_default();
-            let wait = self.config.graft_next.max(share(answer, 6, 5));
+            let wait = self.config.graft_next.max(share(answer, 6, 5).min(MAX_LATENESS));
             self.fetch_at(id, cx.now + wait);
             return self.graft(from, Some(id), out);
         }

@@ -171,6 +171,22 @@ fn graft_waits_two_round_trips_of_slow_neighbours() {
     assert_eq!(b.wait(1), [(peer(2), graft)]);
 }
 
+/// The last measure of each link is from when this process stalled. Mutation: the wait is not bounded.
+#[test]
+fn graft_waits_two_seconds_at_most() {
+    let mut b = Bench::new(2);
+    let graft = Message::Graft { id: Some(id_of(b"x")) };
+    (1..=2).for_each(|n| drop(b.message(n, &Message::Prune)));
+    let link = |n| RoundTrip { peer: peer(n), outbound: true, rtt: Some(Duration::from_secs(10)) };
+    b.fact(Fact::RoundTrips(vec![link(1), link(2)]));
+    b.message(1, &ihave(b"x", 2));
+    b.message(2, &ihave(b"x", 2));
+    assert_eq!(b.wait(1_999), []);
+    assert_eq!(b.wait(1), [(peer(1), graft.clone())]);
+    assert_eq!(b.wait(1_999), []);
+    assert_eq!(b.wait(1), [(peer(2), graft)]);
+}
+
 #[test]
 fn graft_waits_for_a_tree_slower_than_announcements() {
     let mut b = Bench::new(3);

@@ -31,9 +31,11 @@ pub fn agree(sim: &mut Sim) -> bool {
     nodes[1..].iter().all(|n| are_alike(&sim.history(*n, Conversation::Network), &history))
 }
 
-/// Whether every private message that a disk acknowledged is on its reader's disk, if the reader runs.
-pub fn arrived(sim: &Sim, private: &[Whisper]) -> bool {
-    private.iter().all(|w| !sim.is_awake(w.to) || sim.node(w.to).has_private(sim.id(w.from), w.id))
+/// Whether running readers whose disk was restored have every private message back. Its author may have its receipt and
+/// nothing left to deliver.
+pub fn are_back(sim: &Sim, private: &[Whisper]) -> bool {
+    let mut restored = private.iter().filter(|w| sim.is_awake(w.to) && sim.node(w.to).restored > 0);
+    restored.all(|w| sim.node(w.to).has_private(sim.id(w.from), w.id))
 }
 
 /// Whether two nodes show the same. Where both have the clock of a message it is the same; with more than 64 authors

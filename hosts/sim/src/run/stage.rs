@@ -416,7 +416,7 @@ impl<'a, 'o> Stage<'a, 'o> {
 
     fn laws(&mut self, most: u64) -> Figures {
         let begin = self.sim.now();
-        let settled = |sim: &mut Sim, private: &[Whisper]| laws::agree(sim) && laws::arrived(sim, private);
+        let settled = |sim: &mut Sim, private: &[Whisper]| laws::agree(sim) && laws::are_back(sim, private);
         while !settled(&mut self.sim, &self.stories.1) && self.sim.now() < begin + most {
             self.advance(SECOND);
         }
