@@ -23,6 +23,7 @@ mod policy;
 mod pull;
 pub(crate) mod ranges;
 mod rows;
+mod say;
 mod serve;
 mod take;
 mod waiting;
@@ -33,7 +34,6 @@ use alloc::vec::Vec;
 
 use crate::collections::{ShortId, short};
 use crate::config::Config;
-use crate::error::CommandError;
 use crate::fact::{Fact, RoundTrip};
 use crate::id::{ConversationId, Life, MessageId, NodeId};
 use crate::identity::Identity;
@@ -42,19 +42,20 @@ use crate::planted::{Bug, planted};
 use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Scan, Table};
 use crate::time::{Duration, Instant, soonest};
-use crate::wire::content::{Content, Conversation, Message, network_conversation, private_conversation};
+use crate::wire::content::{Conversation, Message, network_conversation, private_conversation};
 use crate::wire::{Blob, MAX_MESSAGE, Malformed, Priority, decode, encode};
 
 use compare::Comparisons;
 use draft::Draft;
-use entry::{Body, MAX_PARENTS, Run};
+use entry::Run;
 use keys::Keys;
-use log::{Facts, Kind, Log, Need, State};
+use log::{Log, Need, State};
 use pace::Pace;
 use page::Query;
 use policy::Policy;
 use pull::Pulls;
 use rows::{CONVERSATIONS, EDITS, ENTRIES, NUMBERS};
+pub(crate) use say::Say;
 use serve::Serving;
 use waiting::{Key, Source, Waiting};
 use wire::{End, Sync};
@@ -69,9 +70,6 @@ const NEWS_AFTER: Duration = Duration::from_secs(2);
 const BUNDLE_BYTES: usize = 48 << 10;
 /// Nodes to compare with when a link to them opens.
 const MAX_COMPARE: usize = 64;
-/// Silent merges wait for this and a time drawn from a lot that grows with the authors (docs/design/log.md §2, R4):
-/// with a fixed pause in every node ten thousand nodes merge for ever.
-const MERGE_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) enum In {
@@ -338,93 +336,6 @@ impl Chat {
         self.reads.insert(read, reading);
         let wanted = Out::Read { read, scan };
         if is_page || planted(Bug::VerdictOnAnOldDisk) { out.push(wanted) } else { out.after_commit(wanted) }
-    }
-
-    /// Composes messages: they have their places at once and are sent when they are stored, in as few runs as they fit
-    /// into. All of them or, with an error, none.
-    fn say(
-        &mut self,
-        cx: &mut Cx<'_>,
-        kind: Conversation,
-        contents: Vec<Content>,
-        out: &mut Outbox<Out>,
-    ) -> Result<Vec<MessageId>, CommandError> {
-        let conversation = self.id_of(kind);
-        if contents.iter().any(|c| c.about().is_some()) {
-            // It may be about what was said just now.
-            self.sign(cx, out);
-        }
-        for content in &contents {
-            content.validate()?;
-            if !self.has_target(conversation, content) {
-                return Err(CommandError::Unknown("message of this conversation"));
-            }
-        }
-        self.log(cx, kind).ok_or(CommandError::Busy("list of conversations"))?;
-        let mut ids = Vec::with_capacity(contents.len());
-        for content in contents {
-            let text = content.shown().len();
-            let body = Body { salt: cx.rng.bytes(), sent_at: cx.wall, content: Some(content) };
-            match self.draft.as_mut().filter(|d| d.conversation == conversation && d.fits(text)) {
-                Some(draft) => ids.push(draft.push(&body)),
-                None => {
-                    self.sign(cx, out);
-                    ids.extend(self.begin(cx, conversation, body));
-                }
-            }
-            // Each private message has an acknowledgement of its own.
-            if !matches!(kind, Conversation::Network) {
-                self.sign(cx, out);
-            }
-        }
-        Ok(ids)
-    }
-
-    /// Begins the next run of this node.
-    fn begin(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, body: Body) -> Option<MessageId> {
-        let parts = self.logs.get(&conversation)?.compose(alloc::vec![body], cx.rng);
-        self.draft = Draft::begin(conversation, self.me, parts, cx.now);
-        self.draft.as_ref().map(Draft::last)
-    }
-
-    /// Signs what this node has said since the last output, and takes it. Before anything else happens here, so that
-    /// what was named is what was there.
-    fn sign(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        let Some(Draft { conversation, parts, .. }) = self.draft.take() else { return };
-        let Some(log) = self.logs.get(&conversation) else { return };
-        let Ok(run) = log.policy.seal(conversation, &self.identity, parts) else { return };
-        self.take(cx, conversation, &run, Kind::Next, &Facts::default(), Source::Own, out);
-        self.wake(cx, out);
-    }
-
-    /// Whether something is to be done before the next output: what was said is not signed, or what changed is not
-    /// stored.
-    pub(crate) fn is_unfinished(&self) -> bool {
-        self.draft.is_some() || !self.unsaved.is_empty()
-    }
-
-    /// Plans a silent merge if there are more heads than one entry names.
-    fn merge_later(&mut self, cx: &mut Cx<'_>, conversation: ConversationId) {
-        let Some(log) = self.logs.get(&conversation).filter(|l| l.policy.is_signed() && l.spoke()) else { return };
-        if log.open_heads() <= MAX_PARENTS {
-            self.merge_at = None;
-            return;
-        }
-        let lot = MERGE_AFTER.max(Duration::from_secs(log.authors() as u64));
-        let drawn = Duration::from_micros(cx.rng.u64().checked_rem(lot.as_micros() as u64).unwrap_or(0));
-        if self.merge_at.is_none() {
-            self.merge_at = Some(cx.now + MERGE_AFTER + drawn);
-        }
-    }
-
-    fn merge(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        let network = self.network;
-        let open = self.logs.get(&network).map_or(0, Log::open_heads);
-        if open > MAX_PARENTS {
-            let body = Body { salt: cx.rng.bytes(), sent_at: cx.wall, content: None };
-            self.begin(cx, network, body);
-            self.sign(cx, out);
-        }
     }
 
     fn direct(&mut self, cx: &mut Cx<'_>, from: NodeId, id: ShortId, bytes: Vec<u8>, out: &mut Outbox<Out>) {
@@ -734,21 +645,6 @@ impl Machine for Chat {
         }
         self.waiting.check()?;
         self.logs.values().try_for_each(Log::check)
-    }
-}
-
-/// Composes messages: they have their places at once and are sent when they are stored. Returns their ids.
-#[derive(Debug)]
-pub(crate) struct Say {
-    pub(crate) conversation: Conversation,
-    pub(crate) contents: Vec<Content>,
-}
-
-impl Command<Chat> for Say {
-    type Answer = Result<Vec<MessageId>, CommandError>;
-
-    fn run(self, chat: &mut Chat, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Self::Answer {
-        chat.say(cx, self.conversation, self.contents, out)
     }
 }
 

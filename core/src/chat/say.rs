@@ -1,0 +1,122 @@
+//! What this node says: from contents to its own runs, and silent merges of heads.
+
+use alloc::vec::Vec;
+
+use crate::chat::draft::Draft;
+use crate::chat::entry::{Body, MAX_PARENTS};
+use crate::chat::log::{Facts, Kind, Log};
+use crate::chat::waiting::Source;
+use crate::chat::{Chat, Out};
+use crate::error::CommandError;
+use crate::id::{ConversationId, MessageId};
+use crate::machine::{Command, Cx, Outbox};
+use crate::time::Duration;
+use crate::wire::content::{Content, Conversation};
+
+/// Silent merges wait for this and a time drawn from a lot that grows with the authors (docs/design/log.md §2, R4):
+/// with a fixed pause in every node ten thousand nodes merge for ever.
+const MERGE_AFTER: Duration = Duration::from_secs(5);
+
+impl Chat {
+    /// Composes messages: they have their places at once and are sent when they are stored, in as few runs as they fit
+    /// into. All of them or, with an error, none.
+    pub(super) fn say(
+        &mut self,
+        cx: &mut Cx<'_>,
+        kind: Conversation,
+        contents: Vec<Content>,
+        out: &mut Outbox<Out>,
+    ) -> Result<Vec<MessageId>, CommandError> {
+        let conversation = self.id_of(kind);
+        if contents.iter().any(|c| c.about().is_some()) {
+            // It may be about what was said just now.
+            self.sign(cx, out);
+        }
+        for content in &contents {
+            content.validate()?;
+            if !self.has_target(conversation, content) {
+                return Err(CommandError::Unknown("message of this conversation"));
+            }
+        }
+        self.log(cx, kind).ok_or(CommandError::Busy("list of conversations"))?;
+        let mut ids = Vec::with_capacity(contents.len());
+        for content in contents {
+            let text = content.shown().len();
+            let body = Body { salt: cx.rng.bytes(), sent_at: cx.wall, content: Some(content) };
+            match self.draft.as_mut().filter(|d| d.conversation == conversation && d.fits(text)) {
+                Some(draft) => ids.push(draft.push(&body)),
+                None => {
+                    self.sign(cx, out);
+                    ids.extend(self.begin(cx, conversation, body));
+                }
+            }
+            // Each private message has an acknowledgement of its own.
+            if !matches!(kind, Conversation::Network) {
+                self.sign(cx, out);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Begins the next run of this node.
+    fn begin(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, body: Body) -> Option<MessageId> {
+        let parts = self.logs.get(&conversation)?.compose(alloc::vec![body], cx.rng);
+        self.draft = Draft::begin(conversation, self.me, parts, cx.now);
+        self.draft.as_ref().map(Draft::last)
+    }
+
+    /// Signs what this node has said since the last output, and takes it. Before anything else happens here, so that
+    /// what was named is what was there.
+    pub(super) fn sign(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        let Some(Draft { conversation, parts, .. }) = self.draft.take() else { return };
+        let Some(log) = self.logs.get(&conversation) else { return };
+        let Ok(run) = log.policy.seal(conversation, &self.identity, parts) else { return };
+        self.take(cx, conversation, &run, Kind::Next, &Facts::default(), Source::Own, out);
+        self.wake(cx, out);
+    }
+
+    /// Whether something is to be done before the next output: what was said is not signed, or what changed is not
+    /// stored.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.draft.is_some() || !self.unsaved.is_empty()
+    }
+
+    /// Plans a silent merge if there are more heads than one entry names.
+    pub(super) fn merge_later(&mut self, cx: &mut Cx<'_>, conversation: ConversationId) {
+        let Some(log) = self.logs.get(&conversation).filter(|l| l.policy.is_signed() && l.spoke()) else { return };
+        if log.open_heads() <= MAX_PARENTS {
+            self.merge_at = None;
+            return;
+        }
+        let lot = MERGE_AFTER.max(Duration::from_secs(log.authors() as u64));
+        let drawn = Duration::from_micros(cx.rng.u64().checked_rem(lot.as_micros() as u64).unwrap_or(0));
+        if self.merge_at.is_none() {
+            self.merge_at = Some(cx.now + MERGE_AFTER + drawn);
+        }
+    }
+
+    pub(super) fn merge(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        let network = self.network;
+        let open = self.logs.get(&network).map_or(0, Log::open_heads);
+        if open > MAX_PARENTS {
+            let body = Body { salt: cx.rng.bytes(), sent_at: cx.wall, content: None };
+            self.begin(cx, network, body);
+            self.sign(cx, out);
+        }
+    }
+}
+
+/// Composes messages: they have their places at once and are sent when they are stored. Returns their ids.
+#[derive(Debug)]
+pub(crate) struct Say {
+    pub(crate) conversation: Conversation,
+    pub(crate) contents: Vec<Content>,
+}
+
+impl Command<Chat> for Say {
+    type Answer = Result<Vec<MessageId>, CommandError>;
+
+    fn run(self, chat: &mut Chat, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Self::Answer {
+        chat.say(cx, self.conversation, self.contents, out)
+    }
+}
