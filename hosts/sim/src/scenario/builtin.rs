@@ -23,6 +23,7 @@ builtin![
     "schedules-short",
     "joined",
     "killed",
+    "authors",
     "quiet",
     "idle",
     "nat",
