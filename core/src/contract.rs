@@ -311,6 +311,7 @@ impl<M: Contract> Bench<M> {
         }
         let mut cx = Cx { now: self.now, wall: WALL, me: self.me, rng: &mut self.rng };
         self.machine.drain(&mut cx, &mut self.transcript);
+        #[cfg(any(test, debug_assertions))]
         self.machine.check().map_err(|broken| alloc::format!("{}: {broken}", M::NAME))?;
         if self.machine.footprint() > M::MOST {
             let held = self.machine.footprint();
