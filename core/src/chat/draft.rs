@@ -1,11 +1,9 @@
 //! What this node says between two outputs to its host: one run with one signature (docs/design/log.md §4).
 
-use crate::chat::entry::{
-    Body, Carried, LifeId, MAX_PARENTS, MAX_RUN, MAX_RUN_BYTES, Part, Parts, id_key, ids, next_id,
-};
+use crate::chat::entry::{Body, Carried, LifeId, MAX_PARENTS, MAX_RUN, MAX_RUN_BYTES, Part, Parts, id_key, next_id};
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::time::Instant;
-use crate::wire::{Blob, encode};
+use crate::wire::{Blob, encode, encoded_len};
 
 /// About what an entry takes besides its text: salt, time, parents, hashes and lengths.
 const ENTRY_BYTES: usize = 256;
@@ -25,10 +23,10 @@ pub(super) struct Draft {
 impl Draft {
     /// The first entry, with the merges before it. None if they do not make a run.
     pub(super) fn begin(conversation: ConversationId, author: NodeId, parts: Parts, since: Instant) -> Option<Self> {
-        let log = LifeId { author, life: parts.life };
-        let (seq, last) = ids(conversation, author, parts.clone()).ok()?;
-        let bytes = encode(&parts).len();
-        Some(Self { conversation, since, parts, key: id_key(conversation, log), seq, last, bytes })
+        let key = id_key(conversation, LifeId { author, life: parts.life });
+        let (seq, last) = parts.last(&key)?;
+        let bytes = encoded_len(&parts);
+        Some(Self { conversation, since, parts, key, seq, last, bytes })
     }
 
     pub(super) fn last(&self) -> MessageId {
@@ -46,7 +44,7 @@ impl Draft {
         let part = Part { parents: alloc::vec::Vec::new(), body: Carried::Body(Blob(encode(body))) };
         self.seq = self.seq.saturating_add(1);
         self.last = next_id(&self.key, self.seq, self.last, &part.body);
-        self.bytes = self.bytes.saturating_add(encode(&part).len());
+        self.bytes = self.bytes.saturating_add(encoded_len(&part));
         self.parts.entries.push(part);
         self.last
     }

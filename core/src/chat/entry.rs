@@ -12,7 +12,7 @@ use crate::id::{ConversationId, ID_LEN, Life, MessageId, NodeId};
 use crate::identity::{Domain, Identity, PublicKey, SIGNATURE_LEN, node_id};
 use crate::time::WallTime;
 use crate::wire::content::Content;
-use crate::wire::{Blob, MAX_MESSAGE, Malformed, decode, encode};
+use crate::wire::{Blob, MAX_MESSAGE, Malformed, decode, encode, encode_after, encoded_len};
 
 /// Heads that one entry names besides the one before it: 8 (docs/design/log.md §2).
 pub(crate) const MAX_PARENTS: usize = 8;
@@ -53,6 +53,10 @@ impl Parent {
         (with(0), with(u8::MAX))
     }
 }
+
+/// Bytes of the longest encoding of a [`Header`]: three numbers and a count of ten bytes at most, a flag, two hashes, and
+/// eight parents of 26.
+const MAX_HEADER: usize = 4 * 10 + 1 + 10 + 2 * ID_LEN + MAX_PARENTS * 26;
 
 /// What is hashed into the id.
 #[derive(Serialize)]
@@ -138,6 +142,27 @@ pub(crate) fn id_key(conversation: ConversationId, log: LifeId) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
+impl Parts {
+    /// The ids of the entries of a run of `author` with these parts, in order. Depths are those of what they name.
+    fn ids(&self, key: &[u8; 32]) -> impl Iterator<Item = Result<(u64, MessageId), Malformed>> {
+        let (mut seq, mut prev) = (self.seq, self.prev);
+        self.entries.iter().map(move |Part { parents, body }| {
+            let deepest = parents.last().map(|p| p.depth).max(prev.map(|p| p.depth)).unwrap_or(0);
+            let depth = deepest.checked_add(1).ok_or(Malformed)?;
+            let id = id_of(key, &Header { seq, prev, parents, depth, body: body.hash() });
+            let this = (seq, id);
+            prev = Some(id);
+            seq = seq.saturating_add(1);
+            Ok(this)
+        })
+    }
+
+    /// The number and the id of the last entry.
+    pub(crate) fn last(&self, key: &[u8; 32]) -> Option<(u64, MessageId)> {
+        self.ids(key).last()?.ok()
+    }
+}
+
 /// The parts of one run as entries with ids.
 fn entries(conversation: ConversationId, author: NodeId, parts: Parts) -> Result<(LifeId, Vec<Entry>), Malformed> {
     let log = LifeId { author, life: parts.life };
@@ -148,32 +173,24 @@ fn entries(conversation: ConversationId, author: NodeId, parts: Parts) -> Result
     if !sound {
         return Err(Malformed);
     }
-    let key = id_key(conversation, log);
-    let (mut seq, mut prev) = (parts.seq, parts.prev);
+    let is_right = |p: &Part| p.parents.len() <= MAX_PARENTS && p.parents.is_sorted_by(|a, b| a < b);
+    if !parts.entries.iter().all(is_right) {
+        return Err(Malformed);
+    }
+    let ids: Vec<(u64, MessageId)> = parts.ids(&id_key(conversation, log)).collect::<Result<_, _>>()?;
+    let mut prev = parts.prev;
     let mut all = Vec::with_capacity(parts.entries.len());
-    for Part { parents, body } in parts.entries {
-        if parents.len() > MAX_PARENTS || !parents.is_sorted_by(|a, b| a < b) {
-            return Err(Malformed);
-        }
-        let deepest = parents.last().map(|p| p.depth).max(prev.map(|p| p.depth)).unwrap_or(0);
-        let depth = deepest.checked_add(1).ok_or(Malformed)?;
-        let id = id_of(&key, &Header { seq, prev, parents: &parents, depth, body: body.hash() });
+    for (Part { parents, body }, (seq, id)) in parts.entries.into_iter().zip(ids) {
         let body = match body {
             Carried::Body(Blob(bytes)) => decode::<Body>(&bytes, MAX_MESSAGE).ok().filter(Body::is_sound),
             Carried::Hash(_) => None,
         };
         all.push(Entry { id, seq, prev, parents, body });
         prev = Some(id);
-        seq = seq.saturating_add(1);
     }
     Ok((log, all))
 }
 
-/// The number and the id of the last entry of a run of `author` with these parts.
-pub(crate) fn ids(conversation: ConversationId, author: NodeId, parts: Parts) -> Result<(u64, MessageId), Malformed> {
-    let (_, entries) = entries(conversation, author, parts)?;
-    entries.last().map(|e| (e.seq, e.id)).ok_or(Malformed)
-}
 
 /// The id of an entry that follows `prev` in its log and names nothing else.
 pub(crate) fn next_id(key: &[u8; 32], seq: u64, prev: MessageId, body: &Carried) -> MessageId {
@@ -181,7 +198,9 @@ pub(crate) fn next_id(key: &[u8; 32], seq: u64, prev: MessageId, body: &Carried)
 }
 
 fn id_of(key: &[u8; 32], header: &Header<'_>) -> MessageId {
-    MessageId { depth: header.depth, hash: *blake3::keyed_hash(key, &encode(header)).as_bytes() }
+    let mut buffer = [0; MAX_HEADER];
+    let bytes: &[u8] = postcard::to_slice(header, &mut buffer).map_or(&[], |bytes| bytes);
+    MessageId { depth: header.depth, hash: *blake3::keyed_hash(key, bytes).as_bytes() }
 }
 
 impl Entry {
@@ -253,8 +272,9 @@ impl Run {
         (author, other): (NodeId, NodeId),
         parts: Parts,
     ) -> Result<Self, Malformed> {
-        let mut bytes = alloc::vec![u8::from(author > other)];
-        bytes.extend_from_slice(&encode(&parts));
+        let mut bytes = Vec::with_capacity(encoded_len(&parts).saturating_add(1));
+        bytes.push(u8::from(author > other));
+        let bytes = encode_after(bytes, &parts);
         let (log, entries) = entries(conversation, author, parts)?;
         Ok(Self { log, entries, bytes })
     }

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::chat::clock::{Components, Counts};
-use crate::chat::entry::{Body, Carried, Entry, LifeId, Parent, Part, Parts, Run};
+use crate::chat::entry::{Body, Carried, Entry, LifeId, MAX_PARENTS, Parent, Part, Parts, Run};
 use crate::chat::heads::{Head, Heads};
 use crate::chat::known::{Known, Tip};
 use crate::chat::policy::Policy;
@@ -93,10 +93,10 @@ pub(crate) enum Kind {
 
 /// An entry that has its place in the order.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct Taken<'a> {
     pub(crate) id: MessageId,
     pub(crate) known: Known,
-    pub(crate) body: Option<Body>,
+    pub(crate) body: Option<&'a Body>,
     /// It edits or retracts what is not an own message of this conversation.
     pub(crate) void: bool,
 }
@@ -308,11 +308,11 @@ impl Log {
         counts.map(|counts| self.components.named(counts))
     }
 
-    fn tips<'a>(&'a self, life: LifeId, facts: &'a Facts) -> Option<Vec<Tip>> {
+    fn tips<'a>(&'a self, life: LifeId, facts: &'a Facts) -> Option<&'a [Tip]> {
         match (self.lives.get(&life), facts.lives.get(&life)) {
-            (Some(state), _) => Some(state.tips.clone()),
-            (None, Some(tip)) => Some(tip.iter().copied().collect()),
-            (None, None) => self.complete.then(Vec::new),
+            (Some(state), _) => Some(&state.tips),
+            (None, Some(tip)) => Some(tip.as_slice()),
+            (None, None) => self.complete.then_some(&[]),
         }
     }
 
@@ -415,8 +415,8 @@ impl Log {
     }
 
     /// Takes a run that fits. Returns its new entries in order.
-    pub(crate) fn take(&mut self, run: &Run, kind: Kind, facts: &Facts, wall: WallTime) -> Vec<Taken> {
-        let mut tips = self.tips(run.log, facts).unwrap_or_default();
+    pub(crate) fn take<'a>(&mut self, run: &'a Run, kind: Kind, facts: &Facts, wall: WallTime) -> Vec<Taken<'a>> {
+        let mut tips = self.tips(run.log, facts).unwrap_or_default().to_vec();
         let first_time = self.is_first_time(run.log.author, tips.is_empty(), wall);
         let component = self.components.add(run.log).map(|(at, _)| at);
         if kind == Kind::Fork && (self.forked.len() < MAX_FORKED || self.forked.contains(&run.log)) {
@@ -456,7 +456,7 @@ impl Log {
                 _ => self.author_of(target) == Some(run.log.author),
             };
             let void = entry.edits().is_some_and(|target| !is_own(target));
-            taken.push(Taken { id: entry.id, known: known.clone(), body: entry.body.clone(), void });
+            taken.push(Taken { id: entry.id, known: known.clone(), body: entry.body.as_ref(), void });
             self.recent.insert(entry.id, known);
         }
         tips.sort_unstable();
@@ -483,11 +483,11 @@ impl Log {
     fn clock_of(&self, entry: &Entry, component: Option<usize>, facts: &Facts) -> Option<Counts> {
         let component = component?;
         let prev = entry.prev.map(Parent::of);
-        let mut past = Vec::new();
+        let mut past: heapless::Vec<&Counts, { MAX_PARENTS + 1 }> = heapless::Vec::new();
         for parent in prev.iter().chain(&entry.parents) {
             // What it names has no clock: this one would be wrong.
             let (_, known) = self.lookup(*parent, facts)??;
-            past.push(known.clock.as_ref()?);
+            past.push(known.clock.as_ref()?).ok()?;
         }
         Some(Components::merge(past.into_iter(), (component, entry.seq)))
     }
@@ -533,7 +533,7 @@ impl Log {
     }
 
     /// This node's own run was taken: the next one follows it.
-    pub(crate) fn said(&mut self, last: &Taken, spoke: bool) {
+    pub(crate) fn said(&mut self, last: &Taken<'_>, spoke: bool) {
         self.own.tip = Some(Tip { seq: last.known.seq, id: last.id });
         self.tip = Some((last.id, last.known.clone()));
         self.own.spoke |= spoke;

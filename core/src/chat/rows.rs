@@ -13,7 +13,7 @@ use crate::chat::policy::Policy;
 use crate::id::{ConversationId, ID_LEN, Life, MessageId, NodeId};
 use crate::store::{Record, Scan, Table};
 use crate::wire::record::Reader;
-use crate::wire::{Blob, Malformed, decode, encode};
+use crate::wire::{Blob, Bytes, Malformed, decode, encode};
 
 /// The state of each conversation, under its id.
 pub(super) const CONVERSATIONS: Table = Table::hot(32);
@@ -45,6 +45,22 @@ pub(super) enum At {
     /// This entry ends this run.
     End(Blob),
     /// The run ends with this entry.
+    In(MessageId),
+}
+
+/// A [`Row`] to be written, of what is elsewhere.
+#[derive(Serialize)]
+pub(super) struct NewRow<'a> {
+    pub(super) log: LifeId,
+    pub(super) seq: u64,
+    pub(super) clock: Option<&'a [u64]>,
+    pub(super) void: bool,
+    pub(super) at: NewAt<'a>,
+}
+
+#[derive(Serialize)]
+pub(super) enum NewAt<'a> {
+    End(Bytes<'a>),
     In(MessageId),
 }
 

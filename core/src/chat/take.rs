@@ -7,8 +7,8 @@ use crate::chat::known::Tip;
 use crate::chat::log::{Facts, Kind, Need, Taken, Verdict};
 use crate::chat::policy::Carriage;
 use crate::chat::rows::{
-    At, EDITS, ENTRIES, NUMBERS, Row, edit_key, encode_edit, entry_id, entry_key, entry_scan, number_key, number_row,
-    number_scan, tip_scan,
+    EDITS, ENTRIES, NUMBERS, NewAt, NewRow, Row, edit_key, encode_edit, entry_id, entry_key, entry_scan, number_key,
+    number_row, number_scan, tip_scan,
 };
 use crate::chat::waiting::{FIRST_ASK, Key, Parked, Source, Stage};
 use crate::chat::wire::{MAX_WANTED, Sync};
@@ -19,7 +19,7 @@ use crate::planted::{Bug, planted};
 use crate::stats::DropReason;
 use crate::store::Record;
 use crate::wire::content::{Content, Conversation, Message};
-use crate::wire::{Blob, encode};
+use crate::wire::{Bytes, encode};
 
 /// Runs of one peer that miss something: above 8 the peer is asked for all that it has beyond this node.
 const MANY: usize = 8;
@@ -249,12 +249,12 @@ impl Chat {
         self.woken.extend(taken.iter().flat_map(|t| self.waiting.woken_by(conversation, t.id)));
     }
 
-    fn store(&mut self, conversation: ConversationId, run: &Run, taken: &[Taken], out: &mut Outbox<Out>) {
+    fn store(&mut self, conversation: ConversationId, run: &Run, taken: &[Taken<'_>], out: &mut Outbox<Out>) {
         let (Some(log), Some(last)) = (self.logs.get(&conversation), run.last()) else { return };
         for t in taken {
-            let at = if t.id == last { At::End(Blob(run.bytes.clone())) } else { At::In(last) };
-            let clock = t.known.clock.as_deref().cloned();
-            let row = Row { log: t.known.log, seq: t.known.seq, clock, void: t.void, at };
+            let at = if t.id == last { NewAt::End(Bytes(&run.bytes)) } else { NewAt::In(last) };
+            let clock = t.known.clock.as_ref().map(|counts| counts.as_slice());
+            let row = NewRow { log: t.known.log, seq: t.known.seq, clock, void: t.void, at };
             let mut place = t.id;
             if planted(Bug::OrderByArrival) {
                 place.depth = self.messages;
@@ -283,7 +283,7 @@ impl Chat {
         &mut self,
         conversation: ConversationId,
         run: &Run,
-        taken: &[Taken],
+        taken: &[Taken<'_>],
         kind: Kind,
         source: Source,
         out: &mut Outbox<Out>,
@@ -340,7 +340,7 @@ impl Chat {
 /// A taken entry for the application; none if it says nothing.
 pub(super) fn message(
     conversation: Conversation,
-    taken: &Taken,
+    taken: &Taken<'_>,
     clock: Option<crate::wire::content::VectorClock>,
 ) -> Option<Message> {
     let body = taken.body.as_ref()?;

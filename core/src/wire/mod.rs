@@ -34,8 +34,34 @@ pub(crate) struct Malformed;
 
 /// Encodes a value; the types of this crate always encode.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    // Most values are short: one allocation instead of five doublings.
-    postcard::to_extend(value, Vec::with_capacity(320)).unwrap_or_default()
+    encode_after(Vec::with_capacity(encoded_len(value)), value)
+}
+
+/// The encoding of a value after these bytes.
+pub(crate) fn encode_after<T: Serialize>(bytes: Vec<u8>, value: &T) -> Vec<u8> {
+    postcard::to_extend(value, bytes).unwrap_or_default()
+}
+
+/// The length of [`encode`]'s result: less work than to let a vector grow, and nothing is left over.
+pub(crate) fn encoded_len<T: Serialize>(value: &T) -> usize {
+    postcard::to_extend(value, Length(0)).map_or(0, |Length(n)| n)
+}
+
+struct Length(usize);
+
+impl Extend<u8> for Length {
+    fn extend<I: IntoIterator<Item = u8>>(&mut self, bytes: I) {
+        self.0 = self.0.saturating_add(bytes.into_iter().count());
+    }
+}
+
+/// Bytes in place of a [`Blob`] that is only written.
+pub(crate) struct Bytes<'a>(pub &'a [u8]);
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
 }
 
 /// Decodes all of `bytes`, which must not be longer than `limit`.
