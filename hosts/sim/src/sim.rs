@@ -34,7 +34,7 @@ const BIRTH: WallTime = WallTime(1_767_225_600_000);
 pub struct CrashAt {
     /// The node.
     pub node: usize,
-    /// At its batch with this number.
+    /// At its first batch with this number or a greater one: several steps share a batch, which has the last number.
     pub batch: u64,
     /// Right after the batch is on disk, before anything is reported; or right before.
     pub written: bool,

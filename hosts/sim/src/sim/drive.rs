@@ -88,7 +88,7 @@ impl Sim {
         while self.nodes[n].unwritten.front().is_some_and(|b| b.seq <= upto) {
             let Some(batch) = self.nodes[n].unwritten.pop_front() else { break };
             let seq = batch.seq;
-            let here = self.crash_at.filter(|c| c.node == n && c.batch == seq);
+            let here = self.crash_at.filter(|c| c.node == n && c.batch <= seq);
             if here.is_none_or(|c| c.written) {
                 self.nodes[n].write(batch);
             }
