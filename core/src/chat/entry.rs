@@ -191,7 +191,6 @@ fn entries(conversation: ConversationId, author: NodeId, parts: Parts) -> Result
     Ok((log, all))
 }
 
-
 /// The id of an entry that follows `prev` in its log and names nothing else.
 pub(crate) fn next_id(key: &[u8; 32], seq: u64, prev: MessageId, body: &Carried) -> MessageId {
     id_of(key, &Header { seq, prev: Some(prev), parents: &[], depth: prev.depth.saturating_add(1), body: body.hash() })
