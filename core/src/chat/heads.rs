@@ -149,3 +149,41 @@ impl Heads {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Life;
+
+    fn heads(all: impl IntoIterator<Item = (u64, bool)>) -> Heads {
+        let mut heads = Heads::default();
+        for (depth, forked) in all {
+            let log = LifeId { author: NodeId([depth as u8; 32]), life: Life([1; 8]) };
+            let known = Known { log, seq: 1, clock: None };
+            heads.add(MessageId { depth, hash: [9; 32] }, Head { known, first_time: false, forked });
+        }
+        heads
+    }
+
+    fn depths(heads: &Heads) -> Vec<Vec<u64>> {
+        let named = heads.draw(&mut Rng::new([1; 32]));
+        named.iter().map(|parents| parents.iter().map(|p| p.depth).collect()).collect()
+    }
+
+    /// Mutation: a forked log is named like another.
+    #[test]
+    fn a_forked_log_is_named_only_while_it_is_the_deepest() {
+        assert_eq!(depths(&heads([(3, false), (5, true), (7, false)])), [[3, 7]]);
+        assert_eq!(depths(&heads([(3, false), (7, true), (5, true)])), [[3, 7]]);
+    }
+
+    /// Mutation: no more heads are drawn than one entry names.
+    #[test]
+    fn more_heads_than_one_entry_names_are_merged_by_entries_before_it() {
+        let named = depths(&heads((1..=20).map(|depth| (depth, false))));
+        assert_eq!(named.iter().map(Vec::len).collect::<Vec<_>>(), [4, 8, 8]);
+        assert_eq!(named.concat(), (1..=20).collect::<Vec<u64>>(), "shallow ones first, each once");
+        let most = depths(&heads((1..=200).map(|depth| (depth, false))));
+        assert_eq!((most.len(), most.concat().len()), (9, 72), "eight merges and the entry itself");
+    }
+}

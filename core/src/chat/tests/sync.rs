@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::bench::{Bench, received};
-use crate::chat::entry::{LifeId, Parent, Run};
+use crate::chat::entry::{Body, Carried, LifeId, Parent, Part, Parts, Run};
 use crate::chat::known::Tip;
 use crate::chat::rows::{ENTRIES, NUMBERS, entry_key, number_key};
 use crate::chat::wire::{End, Sync};
@@ -13,7 +13,7 @@ use crate::chat::{In, Out};
 use crate::collections::short;
 use crate::fact::Fact;
 use crate::fact::samples::up;
-use crate::id::{ConversationId, MessageId, NodeId};
+use crate::id::{ConversationId, Life, MessageId, NodeId};
 use crate::machine::{Cx, Emit, Machine, Outbox};
 use crate::store::{Batch, Op};
 use crate::time::{Duration, WallTime};
@@ -380,4 +380,23 @@ fn a_verdict_reads_the_store_after_all_that_was_taken() {
     let read = |e: &Emit<Out>| matches!(e, Emit::Now(Out::Read { .. }) | Emit::Committed(Out::Read { .. }));
     assert!(emits.iter().any(read));
     assert!(emits.iter().filter(|e| read(e)).all(|e| matches!(e, Emit::Committed(_))));
+}
+
+/// An author that signs an entry alone and again with the next one. Mutation: a run is dropped as known for one entry.
+#[test]
+fn a_run_that_is_known_in_part_brings_the_rest() {
+    let (mut a, writer) = (Bench::new(1), Bench::new(2));
+    let part = |text: &str| {
+        let body = Body { salt: [3; 16], sent_at: WallTime(5), content: Some(Content::text(text)) };
+        Part { parents: Vec::new(), body: Carried::Body(Blob(encode(&body))) }
+    };
+    let sign = |texts: &[&str]| {
+        let entries = texts.iter().map(|text| part(text)).collect();
+        Run::sign(&writer.identity, room(), Parts { life: Life([1; 8]), seq: 1, prev: None, entries }).unwrap()
+    };
+    assert_eq!(received(&a.gossip(writer.me, &sign(&["one"]))).len(), 1);
+    let run = sign(&["one", "two", "three"]);
+    assert_eq!(received(&a.gossip(writer.me, &run)), [run.entries[1].id, run.entries[2].id]);
+    assert_eq!(received(&a.gossip(writer.me, &run)), []);
+    assert_eq!(a.history().len(), 3);
 }
