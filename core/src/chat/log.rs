@@ -586,13 +586,16 @@ impl Log {
             let known = by_life.get(log).map_or(&[][..], |h| h.as_slice());
             let highest = known.iter().map(|h| h.seq).max().unwrap_or(0);
             for tip in &state.tips {
+                if state.tips.len() > 1 && !known.iter().any(|h| h.is(tip)) {
+                    // A branch may begin anywhere, also before what the peer has of another: heights do not show it.
+                    beyond.forks = true;
+                }
                 if tip.seq > highest {
                     beyond.ahead = true;
                     // The first that it lacks is deeper than its own tip.
                     let from = known.iter().map(|h| h.depth).max().unwrap_or(state.first);
                     beyond.from_depth = beyond.from_depth.min(from);
-                } else if (tip.seq == highest || state.tips.len() > 1) && !known.iter().any(|h| h.is(tip)) {
-                    // Heights do not show what of a branch is missing there.
+                } else if tip.seq == highest && !known.iter().any(|h| h.is(tip)) {
                     beyond.forks = true;
                 }
             }
