@@ -219,7 +219,7 @@ impl Stage<'_, '_> {
         let early: u64 = witnesses().map(|w| w.early).sum();
         let all = [("lost", lost as f64), ("repeated", repeated as f64), ("early", early as f64)];
         self.out.figures.extend(all.map(|(key, value)| (key.to_owned(), value)));
-        // A restored disk is older than what its person was told; the laws say what holds nevertheless.
+        // A restored disk is older than the events that were reported from it; the laws check such a run.
         let restored = (0..self.sim.len()).any(|n| self.sim.node(n).restored > 0);
         let asked = all.iter().filter(|(key, _)| !restored && (keeps || *key != "lost"));
         let none = |measure: &str| Expectation {
