@@ -400,3 +400,20 @@ fn a_run_that_is_known_in_part_brings_the_rest() {
     assert_eq!(received(&a.gossip(writer.me, &run)), []);
     assert_eq!(a.history().len(), 3);
 }
+
+/// Two words of one author under one number. Mutation: a fork is not reported.
+#[test]
+fn a_fork_is_reported_with_its_author_and_number() {
+    let (mut a, writer) = (Bench::new(1), Bench::new(2));
+    let sign = |text: &str| {
+        let body = Body { salt: [3; 16], sent_at: WallTime(5), content: Some(Content::text(text)) };
+        let entries = vec![Part { parents: Vec::new(), body: Carried::Body(Blob(encode(&body))) }];
+        Run::sign(&writer.identity, room(), Parts { life: Life([1; 8]), seq: 1, prev: None, entries }).unwrap()
+    };
+    let forked =
+        |outs: &[Out]| outs.iter().any(|o| matches!(o, Out::Forked { author, seq: 1, .. } if *author == writer.me));
+    assert!(!forked(&a.gossip(writer.me, &sign("one"))));
+    let outs = a.gossip(writer.me, &sign("another"));
+    assert!(forked(&outs));
+    assert_eq!(received(&outs).len(), 1, "both are shown");
+}
