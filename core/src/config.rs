@@ -318,6 +318,31 @@ settings! {
         pending_for: Duration = Duration::from_secs(600),
             "How long a message waits for one it depends on",
             |_, v| at_least_1_ms(v);
+        /// Messages of a conversation whose texts are kept: 1,000,000, 300 MB of short ones (docs/design/log.md §6, R5).
+        /// Beyond it the oldest go, first those of authors with more than an eighth of all.
+        keep_entries: u64 = 1_000_000,
+            "Messages of a conversation whose texts are kept",
+            |_, v| at_least(v, 16);
+        /// Bytes of them: 1 GiB, what a phone spares.
+        keep_bytes: u64 = 1 << 30,
+            "Bytes of a conversation whose texts are kept",
+            |_, v| at_least(v, 1 << 20);
+        /// Texts that arrived longer ago go: 0, none do.
+        keep_for: Duration = Duration::ZERO,
+            "How long texts are kept after they arrived; 0 s: for good";
+        /// Entries without their texts that are kept, so that what names them fits: 100,000 (docs/design/log.md §6, R5),
+        /// about 25 MB. Beyond it the oldest go.
+        keep_headers: u64 = 100_000,
+            "Messages of a conversation that are kept without their texts",
+            |_, v| at_least(v, 16);
+        /// A newcomer begins with the newest so many entries: 10,000 (docs/design/log.md §6, R7), 3 MB of short ones; with
+        /// what came in [`page_for`](Self::page_for) if that is more. Older ones come when a person scrolls to them.
+        page_entries: u64 = 10_000,
+            "Messages of a conversation with which a newcomer begins",
+            |_, v| at_least(v, 8);
+        /// The same by age: 30 days (docs/design/log.md §6, R7), and at most eight times as many entries.
+        page_for: Duration = Duration::from_secs(30 * 86_400),
+            "How old messages are with which a newcomer begins";
     }
 }
 

@@ -15,7 +15,8 @@ use alloc::vec::Vec;
 use crate::chat::entry::Parent;
 use crate::chat::item::Item;
 use crate::chat::ranges::{MAX_FOUND, Mode, Outcome, Part, begin, differs, reconcile};
-use crate::chat::rows::{ENTRIES, entry_id, entry_key};
+use crate::chat::log::Wants;
+use crate::chat::rows::{At, ENTRIES, Row, entry_id, entry_key};
 use crate::chat::wire::{End, MAX_WANTED, Sync};
 use crate::chat::{Chat, Out, Reading, send};
 use crate::collections::{DeadlineQueue, OrderTree};
@@ -84,8 +85,11 @@ impl Loader {
 
     /// Takes what was read; returns whether the window is complete.
     fn take(&mut self, records: &[Record], most: usize) -> bool {
-        for id in records.iter().filter_map(|r| entry_id(&r.key).ok()) {
-            if (self.from..self.to).contains(&id.depth) {
+        for record in records {
+            let Ok(id) = entry_id(&record.key) else { continue };
+            // A run of which bodies are wanted counts as missing, by its last entry.
+            let wants = matches!(Row::read(&record.value), Ok(Row { at: At::End(held), .. }) if held.wants != Wants::Nothing);
+            if (self.from..self.to).contains(&id.depth) && !wants {
                 self.tree.insert(Item::new(&self.salt, id));
             }
         }
@@ -223,7 +227,7 @@ impl Chat {
     /// Compares the whole history with `peer`, after the comparisons that are under way or wait.
     pub(super) fn compare_whole(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
         match &self.compare.asking {
-            None => self.ask_window(cx, peer, 0, MAX_WINDOWS, out),
+            None => self.ask_window(cx, peer, self.compare_from(peer), MAX_WINDOWS, out),
             Some(asking) if asking.peer == peer => {}
             Some(_) if self.compare.waiting.contains(&peer) => {}
             Some(_) if self.compare.waiting.len() < MAX_WAITING => self.compare.waiting.push_back(peer),
@@ -240,7 +244,7 @@ impl Chat {
         out: &mut Outbox<Out>,
     ) {
         let Some(log) = self.logs.get(&conversation).filter(|_| conversation == self.network) else { return };
-        let from = log.deepest().saturating_sub(NEWEST);
+        let from = log.deepest().saturating_sub(NEWEST).max(log.line(peer));
         if self.compare.asking.is_none() {
             self.ask_window(cx, peer, from, MAX_WINDOWS, out);
         }
@@ -463,8 +467,13 @@ impl Chat {
         if self.compare.asking.is_none()
             && let Some(peer) = self.compare.waiting.pop_front()
         {
-            self.ask_window(cx, peer, 0, MAX_WINDOWS, out);
+            self.ask_window(cx, peer, self.compare_from(peer), MAX_WINDOWS, out);
         }
+    }
+
+    /// Below the base of either side there is nothing to compare.
+    fn compare_from(&self, peer: NodeId) -> u64 {
+        self.logs.get(&self.network).map_or(0, |log| log.line(peer))
     }
 
     /// Requests the next of the messages missing here from `peer`.

@@ -54,6 +54,23 @@ impl Parent {
     }
 }
 
+/// What an entry names: an entry of another log, or the one before it in its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Reference {
+    Parent(Parent),
+    /// Named by the entry with number `seq` of `log` as the one before it.
+    Prev { log: LifeId, seq: u64, id: MessageId },
+}
+
+impl Reference {
+    pub(crate) fn parent(self) -> Parent {
+        match self {
+            Self::Parent(parent) => parent,
+            Self::Prev { id, .. } => Parent::of(id),
+        }
+    }
+}
+
 /// Bytes of the longest encoding of a [`Header`]: three numbers and a count of ten bytes at most, a flag, two hashes, and
 /// eight parents of 26.
 const MAX_HEADER: usize = 4 * 10 + 1 + 10 + 2 * ID_LEN + MAX_PARENTS * 26;
@@ -121,8 +138,10 @@ pub(crate) struct Entry {
     pub(crate) seq: u64,
     pub(crate) prev: Option<MessageId>,
     pub(crate) parents: Vec<Parent>,
-    /// None if it was deleted or cannot be read: the entry stands as a header.
+    /// None if it did not come or cannot be read: the entry stands as a header.
     pub(crate) body: Option<Body>,
+    /// Its body did not come: it was deleted where this came from, or held back.
+    pub(crate) is_bare: bool,
 }
 
 /// A run whose form is right. Its signature may still be wrong.
@@ -181,11 +200,11 @@ fn entries(conversation: ConversationId, author: NodeId, parts: Parts) -> Result
     let mut prev = parts.prev;
     let mut all = Vec::with_capacity(parts.entries.len());
     for (Part { parents, body }, (seq, id)) in parts.entries.into_iter().zip(ids) {
-        let body = match body {
-            Carried::Body(Blob(bytes)) => decode::<Body>(&bytes, MAX_MESSAGE).ok().filter(Body::is_sound),
-            Carried::Hash(_) => None,
+        let (body, is_bare) = match body {
+            Carried::Body(Blob(bytes)) => (decode::<Body>(&bytes, MAX_MESSAGE).ok().filter(Body::is_sound), false),
+            Carried::Hash(_) => (None, true),
         };
-        all.push(Entry { id, seq, prev, parents, body });
+        all.push(Entry { id, seq, prev, parents, body, is_bare });
         prev = Some(id);
     }
     Ok((log, all))
@@ -293,19 +312,57 @@ impl Run {
         Ok(Self { log, entries, bytes })
     }
 
-    /// The same run with the bodies deleted: what is known of words that this node did not write itself in this run of
-    /// the program, in a conversation where only the link proves an author.
-    pub(crate) fn without_bodies(mut self) -> Result<Self, Malformed> {
-        let (flag, rest) = self.bytes.split_first().ok_or(Malformed)?;
-        let mut parts: Parts = decode(rest, MAX_MESSAGE)?;
+    /// Whether the body of an entry did not come.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.entries.iter().any(|e| e.is_bare)
+    }
+
+    /// What stands before the parts: key and signature, or the byte of a private run.
+    fn split(&self, is_signed: bool) -> Result<(&[u8], Parts), Malformed> {
+        let front = if is_signed { 32 + SIGNATURE_LEN } else { 1 };
+        let (front, parts) = self.bytes.split_at_checked(front).ok_or(Malformed)?;
+        Ok((front, decode(parts, MAX_MESSAGE)?))
+    }
+
+    fn with_parts(&self, is_signed: bool, parts: &Parts) -> Result<Vec<u8>, Malformed> {
+        let (front, _) = self.split(is_signed)?;
+        Ok(encode_after(front.to_vec(), parts))
+    }
+
+    /// The same run with the bodies deleted. Ids and signature stay.
+    pub(crate) fn without_bodies(mut self, is_signed: bool) -> Result<Self, Malformed> {
+        let (_, mut parts) = self.split(is_signed)?;
         for part in &mut parts.entries {
             part.body = Carried::Hash(part.body.hash());
         }
-        let mut bytes = alloc::vec![*flag];
-        bytes.extend_from_slice(&encode(&parts));
-        self.bytes = bytes;
-        self.entries.iter_mut().for_each(|e| e.body = None);
+        self.bytes = self.with_parts(is_signed, &parts)?;
+        for entry in &mut self.entries {
+            (entry.body, entry.is_bare) = (None, true);
+        }
         Ok(self)
+    }
+
+    /// The same run with the bodies that `other`, which ends with the same entry, has and this one lacks. None if there
+    /// are none.
+    pub(crate) fn filled_from(&self, other: &Self, is_signed: bool) -> Option<Self> {
+        if self.last() != other.last() {
+            return None;
+        }
+        let (_, mut parts) = self.split(is_signed).ok()?;
+        let (_, theirs) = other.split(is_signed).ok()?;
+        let mut filled = self.clone();
+        let mut is_more = false;
+        // They end alike; either may begin sooner.
+        let ours = parts.entries.iter_mut().zip(&mut filled.entries).rev();
+        for ((part, entry), (their_part, their_entry)) in ours.zip(theirs.entries.into_iter().zip(&other.entries).rev()) {
+            if entry.is_bare && !their_entry.is_bare && entry.id == their_entry.id {
+                part.body = their_part.body;
+                entry.clone_from(their_entry);
+                is_more = true;
+            }
+        }
+        filled.bytes = self.with_parts(is_signed, &parts).ok()?;
+        is_more.then_some(filled)
     }
 }
 
@@ -386,11 +443,34 @@ mod tests {
     fn a_run_without_bodies_keeps_its_ids() {
         let (me, peer) = (NodeId([1; 32]), NodeId([2; 32]));
         let run = Run::plain(ROOM, (peer, me), parts(&["secret", "words"])).unwrap();
-        let bare = run.clone().without_bodies().unwrap();
+        let bare = run.clone().without_bodies(false).unwrap();
         let read = Run::decode_plain(ROOM, (me, peer), bare.bytes.clone()).unwrap();
         assert_eq!(read.last(), run.last());
         assert_eq!(read.log, run.log);
-        assert!(read.entries.iter().all(|e| e.body.is_none()));
+        assert!(read.entries.iter().all(|e| e.body.is_none() && e.is_bare));
         assert!(!bare.bytes.windows(6).any(|w| w == b"secret"));
+    }
+
+    /// Mutation: `filled_from` counts from the first entry, or fills what is there.
+    #[test]
+    fn bodies_that_were_missing_are_filled_in_from_a_run_with_the_same_end() {
+        let whole = Run::sign(&identity(1), ROOM, parts(&["a", "b", "c"])).unwrap();
+        let bare = whole.clone().without_bodies(true).unwrap();
+        assert!(bare.is_genuine() && bare.is_bare());
+        let read = Run::decode_signed(ROOM, bare.bytes.clone()).unwrap();
+        assert_eq!(read, bare);
+        // The end alone: the signature is over the last id.
+        let mut last: Parts = decode(&whole.bytes[96..], MAX_MESSAGE).unwrap();
+        last.entries.drain(..2);
+        (last.seq, last.prev) = (3, Some(whole.entries[1].id));
+        let mut bytes = whole.bytes[..96].to_vec();
+        bytes.extend(encode(&last));
+        let tail = Run::decode_signed(ROOM, bytes).unwrap();
+        assert!(tail.is_genuine());
+        let partly = bare.filled_from(&tail, true).unwrap();
+        assert_eq!(partly.entries.iter().map(|e| e.is_bare).collect::<Vec<_>>(), [true, true, false]);
+        assert_eq!(partly.filled_from(&whole, true).unwrap(), whole);
+        assert_eq!(whole.filled_from(&bare, true), None);
+        assert_eq!(whole.filled_from(&tail, true), None);
     }
 }

@@ -83,6 +83,13 @@ impl Heads {
         }
     }
 
+    /// What lies before this place is not named any more.
+    pub(crate) fn forget_before(&mut self, first: MessageId) {
+        while let Some(id) = self.all.keys().next().copied().filter(|id| *id < first) {
+            self.remove(id);
+        }
+    }
+
     pub(crate) fn fork(&mut self, log: LifeId) {
         self.all.values_mut().filter(|h| h.known.log == log).for_each(|h| h.forked = true);
     }
@@ -97,6 +104,10 @@ impl Heads {
     pub(crate) fn find(&self, parent: Parent) -> Option<(MessageId, &Known)> {
         let (first, last) = parent.bounds();
         self.all.range(first..=last).next().map(|(id, head)| (*id, &head.known))
+    }
+
+    pub(crate) fn deepest(&self) -> Option<MessageId> {
+        self.all.keys().next_back().copied()
     }
 
     /// How many heads wait to be named.

@@ -11,11 +11,15 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::chat::clock::{Components, Counts};
-use crate::chat::entry::{Body, Carried, Entry, LifeId, MAX_PARENTS, Parent, Part, Parts, Run};
+use crate::chat::entry::{Body, Carried, Entry, LifeId, MAX_PARENTS, Parent, Part, Parts, Reference, Run};
 use crate::chat::heads::{Head, Heads};
+use crate::chat::holders::Holders;
 use crate::chat::known::{Known, Tip};
+use crate::chat::lives::{Lives, MAX_LIVES, MAX_TIPS};
 use crate::chat::policy::Policy;
-use crate::chat::wire::Height;
+use crate::chat::retain::{Amounts, Retention};
+use crate::chat::wire::{Height, Holding};
+use crate::config::ChatConfig;
 use crate::id::{ConversationId, Life, MessageId, NodeId};
 use crate::planted::{Bug, planted};
 use crate::rng::Rng;
@@ -25,9 +29,6 @@ use crate::wire::{Blob, encode};
 
 /// Entries in memory, the deepest: 1,024, so what a live conversation names is found without a read.
 const MAX_RECENT: usize = 1_024;
-/// Lives with a tip in memory: 1,024, two for each of the 512 authors of docs/design/log.md §7 (R9). With more, the
-/// lives used longest ago are read from the store again.
-pub(crate) const MAX_LIVES: usize = 1_024;
 /// An author is first-time until its first entry has been here for this long: 7 days (docs/design/log.md §2).
 const FIRST_TIME_MS: u64 = 7 * 86_400_000;
 /// Another life is reported at most this often: every hour (docs/design/log.md §6, R8).
@@ -36,9 +37,10 @@ const REPORT_EVERY: Duration = Duration::from_secs(3_600);
 const MAX_NEWCOMERS: usize = 1_024;
 /// Messages of pages of history in memory: 500, the largest page.
 const MAX_SHOWN: usize = 500;
-/// Branches of one life in memory: 8. More are found in the store.
-const MAX_TIPS: usize = 8;
-
+/// Runs of which bodies are wanted: 1,024. Of others a comparison of whole histories brings them.
+const MAX_WANTED: usize = 1_024;
+/// References below the base that others vouched for, kept for the next that names them: 4,096.
+const MAX_VOUCHED: usize = 4_096;
 /// What a verdict takes from the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Need {
@@ -48,6 +50,8 @@ pub(crate) enum Need {
     Life(LifeId),
     /// The entries of a life under one number.
     Number(LifeId, u64),
+    /// The run that ends with this entry.
+    Run(MessageId),
 }
 
 /// What was read from the store.
@@ -56,6 +60,30 @@ pub(crate) struct Facts {
     pub(crate) entries: BTreeMap<Parent, Option<(MessageId, Known)>>,
     pub(crate) lives: BTreeMap<LifeId, Option<Tip>>,
     pub(crate) numbers: BTreeMap<(LifeId, u64), Vec<MessageId>>,
+    /// The same run as it is held here, if bodies of it are wanted.
+    pub(crate) held: Option<Option<Held>>,
+    /// References below the base that most of the nodes that were asked hold.
+    pub(crate) vouched: BTreeSet<Reference>,
+}
+
+/// A run that was taken without all of its bodies.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) run: Run,
+    pub(crate) wants: Wants,
+    pub(crate) void: Vec<u8>,
+}
+
+/// Whether bodies of a run are wanted that are not here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Wants {
+    /// All are here, or were deleted here, or lie below the base.
+    #[default]
+    Nothing,
+    /// They never came: the application gets them late.
+    News,
+    /// The application had them before the store lost them.
+    Repair,
 }
 
 impl Facts {
@@ -74,6 +102,8 @@ pub(crate) enum Verdict {
     Known,
     /// These are not there: it waits.
     Missing(Vec<Parent>),
+    /// Of its past only these are not here, all below the base: others are to say that they hold them.
+    Unvouched(Vec<Reference>),
     /// An entry follows one that is not the one before it in its log: refused by every node.
     Bad,
     /// It can be taken.
@@ -89,6 +119,10 @@ pub(crate) enum Kind {
     Fork,
     /// It was taken before and the store lost it.
     Lost,
+    /// It lies below the base: it is stored, and neither told nor named.
+    Old,
+    /// It was taken without all of its bodies, and brings some.
+    Late,
 }
 
 /// An entry that has its place in the order.
@@ -97,6 +131,8 @@ pub(crate) struct Taken<'a> {
     pub(crate) id: MessageId,
     pub(crate) known: Known,
     pub(crate) body: Option<&'a Body>,
+    /// Its place in the run, from the last on.
+    pub(crate) from_end: usize,
     /// It edits or retracts what is not an own message of this conversation.
     pub(crate) void: bool,
 }
@@ -110,6 +146,8 @@ pub(crate) struct Own {
     newest: Option<MessageId>,
     /// Whether this node has said anything here but merges.
     spoke: bool,
+    /// Another node has its entries up to this number.
+    held: u64,
 }
 
 /// What is stored of a conversation with each step.
@@ -121,6 +159,11 @@ pub(crate) struct State {
     /// The lives that clocks count, and whether there were too many.
     components: Vec<LifeId>,
     overflown: bool,
+    /// The depth below which this node needs no past.
+    base: u64,
+    /// This node has not caught up with another yet: it may begin with the newest page.
+    is_new: bool,
+    amounts: Amounts,
     /// Forked lives and the tips of their branches.
     pub(crate) forked: Vec<(LifeId, Vec<Tip>)>,
     /// The own tip first if there is one, then the deepest heads.
@@ -138,15 +181,6 @@ struct StateEntry {
     first_time: bool,
 }
 
-#[derive(Debug)]
-struct LifeState {
-    /// Sorted; more than one if forked.
-    tips: Vec<Tip>,
-    /// The depth of its first entry; 0 if it is not known.
-    first: u64,
-    used: u64,
-}
-
 /// Forked lives that are remembered: 64 in one conversation. Of further ones the proof is in the store.
 const MAX_FORKED: usize = 64;
 
@@ -162,10 +196,7 @@ pub(crate) struct Log {
     recent: BTreeMap<MessageId, Known>,
     /// Messages of the last pages of history, with their authors.
     shown: VecDeque<(MessageId, NodeId)>,
-    lives: BTreeMap<LifeId, LifeState>,
-    /// Every life of the conversation is in `lives`.
-    complete: bool,
-    clock: u64,
+    pub(crate) lives: Lives,
     heads: Heads,
     components: Components,
     forked: BTreeSet<LifeId>,
@@ -173,6 +204,17 @@ pub(crate) struct Log {
     newcomers: BTreeMap<NodeId, WallTime>,
     /// When another life was last reported.
     begun_at: Option<Instant>,
+    /// The depth below which this node needs no past: 0 if it has all (docs/design/log.md §6, R7).
+    base: u64,
+    is_new: bool,
+    /// The depth from which pages are shown: the base, or what was fetched since.
+    shown_from: u64,
+    /// Runs of which bodies are wanted, by the last entry.
+    wanted: BTreeSet<MessageId>,
+    /// References below the base for which others vouched.
+    vouched: BTreeSet<Reference>,
+    pub(crate) holders: Holders,
+    pub(crate) retention: Retention,
 }
 
 impl Log {
@@ -183,29 +225,37 @@ impl Log {
             number,
             policy,
             me,
-            own: Own { life, tip: None, newest: None, spoke: false },
+            own: Own { life, tip: None, newest: None, spoke: false, held: 0 },
             tip: None,
             recent: BTreeMap::new(),
             shown: VecDeque::new(),
-            lives: BTreeMap::new(),
-            complete: true,
-            clock: 0,
+            lives: Lives::default(),
             heads: Heads::default(),
             components: Components::default(),
             forked: BTreeSet::new(),
             newcomers: BTreeMap::new(),
             begun_at: None,
+            base: 0,
+            is_new: true,
+            shown_from: 0,
+            wanted: BTreeSet::new(),
+            vouched: BTreeSet::new(),
+            holders: Holders::default(),
+            retention: Retention::default(),
         }
     }
 
     /// A conversation as it was stored; its lives are to be read.
     pub(crate) fn restore(id: ConversationId, policy: Policy, me: NodeId, state: State) -> Self {
         let mut log = Self::new(id, state.number, policy, me, state.own.life);
-        log.complete = false;
+        log.lives = Lives::unread();
+        (log.base, log.shown_from) = (state.base, state.base);
+        log.is_new = state.is_new;
+        log.retention.amounts = state.amounts;
         log.components.restore(state.components, state.overflown);
         for (life, tips) in state.forked {
             log.forked.insert(life);
-            log.set_tips(life, tips, 0);
+            log.lives.set(life, tips, 0);
         }
         for StateEntry { id: at, log: of, seq, clock, first_time } in state.entries {
             let clock = clock.map(Counts::new);
@@ -238,7 +288,10 @@ impl Log {
             own: self.own.clone(),
             components: self.components.lives().to_vec(),
             overflown: self.components.is_overflown(),
-            forked: self.forked.iter().filter_map(|l| Some((*l, self.lives.get(l)?.tips.clone()))).collect(),
+            base: self.base,
+            is_new: self.is_new,
+            amounts: self.retention.amounts,
+            forked: self.forked.iter().filter_map(|l| Some((*l, self.lives.tips(*l)?.to_vec()))).collect(),
             entries: tip.chain(heads).collect(),
         }
     }
@@ -258,7 +311,7 @@ impl Log {
 
     /// Whether nothing was said here yet.
     pub(crate) fn is_empty(&self) -> bool {
-        self.complete && self.lives.is_empty()
+        self.lives.is_complete() && self.lives.len() == 0
     }
 
     pub(crate) fn authors(&self) -> usize {
@@ -269,7 +322,7 @@ impl Log {
     /// Whether it is to be reported: at most once an hour, since the other side of a private conversation can make up
     /// what this node said in it.
     pub(crate) fn begin_life(&mut self, life: Life, now: Instant) -> bool {
-        self.own.tip = None;
+        (self.own.tip, self.own.held) = (None, 0);
         if let Some((id, known)) = self.tip.take() {
             self.heads.add(id, Head { known, first_time: false, forked: false });
         }
@@ -309,10 +362,11 @@ impl Log {
     }
 
     fn tips<'a>(&'a self, life: LifeId, facts: &'a Facts) -> Option<&'a [Tip]> {
-        match (self.lives.get(&life), facts.lives.get(&life)) {
-            (Some(state), _) => Some(&state.tips),
+        match (self.lives.tips(life), facts.lives.get(&life)) {
+            (Some(tips), _) => Some(tips),
             (None, Some(tip)) => Some(tip.as_slice()),
-            (None, None) => self.complete.then_some(&[]),
+            // With a base, lives that end below it are not in memory.
+            (None, None) => (self.lives.is_complete() && self.base == 0).then_some(&[]),
         }
     }
 
@@ -321,6 +375,12 @@ impl Log {
             Some(found) => Some(Some(found)),
             None => facts.entries.get(&parent).map(|read| read.as_ref().map(|(id, known)| (*id, known))),
         }
+    }
+
+    /// What is known of an entry that is here.
+    pub(crate) fn known(&self, id: MessageId, facts: &Facts) -> Option<Known> {
+        let (found, known) = self.lookup(Parent::of(id), facts).flatten()?;
+        (found == id).then(|| known.clone())
     }
 
     /// Judges a run: a pure function of the run and of what the store holds. With `repairs` a comparison found it
@@ -332,7 +392,7 @@ impl Log {
         };
         let highest = tips.iter().map(|t| t.seq).max().unwrap_or(0);
         let mut new: Option<&Entry> = None;
-        let (mut missing, mut bad): (BTreeSet<Parent>, bool) = (BTreeSet::new(), false);
+        let (mut missing, mut bad): (BTreeSet<Reference>, bool) = (BTreeSet::new(), false);
         for (at, entry) in run.entries.iter().enumerate() {
             if new.is_none() {
                 let follows = entry.seq > highest || entry.prev.is_some_and(|p| tips.iter().any(|t| t.id == p));
@@ -358,17 +418,16 @@ impl Log {
                         needs.insert(Need::Entry(Parent::of(prev)));
                     }
                     Some(Some((id, known))) if id == prev => bad |= !follows_in_its_log(run.log, entry.seq, known),
-                    Some(_) => {
-                        missing.insert(Parent::of(prev));
-                    }
+                    // Of an entry whose header went beyond the limit the number is kept while it is the last.
+                    Some(_) => match tips.iter().find(|t| t.id == prev) {
+                        Some(tip) => bad |= tip.seq.checked_add(1) != Some(entry.seq),
+                        None => {
+                            missing.insert(Reference::Prev { log: run.log, seq: entry.seq, id: prev });
+                        }
+                    },
                 }
             }
-            // What it edits is in its past, or it edits nothing.
-            if let Some(target) = entry.edits().filter(|t| !before.iter().any(|b| b.id == *t))
-                && self.lookup(Parent::of(target), facts).is_none()
-            {
-                needs.insert(Need::Entry(Parent::of(target)));
-            }
+            needs.extend(self.unread_target(entry, before, facts));
             for parent in &entry.parents {
                 if before.iter().any(|b| Parent::of(b.id) == *parent) {
                     continue;
@@ -378,7 +437,7 @@ impl Log {
                         needs.insert(Need::Entry(*parent));
                     }
                     Some(None) => {
-                        missing.insert(*parent);
+                        missing.insert(Reference::Parent(*parent));
                     }
                     Some(Some(_)) => {}
                 }
@@ -391,7 +450,7 @@ impl Log {
             return Verdict::Bad;
         }
         let Some(first) = new else {
-            return if needs.is_empty() { Verdict::Known } else { Verdict::Read(needs.into_iter().collect()) };
+            return if needs.is_empty() { self.judge_late(run, facts, repairs) } else { read(needs) };
         };
         let extends = first.seq > highest || first.prev.is_some_and(|p| tips.iter().any(|t| t.id == p));
         let is_next = tips.is_empty() || (extends && (first.seq > 1 || highest == 0));
@@ -400,42 +459,91 @@ impl Log {
             needs.insert(Need::Number(run.log, first.seq));
         }
         if !needs.is_empty() {
-            return Verdict::Read(needs.into_iter().collect());
+            return read(needs);
         }
-        if !missing.is_empty() {
-            return Verdict::Missing(missing.into_iter().collect());
+        if let Some(verdict) = self.judge_past(missing, facts) {
+            return verdict;
         }
+        let is_old = self.is_old(run);
         let beside =
             !planted(Bug::ForkTakenForLoss) && numbers.is_some_and(|ids| !ids.is_empty() && !ids.contains(&first.id));
-        Verdict::Fits(match (is_next, beside) {
-            (true, _) => Kind::Next,
-            (false, true) => Kind::Fork,
-            (false, false) => Kind::Lost,
+        Verdict::Fits(match (is_old, is_next, beside) {
+            (true, _, false) => Kind::Old,
+            (false, true, _) => Kind::Next,
+            (_, _, true) => Kind::Fork,
+            (false, false, false) => Kind::Lost,
         })
+    }
+
+    /// What of its past a run waits for.
+    fn judge_past(&self, missing: BTreeSet<Reference>, facts: &Facts) -> Option<Verdict> {
+        let (old, missing): (Vec<Reference>, Vec<Reference>) =
+            missing.into_iter().partition(|r| r.parent().depth < self.base);
+        if !missing.is_empty() {
+            return Some(Verdict::Missing(missing.into_iter().map(Reference::parent).collect()));
+        }
+        let is_vouched = |r: &Reference| facts.vouched.contains(r) || self.vouched.contains(r);
+        let unvouched: Vec<Reference> = old.into_iter().filter(|r| !is_vouched(r)).collect();
+        (!unvouched.is_empty()).then_some(Verdict::Unvouched(unvouched))
+    }
+
+    /// What an entry edits is in its past, or it edits nothing: the read that says so.
+    fn unread_target(&self, entry: &Entry, before: &[Entry], facts: &Facts) -> Option<Need> {
+        let target = entry.edits().filter(|t| !before.iter().any(|b| b.id == *t))?;
+        self.lookup(Parent::of(target), facts).is_none().then_some(Need::Entry(Parent::of(target)))
+    }
+
+    /// A run whose entries are all here: it may bring bodies that are wanted.
+    fn judge_late(&self, run: &Run, facts: &Facts, repairs: bool) -> Verdict {
+        let Some(last) = run.last().filter(|last| repairs || self.wanted.contains(last)) else { return Verdict::Known };
+        let Some(held) = &facts.held else { return Verdict::Read(alloc::vec![Need::Run(last)]) };
+        let Some(filled) = held.as_ref().and_then(|held| held.run.filled_from(run, self.policy.is_signed())) else {
+            return Verdict::Known;
+        };
+        let mut needs = BTreeSet::new();
+        for (at, entry) in filled.entries.iter().enumerate() {
+            if self.lookup(Parent::of(entry.id), facts).is_none() {
+                needs.insert(Need::Entry(Parent::of(entry.id)));
+            }
+            needs.extend(self.unread_target(entry, filled.entries.get(..at).unwrap_or_default(), facts));
+        }
+        if needs.is_empty() { Verdict::Fits(Kind::Late) } else { read(needs) }
+    }
+
+    /// Whether a run lies below the base.
+    pub(crate) fn is_old(&self, run: &Run) -> bool {
+        run.last().is_some_and(|last| last.depth < self.base)
     }
 
     /// Takes a run that fits. Returns its new entries in order.
     pub(crate) fn take<'a>(&mut self, run: &'a Run, kind: Kind, facts: &Facts, wall: WallTime) -> Vec<Taken<'a>> {
         let mut tips = self.tips(run.log, facts).unwrap_or_default().to_vec();
         let first_time = self.is_first_time(run.log.author, tips.is_empty(), wall);
-        let component = self.components.add(run.log).map(|(at, _)| at);
+        let is_old = self.is_old(run);
+        let is_news = matches!(kind, Kind::Next | Kind::Fork) && !is_old;
+        let component = if is_old { None } else { self.components.add(run.log).map(|(at, _)| at) };
         if kind == Kind::Fork && (self.forked.len() < MAX_FORKED || self.forked.contains(&run.log)) {
             self.forked.insert(run.log);
             self.heads.fork(run.log);
         }
         let mut taken = Vec::new();
-        for entry in &run.entries {
-            let known = match kind {
-                Kind::Lost => facts.stored(entry.id) == Some(true),
-                Kind::Next | Kind::Fork => {
-                    self.lookup(Parent::of(entry.id), facts).flatten().is_some_and(|(id, _)| id == entry.id)
+        for (at, entry) in run.entries.iter().enumerate() {
+            let stored = || self.lookup(Parent::of(entry.id), facts).flatten().filter(|(id, _)| *id == entry.id);
+            let (is_taken, late) = match kind {
+                Kind::Lost => (facts.stored(entry.id) == Some(true), None),
+                Kind::Next | Kind::Fork | Kind::Old => (stored().is_some(), None),
+                Kind::Late => {
+                    let was_bare = |held: &Held| held.run.entries.get(at).is_some_and(|e| e.is_bare);
+                    let comes = !entry.is_bare && facts.held.iter().flatten().any(was_bare);
+                    (!comes, stored().map(|(_, known)| known.clone()))
                 }
             };
-            if known {
+            if is_taken {
                 continue;
             }
-            let known = Known { log: run.log, seq: entry.seq, clock: self.clock_of(entry, component, facts) };
-            if kind != Kind::Lost {
+            let clock = || self.clock_of(entry, component, facts);
+            let known = late.unwrap_or_else(|| Known { log: run.log, seq: entry.seq, clock: clock() });
+            if is_news {
                 let tip = Tip { seq: entry.seq, id: entry.id };
                 tips.retain(|t| Some(t.id) != entry.prev);
                 if tips.len() < MAX_TIPS {
@@ -443,6 +551,10 @@ impl Log {
                 }
                 self.heads.named(entry.prev, &entry.parents);
                 if run.log != self.own_log() {
+                    let named = self.tip.as_ref().filter(|(id, _)| entry.parents.contains(&Parent::of(*id)));
+                    if let Some(seq) = named.map(|(_, known)| known.seq) {
+                        self.is_held(self.own_log(), seq);
+                    }
                     let forked = self.forked.contains(&run.log);
                     self.heads.add(entry.id, Head { known: known.clone(), first_time, forked });
                 }
@@ -456,20 +568,21 @@ impl Log {
                 _ => self.author_of(target) == Some(run.log.author),
             };
             let void = entry.edits().is_some_and(|target| !is_own(target));
-            taken.push(Taken { id: entry.id, known: known.clone(), body: entry.body.as_ref(), void });
+            let from_end = run.entries.len().saturating_sub(at).saturating_sub(1);
+            taken.push(Taken { id: entry.id, known: known.clone(), body: entry.body.as_ref(), from_end, void });
             self.recent.insert(entry.id, known);
         }
-        tips.sort_unstable();
-        let first = taken.first().filter(|t| t.known.seq == 1).map_or(0, |t| t.id.depth);
-        self.set_tips(run.log, tips, first);
+        if !is_old {
+            tips.sort_unstable();
+            let first = taken.first().filter(|t| t.known.seq == 1).map_or(0, |t| t.id.depth);
+            self.lives.set(run.log, tips, first);
+        }
         self.shrink();
         taken
     }
 
     fn is_first_time(&mut self, author: NodeId, is_new: bool, wall: WallTime) -> bool {
-        let first = LifeId { author, life: Life([0; 8]) };
-        let is_known = || self.lives.range(first..).next().is_some_and(|(log, _)| log.author == author);
-        if is_new && self.newcomers.len() < MAX_NEWCOMERS && !is_known() {
+        if is_new && self.newcomers.len() < MAX_NEWCOMERS && !self.lives.has(author) {
             self.newcomers.entry(author).or_insert(wall);
         }
         let Some(since) = self.newcomers.get(&author) else { return false };
@@ -478,6 +591,11 @@ impl Log {
             self.newcomers.remove(&author);
         }
         is_recent
+    }
+
+    /// Whether the first entry of an author arrived less than seven days ago, as far as is remembered.
+    pub(crate) fn is_known_first_time(&self, author: NodeId) -> bool {
+        self.newcomers.contains_key(&author)
     }
 
     fn clock_of(&self, entry: &Entry, component: Option<usize>, facts: &Facts) -> Option<Counts> {
@@ -490,21 +608,6 @@ impl Log {
             past.push(known.clock.as_ref()?).ok()?;
         }
         Some(Components::merge(past.into_iter(), (component, entry.seq)))
-    }
-
-    fn set_tips(&mut self, life: LifeId, tips: Vec<Tip>, first: u64) {
-        self.clock = self.clock.saturating_add(1);
-        let first = self.lives.get(&life).map_or(first, |state| state.first);
-        self.lives.insert(life, LifeState { tips, first, used: self.clock });
-        if self.lives.len() > MAX_LIVES {
-            self.complete = false;
-            // An eighth at once: what that costs is shared by as many new lives.
-            let mut by_use: Vec<(u64, LifeId)> = self.lives.iter().map(|(l, s)| (s.used, *l)).collect();
-            by_use.sort_unstable();
-            for (_, life) in by_use.iter().take(MAX_LIVES / 8) {
-                self.lives.remove(life);
-            }
-        }
     }
 
     fn shrink(&mut self) {
@@ -539,85 +642,112 @@ impl Log {
         self.own.spoke |= spoke;
     }
 
-    /// Every life was read from the store: its tip and the depth of its first entry.
-    pub(crate) fn loaded(&mut self, lives: Vec<(LifeId, Tip, u64)>) {
-        self.complete = lives.len() <= MAX_LIVES;
-        for (life, tip, first) in lives.into_iter().take(MAX_LIVES) {
-            match self.lives.get_mut(&life) {
-                Some(state) => state.first = first,
-                None => self.set_tips(life, alloc::vec![tip], first),
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Below this depth no past is needed from now on, and nothing is named.
+    pub(crate) fn raise_base(&mut self, base: u64) {
+        if base <= self.base {
+            return;
+        }
+        (self.base, self.shown_from) = (base, base);
+        let first = MessageId::first_of(base);
+        self.recent = self.recent.split_off(&first);
+        self.wanted = self.wanted.split_off(&first);
+        self.heads.forget_before(first);
+        // They are read from the store when an entry follows them.
+        self.lives.forget_before(base);
+    }
+
+    pub(crate) fn shown_from(&self) -> u64 {
+        self.shown_from
+    }
+
+    /// What another node has from this depth on is here.
+    pub(crate) fn show_from(&mut self, depth: u64) {
+        self.shown_from = self.shown_from.min(depth);
+    }
+
+    /// Whether this node has caught up with another before.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// This node has what another one has.
+    pub(crate) fn caught_up(&mut self) {
+        self.is_new &= self.is_empty();
+    }
+
+    /// What this node holds, as it says it to others.
+    pub(crate) fn holding(&self, config: &ChatConfig, wall: WallTime) -> Holding {
+        let page = self.retention.page(config, wall).max(self.base);
+        Holding { base: self.base, floor: self.retention.floor(), page }
+    }
+
+    /// Runs of which bodies are wanted, the newest first.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = MessageId> {
+        self.wanted.iter().rev().copied()
+    }
+
+    /// A run was taken without all of its bodies, or they came.
+    pub(crate) fn want(&mut self, run: MessageId, wants: Wants) {
+        match wants {
+            Wants::Nothing => {
+                self.wanted.remove(&run);
             }
-        }
-        self.complete &= self.lives.len() <= MAX_LIVES;
-    }
-
-    /// Whether `heights` and `digest` say all.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.complete
-    }
-
-    /// How far each life goes here.
-    pub(crate) fn heights(&self) -> Vec<Height> {
-        let tips = self.lives.iter().flat_map(|(log, state)| state.tips.iter().map(|tip| (*log, *tip)));
-        tips.map(|(log, tip)| Height::new(log, tip)).collect()
-    }
-
-    /// A hash that is equal exactly if all tips are.
-    pub(crate) fn digest(&self) -> [u8; 16] {
-        let mut hasher = blake3::Hasher::new_derive_key("DONP v1 heights");
-        for (log, state) in &self.lives {
-            for tip in &state.tips {
-                hasher.update(&log.author.0).update(&log.life.0);
-                hasher.update(&tip.seq.to_le_bytes()).update(&tip.id.hash);
-            }
-        }
-        let (half, _) = hasher.finalize().as_bytes().split_first_chunk::<16>().map_or(([0; 16], ()), |(h, _)| (*h, ()));
-        half
-    }
-
-    /// What a peer with these heights lacks of what is here.
-    pub(crate) fn beyond(&self, theirs: &[Height]) -> Beyond {
-        let mut beyond = Beyond::default();
-        let mut by_life: BTreeMap<LifeId, Vec<&Height>> = BTreeMap::new();
-        for height in theirs {
-            by_life.entry(height.log).or_default().push(height);
-        }
-        for (log, state) in &self.lives {
-            let known = by_life.get(log).map_or(&[][..], |h| h.as_slice());
-            let highest = known.iter().map(|h| h.seq).max().unwrap_or(0);
-            for tip in &state.tips {
-                if state.tips.len() > 1 && !known.iter().any(|h| h.is(tip)) {
-                    // A branch may begin anywhere, also before what the peer has of another: heights do not show it.
-                    beyond.forks = true;
+            Wants::News | Wants::Repair => {
+                self.wanted.insert(run);
+                if self.wanted.len() > MAX_WANTED {
+                    self.wanted.pop_first();
                 }
-                if tip.seq > highest {
-                    beyond.ahead = true;
-                    // The first that it lacks is deeper than its own tip.
-                    let from = known.iter().map(|h| h.depth).max().unwrap_or(state.first);
-                    beyond.from_depth = beyond.from_depth.min(from);
-                } else if tip.seq == highest && !known.iter().any(|h| h.is(tip)) {
-                    beyond.forks = true;
-                }
             }
         }
-        beyond
     }
 
-    /// Whether a peer with these heights has something that is not here.
-    pub(crate) fn lacks(&self, theirs: &[Height]) -> bool {
-        theirs.iter().any(|height| {
-            let tips = self.lives.get(&height.log).map_or(&[][..], |state| state.tips.as_slice());
-            tips.iter().all(|tip| tip.seq < height.seq)
-        })
+    /// Most of the nodes that were asked hold this.
+    pub(crate) fn vouch(&mut self, reference: Reference) {
+        self.vouched.insert(reference);
+        if self.vouched.len() > MAX_VOUCHED {
+            self.vouched.pop_first();
+        }
+    }
+
+    /// Another node is known to have this node's entries up to this one.
+    fn is_held(&mut self, life: LifeId, seq: u64) {
+        if life == self.own_log() {
+            self.own.held = self.own.held.max(seq);
+        }
+    }
+
+    /// Whether an own run is held by another node, as far as is known. Of older lives it is.
+    pub(crate) fn may_delete(&self, log: LifeId, seq: u64) -> bool {
+        log != self.own_log() || seq <= self.own.held
+    }
+
+    pub(crate) fn heard_heights(&mut self, theirs: &[Height]) {
+        let own = self.own_log();
+        for height in theirs.iter().filter(|h| h.log == own) {
+            self.is_held(height.log, height.seq);
+        }
     }
 
     pub(crate) fn entries(&self) -> usize {
-        let lives = self.lives.len().saturating_add(self.newcomers.len());
+        let lives = self.lives.len().saturating_add(self.newcomers.len()).saturating_add(self.holders.len());
+        let lives = lives.saturating_add(self.wanted.len()).saturating_add(self.vouched.len());
         self.recent.len().saturating_add(self.shown.len()).saturating_add(lives).saturating_add(self.heads.len())
     }
 
+    /// The depth of the deepest entry: it is a head, or this node's own.
     pub(crate) fn deepest(&self) -> u64 {
-        self.recent.keys().next_back().map_or(0, |id| id.depth)
+        let recent = self.recent.keys().next_back().copied();
+        let own = self.tip.as_ref().map(|(id, _)| *id);
+        recent.max(self.heads.deepest()).max(own).map_or(0, |id| id.depth)
+    }
+
+    /// The depth from which this node and a peer can compare what they have.
+    pub(crate) fn line(&self, peer: NodeId) -> u64 {
+        self.holders.get(peer).map_or(0, |holding| holding.base).max(self.base)
     }
 
     #[cfg(any(test, debug_assertions))]
@@ -632,21 +762,8 @@ impl Log {
     }
 }
 
-/// What [`Log::beyond`] found.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Beyond {
-    /// There is something that the peer lacks.
-    pub(crate) ahead: bool,
-    /// None of it is shallower than this.
-    pub(crate) from_depth: u64,
-    /// A life has a branch here that may be missing there.
-    pub(crate) forks: bool,
-}
-
-impl Default for Beyond {
-    fn default() -> Self {
-        Self { ahead: false, from_depth: u64::MAX, forks: false }
-    }
+fn read(needs: BTreeSet<Need>) -> Verdict {
+    Verdict::Read(needs.into_iter().collect())
 }
 
 /// Whether an entry with number `seq` of a log may follow this one.

@@ -13,19 +13,24 @@ mod contract;
 mod draft;
 pub(crate) mod entry;
 mod heads;
+mod holders;
 mod item;
 mod keys;
 mod known;
+mod lives;
 mod log;
 mod pace;
 mod page;
 mod policy;
+mod prune;
 mod pull;
 pub(crate) mod ranges;
+mod retain;
 mod rows;
 mod say;
 mod serve;
 mod take;
+mod vouch;
 mod waiting;
 pub(crate) mod wire;
 
@@ -51,12 +56,14 @@ use entry::Run;
 use keys::Keys;
 use log::{Log, Need, State};
 use pace::Pace;
-use page::Query;
+use page::{Query, Scroll};
 use policy::Policy;
+use prune::Pruning;
 use pull::Pulls;
-use rows::{CONVERSATIONS, EDITS, ENTRIES, NUMBERS};
+use rows::{CONVERSATIONS, EDITS, ENTRIES, NUMBERS, RETENTION};
 pub(crate) use say::Say;
 use serve::Serving;
+use vouch::Polls;
 use waiting::{Key, Source, Waiting};
 use wire::{End, Sync};
 
@@ -164,6 +171,13 @@ enum Reading {
     PageRows(Query),
     PageRun(Query),
     PageEdits(Query),
+    /// Whether what a peer asks for is held.
+    Holds(NodeId),
+    /// Runs before a place, for a peer that scrolls.
+    Older(NodeId, ConversationId),
+    /// Rows of a walk that deletes, and what was done to messages whose texts are gone.
+    Prune(ConversationId),
+    PruneEdits,
 }
 
 /// Work for others that waits for its turn.
@@ -182,6 +196,7 @@ pub(crate) struct Chat {
     private: BTreeMap<NodeId, ConversationId>,
     /// Conversations that changed since the last output, and since when.
     unsaved: BTreeSet<ConversationId>,
+    unsaved_retention: BTreeSet<ConversationId>,
     unsaved_since: Instant,
     next_number: u32,
     neighbours: BTreeSet<NodeId>,
@@ -197,6 +212,10 @@ pub(crate) struct Chat {
     /// Conversations with more lives than a list of heights carries.
     too_many: BTreeSet<ConversationId>,
     serving: Serving,
+    polls: Polls,
+    /// Pages that wait for what a peer has below the base.
+    scrolls: Vec<Scroll>,
+    pruning: Pruning,
     compare: Comparisons,
     /// To be compared with when a link opens.
     compare_with: BTreeSet<NodeId>,
@@ -227,6 +246,7 @@ impl Chat {
             logs: BTreeMap::new(),
             private: BTreeMap::new(),
             unsaved: BTreeSet::new(),
+            unsaved_retention: BTreeSet::new(),
             unsaved_since: Instant::ZERO,
             next_number: 1,
             neighbours: BTreeSet::new(),
@@ -238,6 +258,9 @@ impl Chat {
             pulls: Pulls::default(),
             too_many: BTreeSet::new(),
             serving: Serving::default(),
+            polls: Polls::default(),
+            scrolls: Vec::new(),
+            pruning: Pruning::default(),
             compare: Comparisons::default(),
             compare_with: BTreeSet::new(),
             pace: Pace::new(config.chat.catch_up_rate),
@@ -255,12 +278,14 @@ impl Chat {
         }
     }
 
-    /// Takes back one record of [`CONVERSATIONS`].
+    /// Takes back one record of [`CONVERSATIONS`], and then one of [`RETENTION`].
     fn restore(&mut self, Record { table, key, value }: &Record) -> Result<(), Malformed> {
-        if *table != CONVERSATIONS {
-            return Err(Malformed);
-        }
         let conversation = ConversationId(key.as_slice().try_into().map_err(|_| Malformed)?);
+        if *table == RETENTION {
+            let log = self.logs.get_mut(&conversation).ok_or(Malformed)?;
+            log.retention.restore(decode(value, 1 << 20)?);
+            return Ok(());
+        }
         let state: State = decode(value, 1 << 20)?;
         self.next_number = self.next_number.max(state.number.saturating_add(1));
         let policy = Policy::new(state.kind, self.me);
@@ -278,6 +303,7 @@ impl Chat {
                 out.put(CONVERSATIONS, conversation.0.to_vec(), encode(&log.state()));
             }
         }
+        self.save_retention(out);
     }
 
     /// Runs held because a part of their past is missing.
@@ -342,7 +368,8 @@ impl Chat {
         let kind = Conversation::Private(from);
         let conversation = self.id_of(kind);
         let run = Run::decode_plain(conversation, (self.me, from), bytes).ok();
-        let genuine = |r: &Run| r.log.author == from && r.last().is_some_and(|last| short(&last.hash) == id);
+        // Only who deleted its body serves a header: an author has it.
+        let genuine = |r: &Run| !r.is_bare() && r.log.author == from && r.last().is_some_and(|last| short(&last.hash) == id);
         let Some(run) = run.filter(genuine) else {
             self.drops.count(DropReason::Message);
             return out.push(Out::DirectValidated { from, id, accepted: false });
@@ -356,7 +383,8 @@ impl Chat {
     fn broadcast(&mut self, cx: &mut Cx<'_>, from: NodeId, id: ShortId, bytes: Vec<u8>, out: &mut Outbox<Out>) {
         let conversation = self.network;
         match Run::decode_signed(conversation, bytes) {
-            Ok(run) if self.log(cx, Conversation::Network).is_some() => {
+            // Only who deleted its body serves a header: an author has it.
+            Ok(run) if !run.is_bare() && self.log(cx, Conversation::Network).is_some() => {
                 self.offer(cx, conversation, run, Source::Gossip { from, id }, out);
             }
             Ok(_) | Err(Malformed) => {
@@ -371,6 +399,9 @@ impl Chat {
             Sync::Digest { conversation, .. }
             | Sync::Pull { conversation, .. }
             | Sync::Want { conversation, .. }
+            | Sync::Holds { conversation, .. }
+            | Sync::Held { conversation, .. }
+            | Sync::Older { conversation, .. }
             | Sync::Runs { conversation, .. } => (*conversation, false),
             Sync::Compare { conversation, .. }
             | Sync::Compared { conversation, .. }
@@ -381,12 +412,21 @@ impl Chat {
             return self.drops.count(DropReason::Message);
         };
         match message {
-            Sync::Digest { hash, .. } => self.digest(cx, conversation, from, hash, out),
-            Sync::Pull { heights, answer, .. } => self.pulled(cx, conversation, from, heights, answer, out),
+            Sync::Digest { holding, from: line, hash, .. } => {
+                self.digest(cx, conversation, from, (holding, line, hash), out);
+            }
+            Sync::Pull { from: line, heights, answer, .. } => {
+                self.pulled(cx, conversation, from, (line, heights), answer, out);
+            }
             Sync::Want { parents, .. } => self.wanted(cx, conversation, from, parents, out),
             Sync::Compare { salt, from: low, to, parts, .. } => self.host(cx, from, (salt, low, to), parts, out),
             Sync::Compared { from: low, to, parts, .. } => self.compared(cx, from, (low, to), &parts, out),
             Sync::Fetch { items, .. } => self.fetched(cx, from, items, out),
+            Sync::Holds { question, references, .. } => {
+                self.holds(cx, conversation, from, (question, references), out);
+            }
+            Sync::Held { question, held, .. } => self.held(cx, from, question, &held.0, out),
+            Sync::Older { before, .. } => self.older(cx, conversation, from, before, out),
             Sync::Runs { runs, end, .. } => {
                 if self.log(cx, policy.kind()).is_none() {
                     return self.drops.count(DropReason::Rate);
@@ -402,7 +442,11 @@ impl Chat {
                     End::Open => {}
                     End::Pulled { more } => self.pull_ended(cx, conversation, from, more, out),
                     End::Fetched => self.fetch_ended(cx, from, out),
-                    End::Wanted => {}
+                    End::Wanted => {
+                        let keys = self.waiting.answered(conversation, from);
+                        self.unless_wanted(cx, keys, out);
+                    }
+                    End::Older { from: line } => self.older_ended(cx, conversation, from, line, out),
                 }
             }
         }
@@ -430,6 +474,8 @@ impl Chat {
         self.pulls.forget_peer(peer);
         self.serving.forget_peer(peer);
         self.compare.forget_peer(peer);
+        self.polls.forget_peer(peer);
+        self.logs.values_mut().for_each(|log| log.holders.forget(peer));
     }
 
     fn neighbour_up(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
@@ -473,8 +519,14 @@ impl Chat {
 
 fn send(to: NodeId, message: &Sync, out: &mut Outbox<Out>) {
     let priority = match message {
-        Sync::Digest { .. } | Sync::Pull { .. } | Sync::Want { .. } => Priority::Normal,
-        Sync::Runs { .. } | Sync::Compare { .. } | Sync::Compared { .. } | Sync::Fetch { .. } => Priority::Low,
+        Sync::Digest { .. } | Sync::Pull { .. } | Sync::Want { .. } | Sync::Holds { .. } | Sync::Held { .. } => {
+            Priority::Normal
+        }
+        Sync::Runs { .. }
+        | Sync::Compare { .. }
+        | Sync::Compared { .. }
+        | Sync::Fetch { .. }
+        | Sync::Older { .. } => Priority::Low,
     };
     out.push(Out::Send { to, priority, body: encode(message) });
 }
@@ -488,7 +540,8 @@ fn is_cut(records: &[Record], limit: u32, max_bytes: u32) -> bool {
 impl Machine for Chat {
     const NAME: &'static str = "chat";
     const TABLES: &'static [(&'static str, Table)] =
-        &[("conversations", CONVERSATIONS), ("entries", ENTRIES), ("numbers", NUMBERS), ("edits", EDITS)];
+        &[("conversations", CONVERSATIONS), ("entries", ENTRIES), ("numbers", NUMBERS), ("edits", EDITS),
+        ("retention", RETENTION)];
     type In = In;
     type Out = Out;
 
@@ -499,7 +552,9 @@ impl Machine for Chat {
         _out: &mut Outbox<Out>,
     ) -> Result<Self, Malformed> {
         let mut opened = Self::new(setup.config, setup.identity);
-        for record in &records {
+        // Where a conversation is cut comes after what it is.
+        let (cuts, conversations): (Vec<&Record>, Vec<&Record>) = records.iter().partition(|r| r.table == RETENTION);
+        for record in conversations.into_iter().chain(cuts) {
             opened.restore(record)?;
         }
         Ok(opened)
@@ -544,6 +599,10 @@ impl Machine for Chat {
             Some(Reading::PageRows(query)) => self.page_rows(query, &records, out),
             Some(Reading::PageRun(query)) => self.page_run(query, &records, out),
             Some(Reading::PageEdits(query)) => self.page_edits(query, &records, out),
+            Some(Reading::Holds(peer)) => self.holds_read(peer, &records, out),
+            Some(Reading::Older(peer, conversation)) => self.older_read(peer, conversation, &records, out),
+            Some(Reading::Prune(conversation)) => self.prune_read(cx, conversation, &records, out),
+            Some(Reading::PruneEdits) => self.prune_edits(&records, out),
             None => {}
         }
     }
@@ -580,6 +639,9 @@ impl Machine for Chat {
             self.ask(cx, out);
         }
         self.pull_timeout(cx, out);
+        self.poll_timeout(cx, out);
+        self.prune_timeout(cx, out);
+        self.scroll_timeout(cx, out);
         if self.news_at.take_if(|at| *at <= cx.now).is_some() {
             self.announce(cx, out);
         }
@@ -613,6 +675,7 @@ impl Machine for Chat {
         let unsigned = soonest(unsigned, (!self.unsaved.is_empty()).then_some(self.unsaved_since));
         let timers = soonest(soonest(unsigned, self.waiting.next_ask()), soonest(self.compare_at, self.sweep_at));
         let syncs = soonest(self.pulls.deadline(), soonest(self.merge_at, self.news_at));
+        let syncs = soonest(syncs, soonest(self.polls.deadline(), soonest(self.pruning.at, self.scroll_deadline())));
         soonest(soonest(timers, syncs), soonest(self.compare.deadline(), self.pace_at()))
     }
 
@@ -621,6 +684,9 @@ impl Machine for Chat {
         logs.saturating_add(self.waiting.len())
             .saturating_add(self.pulls.len())
             .saturating_add(self.serving.len())
+            .saturating_add(self.polls.len())
+            .saturating_add(self.scrolls.len())
+            .saturating_add(self.pruning.len())
             .saturating_add(self.compare.len())
             .saturating_add(self.compare_with.len())
             .saturating_add(self.paused.len())
@@ -630,6 +696,7 @@ impl Machine for Chat {
             .saturating_add(self.keys.len())
             .saturating_add(self.private.len())
             .saturating_add(self.unsaved.len())
+            .saturating_add(self.unsaved_retention.len())
             .saturating_add(self.draft.as_ref().map_or(0, Draft::len))
     }
 

@@ -1,16 +1,20 @@
 //! Pages of history: messages in display order, with what later entries did to them.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::chat::entry::{Body, Parent};
 use crate::chat::known::Known;
 use crate::chat::rows::{At, ENTRIES, Row, edits_scan, entry_id, entry_key, entry_scan, last_edits, stored_run};
-use crate::chat::{Chat, Out, Reading};
-use crate::id::{ConversationId, MessageId};
-use crate::machine::Outbox;
+use crate::chat::pull::bundles;
+use crate::chat::wire::{End, Sync};
+use crate::chat::{BUNDLE_BYTES, Chat, Out, Reading, send};
+use crate::id::{ConversationId, MessageId, NodeId};
+use crate::machine::{Cx, Outbox};
+use crate::stats::DropReason;
 use crate::store::{Record, Scan};
+use crate::time::{Duration, Instant};
 use crate::wire::content::{Conversation, Message};
 
 /// Messages on one page of history at most.
@@ -32,11 +36,33 @@ pub(super) struct Query {
     ends: Vec<MessageId>,
     /// Where the next read ends; none at the beginning of the history.
     next_end: Option<Vec<u8>>,
+    before: Option<MessageId>,
+    /// Edits and retractions without effect.
+    void: BTreeSet<MessageId>,
+    /// Others were asked for what lies below the base.
+    scrolled: bool,
 }
+
+/// A page that waits for what a peer brings from below the base.
+#[derive(Debug)]
+pub(super) struct Scroll {
+    query: Query,
+    peer: NodeId,
+    until: Instant,
+}
+
+/// What a peer brings from below the base is waited for this long: 5 s. What others vouch for takes a round trip more.
+const SCROLL_WITHIN: Duration = Duration::from_secs(5);
+/// What came is taken when others have vouched for it: after 500 ms a page shows what is there.
+const VOUCHED_WITHIN: Duration = Duration::from_millis(500);
+/// Pages that wait for it: 16. Others end where this node's history ends.
+const MAX_SCROLLS: usize = 16;
+/// Runs in one answer to a peer that scrolls, and their bytes.
+const OLDER_ROWS: u32 = 128;
 
 impl Query {
     fn messages(&self) -> usize {
-        self.rows.iter().filter(|(id, row)| !row.void && self.says(id)).count()
+        self.rows.keys().filter(|id| !self.void.contains(id) && self.says(id)).count()
     }
 
     fn says(&self, id: &MessageId) -> bool {
@@ -58,30 +84,37 @@ impl Chat {
         let Some(log) = self.logs.get(&conversation) else {
             return out.push(Out::Page { query, messages: Vec::new(), older: None });
         };
-        let end = match before {
-            Some(id) => entry_key(log.number, id),
-            None => entry_key(log.number.saturating_add(1), MessageId::first_of(0)),
-        };
+        let number = log.number;
         let limit = limit.clamp(1, MAX_PAGE) as usize;
-        self.page_part(
-            Query {
-                query,
-                conversation,
-                kind,
-                limit,
-                rows: BTreeMap::new(),
-                bodies: BTreeMap::new(),
-                ends: Vec::new(),
-                next_end: Some(end),
-            },
-            out,
-        );
+        let query = Query {
+            query,
+            conversation,
+            kind,
+            limit,
+            rows: BTreeMap::new(),
+            bodies: BTreeMap::new(),
+            ends: Vec::new(),
+            next_end: None,
+            before,
+            void: BTreeSet::new(),
+            scrolled: false,
+        };
+        self.page_from(query, number, out);
+    }
+
+    /// Begins to read a page.
+    fn page_from(&mut self, mut query: Query, number: u32, out: &mut Outbox<Out>) {
+        query.next_end = Some(match query.before {
+            Some(id) => entry_key(number, id),
+            None => entry_key(number.saturating_add(1), MessageId::first_of(0)),
+        });
+        self.page_part(query, out);
     }
 
     /// Reads the next older rows, or what the page still takes.
     fn page_part(&mut self, mut query: Query, out: &mut Outbox<Out>) {
         let Some(log) = self.logs.get(&query.conversation) else { return };
-        let number = log.number;
+        let (number, shown_from) = (log.number, log.shown_from());
         if let Some(end) = query.ends.pop() {
             let scan = entry_scan(number, Parent::of(end));
             return self.read(Reading::PageRun(query), scan, out);
@@ -93,7 +126,7 @@ impl Chat {
         {
             let scan = Scan {
                 table: ENTRIES,
-                start: entry_key(number, MessageId::first_of(0)),
+                start: entry_key(number, MessageId::first_of(shown_from)),
                 end,
                 reverse: true,
                 limit: u32::try_from(missing).unwrap_or(u32::MAX),
@@ -107,7 +140,7 @@ impl Chat {
                 let scan = edits_scan(number, first, last);
                 self.read(Reading::PageEdits(query), scan, out);
             }
-            _ => out.push(Out::Page { query: query.query, messages: Vec::new(), older: None }),
+            _ => self.page_edits(query, &[], out),
         }
     }
 
@@ -138,22 +171,28 @@ impl Chat {
 
     fn add_run(&self, query: &mut Query, row: &Row) {
         let Some(log) = self.logs.get(&query.conversation) else { return };
-        if let At::End(bytes) = &row.at
-            && let Ok(run) = stored_run(log.policy, log.id, &bytes.0)
+        if let At::End(held) = &row.at
+            && let Ok(run) = stored_run(log.policy, log.id, &held.run.0)
         {
+            let from_end = |n: &u8| run.entries.iter().rev().nth(usize::from(*n)).map(|e| e.id);
+            query.void.extend(held.void.iter().filter_map(from_end));
             query.bodies.extend(run.entries.into_iter().map(|e| (e.id, e.body)));
         }
     }
 
     pub(super) fn page_edits(&mut self, query: Query, records: &[Record], out: &mut Outbox<Out>) {
         let edits = last_edits(records);
+        let is_short = query.next_end.is_none() && query.messages() <= query.limit;
+        let query = if is_short { self.scroll(query, out) } else { Some(query) };
+        let Some(query) = query else { return };
         let Some(log) = self.logs.get_mut(&query.conversation) else { return };
         let mut messages: Vec<Message> = Vec::new();
-        let Query { rows, mut bodies, kind, limit, query, next_end, .. } = query;
+        let more = is_short && query.scrolled && log.shown_from() > 0;
+        let Query { rows, mut bodies, kind, limit, query, next_end, void, .. } = query;
         let mut cut = next_end.is_some();
         for (id, row) in rows.iter().rev() {
             let Some(Some(Body { content: Some(content), sent_at, .. })) = bodies.remove(id) else { continue };
-            if row.void {
+            if void.contains(id) {
                 continue;
             }
             if messages.len() == limit {
@@ -178,7 +217,125 @@ impl Chat {
             log.show(*id, of.author);
         }
         messages.reverse();
-        let older = messages.first().map(|m| m.id).filter(|_| cut);
+        let older = messages.first().map(|m| m.id).filter(|_| cut || more);
         out.push(Out::Page { query, messages, older });
+    }
+
+    /// A page that reaches below what this node has: a peer is asked for what lies before. Gives the query back if
+    /// there is nothing to ask for.
+    fn scroll(&mut self, query: Query, out: &mut Outbox<Out>) -> Option<Query> {
+        let conversation = query.conversation;
+        let log = self.logs.get(&conversation)?;
+        let shown_from = log.shown_from();
+        let others = self.holders(conversation);
+        // Who says that it has more; the longest known of them.
+        let more = |p: &&NodeId| log.holders.get(**p).is_some_and(|holding| holding.base < shown_from);
+        let peer = others.iter().filter(more).min_by_key(|p| log.holders.place(**p)).copied();
+        let Some(peer) = peer.filter(|_| shown_from > 0 && !query.scrolled && self.scrolls.len() < MAX_SCROLLS) else {
+            return Some(query);
+        };
+        send(peer, &Sync::Older { conversation, before: MessageId::first_of(shown_from) }, out);
+        self.scrolls.push(Scroll { query, peer, until: Instant::ZERO });
+        None
+    }
+
+    /// Pages that wait are given a time from the first look at them on.
+    pub(super) fn scroll_deadline(&self) -> Option<Instant> {
+        self.scrolls.iter().map(|s| s.until).min()
+    }
+
+    pub(super) fn scroll_timeout(&mut self, cx: &Cx<'_>, out: &mut Outbox<Out>) {
+        for scroll in self.scrolls.iter_mut().filter(|s| s.until == Instant::ZERO) {
+            scroll.until = cx.now + SCROLL_WITHIN;
+        }
+        while let Some(at) = self.scrolls.iter().position(|s| s.until <= cx.now) {
+            let scroll = self.scrolls.swap_remove(at);
+            self.page_again(scroll.query, out);
+        }
+    }
+
+    fn page_again(&mut self, query: Query, out: &mut Outbox<Out>) {
+        let Some(number) = self.logs.get(&query.conversation).map(|log| log.number) else { return };
+        let Query { query, conversation, kind, limit, before, .. } = query;
+        let again = Query {
+            query,
+            conversation,
+            kind,
+            limit,
+            rows: BTreeMap::new(),
+            bodies: BTreeMap::new(),
+            ends: Vec::new(),
+            next_end: None,
+            before,
+            void: BTreeSet::new(),
+            scrolled: true,
+        };
+        self.page_from(again, number, out);
+    }
+
+    /// A peer scrolls: the runs just before a place, as far as one message carries.
+    pub(super) fn older(
+        &mut self,
+        cx: &Cx<'_>,
+        conversation: ConversationId,
+        peer: NodeId,
+        before: MessageId,
+        out: &mut Outbox<Out>,
+    ) {
+        if !self.may_ask(cx, peer, BUNDLE_BYTES) {
+            return self.drops.count(DropReason::Rate);
+        }
+        let Some(log) = self.logs.get(&conversation) else { return };
+        let scan = Scan {
+            table: ENTRIES,
+            start: entry_key(log.number, MessageId::first_of(log.shown_from())),
+            end: entry_key(log.number, before),
+            reverse: true,
+            limit: OLDER_ROWS,
+            max_bytes: BUNDLE_BYTES as u32,
+        };
+        self.read(Reading::Older(peer, conversation), scan, out);
+    }
+
+    pub(super) fn older_read(
+        &mut self,
+        peer: NodeId,
+        conversation: ConversationId,
+        records: &[Record],
+        out: &mut Outbox<Out>,
+    ) {
+        let is_last = !super::is_cut(records, OLDER_ROWS, BUNDLE_BYTES as u32);
+        let rows = records.iter().rev().filter_map(|r| Row::read(&r.value).ok());
+        let runs = rows.filter_map(|row| if let At::End(held) = row.at { Some(held.run) } else { None }).collect();
+        for runs in bundles(runs) {
+            send(peer, &Sync::Runs { conversation, runs, end: End::Open }, out);
+        }
+        let down_to = records.last().filter(|_| !is_last).and_then(|r| entry_id(&r.key).ok()).map_or(0, |id| id.depth);
+        // The last depth may be cut.
+        let from = if is_last { 0 } else { down_to.saturating_add(1) };
+        send(peer, &Sync::Runs { conversation, runs: Vec::new(), end: End::Older { from } }, out);
+    }
+
+    /// A peer sent what it has before a page, down to a depth.
+    pub(super) fn older_ended(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conversation: ConversationId,
+        peer: NodeId,
+        from: u64,
+        out: &mut Outbox<Out>,
+    ) {
+        let is_his = |s: &Scroll| s.peer == peer && s.query.conversation == conversation;
+        if !self.scrolls.iter().any(is_his) {
+            return;
+        }
+        if let Some(log) = self.logs.get_mut(&conversation) {
+            log.show_from(from);
+        }
+        // What came waits for others to vouch for it.
+        for scroll in self.scrolls.iter_mut().filter(|s| is_his(s)) {
+            scroll.until = cx.now + VOUCHED_WITHIN;
+        }
+        self.scroll_timeout(cx, out);
     }
 }

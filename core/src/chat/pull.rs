@@ -7,11 +7,12 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use crate::chat::entry::LifeId;
+use crate::chat::entry::{LifeId, Parent};
 use crate::chat::known::Tip;
-use crate::chat::log::{Log, MAX_LIVES};
-use crate::chat::rows::{At, ENTRIES, Row, entry_key, next_life_scan, number_row, tip_scan};
-use crate::chat::wire::{End, Height, Sync};
+use crate::chat::lives::{Beyond, MAX_LIVES};
+use crate::chat::log::Log;
+use crate::chat::rows::{At, ENTRIES, Held, Row, entry_key, next_life_scan, number_row, tip_scan};
+use crate::chat::wire::{End, Height, Holding, MAX_WANTED, Sync};
 use crate::chat::{BUNDLE_BYTES, Chat, NEWS_AFTER, Out, Reading, send};
 use crate::collections::Backoff;
 use crate::id::{ConversationId, MessageId, NodeId};
@@ -46,6 +47,9 @@ const VAIN: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(6
 /// Forked lives are compared with a peer at most once a minute (docs/design/log.md §5), and ever more rarely while it
 /// goes on claiming branches.
 const FORKS: Backoff = Backoff::new(Duration::from_secs(60), Duration::from_secs(86_400));
+
+/// Bodies that are wanted are asked for this often at most: every 30 s.
+const WANTED_EVERY: Duration = Duration::from_secs(30);
 
 /// What this node fetches.
 #[derive(Debug)]
@@ -139,15 +143,20 @@ impl Pulls {
 impl Chat {
     /// Says to a peer what is here, in one hash. A peer with another one asks.
     pub(super) fn greet(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, peer: NodeId, out: &mut Outbox<Out>) {
-        let Some(log) = self.logs.get(&conversation) else { return };
-        if log.is_complete() {
-            return send(peer, &Sync::Digest { conversation, hash: log.digest() }, out);
+        let Some(log) = self.logs.get_mut(&conversation) else { return };
+        let holding = log.holding(&self.config.chat, cx.wall);
+        let from = log.line(peer);
+        let hash = log.lives.digest(from);
+        let is_unread = hash.is_none() && !self.too_many.contains(&conversation);
+        if is_unread {
+            return self.load(conversation, Some(peer), out);
         }
-        if self.too_many.contains(&conversation) {
+        log.holders.said(peer, from);
+        send(peer, &Sync::Digest { conversation, holding, from, hash }, out);
+        if hash.is_none() {
             // Too many lives for a list: the order itself is compared.
-            return self.compare_newest(cx, conversation, peer, out);
+            self.compare_newest(cx, conversation, peer, out);
         }
-        self.load(conversation, Some(peer), out);
     }
 
     /// Reads the lives of a conversation from the store.
@@ -186,8 +195,9 @@ impl Chat {
             }
             None => {
                 let Some(Loading { lives, peers, .. }) = self.pulls.loading.remove(&conversation) else { return };
-                log.loaded(lives);
-                if !log.is_complete() {
+                let base = log.base();
+                log.lives.loaded(lives, base);
+                if !log.lives.is_complete() {
                     self.too_many.insert(conversation);
                 }
                 for peer in peers {
@@ -211,22 +221,76 @@ impl Chat {
         cx: &mut Cx<'_>,
         conversation: ConversationId,
         from: NodeId,
-        hash: [u8; 16],
+        (holding, line, hash): (Holding, u64, Option<[u8; 16]>),
         out: &mut Outbox<Out>,
     ) {
+        if let Some(log) = self.logs.get_mut(&conversation) {
+            log.holders.state(from, holding, cx.now);
+        }
+        self.choose_base(cx, conversation);
+        self.ask_wanted(cx, conversation, from, out);
         // A conversation that only the peer knows: this node's store may be older than it.
-        let gap = match self.logs.get(&conversation) {
-            Some(log) if !log.is_complete() => return self.greet(cx, conversation, from, out),
-            Some(log) if log.digest() == hash => return self.settled(conversation, from, out),
-            Some(log) if log.policy.is_signed() && log.is_empty() => {
+        let gap = match (self.logs.get_mut(&conversation), hash) {
+            (Some(log), Some(_)) if !log.lives.is_complete() => return self.greet(cx, conversation, from, out),
+            // It says its heights from a depth on from which this node has not all.
+            (Some(log), Some(_)) if line < log.base() => return self.greet(cx, conversation, from, out),
+            (Some(log), Some(_)) if log.lives.digest(line) == hash => {
+                let said = log.holders.said(from, line);
+                log.caught_up();
+                if said < line {
+                    // It could not compare with what this node said before.
+                    self.greet(cx, conversation, from, out);
+                }
+                return self.settled(conversation, from, out);
+            }
+            (Some(log), _) if log.policy.is_signed() && log.is_empty() => {
                 return self.pull(cx, conversation, from, true, out);
             }
-            Some(log) if log.policy.is_signed() => GAP,
-            None if planted(Bug::ForgottenStaysForgotten) => return,
-            Some(_) | None => PRIVATE_GAP,
+            // The peer compares the order itself.
+            (Some(_), None) => return,
+            (Some(log), Some(_)) if log.policy.is_signed() => GAP,
+            (None, _) if planted(Bug::ForgottenStaysForgotten) => return,
+            (Some(_) | None, _) => PRIVATE_GAP,
         };
-        let (at, known) = self.pulls.gaps.entry((conversation, from)).or_insert((cx.now + gap, hash));
-        (*at, *known) = ((*at).min(cx.now + gap), hash);
+        self.pull_at(conversation, from, cx.now + gap, hash.unwrap_or_default());
+    }
+
+    /// A peer with another hash is asked for what it has then.
+    fn pull_at(&mut self, conversation: ConversationId, peer: NodeId, then: Instant, hash: [u8; 16]) {
+        let (at, known) = self.pulls.gaps.entry((conversation, peer)).or_insert((then, hash));
+        (*at, *known) = ((*at).min(then), hash);
+    }
+
+    /// A newcomer begins with the newest page, and so does a node that was away for longer than the headers of others
+    /// reach (docs/design/log.md §6, R7). What a minority says has no effect.
+    fn choose_base(&mut self, cx: &Cx<'_>, conversation: ConversationId) {
+        let links = self.holders(conversation).len();
+        let Some(log) = self.logs.get_mut(&conversation).filter(|l| l.holders.are_enough(links, cx.now)) else { return };
+        let page = log.holders.middle(|h| h.page.max(h.base));
+        let base = match log.policy.is_signed() && log.is_new() && log.is_empty() {
+            true => page,
+            false if log.holders.middle(|h| h.base) > log.deepest().saturating_add(1) => page,
+            false => return,
+        };
+        if base > log.base() {
+            log.raise_base(base);
+            self.unsaved_since = cx.now;
+            self.unsaved.insert(conversation);
+        }
+    }
+
+    /// Asks a peer for bodies that are wanted.
+    fn ask_wanted(&mut self, cx: &Cx<'_>, conversation: ConversationId, peer: NodeId, out: &mut Outbox<Out>) {
+        let Some(log) = self.logs.get_mut(&conversation) else { return };
+        if log.holders.ask_wanted_at > cx.now {
+            return;
+        }
+        let brings = |id: &MessageId| log.holders.may_bring(peer, id.depth, cx.now);
+        let parents: Vec<Parent> = log.wanted().filter(brings).take(MAX_WANTED).map(Parent::of).collect();
+        if !parents.is_empty() {
+            log.holders.ask_wanted_at = cx.now + WANTED_EVERY;
+            send(peer, &Sync::Want { conversation, parents }, out);
+        }
     }
 
     pub(super) fn is_pulling(&self, conversation: ConversationId, peer: NodeId) -> bool {
@@ -247,9 +311,21 @@ impl Chat {
         answer: bool,
         out: &mut Outbox<Out>,
     ) {
-        if self.logs.get(&conversation).is_some_and(|log| !log.is_complete()) {
+        if self.logs.get(&conversation).is_some_and(|log| !log.lives.is_complete()) {
             return self.greet(cx, conversation, peer, out);
         }
+        let links = self.holders(conversation).len();
+        if let Some(log) = self.logs.get(&conversation)
+            && log.is_new()
+            && log.is_empty()
+            && log.holders.get(peer).is_some_and(|h| h.page > 0)
+            && !log.holders.are_enough(links, cx.now)
+            && let Some(then) = log.holders.enough_at()
+        {
+            // More than a page is there: where to begin is not for one peer to say.
+            return self.pull_at(conversation, peer, then, [0; 16]);
+        }
+        self.choose_base(cx, conversation);
         if !self.may_pull(conversation, peer, cx.now) {
             return;
         }
@@ -259,8 +335,10 @@ impl Chat {
             }
             return;
         }
-        let heights = self.logs.get(&conversation).map_or_else(Vec::new, Log::heights);
-        send(peer, &Sync::Pull { conversation, heights, answer }, out);
+        let log = self.logs.get(&conversation);
+        let from = log.map_or(0, Log::base);
+        let heights = log.map_or_else(Vec::new, |log| log.lives.heights(from));
+        send(peer, &Sync::Pull { conversation, from, heights, answer }, out);
         self.pulls
             .asked
             .insert(conversation, Asked { peer, began: cx.now, until: cx.now + ANSWER_WITHIN, fruitful: false });
@@ -272,22 +350,26 @@ impl Chat {
         cx: &mut Cx<'_>,
         conversation: ConversationId,
         from: NodeId,
-        heights: Vec<Height>,
+        (line, heights): (u64, Vec<Height>),
         answer: bool,
         out: &mut Outbox<Out>,
     ) {
         if heights.len() > MAX_HEIGHTS {
             return self.drops.count(DropReason::Message);
         }
-        let Some(log) = self.logs.get(&conversation) else {
+        let Some(log) = self.logs.get_mut(&conversation) else {
             return send(from, &Sync::Runs { conversation, runs: Vec::new(), end: End::Pulled { more: false } }, out);
         };
-        if !log.is_complete() {
-            return self.greet(cx, conversation, from, out);
-        }
-        let beyond = log.beyond(&heights);
+        log.heard_heights(&heights);
+        let line = line.max(log.base());
+        let beyond = match heights.is_empty() {
+            // A newcomer gets all from a depth on: that takes no list.
+            true => Beyond { ahead: log.deepest() >= line && !log.is_empty(), from_depth: line, forks: false },
+            false if !log.lives.is_complete() => return self.greet(cx, conversation, from, out),
+            false => log.lives.beyond(&heights, line),
+        };
         let number = log.number;
-        let lacks = log.lacks(&heights);
+        let lacks = log.lives.lacks(&heights, log.base());
         let one_way = planted(Bug::OneWayCatchUp) && lacks && beyond.ahead;
         let pause = self.pulls.forks.get(&from).copied();
         if beyond.forks && pause.is_none_or(|p| p.until <= cx.now) {
@@ -351,7 +433,7 @@ impl Chat {
         let mut runs = Vec::new();
         for row in records.iter().filter_map(|r| Row::read(&r.value).ok()) {
             let known = answering.heights.get(&row.log).copied().unwrap_or(0);
-            if let At::End(run) = row.at
+            if let At::End(Held { run, .. }) = row.at
                 && row.seq > known
             {
                 answering.sent = answering.sent.saturating_add(run.0.len());
@@ -410,6 +492,9 @@ impl Chat {
         if more && fruitful {
             return self.pull(cx, conversation, peer, false, out);
         }
+        if let Some(log) = self.logs.get_mut(&conversation) {
+            log.caught_up();
+        }
         self.settled(conversation, peer, out);
         self.next_pull(cx, conversation, out);
     }
@@ -441,7 +526,7 @@ impl Chat {
         }
         for ((conversation, peer), hash) in gaps {
             self.pulls.gaps.remove(&(conversation, peer));
-            if self.logs.get(&conversation).is_some_and(|log| log.digest() == hash) {
+            if self.logs.get(&conversation).is_some_and(|log| log.lives.digest(log.line(peer)) == Some(hash)) {
                 self.settled(conversation, peer, out);
             } else {
                 self.pull(cx, conversation, peer, true, out);

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::chat::clock::Counts;
 use crate::chat::entry::{LifeId, Parent, Run};
 use crate::chat::known::{Known, Tip};
+use crate::chat::log::Wants;
 use crate::chat::policy::Policy;
 use crate::id::{ConversationId, ID_LEN, Life, MessageId, NodeId};
 use crate::store::{Record, Scan, Table};
+use crate::time::WallTime;
 use crate::wire::record::Reader;
 use crate::wire::{Blob, Bytes, Malformed, decode, encode};
 
@@ -21,9 +23,14 @@ pub(super) const CONVERSATIONS: Table = Table::hot(32);
 pub(super) const ENTRIES: Table = Table::cold(32);
 /// Entries by conversation, author, life and number.
 pub(super) const NUMBERS: Table = Table::cold(33);
+/// Where conversations are cut, under their ids.
+pub(super) const RETENTION: Table = Table::hot(35);
 /// What later entries did to a message, under conversation, message and entry.
 pub(super) const EDITS: Table = Table::cold(34);
 
+/// Rows of one read of a walk, and their bytes: 256 and 1 MiB.
+pub(super) const READ_ROWS: u32 = 256;
+pub(super) const READ_BYTES: u32 = 1 << 20;
 /// The longest stored value: the largest run and a clock.
 const MAX_ROW: usize = 1 << 20;
 
@@ -34,18 +41,27 @@ pub(super) struct Row {
     pub(super) seq: u64,
     /// By component.
     pub(super) clock: Option<Vec<u64>>,
-    /// An edit or retraction of something else than an own message of this conversation: it has no effect and is
-    /// not shown.
-    pub(super) void: bool,
     pub(super) at: At,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum At {
     /// This entry ends this run.
-    End(Blob),
+    End(Held),
     /// The run ends with this entry.
     In(MessageId),
+}
+
+/// A run as it is held here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Held {
+    /// As it travels: bodies that are not here are hashes.
+    pub(super) run: Blob,
+    pub(super) wants: Wants,
+    /// Entries, counted from the last, that edit or retract something else than an own message of this conversation:
+    /// they have no effect and are not shown.
+    pub(super) void: Vec<u8>,
+    pub(super) arrived: WallTime,
 }
 
 /// A [`Row`] to be written, of what is elsewhere.
@@ -54,14 +70,22 @@ pub(super) struct NewRow<'a> {
     pub(super) log: LifeId,
     pub(super) seq: u64,
     pub(super) clock: Option<&'a [u64]>,
-    pub(super) void: bool,
     pub(super) at: NewAt<'a>,
 }
 
 #[derive(Serialize)]
 pub(super) enum NewAt<'a> {
-    End(Bytes<'a>),
+    End(NewHeld<'a>),
     In(MessageId),
+}
+
+/// A [`Held`] to be written.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct NewHeld<'a> {
+    pub(super) run: Bytes<'a>,
+    pub(super) wants: Wants,
+    pub(super) void: &'a [u8],
+    pub(super) arrived: WallTime,
 }
 
 impl Row {
@@ -129,6 +153,19 @@ fn one(table: Table, start: Vec<u8>, end: Vec<u8>, reverse: bool) -> Scan {
 pub(super) fn entry_scan(conversation: u32, parent: Parent) -> Scan {
     let (first, last) = parent.bounds();
     one(ENTRIES, entry_key(conversation, first), entry_key(conversation, last.next()), false)
+}
+
+/// Entries from a place on, in order.
+pub(super) fn entries_from(conversation: u32, place: MessageId) -> Scan {
+    let end = entry_key(conversation.saturating_add(1), MessageId::first_of(0));
+    let start = entry_key(conversation, place);
+    Scan { table: ENTRIES, start, end, reverse: false, limit: READ_ROWS, max_bytes: READ_BYTES }
+}
+
+/// What was done to messages before a place.
+pub(super) fn edits_before(conversation: u32, place: MessageId) -> Scan {
+    let (start, end) = (entry_key(conversation, MessageId::first_of(0)), entry_key(conversation, place));
+    Scan { table: EDITS, start, end, reverse: false, limit: READ_ROWS, max_bytes: READ_BYTES }
 }
 
 /// All of a life, without the last key.

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::chat::draft::Draft;
 use crate::chat::entry::{Body, MAX_PARENTS};
-use crate::chat::log::{Facts, Kind, Log};
+use crate::chat::log::{Facts, Kind, Log, Wants};
 use crate::chat::waiting::Source;
 use crate::chat::{Chat, Out};
 use crate::error::CommandError;
@@ -71,7 +71,7 @@ impl Chat {
         let Some(Draft { conversation, parts, .. }) = self.draft.take() else { return };
         let Some(log) = self.logs.get(&conversation) else { return };
         let Ok(run) = log.policy.seal(conversation, &self.identity, parts) else { return };
-        self.take(cx, conversation, &run, Kind::Next, &Facts::default(), Source::Own, out);
+        self.take(cx, conversation, &run, (Kind::Next, Wants::Nothing), &Facts::default(), Source::Own, out);
         self.wake(cx, out);
     }
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::chat::entry::Parent;
 use crate::chat::pace::Pace;
 use crate::chat::pull::bundles;
-use crate::chat::rows::{At, Row, entry_scan};
+use crate::chat::rows::{At, Held, Row, entry_scan};
 use crate::chat::wire::{End, MAX_WANTED, Sync};
 use crate::chat::{BUNDLE_BYTES, Chat, Out, Paused, Reading, send};
 use crate::id::{ConversationId, MessageId, NodeId};
@@ -106,12 +106,21 @@ impl Chat {
             return self.drops.count(DropReason::Message);
         }
         // Served undelayed (docs/design/log.md §7, R10), up to a rate: beyond it another node is asked.
-        let rate = self.config.chat.catch_up_rate / NEIGHBOURS;
-        let pace = self.serving.wanted.entry(peer).or_insert_with(|| Pace::new(rate));
-        if pace.is_spent(cx.now) {
+        if !self.may_ask(cx, peer, 0) {
             return self.drops.count(DropReason::Rate);
         }
         self.serve(cx, (conversation, peer), parents, (false, Some(End::Wanted)), out);
+    }
+
+    /// Whether a peer may ask for more, which costs it so many bytes of its rate.
+    pub(super) fn may_ask(&mut self, cx: &Cx<'_>, peer: NodeId, bytes: usize) -> bool {
+        let rate = self.config.chat.catch_up_rate / NEIGHBOURS;
+        let pace = self.serving.wanted.entry(peer).or_insert_with(|| Pace::new(rate));
+        let may = !pace.is_spent(cx.now);
+        if may {
+            pace.spend(bytes);
+        }
+        may
     }
 
     /// Reads the next one.
@@ -160,7 +169,7 @@ impl Chat {
         queue.reading = false;
         let read = records.first().and_then(|r| Some((super::rows::entry_id(&r.key).ok()?, Row::read(&r.value).ok()?)));
         match read {
-            Some((id, Row { at: At::End(run), .. })) if queue.sent.insert(id) => {
+            Some((id, Row { at: At::End(Held { run, .. }), .. })) if queue.sent.insert(id) => {
                 queue.bytes = queue.bytes.saturating_add(run.0.len());
                 queue.runs.push(run);
             }

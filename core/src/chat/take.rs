@@ -1,16 +1,17 @@
 //! From a run that arrives to entries with a place in the order.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use crate::chat::entry::{LifeId, Run};
+use crate::chat::entry::{LifeId, Parent, Run};
 use crate::chat::known::Tip;
-use crate::chat::log::{Facts, Kind, Need, Taken, Verdict};
+use crate::chat::log::{self, Facts, Kind, Need, Taken, Verdict, Wants};
 use crate::chat::policy::Carriage;
 use crate::chat::rows::{
-    EDITS, ENTRIES, NUMBERS, NewAt, NewRow, Row, edit_key, encode_edit, entry_id, entry_key, entry_scan, number_key,
-    number_row, number_scan, tip_scan,
+    At, EDITS, ENTRIES, NUMBERS, NewAt, NewHeld, NewRow, Row, edit_key, encode_edit, entry_id, entry_key, entry_scan, number_key,
+    number_row, number_scan, stored_run, tip_scan,
 };
-use crate::chat::waiting::{FIRST_ASK, Key, Parked, Source, Stage};
+use crate::chat::waiting::{FIRST_ASK, Key, Offered, Parked, Source, Stage};
 use crate::chat::wire::{MAX_WANTED, Sync};
 use crate::chat::{Chat, Out, Reading, send};
 use crate::id::{ConversationId, Life, NodeId};
@@ -35,19 +36,47 @@ impl Chat {
         out: &mut Outbox<Out>,
     ) {
         let Some(last) = run.last() else { return };
-        if self.waiting.contains((conversation, last)) {
-            return self.drops.count(DropReason::Duplicate);
-        }
         let Some(log) = self.logs.get(&conversation) else { return };
-        let facts = Facts::default();
-        let verdict = log.judge(&run, &facts, source.repairs());
+        if self.waiting.contains((conversation, last)) {
+            self.drops.count(DropReason::Duplicate);
+            return self.offer_again(cx, (conversation, last), run, source, out);
+        }
+        let offered = Offered::new(run, source, cx.now);
+        let verdict = log.judge(&offered.run, &offered.facts, source.repairs());
         // The signature costs more than all the rest. What is known needs none, unless it is passed on.
         let unchecked = verdict == Verdict::Known && !matches!(source, Source::Gossip { .. });
-        if log.policy.is_signed() && !unchecked && !self.keys.signed(&run) {
+        if log.policy.is_signed() && !unchecked && !self.keys.signed(&offered.run) {
             self.drops.count(DropReason::Signature);
             return self.refuse(source, out);
         }
-        self.decide(cx, conversation, run, source, facts, verdict, out);
+        self.decide(cx, conversation, offered, verdict, out);
+        self.wake(cx, out);
+    }
+
+    /// Another copy of a run that waits: it may bring bodies that did not come yet.
+    fn offer_again(&mut self, cx: &mut Cx<'_>, key: Key, run: Run, source: Source, out: &mut Outbox<Out>) {
+        let is_signed = self.logs.get(&key.0).is_some_and(|log| log.policy.is_signed());
+        // The ids are those of a run whose signature was checked, and a body must have the hash in them.
+        let Some(offered) = self.waiting.offered(key).filter(|o| o.run.is_bare()) else { return };
+        let Some(filled) = offered.run.filled_from(&run, is_signed) else {
+            offered.lacking.extend(source.peer());
+            return self.unless_wanted(cx, alloc::vec![key], out);
+        };
+        let Some(Parked { mut offered, stage }) = self.waiting.take(key) else { return };
+        offered.run = filled;
+        if self.park(cx, key.0, offered, stage).is_some() {
+            self.unless_wanted(cx, alloc::vec![key], out);
+        }
+    }
+
+    /// Judges runs again that waited for nothing but bodies which nobody brings.
+    pub(super) fn unless_wanted(&mut self, cx: &mut Cx<'_>, keys: Vec<Key>, out: &mut Outbox<Out>) {
+        for key in keys {
+            let waits = |p: &Parked| matches!(&p.stage, Stage::Missing { parents, .. } if parents.iter().all(|p| *p == Parent::of(key.1)));
+            if self.waiting.get(key).is_some_and(waits) {
+                self.again(cx, key, out);
+            }
+        }
         self.wake(cx, out);
     }
 
@@ -59,21 +88,18 @@ impl Chat {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all of them are what a run is judged by")]
     fn decide(
         &mut self,
         cx: &mut Cx<'_>,
         conversation: ConversationId,
-        run: Run,
-        source: Source,
-        facts: Facts,
+        offered: Offered,
         verdict: Verdict,
         out: &mut Outbox<Out>,
     ) {
         match verdict {
             Verdict::Known => {
                 self.drops.count(DropReason::Duplicate);
-                match source {
+                match offered.source {
                     // After the commit: the first copy may still be on its way to the disk.
                     Source::Delivery { from, id } => {
                         out.after_commit(Out::DirectValidated { from, id, accepted: true });
@@ -84,20 +110,11 @@ impl Chat {
             }
             Verdict::Bad => {
                 self.drops.count(DropReason::Message);
-                self.refuse(source, out);
+                self.refuse(offered.source, out);
             }
-            Verdict::Fits(kind) => {
-                if let Some(run) = self.fitting(conversation, run) {
-                    self.take(cx, conversation, &run, kind, &facts, source, out);
-                }
-            }
+            Verdict::Fits(kind) => self.fits(cx, conversation, offered, kind, out),
             Verdict::Read(needs) => {
-                let count = needs.len();
-                let Some(key) =
-                    self.park(cx, conversation, Parked::new(run, source, facts, Stage::Reading(count), cx.now))
-                else {
-                    return;
-                };
+                let Some(key) = self.park(cx, conversation, offered, Stage::Reading(needs.len())) else { return };
                 let Some(log) = self.logs.get(&conversation) else { return };
                 let number = log.number;
                 for need in needs {
@@ -105,32 +122,111 @@ impl Chat {
                         Need::Entry(parent) => entry_scan(number, parent),
                         Need::Life(life) => tip_scan(number, life),
                         Need::Number(life, seq) => number_scan(number, life, seq),
+                        Need::Run(last) => entry_scan(number, Parent::of(last)),
                     };
                     self.read(Reading::Past { key, need }, scan, out);
                 }
             }
-            Verdict::Missing(parents) => {
-                let rtt = source.peer().and_then(|p| self.linked.get(&p).copied()).flatten();
-                let ask_at = cx.now + rtt.unwrap_or_default().max(FIRST_ASK);
-                let stage = Stage::Missing { parents: parents.into_iter().collect(), ask_at, asked: Vec::new() };
-                self.park(cx, conversation, Parked::new(run, source, facts, stage, cx.now));
+            Verdict::Missing(parents) => self.await_entries(cx, conversation, offered, parents.into_iter().collect()),
+            Verdict::Unvouched(references) => {
+                if self.poll(cx, conversation, offered.source.peer(), &references) {
+                    self.park(cx, conversation, offered, Stage::Vouching(references));
+                } else {
+                    self.drops.count(DropReason::Queue);
+                }
             }
         }
+    }
+
+    /// Waits for entries, and for bodies that did not come with a run.
+    fn await_entries(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conversation: ConversationId,
+        offered: Offered,
+        mut parents: BTreeSet<Parent>,
+    ) {
+        let rtt = offered.source.peer().and_then(|p| self.linked.get(&p).copied()).flatten();
+        let ask_at = cx.now + rtt.unwrap_or_default().max(FIRST_ASK);
+        if self.lacks_bodies(conversation, &offered.run) {
+            parents.extend(offered.run.last().map(Parent::of));
+        }
+        self.park(cx, conversation, offered, Stage::Missing { parents, ask_at, asked: Vec::new() });
+    }
+
+    /// Whether bodies of a run are wanted: they did not come, and it is neither old nor this node's own.
+    fn lacks_bodies(&self, conversation: ConversationId, run: &Run) -> bool {
+        let Some(log) = self.logs.get(&conversation).filter(|_| run.is_bare()) else { return false };
+        !log.is_old(run) && (log.policy.is_signed() || run.log.author != self.me)
+    }
+
+    /// A run whose past is here. If bodies of it are held by others they are waited for, so that nothing is told before
+    /// what it answers.
+    fn fits(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, offered: Offered, kind: Kind, out: &mut Outbox<Out>) {
+        let lacks = self.lacks_bodies(conversation, &offered.run);
+        if lacks && kind != Kind::Late && !offered.is_late(cx.now) {
+            let depth = offered.run.last().map_or(0, |last| last.depth);
+            let holders = self.holders(conversation);
+            let Some(log) = self.logs.get(&conversation) else { return };
+            let may_bring = |p: &NodeId| !offered.lacking.contains(p) && log.holders.may_bring(*p, depth, cx.now);
+            if holders.iter().any(may_bring) {
+                return self.await_entries(cx, conversation, offered, BTreeSet::new());
+            }
+        } else if lacks && kind != Kind::Late {
+            // Who says that it has bodies and brings none is not waited for again.
+            let idle: Vec<NodeId> =
+                self.holders(conversation).into_iter().filter(|p| !offered.lacking.contains(p)).collect();
+            if let Some(log) = self.logs.get_mut(&conversation) {
+                idle.into_iter().for_each(|peer| log.holders.distrust(peer, cx.now));
+            }
+        }
+        let held_wants = offered.facts.held.iter().flatten().map(|h| h.wants).next().unwrap_or_default();
+        let filled = self.filled(conversation, &offered);
+        let Offered { run, source, facts, .. } = offered;
+        let run = match kind {
+            Kind::Late => filled,
+            Kind::Next | Kind::Fork | Kind::Lost | Kind::Old => self.fitting(conversation, run),
+        };
+        let Some(run) = run else { return };
+        let wants = match kind {
+            Kind::Late if run.is_bare() => held_wants,
+            Kind::Lost if lacks => Wants::Repair,
+            Kind::Next | Kind::Fork if lacks => Wants::News,
+            Kind::Next | Kind::Fork | Kind::Lost | Kind::Old | Kind::Late => Wants::Nothing,
+        };
+        self.take(cx, conversation, &run, (kind, wants), &facts, source, out);
+    }
+
+    /// Peers of a conversation: its neighbours, or all that are linked.
+    pub(super) fn holders(&self, conversation: ConversationId) -> Vec<NodeId> {
+        let Some(policy) = self.logs.get(&conversation).map(|l| l.policy) else { return Vec::new() };
+        let is_linked = |p: &NodeId| self.linked.contains_key(p) && policy.may_sync(*p);
+        let neighbours: Vec<NodeId> = self.neighbours.iter().copied().filter(is_linked).collect();
+        if policy.is_signed() && !neighbours.is_empty() {
+            return neighbours;
+        }
+        self.linked.keys().copied().filter(is_linked).collect()
+    }
+
+    /// The stored run with the bodies that came.
+    fn filled(&self, conversation: ConversationId, offered: &Offered) -> Option<Run> {
+        let is_signed = self.logs.get(&conversation)?.policy.is_signed();
+        offered.facts.held.as_ref()?.as_ref()?.run.filled_from(&offered.run, is_signed)
     }
 
     /// Words of this node that come back in a private conversation prove nothing but that they were said: the other
     /// side could have made them up. They stand as headers.
     fn fitting(&self, conversation: ConversationId, run: Run) -> Option<Run> {
         let log = self.logs.get(&conversation)?;
-        if !log.policy.is_signed() && run.log.author == self.me { run.without_bodies().ok() } else { Some(run) }
+        if !log.policy.is_signed() && run.log.author == self.me { run.without_bodies(false).ok() } else { Some(run) }
     }
 
-    fn park(&mut self, cx: &Cx<'_>, conversation: ConversationId, parked: Parked) -> Option<Key> {
-        let key = (conversation, parked.run.last()?);
+    fn park(&mut self, cx: &Cx<'_>, conversation: ConversationId, offered: Offered, stage: Stage) -> Option<Key> {
+        let key = (conversation, offered.run.last()?);
         if self.sweep_at.is_none() {
             self.sweep_at = Some(cx.now + self.config.chat.pending_for);
         }
-        let fits = self.waiting.park(key, parked, &self.config.limits);
+        let fits = self.waiting.park(key, Parked { offered, stage }, &self.config.limits);
         if !fits {
             // The sender keeps it and tries again, or a comparison brings it.
             self.drops.count(DropReason::Queue);
@@ -147,6 +243,8 @@ impl Chat {
         records: &[Record],
         out: &mut Outbox<Out>,
     ) {
+        let Some(log) = self.logs.get(&key.0) else { return };
+        let (policy, id) = (log.policy, log.id);
         let is_last = self.waiting.read(key, |facts| match need {
             Need::Entry(parent) => {
                 let read = |r: &Record| Some((entry_id(&r.key).ok()?, Row::read(&r.value).ok()?.known()));
@@ -159,6 +257,16 @@ impl Chat {
             Need::Number(life, seq) => {
                 let ids = records.iter().filter_map(|r| number_row(r).ok()).map(|(_, tip)| tip.id);
                 facts.numbers.insert((life, seq), ids.collect());
+            }
+            Need::Run(_) => {
+                let held = records.first().and_then(|r| Row::read(&r.value).ok()).and_then(|row| match row.at {
+                    At::End(held) if held.wants != Wants::Nothing => {
+                        let run = stored_run(policy, id, &held.run.0).ok()?;
+                        Some(log::Held { run, wants: held.wants, void: held.void })
+                    }
+                    At::End(_) | At::In(_) => None,
+                });
+                facts.held = Some(held);
             }
         });
         if is_last {
@@ -176,14 +284,14 @@ impl Chat {
 
     /// Judges a run again.
     fn again(&mut self, cx: &mut Cx<'_>, key: Key, out: &mut Outbox<Out>) {
-        let Some(Parked { run, source, mut facts, stage, .. }) = self.waiting.take(key) else { return };
+        let Some(Parked { mut offered, stage }) = self.waiting.take(key) else { return };
         let Some(log) = self.logs.get(&key.0) else { return };
         if matches!(stage, Stage::Missing { .. }) {
             // What was missing may be there now.
-            facts.entries.retain(|_, read| read.is_some());
+            offered.facts.entries.retain(|_, read| read.is_some());
         }
-        let verdict = log.judge(&run, &facts, source.repairs());
-        self.decide(cx, key.0, run, source, facts, verdict, out);
+        let verdict = log.judge(&offered.run, &offered.facts, offered.source.repairs());
+        self.decide(cx, key.0, offered, verdict, out);
     }
 
     /// Takes a run. What waited for it is woken next.
@@ -193,13 +301,14 @@ impl Chat {
         cx: &mut Cx<'_>,
         conversation: ConversationId,
         run: &Run,
-        kind: Kind,
+        (kind, wants): (Kind, Wants),
         facts: &Facts,
         source: Source,
         out: &mut Outbox<Out>,
     ) {
         let Some(log) = self.logs.get_mut(&conversation) else { return };
-        let is_copied = source != Source::Own && kind != Kind::Lost && run.log == log.own_log();
+        let is_repaired = matches!(kind, Kind::Lost | Kind::Late | Kind::Old);
+        let is_copied = source != Source::Own && !is_repaired && run.log == log.own_log();
         if is_copied && !planted(Bug::LifeGoesOn) {
             // Another copy of this profile writes this life: it is restored from a backup, or runs twice.
             if log.begin_life(Life(cx.rng.bytes()), cx.now) {
@@ -216,10 +325,13 @@ impl Chat {
             let LifeId { author, life } = run.log;
             out.push(Out::Forked { conversation: log.policy.kind(), author, life, seq });
         }
-        self.store(conversation, run, &taken, out);
+        self.store(cx, conversation, run, (kind, wants), facts, &taken, out);
         self.unsaved_since = cx.now;
         self.unsaved.insert(conversation);
-        self.report(conversation, run, &taken, kind, source, out);
+        let quiet = kind == Kind::Late && facts.held.iter().flatten().any(|h| h.wants == Wants::Repair);
+        if !quiet {
+            self.report(conversation, run, &taken, kind, source, out);
+        }
         let (from, carriage) = (source.peer(), self.logs.get(&conversation).map(|l| l.policy.carriage()));
         match source {
             Source::Delivery { from, id } => {
@@ -243,18 +355,59 @@ impl Chat {
             self.progress(cx, conversation, peer, matches!(source, Source::Peer { .. }) && !taken.is_empty());
         }
         self.merge_later(cx, conversation);
+        self.prune_later(cx.now, conversation);
         if planted(Bug::LostWakeUp) {
             return;
         }
-        self.woken.extend(taken.iter().flat_map(|t| self.waiting.woken_by(conversation, t.id)));
+        self.woken.extend(taken.iter().flat_map(|t| self.waiting.woken_by(conversation, Parent::of(t.id))));
     }
 
-    fn store(&mut self, conversation: ConversationId, run: &Run, taken: &[Taken<'_>], out: &mut Outbox<Out>) {
-        let (Some(log), Some(last)) = (self.logs.get(&conversation), run.last()) else { return };
+    #[expect(clippy::too_many_arguments, reason = "all of them are what a taken run is stored with")]
+    fn store(
+        &mut self,
+        cx: &Cx<'_>,
+        conversation: ConversationId,
+        run: &Run,
+        (kind, wants): (Kind, Wants),
+        facts: &Facts,
+        taken: &[Taken<'_>],
+        out: &mut Outbox<Out>,
+    ) {
+        let (Some(log), Some(last)) = (self.logs.get_mut(&conversation), run.last()) else { return };
+        let mut void: Vec<u8> = taken.iter().filter(|t| t.void).filter_map(|t| u8::try_from(t.from_end).ok()).collect();
+        void.extend(facts.held.iter().flatten().flat_map(|held| &held.void));
+        let held = NewHeld { run: Bytes(&run.bytes), wants, void: &void, arrived: cx.wall };
+        if kind == Kind::Late || wants != Wants::Nothing {
+            log.want(last, if run.is_bare() { wants } else { Wants::Nothing });
+        }
+        let (entries, is_first_time) = (taken.len() as u64, log.is_known_first_time(run.log.author));
+        let is_marked = match kind {
+            Kind::Late => {
+                log.retention.fill(run, is_first_time);
+                false
+            }
+            Kind::Next | Kind::Fork | Kind::Lost | Kind::Old => log.retention.add(&self.config.chat, run, entries, is_first_time, cx.wall),
+        };
+        if is_marked {
+            self.unsaved_retention.insert(conversation);
+        }
+        if kind == Kind::Late {
+            // The entries are stored: only the run is written again.
+            if let Some(known) = log.known(last, facts) {
+                let clock = known.clock.as_ref().map(|counts| counts.as_slice());
+                let row = NewRow { log: known.log, seq: known.seq, clock, at: NewAt::End(held) };
+                out.put(ENTRIES, entry_key(log.number, last), encode(&row));
+            }
+        }
         for t in taken {
-            let at = if t.id == last { NewAt::End(Bytes(&run.bytes)) } else { NewAt::In(last) };
+            self.messages = self.messages.saturating_add(u64::from(kind != Kind::Late));
+            store_edit(log.number, t, out);
+            if kind == Kind::Late {
+                continue;
+            }
+            let at = if t.id == last { NewAt::End(held) } else { NewAt::In(last) };
             let clock = t.known.clock.as_ref().map(|counts| counts.as_slice());
-            let row = NewRow { log: t.known.log, seq: t.known.seq, clock, void: t.void, at };
+            let row = NewRow { log: t.known.log, seq: t.known.seq, clock, at };
             let mut place = t.id;
             if planted(Bug::OrderByArrival) {
                 place.depth = self.messages;
@@ -264,18 +417,6 @@ impl Chat {
                 let tip = Tip { seq: t.known.seq, id: t.id };
                 out.put(NUMBERS, number_key(log.number, t.known.log, tip), encode(&t.id));
             }
-            if let Some(content) = t.body.as_ref().and_then(|b| b.content.as_ref()).filter(|_| !t.void) {
-                match content {
-                    Content::Edit { edit_of, text } => {
-                        out.put(EDITS, edit_key(log.number, *edit_of, t.id), encode_edit(Some(text)));
-                    }
-                    Content::Retract { retract } => {
-                        out.put(EDITS, edit_key(log.number, *retract, t.id), encode_edit(None));
-                    }
-                    Content::Text { .. } | Content::Reply { .. } | Content::React { .. } => {}
-                }
-            }
-            self.messages = self.messages.saturating_add(1);
         }
     }
 
@@ -289,8 +430,9 @@ impl Chat {
         out: &mut Outbox<Out>,
     ) {
         let Some(log) = self.logs.get(&conversation) else { return };
-        // The store lost it: the application got its event before.
-        if kind == Kind::Lost || source == Source::Own || run.log.author == self.me {
+        // The store lost it: the application got its event before. Below the base nothing is news.
+        let is_news = matches!(kind, Kind::Next | Kind::Fork | Kind::Late) && !log.is_old(run);
+        if !is_news || source == Source::Own || run.log.author == self.me {
             return;
         }
         for t in taken.iter().filter(|t| !t.void) {
@@ -312,7 +454,8 @@ impl Chat {
             let eligible = if policy.is_signed() && !first.is_empty() { first } else { all() };
             rng.pick(&eligible).copied()
         };
-        for question in self.waiting.questions(cx.now, others) {
+        let (questions, late) = self.waiting.questions(cx.now, others);
+        for question in questions {
             let (conversation, peer) = (question.conversation, question.peer);
             if !self.linked.contains_key(&peer) {
                 continue;
@@ -324,6 +467,7 @@ impl Chat {
                 send(peer, &Sync::Want { conversation, parents: question.parents }, out);
             }
         }
+        self.unless_wanted(cx, late, out);
     }
 
     /// Whether what a content is about is in memory and may be: an own message for an edit, any for an answer.
@@ -334,6 +478,20 @@ impl Chat {
             Content::Edit { .. } | Content::Retract { .. } => author == Some(self.me),
             Content::Text { .. } | Content::Reply { .. } | Content::React { .. } => author.is_some(),
         }
+    }
+}
+
+/// Stores what an entry does to an earlier one.
+fn store_edit(conversation: u32, taken: &Taken<'_>, out: &mut Outbox<Out>) {
+    let Some(content) = taken.body.as_ref().and_then(|b| b.content.as_ref()).filter(|_| !taken.void) else { return };
+    match content {
+        Content::Edit { edit_of, text } => {
+            out.put(EDITS, edit_key(conversation, *edit_of, taken.id), encode_edit(Some(text)));
+        }
+        Content::Retract { retract } => {
+            out.put(EDITS, edit_key(conversation, *retract, taken.id), encode_edit(None));
+        }
+        Content::Text { .. } | Content::Reply { .. } | Content::React { .. } => {}
     }
 }
 

@@ -6,7 +6,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use crate::chat::entry::{Parent, Run};
+use crate::chat::entry::{Parent, Reference, Run};
 use crate::chat::log::Facts;
 use crate::collections::ShortId;
 use crate::id::{ConversationId, MessageId, NodeId};
@@ -18,6 +18,8 @@ use crate::time::{Duration, Instant};
 pub(super) const FIRST_ASK: Duration = Duration::from_millis(5);
 /// Then of other linked nodes, one after the other: every second (docs/design/log.md §2, R2).
 const NEXT_ASK: Duration = Duration::from_secs(1);
+/// Bodies that do not come are waited for this long: 10 s (docs/design/log.md §6, R6). Then the entry stands as a header.
+const BODIES_WITHIN: Duration = Duration::from_secs(10);
 
 /// How a run came here; returned with the verdict on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,17 +55,41 @@ pub(super) type Key = (ConversationId, MessageId);
 pub(super) enum Stage {
     /// So many reads.
     Reading(usize),
-    /// These entries; the next question is due then, and these peers were asked.
+    /// These entries; its own last one if bodies of it did not come. The next question is due then, and these peers were
+    /// asked.
     Missing { parents: BTreeSet<Parent>, ask_at: Instant, asked: Vec<NodeId> },
+    /// Others that are to say whether they hold these.
+    Vouching(Vec<Reference>),
+}
+
+/// A run that was brought, and what is known of it.
+#[derive(Debug)]
+pub(super) struct Offered {
+    pub(super) run: Run,
+    pub(super) source: Source,
+    pub(super) facts: Facts,
+    pub(super) since: Instant,
+    /// Peers that have no more of its bodies than are here.
+    pub(super) lacking: BTreeSet<NodeId>,
+}
+
+impl Offered {
+    pub(super) fn new(run: Run, source: Source, since: Instant) -> Self {
+        // Who brings a run without bodies has none.
+        let lacking = source.peer().filter(|_| run.is_bare()).into_iter().collect();
+        Self { run, source, facts: Facts::default(), since, lacking }
+    }
+
+    /// Whether its bodies have been waited for long enough.
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        now.since(self.since) >= BODIES_WITHIN
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Parked {
-    pub(super) run: Run,
-    pub(super) source: Source,
-    pub(super) facts: Facts,
+    pub(super) offered: Offered,
     pub(super) stage: Stage,
-    since: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -92,14 +118,14 @@ impl Share {
     fn add(&mut self, parked: &Parked) {
         self.runs = self.runs.saturating_add(1);
         self.missing = self.missing.saturating_add(usize::from(parked.is_missing()));
-        let of_author = self.authors.entry(parked.run.log.author).or_default();
+        let of_author = self.authors.entry(parked.offered.run.log.author).or_default();
         *of_author = of_author.saturating_add(1);
     }
 
     fn remove(&mut self, parked: &Parked) {
         self.runs = self.runs.saturating_sub(1);
         self.missing = self.missing.saturating_sub(usize::from(parked.is_missing()));
-        let author = parked.run.log.author;
+        let author = parked.offered.run.log.author;
         if let Some(of_author) = self.authors.get_mut(&author) {
             *of_author = of_author.saturating_sub(1);
             if *of_author == 0 {
@@ -132,8 +158,8 @@ impl Waiting {
 
     /// Parks a run. False if its share is used up.
     pub(super) fn park(&mut self, key: Key, parked: Parked, limits: &Limits) -> bool {
-        let size = parked.run.bytes.len();
-        let (peer, author) = (parked.source.peer(), parked.run.log.author);
+        let size = parked.offered.run.bytes.len();
+        let (peer, author) = (parked.offered.source.peer(), parked.offered.run.log.author);
         let of_author = self.shares.get(&peer).and_then(|share| share.authors.get(&author));
         if of_author.is_some_and(|n| *n >= limits.pending_author) {
             return false;
@@ -151,11 +177,11 @@ impl Waiting {
     }
 
     fn index(&mut self, (conversation, id): Key, stage: &Stage) {
-        if let Stage::Missing { parents, ask_at, .. } = stage {
+        if let Stage::Missing { ask_at, .. } = stage {
             self.asks.insert((*ask_at, (conversation, id)));
-            for parent in parents {
-                self.by_parent.entry((conversation, *parent)).or_default().insert((conversation, id));
-            }
+        }
+        for parent in stage.parents() {
+            self.by_parent.entry((conversation, parent)).or_default().insert((conversation, id));
         }
     }
 
@@ -165,7 +191,7 @@ impl Waiting {
         if self.shares.get(&peer).map_or(0, |share| share.runs).saturating_add(1) > largest.runs {
             return false;
         }
-        let deepest = self.runs.iter().filter(|(_, p)| p.source.peer() == most).max_by_key(|(key, _)| key.1);
+        let deepest = self.runs.iter().filter(|(_, p)| p.offered.source.peer() == most).max_by_key(|(key, _)| key.1);
         let Some(key) = deepest.map(|(key, _)| *key) else { return false };
         self.take(key).is_some()
     }
@@ -173,22 +199,22 @@ impl Waiting {
     /// A run that does not wait any more.
     pub(super) fn take(&mut self, key: Key) -> Option<Parked> {
         let parked = self.runs.remove(&key)?;
-        self.bytes = self.bytes.saturating_sub(parked.run.bytes.len());
-        let peer = parked.source.peer();
+        self.bytes = self.bytes.saturating_sub(parked.offered.run.bytes.len());
+        let peer = parked.offered.source.peer();
         if let Some(share) = self.shares.get_mut(&peer) {
             share.remove(&parked);
             if share.runs == 0 {
                 self.shares.remove(&peer);
             }
         }
-        if let Stage::Missing { parents, ask_at, .. } = &parked.stage {
+        if let Stage::Missing { ask_at, .. } = &parked.stage {
             self.asks.remove(&(*ask_at, key));
-            for parent in parents {
-                if let Some(keys) = self.by_parent.get_mut(&(key.0, *parent)) {
-                    keys.remove(&key);
-                    if keys.is_empty() {
-                        self.by_parent.remove(&(key.0, *parent));
-                    }
+        }
+        for parent in parked.stage.parents() {
+            if let Some(keys) = self.by_parent.get_mut(&(key.0, parent)) {
+                keys.remove(&key);
+                if keys.is_empty() {
+                    self.by_parent.remove(&(key.0, parent));
                 }
             }
         }
@@ -198,7 +224,7 @@ impl Waiting {
     /// One read for a run came. Returns whether it was the last.
     pub(super) fn read(&mut self, key: Key, store: impl FnOnce(&mut Facts)) -> bool {
         let Some(parked) = self.runs.get_mut(&key) else { return false };
-        store(&mut parked.facts);
+        store(&mut parked.offered.facts);
         if let Stage::Reading(left) = &mut parked.stage {
             *left = left.saturating_sub(1);
             return *left == 0;
@@ -206,10 +232,31 @@ impl Waiting {
         false
     }
 
-    /// Runs that named this entry, which is taken now.
-    pub(super) fn woken_by(&self, conversation: ConversationId, id: MessageId) -> Vec<Key> {
-        let keys = self.by_parent.get(&(conversation, Parent::of(id)));
+    /// Runs that named this entry, which is taken now or for which others vouched.
+    pub(super) fn woken_by(&self, conversation: ConversationId, parent: Parent) -> Vec<Key> {
+        let keys = self.by_parent.get(&(conversation, parent));
         keys.into_iter().flatten().copied().collect()
+    }
+
+    pub(super) fn get(&self, key: Key) -> Option<&Parked> {
+        self.runs.get(&key)
+    }
+
+    /// A run that waits, to be changed in place: not its length or what it waits for.
+    pub(super) fn offered(&mut self, key: Key) -> Option<&mut Offered> {
+        self.runs.get_mut(&key).map(|parked| &mut parked.offered)
+    }
+
+    /// A peer that was asked has answered: it lacks what did not come. Returns runs that may wait for no other.
+    pub(super) fn answered(&mut self, conversation: ConversationId, peer: NodeId) -> Vec<Key> {
+        let mut keys = Vec::new();
+        for (key, parked) in self.runs.iter_mut().filter(|(key, p)| key.0 == conversation && p.offered.run.is_bare()) {
+            if matches!(&parked.stage, Stage::Missing { asked, .. } if asked.contains(&peer)) {
+                parked.offered.lacking.insert(peer);
+                keys.push(*key);
+            }
+        }
+        keys
     }
 
     pub(super) fn next_ask(&self) -> Option<Instant> {
@@ -217,64 +264,77 @@ impl Waiting {
     }
 
     /// What is to be asked now: of the peer that brought a run first, then of `others` in turn. A run that waits for
-    /// another run here asks for nothing that the other one misses.
+    /// another run here asks for nothing that the other one misses. With runs whose bodies are late.
     pub(super) fn questions(
         &mut self,
         now: Instant,
         mut others: impl FnMut(ConversationId, &[NodeId]) -> Option<NodeId>,
-    ) -> Vec<Question> {
+    ) -> (Vec<Question>, Vec<Key>) {
+        let mut late = Vec::new();
         let mut questions: BTreeMap<(ConversationId, NodeId), BTreeSet<Parent>> = BTreeMap::new();
         let here: BTreeSet<(ConversationId, Parent)> =
-            self.runs.iter().flat_map(|(key, p)| p.run.entries.iter().map(|e| (key.0, Parent::of(e.id)))).collect();
+            self.runs.iter().flat_map(|(key, p)| p.offered.run.entries.iter().map(|e| (key.0, Parent::of(e.id)))).collect();
         let mut due: Vec<Key> = Vec::new();
         while self.asks.first().is_some_and(|(at, _)| *at <= now) {
             due.extend(self.asks.pop_first().map(|(_, key)| key));
         }
         for key in &due {
             let Some(parked) = self.runs.get_mut(key) else { continue };
+            let is_late = parked.offered.run.is_bare() && parked.offered.is_late(now);
             let Stage::Missing { parents, ask_at, asked } = &mut parked.stage else { continue };
             *ask_at = now + NEXT_ASK;
             self.asks.insert((*ask_at, *key));
-            let bringer = parked.source.peer().filter(|p| !asked.contains(p));
+            let own = Parent::of(key.1);
+            if is_late && parents.iter().all(|p| *p == own) {
+                late.push(*key);
+                continue;
+            }
+            let bodies_only = parents.iter().all(|p| *p == own || here.contains(&(key.0, *p)));
+            // Who brought a run without bodies has none.
+            let mut bringer = parked.offered.source.peer().filter(|p| !asked.contains(p));
+            if let Some(peer) = bringer.filter(|p| bodies_only && parked.offered.lacking.contains(p)) {
+                asked.push(peer);
+                bringer = None;
+            }
             let Some(peer) = bringer.or_else(|| others(key.0, asked)) else {
                 // All were asked: from the beginning.
                 asked.clear();
                 continue;
             };
             asked.push(peer);
-            let lacking = parents.iter().filter(|p| !here.contains(&(key.0, **p)));
+            let lacking = parents.iter().filter(|p| **p == own || !here.contains(&(key.0, **p)));
             questions.entry((key.0, peer)).or_default().extend(lacking);
         }
         let all = questions.into_iter().filter(|(_, parents)| !parents.is_empty());
-        all.map(|((conversation, peer), parents)| Question {
+        let questions = all.map(|((conversation, peer), parents)| Question {
             conversation,
             peer,
             parents: parents.into_iter().take(super::wire::MAX_WANTED).collect(),
-        })
-        .collect()
+        });
+        (questions.collect(), late)
     }
 
     /// Drops what has waited since before `since`. Returns how many there were.
     pub(super) fn expire(&mut self, since: Instant) -> usize {
-        let old: Vec<Key> = self.runs.iter().filter(|(_, p)| p.since < since).map(|(k, _)| *k).collect();
+        let old: Vec<Key> = self.runs.iter().filter(|(_, p)| p.offered.since < since).map(|(k, _)| *k).collect();
         old.iter().filter(|key| self.take(**key).is_some()).count()
     }
 
     #[cfg(any(test, debug_assertions))]
     pub(super) fn check(&self) -> Result<(), &'static str> {
-        if self.bytes != self.runs.values().fold(0usize, |n, p| n.saturating_add(p.run.bytes.len())) {
+        if self.bytes != self.runs.values().fold(0usize, |n, p| n.saturating_add(p.offered.run.bytes.len())) {
             return Err("the bytes that wait are not those of the waiting runs");
         }
         let mut shares: BTreeMap<Option<NodeId>, Share> = BTreeMap::new();
         for parked in self.runs.values() {
-            shares.entry(parked.source.peer()).or_default().add(parked);
+            shares.entry(parked.offered.source.peer()).or_default().add(parked);
         }
         if shares != self.shares {
             return Err("the shares of those that brought runs are not those of the waiting runs");
         }
         let asks = self.runs.iter().filter_map(|(key, p)| match &p.stage {
             Stage::Missing { ask_at, .. } => Some((*ask_at, *key)),
-            Stage::Reading(_) => None,
+            Stage::Reading(_) | Stage::Vouching(_) => None,
         });
         if asks.collect::<BTreeSet<_>>() != self.asks {
             return Err("the questions that are due are not those of the waiting runs");
@@ -287,11 +347,17 @@ impl Waiting {
 }
 
 impl Parked {
-    pub(super) fn new(run: Run, source: Source, facts: Facts, stage: Stage, since: Instant) -> Self {
-        Self { run, source, facts, stage, since }
-    }
-
     fn is_missing(&self) -> bool {
         matches!(self.stage, Stage::Missing { .. })
+    }
+}
+
+impl Stage {
+    fn parents(&self) -> Vec<Parent> {
+        match self {
+            Self::Reading(_) => Vec::new(),
+            Self::Missing { parents, .. } => parents.iter().copied().collect(),
+            Self::Vouching(references) => references.iter().map(|r| r.parent()).collect(),
+        }
     }
 }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::chat::entry::{LifeId, Parent};
+use crate::chat::entry::{LifeId, Parent, Reference};
 use crate::chat::known::Tip;
 use crate::chat::ranges::Part;
 use crate::id::{ConversationId, MessageId};
@@ -13,14 +13,26 @@ use crate::wire::Blob;
 /// Entries that one `Want` or `Need` names: 256.
 pub(super) const MAX_WANTED: usize = 256;
 
+/// What a node has of a conversation, as it says with each [`Sync::Digest`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Holding {
+    /// Below this depth it has no complete past.
+    pub base: u64,
+    /// Below this depth it has no bodies.
+    pub floor: u64,
+    /// The depth at which it would begin if it were new: the newest page lies above.
+    pub page: u64,
+}
+
 /// Messages between chat machines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Sync {
-    /// A hash of the sender's heights: a receiver with equal heights sends nothing.
-    Digest { conversation: ConversationId, hash: [u8; 16] },
-    /// How far each life goes at the sender: please send what is beyond, and with `answer` say how far the lives go
-    /// there if something here is missing there.
-    Pull { conversation: ConversationId, heights: Vec<Height>, answer: bool },
+    /// A hash of the sender's heights from depth `from` on; none if there are too many. A receiver with equal heights
+    /// sends nothing.
+    Digest { conversation: ConversationId, holding: Holding, from: u64, hash: Option<[u8; 16]> },
+    /// How far each life goes at the sender, from depth `from` on: please send what is beyond, and with `answer` say
+    /// how far the lives go there if something here is missing there.
+    Pull { conversation: ConversationId, from: u64, heights: Vec<Height>, answer: bool },
     /// Please send the runs with these entries: other entries name them.
     Want { conversation: ConversationId, parents: Vec<Parent> },
     /// Runs, past before future.
@@ -32,6 +44,12 @@ pub(crate) enum Sync {
     Compared { conversation: ConversationId, from: u64, to: u64, parts: Vec<Part> },
     /// Please send the runs with these entries, which a comparison found missing.
     Fetch { conversation: ConversationId, items: Vec<MessageId> },
+    /// Do you hold these? They lie below the sender's base. Answered by `Held`.
+    Holds { conversation: ConversationId, question: u32, references: Vec<Reference> },
+    /// A byte for each reference of a `Holds`: 1 if it is held.
+    Held { conversation: ConversationId, question: u32, held: Blob },
+    /// Please send the runs just before this place: a person scrolls to a page below the base.
+    Older { conversation: ConversationId, before: MessageId },
 }
 
 /// What the last bundle of an answer ends.
@@ -45,6 +63,8 @@ pub(crate) enum End {
     Wanted,
     /// The answer to a `Fetch`.
     Fetched,
+    /// The answer to an `Older`: all that the sender has from this depth on.
+    Older { from: u64 },
 }
 
 /// How far one life goes. A forked life has one for each branch.

@@ -5,9 +5,9 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::chat::entry::{Body, Carried, LifeId, Parent, Part as Said, Parts, Run};
+use crate::chat::entry::{Body, Carried, LifeId, Parent, Part as Said, Parts, Reference, Run};
 use crate::chat::ranges::{Bound, Mode, Part};
-use crate::chat::wire::{End, Height, Sync};
+use crate::chat::wire::{End, Height, Holding, Sync};
 use crate::config::NodeType;
 use crate::delivery;
 use crate::discovery::beacon::{Beacon, beacon_key};
@@ -142,11 +142,17 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
             .encode(),
         ),
         ("no zone", Swim::Dissolve.encode()),
-        ("digest", encode(&Sync::Digest { conversation: network, hash: [0x33; 16] })),
+        ("digest", encode(&Sync::Digest {
+            conversation: network,
+            holding: Holding { base: 700, floor: 650, page: 710 },
+            from: 700,
+            hash: Some([0x33; 16]),
+        })),
         (
             "pull",
             encode(&Sync::Pull {
                 conversation: network,
+                from: 700,
                 heights: vec![Height { log: LifeId { author, life }, seq: 300, depth: 900, tip: [0x22; 8] }],
                 answer: true,
             }),
@@ -179,6 +185,23 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
             encode(&Sync::Compared { conversation: network, from: 0, to: 1_000, parts })
         }),
         ("fetch", encode(&Sync::Fetch { conversation: network, items: vec![target] })),
+        (
+            "holds",
+            encode(&Sync::Holds {
+                conversation: network,
+                question: 5,
+                references: vec![
+                    Reference::Parent(parent),
+                    Reference::Prev { log: LifeId { author, life }, seq: 300, id: target },
+                ],
+            }),
+        ),
+        ("held", encode(&Sync::Held { conversation: network, question: 5, held: Blob(vec![1, 0]) })),
+        ("older", encode(&Sync::Older { conversation: network, before: MessageId::first_of(700) })),
+        (
+            "end of older runs",
+            encode(&Sync::Runs { conversation: network, runs: Vec::new(), end: End::Older { from: 640 } }),
+        ),
     ])
 }
 

@@ -56,6 +56,7 @@ impl Extend<u8> for Length {
 }
 
 /// Bytes in place of a [`Blob`] that is only written.
+#[derive(Clone, Copy)]
 pub(crate) struct Bytes<'a>(pub &'a [u8]);
 
 impl Serialize for Bytes<'_> {

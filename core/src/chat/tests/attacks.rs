@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::bench::{Bench, received};
 use crate::chat::entry::{Body, Carried, LifeId, Parent, Part, Parts, Run};
-use crate::chat::wire::{Height, Sync};
+use crate::chat::wire::{Height, Holding, Sync};
 use crate::chat::{In, Out};
 use crate::collections::short;
 use crate::error::CommandError;
@@ -221,7 +221,7 @@ fn a_claim_of_the_greatest_number_changes_nothing() {
         let life = a.chat.logs.get(&conversation).map_or(Life([1; 8]), |log| log.own_log().life);
         let log = LifeId { author: a.me, life };
         let heights = vec![Height { log, seq: u64::MAX, depth: u64::MAX, tip: [9; 8] }];
-        let claim = encode(&Sync::Pull { conversation, heights, answer: true });
+        let claim = encode(&Sync::Pull { conversation, from: 0, heights, answer: true });
         let outs = a.input(In::Message { from: b.me, body: claim });
         carry(&mut a, &mut b, outs.into_iter().map(|o| (0, o)).collect());
     }
@@ -363,7 +363,7 @@ fn a_peer_that_claims_what_it_has_not_is_asked_ever_more_rarely() {
     let (asked, sent) = answered(|_, from, n| {
         let hash = [n as u8; 16];
         // It answers each question with nothing.
-        let claim = Sync::Digest { conversation, hash };
+        let claim = Sync::Digest { conversation, holding: Holding::default(), from: 0, hash: Some(hash) };
         let nothing =
             Sync::Runs { conversation, runs: Vec::new(), end: crate::chat::wire::End::Pulled { more: false } };
         In::Message { from, body: encode(if n % 2 == 0 { &claim } else { &nothing }) }
@@ -383,7 +383,7 @@ fn made_up_own_words_are_reported_once_an_hour() {
         let (ids, _) = a.step(|c, cx, out| c.say(cx, kind, vec![Content::text(n.to_string())], out));
         let (life, seq) = {
             let log = &a.chat.logs[&private];
-            (log.own_log().life, log.heights().iter().find(|h| h.log == log.own_log()).unwrap().seq)
+            (log.own_log().life, log.lives.heights(0).iter().find(|h| h.log == log.own_log()).unwrap().seq)
         };
         let part = Part { parents: Vec::new(), body: body(n, Content::text("never said")) };
         let parts = Parts { life, seq: seq + 1, prev: Some(ids.unwrap()[0]), entries: vec![part] };

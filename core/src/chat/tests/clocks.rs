@@ -196,7 +196,7 @@ fn last_run(bench: &mut Bench, id: MessageId) -> Run {
     let number = bench.chat.logs[&bench.chat.network].number;
     let rows = bench.store.scan(&entry_scan(number, Parent::of(id)));
     match Row::read(&rows[0].value).unwrap().at {
-        At::End(run) => Run::decode_signed(network_conversation(&[0; 32]), run.0).unwrap(),
+        At::End(held) => Run::decode_signed(network_conversation(&[0; 32]), held.run.0).unwrap(),
         At::In(_) => panic!("each run has one entry here"),
     }
 }

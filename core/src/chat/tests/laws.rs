@@ -178,6 +178,7 @@ fn a_verdict_is_the_same_before_and_after_a_restart() {
                                 let ids = rows.iter().map(|r| number_row(r).unwrap().1.id).collect();
                                 facts.numbers.insert((life, seq), ids);
                             }
+                            Need::Run(_) => facts.held = Some(None),
                         }),
                         verdict => break alloc::format!("{verdict:?}"),
                     }

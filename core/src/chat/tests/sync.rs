@@ -5,10 +5,10 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::bench::{Bench, received};
-use crate::chat::entry::{Body, Carried, LifeId, Parent, Part, Parts, Run};
+use crate::chat::entry::{Body, Carried, LifeId, Parent, Part, Parts, Reference, Run};
 use crate::chat::known::Tip;
 use crate::chat::rows::{ENTRIES, NUMBERS, entry_key, number_key};
-use crate::chat::wire::{End, Sync};
+use crate::chat::wire::{End, Holding, Sync};
 use crate::chat::{In, Out};
 use crate::collections::short;
 use crate::fact::Fact;
@@ -183,8 +183,11 @@ fn a_conversation_of_others_is_never_announced() {
     let id = said.unwrap()[0];
     let conversation = private_conversation(a.me, bob);
     for message in [
-        Sync::Digest { conversation, hash: [0; 16] },
-        Sync::Pull { conversation, heights: Vec::new(), answer: true },
+        Sync::Digest { conversation, holding: Holding::default(), from: 0, hash: Some([0; 16]) },
+        Sync::Holds { conversation, question: 1, references: vec![Reference::Parent(Parent::of(id))] },
+        Sync::Held { conversation, question: 0, held: Blob(vec![1]) },
+        Sync::Older { conversation, before: MessageId::first_of(u64::MAX) },
+        Sync::Pull { conversation, from: 0, heights: Vec::new(), answer: true },
         Sync::Want { conversation, parents: vec![Parent::of(id)] },
         Sync::Fetch { conversation, items: vec![id] },
         Sync::Compare { conversation, salt: [0; 16], from: 0, to: u64::MAX, parts: Vec::new() },

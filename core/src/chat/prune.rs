@@ -1,0 +1,217 @@
+//! Deleting what a conversation keeps no longer, a few rows at a time ([`Retention`](super::retain)).
+
+use alloc::collections::BTreeMap;
+
+use crate::chat::entry::Run;
+use crate::chat::known::Tip;
+use crate::chat::log::Wants;
+use crate::chat::retain::{Retention, Walk};
+use crate::chat::rows::{
+    At, EDITS, ENTRIES, Held, NUMBERS, NewAt, NewHeld, NewRow, READ_BYTES, READ_ROWS, RETENTION, Row, edits_before, entries_from, entry_id,
+    entry_key, number_key, stored_run,
+};
+use crate::chat::{Chat, Out, Reading};
+use crate::id::{ConversationId, MessageId};
+use crate::machine::{Cx, Outbox};
+use crate::store::Record;
+use crate::time::{Duration, Instant};
+use crate::wire::{Bytes, encode};
+
+/// What came is looked at after this: 1 s, so that a burst costs one walk.
+const AFTER: Duration = Duration::from_secs(1);
+/// What is old is looked for this often: every hour.
+const EVERY: Duration = Duration::from_secs(3_600);
+
+#[derive(Debug, Default)]
+pub(super) struct Pruning {
+    /// Conversations in which a walk is under way.
+    walks: BTreeMap<ConversationId, Walk>,
+    pub(super) at: Option<Instant>,
+}
+
+impl Pruning {
+    pub(super) fn len(&self) -> usize {
+        self.walks.len()
+    }
+}
+
+impl Chat {
+    /// Something came that may be too much.
+    pub(super) fn prune_later(&mut self, now: Instant, conversation: ConversationId) {
+        let Some(log) = self.logs.get(&conversation) else { return };
+        let is_due = log.retention.wants(&self.config.chat, false).is_some();
+        if is_due && !self.pruning.walks.contains_key(&conversation) {
+            let soon = now + AFTER;
+            self.pruning.at = Some(self.pruning.at.map_or(soon, |at| at.min(soon)));
+        } else if !self.config.chat.keep_for.is_zero() && self.pruning.at.is_none() {
+            self.pruning.at = Some(now + EVERY);
+        }
+    }
+
+    pub(super) fn prune_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if self.pruning.at.take_if(|at| *at <= cx.now).is_none() {
+            return;
+        }
+        let ages = !self.config.chat.keep_for.is_zero();
+        if ages {
+            self.pruning.at = Some(cx.now + EVERY);
+        }
+        let all: alloc::vec::Vec<ConversationId> = self.logs.keys().copied().collect();
+        for conversation in all {
+            let Some(log) = self.logs.get(&conversation) else { continue };
+            let wants = log.retention.wants(&self.config.chat, false);
+            if let Some(walk) = wants.or(ages.then_some(Walk::Bodies))
+                && !self.pruning.walks.contains_key(&conversation)
+            {
+                self.walk(conversation, walk, out);
+            }
+        }
+    }
+
+    fn walk(&mut self, conversation: ConversationId, walk: Walk, out: &mut Outbox<Out>) {
+        let Some(log) = self.logs.get(&conversation) else { return };
+        self.pruning.walks.insert(conversation, walk);
+        let scan = entries_from(log.number, log.retention.place(walk));
+        self.read(Reading::Prune(conversation), scan, out);
+    }
+
+    pub(super) fn prune_read(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conversation: ConversationId,
+        records: &[Record],
+        out: &mut Outbox<Out>,
+    ) {
+        let Some(walk) = self.pruning.walks.remove(&conversation) else { return };
+        let is_end = !super::is_cut(records, READ_ROWS, READ_BYTES);
+        let (mut place, mut is_done) = (None, false);
+        for record in records {
+            let (Ok(id), Ok(row)) = (entry_id(&record.key), Row::read(&record.value)) else { continue };
+            if let At::End(held) = &row.at {
+                match self.prune_run(cx, conversation, (id, &row, held), walk, out) {
+                    Step::On => {}
+                    Step::Done => {
+                        is_done = true;
+                        break;
+                    }
+                }
+            }
+            place = Some(id.next());
+        }
+        let Some(log) = self.logs.get_mut(&conversation) else { return };
+        if let Some(place) = place {
+            log.retention.walked(walk, place);
+        }
+        if is_end && walk == Walk::Shares && !is_done {
+            log.retention.walked(walk, MessageId::first_of(0));
+        }
+        self.unsaved.insert(conversation);
+        self.unsaved_retention.insert(conversation);
+        self.unsaved_since = cx.now;
+        let next = match (walk, is_done, is_end) {
+            (_, true, _) | (Walk::Bodies | Walk::Headers, false, true) => None,
+            // Nobody has more than its share any more.
+            (Walk::Shares, false, true) => Some(Walk::Bodies),
+            (_, false, false) => Some(walk),
+        };
+        let Some(log) = self.logs.get(&conversation) else { return };
+        if let Some(walk) = next {
+            return self.walk(conversation, walk, out);
+        }
+        let too_many_headers = log.retention.wants(&self.config.chat, false) == Some(Walk::Headers);
+        if walk != Walk::Headers {
+            let scan = edits_before(log.number, MessageId::first_of(log.retention.floor()));
+            self.read(Reading::PruneEdits, scan, out);
+        }
+        if too_many_headers && walk != Walk::Headers {
+            self.walk(conversation, Walk::Headers, out);
+        }
+    }
+
+    fn prune_run(
+        &mut self,
+        cx: &Cx<'_>,
+        conversation: ConversationId,
+        (id, row, held): (MessageId, &Row, &Held),
+        walk: Walk,
+        out: &mut Outbox<Out>,
+    ) -> Step {
+        let config = &self.config.chat;
+        let Some(log) = self.logs.get_mut(&conversation) else { return Step::Done };
+        let Ok(run) = stored_run(log.policy, log.id, &held.run.0) else { return Step::On };
+        let wants = log.retention.wants(config, true);
+        let is_empty = run.entries.iter().all(|e| e.is_bare);
+        match walk {
+            Walk::Headers => {
+                // What a newcomer would begin with stays.
+                let page = log.retention.page(config, cx.wall);
+                if wants != Some(Walk::Headers) || id.depth >= page {
+                    return Step::Done;
+                }
+                if is_empty {
+                    forget(log.number, &run, out);
+                    log.retention.forgot(run.entries.len());
+                    log.raise_base(id.depth.saturating_add(1));
+                }
+                return Step::On;
+            }
+            Walk::Shares if wants != Some(Walk::Shares) => return Step::Done,
+            Walk::Shares if !log.retention.is_greedy(row.log.author) => return Step::On,
+            Walk::Bodies => {
+                let is_old = Retention::is_past(config, held.arrived, cx.wall);
+                if !is_old && !matches!(wants, Some(Walk::Bodies | Walk::Shares)) {
+                    return Step::Done;
+                }
+            }
+            Walk::Shares => {}
+        }
+        if is_empty || !log.may_delete(row.log, row.seq) {
+            return Step::On;
+        }
+        let (entries, bytes) = (run.entries.len(), run.bytes.len());
+        let Ok(bare) = run.without_bodies(log.policy.is_signed()) else { return Step::On };
+        let held = NewHeld { run: Bytes(&bare.bytes), wants: Wants::Nothing, void: &[], arrived: held.arrived };
+        let new = NewRow { log: row.log, seq: row.seq, clock: row.clock.as_deref(), at: NewAt::End(held) };
+        out.put(ENTRIES, entry_key(log.number, id), encode(&new));
+        log.want(id, Wants::Nothing);
+        log.retention.emptied(row.log.author, id, entries, bytes);
+        Step::On
+    }
+
+    /// What was done to messages whose texts are gone.
+    pub(super) fn prune_edits(&mut self, records: &[Record], out: &mut Outbox<Out>) {
+        for record in records {
+            out.delete(EDITS, record.key.clone());
+        }
+    }
+
+    /// Stores where conversations are cut.
+    pub(super) fn save_retention(&mut self, out: &mut Outbox<Out>) {
+        while let Some(conversation) = self.unsaved_retention.pop_first() {
+            if let Some(log) = self.logs.get(&conversation) {
+                out.put(RETENTION, conversation.0.to_vec(), encode(&log.retention));
+            }
+        }
+    }
+}
+
+/// Whether a walk goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    On,
+    Done,
+}
+
+/// Deletes the headers of a run. The number of its last entry stays until its successor goes: what follows it is
+/// recognised by it.
+fn forget(conversation: u32, run: &Run, out: &mut Outbox<Out>) {
+    let mut before = None;
+    for entry in &run.entries {
+        out.delete(ENTRIES, entry_key(conversation, entry.id));
+        if let Some(id) = before.or(entry.prev).filter(|_| entry.seq > 1) {
+            let tip = Tip { seq: entry.seq.saturating_sub(1), id };
+            out.delete(NUMBERS, number_key(conversation, run.log, tip));
+        }
+        before = Some(entry.id);
+    }
+}
