@@ -30,6 +30,8 @@ pub(crate) struct Holders {
     /// In the order in which they first said something: the longest known first.
     stated: Vec<Stated>,
     first_at: Option<Instant>,
+    /// Since when most have not come to this node's base.
+    wrong_since: Option<Instant>,
     distrusted: BTreeMap<NodeId, Instant>,
     /// When bodies that are wanted may be asked for again.
     pub(super) ask_wanted_at: Instant,
@@ -91,6 +93,14 @@ impl Holders {
         let mut all: Vec<u64> = self.stated.iter().take(ASKED).map(|s| of(&s.holding)).collect();
         all.sort_unstable();
         all.get(all.len().saturating_sub(1) / 2).copied().unwrap_or(0)
+    }
+
+    /// Whether something has been so for so long, each time that it was looked at.
+    pub(super) fn is_wrong_since(&mut self, is_so: bool, now: Instant, long: Duration) -> bool {
+        if !is_so {
+            self.wrong_since = None;
+        }
+        is_so && now.since(*self.wrong_since.get_or_insert(now)) >= long
     }
 
     /// A peer did not bring bodies that it should have.

@@ -679,10 +679,15 @@ impl Log {
         self.is_new &= self.is_empty();
     }
 
+    /// Another node has all that this one has.
+    pub(crate) fn all_held(&mut self) {
+        self.is_held(self.own_log(), self.own.tip.map_or(0, |tip| tip.seq));
+    }
+
     /// What this node holds, as it says it to others.
     pub(crate) fn holding(&self, config: &ChatConfig, wall: WallTime) -> Holding {
         let page = self.retention.page(config, wall).max(self.base);
-        Holding { base: self.base, floor: self.retention.floor(), page }
+        Holding { base: self.base, floor: self.retention.floor(), page, newest: self.deepest() }
     }
 
     /// Runs of which bodies are wanted, the newest first.
@@ -715,8 +720,9 @@ impl Log {
 
     /// Another node is known to have this node's entries up to this one.
     fn is_held(&mut self, life: LifeId, seq: u64) {
-        if life == self.own_log() {
-            self.own.held = self.own.held.max(seq);
+        if life == self.own_log() && seq > self.own.held {
+            self.own.held = seq;
+            self.retention.release();
         }
     }
 

@@ -6,6 +6,7 @@
 //! display order is depth, then hash. Broadcast runs carry their author's signature; private text is protected by the
 //! link between the two nodes.
 
+mod base;
 mod clock;
 mod compare;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
@@ -50,6 +51,7 @@ use crate::time::{Duration, Instant, soonest};
 use crate::wire::content::{Conversation, Message, network_conversation, private_conversation};
 use crate::wire::{Blob, MAX_MESSAGE, Malformed, Priority, decode, encode};
 
+use base::Leftover;
 use compare::Comparisons;
 use draft::Draft;
 use entry::Run;
@@ -175,6 +177,8 @@ enum Reading {
     Holds(NodeId),
     /// Runs before a place, for a peer that scrolls.
     Older(NodeId, ConversationId),
+    /// Rows of a conversation that was begun anew.
+    Leftover(Leftover),
     /// Rows of a walk that deletes, and what was done to messages whose texts are gone.
     Prune(ConversationId),
     PruneEdits,
@@ -601,6 +605,7 @@ impl Machine for Chat {
             Some(Reading::PageEdits(query)) => self.page_edits(query, &records, out),
             Some(Reading::Holds(peer)) => self.holds_read(peer, &records, out),
             Some(Reading::Older(peer, conversation)) => self.older_read(peer, conversation, &records, out),
+            Some(Reading::Leftover(left)) => self.leftover_read(cx, left, &records, out),
             Some(Reading::Prune(conversation)) => self.prune_read(cx, conversation, &records, out),
             Some(Reading::PruneEdits) => self.prune_edits(&records, out),
             None => {}

@@ -165,7 +165,11 @@ impl Chat {
             }
             Walk::Shares => {}
         }
-        if is_empty || !log.may_delete(row.log, row.seq) {
+        if is_empty {
+            return Step::On;
+        }
+        if !log.may_delete(row.log, row.seq) {
+            log.retention.keep(id);
             return Step::On;
         }
         let (entries, bytes) = (run.entries.len(), run.bytes.len());

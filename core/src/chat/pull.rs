@@ -227,7 +227,7 @@ impl Chat {
         if let Some(log) = self.logs.get_mut(&conversation) {
             log.holders.state(from, holding, cx.now);
         }
-        self.choose_base(cx, conversation);
+        self.choose_base(cx, conversation, out);
         self.ask_wanted(cx, conversation, from, out);
         // A conversation that only the peer knows: this node's store may be older than it.
         let gap = match (self.logs.get_mut(&conversation), hash) {
@@ -237,6 +237,7 @@ impl Chat {
             (Some(log), Some(_)) if log.lives.digest(line) == hash => {
                 let said = log.holders.said(from, line);
                 log.caught_up();
+                log.all_held();
                 if said < line {
                     // It could not compare with what this node said before.
                     self.greet(cx, conversation, from, out);
@@ -259,24 +260,6 @@ impl Chat {
     fn pull_at(&mut self, conversation: ConversationId, peer: NodeId, then: Instant, hash: [u8; 16]) {
         let (at, known) = self.pulls.gaps.entry((conversation, peer)).or_insert((then, hash));
         (*at, *known) = ((*at).min(then), hash);
-    }
-
-    /// A newcomer begins with the newest page, and so does a node that was away for longer than the headers of others
-    /// reach (docs/design/log.md §6, R7). What a minority says has no effect.
-    fn choose_base(&mut self, cx: &Cx<'_>, conversation: ConversationId) {
-        let links = self.holders(conversation).len();
-        let Some(log) = self.logs.get_mut(&conversation).filter(|l| l.holders.are_enough(links, cx.now)) else { return };
-        let page = log.holders.middle(|h| h.page.max(h.base));
-        let base = match log.policy.is_signed() && log.is_new() && log.is_empty() {
-            true => page,
-            false if log.holders.middle(|h| h.base) > log.deepest().saturating_add(1) => page,
-            false => return,
-        };
-        if base > log.base() {
-            log.raise_base(base);
-            self.unsaved_since = cx.now;
-            self.unsaved.insert(conversation);
-        }
     }
 
     /// Asks a peer for bodies that are wanted.
@@ -325,7 +308,7 @@ impl Chat {
             // More than a page is there: where to begin is not for one peer to say.
             return self.pull_at(conversation, peer, then, [0; 16]);
         }
-        self.choose_base(cx, conversation);
+        self.choose_base(cx, conversation, out);
         if !self.may_pull(conversation, peer, cx.now) {
             return;
         }

@@ -14,7 +14,8 @@ use crate::config::ChatConfig;
 use crate::id::{MessageId, NodeId};
 use crate::time::WallTime;
 
-/// One author's share of the bytes of bodies: an eighth. Authors that are first-time have a quarter together.
+/// One author's share of the bytes of bodies: an eighth, and twice what each has on average, so that of a few authors
+/// the oldest go first. Authors that are first-time have a quarter together, where there are others.
 const SHARES: u64 = 8;
 const SHARES_FIRST_TIME: u64 = 4;
 /// Authors whose bytes are counted: 256. Who is not among them has less than any of them.
@@ -45,6 +46,8 @@ pub(crate) struct Retention {
     floor: MessageId,
     /// Nor has one of an author with more than its share that ends before this.
     cut: MessageId,
+    /// The first own run that a walk passed over because no other node is known to hold it.
+    kept: Option<MessageId>,
     /// Before this there are no headers without bodies.
     forgotten: MessageId,
     pub(crate) amounts: Amounts,
@@ -59,6 +62,7 @@ impl Default for Retention {
         Self {
             floor: MessageId::first_of(0),
             cut: MessageId::first_of(0),
+            kept: None,
             forgotten: MessageId::first_of(0),
             amounts: Amounts::default(),
             marks: VecDeque::new(),
@@ -118,6 +122,16 @@ impl Retention {
             self.marks.push_back((last.depth, wall));
         }
         is_mark
+    }
+
+    /// A walk passed over an own run.
+    pub(crate) fn keep(&mut self, place: MessageId) {
+        self.kept = Some(self.kept.map_or(place, |kept| kept.min(place)));
+    }
+
+    /// Another node holds more of this node's runs than it did.
+    pub(crate) fn release(&mut self) {
+        self.kept.take().into_iter().for_each(|place| self.reopen(place));
     }
 
     /// Bodies are here from this place on.
@@ -186,8 +200,7 @@ impl Retention {
     /// What there is too much of. With `done` a walk is under way and goes a little further than it must.
     pub(crate) fn wants(&self, config: &ChatConfig, walking: bool) -> Option<Walk> {
         let slack = if walking { SLACK } else { 0 };
-        let greedy = self.authors.values().any(|bytes| self.is_more(*bytes, SHARES))
-            || self.is_more(self.first_time, SHARES_FIRST_TIME);
+        let greedy = self.authors.values().any(|bytes| self.is_much(*bytes)) || self.are_many();
         if self.is_over(config, slack) {
             return Some(if greedy { Walk::Shares } else { Walk::Bodies });
         }
@@ -199,13 +212,19 @@ impl Retention {
         bytes.saturating_mul(shares) > self.amounts.bytes
     }
 
+    fn is_much(&self, bytes: u64) -> bool {
+        self.is_more(bytes, SHARES) && self.is_more(bytes, self.authors.len() as u64 / 2)
+    }
+
+    /// Whether first-time authors have more than they may together.
+    fn are_many(&self) -> bool {
+        !self.authors.is_empty() && self.is_more(self.first_time, SHARES_FIRST_TIME)
+    }
+
     /// Whether an author has more than its share.
     pub(crate) fn is_greedy(&self, author: NodeId) -> bool {
-        match self.authors.get(&author) {
-            Some(bytes) => self.is_more(*bytes, SHARES),
-            // It is first-time, or has too little to be counted.
-            None => self.is_more(self.first_time, SHARES_FIRST_TIME),
-        }
+        // One that is not counted is first-time, or has too little.
+        self.authors.get(&author).map_or_else(|| self.are_many(), |bytes| self.is_much(*bytes))
     }
 
     /// Whether bodies that came then have been kept for long enough.
@@ -217,7 +236,7 @@ impl Retention {
     /// The depth at which the newest page begins: the older of so many entries and so long ago. 0 if all is new.
     pub(crate) fn page(&self, config: &ChatConfig, wall: WallTime) -> u64 {
         let age = u64::try_from(config.page_for.as_millis()).unwrap_or(u64::MAX);
-        let young = self.marks.iter().take_while(|(_, at)| wall.0.saturating_sub(at.0) > age).count();
+        let young = self.marks.iter().take_while(|(_, at)| wall.0.saturating_sub(at.0) >= age).count();
         let by_number = self.marks.len().saturating_sub(MARKS_A_PAGE as usize);
         // The first of these marks is the last before the page.
         let is_full = self.marks.len() == MAX_MARKS;

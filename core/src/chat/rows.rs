@@ -162,6 +162,13 @@ pub(super) fn entries_from(conversation: u32, place: MessageId) -> Scan {
     Scan { table: ENTRIES, start, end, reverse: false, limit: READ_ROWS, max_bytes: READ_BYTES }
 }
 
+/// The first rows of a conversation in any of its tables.
+pub(super) fn all_of(table: Table, conversation: u32) -> Scan {
+    let (start, end) = (conversation.to_be_bytes(), conversation.saturating_add(1).to_be_bytes());
+    let (start, end) = (start.to_vec(), end.to_vec());
+    Scan { table, start, end, reverse: false, limit: READ_ROWS, max_bytes: READ_BYTES }
+}
+
 /// What was done to messages before a place.
 pub(super) fn edits_before(conversation: u32, place: MessageId) -> Scan {
     let (start, end) = (entry_key(conversation, MessageId::first_of(0)), entry_key(conversation, place));

@@ -4,5 +4,6 @@ mod attacks;
 mod bench;
 mod clocks;
 mod laws;
+mod retention;
 mod sync;
 mod world;

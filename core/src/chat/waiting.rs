@@ -238,6 +238,14 @@ impl Waiting {
         keys.into_iter().flatten().copied().collect()
     }
 
+    /// Drops all that waits in a conversation.
+    pub(super) fn forget(&mut self, conversation: ConversationId) {
+        let keys: Vec<Key> = self.runs.keys().filter(|key| key.0 == conversation).copied().collect();
+        keys.into_iter().for_each(|key| {
+            self.take(key);
+        });
+    }
+
     pub(super) fn get(&self, key: Key) -> Option<&Parked> {
         self.runs.get(&key)
     }

@@ -22,6 +22,8 @@ pub(crate) struct Holding {
     pub floor: u64,
     /// The depth at which it would begin if it were new: the newest page lies above.
     pub page: u64,
+    /// The depth of its deepest entry.
+    pub newest: u64,
 }
 
 /// Messages between chat machines.

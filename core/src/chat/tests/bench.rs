@@ -22,34 +22,45 @@ pub(super) struct Bench {
     pub(super) rng: Rng,
     pub(super) now: Instant,
     pub(super) store: MemoryStore,
+    pub(super) config: Config,
+    pub(super) wall: WallTime,
 }
 
 impl Bench {
     pub(super) fn new(n: u8) -> Self {
-        Self::open(identity(n), MemoryStore::default(), [n; 32])
+        Self::with(n, Config::default())
+    }
+
+    pub(super) fn with(n: u8, config: Config) -> Self {
+        Self::open_with(identity(n), MemoryStore::default(), [n; 32], config)
     }
 
     /// A machine restored from a store.
     pub(super) fn open(identity: Identity, store: MemoryStore, seed: [u8; 32]) -> Self {
-        let (config, me) = (Config::default(), identity.node_id());
+        Self::open_with(identity, store, seed, Config::default())
+    }
+
+    pub(super) fn open_with(identity: Identity, store: MemoryStore, seed: [u8; 32], config: Config) -> Self {
+        let me = identity.node_id();
         let mut rng = Rng::new(seed);
         let mut cx = Cx { now: Instant::ZERO, wall: WallTime(9), me, rng: &mut rng };
         let setup = Setup { config: &config, identity: &identity };
         let records = store.hot().into_iter().filter(|r| Chat::TABLES.iter().any(|(_, t)| *t == r.table)).collect();
         let chat = Chat::open(setup, records, &mut cx, &mut Outbox::new()).unwrap();
-        Self { chat, identity, me, rng, now: Instant::ZERO, store }
+        Self { chat, identity, me, rng, now: Instant::ZERO, store, config, wall: WallTime(9) }
     }
 
     /// Stops it and opens it again.
     pub(super) fn restart(&mut self, seed: [u8; 32]) {
-        let now = self.now;
-        *self = Self::open(self.identity.clone(), core::mem::take(&mut self.store), seed);
-        self.now = now;
+        let (now, wall) = (self.now, self.wall);
+        let store = core::mem::take(&mut self.store);
+        *self = Self::open_with(self.identity.clone(), store, seed, self.config.clone());
+        (self.now, self.wall) = (now, wall);
     }
 
     pub(super) fn step<R>(&mut self, f: impl FnOnce(&mut Chat, &mut Cx<'_>, &mut Outbox<Out>) -> R) -> (R, Vec<Out>) {
         let mut outbox = Outbox::new();
-        let mut cx = Cx { now: self.now, wall: WallTime(9), me: self.me, rng: &mut self.rng };
+        let mut cx = Cx { now: self.now, wall: self.wall, me: self.me, rng: &mut self.rng };
         let result = f(&mut self.chat, &mut cx, &mut outbox);
         // The engine does so before its next output.
         self.chat.save(&mut outbox);
