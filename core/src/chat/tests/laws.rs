@@ -75,6 +75,68 @@ fn broken(world: &World) -> Option<String> {
     None
 }
 
+/// The same where texts and headers are deleted, held back, or never needed.
+fn broken_where_texts_go(world: &World) -> Option<String> {
+    let count = world.nodes.len();
+    let sets: Vec<BTreeSet<MessageId>> = (0..count).map(|n| world.taken(n).into_iter().collect()).collect();
+    let texts: Vec<BTreeSet<MessageId>> = (0..count).map(|n| world.texts(n)).collect();
+    let bases: Vec<u64> = (0..count).map(|n| world.base(n)).collect();
+    for (n, node) in world.nodes.iter().enumerate() {
+        // Laws 1 and 7: of what no base of two cuts off, what one took the other took.
+        for other in 0..count {
+            let from = MessageId::first_of(bases[n].max(bases[other]));
+            if let Some(id) = sets[other].range(from..).find(|id| !sets[n].contains(id)) {
+                return Some(alloc::format!("node {other} took {id:?}, node {n} did not"));
+            }
+        }
+        // Law 2: everything in the order was there before what names it, above the base.
+        for id in sets[n].iter().filter(|id| id.depth >= bases[n]) {
+            let run = world.runs.get(id);
+            for entry in run.iter().flat_map(|r| &r.entries).filter(|e| e.id == *id) {
+                let named = entry.prev.map(Parent::of).into_iter().chain(entry.parents.iter().copied());
+                for parent in named.filter(|p| p.depth >= bases[n]) {
+                    let (first, last) = parent.bounds();
+                    if sets[n].range(first..=last).next().is_none() {
+                        return Some(alloc::format!("node {n} has {id:?} without {parent:?}"));
+                    }
+                }
+            }
+        }
+        // Law 2: nothing is reported twice; nothing of which somebody has the text is lost.
+        let reported: BTreeSet<MessageId> = node.reported.iter().copied().collect();
+        if reported.len() < node.reported.len() {
+            return Some(alloc::format!("node {n} reported something twice"));
+        }
+        for (id, by) in world.said.iter().filter(|(id, _)| id.depth >= bases[n]) {
+            let holder = (0..count).find(|other| texts[*other].contains(id));
+            if let Some(holder) = holder.filter(|_| *by != node.bench.me && !reported.contains(id)) {
+                return Some(alloc::format!("node {n} was not told {id:?}, which node {holder} has"));
+            }
+        }
+    }
+    None
+}
+
+fn hold_where_texts_go(trouble: Trouble, first: u64) {
+    for seed in first..first + histories() {
+        let steps = [30, 60, 90, 120, 160][seed as usize % 5];
+        let world = World::live(seed, trouble, steps);
+        assert_eq!(broken_where_texts_go(&world), None, "history {seed} of {steps} steps with {trouble:?}");
+    }
+}
+
+/// Mutation: what was deleted is told again; a body that is wanted is not asked for; sums count it as there.
+#[test]
+fn texts_that_go_or_are_held_back_split_nothing() {
+    hold_where_texts_go(Trouble { prune: true, strip: true, restart: true, ..Trouble::default() }, 8_000);
+}
+
+/// Mutation: the base is a depth below which anything is there; a newcomer tells what lies below.
+#[test]
+fn newcomers_split_nothing() {
+    hold_where_texts_go(Trouble { prune: true, join: true, restart: true, cheat: true, ..Trouble::default() }, 9_000);
+}
+
 fn hold(trouble: Trouble, first: u64) {
     for seed in first..first + histories() {
         let steps = [6, 10, 16, 30, 60][seed as usize % 5];
@@ -98,7 +160,7 @@ fn restarts_change_no_history() {
 /// Mutation: `Chat::take` does not begin a life when its own is written by another copy.
 #[test]
 fn restored_and_cloned_profiles_lose_nothing() {
-    hold(Trouble { restart: true, restore: true, clone: true, cheat: false }, 3_000);
+    hold(Trouble { restart: true, restore: true, clone: true, ..Trouble::default() }, 3_000);
 }
 
 /// Mutation: `follows_in_its_log` is always true; `Verdict::Bad` and `Missing` are swapped; forks are refused.
@@ -109,7 +171,7 @@ fn cheating_authors_split_nothing() {
 
 #[test]
 fn everything_at_once_splits_nothing() {
-    hold(Trouble { restart: true, restore: true, clone: true, cheat: true }, 5_000);
+    hold(Trouble { restart: true, restore: true, clone: true, cheat: true, ..Trouble::default() }, 5_000);
 }
 
 /// Law 3. Mutation: `Components::merge` leaves out a parent.

@@ -8,18 +8,20 @@ use alloc::vec::Vec;
 
 use super::bench::Bench;
 use crate::chat::entry::{Body, Carried, LifeId, MAX_RUN, Parent, Part, Parts, Run};
-use crate::chat::rows::{ENTRIES, entry_id};
+use crate::chat::rows::{At, ENTRIES, Row, entry_id};
+use crate::chat::wire::Sync;
 use crate::chat::{In, Out};
+use crate::config::Config;
 use crate::fact::samples::{down, up};
 use crate::fact::{Fact, RoundTrip};
 use crate::id::{Life, MessageId, NodeId};
 use crate::identity::Identity;
 use crate::identity::tests::identity;
 use crate::rng::Rng;
-use crate::store::{MemoryStore, Scan};
+use crate::store::{MemoryStore, Record, Scan};
 use crate::time::{Duration, WallTime};
 use crate::wire::content::{Content, network_conversation};
-use crate::wire::{Blob, encode};
+use crate::wire::{Blob, MAX_MESSAGE, decode, encode};
 
 /// What may happen in a history besides speech, partitions and losses.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +34,30 @@ pub(super) struct Trouble {
     /// Two authors that send different entries to different nodes, name parents that no node has, and number as they
     /// like.
     pub(super) cheat: bool,
+    /// Texts are deleted early.
+    pub(super) prune: bool,
+    /// So are headers, soon after.
+    pub(super) forget: bool,
+    /// What peers bring has lost its texts now and then.
+    pub(super) strip: bool,
+    /// Nodes that join when much has been said.
+    pub(super) join: bool,
+}
+
+impl Trouble {
+    fn config(self) -> Config {
+        let mut config = Config::default();
+        if self.prune || self.forget {
+            config.chat.keep_entries = 16;
+        }
+        if self.forget {
+            config.chat.keep_headers = 24;
+        }
+        if self.prune || self.join {
+            (config.chat.page_entries, config.chat.page_for) = (24, Duration::ZERO);
+        }
+        config
+    }
 }
 
 pub(super) struct Node {
@@ -74,7 +100,7 @@ impl World {
         let mut rng = Rng::new(bytes);
         let count = 3 + rng.below(2);
         let node = |n: u8| Node {
-            bench: Bench::new(n),
+            bench: Bench::with(n, trouble.config()),
             reported: Vec::new(),
             forks: BTreeSet::new(),
             lives_begun: 0,
@@ -151,6 +177,7 @@ impl World {
             }
             16 => self.regroup(vec![0; self.nodes.len()]),
             17 => self.pass(Duration::from_secs(61)),
+            18 if trouble.join => self.join(),
             _ => self.pass(Duration::from_millis(20)),
         }
     }
@@ -205,13 +232,44 @@ impl World {
             return;
         }
         let (identity, store) = (self.nodes[n].bench.identity.clone(), self.nodes[n].bench.store.clone());
-        let mut bench = Bench::open(identity, store, self.rng.bytes());
+        let mut bench = Bench::open_with(identity, store, self.rng.bytes(), self.trouble.config());
         bench.now = self.nodes[n].bench.now;
         self.copied.insert(bench.me);
         let (reported, group) = (self.nodes[n].reported.clone(), self.nodes[n].group);
         self.nodes.push(Node { bench, reported, forks: BTreeSet::new(), lives_begun: 0, copy: None, group });
         let groups = self.nodes.iter().map(|x| x.group).collect();
         self.regroup(groups);
+    }
+
+    fn join(&mut self) {
+        if self.nodes.len() > 5 {
+            return;
+        }
+        let mut bench = Bench::with(30 + self.nodes.len() as u8, self.trouble.config());
+        bench.now = self.nodes[0].bench.now;
+        self.nodes.push(Node {
+            bench,
+            reported: Vec::new(),
+            forks: BTreeSet::new(),
+            lives_begun: 0,
+            copy: None,
+            group: self.nodes[0].group,
+        });
+        let groups = self.nodes.iter().map(|x| x.group).collect();
+        self.regroup(groups);
+    }
+
+    /// Runs that lost their texts on the way, as by a peer that holds them back.
+    fn strip(&mut self, body: Vec<u8>) -> Vec<u8> {
+        if !self.trouble.strip || self.loss == 0 || self.rng.below(3) > 0 {
+            return body;
+        }
+        let Ok(Sync::Runs { conversation, runs, end }) = decode(&body, MAX_MESSAGE) else { return body };
+        let bare = |Blob(bytes): Blob| match Run::decode_signed(conversation, bytes.clone()) {
+            Ok(run) => Blob(run.without_bodies(true).unwrap().bytes),
+            Err(_) => Blob(bytes),
+        };
+        encode(&Sync::Runs { conversation, runs: runs.into_iter().map(bare).collect(), end })
     }
 
     /// Something that no honest node says, to one node.
@@ -324,6 +382,7 @@ impl World {
                         continue;
                     }
                     if self.rng.below(100) >= self.loss / 4 {
+                        let body = self.strip(body);
                         let outs = self.nodes[at].bench.input(In::Message { from: me, body });
                         self.carry(at, outs);
                     }
@@ -395,8 +454,28 @@ impl World {
         }
     }
 
+    /// The depth below which a node needs no past.
+    pub(super) fn base(&self, n: usize) -> u64 {
+        let chat = &self.nodes[n].bench.chat;
+        chat.logs.get(&chat.network).map_or(0, crate::chat::log::Log::base)
+    }
+
+    /// The entries of which a node has the text.
+    pub(super) fn texts(&self, n: usize) -> BTreeSet<MessageId> {
+        let rows = self.rows(n);
+        let runs = rows.iter().filter_map(|r| match Row::read(&r.value).unwrap().at {
+            At::End(held) => Some(Run::decode_signed(network_conversation(&[0; 32]), held.run.0).unwrap()),
+            At::In(_) => None,
+        });
+        runs.flat_map(|run| run.entries).filter(|e| !e.is_bare).map(|e| e.id).collect()
+    }
+
     /// The entries that a node has taken.
     pub(super) fn taken(&self, n: usize) -> Vec<MessageId> {
+        self.rows(n).iter().map(|r| entry_id(&r.key).unwrap()).collect()
+    }
+
+    fn rows(&self, n: usize) -> Vec<Record> {
         let scan = Scan {
             table: ENTRIES,
             start: Vec::new(),
@@ -405,6 +484,6 @@ impl World {
             limit: u32::MAX,
             max_bytes: u32::MAX,
         };
-        self.nodes[n].bench.store.scan(&scan).iter().map(|r| entry_id(&r.key).unwrap()).collect()
+        self.nodes[n].bench.store.scan(&scan)
     }
 }
