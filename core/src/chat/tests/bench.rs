@@ -36,10 +36,6 @@ impl Bench {
     }
 
     /// A machine restored from a store.
-    pub(super) fn open(identity: Identity, store: MemoryStore, seed: [u8; 32]) -> Self {
-        Self::open_with(identity, store, seed, Config::default())
-    }
-
     pub(super) fn open_with(identity: Identity, store: MemoryStore, seed: [u8; 32], config: Config) -> Self {
         let me = identity.node_id();
         let mut rng = Rng::new(seed);

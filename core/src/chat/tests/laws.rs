@@ -137,6 +137,14 @@ fn newcomers_split_nothing() {
     hold_where_texts_go(Trouble { prune: true, join: true, restart: true, cheat: true, ..Trouble::default() }, 9_000);
 }
 
+/// Everything at once, headers that go included.
+#[test]
+fn headers_that_go_split_nothing() {
+    let all = Trouble { prune: true, forget: true, strip: true, join: true, restart: true, ..Trouble::default() };
+    hold_where_texts_go(all, 10_000);
+    hold_where_texts_go(Trouble { restore: true, clone: true, cheat: true, ..all }, 11_000);
+}
+
 fn hold(trouble: Trouble, first: u64) {
     for seed in first..first + histories() {
         let steps = [6, 10, 16, 30, 60][seed as usize % 5];
