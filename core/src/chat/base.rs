@@ -2,11 +2,10 @@
 
 use alloc::vec::Vec;
 
-use crate::chat::entry::LifeId;
-use crate::chat::log::Log;
-use crate::chat::rows::{At, EDITS, ENTRIES, NUMBERS, Row, all_of, stored_run};
+use crate::chat::log::{Log, Unsaid};
+use crate::chat::rows::{At, EDITS, ENTRIES, NUMBERS, Row, all_of, entry_key, stored_run};
 use crate::chat::{Chat, Out, Reading};
-use crate::id::{ConversationId, Life};
+use crate::id::{ConversationId, Life, MessageId};
 use crate::machine::{Cx, Outbox};
 use crate::store::{Record, Table};
 use crate::time::Duration;
@@ -16,52 +15,70 @@ use crate::wire::content::Content;
 /// (docs/design/log.md §9, law 6).
 const WRONG_AFTER: Duration = Duration::from_secs(60);
 
-/// Rows of a conversation that was begun anew, which are deleted.
+/// Rows with this node's texts that are to be said again.
 #[derive(Debug)]
 pub(super) struct Leftover {
     conversation: ConversationId,
-    number: u32,
+    unsaid: Unsaid,
     table: Table,
+    /// Where the next read begins.
+    next: Vec<u8>,
 }
 
 impl Chat {
     /// A newcomer begins with the newest page, and so does a node that was away for longer than the headers of others
     /// reach. What a minority says has no effect.
-    pub(super) fn choose_base(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, out: &mut Outbox<Out>) {
+    pub(super) fn choose_base(&mut self, cx: &mut Cx<'_>, conversation: ConversationId) {
         let links = self.holders(conversation).len();
         let Some(log) = self.logs.get_mut(&conversation).filter(|l| l.holders.are_enough(links, cx.now)) else { return };
         let page = log.holders.middle(|h| h.page.max(h.base));
-        let is_newcomer = log.policy.is_signed() && log.is_new() && log.is_empty();
+        let is_newcomer = log.is_newcomer();
         let is_behind = log.holders.middle(|h| h.base) > log.deepest().saturating_add(1);
-        let is_ahead = log.holders.middle(|h| h.newest) < log.base();
-        if page > log.base() && (is_newcomer || is_behind) {
-            log.raise_base(page);
+        let is_ahead = log.holders.middle(|h| h.newest) < log.joined();
+        if is_newcomer && page < log.joined() || log.holders.is_wrong_since(is_ahead, cx.now, WRONG_AFTER) {
+            self.begin_anew(cx, conversation, page);
+        } else if page > log.base() && (is_newcomer || is_behind) {
+            log.join_at(page, Life(cx.rng.bytes()));
             self.unsaved_since = cx.now;
             self.unsaved.insert(conversation);
-        } else if is_newcomer && page < log.base() || log.holders.is_wrong_since(is_ahead, cx.now, WRONG_AFTER) {
-            self.begin_anew(cx, conversation, page, out);
         }
     }
 
-    /// The base was wrong: nothing of what others say would ever be news. What was said here is said again.
-    fn begin_anew(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, base: u64, out: &mut Outbox<Out>) {
+    /// The base was wrong: nothing of what others say would ever be news. What this node said is said again when it has
+    /// caught up.
+    fn begin_anew(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, base: u64) {
         let number = self.next_number;
-        let Some(old) = self.logs.get_mut(&conversation) else { return };
+        let Some(old) = self.logs.get_mut(&conversation).filter(|old| old.leftover.is_none()) else { return };
         self.next_number = number.saturating_add(1);
         let mut log = Log::new(conversation, number, old.policy, self.me, Life(cx.rng.bytes()));
         log.holders = core::mem::take(&mut old.holders);
-        log.raise_base(base);
-        let left = Leftover { conversation, number: old.number, table: ENTRIES };
+        log.join_at(base, Life(cx.rng.bytes()));
+        log.leftover = Some(Unsaid { number: old.number, life: None, after: 0 });
         self.logs.insert(conversation, log);
         self.waiting.forget(conversation);
         self.unsaved_since = cx.now;
         self.unsaved.insert(conversation);
         self.unsaved_retention.insert(conversation);
-        self.clear(left, out);
     }
 
-    fn clear(&mut self, left: Leftover, out: &mut Outbox<Out>) {
-        let scan = all_of(left.table, left.number);
+    /// This node has caught up: it says again what others never had.
+    pub(super) fn say_again(&mut self, conversation: ConversationId, out: &mut Outbox<Out>) {
+        let is_read = |r: &Reading| matches!(r, Reading::Leftover(left) if left.conversation == conversation);
+        if self.reads.values().any(is_read) {
+            return;
+        }
+        let Some(log) = self.logs.get(&conversation).filter(|log| log.deepest() >= log.joined()) else { return };
+        if let Some(unsaid) = log.leftover {
+            self.read_leftover(Leftover { conversation, unsaid, table: ENTRIES, next: Vec::new() }, out);
+        }
+    }
+
+    fn read_leftover(&mut self, left: Leftover, out: &mut Outbox<Out>) {
+        let mut scan = all_of(left.table, left.unsaid.number);
+        if let (Some(_), Some(log)) = (left.unsaid.life, self.logs.get(&left.conversation)) {
+            scan.end = entry_key(left.unsaid.number, MessageId::first_of(log.joined()));
+        }
+        scan.start = scan.start.max(left.next.clone());
         self.read(Reading::Leftover(left), scan, out);
     }
 
@@ -72,37 +89,52 @@ impl Chat {
         records: &[Record],
         out: &mut Outbox<Out>,
     ) {
-        let Leftover { conversation, number, table } = left;
-        let own = self.own_texts(conversation, records);
+        let Leftover { conversation, unsaid, table, mut next } = left;
+        let Some(kind) = self.logs.get(&conversation).map(|log| log.policy.kind()) else { return };
+        let mut again = Vec::new();
         for record in records {
-            out.delete(table, record.key.clone());
+            let texts = self.unsaid_texts(conversation, unsaid, record);
+            // In the batch in which they are said again: they are said twice by no crash.
+            if unsaid.life.is_none() || texts.is_some() {
+                out.delete(table, record.key.clone());
+            }
+            again.extend(texts.into_iter().flatten());
+            next.clone_from(&record.key);
+            next.push(0);
         }
-        if let Some(kind) = self.logs.get(&conversation).map(|log| log.policy.kind())
-            && !own.is_empty()
-        {
+        if !again.is_empty() {
             // They are texts that were valid: there is space for them.
-            let _ = self.say(cx, kind, own, out);
+            let _ = self.say(cx, kind, again, out);
             self.sign(cx, out);
         }
-        let next = match (records.is_empty(), table) {
-            (false, same) => same,
-            (true, ENTRIES) => NUMBERS,
-            (true, NUMBERS) => EDITS,
-            (true, _) => return,
+        let (table, next) = match (records.is_empty(), table) {
+            (false, same) => (same, next),
+            (true, ENTRIES) if unsaid.life.is_none() => (NUMBERS, Vec::new()),
+            (true, NUMBERS) => (EDITS, Vec::new()),
+            (true, _) => {
+                if let Some(log) = self.logs.get_mut(&conversation) {
+                    log.leftover = None;
+                }
+                self.unsaved_since = cx.now;
+                self.unsaved.insert(conversation);
+                return;
+            }
         };
-        self.clear(Leftover { conversation, number, table: next }, out);
+        self.read_leftover(Leftover { conversation, unsaid, table, next }, out);
     }
 
-    /// This node's own texts among rows. What is about another message is not said again: that message is not here.
-    fn own_texts(&self, conversation: ConversationId, records: &[Record]) -> Vec<Content> {
-        let Some(log) = self.logs.get(&conversation) else { return Vec::new() };
-        let is_own = |log: &LifeId| log.author == self.me;
-        let rows = records.iter().filter(|r| r.table == ENTRIES).filter_map(|r| Row::read(&r.value).ok());
-        let runs = rows.filter(|row| is_own(&row.log)).filter_map(|row| match row.at {
-            At::End(held) => stored_run(log.policy, log.id, &held.run.0).ok(),
-            At::In(_) => None,
-        });
-        let bodies = runs.flat_map(|run| run.entries).filter_map(|entry| entry.body?.content);
-        bodies.filter(|content| content.about().is_none()).collect()
+    /// This node's own texts of a row that are to be said again; none if it is another row. What is about another
+    /// message is not said again: others do not have that message.
+    fn unsaid_texts(&self, conversation: ConversationId, unsaid: Unsaid, record: &Record) -> Option<Vec<Content>> {
+        let log = self.logs.get(&conversation).filter(|_| record.table == ENTRIES)?;
+        let row = Row::read(&record.value).ok()?;
+        let is_unsaid = unsaid.life.is_none_or(|life| row.log.life == life && row.seq > unsaid.after);
+        let At::End(held) = row.at else { return None };
+        if row.log.author != self.me || !is_unsaid {
+            return None;
+        }
+        let run = stored_run(log.policy, log.id, &held.run.0).ok()?;
+        let bodies = run.entries.into_iter().filter_map(|entry| entry.body?.content);
+        Some(bodies.filter(|content| content.about().is_none()).collect())
     }
 }

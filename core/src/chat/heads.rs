@@ -8,6 +8,7 @@ use crate::chat::entry::{LifeId, MAX_PARENTS, Parent};
 use crate::chat::known::Known;
 use crate::id::{MessageId, NodeId};
 use crate::rng::Rng;
+use crate::time::Instant;
 
 /// Heads in memory: 1,024 (docs/design/log.md §2, R4).
 const MAX_HEADS: usize = 1_024;
@@ -25,6 +26,8 @@ pub(crate) struct Head {
     pub(crate) first_time: bool,
     /// The log has two entries under one number.
     pub(crate) forked: bool,
+    /// It was taken without its past, or names such an entry: others may have to wait for it until then.
+    pub(crate) not_before: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -96,9 +99,11 @@ impl Heads {
 
     /// The heads that this node may name. Of a forked log only its deepest entry, and only while it is deeper than
     /// every other head.
-    fn nameable(&self) -> impl Iterator<Item = (MessageId, &Head)> {
+    fn nameable(&self, now: Instant) -> impl Iterator<Item = (MessageId, &Head)> {
         let deepest = self.all.last_key_value().map(|(id, _)| *id);
-        self.all.iter().map(|(id, head)| (*id, head)).filter(move |(id, head)| !head.forked || Some(*id) == deepest)
+        let all = self.all.iter().map(|(id, head)| (*id, head));
+        let all = all.filter(move |(_, head)| head.not_before.is_none_or(|at| at <= now));
+        all.filter(move |(id, head)| !head.forked || Some(*id) == deepest)
     }
 
     pub(crate) fn find(&self, parent: Parent) -> Option<(MessageId, &Known)> {
@@ -111,14 +116,14 @@ impl Heads {
     }
 
     /// How many heads wait to be named.
-    pub(crate) fn open(&self) -> usize {
-        self.nameable().count()
+    pub(crate) fn open(&self, now: Instant) -> usize {
+        self.nameable(now).count()
     }
 
     /// What the next run names, an entry each, the last of which says something: the deepest head, and others by lot,
     /// half of the draws from authors that are not first-time; shallow ones first.
-    pub(crate) fn draw(&self, rng: &mut Rng) -> Vec<Vec<Parent>> {
-        let mut open: Vec<(MessageId, bool)> = self.nameable().map(|(id, head)| (id, head.first_time)).collect();
+    pub(crate) fn draw(&self, now: Instant, rng: &mut Rng) -> Vec<Vec<Parent>> {
+        let mut open: Vec<(MessageId, bool)> = self.nameable(now).map(|(id, head)| (id, head.first_time)).collect();
         let most = MAX_PARENTS.saturating_mul(MAX_MERGES.saturating_add(1));
         let mut drawn: Vec<MessageId> = open.pop().map(|(id, _)| id).into_iter().collect();
         while drawn.len() < most && !open.is_empty() {
@@ -171,13 +176,13 @@ mod tests {
         for (depth, forked) in all {
             let log = LifeId { author: NodeId([depth as u8; 32]), life: Life([1; 8]) };
             let known = Known { log, seq: 1, clock: None };
-            heads.add(MessageId { depth, hash: [9; 32] }, Head { known, first_time: false, forked });
+            heads.add(MessageId { depth, hash: [9; 32] }, Head { known, first_time: false, forked, not_before: None });
         }
         heads
     }
 
     fn depths(heads: &Heads) -> Vec<Vec<u64>> {
-        let named = heads.draw(&mut Rng::new([1; 32]));
+        let named = heads.draw(Instant::ZERO, &mut Rng::new([1; 32]));
         named.iter().map(|parents| parents.iter().map(|p| p.depth).collect()).collect()
     }
 

@@ -73,11 +73,6 @@ impl Holders {
         known.map_or(0, |s| core::mem::replace(&mut s.said_from, from))
     }
 
-    /// The peer that has been linked for longest.
-    pub(super) fn longest_known(&self) -> Option<NodeId> {
-        self.stated.first().map(|s| s.peer)
-    }
-
     /// Whether enough have said what they hold to choose a base.
     pub(super) fn are_enough(&self, links: usize, now: Instant) -> bool {
         let waited = self.first_at.is_some_and(|at| now.since(at) >= STATED_WITHIN);

@@ -7,6 +7,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +40,15 @@ const MAX_NEWCOMERS: usize = 1_024;
 const MAX_SHOWN: usize = 500;
 /// Runs of which bodies are wanted: 1,024. Of others a comparison of whole histories brings them.
 const MAX_WANTED: usize = 1_024;
-/// References below the base that others vouched for, kept for the next that names them: 4,096.
-const MAX_VOUCHED: usize = 4_096;
+/// References without which entries may be taken: 4,096, as many as are asked about at once.
+const MAX_WAIVED: usize = 4_096;
+/// Gaps of lives: 256. They are rare.
+const MAX_GAPS: usize = 256;
+/// What was taken without its past is not named for this long: 10 min. By then each node has taken it, and nobody waits
+/// for what an honest node names.
+const TAINTED: Duration = Duration::from_secs(600);
+/// Tainted entries: 1,024.
+const MAX_TAINTED: usize = 1_024;
 /// What a verdict takes from the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Need {
@@ -62,8 +70,6 @@ pub(crate) struct Facts {
     pub(crate) numbers: BTreeMap<(LifeId, u64), Vec<MessageId>>,
     /// The same run as it is held here, if bodies of it are wanted.
     pub(crate) held: Option<Option<Held>>,
-    /// References below the base that most of the nodes that were asked hold.
-    pub(crate) vouched: BTreeSet<Reference>,
 }
 
 /// A run that was taken without all of its bodies.
@@ -102,7 +108,7 @@ pub(crate) enum Verdict {
     Known,
     /// These are not there: it waits.
     Missing(Vec<Parent>),
-    /// Of its past only these are not here, all below the base: others are to say that they hold them.
+    /// Of its past only these are not here, all below the base: others are to say whether they hold them.
     Unvouched(Vec<Reference>),
     /// An entry follows one that is not the one before it in its log: refused by every node.
     Bad,
@@ -119,8 +125,10 @@ pub(crate) enum Kind {
     Fork,
     /// It was taken before and the store lost it.
     Lost,
-    /// It lies below the base: it is stored, and neither told nor named.
+    /// It lies below the depth at which this node began: it is stored, and neither told nor named.
     Old,
+    /// Before the tip of its life, where an entry was taken without its past: it comes late.
+    Gap,
     /// It was taken without all of its bodies, and brings some.
     Late,
 }
@@ -159,15 +167,29 @@ pub(crate) struct State {
     /// The lives that clocks count, and whether there were too many.
     components: Vec<LifeId>,
     overflown: bool,
-    /// The depth below which this node needs no past.
+    /// The depth below which this node needs no past, and that at which it began.
     base: u64,
+    joined: u64,
+    gaps: Vec<(LifeId, (u64, u64))>,
     /// This node has not caught up with another yet: it may begin with the newest page.
     is_new: bool,
+    leftover: Option<Unsaid>,
     amounts: Amounts,
     /// Forked lives and the tips of their branches.
     pub(crate) forked: Vec<(LifeId, Vec<Tip>)>,
     /// The own tip first if there is one, then the deepest heads.
     entries: Vec<StateEntry>,
+}
+
+/// This node's texts that others never had, from before the depth at which it begins: there they would be no news. They
+/// are said again when it has caught up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Unsaid {
+    /// The number under which they are stored.
+    pub(crate) number: u32,
+    /// Of this life, and with a greater number than that; none: all that is stored there, which is to be deleted.
+    pub(crate) life: Option<Life>,
+    pub(crate) after: u64,
 }
 
 /// An entry that the next one of this node names.
@@ -204,15 +226,24 @@ pub(crate) struct Log {
     newcomers: BTreeMap<NodeId, WallTime>,
     /// When another life was last reported.
     begun_at: Option<Instant>,
-    /// The depth below which this node needs no past: 0 if it has all (docs/design/log.md §6, R7).
+    /// The depth below which this node needs no past: 0 if it has all (docs/design/log.md §6, R6).
     base: u64,
+    /// The depth at which it began: 0 if it was there from the beginning (docs/design/log.md §6, R7).
+    joined: u64,
+    /// Entries without which others may be taken: most of those asked hold them, or no linked node has them; these
+    /// since then.
+    waived: BTreeMap<Parent, Option<Instant>>,
+    /// Entries that were taken without their past because no linked node has it, and what names them: since when.
+    tainted: BTreeMap<MessageId, Instant>,
+    /// Numbers of lives that never were here before an entry that was taken without its past.
+    gaps: BTreeMap<LifeId, RangeInclusive<u64>>,
     is_new: bool,
+    /// What is to be said again.
+    pub(crate) leftover: Option<Unsaid>,
     /// The depth from which pages are shown: the base, or what was fetched since.
     shown_from: u64,
     /// Runs of which bodies are wanted, by the last entry.
     wanted: BTreeSet<MessageId>,
-    /// References below the base for which others vouched.
-    vouched: BTreeSet<Reference>,
     pub(crate) holders: Holders,
     pub(crate) retention: Retention,
 }
@@ -236,10 +267,14 @@ impl Log {
             newcomers: BTreeMap::new(),
             begun_at: None,
             base: 0,
+            joined: 0,
+            waived: BTreeMap::new(),
+            tainted: BTreeMap::new(),
+            gaps: BTreeMap::new(),
             is_new: true,
+            leftover: None,
             shown_from: 0,
             wanted: BTreeSet::new(),
-            vouched: BTreeSet::new(),
             holders: Holders::default(),
             retention: Retention::default(),
         }
@@ -249,8 +284,9 @@ impl Log {
     pub(crate) fn restore(id: ConversationId, policy: Policy, me: NodeId, state: State) -> Self {
         let mut log = Self::new(id, state.number, policy, me, state.own.life);
         log.lives = Lives::unread();
-        (log.base, log.shown_from) = (state.base, state.base);
-        log.is_new = state.is_new;
+        (log.base, log.joined, log.shown_from) = (state.base, state.joined, state.joined);
+        log.gaps = state.gaps.into_iter().map(|(life, (from, to))| (life, from..=to)).collect();
+        (log.is_new, log.leftover) = (state.is_new, state.leftover);
         log.retention.amounts = state.amounts;
         log.components.restore(state.components, state.overflown);
         for (life, tips) in state.forked {
@@ -264,7 +300,7 @@ impl Log {
                 log.tip = Some((at, known));
             } else {
                 let forked = log.forked.contains(&of);
-                log.heads.add(at, Head { known, first_time, forked });
+                log.heads.add(at, Head { known, first_time, forked, not_before: None });
             }
         }
         log.own = state.own;
@@ -289,7 +325,10 @@ impl Log {
             components: self.components.lives().to_vec(),
             overflown: self.components.is_overflown(),
             base: self.base,
+            joined: self.joined,
+            gaps: self.gaps.iter().map(|(life, gap)| (*life, (*gap.start(), *gap.end()))).collect(),
             is_new: self.is_new,
+            leftover: self.leftover,
             amounts: self.retention.amounts,
             forked: self.forked.iter().filter_map(|l| Some((*l, self.lives.tips(*l)?.to_vec()))).collect(),
             entries: tip.chain(heads).collect(),
@@ -305,13 +344,19 @@ impl Log {
         self.own.spoke
     }
 
-    pub(crate) fn open_heads(&self) -> usize {
-        self.heads.open()
+    pub(crate) fn open_heads(&self, now: Instant) -> usize {
+        self.heads.open(now)
     }
 
     /// Whether nothing was said here yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.lives.is_complete() && self.lives.len() == 0
+    }
+
+    /// Whether this node has neither caught up nor anything of others: it may begin with the newest page.
+    pub(crate) fn is_newcomer(&self) -> bool {
+        let own = usize::from(self.lives.tips(self.own_log()).is_some());
+        self.is_new && self.policy.is_signed() && self.lives.is_complete() && self.lives.len() == own
     }
 
     pub(crate) fn authors(&self) -> usize {
@@ -324,7 +369,7 @@ impl Log {
     pub(crate) fn begin_life(&mut self, life: Life, now: Instant) -> bool {
         (self.own.tip, self.own.held) = (None, 0);
         if let Some((id, known)) = self.tip.take() {
-            self.heads.add(id, Head { known, first_time: false, forked: false });
+            self.heads.add(id, Head { known, first_time: false, forked: false, not_before: None });
         }
         self.own.life = life;
         let reports = self.begun_at.is_none_or(|at| now.since(at) >= REPORT_EVERY);
@@ -365,8 +410,8 @@ impl Log {
         match (self.lives.tips(life), facts.lives.get(&life)) {
             (Some(tips), _) => Some(tips),
             (None, Some(tip)) => Some(tip.as_slice()),
-            // With a base, lives that end below it are not in memory.
-            (None, None) => (self.lives.is_complete() && self.base == 0).then_some(&[]),
+            // Lives that end below where this node began are not in memory.
+            (None, None) => (self.lives.is_complete() && self.joined == 0).then_some(&[]),
         }
     }
 
@@ -461,30 +506,27 @@ impl Log {
         if !needs.is_empty() {
             return read(needs);
         }
-        if let Some(verdict) = self.judge_past(missing, facts) {
-            return verdict;
+        // What others hold below the base needs not be here, nor what no linked node has (docs/design/log.md §6, R6).
+        missing.retain(|r| !self.waived.contains_key(&r.parent()));
+        let (old, missing): (Vec<Reference>, Vec<Reference>) =
+            missing.into_iter().partition(|r| r.parent().depth < self.base);
+        if !missing.is_empty() {
+            return Verdict::Missing(missing.into_iter().map(Reference::parent).collect());
+        }
+        if !old.is_empty() {
+            return Verdict::Unvouched(old);
         }
         let is_old = self.is_old(run);
         let beside =
             !planted(Bug::ForkTakenForLoss) && numbers.is_some_and(|ids| !ids.is_empty() && !ids.contains(&first.id));
+        let in_gap = self.gaps.get(&run.log).is_some_and(|gap| gap.contains(&first.seq));
         Verdict::Fits(match (is_old, is_next, beside) {
             (true, _, false) => Kind::Old,
             (false, true, _) => Kind::Next,
             (_, _, true) => Kind::Fork,
+            (false, false, false) if in_gap => Kind::Gap,
             (false, false, false) => Kind::Lost,
         })
-    }
-
-    /// What of its past a run waits for.
-    fn judge_past(&self, missing: BTreeSet<Reference>, facts: &Facts) -> Option<Verdict> {
-        let (old, missing): (Vec<Reference>, Vec<Reference>) =
-            missing.into_iter().partition(|r| r.parent().depth < self.base);
-        if !missing.is_empty() {
-            return Some(Verdict::Missing(missing.into_iter().map(Reference::parent).collect()));
-        }
-        let is_vouched = |r: &Reference| facts.vouched.contains(r) || self.vouched.contains(r);
-        let unvouched: Vec<Reference> = old.into_iter().filter(|r| !is_vouched(r)).collect();
-        (!unvouched.is_empty()).then_some(Verdict::Unvouched(unvouched))
     }
 
     /// What an entry edits is in its past, or it edits nothing: the read that says so.
@@ -510,13 +552,19 @@ impl Log {
         if needs.is_empty() { Verdict::Fits(Kind::Late) } else { read(needs) }
     }
 
-    /// Whether a run lies below the base.
+    /// Whether a run lies below the depth at which this node began.
     pub(crate) fn is_old(&self, run: &Run) -> bool {
-        run.last().is_some_and(|last| last.depth < self.base)
+        run.last().is_some_and(|last| last.depth < self.joined)
     }
 
     /// Takes a run that fits. Returns its new entries in order.
-    pub(crate) fn take<'a>(&mut self, run: &'a Run, kind: Kind, facts: &Facts, wall: WallTime) -> Vec<Taken<'a>> {
+    pub(crate) fn take<'a>(
+        &mut self,
+        run: &'a Run,
+        kind: Kind,
+        facts: &Facts,
+        (now, wall): (Instant, WallTime),
+    ) -> Vec<Taken<'a>> {
         let mut tips = self.tips(run.log, facts).unwrap_or_default().to_vec();
         let first_time = self.is_first_time(run.log.author, tips.is_empty(), wall);
         let is_old = self.is_old(run);
@@ -531,7 +579,7 @@ impl Log {
             let stored = || self.lookup(Parent::of(entry.id), facts).flatten().filter(|(id, _)| *id == entry.id);
             let (is_taken, late) = match kind {
                 Kind::Lost => (facts.stored(entry.id) == Some(true), None),
-                Kind::Next | Kind::Fork | Kind::Old => (stored().is_some(), None),
+                Kind::Next | Kind::Fork | Kind::Old | Kind::Gap => (stored().is_some(), None),
                 Kind::Late => {
                     let was_bare = |held: &Held| held.run.entries.get(at).is_some_and(|e| e.is_bare);
                     let comes = !entry.is_bare && facts.held.iter().flatten().any(was_bare);
@@ -549,6 +597,8 @@ impl Log {
                 if tips.len() < MAX_TIPS {
                     tips.push(tip);
                 }
+                let taint = self.taint_of(entry, facts, now);
+                self.taint(entry.id, taint);
                 self.heads.named(entry.prev, &entry.parents);
                 if run.log != self.own_log() {
                     let named = self.tip.as_ref().filter(|(id, _)| entry.parents.contains(&Parent::of(*id)));
@@ -556,7 +606,8 @@ impl Log {
                         self.is_held(self.own_log(), seq);
                     }
                     let forked = self.forked.contains(&run.log);
-                    self.heads.add(entry.id, Head { known: known.clone(), first_time, forked });
+                    let not_before = taint.map(|since| since + TAINTED);
+                    self.heads.add(entry.id, Head { known: known.clone(), first_time, forked, not_before });
                 }
             }
             if run.log.author == self.me {
@@ -571,6 +622,9 @@ impl Log {
             let from_end = run.entries.len().saturating_sub(at).saturating_sub(1);
             taken.push(Taken { id: entry.id, known: known.clone(), body: entry.body.as_ref(), from_end, void });
             self.recent.insert(entry.id, known);
+        }
+        if is_news {
+            self.note_gap(run, &tips, facts);
         }
         if !is_old {
             tips.sort_unstable();
@@ -617,8 +671,8 @@ impl Log {
     }
 
     /// This node's next run: merges where there are more heads than one entry names, then the bodies.
-    pub(crate) fn compose(&self, bodies: Vec<Body>, rng: &mut Rng) -> Parts {
-        let mut groups = self.heads.draw(rng);
+    pub(crate) fn compose(&self, bodies: Vec<Body>, now: Instant, rng: &mut Rng) -> Parts {
+        let mut groups = self.heads.draw(now, rng);
         let last = groups.pop().unwrap_or_default();
         let merge = |parents: Vec<Parent>, body: &Body| Part { parents, body: Carried::Body(Blob(encode(body))) };
         let mut entries = Vec::new();
@@ -651,13 +705,31 @@ impl Log {
         if base <= self.base {
             return;
         }
-        (self.base, self.shown_from) = (base, base);
+        self.base = base;
         let first = MessageId::first_of(base);
         self.recent = self.recent.split_off(&first);
         self.wanted = self.wanted.split_off(&first);
         self.heads.forget_before(first);
+    }
+
+    /// The depth at which this node began.
+    pub(crate) fn joined(&self) -> u64 {
+        self.joined
+    }
+
+    /// This node begins at this depth: what lies below is no news.
+    pub(crate) fn join_at(&mut self, depth: u64, life: Life) {
+        self.raise_base(depth);
+        (self.joined, self.shown_from) = (depth, depth);
+        let is_unheld = |tip: Tip| tip.id.depth < depth && tip.seq > self.own.held;
+        if self.own.tip.is_some_and(is_unheld) {
+            // What it said before names nothing that others have.
+            self.leftover = Some(Unsaid { number: self.number, life: Some(self.own.life), after: self.own.held });
+            self.own = Own { life, tip: None, newest: None, spoke: self.own.spoke, held: 0 };
+            self.tip = None;
+        }
         // They are read from the store when an entry follows them.
-        self.lives.forget_before(base);
+        self.lives.forget_before(depth);
     }
 
     pub(crate) fn shown_from(&self) -> u64 {
@@ -669,14 +741,9 @@ impl Log {
         self.shown_from = self.shown_from.min(depth);
     }
 
-    /// Whether this node has caught up with another before.
-    pub(crate) fn is_new(&self) -> bool {
-        self.is_new
-    }
-
     /// This node has what another one has.
     pub(crate) fn caught_up(&mut self) {
-        self.is_new &= self.is_empty();
+        self.is_new &= self.is_newcomer();
     }
 
     /// Another node has all that this one has.
@@ -687,7 +754,7 @@ impl Log {
     /// What this node holds, as it says it to others.
     pub(crate) fn holding(&self, config: &ChatConfig, wall: WallTime) -> Holding {
         let page = self.retention.page(config, wall).max(self.base);
-        Holding { base: self.base, floor: self.retention.floor(), page, newest: self.deepest() }
+        Holding { joined: self.joined, base: self.base, floor: self.retention.floor(), page, newest: self.deepest() }
     }
 
     /// Runs of which bodies are wanted, the newest first.
@@ -710,11 +777,48 @@ impl Log {
         }
     }
 
-    /// Most of the nodes that were asked hold this.
-    pub(crate) fn vouch(&mut self, reference: Reference) {
-        self.vouched.insert(reference);
-        if self.vouched.len() > MAX_VOUCHED {
-            self.vouched.pop_first();
+    /// Whether this may be missing where no linked node has it: the headers of most do not reach it. Never what is
+    /// deeper than what is here: a made-up past could lift an entry.
+    pub(crate) fn may_waive(&self, parent: Parent) -> bool {
+        parent.depth < self.holders.middle(|h| h.base) && parent.depth <= self.deepest()
+    }
+
+    /// Entries may be taken without this one: since then if no linked node has it.
+    pub(crate) fn waive(&mut self, parent: Parent, since: Option<Instant>) {
+        self.waived.insert(parent, since);
+        if self.waived.len() > MAX_WAIVED {
+            self.waived.pop_first();
+        }
+    }
+
+    /// Since when an entry is tainted: what it names was not to be found, or is tainted.
+    fn taint_of(&self, entry: &Entry, facts: &Facts, now: Instant) -> Option<Instant> {
+        if self.waived.is_empty() && self.tainted.is_empty() {
+            return None;
+        }
+        let named = entry.prev.map(Parent::of).into_iter().chain(entry.parents.iter().copied());
+        let taints = named.filter_map(|parent| match self.lookup(parent, facts).flatten() {
+            Some((id, _)) => self.tainted.get(&id).copied(),
+            None => self.waived.get(&parent).copied().flatten(),
+        });
+        taints.filter(|since| now.since(*since) < TAINTED).max()
+    }
+
+    fn taint(&mut self, id: MessageId, since: Option<Instant>) {
+        let Some(since) = since else { return };
+        self.tainted.insert(id, since);
+        if self.tainted.len() > MAX_TAINTED {
+            self.tainted.pop_first();
+        }
+    }
+
+    /// An entry was taken whose predecessor is not here: what lies between may still come, and is news then.
+    fn note_gap(&mut self, run: &Run, tips: &[Tip], facts: &Facts) {
+        let Some(first) = run.entries.first().filter(|first| first.seq > 1) else { return };
+        let Some(prev) = first.prev.map(Parent::of).filter(|prev| self.waived.contains_key(prev)) else { return };
+        if self.lookup(prev, facts).flatten().is_none() && self.gaps.len() < MAX_GAPS {
+            let before = tips.iter().map(|t| t.seq).filter(|seq| *seq < first.seq).max().unwrap_or(0);
+            self.gaps.insert(run.log, before.saturating_add(1)..=first.seq.saturating_sub(1));
         }
     }
 
@@ -740,7 +844,8 @@ impl Log {
 
     pub(crate) fn entries(&self) -> usize {
         let lives = self.lives.len().saturating_add(self.newcomers.len()).saturating_add(self.holders.len());
-        let lives = lives.saturating_add(self.wanted.len()).saturating_add(self.vouched.len());
+        let rare = self.waived.len().saturating_add(self.gaps.len()).saturating_add(self.tainted.len());
+        let lives = lives.saturating_add(self.wanted.len()).saturating_add(rare);
         self.recent.len().saturating_add(self.shown.len()).saturating_add(lives).saturating_add(self.heads.len())
     }
 
@@ -753,7 +858,7 @@ impl Log {
 
     /// The depth from which this node and a peer can compare what they have.
     pub(crate) fn line(&self, peer: NodeId) -> u64 {
-        self.holders.get(peer).map_or(0, |holding| holding.base).max(self.base)
+        self.holders.get(peer).map_or(0, |holding| holding.joined).max(self.joined)
     }
 
     #[cfg(any(test, debug_assertions))]

@@ -173,7 +173,7 @@ enum Reading {
     PageRows(Query),
     PageRun(Query),
     PageEdits(Query),
-    /// Whether what a peer asks for is held.
+    /// Whether what a peer asks about is held.
     Holds(NodeId),
     /// Runs before a place, for a peer that scrolls.
     Older(NodeId, ConversationId),
@@ -689,8 +689,8 @@ impl Machine for Chat {
         logs.saturating_add(self.waiting.len())
             .saturating_add(self.pulls.len())
             .saturating_add(self.serving.len())
-            .saturating_add(self.polls.len())
             .saturating_add(self.scrolls.len())
+            .saturating_add(self.polls.len())
             .saturating_add(self.pruning.len())
             .saturating_add(self.compare.len())
             .saturating_add(self.compare_with.len())

@@ -51,10 +51,10 @@ pub(super) struct Scroll {
     until: Instant,
 }
 
-/// What a peer brings from below the base is waited for this long: 5 s. What others vouch for takes a round trip more.
+/// What a peer brings from below the base is waited for this long: 5 s.
 const SCROLL_WITHIN: Duration = Duration::from_secs(5);
-/// What came is taken when others have vouched for it: after 500 ms a page shows what is there.
-const VOUCHED_WITHIN: Duration = Duration::from_millis(500);
+/// What came is taken when its past is read: after 200 ms a page shows what is there.
+const TAKEN_WITHIN: Duration = Duration::from_millis(200);
 /// Pages that wait for it: 16. Others end where this node's history ends.
 const MAX_SCROLLS: usize = 16;
 /// Runs in one answer to a peer that scrolls, and their bytes.
@@ -229,7 +229,7 @@ impl Chat {
         let shown_from = log.shown_from();
         let others = self.holders(conversation);
         // Who says that it has more; the longest known of them.
-        let more = |p: &&NodeId| log.holders.get(**p).is_some_and(|holding| holding.base < shown_from);
+        let more = |p: &&NodeId| log.holders.get(**p).is_some_and(|holding| holding.joined < shown_from);
         let peer = others.iter().filter(more).min_by_key(|p| log.holders.place(**p)).copied();
         let Some(peer) = peer.filter(|_| shown_from > 0 && !query.scrolled && self.scrolls.len() < MAX_SCROLLS) else {
             return Some(query);
@@ -332,9 +332,8 @@ impl Chat {
         if let Some(log) = self.logs.get_mut(&conversation) {
             log.show_from(from);
         }
-        // What came waits for others to vouch for it.
         for scroll in self.scrolls.iter_mut().filter(|s| is_his(s)) {
-            scroll.until = cx.now + VOUCHED_WITHIN;
+            scroll.until = cx.now + TAKEN_WITHIN;
         }
         self.scroll_timeout(cx, out);
     }

@@ -195,8 +195,8 @@ impl Chat {
             }
             None => {
                 let Some(Loading { lives, peers, .. }) = self.pulls.loading.remove(&conversation) else { return };
-                let base = log.base();
-                log.lives.loaded(lives, base);
+                let joined = log.joined();
+                log.lives.loaded(lives, joined);
                 if !log.lives.is_complete() {
                     self.too_many.insert(conversation);
                 }
@@ -227,17 +227,18 @@ impl Chat {
         if let Some(log) = self.logs.get_mut(&conversation) {
             log.holders.state(from, holding, cx.now);
         }
-        self.choose_base(cx, conversation, out);
+        self.choose_base(cx, conversation);
         self.ask_wanted(cx, conversation, from, out);
         // A conversation that only the peer knows: this node's store may be older than it.
         let gap = match (self.logs.get_mut(&conversation), hash) {
             (Some(log), Some(_)) if !log.lives.is_complete() => return self.greet(cx, conversation, from, out),
             // It says its heights from a depth on from which this node has not all.
-            (Some(log), Some(_)) if line < log.base() => return self.greet(cx, conversation, from, out),
+            (Some(log), Some(_)) if line < log.joined() => return self.greet(cx, conversation, from, out),
             (Some(log), Some(_)) if log.lives.digest(line) == hash => {
                 let said = log.holders.said(from, line);
                 log.caught_up();
                 log.all_held();
+                self.say_again(conversation, out);
                 if said < line {
                     // It could not compare with what this node said before.
                     self.greet(cx, conversation, from, out);
@@ -299,8 +300,7 @@ impl Chat {
         }
         let links = self.holders(conversation).len();
         if let Some(log) = self.logs.get(&conversation)
-            && log.is_new()
-            && log.is_empty()
+            && log.is_newcomer()
             && log.holders.get(peer).is_some_and(|h| h.page > 0)
             && !log.holders.are_enough(links, cx.now)
             && let Some(then) = log.holders.enough_at()
@@ -308,7 +308,7 @@ impl Chat {
             // More than a page is there: where to begin is not for one peer to say.
             return self.pull_at(conversation, peer, then, [0; 16]);
         }
-        self.choose_base(cx, conversation, out);
+        self.choose_base(cx, conversation);
         if !self.may_pull(conversation, peer, cx.now) {
             return;
         }
@@ -319,7 +319,7 @@ impl Chat {
             return;
         }
         let log = self.logs.get(&conversation);
-        let from = log.map_or(0, Log::base);
+        let from = log.map_or(0, Log::joined);
         let heights = log.map_or_else(Vec::new, |log| log.lives.heights(from));
         send(peer, &Sync::Pull { conversation, from, heights, answer }, out);
         self.pulls
@@ -344,7 +344,7 @@ impl Chat {
             return send(from, &Sync::Runs { conversation, runs: Vec::new(), end: End::Pulled { more: false } }, out);
         };
         log.heard_heights(&heights);
-        let line = line.max(log.base());
+        let line = line.max(log.joined());
         let beyond = match heights.is_empty() {
             // A newcomer gets all from a depth on: that takes no list.
             true => Beyond { ahead: log.deepest() >= line && !log.is_empty(), from_depth: line, forks: false },
@@ -352,7 +352,7 @@ impl Chat {
             false => log.lives.beyond(&heights, line),
         };
         let number = log.number;
-        let lacks = log.lives.lacks(&heights, log.base());
+        let lacks = log.lives.lacks(&heights, log.joined());
         let one_way = planted(Bug::OneWayCatchUp) && lacks && beyond.ahead;
         let pause = self.pulls.forks.get(&from).copied();
         if beyond.forks && pause.is_none_or(|p| p.until <= cx.now) {
@@ -478,6 +478,7 @@ impl Chat {
         if let Some(log) = self.logs.get_mut(&conversation) {
             log.caught_up();
         }
+        self.say_again(conversation, out);
         self.settled(conversation, peer, out);
         self.next_pull(cx, conversation, out);
     }

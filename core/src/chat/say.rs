@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::chat::draft::Draft;
 use crate::chat::entry::{Body, MAX_PARENTS};
-use crate::chat::log::{Facts, Kind, Log, Wants};
+use crate::chat::log::{Facts, Kind, Wants};
 use crate::chat::waiting::Source;
 use crate::chat::{Chat, Out};
 use crate::error::CommandError;
@@ -60,7 +60,7 @@ impl Chat {
 
     /// Begins the next run of this node.
     fn begin(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, body: Body) -> Option<MessageId> {
-        let parts = self.logs.get(&conversation)?.compose(alloc::vec![body], cx.rng);
+        let parts = self.logs.get(&conversation)?.compose(alloc::vec![body], cx.now, cx.rng);
         self.draft = Draft::begin(conversation, self.me, parts, cx.now);
         self.draft.as_ref().map(Draft::last)
     }
@@ -84,7 +84,7 @@ impl Chat {
     /// Plans a silent merge if there are more heads than one entry names.
     pub(super) fn merge_later(&mut self, cx: &mut Cx<'_>, conversation: ConversationId) {
         let Some(log) = self.logs.get(&conversation).filter(|l| l.policy.is_signed() && l.spoke()) else { return };
-        if log.open_heads() <= MAX_PARENTS {
+        if log.open_heads(cx.now) <= MAX_PARENTS {
             self.merge_at = None;
             return;
         }
@@ -97,7 +97,7 @@ impl Chat {
 
     pub(super) fn merge(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         let network = self.network;
-        let open = self.logs.get(&network).map_or(0, Log::open_heads);
+        let open = self.logs.get(&network).map_or(0, |log| log.open_heads(cx.now));
         if open > MAX_PARENTS {
             let body = Body { salt: cx.rng.bytes(), sent_at: cx.wall, content: None };
             self.begin(cx, network, body);

@@ -11,7 +11,7 @@ use crate::chat::rows::{
     At, EDITS, ENTRIES, NUMBERS, NewAt, NewHeld, NewRow, Row, edit_key, encode_edit, entry_id, entry_key, entry_scan, number_key,
     number_row, number_scan, stored_run, tip_scan,
 };
-use crate::chat::waiting::{FIRST_ASK, Key, Offered, Parked, Source, Stage};
+use crate::chat::waiting::{FIRST_ASK, Key, Missing, Offered, Parked, Source, Stage};
 use crate::chat::wire::{MAX_WANTED, Sync};
 use crate::chat::{Chat, Out, Reading, send};
 use crate::id::{ConversationId, Life, NodeId};
@@ -69,11 +69,19 @@ impl Chat {
         }
     }
 
-    /// Judges runs again that waited for nothing but bodies which nobody brings.
+    /// Judges runs again that wait for nothing but bodies which nobody brings, or for a past that no linked node has.
     pub(super) fn unless_wanted(&mut self, cx: &mut Cx<'_>, keys: Vec<Key>, out: &mut Outbox<Out>) {
         for key in keys {
-            let waits = |p: &Parked| matches!(&p.stage, Stage::Missing { parents, .. } if parents.iter().all(|p| *p == Parent::of(key.1)));
-            if self.waiting.get(key).is_some_and(waits) {
+            let holders = self.holders(key.0);
+            let Some(log) = self.logs.get_mut(&key.0) else { continue };
+            let ended = self.waiting.ended(key, cx.now);
+            let Some(ended) = ended.filter(|ended| ended.iter().all(|p| log.may_waive(*p))) else { continue };
+            let bodies_only = ended.is_empty();
+            ended.into_iter().for_each(|parent| log.waive(parent, Some(cx.now)));
+            let lacking = |o: &Offered| {
+                !o.run.is_bare() || o.is_late(cx.now) || holders.iter().all(|p| o.lacking.contains(p))
+            };
+            if !bodies_only || self.waiting.get(key).is_some_and(|p| lacking(&p.offered)) {
                 self.again(cx, key, out);
             }
         }
@@ -151,7 +159,7 @@ impl Chat {
         if self.lacks_bodies(conversation, &offered.run) {
             parents.extend(offered.run.last().map(Parent::of));
         }
-        self.park(cx, conversation, offered, Stage::Missing { parents, ask_at, asked: Vec::new() });
+        self.park(cx, conversation, offered, Stage::Missing(Missing::new(parents, ask_at)));
     }
 
     /// Whether bodies of a run are wanted: they did not come, and it is neither old nor this node's own.
@@ -185,14 +193,14 @@ impl Chat {
         let Offered { run, source, facts, .. } = offered;
         let run = match kind {
             Kind::Late => filled,
-            Kind::Next | Kind::Fork | Kind::Lost | Kind::Old => self.fitting(conversation, run),
+            Kind::Next | Kind::Fork | Kind::Gap | Kind::Lost | Kind::Old => self.fitting(conversation, run),
         };
         let Some(run) = run else { return };
         let wants = match kind {
             Kind::Late if run.is_bare() => held_wants,
             Kind::Lost if lacks => Wants::Repair,
-            Kind::Next | Kind::Fork if lacks => Wants::News,
-            Kind::Next | Kind::Fork | Kind::Lost | Kind::Old | Kind::Late => Wants::Nothing,
+            Kind::Next | Kind::Fork | Kind::Gap if lacks => Wants::News,
+            Kind::Next | Kind::Fork | Kind::Gap | Kind::Lost | Kind::Old | Kind::Late => Wants::Nothing,
         };
         self.take(cx, conversation, &run, (kind, wants), &facts, source, out);
     }
@@ -286,7 +294,7 @@ impl Chat {
     fn again(&mut self, cx: &mut Cx<'_>, key: Key, out: &mut Outbox<Out>) {
         let Some(Parked { mut offered, stage }) = self.waiting.take(key) else { return };
         let Some(log) = self.logs.get(&key.0) else { return };
-        if matches!(stage, Stage::Missing { .. }) {
+        if matches!(stage, Stage::Missing(_)) {
             // What was missing may be there now.
             offered.facts.entries.retain(|_, read| read.is_some());
         }
@@ -315,7 +323,7 @@ impl Chat {
                 out.push(Out::LifeBegun { conversation: log.policy.kind() });
             }
         }
-        let taken = log.take(run, kind, facts, cx.wall);
+        let taken = log.take(run, kind, facts, (cx.now, cx.wall));
         if let (Source::Own, Some(last)) = (source, taken.last()) {
             let spoke = taken.iter().any(|t| t.body.as_ref().is_some_and(|b| b.content.is_some()));
             log.said(last, spoke);
@@ -386,7 +394,7 @@ impl Chat {
                 log.retention.fill(run, is_first_time);
                 false
             }
-            Kind::Next | Kind::Fork | Kind::Lost | Kind::Old => log.retention.add(&self.config.chat, run, entries, is_first_time, cx.wall),
+            Kind::Next | Kind::Fork | Kind::Gap | Kind::Lost | Kind::Old => log.retention.add(&self.config.chat, run, entries, is_first_time, cx.wall),
         };
         if is_marked {
             self.unsaved_retention.insert(conversation);
@@ -431,7 +439,7 @@ impl Chat {
     ) {
         let Some(log) = self.logs.get(&conversation) else { return };
         // The store lost it: the application got its event before. Below the base nothing is news.
-        let is_news = matches!(kind, Kind::Next | Kind::Fork | Kind::Late) && !log.is_old(run);
+        let is_news = matches!(kind, Kind::Next | Kind::Fork | Kind::Gap | Kind::Late) && !log.is_old(run);
         if !is_news || source == Source::Own || run.log.author == self.me {
             return;
         }

@@ -1,8 +1,9 @@
 //! What lies below the base: others say whether they hold it (docs/design/log.md §6, R7).
 //!
 //! A node that began with the newest page, or that forgot old headers, cannot check the past of what names them. It asks
-//! up to five peers whether they hold what is named; more than half of those that answer must. An author that invents
-//! an old past would need most of the peers of each node.
+//! up to five peers whether they hold what is named. If more than half of those that answer do, it is as if it were here.
+//! If not, it was invented, and what names it is dropped; unless the headers of most peers do not reach so far. Then no
+//! node can tell, and an entry that names it is taken all the same, and not named for a while: nobody has to wait for it.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -10,6 +11,7 @@ use alloc::vec::Vec;
 use crate::chat::entry::Reference;
 use crate::chat::holders::ASKED;
 use crate::chat::rows::{Row, entry_id, entry_scan, number_row, number_scan};
+use crate::chat::waiting::Stage;
 use crate::chat::wire::{MAX_WANTED, Sync};
 use crate::chat::{Chat, Out, Reading, send};
 use crate::id::{ConversationId, NodeId};
@@ -27,9 +29,6 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const MAX_POLLS: usize = 4_096;
 /// Questions under way: 256, each to one peer. An older one counts as not answered.
 const MAX_QUESTIONS: usize = 256;
-/// Without a majority for anything in a minute, the longest known peer is believed: who has only liars around is not
-/// silenced by them (docs/design/log.md §6, R7).
-const LONE_VOICE: Duration = Duration::from_secs(60);
 /// What one read for a question costs its asker, in bytes of the rate: 256, a row.
 const READ_COST: usize = 256;
 
@@ -74,8 +73,6 @@ pub(super) struct Polls {
     next_question: u32,
     /// One question of each peer is answered at a time.
     answering: BTreeMap<NodeId, Answering>,
-    /// Since when nothing was vouched for, while something is asked.
-    fruitless_since: Option<Instant>,
 }
 
 impl Polls {
@@ -114,7 +111,6 @@ impl Chat {
             poll.held.extend(bringer);
             poll.asked.extend(bringer);
         }
-        self.polls.fruitless_since.get_or_insert(cx.now);
         self.polls.gather_at.get_or_insert(cx.now + GATHER);
         true
     }
@@ -174,23 +170,19 @@ impl Chat {
         let Some(poll) = self.polls.polls.get(&key) else { return };
         let (conversation, reference) = key;
         let Some(log) = self.logs.get_mut(&conversation) else { return };
-        let Some(mut is_held) = poll.result(is_over) else { return };
-        let lone = self.polls.fruitless_since.is_some_and(|at| cx.now.since(at) >= LONE_VOICE);
-        is_held |= lone && log.holders.longest_known().is_some_and(|peer| poll.held.contains(&peer));
+        let Some(is_held) = poll.result(is_over) else { return };
         self.polls.polls.remove(&key);
         if self.polls.polls.is_empty() {
             self.polls.questions.clear();
         }
         let keys = self.waiting.woken_by(conversation, reference.parent());
-        if is_held {
-            self.polls.fruitless_since = if lone { self.polls.fruitless_since } else { None };
-            log.vouch(reference);
-            self.woken.extend(keys);
-            return;
+        if is_held || log.may_waive(reference.parent()) {
+            log.waive(reference.parent(), if is_held { None } else { Some(cx.now) });
+            return self.woken.extend(keys);
         }
         for key in keys {
-            let denied = |s: &super::waiting::Stage| matches!(s, super::waiting::Stage::Vouching(r) if r.contains(&reference));
-            if self.waiting.get(key).is_some_and(|p| denied(&p.stage)) {
+            let names = |stage: &Stage| matches!(stage, Stage::Vouching(all) if all.contains(&reference));
+            if self.waiting.get(key).is_some_and(|p| names(&p.stage)) {
                 self.waiting.take(key);
                 self.drops.count(DropReason::Message);
             }

@@ -57,9 +57,18 @@ pub(super) enum Stage {
     Reading(usize),
     /// These entries; its own last one if bodies of it did not come. The next question is due then, and these peers were
     /// asked.
-    Missing { parents: BTreeSet<Parent>, ask_at: Instant, asked: Vec<NodeId> },
+    Missing(Missing),
     /// Others that are to say whether they hold these.
     Vouching(Vec<Reference>),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Missing {
+    pub(super) parents: BTreeSet<Parent>,
+    pub(super) ask_at: Instant,
+    asked: Vec<NodeId>,
+    /// Who brought it was asked and has answered without what is missing.
+    is_edge: bool,
 }
 
 /// A run that was brought, and what is known of it.
@@ -177,7 +186,7 @@ impl Waiting {
     }
 
     fn index(&mut self, (conversation, id): Key, stage: &Stage) {
-        if let Stage::Missing { ask_at, .. } = stage {
+        if let Stage::Missing(Missing { ask_at, .. }) = stage {
             self.asks.insert((*ask_at, (conversation, id)));
         }
         for parent in stage.parents() {
@@ -207,7 +216,7 @@ impl Waiting {
                 self.shares.remove(&peer);
             }
         }
-        if let Stage::Missing { ask_at, .. } = &parked.stage {
+        if let Stage::Missing(Missing { ask_at, .. }) = &parked.stage {
             self.asks.remove(&(*ask_at, key));
         }
         for parent in parked.stage.parents() {
@@ -232,7 +241,7 @@ impl Waiting {
         false
     }
 
-    /// Runs that named this entry, which is taken now or for which others vouched.
+    /// Runs that named this entry, which is taken now or need not be.
     pub(super) fn woken_by(&self, conversation: ConversationId, parent: Parent) -> Vec<Key> {
         let keys = self.by_parent.get(&(conversation, parent));
         keys.into_iter().flatten().copied().collect()
@@ -258,13 +267,33 @@ impl Waiting {
     /// A peer that was asked has answered: it lacks what did not come. Returns runs that may wait for no other.
     pub(super) fn answered(&mut self, conversation: ConversationId, peer: NodeId) -> Vec<Key> {
         let mut keys = Vec::new();
-        for (key, parked) in self.runs.iter_mut().filter(|(key, p)| key.0 == conversation && p.offered.run.is_bare()) {
-            if matches!(&parked.stage, Stage::Missing { asked, .. } if asked.contains(&peer)) {
-                parked.offered.lacking.insert(peer);
+        for (key, parked) in self.runs.iter_mut().filter(|(key, _)| key.0 == conversation) {
+            let Stage::Missing(missing) = &mut parked.stage else { continue };
+            if missing.asked.contains(&peer) {
+                missing.is_edge |= parked.offered.source.peer() == Some(peer);
+                if parked.offered.run.is_bare() {
+                    parked.offered.lacking.insert(peer);
+                }
                 keys.push(*key);
             }
         }
         keys
+    }
+
+    /// What a run need not wait for any more: who brought it has not what it names, and nobody brought it for ten
+    /// seconds.
+    pub(super) fn ended(&self, key: Key, now: Instant) -> Option<Vec<Parent>> {
+        let Parked { offered, stage: Stage::Missing(missing) } = self.runs.get(&key)? else { return None };
+        let own = Parent::of(key.1);
+        let open: Vec<Parent> = missing.parents.iter().copied().filter(|p| *p != own).collect();
+        let ended = missing.is_edge && offered.is_late(now) && !open.iter().any(|p| self.is_here(key.0, *p));
+        (ended || open.is_empty()).then_some(open)
+    }
+
+    /// Whether an entry waits here.
+    fn is_here(&self, conversation: ConversationId, parent: Parent) -> bool {
+        let (first, last) = parent.bounds();
+        self.runs.range((conversation, first)..=(conversation, last)).next().is_some()
     }
 
     pub(super) fn next_ask(&self) -> Option<Instant> {
@@ -288,14 +317,13 @@ impl Waiting {
         }
         for key in &due {
             let Some(parked) = self.runs.get_mut(key) else { continue };
-            let is_late = parked.offered.run.is_bare() && parked.offered.is_late(now);
-            let Stage::Missing { parents, ask_at, asked } = &mut parked.stage else { continue };
+            let is_late = parked.offered.is_late(now);
+            let Stage::Missing(Missing { parents, ask_at, asked, is_edge }) = &mut parked.stage else { continue };
             *ask_at = now + NEXT_ASK;
             self.asks.insert((*ask_at, *key));
             let own = Parent::of(key.1);
-            if is_late && parents.iter().all(|p| *p == own) {
+            if is_late && (*is_edge || parents.iter().all(|p| *p == own)) {
                 late.push(*key);
-                continue;
             }
             let bodies_only = parents.iter().all(|p| *p == own || here.contains(&(key.0, *p)));
             // Who brought a run without bodies has none.
@@ -341,7 +369,7 @@ impl Waiting {
             return Err("the shares of those that brought runs are not those of the waiting runs");
         }
         let asks = self.runs.iter().filter_map(|(key, p)| match &p.stage {
-            Stage::Missing { ask_at, .. } => Some((*ask_at, *key)),
+            Stage::Missing(missing) => Some((missing.ask_at, *key)),
             Stage::Reading(_) | Stage::Vouching(_) => None,
         });
         if asks.collect::<BTreeSet<_>>() != self.asks {
@@ -354,9 +382,15 @@ impl Waiting {
     }
 }
 
+impl Missing {
+    pub(super) fn new(parents: BTreeSet<Parent>, ask_at: Instant) -> Self {
+        Self { parents, ask_at, ..Self::default() }
+    }
+}
+
 impl Parked {
     fn is_missing(&self) -> bool {
-        matches!(self.stage, Stage::Missing { .. })
+        matches!(self.stage, Stage::Missing(_))
     }
 }
 
@@ -364,7 +398,7 @@ impl Stage {
     fn parents(&self) -> Vec<Parent> {
         match self {
             Self::Reading(_) => Vec::new(),
-            Self::Missing { parents, .. } => parents.iter().copied().collect(),
+            Self::Missing(missing) => missing.parents.iter().copied().collect(),
             Self::Vouching(references) => references.iter().map(|r| r.parent()).collect(),
         }
     }

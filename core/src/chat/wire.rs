@@ -16,6 +16,8 @@ pub(super) const MAX_WANTED: usize = 256;
 /// What a node has of a conversation, as it says with each [`Sync::Digest`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Holding {
+    /// It began here: what lies below this depth it knows nothing of.
+    pub joined: u64,
     /// Below this depth it has no complete past.
     pub base: u64,
     /// Below this depth it has no bodies.

@@ -144,7 +144,7 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ("no zone", Swim::Dissolve.encode()),
         ("digest", encode(&Sync::Digest {
             conversation: network,
-            holding: Holding { base: 700, floor: 650, page: 710, newest: 900 },
+            holding: Holding { joined: 600, base: 700, floor: 650, page: 710, newest: 900 },
             from: 700,
             hash: Some([0x33; 16]),
         })),

@@ -102,6 +102,14 @@ impl Net {
                     self.sent.push((n, decode(&body, MAX_MESSAGE).unwrap()));
                     self.mail.push((n, to, In::Message { from: me, body }));
                 }
+                Out::Publish { body } => {
+                    for other in (0..self.nodes.len()).filter(|x| *x != n) {
+                        if self.nodes[other].chat.linked.contains_key(&me) {
+                            let input = In::GossipReceived { via: me, id: [0; 16], body: body.clone() };
+                            self.mail.push((n, self.nodes[other].me, input));
+                        }
+                    }
+                }
                 Out::Page { messages, older, .. } => self.pages.push((messages, older)),
                 _ => {}
             }
@@ -393,43 +401,174 @@ fn a_newcomer_begins_with_the_newest_page_and_speaks() {
     assert_eq!(net.reported[3].len(), got + 1, "nothing is told again");
 }
 
-/// Mutation: `Holders::middle` takes the highest; `Poll::result` believes one.
+/// One of three says that all begins far ahead. Mutation: `Holders::middle` takes the highest.
 #[test]
-fn one_liar_of_three_gives_a_newcomer_no_base_and_no_past() {
+fn one_liar_of_three_gives_a_newcomer_no_base() {
     let mut net = crowd(2, 300);
+    let liar = join_with_liar(&mut net);
+    let base = net.nodes[2].chat.logs[&room()].base();
+    assert!((150..300).contains(&base), "{base}");
+    let before = net.reported[2].len();
+    net.say(0, "goes on");
+    net.pass(SECOND);
+    assert_eq!(net.reported[2].len(), before + 1);
+    assert!(net.nodes[2].chat.linked.contains_key(&liar));
+}
+
+/// A third node, linked with a liar that states a base far ahead, and then with the others.
+fn join_with_liar(net: &mut Net) -> NodeId {
     net.nodes.push(Bench::with(9, small()));
     net.reported.push(Vec::new());
     let liar = NodeId([7; 32]);
-    let newcomer = 2;
     for fact in [up(liar), Fact::NeighbourUp(liar)] {
-        let outs = net.nodes[newcomer].fact(&fact);
-        net.post(newcomer, outs);
+        let outs = net.nodes[2].fact(&fact);
+        net.post(2, outs);
     }
-    // It says that all begins far ahead, and brings an entry that answers an invented past.
-    let holding = Holding { base: 1 << 50, floor: 1 << 50, page: 1 << 50, newest: 1 << 50 };
+    let holding = Holding { joined: 1 << 50, base: 1 << 50, floor: 1 << 50, page: 1 << 50, newest: 1 << 50 };
     let digest = Sync::Digest { conversation: room(), holding, from: 1 << 50, hash: Some([1; 16]) };
-    let outs = net.nodes[newcomer].input(In::Message { from: liar, body: encode(&digest) });
-    net.post(newcomer, outs);
+    let outs = net.nodes[2].input(In::Message { from: liar, body: encode(&digest) });
+    net.post(2, outs);
     for n in [0, 1] {
-        net.link(newcomer, n);
+        net.link(2, n);
     }
-    net.pass(3 * SECOND);
-    let base = net.nodes[newcomer].chat.logs[&room()].base();
-    assert!((150..300).contains(&base), "{base}");
-    let body = encode(&Body { salt: [1; 16], sent_at: WallTime(1), content: Some(Content::text("invented")) });
-    let parents = vec![Parent { depth: 3, prefix: [9; 16] }, Parent::of(net.reported[newcomer][0])];
+    // It is waited for ten seconds for texts that it does not bring.
+    net.pass(15 * SECOND);
+    liar
+}
+
+/// Mutation: `begin_anew` joins the old log; a newcomer that spoke takes all.
+#[test]
+fn what_a_newcomer_said_before_it_was_linked_is_news() {
+    let mut net = crowd(3, 300);
+    net.nodes.push(Bench::with(9, small()));
+    net.reported.push(Vec::new());
+    net.say(3, "hello?");
+    for n in 0..3 {
+        net.link(3, n);
+    }
+    net.pass(10 * SECOND);
+    for n in 0..4 {
+        assert_eq!(net.page(n, None, 10).0.last().unwrap(), "hello?", "node {n}");
+    }
+    assert!(rows(&net.nodes[3]).2.len() < 100, "it began with the newest page");
+    net.nodes[3].restart([6; 32]);
+    assert_eq!(net.page(3, None, 10).0.last().unwrap(), "hello?");
+}
+
+/// Who has only a liar at first begins in a world of its own; a minute after honest peers came it is in theirs, with what
+/// it said. Mutation: `is_wrong_since` is never true; own texts are deleted with the rest.
+#[test]
+fn a_newcomer_leaves_a_made_up_conversation() {
+    let mut net = crowd(2, 300);
+    let mut fake = Bench::new(60);
+    net.nodes.push(Bench::with(9, small()));
+    net.reported.push(Vec::new());
+    let liar = NodeId([7; 32]);
+    for fact in [up(liar), Fact::NeighbourUp(liar)] {
+        net.nodes[2].fact(&fact);
+    }
+    let holding = Holding { joined: 1 << 50, base: 1 << 50, floor: 0, page: 1 << 50, newest: 1 << 51 };
+    let digest = Sync::Digest { conversation: room(), holding, from: 1 << 50, hash: Some([1; 16]) };
+    net.nodes[2].input(In::Message { from: liar, body: encode(&digest) });
+    let _ = fake.say(Content::text("x"));
+    let parents = vec![Parent { depth: 1 << 50, prefix: [9; 16] }];
+    let body = encode(&Body { salt: [1; 16], sent_at: WallTime(1), content: Some(Content::text("made up")) });
     let part = Part { parents, body: Carried::Body(Blob(body)) };
     let parts = Parts { life: Life([1; 8]), seq: 1, prev: None, entries: vec![part] };
-    let invented = Run::sign(&identity(50), room(), parts).unwrap();
-    let outs = net.nodes[newcomer].input(from(liar, brings(&invented)));
-    net.post(newcomer, outs);
-    net.pass(30 * SECOND);
-    let (_, _, held) = rows(&net.nodes[newcomer]);
-    assert!(!held.contains(&invented.last().unwrap()), "two of three do not hold what it names");
-    let before = net.reported[newcomer].len();
-    net.say(0, "goes on");
+    let run = Run::sign(&fake.identity, room(), parts).unwrap();
+    net.nodes[2].gossip(liar, &run);
+    net.nodes[2].say(Content::text("is anybody here?"));
+    for n in [0, 1] {
+        net.link(2, n);
+    }
+    net.pass(300 * SECOND);
+    let base = net.nodes[2].chat.logs[&room()].base();
+    assert!(base < 300, "{base}");
+    assert!(net.texts(0).contains(&"is anybody here?".to_string()), "what it said is said again");
+    let texts = net.page(2, None, 10).0;
+    assert!(texts.contains(&"299".to_string()), "{texts:?}");
+    let before = net.reported[2].len();
+    net.say(1, "welcome");
     net.pass(SECOND);
-    assert_eq!(net.reported[newcomer].len(), before + 1);
+    assert_eq!(net.reported[2].len(), before + 1);
+    let (_, _, rows) = rows(&net.nodes[2]);
+    assert!(rows.iter().all(|id| id.depth < 1 << 50), "what was made up is deleted");
+}
+
+fn invented(depths: &[u64], also: MessageId) -> Vec<Run> {
+    let invent = |(n, depth): (usize, &u64)| {
+        let salt = [n as u8; 16];
+        let body = encode(&Body { salt, sent_at: WallTime(1), content: Some(Content::text("invented")) });
+        let mut parents = vec![Parent { depth: *depth, prefix: salt }, Parent::of(also)];
+        parents.sort_unstable();
+        let part = Part { parents, body: Carried::Body(Blob(body)) };
+        let parts = Parts { life: Life([n as u8; 8]), seq: 1, prev: None, entries: vec![part] };
+        Run::sign(&identity(50), room(), parts).unwrap()
+    };
+    depths.iter().enumerate().map(invent).collect()
+}
+
+/// A liar brings what names an invented past, and says that it has not more. Honest words go on at once meanwhile. Which
+/// of it the nodes have taken in the end.
+fn brings_an_invented_past(net: &mut Net, at: usize, liar: NodeId, invented: &[Run]) -> Vec<Vec<bool>> {
+    let count = net.nodes.len();
+    for second in 0..30 {
+        for run in invented.iter().filter(|_| second < 5) {
+            let outs = net.nodes[at].input(from(liar, brings(run)));
+            net.post(at, outs);
+        }
+        net.pass(SECOND);
+        let outs = net.nodes[at].input(from(liar, brings_all(&[], End::Wanted)));
+        net.post(at, outs);
+        for n in 0..count {
+            let id = net.say(n, "goes on");
+            net.pass(SECOND);
+            assert!((0..count).all(|other| other == n || net.reported[other].contains(&id)), "no honest word waits");
+        }
+    }
+    net.pass(200 * SECOND);
+    let held = |n: usize| rows(&net.nodes[n]).2;
+    (0..count).map(|n| invented.iter().map(|run| held(n).contains(&run.last().unwrap())).collect()).collect()
+}
+
+/// Where most have all headers, what names an invented past stops at the first honest node, a newcomer too. Mutation:
+/// `Poll::result` believes one; `Log::may_waive` asks for no majority.
+#[test]
+fn an_invented_past_stops_at_the_first_honest_node() {
+    let mut net = crowd(2, 300);
+    let liar = join_with_liar(&mut net);
+    let runs = invented(&[3, 280, 1 << 40], *net.reported[2].last().unwrap());
+    let taken = brings_an_invented_past(&mut net, 2, liar, &runs);
+    assert_eq!(taken, vec![vec![false; 3]; 3]);
+}
+
+/// Where most have forgotten what is old, all take what names it, invented or not, and no honest entry makes others wait
+/// for it. Mutation: `Heads` names what is tainted; `Log::may_waive` has no limit.
+#[test]
+fn what_most_have_forgotten_holds_nobody_up() {
+    let mut config = small();
+    config.chat.keep_headers = 100;
+    let mut net = Net::new((1..=4).map(|n| Bench::with(n, if n == 4 { small() } else { config.clone() })).collect());
+    for (a, b) in [(0, 1), (0, 2), (1, 2), (3, 0), (3, 1), (3, 2)] {
+        net.link(a, b);
+    }
+    for n in 0..600 {
+        net.say(n % 4, &n.to_string());
+        if n % 50 == 0 {
+            net.pass(3 * SECOND);
+        }
+    }
+    net.pass(200 * SECOND);
+    let bases: Vec<u64> = (0..4).map(|n| net.nodes[n].chat.logs[&room()].base()).collect();
+    assert!(bases[..3].iter().all(|base| *base > 300) && bases[3] == 0, "{bases:?}");
+    let liar = NodeId([7; 32]);
+    for fact in [up(liar), Fact::NeighbourUp(liar)] {
+        let outs = net.nodes[0].fact(&fact);
+        net.post(0, outs);
+    }
+    let runs = invented(&[3, 280, 1 << 40], *net.reported[0].last().unwrap());
+    let taken = brings_an_invented_past(&mut net, 0, liar, &runs);
+    assert_eq!(taken, vec![vec![true, true, false]; 4]);
 }
 
 /// An entry that names what is old and real is taken by who began later. Mutation: references are not asked about.
@@ -509,6 +648,7 @@ fn who_was_away_longer_than_headers_reach_begins_anew() {
     }
     net.pass(SECOND);
     net.say(3, "see you");
+    net.say(0, "bye");
     net.pass(SECOND);
     for n in 0..3 {
         net.unlink(3, n);
