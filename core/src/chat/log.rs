@@ -60,6 +60,8 @@ pub(crate) enum Need {
     Number(LifeId, u64),
     /// The run that ends with this entry.
     Run(MessageId),
+    /// Whether the application got this entry before the conversation was begun anew.
+    Told(MessageId),
 }
 
 /// What was read from the store.
@@ -70,6 +72,8 @@ pub(crate) struct Facts {
     pub(crate) numbers: BTreeMap<(LifeId, u64), Vec<MessageId>>,
     /// The same run as it is held here, if bodies of it are wanted.
     pub(crate) held: Option<Option<Held>>,
+    /// Whether the application got an entry before the conversation was begun anew.
+    pub(crate) told: BTreeMap<MessageId, bool>,
 }
 
 /// A run that was taken without all of its bodies.
@@ -519,6 +523,13 @@ impl Log {
         let is_old = self.is_old(run);
         let beside =
             !planted(Bug::ForkTakenForLoss) && numbers.is_some_and(|ids| !ids.is_empty() && !ids.contains(&first.id));
+        if self.leftover.is_some_and(|unsaid| unsaid.life.is_none()) {
+            let unread = run.entries.iter().map(|e| e.id).filter(|id| !facts.told.contains_key(id));
+            let needs: BTreeSet<Need> = unread.map(Need::Told).collect();
+            if !needs.is_empty() {
+                return read(needs);
+            }
+        }
         let in_gap = self.gaps.get(&run.log).is_some_and(|gap| gap.contains(&first.seq));
         Verdict::Fits(match (is_old, is_next, beside) {
             (true, _, false) => Kind::Old,
@@ -600,6 +611,7 @@ impl Log {
                 let taint = self.taint_of(entry, facts, now);
                 self.taint(entry.id, taint);
                 self.heads.named(entry.prev, &entry.parents);
+                self.is_new &= run.log.author == self.me;
                 if run.log != self.own_log() {
                     let named = self.tip.as_ref().filter(|(id, _)| entry.parents.contains(&Parent::of(*id)));
                     if let Some(seq) = named.map(|(_, known)| known.seq) {

@@ -125,12 +125,14 @@ impl Chat {
                 let Some(key) = self.park(cx, conversation, offered, Stage::Reading(needs.len())) else { return };
                 let Some(log) = self.logs.get(&conversation) else { return };
                 let number = log.number;
+                let before = log.leftover.map_or(number, |unsaid| unsaid.number);
                 for need in needs {
                     let scan = match need {
                         Need::Entry(parent) => entry_scan(number, parent),
                         Need::Life(life) => tip_scan(number, life),
                         Need::Number(life, seq) => number_scan(number, life, seq),
                         Need::Run(last) => entry_scan(number, Parent::of(last)),
+                        Need::Told(id) => entry_scan(before, Parent::of(id)),
                     };
                     self.read(Reading::Past { key, need }, scan, out);
                 }
@@ -266,6 +268,9 @@ impl Chat {
                 let ids = records.iter().filter_map(|r| number_row(r).ok()).map(|(_, tip)| tip.id);
                 facts.numbers.insert((life, seq), ids.collect());
             }
+            Need::Told(id) => {
+                facts.told.insert(id, !records.is_empty());
+            }
             Need::Run(_) => {
                 let held = records.first().and_then(|r| Row::read(&r.value).ok()).and_then(|row| match row.at {
                     At::End(held) if held.wants != Wants::Nothing => {
@@ -338,6 +343,7 @@ impl Chat {
         self.unsaved.insert(conversation);
         let quiet = kind == Kind::Late && facts.held.iter().flatten().any(|h| h.wants == Wants::Repair);
         if !quiet {
+            let taken: Vec<&Taken<'_>> = taken.iter().filter(|t| facts.told.get(&t.id) != Some(&true)).collect();
             self.report(conversation, run, &taken, kind, source, out);
         }
         let (from, carriage) = (source.peer(), self.logs.get(&conversation).map(|l| l.policy.carriage()));
@@ -432,7 +438,7 @@ impl Chat {
         &mut self,
         conversation: ConversationId,
         run: &Run,
-        taken: &[Taken<'_>],
+        taken: &[&Taken<'_>],
         kind: Kind,
         source: Source,
         out: &mut Outbox<Out>,

@@ -249,6 +249,9 @@ fn a_verdict_is_the_same_before_and_after_a_restart() {
                                 facts.numbers.insert((life, seq), ids);
                             }
                             Need::Run(_) => facts.held = Some(None),
+                            Need::Told(id) => {
+                                facts.told.insert(id, false);
+                            }
                         }),
                         verdict => break alloc::format!("{verdict:?}"),
                     }
