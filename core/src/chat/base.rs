@@ -34,8 +34,9 @@ impl Chat {
         let page = log.holders.middle(|h| h.page.max(h.base));
         let is_newcomer = log.is_newcomer();
         let is_behind = log.holders.middle(|h| h.base) > log.deepest().saturating_add(1);
-        let is_ahead = log.holders.middle(|h| h.newest) < log.joined();
-        if is_newcomer && page < log.joined() || log.holders.is_wrong_since(is_ahead, cx.now, WRONG_AFTER) {
+        // Nothing of what they say would be news, or nothing of what is said here reaches them.
+        let is_wrong = log.holders.middle(|h| h.newest) < log.joined() || log.holders.are_held_up(cx.now);
+        if is_newcomer && page < log.joined() || log.holders.is_wrong_since(is_wrong, cx.now, WRONG_AFTER) {
             self.begin_anew(cx, conversation, page);
         } else if page > log.base() && (is_newcomer || is_behind) {
             log.join_at(page, Life(cx.rng.bytes()));
@@ -64,7 +65,8 @@ impl Chat {
     /// This node has caught up: it says again what others never had.
     pub(super) fn say_again(&mut self, conversation: ConversationId, out: &mut Outbox<Out>) {
         let is_read = |r: &Reading| matches!(r, Reading::Leftover(left) if left.conversation == conversation);
-        if self.reads.values().any(is_read) {
+        // What comes may have been told before: the old rows say so.
+        if self.reads.values().any(is_read) || self.waiting.waits_in(conversation) {
             return;
         }
         let Some(log) = self.logs.get(&conversation).filter(|log| log.deepest() >= log.joined()) else { return };

@@ -14,6 +14,8 @@ const STATED_WITHIN: Duration = Duration::from_secs(1);
 /// Who did not bring bodies that it should have is not waited for again for this long: 10 min (docs/design/log.md §2,
 /// R2: who failed is asked last).
 const DISTRUSTED: Duration = Duration::from_secs(600);
+/// A peer that lacks something asks each of its neighbours within this: a minute.
+const HELD_UP: Duration = Duration::from_secs(60);
 /// Peers whose statements are kept: 128, as many as there are links.
 const MAX_STATED: usize = 128;
 
@@ -23,6 +25,8 @@ struct Stated {
     holding: Holding,
     /// The depth from which this node last said its heights to it.
     said_from: u64,
+    /// When it last asked for what this node took something without.
+    unserved_at: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +51,7 @@ impl Holders {
         if let Some(known) = self.stated.iter_mut().find(|s| s.peer == peer) {
             known.holding = holding;
         } else if self.stated.len() < MAX_STATED {
-            self.stated.push(Stated { peer, holding, said_from: 0 });
+            self.stated.push(Stated { peer, holding, said_from: 0, unserved_at: None });
         }
     }
 
@@ -88,6 +92,19 @@ impl Holders {
         let mut all: Vec<u64> = self.stated.iter().take(ASKED).map(|s| of(&s.holding)).collect();
         all.sort_unstable();
         all.get(all.len().saturating_sub(1) / 2).copied().unwrap_or(0)
+    }
+
+    /// A peer asks for what this node took something without.
+    pub(super) fn unserved(&mut self, peer: NodeId, now: Instant) {
+        if let Some(stated) = self.stated.iter_mut().find(|s| s.peer == peer) {
+            stated.unserved_at = Some(now);
+        }
+    }
+
+    /// Whether most peers cannot take what is here, by what they asked for in the last minute.
+    pub(super) fn are_held_up(&self, now: Instant) -> bool {
+        let lately = |at: Instant| now.since(at) < HELD_UP;
+        self.stated.iter().filter(|s| s.unserved_at.is_some_and(lately)).count().saturating_mul(2) > self.stated.len()
     }
 
     /// Whether something has been so for so long, each time that it was looked at.

@@ -585,6 +585,13 @@ impl Log {
             self.forked.insert(run.log);
             self.heads.fork(run.log);
         }
+        if let Some((gap, last)) = self.gaps.get(&run.log).cloned().zip(run.entries.last()).filter(|_| kind == Kind::Gap) {
+            // What comes is no gap any more: it follows what is here, so nothing before it comes later.
+            self.gaps.remove(&run.log);
+            if last.seq < *gap.end() {
+                self.gaps.insert(run.log, last.seq.saturating_add(1)..=*gap.end());
+            }
+        }
         let mut taken = Vec::new();
         for (at, entry) in run.entries.iter().enumerate() {
             let stored = || self.lookup(Parent::of(entry.id), facts).flatten().filter(|(id, _)| *id == entry.id);
@@ -795,6 +802,11 @@ impl Log {
         parent.depth < self.holders.middle(|h| h.base) && parent.depth <= self.deepest()
     }
 
+    /// Whether something here was taken without this one.
+    pub(crate) fn is_waived(&self, parent: Parent) -> bool {
+        self.waived.contains_key(&parent)
+    }
+
     /// Entries may be taken without this one: since then if no linked node has it.
     pub(crate) fn waive(&mut self, parent: Parent, since: Option<Instant>) {
         self.waived.insert(parent, since);
@@ -827,7 +839,7 @@ impl Log {
     /// An entry was taken whose predecessor is not here: what lies between may still come, and is news then.
     fn note_gap(&mut self, run: &Run, tips: &[Tip], facts: &Facts) {
         let Some(first) = run.entries.first().filter(|first| first.seq > 1) else { return };
-        let Some(prev) = first.prev.map(Parent::of).filter(|prev| self.waived.contains_key(prev)) else { return };
+        let Some(prev) = first.prev.map(Parent::of).filter(|p| p.depth >= self.base && self.waived.contains_key(p)) else { return };
         if self.lookup(prev, facts).flatten().is_none() && self.gaps.len() < MAX_GAPS {
             let before = tips.iter().map(|t| t.seq).filter(|seq| *seq < first.seq).max().unwrap_or(0);
             self.gaps.insert(run.log, before.saturating_add(1)..=first.seq.saturating_sub(1));

@@ -26,7 +26,8 @@ struct Queue {
     items: VecDeque<Parent>,
     /// The run of the entry that was read ends with this one.
     end_of_run: Option<MessageId>,
-    reading: bool,
+    /// What is being read.
+    reading: Option<Parent>,
     runs: Vec<Blob>,
     bytes: usize,
     /// The last entries of the runs that were sent: several entries of one run take one copy.
@@ -81,7 +82,7 @@ impl Chat {
         let queue = self.serving.queues.entry(key).or_insert_with(|| Queue {
             items: VecDeque::new(),
             end_of_run: None,
-            reading: false,
+            reading: None,
             runs: Vec::new(),
             bytes: 0,
             sent: BTreeSet::new(),
@@ -127,7 +128,7 @@ impl Chat {
     pub(super) fn serve_next(&mut self, cx: &mut Cx<'_>, key: (NodeId, ConversationId, bool), out: &mut Outbox<Out>) {
         let (peer, conversation, _) = key;
         let Some(log) = self.logs.get(&conversation) else { return };
-        let Some(queue) = self.serving.queues.get_mut(&key).filter(|q| !q.reading) else { return };
+        let Some(queue) = self.serving.queues.get_mut(&key).filter(|q| q.reading.is_none()) else { return };
         if queue.bytes >= BUNDLE_BYTES || (queue.items.is_empty() && queue.end_of_run.is_none()) {
             let runs = core::mem::take(&mut queue.runs);
             if queue.paced {
@@ -153,7 +154,7 @@ impl Chat {
         }
         let next = queue.end_of_run.take().map(Parent::of).or_else(|| queue.items.pop_front());
         let Some(next) = next else { return };
-        queue.reading = true;
+        queue.reading = Some(next);
         let scan = entry_scan(log.number, next);
         self.read(Reading::Serve(key), scan, out);
     }
@@ -166,7 +167,7 @@ impl Chat {
         out: &mut Outbox<Out>,
     ) {
         let Some(queue) = self.serving.queues.get_mut(&key) else { return };
-        queue.reading = false;
+        let wanted = queue.reading.take();
         let read = records.first().and_then(|r| Some((super::rows::entry_id(&r.key).ok()?, Row::read(&r.value).ok()?)));
         match read {
             Some((id, Row { at: At::End(Held { run, .. }), .. })) if queue.sent.insert(id) => {
@@ -175,7 +176,16 @@ impl Chat {
             }
             Some((_, Row { at: At::In(end), .. })) if !queue.sent.contains(&end) => queue.end_of_run = Some(end),
             // It was sent with another entry of its run; or it is not here, and the peer asks another node.
-            Some(_) | None => {}
+            Some(_) => {}
+            None => {
+                let (peer, conversation, _) = key;
+                if let (Some(parent), Some(log)) = (wanted, self.logs.get_mut(&conversation))
+                    && log.is_waived(parent)
+                {
+                    // It has what names it from here and cannot take it.
+                    log.holders.unserved(peer, cx.now);
+                }
+            }
         }
         self.serve_next(cx, key, out);
     }

@@ -101,13 +101,14 @@ impl Chat {
         bringer: Option<NodeId>,
         references: &[Reference],
     ) -> bool {
+        let bringer = bringer.filter(|peer| self.linked.contains_key(peer));
         let new = references.iter().filter(|r| !self.polls.polls.contains_key(&(conversation, **r))).count();
         if self.polls.polls.len().saturating_add(new) > MAX_POLLS {
             return false;
         }
         for reference in references {
             let poll = self.polls.polls.entry((conversation, *reference)).or_default();
-            // Who brings what names it holds it, as far as that counts.
+            // Who brings what names it holds it.
             poll.held.extend(bringer);
             poll.asked.extend(bringer);
         }

@@ -571,6 +571,43 @@ fn what_most_have_forgotten_holds_nobody_up() {
     assert_eq!(taken, vec![vec![true, true, false]; 4]);
 }
 
+/// Who has only a liar at first takes what names an invented past. Others cannot take what follows it: a while later it
+/// leaves that world, and what it said is said again. Mutation: `are_held_up` is never true; `Need::Told` is not read.
+#[test]
+fn a_newcomer_leaves_an_invented_past_behind() {
+    let mut net = crowd(3, 300);
+    net.nodes.push(Bench::with(9, small()));
+    net.reported.push(Vec::new());
+    let liar = NodeId([7; 32]);
+    for fact in [up(liar), Fact::NeighbourUp(liar)] {
+        net.nodes[3].fact(&fact);
+    }
+    let holding = Holding { joined: 0, base: 0, floor: 0, page: 220, newest: 300 };
+    let digest = Sync::Digest { conversation: room(), holding, from: 0, hash: Some([1; 16]) };
+    net.nodes[3].input(In::Message { from: liar, body: encode(&digest) });
+    let body = encode(&Body { salt: [1; 16], sent_at: WallTime(1), content: Some(Content::text("invented")) });
+    let part = Part { parents: vec![Parent { depth: 219, prefix: [9; 16] }], body: Carried::Body(Blob(body)) };
+    let parts = Parts { life: Life([1; 8]), seq: 1, prev: None, entries: vec![part] };
+    let run = Run::sign(&identity(50), room(), parts).unwrap();
+    let outs = net.nodes[3].input(from(liar, brings(&run)));
+    net.post(3, outs);
+    net.pass(SECOND);
+    assert_eq!(net.reported[3].len(), 1, "nobody else is there to ask");
+    net.say(3, "is that so?");
+    for n in 0..3 {
+        net.link(3, n);
+    }
+    net.pass(20 * SECOND);
+    let told = net.reported[3].clone();
+    assert!(told.len() > 50);
+    net.pass(400 * SECOND);
+    for n in 0..3 {
+        assert!(net.texts(n).contains(&"is that so?".to_string()), "node {n}");
+    }
+    assert!(!rows(&net.nodes[3]).2.contains(&run.last().unwrap()));
+    assert_eq!(net.reported[3], told, "nothing is told twice");
+}
+
 /// An entry that names what is old and real is taken by who began later. Mutation: references are not asked about.
 #[test]
 fn what_names_an_old_entry_is_taken_by_a_newcomer() {

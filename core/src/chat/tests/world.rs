@@ -321,11 +321,11 @@ impl World {
             let mut forged = run.bytes.clone();
             let at = 40 + rng.below(forged.len() - 40);
             forged[at] ^= 1;
-            let from = self.nodes[to].bench.chat.linked.keys().next().copied().unwrap_or(NodeId([7; 32]));
+            let from = self.cheats[who].identity.node_id();
             let outs = self.nodes[to].bench.input(In::GossipReceived { via: from, id: [9; 16], body: forged });
             self.carry(to, outs);
         }
-        let from = self.nodes[to].bench.chat.linked.keys().next().copied().unwrap_or(NodeId([7; 32]));
+        let from = self.cheats[who].identity.node_id();
         self.gossip(to, from, &run.bytes);
     }
 
