@@ -30,7 +30,9 @@ impl Chat {
     /// reach. What a minority says has no effect.
     pub(super) fn choose_base(&mut self, cx: &mut Cx<'_>, conversation: ConversationId) {
         let links = self.holders(conversation).len();
-        let Some(log) = self.logs.get_mut(&conversation).filter(|l| l.holders.are_enough(links, cx.now)) else { return };
+        let Some(log) = self.logs.get_mut(&conversation).filter(|l| l.holders.are_enough(links, cx.now)) else {
+            return;
+        };
         let page = log.holders.middle(|h| h.page.max(h.base));
         let is_newcomer = log.is_newcomer();
         let is_behind = log.holders.middle(|h| h.base) > log.deepest().saturating_add(1);
@@ -84,13 +86,7 @@ impl Chat {
         self.read(Reading::Leftover(left), scan, out);
     }
 
-    pub(super) fn leftover_read(
-        &mut self,
-        cx: &mut Cx<'_>,
-        left: Leftover,
-        records: &[Record],
-        out: &mut Outbox<Out>,
-    ) {
+    pub(super) fn leftover_read(&mut self, cx: &mut Cx<'_>, left: Leftover, records: &[Record], out: &mut Outbox<Out>) {
         let Leftover { conversation, unsaid, table, mut next } = left;
         let Some(kind) = self.logs.get(&conversation).map(|log| log.policy.kind()) else { return };
         let mut again = Vec::new();

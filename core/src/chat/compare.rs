@@ -14,8 +14,8 @@ use alloc::vec::Vec;
 
 use crate::chat::entry::Parent;
 use crate::chat::item::Item;
-use crate::chat::ranges::{MAX_FOUND, Mode, Outcome, Part, begin, differs, reconcile};
 use crate::chat::log::Wants;
+use crate::chat::ranges::{MAX_FOUND, Mode, Outcome, Part, begin, differs, reconcile};
 use crate::chat::rows::{At, ENTRIES, Row, entry_id, entry_key};
 use crate::chat::wire::{End, MAX_WANTED, Sync};
 use crate::chat::{Chat, Out, Reading, send};
@@ -88,7 +88,8 @@ impl Loader {
         for record in records {
             let Ok(id) = entry_id(&record.key) else { continue };
             // A run of which bodies are wanted counts as missing, by its last entry.
-            let wants = matches!(Row::read(&record.value), Ok(Row { at: At::End(held), .. }) if held.wants != Wants::Nothing);
+            let wants =
+                matches!(Row::read(&record.value), Ok(Row { at: At::End(held), .. }) if held.wants != Wants::Nothing);
             if (self.from..self.to).contains(&id.depth) && !wants {
                 self.tree.insert(Item::new(&self.salt, id));
             }
@@ -244,7 +245,7 @@ impl Chat {
         out: &mut Outbox<Out>,
     ) {
         let Some(log) = self.logs.get(&conversation).filter(|_| conversation == self.network) else { return };
-        let from = log.deepest().saturating_sub(NEWEST).max(log.line(peer));
+        let from = log.deepest().saturating_sub(NEWEST).max(log.headers_from(peer));
         if self.compare.asking.is_none() {
             self.ask_window(cx, peer, from, MAX_WINDOWS, out);
         }
@@ -473,7 +474,7 @@ impl Chat {
 
     /// Below the base of either side there is nothing to compare.
     fn compare_from(&self, peer: NodeId) -> u64 {
-        self.logs.get(&self.network).map_or(0, |log| log.line(peer))
+        self.logs.get(&self.network).map_or(0, |log| log.headers_from(peer))
     }
 
     /// Requests the next of the messages missing here from `peer`.

@@ -59,7 +59,11 @@ impl Parent {
 pub(crate) enum Reference {
     Parent(Parent),
     /// Named by the entry with number `seq` of `log` as the one before it.
-    Prev { log: LifeId, seq: u64, id: MessageId },
+    Prev {
+        log: LifeId,
+        seq: u64,
+        id: MessageId,
+    },
 }
 
 impl Reference {
@@ -354,7 +358,8 @@ impl Run {
         let mut is_more = false;
         // They end alike; either may begin sooner.
         let ours = parts.entries.iter_mut().zip(&mut filled.entries).rev();
-        for ((part, entry), (their_part, their_entry)) in ours.zip(theirs.entries.into_iter().zip(&other.entries).rev()) {
+        for ((part, entry), (their_part, their_entry)) in ours.zip(theirs.entries.into_iter().zip(&other.entries).rev())
+        {
             if entry.is_bare && !their_entry.is_bare && entry.id == their_entry.id {
                 part.body = their_part.body;
                 entry.clone_from(their_entry);

@@ -373,7 +373,8 @@ impl Chat {
         let conversation = self.id_of(kind);
         let run = Run::decode_plain(conversation, (self.me, from), bytes).ok();
         // Only who deleted its body serves a header: an author has it.
-        let genuine = |r: &Run| !r.is_bare() && r.log.author == from && r.last().is_some_and(|last| short(&last.hash) == id);
+        let genuine =
+            |r: &Run| !r.is_bare() && r.log.author == from && r.last().is_some_and(|last| short(&last.hash) == id);
         let Some(run) = run.filter(genuine) else {
             self.drops.count(DropReason::Message);
             return out.push(Out::DirectValidated { from, id, accepted: false });
@@ -526,11 +527,9 @@ fn send(to: NodeId, message: &Sync, out: &mut Outbox<Out>) {
         Sync::Digest { .. } | Sync::Pull { .. } | Sync::Want { .. } | Sync::Holds { .. } | Sync::Held { .. } => {
             Priority::Normal
         }
-        Sync::Runs { .. }
-        | Sync::Compare { .. }
-        | Sync::Compared { .. }
-        | Sync::Fetch { .. }
-        | Sync::Older { .. } => Priority::Low,
+        Sync::Runs { .. } | Sync::Compare { .. } | Sync::Compared { .. } | Sync::Fetch { .. } | Sync::Older { .. } => {
+            Priority::Low
+        }
     };
     out.push(Out::Send { to, priority, body: encode(message) });
 }
@@ -543,9 +542,13 @@ fn is_cut(records: &[Record], limit: u32, max_bytes: u32) -> bool {
 
 impl Machine for Chat {
     const NAME: &'static str = "chat";
-    const TABLES: &'static [(&'static str, Table)] =
-        &[("conversations", CONVERSATIONS), ("entries", ENTRIES), ("numbers", NUMBERS), ("edits", EDITS),
-        ("retention", RETENTION)];
+    const TABLES: &'static [(&'static str, Table)] = &[
+        ("conversations", CONVERSATIONS),
+        ("entries", ENTRIES),
+        ("numbers", NUMBERS),
+        ("edits", EDITS),
+        ("retention", RETENTION),
+    ];
     type In = In;
     type Out = Out;
 

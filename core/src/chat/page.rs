@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 
 use crate::chat::entry::{Body, Parent};
 use crate::chat::known::Known;
-use crate::chat::rows::{At, ENTRIES, Row, edits_scan, entry_id, entry_key, entry_scan, last_edits, stored_run};
 use crate::chat::pull::bundles;
+use crate::chat::rows::{At, ENTRIES, Row, edits_scan, entry_id, entry_key, entry_scan, last_edits, stored_run};
 use crate::chat::wire::{End, Sync};
 use crate::chat::{BUNDLE_BYTES, Chat, Out, Reading, send};
 use crate::id::{ConversationId, MessageId, NodeId};

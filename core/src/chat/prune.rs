@@ -7,8 +7,8 @@ use crate::chat::known::Tip;
 use crate::chat::log::Wants;
 use crate::chat::retain::{Retention, Walk};
 use crate::chat::rows::{
-    At, EDITS, ENTRIES, Held, NUMBERS, NewAt, NewHeld, NewRow, READ_BYTES, READ_ROWS, RETENTION, Row, edits_before, entries_from, entry_id,
-    entry_key, number_key, stored_run,
+    At, EDITS, ENTRIES, Held, NUMBERS, NewAt, NewHeld, NewRow, READ_BYTES, READ_ROWS, RETENTION, Row, edits_before,
+    entries_from, entry_id, entry_key, number_key, stored_run,
 };
 use crate::chat::{Chat, Out, Reading};
 use crate::id::{ConversationId, MessageId};

@@ -103,7 +103,14 @@ impl Retention {
     }
 
     /// A run came with so many new entries. Returns whether more changed than amounts.
-    pub(crate) fn add(&mut self, config: &ChatConfig, run: &Run, entries: u64, first_time: bool, wall: WallTime) -> bool {
+    pub(crate) fn add(
+        &mut self,
+        config: &ChatConfig,
+        run: &Run,
+        entries: u64,
+        first_time: bool,
+        wall: WallTime,
+    ) -> bool {
         let Some(last) = run.last() else { return false };
         if run.is_bare() {
             self.amounts.headers = self.amounts.headers.saturating_add(entries);

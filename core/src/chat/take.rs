@@ -8,8 +8,8 @@ use crate::chat::known::Tip;
 use crate::chat::log::{self, Facts, Kind, Need, Taken, Verdict, Wants};
 use crate::chat::policy::Carriage;
 use crate::chat::rows::{
-    At, EDITS, ENTRIES, NUMBERS, NewAt, NewHeld, NewRow, Row, edit_key, encode_edit, entry_id, entry_key, entry_scan, number_key,
-    number_row, number_scan, stored_run, tip_scan,
+    At, EDITS, ENTRIES, NUMBERS, NewAt, NewHeld, NewRow, Row, edit_key, encode_edit, entry_id, entry_key, entry_scan,
+    number_key, number_row, number_scan, stored_run, tip_scan,
 };
 use crate::chat::waiting::{FIRST_ASK, Key, Missing, Offered, Parked, Source, Stage};
 use crate::chat::wire::{MAX_WANTED, Sync};
@@ -78,9 +78,8 @@ impl Chat {
             let Some(ended) = ended.filter(|ended| ended.iter().all(|p| log.may_waive(*p))) else { continue };
             let bodies_only = ended.is_empty();
             ended.into_iter().for_each(|parent| log.waive(parent, Some(cx.now)));
-            let lacking = |o: &Offered| {
-                !o.run.is_bare() || o.is_late(cx.now) || holders.iter().all(|p| o.lacking.contains(p))
-            };
+            let lacking =
+                |o: &Offered| !o.run.is_bare() || o.is_late(cx.now) || holders.iter().all(|p| o.lacking.contains(p));
             if !bodies_only || self.waiting.get(key).is_some_and(|p| lacking(&p.offered)) {
                 self.again(cx, key, out);
             }
@@ -172,7 +171,14 @@ impl Chat {
 
     /// A run whose past is here. If bodies of it are held by others they are waited for, so that nothing is told before
     /// what it answers.
-    fn fits(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, offered: Offered, kind: Kind, out: &mut Outbox<Out>) {
+    fn fits(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conversation: ConversationId,
+        offered: Offered,
+        kind: Kind,
+        out: &mut Outbox<Out>,
+    ) {
         let lacks = self.lacks_bodies(conversation, &offered.run);
         if lacks && kind != Kind::Late && !offered.is_late(cx.now) {
             let depth = offered.run.last().map_or(0, |last| last.depth);
@@ -400,7 +406,9 @@ impl Chat {
                 log.retention.fill(run, is_first_time);
                 false
             }
-            Kind::Next | Kind::Fork | Kind::Gap | Kind::Lost | Kind::Old => log.retention.add(&self.config.chat, run, entries, is_first_time, cx.wall),
+            Kind::Next | Kind::Fork | Kind::Gap | Kind::Lost | Kind::Old => {
+                log.retention.add(&self.config.chat, run, entries, is_first_time, cx.wall)
+            }
         };
         if is_marked {
             self.unsaved_retention.insert(conversation);

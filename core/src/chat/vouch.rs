@@ -200,7 +200,11 @@ impl Chat {
         for (reference, held) in references.into_iter().zip(answer) {
             let key = (conversation, reference);
             let Some(poll) = self.polls.polls.get_mut(&key) else { continue };
-            if *held == 1 { poll.held.insert(peer) } else { poll.lacking.insert(peer) };
+            if *held == 1 {
+                poll.held.insert(peer)
+            } else {
+                poll.lacking.insert(peer)
+            };
             self.close(cx, key, false);
         }
         self.wake(cx, out);
@@ -219,7 +223,8 @@ impl Chat {
             return self.drops.count(DropReason::Message);
         }
         // Each is a read, which the asker pays for.
-        if !self.may_ask(cx, peer, references.len().saturating_mul(READ_COST)) || self.polls.answering.contains_key(&peer)
+        if !self.may_ask(cx, peer, references.len().saturating_mul(READ_COST))
+            || self.polls.answering.contains_key(&peer)
         {
             return self.drops.count(DropReason::Rate);
         }
@@ -253,10 +258,10 @@ impl Chat {
         let Some(answering) = self.polls.answering.get_mut(&peer) else { return };
         let Some(reference) = answering.left.pop_front() else { return };
         let is_held = match reference {
-            Reference::Parent(_) => {
-                records.iter().any(|r| entry_id(&r.key).is_ok() && Row::read(&r.value).is_ok())
+            Reference::Parent(_) => records.iter().any(|r| entry_id(&r.key).is_ok() && Row::read(&r.value).is_ok()),
+            Reference::Prev { id, .. } => {
+                records.iter().filter_map(|r| number_row(r).ok()).any(|(_, tip)| tip.id == id)
             }
-            Reference::Prev { id, .. } => records.iter().filter_map(|r| number_row(r).ok()).any(|(_, tip)| tip.id == id),
         };
         answering.held.push(u8::from(is_held));
         self.answer_holds(peer, out);

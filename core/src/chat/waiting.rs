@@ -314,8 +314,11 @@ impl Waiting {
     ) -> (Vec<Question>, Vec<Key>) {
         let mut late = Vec::new();
         let mut questions: BTreeMap<(ConversationId, NodeId), BTreeSet<Parent>> = BTreeMap::new();
-        let here: BTreeSet<(ConversationId, Parent)> =
-            self.runs.iter().flat_map(|(key, p)| p.offered.run.entries.iter().map(|e| (key.0, Parent::of(e.id)))).collect();
+        let here: BTreeSet<(ConversationId, Parent)> = self
+            .runs
+            .iter()
+            .flat_map(|(key, p)| p.offered.run.entries.iter().map(|e| (key.0, Parent::of(e.id))))
+            .collect();
         let mut due: Vec<Key> = Vec::new();
         while self.asks.first().is_some_and(|(at, _)| *at <= now) {
             due.extend(self.asks.pop_first().map(|(_, key)| key));

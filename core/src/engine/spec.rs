@@ -142,12 +142,15 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
             .encode(),
         ),
         ("no zone", Swim::Dissolve.encode()),
-        ("digest", encode(&Sync::Digest {
-            conversation: network,
-            holding: Holding { joined: 600, base: 700, floor: 650, page: 710, newest: 900 },
-            from: 700,
-            hash: Some([0x33; 16]),
-        })),
+        (
+            "digest",
+            encode(&Sync::Digest {
+                conversation: network,
+                holding: Holding { joined: 600, base: 700, floor: 650, page: 710, newest: 900 },
+                from: 700,
+                hash: Some([0x33; 16]),
+            }),
+        ),
         (
             "pull",
             encode(&Sync::Pull {

@@ -229,7 +229,12 @@ fn syncs(conversation: ConversationId) -> Vec<Sync> {
     let items = vec![MessageId { depth: 3, hash: [7; 32] }, MessageId { depth: 4, hash: [6; 32] }];
     let salt = [4; 16];
     vec![
-        Sync::Digest { conversation, holding: Holding { joined: 1, base: 3, floor: 2, page: 4, newest: 9 }, from: 3, hash: Some([0; 16]) },
+        Sync::Digest {
+            conversation,
+            holding: Holding { joined: 1, base: 3, floor: 2, page: 4, newest: 9 },
+            from: 3,
+            hash: Some([0; 16]),
+        },
         Sync::Digest { conversation, holding: Holding::default(), from: 0, hash: None },
         Sync::Pull { conversation, from: 0, heights: Vec::new(), answer: true },
         Sync::Pull { conversation, from: 2, heights, answer: false },

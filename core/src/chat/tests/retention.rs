@@ -198,7 +198,7 @@ fn a_text_that_one_peer_holds_back_comes_from_another() {
         matches!(o, Out::Send { to, body, .. } if *to == honest && *body == encode(&want))
     };
     assert!(outs.iter().any(asks), "{outs:?}");
-    let outs = a.input(from(honest, brings_all(&[first.clone()], End::Wanted)));
+    let outs = a.input(from(honest, brings_all(core::slice::from_ref(&first), End::Wanted)));
     assert_eq!(received(&outs), [first.last().unwrap(), second.last().unwrap()]);
     assert_eq!(a.history().len(), 2);
     // A copy, whole or not, is nothing new.
