@@ -26,12 +26,14 @@ SETTLE_SECONDS = 400
 class Rules:
     bare: str = "ask"           # ask | at once | never: when a header without content counts as there
     wanted: int = HUGE          # seconds for which a bare header stays wanted
-    edge: str = "abstain"       # abstain | majority | one: who is believed about an entry without a past
+    edge: str = "life"          # life | abstain | majority | one: who is believed about an entry without a past
+                                # (forgotten in its life counts as yes, as no answer, as no; one neighbour is enough)
     base: str = "union"         # union | cut | one: how a newcomer finds its base
     below: str = "vote"         # vote | depth: what below the base counts as there without a past
     page: str = "vote"          # vote | none: a header of a base must be below the page of those that confirm it
     forget: str = "life"        # life | depth | nothing: what is remembered of forgotten headers
-    stub: bool = True           # the newest forgotten header of a life still counts as there
+    keep_newest: bool = True    # the newest header of each life is never forgotten
+    keep_minority: bool = True  # a header is forgotten only when more than half of all neighbours hold it or did
     forget_heads: bool = True   # headers that nothing names are forgotten like others
     retell: bool = False        # content that was deleted is told when it comes back
     keep_own: str = "most"      # most | one | no: own entries keep content and header until so many neighbours said they hold them
@@ -42,7 +44,7 @@ class Rules:
     again_life: bool = True     # `again` carries (life, seq) of the first too
 
 
-PAGE = Rules(keep_own="one", edge="majority", edge_cuts=False, veto=True, base="cut", page="none", forget="depth", stub=False, keep_needed=False, again_life=False)
+PAGE = Rules(keep_own="one", edge="majority", edge_cuts=False, veto=True, base="cut", page="none", forget="depth", keep_newest=False, keep_minority=False, keep_needed=False, again_life=False)
 
 
 class Entry:
@@ -101,7 +103,8 @@ class Node:
         self.world, self.name, self.retention, self.limit = world, name, retention, limit
         self.held, self.waiting = {}, {}
         self.named = set()                      # taken entries that a taken entry names
-        self.upto, self.stubs = {}, {}          # life -> (seq, depth) forgotten; keys of the newest forgotten
+        self.upto = {}                          # life -> (seq, depth) forgotten
+        self.edge_upto = {}                     # life -> (seq, depth) before its entry that was believed as an edge
         self.floor = 0                          # the greatest depth that was forgotten
         self.base, self.base_depth = set(), 0
         self.joining = None                     # Joining while it looks for a base
@@ -122,9 +125,6 @@ class Node:
         if held:
             other = held.entry
             return ref != entry.prev or (other.line == entry.line and other.seq == entry.seq - 1)
-        if self.world.rules.stub and ref in self.stubs:
-            line, seq = self.stubs[ref]
-            return ref != entry.prev or (line == entry.line and seq == entry.seq - 1)
         return self.world.rules.below == "depth" and ref[0] <= self.base_depth and self.is_old(entry)
 
     def forgotten(self, entry):
@@ -134,6 +134,11 @@ class Node:
             seq, depth = self.upto.get(entry.line, (0, 0))
             return entry.seq <= seq and entry.depth <= depth
         return rule == "depth" and entry.depth <= self.floor
+
+    def below_edge(self, entry):
+        """Stands in its life before an entry that was believed as an edge here."""
+        seq, depth = self.edge_upto.get(entry.line, (0, 0))
+        return entry.seq <= seq and entry.depth <= depth
 
     def is_old(self, entry, run=()):
         """Forgotten, or below the own base: taken as a header only, never told."""
@@ -226,8 +231,8 @@ class Node:
             if entry.key in self.held:
                 continue
             if entry.key in waiting.rootless and entry.prev and self.world.rules.edge_cuts and not self.there(entry.prev, entry):
-                seq, depth = self.upto.get(entry.line, (0, 0))
-                self.upto[entry.line] = (max(seq, entry.seq - 1), max(depth, entry.prev[0]))
+                seq, depth = self.edge_upto.get(entry.line, (0, 0))
+                self.edge_upto[entry.line] = (max(seq, entry.seq - 1), max(depth, entry.prev[0]))
             old = self.is_old(entry)
             content = entry.key in waiting.contents
             state = "base" if old else "content" if content else "bare"
@@ -237,7 +242,7 @@ class Node:
             self.named.update(entry.refs)
             self.world.seen["taken as " + state] += 1
             if state == "content":
-                self.tell(entry)
+                self.tell(entry, late=self.below_edge(entry))
             elif old and self.world.rules.retell and content:
                 self.tell(entry, late=True)
 
@@ -288,7 +293,8 @@ class Node:
                     if peer.states_edge(self, entry, ref):
                         waiting.edges.add(entry.key)
             searched = world.now - waiting.since >= ASK_SECONDS or all(x.name in waiting.refless[ref] for x in linked)
-            if old or entry.key in waiting.edges and (searched or not world.rules.edge_cuts):
+            edge = entry.key in waiting.edges or self.below_edge(entry)
+            if old or edge and (searched or not world.rules.edge_cuts):
                 self.vote(waiting, entry, linked)
 
     def vote(self, waiting, entry, linked):
@@ -316,9 +322,9 @@ class Node:
     # ---- answering
 
     def holds(self, asker, entry):
-        if entry.key in self.held or (self.world.rules.stub and entry.key in self.stubs):
+        if entry.key in self.held or (self.world.rules.edge == "life" and self.forgotten(entry)):
             return "yes"
-        return "forgotten" if self.is_old(entry) else "no"
+        return "forgotten" if self.is_old(entry) or self.below_edge(entry) else "no"
 
     def below_page(self, asker, entry):
         """For a base: is it held here and below the own newest page?"""
@@ -410,7 +416,7 @@ class Node:
         if not world.rules.again or self.joining:
             return
         own = [held.entry for held in self.held.values() if held.entry.author == self.name
-               and held.entry.key not in self.known_held and held.entry.key not in self.abandoned]
+               and held.entry.key not in self.abandoned and not (world.rules.veto and held.entry.key in self.known_held)]
         linked = world.linked(self)
         for entry in sorted(own, key=lambda entry: entry.key):
             answers = [peer.waits_for(self, entry) for peer in linked if world.arrives()]
@@ -424,13 +430,13 @@ class Node:
                 elif 2 * (answers.count("waits") + len(linked) - len(answers)) <= len(linked):
                     self.stuck.pop(entry.key, None)
         stuck = [key for key, since in self.stuck.items() if world.now - since >= AGAIN_SECONDS and key in self.held]
-        if not stuck or world.now - self.again_at < 120:
+        if not stuck or world.now - self.again_at < 60:
             return
         self.again_at = world.now
         world.seen["said again"] += 1
         lines = {self.held[key].entry.line for key in stuck}
         waiting = [held.entry for key, held in sorted(self.held.items()) if key >= min(stuck) and held.entry.line in lines
-                   and held.state == "content" and key not in self.known_held and key not in self.abandoned]
+                   and held.state == "content" and (key in stuck or key not in self.known_held) and key not in self.abandoned]
         self.abandoned.update(stuck, (entry.key for entry in waiting))
         self.new_life()
         parents = self.heads_at_both(linked)
@@ -464,6 +470,8 @@ class Node:
             held = self.held[key]
             if excess <= 0:
                 break
+            if rules.keep_newest and key == newest[held.entry.line] or rules.keep_minority and not self.known_to_most(held.entry):
+                continue
             if held.state == "content" or self.must_keep(held.entry) or key in heads or key in needed or key == self.last:
                 continue
             self.forget(key)
@@ -472,6 +480,12 @@ class Node:
     def must_keep(self, entry):
         return self.world.rules.keep_own != "no" and entry.author == self.name and entry.key not in self.known_held \
             and entry.key not in self.abandoned
+
+    def known_to_most(self, entry):
+        """More than half of all neighbours, linked now or not, hold the entry or did."""
+        linked = self.world.linked(self)
+        known = sum(peer.holds(self, entry) in ("yes", "forgotten") for peer in linked)
+        return 2 * known > len(linked) + self.world.cut_off(self)
 
     def forget(self, key):
         entry = self.held.pop(key).entry
@@ -482,10 +496,6 @@ class Node:
     def remember_upto(self, entry):
         seq, depth = self.upto.get(entry.line, (0, 0))
         self.upto[entry.line] = (max(seq, entry.seq), max(depth, entry.depth))
-        if entry.seq >= seq:
-            for key in [key for key, (line, _) in self.stubs.items() if line == entry.line]:
-                del self.stubs[key]
-            self.stubs[entry.key] = (entry.line, entry.seq)
 
     def restart(self):
         self.waiting, self.stuck = {}, {}
@@ -493,15 +503,15 @@ class Node:
             self.joining = Joining(self.world.now)
 
     def snapshot(self):
-        return ({key: held.copy() for key, held in self.held.items()}, set(self.named), dict(self.upto), dict(self.stubs),
-                self.floor, set(self.base), self.base_depth, set(self.known_held), set(self.abandoned), set(self.told_firsts), self.told.copy(), set(self.below))
+        return ({key: held.copy() for key, held in self.held.items()}, set(self.named), dict(self.upto),
+                self.floor, set(self.base), self.base_depth, set(self.known_held), set(self.abandoned), dict(self.edge_upto), set(self.told_firsts), self.told.copy(), set(self.below))
 
     def restore(self, saved):
         held, *rest = saved
         self.held = {key: one.copy() for key, one in held.items()}
-        (named, upto, stubs, self.floor, base, self.base_depth, known, abandoned, firsts, told, below) = rest
-        self.named, self.upto, self.stubs, self.base = set(named), dict(upto), dict(stubs), set(base)
-        self.abandoned = set(abandoned)
+        (named, upto, self.floor, base, self.base_depth, known, abandoned, edge_upto, firsts, told, below) = rest
+        self.named, self.upto, self.base = set(named), dict(upto), set(base)
+        self.abandoned, self.edge_upto = set(abandoned), dict(edge_upto)
         self.known_held, self.told_firsts, self.told, self.below = set(known), set(firsts), told.copy(), set(below)
         self.waiting, self.joining = {}, None
         self.new_life()
@@ -783,6 +793,12 @@ class World:
         few = few[:max(0, len(honest) - 1)] if node.name != self.besieged else few
         return few + honest if ord(node.name[-1]) % 2 else honest + few
 
+    def cut_off(self, node):
+        """How many honest neighbours of the node are out of reach now."""
+        if self.besieged:
+            return 0
+        return sum(peer is not node and not self.reaches(node, peer) and not peer.joining for peer in self.honest)
+
     # ---- the schedule
 
     def tick(self):
@@ -887,7 +903,7 @@ class World:
                     self.broken("2 an honest entry is not told", (node.name, entry, state, holders))
             for peer in self.honest:
                 for key, held in peer.held.items():
-                    if peer is node or key in node.held or node.is_old(held.entry) or key in node.stubs:
+                    if peer is node or key in node.held or node.is_old(held.entry):
                         continue
                     if self.said_again(held.entry):
                         continue
