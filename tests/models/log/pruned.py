@@ -39,12 +39,16 @@ class Rules:
     keep_own: str = "most"      # most | one | no: own entries keep content and header until so many neighbours said they hold them
     keep_needed: bool = True    # headers that something waiting names are not forgotten
     edge_cuts: bool = True      # below an edge its own life is old; only after every linked neighbour lacked the reference
+    edge_depth: bool = True     # a reference deeper than all that stands here is no edge: that needs a base
+    quorum: bool = True         # a vote needs the answers of at least half of those asked
     again: bool = True          # R8
+    dispute: bool = True        # R8: one neighbour is enough if it waits for what was waived here by a vote
+    shun: bool = True           # R8: what was said again, and what names it, is not named until most neighbours hold it
     veto: bool = False          # R8: one neighbour that says it holds the entry is enough against saying it again
     again_life: bool = True     # `again` carries (life, seq) of the first too
 
 
-PAGE = Rules(keep_own="one", edge="majority", edge_cuts=False, veto=True, base="cut", page="none", forget="depth", keep_newest=False, keep_minority=False, keep_needed=False, again_life=False)
+PAGE = Rules(edge_depth=False, quorum=False, dispute=False, shun=False, keep_own="one", edge="majority", edge_cuts=False, veto=True, base="cut", page="none", forget="depth", keep_newest=False, keep_minority=False, keep_needed=False, again_life=False)
 
 
 class Entry:
@@ -109,6 +113,8 @@ class Node:
         self.base, self.base_depth = set(), 0
         self.joining = None                     # Joining while it looks for a base
         self.known_held = set()                 # own entries that neighbours said they hold
+        self.waived, self.disputed = set(), set()       # references waived by a vote; entries not to be named
+        self.complainers = set()                # neighbours for whose sake something was said again
         self.abandoned = set()                  # own entries that were said again
         self.life, self.seq, self.last = 0, 0, None
         self.told_firsts = set()                # firsts of entries said again that were told
@@ -230,6 +236,10 @@ class Node:
         for entry in waiting.run:
             if entry.key in self.held:
                 continue
+            if entry.key in waiting.rootless:
+                self.waived.update(ref for ref in entry.refs if not self.there(ref, entry))
+            if any(ref in self.disputed for ref in entry.refs):
+                self.disputed.add(entry.key)
             if entry.key in waiting.rootless and entry.prev and self.world.rules.edge_cuts and not self.there(entry.prev, entry):
                 seq, depth = self.edge_upto.get(entry.line, (0, 0))
                 self.edge_upto[entry.line] = (max(seq, entry.seq - 1), max(depth, entry.prev[0]))
@@ -294,6 +304,8 @@ class Node:
                         waiting.edges.add(entry.key)
             searched = world.now - waiting.since >= ASK_SECONDS or all(x.name in waiting.refless[ref] for x in linked)
             edge = entry.key in waiting.edges or self.below_edge(entry)
+            if world.rules.edge_depth and ref[0] > max(self.held, default=(0,))[0]:
+                continue
             if old or edge and (searched or not world.rules.edge_cuts):
                 self.vote(waiting, entry, linked)
 
@@ -315,7 +327,8 @@ class Node:
             count = collections.Counter(vote.answers.values())
             against = count["no"] + (count["forgotten"] if world.rules.edge == "majority" else 0)
             self.world.seen["edges put to the vote"] += 1
-            if count["yes"] > against:
+            enough = not world.rules.quorum or 2 * len(vote.answers) >= len(vote.asked)
+            if count["yes"] > against and enough:
                 self.world.seen["edges believed"] += 1
                 waiting.rootless.add(entry.key)
 
@@ -368,8 +381,23 @@ class Node:
             return "held"
         for waiting in self.waiting.values():
             if any(other.key == entry.key for other in waiting.run):
-                return "waits"
+                return self.roots_missing(waiting)
         return "unknown"
+
+    def roots_missing(self, waiting):
+        """What a waiting run misses that does not wait here itself."""
+        seen, stack, roots = set(), [waiting], set()
+        inside = {entry.key: one for one in self.waiting.values() for entry in one.run}
+        while stack:
+            one = stack.pop()
+            for _, ref in self.missing(one):
+                if ref not in seen:
+                    seen.add(ref)
+                    if ref in inside:
+                        stack.append(inside[ref])
+                    else:
+                        roots.add(ref)
+        return roots
 
     def cut(self, asker):
         """The headers just below the newest page."""
@@ -383,8 +411,15 @@ class Node:
     def heads(self):
         forked = collections.Counter((held.entry.line, held.entry.seq) for held in self.held.values())
         bad = {line for (line, _), number in forked.items() if number > 1}
-        return [key for key, held in sorted(self.held.items()) if key not in self.named and held.entry.line not in bad
-                and held.entry.line != (self.name, self.life) and (held.above or key in self.base)]
+        named = self.named
+        if self.disputed:
+            peers = [peer for peer in self.world.linked(self) if peer.name in self.complainers]
+            if peers:
+                self.disputed -= {key for key in self.disputed & set(self.held)
+                                  if all(peer.holds(self, self.held[key].entry) == "yes" for peer in peers)}
+            named = {ref for key, held in self.held.items() if key not in self.disputed for ref in held.entry.refs}
+        return [key for key, held in sorted(self.held.items()) if key not in named and held.entry.line not in bad
+                and held.entry.line != (self.name, self.life) and (held.above or key in self.base) and key not in self.disputed]
 
     def speak(self, number, parents=None, again=()):
         """Signs a run of one to three entries; the first names the heads."""
@@ -413,43 +448,51 @@ class Node:
     def maybe_say_again(self):
         """R8: most neighbours say that an own entry waits, none holds it."""
         world = self.world
-        if not world.rules.again or self.joining:
+        if not world.rules.again or self.joining or world.now % 3:
             return
         own = [held.entry for held in self.held.values() if held.entry.author == self.name
                and held.entry.key not in self.abandoned and not (world.rules.veto and held.entry.key in self.known_held)]
         linked = world.linked(self)
+        complaining = set()
         for entry in sorted(own, key=lambda entry: entry.key):
-            answers = [peer.waits_for(self, entry) for peer in linked if world.arrives()]
-            if 2 * answers.count("held") > len(linked) or ("held" in answers and world.rules.keep_own == "one"):
+            answers = {peer: peer.waits_for(self, entry) for peer in linked if world.arrives()}
+            holding = sum(answer == "held" for answer in answers.values())
+            waits = {peer for peer, answer in answers.items() if isinstance(answer, set)}
+            disputing = {peer for peer in waits if answers[peer] & self.waived} if world.rules.dispute else set()
+            if 2 * holding > len(linked) or (holding and world.rules.keep_own == "one"):
                 self.known_held.add(entry.key)
-            if "held" in answers and world.rules.veto:
+            if holding and world.rules.veto:
                 self.stuck.pop(entry.key, None)
-            elif answers:
-                if 2 * answers.count("waits") > len(linked):
-                    self.stuck.setdefault(entry.key, world.now)
-                elif 2 * (answers.count("waits") + len(linked) - len(answers)) <= len(linked):
-                    self.stuck.pop(entry.key, None)
+            elif 2 * len(waits) > len(linked) or disputing:
+                self.stuck.setdefault(entry.key, world.now)
+                complaining |= waits
+            elif len(answers) == len(linked):
+                self.stuck.pop(entry.key, None)
         stuck = [key for key, since in self.stuck.items() if world.now - since >= AGAIN_SECONDS and key in self.held]
-        if not stuck or world.now - self.again_at < 60:
+        if not stuck or not complaining or world.now - self.again_at < 60:
             return
         self.again_at = world.now
         world.seen["said again"] += 1
         lines = {self.held[key].entry.line for key in stuck}
         waiting = [held.entry for key, held in sorted(self.held.items()) if key >= min(stuck) and held.entry.line in lines
-                   and held.state == "content" and (key in stuck or key not in self.known_held) and key not in self.abandoned]
+                   and held.state == "content" and key not in self.abandoned
+                   and any(peer.waits_for(self, held.entry) != "held" for peer in complaining)]
         self.abandoned.update(stuck, (entry.key for entry in waiting))
         self.new_life()
-        parents = self.heads_at_both(linked)
+        self.complainers = {peer.name for peer in complaining}
+        parents = self.heads_at_both(complaining)
         for entry in waiting:
             self.speak(1, parents, [entry.again or entry])
             parents = []
 
-    def heads_at_both(self, linked):
-        """Entries that stand here and at most neighbours, and that no other such entry names."""
-        asked = [key for key in sorted(self.held) if self.held[key].above or key in self.base][-16:]
-        common = [key for key in asked if 2 * sum(peer.holds(self, self.held[key].entry) == "yes" for peer in linked) > len(linked)]
+    def heads_at_both(self, peers):
+        """Entries that stand here and at those that complain, and that no other such entry names."""
+        asked = [key for key in sorted(self.held) if self.held[key].above or key in self.base]
+        common = {key for key in asked if all(peer.holds(self, self.held[key].entry) == "yes" for peer in peers)}
+        if self.world.rules.shun:
+            self.disputed.update(key for key in asked if key not in common)
         named = {ref for key in common for ref in self.held[key].entry.refs}
-        return [key for key in common if key not in named][-8:]
+        return sorted(common - named)[-8:]
 
     # ---- pruning, restart, bases
 
@@ -504,13 +547,14 @@ class Node:
 
     def snapshot(self):
         return ({key: held.copy() for key, held in self.held.items()}, set(self.named), dict(self.upto),
-                self.floor, set(self.base), self.base_depth, set(self.known_held), set(self.abandoned), dict(self.edge_upto), set(self.told_firsts), self.told.copy(), set(self.below))
+                self.floor, set(self.base), self.base_depth, set(self.known_held), set(self.abandoned), dict(self.edge_upto), set(self.waived), set(self.disputed), set(self.told_firsts), self.told.copy(), set(self.below))
 
     def restore(self, saved):
         held, *rest = saved
         self.held = {key: one.copy() for key, one in held.items()}
-        (named, upto, self.floor, base, self.base_depth, known, abandoned, edge_upto, firsts, told, below) = rest
+        (named, upto, self.floor, base, self.base_depth, known, abandoned, edge_upto, waived, disputed, firsts, told, below) = rest
         self.named, self.upto, self.base = set(named), dict(upto), set(base)
+        self.waived, self.disputed = set(waived), set(disputed)
         self.abandoned, self.edge_upto = set(abandoned), dict(edge_upto)
         self.known_held, self.told_firsts, self.told, self.below = set(known), set(firsts), told.copy(), set(below)
         self.waiting, self.joining = {}, None
@@ -666,7 +710,7 @@ class Liar(Node):
         return HUGE if "cut" in self.habits else 0
 
     def waits_for(self, asker, entry):
-        return "waits" if "deny" in self.habits else "held"
+        return {(1, 1)} if "deny" in self.habits else "held"
 
     def offers(self, asker):
         """Brings hostile runs, and honest ones without their contents."""
@@ -856,13 +900,16 @@ class World:
 
     def settle(self):
         self.side, self.lively, calm, last = {}, .6, 0, None
-        for _ in range(SETTLE_SECONDS):
+        for second in range(SETTLE_SECONDS):
             self.now += 1
+            if second in (1, 60) or (second == 150 and any(node.abandoned for node in self.honest)):
+                for node in self.honest:
+                    node.speak(1)
             self.move()
             state = [(len(node.held), len(node.waiting), bool(node.joining), node.life, sum(node.told.values())) for node in self.honest]
             calm = calm + 1 if state == last else 0
             last = state
-            if calm > (CALM_SECONDS if any(node.waiting or node.joining for node in self.honest) else 15):
+            if second > 75 and calm > (CALM_SECONDS if any(node.waiting or node.joining for node in self.honest) else 15):
                 break
 
     # ---- the laws
@@ -921,14 +968,15 @@ class World:
     def check_restart(self):
         """Law 7: restarted nodes come to the same verdicts."""
         before = {node.name: set(node.held) for node in self.honest}
+        waited = {node.name: {entry.key for one in node.waiting.values() for entry in one.run} for node in self.honest}
         for node in self.honest:
             node.restart()
         for _ in range(30):
             self.now += 1
             self.move()
         for node in self.honest:
-            for key in set(node.held) ^ before[node.name]:
-                if key in self.entries and not self.entries[key].again and not node.joining and not self.excused(node, self.entries[key]) \
+            for key in (before[node.name] - set(node.held)) | (waited[node.name] & set(node.held)) - before[node.name]:
+                if not self.entries[key].again and not node.joining and not self.excused(node, self.entries[key]) \
                         and not node.forgotten(self.entries[key]):
                     self.broken("7 another verdict after a restart", (node.name, self.entries[key]))
 
