@@ -18,7 +18,7 @@ ASK_SECONDS = 10        # an ask for contents, an ask for votes
 CUT_SECONDS = 20        # a newcomer turns to the next neighbour's cut
 BASE_SECONDS = 60       # ... and at last believes the longest-known
 AGAIN_SECONDS = 30      # an own entry waits so long elsewhere before it is said again
-CALM_SECONDS = 75       # a history has settled when nothing changed for so long
+CALM_SECONDS = 45       # a history has settled when nothing changed for so long
 SETTLE_SECONDS = 400
 
 
@@ -30,6 +30,7 @@ class Rules:
                                 # (forgotten in its life counts as yes, as no answer, as no; one neighbour is enough)
     base: str = "union"         # union | cut | one: how a newcomer finds its base
     below: str = "vote"         # vote | depth: what below the base counts as there without a past
+    away: bool = True           # who finds that most neighbours forgot deeper than all it holds takes a base again
     page: str = "vote"          # vote | none: a header of a base must be below the page of those that confirm it
     forget: str = "life"        # life | depth | nothing: what is remembered of forgotten headers
     keep_newest: bool = True    # the newest header of each life is never forgotten
@@ -289,7 +290,9 @@ class Node:
                     if not answer.issuperset(entry.key for entry in self.bare(waiting)):
                         waiting.lacked.add(peer.name)
         order = sorted(linked, key=lambda peer: peer.name not in waiting.bringers)
-        for entry, ref in list(self.missing(waiting)):
+        missing = list(self.missing(waiting))
+        top = max(self.held)[0] if self.held else 0
+        for entry, ref in missing:
             old = self.is_old(entry, waiting.run)
             if not old or self.world.rules.below == "depth":
                 for peer in order:
@@ -304,7 +307,7 @@ class Node:
                         waiting.edges.add(entry.key)
             searched = world.now - waiting.since >= ASK_SECONDS or all(x.name in waiting.refless[ref] for x in linked)
             edge = entry.key in waiting.edges or self.below_edge(entry)
-            if world.rules.edge_depth and ref[0] > max(self.held, default=(0,))[0]:
+            if world.rules.edge_depth and any(other is entry and deep[0] > top for other, deep in missing):
                 continue
             if old or edge and (searched or not world.rules.edge_cuts):
                 self.vote(waiting, entry, linked)
@@ -786,7 +789,7 @@ class World:
         self.troubles, habits, liars, honest = KINDS[kind]
         self.honest = [self.new_node("ABCDEF"[index]) for index in range(honest + seed % 2)]
         self.liars = [Liar(self, f"Z{index}", self.some(habits, 3) or ["strip"]) for index in range(liars)]
-        self.side = {}
+        self.side, self.links, self.links_at = {}, {}, -1
         self.besieged = self.honest[0].name if kind == "besieged" else None
         self.saved = {}
         for _ in range(steps):
@@ -832,6 +835,13 @@ class World:
 
     def linked(self, node):
         """The neighbours of a node, longest-known first."""
+        if self.links_at != self.now:
+            self.links, self.links_at = {}, self.now
+        if node.name not in self.links:
+            self.links[node.name] = self.find_linked(node)
+        return self.links[node.name]
+
+    def find_linked(self, node):
         few = self.liars if node.name == self.besieged else self.liars[:max(1, (len(self.honest) - 1) // 2)] if self.liars else []
         honest = [peer for peer in self.honest if peer is not node and self.reaches(node, peer) and not peer.joining]
         few = few[:max(0, len(honest) - 1)] if node.name != self.besieged else few
@@ -885,6 +895,7 @@ class World:
             self.honest.append(new)
 
     def move(self):
+        self.links_at = -1
         for node in self.honest:
             if node.joining:
                 look_for_base(node)
@@ -895,7 +906,7 @@ class World:
                         node.receive(*served, peer.name)
             node.step()
             node.maybe_say_again()
-            if "away" in self.troubles and self.random.random() < .3 and node.was_away():
+            if self.rules.away and node.name != self.besieged and self.random.random() < .2 and node.was_away():
                 node.joining = Joining(self.now)
 
     def settle(self):
@@ -909,7 +920,7 @@ class World:
             state = [(len(node.held), len(node.waiting), bool(node.joining), node.life, sum(node.told.values())) for node in self.honest]
             calm = calm + 1 if state == last else 0
             last = state
-            if second > 75 and calm > (CALM_SECONDS if any(node.waiting or node.joining for node in self.honest) else 15):
+            if second > 65 and calm > (CALM_SECONDS if any(node.waiting or node.joining for node in self.honest) else 15):
                 break
 
     # ---- the laws
@@ -1021,10 +1032,67 @@ def report(kind, number, rules):
     print("    came into play:", ", ".join(f"{number} {name}" for name, number in sorted(seen.items())), flush=True)
 
 
+MUTATIONS = [       # name, changes, sets in which it is tried
+    ("a bare header counts at once", {"bare": "at once"}, "strip,liars"),
+    ("a bare header never counts", {"bare": "never"}, "strip,liars"),
+    ("a bare header is not wanted", {"wanted": -1}, "strip,replay,liars"),
+    ("a bare header is wanted for 30 s only", {"wanted": 30}, "strip,replay,liars"),
+    ("an edge is believed from one", {"edge": "one"}, "edge,liars"),
+    ("an edge is believed from one, at any depth", {"edge": "one", "edge_depth": False}, "edge,liars"),
+    ("edges: what is forgotten counts against", {"edge": "majority"}, "prune,restore,away,join"),
+    ("edges: what is forgotten does not count", {"edge": "abstain"}, "prune,restore,away,join"),
+    ("edges deeper than all that is held", {"edge_depth": False}, "edge,besieged"),
+    ("votes without a quorum", {"quorum": False}, "edge,liars"),
+    ("nothing is old below an edge", {"edge_cuts": False}, "prune,restore,liars"),
+    ("a base is believed from one", {"base": "one"}, "cut"),
+    ("R7's own form: one cut, confirmed by four", {"base": "cut"}, "join,cut,everything"),
+    ("R7's own form, headers need not be below the page", {"base": "cut", "page": "none"}, "join,cut,everything"),
+    ("union of cuts, headers need not be below the page", {"page": "none"}, "join,cut,everything"),
+    ("references below the base's depth count (A)", {"below": "depth"}, "join,cut,everything"),
+    ("who was away takes no base", {"away": False}, "away,restore,everything"),
+    ("deleted content is told again", {"retell": True}, "replay"),
+    ("nothing is remembered of forgotten headers", {"forget": "nothing"}, "replay,prune"),
+    ("of forgotten headers only the depth is remembered", {"forget": "depth"}, "prune,away,restore"),
+    ("the newest header of a life is forgotten", {"keep_newest": False}, "prune,away,restore"),
+    ("headers are forgotten that most lack", {"keep_minority": False}, "prune,restore,liars"),
+    ("both: newest forgotten, and that most lack", {"keep_newest": False, "keep_minority": False}, "prune,restore,liars"),
+    ("headers that something waiting names are forgotten", {"keep_needed": False}, "prune,restore,away"),
+    ("own unheld entries are pruned", {"keep_own": "no"}, "prune,restore,away"),
+    ("own entries are pruned when one holds them", {"keep_own": "one"}, "prune,restore,liars"),
+    ("no saying again", {"again": False}, "prune,restore,besieged"),
+    ("saying again: one that says it holds is a veto", {"veto": True}, "prune,restore,besieged"),
+    ("saying again: no disputes", {"dispute": False}, "besieged,restore"),
+    ("what was said again is named at once", {"shun": False}, "besieged,restore"),
+    ("`again` without (life, seq)", {"again_life": False}, "prune,restore,besieged"),
+]
+
+
+def mutations(number, chosen):
+    """One rule left out at a time: which laws break, how often, and in how small a history."""
+    for name, changes, kinds in MUTATIONS:
+        if chosen and chosen not in name:
+            continue
+        broken = {}
+        for kind in kinds.split(","):
+            total, smallest, _ = run_set(kind, number, dataclasses.replace(Rules(), **changes))
+            for law in total:
+                if kind == "besieged" and law.startswith("7 one takes"):
+                    continue
+                if law not in broken or smallest[law][0] < broken[law][1]:
+                    broken[law] = (broken.get(law, (0,))[0] + total[law], smallest[law][0], smallest[law][1], kind, smallest[law][2])
+                else:
+                    broken[law] = (broken[law][0] + total[law],) + broken[law][1:]
+        print(f"{name} [{kinds}, {number} each]:", "" if broken else "all held", flush=True)
+        for law, (count, size, seed, kind, what) in sorted(broken.items()):
+            print(f"    {law}: {count}; smallest {size} entries, {kind} seed {seed}: {what[:200]}", flush=True)
+
+
 def main():
     number = int(sys.argv[1])
     kinds = list(KINDS) if len(sys.argv) < 3 or sys.argv[2] == "all" else sys.argv[2].split(",")
     mode = sys.argv[3] if len(sys.argv) > 3 else "held"
+    if mode == "mutations":
+        return mutations(number, sys.argv[4] if len(sys.argv) > 4 else "")
     rules = PAGE if mode == "page" else Rules()
     for change in sys.argv[4:]:
         name, value = change.split("=")
