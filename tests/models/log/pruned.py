@@ -36,6 +36,7 @@ class Rules:
     keep_newest: bool = True    # the newest header of each life is never forgotten
     keep_minority: bool = True  # a header is forgotten only when more than half of all neighbours hold it or did
     forget_heads: bool = True   # headers that nothing names are forgotten like others
+    bare_gap: bool = True       # a bare header that is forgotten was not told: its content may still come
     retell: bool = False        # content that was deleted is told when it comes back
     keep_own: str = "most"      # most | one | no: own entries keep content and header until so many neighbours said they hold them
     keep_needed: bool = True    # headers that something waiting names are not forgotten
@@ -49,7 +50,7 @@ class Rules:
     again_life: bool = True     # `again` carries (life, seq) of the first too
 
 
-PAGE = Rules(edge_depth=False, quorum=False, dispute=False, shun=False, keep_own="one", edge="majority", edge_cuts=False, veto=True, base="cut", page="none", forget="depth", keep_newest=False, keep_minority=False, keep_needed=False, again_life=False)
+PAGE = Rules(bare_gap=False, away=True, edge_depth=False, quorum=False, dispute=False, shun=False, keep_own="one", edge="majority", edge_cuts=False, veto=True, base="cut", page="none", forget="depth", keep_newest=False, keep_minority=False, keep_needed=False, again_life=False)
 
 
 class Entry:
@@ -109,7 +110,7 @@ class Node:
         self.held, self.waiting = {}, {}
         self.named = set()                      # taken entries that a taken entry names
         self.upto = {}                          # life -> (seq, depth) forgotten
-        self.edge_upto = {}                     # life -> (seq, depth) before its entry that was believed as an edge
+        self.gaps = {}                          # life -> (numbers skipped by an edge and never held, their greatest depth)
         self.floor = 0                          # the greatest depth that was forgotten
         self.base, self.base_depth = set(), 0
         self.joining = None                     # Joining while it looks for a base
@@ -122,6 +123,7 @@ class Node:
         self.told = collections.Counter()       # the observer's: never read by a rule
         self.stuck, self.again_at = {}, -HUGE
         self.joined, self.bases = 0, []
+        self.base_seqs = {}                     # the observer's: what a base covers of each life
         self.below = set()                      # the observer's: refused or taken as old though it never was here
 
     # ---- what counts as there
@@ -139,13 +141,13 @@ class Node:
         rule = self.world.rules.forget
         if rule == "life":
             seq, depth = self.upto.get(entry.line, (0, 0))
-            return entry.seq <= seq and entry.depth <= depth
+            return entry.seq <= seq and entry.depth <= depth and not self.below_edge(entry)
         return rule == "depth" and entry.depth <= self.floor
 
     def below_edge(self, entry):
-        """Stands in its life before an entry that was believed as an edge here."""
-        seq, depth = self.edge_upto.get(entry.line, (0, 0))
-        return entry.seq <= seq and entry.depth <= depth
+        """Stands in its life before an entry that was believed as an edge, and after what was here before."""
+        gap, depth = self.gaps.get(entry.line, ((), 0))
+        return entry.seq in gap and entry.depth <= depth
 
     def is_old(self, entry, run=()):
         """Forgotten, or below the own base: taken as a header only, never told."""
@@ -171,7 +173,7 @@ class Node:
         if not fresh or self.joining:
             return
         if not asked and all(self.is_old(entry, run) for entry in fresh):
-            self.below.update(entry.key for entry in fresh)
+            self.below.update(entry.key for entry in fresh if not self.forgotten(entry))
             return
         key = run[-1].key
         waiting = self.waiting.get(key)
@@ -242,8 +244,10 @@ class Node:
             if any(ref in self.disputed for ref in entry.refs):
                 self.disputed.add(entry.key)
             if entry.key in waiting.rootless and entry.prev and self.world.rules.edge_cuts and not self.there(entry.prev, entry):
-                seq, depth = self.edge_upto.get(entry.line, (0, 0))
-                self.edge_upto[entry.line] = (max(seq, entry.seq - 1), max(depth, entry.prev[0]))
+                last = max([self.upto.get(entry.line, (0, 0))[0]] + [held.entry.seq for held in self.held.values()
+                           if held.entry.line == entry.line and held.entry.seq < entry.seq])
+                gap, depth = self.gaps.get(entry.line, (frozenset(), 0))
+                self.gaps[entry.line] = (gap.union(range(last + 1, entry.seq)), max(depth, entry.prev[0]))
             old = self.is_old(entry)
             content = entry.key in waiting.contents
             state = "base" if old else "content" if content else "bare"
@@ -254,6 +258,9 @@ class Node:
             self.world.seen["taken as " + state] += 1
             if state == "content":
                 self.tell(entry, late=self.below_edge(entry))
+            if self.below_edge(entry):
+                gap, depth = self.gaps[entry.line]
+                self.gaps[entry.line] = (gap - {entry.seq}, depth)
             elif old and self.world.rules.retell and content:
                 self.tell(entry, late=True)
 
@@ -534,7 +541,11 @@ class Node:
         return 2 * known > len(linked) + self.world.cut_off(self)
 
     def forget(self, key):
-        entry = self.held.pop(key).entry
+        held = self.held.pop(key)
+        entry = held.entry
+        if held.state == "bare" and self.world.rules.bare_gap:
+            gap, depth = self.gaps.get(entry.line, (frozenset(), 0))
+            self.gaps[entry.line] = (gap | {entry.seq}, max(depth, entry.depth))
         self.world.seen["headers forgotten"] += 1
         self.floor = max(self.floor, entry.depth)
         self.remember_upto(entry)
@@ -550,15 +561,15 @@ class Node:
 
     def snapshot(self):
         return ({key: held.copy() for key, held in self.held.items()}, set(self.named), dict(self.upto),
-                self.floor, set(self.base), self.base_depth, set(self.known_held), set(self.abandoned), dict(self.edge_upto), set(self.waived), set(self.disputed), set(self.told_firsts), self.told.copy(), set(self.below))
+                self.floor, set(self.base), self.base_depth, set(self.known_held), set(self.abandoned), dict(self.gaps), set(self.waived), set(self.disputed), set(self.told_firsts), self.told.copy(), set(self.below))
 
     def restore(self, saved):
         held, *rest = saved
         self.held = {key: one.copy() for key, one in held.items()}
-        (named, upto, self.floor, base, self.base_depth, known, abandoned, edge_upto, waived, disputed, firsts, told, below) = rest
+        (named, upto, self.floor, base, self.base_depth, known, abandoned, gaps, waived, disputed, firsts, told, below) = rest
         self.named, self.upto, self.base = set(named), dict(upto), set(base)
         self.waived, self.disputed = set(waived), set(disputed)
-        self.abandoned, self.edge_upto = set(abandoned), dict(edge_upto)
+        self.abandoned, self.gaps = set(abandoned), dict(gaps)
         self.known_held, self.told_firsts, self.told, self.below = set(known), set(firsts), told.copy(), set(below)
         self.waiting, self.joining = {}, None
         self.new_life()
@@ -580,6 +591,7 @@ class Node:
                 self.below.add(entry.key)
                 self.named.update(entry.refs)
             self.remember_upto(entry)
+            self.base_seqs[entry.line] = max(entry.seq, self.base_seqs.get(entry.line, 0))
             self.base.add(entry.key)
             self.base_depth = max(self.base_depth, entry.depth)
         self.bases.append((self.world.now, [entry for entry in headers]))
@@ -936,12 +948,16 @@ class World:
         if node.name == self.besieged:
             return
         for entry in headers:
+            peers = [peer for peer in self.linked(node) if peer in self.honest and len(peer.held) > self.page_size]
+            page = max((sorted(peer.held)[-self.page_size - 1][0] for peer in peers), default=HUGE)
+            if 2 * len(peers) > len(self.linked(node)) and entry.depth > page:
+                self.broken("6 a base above the newest page", (node.name, entry))
             if entry.depth >= HUGE or not any(entry.key in peer.held or peer.forgotten(entry) for peer in self.honest if peer is not node):
                 self.broken("6 an invented base", (node.name, entry))
 
     def excused(self, node, entry):
         """Below the base of the node: never to be told there."""
-        if entry.key in node.below or entry.depth <= node.base_depth < HUGE:
+        if entry.key in node.below or entry.seq <= node.base_seqs.get(entry.line, 0) or entry.depth <= node.base_depth < HUGE:
             return True
         return False
 
@@ -1035,6 +1051,7 @@ def report(kind, number, rules):
 MUTATIONS = [       # name, changes, sets in which it is tried
     ("a bare header counts at once", {"bare": "at once"}, "strip,liars"),
     ("a bare header never counts", {"bare": "never"}, "strip,liars"),
+    ("a bare header that is forgotten counts as told", {"bare_gap": False}, "join,away,liars"),
     ("a bare header is not wanted", {"wanted": -1}, "strip,replay,liars"),
     ("a bare header is wanted for 30 s only", {"wanted": 30}, "strip,replay,liars"),
     ("an edge is believed from one", {"edge": "one"}, "edge,liars"),
