@@ -26,8 +26,8 @@ SETTLE_SECONDS = 400
 class Rules:
     bare: str = "ask"           # ask | at once | never: when a header without content counts as there
     wanted: int = HUGE          # seconds for which a bare header stays wanted
-    edge: str = "life"          # life | abstain | majority | one: who is believed about an entry without a past
-                                # (forgotten in its life counts as yes, as no answer, as no; one neighbour is enough)
+    edge: str = "one"           # one | life | abstain | majority | none: who is believed about an entry without a past
+                                # (one neighbour is enough; or most of five, what is forgotten in its life as yes, as no answer, as no)
     base: str = "union"         # union | cut | one: how a newcomer finds its base
     below: str = "vote"         # vote | depth: what below the base counts as there without a past
     away: bool = True           # who finds that most neighbours forgot deeper than all it holds takes a base again
@@ -43,14 +43,18 @@ class Rules:
     edge_cuts: bool = True      # below an edge its own life is old; only after every linked neighbour lacked the reference
     edge_depth: bool = True     # a reference deeper than all that stands here is no edge: that needs a base
     quorum: bool = True         # a vote needs the answers of at least half of those asked
-    again: bool = True          # R8
+    again: bool = False         # R8: not needed where an edge is believed from one
     dispute: bool = True        # R8: one neighbour is enough if it waits for what was waived here by a vote
     shun: bool = True           # R8: what was said again, and what names it, is not named until most neighbours hold it
     veto: bool = False          # R8: one neighbour that says it holds the entry is enough against saying it again
     again_life: bool = True     # `again` carries (life, seq) of the first too
 
 
-PAGE = Rules(bare_gap=False, away=True, edge_depth=False, quorum=False, dispute=False, shun=False, keep_own="one", edge="majority", edge_cuts=False, veto=True, base="cut", page="none", forget="depth", keep_newest=False, keep_minority=False, keep_needed=False, again_life=False)
+PAGE = Rules(
+    again=True, bare_gap=False, edge_depth=False, quorum=False, dispute=False, shun=False, keep_own="one", edge="majority", edge_cuts=False,
+    veto=True, base="cut", page="none", forget="depth", keep_newest=False,
+    keep_minority=False, keep_needed=False, again_life=False)
+MAJORITY = dict(edge="life", again=True)    # edges by majority, as the page has them, with R8 for what no majority holds
 
 
 class Entry:
@@ -322,6 +326,8 @@ class Node:
     def vote(self, waiting, entry, linked):
         """R6: an entry counts as there without a past when the neighbours asked say that they hold it."""
         world = self.world
+        if world.rules.edge == "none":
+            return
         if world.rules.edge == "one":
             waiting.rootless.add(entry.key)
             return
@@ -1054,13 +1060,12 @@ MUTATIONS = [       # name, changes, sets in which it is tried
     ("a bare header that is forgotten counts as told", {"bare_gap": False}, "join,away,liars"),
     ("a bare header is not wanted", {"wanted": -1}, "strip,replay,liars"),
     ("a bare header is wanted for 30 s only", {"wanted": 30}, "strip,replay,liars"),
-    ("an edge is believed from one", {"edge": "one"}, "edge,liars"),
-    ("an edge is believed from one, at any depth", {"edge": "one", "edge_depth": False}, "edge,liars"),
-    ("edges: what is forgotten counts against", {"edge": "majority"}, "prune,restore,away,join"),
-    ("edges: what is forgotten does not count", {"edge": "abstain"}, "prune,restore,away,join"),
-    ("edges deeper than all that is held", {"edge_depth": False}, "edge,besieged"),
-    ("votes without a quorum", {"quorum": False}, "edge,liars"),
-    ("nothing is old below an edge", {"edge_cuts": False}, "prune,restore,liars"),
+    ("an edge is believed at any depth", {"edge_depth": False}, "edge,liars"),
+    ("an edge is believed before all were asked, nothing is late below it", {"edge_cuts": False}, "prune,restore,liars"),
+    ("edges by majority, with R8", MAJORITY, "prune,restore,edge,besieged"),
+    ("edges by majority, without R8", MAJORITY | {"again": False}, "prune,restore,edge,besieged"),
+    ("edges by majority, what is forgotten counts against", {"edge": "majority"}, "prune,restore,away,besieged"),
+    ("no edges at all", {"edge": "none"}, "prune,restore,away"),
     ("a base is believed from one", {"base": "one"}, "cut"),
     ("R7's own form: one cut, confirmed by four", {"base": "cut"}, "join,cut,everything"),
     ("R7's own form, headers need not be below the page", {"base": "cut", "page": "none"}, "join,cut,everything"),
@@ -1076,11 +1081,12 @@ MUTATIONS = [       # name, changes, sets in which it is tried
     ("headers that something waiting names are forgotten", {"keep_needed": False}, "prune,restore,away"),
     ("own unheld entries are pruned", {"keep_own": "no"}, "prune,restore,away"),
     ("own entries are pruned when one holds them", {"keep_own": "one"}, "prune,restore,liars"),
-    ("no saying again", {"again": False}, "prune,restore,besieged"),
-    ("saying again: one that says it holds is a veto", {"veto": True}, "prune,restore,besieged"),
-    ("saying again: no disputes", {"dispute": False}, "besieged,restore"),
-    ("what was said again is named at once", {"shun": False}, "besieged,restore"),
-    ("`again` without (life, seq)", {"again_life": False}, "prune,restore,besieged"),
+    ("neither newest, nor minority, nor needed, nor own headers kept",
+     {"keep_newest": False, "keep_minority": False, "keep_needed": False, "keep_own": "no"}, "prune,restore,away,liars"),
+    ("majority: one that says it holds is a veto against R8", MAJORITY | {"veto": True}, "prune,besieged"),
+    ("majority: R8 without disputes", MAJORITY | {"dispute": False}, "besieged"),
+    ("majority: what was said again is named at once", MAJORITY | {"shun": False}, "besieged"),
+    ("majority: headers are forgotten that most lack", MAJORITY | {"keep_minority": False}, "prune,restore"),
 ]
 
 
