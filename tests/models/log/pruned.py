@@ -5,8 +5,9 @@ loosened; the laws of §9 are checked while entries are told and at the end, aft
 
     python3 pruned.py 2000                 # the rules that held, over all sets
     python3 pruned.py 2000 liars,besieged  # some sets
-    python3 pruned.py 300 all mutations    # leave out one rule at a time
+    python3 pruned.py 40 all mutations     # leave out one rule at a time; a fourth argument chooses by a word of the name
     python3 pruned.py 300 all page         # the page's own form
+    python3 pruned.py 300 all held edge=life again=True     # any rule changed: here edges by majority, with R8
 """
 import collections
 import dataclasses
@@ -35,7 +36,6 @@ class Rules:
     forget: str = "life"        # life | depth | nothing: what is remembered of forgotten headers
     keep_newest: bool = True    # the newest header of each life is never forgotten
     keep_minority: bool = True  # a header is forgotten only when more than half of all neighbours hold it or did
-    forget_heads: bool = True   # headers that nothing names are forgotten like others
     bare_gap: bool = True       # a bare header that is forgotten was not told: its content may still come
     retell: bool = False        # content that was deleted is told when it comes back
     keep_own: str = "most"      # most | one | no: own entries keep content and header until so many neighbours said they hold them
@@ -115,6 +115,7 @@ class Node:
         self.named = set()                      # taken entries that a taken entry names
         self.upto = {}                          # life -> (seq, depth) forgotten
         self.gaps = {}                          # life -> (numbers skipped by an edge and never held, their greatest depth)
+        self.untold = set()                     # bare headers that were forgotten: known, and never told
         self.floor = 0                          # the greatest depth that was forgotten
         self.base, self.base_depth = set(), 0
         self.joining = None                     # Joining while it looks for a base
@@ -126,7 +127,7 @@ class Node:
         self.told_firsts = set()                # firsts of entries said again that were told
         self.told = collections.Counter()       # the observer's: never read by a rule
         self.stuck, self.again_at = {}, -HUGE
-        self.joined, self.bases = 0, []
+        self.joined = 0
         self.base_seqs = {}                     # the observer's: what a base covers of each life
         self.below = set()                      # the observer's: refused or taken as old though it never was here
 
@@ -151,7 +152,7 @@ class Node:
     def below_edge(self, entry):
         """Stands in its life before an entry that was believed as an edge, and after what was here before."""
         gap, depth = self.gaps.get(entry.line, ((), 0))
-        return entry.seq in gap and entry.depth <= depth
+        return entry.key in self.untold or (entry.seq in gap and entry.depth <= depth)
 
     def is_old(self, entry, run=()):
         """Forgotten, or below the own base: taken as a header only, never told."""
@@ -263,7 +264,8 @@ class Node:
             if state == "content":
                 self.tell(entry, late=self.below_edge(entry))
             if self.below_edge(entry):
-                gap, depth = self.gaps[entry.line]
+                self.untold.discard(entry.key)
+                gap, depth = self.gaps.get(entry.line, (frozenset(), 0))
                 self.gaps[entry.line] = (gap - {entry.seq}, depth)
             elif old and self.world.rules.retell and content:
                 self.tell(entry, late=True)
@@ -519,7 +521,6 @@ class Node:
         for key in contents[:max(0, len(contents) - self.retention)]:
             if not self.must_keep(self.held[key].entry):
                 self.held[key].state = "deleted"
-        heads = set() if rules.forget_heads else set(self.heads())
         needed = {ref for waiting in self.waiting.values() for entry in waiting.run for ref in entry.refs} if rules.keep_needed else set()
         newest = {}
         for key, held in self.held.items():
@@ -531,7 +532,7 @@ class Node:
                 break
             if rules.keep_newest and key == newest[held.entry.line] or rules.keep_minority and not self.known_to_most(held.entry):
                 continue
-            if held.state == "content" or self.must_keep(held.entry) or key in heads or key in needed or key == self.last:
+            if held.state == "content" or self.must_keep(held.entry) or key in needed or key == self.last:
                 continue
             self.forget(key)
             excess -= 1
@@ -550,8 +551,7 @@ class Node:
         held = self.held.pop(key)
         entry = held.entry
         if held.state == "bare" and self.world.rules.bare_gap:
-            gap, depth = self.gaps.get(entry.line, (frozenset(), 0))
-            self.gaps[entry.line] = (gap | {entry.seq}, max(depth, entry.depth))
+            self.untold.add(key)
         self.world.seen["headers forgotten"] += 1
         self.floor = max(self.floor, entry.depth)
         self.remember_upto(entry)
@@ -566,15 +566,16 @@ class Node:
             self.joining = Joining(self.world.now)
 
     def snapshot(self):
-        return ({key: held.copy() for key, held in self.held.items()}, set(self.named), dict(self.upto),
-                self.floor, set(self.base), self.base_depth, set(self.known_held), set(self.abandoned), dict(self.gaps), set(self.waived), set(self.disputed), set(self.told_firsts), self.told.copy(), set(self.below))
+        return ({key: held.copy() for key, held in self.held.items()}, set(self.named), dict(self.upto), self.floor,
+                set(self.base), self.base_depth, set(self.known_held), set(self.abandoned), dict(self.gaps), set(self.untold), set(self.waived),
+                set(self.disputed), set(self.told_firsts), self.told.copy(), set(self.below))
 
     def restore(self, saved):
         held, *rest = saved
         self.held = {key: one.copy() for key, one in held.items()}
-        (named, upto, self.floor, base, self.base_depth, known, abandoned, gaps, waived, disputed, firsts, told, below) = rest
+        (named, upto, self.floor, base, self.base_depth, known, abandoned, gaps, untold, waived, disputed, firsts, told, below) = rest
         self.named, self.upto, self.base = set(named), dict(upto), set(base)
-        self.waived, self.disputed = set(waived), set(disputed)
+        self.waived, self.disputed, self.untold = set(waived), set(disputed), set(untold)
         self.abandoned, self.gaps = set(abandoned), dict(gaps)
         self.known_held, self.told_firsts, self.told, self.below = set(known), set(firsts), told.copy(), set(below)
         self.waiting, self.joining = {}, None
@@ -600,7 +601,6 @@ class Node:
             self.base_seqs[entry.line] = max(entry.seq, self.base_seqs.get(entry.line, 0))
             self.base.add(entry.key)
             self.base_depth = max(self.base_depth, entry.depth)
-        self.bases.append((self.world.now, [entry for entry in headers]))
         self.world.check_base(self, headers)
 
 
@@ -981,9 +981,9 @@ class World:
                 if holders and entry.first not in node.told and not self.excused(node, entry):
                     state = node.held[entry.key].state if entry.key in node.held else "not held"
                     self.broken("2 an honest entry is not told", (node.name, entry, state, holders))
-            for peer in self.honest:
+            for peer in self.linked(node):
                 for key, held in peer.held.items():
-                    if peer is node or key in node.held or node.is_old(held.entry):
+                    if peer is node or key in node.held or node.is_old(held.entry) or node.below_edge(held.entry):
                         continue
                     if self.said_again(held.entry):
                         continue
@@ -1001,7 +1001,8 @@ class World:
     def check_restart(self):
         """Law 7: restarted nodes come to the same verdicts."""
         before = {node.name: set(node.held) for node in self.honest}
-        waited = {node.name: {entry.key for one in node.waiting.values() for entry in one.run} for node in self.honest}
+        waited = {node.name: {entry.key for one in node.waiting.values() if self.now - one.since > 30
+                              for entry in one.run} for node in self.honest}
         for node in self.honest:
             node.restart()
         for _ in range(30):
