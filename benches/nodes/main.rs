@@ -9,6 +9,7 @@ mod allocations;
 mod floor;
 mod group;
 mod idle;
+mod newcomer;
 mod unicast;
 mod usage;
 
@@ -20,7 +21,7 @@ static ALLOCATOR: allocations::Counting = allocations::Counting;
 /// The name of a row, what it measures, and its code.
 type Row = (&'static str, fn(&str));
 
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 14] = [
     ("floor", floor::run),
     ("unicast-64", unicast::run),
     ("unicast-512", unicast::run),
@@ -34,6 +35,7 @@ const ROWS: [Row; 13] = [
     ("group-burst", group::run),
     ("idle-50", idle::run),
     ("idle-2", idle::run),
+    ("newcomer", newcomer::run),
 ];
 
 fn main() {

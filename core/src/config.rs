@@ -340,7 +340,7 @@ settings! {
         page_entries: u64 = 10_000,
             "Messages of a conversation with which a newcomer begins",
             |_, v| at_least(v, 8);
-        /// The same by age: 30 days (docs/design/log.md §6, R7), and at most eight times as many entries.
+        /// The same by age: 30 days (docs/design/log.md §6, R7), and at most twice as many entries.
         page_for: Duration = Duration::from_secs(30 * 86_400),
             "How old messages are with which a newcomer begins";
     }

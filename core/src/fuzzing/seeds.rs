@@ -538,8 +538,11 @@ fn engines() -> Vec<Vec<u8>> {
 pub(crate) fn lived() -> MemoryStore {
     let addr = |n: usize| SocketAddr::from(([10, 0, 0, n as u8], 4_000));
     let mut now = Instant::from_micros(1);
+    let mut config = Config::default();
+    // Each message ends an eighth of a page, which is stored.
+    config.chat.page_entries = 8;
     let mut nodes: Vec<(Engine, MemoryStore)> = (0..2u8)
-        .filter_map(|n| Engine::new(Config::default(), who(n), [n; 32], now, WallTime(1_000)).ok())
+        .filter_map(|n| Engine::new(config.clone(), who(n), [n; 32], now, WallTime(1_000)).ok())
         .map(|engine| (engine, MemoryStore::default()))
         .collect();
     for round in 0..60 {
