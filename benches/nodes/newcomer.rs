@@ -48,11 +48,8 @@ pub fn run(name: &str) {
         assert!(joined.elapsed() < LONG, "the newest page did not come");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let size: u64 = std::fs::read_dir(dir.path())
-        .expect("a folder")
-        .filter_map(|e| e.ok()?.metadata().ok())
-        .map(|m| m.len())
-        .sum();
+    let size: u64 =
+        std::fs::read_dir(dir.path()).expect("a folder").filter_map(|e| e.ok()?.metadata().ok()).map(|m| m.len()).sum();
     println!(
         "{name}: {MESSAGES} messages said in {said:.0} s, {} MB on disk; a newcomer shows a page after {:.2} s and the newest \
          after {:.2} s",

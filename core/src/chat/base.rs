@@ -56,7 +56,7 @@ impl Chat {
         let mut log = Log::new(conversation, number, old.policy, self.me, Life(cx.rng.bytes()));
         log.holders = core::mem::take(&mut old.holders);
         log.join_at(base, Life(cx.rng.bytes()));
-        log.leftover = Some(Unsaid { number: old.number, life: None, after: 0 });
+        log.leftover = Some(Unsaid { number: old.number, life: None, after: 0, told_from: old.joined() });
         self.logs.insert(conversation, log);
         self.waiting.forget(conversation);
         self.unsaved_since = cx.now;

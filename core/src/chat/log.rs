@@ -109,6 +109,8 @@ pub(crate) struct Unsaid {
     /// Of this life, and with a greater number than that; none: all that is stored there, which is to be deleted.
     pub(crate) life: Option<Life>,
     pub(crate) after: u64,
+    /// The depth from which what is stored there was told.
+    pub(crate) told_from: u64,
 }
 
 /// An entry that the next one of this node names.
@@ -502,7 +504,8 @@ impl Log {
         let is_unheld = |tip: Tip| tip.id.depth < depth && tip.seq > self.own.held;
         if self.own.tip.is_some_and(is_unheld) {
             // What it said before names nothing that others have.
-            self.leftover = Some(Unsaid { number: self.number, life: Some(self.own.life), after: self.own.held });
+            self.leftover =
+                Some(Unsaid { number: self.number, life: Some(self.own.life), after: self.own.held, told_from: 0 });
             self.own = Own { life, tip: None, newest: None, spoke: self.own.spoke, held: 0 };
             self.tip = None;
         }

@@ -275,7 +275,9 @@ impl Chat {
                 facts.numbers.insert((life, seq), ids.collect());
             }
             Need::Told(id) => {
-                facts.told.insert(id, !records.is_empty());
+                let row = records.first().and_then(|r| Row::read(&r.value).ok());
+                let is_told = |row: Row| !matches!(row.at, At::End(held) if held.wants == Wants::News);
+                facts.told.insert(id, row.is_some_and(is_told));
             }
             Need::Run(_) => {
                 let held = records.first().and_then(|r| Row::read(&r.value).ok()).and_then(|row| match row.at {

@@ -215,9 +215,9 @@ impl Log {
         let is_old = self.is_old(run);
         let may_fork = !planted(Bug::ForkTakenForLoss) && is_news;
         let beside = may_fork && numbers.is_some_and(|ids| !ids.is_empty() && !ids.contains(&first.id));
-        if self.leftover.is_some_and(|unsaid| unsaid.life.is_none()) {
-            let unread = run.entries.iter().map(|e| e.id).filter(|id| !facts.told.contains_key(id));
-            let needs: BTreeSet<Need> = unread.map(Need::Told).collect();
+        if let Some(unsaid) = self.leftover.filter(|unsaid| unsaid.life.is_none()) {
+            let ids = run.entries.iter().map(|e| e.id).filter(|id| id.depth >= unsaid.told_from);
+            let needs: BTreeSet<Need> = ids.filter(|id| !facts.told.contains_key(id)).map(Need::Told).collect();
             if !needs.is_empty() {
                 return read(needs);
             }
