@@ -108,7 +108,9 @@ fn broken_where_texts_go(world: &World) -> Option<String> {
             return Some(alloc::format!("node {n} reported something twice"));
         }
         for (id, by) in world.said.iter().filter(|(id, _)| id.depth >= bases[n]) {
-            let holder = (0..count).find(|other| texts[*other].contains(id) && id.depth >= bases[*other]);
+            // Copies of a profile are never linked with each other.
+            let may_bring = |other: &usize| id.depth >= bases[*other] && world.nodes[*other].bench.me != node.bench.me;
+            let holder = (0..count).filter(may_bring).find(|other| texts[*other].contains(id));
             if let Some(holder) = holder.filter(|_| *by != node.bench.me && !reported.contains(id)) {
                 return Some(alloc::format!("node {n} was not told {id:?}, which node {holder} has"));
             }
