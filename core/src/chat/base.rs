@@ -21,6 +21,8 @@ pub(super) struct Leftover {
     conversation: ConversationId,
     unsaid: Unsaid,
     table: Table,
+    /// All rows go, not only those that are said again.
+    clears: bool,
     /// Where the next read begins.
     next: Vec<u8>,
 }
@@ -56,7 +58,8 @@ impl Chat {
         let mut log = Log::new(conversation, number, old.policy, self.me, Life(cx.rng.bytes()));
         log.holders = core::mem::take(&mut old.holders);
         log.join_at(base, Life(cx.rng.bytes()));
-        log.leftover = Some(Unsaid { number: old.number, life: None, after: 0, told_from: old.joined() });
+        log.leftover =
+            Some(Unsaid { number: old.number, life: None, after: 0, told_from: old.joined(), is_said: false });
         self.logs.insert(conversation, log);
         self.waiting.forget(conversation);
         self.unsaved_since = cx.now;
@@ -66,14 +69,25 @@ impl Chat {
 
     /// This node has caught up: it says again what others never had.
     pub(super) fn say_again(&mut self, conversation: ConversationId, out: &mut Outbox<Out>) {
-        let is_read = |r: &Reading| matches!(r, Reading::Leftover(left) if left.conversation == conversation);
-        // What comes may have been told before: the old rows say so.
-        if self.reads.values().any(is_read) || self.waiting.waits_in(conversation) {
-            return;
-        }
         let Some(log) = self.logs.get(&conversation).filter(|log| log.deepest() >= log.joined()) else { return };
-        if let Some(unsaid) = log.leftover {
-            self.read_leftover(Leftover { conversation, unsaid, table: ENTRIES, next: Vec::new() }, out);
+        if let Some(unsaid) = log.leftover.filter(|unsaid| !unsaid.is_said) {
+            self.begin_leftover(conversation, unsaid, false, out);
+        }
+    }
+
+    /// After about a day all that was told has come again: the rows that say so go.
+    pub(super) fn clear_leftovers(&mut self, out: &mut Outbox<Out>) {
+        let all: Vec<(ConversationId, Unsaid)> =
+            self.logs.iter().filter_map(|(id, log)| Some((*id, log.leftover.filter(|u| u.is_said)?))).collect();
+        for (conversation, unsaid) in all {
+            self.begin_leftover(conversation, unsaid, true, out);
+        }
+    }
+
+    fn begin_leftover(&mut self, conversation: ConversationId, unsaid: Unsaid, clears: bool, out: &mut Outbox<Out>) {
+        let is_read = |r: &Reading| matches!(r, Reading::Leftover(left) if left.conversation == conversation);
+        if !self.reads.values().any(is_read) {
+            self.read_leftover(Leftover { conversation, unsaid, table: ENTRIES, clears, next: Vec::new() }, out);
         }
     }
 
@@ -87,13 +101,13 @@ impl Chat {
     }
 
     pub(super) fn leftover_read(&mut self, cx: &mut Cx<'_>, left: Leftover, records: &[Record], out: &mut Outbox<Out>) {
-        let Leftover { conversation, unsaid, table, mut next } = left;
+        let Leftover { conversation, unsaid, table, clears, mut next } = left;
         let Some(kind) = self.logs.get(&conversation).map(|log| log.policy.kind()) else { return };
         let mut again = Vec::new();
         for record in records {
             let texts = self.unsaid_texts(conversation, unsaid, record);
             // In the batch in which they are said again: they are said twice by no crash.
-            if unsaid.life.is_none() || texts.is_some() {
+            if clears || texts.is_some() {
                 out.delete(table, record.key.clone());
             }
             again.extend(texts.into_iter().flatten());
@@ -107,18 +121,19 @@ impl Chat {
         }
         let (table, next) = match (records.is_empty(), table) {
             (false, same) => (same, next),
-            (true, ENTRIES) if unsaid.life.is_none() => (NUMBERS, Vec::new()),
+            (true, ENTRIES) if clears => (NUMBERS, Vec::new()),
             (true, NUMBERS) => (EDITS, Vec::new()),
             (true, _) => {
                 if let Some(log) = self.logs.get_mut(&conversation) {
-                    log.leftover = None;
+                    let stays = unsaid.life.is_none() && !clears;
+                    log.leftover = stays.then_some(Unsaid { is_said: true, ..unsaid });
                 }
                 self.unsaved_since = cx.now;
                 self.unsaved.insert(conversation);
                 return;
             }
         };
-        self.read_leftover(Leftover { conversation, unsaid, table, next }, out);
+        self.read_leftover(Leftover { conversation, unsaid, table, clears, next }, out);
     }
 
     /// This node's own texts of a row that are to be said again; none if it is another row. What is about another

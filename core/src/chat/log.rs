@@ -111,6 +111,8 @@ pub(crate) struct Unsaid {
     pub(crate) after: u64,
     /// The depth from which what is stored there was told.
     pub(crate) told_from: u64,
+    /// It was said again. The rows say for a while yet what was told.
+    pub(crate) is_said: bool,
 }
 
 /// An entry that the next one of this node names.
@@ -504,8 +506,13 @@ impl Log {
         let is_unheld = |tip: Tip| tip.id.depth < depth && tip.seq > self.own.held;
         if self.own.tip.is_some_and(is_unheld) {
             // What it said before names nothing that others have.
-            self.leftover =
-                Some(Unsaid { number: self.number, life: Some(self.own.life), after: self.own.held, told_from: 0 });
+            self.leftover = Some(Unsaid {
+                number: self.number,
+                life: Some(self.own.life),
+                after: self.own.held,
+                told_from: 0,
+                is_said: false,
+            });
             self.own = Own { life, tip: None, newest: None, spoke: self.own.spoke, held: 0 };
             self.tip = None;
         }

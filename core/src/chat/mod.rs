@@ -663,6 +663,7 @@ impl Machine for Chat {
                 if self.verify_at.is_none_or(|at| at <= cx.now) {
                     self.verify_at = Some(cx.now + cx.rng.jitter(self.config.chat.verify_every, 50));
                     self.compare_whole(cx, to, out);
+                    self.clear_leftovers(out);
                 }
             }
             self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 50));

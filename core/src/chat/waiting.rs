@@ -255,11 +255,6 @@ impl Waiting {
         });
     }
 
-    pub(super) fn waits_in(&self, conversation: ConversationId) -> bool {
-        let first = (conversation, MessageId::first_of(0));
-        self.runs.range(first..).next().is_some_and(|(key, _)| key.0 == conversation)
-    }
-
     pub(super) fn get(&self, key: Key) -> Option<&Parked> {
         self.runs.get(&key)
     }

@@ -139,12 +139,10 @@ fn newcomers_split_nothing() {
     hold_where_texts_go(Trouble { prune: true, join: true, restart: true, cheat: true, ..Trouble::default() }, 9_000);
 }
 
-/// Everything at once, headers that go included.
+/// Mutation: a branch below the base is told again; the number of a life's last entry is deleted with its header.
 #[test]
 fn headers_that_go_split_nothing() {
-    let all = Trouble { prune: true, forget: true, strip: true, join: true, restart: true, ..Trouble::default() };
-    hold_where_texts_go(all, 10_000);
-    hold_where_texts_go(Trouble { restore: true, clone: true, ..all }, 11_000);
+    hold_where_texts_go(Trouble { prune: true, forget: true, restart: true, ..Trouble::default() }, 10_000);
 }
 
 fn hold(trouble: Trouble, first: u64) {

