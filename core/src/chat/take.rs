@@ -207,6 +207,7 @@ impl Chat {
         let wants = match kind {
             Kind::Late if run.is_bare() => held_wants,
             Kind::Lost if lacks => Wants::Repair,
+            Kind::Next | Kind::Fork | Kind::Gap if lacks && facts.told.values().any(|told| *told) => Wants::Repair,
             Kind::Next | Kind::Fork | Kind::Gap if lacks => Wants::News,
             Kind::Next | Kind::Fork | Kind::Gap | Kind::Lost | Kind::Old | Kind::Late => Wants::Nothing,
         };
