@@ -67,7 +67,7 @@ pub struct ZoneMember {
     /// What it is held for.
     pub state: MemberState,
     /// How often it spoke up against what others held of it.
-    pub incarnation: u32,
+    pub incarnation: u64,
     /// Whether a link is open.
     pub linked: bool,
 }

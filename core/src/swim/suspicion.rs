@@ -68,8 +68,23 @@ impl Suspicion {
         self.by.len() <= self.wanted && self.by.insert(by)
     }
 
+    /// This node suspects it too, by its own probe, however many did before; false if it did already.
+    pub(super) fn add_own(&mut self, me: NodeId) -> bool {
+        self.by.insert(me)
+    }
+
     pub(super) fn ends(&self, config: &SwimConfig, n: usize) -> Instant {
-        self.since + timeout(config, n, self.by.len().saturating_sub(1), self.wanted)
+        self.since + timeout(config, n, self.by.len().saturating_sub(1).min(self.wanted), self.wanted)
+    }
+
+    /// Whether `member` suspects it.
+    pub(super) fn is_of(&self, member: NodeId) -> bool {
+        self.by.contains(&member)
+    }
+
+    /// Those that suspect it.
+    pub(super) fn by(&self) -> impl Iterator<Item = NodeId> {
+        self.by.iter().copied()
     }
 
     pub(super) fn len(&self) -> usize {
