@@ -165,23 +165,32 @@ impl Members {
     }
 
     /// A probe went well or not.
-    pub(super) fn adjust_health(&mut self, worse: usize, better: usize) {
+    pub(super) fn adjust_health(&mut self, worse: usize, better: usize, me: NodeId) {
         self.health.adjust(worse, better);
         if worse > 0 && self.health.is_unwell() {
-            self.freeze_suspicions();
+            self.freeze_suspicions(me);
         }
     }
 
-    /// What was concluded before counts for nothing: every suspect is probed again before a suspicion expires.
-    pub(super) fn freeze_suspicions(&mut self) {
-        let mut again = Vec::new();
-        for (id, member) in self.roster.iter_mut() {
-            if let Some(suspicion) = member.suspicion.as_mut().filter(|s| !s.frozen) {
-                suspicion.frozen = true;
-                again.push(id);
-            }
-        }
-        for id in again {
+    pub(super) fn is_unwell(&self) -> bool {
+        self.health.is_unwell()
+    }
+
+    /// So many tellers make a suspect.
+    fn tellers_wanted(&self) -> usize {
+        self.config.confirmations.max(LEAST_TELLERS)
+    }
+
+    /// This node was absent. What was concluded before counts for nothing, by itself or by others: every suspect is probed
+    /// again before a suspicion expires.
+    pub(super) fn forget_conclusions(&mut self, me: NodeId) {
+        self.roster.forget_tellers(me);
+        self.freeze_suspicions(me);
+    }
+
+    /// What this node concluded counts for nothing; what as many others say as would be enough without it stands.
+    fn freeze_suspicions(&mut self, me: NodeId) {
+        for id in self.roster.freeze(me, self.tellers_wanted()) {
             self.timers.cancel(Timer::Suspicion(id));
             self.roster.probe_soon(id);
         }
@@ -330,13 +339,14 @@ impl Members {
 
     /// This node itself had no answer from `peer`. Those that said so before were right, and are part of the suspicion.
     pub(super) fn suspect(&mut self, peer: NodeId, cx: &Cx<'_>, out: &mut Outbox<Out>) {
-        let (n, unwell) = (self.count(), self.health.is_unwell());
+        let (n, unwell, wanted) = (self.count(), self.health.is_unwell(), self.tellers_wanted());
         let Some(member) = self.roster.get_mut(peer).filter(|m| m.is_present()) else { return };
-        let tellers = core::mem::take(&mut member.tellers);
+        let mut tellers = core::mem::take(&mut member.tellers);
         tellers.iter().for_each(|teller| self.tellers.confirm(*teller));
         match member.suspicion.as_mut() {
             // Probed again, and again no answer: it begins anew.
             Some(suspicion) if suspicion.frozen => {
+                tellers.extend(suspicion.by().filter(|by| *by != cx.me));
                 *suspicion = Suspicion::new(&self.config, n, cx.me, cx.now, unwell);
             }
             Some(suspicion) => {
@@ -350,6 +360,7 @@ impl Members {
             tellers.into_iter().for_each(|teller| {
                 suspicion.confirm(teller);
             });
+            suspicion.frozen &= suspicion.others(cx.me) < wanted;
         }
         if member.verified {
             self.updates.enqueue(Update { member: peer, incarnation: member.incarnation, claim: Claim::Suspect });
@@ -378,7 +389,7 @@ impl Members {
         if peer == from || !self.tellers.is_heard(from, cx.now) {
             return;
         }
-        let (n, wanted) = (self.count(), self.config.confirmations.max(LEAST_TELLERS));
+        let (n, wanted) = (self.count(), self.tellers_wanted());
         let Some(member) = self.roster.get_mut(peer).filter(|m| m.is_present()) else { return };
         if !member.verified {
             // It is not there for this node, and the one that told of it takes it back.
@@ -393,6 +404,7 @@ impl Members {
         if !whole {
             if let Some(suspicion) = member.suspicion.as_mut() {
                 suspicion.confirm(from);
+                suspicion.frozen &= suspicion.others(cx.me) < wanted;
                 return self.schedule_expiry(peer, cx.now);
             }
             if member.tellers.len() < wanted {
@@ -403,7 +415,7 @@ impl Members {
         let Some(member) = self.roster.get_mut(peer).filter(|m| m.tellers.len() >= wanted) else { return };
         let mut tellers = core::mem::take(&mut member.tellers).into_iter();
         let Some(first) = tellers.next() else { return };
-        let mut suspicion = Suspicion::new(&self.config, n, first, cx.now, self.health.is_unwell());
+        let mut suspicion = Suspicion::new(&self.config, n, first, cx.now, false);
         tellers.for_each(|teller| {
             suspicion.confirm(teller);
         });
@@ -504,11 +516,10 @@ impl Members {
             return;
         }
         let source = self.links.addr(from).map(|addr| addr.ip());
-        let Some(member) = self.roster.get_mut(peer) else { return };
-        let proven = member.addrs.first().copied().filter(|_| member.verified);
-        let usable = addrs.into_iter().filter(|a| may_probe(*a, source));
-        usable.rev().for_each(|a| member.best_addr(a));
-        proven.into_iter().for_each(|a| member.best_addr(a));
+        let usable = addrs.into_iter().filter(|a| may_probe(*a, source)).collect();
+        if let Some(member) = self.roster.get_mut(peer) {
+            member.reported_at(usable);
+        }
     }
 
     /// Others hold this node for suspect or down: it refutes with a higher incarnation than they know, at most once in a
@@ -524,7 +535,7 @@ impl Members {
         self.stats.refuted = self.stats.refuted.saturating_add(1);
         // That one had no answer says something of this node; that the same one says so again and again does not.
         if suspected && self.tellers.is_heard(from, cx.now) {
-            self.adjust_health(1, 0);
+            self.adjust_health(1, 0, cx.me);
             self.tellers.contradict(from, cx.now, cx.rng);
         }
         self.announce_self(cx.me);
@@ -593,8 +604,7 @@ impl Members {
             }
             let source = self.links.addr(from).map(|addr| addr.ip());
             let mut member = Member::new(cx.now);
-            let usable = told.addrs.into_iter().filter(|a| may_probe(*a, source));
-            usable.rev().for_each(|a| member.best_addr(a));
+            member.reported_at(told.addrs.into_iter().filter(|a| may_probe(*a, source)).collect());
             member.told_by = path.is_none().then_some(from);
             self.insert(peer, member, cx, out);
         }

@@ -86,18 +86,18 @@ impl Swim {
 
     /// Nothing was received or done for so long that every wait is stale: a sleep, a clock that jumped, a process
     /// that got no time. Answers may be on their way in.
-    fn on_resume(&mut self, now: Instant) {
+    fn on_resume(&mut self, cx: &Cx<'_>) {
         if self.config.freeze {
-            self.members.freeze_suspicions();
-            self.prober.on_resume(&mut self.members, now);
+            self.members.forget_conclusions(cx.me);
+            self.prober.on_resume(&mut self.members, cx.now);
         }
     }
 
     /// Looks whether this node was absent: it is far too late for what was due next.
-    fn check_absence(&mut self, now: Instant) {
+    fn check_absence(&mut self, cx: &Cx<'_>) {
         let most = self.config.period.saturating_mul(2);
-        if self.members.timers.next().is_some_and(|due| now.since(due) > most) {
-            self.on_resume(now);
+        if self.members.timers.next().is_some_and(|due| cx.now.since(due) > most) {
+            self.on_resume(cx);
         }
     }
 
@@ -149,13 +149,13 @@ impl Swim {
             self.zone.gone();
         } else {
             // A node that sleeps probes no member; its conclusions are checked again when it wakes.
-            self.on_resume(cx.now);
+            self.on_resume(cx);
         }
     }
 
     fn resume(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         if self.zone.stands() {
-            self.on_resume(cx.now);
+            self.on_resume(cx);
             self.zone.announce_resume(&mut self.members, cx, out);
         }
     }
@@ -295,13 +295,13 @@ impl Machine for Swim {
     }
 
     fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
-        self.check_absence(cx.now);
+        self.check_absence(cx);
         self.happened(fact, cx, out);
         self.members.report(self.zone.stands(), out);
     }
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
-        self.check_absence(cx.now);
+        self.check_absence(cx);
         match input {
             In::Message { from, body } => match Message::decode(&body) {
                 Ok(message) if self.members.links.contains(from) => {
@@ -322,7 +322,7 @@ impl Machine for Swim {
     }
 
     fn handle_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        self.check_absence(cx.now);
+        self.check_absence(cx);
         let members = &mut self.members;
         while let Some(timer) = members.timers.pop_due(cx.now) {
             match timer {

@@ -64,6 +64,8 @@ pub(super) struct Prober {
     relays: BTreeMap<u32, Relay>,
     seq: u32,
     round_trips: RoundTrips,
+    /// This period's probe is one in order, whichever members are urgent.
+    in_order: bool,
     /// Links wanted for probes of nodes that are no members.
     /// INVARIANT: each has a probe under way.
     wanted: BTreeSet<NodeId>,
@@ -77,6 +79,7 @@ impl Prober {
             relays: BTreeMap::new(),
             seq: 0,
             round_trips: RoundTrips::default(),
+            in_order: false,
             wanted: BTreeSet::new(),
         }
     }
@@ -97,6 +100,8 @@ impl Prober {
         }
         members.timers.arm(Timer::Period, cx.now + members.scaled(self.config.period));
         members.connect(cx, out);
+        // A node that is unwell gets well by answers, and those that it doubts may have none: every second turn is in order.
+        self.in_order = members.is_unwell() && !self.in_order;
         let may_probe = |id: NodeId, m: &Member| m.is_present() && m.verified && !self.is_probed(id);
         // A message of its own is as good as an answer. Of two nodes alone one probes.
         let lately = cx.now.before(share(self.config.period, 1, 2));
@@ -104,7 +109,7 @@ impl Prober {
             may_probe(id, m) && (m.state == MemberState::Suspect || m.last_received.is_none_or(|at| at <= lately))
         };
         let mut target = None;
-        while let Some(peer) = members.roster.pop_urgent() {
+        while let Some(peer) = if self.in_order { None } else { members.roster.pop_urgent() } {
             if members.roster.get(peer).is_some_and(|m| may_probe(peer, m)) {
                 target = Some(peer);
                 break;
@@ -283,7 +288,7 @@ impl Prober {
         }
         let (target, requested) = (probe.target, probe.requested);
         self.end(seq, members, out);
-        members.adjust_health(0, 1);
+        members.adjust_health(0, 1, cx.me);
         if requested {
             out.push(Out::Fact(Fact::MemberChanged { peer: target, state: MemberState::Alive, own: true }));
         }
@@ -338,7 +343,7 @@ impl Prober {
         if state == MemberState::Alive {
             let missing = probe.helpers.len();
             let asked = missing.saturating_add(probe.nacks);
-            members.adjust_health(if self.config.nack && asked > 0 { missing } else { 1 }, 0);
+            members.adjust_health(if self.config.nack && asked > 0 { missing } else { 1 }, 0, cx.me);
         } else if probe.requested {
             out.push(Out::Fact(Fact::MemberChanged { peer: probe.target, state, own: true }));
         }

@@ -86,6 +86,12 @@ impl Member {
         let _ = self.addrs.insert(0, addr);
     }
 
+    /// Others reach it at these addresses. They come after one that this node knows by itself.
+    pub(super) fn reported_at(&mut self, addrs: Vec<SocketAddr>) {
+        let proven = self.addrs.first().copied().filter(|_| self.verified);
+        addrs.into_iter().rev().chain(proven).for_each(|addr| self.best_addr(addr));
+    }
+
     /// What this node holds of it.
     pub(super) fn update(&self, member: NodeId) -> Update {
         let claim = match self.state {
@@ -186,6 +192,28 @@ impl Roster {
             hasher.update(&id.0).update(&incarnation.to_le_bytes()).update(&[u8::from(suspect)]);
         }
         short(hasher.finalize().as_bytes())
+    }
+
+    /// What others said is too old to count.
+    pub(super) fn forget_tellers(&mut self, me: NodeId) {
+        for member in self.all.values_mut() {
+            member.tellers.clear();
+            if let Some(suspicion) = member.suspicion.as_mut() {
+                suspicion.forget_others(me);
+            }
+        }
+    }
+
+    /// Freezes the suspicions that fewer than so many others share; those of whom.
+    pub(super) fn freeze(&mut self, me: NodeId, others: usize) -> Vec<NodeId> {
+        let mut frozen = Vec::new();
+        for (id, member) in &mut self.all {
+            if let Some(suspicion) = member.suspicion.as_mut().filter(|s| !s.frozen && s.others(me) < others) {
+                suspicion.frozen = true;
+                frozen.push(*id);
+            }
+        }
+        frozen
     }
 
     /// Those that are gone since `then` or longer.

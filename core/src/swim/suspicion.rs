@@ -77,6 +77,16 @@ impl Suspicion {
         self.since + timeout(config, n, self.by.len().saturating_sub(1).min(self.wanted), self.wanted)
     }
 
+    /// How many suspect it but this node.
+    pub(super) fn others(&self, me: NodeId) -> usize {
+        self.by.iter().filter(|by| **by != me).count()
+    }
+
+    /// What others said is too old to count.
+    pub(super) fn forget_others(&mut self, me: NodeId) {
+        self.by.retain(|by| *by == me);
+    }
+
     /// Whether `member` suspects it.
     pub(super) fn is_of(&self, member: NodeId) -> bool {
         self.by.contains(&member)

@@ -106,9 +106,10 @@ fn is_on_link(from: SocketAddr, place: Place, networks: &[(IpAddr, u8)]) -> bool
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
     });
     match (from, place) {
-        (SocketAddr::V4(v4), _) => beside || v4.ip().is_link_local(),
+        (SocketAddr::V4(v4), Place::V4 { .. }) => beside || v4.ip().is_link_local(),
         (SocketAddr::V6(v6), Place::V6 { index }) if v6.ip().is_unicast_link_local() => v6.scope_id() == index,
-        (SocketAddr::V6(_), _) => beside,
+        (SocketAddr::V6(_), Place::V6 { .. }) => beside,
+        (SocketAddr::V4(_), Place::V6 { .. }) | (SocketAddr::V6(_), Place::V4 { .. }) => false,
     }
 }
 
