@@ -97,17 +97,7 @@ impl Members {
     /// The updates that ride on a message to `to`. If this node holds it for anything but alive, or others do, that comes
     /// first, so that it can refute (Lifeguard's buddy system).
     pub(super) fn piggyback(&mut self, to: NodeId) -> Vec<Update> {
-        let own = match self.roster.get(to) {
-            Some(m) if m.state == MemberState::Alive => {
-                let claimed = m.claimed_down.filter(|claimed| *claimed == m.incarnation);
-                claimed.map(|incarnation| Update { member: to, incarnation, claim: Claim::Down })
-            }
-            // Without the buddy system a suspect gets the suspicion by chance. One that is held for gone must get it
-            // in any case: a node that restarted cannot know which incarnation others remember.
-            Some(m) if m.state == MemberState::Suspect && !self.config.buddy => None,
-            Some(m) => Some(m.update(to)),
-            None => None,
-        };
+        let own = self.roster.get(to).and_then(|m| m.for_itself(to, self.config.buddy));
         let limit = retransmits(self.config.retransmit, self.count());
         let mut all: Vec<Update> = own.into_iter().collect();
         let but = (!all.is_empty()).then_some(to);
@@ -217,6 +207,7 @@ impl Members {
         if met {
             return;
         }
+        self.changed = true;
         if let Some(teller) = member.told_by.take() {
             self.tellers.refund(teller);
         }
@@ -337,8 +328,9 @@ impl Members {
         out.push(Out::Fact(Fact::MemberChanged { peer, state, own }));
     }
 
-    /// This node itself had no answer from `peer`. Those that said so before were right, and are part of the suspicion.
-    pub(super) fn suspect(&mut self, peer: NodeId, cx: &Cx<'_>, out: &mut Outbox<Out>) {
+    /// This node itself had no answer from `peer`, nor had so many helpers. Those that said so before were right, and are
+    /// part of the suspicion.
+    pub(super) fn suspect(&mut self, peer: NodeId, nacks: usize, cx: &Cx<'_>, out: &mut Outbox<Out>) {
         let (n, unwell, wanted) = (self.count(), self.health.is_unwell(), self.tellers_wanted());
         let Some(member) = self.roster.get_mut(peer).filter(|m| m.is_present()) else { return };
         let mut tellers = core::mem::take(&mut member.tellers);
@@ -357,10 +349,9 @@ impl Members {
             None => member.suspicion = Some(Suspicion::new(&self.config, n, cx.me, cx.now, unwell)),
         }
         if let Some(suspicion) = member.suspicion.as_mut() {
-            tellers.into_iter().for_each(|teller| {
-                suspicion.confirm(teller);
-            });
-            suspicion.frozen &= suspicion.others(cx.me) < wanted;
+            suspicion.confirm_all(tellers);
+            suspicion.backed |= nacks >= LEAST_TELLERS;
+            suspicion.frozen &= !suspicion.stands(cx.me, wanted);
         }
         if member.verified {
             self.updates.enqueue(Update { member: peer, incarnation: member.incarnation, claim: Claim::Suspect });
@@ -392,8 +383,9 @@ impl Members {
         let (n, wanted) = (self.count(), self.tellers_wanted());
         let Some(member) = self.roster.get_mut(peer).filter(|m| m.is_present()) else { return };
         if !member.verified {
-            // It is not there for this node, and the one that told of it takes it back.
-            if down && member.told_by == Some(from) {
+            // This node has nothing to go by but what others say: the one that told of it, or as many as make a suspect.
+            member.tellers.insert(from);
+            if down && member.told_by == Some(from) || member.tellers.len() >= wanted {
                 self.set_state(peer, MemberState::Down, cx, out);
             }
             return;
@@ -404,7 +396,7 @@ impl Members {
         if !whole {
             if let Some(suspicion) = member.suspicion.as_mut() {
                 suspicion.confirm(from);
-                suspicion.frozen &= suspicion.others(cx.me) < wanted;
+                suspicion.frozen &= !suspicion.stands(cx.me, wanted);
                 return self.schedule_expiry(peer, cx.now);
             }
             if member.tellers.len() < wanted {
@@ -413,14 +405,12 @@ impl Members {
         }
         self.roster.probe_soon(peer);
         let Some(member) = self.roster.get_mut(peer).filter(|m| m.tellers.len() >= wanted) else { return };
-        let mut tellers = core::mem::take(&mut member.tellers).into_iter();
-        let Some(first) = tellers.next() else { return };
-        let mut suspicion = Suspicion::new(&self.config, n, first, cx.now, false);
-        tellers.for_each(|teller| {
-            suspicion.confirm(teller);
-        });
-        member.suspicion = Some(suspicion);
-        self.become_suspect(peer, cx, out);
+        let tellers = core::mem::take(&mut member.tellers);
+        if let Some(&first) = tellers.first() {
+            let suspicion = member.suspicion.insert(Suspicion::new(&self.config, n, first, cx.now, false));
+            suspicion.confirm_all(tellers);
+            self.become_suspect(peer, cx, out);
+        }
     }
 
     /// Sets when the suspicion of `peer` expires.
@@ -719,12 +709,13 @@ impl Members {
         self.changed = true;
     }
 
-    /// Reports the members if they changed; none without a zone.
+    /// Reports the members that this node met, if they changed; none without a zone. Of others it knows by hearsay alone.
     pub(super) fn report(&mut self, zone: bool, out: &mut Outbox<Out>) {
         if !core::mem::take(&mut self.changed) {
             return;
         }
-        let members: Vec<NodeId> = self.roster.iter().filter(|(_, m)| m.is_present()).map(|(id, _)| id).collect();
+        let met = self.roster.iter().filter(|(_, m)| m.is_present() && m.verified);
+        let members: Vec<NodeId> = met.map(|(id, _)| id).collect();
         let members = zone.then_some(members);
         if members != self.reported {
             self.reported.clone_from(&members);

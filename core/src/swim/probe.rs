@@ -347,7 +347,7 @@ impl Prober {
         } else if probe.requested {
             out.push(Out::Fact(Fact::MemberChanged { peer: probe.target, state, own: true }));
         }
-        members.suspect(probe.target, cx, out);
+        members.suspect(probe.target, probe.nacks, cx, out);
     }
 
     /// Every wait is stale: probes begin anew, those that the application waits for with a new deadline.

@@ -104,6 +104,22 @@ impl Member {
         Update { member, incarnation: self.incarnation, claim }
     }
 
+    /// What it is told of itself, if this node holds it for anything but alive, or others do.
+    pub(super) fn for_itself(&self, member: NodeId, buddy: bool) -> Option<Update> {
+        match self.state {
+            MemberState::Alive => {
+                let claimed = self.claimed_down.filter(|claimed| *claimed == self.incarnation);
+                claimed.map(|incarnation| Update { member, incarnation, claim: Claim::Down })
+            }
+            // Without the buddy system a suspect gets the suspicion by chance. One that is held for gone must get it
+            // in any case: a node that restarted cannot know which incarnation others remember.
+            MemberState::Suspect if !buddy => None,
+            MemberState::Suspect | MemberState::Down | MemberState::Left | MemberState::Away => {
+                Some(self.update(member))
+            }
+        }
+    }
+
     /// What this node tells others of it: nothing before it has met it, and has its statement. That others suspect it is
     /// theirs to say.
     pub(super) fn retold(&self, member: NodeId, me: NodeId) -> Option<Update> {
@@ -208,7 +224,7 @@ impl Roster {
     pub(super) fn freeze(&mut self, me: NodeId, others: usize) -> Vec<NodeId> {
         let mut frozen = Vec::new();
         for (id, member) in &mut self.all {
-            if let Some(suspicion) = member.suspicion.as_mut().filter(|s| !s.frozen && s.others(me) < others) {
+            if let Some(suspicion) = member.suspicion.as_mut().filter(|s| !s.frozen && !s.stands(me, others)) {
                 suspicion.frozen = true;
                 frozen.push(*id);
             }

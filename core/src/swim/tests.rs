@@ -402,7 +402,7 @@ fn after_an_absence_suspects_are_probed_before_they_are_down() {
         let mut mesh = Mesh::formed(6, &config);
         // It had no answer from all others, and then it gets no time for five minutes.
         for n in 1..6 {
-            mesh.with(0, |m, cx, out| m.members.suspect(id(n), cx, out));
+            mesh.with(0, |m, cx, out| m.members.suspect(id(n), 0, cx, out));
         }
         mesh.nodes[0].stalled = mesh.now + 300_000 * MS;
         mesh.run(400_000);
@@ -474,7 +474,7 @@ proptest! {
                         refuted = incarnation.checked_sub(1);
                     }
                 }
-                1 => mesh.with(0, |m, cx, out| m.members.suspect(id(2), cx, out)),
+                1 => mesh.with(0, |m, cx, out| m.members.suspect(id(2), 0, cx, out)),
                 _ => {
                     let update = Update { member: id(2), incarnation, claim: Claim::Suspect };
                     let body = Message::Sync { ask: false, roster: alloc::vec![update] }.encode();
