@@ -74,9 +74,6 @@ impl Link {
             Ok(record) if state.remote_static() == Some(record.link_key) => record,
             Ok(_) | Err(_) => return self.drops.count(DropReason::Handshake),
         };
-        if record.is_expired(cx.wall) {
-            return self.drops.count(DropReason::Stale);
-        }
         let peer = record.id();
         // New keys for an open link come with the record that opened it, and its signature held then.
         let proven = self.links.get(&peer).is_some_and(|connection| connection.record == record);
@@ -85,6 +82,9 @@ impl Link {
         }
         if peer == self.me {
             return self.drops.count(DropReason::Handshake);
+        }
+        if self.expiry.refuses(&record, cx.now, cx.wall) {
+            return self.drops.count(DropReason::Stale);
         }
         // Strictly rising stamps make a replay worthless; rising records make a stolen old key so.
         let seen = self.stamps.get(peer);

@@ -67,7 +67,7 @@ impl Link {
             return self.drops.count(DropReason::UnknownSession);
         };
         let Ok(record) = NodeRecord::decode(record) else { return self.drops.count(DropReason::Signature) };
-        if record.is_expired(cx.wall) {
+        if self.expiry.refuses(&record, cx.now, cx.wall) {
             return self.drops.count(DropReason::Stale);
         }
         self.strangers.answered(from);

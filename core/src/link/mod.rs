@@ -10,6 +10,7 @@ mod connection;
 mod contract;
 mod cookie;
 mod dh;
+mod expiry;
 mod fragments;
 mod frame;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
@@ -48,6 +49,7 @@ use crate::link::addresses::Addresses;
 use crate::link::attempt::{Asked, Attempt, Target};
 use crate::link::connection::{Connection, Diagnosis};
 use crate::link::cookie::RateLimiter;
+use crate::link::expiry::Expiry;
 use crate::link::half_open::HalfOpenTable;
 use crate::link::interest::{Interest, Interests};
 use crate::link::keys::Keys;
@@ -181,6 +183,7 @@ pub(crate) struct Link {
     routes: BTreeMap<u32, Route>,
     stamps: Stamps,
     strangers: Strangers,
+    expiry: Expiry,
     incarnations: u32,
     transmit: Transmit,
     timers: DeadlineQueue<Timer>,
@@ -224,6 +227,7 @@ impl Link {
             routes: BTreeMap::new(),
             stamps: Stamps::default(),
             strangers: Strangers::default(),
+            expiry: Expiry::default(),
             // Random, so that an incarnation before a restart is not mistaken for one after it.
             incarnations: u32::from_le_bytes(cx.rng.bytes()),
             transmit: Transmit::new(),
@@ -516,7 +520,7 @@ impl Machine for Link {
                 if let Some(&first) = addrs.first().filter(|_| !told) {
                     self.strangers.answered(first);
                 }
-                let record = record.filter(|record| !record.is_expired(cx.wall));
+                let record = record.filter(|record| !self.expiry.refuses_told(record, cx.now, cx.wall));
                 let news = self.remember(peer, record, &addrs);
                 self.pursue(cx, peer, news, out);
             }
@@ -608,6 +612,7 @@ impl Machine for Link {
             self.routes.len(),
             self.stamps.len(),
             self.strangers.len(),
+            self.expiry.len(),
             self.transmit.len(),
             self.timers.len(),
             self.limiter.len(),

@@ -94,8 +94,7 @@ impl Members {
         out.push(Out::Send { to, body: message.encode() });
     }
 
-    /// The updates that ride on a message to `to`. If this node holds it for anything but alive, or others do, that comes
-    /// first, so that it can refute (Lifeguard's buddy system).
+    /// The updates that ride on a message to `to`. What is held of itself comes first (Lifeguard's buddy system).
     pub(super) fn piggyback(&mut self, to: NodeId) -> Vec<Update> {
         let own = self.roster.get(to).and_then(|m| m.for_itself(to, self.config.buddy));
         let limit = retransmits(self.config.retransmit, self.count());

@@ -13,7 +13,7 @@ pub const RECORD_LEN: usize = SIGNED_LEN + SIGNATURE_LEN;
 const SIGNED_LEN: usize = 32 + 32 + 32 + 8 + 8 + 4;
 /// A record is used for so long after its expiry, in milliseconds: a day, the overlap in which its owner still answers to
 /// the key before (docs/design/links.md §1), and more than clocks of well-kept machines differ by.
-const CLOCK_SKEW: u64 = 86_400_000;
+pub(crate) const CLOCK_SKEW: u64 = 86_400_000;
 /// Capability bit: a program speaks here, not a person. Bots do not answer bots, or two of them would
 /// talk for ever.
 pub const BOT: u32 = 1;

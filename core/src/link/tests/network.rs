@@ -294,8 +294,8 @@ fn a_link_wanted_for_a_message_opens_again_by_itself() {
     assert_eq!(net.nodes[0].link.linked().count(), 0);
     assert_eq!(
         net.nodes[0].link.footprint() - net.nodes[0].link.limiter.len(),
-        3,
-        "the rotation timer, the book entry and its address"
+        4,
+        "the rotation timer, the book entry, its address and that its record is in force"
     );
 }
 
