@@ -121,10 +121,9 @@ impl Link {
         packet.extend_from_slice(&[RESP, VERSION]);
         packet.extend_from_slice(&local.to_le_bytes());
         packet.extend_from_slice(&remote.to_le_bytes());
-        // No generation is held, so that none of the initiator's can be chosen.
-        let generation = payload.generation.min(NO_GENERATION);
-        packet.push(generation);
-        state.bind(&[generation]);
+        // No generation is held here, so that none of the initiator's can be chosen.
+        packet.push(NO_GENERATION);
+        state.bind(&[NO_GENERATION]);
         let reply = RespPayload {
             index: local,
             observed: from,

@@ -34,7 +34,7 @@ impl Links {
 
     pub(super) fn renewed(&mut self, peer: NodeId, record: &NodeRecord) {
         if let Some(link) = self.open.get_mut(&peer) {
-            link.record = Box::new(record.clone());
+            *link.record = record.clone();
         }
     }
 
