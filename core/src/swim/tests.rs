@@ -654,15 +654,15 @@ fn fewer_liars_than_confirmations_make_no_suspect() {
     }
 }
 
-/// Breaks if a message of a suspect does not end what others alone made of it (`received`), or if they keep their voice.
+/// Breaks if tellers that a message of the suspect contradicts keep their voice (`is_heard`).
 #[test]
 fn own_evidence_beats_three_tellers_and_silences_them() {
     let mut mesh = Mesh::formed(10, &Config::default());
-    let known = mesh.nodes[0].machine.members.roster.get(id(1)).unwrap().incarnation;
-    let claim = || alloc::vec![Update { member: id(1), incarnation: known, claim: Claim::Suspect }];
     let tell = |mesh: &mut Mesh, seq| {
+        let incarnation = mesh.nodes[0].machine.members.roster.get(id(1)).unwrap().incarnation;
         for liar in 7..10 {
-            say(mesh, liar, 0, &Message::Ping { seq, updates: claim() });
+            let updates = alloc::vec![Update { member: id(1), incarnation, claim: Claim::Suspect }];
+            say(mesh, liar, 0, &Message::Ping { seq, updates });
         }
     };
     tell(&mut mesh, 8_000);
