@@ -30,18 +30,20 @@ pub(super) struct Leftover {
 impl Chat {
     /// A newcomer begins with the newest page, and so does a node that was away for longer than the headers of others
     /// reach. What a minority says has no effect.
-    pub(super) fn choose_base(&mut self, cx: &mut Cx<'_>, conversation: ConversationId) {
-        let links = self.holders(conversation).len();
-        let Some(log) = self.logs.get_mut(&conversation).filter(|l| l.holders.are_enough(links, cx.now)) else {
+    pub(super) fn choose_base(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, out: &mut Outbox<Out>) {
+        let peers = self.holders(conversation);
+        let Some(log) = self.logs.get_mut(&conversation) else { return };
+        // In a private conversation there is no majority.
+        if !log.policy.is_signed() || !log.holders.are_enough(&peers, cx.now) {
             return;
-        };
-        let page = log.holders.middle(|h| h.page.max(h.base));
+        }
+        let page = log.holders.middle(&peers, |h| h.page.max(h.base));
         let is_newcomer = log.is_newcomer();
-        let is_behind = log.holders.middle(|h| h.base) > log.deepest().saturating_add(1);
+        let is_behind = log.holders.middle(&peers, |h| h.base) > log.deepest().saturating_add(1);
         // Nothing of what they say would be news, or nothing of what is said here reaches them.
-        let is_wrong = log.holders.middle(|h| h.newest) < log.joined() || log.holders.are_held_up(cx.now);
+        let is_wrong = log.holders.middle(&peers, |h| h.newest) < log.joined() || log.holders.are_held_up(&peers, cx.now);
         if is_newcomer && page < log.joined() || log.holders.is_wrong_since(is_wrong, cx.now, WRONG_AFTER) {
-            self.begin_anew(cx, conversation, page);
+            self.begin_anew(cx, conversation, page, out);
         } else if page > log.base() && (is_newcomer || is_behind) {
             log.join_at(page, Life(cx.rng.bytes()));
             self.unsaved_since = cx.now;
@@ -51,15 +53,29 @@ impl Chat {
 
     /// The base was wrong: nothing of what others say would ever be news. What this node said is said again when it has
     /// caught up.
-    fn begin_anew(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, base: u64) {
+    fn begin_anew(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conversation: ConversationId,
+        base: u64,
+        out: &mut Outbox<Out>,
+    ) {
         let number = self.next_number;
-        let Some(old) = self.logs.get_mut(&conversation).filter(|old| old.leftover.is_none()) else { return };
+        let Some(old) = self.logs.get_mut(&conversation) else { return };
         self.next_number = number.saturating_add(1);
         let mut log = Log::new(conversation, number, old.policy, self.me, Life(cx.rng.bytes()));
         log.holders = core::mem::take(&mut old.holders);
+        log.holders.begin_anew(cx.now);
         log.join_at(base, Life(cx.rng.bytes()));
-        log.leftover =
-            Some(Unsaid { number: old.number, life: None, after: 0, told_from: old.joined(), is_said: false });
+        let (before, mut unsaid) = (old.leftover, old.unsaid(true));
+        match before {
+            // It was given a base before it said again what it had said.
+            Some(left) if !left.is_left => (unsaid.life, unsaid.after) = (left.life, left.after),
+            // That was long enough ago.
+            Some(left) => self.begin_leftover(conversation, left, true, out),
+            None => {}
+        }
+        log.leftover = Some(unsaid);
         self.logs.insert(conversation, log);
         self.waiting.forget(conversation);
         self.unsaved_since = cx.now;
@@ -93,7 +109,7 @@ impl Chat {
 
     fn read_leftover(&mut self, left: Leftover, out: &mut Outbox<Out>) {
         let mut scan = all_of(left.table, left.unsaid.number);
-        if let (Some(_), Some(log)) = (left.unsaid.life, self.logs.get(&left.conversation)) {
+        if let (false, Some(log)) = (left.unsaid.is_left, self.logs.get(&left.conversation)) {
             scan.end = entry_key(left.unsaid.number, MessageId::first_of(log.joined()));
         }
         scan.start = scan.start.max(left.next.clone());
@@ -125,8 +141,11 @@ impl Chat {
             (true, NUMBERS) => (EDITS, Vec::new()),
             (true, _) => {
                 if let Some(log) = self.logs.get_mut(&conversation) {
-                    let stays = unsaid.life.is_none() && !clears;
-                    log.leftover = stays.then_some(Unsaid { is_said: true, ..unsaid });
+                    let is_this = log.leftover.is_some_and(|left| left.number == unsaid.number);
+                    if is_this {
+                        let stays = unsaid.is_left && !clears;
+                        log.leftover = stays.then_some(Unsaid { is_said: true, ..unsaid });
+                    }
                 }
                 self.unsaved_since = cx.now;
                 self.unsaved.insert(conversation);
@@ -141,7 +160,7 @@ impl Chat {
     fn unsaid_texts(&self, conversation: ConversationId, unsaid: Unsaid, record: &Record) -> Option<Vec<Content>> {
         let log = self.logs.get(&conversation).filter(|_| record.table == ENTRIES)?;
         let row = Row::read(&record.value).ok()?;
-        let is_unsaid = unsaid.life.is_none_or(|life| row.log.life == life && row.seq > unsaid.after);
+        let is_unsaid = row.log.life == unsaid.life && row.seq > unsaid.after;
         let At::End(held) = row.at else { return None };
         if row.log.author != self.me || !is_unsaid {
             return None;

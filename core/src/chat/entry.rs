@@ -226,6 +226,12 @@ fn id_of(key: &[u8; 32], header: &Header<'_>) -> MessageId {
 }
 
 impl Entry {
+    /// What it names.
+    pub(crate) fn references(&self, log: LifeId) -> impl Iterator<Item = Reference> {
+        let prev = self.prev.map(|id| Reference::Prev { log, seq: self.seq, id });
+        prev.into_iter().chain(self.parents.iter().copied().map(Reference::Parent))
+    }
+
     /// The message that it edits or retracts.
     pub(crate) fn edits(&self) -> Option<MessageId> {
         match self.body.as_ref()?.content.as_ref()? {
@@ -319,6 +325,11 @@ impl Run {
     /// Whether the body of an entry did not come.
     pub(crate) fn is_bare(&self) -> bool {
         self.entries.iter().any(|e| e.is_bare)
+    }
+
+    /// Whether no body is here.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.iter().all(|e| e.is_bare)
     }
 
     /// What stands before the parts: key and signature, or the byte of a private run.

@@ -14,6 +14,8 @@ const STATED_WITHIN: Duration = Duration::from_secs(1);
 /// Who did not bring bodies that it should have is not waited for again for this long: 10 min (docs/design/log.md §2,
 /// R2: who failed is asked last).
 const DISTRUSTED: Duration = Duration::from_secs(600);
+/// A conversation is begun anew at most every hour (docs/design/log.md §6, R8).
+const ANEW_EVERY: Duration = Duration::from_secs(3_600);
 /// A peer that lacks something asks each of its neighbours within this: a minute.
 const HELD_UP: Duration = Duration::from_secs(60);
 /// Peers whose statements are kept: 128, as many as there are links.
@@ -27,6 +29,8 @@ struct Stated {
     said_from: u64,
     /// When it last asked for what this node took something without.
     unserved_at: Option<Instant>,
+    /// It brought nothing more from below where this node began.
+    exhausted: bool,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +40,8 @@ pub(crate) struct Holders {
     first_at: Option<Instant>,
     /// Since when most have not come to this node's base.
     wrong_since: Option<Instant>,
+    /// When the conversation was last begun anew.
+    anew_at: Option<Instant>,
     distrusted: BTreeMap<NodeId, Instant>,
     /// When bodies that are wanted may be asked for again.
     pub(super) ask_wanted_at: Instant,
@@ -51,7 +57,7 @@ impl Holders {
         if let Some(known) = self.stated.iter_mut().find(|s| s.peer == peer) {
             known.holding = holding;
         } else if self.stated.len() < MAX_STATED {
-            self.stated.push(Stated { peer, holding, said_from: 0, unserved_at: None });
+            self.stated.push(Stated { peer, holding, said_from: 0, unserved_at: None, exhausted: false });
         }
     }
 
@@ -78,20 +84,44 @@ impl Holders {
     }
 
     /// Whether enough have said what they hold to choose a base.
-    pub(super) fn are_enough(&self, links: usize, now: Instant) -> bool {
+    pub(super) fn are_enough(&self, peers: &[NodeId], now: Instant) -> bool {
         let waited = self.first_at.is_some_and(|at| now.since(at) >= STATED_WITHIN);
-        waited || self.stated.len() >= ASKED.min(links)
+        let stated = self.stated.iter().filter(|s| peers.contains(&s.peer)).count();
+        stated > 0 && (waited || stated >= ASKED.min(peers.len()))
     }
 
     pub(super) fn enough_at(&self) -> Option<Instant> {
         self.first_at.map(|at| at + STATED_WITHIN)
     }
 
-    /// The middle of what the longest known say, the lower of two: what one of a minority says has no effect.
-    pub(super) fn middle(&self, of: impl Fn(&Holding) -> u64) -> u64 {
-        let mut all: Vec<u64> = self.stated.iter().take(ASKED).map(|s| of(&s.holding)).collect();
+    /// The middle of what the longest known of these peers say, the lower of two: what one of a minority says has no
+    /// effect.
+    pub(super) fn middle(&self, peers: &[NodeId], of: impl Fn(&Holding) -> u64) -> u64 {
+        let known = self.stated.iter().filter(|s| peers.contains(&s.peer)).take(ASKED);
+        let mut all: Vec<u64> = known.map(|s| of(&s.holding)).collect();
         all.sort_unstable();
         all.get(all.len().saturating_sub(1) / 2).copied().unwrap_or(0)
+    }
+
+    /// Whether a peer says that its headers reach this depth, or says nothing.
+    pub(super) fn may_hold(&self, peer: NodeId, depth: u64) -> bool {
+        self.get(peer).is_none_or(|holding| holding.base <= depth)
+    }
+
+    /// A conversation is begun anew: what was wrong is over.
+    pub(super) fn begin_anew(&mut self, now: Instant) {
+        (self.wrong_since, self.anew_at) = (None, Some(now));
+        self.stated.iter_mut().for_each(|s| s.unserved_at = None);
+    }
+
+    /// Whether a peer may have older pages than from this depth on.
+    pub(super) fn has_older(&self, peer: NodeId, depth: u64) -> bool {
+        let has = |s: &Stated| s.peer == peer && s.holding.joined < depth && !s.exhausted;
+        self.stated.iter().any(has)
+    }
+
+    pub(super) fn exhausted(&mut self, peer: NodeId) {
+        self.stated.iter_mut().filter(|s| s.peer == peer).for_each(|s| s.exhausted = true);
     }
 
     /// A peer asks for what this node took something without.
@@ -102,15 +132,19 @@ impl Holders {
     }
 
     /// Whether most peers cannot take what is here, by what they asked for in the last minute.
-    pub(super) fn are_held_up(&self, now: Instant) -> bool {
+    pub(super) fn are_held_up(&self, peers: &[NodeId], now: Instant) -> bool {
         let lately = |at: Instant| now.since(at) < HELD_UP;
-        self.stated.iter().filter(|s| s.unserved_at.is_some_and(lately)).count().saturating_mul(2) > self.stated.len()
+        let of_peers = self.stated.iter().filter(|s| peers.contains(&s.peer));
+        of_peers.filter(|s| s.unserved_at.is_some_and(lately)).count().saturating_mul(2) > peers.len()
     }
 
     /// Whether something has been so for so long, each time that it was looked at.
     pub(super) fn is_wrong_since(&mut self, is_so: bool, now: Instant, long: Duration) -> bool {
         if !is_so {
             self.wrong_since = None;
+        }
+        if self.anew_at.is_some_and(|at| now.since(at) < ANEW_EVERY) {
+            return false;
         }
         is_so && now.since(*self.wrong_since.get_or_insert(now)) >= long
     }
@@ -141,17 +175,21 @@ mod tests {
         let says = |holders: &mut Holders, n: u8, page: u64| {
             holders.state(NodeId([n; 32]), Holding { page, ..Holding::default() }, Instant::ZERO);
         };
-        assert_eq!(holders.middle(|h| h.page), 0);
+        let peers: Vec<NodeId> = (1..40).map(|n| NodeId([n; 32])).collect();
+        assert_eq!(holders.middle(&peers, |h| h.page), 0);
+        says(&mut holders, 99, u64::MAX);
+        says(&mut holders, 98, u64::MAX);
+        assert_eq!(holders.middle(&peers, |h| h.page), 0, "strangers do not count");
         says(&mut holders, 1, u64::MAX);
         says(&mut holders, 2, 90);
-        assert_eq!(holders.middle(|h| h.page), 90);
+        assert_eq!(holders.middle(&peers, |h| h.page), 90);
         says(&mut holders, 3, 100);
-        assert_eq!(holders.middle(|h| h.page), 100);
+        assert_eq!(holders.middle(&peers, |h| h.page), 100);
         says(&mut holders, 4, u64::MAX);
         says(&mut holders, 5, 95);
         for n in 6..40 {
             says(&mut holders, n, u64::MAX);
         }
-        assert_eq!(holders.middle(|h| h.page), 100, "later ones do not count");
+        assert_eq!(holders.middle(&peers, |h| h.page), 100, "later ones do not count");
     }
 }

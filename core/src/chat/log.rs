@@ -14,7 +14,7 @@ use core::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use crate::chat::clock::{Components, Counts};
-use crate::chat::entry::{Body, Carried, Entry, LifeId, MAX_PARENTS, Parent, Part, Parts, Run};
+use crate::chat::entry::{Body, Carried, Entry, LifeId, MAX_PARENTS, Parent, Part, Parts, Reference, Run};
 use crate::chat::heads::{Head, Heads};
 use crate::chat::holders::Holders;
 use crate::chat::known::{Known, Tip};
@@ -106,9 +106,11 @@ pub(crate) struct State {
 pub(crate) struct Unsaid {
     /// The number under which they are stored.
     pub(crate) number: u32,
-    /// Of this life, and with a greater number than that; none: all that is stored there, which is to be deleted.
-    pub(crate) life: Option<Life>,
+    /// Of this life, and with a greater number than that.
+    pub(crate) life: Life,
     pub(crate) after: u64,
+    /// The conversation was begun anew: all that is stored there is to be deleted.
+    pub(crate) is_left: bool,
     /// The depth from which what is stored there was told.
     pub(crate) told_from: u64,
     /// It was said again. The rows say for a while yet what was told.
@@ -155,7 +157,7 @@ pub(crate) struct Log {
     joined: u64,
     /// Entries without which others may be taken: most of those asked hold them, or no linked node has them; these
     /// since then.
-    waived: BTreeMap<Parent, Option<Instant>>,
+    waived: BTreeMap<Reference, Option<Instant>>,
     /// Entries that were taken without their past because no linked node has it, and what names them: since when.
     tainted: BTreeMap<MessageId, Instant>,
     /// Numbers of lives that never were here before an entry that was taken without its past.
@@ -163,8 +165,8 @@ pub(crate) struct Log {
     is_new: bool,
     /// What is to be said again.
     pub(crate) leftover: Option<Unsaid>,
-    /// The depth from which pages are shown: the base, or what was fetched since.
-    shown_from: u64,
+    /// The place from which pages are shown: the base, or what was fetched since.
+    shown_from: MessageId,
     /// Runs of which bodies are wanted, by the last entry.
     wanted: BTreeSet<MessageId>,
     pub(crate) holders: Holders,
@@ -196,7 +198,7 @@ impl Log {
             gaps: BTreeMap::new(),
             is_new: true,
             leftover: None,
-            shown_from: 0,
+            shown_from: MessageId::first_of(0),
             wanted: BTreeSet::new(),
             holders: Holders::default(),
             retention: Retention::default(),
@@ -207,7 +209,8 @@ impl Log {
     pub(crate) fn restore(id: ConversationId, policy: Policy, me: NodeId, state: State) -> Self {
         let mut log = Self::new(id, state.number, policy, me, state.own.life);
         log.lives = Lives::unread();
-        (log.base, log.joined, log.shown_from) = (state.base, state.joined, state.joined);
+        (log.base, log.joined) = (state.base, state.joined);
+        log.shown_from = MessageId::first_of(state.joined);
         log.gaps = state.gaps.into_iter().map(|(life, (from, to))| (life, from..=to)).collect();
         (log.is_new, log.leftover) = (state.is_new, state.leftover);
         log.retention.amounts = state.amounts;
@@ -378,7 +381,7 @@ impl Log {
                 if tips.len() < MAX_TIPS {
                     tips.push(tip);
                 }
-                let taint = self.taint_of(entry, facts, now);
+                let taint = self.taint_of(run.log, entry, facts, now);
                 self.taint(entry.id, taint);
                 self.heads.named(entry.prev, &entry.parents);
                 self.is_new &= run.log.author == self.me;
@@ -502,17 +505,11 @@ impl Log {
     /// This node begins at this depth: what lies below is no news.
     pub(crate) fn join_at(&mut self, depth: u64, life: Life) {
         self.raise_base(depth);
-        (self.joined, self.shown_from) = (depth, depth);
+        (self.joined, self.shown_from) = (depth, MessageId::first_of(depth));
         let is_unheld = |tip: Tip| tip.id.depth < depth && tip.seq > self.own.held;
         if self.own.tip.is_some_and(is_unheld) {
             // What it said before names nothing that others have.
-            self.leftover = Some(Unsaid {
-                number: self.number,
-                life: Some(self.own.life),
-                after: self.own.held,
-                told_from: 0,
-                is_said: false,
-            });
+            self.leftover = Some(self.unsaid(false));
             self.own = Own { life, tip: None, newest: None, spoke: self.own.spoke, held: 0 };
             self.tip = None;
         }
@@ -520,18 +517,24 @@ impl Log {
         self.lives.forget_before(depth);
     }
 
-    pub(crate) fn shown_from(&self) -> u64 {
+    pub(crate) fn shown_from(&self) -> MessageId {
         self.shown_from
     }
 
     /// What another node has from this depth on is here.
-    pub(crate) fn show_from(&mut self, depth: u64) {
-        self.shown_from = self.shown_from.min(depth);
+    pub(crate) fn show_from(&mut self, place: MessageId) {
+        self.shown_from = self.shown_from.min(place);
     }
 
     /// This node has what another one has.
     pub(crate) fn caught_up(&mut self) {
         self.is_new &= self.is_newcomer();
+    }
+
+    /// What was said last, and is not known to be held by another node.
+    pub(crate) fn unsaid(&self, is_left: bool) -> Unsaid {
+        let told_from = self.joined;
+        Unsaid { number: self.number, life: self.own.life, after: self.own.held, is_left, told_from, is_said: false }
     }
 
     /// Another node has all that this one has.
@@ -567,32 +570,32 @@ impl Log {
 
     /// Whether this may be missing where no linked node has it: the headers of most do not reach it. Never what is
     /// deeper than what is here: a made-up past could lift an entry.
-    pub(crate) fn may_waive(&self, parent: Parent) -> bool {
-        parent.depth < self.holders.middle(|h| h.base) && parent.depth <= self.deepest()
+    pub(crate) fn may_waive(&self, reference: Reference, peers: &[NodeId]) -> bool {
+        let depth = reference.parent().depth;
+        depth < self.holders.middle(peers, |h| h.base) && depth <= self.deepest()
     }
 
     /// Whether something here was taken without this one.
     pub(crate) fn is_waived(&self, parent: Parent) -> bool {
-        self.waived.contains_key(&parent)
+        self.waived.keys().any(|reference| reference.parent() == parent)
     }
 
     /// Entries may be taken without this one: since then if no linked node has it.
-    pub(crate) fn waive(&mut self, parent: Parent, since: Option<Instant>) {
-        self.waived.insert(parent, since);
+    pub(crate) fn waive(&mut self, reference: Reference, since: Option<Instant>) {
+        self.waived.insert(reference, since);
         if self.waived.len() > MAX_WAIVED {
             self.waived.pop_first();
         }
     }
 
     /// Since when an entry is tainted: what it names was not to be found, or is tainted.
-    fn taint_of(&self, entry: &Entry, facts: &Facts, now: Instant) -> Option<Instant> {
+    fn taint_of(&self, log: LifeId, entry: &Entry, facts: &Facts, now: Instant) -> Option<Instant> {
         if self.waived.is_empty() && self.tainted.is_empty() {
             return None;
         }
-        let named = entry.prev.map(Parent::of).into_iter().chain(entry.parents.iter().copied());
-        let taints = named.filter_map(|parent| match self.lookup(parent, facts).flatten() {
+        let taints = entry.references(log).filter_map(|named| match self.lookup(named.parent(), facts).flatten() {
             Some((id, _)) => self.tainted.get(&id).copied(),
-            None => self.waived.get(&parent).copied().flatten(),
+            None => self.waived.get(&named).copied().flatten(),
         });
         taints.filter(|since| now.since(*since) < TAINTED).max()
     }
@@ -608,11 +611,10 @@ impl Log {
     /// An entry was taken whose predecessor is not here: what lies between may still come, and is news then.
     fn note_gap(&mut self, run: &Run, tips: &[Tip], facts: &Facts) {
         let Some(first) = run.entries.first().filter(|first| first.seq > 1) else { return };
-        let Some(prev) = first.prev.map(Parent::of).filter(|p| p.depth >= self.base && self.waived.contains_key(p))
-        else {
-            return;
-        };
-        if self.lookup(prev, facts).flatten().is_none() && self.gaps.len() < MAX_GAPS {
+        let Some(id) = first.prev.filter(|id| id.depth >= self.base) else { return };
+        let is_waived = self.waived.contains_key(&Reference::Prev { log: run.log, seq: first.seq, id });
+        let prev = Parent::of(id);
+        if is_waived && self.lookup(prev, facts).flatten().is_none() && self.gaps.len() < MAX_GAPS {
             let before = tips.iter().map(|t| t.seq).filter(|seq| *seq < first.seq).max().unwrap_or(0);
             self.gaps.insert(run.log, before.saturating_add(1)..=first.seq.saturating_sub(1));
         }
@@ -631,10 +633,13 @@ impl Log {
         log != self.own_log() || seq <= self.own.held
     }
 
+    /// What a peer says that it has of this node's log. It cannot have what was not said.
     pub(crate) fn heard_heights(&mut self, theirs: &[Height]) {
+        let Some(tip) = self.own.tip else { return };
         let own = self.own_log();
-        for height in theirs.iter().filter(|h| h.log == own) {
-            self.is_held(height.log, height.seq);
+        let is_so = |h: &&Height| h.log == own && (h.seq < tip.seq || h.is(&tip));
+        if let Some(seq) = theirs.iter().filter(is_so).map(|h| h.seq).max() {
+            self.is_held(own, seq);
         }
     }
 

@@ -181,7 +181,7 @@ enum Reading {
     Leftover(Leftover),
     /// Rows of a walk that deletes, and what was done to messages whose texts are gone.
     Prune(ConversationId),
-    PruneEdits,
+    PruneEdits(BTreeSet<MessageId>),
 }
 
 /// Work for others that waits for its turn.
@@ -439,7 +439,10 @@ impl Chat {
                 let repairs = self.compare.is_with(from, cx.now);
                 for Blob(bytes) in runs {
                     match policy.decode(conversation, bytes) {
-                        Ok(run) => self.offer(cx, conversation, run, Source::Peer { from, repairs }, out),
+                        Ok(run) => {
+                            self.scrolled(from, conversation, &run);
+                            self.offer(cx, conversation, run, Source::Peer { from, repairs }, out);
+                        }
                         Err(Malformed) => self.drops.count(DropReason::Message),
                     }
                 }
@@ -451,7 +454,7 @@ impl Chat {
                         let keys = self.waiting.answered(conversation, from);
                         self.unless_wanted(cx, keys, out);
                     }
-                    End::Older { from: line } => self.older_ended(cx, conversation, from, line, out),
+                    End::Older => self.older_ended(cx, conversation, from, out),
                 }
             }
         }
@@ -555,7 +558,7 @@ impl Machine for Chat {
     fn open(
         setup: Setup<'_>,
         records: Vec<Record>,
-        _cx: &mut Cx<'_>,
+        cx: &mut Cx<'_>,
         _out: &mut Outbox<Out>,
     ) -> Result<Self, Malformed> {
         let mut opened = Self::new(setup.config, setup.identity);
@@ -564,6 +567,7 @@ impl Machine for Chat {
         for record in conversations.into_iter().chain(cuts) {
             opened.restore(record)?;
         }
+        opened.prune_often(cx.now);
         Ok(opened)
     }
 
@@ -610,7 +614,7 @@ impl Machine for Chat {
             Some(Reading::Older(peer, conversation)) => self.older_read(peer, conversation, &records, out),
             Some(Reading::Leftover(left)) => self.leftover_read(cx, left, &records, out),
             Some(Reading::Prune(conversation)) => self.prune_read(cx, conversation, &records, out),
-            Some(Reading::PruneEdits) => self.prune_edits(&records, out),
+            Some(Reading::PruneEdits(emptied)) => self.prune_edits(&emptied, &records, out),
             None => {}
         }
     }

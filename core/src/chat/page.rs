@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::chat::entry::{Body, Parent};
+use crate::chat::entry::{Body, Parent, Run};
 use crate::chat::known::Known;
 use crate::chat::pull::bundles;
 use crate::chat::rows::{At, ENTRIES, Row, edits_scan, entry_id, entry_key, entry_scan, last_edits, stored_run};
@@ -49,6 +49,8 @@ pub(super) struct Scroll {
     query: Query,
     peer: NodeId,
     until: Instant,
+    /// The first of what the peer brought.
+    lowest: Option<MessageId>,
 }
 
 /// What a peer brings from below the base is waited for this long: 5 s.
@@ -126,7 +128,7 @@ impl Chat {
         {
             let scan = Scan {
                 table: ENTRIES,
-                start: entry_key(number, MessageId::first_of(shown_from)),
+                start: entry_key(number, shown_from),
                 end,
                 reverse: true,
                 limit: u32::try_from(missing).unwrap_or(u32::MAX),
@@ -187,7 +189,7 @@ impl Chat {
         let Some(query) = query else { return };
         let Some(log) = self.logs.get_mut(&query.conversation) else { return };
         let mut messages: Vec<Message> = Vec::new();
-        let more = is_short && query.scrolled && log.shown_from() > 0;
+        let more = is_short && log.shown_from() > MessageId::first_of(0) && query.scrolled;
         let Query { rows, mut bodies, kind, limit, query, next_end, void, .. } = query;
         let mut cut = next_end.is_some();
         for (id, row) in rows.iter().rev() {
@@ -229,13 +231,13 @@ impl Chat {
         let shown_from = log.shown_from();
         let others = self.holders(conversation);
         // Who says that it has more; the longest known of them.
-        let more = |p: &&NodeId| log.holders.get(**p).is_some_and(|holding| holding.joined < shown_from);
+        let more = |p: &&NodeId| log.holders.has_older(**p, shown_from.depth);
         let peer = others.iter().filter(more).min_by_key(|p| log.holders.place(**p)).copied();
-        let Some(peer) = peer.filter(|_| shown_from > 0 && !query.scrolled && self.scrolls.len() < MAX_SCROLLS) else {
+        let Some(peer) = peer.filter(|_| shown_from.depth > 0 && !query.scrolled && self.scrolls.len() < MAX_SCROLLS) else {
             return Some(query);
         };
-        send(peer, &Sync::Older { conversation, before: MessageId::first_of(shown_from) }, out);
-        self.scrolls.push(Scroll { query, peer, until: Instant::ZERO });
+        send(peer, &Sync::Older { conversation, before: shown_from }, out);
+        self.scrolls.push(Scroll { query, peer, until: Instant::ZERO, lowest: None });
         None
     }
 
@@ -288,7 +290,7 @@ impl Chat {
         let Some(log) = self.logs.get(&conversation) else { return };
         let scan = Scan {
             table: ENTRIES,
-            start: entry_key(log.number, MessageId::first_of(log.shown_from())),
+            start: entry_key(log.number, log.shown_from()),
             end: entry_key(log.number, before),
             reverse: true,
             limit: OLDER_ROWS,
@@ -304,33 +306,41 @@ impl Chat {
         records: &[Record],
         out: &mut Outbox<Out>,
     ) {
-        let is_last = !super::is_cut(records, OLDER_ROWS, BUNDLE_BYTES as u32);
         let rows = records.iter().rev().filter_map(|r| Row::read(&r.value).ok());
         let runs = rows.filter_map(|row| if let At::End(held) = row.at { Some(held.run) } else { None }).collect();
         for runs in bundles(runs) {
             send(peer, &Sync::Runs { conversation, runs, end: End::Open }, out);
         }
-        let down_to = records.last().filter(|_| !is_last).and_then(|r| entry_id(&r.key).ok()).map_or(0, |id| id.depth);
-        // The last depth may be cut.
-        let from = if is_last { 0 } else { down_to.saturating_add(1) };
-        send(peer, &Sync::Runs { conversation, runs: Vec::new(), end: End::Older { from } }, out);
+        send(peer, &Sync::Runs { conversation, runs: Vec::new(), end: End::Older }, out);
     }
 
-    /// A peer sent what it has before a page, down to a depth.
+    /// What a peer brings while a page waits for it.
+    pub(super) fn scrolled(&mut self, peer: NodeId, conversation: ConversationId, run: &Run) {
+        let is_his = |s: &&mut Scroll| s.peer == peer && s.query.conversation == conversation;
+        if let (Some(scroll), Some(last)) = (self.scrolls.iter_mut().find(is_his), run.last()) {
+            scroll.lowest = Some(scroll.lowest.map_or(last, |lowest| lowest.min(last)));
+        }
+    }
+
+    /// A peer sent what it has before a page.
     pub(super) fn older_ended(
         &mut self,
         cx: &mut Cx<'_>,
         conversation: ConversationId,
         peer: NodeId,
-        from: u64,
         out: &mut Outbox<Out>,
     ) {
         let is_his = |s: &Scroll| s.peer == peer && s.query.conversation == conversation;
         if !self.scrolls.iter().any(is_his) {
             return;
         }
+        let lowest = self.scrolls.iter().filter(|s| is_his(s)).filter_map(|s| s.lowest).min();
         if let Some(log) = self.logs.get_mut(&conversation) {
-            log.show_from(from);
+            match lowest.filter(|lowest| *lowest < log.shown_from()) {
+                Some(lowest) => log.show_from(lowest),
+                // It has no more, whatever it says: the next one is asked.
+                None => log.holders.exhausted(peer),
+            }
         }
         for scroll in self.scrolls.iter_mut().filter(|s| is_his(s)) {
             scroll.until = cx.now + TAKEN_WITHIN;

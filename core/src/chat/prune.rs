@@ -1,13 +1,13 @@
 //! Deleting what a conversation keeps no longer, a few rows at a time ([`Retention`](super::retain)).
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::chat::entry::Run;
 use crate::chat::known::Tip;
 use crate::chat::log::Wants;
 use crate::chat::retain::{Retention, Walk};
 use crate::chat::rows::{
-    At, EDITS, ENTRIES, Held, NUMBERS, NewAt, NewHeld, NewRow, READ_BYTES, READ_ROWS, RETENTION, Row, edits_before,
+    At, EDITS, ENTRIES, Held, NUMBERS, NewAt, NewHeld, NewRow, READ_BYTES, READ_ROWS, RETENTION, Row, edited, edits_scan,
     entries_from, entry_id, entry_key, number_key, stored_run,
 };
 use crate::chat::{Chat, Out, Reading};
@@ -44,6 +44,13 @@ impl Chat {
             let soon = now + AFTER;
             self.pruning.at = Some(self.pruning.at.map_or(soon, |at| at.min(soon)));
         } else if !self.config.chat.keep_for.is_zero() && self.pruning.at.is_none() {
+            self.pruning.at = Some(now + EVERY);
+        }
+    }
+
+    /// What is old is looked for from the start on.
+    pub(super) fn prune_often(&mut self, now: Instant) {
+        if !self.config.chat.keep_for.is_zero() && !self.logs.is_empty() {
             self.pruning.at = Some(now + EVERY);
         }
     }
@@ -85,10 +92,11 @@ impl Chat {
         let Some(walk) = self.pruning.walks.remove(&conversation) else { return };
         let is_end = !super::is_cut(records, READ_ROWS, READ_BYTES);
         let (mut place, mut is_done) = (None, false);
+        let mut emptied = BTreeSet::new();
         for record in records {
             let (Ok(id), Ok(row)) = (entry_id(&record.key), Row::read(&record.value)) else { continue };
             if let At::End(held) = &row.at {
-                match self.prune_run(cx, conversation, (id, &row, held), walk, out) {
+                match self.prune_run(cx, conversation, (id, &row, held), walk, &mut emptied, out) {
                     Step::On => {}
                     Step::Done => {
                         is_done = true;
@@ -97,6 +105,10 @@ impl Chat {
                 }
             }
             place = Some(id.next());
+        }
+        let number = self.logs.get(&conversation).map_or(0, |log| log.number);
+        if let (Some(first), Some(last)) = (emptied.first().copied(), emptied.last().copied()) {
+            self.read(Reading::PruneEdits(emptied), edits_scan(number, first, last), out);
         }
         let Some(log) = self.logs.get_mut(&conversation) else { return };
         if let Some(place) = place {
@@ -119,10 +131,6 @@ impl Chat {
             return self.walk(conversation, walk, out);
         }
         let too_many_headers = log.retention.wants(&self.config.chat, false) == Some(Walk::Headers);
-        if walk != Walk::Headers {
-            let scan = edits_before(log.number, MessageId::first_of(log.retention.floor()));
-            self.read(Reading::PruneEdits, scan, out);
-        }
         if too_many_headers && walk != Walk::Headers {
             self.walk(conversation, Walk::Headers, out);
         }
@@ -134,13 +142,14 @@ impl Chat {
         conversation: ConversationId,
         (id, row, held): (MessageId, &Row, &Held),
         walk: Walk,
+        emptied: &mut BTreeSet<MessageId>,
         out: &mut Outbox<Out>,
     ) -> Step {
         let config = &self.config.chat;
         let Some(log) = self.logs.get_mut(&conversation) else { return Step::Done };
         let Ok(run) = stored_run(log.policy, log.id, &held.run.0) else { return Step::On };
         let wants = log.retention.wants(config, true);
-        let is_empty = run.entries.iter().all(|e| e.is_bare);
+        let is_empty = run.is_empty();
         match walk {
             Walk::Headers => {
                 // What a newcomer would begin with stays.
@@ -173,18 +182,21 @@ impl Chat {
             return Step::On;
         }
         let (entries, bytes) = (run.entries.len(), run.bytes.len());
+        emptied.extend(run.entries.iter().map(|e| e.id));
+        let held_first_time = held.first_time;
         let Ok(bare) = run.without_bodies(log.policy.is_signed()) else { return Step::On };
-        let held = NewHeld { run: Bytes(&bare.bytes), wants: Wants::Nothing, void: &[], arrived: held.arrived };
+        let held = NewHeld { run: Bytes(&bare.bytes), wants: Wants::Nothing, void: &[], arrived: held.arrived, first_time: held.first_time };
         let new = NewRow { log: row.log, seq: row.seq, clock: row.clock.as_deref(), at: NewAt::End(held) };
         out.put(ENTRIES, entry_key(log.number, id), encode(&new));
         log.want(id, Wants::Nothing);
-        log.retention.emptied(row.log.author, id, entries, bytes);
+        let author = (!held_first_time).then_some(row.log.author);
+        log.retention.emptied(author, id, entries, bytes);
         Step::On
     }
 
     /// What was done to messages whose texts are gone.
-    pub(super) fn prune_edits(&mut self, records: &[Record], out: &mut Outbox<Out>) {
-        for record in records {
+    pub(super) fn prune_edits(&mut self, emptied: &BTreeSet<MessageId>, records: &[Record], out: &mut Outbox<Out>) {
+        for record in records.iter().filter(|r| edited(&r.key).is_ok_and(|id| emptied.contains(&id))) {
             out.delete(EDITS, record.key.clone());
         }
     }

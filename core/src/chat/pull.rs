@@ -209,7 +209,8 @@ impl Chat {
 
     pub(super) fn life_tip_read(&mut self, conversation: ConversationId, records: &[Record], out: &mut Outbox<Out>) {
         let Some((life, tip)) = records.first().and_then(|r| number_row(r).ok()) else { return };
-        if let Some(loading) = self.pulls.loading.get_mut(&conversation) {
+        let joined = self.logs.get(&conversation).map_or(0, Log::joined);
+        if let Some(loading) = self.pulls.loading.get_mut(&conversation).filter(|_| tip.id.depth >= joined) {
             loading.lives.push((life, tip, loading.first));
         }
         self.next_life(conversation, Some(life), out);
@@ -227,7 +228,7 @@ impl Chat {
         if let Some(log) = self.logs.get_mut(&conversation) {
             log.holders.state(from, holding, cx.now);
         }
-        self.choose_base(cx, conversation);
+        self.choose_base(cx, conversation, out);
         self.ask_wanted(cx, conversation, from, out);
         // A conversation that only the peer knows: this node's store may be older than it.
         let gap = match (self.logs.get_mut(&conversation), hash) {
@@ -298,17 +299,17 @@ impl Chat {
         if self.logs.get(&conversation).is_some_and(|log| !log.lives.is_complete()) {
             return self.greet(cx, conversation, peer, out);
         }
-        let links = self.holders(conversation).len();
+        let peers = self.holders(conversation);
         if let Some(log) = self.logs.get(&conversation)
             && log.is_newcomer()
             && log.holders.get(peer).is_some_and(|h| h.page > 0)
-            && !log.holders.are_enough(links, cx.now)
+            && !log.holders.are_enough(&peers, cx.now)
             && let Some(then) = log.holders.enough_at()
         {
             // More than a page is there: where to begin is not for one peer to say.
             return self.pull_at(conversation, peer, then, [0; 16]);
         }
-        self.choose_base(cx, conversation);
+        self.choose_base(cx, conversation, out);
         if !self.may_pull(conversation, peer, cx.now) {
             return;
         }

@@ -112,7 +112,7 @@ impl Retention {
         wall: WallTime,
     ) -> bool {
         let Some(last) = run.last() else { return false };
-        if run.is_bare() {
+        if run.is_empty() {
             self.amounts.headers = self.amounts.headers.saturating_add(entries);
             self.forgotten = self.forgotten.min(last);
         } else {
@@ -171,15 +171,19 @@ impl Retention {
         run.last().into_iter().for_each(|last| self.reopen(last));
     }
 
-    /// The bodies of a run were deleted.
-    pub(crate) fn emptied(&mut self, author: NodeId, last: MessageId, entries: usize, bytes: usize) {
+    /// The bodies of a run were deleted, of this author or of a first-time one.
+    pub(crate) fn emptied(&mut self, author: Option<NodeId>, last: MessageId, entries: usize, bytes: usize) {
         self.forgotten = self.forgotten.min(last);
         let (entries, bytes) = (entries as u64, bytes as u64);
         self.amounts.whole = self.amounts.whole.saturating_sub(entries);
         self.amounts.bytes = self.amounts.bytes.saturating_sub(bytes);
         self.amounts.headers = self.amounts.headers.saturating_add(entries);
-        match self.authors.get_mut(&author) {
-            Some(of_author) => *of_author = of_author.saturating_sub(bytes),
+        match author {
+            Some(author) => {
+                if let Some(of_author) = self.authors.get_mut(&author) {
+                    *of_author = of_author.saturating_sub(bytes);
+                }
+            }
             None => self.first_time = self.first_time.saturating_sub(bytes),
         }
         self.first_time = self.first_time.min(self.amounts.bytes);
@@ -295,10 +299,10 @@ mod tests {
         assert_eq!(kept.wants(&config, false), Some(Walk::Shares));
         assert!(kept.is_greedy(identity(99).node_id()) && !kept.is_greedy(identity(3).node_id()));
         let bytes = run(99, 1, 300).bytes.len();
-        kept.emptied(identity(99).node_id(), MessageId::first_of(1), 1, bytes);
+        kept.emptied(Some(identity(99).node_id()), MessageId::first_of(1), 1, bytes);
         assert_eq!(kept.wants(&config, false), None);
         assert_eq!(kept.wants(&config, true), Some(Walk::Shares), "a walk goes on a little");
-        kept.emptied(identity(99).node_id(), MessageId::first_of(1), 1, bytes);
+        kept.emptied(Some(identity(99).node_id()), MessageId::first_of(1), 1, bytes);
         assert_eq!(kept.wants(&config, true), None);
     }
 

@@ -62,6 +62,8 @@ pub(super) struct Held {
     /// they have no effect and are not shown.
     pub(super) void: Vec<u8>,
     pub(super) arrived: WallTime,
+    /// Its bytes were counted with those of first-time authors.
+    pub(super) first_time: bool,
 }
 
 /// A [`Row`] to be written, of what is elsewhere.
@@ -86,6 +88,7 @@ pub(super) struct NewHeld<'a> {
     pub(super) wants: Wants,
     pub(super) void: &'a [u8],
     pub(super) arrived: WallTime,
+    pub(super) first_time: bool,
 }
 
 impl Row {
@@ -169,11 +172,7 @@ pub(super) fn all_of(table: Table, conversation: u32) -> Scan {
     Scan { table, start, end, reverse: false, limit: READ_ROWS, max_bytes: READ_BYTES }
 }
 
-/// What was done to messages before a place.
-pub(super) fn edits_before(conversation: u32, place: MessageId) -> Scan {
-    let (start, end) = (entry_key(conversation, MessageId::first_of(0)), entry_key(conversation, place));
-    Scan { table: EDITS, start, end, reverse: false, limit: READ_ROWS, max_bytes: READ_BYTES }
-}
+
 
 /// All of a life, without the last key.
 fn life_range(conversation: u32, log: LifeId) -> (Vec<u8>, Vec<u8>) {
@@ -208,6 +207,11 @@ pub(super) fn number_scan(conversation: u32, log: LifeId, seq: u64) -> Scan {
 pub(super) fn edits_scan(conversation: u32, first: MessageId, last: MessageId) -> Scan {
     let (start, end) = (entry_key(conversation, first), entry_key(conversation, last.next()));
     Scan { table: EDITS, start, end, reverse: false, limit: 4_096, max_bytes: 4 << 20 }
+}
+
+/// The message that a record of [`EDITS`] is about.
+pub(super) fn edited(key: &[u8]) -> Result<MessageId, Malformed> {
+    entry_id(key.get(..4 + 8 + ID_LEN).ok_or(Malformed)?)
 }
 
 /// What the last edit of each message did: a new text, or none if it was retracted.

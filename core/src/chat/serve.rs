@@ -39,7 +39,7 @@ struct Queue {
 }
 
 /// The rate of catching up is shared by so many peers: 8, as many as a node has neighbours.
-const NEIGHBOURS: u32 = 8;
+pub(super) const NEIGHBOURS: u32 = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct Serving {

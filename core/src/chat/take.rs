@@ -1,9 +1,8 @@
 //! From a run that arrives to entries with a place in the order.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use crate::chat::entry::{LifeId, Parent, Run};
+use crate::chat::entry::{LifeId, Parent, Reference, Run};
 use crate::chat::known::Tip;
 use crate::chat::log::{self, Facts, Kind, Need, Taken, Verdict, Wants};
 use crate::chat::policy::Carriage;
@@ -75,9 +74,9 @@ impl Chat {
             let holders = self.holders(key.0);
             let Some(log) = self.logs.get_mut(&key.0) else { continue };
             let ended = self.waiting.ended(key, cx.now);
-            let Some(ended) = ended.filter(|ended| ended.iter().all(|p| log.may_waive(*p))) else { continue };
+            let Some(ended) = ended.filter(|ended| ended.iter().all(|r| log.may_waive(*r, &holders))) else { continue };
             let bodies_only = ended.is_empty();
-            ended.into_iter().for_each(|parent| log.waive(parent, Some(cx.now)));
+            ended.into_iter().for_each(|reference| log.waive(reference, Some(cx.now)));
             let lacking =
                 |o: &Offered| !o.run.is_bare() || o.is_late(cx.now) || holders.iter().all(|p| o.lacking.contains(p));
             if !bodies_only || self.waiting.get(key).is_some_and(|p| lacking(&p.offered)) {
@@ -136,7 +135,7 @@ impl Chat {
                     self.read(Reading::Past { key, need }, scan, out);
                 }
             }
-            Verdict::Missing(parents) => self.await_entries(cx, conversation, offered, parents.into_iter().collect()),
+            Verdict::Missing(references) => self.await_entries(cx, conversation, offered, references),
             Verdict::Unvouched(references) => {
                 if self.poll(cx, conversation, offered.source.peer(), &references) {
                     self.park(cx, conversation, offered, Stage::Vouching(references));
@@ -153,14 +152,13 @@ impl Chat {
         cx: &mut Cx<'_>,
         conversation: ConversationId,
         offered: Offered,
-        mut parents: BTreeSet<Parent>,
+        references: Vec<Reference>,
     ) {
         let rtt = offered.source.peer().and_then(|p| self.linked.get(&p).copied()).flatten();
         let ask_at = cx.now + rtt.unwrap_or_default().max(FIRST_ASK);
-        if self.lacks_bodies(conversation, &offered.run) {
-            parents.extend(offered.run.last().map(Parent::of));
-        }
-        self.park(cx, conversation, offered, Stage::Missing(Missing::new(parents, ask_at)));
+        let lacks = self.lacks_bodies(conversation, &offered.run);
+        let own = offered.run.last().filter(|_| lacks).map(Parent::of);
+        self.park(cx, conversation, offered, Stage::Missing(Missing::new(references, own, ask_at)));
     }
 
     /// Whether bodies of a run are wanted: they did not come, and it is neither old nor this node's own.
@@ -186,7 +184,7 @@ impl Chat {
             let Some(log) = self.logs.get(&conversation) else { return };
             let may_bring = |p: &NodeId| !offered.lacking.contains(p) && log.holders.may_bring(*p, depth, cx.now);
             if holders.iter().any(may_bring) {
-                return self.await_entries(cx, conversation, offered, BTreeSet::new());
+                return self.await_entries(cx, conversation, offered, Vec::new());
             }
         } else if lacks && kind != Kind::Late {
             // Who says that it has bodies and brings none is not waited for again.
@@ -208,6 +206,8 @@ impl Chat {
             Kind::Late if run.is_bare() => held_wants,
             Kind::Lost if lacks => Wants::Repair,
             Kind::Next | Kind::Fork | Kind::Gap if lacks && facts.told.values().any(|told| *told) => Wants::Repair,
+            // Of what lies below the base a peer may bring more when somebody scrolls.
+            Kind::Old if run.is_bare() => Wants::Repair,
             Kind::Next | Kind::Fork | Kind::Gap if lacks => Wants::News,
             Kind::Next | Kind::Fork | Kind::Gap | Kind::Lost | Kind::Old | Kind::Late => Wants::Nothing,
         };
@@ -399,11 +399,12 @@ impl Chat {
         let (Some(log), Some(last)) = (self.logs.get_mut(&conversation), run.last()) else { return };
         let mut void: Vec<u8> = taken.iter().filter(|t| t.void).filter_map(|t| u8::try_from(t.from_end).ok()).collect();
         void.extend(facts.held.iter().flatten().flat_map(|held| &held.void));
-        let held = NewHeld { run: Bytes(&run.bytes), wants, void: &void, arrived: cx.wall };
-        if kind == Kind::Late || wants != Wants::Nothing {
+                if kind != Kind::Old && last.depth >= log.joined() && (kind == Kind::Late || wants != Wants::Nothing) {
             log.want(last, if run.is_bare() { wants } else { Wants::Nothing });
         }
         let (entries, is_first_time) = (taken.len() as u64, log.is_known_first_time(run.log.author));
+        let held =
+            NewHeld { run: Bytes(&run.bytes), wants, void: &void, arrived: cx.wall, first_time: is_first_time };
         let is_marked = match kind {
             Kind::Late => {
                 log.retention.fill(run, is_first_time);

@@ -10,7 +10,9 @@ use alloc::vec::Vec;
 
 use crate::chat::entry::Reference;
 use crate::chat::holders::ASKED;
+use crate::chat::pace::Pace;
 use crate::chat::rows::{Row, entry_id, entry_scan, number_row, number_scan};
+use crate::chat::serve::NEIGHBOURS;
 use crate::chat::waiting::Stage;
 use crate::chat::wire::{MAX_WANTED, Sync};
 use crate::chat::{Chat, Out, Reading, send};
@@ -23,6 +25,8 @@ use crate::wire::Blob;
 
 /// Questions are gathered for this long: 5 ms.
 const GATHER: Duration = Duration::from_millis(5);
+/// The next question follows the one before after this at least: 50 ms.
+const NEXT: Duration = Duration::from_millis(50);
 /// Who has not answered by then does not count: 10 s (docs/design/log.md §6, R6).
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// References that are asked about at once: 4,096.
@@ -44,14 +48,12 @@ struct Poll {
 }
 
 impl Poll {
-    /// The result, if more answers cannot change it or are not waited for.
+    /// The result, if more answers cannot change it or are not waited for. Who does not answer holds nothing: a liar can
+    /// keep others busy.
     fn result(&self, is_over: bool) -> Option<bool> {
-        let answers = self.held.len().saturating_add(self.lacking.len());
-        let (yes, all) = (self.held.len().saturating_mul(2), self.asked.len());
-        if is_over || answers >= all {
-            return Some(yes > answers);
-        }
-        (yes > all).then_some(true)
+        let (yes, no, all) = (self.held.len(), self.lacking.len(), self.asked.len());
+        let is_held = yes.saturating_mul(2) > all;
+        (is_over || is_held || no.saturating_mul(2) >= all).then_some(is_held)
     }
 }
 
@@ -73,13 +75,15 @@ pub(super) struct Polls {
     next_question: u32,
     /// One question of each peer is answered at a time.
     answering: BTreeMap<NodeId, Answering>,
+    /// What each peer may still ask.
+    paces: BTreeMap<NodeId, Pace>,
 }
 
 impl Polls {
     pub(super) fn len(&self) -> usize {
         let answering = self.answering.values().fold(0usize, |n, a| n.saturating_add(a.left.len()));
         let questions = self.questions.values().fold(0usize, |n, (_, _, r)| n.saturating_add(r.len()));
-        self.polls.len().saturating_add(answering).saturating_add(questions)
+        self.polls.len().saturating_add(answering).saturating_add(questions).saturating_add(self.paces.len())
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -88,6 +92,7 @@ impl Polls {
 
     pub(super) fn forget_peer(&mut self, peer: NodeId) {
         self.answering.remove(&peer);
+        self.paces.remove(&peer);
         self.questions.retain(|_, (p, _, _)| *p != peer);
     }
 }
@@ -101,16 +106,22 @@ impl Chat {
         bringer: Option<NodeId>,
         references: &[Reference],
     ) -> bool {
-        let bringer = bringer.filter(|peer| self.linked.contains_key(peer));
+        // A stranger brings what it likes.
+        let holders = self.holders(conversation);
+        let bringer = bringer.filter(|peer| holders.contains(peer));
+        let log = self.logs.get(&conversation);
+        let may_hold = |peer, depth| log.is_some_and(|log| log.holders.may_hold(peer, depth));
         let new = references.iter().filter(|r| !self.polls.polls.contains_key(&(conversation, **r))).count();
         if self.polls.polls.len().saturating_add(new) > MAX_POLLS {
             return false;
         }
         for reference in references {
             let poll = self.polls.polls.entry((conversation, *reference)).or_default();
-            // Who brings what names it holds it.
-            poll.held.extend(bringer);
-            poll.asked.extend(bringer);
+            // Who brings what names it holds it. One voice of five.
+            if poll.asked.is_empty() && bringer.is_some_and(|p| may_hold(p, reference.parent().depth)) {
+                poll.held.extend(bringer);
+                poll.asked.extend(bringer);
+            }
         }
         self.polls.gather_at.get_or_insert(cx.now + GATHER);
         true
@@ -129,12 +140,19 @@ impl Chat {
     }
 
     fn ask_holders(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        let new: Vec<Key> = self.polls.polls.iter().filter(|(_, p)| p.until.is_none()).map(|(k, _)| *k).collect();
+        if self.polls.polls.values().any(|p| p.until.is_some()) {
+            // One question at a time: a peer answers no second one meanwhile.
+            self.polls.gather_at = Some(cx.now + NEXT);
+            return;
+        }
+        let unasked = self.polls.polls.iter().filter(|(_, p)| p.until.is_none()).map(|(k, _)| *k);
+        let new: Vec<Key> = unasked.take(MAX_WANTED).collect();
         let conversations: BTreeSet<ConversationId> = new.iter().map(|(c, _)| *c).collect();
         for conversation in conversations {
             let mut left = self.holders(conversation);
+            let log = self.logs.get(&conversation);
             let mut others = Vec::new();
-            while others.len() < ASKED && !left.is_empty() {
+            while !left.is_empty() {
                 others.push(left.swap_remove(cx.rng.below(left.len())));
             }
             let references: Vec<Reference> = new.iter().filter(|(c, _)| *c == conversation).map(|(_, r)| *r).collect();
@@ -145,7 +163,8 @@ impl Chat {
                     poll.until = Some(cx.now + ANSWER_WITHIN);
                     // The bringer is one of those asked: it has answered.
                     for peer in &others {
-                        if poll.asked.len() < ASKED && poll.asked.insert(*peer) {
+                        let may_hold = log.is_some_and(|log| log.holders.may_hold(*peer, reference.parent().depth));
+                        if may_hold && poll.asked.len() < ASKED && poll.asked.insert(*peer) {
                             by_peer.entry(*peer).or_default().push(*reference);
                         }
                     }
@@ -164,21 +183,24 @@ impl Chat {
         for key in new {
             self.close(cx, key, false);
         }
+        if !self.polls.polls.is_empty() {
+            self.polls.gather_at.get_or_insert(cx.now + NEXT);
+        }
     }
 
     /// Ends a poll if its result stands.
     fn close(&mut self, cx: &Cx<'_>, key: Key, is_over: bool) {
-        let Some(poll) = self.polls.polls.get(&key) else { return };
         let (conversation, reference) = key;
+        let peers = self.holders(conversation);
         let Some(log) = self.logs.get_mut(&conversation) else { return };
-        let Some(is_held) = poll.result(is_over) else { return };
+        let Some(is_held) = self.polls.polls.get(&key).and_then(|poll| poll.result(is_over)) else { return };
         self.polls.polls.remove(&key);
         if self.polls.polls.is_empty() {
             self.polls.questions.clear();
         }
         let keys = self.waiting.woken_by(conversation, reference.parent());
-        if is_held || log.may_waive(reference.parent()) {
-            log.waive(reference.parent(), if is_held { None } else { Some(cx.now) });
+        if is_held || log.may_waive(reference, &peers) {
+            log.waive(reference, if is_held { None } else { Some(cx.now) });
             return self.woken.extend(keys);
         }
         for key in keys {
@@ -223,11 +245,12 @@ impl Chat {
             return self.drops.count(DropReason::Message);
         }
         // Each is a read, which the asker pays for.
-        if !self.may_ask(cx, peer, references.len().saturating_mul(READ_COST))
-            || self.polls.answering.contains_key(&peer)
-        {
+        let rate = self.config.chat.catch_up_rate / NEIGHBOURS;
+        let pace = self.polls.paces.entry(peer).or_insert_with(|| Pace::new(rate));
+        if pace.is_spent(cx.now) || self.polls.answering.contains_key(&peer) {
             return self.drops.count(DropReason::Rate);
         }
+        pace.spend(references.len().saturating_mul(READ_COST));
         let left = references.into();
         self.polls.answering.insert(peer, Answering { conversation, question, left, held: Vec::new() });
         self.answer_holds(peer, out);

@@ -65,6 +65,8 @@ pub(super) enum Stage {
 #[derive(Debug, Default)]
 pub(super) struct Missing {
     pub(super) parents: BTreeSet<Parent>,
+    /// The same, as they are named.
+    references: Vec<Reference>,
     pub(super) ask_at: Instant,
     asked: Vec<NodeId>,
     /// Who brought it was asked and has answered without what is missing.
@@ -282,12 +284,11 @@ impl Waiting {
 
     /// What a run need not wait for any more: who brought it has not what it names, and nobody brought it for ten
     /// seconds.
-    pub(super) fn ended(&self, key: Key, now: Instant) -> Option<Vec<Parent>> {
+    pub(super) fn ended(&self, key: Key, now: Instant) -> Option<Vec<Reference>> {
         let Parked { offered, stage: Stage::Missing(missing) } = self.runs.get(&key)? else { return None };
-        let own = Parent::of(key.1);
-        let open: Vec<Parent> = missing.parents.iter().copied().filter(|p| *p != own).collect();
-        let ended = missing.is_edge && offered.is_late(now) && !open.iter().any(|p| self.is_here(key.0, *p));
-        (ended || open.is_empty()).then_some(open)
+        let open = &missing.references;
+        let is_over = missing.is_edge && offered.is_late(now) && !open.iter().any(|r| self.is_here(key.0, r.parent()));
+        (is_over || open.is_empty()).then(|| open.clone())
     }
 
     /// Whether an entry waits here.
@@ -321,7 +322,7 @@ impl Waiting {
         for key in &due {
             let Some(parked) = self.runs.get_mut(key) else { continue };
             let is_late = parked.offered.is_late(now);
-            let Stage::Missing(Missing { parents, ask_at, asked, is_edge }) = &mut parked.stage else { continue };
+            let Stage::Missing(Missing { parents, ask_at, asked, is_edge, .. }) = &mut parked.stage else { continue };
             *ask_at = now + NEXT_ASK;
             self.asks.insert((*ask_at, *key));
             let own = Parent::of(key.1);
@@ -386,8 +387,10 @@ impl Waiting {
 }
 
 impl Missing {
-    pub(super) fn new(parents: BTreeSet<Parent>, ask_at: Instant) -> Self {
-        Self { parents, ask_at, ..Self::default() }
+    /// These entries, and with `own` the run's own last one, of which bodies are wanted.
+    pub(super) fn new(references: Vec<Reference>, own: Option<Parent>, ask_at: Instant) -> Self {
+        let parents = references.iter().map(|r| r.parent()).chain(own).collect();
+        Self { parents, references, ask_at, ..Self::default() }
     }
 }
 

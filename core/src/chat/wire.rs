@@ -67,8 +67,8 @@ pub(crate) enum End {
     Wanted,
     /// The answer to a `Fetch`.
     Fetched,
-    /// The answer to an `Older`: all that the sender has from this depth on.
-    Older { from: u64 },
+    /// The answer to an `Older`.
+    Older,
 }
 
 /// How far one life goes. A forked life has one for each branch.

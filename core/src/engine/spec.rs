@@ -207,7 +207,7 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ("older", encode(&Sync::Older { conversation: network, before: MessageId::first_of(700) })),
         (
             "end of older runs",
-            encode(&Sync::Runs { conversation: network, runs: Vec::new(), end: End::Older { from: 640 } }),
+            encode(&Sync::Runs { conversation: network, runs: Vec::new(), end: End::Older }),
         ),
     ])
 }

@@ -242,7 +242,7 @@ fn syncs(conversation: ConversationId) -> Vec<Sync> {
         Sync::Holds { conversation, question: 0, references: parents.iter().copied().map(Reference::Parent).collect() },
         Sync::Held { conversation, question: 0, held: Blob(vec![1, 0]) },
         Sync::Older { conversation, before: MessageId { depth: 3, hash: [7; 32] } },
-        Sync::Runs { conversation, runs: Vec::new(), end: End::Older { from: 2 } },
+        Sync::Runs { conversation, runs: Vec::new(), end: End::Older },
         Sync::Want { conversation, parents },
         Sync::Runs { conversation, runs, end: End::Open },
         Sync::Runs { conversation, runs: vec![Blob(private(None, "p").bytes)], end: End::Pulled { more: true } },

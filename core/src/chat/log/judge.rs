@@ -73,7 +73,7 @@ pub(crate) enum Verdict {
     /// All of it was taken before.
     Known,
     /// These are not there: it waits.
-    Missing(Vec<Parent>),
+    Missing(Vec<Reference>),
     /// Of its past only these are not here, all below the base: others are to say whether they hold them.
     Unvouched(Vec<Reference>),
     /// An entry follows one that is not the one before it in its log: refused by every node.
@@ -203,11 +203,11 @@ impl Log {
             return read(needs);
         }
         // What others hold below the base needs not be here, nor what no linked node has (docs/design/log.md §6, R6).
-        missing.retain(|r| !self.waived.contains_key(&r.parent()));
+        missing.retain(|r| !self.waived.contains_key(r));
         let (old, missing): (Vec<Reference>, Vec<Reference>) =
             missing.into_iter().partition(|r| r.parent().depth < self.base);
         if !missing.is_empty() {
-            return Verdict::Missing(missing.into_iter().map(Reference::parent).collect());
+            return Verdict::Missing(missing);
         }
         if !old.is_empty() {
             return Verdict::Unvouched(old);
@@ -215,7 +215,7 @@ impl Log {
         let is_old = self.is_old(run);
         let may_fork = !planted(Bug::ForkTakenForLoss) && is_news;
         let beside = may_fork && numbers.is_some_and(|ids| !ids.is_empty() && !ids.contains(&first.id));
-        if let Some(unsaid) = self.leftover.filter(|unsaid| unsaid.life.is_none()) {
+        if let Some(unsaid) = self.leftover.filter(|unsaid| unsaid.is_left) {
             let ids = run.entries.iter().map(|e| e.id).filter(|id| id.depth >= unsaid.told_from);
             let needs: BTreeSet<Need> = ids.filter(|id| !facts.told.contains_key(id)).map(Need::Told).collect();
             if !needs.is_empty() {
@@ -240,7 +240,7 @@ impl Log {
 
     /// A run whose entries are all here: it may bring bodies that are wanted.
     fn judge_late(&self, run: &Run, facts: &Facts, repairs: bool) -> Verdict {
-        let Some(last) = run.last().filter(|last| repairs || self.wanted.contains(last)) else { return Verdict::Known };
+        let Some(last) = run.last().filter(|last| repairs || last.depth < self.joined || self.wanted.contains(last)) else { return Verdict::Known };
         let Some(held) = &facts.held else { return Verdict::Read(alloc::vec![Need::Run(last)]) };
         let Some(filled) = held.as_ref().and_then(|held| held.run.filled_from(run, self.policy.is_signed())) else {
             return Verdict::Known;
