@@ -41,7 +41,8 @@ impl Chat {
         let is_newcomer = log.is_newcomer();
         let is_behind = log.holders.middle(&peers, |h| h.base) > log.deepest().saturating_add(1);
         // Nothing of what they say would be news, or nothing of what is said here reaches them.
-        let is_wrong = log.holders.middle(&peers, |h| h.newest) < log.joined() || log.holders.are_held_up(&peers, cx.now);
+        let is_wrong =
+            log.holders.middle(&peers, |h| h.newest) < log.joined() || log.holders.are_held_up(&peers, cx.now);
         if is_newcomer && page < log.joined() || log.holders.is_wrong_since(is_wrong, cx.now, WRONG_AFTER) {
             self.begin_anew(cx, conversation, page, out);
         } else if page > log.base() && (is_newcomer || is_behind) {
@@ -53,13 +54,7 @@ impl Chat {
 
     /// The base was wrong: nothing of what others say would ever be news. What this node said is said again when it has
     /// caught up.
-    fn begin_anew(
-        &mut self,
-        cx: &mut Cx<'_>,
-        conversation: ConversationId,
-        base: u64,
-        out: &mut Outbox<Out>,
-    ) {
+    fn begin_anew(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, base: u64, out: &mut Outbox<Out>) {
         let number = self.next_number;
         let Some(old) = self.logs.get_mut(&conversation) else { return };
         self.next_number = number.saturating_add(1);

@@ -233,7 +233,8 @@ impl Chat {
         // Who says that it has more; the longest known of them.
         let more = |p: &&NodeId| log.holders.has_older(**p, shown_from.depth);
         let peer = others.iter().filter(more).min_by_key(|p| log.holders.place(**p)).copied();
-        let Some(peer) = peer.filter(|_| shown_from.depth > 0 && !query.scrolled && self.scrolls.len() < MAX_SCROLLS) else {
+        let Some(peer) = peer.filter(|_| shown_from.depth > 0 && !query.scrolled && self.scrolls.len() < MAX_SCROLLS)
+        else {
             return Some(query);
         };
         send(peer, &Sync::Older { conversation, before: shown_from }, out);

@@ -7,8 +7,8 @@ use crate::chat::known::Tip;
 use crate::chat::log::Wants;
 use crate::chat::retain::{Retention, Walk};
 use crate::chat::rows::{
-    At, EDITS, ENTRIES, Held, NUMBERS, NewAt, NewHeld, NewRow, READ_BYTES, READ_ROWS, RETENTION, Row, edited, edits_scan,
-    entries_from, entry_id, entry_key, number_key, stored_run,
+    At, EDITS, ENTRIES, Held, NUMBERS, NewAt, NewHeld, NewRow, READ_BYTES, READ_ROWS, RETENTION, Row, edited,
+    edits_scan, entries_from, entry_id, entry_key, number_key, stored_run,
 };
 use crate::chat::{Chat, Out, Reading};
 use crate::id::{ConversationId, MessageId};
@@ -185,7 +185,13 @@ impl Chat {
         emptied.extend(run.entries.iter().map(|e| e.id));
         let held_first_time = held.first_time;
         let Ok(bare) = run.without_bodies(log.policy.is_signed()) else { return Step::On };
-        let held = NewHeld { run: Bytes(&bare.bytes), wants: Wants::Nothing, void: &[], arrived: held.arrived, first_time: held.first_time };
+        let held = NewHeld {
+            run: Bytes(&bare.bytes),
+            wants: Wants::Nothing,
+            void: &[],
+            arrived: held.arrived,
+            first_time: held.first_time,
+        };
         let new = NewRow { log: row.log, seq: row.seq, clock: row.clock.as_deref(), at: NewAt::End(held) };
         out.put(ENTRIES, entry_key(log.number, id), encode(&new));
         log.want(id, Wants::Nothing);

@@ -172,8 +172,6 @@ pub(super) fn all_of(table: Table, conversation: u32) -> Scan {
     Scan { table, start, end, reverse: false, limit: READ_ROWS, max_bytes: READ_BYTES }
 }
 
-
-
 /// All of a life, without the last key.
 fn life_range(conversation: u32, log: LifeId) -> (Vec<u8>, Vec<u8>) {
     let start = life_key(conversation, log);

@@ -399,12 +399,11 @@ impl Chat {
         let (Some(log), Some(last)) = (self.logs.get_mut(&conversation), run.last()) else { return };
         let mut void: Vec<u8> = taken.iter().filter(|t| t.void).filter_map(|t| u8::try_from(t.from_end).ok()).collect();
         void.extend(facts.held.iter().flatten().flat_map(|held| &held.void));
-                if kind != Kind::Old && last.depth >= log.joined() && (kind == Kind::Late || wants != Wants::Nothing) {
+        if kind != Kind::Old && last.depth >= log.joined() && (kind == Kind::Late || wants != Wants::Nothing) {
             log.want(last, if run.is_bare() { wants } else { Wants::Nothing });
         }
         let (entries, is_first_time) = (taken.len() as u64, log.is_known_first_time(run.log.author));
-        let held =
-            NewHeld { run: Bytes(&run.bytes), wants, void: &void, arrived: cx.wall, first_time: is_first_time };
+        let held = NewHeld { run: Bytes(&run.bytes), wants, void: &void, arrived: cx.wall, first_time: is_first_time };
         let is_marked = match kind {
             Kind::Late => {
                 log.retention.fill(run, is_first_time);

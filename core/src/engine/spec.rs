@@ -205,10 +205,7 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ),
         ("held", encode(&Sync::Held { conversation: network, question: 5, held: Blob(vec![1, 0]) })),
         ("older", encode(&Sync::Older { conversation: network, before: MessageId::first_of(700) })),
-        (
-            "end of older runs",
-            encode(&Sync::Runs { conversation: network, runs: Vec::new(), end: End::Older }),
-        ),
+        ("end of older runs", encode(&Sync::Runs { conversation: network, runs: Vec::new(), end: End::Older })),
     ])
 }
 

@@ -240,7 +240,10 @@ impl Log {
 
     /// A run whose entries are all here: it may bring bodies that are wanted.
     fn judge_late(&self, run: &Run, facts: &Facts, repairs: bool) -> Verdict {
-        let Some(last) = run.last().filter(|last| repairs || last.depth < self.joined || self.wanted.contains(last)) else { return Verdict::Known };
+        let Some(last) = run.last().filter(|last| repairs || last.depth < self.joined || self.wanted.contains(last))
+        else {
+            return Verdict::Known;
+        };
         let Some(held) = &facts.held else { return Verdict::Read(alloc::vec![Need::Run(last)]) };
         let Some(filled) = held.as_ref().and_then(|held| held.run.filled_from(run, self.policy.is_signed())) else {
             return Verdict::Known;

@@ -427,10 +427,16 @@ impl World {
         if by > Duration::from_secs(1) {
             self.take_turns();
         }
-        for n in 0..self.nodes.len() {
-            let now = self.nodes[n].bench.now + by;
-            let outs = self.nodes[n].bench.advance(now);
-            self.carry(n, outs);
+        // What is said is carried before others give up waiting for it.
+        let mut left = by;
+        while !left.is_zero() {
+            let part = left.min(Duration::from_secs(4));
+            left -= part;
+            for n in 0..self.nodes.len() {
+                let now = self.nodes[n].bench.now + part;
+                let outs = self.nodes[n].bench.advance(now);
+                self.carry(n, outs);
+            }
         }
     }
 
