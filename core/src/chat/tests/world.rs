@@ -427,10 +427,11 @@ impl World {
         if by > Duration::from_secs(1) {
             self.take_turns();
         }
-        // What is said is carried before others give up waiting for it.
+        // Where there are bases, what is said is carried before others give up waiting for it.
+        let step = if self.trouble.prune { Duration::from_secs(4) } else { by };
         let mut left = by;
         while !left.is_zero() {
-            let part = left.min(Duration::from_secs(4));
+            let part = left.min(step);
             left -= part;
             for n in 0..self.nodes.len() {
                 let now = self.nodes[n].bench.now + part;
