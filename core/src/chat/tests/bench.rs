@@ -55,6 +55,21 @@ impl Bench {
     }
 
     pub(super) fn step<R>(&mut self, f: impl FnOnce(&mut Chat, &mut Cx<'_>, &mut Outbox<Out>) -> R) -> (R, Vec<Out>) {
+        let (result, mut outs) = self.apply(f);
+        let mut all = Vec::new();
+        let mut reads: Vec<Out> = Vec::new();
+        loop {
+            // As in the engine, all that a step puts out leaves before a read of it is answered.
+            let (asked, rest): (Vec<Out>, Vec<Out>) = outs.into_iter().partition(|o| matches!(o, Out::Read { .. }));
+            all.extend(rest);
+            reads.extend(asked.into_iter().rev());
+            let Some(Out::Read { read, scan }) = reads.pop() else { return (result, all) };
+            let records = self.store.scan(&scan);
+            outs = self.apply(|c, cx, out| c.records(cx, read, records, out)).1;
+        }
+    }
+
+    fn apply<R>(&mut self, f: impl FnOnce(&mut Chat, &mut Cx<'_>, &mut Outbox<Out>) -> R) -> (R, Vec<Out>) {
         let mut outbox = Outbox::new();
         let mut cx = Cx { now: self.now, wall: self.wall, me: self.me, rng: &mut self.rng };
         let result = f(&mut self.chat, &mut cx, &mut outbox);
@@ -70,19 +85,7 @@ impl Bench {
         }
         self.store.apply(Batch { seq: 1, ops });
         assert_eq!(self.chat.check(), Ok(()));
-        (result, self.read(all))
-    }
-
-    fn read(&mut self, outs: Vec<Out>) -> Vec<Out> {
-        // As in the engine, all that a step puts out leaves before a read of it is answered.
-        let (reads, mut all): (Vec<Out>, Vec<Out>) = outs.into_iter().partition(|o| matches!(o, Out::Read { .. }));
-        for o in reads {
-            if let Out::Read { read, scan } = o {
-                let records = self.store.scan(&scan);
-                all.extend(self.step(|c, cx, out| c.records(cx, read, records, out)).1);
-            }
-        }
-        all
+        (result, all)
     }
 
     pub(super) fn input(&mut self, input: In) -> Vec<Out> {

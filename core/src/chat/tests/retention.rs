@@ -716,3 +716,6 @@ fn who_was_away_longer_than_headers_reach_begins_anew() {
         assert!(net.nodes[n].chat.logs[&room()].state().forked.is_empty());
     }
 }
+
+#[path = "found.rs"]
+mod found;
