@@ -74,12 +74,9 @@ pub fn datagram(bytes: &[u8]) -> Option<Document> {
         Visible::Init { sender, sealed } => {
             Document { priority: "HIGH", ..Document::sealed("Init", control, sealed).with("sender", sender) }
         }
-        Visible::Resp { sender, receiver, generation, sealed } => Document {
+        Visible::Resp { sender, receiver, sealed } => Document {
             priority: "HIGH",
-            ..Document::sealed("Resp", control, sealed)
-                .with("sender", sender)
-                .with("receiver", receiver)
-                .with("generation", generation)
+            ..Document::sealed("Resp", control, sealed).with("sender", sender).with("receiver", receiver)
         },
         Visible::CookieReply { receiver, sealed } => Document {
             priority: "HIGH",

@@ -29,8 +29,7 @@ impl Stamps {
             }
         }
         self.uses = self.uses.saturating_add(1);
-        let newest = self.newest.get(&peer).map_or(stamp, |(newest, _)| stamp.max(*newest));
-        self.newest.insert(peer, (newest, self.uses));
+        self.newest.insert(peer, (stamp, self.uses));
     }
 
     pub(super) fn len(&self) -> usize {
