@@ -1,4 +1,4 @@
-//! A node that joins a conversation of a million messages, on disk at the node that has them.
+//! A node that joins a conversation of a hundred thousand messages, on disk at the node that has them.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use donp_core::{Content, Conversation, Identity, WallTime};
 use donp_runtime::{Cost, Node, NodeConfig, Profile, Secrets};
 
 const LONG: Duration = Duration::from_secs(600);
-const MESSAGES: usize = 1_000_000;
+const MESSAGES: usize = 100_000;
 /// A page as an application shows it.
 const PAGE: u32 = 50;
 
