@@ -86,7 +86,7 @@ impl Chat {
         }
     }
 
-    /// After about a day all that was told has come again: the rows that say so go.
+    /// After about a day every reported message has come again: the record of what was reported is deleted.
     pub(super) fn clear_leftovers(&mut self, out: &mut Outbox<Out>) {
         let all: Vec<(ConversationId, Unsaid)> =
             self.logs.iter().filter_map(|(id, log)| Some((*id, log.leftover.filter(|u| u.is_said)?))).collect();

@@ -111,9 +111,9 @@ pub(crate) struct Unsaid {
     pub(crate) after: u64,
     /// The conversation was begun anew: all that is stored there is to be deleted.
     pub(crate) is_left: bool,
-    /// The depth from which what is stored there was told.
+    /// Messages stored there were reported from this depth on.
     pub(crate) told_from: u64,
-    /// It was said again. The rows say for a while yet what was told.
+    /// The messages were sent again. The rows stay for a while as the record of reported messages.
     pub(crate) is_said: bool,
 }
 

@@ -63,6 +63,27 @@ const MAX_SCROLLS: usize = 16;
 const OLDER_ROWS: u32 = 128;
 
 impl Query {
+    fn new(
+        query: u64,
+        (conversation, kind): (ConversationId, Conversation),
+        before: Option<MessageId>,
+        limit: usize,
+    ) -> Self {
+        Self {
+            query,
+            conversation,
+            kind,
+            limit,
+            rows: BTreeMap::new(),
+            bodies: BTreeMap::new(),
+            ends: Vec::new(),
+            next_end: None,
+            before,
+            void: BTreeSet::new(),
+            scrolled: false,
+        }
+    }
+
     fn messages(&self) -> usize {
         self.rows.keys().filter(|id| !self.void.contains(id) && self.says(id)).count()
     }
@@ -88,19 +109,7 @@ impl Chat {
         };
         let number = log.number;
         let limit = limit.clamp(1, MAX_PAGE) as usize;
-        let query = Query {
-            query,
-            conversation,
-            kind,
-            limit,
-            rows: BTreeMap::new(),
-            bodies: BTreeMap::new(),
-            ends: Vec::new(),
-            next_end: None,
-            before,
-            void: BTreeSet::new(),
-            scrolled: false,
-        };
+        let query = Query::new(query, (conversation, kind), before, limit);
         self.page_from(query, number, out);
     }
 
@@ -260,19 +269,7 @@ impl Chat {
     fn page_again(&mut self, query: Query, out: &mut Outbox<Out>) {
         let Some(number) = self.logs.get(&query.conversation).map(|log| log.number) else { return };
         let Query { query, conversation, kind, limit, before, .. } = query;
-        let again = Query {
-            query,
-            conversation,
-            kind,
-            limit,
-            rows: BTreeMap::new(),
-            bodies: BTreeMap::new(),
-            ends: Vec::new(),
-            next_end: None,
-            before,
-            void: BTreeSet::new(),
-            scrolled: true,
-        };
+        let again = Query { scrolled: true, ..Query::new(query, (conversation, kind), before, limit) };
         self.page_from(again, number, out);
     }
 

@@ -206,7 +206,7 @@ impl Chat {
             Kind::Late if run.is_bare() => held_wants,
             Kind::Lost if lacks => Wants::Repair,
             Kind::Next | Kind::Fork | Kind::Gap if lacks && facts.told.values().any(|told| *told) => Wants::Repair,
-            // Of what lies below the base a peer may bring more when somebody scrolls.
+            // A later page request may bring the missing bodies below the base.
             Kind::Old if run.is_bare() => Wants::Repair,
             Kind::Next | Kind::Fork | Kind::Gap if lacks => Wants::News,
             Kind::Next | Kind::Fork | Kind::Gap | Kind::Lost | Kind::Old | Kind::Late => Wants::Nothing,

@@ -91,7 +91,7 @@ pub(crate) enum Kind {
     Fork,
     /// It was taken before and the store lost it.
     Lost,
-    /// It lies below the depth at which this node began: it is stored, and neither told nor named.
+    /// Below the depth at which this node joined: stored, never reported, never named.
     Old,
     /// Before the tip of its life, where an entry was taken without its past: it comes late.
     Gap,
@@ -192,7 +192,7 @@ impl Log {
             return if needs.is_empty() { self.judge_late(run, facts, repairs) } else { read(needs) };
         };
         let extends = first.seq > highest || first.prev.is_some_and(|p| tips.iter().any(|t| t.id == p));
-        // Below the base what is not here may have been here, any branch of it: it is told once.
+        // Below the base a missing entry may be a pruned one, on any branch: it is not reported again.
         let is_news = first.id.depth >= self.base || first.seq > highest;
         let is_next = tips.is_empty() || (is_news && extends && (first.seq > 1 || highest == 0));
         let numbers = facts.numbers.get(&(run.log, first.seq));

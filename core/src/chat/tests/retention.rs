@@ -139,6 +139,20 @@ impl Net {
         self.nodes[n].history().iter().map(|m| m.content.shown().to_string()).collect()
     }
 
+    /// All pages, as a person scrolls to them.
+    fn whole_history(&mut self, n: usize) -> Vec<String> {
+        let (mut seen, mut before): (Vec<String>, Option<MessageId>) = (Vec::new(), None);
+        for _ in 0..30 {
+            let (texts, older) = self.page(n, before, 50);
+            seen.splice(0..0, texts);
+            before = older;
+            if older.is_none() {
+                break;
+            }
+        }
+        seen
+    }
+
     /// A page of history, also if others are asked for it.
     fn page(&mut self, n: usize, before: Option<MessageId>, limit: u32) -> (Vec<String>, Option<MessageId>) {
         let (_, outs) = self.nodes[n].step(|c, _, out| c.history(1, Conversation::Network, before, limit, out));
@@ -660,15 +674,7 @@ fn older_pages_come_when_somebody_scrolls() {
     net.pass(5 * SECOND);
     let told = net.reported[3].len();
     assert!(told < 100);
-    let (mut seen, mut before): (Vec<String>, Option<MessageId>) = (Vec::new(), None);
-    for _ in 0..30 {
-        let (texts, older) = net.page(3, before, 50);
-        seen.splice(0..0, texts);
-        before = older;
-        if older.is_none() {
-            break;
-        }
-    }
+    let seen = net.whole_history(3);
     assert_eq!(seen, said);
     assert_eq!(net.reported[3].len(), told, "shown, not told");
 }
