@@ -29,7 +29,7 @@ pub(crate) struct Draw<'a> {
 }
 
 /// How many peers with real keys the harnesses know.
-const PEERS: u8 = 8;
+pub(crate) const PEERS: u8 = 8;
 
 impl<'a> Draw<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
@@ -85,7 +85,7 @@ impl<'a> Draw<'a> {
 
     /// Any fact; every kind has a number.
     pub(crate) fn fact(&mut self) -> Fact {
-        match self.below(18) {
+        match self.below(19) {
             0 => Fact::LinkUp { peer: self.peer(), record: record(self.below(PEERS)), addr: self.addr() },
             1 => Fact::LinkDown { peer: self.peer(), reason: DownReason::Timeout },
             2 => Fact::LinkSuspected(self.peer()),
@@ -101,7 +101,7 @@ impl<'a> Draw<'a> {
             9 => {
                 let at = usize::from(self.below(5));
                 let state = MemberState::ALL.get(at).copied().unwrap_or(MemberState::Down);
-                Fact::MemberChanged { peer: self.peer(), state }
+                Fact::MemberChanged { peer: self.peer(), state, own: self.coin() }
             }
             10 => Fact::Joined,
             11 => Fact::Leaving,
@@ -110,6 +110,10 @@ impl<'a> Draw<'a> {
             14 => Fact::Resumed,
             15 => Fact::NetworkChanged,
             16 => Fact::LocalAddresses(Vec::new()),
+            17 => {
+                let n = self.below(PEERS);
+                Fact::RecordRenewed { peer: who(n).node_id(), record: record(n) }
+            }
             _ => Fact::LocalAddresses(alloc::vec![self.addr()]),
         }
     }
@@ -376,6 +380,6 @@ mod tests {
                 distinct.push(kind);
             }
         }
-        assert_eq!(distinct.len(), 17);
+        assert_eq!(distinct.len(), 18);
     }
 }

@@ -17,6 +17,8 @@ use crate::wire::record::NodeRecord;
 pub(crate) enum Fact {
     /// A link is open and proven in both directions. Never repeated without a `LinkDown` between.
     LinkUp { peer: NodeId, record: NodeRecord, addr: SocketAddr },
+    /// A linked node has a newer record: its link key rotated.
+    RecordRenewed { peer: NodeId, record: NodeRecord },
     /// A link is gone.
     LinkDown { peer: NodeId, reason: DownReason },
     /// Probes of a link go unanswered; `LinkRecovered` or `LinkDown` follows.
@@ -33,8 +35,9 @@ pub(crate) enum Fact {
     NeighbourDown(NodeId),
     /// The members of the zone that take part, without this node, whenever they change; none without a zone.
     Zone(Option<Vec<NodeId>>),
-    /// The state of one member of the zone changed, or a probe of it was asked for and is over.
-    MemberChanged { peer: NodeId, state: MemberState },
+    /// The state of one member of the zone changed, or a probe of it was asked for and is over. `own`: this node found it
+    /// out by itself, or the member said so; otherwise others did.
+    MemberChanged { peer: NodeId, state: MemberState, own: bool },
     /// The application entered the network.
     Joined,
     /// The application leaves: machines say goodbye while links are open. `Left` follows.
@@ -157,7 +160,7 @@ pub(crate) mod samples {
 
     /// The record of the identity numbered `n` of all harnesses.
     pub(crate) fn record(n: u8) -> NodeRecord {
-        NodeRecord::sign(&who(n), [n; 32], u64::from(n), WallTime(0), NodeType::Regular)
+        NodeRecord::sign(&who(n), [n; 32], u64::from(n), WallTime(u64::MAX), NodeType::Regular)
     }
 
     pub(crate) fn up(peer: NodeId) -> Fact {

@@ -1,5 +1,6 @@
 //! Entry points for fuzzers and for the replay of their corpora. Not part of the public face.
 
+pub mod liar;
 pub mod seeds;
 
 use alloc::format;

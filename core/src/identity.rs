@@ -39,6 +39,8 @@ pub(crate) enum Domain {
     DeviceCert,
     /// A broadcast message.
     Message,
+    /// What a member of a zone says of itself.
+    Presence,
 }
 
 impl Domain {
@@ -47,6 +49,7 @@ impl Domain {
             Self::NodeRecord => b"DONP1 noderecord",
             Self::DeviceCert => b"DONP1 devicecert",
             Self::Message => b"DONP1 message   ",
+            Self::Presence => b"DONP1 presence  ",
         }
     }
 }

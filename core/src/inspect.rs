@@ -74,9 +74,12 @@ pub fn datagram(bytes: &[u8]) -> Option<Document> {
         Visible::Init { sender, sealed } => {
             Document { priority: "HIGH", ..Document::sealed("Init", control, sealed).with("sender", sender) }
         }
-        Visible::Resp { sender, receiver, sealed } => Document {
+        Visible::Resp { sender, receiver, generation, sealed } => Document {
             priority: "HIGH",
-            ..Document::sealed("Resp", control, sealed).with("sender", sender).with("receiver", receiver)
+            ..Document::sealed("Resp", control, sealed)
+                .with("sender", sender)
+                .with("receiver", receiver)
+                .with("generation", generation)
         },
         Visible::CookieReply { receiver, sealed } => Document {
             priority: "HIGH",

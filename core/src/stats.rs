@@ -13,7 +13,7 @@ pub enum DropReason {
     HandshakeRate,
     /// A handshake that does not decrypt or is signed by another key than it claims.
     Handshake,
-    /// A handshake older than one already received from this node.
+    /// A handshake older than one already received from this node, or a record that is past its expiry.
     Stale,
     /// A packet for a session that does not exist.
     UnknownSession,
@@ -39,7 +39,7 @@ pub enum DropReason {
     Ttl,
     /// More than a peer or author may send.
     Rate,
-    /// A beacon of another network than this node's.
+    /// A beacon of another network than this node's, or from beyond the local network.
     OtherNetwork,
 }
 

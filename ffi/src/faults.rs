@@ -66,8 +66,8 @@ pub struct ZoneMember {
     pub id: NodeId,
     /// What it is held for.
     pub state: MemberState,
-    /// How often it spoke up against what others held of it.
-    pub incarnation: u32,
+    /// How new what it says of itself is: it rises when it starts and when it refutes a suspicion.
+    pub incarnation: u64,
     /// Whether a link is open.
     pub linked: bool,
 }

@@ -28,6 +28,7 @@ use crate::stats::{DropReason, Drops, Stats};
 use crate::store::Record;
 use crate::time::{Duration, Instant};
 use crate::wire::Malformed;
+use crate::wire::reach::is_near;
 
 /// A node that missed so many beacons may have another address.
 const MISSED: u32 = 3;
@@ -55,6 +56,7 @@ pub(crate) struct Discovery {
     key: [u8; 32],
     running: bool,
     ports: [u16; 2],
+    local: Vec<SocketAddr>,
     tag: Option<Tag>,
     tag_until: Instant,
     /// The tag before: its last beacon may still come back.
@@ -71,6 +73,7 @@ impl Discovery {
             key: beacon_key(&config.network_key),
             running: false,
             ports: [0; 2],
+            local: Vec::new(),
             tag: None,
             tag_until: Instant::ZERO,
             old_tag: None,
@@ -120,6 +123,10 @@ impl Discovery {
         if own || beacon.id == Some(cx.me) {
             return;
         }
+        // Its address is the only thing that a beacon says of its sender, and anybody can write that.
+        if !is_near(from.ip(), &self.local) {
+            return self.drops.count(DropReason::OtherNetwork);
+        }
         if !self.observed.within_rate(from.ip(), cx.now) {
             return self.drops.count(DropReason::Rate);
         }
@@ -164,6 +171,7 @@ impl Machine for Discovery {
             Fact::LocalAddresses(addrs) => {
                 let port = |v4: bool| addrs.iter().find(|a| a.is_ipv4() == v4).map_or(0, SocketAddr::port);
                 let ports = [port(true), port(false)];
+                self.local.clone_from(addrs);
                 if ports != self.ports {
                     self.ports = ports;
                     self.restart(cx.now);

@@ -138,6 +138,17 @@ fn a_beacon_gives_its_port_at_the_address_it_came_from() {
     assert!(b.receive(group(5), &Beacon { ports: [0, 4_000], ..beacon(5) }).is_empty());
 }
 
+/// Breaks without `is_near`: whoever reaches the port of beacons names any address of the internet.
+#[test]
+fn a_beacon_from_beyond_the_local_network_is_refused() {
+    let mut b = Bench::new(1);
+    b.fact(Fact::Joined);
+    for far in ["8.8.4.4:8888", "[2001:db8::1]:8888", "[::ffff:8.8.4.4]:8888"] {
+        assert!(b.receive(far.parse().unwrap(), &beacon(2)).is_empty(), "{far}");
+    }
+    assert_eq!((b.d.drops.get(DropReason::OtherNetwork), b.d.footprint()), (3, 0));
+}
+
 #[test]
 fn a_node_on_two_interfaces_is_one_node() {
     let mut b = Bench::new(1);

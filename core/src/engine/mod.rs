@@ -2,6 +2,8 @@
 
 mod commands;
 pub(crate) mod event;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+mod lies;
 mod list;
 mod machines;
 mod own;

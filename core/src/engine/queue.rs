@@ -93,7 +93,7 @@ impl Queues {
 
     /// Something happened, for all machines.
     pub(super) fn fact(&mut self, fact: Fact) {
-        if let Fact::MemberChanged { peer, state } = fact {
+        if let Fact::MemberChanged { peer, state, .. } = fact {
             self.events.volatile(Volatile::MemberChanged { peer, state });
         }
         self.work.push_back(Work::Fact(Box::new(fact)));

@@ -58,7 +58,9 @@ impl Route for membership::Out {
         match self {
             Self::Fact(fact) => q.fact(fact),
             Self::Connect { addr, expect } => q.input(link::In::Connect { addr, expect }),
-            Self::AddAddresses { peer, record, addrs } => q.input(link::In::AddAddresses { peer, record, addrs }),
+            Self::AddAddresses { peer, record, addrs, told } => {
+                q.input(link::In::AddAddresses { peer, record, addrs, told });
+            }
             Self::Want(peer) => q.input(link::In::Want { peer, owner: Owner::Membership }),
             Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Membership }),
             Self::Measure => q.input(link::In::Measure),
@@ -125,7 +127,9 @@ impl Route for swim::Out {
             Self::Send { to, body } => {
                 q.input(link::In::Send { to, channel: Channel::Swim, priority: Priority::High, body });
             }
-            Self::AddAddresses { peer, addrs } => q.input(link::In::AddAddresses { peer, record: None, addrs }),
+            Self::AddAddresses { peer, record, addrs, told } => {
+                q.input(link::In::AddAddresses { peer, record, addrs, told });
+            }
             Self::Want(peer) => q.input(link::In::Want { peer, owner: Owner::Swim }),
             Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Swim }),
         }

@@ -15,7 +15,7 @@ use crate::gossip::wire::{IHave, Message as Gossip, Scope};
 use crate::id::{Life, MessageId, NodeId};
 use crate::identity::Identity;
 use crate::membership::wire::{Message, NodeInfo, Refusal, Urgency};
-use crate::swim::wire::{Claim, Message as Swim, Update};
+use crate::swim::wire::{Claim, Message as Swim, Presence, Told, Update};
 use crate::time::WallTime;
 use crate::wire::content::{Content, network_conversation, private_conversation};
 use crate::wire::record::NodeRecord;
@@ -111,15 +111,8 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ("idontwant", Gossip::IDontWant { id: [0x44; 16] }.encode()),
         (
             "ping",
-            Swim::Ping {
-                seq: 300,
-                updates: vec![Update {
-                    member: author,
-                    incarnation: 2,
-                    claim: Claim::Suspect { by: NodeId([0xbb; 32]) },
-                }],
-            }
-            .encode(),
+            Swim::Ping { seq: 300, updates: vec![Update { member: author, incarnation: 2, claim: Claim::Suspect }] }
+                .encode(),
         ),
         ("answer to a ping", Swim::Ack { seq: 300, updates: Vec::new() }.encode()),
         ("request to ask", Swim::PingReq { seq: 300, target: NodeId([0xbb; 32]), updates: Vec::new() }.encode()),
@@ -135,7 +128,7 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
                         incarnation: 2,
                         claim: Claim::Alive { addrs: vec!["127.0.0.1:4000".parse().unwrap()] },
                     },
-                    Update { member: NodeId([0xbb; 32]), incarnation: 0, claim: Claim::Down { by: author } },
+                    Update { member: NodeId([0xbb; 32]), incarnation: 0, claim: Claim::Down },
                     Update { member: NodeId([0xcc; 32]), incarnation: 1, claim: Claim::Left },
                 ],
             }
@@ -150,6 +143,17 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
                 from: 700,
                 hash: Some([0x33; 16]),
             }),
+        ),
+        ("question for statements", Swim::Ask(vec![alice.node_id()]).encode()),
+        (
+            "statement of alice",
+            Swim::Statements(vec![Told::by(
+                &alice,
+                Some(&record),
+                (2, Presence::Here),
+                vec!["127.0.0.1:4000".parse().unwrap()],
+            )])
+            .encode(),
         ),
         (
             "pull",

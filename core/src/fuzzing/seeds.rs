@@ -18,13 +18,14 @@ use crate::delivery;
 use crate::discovery::beacon::{Beacon, beacon_key};
 use crate::engine::Engine;
 use crate::engine::{Durable, FailReason, Output};
+use crate::fact::samples::record;
 use crate::fuzzing::serve;
 use crate::gossip::wire::{IHave, Message as Gossip, Scope};
 use crate::id::{ConversationId, Life, MessageId, NodeId};
 use crate::link::fuzz;
 use crate::membership::wire::{Message as Membership, NodeInfo, Refusal, Urgency};
 use crate::store::{MemoryStore, Record, Table};
-use crate::swim::wire::{Claim, Message as Swim, Update};
+use crate::swim::wire::{Claim, Message as Swim, Presence, Told, Update};
 use crate::time::{Instant, WallTime};
 use crate::wire::content::{Content, Conversation, Message, network_conversation, private_conversation};
 use crate::wire::record::NodeRecord;
@@ -400,13 +401,13 @@ fn gossip() -> Vec<Vec<u8>> {
 fn swim_messages() -> Vec<Vec<u8>> {
     let claims = [
         Claim::Alive { addrs: addrs().into_iter().take(2).collect() },
-        Claim::Suspect { by: id(1) },
-        Claim::Down { by: id(2) },
+        Claim::Suspect,
+        Claim::Down,
         Claim::Left,
         Claim::Away,
     ];
     let news =
-        |(n, claim): (usize, Claim)| Update { member: id(n as u8), incarnation: (n as u32).saturating_mul(300), claim };
+        |(n, claim): (usize, Claim)| Update { member: id(n as u8), incarnation: (n as u64).saturating_mul(300), claim };
     let updates: Vec<Update> = claims.into_iter().enumerate().map(news).collect();
     [
         Swim::Ping { seq: 1, updates: updates.clone() },
@@ -416,6 +417,14 @@ fn swim_messages() -> Vec<Vec<u8>> {
         Swim::Sync { ask: true, roster: updates },
         Swim::Sync { ask: false, roster: Vec::new() },
         Swim::Digest([7; 16]),
+        Swim::Ask(vec![id(1), id(2)]),
+        Swim::Statements(vec![Told::by(&who(1), None, (2, Presence::Away), Vec::new())]),
+        Swim::Statements(vec![Told::by(
+            &who(7),
+            Some(&record(7)),
+            (3, Presence::Away),
+            addrs().into_iter().take(1).collect(),
+        )]),
         Swim::Dissolve,
     ]
     .iter()
@@ -433,6 +442,12 @@ fn swim() -> Vec<Vec<u8>> {
     let reported =
         Update { member: id(7), incarnation: 1, claim: Claim::Alive { addrs: addrs().into_iter().take(1).collect() } };
     zone.put(&[0, 10, 1]).bytes(&Swim::Sync { ask: false, roster: vec![reported] }.encode());
+    for n in 1..7 {
+        let own = Told::by(&who(n), None, (1, Presence::Here), Vec::new());
+        zone.put(&[0, 10, n]).bytes(&Swim::Statements(vec![own]).encode());
+    }
+    let told = Told::by(&who(7), Some(&record(7)), (1, Presence::Here), addrs().into_iter().take(1).collect());
+    zone.put(&[0, 10, 1]).bytes(&Swim::Statements(vec![told]).encode());
     zone.put(&[0, 5, 1]).put(&[0, 5, 2]);
     let mut asked = zone.clone();
     for seq in 1..60u32 {
@@ -446,13 +461,19 @@ fn swim() -> Vec<Vec<u8>> {
     for _ in 0..250 {
         silent.put(&[201]);
     }
+    // Of two nodes alone one falls silent: it is down after a suspicion.
+    let mut pair = Script::default();
+    pair.put(&[0, 0, 1, 1, 0, 10, 1]).bytes(&Swim::Digest([7; 16]).encode());
+    for _ in 0..60 {
+        pair.put(&[201]);
+    }
     let mut odd = zone.clone();
     for message in swim_messages() {
         odd.put(&[0, 10, 1]).bytes(&message).put(&[201]);
     }
     odd.put(&[0, 8, 3]).put(&[0, 8, 7]).put(&[0, 3, 2]).put(&[0, 4, 2, 5]).put(&[231, 255]).put(&[0, 2, 3]);
     odd.put(&[0, 9, 1]).put(&[0, 9, 2]).put(&[0, 6, 1]).put(&[0, 15, 1, 7, 90]).put(&[0, 7, 2]).put(&[0, 9, 0]);
-    vec![asked.0, silent.0, odd.0]
+    vec![asked.0, silent.0, pair.0, odd.0]
 }
 
 fn chat() -> Vec<Vec<u8>> {

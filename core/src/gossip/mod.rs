@@ -473,10 +473,10 @@ impl Machine for Gossip {
             }
             Fact::Zone(members) => self.on_members(members.as_deref(), cx.now),
             Fact::LinkSuspected(peer)
-            | Fact::MemberChanged { peer, state: MemberState::Suspect | MemberState::Down } => {
+            | Fact::MemberChanged { peer, state: MemberState::Suspect | MemberState::Down, .. } => {
                 self.instructed.observed_silent(*peer);
             }
-            Fact::LinkRecovered(peer) | Fact::MemberChanged { peer, state: MemberState::Alive } => {
+            Fact::LinkRecovered(peer) | Fact::MemberChanged { peer, state: MemberState::Alive, .. } => {
                 self.instructed.answered(*peer);
             }
             _ => {}

@@ -904,7 +904,7 @@ fn a_busy_instructor_does_not_take_its_children_for_silent() {
 
 #[test]
 fn a_suspect_is_given_no_others_to_serve() {
-    let suspect = |state| Fact::MemberChanged { peer: peer(1), state };
+    let suspect = |state| Fact::MemberChanged { peer: peer(1), state, own: true };
     for (begins, ends) in [
         (suspect(MemberState::Suspect), suspect(MemberState::Alive)),
         (Fact::LinkSuspected(peer(1)), Fact::LinkRecovered(peer(1))),

@@ -7,11 +7,11 @@ use core::net::SocketAddr;
 use crate::collections::Backoff;
 use crate::fact::DownReason;
 use crate::id::NodeId;
-use crate::link::addresses::{MAX_ADDRS, usable};
+use crate::link::addresses::{Addresses, MAX_ADDRS, usable};
 use crate::link::cookie::{COOKIE_LIFE, Mac, mac, mac1_key, mac2};
 use crate::link::interest::Interest;
 use crate::link::noise::{Handshake, IK_PSK2};
-use crate::link::packet::{INIT, INIT_LEN, InitPayload, MAC_LEN, VERSION};
+use crate::link::packet::{INIT, INIT_LEN, InitPayload, MAC_LEN, NO_GENERATION, VERSION};
 use crate::link::{Link, Out, Owner, Route, Timer};
 use crate::machine::{Cx, Outbox};
 use crate::stats::DropReason;
@@ -92,10 +92,22 @@ impl Attempt {
     }
 }
 
-pub(super) fn prologue(header: &[u8]) -> Vec<u8> {
+/// What both sides know before the handshake: the header of the Init, and whom it is for. A record can bind the identity
+/// of its signer to the link key of another node; that node, to which such an Init goes, does not even read it.
+pub(super) fn prologue(header: &[u8], responder: NodeId) -> Vec<u8> {
     let mut out = PROLOGUE.to_vec();
     out.extend_from_slice(header);
+    out.extend_from_slice(&responder.0);
     out
+}
+
+/// Whether a request for a link names this address by itself: the user's word, or the local network's. Where the id that
+/// is expected there was told of with this address, the request only repeats what others say.
+fn named_by_user(connects: &[(SocketAddr, Option<NodeId>)], to: SocketAddr, addresses: &Addresses) -> bool {
+    connects.iter().filter(|(addr, _)| *addr == to).any(|(_, expect)| {
+        let told = expect.and_then(|peer| addresses.get(peer)).is_some_and(|known| known.addrs.contains(&to));
+        !told
+    })
 }
 
 impl Link {
@@ -358,8 +370,12 @@ impl Link {
         let count = attempt.addrs.len();
         let target = turn.checked_rem(count).and_then(|at| attempt.addrs.get(at)).copied();
         let (next, token, record) = (attempt.next, attempt.token, attempt.record.clone());
+        let connects = attempt.connects.clone();
         self.timers.arm(Timer::Attempt(key), next);
         let Some(to) = target else { return };
+        if !named_by_user(&connects, to, &self.addresses) && !self.strangers.may_try(to, cx.now, cx.rng) {
+            return;
+        }
         let stale = turn >= STALE_AFTER as usize;
         if let (Target::Peer(peer), Some(record)) = (key, &record) {
             self.send_init(cx, peer, record, to);
@@ -379,13 +395,21 @@ impl Link {
         packet.extend_from_slice(&index.to_le_bytes());
         let own = self.keys.current.pair.clone();
         let Ok(record_bytes) = <[u8; RECORD_LEN]>::try_from(self.keys.record.encode().as_slice()) else { return };
-        let payload = InitPayload { record: record_bytes, stamp, incarnation: attempt.local_incarnation }.encode();
-        let state = Handshake::new(&IK_PSK2, true, &prologue(&packet), Some(own), Some(record.link_key), self.psk);
+        let payload = InitPayload {
+            record: record_bytes,
+            stamp,
+            incarnation: attempt.local_incarnation,
+            generation: NO_GENERATION,
+        };
+        let payload = payload.encode();
+        let state =
+            Handshake::new(&IK_PSK2, true, &prologue(&packet, peer), Some(own), Some(record.link_key), self.psk);
         let Ok(mut state) = state else { return };
         if state.write(cx.rng.bytes(), &payload, &mut packet).is_err() {
             // A key of low order in the record: it cannot be talked to.
             return;
         }
+        state.bind(&self.me.0);
         let mac1 = mac(&mac1_key(&record.link_key), &packet);
         packet.extend_from_slice(&mac1);
         let cookie = attempt.cookie.filter(|(addr, _, at)| *addr == to && cx.now.since(*at) < COOKIE_LIFE);

@@ -27,7 +27,12 @@ impl Contract for Link {
             }
             3 => {
                 let n = d.below(8);
-                In::AddAddresses { peer: who(n).node_id(), record: Some(record(n)), addrs: alloc::vec![d.addr()] }
+                In::AddAddresses {
+                    peer: who(n).node_id(),
+                    record: Some(record(n)),
+                    addrs: alloc::vec![d.addr()],
+                    told: d.coin(),
+                }
             }
             4 => In::Want { peer: d.peer(), owner: owner(d) },
             5 => In::Unwant { peer: d.peer(), owner: owner(d) },

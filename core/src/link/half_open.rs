@@ -7,14 +7,15 @@ use core::net::SocketAddr;
 
 use crate::id::NodeId;
 use crate::link::noise::Split;
-use crate::link::packet::Epoch;
+use crate::link::packet::{Epoch, Stamp};
 use crate::time::Instant;
 use crate::wire::record::NodeRecord;
 
-/// Answered Inits of one node: as many as one attempt has under way.
+/// Answered Inits of one node at one address: as many as one attempt has under way. Who sends Inits in its name from
+/// elsewhere takes no place of its own ones.
 const MAX_OF_PEER: usize = crate::link::attempt::OUTSTANDING;
 
-/// An answered Init of which nothing is proven yet: about 450 bytes.
+/// An answered Init of which nothing is proven yet: about 500 bytes.
 pub(super) struct HalfOpen {
     pub peer: NodeId,
     pub record: NodeRecord,
@@ -22,6 +23,9 @@ pub(super) struct HalfOpen {
     pub remote: u32,
     /// Where the answer went: a peer that proves to hold the keys received it there.
     pub path: SocketAddr,
+    /// The stamp and the ephemeral key of the Init.
+    pub stamp: Stamp,
+    pub ephemeral: [u8; 32],
     pub epoch: Epoch,
     pub local_incarnation: u32,
     pub created: Instant,
@@ -36,10 +40,10 @@ impl HalfOpenTable {
         self.0.get(&local).map(|half| &**half)
     }
 
-    /// The one that makes place for one more of `peer`, if one must: the oldest of that peer, or the oldest of
-    /// all where there are `most`.
-    pub(super) fn surplus(&self, peer: NodeId, most: usize) -> Option<u32> {
-        let of_peer = self.0.iter().filter(|(_, h)| h.peer == peer);
+    /// The one that makes place for one more of `peer` at `path`, if one must: the oldest of that peer there, or the
+    /// oldest of all where there are `most`.
+    pub(super) fn surplus(&self, peer: NodeId, path: SocketAddr, most: usize) -> Option<u32> {
+        let of_peer = self.0.iter().filter(|(_, h)| h.peer == peer && h.path == path);
         if of_peer.clone().count() >= MAX_OF_PEER {
             return oldest(of_peer);
         }

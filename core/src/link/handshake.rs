@@ -12,8 +12,8 @@ use crate::link::half_open::HalfOpen;
 use crate::link::keys::StaticKey;
 use crate::link::noise::{Handshake, IK_PSK2};
 use crate::link::packet::{
-    COOKIE_REPLY, Epoch, INIT_HEADER, InitPayload, MAC_LEN, Macs, RESP, RESP_HEADER, RESP_LEN, RespPayload, VERSION,
-    macs, u32_at,
+    COOKIE_REPLY, Epoch, INIT_HEADER, InitPayload, MAC_LEN, Macs, NO_GENERATION, RESP, RESP_HEADER, RESP_LEN,
+    RespPayload, VERSION, macs, u32_at,
 };
 use crate::link::session::Session;
 use crate::link::{Link, Out, Route, Timer};
@@ -66,7 +66,7 @@ impl Link {
             }
         }
         let Some((header, message)) = cut.body.split_at_checked(INIT_HEADER) else { return };
-        let state = Handshake::new(&IK_PSK2, false, &prologue(header), Some(key.pair), None, self.psk);
+        let state = Handshake::new(&IK_PSK2, false, &prologue(header, self.me), Some(key.pair), None, self.psk);
         let Ok(mut state) = state else { return };
         let Ok(payload) = state.read(message) else { return self.drops.count(DropReason::Handshake) };
         let Ok(payload) = InitPayload::decode(&payload) else { return self.drops.count(DropReason::Handshake) };
@@ -83,16 +83,28 @@ impl Link {
         if peer == self.me {
             return self.drops.count(DropReason::Handshake);
         }
+        if self.expiry.refuses(&record, cx.now, cx.wall) {
+            return self.drops.count(DropReason::Stale);
+        }
         // Strictly rising stamps make a replay worthless; rising records make a stolen old key so.
         let seen = self.stamps.get(peer);
         let known_seq = self.addresses.get(peer).and_then(|k| k.record.as_ref()).map_or(0, |r| r.seq);
         if seen.is_some_and(|seen| payload.stamp <= seen) || record.seq < known_seq {
             return self.drops.count(DropReason::Stale);
         }
+        // Until its sender is proven a stamp is not noted: who knows the link key of this node can make Inits of any other.
+        // The same Init again gets no second answer meanwhile.
+        let Some((ephemeral, _)) = message.split_first_chunk::<32>() else { return };
+        if self.half_open.of_peer(peer).any(|(_, half)| half.ephemeral == *ephemeral) {
+            return self.drops.count(DropReason::Stale);
+        }
         if !self.links.contains_key(&peer) && !self.has_capacity() {
             return self.drops.count(DropReason::Queue);
         }
-        self.answer(cx, from, remote, &mut state, (peer, record, payload));
+        // The identity that the initiator claims is part of what its key has to prove.
+        state.bind(&peer.0);
+        let ephemeral = *ephemeral;
+        self.answer(cx, from, remote, &mut state, (peer, record, payload, ephemeral));
     }
 
     fn answer(
@@ -101,7 +113,7 @@ impl Link {
         from: SocketAddr,
         remote: u32,
         state: &mut Handshake,
-        (peer, record, payload): (NodeId, NodeRecord, InitPayload),
+        (peer, record, payload, ephemeral): (NodeId, NodeRecord, InitPayload, [u8; 32]),
     ) {
         let local = self.fresh_index(cx);
         let local_incarnation = self.incarnation(peer);
@@ -109,6 +121,9 @@ impl Link {
         packet.extend_from_slice(&[RESP, VERSION]);
         packet.extend_from_slice(&local.to_le_bytes());
         packet.extend_from_slice(&remote.to_le_bytes());
+        // No generation is held here, so that none of the initiator's can be chosen.
+        packet.push(NO_GENERATION);
+        state.bind(&[NO_GENERATION]);
         let reply = RespPayload {
             index: local,
             observed: from,
@@ -123,13 +138,13 @@ impl Link {
         packet.extend_from_slice(&mac1);
         packet.extend_from_slice(&[0; MAC_LEN]);
 
-        let links = &self.links;
-        self.stamps.set(peer, payload.stamp, |p| links.contains_key(p));
-        if let Some(surplus) = self.half_open.surplus(peer, self.limits.handshakes) {
+        if let Some(surplus) = self.half_open.surplus(peer, from, self.limits.handshakes) {
             self.drop_half_open(surplus);
         }
         let epoch = Epoch { boot: payload.stamp.boot, incarnation: payload.incarnation };
-        let half = HalfOpen { peer, record, split, remote, path: from, epoch, local_incarnation, created: cx.now };
+        let (stamp, created) = (payload.stamp, cx.now);
+        let half =
+            HalfOpen { peer, record, split, remote, path: from, stamp, ephemeral, epoch, local_incarnation, created };
         self.half_open.insert(local, half);
         self.routes.insert(local, Route::HalfOpen);
         self.timers.arm(Timer::HalfOpen(local), cx.now + self.config.handshake_timeout);
@@ -150,6 +165,8 @@ impl Link {
         let Some(half) = self.half_open.remove(local) else { return false };
         self.timers.cancel(Timer::HalfOpen(local));
         self.routes.remove(&local);
+        let links = &self.links;
+        self.stamps.set(half.peer, half.stamp, |p| links.contains_key(p));
         session.created = half.created;
         let took = first.then(|| cx.now.since(half.created));
         let proven = Proven {
@@ -176,9 +193,14 @@ impl Link {
         };
         let Some(attempt) = self.attempts.get(&Target::Peer(peer)) else { return };
         let Some(init) = attempt.inits.iter().find(|a| a.index == local) else { return };
-        let Some((_, message)) = cut.body.split_at_checked(RESP_HEADER) else { return };
+        let Some((header, message)) = cut.body.split_at_checked(RESP_HEADER) else { return };
+        let Some(&generation) = header.last() else { return };
+        if generation != NO_GENERATION {
+            return self.drops.count(DropReason::Handshake);
+        }
         // On a copy: a forged answer must not spoil the attempt (RUSTSEC-2024-0011).
         let mut state = init.state.clone();
+        state.bind(&[generation]);
         let Ok(payload) = state.read(message) else { return self.drops.count(DropReason::Handshake) };
         let payload = match RespPayload::decode(&payload) {
             Ok(payload) if payload.index == remote => payload,
@@ -213,6 +235,7 @@ impl Link {
             if connection.epoch == epoch && connection.local_incarnation == local_incarnation {
                 if record.seq > connection.record.seq {
                     connection.record = record.clone();
+                    out.push(Out::Fact(Fact::RecordRenewed { peer, record: record.clone() }));
                 }
                 connection.received(cx.now);
                 let gone = connection.renew(session);
@@ -253,6 +276,7 @@ impl Link {
         self.drop_attempt(Target::Peer(peer));
         self.routes.insert(local, Route::Connection(peer));
         self.handshakes = self.handshakes.saturating_add(1);
+        self.strangers.answered(path);
         self.remember(peer, Some(record), &[path]);
         self.touch(cx, peer);
     }

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use crate::fact::Fact;
 use crate::id::NodeId;
 use crate::link::cookie::{Mac, mac, same};
 use crate::link::packet::{RECORD_REPLY, RECORD_REPLY_LEN, RECORD_REQUEST, RECORD_REQUEST_LEN, VERSION};
@@ -66,6 +67,10 @@ impl Link {
             return self.drops.count(DropReason::UnknownSession);
         };
         let Ok(record) = NodeRecord::decode(record) else { return self.drops.count(DropReason::Signature) };
+        if self.expiry.refuses(&record, cx.now, cx.wall) {
+            return self.drops.count(DropReason::Stale);
+        }
+        self.strangers.answered(from);
         let id = record.id();
         match asked {
             Asked::Refresh(peer) => {
@@ -75,7 +80,8 @@ impl Link {
                     if let Some(connection) =
                         self.links.get_mut(&peer).filter(|connection| connection.record.seq < record.seq)
                     {
-                        connection.record = record;
+                        connection.record = record.clone();
+                        out.push(Out::Fact(Fact::RecordRenewed { peer, record }));
                     }
                 }
             }

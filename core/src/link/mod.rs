@@ -10,6 +10,7 @@ mod connection;
 mod contract;
 mod cookie;
 mod dh;
+mod expiry;
 mod fragments;
 mod frame;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
@@ -26,6 +27,7 @@ mod queue;
 mod recovery;
 mod session;
 mod stamps;
+mod strangers;
 #[cfg(test)]
 mod tests;
 mod transmit;
@@ -47,11 +49,13 @@ use crate::link::addresses::Addresses;
 use crate::link::attempt::{Asked, Attempt, Target};
 use crate::link::connection::{Connection, Diagnosis};
 use crate::link::cookie::RateLimiter;
+use crate::link::expiry::Expiry;
 use crate::link::half_open::HalfOpenTable;
 use crate::link::interest::{Interest, Interests};
 use crate::link::keys::Keys;
 use crate::link::session::Session;
 use crate::link::stamps::Stamps;
+use crate::link::strangers::Strangers;
 use crate::link::transmit::{Datagram, Transmit};
 use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::stats::{DropReason, Drops, Stats};
@@ -71,7 +75,8 @@ pub(crate) enum In {
     /// `Fact::LinkUp` is not repeated but `Out::Resolved` names it.
     Connect { addr: SocketAddr, expect: Option<NodeId> },
     /// Where a node may be found, from the address book or from another node; best first.
-    AddAddresses { peer: NodeId, record: Option<NodeRecord>, addrs: Vec<SocketAddr> },
+    /// `told`: others say so, and this node was never linked with it; else it was, at the first address.
+    AddAddresses { peer: NodeId, record: Option<NodeRecord>, addrs: Vec<SocketAddr>, told: bool },
     /// A machine needs a link to this node: open it when addresses are known, keep it, reopen it.
     Want { peer: NodeId, owner: Owner },
     /// The need is gone.
@@ -177,6 +182,8 @@ pub(crate) struct Link {
     links: BTreeMap<NodeId, Box<Connection>>,
     routes: BTreeMap<u32, Route>,
     stamps: Stamps,
+    strangers: Strangers,
+    expiry: Expiry,
     incarnations: u32,
     transmit: Transmit,
     timers: DeadlineQueue<Timer>,
@@ -219,6 +226,8 @@ impl Link {
             links: BTreeMap::new(),
             routes: BTreeMap::new(),
             stamps: Stamps::default(),
+            strangers: Strangers::default(),
+            expiry: Expiry::default(),
             // Random, so that an incarnation before a restart is not mistaken for one after it.
             incarnations: u32::from_le_bytes(cx.rng.bytes()),
             transmit: Transmit::new(),
@@ -364,6 +373,7 @@ impl Link {
         }
         if got.moved {
             let addr = connection.path;
+            self.strangers.answered(addr);
             out.push(Out::Fact(Fact::AddressChanged { peer, addr }));
         }
         match got.closed {
@@ -506,7 +516,11 @@ impl Machine for Link {
             },
             In::TooLong { to, length } => self.too_long(cx, to, length),
             In::Connect { addr, expect } => self.connect(cx, addr, expect, out),
-            In::AddAddresses { peer, record, addrs } => {
+            In::AddAddresses { peer, record, addrs, told } => {
+                if let Some(&first) = addrs.first().filter(|_| !told) {
+                    self.strangers.answered(first);
+                }
+                let record = record.filter(|record| !self.expiry.refuses_told(record, cx.now, cx.wall));
                 let news = self.remember(peer, record, &addrs);
                 self.pursue(cx, peer, news, out);
             }
@@ -597,6 +611,8 @@ impl Machine for Link {
             self.links.len(),
             self.routes.len(),
             self.stamps.len(),
+            self.strangers.len(),
+            self.expiry.len(),
             self.transmit.len(),
             self.timers.len(),
             self.limiter.len(),

@@ -159,6 +159,8 @@ pub(super) struct Handshake {
     rs: Option<[u8; 32]>,
     re: Option<[u8; 32]>,
     psk: [u8; 32],
+    #[cfg(test)]
+    posing: Option<([u8; 32], KeyPair)>,
 }
 
 impl Drop for Handshake {
@@ -186,7 +188,30 @@ impl Handshake {
         if pattern.knows_responder {
             sym.mix_hash(&of_responder.ok_or(Refused)?);
         }
-        Ok(Self { pattern, initiator, step: 0, sym, s, e: None, rs, re: None, psk })
+        Ok(Self {
+            pattern,
+            initiator,
+            step: 0,
+            sym,
+            s,
+            e: None,
+            rs,
+            re: None,
+            psk,
+            #[cfg(test)]
+            posing: None,
+        })
+    }
+
+    /// Binds what both sides know into the transcript: the tag of the next message fails where they differ.
+    pub(super) fn bind(&mut self, data: &[u8]) {
+        self.sym.mix_hash(data);
+    }
+
+    /// As who has stolen the responder's static key poses as the owner of `public`, whose secret it does not know.
+    #[cfg(test)]
+    pub(super) fn impersonate(&mut self, public: [u8; 32], stolen: KeyPair) {
+        self.posing = Some((public, stolen));
     }
 
     /// The other side's static key, once it is known.
@@ -218,6 +243,12 @@ impl Handshake {
             }
             (Token::E | Token::S, _) => return Err(Refused),
         };
+        #[cfg(test)]
+        if let (Token::SS, Some((public, stolen))) = (token, &self.posing) {
+            let shared = dh(stolen, public).ok_or(Refused)?;
+            self.sym.mix_key(&shared);
+            return Ok(());
+        }
         let own = if own_static { &self.s } else { &self.e };
         let theirs = if their_static { self.rs } else { self.re };
         let shared = dh(own.as_ref().ok_or(Refused)?, &theirs.ok_or(Refused)?).ok_or(Refused)?;
@@ -241,6 +272,8 @@ impl Handshake {
                 }
                 Token::S => {
                     let public = self.s.as_ref().ok_or(Refused)?.public;
+                    #[cfg(test)]
+                    let public = self.posing.as_ref().map_or(public, |(public, _)| *public);
                     self.sym.encrypt(&public, out)?;
                 }
                 Token::EE | Token::ES | Token::SE | Token::SS | Token::Psk => self.mix(token)?,

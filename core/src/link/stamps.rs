@@ -29,7 +29,8 @@ impl Stamps {
             }
         }
         self.uses = self.uses.saturating_add(1);
-        self.newest.insert(peer, (stamp, self.uses));
+        let newest = self.newest.get(&peer).map_or(stamp, |(newest, _)| stamp.max(*newest));
+        self.newest.insert(peer, (newest, self.uses));
     }
 
     pub(super) fn len(&self) -> usize {

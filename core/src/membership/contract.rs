@@ -47,7 +47,7 @@ impl Contract for Membership {
             16 => {
                 let at = usize::from(d.below(5));
                 let state = MemberState::ALL.get(at).copied().unwrap_or(MemberState::Down);
-                return Step::Fact(Fact::MemberChanged { peer: d.peer(), state });
+                return Step::Fact(Fact::MemberChanged { peer: d.peer(), state, own: d.coin() });
             }
             17 => {
                 let members = (0..d.byte()).map(|n| NodeId([n; 32])).collect();

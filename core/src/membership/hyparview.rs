@@ -411,8 +411,12 @@ impl HyParView {
         }
     }
 
-    /// Failure detection declared `peer` down: it is named to no node any more.
+    /// Failure detection declared `peer` down: it is named to no node any more. A neighbour whose link answers stays one:
+    /// the link found out by itself that it lives (`link_suspected` has removed one that does not answer).
     pub(super) fn member_down(&mut self, peer: NodeId, peers: &mut Peers, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if self.contains(peer) {
+            return;
+        }
         self.requests.remove(&peer);
         self.invited.remove(&peer);
         self.remove(peer, peers, cx, out);
@@ -495,7 +499,7 @@ impl HyParView {
         cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,
     ) -> Option<NodeId> {
-        let id = peers.learn(from, info, cx.me, out)?;
+        let id = peers.learn(from, info, cx, out)?;
         if !self.contains(id) {
             peers.book.add_passive(id, self.config.passive, cx.rng);
         }

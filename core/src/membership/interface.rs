@@ -59,10 +59,12 @@ pub(crate) enum Out {
         addr: SocketAddr,
         expect: Option<NodeId>,
     },
+    /// `told`: this node never had a link with it; else it had one at the first address.
     AddAddresses {
         peer: NodeId,
         record: Option<NodeRecord>,
         addrs: Vec<SocketAddr>,
+        told: bool,
     },
     Want(NodeId),
     Unwant(NodeId),

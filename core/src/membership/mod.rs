@@ -243,12 +243,24 @@ impl Membership {
     }
 
     /// Failure detection reports the state of a member of the zone.
-    fn member_changed(&mut self, peer: NodeId, state: MemberState, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+    fn member_changed(
+        &mut self,
+        peer: NodeId,
+        (state, own): (MemberState, bool),
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) {
         match state {
             MemberState::Alive => self.regain(peer, cx.now, out),
-            MemberState::Suspect => self.lose(peer, cx, out),
-            MemberState::Down => {
+            // What others report says nothing of whether this node is cut off.
+            MemberState::Suspect | MemberState::Down if own => {
                 self.lose(peer, cx, out);
+                if state == MemberState::Down {
+                    self.hyparview.member_down(peer, &mut self.peers, cx, out);
+                }
+            }
+            MemberState::Suspect => {}
+            MemberState::Down => {
                 self.hyparview.member_down(peer, &mut self.peers, cx, out);
             }
             MemberState::Left | MemberState::Away => self.life.excused(peer),
@@ -491,6 +503,7 @@ impl Machine for Membership {
         match fact {
             Fact::Left => self.leave(out),
             Fact::LinkUp { peer, record, addr } => self.link_up(*peer, record.clone(), *addr, cx, out),
+            Fact::RecordRenewed { peer, record } => self.peers.renewed(*peer, record.clone(), out),
             Fact::LinkDown { peer, reason } => self.link_down(*peer, *reason, cx, out),
             Fact::LinkSuspected(peer) => self.link_suspected(*peer, cx, out),
             Fact::LinkRecovered(peer) => self.link_recovered(*peer, cx, out),
@@ -499,7 +512,7 @@ impl Machine for Membership {
                 self.roles.measured(links, &mut self.peers, cx.now);
                 self.hyparview.measured(links, &mut self.peers, cx, out);
             }
-            Fact::MemberChanged { peer, state } => self.member_changed(*peer, *state, cx, out),
+            Fact::MemberChanged { peer, state, own } => self.member_changed(*peer, (*state, *own), cx, out),
             Fact::Zone(members) => self.zone_changed(members.as_deref().unwrap_or_default(), out),
             Fact::LocalAddresses(addrs) => self.announcement.addrs.clone_from(addrs),
             Fact::NetworkChanged => self.retry(cx, out),

@@ -87,6 +87,16 @@ impl Peers {
         self.bootstraps.linked(peer, addr);
     }
 
+    /// A linked peer has a newer record.
+    pub(super) fn renewed(&mut self, peer: NodeId, record: NodeRecord, out: &mut Outbox<Out>) {
+        if self.links.contains(peer) {
+            self.remember(peer, out, |known| {
+                known.record = Some(record);
+                known.record_verified = true;
+            });
+        }
+    }
+
     /// The validated address of a linked peer changed.
     pub(super) fn moved(&mut self, peer: NodeId, addr: SocketAddr, out: &mut Outbox<Out>) {
         if self.links.moved(peer, addr) {
@@ -186,20 +196,24 @@ impl Peers {
             }
         });
         if let Some(known) = self.book.get(from) {
-            out.push(Out::AddAddresses { peer: from, record: None, addrs: known.addrs.to_vec() });
+            out.push(Out::AddAddresses { peer: from, record: None, addrs: known.addrs.to_vec(), told: false });
         }
         out.push(Out::Up { peer: from, name: Some(cert.name.clone()) });
     }
 
     /// Takes in what `from`, which is linked, reports of another node. Returns its id if it is known afterwards.
-    pub(super) fn learn(&mut self, from: NodeId, info: NodeInfo, me: NodeId, out: &mut Outbox<Out>) -> Option<NodeId> {
+    pub(super) fn learn(&mut self, from: NodeId, info: NodeInfo, cx: &Cx<'_>, out: &mut Outbox<Out>) -> Option<NodeId> {
         let source = self.links.addr(from)?;
         let Ok(claimed) = NodeRecord::decode_unverified(&info.record.0) else {
             self.drops.count(DropReason::Signature);
             return None;
         };
         let id = claimed.id();
-        if id == me {
+        if id == cx.me {
+            return None;
+        }
+        if claimed.is_expired(cx.wall) {
+            self.drops.count(DropReason::Stale);
             return None;
         }
         let known = self.book.get(id);
@@ -244,7 +258,8 @@ impl Peers {
         }
         let known = self.book.get(peer).filter(|k| !k.addrs.is_empty());
         if let Some(known) = known {
-            out.push(Out::AddAddresses { peer, record: known.record.clone(), addrs: known.addrs.to_vec() });
+            let (record, told) = (known.record.clone(), !known.was_linked());
+            out.push(Out::AddAddresses { peer, record, addrs: known.addrs.to_vec(), told });
         }
         known.is_some()
     }
@@ -261,7 +276,11 @@ impl Peers {
         let mut picked = Vec::new();
         while picked.len() < count && !all.is_empty() {
             let id = all.swap_remove(cx.rng.below(all.len()));
-            picked.extend(self.describe(id));
+            // Others refuse an expired record.
+            let record = self.book.get(id).and_then(|k| k.record.as_ref());
+            if record.is_some_and(|record| !record.is_expired(cx.wall)) {
+                picked.extend(self.describe(id));
+            }
         }
         picked
     }

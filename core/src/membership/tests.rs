@@ -146,7 +146,7 @@ fn after_losing(lost: u8, zone: usize) -> Bench {
     let mut b = full();
     b.fact(zone_of(zone));
     for n in 2..2 + lost {
-        b.fact(Fact::MemberChanged { peer: id(n), state: MemberState::Suspect });
+        b.fact(Fact::MemberChanged { peer: id(n), state: MemberState::Suspect, own: true });
         b.run(1);
     }
     b
@@ -159,7 +159,7 @@ fn losing_two_fifths_of_all_peers_at_once_degrades_a_node() {
     let mut slowly = full();
     slowly.fact(zone_of(10));
     for n in 2..8 {
-        slowly.fact(Fact::MemberChanged { peer: id(n), state: MemberState::Suspect });
+        slowly.fact(Fact::MemberChanged { peer: id(n), state: MemberState::Suspect, own: true });
         slowly.run(11);
     }
     assert_eq!(slowly.m.state(), NodeState::Active, "a network always loses some");
@@ -247,9 +247,9 @@ fn a_degraded_node_recovers_when_half_are_back_or_given_up() {
     b.up(9);
     b.receive(9, &request(Urgency::High));
     assert_eq!(b.m.state(), NodeState::Degraded, "neighbours of the same part prove nothing");
-    b.fact(Fact::MemberChanged { peer: id(2), state: MemberState::Alive });
+    b.fact(Fact::MemberChanged { peer: id(2), state: MemberState::Alive, own: true });
     assert_eq!(b.m.state(), NodeState::Degraded);
-    let out = b.fact(Fact::MemberChanged { peer: id(3), state: MemberState::Alive });
+    let out = b.fact(Fact::MemberChanged { peer: id(3), state: MemberState::Alive, own: true });
     assert_eq!(b.m.state(), NodeState::Recovering);
     assert!(out.iter().any(|o| matches!(o, Out::Compare(p) if *p == id(3))), "{out:?}");
     b.input(In::Compared(id(9)));
@@ -267,11 +267,45 @@ fn a_degraded_node_recovers_when_half_are_back_or_given_up() {
 #[test]
 fn a_member_that_is_down_is_no_neighbour_nor_candidate() {
     let mut b = full();
-    let out = b.fact(Fact::MemberChanged { peer: id(2), state: MemberState::Down });
+    let mut out = b.fact(Fact::LinkSuspected(id(2)));
+    out.extend(b.fact(Fact::MemberChanged { peer: id(2), state: MemberState::Down, own: true }));
     assert!(out.iter().any(|o| matches!(o, Out::Fact(Fact::NeighbourDown(p)) if *p == id(2))));
     assert!(out.iter().any(|o| matches!(o, Out::Unwant(p) if *p == id(2))), "law 4");
     assert!(!b.m.neighbours().contains(&id(2)));
     assert!(!b.m.peers.book.passive_view().any(|p| p == id(2)));
+}
+
+/// Deaths that others report emptied active views. Breaks if a death removes a neighbour by itself (`member_down`).
+#[test]
+fn a_neighbour_whose_link_answers_stays_whatever_is_said() {
+    for own in [false, true] {
+        let mut b = full();
+        let before = b.m.neighbours().clone();
+        for peer in &before {
+            for state in [MemberState::Suspect, MemberState::Down] {
+                let out = b.fact(Fact::MemberChanged { peer: *peer, state, own });
+                assert!(!out.iter().any(|o| matches!(o, Out::Fact(_) | Out::Unwant(_) | Out::Close(_))), "{out:?}");
+            }
+        }
+        assert_eq!(*b.m.neighbours(), before);
+    }
+}
+
+/// Breaks if what others report counts as a loss (`member_changed`).
+#[test]
+fn losses_that_others_report_degrade_no_node() {
+    let mut b = full();
+    b.fact(zone_of(10));
+    for n in 0..10 {
+        for state in [MemberState::Suspect, MemberState::Down] {
+            b.fact(Fact::MemberChanged { peer: NodeId([n; 32]), state, own: false });
+        }
+    }
+    assert_eq!(b.m.state(), NodeState::Active);
+    for n in 0..10 {
+        b.fact(Fact::MemberChanged { peer: NodeId([n; 32]), state: MemberState::Suspect, own: true });
+    }
+    assert_eq!(b.m.state(), NodeState::Degraded, "its own losses do");
 }
 
 #[test]

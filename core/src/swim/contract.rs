@@ -4,20 +4,24 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use crate::contract::{Contract, Draw, Step};
+use crate::contract::{Contract, Draw, PEERS, Step, who};
 use crate::fact::Fact;
-use crate::fact::samples::{down, up_at};
+use crate::fact::samples::{down, record};
 use crate::id::NodeId;
-use crate::swim::wire::{Claim, Message, Update};
+use crate::swim::wire::{Claim, Message, Presence, Told, Update};
 use crate::swim::{In, Swim};
 
 impl Contract for Swim {
-    /// Both halves of the roster, as many updates, links and timers, and what is under way.
-    const MOST: usize = 1_500;
+    /// Both halves of the roster, as many updates, links, timers, tellers and questions, and what is under way.
+    const MOST: usize = 1_800;
 
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
         Step::In(match d.below(17) {
-            0 | 1 => return Step::Fact(up_at(d.peer(), d.addr())),
+            // With the record that its link would have proved.
+            0 | 1 => {
+                let n = d.below(PEERS);
+                return Step::Fact(Fact::LinkUp { peer: who(n).node_id(), record: record(n), addr: d.addr() });
+            }
             2 => return Step::Fact(down(d.peer())),
             3 => return Step::Fact(Fact::LinkSuspected(d.peer())),
             4 => return Step::Fact(Fact::AddressChanged { peer: d.peer(), addr: d.addr() }),
@@ -35,11 +39,25 @@ impl Contract for Swim {
             10 | 11 => In::Message { from: d.peer(), body: d.bytes() },
             // No bytes would guess the ids of others.
             12..15 => {
-                let (from, member, incarnation) = (d.peer(), d.peer(), u32::from(d.below(4)));
+                let (from, member, incarnation) = (d.peer(), d.peer(), u64::from(d.below(4)));
                 let update = Update { member, incarnation, claim: claim(d) };
                 let (seq, updates) = (u32::from(d.below(16)), alloc::vec![update]);
-                let message = match d.below(6) {
+                let message = match d.below(9) {
                     5 => Message::Digest([d.byte(); 16]),
+                    6 => Message::Ask((0..d.below(4)).map(|_| d.peer()).collect()),
+                    7 | 8 => {
+                        let n = d.below(PEERS);
+                        let known = record(n);
+                        let presence = [Presence::Here, Presence::Away, Presence::Left];
+                        let presence = presence.get(usize::from(d.below(3))).copied().unwrap_or(Presence::Here);
+                        let record = (who(n).node_id() != from).then_some(&known);
+                        Message::Statements(alloc::vec![Told::by(
+                            &who(n),
+                            record,
+                            (incarnation, presence),
+                            alloc::vec![d.addr()]
+                        )])
+                    }
                     0 => Message::Ping { seq, updates },
                     1 => Message::Ack { seq, updates },
                     2 => Message::Nack { seq, updates },
@@ -53,7 +71,7 @@ impl Contract for Swim {
                 let (from, first, count) = (d.peer(), d.byte(), d.byte());
                 let made_up = |n: u8| Update {
                     member: NodeId([first.wrapping_add(n); 32]),
-                    incarnation: u32::from(n),
+                    incarnation: u64::from(n),
                     claim: Claim::Alive { addrs: Vec::new() },
                 };
                 let message = Message::Sync { ask: true, roster: (0..count).map(made_up).collect() };
@@ -71,8 +89,8 @@ impl Contract for Swim {
 fn claim(d: &mut Draw<'_>) -> Claim {
     match d.below(5) {
         0 => Claim::Alive { addrs: alloc::vec![d.addr()] },
-        1 => Claim::Suspect { by: d.peer() },
-        2 => Claim::Down { by: d.peer() },
+        1 => Claim::Suspect,
+        2 => Claim::Down,
         3 => Claim::Left,
         _ => Claim::Away,
     }

@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 
 use crate::fact::Fact;
 use crate::id::NodeId;
+use crate::wire::record::NodeRecord;
 
 #[derive(Debug)]
 pub(crate) enum In {
@@ -25,10 +26,12 @@ pub(crate) enum Out {
         to: NodeId,
         body: Vec<u8>,
     },
-    /// Addresses of a member.
+    /// Addresses of a member; `told`: this node never met it.
     AddAddresses {
         peer: NodeId,
+        record: Option<NodeRecord>,
         addrs: Vec<SocketAddr>,
+        told: bool,
     },
     /// Repeated for a member without a link: each one is a new attempt.
     Want(NodeId),

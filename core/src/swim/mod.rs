@@ -28,7 +28,9 @@ mod members;
 mod open_links;
 mod probe;
 mod roster;
+mod statements;
 mod suspicion;
+mod tellers;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -41,17 +43,18 @@ use alloc::vec::Vec;
 use crate::config::{Config, SwimConfig};
 use crate::fact::{Fact, MemberState};
 use crate::id::NodeId;
+use crate::identity::Identity;
 use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::stats::{DropReason, Drops, Stats, SwimStats};
 use crate::store::Record;
-use crate::time::Instant;
+use crate::time::{Instant, WallTime};
 use crate::wire::Malformed;
 
 pub(crate) use interface::{In, Out};
 use members::Members;
 use probe::Prober;
 use timer::Timer;
-use wire::{Claim, Message, Update};
+use wire::{Message, Presence, Told, Update};
 use zone::Zone;
 
 pub(crate) struct Swim {
@@ -63,49 +66,60 @@ pub(crate) struct Swim {
 }
 
 impl Swim {
-    fn new(config: &Config) -> Self {
+    fn new(config: &Config, identity: &Identity, wall: WallTime) -> Self {
         let limits = &config.limits;
         // Neighbours and newcomers need links too.
         let capacity = limits.zone_members.min(limits.links.saturating_sub(limits.neighbours));
         Self {
             config: config.swim.clone(),
             zone: Zone::new(&config.swim, capacity),
-            members: Members::new(&config.swim, capacity),
+            members: Members::new(&config.swim, capacity, identity, wall),
             prober: Prober::new(&config.swim),
             drops: Drops::default(),
         }
     }
 
     /// The whole roster, those that are gone for a while included, with the incarnation.
-    pub(crate) fn members(&self) -> impl Iterator<Item = (NodeId, MemberState, u32)> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = (NodeId, MemberState, u64)> {
         self.members.roster.iter().map(|(id, m)| (id, m.state, m.incarnation))
     }
 
     /// Nothing was received or done for so long that every wait is stale: a sleep, a clock that jumped, a process
     /// that got no time. Answers may be on their way in.
-    fn on_resume(&mut self, now: Instant) {
+    fn on_resume(&mut self, cx: &Cx<'_>) {
         if self.config.freeze {
-            self.members.freeze_suspicions();
-            self.prober.on_resume(&mut self.members, now);
+            self.members.forget_conclusions(cx.me);
+            self.prober.on_resume(&mut self.members, cx.now);
         }
     }
 
     /// Looks whether this node was absent: it is far too late for what was due next.
-    fn check_absence(&mut self, now: Instant) {
+    fn check_absence(&mut self, cx: &Cx<'_>) {
         let most = self.config.period.saturating_mul(2);
-        if self.members.timers.next().is_some_and(|due| now.since(due) > most) {
-            self.on_resume(now);
+        if self.members.timers.next().is_some_and(|due| cx.now.since(due) > most) {
+            self.on_resume(cx);
         }
     }
 
     /// Takes in updates that `from` sent, of a `whole` roster or of members that changed.
     fn learn(&mut self, from: NodeId, updates: Vec<Update>, whole: bool, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        let mut about = Vec::new();
         for update in updates {
+            about.extend(self.members.apply(from, update, whole, cx, out));
+        }
+        self.members.ask(from, about, cx, out);
+    }
+
+    /// Takes in statements that `from` sent.
+    fn stated(&mut self, from: NodeId, all: Vec<Told>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        for told in all {
             if !self.zone.stands() {
                 return;
             }
-            if !self.members.apply(from, update, whole, cx, out) {
-                self.dissolve(cx.now, out);
+            match self.members.stated(from, told, cx, out) {
+                Ok(true) => {}
+                Ok(false) => self.dissolve(cx.now, out),
+                Err(reason) => self.drops.count(reason),
             }
         }
     }
@@ -124,24 +138,24 @@ impl Swim {
     }
 
     /// This node leaves the zone, for good or for a while.
-    fn leave(&mut self, claim: Claim, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+    fn leave(&mut self, presence: Presence, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         if !self.zone.stands() {
             return;
         }
-        let for_good = claim == Claim::Left;
-        self.zone.announce_leave(claim, &mut self.members, cx, out);
+        let for_good = presence == Presence::Left;
+        self.zone.announce_leave(presence, &mut self.members, cx, out);
         if for_good {
             self.forget_members(out);
             self.zone.gone();
         } else {
             // A node that sleeps probes no member; its conclusions are checked again when it wakes.
-            self.on_resume(cx.now);
+            self.on_resume(cx);
         }
     }
 
     fn resume(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         if self.zone.stands() {
-            self.on_resume(cx.now);
+            self.on_resume(cx);
             self.zone.announce_resume(&mut self.members, cx, out);
         }
     }
@@ -155,17 +169,18 @@ impl Swim {
         if !self.zone.stands() {
             return self.message_without_zone(from, &message, out);
         }
-        let known = self.members.received(from, cx.now);
-        if !known && !matches!(message, Message::Dissolve | Message::Ack { .. } | Message::Nack { .. }) {
-            // Its message shows that it is alive, whatever its incarnation is.
-            if !self.members.alive(from, (from, 0), Vec::new(), cx, out) {
-                self.dissolve(cx.now, out);
-            }
+        let known = self.members.received(from, cx, out);
+        let is_member = matches!(
+            message,
+            Message::Ping { .. } | Message::PingReq { .. } | Message::Sync { .. } | Message::Digest(_)
+        );
+        if !known && is_member && !self.members.greet(from, cx, out) {
+            return self.dissolve(cx.now, out);
         }
         match message {
             Message::Ping { seq, updates } => {
                 self.learn(from, updates, false, cx, out);
-                let updates = self.members.piggyback(from, cx.me);
+                let updates = self.members.piggyback(from);
                 self.members.send(from, &Message::Ack { seq, updates }, out);
                 self.members.stats.acks = self.members.stats.acks.saturating_add(1);
             }
@@ -190,6 +205,12 @@ impl Swim {
                     self.drops.count(DropReason::Rate);
                 }
             }
+            Message::Ask(about) => {
+                if !self.members.answer(from, &about, cx, out) {
+                    self.drops.count(DropReason::Rate);
+                }
+            }
+            Message::Statements(all) => self.stated(from, all, cx, out),
             Message::Dissolve => {
                 if self.zone.declined_by(from, &mut self.members, cx, out) {
                     self.dissolve(cx.now, out);
@@ -204,8 +225,8 @@ impl Swim {
         self.learn(from, roster, true, cx, out);
         if self.zone.stands() && self.members.incarnation() != before {
             // It holds this node for gone, and no probe brings it the refutation.
-            let own = self.members.own_update(cx.me);
-            self.members.send(from, &Message::Sync { ask: false, roster: alloc::vec![own] }, out);
+            let own = self.members.own_statement();
+            self.members.send(from, &own, out);
         }
         if ask && self.zone.stands() && !self.zone.answer_sync(from, &mut self.members, cx, out) {
             self.drops.count(DropReason::Rate);
@@ -222,7 +243,11 @@ impl Swim {
                 self.members.send(from, &Message::Dissolve, out);
             }
             Message::Ack { seq, .. } => self.prober.acked_without_zone(from, *seq, &mut self.members, out),
-            Message::Nack { .. } | Message::Sync { .. } | Message::Dissolve => {}
+            Message::Nack { .. }
+            | Message::Sync { .. }
+            | Message::Dissolve
+            | Message::Ask(_)
+            | Message::Statements(_) => {}
         }
     }
 
@@ -230,11 +255,12 @@ impl Swim {
     fn happened(&mut self, fact: &Fact, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         let members = &mut self.members;
         match *fact {
-            Fact::LinkUp { peer, addr, .. } => {
-                members.link_up(peer, addr, out);
+            Fact::LinkUp { peer, ref record, addr } => {
+                members.link_up(peer, record.clone(), addr, cx.me, out);
                 self.zone.link_up(peer, members, cx, out);
                 self.prober.link_up(peer, members, cx, out);
             }
+            Fact::RecordRenewed { peer, ref record } => members.renewed(peer, record),
             Fact::LinkDown { peer, .. } => {
                 self.zone.link_down(peer);
                 members.link_down(peer);
@@ -245,9 +271,9 @@ impl Swim {
             Fact::AddressChanged { peer, addr } => members.moved(peer, addr),
             Fact::NeighbourUp(peer) => self.zone.neighbour_up(peer, members, cx, out),
             Fact::NeighbourDown(peer) => members.links.neighbour_down(peer),
-            Fact::Leaving => self.leave(Claim::Left, cx, out),
+            Fact::Leaving => self.leave(Presence::Left, cx, out),
             // Away, not down.
-            Fact::Suspended => self.leave(Claim::Away, cx, out),
+            Fact::Suspended => self.leave(Presence::Away, cx, out),
             Fact::Resumed => self.resume(cx, out),
             _ => {}
         }
@@ -262,23 +288,26 @@ impl Machine for Swim {
     fn open(
         setup: Setup<'_>,
         _records: Vec<Record>,
-        _cx: &mut Cx<'_>,
+        cx: &mut Cx<'_>,
         _out: &mut Outbox<Out>,
     ) -> Result<Self, Malformed> {
-        Ok(Self::new(setup.config))
+        Ok(Self::new(setup.config, setup.identity, cx.wall))
     }
 
     fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
-        self.check_absence(cx.now);
+        self.check_absence(cx);
         self.happened(fact, cx, out);
         self.members.report(self.zone.stands(), out);
     }
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
-        self.check_absence(cx.now);
+        self.check_absence(cx);
         match input {
             In::Message { from, body } => match Message::decode(&body) {
-                Ok(message) if self.members.links.contains(from) => self.message(from, message, cx, out),
+                Ok(message) if self.members.links.contains(from) => {
+                    self.members.tellers.received(from, body.len(), cx.now);
+                    self.message(from, message, cx, out);
+                }
                 Ok(_) => self.drops.count(DropReason::UnknownSession),
                 Err(Malformed) => self.drops.count(DropReason::Message),
             },
@@ -293,7 +322,7 @@ impl Machine for Swim {
     }
 
     fn handle_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        self.check_absence(cx.now);
+        self.check_absence(cx);
         let members = &mut self.members;
         while let Some(timer) = members.timers.pop_due(cx.now) {
             match timer {

@@ -1,10 +1,12 @@
 //! The node's links as far as failure detection needs them.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::id::NodeId;
+use crate::wire::record::NodeRecord;
 
 /// Probes of one node that are remembered so as not to be answered twice: it sends one a period, and at most
 /// three for others in the same time.
@@ -12,6 +14,8 @@ const SEEN: usize = 8;
 
 struct Linked {
     addr: SocketAddr,
+    /// The handshake proved that its owner holds the link.
+    record: Box<NodeRecord>,
     /// The numbers of its last probes. A link delivers at least once, and a message that waited for a busy node
     /// comes many times.
     seen: heapless::Deque<u32, SEEN>,
@@ -24,8 +28,18 @@ pub(super) struct Links {
 }
 
 impl Links {
-    pub(super) fn opened(&mut self, peer: NodeId, addr: SocketAddr) {
-        self.open.insert(peer, Linked { addr, seen: heapless::Deque::new() });
+    pub(super) fn opened(&mut self, peer: NodeId, record: NodeRecord, addr: SocketAddr) {
+        self.open.insert(peer, Linked { addr, record: Box::new(record), seen: heapless::Deque::new() });
+    }
+
+    pub(super) fn renewed(&mut self, peer: NodeId, record: &NodeRecord) {
+        if let Some(link) = self.open.get_mut(&peer) {
+            *link.record = record.clone();
+        }
+    }
+
+    pub(super) fn record(&self, peer: NodeId) -> Option<&NodeRecord> {
+        self.open.get(&peer).map(|link| &*link.record)
     }
 
     pub(super) fn closed(&mut self, peer: NodeId) {

@@ -64,6 +64,8 @@ pub(super) struct Prober {
     relays: BTreeMap<u32, Relay>,
     seq: u32,
     round_trips: RoundTrips,
+    /// This period's probe is one in order, whichever members are urgent.
+    in_order: bool,
     /// Links wanted for probes of nodes that are no members.
     /// INVARIANT: each has a probe under way.
     wanted: BTreeSet<NodeId>,
@@ -77,6 +79,7 @@ impl Prober {
             relays: BTreeMap::new(),
             seq: 0,
             round_trips: RoundTrips::default(),
+            in_order: false,
             wanted: BTreeSet::new(),
         }
     }
@@ -97,6 +100,8 @@ impl Prober {
         }
         members.timers.arm(Timer::Period, cx.now + members.scaled(self.config.period));
         members.connect(cx, out);
+        // A node that is unwell gets well by answers, and those that it doubts may have none: every second turn is in order.
+        self.in_order = members.is_unwell() && !self.in_order;
         let may_probe = |id: NodeId, m: &Member| m.is_present() && m.verified && !self.is_probed(id);
         // A message of its own is as good as an answer. Of two nodes alone one probes.
         let lately = cx.now.before(share(self.config.period, 1, 2));
@@ -104,7 +109,7 @@ impl Prober {
             may_probe(id, m) && (m.state == MemberState::Suspect || m.last_received.is_none_or(|at| at <= lately))
         };
         let mut target = None;
-        while let Some(peer) = members.roster.pop_urgent() {
+        while let Some(peer) = if self.in_order { None } else { members.roster.pop_urgent() } {
             if members.roster.get(peer).is_some_and(|m| may_probe(peer, m)) {
                 target = Some(peer);
                 break;
@@ -146,15 +151,15 @@ impl Prober {
         let end = if pending_link { STRANGER_WAIT } else { direct.saturating_mul(3) };
         members.timers.arm(Timer::End(seq), cx.now + end);
         if linked {
-            Self::ping(target, seq, members, cx.me, out);
+            Self::ping(target, seq, members, out);
             members.timers.arm(Timer::Direct(seq), cx.now + direct);
         } else if present {
             self.probe_indirectly(seq, members, cx, out);
         }
     }
 
-    fn ping(to: NodeId, seq: u32, members: &mut Members, me: NodeId, out: &mut Outbox<Out>) {
-        let updates = members.piggyback(to, me);
+    fn ping(to: NodeId, seq: u32, members: &mut Members, out: &mut Outbox<Out>) {
+        let updates = members.piggyback(to);
         members.send(to, &Message::Ping { seq, updates }, out);
         members.stats.pings = members.stats.pings.saturating_add(1);
     }
@@ -191,7 +196,7 @@ impl Prober {
         let Some((&seq, probe)) = waiting else { return };
         probe.pending_link = false;
         probe.sent = cx.now;
-        Self::ping(peer, seq, members, cx.me, out);
+        Self::ping(peer, seq, members, out);
     }
 
     /// No direct answer in time: helpers are asked (SWIM's ping-req).
@@ -206,7 +211,7 @@ impl Prober {
             helpers.push(all.swap_remove(cx.rng.below(all.len())));
         }
         for &to in &helpers {
-            let updates = members.piggyback(to, cx.me);
+            let updates = members.piggyback(to);
             members.send(to, &Message::PingReq { seq, target, updates }, out);
             members.stats.requests = members.stats.requests.saturating_add(1);
         }
@@ -223,23 +228,23 @@ impl Prober {
         out: &mut Outbox<Out>,
     ) {
         if target == cx.me {
-            let updates = members.piggyback(requester, cx.me);
+            let updates = members.piggyback(requester);
             return members.send(requester, &Message::Ack { seq: theirs, updates }, out);
         }
         if target == requester || self.relays.len() >= MAX_RELAYS || !members.links.contains(target) {
-            return self.nack(requester, theirs, members, cx.me, out);
+            return self.nack(requester, theirs, members, out);
         }
         let seq = self.next_seq();
         self.relays.insert(seq, Relay { requester, seq: theirs, target, nacked: false });
         // In time for the requester to receive the result: four fifths of the usual wait (memberlist).
         let wait = share(self.config.direct_timeout, 4, 5);
         members.timers.arm(Timer::Relay(seq), cx.now + wait);
-        Self::ping(target, seq, members, cx.me, out);
+        Self::ping(target, seq, members, out);
     }
 
-    fn nack(&self, to: NodeId, seq: u32, members: &mut Members, me: NodeId, out: &mut Outbox<Out>) {
+    fn nack(&self, to: NodeId, seq: u32, members: &mut Members, out: &mut Outbox<Out>) {
         if self.config.nack {
-            let updates = members.piggyback(to, me);
+            let updates = members.piggyback(to);
             members.send(to, &Message::Nack { seq, updates }, out);
             members.stats.nacks = members.stats.nacks.saturating_add(1);
         }
@@ -254,7 +259,7 @@ impl Prober {
         let (requester, theirs) = (relay.requester, relay.seq);
         // A late answer is passed on all the same.
         members.timers.arm(Timer::Relay(seq), cx.now + self.config.period);
-        self.nack(requester, theirs, members, cx.me, out);
+        self.nack(requester, theirs, members, out);
     }
 
     /// An answer came; false if it is of a node that was not asked.
@@ -269,7 +274,7 @@ impl Prober {
         if self.relays.get(&seq).is_some_and(|r| r.target == from) {
             members.timers.cancel(Timer::Relay(seq));
             if let Some(relay) = self.relays.remove(&seq) {
-                let updates = members.piggyback(relay.requester, cx.me);
+                let updates = members.piggyback(relay.requester);
                 members.send(relay.requester, &Message::Ack { seq: relay.seq, updates }, out);
             }
             return true;
@@ -283,9 +288,9 @@ impl Prober {
         }
         let (target, requested) = (probe.target, probe.requested);
         self.end(seq, members, out);
-        members.adjust_health(0, 1);
+        members.adjust_health(0, 1, cx.me);
         if requested {
-            out.push(Out::Fact(Fact::MemberChanged { peer: target, state: MemberState::Alive }));
+            out.push(Out::Fact(Fact::MemberChanged { peer: target, state: MemberState::Alive, own: true }));
         }
         true
     }
@@ -294,7 +299,7 @@ impl Prober {
     pub(super) fn acked_without_zone(&mut self, from: NodeId, seq: u32, members: &mut Members, out: &mut Outbox<Out>) {
         if self.probes.get(&seq).is_some_and(|p| p.target == from && p.requested) {
             self.end(seq, members, out);
-            out.push(Out::Fact(Fact::MemberChanged { peer: from, state: MemberState::Alive }));
+            out.push(Out::Fact(Fact::MemberChanged { peer: from, state: MemberState::Alive, own: true }));
         }
     }
 
@@ -328,9 +333,9 @@ impl Prober {
         let Some(probe) = self.probes.remove(&seq) else { return };
         members.timers.cancel(Timer::Direct(seq));
         self.unwant_unused(members, out);
-        let Some((state, incarnation)) = members.roster.get(probe.target).map(|m| (m.state, m.incarnation)) else {
+        let Some(state) = members.roster.get(probe.target).map(|m| m.state) else {
             if probe.requested {
-                out.push(Out::Fact(Fact::MemberChanged { peer: probe.target, state: MemberState::Suspect }));
+                out.push(Out::Fact(Fact::MemberChanged { peer: probe.target, state: MemberState::Suspect, own: true }));
             }
             return;
         };
@@ -338,11 +343,11 @@ impl Prober {
         if state == MemberState::Alive {
             let missing = probe.helpers.len();
             let asked = missing.saturating_add(probe.nacks);
-            members.adjust_health(if self.config.nack && asked > 0 { missing } else { 1 }, 0);
+            members.adjust_health(if self.config.nack && asked > 0 { missing } else { 1 }, 0, cx.me);
         } else if probe.requested {
-            out.push(Out::Fact(Fact::MemberChanged { peer: probe.target, state }));
+            out.push(Out::Fact(Fact::MemberChanged { peer: probe.target, state, own: true }));
         }
-        members.suspect(probe.target, incarnation, cx.me, cx, out);
+        members.suspect(probe.target, probe.nacks, cx, out);
     }
 
     /// Every wait is stale: probes begin anew, those that the application waits for with a new deadline.

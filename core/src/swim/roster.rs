@@ -1,24 +1,31 @@
 //! The members of the zone, and the order in which they are probed.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use crate::collections::short;
 use crate::fact::MemberState;
 use crate::id::NodeId;
 use crate::rng::Rng;
 use crate::time::Instant;
+use crate::wire::record::NodeRecord;
 
 use super::suspicion::Suspicion;
-use super::wire::{Claim, MAX_ADDRS, Update};
+use super::wire::{Claim, MAX_ADDRS, Statement, Told, Update};
 
 /// Members that are probed before their turn; one beyond that waits for its turn.
 const MAX_URGENT: usize = 64;
 
-/// What is known of a member: about 250 bytes.
+/// What is known of a member: about 650 bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
-    pub incarnation: u32,
+    /// Of its newest statement; zero before the first.
+    pub incarnation: u64,
+    pub stated: Option<Statement>,
+    /// Newest known; none only of a member whose link went before its first message was read.
+    pub record: Option<Box<NodeRecord>>,
     pub state: MemberState,
     /// When the state began.
     pub since: Instant,
@@ -28,9 +35,14 @@ pub(super) struct Member {
     /// INVARIANT: there is one while it is a suspect, and only then.
     pub suspicion: Option<Suspicion>,
     /// The incarnation in which others hold it for down; of no account once it has a higher one.
-    pub claimed_down: Option<u32>,
-    /// This node had a link with it: a member that was never reached cannot be missed.
+    pub claimed_down: Option<u64>,
+    /// Those that had no answer from it in its present incarnation, as they say.
+    /// INVARIANT: none while this node itself suspects it, since then they are part of the suspicion.
+    pub tellers: BTreeSet<NodeId>,
+    /// This node had a link with it: a member that was never reached cannot be missed, and is not told of.
     pub verified: bool,
+    /// The one that told of it; none if it came by itself.
+    pub told_by: Option<NodeId>,
     /// A `Want` went out and no `Unwant` after it.
     /// INVARIANT: only while it is present.
     pub wanted: bool,
@@ -39,16 +51,20 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(incarnation: u32, now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
-            incarnation,
+            incarnation: 0,
+            stated: None,
+            record: None,
             state: MemberState::Alive,
             since: now,
             last_received: None,
             addrs: heapless::Vec::new(),
             suspicion: None,
             claimed_down: None,
+            tellers: BTreeSet::new(),
             verified: false,
+            told_by: None,
             wanted: false,
             dial_at: now,
             dials: 0,
@@ -70,16 +86,56 @@ impl Member {
         let _ = self.addrs.insert(0, addr);
     }
 
-    /// What this node reports of it; `me` is the one that claims it.
-    pub(super) fn update(&self, member: NodeId, me: NodeId) -> Update {
+    /// Others reach it at these addresses. They come after one that this node knows by itself.
+    pub(super) fn reported_at(&mut self, addrs: Vec<SocketAddr>) {
+        let proven = self.addrs.first().copied().filter(|_| self.verified);
+        addrs.into_iter().rev().chain(proven).for_each(|addr| self.best_addr(addr));
+    }
+
+    /// What this node holds of it.
+    pub(super) fn update(&self, member: NodeId) -> Update {
         let claim = match self.state {
             MemberState::Alive => Claim::Alive { addrs: self.addrs.to_vec() },
-            MemberState::Suspect => Claim::Suspect { by: me },
-            MemberState::Down => Claim::Down { by: me },
+            MemberState::Suspect => Claim::Suspect,
+            MemberState::Down => Claim::Down,
             MemberState::Left => Claim::Left,
             MemberState::Away => Claim::Away,
         };
         Update { member, incarnation: self.incarnation, claim }
+    }
+
+    /// What it is told of itself, if this node holds it for anything but alive, or others do.
+    pub(super) fn for_itself(&self, member: NodeId, buddy: bool) -> Option<Update> {
+        match self.state {
+            MemberState::Alive => {
+                let claimed = self.claimed_down.filter(|claimed| *claimed == self.incarnation);
+                claimed.map(|incarnation| Update { member, incarnation, claim: Claim::Down })
+            }
+            // Without the buddy system a suspect gets the suspicion by chance. One that is held for gone must get it
+            // in any case: a node that restarted cannot know which incarnation others remember.
+            MemberState::Suspect if !buddy => None,
+            MemberState::Suspect | MemberState::Down | MemberState::Left | MemberState::Away => {
+                Some(self.update(member))
+            }
+        }
+    }
+
+    /// What this node tells others of it: nothing before it has met it, and has its statement. That others suspect it is
+    /// theirs to say.
+    pub(super) fn retold(&self, member: NodeId, me: NodeId) -> Option<Update> {
+        self.told()?;
+        let heard_only = self.suspicion.as_ref().is_some_and(|s| !s.is_of(me));
+        let claim = Claim::Alive { addrs: self.addrs.to_vec() };
+        Some(match heard_only {
+            true => Update { member, incarnation: self.incarnation, claim },
+            false => self.update(member),
+        })
+    }
+
+    /// Its statement, for a node that may never have met it.
+    pub(super) fn told(&self) -> Option<Told> {
+        let (statement, record) = (self.stated.as_ref()?, self.record.as_ref()?);
+        self.verified.then(|| Told::new(Some(record.encode()), statement, self.addrs.to_vec()))
     }
 }
 
@@ -138,6 +194,53 @@ impl Roster {
             }
         }
         self.all.remove(&id)
+    }
+
+    /// A hash of those that take part, this node among them, with what is claimed of them. Those that are gone are left
+    /// out: nodes forget them at different times.
+    pub(super) fn digest(&self, me: NodeId, incarnation: u64) -> [u8; 16] {
+        let present = self.all.iter().filter(|(_, m)| m.is_present());
+        let present = present.map(|(id, m)| (*id, m.incarnation, m.state == MemberState::Suspect));
+        let mut all: Vec<_> = present.chain([(me, incarnation, false)]).collect();
+        all.sort_unstable();
+        let mut hasher = blake3::Hasher::new_derive_key("DONP v1 roster");
+        for (id, incarnation, suspect) in all {
+            hasher.update(&id.0).update(&incarnation.to_le_bytes()).update(&[u8::from(suspect)]);
+        }
+        short(hasher.finalize().as_bytes())
+    }
+
+    /// What others said is too old to count.
+    pub(super) fn forget_tellers(&mut self, me: NodeId) {
+        for member in self.all.values_mut() {
+            member.tellers.clear();
+            if let Some(suspicion) = member.suspicion.as_mut() {
+                suspicion.forget_others(me);
+            }
+        }
+    }
+
+    /// Freezes the suspicions that fewer than so many others share; those of whom.
+    pub(super) fn freeze(&mut self, me: NodeId, others: usize) -> Vec<NodeId> {
+        let mut frozen = Vec::new();
+        for (id, member) in &mut self.all {
+            if let Some(suspicion) = member.suspicion.as_mut().filter(|s| !s.frozen && !s.stands(me, others)) {
+                suspicion.frozen = true;
+                frozen.push(*id);
+            }
+        }
+        frozen
+    }
+
+    /// Those that are gone since `then` or longer.
+    pub(super) fn gone_since(&self, then: Instant) -> Vec<NodeId> {
+        self.all.iter().filter(|(_, m)| !m.is_present() && m.since <= then).map(|(id, _)| *id).collect()
+    }
+
+    /// Those that others told of before `then` and that were never met; whether links to them are wanted.
+    pub(super) fn unmet_since(&self, then: Instant) -> Vec<(NodeId, bool)> {
+        let unmet = self.all.iter().filter(|(_, m)| m.is_present() && !m.verified && m.since <= then);
+        unmet.map(|(id, m)| (*id, m.wanted)).collect()
     }
 
     /// The member that has been gone for longest.
@@ -201,7 +304,7 @@ impl Roster {
                 return Err("a suspect has no suspicion, or a member that is none has one");
             }
         }
-        let each: alloc::collections::BTreeSet<&NodeId> = self.order.iter().collect();
+        let each: BTreeSet<&NodeId> = self.order.iter().collect();
         match each.len() == self.order.len() && each.into_iter().eq(self.all.keys()) {
             true => Ok(()),
             false => Err("a member has no turn, or more than one"),
@@ -212,7 +315,6 @@ impl Roster {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::collections::BTreeSet;
 
     /// SWIM §4.3: at most 2n - 1 periods from one turn of a member to its next.
     #[test]
@@ -220,7 +322,7 @@ mod tests {
         let mut rng = Rng::new([5; 32]);
         let mut roster = Roster::default();
         for n in 0..20 {
-            roster.insert(NodeId([n; 32]), Member::new(0, Instant::ZERO), &mut rng);
+            roster.insert(NodeId([n; 32]), Member::new(Instant::ZERO), &mut rng);
         }
         let mut last: BTreeMap<NodeId, usize> = BTreeMap::new();
         let mut rounds = BTreeSet::new();
@@ -231,7 +333,7 @@ mod tests {
             rounds.insert((step % 20, id));
         }
         assert!(rounds.len() > 300, "the order changes from round to round: {}", rounds.len());
-        roster.insert(NodeId([99; 32]), Member::new(0, Instant::ZERO), &mut rng);
+        roster.insert(NodeId([99; 32]), Member::new(Instant::ZERO), &mut rng);
         assert!((0..21).any(|_| roster.next(&mut rng, |_, _| true) == Some(NodeId([99; 32]))));
         roster.remove(NodeId([99; 32]));
         assert!((0..99).all(|_| roster.next(&mut rng, |_, _| true) != Some(NodeId([99; 32]))));

@@ -53,6 +53,8 @@ pub(super) struct Suspicion {
     wanted: usize,
     /// It does not expire until the member was probed again.
     pub frozen: bool,
+    /// Helpers probed it in vain when this node did: that it is unwell itself is not the cause.
+    pub backed: bool,
 }
 
 impl Suspicion {
@@ -60,7 +62,7 @@ impl Suspicion {
     pub(super) fn new(config: &SwimConfig, n: usize, by: NodeId, now: Instant, frozen: bool) -> Self {
         // As in memberlist: beyond the suspect and the first to suspect it.
         let wanted = config.confirmations.min(n.saturating_sub(2));
-        Self { since: now, by: BTreeSet::from([by]), wanted, frozen }
+        Self { since: now, by: BTreeSet::from([by]), wanted, frozen, backed: false }
     }
 
     /// Another member suspects it; whether that confirms the suspicion.
@@ -68,8 +70,46 @@ impl Suspicion {
         self.by.len() <= self.wanted && self.by.insert(by)
     }
 
+    /// This node suspects it too, by its own probe, however many did before; false if it did already.
+    pub(super) fn add_own(&mut self, me: NodeId) -> bool {
+        self.by.insert(me)
+    }
+
     pub(super) fn ends(&self, config: &SwimConfig, n: usize) -> Instant {
-        self.since + timeout(config, n, self.by.len().saturating_sub(1), self.wanted)
+        self.since + timeout(config, n, self.by.len().saturating_sub(1).min(self.wanted), self.wanted)
+    }
+
+    /// These suspect it too.
+    pub(super) fn confirm_all(&mut self, all: BTreeSet<NodeId>) {
+        all.into_iter().for_each(|by| {
+            self.confirm(by);
+        });
+    }
+
+    /// How many suspect it but this node.
+    fn others(&self, me: NodeId) -> usize {
+        self.by.iter().filter(|by| **by != me).count()
+    }
+
+    /// Whether it stands although this node may be unwell: so many others say the same, or its helpers did.
+    pub(super) fn stands(&self, me: NodeId, others: usize) -> bool {
+        self.backed || self.others(me) >= others
+    }
+
+    /// What others said is too old to count.
+    pub(super) fn forget_others(&mut self, me: NodeId) {
+        self.by.retain(|by| *by == me);
+        self.backed = false;
+    }
+
+    /// Whether `member` suspects it.
+    pub(super) fn is_of(&self, member: NodeId) -> bool {
+        self.by.contains(&member)
+    }
+
+    /// Those that suspect it.
+    pub(super) fn by(&self) -> impl Iterator<Item = NodeId> {
+        self.by.iter().copied()
     }
 
     pub(super) fn len(&self) -> usize {

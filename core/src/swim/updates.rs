@@ -83,7 +83,7 @@ mod tests {
     use proptest::prelude::{prop, prop_assert, proptest};
 
     fn update(n: u8) -> Update {
-        Update { member: NodeId([n; 32]), incarnation: u32::from(n), claim: Claim::Left }
+        Update { member: NodeId([n; 32]), incarnation: u64::from(n), claim: Claim::Left }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::time::{Duration, Instant};
 use super::interface::Out;
 use super::members::Members;
 use super::timer::Timer;
-use super::wire::{Claim, MAX_PIECE, Message, Update};
+use super::wire::{MAX_PIECE, Message, Presence};
 
 /// Another node's roster is asked for again after this: 5 s.
 const SYNC_PAUSE: Duration = Duration::from_secs(5);
@@ -184,7 +184,7 @@ impl Zone {
         let full = members.count().saturating_mul(4) >= self.capacity.saturating_mul(3);
         let gave_up = members.is_present(from);
         if gave_up {
-            members.left(from, cx.me, cx.now, out);
+            members.left(from, cx, out);
         }
         self.declined.insert(from);
         gave_up && full || self.declined.len() > members.roster.present()
@@ -235,13 +235,20 @@ impl Zone {
         false
     }
 
-    /// Sends some members the claim that this node leaves, for good or for a while.
-    pub(super) fn announce_leave(&self, claim: Claim, members: &mut Members, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+    /// Sends some members the statement that this node leaves, for good or for a while.
+    pub(super) fn announce_leave(
+        &self,
+        presence: Presence,
+        members: &mut Members,
+        cx: &mut Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) {
         let mut all = members.linked();
-        let update = Update { member: cx.me, incarnation: members.incarnation(), claim };
+        members.depart(presence);
+        let statement = members.own_statement();
         for _ in 0..LEAVE_FANOUT.min(all.len()) {
             let to = all.swap_remove(cx.rng.below(all.len()));
-            members.send(to, &Message::Sync { ask: false, roster: alloc::vec![update.clone()] }, out);
+            members.send(to, &statement, out);
         }
     }
 

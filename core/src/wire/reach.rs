@@ -21,6 +21,19 @@ pub(crate) fn may_probe(addr: SocketAddr, source: Option<IpAddr>) -> bool {
         && (scope(ip) != Scope::Host || source.is_loopback())
 }
 
+/// Whether a datagram from there can have come from a network of this node, which has the addresses `local`: it is none of
+/// the addresses of the internet, or one beside an own one, in the same /16 or /64. Hosts that know the masks of their
+/// interfaces can tell better.
+pub(crate) fn is_near(from: IpAddr, local: &[SocketAddr]) -> bool {
+    let from = from.to_canonical();
+    scope(from) < Scope::Global
+        || local.iter().any(|own| match (from, own.ip().to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => a.to_bits() >> 16 == b.to_bits() >> 16,
+            (IpAddr::V6(a), IpAddr::V6(b)) => a.to_bits() >> 64 == b.to_bits() >> 64,
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        })
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Scope {
     Host,
@@ -73,5 +86,17 @@ mod tests {
         assert!(may_probe(at("127.0.0.1:4000"), Some(ip("127.0.0.9"))));
         assert!(may_probe(at("1.1.1.1:53"), None), "the user's own word");
         assert!(!may_probe(at("224.0.0.1:4000"), None));
+    }
+
+    #[test]
+    fn what_is_near_is_private_or_beside_an_own_address() {
+        let ip = |s: &str| s.parse::<IpAddr>().unwrap();
+        let local = ["192.0.2.2:4000".parse().unwrap(), "[2001:db8::2]:4000".parse().unwrap()];
+        for near in ["10.0.0.1", "127.0.0.1", "169.254.3.4", "fe80::1", "fd00::1", "192.0.77.1", "2001:db8::99"] {
+            assert!(is_near(ip(near), &local), "{near}");
+        }
+        for far in ["8.8.4.4", "192.1.2.2", "2001:db8:0:1::2", "::ffff:8.8.4.4"] {
+            assert!(!is_near(ip(far), &local), "{far}");
+        }
     }
 }

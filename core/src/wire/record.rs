@@ -11,6 +11,9 @@ use crate::wire::Malformed;
 /// Bytes of an encoded [`NodeRecord`].
 pub const RECORD_LEN: usize = SIGNED_LEN + SIGNATURE_LEN;
 const SIGNED_LEN: usize = 32 + 32 + 32 + 8 + 8 + 4;
+/// A record is used for so long after its expiry, in milliseconds: a day, the overlap in which its owner still answers to
+/// the key before (docs/design/links.md §1), and more than clocks of well-kept machines differ by.
+pub(crate) const CLOCK_SKEW: u64 = 86_400_000;
 /// Capability bit: a program speaks here, not a person. Bots do not answer bots, or two of them would
 /// talk for ever.
 pub const BOT: u32 = 1;
@@ -49,7 +52,7 @@ pub struct NodeRecord {
     pub account: AccountId,
     /// Higher wins; rises with every change.
     pub seq: u64,
-    /// When the link key should have been replaced; a hint, since no clock is trusted.
+    /// When the link key should have been replaced. A day later the record is refused.
     pub not_after: WallTime,
     /// What kind of node this claims to be.
     pub node_type: NodeType,
@@ -113,6 +116,11 @@ impl NodeRecord {
     /// Whether the signature is by the key that the record names (about 40 µs).
     pub(crate) fn is_genuine(&self) -> bool {
         verify(Domain::NodeRecord, &self.key, &self.signed_bytes(), &self.signature)
+    }
+
+    /// Whether its time is over by more than a clock may be wrong.
+    pub(crate) fn is_expired(&self, wall: WallTime) -> bool {
+        self.not_after.0.saturating_add(CLOCK_SKEW) < wall.0
     }
 
     /// Reads a record without checking its signature: for records that this node stored itself.

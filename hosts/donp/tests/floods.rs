@@ -18,7 +18,7 @@ const MOST_KIB: u64 = 64 << 10;
 /// Datagrams of every kind, well formed in length, type and version, with noise inside; every eighth
 /// is noise altogether.
 fn hostile(rng: &mut SimRng, out: &mut Vec<u8>) {
-    const LENGTHS: [(u8, usize); 6] = [(1, 330), (2, 133), (3, 62), (4, 1_200), (5, 512), (6, 214)];
+    const LENGTHS: [(u8, usize); 6] = [(1, 331), (2, 134), (3, 62), (4, 1_200), (5, 512), (6, 214)];
     let pick = rng.u64();
     let (kind, len) = LENGTHS[(pick % 6) as usize];
     let len = if pick & 0x700 == 0 { (pick >> 16) as usize % 1_400 } else { len };
@@ -30,7 +30,7 @@ fn hostile(rng: &mut SimRng, out: &mut Vec<u8>) {
     if pick & 0x3800 != 0
         && let [first, second, ..] = out.as_mut_slice()
     {
-        (*first, *second) = (kind, 1);
+        (*first, *second) = (kind, 2);
     }
 }
 

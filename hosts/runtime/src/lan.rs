@@ -75,6 +75,44 @@ enum Place {
     V6 { index: u32 },
 }
 
+impl Place {
+    /// The networks of its interface.
+    fn networks(self, interfaces: &[Interface]) -> Vec<(IpAddr, u8)> {
+        let name = match self {
+            Self::V4 { interface, .. } => interfaces.iter().find(|i| i.ip() == IpAddr::V4(interface)),
+            Self::V6 { index } => interfaces.iter().find(|i| i.index == Some(index)),
+        };
+        let same = |i: &&Interface| name.is_some_and(|name| name.name == i.name);
+        let network = |i: &Interface| match &i.addr {
+            IfAddr::V4(v4) => (IpAddr::V4(v4.ip), v4.prefixlen),
+            IfAddr::V6(v6) => (IpAddr::V6(v6.ip), v6.prefixlen),
+        };
+        interfaces.iter().filter(same).map(network).collect()
+    }
+}
+
+/// Whether a beacon from there can have been said on the interface of `place`: it has an address of one of its networks, or
+/// a link-local one of that link.
+fn is_on_link(from: SocketAddr, place: Place, networks: &[(IpAddr, u8)]) -> bool {
+    let beside = networks.iter().any(|(own, prefix)| match (from.ip(), *own) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => {
+            let shift = 32u32.saturating_sub(u32::from(*prefix));
+            a.to_bits().checked_shr(shift) == b.to_bits().checked_shr(shift)
+        }
+        (IpAddr::V6(a), IpAddr::V6(b)) => {
+            let shift = 128u32.saturating_sub(u32::from(*prefix));
+            a.to_bits().checked_shr(shift) == b.to_bits().checked_shr(shift)
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    });
+    match (from, place) {
+        (SocketAddr::V4(v4), Place::V4 { .. }) => beside || v4.ip().is_link_local(),
+        (SocketAddr::V6(v6), Place::V6 { index }) if v6.ip().is_unicast_link_local() => v6.scope_id() == index,
+        (SocketAddr::V6(_), Place::V6 { .. }) => beside,
+        (SocketAddr::V4(_), Place::V6 { .. }) | (SocketAddr::V6(_), Place::V4 { .. }) => false,
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -87,6 +125,8 @@ impl fmt::Display for Place {
 struct Ear {
     place: Place,
     group: SocketAddr,
+    /// The networks of the interface: a beacon from elsewhere was not said there.
+    networks: Vec<(IpAddr, u8)>,
     hears: mio::net::UdpSocket,
     says: UdpSocket,
     token: Token,
@@ -122,10 +162,12 @@ impl MulticastSockets {
         });
         let mut why = None;
         for place in wanted {
-            if self.ears.iter().any(|ear| ear.place == place) {
+            let networks = place.networks(&interfaces);
+            if let Some(ear) = self.ears.iter_mut().find(|ear| ear.place == place) {
+                ear.networks = networks;
                 continue;
             }
-            match self.open(place, registry) {
+            match self.open(place, networks, registry) {
                 Ok(ear) => {
                     log::debug!("beacons to {place}");
                     self.ears.push(ear);
@@ -145,7 +187,7 @@ impl MulticastSockets {
         self.complained = deaf;
     }
 
-    fn open(&self, place: Place, registry: &Registry) -> io::Result<Ear> {
+    fn open(&self, place: Place, networks: Vec<(IpAddr, u8)>, registry: &Registry) -> io::Result<Ear> {
         let token = (MAX_SOCKETS..).map(Token).find(|t| self.ears.iter().all(|ear| ear.token != *t));
         let token = token.unwrap_or(Token(MAX_SOCKETS));
         let (group, hears, says) = match place {
@@ -183,7 +225,7 @@ impl MulticastSockets {
         says.set_nonblocking(true)?;
         let mut hears = mio::net::UdpSocket::from_std(hears.into());
         registry.register(&mut hears, token, Interest::READABLE)?;
-        Ok(Ear { place, group, hears, says: says.into(), token, readable: true })
+        Ok(Ear { place, group, networks, hears, says: says.into(), token, readable: true })
     }
 
     pub(crate) fn set_readable(&mut self, token: Token) {
@@ -202,6 +244,9 @@ impl MulticastSockets {
         for ear in &mut self.ears {
             for _ in 0..READ_BUDGET {
                 match ear.hears.recv_from(&mut buffer) {
+                    Ok((_, from)) if !is_on_link(from, ear.place, &ear.networks) => {
+                        log::debug!("a beacon from {from} was not said on {}", ear.place);
+                    }
                     Ok((len, from)) => each(from, buffer.get(..len).unwrap_or_default()),
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                     // Windows reports a datagram that was longer as an error, and has thrown it away.
@@ -370,6 +415,22 @@ mod tests {
         // An interface that is gone is left.
         ears[0].refresh(&[], poll.registry());
         assert!(ears[0].places().is_empty());
+    }
+
+    /// Breaks if an address of another interface, or of none, counts.
+    #[test]
+    fn a_beacon_counts_only_on_its_interface() {
+        let mut all = vec![interface("eth0", 2, "10.1.2.3", false), interface("wlan0", 3, "11.1.2.3", false)];
+        all.push(interface("eth0", 2, "fe80::1", false));
+        all.push(interface("eth0", 2, "2001:db8::1", false));
+        let v4 = Place::V4 { group: LAN_GROUP_V4, interface: Ipv4Addr::new(10, 1, 2, 3) };
+        let v6 = Place::V6 { index: 2 };
+        let on = |from: &str, place: Place| is_on_link(from.parse().unwrap(), place, &place.networks(&all));
+        assert!(on("10.9.9.9:8888", v4) && on("169.254.1.1:8888", v4));
+        assert!(!on("11.1.2.4:8888", v4) && !on("8.8.4.4:8888", v4) && !on("[2001:db8::2]:8888", v4));
+        assert!(on("[fe80::9%2]:8888", v6) && on("[2001:db8::2]:8888", v6));
+        assert!(!on("[fe80::9%3]:8888", v6) && !on("[2001:db8:1::2]:8888", v6));
+        assert!(!is_on_link("10.9.9.9:8888".parse().unwrap(), v4, &[]), "the interface is gone");
     }
 
     #[test]

@@ -52,7 +52,7 @@ class ZoneMember:
     state: MemberState
     """What it is held for."""
     incarnation: int
-    """How often it spoke up against what others held of it."""
+    """How new what it says of itself is: it rises when it starts and when it refutes a suspicion."""
     linked: bool
     """Whether a link is open."""
 

@@ -34,8 +34,8 @@ public struct ZoneMember: Hashable, Sendable, Identifiable {
     public let id: NodeId
     /// What it is held for.
     public let state: MemberState
-    /// How often it spoke up against what others held of it.
-    public let incarnation: UInt32
+    /// How new what it says of itself is: it rises when it starts and when it refutes a suspicion.
+    public let incarnation: UInt64
     /// Whether a link is open.
     public let linked: Bool
 }

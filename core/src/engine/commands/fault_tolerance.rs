@@ -31,8 +31,8 @@ pub struct ZoneMember {
     pub id: NodeId,
     /// Its state as this node sees it.
     pub state: MemberState,
-    /// Its incarnation: how often it refuted a suspicion.
-    pub incarnation: u32,
+    /// Its incarnation, signed by it: the second of its start, and one more each time that it refuted a suspicion.
+    pub incarnation: u64,
     /// Whether a link is open.
     pub linked: bool,
 }

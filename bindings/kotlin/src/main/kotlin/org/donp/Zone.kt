@@ -41,7 +41,7 @@ public enum class MemberState {
  *
  * @property id who
  * @property state what it is held for
- * @property incarnation how often it spoke up against what others held of it
+ * @property incarnation how new what it says of itself is: it rises when it starts and when it refutes a suspicion
  * @property linked whether a link is open
  */
 public data class ZoneMember(val id: NodeId, val state: MemberState, val incarnation: Long, val linked: Boolean)

@@ -1,0 +1,77 @@
+//! What a hostile member says: messages for [`Engine::say_on`](crate::Engine).
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use crate::config::NodeType;
+use crate::id::NodeId;
+use crate::identity::Identity;
+use crate::membership::wire::{Message as Membership, NodeInfo, Refusal};
+use crate::swim::wire::{Claim, Message as Swim, Presence, Told, Update};
+use crate::time::WallTime;
+use crate::wire::record::NodeRecord;
+use crate::wire::{Blob, encode};
+
+/// The channel of membership machines.
+pub const MEMBERSHIP: u8 = 1;
+/// The channel of failure detectors.
+pub const SWIM: u8 = 5;
+
+/// What a liar claims of members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// It had no answer from them.
+    Suspect,
+    /// They are dead.
+    Down,
+    /// They left.
+    Left,
+    /// They sleep.
+    Away,
+}
+
+/// Pings, and a whole roster, that say so of members at these incarnations. `seq` numbers the first ping.
+pub fn claims(lie: Lie, members: &[(NodeId, u64)], seq: u32) -> Vec<Vec<u8>> {
+    let claim = match lie {
+        Lie::Suspect => Claim::Suspect,
+        Lie::Down => Claim::Down,
+        Lie::Left => Claim::Left,
+        Lie::Away => Claim::Away,
+    };
+    let update = |(member, incarnation): &(NodeId, u64)| Update {
+        member: *member,
+        incarnation: *incarnation,
+        claim: claim.clone(),
+    };
+    let updates: Vec<Update> = members.iter().map(update).collect();
+    let pings = updates.chunks(7).zip(seq..).map(|(some, seq)| Swim::Ping { seq, updates: some.to_vec() }.encode());
+    pings.chain([Swim::Sync { ask: false, roster: updates.clone() }.encode()]).collect()
+}
+
+/// An identity that a liar made up, by number.
+fn made_up(n: u8) -> Option<Identity> {
+    Identity::generate([n; 64], "made up", WallTime(1)).ok()
+}
+
+/// So many members that do not exist, all at one address: the roster that names them, and statements that hold.
+pub fn made_up_members(count: u8, at: SocketAddr) -> Vec<Vec<u8>> {
+    let all: Vec<Identity> = (1..=count).filter_map(made_up).collect();
+    let claim = Claim::Alive { addrs: [at].to_vec() };
+    let update = |who: &Identity| Update { member: who.node_id(), incarnation: 1, claim: claim.clone() };
+    let roster = Swim::Sync { ask: false, roster: all.iter().map(update).collect() };
+    let told = |who: &Identity| {
+        let record = NodeRecord::sign(who, [7; 32], 1, WallTime(u64::MAX), NodeType::Regular);
+        Told::by(who, Some(&record), (1, Presence::Here), [at].to_vec())
+    };
+    let told: Vec<Told> = all.iter().map(told).collect();
+    let pieces = told.chunks(25).map(|piece| Swim::Statements(piece.to_vec()).encode());
+    [roster.encode()].into_iter().chain(pieces).collect()
+}
+
+/// A refusal that names a node to try instead: one that a liar made up, with the link key of another node, at its address.
+pub fn misbound(n: u8, link_key: [u8; 32], at: SocketAddr) -> Vec<u8> {
+    let record = made_up(n).map(|who| NodeRecord::sign(&who, link_key, 1, WallTime(u64::MAX), NodeType::Regular));
+    let record = Blob(record.map(|record| record.encode()).unwrap_or_default());
+    let available = [NodeInfo { record, name: None, addrs: [at].to_vec() }].to_vec();
+    encode(&Membership::Response { accepted: Err(Refusal::Full), available })
+}
