@@ -373,8 +373,13 @@ impl Link {
         let connects = attempt.connects.clone();
         self.timers.arm(Timer::Attempt(key), next);
         let Some(to) = target else { return };
-        if !named_by_user(&connects, to, &self.addresses) && !self.strangers.may_try(to, cx.now, cx.rng) {
-            return;
+        if !named_by_user(&connects, to, &self.addresses) {
+            let Some(before) = self.strangers.may_try(to, cx.now, cx.rng) else { return };
+            if record.is_some() && before % 2 == 1 {
+                // One packet: in turns with an Init, since who does not answer may have another key by now.
+                let request = self.record_request_packet(&token);
+                return self.push_datagram(to, request);
+            }
         }
         let stale = turn >= STALE_AFTER as usize;
         if let (Target::Peer(peer), Some(record)) = (key, &record) {

@@ -49,13 +49,13 @@ impl Strangers {
         self.proven.insert(addr, self.uses);
     }
 
-    /// Whether a packet may go there now; it counts as sent.
-    pub(super) fn may_try(&mut self, addr: SocketAddr, now: Instant, rng: &mut Rng) -> bool {
+    /// Whether a packet may go there now, and how many went before, of none that answered; it counts as sent.
+    pub(super) fn may_try(&mut self, addr: SocketAddr, now: Instant, rng: &mut Rng) -> Option<u32> {
         if self.proven.contains_key(&addr) {
-            return true;
+            return Some(0);
         }
         if self.tried.get(&addr).is_some_and(|tried| tried.next > now) || !self.machine(addr.ip().to_canonical(), now) {
-            return false;
+            return None;
         }
         if self.tried.len() >= MAX_TRIED && !self.tried.contains_key(&addr) {
             let soonest = self.tried.iter().min_by_key(|(_, tried)| tried.next).map(|(addr, _)| *addr);
@@ -63,8 +63,9 @@ impl Strangers {
         }
         let tried = self.tried.entry(addr).or_insert(Tried { packets: 0, next: now });
         tried.next = now + PAUSE.pause(tried.packets, rng);
-        tried.packets = tried.packets.saturating_add(1);
-        true
+        let before = tried.packets;
+        tried.packets = before.saturating_add(1);
+        Some(before)
     }
 
     fn machine(&mut self, ip: IpAddr, now: Instant) -> bool {
@@ -93,7 +94,7 @@ mod tests {
 
     fn packets(strangers: &mut Strangers, addr: SocketAddr, from: u64, to: u64) -> usize {
         let mut rng = Rng::new([1; 32]);
-        (from..to).filter(|s| strangers.may_try(addr, Instant::from_micros(s * 1_000_000), &mut rng)).count()
+        (from..to).filter(|s| strangers.may_try(addr, Instant::from_micros(s * 1_000_000), &mut rng).is_some()).count()
     }
 
     /// Breaks if the pause does not grow, or if it is kept for each id that is told there.
@@ -112,9 +113,9 @@ mod tests {
         let mut strangers = Strangers::default();
         let mut rng = Rng::new([1; 32]);
         let now = Instant::from_micros(1);
-        let sent = (1..5_000).filter(|port| strangers.may_try(at(*port), now, &mut rng)).count();
+        let sent = (1..5_000).filter(|port| strangers.may_try(at(*port), now, &mut rng).is_some()).count();
         assert_eq!(sent, 64);
-        assert!(strangers.may_try(SocketAddr::from(([10, 0, 0, 8], 1)), now, &mut rng), "another machine");
+        assert!(strangers.may_try(SocketAddr::from(([10, 0, 0, 8], 1)), now, &mut rng).is_some(), "another machine");
     }
 
     /// Breaks if a table grows with what is told.

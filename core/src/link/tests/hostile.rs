@@ -706,3 +706,23 @@ fn fifty_ids_at_one_silent_address_share_its_packets() {
     let bytes: usize = net.log.iter().filter(|(_, to, _)| *to == stranger).map(|(_, _, b)| b.len()).sum();
     assert!((1..=10 * 512).contains(&bytes), "{bytes} bytes in ten minutes");
 }
+
+/// A member whose key changed meanwhile, at an address that only others named. Breaks if each packet there is an Init.
+#[test]
+fn a_newer_key_is_learnt_at_an_address_that_never_answered() {
+    let mut net = Net::new(2, 35);
+    net.nodes[0].proves = false;
+    let peer = net.nodes[1].id;
+    let NodeRecord { seq, node_type, .. } = *net.nodes[1].link.record();
+    let old = NodeRecord::sign(
+        &identity(2),
+        KeyPair::new([77; 32]).public,
+        seq.saturating_sub(1),
+        WallTime(u64::MAX),
+        node_type,
+    );
+    net.input(0, In::AddAddresses { peer, record: Some(old), addrs: vec![addr(2)], told: true });
+    net.input(0, In::Want { peer, owner: Owner::Delivery });
+    net.run(120_000);
+    assert_eq!(net.nodes[0].ups(), 1);
+}
