@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use crate::config::Config;
 use crate::fact::Fact;
+use crate::collections::release_burst;
 use crate::id::NodeId;
 use crate::identity::Identity;
 use crate::rng::Rng;
@@ -123,6 +124,11 @@ impl<O> Outbox<O> {
 
     pub(crate) fn pop(&mut self) -> Option<Emit<O>> {
         self.0.pop_front()
+    }
+
+    /// All of them were taken, `count` since it was last empty.
+    pub(crate) fn emptied(&mut self, count: usize) {
+        release_burst(&mut self.0, count);
     }
 
     #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::chat::entry::{Body, Carried, Entry, LifeId, MAX_PARENTS, Parent, Part
 use crate::chat::heads::{Head, Heads};
 use crate::chat::holders::Holders;
 use crate::chat::known::{Known, Tip};
-use crate::chat::lives::{Lives, MAX_LIVES, MAX_TIPS};
+use crate::chat::lives::{Lives, MAX_TIPS};
 use crate::chat::policy::Policy;
 use crate::chat::retain::{Amounts, Retention};
 use crate::chat::wire::{Height, Holding};
@@ -669,7 +669,7 @@ impl Log {
 
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self) -> Result<(), &'static str> {
-        if self.recent.len() > MAX_RECENT || self.lives.len() > MAX_LIVES {
+        if self.recent.len() > MAX_RECENT || self.lives.len() > crate::chat::lives::MAX_LIVES {
             return Err("more entries or lives in memory than have room");
         }
         if self.own.tip.map(|t| t.id) != self.tip.as_ref().map(|(id, _)| *id) {

@@ -1,5 +1,6 @@
 //! Running the machines until there is nothing left to do.
 
+use crate::collections::release_burst;
 use crate::engine::Engine;
 use crate::engine::machines::COUNT;
 use crate::engine::slot::At;
@@ -17,7 +18,8 @@ impl Engine {
     pub(super) fn pump(&mut self, now: Instant) {
         let at = self.advance(now);
         // A message may pass every machine once, however many there are.
-        let mut budget = self.config.limits.messages_per_call.saturating_mul(COUNT);
+        let whole = self.config.limits.messages_per_call.saturating_mul(COUNT);
+        let mut budget = whole;
         loop {
             while budget > 0
                 && let Some(work) = self.q.work.pop_front()
@@ -32,6 +34,9 @@ impl Engine {
             if self.q.work.is_empty() || budget == 0 {
                 break;
             }
+        }
+        if self.q.work.is_empty() {
+            release_burst(&mut self.q.work, whole.saturating_sub(budget));
         }
         self.q.refill();
     }

@@ -83,13 +83,16 @@ where
     }
 
     fn pass_on(&mut self, q: &mut Queues) {
+        let mut count: usize = 0;
         while let Some(emit) = self.out.pop() {
+            count = count.saturating_add(1);
             match emit {
                 Emit::Now(out) => out.route(q),
                 Emit::Committed(out) => q.staged.push(out.into()),
                 Emit::Store(op) => q.ops.push(op),
             }
         }
+        self.out.emptied(count);
     }
 }
 
