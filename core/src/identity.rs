@@ -41,6 +41,8 @@ pub(crate) enum Domain {
     Message,
     /// What a member of a zone says of itself.
     Presence,
+    /// That a record is the newest of its owner, to one that asks.
+    CurrentRecord,
 }
 
 impl Domain {
@@ -50,6 +52,7 @@ impl Domain {
             Self::DeviceCert => b"DONP1 devicecert",
             Self::Message => b"DONP1 message   ",
             Self::Presence => b"DONP1 presence  ",
+            Self::CurrentRecord => b"DONP1 current   ",
         }
     }
 }

@@ -8,9 +8,9 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use crate::collections::release_burst;
 use crate::config::Config;
 use crate::fact::Fact;
-use crate::collections::release_burst;
 use crate::id::NodeId;
 use crate::identity::Identity;
 use crate::rng::Rng;

@@ -40,6 +40,8 @@ pub(super) enum Target {
 pub(super) enum Asked {
     Attempt(Target),
     Refresh(NodeId),
+    /// It sent an Init with a record that is over by this node's clock.
+    Proof,
 }
 
 /// An Init that was sent.
@@ -370,6 +372,8 @@ impl Link {
         let count = attempt.addrs.len();
         let target = turn.checked_rem(count).and_then(|at| attempt.addrs.get(at)).copied();
         let (next, token, record) = (attempt.next, attempt.token, attempt.record.clone());
+        // One that is over is asked for first.
+        let record = record.filter(|record| !self.expiry.refuses(record, cx.now, cx.wall));
         let connects = attempt.connects.clone();
         self.timers.arm(Timer::Attempt(key), next);
         let Some(to) = target else { return };

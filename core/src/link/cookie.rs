@@ -181,7 +181,7 @@ impl RateLimiter {
     }
 
     /// Whether a reply of kind `kind` may go to `addr` now; remembers that it did. With a full table
-    /// the answer is yes: every reply is shorter than half its request.
+    /// the answer is yes: no reply is longer than its request.
     pub(super) fn may_reply(&mut self, now: Instant, addr: SocketAddr, kind: u8) -> bool {
         let key = (addr, kind);
         if let Some(limit) = self.replies.get_mut(&key) {

@@ -84,7 +84,9 @@ impl Link {
             return self.drops.count(DropReason::Handshake);
         }
         if self.expiry.refuses(&record, cx.now, cx.wall) {
-            return self.drops.count(DropReason::Stale);
+            self.drops.count(DropReason::Stale);
+            // Its next Init finds the proof here.
+            return self.ask_for_proof(cx, from);
         }
         // Strictly rising stamps make a replay worthless; rising records make a stolen old key so.
         let seen = self.stamps.get(peer);

@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::config::Config;
-use crate::identity::Identity;
+use crate::identity::{Identity, SIGNATURE_LEN};
 use crate::link::KEYS;
 use crate::link::cookie::mac1_key;
+use crate::link::expiry::prove;
 use crate::link::noise::KeyPair;
 use crate::link::packet::Stamp;
 use crate::machine::{Cx, Outbox};
@@ -173,6 +174,11 @@ impl Keys {
             self.store(out);
         }
         changed
+    }
+
+    /// The proof that the record is current, for who asks with this token.
+    pub(super) fn prove_current(&self, token: &[u8; 16]) -> [u8; SIGNATURE_LEN] {
+        prove(&self.identity, token, &self.record.encode())
     }
 
     /// How long until [`tend`](Self::tend) has something to do.

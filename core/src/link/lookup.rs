@@ -3,9 +3,12 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use crate::collections::Rate;
 use crate::fact::Fact;
 use crate::id::NodeId;
+use crate::identity::SIGNATURE_LEN;
 use crate::link::cookie::{Mac, mac, same};
+use crate::link::expiry::is_proof;
 use crate::link::packet::{RECORD_REPLY, RECORD_REPLY_LEN, RECORD_REQUEST, RECORD_REQUEST_LEN, VERSION};
 use crate::link::{Link, Out};
 use crate::machine::{Cx, Outbox};
@@ -14,8 +17,12 @@ use crate::wire::record::{NodeRecord, RECORD_LEN, Reader};
 
 use crate::link::attempt::{Asked, Target};
 
-/// Records asked for from linked nodes at once.
-const MAX_REFRESH: usize = 64;
+/// Questions of one kind outside of attempts at once, 72 bytes each.
+const MAX_ASKED: usize = 64;
+/// Proofs made in a second, at about 20 µs each: 2 % of a processor. A reply beyond it has none, and counts where the record
+/// is in force by the asker's clock.
+pub(super) const PROOFS: Rate = Rate::per_second(1_000);
+const NO_PROOF: [u8; SIGNATURE_LEN] = [0; SIGNATURE_LEN];
 
 impl Link {
     /// Type, version, token, MAC under the network's key, zeros. A node of a closed network does not
@@ -53,6 +60,8 @@ impl Link {
         reply.extend_from_slice(&[RECORD_REPLY, VERSION]);
         reply.extend_from_slice(&token);
         reply.extend_from_slice(&self.keys.record.encode());
+        let proof = if self.proofs.take(cx.now) { self.keys.prove_current(&token) } else { NO_PROOF };
+        reply.extend_from_slice(&proof);
         reply.extend_from_slice(&self.limiter.cookie(cx.now, from));
         self.push_datagram(from, reply);
     }
@@ -60,13 +69,21 @@ impl Link {
     pub(super) fn record_reply(&mut self, cx: &mut Cx<'_>, from: SocketAddr, bytes: &[u8], out: &mut Outbox<Out>) {
         let Some((_, rest)) = bytes.split_at_checked(2) else { return self.drops.count(DropReason::Malformed) };
         let mut r = Reader(rest);
-        let (Ok(token), Ok(record), Ok(cookie)) = (r.take::<16>(), r.slice(RECORD_LEN), r.take::<16>()) else {
+        let (Ok(token), Ok(record), Ok(proof), Ok(cookie)) =
+            (r.take::<16>(), r.slice(RECORD_LEN), r.take::<SIGNATURE_LEN>(), r.take::<16>())
+        else {
             return self.drops.count(DropReason::Malformed);
         };
         let Some(asked) = self.tokens.get(&token).copied() else {
             return self.drops.count(DropReason::UnknownSession);
         };
         let Ok(record) = NodeRecord::decode(record) else { return self.drops.count(DropReason::Signature) };
+        if proof != NO_PROOF {
+            if !is_proof(&record, &token, &proof) {
+                return self.drops.count(DropReason::Signature);
+            }
+            self.expiry.proven(&record, cx.now, cx.wall);
+        }
         if self.expiry.refuses(&record, cx.now, cx.wall) {
             return self.drops.count(DropReason::Stale);
         }
@@ -85,6 +102,9 @@ impl Link {
                     }
                 }
             }
+            Asked::Proof => {
+                self.tokens.remove(&token);
+            }
             Asked::Attempt(key @ Target::Addr(_)) => self.resolved(cx, key, from, record, cookie, out),
             Asked::Attempt(key @ Target::Peer(peer)) => {
                 let Some(attempt) = self.attempts.get_mut(&key) else { return };
@@ -92,7 +112,7 @@ impl Link {
                     attempt.wrong_node = true;
                     return;
                 }
-                if attempt.record.as_ref().is_none_or(|old| record.seq > old.seq) {
+                if attempt.inits.is_empty() || attempt.record.as_ref().is_none_or(|old| record.seq > old.seq) {
                     attempt.record = Some(record.clone());
                     attempt.cookie = Some((from, cookie, cx.now));
                     self.remember(peer, Some(record.clone()), &[]);
@@ -137,13 +157,26 @@ impl Link {
     /// Asks a linked node for its record: it announced a newer one than the one known.
     pub(super) fn refresh(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
         let Some(path) = self.links.get(&peer).map(|connection| connection.path) else { return };
-        let pending = self.tokens.values().filter(|a| matches!(a, Asked::Refresh(_))).count();
-        if pending >= MAX_REFRESH {
-            self.tokens.retain(|_, asked| !matches!(asked, Asked::Refresh(_)));
+        self.ask(cx, path, Asked::Refresh(peer));
+    }
+
+    /// Asks the sender of an Init for the proof that its record is current: with no more bytes than the Init had.
+    pub(super) fn ask_for_proof(&mut self, cx: &mut Cx<'_>, from: SocketAddr) {
+        if self.limiter.may_reply(cx.now, from, RECORD_REQUEST) {
+            self.ask(cx, from, Asked::Proof);
+        }
+    }
+
+    /// Asks for a record outside an attempt. Of too many questions under way the older ones count no more.
+    fn ask(&mut self, cx: &mut Cx<'_>, to: SocketAddr, asked: Asked) {
+        let kind = core::mem::discriminant(&asked);
+        let is_alike = |a: &Asked| core::mem::discriminant(a) == kind;
+        if self.tokens.values().filter(|a| is_alike(a)).count() >= MAX_ASKED {
+            self.tokens.retain(|_, a| !is_alike(a));
         }
         let token: [u8; 16] = cx.rng.bytes();
-        self.tokens.insert(token, Asked::Refresh(peer));
+        self.tokens.insert(token, asked);
         let request = self.record_request_packet(&token);
-        self.push_datagram(path, request);
+        self.push_datagram(to, request);
     }
 }

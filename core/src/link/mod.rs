@@ -39,7 +39,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use crate::collections::DeadlineQueue;
+use crate::collections::{DeadlineQueue, RateLimit};
 use crate::config::{Config, LinkConfig};
 use crate::fact::{DownReason, Fact};
 use crate::id::NodeId;
@@ -184,6 +184,8 @@ pub(crate) struct Link {
     stamps: Stamps,
     strangers: Strangers,
     expiry: Expiry,
+    /// Proofs that the own record is current.
+    proofs: RateLimit,
     incarnations: u32,
     transmit: Transmit,
     timers: DeadlineQueue<Timer>,
@@ -228,6 +230,7 @@ impl Link {
             stamps: Stamps::default(),
             strangers: Strangers::default(),
             expiry: Expiry::default(),
+            proofs: RateLimit::new(lookup::PROOFS),
             // Random, so that an incarnation before a restart is not mistaken for one after it.
             incarnations: u32::from_le_bytes(cx.rng.bytes()),
             transmit: Transmit::new(),
@@ -520,7 +523,7 @@ impl Machine for Link {
                 if let Some(&first) = addrs.first().filter(|_| !told) {
                     self.strangers.answered(first);
                 }
-                let record = record.filter(|record| !self.expiry.refuses_told(record, cx.now, cx.wall));
+                let record = record.filter(|record| !self.expiry.refuses(record, cx.now, cx.wall));
                 let news = self.remember(peer, record, &addrs);
                 self.pursue(cx, peer, news, out);
             }

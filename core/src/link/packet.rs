@@ -5,6 +5,7 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use crate::identity::SIGNATURE_LEN;
 use crate::wire::Malformed;
 use crate::wire::record::{RECORD_LEN, Reader};
 
@@ -41,16 +42,18 @@ pub(super) const RESP_LEN: usize = RESP_HEADER + RESP_NOISE + 2 * MAC_LEN;
 
 /// Type, version, receiver's index, nonce 24, sealed cookie 16 and tag 16.
 pub(super) const COOKIE_LEN: usize = 6 + 24 + 32;
-/// Padded, so that the reply is the smaller of the two (docs/design/links.md §1).
-pub(super) const RECORD_REQUEST_LEN: usize = 512;
-/// Type, version, token 16, record, cookie 16.
-pub(super) const RECORD_REPLY_LEN: usize = 2 + 16 + RECORD_LEN + 16;
+/// Padded, so that the reply is the smaller of the two, and not longer than an Init, which it may answer
+/// (docs/design/links.md §1).
+pub(super) const RECORD_REQUEST_LEN: usize = 320;
+/// Type, version, token 16, record, proof that it is current, cookie 16.
+pub(super) const RECORD_REPLY_LEN: usize = 2 + 16 + RECORD_LEN + SIGNATURE_LEN + 16;
 
 /// A socket address: family 1 (4 or 6), address 16 (an IPv4 address and twelve zeros), port 2.
 pub(super) const ADDR_LEN: usize = 19;
 
 // The anti-amplification law: no reply is longer than its request.
-const _: () = assert!(RESP_LEN <= INIT_LEN && COOKIE_LEN * 2 <= INIT_LEN && RECORD_REPLY_LEN * 2 <= RECORD_REQUEST_LEN);
+const _: () = assert!(RESP_LEN <= INIT_LEN && COOKIE_LEN <= INIT_LEN && RECORD_REPLY_LEN <= RECORD_REQUEST_LEN);
+const _: () = assert!(RECORD_REQUEST_LEN <= INIT_LEN);
 
 pub(super) fn put_addr(out: &mut Vec<u8>, addr: SocketAddr) {
     match addr.ip() {

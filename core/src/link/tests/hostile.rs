@@ -672,13 +672,21 @@ fn an_expired_record_is_refused_everywhere() {
         let peer = record.id();
         net.input(0, In::AddAddresses { peer, record: Some(record.clone()), addrs: vec![addr(9)], told: true });
         assert_eq!(net.nodes[0].link.addresses.get(peer).unwrap().record.is_some(), used);
-        // In an answer to a question for it.
+        // The sender of the Init is asked for the proof.
+        let asked = net.log.iter().any(|(_, to, b)| *to == addr(9) && b[0] == packet::RECORD_REQUEST);
+        assert_eq!(asked, !used);
+        // In an answer to a question for it, without a proof and with one of somebody else.
+        net.log.clear();
         net.input(0, In::Connect { addr: addr(8), expect: None });
         let (_, _, request) = captured(&net, packet::RECORD_REQUEST);
         let mut reply = vec![packet::RECORD_REPLY, VERSION];
         reply.extend(&request[2..18]);
         reply.extend(record.encode());
-        reply.extend([0; 16]);
+        let token: [u8; 16] = request[2..18].try_into().unwrap();
+        let forged = [&reply, &expiry::prove(&identity(51), &token, &record.encode())[..], &[0; 16]].concat();
+        inject(&mut net, 0, addr(8), forged);
+        assert_eq!(net.nodes[0].link.drops.get(DropReason::Signature), 1);
+        reply.extend([0; 64 + 16]);
         inject(&mut net, 0, addr(8), reply);
         assert_eq!(net.nodes[0].link.drops.get(DropReason::Stale), u64::from(!used));
         assert_eq!(net.nodes[0].events.iter().any(|e| matches!(e, Out::Resolved { .. })), used);

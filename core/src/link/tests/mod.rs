@@ -34,6 +34,8 @@ pub(super) struct Node {
     pub bodies: Vec<Vec<u8>>,
     /// Whether early timeouts are proven to change nothing: it prints the whole state, so not under load.
     pub proves: bool,
+    /// Milliseconds by which its date is ahead, two's complement.
+    pub ahead: u64,
 }
 
 impl Node {
@@ -55,6 +57,7 @@ impl Node {
             disk,
             bodies: Vec::new(),
             proves: true,
+            ahead: 0,
         };
         node.collect(&mut out);
         node
@@ -77,21 +80,21 @@ impl Node {
 
     pub fn fact(&mut self, now: Instant, wall: u64, fact: &Fact) {
         let mut out = Outbox::new();
-        let mut cx = Cx { now, wall: WallTime(wall), me: self.id, rng: &mut self.rng };
+        let mut cx = Cx { now, wall: WallTime(wall.wrapping_add(self.ahead)), me: self.id, rng: &mut self.rng };
         self.link.fact(&mut cx, fact, &mut out);
         self.collect(&mut out);
     }
 
     pub fn handle(&mut self, now: Instant, wall: u64, input: In) {
         let mut out = Outbox::new();
-        let mut cx = Cx { now, wall: WallTime(wall), me: self.id, rng: &mut self.rng };
+        let mut cx = Cx { now, wall: WallTime(wall.wrapping_add(self.ahead)), me: self.id, rng: &mut self.rng };
         self.link.handle(&mut cx, input, &mut out);
         self.collect(&mut out);
     }
 
     pub fn timeout(&mut self, now: Instant, wall: u64) {
         let mut out = Outbox::new();
-        let mut cx = Cx { now, wall: WallTime(wall), me: self.id, rng: &mut self.rng };
+        let mut cx = Cx { now, wall: WallTime(wall.wrapping_add(self.ahead)), me: self.id, rng: &mut self.rng };
         self.link.handle_timeout(&mut cx, &mut out);
         self.collect(&mut out);
         // Law 1.
@@ -100,14 +103,14 @@ impl Node {
             return;
         }
         let before = self.link.state_digest();
-        let mut cx = Cx { now, wall: WallTime(wall), me: self.id, rng: &mut self.rng };
+        let mut cx = Cx { now, wall: WallTime(wall.wrapping_add(self.ahead)), me: self.id, rng: &mut self.rng };
         self.link.handle_timeout(&mut cx, &mut out);
         assert!(out.is_empty() && self.link.state_digest() == before, "an early timeout changed something");
     }
 
     pub fn poll(&mut self, now: Instant, wall: u64) -> Option<(SocketAddr, Vec<u8>)> {
         let has = self.link.has_transmit();
-        let mut cx = Cx { now, wall: WallTime(wall), me: self.id, rng: &mut self.rng };
+        let mut cx = Cx { now, wall: WallTime(wall.wrapping_add(self.ahead)), me: self.id, rng: &mut self.rng };
         let got = self.link.poll_transmit(&mut cx);
         assert_eq!(has, got.is_some(), "has_transmit agrees with poll_transmit");
         got
