@@ -30,6 +30,8 @@ pub enum CommandError {
     Unknown(&'static str),
     /// This node is unknown: join through it, or take an invitation from it, once.
     UnknownPeer(NodeId),
+    /// This node is blocked here: unblock it first.
+    Blocked(NodeId),
     /// The ticket is for another network than the one this node was set up for.
     OtherNetwork,
 }
@@ -55,6 +57,7 @@ impl fmt::Display for CommandError {
             Self::UnknownPeer(id) => {
                 write!(f, "nothing is known of node {id}: join through it or take an invitation from it once")
             }
+            Self::Blocked(id) => write!(f, "node {id} is blocked here: unblock it first"),
             Self::OtherNetwork => f.write_str(
                 "the ticket is for another network; a profile belongs to one network: create another profile for it",
             ),

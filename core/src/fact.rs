@@ -29,6 +29,10 @@ pub(crate) enum Fact {
     AddressChanged { peer: NodeId, addr: SocketAddr },
     /// State of links: of one right after its `LinkUp`, of all when the membership machine asks for it.
     RoundTrips(Vec<RoundTrip>),
+    /// The user wants nothing of this node: there is no link with it from now on. At a start it is said of each such node.
+    Blocked(NodeId),
+    /// The user ended that.
+    Unblocked(NodeId),
     /// A linked node is a neighbour in the mesh.
     NeighbourUp(NodeId),
     /// A linked node is no neighbour any more.

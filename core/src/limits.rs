@@ -100,6 +100,10 @@ settings! {
         conversations: usize = 4_096,
             "Conversations at once",
             |_, v| at_least(v, 2);
+        /// Nodes that the user blocked: 4,096, as many as conversations, 32 bytes each.
+        blocked: usize = 4_096,
+            "Blocked nodes",
+            |_, v| at_least(v, 1);
         /// Durable events kept for an application that does not acknowledge: 65,536 rows on disk.
         /// Beyond it the oldest are dropped from replay (the messages stay in the history) and
         /// `Volatile::Lagged` says how many.

@@ -103,6 +103,7 @@ impl From<CommandError> for DonpError {
             CommandError::OtherNetwork => {
                 Self::Denied { reason, hint: "use a new folder for the other network".into(), retryable }
             }
+            CommandError::Blocked(_) => Self::Denied { reason, hint: "unblock it first".into(), retryable },
             CommandError::TooLong { .. } => Self::InvalidInput { reason, hint: "send it in parts".into(), retryable },
             _ => Self::InvalidInput { reason, hint: "correct the argument".into(), retryable },
         }

@@ -75,6 +75,8 @@ pub enum FailReason {
     Expired,
     /// The other side does not take it.
     Refused,
+    /// The other side is blocked here.
+    Blocked,
     /// A reason of a newer version.
     Other,
 }
@@ -84,6 +86,7 @@ impl From<core::FailReason> for FailReason {
         match reason {
             core::FailReason::Expired => Self::Expired,
             core::FailReason::Refused => Self::Refused,
+            core::FailReason::Blocked => Self::Blocked,
             _ => Self::Other,
         }
     }

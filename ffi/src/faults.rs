@@ -109,6 +109,22 @@ impl Node {
     pub fn synchronize_state(&self, peer: NodeId) -> Result<(), DonpError> {
         self.run(|n| n.synchronize_state(peer))
     }
+
+    /// Blocks a node, for good and across restarts: there is no link with it, its private messages are neither taken
+    /// nor answered, those to it that wait fail, and what it says to many is not shown. It is not told.
+    pub fn block(&self, peer: NodeId) -> Result<(), DonpError> {
+        self.run(|n| n.block(peer))
+    }
+
+    /// Ends `block`. What the node said to many meanwhile is in the history again, without events.
+    pub fn unblock(&self, peer: NodeId) -> Result<(), DonpError> {
+        self.run(|n| n.unblock(peer))
+    }
+
+    /// Blocked nodes, by id.
+    pub fn blocked(&self) -> Result<Vec<NodeId>, DonpError> {
+        self.run(|n| n.blocked())
+    }
 }
 
 #[uniffi::export]
@@ -138,5 +154,20 @@ impl Engine {
     /// As `Node.synchronize_state`.
     pub fn synchronize_state(&self, now_us: u64, peer: NodeId) -> Result<(), DonpError> {
         self.run(|inner| Ok(inner.engine.synchronize_state(Instant::from_micros(now_us), peer)?))
+    }
+
+    /// As `Node.block`.
+    pub fn block(&self, now_us: u64, peer: NodeId) -> Result<(), DonpError> {
+        self.run(|inner| Ok(inner.engine.block(Instant::from_micros(now_us), peer)?))
+    }
+
+    /// As `Node.unblock`.
+    pub fn unblock(&self, now_us: u64, peer: NodeId) -> Result<(), DonpError> {
+        self.run(|inner| Ok(inner.engine.unblock(Instant::from_micros(now_us), peer)?))
+    }
+
+    /// Blocked nodes, by id.
+    pub fn blocked(&self) -> Result<Vec<NodeId>, DonpError> {
+        self.run(|inner| Ok(inner.engine.blocked()))
     }
 }

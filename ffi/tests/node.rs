@@ -201,6 +201,17 @@ fn members_and_the_operations_of_fault_tolerance() {
     let peer = a.peer(b.id()).unwrap().unwrap();
     assert_eq!((peer.node_type, peer.role), (NodeType::Regular, NodeType::Regular));
 
+    a.block(c.id()).unwrap();
+    assert_eq!(a.blocked().unwrap(), [c.id()]);
+    assert_eq!(kind(a.block(a.id())), "InvalidInput");
+    a.unblock(c.id()).unwrap();
+    assert!(a.blocked().unwrap().is_empty());
+    let begin = Instant::now();
+    while a.members().unwrap().iter().filter(|m| m.state == MemberState::Alive && m.linked).count() < 2 {
+        assert!(begin.elapsed() < Duration::from_millis(LONG), "no link after the block");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+
     a.synchronize_state(b.id()).unwrap();
     a.report_partition(vec![b.id()]).unwrap();
     a.recover_from_failure(FailureType::State).unwrap();

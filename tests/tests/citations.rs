@@ -140,3 +140,25 @@ fn a_made_up_page_or_section_is_reported() {
         assert_eq!(wrong(bad), [why], "{bad}");
     }
 }
+
+/// Breaks if a test is renamed and the page on security still promises it.
+#[test]
+fn the_page_on_security_names_tests_that_exist() {
+    let mut sources = Vec::new();
+    for folder in ["core", "hosts", "tests"] {
+        files(&root().join(folder), &mut sources);
+    }
+    let code: String = sources
+        .iter()
+        .filter(|p| p.extension().is_some_and(|e| e == "rs"))
+        .map(|p| std::fs::read_to_string(p).unwrap())
+        .collect();
+    let page = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let promises = page.split("## 2. ").nth(1).unwrap().split("## 3. ").next().unwrap();
+    let rows = promises.lines().filter_map(|l| l.strip_prefix("| ")?.split_once(" | "));
+    let names: Vec<&str> = rows.flat_map(|(_, tests)| tests.split('`').skip(1).step_by(2)).collect();
+    assert!(names.len() > 30, "{}", names.len());
+    for name in names {
+        assert!(code.contains(&format!("fn {name}(")), "docs/security.md promises a test `{name}` that there is not");
+    }
+}

@@ -41,6 +41,23 @@ def test_members_of_a_zone(nodes: Make) -> None:
     assert held(a, c.id) is MemberState.DOWN
 
 
+def test_a_blocked_node(nodes: Make) -> None:
+    a, b = nodes("a"), nodes("b")
+    linked(a, b)
+    a.block(b.id)
+    assert a.blocked() == [b.id]
+    until("the link is gone", lambda: not any(p.linked for p in a.peers()))
+    with pytest.raises(donp.DeniedError):
+        a.send(b.id, "no")
+    with pytest.raises(donp.InvalidInputError):
+        a.block(a.id)
+    events = a.events()
+    id = b.send(a.id, "let me in")
+    a.unblock(b.id)
+    assert a.blocked() == []
+    assert find(events, donp.Received).message.id == id
+
+
 async def test_the_operations_of_fault_tolerance() -> None:
     async with (
         donp.AsyncNode(name="a", listen="127.0.0.1:0") as a,

@@ -43,7 +43,7 @@ use crate::config::Config;
 use crate::fact::{Fact, RoundTrip};
 use crate::id::{ConversationId, Life, MessageId, NodeId};
 use crate::identity::Identity;
-use crate::machine::{Command, Cx, Machine, Outbox, Setup};
+use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::planted::{Bug, planted};
 use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Scan, Table};
@@ -58,6 +58,7 @@ use entry::Run;
 use keys::Keys;
 use log::{Log, Need, State};
 use pace::Pace;
+pub(crate) use page::History;
 use page::{Query, Scroll};
 use policy::Policy;
 use prune::Pruning;
@@ -206,6 +207,8 @@ pub(crate) struct Chat {
     neighbours: BTreeSet<NodeId>,
     /// Linked nodes and their round trips, once measured.
     linked: BTreeMap<NodeId, Option<Duration>>,
+    /// Authors whose messages are not shown.
+    blocked: BTreeSet<NodeId>,
     keys: Keys,
     /// Said since the last output.
     draft: Option<Draft>,
@@ -255,6 +258,7 @@ impl Chat {
             next_number: 1,
             neighbours: BTreeSet::new(),
             linked: BTreeMap::new(),
+            blocked: BTreeSet::new(),
             keys: Keys::default(),
             draft: None,
             waiting: Waiting::default(),
@@ -433,18 +437,18 @@ impl Chat {
             Sync::Held { question, held, .. } => self.held(cx, from, question, &held.0, out),
             Sync::Older { before, .. } => self.older(cx, conversation, from, before, out),
             Sync::Runs { runs, end, .. } => {
-                if self.log(cx, policy.kind()).is_none() {
-                    return self.drops.count(DropReason::Rate);
-                }
                 let repairs = self.compare.is_with(from, cx.now);
                 for Blob(bytes) in runs {
-                    match policy.decode(conversation, bytes) {
-                        Ok(run) => {
-                            self.scrolled(from, conversation, &run);
-                            self.offer(cx, conversation, run, Source::Peer { from, repairs }, out);
-                        }
-                        Err(Malformed) => self.drops.count(DropReason::Message),
+                    let Ok(run) = policy.decode(conversation, bytes) else {
+                        self.drops.count(DropReason::Message);
+                        continue;
+                    };
+                    // A conversation is there from its first message on: who says nothing takes no place.
+                    if self.log(cx, policy.kind()).is_none() {
+                        return self.drops.count(DropReason::Rate);
                     }
+                    self.scrolled(from, conversation, &run);
+                    self.offer(cx, conversation, run, Source::Peer { from, repairs }, out);
                 }
                 match end {
                     End::Open => {}
@@ -592,6 +596,8 @@ impl Machine for Chat {
                 }
             }
             // This node slept: it compares with a neighbour at once.
+            Fact::Blocked(peer) => drop(self.blocked.insert(*peer)),
+            Fact::Unblocked(peer) => drop(self.blocked.remove(peer)),
             Fact::Resumed => self.compare_at = self.compare_at.map(|_| cx.now),
             _ => {}
         }
@@ -725,24 +731,6 @@ impl Machine for Chat {
         }
         self.waiting.check()?;
         self.logs.values().try_for_each(Log::check)
-    }
-}
-
-/// Asks for the page of a conversation that ends before `before`, or its newest; `Out::Page` answers.
-#[derive(Debug)]
-pub(crate) struct History {
-    pub(crate) query: u64,
-    pub(crate) conversation: Conversation,
-    pub(crate) before: Option<MessageId>,
-    pub(crate) limit: u32,
-}
-
-impl Command<Chat> for History {
-    type Answer = ();
-
-    fn run(self, chat: &mut Chat, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        chat.sign(cx, out);
-        chat.history(self.query, self.conversation, self.before, self.limit, out);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::chat::rows::{At, ENTRIES, Row, edits_scan, entry_id, entry_key, entry
 use crate::chat::wire::{End, Sync};
 use crate::chat::{BUNDLE_BYTES, Chat, Out, Reading, send};
 use crate::id::{ConversationId, MessageId, NodeId};
-use crate::machine::{Cx, Outbox};
+use crate::machine::{Command, Cx, Outbox};
 use crate::stats::DropReason;
 use crate::store::{Record, Scan};
 use crate::time::{Duration, Instant};
@@ -187,6 +187,9 @@ impl Chat {
         {
             let from_end = |n: &u8| run.entries.iter().rev().nth(usize::from(*n)).map(|e| e.id);
             query.void.extend(held.void.iter().filter_map(from_end));
+            if self.blocked.contains(&run.log.author) {
+                query.void.extend(run.entries.iter().map(|e| e.id));
+            }
             query.bodies.extend(run.entries.into_iter().map(|e| (e.id, e.body)));
         }
     }
@@ -344,5 +347,23 @@ impl Chat {
             scroll.until = cx.now + TAKEN_WITHIN;
         }
         self.scroll_timeout(cx, out);
+    }
+}
+
+/// Asks for the page of a conversation that ends before `before`, or its newest; `Out::Page` answers.
+#[derive(Debug)]
+pub(crate) struct History {
+    pub(crate) query: u64,
+    pub(crate) conversation: Conversation,
+    pub(crate) before: Option<MessageId>,
+    pub(crate) limit: u32,
+}
+
+impl Command<Chat> for History {
+    type Answer = ();
+
+    fn run(self, chat: &mut Chat, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        chat.sign(cx, out);
+        chat.history(self.query, self.conversation, self.before, self.limit, out);
     }
 }

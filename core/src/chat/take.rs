@@ -457,7 +457,8 @@ impl Chat {
         let Some(log) = self.logs.get(&conversation) else { return };
         // The store lost it: the application got its event before. Below the base nothing is news.
         let is_news = matches!(kind, Kind::Next | Kind::Fork | Kind::Gap | Kind::Late) && !log.is_old(run);
-        if !is_news || source == Source::Own || run.log.author == self.me {
+        let is_shown = run.log.author != self.me && !self.blocked.contains(&run.log.author);
+        if !is_news || source == Source::Own || !is_shown {
             return;
         }
         for t in taken.iter().filter(|t| !t.void) {

@@ -50,6 +50,7 @@ impl Contract for Delivery {
             | Out::Delivered { .. }
             | Out::Expired { .. }
             | Out::Refused { .. }
+            | Out::Blocked { .. }
             | Out::AcksDue
             | Out::Writable => None,
         }

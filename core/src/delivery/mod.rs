@@ -92,6 +92,10 @@ pub(crate) enum Out {
         to: NodeId,
         id: MessageId,
     },
+    Blocked {
+        to: NodeId,
+        id: MessageId,
+    },
     Want(NodeId),
     Unwant(NodeId),
     /// Comes back as `In::AcksDue`, after the inputs that wait already: one transaction stores many messages, and
@@ -271,6 +275,17 @@ impl Delivery {
         }
     }
 
+    /// No message goes to this node any more.
+    fn give_up(&mut self, to: NodeId, out: &mut Outbox<Out>) {
+        let orders = self.peers.get(&to).map_or_else(Vec::new, Peer::orders);
+        for order in orders {
+            if let Some(id) = self.remove(to, order, out) {
+                out.push(Out::Blocked { to, id });
+            }
+        }
+        self.timers.cancel(to);
+    }
+
     /// Keeps an acknowledgement until those that come with it are here.
     fn acknowledge(&mut self, to: NodeId, id: ShortId, out: &mut Outbox<Out>) {
         if self.acks.is_empty() {
@@ -336,6 +351,7 @@ impl Machine for Delivery {
                 }
                 self.send_due(to, cx, out);
             }
+            Fact::Blocked(to) => self.give_up(to, out),
             _ => {}
         }
     }

@@ -70,6 +70,11 @@ impl Peer {
         self.entries.len()
     }
 
+    /// All messages, by order of submission.
+    pub(super) fn orders(&self) -> Vec<u64> {
+        self.entries.keys().copied().collect()
+    }
+
     #[cfg(any(test, debug_assertions))]
     pub(super) fn bytes(&self) -> usize {
         self.entries.values().fold(0, |sum, entry| sum.saturating_add(entry.body_len()))

@@ -126,17 +126,20 @@ pub enum FailReason {
     Expired,
     /// The other side does not take it: it breaks a rule there.
     Refused,
+    /// The other node is blocked here.
+    Blocked,
 }
 
 impl FailReason {
     /// Every reason.
-    pub const ALL: [Self; 2] = [Self::Expired, Self::Refused];
+    pub const ALL: [Self; 3] = [Self::Expired, Self::Refused, Self::Blocked];
 
     /// In one word.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Expired => "expired",
             Self::Refused => "refused",
+            Self::Blocked => "blocked",
         }
     }
 }
@@ -147,6 +150,7 @@ impl fmt::Display for FailReason {
         f.write_str(match self {
             Self::Expired => "it could not be delivered in time",
             Self::Refused => "the other node rejected it",
+            Self::Blocked => "the other node is blocked here",
         })
     }
 }

@@ -100,6 +100,7 @@ impl Route for delivery::Out {
             Self::Received { from, id, body } => q.input(chat::In::DirectReceived { from, id, body }),
             Self::Delivered { to, id } => q.durable(Durable::Delivered { id, to }),
             Self::Expired { to, id } => q.durable(Durable::Failed { id, to, reason: FailReason::Expired }),
+            Self::Blocked { to, id } => q.durable(Durable::Failed { id, to, reason: FailReason::Blocked }),
             Self::Refused { to, id } => q.durable(Durable::Failed { id, to, reason: FailReason::Refused }),
             Self::Want(peer) => q.input(link::In::Want { peer, owner: Owner::Delivery }),
             Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Delivery }),

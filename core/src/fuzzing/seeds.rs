@@ -583,6 +583,7 @@ pub(crate) fn lived() -> MemoryStore {
                     let _ = engine.broadcast(now, Content::Edit { edit_of, text: "edited".into() });
                 }
                 let _ = engine.send_private(now, id(other as u8), Content::text(round.to_string()));
+                let _ = engine.block(now, id(9));
             }
         }
         let mut mail = Vec::new();

@@ -121,7 +121,8 @@ impl Link {
         if let Some(peer) = linked {
             return out.push(Out::Resolved { addr, peer });
         }
-        if !self.open || !usable(addr) || expect == Some(self.me) || !self.has_capacity() {
+        let blocked = expect.is_some_and(|peer| self.blocks.contains(peer));
+        if !self.open || blocked || !usable(addr) || expect == Some(self.me) || !self.has_capacity() {
             return out.push(Out::Unreachable { addr, expect, wrong_node: expect == Some(self.me) });
         }
         let known = expect.and_then(|peer| self.addresses.get(peer)?.record.clone().map(|record| (peer, record)));
@@ -199,6 +200,7 @@ impl Link {
     pub(super) fn pursue(&mut self, cx: &mut Cx<'_>, peer: NodeId, news: bool, out: &mut Outbox<Out>) {
         if !self.open
             || peer == self.me
+            || self.blocks.contains(peer)
             || self.links.contains_key(&peer)
             || !self.interests.wanted(peer)
             || !self.has_capacity()
@@ -220,7 +222,8 @@ impl Link {
     }
 
     fn wait_for(&mut self, cx: &mut Cx<'_>, peer: NodeId, rounds: u32) {
-        if !self.open || !self.interests.wanted_by(peer, Owner::Delivery) || self.links.contains_key(&peer) {
+        let wanted = self.interests.wanted_by(peer, Owner::Delivery) && !self.blocks.contains(peer);
+        if !self.open || !wanted || self.links.contains_key(&peer) {
             return;
         }
         let Some(known) = self.addresses.get(peer) else { return };

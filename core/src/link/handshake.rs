@@ -83,6 +83,9 @@ impl Link {
         if peer == self.me {
             return self.drops.count(DropReason::Handshake);
         }
+        if self.blocks.contains(peer) {
+            return self.drops.count(DropReason::Blocked);
+        }
         if self.expiry.refuses(&record, cx.now, cx.wall) {
             self.drops.count(DropReason::Stale);
             // Its next Init finds the proof here.

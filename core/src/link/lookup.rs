@@ -141,6 +141,10 @@ impl Link {
                 out.push(Out::Unreachable { addr, expect, wrong_node: true });
                 continue;
             }
+            if self.blocks.contains(peer) {
+                out.push(Out::Unreachable { addr, expect, wrong_node: false });
+                continue;
+            }
             out.push(Out::Resolved { addr, peer });
             if linked {
                 continue;

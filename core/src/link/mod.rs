@@ -3,6 +3,7 @@
 
 mod addresses;
 mod attempt;
+mod blocks;
 mod cipher;
 mod congestion;
 mod connection;
@@ -32,6 +33,7 @@ mod strangers;
 mod tests;
 mod transmit;
 
+pub(crate) use blocks::Block;
 pub(crate) use interest::Owner;
 
 use alloc::boxed::Box;
@@ -47,6 +49,7 @@ use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::link::addresses::Addresses;
 use crate::link::attempt::{Asked, Attempt, Target};
+use crate::link::blocks::{BLOCKED, Blocks};
 use crate::link::connection::{Connection, Diagnosis};
 use crate::link::cookie::RateLimiter;
 use crate::link::expiry::Expiry;
@@ -184,6 +187,7 @@ pub(crate) struct Link {
     stamps: Stamps,
     strangers: Strangers,
     expiry: Expiry,
+    blocks: Blocks,
     /// Proofs that the own record is current.
     proofs: RateLimit,
     incarnations: u32,
@@ -207,6 +211,8 @@ impl Link {
         out: &mut Outbox<Out>,
     ) -> Result<Self, Malformed> {
         let keys = Keys::load(config, identity, stored, cx, out)?;
+        let blocks = Blocks::restore(stored)?;
+        blocks.iter().for_each(|peer| out.push(Out::Fact(Fact::Blocked(peer))));
         let link = &config.link;
         let limiter = RateLimiter::new(cx.rng.bytes(), link.unverified_handshakes, link.verified_handshakes);
         let mut timers = DeadlineQueue::new();
@@ -230,6 +236,7 @@ impl Link {
             stamps: Stamps::default(),
             strangers: Strangers::default(),
             expiry: Expiry::default(),
+            blocks,
             proofs: RateLimit::new(lookup::PROOFS),
             // Random, so that an incarnation before a restart is not mistaken for one after it.
             incarnations: u32::from_le_bytes(cx.rng.bytes()),
@@ -489,7 +496,7 @@ fn data_names(bytes: &[u8]) -> Result<(u32, u64), Malformed> {
 
 impl Machine for Link {
     const NAME: &'static str = "link";
-    const TABLES: &'static [(&'static str, Table)] = &[("keys", KEYS)];
+    const TABLES: &'static [(&'static str, Table)] = &[("keys", KEYS), ("blocked", BLOCKED)];
     type In = In;
     type Out = Out;
 
@@ -616,6 +623,7 @@ impl Machine for Link {
             self.stamps.len(),
             self.strangers.len(),
             self.expiry.len(),
+            self.blocks.len(),
             self.transmit.len(),
             self.timers.len(),
             self.limiter.len(),

@@ -87,6 +87,18 @@ pub enum Verb {
     Status,
     /// List the nodes that are known
     Peers,
+    /// Blocks a node: no link with it, no private messages, nothing of it is shown
+    Block {
+        /// A name, the beginning of an id, or an id
+        peer: String,
+    },
+    /// Ends `block`
+    Unblock {
+        /// A name, the beginning of an id, or an id
+        peer: String,
+    },
+    /// Blocked nodes
+    Blocked,
     /// Show who this profile is
     Whoami,
     /// Explain the bytes of a datagram, given in hex

@@ -204,6 +204,8 @@ impl From<CommandError> for Failure {
             }
             CommandError::UnknownPeer(id) => Self::new(Exit::Failed, format!("nothing is known of node {id}"))
                 .hint("join through it or take an invitation from it once: donp join TICKET"),
+            CommandError::Blocked(id) => Self::new(Exit::Failed, format!("node {} is blocked here", id.short()))
+                .hint(format!("donp unblock {}", id.short())),
             CommandError::OtherNetwork => Self::new(Exit::Failed, "this profile lives in another network")
                 .hint("a new profile for it: donp -p NAME init, then donp -p NAME join TICKET"),
             other => Self::new(Exit::Failed, other.to_string()),

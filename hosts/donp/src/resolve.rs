@@ -15,7 +15,7 @@ pub fn conversation(text: &str, peers: &[Peer]) -> Result<Conversation, Failure>
 
 /// An id wins over its beginning, the beginning over a name: a name is a claim that anybody can make.
 /// If the beginning of one node's id is the name of another, nobody is meant.
-fn node(text: &str, peers: &[Peer]) -> Result<NodeId, Failure> {
+pub fn node(text: &str, peers: &[Peer]) -> Result<NodeId, Failure> {
     if let Ok(id) = text.parse() {
         return Ok(id);
     }

@@ -67,14 +67,20 @@ fn wait_of(params: &Value) -> Result<Duration, Failure> {
     Ok(Duration::from_millis(number_of(params, "timeout_ms", 0)?).min(MAX_WAIT))
 }
 
+fn named(id: NodeId, name: Option<String>) -> Value {
+    json!({ "id": id.to_string(), "short": id.short(), "name": name })
+}
+
 impl Service {
     pub fn new(node: Node, facts: Facts, running: bool) -> Self {
         Self { node, profile: facts.profile, dir: facts.dir, protection: facts.protection, running }
     }
 
     /// Every method, for the error about an unknown one.
-    pub const METHODS: [&'static str; 11] =
-        ["ack", "history", "invite", "join", "leave", "peers", "recv", "send", "status", "version", "whoami"];
+    pub const METHODS: [&'static str; 14] = [
+        "ack", "block", "blocked", "history", "invite", "join", "leave", "peers", "recv", "send", "status", "unblock",
+        "version", "whoami",
+    ];
 
     /// Does one thing. Blocks as long as the method's `timeout_ms` says.
     ///
@@ -91,6 +97,9 @@ impl Service {
             "leave" => self.leave(),
             "status" => json::write(api::Status::of(&self.node, self.running)?),
             "peers" => self.peers(),
+            "block" => self.block(params, true),
+            "unblock" => self.block(params, false),
+            "blocked" => self.blocked(),
             "whoami" => self.whoami(),
             "version" => Ok(version()),
             _ => Err(Failure::usage(format!("there is no method '{method}'")).hint(Self::METHODS.join(", "))),
@@ -100,6 +109,25 @@ impl Service {
     fn peers(&self) -> Result<Value, Failure> {
         let peers = self.node.peers()?.into_iter().map(|p| json::write(api::Peer::from(p)));
         Ok(json!({ "peers": peers.collect::<Result<Vec<_>, _>>()? }))
+    }
+
+    fn block(&self, params: &Value, blocked: bool) -> Result<Value, Failure> {
+        let peers = self.node.peers()?;
+        let peer = resolve::node(text_of(params, "peer")?, &peers)?;
+        if blocked {
+            self.node.block(peer)?
+        } else {
+            self.node.unblock(peer)?
+        }
+        let name = peers.iter().find(|p| p.id == peer).and_then(|p| p.name.clone());
+        Ok(object(if blocked { "blocked" } else { "unblocked" }, named(peer, name)))
+    }
+
+    fn blocked(&self) -> Result<Value, Failure> {
+        let peers = self.node.peers()?;
+        let name = |id| peers.iter().find(|p| p.id == id).and_then(|p| p.name.clone());
+        let blocked: Vec<Value> = self.node.blocked()?.into_iter().map(|id| named(id, name(id))).collect();
+        Ok(json!({ "blocked": blocked }))
     }
 
     fn whoami(&self) -> Result<Value, Failure> {

@@ -312,6 +312,34 @@ pub fn leave(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
     out.value(&backend.call("leave", &json!({}))?, |_| "left the network; `donp join` enters it again".into())
 }
 
+/// Says what was done with the node.
+pub fn block(backend: &mut Backend, out: &Output, method: &str, peer: &str) -> Result<(), Failure> {
+    out.value(&backend.call(method, &json!({ "peer": peer }))?, |v| {
+        let name = v["name"].as_str().map_or_else(|| text_short(v, "short"), escape_for_terminal);
+        match method {
+            "block" => format!("{name} is blocked: no link, no private messages, nothing of it is shown"),
+            _ => format!("{name} is not blocked"),
+        }
+    })
+}
+
+pub fn blocked(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
+    let answer = backend.call("blocked", &json!({}))?;
+    let blocked = answer["blocked"].as_array().map_or(&[][..], Vec::as_slice);
+    if out.json {
+        return blocked.iter().try_for_each(|b| out.line(&b.to_string()));
+    }
+    if blocked.is_empty() {
+        out.note("No node is blocked.");
+        return Ok(());
+    }
+    let mut rows = vec![["NODE", "NAME"].map(String::from).to_vec()];
+    for b in blocked {
+        rows.push(vec![text_short(b, "id"), b["name"].as_str().map_or("-".into(), escape_for_terminal)]);
+    }
+    out.line(table(&rows).trim_end())
+}
+
 pub fn peers(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
     let answer = backend.call("peers", &json!({}))?;
     let peers = answer["peers"].as_array().map_or(&[][..], Vec::as_slice);

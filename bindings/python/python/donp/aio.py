@@ -199,6 +199,18 @@ class AsyncNode:
         """Asks a node whether it is there; `MemberChanged` answers, as `Node.detect_node_failure`."""
         await self._run(self.sync.detect_node_failure, peer)
 
+    async def block(self, peer: NodeId) -> None:
+        """Blocks a node, as `Node.block`."""
+        await self._run(self.sync.block, peer)
+
+    async def unblock(self, peer: NodeId) -> None:
+        """Ends `block`, as `Node.unblock`."""
+        await self._run(self.sync.unblock, peer)
+
+    async def blocked(self) -> list[NodeId]:
+        """Blocked nodes, by id."""
+        return await self._run(self.sync.blocked)
+
     async def report_partition(self, peers: Iterable[NodeId] = ()) -> None:
         """These nodes seem to be cut off: asks and contacts them, as `Node.report_partition`."""
         await self._run(self.sync.report_partition, peers)

@@ -333,6 +333,18 @@ class Engine:
         """Asks a node whether it is there; `MemberChanged` answers, as `Node.detect_node_failure`."""
         _call(self._raw.detect_node_failure, now_us, _node_id(peer))
 
+    def block(self, now_us: int, peer: NodeId) -> None:
+        """Blocks a node, as `Node.block`."""
+        _call(self._raw.block, now_us, _node_id(peer))
+
+    def unblock(self, now_us: int, peer: NodeId) -> None:
+        """Ends `block`, as `Node.unblock`."""
+        _call(self._raw.unblock, now_us, _node_id(peer))
+
+    def blocked(self) -> list[NodeId]:
+        """Blocked nodes, by id."""
+        return [NodeId._of(id) for id in _call(self._raw.blocked)]
+
     def report_partition(self, now_us: int, peers: Iterable[NodeId] = ()) -> None:
         """These nodes seem to be cut off: asks and contacts them, as `Node.report_partition`."""
         _call(self._raw.report_partition, now_us, _ids_out(peers))

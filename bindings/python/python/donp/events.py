@@ -70,6 +70,8 @@ class FailReason(enum.Enum):
     """It was not delivered in the time that it is kept for, 30 days of running."""
     REFUSED = "refused"
     """The other side does not take it."""
+    BLOCKED = "blocked"
+    """The other side is blocked here."""
     OTHER = "other"
     """A reason of a newer version."""
 

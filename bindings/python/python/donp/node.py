@@ -260,6 +260,24 @@ class Node:
         """
         _call(self._raw.synchronize_state, _node_id(peer))
 
+    def block(self, peer: NodeId) -> None:
+        """Blocks a node, for good and across restarts.
+
+        There is no link with it, and its private messages are neither taken nor answered; those to it that wait
+        fail with `FailReason.BLOCKED`, and `send` to it raises `DeniedError`. What it says to many is kept and
+        passed on, but it is in no event and no page of the history. It is not told. Raises `InvalidInputError`
+        for this node itself.
+        """
+        _call(self._raw.block, _node_id(peer))
+
+    def unblock(self, peer: NodeId) -> None:
+        """Ends `block`. What the node said to many meanwhile is in the history again, without events."""
+        _call(self._raw.unblock, _node_id(peer))
+
+    def blocked(self) -> list[NodeId]:
+        """Blocked nodes, by id."""
+        return [NodeId._of(id) for id in _call(self._raw.blocked)]
+
     def handle_local_peer(self, address: str, id: NodeId | None = None) -> None:
         """Somebody near may be at `address`, `ip:port`: what Bonjour or another discovery found.
 

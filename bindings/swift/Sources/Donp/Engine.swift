@@ -151,6 +151,21 @@ public final class Engine: Sendable {
         try converting { try raw.detectNodeFailure(nowUs: nowUs, peer: peer.description) }
     }
 
+    /// Blocks a node, as ``Node/block(_:)``.
+    public func block(nowUs: UInt64, peer: NodeId) throws(DonpError) {
+        try converting { try raw.block(nowUs: nowUs, peer: peer.description) }
+    }
+
+    /// Ends ``block(nowUs:peer:)``, as ``Node/unblock(_:)``.
+    public func unblock(nowUs: UInt64, peer: NodeId) throws(DonpError) {
+        try converting { try raw.unblock(nowUs: nowUs, peer: peer.description) }
+    }
+
+    /// Blocked nodes, by id.
+    public func blocked() throws(DonpError) -> [NodeId] {
+        try converting { try raw.blocked() }.map { NodeId(trusted: $0) }
+    }
+
     /// These nodes seem to be cut off: asks and contacts them, as ``Node/reportPartition(_:)``.
     /// - Throws: As ``Node/detectNodeFailure(_:)``, before anything is done.
     public func reportPartition(nowUs: UInt64, peers: [NodeId] = []) throws(DonpError) {

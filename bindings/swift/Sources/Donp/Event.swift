@@ -86,6 +86,8 @@ public enum FailReason: String, Hashable, Sendable {
     case expired
     /// The other side does not take it.
     case refused
+    /// The other side is blocked here.
+    case blocked
     /// A reason of a newer version.
     case other
 }
@@ -152,6 +154,7 @@ extension FailReason {
         switch raw {
         case .expired: self = .expired
         case .refused: self = .refused
+        case .blocked: self = .blocked
         case .other: self = .other
         }
     }

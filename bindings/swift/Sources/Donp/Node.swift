@@ -294,6 +294,24 @@ public final class Node: Sendable {
         try await call { try $0.detectNodeFailure(peer: peer.description) }
     }
 
+    /// Blocks a node, for good and across restarts: there is no link with it, and its private messages are neither
+    /// taken nor answered; those to it that wait fail with ``FailReason/blocked``. What it says to many is kept and
+    /// passed on, but it is in no event and no page of the history. It is not told.
+    /// - Throws: ``DonpError`` of the kind `invalidInput` if it is this node.
+    public func block(_ peer: NodeId) async throws(DonpError) {
+        try await call { try $0.block(peer: peer.description) }
+    }
+
+    /// Ends ``block(_:)``. What the node said to many meanwhile is in the history again, without events.
+    public func unblock(_ peer: NodeId) async throws(DonpError) {
+        try await call { try $0.unblock(peer: peer.description) }
+    }
+
+    /// Blocked nodes, by id.
+    public func blocked() async throws(DonpError) -> [NodeId] {
+        try await call { try $0.blocked() }.map { NodeId(trusted: $0) }
+    }
+
     /// These nodes seem to be cut off, or this one from them (`handleNetworkPartition`): each is asked, as by
     /// ``detectNodeFailure(_:)``, and contacted anew; with none named, somebody met before is. Parts that do
     /// not hear of each other merge.

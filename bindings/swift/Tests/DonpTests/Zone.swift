@@ -47,6 +47,23 @@ struct Zone {
         try await a.shutdown()
     }
 
+    @Test("a_blocked_node")
+    func aBlockedNode() async throws {
+        let a = try await openNode(local("a"))
+        let b = try await openNode(local("b"))
+        try await link(a, b)
+        try await a.block(b.id)
+        #expect(try await a.blocked() == [b.id])
+        try await until("the link is gone") { try await a.peers().allSatisfy { !$0.linked } }
+        await expectError(.denied) { try await a.send("no", to: b.id) }
+        await expectError(.invalidInput) { try await a.block(a.id) }
+        let said = try await b.send("let me in", to: a.id)
+        try await a.unblock(b.id)
+        #expect(try await a.blocked().isEmpty)
+        #expect(try await nextMessage(a.events()).message.id == said)
+        for node in [a, b] { try await node.shutdown() }
+    }
+
     @Test("the_operations_of_fault_tolerance")
     func theOperationsOfFaultTolerance() async throws {
         let a = try await openNode(local("a"))

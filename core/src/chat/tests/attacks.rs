@@ -398,3 +398,30 @@ fn made_up_own_words_are_reported_once_an_hour() {
     let shown = outs.iter().find_map(|o| if let Out::Page { messages, .. } = o { Some(messages.len()) } else { None });
     assert_eq!(shown, Some(50), "what was said, and nothing that was made up");
 }
+
+/// Each question made a conversation and a row, and 4,096 of them ended private messages with new people for good.
+/// Mutation: a log is made before a run was read.
+#[test]
+fn who_only_asks_takes_no_place_for_a_conversation() {
+    let mut a = Bench::new(1);
+    for n in 0..200u8 {
+        let peer = NodeId([n; 32]);
+        a.fact(&up(peer));
+        let conversation = private_conversation(a.me, peer);
+        let digest = |hash| Sync::Digest { conversation, holding: Holding::default(), from: 0, hash };
+        let runs = |runs, end| Sync::Runs { conversation, runs, end };
+        for question in [
+            digest(None),
+            digest(Some([n; 16])),
+            Sync::Pull { conversation, from: 0, heights: Vec::new(), answer: true },
+            Sync::Want { conversation, parents: Vec::new() },
+            runs(Vec::new(), crate::chat::wire::End::Open),
+            runs(Vec::new(), crate::chat::wire::End::Pulled { more: true }),
+            runs(vec![Blob(vec![n; 100])], crate::chat::wire::End::Open),
+        ] {
+            let outs = a.input(In::Message { from: peer, body: encode(&question) });
+            assert!(received(&outs).is_empty());
+        }
+    }
+    assert!(a.chat.private.is_empty() && a.chat.logs.len() <= 1, "{} conversations", a.chat.logs.len());
+}

@@ -1,6 +1,7 @@
 //! The commands of the application: one file for each interface of the DONP document, and one for the
 //! conversations of the chat document.
 
+mod blocks;
 mod conversations;
 pub(super) mod fault_tolerance;
 mod overlay_network;

@@ -68,7 +68,7 @@ impl Engine {
     /// node is away. [`Durable::Delivered`](crate::Durable::Delivered) follows when the other node has stored it.
     ///
     /// # Errors
-    /// [`CommandError::ToSelf`], [`CommandError::UnknownPeer`], [`CommandError::Empty`],
+    /// [`CommandError::ToSelf`], [`CommandError::UnknownPeer`], [`CommandError::Blocked`], [`CommandError::Empty`],
     /// [`CommandError::TooLong`], [`CommandError::Busy`] when the outbox is full.
     pub fn send_private(&mut self, now: Instant, to: NodeId, content: Content) -> Result<MessageId, CommandError> {
         self.running()?;
@@ -78,6 +78,9 @@ impl Engine {
         let conversation = Conversation::Private(to);
         if self.machines.membership.get(to).is_none() && !self.machines.chat.knows(conversation) {
             return Err(CommandError::UnknownPeer(to));
+        }
+        if self.machines.link.is_blocked(to) {
+            return Err(CommandError::Blocked(to));
         }
         content.validate()?;
         let at = self.advance(now);

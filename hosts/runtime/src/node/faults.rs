@@ -48,6 +48,30 @@ impl Node {
         self.command(move |w| w.engine.synchronize_state(w.now, peer))
     }
 
+    /// Blocks a node, for good and across restarts.
+    ///
+    /// # Errors
+    /// As [`Engine::block`](donp_core::Engine::block).
+    pub fn block(&self, peer: NodeId) -> Result<(), NodeError> {
+        self.command(move |w| w.engine.block(w.now, peer))
+    }
+
+    /// Ends [`block`](Self::block).
+    ///
+    /// # Errors
+    /// When the node is not running any more.
+    pub fn unblock(&self, peer: NodeId) -> Result<(), NodeError> {
+        self.command(move |w| w.engine.unblock(w.now, peer))
+    }
+
+    /// Blocked nodes, by id.
+    ///
+    /// # Errors
+    /// When the node is not running any more.
+    pub fn blocked(&self) -> Result<Vec<NodeId>, NodeError> {
+        self.call(|w| w.engine.blocked())
+    }
+
     /// Somebody near may be there: what Bonjour, mDNS or Bluetooth found. A hint, tried once.
     ///
     /// # Errors

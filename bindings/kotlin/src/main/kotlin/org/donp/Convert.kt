@@ -188,6 +188,7 @@ internal fun org.donp.ffi.DownReason.toPublic(): DownReason = when (this) {
 internal fun org.donp.ffi.FailReason.toPublic(): FailReason = when (this) {
     org.donp.ffi.FailReason.EXPIRED -> FailReason.Expired
     org.donp.ffi.FailReason.REFUSED -> FailReason.Refused
+    org.donp.ffi.FailReason.BLOCKED -> FailReason.Blocked
     org.donp.ffi.FailReason.OTHER -> FailReason.Other
 }
 

@@ -361,6 +361,15 @@ public class Engine private constructor(private val raw: org.donp.ffi.Engine) : 
     public fun detectNodeFailure(nowUs: Long, peer: NodeId): Unit =
         run { detectNodeFailure(nowUs.toU64("nowUs"), peer.text) }
 
+    /** Blocks a node, as [Node.block]. */
+    public fun block(nowUs: Long, peer: NodeId): Unit = run { block(nowUs.toU64("nowUs"), peer.text) }
+
+    /** Ends [block], as [Node.unblock]. */
+    public fun unblock(nowUs: Long, peer: NodeId): Unit = run { unblock(nowUs.toU64("nowUs"), peer.text) }
+
+    /** Blocked nodes, by id. */
+    public fun blocked(): List<NodeId> = run { blocked() }.map { NodeId(it) }
+
     /** These nodes seem to be cut off: asks and contacts them, as [Node.reportPartition]. */
     public fun reportPartition(nowUs: Long, peers: List<NodeId> = emptyList()): Unit =
         run { reportPartition(nowUs.toU64("nowUs"), peers.map { it.text }) }

@@ -177,6 +177,9 @@ public enum class FailReason {
     /** The other side does not take it. */
     Refused,
 
+    /** The other side is blocked here. */
+    Blocked,
+
     /** A reason of a newer version. */
     Other,
 }

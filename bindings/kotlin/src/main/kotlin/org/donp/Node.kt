@@ -408,6 +408,21 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     public suspend fun detectNodeFailure(peer: NodeId): Unit = io { detectNodeFailure(peer.text) }
 
     /**
+     * Blocks a node, for good and across restarts: there is no link with it, and its private messages are neither
+     * taken nor answered; those to it that wait fail with [FailReason.Blocked]. What it says to many is kept and
+     * passed on, but it is in no event and no page of the history. It is not told.
+     *
+     * @throws DonpException.InvalidInput if it is this node
+     */
+    public suspend fun block(peer: NodeId): Unit = io { block(peer.text) }
+
+    /** Ends [block]. What the node said to many meanwhile is in the history again, without events. */
+    public suspend fun unblock(peer: NodeId): Unit = io { unblock(peer.text) }
+
+    /** Blocked nodes, by id. */
+    public suspend fun blocked(): List<NodeId> = io { blocked() }.map { NodeId(it) }
+
+    /**
      * These nodes seem to be cut off, or this one from them (`handleNetworkPartition`): each is asked, as by
      * [detectNodeFailure], and contacted anew; with none named, somebody met before is. Parts that do not hear
      * of each other merge. Throws as [detectNodeFailure], before anything is done.

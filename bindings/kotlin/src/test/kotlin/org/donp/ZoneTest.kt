@@ -44,6 +44,24 @@ internal class ZoneTest : WithNodes() {
     }
 
     @Test
+    fun a_blocked_node() = chat {
+        val a = memory("a")
+        val b = memory("b")
+        val events = a.events()
+        a.join(b.address)
+        events.linked()
+        a.block(b.id)
+        assertEquals(listOf(b.id), a.blocked())
+        until("the link is gone") { a.peers().none { it.linked } }
+        assertFailsWith<DonpException.Denied> { a.send(b.id, "no") }
+        assertFailsWith<DonpException.InvalidInput> { a.block(a.id) }
+        val said = b.send(a.id, "let me in")
+        a.unblock(b.id)
+        assertEquals(emptyList(), a.blocked())
+        assertEquals(said, a.events().messages(1).single().message.id)
+    }
+
+    @Test
     fun the_operations_of_fault_tolerance() = chat {
         val a = memory("a")
         val b = memory("b")
