@@ -87,17 +87,17 @@ pub enum Verb {
     Status,
     /// List the nodes that are known
     Peers,
-    /// Blocks a node: no link with it, no private messages, nothing of it is shown
+    /// Block a node: no link with it, no private messages, nothing of it is shown
     Block {
         /// A name, the beginning of an id, or an id
         peer: String,
     },
-    /// Ends `block`
+    /// End a block
     Unblock {
         /// A name, the beginning of an id, or an id
         peer: String,
     },
-    /// Blocked nodes
+    /// List the blocked nodes
     Blocked,
     /// Show who this profile is
     Whoami,
