@@ -111,7 +111,7 @@ impl Node {
     }
 
     /// Blocks a node, for good and across restarts: there is no link with it, its private messages are neither taken
-    /// nor answered, those to it that wait fail, and what it says to many is not shown. It is not told.
+    /// nor answered, those to it that wait fail, and what it says to many is not shown. It gets no notice.
     pub fn block(&self, peer: NodeId) -> Result<(), DonpError> {
         self.run(|n| n.block(peer))
     }

@@ -265,7 +265,7 @@ class Node:
 
         There is no link with it, and its private messages are neither taken nor answered; those to it that
         wait fail with `FailReason.BLOCKED`, and `send` to it raises `DeniedError`. What it says to many is
-        kept and passed on, but it is in no event and no page of the history. It is not told. Raises
+        kept and passed on, but it is in no event and no page of the history. It gets no notice. Raises
         `InvalidInputError` for this node itself.
         """
         _call(self._raw.block, _node_id(peer))

@@ -296,7 +296,7 @@ public final class Node: Sendable {
 
     /// Blocks a node, for good and across restarts: there is no link with it, and its private messages are neither
     /// taken nor answered; those to it that wait fail with ``FailReason/blocked``. What it says to many is kept and
-    /// passed on, but it is in no event and no page of the history. It is not told.
+    /// passed on, but it is in no event and no page of the history. It gets no notice.
     /// - Throws: ``DonpError`` of the kind `invalidInput` if it is this node.
     public func block(_ peer: NodeId) async throws(DonpError) {
         try await call { try $0.block(peer: peer.description) }

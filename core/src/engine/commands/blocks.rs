@@ -12,7 +12,7 @@ impl Engine {
     /// Blocks a node, for good and across restarts: there is no link with it, and its private messages are neither taken
     /// nor answered. Private messages to it that wait fail with [`FailReason::Blocked`](crate::FailReason::Blocked). What
     /// it says in conversations of many is kept and passed on, since what others said after it names it, but it is in no
-    /// event and in no page of the history. It is not told.
+    /// event and in no page of the history. It gets no notice.
     ///
     /// # Errors
     /// [`CommandError::ToSelf`], [`CommandError::Busy`] when so many are blocked already

@@ -675,7 +675,7 @@ fn an_expired_record_is_refused_everywhere() {
         // The sender of the Init is asked for the proof.
         let asked = net.log.iter().any(|(_, to, b)| *to == addr(9) && b[0] == packet::RECORD_REQUEST);
         assert_eq!(asked, !used);
-        // In an answer to a question for it, without a proof and with one of somebody else.
+        // In an answer to a question for it, without a proof and with that of another node.
         net.log.clear();
         net.input(0, In::Connect { addr: addr(8), expect: None });
         let (_, _, request) = captured(&net, packet::RECORD_REQUEST);

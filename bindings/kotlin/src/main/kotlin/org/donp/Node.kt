@@ -410,7 +410,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     /**
      * Blocks a node, for good and across restarts: there is no link with it, and its private messages are neither
      * taken nor answered; those to it that wait fail with [FailReason.Blocked]. What it says to many is kept and
-     * passed on, but it is in no event and no page of the history. It is not told.
+     * passed on, but it is in no event and no page of the history. It gets no notice.
      *
      * @throws DonpException.InvalidInput if it is this node
      */
