@@ -114,8 +114,8 @@ fn run(cli: &Cli, out: &Output) -> Result<(), Failure> {
         Verb::Leave => verbs::leave(&mut backend, out),
         Verb::Status => verbs::status(&mut backend, out),
         Verb::Peers => verbs::peers(&mut backend, out),
-        Verb::Block { peer } => verbs::block(&mut backend, out, "block", &peer),
-        Verb::Unblock { peer } => verbs::block(&mut backend, out, "unblock", &peer),
+        Verb::Block { peer } => verbs::block(&mut backend, out, "block", peer),
+        Verb::Unblock { peer } => verbs::block(&mut backend, out, "unblock", peer),
         Verb::Blocked => verbs::blocked(&mut backend, out),
         Verb::Whoami => verbs::whoami(&mut backend, out),
         Verb::Demo(_) | Verb::Init(_) | Verb::Run(_) | Verb::Decode { .. } | Verb::Config { .. } | Verb::Version => {
