@@ -98,9 +98,11 @@ impl FromStr for Ticket {
 
     fn from_str(text: &str) -> Result<Self, ParseTicketError> {
         let bytes = checked(LETTER, text).map_err(ParseTicketError::Text)?;
-        let Stored::V1 { node, name, addrs, network_key } =
-            decode(&bytes, MAX_TICKET).map_err(|_| ParseTicketError::Content)?;
-        let fits = addrs.len() <= MAX_TICKET_ADDRESSES && name.len() <= MAX_NAME;
+        let stored: Stored = decode(&bytes, MAX_TICKET).map_err(|_| ParseTicketError::Content)?;
+        // A number may be written longer than needed; a ticket has one form.
+        let one_form = encode(&stored) == bytes;
+        let Stored::V1 { node, name, addrs, network_key } = stored;
+        let fits = one_form && addrs.len() <= MAX_TICKET_ADDRESSES && name.len() <= MAX_NAME;
         if !fits || name.chars().any(char::is_control) {
             return Err(ParseTicketError::Content);
         }
@@ -156,7 +158,8 @@ mod tests {
     }
 
     proptest! {
-        /// Random content, and a ticket's own with a byte changed: what is read prints as it was written.
+        /// Random content, and a ticket's own with a byte changed: what is read prints as it was written. Breaks if
+        /// a port may be written `a0 00`, which is 32 in two bytes.
         #[test]
         fn any_content_is_a_ticket_in_its_one_form_or_none(bytes: Vec<u8>, at: prop::sample::Index, to: u8) {
             let mut changed = checked(LETTER, &ticket().text()).unwrap();
