@@ -20,7 +20,9 @@ pub fn cargo_with(root: &Path, flag: &str, subcommand: &[&str]) -> Command {
     // Joins the array of .cargo/config.toml.
     let config = format!("build.rustflags=['--cfg', '{flag}']");
     let mut command = cargo(root, subcommand);
-    command.args(["--config", &config, "--target-dir"]).arg(usual.join(flag));
+    // Dependencies are optimized for the usual build alone: what is built without `--release` here is not run.
+    let quick = "profile.dev.package.'*'.opt-level=0";
+    command.args(["--config", &config, "--config", quick, "--target-dir"]).arg(usual.join(flag));
     // In place of the array, if it is set.
     command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     command
