@@ -82,11 +82,14 @@ pub enum DownReason {
     Unwanted,
     /// There are too many links.
     Full,
+    /// It brought forged messages.
+    Misbehaved,
 }
 
 impl DownReason {
     /// Every reason.
-    pub const ALL: [Self; 5] = [Self::Timeout, Self::Closed, Self::Restarted, Self::Unwanted, Self::Full];
+    pub const ALL: [Self; 6] =
+        [Self::Timeout, Self::Closed, Self::Restarted, Self::Unwanted, Self::Full, Self::Misbehaved];
 
     /// A stable name, one word.
     pub const fn name(self) -> &'static str {
@@ -96,6 +99,7 @@ impl DownReason {
             Self::Restarted => "restarted",
             Self::Unwanted => "unwanted",
             Self::Full => "full",
+            Self::Misbehaved => "misbehaved",
         }
     }
 
@@ -107,6 +111,7 @@ impl DownReason {
             Self::Restarted => "it restarted",
             Self::Unwanted => "this node does not need the link",
             Self::Full => "there are too many links",
+            Self::Misbehaved => "it brought forged messages",
         }
     }
 }

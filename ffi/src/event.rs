@@ -51,6 +51,8 @@ pub enum DownReason {
     Unwanted,
     /// There are too many links.
     Full,
+    /// It brought forged messages.
+    Misbehaved,
     /// A reason of a newer version.
     Other,
 }
@@ -63,6 +65,7 @@ impl From<core::DownReason> for DownReason {
             core::DownReason::Restarted => Self::Restarted,
             core::DownReason::Unwanted => Self::Unwanted,
             core::DownReason::Full => Self::Full,
+            core::DownReason::Misbehaved => Self::Misbehaved,
             _ => Self::Other,
         }
     }

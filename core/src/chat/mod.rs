@@ -114,6 +114,8 @@ pub(crate) enum Out {
         id: ShortId,
         accepted: bool,
     },
+    /// This peer brought what it must have seen to be forged.
+    Forged(NodeId),
     /// The verdict on `In::GossipReceived`.
     GossipValidated {
         id: ShortId,
@@ -391,16 +393,18 @@ impl Chat {
 
     fn broadcast(&mut self, cx: &mut Cx<'_>, from: NodeId, id: ShortId, bytes: Vec<u8>, out: &mut Outbox<Out>) {
         let conversation = self.network;
-        match Run::decode_signed(conversation, bytes) {
-            // Only who deleted its body serves a header: an author has it.
-            Ok(run) if !run.is_bare() && self.log(cx, Conversation::Network).is_some() => {
-                self.offer(cx, conversation, run, Source::Gossip { from, id }, out);
-            }
-            Ok(_) | Err(Malformed) => {
-                self.drops.count(DropReason::Message);
-                out.push(Out::GossipValidated { id, genuine: false });
-            }
+        // Only who deleted its body serves a header: an author has it.
+        let Some(run) = Run::decode_signed(conversation, bytes).ok().filter(|run| !run.is_bare()) else {
+            self.drops.count(DropReason::Message);
+            // Who passes on a broadcast decodes it first.
+            out.push(Out::Forged(from));
+            return out.push(Out::GossipValidated { id, genuine: false });
+        };
+        if self.log(cx, Conversation::Network).is_none() {
+            self.drops.count(DropReason::Message);
+            return out.push(Out::GossipValidated { id, genuine: false });
         }
+        self.offer(cx, conversation, run, Source::Gossip { from, id }, out);
     }
 
     fn sync(&mut self, cx: &mut Cx<'_>, from: NodeId, message: Sync, out: &mut Outbox<Out>) {

@@ -46,6 +46,8 @@ impl Chat {
         let unchecked = verdict == Verdict::Known && !matches!(source, Source::Gossip { .. });
         if log.policy.is_signed() && !unchecked && !self.keys.signed(&offered.run) {
             self.drops.count(DropReason::Signature);
+            // Who passes on what is signed checks it first.
+            source.peer().into_iter().for_each(|peer| out.push(Out::Forged(peer)));
             return self.refuse(source, out);
         }
         self.decide(cx, conversation, offered, verdict, out);

@@ -143,6 +143,7 @@ impl Route for chat::Out {
             Self::Submit { to, id, body } => q.input(delivery::In::Submit { to, id, body }),
             Self::Publish { body } => q.input(gossip::In::Publish { body }),
             Self::DirectValidated { from, id, accepted } => q.input(delivery::In::Validated { from, id, accepted }),
+            Self::Forged(peer) => q.input(link::In::Forged { peer }),
             Self::GossipValidated { id, genuine } => q.input(gossip::In::Validated { id, genuine }),
             Self::Send { to, priority, body } => q.input(link::In::Send { to, channel: Channel::Chat, priority, body }),
             Self::Compared(peer) => q.input(membership::In::Compared(peer)),

@@ -3,17 +3,22 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use crate::chat::entry::{Body, Carried, Part, Parts, Run};
 use crate::config::NodeType;
-use crate::id::NodeId;
+use crate::gossip::wire::Message as Gossip;
+use crate::id::{Life, NodeId};
 use crate::identity::Identity;
 use crate::membership::wire::{Message as Membership, NodeInfo, Refusal};
 use crate::swim::wire::{Claim, Message as Swim, Presence, Told, Update};
 use crate::time::WallTime;
+use crate::wire::content::{Content, network_conversation};
 use crate::wire::record::NodeRecord;
 use crate::wire::{Blob, encode};
 
 /// The channel of membership machines.
 pub const MEMBERSHIP: u8 = 1;
+/// The channel of broadcasts.
+pub const GOSSIP: u8 = 3;
 /// The channel of failure detectors.
 pub const SWIM: u8 = 5;
 
@@ -74,4 +79,20 @@ pub fn misbound(n: u8, link_key: [u8; 32], at: SocketAddr) -> Vec<u8> {
     let record = Blob(record.map(|record| record.encode()).unwrap_or_default());
     let available = [NodeInfo { record, name: None, addrs: [at].to_vec() }].to_vec();
     encode(&Membership::Response { accepted: Err(Refusal::Full), available })
+}
+
+/// Broadcasts of a made-up author whose signatures do not hold, no two alike; `first` numbers the first one.
+pub fn forged_broadcasts(first: u64, count: u64) -> Vec<Vec<u8>> {
+    let network = network_conversation(&[0; 32]);
+    let body = encode(&Body { salt: [1; 16], sent_at: WallTime(1), content: Some(Content::text("forged")) });
+    let said = Part { parents: Vec::new(), body: Carried::Body(Blob(body)) };
+    let parts = Parts { life: Life([7; 8]), seq: 1, prev: None, entries: [said].to_vec() };
+    let run = made_up(1).and_then(|who| Run::sign(&who, network, parts).ok()).map(|run| run.bytes.clone());
+    let forge = |n: u64| {
+        let mut bytes = run.clone().unwrap_or_default();
+        // The first half of the signature stands behind the author's id.
+        bytes.splice(32..40, n.to_le_bytes());
+        Gossip::Gossip { round: 1, body: Blob(bytes) }.encode()
+    };
+    (first..first.saturating_add(count)).map(forge).collect()
 }

@@ -121,7 +121,7 @@ impl Link {
         if let Some(peer) = linked {
             return out.push(Out::Resolved { addr, peer });
         }
-        let blocked = expect.is_some_and(|peer| self.blocks.contains(peer));
+        let blocked = expect.is_some_and(|peer| self.shuns(cx.now, peer));
         if !self.open || blocked || !usable(addr) || expect == Some(self.me) || !self.has_capacity() {
             return out.push(Out::Unreachable { addr, expect, wrong_node: expect == Some(self.me) });
         }
@@ -200,7 +200,7 @@ impl Link {
     pub(super) fn pursue(&mut self, cx: &mut Cx<'_>, peer: NodeId, news: bool, out: &mut Outbox<Out>) {
         if !self.open
             || peer == self.me
-            || self.blocks.contains(peer)
+            || self.shuns(cx.now, peer)
             || self.links.contains_key(&peer)
             || !self.interests.wanted(peer)
             || !self.has_capacity()
@@ -238,7 +238,7 @@ impl Link {
         }
         let token: [u8; 16] = cx.rng.bytes();
         self.tokens.insert(token, Asked::Attempt(key));
-        let mut attempt = Attempt::new(self.incarnation(peer), token, cx.now + pause);
+        let mut attempt = Attempt::new(self.incarnation(peer), token, (cx.now + pause).max(self.forgers.until(peer)));
         (attempt.addrs, attempt.record, attempt.rounds) = (addrs, record, rounds);
         self.timers.arm(Timer::Attempt(key), attempt.next);
         self.attempts.insert(key, Box::new(attempt));

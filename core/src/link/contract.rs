@@ -19,7 +19,7 @@ impl Contract for Link {
             1 => Owner::Delivery,
             _ => Owner::Swim,
         };
-        Step::In(match d.below(14) {
+        Step::In(match d.below(15) {
             0 | 1 => In::Datagram { from: d.addr(), bytes: d.bytes() },
             2 => {
                 let addr = d.addr();
@@ -42,6 +42,7 @@ impl Contract for Link {
             9 => In::Open,
             11 => In::Measure,
             12 => return Step::Fact(d.fact()),
+            14 => In::Forged { peer: d.peer() },
             13 => {
                 let to = d.addr();
                 In::TooLong { to, length: usize::from(d.byte()).saturating_mul(6) }

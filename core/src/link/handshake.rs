@@ -83,7 +83,7 @@ impl Link {
         if peer == self.me {
             return self.drops.count(DropReason::Handshake);
         }
-        if self.blocks.contains(peer) {
+        if self.shuns(cx.now, peer) {
             return self.drops.count(DropReason::Blocked);
         }
         if self.expiry.refuses(&record, cx.now, cx.wall) {

@@ -141,7 +141,7 @@ impl Link {
                 out.push(Out::Unreachable { addr, expect, wrong_node: true });
                 continue;
             }
-            if self.blocks.contains(peer) {
+            if self.shuns(cx.now, peer) {
                 out.push(Out::Unreachable { addr, expect, wrong_node: false });
                 continue;
             }

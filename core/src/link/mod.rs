@@ -12,6 +12,7 @@ mod contract;
 mod cookie;
 mod dh;
 mod expiry;
+mod forgers;
 mod fragments;
 mod frame;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
@@ -52,6 +53,7 @@ use crate::link::blocks::{BLOCKED, Blocks};
 use crate::link::connection::{Connection, Diagnosis};
 use crate::link::cookie::RateLimiter;
 use crate::link::expiry::Expiry;
+use crate::link::forgers::Forgers;
 use crate::link::half_open::HalfOpenTable;
 use crate::link::interest::{Interest, Interests};
 use crate::link::keys::Keys;
@@ -88,6 +90,8 @@ pub(crate) enum In {
     Send { to: NodeId, channel: Channel, priority: Priority, body: Vec<u8> },
     /// Send CLOSE and end the link.
     Close { peer: NodeId },
+    /// A linked node brought something whose signature does not hold, and could have known.
+    Forged { peer: NodeId },
     /// Answered by `Fact::RoundTrips` of every link.
     Measure,
     /// Close all links (leaving) and stop answering handshakes until `Open`.
@@ -187,6 +191,7 @@ pub(crate) struct Link {
     strangers: Strangers,
     expiry: Expiry,
     blocks: Blocks,
+    forgers: Forgers,
     /// Proofs that the own record is current.
     proofs: RateLimit,
     incarnations: u32,
@@ -236,6 +241,7 @@ impl Link {
             strangers: Strangers::default(),
             expiry: Expiry::default(),
             blocks,
+            forgers: Forgers::default(),
             proofs: RateLimit::new(lookup::PROOFS),
             // Random, so that an incarnation before a restart is not mistaken for one after it.
             incarnations: u32::from_le_bytes(cx.rng.bytes()),
@@ -435,6 +441,7 @@ impl Link {
             self.routes.remove(&previous.local);
         }
         let addr = connection.path;
+        self.forgers.unlinked(peer);
         self.drop_all_half_open(peer);
         self.drop_attempt(Target::Peer(peer));
         self.transmit.set_ready(peer, false);
@@ -565,6 +572,7 @@ impl Machine for Link {
                 self.drop_attempt(Target::Peer(peer));
                 self.close(cx, peer, CLOSE_UNWANTED, DownReason::Unwanted, out);
             }
+            In::Forged { peer } => self.forged(cx, peer, out),
             In::Measure => {
                 let links = self.links.values().map(|l| l.round_trip());
                 out.push(Out::Fact(Fact::RoundTrips(links.collect())));
@@ -623,6 +631,7 @@ impl Machine for Link {
             self.strangers.len(),
             self.expiry.len(),
             self.blocks.len(),
+            self.forgers.len(),
             self.transmit.len(),
             self.timers.len(),
             self.limiter.len(),

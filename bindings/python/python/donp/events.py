@@ -59,6 +59,8 @@ class DownReason(enum.Enum):
     """Nobody here needs it any more."""
     FULL = "full"
     """There are too many links."""
+    MISBEHAVED = "misbehaved"
+    """It brought forged messages."""
     OTHER = "other"
     """A reason of a newer version."""
 

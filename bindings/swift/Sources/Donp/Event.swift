@@ -76,6 +76,8 @@ public enum DownReason: String, Hashable, Sendable {
     case unwanted
     /// There are too many links.
     case full
+    /// It brought forged messages.
+    case misbehaved
     /// A reason of a newer version.
     case other
 }
@@ -144,6 +146,7 @@ extension DownReason {
         case .restarted: self = .restarted
         case .unwanted: self = .unwanted
         case .full: self = .full
+        case .misbehaved: self = .misbehaved
         case .other: self = .other
         }
     }

@@ -259,7 +259,8 @@ class DownReason(enum.Enum):
     RESTARTED = 2
     UNWANTED = 3
     FULL = 4
-    OTHER = 5
+    MISBEHAVED = 5
+    OTHER = 6
 
 class MemberState(enum.Enum):
     ALIVE = 0

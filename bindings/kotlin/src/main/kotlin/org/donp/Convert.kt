@@ -182,6 +182,7 @@ internal fun org.donp.ffi.DownReason.toPublic(): DownReason = when (this) {
     org.donp.ffi.DownReason.RESTARTED -> DownReason.Restarted
     org.donp.ffi.DownReason.UNWANTED -> DownReason.Unwanted
     org.donp.ffi.DownReason.FULL -> DownReason.Full
+    org.donp.ffi.DownReason.MISBEHAVED -> DownReason.Misbehaved
     org.donp.ffi.DownReason.OTHER -> DownReason.Other
 }
 

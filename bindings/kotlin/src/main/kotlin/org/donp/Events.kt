@@ -165,6 +165,9 @@ public enum class DownReason {
     /** There are too many links. */
     Full,
 
+    /** It brought forged messages. */
+    Misbehaved,
+
     /** A reason of a newer version. */
     Other,
 }
