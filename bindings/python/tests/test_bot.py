@@ -409,6 +409,10 @@ def test_the_command_line(start: Start, tmp_path: Path, nodes: Make) -> None:
     assert run("invite")[0] == 1, "an invitation that a killed bot left behind is not given out"
     (tmp_path / "word").write_text("secret\nmore\n")
     secret = ("--profile", "locked", "--passphrase-file", "word")
+    (tmp_path / "word").chmod(0o640)
+    code, _, err = run("init", *secret)
+    assert (code, "chmod 600" in err) == (6, True)
+    (tmp_path / "word").chmod(0o600)
     assert run("init", *secret)[0] == 0
     code, _, err = run("serve", "--profile", "locked")
     assert (code, "passphrase" in err) == (5, True)

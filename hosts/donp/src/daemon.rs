@@ -121,7 +121,8 @@ pub fn network_key(path: &Path) -> Result<[u8; 32], Failure> {
     let bad = |why: &str| {
         Failure::new(Exit::Failed, format!("network key file {}: {why}", path.display())).hint("64 hex digits")
     };
-    let text = std::fs::read_to_string(path).map_err(|e| bad(&e.to_string()))?;
+    let file = crate::profile::open_secret(path).map_err(|e| bad(&e.to_string()))?;
+    let text = std::io::read_to_string(file.take(256)).map_err(|e| bad(&e.to_string()))?;
     let bytes = crate::decode::bytes(text.trim()).map_err(|_| bad("it does not hold 64 hex digits"))?;
     let key: [u8; 32] = bytes.try_into().map_err(|_| bad("it does not hold 64 hex digits"))?;
     if key == [0; 32] { Err(bad("all zeros is the public network")) } else { Ok(key) }

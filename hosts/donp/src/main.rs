@@ -35,7 +35,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // A node that sleeps most of the time holds little memory, and the allocator asks for 2 MiB at once.
     #[cfg(unix)]
-    donp_runtime::os::no_huge_pages();
+    {
+        donp_runtime::os::no_huge_pages();
+        donp_runtime::os::no_core_dumps();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help and the version are data, everything else is a usage error.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use donp_core::{Identity, IdentityError};
@@ -35,7 +36,7 @@ pub fn create(paths: &Paths, settings: &Settings, name: &str) -> Result<Profile,
 /// The passphrase, if one is given: file, then command, then environment.
 fn secrets(settings: &Settings) -> Result<Secrets, Failure> {
     let passphrase = if let Some(path) = &settings.passphrase_file {
-        let file = fs::File::open(path)
+        let file = open_secret(path)
             .map_err(|e| Failure::new(Exit::Storage, format!("passphrase file {}: {e}", path.display())))?;
         Some(first_line(file, &format!("passphrase file {}", path.display()))?)
     } else if let [program, arguments @ ..] = settings.passphrase_command.as_slice() {
@@ -54,9 +55,22 @@ fn secrets(settings: &Settings) -> Result<Secrets, Failure> {
         }
         line.transpose()?
     } else {
-        std::env::var("DONP_PASSPHRASE").ok().filter(|p| !p.is_empty()).map(Zeroizing::new)
+        let given = std::env::var("DONP_PASSPHRASE").ok().map(Zeroizing::new);
+        if given.as_ref().is_some_and(|passphrase| passphrase.is_empty()) {
+            return Err(Failure::new(Exit::Storage, "DONP_PASSPHRASE is set and empty".to_owned())
+                .hint("give it the passphrase, or unset it"));
+        }
+        given
     };
     Ok(Secrets { passphrase, key_file: settings.key_file.clone(), key_store: None })
+}
+
+/// Opens a file with a secret. On Unix the wrong users must not be able to use it.
+pub fn open_secret(path: &Path) -> std::io::Result<fs::File> {
+    #[cfg(unix)]
+    return donp_runtime::os::open_secret(path);
+    #[cfg(not(unix))]
+    fs::File::open(path)
 }
 
 fn first_line(from: impl std::io::Read, what: &str) -> Result<Zeroizing<String>, Failure> {
@@ -104,6 +118,8 @@ mod tests {
         let missing = secrets(&settings).err().unwrap();
         assert!(missing.what.contains(path.to_str().unwrap()), "{missing}");
         fs::write(&path, "correct horse\n").unwrap();
+        #[cfg(unix)]
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         assert_eq!(secrets(&settings).unwrap().passphrase.unwrap().as_str(), "correct horse");
     }
 }

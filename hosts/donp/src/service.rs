@@ -21,6 +21,8 @@ const PAGE: u32 = 256;
 const AROUND: u32 = 64;
 /// How often a wait checks its condition again.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// How often a method that waits for events looks whether its client is still there.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// How long a node that is entering the network may take to hear of who is meant: two attempts to reach
 /// somebody, and their answer.
 const ENTERING: Duration = Duration::from_secs(5);
@@ -67,6 +69,13 @@ fn wait_of(params: &Value) -> Result<Duration, Failure> {
     Ok(Duration::from_millis(number_of(params, "timeout_ms", 0)?).min(MAX_WAIT))
 }
 
+/// How long, and whether the client is gone meanwhile.
+type Wait<'a> = (Instant, &'a dyn Fn() -> bool);
+
+fn left((until, gone): Wait<'_>) -> Duration {
+    if gone() { Duration::ZERO } else { until.saturating_duration_since(Instant::now()) }
+}
+
 fn named(id: NodeId, name: Option<String>) -> Value {
     json!({ "id": id.to_string(), "short": id.short(), "name": name })
 }
@@ -82,14 +91,14 @@ impl Service {
         "version", "whoami",
     ];
 
-    /// Does one thing. Blocks as long as the method's `timeout_ms` says.
+    /// Does one thing. Blocks as long as the method's `timeout_ms` says, and no longer than until the client is `gone`.
     ///
     /// # Errors
     /// What could not be done, with its exit code.
-    pub fn call(&self, method: &str, params: &Value) -> Result<Value, Failure> {
+    pub fn call(&self, method: &str, params: &Value, gone: &dyn Fn() -> bool) -> Result<Value, Failure> {
         match method {
-            "send" => self.send(params),
-            "recv" => self.recv(params),
+            "send" => self.send(params, gone),
+            "recv" => self.recv(params, gone),
             "ack" => self.ack(params),
             "history" => self.history(params),
             "invite" => self.invite(),
@@ -189,7 +198,7 @@ impl Service {
         Ok(out)
     }
 
-    fn send(&self, params: &Value) -> Result<Value, Failure> {
+    fn send(&self, params: &Value, gone: &dyn Fn() -> bool) -> Result<Value, Failure> {
         let (to, peers) = self.addressee(text_of(params, "to")?)?;
         let content = json::content(
             params["text"].as_str().unwrap_or_default(),
@@ -213,8 +222,10 @@ impl Service {
         };
         let state = match (wait, to) {
             ("none", _) => self.state_now(id, to)?,
-            (_, Conversation::Private(peer)) => self.follow_private(id, peer, before, wait == "delivered", until)?,
-            _ => self.follow_broadcast(until)?,
+            (_, Conversation::Private(peer)) => {
+                self.follow_private(id, peer, before, wait == "delivered", (until, gone))?
+            }
+            _ => self.follow_broadcast((until, gone))?,
         };
         let reached = match wait {
             "none" => true,
@@ -274,7 +285,7 @@ impl Service {
         peer: NodeId,
         mut after: u64,
         to_the_end: bool,
-        until: Instant,
+        wait: Wait<'_>,
     ) -> Result<&'static str, Failure> {
         loop {
             let page = self.node.events(after, 1_000)?;
@@ -294,7 +305,7 @@ impl Service {
             if linked && !to_the_end {
                 return Ok("sent");
             }
-            let left = until.saturating_duration_since(Instant::now());
+            let left = left(wait);
             if left.is_zero() || !self.running {
                 return Ok(if linked { "sent" } else { "queued" });
             }
@@ -303,12 +314,12 @@ impl Service {
     }
 
     /// `sent` once there is a neighbour to pass it on.
-    fn follow_broadcast(&self, until: Instant) -> Result<&'static str, Failure> {
+    fn follow_broadcast(&self, wait: Wait<'_>) -> Result<&'static str, Failure> {
         loop {
             if self.running && self.node.status()?.node.neighbours > 0 {
                 return Ok("sent");
             }
-            let left = until.saturating_duration_since(Instant::now());
+            let left = left(wait);
             if left.is_zero() || !self.running {
                 return Ok("queued");
             }
@@ -322,13 +333,11 @@ impl Service {
         Ok(object("acked", json!({ "seq": seq })))
     }
 
-    fn recv(&self, params: &Value) -> Result<Value, Failure> {
+    fn recv(&self, params: &Value, gone: &dyn Fn() -> bool) -> Result<Value, Failure> {
         let after = number_of(params, "after", self.node.cursor())?;
         let max = number_of(params, "max", 100)?.clamp(1, MAX_PAGE);
-        let wait = wait_of(params)?;
-        if !wait.is_zero() {
-            self.node.wait_event(after, wait);
-        }
+        let wait = (Instant::now() + wait_of(params)?, gone);
+        while !left(wait).is_zero() && !self.node.wait_event(after, left(wait).min(LOOK_AFTER)) {}
         let page = self.node.events(after, usize::try_from(max).unwrap_or(100))?;
         let mut bytes = 0;
         let fits = |event: &&Event| {

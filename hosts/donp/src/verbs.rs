@@ -48,7 +48,7 @@ impl Backend {
     pub fn call(&mut self, method: &str, params: &Value) -> Result<Value, Failure> {
         match self {
             Self::Daemon(client) => client.call(method, params),
-            Self::Here(service) => service.call(method, params),
+            Self::Here(service) => service.call(method, params, &|| false),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Place, until};
+use common::{Place, secret, until};
 
 #[test]
 fn a_missing_profile() {
@@ -30,7 +30,7 @@ fn a_profile_that_exists() {
 fn a_wrong_and_a_missing_passphrase() {
     let place = Place::new();
     let file = place.path().join("pass");
-    std::fs::write(&file, "correct horse\n").unwrap();
+    secret(&file, "correct horse\n");
     let file = file.to_str().unwrap();
     let made = place.json("alice", &["init", "--name", "alice", "--passphrase-file", file]).ok();
     assert_eq!(made.json()[0]["protection"], "passphrase");
@@ -38,9 +38,54 @@ fn a_wrong_and_a_missing_passphrase() {
     let with_env = |passphrase: &str| -> common::Ran {
         place.command("alice", &["whoami"]).env("DONP_PASSPHRASE", passphrase).output().unwrap().into()
     };
+    with_env("").fails(6, &["DONP_PASSPHRASE is set and empty", "unset"]);
     with_env("wrong").fails(6, &["passphrase is wrong"]);
     with_env("correct horse").ok();
     place.run("alice", &["whoami", "--passphrase-command", &format!("cat {file}")]).ok();
+}
+
+/// A secret that others can read is none. Breaks if one of the three files is opened without the check.
+#[test]
+fn a_secret_that_others_can_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    let (pass, key) = (place.path().join("pass"), place.path().join("network"));
+    secret(&pass, "correct horse\n");
+    secret(&key, &"ab".repeat(32));
+    let (pass, key) = (pass.to_str().unwrap(), key.to_str().unwrap());
+    place.run("alice", &["init", "--name", "alice", "--passphrase-file", pass]).ok();
+    place.init("bob");
+    let own = place.path().join("s/bob/key");
+    let own = own.to_str().unwrap();
+    let uses: [(&str, &str, &[&str]); 3] = [
+        (pass, "alice", &["whoami", "--passphrase-file", pass]),
+        (key, "bob", &["run", "--listen", "127.0.0.1:0", "--network-key-file", key]),
+        (own, "bob", &["whoami"]),
+    ];
+    for (file, profile, verb) in uses {
+        for mode in [0o640, 0o604, 0o620] {
+            std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+            let ran = place.run(profile, verb);
+            assert!(
+                ran.err.contains("others can read or write it; run chmod 600 on it"),
+                "{mode:o} {file}: {}",
+                ran.err
+            );
+        }
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    place.run("bob", &["whoami"]).ok();
+}
+
+/// Keys do not reach a core file. Breaks without `no_core_dumps`.
+#[test]
+fn a_running_node_leaves_no_core_file() {
+    let place = Place::new();
+    place.init("alice");
+    let node = place.start("alice", &["--listen", "127.0.0.1:0"]);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", node.pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"]);
 }
 
 #[test]
@@ -134,7 +179,7 @@ fn a_broken_ticket_and_a_bad_address() {
 fn a_ticket_of_another_network() {
     let place = Place::new();
     let key = place.path().join("network");
-    std::fs::write(&key, "5".repeat(64)).unwrap();
+    secret(&key, &"5".repeat(64));
     place.init("alice");
     place.init("bob");
     let alice = place.start("alice", &["--network-key-file", key.to_str().unwrap()]);

@@ -5,7 +5,7 @@ mod common;
 
 use std::process::Command;
 
-use common::{Daemon, Place, until};
+use common::{Daemon, Place, secret, until};
 
 /// Set where this program runs again in a network of its own, with nothing but loopback.
 const INSIDE: &str = "DONP_TEST_OWN_NETWORK";
@@ -46,7 +46,7 @@ fn two_nodes_that_were_told_nothing_meet_and_chat() {
     alices.init("alice");
     bobs.init("bob");
     let key = alices.path().join("key");
-    std::fs::write(&key, "5d".repeat(32)).expect("a file");
+    secret(&key, &"5d".repeat(32));
     let closed = ["--listen", "127.0.0.1:0", "--network-key-file", key.to_str().expect("UTF-8")];
     let args: &[&str] = if alone() { &[] } else { &closed };
     let alice = alices.start_near("alice", args);
@@ -73,7 +73,7 @@ fn two_nodes_that_were_told_nothing_meet_and_chat() {
     let strangers = Place::new();
     strangers.init("eve");
     let other = strangers.path().join("key");
-    std::fs::write(&other, "6e".repeat(32)).expect("a file");
+    secret(&other, &"6e".repeat(32));
     let listen: &[&str] = if alone() { &[] } else { &closed[..2] };
     let eve_args = [listen, &["--network-key-file", other.to_str().expect("UTF-8")]].concat();
     let _eve: Daemon = strangers.start_near("eve", &eve_args);

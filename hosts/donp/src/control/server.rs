@@ -249,7 +249,8 @@ impl Client {
         let result = if method == "subscribe" {
             self.follow(params, writer, gone, follows)
         } else {
-            self.service.call(method, params)
+            // A place is freed when its client goes away, not when its wait is over: a day at the most.
+            self.service.call(method, params, &|| os::is_closed(&self.stream))
         };
         let id = id?;
         Some(match result {

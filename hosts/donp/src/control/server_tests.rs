@@ -195,3 +195,24 @@ fn the_page_about_the_socket_names_every_method_and_no_other() {
     assert_eq!(named, methods);
     assert!(page.contains(&format!("{MAX_CLIENTS} connections")) && MAX_LINE == 2 << 20);
 }
+
+/// Fifty abandoned `recv` held their places for a day, and nobody else could ask anything. Breaks if a method waits without
+/// a look at its client.
+#[test]
+fn clients_that_went_away_free_their_places() {
+    let bench = Bench::new();
+    for round in 0..2 {
+        let waiting: Vec<UnixStream> = (0..MAX_CLIENTS).map(|_| UnixStream::connect(bench.path()).unwrap()).collect();
+        for mut stream in &waiting {
+            let recv = json!({ "jsonrpc": "2.0", "id": 1, "method": "recv", "params": { "timeout_ms": 3_600_000u64 } });
+            stream.write_all(format!("{recv}\n").as_bytes()).unwrap();
+        }
+        drop(waiting);
+        let until = Instant::now() + Duration::from_secs(60);
+        let served = || bench.connect().call("version", &json!({})).is_ok();
+        while !served() {
+            assert!(Instant::now() < until, "round {round}: nobody is served");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}

@@ -223,6 +223,15 @@ pub fn signal_process(pid: u32, signal: &str) {
     assert!(sent.success());
 }
 
+/// Writes a file that others cannot read.
+#[track_caller]
+pub fn secret(path: &Path, text: &str) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).expect("a file is written");
+}
+
 #[track_caller]
 pub fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + LONG;

@@ -282,15 +282,11 @@ fn new_key_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, StoreError> {
 
 fn read_key_file(path: &Path) -> Result<Zeroizing<[u8; 32]>, StoreError> {
     let bad = |reason: &str| StoreError::KeyFile { path: path.into(), reason: reason.into() };
-    let file = fs::File::open(path).map_err(|e| bad(&e.to_string()))?;
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = file.metadata().map_err(|e| bad(&e.to_string()))?.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(bad("others can read or write it; run chmod 600 on it"));
-        }
-    }
+    let file = crate::os::open_secret(path);
+    #[cfg(not(unix))]
+    let file = fs::File::open(path);
+    let file = file.map_err(|e| bad(&e.to_string()))?;
     let mut text = Zeroizing::new(String::new());
     file.take(256).read_to_string(&mut text).map_err(|_| bad("it does not hold 64 hex digits"))?;
     let digits = text.trim();
