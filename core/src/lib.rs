@@ -116,6 +116,7 @@ mod collections;
 mod config;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
+mod crypto;
 mod delivery;
 mod discovery;
 mod engine;
