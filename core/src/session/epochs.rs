@@ -25,7 +25,7 @@ const MESSAGES: u32 = 64;
 /// Time of an epoch in which both sides said something: a day.
 const LIFE: u64 = 86_400_000;
 /// Own messages after which an offer or an answer is attached once more: the one that carried it was an acknowledgement,
-/// which nobody repeats, or failed.
+/// which is not repeated, or failed.
 const AGAIN: u8 = 32;
 
 const OFFER: u8 = 1;
@@ -77,7 +77,7 @@ pub(super) struct Epochs {
     own: bool,
     began: WallTime,
     /// The seed of the key that is offered for the epoch after the newest.
-    offer: Option<Box<[u8; SEED_LEN]>>,
+    offer: Option<Box<Zeroizing<[u8; SEED_LEN]>>>,
     /// The beginning of the hash of the key that was answered for the newest epoch.
     answered: [u8; 16],
     /// The answer that brings the newest epoch, until the other side uses it.
@@ -89,7 +89,6 @@ pub(super) struct Epochs {
 impl Drop for Epochs {
     fn drop(&mut self) {
         self.secrets.zeroize();
-        self.offer.zeroize();
     }
 }
 
@@ -165,7 +164,7 @@ impl Epochs {
         self.own = true;
         self.since = self.since.saturating_add(1);
         if self.offer.is_none() && self.answer.is_none() && self.is_due(wall) {
-            self.offer = Some(Box::new(rng.bytes()));
+            self.offer = Some(Box::new(Zeroizing::new(rng.bytes())));
             self.since = AGAIN;
         }
         let due = self.since >= AGAIN;
@@ -230,7 +229,6 @@ impl Epochs {
             return Ok(()); // A repeat.
         }
         let seed = self.offer.take().filter(|_| k == self.newest.saturating_add(1)).ok_or(Broken)?;
-        let seed = Zeroizing::new(seed);
         let (secret, key) = decapsulate(&seed, ciphertext).ok_or(Broken)?;
         let before = self.secret(self.newest).ok_or(Broken)?;
         self.push(next(before, &secret, k, &key, ciphertext));
@@ -291,7 +289,7 @@ impl Epochs {
         out.extend_from_slice(&self.began.0.to_le_bytes());
         out.push(self.since);
         out.extend_from_slice(&self.answered);
-        out.extend_from_slice(self.offer.as_deref().unwrap_or(&[0; SEED_LEN]));
+        out.extend_from_slice(self.offer.as_ref().map_or(&[0; SEED_LEN], |seed| &***seed));
     }
 
     pub(super) fn read(initiator: bool, r: &mut Reader<'_>, answer: Option<Vec<u8>>) -> Result<Self, Malformed> {
@@ -319,7 +317,7 @@ impl Epochs {
         if !valid {
             return Err(Malformed);
         }
-        let offer = (seed != [0; SEED_LEN]).then(|| Box::new(seed));
+        let offer = (seed != [0; SEED_LEN]).then(|| Box::new(Zeroizing::new(seed)));
         let own = own == 1;
         Ok(Self {
             initiator,

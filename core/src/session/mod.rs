@@ -6,7 +6,7 @@
 
 mod bundle;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
-mod contract;
+pub(crate) mod contract;
 mod epochs;
 mod first;
 mod firsts;
@@ -148,11 +148,7 @@ impl Sessions {
                 peer.save(id, out);
             }
         }
-        while let Some(emit) = self.rows.pop() {
-            if let crate::machine::Emit::Store(op) = emit {
-                out.store(op);
-            }
-        }
+        out.append(&mut self.rows);
         for (to, priority, body) in core::mem::take(&mut self.outgoing) {
             out.after_commit(Out::Send { to, priority, body });
         }
@@ -178,7 +174,10 @@ impl Sessions {
             let wish = if spent { Wish::Repair } else { Wish::Start };
             ask(peer, to, wish, cx, out);
         }
-        let Some((tag, bytes)) = sealed else { return };
+        let Some((tag, bytes)) = sealed else {
+            peer.waits |= order.is_some();
+            return;
+        };
         if let Some(order) = order {
             peer.insert(order, tag, bytes.clone());
         }
@@ -204,6 +203,9 @@ impl Sessions {
             return;
         }
         let repairs = peer.wish == Wish::Repair || unanswered.is_some();
+        if peer.wish == Wish::Nothing && !peer.may_repair(cx.now) {
+            return self.drops.count(DropReason::Rate);
+        }
         let Some(session) = initiate(&self.keys, &bundle, cx.rng).and_then(|(agreement, opening)| {
             let devices = (&self.keys.device(), &bundle.device);
             Session::initiate(&agreement, devices, (bundle.id, bundle.prekey), opening, cx)
@@ -219,9 +221,11 @@ impl Sessions {
         peer.wish = Wish::Nothing;
         peer.add(from, session, out);
         self.begun = self.begun.saturating_add(1);
+        let waits = core::mem::take(&mut peer.waits);
         if repairs {
             self.greet(cx, from, out);
-        } else {
+        }
+        if waits {
             out.push(Out::Ready(from));
         }
         self.save_later(from, out);
@@ -264,7 +268,7 @@ impl Sessions {
         // A sender that has a session begins another because that one does not work any more; two that begin at once
         // keep both.
         peer.retire(|s| s.confirmed);
-        let waits = peer.wish != Wish::Nothing || peer.has_stale();
+        let waits = peer.is_to_send();
         peer.wish = Wish::Nothing;
         peer.add(from, session, out);
         let used_up = self.firsts.insert(from, first, &mut self.rows);
@@ -323,7 +327,7 @@ impl Sessions {
         let reason = match result {
             Some(Ok((body, confirmed))) => {
                 self.save_later(from, out);
-                if confirmed && self.peers.get(&from).is_some_and(Peer::has_stale) {
+                if confirmed && self.peers.get_mut(&from).is_some_and(Peer::is_to_send) {
                     out.push(Out::Ready(from));
                 }
                 return self.opened(from, sealed, body, out);

@@ -153,7 +153,7 @@ impl Session {
             .ok()?;
         out.extend_from_slice(&tag);
         #[cfg(test)]
-        crate::session::tests::used(&key, &nonce);
+        crate::session::tests::sealed_with(*key, nonce);
         Some(out)
     }
 

@@ -39,6 +39,8 @@ pub(super) struct Peer {
     /// Sealed and not stored yet.
     fresh: Vec<u64>,
     pub(super) wish: Wish,
+    /// Something was to be sealed and there was no session.
+    pub(super) waits: bool,
     asked: Option<Instant>,
     /// When the repairs made so far would be over at one a minute.
     repaired: Instant,
@@ -54,6 +56,7 @@ impl Peer {
             sealed: BTreeMap::new(),
             fresh: Vec::new(),
             wish: Wish::Nothing,
+            waits: false,
             asked: None,
             repaired: Instant::ZERO,
             failures: RateLimit::new(Rate::per_second(FAILURES)),
@@ -114,9 +117,10 @@ impl Peer {
         self.sealed.get(&order).filter(|(tag, _)| self.is_live(*tag)).map(|(_, bytes)| bytes.as_slice())
     }
 
-    /// Whether something is sealed under a session that is not in use any more.
-    pub(super) fn has_stale(&self) -> bool {
-        self.sealed.values().any(|(tag, _)| !self.is_live(*tag))
+    /// Whether to send again, now that there is a session: something waits for it, or is sealed under one that is not in
+    /// use any more. Asks once.
+    pub(super) fn is_to_send(&mut self) -> bool {
+        core::mem::take(&mut self.waits) | self.sealed.values().any(|(tag, _)| !self.is_live(*tag))
     }
 
     pub(super) fn insert(&mut self, order: u64, tag: Tag, bytes: Vec<u8>) {
@@ -195,7 +199,7 @@ impl Peer {
 
     /// Whether something is sealed for it or waits for a session.
     pub(super) fn is_needed(&self) -> bool {
-        !self.sealed.is_empty() || self.wish != Wish::Nothing
+        self.waits || !self.sealed.is_empty() || self.wish != Wish::Nothing
     }
 
     pub(super) fn len(&self) -> usize {

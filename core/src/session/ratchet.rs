@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::crypto::dh::{KeyPair, dh};
 use crate::crypto::kdf::{Key, hkdf_pair, hmac};
@@ -72,8 +72,8 @@ impl Ratchet {
     pub(super) fn initiate(root: &Key, theirs: Key, rng: &mut Rng) -> Option<Self> {
         let mut ratchet = Self::respond(root, KeyPair::new(rng.bytes()));
         ratchet.theirs = theirs;
-        let shared = dh(&ratchet.own, &theirs)?;
-        let (root, chain) = hkdf_pair(&ratchet.root, &[&shared], &[b"DONP v1 ratchet"]);
+        let shared = Zeroizing::new(dh(&ratchet.own, &theirs)?);
+        let (root, chain) = hkdf_pair(&ratchet.root, &[&*shared], &[b"DONP v1 ratchet"]);
         ratchet.root = root;
         ratchet.sending = Some(chain);
         Some(ratchet)
@@ -156,11 +156,11 @@ impl Ratchet {
                 *first = beginning(&self.theirs);
             }
         }
-        let shared = dh(&self.own, &theirs)?;
-        let (root, receiving) = hkdf_pair(&self.root, &[&shared], &[b"DONP v1 ratchet"]);
+        let shared = Zeroizing::new(dh(&self.own, &theirs)?);
+        let (root, receiving) = hkdf_pair(&self.root, &[&*shared], &[b"DONP v1 ratchet"]);
         let own = KeyPair::new(rng.bytes());
-        let shared = dh(&own, &theirs)?;
-        let (root, sending) = hkdf_pair(&root, &[&shared], &[b"DONP v1 ratchet"]);
+        let shared = Zeroizing::new(dh(&own, &theirs)?);
+        let (root, sending) = hkdf_pair(&root, &[&*shared], &[b"DONP v1 ratchet"]);
         self.root = root;
         self.own = own;
         self.theirs = theirs;

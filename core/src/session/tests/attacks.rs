@@ -1,0 +1,3 @@
+//! What an attacker sends, and what it changes: nothing.
+
+use super::*;

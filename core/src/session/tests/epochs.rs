@@ -1,0 +1,3 @@
+//! KEM epochs between two machines.
+
+use super::*;
