@@ -40,35 +40,17 @@ const OUTBOX: Table = Table::hot(24);
 #[derive(Debug)]
 pub(crate) enum In {
     /// Keep and deliver `body`.
-    Submit {
-        to: NodeId,
-        id: MessageId,
-        body: Vec<u8>,
-    },
+    Submit { to: NodeId, id: MessageId, body: Vec<u8> },
     /// The outbox record of this message is on disk.
-    Stored {
-        to: NodeId,
-        order: u64,
-    },
+    Stored { to: NodeId, order: u64 },
     /// Opened in the session with `from`; the digest names what was opened.
-    Message {
-        from: NodeId,
-        digest: ShortId,
-        body: Vec<u8>,
-    },
+    Message { from: NodeId, digest: ShortId, body: Vec<u8> },
     /// A message that did not open.
-    Unopened {
-        from: NodeId,
-        digest: ShortId,
-    },
+    Unopened { from: NodeId, digest: ShortId },
     /// There is a session with this node, or a new one: what waits for it goes out.
     Ready(NodeId),
     /// The answer to `Received`: on disk, or rejected for good.
-    Validated {
-        from: NodeId,
-        id: ShortId,
-        accepted: bool,
-    },
+    Validated { from: NodeId, id: ShortId, accepted: bool },
     /// The acknowledgements of this step are all here.
     AcksDue,
 }
@@ -249,14 +231,7 @@ impl Delivery {
         Some(entry.id)
     }
 
-    fn message(
-        &mut self,
-        from: NodeId,
-        digest: ShortId,
-        mut bytes: Vec<u8>,
-        cx: &mut Cx<'_>,
-        out: &mut Outbox<Out>,
-    ) {
+    fn message(&mut self, from: NodeId, digest: ShortId, mut bytes: Vec<u8>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         match Message::decode(&bytes) {
             Ok(Message::Carry { id, body }) => {
                 self.opened.insert(from, digest, id, body);
@@ -464,7 +439,11 @@ impl Machine for Delivery {
     }
 
     fn footprint(&self) -> usize {
-        self.messages.saturating_add(self.peers.len()).saturating_add(self.seen.len()).saturating_add(self.acks.len()).saturating_add(self.opened.len())
+        self.messages
+            .saturating_add(self.peers.len())
+            .saturating_add(self.seen.len())
+            .saturating_add(self.acks.len())
+            .saturating_add(self.opened.len())
     }
 
     fn count(&self, stats: &mut Stats) {

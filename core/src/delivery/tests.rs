@@ -135,7 +135,11 @@ fn only_the_receiver_can_acknowledge() {
     b.fact(up(BOB));
     b.submit(1);
     let mallory = NodeId([9; 32]);
-    let out = b.input(In::Message { from: mallory, digest: [9; 16], body: Message::Ack { ids: &[short(&id(1).hash)] }.encode() });
+    let out = b.input(In::Message {
+        from: mallory,
+        digest: [9; 16],
+        body: Message::Ack { ids: &[short(&id(1).hash)] }.encode(),
+    });
     assert_eq!(out, []);
     assert_eq!(b.delivery.queued(BOB), 1);
 }
@@ -146,7 +150,8 @@ fn a_repeat_is_acknowledged_without_validation() {
     let carry = Message::Carry { id: [7; 16], body: &[1, 2] };
     let out = b.input(from_bob(carry));
     assert_eq!(out, [Out::Received { from: BOB, id: [7; 16], body: vec![1, 2] }]);
-    let ack = Out::Send { to: BOB, order: None, priority: Priority::High, body: Message::Ack { ids: &[[7; 16]] }.encode() };
+    let ack =
+        Out::Send { to: BOB, order: None, priority: Priority::High, body: Message::Ack { ids: &[[7; 16]] }.encode() };
     assert_eq!(b.input(In::Validated { from: BOB, id: [7; 16], accepted: true }), core::slice::from_ref(&ack));
     assert_eq!(b.input(from_bob(carry)), [ack], "it is not validated again");
 }
@@ -155,11 +160,8 @@ fn a_repeat_is_acknowledged_without_validation() {
 #[test]
 fn a_repeat_that_does_not_open_gets_the_answer_of_the_first_time() {
     let mut b = Bench::new();
-    let carry = |n: u8| In::Message {
-        from: BOB,
-        digest: [n; 16],
-        body: Message::Carry { id: [n; 16], body: &[n] }.encode(),
-    };
+    let carry =
+        |n: u8| In::Message { from: BOB, digest: [n; 16], body: Message::Carry { id: [n; 16], body: &[n] }.encode() };
     let again = |n: u8| In::Unopened { from: BOB, digest: [n; 16] };
     (1..=3).for_each(|n| drop(b.input(carry(n))));
     b.input(In::Validated { from: BOB, id: [1; 16], accepted: true });
@@ -187,7 +189,8 @@ fn a_new_session_sends_at_once_what_waits() {
     b.submit(1);
     b.submit(2);
     let out = b.input(In::Ready(BOB));
-    let orders: Vec<_> = out.iter().filter_map(|o| if let Out::Send { order, .. } = o { *order } else { None }).collect();
+    let orders: Vec<_> =
+        out.iter().filter_map(|o| if let Out::Send { order, .. } = o { *order } else { None }).collect();
     assert_eq!(orders, [1, 2]);
     let out = b.input(from_bob(Message::Ack { ids: &[short(&id(1).hash)] }));
     assert!(out.contains(&Out::Forget { to: BOB, order: 1 }));

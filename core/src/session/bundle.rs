@@ -97,8 +97,7 @@ impl Binding {
         let (signed, signature) = bytes.split_last_chunk::<SIGNATURE_LEN>()?;
         let mut r = Reader(signed);
         let binding = Self { device: r.take().ok()?, identity: r.take().ok()? };
-        let valid =
-            node_id(&binding.device) == of && verify(Domain::SessionKey, &binding.device, signed, signature);
+        let valid = node_id(&binding.device) == of && verify(Domain::SessionKey, &binding.device, signed, signature);
         valid.then_some(binding)
     }
 }

@@ -55,11 +55,8 @@ impl Names<'_> {
 pub(super) fn initiate(keys: &Keys, bundle: &Bundle, rng: &mut Rng) -> Option<(Agreement, Vec<u8>)> {
     let ephemeral = KeyPair::new(rng.bytes());
     let (ciphertext, secret) = encapsulate(&bundle.encapsulation, rng)?;
-    let shared = [
-        dh(&keys.identity, &bundle.prekey)?,
-        dh(&ephemeral, &bundle.identity)?,
-        dh(&ephemeral, &bundle.prekey)?,
-    ];
+    let shared =
+        [dh(&keys.identity, &bundle.prekey)?, dh(&ephemeral, &bundle.identity)?, dh(&ephemeral, &bundle.prekey)?];
     let names = Names {
         suites: bundle.suites,
         initiator: (&keys.device(), &keys.identity.public),
@@ -70,12 +67,8 @@ pub(super) fn initiate(keys: &Keys, bundle: &Bundle, rng: &mut Rng) -> Option<(A
         ephemeral: &ephemeral.public,
         ciphertext: &ciphertext,
     };
-    let first = First {
-        bundle: bundle.id,
-        binding: &keys.binding,
-        ephemeral: ephemeral.public,
-        ciphertext: &ciphertext,
-    };
+    let first =
+        First { bundle: bundle.id, binding: &keys.binding, ephemeral: ephemeral.public, ciphertext: &ciphertext };
     Some((names.agree(shared, secret), first.encode()))
 }
 
@@ -83,11 +76,8 @@ pub(super) fn initiate(keys: &Keys, bundle: &Bundle, rng: &mut Rng) -> Option<(A
 pub(super) fn respond(keys: &Keys, prekeys: &Prekeys, first: &First<'_>, sender: &Binding) -> Option<Agreement> {
     let prekey = prekeys.prekey();
     let (secret, encapsulation) = decapsulate(&prekeys.seed, first.ciphertext)?;
-    let shared = [
-        dh(&prekey, &sender.identity)?,
-        dh(&keys.identity, &first.ephemeral)?,
-        dh(&prekey, &first.ephemeral)?,
-    ];
+    let shared =
+        [dh(&prekey, &sender.identity)?, dh(&keys.identity, &first.ephemeral)?, dh(&prekey, &first.ephemeral)?];
     let names = Names {
         suites: SUITES,
         initiator: (&sender.device, &sender.identity),

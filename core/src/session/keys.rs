@@ -83,9 +83,7 @@ impl Keys {
     ) -> Result<Self, Malformed> {
         let stored = records.iter().find(|r| r.table == KEYS);
         let secret: [u8; 32] = match stored {
-            Some(record) if record.key == IDENTITY => {
-                record.value.as_slice().try_into().map_err(|_| Malformed)?
-            }
+            Some(record) if record.key == IDENTITY => record.value.as_slice().try_into().map_err(|_| Malformed)?,
             Some(_) => return Err(Malformed),
             None => cx.rng.bytes(),
         };

@@ -60,23 +60,45 @@ const TEND_EVERY: Duration = Duration::from_secs(86_400);
 pub(crate) enum In {
     /// Send this so that only `to` reads it. With `order` it is stored and repeated as it is until it is forgotten;
     /// without, it is sealed each time.
-    Seal { to: NodeId, order: Option<u64>, priority: Priority, body: Vec<u8> },
+    Seal {
+        to: NodeId,
+        order: Option<u64>,
+        priority: Priority,
+        body: Vec<u8>,
+    },
     /// The message under this number is not sent any more.
-    Forget { to: NodeId, order: u64 },
+    Forget {
+        to: NodeId,
+        order: u64,
+    },
     /// What this node sealed and this one could not open is not known otherwise: the session is of no use.
     Lost(NodeId),
-    Message { from: NodeId, body: Vec<u8> },
+    Message {
+        from: NodeId,
+        body: Vec<u8>,
+    },
     /// What was sealed and opened in this step is all here.
     SaveDue,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Out {
-    Send { to: NodeId, priority: Priority, body: Vec<u8> },
+    Send {
+        to: NodeId,
+        priority: Priority,
+        body: Vec<u8>,
+    },
     /// What a node sealed for this one. The digest names the message, should it come again.
-    Opened { from: NodeId, digest: ShortId, body: Vec<u8> },
+    Opened {
+        from: NodeId,
+        digest: ShortId,
+        body: Vec<u8>,
+    },
     /// A message that does not open. If its digest is not known, `In::Lost` follows.
-    Unopened { from: NodeId, digest: ShortId },
+    Unopened {
+        from: NodeId,
+        digest: ShortId,
+    },
     /// There is a session to send in, or a new one: what waits for this node may be sent.
     Ready(NodeId),
     /// Comes back as `In::SaveDue`, after the inputs that wait already: one row of a session is written for many
@@ -265,9 +287,10 @@ impl Sessions {
             peer.failed(cx.now);
             return self.drops.count(DropReason::Decrypt);
         };
-        // A sender that has a session begins another because that one does not work any more; two that begin at once
-        // keep both.
-        peer.retire(|s| s.confirmed);
+        // A sender that has a session begins another because that one does not work any more. Two that begin at once
+        // keep both, but only once: a second session of the other side shows that it lost this one's.
+        let again = peer.sessions.iter().any(|s| !s.initiator && !s.retired);
+        peer.retire(|s| s.confirmed || again);
         let waits = peer.is_to_send();
         peer.wish = Wish::Nothing;
         peer.add(from, session, out);

@@ -136,8 +136,7 @@ impl Session {
         self.dirty = true;
         let epoch = self.epochs.sending();
         let header = Header { tag: self.theirs, dh, before, number, epoch };
-        let control =
-            if body.len() <= MAX_WITH_CONTROL { self.epochs.attach(cx.wall, cx.rng) } else { alloc::vec![0] };
+        let control = if body.len() <= MAX_WITH_CONTROL { self.epochs.attach(cx.wall, cx.rng) } else { alloc::vec![0] };
         let opening = self.opening.as_deref().unwrap_or_default();
         let nonce = cx.rng.bytes::<NONCE_LEN>();
         let mut out = Vec::with_capacity(

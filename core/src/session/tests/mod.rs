@@ -141,8 +141,7 @@ impl Node {
                 return pending;
             }
             // What is saved is saved after the inputs that wait already.
-            let (saves, mut rest): (Vec<_>, Vec<_>) =
-                inputs.drain(..).partition(|input| matches!(input, In::SaveDue));
+            let (saves, mut rest): (Vec<_>, Vec<_>) = inputs.drain(..).partition(|input| matches!(input, In::SaveDue));
             rest.extend(saves);
             let mut cx = Cx { now: self.now, wall: self.wall, me: who(self.n).node_id(), rng: &mut self.rng };
             rest.into_iter().for_each(|input| self.machine.handle(&mut cx, input, out));
