@@ -47,7 +47,13 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    pub(super) fn encode(&self) -> [u8; HEADER_LEN] {
+    /// That of the page of messages.
+    #[cfg(test)]
+    pub(crate) fn example() -> Self {
+        Self { tag: [0x77; 4], dh: [0x22; 32], before: 3, number: 300, epoch: 2 }
+    }
+
+    pub(crate) fn encode(&self) -> [u8; HEADER_LEN] {
         let parts: [&[u8]; 6] = [
             &[SEALED, SUITE],
             &self.tag,
