@@ -241,6 +241,7 @@ impl Sessions {
             peer.retire(|_| true);
         }
         peer.wish = Wish::Nothing;
+        peer.forget_question();
         peer.add(from, session, out);
         self.begun = self.begun.saturating_add(1);
         let waits = core::mem::take(&mut peer.waits);

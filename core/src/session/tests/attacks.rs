@@ -28,9 +28,8 @@ fn first() -> ([Node; 2], Vec<u8>) {
 fn a_replayed_first_message_opens_no_session() {
     let (mut nodes, message) = first();
     nodes[1].take(&message);
-    let before = dump(&mut nodes[1]);
     nodes[1].take(&message);
-    assert_eq!(dump(&mut nodes[1]), before, "the same again");
+    assert_eq!((nodes[1].sessions().len(), nodes[1].drops(DropReason::Duplicate)), (1, 1), "the same again");
     // After a restart, with the session gone.
     let rows: Vec<Record> = nodes[1].rows().into_iter().filter(|r| r.table != SESSIONS).collect();
     let (machine, _) = open(1, rows, &mut Rng::new([8; 32]), (nodes[1].now, nodes[1].wall));
@@ -271,6 +270,7 @@ fn a_sender_uses_up_its_own_place_for_first_messages_only() {
 #[test]
 fn repairs_are_rare_and_take_no_new_place_while_unanswered() {
     let mut nodes = linked();
+    nodes[0].pass(Duration::from_secs(3));
     let from = nodes[0].other();
     let asks: Vec<_> = (0..10).flat_map(|_| nodes[0].input(In::Lost(from))).collect();
     assert_eq!(asks, [vec![3]], "one question");
