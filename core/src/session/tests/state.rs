@@ -105,3 +105,20 @@ fn a_repeat_is_the_same_bytes_until_it_is_forgotten() {
     assert!(nodes[0].rows().iter().all(|r| r.table != SEALED));
     assert_ne!(nodes[0].repeat(), sent);
 }
+
+// Fails if the body goes beside the cipher.
+#[test]
+fn what_is_sealed_shows_no_text() {
+    let mut nodes = pair();
+    let text = b"a text that only two devices read";
+    let mut on_way = nodes[0].say(text);
+    let mut to = 1;
+    for _ in 0..6 {
+        let next: Vec<_> = on_way.iter().flat_map(|m| nodes[to].take(m)).collect();
+        let shows = |m: &Vec<u8>| m.windows(8).any(|part| text.windows(8).any(|t| t == part));
+        assert!(!on_way.iter().any(shows));
+        on_way = next;
+        to = 1 - to;
+    }
+    assert!(nodes[1].app.read.contains(&text[..]));
+}

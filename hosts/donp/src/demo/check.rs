@@ -59,6 +59,8 @@ pub struct View {
     pub told: Vec<String>,
     /// Private messages of this node that are still in its outbox.
     pub outbox: u64,
+    /// Messages that this node sealed for one device; none if it was killed, since that begins the count anew.
+    pub sealed: Option<u64>,
 }
 
 /// What should have happened.
@@ -83,6 +85,8 @@ pub struct Verdict {
     /// No message comes before one that its author had seen.
     pub causal: bool,
     pub undelivered: u64,
+    /// Every private message of the nodes that ran throughout was sealed from end to end, by their own count.
+    pub end_to_end: bool,
     /// What is wrong, in words.
     pub problems: Vec<String>,
 }
@@ -95,7 +99,7 @@ impl Verdict {
 
 /// Judges `views` of the nodes against `expected`.
 pub fn judge(expected: &Expected, views: &[View]) -> Verdict {
-    let mut v = Verdict { orders_equal: true, causal: true, ..Verdict::default() };
+    let mut v = Verdict { orders_equal: true, causal: true, end_to_end: true, ..Verdict::default() };
     for view in views {
         let name = &view.name;
         let ids: Vec<&String> = view.all.iter().map(|m| &m.id).collect();
@@ -109,6 +113,11 @@ pub fn judge(expected: &Expected, views: &[View]) -> Verdict {
         let to_me = expected.private.iter().filter(|(_, (_, to))| to == name).map(|(id, _)| id);
         count(&mut v, name, "its events", &view.told.iter().collect::<Vec<_>>(), &others.chain(to_me).collect());
         check_order(&mut v, view);
+        let sent = expected.private.values().filter(|(from, _)| from == name).count() as u64;
+        if let Some(sealed) = view.sealed.filter(|sealed| *sealed < sent) {
+            v.end_to_end = false;
+            v.problems.push(format!("{name} sent {sent} private messages and sealed {sealed}"));
+        }
         if view.outbox > 0 {
             v.undelivered += view.outbox;
             v.problems.push(format!("{name} still has {} private messages in its outbox", view.outbox));
