@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(encapsulate(&key, &mut Rng::new([1; 32])), None);
     }
 
-    // The digest on which ml-kem, kyber-py and OpenSSL agree (docs/spec/session.md, "Vectors").
+    // The digest on which ml-kem, kyber-py and OpenSSL agree (docs/design/sessions.md §9).
     #[test]
     fn the_key_of_a_fixed_seed_is_that_of_other_implementations() {
         let digest = sha256(&[&encapsulation_key(&[7; 64])]);

@@ -97,7 +97,11 @@ impl Route for session::Out {
             }
             Self::Opened { from, digest, body } => q.input(delivery::In::Message { from, digest, body }),
             Self::Unopened { from, digest } => q.input(delivery::In::Unopened { from, digest }),
-            Self::Ready(to) => q.input(delivery::In::Ready(to)),
+            Self::History { from, body } => q.input(chat::In::Opened { from, body }),
+            Self::Ready(to) => {
+                q.input(delivery::In::Ready(to));
+                q.input(chat::In::Ready(to));
+            }
             Self::SaveDue => q.input(session::In::SaveDue),
         }
     }
@@ -159,6 +163,7 @@ impl Route for chat::Out {
             Self::DirectValidated { from, id, accepted } => q.input(delivery::In::Validated { from, id, accepted }),
             Self::GossipValidated { id, genuine } => q.input(gossip::In::Validated { id, genuine }),
             Self::Send { to, priority, body } => q.input(link::In::Send { to, channel: Channel::Chat, priority, body }),
+            Self::Seal { to, priority, body } => q.input(session::In::SealHistory { to, priority, body }),
             Self::Compared(peer) => q.input(membership::In::Compared(peer)),
             Self::Received(message) => q.durable(Durable::Received(message)),
             Self::Forked { conversation, author, life, seq } => {

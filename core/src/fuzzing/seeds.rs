@@ -386,7 +386,7 @@ fn session() -> Vec<Vec<u8>> {
         from_peer(&mut late, &changed);
         from_peer(&mut late, message);
     }
-    late.put(&[0, 7, 1]).put(&[0, 5, 9]).put(&[0, 8]).put(&[230, 255]);
+    late.put(&[0, 7, 1]).bytes(b"history").put(&[0, 5, 9]).put(&[0, 8]).put(&[230, 255]);
     vec![own.0, taken.0, late.0]
 }
 

@@ -30,6 +30,25 @@ const AGAIN: u8 = 32;
 
 const OFFER: u8 = 1;
 const ANSWER: u8 = 2;
+const HISTORY: u8 = 4;
+
+/// Whom a body is for at the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// A message or what answers it.
+    Message,
+    /// What two devices say to catch up.
+    History,
+}
+
+impl Subject {
+    /// Says so in a control.
+    pub(super) fn mark(self, control: &mut [u8]) {
+        if let (Self::History, Some(bits)) = (self, control.first_mut()) {
+            *bits |= HISTORY;
+        }
+    }
+}
 
 /// The other side breaks a rule of epochs: only a new session helps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +57,7 @@ pub(super) struct Broken;
 /// What stands before the body of a message: control 1, offer (epoch 2, key 1,184), answer (epoch 2, ciphertext 1,088).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Control<'a> {
+    pub(super) subject: Subject,
     offer: Option<(u16, &'a [u8])>,
     answer: Option<(u16, &'a [u8])>,
 }
@@ -47,14 +67,15 @@ impl<'a> Control<'a> {
     pub(super) fn decode(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
         let mut r = Reader(bytes);
         let [bits] = r.take()?;
-        if bits & !(OFFER | ANSWER) != 0 {
+        if bits & !(OFFER | ANSWER | HISTORY) != 0 {
             return Err(Malformed);
         }
         let mut part = |bit, len| {
             let wanted = bits & bit != 0;
             wanted.then(|| Ok((u16::from_le_bytes(r.take()?), r.slice(len)?))).transpose()
         };
-        let control = Self { offer: part(OFFER, EK_LEN)?, answer: part(ANSWER, CT_LEN)? };
+        let subject = if bits & HISTORY == 0 { Subject::Message } else { Subject::History };
+        let control = Self { subject, offer: part(OFFER, EK_LEN)?, answer: part(ANSWER, CT_LEN)? };
         Ok((control, r.0))
     }
 }

@@ -25,6 +25,7 @@ use crate::fact::Fact;
 use crate::id::NodeId;
 use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::session::bundle::{Binding, Bundle};
+use crate::session::epochs::Subject;
 use crate::session::first::{initiate, respond};
 use crate::session::firsts::{Firsts, Known};
 use crate::session::keys::Keys;
@@ -66,6 +67,12 @@ pub(crate) enum In {
         priority: Priority,
         body: Vec<u8>,
     },
+    /// The same for what concerns the history of a conversation.
+    SealHistory {
+        to: NodeId,
+        priority: Priority,
+        body: Vec<u8>,
+    },
     /// The message under this number is not sent any more.
     Forget {
         to: NodeId,
@@ -92,6 +99,11 @@ pub(crate) enum Out {
     Opened {
         from: NodeId,
         digest: ShortId,
+        body: Vec<u8>,
+    },
+    /// The same of what concerns a history.
+    History {
+        from: NodeId,
         body: Vec<u8>,
     },
     /// A message that does not open. If its digest is not known, `In::Lost` follows.
@@ -182,7 +194,7 @@ impl Sessions {
         to: NodeId,
         order: Option<u64>,
         priority: Priority,
-        body: &[u8],
+        body: (Subject, &[u8]),
         out: &mut Outbox<Out>,
     ) {
         let Some(peer) = self.peer(to, out) else { return self.drops.count(DropReason::Queue) };
@@ -197,7 +209,8 @@ impl Sessions {
             ask(peer, to, wish, cx, out);
         }
         let Some((tag, bytes)) = sealed else {
-            peer.waits |= order.is_some();
+            // An acknowledgement is given again when it is asked for.
+            peer.waits |= order.is_some() || body.0 == Subject::History;
             return;
         };
         if let Some(order) = order {
@@ -256,7 +269,7 @@ impl Sessions {
 
     /// Sends an empty message: it opens a session, or answers one.
     fn greet(&mut self, cx: &mut Cx<'_>, to: NodeId, out: &mut Outbox<Out>) {
-        self.seal(cx, to, None, Priority::High, &[], out);
+        self.seal(cx, to, None, Priority::High, (Subject::Message, &[]), out);
     }
 
     fn first(&mut self, cx: &mut Cx<'_>, from: NodeId, first: &First<'_>, sealed: &Sealed<'_>, out: &mut Outbox<Out>) {
@@ -305,7 +318,7 @@ impl Sessions {
         if waits {
             out.push(Out::Ready(from));
         }
-        if body.is_empty() {
+        if body.1.is_empty() {
             return self.greet(cx, from, out);
         }
         self.opened(from, sealed, body, out);
@@ -368,10 +381,18 @@ impl Sessions {
         out.push(Out::Unopened { from, digest });
     }
 
-    fn opened(&mut self, from: NodeId, sealed: &Sealed<'_>, body: Vec<u8>, out: &mut Outbox<Out>) {
+    fn opened(
+        &mut self,
+        from: NodeId,
+        sealed: &Sealed<'_>,
+        (subject, body): (Subject, Vec<u8>),
+        out: &mut Outbox<Out>,
+    ) {
         self.opened = self.opened.saturating_add(1);
-        if !body.is_empty() {
-            out.push(Out::Opened { from, digest: digest(sealed), body });
+        match subject {
+            _ if body.is_empty() => {}
+            Subject::Message => out.push(Out::Opened { from, digest: digest(sealed), body }),
+            Subject::History => out.push(Out::History { from, body }),
         }
     }
 
@@ -481,7 +502,12 @@ impl Machine for Sessions {
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
         match input {
-            In::Seal { to, order, priority, body } => self.seal(cx, to, order, priority, &body, out),
+            In::Seal { to, order, priority, body } => {
+                self.seal(cx, to, order, priority, (Subject::Message, &body), out);
+            }
+            In::SealHistory { to, priority, body } => {
+                self.seal(cx, to, None, priority, (Subject::History, &body), out);
+            }
             In::Forget { to, order } => {
                 if let Some(peer) = self.peers.get_mut(&to) {
                     peer.forget(to, order, out);

@@ -10,7 +10,7 @@ use crate::crypto::dh::KeyPair;
 use crate::crypto::kdf::{Key, hkdf};
 use crate::machine::{Cx, Outbox};
 use crate::session::SESSIONS;
-use crate::session::epochs::{Control, Epochs};
+use crate::session::epochs::{Control, Epochs, Subject};
 use crate::session::first::Agreement;
 use crate::session::kept::{Kept, KeptKeys, PLACE_LEN, Place};
 use crate::session::ratchet::{MessageKey, NoKey, Ratchet, beginning};
@@ -131,12 +131,14 @@ impl Session {
     }
 
     /// Seals a body under the next key. None if this side has no sending chain, or came to its end.
-    pub(super) fn seal(&mut self, body: &[u8], cx: &mut Cx<'_>) -> Option<Vec<u8>> {
+    pub(super) fn seal(&mut self, (subject, body): (Subject, &[u8]), cx: &mut Cx<'_>) -> Option<Vec<u8>> {
         let (key, dh, before, number) = self.ratchet.next_key()?;
         self.dirty = true;
         let epoch = self.epochs.sending();
         let header = Header { tag: self.theirs, dh, before, number, epoch };
-        let control = if body.len() <= MAX_WITH_CONTROL { self.epochs.attach(cx.wall, cx.rng) } else { alloc::vec![0] };
+        let mut control =
+            if body.len() <= MAX_WITH_CONTROL { self.epochs.attach(cx.wall, cx.rng) } else { alloc::vec![0] };
+        subject.mark(&mut control);
         let opening = self.opening.as_deref().unwrap_or_default();
         let nonce = cx.rng.bytes::<NONCE_LEN>();
         let mut out = Vec::with_capacity(
@@ -157,7 +159,7 @@ impl Session {
     }
 
     /// Opens a message of this session and gives its body. Nothing changes if it does not open.
-    pub(super) fn open(&mut self, message: &Sealed<'_>, cx: &mut Cx<'_>) -> Result<Vec<u8>, Unopened> {
+    pub(super) fn open(&mut self, message: &Sealed<'_>, cx: &mut Cx<'_>) -> Result<(Subject, Vec<u8>), Unopened> {
         let Header { dh, number, epoch, .. } = message.header;
         if epoch > self.epochs.newest() {
             return Err(Unopened::Broken);
@@ -182,7 +184,7 @@ impl Session {
         let (control, body) = Control::decode(&plain).map_err(|Malformed| Unopened::Broken)?;
         let mut epochs = self.epochs.clone();
         epochs.take(epoch, &control, cx.wall, cx.rng).map_err(|_| Unopened::Broken)?;
-        let body = body.to_vec();
+        let body = (control.subject, body.to_vec());
         self.commit(turned, epochs, used, fresh, cx.wall);
         Ok(body)
     }

@@ -133,6 +133,7 @@ impl Node {
                             In::Lost(self.other())
                         }
                     }),
+                    Out::History { .. } => {}
                     Out::Ready(_) => inputs.extend(self.unacknowledged()),
                 }
             }
