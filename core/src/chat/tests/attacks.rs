@@ -388,7 +388,7 @@ fn what_is_said_of_a_private_conversation_goes_sealed_only() {
     let private = private_conversation(a.me, b.me);
     let pull = |conversation| encode(&Sync::Pull { conversation, from: 0, heights: Vec::new(), answer: true });
     let (network, private) = (pull(a.chat.network), pull(private));
-    let drops = |a: &Bench| a.chat.drops.get(DropReason::Message);
+    let drops = |a: &Bench| a.chat.drops.get(crate::stats::DropReason::Message);
     a.input(In::Message { from: b.me, body: private.clone() });
     a.input(In::Opened { from: b.me, body: network });
     assert_eq!(drops(&a), 2);
