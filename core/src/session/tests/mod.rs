@@ -20,6 +20,7 @@ mod attacks;
 mod epochs;
 mod schedules;
 mod state;
+mod vectors;
 
 std::thread_local! {
     static USED: RefCell<Vec<(Key, [u8; 24])>> = const { RefCell::new(Vec::new()) };
