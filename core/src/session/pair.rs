@@ -69,6 +69,9 @@ pub(super) struct Session {
     opening: Option<Vec<u8>>,
     /// Rows to be written or deleted, by what follows the peer and the tag.
     changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Keys and nonces of what was sealed, for tests that look for repeats.
+    #[cfg(test)]
+    pub(super) used_keys: Vec<(Key, [u8; NONCE_LEN])>,
 }
 
 fn tag(root: &Key, device: &Key) -> Tag {
@@ -127,6 +130,8 @@ impl Session {
             kept: KeptKeys::default(),
             opening: None,
             changes: Vec::new(),
+            #[cfg(test)]
+            used_keys: Vec::new(),
         }
     }
 
@@ -154,7 +159,7 @@ impl Session {
             .ok()?;
         out.extend_from_slice(&tag);
         #[cfg(test)]
-        crate::session::tests::sealed_with(*key, nonce);
+        self.used_keys.push((*key, nonce));
         Some(out)
     }
 
@@ -332,6 +337,8 @@ impl Session {
             kept: KeptKeys::restore(kept),
             opening,
             changes: Vec::new(),
+            #[cfg(test)]
+            used_keys: Vec::new(),
         };
         let fits = version == VERSION && bits < 8 && r.0.is_empty();
         let opening = session.opening.as_ref().is_none_or(|head| head.len() == FIRST_LEN);

@@ -179,7 +179,6 @@ fn both_sides_begin_at_once_and_both_sessions_carry() {
 // Fails if the sessions there were stay in use: the other side would never open what is sealed in them.
 #[test]
 fn an_old_copy_of_a_store_costs_one_new_session() {
-    USED.with_borrow_mut(Vec::clear);
     let mut nodes = linked();
     let copy = (nodes[0].disk.clone(), nodes[0].app.clone());
     (0..70u8).for_each(|n| say(&mut nodes, usize::from(n % 2), &[n, 0]));
@@ -199,7 +198,7 @@ fn an_old_copy_of_a_store_costs_one_new_session() {
     assert!(nodes.iter().all(|n| n.app.outbox.is_empty()));
     let live = |node: &Node| node.sessions().iter().filter(|s| !s.retired).count();
     assert!(nodes.iter().all(|n| live(n) <= 2), "{:?}", nodes.each_ref().map(live));
-    let mut used = USED.with_borrow(Clone::clone);
+    let mut used = nodes.each_ref().map(|node| node.used.clone()).concat();
     let all = used.len();
     used.sort_unstable();
     used.dedup();

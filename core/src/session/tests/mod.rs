@@ -1,11 +1,8 @@
 //! Two machines, their disks and what lies between them.
 
-extern crate std;
-
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
-use core::cell::RefCell;
 
 use super::*;
 use crate::config::Config;
@@ -21,15 +18,6 @@ mod epochs;
 mod schedules;
 mod state;
 mod vectors;
-
-std::thread_local! {
-    static USED: RefCell<Vec<(Key, [u8; 24])>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Every key and nonce that a message was sealed with, in this test.
-pub(super) fn sealed_with(key: Key, nonce: [u8; 24]) {
-    USED.with_borrow_mut(|used| used.push((key, nonce)));
-}
 
 /// What an application remembers, as its disk has it.
 #[derive(Clone, Default)]
@@ -50,6 +38,8 @@ struct Node {
     /// What was opened since the start.
     digests: BTreeMap<ShortId, Vec<u8>>,
     lost: usize,
+    /// Every key and nonce that a message was sealed with.
+    used: Vec<(Key, [u8; 24])>,
     now: Instant,
     wall: WallTime,
 }
@@ -89,6 +79,7 @@ impl Node {
             app: App::default(),
             digests: BTreeMap::new(),
             lost: 0,
+            used: Vec::new(),
             now,
             wall,
         };
@@ -105,13 +96,12 @@ impl Node {
         let before = self.app.clone();
         let mut out = Outbox::new();
         let mut cx = Cx { now: self.now, wall: self.wall, me: who(self.n).node_id(), rng: &mut self.rng };
-        let used = USED.with_borrow(Vec::len);
         f(&mut self.machine, &mut cx, &mut out);
-        Pending { used, ..self.collect(&mut out, before) }
+        self.collect(&mut out, before)
     }
 
     fn collect(&mut self, out: &mut Outbox<Out>, before: App) -> Pending {
-        let used = USED.with_borrow(Vec::len);
+        let used = self.used.len();
         let mut pending = Pending { ops: Vec::new(), sends: Vec::new(), before, used };
         let mut inputs = Vec::new();
         loop {
@@ -137,6 +127,9 @@ impl Node {
                     Out::History { .. } => {}
                     Out::Ready(_) => inputs.extend(self.unacknowledged()),
                 }
+            }
+            for session in self.machine.peers.values_mut().flat_map(|p| &mut p.sessions) {
+                self.used.append(&mut session.used_keys);
             }
             if inputs.is_empty() {
                 self.machine.check().unwrap();
@@ -190,7 +183,7 @@ impl Node {
         if let Some(pending) = lost {
             self.app = pending.before;
             // What was sealed never left.
-            USED.with_borrow_mut(|used| used.truncate(pending.used));
+            self.used.truncate(pending.used);
         }
         self.digests.clear();
         self.reload();

@@ -17,7 +17,6 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        USED.with_borrow_mut(Vec::clear);
         Self {
             nodes: [Node::seeded(0, seed as u8), Node::seeded(1, seed as u8 ^ 0x55)],
             on_way: Vec::new(),
@@ -123,7 +122,7 @@ impl World {
     }
 
     fn judge(&self, seed: u64) {
-        let mut used = USED.with_borrow(Clone::clone);
+        let mut used = self.nodes.each_ref().map(|node| node.used.clone()).concat();
         let all = used.len();
         used.sort_unstable();
         used.dedup();
@@ -150,6 +149,6 @@ fn schedule(seed: u64) {
 // epoch is used as soon as it is offered; a failed message advances the ratchet; a wedged session is not repaired.
 #[test]
 fn two_devices_read_every_message_once_whatever_happens_between() {
-    let count = std::env::var("DONP_SCHEDULES").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
+    let count = option_env!("DONP_SCHEDULES").and_then(|n| n.parse().ok()).unwrap_or(200);
     (0..count).for_each(schedule);
 }
