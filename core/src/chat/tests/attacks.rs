@@ -384,7 +384,8 @@ fn what_is_said_of_a_private_conversation_goes_sealed_only() {
     let (mut a, b) = (Bench::new(1), Bench::new(2));
     a.fact(&up(b.me));
     let kind = Conversation::Private(b.me);
-    a.step(|c, cx, out| c.say(cx, kind, vec![Content::text("private")], out));
+    let (said, _) = a.step(|c, cx, out| c.say(cx, kind, vec![Content::text("private")], out));
+    assert!(said.is_ok());
     let private = private_conversation(a.me, b.me);
     let pull = |conversation| encode(&Sync::Pull { conversation, from: 0, heights: Vec::new(), answer: true });
     let (network, private) = (pull(a.chat.network), pull(private));

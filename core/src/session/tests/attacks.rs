@@ -252,8 +252,9 @@ fn a_sender_uses_up_its_own_place_for_first_messages_only() {
     other.handle(&mut cx, In::Message { from: to, body: Message::Bundle(&bundle).encode() }, &mut out);
     other.handle(&mut cx, seal(), &mut out);
     other.handle(&mut cx, In::SaveDue, &mut out);
-    let sent = out.take().into_iter().filter_map(|o| if let Out::Send { body, .. } = o { Some(body) } else { None });
-    let body = sent.last().unwrap();
+    let mut sent =
+        out.take().into_iter().filter_map(|o| if let Out::Send { body, .. } = o { Some(body) } else { None });
+    let body = sent.next_back().unwrap();
     nodes[1].input(In::Message { from: id.node_id(), body });
     assert_eq!(nodes[1].machine.firsts.len(), 65);
     // A day later there is another bundle, and places for the first sender again.
@@ -336,9 +337,9 @@ fn unconfirmed_sessions_of_others_are_few_and_the_oldest_gives_way() {
         other.handle(&mut cx, In::Message { from: to, body: Message::Bundle(&bundle).encode() }, &mut out);
         other.handle(&mut cx, seal(), &mut out);
         other.handle(&mut cx, In::SaveDue, &mut out);
-        let sent =
+        let mut sent =
             out.take().into_iter().filter_map(|o| if let Out::Send { body, .. } = o { Some(body) } else { None });
-        let body = sent.last().unwrap();
+        let body = sent.next_back().unwrap();
         node.input(In::Message { from: id.node_id(), body });
         node.pass(Duration::from_secs(1));
     }
