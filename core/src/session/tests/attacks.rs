@@ -218,6 +218,7 @@ fn a_gap_of_two_thousand_messages_is_bridged_and_one_more_is_a_new_session() {
             assert_eq!(nodes[1].sessions()[0].kept(), 1_000, "the newest are kept");
             nodes[1].take(&lost[1_999][0]);
             assert!(nodes[1].app.read.contains(&1_999u32.to_le_bytes()[..]));
+            assert_eq!(nodes[1].sessions()[0].kept(), 999, "used once");
             nodes[1].pass(Duration::from_secs(8 * 86_400));
             assert_eq!(nodes[1].sessions()[0].kept(), 0, "for a week");
         }

@@ -48,6 +48,8 @@ struct Node {
 struct Pending {
     ops: Vec<crate::store::Op>,
     sends: Vec<Vec<u8>>,
+    /// What leaves whether or not it is committed.
+    early: Vec<Vec<u8>>,
     before: App,
     /// Keys and nonces used before.
     used: usize,
@@ -102,13 +104,17 @@ impl Node {
 
     fn collect(&mut self, out: &mut Outbox<Out>, before: App) -> Pending {
         let used = self.used.len();
-        let mut pending = Pending { ops: Vec::new(), sends: Vec::new(), before, used };
+        let mut pending = Pending { ops: Vec::new(), sends: Vec::new(), early: Vec::new(), before, used };
         let mut inputs = Vec::new();
         loop {
             while let Some(emit) = out.pop() {
                 let effect = match emit {
                     Emit::Store(op) => {
                         pending.ops.push(op);
+                        continue;
+                    }
+                    Emit::Now(Out::Send { body, .. }) => {
+                        pending.early.push(body);
                         continue;
                     }
                     Emit::Now(effect) | Emit::Committed(effect) => effect,
@@ -175,18 +181,23 @@ impl Node {
 
     fn commit(&mut self, pending: Pending) -> Vec<Vec<u8>> {
         self.disk.apply(Batch { seq: 0, ops: pending.ops });
-        pending.sends
+        [pending.early, pending.sends].concat()
     }
 
     /// The power fails: with `lost`, what the last step wanted to store and send is gone.
-    fn crash(&mut self, lost: Option<Pending>) {
+    fn crash(&mut self, lost: Option<Pending>) -> Vec<Vec<u8>> {
+        let mut left = Vec::new();
         if let Some(pending) = lost {
             self.app = pending.before;
-            // What was sealed never left.
-            self.used.truncate(pending.used);
+            if pending.early.iter().all(|m| m.len() == 1) {
+                // What was sealed never left.
+                self.used.truncate(pending.used);
+            }
+            left = pending.early;
         }
         self.digests.clear();
         self.reload();
+        left
     }
 
     /// As after a restart, for the machine only. Its randomness goes on, as a fresh seed would give other values too.

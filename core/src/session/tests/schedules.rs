@@ -32,7 +32,10 @@ impl World {
     fn settle(&mut self, n: usize, pending: Pending) {
         // One step in thirty is interrupted: before its batch is on disk, or after.
         match self.draw.below(60) {
-            0 => self.nodes[n].crash(Some(pending)),
+            0 => {
+                let left = self.nodes[n].crash(Some(pending));
+                self.on_way.extend(left.into_iter().map(|m| (1 - n, m)));
+            }
             1 => {
                 let sent = self.nodes[n].commit(pending);
                 self.nodes[n].crash(None);

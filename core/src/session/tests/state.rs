@@ -9,7 +9,7 @@ fn a_conversation_goes_both_ways_and_survives_restarts() {
         say(&mut nodes, usize::from(n % 2), &[n; 50]);
         say(&mut nodes, 0, &[n, 1]);
         if n % 3 == 0 {
-            nodes.iter_mut().for_each(|node| node.crash(None));
+            nodes.iter_mut().for_each(|node| drop(node.crash(None)));
         }
     }
     assert_eq!(nodes[0].sessions().len(), 1, "one session is enough");
