@@ -12,10 +12,9 @@ mod opened;
 mod peer;
 pub(crate) mod wire;
 
-use alloc::collections::BTreeMap;
+use crate::collections::{Backoff, DeadlineQueue, DedupWindow, OrderedMap, ShortId, short};
 use alloc::vec::Vec;
 
-use crate::collections::{Backoff, DeadlineQueue, DedupWindow, ShortId, short};
 use crate::config::Config;
 use crate::delivery::opened::{Opened, Seen};
 use crate::delivery::peer::{Entry, Peer};
@@ -108,7 +107,7 @@ pub(crate) enum Out {
 }
 
 pub(crate) struct Delivery {
-    peers: BTreeMap<NodeId, Peer>,
+    peers: OrderedMap<NodeId, Peer>,
     /// One deadline a peer: the soonest of its messages.
     timers: DeadlineQueue<NodeId>,
     seen: DedupWindow,
@@ -137,7 +136,7 @@ fn key(to: NodeId, order: u64) -> Vec<u8> {
 impl Delivery {
     fn new(config: &Config, rng: &mut Rng) -> Self {
         Self {
-            peers: BTreeMap::new(),
+            peers: OrderedMap::new(),
             timers: DeadlineQueue::new(),
             seen: DedupWindow::new(config.limits.dedup_ids, REMEMBER, rng),
             opened: Opened::new(&config.limits, REMEMBER),

@@ -1,10 +1,9 @@
 //! Messages of peers that were opened here. Their keys are gone, so a repeat cannot be opened: what it was, and what was
 //! answered, is remembered by its digest.
 
-use alloc::collections::BTreeMap;
+use crate::collections::{OrderedMap, ShortId};
 use alloc::vec::Vec;
 
-use crate::collections::ShortId;
 use crate::id::NodeId;
 use crate::limits::Limits;
 use crate::time::{Duration, Instant};
@@ -30,14 +29,14 @@ type Answer = (NodeId, ShortId, bool);
 
 /// See the module.
 pub(super) struct Opened {
-    young: BTreeMap<ShortId, Answer>,
-    old: BTreeMap<ShortId, Answer>,
+    young: OrderedMap<ShortId, Answer>,
+    old: OrderedMap<ShortId, Answer>,
     started: Instant,
     capacity: usize,
     window: Duration,
     /// Without a verdict, by sender and id, and where each is found by digest.
-    waiting: BTreeMap<(NodeId, ShortId), (ShortId, Vec<u8>)>,
-    by_digest: BTreeMap<ShortId, (NodeId, ShortId)>,
+    waiting: OrderedMap<(NodeId, ShortId), (ShortId, Vec<u8>)>,
+    by_digest: OrderedMap<ShortId, (NodeId, ShortId)>,
     /// INVARIANT: the bytes of the bodies that wait.
     bytes: usize,
     max_bytes: usize,
@@ -46,13 +45,13 @@ pub(super) struct Opened {
 impl Opened {
     pub(super) fn new(limits: &Limits, window: Duration) -> Self {
         Self {
-            young: BTreeMap::new(),
-            old: BTreeMap::new(),
+            young: OrderedMap::new(),
+            old: OrderedMap::new(),
             started: Instant::ZERO,
             capacity: limits.dedup_ids / PART,
             window,
-            waiting: BTreeMap::new(),
-            by_digest: BTreeMap::new(),
+            waiting: OrderedMap::new(),
+            by_digest: OrderedMap::new(),
             bytes: 0,
             max_bytes: limits.pending_bytes,
         }

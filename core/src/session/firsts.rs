@@ -1,9 +1,9 @@
 //! First messages that were accepted, for as long as the secrets of their bundle are kept: without one-time prekeys
 //! nothing else tells a replay from a new session (X3DH, revision 1, §4.2).
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::collections::OrderedMap;
 use crate::crypto::kdf::{Key, sha256};
 use crate::id::{ID_LEN, NodeId};
 use crate::machine::Outbox;
@@ -34,7 +34,7 @@ pub(super) enum Known {
 type Row = (NodeId, [u8; 16]);
 
 #[derive(Default)]
-pub(super) struct Firsts(BTreeMap<(u32, Key), Row>);
+pub(super) struct Firsts(OrderedMap<(u32, Key), Row>);
 
 fn name(first: &First<'_>) -> (u32, Key) {
     (first.bundle, sha256(&[&first.ephemeral]))

@@ -17,10 +17,9 @@ mod peer;
 mod ratchet;
 pub(crate) mod wire;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use crate::collections::{OrderedMap, OrderedSet, Rate, RateLimit, ShortId, short};
 use alloc::vec::Vec;
 
-use crate::collections::{Rate, RateLimit, ShortId, short};
 use crate::fact::Fact;
 use crate::id::NodeId;
 use crate::machine::{Cx, Machine, Outbox, Setup};
@@ -120,10 +119,10 @@ pub(crate) enum Out {
 
 pub(crate) struct Sessions {
     keys: Keys,
-    peers: BTreeMap<NodeId, Peer>,
+    peers: OrderedMap<NodeId, Peer>,
     firsts: Firsts,
     /// Peers with something to store.
-    unsaved: BTreeSet<NodeId>,
+    unsaved: OrderedSet<NodeId>,
     /// Sealed in this step: leaves when it is stored.
     outgoing: Vec<(NodeId, Priority, Vec<u8>)>,
     /// What this step stores with the sessions.
@@ -462,9 +461,9 @@ impl Machine for Sessions {
         let mut opened = Self {
             tend_at: cx.now + keys.due_in(cx.wall).min(TEND_EVERY),
             keys,
-            peers: BTreeMap::new(),
+            peers: OrderedMap::new(),
             firsts: Firsts::default(),
-            unsaved: BTreeSet::new(),
+            unsaved: OrderedSet::new(),
             outgoing: Vec::new(),
             rows: Outbox::new(),
             answers: RateLimit::new(Rate::per_second(BUNDLES)),

@@ -1,9 +1,8 @@
 //! The sessions with one device, and what is sealed for it.
 
-use alloc::collections::BTreeMap;
+use crate::collections::{OrderedMap, Rate, RateLimit};
 use alloc::vec::Vec;
 
-use crate::collections::{Rate, RateLimit};
 use crate::id::NodeId;
 use crate::machine::Outbox;
 use crate::session::SEALED;
@@ -35,7 +34,7 @@ pub(super) enum Wish {
 pub(super) struct Peer {
     pub(super) sessions: Vec<Session>,
     /// By the outbox's number: under which session, and all of the message.
-    sealed: BTreeMap<u64, (Tag, Vec<u8>)>,
+    sealed: OrderedMap<u64, (Tag, Vec<u8>)>,
     /// Sealed and not stored yet.
     fresh: Vec<u64>,
     pub(super) wish: Wish,
@@ -53,7 +52,7 @@ impl Peer {
     pub(super) fn new() -> Self {
         Self {
             sessions: Vec::new(),
-            sealed: BTreeMap::new(),
+            sealed: OrderedMap::new(),
             fresh: Vec::new(),
             wish: Wish::Nothing,
             waits: false,

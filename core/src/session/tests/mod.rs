@@ -1,10 +1,10 @@
 //! Two machines, their disks and what lies between them.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 
 use super::*;
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::config::Config;
 use crate::contract::who;
 use crate::crypto::kdf::Key;
@@ -23,9 +23,9 @@ mod vectors;
 #[derive(Clone, Default)]
 struct App {
     /// Not acknowledged.
-    outbox: BTreeMap<u64, Vec<u8>>,
+    outbox: OrderedMap<u64, Vec<u8>>,
     next: u64,
-    read: BTreeSet<Vec<u8>>,
+    read: OrderedSet<Vec<u8>>,
 }
 
 /// A machine with a disk and a simple outbox above it, as delivery is.
@@ -36,7 +36,7 @@ struct Node {
     disk: MemoryStore,
     app: App,
     /// What was opened since the start.
-    digests: BTreeMap<ShortId, Vec<u8>>,
+    digests: OrderedMap<ShortId, Vec<u8>>,
     lost: usize,
     /// Every key and nonce that a message was sealed with.
     used: Vec<(Key, [u8; 24])>,
@@ -79,7 +79,7 @@ impl Node {
             rng,
             disk: MemoryStore::default(),
             app: App::default(),
-            digests: BTreeMap::new(),
+            digests: OrderedMap::new(),
             lost: 0,
             used: Vec::new(),
             now,
