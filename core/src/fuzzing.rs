@@ -38,6 +38,7 @@ const OTHERS: &[(&str, Target)] = &[
     ("event_row", event_row),
     ("membership_message", membership_message),
     ("beacon", beacon),
+    ("session_message", session_message),
     ("delivery_message", delivery_message),
     ("chat_message", chat_message),
     ("chat_run", chat_run),
@@ -122,6 +123,12 @@ fn beacon(bytes: &[u8]) {
     let sealed = Beacon::seal(bytes.to_vec(), &key);
     if let Ok(beacon) = Beacon::decode(&sealed, &key) {
         assert_eq!(beacon.encode(&key), sealed);
+    }
+}
+
+fn session_message(bytes: &[u8]) {
+    if let Ok(message) = crate::session::wire::Message::decode(bytes) {
+        assert_eq!(message.encode(), bytes);
     }
 }
 

@@ -43,6 +43,10 @@ pub(crate) enum Domain {
     Presence,
     /// That a record is the newest of its owner, to one that asks.
     CurrentRecord,
+    /// A bundle of prekeys for sessions.
+    Prekeys,
+    /// A device's session identity key.
+    SessionKey,
 }
 
 impl Domain {
@@ -53,6 +57,8 @@ impl Domain {
             Self::Message => b"DONP1 message   ",
             Self::Presence => b"DONP1 presence  ",
             Self::CurrentRecord => b"DONP1 current   ",
+            Self::Prekeys => b"DONP1 prekeys   ",
+            Self::SessionKey => b"DONP1 sessionkey",
         }
     }
 }
@@ -105,7 +111,7 @@ mod scheme {
 }
 
 /// A toy signature that anybody can make: it fails for other bytes and other keys, and proves nothing. For
-/// simulations in which no node lies (see `link/dh.rs`).
+/// simulations in which no node lies (see `crypto/dh.rs`).
 #[cfg(donp_toy_keys)]
 mod scheme {
     use ed25519_dalek::SigningKey;

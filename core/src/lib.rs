@@ -96,7 +96,8 @@
 //!
 //! Each machine has a folder with its inputs, outputs, messages and laws: `link` (encryption, loss
 //! recovery; the only one that knows addresses and keys), `membership` (joining, neighbours), `discovery`
-//! (nodes nearby), `delivery` (private messages until they are stored at the other end), `gossip`
+//! (nodes nearby), `session` (what two devices say is readable to them alone), `delivery` (private messages until they
+//! are stored at the other end), `gossip`
 //! (broadcasts), `swim` (failure detection in a zone), `chat` (conversations in causal order). No machine
 //! knows another: `engine/route.rs` maps each output to its receivers.
 #![no_std]
@@ -116,6 +117,7 @@ mod collections;
 mod config;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
+mod crypto;
 mod delivery;
 mod discovery;
 mod engine;
@@ -138,6 +140,7 @@ pub mod planted;
 #[cfg(not(donp_planted))]
 mod planted;
 mod rng;
+mod session;
 mod setting;
 mod settings;
 mod shared;
@@ -163,7 +166,7 @@ pub use limits::Limits;
 pub use membership::NodeState;
 pub use setting::SettingValue;
 pub use settings::Setting;
-pub use stats::{BroadcastStats, DropReason, Drops, Stats, SwimStats};
+pub use stats::{BroadcastStats, DropReason, Drops, SessionStats, Stats, SwimStats};
 pub use store::{Batch, MemoryStore, Op, Record, Request, Scan, Table};
 pub use time::{Duration, Instant, WallTime};
 pub use wire::content::{Causality, ClockEntry, Content, Conversation, Message, VectorClock, document_clocks};

@@ -122,6 +122,11 @@ impl<O> Outbox<O> {
         self.0.push_back(Emit::Store(Op::Delete { table, key }));
     }
 
+    /// Pushes all that another holds.
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        self.0.append(&mut other.0);
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Emit<O>> {
         self.0.pop_front()
     }

@@ -31,6 +31,12 @@ impl Rng {
         self.0 = ChaCha20Rng::from_seed(*hasher.finalize().as_bytes());
     }
 
+    /// The stream for a crate that draws by itself.
+    #[cfg(not(donp_toy_keys))]
+    pub(crate) fn inner(&mut self) -> &mut impl chacha20::rand_core::CryptoRng {
+        &mut self.0
+    }
+
     pub(crate) fn fill(&mut self, out: &mut [u8]) {
         self.0.fill_bytes(out);
     }

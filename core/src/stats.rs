@@ -192,6 +192,17 @@ pub struct SwimStats {
     pub health: u8,
 }
 
+/// What went through end-to-end sessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionStats {
+    /// Messages sealed, acknowledgements included and repeats not.
+    pub sealed: u64,
+    /// Messages opened.
+    pub opened: u64,
+    /// Sessions begun, by this node or by others.
+    pub begun: u64,
+}
+
 /// A snapshot of a node's counters since it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -216,6 +227,8 @@ pub struct Stats {
     pub broadcast: BroadcastStats,
     /// The cost of failure detection.
     pub swim: SwimStats,
+    /// End-to-end sessions.
+    pub sessions: SessionStats,
     /// Drops, by reason.
     pub drops: Drops,
 }

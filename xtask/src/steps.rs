@@ -22,6 +22,11 @@ pub const STEPS: &[Step] = &[
     Step { name: "bpf", what: "the core type-checks for a bare-metal target", run: bpf },
     Step { name: "nostd", what: "two nodes talk in a program without std", run: nostd },
     Step { name: "rust", what: "unit, property, simulation, corpus and command line tests", run: rust },
+    Step {
+        name: "vectors",
+        what: "a program of its own computes the vectors of sessions (needs Python packages)",
+        run: vectors,
+    },
     Step { name: "machine", what: "a machine is added to a copy of the core, as documented", run: machine::check },
     Step { name: "sim", what: "random lives in virtual time break no law", run: sim },
     Step { name: "benches", what: "benchmarks compile", run: benches },
@@ -187,6 +192,15 @@ fn bpf(root: &Path) -> Outcome {
 
 fn size(root: &Path) -> Outcome {
     script(root, "bindings/size.sh", |_| tools::lacks_strip())
+}
+
+/// That the core makes the same ones is a test of the step `rust`.
+fn vectors(root: &Path) -> Outcome {
+    let python = tools::python_with(root, &["cryptography", "kyber_py", "blake3"]);
+    match python {
+        Ok(python) => run(Command::new(python).arg(root.join("tests/vectors/session.py"))),
+        Err(lacking) => Outcome::Skipped(lacking),
+    }
 }
 
 fn python(root: &Path) -> Outcome {

@@ -1,6 +1,6 @@
 //! What this machine has: each function says what a step would lack here, or nothing if it can run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Whether a program is there and content.
@@ -50,6 +50,17 @@ pub fn lacks_strip() -> Option<String> {
 
 pub fn lacks_jq() -> Option<String> {
     (!answers(Command::new("jq").arg("--version"))).then(|| "jq is not installed".into())
+}
+
+/// A Python that has these modules: that of target/tools, where `.ci/run` installs them, or the system's.
+pub fn python_with(root: &Path, modules: &[&str]) -> Result<PathBuf, String> {
+    let import = format!("import {}", modules.join(", "));
+    let has = |python: &PathBuf| answers(Command::new(python).args(["-c", &import]));
+    let own = root.join("target/tools/python/bin/python");
+    [own, "python3".into()].into_iter().find(has).ok_or_else(|| {
+        let packages = modules.join(" ").replace('_', "-");
+        format!("no Python here has all of: {packages} (python3 -m pip install {packages})")
+    })
 }
 
 pub fn lacks_python() -> Option<String> {

@@ -276,7 +276,7 @@ impl Chat {
             let (from, to) = asking.loader.window();
             let parts = begin(&asking.loader.tree, (from, to));
             let salt = asking.loader.salt;
-            send(asking.peer, &Sync::Compare { conversation: self.network, salt, from, to, parts }, out);
+            send(self.network, asking.peer, &Sync::Compare { conversation: self.network, salt, from, to, parts }, out);
             asking.stage = Stage::Asked;
         } else {
             self.read(Reading::Window(id), asking.loader.scan(), out);
@@ -357,7 +357,7 @@ impl Chat {
         match answer {
             Ok(outcome) => {
                 let parts = self.settle_found(cx, peer, outcome, out);
-                send(peer, &Sync::Compared { conversation: self.network, from, to, parts }, out);
+                send(self.network, peer, &Sync::Compared { conversation: self.network, from, to, parts }, out);
                 self.compare.timers.arm(Timer::Hosting(peer), cx.now + HOST_KEPT);
             }
             Err(Malformed) => self.drops.count(DropReason::Message),
@@ -393,7 +393,7 @@ impl Chat {
             asking.stage = Stage::Settling;
         } else {
             let salt = asking.loader.salt;
-            send(peer, &Sync::Compare { conversation: self.network, salt, from, to, parts }, out);
+            send(self.network, peer, &Sync::Compare { conversation: self.network, salt, from, to, parts }, out);
         }
         self.compare.asking = Some(asking);
         self.compare.timers.arm(Timer::Asking, cx.now + ANSWER_WITHIN);
@@ -488,7 +488,7 @@ impl Chat {
             return self.go_on(cx, peer);
         }
         needs.asked = true;
-        send(peer, &Sync::Fetch { conversation: self.network, items }, out);
+        send(self.network, peer, &Sync::Fetch { conversation: self.network, items }, out);
         self.compare.timers.arm(Timer::Needs(peer), cx.now + ANSWER_WITHIN);
     }
 

@@ -37,6 +37,8 @@ impl Contract for Chat {
             }
             1 => In::GossipReceived { via: d.peer(), id: d.id(), body: d.bytes() },
             2 => In::Message { from: d.peer(), body: d.bytes() },
+            7 if d.coin() => In::Opened { from: d.peer(), body: d.bytes() },
+            7 if d.coin() => In::Ready(d.peer()),
             3 => return Step::Fact(up(d.peer())),
             4 => return Step::Fact(down(d.peer())),
             5 => return Step::Fact(Fact::NeighbourUp(d.peer())),

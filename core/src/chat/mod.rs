@@ -3,8 +3,8 @@
 //! Each author keeps a log of entries. An entry names its past by depth and hash, and is taken, shown, passed on and
 //! acknowledged only when all of its past is here (docs/design/log.md). So a node that brings an entry holds its past;
 //! depths follow from what is named and cannot be invented; and the verdict on an entry is the same on every node. The
-//! display order is depth, then hash. Broadcast runs carry their author's signature; private text is protected by the
-//! link between the two nodes.
+//! display order is depth, then hash. Broadcast runs carry their author's signature; what is said of a private
+//! conversation, its history included, is sealed for the other side.
 
 mod base;
 mod clock;
@@ -87,8 +87,12 @@ pub(crate) enum In {
     DirectReceived { from: NodeId, id: ShortId, body: Vec<u8> },
     /// A broadcast, by the gossip machine.
     GossipReceived { via: NodeId, id: ShortId, body: Vec<u8> },
-    /// From a peer's chat machine.
+    /// From a peer's chat machine, about the network's conversation.
     Message { from: NodeId, body: Vec<u8> },
+    /// The same about the private one with this peer, opened in the session with it.
+    Opened { from: NodeId, body: Vec<u8> },
+    /// There is a session with this node, or a new one: what was said to it before may not have reached it.
+    Ready(NodeId),
     /// Compare everything with this node, the whole history included, both ways: now, or when a link
     /// opens.
     Compare { peer: NodeId, linked: bool },
@@ -122,6 +126,12 @@ pub(crate) enum Out {
         genuine: bool,
     },
     Send {
+        to: NodeId,
+        priority: Priority,
+        body: Vec<u8>,
+    },
+    /// As `Send`, readable to the device of this node alone.
+    Seal {
         to: NodeId,
         priority: Priority,
         body: Vec<u8>,
@@ -407,19 +417,13 @@ impl Chat {
         self.offer(cx, conversation, run, Source::Gossip { from, id }, out);
     }
 
-    fn sync(&mut self, cx: &mut Cx<'_>, from: NodeId, message: Sync, out: &mut Outbox<Out>) {
-        let (conversation, whole) = match &message {
-            Sync::Digest { conversation, .. }
-            | Sync::Pull { conversation, .. }
-            | Sync::Want { conversation, .. }
-            | Sync::Holds { conversation, .. }
-            | Sync::Held { conversation, .. }
-            | Sync::Older { conversation, .. }
-            | Sync::Runs { conversation, .. } => (*conversation, false),
-            Sync::Compare { conversation, .. }
-            | Sync::Compared { conversation, .. }
-            | Sync::Fetch { conversation, .. } => (*conversation, true),
-        };
+    fn sync(&mut self, cx: &mut Cx<'_>, from: NodeId, bytes: &[u8], sealed: bool, out: &mut Outbox<Out>) {
+        let Ok(message) = decode::<Sync>(bytes, MAX_MESSAGE) else { return self.drops.count(DropReason::Message) };
+        let conversation = message.conversation();
+        let whole = matches!(message, Sync::Compare { .. } | Sync::Compared { .. } | Sync::Fetch { .. });
+        if sealed == (conversation == self.network) {
+            return self.drops.count(DropReason::Message);
+        }
         // No node learns what is said in a conversation of others, or whether anything is.
         let Some(policy) = self.policy(conversation, from).filter(|policy| policy.compares_whole() || !whole) else {
             return self.drops.count(DropReason::Message);
@@ -533,7 +537,8 @@ impl Chat {
     }
 }
 
-fn send(to: NodeId, message: &Sync, out: &mut Outbox<Out>) {
+/// What is said of a private conversation is sealed for the other side.
+fn send(network: ConversationId, to: NodeId, message: &Sync, out: &mut Outbox<Out>) {
     let priority = match message {
         Sync::Digest { .. } | Sync::Pull { .. } | Sync::Want { .. } | Sync::Holds { .. } | Sync::Held { .. } => {
             Priority::Normal
@@ -542,7 +547,9 @@ fn send(to: NodeId, message: &Sync, out: &mut Outbox<Out>) {
             Priority::Low
         }
     };
-    out.push(Out::Send { to, priority, body: encode(message) });
+    let body = encode(message);
+    let is_private = message.conversation() != network;
+    out.push(if is_private { Out::Seal { to, priority, body } } else { Out::Send { to, priority, body } });
 }
 
 /// Whether a read stopped at its count or byte limit, and not at its end.
@@ -634,10 +641,9 @@ impl Machine for Chat {
         match input {
             In::DirectReceived { from, id, body } => self.direct(cx, from, id, body, out),
             In::GossipReceived { via, id, body } => self.broadcast(cx, via, id, body, out),
-            In::Message { from, body } => match decode(&body, MAX_MESSAGE) {
-                Ok(message) => self.sync(cx, from, message, out),
-                Err(Malformed) => self.drops.count(DropReason::Message),
-            },
+            In::Message { from, body } => self.sync(cx, from, &body, false, out),
+            In::Opened { from, body } => self.sync(cx, from, &body, true, out),
+            In::Ready(peer) => self.greet(cx, self.id_of(Conversation::Private(peer)), peer, out),
             In::Compare { peer, linked: true } => self.compare_all(cx, peer, out),
             In::Compare { peer, linked: false } => {
                 if self.compare_with.len() < MAX_COMPARE {

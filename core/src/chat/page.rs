@@ -249,7 +249,7 @@ impl Chat {
         else {
             return Some(query);
         };
-        send(peer, &Sync::Older { conversation, before: shown_from }, out);
+        send(self.network, peer, &Sync::Older { conversation, before: shown_from }, out);
         self.scrolls.push(Scroll { query, peer, until: Instant::ZERO, lowest: None });
         None
     }
@@ -310,9 +310,9 @@ impl Chat {
         let rows = records.iter().rev().filter_map(|r| Row::read(&r.value).ok());
         let runs = rows.filter_map(|row| if let At::End(held) = row.at { Some(held.run) } else { None }).collect();
         for runs in bundles(runs) {
-            send(peer, &Sync::Runs { conversation, runs, end: End::Open }, out);
+            send(self.network, peer, &Sync::Runs { conversation, runs, end: End::Open }, out);
         }
-        send(peer, &Sync::Runs { conversation, runs: Vec::new(), end: End::Older }, out);
+        send(self.network, peer, &Sync::Runs { conversation, runs: Vec::new(), end: End::Older }, out);
     }
 
     /// What a peer brings while a page waits for it.

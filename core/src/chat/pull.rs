@@ -151,7 +151,7 @@ impl Chat {
             return self.load(conversation, Some(peer), out);
         }
         log.holders.said(peer, from);
-        send(peer, &Sync::Digest { conversation, holding, from, hash }, out);
+        send(self.network, peer, &Sync::Digest { conversation, holding, from, hash }, out);
         if hash.is_none() {
             // Too many lives for a list: the order itself is compared.
             self.compare_newest(cx, conversation, peer, out);
@@ -273,7 +273,7 @@ impl Chat {
         let parents: Vec<Parent> = log.wanted().filter(brings).take(MAX_WANTED).map(Parent::of).collect();
         if !parents.is_empty() {
             log.holders.ask_wanted_at = cx.now + WANTED_EVERY;
-            send(peer, &Sync::Want { conversation, parents }, out);
+            send(self.network, peer, &Sync::Want { conversation, parents }, out);
         }
     }
 
@@ -321,7 +321,7 @@ impl Chat {
         let log = self.logs.get(&conversation);
         let from = log.map_or(0, Log::joined);
         let heights = log.map_or_else(Vec::new, |log| log.lives.heights(from));
-        send(peer, &Sync::Pull { conversation, from, heights, answer }, out);
+        send(self.network, peer, &Sync::Pull { conversation, from, heights, answer }, out);
         self.pulls
             .asked
             .insert(conversation, Asked { peer, began: cx.now, until: cx.now + ANSWER_WITHIN, fruitful: false });
@@ -341,7 +341,12 @@ impl Chat {
             return self.drops.count(DropReason::Message);
         }
         let Some(log) = self.logs.get_mut(&conversation) else {
-            return send(from, &Sync::Runs { conversation, runs: Vec::new(), end: End::Pulled { more: false } }, out);
+            return send(
+                self.network,
+                from,
+                &Sync::Runs { conversation, runs: Vec::new(), end: End::Pulled { more: false } },
+                out,
+            );
         };
         log.heard_heights(&heights);
         let line = line.max(log.joined());
@@ -363,7 +368,12 @@ impl Chat {
             self.pull(cx, conversation, from, false, out);
         }
         if !beyond.ahead || one_way {
-            return send(from, &Sync::Runs { conversation, runs: Vec::new(), end: End::Pulled { more: false } }, out);
+            return send(
+                self.network,
+                from,
+                &Sync::Runs { conversation, runs: Vec::new(), end: End::Pulled { more: false } },
+                out,
+            );
         }
         if self.pulls.answering.len() >= MAX_ANSWERS {
             return self.drops.count(DropReason::Rate);
@@ -433,12 +443,12 @@ impl Chat {
             runs.pop();
         }
         for runs in bundles(runs) {
-            send(peer, &Sync::Runs { conversation, runs, end: End::Open }, out);
+            send(self.network, peer, &Sync::Runs { conversation, runs, end: End::Open }, out);
         }
         if is_last || cut {
             self.pulls.answering.remove(&(peer, conversation));
             let end = End::Pulled { more: cut && !is_last };
-            return send(peer, &Sync::Runs { conversation, runs: Vec::new(), end }, out);
+            return send(self.network, peer, &Sync::Runs { conversation, runs: Vec::new(), end }, out);
         }
         self.answer_pull(cx, peer, conversation, out);
     }

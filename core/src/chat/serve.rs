@@ -139,14 +139,14 @@ impl Chat {
             }
             queue.bytes = 0;
             for runs in bundles(runs) {
-                send(peer, &Sync::Runs { conversation, runs, end: End::Open }, out);
+                send(self.network, peer, &Sync::Runs { conversation, runs, end: End::Open }, out);
             }
         }
         if queue.items.is_empty() && queue.end_of_run.is_none() {
             let end = queue.end;
             self.serving.queues.remove(&key);
             if let Some(end) = end {
-                send(peer, &Sync::Runs { conversation, runs: Vec::new(), end }, out);
+                send(self.network, peer, &Sync::Runs { conversation, runs: Vec::new(), end }, out);
             }
             return self.go_on(cx, peer);
         }

@@ -492,7 +492,7 @@ impl Chat {
             if many && self.may_pull(conversation, peer, cx.now) {
                 self.pull(cx, conversation, peer, true, out);
             } else if !self.is_pulling(conversation, peer) {
-                send(peer, &Sync::Want { conversation, parents: question.parents }, out);
+                send(self.network, peer, &Sync::Want { conversation, parents: question.parents }, out);
             }
         }
         self.unless_wanted(cx, late, out);

@@ -173,7 +173,12 @@ impl Chat {
                 for (peer, references) in by_peer {
                     let question = self.polls.next_question;
                     self.polls.next_question = question.wrapping_add(1);
-                    send(peer, &Sync::Holds { conversation, question, references: references.clone() }, out);
+                    send(
+                        self.network,
+                        peer,
+                        &Sync::Holds { conversation, question, references: references.clone() },
+                        out,
+                    );
                     if self.polls.questions.len() >= MAX_QUESTIONS {
                         self.polls.questions.pop_first();
                     }
@@ -275,7 +280,7 @@ impl Chat {
             return self.read(Reading::Holds(peer), scan, out);
         }
         let Some(Answering { conversation, question, held, .. }) = self.polls.answering.remove(&peer) else { return };
-        send(peer, &Sync::Held { conversation, question, held: Blob(held) }, out);
+        send(self.network, peer, &Sync::Held { conversation, question, held: Blob(held) }, out);
     }
 
     pub(super) fn holds_read(&mut self, peer: NodeId, records: &[Record], out: &mut Outbox<Out>) {

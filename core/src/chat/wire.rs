@@ -56,6 +56,24 @@ pub(crate) enum Sync {
     Older { conversation: ConversationId, before: MessageId },
 }
 
+impl Sync {
+    /// The conversation that it is about.
+    pub(super) fn conversation(&self) -> ConversationId {
+        match self {
+            Self::Digest { conversation, .. }
+            | Self::Pull { conversation, .. }
+            | Self::Want { conversation, .. }
+            | Self::Holds { conversation, .. }
+            | Self::Held { conversation, .. }
+            | Self::Older { conversation, .. }
+            | Self::Runs { conversation, .. }
+            | Self::Compare { conversation, .. }
+            | Self::Compared { conversation, .. }
+            | Self::Fetch { conversation, .. } => *conversation,
+        }
+    }
+}
+
 /// What the last bundle of an answer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum End {

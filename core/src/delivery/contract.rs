@@ -24,7 +24,11 @@ impl Contract for Delivery {
             },
             3 => return Step::Fact(up(d.peer())),
             4 => return Step::Fact(down(d.peer())),
-            5 => In::Message { from: d.peer(), body: d.bytes() },
+            5 => match d.below(3) {
+                0 => In::Unopened { from: d.peer(), digest: d.id() },
+                1 => In::Ready(d.peer()),
+                _ => In::Message { from: d.peer(), digest: d.id(), body: d.bytes() },
+            },
             6 => In::Validated { from: d.peer(), id: d.id(), accepted: d.coin() },
             7 => return Step::Fact(d.fact()),
             _ => {
@@ -45,6 +49,8 @@ impl Contract for Delivery {
             Out::Want(peer) => Some((*peer, true)),
             Out::Unwant(peer) => Some((*peer, false)),
             Out::Send { .. }
+            | Out::Forget { .. }
+            | Out::Lost(_)
             | Out::Stored { .. }
             | Out::Received { .. }
             | Out::Delivered { .. }

@@ -4,10 +4,11 @@
 //! acknowledges that its own store has it. In between it is sent, sent again after 1, 2, 4, 8, 16 and 32
 //! seconds, and after that kept until the peer returns. The DONP document's `ReliableMessageDelivery`
 //! with its faults corrected: its back-off is computed and not used, and its acknowledgements prove
-//! nothing; here they come inside the link of the peer that gives them.
+//! nothing; here they come inside the session of the device that gives them.
 
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
+mod opened;
 mod peer;
 pub(crate) mod wire;
 
@@ -15,6 +16,7 @@ use crate::collections::{Backoff, DeadlineQueue, DedupWindow, OrderedMap, ShortI
 use alloc::vec::Vec;
 
 use crate::config::Config;
+use crate::delivery::opened::{Opened, Seen};
 use crate::delivery::peer::{Entry, Peer};
 use crate::delivery::wire::{CARRY_HEADER, MAX_ACKS, Message};
 use crate::fact::Fact;
@@ -37,37 +39,37 @@ const OUTBOX: Table = Table::hot(24);
 #[derive(Debug)]
 pub(crate) enum In {
     /// Keep and deliver `body`.
-    Submit {
-        to: NodeId,
-        id: MessageId,
-        body: Vec<u8>,
-    },
+    Submit { to: NodeId, id: MessageId, body: Vec<u8> },
     /// The outbox record of this message is on disk.
-    Stored {
-        to: NodeId,
-        order: u64,
-    },
-    Message {
-        from: NodeId,
-        body: Vec<u8>,
-    },
+    Stored { to: NodeId, order: u64 },
+    /// Opened in the session with `from`; the digest names what was opened.
+    Message { from: NodeId, digest: ShortId, body: Vec<u8> },
+    /// A message that did not open.
+    Unopened { from: NodeId, digest: ShortId },
+    /// There is a session with this node, or a new one: what waits for it goes out.
+    Ready(NodeId),
     /// The answer to `Received`: on disk, or rejected for good.
-    Validated {
-        from: NodeId,
-        id: ShortId,
-        accepted: bool,
-    },
+    Validated { from: NodeId, id: ShortId, accepted: bool },
     /// The acknowledgements of this step are all here.
     AcksDue,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Out {
+    /// Seal and send this: with `order` a message of the outbox, without one an answer.
     Send {
         to: NodeId,
+        order: Option<u64>,
         priority: Priority,
         body: Vec<u8>,
     },
+    /// This message of the outbox is not sent any more.
+    Forget {
+        to: NodeId,
+        order: u64,
+    },
+    /// A message of this node did not open, and is none that is known.
+    Lost(NodeId),
     /// Comes back as `In::Stored`.
     Stored {
         to: NodeId,
@@ -109,6 +111,7 @@ pub(crate) struct Delivery {
     /// One deadline a peer: the soonest of its messages.
     timers: DeadlineQueue<NodeId>,
     seen: DedupWindow,
+    opened: Opened,
     /// Acknowledgements of this step: empty when it ends.
     acks: Vec<(NodeId, ShortId)>,
     next_order: u64,
@@ -136,6 +139,7 @@ impl Delivery {
             peers: OrderedMap::new(),
             timers: DeadlineQueue::new(),
             seen: DedupWindow::new(config.limits.dedup_ids, REMEMBER, rng),
+            opened: Opened::new(&config.limits, REMEMBER),
             acks: Vec::new(),
             next_order: 1,
             messages: 0,
@@ -194,9 +198,9 @@ impl Delivery {
         let backoff = Backoff::new(self.config.delivery.retry_first, Duration::MAX);
         let mut again = 0u64;
         let pause = |n| backoff.pause(n, rng);
-        peer.dispatch(cx.now, self.config.delivery.window, pause, |body, sent_before| {
+        peer.dispatch(cx.now, self.config.delivery.window, pause, |order, body, sent_before| {
             again = again.saturating_add(u64::from(sent_before));
-            out.push(Out::Send { to, priority: Priority::Normal, body });
+            out.push(Out::Send { to, order: Some(order), priority: Priority::Normal, body });
         });
         self.retries = self.retries.saturating_add(again);
         match soonest(peer.next_due(), peer.oldest().map(|t| t + self.config.delivery.expire)) {
@@ -212,6 +216,7 @@ impl Delivery {
         self.messages = self.messages.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(entry.body_len());
         out.delete(OUTBOX, key(to, order));
+        out.push(Out::Forget { to, order });
         if peer.is_empty() {
             out.push(Out::Unwant(to));
             if !peer.up {
@@ -225,11 +230,13 @@ impl Delivery {
         Some(entry.id)
     }
 
-    fn message(&mut self, from: NodeId, mut bytes: Vec<u8>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+    fn message(&mut self, from: NodeId, digest: ShortId, mut bytes: Vec<u8>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         match Message::decode(&bytes) {
-            Ok(Message::Carry { id, .. }) => {
+            Ok(Message::Carry { id, body }) => {
+                self.opened.insert(from, digest, id, body);
                 if self.seen.contains(&id) {
                     self.drops.count(DropReason::Duplicate);
+                    self.opened.settle(cx.now, from, id, true);
                     self.acknowledge(from, id, out);
                 } else {
                     // In place: a body of 64 KiB is not copied to lose its header.
@@ -252,6 +259,16 @@ impl Delivery {
                 self.send_due(from, cx, out);
             }
             Err(Malformed) => self.drops.count(DropReason::Message),
+        }
+    }
+
+    /// A repeat of what was opened gets the answer of the first time.
+    fn unopened(&mut self, from: NodeId, digest: ShortId, out: &mut Outbox<Out>) {
+        match self.opened.find(from, &digest) {
+            Some(Seen::Answered { id, accepted: true }) => self.acknowledge(from, id, out),
+            Some(Seen::Answered { id, accepted: false }) => self.answer(from, Message::Refuse { id }, out),
+            Some(Seen::Waits { id, body }) => out.push(Out::Received { from, id, body }),
+            None => out.push(Out::Lost(from)),
         }
     }
 
@@ -311,7 +328,7 @@ impl Delivery {
     }
 
     fn answer(&self, to: NodeId, message: Message<'_>, out: &mut Outbox<Out>) {
-        out.push(Out::Send { to, priority: Priority::High, body: message.encode() });
+        out.push(Out::Send { to, order: None, priority: Priority::High, body: message.encode() });
     }
 }
 
@@ -381,8 +398,16 @@ impl Machine for Delivery {
                 }
                 self.send_due(to, cx, out);
             }
-            In::Message { from, body } => self.message(from, body, cx, out),
+            In::Message { from, digest, body } => self.message(from, digest, body, cx, out),
+            In::Unopened { from, digest } => self.unopened(from, digest, out),
+            In::Ready(to) => {
+                if let Some(peer) = self.peers.get_mut(&to) {
+                    peer.requeue();
+                }
+                self.send_due(to, cx, out);
+            }
             In::Validated { from, id, accepted } => {
+                self.opened.settle(cx.now, from, id, accepted);
                 if accepted {
                     self.seen.insert(cx.now, &id);
                     self.acknowledge(from, id, out);
@@ -413,7 +438,11 @@ impl Machine for Delivery {
     }
 
     fn footprint(&self) -> usize {
-        self.messages.saturating_add(self.peers.len()).saturating_add(self.seen.len()).saturating_add(self.acks.len())
+        self.messages
+            .saturating_add(self.peers.len())
+            .saturating_add(self.seen.len())
+            .saturating_add(self.acks.len())
+            .saturating_add(self.opened.len())
     }
 
     fn count(&self, stats: &mut Stats) {
@@ -429,6 +458,7 @@ impl Machine for Delivery {
         if self.bytes != self.peers.values().fold(0usize, |n, p| n.saturating_add(p.bytes())) {
             return Err("the bytes counted are not those of the outbox");
         }
+        self.opened.check()?;
         self.peers.values().try_for_each(Peer::check)
     }
 }

@@ -168,20 +168,20 @@ impl Peer {
     }
 
     /// Gives everything to send at `now` to `send`: what is due again, then what waits, up to
-    /// `window` under way. Each comes with whether it was sent before.
+    /// `window` under way. Each comes with its order and whether it was sent before.
     pub(super) fn dispatch(
         &mut self,
         now: Instant,
         window: usize,
         mut pause: impl FnMut(u32) -> Duration,
-        mut send: impl FnMut(Vec<u8>, bool),
+        mut send: impl FnMut(u64, Vec<u8>, bool),
     ) {
         if !self.up {
             return;
         }
         if self.next_due.is_some_and(|due| due <= now) {
             self.next_due = None;
-            for entry in self.entries.values_mut() {
+            for (&order, entry) in &mut self.entries {
                 let Stage::UnderWay { sent, due } = entry.stage else { continue };
                 if due > now {
                     self.next_due = soonest(self.next_due, Some(due));
@@ -193,7 +193,7 @@ impl Peer {
                     let due = now + pause(sent);
                     entry.stage = Stage::UnderWay { sent: sent.saturating_add(1), due };
                     self.next_due = soonest(self.next_due, Some(due));
-                    send(entry.body.clone(), true);
+                    send(order, entry.body.clone(), true);
                 }
             }
         }
@@ -206,7 +206,7 @@ impl Peer {
                 entry.stage = Stage::UnderWay { sent: sent.saturating_add(1), due };
                 self.next_due = soonest(self.next_due, Some(due));
                 self.under_way = self.under_way.saturating_add(1);
-                send(entry.body.clone(), sent > 0);
+                send(order, entry.body.clone(), sent > 0);
             }
             self.first_waiting = order.saturating_add(1);
         }

@@ -10,6 +10,7 @@ macro_rules! list {
             link: Link,
             membership: Membership,
             discovery: Discovery,
+            session: Sessions,
             delivery: Delivery,
             gossip: Gossip,
             swim: Swim,

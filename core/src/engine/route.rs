@@ -9,7 +9,7 @@ use crate::engine::queue::Queues;
 use crate::engine::work::{Effect, Reader};
 use crate::link::Owner;
 use crate::wire::{Channel, Priority};
-use crate::{chat, delivery, discovery, gossip, link, membership, swim};
+use crate::{chat, delivery, discovery, gossip, link, membership, session, swim};
 
 /// Routes the outputs of a machine.
 pub(super) trait Route {
@@ -38,7 +38,7 @@ impl Route for link::Out {
             Self::Fact(fact) => q.fact(fact),
             Self::Message { from, channel, body } => match channel {
                 Channel::Membership => q.input(membership::In::Message { from, body }),
-                Channel::Delivery => q.input(delivery::In::Message { from, body }),
+                Channel::Session => q.input(session::In::Message { from, body }),
                 Channel::Gossip => q.input(gossip::In::Message { from, body }),
                 Channel::Chat => q.input(chat::In::Message { from, body }),
                 Channel::Swim => q.input(swim::In::Message { from, body }),
@@ -89,12 +89,30 @@ impl Route for discovery::Out {
     }
 }
 
-impl Route for delivery::Out {
+impl Route for session::Out {
     fn route(self, q: &mut Queues) {
         match self {
             Self::Send { to, priority, body } => {
-                q.input(link::In::Send { to, channel: Channel::Delivery, priority, body })
+                q.input(link::In::Send { to, channel: Channel::Session, priority, body })
             }
+            Self::Opened { from, digest, body } => q.input(delivery::In::Message { from, digest, body }),
+            Self::Unopened { from, digest } => q.input(delivery::In::Unopened { from, digest }),
+            Self::History { from, body } => q.input(chat::In::Opened { from, body }),
+            Self::Ready(to) => {
+                q.input(delivery::In::Ready(to));
+                q.input(chat::In::Ready(to));
+            }
+            Self::SaveDue => q.input(session::In::SaveDue),
+        }
+    }
+}
+
+impl Route for delivery::Out {
+    fn route(self, q: &mut Queues) {
+        match self {
+            Self::Send { to, order, priority, body } => q.input(session::In::Seal { to, order, priority, body }),
+            Self::Forget { to, order } => q.input(session::In::Forget { to, order }),
+            Self::Lost(from) => q.input(session::In::Lost(from)),
             Self::Stored { to, order } => q.input(delivery::In::Stored { to, order }),
             Self::AcksDue => q.input(delivery::In::AcksDue),
             Self::Received { from, id, body } => q.input(chat::In::DirectReceived { from, id, body }),
@@ -146,6 +164,7 @@ impl Route for chat::Out {
             Self::Forged(peer) => q.input(link::In::Forged { peer }),
             Self::GossipValidated { id, genuine } => q.input(gossip::In::Validated { id, genuine }),
             Self::Send { to, priority, body } => q.input(link::In::Send { to, channel: Channel::Chat, priority, body }),
+            Self::Seal { to, priority, body } => q.input(session::In::SealHistory { to, priority, body }),
             Self::Compared(peer) => q.input(membership::In::Compared(peer)),
             Self::Received(message) => q.durable(Durable::Received(message)),
             Self::Forked { conversation, author, life, seq } => {

@@ -76,6 +76,8 @@ fn examples() -> OrderedMap<&'static str, Vec<u8>> {
         ("shuffle reply", encode(&Message::ShuffleReply { walk: 0x0102_0304, nodes: Vec::new() })),
         ("response accepted", encode(&Message::Response { accepted: Ok(()), available: vec![info] })),
         ("response refused", encode(&Message::Response { accepted: Err(Refusal::Full), available: Vec::new() })),
+        ("bundle question", crate::session::wire::Message::Ask.encode()),
+        ("ratchet header", crate::session::wire::Header::example().encode().to_vec()),
         ("beacon", Beacon { ports: [4_000, 4_001], tag: [0x55; 16], id: None }.encode(&beacon_key(&[0; 32]))),
         (
             "beacon of a visible node",

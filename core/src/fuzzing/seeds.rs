@@ -49,6 +49,8 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "link" => fuzz::machine_seeds(),
         "membership" => membership(),
         "discovery" => discovery(),
+        "session" => session(),
+        "session_message" => session_messages(),
         "delivery" => delivery(),
         "gossip" => gossip(),
         "swim_message" => swim_messages(),
@@ -338,15 +340,62 @@ fn delivery() -> Vec<Vec<u8>> {
     for n in 0..4 {
         out.put(&[0, 0, n, 1]).bytes(b"text").put(&[0, 2, 1, n]).put(&[0, 2, 1, n.saturating_add(1)]);
     }
-    out.put(&[0, 5, 1]).bytes(&ack(0)).put(&[0, 5, 1]).bytes(&refuse(1));
-    out.put(&[240, 10]).put(&[210; 12]).put(&[0, 5, 1]).bytes(&ack(2)).put(&[210; 3]).put(&[0, 4, 1]).put(&[0, 3, 1]);
-    out.put(&[250, 255]).put(&[0, 5, 1]).bytes(&ack(3));
+    out.put(&[0, 5, 2, 1, 0]).bytes(&ack(0)).put(&[0, 5, 2, 1, 1]).bytes(&refuse(1));
+    out.put(&[240, 10])
+        .put(&[210; 12])
+        .put(&[0, 5, 2, 1, 2])
+        .bytes(&ack(2))
+        .put(&[210; 3])
+        .put(&[0, 4, 1])
+        .put(&[0, 3, 1]);
+    out.put(&[250, 255]).put(&[0, 5, 2, 1, 3]).bytes(&ack(3)).put(&[0, 5, 1, 1]);
     let mut taken = Script::default();
     for n in 0..3 {
-        taken.put(&[0, 5, 2]).bytes(&carry(n)).put(&[0, 6, 2, n, n & 1]).put(&[0, 5, 2]).bytes(&carry(n));
+        // Opened, its verdict, a repeat that does not open, and one that is sealed anew.
+        taken.put(&[0, 5, 2, 2, n]).bytes(&carry(n)).put(&[0, 5, 0, 2, n]).put(&[0, 6, 2, n, n & 1]);
+        taken.put(&[0, 5, 0, 2, n]).put(&[0, 5, 2, 2, n]).bytes(&carry(n));
     }
     taken.put(&[0, 1, 5, 2]).bytes(b"x").put(&[0, 3, 2]).put(&[0, 4, 2]).put(&[230, 255]);
     vec![out.0, taken.0]
+}
+
+fn session() -> Vec<Vec<u8>> {
+    let from_peer = |script: &mut Script, message: &[u8]| {
+        script.put(&[0, 4, 1]).bytes(message);
+    };
+    // A message that waits for a bundle, the bundle, the first message, repeats, the end of it; see `Contract::draw`.
+    let mut own = Script::default();
+    own.put(&[0, 1, 1, 1]).bytes(b"text").put(&[0, 5, 9]).put(&[0, 1, 1, 1]).bytes(b"text").put(&[0, 8]);
+    own.put(&[0, 1, 1, 1]).bytes(b"text").put(&[0, 0, 1]).bytes(b"answer").put(&[0, 8]).put(&[0, 2, 1, 1]).put(&[0, 8]);
+    // A device that asks, opens a session and speaks in it: in order, again, with a changed byte, too late.
+    let messages = crate::session::contract::messages();
+    let mut taken = Script::default();
+    taken.put(&[0, 5, 1, 1]);
+    for message in &messages {
+        from_peer(&mut taken, message);
+        from_peer(&mut taken, message);
+        taken.put(&[0, 0, 1]).bytes(b"answer").put(&[0, 8]);
+    }
+    let mut late = Script::default();
+    for message in messages.iter().rev() {
+        let mut changed = message.clone();
+        if let Some(last) = changed.last_mut() {
+            *last ^= 1;
+        }
+        from_peer(&mut late, &changed);
+        from_peer(&mut late, message);
+    }
+    late.put(&[0, 7, 1]).bytes(b"history").put(&[0, 5, 9]).put(&[0, 8]).put(&[230, 255]);
+    vec![own.0, taken.0, late.0]
+}
+
+fn session_messages() -> Vec<Vec<u8>> {
+    let mut all = crate::session::contract::messages();
+    all.push(crate::session::wire::Message::Ask.encode());
+    if let crate::session::In::Message { body, .. } = crate::session::contract::bundle(1) {
+        all.push(body);
+    }
+    all
 }
 
 fn gossip() -> Vec<Vec<u8>> {
@@ -642,6 +691,7 @@ mod tests {
         assert!(of("event_row").iter().all(|s| Durable::decode(s).is_ok()));
         assert!(of("membership_message").iter().all(|s| decode::<Membership>(s, MAX_MESSAGE).is_ok()));
         assert!(of("delivery_message").iter().all(|s| delivery::wire::Message::decode(s).is_ok()));
+        assert!(of("session_message").iter().all(|s| crate::session::wire::Message::decode(s).is_ok()));
         assert!(of("swim_message").iter().all(|s| Swim::decode(s).is_ok()));
         assert!(of("chat_message").iter().all(|s| decode::<Sync>(s, MAX_MESSAGE).is_ok()));
         let room = network_conversation(&[0; 32]);
@@ -660,6 +710,7 @@ mod tests {
                 "link" => check::<crate::link::Link>(s),
                 "membership" => check::<crate::membership::Membership>(s),
                 "delivery" => check::<delivery::Delivery>(s),
+                "session" => check::<crate::session::Sessions>(s),
                 "swim" => check::<crate::swim::Swim>(s),
                 "gossip" => check::<crate::gossip::Gossip>(s),
                 _ => check::<crate::chat::Chat>(s),
@@ -670,6 +721,7 @@ mod tests {
             ("link", &["LinkUp {", "Message {", "LinkDown {"][..]),
             ("membership", &["NeighbourUp", "AddAddresses", "Want", "Unwant", "NeighbourDown", "Shut", "Open"]),
             ("delivery", &["Delivered", "Refused", "Received", "Stored", "Want", "Unwant"]),
+            ("session", &["Send", "Ready", "Opened", "Unopened", "SaveDue"]),
             ("gossip", &["Deliver", "Send"]),
             (
                 "swim",

@@ -1,6 +1,6 @@
 //! The cipher of links: ChaCha20-Poly1305 (RFC 8439), or in simulations a toy.
 //!
-//! With toy keys (`link/dh.rs`) a sixth of a simulated network's time would still be spent on hiding what is not
+//! With toy keys (`crypto/dh.rs`) a sixth of a simulated network's time would still be spent on hiding what is not
 //! looked at. The toy has the same sizes, detects every changed bit, and hides nothing from an attacker.
 
 use alloc::vec::Vec;

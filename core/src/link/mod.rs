@@ -10,7 +10,6 @@ mod connection;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
 mod cookie;
-mod dh;
 mod expiry;
 mod forgers;
 mod fragments;

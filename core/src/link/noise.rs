@@ -11,8 +11,8 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+pub(super) use crate::crypto::dh::{KeyPair, dh};
 pub(super) use crate::link::cipher::{Refused, TAG_LEN, open, seal};
-pub(super) use crate::link::dh::{KeyPair, dh};
 
 /// One step of a message (Noise §7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -111,7 +111,7 @@ impl<'de> Deserialize<'de> for Blob {
 #[repr(u8)]
 pub(crate) enum Channel {
     Membership = 1,
-    Delivery = 2,
+    Session = 2,
     Gossip = 3,
     Chat = 4,
     Swim = 5,
@@ -121,7 +121,7 @@ impl Channel {
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             1 => Some(Self::Membership),
-            2 => Some(Self::Delivery),
+            2 => Some(Self::Session),
             3 => Some(Self::Gossip),
             4 => Some(Self::Chat),
             5 => Some(Self::Swim),

@@ -388,7 +388,10 @@ fn status_table(s: &Status) -> String {
         vec!["listening".into(), list(&s.listen)],
         vec!["seen at".into(), list(&s.observed)],
         vec!["store".into(), format!("{}, sealed by {}, {} commits", s.store, s.protection, s.commits)],
-        vec!["private".into(), "texts are encrypted on each link, not from end to end".into()],
+        vec![
+            "private".into(),
+            format!("texts are encrypted end-to-end, {} sealed, {} opened", s.counters.sealed, s.counters.opened),
+        ],
     ];
     let c = &s.counters;
     rows.push(vec![

@@ -32,6 +32,7 @@ fn three_nodes_pass_and_the_last_line_says_so() {
     ));
     let verdict = verdict(&ran);
     assert_eq!((&verdict["broadcasts"], &verdict["private"]), (&json!(12), &json!(10)));
+    assert_eq!(verdict["end_to_end"], true);
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn a_private_message_is_delivered_read_and_answered() {
     assert_eq!(kinds[..3], [(None, None), (Some(id), None), (None, Some(id))]);
     assert_eq!(place.texts("alice", "bob"), ["hello", "hi", "👍"]);
     assert_eq!(place.texts("bob", "alice"), ["hello", "hi", "👍"]);
-    assert_eq!(place.status("alice")["private_protection"], "link");
+    assert_eq!(place.status("alice")["private_protection"], "end-to-end");
 }
 
 /// Fails if edits are listed for people, or not shown at their message.

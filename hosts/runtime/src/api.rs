@@ -404,7 +404,7 @@ pub struct Status {
     pub lan: Vec<String>,
     /// Addresses that other nodes saw this one at, `ip:port`.
     pub observed: Vec<String>,
-    /// How a private text is protected: `link`, by the encryption of each link and not from end to end.
+    /// How a private text is protected: `end-to-end`, sealed so that only the device of the other side opens it.
     pub private_protection: String,
     /// `sqlite` or `memory`.
     pub store: String,
@@ -486,6 +486,10 @@ pub struct Counters {
     pub packets_lost: u64,
     /// Private messages sent again.
     pub retries: u64,
+    /// Messages sealed for one device, from end to end: private ones and acknowledgements.
+    pub sealed: u64,
+    /// Messages opened that another device sealed for this one.
+    pub opened: u64,
     /// Messages stored.
     pub messages: u64,
     /// Datagrams and messages thrown away, for all reasons.
@@ -526,8 +530,8 @@ impl Status {
             listen: host.listen.iter().map(ToString::to_string).collect(),
             lan: host.lan,
             observed: node.observed.iter().map(ToString::to_string).collect(),
-            // Each link is encrypted; a private text is not sealed beyond that from end to end.
-            private_protection: "link".into(),
+            // Every private text is sealed in a session of the two devices, inside the encryption of each link.
+            private_protection: "end-to-end".into(),
             store: host.store.into(),
             protection: host.protection.name().into(),
             store_error: host.store_error,
@@ -545,6 +549,8 @@ impl Status {
                 handshakes: node.stats.handshakes,
                 packets_lost: node.stats.packets_lost,
                 retries: node.stats.retries,
+                sealed: node.stats.sessions.sealed,
+                opened: node.stats.sessions.opened,
                 messages: node.stats.messages,
                 drops: drops.total(),
                 send_overflow: host.sockets.send_overflow,

@@ -58,6 +58,10 @@ fn carry(a: &mut Bench, b: &mut Bench, mut mail: Vec<(usize, Out)>) -> (Vec<Mess
             let sender = [a.me, b.me][from];
             let bench = if from == 0 { &mut *b } else { &mut *a };
             let more = match out {
+                Out::Seal { body, .. } => {
+                    bytes += if from == 1 { body.len() } else { 0 };
+                    bench.input(In::Opened { from: sender, body })
+                }
                 Out::Send { body, .. } => {
                     bytes += if from == 1 { body.len() } else { 0 };
                     bench.input(In::Message { from: sender, body })
@@ -336,7 +340,10 @@ fn answered(mut ask: impl FnMut(&mut Bench, NodeId, u64) -> In) -> (usize, usize
         let mut outs = a.input(input);
         let now = a.now + Duration::from_millis(10);
         outs.extend(a.advance(now));
-        sent += outs.iter().map(|o| if let Out::Send { body, .. } = o { body.len() } else { 0 }).sum::<usize>();
+        sent += outs
+            .iter()
+            .map(|o| if let Out::Send { body, .. } | Out::Seal { body, .. } = o { body.len() } else { 0 })
+            .sum::<usize>();
     }
     (asked, sent)
 }
@@ -371,6 +378,29 @@ fn a_peer_that_claims_what_it_has_not_is_asked_ever_more_rarely() {
     assert!(sent < asked / 10, "{sent} bytes for {asked}");
 }
 
+/// Mutation: `Chat::sync` does not look at `sealed`; `send` sends everything alike.
+#[test]
+fn what_is_said_of_a_private_conversation_goes_sealed_only() {
+    let (mut a, b) = (Bench::new(1), Bench::new(2));
+    a.fact(&up(b.me));
+    let kind = Conversation::Private(b.me);
+    let (said, _) = a.step(|c, cx, out| c.say(cx, kind, vec![Content::text("private")], out));
+    assert!(said.is_ok());
+    let private = private_conversation(a.me, b.me);
+    let pull = |conversation| encode(&Sync::Pull { conversation, from: 0, heights: Vec::new(), answer: true });
+    let (network, private) = (pull(a.chat.network), pull(private));
+    let drops = |a: &Bench| a.chat.drops.get(crate::stats::DropReason::Message);
+    a.input(In::Message { from: b.me, body: private.clone() });
+    a.input(In::Opened { from: b.me, body: network });
+    assert_eq!(drops(&a), 2);
+    let mut outs = a.input(In::Opened { from: b.me, body: private });
+    outs.extend(a.advance(a.now + Duration::from_secs(5)));
+    outs.extend(a.input(In::Ready(b.me)));
+    assert_eq!(drops(&a), 2);
+    assert!(outs.iter().filter(|o| matches!(o, Out::Seal { .. })).count() > 1, "an answer and a greeting");
+    assert!(!outs.iter().any(|o| matches!(o, Out::Send { .. })), "{outs:?}");
+}
+
 /// Mutation: `Log::begin_life` reports each time.
 #[test]
 fn made_up_own_words_are_reported_once_an_hour() {
@@ -389,7 +419,7 @@ fn made_up_own_words_are_reported_once_an_hour() {
         let parts = Parts { life, seq: seq + 1, prev: Some(ids.unwrap()[0]), entries: vec![part] };
         let run = Run::plain(private, (a.me, b.me), parts).unwrap();
         let runs = Sync::Runs { conversation: private, runs: vec![Blob(run.bytes)], end: crate::chat::wire::End::Open };
-        let outs = a.input(In::Message { from: b.me, body: encode(&runs) });
+        let outs = a.input(In::Opened { from: b.me, body: encode(&runs) });
         reports += outs.iter().filter(|o| matches!(o, Out::LifeBegun { .. })).count();
         assert!(received(&outs).is_empty(), "made-up words are not shown");
     }

@@ -102,6 +102,10 @@ impl Net {
                     self.sent.push((n, decode(&body, MAX_MESSAGE).unwrap()));
                     self.mail.push((n, to, In::Message { from: me, body }));
                 }
+                Out::Seal { to, body, .. } => {
+                    self.sent.push((n, decode(&body, MAX_MESSAGE).unwrap()));
+                    self.mail.push((n, to, In::Opened { from: me, body }));
+                }
                 Out::Publish { body } => {
                     for other in (0..self.nodes.len()).filter(|x| *x != n) {
                         if self.nodes[other].chat.linked.contains_key(&me) {

@@ -75,6 +75,10 @@ impl Pair {
                         self.sent.push(decode(&body, MAX_MESSAGE).unwrap());
                         In::Message { from, body }
                     }
+                    Out::Seal { body, .. } => {
+                        self.sent.push(decode(&body, MAX_MESSAGE).unwrap());
+                        In::Opened { from, body }
+                    }
                     Out::Submit { id, body, .. } => In::DirectReceived { from, id: short(&id.hash), body },
                     _ => continue,
                 };

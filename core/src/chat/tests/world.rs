@@ -375,15 +375,18 @@ impl World {
             }
         }
         for out in outs {
+            let is_sealed = matches!(out, Out::Seal { .. });
             match out {
-                Out::Send { to, body, .. } => {
+                Out::Send { to, body, .. } | Out::Seal { to, body, .. } => {
                     let at = self.end(n, to);
                     if self.end(at, me) != n || self.nodes[at].group != self.nodes[n].group {
                         continue;
                     }
                     if self.rng.below(100) >= self.loss / 4 {
                         let body = self.strip(body);
-                        let outs = self.nodes[at].bench.input(In::Message { from: me, body });
+                        let input =
+                            if is_sealed { In::Opened { from: me, body } } else { In::Message { from: me, body } };
+                        let outs = self.nodes[at].bench.input(input);
                         self.carry(at, outs);
                     }
                 }

@@ -63,7 +63,8 @@ impl Engine {
         }
     }
 
-    /// Sends a message to one node (`sendMessage`). Returns at once; the message is in the outbox of
+    /// Sends a message to one node (`sendMessage`), sealed so that only its device opens it (docs/design/sessions.md).
+    /// Returns at once; the message is in the outbox of
     /// the next batch, is sent when that is committed, again when it is lost, and waits if the other
     /// node is away. [`Durable::Delivered`](crate::Durable::Delivered) follows when the other node has stored it.
     ///

@@ -59,6 +59,8 @@ pub struct View {
     pub told: Vec<String>,
     /// Private messages of this node that are still in its outbox.
     pub outbox: u64,
+    /// Messages that this node sealed for one device; none if it was killed, since that begins the count anew.
+    pub sealed: Option<u64>,
 }
 
 /// What should have happened.
@@ -83,6 +85,8 @@ pub struct Verdict {
     /// No message comes before one that its author had seen.
     pub causal: bool,
     pub undelivered: u64,
+    /// Every private message of the nodes that ran throughout was sealed from end to end, by their own count.
+    pub end_to_end: bool,
     /// What is wrong, in words.
     pub problems: Vec<String>,
 }
@@ -95,7 +99,7 @@ impl Verdict {
 
 /// Judges `views` of the nodes against `expected`.
 pub fn judge(expected: &Expected, views: &[View]) -> Verdict {
-    let mut v = Verdict { orders_equal: true, causal: true, ..Verdict::default() };
+    let mut v = Verdict { orders_equal: true, causal: true, end_to_end: true, ..Verdict::default() };
     for view in views {
         let name = &view.name;
         let ids: Vec<&String> = view.all.iter().map(|m| &m.id).collect();
@@ -109,6 +113,11 @@ pub fn judge(expected: &Expected, views: &[View]) -> Verdict {
         let to_me = expected.private.iter().filter(|(_, (_, to))| to == name).map(|(id, _)| id);
         count(&mut v, name, "its events", &view.told.iter().collect::<Vec<_>>(), &others.chain(to_me).collect());
         check_order(&mut v, view);
+        let sent = expected.private.values().filter(|(from, _)| from == name).count() as u64;
+        if let Some(sealed) = view.sealed.filter(|sealed| *sealed < sent) {
+            v.end_to_end = false;
+            v.problems.push(format!("{name} sent {sent} private messages and sealed {sealed}"));
+        }
         if view.outbox > 0 {
             v.undelivered += view.outbox;
             v.problems.push(format!("{name} still has {} private messages in its outbox", view.outbox));
@@ -202,6 +211,7 @@ mod tests {
             private: [(other.to_string(), vec!["4".to_string()])].into(),
             told: told.iter().map(ToString::to_string).collect(),
             outbox: 0,
+            sealed: Some(1),
         };
         (expected, vec![view("a", "b", &["2"]), view("b", "a", &["1", "3", "4"])])
     }
@@ -232,6 +242,7 @@ mod tests {
         assert_eq!(broken(|_, v| v[0].told.push("1".into())).unknown, 1);
         assert_eq!(broken(|_, v| v[1].private.clear()).lost, 1);
         assert_eq!(broken(|_, v| v[0].outbox = 2).undelivered, 2);
+        assert!(!broken(|_, v| v[0].sealed = Some(0)).end_to_end);
         assert_eq!(broken(|e, _| drop(e.broadcasts.insert("5".into(), "a".into()))).lost, 4 - 1);
         assert_eq!(broken(|e, _| drop(e.broadcasts.remove("3"))).unknown, 3);
     }

@@ -279,8 +279,11 @@ impl Show<'_> {
                         history(member, &other.id)?.iter().filter_map(|m| m["id"].as_str().map(String::from)).collect();
                     private.insert(other.name.clone(), ids);
                 }
-                let outbox = member.status()?["outbox"].as_u64().unwrap_or(0);
-                Ok(View { name: member.name.clone(), all, private, told: told(member)?, outbox })
+                let status = member.status()?;
+                let outbox = status["outbox"].as_u64().unwrap_or(0);
+                let killed = self.members.last().is_some_and(|victim| victim.id == member.id);
+                let sealed = status["counters"]["sealed"].as_u64().filter(|_| !killed);
+                Ok(View { name: member.name.clone(), all, private, told: told(member)?, outbox, sealed })
             })
             .collect()
     }
@@ -391,6 +394,7 @@ impl Show<'_> {
                 "duplicates": verdict.duplicates,
                 "orders_equal": verdict.orders_equal,
                 "causal": verdict.causal,
+                "end_to_end": verdict.end_to_end,
                 "unknown": verdict.unknown,
                 "undelivered": verdict.undelivered,
                 "broadcasts": broadcasts,

@@ -1,4 +1,4 @@
-//! The Diffie-Hellman function of the handshake: X25519 (RFC 7748), or in simulations a toy.
+//! The Diffie-Hellman function of links and sessions: X25519 (RFC 7748), or in simulations a toy.
 //!
 //! Three quarters of the time of a simulated network are X25519. A build with `--cfg donp_toy_keys`
 //! computes in the group of the integers modulo 2^61 - 1 instead: the same algebra, so every step of the
@@ -10,10 +10,10 @@ use real as group;
 #[cfg(donp_toy_keys)]
 use toy as group;
 
-pub(super) use group::KeyPair;
+pub(crate) use group::KeyPair;
 
 /// The shared secret; none if the other key is of low order.
-pub(super) fn dh(key: &KeyPair, public: &[u8; 32]) -> Option<[u8; 32]> {
+pub(crate) fn dh(key: &KeyPair, public: &[u8; 32]) -> Option<[u8; 32]> {
     key.agree(public)
 }
 
@@ -23,19 +23,19 @@ mod real {
 
     /// An X25519 key pair. The public key is always computed from the secret.
     #[derive(Clone)]
-    pub(in crate::link) struct KeyPair {
+    pub(crate) struct KeyPair {
         secret: StaticSecret,
         pub public: [u8; 32],
     }
 
     impl KeyPair {
-        pub(in crate::link) fn new(secret: [u8; 32]) -> Self {
+        pub(crate) fn new(secret: [u8; 32]) -> Self {
             let secret = StaticSecret::from(secret);
             let public = PublicKey::from(&secret).to_bytes();
             Self { secret, public }
         }
 
-        pub(in crate::link) fn secret(&self) -> &[u8; 32] {
+        pub(crate) fn secret(&self) -> &[u8; 32] {
             self.secret.as_bytes()
         }
 
@@ -75,18 +75,18 @@ mod toy {
 
     /// A key pair of no worth. Of the secret only 60 bits count.
     #[derive(Clone)]
-    pub(in crate::link) struct KeyPair {
+    pub(crate) struct KeyPair {
         secret: [u8; 32],
         pub public: [u8; 32],
     }
 
     impl KeyPair {
-        pub(in crate::link) fn new(secret: [u8; 32]) -> Self {
+        pub(crate) fn new(secret: [u8; 32]) -> Self {
             let pair = Self { secret, public: [0; 32] };
             Self { public: wide(power(G, pair.exponent())), ..pair }
         }
 
-        pub(in crate::link) fn secret(&self) -> &[u8; 32] {
+        pub(crate) fn secret(&self) -> &[u8; 32] {
             &self.secret
         }
 

@@ -1,0 +1,557 @@
+//! End-to-end sessions of two devices (docs/design/sessions.md): PQXDH, the Double Ratchet, KEM epochs.
+//!
+//! Delivery hands over what it would send, and gets what the other side sealed. A message is sealed once, stored in the
+//! batch that stores the ratchet, and repeated byte for byte until delivery forgets it; only a new session seals it
+//! anew. What does not open changes nothing.
+
+mod bundle;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+pub(crate) mod contract;
+mod epochs;
+mod first;
+mod firsts;
+mod kept;
+mod keys;
+mod pair;
+mod peer;
+mod ratchet;
+pub(crate) mod wire;
+
+use crate::collections::{OrderedMap, OrderedSet, Rate, RateLimit, ShortId, short};
+use alloc::vec::Vec;
+
+use crate::fact::Fact;
+use crate::id::NodeId;
+use crate::machine::{Cx, Machine, Outbox, Setup};
+use crate::session::bundle::{Binding, Bundle};
+use crate::session::epochs::Subject;
+use crate::session::first::{initiate, respond};
+use crate::session::firsts::{Firsts, Known};
+use crate::session::keys::Keys;
+use crate::session::pair::{PREFIX_LEN, Session, Unopened};
+use crate::session::peer::{Peer, Wish};
+use crate::session::wire::{BUNDLE_LEN, First, Message, Sealed};
+use crate::stats::{DropReason, Drops, Stats};
+use crate::store::{Record, Table};
+use crate::time::{Duration, Instant};
+use crate::wire::{Malformed, Priority};
+
+/// The session identity key of this device.
+const KEYS: Table = Table::hot(40);
+/// Secrets of bundles, under their ids.
+const PREKEYS: Table = Table::hot(41);
+/// Sessions: peer, tag and kind of row (docs/spec/store.md).
+const SESSIONS: Table = Table::hot(42);
+/// Messages that are sealed and not acknowledged, under peer and number of the outbox.
+const SEALED: Table = Table::hot(43);
+/// First messages that were accepted.
+const FIRSTS: Table = Table::hot(44);
+
+/// Sessions that others began and that show no answer yet, in all.
+const MAX_UNCONFIRMED: usize = 64;
+/// Bundles given in a second, to all: 1,367 bytes each.
+const BUNDLES: u32 = 50;
+/// A bundle is taken if its id is at most so much below the highest seen of its device: caches may be a month old.
+const BUNDLES_BACK: u32 = 4;
+/// Kept keys and prekeys are looked at once a day.
+const TEND_EVERY: Duration = Duration::from_secs(86_400);
+
+#[derive(Debug)]
+pub(crate) enum In {
+    /// Send this so that only `to` reads it. With `order` it is stored and repeated as it is until it is forgotten;
+    /// without, it is sealed each time.
+    Seal {
+        to: NodeId,
+        order: Option<u64>,
+        priority: Priority,
+        body: Vec<u8>,
+    },
+    /// The same for what concerns the history of a conversation.
+    SealHistory {
+        to: NodeId,
+        priority: Priority,
+        body: Vec<u8>,
+    },
+    /// The message under this number is not sent any more.
+    Forget {
+        to: NodeId,
+        order: u64,
+    },
+    /// What this node sealed and this one could not open is not known otherwise: the session is of no use.
+    Lost(NodeId),
+    Message {
+        from: NodeId,
+        body: Vec<u8>,
+    },
+    /// What was sealed and opened in this step is all here.
+    SaveDue,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Out {
+    Send {
+        to: NodeId,
+        priority: Priority,
+        body: Vec<u8>,
+    },
+    /// What a node sealed for this one. The digest names the message, should it come again.
+    Opened {
+        from: NodeId,
+        digest: ShortId,
+        body: Vec<u8>,
+    },
+    /// The same of what concerns a history.
+    History {
+        from: NodeId,
+        body: Vec<u8>,
+    },
+    /// A message that does not open. If its digest is not known, `In::Lost` follows.
+    Unopened {
+        from: NodeId,
+        digest: ShortId,
+    },
+    /// There is a session to send in, or a new one: what waits for this node may be sent.
+    Ready(NodeId),
+    /// Comes back as `In::SaveDue`, after the inputs that wait already: one row of a session is written for many
+    /// messages.
+    SaveDue,
+}
+
+pub(crate) struct Sessions {
+    keys: Keys,
+    peers: OrderedMap<NodeId, Peer>,
+    firsts: Firsts,
+    /// Peers with something to store.
+    unsaved: OrderedSet<NodeId>,
+    /// Sealed in this step: leaves when it is stored.
+    outgoing: Vec<(NodeId, Priority, Vec<u8>)>,
+    /// What this step stores with the sessions.
+    rows: Outbox<Out>,
+    answers: RateLimit,
+    tend_at: Instant,
+    max_peers: usize,
+    drops: Drops,
+    sealed: u64,
+    opened: u64,
+    begun: u64,
+}
+
+impl Sessions {
+    fn restore(&mut self, records: &[Record]) -> Result<(), Malformed> {
+        let sessions: Vec<&Record> = records.iter().filter(|r| r.table == SESSIONS).collect();
+        for rows in sessions.chunk_by(|a, b| a.key.get(..PREFIX_LEN) == b.key.get(..PREFIX_LEN)) {
+            let rows: Vec<Record> = rows.iter().copied().cloned().collect();
+            let (peer, _) = rows.first().and_then(|r| r.key.split_first_chunk()).ok_or(Malformed)?;
+            let session = Session::read(&rows)?;
+            self.peers.entry(NodeId(*peer)).or_insert_with(Peer::new).sessions.push(session);
+        }
+        for Record { key, value, .. } in records.iter().filter(|r| r.table == SEALED) {
+            let (peer, order) = key.split_first_chunk().ok_or(Malformed)?;
+            let order = u64::from_be_bytes(order.try_into().map_err(|_| Malformed)?);
+            let (tag, bytes) = value.split_first_chunk().ok_or(Malformed)?;
+            let peer = self.peers.entry(NodeId(*peer)).or_insert_with(Peer::new);
+            peer.restore(order, *tag, bytes.to_vec());
+        }
+        records.iter().filter(|r| r.table == FIRSTS).try_for_each(|r| self.firsts.restore(r))
+    }
+
+    /// The peer, if there is space for one more or one that nothing waits for makes place.
+    fn peer(&mut self, id: NodeId, out: &mut Outbox<Out>) -> Option<&mut Peer> {
+        if !self.peers.contains_key(&id) && self.peers.len() >= self.max_peers {
+            let idle = self.peers.iter().filter(|(_, p)| !p.is_needed());
+            let (oldest, _) = idle.min_by_key(|(_, p)| p.used())?;
+            let oldest = *oldest;
+            let gone = self.peers.remove(&oldest)?;
+            gone.sessions.iter().for_each(|s| s.delete(&oldest.0, out));
+        }
+        Some(self.peers.entry(id).or_insert_with(Peer::new))
+    }
+
+    fn save_later(&mut self, peer: NodeId, out: &mut Outbox<Out>) {
+        if self.unsaved.is_empty() {
+            out.push(Out::SaveDue);
+        }
+        self.unsaved.insert(peer);
+    }
+
+    /// Writes all that this step changed, and lets go of what it sealed once that is stored.
+    fn save(&mut self, out: &mut Outbox<Out>) {
+        while let Some(id) = self.unsaved.pop_first() {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.save(id, out);
+            }
+        }
+        out.append(&mut self.rows);
+        for (to, priority, body) in core::mem::take(&mut self.outgoing) {
+            out.after_commit(Out::Send { to, priority, body });
+        }
+    }
+
+    fn seal(
+        &mut self,
+        cx: &mut Cx<'_>,
+        to: NodeId,
+        order: Option<u64>,
+        priority: Priority,
+        body: (Subject, &[u8]),
+        out: &mut Outbox<Out>,
+    ) {
+        let Some(peer) = self.peer(to, out) else { return self.drops.count(DropReason::Queue) };
+        if let Some(sealed) = order.and_then(|order| peer.sealed(order)) {
+            // On its way to the disk perhaps, with the ratchet that sealed it.
+            return out.after_commit(Out::Send { to, priority, body: sealed.to_vec() });
+        }
+        let spent = peer.current().is_some_and(|s| s.is_spent());
+        let sealed = peer.current().and_then(|s| Some((s.mine, s.seal(body, cx)?)));
+        if sealed.is_none() || spent {
+            let wish = if spent { Wish::Repair } else { Wish::Start };
+            ask(peer, to, wish, cx, out);
+        }
+        let Some((tag, bytes)) = sealed else {
+            // An acknowledgement is given again when it is asked for.
+            peer.waits |= order.is_some() || body.0 == Subject::History;
+            return;
+        };
+        if let Some(order) = order {
+            peer.insert(order, tag, bytes.clone());
+        }
+        self.sealed = self.sealed.saturating_add(1);
+        self.outgoing.push((to, priority, bytes));
+        self.save_later(to, out);
+    }
+
+    /// Begins a session with the owner of a bundle that was asked for, or that came because the one before is over.
+    fn bundle(&mut self, cx: &mut Cx<'_>, from: NodeId, bytes: &[u8; BUNDLE_LEN], out: &mut Outbox<Out>) {
+        let Some(peer) = self.peers.get_mut(&from) else { return self.drops.count(DropReason::Message) };
+        let unanswered = peer.unanswered().map(|s| s.bundle);
+        if peer.wish == Wish::Nothing && unanswered.is_none() {
+            return self.drops.count(DropReason::Message);
+        }
+        let least = peer.bundle().saturating_sub(BUNDLES_BACK);
+        let Some(bundle) = Bundle::read(bytes, from).filter(|b| b.id >= least) else {
+            return self.drops.count(DropReason::Signature);
+        };
+        if unanswered == Some(bundle.id) {
+            // What was begun with it is on its way.
+            peer.wish = Wish::Nothing;
+            return;
+        }
+        let repairs = peer.wish == Wish::Repair || unanswered.is_some();
+        if peer.wish == Wish::Nothing && !peer.may_repair(cx.now) {
+            return self.drops.count(DropReason::Rate);
+        }
+        let Some(session) = initiate(&self.keys, &bundle, cx.rng).and_then(|(agreement, opening)| {
+            let devices = (&self.keys.device(), &bundle.device);
+            Session::initiate(&agreement, devices, (bundle.id, bundle.prekey), opening, cx)
+        }) else {
+            return self.drops.count(DropReason::Message);
+        };
+        if peer.sessions.iter().any(|s| s.mine == session.mine) {
+            return self.drops.count(DropReason::Message);
+        }
+        if repairs {
+            peer.retire(|_| true);
+        }
+        peer.wish = Wish::Nothing;
+        peer.forget_question();
+        peer.add(from, session, out);
+        self.begun = self.begun.saturating_add(1);
+        let waits = core::mem::take(&mut peer.waits);
+        if repairs {
+            self.greet(cx, from, out);
+        }
+        if waits {
+            out.push(Out::Ready(from));
+        }
+        self.save_later(from, out);
+    }
+
+    /// Sends an empty message: it opens a session, or answers one.
+    fn greet(&mut self, cx: &mut Cx<'_>, to: NodeId, out: &mut Outbox<Out>) {
+        self.seal(cx, to, None, Priority::High, (Subject::Message, &[]), out);
+    }
+
+    fn first(&mut self, cx: &mut Cx<'_>, from: NodeId, first: &First<'_>, sealed: &Sealed<'_>, out: &mut Outbox<Out>) {
+        match self.firsts.look(from, first) {
+            Known::Repeated => return self.sealed(cx, from, sealed, true, out),
+            Known::Replayed => return self.drops.count(DropReason::Replay),
+            Known::Full => return self.drops.count(DropReason::Rate),
+            Known::New => {}
+        }
+        let Some(prekeys) = self.keys.prekeys(first.bundle) else {
+            self.drops.count(DropReason::Stale);
+            return self.give_bundle(cx, from, out);
+        };
+        if self.peers.get(&from).is_some_and(|p| p.is_paused(cx.now)) {
+            return self.drops.count(DropReason::Rate);
+        }
+        let Some(sender) = Binding::read(first.binding, from) else {
+            return self.drops.count(DropReason::Signature);
+        };
+        let opened = respond(&self.keys, prekeys, first, &sender).and_then(|agreement| {
+            let devices = (&self.keys.device(), &sender.device);
+            let mut session = Session::respond(&agreement, devices, (first.bundle, prekeys.prekey()), cx.wall);
+            let body = if session.mine == sealed.header.tag { session.open(sealed, cx).ok()? } else { return None };
+            Some((session, body))
+        });
+        let Some(peer) = self.peer(from, out) else { return self.drops.count(DropReason::Rate) };
+        let opened = opened.filter(|(session, _)| peer.sessions.iter().all(|s| s.mine != session.mine));
+        let Some((session, body)) = opened else {
+            peer.failed(cx.now);
+            return self.drops.count(DropReason::Decrypt);
+        };
+        // A sender that has a session begins another because that one does not work any more. Two that begin at once
+        // keep both, but only once: a second session of the other side shows that it lost this one's.
+        let again = peer.sessions.iter().any(|s| !s.initiator && !s.retired);
+        peer.retire(|s| s.confirmed || again);
+        let waits = peer.is_to_send();
+        peer.wish = Wish::Nothing;
+        peer.add(from, session, out);
+        let used_up = self.firsts.insert(from, first, &mut self.rows);
+        self.limit_unconfirmed(out);
+        if used_up {
+            self.tend(cx, true, out);
+        }
+        self.begun = self.begun.saturating_add(1);
+        self.save_later(from, out);
+        if waits {
+            out.push(Out::Ready(from));
+        }
+        if body.1.is_empty() {
+            return self.greet(cx, from, out);
+        }
+        self.opened(from, sealed, body, out);
+    }
+
+    /// The oldest session that shows no answer makes place.
+    fn limit_unconfirmed(&mut self, out: &mut Outbox<Out>) {
+        let of = |(id, peer): (&NodeId, &Peer)| {
+            let open = peer.sessions.iter().filter(|s| !s.initiator && !s.confirmed);
+            open.map(|s| (s.used, *id, s.mine)).collect::<Vec<_>>()
+        };
+        let mut open: Vec<_> = self.peers.iter().flat_map(of).collect();
+        if open.len() <= MAX_UNCONFIRMED {
+            return;
+        }
+        open.sort_unstable();
+        let Some((_, id, tag)) = open.first() else { return };
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.remove(*id, *tag, out);
+        }
+    }
+
+    fn sealed(&mut self, cx: &mut Cx<'_>, from: NodeId, sealed: &Sealed<'_>, in_first: bool, out: &mut Outbox<Out>) {
+        let digest = digest(sealed);
+        let Some(peer) = self.peers.get_mut(&from) else {
+            self.drops.count(DropReason::UnknownSession);
+            return out.push(Out::Unopened { from, digest });
+        };
+        if peer.is_paused(cx.now) {
+            return self.drops.count(DropReason::Rate);
+        }
+        let top = peer.top();
+        let found = peer.sessions.iter_mut().find(|s| s.mine == sealed.header.tag);
+        let result = found.map(|session| {
+            let body = session.open(sealed, cx)?;
+            let answered = session.initiator && !session.confirmed;
+            session.confirmed |= !in_first;
+            if !session.retired && session.rank.saturating_add(1) < top {
+                session.rank = top;
+            }
+            Ok((body, answered))
+        });
+        let reason = match result {
+            Some(Ok((body, confirmed))) => {
+                self.save_later(from, out);
+                if confirmed && self.peers.get_mut(&from).is_some_and(Peer::is_to_send) {
+                    out.push(Out::Ready(from));
+                }
+                return self.opened(from, sealed, body, out);
+            }
+            Some(Err(Unopened::Old)) => DropReason::Duplicate,
+            Some(Err(Unopened::Failed)) => {
+                peer.failed(cx.now);
+                DropReason::Decrypt
+            }
+            Some(Err(Unopened::Broken)) => DropReason::Message,
+            None => DropReason::UnknownSession,
+        };
+        self.drops.count(reason);
+        out.push(Out::Unopened { from, digest });
+    }
+
+    fn opened(
+        &mut self,
+        from: NodeId,
+        sealed: &Sealed<'_>,
+        (subject, body): (Subject, Vec<u8>),
+        out: &mut Outbox<Out>,
+    ) {
+        self.opened = self.opened.saturating_add(1);
+        match subject {
+            _ if body.is_empty() => {}
+            Subject::Message => out.push(Out::Opened { from, digest: digest(sealed), body }),
+            Subject::History => out.push(Out::History { from, body }),
+        }
+    }
+
+    /// Begins a new session, or says hello once more in the one that is not answered yet: a repeat takes no place
+    /// among the first messages of its receiver.
+    fn repair(&mut self, cx: &mut Cx<'_>, with: NodeId, out: &mut Outbox<Out>) {
+        let Some(peer) = self.peer(with, out) else { return self.drops.count(DropReason::Queue) };
+        if !peer.may_repair(cx.now) {
+            return self.drops.count(DropReason::Rate);
+        }
+        if peer.unanswered().is_some() {
+            return self.greet(cx, with, out);
+        }
+        ask(peer, with, Wish::Repair, cx, out);
+    }
+
+    fn give_bundle(&mut self, cx: &mut Cx<'_>, to: NodeId, out: &mut Outbox<Out>) {
+        let may = match self.peer(to, out) {
+            Some(peer) => peer.answers.take(cx.now),
+            None => true,
+        };
+        if !may || !self.answers.take(cx.now) {
+            return self.drops.count(DropReason::Rate);
+        }
+        if let Ok(bundle) = self.keys.bundle().try_into() {
+            let body = Message::Bundle(bundle).encode();
+            // The prekeys may be on their way to the disk.
+            out.after_commit(Out::Send { to, priority: Priority::High, body });
+        }
+    }
+
+    fn tend(&mut self, cx: &mut Cx<'_>, used_up: bool, out: &mut Outbox<Out>) {
+        for bundle in self.keys.tend(cx, used_up, &mut self.rows) {
+            self.firsts.forget(bundle, &mut self.rows);
+        }
+        for (id, peer) in &mut self.peers {
+            peer.sessions.iter_mut().for_each(|s| s.tend(cx.wall));
+            self.unsaved.insert(*id);
+        }
+        self.tend_at = cx.now + self.keys.due_in(cx.wall).min(TEND_EVERY);
+        self.save(out);
+    }
+}
+
+/// Asks for a bundle, unless the answer to such a question may be on its way.
+fn ask(peer: &mut Peer, to: NodeId, wish: Wish, cx: &Cx<'_>, out: &mut Outbox<Out>) {
+    peer.wish = peer.wish.max(wish);
+    if peer.asks(cx.now) {
+        out.push(Out::Send { to, priority: Priority::High, body: Message::Ask.encode() });
+    }
+}
+
+/// Names a ratchet message: its nonce is random, so no two have one.
+fn digest(sealed: &Sealed<'_>) -> ShortId {
+    short(blake3::hash(sealed.bytes).as_bytes())
+}
+
+impl Machine for Sessions {
+    const NAME: &'static str = "session";
+    const TABLES: &'static [(&'static str, Table)] =
+        &[("keys", KEYS), ("prekeys", PREKEYS), ("sessions", SESSIONS), ("sealed", SEALED), ("firsts", FIRSTS)];
+    type In = In;
+    type Out = Out;
+
+    fn open(setup: Setup<'_>, records: Vec<Record>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Result<Self, Malformed> {
+        let keys = Keys::load(setup.identity, &records, cx, out)?;
+        let mut opened = Self {
+            tend_at: cx.now + keys.due_in(cx.wall).min(TEND_EVERY),
+            keys,
+            peers: OrderedMap::new(),
+            firsts: Firsts::default(),
+            unsaved: OrderedSet::new(),
+            outgoing: Vec::new(),
+            rows: Outbox::new(),
+            answers: RateLimit::new(Rate::per_second(BUNDLES)),
+            max_peers: setup.config.limits.conversations,
+            drops: Drops::default(),
+            sealed: 0,
+            opened: 0,
+            begun: 0,
+        };
+        opened.restore(&records)?;
+        Ok(opened)
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern others")]
+    fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
+        match *fact {
+            Fact::LinkUp { peer: id, .. } => {
+                if let Some(peer) = self.peers.get_mut(&id).filter(|p| p.wish != Wish::Nothing) {
+                    peer.forget_question();
+                    ask(peer, id, Wish::Nothing, cx, out);
+                }
+            }
+            Fact::LinkDown { peer: id, .. } => {
+                if let Some(peer) = self.peers.get_mut(&id) {
+                    peer.forget_question();
+                    // Of a node that only asked for a bundle nothing is known.
+                    if peer.sessions.is_empty() && !peer.is_needed() {
+                        self.peers.remove(&id);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
+        match input {
+            In::Seal { to, order, priority, body } => {
+                self.seal(cx, to, order, priority, (Subject::Message, &body), out);
+            }
+            In::SealHistory { to, priority, body } => {
+                self.seal(cx, to, None, priority, (Subject::History, &body), out);
+            }
+            In::Forget { to, order } => {
+                if let Some(peer) = self.peers.get_mut(&to) {
+                    peer.forget(to, order, out);
+                }
+            }
+            In::Lost(from) => self.repair(cx, from, out),
+            In::Message { from, body } => match Message::decode(&body) {
+                Ok(Message::First(first, sealed)) => self.first(cx, from, &first, &sealed, out),
+                Ok(Message::Sealed(sealed)) => self.sealed(cx, from, &sealed, false, out),
+                Ok(Message::Ask) => self.give_bundle(cx, from, out),
+                Ok(Message::Bundle(bundle)) => self.bundle(cx, from, bundle, out),
+                Err(Malformed) => self.drops.count(DropReason::Message),
+            },
+            In::SaveDue => self.save(out),
+        }
+    }
+
+    fn handle_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if self.tend_at <= cx.now {
+            self.tend(cx, false, out);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        Some(self.tend_at)
+    }
+
+    fn footprint(&self) -> usize {
+        let held = self.peers.values().fold(self.peers.len(), |n, p| n.saturating_add(p.len()));
+        held.saturating_add(self.firsts.len()).saturating_add(self.keys.len()).saturating_add(self.outgoing.len())
+    }
+
+    fn count(&self, stats: &mut Stats) {
+        stats.drops.add(&self.drops);
+        stats.sessions.sealed = self.sealed;
+        stats.sessions.opened = self.opened;
+        stats.sessions.begun = self.begun;
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    fn check(&self) -> Result<(), &'static str> {
+        self.keys.check()?;
+        self.peers.values().try_for_each(Peer::check)
+    }
+}
+
+#[cfg(test)]
+mod tests;
