@@ -122,6 +122,10 @@ impl From<StoreError> for Failure {
             StoreError::Exists(_) => {
                 Self::new(Exit::Failed, what).hint("use it, or choose another name with --profile")
             }
+            StoreError::Denied(_) => Self::new(Exit::Storage, what)
+                .hint("run donp as the user whose profile it is, or use another --profile"),
+            StoreError::ReadOnly(_) => Self::new(Exit::Storage, what)
+                .hint("history, status, whoami and recv --no-ack work there; to change it, make the disk writable"),
             StoreError::InUse { .. } => {
                 Self::new(Exit::Storage, what).hint("stop that process, or leave out --no-daemon to talk to it")
             }

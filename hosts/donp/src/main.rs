@@ -19,7 +19,7 @@ mod verbs;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use donp_runtime::{LevelFilter, log_to_stderr};
+use donp_runtime::{Access, LevelFilter, log_to_stderr};
 
 use cli::{Cli, ConfigVerb, Global, Verb};
 use config::{FlagValue, Loaded};
@@ -96,15 +96,17 @@ fn run(cli: &Cli, out: &Output) -> Result<(), Failure> {
     }
     let paths = Paths::new(&global.profile, global.state_dir.as_deref())?;
     let env = |name: &str| std::env::var(name).ok();
-    let loaded = Loaded::load(global.config.as_deref(), &global.profile, env, &flags(global, &cli.verb))?;
+    let flags = flags(global, &cli.verb);
+    let load = || Loaded::load(global.config.as_deref(), &global.profile, env, &flags);
+    let loaded = load()?;
     let settings = &loaded.settings;
     match &cli.verb {
         Verb::Config { what: ConfigVerb::Show { origin } } => return verbs::config_show(&loaded, *origin, out),
         Verb::Init(args) => return verbs::init(&args.name, &paths, settings, out),
-        Verb::Run(args) => return daemon::run(args, settings, &paths, out),
+        Verb::Run(args) => return daemon::run(args, &loaded, &load, &paths, out),
         _ => {}
     }
-    let mut backend = Backend::find(&paths, settings, global.no_daemon)?;
+    let mut backend = Backend::find(&paths, settings, global.no_daemon, access(&cli.verb))?;
     match &cli.verb {
         Verb::Send(args) => verbs::send(args, &mut backend, out),
         Verb::Recv(args) => verbs::recv(args, &mut backend, out),
@@ -121,6 +123,17 @@ fn run(cli: &Cli, out: &Output) -> Result<(), Failure> {
         Verb::Demo(_) | Verb::Init(_) | Verb::Run(_) | Verb::Decode { .. } | Verb::Config { .. } | Verb::Version => {
             Ok(())
         }
+    }
+}
+
+/// Whether a verb changes the profile.
+fn access(verb: &Verb) -> Access {
+    match verb {
+        Verb::Recv(recv) if recv.no_ack || recv.follow => Access::Read,
+        Verb::History(_) | Verb::Invite | Verb::Leave | Verb::Status | Verb::Peers | Verb::Blocked | Verb::Whoami => {
+            Access::Read
+        }
+        _ => Access::Write,
     }
 }
 

@@ -1,10 +1,11 @@
 //! What each verb does: asks a daemon or the profile itself, and shows the answer.
 
 use std::io::Read as _;
+use std::time::{Duration, Instant};
 
 use donp_core::NodeId;
 use donp_runtime::api::{Conversation, Event, Message, MessageState, Peer, Status};
-use donp_runtime::{Node, NodeConfig, Profile};
+use donp_runtime::{Access, Node, NodeConfig, Profile, StoreError};
 use serde_json::{Value, json};
 
 use crate::cli::{History, Recv, Send, Wait};
@@ -23,23 +24,42 @@ pub enum Backend {
     Here(Box<Service>),
 }
 
+/// How long a verb waits for the others that have the profile: as long as a node takes to start with a large history.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 impl Backend {
-    /// The daemon of the profile, or without one the profile itself.
-    pub fn find(paths: &Paths, settings: &Settings, no_daemon: bool) -> Result<Self, Failure> {
-        if !no_daemon && let Some(client) = daemon(paths) {
-            return Ok(Self::Daemon(client));
-        }
-        let profile = profile::open(paths, settings).map_err(|failure| {
-            // A daemon may have just started, or listen where this user cannot reach it.
-            match (failure.exit, no_daemon, Profile::holder(&paths.dir())) {
-                (Exit::Storage, false, Some(by)) if failure.what.contains("in use") => Failure::new(
-                    Exit::Storage,
-                    format!("profile {} is in use by {by}, which does not answer commands", paths.profile),
-                )
-                .hint("again in a moment; if that does not help, stop that process"),
-                _ => failure,
+    /// The daemon of the profile, or without one the profile itself: beside others that read, or after the others. A
+    /// daemon that is starting has the profile and does not answer yet, so it is waited for.
+    pub fn find(paths: &Paths, settings: &Settings, no_daemon: bool, access: Access) -> Result<Self, Failure> {
+        let until = Instant::now() + PATIENCE;
+        let mut secrets = None;
+        let profile = loop {
+            if !no_daemon && let Some(client) = daemon(paths) {
+                return Ok(Self::Daemon(client));
             }
-        })?;
+            if secrets.is_none() {
+                profile::exists(paths)?;
+                secrets = Some(profile::secrets(settings)?);
+            }
+            let by = match Profile::open_for(&paths.dir(), &secrets.clone().unwrap_or_default(), access, Duration::ZERO)
+            {
+                Ok(profile) => break profile,
+                Err(StoreError::InUse { by, .. }) if Instant::now() < until && !(no_daemon && by.is_node) => by,
+                // It may listen where this user cannot reach it.
+                Err(StoreError::InUse { by, .. }) if !no_daemon => {
+                    return Err(Failure::new(
+                        Exit::Storage,
+                        format!("profile {} is in use by {by}, which does not answer commands", paths.profile),
+                    )
+                    .hint("again in a moment; if that does not help, stop that process"));
+                }
+                Err(e) => return Err(e.into()),
+            };
+            log::debug!("waiting for {by}");
+            std::thread::sleep(LOOK_AGAIN);
+        };
         let facts = Facts::of(&profile, &paths.profile);
         let config = NodeConfig { config: settings.core.clone(), offline: true, ..NodeConfig::new(profile) };
         Ok(Self::Here(Box::new(Service::new(Node::open(config)?, facts, false))))

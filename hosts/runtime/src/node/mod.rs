@@ -28,7 +28,7 @@ use crate::fault::{Fault, Shaper};
 use crate::lan::{Lan, MulticastSockets};
 use crate::names::{BootstrapName, BootstrapNameError, Resolver};
 use crate::socket::Sockets;
-use crate::store::{Opened, Profile, Store};
+use crate::store::{Opened, Profile, Store, StoreError};
 use alarm::Alarm;
 pub use config::{HostStatus, NodeConfig, NodeStatus, StoreKind};
 use submitter::Submitter;
@@ -165,6 +165,12 @@ impl Node {
             Engine::restore(config, identity, records, seed, now, clock.wall())?
         };
         let knows_peers = engine.status().known > 0;
+        if let Some(path) = store.read_only().filter(|_| !cfg.offline) {
+            return Err(StoreError::ReadOnly(path.into()).into());
+        }
+        if !cfg.offline {
+            store.announce_node()?;
+        }
         if fresh_network && !cfg.offline {
             store.put_secret("host/network", &network_key)?;
         }
@@ -654,6 +660,15 @@ impl Node {
             w.refresh_addresses();
             w.engine.handle_network_change(w.now);
         })
+    }
+
+    /// Puts other faults on what is sent from here on, or none. What is held back goes at once.
+    ///
+    /// # Errors
+    /// When the node is not running any more.
+    pub fn set_fault(&self, fault: Option<Fault>) -> Result<(), NodeError> {
+        let seed = entropy().map(u64::from_le_bytes).map_err(NodeError::io("randomness"))?;
+        self.call(move |w| w.set_shaper(fault.filter(|f| *f != Fault::default()).map(|f| Shaper::new(f, seed))))
     }
 
     fn is_own_thread(&self) -> bool {

@@ -198,6 +198,13 @@ impl Worker {
         }
     }
 
+    pub(super) fn set_shaper(&mut self, shaper: Option<Shaper>) {
+        if let Some(mut old) = std::mem::replace(&mut self.shaper, shaper) {
+            let sockets = &mut self.sockets;
+            old.release_due(Instant::from_micros(u64::MAX), &mut |t| sockets.push(t));
+        }
+    }
+
     /// The resolver found something, or did not.
     pub(super) fn resolved(&mut self, answer: Resolved) {
         if let Err(reason) = &answer.found {
@@ -301,9 +308,10 @@ impl Worker {
         if self.suspended {
             return Err(CommandError::NotRunning.into());
         }
-        match &self.failing {
-            Some((e, _)) => Err(again(e).into()),
-            None => Ok(()),
+        match (&self.failing, self.store.read_only()) {
+            (Some((e, _)), _) => Err(again(e).into()),
+            (None, Some(path)) => Err(StoreError::ReadOnly(path.into()).into()),
+            (None, None) => Ok(()),
         }
     }
 

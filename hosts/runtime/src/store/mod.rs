@@ -41,6 +41,25 @@ impl Protection {
     }
 }
 
+/// What a profile is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To look into it, beside others that do. Nothing is written, so this works on a disk that is read-only; a node can
+    /// only be offline.
+    Read,
+    /// To change it: for one process at a time.
+    Write,
+}
+
+/// What the system did not do, in the words of this store.
+fn refused_by_system(what: &'static str, path: &std::path::Path, source: std::io::Error) -> StoreError {
+    match source.kind() {
+        std::io::ErrorKind::PermissionDenied => StoreError::Denied(path.into()),
+        std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly(path.into()),
+        _ => StoreError::Io { what, path: path.into(), source },
+    }
+}
+
 /// The platform's key store, such as Android's Keystore or a Keychain: wraps the key that wraps a
 /// profile's data key. Called when a profile is made and when it is opened, never in between.
 pub trait KeyStore: Send + Sync {
@@ -67,6 +86,12 @@ pub enum StoreError {
     /// There is a profile in this folder already.
     #[error("there is a profile in {0} already")]
     Exists(PathBuf),
+    /// This user may not use the profile: it is another's, or its folder is closed.
+    #[error("permission denied: this user cannot use {0}")]
+    Denied(PathBuf),
+    /// The profile was opened to read, or its disk is read-only.
+    #[error("{0} can only be read here")]
+    ReadOnly(PathBuf),
     /// Another process has the profile open.
     #[error("profile {} is in use by {by}", dir.display())]
     InUse {
@@ -165,6 +190,22 @@ impl Store {
         match self {
             Self::Sqlite(_) => "sqlite",
             Self::Volatile { .. } => "memory",
+        }
+    }
+
+    /// The folder, if nothing is written there.
+    pub(crate) fn read_only(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::Sqlite(s) => s.read_only(),
+            Self::Volatile { .. } => None,
+        }
+    }
+
+    /// Says to other processes that a running node has the profile.
+    pub(crate) fn announce_node(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(s) => s.lock_mut().announce_node(),
+            Self::Volatile { .. } => Ok(()),
         }
     }
 

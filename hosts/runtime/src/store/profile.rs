@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use donp_core::Identity;
 use zeroize::Zeroizing;
@@ -11,7 +12,7 @@ use zeroize::Zeroizing;
 use super::lock::{self, Lock, LockedBy};
 use super::seal::{self, Cost, Sealer, UnwrapError, Wrapper};
 use super::sqlite::{self, SqliteStore};
-use super::{KeyStore, Opened, Protection, Store, StoreError};
+use super::{Access, KeyStore, Opened, Protection, Store, StoreError, refused_by_system};
 use crate::clock::entropy;
 
 /// What opens a profile.
@@ -37,6 +38,9 @@ const WRAPPED_KEY: &str = "wrapped-key";
 /// What the platform's key store made of the key that wraps the data key.
 const PLATFORM_KEY: &str = "platform-key";
 const IDENTITY: &str = "identity";
+/// How long an opened profile waits for commands that have it: a command takes milliseconds, and about a second if a
+/// passphrase has to be stretched.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Profile {
     /// The key of the network this profile lives in; none if it never ran.
@@ -62,7 +66,7 @@ impl Profile {
     pub fn create(dir: &Path, identity: &Identity, secrets: &Secrets, cost: Cost) -> Result<Self, StoreError> {
         private_dir(dir)?;
         let path = dir.join("node.db");
-        let lock = Lock::take(dir)?;
+        let lock = Lock::take(dir, Access::Write, PATIENCE)?;
         if path.exists() {
             return Err(StoreError::Exists(dir.into()));
         }
@@ -102,23 +106,37 @@ impl Profile {
         };
         private_file(&temporary)?;
         fs::rename(&temporary, &path).map_err(io("cannot make"))?;
+        // The folder's own name too: it may have been made a moment ago.
         #[cfg(unix)]
-        fs::File::open(dir).and_then(|d| d.sync_all()).map_err(io("cannot make"))?;
-        Self::open_locked(dir, secrets, lock)
+        for dir in [Some(dir), dir.parent().filter(|above| !above.as_os_str().is_empty())].into_iter().flatten() {
+            fs::File::open(dir).and_then(|d| d.sync_all()).map_err(io("cannot make"))?;
+        }
+        Self::open_locked(dir, secrets, lock, Access::Write)
     }
 
-    /// Opens the profile in `dir`.
+    /// Opens the profile in `dir` to change it. Waits for commands that have it, not for a running node.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::InUse`], [`StoreError::PassphraseNeeded`],
+    /// [`StoreError::Missing`], [`StoreError::Denied`], [`StoreError::InUse`], [`StoreError::PassphraseNeeded`],
     /// [`StoreError::WrongPassphrase`], [`StoreError::KeyFile`], [`StoreError::Damaged`] and
     /// [`StoreError::Newer`] say what they are called.
     pub fn open(dir: &Path, secrets: &Secrets) -> Result<Self, StoreError> {
-        if !Self::exists(dir) {
-            return Err(StoreError::Missing(dir.into()));
+        Self::open_for(dir, secrets, Access::Write, PATIENCE)
+    }
+
+    /// As [`open`](Self::open), for `access`, and waiting at most `patience` for commands that have it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`StoreError::ReadOnly`] for a disk that cannot be written.
+    pub fn open_for(dir: &Path, secrets: &Secrets, access: Access, patience: Duration) -> Result<Self, StoreError> {
+        let file = dir.join("node.db");
+        match file.try_exists() {
+            Ok(true) => {}
+            Ok(false) => return Err(StoreError::Missing(dir.into())),
+            Err(e) => return Err(refused_by_system("cannot look at", &file, e)),
         }
-        let lock = Lock::take(dir)?;
-        Self::open_locked(dir, secrets, lock)
+        let lock = Lock::take(dir, access, patience)?;
+        Self::open_locked(dir, secrets, lock, access)
     }
 
     /// Whether there is a profile in `dir`.
@@ -131,9 +149,12 @@ impl Profile {
         lock::holder(dir)
     }
 
-    fn open_locked(dir: &Path, secrets: &Secrets, lock: Lock) -> Result<Self, StoreError> {
+    fn open_locked(dir: &Path, secrets: &Secrets, lock: Lock, access: Access) -> Result<Self, StoreError> {
         let path = dir.join("node.db");
-        let db = sqlite::open_file(&path, false)?;
+        let db = match access {
+            Access::Write => sqlite::open_file(&path, false)?,
+            Access::Read => sqlite::open_to_read(&path)?,
+        };
         let damaged = |what: &str| StoreError::Damaged { path: path.clone(), what: what.into() };
         let wrapped = sqlite::raw_secret(&db, WRAPPED_KEY, &path)?.ok_or_else(|| damaged("it holds no wrapped key"))?;
         let (protection, cost) = seal::protection(&wrapped).map_err(|_| damaged("its wrapped key was changed"))?;
@@ -173,7 +194,7 @@ impl Profile {
                 })?
             }
         };
-        let store = SqliteStore::new(db, path.clone(), Sealer::new(&data_key), protection, lock);
+        let store = SqliteStore::new(db, path.clone(), Sealer::new(&data_key), protection, lock, access);
         let bytes = store.secret(IDENTITY)?.map(Zeroizing::new).ok_or_else(|| damaged("it holds no identity"))?;
         let identity = Identity::from_bytes(&bytes).map_err(|e| damaged(&e.to_string()))?;
         Ok(Self { dir: dir.into(), identity, store })
@@ -199,7 +220,7 @@ impl Profile {
     /// # Errors
     /// When the lock file cannot be written.
     pub fn announce_control(&mut self, socket: &Path) -> Result<(), StoreError> {
-        self.store.lock_mut().announce(Some(socket))
+        self.store.lock_mut().announce(socket)
     }
 
     /// A small sealed value that the host keeps with the profile, such as the key of its network.

@@ -8,7 +8,7 @@ use donp_core::{Batch, Op, Record, Scan, Table};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use super::seal::Sealer;
-use super::{Protection, StoreError};
+use super::{Access, Protection, StoreError};
 
 /// The format of the file, in `PRAGMA user_version`. It rises with any change of what is stored, also inside of the
 /// core's records (docs/spec/store.md). Until the first release an older file is refused.
@@ -29,6 +29,7 @@ pub(crate) struct SqliteStore {
     protection: Protection,
     commits: u64,
     damaged: u64,
+    access: Access,
     /// Held as long as the store is open.
     lock: super::lock::Lock,
 }
@@ -54,18 +55,53 @@ pub(super) fn open_file(path: &Path, create: bool) -> Result<Connection, StoreEr
     db.pragma_update(None, "temp_store", "MEMORY").map_err(refused)?;
     db.set_prepared_statement_cache_capacity(32);
     damaged_if_not_whole(&db, path)?;
-    match db.query_row("PRAGMA user_version", [], |r| r.get::<_, u32>(0)).map_err(StoreError::Sqlite)? {
-        0 => {
-            let tx = db.transaction().map_err(StoreError::Sqlite)?;
-            tx.execute_batch(SCHEMA).map_err(StoreError::Sqlite)?;
-            tx.pragma_update(None, "user_version", FORMAT).map_err(StoreError::Sqlite)?;
-            tx.commit().map_err(StoreError::Sqlite)?;
-        }
-        FORMAT => {}
-        found if found > FORMAT => return Err(StoreError::Newer { path: path.into(), found, known: FORMAT }),
-        found => return Err(StoreError::Older { path: path.into(), found, known: FORMAT }),
+    if !known_format(&db, path)? {
+        let tx = db.transaction().map_err(refused)?;
+        tx.execute_batch(SCHEMA).map_err(refused)?;
+        tx.pragma_update(None, "user_version", FORMAT).map_err(refused)?;
+        tx.commit().map_err(refused)?;
     }
     Ok(db)
+}
+
+/// Opens the file to read, also beside other readers and on a disk that cannot be written.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let refused = |e| refused(e, path);
+    let opened = open_file(path, false);
+    let Err(StoreError::Sqlite(e)) = &opened else { return opened };
+    if !matches!(e.sqlite_error_code(), Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen)) {
+        return opened;
+    }
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    // Beside a log, the file alone is half of what was written.
+    if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        return Err(StoreError::ReadOnly(log.into()));
+    }
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' => uri.push(*byte as char),
+            byte if byte.is_ascii_alphanumeric() => uri.push(*byte as char),
+            byte => uri.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let db = Connection::open_with_flags(uri, flags).map_err(refused)?;
+    damaged_if_not_whole(&db, path)?;
+    known_format(&db, path)?;
+    Ok(db)
+}
+
+/// Refuses a file of another format; whether it has one.
+fn known_format(db: &Connection, path: &Path) -> Result<bool, StoreError> {
+    match db.query_row("PRAGMA user_version", [], |r| r.get::<_, u32>(0)).map_err(StoreError::Sqlite)? {
+        0 => Ok(false),
+        FORMAT => Ok(true),
+        found if found > FORMAT => Err(StoreError::Newer { path: path.into(), found, known: FORMAT }),
+        found => Err(StoreError::Older { path: path.into(), found, known: FORMAT }),
+    }
 }
 
 /// SQLite's own check of the file.
@@ -169,8 +205,14 @@ impl SqliteStore {
         sealer: Sealer,
         protection: Protection,
         lock: super::lock::Lock,
+        access: Access,
     ) -> Self {
-        Self { db: Some(db), path, sealer, protection, commits: 0, damaged: 0, lock }
+        Self { db: Some(db), path, sealer, protection, commits: 0, damaged: 0, access, lock }
+    }
+
+    /// The file, if nothing is written to it.
+    pub(super) fn read_only(&self) -> Option<&Path> {
+        (self.access == Access::Read).then_some(&self.path)
     }
 
     pub(super) fn lock_mut(&mut self) -> &mut super::lock::Lock {
@@ -190,6 +232,9 @@ impl SqliteStore {
     }
 
     pub(super) fn put_secret(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        if self.access == Access::Read {
+            return Err(StoreError::ReadOnly(self.path.clone()));
+        }
         let db = self.db.as_ref().ok_or(StoreError::Closed)?;
         put_sealed_secret(db, &mut self.sealer, name, value, &self.path)
     }
@@ -225,7 +270,11 @@ impl SqliteStore {
         Ok(out)
     }
 
+    /// Writes; a store that is only read takes it as done, so that an engine which is offline goes on.
     pub(super) fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        if self.access == Access::Read {
+            return Ok(());
+        }
         let db = self.db.as_ref().ok_or(StoreError::Closed)?;
         let tx = db.unchecked_transaction().map_err(|e| refused(e, &self.path))?;
         {
@@ -293,6 +342,9 @@ impl SqliteStore {
     }
 
     pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {
+        if self.access == Access::Read {
+            return Ok(());
+        }
         self.db()?.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(|e| refused(e, &self.path))
     }
 
@@ -314,7 +366,8 @@ impl SqliteStore {
 
     pub(super) fn reopen(&mut self) -> Result<(), StoreError> {
         if self.db.is_none() {
-            self.db = Some(open_file(&self.path, false)?);
+            let open = if self.access == Access::Read { open_to_read } else { |path: &Path| open_file(path, false) };
+            self.db = Some(open(&self.path)?);
         }
         Ok(())
     }
