@@ -180,6 +180,9 @@ impl From<NodeError> for DonpError {
             NodeError::Config(e) => e.into(),
             NodeError::Restore(e) => e.into(),
             NodeError::Store(e) => e.into(),
+            NodeError::Unstored { .. } => {
+                Self::Storage { reason, hint: "make room on the disk; do not send it again".into(), retryable: false }
+            }
             NodeError::NoTarget(_) => Self::NotFound {
                 reason,
                 hint: "use the id of a message that the history of this conversation shows".into(),

@@ -7,7 +7,7 @@ use core::fmt::Write;
 
 use crate::chat::entry::Run;
 use crate::chat::rows::ENTRIES;
-use crate::chat::{Chat, History, In, Out, Say};
+use crate::chat::{BeginLife, Chat, History, In, Out, Say};
 use crate::collections::short;
 use crate::contract::{Contract, Draw, Step, who};
 use crate::fact::Fact;
@@ -41,6 +41,7 @@ impl Contract for Chat {
             4 => return Step::Fact(down(d.peer())),
             5 => return Step::Fact(Fact::NeighbourUp(d.peer())),
             6 => return Step::Fact(Fact::NeighbourDown(d.peer())),
+            7 => return Step::Command(Box::new(BeginLife)),
             8 => In::Compare { peer: d.peer(), linked: d.coin() },
             9 => return Step::Fact(Fact::Resumed),
             10 => In::CompareAll,

@@ -25,7 +25,7 @@ use super::open_links::Links;
 use super::wire::{MAX_ADDRS, NodeInfo};
 
 /// The address book: what is known of a node, under its id.
-pub(super) const PEERS: Table = Table::hot(16);
+pub(super) const PEERS: Table = Table::expendable(16);
 /// Every so many contacts go to a bootstrap.
 const TO_BOOTSTRAP: usize = 5;
 

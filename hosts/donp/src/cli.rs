@@ -101,6 +101,22 @@ pub enum Verb {
     Blocked,
     /// Show who this profile is
     Whoami,
+    /// Look at every record of the profile: whether anything was changed or is missing
+    Check {
+        /// Mend it: keep all that can be read, and the damaged file as it is in a folder beside it
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Copy the profile to a new folder, also while its node runs
+    Backup {
+        /// The folder to make
+        folder: PathBuf,
+    },
+    /// Make this profile from a backup. It goes on in a log of its own, so that nothing said since is lost
+    Restore {
+        /// The folder that `donp backup` made
+        folder: PathBuf,
+    },
     /// Explain the bytes of a datagram, given in hex
     Decode {
         /// The bytes; `-` reads them

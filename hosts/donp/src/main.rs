@@ -1,5 +1,6 @@
 //! `donp`: the command line of a DONP node.
 
+mod care;
 mod cli;
 mod config;
 mod control;
@@ -103,6 +104,9 @@ fn run(cli: &Cli, out: &Output) -> Result<(), Failure> {
     match &cli.verb {
         Verb::Config { what: ConfigVerb::Show { origin } } => return verbs::config_show(&loaded, *origin, out),
         Verb::Init(args) => return verbs::init(&args.name, &paths, settings, out),
+        Verb::Check { repair } => return care::check(*repair, &paths, settings, out),
+        Verb::Backup { folder } => return care::backup(folder, &paths, out),
+        Verb::Restore { folder } => return care::restore(folder, &paths, out),
         Verb::Run(args) => return daemon::run(args, &loaded, &load, &paths, out),
         _ => {}
     }
@@ -116,13 +120,12 @@ fn run(cli: &Cli, out: &Output) -> Result<(), Failure> {
         Verb::Leave => verbs::leave(&mut backend, out),
         Verb::Status => verbs::status(&mut backend, out),
         Verb::Peers => verbs::peers(&mut backend, out),
-        Verb::Block { peer } => verbs::block(&mut backend, out, "block", &peer),
-        Verb::Unblock { peer } => verbs::block(&mut backend, out, "unblock", &peer),
+        Verb::Block { peer } => verbs::block(&mut backend, out, "block", peer),
+        Verb::Unblock { peer } => verbs::block(&mut backend, out, "unblock", peer),
         Verb::Blocked => verbs::blocked(&mut backend, out),
         Verb::Whoami => verbs::whoami(&mut backend, out),
-        Verb::Demo(_) | Verb::Init(_) | Verb::Run(_) | Verb::Decode { .. } | Verb::Config { .. } | Verb::Version => {
-            Ok(())
-        }
+        // Done above.
+        _ => Ok(()),
     }
 }
 

@@ -305,7 +305,21 @@ pub fn history(args: &History, backend: &mut Backend, out: &Output) -> Result<()
     } else if let Some(older) = older.as_str() {
         out.note(&format!("There are older ones: --before {older}"));
     }
+    // A hole is never shown as if nothing had been there.
+    if !out.json {
+        let status: Status = shape::read(&backend.call("status", &json!({}))?)?;
+        if status.damaged_records > 0 {
+            out.note(&lost(status.damaged_records));
+        }
+    }
     Ok(())
+}
+
+fn lost(records: u64) -> String {
+    format!(
+        "{records} records of this profile are lost, since its file was damaged: messages may be missing until others bring \
+         them again. `donp check` says more, `donp check --repair` takes it as known"
+    )
 }
 
 pub fn invite(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
@@ -418,6 +432,9 @@ fn status_table(s: &Status) -> String {
     let drops: Vec<_> = s.drops.iter().filter(|(_, n)| **n != 0).map(|(reason, n)| format!("{reason} {n}")).collect();
     if !drops.is_empty() {
         rows.push(vec!["dropped".into(), drops.join(", ")]);
+    }
+    if s.damaged_records > 0 {
+        rows.push(vec!["TROUBLE".into(), lost(s.damaged_records)]);
     }
     if let Some(e) = &s.store_error {
         rows.push(vec!["TROUBLE".into(), escape_for_terminal(e)]);

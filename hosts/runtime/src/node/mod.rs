@@ -159,11 +159,14 @@ impl Node {
         let (id, name) = (identity.node_id(), identity.name().to_string());
         let records = store.hot()?;
         let now = clock.now();
-        let engine = if records.is_empty() {
+        let mut engine = if records.is_empty() {
             Engine::new(config, identity, seed, now, clock.wall())?
         } else {
             Engine::restore(config, identity, records, seed, now, clock.wall())?
         };
+        if store.begins_new_life() {
+            engine.begin_life(now);
+        }
         let knows_peers = engine.status().known > 0;
         if let Some(path) = store.read_only().filter(|_| !cfg.offline) {
             return Err(StoreError::ReadOnly(path.into()).into());
@@ -396,10 +399,10 @@ impl Node {
         say: impl Fn(&mut Worker, Content) -> Result<MessageId, CommandError> + Clone + Send + 'static,
     ) -> Result<MessageId, NodeError> {
         let Some(target) = content.about() else {
-            return self.call_stored(move |w| Ok(say(w, content)?));
+            return self.say_stored(move |w| Ok(say(w, content)?));
         };
         let (again, first) = (content.clone(), say.clone());
-        match self.call_stored(move |w| Ok(first(w, content)?)) {
+        match self.say_stored(move |w| Ok(first(w, content)?)) {
             Err(NodeError::Command(CommandError::Unknown(_))) => {}
             other => return other,
         }
@@ -409,7 +412,27 @@ impl Node {
         if is_authors && found.author != self.id {
             return Err(NodeError::NotOwn { id: target, author: found.author });
         }
-        self.call_stored(move |w| Ok(say(w, again)?))
+        self.say_stored(move |w| Ok(say(w, again)?))
+    }
+
+    /// As [`call_stored`](Self::call_stored); a message that is taken and cannot be stored is named.
+    fn say_stored(
+        &self,
+        say: impl FnOnce(&mut Worker) -> Result<MessageId, NodeError> + Send + 'static,
+    ) -> Result<MessageId, NodeError> {
+        let (tell, answer) = sync_channel(1);
+        self.may_ask()?;
+        self.submit(Box::new(move |w| match w.writable().and_then(|()| say(w)) {
+            Ok(id) => w.after_commit(Box::new(move |stored| {
+                let stored = stored.map_err(|e| match e {
+                    NodeError::Store(source) => NodeError::Unstored { id, source },
+                    e => e,
+                });
+                let _ = tell.send(stored.map(|()| id));
+            })),
+            Err(e) => drop(tell.send(Err(e))),
+        }))?;
+        self.wait(&answer, ANSWER_WITHIN)?
     }
 
     /// A page of a conversation, at most `limit` messages before `before` (the newest if none).

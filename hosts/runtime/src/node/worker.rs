@@ -9,8 +9,8 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
 use donp_core::{
-    Answer, Batch, Bootstrap, CommandError, Conversation, Durable, Engine, Event, Instant, MessageId, NodeState, Op,
-    Output, Transmit, Volatile,
+    Answer, Batch, Bootstrap, CommandError, Conversation, Durable, Engine, Event, Instant, MessageId, NodeId,
+    NodeState, Op, Output, Transmit, Volatile,
 };
 use mio::{Events, Poll};
 
@@ -40,6 +40,9 @@ const BURST: usize = 32;
 const BURST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a goodbye may wait for a blocked socket.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Peers that are asked for what was lost here: as many as a small network has neighbours (docs/design/overlay.md).
+const COMPARED: u8 = 5;
 
 /// How a node ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +102,8 @@ pub(super) struct Worker {
     left: bool,
     /// The store is closed and nothing is received.
     suspended: bool,
+    /// Peers to compare histories with, since records were lost.
+    compares_left: u8,
     stop: Option<Stop>,
 }
 
@@ -144,6 +149,7 @@ impl Worker {
             places: BTreeMap::new(),
             left: false,
             suspended: false,
+            compares_left: 0,
             stop: None,
         }
     }
@@ -502,6 +508,10 @@ impl Worker {
             if self.is_online() {
                 self.refresh_addresses();
             }
+            // A node that is quiet would notice with its next message only.
+            if let Err(e) = self.store.is_in_place() {
+                log::error!("{e}");
+            }
         }
         if self.next_hour <= self.now {
             self.next_hour = self.now + HOUR;
@@ -536,7 +546,12 @@ impl Worker {
                     });
                     self.engine.handle_records(self.now, request.id, records);
                 }
-                Output::Event(event) => events.push(event),
+                Output::Event(event) => {
+                    if let Event::Volatile(Volatile::PeerUp { peer, .. }) = &event {
+                        self.fetch_again(*peer);
+                    }
+                    events.push(event);
+                }
                 Output::Answer(answer) => {
                     if let Some(reply) = self.queries.remove(&answer.query) {
                         let _ = reply.try_send(Ok(answer));
@@ -565,6 +580,19 @@ impl Worker {
         sockets.flush(self.poll.registry());
         for (to, length) in sockets.take_too_long() {
             self.engine.handle_too_long(self.now, to, length);
+        }
+    }
+
+    /// Compares histories with a peer, since records were lost here: with the first few.
+    fn fetch_again(&mut self, peer: NodeId) {
+        if self.store.fetches_again() {
+            self.compares_left = COMPARED;
+        }
+        if self.compares_left > 0 {
+            self.compares_left -= 1;
+            if let Err(e) = self.engine.synchronize_state(self.now, peer) {
+                log::debug!("{}: {e}", peer.short());
+            }
         }
     }
 

@@ -1,17 +1,25 @@
 //! Where a node keeps what must survive: one sealed SQLite file per profile, or memory.
 
+mod backup;
+mod check;
 mod lock;
+mod mend;
 mod profile;
+mod salvage;
 mod seal;
 mod sqlite;
+mod sums;
 
 use std::path::PathBuf;
 
 use donp_core::{Batch, Identity, MemoryStore, Record, Scan};
 use zeroize::Zeroizing;
 
+pub use backup::{HasKey, backup, restore};
+pub use check::{Checked, check, repair};
 pub use lock::LockedBy;
 pub use profile::{Profile, Secrets};
+pub use salvage::{Salvaged, salvage};
 pub use seal::Cost;
 pub(crate) use sqlite::SqliteStore;
 
@@ -56,6 +64,7 @@ fn refused_by_system(what: &'static str, path: &std::path::Path, source: std::io
     match source.kind() {
         std::io::ErrorKind::PermissionDenied => StoreError::Denied(path.into()),
         std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly(path.into()),
+        std::io::ErrorKind::StorageFull => StoreError::Full,
         _ => StoreError::Io { what, path: path.into(), source },
     }
 }
@@ -151,10 +160,10 @@ pub enum StoreError {
         /// The known one.
         known: u32,
     },
-    /// There is no room; what was to be written is kept and tried again.
-    #[error("the disk is full: nothing was lost, and it is written as soon as there is room")]
+    /// There is no room.
+    #[error("the disk is full")]
     Full,
-    /// Earlier writes fail in another way; what was to be written is kept and tried again.
+    /// Writes fail in another way.
     #[error("the store does not take writes: {0}")]
     Failing(String),
     /// A system call failed.
@@ -204,7 +213,31 @@ impl Store {
     /// Says to other processes that a running node has the profile.
     pub(crate) fn announce_node(&mut self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(s) => s.lock_mut().announce_node(),
+            Self::Sqlite(s) => s.announce_node(),
+            Self::Volatile { .. } => Ok(()),
+        }
+    }
+
+    /// Whether records are missing that others may have; asked once.
+    pub(crate) fn fetches_again(&mut self) -> bool {
+        match self {
+            Self::Sqlite(s) => s.fetches_again(),
+            Self::Volatile { .. } => false,
+        }
+    }
+
+    /// Whether the node has to begin a new life in each conversation.
+    pub(crate) fn begins_new_life(&self) -> bool {
+        match self {
+            Self::Sqlite(s) => s.begins_new_life(),
+            Self::Volatile { .. } => false,
+        }
+    }
+
+    /// Whether the file is still where it was opened; one that was removed is written again.
+    pub(crate) fn is_in_place(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(s) => s.is_in_place(),
             Self::Volatile { .. } => Ok(()),
         }
     }
@@ -312,3 +345,7 @@ pub(crate) struct Opened {
     pub identity: Identity,
     pub store: Store,
 }
+
+#[cfg(test)]
+#[path = "damage_tests.rs"]
+mod damage_tests;

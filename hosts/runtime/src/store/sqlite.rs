@@ -1,24 +1,37 @@
 //! The records of a node in one SQLite file, values sealed.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use donp_core::{Batch, Op, Record, Scan, Table};
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
-use super::seal::Sealer;
+use super::backup::NEW_LIFE;
+use super::lock::Lock;
+use super::mend::{self, ATTEMPTS, Lost, RawRow};
+use super::seal::{NONCE, Sealer};
+use super::sums::{self, COMMITS, Sums};
 use super::{Access, Protection, StoreError};
 
 /// The format of the file, in `PRAGMA user_version`. It rises with any change of what is stored, also inside of the
 /// core's records (docs/spec/store.md). Until the first release an older file is refused.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// The tables of the file.
 const SCHEMA: &str = "
     CREATE TABLE secrets(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE records(tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
                          PRIMARY KEY(tbl, key)) WITHOUT ROWID;
+    CREATE TABLE spares(tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+                        PRIMARY KEY(tbl, key)) WITHOUT ROWID;
+    CREATE TABLE sums(tbl INTEGER PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 ";
+/// How long a statement waits for another connection.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
+/// The secret that counts what was lost.
+pub(super) const DAMAGE: &str = "damage";
 
 /// An open store. `commit` is the only writer of records.
 pub(crate) struct SqliteStore {
@@ -30,8 +43,19 @@ pub(crate) struct SqliteStore {
     commits: u64,
     damaged: u64,
     access: Access,
+    sums: Sums,
+    /// Its first bytes are the number of transactions, as the file has to have it at least.
+    mark: Option<File>,
+    /// Which file was opened: device and number.
+    opened: Option<(u64, u64)>,
+    /// The node begins a new life in each conversation with its next transaction.
+    new_life: bool,
+    /// Records are missing that others may have.
+    fetches_again: bool,
+    /// Seals that may still be tried to correct a bit.
+    attempts: usize,
     /// Held as long as the store is open.
-    lock: super::lock::Lock,
+    lock: Option<Lock>,
 }
 
 /// Opens the file, or makes one, without any key.
@@ -42,7 +66,7 @@ pub(super) fn open_file(path: &Path, create: bool) -> Result<Connection, StoreEr
     }
     let refused = |e| refused(e, path);
     let mut db = Connection::open_with_flags(path, flags).map_err(refused)?;
-    db.busy_timeout(Duration::from_secs(5)).map_err(refused)?;
+    db.busy_timeout(BUSY).map_err(refused)?;
     // The settings touch the file, so this is where one that is no database shows.
     db.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(())).map_err(refused)?;
     // FULL: with NORMAL the last commits can be lost with the power, which here means that a key and
@@ -105,24 +129,109 @@ fn known_format(db: &Connection, path: &Path) -> Result<bool, StoreError> {
 }
 
 /// SQLite's own check of the file.
-fn damaged_if_not_whole(db: &Connection, path: &Path) -> Result<(), StoreError> {
+pub(super) fn damaged_if_not_whole(db: &Connection, path: &Path) -> Result<(), StoreError> {
     let verdict: String = db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(|e| refused(e, path))?;
     if verdict == "ok" {
         Ok(())
     } else {
-        Err(StoreError::Damaged { path: path.into(), what: verdict.lines().next().unwrap_or_default().into() })
+        // The first line names the database, which is the file itself.
+        let what = verdict.lines().find(|l| !l.starts_with("***")).unwrap_or("its pages do not fit together");
+        Err(StoreError::Damaged { path: path.into(), what: what.into() })
     }
 }
 
 /// SQLite's error in the words of this store.
-fn refused(error: rusqlite::Error, path: &Path) -> StoreError {
+pub(super) fn refused(error: rusqlite::Error, path: &Path) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full,
         Some(code @ (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
             let what = if code == ErrorCode::NotADatabase { "it is not a database" } else { "it is malformed" };
             StoreError::Damaged { path: path.into(), what: what.into() }
         }
+        // Tables or columns that are not there.
+        Some(ErrorCode::Unknown) => StoreError::Damaged { path: path.into(), what: error.to_string() },
         _ => StoreError::Sqlite(error),
+    }
+}
+
+/// Device and number of a file.
+fn file_number(path: &Path) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    return std::fs::metadata(path)
+        .ok()
+        .map(|m| (std::os::unix::fs::MetadataExt::dev(&m), std::os::unix::fs::MetadataExt::ino(&m)));
+    #[cfg(not(unix))]
+    return std::fs::metadata(path).ok().map(|_| (0, 0));
+}
+
+/// The statements of one transaction.
+struct Rows<'a> {
+    path: &'a Path,
+    put: CachedStatement<'a>,
+    put_spare: CachedStatement<'a>,
+    delete: CachedStatement<'a>,
+    delete_spare: CachedStatement<'a>,
+    nonce: CachedStatement<'a>,
+    keys: CachedStatement<'a>,
+}
+
+impl<'a> Rows<'a> {
+    fn prepare(db: &'a Connection, path: &'a Path) -> Result<Self, StoreError> {
+        let prepare = |sql| db.prepare_cached(sql).map_err(StoreError::Sqlite);
+        Ok(Self {
+            path,
+            put: prepare("INSERT INTO records VALUES (?1, ?2, ?3)")?,
+            put_spare: prepare("INSERT OR REPLACE INTO spares VALUES (?1, ?2, ?3)")?,
+            delete: prepare("DELETE FROM records WHERE tbl = ?1 AND key = ?2")?,
+            delete_spare: prepare("DELETE FROM spares WHERE tbl = ?1 AND key = ?2")?,
+            nonce: prepare("SELECT substr(value, 1, 24) FROM records WHERE tbl = ?1 AND key = ?2")?,
+            keys: prepare("SELECT key FROM records WHERE tbl = ?1 AND key >= ?2 AND key < ?3")?,
+        })
+    }
+
+    fn put(
+        &mut self,
+        table: Table,
+        key: &[u8],
+        sealed: &[u8],
+        sealer: &Sealer,
+        sums: &mut Sums,
+    ) -> Result<(), StoreError> {
+        let byte = table.to_byte();
+        let nonce = sealed.get(..NONCE).unwrap_or(sealed);
+        sums.entry(byte).or_default().add(sums::of_row(sealer, byte, key, nonce));
+        self.put.execute(params![byte, key, sealed]).map_err(|e| refused(e, self.path))?;
+        if mend::has_spares(byte) {
+            self.put_spare.execute(params![byte, key, sealed]).map_err(|e| refused(e, self.path))?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, table: Table, key: &[u8], sealer: &Sealer, sums: &mut Sums) -> Result<(), StoreError> {
+        let byte = table.to_byte();
+        let old: Option<Vec<u8>> =
+            self.nonce.query_row(params![byte, key], |r| r.get(0)).optional().map_err(|e| refused(e, self.path))?;
+        let Some(old) = old else { return Ok(()) };
+        sums.entry(byte).or_default().remove(sums::of_row(sealer, byte, key, &old));
+        self.delete.execute(params![byte, key]).map_err(|e| refused(e, self.path))?;
+        if mend::has_spares(byte) {
+            self.delete_spare.execute(params![byte, key]).map_err(|e| refused(e, self.path))?;
+        }
+        Ok(())
+    }
+
+    fn remove_range(
+        &mut self,
+        table: Table,
+        start: &[u8],
+        end: &[u8],
+        sealer: &Sealer,
+        sums: &mut Sums,
+    ) -> Result<(), StoreError> {
+        let failed = |e| refused(e, self.path);
+        let keys = self.keys.query_map(params![table.to_byte(), start, end], |r| r.get(0)).map_err(failed)?;
+        let keys: Vec<Vec<u8>> = keys.collect::<Result<_, _>>().map_err(failed)?;
+        keys.iter().try_for_each(|key| self.remove(table, key, sealer, sums))
     }
 }
 
@@ -158,26 +267,37 @@ impl<'a> Sum<'a> {
 }
 
 /// What a value is bound to: its table and key.
-fn place(table: Table, key: &[u8]) -> Vec<u8> {
+pub(super) fn place(table: Table, key: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(1 + key.len());
     out.push(table.to_byte());
     out.extend_from_slice(key);
     out
 }
 
-fn secret_place(name: &str) -> Vec<u8> {
+pub(super) fn secret_place(name: &str) -> Vec<u8> {
     // Tables begin at 1, so 0 cannot be one.
     [&[0], name.as_bytes()].concat()
 }
 
-pub(super) fn raw_secret(db: &Connection, name: &str, path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-    db.query_row("SELECT value FROM secrets WHERE name = ?1", [name], |r| r.get(0))
-        .optional()
-        .map_err(|e| refused(e, path))
+/// Secrets that are sealed by other means than the data key.
+pub(super) fn sealed_in_the_clear(name: &str) -> bool {
+    name == super::profile::WRAPPED_KEY || name == super::profile::PLATFORM_KEY
+}
+
+/// What is stored under a name, and its spare.
+pub(super) fn raw_secrets(db: &Connection, name: &str, path: &Path) -> Result<Vec<Vec<u8>>, StoreError> {
+    let both = "SELECT value FROM secrets WHERE name = ?1 \
+                UNION ALL SELECT value FROM spares WHERE tbl = 0 AND key = CAST(?1 AS BLOB)";
+    let mut both = db.prepare(both).map_err(|e| refused(e, path))?;
+    let rows = both.query_map([name], |r| r.get(0)).map_err(|e| refused(e, path))?;
+    Ok(rows.filter_map(Result::ok).collect())
 }
 
 pub(super) fn put_raw_secret(db: &Connection, name: &str, value: &[u8], path: &Path) -> Result<(), StoreError> {
     db.execute("INSERT OR REPLACE INTO secrets VALUES (?1, ?2)", params![name, value])
+        .and_then(|_| {
+            db.execute("INSERT OR REPLACE INTO spares VALUES (0, CAST(?1 AS BLOB), ?2)", params![name, value])
+        })
         .map(drop)
         .map_err(|e| refused(e, path))
 }
@@ -194,20 +314,166 @@ pub(super) fn put_sealed_secret(
 }
 
 /// The system gave no randomness for a nonce, or a value is larger than any cipher takes.
-fn unsealed(source: std::io::Error, path: &Path) -> StoreError {
+pub(super) fn unsealed(source: std::io::Error, path: &Path) -> StoreError {
     StoreError::Io { what: "cannot seal a value for", path: path.into(), source }
 }
 
 impl SqliteStore {
-    pub(super) fn new(
-        db: Connection,
-        path: PathBuf,
-        sealer: Sealer,
-        protection: Protection,
-        lock: super::lock::Lock,
-        access: Access,
-    ) -> Self {
-        Self { db: Some(db), path, sealer, protection, commits: 0, damaged: 0, access, lock }
+    pub(super) fn new(db: Connection, path: PathBuf, sealer: Sealer, protection: Protection, access: Access) -> Self {
+        let new_life = access == Access::Write && path.with_file_name(NEW_LIFE).exists();
+        let opened = file_number(&path);
+        Self {
+            db: Some(db),
+            path,
+            sealer,
+            protection,
+            commits: 0,
+            damaged: 0,
+            access,
+            sums: Sums::new(),
+            mark: None,
+            opened,
+            new_life,
+            fetches_again: false,
+            attempts: ATTEMPTS,
+            lock: None,
+        }
+    }
+
+    /// Compares the rows with their sums, the spares with what they stand for, and the file with the mark beside it.
+    /// Mends what can be mended; what is lost is counted, said and stored. False for a store that is only read and needs
+    /// mending.
+    pub(super) fn verify(&mut self) -> Result<bool, StoreError> {
+        let db = self.db.as_ref().ok_or(StoreError::Closed)?;
+        let (recorded, all_open) = sums::load(db, &self.sealer, &self.path)?;
+        let mut found = sums::count(db, "records", &self.sealer, &self.path)?;
+        let commits = recorded.get(&COMMITS).copied().unwrap_or_default();
+        found.insert(COMMITS, commits);
+        let adds_up = (0..=u8::MAX)
+            .all(|t| recorded.get(&t).copied().unwrap_or_default() == found.get(&t).copied().unwrap_or_default());
+        let is_whole = all_open && adds_up && mend::spares_agree(db, &self.path)?;
+        let mut lost = mend::stored_damage(db, &self.sealer, &self.path)?;
+        self.sums = found;
+        if !is_whole && self.access == Access::Read {
+            return Ok(false);
+        }
+        if !is_whole {
+            let (sums, now, kept) = mend::mend(db, &mut self.sealer, &self.path, &recorded)?;
+            self.sums = sums;
+            let kept = kept.display();
+            if now.is_empty() {
+                log::warn!("{} was damaged and is mended, nothing is lost; as it was: {kept}", self.path.display());
+            } else {
+                let words = mend::in_words(&now);
+                log::error!("{} was damaged: {words} could not be kept; as it was: {kept}", self.path.display());
+                self.fetches_again = true;
+            }
+            lost = mend::stored_damage(self.db()?, &self.sealer, &self.path)?;
+        }
+        self.damaged = lost.values().sum();
+        Ok(true)
+    }
+
+    /// Whether records are missing that others may have; asked once.
+    pub(super) fn fetches_again(&mut self) -> bool {
+        std::mem::take(&mut self.fetches_again)
+    }
+
+    /// Whether the node has to begin a new life in each conversation, since this is an older copy of the profile.
+    pub(super) fn begins_new_life(&self) -> bool {
+        self.new_life
+    }
+
+    /// How many transactions the mark beside the file knows of and the file does not.
+    pub(super) fn behind_mark(&self) -> u64 {
+        mend::behind_mark(&self.path, &self.sealer, &self.sums)
+    }
+
+    /// Takes over the mark. A file that is `behind` it is an older copy, or lost its log.
+    pub(super) fn take_mark(&mut self, behind: u64) -> Result<(), StoreError> {
+        if self.access == Access::Read {
+            return Ok(());
+        }
+        if behind > 0 {
+            log::error!(
+                "{} lacks the last {behind} transactions of this profile: it is an older copy, or its log was lost",
+                self.path.display()
+            );
+            // Before the mark forgets it.
+            let begins = self.path.with_file_name(NEW_LIFE);
+            std::fs::write(&begins, "").map_err(|e| super::refused_by_system("cannot write", &begins, e))?;
+            self.new_life = true;
+            self.fetches_again = true;
+            let db = self.db.as_ref().ok_or(StoreError::Closed)?;
+            let mut lost = mend::stored_damage(db, &self.sealer, &self.path)?;
+            *lost.entry(COMMITS).or_default() += behind;
+            self.damaged = lost.values().sum();
+            mend::put_damage(db, &mut self.sealer, &lost, &self.path)?;
+        }
+        let path = self.path.with_file_name("mark");
+        let mut options = File::options();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(&path) {
+            Ok(file) => self.mark = Some(file),
+            // Only the notice of a lost log depends on it.
+            Err(e) => log::warn!("{}: {e}", path.display()),
+        }
+        self.raise_mark();
+        Ok(())
+    }
+
+    /// What was lost; from here on it counts as known.
+    pub(super) fn take_damage(&mut self) -> Result<Lost, StoreError> {
+        let db = self.db.as_ref().ok_or(StoreError::Closed)?;
+        let lost = mend::stored_damage(db, &self.sealer, &self.path)?;
+        if !lost.is_empty() {
+            mend::put_damage(db, &mut self.sealer, &Lost::new(), &self.path)?;
+        }
+        self.damaged = 0;
+        Ok(lost)
+    }
+
+    /// Records were lost and the rest was written into a new file.
+    pub(super) fn was_salvaged(&mut self) {
+        self.fetches_again = true;
+    }
+
+    /// Not synchronised with the disk: after a power failure it is at most too low, and the file is on the disk before.
+    fn raise_mark(&mut self) {
+        let bytes = mend::mark_of(self.sums.get(&COMMITS).map_or(0, |c| c.rows), &self.sealer);
+        if let Some(file) = &mut self.mark
+            && let Err(e) = file.rewind().and_then(|()| file.write_all(&bytes))
+        {
+            log::debug!("mark: {e}");
+        }
+    }
+
+    /// Whether the file that is open is still the profile's. One that was removed is written again from what is open.
+    pub(super) fn is_in_place(&mut self) -> Result<(), StoreError> {
+        let is = file_number(&self.path);
+        if self.opened.is_none() || is == self.opened {
+            return Ok(());
+        }
+        if is.is_some() {
+            let what = "another file took its place while the node ran; nothing is written to either".into();
+            return Err(StoreError::Damaged { path: self.path.clone(), what });
+        }
+        let fresh = self.path.with_file_name("node.db.new");
+        let _ = std::fs::remove_file(&fresh);
+        let failed = |e| refused(e, &fresh);
+        self.db()?.execute("VACUUM INTO ?1", [fresh.to_string_lossy()]).map_err(failed)?;
+        super::profile::private_file(&fresh)?;
+        // Before the new file is there: closing removes what lies beside the name.
+        self.db = None;
+        let made =
+            std::fs::rename(&fresh, &self.path).map_err(|e| super::refused_by_system("cannot make", &self.path, e));
+        made.and_then(|()| super::backup::sync_dir(self.path.parent().unwrap_or(Path::new("."))))?;
+        self.db = Some(open_file(&self.path, false)?);
+        self.opened = file_number(&self.path);
+        log::error!("{} was removed while the node ran: it was written again, whole", self.path.display());
+        Ok(())
     }
 
     /// The file, if nothing is written to it.
@@ -215,8 +481,17 @@ impl SqliteStore {
         (self.access == Access::Read).then_some(&self.path)
     }
 
-    pub(super) fn lock_mut(&mut self) -> &mut super::lock::Lock {
-        &mut self.lock
+    /// Holds the lock as long as the store is there.
+    pub(super) fn keep_lock(&mut self, lock: Lock) {
+        self.lock = Some(lock);
+    }
+
+    pub(super) fn announce_node(&mut self) -> Result<(), StoreError> {
+        self.lock.as_mut().map_or(Ok(()), Lock::announce_node)
+    }
+
+    pub(super) fn announce_control(&mut self, socket: &Path) -> Result<(), StoreError> {
+        self.lock.as_mut().map_or(Ok(()), |lock| lock.announce(socket))
     }
 
     pub(super) fn protection(&self) -> Protection {
@@ -240,32 +515,52 @@ impl SqliteStore {
     }
 
     pub(super) fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(sealed) = raw_secret(self.db()?, name, &self.path)? else {
-            return Ok(None);
-        };
-        self.sealer.open(&secret_place(name), &sealed).map(Some).map_err(|_| StoreError::Damaged {
-            path: self.path.clone(),
-            what: format!("the stored '{name}' was changed"),
-        })
+        let stored = raw_secrets(self.db()?, name, &self.path)?;
+        let opened = stored.iter().find_map(|sealed| self.sealer.open(&secret_place(name), sealed).ok());
+        if opened.is_none() && !stored.is_empty() {
+            let what = format!("the stored '{name}' was changed, and its spare too");
+            return Err(StoreError::Damaged { path: self.path.clone(), what });
+        }
+        Ok(opened)
     }
 
-    /// A restart needs every hot record: one that does not open stops it and is named.
+    /// What a restart begins with. One that does not open is taken from its spare. One that a node can do without is left
+    /// out and counted; another stops the start and is named.
     pub(super) fn hot(&mut self) -> Result<Vec<Record>, StoreError> {
         let mut out = Vec::new();
-        let mut rows = self
-            .db()?
-            .prepare("SELECT tbl, key, value FROM records WHERE tbl < 128 ORDER BY tbl, key")
-            .map_err(StoreError::Sqlite)?;
-        let mut rows = rows.query([]).map_err(|e| refused(e, &self.path))?;
-        while let Some(row) = rows.next().map_err(|e| refused(e, &self.path))? {
-            let table = Table::from_byte(row.get(0).map_err(|e| refused(e, &self.path))?);
-            let key: Vec<u8> = row.get(1).map_err(|e| refused(e, &self.path))?;
-            let sealed: Vec<u8> = row.get(2).map_err(|e| refused(e, &self.path))?;
-            let value = self.sealer.open(&place(table, &key), &sealed).map_err(|_| StoreError::Damaged {
-                path: self.path.clone(),
-                what: format!("a record in table {table} was changed"),
-            })?;
-            out.push(Record { table, key, value });
+        let db = self.db.as_ref().ok_or(StoreError::Closed)?;
+        let failed = |e| refused(e, &self.path);
+        let mut rows = db
+            .prepare(
+                "SELECT r.tbl, r.key, r.value, s.value FROM records r LEFT JOIN spares s \
+                      ON s.tbl = r.tbl AND s.key = r.key WHERE r.tbl < 128 ORDER BY r.tbl, r.key",
+            )
+            .map_err(failed)?;
+        let mut rows = rows.query([]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let table = Table::from_byte(row.get(0).map_err(failed)?);
+            let key: Vec<u8> = row.get(1).map_err(failed)?;
+            let sealed = [row.get::<_, Option<Vec<u8>>>(2), row.get(3)];
+            let sealed: Vec<Vec<u8>> = sealed.into_iter().filter_map(|value| value.ok().flatten()).collect();
+            let mut sealed = sealed.into_iter();
+            let at = place(table, &key);
+            let opened = sealed.clone().find_map(|sealed| self.sealer.open(&at, &sealed).ok());
+            let corrected = || {
+                let mut row = RawRow { table: table.to_byte(), key: key.clone(), value: sealed.next()? };
+                let same = row.opens_or_is_corrected(&self.sealer, &mut self.attempts) && row.key == key;
+                same.then(|| self.sealer.open(&at, &row.value).ok())?
+            };
+            match opened.or_else(corrected) {
+                Some(value) => out.push(Record { table, key, value }),
+                None if table.is_expendable() => {
+                    self.damaged += 1;
+                    log::warn!("{}: a record in table {table} was changed: it is left out", self.path.display());
+                }
+                None => {
+                    let what = format!("a record in table {table} was changed, and its spare too");
+                    return Err(StoreError::Damaged { path: self.path.clone(), what });
+                }
+            }
         }
         Ok(out)
     }
@@ -275,35 +570,40 @@ impl SqliteStore {
         if self.access == Access::Read {
             return Ok(());
         }
+        self.is_in_place()?;
         let db = self.db.as_ref().ok_or(StoreError::Closed)?;
-        let tx = db.unchecked_transaction().map_err(|e| refused(e, &self.path))?;
+        let failed = |e| refused(e, &self.path);
+        let tx = db.unchecked_transaction().map_err(failed)?;
+        // Taken over when the transaction is done.
+        let mut sums = self.sums.clone();
         {
-            let mut put =
-                tx.prepare_cached("INSERT OR REPLACE INTO records VALUES (?1, ?2, ?3)").map_err(StoreError::Sqlite)?;
-            let mut delete =
-                tx.prepare_cached("DELETE FROM records WHERE tbl = ?1 AND key = ?2").map_err(StoreError::Sqlite)?;
-            let mut delete_range = tx
-                .prepare_cached("DELETE FROM records WHERE tbl = ?1 AND key >= ?2 AND key < ?3")
-                .map_err(StoreError::Sqlite)?;
+            let mut rows = Rows::prepare(&tx, &self.path)?;
             let sum = Sum::of(batches);
             for (table, start, end) in sum.ranges {
-                delete_range.execute(params![table.to_byte(), start, end]).map_err(|e| refused(e, &self.path))?;
+                rows.remove_range(table, start, end, &self.sealer, &mut sums)?;
             }
             for ((table, key), value) in sum.rows {
-                match value {
-                    Some(value) => {
-                        let sealed =
-                            self.sealer.seal(&place(table, key), value).map_err(|e| unsealed(e, &self.path))?;
-                        put.execute(params![table.to_byte(), key, sealed])
-                    }
-                    None => delete.execute(params![table.to_byte(), key]),
+                rows.remove(table, key, &self.sealer, &mut sums)?;
+                if let Some(value) = value {
+                    let sealed = self.sealer.seal(&place(table, key), value).map_err(|e| unsealed(e, &self.path))?;
+                    rows.put(table, key, &sealed, &self.sealer, &mut sums)?;
                 }
-                .map_err(|e| refused(e, &self.path))?;
+            }
+        }
+        sums.entry(COMMITS).or_default().add(0);
+        for (table, sum) in &sums {
+            if self.sums.get(table) != Some(sum) {
+                sums::put(&tx, &mut self.sealer, *table, *sum, &self.path)?;
             }
         }
         // Dropping the transaction on an error above rolls it back.
-        tx.commit().map_err(|e| refused(e, &self.path))?;
+        tx.commit().map_err(failed)?;
+        self.sums = sums;
         self.commits += 1;
+        self.raise_mark();
+        if std::mem::take(&mut self.new_life) {
+            let _ = std::fs::remove_file(self.path.with_file_name(NEW_LIFE));
+        }
         Ok(())
     }
 
@@ -331,9 +631,17 @@ impl SqliteStore {
                     bytes += key.len() + value.len();
                     out.push(Record { table: request.table, key, value });
                 }
-                // The loss stays limited to this record.
                 Err(_) => {
+                    let mut row = RawRow { table: request.table.to_byte(), key: key.clone(), value: sealed };
+                    let corrected = row.opens_or_is_corrected(&self.sealer, &mut self.attempts) && row.key == key;
+                    if corrected && let Ok(value) = self.sealer.open(&place(request.table, &key), &row.value) {
+                        bytes += key.len() + value.len();
+                        out.push(Record { table: request.table, key, value });
+                        continue;
+                    }
+                    // The loss stays limited to this record.
                     self.damaged += 1;
+                    self.fetches_again = true;
                     log::warn!("{}: a record in table {} was changed", self.path.display(), request.table);
                 }
             }
@@ -368,6 +676,7 @@ impl SqliteStore {
         if self.db.is_none() {
             let open = if self.access == Access::Read { open_to_read } else { |path: &Path| open_file(path, false) };
             self.db = Some(open(&self.path)?);
+            self.opened = file_number(&self.path);
         }
         Ok(())
     }

@@ -1,0 +1,122 @@
+//! What the rows of each table come to: their number and a keyed sum, written with every change in its transaction. A
+//! row that was changed, removed or put back to an earlier value does not add up, wherever in the file it happened.
+//!
+//! The sum is that of a pseudorandom function over the place of each row and the nonce of its sealed value, modulo
+//! 2^128 (the incremental multiset hash MSet-Add-Hash of Clarke et al., ASIACRYPT 2003, under a key). The nonce is new
+//! with each sealing and stands for the value, which the seal itself binds to it: so a row costs one hash, and its old
+//! value need not be read whole. Sums are sealed; who has no key can neither compute nor cancel a row.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, params};
+
+use super::StoreError;
+use super::seal::{NONCE, Sealer};
+use super::sqlite::{refused, unsealed};
+use std::path::Path;
+
+/// The pseudo-table whose count is the number of transactions.
+pub(super) const COMMITS: u8 = 0;
+
+/// The rows of one table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sum {
+    pub(super) rows: u64,
+    sum: u128,
+}
+
+impl Sum {
+    pub(super) fn add(&mut self, row: u128) {
+        self.rows = self.rows.wrapping_add(1);
+        self.sum = self.sum.wrapping_add(row);
+    }
+
+    pub(super) fn remove(&mut self, row: u128) {
+        self.rows = self.rows.wrapping_sub(1);
+        self.sum = self.sum.wrapping_sub(row);
+    }
+
+    fn to_bytes(self) -> [u8; 24] {
+        let mut out = [0; 24];
+        out[..8].copy_from_slice(&self.rows.to_le_bytes());
+        out[8..].copy_from_slice(&self.sum.to_le_bytes());
+        out
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (rows, sum) = bytes.split_first_chunk::<8>()?;
+        Some(Self { rows: u64::from_le_bytes(*rows), sum: u128::from_le_bytes(sum.try_into().ok()?) })
+    }
+}
+
+/// The sums of all tables.
+pub(super) type Sums = BTreeMap<u8, Sum>;
+
+/// What a sum is bound to. No table and no name of a secret begins so.
+pub(super) fn place(table: u8) -> [u8; 3] {
+    [0, 0, table]
+}
+
+/// What a row adds to the sum of its table. `nonce` is the beginning of the sealed value.
+pub(super) fn of_row(sealer: &Sealer, table: u8, key: &[u8], nonce: &[u8]) -> u128 {
+    // The nonce has one length, so what comes before it is told apart.
+    let mut fixed = [0; NONCE];
+    let len = nonce.len().min(NONCE);
+    fixed[..len].copy_from_slice(&nonce[..len]);
+    let mut hasher = blake3::Hasher::new_keyed(sealer.sum_key());
+    hasher.update(&[table]).update(key).update(&fixed);
+    let hash = hasher.finalize();
+    u128::from_le_bytes(*hash.as_bytes().first_chunk().unwrap_or(&[0; 16]))
+}
+
+/// The stored sums; whether all of them opened.
+pub(super) fn load(db: &Connection, sealer: &Sealer, path: &Path) -> Result<(Sums, bool), StoreError> {
+    let mut rows = db.prepare("SELECT tbl, value FROM sums").map_err(|e| refused(e, path))?;
+    let mut rows = rows.query([]).map_err(|e| refused(e, path))?;
+    let (mut sums, mut whole) = (Sums::new(), true);
+    while let Some(row) = rows.next().map_err(|e| refused(e, path))? {
+        let read = || -> Option<(u8, Sum)> {
+            let table = row.get(0).ok()?;
+            let sealed: Vec<u8> = row.get(1).ok()?;
+            Some((table, Sum::from_bytes(&sealer.open(&place(table), &sealed).ok()?)?))
+        };
+        match read() {
+            Some((table, sum)) => drop(sums.insert(table, sum)),
+            None => whole = false,
+        }
+    }
+    Ok((sums, whole))
+}
+
+/// Reads a sum that was found outside of its table.
+pub(super) fn open(sealer: &Sealer, table: u8, sealed: &[u8]) -> Option<Sum> {
+    Sum::from_bytes(&sealer.open(&place(table), sealed).ok()?)
+}
+
+/// Writes one sum.
+pub(super) fn put(db: &Connection, sealer: &mut Sealer, table: u8, sum: Sum, path: &Path) -> Result<(), StoreError> {
+    let sealed = sealer.seal(&place(table), &sum.to_bytes()).map_err(|e| unsealed(e, path))?;
+    db.prepare_cached("INSERT OR REPLACE INTO sums VALUES (?1, ?2)")
+        .and_then(|mut put| put.execute(params![table, sealed]))
+        .map(drop)
+        .map_err(|e| refused(e, path))
+}
+
+/// What the rows of `records`, or of a table in its place, come to.
+pub(super) fn count(db: &Connection, from: &str, sealer: &Sealer, path: &Path) -> Result<Sums, StoreError> {
+    let sql = format!("SELECT tbl, key, substr(value, 1, {NONCE}) FROM {from}");
+    let mut rows = db.prepare(&sql).map_err(|e| refused(e, path))?;
+    let mut rows = rows.query([]).map_err(|e| refused(e, path))?;
+    let mut sums = Sums::new();
+    while let Some(row) = rows.next().map_err(|e| refused(e, path))? {
+        // A changed type is a changed row: it counts as one that adds nothing that was.
+        let (table, key, nonce) = (row.get(0), row.get_ref(1), row.get_ref(2));
+        let table: u8 = table.unwrap_or(u8::MAX);
+        let bytes = |value: rusqlite::Result<rusqlite::types::ValueRef<'_>>| {
+            value.ok().and_then(|v| v.as_bytes().ok().map(<[u8]>::to_vec)).unwrap_or_default()
+        };
+        let (key, nonce) = (bytes(key), bytes(nonce));
+        sums.entry(table).or_default().add(of_row(sealer, table, &key, &nonce));
+    }
+    Ok(sums)
+}
