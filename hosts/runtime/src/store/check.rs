@@ -86,8 +86,8 @@ pub fn check(dir: &Path, secrets: &Secrets) -> Result<Checked, StoreError> {
                 Some(row) if row.opens(&sealer) => {
                     *out.records.entry(Table::from_byte(row.table).to_string()).or_default() += 1;
                 }
-                Some(row) => *unread.entry(row.table).or_default() += 1,
-                None => *unread.entry(u8::MAX).or_default() += 1,
+                Some(row) => mend::add(&mut unread, row.table, 1),
+                None => mend::add(&mut unread, u8::MAX, 1),
             }
         }
     }

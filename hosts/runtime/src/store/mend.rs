@@ -1,7 +1,6 @@
 //! What is done about a file whose rows do not add up: everything that opens is kept, a copy of the rest is found or
 //! counted, and the file as it was stays beside it.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,7 +11,7 @@ use rusqlite::{Connection, Row, params};
 use super::StoreError;
 use super::seal::{self, NONCE, Sealer};
 use super::sqlite::{DAMAGE, place, put_sealed_secret, refused, sealed_in_the_clear, secret_place};
-use super::sums::{self, COMMITS, Sums};
+use super::sums::{self, COMMITS, Sum, Sums};
 
 /// Seals that one mending tries to open after turning a bit: about a second.
 pub(super) const ATTEMPTS: usize = 500_000;
@@ -20,7 +19,18 @@ pub(super) const ATTEMPTS: usize = 500_000;
 const TRIED: usize = 2_048;
 
 /// Records that could not be kept, by table; under 0 the transactions that a file lacks.
-pub(super) type Lost = BTreeMap<u8, u64>;
+pub(super) type Lost = Vec<(u8, u64)>;
+
+pub(super) fn add(lost: &mut Lost, table: u8, n: u64) {
+    match lost.iter_mut().find(|(t, _)| *t == table) {
+        Some((_, all)) => *all = all.saturating_add(n),
+        None => lost.push((table, n)),
+    }
+}
+
+pub(super) fn total(lost: &Lost) -> u64 {
+    lost.iter().map(|(_, n)| *n).sum()
+}
 
 /// One row as it lies in the file.
 pub(super) struct RawRow {
@@ -83,6 +93,16 @@ impl RawRow {
 pub(super) fn has_spares(table: u8) -> bool {
     let table = Table::from_byte(table);
     table.is_hot() && !table.is_expendable()
+}
+
+/// Writes the spares of all records again.
+pub(super) fn write_spares(db: &Connection, path: &Path) -> Result<(), StoreError> {
+    let failed = |e| refused(e, path);
+    db.execute("DELETE FROM spares WHERE tbl <> 0", []).map_err(failed)?;
+    for table in (0..128).filter(|t| has_spares(*t)) {
+        db.execute("INSERT INTO spares SELECT * FROM records WHERE tbl = ?1", [table]).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Whether every record that is kept twice is the same in both places.
@@ -162,25 +182,12 @@ pub(super) fn mend(
     }
     let mut found = sums::count(&tx, "fresh", sealer, path)?;
     from_spares(&tx, sealer, path, recorded, &mut found)?;
-    tx.execute_batch("DROP TABLE records; ALTER TABLE fresh RENAME TO records; DELETE FROM spares WHERE tbl <> 0;")
-        .map_err(failed)?;
-    for table in (0..128).filter(|t| has_spares(*t)) {
-        tx.execute("INSERT INTO spares SELECT * FROM records WHERE tbl = ?1", [table]).map_err(failed)?;
-    }
+    tx.execute_batch("DROP TABLE records; ALTER TABLE fresh RENAME TO records;").map_err(failed)?;
+    write_spares(&tx, path)?;
     mend_secrets(&tx, sealer, path)?;
     let lost = missing(recorded, &found);
-    found.insert(COMMITS, recorded.get(&COMMITS).copied().unwrap_or_default());
-    tx.execute("DELETE FROM sums", []).map_err(failed)?;
-    for (table, sum) in &found {
-        sums::put(&tx, sealer, *table, *sum, path)?;
-    }
-    if !lost.is_empty() {
-        let mut all = stored_damage(&tx, sealer, path)?;
-        for (table, n) in &lost {
-            *all.entry(*table).or_default() += n;
-        }
-        put_damage(&tx, sealer, &all, path)?;
-    }
+    *found.of_mut(COMMITS) = recorded.of(COMMITS);
+    write_sums(&tx, sealer, path, &found, &lost)?;
     tx.commit().map_err(failed)?;
     Ok((found, lost, dir))
 }
@@ -198,21 +205,41 @@ pub(super) fn mark_of(number: u64, sealer: &Sealer) -> [u8; 16] {
 pub(super) fn behind_mark(path: &Path, sealer: &Sealer, sums: &Sums) -> u64 {
     let bytes = fs::read(path.with_file_name("mark")).unwrap_or_default();
     let number = bytes.first_chunk().map_or(0, |n| u64::from_le_bytes(*n));
-    let commits = sums.get(&COMMITS).map_or(0, |c| c.rows);
+    let commits = sums.commits();
     if bytes == mark_of(number, sealer) { number.saturating_sub(commits) } else { 0 }
 }
 
 /// What was recorded and is not there.
 pub(super) fn missing(recorded: &Sums, found: &Sums) -> Lost {
     let mut lost = Lost::new();
-    for (table, was) in recorded.iter().filter(|(table, _)| **table != COMMITS) {
-        let is = found.get(table).copied().unwrap_or_default();
-        if is != *was {
+    for (table, was) in recorded.iter().filter(|(table, _)| *table != COMMITS) {
+        let is = found.of(table);
+        if is != was {
             // As many rows with another sum: one was put back to what it was before.
-            lost.insert(*table, was.rows.saturating_sub(is.rows).max(1));
+            add(&mut lost, table, was.rows.saturating_sub(is.rows).max(1));
         }
     }
     lost
+}
+
+/// Writes the sums again, and adds what is lost now to what was before.
+pub(super) fn write_sums(
+    db: &Connection,
+    sealer: &mut Sealer,
+    path: &Path,
+    sums: &Sums,
+    lost: &Lost,
+) -> Result<(), StoreError> {
+    db.execute("DELETE FROM sums", []).map_err(|e| refused(e, path))?;
+    for (table, sum) in sums.iter().filter(|(_, sum)| *sum != Sum::default()) {
+        sums::put(db, sealer, table, sum, path)?;
+    }
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let mut all = stored_damage(db, sealer, path)?;
+    lost.iter().for_each(|(table, n)| add(&mut all, *table, *n));
+    put_damage(db, sealer, &all, path)
 }
 
 /// Fills in what only the spares have, and takes those that differ where the sums say that they are right.
@@ -224,7 +251,7 @@ fn from_spares(
     found: &mut Sums,
 ) -> Result<(), StoreError> {
     let failed = |e| refused(e, path);
-    let mut differing: BTreeMap<u8, Vec<(RawRow, Vec<u8>)>> = BTreeMap::new();
+    let mut differing: Vec<(RawRow, Vec<u8>)> = Vec::new();
     let mut put = tx.prepare("INSERT OR REPLACE INTO fresh VALUES (?1, ?2, ?3)").map_err(failed)?;
     let mut spares = tx
         .prepare(
@@ -236,31 +263,28 @@ fn from_spares(
     while let Some(row) = rows.next().map_err(failed)? {
         let (Some(spare), is) = (RawRow::of(row), row.get::<_, Option<Vec<u8>>>(3)) else { continue };
         if spare.opens(sealer) {
-            differing.entry(spare.table).or_default().push((spare, is.ok().flatten().unwrap_or_default()));
+            differing.push((spare, is.ok().flatten().unwrap_or_default()));
         }
     }
-    for (table, spares) in differing {
-        let before = found.get(&table).copied().unwrap_or_default();
-        // First what is missing, then all of them.
-        for replaces in [false, true] {
-            let mut sum = before;
-            for (spare, is) in spares.iter().filter(|(_, is)| replaces || is.is_empty()) {
-                if !is.is_empty() {
-                    sum.remove(sums::of_row(sealer, table, &spare.key, is));
-                }
-                sum.add(sums::of_row(sealer, table, &spare.key, spare.nonce()));
-            }
-            if replaces && recorded.get(&table) != Some(&sum) {
-                break;
-            }
-            found.insert(table, sum);
-            for (spare, _) in spares.iter().filter(|(_, is)| replaces || is.is_empty()) {
-                put.execute(params![table, spare.key, spare.value]).map_err(failed)?;
-            }
-            if recorded.get(&table) == Some(&sum) {
-                break;
-            }
+    // What is missing; then, of a table that does not add up so, all.
+    for (spare, _) in differing.iter().filter(|(_, is)| is.is_empty()) {
+        found.of_mut(spare.table).add(sums::of_row(sealer, spare.table, &spare.key, spare.nonce()));
+        put.execute(params![spare.table, spare.key, spare.value]).map_err(failed)?;
+    }
+    let mut replaced = found.clone();
+    for (spare, is) in differing.iter().filter(|(_, is)| !is.is_empty()) {
+        let sum = replaced.of_mut(spare.table);
+        sum.remove(sums::of_row(sealer, spare.table, &spare.key, is));
+        sum.add(sums::of_row(sealer, spare.table, &spare.key, spare.nonce()));
+    }
+    for (spare, _) in differing.iter().filter(|(_, is)| !is.is_empty()) {
+        let table = spare.table;
+        if found.of(table) != recorded.of(table) && replaced.of(table) == recorded.of(table) {
+            put.execute(params![table, spare.key, spare.value]).map_err(failed)?;
         }
+    }
+    for (table, sum) in replaced.iter().filter(|(table, sum)| *sum == recorded.of(*table)) {
+        *found.of_mut(table) = sum;
     }
     Ok(())
 }
@@ -268,15 +292,15 @@ fn from_spares(
 /// Secrets and their spares: the one that opens takes the place of the other.
 fn mend_secrets(tx: &Connection, sealer: &Sealer, path: &Path) -> Result<(), StoreError> {
     let failed = |e| refused(e, path);
-    let mut good: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let mut good: Vec<(String, Vec<u8>)> = Vec::new();
     let mut rows = tx
         .prepare("SELECT name, value FROM secrets UNION ALL SELECT CAST(key AS TEXT), value FROM spares WHERE tbl = 0")
         .map_err(failed)?;
     let mut rows = rows.query([]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {
         let (Ok(name), Ok(value)) = (row.get::<_, String>(0), row.get::<_, Vec<u8>>(1)) else { continue };
-        if is_good_secret(&name, &value, sealer) {
-            good.entry(name).or_insert(value);
+        if is_good_secret(&name, &value, sealer) && good.iter().all(|(n, _)| *n != name) {
+            good.push((name, value));
         }
     }
     tx.execute_batch("DELETE FROM secrets; DELETE FROM spares WHERE tbl = 0;").map_err(failed)?;
@@ -304,7 +328,7 @@ pub(super) fn stored_damage(db: &Connection, sealer: &Sealer, path: &Path) -> Re
             if let Some((table, n)) = entry.split_first()
                 && let Ok(n) = n.try_into()
             {
-                out.insert(*table, u64::from_le_bytes(n));
+                add(&mut out, *table, u64::from_le_bytes(n));
             }
         }
         break;

@@ -211,7 +211,8 @@ fn any_changed_byte_is_noticed_or_harmless() {
             (Err(e), _) => panic!("{at}: {e}"),
         }
     }
-    assert!(refused > 0 && named > 0 && harmless > 0, "{refused} {named} {harmless}");
+    // One changed bit is turned back nearly everywhere (damage_tests.rs).
+    assert!(harmless > 9 * (refused + named), "{refused} {named} {harmless}");
 }
 
 #[test]

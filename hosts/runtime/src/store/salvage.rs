@@ -3,7 +3,6 @@
 //!
 //! The format of pages, cells and records is that of <https://www.sqlite.org/fileformat2.html>.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -209,57 +208,22 @@ pub(super) fn salvage_with(dir: &Path, secrets: &Secrets, log: &[u8]) -> Result<
     let damaged = |what: &str| StoreError::Damaged { path: path.clone(), what: what.into() };
 
     // What opens the rest: not sealed by the data key.
-    let mut clear: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let mut clear: Vec<(String, Vec<u8>)> = Vec::new();
     named(&pages, &mut |name, value| {
         let whole = name == profile::PLATFORM_KEY || seal::protection(value).is_ok();
-        if sqlite::sealed_in_the_clear(name) && whole {
-            clear.entry(name.into()).or_insert_with(|| value.to_vec());
+        if sqlite::sealed_in_the_clear(name) && whole && clear.iter().all(|(n, _)| n != name) {
+            clear.push((name.into(), value.to_vec()));
         }
     });
-    let wrapped = clear.get(profile::WRAPPED_KEY).ok_or_else(|| damaged("its wrapped key is nowhere to be found"))?;
-    let platform_key = clear.get(profile::PLATFORM_KEY).map(Vec::as_slice);
-    let (key, _) = profile::data_key(dir, wrapped, platform_key, secrets)?;
-    let mut sealer = Sealer::new(&key);
-
-    let mut named_values = clear.clone();
-    named(&pages, &mut |name, value| {
-        if !sqlite::sealed_in_the_clear(name) && sealer.open(&secret_place(name), value).is_ok() {
-            named_values.entry(name.into()).or_insert_with(|| value.to_vec());
-        }
-    });
-    if !named_values.contains_key(profile::IDENTITY) {
-        return Err(damaged("its identity is nowhere to be found"));
-    }
-    let mut rows: BTreeMap<(u8, Vec<u8>), Vec<u8>> = BTreeMap::new();
-    let mut recorded = Sums::new();
-    let mut attempts = ATTEMPTS;
-    pages.records(&mut |pointed, columns| match columns.as_slice() {
-        [Column::Number(table), Column::Bytes(key), Column::Bytes(value)] => {
-            let Ok(table) = u8::try_from(*table) else { return };
-            if rows.contains_key(&(table, key.to_vec())) {
-                return;
-            }
-            let mut row = RawRow { table, key: key.to_vec(), value: value.to_vec() };
-            let mut none = 0;
-            let attempts = if pointed { &mut attempts } else { &mut none };
-            if row.opens_or_is_corrected(&sealer, attempts) && Table::from_byte(row.table).name().is_some() {
-                rows.entry((row.table, row.key)).or_insert(row.value);
-            }
-        }
-        [Column::Number(table), Column::Bytes(value)] => {
-            let Ok(table) = u8::try_from(*table) else { return };
-            if let Some(sum) = sums::open(&sealer, table, value) {
-                recorded.entry(table).or_insert(sum);
-            }
-        }
-        _ => {}
-    });
-
+    let find = |wanted: &str| clear.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_slice());
+    let wrapped = find(profile::WRAPPED_KEY).ok_or_else(|| damaged("its wrapped key is nowhere to be found"))?;
+    let (key, _) = profile::data_key(dir, wrapped, find(profile::PLATFORM_KEY), secrets)?;
     let fresh = dir.join("node.db.new");
     for name in ["node.db.new", "node.db.new-wal", "node.db.new-shm"] {
         let _ = fs::remove_file(dir.join(name));
     }
-    let lost = write(&fresh, &mut sealer, &named_values, &rows, &recorded)?;
+    let (kept, lost) = write(&fresh, &pages, &clear, &mut Sealer::new(&key))?
+        .ok_or_else(|| damaged("its identity is nowhere to be found"))?;
     let aside = mend::aside(&path);
     profile::private_dir(&aside)?;
     if !log.is_empty() {
@@ -277,7 +241,7 @@ pub(super) fn salvage_with(dir: &Path, secrets: &Secrets, log: &[u8]) -> Result<
     fs::rename(&fresh, &path).map_err(|e| refused_by_system("cannot make", &path, e))?;
     super::backup::sync_dir(&aside)?;
     super::backup::sync_dir(dir)?;
-    Ok(Salvaged { kept: rows.len() as u64, lost: mend::in_words(&lost), aside })
+    Ok(Salvaged { kept, lost: mend::in_words(&lost), aside })
 }
 
 /// Secrets, and spares of secrets.
@@ -294,51 +258,79 @@ fn named(pages: &Pages, each: &mut dyn FnMut(&str, &[u8])) {
     });
 }
 
+/// Writes every record that opens into a new file: how many, and what is missing; none without an identity.
 fn write(
     fresh: &Path,
+    pages: &Pages,
+    clear: &[(String, Vec<u8>)],
     sealer: &mut Sealer,
-    named: &BTreeMap<String, Vec<u8>>,
-    rows: &BTreeMap<(u8, Vec<u8>), Vec<u8>>,
-    recorded: &Sums,
-) -> Result<Lost, StoreError> {
+) -> Result<Option<(u64, Lost)>, StoreError> {
     let db = sqlite::open_file(fresh, true)?;
     let failed = |e| sqlite::refused(e, fresh);
     let tx = db.unchecked_transaction().map_err(failed)?;
-    for (name, value) in named {
-        sqlite::put_raw_secret(&tx, name, value, fresh)?;
-    }
-    for ((table, key), value) in rows {
-        for into in ["records", "spares"] {
-            if into == "spares" && !mend::has_spares(*table) {
-                continue;
+    let mut result = clear.iter().try_for_each(|(name, value)| sqlite::put_raw_secret(&tx, name, value, fresh));
+    let mut has_identity = false;
+    named(pages, &mut |name, value| {
+        if !sqlite::sealed_in_the_clear(name) && sealer.open(&secret_place(name), value).is_ok() {
+            has_identity |= name == profile::IDENTITY;
+            // Of several the first one counts, as for records.
+            let is_there = sqlite::raw_secrets(&tx, name, fresh).is_ok_and(|stored| !stored.is_empty());
+            if result.is_ok() && !is_there {
+                result = sqlite::put_raw_secret(&tx, name, value, fresh);
             }
-            let sql = format!("INSERT INTO {into} VALUES (?1, ?2, ?3)");
-            tx.prepare_cached(&sql)
-                .and_then(|mut put| put.execute(rusqlite::params![table, key, value]))
-                .map_err(failed)?;
         }
+    });
+    result?;
+    if !has_identity {
+        return Ok(None);
     }
+    let mut recorded = Sums::default();
+    let (mut attempts, mut kept, mut result) = (ATTEMPTS, 0, Ok(()));
+    {
+        let mut put = tx.prepare("INSERT OR IGNORE INTO records VALUES (?1, ?2, ?3)").map_err(failed)?;
+        let mut is_there = tx.prepare("SELECT 1 FROM records WHERE tbl = ?1 AND key = ?2").map_err(failed)?;
+        pages.records(&mut |pointed, columns| match columns.as_slice() {
+            [Column::Number(table), Column::Bytes(key), Column::Bytes(value)] => {
+                let Ok(table) = u8::try_from(*table) else { return };
+                if is_there.exists(rusqlite::params![table, key]).unwrap_or(false) {
+                    return;
+                }
+                let mut row = RawRow { table, key: key.to_vec(), value: value.to_vec() };
+                let mut none = 0;
+                let attempts = if pointed { &mut attempts } else { &mut none };
+                if !row.opens_or_is_corrected(sealer, attempts) || Table::from_byte(row.table).name().is_none() {
+                    return;
+                }
+                match put.execute(rusqlite::params![row.table, row.key, row.value]) {
+                    Ok(n) => kept += n as u64,
+                    Err(e) => result = Err(e),
+                }
+            }
+            [Column::Number(table), Column::Bytes(value)] => {
+                let Ok(table) = u8::try_from(*table) else { return };
+                if let Some(sum) = sums::open(sealer, table, value)
+                    && recorded.of(table) == Sum::default()
+                {
+                    *recorded.of_mut(table) = sum;
+                }
+            }
+            _ => {}
+        });
+    }
+    result.map_err(failed)?;
+    mend::write_spares(&tx, fresh)?;
     let mut found = sums::count(&tx, "records", sealer, fresh)?;
-    let mut lost = mend::missing(recorded, &found);
+    let mut lost = mend::missing(&recorded, &found);
     // A table whose sum is gone too may have lost anything.
-    for table in rows.keys().map(|(table, _)| *table) {
-        if !recorded.contains_key(&table) {
-            lost.entry(table).or_insert(1);
+    for (table, sum) in found.iter() {
+        if sum != Sum::default() && recorded.of(table) == Sum::default() && lost.iter().all(|(t, _)| *t != table) {
+            mend::add(&mut lost, table, 1);
         }
     }
-    found.insert(COMMITS, recorded.get(&COMMITS).copied().unwrap_or_else(Sum::default));
-    for (table, sum) in &found {
-        sums::put(&tx, sealer, *table, *sum, fresh)?;
-    }
-    if !lost.is_empty() {
-        let mut all = mend::stored_damage(&tx, sealer, fresh)?;
-        for (table, n) in &lost {
-            *all.entry(*table).or_default() += n;
-        }
-        mend::put_damage(&tx, sealer, &all, fresh)?;
-    }
+    *found.of_mut(COMMITS) = recorded.of(COMMITS);
+    mend::write_sums(&tx, sealer, fresh, &found, &lost)?;
     tx.commit().map_err(failed)?;
     db.close().map_err(|(_, e)| failed(e))?;
     profile::private_file(fresh)?;
-    Ok(lost)
+    Ok(Some((kept, lost)))
 }

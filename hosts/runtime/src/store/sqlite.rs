@@ -199,7 +199,7 @@ impl<'a> Rows<'a> {
     ) -> Result<(), StoreError> {
         let byte = table.to_byte();
         let nonce = sealed.get(..NONCE).unwrap_or(sealed);
-        sums.entry(byte).or_default().add(sums::of_row(sealer, byte, key, nonce));
+        sums.of_mut(byte).add(sums::of_row(sealer, byte, key, nonce));
         self.put.execute(params![byte, key, sealed]).map_err(|e| refused(e, self.path))?;
         if mend::has_spares(byte) {
             self.put_spare.execute(params![byte, key, sealed]).map_err(|e| refused(e, self.path))?;
@@ -212,7 +212,7 @@ impl<'a> Rows<'a> {
         let old: Option<Vec<u8>> =
             self.nonce.query_row(params![byte, key], |r| r.get(0)).optional().map_err(|e| refused(e, self.path))?;
         let Some(old) = old else { return Ok(()) };
-        sums.entry(byte).or_default().remove(sums::of_row(sealer, byte, key, &old));
+        sums.of_mut(byte).remove(sums::of_row(sealer, byte, key, &old));
         self.delete.execute(params![byte, key]).map_err(|e| refused(e, self.path))?;
         if mend::has_spares(byte) {
             self.delete_spare.execute(params![byte, key]).map_err(|e| refused(e, self.path))?;
@@ -330,7 +330,7 @@ impl SqliteStore {
             commits: 0,
             damaged: 0,
             access,
-            sums: Sums::new(),
+            sums: Sums::default(),
             mark: None,
             opened,
             new_life,
@@ -347,11 +347,8 @@ impl SqliteStore {
         let db = self.db.as_ref().ok_or(StoreError::Closed)?;
         let (recorded, all_open) = sums::load(db, &self.sealer, &self.path)?;
         let mut found = sums::count(db, "records", &self.sealer, &self.path)?;
-        let commits = recorded.get(&COMMITS).copied().unwrap_or_default();
-        found.insert(COMMITS, commits);
-        let adds_up = (0..=u8::MAX)
-            .all(|t| recorded.get(&t).copied().unwrap_or_default() == found.get(&t).copied().unwrap_or_default());
-        let is_whole = all_open && adds_up && mend::spares_agree(db, &self.path)?;
+        *found.of_mut(COMMITS) = recorded.of(COMMITS);
+        let is_whole = all_open && recorded == found && mend::spares_agree(db, &self.path)?;
         let mut lost = mend::stored_damage(db, &self.sealer, &self.path)?;
         self.sums = found;
         if !is_whole && self.access == Access::Read {
@@ -370,7 +367,7 @@ impl SqliteStore {
             }
             lost = mend::stored_damage(self.db()?, &self.sealer, &self.path)?;
         }
-        self.damaged = lost.values().sum();
+        self.damaged = mend::total(&lost);
         Ok(true)
     }
 
@@ -406,8 +403,8 @@ impl SqliteStore {
             self.fetches_again = true;
             let db = self.db.as_ref().ok_or(StoreError::Closed)?;
             let mut lost = mend::stored_damage(db, &self.sealer, &self.path)?;
-            *lost.entry(COMMITS).or_default() += behind;
-            self.damaged = lost.values().sum();
+            mend::add(&mut lost, COMMITS, behind);
+            self.damaged = mend::total(&lost);
             mend::put_damage(db, &mut self.sealer, &lost, &self.path)?;
         }
         let path = self.path.with_file_name("mark");
@@ -442,7 +439,7 @@ impl SqliteStore {
 
     /// Not synchronised with the disk: after a power failure it is at most too low, and the file is on the disk before.
     fn raise_mark(&mut self) {
-        let bytes = mend::mark_of(self.sums.get(&COMMITS).map_or(0, |c| c.rows), &self.sealer);
+        let bytes = mend::mark_of(self.sums.commits(), &self.sealer);
         if let Some(file) = &mut self.mark
             && let Err(e) = file.rewind().and_then(|()| file.write_all(&bytes))
         {
@@ -590,11 +587,9 @@ impl SqliteStore {
                 }
             }
         }
-        sums.entry(COMMITS).or_default().add(0);
-        for (table, sum) in &sums {
-            if self.sums.get(table) != Some(sum) {
-                sums::put(&tx, &mut self.sealer, *table, *sum, &self.path)?;
-            }
+        sums.of_mut(COMMITS).add(0);
+        for (table, sum) in sums.iter().filter(|(table, sum)| self.sums.of(*table) != *sum) {
+            sums::put(&tx, &mut self.sealer, table, sum, &self.path)?;
         }
         // Dropping the transaction on an error above rolls it back.
         tx.commit().map_err(failed)?;
