@@ -107,7 +107,7 @@ impl Peers {
     /// An attempt to reach `peer` failed, or it has no use for this node: it is tried again after a backoff.
     pub(super) fn failed(&mut self, peer: NodeId, why: &'static str, cx: &mut Cx<'_>) {
         let (backoff, now, rng) = (self.backoff, cx.now, &mut *cx.rng);
-        self.book.attempt_failed(peer, why, |fails| backoff.next(fails, now, rng));
+        self.book.attempt_failed(peer, why, |fails| backoff.next_of_many(fails, now, rng));
     }
 
     /// No link to `peer` came about, or to another node at its address.

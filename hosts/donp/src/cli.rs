@@ -146,6 +146,9 @@ pub struct Run {
     /// Where to enter the network, again for more
     #[arg(long, value_name = "HOST:PORT[/NODE_ID]")]
     pub bootstrap: Vec<String>,
+    /// Where others can reach this node, if it cannot know (container, forwarded port), again for more
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub announce: Vec<String>,
     /// Find nodes on the local network by multicast: on, off, or compat to use 224.0.0.1 too [default: on]
     #[arg(long, value_name = "HOW")]
     pub lan: Option<String>,

@@ -49,6 +49,7 @@ pub fn run(
         config: settings.core.clone(),
         network_key: settings.network_key_file.as_deref().map(network_key).transpose()?,
         listen: settings.listen.clone(),
+        announce: settings.announce.clone(),
         bootstraps: settings.bootstrap.clone(),
         lan: settings.lan(),
         fault: settings.fault.clone(),

@@ -155,7 +155,11 @@ fn flags(global: &Global, verb: &Verb) -> Vec<FlagValue> {
         flags.push(("--key-file", "key_file", path(file)));
     }
     if let Verb::Run(run) = verb {
-        let lists = [("--listen", "listen", &run.listen), ("--bootstrap", "bootstrap", &run.bootstrap)];
+        let lists = [
+            ("--listen", "listen", &run.listen),
+            ("--bootstrap", "bootstrap", &run.bootstrap),
+            ("--announce", "announce", &run.announce),
+        ];
         flags.extend(lists.into_iter().filter(|(_, _, v)| !v.is_empty()).map(|(f, k, v)| (f, k, v.clone())));
         let single = [
             ("--fault", "fault", &run.fault),

@@ -327,6 +327,16 @@ pub fn invite(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
     if ticket["closed_network"] == true {
         out.note("This ticket holds the key of a closed network: whoever has it can enter.");
     }
+    let addresses = ticket["addresses"].as_array().map_or(&[][..], Vec::as_slice);
+    let is_loopback = |a: &Value| {
+        a.as_str().and_then(|a| a.parse::<std::net::SocketAddr>().ok()).is_some_and(|a| a.ip().is_loopback())
+    };
+    if addresses.iter().all(is_loopback) {
+        out.note(
+            "This ticket works on this machine only: the node has no other address than loopback. See --listen, and --announce \
+             for an address that it cannot know.",
+        );
+    }
     out.value(&ticket, |v| text_of(v, "ticket"))
 }
 

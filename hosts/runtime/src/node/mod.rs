@@ -184,7 +184,8 @@ impl Node {
         let hub = Arc::new(EventBus::default());
         let worker =
             Worker::new(engine, store, sockets, poll, queue, Arc::clone(&alarm), Arc::clone(&hub), shaper, clock)
-                .with_lan(MulticastSockets::new(lan));
+                .with_lan(MulticastSockets::new(lan))
+                .with_announced(cfg.announce);
         let entrance = (!cfg.offline).then_some(Entrance { places: bootstraps, knows_peers });
         let life = Mutex::new(Life::Ready(Box::new(worker), entrance));
         let thread = OnceLock::new();

@@ -21,7 +21,7 @@ use crate::error::NodeError;
 use crate::events::{EventBus, EventPage, READ_BYTES};
 use crate::fault::Shaper;
 use crate::lan::MulticastSockets;
-use crate::names::{BootstrapName, Resolved, Resolver};
+use crate::names::{BootstrapName, BootstrapNameError, Resolved, Resolver};
 use crate::socket::Sockets;
 use crate::store::{Store, StoreError};
 
@@ -95,6 +95,8 @@ pub(super) struct Worker {
     /// When to give back the buffers of a burst.
     rest_at: Option<Instant>,
     addresses: Vec<SocketAddr>,
+    /// What the user says others can reach this node at.
+    announced: Vec<SocketAddr>,
     names: Names,
     /// What each place to enter the network came to.
     places: BTreeMap<BootstrapName, Result<Vec<Bootstrap>, String>>,
@@ -145,6 +147,7 @@ impl Worker {
             next_hour: now + HOUR,
             rest_at: None,
             addresses: Vec::new(),
+            announced: Vec::new(),
             names: Names::Offline,
             places: BTreeMap::new(),
             left: false,
@@ -156,6 +159,18 @@ impl Worker {
 
     pub(super) fn with_lan(self, lan: Option<MulticastSockets>) -> Self {
         Self { lan, ..self }
+    }
+
+    pub(super) fn with_announced(self, announced: Vec<SocketAddr>) -> Self {
+        Self { announced, ..self }
+    }
+
+    /// Whether a place is this node itself.
+    fn is_own(&self, place: &Bootstrap) -> bool {
+        let here = |addr: &SocketAddr| *addr == place.addr && place.id.is_none();
+        place.id == Some(self.engine.status().id)
+            || self.addresses.iter().any(here)
+            || self.sockets.local().any(|a| here(&a))
     }
 
     /// Joins through the addresses given and those in the address book, and has names looked up. A
@@ -175,6 +190,11 @@ impl Worker {
 
     fn add_place(&mut self, place: BootstrapName) {
         if let Some(found) = place.literal() {
+            // One list of places may serve all nodes of a network.
+            if self.is_own(&found) {
+                log::info!("bootstrap {place} is this node itself");
+                return;
+            }
             self.places.insert(place, Ok(vec![found]));
             return;
         }
@@ -225,6 +245,10 @@ impl Worker {
 
     /// Enters through `found` and remembers `names`, latest first.
     pub(super) fn join(&mut self, names: Vec<BootstrapName>, found: &[Bootstrap]) -> Result<(), NodeError> {
+        if let Some(own) = found.iter().find(|place| self.is_own(place)) {
+            let text = BootstrapName::from(own.clone()).to_string();
+            return Err(BootstrapNameError { text, reason: "it is this node itself".into() }.into());
+        }
         if self.is_online() {
             self.engine.join(self.now, found)?;
             self.left = false;
@@ -360,7 +384,7 @@ impl Worker {
         if let Some(lan) = &mut self.lan {
             lan.refresh(&self.sockets.local().collect::<Vec<_>>(), self.poll.registry());
         }
-        let addresses = self.sockets.reachable();
+        let addresses = self.sockets.reachable(&self.announced);
         if addresses != self.addresses {
             self.engine.handle_local_addresses(self.now, &addresses);
             self.addresses = addresses;

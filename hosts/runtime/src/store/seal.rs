@@ -78,6 +78,8 @@ impl Sealer {
         Ok(out)
     }
 
+    // The cipher is large, and called from many places of a library that is to be small.
+    #[inline(never)]
     pub(crate) fn open(&self, place: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Unsealable> {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE>().ok_or(Unsealable)?;
         self.cipher.decrypt(&XNonce::from(*nonce), Payload { msg: rest, aad: place }).map_err(|_| Unsealable)
