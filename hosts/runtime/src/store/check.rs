@@ -11,6 +11,7 @@ use super::lock::Lock;
 use super::mend::{self, Lost, RawRow};
 use super::profile::{self, Profile, Secrets};
 use super::seal::Sealer;
+use super::sql::Sql;
 use super::{Access, StoreError, sqlite, sums};
 
 /// What a profile holds, and what is wrong with it.
@@ -51,17 +52,18 @@ pub fn check(dir: &Path, secrets: &Secrets) -> Result<Checked, StoreError> {
     // A log that does not fit stays as it is found.
     let _ = db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     let tx = db.unchecked_transaction().map_err(|e| sqlite::refused(e, &path))?;
-    let wrapped = sqlite::raw_secrets(&tx, profile::WRAPPED_KEY, &path)?;
+    let sql = Sql { db: &tx, path: &path };
+    let wrapped = sqlite::raw_secrets(sql, profile::WRAPPED_KEY)?;
     let Some(wrapped) = wrapped.iter().find(|w| super::seal::protection(w).is_ok()) else {
         out.problems.push("its wrapped key was changed, and its spare too".into());
         return Ok(out);
     };
-    let platform_key = sqlite::raw_secrets(&tx, profile::PLATFORM_KEY, &path)?;
+    let platform_key = sqlite::raw_secrets(sql, profile::PLATFORM_KEY)?;
     let (key, _) = profile::data_key(dir, wrapped, platform_key.first().map(Vec::as_slice), secrets)?;
     let sealer = Sealer::new(&key);
 
-    let (recorded, all_open) = sums::load(&tx, &sealer, &path)?;
-    let found = sums::count(&tx, "records", &sealer, &path)?;
+    let (recorded, all_open) = sums::load(sql, &sealer)?;
+    let found = sums::count(sql, "records", &sealer)?;
     if !all_open {
         out.problems.push("a sum was changed".into());
     }
@@ -69,7 +71,7 @@ pub fn check(dir: &Path, secrets: &Secrets) -> Result<Checked, StoreError> {
     if !missing.is_empty() {
         out.problems.push(format!("rows do not add up: {} missing or put back", mend::in_words(&missing)));
     }
-    if !mend::spares_agree(&tx, &path)? {
+    if !mend::spares_agree(sql)? {
         out.problems.push("a record and its spare differ".into());
     }
     let behind = mend::behind_mark(&path, &sealer, &recorded);
@@ -77,24 +79,20 @@ pub fn check(dir: &Path, secrets: &Secrets) -> Result<Checked, StoreError> {
         out.problems.push(format!("the last {behind} transactions are not in it"));
     }
     let mut unread = Lost::new();
-    {
-        let failed = |e| sqlite::refused(e, &path);
-        let mut rows = tx.prepare("SELECT tbl, key, value FROM records").map_err(failed)?;
-        let mut rows = rows.query([]).map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            match RawRow::of(row) {
-                Some(row) if row.opens(&sealer) => {
-                    *out.records.entry(Table::from_byte(row.table).to_string()).or_default() += 1;
-                }
-                Some(row) => mend::add(&mut unread, row.table, 1),
-                None => mend::add(&mut unread, u8::MAX, 1),
+    sql.each("SELECT tbl, key, value FROM records", &[], &mut |row| {
+        match RawRow::of(row) {
+            Some(row) if row.opens(&sealer) => {
+                *out.records.entry(Table::from_byte(row.table).to_string()).or_default() += 1;
             }
+            Some(row) => mend::add(&mut unread, row.table, 1),
+            None => mend::add(&mut unread, u8::MAX, 1),
         }
-    }
+        Ok(true)
+    })?;
     if !unread.is_empty() {
         out.problems.push(format!("records that were changed: {}", mend::in_words(&unread)));
     }
-    out.lost = mend::in_words(&mend::stored_damage(&tx, &sealer, &path)?);
+    out.lost = mend::in_words(&mend::stored_damage(sql, &sealer)?);
     Ok(out)
 }
 

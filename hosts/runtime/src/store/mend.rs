@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use donp_core::Table;
-use rusqlite::{Connection, Row, params};
+use rusqlite::Row;
 
 use super::StoreError;
 use super::seal::{self, NONCE, Sealer};
+use super::sql::{Sql, bytes, number, table};
 use super::sqlite::{DAMAGE, place, put_sealed_secret, refused, sealed_in_the_clear, secret_place};
 use super::sums::{self, COMMITS, Sum, Sums};
 
@@ -42,7 +43,7 @@ pub(super) struct RawRow {
 impl RawRow {
     /// None if a column has another type than was written.
     pub(super) fn of(row: &Row<'_>) -> Option<Self> {
-        Some(Self { table: row.get(0).ok()?, key: row.get(1).ok()?, value: row.get(2).ok()? })
+        Some(Self { table: table(row, 0)?, key: bytes(row, 1)?, value: bytes(row, 2)? })
     }
 
     pub(super) fn opens(&self, sealer: &Sealer) -> bool {
@@ -96,42 +97,30 @@ pub(super) fn has_spares(table: u8) -> bool {
 }
 
 /// Writes the spares of all records again.
-pub(super) fn write_spares(db: &Connection, path: &Path) -> Result<(), StoreError> {
-    let failed = |e| refused(e, path);
-    db.execute("DELETE FROM spares WHERE tbl <> 0", []).map_err(failed)?;
-    for table in (0..128).filter(|t| has_spares(*t)) {
-        db.execute("INSERT INTO spares SELECT * FROM records WHERE tbl = ?1", [table]).map_err(failed)?;
-    }
-    Ok(())
+pub(super) fn write_spares(sql: Sql<'_>) -> Result<(), StoreError> {
+    sql.run("DELETE FROM spares WHERE tbl <> 0", &[])?;
+    let mut tables = (0..128u8).filter(|t| has_spares(*t));
+    tables.try_for_each(|t| sql.run("INSERT INTO spares SELECT * FROM records WHERE tbl = ?1", &[&t]))
 }
 
 /// Whether every record that is kept twice is the same in both places.
-pub(super) fn spares_agree(db: &Connection, path: &Path) -> Result<bool, StoreError> {
+pub(super) fn spares_agree(sql: Sql<'_>) -> Result<bool, StoreError> {
     let differing = "SELECT EXISTS(SELECT 1 FROM spares s LEFT JOIN records r ON r.tbl = s.tbl AND r.key = s.key
             WHERE s.tbl <> 0 AND r.value IS NOT s.value)
         OR EXISTS(SELECT 1 FROM spares s LEFT JOIN secrets r ON r.name = CAST(s.key AS TEXT)
             WHERE s.tbl = 0 AND r.value IS NOT s.value)
         OR (SELECT count(*) FROM secrets) <> (SELECT count(*) FROM spares WHERE tbl = 0)";
-    let differing: bool = db.query_row(differing, [], |r| r.get(0)).map_err(|e| refused(e, path))?;
-    if differing {
+    if sql.number(differing, &[])? != Some(0) {
         return Ok(false);
     }
-    let mut tables = db
-        .prepare(
-            "SELECT tbl, count(*), (SELECT count(*) FROM spares s WHERE s.tbl = r.tbl) FROM records r \
-                  WHERE tbl < 128 GROUP BY tbl",
-        )
-        .map_err(|e| refused(e, path))?;
-    let mut tables = tables.query([]).map_err(|e| refused(e, path))?;
-    while let Some(row) = tables.next().map_err(|e| refused(e, path))? {
-        let read = || -> rusqlite::Result<(u8, i64, i64)> { Ok((row.get(0)?, row.get(1)?, row.get(2)?)) };
-        match read() {
-            Ok((table, rows, spares)) if has_spares(table) && rows != spares => return Ok(false),
-            Ok(_) => {}
-            Err(_) => return Ok(false),
-        }
-    }
-    Ok(true)
+    let counts = "SELECT tbl, count(*), (SELECT count(*) FROM spares s WHERE s.tbl = r.tbl) FROM records r \
+                  WHERE tbl < 128 GROUP BY tbl";
+    let mut agree = true;
+    sql.each(counts, &[], &mut |row| {
+        agree &= table(row, 0).is_some_and(|t| !has_spares(t) || number(row, 1) == number(row, 2));
+        Ok(agree)
+    })?;
+    Ok(agree)
 }
 
 /// A name in the profile's folder for what is set aside.
@@ -142,52 +131,46 @@ pub(super) fn aside(path: &Path) -> PathBuf {
 }
 
 /// Copies the file as it is into a folder of its own, which is never touched again.
-fn set_aside(db: &Connection, path: &Path) -> Result<PathBuf, StoreError> {
-    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(|e| refused(e, path))?;
-    let dir = aside(path);
-    let copied = super::profile::private_dir(&dir)
-        .and_then(|()| super::backup::copy(path, &dir.join("node.db")))
-        .and_then(|()| super::backup::sync_dir(&dir));
-    copied.map(|()| dir)
+fn set_aside(sql: Sql<'_>) -> Result<PathBuf, StoreError> {
+    sql.run("PRAGMA wal_checkpoint(TRUNCATE)", &[])?;
+    let dir = aside(sql.path);
+    super::profile::private_dir(&dir)?;
+    super::backup::copy(sql.path, &dir.join("node.db"))?;
+    super::backup::sync_dir(&dir)?;
+    Ok(dir)
 }
 
 /// Rebuilds the records from those that open, their spares, and what one turned bit explains. `recorded` are the sums as
 /// they were written. What is lost is counted, also in the file.
-pub(super) fn mend(
-    db: &Connection,
-    sealer: &mut Sealer,
-    path: &Path,
-    recorded: &Sums,
-) -> Result<(Sums, Lost, PathBuf), StoreError> {
-    let failed = |e| refused(e, path);
-    let dir = set_aside(db, path)?;
-    let tx = db.unchecked_transaction().map_err(failed)?;
-    tx.execute_batch(
+pub(super) fn mend(sql: Sql<'_>, sealer: &mut Sealer, recorded: &Sums) -> Result<(Sums, Lost, PathBuf), StoreError> {
+    let dir = set_aside(sql)?;
+    let failed = |e| refused(e, sql.path);
+    let tx = sql.db.unchecked_transaction().map_err(failed)?;
+    sql.run(
         "CREATE TABLE fresh(tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
-                            PRIMARY KEY(tbl, key)) WITHOUT ROWID;",
-    )
-    .map_err(failed)?;
+                            PRIMARY KEY(tbl, key)) WITHOUT ROWID",
+        &[],
+    )?;
     let mut attempts = ATTEMPTS;
-    {
-        let mut put = tx.prepare("INSERT OR IGNORE INTO fresh VALUES (?1, ?2, ?3)").map_err(failed)?;
-        // Rows as they lie there, whatever their keys have become.
-        let mut rows = tx.prepare("SELECT tbl, key, value FROM records").map_err(failed)?;
-        let mut rows = rows.query([]).map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            let Some(mut row) = RawRow::of(row) else { continue };
-            if row.opens_or_is_corrected(sealer, &mut attempts) {
-                put.execute(params![row.table, row.key, row.value]).map_err(failed)?;
-            }
+    // Rows as they lie there, whatever their keys have become.
+    sql.each("SELECT tbl, key, value FROM records", &[], &mut |row| {
+        if let Some(mut row) = RawRow::of(row)
+            && row.opens_or_is_corrected(sealer, &mut attempts)
+        {
+            sql.run("INSERT OR IGNORE INTO fresh VALUES (?1, ?2, ?3)", &[&row.table, &row.key, &row.value])?;
         }
-    }
-    let mut found = sums::count(&tx, "fresh", sealer, path)?;
-    from_spares(&tx, sealer, path, recorded, &mut found)?;
-    tx.execute_batch("DROP TABLE records; ALTER TABLE fresh RENAME TO records;").map_err(failed)?;
-    write_spares(&tx, path)?;
-    mend_secrets(&tx, sealer, path)?;
+        Ok(true)
+    })?;
+    let mut found = sums::count(sql, "fresh", sealer)?;
+    from_spares(sql, sealer, recorded, &mut found)?;
+    sql.db.flush_prepared_statement_cache();
+    sql.run("DROP TABLE records", &[])?;
+    sql.run("ALTER TABLE fresh RENAME TO records", &[])?;
+    write_spares(sql)?;
+    mend_secrets(sql, sealer)?;
     let lost = missing(recorded, &found);
     *found.of_mut(COMMITS) = recorded.of(COMMITS);
-    write_sums(&tx, sealer, path, &found, &lost)?;
+    write_sums(sql, sealer, &found, &lost)?;
     tx.commit().map_err(failed)?;
     Ok((found, lost, dir))
 }
@@ -223,53 +206,38 @@ pub(super) fn missing(recorded: &Sums, found: &Sums) -> Lost {
 }
 
 /// Writes the sums again, and adds what is lost now to what was before.
-pub(super) fn write_sums(
-    db: &Connection,
-    sealer: &mut Sealer,
-    path: &Path,
-    sums: &Sums,
-    lost: &Lost,
-) -> Result<(), StoreError> {
-    db.execute("DELETE FROM sums", []).map_err(|e| refused(e, path))?;
+pub(super) fn write_sums(sql: Sql<'_>, sealer: &mut Sealer, sums: &Sums, lost: &Lost) -> Result<(), StoreError> {
+    sql.run("DELETE FROM sums", &[])?;
     for (table, sum) in sums.iter().filter(|(_, sum)| *sum != Sum::default()) {
-        sums::put(db, sealer, table, sum, path)?;
+        sums::put(sql, sealer, table, sum)?;
     }
     if lost.is_empty() {
         return Ok(());
     }
-    let mut all = stored_damage(db, sealer, path)?;
+    let mut all = stored_damage(sql, sealer)?;
     lost.iter().for_each(|(table, n)| add(&mut all, *table, *n));
-    put_damage(db, sealer, &all, path)
+    put_damage(sql, sealer, &all)
 }
 
 /// Fills in what only the spares have, and takes those that differ where the sums say that they are right.
-fn from_spares(
-    tx: &Connection,
-    sealer: &Sealer,
-    path: &Path,
-    recorded: &Sums,
-    found: &mut Sums,
-) -> Result<(), StoreError> {
-    let failed = |e| refused(e, path);
+fn from_spares(sql: Sql<'_>, sealer: &Sealer, recorded: &Sums, found: &mut Sums) -> Result<(), StoreError> {
+    let put =
+        |row: &RawRow| sql.run("INSERT OR REPLACE INTO fresh VALUES (?1, ?2, ?3)", &[&row.table, &row.key, &row.value]);
     let mut differing: Vec<(RawRow, Vec<u8>)> = Vec::new();
-    let mut put = tx.prepare("INSERT OR REPLACE INTO fresh VALUES (?1, ?2, ?3)").map_err(failed)?;
-    let mut spares = tx
-        .prepare(
-            "SELECT s.tbl, s.key, s.value, f.value FROM spares s LEFT JOIN fresh f ON f.tbl = s.tbl AND f.key = s.key \
-             WHERE s.tbl <> 0 AND f.value IS NOT s.value",
-        )
-        .map_err(failed)?;
-    let mut rows = spares.query([]).map_err(failed)?;
-    while let Some(row) = rows.next().map_err(failed)? {
-        let (Some(spare), is) = (RawRow::of(row), row.get::<_, Option<Vec<u8>>>(3)) else { continue };
-        if spare.opens(sealer) {
-            differing.push((spare, is.ok().flatten().unwrap_or_default()));
+    let spares = "SELECT s.tbl, s.key, s.value, f.value FROM spares s LEFT JOIN fresh f \
+                  ON f.tbl = s.tbl AND f.key = s.key WHERE s.tbl <> 0 AND f.value IS NOT s.value";
+    sql.each(spares, &[], &mut |row| {
+        if let Some(spare) = RawRow::of(row)
+            && spare.opens(sealer)
+        {
+            differing.push((spare, bytes(row, 3).unwrap_or_default()));
         }
-    }
+        Ok(true)
+    })?;
     // What is missing; then, of a table that does not add up so, all.
     for (spare, _) in differing.iter().filter(|(_, is)| is.is_empty()) {
         found.of_mut(spare.table).add(sums::of_row(sealer, spare.table, &spare.key, spare.nonce()));
-        put.execute(params![spare.table, spare.key, spare.value]).map_err(failed)?;
+        put(spare)?;
     }
     let mut replaced = found.clone();
     for (spare, is) in differing.iter().filter(|(_, is)| !is.is_empty()) {
@@ -280,7 +248,7 @@ fn from_spares(
     for (spare, _) in differing.iter().filter(|(_, is)| !is.is_empty()) {
         let table = spare.table;
         if found.of(table) != recorded.of(table) && replaced.of(table) == recorded.of(table) {
-            put.execute(params![table, spare.key, spare.value]).map_err(failed)?;
+            put(spare)?;
         }
     }
     for (table, sum) in replaced.iter().filter(|(table, sum)| *sum == recorded.of(*table)) {
@@ -290,24 +258,22 @@ fn from_spares(
 }
 
 /// Secrets and their spares: the one that opens takes the place of the other.
-fn mend_secrets(tx: &Connection, sealer: &Sealer, path: &Path) -> Result<(), StoreError> {
-    let failed = |e| refused(e, path);
+fn mend_secrets(sql: Sql<'_>, sealer: &Sealer) -> Result<(), StoreError> {
     let mut good: Vec<(String, Vec<u8>)> = Vec::new();
-    let mut rows = tx
-        .prepare("SELECT name, value FROM secrets UNION ALL SELECT CAST(key AS TEXT), value FROM spares WHERE tbl = 0")
-        .map_err(failed)?;
-    let mut rows = rows.query([]).map_err(failed)?;
-    while let Some(row) = rows.next().map_err(failed)? {
-        let (Ok(name), Ok(value)) = (row.get::<_, String>(0), row.get::<_, Vec<u8>>(1)) else { continue };
-        if is_good_secret(&name, &value, sealer) && good.iter().all(|(n, _)| *n != name) {
+    let both = "SELECT name, value FROM secrets UNION ALL SELECT key, value FROM spares WHERE tbl = 0";
+    sql.each(both, &[], &mut |row| {
+        let name = bytes(row, 0).and_then(|name| String::from_utf8(name).ok());
+        if let (Some(name), Some(value)) = (name, bytes(row, 1))
+            && is_good_secret(&name, &value, sealer)
+            && good.iter().all(|(n, _)| *n != name)
+        {
             good.push((name, value));
         }
-    }
-    tx.execute_batch("DELETE FROM secrets; DELETE FROM spares WHERE tbl = 0;").map_err(failed)?;
-    for (name, value) in good {
-        super::sqlite::put_raw_secret(tx, &name, &value, path)?;
-    }
-    Ok(())
+        Ok(true)
+    })?;
+    sql.run("DELETE FROM secrets", &[])?;
+    sql.run("DELETE FROM spares WHERE tbl = 0", &[])?;
+    good.iter().try_for_each(|(name, value)| super::sqlite::put_raw_secret(sql, name, value))
 }
 
 /// Whether a secret is what was written under this name.
@@ -320,9 +286,9 @@ pub(super) fn is_good_secret(name: &str, value: &[u8], sealer: &Sealer) -> bool 
 }
 
 /// What was lost before, as the file says.
-pub(super) fn stored_damage(db: &Connection, sealer: &Sealer, path: &Path) -> Result<Lost, StoreError> {
+pub(super) fn stored_damage(sql: Sql<'_>, sealer: &Sealer) -> Result<Lost, StoreError> {
     let mut out = Lost::new();
-    for sealed in super::sqlite::raw_secrets(db, DAMAGE, path)? {
+    for sealed in super::sqlite::raw_secrets(sql, DAMAGE)? {
         let Ok(bytes) = sealer.open(&secret_place(DAMAGE), &sealed) else { continue };
         for entry in bytes.chunks_exact(9) {
             if let Some((table, n)) = entry.split_first()
@@ -337,13 +303,13 @@ pub(super) fn stored_damage(db: &Connection, sealer: &Sealer, path: &Path) -> Re
 }
 
 /// Writes what was lost.
-pub(super) fn put_damage(db: &Connection, sealer: &mut Sealer, lost: &Lost, path: &Path) -> Result<(), StoreError> {
-    let mut bytes = Vec::with_capacity(lost.len() * 9);
+pub(super) fn put_damage(sql: Sql<'_>, sealer: &mut Sealer, lost: &Lost) -> Result<(), StoreError> {
+    let mut out = Vec::with_capacity(lost.len() * 9);
     for (table, n) in lost {
-        bytes.push(*table);
-        bytes.extend_from_slice(&n.to_le_bytes());
+        out.push(*table);
+        out.extend_from_slice(&n.to_le_bytes());
     }
-    put_sealed_secret(db, sealer, DAMAGE, &bytes, path)
+    put_sealed_secret(sql, sealer, DAMAGE, &out)
 }
 
 /// What was lost, in words.

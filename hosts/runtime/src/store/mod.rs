@@ -7,6 +7,7 @@ mod mend;
 mod profile;
 mod salvage;
 mod seal;
+mod sql;
 mod sqlite;
 mod sums;
 

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::lock::{self, Lock, LockedBy};
 use super::seal::{self, Cost, Sealer, UnwrapError, Wrapper};
+use super::sql::Sql;
 use super::sqlite::{self, SqliteStore};
 use super::{Access, KeyStore, Opened, Protection, Store, StoreError, refused_by_system, salvage};
 use crate::clock::entropy;
@@ -91,12 +92,13 @@ impl Profile {
         }
         {
             let db = sqlite::open_file(&temporary, true)?;
-            sqlite::put_raw_secret(&db, WRAPPED_KEY, &wrapped, &temporary)?;
+            let sql = Sql { db: &db, path: &temporary };
+            sqlite::put_raw_secret(sql, WRAPPED_KEY, &wrapped)?;
             if let Some(platform_key) = platform_key {
-                sqlite::put_raw_secret(&db, PLATFORM_KEY, &platform_key, &temporary)?;
+                sqlite::put_raw_secret(sql, PLATFORM_KEY, &platform_key)?;
             }
             let identity = Zeroizing::new(identity.to_bytes());
-            sqlite::put_sealed_secret(&db, &mut Sealer::new(&data_key), IDENTITY, &identity, &temporary)?;
+            sqlite::put_sealed_secret(sql, &mut Sealer::new(&data_key), IDENTITY, &identity)?;
             // The last connection to close moves the write-ahead log into the file.
             db.close().map_err(|(_, e)| StoreError::Sqlite(e))?;
         }
@@ -192,10 +194,11 @@ impl Profile {
             Access::Read => sqlite::open_to_read(&path)?,
         };
         let damaged = |what: &str| StoreError::Damaged { path: path.clone(), what: what.into() };
-        let wrapped = sqlite::raw_secrets(&db, WRAPPED_KEY, &path)?;
+        let sql = Sql { db: &db, path: &path };
+        let wrapped = sqlite::raw_secrets(sql, WRAPPED_KEY)?;
         let whole = wrapped.iter().find(|w| seal::protection(w).is_ok()).or(wrapped.first());
         let wrapped = whole.ok_or_else(|| damaged("it holds no wrapped key"))?;
-        let platform_key = sqlite::raw_secrets(&db, PLATFORM_KEY, &path)?;
+        let platform_key = sqlite::raw_secrets(sql, PLATFORM_KEY)?;
         let (data_key, protection) = data_key(dir, wrapped, platform_key.first().map(Vec::as_slice), secrets)?;
         let mut store = SqliteStore::new(db, path.clone(), Sealer::new(&data_key), protection, access);
         if !store.verify()? {

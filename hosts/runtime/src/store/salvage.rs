@@ -11,6 +11,7 @@ use donp_core::Table;
 use super::mend::{self, ATTEMPTS, Lost, RawRow};
 use super::profile::{self, Secrets};
 use super::seal::{self, Sealer};
+use super::sql::Sql;
 use super::sqlite::{self, secret_place};
 use super::sums::{self, COMMITS, Sum, Sums};
 use super::{Access, StoreError, lock::Lock, refused_by_system};
@@ -266,17 +267,18 @@ fn write(
     sealer: &mut Sealer,
 ) -> Result<Option<(u64, Lost)>, StoreError> {
     let db = sqlite::open_file(fresh, true)?;
+    let sql = Sql { db: &db, path: fresh };
     let failed = |e| sqlite::refused(e, fresh);
     let tx = db.unchecked_transaction().map_err(failed)?;
-    let mut result = clear.iter().try_for_each(|(name, value)| sqlite::put_raw_secret(&tx, name, value, fresh));
+    let mut result = clear.iter().try_for_each(|(name, value)| sqlite::put_raw_secret(sql, name, value));
     let mut has_identity = false;
     named(pages, &mut |name, value| {
         if !sqlite::sealed_in_the_clear(name) && sealer.open(&secret_place(name), value).is_ok() {
             has_identity |= name == profile::IDENTITY;
             // Of several the first one counts, as for records.
-            let is_there = sqlite::raw_secrets(&tx, name, fresh).is_ok_and(|stored| !stored.is_empty());
+            let is_there = sqlite::raw_secrets(sql, name).is_ok_and(|stored| !stored.is_empty());
             if result.is_ok() && !is_there {
-                result = sqlite::put_raw_secret(&tx, name, value, fresh);
+                result = sqlite::put_raw_secret(sql, name, value);
             }
         }
     });
@@ -286,40 +288,38 @@ fn write(
     }
     let mut recorded = Sums::default();
     let (mut attempts, mut kept, mut result) = (ATTEMPTS, 0, Ok(()));
-    {
-        let mut put = tx.prepare("INSERT OR IGNORE INTO records VALUES (?1, ?2, ?3)").map_err(failed)?;
-        let mut is_there = tx.prepare("SELECT 1 FROM records WHERE tbl = ?1 AND key = ?2").map_err(failed)?;
-        pages.records(&mut |pointed, columns| match columns.as_slice() {
-            [Column::Number(table), Column::Bytes(key), Column::Bytes(value)] => {
-                let Ok(table) = u8::try_from(*table) else { return };
-                if is_there.exists(rusqlite::params![table, key]).unwrap_or(false) {
-                    return;
-                }
-                let mut row = RawRow { table, key: key.to_vec(), value: value.to_vec() };
-                let mut none = 0;
-                let attempts = if pointed { &mut attempts } else { &mut none };
-                if !row.opens_or_is_corrected(sealer, attempts) || Table::from_byte(row.table).name().is_none() {
-                    return;
-                }
-                match put.execute(rusqlite::params![row.table, row.key, row.value]) {
-                    Ok(n) => kept += n as u64,
-                    Err(e) => result = Err(e),
-                }
+    pages.records(&mut |pointed, columns| match columns.as_slice() {
+        [Column::Number(table), Column::Bytes(key), Column::Bytes(value)] => {
+            let Ok(table) = u8::try_from(*table) else { return };
+            let is_there = "SELECT 1 FROM records WHERE tbl = ?1 AND key = ?2";
+            if sql.number(is_there, &[&table, key]).is_ok_and(|n| n.is_some()) {
+                return;
             }
-            [Column::Number(table), Column::Bytes(value)] => {
-                let Ok(table) = u8::try_from(*table) else { return };
-                if let Some(sum) = sums::open(sealer, table, value)
-                    && recorded.of(table) == Sum::default()
-                {
-                    *recorded.of_mut(table) = sum;
-                }
+            let mut row = RawRow { table, key: key.to_vec(), value: value.to_vec() };
+            let mut none = 0;
+            let attempts = if pointed { &mut attempts } else { &mut none };
+            if !row.opens_or_is_corrected(sealer, attempts) || Table::from_byte(row.table).name().is_none() {
+                return;
             }
-            _ => {}
-        });
-    }
-    result.map_err(failed)?;
-    mend::write_spares(&tx, fresh)?;
-    let mut found = sums::count(&tx, "records", sealer, fresh)?;
+            let put = "INSERT OR IGNORE INTO records VALUES (?1, ?2, ?3)";
+            match sql.run(put, &[&row.table, &row.key, &row.value]) {
+                Ok(()) => kept += db.changes(),
+                Err(e) => result = Err(e),
+            }
+        }
+        [Column::Number(table), Column::Bytes(value)] => {
+            let Ok(table) = u8::try_from(*table) else { return };
+            if let Some(sum) = sums::open(sealer, table, value)
+                && recorded.of(table) == Sum::default()
+            {
+                *recorded.of_mut(table) = sum;
+            }
+        }
+        _ => {}
+    });
+    result?;
+    mend::write_spares(sql)?;
+    let mut found = sums::count(sql, "records", sealer)?;
     let mut lost = mend::missing(&recorded, &found);
     // A table whose sum is gone too may have lost anything.
     for (table, sum) in found.iter() {
@@ -328,7 +328,7 @@ fn write(
         }
     }
     *found.of_mut(COMMITS) = recorded.of(COMMITS);
-    mend::write_sums(&tx, sealer, fresh, &found, &lost)?;
+    mend::write_sums(sql, sealer, &found, &lost)?;
     tx.commit().map_err(failed)?;
     db.close().map_err(|(_, e)| failed(e))?;
     profile::private_file(fresh)?;

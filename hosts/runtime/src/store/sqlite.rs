@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use donp_core::{Batch, Op, Record, Scan, Table};
-use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::backup::NEW_LIFE;
 use super::lock::Lock;
 use super::mend::{self, ATTEMPTS, Lost, RawRow};
 use super::seal::{NONCE, Sealer};
+use super::sql::{Sql, bytes, table};
 use super::sums::{self, COMMITS, Sums};
 use super::{Access, Protection, StoreError};
 
@@ -20,14 +21,14 @@ use super::{Access, Protection, StoreError};
 /// core's records (docs/spec/store.md). Until the first release an older file is refused.
 const FORMAT: u32 = 5;
 /// The tables of the file.
-const SCHEMA: &str = "
-    CREATE TABLE secrets(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-    CREATE TABLE records(tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
-                         PRIMARY KEY(tbl, key)) WITHOUT ROWID;
-    CREATE TABLE spares(tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
-                        PRIMARY KEY(tbl, key)) WITHOUT ROWID;
-    CREATE TABLE sums(tbl INTEGER PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-";
+const SCHEMA: [&str; 4] = [
+    "CREATE TABLE secrets(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE records(tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+                          PRIMARY KEY(tbl, key)) WITHOUT ROWID",
+    "CREATE TABLE spares(tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+                         PRIMARY KEY(tbl, key)) WITHOUT ROWID",
+    "CREATE TABLE sums(tbl INTEGER PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+];
 /// How long a statement waits for another connection.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// The secret that counts what was lost.
@@ -65,24 +66,30 @@ pub(super) fn open_file(path: &Path, create: bool) -> Result<Connection, StoreEr
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
     let refused = |e| refused(e, path);
-    let mut db = Connection::open_with_flags(path, flags).map_err(refused)?;
+    let db = Connection::open_with_flags(path, flags).map_err(refused)?;
     db.busy_timeout(BUSY).map_err(refused)?;
-    // The settings touch the file, so this is where one that is no database shows.
-    db.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(())).map_err(refused)?;
-    // FULL: with NORMAL the last commits can be lost with the power, which here means that a key and
-    // nonce, or a message number, is used twice.
-    db.pragma_update(None, "synchronous", "FULL").map_err(refused)?;
-    db.pragma_update(None, "foreign_keys", true).map_err(refused)?;
-    // These two answer with a row.
-    db.query_row("PRAGMA secure_delete=on", [], |_| Ok(())).map_err(refused)?;
-    db.query_row("PRAGMA journal_size_limit=16777216", [], |_| Ok(())).map_err(refused)?;
-    db.pragma_update(None, "temp_store", "MEMORY").map_err(refused)?;
     db.set_prepared_statement_cache_capacity(32);
-    damaged_if_not_whole(&db, path)?;
-    if !known_format(&db, path)? {
-        let tx = db.transaction().map_err(refused)?;
-        tx.execute_batch(SCHEMA).map_err(refused)?;
-        tx.pragma_update(None, "user_version", FORMAT).map_err(refused)?;
+    let sql = Sql { db: &db, path };
+    for setting in [
+        // The settings touch the file, so this is where one that is no database shows.
+        "PRAGMA journal_mode=WAL",
+        // FULL: with NORMAL the last commits can be lost with the power, which here means that a key and
+        // nonce, or a message number, is used twice.
+        "PRAGMA synchronous=FULL",
+        "PRAGMA foreign_keys=on",
+        "PRAGMA secure_delete=on",
+        "PRAGMA journal_size_limit=16777216",
+        "PRAGMA temp_store=MEMORY",
+    ] {
+        sql.run(setting, &[])?;
+    }
+    damaged_if_not_whole(sql)?;
+    if !known_format(sql)? {
+        let tx = db.unchecked_transaction().map_err(refused)?;
+        for part in SCHEMA {
+            sql.run(part, &[])?;
+        }
+        sql.run(&format!("PRAGMA user_version={FORMAT}"), &[])?;
         tx.commit().map_err(refused)?;
     }
     Ok(db)
@@ -113,31 +120,34 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     uri.push_str("?immutable=1");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let db = Connection::open_with_flags(uri, flags).map_err(refused)?;
-    damaged_if_not_whole(&db, path)?;
-    known_format(&db, path)?;
+    let sql = Sql { db: &db, path };
+    damaged_if_not_whole(sql)?;
+    known_format(sql)?;
     Ok(db)
 }
 
 /// Refuses a file of another format; whether it has one.
-fn known_format(db: &Connection, path: &Path) -> Result<bool, StoreError> {
-    match db.query_row("PRAGMA user_version", [], |r| r.get::<_, u32>(0)).map_err(StoreError::Sqlite)? {
+fn known_format(sql: Sql<'_>) -> Result<bool, StoreError> {
+    let found = sql.number("PRAGMA user_version", &[])?.and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+    let path = || sql.path.to_path_buf();
+    match found {
         0 => Ok(false),
         FORMAT => Ok(true),
-        found if found > FORMAT => Err(StoreError::Newer { path: path.into(), found, known: FORMAT }),
-        found => Err(StoreError::Older { path: path.into(), found, known: FORMAT }),
+        found if found > FORMAT => Err(StoreError::Newer { path: path(), found, known: FORMAT }),
+        found => Err(StoreError::Older { path: path(), found, known: FORMAT }),
     }
 }
 
 /// SQLite's own check of the file.
-pub(super) fn damaged_if_not_whole(db: &Connection, path: &Path) -> Result<(), StoreError> {
-    let verdict: String = db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(|e| refused(e, path))?;
-    if verdict == "ok" {
-        Ok(())
-    } else {
-        // The first line names the database, which is the file itself.
-        let what = verdict.lines().find(|l| !l.starts_with("***")).unwrap_or("its pages do not fit together");
-        Err(StoreError::Damaged { path: path.into(), what: what.into() })
+fn damaged_if_not_whole(sql: Sql<'_>) -> Result<(), StoreError> {
+    let verdict = sql.bytes("PRAGMA quick_check(1)", &[])?.unwrap_or_default();
+    if verdict == b"ok" {
+        return Ok(());
     }
+    // The first line names the database, which is the file itself.
+    let verdict = String::from_utf8_lossy(&verdict);
+    let what = verdict.lines().find(|l| !l.starts_with("***")).unwrap_or("its pages do not fit together");
+    Err(StoreError::Damaged { path: sql.path.into(), what: what.into() })
 }
 
 /// SQLite's error in the words of this store.
@@ -164,74 +174,46 @@ fn file_number(path: &Path) -> Option<(u64, u64)> {
     return std::fs::metadata(path).ok().map(|_| (0, 0));
 }
 
-/// The statements of one transaction.
+/// Changes rows and what they come to.
 struct Rows<'a> {
-    path: &'a Path,
-    put: CachedStatement<'a>,
-    put_spare: CachedStatement<'a>,
-    delete: CachedStatement<'a>,
-    delete_spare: CachedStatement<'a>,
-    nonce: CachedStatement<'a>,
-    keys: CachedStatement<'a>,
+    sql: Sql<'a>,
+    sealer: &'a mut Sealer,
+    sums: Sums,
 }
 
-impl<'a> Rows<'a> {
-    fn prepare(db: &'a Connection, path: &'a Path) -> Result<Self, StoreError> {
-        let prepare = |sql| db.prepare_cached(sql).map_err(StoreError::Sqlite);
-        Ok(Self {
-            path,
-            put: prepare("INSERT INTO records VALUES (?1, ?2, ?3)")?,
-            put_spare: prepare("INSERT OR REPLACE INTO spares VALUES (?1, ?2, ?3)")?,
-            delete: prepare("DELETE FROM records WHERE tbl = ?1 AND key = ?2")?,
-            delete_spare: prepare("DELETE FROM spares WHERE tbl = ?1 AND key = ?2")?,
-            nonce: prepare("SELECT substr(value, 1, 24) FROM records WHERE tbl = ?1 AND key = ?2")?,
-            keys: prepare("SELECT key FROM records WHERE tbl = ?1 AND key >= ?2 AND key < ?3")?,
-        })
-    }
-
-    fn put(
-        &mut self,
-        table: Table,
-        key: &[u8],
-        sealed: &[u8],
-        sealer: &Sealer,
-        sums: &mut Sums,
-    ) -> Result<(), StoreError> {
+impl Rows<'_> {
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         let byte = table.to_byte();
-        let nonce = sealed.get(..NONCE).unwrap_or(sealed);
-        sums.of_mut(byte).add(sums::of_row(sealer, byte, key, nonce));
-        self.put.execute(params![byte, key, sealed]).map_err(|e| refused(e, self.path))?;
+        let sealed = self.sealer.seal(&place(table, key), value).map_err(|e| unsealed(e, self.sql.path))?;
+        let nonce = sealed.get(..NONCE).unwrap_or(&sealed);
+        self.sums.of_mut(byte).add(sums::of_row(self.sealer, byte, key, nonce));
+        self.sql.run("INSERT INTO records VALUES (?1, ?2, ?3)", &[&byte, &key, &sealed])?;
         if mend::has_spares(byte) {
-            self.put_spare.execute(params![byte, key, sealed]).map_err(|e| refused(e, self.path))?;
+            self.sql.run("INSERT OR REPLACE INTO spares VALUES (?1, ?2, ?3)", &[&byte, &key, &sealed])?;
         }
         Ok(())
     }
 
-    fn remove(&mut self, table: Table, key: &[u8], sealer: &Sealer, sums: &mut Sums) -> Result<(), StoreError> {
+    fn remove(&mut self, table: Table, key: &[u8]) -> Result<(), StoreError> {
         let byte = table.to_byte();
-        let old: Option<Vec<u8>> =
-            self.nonce.query_row(params![byte, key], |r| r.get(0)).optional().map_err(|e| refused(e, self.path))?;
-        let Some(old) = old else { return Ok(()) };
-        sums.of_mut(byte).remove(sums::of_row(sealer, byte, key, &old));
-        self.delete.execute(params![byte, key]).map_err(|e| refused(e, self.path))?;
+        let old = "SELECT substr(value, 1, 24) FROM records WHERE tbl = ?1 AND key = ?2";
+        let Some(old) = self.sql.bytes(old, &[&byte, &key])? else { return Ok(()) };
+        self.sums.of_mut(byte).remove(sums::of_row(self.sealer, byte, key, &old));
+        self.sql.run("DELETE FROM records WHERE tbl = ?1 AND key = ?2", &[&byte, &key])?;
         if mend::has_spares(byte) {
-            self.delete_spare.execute(params![byte, key]).map_err(|e| refused(e, self.path))?;
+            self.sql.run("DELETE FROM spares WHERE tbl = ?1 AND key = ?2", &[&byte, &key])?;
         }
         Ok(())
     }
 
-    fn remove_range(
-        &mut self,
-        table: Table,
-        start: &[u8],
-        end: &[u8],
-        sealer: &Sealer,
-        sums: &mut Sums,
-    ) -> Result<(), StoreError> {
-        let failed = |e| refused(e, self.path);
-        let keys = self.keys.query_map(params![table.to_byte(), start, end], |r| r.get(0)).map_err(failed)?;
-        let keys: Vec<Vec<u8>> = keys.collect::<Result<_, _>>().map_err(failed)?;
-        keys.iter().try_for_each(|key| self.remove(table, key, sealer, sums))
+    fn remove_range(&mut self, table: Table, start: &[u8], end: &[u8]) -> Result<(), StoreError> {
+        let inside = "SELECT key FROM records WHERE tbl = ?1 AND key >= ?2 AND key < ?3";
+        let mut keys = Vec::new();
+        self.sql.each(inside, &[&table.to_byte(), &start, &end], &mut |row| {
+            keys.extend(bytes(row, 0));
+            Ok(true)
+        })?;
+        keys.iter().try_for_each(|key| self.remove(table, key))
     }
 }
 
@@ -285,32 +267,25 @@ pub(super) fn sealed_in_the_clear(name: &str) -> bool {
 }
 
 /// What is stored under a name, and its spare.
-pub(super) fn raw_secrets(db: &Connection, name: &str, path: &Path) -> Result<Vec<Vec<u8>>, StoreError> {
+pub(super) fn raw_secrets(sql: Sql<'_>, name: &str) -> Result<Vec<Vec<u8>>, StoreError> {
     let both = "SELECT value FROM secrets WHERE name = ?1 \
                 UNION ALL SELECT value FROM spares WHERE tbl = 0 AND key = CAST(?1 AS BLOB)";
-    let mut both = db.prepare(both).map_err(|e| refused(e, path))?;
-    let rows = both.query_map([name], |r| r.get(0)).map_err(|e| refused(e, path))?;
-    Ok(rows.filter_map(Result::ok).collect())
+    let mut out = Vec::new();
+    sql.each(both, &[&name], &mut |row| {
+        out.extend(bytes(row, 0));
+        Ok(true)
+    })?;
+    Ok(out)
 }
 
-pub(super) fn put_raw_secret(db: &Connection, name: &str, value: &[u8], path: &Path) -> Result<(), StoreError> {
-    db.execute("INSERT OR REPLACE INTO secrets VALUES (?1, ?2)", params![name, value])
-        .and_then(|_| {
-            db.execute("INSERT OR REPLACE INTO spares VALUES (0, CAST(?1 AS BLOB), ?2)", params![name, value])
-        })
-        .map(drop)
-        .map_err(|e| refused(e, path))
+pub(super) fn put_raw_secret(sql: Sql<'_>, name: &str, value: &[u8]) -> Result<(), StoreError> {
+    sql.run("INSERT OR REPLACE INTO secrets VALUES (?1, ?2)", &[&name, &value])?;
+    sql.run("INSERT OR REPLACE INTO spares VALUES (0, CAST(?1 AS BLOB), ?2)", &[&name, &value])
 }
 
-pub(super) fn put_sealed_secret(
-    db: &Connection,
-    sealer: &mut Sealer,
-    name: &str,
-    value: &[u8],
-    path: &Path,
-) -> Result<(), StoreError> {
-    let sealed = sealer.seal(&secret_place(name), value).map_err(|e| unsealed(e, path))?;
-    put_raw_secret(db, name, &sealed, path)
+pub(super) fn put_sealed_secret(sql: Sql<'_>, sealer: &mut Sealer, name: &str, value: &[u8]) -> Result<(), StoreError> {
+    let sealed = sealer.seal(&secret_place(name), value).map_err(|e| unsealed(e, sql.path))?;
+    put_raw_secret(sql, name, &sealed)
 }
 
 /// The system gave no randomness for a nonce, or a value is larger than any cipher takes.
@@ -344,18 +319,18 @@ impl SqliteStore {
     /// Mends what can be mended; what is lost is counted, said and stored. False for a store that is only read and needs
     /// mending.
     pub(super) fn verify(&mut self) -> Result<bool, StoreError> {
-        let db = self.db.as_ref().ok_or(StoreError::Closed)?;
-        let (recorded, all_open) = sums::load(db, &self.sealer, &self.path)?;
-        let mut found = sums::count(db, "records", &self.sealer, &self.path)?;
+        let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
+        let (recorded, all_open) = sums::load(sql, &self.sealer)?;
+        let mut found = sums::count(sql, "records", &self.sealer)?;
         *found.of_mut(COMMITS) = recorded.of(COMMITS);
-        let is_whole = all_open && recorded == found && mend::spares_agree(db, &self.path)?;
-        let mut lost = mend::stored_damage(db, &self.sealer, &self.path)?;
+        let is_whole = all_open && recorded == found && mend::spares_agree(sql)?;
+        let mut lost = mend::stored_damage(sql, &self.sealer)?;
         self.sums = found;
         if !is_whole && self.access == Access::Read {
             return Ok(false);
         }
         if !is_whole {
-            let (sums, now, kept) = mend::mend(db, &mut self.sealer, &self.path, &recorded)?;
+            let (sums, now, kept) = mend::mend(sql, &mut self.sealer, &recorded)?;
             self.sums = sums;
             let kept = kept.display();
             if now.is_empty() {
@@ -365,7 +340,7 @@ impl SqliteStore {
                 log::error!("{} was damaged: {words} could not be kept; as it was: {kept}", self.path.display());
                 self.fetches_again = true;
             }
-            lost = mend::stored_damage(self.db()?, &self.sealer, &self.path)?;
+            lost = mend::stored_damage(self.sql()?, &self.sealer)?;
         }
         self.damaged = mend::total(&lost);
         Ok(true)
@@ -401,11 +376,11 @@ impl SqliteStore {
             std::fs::write(&begins, "").map_err(|e| super::refused_by_system("cannot write", &begins, e))?;
             self.new_life = true;
             self.fetches_again = true;
-            let db = self.db.as_ref().ok_or(StoreError::Closed)?;
-            let mut lost = mend::stored_damage(db, &self.sealer, &self.path)?;
+            let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
+            let mut lost = mend::stored_damage(sql, &self.sealer)?;
             mend::add(&mut lost, COMMITS, behind);
             self.damaged = mend::total(&lost);
-            mend::put_damage(db, &mut self.sealer, &lost, &self.path)?;
+            mend::put_damage(sql, &mut self.sealer, &lost)?;
         }
         let path = self.path.with_file_name("mark");
         let mut options = File::options();
@@ -423,10 +398,10 @@ impl SqliteStore {
 
     /// What was lost; from here on it counts as known.
     pub(super) fn take_damage(&mut self) -> Result<Lost, StoreError> {
-        let db = self.db.as_ref().ok_or(StoreError::Closed)?;
-        let lost = mend::stored_damage(db, &self.sealer, &self.path)?;
+        let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
+        let lost = mend::stored_damage(sql, &self.sealer)?;
         if !lost.is_empty() {
-            mend::put_damage(db, &mut self.sealer, &Lost::new(), &self.path)?;
+            mend::put_damage(sql, &mut self.sealer, &Lost::new())?;
         }
         self.damaged = 0;
         Ok(lost)
@@ -459,8 +434,8 @@ impl SqliteStore {
         }
         let fresh = self.path.with_file_name("node.db.new");
         let _ = std::fs::remove_file(&fresh);
-        let failed = |e| refused(e, &fresh);
-        self.db()?.execute("VACUUM INTO ?1", [fresh.to_string_lossy()]).map_err(failed)?;
+        let db = self.db.as_ref().ok_or(StoreError::Closed)?;
+        Sql { db, path: &fresh }.run("VACUUM INTO ?1", &[&fresh.to_string_lossy()])?;
         super::profile::private_file(&fresh)?;
         // Before the new file is there: closing removes what lies beside the name.
         self.db = None;
@@ -507,12 +482,12 @@ impl SqliteStore {
         if self.access == Access::Read {
             return Err(StoreError::ReadOnly(self.path.clone()));
         }
-        let db = self.db.as_ref().ok_or(StoreError::Closed)?;
-        put_sealed_secret(db, &mut self.sealer, name, value, &self.path)
+        let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
+        put_sealed_secret(sql, &mut self.sealer, name, value)
     }
 
     pub(super) fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let stored = raw_secrets(self.db()?, name, &self.path)?;
+        let stored = raw_secrets(self.sql()?, name)?;
         let opened = stored.iter().find_map(|sealed| self.sealer.open(&secret_place(name), sealed).ok());
         if opened.is_none() && !stored.is_empty() {
             let what = format!("the stored '{name}' was changed, and its spare too");
@@ -525,25 +500,17 @@ impl SqliteStore {
     /// out and counted; another stops the start and is named.
     pub(super) fn hot(&mut self) -> Result<Vec<Record>, StoreError> {
         let mut out = Vec::new();
-        let db = self.db.as_ref().ok_or(StoreError::Closed)?;
-        let failed = |e| refused(e, &self.path);
-        let mut rows = db
-            .prepare(
-                "SELECT r.tbl, r.key, r.value, s.value FROM records r LEFT JOIN spares s \
-                      ON s.tbl = r.tbl AND s.key = r.key WHERE r.tbl < 128 ORDER BY r.tbl, r.key",
-            )
-            .map_err(failed)?;
-        let mut rows = rows.query([]).map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            let table = Table::from_byte(row.get(0).map_err(failed)?);
-            let key: Vec<u8> = row.get(1).map_err(failed)?;
-            let sealed = [row.get::<_, Option<Vec<u8>>>(2), row.get(3)];
-            let sealed: Vec<Vec<u8>> = sealed.into_iter().filter_map(|value| value.ok().flatten()).collect();
-            let mut sealed = sealed.into_iter();
+        let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
+        let hot = "SELECT r.tbl, r.key, r.value, s.value FROM records r LEFT JOIN spares s \
+                   ON s.tbl = r.tbl AND s.key = r.key WHERE r.tbl < 128 ORDER BY r.tbl, r.key";
+        sql.each(hot, &[], &mut |row| {
+            let byte = table(row, 0).unwrap_or_default();
+            let (table, key) = (Table::from_byte(byte), bytes(row, 1).unwrap_or_default());
             let at = place(table, &key);
-            let opened = sealed.clone().find_map(|sealed| self.sealer.open(&at, &sealed).ok());
+            let [value, spare] = [2, 3].map(|column| bytes(row, column));
+            let opened = [&value, &spare].into_iter().flatten().find_map(|sealed| self.sealer.open(&at, sealed).ok());
             let corrected = || {
-                let mut row = RawRow { table: table.to_byte(), key: key.clone(), value: sealed.next()? };
+                let mut row = RawRow { table: byte, key: key.clone(), value: value? };
                 let same = row.opens_or_is_corrected(&self.sealer, &mut self.attempts) && row.key == key;
                 same.then(|| self.sealer.open(&at, &row.value).ok())?
             };
@@ -558,7 +525,8 @@ impl SqliteStore {
                     return Err(StoreError::Damaged { path: self.path.clone(), what });
                 }
             }
-        }
+            Ok(true)
+        })?;
         Ok(out)
     }
 
@@ -570,26 +538,24 @@ impl SqliteStore {
         self.is_in_place()?;
         let db = self.db.as_ref().ok_or(StoreError::Closed)?;
         let failed = |e| refused(e, &self.path);
+        let sql = Sql { db, path: &self.path };
         let tx = db.unchecked_transaction().map_err(failed)?;
-        // Taken over when the transaction is done.
-        let mut sums = self.sums.clone();
-        {
-            let mut rows = Rows::prepare(&tx, &self.path)?;
-            let sum = Sum::of(batches);
-            for (table, start, end) in sum.ranges {
-                rows.remove_range(table, start, end, &self.sealer, &mut sums)?;
-            }
-            for ((table, key), value) in sum.rows {
-                rows.remove(table, key, &self.sealer, &mut sums)?;
-                if let Some(value) = value {
-                    let sealed = self.sealer.seal(&place(table, key), value).map_err(|e| unsealed(e, &self.path))?;
-                    rows.put(table, key, &sealed, &self.sealer, &mut sums)?;
-                }
+        // Sums are taken over when the transaction is done.
+        let mut rows = Rows { sql, sealer: &mut self.sealer, sums: self.sums.clone() };
+        let sum = Sum::of(batches);
+        for (table, start, end) in sum.ranges {
+            rows.remove_range(table, start, end)?;
+        }
+        for ((table, key), value) in sum.rows {
+            rows.remove(table, key)?;
+            if let Some(value) = value {
+                rows.put(table, key, value)?;
             }
         }
+        let mut sums = rows.sums;
         sums.of_mut(COMMITS).add(0);
         for (table, sum) in sums.iter().filter(|(table, sum)| self.sums.of(*table) != *sum) {
-            sums::put(&tx, &mut self.sealer, table, sum, &self.path)?;
+            sums::put(sql, &mut self.sealer, table, sum)?;
         }
         // Dropping the transaction on an error above rolls it back.
         tx.commit().map_err(failed)?;
@@ -608,39 +574,29 @@ impl SqliteStore {
         } else {
             "SELECT key, value FROM records WHERE tbl = ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4"
         };
-        let refused = |e| refused(e, &self.path);
-        let db = self.db.as_ref().ok_or(StoreError::Closed)?;
-        let mut statement = db.prepare_cached(sql).map_err(refused)?;
-        let mut rows = statement
-            .query(params![request.table.to_byte(), request.start, request.end, request.limit])
-            .map_err(refused)?;
+        let statement = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
+        let (byte, most) = (request.table.to_byte(), request.max_bytes as usize);
         let mut out = Vec::new();
-        let mut bytes = 0;
-        while bytes <= request.max_bytes as usize
-            && let Some(row) = rows.next().map_err(refused)?
-        {
-            let key: Vec<u8> = row.get(0).map_err(refused)?;
-            let sealed: Vec<u8> = row.get(1).map_err(refused)?;
-            match self.sealer.open(&place(request.table, &key), &sealed) {
-                Ok(value) => {
-                    bytes += key.len() + value.len();
-                    out.push(Record { table: request.table, key, value });
-                }
-                Err(_) => {
-                    let mut row = RawRow { table: request.table.to_byte(), key: key.clone(), value: sealed };
-                    let corrected = row.opens_or_is_corrected(&self.sealer, &mut self.attempts) && row.key == key;
-                    if corrected && let Ok(value) = self.sealer.open(&place(request.table, &key), &row.value) {
-                        bytes += key.len() + value.len();
-                        out.push(Record { table: request.table, key, value });
-                        continue;
-                    }
-                    // The loss stays limited to this record.
-                    self.damaged += 1;
-                    self.fetches_again = true;
-                    log::warn!("{}: a record in table {} was changed", self.path.display(), request.table);
-                }
+        let mut size = 0;
+        statement.each(sql, &[&byte, &request.start, &request.end, &request.limit], &mut |row| {
+            let (Some(key), Some(sealed)) = (bytes(row, 0), bytes(row, 1)) else { return Ok(true) };
+            let at = place(request.table, &key);
+            let value = self.sealer.open(&at, &sealed).ok().or_else(|| {
+                let mut row = RawRow { table: byte, key: key.clone(), value: sealed };
+                let same = row.opens_or_is_corrected(&self.sealer, &mut self.attempts) && row.key == key;
+                same.then(|| self.sealer.open(&at, &row.value).ok())?
+            });
+            if let Some(value) = value {
+                size += key.len() + value.len();
+                out.push(Record { table: request.table, key, value });
+            } else {
+                // The loss stays limited to this record.
+                self.damaged += 1;
+                self.fetches_again = true;
+                log::warn!("{}: a record in table {} was changed", self.path.display(), request.table);
             }
-        }
+            Ok(size <= most)
+        })?;
         Ok(out)
     }
 
@@ -648,11 +604,11 @@ impl SqliteStore {
         if self.access == Access::Read {
             return Ok(());
         }
-        self.db()?.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(|e| refused(e, &self.path))
+        self.sql()?.run("PRAGMA wal_checkpoint(TRUNCATE)", &[])
     }
 
-    fn db(&self) -> Result<&Connection, StoreError> {
-        self.db.as_ref().ok_or(StoreError::Closed)
+    fn sql(&self) -> Result<Sql<'_>, StoreError> {
+        Ok(Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path })
     }
 
     /// Closes the file, its log moved into it. What is asked before [`reopen`](Self::reopen) is refused.
@@ -678,11 +634,11 @@ impl SqliteStore {
 
     #[cfg(test)]
     pub(crate) fn limit_pages(&self, pages: u32) {
-        self.db().unwrap().query_row(&format!("PRAGMA max_page_count={pages}"), [], |_| Ok(())).unwrap();
+        self.db.as_ref().unwrap().query_row(&format!("PRAGMA max_page_count={pages}"), [], |_| Ok(())).unwrap();
     }
 
     #[cfg(test)]
     pub(crate) fn pages(&self) -> u32 {
-        self.db().unwrap().query_row("PRAGMA page_count", [], |r| r.get(0)).unwrap()
+        self.db.as_ref().unwrap().query_row("PRAGMA page_count", [], |r| r.get(0)).unwrap()
     }
 }

@@ -6,12 +6,10 @@
 //! with each sealing and stands for the value, which the seal itself binds to it: so a row costs one hash, and its old
 //! value need not be read whole. Sums are sealed; who has no key can neither compute nor cancel a row.
 
-use rusqlite::{Connection, params};
-
 use super::StoreError;
 use super::seal::{NONCE, Sealer};
-use super::sqlite::{refused, unsealed};
-use std::path::Path;
+use super::sql::{Sql, bytes, table};
+use super::sqlite::unsealed;
 
 /// The pseudo-table whose count is the number of transactions.
 pub(super) const COMMITS: u8 = 0;
@@ -95,13 +93,11 @@ pub(super) fn of_row(sealer: &Sealer, table: u8, key: &[u8], nonce: &[u8]) -> u1
 }
 
 /// The stored sums; whether all of them opened.
-pub(super) fn load(db: &Connection, sealer: &Sealer, path: &Path) -> Result<(Sums, bool), StoreError> {
-    let mut rows = db.prepare("SELECT tbl, value FROM sums").map_err(|e| refused(e, path))?;
-    let mut rows = rows.query([]).map_err(|e| refused(e, path))?;
+pub(super) fn load(sql: Sql<'_>, sealer: &Sealer) -> Result<(Sums, bool), StoreError> {
     let (mut sums, mut whole) = (Sums::default(), true);
-    while let Some(row) = rows.next().map_err(|e| refused(e, path))? {
+    sql.each("SELECT tbl, value FROM sums", &[], &mut |row| {
         let mut read = || -> Option<(u8, Sum)> {
-            let (table, mut sealed): (u8, Vec<u8>) = (row.get(0).ok()?, row.get(1).ok()?);
+            let (table, mut sealed) = (table(row, 0)?, bytes(row, 1)?);
             if let Some(sum) = open(sealer, table, &sealed) {
                 return Some((table, sum));
             }
@@ -122,7 +118,8 @@ pub(super) fn load(db: &Connection, sealer: &Sealer, path: &Path) -> Result<(Sum
             Some((table, sum)) => *sums.of_mut(table) = sum,
             None => whole = false,
         }
-    }
+        Ok(true)
+    })?;
     Ok((sums, whole))
 }
 
@@ -132,29 +129,21 @@ pub(super) fn open(sealer: &Sealer, table: u8, sealed: &[u8]) -> Option<Sum> {
 }
 
 /// Writes one sum.
-pub(super) fn put(db: &Connection, sealer: &mut Sealer, table: u8, sum: Sum, path: &Path) -> Result<(), StoreError> {
-    let sealed = sealer.seal(&place(table), &sum.to_bytes()).map_err(|e| unsealed(e, path))?;
-    db.prepare_cached("INSERT OR REPLACE INTO sums VALUES (?1, ?2)")
-        .and_then(|mut put| put.execute(params![table, sealed]))
-        .map(drop)
-        .map_err(|e| refused(e, path))
+pub(super) fn put(sql: Sql<'_>, sealer: &mut Sealer, table: u8, sum: Sum) -> Result<(), StoreError> {
+    let sealed = sealer.seal(&place(table), &sum.to_bytes()).map_err(|e| unsealed(e, sql.path))?;
+    sql.run("INSERT OR REPLACE INTO sums VALUES (?1, ?2)", &[&table, &sealed])
 }
 
 /// What the rows of `records`, or of a table in its place, come to.
-pub(super) fn count(db: &Connection, from: &str, sealer: &Sealer, path: &Path) -> Result<Sums, StoreError> {
-    let sql = format!("SELECT tbl, key, substr(value, 1, {NONCE}) FROM {from}");
-    let mut rows = db.prepare(&sql).map_err(|e| refused(e, path))?;
-    let mut rows = rows.query([]).map_err(|e| refused(e, path))?;
+pub(super) fn count(sql: Sql<'_>, from: &str, sealer: &Sealer) -> Result<Sums, StoreError> {
+    let all = format!("SELECT tbl, key, substr(value, 1, {NONCE}) FROM {from}");
     let mut sums = Sums::default();
-    while let Some(row) = rows.next().map_err(|e| refused(e, path))? {
+    sql.each(&all, &[], &mut |row| {
         // A changed type is a changed row: it counts as one that adds nothing that was.
-        let (table, key, nonce) = (row.get(0), row.get_ref(1), row.get_ref(2));
-        let table: u8 = table.unwrap_or(u8::MAX);
-        let bytes = |value: rusqlite::Result<rusqlite::types::ValueRef<'_>>| {
-            value.ok().and_then(|v| v.as_bytes().ok().map(<[u8]>::to_vec)).unwrap_or_default()
-        };
-        let (key, nonce) = (bytes(key), bytes(nonce));
+        let table = table(row, 0).unwrap_or(u8::MAX);
+        let (key, nonce) = (bytes(row, 1).unwrap_or_default(), bytes(row, 2).unwrap_or_default());
         sums.of_mut(table).add(of_row(sealer, table, &key, &nonce));
-    }
+        Ok(true)
+    })?;
     Ok(sums)
 }
