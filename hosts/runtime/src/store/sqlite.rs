@@ -76,7 +76,6 @@ pub(super) fn open_file(path: &Path, create: bool) -> Result<Connection, StoreEr
         // FULL: with NORMAL the last commits can be lost with the power, which here means that a key and
         // nonce, or a message number, is used twice.
         "PRAGMA synchronous=FULL",
-        "PRAGMA foreign_keys=on",
         "PRAGMA secure_delete=on",
         "PRAGMA journal_size_limit=16777216",
         "PRAGMA temp_store=MEMORY",
