@@ -52,7 +52,7 @@ fn commands_given_while_the_daemon_starts_do_no_harm() {
 /// The program as a user who is not root: permissions bind no root. None, with the reason, where that cannot be.
 fn as_owner(place: &Place, args: &[&str]) -> Option<Command> {
     let mut command = place.command("alice", args);
-    if fs::metadata(place.path()).unwrap().uid() != 0 {
+    if fs::metadata(place.path()).expect("a folder").uid() != 0 {
         return Some(command);
     }
     command.uid(NOBODY).gid(NOBODY);
@@ -66,9 +66,9 @@ fn as_owner(place: &Place, args: &[&str]) -> Option<Command> {
 }
 
 fn give(path: &Path, owner: u32) {
-    chown(path, Some(owner), Some(owner)).unwrap();
+    chown(path, Some(owner), Some(owner)).expect("root may");
     if path.is_dir() {
-        fs::read_dir(path).unwrap().for_each(|e| give(&e.unwrap().path(), owner));
+        fs::read_dir(path).expect("a folder").for_each(|e| give(&e.expect("an entry").path(), owner));
     }
 }
 

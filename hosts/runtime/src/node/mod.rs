@@ -3,6 +3,7 @@
 mod alarm;
 mod config;
 mod faults;
+mod say;
 mod submitter;
 mod worker;
 
@@ -391,51 +392,6 @@ impl Node {
         self.say(Conversation::Network, content, |w, content| w.engine.broadcast(w.now, content))
     }
 
-    /// Says `content`. The core knows recent messages and those of pages that were read; an older one that the content
-    /// is about is read first.
-    fn say(
-        &self,
-        conversation: Conversation,
-        content: Content,
-        say: impl Fn(&mut Worker, Content) -> Result<MessageId, CommandError> + Clone + Send + 'static,
-    ) -> Result<MessageId, NodeError> {
-        let Some(target) = content.about() else {
-            return self.say_stored(move |w| Ok(say(w, content)?));
-        };
-        let (again, first) = (content.clone(), say.clone());
-        match self.say_stored(move |w| Ok(first(w, content)?)) {
-            Err(NodeError::Command(CommandError::Unknown(_))) => {}
-            other => return other,
-        }
-        let page = self.history(conversation, Some(target.next()), 1, ANSWER_WITHIN)?;
-        let found = page.messages.iter().find(|m| m.id == target).ok_or(NodeError::NoTarget(target))?;
-        let is_authors = matches!(again, Content::Edit { .. } | Content::Retract { .. });
-        if is_authors && found.author != self.id {
-            return Err(NodeError::NotOwn { id: target, author: found.author });
-        }
-        self.say_stored(move |w| Ok(say(w, again)?))
-    }
-
-    /// As [`call_stored`](Self::call_stored); a message that is taken and cannot be stored is named.
-    fn say_stored(
-        &self,
-        say: impl FnOnce(&mut Worker) -> Result<MessageId, NodeError> + Send + 'static,
-    ) -> Result<MessageId, NodeError> {
-        let (tell, answer) = sync_channel(1);
-        self.may_ask()?;
-        self.submit(Box::new(move |w| match w.writable().and_then(|()| say(w)) {
-            Ok(id) => w.after_commit(Box::new(move |stored| {
-                let stored = stored.map_err(|e| match e {
-                    NodeError::Store(source) => NodeError::Unstored { id, source },
-                    e => e,
-                });
-                let _ = tell.send(stored.map(|()| id));
-            })),
-            Err(e) => drop(tell.send(Err(e))),
-        }))?;
-        self.wait(&answer, ANSWER_WITHIN)?
-    }
-
     /// A page of a conversation, at most `limit` messages before `before` (the newest if none).
     ///
     /// # Errors
@@ -684,15 +640,6 @@ impl Node {
             w.refresh_addresses();
             w.engine.handle_network_change(w.now);
         })
-    }
-
-    /// Puts other faults on what is sent from here on, or none. What is held back goes at once.
-    ///
-    /// # Errors
-    /// When the node is not running any more.
-    pub fn set_fault(&self, fault: Option<Fault>) -> Result<(), NodeError> {
-        let seed = entropy().map(u64::from_le_bytes).map_err(NodeError::io("randomness"))?;
-        self.call(move |w| w.set_shaper(fault.filter(|f| *f != Fault::default()).map(|f| Shaper::new(f, seed))))
     }
 
     fn is_own_thread(&self) -> bool {
