@@ -41,8 +41,8 @@ impl Contract for Chat {
             4 => return Step::Fact(down(d.peer())),
             5 => return Step::Fact(Fact::NeighbourUp(d.peer())),
             6 => return Step::Fact(Fact::NeighbourDown(d.peer())),
-            7 => return Step::Command(Box::new(BeginLife)),
             8 => In::Compare { peer: d.peer(), linked: d.coin() },
+            9 if d.coin() => return Step::Command(Box::new(BeginLife)),
             9 => return Step::Fact(Fact::Resumed),
             10 => In::CompareAll,
             11 | 12 => {
