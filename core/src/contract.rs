@@ -3,13 +3,13 @@
 //! folder.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{Debug, Write};
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::config::Config;
 use crate::fact::samples::record;
 use crate::fact::{DownReason, Fact, MemberState, RoundTrip};
@@ -204,7 +204,7 @@ pub(crate) trait Contract: Machine<In: Debug, Out: Debug> {
     }
 
     /// The links that it wants by its own account.
-    fn wants(&self) -> Option<BTreeSet<NodeId>> {
+    fn wants(&self) -> Option<OrderedSet<NodeId>> {
         None
     }
 }
@@ -244,8 +244,8 @@ struct Bench<M: Contract> {
     rng: Rng,
     out: Outbox<M::Out>,
     store: MemoryStore,
-    reads: BTreeMap<u64, Scan>,
-    wanted: BTreeSet<NodeId>,
+    reads: OrderedMap<u64, Scan>,
+    wanted: OrderedSet<NodeId>,
     transcript: String,
     now: Instant,
     me: NodeId,
@@ -263,8 +263,8 @@ impl<M: Contract> Bench<M> {
             rng,
             out,
             store: MemoryStore::default(),
-            reads: BTreeMap::new(),
-            wanted: BTreeSet::new(),
+            reads: OrderedMap::new(),
+            wanted: OrderedSet::new(),
             transcript: String::new(),
             now,
             me,

@@ -6,7 +6,7 @@
 
 mod pages;
 
-use alloc::collections::BTreeMap;
+use crate::collections::OrderedMap;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -152,7 +152,7 @@ pub struct Request {
 /// A store in memory: for tests, the simulator and hosts without a disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStore {
-    tables: BTreeMap<Table, Rows>,
+    tables: OrderedMap<Table, Rows>,
 }
 
 impl MemoryStore {

@@ -1,10 +1,10 @@
 //! Clocks derived from what entries name (docs/design/log.md §3): `VC(e) = max(VC(prev), VC(parents)…)` and the
 //! entry's own number. Inside a conversation the components have small numbers, so a clock is a short list of counts.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::chat::entry::LifeId;
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::id::NodeId;
 use crate::shared::Arc;
 use crate::wire::content::{ClockEntry, VectorClock};
@@ -21,8 +21,8 @@ pub(crate) type Counts = Arc<Vec<u64>>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Components {
     lives: Vec<LifeId>,
-    by_life: BTreeMap<LifeId, usize>,
-    authors: BTreeSet<NodeId>,
+    by_life: OrderedMap<LifeId, usize>,
+    authors: OrderedSet<NodeId>,
     /// There were more: no clocks from then on.
     overflown: bool,
 }

@@ -9,7 +9,8 @@
 //! This node begins one comparison at a time and answers two; what exceeds that is dropped, and its sender tries again
 //! later. A private conversation has two authors: heights say all of it.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use crate::collections::{DeadlineQueue, OrderTree, OrderedMap};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::chat::entry::Parent;
@@ -19,7 +20,6 @@ use crate::chat::ranges::{MAX_FOUND, Mode, Outcome, Part, begin, differs, reconc
 use crate::chat::rows::{At, ENTRIES, Row, entry_id, entry_key};
 use crate::chat::wire::{End, MAX_WANTED, Sync};
 use crate::chat::{Chat, Out, Reading, send};
-use crate::collections::{DeadlineQueue, OrderTree};
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::machine::{Cx, Outbox};
 use crate::stats::DropReason;
@@ -171,10 +171,10 @@ pub(super) struct Comparisons {
     asking: Option<Asking>,
     /// Nodes to compare with after that.
     waiting: VecDeque<NodeId>,
-    hosted: BTreeMap<NodeId, Hosting>,
-    needs: BTreeMap<NodeId, Needs>,
+    hosted: OrderedMap<NodeId, Hosting>,
+    needs: OrderedMap<NodeId, Needs>,
     /// Peers with which a comparison ended, and until when what they send may be what the store lost.
-    late: BTreeMap<NodeId, Instant>,
+    late: OrderedMap<NodeId, Instant>,
     loaders: u64,
     timers: DeadlineQueue<Timer>,
 }

@@ -1,11 +1,11 @@
 //! The entries that no taken entry names: what the next entry of this node names as its past (docs/design/log.md §2,
 //! R4).
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::chat::entry::{LifeId, MAX_PARENTS, Parent};
 use crate::chat::known::Known;
+use crate::collections::OrderedMap;
 use crate::id::{MessageId, NodeId};
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -32,9 +32,9 @@ pub(crate) struct Head {
 
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
-    all: BTreeMap<MessageId, Head>,
+    all: OrderedMap<MessageId, Head>,
     /// INVARIANT: exactly the heads, by author.
-    by_author: BTreeMap<NodeId, MessageId>,
+    by_author: OrderedMap<NodeId, MessageId>,
 }
 
 impl Heads {

@@ -1,9 +1,9 @@
 //! What linked peers say that they hold of a conversation, and how much it counts.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::chat::wire::Holding;
+use crate::collections::OrderedMap;
 use crate::id::NodeId;
 use crate::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ pub(crate) struct Holders {
     wrong_since: Option<Instant>,
     /// When the conversation was last begun anew.
     anew_at: Option<Instant>,
-    distrusted: BTreeMap<NodeId, Instant>,
+    distrusted: OrderedMap<NodeId, Instant>,
     /// When bodies that are wanted may be asked for again.
     pub(super) ask_wanted_at: Instant,
 }

@@ -1,8 +1,7 @@
 //! Public keys of authors that wrote recently.
 
-use alloc::collections::BTreeMap;
-
 use crate::chat::entry::Run;
+use crate::collections::OrderedMap;
 use crate::id::NodeId;
 use crate::identity::PublicKey;
 
@@ -11,7 +10,7 @@ const MAX_KEYS: usize = 512;
 
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    keys: BTreeMap<NodeId, (PublicKey, u64)>,
+    keys: OrderedMap<NodeId, (PublicKey, u64)>,
     uses: u64,
 }
 

@@ -1,11 +1,11 @@
 //! How far each life of a conversation goes: what nodes compare first when they meet (docs/design/log.md §8).
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::chat::entry::LifeId;
 use crate::chat::known::Tip;
 use crate::chat::wire::Height;
+use crate::collections::OrderedMap;
 use crate::id::{Life, NodeId};
 
 /// Lives with a tip in memory: 1,024, two for each of the 512 authors of docs/design/log.md §7 (R9). With more, the
@@ -25,7 +25,7 @@ struct LifeState {
 
 #[derive(Debug)]
 pub(crate) struct Lives {
-    all: BTreeMap<LifeId, LifeState>,
+    all: OrderedMap<LifeId, LifeState>,
     /// Every life that ends at the base or deeper is in `all`.
     complete: bool,
     clock: u64,
@@ -33,7 +33,7 @@ pub(crate) struct Lives {
 
 impl Default for Lives {
     fn default() -> Self {
-        Self { all: BTreeMap::new(), complete: true, clock: 0 }
+        Self { all: OrderedMap::new(), complete: true, clock: 0 }
     }
 }
 
@@ -119,7 +119,7 @@ impl Lives {
     /// What a peer with these heights lacks of what is here from a depth on.
     pub(crate) fn beyond(&self, theirs: &[Height], line: u64) -> Beyond {
         let mut beyond = Beyond::default();
-        let mut by_life: BTreeMap<LifeId, Vec<&Height>> = BTreeMap::new();
+        let mut by_life: OrderedMap<LifeId, Vec<&Height>> = OrderedMap::new();
         for height in theirs {
             by_life.entry(height.log).or_default().push(height);
         }

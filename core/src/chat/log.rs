@@ -7,7 +7,7 @@
 
 mod judge;
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
@@ -22,6 +22,7 @@ use crate::chat::lives::{Lives, MAX_TIPS};
 use crate::chat::policy::Policy;
 use crate::chat::retain::{Amounts, Retention};
 use crate::chat::wire::{Height, Holding};
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::config::ChatConfig;
 use crate::id::{ConversationId, Life, MessageId, NodeId};
 use crate::rng::Rng;
@@ -140,15 +141,15 @@ pub(crate) struct Log {
     own: Own,
     /// The entry that the next one follows.
     tip: Option<(MessageId, Known)>,
-    recent: BTreeMap<MessageId, Known>,
+    recent: OrderedMap<MessageId, Known>,
     /// Messages of the last pages of history, with their authors.
     shown: VecDeque<(MessageId, NodeId)>,
     pub(crate) lives: Lives,
     heads: Heads,
     components: Components,
-    forked: BTreeSet<LifeId>,
+    forked: OrderedSet<LifeId>,
     /// When the first entry of an author arrived, for those of the last seven days.
-    newcomers: BTreeMap<NodeId, WallTime>,
+    newcomers: OrderedMap<NodeId, WallTime>,
     /// When another life was last reported.
     begun_at: Option<Instant>,
     /// The depth below which this node needs no past: 0 if it has all (docs/design/log.md §6, R6).
@@ -157,18 +158,18 @@ pub(crate) struct Log {
     joined: u64,
     /// Entries without which others may be taken: most of those asked hold them, or no linked node has them; these
     /// since then.
-    waived: BTreeMap<Reference, Option<Instant>>,
+    waived: OrderedMap<Reference, Option<Instant>>,
     /// Entries that were taken without their past because no linked node has it, and what names them: since when.
-    tainted: BTreeMap<MessageId, Instant>,
+    tainted: OrderedMap<MessageId, Instant>,
     /// Numbers of lives that never were here before an entry that was taken without its past.
-    gaps: BTreeMap<LifeId, RangeInclusive<u64>>,
+    gaps: OrderedMap<LifeId, RangeInclusive<u64>>,
     is_new: bool,
     /// What is to be said again.
     pub(crate) leftover: Option<Unsaid>,
     /// The place from which pages are shown: the base, or what was fetched since.
     shown_from: MessageId,
     /// Runs of which bodies are wanted, by the last entry.
-    wanted: BTreeSet<MessageId>,
+    wanted: OrderedSet<MessageId>,
     pub(crate) holders: Holders,
     pub(crate) retention: Retention,
 }
@@ -183,23 +184,23 @@ impl Log {
             me,
             own: Own { life, tip: None, newest: None, spoke: false, held: 0 },
             tip: None,
-            recent: BTreeMap::new(),
+            recent: OrderedMap::new(),
             shown: VecDeque::new(),
             lives: Lives::default(),
             heads: Heads::default(),
             components: Components::default(),
-            forked: BTreeSet::new(),
-            newcomers: BTreeMap::new(),
+            forked: OrderedSet::new(),
+            newcomers: OrderedMap::new(),
             begun_at: None,
             base: 0,
             joined: 0,
-            waived: BTreeMap::new(),
-            tainted: BTreeMap::new(),
-            gaps: BTreeMap::new(),
+            waived: OrderedMap::new(),
+            tainted: OrderedMap::new(),
+            gaps: OrderedMap::new(),
             is_new: true,
             leftover: None,
             shown_from: MessageId::first_of(0),
-            wanted: BTreeSet::new(),
+            wanted: OrderedSet::new(),
             holders: Holders::default(),
             retention: Retention::default(),
         }

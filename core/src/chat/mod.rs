@@ -35,10 +35,10 @@ mod vouch;
 mod waiting;
 pub(crate) mod wire;
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::collections::{OrderedMap, OrderedSet, ShortId, short};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::collections::{ShortId, short};
 use crate::config::Config;
 use crate::fact::{Fact, RoundTrip};
 use crate::id::{ConversationId, Life, MessageId, NodeId};
@@ -182,7 +182,7 @@ enum Reading {
     Leftover(Leftover),
     /// Rows of a walk that deletes, and what was done to messages whose texts are gone.
     Prune(ConversationId),
-    PruneEdits(BTreeSet<MessageId>),
+    PruneEdits(OrderedSet<MessageId>),
 }
 
 /// Work for others that waits for its turn.
@@ -196,19 +196,19 @@ pub(crate) struct Chat {
     identity: Identity,
     me: NodeId,
     network: ConversationId,
-    logs: BTreeMap<ConversationId, Log>,
+    logs: OrderedMap<ConversationId, Log>,
     /// The private conversations of `logs`, by the other side: deriving an id costs as much as all else in a call.
-    private: BTreeMap<NodeId, ConversationId>,
+    private: OrderedMap<NodeId, ConversationId>,
     /// Conversations that changed since the last output, and since when.
-    unsaved: BTreeSet<ConversationId>,
-    unsaved_retention: BTreeSet<ConversationId>,
+    unsaved: OrderedSet<ConversationId>,
+    unsaved_retention: OrderedSet<ConversationId>,
     unsaved_since: Instant,
     next_number: u32,
-    neighbours: BTreeSet<NodeId>,
+    neighbours: OrderedSet<NodeId>,
     /// Linked nodes and their round trips, once measured.
-    linked: BTreeMap<NodeId, Option<Duration>>,
+    linked: OrderedMap<NodeId, Option<Duration>>,
     /// Authors whose messages are not shown.
-    blocked: BTreeSet<NodeId>,
+    blocked: OrderedSet<NodeId>,
     keys: Keys,
     /// Said since the last output.
     draft: Option<Draft>,
@@ -217,7 +217,7 @@ pub(crate) struct Chat {
     woken: VecDeque<Key>,
     pulls: Pulls,
     /// Conversations with more lives than a list of heights carries.
-    too_many: BTreeSet<ConversationId>,
+    too_many: OrderedSet<ConversationId>,
     serving: Serving,
     polls: Polls,
     /// Pages that wait for what a peer has below the base.
@@ -225,11 +225,11 @@ pub(crate) struct Chat {
     pruning: Pruning,
     compare: Comparisons,
     /// To be compared with when a link opens.
-    compare_with: BTreeSet<NodeId>,
+    compare_with: OrderedSet<NodeId>,
     /// The rate at which peers may catch up here, and what waits for it.
     pace: Pace,
     paused: VecDeque<Paused>,
-    reads: BTreeMap<u64, Reading>,
+    reads: OrderedMap<u64, Reading>,
     next_read: u64,
     compare_at: Option<Instant>,
     /// When to announce that catching up brought something.
@@ -250,30 +250,30 @@ impl Chat {
             identity: identity.clone(),
             me: identity.node_id(),
             network: network_conversation(&config.network_key),
-            logs: BTreeMap::new(),
-            private: BTreeMap::new(),
-            unsaved: BTreeSet::new(),
-            unsaved_retention: BTreeSet::new(),
+            logs: OrderedMap::new(),
+            private: OrderedMap::new(),
+            unsaved: OrderedSet::new(),
+            unsaved_retention: OrderedSet::new(),
             unsaved_since: Instant::ZERO,
             next_number: 1,
-            neighbours: BTreeSet::new(),
-            linked: BTreeMap::new(),
-            blocked: BTreeSet::new(),
+            neighbours: OrderedSet::new(),
+            linked: OrderedMap::new(),
+            blocked: OrderedSet::new(),
             keys: Keys::default(),
             draft: None,
             waiting: Waiting::default(),
             woken: VecDeque::new(),
             pulls: Pulls::default(),
-            too_many: BTreeSet::new(),
+            too_many: OrderedSet::new(),
             serving: Serving::default(),
             polls: Polls::default(),
             scrolls: Vec::new(),
             pruning: Pruning::default(),
             compare: Comparisons::default(),
-            compare_with: BTreeSet::new(),
+            compare_with: OrderedSet::new(),
             pace: Pace::new(config.chat.catch_up_rate),
             paused: VecDeque::new(),
-            reads: BTreeMap::new(),
+            reads: OrderedMap::new(),
             next_read: 1,
             compare_at: None,
             news_at: None,

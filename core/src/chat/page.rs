@@ -1,6 +1,5 @@
 //! Pages of history: messages in display order, with what later entries did to them.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -10,6 +9,7 @@ use crate::chat::pull::bundles;
 use crate::chat::rows::{At, ENTRIES, Row, edits_scan, entry_id, entry_key, entry_scan, last_edits, stored_run};
 use crate::chat::wire::{End, Sync};
 use crate::chat::{BUNDLE_BYTES, Chat, Out, Reading, send};
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::machine::{Command, Cx, Outbox};
 use crate::stats::DropReason;
@@ -29,16 +29,16 @@ pub(super) struct Query {
     conversation: ConversationId,
     kind: Conversation,
     limit: usize,
-    rows: BTreeMap<MessageId, Row>,
+    rows: OrderedMap<MessageId, Row>,
     /// The entries of runs that were read.
-    bodies: BTreeMap<MessageId, Option<Body>>,
+    bodies: OrderedMap<MessageId, Option<Body>>,
     /// Runs of which only a part is on this page.
     ends: Vec<MessageId>,
     /// Where the next read ends; none at the beginning of the history.
     next_end: Option<Vec<u8>>,
     before: Option<MessageId>,
     /// Edits and retractions without effect.
-    void: BTreeSet<MessageId>,
+    void: OrderedSet<MessageId>,
     /// Others were asked for what lies below the base.
     scrolled: bool,
 }
@@ -74,12 +74,12 @@ impl Query {
             conversation,
             kind,
             limit,
-            rows: BTreeMap::new(),
-            bodies: BTreeMap::new(),
+            rows: OrderedMap::new(),
+            bodies: OrderedMap::new(),
             ends: Vec::new(),
             next_end: None,
             before,
-            void: BTreeSet::new(),
+            void: OrderedSet::new(),
             scrolled: false,
         }
     }

@@ -1,7 +1,5 @@
 //! Deleting what a conversation keeps no longer, a few rows at a time ([`Retention`](super::retain)).
 
-use alloc::collections::{BTreeMap, BTreeSet};
-
 use crate::chat::entry::Run;
 use crate::chat::known::Tip;
 use crate::chat::log::Wants;
@@ -11,6 +9,7 @@ use crate::chat::rows::{
     edits_scan, entries_from, entry_id, entry_key, number_key, stored_run,
 };
 use crate::chat::{Chat, Out, Reading};
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::id::{ConversationId, MessageId};
 use crate::machine::{Cx, Outbox};
 use crate::store::Record;
@@ -25,7 +24,7 @@ const EVERY: Duration = Duration::from_secs(3_600);
 #[derive(Debug, Default)]
 pub(super) struct Pruning {
     /// Conversations in which a walk is under way.
-    walks: BTreeMap<ConversationId, Walk>,
+    walks: OrderedMap<ConversationId, Walk>,
     pub(super) at: Option<Instant>,
 }
 
@@ -92,7 +91,7 @@ impl Chat {
         let Some(walk) = self.pruning.walks.remove(&conversation) else { return };
         let is_end = !super::is_cut(records, READ_ROWS, READ_BYTES);
         let (mut place, mut is_done) = (None, false);
-        let mut emptied = BTreeSet::new();
+        let mut emptied = OrderedSet::new();
         for record in records {
             let (Ok(id), Ok(row)) = (entry_id(&record.key), Row::read(&record.value)) else { continue };
             if let At::End(held) = &row.at {
@@ -142,7 +141,7 @@ impl Chat {
         conversation: ConversationId,
         (id, row, held): (MessageId, &Row, &Held),
         walk: Walk,
-        emptied: &mut BTreeSet<MessageId>,
+        emptied: &mut OrderedSet<MessageId>,
         out: &mut Outbox<Out>,
     ) -> Step {
         let config = &self.config.chat;
@@ -201,7 +200,7 @@ impl Chat {
     }
 
     /// What was done to messages whose texts are gone.
-    pub(super) fn prune_edits(&mut self, emptied: &BTreeSet<MessageId>, records: &[Record], out: &mut Outbox<Out>) {
+    pub(super) fn prune_edits(&mut self, emptied: &OrderedSet<MessageId>, records: &[Record], out: &mut Outbox<Out>) {
         for record in records.iter().filter(|r| edited(&r.key).is_ok_and(|id| emptied.contains(&id))) {
             out.delete(EDITS, record.key.clone());
         }

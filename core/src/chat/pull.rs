@@ -4,7 +4,7 @@
 //! Nodes that meet compare a hash of how far each life goes. Where it differs, a node says how far the lives go with it
 //! and gets what is beyond, in both directions. One peer a conversation is asked at a time.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use crate::collections::{Backoff, OrderedMap, OrderedSet};
 use alloc::vec::Vec;
 
 use crate::chat::entry::{LifeId, Parent};
@@ -14,7 +14,6 @@ use crate::chat::log::Log;
 use crate::chat::rows::{At, ENTRIES, Held, Row, entry_key, next_life_scan, number_row, tip_scan};
 use crate::chat::wire::{End, Height, Holding, MAX_WANTED, Sync};
 use crate::chat::{BUNDLE_BYTES, Chat, NEWS_AFTER, Out, Reading, send};
-use crate::collections::Backoff;
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::machine::{Cx, Outbox};
 use crate::planted::{Bug, planted};
@@ -64,25 +63,25 @@ struct Asked {
 /// What a peer is sent.
 #[derive(Debug)]
 struct Answering {
-    heights: BTreeMap<LifeId, u64>,
+    heights: OrderedMap<LifeId, u64>,
     next_key: Vec<u8>,
     sent: usize,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Pulls {
-    asked: BTreeMap<ConversationId, Asked>,
+    asked: OrderedMap<ConversationId, Asked>,
     /// To be asked next.
-    waiting: BTreeMap<ConversationId, BTreeSet<NodeId>>,
+    waiting: OrderedMap<ConversationId, OrderedSet<NodeId>>,
     /// What peers have that differs, and when it is asked for.
-    gaps: BTreeMap<(ConversationId, NodeId), (Instant, [u8; 16])>,
-    answering: BTreeMap<(NodeId, ConversationId), Answering>,
+    gaps: OrderedMap<(ConversationId, NodeId), (Instant, [u8; 16])>,
+    answering: OrderedMap<(NodeId, ConversationId), Answering>,
     /// Lives that are being read after a start, with their tips; peers that wait for that.
-    loading: BTreeMap<ConversationId, Loading>,
+    loading: OrderedMap<ConversationId, Loading>,
     /// Answers of peers that brought nothing, in a row, and when the peer may be asked again.
-    vain: BTreeMap<(ConversationId, NodeId), Pause>,
+    vain: OrderedMap<(ConversationId, NodeId), Pause>,
     /// Comparisons of forked lives with a peer.
-    forks: BTreeMap<NodeId, Pause>,
+    forks: OrderedMap<NodeId, Pause>,
 }
 
 /// A pause that doubles.
@@ -104,7 +103,7 @@ struct Loading {
     lives: Vec<(LifeId, Tip, u64)>,
     /// The depth of the first entry of the life whose tip is read.
     first: u64,
-    peers: BTreeSet<NodeId>,
+    peers: OrderedSet<NodeId>,
 }
 
 impl Pulls {
@@ -369,7 +368,7 @@ impl Chat {
         if self.pulls.answering.len() >= MAX_ANSWERS {
             return self.drops.count(DropReason::Rate);
         }
-        let mut known: BTreeMap<LifeId, u64> = BTreeMap::new();
+        let mut known: OrderedMap<LifeId, u64> = OrderedMap::new();
         for height in &heights {
             let seq = known.entry(height.log).or_default();
             *seq = height.seq.max(*seq);
@@ -492,7 +491,7 @@ impl Chat {
     }
 
     fn next_pull(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, out: &mut Outbox<Out>) {
-        let Some(peer) = self.pulls.waiting.get_mut(&conversation).and_then(BTreeSet::pop_first) else {
+        let Some(peer) = self.pulls.waiting.get_mut(&conversation).and_then(OrderedSet::pop_first) else {
             self.pulls.waiting.remove(&conversation);
             return;
         };

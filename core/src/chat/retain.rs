@@ -5,11 +5,12 @@
 //! their share lose theirs first: a first walk passes over the others. Headers stay, so that verdicts and order stay,
 //! until there are too many of them too: the base rises above those that go.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
 use crate::chat::entry::Run;
+use crate::collections::OrderedMap;
 use crate::config::ChatConfig;
 use crate::id::{MessageId, NodeId};
 use crate::time::WallTime;
@@ -53,7 +54,7 @@ pub(crate) struct Retention {
     pub(crate) amounts: Amounts,
     marks: VecDeque<(u64, WallTime)>,
     /// Bytes of bodies by author; of first-time ones together.
-    authors: BTreeMap<NodeId, u64>,
+    authors: OrderedMap<NodeId, u64>,
     first_time: u64,
 }
 
@@ -66,7 +67,7 @@ impl Default for Retention {
             forgotten: MessageId::first_of(0),
             amounts: Amounts::default(),
             marks: VecDeque::new(),
-            authors: BTreeMap::new(),
+            authors: OrderedMap::new(),
             first_time: 0,
         }
     }

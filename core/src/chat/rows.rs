@@ -1,6 +1,5 @@
 //! The records of conversations: keys, values and the reads of them (docs/spec/store.md).
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -11,6 +10,7 @@ use crate::chat::entry::{LifeId, Parent, Run};
 use crate::chat::known::{Known, Tip};
 use crate::chat::log::Wants;
 use crate::chat::policy::Policy;
+use crate::collections::OrderedMap;
 use crate::id::{ConversationId, ID_LEN, Life, MessageId, NodeId};
 use crate::store::{Record, Scan, Table};
 use crate::time::WallTime;
@@ -213,7 +213,7 @@ pub(super) fn edited(key: &[u8]) -> Result<MessageId, Malformed> {
 }
 
 /// What the last edit of each message did: a new text, or none if it was retracted.
-pub(super) fn last_edits(records: &[Record]) -> BTreeMap<MessageId, Option<String>> {
+pub(super) fn last_edits(records: &[Record]) -> OrderedMap<MessageId, Option<String>> {
     // In the order of keys, so that the last one stays.
     records
         .iter()

@@ -1,6 +1,6 @@
 //! Serving runs by their entries: what other entries name, and what a comparison found missing.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::chat::entry::Parent;
@@ -9,6 +9,7 @@ use crate::chat::pull::bundles;
 use crate::chat::rows::{At, Held, Row, entry_scan};
 use crate::chat::wire::{End, MAX_WANTED, Sync};
 use crate::chat::{BUNDLE_BYTES, Chat, Out, Paused, Reading, send};
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::machine::{Cx, Outbox};
 use crate::stats::DropReason;
@@ -31,7 +32,7 @@ struct Queue {
     runs: Vec<Blob>,
     bytes: usize,
     /// The last entries of the runs that were sent: several entries of one run take one copy.
-    sent: BTreeSet<MessageId>,
+    sent: OrderedSet<MessageId>,
     /// What the end is called, if the peer waits for it.
     end: Option<End>,
     /// Entries that others name are served undelayed (docs/design/log.md §7, R10).
@@ -43,9 +44,9 @@ pub(super) const NEIGHBOURS: u32 = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct Serving {
-    queues: BTreeMap<(NodeId, ConversationId, bool), Queue>,
+    queues: OrderedMap<(NodeId, ConversationId, bool), Queue>,
     /// What each linked peer may still ask for.
-    wanted: BTreeMap<NodeId, Pace>,
+    wanted: OrderedMap<NodeId, Pace>,
 }
 
 impl Serving {
@@ -85,7 +86,7 @@ impl Chat {
             reading: None,
             runs: Vec::new(),
             bytes: 0,
-            sent: BTreeSet::new(),
+            sent: OrderedSet::new(),
             end: None,
             paced,
         });

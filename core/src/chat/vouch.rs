@@ -5,7 +5,7 @@
 //! If not, it was invented, and what names it is dropped; unless the headers of most peers do not reach so far. Then no
 //! node can tell, and an entry that names it is taken all the same, and not named for a while: nobody has to wait for it.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::chat::entry::Reference;
@@ -16,6 +16,7 @@ use crate::chat::serve::NEIGHBOURS;
 use crate::chat::waiting::Stage;
 use crate::chat::wire::{MAX_WANTED, Sync};
 use crate::chat::{Chat, Out, Reading, send};
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::id::{ConversationId, NodeId};
 use crate::machine::{Cx, Outbox};
 use crate::stats::DropReason;
@@ -40,9 +41,9 @@ type Key = (ConversationId, Reference);
 
 #[derive(Debug, Default)]
 struct Poll {
-    asked: BTreeSet<NodeId>,
-    held: BTreeSet<NodeId>,
-    lacking: BTreeSet<NodeId>,
+    asked: OrderedSet<NodeId>,
+    held: OrderedSet<NodeId>,
+    lacking: OrderedSet<NodeId>,
     /// None: not asked yet.
     until: Option<Instant>,
 }
@@ -68,15 +69,15 @@ struct Answering {
 
 #[derive(Debug, Default)]
 pub(super) struct Polls {
-    polls: BTreeMap<Key, Poll>,
+    polls: OrderedMap<Key, Poll>,
     gather_at: Option<Instant>,
     /// Questions under way, by number.
-    questions: BTreeMap<u32, (NodeId, ConversationId, Vec<Reference>)>,
+    questions: OrderedMap<u32, (NodeId, ConversationId, Vec<Reference>)>,
     next_question: u32,
     /// One question of each peer is answered at a time.
-    answering: BTreeMap<NodeId, Answering>,
+    answering: OrderedMap<NodeId, Answering>,
     /// What each peer may still ask.
-    paces: BTreeMap<NodeId, Pace>,
+    paces: OrderedMap<NodeId, Pace>,
 }
 
 impl Polls {
@@ -147,7 +148,7 @@ impl Chat {
         }
         let unasked = self.polls.polls.iter().filter(|(_, p)| p.until.is_none()).map(|(k, _)| *k);
         let new: Vec<Key> = unasked.take(MAX_WANTED).collect();
-        let conversations: BTreeSet<ConversationId> = new.iter().map(|(c, _)| *c).collect();
+        let conversations: OrderedSet<ConversationId> = new.iter().map(|(c, _)| *c).collect();
         for conversation in conversations {
             let mut left = self.holders(conversation);
             let log = self.logs.get(&conversation);
@@ -157,7 +158,7 @@ impl Chat {
             }
             let references: Vec<Reference> = new.iter().filter(|(c, _)| *c == conversation).map(|(_, r)| *r).collect();
             for part in references.chunks(MAX_WANTED) {
-                let mut by_peer: BTreeMap<NodeId, Vec<Reference>> = BTreeMap::new();
+                let mut by_peer: OrderedMap<NodeId, Vec<Reference>> = OrderedMap::new();
                 for reference in part {
                     let Some(poll) = self.polls.polls.get_mut(&(conversation, *reference)) else { continue };
                     poll.until = Some(cx.now + ANSWER_WITHIN);

@@ -3,12 +3,11 @@
 //! Each peer that brings runs has a share of the room, and within it each author. When there is no more room, the share
 //! that is used most gives way. A run that is dropped was never taken, announced or acknowledged: it comes again.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use crate::collections::{OrderedMap, OrderedSet, ShortId};
 use alloc::vec::Vec;
 
 use crate::chat::entry::{Parent, Reference, Run};
 use crate::chat::log::Facts;
-use crate::collections::ShortId;
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::limits::Limits;
 use crate::time::{Duration, Instant};
@@ -64,7 +63,7 @@ pub(super) enum Stage {
 
 #[derive(Debug, Default)]
 pub(super) struct Missing {
-    pub(super) parents: BTreeSet<Parent>,
+    pub(super) parents: OrderedSet<Parent>,
     /// The same, as they are named.
     references: Vec<Reference>,
     pub(super) ask_at: Instant,
@@ -81,7 +80,7 @@ pub(super) struct Offered {
     pub(super) facts: Facts,
     pub(super) since: Instant,
     /// Peers that have no more of its bodies than are here.
-    pub(super) lacking: BTreeSet<NodeId>,
+    pub(super) lacking: OrderedSet<NodeId>,
 }
 
 impl Offered {
@@ -105,13 +104,13 @@ pub(super) struct Parked {
 
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    runs: BTreeMap<Key, Parked>,
+    runs: OrderedMap<Key, Parked>,
     /// Runs by an entry that they miss.
-    by_parent: BTreeMap<(ConversationId, Parent), BTreeSet<Key>>,
+    by_parent: OrderedMap<(ConversationId, Parent), OrderedSet<Key>>,
     /// Runs that miss something, by the time of the next question.
-    asks: BTreeSet<(Instant, Key)>,
+    asks: OrderedSet<(Instant, Key)>,
     /// What each peer brought, and this node itself.
-    shares: BTreeMap<Option<NodeId>, Share>,
+    shares: OrderedMap<Option<NodeId>, Share>,
     /// INVARIANT: the bytes of `runs`.
     bytes: usize,
 }
@@ -122,7 +121,7 @@ struct Share {
     runs: usize,
     /// Of them, runs that miss something.
     missing: usize,
-    authors: BTreeMap<NodeId, usize>,
+    authors: OrderedMap<NodeId, usize>,
 }
 
 impl Share {
@@ -309,8 +308,8 @@ impl Waiting {
         mut others: impl FnMut(ConversationId, &[NodeId]) -> Option<NodeId>,
     ) -> (Vec<Question>, Vec<Key>) {
         let mut late = Vec::new();
-        let mut questions: BTreeMap<(ConversationId, NodeId), BTreeSet<Parent>> = BTreeMap::new();
-        let here: BTreeSet<(ConversationId, Parent)> = self
+        let mut questions: OrderedMap<(ConversationId, NodeId), OrderedSet<Parent>> = OrderedMap::new();
+        let here: OrderedSet<(ConversationId, Parent)> = self
             .runs
             .iter()
             .flat_map(|(key, p)| p.offered.run.entries.iter().map(|e| (key.0, Parent::of(e.id))))
@@ -365,7 +364,7 @@ impl Waiting {
         if self.bytes != self.runs.values().fold(0usize, |n, p| n.saturating_add(p.offered.run.bytes.len())) {
             return Err("the bytes that wait are not those of the waiting runs");
         }
-        let mut shares: BTreeMap<Option<NodeId>, Share> = BTreeMap::new();
+        let mut shares: OrderedMap<Option<NodeId>, Share> = OrderedMap::new();
         for parked in self.runs.values() {
             shares.entry(parked.offered.source.peer()).or_default().add(parked);
         }
@@ -376,7 +375,7 @@ impl Waiting {
             Stage::Missing(missing) => Some((missing.ask_at, *key)),
             Stage::Reading(_) | Stage::Vouching(_) => None,
         });
-        if asks.collect::<BTreeSet<_>>() != self.asks {
+        if asks.collect::<OrderedSet<_>>() != self.asks {
             return Err("the questions that are due are not those of the waiting runs");
         }
         let indexed = self.by_parent.iter().all(|((conversation, _), keys)| {

@@ -1,18 +1,17 @@
 //! One deadline per key: arm, cancel and find the next in O(log n), with no stale timers.
 
-use alloc::collections::{BTreeMap, BTreeSet};
-
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::time::Instant;
 
 #[derive(Debug)]
 pub(crate) struct DeadlineQueue<K> {
-    by_time: BTreeSet<(Instant, K)>,
-    by_key: BTreeMap<K, Instant>,
+    by_time: OrderedSet<(Instant, K)>,
+    by_key: OrderedMap<K, Instant>,
 }
 
 impl<K: Ord + Copy> DeadlineQueue<K> {
     pub(crate) const fn new() -> Self {
-        Self { by_time: BTreeSet::new(), by_key: BTreeMap::new() }
+        Self { by_time: OrderedSet::new(), by_key: OrderedMap::new() }
     }
 
     /// Sets the one deadline of `key`, replacing an earlier setting.

@@ -350,7 +350,7 @@ impl<K: Ord + Copy + Weigh> OrderTree<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::collections::BTreeSet;
+    use crate::collections::OrderedSet;
     use proptest::prelude::{any, prop, prop_assert_eq, proptest};
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -367,7 +367,7 @@ mod tests {
     }
 
     /// What the model says of a range: the items, and their sum by long addition of bytes.
-    fn model(set: &BTreeSet<Key>, start: Key, end: Key) -> (Vec<Key>, [u8; 32]) {
+    fn model(set: &OrderedSet<Key>, start: Key, end: Key) -> (Vec<Key>, [u8; 32]) {
         let inside: Vec<Key> = set.iter().copied().filter(|k| start <= *k && *k < end).collect();
         let mut sum = [0u8; 32];
         for k in &inside {
@@ -384,7 +384,7 @@ mod tests {
     /// Levels below a node; that every total and bound is right, and all leaves are at one depth.
     fn levels(node: &Node<Key>) -> usize {
         let Node::Inner(children) = node else { return 0 };
-        let below: BTreeSet<usize> = children.iter().map(|c| levels(&c.node)).collect();
+        let below: OrderedSet<usize> = children.iter().map(|c| levels(&c.node)).collect();
         assert_eq!(below.len(), 1, "leaves at different depths");
         assert!(children.iter().all(|c| c.total == c.node.total() && Some(c.first) <= c.node.first()));
         below.first().map_or(0, |n| n + 1)
@@ -409,7 +409,7 @@ mod tests {
             ranges in prop::collection::vec((0u64..410, 0u64..410), 8),
         ) {
             let mut tree = OrderTree::new();
-            let mut set = BTreeSet::new();
+            let mut set = OrderedSet::new();
             // Three in four are inserts: the tree gets levels.
             for (i, (keep, n)) in steps.iter().enumerate() {
                 if *keep || i % 2 == 0 {

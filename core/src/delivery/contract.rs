@@ -1,9 +1,9 @@
 //! What the contract suite draws for this machine.
 
-use alloc::collections::BTreeSet;
 use alloc::string::String;
 use core::fmt::Write;
 
+use crate::collections::OrderedSet;
 use crate::contract::{Contract, Draw, Step};
 use crate::delivery::{Delivery, In, Out, Reserve};
 use crate::fact::samples::{down, up};
@@ -56,7 +56,7 @@ impl Contract for Delivery {
         }
     }
 
-    fn wants(&self) -> Option<BTreeSet<NodeId>> {
+    fn wants(&self) -> Option<OrderedSet<NodeId>> {
         Some(self.peers.iter().filter(|(_, peer)| !peer.is_empty()).map(|(id, _)| *id).collect())
     }
 }

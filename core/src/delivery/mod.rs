@@ -11,10 +11,9 @@ mod contract;
 mod peer;
 pub(crate) mod wire;
 
-use alloc::collections::BTreeMap;
+use crate::collections::{Backoff, DeadlineQueue, DedupWindow, OrderedMap, ShortId, short};
 use alloc::vec::Vec;
 
-use crate::collections::{Backoff, DeadlineQueue, DedupWindow, ShortId, short};
 use crate::config::Config;
 use crate::delivery::peer::{Entry, Peer};
 use crate::delivery::wire::{CARRY_HEADER, MAX_ACKS, Message};
@@ -106,7 +105,7 @@ pub(crate) enum Out {
 }
 
 pub(crate) struct Delivery {
-    peers: BTreeMap<NodeId, Peer>,
+    peers: OrderedMap<NodeId, Peer>,
     /// One deadline a peer: the soonest of its messages.
     timers: DeadlineQueue<NodeId>,
     seen: DedupWindow,
@@ -134,7 +133,7 @@ fn key(to: NodeId, order: u64) -> Vec<u8> {
 impl Delivery {
     fn new(config: &Config, rng: &mut Rng) -> Self {
         Self {
-            peers: BTreeMap::new(),
+            peers: OrderedMap::new(),
             timers: DeadlineQueue::new(),
             seen: DedupWindow::new(config.limits.dedup_ids, REMEMBER, rng),
             acks: Vec::new(),

@@ -1,9 +1,8 @@
 //! The messages that wait for one peer: those under way and those that are due again.
 
-use alloc::collections::BTreeMap;
+use crate::collections::{OrderedMap, ShortId, short};
 use alloc::vec::Vec;
 
-use crate::collections::{ShortId, short};
 use crate::id::MessageId;
 use crate::planted::{Bug, planted};
 use crate::time::{Duration, Instant, soonest};
@@ -48,9 +47,9 @@ impl Entry {
 pub(super) struct Peer {
     pub(super) up: bool,
     /// By order of submission.
-    entries: BTreeMap<u64, Entry>,
+    entries: OrderedMap<u64, Entry>,
     /// INVARIANT: the order of an entry with this id.
-    by_id: BTreeMap<ShortId, u64>,
+    by_id: OrderedMap<ShortId, u64>,
     /// INVARIANT: the number of entries that are `UnderWay`.
     under_way: usize,
     /// INVARIANT: the number of entries that are `Parked`.

@@ -1,9 +1,8 @@
 //! The nodes and addresses whose beacons came.
 
-use alloc::collections::BTreeMap;
+use crate::collections::{OrderedMap, Rate, RateLimit};
 use core::net::{IpAddr, SocketAddr};
 
-use crate::collections::{Rate, RateLimit};
 use crate::discovery::beacon::Tag;
 use crate::id::NodeId;
 use crate::time::{Duration, Instant};
@@ -35,13 +34,13 @@ pub(super) enum Sender {
 pub(super) struct Observed {
     /// INVARIANT: at most so many nodes and so many sources.
     most: usize,
-    nodes: BTreeMap<Tag, Node>,
-    sources: BTreeMap<IpAddr, RateLimit>,
+    nodes: OrderedMap<Tag, Node>,
+    sources: OrderedMap<IpAddr, RateLimit>,
 }
 
 impl Observed {
     pub(super) fn new(most: usize) -> Self {
-        Self { most, nodes: BTreeMap::new(), sources: BTreeMap::new() }
+        Self { most, nodes: OrderedMap::new(), sources: OrderedMap::new() }
     }
 
     /// Whether one more beacon is accepted from this address.

@@ -304,7 +304,7 @@ proptest! {
     #[test]
     fn all_nodes_of_a_local_network_find_each_other(starts in prop::collection::vec(0..60_000u64, 2..8)) {
         let mut nodes: Vec<Bench> = (0..starts.len()).map(|n| Bench::new(n as u8 + 1)).collect();
-        let mut met = vec![alloc::collections::BTreeSet::new(); nodes.len()];
+        let mut met = vec![alloc::collections::OrderedSet::new(); nodes.len()];
         let began = nodes[0].now;
         let mut asked = false;
         for millis in (0..66_000u64).step_by(10) {
@@ -328,7 +328,7 @@ proptest! {
             let newest = starts.iter().max().unwrap();
             if (newest + 2_000..newest + 2_010).contains(&millis) {
                 asked = true;
-                let all: Vec<usize> = met.iter().map(alloc::collections::BTreeSet::len).collect();
+                let all: Vec<usize> = met.iter().map(alloc::collections::OrderedSet::len).collect();
                 prop_assert!(all.iter().all(|n| *n == starts.len() - 1), "{all:?}");
             }
         }

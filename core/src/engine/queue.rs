@@ -1,9 +1,10 @@
 //! What waits between the machines, the store and the host.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use crate::collections::OrderedMap;
 use crate::engine::event::{Durable, Event, Volatile};
 use crate::engine::own;
 use crate::engine::work::{Effect, Reader, Work};
@@ -41,7 +42,7 @@ pub(super) struct Queues {
     committed: u64,
     requests: VecDeque<Request>,
     /// Reads under way: the owner of each, and the owner's number for it.
-    reads: BTreeMap<u64, (Reader, u64)>,
+    reads: OrderedMap<u64, (Reader, u64)>,
     next_read: u64,
     pub(super) answers: VecDeque<Answer>,
     /// The latest beacon.
@@ -60,7 +61,7 @@ impl Queues {
             next_batch: 1,
             committed: 0,
             requests: VecDeque::new(),
-            reads: BTreeMap::new(),
+            reads: OrderedMap::new(),
             next_read: 1,
             answers: VecDeque::new(),
             beacon: None,

@@ -1,6 +1,5 @@
 //! The hex examples of `docs/spec/messages.md` are built here and compared with the page.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -8,6 +7,7 @@ use alloc::vec::Vec;
 use crate::chat::entry::{Body, Carried, LifeId, Parent, Part as Said, Parts, Reference, Run};
 use crate::chat::ranges::{Bound, Mode, Part};
 use crate::chat::wire::{End, Height, Holding, Sync};
+use crate::collections::OrderedMap;
 use crate::config::NodeType;
 use crate::delivery;
 use crate::discovery::beacon::{Beacon, beacon_key};
@@ -28,7 +28,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| alloc::format!("{b:02x}")).collect()
 }
 
-fn examples() -> BTreeMap<&'static str, Vec<u8>> {
+fn examples() -> OrderedMap<&'static str, Vec<u8>> {
     let alice = Identity::generate([1; 64], "alice", WallTime(1_000)).unwrap();
     let author = NodeId([0xaa; 32]);
     let network = network_conversation(&[0; 32]);
@@ -54,7 +54,7 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         name: Some("bob".into()),
         addrs: vec!["127.0.0.1:4000".parse().unwrap()],
     };
-    BTreeMap::from([
+    OrderedMap::from([
         ("node id of alice", alice.node_id().0.to_vec()),
         ("account id of alice", alice.account_id().0.to_vec()),
         ("node record of alice", record.encode()),
@@ -210,8 +210,8 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
 }
 
 /// The examples on the page: a line `**name**` and the code block after it, white space ignored.
-fn page() -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
+fn page() -> OrderedMap<String, String> {
+    let mut found = OrderedMap::new();
     for part in PAGE.split("\n**").skip(1) {
         let Some((name, rest)) = part.split_once("**") else { continue };
         let Some(block) = rest.split("```").nth(1) else { continue };

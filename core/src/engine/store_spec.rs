@@ -1,9 +1,9 @@
 //! The hex examples of `docs/spec/store.md` are built here and compared with the page.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::collections::OrderedMap;
 use crate::config::Config;
 use crate::contract::who;
 use crate::engine::event::{Durable, FailReason};
@@ -111,7 +111,7 @@ fn lines(bytes: &[u8]) -> String {
 }
 
 /// Each example as its block on the page.
-fn examples() -> BTreeMap<String, String> {
+fn examples() -> OrderedMap<String, String> {
     let events = durable().map(|(name, event)| (name.into(), lines(&event.encode())));
     let records = records();
     let rows =
@@ -120,8 +120,8 @@ fn examples() -> BTreeMap<String, String> {
 }
 
 /// The examples on the page: a line `**name**` and the code block after it.
-fn page() -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
+fn page() -> OrderedMap<String, String> {
+    let mut found = OrderedMap::new();
     for part in PAGE.split("\n**").skip(1) {
         let Some((name, rest)) = part.split_once("**") else { continue };
         let Some(block) = rest.split("```").nth(1) else { continue };

@@ -1,6 +1,6 @@
 //! Valid inputs of every fuzz target: where a fuzzer begins, so that it need not guess a signature.
 
-use alloc::collections::BTreeSet;
+use crate::collections::{OrderedSet, short};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec;
@@ -11,7 +11,6 @@ use core::time::Duration;
 use crate::chat::entry::{Body, Carried, LifeId, Parent, Part as Said, Parts, Reference, Run};
 use crate::chat::ranges::{Bound, Mode, Part};
 use crate::chat::wire::{End, Height, Holding, Sync};
-use crate::collections::short;
 use crate::config::{Config, NodeType};
 use crate::contract::{Script, who};
 use crate::delivery;
@@ -611,7 +610,7 @@ fn stores() -> Vec<Vec<u8>> {
     let mut all = Script::default();
     records.iter().for_each(|r| write(&mut all, r));
     let mut seeds = vec![all.0];
-    let tables: BTreeSet<Table> = records.iter().map(|r| r.table).collect();
+    let tables: OrderedSet<Table> = records.iter().map(|r| r.table).collect();
     for table in tables {
         let mut some = Script::default();
         records.iter().filter(|r| r.table == table).for_each(|r| write(&mut some, r));
@@ -700,7 +699,7 @@ mod tests {
 
     #[test]
     fn a_life_leaves_a_row_in_every_hot_table() {
-        let tables: BTreeSet<Table> = lived().hot().iter().map(|r| r.table).collect();
+        let tables: OrderedSet<Table> = lived().hot().iter().map(|r| r.table).collect();
         let hot = (0..128).map(Table::from_byte).filter(|t| t.name().is_some());
         assert_eq!(tables, hot.collect());
         let restored = Engine::restore(Config::default(), who(0), lived().hot(), [1; 32], Instant::ZERO, WallTime(1));

@@ -1,9 +1,9 @@
 //! Recent broadcasts, for peers that ask for them.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use crate::collections::{OrderedMap, ShortId};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::collections::ShortId;
 use crate::gossip::wire::{Message, Scope};
 use crate::id::NodeId;
 use crate::time::{Duration, Instant};
@@ -83,7 +83,7 @@ impl Recent {
 
 /// A bounded number of bytes, for a bounded time.
 pub(super) struct Cache {
-    recent: BTreeMap<ShortId, Recent>,
+    recent: OrderedMap<ShortId, Recent>,
     /// INVARIANT: each of `recent` once, the oldest first.
     order: VecDeque<(Instant, ShortId)>,
     /// INVARIANT: what the entries of `recent` take.
@@ -94,7 +94,7 @@ pub(super) struct Cache {
 
 impl Cache {
     pub(super) fn new(max_bytes: usize, keep: Duration) -> Self {
-        Self { recent: BTreeMap::new(), order: VecDeque::new(), bytes: 0, max_bytes, keep }
+        Self { recent: OrderedMap::new(), order: VecDeque::new(), bytes: 0, max_bytes, keep }
     }
 
     pub(super) fn insert(&mut self, now: Instant, broadcast: Broadcast) {

@@ -6,10 +6,10 @@
 //! a neighbour that it is not for is offered the broadcast by each node that has it. A member that does not answer is a
 //! leaf until it does.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
+use crate::collections::OrderedMap;
 use crate::gossip::wire::{MAX_SILENT, MAX_TARGETS, Name, Scope};
 use crate::id::{ID_LEN, NodeId};
 use crate::rng::Rng;
@@ -57,11 +57,11 @@ enum Silence {
 #[derive(Default)]
 pub(super) struct InstructedTree {
     /// All others, each with the time since which it is known; none if they are not known or too many.
-    members: Option<BTreeMap<NodeId, Instant>>,
-    linked: BTreeMap<NodeId, Instant>,
-    silent: BTreeMap<NodeId, Silence>,
+    members: Option<OrderedMap<NodeId, Instant>>,
+    linked: OrderedMap<NodeId, Instant>,
+    silent: OrderedMap<NodeId, Silence>,
     /// Members without a link that no other member could serve, and when that was found.
-    unserved: BTreeMap<NodeId, Instant>,
+    unserved: OrderedMap<NodeId, Instant>,
     /// The plan of the last own broadcast, as long as it holds.
     kept: Option<(Instant, Plan)>,
 }
@@ -197,7 +197,7 @@ impl InstructedTree {
     }
 
     pub(super) fn len(&self) -> usize {
-        [self.linked.len(), self.members.as_ref().map_or(0, BTreeMap::len), self.silent.len(), self.unserved.len()]
+        [self.linked.len(), self.members.as_ref().map_or(0, OrderedMap::len), self.silent.len(), self.unserved.len()]
             .into_iter()
             .fold(0, usize::saturating_add)
     }

@@ -1,9 +1,8 @@
 //! Broadcasts that were announced and have not come.
 
-use alloc::collections::BTreeMap;
+use crate::collections::{OrderedMap, ShortId};
 use alloc::vec::Vec;
 
-use crate::collections::ShortId;
 use crate::id::NodeId;
 use crate::time::{Duration, Instant};
 
@@ -51,7 +50,7 @@ impl Missing {
 
 /// All of them.
 #[derive(Default)]
-pub(super) struct MissingTable(BTreeMap<ShortId, Missing>);
+pub(super) struct MissingTable(OrderedMap<ShortId, Missing>);
 
 impl MissingTable {
     /// Remembers an announcement; false if the table is full.

@@ -29,10 +29,9 @@ mod peer;
 mod tests;
 pub(crate) mod wire;
 
-use alloc::collections::BTreeMap;
+use crate::collections::{DeadlineQueue, DedupWindow, OrderedMap, ShortId, short};
 use alloc::vec::Vec;
 
-use crate::collections::{DeadlineQueue, DedupWindow, ShortId, short};
 use crate::config::{Config, GossipConfig};
 use crate::fact::{Fact, MemberState, RoundTrip};
 use crate::gossip::cache::{Broadcast, Cache};
@@ -123,12 +122,12 @@ enum Timer {
 }
 
 pub(crate) struct Gossip {
-    peers: BTreeMap<NodeId, Peer>,
+    peers: OrderedMap<NodeId, Peer>,
     instructed: InstructedTree,
     seen: DedupWindow,
     /// INVARIANT: no broadcast is here and in `missing`.
     cache: Cache,
-    unvalidated: BTreeMap<ShortId, Unvalidated>,
+    unvalidated: OrderedMap<ShortId, Unvalidated>,
     missing: MissingTable,
     parts: Parts,
     /// Ids for the successor on the ring.
@@ -150,11 +149,11 @@ pub(crate) struct Gossip {
 impl Gossip {
     fn new(config: &Config, rng: &mut Rng) -> Self {
         Self {
-            peers: BTreeMap::new(),
+            peers: OrderedMap::new(),
             instructed: InstructedTree::default(),
             seen: DedupWindow::new(config.limits.dedup_ids, config.gossip.remember, rng),
             cache: Cache::new(config.limits.broadcast_bytes, config.gossip.keep),
-            unvalidated: BTreeMap::new(),
+            unvalidated: OrderedMap::new(),
             missing: MissingTable::default(),
             parts: Parts::default(),
             ring: Vec::new(),

@@ -1,9 +1,8 @@
 //! Instructions under way: the parts of a broadcast that children were given, until they answer.
 
-use alloc::collections::BTreeMap;
+use crate::collections::{OrderedMap, ShortId};
 use alloc::vec::Vec;
 
-use crate::collections::ShortId;
 use crate::gossip::instruct::Child;
 use crate::id::NodeId;
 use crate::time::{Duration, Instant};
@@ -30,7 +29,7 @@ struct Open {
     waits: u32,
     due: Instant,
     /// The members that were tried for each member without a link.
-    tried: BTreeMap<NodeId, Vec<NodeId>>,
+    tried: OrderedMap<NodeId, Vec<NodeId>>,
 }
 
 /// The verdict on the children that have not answered in time.
@@ -43,7 +42,7 @@ pub(super) struct Overdue {
 }
 
 #[derive(Default)]
-pub(super) struct Parts(BTreeMap<ShortId, Open>);
+pub(super) struct Parts(OrderedMap<ShortId, Open>);
 
 impl Parts {
     /// Children were given parts of this broadcast. Returns when answers are overdue; none if no child has a part.
@@ -54,7 +53,7 @@ impl Parts {
         if parts.is_empty() || self.0.len() >= MAX_OPEN && !self.0.contains_key(&id) {
             return None;
         }
-        let fresh = || Open { parts: Vec::new(), wait, waits: 0, due: now, tried: BTreeMap::new() };
+        let fresh = || Open { parts: Vec::new(), wait, waits: 0, due: now, tried: OrderedMap::new() };
         let open = self.0.entry(id).or_insert_with(fresh);
         open.parts.extend(parts);
         open.due = now + wait;

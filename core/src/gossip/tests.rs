@@ -1,9 +1,9 @@
 //! The rules one by one, and whole networks of machines with links that delay and fail.
 
-use alloc::collections::BTreeSet;
 use alloc::vec;
 
 use super::*;
+use crate::collections::OrderedSet;
 use crate::fact::samples::up;
 use crate::gossip::instruct::name_of;
 use crate::gossip::missing::MAX_MISSING;
@@ -421,12 +421,12 @@ fn an_own_broadcast_that_comes_back_is_a_copy() {
 struct Net {
     nodes: Vec<Bench>,
     alive: Vec<bool>,
-    flying: BTreeMap<(u64, u64), (usize, usize, Vec<u8>)>,
-    got: Vec<BTreeSet<ShortId>>,
+    flying: OrderedMap<(u64, u64), (usize, usize, Vec<u8>)>,
+    got: Vec<OrderedSet<ShortId>>,
     now: u64,
     tie: u64,
     rng: Rng,
-    links: BTreeSet<(usize, usize)>,
+    links: OrderedSet<(usize, usize)>,
 }
 
 impl Net {
@@ -452,12 +452,12 @@ impl Net {
         let mut net = Self {
             nodes: (0..n as u16).map(|me| Bench::at(me, 0)).collect(),
             alive: vec![true; n],
-            flying: BTreeMap::new(),
-            got: vec![BTreeSet::new(); n],
+            flying: OrderedMap::new(),
+            got: vec![OrderedSet::new(); n],
             now: 1,
             tie: 0,
             rng: Rng::new([seed; 32]),
-            links: BTreeSet::new(),
+            links: OrderedSet::new(),
         };
         for a in 1..n {
             let b = net.rng.below(a);
@@ -717,7 +717,7 @@ fn two_parts_that_meet_have_the_broadcasts_of_both() {
 }
 
 fn connected(net: &Net) -> bool {
-    let mut reached = BTreeSet::from([0]);
+    let mut reached = OrderedSet::from([0]);
     let mut todo = vec![0];
     while let Some(n) = todo.pop() {
         for &(a, b) in net.links.iter().filter(|(a, b)| *a == n || *b == n) {
@@ -1002,7 +1002,7 @@ fn a_member_without_a_link_is_tried_through_three_others() {
     b.fact(Fact::Zone(Some((1..=4).map(peer).collect())));
     b.wait(30_000);
     let mut out = sent(b.input(In::Publish { body: b"x".to_vec() }));
-    let mut tried = BTreeSet::new();
+    let mut tried = OrderedSet::new();
     let helper = |out: &[(NodeId, Message)]| {
         out.iter().find(|(_, m)| matches!(m, Message::Forward { targets, .. } if *targets == names(&[4]))).map(|o| o.0)
     };
@@ -1082,7 +1082,7 @@ fn own_children_are_kept_for_a_second_so_that_a_run_shares_packets() {
     let mut b = member(1..=40);
     let children = |b: &mut Bench, n: u16| {
         let out = parts(&sent(b.input(In::Publish { body: n.to_be_bytes().to_vec() })));
-        out.into_iter().map(|(child, _)| child).collect::<BTreeSet<_>>()
+        out.into_iter().map(|(child, _)| child).collect::<OrderedSet<_>>()
     };
     let first = children(&mut b, 0);
     for n in 1..10 {

@@ -1,9 +1,9 @@
 //! Where nodes may be found: addresses and records, from the address book, other nodes and earlier links.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
+use crate::collections::OrderedMap;
 use crate::id::NodeId;
 use crate::limits::Limits;
 use crate::wire::record::NodeRecord;
@@ -21,7 +21,7 @@ pub(super) struct Known {
 
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
-    known: BTreeMap<NodeId, Known>,
+    known: OrderedMap<NodeId, Known>,
     uses: u64,
 }
 

@@ -3,9 +3,9 @@
 //! A blocked node gets no answer: its handshakes are dropped like those of no node, so that it does not learn why. In a
 //! network of both, others carry what either says to the other's neighbours.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use crate::collections::OrderedSet;
 use crate::error::CommandError;
 use crate::fact::{DownReason, Fact};
 use crate::id::NodeId;
@@ -20,7 +20,7 @@ pub(super) const BLOCKED: Table = Table::hot(9);
 const VERSION: u8 = 1;
 
 #[derive(Debug, Default)]
-pub(super) struct Blocks(BTreeSet<NodeId>);
+pub(super) struct Blocks(OrderedSet<NodeId>);
 
 impl Blocks {
     pub(super) fn restore(records: &[Record]) -> Result<Self, Malformed> {

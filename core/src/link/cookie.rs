@@ -5,7 +5,7 @@
 //! covers the port, has its own budget (category-labs/monad-bft #2777: a shared one is starved by an
 //! attacker just below the threshold), and is the way through, never a silent drop.
 
-use alloc::collections::BTreeMap;
+use crate::collections::{OrderedMap, Rate, RateLimit};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -15,7 +15,6 @@ use chacha20poly1305::aead::Payload;
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use subtle::ConstantTimeEq;
 
-use crate::collections::{Rate, RateLimit};
 use crate::link::packet::{COOKIE_LEN, COOKIE_REPLY, MAC_LEN, VERSION};
 use crate::time::Instant;
 use crate::wire::Malformed;
@@ -114,8 +113,8 @@ pub(super) struct RateLimiter {
     secret: [u8; 32],
     unverified: RateLimit,
     verified: RateLimit,
-    prefixes: BTreeMap<Prefix, RateLimit>,
-    replies: BTreeMap<(SocketAddr, u8), RateLimit>,
+    prefixes: OrderedMap<Prefix, RateLimit>,
+    replies: OrderedMap<(SocketAddr, u8), RateLimit>,
     purged: Instant,
 }
 
@@ -125,8 +124,8 @@ impl RateLimiter {
             secret,
             unverified: RateLimit::new(Rate::per_second(unverified_rate)),
             verified: RateLimit::new(Rate::per_second(verified_rate)),
-            prefixes: BTreeMap::new(),
-            replies: BTreeMap::new(),
+            prefixes: OrderedMap::new(),
+            replies: OrderedMap::new(),
             purged: Instant::ZERO,
         }
     }

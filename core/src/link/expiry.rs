@@ -4,8 +4,7 @@
 //! others is over, or their own one is for everybody else. So the owner of a record can prove that it is current whatever
 //! the clocks show: it signs a fresh token of the asker together with the record. Who only holds a key of the past cannot.
 
-use alloc::collections::BTreeMap;
-
+use crate::collections::OrderedMap;
 use crate::id::NodeId;
 use crate::identity::{Domain, Identity, SIGNATURE_LEN, verify};
 use crate::time::{Duration, Instant, WallTime};
@@ -42,7 +41,7 @@ struct Proven {
 
 /// Records that are over by this node's clock, and of which their owners proved that they are current.
 #[derive(Debug, Default)]
-pub(super) struct Expiry(BTreeMap<NodeId, Proven>);
+pub(super) struct Expiry(OrderedMap<NodeId, Proven>);
 
 impl Expiry {
     /// Its owner proved it.

@@ -5,9 +5,10 @@
 //! piece, whatever size it claims to have (quinn RUSTSEC-2026-0185). A byte is kept once, however often it comes and
 //! however the message is cut.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use crate::collections::OrderedMap;
 use crate::link::frame::Fragment;
 use crate::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ struct Partial {
     held: usize,
     touched: Instant,
     /// By where they begin. INVARIANT: they do not overlap and none is beyond `total`.
-    pieces: BTreeMap<usize, Vec<u8>>,
+    pieces: OrderedMap<usize, Vec<u8>>,
 }
 
 impl Partial {
@@ -111,7 +112,7 @@ impl Fragments {
                     filled: 0,
                     held: 0,
                     touched: now,
-                    pieces: BTreeMap::new(),
+                    pieces: OrderedMap::new(),
                 });
                 self.partial.len().saturating_sub(1)
             }

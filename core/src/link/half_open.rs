@@ -1,10 +1,10 @@
 //! Handshakes that were answered and whose first data packet has not come (RFC 4987 §2).
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use crate::collections::OrderedMap;
 use crate::id::NodeId;
 use crate::link::noise::Split;
 use crate::link::packet::{Epoch, Stamp};
@@ -33,7 +33,7 @@ pub(super) struct HalfOpen {
 
 /// All of them, by this node's index.
 #[derive(Default)]
-pub(super) struct HalfOpenTable(BTreeMap<u32, Box<HalfOpen>>);
+pub(super) struct HalfOpenTable(OrderedMap<u32, Box<HalfOpen>>);
 
 impl HalfOpenTable {
     pub(super) fn get(&self, local: u32) -> Option<&HalfOpen> {

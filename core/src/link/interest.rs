@@ -1,8 +1,8 @@
 //! The machines that want links.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::collections::OrderedMap;
 use crate::id::NodeId;
 
 /// A machine that can want a link. The numbers are bits of [`Owners`]; they mean nothing else.
@@ -54,7 +54,7 @@ pub(super) enum Interest {
 #[derive(Debug, Default)]
 pub(super) struct Interests {
     /// INVARIANT: no entry is empty.
-    owners: BTreeMap<NodeId, Owners>,
+    owners: OrderedMap<NodeId, Owners>,
 }
 
 impl Interests {

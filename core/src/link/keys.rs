@@ -205,16 +205,16 @@ fn sign(identity: &Identity, key: &StaticKey, seq: u64, claims: Claims, rotation
 #[allow(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
 mod tests {
     use super::*;
+    use crate::collections::OrderedMap;
     use crate::identity::tests::identity;
     use crate::machine::Emit;
     use crate::rng::Rng;
     use crate::store::Op;
     use crate::time::Instant;
-    use alloc::collections::BTreeMap;
 
     const DAY: u64 = 86_400_000;
 
-    struct Disk(BTreeMap<Vec<u8>, Vec<u8>>);
+    struct Disk(OrderedMap<Vec<u8>, Vec<u8>>);
 
     impl Disk {
         fn apply(&mut self, out: &mut Outbox<()>) {
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn boots_rise_with_and_without_a_clock_and_after_an_old_copy() {
-        let mut disk = Disk(BTreeMap::new());
+        let mut disk = Disk(OrderedMap::new());
         let first = disk.start(0).unwrap();
         let second = disk.start(0).unwrap();
         assert_eq!((first.boot, second.boot), (1, 2));
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn the_key_rotates_and_the_old_one_is_kept_for_its_overlap() {
-        let mut disk = Disk(BTreeMap::new());
+        let mut disk = Disk(OrderedMap::new());
         let mut keys = disk.start(DAY).unwrap();
         let (first, seq) = (keys.current.pair.public, keys.record.seq);
         let mut rng = Rng::new([5; 32]);
@@ -278,7 +278,7 @@ mod tests {
     // c-toxcore 2026: counts from the own save file. Storage is an input like the wire.
     #[test]
     fn damaged_rows_are_refused() {
-        let mut disk = Disk(BTreeMap::new());
+        let mut disk = Disk(OrderedMap::new());
         disk.start(0).unwrap();
         for key in [BOOT, STATIC] {
             let good = disk.0[key].clone();

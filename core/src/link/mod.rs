@@ -36,12 +36,11 @@ mod transmit;
 pub(crate) use blocks::Block;
 pub(crate) use interest::Owner;
 
+use crate::collections::{DeadlineQueue, OrderedMap, RateLimit};
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use crate::collections::{DeadlineQueue, RateLimit};
 use crate::config::{Config, LinkConfig};
 use crate::fact::{DownReason, Fact};
 use crate::id::NodeId;
@@ -179,11 +178,11 @@ pub(crate) struct Link {
     /// Where this node is on its own networks, as the host says.
     local: Vec<SocketAddr>,
     interests: Interests,
-    attempts: BTreeMap<Target, Box<Attempt>>,
-    tokens: BTreeMap<[u8; 16], Asked>,
+    attempts: OrderedMap<Target, Box<Attempt>>,
+    tokens: OrderedMap<[u8; 16], Asked>,
     half_open: HalfOpenTable,
-    links: BTreeMap<NodeId, Box<Connection>>,
-    routes: BTreeMap<u32, Route>,
+    links: OrderedMap<NodeId, Box<Connection>>,
+    routes: OrderedMap<u32, Route>,
     stamps: Stamps,
     strangers: Strangers,
     expiry: Expiry,
@@ -228,11 +227,11 @@ impl Link {
             addresses: Addresses::default(),
             local: Vec::new(),
             interests: Interests::default(),
-            attempts: BTreeMap::new(),
-            tokens: BTreeMap::new(),
+            attempts: OrderedMap::new(),
+            tokens: OrderedMap::new(),
             half_open: HalfOpenTable::default(),
-            links: BTreeMap::new(),
-            routes: BTreeMap::new(),
+            links: OrderedMap::new(),
+            routes: OrderedMap::new(),
             stamps: Stamps::default(),
             strangers: Strangers::default(),
             expiry: Expiry::default(),

@@ -1,10 +1,9 @@
 //! Loss recovery after RFC 9002: what is in flight, round trip time, which packets are lost, when to
 //! probe. One number space for a link; the sessions' packet numbers map into it in order.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use crate::collections::{Backoff, OrderedMap, OrderedSet};
 use alloc::vec::Vec;
 
-use crate::collections::Backoff;
 use crate::link::congestion::Congestion;
 use crate::link::queue::Item;
 use crate::link::session::ACK_DELAY;
@@ -157,7 +156,7 @@ pub(super) struct Lost {
 
 #[derive(Debug)]
 pub(super) struct Recovery {
-    sent: BTreeMap<u64, Sent>,
+    sent: OrderedMap<u64, Sent>,
     /// The next link-wide number.
     pub next: u64,
     largest_acked: Option<u64>,
@@ -172,7 +171,7 @@ pub(super) struct Recovery {
     pub rtt: Rtt,
     pub congestion: Congestion,
     /// Packets of the last congestion event that may come yet; none if there were too many.
-    doubted: Option<BTreeSet<u64>>,
+    doubted: Option<OrderedSet<u64>>,
     loss_at: Option<Instant>,
     /// Nothing came back since then, while something was in flight (RFC 6298 §5.1 to 5.3).
     unanswered: Instant,
@@ -186,7 +185,7 @@ pub(super) struct Recovery {
 impl Default for Recovery {
     fn default() -> Self {
         Self {
-            sent: BTreeMap::new(),
+            sent: OrderedMap::new(),
             next: 0,
             largest_acked: None,
             acked_before: None,

@@ -261,7 +261,7 @@ fn insert(ranges: &mut Ranges, n: u64) {
 #[allow(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
 mod tests {
     use super::*;
-    use alloc::collections::BTreeSet;
+    use crate::collections::OrderedSet;
     use proptest::prelude::*;
 
     // The cases of boringtun's test_replay_counter, against the rule they stand for.
@@ -286,7 +286,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_window_agrees_with_a_set(steps in prop::collection::vec((0u64..300, any::<bool>()), 1..400)) {
-            let (mut r, mut set, mut head) = (Replay::new(), BTreeSet::new(), 1_000u64);
+            let (mut r, mut set, mut head) = (Replay::new(), OrderedSet::new(), 1_000u64);
             for (by, forward) in steps {
                 let n = if forward { head + by } else { head.saturating_sub(by * 8) };
                 let reachable = n + WINDOW - 64 >= set.last().map_or(0, |h| h + 1);
@@ -301,7 +301,7 @@ mod tests {
 
         #[test]
         fn runs_are_the_highest_runs_of_the_set(numbers in prop::collection::vec(0u64..150, 1..120)) {
-            let (mut ranges, mut set, mut cut) = (Ranges::new(), BTreeSet::new(), false);
+            let (mut ranges, mut set, mut cut) = (Ranges::new(), OrderedSet::new(), false);
             for n in numbers {
                 insert(&mut ranges, n);
                 set.insert(n);

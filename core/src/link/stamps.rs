@@ -1,7 +1,6 @@
 //! The newest handshake stamp of each node: an Init with an older one is a replay.
 
-use alloc::collections::BTreeMap;
-
+use crate::collections::OrderedMap;
 use crate::id::NodeId;
 use crate::link::packet::Stamp;
 
@@ -11,7 +10,7 @@ const MAX_STAMPS: usize = 1_024;
 
 #[derive(Debug, Default)]
 pub(super) struct Stamps {
-    newest: BTreeMap<NodeId, (Stamp, u64)>,
+    newest: OrderedMap<NodeId, (Stamp, u64)>,
     uses: u64,
 }
 

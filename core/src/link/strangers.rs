@@ -3,10 +3,9 @@
 //! Others tell a node where others live, and could name anybody's address. One packet goes to it, and then fewer and
 //! fewer, whatever ids it is told under; all such addresses of one machine share a rate besides.
 
-use alloc::collections::BTreeMap;
+use crate::collections::{Backoff, OrderedMap, Rate, RateLimit};
 use core::net::{IpAddr, SocketAddr};
 
-use crate::collections::{Backoff, Rate, RateLimit};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
@@ -29,12 +28,12 @@ struct Tried {
 #[derive(Default)]
 pub(super) struct Strangers {
     /// With the number of its last use; the one used least recently gives way.
-    proven: BTreeMap<SocketAddr, u64>,
+    proven: OrderedMap<SocketAddr, u64>,
     uses: u64,
     /// The one that may be tried again soonest gives way: of all it has been tried least.
-    tried: BTreeMap<SocketAddr, Tried>,
+    tried: OrderedMap<SocketAddr, Tried>,
     /// Those that limit nothing any more give way; without one no further machine is tried.
-    machines: BTreeMap<IpAddr, RateLimit>,
+    machines: OrderedMap<IpAddr, RateLimit>,
 }
 
 impl Strangers {

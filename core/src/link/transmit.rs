@@ -1,10 +1,11 @@
 //! What leaves next: finished datagrams first, then the links with something to send, in turn.
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::ops::Bound;
 
+use crate::collections::OrderedSet;
 use crate::id::NodeId;
 
 /// Handshake datagrams waiting to be taken; further replies are dropped and counted.
@@ -15,14 +16,14 @@ pub(super) type Datagram = (SocketAddr, Vec<u8>);
 #[derive(Debug)]
 pub(super) struct Transmit {
     pub(super) datagrams: VecDeque<Datagram>,
-    ready: BTreeSet<NodeId>,
+    ready: OrderedSet<NodeId>,
     /// The peer served last.
     cursor: NodeId,
 }
 
 impl Transmit {
     pub(super) fn new() -> Self {
-        Self { datagrams: VecDeque::new(), ready: BTreeSet::new(), cursor: NodeId([0; 32]) }
+        Self { datagrams: VecDeque::new(), ready: OrderedSet::new(), cursor: NodeId([0; 32]) }
     }
 
     /// Queues a handshake datagram; false if there are too many.

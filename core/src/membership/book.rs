@@ -1,12 +1,13 @@
 //! The address book: every node that was linked or reported, its addresses, and when to try it again.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::collections::OrderedMap;
 use crate::config::NodeType;
 use crate::id::{AccountId, NodeId};
 use crate::rng::Rng;
@@ -143,7 +144,7 @@ pub(super) fn lasts(addr: &SocketAddr) -> bool {
 }
 
 pub(super) struct Book {
-    known: BTreeMap<NodeId, Known>,
+    known: OrderedMap<NodeId, Known>,
     capacity: usize,
     /// The one that left the passive view last is at the end.
     /// INVARIANT: of nodes that are not in `known`, each once.
@@ -152,12 +153,12 @@ pub(super) struct Book {
 
 impl Book {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { known: BTreeMap::new(), capacity, evicted: VecDeque::new() }
+        Self { known: OrderedMap::new(), capacity, evicted: VecDeque::new() }
     }
 
     #[cfg(any(test, debug_assertions))]
     pub(super) fn check(&self) -> Result<(), &'static str> {
-        let mut seen = alloc::collections::BTreeSet::new();
+        let mut seen = alloc::collections::OrderedSet::new();
         if !self.evicted.iter().all(|(id, _)| !self.known.contains_key(id) && seen.insert(*id)) {
             return Err("a node is evicted and in the address book, or evicted twice");
         }

@@ -1,9 +1,9 @@
 //! Configured addresses through which a node enters the network: tried for ever, with growing pauses.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use crate::collections::OrderedMap;
 use crate::id::NodeId;
 use crate::machine::Outbox;
 use crate::time::{Instant, soonest};
@@ -24,7 +24,7 @@ struct Target {
 }
 
 #[derive(Default)]
-pub(super) struct Bootstraps(BTreeMap<Bootstrap, Target>);
+pub(super) struct Bootstraps(OrderedMap<Bootstrap, Target>);
 
 impl Bootstraps {
     pub(super) fn add(&mut self, bootstrap: Bootstrap, me: NodeId, now: Instant) {

@@ -1,10 +1,10 @@
 //! What the contract suite draws for this machine.
 
-use alloc::collections::BTreeSet;
 use alloc::string::String;
 use core::fmt::Write;
 use core::time::Duration;
 
+use crate::collections::OrderedSet;
 use crate::contract::{Contract, Draw, Step, who};
 use crate::fact::samples::{down, record};
 use crate::fact::{Fact, MemberState, RoundTrip};
@@ -92,7 +92,7 @@ impl Contract for Membership {
         }
     }
 
-    fn wants(&self) -> Option<BTreeSet<NodeId>> {
+    fn wants(&self) -> Option<OrderedSet<NodeId>> {
         Some(self.peers.links.wanted().clone())
     }
 }

@@ -1,9 +1,9 @@
 //! Addresses at which the local network reports a node: tried once each time they are reported, never stored. A
 //! local network can say what it likes, so its reports take no place from what the user configured.
 
-use alloc::collections::BTreeMap;
 use core::net::SocketAddr;
 
+use crate::collections::OrderedMap;
 use crate::time::{Duration, Instant};
 
 /// Hints under way: 56 bytes each. The next beacon repeats those beyond it.
@@ -12,7 +12,7 @@ const MAX_HINTS: usize = 16;
 #[derive(Default)]
 pub(super) struct Hints {
     /// When the attempt at each began.
-    trying: BTreeMap<SocketAddr, Instant>,
+    trying: OrderedMap<SocketAddr, Instant>,
 }
 
 impl Hints {

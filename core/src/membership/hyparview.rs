@@ -13,9 +13,9 @@
 //! answer costs a handshake; the first hop of a walk adds the record of the node that began it, since it has proved
 //! it; joins that displace neighbours have a budget, so that a crowd of made-up newcomers cannot isolate a node.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::config::{Config, MembershipConfig, NodeType};
 use crate::fact::{DownReason, Fact, RoundTrip};
 use crate::id::NodeId;
@@ -69,12 +69,12 @@ pub(super) struct HyParView {
     enabled: bool,
     /// The active view.
     /// INVARIANT: of linked peers, at most as many as there is capacity with that for merges.
-    active: BTreeSet<NodeId>,
+    active: OrderedSet<NodeId>,
     /// Peers asked to become neighbours that have not answered: how, and when.
     /// INVARIANT: of linked peers.
-    requests: BTreeMap<NodeId, (Urgency, Instant)>,
+    requests: OrderedMap<NodeId, (Urgency, Instant)>,
     /// A walk ended here: these are taken as soon as a link to them is up.
-    invited: BTreeSet<NodeId>,
+    invited: OrderedSet<NodeId>,
     /// A neighbour took this node since it was last alone.
     joined: bool,
     displacements: Displacements,
@@ -97,9 +97,9 @@ impl HyParView {
             config: config.membership.clone(),
             capacity: capacity.min(config.limits.neighbours),
             enabled: false,
-            active: BTreeSet::new(),
-            requests: BTreeMap::new(),
-            invited: BTreeSet::new(),
+            active: OrderedSet::new(),
+            requests: OrderedMap::new(),
+            invited: OrderedSet::new(),
             joined: false,
             displacements: Displacements::default(),
             search: Search::new(&config.membership),
@@ -109,7 +109,7 @@ impl HyParView {
     }
 
     /// The neighbours.
-    pub(super) fn active(&self) -> &BTreeSet<NodeId> {
+    pub(super) fn active(&self) -> &OrderedSet<NodeId> {
         &self.active
     }
 
@@ -523,7 +523,7 @@ impl HyParView {
     /// Other nodes to name to `to`, a random few. Of the passive view, as long as it has enough: neighbours
     /// of neighbours would make triangles.
     fn offered(&self, to: NodeId, peers: &Peers, cx: &mut Cx<'_>) -> Vec<NodeInfo> {
-        let mut all: BTreeSet<NodeId> = peers.book.passive_view().collect();
+        let mut all: OrderedSet<NodeId> = peers.book.passive_view().collect();
         if all.len() < MAX_OFFERED || self.only_introduces() {
             all.extend(peers.links.peers());
         }
@@ -604,7 +604,7 @@ impl HyParView {
 
     pub(super) fn search_timeout(
         &mut self,
-        zone: &BTreeSet<NodeId>,
+        zone: &OrderedSet<NodeId>,
         peers: &mut Peers,
         cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,
@@ -631,7 +631,7 @@ impl HyParView {
 
     pub(super) fn shuffle_timeout(
         &mut self,
-        zone: &BTreeSet<NodeId>,
+        zone: &OrderedSet<NodeId>,
         peers: &Peers,
         cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,

@@ -1,7 +1,6 @@
 //! The life of a node: its state, what it lost, and how it recovers.
 
-use alloc::collections::BTreeSet;
-
+use crate::collections::OrderedSet;
 use crate::id::NodeId;
 use crate::machine::Outbox;
 use crate::time::{Duration, Instant, soonest};
@@ -93,7 +92,7 @@ impl Lifecycle {
         &mut self,
         peer: NodeId,
         links: &Links,
-        neighbours: &BTreeSet<NodeId>,
+        neighbours: &OrderedSet<NodeId>,
         now: Instant,
         out: &mut Outbox<Out>,
     ) {
@@ -106,7 +105,7 @@ impl Lifecycle {
         &mut self,
         through: Option<NodeId>,
         links: &Links,
-        neighbours: &BTreeSet<NodeId>,
+        neighbours: &OrderedSet<NodeId>,
         now: Instant,
         out: &mut Outbox<Out>,
     ) {
@@ -130,7 +129,7 @@ impl Lifecycle {
     }
 
     /// The history here has all that a neighbour's has, or there was enough time for it.
-    pub(super) fn compared(&mut self, neighbours: &BTreeSet<NodeId>, out: &mut Outbox<Out>) {
+    pub(super) fn compared(&mut self, neighbours: &OrderedSet<NodeId>, out: &mut Outbox<Out>) {
         if self.state == NodeState::Recovering && !neighbours.is_empty() {
             self.recovering = None;
             self.trigger(Trigger::Compared, out);
@@ -140,7 +139,7 @@ impl Lifecycle {
     pub(super) fn handle_timeout(
         &mut self,
         links: &Links,
-        neighbours: &BTreeSet<NodeId>,
+        neighbours: &OrderedSet<NodeId>,
         now: Instant,
         out: &mut Outbox<Out>,
     ) {

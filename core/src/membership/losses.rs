@@ -4,8 +4,7 @@
 //! lives in the smaller part of a network that split (docs/design/overlay.md §8). The application sees that as a
 //! state. It ends when half of those lost are back, or when they are given up.
 
-use alloc::collections::BTreeMap;
-
+use crate::collections::OrderedMap;
 use crate::id::NodeId;
 use crate::time::{Duration, Instant};
 
@@ -25,7 +24,7 @@ pub(super) struct Losses {
     /// Other members of the zone.
     zone: usize,
     /// Peers that were lost and are not back, and when.
-    lost: BTreeMap<NodeId, Instant>,
+    lost: OrderedMap<NodeId, Instant>,
     /// How many were lost when that was too many, and when.
     too_many: Option<(usize, Instant)>,
     /// When enough were back.

@@ -29,10 +29,10 @@ mod state;
 mod tests;
 pub(crate) mod wire;
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use crate::collections::OrderedSet;
 use crate::config::Config;
 use crate::fact::{DownReason, Fact, MemberState};
 use crate::id::{ID_LEN, NodeId};
@@ -71,7 +71,7 @@ pub(crate) struct Membership {
     roles: RoleProbes,
     hints: Hints,
     /// The other members of the zone; empty without one.
-    zone: BTreeSet<NodeId>,
+    zone: OrderedSet<NodeId>,
     /// A hint whose end is not reported is the link's to give up, which takes no longer than this.
     hint_patience: Duration,
 }
@@ -92,7 +92,7 @@ impl Membership {
             partition: Partition::default(),
             roles: RoleProbes::default(),
             hints: Hints::default(),
-            zone: BTreeSet::new(),
+            zone: OrderedSet::new(),
             hint_patience: config.link.handshake_timeout.saturating_mul(2),
         }
     }
@@ -107,7 +107,7 @@ impl Membership {
         self.life.state()
     }
 
-    pub(crate) fn neighbours(&self) -> &BTreeSet<NodeId> {
+    pub(crate) fn neighbours(&self) -> &OrderedSet<NodeId> {
         self.hyparview.active()
     }
 

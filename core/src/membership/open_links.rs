@@ -1,10 +1,10 @@
 //! The node's links as far as membership needs them: which are open, which it wants, and where the peers see
 //! this node.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::id::NodeId;
 use crate::machine::Outbox;
 
@@ -12,13 +12,13 @@ use super::interface::Out;
 
 #[derive(Default)]
 pub(super) struct Links {
-    open: BTreeMap<NodeId, SocketAddr>,
+    open: OrderedMap<NodeId, SocketAddr>,
     /// Peers with a `Want` and no `Unwant` after it.
     /// INVARIANT: of linked peers only.
-    wanted: BTreeSet<NodeId>,
+    wanted: OrderedSet<NodeId>,
     /// Where each linked peer sees this node: one vote a peer.
     /// INVARIANT: of linked peers only.
-    observed: BTreeMap<NodeId, SocketAddr>,
+    observed: OrderedMap<NodeId, SocketAddr>,
 }
 
 impl Links {
@@ -77,7 +77,7 @@ impl Links {
     }
 
     #[cfg(any(test, fuzzing, feature = "fuzzing"))]
-    pub(super) fn wanted(&self) -> &BTreeSet<NodeId> {
+    pub(super) fn wanted(&self) -> &OrderedSet<NodeId> {
         &self.wanted
     }
 
@@ -90,7 +90,7 @@ impl Links {
 
     /// Where linked peers see this node, the address of most votes first.
     pub(super) fn observed(&self) -> Vec<SocketAddr> {
-        let mut votes: BTreeMap<SocketAddr, usize> = BTreeMap::new();
+        let mut votes: OrderedMap<SocketAddr, usize> = OrderedMap::new();
         for addr in self.observed.values() {
             let count = votes.entry(*addr).or_default();
             *count = count.saturating_add(1);

@@ -6,9 +6,9 @@
 //! from neighbour to neighbour. Parts that have none in common become neighbours beyond the usual number,
 //! and no neighbour is displaced for it: a join that displaces others would make a merge a storm.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::id::NodeId;
 use crate::machine::Cx;
 use crate::time::{Duration, Instant, soonest};
@@ -54,7 +54,7 @@ struct Alive {
 pub(super) struct Partition {
     /// The smallest marks.
     /// INVARIANT: at most as many as a sketch holds.
-    alive: BTreeMap<u64, Alive>,
+    alive: OrderedMap<u64, Alive>,
     beat: u32,
     began: Option<Instant>,
     tick_at: Option<Instant>,
@@ -102,7 +102,7 @@ impl Partition {
 
     /// If a tick is due: this node is alive, and so are the members of its zone. Returns an estimate of the network's
     /// size, and the sketch for the neighbours.
-    pub(super) fn tick(&mut self, zone: &BTreeSet<NodeId>, cx: &mut Cx<'_>) -> Option<(usize, Vec<Mark>)> {
+    pub(super) fn tick(&mut self, zone: &OrderedSet<NodeId>, cx: &mut Cx<'_>) -> Option<(usize, Vec<Mark>)> {
         self.tick_at.filter(|at| *at <= cx.now)?;
         self.tick_at = Some(cx.now + cx.rng.jitter(TICK, 20));
         self.beat = self.beat.saturating_add(1);

@@ -2,10 +2,10 @@
 //! themselves and of each other. A record is signed; addresses and names are unverified. All of it is checked
 //! before it is used.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use crate::collections::OrderedSet;
 use crate::config::Config;
 use crate::id::NodeId;
 use crate::identity::{DeviceCert, name_is_valid};
@@ -35,7 +35,7 @@ pub(super) struct Peers {
     pub links: Links,
     pub drops: Drops,
     /// Nodes that the link needs addresses of and that are unknown so far.
-    pending_lookups: BTreeSet<NodeId>,
+    pending_lookups: OrderedSet<NodeId>,
     max_lookups: usize,
     backoff: Backoff,
 }
@@ -47,7 +47,7 @@ impl Peers {
             bootstraps: Bootstraps::default(),
             links: Links::default(),
             drops: Drops::default(),
-            pending_lookups: BTreeSet::new(),
+            pending_lookups: OrderedSet::new(),
             max_lookups: config.limits.address_book,
             backoff: Backoff { first: config.membership.retry_first, max: config.membership.retry_max },
         }

@@ -3,9 +3,9 @@
 //! A type is a claim in a node's own record. BOOTSTRAP promises less than others, so it needs no proof. SUPER and
 //! RELAY promise that others can reach the node, so they count only after this node did: see [`Known::is_verified`].
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use crate::collections::OrderedSet;
 use crate::config::NodeType;
 use crate::fact::{DownReason, RoundTrip};
 use crate::id::NodeId;
@@ -30,7 +30,7 @@ pub(super) struct RoleProbes {
     probe_at: Option<Instant>,
     /// Links whose initiator was noted.
     /// INVARIANT: open links only.
-    noted: BTreeSet<NodeId>,
+    noted: OrderedSet<NodeId>,
 }
 
 impl RoleProbes {
@@ -117,13 +117,13 @@ mod tests {
     use super::super::wire::{Message, NodeInfo, Refusal, Urgency};
     use super::super::{In, Membership, Out};
     use super::*;
+    use crate::collections::OrderedMap;
     use crate::config::Config;
     use crate::fact::Fact;
     use crate::identity::tests::identity;
     use crate::time::WallTime;
     use crate::wire::Blob;
     use crate::wire::record::NodeRecord;
-    use alloc::collections::BTreeMap;
     use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
     fn of_type(node_type: NodeType) -> Bench {
@@ -277,9 +277,9 @@ mod tests {
         fn only_a_reached_node_is_verified(steps in prop::collection::vec((0..5u8, 2..5u8, any::<bool>(), 0..900u64), 0..80)) {
             let mut b = Bench::new();
             b.input(In::Join(Vec::new()));
-            let mut inbound: BTreeMap<u8, Instant> = BTreeMap::new();
-            let mut reached: BTreeSet<u8> = BTreeSet::new();
-            let mut linked: BTreeMap<u8, bool> = BTreeMap::new();
+            let mut inbound: OrderedMap<u8, Instant> = OrderedMap::new();
+            let mut reached: OrderedSet<u8> = OrderedSet::new();
+            let mut linked: OrderedMap<u8, bool> = OrderedMap::new();
             for (what, n, flag, wait) in steps {
                 b.now = b.now + Duration::from_secs(wait);
                 match what {

@@ -11,9 +11,9 @@
 //! Candidates cost nothing: they are the nodes that are linked anyway, members of the zone and those that are contacted
 //! each minute to notice partitions (`partition.rs`), and a node with capacity for one more asks for it anyway.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::fact::RoundTrip;
 use crate::id::NodeId;
 use crate::machine::Cx;
@@ -79,9 +79,9 @@ impl Quality {
 
 #[derive(Default)]
 pub(super) struct Scores {
-    links: BTreeMap<NodeId, Quality>,
+    links: OrderedMap<NodeId, Quality>,
     /// Neighbours that were taken for their score, and some that were.
-    chosen: BTreeSet<NodeId>,
+    chosen: OrderedSet<NodeId>,
     /// A node that was asked to come, the neighbour that it replaces, and when it was asked.
     swap: Option<(NodeId, NodeId, Instant)>,
     swapped: Option<Instant>,
@@ -153,7 +153,7 @@ impl Scores {
     pub(super) fn better(
         &mut self,
         peer: NodeId,
-        neighbours: &BTreeSet<NodeId>,
+        neighbours: &OrderedSet<NodeId>,
         half: usize,
         me: NodeId,
         now: Instant,
@@ -185,7 +185,7 @@ impl Scores {
     pub(super) fn displaced_by(
         &mut self,
         peer: NodeId,
-        neighbours: &BTreeSet<NodeId>,
+        neighbours: &OrderedSet<NodeId>,
         now: Instant,
         rng: &mut Rng,
     ) -> Option<NodeId> {
@@ -198,7 +198,7 @@ impl Scores {
             self.chosen.insert(peer);
             return Some(victim);
         }
-        let outbound: BTreeSet<NodeId> = neighbours.iter().copied().filter(|n| self.outbound(*n)).collect();
+        let outbound: OrderedSet<NodeId> = neighbours.iter().copied().filter(|n| self.outbound(*n)).collect();
         let kept = |n: &NodeId| outbound.len() <= MIN_OUTBOUND && outbound.contains(n);
         let others: Vec<NodeId> = neighbours.iter().copied().filter(|n| !kept(n)).collect();
         let all: Vec<NodeId> = if others.is_empty() { outbound.into_iter().collect() } else { others };

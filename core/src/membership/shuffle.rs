@@ -1,8 +1,8 @@
 //! Shuffles of the passive view (HyParView §4.4): nodes exchange parts of their views over random walks.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::config::MembershipConfig;
 use crate::id::NodeId;
 use crate::machine::{Cx, Outbox};
@@ -20,14 +20,14 @@ const WALK_TIME: Duration = Duration::from_secs(10);
 pub(super) struct Shuffles {
     config: MembershipConfig,
     /// Where answers go: none for an own shuffle.
-    walks: BTreeMap<u64, (Option<NodeId>, Instant)>,
+    walks: OrderedMap<u64, (Option<NodeId>, Instant)>,
     next: Option<Instant>,
     began: Option<Instant>,
 }
 
 impl Shuffles {
     pub(super) fn new(config: &MembershipConfig) -> Self {
-        Self { config: config.clone(), walks: BTreeMap::new(), next: None, began: None }
+        Self { config: config.clone(), walks: OrderedMap::new(), next: None, began: None }
     }
 
     pub(super) fn start(&mut self, cx: &mut Cx<'_>) {
@@ -54,8 +54,8 @@ impl Shuffles {
     /// its roster names every node, and there is nothing to exchange.
     pub(super) fn begin(
         &mut self,
-        active: &BTreeSet<NodeId>,
-        zone: &BTreeSet<NodeId>,
+        active: &OrderedSet<NodeId>,
+        zone: &OrderedSet<NodeId>,
         peers: &Peers,
         cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,
@@ -83,7 +83,7 @@ impl Shuffles {
         from: NodeId,
         (walk, ttl): (u64, u8),
         mut nodes: Vec<NodeInfo>,
-        active: &BTreeSet<NodeId>,
+        active: &OrderedSet<NodeId>,
         peers: &Peers,
         cx: &mut Cx<'_>,
         out: &mut Outbox<Out>,

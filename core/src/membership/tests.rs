@@ -174,8 +174,8 @@ fn a_degraded_node_tries_all_known_nodes_then_one_a_minute() {
             b.up(n);
             b.fact(Fact::LinkDown { peer: id(n), reason: DownReason::Closed });
         }
-        let mut contacted = |seconds| -> BTreeSet<NodeId> {
-            let mut tried = BTreeSet::new();
+        let mut contacted = |seconds| -> OrderedSet<NodeId> {
+            let mut tried = OrderedSet::new();
             for _ in 0..seconds {
                 let said = b.run(1);
                 let whom =
@@ -235,7 +235,7 @@ fn evicted_nodes_are_bounded_and_not_in_the_book() {
         b.receive(2, &Message::Response { accepted: Err(Refusal::NotAsked), available: vec![info(n)] });
     }
     assert_eq!((b.m.peers.book.passive_view().count(), b.m.peers.book.evicted()), (36, 128));
-    let mut kept = BTreeSet::new();
+    let mut kept = OrderedSet::new();
     while let Some((peer, _)) = b.m.peers.book.pop_evicted() {
         assert!(b.m.get(peer).is_none() && kept.insert(peer), "once, and not in the book");
     }
@@ -786,7 +786,7 @@ proptest! {
     #[test]
     fn any_inputs_keep_the_bounds(steps in prop::collection::vec((0u8..9, any::<u8>(), any::<u8>()), 0..150)) {
         let mut b = Bench::new();
-        let mut wanted = BTreeSet::new();
+        let mut wanted = OrderedSet::new();
         for (what, n, k) in steps {
             let n = 2 + n % 30;
             let out = match what {

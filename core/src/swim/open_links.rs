@@ -1,10 +1,10 @@
 //! The node's links as far as failure detection needs them.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::id::NodeId;
 use crate::wire::record::NodeRecord;
 
@@ -23,8 +23,8 @@ struct Linked {
 
 #[derive(Default)]
 pub(super) struct Links {
-    open: BTreeMap<NodeId, Linked>,
-    neighbours: BTreeSet<NodeId>,
+    open: OrderedMap<NodeId, Linked>,
+    neighbours: OrderedSet<NodeId>,
 }
 
 impl Links {

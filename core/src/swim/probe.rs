@@ -1,9 +1,9 @@
 //! Probes: a member is asked directly, then through others (SWIM §3.1), with word from those that asked in vain
 //! (Lifeguard §III.A, "LHA-Probe").
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::config::SwimConfig;
 use crate::fact::{Fact, MemberState};
 use crate::id::NodeId;
@@ -60,27 +60,27 @@ impl RoundTrips {
 
 pub(super) struct Prober {
     config: SwimConfig,
-    probes: BTreeMap<u32, Probe>,
-    relays: BTreeMap<u32, Relay>,
+    probes: OrderedMap<u32, Probe>,
+    relays: OrderedMap<u32, Relay>,
     seq: u32,
     round_trips: RoundTrips,
     /// This period's probe is one in order, whichever members are urgent.
     in_order: bool,
     /// Links wanted for probes of nodes that are no members.
     /// INVARIANT: each has a probe under way.
-    wanted: BTreeSet<NodeId>,
+    wanted: OrderedSet<NodeId>,
 }
 
 impl Prober {
     pub(super) fn new(config: &SwimConfig) -> Self {
         Self {
             config: config.clone(),
-            probes: BTreeMap::new(),
-            relays: BTreeMap::new(),
+            probes: OrderedMap::new(),
+            relays: OrderedMap::new(),
             seq: 0,
             round_trips: RoundTrips::default(),
             in_order: false,
-            wanted: BTreeSet::new(),
+            wanted: OrderedSet::new(),
         }
     }
 

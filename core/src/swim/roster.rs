@@ -1,11 +1,11 @@
 //! The members of the zone, and the order in which they are probed.
 
+use crate::collections::{OrderedMap, OrderedSet, short};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use crate::collections::short;
 use crate::fact::MemberState;
 use crate::id::NodeId;
 use crate::rng::Rng;
@@ -38,7 +38,7 @@ pub(super) struct Member {
     pub claimed_down: Option<u64>,
     /// Those that had no answer from it in its present incarnation, as they say.
     /// INVARIANT: none while this node itself suspects it, since then they are part of the suspicion.
-    pub tellers: BTreeSet<NodeId>,
+    pub tellers: OrderedSet<NodeId>,
     /// This node had a link with it: a member that was never reached cannot be missed, and is not told of.
     pub verified: bool,
     /// The one that told of it; none if it came by itself.
@@ -62,7 +62,7 @@ impl Member {
             addrs: heapless::Vec::new(),
             suspicion: None,
             claimed_down: None,
-            tellers: BTreeSet::new(),
+            tellers: OrderedSet::new(),
             verified: false,
             told_by: None,
             wanted: false,
@@ -141,7 +141,7 @@ impl Member {
 
 #[derive(Default)]
 pub(super) struct Roster {
-    all: BTreeMap<NodeId, Member>,
+    all: OrderedMap<NodeId, Member>,
     /// Round robin in random order (SWIM §4.3).
     /// INVARIANT: each member once.
     order: Vec<NodeId>,
@@ -304,7 +304,7 @@ impl Roster {
                 return Err("a suspect has no suspicion, or a member that is none has one");
             }
         }
-        let each: BTreeSet<&NodeId> = self.order.iter().collect();
+        let each: OrderedSet<&NodeId> = self.order.iter().collect();
         match each.len() == self.order.len() && each.into_iter().eq(self.all.keys()) {
             true => Ok(()),
             false => Err("a member has no turn, or more than one"),
@@ -324,8 +324,8 @@ mod tests {
         for n in 0..20 {
             roster.insert(NodeId([n; 32]), Member::new(Instant::ZERO), &mut rng);
         }
-        let mut last: BTreeMap<NodeId, usize> = BTreeMap::new();
-        let mut rounds = BTreeSet::new();
+        let mut last: OrderedMap<NodeId, usize> = OrderedMap::new();
+        let mut rounds = OrderedSet::new();
         for step in 0..1_000 {
             let id = roster.next(&mut rng, |_, _| true).unwrap();
             let before = last.insert(id, step).unwrap_or(0);

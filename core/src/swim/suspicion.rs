@@ -1,8 +1,7 @@
 //! How long a suspect has to refute a suspicion (Lifeguard §III.B, "LHA-Suspicion"): long while one member alone
 //! suspects it, shorter with each other that does so independently.
 
-use alloc::collections::BTreeSet;
-
+use crate::collections::OrderedSet;
 use crate::config::SwimConfig;
 use crate::id::NodeId;
 use crate::time::{Duration, Instant, micros};
@@ -49,7 +48,7 @@ fn timeout(config: &SwimConfig, n: usize, confirmed: usize, wanted: usize) -> Du
 pub(super) struct Suspicion {
     pub since: Instant,
     /// The members that suspect it: the first, and up to K that confirmed it.
-    by: BTreeSet<NodeId>,
+    by: OrderedSet<NodeId>,
     wanted: usize,
     /// It does not expire until the member was probed again.
     pub frozen: bool,
@@ -62,7 +61,7 @@ impl Suspicion {
     pub(super) fn new(config: &SwimConfig, n: usize, by: NodeId, now: Instant, frozen: bool) -> Self {
         // As in memberlist: beyond the suspect and the first to suspect it.
         let wanted = config.confirmations.min(n.saturating_sub(2));
-        Self { since: now, by: BTreeSet::from([by]), wanted, frozen, backed: false }
+        Self { since: now, by: OrderedSet::from([by]), wanted, frozen, backed: false }
     }
 
     /// Another member suspects it; whether that confirms the suspicion.
@@ -80,7 +79,7 @@ impl Suspicion {
     }
 
     /// These suspect it too.
-    pub(super) fn confirm_all(&mut self, all: BTreeSet<NodeId>) {
+    pub(super) fn confirm_all(&mut self, all: OrderedSet<NodeId>) {
         all.into_iter().for_each(|by| {
             self.confirm(by);
         });

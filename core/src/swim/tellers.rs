@@ -4,10 +4,9 @@
 //! contradict them; attempts to reach nodes that it alone named are paid for by bytes that came from it; it gets so
 //! many statements in return for so many questions.
 
-use alloc::collections::BTreeMap;
+use crate::collections::{Backoff, OrderedMap};
 use alloc::vec::Vec;
 
-use crate::collections::Backoff;
 use crate::id::NodeId;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
@@ -51,16 +50,16 @@ struct Asked {
 pub(super) struct Tellers {
     /// INVARIANT: at most `most`. Kept after the link is gone, or a liar would be heard again by calling again. The one
     /// that was of account least recently gives way.
-    all: BTreeMap<NodeId, Teller>,
+    all: OrderedMap<NodeId, Teller>,
     /// INVARIANT: at most `most`.
-    asked: BTreeMap<NodeId, Asked>,
+    asked: OrderedMap<NodeId, Asked>,
     most: usize,
 }
 
 impl Tellers {
     /// For a roster of at most `most`.
     pub(super) fn new(most: usize) -> Self {
-        Self { all: BTreeMap::new(), asked: BTreeMap::new(), most: most.max(1) }
+        Self { all: OrderedMap::new(), asked: OrderedMap::new(), most: most.max(1) }
     }
 
     fn entry(&mut self, id: NodeId, now: Instant) -> &mut Teller {

@@ -1,11 +1,11 @@
 use super::*;
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::config::NodeType;
 use crate::fact::samples::down;
 use crate::identity::tests::identity;
 use crate::rng::Rng;
 use crate::time::WallTime;
 use crate::wire::record::NodeRecord;
-use alloc::collections::{BTreeMap, BTreeSet};
 use core::net::SocketAddr;
 use proptest::prelude::{prop, prop_assert, proptest};
 use wire::{Claim, Update};
@@ -23,7 +23,7 @@ fn record(n: usize) -> NodeRecord {
 }
 
 fn ids(all: impl Iterator<Item = usize>) -> Vec<NodeId> {
-    let ids: BTreeSet<NodeId> = all.map(id).collect();
+    let ids: OrderedSet<NodeId> = all.map(id).collect();
     ids.into_iter().collect()
 }
 
@@ -53,20 +53,20 @@ struct Node {
     stalled: u64,
     reported: Vec<(u64, NodeId, MemberState)>,
     members: Option<Vec<NodeId>>,
-    links: BTreeSet<usize>,
+    links: OrderedSet<usize>,
 }
 
 /// Machines with links that open as soon as one side wants them, and messages that take 20 ms.
 struct Mesh {
     nodes: Vec<Node>,
-    mail: BTreeMap<(u64, u64), (usize, usize, Vec<u8>)>,
+    mail: OrderedMap<(u64, u64), (usize, usize, Vec<u8>)>,
     number: u64,
     now: u64,
     wall: u64,
     rng: Rng,
     loss: usize,
     /// Pairs between which no message passes.
-    cut: BTreeSet<(usize, usize)>,
+    cut: OrderedSet<(usize, usize)>,
 }
 
 impl Mesh {
@@ -80,17 +80,17 @@ impl Mesh {
             stalled: 0,
             reported: Vec::new(),
             members: None,
-            links: BTreeSet::new(),
+            links: OrderedSet::new(),
         };
         Self {
             nodes: (0..count).map(node).collect(),
-            mail: BTreeMap::new(),
+            mail: OrderedMap::new(),
             number: 0,
             now: 1_000_000,
             wall: BEGAN * 1_000,
             rng: Rng::new([77; 32]),
             loss: 0,
-            cut: BTreeSet::new(),
+            cut: OrderedSet::new(),
         }
     }
 

@@ -1,9 +1,9 @@
 //! Updates on their way through the zone (SWIM §4.1): each rides on pings and answers so many times, those that
 //! were sent least often first.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::collections::OrderedMap;
 use crate::id::NodeId;
 
 use super::wire::Update;
@@ -18,7 +18,7 @@ struct Queued {
 /// One for each member at most: a newer one replaces the one before (memberlist's `TransmitLimitedQueue`).
 #[derive(Default)]
 pub(super) struct Updates {
-    by_member: BTreeMap<NodeId, Queued>,
+    by_member: OrderedMap<NodeId, Queued>,
     numbers: u64,
 }
 
@@ -110,7 +110,7 @@ mod tests {
             steps in prop::collection::vec((0u8..6, 0usize..8), 1..300), limit in 1u32..20,
         ) {
             let mut updates = Updates::default();
-            let mut sent: BTreeMap<u8, u32> = BTreeMap::new();
+            let mut sent: OrderedMap<u8, u32> = OrderedMap::new();
             for (n, count) in steps {
                 if count == 7 {
                     updates.enqueue(update(n));

@@ -1,8 +1,8 @@
 //! The zone itself: whether there is one, exchanges of whole rosters, and leaving.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::config::SwimConfig;
 use crate::fact::MemberState;
 use crate::id::NodeId;
@@ -42,9 +42,9 @@ pub(super) struct Zone {
     capacity: usize,
     sync_every: Duration,
     /// Linked nodes that keep no zone.
-    declined: BTreeSet<NodeId>,
+    declined: OrderedSet<NodeId>,
     /// When each linked node last got the whole roster that it asked for.
-    synced: BTreeMap<NodeId, Instant>,
+    synced: OrderedMap<NodeId, Instant>,
 }
 
 impl Zone {
@@ -53,8 +53,8 @@ impl Zone {
             status: if config.zone { Status::Stands } else { Status::Off },
             capacity,
             sync_every: config.sync_every,
-            declined: BTreeSet::new(),
-            synced: BTreeMap::new(),
+            declined: OrderedSet::new(),
+            synced: OrderedMap::new(),
         }
     }
 
@@ -114,7 +114,7 @@ impl Zone {
             return;
         }
         self.schedule_sync(members, cx);
-        let mut all: BTreeSet<NodeId> =
+        let mut all: OrderedSet<NodeId> =
             members.roster.iter().filter(|(_, m)| m.is_present()).map(|(id, _)| id).collect();
         all.extend(members.links.neighbours());
         let all: Vec<NodeId> = all.into_iter().filter(|id| members.links.contains(*id)).collect();

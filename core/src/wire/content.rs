@@ -1,11 +1,11 @@
 //! Typed content and the message that carries it.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::collections::OrderedMap;
 use crate::error::CommandError;
 use crate::id::{ConversationId, Life, MessageId, NodeId};
 use crate::shared::Arc;
@@ -249,7 +249,7 @@ impl Message {
 pub fn document_clocks(history: &[Message]) -> Vec<VectorClock> {
     let entries = |m: &Message| m.clock.clone().unwrap_or_default();
     let ticks = |clock: &VectorClock| clock.entries().iter().fold(0u64, |sum, e| sum.saturating_add(e.count));
-    let mut by_dot = BTreeMap::new();
+    let mut by_dot = OrderedMap::new();
     let mut out = Vec::with_capacity(history.len());
     for m in history {
         let clock = entries(m);

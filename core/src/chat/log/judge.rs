@@ -1,6 +1,5 @@
 //! The verdict on a run: what is there of what it names, and how it continues its life (docs/design/log.md §2, R1, R2).
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Log;
 use crate::chat::entry::{Entry, LifeId, Parent, Reference, Run};
 use crate::chat::known::{Known, Tip};
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::id::MessageId;
 use crate::planted::{Bug, planted};
 
@@ -29,13 +29,13 @@ pub(crate) enum Need {
 /// What was read from the store.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
-    pub(crate) entries: BTreeMap<Parent, Option<(MessageId, Known)>>,
-    pub(crate) lives: BTreeMap<LifeId, Option<Tip>>,
-    pub(crate) numbers: BTreeMap<(LifeId, u64), Vec<MessageId>>,
+    pub(crate) entries: OrderedMap<Parent, Option<(MessageId, Known)>>,
+    pub(crate) lives: OrderedMap<LifeId, Option<Tip>>,
+    pub(crate) numbers: OrderedMap<(LifeId, u64), Vec<MessageId>>,
     /// The same run as it is held here, if bodies of it are wanted.
     pub(crate) held: Option<Option<Held>>,
     /// Whether the application got an entry before the conversation was begun anew.
-    pub(crate) told: BTreeMap<MessageId, bool>,
+    pub(crate) told: OrderedMap<MessageId, bool>,
 }
 
 /// A run that was taken without all of its bodies.
@@ -125,13 +125,13 @@ impl Log {
     /// Judges a run: a pure function of the run and of what the store holds. With `repairs` a comparison found it
     /// missing in the store: whether it is there is read, whatever memory has.
     pub(crate) fn judge(&self, run: &Run, facts: &Facts, repairs: bool) -> Verdict {
-        let mut needs: BTreeSet<Need> = BTreeSet::new();
+        let mut needs: OrderedSet<Need> = OrderedSet::new();
         let Some(tips) = self.tips(run.log, facts) else {
             return Verdict::Read(alloc::vec![Need::Life(run.log)]);
         };
         let highest = tips.iter().map(|t| t.seq).max().unwrap_or(0);
         let mut new: Option<&Entry> = None;
-        let (mut missing, mut bad): (BTreeSet<Reference>, bool) = (BTreeSet::new(), false);
+        let (mut missing, mut bad): (OrderedSet<Reference>, bool) = (OrderedSet::new(), false);
         for (at, entry) in run.entries.iter().enumerate() {
             if new.is_none() {
                 let follows = entry.seq > highest || entry.prev.is_some_and(|p| tips.iter().any(|t| t.id == p));
@@ -217,7 +217,7 @@ impl Log {
         let beside = may_fork && numbers.is_some_and(|ids| !ids.is_empty() && !ids.contains(&first.id));
         if let Some(unsaid) = self.leftover.filter(|unsaid| unsaid.is_left) {
             let ids = run.entries.iter().map(|e| e.id).filter(|id| id.depth >= unsaid.told_from);
-            let needs: BTreeSet<Need> = ids.filter(|id| !facts.told.contains_key(id)).map(Need::Told).collect();
+            let needs: OrderedSet<Need> = ids.filter(|id| !facts.told.contains_key(id)).map(Need::Told).collect();
             if !needs.is_empty() {
                 return read(needs);
             }
@@ -248,7 +248,7 @@ impl Log {
         let Some(filled) = held.as_ref().and_then(|held| held.run.filled_from(run, self.policy.is_signed())) else {
             return Verdict::Known;
         };
-        let mut needs = BTreeSet::new();
+        let mut needs = OrderedSet::new();
         for (at, entry) in filled.entries.iter().enumerate() {
             if self.lookup(Parent::of(entry.id), facts).is_none() {
                 needs.insert(Need::Entry(Parent::of(entry.id)));
@@ -264,7 +264,7 @@ impl Log {
     }
 }
 
-fn read(needs: BTreeSet<Need>) -> Verdict {
+fn read(needs: OrderedSet<Need>) -> Verdict {
     Verdict::Read(needs.into_iter().collect())
 }
 

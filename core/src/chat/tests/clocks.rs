@@ -1,18 +1,18 @@
 //! Derived clocks beside the chat document's own (§10.3): the relations are the same.
 
-use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use super::bench::Bench;
 use crate::chat::entry::Run;
+use crate::collections::OrderedMap;
 use crate::id::{MessageId, NodeId};
 use crate::wire::content::{Causality, Content, Message, document_clocks, network_conversation};
 use proptest::prelude::{ProptestConfig, Strategy, prop, prop_assert, prop_assert_eq, proptest};
 
 /// The document's clock: its nodes tick on sending and on receiving.
 #[derive(Clone, Default)]
-struct Ticks(BTreeMap<NodeId, u64>);
+struct Ticks(OrderedMap<NodeId, u64>);
 
 impl Ticks {
     fn tick(&mut self, me: NodeId) {
@@ -48,11 +48,11 @@ fn story() -> impl Strategy<Value = Vec<(usize, Vec<(usize, usize)>)>> {
 }
 
 /// Plays a story of four nodes; every message at a listener, and the document's clock of each.
-fn play(story: &[(usize, Vec<(usize, usize)>)]) -> (Vec<Run>, Vec<Message>, BTreeMap<MessageId, Ticks>) {
+fn play(story: &[(usize, Vec<(usize, usize)>)]) -> (Vec<Run>, Vec<Message>, OrderedMap<MessageId, Ticks>) {
     let mut nodes: Vec<Bench> = (1..=4).map(Bench::new).collect();
     let mut ticks = vec![Ticks::default(); 4];
     let mut runs: Vec<Run> = Vec::new();
-    let mut document: BTreeMap<MessageId, Ticks> = BTreeMap::new();
+    let mut document: OrderedMap<MessageId, Ticks> = OrderedMap::new();
     for (by, receipts) in story {
         let (id, body) = nodes[*by].say(Content::text(alloc::format!("{}", runs.len())));
         let me = nodes[*by].me;
@@ -98,7 +98,7 @@ proptest! {
     fn the_documents_clock_is_a_view(story in story()) {
         let (_, history, document) = play(&story);
         for (message, view) in history.iter().zip(document_clocks(&history)) {
-            let view: BTreeMap<NodeId, u64> = view.entries().iter().map(|e| (e.author, e.count)).collect();
+            let view: OrderedMap<NodeId, u64> = view.entries().iter().map(|e| (e.author, e.count)).collect();
             prop_assert_eq!(&view, &document[&message.id].0);
         }
     }
@@ -115,7 +115,7 @@ proptest! {
         }
         prop_assert_eq!(late.chat.pending(), 0);
         prop_assert_eq!(&late.history(), &history);
-        let by_id: BTreeMap<MessageId, &Message> = history.iter().map(|m| (m.id, m)).collect();
+        let by_id: OrderedMap<MessageId, &Message> = history.iter().map(|m| (m.id, m)).collect();
         for (at, id) in reported.iter().enumerate() {
             let early = reported[..at].iter().find(|e| by_id[id].causality(by_id[e]) == Some(Causality::Before));
             prop_assert!(early.is_none(), "{:?} was reported after what follows it", id);

@@ -1,6 +1,5 @@
 //! The laws of docs/design/log.md §9, over random histories.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -9,6 +8,7 @@ use crate::chat::Out;
 use crate::chat::entry::{Parent, Run};
 use crate::chat::log::{Facts, Need, Verdict};
 use crate::chat::rows::{Row, entry_id, entry_scan, number_row, number_scan, tip_scan};
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::id::{MessageId, NodeId};
 use crate::wire::content::{Causality, Content, Conversation, network_conversation};
 
@@ -24,7 +24,7 @@ fn histories() -> u64 {
 fn broken(world: &World) -> Option<String> {
     let sets: Vec<Vec<MessageId>> = (0..world.nodes.len()).map(|n| world.taken(n)).collect();
     for (n, node) in world.nodes.iter().enumerate() {
-        let taken: BTreeSet<MessageId> = sets[n].iter().copied().collect();
+        let taken: OrderedSet<MessageId> = sets[n].iter().copied().collect();
         // Law 2: nothing that an honest node said is lost, as long as some node holds it.
         for (id, by) in &world.said {
             if !taken.contains(id) && sets.iter().any(|s| s.contains(id)) {
@@ -49,8 +49,8 @@ fn broken(world: &World) -> Option<String> {
             }
         }
         // Law 2: nothing is reported twice, and nothing before its past.
-        let mut seen = BTreeSet::new();
-        let all: BTreeSet<MessageId> = node.reported.iter().copied().collect();
+        let mut seen = OrderedSet::new();
+        let all: OrderedSet<MessageId> = node.reported.iter().copied().collect();
         for id in &node.reported {
             if !seen.insert(*id) {
                 return Some(alloc::format!("node {n} reported {id:?} twice"));
@@ -78,8 +78,8 @@ fn broken(world: &World) -> Option<String> {
 /// The same where texts and headers are deleted, held back, or never needed.
 fn broken_where_texts_go(world: &World) -> Option<String> {
     let count = world.nodes.len();
-    let sets: Vec<BTreeSet<MessageId>> = (0..count).map(|n| world.taken(n).into_iter().collect()).collect();
-    let texts: Vec<BTreeSet<MessageId>> = (0..count).map(|n| world.texts(n)).collect();
+    let sets: Vec<OrderedSet<MessageId>> = (0..count).map(|n| world.taken(n).into_iter().collect()).collect();
+    let texts: Vec<OrderedSet<MessageId>> = (0..count).map(|n| world.texts(n)).collect();
     let bases: Vec<u64> = (0..count).map(|n| world.base(n)).collect();
     for (n, node) in world.nodes.iter().enumerate() {
         // Laws 1 and 7: of what no base of two cuts off, what one took the other took.
@@ -103,7 +103,7 @@ fn broken_where_texts_go(world: &World) -> Option<String> {
             }
         }
         // Law 2: nothing is reported twice; nothing of which somebody has the text is lost.
-        let reported: BTreeSet<MessageId> = node.reported.iter().copied().collect();
+        let reported: OrderedSet<MessageId> = node.reported.iter().copied().collect();
         if reported.len() < node.reported.len() {
             return Some(alloc::format!("node {n} reported something twice"));
         }
@@ -187,9 +187,9 @@ fn everything_at_once_splits_nothing() {
 fn derived_clocks_are_reachability() {
     for seed in 6_000..6_000 + histories() {
         let mut world = World::live(seed, Trouble { restart: true, ..Trouble::default() }, 30);
-        let mut past: BTreeMap<MessageId, BTreeSet<MessageId>> = BTreeMap::new();
+        let mut past: OrderedMap<MessageId, OrderedSet<MessageId>> = OrderedMap::new();
         for (id, run) in &world.runs {
-            let mut before = BTreeSet::new();
+            let mut before = OrderedSet::new();
             for entry in run.entries.iter().filter(|e| e.id == *id) {
                 let named = entry.prev.map(Parent::of).into_iter().chain(entry.parents.iter().copied());
                 for parent in named {

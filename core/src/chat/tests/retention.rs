@@ -1,6 +1,5 @@
 //! What is deleted, what is held back, and where a newcomer begins (docs/design/log.md §6).
 
-use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -10,6 +9,7 @@ use crate::chat::entry::{Body, Carried, Parent, Part, Parts, Reference, Run};
 use crate::chat::rows::{At, ENTRIES, Row, entry_id};
 use crate::chat::wire::{End, Holding, Sync};
 use crate::chat::{In, Out};
+use crate::collections::OrderedSet;
 use crate::config::Config;
 use crate::fact::Fact;
 use crate::fact::samples::{down, up};
@@ -164,7 +164,7 @@ impl Net {
 }
 
 /// Runs with and without bodies on disk, and the entries there.
-fn rows(bench: &Bench) -> (usize, usize, BTreeSet<MessageId>) {
+fn rows(bench: &Bench) -> (usize, usize, OrderedSet<MessageId>) {
     let scan = Scan {
         table: ENTRIES,
         start: Vec::new(),
@@ -173,7 +173,7 @@ fn rows(bench: &Bench) -> (usize, usize, BTreeSet<MessageId>) {
         limit: u32::MAX,
         max_bytes: u32::MAX,
     };
-    let (mut whole, mut headers, mut ids) = (0, 0, BTreeSet::new());
+    let (mut whole, mut headers, mut ids) = (0, 0, OrderedSet::new());
     for record in bench.store.scan(&scan) {
         ids.insert(entry_id(&record.key).unwrap());
         if let At::End(held) = Row::read(&record.value).unwrap().at {

@@ -1,7 +1,6 @@
 //! Chat machines in one simulated network: partitions, losses, restarts, restored and cloned profiles, and authors that
 //! cheat. Everything is drawn from one seed.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -11,6 +10,7 @@ use crate::chat::entry::{Body, Carried, LifeId, MAX_RUN, Parent, Part, Parts, Ru
 use crate::chat::rows::{At, ENTRIES, Row, entry_id};
 use crate::chat::wire::Sync;
 use crate::chat::{In, Out};
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::config::Config;
 use crate::fact::samples::{down, up};
 use crate::fact::{Fact, RoundTrip};
@@ -64,7 +64,7 @@ pub(super) struct Node {
     pub(super) bench: Bench,
     /// Reported messages, in order; goes back with the store.
     pub(super) reported: Vec<MessageId>,
-    pub(super) forks: BTreeSet<LifeId>,
+    pub(super) forks: OrderedSet<LifeId>,
     pub(super) lives_begun: usize,
     copy: Option<(MemoryStore, Vec<MessageId>)>,
     group: usize,
@@ -81,13 +81,13 @@ pub(super) struct World {
     pub(super) nodes: Vec<Node>,
     cheats: Vec<Cheat>,
     /// What honest nodes said, with the number of the node.
-    pub(super) said: BTreeMap<MessageId, NodeId>,
+    pub(super) said: OrderedMap<MessageId, NodeId>,
     /// Every run that existed, by entry.
-    pub(super) runs: BTreeMap<MessageId, Run>,
+    pub(super) runs: OrderedMap<MessageId, Run>,
     /// Identities that were copied or restored.
-    pub(super) copied: BTreeSet<NodeId>,
+    pub(super) copied: OrderedSet<NodeId>,
     /// The copy of a profile that a node is linked with, by the node and the identity: a link has one other end.
-    ends: BTreeMap<(usize, NodeId), usize>,
+    ends: OrderedMap<(usize, NodeId), usize>,
     /// Percent of datagrams that are lost.
     loss: usize,
     trouble: Trouble,
@@ -102,7 +102,7 @@ impl World {
         let node = |n: u8| Node {
             bench: Bench::with(n, trouble.config()),
             reported: Vec::new(),
-            forks: BTreeSet::new(),
+            forks: OrderedSet::new(),
             lives_begun: 0,
             copy: None,
             group: 0,
@@ -113,10 +113,10 @@ impl World {
             rng,
             nodes,
             cheats: cheats.into(),
-            said: BTreeMap::new(),
-            runs: BTreeMap::new(),
-            copied: BTreeSet::new(),
-            ends: BTreeMap::new(),
+            said: OrderedMap::new(),
+            runs: OrderedMap::new(),
+            copied: OrderedSet::new(),
+            ends: OrderedMap::new(),
             loss: 20,
             trouble,
         };
@@ -236,7 +236,7 @@ impl World {
         bench.now = self.nodes[n].bench.now;
         self.copied.insert(bench.me);
         let (reported, group) = (self.nodes[n].reported.clone(), self.nodes[n].group);
-        self.nodes.push(Node { bench, reported, forks: BTreeSet::new(), lives_begun: 0, copy: None, group });
+        self.nodes.push(Node { bench, reported, forks: OrderedSet::new(), lives_begun: 0, copy: None, group });
         let groups = self.nodes.iter().map(|x| x.group).collect();
         self.regroup(groups);
     }
@@ -250,7 +250,7 @@ impl World {
         self.nodes.push(Node {
             bench,
             reported: Vec::new(),
-            forks: BTreeSet::new(),
+            forks: OrderedSet::new(),
             lives_begun: 0,
             copy: None,
             group: self.nodes[0].group,
@@ -468,7 +468,7 @@ impl World {
     }
 
     /// The entries of which a node has the text.
-    pub(super) fn texts(&self, n: usize) -> BTreeSet<MessageId> {
+    pub(super) fn texts(&self, n: usize) -> OrderedSet<MessageId> {
         let rows = self.rows(n);
         let runs = rows.iter().filter_map(|r| match Row::read(&r.value).unwrap().at {
             At::End(held) => Some(Run::decode_signed(network_conversation(&[0; 32]), held.run.0).unwrap()),

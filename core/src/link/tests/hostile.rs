@@ -1,13 +1,13 @@
 //! Attacks by strangers, eavesdroppers and hostile peers (docs/design/reliability.md §1 and §2).
 
 use super::*;
+use crate::collections::OrderedSet;
 use crate::link::cookie::{mac, mac1_key};
 use crate::link::half_open::HalfOpen;
 use crate::link::noise::{Handshake, IK_PSK2, KeyPair};
 use crate::link::packet::{DATA, INIT, INIT_LEN, RESP, VERSION};
 use crate::link::session::MAX_PACKETS;
 use crate::wire::record::NodeRecord;
-use alloc::collections::BTreeSet;
 use alloc::vec;
 use proptest::prelude::*;
 
@@ -79,7 +79,7 @@ proptest! {
         let mut net = Net::new(2, 3);
         net.input(0, In::Connect { addr: addr(2), expect: None });
         // Before anything arrived: every packet of the opening, each changed in one byte.
-        let mut kinds = BTreeSet::new();
+        let mut kinds = OrderedSet::new();
         for _ in 0..6 {
             let Some((&key, (from, to, bytes))) = net.flying.iter().next() else { break };
             kinds.insert(bytes[0]);
@@ -310,7 +310,7 @@ fn no_more_goes_to_an_unproven_address_than_came_from_it() {
         }
     }
     net.run(10_000);
-    let mut sent: BTreeMap<SocketAddr, usize> = BTreeMap::new();
+    let mut sent: OrderedMap<SocketAddr, usize> = OrderedMap::new();
     for (_, to, b) in net.log.iter().filter(|(from, to, _)| *from == addr(2) && *to != addr(1)) {
         *sent.entry(*to).or_default() += b.len();
     }

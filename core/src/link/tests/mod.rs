@@ -7,11 +7,11 @@ mod paths;
 mod primitives;
 mod spec;
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::*;
+use crate::collections::OrderedMap;
 use crate::identity::tests::identity;
 use crate::machine::Emit;
 use crate::rng::Rng;
@@ -30,7 +30,7 @@ pub(super) struct Node {
     pub id: NodeId,
     pub addr: SocketAddr,
     pub events: Vec<Out>,
-    pub disk: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub disk: OrderedMap<Vec<u8>, Vec<u8>>,
     pub bodies: Vec<Vec<u8>>,
     /// Whether early timeouts are proven to change nothing: it prints the whole state, so not under load.
     pub proves: bool,
@@ -39,7 +39,14 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub fn start(n: u8, seed: u64, config: &Config, disk: BTreeMap<Vec<u8>, Vec<u8>>, now: Instant, wall: u64) -> Self {
+    pub fn start(
+        n: u8,
+        seed: u64,
+        config: &Config,
+        disk: OrderedMap<Vec<u8>, Vec<u8>>,
+        now: Instant,
+        wall: u64,
+    ) -> Self {
         let me = identity(n);
         let mut bytes = [n; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -145,7 +152,7 @@ pub(super) struct Net {
     pub wall: u64,
     pub nodes: Vec<Node>,
     pub faults: Faults,
-    pub flying: BTreeMap<(Instant, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
+    pub flying: OrderedMap<(Instant, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
     pub log: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
     pub keep_log: bool,
     pub rng: Rng,
@@ -162,13 +169,13 @@ impl Net {
 
     pub fn with(nodes: u8, seed: u64, config: &Config) -> Self {
         let now = Instant::from_micros(1_000_000);
-        let start = |n| Node::start(n, seed, config, BTreeMap::new(), now, WALL);
+        let start = |n| Node::start(n, seed, config, OrderedMap::new(), now, WALL);
         Self {
             now,
             wall: WALL,
             nodes: (1..=nodes).map(start).collect(),
             faults: Faults { delay: 10, ..Faults::default() },
-            flying: BTreeMap::new(),
+            flying: OrderedMap::new(),
             log: Vec::new(),
             keep_log: true,
             rng: Rng::new([seed as u8; 32]),

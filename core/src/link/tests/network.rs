@@ -35,7 +35,7 @@ fn devices_whose_clocks_are_ten_years_apart_link() {
         for (caller, other) in [(0, 1), (1, 0)] {
             let mut net = Net::new(2, 7);
             net.nodes[1] =
-                Node::start(2, 77, &Config::default(), BTreeMap::new(), net.now, net.wall.wrapping_add(ahead));
+                Node::start(2, 77, &Config::default(), OrderedMap::new(), net.now, net.wall.wrapping_add(ahead));
             net.nodes[1].ahead = ahead;
             let at = net.nodes[other].addr;
             net.input(caller, In::Connect { addr: at, expect: None });
@@ -347,7 +347,7 @@ fn no_node_and_another_node_are_unreachable() {
 fn closed_networks_do_not_mix() {
     let mut net = Net::new(2, 12);
     let config = Config { network_key: [9; 32], ..Config::default() };
-    net.nodes[1] = Node::start(2, 12, &config, BTreeMap::new(), net.now, WALL);
+    net.nodes[1] = Node::start(2, 12, &config, OrderedMap::new(), net.now, WALL);
     let (peer, record) = (net.nodes[1].id, net.nodes[1].link.record().clone());
     net.input(0, In::Connect { addr: addr(2), expect: None });
     net.input(0, In::AddAddresses { peer, record: Some(record), addrs: vec![addr(2)], told: false });
