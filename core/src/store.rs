@@ -22,12 +22,21 @@ pub struct Table(u8);
 
 /// The first byte of the cold tables.
 const COLD: u8 = 128;
+/// The first byte of the hot tables that a node can do without.
+const EXPENDABLE: u8 = 64;
 
 impl Table {
-    /// The hot table number `n`, below 128.
+    /// The hot table number `n`, below 64.
     pub(crate) const fn hot(n: u8) -> Self {
-        assert!(n < COLD, "hot tables have numbers below 128");
+        assert!(n < EXPENDABLE, "hot tables have numbers below 64");
         Self(n)
+    }
+
+    /// The hot table number `n`, below 64, whose records a node can do without: they are found again, or only report
+    /// what is stored elsewhere too.
+    pub(crate) const fn expendable(n: u8) -> Self {
+        assert!(n < EXPENDABLE, "hot tables have numbers below 64");
+        Self(n | EXPENDABLE)
     }
 
     /// The cold table number `n`, below 128.
@@ -44,6 +53,12 @@ impl Table {
     /// The stored byte.
     pub const fn to_byte(self) -> u8 {
         self.0
+    }
+
+    /// Whether it is a hot table whose records a node can do without: a host that cannot read one leaves it out and says
+    /// so, where for those of another hot table it has to keep a second copy or give up.
+    pub const fn is_expendable(self) -> bool {
+        self.is_hot() && self.0 >= EXPENDABLE
     }
 
     /// Whether its records are handed to `Engine::restore`.
@@ -198,6 +213,14 @@ mod tests {
     use alloc::vec;
 
     const LOG: Table = Table::cold(1);
+
+    #[test]
+    fn a_byte_says_what_its_table_is() {
+        let (vital, expendable, cold) = (Table::hot(63), Table::expendable(63), Table::cold(127));
+        assert_eq!([vital, expendable, cold].map(Table::to_byte), [63, 127, 255]);
+        assert_eq!([vital, expendable, cold].map(Table::is_hot), [true, true, false]);
+        assert_eq!([vital, expendable, cold].map(Table::is_expendable), [false, true, false]);
+    }
 
     fn store(keys: core::ops::Range<u8>) -> MemoryStore {
         let ops = keys.map(|k| Op::Put { table: LOG, key: vec![k], value: vec![k; 10] }).collect();

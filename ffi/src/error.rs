@@ -147,6 +147,8 @@ impl From<StoreError> for DonpError {
             StoreError::InUse { .. } => {
                 Self::Locked { reason, hint: "close it there first; one process at a time".into(), retryable: true }
             }
+            StoreError::Denied(_) => denied(reason, "open it as the user it belongs to"),
+            StoreError::ReadOnly(_) => denied(reason, "make the disk writable"),
             StoreError::PassphraseNeeded(_) => denied(reason, "give the passphrase"),
             StoreError::WrongPassphrase(_) => denied(reason, "give the passphrase the profile was made with"),
             StoreError::KeyStoreNeeded(_) => denied(reason, "give the key store the profile was made with"),
@@ -178,6 +180,9 @@ impl From<NodeError> for DonpError {
             NodeError::Config(e) => e.into(),
             NodeError::Restore(e) => e.into(),
             NodeError::Store(e) => e.into(),
+            NodeError::Unstored { .. } => {
+                Self::Storage { reason, hint: "make room on the disk; do not send it again".into(), retryable: false }
+            }
             NodeError::NoTarget(_) => Self::NotFound {
                 reason,
                 hint: "use the id of a message that the history of this conversation shows".into(),

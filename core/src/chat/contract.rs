@@ -7,7 +7,7 @@ use core::fmt::Write;
 
 use crate::chat::entry::Run;
 use crate::chat::rows::ENTRIES;
-use crate::chat::{Chat, History, In, Out, Say};
+use crate::chat::{BeginLife, Chat, History, In, Out, Say};
 use crate::collections::short;
 use crate::contract::{Contract, Draw, Step, who};
 use crate::fact::Fact;
@@ -44,6 +44,7 @@ impl Contract for Chat {
             5 => return Step::Fact(Fact::NeighbourUp(d.peer())),
             6 => return Step::Fact(Fact::NeighbourDown(d.peer())),
             8 => In::Compare { peer: d.peer(), linked: d.coin() },
+            9 if d.coin() => return Step::Command(Box::new(BeginLife)),
             9 => return Step::Fact(Fact::Resumed),
             10 => In::CompareAll,
             11 | 12 => {

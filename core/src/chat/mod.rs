@@ -64,7 +64,7 @@ use policy::Policy;
 use prune::Pruning;
 use pull::Pulls;
 use rows::{CONVERSATIONS, EDITS, ENTRIES, NUMBERS, RETENTION};
-pub(crate) use say::Say;
+pub(crate) use say::{BeginLife, Say};
 use serve::Serving;
 use vouch::Polls;
 use waiting::{Key, Source, Waiting};

@@ -8,7 +8,7 @@ use crate::chat::log::{Facts, Kind, Wants};
 use crate::chat::waiting::Source;
 use crate::chat::{Chat, Out};
 use crate::error::CommandError;
-use crate::id::{ConversationId, MessageId};
+use crate::id::{ConversationId, Life, MessageId};
 use crate::machine::{Command, Cx, Outbox};
 use crate::time::Duration;
 use crate::wire::content::{Content, Conversation};
@@ -118,5 +118,23 @@ impl Command<Chat> for Say {
 
     fn run(self, chat: &mut Chat, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Self::Answer {
         chat.say(cx, self.conversation, self.contents, out)
+    }
+}
+
+/// Begins a new life in each conversation: the records are an older copy of the profile.
+#[derive(Debug)]
+pub(crate) struct BeginLife;
+
+impl Command<Chat> for BeginLife {
+    type Answer = ();
+
+    fn run(self, chat: &mut Chat, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        chat.sign(cx, out);
+        for (conversation, log) in &mut chat.logs {
+            // The host asked for it: it is not reported.
+            let _ = log.begin_life(Life(cx.rng.bytes()), cx.now);
+            chat.unsaved.insert(*conversation);
+        }
+        chat.save(out);
     }
 }

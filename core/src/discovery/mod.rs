@@ -135,7 +135,8 @@ impl Discovery {
         match self.observed.beacon(beacon.tag, addr, expiry, cx.now) {
             Sender::OtherWay => return,
             Sender::New if self.may_send() => self.schedule.answer(self.observed.nodes(), cx),
-            Sender::New | Sender::Known => {}
+            // One that does not answer over one family may do so over the other.
+            Sender::New | Sender::NewWay | Sender::Known => {}
         }
         out.push(Out::Found { addr, id: beacon.id });
     }
@@ -168,7 +169,10 @@ impl Machine for Discovery {
                 self.observed.forget_nodes();
                 self.restart(cx.now);
             }
+            Fact::LinkUp { peer, addr, .. } | Fact::AddressChanged { peer, addr } => self.observed.linked(*peer, *addr),
+            Fact::LinkDown { peer, .. } => self.observed.unlinked(*peer),
             Fact::LocalAddresses(addrs) => {
+                // Link-local ones count here: a beacon over IPv6 comes from one.
                 let port = |v4: bool| addrs.iter().find(|a| a.is_ipv4() == v4).map_or(0, SocketAddr::port);
                 let ports = [port(true), port(false)];
                 self.local.clone_from(addrs);

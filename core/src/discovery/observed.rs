@@ -4,6 +4,7 @@ use crate::collections::{OrderedMap, Rate, RateLimit};
 use core::net::{IpAddr, SocketAddr};
 
 use crate::discovery::beacon::Tag;
+use crate::id::NodeId;
 use crate::time::{Duration, Instant};
 
 /// Beacons a second from one address: as many nodes on one machine may answer a newcomer in that time
@@ -12,7 +13,11 @@ const SOURCE_RATE: Rate = Rate::per_second(16);
 
 struct Node {
     addr: SocketAddr,
+    /// The last of its other addresses: on another interface, or of the other family.
+    other: Option<SocketAddr>,
     at: Instant,
+    /// Who it is, while there is a link to one of the two.
+    linked: Option<NodeId>,
 }
 
 /// What a beacon says about its sender.
@@ -20,7 +25,9 @@ struct Node {
 pub(super) enum Sender {
     New,
     Known,
-    /// A known node by another way: on another interface, or over the other family. One way is enough.
+    /// A known node by another way: on another interface, or over the other family.
+    NewWay,
+    /// The same, and there is a link to it: one way is enough.
     OtherWay,
 }
 
@@ -49,9 +56,16 @@ impl Observed {
 
     /// A beacon of `tag` that leads to `addr`. After `expiry` without a beacon a node may have another address.
     pub(super) fn beacon(&mut self, tag: Tag, addr: SocketAddr, expiry: Duration, now: Instant) -> Sender {
-        let node = Node { addr, at: now };
+        let node = Node { addr, other: None, at: now, linked: None };
         match self.nodes.get_mut(&tag) {
-            Some(known) if known.addr != addr && now.since(known.at) < expiry => Sender::OtherWay,
+            Some(known) if known.addr != addr && now.since(known.at) < expiry => {
+                known.other = Some(addr);
+                if known.linked.is_some() { Sender::OtherWay } else { Sender::NewWay }
+            }
+            Some(known) if known.addr == addr => {
+                known.at = now;
+                Sender::Known
+            }
             Some(known) => {
                 *known = node;
                 Sender::Known
@@ -65,6 +79,20 @@ impl Observed {
                 self.nodes.insert(tag, node);
                 Sender::New
             }
+        }
+    }
+
+    /// A link to `peer` is open at `addr`.
+    pub(super) fn linked(&mut self, peer: NodeId, addr: SocketAddr) {
+        for node in self.nodes.values_mut().filter(|n| n.addr == addr || n.other == Some(addr)) {
+            node.linked = Some(peer);
+        }
+    }
+
+    /// The link to `peer` is gone: all of its ways are worth a try.
+    pub(super) fn unlinked(&mut self, peer: NodeId) {
+        for node in self.nodes.values_mut().filter(|n| n.linked == Some(peer)) {
+            node.linked = None;
         }
     }
 

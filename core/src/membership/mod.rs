@@ -41,7 +41,7 @@ use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::stats::{DropReason, Stats};
 use crate::store::{Record, Table};
 use crate::time::{Duration, Instant, soonest};
-use crate::wire::reach::may_probe;
+use crate::wire::reach::{is_of_link, may_probe};
 use crate::wire::record::NodeRecord;
 use crate::wire::ticket::Bootstrap;
 use crate::wire::{Malformed, decode};
@@ -124,14 +124,15 @@ impl Membership {
         self.peers.links.observed()
     }
 
-    /// Where this node can be reached, best first: what the host knows, then what peers observed.
+    /// Where this node can be reached, best first: what the host knows and peers observed, the best of the host's, what
+    /// peers alone observed (the outside of a NAT), then the rest.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        let mut all = self.announcement.addrs.clone();
-        for addr in self.observed() {
-            if !all.contains(&addr) && lasts(&addr) {
-                all.push(addr);
-            }
-        }
+        let (known, observed) = (&self.announcement.addrs, self.observed());
+        let (mut all, rest): (Vec<_>, Vec<_>) = known.iter().copied().partition(|addr| observed.contains(addr));
+        let mut rest = rest.into_iter();
+        all.extend(rest.next());
+        all.extend(observed.into_iter().filter(|addr| !known.contains(addr) && lasts(addr)));
+        all.extend(rest);
         all
     }
 
@@ -514,7 +515,9 @@ impl Machine for Membership {
             }
             Fact::MemberChanged { peer, state, own } => self.member_changed(*peer, (*state, *own), cx, out),
             Fact::Zone(members) => self.zone_changed(members.as_deref().unwrap_or_default(), out),
-            Fact::LocalAddresses(addrs) => self.announcement.addrs.clone_from(addrs),
+            Fact::LocalAddresses(addrs) => {
+                self.announcement.addrs = addrs.iter().copied().filter(|addr| !is_of_link(addr.ip())).collect();
+            }
             Fact::NetworkChanged => self.retry(cx, out),
             _ => {}
         }

@@ -25,7 +25,7 @@ use super::open_links::Links;
 use super::wire::{MAX_ADDRS, NodeInfo};
 
 /// The address book: what is known of a node, under its id.
-pub(super) const PEERS: Table = Table::hot(16);
+pub(super) const PEERS: Table = Table::expendable(16);
 /// Every so many contacts go to a bootstrap.
 const TO_BOOTSTRAP: usize = 5;
 
@@ -107,7 +107,7 @@ impl Peers {
     /// An attempt to reach `peer` failed, or it has no use for this node: it is tried again after a backoff.
     pub(super) fn failed(&mut self, peer: NodeId, why: &'static str, cx: &mut Cx<'_>) {
         let (backoff, now, rng) = (self.backoff, cx.now, &mut *cx.rng);
-        self.book.attempt_failed(peer, why, |fails| backoff.next(fails, now, rng));
+        self.book.attempt_failed(peer, why, |fails| backoff.next_of_many(fails, now, rng));
     }
 
     /// No link to `peer` came about, or to another node at its address.

@@ -40,10 +40,10 @@ use crate::wire::{Malformed, Priority};
 const KEYS: Table = Table::hot(40);
 /// Secrets of bundles, under their ids.
 const PREKEYS: Table = Table::hot(41);
-/// Sessions: peer, tag and kind of row (docs/spec/store.md).
-const SESSIONS: Table = Table::hot(42);
+/// Sessions: peer, tag and kind of row (docs/spec/store.md). One that is lost is repaired.
+const SESSIONS: Table = Table::expendable(42);
 /// Messages that are sealed and not acknowledged, under peer and number of the outbox.
-const SEALED: Table = Table::hot(43);
+const SEALED: Table = Table::expendable(43);
 /// First messages that were accepted.
 const FIRSTS: Table = Table::hot(44);
 
@@ -137,13 +137,17 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    fn restore(&mut self, records: &[Record]) -> Result<(), Malformed> {
+    fn restore(&mut self, records: &[Record], out: &mut Outbox<Out>) -> Result<(), Malformed> {
         let sessions: Vec<&Record> = records.iter().filter(|r| r.table == SESSIONS).collect();
         for rows in sessions.chunk_by(|a, b| a.key.get(..PREFIX_LEN) == b.key.get(..PREFIX_LEN)) {
             let rows: Vec<Record> = rows.iter().copied().cloned().collect();
             let (peer, _) = rows.first().and_then(|r| r.key.split_first_chunk()).ok_or(Malformed)?;
-            let session = Session::read(&rows)?;
-            self.peers.entry(NodeId(*peer)).or_insert_with(Peer::new).sessions.push(session);
+            let peer = self.peers.entry(NodeId(*peer)).or_insert_with(Peer::new);
+            match Session::read(&rows) {
+                Ok(session) => peer.sessions.push(session),
+                // A row of it is damaged: the host left it out. Its other side notices, and a new session follows.
+                Err(Malformed) => rows.into_iter().for_each(|row| out.delete(row.table, row.key)),
+            }
         }
         for Record { key, value, .. } in records.iter().filter(|r| r.table == SEALED) {
             let (peer, order) = key.split_first_chunk().ok_or(Malformed)?;
@@ -473,7 +477,7 @@ impl Machine for Sessions {
             opened: 0,
             begun: 0,
         };
-        opened.restore(&records)?;
+        opened.restore(&records, out)?;
         Ok(opened)
     }
 

@@ -42,6 +42,11 @@ enum Scope {
     Global,
 }
 
+/// Whether an address means something on one link only.
+pub(crate) fn is_of_link(ip: IpAddr) -> bool {
+    matches!(scope(ip.to_canonical()), Scope::Link)
+}
+
 fn scope(ip: IpAddr) -> Scope {
     match ip {
         IpAddr::V4(v4) if v4.is_loopback() => Scope::Host,

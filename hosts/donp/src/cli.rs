@@ -101,6 +101,22 @@ pub enum Verb {
     Blocked,
     /// Show who this profile is
     Whoami,
+    /// Look at every record of the profile: whether anything was changed or is missing
+    Check {
+        /// Mend it: keep all that can be read, and the damaged file as it is in a folder beside it
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Copy the profile to a new folder, also while its node runs
+    Backup {
+        /// The folder to make
+        folder: PathBuf,
+    },
+    /// Make this profile from a backup. It goes on in a log of its own, so that nothing said since is lost
+    Restore {
+        /// The folder that `donp backup` made
+        folder: PathBuf,
+    },
     /// Explain the bytes of a datagram, given in hex
     Decode {
         /// The bytes; `-` reads them
@@ -130,6 +146,9 @@ pub struct Run {
     /// Where to enter the network, again for more
     #[arg(long, value_name = "HOST:PORT[/NODE_ID]")]
     pub bootstrap: Vec<String>,
+    /// Where others can reach this node, if it cannot know (container, forwarded port), again for more
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub announce: Vec<String>,
     /// Find nodes on the local network by multicast: on, off, or compat to use 224.0.0.1 too [default: on]
     #[arg(long, value_name = "HOW")]
     pub lan: Option<String>,

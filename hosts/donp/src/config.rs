@@ -20,6 +20,7 @@ use crate::paths;
 pub struct Settings {
     pub listen: Vec<SocketAddr>,
     pub bootstrap: Vec<String>,
+    pub announce: Vec<SocketAddr>,
     pub fault: Option<Fault>,
     pub lan: Option<Lan>,
     pub network_key_file: Option<PathBuf>,
@@ -113,6 +114,15 @@ fn time(values: &[String]) -> Result<Duration, String> {
     humantime::parse_duration(one(values)?).map_err(|e| format!("is not a time such as 500ms, 5s or 30days: {e}"))
 }
 
+fn announced(text: &str) -> Result<SocketAddr, String> {
+    let addr: SocketAddr = text.parse().map_err(|_| format!("'{text}' is not written address:port"))?;
+    let ip = addr.ip().to_canonical();
+    if ip.is_unspecified() || ip.is_multicast() || addr.port() == 0 {
+        return Err(format!("'{text}' is not an address that others can reach"));
+    }
+    Ok(SocketAddr::new(ip, addr.port()))
+}
+
 fn path(path: Option<&PathBuf>) -> Option<String> {
     path.map(|p| quoted(&p.to_string_lossy()))
 }
@@ -172,6 +182,15 @@ fn own() -> Vec<Key> {
                     place.parse::<BootstrapName>().map_err(|e| e.to_string())?;
                 }
                 s.bootstrap = v.to_vec();
+                Ok(())
+            },
+        ),
+        key(
+            "announce",
+            "Where others can reach this node, if it cannot know: the outside of a container, a forwarded port",
+            |s| list(s.announce.iter().map(ToString::to_string)),
+            |s, v| {
+                s.announce = v.iter().map(|t| announced(t)).collect::<Result<_, _>>()?;
                 Ok(())
             },
         ),
@@ -349,7 +368,7 @@ fn find(name: &str) -> Option<&'static Key> {
 /// Lists are separated by commas in the environment; commands by blanks.
 fn split(key: &Key, value: &str) -> Vec<String> {
     let separator: &[char] = match key.name {
-        "listen" | "bootstrap" => &[','],
+        "listen" | "bootstrap" | "announce" => &[','],
         "passphrase_command" => &[' '],
         _ => return vec![value.into()],
     };
@@ -394,7 +413,7 @@ pub fn example() -> String {
         let value = key.get(&defaults);
         // A key without a default shows how its value is written.
         let value = value.as_deref().unwrap_or(match key.name {
-            "listen" | "bootstrap" | "passphrase_command" => "[]",
+            "listen" | "bootstrap" | "announce" | "passphrase_command" => "[]",
             _ => "\"\"",
         });
         let _ = write!(out, "\n# {}\n#{name} = {value}\n", key.help);

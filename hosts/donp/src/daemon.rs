@@ -1,6 +1,6 @@
 //! `donp run`: a node in the foreground, its control socket, and how it ends.
 
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::cli::Run;
-use crate::config::Settings;
+use crate::config::Loaded;
 use crate::control::server::Server;
 use crate::failure::{Exit, Failure};
 use crate::json::object;
@@ -21,14 +21,22 @@ use crate::paths::Paths;
 use crate::profile;
 use crate::service::{Facts, Service};
 
-pub fn run(args: &Run, settings: &Settings, paths: &Paths, out: &Output) -> Result<(), Failure> {
+/// Runs until a signal, the end of the node or, where asked for, of stdin. `load` reads the settings again.
+pub fn run(
+    args: &Run,
+    loaded: &Loaded,
+    load: &dyn Fn() -> Result<Loaded, Failure>,
+    paths: &Paths,
+    out: &Output,
+) -> Result<(), Failure> {
+    let settings = &loaded.settings;
     let (tell, end) = channel();
     // Before anything else, so that an early Ctrl-C ends this in order too.
     let mut signals =
         Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| Failure::new(Exit::Bug, format!("signals: {e}")))?;
     let signalled = tell.clone();
     watch("donp-signals", move || {
-        if let Some(signal) = signals.forever().next() {
+        for signal in signals.forever() {
             // Nobody listens if the node is ending anyway.
             let _ = signalled.send(End::Signal(signal));
         }
@@ -41,6 +49,7 @@ pub fn run(args: &Run, settings: &Settings, paths: &Paths, out: &Output) -> Resu
         config: settings.core.clone(),
         network_key: settings.network_key_file.as_deref().map(network_key).transpose()?,
         listen: settings.listen.clone(),
+        announce: settings.announce.clone(),
         bootstraps: settings.bootstrap.clone(),
         lan: settings.lan(),
         fault: settings.fault.clone(),
@@ -63,10 +72,49 @@ pub fn run(args: &Run, settings: &Settings, paths: &Paths, out: &Output) -> Resu
         watched.node.wait_closed();
         let _ = tell.send(End::Node);
     })?;
-    let why = end.recv().unwrap_or(End::Node);
+    // Of a terminal, it says that the terminal is gone.
+    let rereads = !std::io::stdin().is_terminal() && !std::io::stdout().is_terminal();
+    let mut now = None;
+    let why = loop {
+        match end.recv().unwrap_or(End::Node) {
+            End::Signal(SIGHUP) if rereads => match load() {
+                Ok(fresh) => {
+                    apply(&service, now.as_ref().unwrap_or(loaded), &fresh);
+                    now = Some(fresh);
+                }
+                Err(failure) => log::error!("the settings stay as they are: {}", failure.what),
+            },
+            why => break why,
+        }
+    };
     drop(server);
     service.node.shutdown()?;
     if why == End::Signal(SIGINT) { Err(Failure::new(Exit::Interrupted, "")) } else { Ok(()) }
+}
+
+/// Applies what differs between two readings of the settings and can change while a node runs; says what cannot.
+fn apply(service: &Service, before: &Loaded, after: &Loaded) {
+    let mut changed = 0;
+    for ((name, old, _), (_, new, _)) in before.rows().zip(after.rows()).filter(|((_, a, _), (_, b, _))| a != b) {
+        changed += 1;
+        let done = match name {
+            "bootstrap" if after.settings.bootstrap.is_empty() => Ok(()),
+            "bootstrap" => service.node.join(&after.settings.bootstrap),
+            "fault" => service.node.set_fault(after.settings.fault.clone()),
+            // Read when a profile is opened.
+            "passphrase_file" | "passphrase_command" | "key_file" => Ok(()),
+            _ => {
+                let shown = |value: Option<String>| value.unwrap_or_else(|| "nothing".into());
+                log::warn!("{name} stays {} until the next start: {} is set", shown(old), shown(new));
+                continue;
+            }
+        };
+        match done {
+            Ok(()) => log::info!("{name} is {}", new.unwrap_or_else(|| "not set".into())),
+            Err(e) => log::error!("{name}: {e}"),
+        }
+    }
+    log::warn!("settings read again: {changed} differ");
 }
 
 /// Why a daemon ends.

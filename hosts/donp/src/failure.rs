@@ -122,6 +122,10 @@ impl From<StoreError> for Failure {
             StoreError::Exists(_) => {
                 Self::new(Exit::Failed, what).hint("use it, or choose another name with --profile")
             }
+            StoreError::Denied(_) => Self::new(Exit::Storage, what)
+                .hint("run donp as the user whose profile it is, or use another --profile"),
+            StoreError::ReadOnly(_) => Self::new(Exit::Storage, what)
+                .hint("history, status, whoami and recv --no-ack work there; to change it, make the disk writable"),
             StoreError::InUse { .. } => {
                 Self::new(Exit::Storage, what).hint("stop that process, or leave out --no-daemon to talk to it")
             }
@@ -135,12 +139,14 @@ impl From<StoreError> for Failure {
                 Self::new(Exit::Storage, what).hint("restore the file, or name it with --key-file")
             }
             StoreError::Damaged { .. } => {
-                Self::new(Exit::Storage, what).hint("restore the profile's folder from a backup and check the disk")
+                Self::new(Exit::Storage, what).hint("donp restore a backup, and check the disk")
             }
             StoreError::Newer { .. } => Self::new(Exit::Storage, what).hint("use the newer version of donp"),
             StoreError::Older { .. } => Self::new(Exit::Storage, what)
                 .hint("make a new profile with `donp init`; until the first release older ones are not read"),
-            StoreError::Full => Self::new(Exit::Storage, what).hint("make room on the disk"),
+            StoreError::Full => {
+                Self::new(Exit::Storage, format!("{what}: nothing was taken")).hint("make room on the disk, then again")
+            }
             _ => Self::new(Exit::Storage, what).hint("check the disk and the folder's permissions"),
         }
     }
@@ -151,6 +157,13 @@ impl From<NodeError> for Failure {
         match e {
             NodeError::Store(e) => e.into(),
             NodeError::Command(e) => e.into(),
+            NodeError::Unstored { id, source } => Self::new(
+                Exit::Storage,
+                format!(
+                    "{source}: message {id} is in the node's memory and not on the disk; it is sent when it is written"
+                ),
+            )
+            .hint("make room on the disk before the node ends: until then, do not say it again"),
             NodeError::NoTarget(id) => Self::new(Exit::Failed, format!("message {id} is not in this conversation"))
                 .hint("the id of a message as `donp history --json` shows it, and the conversation that it is in"),
             NodeError::NotOwn { id, author } => {
@@ -169,7 +182,7 @@ impl From<NodeError> for Failure {
             }
             NodeError::Config(_) => Self::new(Exit::Failed, e.to_string()).hint("donp config show --origin"),
             NodeError::Restore(_) => {
-                Self::new(Exit::Storage, e.to_string()).hint("restore the profile's folder from a backup")
+                Self::new(Exit::Storage, e.to_string()).hint("donp check --repair, or donp restore a backup")
             }
             NodeError::Timeout(_) => Self::new(Exit::Network, e.to_string()).hint("donp status"),
             NodeError::Crashed => Self::new(Exit::Bug, e.to_string()).hint("start it again and report this"),

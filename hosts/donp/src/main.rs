@@ -1,5 +1,6 @@
 //! `donp`: the command line of a DONP node.
 
+mod care;
 mod cli;
 mod config;
 mod control;
@@ -19,7 +20,7 @@ mod verbs;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use donp_runtime::{LevelFilter, log_to_stderr};
+use donp_runtime::{Access, LevelFilter, log_to_stderr};
 
 use cli::{Cli, ConfigVerb, Global, Verb};
 use config::{FlagValue, Loaded};
@@ -99,15 +100,20 @@ fn run(cli: &Cli, out: &Output) -> Result<(), Failure> {
     }
     let paths = Paths::new(&global.profile, global.state_dir.as_deref())?;
     let env = |name: &str| std::env::var(name).ok();
-    let loaded = Loaded::load(global.config.as_deref(), &global.profile, env, &flags(global, &cli.verb))?;
+    let flags = flags(global, &cli.verb);
+    let load = || Loaded::load(global.config.as_deref(), &global.profile, env, &flags);
+    let loaded = load()?;
     let settings = &loaded.settings;
     match &cli.verb {
         Verb::Config { what: ConfigVerb::Show { origin } } => return verbs::config_show(&loaded, *origin, out),
         Verb::Init(args) => return verbs::init(&args.name, &paths, settings, out),
-        Verb::Run(args) => return daemon::run(args, settings, &paths, out),
+        Verb::Check { repair } => return care::check(*repair, &paths, settings, out),
+        Verb::Backup { folder } => return care::backup(folder, &paths, out),
+        Verb::Restore { folder } => return care::restore(folder, &paths, out),
+        Verb::Run(args) => return daemon::run(args, &loaded, &load, &paths, out),
         _ => {}
     }
-    let mut backend = Backend::find(&paths, settings, global.no_daemon)?;
+    let mut backend = Backend::find(&paths, settings, global.no_daemon, access(&cli.verb))?;
     match &cli.verb {
         Verb::Send(args) => verbs::send(args, &mut backend, out),
         Verb::Recv(args) => verbs::recv(args, &mut backend, out),
@@ -121,9 +127,19 @@ fn run(cli: &Cli, out: &Output) -> Result<(), Failure> {
         Verb::Unblock { peer } => verbs::block(&mut backend, out, "unblock", peer),
         Verb::Blocked => verbs::blocked(&mut backend, out),
         Verb::Whoami => verbs::whoami(&mut backend, out),
-        Verb::Demo(_) | Verb::Init(_) | Verb::Run(_) | Verb::Decode { .. } | Verb::Config { .. } | Verb::Version => {
-            Ok(())
+        // Done above.
+        _ => Ok(()),
+    }
+}
+
+/// Whether a verb changes the profile.
+fn access(verb: &Verb) -> Access {
+    match verb {
+        Verb::Recv(recv) if recv.no_ack || recv.follow => Access::Read,
+        Verb::History(_) | Verb::Invite | Verb::Leave | Verb::Status | Verb::Peers | Verb::Blocked | Verb::Whoami => {
+            Access::Read
         }
+        _ => Access::Write,
     }
 }
 
@@ -142,7 +158,11 @@ fn flags(global: &Global, verb: &Verb) -> Vec<FlagValue> {
         flags.push(("--key-file", "key_file", path(file)));
     }
     if let Verb::Run(run) = verb {
-        let lists = [("--listen", "listen", &run.listen), ("--bootstrap", "bootstrap", &run.bootstrap)];
+        let lists = [
+            ("--listen", "listen", &run.listen),
+            ("--bootstrap", "bootstrap", &run.bootstrap),
+            ("--announce", "announce", &run.announce),
+        ];
         flags.extend(lists.into_iter().filter(|(_, _, v)| !v.is_empty()).map(|(f, k, v)| (f, k, v.clone())));
         let single = [
             ("--fault", "fault", &run.fault),

@@ -14,13 +14,22 @@ use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::paths::Paths;
 
-/// Opens the profile that the flags name.
+/// Opens the profile that the flags name, to run its node: commands that have it are waited for.
 pub fn open(paths: &Paths, settings: &Settings) -> Result<Profile, Failure> {
-    // A profile that is not there should not cost a passphrase prompt or command.
-    if !Profile::exists(&paths.dir()) {
-        return Err(donp_runtime::StoreError::Missing(paths.dir()).into());
-    }
+    exists(paths)?;
     Ok(Profile::open(&paths.dir(), &secrets(settings)?)?)
+}
+
+/// A profile that is not there, or is another user's, should not cost a passphrase prompt or command.
+pub fn exists(paths: &Paths) -> Result<(), Failure> {
+    match paths.dir().join("node.db").try_exists() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(donp_runtime::StoreError::Missing(paths.dir()).into()),
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(donp_runtime::StoreError::Denied(paths.dir()).into())
+        }
+        Err(e) => Err(Failure::new(Exit::Storage, format!("{}: {e}", paths.dir().display()))),
+    }
 }
 
 /// Makes a profile with a new identity.
@@ -34,7 +43,7 @@ pub fn create(paths: &Paths, settings: &Settings, name: &str) -> Result<Profile,
 }
 
 /// The passphrase, if one is given: file, then command, then environment.
-fn secrets(settings: &Settings) -> Result<Secrets, Failure> {
+pub fn secrets(settings: &Settings) -> Result<Secrets, Failure> {
     let passphrase = if let Some(path) = &settings.passphrase_file {
         let file = open_secret(path)
             .map_err(|e| Failure::new(Exit::Storage, format!("passphrase file {}: {e}", path.display())))?;

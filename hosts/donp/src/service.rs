@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use donp_core::{Conversation, Durable, Event, Message, MessageId, NodeId, NodeState, ParseTicketError, Peer, Ticket};
-use donp_runtime::{Node, Profile, Protection, api};
+use donp_runtime::{Node, NodeError, Profile, Protection, api};
 use serde_json::{Value, json};
 
 use crate::failure::{Exit, Failure};
@@ -216,10 +216,19 @@ impl Service {
         }
         let until = Instant::now() + wait_of(params)?;
         let before = self.node.last_event();
-        let id = match to {
-            Conversation::Private(peer) => self.node.send_private(peer, content)?,
-            _ => self.node.broadcast(content)?,
+        let said = match to {
+            Conversation::Private(peer) => self.node.send_private(peer, content),
+            _ => self.node.broadcast(content),
         };
+        let id = said.map_err(|e| match e {
+            // This process ends with its command, and the message with it.
+            NodeError::Unstored { source, .. } if !self.running => {
+                // Not even with the last try when it ends.
+                let _ = self.node.kill();
+                Failure::new(Exit::Storage, format!("{source}: the message was not kept")).hint("make room, then again")
+            }
+            e => e.into(),
+        })?;
         let state = match (wait, to) {
             ("none", _) => self.state_now(id, to)?,
             (_, Conversation::Private(peer)) => {

@@ -1,10 +1,11 @@
 //! What each verb does: asks a daemon or the profile itself, and shows the answer.
 
 use std::io::Read as _;
+use std::time::{Duration, Instant};
 
 use donp_core::NodeId;
 use donp_runtime::api::{Conversation, Event, Message, MessageState, Peer, Status};
-use donp_runtime::{Node, NodeConfig, Profile};
+use donp_runtime::{Access, Node, NodeConfig, Profile, StoreError};
 use serde_json::{Value, json};
 
 use crate::cli::{History, Recv, Send, Wait};
@@ -23,23 +24,42 @@ pub enum Backend {
     Here(Box<Service>),
 }
 
+/// How long a verb waits for the others that have the profile: as long as a node takes to start with a large history.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 impl Backend {
-    /// The daemon of the profile, or without one the profile itself.
-    pub fn find(paths: &Paths, settings: &Settings, no_daemon: bool) -> Result<Self, Failure> {
-        if !no_daemon && let Some(client) = daemon(paths) {
-            return Ok(Self::Daemon(client));
-        }
-        let profile = profile::open(paths, settings).map_err(|failure| {
-            // A daemon may have just started, or listen where this user cannot reach it.
-            match (failure.exit, no_daemon, Profile::holder(&paths.dir())) {
-                (Exit::Storage, false, Some(by)) if failure.what.contains("in use") => Failure::new(
-                    Exit::Storage,
-                    format!("profile {} is in use by {by}, which does not answer commands", paths.profile),
-                )
-                .hint("again in a moment; if that does not help, stop that process"),
-                _ => failure,
+    /// The daemon of the profile, or without one the profile itself: beside others that read, or after the others. A
+    /// daemon that is starting has the profile and does not answer yet, so it is waited for.
+    pub fn find(paths: &Paths, settings: &Settings, no_daemon: bool, access: Access) -> Result<Self, Failure> {
+        let until = Instant::now() + PATIENCE;
+        let mut secrets = None;
+        let profile = loop {
+            if !no_daemon && let Some(client) = daemon(paths) {
+                return Ok(Self::Daemon(client));
             }
-        })?;
+            if secrets.is_none() {
+                profile::exists(paths)?;
+                secrets = Some(profile::secrets(settings)?);
+            }
+            let by = match Profile::open_for(&paths.dir(), &secrets.clone().unwrap_or_default(), access, Duration::ZERO)
+            {
+                Ok(profile) => break profile,
+                Err(StoreError::InUse { by, .. }) if Instant::now() < until && !(no_daemon && by.is_node) => by,
+                // It may listen where this user cannot reach it.
+                Err(StoreError::InUse { by, .. }) if !no_daemon => {
+                    return Err(Failure::new(
+                        Exit::Storage,
+                        format!("profile {} is in use by {by}, which does not answer commands", paths.profile),
+                    )
+                    .hint("again in a moment; if that does not help, stop that process"));
+                }
+                Err(e) => return Err(e.into()),
+            };
+            log::debug!("waiting for {by}");
+            std::thread::sleep(LOOK_AGAIN);
+        };
         let facts = Facts::of(&profile, &paths.profile);
         let config = NodeConfig { config: settings.core.clone(), offline: true, ..NodeConfig::new(profile) };
         Ok(Self::Here(Box::new(Service::new(Node::open(config)?, facts, false))))
@@ -285,13 +305,37 @@ pub fn history(args: &History, backend: &mut Backend, out: &Output) -> Result<()
     } else if let Some(older) = older.as_str() {
         out.note(&format!("There are older ones: --before {older}"));
     }
+    // A hole is never shown as if nothing had been there.
+    if !out.json {
+        let status: Status = shape::read(&backend.call("status", &json!({}))?)?;
+        if status.damaged_records > 0 {
+            out.note(&lost(status.damaged_records));
+        }
+    }
     Ok(())
+}
+
+fn lost(records: u64) -> String {
+    format!(
+        "{records} records of this profile are lost, since its file was damaged: messages may be missing until others bring \
+         them again. `donp check` says more, `donp check --repair` takes it as known"
+    )
 }
 
 pub fn invite(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
     let ticket = backend.call("invite", &json!({}))?;
     if ticket["closed_network"] == true {
         out.note("This ticket holds the key of a closed network: whoever has it can enter.");
+    }
+    let addresses = ticket["addresses"].as_array().map_or(&[][..], Vec::as_slice);
+    let is_loopback = |a: &Value| {
+        a.as_str().and_then(|a| a.parse::<std::net::SocketAddr>().ok()).is_some_and(|a| a.ip().is_loopback())
+    };
+    if addresses.iter().all(is_loopback) {
+        out.note(
+            "This ticket works on this machine only: the node has no other address than loopback. See --listen, and --announce \
+             for an address that it cannot know.",
+        );
     }
     out.value(&ticket, |v| text_of(v, "ticket"))
 }
@@ -401,6 +445,9 @@ fn status_table(s: &Status) -> String {
     let drops: Vec<_> = s.drops.iter().filter(|(_, n)| **n != 0).map(|(reason, n)| format!("{reason} {n}")).collect();
     if !drops.is_empty() {
         rows.push(vec!["dropped".into(), drops.join(", ")]);
+    }
+    if s.damaged_records > 0 {
+        rows.push(vec!["TROUBLE".into(), lost(s.damaged_records)]);
     }
     if let Some(e) = &s.store_error {
         rows.push(vec!["TROUBLE".into(), escape_for_terminal(e)]);

@@ -175,6 +175,31 @@ fn a_broken_ticket_and_a_bad_address() {
     place.run("alice", &["run", "--bootstrap", "nowhere"]).fails(1, &["nowhere"]);
 }
 
+/// Mutations: `is_own` is false; an unspecified address is taken for a place.
+#[test]
+fn a_place_that_is_this_node_or_none() {
+    let place = Place::new();
+    place.init("alice");
+    place.init("bob");
+    let alice = place.start("alice", &[]);
+    let made = place.run("alice", &["invite"]).ok();
+    assert!(made.err.contains("this machine only") && made.err.contains("--announce"), "{made:?}");
+    let ticket = made.out.trim().to_string();
+    for own in [&ticket, alice.address(), &alice.place()] {
+        place.run("alice", &["join", own]).fails(1, &["this node itself"]);
+    }
+    let port = alice.address().rsplit(':').next().unwrap();
+    place.run("alice", &["join", &format!("0.0.0.0:{port}")]).fails(1, &["every address of a machine"]);
+    place.run("bob", &["run", "--announce", "0.0.0.0:4000"]).fails(1, &["0.0.0.0:4000", "others can reach"]);
+    // One list of places for all nodes of a network may name the node itself.
+    let args = ["--bootstrap", &alice.place(), "--announce", "203.0.113.9:4000"];
+    let _bob = place.start("bob", &args);
+    place.active("bob");
+    let ticket = place.json("bob", &["invite"]).ok().json();
+    assert_eq!(ticket[0]["addresses"][0], "203.0.113.9:4000");
+    place.run("alice", &["join", &format!("[::ffff:127.0.0.1]:{port}")]).fails(1, &["this node itself"]);
+}
+
 #[test]
 fn a_ticket_of_another_network() {
     let place = Place::new();

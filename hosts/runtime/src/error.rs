@@ -34,10 +34,18 @@ pub enum NodeError {
     /// The stored records cannot be brought back to life.
     #[error("{0}")]
     Restore(#[from] RestoreError),
-    /// The store refused. A message that was being sent is kept in memory and stored as soon as the
-    /// store takes it.
+    /// The store refused, and nothing was taken.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// A message was taken and is not on the disk yet. It is written as soon as the store takes it; if the node ends
+    /// before, the message is lost.
+    #[error("message {id} is in memory only: {source}")]
+    Unstored {
+        /// Its id.
+        id: MessageId,
+        /// Why it is not on the disk.
+        source: StoreError,
+    },
     /// An address to listen on cannot be used.
     #[error("cannot listen on {addr}: {source}")]
     Listen {

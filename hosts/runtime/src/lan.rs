@@ -15,7 +15,7 @@ use if_addrs::{IfAddr, Interface};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::socket::MAX_SOCKETS;
+use crate::socket::{MAX_SOCKETS, default_sources, ranked};
 
 /// The port of beacons: the DONP document's.
 pub const LAN_PORT: u16 = 8_888;
@@ -71,8 +71,16 @@ impl FromStr for Lan {
 /// A group on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    V4 { group: Ipv4Addr, interface: Ipv4Addr },
-    V6 { index: u32 },
+    /// The index belongs to it: an interface that goes and comes back with its address has another one, and what was joined
+    /// on the old one is gone.
+    V4 {
+        group: Ipv4Addr,
+        interface: Ipv4Addr,
+        index: Option<u32>,
+    },
+    V6 {
+        index: u32,
+    },
 }
 
 impl Place {
@@ -116,7 +124,7 @@ fn is_on_link(from: SocketAddr, place: Place, networks: &[(IpAddr, u8)]) -> bool
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::V4 { group, interface } => write!(f, "{group} on {interface}"),
+            Self::V4 { group, interface, .. } => write!(f, "{group} on {interface}"),
             Self::V6 { index } => write!(f, "{LAN_GROUP_V6} on interface {index}"),
         }
     }
@@ -150,7 +158,8 @@ impl MulticastSockets {
 
     /// Follows the interfaces as they are: for a node whose sockets are bound to `bound`.
     pub(crate) fn refresh(&mut self, bound: &[SocketAddr], registry: &Registry) {
-        let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+        // The real ones before bridges: there may be more than places.
+        let interfaces = ranked(if_addrs::get_if_addrs().unwrap_or_default(), &default_sources());
         let mut wanted = places(bound, &interfaces, self.compat);
         wanted.truncate(MAX_PLACES);
         self.ears.retain_mut(|ear| {
@@ -191,7 +200,7 @@ impl MulticastSockets {
         let token = (MAX_SOCKETS..).map(Token).find(|t| self.ears.iter().all(|ear| ear.token != *t));
         let token = token.unwrap_or(Token(MAX_SOCKETS));
         let (group, hears, says) = match place {
-            Place::V4 { group, interface } => {
+            Place::V4 { group, interface, .. } => {
                 let hears = shared(Domain::IPV4)?;
                 #[cfg(any(target_os = "linux", target_os = "android"))]
                 hears.set_multicast_all_v4(false)?;
@@ -305,23 +314,25 @@ fn places(bound: &[SocketAddr], interfaces: &[Interface], compat: bool) -> Vec<P
         match addr.ip() {
             IpAddr::V4(ip) => {
                 let mut seen: Vec<&str> = Vec::new();
-                let mut on: Vec<Ipv4Addr> = Vec::new();
+                let mut on: Vec<(Ipv4Addr, Option<u32>)> = Vec::new();
+                let index_of =
+                    |ip: Ipv4Addr| interfaces.iter().find(|i| i.ip() == IpAddr::V4(ip)).and_then(|i| i.index);
                 for interface in interfaces.iter().filter(|i| ip.is_unspecified() && !i.is_p2p && !i.is_loopback()) {
                     // One address is enough: an interface hears a group once.
                     if let IfAddr::V4(v4) = &interface.addr
                         && !seen.contains(&interface.name.as_str())
                     {
                         seen.push(&interface.name);
-                        on.push(v4.ip);
+                        on.push((v4.ip, interface.index));
                     }
                 }
                 if !ip.is_unspecified() {
-                    on.push(ip);
+                    on.push((ip, index_of(ip)));
                 } else if on.is_empty() {
-                    on.push(Ipv4Addr::LOCALHOST);
+                    on.push((Ipv4Addr::LOCALHOST, index_of(Ipv4Addr::LOCALHOST)));
                 }
                 for group in &groups {
-                    on.iter().for_each(|ip| add(Place::V4 { group: *group, interface: *ip }));
+                    on.iter().for_each(|(ip, index)| add(Place::V4 { group: *group, interface: *ip, index: *index }));
                 }
             }
             IpAddr::V6(ip) => {
@@ -381,6 +392,15 @@ mod tests {
         assert!(at(&["[2001:db8::1]:4000"], &all, false).is_empty(), "nobody could answer there");
     }
 
+    /// Mutation: `Place` compares addresses alone.
+    #[test]
+    fn an_interface_that_comes_back_is_joined_again() {
+        let bound = ["0.0.0.0:4000".parse().unwrap()];
+        let before = places(&bound, &[interface("eth0", 2, "192.0.2.2", false)], false);
+        assert_eq!(before, places(&bound, &[interface("eth0", 2, "192.0.2.2", false)], false));
+        assert_ne!(before, places(&bound, &[interface("eth0", 3, "192.0.2.2", false)], false));
+    }
+
     #[test]
     fn two_nodes_on_a_machine_hear_each_other_and_themselves() {
         let mut poll = mio::Poll::new().unwrap();
@@ -423,7 +443,7 @@ mod tests {
         let mut all = vec![interface("eth0", 2, "10.1.2.3", false), interface("wlan0", 3, "11.1.2.3", false)];
         all.push(interface("eth0", 2, "fe80::1", false));
         all.push(interface("eth0", 2, "2001:db8::1", false));
-        let v4 = Place::V4 { group: LAN_GROUP_V4, interface: Ipv4Addr::new(10, 1, 2, 3) };
+        let v4 = Place::V4 { group: LAN_GROUP_V4, interface: Ipv4Addr::new(10, 1, 2, 3), index: Some(2) };
         let v6 = Place::V6 { index: 2 };
         let on = |from: &str, place: Place| is_on_link(from.parse().unwrap(), place, &place.networks(&all));
         assert!(on("10.9.9.9:8888", v4) && on("169.254.1.1:8888", v4));

@@ -51,4 +51,7 @@ pub use names::{BootstrapName, BootstrapNameError};
 pub use node::{Fetched, Found, HostStatus, Node, NodeConfig, NodeStatus, StoreKind};
 pub use socket::SocketStats;
 pub use stderr::log_to_stderr;
-pub use store::{Cost, KeyStore, LockedBy, Profile, Protection, Secrets, StoreError};
+pub use store::{
+    Access, Checked, Cost, HasKey, KeyStore, LockedBy, Profile, Protection, Salvaged, Secrets, StoreError, backup,
+    check, repair, restore, salvage,
+};

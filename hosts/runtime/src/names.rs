@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -47,10 +47,19 @@ impl FromStr for BootstrapName {
             None => (text.trim(), None),
         };
         if let Ok(addr) = place.parse::<SocketAddr>() {
+            // An IPv4 address in an IPv6 one is that IPv4 address: no socket here sends to the other form.
+            let ip = addr.ip().to_canonical();
             if addr.port() == 0 {
                 return Err(bad("port 0 cannot be reached".into()));
             }
-            return Ok(Self { host: addr.ip().to_string(), port: addr.port(), id });
+            if ip.is_unspecified() {
+                let reason = format!("{ip} means every address of a machine, not one that can be reached");
+                return Err(bad(reason));
+            }
+            if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
+                return Err(bad(format!("{ip} is not the address of one machine")));
+            }
+            return Ok(Self { host: ip.to_string(), port: addr.port(), id });
         }
         let (host, port) =
             place.rsplit_once(':').ok_or_else(|| bad("it is not written host:port or host:port/NodeId".into()))?;
@@ -186,6 +195,8 @@ mod tests {
         let literal: BootstrapName = format!("[::1]:4000/{id}").parse().unwrap();
         assert_eq!(literal.literal(), Some(Bootstrap { addr: "[::1]:4000".parse().unwrap(), id: Some(id) }));
         assert_eq!("example.org:9".parse::<BootstrapName>().unwrap().literal(), None);
+        let mapped: BootstrapName = "[::ffff:192.0.2.1]:4000".parse().unwrap();
+        assert_eq!(mapped.to_string(), "192.0.2.1:4000", "one address, one form");
     }
 
     #[test]
@@ -194,6 +205,11 @@ mod tests {
             ("example.org", "not written"),
             ("example.org:0", "port"),
             ("127.0.0.1:0", "port 0"),
+            ("0.0.0.0:4000", "every address"),
+            ("[::]:4000", "every address"),
+            ("[::ffff:0.0.0.0]:4000", "every address"),
+            ("239.255.68.78:4000", "one machine"),
+            ("255.255.255.255:4000", "one machine"),
             ("example.org:65536", "port"),
             ("exa mple.org:1", "not a host name"),
             (":4000", "not a host name"),

@@ -1,6 +1,6 @@
 //! Conversations: their history, and the events that report it.
 
-use crate::chat::History;
+use crate::chat::{BeginLife, History};
 use crate::engine::Engine;
 use crate::error::CommandError;
 use crate::id::MessageId;
@@ -29,6 +29,14 @@ impl Engine {
         self.machines.chat.command(at, &mut self.q, History { query, conversation, before, limit });
         self.pump(now);
         Ok(query)
+    }
+
+    /// Begins a new life in each conversation: for a host that knows its records to be an older copy of the profile, right
+    /// after [`restore`](Self::restore). What another copy has said since stays another log of this device.
+    pub fn begin_life(&mut self, now: Instant) {
+        let at = self.advance(now);
+        self.machines.chat.command(at, &mut self.q, BeginLife);
+        self.pump(now);
     }
 
     /// Every durable event up to and including `seq` was handled and need not come again.

@@ -39,6 +39,9 @@ pub struct NodeConfig {
     pub network_key: Option<[u8; 32]>,
     /// Where to listen, at most 16; empty for any port of both families.
     pub listen: Vec<SocketAddr>,
+    /// Where others can reach this node, if it cannot know: the outside of a container, a forwarded port. They come first
+    /// in tickets and announcements.
+    pub announce: Vec<SocketAddr>,
     /// Who the node is and what it knows.
     pub store: StoreKind,
     /// Places to enter the network, as `host:port` or `host:port/NodeId`. Names are looked up again
@@ -62,6 +65,7 @@ impl NodeConfig {
             config: Config::default(),
             network_key: None,
             listen: Vec::new(),
+            announce: Vec::new(),
             store: store.into(),
             bootstraps: Vec::new(),
             lan: Lan::Off,

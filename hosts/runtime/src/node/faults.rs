@@ -3,7 +3,9 @@
 use donp_core::{CommandError, FailureType, LocalPeer, NodeId, ZoneMember};
 
 use super::Node;
+use crate::clock::entropy;
 use crate::error::NodeError;
+use crate::fault::{Fault, Shaper};
 use crate::node::worker::Worker;
 
 impl Node {
@@ -81,6 +83,15 @@ impl Node {
             w.engine.handle_local_peer(w.now, peer);
             Ok(())
         })
+    }
+
+    /// Puts other faults on what is sent from here on, or none. What is held back goes at once.
+    ///
+    /// # Errors
+    /// When the node is not running any more.
+    pub fn set_fault(&self, fault: Option<Fault>) -> Result<(), NodeError> {
+        let seed = entropy().map(u64::from_le_bytes).map_err(NodeError::io("randomness"))?;
+        self.call(move |w| w.set_shaper(fault.filter(|f| *f != Fault::default()).map(|f| Shaper::new(f, seed))))
     }
 
     fn command(

@@ -3,6 +3,7 @@
 mod alarm;
 mod config;
 mod faults;
+mod say;
 mod submitter;
 mod worker;
 
@@ -28,7 +29,7 @@ use crate::fault::{Fault, Shaper};
 use crate::lan::{Lan, MulticastSockets};
 use crate::names::{BootstrapName, BootstrapNameError, Resolver};
 use crate::socket::Sockets;
-use crate::store::{Opened, Profile, Store};
+use crate::store::{Opened, Profile, Store, StoreError};
 use alarm::Alarm;
 pub use config::{HostStatus, NodeConfig, NodeStatus, StoreKind};
 use submitter::Submitter;
@@ -159,12 +160,21 @@ impl Node {
         let (id, name) = (identity.node_id(), identity.name().to_string());
         let records = store.hot()?;
         let now = clock.now();
-        let engine = if records.is_empty() {
+        let mut engine = if records.is_empty() {
             Engine::new(config, identity, seed, now, clock.wall())?
         } else {
             Engine::restore(config, identity, records, seed, now, clock.wall())?
         };
+        if store.begins_new_life() {
+            engine.begin_life(now);
+        }
         let knows_peers = engine.status().known > 0;
+        if let Some(path) = store.read_only().filter(|_| !cfg.offline) {
+            return Err(StoreError::ReadOnly(path.into()).into());
+        }
+        if !cfg.offline {
+            store.announce_node()?;
+        }
         if fresh_network && !cfg.offline {
             store.put_secret("host/network", &network_key)?;
         }
@@ -175,7 +185,8 @@ impl Node {
         let hub = Arc::new(EventBus::default());
         let worker =
             Worker::new(engine, store, sockets, poll, queue, Arc::clone(&alarm), Arc::clone(&hub), shaper, clock)
-                .with_lan(MulticastSockets::new(lan));
+                .with_lan(MulticastSockets::new(lan))
+                .with_announced(cfg.announce);
         let entrance = (!cfg.offline).then_some(Entrance { places: bootstraps, knows_peers });
         let life = Mutex::new(Life::Ready(Box::new(worker), entrance));
         let thread = OnceLock::new();
@@ -379,31 +390,6 @@ impl Node {
     /// As [`send_private`](Self::send_private).
     pub fn broadcast(&self, content: Content) -> Result<MessageId, NodeError> {
         self.say(Conversation::Network, content, |w, content| w.engine.broadcast(w.now, content))
-    }
-
-    /// Says `content`. The core knows recent messages and those of pages that were read; an older one that the content
-    /// is about is read first.
-    fn say(
-        &self,
-        conversation: Conversation,
-        content: Content,
-        say: impl Fn(&mut Worker, Content) -> Result<MessageId, CommandError> + Clone + Send + 'static,
-    ) -> Result<MessageId, NodeError> {
-        let Some(target) = content.about() else {
-            return self.call_stored(move |w| Ok(say(w, content)?));
-        };
-        let (again, first) = (content.clone(), say.clone());
-        match self.call_stored(move |w| Ok(first(w, content)?)) {
-            Err(NodeError::Command(CommandError::Unknown(_))) => {}
-            other => return other,
-        }
-        let page = self.history(conversation, Some(target.next()), 1, ANSWER_WITHIN)?;
-        let found = page.messages.iter().find(|m| m.id == target).ok_or(NodeError::NoTarget(target))?;
-        let is_authors = matches!(again, Content::Edit { .. } | Content::Retract { .. });
-        if is_authors && found.author != self.id {
-            return Err(NodeError::NotOwn { id: target, author: found.author });
-        }
-        self.call_stored(move |w| Ok(say(w, again)?))
     }
 
     /// A page of a conversation, at most `limit` messages before `before` (the newest if none).

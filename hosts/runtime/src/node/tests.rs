@@ -199,7 +199,7 @@ fn a_full_store_refuses_and_goes_on_when_there_is_room() {
     };
     limit(1);
     let big = || Content::text("x".repeat(60_000));
-    assert!(matches!(a.broadcast(big()), Err(NodeError::Store(StoreError::Full))));
+    assert!(matches!(a.broadcast(big()), Err(NodeError::Unstored { source: StoreError::Full, .. })));
     assert!(a.status().unwrap().host.store_error.unwrap().contains("full"));
     assert!(matches!(a.broadcast(Content::text("refused")), Err(NodeError::Store(StoreError::Full))));
     limit(1_000);

@@ -9,8 +9,8 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
 use donp_core::{
-    Answer, Batch, Bootstrap, CommandError, Conversation, Durable, Engine, Event, Instant, MessageId, NodeState, Op,
-    Output, Transmit, Volatile,
+    Answer, Batch, Bootstrap, CommandError, Conversation, Durable, Engine, Event, Instant, MessageId, NodeId,
+    NodeState, Op, Output, Transmit, Volatile,
 };
 use mio::{Events, Poll};
 
@@ -21,7 +21,7 @@ use crate::error::NodeError;
 use crate::events::{EventBus, EventPage, READ_BYTES};
 use crate::fault::Shaper;
 use crate::lan::MulticastSockets;
-use crate::names::{BootstrapName, Resolved, Resolver};
+use crate::names::{BootstrapName, BootstrapNameError, Resolved, Resolver};
 use crate::socket::Sockets;
 use crate::store::{Store, StoreError};
 
@@ -40,6 +40,9 @@ const BURST: usize = 32;
 const BURST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a goodbye may wait for a blocked socket.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Peers that are asked for what was lost here: as many as a small network has neighbours (docs/design/overlay.md).
+const COMPARED: u8 = 5;
 
 /// How a node ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +95,8 @@ pub(super) struct Worker {
     /// When to give back the buffers of a burst.
     rest_at: Option<Instant>,
     addresses: Vec<SocketAddr>,
+    /// What the user says others can reach this node at.
+    announced: Vec<SocketAddr>,
     names: Names,
     /// What each place to enter the network came to.
     places: BTreeMap<BootstrapName, Result<Vec<Bootstrap>, String>>,
@@ -99,6 +104,8 @@ pub(super) struct Worker {
     left: bool,
     /// The store is closed and nothing is received.
     suspended: bool,
+    /// Peers to compare histories with, since records were lost.
+    compares_left: u8,
     stop: Option<Stop>,
 }
 
@@ -140,16 +147,30 @@ impl Worker {
             next_hour: now + HOUR,
             rest_at: None,
             addresses: Vec::new(),
+            announced: Vec::new(),
             names: Names::Offline,
             places: BTreeMap::new(),
             left: false,
             suspended: false,
+            compares_left: 0,
             stop: None,
         }
     }
 
     pub(super) fn with_lan(self, lan: Option<MulticastSockets>) -> Self {
         Self { lan, ..self }
+    }
+
+    pub(super) fn with_announced(self, announced: Vec<SocketAddr>) -> Self {
+        Self { announced, ..self }
+    }
+
+    /// Whether a place is this node itself.
+    fn is_own(&self, place: &Bootstrap) -> bool {
+        let here = |addr: &SocketAddr| *addr == place.addr && place.id.is_none();
+        place.id == Some(self.engine.status().id)
+            || self.addresses.iter().any(here)
+            || self.sockets.local().any(|a| here(&a))
     }
 
     /// Joins through the addresses given and those in the address book, and has names looked up. A
@@ -169,6 +190,11 @@ impl Worker {
 
     fn add_place(&mut self, place: BootstrapName) {
         if let Some(found) = place.literal() {
+            // One list of places may serve all nodes of a network.
+            if self.is_own(&found) {
+                log::info!("bootstrap {place} is this node itself");
+                return;
+            }
             self.places.insert(place, Ok(vec![found]));
             return;
         }
@@ -198,6 +224,13 @@ impl Worker {
         }
     }
 
+    pub(super) fn set_shaper(&mut self, shaper: Option<Shaper>) {
+        if let Some(mut old) = std::mem::replace(&mut self.shaper, shaper) {
+            let sockets = &mut self.sockets;
+            old.release_due(Instant::from_micros(u64::MAX), &mut |t| sockets.push(t));
+        }
+    }
+
     /// The resolver found something, or did not.
     pub(super) fn resolved(&mut self, answer: Resolved) {
         if let Err(reason) = &answer.found {
@@ -212,6 +245,10 @@ impl Worker {
 
     /// Enters through `found` and remembers `names`, latest first.
     pub(super) fn join(&mut self, names: Vec<BootstrapName>, found: &[Bootstrap]) -> Result<(), NodeError> {
+        if let Some(own) = found.iter().find(|place| self.is_own(place)) {
+            let text = BootstrapName::from(own.clone()).to_string();
+            return Err(BootstrapNameError { text, reason: "it is this node itself".into() }.into());
+        }
         if self.is_online() {
             self.engine.join(self.now, found)?;
             self.left = false;
@@ -301,9 +338,10 @@ impl Worker {
         if self.suspended {
             return Err(CommandError::NotRunning.into());
         }
-        match &self.failing {
-            Some((e, _)) => Err(again(e).into()),
-            None => Ok(()),
+        match (&self.failing, self.store.read_only()) {
+            (Some((e, _)), _) => Err(again(e).into()),
+            (None, Some(path)) => Err(StoreError::ReadOnly(path.into()).into()),
+            (None, None) => Ok(()),
         }
     }
 
@@ -346,7 +384,7 @@ impl Worker {
         if let Some(lan) = &mut self.lan {
             lan.refresh(&self.sockets.local().collect::<Vec<_>>(), self.poll.registry());
         }
-        let addresses = self.sockets.reachable();
+        let addresses = self.sockets.reachable(&self.announced);
         if addresses != self.addresses {
             self.engine.handle_local_addresses(self.now, &addresses);
             self.addresses = addresses;
@@ -494,6 +532,10 @@ impl Worker {
             if self.is_online() {
                 self.refresh_addresses();
             }
+            // A node that is quiet would notice with its next message only.
+            if let Err(e) = self.store.is_in_place() {
+                log::error!("{e}");
+            }
         }
         if self.next_hour <= self.now {
             self.next_hour = self.now + HOUR;
@@ -528,7 +570,12 @@ impl Worker {
                     });
                     self.engine.handle_records(self.now, request.id, records);
                 }
-                Output::Event(event) => events.push(event),
+                Output::Event(event) => {
+                    if let Event::Volatile(Volatile::PeerUp { peer, .. }) = &event {
+                        self.fetch_again(*peer);
+                    }
+                    events.push(event);
+                }
                 Output::Answer(answer) => {
                     if let Some(reply) = self.queries.remove(&answer.query) {
                         let _ = reply.try_send(Ok(answer));
@@ -557,6 +604,19 @@ impl Worker {
         sockets.flush(self.poll.registry());
         for (to, length) in sockets.take_too_long() {
             self.engine.handle_too_long(self.now, to, length);
+        }
+    }
+
+    /// Compares histories with a peer, since records were lost here: with the first few.
+    fn fetch_again(&mut self, peer: NodeId) {
+        if self.store.fetches_again() {
+            self.compares_left = COMPARED;
+        }
+        if self.compares_left > 0 {
+            self.compares_left -= 1;
+            if let Err(e) = self.engine.synchronize_state(self.now, peer) {
+                log::debug!("{}: {e}", peer.short());
+            }
         }
     }
 

@@ -4,11 +4,12 @@
 //! read on the next one, after timers and commands had their turn. A socket that cannot send keeps
 //! up to 1,024 datagrams; beyond that they are dropped and counted, as any router would.
 
+mod addresses;
 mod system;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use donp_core::Transmit;
 use mio::{Interest, Registry, Token};
@@ -16,6 +17,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::NodeError;
 
+use addresses::Asked;
+pub(crate) use addresses::{default_sources, ranked};
 pub(crate) use system::System;
 
 /// Datagrams read from one socket on one wake-up: four machines in a row for each fit the engine's
@@ -201,13 +204,15 @@ fn is_noise(e: &io::Error) -> bool {
 /// All sockets of a node.
 pub(crate) struct Sockets {
     ports: Vec<(SocketAddr, Port<System>)>,
+    /// With several sockets of one family: which of them an address asked.
+    asked: Option<Asked>,
     no_socket: u64,
 }
 
 impl Sockets {
     /// No sockets: for a node that only reads and queues.
     pub(crate) fn none() -> Self {
-        Self { ports: Vec::new(), no_socket: 0 }
+        Self { ports: Vec::new(), asked: None, no_socket: 0 }
     }
 
     /// Binds every address in `listen`; with none given, any port of both families, where a machine
@@ -225,6 +230,10 @@ impl Sockets {
         }
         for &addr in listen.iter().take(MAX_SOCKETS) {
             sockets.add(addr, registry)?;
+        }
+        let of_v4 = sockets.local().filter(SocketAddr::is_ipv4).count();
+        if of_v4 > 1 || sockets.ports.len() - of_v4 > 1 {
+            sockets.asked = Some(Asked::new());
         }
         Ok(sockets)
     }
@@ -249,15 +258,22 @@ impl Sockets {
     }
 
     pub(crate) fn receive(&mut self, each: &mut dyn FnMut(SocketAddr, &[u8])) {
-        for (_, port) in &mut self.ports {
-            port.receive(each);
+        for (n, (_, port)) in self.ports.iter_mut().enumerate() {
+            match &mut self.asked {
+                None => port.receive(each),
+                Some(asked) => port.receive(&mut |from, bytes| {
+                    asked.note(from, n);
+                    each(from, bytes);
+                }),
+            }
         }
     }
 
-    /// Queues a datagram on the first socket of its family.
+    /// Queues a datagram on the socket that its receiver asked, or on the one that leads there best.
     pub(crate) fn push(&mut self, datagram: Transmit) {
-        let port = self.ports.iter_mut().find(|(addr, _)| addr.is_ipv4() == datagram.to.is_ipv4());
-        match port {
+        let asked = self.asked.as_ref().and_then(|asked| asked.socket(datagram.to));
+        let socket = asked.or_else(|| addresses::leading_to(datagram.to, self.local()));
+        match socket.and_then(|n| self.ports.get_mut(n)) {
             Some((_, port)) => port.push(datagram),
             None => self.no_socket += 1,
         }
@@ -313,37 +329,11 @@ impl Sockets {
         all
     }
 
-    /// Addresses others can try: what is bound, with the interfaces' addresses for "any". Loopback
-    /// only if there is nothing else; best first, so IPv4 before IPv6 only by the order of binding.
-    pub(crate) fn reachable(&self) -> Vec<SocketAddr> {
-        let interfaces: Vec<IpAddr> =
-            if_addrs::get_if_addrs().map(|all| all.iter().map(|i| i.ip()).collect()).unwrap_or_default();
-        reachable(&self.local().collect::<Vec<_>>(), &interfaces)
-    }
-}
-
-fn reachable(bound: &[SocketAddr], interfaces: &[IpAddr]) -> Vec<SocketAddr> {
-    let mut out = Vec::new();
-    for addr in bound {
-        if addr.ip().is_unspecified() {
-            let same = interfaces.iter().filter(|ip| ip.is_ipv4() == addr.is_ipv4() && usable(**ip));
-            out.extend(same.map(|ip| SocketAddr::new(*ip, addr.port())));
-        } else {
-            out.push(*addr);
-        }
-    }
-    if out.iter().any(|a| !a.ip().is_loopback()) {
-        out.retain(|a| !a.ip().is_loopback());
-    }
-    out.dedup();
-    out
-}
-
-/// Link-local addresses mean nothing without the interface they belong to.
-fn usable(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => !ip.is_link_local() && !ip.is_unspecified(),
-        IpAddr::V6(ip) => !ip.is_unicast_link_local() && !ip.is_unspecified(),
+    /// Addresses others can try, best first; last one of the link for a family that has no other.
+    pub(crate) fn reachable(&self, announced: &[SocketAddr]) -> Vec<SocketAddr> {
+        let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+        let bound: Vec<_> = self.local().collect();
+        addresses::reachable(announced, &bound, &ranked(interfaces, &default_sources()))
     }
 }
 

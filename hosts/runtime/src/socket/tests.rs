@@ -381,13 +381,33 @@ fn a_port_in_use_is_named() {
     assert!(error.contains(&taken.to_string()) && error.contains("in use"), "{error}");
 }
 
+/// Mutation: `push` takes the first socket of the family.
 #[test]
-fn addresses_for_others_are_those_of_the_interfaces() {
-    let ip = |t: &str| t.parse::<IpAddr>().unwrap();
-    let at = |t: &str| t.parse::<SocketAddr>().unwrap();
-    let all = [ip("127.0.0.1"), ip("10.0.0.5"), ip("169.254.1.1"), ip("::1"), ip("fe80::1"), ip("2001:db8::5")];
-    assert_eq!(reachable(&[at("0.0.0.0:7"), at("[::]:8")], &all), [at("10.0.0.5:7"), at("[2001:db8::5]:8")]);
-    assert_eq!(reachable(&[at("127.0.0.1:7")], &all), [at("127.0.0.1:7")]);
-    assert_eq!(reachable(&[at("0.0.0.0:7")], &[ip("127.0.0.1")]), [at("127.0.0.1:7")]);
-    assert_eq!(reachable(&[at("127.0.0.1:7"), at("10.0.0.5:7")], &all), [at("10.0.0.5:7")]);
+fn answers_leave_from_the_socket_that_was_asked() {
+    let mut poll = mio::Poll::new().unwrap();
+    let listen = ["127.0.0.1:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap()];
+    let mut sockets = Sockets::bind(&listen, poll.registry()).unwrap();
+    let local: Vec<SocketAddr> = sockets.local().collect();
+    let peers = [0, 1].map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+    for (peer, to) in peers.iter().zip([local[1], local[0]]) {
+        peer.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+        peer.send_to(b"hello", to).unwrap();
+    }
+    let mut events = mio::Events::with_capacity(8);
+    let mut from = Vec::new();
+    while from.len() < 2 {
+        for n in 0..2 {
+            sockets.port_mut(n).unwrap().set_readable();
+        }
+        sockets.receive(&mut |addr, _| from.push(addr));
+        poll.poll(&mut events, Some(std::time::Duration::from_millis(10))).unwrap();
+    }
+    for addr in from {
+        sockets.push(Transmit { to: addr, bytes: b"answer".to_vec() });
+    }
+    sockets.flush(poll.registry());
+    for (peer, asked) in peers.iter().zip([local[1], local[0]]) {
+        let (_, answered) = peer.recv_from(&mut [0; 16]).unwrap();
+        assert_eq!(answered, asked);
+    }
 }

@@ -1,17 +1,26 @@
 //! Where a node keeps what must survive: one sealed SQLite file per profile, or memory.
 
+mod backup;
+mod check;
 mod lock;
+mod mend;
 mod profile;
+mod salvage;
 mod seal;
+mod sql;
 mod sqlite;
+mod sums;
 
 use std::path::PathBuf;
 
 use donp_core::{Batch, Identity, MemoryStore, Record, Scan};
 use zeroize::Zeroizing;
 
+pub use backup::{HasKey, backup, restore};
+pub use check::{Checked, check, repair};
 pub use lock::LockedBy;
 pub use profile::{Profile, Secrets};
+pub use salvage::{Salvaged, salvage};
 pub use seal::Cost;
 pub(crate) use sqlite::SqliteStore;
 
@@ -41,6 +50,26 @@ impl Protection {
     }
 }
 
+/// What a profile is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To look into it, beside others that do. Nothing is written, so this works on a disk that is read-only; a node can
+    /// only be offline.
+    Read,
+    /// To change it: for one process at a time.
+    Write,
+}
+
+/// What the system did not do, in the words of this store.
+fn refused_by_system(what: &'static str, path: &std::path::Path, source: std::io::Error) -> StoreError {
+    match source.kind() {
+        std::io::ErrorKind::PermissionDenied => StoreError::Denied(path.into()),
+        std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly(path.into()),
+        std::io::ErrorKind::StorageFull => StoreError::Full,
+        _ => StoreError::Io { what, path: path.into(), source },
+    }
+}
+
 /// The platform's key store, such as Android's Keystore or a Keychain: wraps the key that wraps a
 /// profile's data key. Called when a profile is made and when it is opened, never in between.
 pub trait KeyStore: Send + Sync {
@@ -67,6 +96,12 @@ pub enum StoreError {
     /// There is a profile in this folder already.
     #[error("there is a profile in {0} already")]
     Exists(PathBuf),
+    /// This user may not use the profile: it is another's, or its folder is closed.
+    #[error("permission denied: this user cannot use {0}")]
+    Denied(PathBuf),
+    /// The profile was opened to read, or its disk is read-only.
+    #[error("{0} can only be read here")]
+    ReadOnly(PathBuf),
     /// Another process has the profile open.
     #[error("profile {} is in use by {by}", dir.display())]
     InUse {
@@ -126,10 +161,10 @@ pub enum StoreError {
         /// The known one.
         known: u32,
     },
-    /// There is no room; what was to be written is kept and tried again.
-    #[error("the disk is full: nothing was lost, and it is written as soon as there is room")]
+    /// There is no room.
+    #[error("the disk is full")]
     Full,
-    /// Earlier writes fail in another way; what was to be written is kept and tried again.
+    /// Writes fail in another way.
     #[error("the store does not take writes: {0}")]
     Failing(String),
     /// A system call failed.
@@ -165,6 +200,46 @@ impl Store {
         match self {
             Self::Sqlite(_) => "sqlite",
             Self::Volatile { .. } => "memory",
+        }
+    }
+
+    /// The folder, if nothing is written there.
+    pub(crate) fn read_only(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::Sqlite(s) => s.read_only(),
+            Self::Volatile { .. } => None,
+        }
+    }
+
+    /// Says to other processes that a running node has the profile.
+    pub(crate) fn announce_node(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(s) => s.announce_node(),
+            Self::Volatile { .. } => Ok(()),
+        }
+    }
+
+    /// Whether records are missing that others may have; asked once.
+    pub(crate) fn fetches_again(&mut self) -> bool {
+        match self {
+            Self::Sqlite(s) => s.fetches_again(),
+            Self::Volatile { .. } => false,
+        }
+    }
+
+    /// Whether the node has to begin a new life in each conversation.
+    pub(crate) fn begins_new_life(&self) -> bool {
+        match self {
+            Self::Sqlite(s) => s.begins_new_life(),
+            Self::Volatile { .. } => false,
+        }
+    }
+
+    /// Whether the file is still where it was opened; one that was removed is written again.
+    pub(crate) fn is_in_place(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(s) => s.is_in_place(),
+            Self::Volatile { .. } => Ok(()),
         }
     }
 
@@ -271,3 +346,7 @@ pub(crate) struct Opened {
     pub identity: Identity,
     pub store: Store,
 }
+
+#[cfg(test)]
+#[path = "damage_tests.rs"]
+mod damage_tests;

@@ -4,14 +4,16 @@ use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use donp_core::Identity;
 use zeroize::Zeroizing;
 
 use super::lock::{self, Lock, LockedBy};
 use super::seal::{self, Cost, Sealer, UnwrapError, Wrapper};
+use super::sql::Sql;
 use super::sqlite::{self, SqliteStore};
-use super::{KeyStore, Opened, Protection, Store, StoreError};
+use super::{Access, KeyStore, Opened, Protection, Store, StoreError, refused_by_system, salvage};
 use crate::clock::entropy;
 
 /// What opens a profile.
@@ -33,10 +35,13 @@ pub struct Profile {
     store: SqliteStore,
 }
 
-const WRAPPED_KEY: &str = "wrapped-key";
+pub(super) const WRAPPED_KEY: &str = "wrapped-key";
 /// What the platform's key store made of the key that wraps the data key.
-const PLATFORM_KEY: &str = "platform-key";
-const IDENTITY: &str = "identity";
+pub(super) const PLATFORM_KEY: &str = "platform-key";
+pub(super) const IDENTITY: &str = "identity";
+/// How long an opened profile waits for commands that have it: a command takes milliseconds, and about a second if a
+/// passphrase has to be stretched.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Profile {
     /// The key of the network this profile lives in; none if it never ran.
@@ -62,7 +67,7 @@ impl Profile {
     pub fn create(dir: &Path, identity: &Identity, secrets: &Secrets, cost: Cost) -> Result<Self, StoreError> {
         private_dir(dir)?;
         let path = dir.join("node.db");
-        let lock = Lock::take(dir)?;
+        let lock = Lock::take(dir, Access::Write, PATIENCE)?;
         if path.exists() {
             return Err(StoreError::Exists(dir.into()));
         }
@@ -87,12 +92,13 @@ impl Profile {
         }
         {
             let db = sqlite::open_file(&temporary, true)?;
-            sqlite::put_raw_secret(&db, WRAPPED_KEY, &wrapped, &temporary)?;
+            let sql = Sql { db: &db, path: &temporary };
+            sqlite::put_raw_secret(sql, WRAPPED_KEY, &wrapped)?;
             if let Some(platform_key) = platform_key {
-                sqlite::put_raw_secret(&db, PLATFORM_KEY, &platform_key, &temporary)?;
+                sqlite::put_raw_secret(sql, PLATFORM_KEY, &platform_key)?;
             }
             let identity = Zeroizing::new(identity.to_bytes());
-            sqlite::put_sealed_secret(&db, &mut Sealer::new(&data_key), IDENTITY, &identity, &temporary)?;
+            sqlite::put_sealed_secret(sql, &mut Sealer::new(&data_key), IDENTITY, &identity)?;
             // The last connection to close moves the write-ahead log into the file.
             db.close().map_err(|(_, e)| StoreError::Sqlite(e))?;
         }
@@ -102,23 +108,39 @@ impl Profile {
         };
         private_file(&temporary)?;
         fs::rename(&temporary, &path).map_err(io("cannot make"))?;
+        // The folder's own name too: it may have been made a moment ago.
         #[cfg(unix)]
-        fs::File::open(dir).and_then(|d| d.sync_all()).map_err(io("cannot make"))?;
-        Self::open_locked(dir, secrets, lock)
+        for dir in [Some(dir), dir.parent().filter(|above| !above.as_os_str().is_empty())].into_iter().flatten() {
+            fs::File::open(dir).and_then(|d| d.sync_all()).map_err(io("cannot make"))?;
+        }
+        Self::open_locked(dir, secrets, lock, Access::Write, &[])
     }
 
-    /// Opens the profile in `dir`.
+    /// Opens the profile in `dir` to change it. Waits for commands that have it, not for a running node.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::InUse`], [`StoreError::PassphraseNeeded`],
+    /// [`StoreError::Missing`], [`StoreError::Denied`], [`StoreError::InUse`], [`StoreError::PassphraseNeeded`],
     /// [`StoreError::WrongPassphrase`], [`StoreError::KeyFile`], [`StoreError::Damaged`] and
     /// [`StoreError::Newer`] say what they are called.
     pub fn open(dir: &Path, secrets: &Secrets) -> Result<Self, StoreError> {
-        if !Self::exists(dir) {
-            return Err(StoreError::Missing(dir.into()));
+        Self::open_for(dir, secrets, Access::Write, PATIENCE)
+    }
+
+    /// As [`open`](Self::open), for `access`, and waiting at most `patience` for commands that have it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`StoreError::ReadOnly`] for a disk that cannot be written.
+    pub fn open_for(dir: &Path, secrets: &Secrets, access: Access, patience: Duration) -> Result<Self, StoreError> {
+        let file = dir.join("node.db");
+        match file.try_exists() {
+            Ok(true) => {}
+            Ok(false) => return Err(StoreError::Missing(dir.into())),
+            Err(e) => return Err(refused_by_system("cannot look at", &file, e)),
         }
-        let lock = Lock::take(dir)?;
-        Self::open_locked(dir, secrets, lock)
+        let lock = Lock::take(dir, access, patience)?;
+        // SQLite drops a log from the first page on that does not fit.
+        let log = salvage::read_log(&file);
+        Self::open_locked(dir, secrets, lock, access, &log)
     }
 
     /// Whether there is a profile in `dir`.
@@ -131,52 +153,65 @@ impl Profile {
         lock::holder(dir)
     }
 
-    fn open_locked(dir: &Path, secrets: &Secrets, lock: Lock) -> Result<Self, StoreError> {
-        let path = dir.join("node.db");
-        let db = sqlite::open_file(&path, false)?;
-        let damaged = |what: &str| StoreError::Damaged { path: path.clone(), what: what.into() };
-        let wrapped = sqlite::raw_secret(&db, WRAPPED_KEY, &path)?.ok_or_else(|| damaged("it holds no wrapped key"))?;
-        let (protection, cost) = seal::protection(&wrapped).map_err(|_| damaged("its wrapped key was changed"))?;
-        let data_key = match protection {
-            Protection::Passphrase => {
-                let Some(passphrase) = &secrets.passphrase else {
-                    return Err(StoreError::PassphraseNeeded(dir.into()));
+    /// Opens it, or what can be made of it again: a file that is damaged is set aside, never a reason to lose the rest.
+    /// `log` is the write-ahead log as it was found.
+    fn open_locked(dir: &Path, secrets: &Secrets, lock: Lock, access: Access, log: &[u8]) -> Result<Self, StoreError> {
+        let (identity, mut store) = match Self::open_with(dir, secrets, access, log) {
+            Err(damaged @ StoreError::Damaged { .. }) if access == Access::Read => {
+                // To mend it takes to write it, if that can be.
+                drop(lock);
+                return match Lock::take(dir, Access::Write, PATIENCE) {
+                    Ok(lock) => Self::open_locked(dir, secrets, lock, Access::Write, log),
+                    Err(StoreError::ReadOnly(_) | StoreError::Denied(_)) => Err(damaged),
+                    Err(e) => Err(e),
                 };
-                seal::unwrap(&wrapped, &Wrapper::Passphrase(passphrase.as_bytes(), cost)).map_err(|e| match e {
-                    UnwrapError::WrongKey => StoreError::WrongPassphrase(dir.into()),
-                    UnwrapError::Damaged => damaged("its wrapped key was changed"),
-                })?
             }
-            Protection::KeyStore => {
-                let Some(key_store) = &secrets.key_store else {
-                    return Err(StoreError::KeyStoreNeeded(dir.into()));
-                };
-                let platform_key =
-                    sqlite::raw_secret(&db, PLATFORM_KEY, &path)?.ok_or_else(|| damaged("it holds no platform key"))?;
-                let key = key_store.unwrap_key(&platform_key).map_err(StoreError::KeyStore)?;
-                let other = || StoreError::KeyStore("it gave another key than it was given for this profile".into());
-                let key: [u8; 32] = key.as_slice().try_into().map_err(|_| other())?;
-                let key = Zeroizing::new(key);
-                seal::unwrap(&wrapped, &Wrapper::KeyStore(&key)).map_err(|e| match e {
-                    UnwrapError::WrongKey => other(),
-                    UnwrapError::Damaged => damaged("its wrapped key was changed"),
-                })?
+            Err(StoreError::Damaged { path, what }) => {
+                log::error!("{} is damaged: {what}", path.display());
+                let salvaged = salvage::salvage_with(dir, secrets, log)?;
+                let lost = if salvaged.lost.is_empty() { "nothing" } else { &salvaged.lost };
+                let aside = salvaged.aside.display();
+                log::error!("{} records were kept, lost: {lost}; the file as it was: {aside}", salvaged.kept);
+                let (identity, mut store) = Self::open_with(dir, secrets, access, &[])?;
+                store.was_salvaged();
+                (identity, store)
             }
-            Protection::KeyFile | Protection::Memory => {
-                let file = key_file(dir, secrets);
-                let key = read_key_file(&file)?;
-                seal::unwrap(&wrapped, &Wrapper::KeyFile(&key)).map_err(|e| match e {
-                    UnwrapError::WrongKey => {
-                        StoreError::KeyFile { path: file, reason: "it is not the key of this profile".into() }
-                    }
-                    UnwrapError::Damaged => damaged("its wrapped key was changed"),
-                })?
-            }
+            other => other?,
         };
-        let store = SqliteStore::new(db, path.clone(), Sealer::new(&data_key), protection, lock);
+        store.keep_lock(lock);
+        Ok(Self { dir: dir.into(), identity, store })
+    }
+
+    fn open_with(
+        dir: &Path,
+        secrets: &Secrets,
+        access: Access,
+        log: &[u8],
+    ) -> Result<(Identity, SqliteStore), StoreError> {
+        let path = dir.join("node.db");
+        let db = match access {
+            Access::Write => sqlite::open_file(&path, false)?,
+            Access::Read => sqlite::open_to_read(&path)?,
+        };
+        let damaged = |what: &str| StoreError::Damaged { path: path.clone(), what: what.into() };
+        let sql = Sql { db: &db, path: &path };
+        let wrapped = sqlite::raw_secrets(sql, WRAPPED_KEY)?;
+        let whole = wrapped.iter().find(|w| seal::protection(w).is_ok()).or(wrapped.first());
+        let wrapped = whole.ok_or_else(|| damaged("it holds no wrapped key"))?;
+        let platform_key = sqlite::raw_secrets(sql, PLATFORM_KEY)?;
+        let (data_key, protection) = data_key(dir, wrapped, platform_key.first().map(Vec::as_slice), secrets)?;
+        let mut store = SqliteStore::new(db, path.clone(), Sealer::new(&data_key), protection, access);
+        if !store.verify()? {
+            return Err(damaged("its records do not add up"));
+        }
+        let behind = store.behind_mark();
+        if behind > 0 && (!log.is_empty() || access == Access::Read) {
+            return Err(damaged(&format!("its log does not give the last {behind} transactions")));
+        }
+        store.take_mark(behind)?;
         let bytes = store.secret(IDENTITY)?.map(Zeroizing::new).ok_or_else(|| damaged("it holds no identity"))?;
         let identity = Identity::from_bytes(&bytes).map_err(|e| damaged(&e.to_string()))?;
-        Ok(Self { dir: dir.into(), identity, store })
+        Ok((identity, store))
     }
 
     /// The folder.
@@ -199,7 +234,7 @@ impl Profile {
     /// # Errors
     /// When the lock file cannot be written.
     pub fn announce_control(&mut self, socket: &Path) -> Result<(), StoreError> {
-        self.store.lock_mut().announce(Some(socket))
+        self.store.announce_control(socket)
     }
 
     /// A small sealed value that the host keeps with the profile, such as the key of its network.
@@ -218,6 +253,11 @@ impl Profile {
         self.store.put_secret(&format!("host/{name}"), value)
     }
 
+    /// What was lost, by table; it counts as known from here on.
+    pub(super) fn take_damage(&mut self) -> Result<super::mend::Lost, StoreError> {
+        self.store.take_damage()
+    }
+
     pub(crate) fn into_opened(self) -> Opened {
         Opened { identity: self.identity, store: Store::Sqlite(Box::new(self.store)) }
     }
@@ -226,6 +266,51 @@ impl Profile {
     pub(super) fn store_mut(&mut self) -> &mut SqliteStore {
         &mut self.store
     }
+}
+
+/// Opens the key that seals everything else.
+pub(super) fn data_key(
+    dir: &Path,
+    wrapped: &[u8],
+    platform_key: Option<&[u8]>,
+    secrets: &Secrets,
+) -> Result<(Zeroizing<[u8; 32]>, Protection), StoreError> {
+    let damaged = |what: &str| StoreError::Damaged { path: dir.join("node.db"), what: what.into() };
+    let unwrap = |wrapper: &Wrapper<'_>, wrong: &dyn Fn() -> StoreError| {
+        seal::unwrap(wrapped, wrapper).map_err(|e| match e {
+            UnwrapError::WrongKey => wrong(),
+            UnwrapError::Damaged => damaged("its wrapped key was changed"),
+        })
+    };
+    let (protection, cost) = seal::protection(wrapped).map_err(|_| damaged("its wrapped key was changed"))?;
+    let key = match protection {
+        Protection::Passphrase => {
+            let Some(passphrase) = &secrets.passphrase else {
+                return Err(StoreError::PassphraseNeeded(dir.into()));
+            };
+            let wrapper = Wrapper::Passphrase(passphrase.as_bytes(), cost);
+            unwrap(&wrapper, &|| StoreError::WrongPassphrase(dir.into()))?
+        }
+        Protection::KeyStore => {
+            let Some(key_store) = &secrets.key_store else {
+                return Err(StoreError::KeyStoreNeeded(dir.into()));
+            };
+            let platform_key = platform_key.ok_or_else(|| damaged("it holds no platform key"))?;
+            let key = key_store.unwrap_key(platform_key).map_err(StoreError::KeyStore)?;
+            let other = || StoreError::KeyStore("it gave another key than it was given for this profile".into());
+            let key: [u8; 32] = key.as_slice().try_into().map_err(|_| other())?;
+            unwrap(&Wrapper::KeyStore(&Zeroizing::new(key)), &other)?
+        }
+        Protection::KeyFile | Protection::Memory => {
+            let file = key_file(dir, secrets);
+            let key = read_key_file(&file)?;
+            unwrap(&Wrapper::KeyFile(&key), &|| StoreError::KeyFile {
+                path: file.clone(),
+                reason: "it is not the key of this profile".into(),
+            })?
+        }
+    };
+    Ok((key, protection))
 }
 
 /// Creates `dir` for its owner only, or makes an existing one so.
@@ -243,7 +328,7 @@ pub(super) fn private_dir(dir: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn private_file(path: &Path) -> Result<(), StoreError> {
+pub(super) fn private_file(path: &Path) -> Result<(), StoreError> {
     #[cfg(unix)]
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .map_err(|source| StoreError::Io { what: "cannot protect", path: path.into(), source })?;

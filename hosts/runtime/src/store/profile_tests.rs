@@ -5,7 +5,7 @@ use donp_core::{Batch, Op, Scan, Table, WallTime};
 use super::*;
 
 const HOT: Table = Table::from_byte(1);
-const COLD: Table = Table::from_byte(129);
+const COLD: Table = Table::from_byte(160);
 const CHEAP: Cost = Cost { memory_kib: 8, passes: 1 };
 const KNOWN: &[u8] = b"a plaintext that must not be found on the disk";
 
@@ -155,16 +155,30 @@ fn another_key_file_is_not_damage() {
     assert!(matches!(error(dir.path(), &Secrets::default()), StoreError::KeyFile { .. }));
 }
 
+/// What is left of a cut file is opened, and what is gone is counted.
 #[test]
 fn every_truncation_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     made(dir.path());
     let path = dir.path().join("node.db");
     let whole = fs::read(&path).unwrap();
+    let mark = fs::read(dir.path().join("mark")).unwrap();
+    let (mut refused, mut counted) = (0, 0);
     for keep in (0..whole.len()).step_by(512) {
         fs::write(&path, &whole[..keep]).unwrap();
-        assert!(matches!(error(dir.path(), &Secrets::default()), StoreError::Damaged { .. }), "{keep}");
+        fs::write(dir.path().join("mark"), &mark).unwrap();
+        match Profile::open(dir.path(), &Secrets::default()) {
+            Ok(mut profile) => {
+                let store = profile.store_mut();
+                let left = store.hot().unwrap().len() + store.scan(&everything(COLD)).unwrap().len();
+                assert!(left == 2 || store.damaged() > 0, "{keep}");
+                counted += 1;
+            }
+            Err(StoreError::Damaged { .. }) => refused += 1,
+            Err(e) => panic!("{keep}: {e}"),
+        }
     }
+    assert!(refused > 0 && counted > 0, "{refused} {counted}");
     fs::write(&path, &whole).unwrap();
     Profile::open(dir.path(), &Secrets::default()).unwrap();
 }
@@ -197,7 +211,8 @@ fn any_changed_byte_is_noticed_or_harmless() {
             (Err(e), _) => panic!("{at}: {e}"),
         }
     }
-    assert!(refused > 0 && named > 0 && harmless > 0, "{refused} {named} {harmless}");
+    // One changed bit is turned back nearly everywhere (damage_tests.rs).
+    assert!(harmless > 9 * (refused + named), "{refused} {named} {harmless}");
 }
 
 #[test]

@@ -8,7 +8,8 @@ use zeroize::Zeroizing;
 use super::Protection;
 use crate::clock::entropy;
 
-const NONCE: usize = 24;
+/// Bytes of the nonce that a sealed value begins with.
+pub(super) const NONCE: usize = 24;
 const TAG: usize = 16;
 const SALT: usize = 16;
 const CHECKSUM: usize = 16;
@@ -42,11 +43,18 @@ pub(crate) struct Unsealable;
 pub(crate) struct Sealer {
     cipher: XChaCha20Poly1305,
     nonces: Vec<[u8; NONCE]>,
+    sum_key: Zeroizing<[u8; 32]>,
 }
 
 impl Sealer {
     pub(crate) fn new(key: &[u8; 32]) -> Self {
-        Self { cipher: XChaCha20Poly1305::new(key.into()), nonces: Vec::new() }
+        let sum_key = Zeroizing::new(blake3::derive_key("DONP v1 profile sums", key));
+        Self { cipher: XChaCha20Poly1305::new(key.into()), nonces: Vec::new(), sum_key }
+    }
+
+    /// The key of the sums over stored rows.
+    pub(super) fn sum_key(&self) -> &[u8; 32] {
+        &self.sum_key
     }
 
     fn nonce(&mut self) -> std::io::Result<[u8; NONCE]> {
@@ -70,6 +78,8 @@ impl Sealer {
         Ok(out)
     }
 
+    // The cipher is large, and called from many places of a library that is to be small.
+    #[inline(never)]
     pub(crate) fn open(&self, place: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Unsealable> {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE>().ok_or(Unsealable)?;
         self.cipher.decrypt(&XNonce::from(*nonce), Payload { msg: rest, aad: place }).map_err(|_| Unsealable)

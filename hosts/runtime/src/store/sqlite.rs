@@ -1,24 +1,38 @@
 //! The records of a node in one SQLite file, values sealed.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use donp_core::{Batch, Op, Record, Scan, Table};
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::seal::Sealer;
-use super::{Protection, StoreError};
+use super::backup::NEW_LIFE;
+use super::lock::Lock;
+use super::mend::{self, ATTEMPTS, Lost, RawRow};
+use super::seal::{NONCE, Sealer};
+use super::sql::{Sql, bytes, table};
+use super::sums::{self, COMMITS, Sums};
+use super::{Access, Protection, StoreError};
 
 /// The format of the file, in `PRAGMA user_version`. It rises with any change of what is stored, also inside of the
 /// core's records (docs/spec/store.md). Until the first release an older file is refused.
 const FORMAT: u32 = 5;
 /// The tables of the file.
-const SCHEMA: &str = "
-    CREATE TABLE secrets(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-    CREATE TABLE records(tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
-                         PRIMARY KEY(tbl, key)) WITHOUT ROWID;
-";
+const SCHEMA: [&str; 4] = [
+    "CREATE TABLE secrets(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE records(tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+                          PRIMARY KEY(tbl, key)) WITHOUT ROWID",
+    "CREATE TABLE spares(tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+                         PRIMARY KEY(tbl, key)) WITHOUT ROWID",
+    "CREATE TABLE sums(tbl INTEGER PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+];
+/// How long a statement waits for another connection.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
+/// The secret that counts what was lost.
+pub(super) const DAMAGE: &str = "damage";
 
 /// An open store. `commit` is the only writer of records.
 pub(crate) struct SqliteStore {
@@ -29,8 +43,20 @@ pub(crate) struct SqliteStore {
     protection: Protection,
     commits: u64,
     damaged: u64,
+    access: Access,
+    sums: Sums,
+    /// Its first bytes are the number of transactions, as the file has to have it at least.
+    mark: Option<File>,
+    /// Which file was opened: device and number.
+    opened: Option<(u64, u64)>,
+    /// The node begins a new life in each conversation with its next transaction.
+    new_life: bool,
+    /// Records are missing that others may have.
+    fetches_again: bool,
+    /// Seals that may still be tried to correct a bit.
+    attempts: usize,
     /// Held as long as the store is open.
-    lock: super::lock::Lock,
+    lock: Option<Lock>,
 }
 
 /// Opens the file, or makes one, without any key.
@@ -40,53 +66,153 @@ pub(super) fn open_file(path: &Path, create: bool) -> Result<Connection, StoreEr
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
     let refused = |e| refused(e, path);
-    let mut db = Connection::open_with_flags(path, flags).map_err(refused)?;
-    db.busy_timeout(Duration::from_secs(5)).map_err(refused)?;
-    // The settings touch the file, so this is where one that is no database shows.
-    db.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(())).map_err(refused)?;
-    // FULL: with NORMAL the last commits can be lost with the power, which here means that a key and
-    // nonce, or a message number, is used twice.
-    db.pragma_update(None, "synchronous", "FULL").map_err(refused)?;
-    db.pragma_update(None, "foreign_keys", true).map_err(refused)?;
-    // These two answer with a row.
-    db.query_row("PRAGMA secure_delete=on", [], |_| Ok(())).map_err(refused)?;
-    db.query_row("PRAGMA journal_size_limit=16777216", [], |_| Ok(())).map_err(refused)?;
-    db.pragma_update(None, "temp_store", "MEMORY").map_err(refused)?;
+    let db = Connection::open_with_flags(path, flags).map_err(refused)?;
+    db.busy_timeout(BUSY).map_err(refused)?;
     db.set_prepared_statement_cache_capacity(32);
-    damaged_if_not_whole(&db, path)?;
-    match db.query_row("PRAGMA user_version", [], |r| r.get::<_, u32>(0)).map_err(StoreError::Sqlite)? {
-        0 => {
-            let tx = db.transaction().map_err(StoreError::Sqlite)?;
-            tx.execute_batch(SCHEMA).map_err(StoreError::Sqlite)?;
-            tx.pragma_update(None, "user_version", FORMAT).map_err(StoreError::Sqlite)?;
-            tx.commit().map_err(StoreError::Sqlite)?;
+    let sql = Sql { db: &db, path };
+    for setting in [
+        // The settings touch the file, so this is where one that is no database shows.
+        "PRAGMA journal_mode=WAL",
+        // FULL: with NORMAL the last commits can be lost with the power, which here means that a key and
+        // nonce, or a message number, is used twice.
+        "PRAGMA synchronous=FULL",
+        "PRAGMA secure_delete=on",
+        "PRAGMA journal_size_limit=16777216",
+        "PRAGMA temp_store=MEMORY",
+    ] {
+        sql.run(setting, &[])?;
+    }
+    damaged_if_not_whole(sql)?;
+    if !known_format(sql)? {
+        let tx = db.unchecked_transaction().map_err(refused)?;
+        for part in SCHEMA {
+            sql.run(part, &[])?;
         }
-        FORMAT => {}
-        found if found > FORMAT => return Err(StoreError::Newer { path: path.into(), found, known: FORMAT }),
-        found => return Err(StoreError::Older { path: path.into(), found, known: FORMAT }),
+        sql.run(&format!("PRAGMA user_version={FORMAT}"), &[])?;
+        tx.commit().map_err(refused)?;
     }
     Ok(db)
 }
 
-/// SQLite's own check of the file.
-fn damaged_if_not_whole(db: &Connection, path: &Path) -> Result<(), StoreError> {
-    let verdict: String = db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(|e| refused(e, path))?;
-    if verdict == "ok" {
-        Ok(())
-    } else {
-        Err(StoreError::Damaged { path: path.into(), what: verdict.lines().next().unwrap_or_default().into() })
+/// Opens the file to read, also beside other readers and on a disk that cannot be written.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let refused = |e| refused(e, path);
+    let opened = open_file(path, false);
+    let Err(StoreError::Sqlite(e)) = &opened else { return opened };
+    if !matches!(e.sqlite_error_code(), Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen)) {
+        return opened;
+    }
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    // Beside a log, the file alone is half of what was written.
+    if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        return Err(StoreError::ReadOnly(log.into()));
+    }
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' => uri.push(*byte as char),
+            byte if byte.is_ascii_alphanumeric() => uri.push(*byte as char),
+            byte => uri.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let db = Connection::open_with_flags(uri, flags).map_err(refused)?;
+    let sql = Sql { db: &db, path };
+    damaged_if_not_whole(sql)?;
+    known_format(sql)?;
+    Ok(db)
+}
+
+/// Refuses a file of another format; whether it has one.
+fn known_format(sql: Sql<'_>) -> Result<bool, StoreError> {
+    let found = sql.number("PRAGMA user_version", &[])?.and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+    let path = || sql.path.to_path_buf();
+    match found {
+        0 => Ok(false),
+        FORMAT => Ok(true),
+        found if found > FORMAT => Err(StoreError::Newer { path: path(), found, known: FORMAT }),
+        found => Err(StoreError::Older { path: path(), found, known: FORMAT }),
     }
 }
 
+/// SQLite's own check of the file.
+fn damaged_if_not_whole(sql: Sql<'_>) -> Result<(), StoreError> {
+    let verdict = sql.bytes("PRAGMA quick_check(1)", &[])?.unwrap_or_default();
+    if verdict == b"ok" {
+        return Ok(());
+    }
+    // The first line names the database, which is the file itself.
+    let verdict = String::from_utf8_lossy(&verdict);
+    let what = verdict.lines().find(|l| !l.starts_with("***")).unwrap_or("its pages do not fit together");
+    Err(StoreError::Damaged { path: sql.path.into(), what: what.into() })
+}
+
 /// SQLite's error in the words of this store.
-fn refused(error: rusqlite::Error, path: &Path) -> StoreError {
+pub(super) fn refused(error: rusqlite::Error, path: &Path) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full,
         Some(code @ (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
             let what = if code == ErrorCode::NotADatabase { "it is not a database" } else { "it is malformed" };
             StoreError::Damaged { path: path.into(), what: what.into() }
         }
+        // Tables or columns that are not there.
+        Some(ErrorCode::Unknown) => StoreError::Damaged { path: path.into(), what: error.to_string() },
         _ => StoreError::Sqlite(error),
+    }
+}
+
+/// Device and number of a file.
+fn file_number(path: &Path) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    return std::fs::metadata(path)
+        .ok()
+        .map(|m| (std::os::unix::fs::MetadataExt::dev(&m), std::os::unix::fs::MetadataExt::ino(&m)));
+    #[cfg(not(unix))]
+    return std::fs::metadata(path).ok().map(|_| (0, 0));
+}
+
+/// Changes rows and what they come to.
+struct Rows<'a> {
+    sql: Sql<'a>,
+    sealer: &'a mut Sealer,
+    sums: Sums,
+}
+
+impl Rows<'_> {
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        let byte = table.to_byte();
+        let sealed = self.sealer.seal(&place(table, key), value).map_err(|e| unsealed(e, self.sql.path))?;
+        let nonce = sealed.get(..NONCE).unwrap_or(&sealed);
+        self.sums.of_mut(byte).add(sums::of_row(self.sealer, byte, key, nonce));
+        self.sql.run("INSERT INTO records VALUES (?1, ?2, ?3)", &[&byte, &key, &sealed])?;
+        if mend::has_spares(byte) {
+            self.sql.run("INSERT OR REPLACE INTO spares VALUES (?1, ?2, ?3)", &[&byte, &key, &sealed])?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, table: Table, key: &[u8]) -> Result<(), StoreError> {
+        let byte = table.to_byte();
+        let old = "SELECT substr(value, 1, 24) FROM records WHERE tbl = ?1 AND key = ?2";
+        let Some(old) = self.sql.bytes(old, &[&byte, &key])? else { return Ok(()) };
+        self.sums.of_mut(byte).remove(sums::of_row(self.sealer, byte, key, &old));
+        self.sql.run("DELETE FROM records WHERE tbl = ?1 AND key = ?2", &[&byte, &key])?;
+        if mend::has_spares(byte) {
+            self.sql.run("DELETE FROM spares WHERE tbl = ?1 AND key = ?2", &[&byte, &key])?;
+        }
+        Ok(())
+    }
+
+    fn remove_range(&mut self, table: Table, start: &[u8], end: &[u8]) -> Result<(), StoreError> {
+        let inside = "SELECT key FROM records WHERE tbl = ?1 AND key >= ?2 AND key < ?3";
+        let mut keys = Vec::new();
+        self.sql.each(inside, &[&table.to_byte(), &start, &end], &mut |row| {
+            keys.extend(bytes(row, 0));
+            Ok(true)
+        })?;
+        keys.iter().try_for_each(|key| self.remove(table, key))
     }
 }
 
@@ -122,59 +248,221 @@ impl<'a> Sum<'a> {
 }
 
 /// What a value is bound to: its table and key.
-fn place(table: Table, key: &[u8]) -> Vec<u8> {
+pub(super) fn place(table: Table, key: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(1 + key.len());
     out.push(table.to_byte());
     out.extend_from_slice(key);
     out
 }
 
-fn secret_place(name: &str) -> Vec<u8> {
+pub(super) fn secret_place(name: &str) -> Vec<u8> {
     // Tables begin at 1, so 0 cannot be one.
     [&[0], name.as_bytes()].concat()
 }
 
-pub(super) fn raw_secret(db: &Connection, name: &str, path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-    db.query_row("SELECT value FROM secrets WHERE name = ?1", [name], |r| r.get(0))
-        .optional()
-        .map_err(|e| refused(e, path))
+/// Secrets that are sealed by other means than the data key.
+pub(super) fn sealed_in_the_clear(name: &str) -> bool {
+    name == super::profile::WRAPPED_KEY || name == super::profile::PLATFORM_KEY
 }
 
-pub(super) fn put_raw_secret(db: &Connection, name: &str, value: &[u8], path: &Path) -> Result<(), StoreError> {
-    db.execute("INSERT OR REPLACE INTO secrets VALUES (?1, ?2)", params![name, value])
-        .map(drop)
-        .map_err(|e| refused(e, path))
+/// What is stored under a name, and its spare.
+pub(super) fn raw_secrets(sql: Sql<'_>, name: &str) -> Result<Vec<Vec<u8>>, StoreError> {
+    let both = "SELECT value FROM secrets WHERE name = ?1 \
+                UNION ALL SELECT value FROM spares WHERE tbl = 0 AND key = CAST(?1 AS BLOB)";
+    let mut out = Vec::new();
+    sql.each(both, &[&name], &mut |row| {
+        out.extend(bytes(row, 0));
+        Ok(true)
+    })?;
+    Ok(out)
 }
 
-pub(super) fn put_sealed_secret(
-    db: &Connection,
-    sealer: &mut Sealer,
-    name: &str,
-    value: &[u8],
-    path: &Path,
-) -> Result<(), StoreError> {
-    let sealed = sealer.seal(&secret_place(name), value).map_err(|e| unsealed(e, path))?;
-    put_raw_secret(db, name, &sealed, path)
+pub(super) fn put_raw_secret(sql: Sql<'_>, name: &str, value: &[u8]) -> Result<(), StoreError> {
+    sql.run("INSERT OR REPLACE INTO secrets VALUES (?1, ?2)", &[&name, &value])?;
+    sql.run("INSERT OR REPLACE INTO spares VALUES (0, CAST(?1 AS BLOB), ?2)", &[&name, &value])
+}
+
+pub(super) fn put_sealed_secret(sql: Sql<'_>, sealer: &mut Sealer, name: &str, value: &[u8]) -> Result<(), StoreError> {
+    let sealed = sealer.seal(&secret_place(name), value).map_err(|e| unsealed(e, sql.path))?;
+    put_raw_secret(sql, name, &sealed)
 }
 
 /// The system gave no randomness for a nonce, or a value is larger than any cipher takes.
-fn unsealed(source: std::io::Error, path: &Path) -> StoreError {
+pub(super) fn unsealed(source: std::io::Error, path: &Path) -> StoreError {
     StoreError::Io { what: "cannot seal a value for", path: path.into(), source }
 }
 
 impl SqliteStore {
-    pub(super) fn new(
-        db: Connection,
-        path: PathBuf,
-        sealer: Sealer,
-        protection: Protection,
-        lock: super::lock::Lock,
-    ) -> Self {
-        Self { db: Some(db), path, sealer, protection, commits: 0, damaged: 0, lock }
+    pub(super) fn new(db: Connection, path: PathBuf, sealer: Sealer, protection: Protection, access: Access) -> Self {
+        let new_life = access == Access::Write && path.with_file_name(NEW_LIFE).exists();
+        let opened = file_number(&path);
+        Self {
+            db: Some(db),
+            path,
+            sealer,
+            protection,
+            commits: 0,
+            damaged: 0,
+            access,
+            sums: Sums::default(),
+            mark: None,
+            opened,
+            new_life,
+            fetches_again: false,
+            attempts: ATTEMPTS,
+            lock: None,
+        }
     }
 
-    pub(super) fn lock_mut(&mut self) -> &mut super::lock::Lock {
-        &mut self.lock
+    /// Compares the rows with their sums, the spares with what they stand for, and the file with the mark beside it.
+    /// Mends what can be mended; what is lost is counted, said and stored. False for a store that is only read and needs
+    /// mending.
+    pub(super) fn verify(&mut self) -> Result<bool, StoreError> {
+        let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
+        let (recorded, all_open) = sums::load(sql, &self.sealer)?;
+        let mut found = sums::count(sql, "records", &self.sealer)?;
+        *found.of_mut(COMMITS) = recorded.of(COMMITS);
+        let is_whole = all_open && recorded == found && mend::spares_agree(sql)?;
+        let mut lost = mend::stored_damage(sql, &self.sealer)?;
+        self.sums = found;
+        if !is_whole && self.access == Access::Read {
+            return Ok(false);
+        }
+        if !is_whole {
+            let (sums, now, kept) = mend::mend(sql, &mut self.sealer, &recorded)?;
+            self.sums = sums;
+            let kept = kept.display();
+            if now.is_empty() {
+                log::warn!("{} was damaged and is mended, nothing is lost; as it was: {kept}", self.path.display());
+            } else {
+                let words = mend::in_words(&now);
+                log::error!("{} was damaged: {words} could not be kept; as it was: {kept}", self.path.display());
+                self.fetches_again = true;
+            }
+            lost = mend::stored_damage(self.sql()?, &self.sealer)?;
+        }
+        self.damaged = mend::total(&lost);
+        Ok(true)
+    }
+
+    /// Whether records are missing that others may have; asked once.
+    pub(super) fn fetches_again(&mut self) -> bool {
+        std::mem::take(&mut self.fetches_again)
+    }
+
+    /// Whether the node has to begin a new life in each conversation, since this is an older copy of the profile.
+    pub(super) fn begins_new_life(&self) -> bool {
+        self.new_life
+    }
+
+    /// How many transactions the mark beside the file knows of and the file does not.
+    pub(super) fn behind_mark(&self) -> u64 {
+        mend::behind_mark(&self.path, &self.sealer, &self.sums)
+    }
+
+    /// Takes over the mark. A file that is `behind` it is an older copy, or lost its log.
+    pub(super) fn take_mark(&mut self, behind: u64) -> Result<(), StoreError> {
+        if self.access == Access::Read {
+            return Ok(());
+        }
+        if behind > 0 {
+            log::error!(
+                "{} lacks the last {behind} transactions of this profile: it is an older copy, or its log was lost",
+                self.path.display()
+            );
+            // Before the mark forgets it.
+            let begins = self.path.with_file_name(NEW_LIFE);
+            std::fs::write(&begins, "").map_err(|e| super::refused_by_system("cannot write", &begins, e))?;
+            self.new_life = true;
+            self.fetches_again = true;
+            let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
+            let mut lost = mend::stored_damage(sql, &self.sealer)?;
+            mend::add(&mut lost, COMMITS, behind);
+            self.damaged = mend::total(&lost);
+            mend::put_damage(sql, &mut self.sealer, &lost)?;
+        }
+        let path = self.path.with_file_name("mark");
+        let mut options = File::options();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(&path) {
+            Ok(file) => self.mark = Some(file),
+            // Only the notice of a lost log depends on it.
+            Err(e) => log::warn!("{}: {e}", path.display()),
+        }
+        self.raise_mark();
+        Ok(())
+    }
+
+    /// What was lost; from here on it counts as known.
+    pub(super) fn take_damage(&mut self) -> Result<Lost, StoreError> {
+        let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
+        let lost = mend::stored_damage(sql, &self.sealer)?;
+        if !lost.is_empty() {
+            mend::put_damage(sql, &mut self.sealer, &Lost::new())?;
+        }
+        self.damaged = 0;
+        Ok(lost)
+    }
+
+    /// Records were lost and the rest was written into a new file.
+    pub(super) fn was_salvaged(&mut self) {
+        self.fetches_again = true;
+    }
+
+    /// Not synchronised with the disk: after a power failure it is at most too low, and the file is on the disk before.
+    fn raise_mark(&mut self) {
+        let bytes = mend::mark_of(self.sums.commits(), &self.sealer);
+        if let Some(file) = &mut self.mark
+            && let Err(e) = file.rewind().and_then(|()| file.write_all(&bytes))
+        {
+            log::debug!("mark: {e}");
+        }
+    }
+
+    /// Whether the file that is open is still the profile's. One that was removed is written again from what is open.
+    pub(super) fn is_in_place(&mut self) -> Result<(), StoreError> {
+        let is = file_number(&self.path);
+        if self.opened.is_none() || is == self.opened {
+            return Ok(());
+        }
+        if is.is_some() {
+            let what = "another file took its place while the node ran; nothing is written to either".into();
+            return Err(StoreError::Damaged { path: self.path.clone(), what });
+        }
+        let fresh = self.path.with_file_name("node.db.new");
+        let _ = std::fs::remove_file(&fresh);
+        let db = self.db.as_ref().ok_or(StoreError::Closed)?;
+        Sql { db, path: &fresh }.run("VACUUM INTO ?1", &[&fresh.to_string_lossy()])?;
+        super::profile::private_file(&fresh)?;
+        // Before the new file is there: closing removes what lies beside the name.
+        self.db = None;
+        let made =
+            std::fs::rename(&fresh, &self.path).map_err(|e| super::refused_by_system("cannot make", &self.path, e));
+        made.and_then(|()| super::backup::sync_dir(self.path.parent().unwrap_or(Path::new("."))))?;
+        self.db = Some(open_file(&self.path, false)?);
+        self.opened = file_number(&self.path);
+        log::error!("{} was removed while the node ran: it was written again, whole", self.path.display());
+        Ok(())
+    }
+
+    /// The file, if nothing is written to it.
+    pub(super) fn read_only(&self) -> Option<&Path> {
+        (self.access == Access::Read).then_some(&self.path)
+    }
+
+    /// Holds the lock as long as the store is there.
+    pub(super) fn keep_lock(&mut self, lock: Lock) {
+        self.lock = Some(lock);
+    }
+
+    pub(super) fn announce_node(&mut self) -> Result<(), StoreError> {
+        self.lock.as_mut().map_or(Ok(()), Lock::announce_node)
+    }
+
+    pub(super) fn announce_control(&mut self, socket: &Path) -> Result<(), StoreError> {
+        self.lock.as_mut().map_or(Ok(()), |lock| lock.announce(socket))
     }
 
     pub(super) fn protection(&self) -> Protection {
@@ -190,71 +478,92 @@ impl SqliteStore {
     }
 
     pub(super) fn put_secret(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
-        let db = self.db.as_ref().ok_or(StoreError::Closed)?;
-        put_sealed_secret(db, &mut self.sealer, name, value, &self.path)
+        if self.access == Access::Read {
+            return Err(StoreError::ReadOnly(self.path.clone()));
+        }
+        let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
+        put_sealed_secret(sql, &mut self.sealer, name, value)
     }
 
     pub(super) fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(sealed) = raw_secret(self.db()?, name, &self.path)? else {
-            return Ok(None);
-        };
-        self.sealer.open(&secret_place(name), &sealed).map(Some).map_err(|_| StoreError::Damaged {
-            path: self.path.clone(),
-            what: format!("the stored '{name}' was changed"),
-        })
+        let stored = raw_secrets(self.sql()?, name)?;
+        let opened = stored.iter().find_map(|sealed| self.sealer.open(&secret_place(name), sealed).ok());
+        if opened.is_none() && !stored.is_empty() {
+            let what = format!("the stored '{name}' was changed, and its spare too");
+            return Err(StoreError::Damaged { path: self.path.clone(), what });
+        }
+        Ok(opened)
     }
 
-    /// A restart needs every hot record: one that does not open stops it and is named.
+    /// What a restart begins with. One that does not open is taken from its spare. One that a node can do without is left
+    /// out and counted; another stops the start and is named.
     pub(super) fn hot(&mut self) -> Result<Vec<Record>, StoreError> {
         let mut out = Vec::new();
-        let mut rows = self
-            .db()?
-            .prepare("SELECT tbl, key, value FROM records WHERE tbl < 128 ORDER BY tbl, key")
-            .map_err(StoreError::Sqlite)?;
-        let mut rows = rows.query([]).map_err(|e| refused(e, &self.path))?;
-        while let Some(row) = rows.next().map_err(|e| refused(e, &self.path))? {
-            let table = Table::from_byte(row.get(0).map_err(|e| refused(e, &self.path))?);
-            let key: Vec<u8> = row.get(1).map_err(|e| refused(e, &self.path))?;
-            let sealed: Vec<u8> = row.get(2).map_err(|e| refused(e, &self.path))?;
-            let value = self.sealer.open(&place(table, &key), &sealed).map_err(|_| StoreError::Damaged {
-                path: self.path.clone(),
-                what: format!("a record in table {table} was changed"),
-            })?;
-            out.push(Record { table, key, value });
-        }
+        let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
+        let hot = "SELECT r.tbl, r.key, r.value, s.value FROM records r LEFT JOIN spares s \
+                   ON s.tbl = r.tbl AND s.key = r.key WHERE r.tbl < 128 ORDER BY r.tbl, r.key";
+        sql.each(hot, &[], &mut |row| {
+            let byte = table(row, 0).unwrap_or_default();
+            let (table, key) = (Table::from_byte(byte), bytes(row, 1).unwrap_or_default());
+            let at = place(table, &key);
+            let [value, spare] = [2, 3].map(|column| bytes(row, column));
+            let opened = [&value, &spare].into_iter().flatten().find_map(|sealed| self.sealer.open(&at, sealed).ok());
+            let corrected = || {
+                let mut row = RawRow { table: byte, key: key.clone(), value: value? };
+                let same = row.opens_or_is_corrected(&self.sealer, &mut self.attempts) && row.key == key;
+                same.then(|| self.sealer.open(&at, &row.value).ok())?
+            };
+            match opened.or_else(corrected) {
+                Some(value) => out.push(Record { table, key, value }),
+                None if table.is_expendable() => {
+                    self.damaged += 1;
+                    log::warn!("{}: a record in table {table} was changed: it is left out", self.path.display());
+                }
+                None => {
+                    let what = format!("a record in table {table} was changed, and its spare too");
+                    return Err(StoreError::Damaged { path: self.path.clone(), what });
+                }
+            }
+            Ok(true)
+        })?;
         Ok(out)
     }
 
+    /// Writes; a store that is only read takes it as done, so that an engine which is offline goes on.
     pub(super) fn commit(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        if self.access == Access::Read {
+            return Ok(());
+        }
+        self.is_in_place()?;
         let db = self.db.as_ref().ok_or(StoreError::Closed)?;
-        let tx = db.unchecked_transaction().map_err(|e| refused(e, &self.path))?;
-        {
-            let mut put =
-                tx.prepare_cached("INSERT OR REPLACE INTO records VALUES (?1, ?2, ?3)").map_err(StoreError::Sqlite)?;
-            let mut delete =
-                tx.prepare_cached("DELETE FROM records WHERE tbl = ?1 AND key = ?2").map_err(StoreError::Sqlite)?;
-            let mut delete_range = tx
-                .prepare_cached("DELETE FROM records WHERE tbl = ?1 AND key >= ?2 AND key < ?3")
-                .map_err(StoreError::Sqlite)?;
-            let sum = Sum::of(batches);
-            for (table, start, end) in sum.ranges {
-                delete_range.execute(params![table.to_byte(), start, end]).map_err(|e| refused(e, &self.path))?;
-            }
-            for ((table, key), value) in sum.rows {
-                match value {
-                    Some(value) => {
-                        let sealed =
-                            self.sealer.seal(&place(table, key), value).map_err(|e| unsealed(e, &self.path))?;
-                        put.execute(params![table.to_byte(), key, sealed])
-                    }
-                    None => delete.execute(params![table.to_byte(), key]),
-                }
-                .map_err(|e| refused(e, &self.path))?;
+        let failed = |e| refused(e, &self.path);
+        let sql = Sql { db, path: &self.path };
+        let tx = db.unchecked_transaction().map_err(failed)?;
+        // Sums are taken over when the transaction is done.
+        let mut rows = Rows { sql, sealer: &mut self.sealer, sums: self.sums.clone() };
+        let sum = Sum::of(batches);
+        for (table, start, end) in sum.ranges {
+            rows.remove_range(table, start, end)?;
+        }
+        for ((table, key), value) in sum.rows {
+            rows.remove(table, key)?;
+            if let Some(value) = value {
+                rows.put(table, key, value)?;
             }
         }
+        let mut sums = rows.sums;
+        sums.of_mut(COMMITS).add(0);
+        for (table, sum) in sums.iter().filter(|(table, sum)| self.sums.of(*table) != *sum) {
+            sums::put(sql, &mut self.sealer, table, sum)?;
+        }
         // Dropping the transaction on an error above rolls it back.
-        tx.commit().map_err(|e| refused(e, &self.path))?;
+        tx.commit().map_err(failed)?;
+        self.sums = sums;
         self.commits += 1;
+        self.raise_mark();
+        if std::mem::take(&mut self.new_life) {
+            let _ = std::fs::remove_file(self.path.with_file_name(NEW_LIFE));
+        }
         Ok(())
     }
 
@@ -264,40 +573,41 @@ impl SqliteStore {
         } else {
             "SELECT key, value FROM records WHERE tbl = ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4"
         };
-        let refused = |e| refused(e, &self.path);
-        let db = self.db.as_ref().ok_or(StoreError::Closed)?;
-        let mut statement = db.prepare_cached(sql).map_err(refused)?;
-        let mut rows = statement
-            .query(params![request.table.to_byte(), request.start, request.end, request.limit])
-            .map_err(refused)?;
+        let statement = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
+        let (byte, most) = (request.table.to_byte(), request.max_bytes as usize);
         let mut out = Vec::new();
-        let mut bytes = 0;
-        while bytes <= request.max_bytes as usize
-            && let Some(row) = rows.next().map_err(refused)?
-        {
-            let key: Vec<u8> = row.get(0).map_err(refused)?;
-            let sealed: Vec<u8> = row.get(1).map_err(refused)?;
-            match self.sealer.open(&place(request.table, &key), &sealed) {
-                Ok(value) => {
-                    bytes += key.len() + value.len();
-                    out.push(Record { table: request.table, key, value });
-                }
+        let mut size = 0;
+        statement.each(sql, &[&byte, &request.start, &request.end, &request.limit], &mut |row| {
+            let (Some(key), Some(sealed)) = (bytes(row, 0), bytes(row, 1)) else { return Ok(true) };
+            let at = place(request.table, &key);
+            let value = self.sealer.open(&at, &sealed).ok().or_else(|| {
+                let mut row = RawRow { table: byte, key: key.clone(), value: sealed };
+                let same = row.opens_or_is_corrected(&self.sealer, &mut self.attempts) && row.key == key;
+                same.then(|| self.sealer.open(&at, &row.value).ok())?
+            });
+            if let Some(value) = value {
+                size += key.len() + value.len();
+                out.push(Record { table: request.table, key, value });
+            } else {
                 // The loss stays limited to this record.
-                Err(_) => {
-                    self.damaged += 1;
-                    log::warn!("{}: a record in table {} was changed", self.path.display(), request.table);
-                }
+                self.damaged += 1;
+                self.fetches_again = true;
+                log::warn!("{}: a record in table {} was changed", self.path.display(), request.table);
             }
-        }
+            Ok(size <= most)
+        })?;
         Ok(out)
     }
 
     pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {
-        self.db()?.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(|e| refused(e, &self.path))
+        if self.access == Access::Read {
+            return Ok(());
+        }
+        self.sql()?.run("PRAGMA wal_checkpoint(TRUNCATE)", &[])
     }
 
-    fn db(&self) -> Result<&Connection, StoreError> {
-        self.db.as_ref().ok_or(StoreError::Closed)
+    fn sql(&self) -> Result<Sql<'_>, StoreError> {
+        Ok(Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path })
     }
 
     /// Closes the file, its log moved into it. What is asked before [`reopen`](Self::reopen) is refused.
@@ -314,18 +624,20 @@ impl SqliteStore {
 
     pub(super) fn reopen(&mut self) -> Result<(), StoreError> {
         if self.db.is_none() {
-            self.db = Some(open_file(&self.path, false)?);
+            let open = if self.access == Access::Read { open_to_read } else { |path: &Path| open_file(path, false) };
+            self.db = Some(open(&self.path)?);
+            self.opened = file_number(&self.path);
         }
         Ok(())
     }
 
     #[cfg(test)]
     pub(crate) fn limit_pages(&self, pages: u32) {
-        self.db().unwrap().query_row(&format!("PRAGMA max_page_count={pages}"), [], |_| Ok(())).unwrap();
+        self.db.as_ref().unwrap().query_row(&format!("PRAGMA max_page_count={pages}"), [], |_| Ok(())).unwrap();
     }
 
     #[cfg(test)]
     pub(crate) fn pages(&self) -> u32 {
-        self.db().unwrap().query_row("PRAGMA page_count", [], |r| r.get(0)).unwrap()
+        self.db.as_ref().unwrap().query_row("PRAGMA page_count", [], |r| r.get(0)).unwrap()
     }
 }

@@ -1,0 +1,183 @@
+//! A profile whose file was changed, cut, removed or put back, and the verbs that care for one: `check`, `backup`, `restore`.
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+
+use common::{Place, until};
+use serde_json::Value;
+
+fn file(place: &Place, profile: &str) -> PathBuf {
+    place.path().join("s").join(profile).join("node.db")
+}
+
+fn texts_of(n: std::ops::Range<u32>) -> Vec<String> {
+    n.map(|n| format!("text {n}")).collect()
+}
+
+/// Says `text N` to all for each of `n`, with one process.
+fn say(place: &Place, profile: &str, n: std::ops::Range<u32>) {
+    for text in texts_of(n) {
+        place.run(profile, &["send", "all", &text, "--wait", "none"]).ok();
+    }
+}
+
+/// Rows that are gone are said by each command for people, and come back from others.
+/// Mutation: `Worker::fetch_again` does nothing.
+#[test]
+fn messages_that_a_disk_lost_are_said_and_come_back() {
+    let place = Place::new();
+    let (alice, bob) = place.pair();
+    say(&place, "alice", 0..12);
+    until("bob has all", || (place.texts("bob", "all") == texts_of(0..12)).then_some(()));
+    place.run("alice", &["send", "bob", "private", "--wait", "delivered"]).ok();
+    bob.stop("TERM");
+    {
+        let db = rusqlite::Connection::open(file(&place, "bob")).unwrap();
+        // Five of the rows of entries, wherever they are.
+        let sql =
+            "DELETE FROM records WHERE tbl = 160 AND key IN (SELECT key FROM records WHERE tbl = 160 LIMIT 5 OFFSET 3)";
+        assert_eq!(db.execute(sql, []).unwrap(), 5);
+    }
+    let check = place.json("bob", &["check"]);
+    assert_eq!(check.code, Some(6), "{check:?}");
+    assert!(check.json()[0]["problems"].to_string().contains("5 of chat.entries"), "{check:?}");
+    let shown = place.run("bob", &["history", "all"]).ok();
+    assert!(shown.err.contains("5 records of this profile are lost"), "no hole without a word: {shown:?}");
+    let status = place.run("bob", &["status"]).ok().out;
+    assert!(status.contains("TROUBLE") && status.contains("5 records"), "{status}");
+    let _bob = place.start("bob", &["--bootstrap", &alice.place()]);
+    until("what was lost comes back", || (place.texts("bob", "all") == texts_of(0..12)).then_some(()));
+    assert_eq!(place.texts("bob", "alice"), ["private"]);
+    // What a person has seen is settled.
+    place.run("bob", &["check"]).ok();
+}
+
+#[test]
+fn a_damaged_file_is_salvaged_and_kept() {
+    let place = Place::new();
+    place.init("alice");
+    say(&place, "alice", 0..30);
+    let path = file(&place, "alice");
+    let mut bytes = fs::read(&path).unwrap();
+    // The header of a page: SQLite does not read what is below it.
+    bytes[4_096 * 2] ^= 0x40;
+    fs::write(&path, &bytes).unwrap();
+    let shown = place.run("alice", &["history", "--limit", "100"]).ok();
+    assert!(shown.err.contains("damaged-"), "says where the damaged file is: {shown:?}");
+    assert_eq!(place.texts("alice", "all"), texts_of(0..30));
+    let kept = fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().path()).find(|p| p.is_dir()).unwrap();
+    assert!(fs::read(kept.join("node.db")).unwrap() == bytes, "never deleted");
+    let checked = place.run("alice", &["check", "--repair"]).ok().out;
+    assert!(checked.contains("repaired: nothing is lost"), "{checked}");
+    place.run("alice", &["check"]).ok();
+}
+
+/// Mutation: a restored profile goes on in the log of the backup: the other nodes see a fork.
+#[test]
+fn a_backup_taken_while_running_is_restored_as_a_new_life() {
+    let place = Place::new();
+    let (alice, bob) = place.pair();
+    say(&place, "alice", 0..3);
+    let folder = place.path().join("backups/monday");
+    fs::create_dir(folder.parent().unwrap()).unwrap();
+    let folder = folder.to_str().unwrap();
+    let made = place.run("alice", &["backup", folder]).ok();
+    assert!(made.out.contains("is copied to") && made.err.contains("key"), "{made:?}");
+    place.run("alice", &["backup", folder]).fails(1, &["already", "new folder"]);
+    place.run("alice", &["restore", folder]).fails(1, &["already", "move that folder away"]);
+    say(&place, "alice", 3..5);
+    until("bob has all", || (place.texts("bob", "all") == texts_of(0..5)).then_some(()));
+    let id = alice.field("id").to_owned();
+    alice.kill();
+    fs::remove_dir_all(place.path().join("s/alice")).unwrap();
+    place.run("alice", &["restore", "/nowhere/at/all"]).fails(1, &["no backup"]);
+    place.run("alice", &["restore", folder]).ok();
+    assert_eq!(place.json("alice", &["whoami"]).ok().json()[0]["id"], id);
+    // It speaks before it has met anybody.
+    say(&place, "alice", 5..6);
+    let _alice = place.start("alice", &["--bootstrap", &bob.place()]);
+    for who in ["alice", "bob"] {
+        until("both show all", || {
+            let mut all = place.texts(who, "all");
+            all.sort_unstable();
+            (all == texts_of(0..6)).then_some(())
+        });
+    }
+    let lines = place.json("bob", &["history", "all"]).ok().json();
+    let lives = |text: &str| lines.iter().find(|m| m["text"] == text).expect("a message")["life"].clone();
+    assert_eq!(lives("text 0"), lives("text 4"));
+    assert_ne!(lives("text 4"), lives("text 5"));
+    let events = place.json("bob", &["recv", "--no-ack", "--from", "0"]).ok().json();
+    let forks: Vec<&Value> = events.iter().filter(|e| e["type"] == "forked").collect();
+    assert_eq!(forks, [&Value::Null; 0]);
+    place.run("alice", &["check"]).ok();
+}
+
+/// Mutation: `is_in_place` is always true: the file is gone when the daemon ends.
+#[test]
+fn a_file_that_is_removed_under_a_running_node_is_written_again() {
+    let place = Place::new();
+    place.init("alice");
+    let alice = place.start("alice", &[]);
+    say(&place, "alice", 0..3);
+    for name in ["node.db", "node.db-wal", "node.db-shm"] {
+        let _ = fs::remove_file(file(&place, "alice").with_file_name(name));
+    }
+    say(&place, "alice", 3..5);
+    alice.kill();
+    assert_eq!(place.texts("alice", "all"), texts_of(0..5));
+}
+
+/// A disk of 700 KiB in a namespace of its own, where the system gives one.
+/// Mutation: the old text, "nothing was lost", for whatever was taken.
+#[test]
+fn a_full_disk_says_whether_a_message_was_taken() {
+    let place = Place::new();
+    let disk = place.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let donp = format!(
+        "{} --state-dir {} --config {} -p alice",
+        env!("CARGO_BIN_EXE_donp"),
+        disk.display(),
+        place.config().display()
+    );
+    let inside = |script: &str| {
+        let script = format!("mount -t tmpfs -o size=700k tmpfs {} || exit 99; {script}", disk.display());
+        let mut command = std::process::Command::new("unshare");
+        command.env("DONP_DISCOVERY_LAN", "off").args(["-rm", "sh", "-c", &script]);
+        command
+            .output()
+            .ok()
+            .map(|o| (o.status.code(), String::from_utf8(o.stdout).unwrap(), String::from_utf8(o.stderr).unwrap()))
+    };
+    if !matches!(inside("true"), Some((Some(0), ..))) {
+        assert!(std::env::var("DONP_REQUIRE_ALL").is_err(), "nothing may be skipped here");
+        return eprintln!("SKIPPED: this system gives no small disk to a test");
+    }
+    let fill = format!("head -c 9000000 /dev/zero > {}/fill 2>/dev/null", disk.display());
+    let fails = "echo failed $? >&2";
+    // No daemon: the process ends with its command.
+    let script = format!(
+        "{donp} init --name alice && {donp} send all first --wait none && {{ {fill}; \
+         {donp} send all 'gone' --wait none || {fails}; rm {}/fill; {donp} send all second --wait none; {donp} history; }}",
+        disk.display()
+    );
+    let (_, out, err) = inside(&script).expect("a moment ago it was");
+    assert!(err.contains("failed 6") && (err.contains("was not kept") || err.contains("disk is full")), "{out}{err}");
+    assert!(!out.contains("gone") && out.contains("first") && out.contains("second"), "{out}{err}");
+    // A daemon: one message is in its memory, named, and written when there is room; the next one is refused.
+    let script = format!(
+        "{donp} init --name alice && {{ {donp} run --listen 127.0.0.1:0 & }}; sleep 1; {donp} send all first --wait none; \
+         {fill}; {donp} send all 'in memory' --wait none || {fails}; {donp} send all refused --wait none || {fails}; \
+         rm {}/fill; sleep 2; {donp} send all last --wait none; {donp} history; kill $!; wait",
+        disk.display()
+    );
+    let (_, out, err) = inside(&script).expect("a moment ago it was");
+    assert!(err.contains("is in the node's memory and not on the disk"), "{out}{err}");
+    assert!(err.contains("the disk is full: nothing was taken"), "{out}{err}");
+    let shown: Vec<&str> =
+        out.lines().filter(|l| l.contains("  alice  ")).map(|l| l.rsplit("  ").next().unwrap()).collect();
+    assert_eq!(shown, ["first", "in memory", "last"], "{out}{err}");
+}

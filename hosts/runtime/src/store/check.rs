@@ -1,0 +1,107 @@
+//! Looking at a whole profile without changing it, and settling what was lost.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use donp_core::Table;
+use rusqlite::config::DbConfig;
+
+use super::lock::Lock;
+use super::mend::{self, Lost, RawRow};
+use super::profile::{self, Profile, Secrets};
+use super::seal::Sealer;
+use super::sql::Sql;
+use super::{Access, StoreError, sqlite, sums};
+
+/// What a profile holds, and what is wrong with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Records by table.
+    pub records: BTreeMap<String, u64>,
+    /// What is wrong, in words; empty if all is well.
+    pub problems: Vec<String>,
+    /// What was lost before and is still missing, in words; empty if nothing.
+    pub lost: String,
+}
+
+/// Looks at the pages, the sums, each record and each spare of the profile in `dir`. Changes nothing; a node may run.
+///
+/// # Errors
+/// When the file cannot be opened, or the secrets do not open it.
+pub fn check(dir: &Path, secrets: &Secrets) -> Result<Checked, StoreError> {
+    let path = dir.join("node.db");
+    // With a running node, its own connection holds the log; without one, nobody begins meanwhile.
+    let _lock = match Lock::take(dir, Access::Read, Duration::ZERO) {
+        Ok(lock) => Some(lock),
+        Err(StoreError::InUse { .. }) => None,
+        Err(e) => return Err(e),
+    };
+    let mut out = Checked::default();
+    let problem = |e: StoreError| match e {
+        StoreError::Damaged { what, .. } => Ok(what),
+        e => Err(e),
+    };
+    let db = match sqlite::open_to_read(&path) {
+        Ok(db) => db,
+        Err(e) => {
+            out.problems.push(problem(e)?);
+            return Ok(out);
+        }
+    };
+    // A log that does not fit stays as it is found.
+    let _ = db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    let tx = db.unchecked_transaction().map_err(|e| sqlite::refused(e, &path))?;
+    let sql = Sql { db: &tx, path: &path };
+    let wrapped = sqlite::raw_secrets(sql, profile::WRAPPED_KEY)?;
+    let Some(wrapped) = wrapped.iter().find(|w| super::seal::protection(w).is_ok()) else {
+        out.problems.push("its wrapped key was changed, and its spare too".into());
+        return Ok(out);
+    };
+    let platform_key = sqlite::raw_secrets(sql, profile::PLATFORM_KEY)?;
+    let (key, _) = profile::data_key(dir, wrapped, platform_key.first().map(Vec::as_slice), secrets)?;
+    let sealer = Sealer::new(&key);
+
+    let (recorded, all_open) = sums::load(sql, &sealer)?;
+    let found = sums::count(sql, "records", &sealer)?;
+    if !all_open {
+        out.problems.push("a sum was changed".into());
+    }
+    let missing = mend::missing(&recorded, &found);
+    if !missing.is_empty() {
+        out.problems.push(format!("rows do not add up: {} missing or put back", mend::in_words(&missing)));
+    }
+    if !mend::spares_agree(sql)? {
+        out.problems.push("a record and its spare differ".into());
+    }
+    let behind = mend::behind_mark(&path, &sealer, &recorded);
+    if behind > 0 {
+        out.problems.push(format!("the last {behind} transactions are not in it"));
+    }
+    let mut unread = Lost::new();
+    sql.each("SELECT tbl, key, value FROM records", &[], &mut |row| {
+        match RawRow::of(row) {
+            Some(row) if row.opens(&sealer) => {
+                *out.records.entry(Table::from_byte(row.table).to_string()).or_default() += 1;
+            }
+            Some(row) => mend::add(&mut unread, row.table, 1),
+            None => mend::add(&mut unread, u8::MAX, 1),
+        }
+        Ok(true)
+    })?;
+    if !unread.is_empty() {
+        out.problems.push(format!("records that were changed: {}", mend::in_words(&unread)));
+    }
+    out.lost = mend::in_words(&mend::stored_damage(sql, &sealer)?);
+    Ok(out)
+}
+
+/// Mends the profile in `dir`, as opening it does, and takes what was lost as known: it is not reported again.
+///
+/// # Errors
+/// As [`Profile::open`]. Nothing was changed then.
+pub fn repair(dir: &Path, secrets: &Secrets) -> Result<String, StoreError> {
+    let mut profile = Profile::open(dir, secrets)?;
+    let lost = profile.take_damage()?;
+    Ok(mend::in_words(&lost))
+}
