@@ -1,5 +1,6 @@
 use super::*;
 use crate::collections::short;
+use crate::fact::{DownReason, samples::record};
 use crate::rng::Rng;
 use crate::time::WallTime;
 use alloc::vec;
@@ -154,11 +155,40 @@ fn a_node_on_two_interfaces_is_one_node() {
     let mut b = Bench::new(1);
     b.fact(Fact::Joined);
     assert_eq!(found(&b.receive(group(2), &beacon(2))), [(at(2, 4_000), None)]);
+    b.fact(Fact::LinkUp { peer: node(2), record: record(2), addr: at(2, 4_000) });
     assert!(b.receive(group(3), &beacon(2)).is_empty());
     assert_eq!(found(&b.receive(group(2), &beacon(2))), [(at(2, 4_000), None)]);
     // Silent for three beacons: it may have moved.
     b.run(Duration::from_secs(91));
     assert_eq!(found(&b.receive(group(3), &beacon(2))), [(at(3, 4_000), None)]);
+}
+
+/// Mutation: a known node's other address is never tried.
+#[test]
+fn a_node_is_tried_over_both_families_until_one_works() {
+    let mut b = Bench::new(1);
+    b.fact(Fact::Joined);
+    let (v6, place): (SocketAddr, SocketAddr) =
+        ("[fe80::2%3]:8888".parse().unwrap(), "[fe80::2%3]:4001".parse().unwrap());
+    for _ in 0..3 {
+        assert_eq!(found(&b.receive(group(2), &beacon(2))), [(at(2, 4_000), None)]);
+        assert_eq!(found(&b.receive(v6, &beacon(2))), [(place, None)]);
+        b.run(Duration::from_secs(20));
+    }
+    b.fact(Fact::LinkUp { peer: node(2), record: record(2), addr: place });
+    assert!(b.receive(v6, &beacon(2)).is_empty(), "the one that works is kept");
+    b.fact(Fact::LinkDown { peer: node(2), reason: DownReason::Timeout });
+    assert_eq!(found(&b.receive(v6, &beacon(2))), [(place, None)]);
+}
+
+/// Mutation: ports are those of the addresses that others are told.
+#[test]
+fn a_beacon_names_the_port_of_a_family_with_nothing_but_an_address_of_the_link() {
+    let mut b = Bench::new(1);
+    b.fact(Fact::LocalAddresses(vec![at(1, 4_000), "[fe80::1]:4001".parse().unwrap()]));
+    b.fact(Fact::Joined);
+    let (_, bytes) = b.run(Duration::ZERO).remove(0);
+    assert_eq!(Beacon::decode(&bytes, &beacon_key(&PUBLIC)).unwrap().ports, [4_000, 4_001]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ impl Contract for Link {
             1 => Owner::Delivery,
             _ => Owner::Swim,
         };
-        Step::In(match d.below(15) {
+        Step::In(match d.below(14) {
             0 | 1 => In::Datagram { from: d.addr(), bytes: d.bytes() },
             2 => {
                 let addr = d.addr();
@@ -42,18 +42,15 @@ impl Contract for Link {
             9 => In::Open,
             11 => In::Measure,
             12 => return Step::Fact(d.fact()),
-            14 => In::Forged { peer: d.peer() },
             13 => {
                 let to = d.addr();
                 In::TooLong { to, length: usize::from(d.byte()).saturating_mul(6) }
             }
-            _ => {
-                if d.below(4) == 0 {
-                    In::Shut
-                } else {
-                    In::Open
-                }
-            }
+            _ => match d.below(4) {
+                0 => In::Shut,
+                1 => In::Forged { peer: d.peer() },
+                _ => In::Open,
+            },
         })
     }
 
