@@ -222,8 +222,8 @@ fn settle(tree: &OrderTree<Item>, (start, end): (MessageId, MessageId), theirs: 
 pub(super) mod tests {
     use super::*;
     use crate::chat::wire::Sync;
-    use crate::collections::OrderedSet;
     use crate::id::ConversationId;
+    use alloc::collections::BTreeSet;
     use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
     fn place(depth: u64, n: u64) -> MessageId {
@@ -295,7 +295,7 @@ pub(super) mod tests {
             shallow in any::<bool>(),
         ) {
             let at = |n: usize, depth: u64| item(if shallow { 1 } else { depth }, n as u64);
-            let of = |which: fn(&(u64, bool, bool)) -> bool| -> OrderedSet<Item> {
+            let of = |which: fn(&(u64, bool, bool)) -> bool| -> BTreeSet<Item> {
                 items.iter().enumerate().filter(|(_, i)| which(i)).map(|(n, i)| at(n, i.0)).collect()
             };
             let (left, right) = (of(|i| i.1), of(|i| i.2));

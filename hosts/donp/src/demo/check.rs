@@ -211,6 +211,7 @@ mod tests {
             private: [(other.to_string(), vec!["4".to_string()])].into(),
             told: told.iter().map(ToString::to_string).collect(),
             outbox: 0,
+            sealed: Some(1),
         };
         (expected, vec![view("a", "b", &["2"]), view("b", "a", &["1", "3", "4"])])
     }
@@ -241,6 +242,7 @@ mod tests {
         assert_eq!(broken(|_, v| v[0].told.push("1".into())).unknown, 1);
         assert_eq!(broken(|_, v| v[1].private.clear()).lost, 1);
         assert_eq!(broken(|_, v| v[0].outbox = 2).undelivered, 2);
+        assert!(!broken(|_, v| v[0].sealed = Some(0)).end_to_end);
         assert_eq!(broken(|e, _| drop(e.broadcasts.insert("5".into(), "a".into()))).lost, 4 - 1);
         assert_eq!(broken(|e, _| drop(e.broadcasts.remove("3"))).unknown, 3);
     }
