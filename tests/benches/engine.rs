@@ -170,6 +170,25 @@ fn per_message(len: usize, in_flight: usize, total: usize) -> [f64; 3] {
     [took.as_secs_f64() * 1e6, datagrams as f64, allocations as f64].map(|n| n / total as f64)
 }
 
+/// Microseconds until the first private message of two linked nodes is acknowledged: bundle, key agreement, session.
+fn first_message(pairs: u32) -> f64 {
+    let mut took = Duration::ZERO;
+    for _ in 0..pairs {
+        let mut now = Instant::ZERO;
+        let mut nodes = linked(2, &mut now);
+        let to = nodes[1].engine.id();
+        let start = Clock::now();
+        nodes[0].engine.send_private(now, to, Content::text("hello")).unwrap();
+        while nodes[0].delivered == 0 {
+            exchange(&mut nodes, now);
+            now = now + Duration::from_millis(1);
+            nodes.iter_mut().for_each(|n| n.engine.handle_timeout(now));
+        }
+        took += start.elapsed();
+    }
+    took.as_secs_f64() * 1e6 / f64::from(pairs)
+}
+
 fn junk(total: u64) -> f64 {
     let mut now = Instant::ZERO;
     let mut nodes = linked(2, &mut now);
@@ -235,6 +254,7 @@ const ROWS: &[Row] = &[
     ("private message of 64 B, 64 in flight, both ends", |scale| message(64, 64, scale), "≤ 5 µs"),
     ("private message of 64 B, 512 in flight, both ends", |scale| message(64, 512, scale), "≤ 5 µs"),
     ("private message of 1 KiB, 64 in flight, both ends", |scale| message(1_024, 64, scale), "–"),
+    ("first private message, both ends", |scale| format!("{:.0} µs", first_message(100 / scale as u32)), "–"),
     ("junk Init packets dropped", |scale| format!("{:.0} /s", junk(1_000_000 / scale as u64)), "≥ 300,000 /s"),
     ("links opened, both ends", |scale| format!("{:.0} /s", handshakes(400 / scale as u16)), "–"),
     ("heap of an idle node with eight links", |_| format!("{:.1} KiB", idle_heap() as f64 / 1024.0), "≤ 64 KiB"),

@@ -233,10 +233,10 @@ impl Delivery {
     fn message(&mut self, from: NodeId, digest: ShortId, mut bytes: Vec<u8>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         match Message::decode(&bytes) {
             Ok(Message::Carry { id, body }) => {
-                self.opened.insert(from, digest, id, body);
+                self.opened.insert(cx.now, from, digest, id, body);
                 if self.seen.contains(&id) {
                     self.drops.count(DropReason::Duplicate);
-                    self.opened.settle(cx.now, from, id, true);
+                    self.opened.settle(from, id, true);
                     self.acknowledge(from, id, out);
                 } else {
                     // In place: a body of 64 KiB is not copied to lose its header.
@@ -407,7 +407,7 @@ impl Machine for Delivery {
                 self.send_due(to, cx, out);
             }
             In::Validated { from, id, accepted } => {
-                self.opened.settle(cx.now, from, id, accepted);
+                self.opened.settle(from, id, accepted);
                 if accepted {
                     self.seen.insert(cx.now, &id);
                     self.acknowledge(from, id, out);

@@ -3,7 +3,6 @@
 
 use alloc::vec::Vec;
 
-use crate::collections::OrderedMap;
 use crate::crypto::kdf::{Key, sha256};
 use crate::id::{ID_LEN, NodeId};
 use crate::machine::Outbox;
@@ -30,11 +29,12 @@ pub(super) enum Known {
     Full,
 }
 
-/// The beginning of a hash of the ciphertext, and the sender.
+/// The sender, and the beginning of a hash of the ciphertext.
 type Row = (NodeId, [u8; 16]);
 
+/// Sorted by bundle and key.
 #[derive(Default)]
-pub(super) struct Firsts(OrderedMap<(u32, Key), Row>);
+pub(super) struct Firsts(Vec<((u32, Key), Row)>);
 
 fn name(first: &First<'_>) -> (u32, Key) {
     (first.bundle, sha256(&[&first.ephemeral]))
@@ -57,23 +57,31 @@ impl Firsts {
         if !k.0.is_empty() || !v.0.is_empty() {
             return Err(Malformed);
         }
-        self.0.insert(name, row);
+        self.add(name, row);
         Ok(())
     }
 
-    fn of_bundle(&self, bundle: u32) -> impl Iterator<Item = &Row> {
-        self.0.range((bundle, [0; 32])..=(bundle, [0xff; 32])).map(|(_, row)| row)
+    fn add(&mut self, name: (u32, Key), row: Row) {
+        match self.0.binary_search_by(|(other, _)| other.cmp(&name)) {
+            Ok(_) => {}
+            Err(at) => self.0.insert(at, (name, row)),
+        }
+    }
+
+    fn get(&self, name: &(u32, Key)) -> Option<&Row> {
+        let at = self.0.binary_search_by(|(other, _)| other.cmp(name)).ok()?;
+        self.0.get(at).map(|(_, row)| row)
     }
 
     fn count(&self, bundle: u32, from: NodeId) -> (usize, usize) {
         let of_one = |(all, own): (usize, usize), (sender, _): &Row| {
             (all.saturating_add(1), own.saturating_add(usize::from(*sender == from)))
         };
-        self.of_bundle(bundle).fold((0, 0), of_one)
+        self.0.iter().filter(|((b, _), _)| *b == bundle).map(|(_, row)| row).fold((0, 0), of_one)
     }
 
     pub(super) fn look(&self, from: NodeId, first: &First<'_>) -> Known {
-        match self.0.get(&name(first)) {
+        match self.get(&name(first)) {
             Some(known) if *known == row(from, first) => Known::Repeated,
             Some(_) => Known::Replayed,
             None => match self.count(first.bundle, from) {
@@ -87,14 +95,14 @@ impl Firsts {
     pub(super) fn insert<O>(&mut self, from: NodeId, first: &First<'_>, out: &mut Outbox<O>) -> bool {
         let (name, row) = (name(first), row(from, first));
         out.put(FIRSTS, key(&name), [row.0.0.as_slice(), &row.1].concat());
-        self.0.insert(name, row);
+        self.add(name, row);
         let (all, own) = self.count(first.bundle, from);
         all >= MOST / 4 * 3 || own >= MOST_OF_ONE / 4 * 3
     }
 
     /// The secrets of a bundle are wiped: nothing opens its first messages any more.
     pub(super) fn forget<O>(&mut self, bundle: u32, out: &mut Outbox<O>) {
-        self.0.retain(|name, _| {
+        self.0.retain(|(name, _)| {
             let stays = name.0 != bundle;
             if !stays {
                 out.delete(FIRSTS, key(name));

@@ -14,10 +14,11 @@ mod kept;
 mod keys;
 mod pair;
 mod peer;
+mod peers;
 mod ratchet;
 pub(crate) mod wire;
 
-use crate::collections::{OrderedMap, OrderedSet, Rate, RateLimit, ShortId, short};
+use crate::collections::{OrderedSet, Rate, RateLimit, ShortId, short};
 use alloc::vec::Vec;
 
 use crate::fact::Fact;
@@ -30,10 +31,11 @@ use crate::session::firsts::{Firsts, Known};
 use crate::session::keys::Keys;
 use crate::session::pair::{PREFIX_LEN, Session, Unopened};
 use crate::session::peer::{Peer, Wish};
-use crate::session::wire::{BUNDLE_LEN, First, Message, Sealed};
+use crate::session::peers::Peers;
+use crate::session::wire::{BUNDLE_LEN, First, Message, Sealed, Tag};
 use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Table};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, WallTime};
 use crate::wire::{Malformed, Priority};
 
 /// The session identity key of this device.
@@ -119,7 +121,7 @@ pub(crate) enum Out {
 
 pub(crate) struct Sessions {
     keys: Keys,
-    peers: OrderedMap<NodeId, Peer>,
+    peers: Peers,
     firsts: Firsts,
     /// Peers with something to store.
     unsaved: OrderedSet<NodeId>,
@@ -142,7 +144,7 @@ impl Sessions {
         for rows in sessions.chunk_by(|a, b| a.key.get(..PREFIX_LEN) == b.key.get(..PREFIX_LEN)) {
             let rows: Vec<Record> = rows.iter().copied().cloned().collect();
             let (peer, _) = rows.first().and_then(|r| r.key.split_first_chunk()).ok_or(Malformed)?;
-            let peer = self.peers.entry(NodeId(*peer)).or_insert_with(Peer::new);
+            let peer = self.peers.make(NodeId(*peer)).ok_or(Malformed)?;
             match Session::read(&rows) {
                 Ok(session) => peer.sessions.push(session),
                 // A row of it is damaged: the host left it out. Its other side notices, and a new session follows.
@@ -153,7 +155,7 @@ impl Sessions {
             let (peer, order) = key.split_first_chunk().ok_or(Malformed)?;
             let order = u64::from_be_bytes(order.try_into().map_err(|_| Malformed)?);
             let (tag, bytes) = value.split_first_chunk().ok_or(Malformed)?;
-            let peer = self.peers.entry(NodeId(*peer)).or_insert_with(Peer::new);
+            let peer = self.peers.make(NodeId(*peer)).ok_or(Malformed)?;
             peer.restore(order, *tag, bytes.to_vec());
         }
         records.iter().filter(|r| r.table == FIRSTS).try_for_each(|r| self.firsts.restore(r))
@@ -161,14 +163,13 @@ impl Sessions {
 
     /// The peer, if there is space for one more or one that nothing waits for makes place.
     fn peer(&mut self, id: NodeId, out: &mut Outbox<Out>) -> Option<&mut Peer> {
-        if !self.peers.contains_key(&id) && self.peers.len() >= self.max_peers {
+        if !self.peers.has(id) && self.peers.len() >= self.max_peers {
             let idle = self.peers.iter().filter(|(_, p)| !p.is_needed());
             let (oldest, _) = idle.min_by_key(|(_, p)| p.used())?;
-            let oldest = *oldest;
-            let gone = self.peers.remove(&oldest)?;
+            let gone = self.peers.remove(oldest)?;
             gone.sessions.iter().for_each(|s| s.delete(&oldest.0, out));
         }
-        Some(self.peers.entry(id).or_insert_with(Peer::new))
+        self.peers.make(id)
     }
 
     fn save_later(&mut self, peer: NodeId, out: &mut Outbox<Out>) {
@@ -181,7 +182,7 @@ impl Sessions {
     /// Writes all that this step changed, and lets go of what it sealed once that is stored.
     fn save(&mut self, out: &mut Outbox<Out>) {
         while let Some(id) = self.unsaved.pop_first() {
-            if let Some(peer) = self.peers.get_mut(&id) {
+            if let Some(peer) = self.peers.get_mut(id) {
                 peer.save(id, out);
             }
         }
@@ -226,7 +227,7 @@ impl Sessions {
 
     /// Begins a session with the owner of a bundle that was asked for, or that came because the one before is over.
     fn bundle(&mut self, cx: &mut Cx<'_>, from: NodeId, bytes: &[u8; BUNDLE_LEN], out: &mut Outbox<Out>) {
-        let Some(peer) = self.peers.get_mut(&from) else { return self.drops.count(DropReason::Message) };
+        let Some(peer) = self.peers.get_mut(from) else { return self.drops.count(DropReason::Message) };
         let unanswered = peer.unanswered().map(|s| s.bundle);
         if peer.wish == Wish::Nothing && unanswered.is_none() {
             return self.drops.count(DropReason::Message);
@@ -256,11 +257,10 @@ impl Sessions {
         if repairs {
             peer.retire(|_| true);
         }
-        peer.wish = Wish::Nothing;
+        let waits = peer.waits;
         peer.forget_question();
         peer.add(from, session, out);
         self.begun = self.begun.saturating_add(1);
-        let waits = core::mem::take(&mut peer.waits);
         if repairs {
             self.greet(cx, from, out);
         }
@@ -286,7 +286,7 @@ impl Sessions {
             self.drops.count(DropReason::Stale);
             return self.give_bundle(cx, from, out);
         };
-        if self.peers.get(&from).is_some_and(|p| p.is_paused(cx.now)) {
+        if self.peers.get_mut(from).is_some_and(|p| p.is_paused(cx.now)) {
             return self.drops.count(DropReason::Rate);
         }
         let Some(sender) = Binding::read(first.binding, from) else {
@@ -309,7 +309,7 @@ impl Sessions {
         let again = peer.sessions.iter().any(|s| !s.initiator && !s.retired);
         peer.retire(|s| s.confirmed || again);
         let waits = peer.is_to_send();
-        peer.wish = Wish::Nothing;
+        peer.forget_question();
         peer.add(from, session, out);
         let used_up = self.firsts.insert(from, first, &mut self.rows);
         self.limit_unconfirmed(out);
@@ -329,24 +329,26 @@ impl Sessions {
 
     /// The oldest session that shows no answer makes place.
     fn limit_unconfirmed(&mut self, out: &mut Outbox<Out>) {
-        let of = |(id, peer): (&NodeId, &Peer)| {
-            let open = peer.sessions.iter().filter(|s| !s.initiator && !s.confirmed);
-            open.map(|s| (s.used, *id, s.mine)).collect::<Vec<_>>()
-        };
-        let mut open: Vec<_> = self.peers.iter().flat_map(of).collect();
-        if open.len() <= MAX_UNCONFIRMED {
-            return;
+        let mut count: usize = 0;
+        let mut oldest: Option<(WallTime, NodeId, Tag)> = None;
+        for (id, peer) in self.peers.iter() {
+            for session in peer.sessions.iter().filter(|s| !s.initiator && !s.confirmed) {
+                count = count.saturating_add(1);
+                if oldest.is_none_or(|(used, ..)| session.used < used) {
+                    oldest = Some((session.used, id, session.mine));
+                }
+            }
         }
-        open.sort_unstable();
-        let Some((_, id, tag)) = open.first() else { return };
-        if let Some(peer) = self.peers.get_mut(id) {
-            peer.remove(*id, *tag, out);
+        if let Some((_, id, tag)) = oldest.filter(|_| count > MAX_UNCONFIRMED)
+            && let Some(peer) = self.peers.get_mut(id)
+        {
+            peer.remove(id, tag, out);
         }
     }
 
     fn sealed(&mut self, cx: &mut Cx<'_>, from: NodeId, sealed: &Sealed<'_>, in_first: bool, out: &mut Outbox<Out>) {
         let digest = digest(sealed);
-        let Some(peer) = self.peers.get_mut(&from) else {
+        let Some(peer) = self.peers.get_mut(from) else {
             self.drops.count(DropReason::UnknownSession);
             return out.push(Out::Unopened { from, digest });
         };
@@ -356,8 +358,8 @@ impl Sessions {
         let top = peer.top();
         let found = peer.sessions.iter_mut().find(|s| s.mine == sealed.header.tag);
         let result = found.map(|session| {
-            let body = session.open(sealed, cx)?;
             let answered = session.initiator && !session.confirmed;
+            let body = session.open(sealed, cx)?;
             session.confirmed |= !in_first;
             if !session.retired && session.rank.saturating_add(1) < top {
                 session.rank = top;
@@ -367,7 +369,7 @@ impl Sessions {
         let reason = match result {
             Some(Ok((body, confirmed))) => {
                 self.save_later(from, out);
-                if confirmed && self.peers.get_mut(&from).is_some_and(Peer::is_to_send) {
+                if confirmed && self.peers.get_mut(from).is_some_and(|p| p.is_to_send()) {
                     out.push(Out::Ready(from));
                 }
                 return self.opened(from, sealed, body, out);
@@ -431,9 +433,9 @@ impl Sessions {
         for bundle in self.keys.tend(cx, used_up, &mut self.rows) {
             self.firsts.forget(bundle, &mut self.rows);
         }
-        for (id, peer) in &mut self.peers {
+        for (id, peer) in self.peers.iter_mut() {
             peer.sessions.iter_mut().for_each(|s| s.tend(cx.wall));
-            self.unsaved.insert(*id);
+            self.unsaved.insert(id);
         }
         self.tend_at = cx.now + self.keys.due_in(cx.wall).min(TEND_EVERY);
         self.save(out);
@@ -465,7 +467,7 @@ impl Machine for Sessions {
         let mut opened = Self {
             tend_at: cx.now + keys.due_in(cx.wall).min(TEND_EVERY),
             keys,
-            peers: OrderedMap::new(),
+            peers: Peers::default(),
             firsts: Firsts::default(),
             unsaved: OrderedSet::new(),
             outgoing: Vec::new(),
@@ -481,25 +483,15 @@ impl Machine for Sessions {
         Ok(opened)
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern others")]
-    fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
-        match *fact {
-            Fact::LinkUp { peer: id, .. } => {
-                if let Some(peer) = self.peers.get_mut(&id).filter(|p| p.wish != Wish::Nothing) {
-                    peer.forget_question();
-                    ask(peer, id, Wish::Nothing, cx, out);
-                }
+    fn fact(&mut self, _cx: &mut Cx<'_>, fact: &Fact, _out: &mut Outbox<Out>) {
+        // A question or its answer may be lost. What waits is sent again when a link opens, and asks again.
+        if let Fact::LinkDown { peer: id, .. } = *fact
+            && let Some(peer) = self.peers.get_mut(id)
+        {
+            peer.forget_question();
+            if peer.sessions.is_empty() && !peer.is_needed() {
+                self.peers.remove(id);
             }
-            Fact::LinkDown { peer: id, .. } => {
-                if let Some(peer) = self.peers.get_mut(&id) {
-                    peer.forget_question();
-                    // Of a node that only asked for a bundle nothing is known.
-                    if peer.sessions.is_empty() && !peer.is_needed() {
-                        self.peers.remove(&id);
-                    }
-                }
-            }
-            _ => {}
         }
     }
 
@@ -512,7 +504,7 @@ impl Machine for Sessions {
                 self.seal(cx, to, None, priority, (Subject::History, &body), out);
             }
             In::Forget { to, order } => {
-                if let Some(peer) = self.peers.get_mut(&to) {
+                if let Some(peer) = self.peers.get_mut(to) {
                     peer.forget(to, order, out);
                 }
             }
@@ -539,7 +531,7 @@ impl Machine for Sessions {
     }
 
     fn footprint(&self) -> usize {
-        let held = self.peers.values().fold(self.peers.len(), |n, p| n.saturating_add(p.len()));
+        let held = self.peers.iter().fold(self.peers.len(), |n, (_, p)| n.saturating_add(p.len()));
         held.saturating_add(self.firsts.len()).saturating_add(self.keys.len()).saturating_add(self.outgoing.len())
     }
 
@@ -553,7 +545,7 @@ impl Machine for Sessions {
     #[cfg(any(test, debug_assertions))]
     fn check(&self) -> Result<(), &'static str> {
         self.keys.check()?;
-        self.peers.values().try_for_each(Peer::check)
+        self.peers.iter().try_for_each(|(_, peer)| peer.check())
     }
 }
 

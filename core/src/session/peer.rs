@@ -1,8 +1,9 @@
 //! The sessions with one device, and what is sealed for it.
 
-use crate::collections::{OrderedMap, Rate, RateLimit};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use crate::collections::{Rate, RateLimit};
 use crate::id::NodeId;
 use crate::machine::Outbox;
 use crate::session::SEALED;
@@ -33,8 +34,8 @@ pub(super) enum Wish {
 
 pub(super) struct Peer {
     pub(super) sessions: Vec<Session>,
-    /// By the outbox's number: under which session, and all of the message.
-    sealed: OrderedMap<u64, (Tag, Vec<u8>)>,
+    /// By the outbox's number, rising: under which session, and all of the message.
+    sealed: VecDeque<(u64, Tag, Vec<u8>)>,
     /// Sealed and not stored yet.
     fresh: Vec<u64>,
     pub(super) wish: Wish,
@@ -52,7 +53,7 @@ impl Peer {
     pub(super) fn new() -> Self {
         Self {
             sessions: Vec::new(),
-            sealed: OrderedMap::new(),
+            sealed: VecDeque::new(),
             fresh: Vec::new(),
             wish: Wish::Nothing,
             waits: false,
@@ -113,27 +114,41 @@ impl Peer {
 
     /// What was sealed under this number, as long as its session is in use.
     pub(super) fn sealed(&self, order: u64) -> Option<&[u8]> {
-        self.sealed.get(&order).filter(|(tag, _)| self.is_live(*tag)).map(|(_, bytes)| bytes.as_slice())
+        let (_, tag, bytes) = self.sealed.get(self.place(order).ok()?)?;
+        self.is_live(*tag).then_some(bytes.as_slice())
     }
 
-    /// Whether to send again, now that there is a session: something waits for it, or is sealed under one that is not in
-    /// use any more. Asks once.
-    pub(super) fn is_to_send(&mut self) -> bool {
-        core::mem::take(&mut self.waits) | self.sealed.values().any(|(tag, _)| !self.is_live(*tag))
+    /// Whether to send again, now that there is a session: something waited for it, or what was sealed under one that is
+    /// not in use any more may not have been opened.
+    pub(super) fn is_to_send(&self) -> bool {
+        self.waits || self.sessions.iter().any(|s| s.retired)
     }
 
     pub(super) fn insert(&mut self, order: u64, tag: Tag, bytes: Vec<u8>) {
-        self.sealed.insert(order, (tag, bytes));
+        self.restore(order, tag, bytes);
         self.fresh.push(order);
     }
 
+    fn place(&self, order: u64) -> Result<usize, usize> {
+        self.sealed.binary_search_by(|(other, ..)| other.cmp(&order))
+    }
+
     pub(super) fn restore(&mut self, order: u64, tag: Tag, bytes: Vec<u8>) {
-        self.sealed.insert(order, (tag, bytes));
+        let sealed = (order, tag, bytes);
+        match self.place(order) {
+            Ok(at) => {
+                if let Some(old) = self.sealed.get_mut(at) {
+                    *old = sealed;
+                }
+            }
+            Err(at) => self.sealed.insert(at, sealed),
+        }
     }
 
     /// The message is acknowledged or given up.
     pub(super) fn forget<O>(&mut self, me: NodeId, order: u64, out: &mut Outbox<O>) {
-        if self.sealed.remove(&order).is_some() && !self.fresh.contains(&order) {
+        let gone = self.place(order).ok().and_then(|at| self.sealed.remove(at));
+        if gone.is_some() && !self.fresh.contains(&order) {
             out.delete(SEALED, row(me, order));
         }
     }
@@ -144,7 +159,7 @@ impl Peer {
             session.save(&me.0, out);
         }
         for order in core::mem::take(&mut self.fresh) {
-            if let Some((tag, bytes)) = self.sealed.get(&order) {
+            if let Some((_, tag, bytes)) = self.place(order).ok().and_then(|at| self.sealed.get(at)) {
                 out.put(SEALED, row(me, order), [tag.as_slice(), bytes].concat());
             }
         }
@@ -159,9 +174,11 @@ impl Peer {
         due
     }
 
-    /// The link changed: a question or its answer may be lost.
+    /// Nothing is asked, and nothing waits for an answer.
     pub(super) fn forget_question(&mut self) {
         self.asked = None;
+        self.wish = Wish::Nothing;
+        self.waits = false;
     }
 
     /// Whether one more repair may be made.

@@ -160,7 +160,7 @@ fn a_spent_session_is_replaced_without_a_loss() {
         node.machine = open(node.n, rows, &mut Rng::new([3; 32]), (node.now, node.wall)).0;
     }
     let id = nodes[0].other();
-    let session = |node: &mut Node| node.machine.peers.get_mut(&id).unwrap().sessions.len();
+    let session = |node: &mut Node| node.machine.peers.get_mut(id).unwrap().sessions.len();
     assert_eq!(session(&mut nodes[0]), 1);
     for n in 0..70u8 {
         let sent = nodes[0].say(&[n; 3]);

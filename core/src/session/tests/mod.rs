@@ -11,7 +11,6 @@ use crate::crypto::kdf::Key;
 use crate::machine::Emit;
 use crate::rng::Rng;
 use crate::store::{Batch, MemoryStore};
-use crate::time::WallTime;
 
 mod attacks;
 mod epochs;
@@ -38,6 +37,8 @@ struct Node {
     /// What was opened since the start.
     digests: OrderedMap<ShortId, Vec<u8>>,
     lost: usize,
+    /// How often it was to send again.
+    ready: usize,
     /// Every key and nonce that a message was sealed with.
     used: Vec<(Key, [u8; 24])>,
     now: Instant,
@@ -81,6 +82,7 @@ impl Node {
             app: App::default(),
             digests: OrderedMap::new(),
             lost: 0,
+            ready: 0,
             used: Vec::new(),
             now,
             wall,
@@ -131,10 +133,13 @@ impl Node {
                         }
                     }),
                     Out::History { .. } => {}
-                    Out::Ready(_) => inputs.extend(self.unacknowledged()),
+                    Out::Ready(_) => {
+                        self.ready += 1;
+                        inputs.extend(self.unacknowledged());
+                    }
                 }
             }
-            for session in self.machine.peers.values_mut().flat_map(|p| &mut p.sessions) {
+            for session in self.machine.peers.iter_mut().flat_map(|(_, p)| &mut p.sessions) {
                 self.used.append(&mut session.used_keys);
             }
             if inputs.is_empty() {
@@ -257,7 +262,8 @@ impl Node {
     }
 
     fn sessions(&self) -> &[Session] {
-        self.machine.peers.get(&self.other()).map_or(&[], |p| &p.sessions)
+        let mine = self.machine.peers.iter().find(|(id, _)| *id == self.other());
+        mine.map_or(&[], |(_, p)| &p.sessions)
     }
 
     fn drops(&self, reason: DropReason) -> u64 {

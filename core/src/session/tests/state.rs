@@ -52,7 +52,7 @@ fn a_damaged_row_is_refused_or_read_as_another() {
         let mut cx = Cx { now: Instant::ZERO, wall: WallTime(0), me: identity.node_id(), rng: &mut rng };
         let setup = Setup { config: &config, identity: &identity };
         let opened = Sessions::open(setup, rows, &mut cx, &mut out).ok();
-        opened.map(|mut opened| opened.peers.values_mut().map(|p| p.sessions.len()).sum::<usize>())
+        opened.map(|mut opened| opened.peers.iter_mut().map(|(_, p)| p.sessions.len()).sum::<usize>())
     };
     let rows = nodes[0].rows();
     assert_eq!(open(rows.clone()), Some(1));
