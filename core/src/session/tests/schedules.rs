@@ -148,8 +148,8 @@ fn schedule(seed: u64) {
     world.judge(seed);
 }
 
-// Mutations tried, each fails: ciphertexts leave before their batch; a ciphertext is not stored with the ratchet; an
-// epoch is used as soon as it is offered; a failed message advances the ratchet; a wedged session is not repaired.
+// Mutations tried, each fails: ciphertexts leave before their batch is on disk; an epoch is used as soon as it is offered.
+// `DONP_SCHEDULES` when built sets another number.
 #[test]
 fn two_devices_read_every_message_once_whatever_happens_between() {
     let count = option_env!("DONP_SCHEDULES").and_then(|n| n.parse().ok()).unwrap_or(200);
