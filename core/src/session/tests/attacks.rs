@@ -176,6 +176,26 @@ fn both_sides_begin_at_once_and_both_sessions_carry() {
     assert!(nodes[0].sessions().len() == 2 && nodes[0].lost + nodes[1].lost == 0);
 }
 
+// Fails if only sessions that were answered are retired: what is said in the other's absence would go into one that it
+// never had.
+#[test]
+fn a_second_session_of_the_other_side_ends_an_own_one_without_an_answer() {
+    let mut nodes = pair();
+    let copy = (nodes[0].disk.clone(), nodes[0].app.clone());
+    let asks = [nodes[0].say(b"from 0"), nodes[1].say(b"from 1")];
+    let bundles = [nodes[1].take(&asks[0][0]), nodes[0].take(&asks[1][0])];
+    let firsts = [nodes[0].take(&bundles[0][0]), nodes[1].take(&bundles[1][0])];
+    let unanswered = |node: &Node| node.sessions().iter().filter(|s| s.initiator && !s.confirmed && !s.retired).count();
+    nodes[1].take(&firsts[0][0]);
+    assert_eq!((unanswered(&nodes[1]), nodes[1].sessions().len()), (1, 2), "both began at once, and both are kept");
+    (nodes[0].disk, nodes[0].app) = copy;
+    nodes[0].crash(None);
+    let again = nodes[0].say(b"again");
+    exchange(&mut nodes, 0, again);
+    assert_eq!(unanswered(&nodes[1]), 0);
+    assert!(nodes[1].app.read.contains(&b"again"[..]) && nodes[0].app.read.contains(&b"from 1"[..]));
+}
+
 // Fails if the sessions there were stay in use: the other side would never open what is sealed in them.
 #[test]
 fn an_old_copy_of_a_store_costs_one_new_session() {
