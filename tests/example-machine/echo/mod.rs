@@ -16,7 +16,7 @@ use crate::time::{Duration, Instant};
 use crate::wire::Malformed;
 
 /// The number of greetings, under the key `count`.
-const COUNT: Table = Table::hot(120);
+const COUNT: Table = Table::hot(60);
 /// A peer answers within this or is forgotten: 10 s, an example.
 const PATIENCE: Duration = Duration::from_secs(10);
 

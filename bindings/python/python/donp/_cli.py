@@ -135,9 +135,12 @@ def _passphrase(args: argparse.Namespace) -> str | None:
         with open(args.passphrase_file, encoding="utf-8") as file:
             # As `donp` and OpenSSH do with their keys.
             of = os.fstat(file.fileno())
-            if hasattr(os, "geteuid") and (of.st_mode & 0o022 or (of.st_uid == os.geteuid() and of.st_mode & 0o044)):
+            if hasattr(os, "geteuid") and (
+                of.st_mode & 0o022 or (of.st_uid == os.geteuid() and of.st_mode & 0o044)
+            ):
                 raise errors.StorageError(
-                    f"passphrase file {args.passphrase_file}: others can read or write it", "run chmod 600 on it"
+                    f"passphrase file {args.passphrase_file}: others can read or write it",
+                    "run chmod 600 on it",
                 )
             return file.readline().rstrip("\r\n")
     return os.environ.get("DONP_PASSPHRASE")
