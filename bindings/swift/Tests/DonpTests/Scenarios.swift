@@ -445,10 +445,11 @@ struct Scenarios {
         let b = try await openNode(local("b"))
         let events = b.events()
         try await link(a, b)
-        for (said, conversation) in [
-            (try await a.send("to you", to: b.id), Conversation.private(a.id)),
-            (try await a.broadcast("to all"), .network),
-        ] {
+        // One after the other: the first private message waits for a session, and would come last.
+        for conversation in [Conversation.private(a.id), .network] {
+            let said =
+                conversation == .network
+                ? try await a.broadcast("to all") : try await a.send("to you", to: b.id)
             let message = try await nextMessage(events).message
             #expect(message.id == said && message.conversation == conversation && message.author == a.id)
             let reply = try await b.reply(to: message, text: "answer")
