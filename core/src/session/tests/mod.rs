@@ -16,6 +16,7 @@ mod attacks;
 mod epochs;
 mod schedules;
 mod state;
+#[cfg(not(donp_toy_keys))]
 mod vectors;
 
 /// What an application remembers, as its disk has it.

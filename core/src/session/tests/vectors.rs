@@ -135,7 +135,6 @@ fn names_of((a, b): (&Key, &Key)) -> [String; 2] {
 }
 
 // A change of any byte of keys, first messages, ratchet messages or epochs shows here.
-#[cfg(not(donp_toy_keys))]
 #[test]
 fn the_vectors_are_those_that_are_frozen() {
     let made = vectors();
