@@ -196,7 +196,7 @@ fn the_page_about_the_socket_names_every_method_and_no_other() {
     assert!(page.contains(&format!("{MAX_CLIENTS} connections")) && MAX_LINE == 2 << 20);
 }
 
-/// Fifty abandoned `recv` held their places for a day, and nobody else could ask anything. Breaks if a method waits without
+/// Fifty abandoned `recv` held their places for a day, and no other client was served. Breaks if a method waits without
 /// a look at its client.
 #[test]
 fn clients_that_went_away_free_their_places() {
