@@ -121,7 +121,7 @@ fn records_with_a_strangers_link_key_break_no_link() {
 
 /// Each forgery costs 154 µs to check, and 64 a minute had no consequence. A node that brings many loses its links within two
 /// seconds and gets none for ten minutes; the honest hear each other meanwhile, and blame no honest node. Breaks if nothing
-/// counts forgeries, if the link is opened again at once, or if what is passed on is not checked before.
+/// counts forgeries, or if the link is opened again at once.
 #[test]
 fn a_forger_loses_its_links_and_the_honest_lose_nothing() {
     let mut sim = zone(7);

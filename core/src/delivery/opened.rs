@@ -99,7 +99,7 @@ impl Opened {
         self.messages.push_back(Message { at: now, from, id, digest, state: State::Waits(body.to_vec()) });
     }
 
-    /// The verdict on a message. It came most lately, mostly.
+    /// The verdict on a message. Mostly it is that on the newest message.
     pub(super) fn settle(&mut self, from: NodeId, id: ShortId, accepted: bool) {
         let mut at = self.waiting.len();
         while let Some(next) = at.checked_sub(1) {

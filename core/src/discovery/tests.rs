@@ -181,7 +181,7 @@ fn a_node_is_tried_over_both_families_until_one_works() {
     assert_eq!(found(&b.receive(v6, &beacon(2))), [(place, None)]);
 }
 
-/// Mutation: ports are those of the addresses that others are told.
+/// Mutation: ports are those of the addresses that are announced.
 #[test]
 fn a_beacon_names_the_port_of_a_family_with_nothing_but_an_address_of_the_link() {
     let mut b = Bench::new(1);

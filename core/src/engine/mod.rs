@@ -234,7 +234,7 @@ impl Engine {
     }
 
     /// Addresses that this node can be reached at, for invitations and announcements; best first. Link-local ones only say
-    /// that beacons may name the port of their family: nobody is told of them, since they mean nothing elsewhere.
+    /// that beacons may name the port of their family: they are not announced, since they mean nothing elsewhere.
     pub fn handle_local_addresses(&mut self, now: Instant, addrs: &[SocketAddr]) {
         self.q.fact(Fact::LocalAddresses(addrs.to_vec()));
         self.pump(now);

@@ -14,8 +14,8 @@ use crate::time::{Duration, Instant};
 /// Forgeries that a link may bring: 8 at once and one a second, so at most 68 in a minute. None come from an honest node;
 /// the margin is for one whose disk or memory fails.
 const TOLERATED: Rate = Rate { per_second: 1, burst: 8 };
-/// No link with a node that brought more: 10 min, the longest pause of `membership` before a node is tried again
-/// (docs/design/overlay.md §4).
+/// No link with a node that brought more: 10 min, after which a network goes on without those that it lost
+/// (docs/design/overlay.md §8).
 pub(super) const AVOIDED: Duration = Duration::from_secs(600);
 /// Avoided nodes that are remembered, 40 bytes each: as many as stamps. The one whose time ends first gives way.
 const MAX_AVOIDED: usize = 1_024;

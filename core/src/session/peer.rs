@@ -75,7 +75,7 @@ impl Peer {
         self.sessions.iter_mut().find(|s| s.initiator && !s.confirmed && !s.retired)
     }
 
-    /// Adds a session that is current from now on. One of the retired, else the one least lately opened, makes place.
+    /// Adds a session that is current from now on. A retired one, else the least recently opened, is evicted.
     pub(super) fn add<O>(&mut self, me: NodeId, mut session: Session, out: &mut Outbox<O>) {
         session.rank = self.top();
         self.sessions.push(session);

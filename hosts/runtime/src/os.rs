@@ -80,8 +80,8 @@ pub fn no_core_dumps() {
     }
 }
 
-/// Opens a file that holds a secret, as OpenSSH opens its keys: it must be this user's or root's own, nobody else may
-/// write it, and nobody else may read this user's.
+/// Opens a file that holds a secret, as OpenSSH opens its keys: it must be this user's or root's own, no other user
+/// may write it, and no other user may read this user's.
 ///
 /// # Errors
 /// The file cannot be opened, or the wrong users can use it; then the kind is `PermissionDenied` and the text says what to

@@ -31,7 +31,7 @@ pub struct Checked {
 /// When the file cannot be opened, or the secrets do not open it.
 pub fn check(dir: &Path, secrets: &Secrets) -> Result<Checked, StoreError> {
     let path = dir.join("node.db");
-    // With a running node, its own connection holds the log; without one, nobody begins meanwhile.
+    // With a running node, its own connection holds the log; without one, no node starts meanwhile.
     let _lock = match Lock::take(dir, Access::Read, Duration::ZERO) {
         Ok(lock) => Some(lock),
         Err(StoreError::InUse { .. }) => None,

@@ -89,7 +89,7 @@ impl Lock {
             match locked {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    // Readers write nothing into the file: what it says is of somebody who is gone.
+                    // Readers write nothing into the file: what it says is of a process that ended.
                     let only_readers = access == Access::Write && file.try_lock_shared().is_ok();
                     let by = if only_readers { LockedBy::default() } else { holder(dir).unwrap_or_default() };
                     return Err(StoreError::InUse { dir: dir.into(), by });
@@ -136,7 +136,7 @@ impl Drop for Lock {
     }
 }
 
-/// Whether a file cannot be written where it is: by this user, or by nobody.
+/// Whether a file cannot be written where it is: by this user, or by any user.
 pub(super) fn is_unwritable(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }

@@ -324,7 +324,7 @@ pub(super) fn in_words(lost: &Lost) -> String {
     words.join(", ")
 }
 
-/// Removes what was set aside by nobody but this: half a copy.
+/// Removes half a copy, which only this process set aside.
 pub(super) fn forget(dir: &Path) {
     let _ = fs::remove_dir_all(dir);
 }

@@ -82,7 +82,7 @@ pub(super) fn place(table: u8) -> [u8; 3] {
 /// What a row adds to the sum of its table. `nonce` is the beginning of the sealed value.
 #[inline(never)]
 pub(super) fn of_row(sealer: &Sealer, table: u8, key: &[u8], nonce: &[u8]) -> u128 {
-    // The nonce has one length, so what comes before it is told apart.
+    // The nonce has one length, so what comes before it is unambiguous.
     let mut fixed = [0; NONCE];
     let len = nonce.len().min(NONCE);
     fixed[..len].copy_from_slice(&nonce[..len]);
