@@ -47,6 +47,14 @@ pub(crate) enum Domain {
     Prekeys,
     /// A device's session identity key.
     SessionKey,
+    /// An operation of a group.
+    GroupOperation,
+    /// A run of a group's messages.
+    GroupMessage,
+    /// An invitation to a group.
+    Invitation,
+    /// The consent of who joins a group.
+    Acceptance,
 }
 
 impl Domain {
@@ -59,6 +67,10 @@ impl Domain {
             Self::CurrentRecord => b"DONP1 current   ",
             Self::Prekeys => b"DONP1 prekeys   ",
             Self::SessionKey => b"DONP1 sessionkey",
+            Self::GroupOperation => b"DONP1 groupop   ",
+            Self::GroupMessage => b"DONP1 groupmsg  ",
+            Self::Invitation => b"DONP1 invitation",
+            Self::Acceptance => b"DONP1 acceptance",
         }
     }
 }

@@ -128,6 +128,7 @@ mod fact;
 #[allow(clippy::missing_panics_doc, reason = "a broken law panics, that is the point")]
 pub mod fuzzing;
 mod gossip;
+mod group;
 mod id;
 mod identity;
 pub mod inspect;

@@ -1,0 +1,5 @@
+//! Groups without a server (docs/design/groups.md): a log of signed operations that decides who is a member, and
+//! epochs of keys that only members hold.
+#![allow(dead_code, reason = "being built")]
+
+pub(crate) mod op;
