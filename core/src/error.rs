@@ -32,6 +32,8 @@ pub enum CommandError {
     UnknownPeer(NodeId),
     /// This node is blocked here: unblock it first.
     Blocked(NodeId),
+    /// A rule of the group forbids it; the text says which.
+    NotAllowed(&'static str),
     /// The ticket is for another network than the one this node was set up for.
     OtherNetwork,
 }
@@ -58,6 +60,7 @@ impl fmt::Display for CommandError {
                 write!(f, "nothing is known of node {id}: join through it or take an invitation from it once")
             }
             Self::Blocked(id) => write!(f, "node {id} is blocked here: unblock it first"),
+            Self::NotAllowed(why) => f.write_str(why),
             Self::OtherNetwork => f.write_str(
                 "the ticket is for another network; a profile belongs to one network: create another profile for it",
             ),

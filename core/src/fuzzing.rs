@@ -155,13 +155,13 @@ fn chat_run(bytes: &[u8]) {
     if let Ok(run) = Run::decode_signed(conversation, bytes.to_vec()) {
         assert_eq!(run.bytes, bytes);
         assert!(run.entries.is_sorted_by(|a, b| a.id < b.id));
-        let genuine = run.is_genuine();
-        let bare = run.clone().without_bodies(true);
-        assert_eq!(bare.as_ref().map(|b| (b.last(), b.is_genuine())), Ok((run.last(), genuine)));
+        let genuine = run.is_genuine(conversation);
+        let bare = run.clone().without_bodies();
+        assert_eq!(bare.as_ref().map(|b| (b.last(), b.is_genuine(conversation))), Ok((run.last(), genuine)));
     }
     let two = (who(0).node_id(), who(1).node_id());
     if let Ok(run) = Run::decode_plain(conversation, two, bytes.to_vec()) {
-        let bare = run.clone().without_bodies(false).map(|bare| bare.last());
+        let bare = run.clone().without_bodies().map(|bare| bare.last());
         assert_eq!(bare, Ok(run.last()));
     }
 }

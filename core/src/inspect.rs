@@ -121,7 +121,8 @@ pub fn broadcast(bytes: &[u8], network_key: &[u8; 32]) -> Option<Document> {
 }
 
 fn read_broadcast(ttl: u8, envelope: &[u8], network_key: &[u8; 32]) -> Result<Document, Malformed> {
-    let run = Run::decode_signed(network_conversation(network_key), envelope.to_vec())?;
+    let conversation = network_conversation(network_key);
+    let run = Run::decode_signed(conversation, envelope.to_vec())?;
     let (_, signature) = envelope.split_at_checked(32).ok_or(Malformed)?;
     let (signature, _) = signature.split_at_checked(64).ok_or(Malformed)?;
     let last = run.entries.last().ok_or(Malformed)?;
@@ -145,7 +146,7 @@ fn read_broadcast(ttl: u8, envelope: &[u8], network_key: &[u8; 32]) -> Result<Do
             ("number", last.seq.to_string()),
             ("depth", last.id.depth.to_string()),
             ("entries", run.entries.len().to_string()),
-            ("signatureValid", run.is_genuine().to_string()),
+            ("signatureValid", run.is_genuine(conversation).to_string()),
         ],
         priority: "NORMAL",
     })

@@ -161,7 +161,11 @@ pub use engine::{
 };
 pub use error::{CommandError, ConfigError, RestoreError};
 pub use fact::{DownReason, MemberState};
-pub use id::{AccountId, ConversationId, Life, MessageId, NodeId};
+pub use group::op::{GroupHistory, GroupKind, GroupPolicy, GroupRole};
+pub use group::ticket::GroupTicket;
+pub use group::wire::Refusal;
+pub use group::{GroupChange, GroupInfo, GroupMember};
+pub use id::{AccountId, ConversationId, GroupId, Life, MessageId, NodeId, OpId};
 pub use identity::{Identity, IdentityError};
 pub use limits::Limits;
 pub use membership::NodeState;

@@ -58,7 +58,7 @@ impl Chat {
         let number = self.next_number;
         let Some(old) = self.logs.get_mut(&conversation) else { return };
         self.next_number = number.saturating_add(1);
-        let mut log = Log::new(conversation, number, old.policy, self.me, Life(cx.rng.bytes()));
+        let mut log = Log::new(conversation, number, old.policy.clone(), self.me, Life(cx.rng.bytes()));
         log.holders = core::mem::take(&mut old.holders);
         log.holders.begin_anew(cx.now);
         log.join_at(base, Life(cx.rng.bytes()));
@@ -160,7 +160,7 @@ impl Chat {
         if row.log.author != self.me || !is_unsaid {
             return None;
         }
-        let run = stored_run(log.policy, log.id, &held.run.0).ok()?;
+        let run = stored_run(&log.policy, log.id, &held.run.0).ok()?;
         let bodies = run.entries.into_iter().filter_map(|entry| entry.body?.content);
         Some(bodies.filter(|content| content.about().is_none()).collect())
     }

@@ -3,6 +3,7 @@
 use crate::chat::entry::{Body, Carried, LifeId, MAX_PARENTS, MAX_RUN, MAX_RUN_BYTES, Part, Parts, id_key, next_id};
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::time::Instant;
+use crate::wire::group::Context;
 use crate::wire::{Blob, encode, encoded_len};
 
 /// About what an entry takes besides its text: salt, time, parents, hashes and lengths.
@@ -22,8 +23,13 @@ pub(super) struct Draft {
 
 impl Draft {
     /// The first entry, with the merges before it. None if they do not make a run.
-    pub(super) fn begin(conversation: ConversationId, author: NodeId, parts: Parts, since: Instant) -> Option<Self> {
-        let key = id_key(conversation, LifeId { author, life: parts.life });
+    pub(super) fn begin(
+        (conversation, context): (ConversationId, Option<&Context>),
+        author: NodeId,
+        parts: Parts,
+        since: Instant,
+    ) -> Option<Self> {
+        let key = id_key(conversation, LifeId { author, life: parts.life }, context);
         let (seq, last) = parts.last(&key)?;
         let bytes = encoded_len(&parts);
         Some(Self { conversation, since, parts, key, seq, last, bytes })

@@ -12,6 +12,7 @@ use crate::id::{ConversationId, ID_LEN, Life, MessageId, NodeId};
 use crate::identity::{Domain, Identity, PublicKey, SIGNATURE_LEN, node_id};
 use crate::time::WallTime;
 use crate::wire::content::Content;
+use crate::wire::group::{Context, GroupRun};
 use crate::wire::{Blob, MAX_MESSAGE, Malformed, decode, encode, encode_after, encoded_len};
 
 /// Heads that one entry names besides the one before it: 8 (docs/design/log.md §2).
@@ -20,6 +21,9 @@ pub(crate) const MAX_PARENTS: usize = 8;
 pub(crate) const MAX_RUN: usize = 256;
 /// Bytes of the entries of a run with more than one: 32 KiB (docs/design/log.md §4).
 pub(crate) const MAX_RUN_BYTES: usize = 32 << 10;
+
+/// Bytes before the parts of a signed run.
+const SIGNED_FRONT: usize = 32 + SIGNATURE_LEN;
 
 /// One log of one author.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -156,12 +160,20 @@ pub(crate) struct Run {
     pub(crate) entries: Vec<Entry>,
     /// As it travelled: it is passed on, stored and served so.
     pub(crate) bytes: Vec<u8>,
+    /// Bytes of what stands before the parts.
+    front: usize,
+    /// That of a run of a group.
+    pub(crate) context: Option<Context>,
 }
 
-/// The key under which the entries of a log are hashed into ids: it binds conversation, author and life.
-pub(crate) fn id_key(conversation: ConversationId, log: LifeId) -> [u8; 32] {
+/// The key under which the entries of a log are hashed into ids: it binds conversation, author and life, and in a group
+/// what the author knew of it.
+pub(crate) fn id_key(conversation: ConversationId, log: LifeId, context: Option<&Context>) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("DONP v1 entry id");
     hasher.update(&conversation.0).update(&log.author.0).update(&log.life.0);
+    if let Some(context) = context {
+        hasher.update(&encode(context));
+    }
     *hasher.finalize().as_bytes()
 }
 
@@ -187,7 +199,12 @@ impl Parts {
 }
 
 /// The parts of one run as entries with ids.
-fn entries(conversation: ConversationId, author: NodeId, parts: Parts) -> Result<(LifeId, Vec<Entry>), Malformed> {
+fn entries(
+    conversation: ConversationId,
+    author: NodeId,
+    context: Option<&Context>,
+    parts: Parts,
+) -> Result<(LifeId, Vec<Entry>), Malformed> {
     let log = LifeId { author, life: parts.life };
     let sound = parts.seq >= 1
         && !(parts.seq > 1 && parts.prev.is_none())
@@ -200,7 +217,7 @@ fn entries(conversation: ConversationId, author: NodeId, parts: Parts) -> Result
     if !parts.entries.iter().all(is_right) {
         return Err(Malformed);
     }
-    let ids: Vec<(u64, MessageId)> = parts.ids(&id_key(conversation, log)).collect::<Result<_, _>>()?;
+    let ids: Vec<(u64, MessageId)> = parts.ids(&id_key(conversation, log, context)).collect::<Result<_, _>>()?;
     let mut prev = parts.prev;
     let mut all = Vec::with_capacity(parts.entries.len());
     for (Part { parents, body }, (seq, id)) in parts.entries.into_iter().zip(ids) {
@@ -241,6 +258,11 @@ impl Entry {
     }
 }
 
+/// What the author of a group's run signs.
+fn group_signed(conversation: ConversationId, context: &Context, last: MessageId) -> Vec<u8> {
+    encode(&(conversation, context, last))
+}
+
 impl Body {
     fn is_sound(&self) -> bool {
         self.content.as_ref().is_none_or(|content| content.validate().is_ok())
@@ -255,12 +277,42 @@ impl Run {
     /// A run of this node, signed: the key, the signature over the last id, the parts.
     pub(crate) fn sign(identity: &Identity, conversation: ConversationId, parts: Parts) -> Result<Self, Malformed> {
         let body = encode(&parts);
-        let (log, entries) = entries(conversation, identity.node_id(), parts)?;
+        let (log, entries) = entries(conversation, identity.node_id(), None, parts)?;
         let last = entries.last().ok_or(Malformed)?.id;
         let mut bytes = identity.public_key().to_vec();
         bytes.extend_from_slice(&identity.sign(Domain::Message, &encode(&last)));
         bytes.extend_from_slice(&body);
-        Ok(Self { log, entries, bytes })
+        Ok(Self { log, entries, bytes, front: SIGNED_FRONT, context: None })
+    }
+
+    /// A run of this node in a group, signed over what it knows of the group and the last id.
+    pub(crate) fn sign_in_group(
+        identity: &Identity,
+        conversation: ConversationId,
+        context: &Context,
+        parts: Parts,
+    ) -> Result<Self, Malformed> {
+        let body = encode(&parts);
+        let (log, entries) = entries(conversation, identity.node_id(), Some(context), parts)?;
+        let last = entries.last().ok_or(Malformed)?.id;
+        let (key, signed) = (identity.public_key(), group_signed(conversation, context, last));
+        let signature = identity.sign(Domain::GroupMessage, &signed);
+        let run = GroupRun { key: &key, signature: &signature, context: context.clone(), parts: &body };
+        let bytes = run.bytes();
+        let front = bytes.len().saturating_sub(body.len());
+        Ok(Self { log, entries, bytes, front, context: Some(run.context) })
+    }
+
+    /// Reads a run of a group; the signature is not checked.
+    pub(crate) fn decode_in_group(conversation: ConversationId, bytes: Vec<u8>) -> Result<Self, Malformed> {
+        let GroupRun { key, context, parts: body, .. } = GroupRun::read(&bytes)?;
+        let (author, front) = (node_id(key), bytes.len().saturating_sub(body.len()));
+        let parts: Parts = decode(body, MAX_MESSAGE)?;
+        if parts.entries.len() > 1 && body.len() > MAX_RUN_BYTES {
+            return Err(Malformed);
+        }
+        let (log, entries) = entries(conversation, author, Some(&context), parts)?;
+        Ok(Self { log, entries, bytes, front, context: Some(context) })
     }
 
     /// Reads a signed run; the signature is not checked.
@@ -271,13 +323,13 @@ impl Run {
         if parts.entries.len() > 1 && body.len() > MAX_RUN_BYTES {
             return Err(Malformed);
         }
-        let (log, entries) = entries(conversation, node_id(key), parts)?;
-        Ok(Self { log, entries, bytes })
+        let (log, entries) = entries(conversation, node_id(key), None, parts)?;
+        Ok(Self { log, entries, bytes, front: SIGNED_FRONT, context: None })
     }
 
     /// Whether the author signed it: about 31 µs, and 20 with a key that was read before.
-    pub(crate) fn is_genuine(&self) -> bool {
-        self.key().and_then(PublicKey::read).is_some_and(|key| self.is_signed_by(&key))
+    pub(crate) fn is_genuine(&self, conversation: ConversationId) -> bool {
+        self.key().and_then(PublicKey::read).is_some_and(|key| self.is_signed_by(conversation, &key))
     }
 
     /// The author's public key, as the run brings it: the author's id is its hash.
@@ -285,11 +337,14 @@ impl Run {
         self.bytes.first_chunk::<32>()
     }
 
-    pub(crate) fn is_signed_by(&self, key: &PublicKey) -> bool {
+    pub(crate) fn is_signed_by(&self, conversation: ConversationId, key: &PublicKey) -> bool {
         let rest = self.bytes.get(32..).unwrap_or_default();
-        match (rest.first_chunk::<SIGNATURE_LEN>(), self.last()) {
-            (Some(signature), Some(last)) => key.verifies(Domain::Message, &encode(&last), signature),
-            _ => false,
+        let (Some(signature), Some(last)) = (rest.first_chunk::<SIGNATURE_LEN>(), self.last()) else { return false };
+        match &self.context {
+            None => key.verifies(Domain::Message, &encode(&last), signature),
+            Some(context) => {
+                key.verifies(Domain::GroupMessage, &group_signed(conversation, context, last), signature)
+            }
         }
     }
 
@@ -303,8 +358,8 @@ impl Run {
         let mut bytes = Vec::with_capacity(encoded_len(&parts).saturating_add(1));
         bytes.push(u8::from(author > other));
         let bytes = encode_after(bytes, &parts);
-        let (log, entries) = entries(conversation, author, parts)?;
-        Ok(Self { log, entries, bytes })
+        let (log, entries) = entries(conversation, author, None, parts)?;
+        Ok(Self { log, entries, bytes, front: 1, context: None })
     }
 
     pub(crate) fn decode_plain(
@@ -318,8 +373,8 @@ impl Run {
             _ => return Err(Malformed),
         };
         let parts: Parts = decode(bytes.get(1..).unwrap_or_default(), MAX_MESSAGE)?;
-        let (log, entries) = entries(conversation, author, parts)?;
-        Ok(Self { log, entries, bytes })
+        let (log, entries) = entries(conversation, author, None, parts)?;
+        Ok(Self { log, entries, bytes, front: 1, context: None })
     }
 
     /// Whether the body of an entry did not come.
@@ -332,25 +387,24 @@ impl Run {
         self.entries.iter().all(|e| e.is_bare)
     }
 
-    /// What stands before the parts: key and signature, or the byte of a private run.
-    fn split(&self, is_signed: bool) -> Result<(&[u8], Parts), Malformed> {
-        let front = if is_signed { 32 + SIGNATURE_LEN } else { 1 };
-        let (front, parts) = self.bytes.split_at_checked(front).ok_or(Malformed)?;
+    /// What stands before the parts: key and signature, with the context of a group's, or the byte of a private run.
+    fn split(&self) -> Result<(&[u8], Parts), Malformed> {
+        let (front, parts) = self.bytes.split_at_checked(self.front).ok_or(Malformed)?;
         Ok((front, decode(parts, MAX_MESSAGE)?))
     }
 
-    fn with_parts(&self, is_signed: bool, parts: &Parts) -> Result<Vec<u8>, Malformed> {
-        let (front, _) = self.split(is_signed)?;
+    fn with_parts(&self, parts: &Parts) -> Result<Vec<u8>, Malformed> {
+        let (front, _) = self.split()?;
         Ok(encode_after(front.to_vec(), parts))
     }
 
     /// The same run with the bodies deleted. Ids and signature stay.
-    pub(crate) fn without_bodies(mut self, is_signed: bool) -> Result<Self, Malformed> {
-        let (_, mut parts) = self.split(is_signed)?;
+    pub(crate) fn without_bodies(mut self) -> Result<Self, Malformed> {
+        let (_, mut parts) = self.split()?;
         for part in &mut parts.entries {
             part.body = Carried::Hash(part.body.hash());
         }
-        self.bytes = self.with_parts(is_signed, &parts)?;
+        self.bytes = self.with_parts(&parts)?;
         for entry in &mut self.entries {
             (entry.body, entry.is_bare) = (None, true);
         }
@@ -359,12 +413,12 @@ impl Run {
 
     /// The same run with the bodies that `other`, which ends with the same entry, has and this one lacks. None if there
     /// are none.
-    pub(crate) fn filled_from(&self, other: &Self, is_signed: bool) -> Option<Self> {
+    pub(crate) fn filled_from(&self, other: &Self) -> Option<Self> {
         if self.last() != other.last() {
             return None;
         }
-        let (_, mut parts) = self.split(is_signed).ok()?;
-        let (_, theirs) = other.split(is_signed).ok()?;
+        let (_, mut parts) = self.split().ok()?;
+        let (_, theirs) = other.split().ok()?;
         let mut filled = self.clone();
         let mut is_more = false;
         // They end alike; either may begin sooner.
@@ -377,7 +431,7 @@ impl Run {
                 is_more = true;
             }
         }
-        filled.bytes = self.with_parts(is_signed, &parts).ok()?;
+        filled.bytes = self.with_parts(&parts).ok()?;
         is_more.then_some(filled)
     }
 }
@@ -408,7 +462,7 @@ mod tests {
         assert_eq!(depths, [5, 6, 7]);
         assert_eq!(run.entries[1].prev, Some(run.entries[0].id));
         let read = Run::decode_signed(ROOM, run.bytes.clone()).unwrap();
-        assert!(read.is_genuine());
+        assert!(read.is_genuine(ROOM));
         assert_eq!(read, run);
     }
 
@@ -420,7 +474,7 @@ mod tests {
             let mut bytes = run.bytes.clone();
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;
-            prop_assert!(!Run::decode_signed(ROOM, bytes).is_ok_and(|r| r.is_genuine()));
+            prop_assert!(!Run::decode_signed(ROOM, bytes).is_ok_and(|r| r.is_genuine(ROOM)));
         }
 
         /// A run cut anywhere is not signed.
@@ -432,7 +486,7 @@ mod tests {
             cut.entries.truncate(keep);
             let mut bytes = run.bytes[..96].to_vec();
             bytes.extend(encode(&cut));
-            let genuine = Run::decode_signed(ROOM, bytes).is_ok_and(|r| r.is_genuine());
+            let genuine = Run::decode_signed(ROOM, bytes).is_ok_and(|r| r.is_genuine(ROOM));
             prop_assert_eq!(genuine, keep >= count);
         }
 
@@ -448,7 +502,7 @@ mod tests {
         let run = Run::sign(&identity(1), ROOM, parts(&["a"])).unwrap();
         let other = Run::decode_signed(ConversationId([8; 32]), run.bytes.clone()).unwrap();
         assert_ne!(other.last(), run.last());
-        assert!(!other.is_genuine());
+        assert!(!other.is_genuine(ROOM));
         let mut later = parts(&["a"]);
         later.life = Life([2; 8]);
         assert_ne!(Run::sign(&identity(1), ROOM, later).unwrap().last(), run.last());
@@ -459,7 +513,7 @@ mod tests {
     fn a_run_without_bodies_keeps_its_ids() {
         let (me, peer) = (NodeId([1; 32]), NodeId([2; 32]));
         let run = Run::plain(ROOM, (peer, me), parts(&["secret", "words"])).unwrap();
-        let bare = run.clone().without_bodies(false).unwrap();
+        let bare = run.clone().without_bodies().unwrap();
         let read = Run::decode_plain(ROOM, (me, peer), bare.bytes.clone()).unwrap();
         assert_eq!(read.last(), run.last());
         assert_eq!(read.log, run.log);
@@ -471,8 +525,8 @@ mod tests {
     #[test]
     fn bodies_that_were_missing_are_filled_in_from_a_run_with_the_same_end() {
         let whole = Run::sign(&identity(1), ROOM, parts(&["a", "b", "c"])).unwrap();
-        let bare = whole.clone().without_bodies(true).unwrap();
-        assert!(bare.is_genuine() && bare.is_bare());
+        let bare = whole.clone().without_bodies().unwrap();
+        assert!(bare.is_genuine(ROOM) && bare.is_bare());
         let read = Run::decode_signed(ROOM, bare.bytes.clone()).unwrap();
         assert_eq!(read, bare);
         // The end alone: the signature is over the last id.
@@ -482,11 +536,11 @@ mod tests {
         let mut bytes = whole.bytes[..96].to_vec();
         bytes.extend(encode(&last));
         let tail = Run::decode_signed(ROOM, bytes).unwrap();
-        assert!(tail.is_genuine());
-        let partly = bare.filled_from(&tail, true).unwrap();
+        assert!(tail.is_genuine(ROOM));
+        let partly = bare.filled_from(&tail).unwrap();
         assert_eq!(partly.entries.iter().map(|e| e.is_bare).collect::<Vec<_>>(), [true, true, false]);
-        assert_eq!(partly.filled_from(&whole, true).unwrap(), whole);
-        assert_eq!(whole.filled_from(&bare, true), None);
-        assert_eq!(whole.filled_from(&tail, true), None);
+        assert_eq!(partly.filled_from(&whole).unwrap(), whole);
+        assert_eq!(whole.filled_from(&bare), None);
+        assert_eq!(whole.filled_from(&tail), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::chat::entry::Run;
 use crate::collections::OrderedMap;
-use crate::id::NodeId;
+use crate::id::{ConversationId, NodeId};
 use crate::identity::PublicKey;
 
 /// Keys in memory: 512, as many as there are authors in memory (docs/design/log.md §7, R9), of 200 bytes each.
@@ -16,13 +16,14 @@ pub(super) struct Keys {
 
 impl Keys {
     /// Whether the author of a run signed it. The key is kept only if it did: forgeries put no key out.
-    pub(super) fn signed(&mut self, run: &Run) -> bool {
+    pub(super) fn signed(&mut self, conversation: ConversationId, run: &Run) -> bool {
         self.uses = self.uses.saturating_add(1);
         if let Some((key, used)) = self.keys.get_mut(&run.log.author) {
             *used = self.uses;
-            return run.is_signed_by(key);
+            return run.is_signed_by(conversation, key);
         }
-        let Some(key) = run.key().and_then(PublicKey::read).filter(|key| run.is_signed_by(key)) else { return false };
+        let read = run.key().and_then(PublicKey::read).filter(|key| run.is_signed_by(conversation, key));
+        let Some(key) = read else { return false };
         if self.keys.len() >= MAX_KEYS {
             let oldest = self.keys.iter().min_by_key(|(_, (_, used))| *used).map(|(author, _)| *author);
             oldest.and_then(|author| self.keys.remove(&author));

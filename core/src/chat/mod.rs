@@ -13,6 +13,7 @@ mod compare;
 mod contract;
 mod draft;
 pub(crate) mod entry;
+mod groups;
 mod heads;
 mod holders;
 mod item;
@@ -30,6 +31,7 @@ mod retain;
 mod rows;
 mod say;
 mod serve;
+mod sync;
 mod take;
 mod vouch;
 mod waiting;
@@ -40,21 +42,25 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::config::Config;
+use crate::group::op::GroupHistory;
 use crate::fact::{Fact, RoundTrip};
-use crate::id::{ConversationId, Life, MessageId, NodeId};
+use crate::id::{ConversationId, GroupId, Life, MessageId, NodeId};
 use crate::identity::Identity;
 use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::planted::{Bug, planted};
 use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Scan, Table};
 use crate::time::{Duration, Instant, soonest};
-use crate::wire::content::{Conversation, Message, network_conversation, private_conversation};
-use crate::wire::{Blob, MAX_MESSAGE, Malformed, Priority, decode, encode};
+use crate::shared::Arc;
+use crate::wire::content::{Conversation, Message, group_conversation, network_conversation, private_conversation};
+use crate::wire::group::{Context, GroupView};
+use crate::wire::{Malformed, Priority, decode, encode};
 
 use base::Leftover;
 use compare::Comparisons;
 use draft::Draft;
 use entry::Run;
+use groups::{Groups, Newcomer};
 use keys::Keys;
 use log::{Log, Need, State};
 use pace::Pace;
@@ -67,8 +73,8 @@ use rows::{CONVERSATIONS, EDITS, ENTRIES, NUMBERS, RETENTION};
 pub(crate) use say::{BeginLife, Say};
 use serve::Serving;
 use vouch::Polls;
+use sync::send;
 use waiting::{Key, Source, Waiting};
-use wire::{End, Sync};
 
 /// The first comparison of the whole history after a start comes when a 24th of the usual time has passed, an
 /// hour: a node that never runs for a day compares too.
@@ -93,6 +99,14 @@ pub(crate) enum In {
     Opened { from: NodeId, body: Vec<u8> },
     /// There is a session with this node, or a new one: what was said to it before may not have reached it.
     Ready(NodeId),
+    /// What is known of a group now; none when this node is no member any more.
+    Group { group: GroupId, view: Option<Arc<GroupView>> },
+    /// The answer to `Out::Vet`.
+    Vetted { group: GroupId, author: NodeId, context: Context, may: bool },
+    /// From which depth on does a newcomer of a group read, who is added now?
+    Where { group: GroupId, member: NodeId, history: GroupHistory },
+    /// A run that came sealed for a group, opened and vetted by the group machine.
+    Carried { group: GroupId, via: NodeId, body: Vec<u8> },
     /// Compare everything with this node, the whole history included, both ways: now, or when a link
     /// opens.
     Compare { peer: NodeId, linked: bool },
@@ -111,6 +125,23 @@ pub(crate) enum Out {
     /// Send this to all nodes of the network.
     Publish {
         body: Vec<u8>,
+    },
+    /// Send this to the members of a group.
+    Carry {
+        group: GroupId,
+        body: Vec<u8>,
+    },
+    /// The answer to `In::Where`.
+    Where {
+        group: GroupId,
+        member: NodeId,
+        from: u64,
+    },
+    /// Was this author a member who may post?
+    Vet {
+        group: GroupId,
+        author: NodeId,
+        context: Context,
     },
     /// The verdict on `In::DirectReceived`.
     DirectValidated {
@@ -190,6 +221,8 @@ enum Reading {
     Holds(NodeId),
     /// Runs before a place, for a peer that scrolls.
     Older(NodeId, ConversationId),
+    /// The newest entries of a group that a newcomer may read.
+    Where(Newcomer),
     /// Rows of a conversation that was begun anew.
     Leftover(Leftover),
     /// Rows of a walk that deletes, and what was done to messages whose texts are gone.
@@ -221,6 +254,7 @@ pub(crate) struct Chat {
     linked: OrderedMap<NodeId, Option<Duration>>,
     /// Authors whose messages are not shown.
     blocked: OrderedSet<NodeId>,
+    groups: Groups,
     keys: Keys,
     /// Said since the last output.
     draft: Option<Draft>,
@@ -271,6 +305,7 @@ impl Chat {
             neighbours: OrderedSet::new(),
             linked: OrderedMap::new(),
             blocked: OrderedSet::new(),
+            groups: Groups::default(),
             keys: Keys::default(),
             draft: None,
             waiting: Waiting::default(),
@@ -343,6 +378,7 @@ impl Chat {
                 Some(id) => *id,
                 None => private_conversation(self.me, peer),
             },
+            Conversation::Group(group) => group_conversation(group),
         }
     }
 
@@ -351,7 +387,7 @@ impl Chat {
         let kind = match conversation {
             network if network == self.network => Conversation::Network,
             private if private == self.id_of(Conversation::Private(with)) => Conversation::Private(with),
-            _ => return None,
+            group => return self.groups.policy(group, self.me).filter(|policy| policy.may_sync(with)),
         };
         Some(Policy::new(kind, self.me)).filter(|policy| policy.may_sync(with))
     }
@@ -363,7 +399,7 @@ impl Chat {
             if self.logs.len() >= self.config.limits.conversations {
                 return None;
             }
-            let policy = Policy::new(kind, self.me);
+            let policy = self.groups.policy(id, self.me).unwrap_or_else(|| Policy::new(kind, self.me));
             self.logs.insert(id, Log::new(id, self.next_number, policy, self.me, Life(cx.rng.bytes())));
             if let Conversation::Private(peer) = kind {
                 self.private.insert(peer, id);
@@ -417,107 +453,6 @@ impl Chat {
         self.offer(cx, conversation, run, Source::Gossip { from, id }, out);
     }
 
-    fn sync(&mut self, cx: &mut Cx<'_>, from: NodeId, bytes: &[u8], sealed: bool, out: &mut Outbox<Out>) {
-        let Ok(message) = decode::<Sync>(bytes, MAX_MESSAGE) else { return self.drops.count(DropReason::Message) };
-        let conversation = message.conversation();
-        let whole = matches!(message, Sync::Compare { .. } | Sync::Compared { .. } | Sync::Fetch { .. });
-        if sealed == (conversation == self.network) {
-            return self.drops.count(DropReason::Message);
-        }
-        // No node learns what is said in a conversation of others, or whether anything is.
-        let Some(policy) = self.policy(conversation, from).filter(|policy| policy.compares_whole() || !whole) else {
-            return self.drops.count(DropReason::Message);
-        };
-        match message {
-            Sync::Digest { holding, from: line, hash, .. } => {
-                self.digest(cx, conversation, from, (holding, line, hash), out);
-            }
-            Sync::Pull { from: line, heights, answer, .. } => {
-                self.pulled(cx, conversation, from, (line, heights), answer, out);
-            }
-            Sync::Want { parents, .. } => self.wanted(cx, conversation, from, parents, out),
-            Sync::Compare { salt, from: low, to, parts, .. } => self.host(cx, from, (salt, low, to), parts, out),
-            Sync::Compared { from: low, to, parts, .. } => self.compared(cx, from, (low, to), &parts, out),
-            Sync::Fetch { items, .. } => self.fetched(cx, from, items, out),
-            Sync::Holds { question, references, .. } => {
-                self.holds(cx, conversation, from, (question, references), out);
-            }
-            Sync::Held { question, held, .. } => self.held(cx, from, question, &held.0, out),
-            Sync::Older { before, .. } => self.older(cx, conversation, from, before, out),
-            Sync::Runs { runs, end, .. } => {
-                let repairs = self.compare.is_with(from, cx.now);
-                for Blob(bytes) in runs {
-                    let Ok(run) = policy.decode(conversation, bytes) else {
-                        self.drops.count(DropReason::Message);
-                        continue;
-                    };
-                    // A conversation is there from its first message on: who says nothing takes no place.
-                    if self.log(cx, policy.kind()).is_none() {
-                        return self.drops.count(DropReason::Rate);
-                    }
-                    self.scrolled(from, conversation, &run);
-                    self.offer(cx, conversation, run, Source::Peer { from, repairs }, out);
-                }
-                match end {
-                    End::Open => {}
-                    End::Pulled { more } => self.pull_ended(cx, conversation, from, more, out),
-                    End::Fetched => self.fetch_ended(cx, from, out),
-                    End::Wanted => {
-                        let keys = self.waiting.answered(conversation, from);
-                        self.unless_wanted(cx, keys, out);
-                    }
-                    End::Older => self.older_ended(cx, conversation, from, out),
-                }
-            }
-        }
-    }
-
-    /// Compares everything shared with `peer`, both ways: heights at once, the whole history after them.
-    fn compare_all(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
-        let private = self.id_of(Conversation::Private(peer));
-        self.pull(cx, private, peer, true, out);
-        self.log(cx, Conversation::Network);
-        self.pull(cx, self.network, peer, true, out);
-        self.compare_whole(cx, peer, out);
-    }
-
-    fn link_up(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
-        self.linked.insert(peer, None);
-        self.greet(cx, self.id_of(Conversation::Private(peer)), peer, out);
-        if self.compare_with.remove(&peer) {
-            self.compare_all(cx, peer, out);
-        }
-    }
-
-    fn link_down(&mut self, peer: NodeId) {
-        self.linked.remove(&peer);
-        self.pulls.forget_peer(peer);
-        self.serving.forget_peer(peer);
-        self.compare.forget_peer(peer);
-        self.polls.forget_peer(peer);
-        self.logs.values_mut().for_each(|log| log.holders.forget(peer));
-    }
-
-    fn neighbour_up(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
-        self.neighbours.insert(peer);
-        self.log(cx, Conversation::Network);
-        self.greet(cx, self.network, peer, out);
-        if self.compare_at.is_none() {
-            self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 50));
-        }
-        if self.verify_at.is_none() {
-            let first = self.config.chat.verify_every.checked_div(FIRST_VERIFY).unwrap_or_default();
-            self.verify_at = Some(cx.now + cx.rng.jitter(first, 50));
-        }
-    }
-
-    /// Says to the neighbours what is here now: no tree carries what catching up brought.
-    fn announce(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        for peer in self.neighbours.clone() {
-            self.greet(cx, self.network, peer, out);
-        }
-    }
-
     /// Continues what waited for the rate of catching up.
     fn unpause(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         for _ in 0..self.paused.len() {
@@ -535,21 +470,6 @@ impl Chat {
     fn pace_at(&self) -> Option<Instant> {
         (!self.paused.is_empty()).then(|| self.pace.next())
     }
-}
-
-/// What is said of a private conversation is sealed for the other side.
-fn send(network: ConversationId, to: NodeId, message: &Sync, out: &mut Outbox<Out>) {
-    let priority = match message {
-        Sync::Digest { .. } | Sync::Pull { .. } | Sync::Want { .. } | Sync::Holds { .. } | Sync::Held { .. } => {
-            Priority::Normal
-        }
-        Sync::Runs { .. } | Sync::Compare { .. } | Sync::Compared { .. } | Sync::Fetch { .. } | Sync::Older { .. } => {
-            Priority::Low
-        }
-    };
-    let body = encode(message);
-    let is_private = message.conversation() != network;
-    out.push(if is_private { Out::Seal { to, priority, body } } else { Out::Send { to, priority, body } });
 }
 
 /// Whether a read stopped at its count or byte limit, and not at its end.
@@ -629,6 +549,7 @@ impl Machine for Chat {
             Some(Reading::PageEdits(query)) => self.page_edits(query, &records, out),
             Some(Reading::Holds(peer)) => self.holds_read(peer, &records, out),
             Some(Reading::Older(peer, conversation)) => self.older_read(peer, conversation, &records, out),
+            Some(Reading::Where(newcomer)) => self.where_read(cx, newcomer, &records, out),
             Some(Reading::Leftover(left)) => self.leftover_read(cx, left, &records, out),
             Some(Reading::Prune(conversation)) => self.prune_read(cx, conversation, &records, out),
             Some(Reading::PruneEdits(emptied)) => self.prune_edits(&emptied, &records, out),
@@ -643,7 +564,14 @@ impl Machine for Chat {
             In::GossipReceived { via, id, body } => self.broadcast(cx, via, id, body, out),
             In::Message { from, body } => self.sync(cx, from, &body, false, out),
             In::Opened { from, body } => self.sync(cx, from, &body, true, out),
-            In::Ready(peer) => self.greet(cx, self.id_of(Conversation::Private(peer)), peer, out),
+            In::Ready(peer) => {
+                self.greet(cx, self.id_of(Conversation::Private(peer)), peer, out);
+                self.greet_in_groups(cx, peer, out);
+            }
+            In::Group { group, view } => self.group_view(cx, group, view, out),
+            In::Vetted { group, author, context, may } => self.vetted(cx, (group, author, context), may, out),
+            In::Where { group, member, history } => self.where_from(cx, Newcomer { group, member, history }, out),
+            In::Carried { group, via, body } => self.carried(cx, (group, via), body, out),
             In::Compare { peer, linked: true } => self.compare_all(cx, peer, out),
             In::Compare { peer, linked: false } => {
                 if self.compare_with.len() < MAX_COMPARE {
@@ -656,6 +584,11 @@ impl Machine for Chat {
                         self.pull(cx, self.id_of(Conversation::Private(peer)), peer, true, out);
                     }
                     self.pull(cx, self.network, peer, true, out);
+                }
+                for conversation in self.groups.conversations() {
+                    for peer in self.holders(conversation) {
+                        self.pull(cx, conversation, peer, true, out);
+                    }
                 }
             }
         }
@@ -723,6 +656,7 @@ impl Machine for Chat {
             .saturating_add(self.neighbours.len())
             .saturating_add(self.linked.len())
             .saturating_add(self.keys.len())
+            .saturating_add(self.groups.len())
             .saturating_add(self.private.len())
             .saturating_add(self.unsaved.len())
             .saturating_add(self.unsaved_retention.len())

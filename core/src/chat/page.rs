@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 
 use crate::chat::entry::{Body, Parent, Run};
 use crate::chat::known::Known;
-use crate::chat::pull::bundles;
 use crate::chat::rows::{At, ENTRIES, Row, edits_scan, entry_id, entry_key, entry_scan, last_edits, stored_run};
 use crate::chat::wire::{End, Sync};
 use crate::chat::{BUNDLE_BYTES, Chat, Out, Reading, send};
@@ -183,7 +182,7 @@ impl Chat {
     fn add_run(&self, query: &mut Query, row: &Row) {
         let Some(log) = self.logs.get(&query.conversation) else { return };
         if let At::End(held) = &row.at
-            && let Ok(run) = stored_run(log.policy, log.id, &held.run.0)
+            && let Ok(run) = stored_run(&log.policy, log.id, &held.run.0)
         {
             let from_end = |n: &u8| run.entries.iter().rev().nth(usize::from(*n)).map(|e| e.id);
             query.void.extend(held.void.iter().filter_map(from_end));
@@ -309,9 +308,7 @@ impl Chat {
     ) {
         let rows = records.iter().rev().filter_map(|r| Row::read(&r.value).ok());
         let runs = rows.filter_map(|row| if let At::End(held) = row.at { Some(held.run) } else { None }).collect();
-        for runs in bundles(runs) {
-            send(self.network, peer, &Sync::Runs { conversation, runs, end: End::Open }, out);
-        }
+        self.give(conversation, peer, runs, out);
         send(self.network, peer, &Sync::Runs { conversation, runs: Vec::new(), end: End::Older }, out);
     }
 

@@ -3,10 +3,12 @@
 use alloc::vec::Vec;
 
 use crate::chat::entry::{Parts, Run};
-use crate::id::{ConversationId, NodeId};
+use crate::id::{ConversationId, GroupId, NodeId, OpId};
 use crate::identity::Identity;
+use crate::shared::Arc;
 use crate::wire::Malformed;
 use crate::wire::content::Conversation;
+use crate::wire::group::{Context, GroupView};
 
 /// How entries of this node reach the others of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,66 +17,111 @@ pub(super) enum Carriage {
     Gossip,
     /// By delivery, to one node.
     Delivery(NodeId),
+    /// By the group machine, to its members.
+    Members(GroupId),
 }
 
 /// The rules of one conversation at one node.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Policy {
     kind: Conversation,
     me: NodeId,
+    /// What is known of a group; empty for others.
+    view: Arc<GroupView>,
 }
 
 impl Policy {
     pub(super) fn new(kind: Conversation, me: NodeId) -> Self {
-        Self { kind, me }
+        Self { kind, me, view: Arc::default() }
     }
 
-    pub(super) fn kind(self) -> Conversation {
+    /// The same with what is known of a group now.
+    pub(super) fn with_view(kind: Conversation, me: NodeId, view: Arc<GroupView>) -> Self {
+        Self { kind, me, view }
+    }
+
+    pub(super) fn kind(&self) -> Conversation {
         self.kind
     }
 
-    pub(super) fn carriage(self) -> Carriage {
+    pub(super) fn carriage(&self) -> Carriage {
         match self.kind {
             Conversation::Network => Carriage::Gossip,
             Conversation::Private(peer) => Carriage::Delivery(peer),
+            Conversation::Group(group) => Carriage::Members(group),
         }
     }
 
     /// Whether each run carries its author's signature, so that any node can hand it on. Otherwise the link proves
     /// the party that brings it.
-    pub(super) fn is_signed(self) -> bool {
+    pub(super) fn is_signed(&self) -> bool {
         match self.kind {
-            Conversation::Network => true,
+            Conversation::Network | Conversation::Group(_) => true,
             Conversation::Private(_) => false,
         }
     }
 
-    /// Whether a node may learn what is said here, or whether anything is.
-    pub(super) fn may_sync(self, with: NodeId) -> bool {
+    /// Whether neighbours hold it, and gossip mends it first.
+    pub(super) fn is_of_all(&self) -> bool {
         match self.kind {
             Conversation::Network => true,
-            Conversation::Private(peer) => with == peer,
+            Conversation::Private(_) | Conversation::Group(_) => false,
         }
     }
 
-    /// Whether whole histories are compared. In a private one heights say all.
-    pub(super) fn compares_whole(self) -> bool {
-        self.is_signed()
+    /// Whether a node may learn what is said here, or whether anything is.
+    pub(super) fn may_sync(&self, with: NodeId) -> bool {
+        match self.kind {
+            Conversation::Network => true,
+            Conversation::Private(peer) => with == peer,
+            Conversation::Group(_) => self.view.members.contains_key(&with),
+        }
+    }
+
+    /// The depth from which on a node may read.
+    pub(super) fn readable_from(&self, by: NodeId) -> u64 {
+        self.view.members.get(&by).map_or(0, |reader| reader.from)
+    }
+
+    /// Whether whole histories are compared. In a private one heights say all, and in a group members trust each
+    /// other's heights so far.
+    pub(super) fn compares_whole(&self) -> bool {
+        self.is_of_all()
+    }
+
+    /// Whether this node may say something here.
+    pub(super) fn may_say(&self) -> bool {
+        !matches!(self.kind, Conversation::Group(_)) || self.view.context.is_some()
+    }
+
+    /// What own entries are bound to.
+    pub(super) fn context(&self) -> Option<&Context> {
+        self.view.context.as_ref()
+    }
+
+    /// Whether an author was a member once and is not by the same operation any more: what it said is shown only if
+    /// a member's entry names it.
+    pub(super) fn is_past(&self, author: NodeId, stint: OpId) -> bool {
+        self.view.members.get(&author).is_none_or(|reader| reader.stint != stint)
     }
 
     /// An own run.
-    pub(super) fn seal(self, id: ConversationId, identity: &Identity, parts: Parts) -> Result<Run, Malformed> {
+    pub(super) fn seal(&self, id: ConversationId, identity: &Identity, parts: Parts) -> Result<Run, Malformed> {
         match self.kind {
             Conversation::Network => Run::sign(identity, id, parts),
             Conversation::Private(peer) => Run::plain(id, (self.me, peer), parts),
+            Conversation::Group(_) => {
+                Run::sign_in_group(identity, id, self.view.context.as_ref().ok_or(Malformed)?, parts)
+            }
         }
     }
 
     /// Reads a run. A signature is not checked.
-    pub(super) fn decode(self, id: ConversationId, bytes: Vec<u8>) -> Result<Run, Malformed> {
+    pub(super) fn decode(&self, id: ConversationId, bytes: Vec<u8>) -> Result<Run, Malformed> {
         match self.kind {
             Conversation::Network => Run::decode_signed(id, bytes),
             Conversation::Private(peer) => Run::decode_plain(id, (self.me, peer), bytes),
+            Conversation::Group(_) => Run::decode_in_group(id, bytes),
         }
     }
 }

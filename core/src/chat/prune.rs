@@ -146,7 +146,7 @@ impl Chat {
     ) -> Step {
         let config = &self.config.chat;
         let Some(log) = self.logs.get_mut(&conversation) else { return Step::Done };
-        let Ok(run) = stored_run(log.policy, log.id, &held.run.0) else { return Step::On };
+        let Ok(run) = stored_run(&log.policy, log.id, &held.run.0) else { return Step::On };
         let wants = log.retention.wants(config, true);
         let is_empty = run.is_empty();
         match walk {
@@ -183,7 +183,7 @@ impl Chat {
         let (entries, bytes) = (run.entries.len(), run.bytes.len());
         emptied.extend(run.entries.iter().map(|e| e.id));
         let held_first_time = held.first_time;
-        let Ok(bare) = run.without_bodies(log.policy.is_signed()) else { return Step::On };
+        let Ok(bare) = run.without_bodies() else { return Step::On };
         let held = NewHeld {
             run: Bytes(&bare.bytes),
             wants: Wants::Nothing,

@@ -143,7 +143,9 @@ impl Chat {
     /// Says to a peer what is here, in one hash. A peer with another one asks.
     pub(super) fn greet(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, peer: NodeId, out: &mut Outbox<Out>) {
         let Some(log) = self.logs.get_mut(&conversation) else { return };
-        let holding = log.holding(&self.config.chat, cx.wall);
+        let mut holding = log.holding(&self.config.chat, cx.wall);
+        // What a member may not read it gets as headers, as if it were deleted here.
+        holding.floor = holding.floor.max(log.policy.readable_from(peer));
         let from = log.line(peer);
         let hash = log.lives.digest(from);
         let is_unread = hash.is_none() && !self.too_many.contains(&conversation);
@@ -442,9 +444,7 @@ impl Chat {
         if planted(Bug::FetchOffByOne) && is_last {
             runs.pop();
         }
-        for runs in bundles(runs) {
-            send(self.network, peer, &Sync::Runs { conversation, runs, end: End::Open }, out);
-        }
+        self.give(conversation, peer, runs, out);
         if is_last || cut {
             self.pulls.answering.remove(&(peer, conversation));
             let end = End::Pulled { more: cut && !is_last };
@@ -525,6 +525,26 @@ impl Chat {
             } else {
                 self.pull(cx, conversation, peer, true, out);
             }
+        }
+    }
+}
+
+impl Chat {
+    /// Sends runs to a peer, without the bodies that it may not read.
+    pub(super) fn give(&self, conversation: ConversationId, peer: NodeId, runs: Vec<Blob>, out: &mut Outbox<Out>) {
+        let Some(policy) = self.logs.get(&conversation).map(|log| &log.policy) else { return };
+        let from = policy.readable_from(peer);
+        let readable = |Blob(bytes): Blob| {
+            if from == 0 {
+                return Some(Blob(bytes));
+            }
+            let run = policy.decode(conversation, bytes).ok()?;
+            // A run is as readable as its first entry: a part of it would be another run.
+            let is_old = run.entries.first().is_none_or(|first| first.id.depth < from);
+            if is_old { run.without_bodies().ok().map(|bare| Blob(bare.bytes)) } else { Some(Blob(run.bytes)) }
+        };
+        for runs in bundles(runs.into_iter().filter_map(readable).collect()) {
+            send(self.network, peer, &Sync::Runs { conversation, runs, end: End::Open }, out);
         }
     }
 }

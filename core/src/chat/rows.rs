@@ -222,7 +222,7 @@ pub(super) fn last_edits(records: &[Record]) -> OrderedMap<MessageId, Option<Str
 }
 
 /// Reads a stored run.
-pub(super) fn stored_run(policy: Policy, id: ConversationId, bytes: &[u8]) -> Result<Run, Malformed> {
+pub(super) fn stored_run(policy: &Policy, id: ConversationId, bytes: &[u8]) -> Result<Run, Malformed> {
     policy.decode(id, bytes.to_vec())
 }
 

@@ -38,7 +38,10 @@ impl Chat {
                 return Err(CommandError::Unknown("message of this conversation"));
             }
         }
-        self.log(cx, kind).ok_or(CommandError::Busy("list of conversations"))?;
+        let log = self.log(cx, kind).ok_or(CommandError::Busy("list of conversations"))?;
+        if !log.policy.may_say() {
+            return Err(CommandError::Unknown("group in which this node may post"));
+        }
         let mut ids = Vec::with_capacity(contents.len());
         for content in contents {
             let text = content.shown().len();
@@ -51,7 +54,7 @@ impl Chat {
                 }
             }
             // Each private message has an acknowledgement of its own.
-            if !matches!(kind, Conversation::Network) {
+            if matches!(kind, Conversation::Private(_)) {
                 self.sign(cx, out);
             }
         }
@@ -60,8 +63,9 @@ impl Chat {
 
     /// Begins the next run of this node.
     fn begin(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, body: Body) -> Option<MessageId> {
-        let parts = self.logs.get(&conversation)?.compose(alloc::vec![body], cx.now, cx.rng);
-        self.draft = Draft::begin(conversation, self.me, parts, cx.now);
+        let log = self.logs.get(&conversation)?;
+        let parts = log.compose(alloc::vec![body], cx.now, cx.rng);
+        self.draft = Draft::begin((conversation, log.policy.context()), self.me, parts, cx.now);
         self.draft.as_ref().map(Draft::last)
     }
 
@@ -83,7 +87,7 @@ impl Chat {
 
     /// Plans a silent merge if there are more heads than one entry names.
     pub(super) fn merge_later(&mut self, cx: &mut Cx<'_>, conversation: ConversationId) {
-        let Some(log) = self.logs.get(&conversation).filter(|l| l.policy.is_signed() && l.spoke()) else { return };
+        let Some(log) = self.logs.get(&conversation).filter(|l| l.policy.is_of_all() && l.spoke()) else { return };
         if log.open_heads(cx.now) <= MAX_PARENTS {
             self.merge_at = None;
             return;

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 
 use crate::chat::entry::Parent;
 use crate::chat::pace::Pace;
-use crate::chat::pull::bundles;
 use crate::chat::rows::{At, Held, Row, entry_scan};
 use crate::chat::wire::{End, MAX_WANTED, Sync};
 use crate::chat::{BUNDLE_BYTES, Chat, Out, Paused, Reading, send};
@@ -128,7 +127,6 @@ impl Chat {
     /// Reads the next one.
     pub(super) fn serve_next(&mut self, cx: &mut Cx<'_>, key: (NodeId, ConversationId, bool), out: &mut Outbox<Out>) {
         let (peer, conversation, _) = key;
-        let Some(log) = self.logs.get(&conversation) else { return };
         let Some(queue) = self.serving.queues.get_mut(&key).filter(|q| q.reading.is_none()) else { return };
         if queue.bytes >= BUNDLE_BYTES || (queue.items.is_empty() && queue.end_of_run.is_none()) {
             let runs = core::mem::take(&mut queue.runs);
@@ -138,10 +136,9 @@ impl Chat {
                 pace.spend(queue.bytes);
             }
             queue.bytes = 0;
-            for runs in bundles(runs) {
-                send(self.network, peer, &Sync::Runs { conversation, runs, end: End::Open }, out);
-            }
+            self.give(conversation, peer, runs, out);
         }
+        let Some(queue) = self.serving.queues.get_mut(&key) else { return };
         if queue.items.is_empty() && queue.end_of_run.is_none() {
             let end = queue.end;
             self.serving.queues.remove(&key);
@@ -156,6 +153,7 @@ impl Chat {
         let next = queue.end_of_run.take().map(Parent::of).or_else(|| queue.items.pop_front());
         let Some(next) = next else { return };
         queue.reading = Some(next);
+        let Some(log) = self.logs.get(&conversation) else { return };
         let scan = entry_scan(log.number, next);
         self.read(Reading::Serve(key), scan, out);
     }

@@ -35,16 +35,18 @@ impl Chat {
         out: &mut Outbox<Out>,
     ) {
         let Some(last) = run.last() else { return };
-        let Some(log) = self.logs.get(&conversation) else { return };
         if self.waiting.contains((conversation, last)) {
             self.drops.count(DropReason::Duplicate);
             return self.offer_again(cx, (conversation, last), run, source, out);
         }
         let offered = Offered::new(run, source, cx.now);
+        // A member said what it knew of the group.
+        let Some(offered) = self.may_judge(cx, conversation, offered, out) else { return };
+        let Some(log) = self.logs.get(&conversation) else { return };
         let verdict = log.judge(&offered.run, &offered.facts, source.repairs());
         // The signature costs more than all the rest. What is known needs none, unless it is passed on.
         let unchecked = verdict == Verdict::Known && !matches!(source, Source::Gossip { .. });
-        if log.policy.is_signed() && !unchecked && !self.keys.signed(&offered.run) {
+        if log.policy.is_signed() && !unchecked && !self.keys.signed(conversation, &offered.run) {
             self.drops.count(DropReason::Signature);
             // Who passes on what is signed checks it first.
             source.peer().into_iter().for_each(|peer| out.push(Out::Forged(peer)));
@@ -56,10 +58,9 @@ impl Chat {
 
     /// Another copy of a run that waits: it may bring bodies that did not come yet.
     fn offer_again(&mut self, cx: &mut Cx<'_>, key: Key, run: Run, source: Source, out: &mut Outbox<Out>) {
-        let is_signed = self.logs.get(&key.0).is_some_and(|log| log.policy.is_signed());
         // The ids are those of a run whose signature was checked, and a body must have the hash in them.
         let Some(offered) = self.waiting.offered(key).filter(|o| o.run.is_bare()) else { return };
-        let Some(filled) = offered.run.filled_from(&run, is_signed) else {
+        let Some(filled) = offered.run.filled_from(&run) else {
             offered.lacking.extend(source.peer());
             return self.unless_wanted(cx, alloc::vec![key], out);
         };
@@ -88,7 +89,7 @@ impl Chat {
         self.wake(cx, out);
     }
 
-    fn refuse(&mut self, source: Source, out: &mut Outbox<Out>) {
+    pub(super) fn refuse(&mut self, source: Source, out: &mut Outbox<Out>) {
         match source {
             Source::Delivery { from, id } => out.push(Out::DirectValidated { from, id, accepted: false }),
             Source::Gossip { id, .. } => out.push(Out::GossipValidated { id, genuine: false }),
@@ -218,10 +219,10 @@ impl Chat {
 
     /// Peers of a conversation: its neighbours, or all that are linked.
     pub(super) fn holders(&self, conversation: ConversationId) -> Vec<NodeId> {
-        let Some(policy) = self.logs.get(&conversation).map(|l| l.policy) else { return Vec::new() };
+        let Some(policy) = self.logs.get(&conversation).map(|l| &l.policy) else { return Vec::new() };
         let is_linked = |p: &NodeId| self.linked.contains_key(p) && policy.may_sync(*p);
         let neighbours: Vec<NodeId> = self.neighbours.iter().copied().filter(is_linked).collect();
-        if policy.is_signed() && !neighbours.is_empty() {
+        if policy.is_of_all() && !neighbours.is_empty() {
             return neighbours;
         }
         self.linked.keys().copied().filter(is_linked).collect()
@@ -229,18 +230,18 @@ impl Chat {
 
     /// The stored run with the bodies that came.
     fn filled(&self, conversation: ConversationId, offered: &Offered) -> Option<Run> {
-        let is_signed = self.logs.get(&conversation)?.policy.is_signed();
-        offered.facts.held.as_ref()?.as_ref()?.run.filled_from(&offered.run, is_signed)
+        self.logs.get(&conversation)?;
+        offered.facts.held.as_ref()?.as_ref()?.run.filled_from(&offered.run)
     }
 
     /// Words of this node that come back in a private conversation prove nothing but that they were said: the other
     /// side could have made them up. They stand as headers.
     fn fitting(&self, conversation: ConversationId, run: Run) -> Option<Run> {
         let log = self.logs.get(&conversation)?;
-        if !log.policy.is_signed() && run.log.author == self.me { run.without_bodies(false).ok() } else { Some(run) }
+        if !log.policy.is_signed() && run.log.author == self.me { run.without_bodies().ok() } else { Some(run) }
     }
 
-    fn park(&mut self, cx: &Cx<'_>, conversation: ConversationId, offered: Offered, stage: Stage) -> Option<Key> {
+    pub(super) fn park(&mut self, cx: &Cx<'_>, conversation: ConversationId, offered: Offered, stage: Stage) -> Option<Key> {
         let key = (conversation, offered.run.last()?);
         if self.sweep_at.is_none() {
             self.sweep_at = Some(cx.now + self.config.chat.pending_for);
@@ -263,7 +264,7 @@ impl Chat {
         out: &mut Outbox<Out>,
     ) {
         let Some(log) = self.logs.get(&key.0) else { return };
-        let (policy, id) = (log.policy, log.id);
+        let (policy, id) = (log.policy.clone(), log.id);
         let is_last = self.waiting.read(key, |facts| match need {
             Need::Entry(parent) => {
                 let read = |r: &Record| Some((entry_id(&r.key).ok()?, Row::read(&r.value).ok()?.known()));
@@ -285,7 +286,7 @@ impl Chat {
             Need::Run(_) => {
                 let held = records.first().and_then(|r| Row::read(&r.value).ok()).and_then(|row| match row.at {
                     At::End(held) if held.wants != Wants::Nothing => {
-                        let run = stored_run(policy, id, &held.run.0).ok()?;
+                        let run = stored_run(&policy, id, &held.run.0).ok()?;
                         Some(log::Held { run, wants: held.wants, void: held.void })
                     }
                     At::End(_) | At::In(_) => None,
@@ -307,7 +308,7 @@ impl Chat {
     }
 
     /// Judges a run again.
-    fn again(&mut self, cx: &mut Cx<'_>, key: Key, out: &mut Outbox<Out>) {
+    pub(super) fn again(&mut self, cx: &mut Cx<'_>, key: Key, out: &mut Outbox<Out>) {
         let Some(Parked { mut offered, stage }) = self.waiting.take(key) else { return };
         let Some(log) = self.logs.get(&key.0) else { return };
         if matches!(stage, Stage::Missing(_)) {
@@ -371,6 +372,9 @@ impl Chat {
                 }
                 (Some(Carriage::Delivery(to)), Some(id)) => {
                     out.push(Out::Submit { to, id, body: run.bytes.clone() });
+                }
+                (Some(Carriage::Members(group)), _) => {
+                    out.after_commit(Out::Carry { group, body: run.bytes.clone() });
                 }
                 _ => {}
             },
@@ -475,11 +479,11 @@ impl Chat {
         let (neighbours, linked, logs) = (&self.neighbours, &self.linked, &self.logs);
         let rng = &mut *cx.rng;
         let others = |conversation: ConversationId, asked: &[NodeId]| {
-            let policy = logs.get(&conversation)?.policy;
+            let policy = &logs.get(&conversation)?.policy;
             let first: Vec<NodeId> = neighbours.iter().copied().filter(|p| !asked.contains(p)).collect();
             let all =
                 || linked.keys().copied().filter(|p| !asked.contains(p) && policy.may_sync(*p)).collect::<Vec<_>>();
-            let eligible = if policy.is_signed() && !first.is_empty() { first } else { all() };
+            let eligible = if policy.is_of_all() && !first.is_empty() { first } else { all() };
             rng.pick(&eligible).copied()
         };
         let (questions, late) = self.waiting.questions(cx.now, others);

@@ -11,6 +11,7 @@ use crate::chat::log::Facts;
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::limits::Limits;
 use crate::time::{Duration, Instant};
+use crate::wire::group::Context;
 
 /// A missing entry is asked of the peer that brought what names it after this: 5 ms, or a round trip
 /// (docs/design/log.md §2, R2).
@@ -59,6 +60,8 @@ pub(super) enum Stage {
     Missing(Missing),
     /// Others that are to say whether they hold these.
     Vouching(Vec<Reference>),
+    /// Whether its author was a member of the group.
+    Vetting,
 }
 
 #[derive(Debug, Default)]
@@ -256,6 +259,19 @@ impl Waiting {
         });
     }
 
+    /// Authors with what they name, of runs that wait to be vetted.
+    pub(super) fn vetting(&self, conversation: ConversationId) -> impl Iterator<Item = (NodeId, Context)> {
+        let waits = self.runs.iter().filter(move |(key, p)| key.0 == conversation && matches!(p.stage, Stage::Vetting));
+        waits.filter_map(|(_, p)| Some((p.offered.run.log.author, p.offered.run.context.clone()?)))
+    }
+
+    /// Runs that wait to be vetted under this context.
+    pub(super) fn vetting_of(&self, conversation: ConversationId, author: NodeId, context: &Context) -> Vec<Key> {
+        let waits = self.runs.iter().filter(|(key, p)| key.0 == conversation && matches!(p.stage, Stage::Vetting));
+        let of = waits.filter(|(_, p)| p.offered.run.log.author == author);
+        of.filter(|(_, p)| p.offered.run.context.as_ref() == Some(context)).map(|(key, _)| *key).collect()
+    }
+
     pub(super) fn get(&self, key: Key) -> Option<&Parked> {
         self.runs.get(&key)
     }
@@ -373,7 +389,7 @@ impl Waiting {
         }
         let asks = self.runs.iter().filter_map(|(key, p)| match &p.stage {
             Stage::Missing(missing) => Some((missing.ask_at, *key)),
-            Stage::Reading(_) | Stage::Vouching(_) => None,
+            Stage::Reading(_) | Stage::Vouching(_) | Stage::Vetting => None,
         });
         if asks.collect::<OrderedSet<_>>() != self.asks {
             return Err("the questions that are due are not those of the waiting runs");
@@ -402,7 +418,7 @@ impl Parked {
 impl Stage {
     fn parents(&self) -> Vec<Parent> {
         match self {
-            Self::Reading(_) => Vec::new(),
+            Self::Reading(_) | Self::Vetting => Vec::new(),
             Self::Missing(missing) => missing.parents.iter().copied().collect(),
             Self::Vouching(references) => references.iter().map(|r| r.parent()).collect(),
         }

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::own;
 use crate::fact::{DownReason, MemberState};
-use crate::id::{Life, MessageId, NodeId};
+use crate::group::GroupChange;
+use crate::id::{GroupId, Life, MessageId, NodeId};
 use crate::membership::NodeState;
 use crate::store::Scan;
 use crate::time::WallTime;
@@ -66,6 +67,13 @@ pub enum Durable {
         life: Life,
         /// The number.
         seq: u64,
+    },
+    /// Something changed in a group, or in an application to join one. Code 6.
+    GroupChanged {
+        /// Which group.
+        group: GroupId,
+        /// What changed.
+        change: GroupChange,
     },
     /// Another copy of this profile speaks in a conversation: this one was restored from a backup, or runs twice. It
     /// goes on in a log of its own, and nothing that either said is lost. Code 5.
@@ -189,6 +197,7 @@ impl Durable {
     const FAILED: u8 = 3;
     const FORKED: u8 = 4;
     const LIFE_BEGUN: u8 = 5;
+    const GROUP_CHANGED: u8 = 6;
 
     /// One byte of code, then the fields in postcard.
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -200,6 +209,7 @@ impl Durable {
                 (Self::FORKED, encode(&(conversation, author, life, seq)))
             }
             Self::LifeBegun { conversation } => (Self::LIFE_BEGUN, encode(conversation)),
+            Self::GroupChanged { group, change } => (Self::GROUP_CHANGED, encode(&(group, change))),
         };
         fields.insert(0, code);
         fields
@@ -218,6 +228,7 @@ impl Durable {
                 seq,
             }),
             Self::LIFE_BEGUN => decode(fields, MAX_ROW).map(|conversation| Self::LifeBegun { conversation }),
+            Self::GROUP_CHANGED => decode(fields, MAX_ROW).map(|(group, change)| Self::GroupChanged { group, change }),
             _ => Err(Malformed),
         }
     }

@@ -15,6 +15,7 @@ macro_rules! list {
             gossip: Gossip,
             swim: Swim,
             chat: Chat,
+            group: Groups,
         }
     };
 }

@@ -9,7 +9,8 @@ use crate::engine::queue::Queues;
 use crate::engine::work::{Effect, Reader};
 use crate::link::Owner;
 use crate::wire::{Channel, Priority};
-use crate::{chat, delivery, discovery, gossip, link, membership, session, swim};
+use crate::session::Subject;
+use crate::{chat, delivery, discovery, gossip, group, link, membership, session, swim};
 
 /// Routes the outputs of a machine.
 pub(super) trait Route {
@@ -42,6 +43,7 @@ impl Route for link::Out {
                 Channel::Gossip => q.input(gossip::In::Message { from, body }),
                 Channel::Chat => q.input(chat::In::Message { from, body }),
                 Channel::Swim => q.input(swim::In::Message { from, body }),
+                Channel::Group => q.input(group::In::Sealed { from, body }),
             },
             Self::AddressNeeded(peer) => q.input(membership::In::AddressNeeded(peer)),
             Self::Resolved { addr, peer } => q.input(membership::In::Resolved { addr, peer }),
@@ -98,9 +100,11 @@ impl Route for session::Out {
             Self::Opened { from, digest, body } => q.input(delivery::In::Message { from, digest, body }),
             Self::Unopened { from, digest } => q.input(delivery::In::Unopened { from, digest }),
             Self::History { from, body } => q.input(chat::In::Opened { from, body }),
+            Self::Group { from, body } => q.input(group::In::Message { from, body }),
             Self::Ready(to) => {
                 q.input(delivery::In::Ready(to));
                 q.input(chat::In::Ready(to));
+                q.input(group::In::Ready(to));
             }
             Self::SaveDue => q.input(session::In::SaveDue),
         }
@@ -110,7 +114,9 @@ impl Route for session::Out {
 impl Route for delivery::Out {
     fn route(self, q: &mut Queues) {
         match self {
-            Self::Send { to, order, priority, body } => q.input(session::In::Seal { to, order, priority, body }),
+            Self::Send { to, order, priority, body } => {
+                q.input(session::In::Seal { to, order, subject: Subject::Message, priority, body });
+            }
             Self::Forget { to, order } => q.input(session::In::Forget { to, order }),
             Self::Lost(from) => q.input(session::In::Lost(from)),
             Self::Stored { to, order } => q.input(delivery::In::Stored { to, order }),
@@ -164,7 +170,12 @@ impl Route for chat::Out {
             Self::Forged(peer) => q.input(link::In::Forged { peer }),
             Self::GossipValidated { id, genuine } => q.input(gossip::In::Validated { id, genuine }),
             Self::Send { to, priority, body } => q.input(link::In::Send { to, channel: Channel::Chat, priority, body }),
-            Self::Seal { to, priority, body } => q.input(session::In::SealHistory { to, priority, body }),
+            Self::Seal { to, priority, body } => {
+                q.input(session::In::Seal { to, order: None, subject: Subject::History, priority, body });
+            }
+            Self::Carry { group, body } => q.input(group::In::Carry { group, body }),
+            Self::Vet { group, author, context } => q.input(group::In::Vet { group, author, context }),
+            Self::Where { group, member, from } => q.input(group::In::Where { group, member, from }),
             Self::Compared(peer) => q.input(membership::In::Compared(peer)),
             Self::Received(message) => q.durable(Durable::Received(message)),
             Self::Forked { conversation, author, life, seq } => {
@@ -173,6 +184,32 @@ impl Route for chat::Out {
             Self::LifeBegun { conversation } => q.durable(Durable::LifeBegun { conversation }),
             Self::Read { read, scan } => q.read(Reader::Chat, read, scan),
             Self::Page { query, messages, older } => q.answers.push_back(Answer { query, messages, older }),
+        }
+    }
+}
+
+impl Route for group::Out {
+    fn route(self, q: &mut Queues) {
+        match self {
+            Self::Say { to, body } => q.input(session::In::Seal {
+                to,
+                order: None,
+                subject: Subject::Group,
+                priority: Priority::High,
+                body,
+            }),
+            Self::Carry { to, body } => {
+                q.input(link::In::Send { to, channel: Channel::Group, priority: Priority::Normal, body });
+            }
+            Self::View { group, view } => q.input(chat::In::Group { group, view }),
+            Self::Vetted { group, author, context, may } => {
+                q.input(chat::In::Vetted { group, author, context, may });
+            }
+            Self::Opened { group, via, body } => q.input(chat::In::Carried { group, via, body }),
+            Self::Where { group, member, history } => q.input(chat::In::Where { group, member, history }),
+            Self::Want(peer) => q.input(link::In::Want { peer, owner: Owner::Group }),
+            Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Group }),
+            Self::Changed { group, change } => q.durable(Durable::GroupChanged { group, change }),
         }
     }
 }

@@ -695,7 +695,7 @@ mod tests {
         assert!(of("swim_message").iter().all(|s| Swim::decode(s).is_ok()));
         assert!(of("chat_message").iter().all(|s| decode::<Sync>(s, MAX_MESSAGE).is_ok()));
         let room = network_conversation(&[0; 32]);
-        let is_run = |s: &Vec<u8>| Run::decode_signed(room, s.clone()).is_ok_and(|r| r.is_genuine());
+        let is_run = |s: &Vec<u8>| Run::decode_signed(room, s.clone()).is_ok_and(|r| r.is_genuine(room));
         assert_eq!(
             of("chat_run").iter().filter(|s| is_run(s)).count() + 1,
             of("chat_run").len(),

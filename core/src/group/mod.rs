@@ -1,5 +1,250 @@
 //! Groups without a server (docs/design/groups.md): a log of signed operations that decides who is a member, and
 //! epochs of keys that only members hold.
-#![allow(dead_code, reason = "being built")]
+//!
+//! What members say is an author log of the chat machine. This machine says who reads it and under what it may be said,
+//! seals each run once for the epoch and hands it to the members it is linked with; who is linked with none catches up
+//! from any member, through the session of the two.
 
+mod carry;
+mod change;
+mod commands;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+mod contract;
+mod exchange;
+mod hand;
+mod joining;
+pub(crate) mod keys;
+pub(crate) mod log;
+mod one;
 pub(crate) mod op;
+mod pool;
+mod resolve;
+pub(crate) mod state;
+pub(crate) mod ticket;
+pub(crate) mod wire;
+
+use alloc::vec::Vec;
+
+use crate::collections::{OrderedMap, OrderedSet};
+use crate::config::Config;
+use crate::fact::Fact;
+use crate::group::joining::Joining;
+use crate::group::one::Group;
+use crate::group::op::GroupHistory;
+use crate::id::{GroupId, NodeId};
+use crate::identity::Identity;
+use crate::machine::{Cx, Machine, Outbox, Setup};
+use crate::shared::Arc;
+use crate::stats::{DropReason, Drops, Stats};
+use crate::store::{Record, Table};
+use crate::time::{Instant, soonest};
+use crate::wire::group::{Context, GroupView};
+use crate::wire::{Malformed, decode, encode};
+
+pub(crate) use commands::{Act, Create, Deed, Invite, Join, Leave, Prepare, Reply};
+pub use change::GroupChange;
+pub use one::{GroupInfo, GroupMember};
+
+/// Operations, under group and id.
+const OPERATIONS: Table = Table::hot(48);
+/// Keys of epochs, under group, the operation that made it, and the part (docs/spec/store.md). A lost epoch is asked
+/// for.
+const EPOCHS: Table = Table::expendable(49);
+/// Groups that this node would like to join.
+const JOINING: Table = Table::hot(50);
+
+/// Groups of one node: 256, of which each keeps its operations in memory.
+const MAX_GROUPS: usize = 256;
+/// Bytes of a group's operations in a store row.
+const MAX_ROW: usize = op::MAX_OPERATION + 128;
+
+#[derive(Debug)]
+pub(crate) enum In {
+    /// What a member said, opened in the session with it.
+    Message { from: NodeId, body: Vec<u8> },
+    /// What a member sealed for a group.
+    Sealed { from: NodeId, body: Vec<u8> },
+    /// There is a session with this node, or a new one.
+    Ready(NodeId),
+    /// A run of this node for the members of a group.
+    Carry { group: GroupId, body: Vec<u8> },
+    /// Was this author a member who may post?
+    Vet { group: GroupId, author: NodeId, context: Context },
+    /// The answer to `Out::Where`: a newcomer reads from this depth on.
+    Where { group: GroupId, member: NodeId, from: u64 },
+}
+
+#[derive(Debug)]
+pub(crate) enum Out {
+    /// Send this in the session with this node.
+    Say { to: NodeId, body: Vec<u8> },
+    /// Send this to a member: it is sealed for the group.
+    Carry { to: NodeId, body: Vec<u8> },
+    /// What is known of a group now; none when this node is no member.
+    View { group: GroupId, view: Option<Arc<GroupView>> },
+    /// The answer to `In::Vet`.
+    Vetted { group: GroupId, author: NodeId, context: Context, may: bool },
+    /// A run that a member sealed for the group.
+    Opened { group: GroupId, via: NodeId, body: Vec<u8> },
+    /// From which depth on may a newcomer read?
+    Where { group: GroupId, member: NodeId, history: GroupHistory },
+    Want(NodeId),
+    Unwant(NodeId),
+    /// For the application.
+    Changed { group: GroupId, change: GroupChange },
+}
+
+pub(crate) struct Groups {
+    identity: Identity,
+    me: NodeId,
+    groups: OrderedMap<GroupId, Group>,
+    joining: OrderedMap<GroupId, Joining>,
+    linked: OrderedSet<NodeId>,
+    /// INVARIANT: the nodes that a group or an application to one wants a link with.
+    wanted: OrderedSet<NodeId>,
+    max_links: usize,
+    drops: Drops,
+}
+
+impl Groups {
+    fn new(config: &Config, identity: &Identity) -> Self {
+        Self {
+            identity: identity.clone(),
+            me: identity.node_id(),
+            groups: OrderedMap::new(),
+            joining: OrderedMap::new(),
+            linked: OrderedSet::new(),
+            wanted: OrderedSet::new(),
+            // As many as are left for neighbours and private messages (limits.links).
+            max_links: config.limits.links / 2,
+            drops: Drops::default(),
+        }
+    }
+
+    fn restore(&mut self, records: Vec<Record>, cx: &Cx<'_>, out: &mut Outbox<Out>) -> Result<(), Malformed> {
+        let mut operations: OrderedMap<GroupId, Vec<op::Operation>> = OrderedMap::new();
+        let mut epochs: OrderedMap<GroupId, Vec<Record>> = OrderedMap::new();
+        for record in records {
+            let (group, _) = record.key.split_first_chunk().ok_or(Malformed)?;
+            let group = GroupId(*group);
+            match record.table {
+                OPERATIONS => operations.entry(group).or_default().push(op::Operation::decode(&record.value)?),
+                EPOCHS => epochs.entry(group).or_default().push(record),
+                _ => {
+                    self.joining.insert(group, Joining::restore(decode(&record.value, MAX_ROW)?, cx.now));
+                }
+            }
+        }
+        for (id, operations) in operations {
+            let keys = epochs.remove(&id).unwrap_or_default();
+            let group = Group::restore(id, self.me, operations, &keys, cx, out)?;
+            self.groups.insert(id, group);
+        }
+        Ok(())
+    }
+
+    /// What is wanted of links now.
+    fn want_links(&mut self, out: &mut Outbox<Out>) {
+        let mut wanted: OrderedSet<NodeId> = self.joining.values().map(|j| j.via()).collect();
+        for group in self.groups.values() {
+            let room = self.max_links.saturating_sub(wanted.len());
+            wanted.extend(group.partners(self.me).into_iter().take(room));
+        }
+        for gone in self.wanted.iter().filter(|p| !wanted.contains(*p)) {
+            out.push(Out::Unwant(*gone));
+        }
+        for new in wanted.iter().filter(|p| !self.wanted.contains(*p)) {
+            out.push(Out::Want(*new));
+        }
+        self.wanted = wanted;
+    }
+
+    fn link_up(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
+        self.linked.insert(peer);
+        self.greet(cx, peer, out);
+    }
+
+    /// Says to a node what is here of each group of both, and asks it to be added where it is to do that.
+    fn greet(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
+        for group in self.groups.values_mut() {
+            group.greet(cx, peer, self.me, out);
+        }
+        for (id, joining) in self.joining.iter_mut().filter(|(_, j)| j.via() == peer) {
+            joining.ask(*id, self.identity.name(), cx, out);
+        }
+    }
+}
+
+impl Machine for Groups {
+    const NAME: &'static str = "group";
+    const TABLES: &'static [(&'static str, Table)] =
+        &[("operations", OPERATIONS), ("epochs", EPOCHS), ("joining", JOINING)];
+    type In = In;
+    type Out = Out;
+
+    fn open(setup: Setup<'_>, records: Vec<Record>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Result<Self, Malformed> {
+        let mut opened = Self::new(setup.config, setup.identity);
+        opened.restore(records, cx, out)?;
+        for group in opened.groups.values_mut() {
+            group.show(opened.me, out);
+        }
+        opened.want_links(out);
+        Ok(opened)
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern other machines")]
+    fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
+        match fact {
+            Fact::LinkUp { peer, .. } => self.link_up(cx, *peer, out),
+            Fact::LinkDown { peer, .. } => {
+                self.linked.remove(peer);
+            }
+            _ => {}
+        }
+    }
+
+    fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
+        match input {
+            In::Message { from, body } => self.message(cx, from, &body, out),
+            In::Sealed { from, body } => self.sealed(cx, from, body, out),
+            In::Ready(peer) => self.greet(cx, peer, out),
+            In::Carry { group, body } => self.carry(cx, group, &body, out),
+            In::Vet { group, author, context } => self.vet(cx, group, author, context, out),
+            In::Where { group, member, from } => self.admit(cx, group, member, from, out),
+        }
+    }
+
+    fn handle_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        for (id, joining) in &mut self.joining {
+            if joining.at <= cx.now {
+                joining.ask(*id, self.identity.name(), cx, out);
+            }
+        }
+        for group in self.groups.values_mut() {
+            group.handle_timeout(cx, &self.linked, self.me, out);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let joining = self.joining.values().map(|j| j.at).min();
+        soonest(joining, self.groups.values().filter_map(Group::next_deadline).min())
+    }
+
+    fn footprint(&self) -> usize {
+        let groups = self.groups.values().map(Group::len).fold(0, usize::saturating_add);
+        let joining = self.joining.values().map(Joining::len).fold(0, usize::saturating_add);
+        groups.saturating_add(joining).saturating_add(self.linked.len()).saturating_add(self.wanted.len())
+    }
+
+    fn count(&self, stats: &mut Stats) {
+        stats.drops.add(&self.drops);
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    fn check(&self) -> Result<(), &'static str> {
+        self.groups.values().try_for_each(Group::check)
+    }
+}
+
+#[cfg(test)]
+mod tests;

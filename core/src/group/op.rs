@@ -386,3 +386,23 @@ impl Invitation {
         node_id(&self.key)
     }
 }
+
+impl Operation {
+    /// The public key of a node that this operation made a member.
+    pub(crate) fn key_of(&self, node: NodeId) -> Option<[u8; 32]> {
+        let key = match &self.action {
+            Action::Create { .. } => self.key,
+            Action::Add { acceptance, .. } => acceptance.key,
+            Action::SetRole { .. }
+            | Action::Remove { .. }
+            | Action::Unban { .. }
+            | Action::Leave
+            | Action::Transfer { .. }
+            | Action::Describe { .. }
+            | Action::SetPolicy { .. }
+            | Action::Epoch(_)
+            | Action::ForkProof { .. } => return None,
+        };
+        (node_id(&key) == node).then_some(key)
+    }
+}

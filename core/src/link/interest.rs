@@ -13,6 +13,7 @@ pub(crate) enum Owner {
     Delivery = 2,
     /// Failure detection: such a link alone is probed rarely.
     Swim = 4,
+    Group = 8,
 }
 
 /// The machines that want one link.

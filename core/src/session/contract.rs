@@ -9,7 +9,7 @@ use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::rng::Rng;
 use crate::session::keys::Keys;
 use crate::session::wire::Message;
-use crate::session::{In, Out, Sessions};
+use crate::session::{In, Out, Sessions, Subject};
 use crate::time::{Instant, WallTime};
 use crate::wire::Priority;
 
@@ -18,10 +18,10 @@ impl Contract for Sessions {
 
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
         Step::In(match d.below(9) {
-            0 => In::Seal { to: d.peer(), order: None, priority: Priority::High, body: d.bytes() },
+            0 => In::Seal { to: d.peer(), order: None, subject: Subject::Message, priority: Priority::High, body: d.bytes() },
             1 => {
                 let order = Some(u64::from(d.below(8)));
-                In::Seal { to: d.peer(), order, priority: Priority::Normal, body: d.bytes() }
+                In::Seal { to: d.peer(), order, subject: Subject::Message, priority: Priority::Normal, body: d.bytes() }
             }
             2 => In::Forget { to: d.peer(), order: u64::from(d.below(8)) },
             3 => return Step::Fact(if d.coin() { up(d.peer()) } else { down(d.peer()) }),
@@ -32,7 +32,7 @@ impl Contract for Sessions {
                 n => bundle(n % PEERS),
             },
             6 => return Step::Fact(d.fact()),
-            7 => In::SealHistory { to: d.peer(), priority: Priority::Low, body: d.bytes() },
+            7 => In::Seal { to: d.peer(), order: None, subject: Subject::History, priority: Priority::Low, body: d.bytes() },
             _ => In::SaveDue,
         })
     }
@@ -63,7 +63,7 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
     let setup = Setup { config: &config, identity: &peer };
     let Ok(mut sessions) = Sessions::open(setup, Vec::new(), &mut cx, &mut out) else { return Vec::new() };
     let to = me.node_id();
-    let seal = |n: u8| In::Seal { to, order: Some(u64::from(n)), priority: Priority::Normal, body: alloc::vec![n; 20] };
+    let seal = |n: u8| In::Seal { to, order: Some(u64::from(n)), subject: Subject::Message, priority: Priority::Normal, body: alloc::vec![n; 20] };
     for input in [seal(0), In::Message { from: to, body: bundle }, seal(0), seal(1), seal(2), In::SaveDue] {
         sessions.handle(&mut cx, input, &mut out);
     }

@@ -31,21 +31,28 @@ const AGAIN: u8 = 32;
 const OFFER: u8 = 1;
 const ANSWER: u8 = 2;
 const HISTORY: u8 = 4;
+const GROUP: u8 = 8;
 
 /// Whom a body is for at the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Subject {
+pub(crate) enum Subject {
     /// A message or what answers it.
     Message,
     /// What two devices say to catch up.
     History,
+    /// What two members say about a group: operations, secrets of epochs.
+    Group,
 }
 
 impl Subject {
     /// Says so in a control.
     pub(super) fn mark(self, control: &mut [u8]) {
-        if let (Self::History, Some(bits)) = (self, control.first_mut()) {
-            *bits |= HISTORY;
+        if let Some(bits) = control.first_mut() {
+            *bits |= match self {
+                Self::Message => 0,
+                Self::History => HISTORY,
+                Self::Group => GROUP,
+            };
         }
     }
 }
@@ -67,14 +74,19 @@ impl<'a> Control<'a> {
     pub(super) fn decode(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
         let mut r = Reader(bytes);
         let [bits] = r.take()?;
-        if bits & !(OFFER | ANSWER | HISTORY) != 0 {
+        if bits & !(OFFER | ANSWER | HISTORY | GROUP) != 0 {
             return Err(Malformed);
         }
         let mut part = |bit, len| {
             let wanted = bits & bit != 0;
             wanted.then(|| Ok((u16::from_le_bytes(r.take()?), r.slice(len)?))).transpose()
         };
-        let subject = if bits & HISTORY == 0 { Subject::Message } else { Subject::History };
+        let subject = match bits & (HISTORY | GROUP) {
+            0 => Subject::Message,
+            HISTORY => Subject::History,
+            GROUP => Subject::Group,
+            _ => return Err(Malformed),
+        };
         let control = Self { subject, offer: part(OFFER, EK_LEN)?, answer: part(ANSWER, CT_LEN)? };
         Ok((control, r.0))
     }

@@ -18,6 +18,8 @@ mod peers;
 mod ratchet;
 pub(crate) mod wire;
 
+pub(crate) use epochs::Subject;
+
 use crate::collections::{OrderedSet, Rate, RateLimit, ShortId, short};
 use alloc::vec::Vec;
 
@@ -25,7 +27,6 @@ use crate::fact::Fact;
 use crate::id::NodeId;
 use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::session::bundle::{Binding, Bundle};
-use crate::session::epochs::Subject;
 use crate::session::first::{initiate, respond};
 use crate::session::firsts::{Firsts, Known};
 use crate::session::keys::Keys;
@@ -65,12 +66,7 @@ pub(crate) enum In {
     Seal {
         to: NodeId,
         order: Option<u64>,
-        priority: Priority,
-        body: Vec<u8>,
-    },
-    /// The same for what concerns the history of a conversation.
-    SealHistory {
-        to: NodeId,
+        subject: Subject,
         priority: Priority,
         body: Vec<u8>,
     },
@@ -104,6 +100,11 @@ pub(crate) enum Out {
     },
     /// The same of what concerns a history.
     History {
+        from: NodeId,
+        body: Vec<u8>,
+    },
+    /// The same of what concerns a group.
+    Group {
         from: NodeId,
         body: Vec<u8>,
     },
@@ -214,7 +215,7 @@ impl Sessions {
         }
         let Some((tag, bytes)) = sealed else {
             // An acknowledgement is given again when it is asked for.
-            peer.waits |= order.is_some() || body.0 == Subject::History;
+            peer.waits |= order.is_some() || body.0 != Subject::Message;
             return;
         };
         if let Some(order) = order {
@@ -398,6 +399,7 @@ impl Sessions {
             _ if body.is_empty() => {}
             Subject::Message => out.push(Out::Opened { from, digest: digest(sealed), body }),
             Subject::History => out.push(Out::History { from, body }),
+            Subject::Group => out.push(Out::Group { from, body }),
         }
     }
 
@@ -497,11 +499,8 @@ impl Machine for Sessions {
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
         match input {
-            In::Seal { to, order, priority, body } => {
-                self.seal(cx, to, order, priority, (Subject::Message, &body), out);
-            }
-            In::SealHistory { to, priority, body } => {
-                self.seal(cx, to, None, priority, (Subject::History, &body), out);
+            In::Seal { to, order, subject, priority, body } => {
+                self.seal(cx, to, order, priority, (subject, &body), out);
             }
             In::Forget { to, order } => {
                 if let Some(peer) = self.peers.get_mut(to) {

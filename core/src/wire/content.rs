@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::collections::OrderedMap;
 use crate::error::CommandError;
-use crate::id::{ConversationId, Life, MessageId, NodeId};
+use crate::id::{ConversationId, GroupId, Life, MessageId, NodeId};
 use crate::shared::Arc;
 use crate::time::WallTime;
 use crate::wire::MAX_BODY;
@@ -118,6 +118,8 @@ pub enum Conversation {
     Network,
     /// This node and one other.
     Private(NodeId),
+    /// The members of a group.
+    Group(GroupId),
 }
 
 impl Conversation {
@@ -127,6 +129,7 @@ impl Conversation {
         match self {
             Self::Network => network_conversation(network_key),
             Self::Private(peer) => private_conversation(me, peer),
+            Self::Group(group) => group_conversation(group),
         }
     }
 }
@@ -258,6 +261,11 @@ pub fn document_clocks(history: &[Message]) -> Vec<VectorClock> {
         out.push(clock.entries().iter().map(|e| ClockEntry { count: counted(e), ..*e }).collect());
     }
     out
+}
+
+/// The conversation of a group.
+pub(crate) const fn group_conversation(group: GroupId) -> ConversationId {
+    ConversationId(group.0)
 }
 
 /// The private conversation of two nodes; the same whichever asks.

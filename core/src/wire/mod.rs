@@ -5,6 +5,7 @@
 //! travelled, never as a re-encoding.
 
 pub mod content;
+pub(crate) mod group;
 pub(crate) mod reach;
 pub mod record;
 pub mod ticket;
@@ -115,6 +116,7 @@ pub(crate) enum Channel {
     Gossip = 3,
     Chat = 4,
     Swim = 5,
+    Group = 6,
 }
 
 impl Channel {
@@ -125,6 +127,7 @@ impl Channel {
             3 => Some(Self::Gossip),
             4 => Some(Self::Chat),
             5 => Some(Self::Swim),
+            6 => Some(Self::Group),
             _ => None,
         }
     }

@@ -245,7 +245,7 @@ impl Log {
             return Verdict::Known;
         };
         let Some(held) = &facts.held else { return Verdict::Read(alloc::vec![Need::Run(last)]) };
-        let Some(filled) = held.as_ref().and_then(|held| held.run.filled_from(run, self.policy.is_signed())) else {
+        let Some(filled) = held.as_ref().and_then(|held| held.run.filled_from(run)) else {
             return Verdict::Known;
         };
         let mut needs = OrderedSet::new();

@@ -4,4 +4,5 @@
 mod blocks;
 mod conversations;
 pub(super) mod fault_tolerance;
+mod group_management;
 mod overlay_network;

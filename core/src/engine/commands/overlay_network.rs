@@ -116,7 +116,7 @@ impl Engine {
         self.say(now, Conversation::Network, contents)
     }
 
-    fn say(
+    pub(super) fn say(
         &mut self,
         now: Instant,
         conversation: Conversation,

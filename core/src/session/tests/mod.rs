@@ -133,7 +133,7 @@ impl Node {
                             In::Lost(self.other())
                         }
                     }),
-                    Out::History { .. } => {}
+                    Out::History { .. } | Out::Group { .. } => {}
                     Out::Ready(_) => {
                         self.ready += 1;
                         inputs.extend(self.unacknowledged());
@@ -156,7 +156,7 @@ impl Node {
     }
 
     fn answer(&self, body: &[u8]) -> In {
-        In::Seal { to: self.other(), order: None, priority: Priority::High, body: [b"ack ", body].concat() }
+        In::Seal { to: self.other(), order: None, subject: Subject::Message, priority: Priority::High, body: [b"ack ", body].concat() }
     }
 
     fn receive(&mut self, digest: ShortId, body: Vec<u8>) -> Vec<In> {
@@ -226,7 +226,7 @@ impl Node {
         self.app.next = order + 1;
         self.app.outbox.insert(order, body.to_vec());
         let (to, body) = (self.other(), body.to_vec());
-        let seal = In::Seal { to, order: Some(order), priority: Priority::Normal, body };
+        let seal = In::Seal { to, order: Some(order), subject: Subject::Message, priority: Priority::Normal, body };
         let mut pending = self.run(|m, cx, out| m.handle(cx, seal, out));
         pending.before = before;
         pending

@@ -1,0 +1,177 @@
+//! Runs of messages on their way between members: sealed once for the epoch, opened by each.
+
+use alloc::vec::Vec;
+
+use crate::group::keys::{Header, Unopened, header_of, public};
+use crate::group::log::Standing;
+use crate::group::one::Group;
+use crate::group::op::GroupKind;
+use crate::group::{Groups, Out};
+use crate::id::{GroupId, NodeId, OpId};
+use crate::identity::SIGNATURE_LEN;
+use crate::machine::{Cx, Outbox};
+use crate::stats::DropReason;
+use crate::wire::group::{Context, GroupRun};
+use crate::wire::{MAX_MESSAGE, Malformed, encode};
+
+/// What is sealed: the signature, then the heads unless the epoch's operation is the only one, then the entries. Key,
+/// epoch and membership of the author are known from the group.
+fn pack(run: &GroupRun<'_>) -> Vec<u8> {
+    let heads: &[OpId] = if run.context.heads == [run.context.epoch] { &[] } else { &run.context.heads };
+    [run.signature.as_slice(), &encode(&heads), run.parts].concat()
+}
+
+fn unpack(group: &Group, epoch: OpId, sender: NodeId, body: &[u8]) -> Result<(Context, Vec<u8>), Missing> {
+    let (signature, rest) = body.split_first_chunk::<SIGNATURE_LEN>().ok_or(Missing::Never)?;
+    let (mut heads, parts) = postcard::take_from_bytes::<Vec<OpId>>(rest).map_err(|_| Missing::Never)?;
+    if heads.is_empty() {
+        heads.push(epoch);
+    }
+    let Some(Standing { stint, .. }) = group.ops.standing_at(&heads, sender) else {
+        let is_known = heads.iter().all(|head| group.ops.get(head).is_some());
+        return Err(if is_known { Missing::Never } else { Missing::Yet });
+    };
+    let key = group.ops.get(&stint).and_then(|op| op.key_of(sender)).ok_or(Missing::Never)?;
+    let run = GroupRun { key: &key, signature, context: Context { epoch, stint, heads }, parts };
+    let bytes = run.bytes();
+    Ok((run.context, bytes))
+}
+
+enum Missing {
+    /// What it names is not here yet.
+    Yet,
+    /// Its author was no member.
+    Never,
+}
+
+/// Whether its author was a member who may post; none if what it names is not here.
+fn may_post(group: &Group, author: NodeId, context: &Context) -> Option<bool> {
+    if !context.heads.iter().chain([&context.epoch]).all(|op| group.ops.get(op).is_some()) {
+        return None;
+    }
+    let standing = group.ops.standing_at(&context.heads, author);
+    Some(standing.is_some_and(|s| s.stint == context.stint && s.may_post))
+}
+
+impl Groups {
+    /// A run of this node: sealed, and sent to each member that it is linked with.
+    pub(super) fn carry(&mut self, cx: &mut Cx<'_>, id: GroupId, bytes: &[u8], out: &mut Outbox<Out>) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let Ok(run) = GroupRun::read(bytes) else { return self.drops.count(DropReason::Message) };
+        let is_public = group.state().kind == GroupKind::Public;
+        let sealed = if is_public {
+            Some(public::wrap(id, bytes))
+        } else {
+            let epoch = group.epochs.iter_mut().find(|epoch| epoch.op() == run.context.epoch);
+            epoch.and_then(|epoch| epoch.seal(cx.rng, &pack(&run)))
+        };
+        // Without a key it waits for who catches up from this node.
+        let Some(sealed) = sealed else { return };
+        group.save(out);
+        let state = group.state();
+        for to in self.linked.iter().filter(|p| state.members.contains_key(*p)) {
+            out.after_commit(Out::Carry { to: *to, body: sealed.clone() });
+        }
+    }
+
+    /// Something that a member sealed.
+    pub(super) fn sealed(&mut self, cx: &mut Cx<'_>, from: NodeId, body: Vec<u8>, out: &mut Outbox<Out>) {
+        if body.len() > MAX_MESSAGE {
+            return self.drops.count(DropReason::Message);
+        }
+        if let Ok((tags, run)) = public::unwrap(&body) {
+            let is_of = |g: &&Group| g.state().kind == GroupKind::Public && public::tags_of(g.id) == tags;
+            let Some(group) = self.groups.values().find(is_of) else { return self.drops.count(DropReason::Message) };
+            let (id, run) = (group.id, run.to_vec());
+            return self.opened(cx, id, from, run, body, out);
+        }
+        let Some(Header { tags, .. }) = header_of(&body) else { return self.drops.count(DropReason::Message) };
+        let found = self.groups.values_mut().find(|g| g.epochs.find(&tags).is_some());
+        let Some(group) = found else {
+            // An epoch that this node does not hold yet: its bringer's groups are the only ones it can be of.
+            let now = cx.now;
+            let waits = self.groups.values_mut().filter(|g| g.is_member(from)).find(|g| g.lacks_key());
+            let kept = waits.is_some_and(|group| group.pool.keep(from, body, now));
+            if !kept {
+                self.drops.count(DropReason::Decrypt);
+            }
+            return;
+        };
+        let Some(epoch) = group.epochs.find_mut(&tags) else { return };
+        let op = epoch.op();
+        let opened = match epoch.open(&body, cx.wall) {
+            Ok(opened) => opened,
+            Err(why) => return self.drops.count(reason(why)),
+        };
+        group.save(out);
+        match unpack(group, op, opened.sender, &opened.body) {
+            Ok((context, bytes)) if may_post(group, opened.sender, &context) == Some(true) => {
+                out.push(Out::Opened { group: group.id, via: from, body: bytes });
+            }
+            // The log of the group brings it when the operations are there.
+            Err(Missing::Yet) => group.say_state(from, true, out),
+            Ok(_) | Err(Missing::Never) => self.drops.count(DropReason::Message),
+        }
+    }
+
+    /// A run in clear, of a PUBLIC group.
+    fn opened(
+        &mut self,
+        cx: &Cx<'_>,
+        id: GroupId,
+        from: NodeId,
+        run: Vec<u8>,
+        body: Vec<u8>,
+        out: &mut Outbox<Out>,
+    ) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let Ok(GroupRun { key, context, .. }) = GroupRun::read(&run) else {
+            return self.drops.count(DropReason::Message);
+        };
+        match may_post(group, crate::identity::node_id(key), &context) {
+            Some(true) => out.push(Out::Opened { group: id, via: from, body: run }),
+            Some(false) => self.drops.count(DropReason::Message),
+            None => {
+                group.pool.keep(from, body, cx.now);
+                group.say_state(from, true, out);
+            }
+        }
+    }
+
+    /// Tries again what could not be opened.
+    pub(super) fn open_again(&mut self, cx: &mut Cx<'_>, id: GroupId, out: &mut Outbox<Out>) {
+        let waiting = self.groups.get_mut(&id).map(|g| g.pool.take()).unwrap_or_default();
+        for (from, body) in waiting {
+            self.sealed(cx, from, body, out);
+        }
+    }
+
+    /// Whether an author was a member who may post under what its run names. Without an answer the run waits until
+    /// more is known.
+    pub(super) fn vet(
+        &mut self,
+        _cx: &mut Cx<'_>,
+        id: GroupId,
+        author: NodeId,
+        context: Context,
+        out: &mut Outbox<Out>,
+    ) {
+        let Some(group) = self.groups.get(&id) else { return };
+        match may_post(group, author, &context) {
+            Some(may) => out.push(Out::Vetted { group: id, author, context, may }),
+            None => {
+                // Somebody that is linked has the operations.
+                let holders = self.linked.iter().filter(|p| group.is_member(**p));
+                holders.take(2).for_each(|peer| group.say_state(*peer, true, out));
+            }
+        }
+    }
+}
+
+fn reason(why: Unopened) -> DropReason {
+    match why {
+        Unopened::Used | Unopened::Own => DropReason::Duplicate,
+        Unopened::Failed | Unopened::OtherEpoch => DropReason::Decrypt,
+        Unopened::Malformed | Unopened::NoSuchSender | Unopened::TooFar => DropReason::Message,
+    }
+}

@@ -1,0 +1,90 @@
+//! What changed in a group, for the application.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::group::op::GroupRole;
+use crate::group::state::State;
+use crate::group::wire::Refusal;
+use crate::id::NodeId;
+
+/// What changed in a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum GroupChange {
+    /// This node is a member now.
+    Joined,
+    /// This node is no member any more: it left, or was removed.
+    Ended,
+    /// This node was not added.
+    Refused {
+        /// Why.
+        reason: Refusal,
+    },
+    /// A node would like to join and waits for the word of somebody who may invite.
+    Asked {
+        /// Which.
+        node: NodeId,
+        /// The name it claims.
+        name: String,
+    },
+    /// A member more.
+    Added {
+        /// Who.
+        member: NodeId,
+        /// Its rank.
+        role: GroupRole,
+    },
+    /// A member less: it left, or was removed.
+    Removed {
+        /// Who.
+        member: NodeId,
+    },
+    /// A member's rank is another one.
+    Ranked {
+        /// Who.
+        member: NodeId,
+        /// Its rank.
+        role: GroupRole,
+    },
+    /// The group has another name.
+    Renamed {
+        /// The new one.
+        name: String,
+    },
+    /// The group has another description.
+    Described {
+        /// The new one.
+        description: String,
+    },
+    /// The group has another policy.
+    PolicyChanged,
+}
+
+/// What is another one in `after`.
+pub(super) fn changes(before: &State, after: &State, me: NodeId) -> Vec<GroupChange> {
+    let mut all = Vec::new();
+    for (member, now) in &after.members {
+        match before.members.get(member) {
+            None if *member == me => all.push(GroupChange::Joined),
+            None => all.push(GroupChange::Added { member: *member, role: now.role }),
+            Some(was) if was.role != now.role => all.push(GroupChange::Ranked { member: *member, role: now.role }),
+            Some(_) => {}
+        }
+    }
+    for member in before.members.keys().filter(|m| !after.members.contains_key(*m)) {
+        all.push(if *member == me { GroupChange::Ended } else { GroupChange::Removed { member: *member } });
+    }
+    if before.name != after.name {
+        all.push(GroupChange::Renamed { name: after.name.clone() });
+    }
+    if before.description != after.description {
+        all.push(GroupChange::Described { description: after.description.clone() });
+    }
+    if before.policy != after.policy {
+        all.push(GroupChange::PolicyChanged);
+    }
+    all
+}

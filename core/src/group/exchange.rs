@@ -1,0 +1,324 @@
+//! What members say to each other about a group: what they have, and who would like to join.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::group::change::GroupChange;
+use crate::group::joining::{Joining, MAX_COLLECTED};
+use crate::group::keys::SecretMessage;
+use crate::group::log::{Clock, OpLog};
+use crate::group::one::{Group, Offered, Request};
+use crate::group::op::{Acceptance, Action, GroupKind, GroupRole, Invitation, Invitee, Operation};
+use crate::group::wire::{BUNDLE_BYTES, Message, Refusal};
+use crate::group::{Groups, JOINING, MAX_GROUPS, OPERATIONS, Out};
+use crate::id::{GroupId, NodeId, OpId};
+use crate::identity::{name_is_valid, node_id};
+use crate::machine::{Cx, Outbox};
+use crate::stats::DropReason;
+use crate::wire::{Blob, MAX_MESSAGE, decode, encode};
+
+/// Requests to join that wait, for each group: 64. Others are told to ask again later, by silence.
+const MAX_REQUESTS: usize = 64;
+
+impl Groups {
+    pub(super) fn message(&mut self, cx: &mut Cx<'_>, from: NodeId, bytes: &[u8], out: &mut Outbox<Out>) {
+        let Ok(message) = decode::<Message>(bytes, MAX_MESSAGE) else { return self.drops.count(DropReason::Message) };
+        match message {
+            Message::State { group, hash, clock, answer } => self.state(from, group, hash, &clock, answer, out),
+            Message::Ops { group, ops } => self.operations(cx, from, group, ops, out),
+            Message::Join { group, acceptance, invitation, name } => {
+                self.asked_to_join(cx, from, group, (acceptance, invitation, name), out);
+            }
+            Message::Refuse { group, reason } => self.refused(from, group, reason, out),
+            // It is asked again now and then, should the one who is to say yes be somebody else.
+            Message::Wait { .. } => {}
+            Message::Secret(Blob(bytes)) => self.secret(cx, from, &bytes, out),
+            Message::Ask { group, epoch } => {
+                if let Some(group) = self.groups.get_mut(&group) {
+                    group.give(from, epoch, out);
+                }
+            }
+        }
+    }
+
+    /// `GroupStateRequest`: what the other lacks is sent, and with `answer` what this node lacks is asked for.
+    fn state(
+        &mut self,
+        from: NodeId,
+        id: GroupId,
+        hash: [u8; 32],
+        clock: &Clock,
+        answer: bool,
+        out: &mut Outbox<Out>,
+    ) {
+        // No node learns of a group that it is no member of, or whether there is one.
+        let Some(group) = self.groups.get(&id) else { return self.drops.count(DropReason::Message) };
+        if group.ops.state_hash() == hash {
+            return;
+        }
+        let gives: Vec<&Operation> = if group.is_member(from) {
+            group.ops.beyond(clock)
+        } else if let Some(gone) = group.state().removed.get(&from) {
+            // It learns that it is no member any more, and what led to that.
+            group.ops.beyond(clock).into_iter().filter(|op| group.ops.is_in_past(op.id, *gone)).collect()
+        } else {
+            return self.drops.count(DropReason::Message);
+        };
+        let lacks = group.ops.lacks(clock);
+        give(id, gives, from, out);
+        if answer && lacks && group.is_member(from) {
+            group.say_state(from, false, out);
+        }
+    }
+
+    /// `GroupStateUpdate`: operations prove themselves, whoever brings them.
+    fn operations(&mut self, cx: &mut Cx<'_>, from: NodeId, id: GroupId, ops: Vec<Blob>, out: &mut Outbox<Out>) {
+        if let Some(joining) = self.joining.get_mut(&id) {
+            for op in ops.iter().filter_map(|Blob(bytes)| Operation::decode(bytes).ok()) {
+                if op.group == id && joining.operations.len() < MAX_COLLECTED {
+                    joining.operations.insert(op.id, op);
+                }
+            }
+            return self.join_if_added(cx, id, out);
+        }
+        let Some(group) = self.groups.get_mut(&id) else { return self.drops.count(DropReason::Message) };
+        let (mut is_new, mut is_missing, mut is_bad) = (false, false, false);
+        for Blob(bytes) in ops {
+            let Ok(op) = Operation::decode(&bytes) else {
+                is_bad = true;
+                continue;
+            };
+            match group.offer(op, out) {
+                Offered::New => is_new = true,
+                Offered::Missing => is_missing = true,
+                Offered::Bad => is_bad = true,
+                Offered::Known => {}
+            }
+        }
+        if is_missing && group.is_member(from) {
+            group.say_state(from, true, out);
+        }
+        if is_bad {
+            self.drops.count(DropReason::Message);
+        }
+        if is_new {
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.announce_later(cx);
+            }
+            self.changed(cx, id, out);
+        }
+    }
+
+    /// After operations of a group.
+    pub(super) fn changed(&mut self, cx: &mut Cx<'_>, id: GroupId, out: &mut Outbox<Out>) {
+        let before: Vec<NodeId> = self.linked.iter().copied().collect();
+        if let Some(group) = self.groups.get_mut(&id) {
+            let known = group.members_shown();
+            group.refresh(cx, self.me, out);
+            for peer in before {
+                if group.is_member(peer) && !known.contains(&peer) {
+                    group.say_state(peer, true, out);
+                }
+            }
+        }
+        self.want_links(out);
+        self.open_again(cx, id, out);
+    }
+
+    /// The operations that came say that this node is a member.
+    fn join_if_added(&mut self, cx: &mut Cx<'_>, id: GroupId, out: &mut Outbox<Out>) {
+        let Some(joining) = self.joining.get(&id) else { return };
+        let Some(mut ops) = OpLog::collect(id, joining.operations.values().cloned().collect()) else { return };
+        let is_member = ops.state().members.contains_key(&self.me);
+        if !is_member && ops.state().kind == GroupKind::Public && !ops.state().banned.contains(&self.me) {
+            // Everybody adds themselves.
+            let acceptance = joining.wish.acceptance;
+            let base = OpId(id.0);
+            let action = Action::Add { acceptance, role: GroupRole::Member, invitation: None, base, from: 0 };
+            let Some(op) = sign(&self.identity, &ops, cx, action) else { return };
+            ops.insert(op);
+        } else if !is_member {
+            return;
+        }
+        let Some(Joining { secrets, .. }) = self.joining.remove(&id) else { return };
+        out.delete(JOINING, id.0.to_vec());
+        for op in ops.iter() {
+            out.put(OPERATIONS, [id.0, op.id.0].concat(), op.bytes.clone());
+        }
+        self.groups.insert(id, Group::new(id, ops, cx.now));
+        for (from, bytes) in secrets {
+            self.secret(cx, from, &bytes, out);
+        }
+        self.changed(cx, id, out);
+        let linked: Vec<NodeId> = self.linked.iter().copied().collect();
+        if let Some(group) = self.groups.get(&id) {
+            for peer in linked {
+                group.greet(cx, peer, self.me, out);
+            }
+        }
+    }
+
+    fn secret(&mut self, cx: &mut Cx<'_>, from: NodeId, bytes: &[u8], out: &mut Outbox<Out>) {
+        let Ok(message) = SecretMessage::decode(bytes) else { return self.drops.count(DropReason::Message) };
+        if let Some(joining) = self.joining.get_mut(&message.group) {
+            if joining.secrets.len() < 4 {
+                joining.secrets.push((from, bytes.to_vec()));
+            }
+            return;
+        }
+        let (me, id) = (self.me, message.group);
+        let Some(group) = self.groups.get_mut(&id).filter(|g| g.is_member(from)) else {
+            return self.drops.count(DropReason::Message);
+        };
+        if group.secret(&message, me, &self.linked, cx, out) {
+            self.changed(cx, id, out);
+        }
+    }
+
+    /// A node would like to join.
+    fn asked_to_join(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: NodeId,
+        id: GroupId,
+        (acceptance, invitation, name): (Acceptance, Option<Invitation>, String),
+        out: &mut Outbox<Out>,
+    ) {
+        let me = self.me;
+        let sound = node_id(&acceptance.key) == from && acceptance.is_genuine(id) && name_is_valid(&name);
+        let Some(group) = self.groups.get_mut(&id).filter(|g| sound && g.is_member(me)) else {
+            // Whether there is such a group is not for who has no invitation to it.
+            return self.drops.count(DropReason::Message);
+        };
+        let state = group.ops.state();
+        if state.members.contains_key(&from) {
+            // It asks again: what it was sent is lost.
+            give(id, group.ops.iter().collect(), from, out);
+            if let Some(epoch) = group.usable {
+                group.give(from, epoch, out);
+            }
+            return;
+        }
+        if state.kind == GroupKind::Public && !state.banned.contains(&from) {
+            return give(id, group.ops.iter().collect(), from, out);
+        }
+        let verdict = match &invitation {
+            _ if state.banned.contains(&from) => Err(Refusal::Banned),
+            Some(invitation) if may_use(group, invitation, &acceptance, cx) => Ok(()),
+            Some(_) | None => Err(Refusal::Invitation),
+        };
+        if let Err(reason) = verdict {
+            return out.push(Out::Say { to: from, body: encode(&Message::Refuse { group: id, reason }) });
+        }
+        let is_for_bearer = invitation.as_ref().is_some_and(|i| matches!(i.invitee, Invitee::Bearer(_)));
+        let asks = state.policy.approve && is_for_bearer;
+        let (history, is_known) = (state.policy.history, group.requests.contains_key(&from));
+        if !is_known && group.requests.len() >= MAX_REQUESTS {
+            return self.drops.count(DropReason::Queue);
+        }
+        group.requests.insert(from, Request { acceptance, invitation, asks });
+        if !asks {
+            return out.push(Out::Where { group: id, member: from, history });
+        }
+        out.push(Out::Say { to: from, body: encode(&Message::Wait { group: id }) });
+        if !is_known {
+            out.push(Out::Changed { group: id, change: GroupChange::Asked { node: from, name } });
+        }
+    }
+
+    /// A newcomer is added: it reads from this depth on.
+    pub(super) fn admit(&mut self, cx: &mut Cx<'_>, id: GroupId, member: NodeId, from: u64, out: &mut Outbox<Out>) {
+        if self.prepare(cx, id, out).is_err() {
+            return;
+        }
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let Some(Request { acceptance, invitation, .. }) = group.requests.remove(&member) else { return };
+        let role = invitation.as_ref().map_or(GroupRole::Member, |i| i.role);
+        let Some(base) = group.usable else { return };
+        // Who may grant the rank adds by its own word.
+        let is_able = group.role(self.me).is_some_and(|own| own > role && own >= group.state().policy.invite);
+        let invitation = invitation.filter(|_| !is_able);
+        let action = Action::Add { acceptance, role, invitation, base, from };
+        let Some(op) = sign(&self.identity, &group.ops, cx, action) else {
+            let refuse = Message::Refuse { group: id, reason: Refusal::Asked };
+            return out.push(Out::Say { to: member, body: encode(&refuse) });
+        };
+        let added = op.id;
+        self.push(cx, id, op, out);
+        if let Some(group) = self.groups.get(&id) {
+            give(id, group.ops.iter().collect(), member, out);
+            group.hand_down(added, self.me, &self.linked, out);
+        }
+    }
+
+    /// Takes an operation of this node, and sends it to the members that are linked.
+    pub(super) fn push(&mut self, cx: &mut Cx<'_>, id: GroupId, op: Operation, out: &mut Outbox<Out>) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        // Who is removed by it learns of it too.
+        let mut to: Vec<NodeId> = self.linked.iter().copied().filter(|p| group.is_member(*p)).collect();
+        let body = encode(&Message::Ops { group: id, ops: alloc::vec![Blob(op.bytes.clone())] });
+        group.insert(op, out);
+        to.extend(self.linked.iter().copied().filter(|p| group.is_member(*p)));
+        to.sort_unstable();
+        to.dedup();
+        for peer in to {
+            out.after_commit(Out::Say { to: peer, body: body.clone() });
+        }
+        self.changed(cx, id, out);
+    }
+
+    fn refused(&mut self, from: NodeId, id: GroupId, reason: Refusal, out: &mut Outbox<Out>) {
+        if self.joining.get(&id).is_none_or(|j| j.via() != from) {
+            return self.drops.count(DropReason::Message);
+        }
+        self.joining.remove(&id);
+        out.delete(JOINING, id.0.to_vec());
+        out.push(Out::Changed { group: id, change: GroupChange::Refused { reason } });
+        self.want_links(out);
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.groups.len().saturating_add(self.joining.len()) < MAX_GROUPS
+    }
+}
+
+/// Whether an invitation is one that this node can add its bearer by. What the group decides is decided by the operation.
+fn may_use(group: &Group, invitation: &Invitation, acceptance: &Acceptance, cx: &Cx<'_>) -> bool {
+    let is_theirs = invitation.group == group.id && invitation.is_genuine() && acceptance.satisfies(invitation);
+    let signer = group.role(invitation.signer());
+    let is_able = signer.is_some_and(|rank| rank >= group.state().policy.invite && rank > invitation.role);
+    is_theirs && is_able && invitation.expires >= cx.wall && group.ops.uses(&invitation.nonce) < invitation.uses
+}
+
+/// An operation of this node that follows all it has; none if it may not do that.
+pub(super) fn sign(
+    identity: &crate::identity::Identity,
+    ops: &OpLog,
+    cx: &Cx<'_>,
+    action: Action,
+) -> Option<Operation> {
+    let mut heads = ops.heads();
+    heads.sort_unstable();
+    let lamport = heads.iter().filter_map(|head| ops.get(head)).map(|op| op.lamport).max()?.saturating_add(1);
+    let seq = ops.next_seq(identity.node_id());
+    let op = Operation::sign(identity, Some(ops.group()), (seq, heads, lamport), cx.wall, action).ok()?;
+    (ops.judge(&op) == crate::group::log::Verdict::Fits).then_some(op)
+}
+
+/// Sends operations in bundles.
+fn give(group: GroupId, ops: Vec<&Operation>, to: NodeId, out: &mut Outbox<Out>) {
+    let mut bundle: Vec<Blob> = Vec::new();
+    let mut bytes = 0usize;
+    for op in ops {
+        if bytes.saturating_add(op.bytes.len()) > BUNDLE_BYTES && !bundle.is_empty() {
+            let ops = core::mem::take(&mut bundle);
+            out.after_commit(Out::Say { to, body: encode(&Message::Ops { group, ops }) });
+            bytes = 0;
+        }
+        bytes = bytes.saturating_add(op.bytes.len());
+        bundle.push(Blob(op.bytes.clone()));
+    }
+    if !bundle.is_empty() {
+        out.after_commit(Out::Say { to, body: encode(&Message::Ops { group, ops: bundle }) });
+    }
+}

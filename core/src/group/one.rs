@@ -1,0 +1,471 @@
+//! One group at one member.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::collections::{OrderedMap, OrderedSet};
+use crate::group::change::{GroupChange, changes};
+use crate::group::keys::{Changes, Epoch, Epochs};
+use crate::group::log::{OpLog, Verdict};
+use crate::group::op::{Acceptance, Action, GroupKind, GroupPolicy, GroupRole, Invitation, Operation};
+use crate::group::pool::Pool;
+use crate::group::state::State;
+use crate::group::wire::Message;
+use crate::group::{EPOCHS, OPERATIONS, Out};
+use crate::id::{GroupId, NodeId, OpId};
+use crate::machine::{Cx, Outbox};
+use crate::shared::Arc;
+use crate::store::Record;
+use crate::time::{Duration, Instant, WallTime, soonest};
+use crate::wire::group::{Context, GroupView, Reader};
+use crate::wire::{Blob, Malformed, encode};
+
+/// Members that each other member wants a link with: 64, the limit of instructed broadcasts (docs/design/groups.md §5).
+/// In a larger group each wants 16, so that what it says goes on.
+const LINKED_MEMBERS: usize = 64;
+const PARTNERS: usize = 16;
+/// Operations that wait for what they name: 1,000 a group (docs/design/groups.md §2).
+const MAX_WAITING: usize = 1_000;
+/// What came from another member is announced after this: 500 ms ± 50 %, so that operations that come together are
+/// announced once.
+const NEWS_AFTER: Duration = Duration::from_millis(500);
+/// Members with whom news are compared at once. With three of those that are linked each, news reach all in a few
+/// rounds (Demers et al. 1987).
+const TOLD: usize = 3;
+/// Operations are compared with one linked member every minute, as broadcasts are (chat.compare_every).
+const COMPARE_EVERY: Duration = Duration::from_secs(60);
+/// Epochs are looked for among so many of the newest operations that made one.
+const EPOCHS_BACK: usize = 64;
+
+/// A node that would like to join.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) acceptance: Acceptance,
+    pub(super) invitation: Option<Invitation>,
+    /// It waits for somebody's word; otherwise for the depth from which it may read.
+    pub(super) asks: bool,
+}
+
+/// A secret that is missing here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) at: Instant,
+    pub(super) tries: u32,
+}
+
+pub(super) struct Group {
+    pub(super) id: GroupId,
+    pub(super) ops: OpLog,
+    pub(super) epochs: Epochs,
+    pub(super) waiting: OrderedMap<OpId, Operation>,
+    pub(super) requests: OrderedMap<NodeId, Request>,
+    /// The epoch whose secret is missing.
+    pub(super) asked: OrderedMap<OpId, Asked>,
+    /// Secrets given, by epoch and member.
+    pub(super) given: OrderedMap<(OpId, NodeId), u32>,
+    pub(super) pool: Pool,
+    /// The epoch in which this node seals: held, and its holders are the members.
+    pub(super) usable: Option<OpId>,
+    /// What the application was last told of.
+    shown: State,
+    view: Option<Arc<GroupView>>,
+    news_at: Option<Instant>,
+    compare_at: Instant,
+}
+
+/// A group, for the application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupInfo {
+    /// Which.
+    pub id: GroupId,
+    /// Who can join it.
+    pub kind: GroupKind,
+    /// Its name.
+    pub name: String,
+    /// Its description, empty if there is none.
+    pub description: String,
+    /// Who may do what.
+    pub policy: GroupPolicy,
+    /// A TEMPORARY group ends then.
+    pub expires: Option<WallTime>,
+    /// This node's rank; none if it is no member any more.
+    pub role: Option<GroupRole>,
+    /// The members, sorted by id.
+    pub members: Vec<GroupMember>,
+    /// Nodes that wait for the word of somebody who may invite.
+    pub requests: Vec<NodeId>,
+    /// Whether this node holds the key of the present members.
+    pub holds_key: bool,
+    /// Epochs that who steals this device could open.
+    pub epochs: usize,
+    /// Equal at two members exactly if both have the same operations.
+    pub state: [u8; 32],
+}
+
+/// A member of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupMember {
+    /// Which node.
+    pub id: NodeId,
+    /// Its rank.
+    pub role: GroupRole,
+}
+
+impl Group {
+    pub(super) fn new(id: GroupId, ops: OpLog, now: Instant) -> Self {
+        Self {
+            id,
+            ops,
+            epochs: Epochs::default(),
+            waiting: OrderedMap::new(),
+            requests: OrderedMap::new(),
+            asked: OrderedMap::new(),
+            given: OrderedMap::new(),
+            pool: Pool::default(),
+            usable: None,
+            shown: State::default(),
+            view: None,
+            news_at: None,
+            compare_at: now + COMPARE_EVERY,
+        }
+    }
+
+    /// A group as it was stored.
+    pub(super) fn restore(
+        id: GroupId,
+        me: NodeId,
+        operations: Vec<Operation>,
+        keys: &[Record],
+        cx: &Cx<'_>,
+        out: &mut Outbox<Out>,
+    ) -> Result<Self, Malformed> {
+        let ops = OpLog::collect(id, operations).ok_or(Malformed)?;
+        let mut group = Self::new(id, ops, cx.now);
+        for rows in keys.chunk_by(|a, b| a.key.get(..64) == b.key.get(..64)) {
+            let row = |r: &Record| (r.key.get(64..).unwrap_or_default().to_vec(), r.value.clone());
+            // One that is damaged is asked for again.
+            match Epoch::restore(id, &rows.iter().map(row).collect::<Vec<_>>()) {
+                Ok(epoch) => drop(group.epochs.add(epoch)),
+                Err(Malformed) => rows.iter().for_each(|r| out.delete(EPOCHS, r.key.clone())),
+            }
+        }
+        group.shown = group.ops.state().clone();
+        group.choose(me);
+        Ok(group)
+    }
+
+    pub(super) fn state(&self) -> &State {
+        self.ops.state()
+    }
+
+    pub(super) fn is_member(&self, node: NodeId) -> bool {
+        self.state().members.contains_key(&node)
+    }
+
+    pub(super) fn role(&self, node: NodeId) -> Option<GroupRole> {
+        self.state().members.get(&node).map(|m| m.role)
+    }
+
+    pub(super) fn info(&self, me: NodeId) -> GroupInfo {
+        let state = self.state();
+        GroupInfo {
+            id: self.id,
+            kind: state.kind,
+            name: state.name.clone(),
+            description: state.description.clone(),
+            policy: state.policy,
+            expires: state.expires,
+            role: self.role(me),
+            members: state.members.iter().map(|(id, m)| GroupMember { id: *id, role: m.role }).collect(),
+            requests: self.requests.iter().filter(|(_, r)| r.asks).map(|(node, _)| *node).collect(),
+            holds_key: self.usable.is_some(),
+            epochs: self.epochs.count(),
+            state: self.ops.state_hash(),
+        }
+    }
+
+    /// Members that this node wants a link with.
+    pub(super) fn partners(&self, me: NodeId) -> Vec<NodeId> {
+        if !self.is_member(me) {
+            return Vec::new();
+        }
+        let others: Vec<NodeId> = self.state().members.keys().copied().filter(|m| *m != me).collect();
+        if others.len() < LINKED_MEMBERS {
+            return others;
+        }
+        // A ring with jumps of 1, 2, 4, …: every member is reached in a few steps (Stoica et al. 2001).
+        let at = others.partition_point(|m| *m < me);
+        let jumps = (0..PARTNERS as u32).map(|n| 1usize.checked_shl(n).unwrap_or(usize::MAX));
+        let near = jumps.take_while(|jump| *jump <= others.len());
+        let picked: OrderedSet<NodeId> = near
+            .filter_map(|jump| {
+                let place = at.saturating_add(jump).saturating_sub(1).checked_rem(others.len())?;
+                others.get(place).copied()
+            })
+            .collect();
+        picked.into_iter().collect()
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let asked = self.asked.values().map(|a| a.at).min();
+        soonest(soonest(asked, self.news_at), soonest(Some(self.compare_at), self.pool.deadline()))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        [
+            self.ops.len(),
+            self.epochs.iter().map(|epoch| epoch.holders().len()).fold(0, usize::saturating_add),
+            self.waiting.len(),
+            self.requests.len(),
+            self.asked.len(),
+            self.given.len(),
+            self.pool.len(),
+            self.shown.members.len(),
+            1,
+        ]
+        .into_iter()
+        .fold(0, usize::saturating_add)
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        if self.waiting.keys().any(|id| self.ops.get(id).is_some()) {
+            return Err("an operation waits that is there");
+        }
+        self.pool.check()
+    }
+
+    /// Says to a node what is here.
+    pub(super) fn greet(&mut self, cx: &Cx<'_>, peer: NodeId, me: NodeId, out: &mut Outbox<Out>) {
+        if !self.is_member(peer) || !self.is_member(me) {
+            return;
+        }
+        self.say_state(peer, true, out);
+        // Who does not know this node yet learns of it by its own addition.
+        let stint = self.state().members.get(&me).and_then(|m| self.ops.get(&m.stint));
+        let day = 86_400_000;
+        if let Some(added) = stint.filter(|op| cx.wall.0.saturating_sub(op.wall.0) < day) {
+            let ops = alloc::vec![Blob(added.bytes.clone())];
+            out.push(Out::Say { to: peer, body: encode(&Message::Ops { group: self.id, ops }) });
+        }
+    }
+
+    pub(super) fn say_state(&self, peer: NodeId, answer: bool, out: &mut Outbox<Out>) {
+        let (hash, clock) = (self.ops.state_hash(), self.ops.clock());
+        let message = Message::State { group: self.id, hash, clock, answer };
+        out.push(Out::Say { to: peer, body: encode(&message) });
+    }
+
+    /// Takes an operation, and those that waited for it. Returns whether anything is new.
+    pub(super) fn offer(&mut self, op: Operation, out: &mut Outbox<Out>) -> Offered {
+        let mut offered = match self.ops.judge(&op) {
+            Verdict::Known => return Offered::Known,
+            Verdict::Bad => return Offered::Bad,
+            Verdict::Missing(_) => {
+                if self.waiting.len() >= MAX_WAITING {
+                    // The deepest gives way: it is the last that could be taken.
+                    let deepest = self.waiting.iter().max_by_key(|(_, op)| op.lamport).map(|(id, _)| *id);
+                    deepest.and_then(|id| self.waiting.remove(&id));
+                }
+                self.waiting.insert(op.id, op);
+                return Offered::Missing;
+            }
+            Verdict::Fits => {
+                self.insert(op, out);
+                Offered::New
+            }
+        };
+        loop {
+            let ready = self.waiting.iter().find(|(_, op)| !matches!(self.ops.judge(op), Verdict::Missing(_)));
+            let Some(op) = ready.map(|(id, _)| *id).and_then(|id| self.waiting.remove(&id)) else { break };
+            if self.ops.judge(&op) == Verdict::Fits {
+                self.insert(op, out);
+                offered = Offered::New;
+            }
+        }
+        offered
+    }
+
+    pub(super) fn insert(&mut self, op: Operation, out: &mut Outbox<Out>) {
+        out.put(OPERATIONS, [self.id.0, op.id.0].concat(), op.bytes.clone());
+        self.ops.insert(op);
+    }
+
+    /// What is new here is announced soon.
+    pub(super) fn announce_later(&mut self, cx: &mut Cx<'_>) {
+        if self.news_at.is_none() {
+            self.news_at = Some(cx.now + cx.rng.jitter(NEWS_AFTER, 50));
+        }
+    }
+
+    /// After operations: the epoch to seal in, the members that the chat machine knows, and what the application is told.
+    pub(super) fn refresh(&mut self, cx: &mut Cx<'_>, me: NodeId, out: &mut Outbox<Out>) {
+        self.derive(me, cx, out);
+        self.choose(me);
+        self.ask_later(cx, me);
+        self.show(me, out);
+        let changed = changes(&self.shown, self.ops.state(), me);
+        if !changed.is_empty() {
+            self.shown = self.ops.state().clone();
+        }
+        for change in changed {
+            if let GroupChange::Added { member, .. } = &change {
+                self.requests.remove(member);
+            }
+            out.push(Out::Changed { group: self.id, change });
+        }
+        self.save(out);
+    }
+
+    /// The sorted members for whom an operation made an epoch.
+    pub(super) fn holders(&self, op: &Operation) -> Option<Vec<NodeId>> {
+        match &op.action {
+            Action::Create { .. } | Action::Epoch(_) | Action::Remove { epoch: Some(_), .. } => {
+                Some(self.ops.members_at(op.id))
+            }
+            Action::Add { base, .. } => {
+                // An older epoch could still be held by somebody who was removed since: its successor is none.
+                let holders = self.ops.members_at(op.id);
+                let mut before = self.ops.members_at(*base);
+                before.extend(op.added());
+                before.sort_unstable();
+                (before == holders && self.ops.get(base).is_some_and(|base| self.makes_epoch(base))).then_some(holders)
+            }
+            Action::SetRole { .. }
+            | Action::Remove { epoch: None, .. }
+            | Action::Unban { .. }
+            | Action::Leave
+            | Action::Transfer { .. }
+            | Action::Describe { .. }
+            | Action::SetPolicy { .. }
+            | Action::ForkProof { .. } => None,
+        }
+    }
+
+    fn makes_epoch(&self, op: &Operation) -> bool {
+        let mut op = op;
+        loop {
+            match &op.action {
+                Action::Create { .. } | Action::Epoch(_) | Action::Remove { epoch: Some(_), .. } => return true,
+                Action::Add { base, .. } if self.epoch(op.id).is_none() => {
+                    let Some(before) = self.ops.get(base) else { return false };
+                    let mut expected = self.ops.members_at(*base);
+                    expected.extend(op.added());
+                    expected.sort_unstable();
+                    if expected != self.ops.members_at(op.id) {
+                        return false;
+                    }
+                    op = before;
+                }
+                Action::Add { .. } => return true,
+                Action::SetRole { .. }
+                | Action::Remove { epoch: None, .. }
+                | Action::Unban { .. }
+                | Action::Leave
+                | Action::Transfer { .. }
+                | Action::Describe { .. }
+                | Action::SetPolicy { .. }
+                | Action::ForkProof { .. } => return false,
+            }
+        }
+    }
+
+    /// The newest effective epoch whose holders are the members: it is the one to seal in.
+    pub(super) fn candidate(&self) -> Option<OpId> {
+        let state = self.state();
+        if state.kind == GroupKind::Public {
+            return Some(OpId(self.id.0));
+        }
+        let makes = |op: &&Operation| {
+            matches!(
+                op.action,
+                Action::Create { .. } | Action::Epoch(_) | Action::Add { .. } | Action::Remove { epoch: Some(_), .. }
+            )
+        };
+        let is_for_all = |op: &&Operation| {
+            !self.ops.is_void(op.id) && self.holders(op).is_some_and(|h| h.iter().eq(state.members.keys()))
+        };
+        // Of two with one number the lower id.
+        let newest = self.ops.newest().filter(makes).take(EPOCHS_BACK);
+        newest.filter(is_for_all).max_by(|a, b| a.lamport.cmp(&b.lamport).then(b.id.cmp(&a.id))).map(|op| op.id)
+    }
+
+    pub(super) fn choose(&mut self, me: NodeId) {
+        let held = self.candidate().filter(|epoch| self.is_member(me) && self.holds(*epoch));
+        self.usable = held;
+    }
+
+    /// Tells the chat machine who reads, and under what this node posts.
+    pub(super) fn show(&mut self, me: NodeId, out: &mut Outbox<Out>) {
+        let state = self.state();
+        let view = state.members.get(&me).map(|own| {
+            let may_post = own.role >= state.policy.post;
+            let context = self.usable.filter(|_| may_post).map(|epoch| {
+                let mut heads = self.ops.heads();
+                heads.sort_unstable();
+                Context { epoch, stint: own.stint, heads }
+            });
+            let reader = |(id, m): (&NodeId, &crate::group::state::Member)| {
+                (*id, Reader { stint: m.stint, from: m.from })
+            };
+            Arc::new(GroupView { members: state.members.iter().map(reader).collect(), context })
+        });
+        if view != self.view {
+            self.view.clone_from(&view);
+            out.push(Out::View { group: self.id, view });
+        }
+    }
+
+    /// Writes what changed of the epochs.
+    pub(super) fn save(&mut self, out: &mut Outbox<Out>) {
+        for epoch in self.epochs.iter_mut() {
+            let front = [self.id.0, epoch.op().0].concat();
+            let Changes { put, delete } = epoch.changes();
+            for (key, value) in put {
+                out.put(EPOCHS, [front.as_slice(), &key].concat(), value);
+            }
+            for key in delete {
+                out.delete(EPOCHS, [front.as_slice(), &key].concat());
+            }
+        }
+    }
+
+    pub(super) fn handle_timeout(
+        &mut self,
+        cx: &mut Cx<'_>,
+        linked: &OrderedSet<NodeId>,
+        me: NodeId,
+        out: &mut Outbox<Out>,
+    ) {
+        let members: Vec<NodeId> = linked.iter().copied().filter(|p| self.is_member(*p)).collect();
+        if self.news_at.take_if(|at| *at <= cx.now).is_some() {
+            let mut left = members.clone();
+            for _ in 0..TOLD.min(left.len()) {
+                let peer = left.swap_remove(cx.rng.below(left.len()));
+                self.say_state(peer, true, out);
+            }
+        }
+        if self.compare_at <= cx.now {
+            self.compare_at = cx.now + cx.rng.jitter(COMPARE_EVERY, 50);
+            if let Some(peer) = cx.rng.pick(&members).copied() {
+                self.say_state(peer, true, out);
+            }
+            for gone in self.epochs.expire(cx.wall) {
+                self.wipe(&gone, out);
+            }
+            self.save(out);
+        }
+        self.ask_secrets(cx, &members, me, out);
+        self.pool.expire(cx.now);
+    }
+}
+
+/// What became of an operation that was brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    New,
+    Known,
+    /// What it names is not here.
+    Missing,
+    Bad,
+}
