@@ -2,4 +2,5 @@
 //! epochs of keys that only members hold.
 #![allow(dead_code, reason = "being built")]
 
+pub(crate) mod keys;
 pub(crate) mod op;
