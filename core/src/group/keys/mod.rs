@@ -7,6 +7,8 @@
 //! Pure data: what to write comes out as rows, and what arrives is opened. When to make an epoch, which to send in and
 //! who gets its secret is decided elsewhere.
 
+#![allow(unused_imports, reason = "being built")]
+
 mod chain;
 mod epoch;
 mod held;
