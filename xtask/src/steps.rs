@@ -24,7 +24,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "rust", what: "unit, property, simulation, corpus and command line tests", run: rust },
     Step {
         name: "vectors",
-        what: "a program of its own computes the vectors of sessions (needs Python packages)",
+        what: "programs of their own compute the vectors of sessions and groups (need Python packages)",
         run: vectors,
     },
     Step { name: "machine", what: "a machine is added to a copy of the core, as documented", run: machine::check },
@@ -198,7 +198,11 @@ fn size(root: &Path) -> Outcome {
 fn vectors(root: &Path) -> Outcome {
     let python = tools::python_with(root, &["cryptography", "kyber_py", "blake3"]);
     match python {
-        Ok(python) => run(Command::new(python).arg(root.join("tests/vectors/session.py"))),
+        Ok(python) => ["tests/vectors/session.py", "tests/models/groups/keys.py"]
+            .into_iter()
+            .map(|program| run(Command::new(&python).arg(root.join(program))))
+            .find(|outcome| !matches!(outcome, Outcome::Passed))
+            .unwrap_or(Outcome::Passed),
         Err(lacking) => Outcome::Skipped(lacking),
     }
 }
