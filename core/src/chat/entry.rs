@@ -161,7 +161,7 @@ pub(crate) struct Run {
     /// As it travelled: it is passed on, stored and served so.
     pub(crate) bytes: Vec<u8>,
     /// Bytes of what stands before the parts.
-    front: usize,
+    pub(crate) front: usize,
     /// That of a run of a group.
     pub(crate) context: Option<Context>,
 }
@@ -342,9 +342,7 @@ impl Run {
         let (Some(signature), Some(last)) = (rest.first_chunk::<SIGNATURE_LEN>(), self.last()) else { return false };
         match &self.context {
             None => key.verifies(Domain::Message, &encode(&last), signature),
-            Some(context) => {
-                key.verifies(Domain::GroupMessage, &group_signed(conversation, context, last), signature)
-            }
+            Some(context) => key.verifies(Domain::GroupMessage, &group_signed(conversation, context, last), signature),
         }
     }
 

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 use crate::chat::entry::Run;
 use crate::chat::policy::Policy;
-use crate::chat::waiting::{Offered, Parked, Source, Stage};
 use crate::chat::rows::{At, ENTRIES, Row, entry_id, entry_key};
+use crate::chat::waiting::{Offered, Parked, Source, Stage};
 use crate::chat::{Chat, Out, Reading};
 use crate::collections::OrderedMap;
 use crate::group::op::GroupHistory;
@@ -221,11 +221,12 @@ impl Chat {
             from = id.depth;
         }
         // All of them may have been asked for, or there are more at this depth than the policy gives.
-        let is_cut = records.len() >= if let GroupHistory::Newest(count) = history {
-            count.min(MAX_NEWEST) as usize
-        } else {
-            MAX_NEWEST as usize
-        };
+        let is_cut = records.len()
+            >= if let GroupHistory::Newest(count) = history {
+                count.min(MAX_NEWEST) as usize
+            } else {
+                MAX_NEWEST as usize
+            };
         let at_lowest = records.iter().filter(|r| entry_id(&r.key).is_ok_and(|id| id.depth == from)).count();
         if is_cut && at_lowest > 1 {
             from = from.saturating_add(1);

@@ -42,16 +42,16 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::config::Config;
-use crate::group::op::GroupHistory;
 use crate::fact::{Fact, RoundTrip};
+use crate::group::op::GroupHistory;
 use crate::id::{ConversationId, GroupId, Life, MessageId, NodeId};
 use crate::identity::Identity;
 use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::planted::{Bug, planted};
+use crate::shared::Arc;
 use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Scan, Table};
 use crate::time::{Duration, Instant, soonest};
-use crate::shared::Arc;
 use crate::wire::content::{Conversation, Message, group_conversation, network_conversation, private_conversation};
 use crate::wire::group::{Context, GroupView};
 use crate::wire::{Malformed, Priority, decode, encode};
@@ -72,8 +72,8 @@ use pull::Pulls;
 use rows::{CONVERSATIONS, EDITS, ENTRIES, NUMBERS, RETENTION};
 pub(crate) use say::{BeginLife, Say};
 use serve::Serving;
-use vouch::Polls;
 use sync::send;
+use vouch::Polls;
 use waiting::{Key, Source, Waiting};
 
 /// The first comparison of the whole history after a start comes when a 24th of the usual time has passed, an

@@ -2,9 +2,9 @@
 
 use alloc::vec::Vec;
 
+use crate::chat::waiting::Source;
 use crate::chat::wire::{End, Sync};
 use crate::chat::{Chat, FIRST_VERIFY, Out};
-use crate::chat::waiting::Source;
 use crate::id::{ConversationId, NodeId};
 use crate::machine::{Cx, Outbox};
 use crate::stats::DropReason;

@@ -241,7 +241,13 @@ impl Chat {
         if !log.policy.is_signed() && run.log.author == self.me { run.without_bodies().ok() } else { Some(run) }
     }
 
-    pub(super) fn park(&mut self, cx: &Cx<'_>, conversation: ConversationId, offered: Offered, stage: Stage) -> Option<Key> {
+    pub(super) fn park(
+        &mut self,
+        cx: &Cx<'_>,
+        conversation: ConversationId,
+        offered: Offered,
+        stage: Stage,
+    ) -> Option<Key> {
         let key = (conversation, offered.run.last()?);
         if self.sweep_at.is_none() {
             self.sweep_at = Some(cx.now + self.config.chat.pending_for);

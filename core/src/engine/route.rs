@@ -8,8 +8,8 @@ use crate::engine::list::list;
 use crate::engine::queue::Queues;
 use crate::engine::work::{Effect, Reader};
 use crate::link::Owner;
-use crate::wire::{Channel, Priority};
 use crate::session::Subject;
+use crate::wire::{Channel, Priority};
 use crate::{chat, delivery, discovery, gossip, group, link, membership, session, swim};
 
 /// Routes the outputs of a machine.
@@ -191,13 +191,9 @@ impl Route for chat::Out {
 impl Route for group::Out {
     fn route(self, q: &mut Queues) {
         match self {
-            Self::Say { to, body } => q.input(session::In::Seal {
-                to,
-                order: None,
-                subject: Subject::Group,
-                priority: Priority::High,
-                body,
-            }),
+            Self::Say { to, body } => {
+                q.input(session::In::Seal { to, order: None, subject: Subject::Group, priority: Priority::High, body })
+            }
             Self::Carry { to, body } => {
                 q.input(link::In::Send { to, channel: Channel::Group, priority: Priority::Normal, body });
             }

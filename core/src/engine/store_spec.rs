@@ -9,7 +9,8 @@ use crate::contract::who;
 use crate::engine::event::{Durable, FailReason};
 use crate::engine::{Engine, Output};
 use crate::fuzzing::seeds;
-use crate::id::{Life, MessageId, NodeId};
+use crate::group::GroupChange;
+use crate::id::{GroupId, Life, MessageId, NodeId};
 use crate::store::{MemoryStore, Op, Record, Scan, Table};
 use crate::time::{Instant, WallTime};
 use crate::wire::content::{Content, Conversation, Message};
@@ -26,7 +27,7 @@ fn tables() -> impl Iterator<Item = Table> {
 }
 
 /// A durable event of each kind. The match makes a new kind an error of the build until it has an example here.
-fn durable() -> [(&'static str, Durable); 5] {
+fn durable() -> [(&'static str, Durable); 6] {
     let (id, to) = (MessageId { depth: 300, hash: [0x22; 32] }, NodeId([0xbb; 32]));
     let life = Life([0x77; 8]);
     let received = Message {
@@ -47,6 +48,7 @@ fn durable() -> [(&'static str, Durable); 5] {
         Durable::Failed { id, to, reason: FailReason::Refused },
         Durable::Forked { conversation: Conversation::Network, author: to, life, seq: 300 },
         Durable::LifeBegun { conversation: Conversation::Private(to) },
+        Durable::GroupChanged { group: GroupId([0xcc; 32]), change: GroupChange::Removed { member: to } },
     ]
     .map(|event| {
         let name = match &event {
@@ -55,6 +57,7 @@ fn durable() -> [(&'static str, Durable); 5] {
             Durable::Failed { .. } => "failed",
             Durable::Forked { .. } => "forked",
             Durable::LifeBegun { .. } => "life begun",
+            Durable::GroupChanged { .. } => "group changed",
         };
         (name, event)
     })

@@ -192,7 +192,7 @@ fn parts(prev: Option<&Run>, parents: &[&Run], content: Content) -> Parts {
 }
 
 fn no_run() -> Run {
-    Run { log: LifeId { author: id(0), life: LIFE }, entries: Vec::new(), bytes: Vec::new() }
+    Run { log: LifeId { author: id(0), life: LIFE }, entries: Vec::new(), bytes: Vec::new(), front: 0, context: None }
 }
 
 /// A broadcast of `author`.

@@ -12,7 +12,7 @@ use crate::identity::SIGNATURE_LEN;
 use crate::machine::{Cx, Outbox};
 use crate::stats::DropReason;
 use crate::wire::group::{Context, GroupRun};
-use crate::wire::{MAX_MESSAGE, Malformed, encode};
+use crate::wire::{MAX_MESSAGE, encode};
 
 /// What is sealed: the signature, then the heads unless the epoch's operation is the only one, then the entries. Key,
 /// epoch and membership of the author are known from the group.
@@ -115,15 +115,7 @@ impl Groups {
     }
 
     /// A run in clear, of a PUBLIC group.
-    fn opened(
-        &mut self,
-        cx: &Cx<'_>,
-        id: GroupId,
-        from: NodeId,
-        run: Vec<u8>,
-        body: Vec<u8>,
-        out: &mut Outbox<Out>,
-    ) {
+    fn opened(&mut self, cx: &Cx<'_>, id: GroupId, from: NodeId, run: Vec<u8>, body: Vec<u8>, out: &mut Outbox<Out>) {
         let Some(group) = self.groups.get_mut(&id) else { return };
         let Ok(GroupRun { key, context, .. }) = GroupRun::read(&run) else {
             return self.drops.count(DropReason::Message);

@@ -42,15 +42,7 @@ impl Groups {
     }
 
     /// `GroupStateRequest`: what the other lacks is sent, and with `answer` what this node lacks is asked for.
-    fn state(
-        &mut self,
-        from: NodeId,
-        id: GroupId,
-        hash: [u8; 32],
-        clock: &Clock,
-        answer: bool,
-        out: &mut Outbox<Out>,
-    ) {
+    fn state(&mut self, from: NodeId, id: GroupId, hash: [u8; 32], clock: &Clock, answer: bool, out: &mut Outbox<Out>) {
         // No node learns of a group that it is no member of, or whether there is one.
         let Some(group) = self.groups.get(&id) else { return self.drops.count(DropReason::Message) };
         if group.ops.state_hash() == hash {
@@ -113,7 +105,7 @@ impl Groups {
     pub(super) fn changed(&mut self, cx: &mut Cx<'_>, id: GroupId, out: &mut Outbox<Out>) {
         let before: Vec<NodeId> = self.linked.iter().copied().collect();
         if let Some(group) = self.groups.get_mut(&id) {
-            let known = group.members_shown();
+            let known: Vec<NodeId> = group.members_shown().collect();
             group.refresh(cx, self.me, out);
             for peer in before {
                 if group.is_member(peer) && !known.contains(&peer) {
@@ -151,7 +143,7 @@ impl Groups {
         }
         self.changed(cx, id, out);
         let linked: Vec<NodeId> = self.linked.iter().copied().collect();
-        if let Some(group) = self.groups.get(&id) {
+        if let Some(group) = self.groups.get_mut(&id) {
             for peer in linked {
                 group.greet(cx, peer, self.me, out);
             }

@@ -63,7 +63,8 @@ impl Joining {
         self.at = cx.now + AGAIN.pause(self.tries, cx.rng);
         self.tries = self.tries.saturating_add(1);
         let Wish { via, acceptance, invitation, .. } = &self.wish;
-        let message = Message::Join { group, acceptance: *acceptance, invitation: invitation.clone(), name: name.into() };
+        let message =
+            Message::Join { group, acceptance: *acceptance, invitation: invitation.clone(), name: name.into() };
         out.push(Out::Say { to: *via, body: encode(&message) });
     }
 }

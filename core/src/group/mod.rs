@@ -18,7 +18,6 @@ pub(crate) mod log;
 mod one;
 pub(crate) mod op;
 mod pool;
-mod resolve;
 pub(crate) mod state;
 pub(crate) mod ticket;
 pub(crate) mod wire;
@@ -35,14 +34,14 @@ use crate::id::{GroupId, NodeId};
 use crate::identity::Identity;
 use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::shared::Arc;
-use crate::stats::{DropReason, Drops, Stats};
+use crate::stats::{Drops, Stats};
 use crate::store::{Record, Table};
 use crate::time::{Instant, soonest};
 use crate::wire::group::{Context, GroupView};
-use crate::wire::{Malformed, decode, encode};
+use crate::wire::{Malformed, decode};
 
-pub(crate) use commands::{Act, Create, Deed, Invite, Join, Leave, Prepare, Reply};
 pub use change::GroupChange;
+pub(crate) use commands::{Act, Create, Deed, Invite, Join, Leave, Prepare, Reply};
 pub use one::{GroupInfo, GroupMember};
 
 /// Operations, under group and id.
@@ -77,21 +76,46 @@ pub(crate) enum In {
 #[derive(Debug)]
 pub(crate) enum Out {
     /// Send this in the session with this node.
-    Say { to: NodeId, body: Vec<u8> },
+    Say {
+        to: NodeId,
+        body: Vec<u8>,
+    },
     /// Send this to a member: it is sealed for the group.
-    Carry { to: NodeId, body: Vec<u8> },
+    Carry {
+        to: NodeId,
+        body: Vec<u8>,
+    },
     /// What is known of a group now; none when this node is no member.
-    View { group: GroupId, view: Option<Arc<GroupView>> },
+    View {
+        group: GroupId,
+        view: Option<Arc<GroupView>>,
+    },
     /// The answer to `In::Vet`.
-    Vetted { group: GroupId, author: NodeId, context: Context, may: bool },
+    Vetted {
+        group: GroupId,
+        author: NodeId,
+        context: Context,
+        may: bool,
+    },
     /// A run that a member sealed for the group.
-    Opened { group: GroupId, via: NodeId, body: Vec<u8> },
+    Opened {
+        group: GroupId,
+        via: NodeId,
+        body: Vec<u8>,
+    },
     /// From which depth on may a newcomer read?
-    Where { group: GroupId, member: NodeId, history: GroupHistory },
+    Where {
+        group: GroupId,
+        member: NodeId,
+        history: GroupHistory,
+    },
     Want(NodeId),
     Unwant(NodeId),
     /// For the application.
-    Changed { group: GroupId, change: GroupChange },
+    Changed {
+        group: GroupId,
+        change: GroupChange,
+    },
 }
 
 pub(crate) struct Groups {

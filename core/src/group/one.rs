@@ -158,6 +158,16 @@ impl Group {
         self.ops.state()
     }
 
+    /// Whether the members use an epoch that this node does not hold.
+    pub(super) fn lacks_key(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
+    /// The members as the application knows them.
+    pub(super) fn members_shown(&self) -> impl Iterator<Item = NodeId> {
+        self.shown.members.keys().copied()
+    }
+
     pub(super) fn is_member(&self, node: NodeId) -> bool {
         self.state().members.contains_key(&node)
     }
@@ -405,9 +415,8 @@ impl Group {
                 heads.sort_unstable();
                 Context { epoch, stint: own.stint, heads }
             });
-            let reader = |(id, m): (&NodeId, &crate::group::state::Member)| {
-                (*id, Reader { stint: m.stint, from: m.from })
-            };
+            let reader =
+                |(id, m): (&NodeId, &crate::group::state::Member)| (*id, Reader { stint: m.stint, from: m.from });
             Arc::new(GroupView { members: state.members.iter().map(reader).collect(), context })
         });
         if view != self.view {

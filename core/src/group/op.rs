@@ -197,18 +197,37 @@ pub(crate) enum Action {
         /// The depth of messages from which on the newcomer may read.
         from: u64,
     },
-    SetRole { member: NodeId, role: GroupRole },
+    SetRole {
+        member: NodeId,
+        role: GroupRole,
+    },
     /// Members less, for good with `ban`.
-    Remove { members: Vec<NodeId>, ban: bool, epoch: Option<NewEpoch> },
-    Unban { member: NodeId },
+    Remove {
+        members: Vec<NodeId>,
+        ban: bool,
+        epoch: Option<NewEpoch>,
+    },
+    Unban {
+        member: NodeId,
+    },
     Leave,
     /// Another owner. The old one is an ADMIN from then on.
-    Transfer { to: NodeId },
-    Describe { field: Field, value: String },
-    SetPolicy { policy: GroupPolicy },
+    Transfer {
+        to: NodeId,
+    },
+    Describe {
+        field: Field,
+        value: String,
+    },
+    SetPolicy {
+        policy: GroupPolicy,
+    },
     Epoch(NewEpoch),
     /// Two operations of one author under one number: the proof of a fork.
-    ForkProof { one: Vec<u8>, other: Vec<u8> },
+    ForkProof {
+        one: Vec<u8>,
+        other: Vec<u8>,
+    },
 }
 
 /// What is signed, and hashed into the id.
@@ -298,9 +317,7 @@ impl Action {
     fn is_sound(&self) -> bool {
         match self {
             Self::Create { name, kind, expires, .. } => {
-                !name.is_empty()
-                    && name.len() <= MAX_GROUP_NAME
-                    && expires.is_some() == (*kind == GroupKind::Temporary)
+                !name.is_empty() && name.len() <= MAX_GROUP_NAME && expires.is_some() == (*kind == GroupKind::Temporary)
             }
             Self::Describe { field: Field::Name, value } => !value.is_empty() && value.len() <= MAX_GROUP_NAME,
             Self::Describe { field: Field::Description, value } => value.len() <= MAX_DESCRIPTION,

@@ -18,7 +18,13 @@ impl Contract for Sessions {
 
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
         Step::In(match d.below(9) {
-            0 => In::Seal { to: d.peer(), order: None, subject: Subject::Message, priority: Priority::High, body: d.bytes() },
+            0 => In::Seal {
+                to: d.peer(),
+                order: None,
+                subject: Subject::Message,
+                priority: Priority::High,
+                body: d.bytes(),
+            },
             1 => {
                 let order = Some(u64::from(d.below(8)));
                 In::Seal { to: d.peer(), order, subject: Subject::Message, priority: Priority::Normal, body: d.bytes() }
@@ -32,7 +38,13 @@ impl Contract for Sessions {
                 n => bundle(n % PEERS),
             },
             6 => return Step::Fact(d.fact()),
-            7 => In::Seal { to: d.peer(), order: None, subject: Subject::History, priority: Priority::Low, body: d.bytes() },
+            7 => In::Seal {
+                to: d.peer(),
+                order: None,
+                subject: Subject::History,
+                priority: Priority::Low,
+                body: d.bytes(),
+            },
             _ => In::SaveDue,
         })
     }
@@ -63,7 +75,13 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
     let setup = Setup { config: &config, identity: &peer };
     let Ok(mut sessions) = Sessions::open(setup, Vec::new(), &mut cx, &mut out) else { return Vec::new() };
     let to = me.node_id();
-    let seal = |n: u8| In::Seal { to, order: Some(u64::from(n)), subject: Subject::Message, priority: Priority::Normal, body: alloc::vec![n; 20] };
+    let seal = |n: u8| In::Seal {
+        to,
+        order: Some(u64::from(n)),
+        subject: Subject::Message,
+        priority: Priority::Normal,
+        body: alloc::vec![n; 20],
+    };
     for input in [seal(0), In::Message { from: to, body: bundle }, seal(0), seal(1), seal(2), In::SaveDue] {
         sessions.handle(&mut cx, input, &mut out);
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use donp_core::{
-    Answer, Batch, Config, Conversation, Durable, Engine, Event, FailReason, Identity, Instant, MemberState,
-    MemoryStore, Message, MessageId, NodeId, NodeState, Op, Record, Scan, Table, Volatile, WallTime,
+    Answer, Batch, Config, Conversation, Durable, Engine, Event, FailReason, GroupChange, GroupId, Identity, Instant,
+    MemberState, MemoryStore, Message, MessageId, NodeId, NodeState, Op, Record, Scan, Table, Volatile, WallTime,
 };
 
 use crate::clock::Clock;
@@ -51,6 +51,8 @@ pub struct Node {
     /// Messages reported, in order, over all lives; empty if the person forgets
     /// ([`Sim::remember`](crate::Sim::remember)).
     pub told: Vec<Message>,
+    /// What changed in groups, in order, over all lives.
+    pub group_changes: Vec<(GroupId, GroupChange)>,
     /// Messages that the other side has stored.
     pub delivered: Vec<MessageId>,
     /// Messages reported as failed.
@@ -123,6 +125,7 @@ impl Node {
             rng: parts.rng,
             answers: BTreeMap::new(),
             told: Vec::new(),
+            group_changes: Vec::new(),
             delivered: Vec::new(),
             failed: Vec::new(),
             states: Vec::new(),
@@ -295,6 +298,7 @@ impl Node {
             }
             match event {
                 Durable::Received(message) if self.remembers => self.told.push(message),
+                Durable::GroupChanged { group, change } => self.group_changes.push((group, change)),
                 Durable::Delivered { id, .. } => self.delivered.push(id),
                 Durable::Failed { id, reason, .. } => self.failed.push((id, reason)),
                 _ => {}

@@ -31,7 +31,7 @@ fn run_of(body: Vec<u8>) -> Run {
 }
 
 fn bare(run: &Run) -> Run {
-    run.clone().without_bodies(true).unwrap()
+    run.clone().without_bodies().unwrap()
 }
 
 fn brings(run: &Run) -> In {

@@ -266,7 +266,7 @@ impl World {
         }
         let Ok(Sync::Runs { conversation, runs, end }) = decode(&body, MAX_MESSAGE) else { return body };
         let bare = |Blob(bytes): Blob| match Run::decode_signed(conversation, bytes.clone()) {
-            Ok(run) => Blob(run.without_bodies(true).unwrap().bytes),
+            Ok(run) => Blob(run.without_bodies().unwrap().bytes),
             Err(_) => Blob(bytes),
         };
         encode(&Sync::Runs { conversation, runs: runs.into_iter().map(bare).collect(), end })

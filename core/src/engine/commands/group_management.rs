@@ -196,16 +196,8 @@ impl Engine {
     /// # Errors
     /// [`CommandError::Unknown`] without such a group, [`CommandError::NotAllowed`] if this node may not post,
     /// [`CommandError::Empty`], [`CommandError::TooLong`].
-    pub fn send_to_group(
-        &mut self,
-        now: Instant,
-        group: GroupId,
-        content: Content,
-    ) -> Result<MessageId, CommandError> {
-        self.send_all_to_group(now, group, alloc::vec![content])?
-            .first()
-            .copied()
-            .ok_or(CommandError::Busy("log"))
+    pub fn send_to_group(&mut self, now: Instant, group: GroupId, content: Content) -> Result<MessageId, CommandError> {
+        self.send_all_to_group(now, group, alloc::vec![content])?.first().copied().ok_or(CommandError::Busy("log"))
     }
 
     /// Sends messages to a group at once: they share a signature and a seal. All of them or, with an error, none.

@@ -236,7 +236,13 @@ fn both_sides_send_again_what_a_broken_session_swallowed() {
     nodes[0].crash(None);
     nodes[1].pass(Duration::from_secs(3));
     let before = nodes.each_ref().map(|n| n.ready);
-    let history = In::Seal { to: nodes[0].other(), order: None, subject: Subject::History, priority: Priority::Low, body: b"digest".to_vec() };
+    let history = In::Seal {
+        to: nodes[0].other(),
+        order: None,
+        subject: Subject::History,
+        priority: Priority::Low,
+        body: b"digest".to_vec(),
+    };
     let sent = nodes[0].input(history);
     exchange(&mut nodes, 0, sent);
     assert!(nodes.iter().zip(before).all(|(node, ready)| node.ready > ready));
@@ -285,7 +291,13 @@ fn a_sender_uses_up_its_own_place_for_first_messages_only() {
     let setup = Setup { config: &config, identity: &id };
     let mut other = Sessions::open(setup, Vec::new(), &mut cx, &mut out).unwrap();
     let bundle: [u8; BUNDLE_LEN] = nodes[1].machine.keys.bundle().try_into().unwrap();
-    let seal = || In::Seal { to, order: Some(0), subject: Subject::Message, priority: Priority::Normal, body: b"other".to_vec() };
+    let seal = || In::Seal {
+        to,
+        order: Some(0),
+        subject: Subject::Message,
+        priority: Priority::Normal,
+        body: b"other".to_vec(),
+    };
     other.handle(&mut cx, seal(), &mut out);
     other.handle(&mut cx, In::Message { from: to, body: Message::Bundle(&bundle).encode() }, &mut out);
     other.handle(&mut cx, seal(), &mut out);
@@ -370,7 +382,8 @@ fn unconfirmed_sessions_of_others_are_few_and_the_oldest_gives_way() {
         let mut cx = Cx { now: node.now, wall: node.wall, me: id.node_id(), rng: &mut rng };
         let setup = Setup { config: &config, identity: &id };
         let mut other = Sessions::open(setup, Vec::new(), &mut cx, &mut out).unwrap();
-        let seal = || In::Seal { to, order: Some(0), subject: Subject::Message, priority: Priority::Normal, body: vec![n] };
+        let seal =
+            || In::Seal { to, order: Some(0), subject: Subject::Message, priority: Priority::Normal, body: vec![n] };
         other.handle(&mut cx, seal(), &mut out);
         other.handle(&mut cx, In::Message { from: to, body: Message::Bundle(&bundle).encode() }, &mut out);
         other.handle(&mut cx, seal(), &mut out);

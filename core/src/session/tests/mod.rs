@@ -156,7 +156,13 @@ impl Node {
     }
 
     fn answer(&self, body: &[u8]) -> In {
-        In::Seal { to: self.other(), order: None, subject: Subject::Message, priority: Priority::High, body: [b"ack ", body].concat() }
+        In::Seal {
+            to: self.other(),
+            order: None,
+            subject: Subject::Message,
+            priority: Priority::High,
+            body: [b"ack ", body].concat(),
+        }
     }
 
     fn receive(&mut self, digest: ShortId, body: Vec<u8>) -> Vec<In> {
@@ -179,6 +185,7 @@ impl Node {
         let seal = |(order, body): (&u64, &Vec<u8>)| In::Seal {
             to: self.other(),
             order: Some(*order),
+            subject: Subject::Message,
             priority: Priority::Normal,
             body: body.clone(),
         };
