@@ -141,3 +141,57 @@ fn who_was_away_catches_up_from_any_member_also_after_a_restart() {
     sim.start(0, &[1]);
     assert!(sim.run_until(120, |s| told(s, group, 0).contains(&"three".to_owned())), "{}", sim.replay());
 }
+
+/// Members 2 and 3 on an island of their own while node 0 removes 3.
+fn removed_while_apart(sim: &mut Sim) -> GroupId {
+    let group = create(sim, 0, GroupPolicy::default());
+    join(sim, group, 0, &[1, 2, 3]);
+    sim.run_for(30);
+    say(sim, group, 0, "before").unwrap();
+    sim.run_for(10);
+    sim.move_to_island(2, 1);
+    sim.move_to_island(3, 1);
+    sim.run_for(60);
+    let bob = sim.id(3);
+    sim.with(0, |e, now| e.remove_member(now, group, bob, false)).unwrap();
+    say(sim, group, 3, "late").unwrap();
+    assert!(sim.run_until(60, |s| told(s, group, 2).contains(&"late".to_owned())), "{}", sim.replay());
+    group
+}
+
+fn together_again(sim: &mut Sim, group: GroupId) {
+    sim.move_to_island(2, 0);
+    sim.move_to_island(3, 0);
+    let agreed = sim.run_until(300, |s| (0..3).all(|n| !is_member(s, group, n, 3)));
+    assert!(agreed, "{}", sim.replay());
+    say(sim, group, 1, "after").unwrap();
+    sim.run_for(120);
+}
+
+/// Fails if what a past member said is shown without an answer, or only to those that had it before.
+#[test]
+fn a_late_message_of_a_removed_member_that_nobody_answered_is_shown_to_nobody() {
+    let mut sim = network(5, 4);
+    let group = removed_while_apart(&mut sim);
+    together_again(&mut sim, group);
+    for n in 0..3 {
+        assert_eq!(texts(&mut sim, group, n), ["before", "after"], "node {n}; {}", sim.replay());
+    }
+}
+
+/// Fails if what a member answered stays hidden, or is told twice.
+#[test]
+fn a_late_message_of_a_removed_member_is_shown_once_a_member_answered_it() {
+    let mut sim = network(6, 4);
+    let group = removed_while_apart(&mut sim);
+    say(&mut sim, group, 2, "indeed").unwrap();
+    together_again(&mut sim, group);
+    let shown = texts(&mut sim, group, 0);
+    assert_eq!(shown.len(), 4, "{shown:?}; {}", sim.replay());
+    for n in 0..3 {
+        assert_eq!(texts(&mut sim, group, n), shown, "node {n}; {}", sim.replay());
+        let told = told(&sim, group, n);
+        assert!(told.iter().all(|t| told.iter().filter(|u| *u == t).count() == 1), "node {n}: {told:?}");
+        assert!(n == 2 || told.contains(&"late".into()), "node {n}: {told:?}; {}", sim.replay());
+    }
+}

@@ -19,7 +19,7 @@ use crate::stats::DropReason;
 use crate::store::{Record, Scan};
 use crate::wire::content::{Conversation, group_conversation};
 use crate::wire::encode;
-use crate::wire::group::{Context, GroupView};
+use crate::wire::group::{Context, GroupView, Reader};
 
 /// Answers that are remembered: 512, as many as there are authors in memory (docs/design/log.md §7, R9). Others are
 /// asked for again.
@@ -107,6 +107,10 @@ impl Chat {
         let policy = Policy::with_view(kind, self.me, Arc::clone(&view));
         let Some(log) = self.log(cx, kind) else { return };
         log.policy = policy;
+        let stays = |(id, before): (&NodeId, &Reader)| view.members.get(id).is_some_and(|now| now.stint == before.stint);
+        if !known.members.iter().all(stays) || known.members.is_empty() {
+            self.look_through(conversation, out);
+        }
         let is_new = |peer: &&NodeId| !known.members.contains_key(*peer) && self.linked.contains_key(*peer);
         let new: Vec<NodeId> = view.members.keys().filter(is_new).copied().collect();
         for peer in new {

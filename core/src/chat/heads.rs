@@ -55,6 +55,11 @@ impl Heads {
         }
     }
 
+    /// An entry is not to be named.
+    pub(crate) fn forget(&mut self, id: MessageId) {
+        self.remove(id);
+    }
+
     fn remove(&mut self, id: MessageId) {
         if let Some(head) = self.all.remove(&id) {
             self.by_author.remove(&head.known.log.author);

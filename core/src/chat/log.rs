@@ -19,6 +19,7 @@ use crate::chat::heads::{Head, Heads};
 use crate::chat::holders::Holders;
 use crate::chat::known::{Known, Tip};
 use crate::chat::lives::{Lives, MAX_TIPS};
+use crate::chat::hidden::Hidden;
 use crate::chat::policy::Policy;
 use crate::chat::retain::{Amounts, Retention};
 use crate::chat::wire::{Height, Holding};
@@ -172,6 +173,8 @@ pub(crate) struct Log {
     wanted: OrderedSet<MessageId>,
     pub(crate) holders: Holders,
     pub(crate) retention: Retention,
+    /// What past members of a group said without the others.
+    pub(super) hidden: OrderedMap<MessageId, Hidden>,
 }
 
 impl Log {
@@ -203,6 +206,7 @@ impl Log {
             wanted: OrderedSet::new(),
             holders: Holders::default(),
             retention: Retention::default(),
+            hidden: OrderedMap::new(),
         }
     }
 
@@ -340,6 +344,7 @@ impl Log {
         kind: Kind,
         facts: &Facts,
         (now, wall): (Instant, WallTime),
+        is_late: bool,
     ) -> Vec<Taken<'a>> {
         let mut tips = self.tips(run.log, facts).unwrap_or_default().to_vec();
         let first_time = self.is_first_time(run.log.author, tips.is_empty(), wall);
@@ -384,7 +389,9 @@ impl Log {
                 }
                 let taint = self.taint_of(run.log, entry, facts, now);
                 self.taint(entry.id, taint);
-                self.heads.named(entry.prev, &entry.parents);
+                if !is_late {
+                    self.heads.named(entry.prev, &entry.parents);
+                }
                 self.is_new &= run.log.author == self.me;
                 if run.log != self.own_log() {
                     let named = self.tip.as_ref().filter(|(id, _)| entry.parents.contains(&Parent::of(*id)));
@@ -393,7 +400,10 @@ impl Log {
                     }
                     let forked = self.forked.contains(&run.log);
                     let not_before = taint.map(|since| since + TAINTED);
-                    self.heads.add(entry.id, Head { known: known.clone(), first_time, forked, not_before });
+                    // What is hidden is not named.
+                    if !is_late {
+                        self.heads.add(entry.id, Head { known: known.clone(), first_time, forked, not_before });
+                    }
                 }
             }
             if run.log.author == self.me {
@@ -473,6 +483,13 @@ impl Log {
         let seq = self.own.tip.map_or(0, |t| t.seq).saturating_add(1);
         let prev = self.own.tip.map(|t| t.id).or(self.own.newest);
         Parts { life: self.own.life, seq, prev, entries }
+    }
+
+    /// What is hidden is not named any more.
+    pub(super) fn forget_hidden_heads(&mut self) {
+        for id in self.hidden.keys() {
+            self.heads.forget(*id);
+        }
     }
 
     /// This node's own run was taken: the next one follows it.

@@ -15,6 +15,7 @@ mod draft;
 pub(crate) mod entry;
 mod groups;
 mod heads;
+mod hidden;
 mod holders;
 mod item;
 mod keys;
@@ -61,6 +62,7 @@ use compare::Comparisons;
 use draft::Draft;
 use entry::Run;
 use groups::{Groups, Newcomer};
+use hidden::Revealed;
 use keys::Keys;
 use log::{Log, Need, State};
 use pace::Pace;
@@ -221,6 +223,9 @@ enum Reading {
     Holds(NodeId),
     /// Runs before a place, for a peer that scrolls.
     Older(NodeId, ConversationId),
+    /// The newest entries of a group whose members changed, and entries to be told.
+    LookThrough(ConversationId),
+    Revealed(Revealed),
     /// The newest entries of a group that a newcomer may read.
     Where(Newcomer),
     /// Rows of a conversation that was begun anew.
@@ -549,6 +554,8 @@ impl Machine for Chat {
             Some(Reading::PageEdits(query)) => self.page_edits(query, &records, out),
             Some(Reading::Holds(peer)) => self.holds_read(peer, &records, out),
             Some(Reading::Older(peer, conversation)) => self.older_read(peer, conversation, &records, out),
+            Some(Reading::LookThrough(conversation)) => self.looked_through(conversation, &records, out),
+            Some(Reading::Revealed(revealed)) => self.revealed_read(revealed, &records, out),
             Some(Reading::Where(newcomer)) => self.where_read(cx, newcomer, &records, out),
             Some(Reading::Leftover(left)) => self.leftover_read(cx, left, &records, out),
             Some(Reading::Prune(conversation)) => self.prune_read(cx, conversation, &records, out),

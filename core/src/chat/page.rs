@@ -189,6 +189,7 @@ impl Chat {
             if self.blocked.contains(&run.log.author) {
                 query.void.extend(run.entries.iter().map(|e| e.id));
             }
+            query.void.extend(run.entries.iter().map(|e| e.id).filter(|id| log.hidden.contains_key(id)));
             query.bodies.extend(run.entries.into_iter().map(|e| (e.id, e.body)));
         }
     }

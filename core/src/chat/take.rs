@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::chat::entry::{LifeId, Parent, Reference, Run};
+use crate::chat::entry::{Body, Entry, LifeId, Parent, Reference, Run};
 use crate::chat::known::Tip;
 use crate::chat::log::{self, Facts, Kind, Need, Taken, Verdict, Wants};
 use crate::chat::policy::Carriage;
@@ -13,12 +13,13 @@ use crate::chat::rows::{
 use crate::chat::waiting::{FIRST_ASK, Key, Missing, Offered, Parked, Source, Stage};
 use crate::chat::wire::{MAX_WANTED, Sync};
 use crate::chat::{Chat, Out, Reading, send};
-use crate::id::{ConversationId, Life, NodeId};
+use crate::id::{ConversationId, Life, MessageId, NodeId};
 use crate::machine::{Cx, Outbox};
 use crate::planted::{Bug, planted};
 use crate::stats::DropReason;
 use crate::store::Record;
-use crate::wire::content::{Content, Conversation, Message};
+use crate::wire::content::{Content, Conversation, Message, VectorClock};
+use crate::wire::group::Context;
 use crate::wire::{Bytes, encode};
 
 /// Runs of one peer that miss something: above 8 the peer is asked for all that it has beyond this node.
@@ -346,7 +347,9 @@ impl Chat {
                 out.push(Out::LifeBegun { conversation: log.policy.kind() });
             }
         }
-        let taken = log.take(run, kind, facts, (cx.now, cx.wall));
+        let is_past = |c: &Context| log.policy.is_past(run.log.author, c.stint);
+        let is_late = run.context.as_ref().is_some_and(is_past);
+        let taken = log.take(run, kind, facts, (cx.now, cx.wall), is_late);
         if let (Source::Own, Some(last)) = (source, taken.last()) {
             let spoke = taken.iter().any(|t| t.body.as_ref().is_some_and(|b| b.content.is_some()));
             log.said(last, spoke);
@@ -357,9 +360,10 @@ impl Chat {
             out.push(Out::Forked { conversation: log.policy.kind(), author, life, seq });
         }
         self.store(cx, conversation, run, (kind, wants), facts, &taken, out);
+        self.hide_or_reveal(conversation, run, out);
         self.unsaved_since = cx.now;
         self.unsaved.insert(conversation);
-        let quiet = kind == Kind::Late && facts.held.iter().flatten().any(|h| h.wants == Wants::Repair);
+        let quiet = is_late || kind == Kind::Late && facts.held.iter().flatten().any(|h| h.wants == Wants::Repair);
         if !quiet {
             let taken: Vec<&Taken<'_>> = taken.iter().filter(|t| facts.told.get(&t.id) != Some(&true)).collect();
             self.report(conversation, run, &taken, kind, source, out);
@@ -537,15 +541,33 @@ fn store_edit(conversation: u32, taken: &Taken<'_>, out: &mut Outbox<Out>) {
 pub(super) fn message(
     conversation: Conversation,
     taken: &Taken<'_>,
-    clock: Option<crate::wire::content::VectorClock>,
+    clock: Option<VectorClock>,
 ) -> Option<Message> {
-    let body = taken.body.as_ref()?;
+    told(conversation, (taken.id, taken.known.log, taken.known.seq), taken.body?, clock)
+}
+
+/// An entry for the application; none if it says nothing.
+pub(super) fn message_of(
+    conversation: Conversation,
+    log: LifeId,
+    entry: &Entry,
+    clock: Option<VectorClock>,
+) -> Option<Message> {
+    told(conversation, (entry.id, log, entry.seq), entry.body.as_ref()?, clock)
+}
+
+fn told(
+    conversation: Conversation,
+    (id, log, seq): (MessageId, LifeId, u64),
+    body: &Body,
+    clock: Option<VectorClock>,
+) -> Option<Message> {
     Some(Message {
-        id: taken.id,
+        id,
         conversation,
-        author: taken.known.log.author,
-        life: taken.known.log.life,
-        seq: taken.known.seq,
+        author: log.author,
+        life: log.life,
+        seq,
         clock,
         sent_at: body.sent_at,
         content: body.content.clone()?,
