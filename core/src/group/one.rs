@@ -109,6 +109,8 @@ pub struct GroupMember {
     pub id: NodeId,
     /// Its rank.
     pub role: GroupRole,
+    /// The depth of messages from which on it may read what was said before it came.
+    pub reads_from: u64,
 }
 
 impl Group {
@@ -150,7 +152,7 @@ impl Group {
             }
         }
         group.shown = group.ops.state().clone();
-        group.choose(me);
+        group.choose(me, cx.wall);
         Ok(group)
     }
 
@@ -186,7 +188,7 @@ impl Group {
             policy: state.policy,
             expires: state.expires,
             role: self.role(me),
-            members: state.members.iter().map(|(id, m)| GroupMember { id: *id, role: m.role }).collect(),
+            members: state.members.iter().map(|(id, m)| GroupMember { id: *id, role: m.role, reads_from: m.from }).collect(),
             requests: self.requests.iter().filter(|(_, r)| r.asks).map(|(node, _)| *node).collect(),
             holds_key: self.usable.is_some(),
             epochs: self.epochs.count(),
@@ -311,7 +313,7 @@ impl Group {
     /// After operations: the epoch to seal in, the members that the chat machine knows, and what the application is told.
     pub(super) fn refresh(&mut self, cx: &mut Cx<'_>, me: NodeId, out: &mut Outbox<Out>) {
         self.derive(me, cx, out);
-        self.choose(me);
+        self.choose(me, cx.wall);
         self.ask_later(cx, me);
         self.show(me, out);
         let changed = changes(&self.shown, self.ops.state(), me);
@@ -400,9 +402,14 @@ impl Group {
         newest.filter(is_for_all).max_by(|a, b| a.lamport.cmp(&b.lamport).then(b.id.cmp(&a.id))).map(|op| op.id)
     }
 
-    pub(super) fn choose(&mut self, me: NodeId) {
+    pub(super) fn choose(&mut self, me: NodeId, wall: WallTime) {
         let held = self.candidate().filter(|epoch| self.is_member(me) && self.holds(*epoch));
         self.usable = held;
+        let tags = held.and_then(|op| self.epoch(op)).map(Epoch::tags);
+        if let Some(tags) = tags {
+            // The others are over from now on.
+            self.epochs.send_in(&tags, wall);
+        }
     }
 
     /// Tells the chat machine who reads, and under what this node posts.
