@@ -2,4 +2,14 @@
 //! epochs of keys that only members hold.
 #![allow(dead_code, reason = "being built")]
 
+pub(crate) mod clock;
+mod entries;
+mod judge;
+pub(crate) mod log;
 pub(crate) mod op;
+mod past;
+mod resolve;
+pub(crate) mod state;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,6 @@
+mod conflicts;
+mod limits;
+mod naive;
+mod resolver;
+mod vectors;
+mod world;
