@@ -1,229 +1,300 @@
-//! temp
-use crate::collections::{OrderedMap, OrderedSet};
-use crate::group::op::{Action, Field, GroupRole, Operation};
-use crate::group::state::{Member, State};
-use crate::id::{GroupId, NodeId, OpId};
-use alloc::vec::Vec;
-use serde::{Deserialize, Serialize};
+//! All operations of one group (docs/design/groups.md §3): what is taken, what the next one names, what another node
+//! lacks, and what the group is after any of them.
+//!
+//! Pure: no time, no disk, no network. A verdict depends on the operation and on its past, never on what else is here or
+//! on the order in which things came.
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
-    pub stint: OpId,
-    pub role: GroupRole,
-    pub may_post: bool,
-}
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
+use crate::collections::{OrderedMap, OrderedSet};
+use crate::group::clock::{Clock, Mark};
+use crate::group::entries::{Authority, Entries, Entry};
+use crate::group::judge::{Case, of_creation};
+use crate::group::op::{Action, GroupRole, MAX_PARENTS, Operation};
+use crate::group::past::Past;
+use crate::group::resolve::Resolver;
+use crate::group::state::State;
+use crate::id::{GroupId, NodeId, OpId};
+use crate::shared::Arc;
+
+/// States that are remembered: 64, so that a log that goes on from any of its newest places is not resolved anew.
+const MAX_STATES: usize = 64;
+
+/// What a log says of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
+    /// It is here.
     Known,
+    /// What it names is not here: these.
     Missing(Vec<OpId>),
+    /// Its author may not do this, or its place is wrong. So it is at every node and for good.
     Bad,
+    /// It can be inserted.
     Fits,
 }
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Clock(pub Vec<(NodeId, u64)>);
+
+/// What somebody is in a group at some place in its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The operation that made it a member.
+    pub(crate) stint: OpId,
+    pub(crate) role: GroupRole,
+    pub(crate) may_post: bool,
+}
+
+/// States by their places, which do not know each other; with the time of the last use.
+#[derive(Debug, Default)]
+struct Memo {
+    states: OrderedMap<Vec<usize>, (u64, Arc<State>)>,
+    now: u64,
+}
+
+impl Memo {
+    fn get(&mut self, places: &[usize]) -> Option<Arc<State>> {
+        self.now = self.now.saturating_add(1);
+        let (used, state) = self.states.get_mut(places)?;
+        *used = self.now;
+        Some(Arc::clone(state))
+    }
+
+    fn put(&mut self, places: Vec<usize>, state: &Arc<State>) {
+        self.now = self.now.saturating_add(1);
+        self.states.insert(places, (self.now, Arc::clone(state)));
+        if self.states.len() > MAX_STATES {
+            let oldest = self.states.iter().min_by_key(|(_, (used, _))| *used).map(|(places, _)| places.clone());
+            oldest.map(|places| self.states.remove(&places));
+        }
+    }
+}
+
+/// INVARIANT: not empty; the past of each operation is here.
+#[derive(Debug)]
 pub(crate) struct OpLog {
     group: GroupId,
-    ops: OrderedMap<OpId, Operation>,
-    order: OrderedSet<(u64, OpId)>,
-    state: State,
+    all: Entries,
+    /// The places that no operation names.
+    heads: OrderedSet<usize>,
+    memo: RefCell<Memo>,
 }
+
 impl OpLog {
-    pub(crate) fn new(op: Operation) -> Option<Self> {
-        if !matches!(op.action, Action::Create { .. }) {
-            return None;
-        }
-        let mut s = Self { group: op.group, ops: OrderedMap::new(), order: OrderedSet::new(), state: State::default() };
-        s.insert(op);
-        Some(s)
+    /// The log of a group that was just created; none if this is no creation.
+    pub(crate) fn new(create: Operation) -> Option<Self> {
+        let state = Arc::new(State::created(&create)?);
+        let mut this = Self {
+            group: create.group,
+            all: Entries::default(),
+            heads: OrderedSet::new(),
+            memo: RefCell::new(Memo::default()),
+        };
+        let by = of_creation(&create);
+        let at = this.all.push(Entry { op: create, past: Past::default(), by });
+        this.heads.insert(at);
+        this.memo.get_mut().put(alloc::vec![at], &state);
+        Some(this)
     }
-    pub(crate) fn collect(group: GroupId, ops: Vec<Operation>) -> Option<Self> {
-        let mut ops = ops;
-        ops.sort_by_key(|o| (o.lamport, o.id));
-        let mut it = ops.into_iter();
-        let first = it.next().filter(|o| o.id.0 == group.0)?;
-        let mut s = Self::new(first)?;
-        for op in it {
-            if s.judge(&op) == Verdict::Fits {
-                s.insert(op);
-            }
-        }
-        Some(s)
-    }
-    pub(crate) fn group(&self) -> GroupId {
+
+    pub(crate) const fn group(&self) -> GroupId {
         self.group
     }
+
+    /// Whether an operation fits: by its content and its past alone.
     pub(crate) fn judge(&self, op: &Operation) -> Verdict {
-        if self.ops.contains_key(&op.id) {
+        if self.all.place(&op.id).is_some() {
             return Verdict::Known;
         }
-        let m: Vec<OpId> = op.parents.iter().filter(|p| !self.ops.contains_key(*p)).copied().collect();
-        if !m.is_empty() {
-            return Verdict::Missing(m);
-        }
-        if op.group != self.group {
+        // Another group's first operation has no parents; ours is known.
+        if op.group != self.group || op.parents.is_empty() || op.parents.len() > MAX_PARENTS {
             return Verdict::Bad;
         }
-        let past = self.past(&op.parents);
-        let st = self.run(&past);
-        let rank = st.members.get(&op.author).map(|m| m.role);
-        let ok = match &op.action {
-            Action::Remove { members, .. } => {
-                members.iter().all(|m| st.members.get(m).map(|m| Some(m.role) < rank).unwrap_or(false))
-            }
-            Action::Leave => rank.is_some() && rank != Some(GroupRole::Owner),
-            Action::SetRole { member, role } => {
-                st.members.get(member).is_some_and(|m| Some(m.role) < rank) && Some(*role) < rank
-            }
-            Action::Add { acceptance, .. } => !st.members.contains_key(&crate::identity::node_id(&acceptance.key)),
-            _ => true,
-        };
-        if ok && (rank.is_some() || op.added() == Some(op.author)) { Verdict::Fits } else { Verdict::Bad }
-    }
-    pub(crate) fn insert(&mut self, op: Operation) -> bool {
-        self.order.insert((op.lamport, op.id));
-        self.ops.insert(op.id, op);
-        let all: OrderedSet<OpId> = self.ops.keys().copied().collect();
-        self.state = self.run(&all);
-        true
-    }
-    fn past(&self, heads: &[OpId]) -> OrderedSet<OpId> {
-        let mut seen = OrderedSet::new();
-        let mut todo = heads.to_vec();
-        while let Some(x) = todo.pop() {
-            if seen.insert(x) {
-                if let Some(op) = self.ops.get(&x) {
-                    todo.extend(op.parents.iter().copied());
-                }
-            }
+        let missing: Vec<OpId> = op.parents.iter().filter(|id| self.all.place(id).is_none()).copied().collect();
+        if !missing.is_empty() {
+            return Verdict::Missing(missing);
         }
-        seen
+        if self.authority(op).is_some() { Verdict::Fits } else { Verdict::Bad }
     }
-    fn run(&self, set: &OrderedSet<OpId>) -> State {
-        let mut s = State::default();
-        for (_, id) in self.order.iter() {
-            if !set.contains(id) {
-                continue;
-            }
-            let Some(op) = self.ops.get(id) else { continue };
-            match &op.action {
-                Action::Create { kind, name, policy, expires, .. } => {
-                    s.kind = *kind;
-                    s.name = name.clone();
-                    s.policy = *policy;
-                    s.expires = *expires;
-                    s.members.insert(op.author, Member { role: GroupRole::Owner, stint: op.id, key: op.key, from: 0 });
-                }
-                Action::Add { acceptance, role, from, .. } => {
-                    s.members.insert(
-                        crate::identity::node_id(&acceptance.key),
-                        Member { role: *role, stint: op.id, key: acceptance.key, from: *from },
-                    );
-                }
-                Action::SetRole { member, role } => {
-                    if let Some(m) = s.members.get_mut(member) {
-                        m.role = *role;
-                    }
-                }
-                Action::Remove { members, ban, .. } => {
-                    for m in members {
-                        s.members.remove(m);
-                        s.removed.insert(*m, op.id);
-                        if *ban {
-                            s.banned.insert(*m);
-                        }
-                    }
-                }
-                Action::Unban { member } => {
-                    s.banned.remove(member);
-                }
-                Action::Leave => {
-                    s.members.remove(&op.author);
-                    s.removed.insert(op.author, op.id);
-                }
-                Action::Transfer { to } => {
-                    if let Some(m) = s.members.get_mut(&op.author) {
-                        m.role = GroupRole::Admin;
-                    }
-                    if let Some(m) = s.members.get_mut(to) {
-                        m.role = GroupRole::Owner;
-                    }
-                }
-                Action::Describe { field: Field::Name, value } => s.name = value.clone(),
-                Action::Describe { field: Field::Description, value } => s.description = value.clone(),
-                Action::SetPolicy { policy } => s.policy = *policy,
-                Action::Epoch(_) | Action::ForkProof { .. } => {}
-            }
-        }
-        s
-    }
-    pub(crate) fn get(&self, id: &OpId) -> Option<&Operation> {
-        self.ops.get(id)
-    }
-    pub(crate) fn heads(&self) -> Vec<OpId> {
-        let mut named = OrderedSet::new();
-        for op in self.ops.values() {
-            named.extend(op.parents.iter().copied());
-        }
-        self.ops.keys().copied().filter(|k| !named.contains(k)).collect()
-    }
-    pub(crate) fn next_seq(&self, a: NodeId) -> u64 {
-        self.ops.values().filter(|o| o.author == a).count() as u64 + 1
-    }
-    pub(crate) fn clock(&self) -> Clock {
-        let mut m = OrderedMap::new();
-        for o in self.ops.values() {
-            let e: &mut u64 = m.entry(o.author).or_insert(0);
-            *e = (*e).max(o.seq);
-        }
-        Clock(m.into_iter().collect())
-    }
-    pub(crate) fn beyond(&self, c: &Clock) -> Vec<&Operation> {
-        self.iter().filter(|o| !c.0.iter().any(|(a, n)| *a == o.author && *n >= o.seq)).collect()
-    }
-    pub(crate) fn lacks(&self, c: &Clock) -> bool {
-        let own = self.clock();
-        c.0.iter().any(|(a, n)| !own.0.iter().any(|(b, m)| a == b && m >= n))
-    }
-    pub(crate) fn state_hash(&self) -> [u8; 32] {
-        let mut h = blake3::Hasher::new();
-        for k in self.ops.keys() {
-            h.update(&k.0);
-        }
-        *h.finalize().as_bytes()
-    }
-    pub(crate) fn is_in_past(&self, a: OpId, b: OpId) -> bool {
-        self.past(&[b]).contains(&a)
-    }
-    pub(crate) fn standing_at(&self, heads: &[OpId], a: NodeId) -> Option<Standing> {
-        if !heads.iter().all(|h| self.ops.contains_key(h)) {
+
+    /// The past of an operation of which all parents are here, and whose word it is; none if it is bad.
+    fn authority(&self, op: &Operation) -> Option<(Past, Authority)> {
+        let places: Vec<usize> = op.parents.iter().filter_map(|id| self.all.place(id)).collect();
+        let (past, heads) = self.closed(&places);
+        let deepest = places.iter().filter_map(|at| Some(self.all.get(*at)?.op.lamport)).max()?;
+        let number = self.all.last_number(op.author, &past);
+        // No parent is known to another; depth and number follow exactly.
+        if heads.len() != op.parents.len()
+            || Some(op.lamport) != deepest.checked_add(1)
+            || Some(op.seq) != number.checked_add(1)
+        {
             return None;
         }
-        let s = self.run(&self.past(heads));
-        let m = s.members.get(&a)?;
-        Some(Standing { stint: m.stint, role: m.role, may_post: m.role >= s.policy.post })
+        let state = self.state_of(&heads)?;
+        let by = Case { all: &self.all, past: &past, state: &state, op }.authority()?;
+        Some((past, by))
     }
+
+    /// These places with their pasts, and those of them that no other knows.
+    fn closed(&self, places: &[usize]) -> (Past, Vec<usize>) {
+        let mut before = Past::default();
+        places.iter().filter_map(|at| self.all.get(*at)).for_each(|entry| before.join(&entry.past));
+        let heads: OrderedSet<usize> = places.iter().filter(|at| !before.contains(**at)).copied().collect();
+        heads.iter().for_each(|at| before.insert(*at));
+        (before, heads.iter().copied().collect())
+    }
+
+    /// Takes an operation. False if it does not fit.
+    pub(crate) fn insert(&mut self, op: Operation) -> bool {
+        if self.all.place(&op.id).is_some() || op.group != self.group || op.parents.is_empty() {
+            return false;
+        }
+        if op.parents.len() > MAX_PARENTS || op.parents.iter().any(|id| self.all.place(id).is_none()) {
+            return false;
+        }
+        let Some((past, by)) = self.authority(&op) else { return false };
+        let parents: OrderedSet<usize> = op.parents.iter().filter_map(|id| self.all.place(id)).collect();
+        self.heads.retain(|at| !parents.contains(at));
+        let at = self.all.push(Entry { op, past, by });
+        self.heads.insert(at);
+        // Its own state is cheap now, from that of its past.
+        let _ = self.state_of(&[at]);
+        true
+    }
+
+    /// The state of these places with their pasts. They do not know each other, and ascend.
+    fn state_of(&self, places: &[usize]) -> Option<Arc<State>> {
+        let known = self.memo.borrow_mut().get(places);
+        if known.is_some() {
+            return known;
+        }
+        let state = Arc::new(self.next_state(places).or_else(|| self.resolved(places))?);
+        self.memo.borrow_mut().put(places.to_vec(), &state);
+        Some(state)
+    }
+
+    /// The state after one operation, from that of its past if it is remembered.
+    fn next_state(&self, places: &[usize]) -> Option<State> {
+        let [at] = places else { return None };
+        let entry = self.all.get(*at)?;
+        let parents: OrderedSet<usize> = entry.op.parents.iter().filter_map(|id| self.all.place(id)).collect();
+        let parents: Vec<usize> = parents.iter().copied().collect();
+        let before = self.memo.borrow_mut().get(&parents)?;
+        before.with(&entry.op)
+    }
+
+    fn resolved(&self, places: &[usize]) -> Option<State> {
+        let (view, _) = self.closed(places);
+        Resolver::new(&self.all, &view).state()
+    }
+
+    /// What the group is now.
+    pub(crate) fn state(&self) -> Option<Arc<State>> {
+        let heads: Vec<usize> = self.heads.iter().copied().collect();
+        self.state_of(&heads)
+    }
+
+    /// What the group is after these operations and their pasts. None if one is not here, or there are none.
+    pub(crate) fn state_at(&self, heads: &[OpId]) -> Option<Arc<State>> {
+        let places: Option<Vec<usize>> = heads.iter().map(|id| self.all.place(id)).collect();
+        let (_, heads) = self.closed(&places?);
+        self.state_of(&heads)
+    }
+
+    /// The operations that are void now, by (lamport, id).
+    pub(crate) fn void(&self) -> Vec<OpId> {
+        let heads: Vec<usize> = self.heads.iter().copied().collect();
+        let (view, _) = self.closed(&heads);
+        Resolver::new(&self.all, &view).void()
+    }
+
+    /// What `author` is after these operations and their pasts. None if it is no member there or an operation is not
+    /// here.
+    pub(crate) fn standing_at(&self, heads: &[OpId], author: NodeId) -> Option<Standing> {
+        let state = self.state_at(heads)?;
+        let member = state.members.get(&author)?;
+        Some(Standing { stint: member.stint, role: member.role, may_post: state.may_post(author) })
+    }
+
+    /// The members after an operation in its own past, in order. None if it is not here.
     pub(crate) fn members_at(&self, op: OpId) -> Vec<NodeId> {
-        self.run(&self.past(&[op])).members.keys().copied().collect()
+        self.state_at(&[op]).map_or_else(Vec::new, |state| state.nodes())
     }
-    pub(crate) fn state(&self) -> &State {
-        &self.state
+
+    pub(crate) fn get(&self, id: &OpId) -> Option<&Operation> {
+        self.all.by_id(id).map(|entry| &entry.op)
     }
+
+    /// What the next operation names: what no other names, at most the 16 greatest by (lamport, id). Sorted by id.
+    pub(crate) fn heads(&self) -> Vec<OpId> {
+        let heads = self.heads.iter().filter_map(|at| self.all.get(*at));
+        let mut heads: Vec<(u64, OpId)> = heads.map(|entry| (entry.op.lamport, entry.op.id)).collect();
+        heads.sort_unstable_by(|a, b| b.cmp(a));
+        let mut ids: Vec<OpId> = heads.into_iter().take(MAX_PARENTS).map(|(_, id)| id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The largest there is: 1 + this is the next one's if it names [`Self::heads`].
+    pub(crate) fn lamport(&self) -> u64 {
+        self.all.last().map_or(0, |entry| entry.op.lamport)
+    }
+
+    /// The number of the next operation of an author who knows all that is here.
+    pub(crate) fn next_seq(&self, author: NodeId) -> u64 {
+        self.all.of(author).next_back().map_or(1, |(_, entry)| entry.op.seq.saturating_add(1))
+    }
+
     pub(crate) fn len(&self) -> usize {
-        self.ops.len()
+        self.all.len()
     }
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Operation> {
-        self.order.iter().filter_map(|(_, id)| self.ops.get(id))
+
+    /// The operations by (lamport, id): parents before children, in the same order at every node.
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Operation> {
+        self.all.in_order().map(|(_, entry)| &entry.op)
     }
-    pub(crate) fn newest(&self) -> impl Iterator<Item = &Operation> {
-        self.order.iter().rev().filter_map(|(_, id)| self.ops.get(id))
+
+    /// Whether `a` is in the causal past of `b`.
+    pub(crate) fn is_in_past(&self, a: &OpId, b: &OpId) -> bool {
+        let place = self.all.place(a);
+        place.is_some_and(|at| self.all.by_id(b).is_some_and(|entry| entry.past.contains(at)))
     }
-    pub(crate) fn is_void(&self, _: OpId) -> bool {
-        false
+
+    /// The same at two nodes if and only if they have the same operations.
+    pub(crate) fn state_hash(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("DONP v1 group log");
+        self.all.ids().for_each(|id| {
+            hasher.update(&id.0);
+        });
+        *hasher.finalize().as_bytes()
     }
-    pub(crate) fn uses(&self, nonce: &[u8; 16]) -> u32 {
-        self.ops
-            .values()
-            .filter(|o| matches!(&o.action, Action::Add { invitation: Some(i), .. } if i.nonce == *nonce))
-            .count() as u32
+
+    /// What is here of each author.
+    pub(crate) fn clock(&self) -> Clock {
+        self.all.by_author().map(|(author, own)| (author, Mark::of(own.keys()))).collect()
+    }
+
+    /// What a node with this clock lacks, parents before children.
+    ///
+    /// Of an author whose operations differ up to the same number it may have either branch of a fork, and gets all.
+    pub(crate) fn beyond(&self, clock: &Clock) -> Vec<&Operation> {
+        let mut lacking = OrderedSet::new();
+        for (author, own) in self.all.by_author() {
+            let theirs = clock.get(&author);
+            let has = theirs.map_or(0, |mark| mark.seq);
+            let common = Mark::of(own.keys().take_while(|(seq, _)| *seq <= has));
+            let from = match theirs {
+                None => 0,
+                Some(mark) if common == *mark => has,
+                // They are ahead, and nothing tells of a fork.
+                Some(mark) if common.seq < has && !common.is_forked() && !mark.is_forked() => has,
+                Some(_) => 0,
+            };
+            lacking.extend(own.iter().filter(|((seq, _), _)| *seq > from).map(|(_, at)| *at));
+        }
+        self.all.in_order().filter(|(at, _)| lacking.contains(at)).map(|(_, entry)| &entry.op).collect()
+    }
+
+    /// Whether this is the first operation.
+    pub(crate) fn is_creation(&self, id: &OpId) -> bool {
+        self.get(id).is_some_and(|op| matches!(op.action, Action::Create { .. }))
     }
 }

@@ -7,17 +7,22 @@
 
 mod carry;
 mod change;
+pub(crate) mod clock;
 mod commands;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
+mod entries;
 mod exchange;
 mod hand;
 mod joining;
+mod judge;
 pub(crate) mod keys;
 pub(crate) mod log;
 mod one;
 pub(crate) mod op;
+mod past;
 mod pool;
+mod resolve;
 pub(crate) mod state;
 pub(crate) mod ticket;
 pub(crate) mod wire;

@@ -1,1 +1,6 @@
-//! Groups of machines in one simulated network.
+mod conflicts;
+mod limits;
+mod naive;
+mod resolver;
+mod vectors;
+mod world;

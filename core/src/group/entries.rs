@@ -1,0 +1,199 @@
+//! The operations of a log with what was found out when each was taken: its past, and the rank that speaks in it
+//! (docs/design/groups.md §3).
+
+use alloc::vec::Vec;
+
+use crate::collections::OrderedMap;
+use crate::group::op::{Acceptance, Action, GroupRole, Invitation, Operation};
+use crate::group::past::Past;
+use crate::id::{NodeId, OpId};
+
+/// A rank as a number: GUEST is 1, OWNER 5. 0 is no member.
+pub(crate) const fn level(role: GroupRole) -> u8 {
+    match role {
+        GroupRole::Guest => 1,
+        GroupRole::Member => 2,
+        GroupRole::Moderator => 3,
+        GroupRole::Admin => 4,
+        GroupRole::Owner => 5,
+    }
+}
+
+/// The rank with a number.
+pub(crate) const fn role(level: u8) -> Option<GroupRole> {
+    match level {
+        0 => None,
+        1 => Some(GroupRole::Guest),
+        2 => Some(GroupRole::Member),
+        3 => Some(GroupRole::Moderator),
+        4 => Some(GroupRole::Admin),
+        _ => Some(GroupRole::Owner),
+    }
+}
+
+/// OWNER as a number.
+pub(crate) const OWNER: u8 = level(GroupRole::Owner);
+/// Above every rank: leaving, which nobody undoes who did not know of it, and proofs of forks.
+pub(crate) const ABOVE: u8 = OWNER + 1;
+
+/// Whose word an operation is, in its own past: for good.
+#[derive(Clone, Debug)]
+pub(crate) struct Authority {
+    /// Its author, or who signed the invitation that it carries.
+    pub(crate) node: NodeId,
+    /// The rank of `node`. [`ABOVE`] for the proof of a fork. Who adds itself to a PUBLIC group speaks with the rank
+    /// that it gets.
+    pub(crate) rank: u8,
+    /// The rank of the author.
+    pub(crate) own: u8,
+    /// The stints of the members that it ranks.
+    pub(crate) stints: Vec<(NodeId, OpId)>,
+    /// Whose fork it proves, and from which number on.
+    pub(crate) proof: Option<(NodeId, u64)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) op: Operation,
+    pub(crate) past: Past,
+    pub(crate) by: Authority,
+}
+
+impl Entry {
+    /// Whether an OWNER made it by its own authority: such operations form one line.
+    pub(crate) fn is_of_owner(&self) -> bool {
+        self.by.own == OWNER && self.by.node == self.op.author && self.by.proof.is_none()
+    }
+
+    /// Whether its author added itself to a PUBLIC group.
+    pub(crate) fn adds_author(&self) -> bool {
+        self.op.added() == Some(self.op.author)
+    }
+}
+
+/// All of them. A place is the number of an operation in the order in which they were taken; it is after those of its
+/// past.
+#[derive(Debug, Default)]
+pub(crate) struct Entries {
+    list: Vec<Entry>,
+    places: OrderedMap<OpId, usize>,
+    /// By (lamport, id): a topological order, equal wherever the same operations are.
+    order: OrderedMap<(u64, OpId), usize>,
+    /// Of each author, by (number, id).
+    authors: OrderedMap<NodeId, OrderedMap<(u64, OpId), usize>>,
+    proofs: Vec<usize>,
+    /// Additions by the number of the consent, and by that of the invitation.
+    consents: OrderedMap<[u8; 16], Vec<usize>>,
+    invitations: OrderedMap<[u8; 16], Vec<usize>>,
+}
+
+impl Entries {
+    pub(crate) fn push(&mut self, entry: Entry) -> usize {
+        let at = self.list.len();
+        let Operation { id, lamport, author, seq, .. } = entry.op;
+        self.places.insert(id, at);
+        self.order.insert((lamport, id), at);
+        self.authors.entry(author).or_default().insert((seq, id), at);
+        if entry.by.proof.is_some() {
+            self.proofs.push(at);
+        }
+        if let Action::Add { acceptance, invitation, .. } = &entry.op.action {
+            self.consents.entry(acceptance.nonce).or_default().push(at);
+            if let Some(invitation) = invitation {
+                self.invitations.entry(invitation.nonce).or_default().push(at);
+            }
+        }
+        self.list.push(entry);
+        at
+    }
+
+    /// Whether a consent was used in a past.
+    pub(crate) fn is_used(&self, acceptance: &Acceptance, past: &Past) -> bool {
+        self.consents.get(&acceptance.nonce).is_some_and(|places| places.iter().any(|at| past.contains(*at)))
+    }
+
+    /// How often an invitation was used in a past.
+    pub(crate) fn uses(&self, invitation: &Invitation, past: &Past) -> usize {
+        let same = |at: &&usize| match self.get(**at).map(|entry| &entry.op.action) {
+            Some(Action::Add { invitation: Some(other), .. }) => other.key == invitation.key,
+            Some(_) | None => false,
+        };
+        let places = self.invitations.get(&invitation.nonce).into_iter().flatten();
+        places.filter(|at| past.contains(**at)).filter(same).count()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(crate) fn get(&self, at: usize) -> Option<&Entry> {
+        self.list.get(at)
+    }
+
+    pub(crate) fn place(&self, id: &OpId) -> Option<usize> {
+        self.places.get(id).copied()
+    }
+
+    pub(crate) fn by_id(&self, id: &OpId) -> Option<&Entry> {
+        self.get(self.place(id)?)
+    }
+
+    /// The ids in their order.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &OpId> {
+        self.places.keys()
+    }
+
+    /// Places and operations by (lamport, id).
+    pub(crate) fn in_order(&self) -> impl DoubleEndedIterator<Item = (usize, &Entry)> {
+        self.order.values().filter_map(|at| Some((*at, self.get(*at)?)))
+    }
+
+    pub(crate) fn last(&self) -> Option<&Entry> {
+        self.order.last_key_value().and_then(|(_, at)| self.get(*at))
+    }
+
+    /// Every author with its operations, by (number, id).
+    pub(crate) fn by_author(&self) -> impl Iterator<Item = (NodeId, &OrderedMap<(u64, OpId), usize>)> {
+        self.authors.iter().map(|(author, own)| (*author, own))
+    }
+
+    /// The operations of one author, by (number, id).
+    pub(crate) fn of(&self, author: NodeId) -> impl DoubleEndedIterator<Item = (usize, &Entry)> {
+        let own = self.authors.get(&author).into_iter().flat_map(OrderedMap::values);
+        own.filter_map(|at| Some((*at, self.get(*at)?)))
+    }
+
+    /// The largest number of an author in a past.
+    pub(crate) fn last_number(&self, author: NodeId, past: &Past) -> u64 {
+        self.of(author).rev().find(|(at, _)| past.contains(*at)).map_or(0, |(_, entry)| entry.op.seq)
+    }
+
+    /// The proofs of a fork: place, whose, and from which number on.
+    pub(crate) fn proofs(&self) -> impl Iterator<Item = (usize, NodeId, u64)> {
+        self.proofs.iter().filter_map(|at| self.get(*at)?.by.proof.map(|(node, seq)| (*at, node, seq)))
+    }
+
+    /// Up to which number the forks of `node` are known to who knows this past: 0 without a proof. With one, all
+    /// numbers that it has seen are.
+    ///
+    /// So a proof of what is known already, in other words or brought again, does no harm to who was forgiven.
+    pub(crate) fn known_forks(&self, node: NodeId, past: &Past) -> u64 {
+        let seen = self.proofs().filter(|(at, whose, _)| *whose == node && past.contains(*at));
+        seen.map(|(.., seq)| seq).max().map_or(0, |seq| seq.max(self.last_number(node, past)))
+    }
+}
+
+/// Whether an operation made an epoch, so that an addition may follow on it.
+pub(crate) const fn makes_epoch(action: &Action) -> bool {
+    match action {
+        Action::Create { .. } | Action::Add { .. } | Action::Epoch(_) => true,
+        Action::Remove { epoch, .. } => epoch.is_some(),
+        Action::SetRole { .. }
+        | Action::Unban { .. }
+        | Action::Leave
+        | Action::Transfer { .. }
+        | Action::Describe { .. }
+        | Action::SetPolicy { .. }
+        | Action::ForkProof { .. } => false,
+    }
+}

@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""Resolves the groups of tests/vectors/groups.json with nothing of this project but docs/design/groups.md §3.
+
+An operation is [id, author, number, parents, lamport, action]; people are numbers. Prints what differs and fails.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+RANKS = ["out", "guest", "member", "moderator", "admin", "owner"]
+OWNER, ABOVE = 5, 6
+
+
+class Op:
+    def __init__(self, record):
+        self.id, self.author, self.seq, self.parents, self.lamport, (self.kind, *self.args) = record
+        self.past = set()
+        self.rank = self.own = 0
+        self.authority = self.author
+        self.stints = {}
+
+    def is_of_owner(self):
+        """An owner's own word: these form one line."""
+        return self.own == OWNER and self.rank == OWNER and self.authority == self.author
+
+    def level(self):
+        return ABOVE if self.kind == "leave" else self.rank
+
+    def says(self, person):
+        """The rank that it says somebody has; 0 is out, None is nothing."""
+        kind, args = self.kind, self.args
+        if kind == "create":
+            return OWNER if person == self.author else None
+        if kind in ("add", "rank"):
+            return RANKS.index(args[1]) if person == args[0] else None
+        if kind in ("remove", "ban"):
+            return 0 if person in args[0] else None
+        if kind == "leave":
+            return 0 if person == self.author else None
+        if kind == "give":
+            return OWNER if person == args[0] else 4 if person == self.author else None
+        return None
+
+    def frees(self, person):
+        """0 if it says that somebody is banned, 1 if it says they are not."""
+        if self.kind == "ban":
+            return 0 if person in self.args[0] else None
+        if self.kind == "unban":
+            return 1 if person == self.args[0] else None
+        return 1 if self.kind in ("create", "add", "rank", "give") and self.says(person) and (
+            self.kind != "give" or person == self.args[0]) else None
+
+    def people(self):
+        listed = self.args[0] if self.kind in ("remove", "ban") else self.args[:1]
+        return {self.author, *(p for p in listed if isinstance(p, int))}
+
+
+class Group:
+    """Operations by (lamport, id), each with its past and its rank there."""
+
+    def __init__(self, records):
+        self.ops = sorted(map(Op, records), key=lambda op: (op.lamport, op.id))
+        self.by_id = {op.id: op for op in self.ops}
+        for op in self.ops:
+            for parent in op.parents:
+                op.past |= {parent} | self.by_id[parent].past
+            if op.kind == "create":
+                op.rank = op.own = OWNER
+                continue
+            before = View(self, op.past).result()["members"]
+            rank = lambda person: RANKS.index(before.get(str(person), ["out"])[0])
+            op.own = rank(op.author)
+            if op.kind == "proof":
+                op.rank = ABOVE
+            elif op.kind == "add" and op.args[2] is not None:
+                op.authority, op.rank = op.args[2], rank(op.args[2])
+            elif op.kind == "add" and op.args[0] == op.author:
+                op.rank = RANKS.index(op.args[1])
+            else:
+                op.rank = op.own
+            op.stints = {int(person): stint for person, (_, stint) in before.items()}
+
+    def known(self, person, past):
+        """Up to which number the forks of somebody are known in a past."""
+        seen = [self.by_id[i] for i in past]
+        proofs = [op.args[1] for op in seen if op.kind == "proof" and op.args[0] == person]
+        return max(proofs + [op.seq for op in seen if op.author == person]) if proofs else 0
+
+
+class View:
+    """What a set of operations that has the past of each amounts to."""
+
+    def __init__(self, group, ids):
+        self.group, self.ids = group, ids
+        self.ops = [op for op in group.ops if op.id in ids]
+        self.void, self.line = set(), []
+        for rank in range(OWNER, 0, -1):
+            for op in self.ops:
+                if op.rank != rank:
+                    continue
+                if self.falls(op):
+                    self.void.add(op.id)
+                elif op.is_of_owner():
+                    self.line.append(op)
+
+    def falls(self, op):
+        if op.kind in ("create", "proof") or op.kind == "leave" and op.own < OWNER:
+            return False
+        if op.own < OWNER and any(self.forked(op, seq) for seq in self.proofs(op.author, self.ids)):
+            return True
+        if op.is_of_owner() and any(other.id not in op.past for other in self.line):
+            return True
+        for other in self.ops:
+            says = other.says(op.authority)
+            if (op.rank < other.rank and other.level() < ABOVE and other.id not in self.void and says is not None
+                    and says < op.rank and other.id not in op.past and op.id not in other.past):
+                return True
+        if op.kind == "add" and op.args[0] == op.author:
+            return False
+        policy = self.policy(op.past)
+        need = {"add": policy["invite"], "name": policy["describe"], "about": policy["describe"]}.get(op.kind, "out")
+        if op.kind == "epoch":
+            need = RANKS[max(2, RANKS.index(policy["post"]))]
+        return self.rank(op.authority, op.past, op.rank) < op.rank or RANKS.index(need) > op.rank
+
+    def proofs(self, person, within):
+        return [op.args[1] for op in self.ops if op.kind == "proof" and op.args[0] == person and op.id in within]
+
+    def forked(self, op, seq):
+        unaware = lambda past: self.group.known(op.author, past) < seq
+        saved = any(c.author != op.author and c.kind != "proof" and c.rank >= op.rank and op.id in c.past
+                    and unaware(c.past) for c in self.ops)
+        return seq <= op.seq and unaware(op.past) and not saved
+
+    def owner(self, within):
+        return [op.args[0] if op.kind == "give" else op.author for op in self.line
+                if op.kind in ("create", "give") and op.id in within][-1]
+
+    def policy(self, within):
+        return [op.args[-1] for op in self.line if op.kind in ("create", "policy") and op.id in within][-1]
+
+    def words(self, person, within, least):
+        """What is said of somebody: (operation, rank). Who did not know of a fork grants no more than GUEST."""
+        proved = max(self.proofs(person, within), default=0)
+        for op in self.ops:
+            says = op.says(person)
+            if op.id in within and op.id not in self.void and op.level() >= least and says is not None:
+                yield op, says if self.group.known(person, op.past) >= proved else min(says, 1)
+
+    @staticmethod
+    def standing(words):
+        """From the highest rank down: what counts and is not replaced."""
+        kept = []
+        words = list(words)
+        for level in range(ABOVE, 0, -1):
+            now = min((says for _, says in kept), default=None)
+            if now is not None and now >= level:
+                break
+            kept = kept + [(op, says) for op, says in words if op.level() == level
+                           and (all(k.id in op.past for k, _ in kept) or now == says == 0)]
+            kept = [(op, says) for op, says in kept if not any(op.id in other.past for other, _ in kept)]
+        return min(kept, key=lambda w: (w[1], w[0].lamport, w[0].id), default=None)
+
+    def rank(self, person, within, least):
+        if person == self.owner(within):
+            return OWNER
+        found = self.standing(self.words(person, within, least))
+        return min(found[1], 4) if found else 0
+
+    def stint(self, op, person):
+        return op.id if op.kind in ("create", "add") else op.stints[person]
+
+    def result(self):
+        owner, members, banned = self.owner(self.ids), {}, []
+        for person in sorted(set().union(*(op.people() for op in self.ops)) - {owner}):
+            found = self.standing(self.words(person, self.ids, 1))
+            rank = min(found[1], 4) if found else 0
+            bans = [(op, op.frees(person)) for op in self.ops if op.id not in self.void]
+            ban = self.standing([(op, free) for op, free in bans if free is not None])
+            if ban and ban[1] == 0 and rank < ban[0].level():
+                banned.append(person)
+            elif rank:
+                members[str(person)] = [RANKS[rank], self.stint(found[0], person)]
+        if not self.left_alone(owner, members):
+            seat = [op for op in self.line if op.says(owner) == OWNER][-1]
+            members[str(owner)] = ["owner", self.stint(seat, owner)]
+        told = [op for op in self.ops if op.id not in self.void]
+        last = lambda kind: [op.args[0] for op in told if op.kind in kind]
+        return {"void": [op.id for op in self.ops if op.id in self.void], "owner": owner, "members": members,
+                "banned": banned, "name": last(("create", "name"))[-1], "about": (last(("about",)) or [""])[-1],
+                "policy": self.policy(self.ids)}
+
+    def left_alone(self, owner, members):
+        leaves = [op for op in self.line if op.kind == "leave" and op.author == owner]
+        comes = lambda op: op.kind in ("add", "rank", "give") and op.id not in self.void and op.id not in leaves[-1].past
+        return bool(leaves) and not members and not any(comes(op) for op in self.ops)
+
+
+def main():
+    vectors = Path(__file__).parents[2] / "vectors" / "groups.json"
+    groups = json.loads(vectors.read_text())["groups"]
+    wrong = 0
+    for group in groups:
+        ops = Group(group["ops"])
+        found = View(ops, set(ops.by_id)).result()
+        found["members"] = {str(k): found["members"][k] for k in sorted(found["members"], key=int)}
+        for what, value in group["result"].items():
+            if found[what] != value:
+                wrong += 1
+                print(f"{group['what']}: {what} is {found[what]}, not {value}")
+    print(f"{len(groups)} groups, {sum(len(g['ops']) for g in groups)} operations, "
+          f"{sum(len(g['result']['void']) for g in groups)} void; {wrong} differences")
+    return 1 if wrong or len(groups) < 210 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
