@@ -70,7 +70,7 @@ impl Link {
 /// The chain of this node.
 ///
 /// What is stored is the chain some numbers ahead: after a crash the numbers up to there are left out, since nobody
-/// knows which of them were sent. One key under two messages would show what both have in common.
+/// knows which of them were sent. Of two messages under one key a receiver opens one, and the other is lost.
 pub(super) struct Sending {
     now: Link,
     /// INVARIANT: not behind `now`.

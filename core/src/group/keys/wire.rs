@@ -103,9 +103,8 @@ pub(super) fn seal(key: &Key, at: Place, header: &Header, nonce: [u8; NONCE_LEN]
         out.extend_from_slice(part);
     }
     let buffer = InOutBuf::from(out.get_mut(HEADER_LEN.saturating_add(NONCE_LEN)..)?);
-    let tag = XChaCha20Poly1305::new(key.into())
-        .encrypt_inout_detached(&nonce.into(), &aad(at, header), buffer)
-        .ok()?;
+    let tag =
+        XChaCha20Poly1305::new(key.into()).encrypt_inout_detached(&nonce.into(), &aad(at, header), buffer).ok()?;
     out.extend_from_slice(&tag);
     Some(out)
 }

@@ -41,7 +41,8 @@ fn orders_with_doubles_or_strangers_are_refused() {
     let order = Order::new(&[3, 0, 2], &members, node(1)).unwrap();
     assert_eq!([0, 1, 2, 3].map(|n| order.position(node(n))), [Some(1), None, Some(2), Some(0)]);
     assert_eq!([0, 1, 2, 3].map(|p| order.node(p)), [Some(node(3)), Some(node(0)), Some(node(2)), None]);
-    let wrong: [&[u16]; 7] = [&[3, 0, 0], &[3, 0, 4], &[3, 0, 1], &[3, 0], &[3, 0, 2, 2], &[3, 0, 2, 1], &[3, 0, 65_535]];
+    let wrong: [&[u16]; 7] =
+        [&[3, 0, 0], &[3, 0, 4], &[3, 0, 1], &[3, 0], &[3, 0, 2, 2], &[3, 0, 2, 1], &[3, 0, 65_535]];
     for indices in wrong {
         assert_eq!(Order::new(indices, &members, node(1)), None, "{indices:?}");
     }
