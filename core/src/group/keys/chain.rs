@@ -97,6 +97,16 @@ impl Sending {
         Some((self.now.step()?, number, reserves))
     }
 
+    /// The number of the next message.
+    pub(super) fn number(&self) -> u32 {
+        self.now.number
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        if self.stored.number < self.now.number { Err("the stored chain is behind the own chain") } else { Ok(()) }
+    }
+
     pub(super) fn row(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(36);
         self.stored.write(&mut out);
@@ -206,9 +216,18 @@ impl Receiving {
             let at = WallTime(u64::from_le_bytes(r.take()?));
             chain.skipped.push(Skipped { number, at, key: r.take()? });
         }
-        let rises = chain.skipped.is_sorted_by(|a, b| a.number < b.number);
-        let below = chain.skipped.last().is_none_or(|kept| kept.number < chain.next.number);
-        if rises && below && chain.skipped.len() <= MAX_SKIPPED { Ok(chain) } else { Err(Malformed) }
+        if chain.is_sound() { Ok(chain) } else { Err(Malformed) }
+    }
+
+    fn is_sound(&self) -> bool {
+        let rises = self.skipped.is_sorted_by(|a, b| a.number < b.number);
+        let below = self.skipped.last().is_none_or(|kept| kept.number < self.next.number);
+        rises && below && self.skipped.len() <= MAX_SKIPPED
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        if self.is_sound() { Ok(()) } else { Err("kept keys do not rise, or are too many") }
     }
 }
 

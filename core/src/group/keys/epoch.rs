@@ -169,6 +169,11 @@ impl Epoch {
         self.made
     }
 
+    /// How many messages of this node were sealed, with those that a restart left out.
+    pub(crate) fn sent(&self) -> u32 {
+        self.sending.number()
+    }
+
     /// The secret, to be handed on.
     pub(crate) fn hand_on(&self) -> Option<&Secret> {
         self.hand_on.as_ref()
@@ -251,6 +256,16 @@ impl Epoch {
                 self.dirty.chains.insert(*sender);
             }
         }
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let gone = |n: u16| self.silent.get(usize::from(n)).is_some_and(|key| *key == GONE);
+        if self.silent.len() != self.holders.len() || !gone(self.me) || !self.receiving.keys().all(|n| gone(*n)) {
+            return Err("a first key is kept of a holder that has spoken");
+        }
+        self.sending.check()?;
+        self.receiving.values().try_for_each(Receiving::check)
     }
 
     /// Whether this is the secret of an epoch whose operation committed to it.
