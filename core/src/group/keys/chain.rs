@@ -102,6 +102,11 @@ impl Sending {
         self.now.number
     }
 
+    #[cfg(test)]
+    pub(super) fn key(&self) -> Key {
+        self.now.key
+    }
+
     #[cfg(any(test, debug_assertions))]
     pub(super) fn check(&self) -> Result<(), &'static str> {
         if self.stored.number < self.now.number { Err("the stored chain is behind the own chain") } else { Ok(()) }

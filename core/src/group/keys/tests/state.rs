@@ -255,3 +255,27 @@ fn a_restart_leaves_out_at_most_a_block() {
         sender = disk.read();
     }
 }
+
+/// Fails if after a restart another epoch than the oldest makes room.
+#[test]
+fn restored_epochs_make_room_oldest_first() {
+    let make = |n: u64| {
+        let secret = Secret::new([n as u8; 32]);
+        Epoch::new(GROUP, OpId([n as u8; 32]), nodes(2), node(0), &secret, WallTime(WALL.0 + n)).unwrap()
+    };
+    let mut held = Epochs::restore([4, 2, 6, 1, 5, 3].map(make).into());
+    assert_eq!(held.add(make(7)).map(|gone| gone.op()), Some(OpId([1; 32])));
+    assert_eq!(held.add(make(8)).map(|gone| gone.op()), Some(OpId([2; 32])));
+}
+
+/// Fails if the key of a message says anything of the link after it, so that a kept key opens later messages, or if a link
+/// stays as it is.
+#[test]
+fn the_key_of_a_message_is_no_link() {
+    let mut e = epoch(3, 0);
+    let mut seen = OrderedSet::new();
+    for _ in 0..3 {
+        let (key, _, _) = e.sending.step().unwrap();
+        assert!(seen.insert(key.0) && seen.insert(e.sending.key()));
+    }
+}
