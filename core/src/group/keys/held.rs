@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::group::keys::chain::MAX_AGE;
 use crate::group::keys::epoch::Epoch;
-use crate::group::keys::wire::Tags;
+use crate::group::keys::schedule::Tags;
 use crate::time::WallTime;
 
 /// Epochs of one group. Six an hour may be made that remove nobody, and a member that was away meets those of one hour.
