@@ -70,7 +70,7 @@ impl Link {
 /// The chain of this node.
 ///
 /// What is stored is the chain some numbers ahead: after a crash the numbers up to there are left out, since nobody
-/// knows which of them were sent. One key under two messages would show what both have in common.
+/// knows which of them were sent. Of two messages under one key a receiver opens one, and the other is lost.
 pub(super) struct Sending {
     now: Link,
     /// INVARIANT: not behind `now`.
@@ -95,6 +95,21 @@ impl Sending {
             self.stored = ahead;
         }
         Some((self.now.step()?, number, reserves))
+    }
+
+    /// The number of the next message.
+    pub(super) fn number(&self) -> u32 {
+        self.now.number
+    }
+
+    #[cfg(test)]
+    pub(super) fn key(&self) -> Key {
+        self.now.key
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        if self.stored.number < self.now.number { Err("the stored chain is behind the own chain") } else { Ok(()) }
     }
 
     pub(super) fn row(&self) -> Vec<u8> {
@@ -206,9 +221,18 @@ impl Receiving {
             let at = WallTime(u64::from_le_bytes(r.take()?));
             chain.skipped.push(Skipped { number, at, key: r.take()? });
         }
-        let rises = chain.skipped.is_sorted_by(|a, b| a.number < b.number);
-        let below = chain.skipped.last().is_none_or(|kept| kept.number < chain.next.number);
-        if rises && below && chain.skipped.len() <= MAX_SKIPPED { Ok(chain) } else { Err(Malformed) }
+        if chain.is_sound() { Ok(chain) } else { Err(Malformed) }
+    }
+
+    fn is_sound(&self) -> bool {
+        let rises = self.skipped.is_sorted_by(|a, b| a.number < b.number);
+        let below = self.skipped.last().is_none_or(|kept| kept.number < self.next.number);
+        rises && below && self.skipped.len() <= MAX_SKIPPED
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        if self.is_sound() { Ok(()) } else { Err("kept keys do not rise, or are too many") }
     }
 }
 

@@ -7,8 +7,15 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::collections::{OrderedMap, OrderedSet};
 use crate::crypto::kdf::Key;
 use crate::group::keys::chain::{NoKey, Receiving, Sending};
+<<<<<<< HEAD
 use crate::group::keys::schedule::{Place, Secret, commitment, first_of_chain, header_key, next_key, successor, tags};
 use crate::group::keys::wire::{Header, NONCE_LEN, Parts, Tags, seal};
+=======
+use crate::group::keys::schedule::{
+    Place, Secret, Tags, commitment, first_of_chain, header_key, next_key, successor, tags,
+};
+use crate::group::keys::wire::{Header, NONCE_LEN, Parts, seal};
+>>>>>>> keys
 use crate::id::{GroupId, NodeId, OpId};
 use crate::identity::SIGNATURE_LEN;
 use crate::rng::Rng;
@@ -169,6 +176,11 @@ impl Epoch {
         self.made
     }
 
+    /// How many messages of this node were sealed, with those that a restart left out.
+    pub(crate) fn sent(&self) -> u32 {
+        self.sending.number()
+    }
+
     /// The secret, to be handed on.
     pub(crate) fn hand_on(&self) -> Option<&Secret> {
         self.hand_on.as_ref()
@@ -251,6 +263,16 @@ impl Epoch {
                 self.dirty.chains.insert(*sender);
             }
         }
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let gone = |n: u16| self.silent.get(usize::from(n)).is_some_and(|key| *key == GONE);
+        if self.silent.len() != self.holders.len() || !gone(self.me) || !self.receiving.keys().all(|n| gone(*n)) {
+            return Err("a first key is kept of a holder that has spoken");
+        }
+        self.sending.check()?;
+        self.receiving.values().try_for_each(Receiving::check)
     }
 
     /// Whether this is the secret of an epoch whose operation committed to it.

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::group::keys::chain::MAX_AGE;
 use crate::group::keys::epoch::Epoch;
-use crate::group::keys::wire::Tags;
+use crate::group::keys::schedule::Tags;
 use crate::time::WallTime;
 
 /// Epochs of one group. Six an hour may be made that remove nobody, and a member that was away meets those of one hour.
@@ -17,11 +17,18 @@ const NEXT_AGE: u64 = 3_600_000;
 pub(crate) struct Epochs(Vec<Epoch>);
 
 impl Epochs {
+    /// Epochs that were stored, without order.
+    pub(crate) fn restore(mut epochs: Vec<Epoch>) -> Self {
+        epochs.sort_by_key(|epoch| epoch.made);
+        Self(epochs)
+    }
+
     /// Adds an epoch and gives back the one that has to go: of more than six the one that was superseded first; if none
-    /// was, the one added first. An epoch that is held already comes back itself.
+    /// was, the one added first. Nothing changes if it is held already. [`Epochs::send_in`] follows, so that one which
+    /// came late counts as superseded.
     pub(crate) fn add(&mut self, epoch: Epoch) -> Option<Epoch> {
         if self.find(&epoch.tags()).is_some() {
-            return Some(epoch);
+            return None;
         }
         self.0.push(epoch);
         if self.0.len() <= MAX_EPOCHS {

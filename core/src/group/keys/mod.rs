@@ -25,6 +25,6 @@ pub(crate) use epoch::{Epoch, Opened, Unopened};
 pub(crate) use held::Epochs;
 pub(crate) use order::{Order, make_order};
 pub(crate) use rows::{Changes, Row};
-pub(crate) use schedule::{Secret, commitment};
+pub(crate) use schedule::{Secret, Tags, commitment};
 pub(crate) use secret_message::SecretMessage;
-pub(crate) use wire::{Header, Tags, header_of};
+pub(crate) use wire::{Header, header_of};

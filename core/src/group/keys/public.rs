@@ -5,8 +5,8 @@
 
 use alloc::vec::Vec;
 
-use crate::group::keys::schedule::public_tags;
-use crate::group::keys::wire::{CLEAR, MESSAGE, Tags};
+use crate::group::keys::schedule::{Tags, public_tags};
+use crate::group::keys::wire::{CLEAR, MESSAGE};
 use crate::id::GroupId;
 use crate::identity::SIGNATURE_LEN;
 use crate::wire::Malformed;

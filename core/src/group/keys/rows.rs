@@ -84,6 +84,15 @@ impl Epoch {
         rows
     }
 
+    /// Deletes all rows.
+    pub(crate) fn delete(&self) -> Changes {
+        let silent = self.blocks().filter(|block| self.silent_row(*block).is_some()).map(|block| key(SILENT, block));
+        let chains = self.receiving.keys().map(|sender| key(CHAIN, *sender));
+        let one = [alloc::vec![META], alloc::vec![OWN]].into_iter();
+        let delete = one.chain(self.blocks().map(|block| key(HOLDERS, block))).chain(silent).chain(chains).collect();
+        Changes { put: Vec::new(), delete }
+    }
+
     fn blocks(&self) -> impl Iterator<Item = u16> {
         (0u16..).take(self.holders.len().div_ceil(BLOCK))
     }

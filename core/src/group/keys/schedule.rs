@@ -3,9 +3,15 @@
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::crypto::kdf::Key;
-use crate::group::keys::wire::{TAGS_LEN, Tags};
 use crate::id::{GroupId, NodeId, OpId};
 use crate::rng::Rng;
+
+/// Bytes of both tags.
+const TAGS_LEN: usize = 16;
+
+/// Group tag 8 and epoch tag 8. Nothing in them outlives the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Tags(pub(crate) [u8; TAGS_LEN]);
 
 /// The secret of an epoch. Who has it opens the epoch's messages from the first one on.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]

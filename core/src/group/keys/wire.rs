@@ -6,7 +6,7 @@ use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::{AeadInOut, KeyInit, XChaCha20Poly1305};
 
 use crate::crypto::kdf::Key;
-use crate::group::keys::schedule::Place;
+use crate::group::keys::schedule::{Place, Tags};
 use crate::identity::SIGNATURE_LEN;
 use crate::wire::Malformed;
 use crate::wire::record::Reader;
@@ -19,18 +19,12 @@ pub(super) const SECRET: u8 = 2;
 pub(super) const CLEAR: u8 = 0;
 /// XChaCha20-Poly1305 with random nonces (draft-irtf-cfrg-xchacha-03).
 pub(super) const SUITE: u8 = 1;
-/// Bytes of both tags.
-pub(super) const TAGS_LEN: usize = 16;
 pub(super) const HEADER_LEN: usize = 24;
 pub(super) const NONCE_LEN: usize = 24;
 const TAG_LEN: usize = 16;
 /// What a message costs above the run: 64 bytes.
 pub(super) const OVERHEAD: usize = HEADER_LEN + NONCE_LEN + TAG_LEN;
 const AAD_LEN: usize = 64 + HEADER_LEN;
-
-/// Group tag 8 and epoch tag 8. Nothing in them outlives the epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Tags(pub(crate) [u8; TAGS_LEN]);
 
 /// What a message says before it is opened.
 ///

@@ -248,7 +248,7 @@ fn epochs_go_when_their_time_is_over() {
     for n in 0..6u8 {
         assert!(held.add(epoch_of(n, OpId([n; 32]), 2, 0)).is_none());
     }
-    assert_eq!(held.add(epoch_of(3, OpId([3; 32]), 2, 0)).unwrap().tags(), tags[3], "it is held already");
+    assert!(held.add(epoch_of(3, OpId([3; 32]), 2, 0)).is_none() && held.count() == 6, "it is held already");
     held.send_in(&tags[1], at(0));
     held.send_in(&tags[2], at(10));
     held.send_in(&tags[2], at(20));

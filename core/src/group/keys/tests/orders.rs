@@ -47,8 +47,8 @@ fn orders_with_doubles_or_strangers_are_refused() {
         assert_eq!(Order::new(indices, &members, node(1)), None, "{indices:?}");
     }
     assert_eq!(Order::new(&[3, 0, 2], &members, node(9)), None);
-    assert_eq!(Order::new(&[3, 0, 2], &[node(1), node(0), node(2), node(3)], node(1)), None);
-    assert_eq!(Order::new(&[3, 0, 2], &[node(0), node(1), node(1), node(3)], node(1)), None);
+    let unsorted = [[1, 0, 2, 3], [0, 0, 2, 3], [0, 1, 1, 3]].map(|n| n.map(node));
+    assert!(unsorted.iter().all(|members| Order::new(&[0, 1, 2], members, node(3)).is_none()));
     assert_eq!(Order::new(&[], &[], node(1)), None);
     assert_eq!(Order::new(&[], &nodes(1), node(0)).map(|o| o.len()), Some(0));
 }

@@ -110,11 +110,16 @@ proptest! {
             }
             disk.write(receiver.changes());
             prop_assert_eq!(disk.rows(), receiver.rows());
+            prop_assert_eq!(receiver.check(), Ok(()));
+            prop_assert_eq!(senders.iter().try_for_each(Epoch::check), Ok(()));
         }
         for (n, text, message) in held.into_iter().rev() {
             let number = header_of(&message).unwrap().number;
             prop_assert_eq!(receiver.open(&message, WALL), opened(places[n], number, &text));
         }
+        disk.write(receiver.changes());
+        disk.write(receiver.delete());
+        prop_assert_eq!(disk.rows(), Vec::new());
     }
 
     /// A message leaves once its rows are on disk; the process dies before or after any of it.
@@ -173,9 +178,11 @@ fn what_is_forgotten_leaves_the_store() {
     let has = |disk: &Disk, key: &[u8; 32]| disk.rows().iter().any(|(_, v)| v.windows(32).any(|part| part == key));
     assert!(has(&disk, &[7; 32]) && has(&disk, &next));
     e.forget_secret();
+    disk.write(e.changes());
+    assert!(!has(&disk, &[7; 32]) && has(&disk, &next));
     e.forget_next();
     disk.write(e.changes());
-    assert!(!has(&disk, &[7; 32]) && !has(&disk, &next) && has(&disk, &header));
+    assert!(!has(&disk, &next) && has(&disk, &header));
     e.forget_secret();
     e.forget_next();
     assert_eq!(e.changes(), Changes::default());
@@ -196,12 +203,79 @@ fn rows_that_do_not_fit_are_refused() {
         let mut less = rows.clone();
         let (key, value) = less.remove(at);
         assert!(Epoch::restore(GROUP, &less).is_err(), "without {key:?}");
-        for value in [&value[1..], &[&value, [0].as_slice()].concat()] {
-            less.push((key.clone(), value.to_vec()));
+        let longer = |by: usize| [value.as_slice(), &alloc::vec![0; by]].concat();
+        let shorter = |by: usize| value[by..].to_vec();
+        for other in [shorter(1), shorter(32), longer(1), longer(32), longer(32 * 32)] {
+            less.push((key.clone(), other));
             assert!(Epoch::restore(GROUP, &less).is_err(), "{key:?} of another length");
             less.pop();
         }
     }
     let more = |key: &[u8]| [rows.clone(), [(key.to_vec(), Vec::new())].into()].concat();
     assert!([&[9][..], &[0, 0], &[2, 0, 9], &[]].iter().all(|key| Epoch::restore(GROUP, &more(key)).is_err()));
+}
+
+/// Fails if a restart forgets since when an epoch is superseded, and so begins its week again.
+#[test]
+fn since_when_an_epoch_is_superseded_is_stored() {
+    let (mut held, mut disk) = (Epochs::default(), [Disk::default(), Disk::default()]);
+    let tags = [7, 8].map(|secret| {
+        let epoch = epoch_of(secret, OpId([secret; 32]), 3, 0);
+        let tags = epoch.tags();
+        assert!(held.add(epoch).is_none());
+        tags
+    });
+    let write = |held: &mut Epochs, disk: &mut [Disk; 2]| {
+        for (tags, disk) in tags.iter().zip(disk) {
+            disk.write(held.find_mut(tags).unwrap().changes());
+        }
+    };
+    write(&mut held, &mut disk);
+    held.send_in(&tags[1], WALL);
+    write(&mut held, &mut disk);
+    let mut held = Epochs::restore(disk.iter().map(Disk::read).collect());
+    held.send_in(&tags[1], WallTime(WALL.0 + 5));
+    assert!(held.iter_mut().all(|epoch| epoch.changes() == Changes::default()));
+    let gone = held.expire(WallTime(WALL.0 + MAX_AGE));
+    assert_eq!(gone.iter().map(Epoch::tags).collect::<Vec<_>>(), [tags[0]]);
+    assert_eq!(held.iter().map(Epoch::op).collect::<Vec<_>>(), [OpId([8; 32])]);
+}
+
+/// Fails if numbers that a restart leaves out are more than a block.
+#[test]
+fn a_restart_leaves_out_at_most_a_block() {
+    let (mut sender, mut disk, mut rng) = (epoch(3, 0), Disk::default(), Rng::new([5; 32]));
+    let mut receiver = epoch(3, 1);
+    disk.write(sender.changes());
+    for restart in 0..8u32 {
+        assert_eq!(sender.sent(), 64 * restart);
+        let message = sender.seal(&mut rng, &run(b"")).unwrap();
+        disk.write(sender.changes());
+        assert_eq!(receiver.open(&message, WALL), opened(0, 64 * restart, b""));
+        sender = disk.read();
+    }
+}
+
+/// Fails if after a restart another epoch than the oldest makes room.
+#[test]
+fn restored_epochs_make_room_oldest_first() {
+    let make = |n: u64| {
+        let secret = Secret::new([n as u8; 32]);
+        Epoch::new(GROUP, OpId([n as u8; 32]), nodes(2), node(0), &secret, WallTime(WALL.0 + n)).unwrap()
+    };
+    let mut held = Epochs::restore([4, 2, 6, 1, 5, 3].map(make).into());
+    assert_eq!(held.add(make(7)).map(|gone| gone.op()), Some(OpId([1; 32])));
+    assert_eq!(held.add(make(8)).map(|gone| gone.op()), Some(OpId([2; 32])));
+}
+
+/// Fails if the key of a message says anything of the link after it, so that a kept key opens later messages, or if a link
+/// stays as it is.
+#[test]
+fn the_key_of_a_message_is_no_link() {
+    let mut e = epoch(3, 0);
+    let mut seen = OrderedSet::new();
+    for _ in 0..3 {
+        let (key, _, _) = e.sending.step().unwrap();
+        assert!(seen.insert(key.0) && seen.insert(e.sending.key()));
+    }
 }
