@@ -54,7 +54,9 @@ impl Command<Groups> for Create {
         out.put(OPERATIONS, [id.0, op.id.0].concat(), op.bytes.clone());
         let first = op.id;
         let Some(ops) = OpLog::new(op) else { return Err(CommandError::NotAllowed("the group cannot be made so")) };
-        let mut group = Group::new(id, ops, cx.now);
+        let Some(mut group) = Group::new(id, ops, cx.now) else {
+            return Err(CommandError::NotAllowed("the group cannot be made so"));
+        };
         if kind != GroupKind::Public {
             group.begin(first, &secret, groups.me, cx, out);
         }

@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use crate::group::change::GroupChange;
 use crate::group::joining::{Joining, MAX_COLLECTED};
 use crate::group::keys::SecretMessage;
-use crate::group::log::{Clock, OpLog};
-use crate::group::one::{Group, Offered, Request};
+use crate::group::clock::Clock;
+use crate::group::log::OpLog;
+use crate::group::one::{Group, Offered, Request, collect};
 use crate::group::op::{Acceptance, Action, GroupKind, GroupRole, Invitation, Invitee, Operation};
 use crate::group::wire::{BUNDLE_BYTES, Message, Refusal};
 use crate::group::{Groups, JOINING, MAX_GROUPS, OPERATIONS, Out};
@@ -52,11 +53,11 @@ impl Groups {
             group.ops.beyond(clock)
         } else if let Some(gone) = group.state().removed.get(&from) {
             // It learns that it is no member any more, and what led to that.
-            group.ops.beyond(clock).into_iter().filter(|op| group.ops.is_in_past(op.id, *gone)).collect()
+            group.ops.beyond(clock).into_iter().filter(|op| op.id == *gone || group.ops.is_in_past(&op.id, gone)).collect()
         } else {
             return self.drops.count(DropReason::Message);
         };
-        let lacks = group.ops.lacks(clock);
+        let lacks = group.lacks(clock);
         give(id, gives, from, out);
         if answer && lacks && group.is_member(from) {
             group.say_state(from, false, out);
@@ -120,9 +121,10 @@ impl Groups {
     /// The operations that came say that this node is a member.
     fn join_if_added(&mut self, cx: &mut Cx<'_>, id: GroupId, out: &mut Outbox<Out>) {
         let Some(joining) = self.joining.get(&id) else { return };
-        let Some(mut ops) = OpLog::collect(id, joining.operations.values().cloned().collect()) else { return };
-        let is_member = ops.state().members.contains_key(&self.me);
-        if !is_member && ops.state().kind == GroupKind::Public && !ops.state().banned.contains(&self.me) {
+        let Some(mut ops) = collect(id, joining.operations.values().cloned().collect()) else { return };
+        let Some(state) = ops.state() else { return };
+        let is_member = state.members.contains_key(&self.me);
+        if !is_member && state.kind == GroupKind::Public && !state.banned.contains(&self.me) {
             // Everybody adds themselves.
             let acceptance = joining.wish.acceptance;
             let base = OpId(id.0);
@@ -137,7 +139,8 @@ impl Groups {
         for op in ops.iter() {
             out.put(OPERATIONS, [id.0, op.id.0].concat(), op.bytes.clone());
         }
-        self.groups.insert(id, Group::new(id, ops, cx.now));
+        let Some(group) = Group::new(id, ops, cx.now) else { return };
+        self.groups.insert(id, group);
         for (from, bytes) in secrets {
             self.secret(cx, from, &bytes, out);
         }
@@ -182,7 +185,7 @@ impl Groups {
             // Whether there is such a group is not for who has no invitation to it.
             return self.drops.count(DropReason::Message);
         };
-        let state = group.ops.state();
+        let state = group.state();
         if state.members.contains_key(&from) {
             // It asks again: what it was sent is lost.
             give(id, group.ops.iter().collect(), from, out);
@@ -279,7 +282,7 @@ fn may_use(group: &Group, invitation: &Invitation, acceptance: &Acceptance, cx: 
     let is_theirs = invitation.group == group.id && invitation.is_genuine() && acceptance.satisfies(invitation);
     let signer = group.role(invitation.signer());
     let is_able = signer.is_some_and(|rank| rank >= group.state().policy.invite && rank > invitation.role);
-    is_theirs && is_able && invitation.expires >= cx.wall && group.ops.uses(&invitation.nonce) < invitation.uses
+    is_theirs && is_able && invitation.expires >= cx.wall && group.uses(&invitation.nonce) < invitation.uses as usize
 }
 
 /// An operation of this node that follows all it has; none if it may not do that.
@@ -289,8 +292,7 @@ pub(super) fn sign(
     cx: &Cx<'_>,
     action: Action,
 ) -> Option<Operation> {
-    let mut heads = ops.heads();
-    heads.sort_unstable();
+    let heads = ops.heads();
     let lamport = heads.iter().filter_map(|head| ops.get(head)).map(|op| op.lamport).max()?.saturating_add(1);
     let seq = ops.next_seq(identity.node_id());
     let op = Operation::sign(identity, Some(ops.group()), (seq, heads, lamport), cx.wall, action).ok()?;

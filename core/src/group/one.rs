@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use crate::collections::{OrderedMap, OrderedSet};
 use crate::group::change::{GroupChange, changes};
+use crate::group::clock::{Clock, Mark};
 use crate::group::keys::{Changes, Epoch, Epochs};
 use crate::group::log::{OpLog, Verdict};
 use crate::group::op::{Acceptance, Action, GroupKind, GroupPolicy, GroupRole, Invitation, Operation};
@@ -66,8 +67,12 @@ pub(super) struct Group {
     pub(super) pool: Pool,
     /// The epoch in which this node seals: held, and its holders are the members.
     pub(super) usable: Option<OpId>,
-    /// What the application was last told of.
-    shown: State,
+    /// INVARIANT: that of all operations.
+    state: Arc<State>,
+    /// Operations that have no effect.
+    void: OrderedSet<OpId>,
+    /// What the application was last told of; none before this node was a member.
+    shown: Option<Arc<State>>,
     view: Option<Arc<GroupView>>,
     news_at: Option<Instant>,
     compare_at: Instant,
@@ -114,9 +119,12 @@ pub struct GroupMember {
 }
 
 impl Group {
-    pub(super) fn new(id: GroupId, ops: OpLog, now: Instant) -> Self {
-        Self {
+    /// None if the log has no state.
+    pub(super) fn new(id: GroupId, ops: OpLog, now: Instant) -> Option<Self> {
+        Some(Self {
             id,
+            state: ops.state()?,
+            void: ops.void().into_iter().collect(),
             ops,
             epochs: Epochs::default(),
             waiting: OrderedMap::new(),
@@ -125,11 +133,11 @@ impl Group {
             given: OrderedMap::new(),
             pool: Pool::default(),
             usable: None,
-            shown: State::default(),
+            shown: None,
             view: None,
             news_at: None,
             compare_at: now + COMPARE_EVERY,
-        }
+        })
     }
 
     /// A group as it was stored.
@@ -141,8 +149,8 @@ impl Group {
         cx: &Cx<'_>,
         out: &mut Outbox<Out>,
     ) -> Result<Self, Malformed> {
-        let ops = OpLog::collect(id, operations).ok_or(Malformed)?;
-        let mut group = Self::new(id, ops, cx.now);
+        let ops = collect(id, operations).ok_or(Malformed)?;
+        let mut group = Self::new(id, ops, cx.now).ok_or(Malformed)?;
         for rows in keys.chunk_by(|a, b| a.key.get(..64) == b.key.get(..64)) {
             let row = |r: &Record| (r.key.get(64..).unwrap_or_default().to_vec(), r.value.clone());
             // One that is damaged is asked for again.
@@ -151,13 +159,13 @@ impl Group {
                 Err(Malformed) => rows.iter().for_each(|r| out.delete(EPOCHS, r.key.clone())),
             }
         }
-        group.shown = group.ops.state().clone();
+        group.shown = Some(Arc::clone(&group.state));
         group.choose(me, cx.wall);
         Ok(group)
     }
 
     pub(super) fn state(&self) -> &State {
-        self.ops.state()
+        &self.state
     }
 
     /// Whether the members use an epoch that this node does not hold.
@@ -165,9 +173,31 @@ impl Group {
         !self.asked.is_empty()
     }
 
+    /// How often an invitation was used.
+    pub(super) fn uses(&self, nonce: &[u8; 16]) -> usize {
+        let is_by = |op: &&Operation| {
+            matches!(&op.action, Action::Add { invitation: Some(invitation), .. } if invitation.nonce == *nonce)
+        };
+        self.ops.iter().filter(is_by).count()
+    }
+
+    /// Whether another node has operations that are not here.
+    pub(super) fn lacks(&self, clock: &Clock) -> bool {
+        let own = self.ops.clock();
+        let is_new = |(author, theirs): (&NodeId, &Mark)| match own.get(author) {
+            None => true,
+            Some(ours) => {
+                theirs.seq > ours.seq
+                    || theirs.count > ours.count
+                    || (theirs.seq == ours.seq && theirs.count == ours.count && theirs.tip != ours.tip)
+            }
+        };
+        clock.iter().any(is_new)
+    }
+
     /// The members as the application knows them.
     pub(super) fn members_shown(&self) -> impl Iterator<Item = NodeId> {
-        self.shown.members.keys().copied()
+        self.shown.iter().flat_map(|shown| shown.members.keys().copied())
     }
 
     pub(super) fn is_member(&self, node: NodeId) -> bool {
@@ -232,7 +262,8 @@ impl Group {
             self.asked.len(),
             self.given.len(),
             self.pool.len(),
-            self.shown.members.len(),
+            self.state.members.len(),
+            self.void.len(),
             1,
         ]
         .into_iter()
@@ -301,6 +332,15 @@ impl Group {
     pub(super) fn insert(&mut self, op: Operation, out: &mut Outbox<Out>) {
         out.put(OPERATIONS, [self.id.0, op.id.0].concat(), op.bytes.clone());
         self.ops.insert(op);
+        self.resolve();
+    }
+
+    /// What the group is now.
+    fn resolve(&mut self) {
+        if let Some(state) = self.ops.state() {
+            self.state = state;
+        }
+        self.void = self.ops.void().into_iter().collect();
     }
 
     /// What is new here is announced soon.
@@ -316,10 +356,8 @@ impl Group {
         self.choose(me, cx.wall);
         self.ask_later(cx, me);
         self.show(me, out);
-        let changed = changes(&self.shown, self.ops.state(), me);
-        if !changed.is_empty() {
-            self.shown = self.ops.state().clone();
-        }
+        let changed = changes(self.shown.as_deref(), &self.state, me);
+        self.shown = Some(Arc::clone(&self.state));
         for change in changed {
             if let GroupChange::Added { member, .. } = &change {
                 self.requests.remove(member);
@@ -395,10 +433,10 @@ impl Group {
             )
         };
         let is_for_all = |op: &&Operation| {
-            !self.ops.is_void(op.id) && self.holders(op).is_some_and(|h| h.iter().eq(state.members.keys()))
+            !self.void.contains(&op.id) && self.holders(op).is_some_and(|h| h.iter().eq(state.members.keys()))
         };
         // Of two with one number the lower id.
-        let newest = self.ops.newest().filter(makes).take(EPOCHS_BACK);
+        let newest = self.ops.iter().rev().filter(makes).take(EPOCHS_BACK);
         newest.filter(is_for_all).max_by(|a, b| a.lamport.cmp(&b.lamport).then(b.id.cmp(&a.id))).map(|op| op.id)
     }
 
@@ -418,9 +456,7 @@ impl Group {
         let view = state.members.get(&me).map(|own| {
             let may_post = own.role >= state.policy.post;
             let context = self.usable.filter(|_| may_post).map(|epoch| {
-                let mut heads = self.ops.heads();
-                heads.sort_unstable();
-                Context { epoch, stint: own.stint, heads }
+                Context { epoch, stint: own.stint, heads: self.ops.heads() }
             });
             let reader =
                 |(id, m): (&NodeId, &crate::group::state::Member)| (*id, Reader { stint: m.stint, from: m.from });
@@ -474,6 +510,17 @@ impl Group {
         self.ask_secrets(cx, &members, me, out);
         self.pool.expire(cx.now);
     }
+}
+
+/// The log of these operations, which came in any order. None without the one that created the group.
+pub(super) fn collect(group: GroupId, mut operations: Vec<Operation>) -> Option<OpLog> {
+    operations.sort_by_key(|op| (op.lamport, op.id));
+    let mut all = operations.into_iter();
+    let mut log = OpLog::new(all.find(|op| op.id.0 == group.0)?)?;
+    for op in all {
+        log.insert(op);
+    }
+    Some(log)
 }
 
 /// What became of an operation that was brought.

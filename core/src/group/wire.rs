@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::group::log::Clock;
+use crate::group::clock::Clock;
 use crate::group::op::{Acceptance, Invitation};
 use crate::id::{GroupId, OpId};
 use crate::wire::Blob;

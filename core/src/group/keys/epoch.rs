@@ -7,15 +7,10 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::collections::{OrderedMap, OrderedSet};
 use crate::crypto::kdf::Key;
 use crate::group::keys::chain::{NoKey, Receiving, Sending};
-<<<<<<< HEAD
-use crate::group::keys::schedule::{Place, Secret, commitment, first_of_chain, header_key, next_key, successor, tags};
-use crate::group::keys::wire::{Header, NONCE_LEN, Parts, Tags, seal};
-=======
 use crate::group::keys::schedule::{
     Place, Secret, Tags, commitment, first_of_chain, header_key, next_key, successor, tags,
 };
 use crate::group::keys::wire::{Header, NONCE_LEN, Parts, seal};
->>>>>>> keys
 use crate::id::{GroupId, NodeId, OpId};
 use crate::identity::SIGNATURE_LEN;
 use crate::rng::Rng;
