@@ -135,7 +135,7 @@ impl World {
             let reads: Vec<_> = read.iter().filter(|(id, _)| id.depth >= member.reads_from).cloned().collect();
             assert_eq!(reads, gives, "node {n} does not read what members said; {replay}");
             let never_left = !self.removed.contains(&n);
-            assert!(!never_left || read == reads, "node {n} reads what lies before its time; {replay}");
+            assert!(!never_left || read == reads, "node {n} reads what lies before {}: {read:?}; {replay}", member.reads_from);
         }
     }
 }

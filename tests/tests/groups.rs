@@ -24,7 +24,8 @@ fn join(sim: &mut Sim, group: GroupId, by: usize, nodes: &[usize]) {
     for &n in nodes {
         sim.with(n, |e, now| e.join_group(now, &ticket)).unwrap();
     }
-    let joined = sim.run_until(120, |s| nodes.iter().all(|n| is_member(s, group, *n, *n)));
+    let has_joined = |s: &Sim, n: usize| s.node(n).group_changes.contains(&(group, GroupChange::Joined));
+    let joined = sim.run_until(120, |s| nodes.iter().all(|n| has_joined(s, *n)));
     assert!(joined, "{:?}; {}", sim.node(nodes[0]).group_changes, sim.replay());
 }
 

@@ -290,6 +290,11 @@ impl Log {
         self.is_new && self.policy.is_signed() && self.lives.is_complete() && self.lives.len() == own
     }
 
+    /// Whether this node has caught up with nobody yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
     pub(crate) fn authors(&self) -> usize {
         self.lives.len()
     }

@@ -133,6 +133,8 @@ pub(crate) enum Out {
         group: GroupId,
         body: Vec<u8>,
     },
+    /// What this member had of a group's messages is here, as far as this node may read it.
+    CaughtUp(GroupId),
     /// The answer to `In::Where`.
     Where {
         group: GroupId,

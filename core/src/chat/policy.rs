@@ -89,9 +89,11 @@ impl Policy {
         self.is_of_all()
     }
 
-    /// Whether this node may say something here.
-    pub(super) fn may_say(&self) -> bool {
-        !matches!(self.kind, Conversation::Group(_)) || self.view.context.is_some()
+    /// Whether this node may say something here. A newcomer (`is_new`) of a group speaks once it has caught up, so that
+    /// what it says follows what was said before.
+    pub(super) fn may_say(&self, is_new: bool) -> bool {
+        let is_ready = !is_new || self.readable_from(self.me) <= 1;
+        !matches!(self.kind, Conversation::Group(_)) || (self.view.context.is_some() && is_ready)
     }
 
     /// What own entries are bound to.

@@ -21,6 +21,7 @@ use crate::stats::DropReason;
 use crate::store::{Record, Scan};
 use crate::time::{Duration, Instant};
 use crate::wire::Blob;
+use crate::wire::content::Conversation;
 
 /// A peer that sends nothing for this long does not answer: 2 s, a slow link's round trip with one loss.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -240,6 +241,7 @@ impl Chat {
                 let said = log.holders.said(from, line);
                 log.caught_up();
                 log.all_held();
+                self.caught_up(conversation, out);
                 self.say_again(conversation, out);
                 if said < line {
                     // It could not compare with what this node said before.
@@ -488,6 +490,7 @@ impl Chat {
         if let Some(log) = self.logs.get_mut(&conversation) {
             log.caught_up();
         }
+        self.caught_up(conversation, out);
         self.say_again(conversation, out);
         self.settled(conversation, peer, out);
         self.next_pull(cx, conversation, out);
@@ -497,6 +500,13 @@ impl Chat {
     fn settled(&mut self, conversation: ConversationId, peer: NodeId, out: &mut Outbox<Out>) {
         if conversation == self.network {
             out.push(Out::Compared(peer));
+        }
+    }
+
+    /// A newcomer of a group speaks from now on.
+    fn caught_up(&self, conversation: ConversationId, out: &mut Outbox<Out>) {
+        if let Some(Conversation::Group(group)) = self.logs.get(&conversation).map(|log| log.policy.kind()) {
+            out.push(Out::CaughtUp(group));
         }
     }
 

@@ -39,8 +39,8 @@ impl Chat {
             }
         }
         let log = self.log(cx, kind).ok_or(CommandError::Busy("list of conversations"))?;
-        if !log.policy.may_say() {
-            return Err(CommandError::Unknown("group in which this node may post"));
+        if !log.policy.may_say(log.is_new()) {
+            return Err(CommandError::NotAllowed("this node has not caught up with the group yet: try again soon"));
         }
         let mut ids = Vec::with_capacity(contents.len());
         for content in contents {

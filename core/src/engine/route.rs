@@ -174,6 +174,7 @@ impl Route for chat::Out {
                 q.input(session::In::Seal { to, order: None, subject: Subject::History, priority, body });
             }
             Self::Carry { group, body } => q.input(group::In::Carry { group, body }),
+            Self::CaughtUp(group) => q.input(group::In::CaughtUp(group)),
             Self::Vet { group, author, context } => q.input(group::In::Vet { group, author, context }),
             Self::Where { group, member, from } => q.input(group::In::Where { group, member, from }),
             Self::Compared(peer) => q.input(membership::In::Compared(peer)),

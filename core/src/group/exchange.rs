@@ -134,8 +134,8 @@ impl Groups {
         } else if !is_member {
             return;
         }
+        // Its row goes when the application is told.
         let Some(Joining { secrets, .. }) = self.joining.remove(&id) else { return };
-        out.delete(JOINING, id.0.to_vec());
         for op in ops.iter() {
             out.put(OPERATIONS, [id.0, op.id.0].concat(), op.bytes.clone());
         }

@@ -74,6 +74,8 @@ pub(crate) enum In {
     Carry { group: GroupId, body: Vec<u8> },
     /// Was this author a member who may post?
     Vet { group: GroupId, author: NodeId, context: Context },
+    /// The messages of a group that this node may read are here.
+    CaughtUp(GroupId),
     /// The answer to `Out::Where`: a newcomer reads from this depth on.
     Where { group: GroupId, member: NodeId, from: u64 },
 }
@@ -169,6 +171,10 @@ impl Groups {
             let group = Group::restore(id, self.me, operations, &keys, cx, out)?;
             self.groups.insert(id, group);
         }
+        // It was added, and had not caught up.
+        for (id, group) in &mut self.groups {
+            group.is_arriving = group.is_member(self.me) && self.joining.remove(id).is_some();
+        }
         Ok(())
     }
 
@@ -239,6 +245,11 @@ impl Machine for Groups {
             In::Ready(peer) => self.greet(cx, peer, out),
             In::Carry { group, body } => self.carry(cx, group, &body, out),
             In::Vet { group, author, context } => self.vet(cx, group, author, context, out),
+            In::CaughtUp(id) => {
+                if let Some(group) = self.groups.get_mut(&id) {
+                    group.arrive(out);
+                }
+            }
             In::Where { group, member, from } => self.admit(cx, group, member, from, out),
         }
     }

@@ -12,7 +12,7 @@ use crate::group::op::{Acceptance, Action, GroupKind, GroupPolicy, GroupRole, In
 use crate::group::pool::Pool;
 use crate::group::state::State;
 use crate::group::wire::Message;
-use crate::group::{EPOCHS, OPERATIONS, Out};
+use crate::group::{EPOCHS, JOINING, OPERATIONS, Out};
 use crate::id::{GroupId, NodeId, OpId};
 use crate::machine::{Cx, Outbox};
 use crate::shared::Arc;
@@ -74,6 +74,8 @@ pub(super) struct Group {
     /// What the application was last told of; none before this node was a member.
     shown: Option<Arc<State>>,
     view: Option<Arc<GroupView>>,
+    /// This node was added and has not caught up yet: the application is told when it has.
+    pub(super) is_arriving: bool,
     news_at: Option<Instant>,
     compare_at: Instant,
 }
@@ -135,6 +137,7 @@ impl Group {
             usable: None,
             shown: None,
             view: None,
+            is_arriving: false,
             news_at: None,
             compare_at: now + COMPARE_EVERY,
         })
@@ -359,12 +362,27 @@ impl Group {
         let changed = changes(self.shown.as_deref(), &self.state, me);
         self.shown = Some(Arc::clone(&self.state));
         for change in changed {
+            if change == GroupChange::Joined && self.state.members.get(&me).is_some_and(|m| m.from > 1) {
+                self.is_arriving = true;
+                continue;
+            }
+            if change == GroupChange::Joined {
+                out.delete(JOINING, self.id.0.to_vec());
+            }
             if let GroupChange::Added { member, .. } = &change {
                 self.requests.remove(member);
             }
             out.push(Out::Changed { group: self.id, change });
         }
         self.save(out);
+    }
+
+    /// This node has caught up: the application is told that it is a member.
+    pub(super) fn arrive(&mut self, out: &mut Outbox<Out>) {
+        if core::mem::take(&mut self.is_arriving) {
+            out.delete(JOINING, self.id.0.to_vec());
+            out.push(Out::Changed { group: self.id, change: GroupChange::Joined });
+        }
     }
 
     /// The sorted members for whom an operation made an epoch.
