@@ -247,6 +247,16 @@ impl Chat {
         }
     }
 
+    /// Says to one linked member of each group what is here of it.
+    pub(super) fn compare_groups(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        for conversation in self.groups.conversations() {
+            let members = self.holders(conversation);
+            if let Some(peer) = cx.rng.pick(&members).copied() {
+                self.greet(cx, conversation, peer, out);
+            }
+        }
+    }
+
     /// Whether a node takes part in a conversation of this node.
     pub(super) fn may_sync(&self, conversation: ConversationId, with: NodeId) -> bool {
         self.logs.get(&conversation).is_some_and(|log| log.policy.may_sync(with))

@@ -628,6 +628,7 @@ impl Machine for Chat {
                     self.clear_leftovers(out);
                 }
             }
+            self.compare_groups(cx, out);
             self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 50));
         }
         self.compare_timeout(cx, out);

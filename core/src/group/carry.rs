@@ -88,11 +88,8 @@ impl Groups {
         let Some(Header { tags, .. }) = header_of(&body) else { return self.drops.count(DropReason::Message) };
         let found = self.groups.values_mut().find(|g| g.epochs.find(&tags).is_some());
         let Some(group) = found else {
-            // An epoch that this node does not hold yet: its bringer's groups are the only ones it can be of.
-            let now = cx.now;
-            let waits = self.groups.values_mut().filter(|g| g.is_member(from)).find(|g| g.lacks_key());
-            let kept = waits.is_some_and(|group| group.pool.keep(from, body, now));
-            if !kept {
+            // An epoch that this node does not hold yet, or of which it does not know yet.
+            if !self.linked.contains(&from) || !self.pool.keep(from, body, cx.now) {
                 self.drops.count(DropReason::Decrypt);
             }
             return;
@@ -124,17 +121,21 @@ impl Groups {
             Some(true) => out.push(Out::Opened { group: id, via: from, body: run }),
             Some(false) => self.drops.count(DropReason::Message),
             None => {
-                group.pool.keep(from, body, cx.now);
                 group.say_state(from, true, out);
+                self.pool.keep(from, body, cx.now);
             }
         }
     }
 
     /// Tries again what could not be opened.
-    pub(super) fn open_again(&mut self, cx: &mut Cx<'_>, id: GroupId, out: &mut Outbox<Out>) {
-        let waiting = self.groups.get_mut(&id).map(|g| g.pool.take()).unwrap_or_default();
-        for (from, body) in waiting {
-            self.sealed(cx, from, body, out);
+    pub(super) fn open_again(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        for (from, body, since) in self.pool.take() {
+            let is_known = header_of(&body).is_none_or(|h| self.groups.values().any(|g| g.epochs.find(&h.tags).is_some()));
+            if is_known {
+                self.sealed(cx, from, body, out);
+            } else {
+                self.pool.keep(from, body, since);
+            }
         }
     }
 

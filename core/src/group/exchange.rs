@@ -107,6 +107,10 @@ impl Groups {
         let before: Vec<NodeId> = self.linked.iter().copied().collect();
         if let Some(group) = self.groups.get_mut(&id) {
             let known: Vec<NodeId> = group.members_shown().collect();
+            let early = group.early_secrets();
+            for message in early {
+                group.secret(&message, self.me, &self.linked, cx, out);
+            }
             group.refresh(cx, self.me, out);
             for peer in before {
                 if group.is_member(peer) && !known.contains(&peer) {
@@ -115,7 +119,7 @@ impl Groups {
             }
         }
         self.want_links(out);
-        self.open_again(cx, id, out);
+        self.open_again(cx, out);
     }
 
     /// The operations that came say that this node is a member.

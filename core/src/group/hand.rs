@@ -17,6 +17,8 @@ use crate::wire::{Blob, encode};
 /// A member that has the operation and not the secret asks after 1 s, and then ever more rarely, up to 30 s
 /// (docs/design/groups.md §4).
 const ASK: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+/// Secrets that wait for their operations.
+const MAX_EARLY: usize = 16;
 /// How often one epoch's secret is given to one member.
 const GIVEN: u32 = 4;
 /// Entries of what was given: those of the newest epochs stay.
@@ -103,7 +105,8 @@ impl Group {
         let may = self.is_member(to) && epoch.holders().binary_search(&to).is_ok();
         let Some(secret) = epoch.hand_on().filter(|_| may) else { return };
         let message = SecretMessage { group: self.id, op: epoch.op(), secret: secret.clone() };
-        out.push(Out::Say { to, body: encode(&Message::Secret(Blob(message.encode().to_vec()))) });
+        // After the operation, which is sent when it is stored.
+        out.after_commit(Out::Say { to, body: encode(&Message::Secret(Blob(message.encode().to_vec()))) });
     }
 
     /// A secret that a member hands over. Returns whether it is a new one: it is believed only if the operation
@@ -119,7 +122,12 @@ impl Group {
         if self.epoch(message.op).is_some() {
             return false;
         }
-        let Some(op) = self.ops.get(&message.op) else { return false };
+        let Some(op) = self.ops.get(&message.op) else {
+            if self.early.len() < MAX_EARLY {
+                self.early.insert(message.op, message.clone());
+            }
+            return false;
+        };
         let committed = match &op.action {
             // The one it adds has nothing to compare with: members derive it, and do not ask.
             Action::Add { .. } if op.added() == Some(me) => None,
@@ -137,6 +145,12 @@ impl Group {
         self.asked.remove(&message.op);
         self.hand_down(message.op, me, linked, out);
         true
+    }
+
+    /// Secrets whose operations came since.
+    pub(super) fn early_secrets(&mut self) -> Vec<SecretMessage> {
+        let here: Vec<OpId> = self.early.keys().copied().filter(|op| self.ops.get(op).is_some()).collect();
+        here.into_iter().filter_map(|op| self.early.remove(&op)).collect()
     }
 
     /// A member asks for the secret of an epoch.

@@ -35,6 +35,7 @@ use crate::fact::Fact;
 use crate::group::joining::Joining;
 use crate::group::one::Group;
 use crate::group::op::GroupHistory;
+use crate::group::pool::Pool;
 use crate::id::{GroupId, NodeId};
 use crate::identity::Identity;
 use crate::machine::{Cx, Machine, Outbox, Setup};
@@ -131,6 +132,7 @@ pub(crate) struct Groups {
     groups: OrderedMap<GroupId, Group>,
     joining: OrderedMap<GroupId, Joining>,
     linked: OrderedSet<NodeId>,
+    pool: Pool,
     /// INVARIANT: the nodes that a group or an application to one wants a link with.
     wanted: OrderedSet<NodeId>,
     max_links: usize,
@@ -145,6 +147,7 @@ impl Groups {
             groups: OrderedMap::new(),
             joining: OrderedMap::new(),
             linked: OrderedSet::new(),
+            pool: Pool::default(),
             wanted: OrderedSet::new(),
             // As many as are left for neighbours and private messages (limits.links).
             max_links: config.limits.links / 2,
@@ -263,17 +266,19 @@ impl Machine for Groups {
         for group in self.groups.values_mut() {
             group.handle_timeout(cx, &self.linked, self.me, out);
         }
+        self.pool.expire(cx.now);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
         let joining = self.joining.values().map(|j| j.at).min();
-        soonest(joining, self.groups.values().filter_map(Group::next_deadline).min())
+        let groups = self.groups.values().filter_map(Group::next_deadline).min();
+        soonest(soonest(joining, groups), self.pool.deadline())
     }
 
     fn footprint(&self) -> usize {
         let groups = self.groups.values().map(Group::len).fold(0, usize::saturating_add);
         let joining = self.joining.values().map(Joining::len).fold(0, usize::saturating_add);
-        groups.saturating_add(joining).saturating_add(self.linked.len()).saturating_add(self.wanted.len())
+        groups.saturating_add(joining).saturating_add(self.linked.len()).saturating_add(self.wanted.len()).saturating_add(self.pool.len())
     }
 
     fn count(&self, stats: &mut Stats) {
@@ -282,6 +287,7 @@ impl Machine for Groups {
 
     #[cfg(any(test, debug_assertions))]
     fn check(&self) -> Result<(), &'static str> {
+        self.pool.check()?;
         self.groups.values().try_for_each(Group::check)
     }
 }

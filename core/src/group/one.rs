@@ -6,10 +6,9 @@ use alloc::vec::Vec;
 use crate::collections::{OrderedMap, OrderedSet};
 use crate::group::change::{GroupChange, changes};
 use crate::group::clock::{Clock, Mark};
-use crate::group::keys::{Changes, Epoch, Epochs};
+use crate::group::keys::{Changes, Epoch, Epochs, SecretMessage};
 use crate::group::log::{OpLog, Verdict};
 use crate::group::op::{Acceptance, Action, GroupKind, GroupPolicy, GroupRole, Invitation, Operation};
-use crate::group::pool::Pool;
 use crate::group::state::State;
 use crate::group::wire::Message;
 use crate::group::{EPOCHS, JOINING, OPERATIONS, Out};
@@ -64,7 +63,8 @@ pub(super) struct Group {
     pub(super) asked: OrderedMap<OpId, Asked>,
     /// Secrets given, by epoch and member.
     pub(super) given: OrderedMap<(OpId, NodeId), u32>,
-    pub(super) pool: Pool,
+    /// Secrets that came before the operation that committed to them.
+    pub(super) early: OrderedMap<OpId, SecretMessage>,
     /// The epoch in which this node seals: held, and its holders are the members.
     pub(super) usable: Option<OpId>,
     /// INVARIANT: that of all operations.
@@ -133,7 +133,7 @@ impl Group {
             requests: OrderedMap::new(),
             asked: OrderedMap::new(),
             given: OrderedMap::new(),
-            pool: Pool::default(),
+            early: OrderedMap::new(),
             usable: None,
             shown: None,
             view: None,
@@ -253,7 +253,7 @@ impl Group {
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let asked = self.asked.values().map(|a| a.at).min();
-        soonest(soonest(asked, self.news_at), soonest(Some(self.compare_at), self.pool.deadline()))
+        soonest(soonest(asked, self.news_at), Some(self.compare_at))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -264,7 +264,7 @@ impl Group {
             self.requests.len(),
             self.asked.len(),
             self.given.len(),
-            self.pool.len(),
+            self.early.len(),
             self.state.members.len(),
             self.void.len(),
             1,
@@ -278,7 +278,7 @@ impl Group {
         if self.waiting.keys().any(|id| self.ops.get(id).is_some()) {
             return Err("an operation waits that is there");
         }
-        self.pool.check()
+        Ok(())
     }
 
     /// Says to a node what is here.
@@ -526,7 +526,6 @@ impl Group {
             self.save(out);
         }
         self.ask_secrets(cx, &members, me, out);
-        self.pool.expire(cx.now);
     }
 }
 

@@ -7,11 +7,12 @@ use crate::time::{Duration, Instant};
 
 /// A minute (docs/design/groups.md §5): after it the log of the group brings what was said.
 const KEPT: Duration = Duration::from_secs(60);
-/// Messages of one group, and of one member that brings them.
+/// Messages in all, and of one node that brings them.
 const MAX_MESSAGES: usize = 256;
 const MAX_OF_BRINGER: usize = 64;
-/// Bytes of one group's: 1 MiB.
-const MAX_BYTES: usize = 1 << 20;
+/// Their bytes: 4 MiB, of which one node has a quarter at most.
+const MAX_BYTES: usize = 4 << 20;
+const MAX_BYTES_OF_BRINGER: usize = MAX_BYTES / 4;
 
 #[derive(Debug)]
 struct Waiting {
@@ -33,25 +34,28 @@ impl Pool {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.waiting.first().map(|w| w.since + KEPT)
+        self.waiting.iter().map(|w| w.since + KEPT).min()
     }
 
     /// Keeps a message if there is room for one more of its bringer.
-    pub(super) fn keep(&mut self, via: NodeId, body: Vec<u8>, now: Instant) -> bool {
-        let of_bringer = self.waiting.iter().filter(|w| w.via == via).count();
+    pub(super) fn keep(&mut self, via: NodeId, body: Vec<u8>, since: Instant) -> bool {
+        let of_bringer = self.waiting.iter().filter(|w| w.via == via);
+        let (count, bytes) = of_bringer.fold((0usize, body.len()), |(count, bytes), w| {
+            (count.saturating_add(1), bytes.saturating_add(w.body.len()))
+        });
         let fits = self.bytes.saturating_add(body.len()) <= MAX_BYTES && self.waiting.len() < MAX_MESSAGES;
-        if !fits || of_bringer >= MAX_OF_BRINGER {
+        if !fits || count >= MAX_OF_BRINGER || bytes > MAX_BYTES_OF_BRINGER {
             return false;
         }
         self.bytes = self.bytes.saturating_add(body.len());
-        self.waiting.push(Waiting { via, since: now, body });
+        self.waiting.push(Waiting { via, since, body });
         true
     }
 
     /// All of it, to be tried again.
-    pub(super) fn take(&mut self) -> Vec<(NodeId, Vec<u8>)> {
+    pub(super) fn take(&mut self) -> Vec<(NodeId, Vec<u8>, Instant)> {
         self.bytes = 0;
-        core::mem::take(&mut self.waiting).into_iter().map(|w| (w.via, w.body)).collect()
+        core::mem::take(&mut self.waiting).into_iter().map(|w| (w.via, w.body, w.since)).collect()
     }
 
     pub(super) fn expire(&mut self, now: Instant) {
