@@ -10,9 +10,9 @@ use crate::chat::policy::Policy;
 use crate::chat::rows::{At, ENTRIES, Row, entry_id, entry_key};
 use crate::chat::waiting::{Offered, Parked, Source, Stage};
 use crate::chat::{Chat, Out, Reading};
-use crate::collections::OrderedMap;
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::group::op::GroupHistory;
-use crate::id::{ConversationId, GroupId, MessageId, NodeId};
+use crate::id::{ConversationId, GroupId, MessageId, NodeId, OpId};
 use crate::machine::{Cx, Outbox};
 use crate::shared::Arc;
 use crate::stats::DropReason;
@@ -25,6 +25,8 @@ use crate::wire::group::{Context, GroupView, Reader};
 /// asked for again.
 const MAX_VETTED: usize = 512;
 
+/// Places in the operations whose members are remembered: 64, the newest ones and those that are caught up with now.
+const MAX_CONTEXTS: usize = 64;
 /// Entries that a newcomer may read of what was said before: 4,096 at most, one read of the store.
 const MAX_NEWEST: u32 = 4_096;
 const MILLIS_A_DAY: u64 = 86_400_000;
@@ -45,13 +47,16 @@ pub(super) struct Groups {
     views: OrderedMap<ConversationId, (GroupId, Arc<GroupView>)>,
     /// Authors that may post under a context, with the number of the last use.
     vetted: OrderedMap<Vetted, u64>,
+    /// The members at these operations, by what made them members; with the last use.
+    at: OrderedMap<(ConversationId, Vec<OpId>), (Arc<OrderedSet<OpId>>, u64)>,
     uses: u64,
 }
 
 impl Groups {
     pub(super) fn len(&self) -> usize {
         let members = self.views.values().map(|(_, view)| view.members.len());
-        members.fold(self.vetted.len(), usize::saturating_add)
+        let at = self.at.values().map(|(members, _)| members.len());
+        members.chain(at).fold(self.vetted.len(), usize::saturating_add)
     }
 
     /// The rules of a group's conversation; none if this node takes no part in it.
@@ -68,6 +73,22 @@ impl Groups {
     fn is_vetted(&mut self, key: &Vetted) -> bool {
         self.uses = self.uses.saturating_add(1);
         self.vetted.get_mut(key).map(|used| *used = self.uses).is_some()
+    }
+
+    /// The members that an author knew of.
+    fn know(&mut self, conversation: ConversationId, heads: Vec<OpId>, members: Arc<OrderedSet<OpId>>) {
+        self.uses = self.uses.saturating_add(1);
+        if self.at.len() >= MAX_CONTEXTS {
+            let oldest = self.at.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone());
+            oldest.and_then(|key| self.at.remove(&key));
+        }
+        self.at.insert((conversation, heads), (members, self.uses));
+    }
+
+    /// Whether the author of a run with this context knew of a member; none if that is not known here.
+    fn knew(&self, conversation: ConversationId, context: &Context, member: OpId) -> Option<bool> {
+        let (members, _) = self.at.get(&(conversation, context.heads.clone()))?;
+        Some(members.contains(&member))
     }
 
     fn vet(&mut self, key: Vetted) {
@@ -107,6 +128,10 @@ impl Chat {
         let policy = Policy::with_view(kind, self.me, Arc::clone(&view));
         let Some(log) = self.log(cx, kind) else { return };
         log.policy = policy;
+        if let Some(context) = &view.context {
+            let members = view.members.values().map(|reader| reader.stint).collect();
+            self.groups.know(conversation, context.heads.clone(), Arc::new(members));
+        }
         let stays = |(id, before): (&NodeId, &Reader)| view.members.get(id).is_some_and(|now| now.stint == before.stint);
         if !known.members.iter().all(stays) || known.members.is_empty() {
             self.look_through(conversation, out);
@@ -146,10 +171,11 @@ impl Chat {
         &mut self,
         cx: &mut Cx<'_>,
         (group, author, context): (GroupId, NodeId, Context),
-        may: bool,
+        (may, members): (bool, Arc<OrderedSet<OpId>>),
         out: &mut Outbox<Out>,
     ) {
         let conversation = group_conversation(group);
+        self.groups.know(conversation, context.heads.clone(), members);
         if may {
             self.groups.vet(vetted(conversation, author, &context));
         }
@@ -181,6 +207,17 @@ impl Chat {
             self.groups.vet(vetted(conversation, run.log.author, context));
         }
         self.offer(cx, conversation, run, Source::Peer { from: via, repairs: false }, out);
+    }
+
+    /// Whether a node may read a run: it lies in what the policy gave to it, or its author knew of it as a member. None
+    /// if only the group machine can say.
+    pub(super) fn may_read(&self, conversation: ConversationId, by: NodeId, run: &Run) -> Option<bool> {
+        let policy = self.logs.get(&conversation).map(|log| &log.policy);
+        let (Some(policy), Some(context)) = (policy, &run.context) else { return Some(true) };
+        let Some(reader) = policy.reader(by) else { return Some(false) };
+        // A run is as readable as its first entry: a part of it would be another run.
+        let is_given = run.entries.first().is_some_and(|first| first.id.depth >= reader.from);
+        if is_given { Some(true) } else { self.groups.knew(conversation, context, reader.stint) }
     }
 
     /// The depth from which on a newcomer reads, by the policy of the group.

@@ -123,9 +123,9 @@ impl Chat {
     /// From the newest entry on: shown is what a member said, and what an entry that is shown names.
     pub(super) fn looked_through(&mut self, conversation: ConversationId, records: &[Record], out: &mut Outbox<Out>) {
         let Some(log) = self.logs.get_mut(&conversation) else { return };
-        let rows: Vec<(MessageId, Row)> =
+        let rows: OrderedMap<MessageId, Row> =
             records.iter().filter_map(|r| Some((entry_id(&r.key).ok()?, Row::read(&r.value).ok()?))).collect();
-        let runs = rows.iter().filter_map(|(_, row)| match &row.at {
+        let runs = rows.values().filter_map(|row| match &row.at {
             At::End(held) => stored_run(&log.policy, log.id, &held.run.0).ok(),
             At::In(_) => None,
         });
@@ -136,8 +136,13 @@ impl Chat {
         }
         let mut named: OrderedSet<Parent> = OrderedSet::new();
         let mut hidden: OrderedMap<MessageId, Hidden> = OrderedMap::new();
+        let mut heads = Vec::new();
         for (id, (names, past)) in entries.into_iter().rev() {
-            if past && !named.contains(&Parent::of(id)) {
+            let is_named = named.contains(&Parent::of(id));
+            if !is_named && !past {
+                heads.extend(rows.get(&id).map(|row| (id, row.known())));
+            }
+            if past && !is_named {
                 // What was shown until now was told.
                 let is_told = log.hidden.get(&id).is_none_or(|before| before.is_told);
                 hidden.insert(id, Hidden { names, is_told });
@@ -145,12 +150,13 @@ impl Chat {
                 named.extend(names);
             }
         }
-        let lowest = rows.last().map(|(id, _)| *id).unwrap_or(MessageId::first_of(0));
         let before = core::mem::take(&mut log.hidden);
-        let is_shown = |id: &MessageId| *id >= lowest && !hidden.contains_key(id);
+        // What was taken since the rows were read stays as it is.
+        let is_shown = |id: &MessageId| rows.contains_key(id) && !hidden.contains_key(id);
         let ids = before.iter().filter(|(id, h)| is_shown(id) && !h.is_told).map(|(id, _)| *id).collect();
-        log.hidden = before.into_iter().filter(|(id, _)| *id < lowest).chain(hidden).collect();
-        log.forget_hidden_heads();
+        log.hidden = before.into_iter().filter(|(id, _)| !rows.contains_key(id)).chain(hidden).collect();
+        // What only hidden entries named is to be named.
+        log.name_shown(heads);
         self.reveal(Revealed { conversation, ids }, out);
     }
 }

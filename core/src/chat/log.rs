@@ -490,10 +490,16 @@ impl Log {
         Parts { life: self.own.life, seq, prev, entries }
     }
 
-    /// What is hidden is not named any more.
-    pub(super) fn forget_hidden_heads(&mut self) {
+    /// What is hidden is not named any more, and these shown entries are, which no other shown one names.
+    pub(super) fn name_shown(&mut self, shown: Vec<(MessageId, Known)>) {
         for id in self.hidden.keys() {
             self.heads.forget(*id);
+        }
+        let own = self.own_log();
+        for (id, known) in shown.into_iter().filter(|(_, known)| known.log != own) {
+            let first_time = self.is_known_first_time(known.log.author);
+            let forked = self.forked.contains(&known.log);
+            self.heads.add(id, Head { known, first_time, forked, not_before: None });
         }
     }
 

@@ -45,7 +45,7 @@ use alloc::vec::Vec;
 use crate::config::Config;
 use crate::fact::{Fact, RoundTrip};
 use crate::group::op::GroupHistory;
-use crate::id::{ConversationId, GroupId, Life, MessageId, NodeId};
+use crate::id::{ConversationId, GroupId, Life, MessageId, NodeId, OpId};
 use crate::identity::Identity;
 use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::planted::{Bug, planted};
@@ -104,7 +104,7 @@ pub(crate) enum In {
     /// What is known of a group now; none when this node is no member any more.
     Group { group: GroupId, view: Option<Arc<GroupView>> },
     /// The answer to `Out::Vet`.
-    Vetted { group: GroupId, author: NodeId, context: Context, may: bool },
+    Vetted { group: GroupId, author: NodeId, context: Context, may: bool, members: Arc<OrderedSet<OpId>> },
     /// From which depth on does a newcomer of a group read, who is added now?
     Where { group: GroupId, member: NodeId, history: GroupHistory },
     /// A run that came sealed for a group, opened and vetted by the group machine.
@@ -578,7 +578,9 @@ impl Machine for Chat {
                 self.greet_in_groups(cx, peer, out);
             }
             In::Group { group, view } => self.group_view(cx, group, view, out),
-            In::Vetted { group, author, context, may } => self.vetted(cx, (group, author, context), may, out),
+            In::Vetted { group, author, context, may, members } => {
+                self.vetted(cx, (group, author, context), (may, members), out);
+            }
             In::Where { group, member, history } => self.where_from(cx, Newcomer { group, member, history }, out),
             In::Carried { group, via, body } => self.carried(cx, (group, via), body, out),
             In::Compare { peer, linked: true } => self.compare_all(cx, peer, out),

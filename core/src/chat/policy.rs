@@ -8,7 +8,7 @@ use crate::identity::Identity;
 use crate::shared::Arc;
 use crate::wire::Malformed;
 use crate::wire::content::Conversation;
-use crate::wire::group::{Context, GroupView};
+use crate::wire::group::{Context, GroupView, Reader};
 
 /// How entries of this node reach the others of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,9 +78,9 @@ impl Policy {
         }
     }
 
-    /// The depth from which on a node may read.
-    pub(super) fn readable_from(&self, by: NodeId) -> u64 {
-        self.view.members.get(&by).map_or(0, |reader| reader.from)
+    /// A member of a group.
+    pub(super) fn reader(&self, node: NodeId) -> Option<Reader> {
+        self.view.members.get(&node).copied()
     }
 
     /// Whether whole histories are compared. In a private one heights say all, and in a group members trust each
@@ -92,7 +92,7 @@ impl Policy {
     /// Whether this node may say something here. A newcomer (`is_new`) of a group speaks once it has caught up, so that
     /// what it says follows what was said before.
     pub(super) fn may_say(&self, is_new: bool) -> bool {
-        let is_ready = !is_new || self.readable_from(self.me) <= 1;
+        let is_ready = !is_new || self.reader(self.me).is_none_or(|reader| reader.from <= 1);
         !matches!(self.kind, Conversation::Group(_)) || (self.view.context.is_some() && is_ready)
     }
 

@@ -14,7 +14,7 @@ use crate::chat::log::Log;
 use crate::chat::rows::{At, ENTRIES, Held, Row, entry_key, next_life_scan, number_row, tip_scan};
 use crate::chat::wire::{End, Height, Holding, MAX_WANTED, Sync};
 use crate::chat::{BUNDLE_BYTES, Chat, NEWS_AFTER, Out, Reading, send};
-use crate::id::{ConversationId, MessageId, NodeId};
+use crate::id::{ConversationId, GroupId, MessageId, NodeId};
 use crate::machine::{Cx, Outbox};
 use crate::planted::{Bug, planted};
 use crate::stats::DropReason;
@@ -144,9 +144,7 @@ impl Chat {
     /// Says to a peer what is here, in one hash. A peer with another one asks.
     pub(super) fn greet(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, peer: NodeId, out: &mut Outbox<Out>) {
         let Some(log) = self.logs.get_mut(&conversation) else { return };
-        let mut holding = log.holding(&self.config.chat, cx.wall);
-        // What a member may not read it gets as headers, as if it were deleted here.
-        holding.floor = holding.floor.max(log.policy.readable_from(peer));
+        let holding = log.holding(&self.config.chat, cx.wall);
         let from = log.line(peer);
         let hash = log.lives.digest(from);
         let is_unread = hash.is_none() && !self.too_many.contains(&conversation);
@@ -543,17 +541,24 @@ impl Chat {
     /// Sends runs to a peer, without the bodies that it may not read.
     pub(super) fn give(&self, conversation: ConversationId, peer: NodeId, runs: Vec<Blob>, out: &mut Outbox<Out>) {
         let Some(policy) = self.logs.get(&conversation).map(|log| &log.policy) else { return };
-        let from = policy.readable_from(peer);
+        let reads_all = policy.reader(peer).is_none_or(|reader| reader.from == 0);
+        let mut asks = None;
         let readable = |Blob(bytes): Blob| {
-            if from == 0 {
+            if reads_all {
                 return Some(Blob(bytes));
             }
             let run = policy.decode(conversation, bytes).ok()?;
-            // A run is as readable as its first entry: a part of it would be another run.
-            let is_old = run.entries.first().is_none_or(|first| first.id.depth < from);
-            if is_old { run.without_bodies().ok().map(|bare| Blob(bare.bytes)) } else { Some(Blob(run.bytes)) }
+            let may = self.may_read(conversation, peer, &run);
+            if let (None, Some(context)) = (may, &run.context) {
+                // It asks again for the bodies.
+                asks = Some(Out::Vet { group: GroupId(conversation.0), author: run.log.author, context: context.clone() });
+            }
+            let given = if may == Some(true) { Ok(run) } else { run.without_bodies() };
+            given.ok().map(|run| Blob(run.bytes))
         };
-        for runs in bundles(runs.into_iter().filter_map(readable).collect()) {
+        let runs: Vec<Blob> = runs.into_iter().filter_map(readable).collect();
+        asks.into_iter().for_each(|ask| out.push(ask));
+        for runs in bundles(runs) {
             send(self.network, peer, &Sync::Runs { conversation, runs, end: End::Open }, out);
         }
     }

@@ -168,7 +168,8 @@ impl Chat {
     /// Whether bodies of a run are wanted: they did not come, and it is neither old nor this node's own.
     fn lacks_bodies(&self, conversation: ConversationId, run: &Run) -> bool {
         let Some(log) = self.logs.get(&conversation).filter(|_| run.is_bare()) else { return false };
-        !log.is_old(run) && (log.policy.is_signed() || run.log.author != self.me)
+        let is_for_me = self.may_read(conversation, self.me, run) != Some(false);
+        is_for_me && !log.is_old(run) && (log.policy.is_signed() || run.log.author != self.me)
     }
 
     /// A run whose past is here. If bodies of it are held by others they are waited for, so that nothing is told before

@@ -199,8 +199,8 @@ impl Route for group::Out {
                 q.input(link::In::Send { to, channel: Channel::Group, priority: Priority::Normal, body });
             }
             Self::View { group, view } => q.input(chat::In::Group { group, view }),
-            Self::Vetted { group, author, context, may } => {
-                q.input(chat::In::Vetted { group, author, context, may });
+            Self::Vetted { group, author, context, may, members } => {
+                q.input(chat::In::Vetted { group, author, context, may, members });
             }
             Self::Opened { group, via, body } => q.input(chat::In::Carried { group, via, body }),
             Self::Where { group, member, history } => q.input(chat::In::Where { group, member, history }),

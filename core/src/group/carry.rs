@@ -10,6 +10,7 @@ use crate::group::{Groups, Out};
 use crate::id::{GroupId, NodeId, OpId};
 use crate::identity::SIGNATURE_LEN;
 use crate::machine::{Cx, Outbox};
+use crate::shared::Arc;
 use crate::stats::DropReason;
 use crate::wire::group::{Context, GroupRun};
 use crate::wire::{MAX_MESSAGE, encode};
@@ -151,7 +152,12 @@ impl Groups {
     ) {
         let Some(group) = self.groups.get(&id) else { return };
         match may_post(group, author, &context) {
-            Some(may) => out.push(Out::Vetted { group: id, author, context, may }),
+            Some(may) => {
+                let state = group.ops.state_at(&context.heads);
+                let stints = state.iter().flat_map(|state| state.members.values().map(|m| m.stint));
+                let members = Arc::new(stints.collect());
+                out.push(Out::Vetted { group: id, author, context, may, members });
+            }
             None => {
                 // Somebody that is linked has the operations.
                 let holders = self.linked.iter().filter(|p| group.is_member(**p));

@@ -36,7 +36,7 @@ use crate::group::joining::Joining;
 use crate::group::one::Group;
 use crate::group::op::GroupHistory;
 use crate::group::pool::Pool;
-use crate::id::{GroupId, NodeId};
+use crate::id::{GroupId, NodeId, OpId};
 use crate::identity::Identity;
 use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::shared::Arc;
@@ -99,12 +99,7 @@ pub(crate) enum Out {
         view: Option<Arc<GroupView>>,
     },
     /// The answer to `In::Vet`.
-    Vetted {
-        group: GroupId,
-        author: NodeId,
-        context: Context,
-        may: bool,
-    },
+    Vetted { group: GroupId, author: NodeId, context: Context, may: bool, members: Arc<OrderedSet<OpId>> },
     /// A run that a member sealed for the group.
     Opened {
         group: GroupId,
