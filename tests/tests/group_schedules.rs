@@ -133,12 +133,14 @@ impl World {
             let Some(member) = info.members.iter().find(|m| m.id == me) else { continue };
             assert_eq!(members(&self.sim, group, n), members(&self.sim, group, 0), "node {n}; {replay}");
             assert_eq!(self.sim.node(n).engine().group(group).unwrap().state, info.state, "node {n}; {replay}");
-            // What the policy gave, and what was said to it.
-            let may_read = |id: &MessageId| id.depth >= member.reads_from || self.said[id].to.contains(&me);
+            // What the policy gave, and what was said to it since it is a member.
+            let never_left = !self.removed.contains(&n);
+            let was_said_to =
+                |id: &MessageId| never_left && self.said[id].to.contains(&me);
+            let may_read = |id: &MessageId| id.depth >= member.reads_from || was_said_to(id);
             let gives: Vec<_> = whole.iter().filter(|(id, _)| may_read(id)).cloned().collect();
             let reads: Vec<_> = read.iter().filter(|(id, _)| may_read(id)).cloned().collect();
             assert_eq!(reads, gives, "node {n} does not read what members said; {replay}");
-            let never_left = !self.removed.contains(&n);
             assert!(!never_left || read == reads, "node {n} reads what was before: {read:?}; {replay}");
         }
     }
