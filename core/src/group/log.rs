@@ -262,7 +262,7 @@ impl OpLog {
     pub(crate) fn state_hash(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key("DONP v1 group log");
         self.all.ids().for_each(|id| {
-            hasher.update(&id.0);
+            hasher.update(id.as_bytes());
         });
         *hasher.finalize().as_bytes()
     }

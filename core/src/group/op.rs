@@ -23,7 +23,7 @@ pub(crate) const MAX_REMOVED: usize = 64;
 pub(crate) const MAX_GROUP_NAME: usize = 64;
 /// The longest description of a group, in bytes of UTF-8.
 pub(crate) const MAX_DESCRIPTION: usize = 1_024;
-/// The longest time that an invitation is good for: a year.
+/// Uses of one invitation.
 pub(crate) const MAX_USES: u32 = 10_000;
 
 /// Who can join a group, and who can know of it (`GroupType` of the DONP document).
@@ -174,6 +174,7 @@ pub(crate) struct Acceptance {
 }
 
 /// What an operation does.
+#[allow(clippy::large_enum_variant, reason = "additions are the largest, and most operations are additions")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Action {
     /// The first operation of a group. Its author is the owner, and holds its first epoch.
@@ -197,18 +198,37 @@ pub(crate) enum Action {
         /// The depth of messages from which on the newcomer may read.
         from: u64,
     },
-    SetRole { member: NodeId, role: GroupRole },
+    SetRole {
+        member: NodeId,
+        role: GroupRole,
+    },
     /// Members less, for good with `ban`.
-    Remove { members: Vec<NodeId>, ban: bool, epoch: Option<NewEpoch> },
-    Unban { member: NodeId },
+    Remove {
+        members: Vec<NodeId>,
+        ban: bool,
+        epoch: Option<NewEpoch>,
+    },
+    Unban {
+        member: NodeId,
+    },
     Leave,
     /// Another owner. The old one is an ADMIN from then on.
-    Transfer { to: NodeId },
-    Describe { field: Field, value: String },
-    SetPolicy { policy: GroupPolicy },
+    Transfer {
+        to: NodeId,
+    },
+    Describe {
+        field: Field,
+        value: String,
+    },
+    SetPolicy {
+        policy: GroupPolicy,
+    },
     Epoch(NewEpoch),
     /// Two operations of one author under one number: the proof of a fork.
-    ForkProof { one: Vec<u8>, other: Vec<u8> },
+    ForkProof {
+        one: Vec<u8>,
+        other: Vec<u8>,
+    },
 }
 
 /// What is signed, and hashed into the id.
@@ -298,9 +318,7 @@ impl Action {
     fn is_sound(&self) -> bool {
         match self {
             Self::Create { name, kind, expires, .. } => {
-                !name.is_empty()
-                    && name.len() <= MAX_GROUP_NAME
-                    && expires.is_some() == (*kind == GroupKind::Temporary)
+                !name.is_empty() && name.len() <= MAX_GROUP_NAME && expires.is_some() == (*kind == GroupKind::Temporary)
             }
             Self::Describe { field: Field::Name, value } => !value.is_empty() && value.len() <= MAX_GROUP_NAME,
             Self::Describe { field: Field::Description, value } => value.len() <= MAX_DESCRIPTION,
@@ -329,7 +347,7 @@ impl Acceptance {
     }
 
     fn signed(group: GroupId, nonce: &[u8; 16], key: &[u8; 32]) -> Vec<u8> {
-        [group.0.as_slice(), nonce, key].concat()
+        [group.as_bytes().as_slice(), nonce, key].concat()
     }
 
     /// Whether who joins signed it.

@@ -318,10 +318,7 @@ fn the_log_knows_who_was_a_member_when() {
     let stint = before[0];
     let out = g.fits(0, g.remove(4, false));
     let guest = g.people.id(4);
-    assert_eq!(
-        g.log.standing_at(&before, guest),
-        Some(Standing { stint, role: GroupRole::Guest, may_post: false })
-    );
+    assert_eq!(g.log.standing_at(&before, guest), Some(Standing { stint, role: GroupRole::Guest, may_post: false }));
     assert_eq!(g.log.standing_at(&[out], guest), None);
     assert_eq!(g.log.standing_at(&[OpId([1; 32])], guest), None);
     assert_eq!((g.log.members_at(stint).len(), g.log.members_at(out).len()), (5, 4));
@@ -348,7 +345,8 @@ fn two_logs_become_one_by_their_clocks() {
             ids.truncate(ops.len() / 2);
             let wanted: OrderedSet<OpId> = ids.into_iter().chain([ops[0].id]).collect();
             let has = |op: &&Operation| {
-                wanted.contains(&op.id) && ops.iter().all(|p| !world.log.is_in_past(&p.id, &op.id) || wanted.contains(&p.id))
+                wanted.contains(&op.id)
+                    && ops.iter().all(|p| !world.log.is_in_past(&p.id, &op.id) || wanted.contains(&p.id))
                     || heads(&world.log, &wanted).iter().take(2).any(|head| world.log.is_in_past(&op.id, head))
             };
             log_of(ops.iter().filter(has).cloned())

@@ -1,5 +1,6 @@
 //! The laws of docs/design/groups.md §3, over random groups.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::naive::{Naive, Outcome, number};
@@ -30,7 +31,7 @@ fn for_each(first: u64, mut law: impl FnMut(&World<'_>, &mut Rng, u64)) {
 }
 
 /// What a state says besides what is void; an error if the rules say something else.
-fn same(state: &State, outcome: &Outcome) -> Result<(), Outcome> {
+fn same(state: &State, outcome: &Outcome) -> Result<(), Box<Outcome>> {
     let members: OrderedMap<NodeId, (u8, OpId)> =
         state.members.iter().map(|(node, m)| (*node, (number(m.role), m.stint))).collect();
     let found = Outcome {
@@ -43,7 +44,7 @@ fn same(state: &State, outcome: &Outcome) -> Result<(), Outcome> {
         description: state.description.clone(),
         policy: state.policy,
     };
-    if found == *outcome { Ok(()) } else { Err(found) }
+    if found == *outcome { Ok(()) } else { Err(Box::new(found)) }
 }
 
 fn places(naive: &Naive, ids: &OrderedSet<OpId>) -> OrderedSet<usize> {
@@ -271,9 +272,8 @@ fn the_log_says_what_the_rules_say() {
             ids.insert(naive.ops[at].id);
             let after = naive.outcome(&places(&naive, &ids));
             let state = log.state_at(&[naive.ops[at].id]).unwrap();
-            same(&state, &after).unwrap_or_else(|e| {
-                panic!("group {seed}, after {at} {:?}: {e:#?}\n{after:#?}", naive.ops[at].action)
-            });
+            same(&state, &after)
+                .unwrap_or_else(|e| panic!("group {seed}, after {at} {:?}: {e:#?}\n{after:#?}", naive.ops[at].action));
         }
     });
 }
