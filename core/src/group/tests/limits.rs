@@ -262,9 +262,13 @@ fn an_operation_has_one_place() {
     let other = create(&g.people, 0, GroupKind::Private, GroupPolicy::default(), 2);
     assert_eq!(g.log.judge(&other), BAD);
     assert!(OpLog::new(sign(&g, seq, heads.clone(), deep)).is_none());
-    // More heads than one can name: the greatest.
+    // More heads than one can name: the greatest, and one's own.
+    let own = operation(&g.people, &g.log, 1, &heads, name("own"));
+    let deep_one = operation(&g.people, &g.log, 0, &heads, name("deep"));
+    let deeper = [deep_one.id];
+    assert!(g.log.insert(own.clone()) && g.log.insert(deep_one));
     for n in 0..20 {
-        let op = operation(&g.people, &g.log, 0, &heads, name(&alloc::format!("{n}")));
+        let op = operation(&g.people, &g.log, 0, &deeper, name(&alloc::format!("{n}")));
         assert!(g.log.insert(op));
     }
     let named = g.log.heads();
@@ -273,6 +277,11 @@ fn an_operation_has_one_place() {
     let all: Vec<OpId> = g.log.iter().map(|op| op.id).collect();
     let greatest: OrderedSet<OpId> = all[all.len() - 16..].iter().copied().collect();
     assert_eq!(named.into_iter().collect::<OrderedSet<_>>(), greatest);
+    let (seq, parents, lamport) = g.log.next_place(g.people.id(1));
+    assert!(parents.contains(&own.id) && !g.log.heads().contains(&own.id));
+    let next =
+        Operation::sign(&g.people.0[1], Some(group), (seq, parents, lamport), WallTime(2), name("next")).unwrap();
+    assert_eq!(g.log.judge(&next), FITS);
 }
 
 fn group_op(g: &Group) -> OpId {
