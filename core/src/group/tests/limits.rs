@@ -239,6 +239,38 @@ fn kinds_of_groups_differ() {
     assert_eq!((g.log.judge(&late(1_000)), g.log.judge(&late(1_001))), (FITS, BAD));
 }
 
+/// Mutation: an owner that left comes not back when somebody joined meanwhile, or goes when that one leaves again.
+#[test]
+fn an_owner_leaves_no_one_behind_who_came_meanwhile() {
+    let people = People::new();
+    let first = create(&people, 0, GroupKind::Public, GroupPolicy::default(), 1);
+    let start = [first.id];
+    let mut log = OpLog::new(first).unwrap();
+    let insert = |log: &mut OpLog, by: usize, parents: &[OpId], action: Action| {
+        let op = operation(&people, log, by, parents, action);
+        assert!(log.insert(op.clone()), "{op:?}");
+        op.id
+    };
+    let leave = insert(&mut log, 0, &start, Action::Leave);
+    assert!(log.state().unwrap().members.is_empty());
+    let joins = add(&people, &log, 1, GroupRole::Member, None, 1);
+    insert(&mut log, 1, &start, joins);
+    let is_owner = |log: &OpLog| {
+        let state = log.state().unwrap();
+        assert_eq!(state.owner, people.id(0));
+        state.role(people.id(0)) == Some(GroupRole::Owner) && !state.removed.contains_key(&people.id(0))
+    };
+    assert!(is_owner(&log) && log.state().unwrap().members.len() == 2);
+    let met = log.heads();
+    insert(&mut log, 0, &met, name("alone"));
+    insert(&mut log, 1, &met, Action::Leave);
+    assert!(is_owner(&log) && log.state().unwrap().members.len() == 1);
+    assert!(log.state_at(&[leave]).unwrap().members.is_empty());
+    let again = log.heads();
+    insert(&mut log, 0, &again, Action::Leave);
+    assert!(log.state().unwrap().members.is_empty());
+}
+
 /// Mutation: the depth, the number or the parents of an operation are not checked.
 #[test]
 fn an_operation_has_one_place() {
