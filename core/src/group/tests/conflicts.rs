@@ -63,6 +63,7 @@ pub(super) const ROWS: &[[&str; 4]] = &[
     ["X adds Z as member by word of A", "B removes X", "X out, Z member", "X only brought the invitation"],
     ["A adds Z as moderator, Z removes X", "O removes A", "A out", "it rests on what is void"],
     ["A makes X moderator, X removes G", "O removes A", "A out", "it rests on what is void"],
+    ["O removes A", "A makes N guest, M removes N", "A out", "M could remove N only by what is void"],
     [
         "O makes X admin, X removes Y",
         "A removes X",
