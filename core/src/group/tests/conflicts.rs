@@ -103,6 +103,12 @@ pub(super) const ROWS: &[[&str; 4]] = &[
         "X out, name before",
         "a higher rank removed its author",
     ],
+    [
+        "M removes Y, O lets members describe, X renames to left",
+        "O renames to right",
+        "Y out, name right",
+        "an owner's fork: the policy that X relied on is void",
+    ],
     ["O lets owners describe", "A renames to right", "name right", "in its past A might"],
     [
         "A renames to left",
