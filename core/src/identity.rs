@@ -50,6 +50,7 @@ pub(crate) enum Domain {
     /// An operation of a group.
     GroupOperation,
     /// A run of a group's messages.
+    #[allow(dead_code, reason = "messages of groups are being built")]
     GroupMessage,
     /// An invitation to a group.
     Invitation,

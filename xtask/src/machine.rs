@@ -70,7 +70,7 @@ fn make(root: &Path, example: &Path, copy: &Path) -> io::Result<()> {
     fs::write(copy.join("Cargo.toml"), manifest.lines().map(members).collect::<Vec<_>>().join("\n"))?;
     fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock"))?;
     copy_folder(&root.join("core"), &copy.join("core"))?;
-    for read_by_tests in ["docs/spec", "tests/vectors"] {
+    for read_by_tests in ["docs/design", "docs/spec", "tests/vectors"] {
         copy_folder(&root.join(read_by_tests), &copy.join(read_by_tests))?;
     }
     copy_folder(&example.join("echo"), &copy.join("core/src/echo"))?;

@@ -27,6 +27,7 @@ pub const STEPS: &[Step] = &[
         what: "programs of their own compute the vectors of sessions and groups (need Python packages)",
         run: vectors,
     },
+    Step { name: "groups", what: "a program of its own resolves the frozen groups (needs Python)", run: groups },
     Step { name: "machine", what: "a machine is added to a copy of the core, as documented", run: machine::check },
     Step { name: "sim", what: "random lives in virtual time break no law", run: sim },
     Step { name: "benches", what: "benchmarks compile", run: benches },
@@ -203,6 +204,14 @@ fn vectors(root: &Path) -> Outcome {
             .map(|program| run(Command::new(&python).arg(root.join(program))))
             .find(|outcome| !matches!(outcome, Outcome::Passed))
             .unwrap_or(Outcome::Passed),
+        Err(lacking) => Outcome::Skipped(lacking),
+    }
+}
+
+/// That the core makes the same ones is a test of the step `rust`.
+fn groups(root: &Path) -> Outcome {
+    match tools::python_with(root, &["json"]) {
+        Ok(python) => run(Command::new(python).arg(root.join("tests/models/groups/check.py"))),
         Err(lacking) => Outcome::Skipped(lacking),
     }
 }

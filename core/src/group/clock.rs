@@ -25,7 +25,7 @@ impl Mark {
         let mut hasher = blake3::Hasher::new_derive_key("DONP v1 group clock");
         let (mut seq, mut count) = (0, 0u64);
         for (number, id) in own {
-            hasher.update(&id.0);
+            hasher.update(id.as_bytes());
             (seq, count) = (*number, count.saturating_add(1));
         }
         let mut tip = [0; 8];

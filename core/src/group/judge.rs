@@ -140,7 +140,8 @@ impl Case<'_> {
             && one.id < other.id
             && one.group == self.op.group
             && node != self.op.author;
-        let mut before = self.all.proofs().filter(|(at, whose, from)| *whose == node && *from <= seq && self.past.contains(*at));
+        let mut before =
+            self.all.proofs().filter(|(at, whose, from)| *whose == node && *from <= seq && self.past.contains(*at));
         let is_known = seq <= self.all.known_forks(node, self.past) && before.next().is_some();
         (is_fork && !is_known).then(|| Authority {
             node: self.op.author,

@@ -214,7 +214,7 @@ impl OpLog {
         Some(Standing { stint: member.stint, role: member.role, may_post: state.may_post(author) })
     }
 
-    /// The members after an operation in its own past, in order. None if it is not here.
+    /// The members after an operation in its own past, in order. Empty if it is not here.
     pub(crate) fn members_at(&self, op: OpId) -> Vec<NodeId> {
         self.state_at(&[op]).map_or_else(Vec::new, |state| state.nodes())
     }
@@ -233,7 +233,7 @@ impl OpLog {
         ids
     }
 
-    /// The largest there is: 1 + this is the next one's if it names [`Self::heads`].
+    /// The largest there is.
     pub(crate) fn lamport(&self) -> u64 {
         self.all.last().map_or(0, |entry| entry.op.lamport)
     }
@@ -241,6 +241,20 @@ impl OpLog {
     /// The number of the next operation of an author who knows all that is here.
     pub(crate) fn next_seq(&self, author: NodeId) -> u64 {
         self.all.of(author).next_back().map_or(1, |(_, entry)| entry.op.seq.saturating_add(1))
+    }
+
+    /// Number, parents and lamport of the next operation of an author who knows all that is here. It names
+    /// [`Self::heads`], and its own last operation even if there are 16 greater heads: without it, it would fork.
+    pub(crate) fn next_place(&self, author: NodeId) -> (u64, Vec<OpId>, u64) {
+        let own = self.all.of(author).filter(|(at, _)| self.heads.contains(at)).map(|(_, entry)| &entry.op);
+        let mut named: Vec<&Operation> = self.heads().iter().filter_map(|id| self.get(id)).chain(own).collect();
+        named.sort_unstable_by_key(|op| (op.author != author, core::cmp::Reverse((op.lamport, op.id))));
+        named.dedup_by_key(|op| op.id);
+        named.truncate(MAX_PARENTS);
+        let deepest = named.iter().map(|op| op.lamport).max().unwrap_or(0);
+        let mut parents: Vec<OpId> = named.into_iter().map(|op| op.id).collect();
+        parents.sort_unstable();
+        (self.next_seq(author), parents, deepest.saturating_add(1))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -262,7 +276,7 @@ impl OpLog {
     pub(crate) fn state_hash(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key("DONP v1 group log");
         self.all.ids().for_each(|id| {
-            hasher.update(&id.0);
+            hasher.update(id.as_bytes());
         });
         *hasher.finalize().as_bytes()
     }

@@ -23,7 +23,7 @@ pub(crate) const MAX_REMOVED: usize = 64;
 pub(crate) const MAX_GROUP_NAME: usize = 64;
 /// The longest description of a group, in bytes of UTF-8.
 pub(crate) const MAX_DESCRIPTION: usize = 1_024;
-/// The longest time that an invitation is good for: a year.
+/// Uses of one invitation.
 pub(crate) const MAX_USES: u32 = 10_000;
 
 /// Who can join a group, and who can know of it (`GroupType` of the DONP document).
@@ -174,6 +174,7 @@ pub(crate) struct Acceptance {
 }
 
 /// What an operation does.
+#[allow(clippy::large_enum_variant, reason = "additions are the largest, and most operations are additions")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Action {
     /// The first operation of a group. Its author is the owner, and holds its first epoch.
@@ -346,7 +347,7 @@ impl Acceptance {
     }
 
     fn signed(group: GroupId, nonce: &[u8; 16], key: &[u8; 32]) -> Vec<u8> {
-        [group.0.as_slice(), nonce, key].concat()
+        [group.as_bytes().as_slice(), nonce, key].concat()
     }
 
     /// Whether who joins signed it.

@@ -153,7 +153,8 @@ impl<'a> Resolver<'a> {
         // Rule (c): its authority rests on what is void.
         let stands = || self.level_in(node, Some(&entry.past), rank) >= rank;
         let allowed = || self.least(entry).is_none_or(|least| level(least) <= rank);
-        !entry.adds_author() && !(stands() && allowed())
+        let rests_on_nothing = entry.adds_author();
+        !(rests_on_nothing || (stands() && allowed()))
     }
 
     /// The least rank that may do this by the policy in its past.
@@ -205,9 +206,7 @@ impl<'a> Resolver<'a> {
     /// fork makes no more than a GUEST.
     fn said(&self, words: &[Word], node: NodeId, within: Option<&Past>, least: u8) -> Vec<Word> {
         let seen = |word: &&Word| {
-            word.level >= least
-                && !self.void.contains(&word.at)
-                && within.is_none_or(|view| view.contains(word.at))
+            word.level >= least && !self.void.contains(&word.at) && within.is_none_or(|view| view.contains(word.at))
         };
         let guest = level(GroupRole::Guest);
         let last = self.proofs(node, within).max();

@@ -239,6 +239,38 @@ fn kinds_of_groups_differ() {
     assert_eq!((g.log.judge(&late(1_000)), g.log.judge(&late(1_001))), (FITS, BAD));
 }
 
+/// Mutation: an owner that left comes not back when somebody joined meanwhile, or goes when that one leaves again.
+#[test]
+fn an_owner_leaves_no_one_behind_who_came_meanwhile() {
+    let people = People::new();
+    let first = create(&people, 0, GroupKind::Public, GroupPolicy::default(), 1);
+    let start = [first.id];
+    let mut log = OpLog::new(first).unwrap();
+    let insert = |log: &mut OpLog, by: usize, parents: &[OpId], action: Action| {
+        let op = operation(&people, log, by, parents, action);
+        assert!(log.insert(op.clone()), "{op:?}");
+        op.id
+    };
+    let leave = insert(&mut log, 0, &start, Action::Leave);
+    assert!(log.state().unwrap().members.is_empty());
+    let joins = add(&people, &log, 1, GroupRole::Member, None, 1);
+    insert(&mut log, 1, &start, joins);
+    let is_owner = |log: &OpLog| {
+        let state = log.state().unwrap();
+        assert_eq!(state.owner, people.id(0));
+        state.role(people.id(0)) == Some(GroupRole::Owner) && !state.removed.contains_key(&people.id(0))
+    };
+    assert!(is_owner(&log) && log.state().unwrap().members.len() == 2);
+    let met = log.heads();
+    insert(&mut log, 0, &met, name("alone"));
+    insert(&mut log, 1, &met, Action::Leave);
+    assert!(is_owner(&log) && log.state().unwrap().members.len() == 1);
+    assert!(log.state_at(&[leave]).unwrap().members.is_empty());
+    let again = log.heads();
+    insert(&mut log, 0, &again, Action::Leave);
+    assert!(log.state().unwrap().members.is_empty());
+}
+
 /// Mutation: the depth, the number or the parents of an operation are not checked.
 #[test]
 fn an_operation_has_one_place() {
@@ -262,9 +294,13 @@ fn an_operation_has_one_place() {
     let other = create(&g.people, 0, GroupKind::Private, GroupPolicy::default(), 2);
     assert_eq!(g.log.judge(&other), BAD);
     assert!(OpLog::new(sign(&g, seq, heads.clone(), deep)).is_none());
-    // More heads than one can name: the greatest.
+    // More heads than one can name: the greatest, and one's own.
+    let own = operation(&g.people, &g.log, 1, &heads, name("own"));
+    let deep_one = operation(&g.people, &g.log, 0, &heads, name("deep"));
+    let deeper = [deep_one.id];
+    assert!(g.log.insert(own.clone()) && g.log.insert(deep_one));
     for n in 0..20 {
-        let op = operation(&g.people, &g.log, 0, &heads, name(&alloc::format!("{n}")));
+        let op = operation(&g.people, &g.log, 0, &deeper, name(&alloc::format!("{n}")));
         assert!(g.log.insert(op));
     }
     let named = g.log.heads();
@@ -273,6 +309,11 @@ fn an_operation_has_one_place() {
     let all: Vec<OpId> = g.log.iter().map(|op| op.id).collect();
     let greatest: OrderedSet<OpId> = all[all.len() - 16..].iter().copied().collect();
     assert_eq!(named.into_iter().collect::<OrderedSet<_>>(), greatest);
+    let (seq, parents, lamport) = g.log.next_place(g.people.id(1));
+    assert!(parents.contains(&own.id) && !g.log.heads().contains(&own.id));
+    let next =
+        Operation::sign(&g.people.0[1], Some(group), (seq, parents, lamport), WallTime(2), name("next")).unwrap();
+    assert_eq!(g.log.judge(&next), FITS);
 }
 
 fn group_op(g: &Group) -> OpId {
@@ -318,10 +359,7 @@ fn the_log_knows_who_was_a_member_when() {
     let stint = before[0];
     let out = g.fits(0, g.remove(4, false));
     let guest = g.people.id(4);
-    assert_eq!(
-        g.log.standing_at(&before, guest),
-        Some(Standing { stint, role: GroupRole::Guest, may_post: false })
-    );
+    assert_eq!(g.log.standing_at(&before, guest), Some(Standing { stint, role: GroupRole::Guest, may_post: false }));
     assert_eq!(g.log.standing_at(&[out], guest), None);
     assert_eq!(g.log.standing_at(&[OpId([1; 32])], guest), None);
     assert_eq!((g.log.members_at(stint).len(), g.log.members_at(out).len()), (5, 4));
@@ -348,7 +386,8 @@ fn two_logs_become_one_by_their_clocks() {
             ids.truncate(ops.len() / 2);
             let wanted: OrderedSet<OpId> = ids.into_iter().chain([ops[0].id]).collect();
             let has = |op: &&Operation| {
-                wanted.contains(&op.id) && ops.iter().all(|p| !world.log.is_in_past(&p.id, &op.id) || wanted.contains(&p.id))
+                wanted.contains(&op.id)
+                    && ops.iter().all(|p| !world.log.is_in_past(&p.id, &op.id) || wanted.contains(&p.id))
                     || heads(&world.log, &wanted).iter().take(2).any(|head| world.log.is_in_past(&op.id, head))
             };
             log_of(ops.iter().filter(has).cloned())

@@ -156,8 +156,7 @@ impl Naive {
     }
 
     pub(super) fn outcome(&self, set: &OrderedSet<usize>) -> Outcome {
-        let run =
-            Run { all: self, set: set.iter().copied().collect(), void: RefCell::new(vec![None; self.ops.len()]) };
+        let run = Run { all: self, set: set.iter().copied().collect(), void: RefCell::new(vec![None; self.ops.len()]) };
         run.outcome()
     }
 
@@ -240,19 +239,19 @@ impl Run<'_> {
     }
 
     fn owner(&self, within: &OrderedSet<usize>) -> NodeId {
-        let given = self.line(within).filter_map(|j| match &self.all.ops[j].action {
+        let mut given = self.line(within).filter_map(|j| match &self.all.ops[j].action {
             Action::Transfer { to } => Some(*to),
             _ => None,
         });
-        given.last().unwrap_or(self.all.ops[0].author)
+        given.next_back().unwrap_or(self.all.ops[0].author)
     }
 
     fn policy(&self, within: &OrderedSet<usize>) -> Option<GroupPolicy> {
-        let set = self.line(within).filter_map(|j| match &self.all.ops[j].action {
+        let mut set = self.line(within).filter_map(|j| match &self.all.ops[j].action {
             Action::SetPolicy { policy } | Action::Create { policy, .. } => Some(*policy),
             _ => None,
         });
-        set.last()
+        set.next_back()
     }
 
     /// What remains of some statements, ranks from the highest down; each with what it says.
@@ -320,8 +319,7 @@ impl Run<'_> {
                 members.insert(*node, (says.min(4), self.stint(at, *node)));
             }
             let bans = self.set.iter().filter(|j| !void.contains(*j));
-            let bans: Vec<(usize, u8)> =
-                bans.filter_map(|j| Some((*j, u8::from(!all.bans(*j, *node)?)))).collect();
+            let bans: Vec<(usize, u8)> = bans.filter_map(|j| Some((*j, u8::from(!all.bans(*j, *node)?)))).collect();
             let kept = self.remains(&bans);
             if let Some((at, 0)) = kept.iter().min_by_key(|k| (k.1, k.0)).copied()
                 && members.get(node).is_none_or(|m| m.0 < all.level(at))
@@ -334,12 +332,12 @@ impl Run<'_> {
         }
         self.seat(owner, &mut members, &mut removed);
         let text = |wanted: Field| {
-            let texts = self.set.iter().filter(|j| !void.contains(*j)).filter_map(|j| match &all.ops[*j].action {
+            let mut texts = self.set.iter().filter(|j| !void.contains(*j)).filter_map(|j| match &all.ops[*j].action {
                 Action::Describe { field, value } if *field == wanted => Some(value.clone()),
                 Action::Create { name, .. } if wanted == Field::Name => Some(name.clone()),
                 _ => None,
             });
-            texts.last().unwrap_or_default()
+            texts.next_back().unwrap_or_default()
         };
         Outcome {
             void: void.iter().map(|j| all.ops[*j].id).collect(),

@@ -37,8 +37,7 @@ impl People {
 
 pub(super) fn create(people: &People, owner: usize, kind: GroupKind, policy: GroupPolicy, salt: u8) -> Operation {
     let expires = (kind == GroupKind::Temporary).then_some(WallTime(1_000));
-    let action =
-        Action::Create { kind, name: "before".into(), policy, salt: [salt; 16], expires, commitment: [1; 32] };
+    let action = Action::Create { kind, name: "before".into(), policy, salt: [salt; 16], expires, commitment: [1; 32] };
     Operation::sign(&people.0[owner], None, (1, vec![], 1), WallTime(1), action).unwrap()
 }
 
