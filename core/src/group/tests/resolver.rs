@@ -12,8 +12,7 @@ use crate::group::state::State;
 use crate::id::{NodeId, OpId};
 use crate::rng::Rng;
 
-/// Groups for each law in the test command. `DONP_GROUP_LOGS` when the test is built makes more (docs/results.md has the
-/// whole count).
+/// Groups for each law in the test command. `DONP_GROUP_LOGS` when the test is built makes more.
 const LOGS: u64 = 150;
 
 fn logs() -> u64 {
