@@ -20,7 +20,7 @@ use crate::wire::content::network_conversation;
 use crate::wire::content::{Content, Conversation};
 use crate::wire::record::NodeRecord;
 use crate::wire::ticket::{Bootstrap, Ticket};
-use crate::wire::{MAX_MESSAGE, decode, encode};
+use crate::wire::{Blob, MAX_MESSAGE, decode, encode};
 use crate::{chat, delivery, membership};
 
 /// A fuzz target: panics if a law is broken.
@@ -39,6 +39,7 @@ const OTHERS: &[(&str, Target)] = &[
     ("membership_message", membership_message),
     ("beacon", beacon),
     ("session_message", session_message),
+    ("group_message", group_message),
     ("delivery_message", delivery_message),
     ("chat_message", chat_message),
     ("chat_run", chat_run),
@@ -129,6 +130,17 @@ fn beacon(bytes: &[u8]) {
 fn session_message(bytes: &[u8]) {
     if let Ok(message) = crate::session::wire::Message::decode(bytes) {
         assert_eq!(message.encode(), bytes);
+    }
+}
+
+fn group_message(bytes: &[u8]) {
+    if let Ok(message) = decode::<crate::group::wire::Message>(bytes, MAX_MESSAGE) {
+        assert_eq!(decode(&encode(&message), MAX_MESSAGE), Ok(message.clone()));
+        if let crate::group::wire::Message::Ops { ops, .. } = message {
+            for op in ops.iter().filter_map(|Blob(op)| crate::group::op::Operation::decode(op).ok()) {
+                assert_eq!(crate::group::op::Operation::decode(&op.bytes).as_ref(), Ok(&op));
+            }
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::engine::{Durable, FailReason, Output};
 use crate::fact::samples::record;
 use crate::fuzzing::serve;
 use crate::gossip::wire::{IHave, Message as Gossip, Scope};
+use crate::group::op::{GroupKind, GroupPolicy, GroupRole};
 use crate::id::{ConversationId, Life, MessageId, NodeId};
 use crate::link::fuzz;
 use crate::membership::wire::{Message as Membership, NodeInfo, Refusal, Urgency};
@@ -51,6 +52,8 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "discovery" => discovery(),
         "session" => session(),
         "session_message" => session_messages(),
+        "group" => group(),
+        "group_message" => crate::group::contract::messages(),
         "delivery" => delivery(),
         "gossip" => gossip(),
         "swim_message" => swim_messages(),
@@ -398,6 +401,22 @@ fn session_messages() -> Vec<Vec<u8>> {
     all
 }
 
+fn group() -> Vec<Vec<u8>> {
+    // Joins, is added, hears what is sealed, speaks, hands on the secret, leaves; see `Contract::draw`.
+    let mut joins = Script::default();
+    joins.put(&[0, 0, 5, 0, 1]).put(&[0, 0, 8, 1]);
+    for message in crate::group::contract::messages() {
+        joins.put(&[0, 0, 0, 1]).bytes(&message);
+    }
+    joins.put(&[0, 0, 10]).put(&[0, 0, 1, 1]).bytes(&crate::group::contract::sealed());
+    joins.put(&[0, 0, 12]).put(&[0, 0, 2, 1]).put(&[0, 0, 11, 0]).put(&[220, 255]);
+    // A group of its own, and what may not be done in another's.
+    let mut own = Script::default();
+    own.put(&[0, 0, 6, 0]).put(&[0, 0, 6, 1]).put(&[0, 0, 7, 2]).put(&[0, 0, 4, 1, 1, 1, 1]).put(&[220, 255]);
+    own.put(&[0, 255, 12]).put(&[0, 0, 9, 1, 1]).put(&[0, 0, 1, 1]).bytes(&[1, 1, 3]);
+    vec![joins.0, own.0]
+}
+
 fn gossip() -> Vec<Vec<u8>> {
     let mut flood = Script::default();
     flood.put(&[0, 0, 1]).put(&[0, 0, 2]).put(&[0, 0, 3]).put(&[0, 3]).bytes(b"mine");
@@ -610,6 +629,7 @@ pub(crate) fn lived() -> MemoryStore {
     let mut config = Config::default();
     // Each message ends an eighth of a page, which is stored.
     config.chat.page_entries = 8;
+    let mut ticket = None;
     let mut nodes: Vec<(Engine, MemoryStore)> = (0..2u8)
         .filter_map(|n| Engine::new(config.clone(), who(n), [n; 32], now, WallTime(1_000)).ok())
         .map(|engine| (engine, MemoryStore::default()))
@@ -632,6 +652,19 @@ pub(crate) fn lived() -> MemoryStore {
                 }
                 let _ = engine.send_private(now, id(other as u8), Content::text(round.to_string()));
                 let _ = engine.block(now, id(9));
+            }
+            // A group of the node, and another's that it would like to join.
+            if round == 5 {
+                let (kind, policy) = (GroupKind::Private, GroupPolicy::default());
+                if let Ok(group) = engine.create_group(now, kind, "team".into(), policy, None)
+                    && n == 1
+                {
+                    let expires = WallTime(u64::MAX);
+                    ticket = engine.invite_to_group(now, group, GroupRole::Member, 1, expires, None).ok();
+                }
+            }
+            if let Some(ticket) = ticket.as_ref().filter(|_| round == 59 && n == 0) {
+                let _ = engine.join_group(now, ticket);
             }
         }
         let mut mail = Vec::new();
@@ -691,6 +724,8 @@ mod tests {
         assert!(of("event_row").iter().all(|s| Durable::decode(s).is_ok()));
         assert!(of("membership_message").iter().all(|s| decode::<Membership>(s, MAX_MESSAGE).is_ok()));
         assert!(of("delivery_message").iter().all(|s| delivery::wire::Message::decode(s).is_ok()));
+        let is_group = |s: &Vec<u8>| decode::<crate::group::wire::Message>(s, MAX_MESSAGE).is_ok();
+        assert!(of("group_message").iter().all(is_group));
         assert!(of("session_message").iter().all(|s| crate::session::wire::Message::decode(s).is_ok()));
         assert!(of("swim_message").iter().all(|s| Swim::decode(s).is_ok()));
         assert!(of("chat_message").iter().all(|s| decode::<Sync>(s, MAX_MESSAGE).is_ok()));
@@ -711,6 +746,7 @@ mod tests {
                 "membership" => check::<crate::membership::Membership>(s),
                 "delivery" => check::<delivery::Delivery>(s),
                 "session" => check::<crate::session::Sessions>(s),
+                "group" => check::<crate::group::Groups>(s),
                 "swim" => check::<crate::swim::Swim>(s),
                 "gossip" => check::<crate::gossip::Gossip>(s),
                 _ => check::<crate::chat::Chat>(s),
@@ -723,6 +759,7 @@ mod tests {
             ("delivery", &["Delivered", "Refused", "Received", "Stored", "Want", "Unwant"]),
             ("session", &["Send", "Ready", "Opened", "Unopened", "SaveDue"]),
             ("gossip", &["Deliver", "Send"]),
+            ("group", &["Want", "Unwant", "Say", "View", "Changed", "Joined", "answer Ok("]),
             (
                 "swim",
                 &["Want", "Unwant", "AddAddresses", "Send", "Suspect", "state: Down", "Away", "Zone(Some", "Zone(None"],

@@ -332,11 +332,6 @@ impl Groups {
     pub(crate) fn info(&self, id: GroupId) -> Option<GroupInfo> {
         self.groups.get(&id).map(|group| group.info(self.me))
     }
-
-    /// Whether messages of a group are here.
-    pub(crate) fn knows(&self, id: GroupId) -> bool {
-        self.groups.contains_key(&id)
-    }
 }
 
 /// A fresh epoch for these members, of whom this node is one.

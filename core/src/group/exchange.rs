@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::group::change::GroupChange;
 use crate::group::joining::{Joining, MAX_COLLECTED};
-use crate::group::keys::SecretMessage;
+use crate::group::keys::{SecretMessage, commitment};
 use crate::group::clock::Clock;
 use crate::group::log::OpLog;
 use crate::group::one::{Group, Offered, Request, collect};
@@ -132,7 +132,7 @@ impl Groups {
             // Everybody adds themselves.
             let acceptance = joining.wish.acceptance;
             let base = OpId(id.0);
-            let action = Action::Add { acceptance, role: GroupRole::Member, invitation: None, base, from: 0 };
+            let action = Action::Add { acceptance, role: GroupRole::Member, invitation: None, base, commitment: [0; 32], from: 0 };
             let Some(op) = sign(&self.identity, &ops, cx, action) else { return };
             ops.insert(op);
         } else if !is_member {
@@ -237,7 +237,10 @@ impl Groups {
         // Who may grant the rank adds by its own word.
         let is_able = group.role(self.me).is_some_and(|own| own > role && own >= group.state().policy.invite);
         let invitation = invitation.filter(|_| !is_able);
-        let action = Action::Add { acceptance, role, invitation, base, from };
+        // A PUBLIC group has no keys.
+        let secret = group.epoch(base).and_then(|epoch| epoch.next_secret(acceptance.seed()));
+        let commitment = secret.map_or([0; 32], |secret| commitment(&secret, id));
+        let action = Action::Add { acceptance, role, invitation, base, commitment, from };
         let Some(op) = sign(&self.identity, &group.ops, cx, action) else {
             let refuse = Message::Refuse { group: id, reason: Refusal::Asked };
             return out.push(Out::Say { to: member, body: encode(&refuse) });

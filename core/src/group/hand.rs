@@ -129,14 +129,14 @@ impl Group {
             return false;
         };
         let committed = match &op.action {
-            // The one it adds has nothing to compare with: members derive it, and do not ask.
-            Action::Add { .. } if op.added() == Some(me) => None,
+            Action::Add { commitment, .. } => *commitment,
             _ => match Self::new_epoch(op) {
-                Some(new) => Some(new.commitment),
+                Some(new) => new.commitment,
                 None => return false,
             },
         };
-        if committed.is_some_and(|committed| commitment(&message.secret, self.id) != committed) {
+        // A wrong one proves that its sender lies; another holder has the right one.
+        if commitment(&message.secret, self.id) != committed {
             return false;
         }
         let holders = self.ops.members_at(message.op);
@@ -182,9 +182,13 @@ impl Group {
         }
         for op in steps.into_iter().rev() {
             let holders = self.ops.members_at(op);
-            let Some((_, next)) = self.epoch(at).and_then(|base| base.successor(op, holders, me, cx.wall)) else {
+            let Some(Action::Add { acceptance, commitment: committed, .. }) = self.ops.get(&op).map(|op| &op.action)
+            else {
                 return;
             };
+            let next = self.epoch(at).and_then(|base| base.successor(acceptance.seed(), op, holders, me, cx.wall));
+            // Who added somebody and committed to another secret made no epoch.
+            let Some((_, next)) = next.filter(|(secret, _)| commitment(secret, self.id) == *committed) else { return };
             self.keep(next, out);
             at = op;
         }

@@ -306,9 +306,4 @@ impl OpLog {
         }
         self.all.in_order().filter(|(at, _)| lacking.contains(at)).map(|(_, entry)| &entry.op).collect()
     }
-
-    /// Whether this is the first operation.
-    pub(crate) fn is_creation(&self, id: &OpId) -> bool {
-        self.get(id).is_some_and(|op| matches!(op.action, Action::Create { .. }))
-    }
 }

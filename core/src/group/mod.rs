@@ -10,7 +10,7 @@ mod change;
 pub(crate) mod clock;
 mod commands;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
-mod contract;
+pub(crate) mod contract;
 mod entries;
 mod exchange;
 mod hand;
@@ -18,7 +18,7 @@ mod joining;
 mod judge;
 pub(crate) mod keys;
 pub(crate) mod log;
-mod one;
+pub(crate) mod one;
 pub(crate) mod op;
 mod past;
 mod pool;

@@ -171,11 +171,6 @@ impl Group {
         &self.state
     }
 
-    /// Whether the members use an epoch that this node does not hold.
-    pub(super) fn lacks_key(&self) -> bool {
-        !self.asked.is_empty()
-    }
-
     /// How often an invitation was used.
     pub(super) fn uses(&self, nonce: &[u8; 16]) -> usize {
         let is_by = |op: &&Operation| {

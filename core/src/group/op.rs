@@ -195,6 +195,8 @@ pub(crate) enum Action {
         invitation: Option<Invitation>,
         /// The epoch whose successor the newcomer gets: an operation in the past that made one.
         base: OpId,
+        /// Binds the secret of the successor, which the newcomer cannot derive. Zeros in a PUBLIC group.
+        commitment: [u8; 32],
         /// The depth of messages from which on the newcomer may read.
         from: u64,
     },
@@ -348,6 +350,12 @@ impl Acceptance {
 
     fn signed(group: GroupId, nonce: &[u8; 16], key: &[u8; 32]) -> Vec<u8> {
         [group.as_bytes().as_slice(), nonce, key].concat()
+    }
+
+    /// What the secret of the epoch with the newcomer is derived for. The operation that adds it commits to that secret, so
+    /// its own id cannot be part of it.
+    pub(crate) fn seed(&self) -> [u8; 32] {
+        blake3::derive_key("DONP v1 group acceptance", &encode(self))
     }
 
     /// Whether who joins signed it.

@@ -141,14 +141,20 @@ impl Epoch {
     /// are not fit for an epoch.
     pub(crate) fn successor(
         &self,
+        seed: [u8; 32],
         add: OpId,
         holders: Vec<NodeId>,
         me: NodeId,
         wall: WallTime,
     ) -> Option<(Secret, Self)> {
-        let secret = successor(self.next.as_ref()?, add);
+        let secret = self.next_secret(seed)?;
         let epoch = Self::new(self.group, add, holders, me, &secret, wall)?;
         Some((secret, epoch))
+    }
+
+    /// The secret of the epoch with a newcomer, by what it accepted. None once `next` is forgotten.
+    pub(crate) fn next_secret(&self, seed: [u8; 32]) -> Option<Secret> {
+        self.next.as_ref().map(|next| successor(next, seed))
     }
 
     pub(crate) fn op(&self) -> OpId {
@@ -157,10 +163,6 @@ impl Epoch {
 
     pub(crate) fn tags(&self) -> Tags {
         self.tags
-    }
-
-    pub(crate) fn header(&self) -> &Key {
-        &self.header
     }
 
     pub(crate) fn holders(&self) -> &[NodeId] {

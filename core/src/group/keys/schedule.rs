@@ -87,8 +87,8 @@ fn first_tags(key: &Key) -> Tags {
     Tags(key.first_chunk::<TAGS_LEN>().copied().unwrap_or_default())
 }
 
-/// The secret of the epoch after an operation that adds a member.
-pub(super) fn successor(next: &Key, add: OpId) -> Secret {
-    let key = Zeroizing::new(derive("DONP v1 group next", &[next, &add.0]));
+/// The secret of the epoch after an operation that adds a member, by the hash of what the member accepted.
+pub(super) fn successor(next: &Key, seed: Key) -> Secret {
+    let key = Zeroizing::new(derive("DONP v1 group next", &[next, &seed]));
     Secret(*key)
 }

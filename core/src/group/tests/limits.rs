@@ -170,6 +170,7 @@ fn an_invitation_is_good_for_what_it_says() {
         role: GroupRole::Member,
         invitation: Some(invitation),
         base,
+        commitment: [0; 32],
         from: 0,
     };
     let good = token(1, GroupRole::Member, 1, 10, bearer);
@@ -203,6 +204,7 @@ fn an_invitation_is_good_for_what_it_says() {
         role: GroupRole::Member,
         invitation: Some(invitation.clone()),
         base: g.log.heads()[0],
+        commitment: [0; 32],
         from: 0,
     };
     g.says(3, action(5), BAD);
@@ -430,7 +432,7 @@ fn a_long_history_is_quick() {
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&n.to_le_bytes());
         let acceptance = Acceptance::sign(&person(n), group, nonce, None);
-        let action = Action::Add { acceptance, role: GroupRole::Member, invitation: None, base, from: 0 };
+        let action = Action::Add { acceptance, role: GroupRole::Member, invitation: None, base, commitment: [0; 32], from: 0 };
         let place = (n + 2, log.heads(), log.lamport() + 1);
         let op = Operation::sign(owner, Some(group), place, WallTime(2), action).unwrap();
         assert!(log.insert(op));

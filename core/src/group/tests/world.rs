@@ -58,6 +58,7 @@ pub(super) fn add(people: &People, log: &OpLog, who: usize, role: GroupRole, sig
         role,
         invitation: signer.map(token),
         base: log.iter().next().unwrap().id,
+        commitment: [0; 32],
         from: n,
     }
 }

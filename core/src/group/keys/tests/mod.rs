@@ -151,7 +151,7 @@ fn a_removed_holder_opens_nothing_of_a_fresh_epoch_and_cannot_follow_it() {
         guessed.tags = tags;
         assert_eq!(guessed.open(&message, WALL), Err(Unopened::Failed));
     }
-    let (_, mut next) = kept.successor(after, nodes(4), node(3), WALL).unwrap();
+    let (_, mut next) = kept.successor(after.0, after, nodes(4), node(3), WALL).unwrap();
     next.tags = tags;
     assert_eq!(next.open(&message, WALL), Err(Unopened::Failed));
 }
@@ -162,10 +162,10 @@ fn an_added_holder_gets_what_the_others_derive_and_nothing_before() {
     let (mut a, mut b, mut rng) = (epoch(3, 0), epoch(3, 1), Rng::new([1; 32]));
     let before = a.seal(&mut rng, &run(b"before")).unwrap();
     let add = OpId([0x64; 32]);
-    let (secret, mut after) = a.successor(add, nodes(4), node(0), WALL).unwrap();
-    let (same, _) = b.successor(add, nodes(4), node(1), WALL).unwrap();
+    let (secret, mut after) = a.successor(add.0, add, nodes(4), node(0), WALL).unwrap();
+    let (same, _) = b.successor(add.0, add, nodes(4), node(1), WALL).unwrap();
     assert!(secret == same);
-    let (other, _) = b.successor(OpId([0x65; 32]), nodes(4), node(1), WALL).unwrap();
+    let (other, _) = b.successor([0x65; 32], add, nodes(4), node(1), WALL).unwrap();
     assert!(secret != other);
     let mut newcomer = Epoch::new(GROUP, add, nodes(4), node(3), &secret, WALL).unwrap();
     let message = after.seal(&mut rng, &run(b"welcome")).unwrap();
@@ -178,8 +178,8 @@ fn an_added_holder_gets_what_the_others_derive_and_nothing_before() {
         assert_eq!(guessed.open(&before, WALL), Err(Unopened::Failed));
     }
     b.forget_next();
-    assert!(b.successor(add, nodes(4), node(1), WALL).is_none());
-    assert!(a.successor(add, nodes(2), node(3), WALL).is_none(), "who is no holder has no epoch");
+    assert!(b.successor(add.0, add, nodes(4), node(1), WALL).is_none());
+    assert!(a.successor(add.0, add, nodes(2), node(3), WALL).is_none(), "who is no holder has no epoch");
 }
 
 /// Fails if a commitment is not compared, or does not bind secret and group.

@@ -53,7 +53,7 @@ fn vectors() -> Value {
     let mut holders = members.clone();
     holders.push(member(21));
     holders.sort_unstable();
-    let (after, successor) = one.successor(add, holders.clone(), members[2], WALL).unwrap();
+    let (after, successor) = one.successor(add.0, add, holders.clone(), members[2], WALL).unwrap();
     let brings = SecretMessage { group, op, secret: secret.clone() };
     json!({
         "about": "One epoch of a group: docs/design/groups-keys.md. Members are sorted; the order has their indices, the \
