@@ -299,10 +299,8 @@ pub(super) fn sign(
     cx: &Cx<'_>,
     action: Action,
 ) -> Option<Operation> {
-    let heads = ops.heads();
-    let lamport = heads.iter().filter_map(|head| ops.get(head)).map(|op| op.lamport).max()?.saturating_add(1);
-    let seq = ops.next_seq(identity.node_id());
-    let op = Operation::sign(identity, Some(ops.group()), (seq, heads, lamport), cx.wall, action).ok()?;
+    let place = ops.next_place(identity.node_id());
+    let op = Operation::sign(identity, Some(ops.group()), place, cx.wall, action).ok()?;
     (ops.judge(&op) == crate::group::log::Verdict::Fits).then_some(op)
 }
 
