@@ -98,7 +98,8 @@
 //! recovery; the only one that knows addresses and keys), `membership` (joining, neighbours), `discovery`
 //! (nodes nearby), `session` (what two devices say is readable to them alone), `delivery` (private messages until they
 //! are stored at the other end), `gossip`
-//! (broadcasts), `swim` (failure detection in a zone), `chat` (conversations in causal order). No machine
+//! (broadcasts), `swim` (failure detection in a zone), `chat` (conversations in causal order), `group` (who is a member
+//! of a group, and its keys). No machine
 //! knows another: `engine/route.rs` maps each output to its receivers.
 #![no_std]
 #![cfg_attr(

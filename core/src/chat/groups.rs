@@ -39,6 +39,9 @@ pub(super) struct Newcomer {
     pub(super) history: GroupHistory,
 }
 
+/// A conversation, and operations of its group.
+type Place = (ConversationId, Vec<OpId>);
+
 /// A conversation, an author and the hash of a context.
 type Vetted = (ConversationId, NodeId, [u8; 32]);
 
@@ -48,7 +51,7 @@ pub(super) struct Groups {
     /// Authors that may post under a context, with the number of the last use.
     vetted: OrderedMap<Vetted, u64>,
     /// The members at these operations, by what made them members; with the last use.
-    at: OrderedMap<(ConversationId, Vec<OpId>), (Arc<OrderedSet<OpId>>, u64)>,
+    at: OrderedMap<Place, (Arc<OrderedSet<OpId>>, u64)>,
     uses: u64,
 }
 
@@ -132,7 +135,8 @@ impl Chat {
             let members = view.members.values().map(|reader| reader.stint).collect();
             self.groups.know(conversation, context.heads.clone(), Arc::new(members));
         }
-        let stays = |(id, before): (&NodeId, &Reader)| view.members.get(id).is_some_and(|now| now.stint == before.stint);
+        let stays =
+            |(id, before): (&NodeId, &Reader)| view.members.get(id).is_some_and(|now| now.stint == before.stint);
         if !known.members.iter().all(stays) || known.members.is_empty() {
             self.look_through(conversation, out);
         }

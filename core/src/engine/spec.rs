@@ -12,7 +12,7 @@ use crate::config::NodeType;
 use crate::delivery;
 use crate::discovery::beacon::{Beacon, beacon_key};
 use crate::gossip::wire::{IHave, Message as Gossip, Scope};
-use crate::id::{Life, MessageId, NodeId};
+use crate::id::{GroupId, Life, MessageId, NodeId, OpId};
 use crate::identity::Identity;
 use crate::membership::wire::{Message, NodeInfo, Refusal, Urgency};
 use crate::swim::wire::{Claim, Message as Swim, Presence, Told, Update};
@@ -76,6 +76,11 @@ fn examples() -> OrderedMap<&'static str, Vec<u8>> {
         ("shuffle reply", encode(&Message::ShuffleReply { walk: 0x0102_0304, nodes: Vec::new() })),
         ("response accepted", encode(&Message::Response { accepted: Ok(()), available: vec![info] })),
         ("response refused", encode(&Message::Response { accepted: Err(Refusal::Full), available: Vec::new() })),
+        (
+            "group question for a secret",
+            encode(&crate::group::wire::Message::Ask { group: GroupId([0xcc; 32]), epoch: OpId([0xdd; 32]) }),
+        ),
+        ("group wait", encode(&crate::group::wire::Message::Wait { group: GroupId([0xcc; 32]) })),
         ("bundle question", crate::session::wire::Message::Ask.encode()),
         ("ratchet header", crate::session::wire::Header::example().encode().to_vec()),
         ("beacon", Beacon { ports: [4_000, 4_001], tag: [0x55; 16], id: None }.encode(&beacon_key(&[0; 32]))),

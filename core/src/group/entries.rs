@@ -148,6 +148,7 @@ impl Entries {
         self.order.values().filter_map(|at| Some((*at, self.get(*at)?)))
     }
 
+    #[cfg(any(test, fuzzing, feature = "fuzzing"))]
     pub(crate) fn last(&self) -> Option<&Entry> {
         self.order.last_key_value().and_then(|(_, at)| self.get(*at))
     }

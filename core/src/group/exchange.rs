@@ -4,9 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::group::change::GroupChange;
+use crate::group::clock::Clock;
 use crate::group::joining::{Joining, MAX_COLLECTED};
 use crate::group::keys::{SecretMessage, commitment};
-use crate::group::clock::Clock;
 use crate::group::log::OpLog;
 use crate::group::one::{Group, Offered, Request, collect};
 use crate::group::op::{Acceptance, Action, GroupKind, GroupRole, Invitation, Invitee, Operation};
@@ -53,7 +53,12 @@ impl Groups {
             group.ops.beyond(clock)
         } else if let Some(gone) = group.state().removed.get(&from) {
             // It learns that it is no member any more, and what led to that.
-            group.ops.beyond(clock).into_iter().filter(|op| op.id == *gone || group.ops.is_in_past(&op.id, gone)).collect()
+            group
+                .ops
+                .beyond(clock)
+                .into_iter()
+                .filter(|op| op.id == *gone || group.ops.is_in_past(&op.id, gone))
+                .collect()
         } else {
             return self.drops.count(DropReason::Message);
         };
@@ -132,7 +137,14 @@ impl Groups {
             // Everybody adds themselves.
             let acceptance = joining.wish.acceptance;
             let base = OpId(id.0);
-            let action = Action::Add { acceptance, role: GroupRole::Member, invitation: None, base, commitment: [0; 32], from: 0 };
+            let action = Action::Add {
+                acceptance,
+                role: GroupRole::Member,
+                invitation: None,
+                base,
+                commitment: [0; 32],
+                from: 0,
+            };
             let Some(op) = sign(&self.identity, &ops, cx, action) else { return };
             ops.insert(op);
         } else if !is_member {

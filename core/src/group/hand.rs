@@ -1,5 +1,5 @@
 //! How the secret of an epoch reaches its holders: handed down a tree of private messages, and asked for where that
-//! fails (docs/design/groups.md §4).
+//! fails (docs/design/groups-keys.md §4.6).
 
 use alloc::vec::Vec;
 
@@ -15,7 +15,7 @@ use crate::time::Duration;
 use crate::wire::{Blob, encode};
 
 /// A member that has the operation and not the secret asks after 1 s, and then ever more rarely, up to 30 s
-/// (docs/design/groups.md §4).
+/// (docs/design/groups-keys.md §4.6).
 const ASK: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 /// Secrets that wait for their operations.
 const MAX_EARLY: usize = 16;
@@ -66,7 +66,7 @@ impl Group {
             return;
         }
         let front = [self.id.0, epoch.op().0].concat();
-        for (key, _) in epoch.rows() {
+        for key in epoch.delete().delete {
             out.delete(EPOCHS, [front.as_slice(), &key].concat());
         }
     }
@@ -128,13 +128,8 @@ impl Group {
             }
             return false;
         };
-        let committed = match &op.action {
-            Action::Add { commitment, .. } => *commitment,
-            _ => match Self::new_epoch(op) {
-                Some(new) => new.commitment,
-                None => return false,
-            },
-        };
+        let added = if let Action::Add { commitment, .. } = &op.action { Some(*commitment) } else { None };
+        let Some(committed) = added.or_else(|| Self::new_epoch(op).map(|new| new.commitment)) else { return false };
         // A wrong one proves that its sender lies; another holder has the right one.
         if commitment(&message.secret, self.id) != committed {
             return false;

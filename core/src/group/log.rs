@@ -11,7 +11,7 @@ use crate::collections::{OrderedMap, OrderedSet};
 use crate::group::clock::{Clock, Mark};
 use crate::group::entries::{Authority, Entries, Entry};
 use crate::group::judge::{Case, of_creation};
-use crate::group::op::{Action, GroupRole, MAX_PARENTS, Operation};
+use crate::group::op::{GroupRole, MAX_PARENTS, Operation};
 use crate::group::past::Past;
 use crate::group::resolve::Resolver;
 use crate::group::state::State;
@@ -234,6 +234,7 @@ impl OpLog {
     }
 
     /// The largest there is.
+    #[cfg(any(test, fuzzing, feature = "fuzzing"))]
     pub(crate) fn lamport(&self) -> u64 {
         self.all.last().map_or(0, |entry| entry.op.lamport)
     }

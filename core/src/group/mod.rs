@@ -99,7 +99,13 @@ pub(crate) enum Out {
         view: Option<Arc<GroupView>>,
     },
     /// The answer to `In::Vet`.
-    Vetted { group: GroupId, author: NodeId, context: Context, may: bool, members: Arc<OrderedSet<OpId>> },
+    Vetted {
+        group: GroupId,
+        author: NodeId,
+        context: Context,
+        may: bool,
+        members: Arc<OrderedSet<OpId>>,
+    },
     /// A run that a member sealed for the group.
     Opened {
         group: GroupId,
@@ -273,7 +279,11 @@ impl Machine for Groups {
     fn footprint(&self) -> usize {
         let groups = self.groups.values().map(Group::len).fold(0, usize::saturating_add);
         let joining = self.joining.values().map(Joining::len).fold(0, usize::saturating_add);
-        groups.saturating_add(joining).saturating_add(self.linked.len()).saturating_add(self.wanted.len()).saturating_add(self.pool.len())
+        groups
+            .saturating_add(joining)
+            .saturating_add(self.linked.len())
+            .saturating_add(self.wanted.len())
+            .saturating_add(self.pool.len())
     }
 
     fn count(&self, stats: &mut Stats) {

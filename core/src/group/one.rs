@@ -154,14 +154,16 @@ impl Group {
     ) -> Result<Self, Malformed> {
         let ops = collect(id, operations).ok_or(Malformed)?;
         let mut group = Self::new(id, ops, cx.now).ok_or(Malformed)?;
+        let mut epochs = Vec::new();
         for rows in keys.chunk_by(|a, b| a.key.get(..64) == b.key.get(..64)) {
             let row = |r: &Record| (r.key.get(64..).unwrap_or_default().to_vec(), r.value.clone());
             // One that is damaged is asked for again.
             match Epoch::restore(id, &rows.iter().map(row).collect::<Vec<_>>()) {
-                Ok(epoch) => drop(group.epochs.add(epoch)),
+                Ok(epoch) => epochs.push(epoch),
                 Err(Malformed) => rows.iter().for_each(|r| out.delete(EPOCHS, r.key.clone())),
             }
         }
+        group.epochs = Epochs::restore(epochs);
         group.shown = Some(Arc::clone(&group.state));
         group.choose(me, cx.wall);
         Ok(group)
@@ -173,9 +175,7 @@ impl Group {
 
     /// How often an invitation was used.
     pub(super) fn uses(&self, nonce: &[u8; 16]) -> usize {
-        let is_by = |op: &&Operation| {
-            matches!(&op.action, Action::Add { invitation: Some(invitation), .. } if invitation.nonce == *nonce)
-        };
+        let is_by = |op: &&Operation| matches!(&op.action, Action::Add { invitation: Some(invitation), .. } if invitation.nonce == *nonce);
         self.ops.iter().filter(is_by).count()
     }
 
@@ -216,7 +216,11 @@ impl Group {
             policy: state.policy,
             expires: state.expires,
             role: self.role(me),
-            members: state.members.iter().map(|(id, m)| GroupMember { id: *id, role: m.role, reads_from: m.from }).collect(),
+            members: state
+                .members
+                .iter()
+                .map(|(id, m)| GroupMember { id: *id, role: m.role, reads_from: m.from })
+                .collect(),
             requests: self.requests.iter().filter(|(_, r)| r.asks).map(|(node, _)| *node).collect(),
             holds_key: self.usable.is_some(),
             epochs: self.epochs.count(),
@@ -273,7 +277,7 @@ impl Group {
         if self.waiting.keys().any(|id| self.ops.get(id).is_some()) {
             return Err("an operation waits that is there");
         }
-        Ok(())
+        self.epochs.iter().try_for_each(Epoch::check)
     }
 
     /// Says to a node what is here.
@@ -468,8 +472,10 @@ impl Group {
         let state = self.state();
         let view = state.members.get(&me).map(|own| {
             let may_post = own.role >= state.policy.post;
-            let context = self.usable.filter(|_| may_post).map(|epoch| {
-                Context { epoch, stint: own.stint, heads: self.ops.heads() }
+            let context = self.usable.filter(|_| may_post).map(|epoch| Context {
+                epoch,
+                stint: own.stint,
+                heads: self.ops.heads(),
             });
             let reader =
                 |(id, m): (&NodeId, &crate::group::state::Member)| (*id, Reader { stint: m.stint, from: m.from });

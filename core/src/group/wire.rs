@@ -14,6 +14,7 @@ use crate::wire::Blob;
 /// Bytes of operations in one message: 48 KiB leaves room for the largest one more.
 pub(super) const BUNDLE_BYTES: usize = 48 << 10;
 
+#[allow(clippy::large_enum_variant, reason = "one is there at a time")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Message {
     /// `GroupStateRequest` of the DONP document: how far each author's operations go at the sender, and the hash of
@@ -27,7 +28,7 @@ pub(crate) enum Message {
     Refuse { group: GroupId, reason: Refusal },
     /// The request waits for somebody who may invite.
     Wait { group: GroupId },
-    /// The secret of an epoch: kind, group, operation and 32 bytes (docs/design/groups.md §4).
+    /// The secret of an epoch: kind, group, operation and 32 bytes (docs/design/groups-keys.md §4.6).
     Secret(Blob),
     /// `EpochRequest`: please send the secret of this epoch.
     Ask { group: GroupId, epoch: OpId },

@@ -98,6 +98,7 @@ impl Sending {
     }
 
     /// The number of the next message.
+    #[cfg(test)]
     pub(super) fn number(&self) -> u32 {
         self.now.number
     }

@@ -169,11 +169,13 @@ impl Epoch {
         &self.holders
     }
 
+    #[cfg(test)]
     pub(crate) fn made(&self) -> WallTime {
         self.made
     }
 
     /// How many messages of this node were sealed, with those that a restart left out.
+    #[cfg(test)]
     pub(crate) fn sent(&self) -> u32 {
         self.sending.number()
     }
@@ -184,6 +186,7 @@ impl Epoch {
     }
 
     /// Nobody gets the secret from this node any more, and a thief opens only what is not opened yet.
+    #[cfg(test)]
     pub(crate) fn forget_secret(&mut self) {
         self.dirty.meta |= self.hand_on.take().is_some();
     }
@@ -273,6 +276,7 @@ impl Epoch {
     }
 
     /// Whether this is the secret of an epoch whose operation committed to it.
+    #[cfg(test)]
     pub(crate) fn is_committed(secret: &Secret, group: GroupId, committed: &[u8; 32]) -> bool {
         commitment(secret, group) == *committed
     }

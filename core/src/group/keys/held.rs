@@ -95,6 +95,7 @@ impl Epochs {
     }
 
     /// How many of them from their first message, as their secrets are still kept for others.
+    #[cfg(test)]
     pub(crate) fn count_whole(&self) -> usize {
         self.0.iter().filter(|epoch| epoch.hand_on.is_some()).count()
     }

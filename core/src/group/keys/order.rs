@@ -36,6 +36,7 @@ impl Order {
         Some(Self(nodes))
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -57,6 +58,7 @@ impl Order {
     }
 
     /// The position that feeds this one. None is the author, or that there is no such position.
+    #[cfg(test)]
     pub(crate) fn feeder(&self, position: usize) -> Option<usize> {
         let row = position.checked_div(DEGREE)?;
         (position < self.0.len()).then(|| row.checked_sub(1)).flatten()

@@ -75,6 +75,7 @@ impl Epoch {
     }
 
     /// All rows, in the order of their keys.
+    #[cfg(test)]
     pub(crate) fn rows(&self) -> Vec<Row> {
         let mut rows = alloc::vec![(alloc::vec![META], self.meta())];
         rows.extend(self.holder_rows());
