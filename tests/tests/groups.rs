@@ -4,8 +4,8 @@ mod common;
 
 use common::{check_order, network};
 use donp_core::{
-    CommandError, Content, Conversation, GroupChange, GroupHistory, GroupId, GroupKind, GroupPolicy, GroupRole, Message,
-    WallTime,
+    CommandError, Content, Conversation, GroupChange, GroupHistory, GroupId, GroupKind, GroupPolicy, GroupRole,
+    Message, WallTime,
 };
 use donp_sim::Sim;
 
@@ -18,8 +18,7 @@ fn create(sim: &mut Sim, n: usize, policy: GroupPolicy) -> GroupId {
 /// Nodes that join through an invitation of node `by`, and are members when this returns.
 fn join(sim: &mut Sim, group: GroupId, by: usize, nodes: &[usize]) {
     let uses = nodes.len() as u32;
-    let ticket =
-        sim.with(by, |e, now| e.invite_to_group(now, group, GroupRole::Member, uses, LATER, None)).unwrap();
+    let ticket = sim.with(by, |e, now| e.invite_to_group(now, group, GroupRole::Member, uses, LATER, None)).unwrap();
     let ticket = ticket.to_string().parse().unwrap();
     for &n in nodes {
         sim.with(n, |e, now| e.join_group(now, &ticket)).unwrap();

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .aio import AsyncNode
-from .content import Conversation, Message, Private, Reply, Text
+from .content import Conversation, Group, Message, Private, Reply, Text
 from .errors import ClosedError
 from .events import Events, Received
 from .ids import MessageId, NodeId
@@ -63,15 +63,20 @@ class BotConversation:
         return isinstance(self.where, Private)
 
     def members(self) -> list[Member]:
-        """Who takes part: the bot itself first, then the other or the nodes that are known (to 1,000)."""
+        """Who takes part: the bot itself first, then the other, the group or the known nodes (to 1,000)."""
         node = self._node
         if isinstance(self.where, Private):
             peer = node.peer(self.where.peer)
             peers = [peer] if peer is not None else []
+        elif isinstance(self.where, Group):
+            group = node.group(self.where.group)
+            others = [] if group is None else [m.id for m in group.members if m.id != node.id]
+            known = ((id, node.peer(id)) for id in others)
+            found = [Member(id, (p and p.name) or id.short, p is not None and p.bot) for id, p in known]
+            return [Member(node.id, node.name, True), *found]
         else:
             peers = node.peers()
-        others = [Member(p.id, p.name or p.id.short, p.bot) for p in peers]
-        return [Member(node.id, node.name, True), *others]
+        return [Member(node.id, node.name, True), *(Member(p.id, p.name or p.id.short, p.bot) for p in peers)]
 
     def say(self, text: str) -> MessageId:
         """Says something there that answers no message."""
@@ -96,7 +101,7 @@ class AsyncBotConversation:
         return self._sync.is_private
 
     async def members(self) -> list[Member]:
-        """Who takes part: the bot itself first, then the other or the nodes that are known (to 1,000)."""
+        """Who takes part: the bot itself first, then the other, the group or the known nodes (to 1,000)."""
         return await asyncio.to_thread(self._sync.members)
 
     async def say(self, text: str) -> MessageId:
@@ -193,7 +198,7 @@ class AsyncBotMessage:
 class Bot:
     """A node that answers what is said to it.
 
-    Handlers get private messages, and with `network=True` those to everybody; a text or a reply, not
+    Handlers get private messages and those of groups, and with `network=True` those to everybody; a text or a reply, not
     edits, marks and retractions. Messages of authors that say they are bots are left alone, so that bots
     do not talk to one another for ever. An `async def` handler gets an `AsyncBotMessage`; a plain one gets
     a `BotMessage` and runs on a worker thread, so that it may block.
@@ -395,7 +400,7 @@ class Bot:
     def _handlers_of(self, message: Message) -> list[Callable[[Any], Any]]:
         if not isinstance(message.content, (Text, Reply)):
             return []
-        if not self._network and not isinstance(message.conversation, Private):
+        if not self._network and not isinstance(message.conversation, (Private, Group)):
             return []
         first = message.text.split(maxsplit=1)
         command = self._commands.get(first[0].casefold()) if first else None
