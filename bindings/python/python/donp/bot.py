@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from .aio import AsyncNode
 from .content import Conversation, Group, Message, Private, Reply, Text
-from .errors import ClosedError
+from .errors import ClosedError, DeniedError
 from .events import Events, Received
 from .ids import MessageId, NodeId
 from .keystore import KeyStore
@@ -292,9 +292,9 @@ class Bot:
     ) -> None:
         """Runs the bot until `stop` is called, or the task is cancelled.
 
-        The arguments are those of `Node`; with no `state_dir` everything is in memory. `join` takes places
-        and invitations. `on_start` is awaited once the node runs. With `signals`, SIGINT and SIGTERM call
-        `stop`; that works on the main thread only.
+        The arguments are those of `Node`; with no `state_dir` everything is in memory. `join` takes places,
+        invitations and invitations to groups, of which the bot becomes a member. `on_start` is awaited once
+        the node runs. With `signals`, SIGINT and SIGTERM call `stop`; that works on the main thread only.
         """
         if self._stopping is not None:
             raise RuntimeError("this bot is serving already")
@@ -318,7 +318,7 @@ class Bot:
             async with node:
                 places = list(join)
                 if places:
-                    await node.join(*places)
+                    await _join(node, places)
                 if on_start is not None:
                     await on_start(node)
                 with node.events() as events:
@@ -405,6 +405,21 @@ class Bot:
         first = message.text.split(maxsplit=1)
         command = self._commands.get(first[0].casefold()) if first else None
         return self._handlers if command is None else [command]
+
+
+async def _join(node: AsyncNode, places: list[str]) -> None:
+    """Enters the network through places and invitations, and becomes a member of groups."""
+    # The first letter of an invitation says to what.
+    groups = [p for p in places if p[:1] in ("i", "I") and ":" not in p]
+    rest = [p for p in places if p not in groups]
+    if rest:
+        await node.join(*rest)
+    for invitation in groups:
+        try:
+            await node.join_group(invitation)
+        except DeniedError as e:
+            # After a restart with the same arguments it is a member already.
+            _log.warning("the invitation to a group is not taken: %s", e)
 
 
 async def _drained(node: AsyncNode) -> None:

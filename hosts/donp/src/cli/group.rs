@@ -155,6 +155,7 @@ pub struct Invitation {
 
 /// Who may do what. What is not given is as it was.
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct Policy {
     /// What newcomers may read of what was said before: none, all, a number of messages as 100, or of days as 7d
     #[arg(long, value_name = "none|all|N|Nd")]

@@ -120,6 +120,9 @@ impl Service {
                 Failure::new(Exit::Failed, "this invitation is of this node itself")
                     .hint("give it to somebody else: who takes it becomes a member")
             }
+            NodeError::Command(CommandError::NotAllowed(why)) => {
+                Failure::new(Exit::Refused, why).hint("donp group list shows the groups of this node")
+            }
             other => other.into(),
         })?;
         let (state, reason) = self.follow_joining(ticket.group, before, (until, gone))?;
@@ -175,6 +178,11 @@ impl Service {
     fn leave_group(&self, params: &Value) -> Result<Value, Failure> {
         let id = self.group_of(params)?;
         let name = self.known_groups()?.into_iter().find(|(known, _)| *known == id).map(|(_, name)| name);
+        let is_owner = self.node.group(id)?.is_some_and(|g| g.role == Some(GroupRole::Owner) && g.members.len() > 1);
+        if is_owner {
+            return Err(Failure::new(Exit::Refused, "this node owns the group: hand it over before leaving")
+                .hint("donp group transfer GROUP NODE"));
+        }
         self.node.leave_group(id)?;
         Ok(object("left_group", json!({ "id": id.to_string(), "short": id.short(), "name": name })))
     }

@@ -139,7 +139,7 @@ fn invite(args: &Invitation, backend: &mut Backend, out: &Output) -> Result<(), 
     if ticket["closed_network"] == true {
         out.note("This ticket holds the key of a closed network: whoever has it can enter.");
     }
-    let good_for = humantime::format_duration(args.expires);
+    let good_for = lasting(args.expires);
     out.note(&match (ticket["kind"].as_str(), ticket["node"].as_str()) {
         (Some("public"), _) => "The group is public: this ticket is good for anybody, and does not end.".to_owned(),
         (_, Some(node)) => format!("Only {} can come with this ticket, for {good_for}.", super::short(node)),
@@ -345,6 +345,14 @@ pub(super) fn name_of(name: Option<&str>, short: &str) -> String {
     }
 }
 
+/// A time as people say it.
+fn lasting(time: Duration) -> String {
+    let units = [("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)];
+    let whole = units.into_iter().find(|(_, seconds)| time.as_secs().is_multiple_of(*seconds));
+    let (unit, count) = whole.map_or(("second", 0), |(unit, seconds)| (unit, time.as_secs() / seconds));
+    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
+}
+
 /// A name as a shell takes it for one word.
 fn quoted(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -376,6 +384,9 @@ mod tests {
         };
         let line = change_line(&event).unwrap();
         assert!(line.contains("#te") && !line.contains(['\u{1b}', '\u{202e}']), "{line}");
+        for (seconds, text) in [(86_400, "1 day"), (604_800, "7 days"), (7_200, "2 hours"), (90, "90 seconds")] {
+            assert_eq!(lasting(Duration::from_secs(seconds)), text);
+        }
         assert_eq!(quoted("team"), "team");
         assert_eq!(quoted("it's us"), r"'it'\''s us'");
     }
