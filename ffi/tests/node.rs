@@ -312,6 +312,7 @@ fn a_group_of_three() {
     a.remove_member(group, c.id(), false).unwrap();
     change(&told, GroupChange::Ended);
     b.send_to_group(group, text("among us")).unwrap();
+    until("a has read it", &|| texts(&a).len() == 2);
     a.send_to_group(group, text("yes")).unwrap();
     until("both have all", &|| [&a, &b].iter().all(|n| texts(n).len() == 3));
     assert_eq!(texts(&c), [text("hello")]);

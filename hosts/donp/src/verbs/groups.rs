@@ -315,7 +315,7 @@ pub(super) fn change_line(event: &Event) -> Option<String> {
     let Event::GroupChanged { group, group_name, change, node, name, role, text, reason, .. } = event else {
         return None;
     };
-    let of = name_of(group_name.as_deref(), &group.short());
+    let of = name_of(group_name.as_deref(), &format!("group {}", group.short()));
     let who = name.as_deref().map(escape_for_terminal).or_else(|| node.map(|n| n.short())).unwrap_or_default();
     let role = role.map(|r| r.to_string()).unwrap_or_default();
     let text = text.as_deref().map(escape_for_terminal).unwrap_or_default();
