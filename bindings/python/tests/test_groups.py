@@ -48,7 +48,8 @@ def test_a_group_of_three(nodes: Make) -> None:
     assert info is not None
     assert (info.name, info.role, info.kind) == ("team", GroupRole.OWNER, donp.GroupKind.PRIVATE)
     assert sorted(m.id for m in info.members) == sorted((a.id, b.id, c.id))
-    assert info.holds_key and info.policy.history == donp.Everything()
+    assert info.holds_key
+    assert info.policy.history == donp.Everything()
 
     a.remove_member(group, c.id)
     assert changed(events, GroupChange.ENDED).node is None
@@ -94,7 +95,7 @@ def test_what_may_be_done_in_a_group(nodes: Make) -> None:
     info = b.group(group)
     assert info is not None
     assert (info.policy, info.description) == (policy, "we read")
-    with pytest.raises(donp.DeniedError, match="."):
+    with pytest.raises(donp.DeniedError):
         a.leave_group(group)
     a.transfer_group(group, b.id)
     until("b owns it", lambda: [m.role for m in b.groups()[0].members if m.id == b.id] == [GroupRole.OWNER])

@@ -92,7 +92,16 @@ from .groups import (
     Nothing,
     Refusal,
 )
-from .ids import AccountId, GroupId, Invitation, MessageId, NodeId, generate_identity, identity_node_id, version
+from .ids import (
+    AccountId,
+    GroupId,
+    Invitation,
+    MessageId,
+    NodeId,
+    generate_identity,
+    identity_node_id,
+    version,
+)
 from .keystore import KeyStore
 from .node import Node
 from .status import EngineStatus, FetchResult, Lan, NodeState, NodeStatus, NodeType, Peer

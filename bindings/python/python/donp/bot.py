@@ -198,10 +198,10 @@ class AsyncBotMessage:
 class Bot:
     """A node that answers what is said to it.
 
-    Handlers get private messages and those of groups, and with `network=True` those to everybody; a text or a reply, not
-    edits, marks and retractions. Messages of authors that say they are bots are left alone, so that bots
-    do not talk to one another for ever. An `async def` handler gets an `AsyncBotMessage`; a plain one gets
-    a `BotMessage` and runs on a worker thread, so that it may block.
+    Handlers get private messages and those of groups, and with `network=True` those to everybody; a text or
+    a reply, not edits, marks and retractions. Messages of authors that say they are bots are left alone, so
+    that bots do not talk to one another for ever. An `async def` handler gets an `AsyncBotMessage`; a plain
+    one gets a `BotMessage` and runs on a worker thread, so that it may block.
 
     Messages are handled one after the other in the order they came, each durably: it is acknowledged when
     its handler returned. If the handler raises, it is called again after a pause, `tries` times in all,

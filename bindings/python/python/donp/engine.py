@@ -352,7 +352,9 @@ class Engine:
     ) -> str:
         """An invitation to a group, as `Node.invite_to_group`, good until `expires_ms`, a wall clock."""
         to = None if node is None else _node_id(node)
-        return _call(self._raw.invite_to_group, now_us, _group_id(group), _role_out(role), uses, expires_ms, to)
+        return _call(
+            self._raw.invite_to_group, now_us, _group_id(group), _role_out(role), uses, expires_ms, to
+        )
 
     def join_group(self, now_us: int, invitation: str) -> None:
         """Asks to be a member of the group that an invitation names."""

@@ -270,9 +270,9 @@ Event: TypeAlias = (
 )
 """Something that happened: `match` on the class.
 
-`Received`, `Delivered`, `Failed`, `Forked`, `LifeBegun` and `GroupChanged` are durable: they come again after a
-restart until `ack` was called with their `seq` or a higher one. So is an `UnknownEvent` that has a `seq`. The others are
-volatile, and their `seq` is `None`.
+`Received`, `Delivered`, `Failed`, `Forked`, `LifeBegun` and `GroupChanged` are durable: they come again after
+a restart until `ack` was called with their `seq` or a higher one. So is an `UnknownEvent` that has a `seq`.
+The others are volatile, and their `seq` is `None`.
 """
 
 

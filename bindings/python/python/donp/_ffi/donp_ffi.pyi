@@ -8,6 +8,7 @@ __all__ = ['InternalError', 'Conversation', 'Content', 'Op', 'NodeType', 'NodeSt
 MessageId = str
 NodeId = str
 AccountId = str
+GroupId = str
 
 class InternalError(Exception):
     ...
