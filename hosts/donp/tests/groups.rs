@@ -1,4 +1,5 @@
 //! Groups of three daemons, driven as a person would, and what people get wrong with them.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

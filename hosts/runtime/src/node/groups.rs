@@ -24,7 +24,7 @@ impl Node {
         policy: GroupPolicy,
         expires_in: Option<Duration>,
     ) -> Result<GroupId, NodeError> {
-        let (name, expires) = (name.to_owned(), expires_in.map(|d| self.from_now(d)));
+        let (name, expires) = (name.to_owned(), expires_in.map(|d| self.wall_after(d)));
         self.call_stored(move |w| Ok(w.engine.create_group(w.now, kind, name, policy, expires)?))
     }
 
@@ -41,7 +41,7 @@ impl Node {
         expires_in: Duration,
         node: Option<NodeId>,
     ) -> Result<GroupTicket, NodeError> {
-        let expires = self.from_now(expires_in);
+        let expires = self.wall_after(expires_in);
         Ok(self.call(move |w| w.engine.invite_to_group(w.now, group, role, uses, expires, node))??)
     }
 
@@ -167,7 +167,7 @@ impl Node {
         self.call_stored(move |w| Ok(f(w)?))
     }
 
-    fn from_now(&self, time: Duration) -> WallTime {
+    fn wall_after(&self, time: Duration) -> WallTime {
         WallTime(self.clock.wall().0.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
     }
 }
