@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs one of the examples, or the benchmark, from what `mvn package` built:
 #
-#   bindings/kotlin/run.sh Echo [FOLDER [LISTEN]]
+#   bindings/kotlin/run.sh Echo [FOLDER [LISTEN [INVITATION]]]
 #   bindings/kotlin/run.sh Talk --name NAME --join PLACE --say N --expect TOTAL
 #   bindings/kotlin/run.sh Bench
 set -euo pipefail

@@ -3,7 +3,7 @@
 use donp_core as core;
 use donp_runtime::api;
 
-use crate::{MessageId, NodeId};
+use crate::{GroupId, MessageId, NodeId};
 
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
@@ -83,6 +83,11 @@ pub enum Conversation {
         /// The other.
         peer: NodeId,
     },
+    /// The members of a group.
+    Group {
+        /// Which.
+        group: GroupId,
+    },
 }
 
 impl From<Conversation> for core::Conversation {
@@ -90,6 +95,7 @@ impl From<Conversation> for core::Conversation {
         match conversation {
             Conversation::Network => Self::Network,
             Conversation::Private { peer } => Self::Private(peer),
+            Conversation::Group { group } => Self::Group(group),
         }
     }
 }
@@ -99,6 +105,7 @@ impl From<api::Conversation> for Conversation {
         match conversation {
             api::Conversation::Network => Self::Network,
             api::Conversation::Private { peer } => Self::Private { peer },
+            api::Conversation::Group { group } => Self::Group { group },
         }
     }
 }

@@ -94,6 +94,9 @@ impl From<CommandError> for DonpError {
             CommandError::NotRunning => {
                 Self::NotRunning { reason, hint: "call join, or resume after suspend".into(), retryable }
             }
+            CommandError::Unknown("group" | "member" | "request to join") => {
+                Self::NotFound { reason, hint: "look at groups and their members".into(), retryable }
+            }
             CommandError::Unknown(_) => {
                 Self::NotFound { reason, hint: "use a number that an event carried".into(), retryable }
             }
@@ -102,6 +105,9 @@ impl From<CommandError> for DonpError {
             }
             CommandError::OtherNetwork => {
                 Self::Denied { reason, hint: "use a new folder for the other network".into(), retryable }
+            }
+            CommandError::NotAllowed(_) => {
+                Self::Denied { reason, hint: "the policy of the group and your role say what may be".into(), retryable }
             }
             CommandError::Blocked(_) => Self::Denied { reason, hint: "unblock it first".into(), retryable },
             CommandError::TooLong { .. } => Self::InvalidInput { reason, hint: "send it in parts".into(), retryable },

@@ -3,7 +3,7 @@
 use donp_core as core;
 use donp_runtime::api;
 
-use crate::{Conversation, MemberState, Message, MessageId, NodeId};
+use crate::{Conversation, GroupChange, GroupId, GroupRole, MemberState, Message, MessageId, NodeId, Refusal};
 
 /// Where a node is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
@@ -148,6 +148,25 @@ pub enum Event {
         /// The conversation.
         conversation: Conversation,
     },
+    /// Something changed in a group, or in an application to join one. Fields that do not belong to the change are none.
+    GroupChanged {
+        /// The number to acknowledge.
+        seq: u64,
+        /// Which group.
+        group: GroupId,
+        /// What changed.
+        change: GroupChange,
+        /// The node that asked, was added, removed or ranked.
+        node: Option<NodeId>,
+        /// The name that a node which asked claims.
+        name: Option<String>,
+        /// The rank of the node.
+        role: Option<GroupRole>,
+        /// The new name or description.
+        text: Option<String>,
+        /// Why this node was not added.
+        reason: Option<Refusal>,
+    },
     /// This node's state changed.
     StateChanged {
         /// Before.
@@ -201,6 +220,16 @@ impl From<api::Event> for Event {
                 Self::Forked { seq, conversation: conversation.into(), author, life, number }
             }
             api::Event::LifeBegun { seq, conversation } => Self::LifeBegun { seq, conversation: conversation.into() },
+            api::Event::GroupChanged { seq, group, change, node, name, role, text, reason, .. } => Self::GroupChanged {
+                seq,
+                group,
+                change: change.into(),
+                node,
+                name,
+                role: role.map(Into::into),
+                text,
+                reason: reason.map(Into::into),
+            },
             api::Event::StateChanged { before, after } => {
                 Self::StateChanged { before: before.into(), after: after.into() }
             }

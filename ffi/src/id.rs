@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-pub use donp_core::{AccountId, MessageId, NodeId};
+pub use donp_core::{AccountId, GroupId, MessageId, NodeId};
 use donp_core::{Identity, Ticket};
 use donp_runtime::clock::{Clock, entropy};
 
@@ -23,6 +23,11 @@ uniffi::custom_type!(NodeId, String, {
 uniffi::custom_type!(AccountId, String, {
     remote,
     try_lift: |text| Ok(parse("an account id", &text)?),
+    lower: |id| id.to_string(),
+});
+uniffi::custom_type!(GroupId, String, {
+    remote,
+    try_lift: |text| Ok(parse("a group id", &text)?),
     lower: |id| id.to_string(),
 });
 uniffi::custom_type!(MessageId, String, {
@@ -47,6 +52,12 @@ pub fn parse_node_id(text: &str) -> Result<NodeId, DonpError> {
 #[uniffi::export]
 pub fn parse_account_id(text: &str) -> Result<AccountId, DonpError> {
     parse("an account id", text)
+}
+
+/// Reads the printed form of a group id.
+#[uniffi::export]
+pub fn parse_group_id(text: &str) -> Result<GroupId, DonpError> {
+    parse("a group id", text)
 }
 
 /// Reads the printed form of a message id.

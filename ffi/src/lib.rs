@@ -18,6 +18,7 @@ mod engine;
 mod error;
 mod event;
 mod faults;
+mod groups;
 mod guard;
 mod id;
 mod keystore;
@@ -30,9 +31,12 @@ pub use engine::{Answer, Batch, Engine, EngineConfig, EngineStatus, Op, Output, 
 pub use error::DonpError;
 pub use event::{DownReason, Event, FailReason, NodeState};
 pub use faults::{FailureType, MemberState, ZoneMember};
+pub use groups::{
+    GroupChange, GroupHistory, GroupInfo, GroupKind, GroupMember, GroupPolicy, GroupRole, JoiningGroup, Refusal,
+};
 pub use id::{
-    AccountId, MessageId, NodeId, TicketInfo, generate_identity, identity_node_id, message_id_depth, parse_account_id,
-    parse_message_id, parse_node_id, parse_ticket, version,
+    AccountId, GroupId, MessageId, NodeId, TicketInfo, generate_identity, identity_node_id, message_id_depth,
+    parse_account_id, parse_group_id, parse_message_id, parse_node_id, parse_ticket, version,
 };
 pub use keystore::{KeyStore, KeyStoreError};
 pub use lan::Lan;

@@ -265,3 +265,57 @@ fn a_dropped_node_does_not_hold_up_the_one_who_drops_it() {
     }
     assert!(stream.is_finished(), "the thread ended by itself");
 }
+
+/// Fails if who was removed gets the key of those who stay.
+#[test]
+fn a_group_of_three() {
+    let named = |name: &str| started(NodeConfig { name: Some(name.into()), ..config() });
+    let [(a, _), (b, _), (c, told)] = ["a", "b", "c"].map(named);
+    for other in [&b, &c] {
+        other.join_ticket(&a.invite().unwrap()).unwrap();
+    }
+    let role = GroupRole::Admin;
+    let history = GroupHistory::Newest { count: 10 };
+    let policy =
+        GroupPolicy { invite: role, post: GroupRole::Member, describe: role, pin: role, approve: false, history };
+    let group = a.create_group(GroupKind::Private, "team", policy, None).unwrap();
+    let invitation = a.invite_to_group(group, GroupRole::Member, 2, 3_600, None).unwrap();
+    for other in [&b, &c] {
+        other.join_group(&invitation).unwrap();
+    }
+    let change = |stream: &EventStream, wanted: GroupChange| {
+        find(stream, |e| match e {
+            Event::GroupChanged { group, change, .. } if change == wanted => Some(group),
+            _ => None,
+        })
+    };
+    assert_eq!(change(&told, GroupChange::Joined), group);
+    let until = |what: &str, done: &dyn Fn() -> bool| {
+        let end = Instant::now() + Duration::from_millis(LONG);
+        while !done() {
+            assert!(Instant::now() < end, "{what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    until("b is in", &|| b.group(group).unwrap().is_some());
+    let texts = |node: &Node| -> Vec<Content> {
+        let page = node.history(Conversation::Group { group }, None, 100).unwrap();
+        page.messages.into_iter().map(|m| m.content).collect()
+    };
+    b.send_to_group(group, text("hello")).unwrap();
+    until("all have it", &|| [&a, &c].iter().all(|n| texts(n) == [text("hello")]));
+    let info = a.group(group).unwrap().unwrap();
+    assert_eq!((info.role, info.members.len(), info.policy), (Some(GroupRole::Owner), 3, policy));
+    assert_eq!(b.group(group).unwrap().unwrap().role, Some(GroupRole::Member));
+
+    assert!(matches!(b.remove_member(group, a.id(), false), Err(DonpError::Denied { .. })));
+    a.remove_member(group, c.id(), false).unwrap();
+    change(&told, GroupChange::Ended);
+    b.send_to_group(group, text("among us")).unwrap();
+    until("a has read it", &|| texts(&a).len() == 2);
+    a.send_to_group(group, text("yes")).unwrap();
+    until("both have all", &|| [&a, &b].iter().all(|n| texts(n).len() == 3));
+    assert_eq!(texts(&c), [text("hello")]);
+    assert!(matches!(c.send_to_group(group, text("let me in")), Err(DonpError::Denied { .. })));
+    assert!(matches!(a.join_group(&a.invite().unwrap()), Err(DonpError::InvalidInput { .. })));
+}

@@ -90,8 +90,12 @@ fn operations_have_one_name_in_every_language() {
     let kotlin = read("bindings/kotlin/src/main/kotlin/org/donp/Node.kt");
     let swift = read("bindings/swift/Sources/Donp/Node.swift");
     let sources = [
-        ("rust", read("hosts/runtime/src/node/mod.rs") + &read("hosts/runtime/src/node/faults.rs"), &["pub fn N("][..]),
-        ("ffi", read("ffi/src/node.rs") + &read("ffi/src/faults.rs") + &read("ffi/src/lan.rs"), &["pub fn N("]),
+        (
+            "rust",
+            ["mod", "faults", "groups"].map(|f| read(&format!("hosts/runtime/src/node/{f}.rs"))).concat(),
+            &["pub fn N("][..],
+        ),
+        ("ffi", ["node", "faults", "lan", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat(), &["pub fn N("]),
         ("json", read("docs/control.md"), &["`N`"]),
         ("python", read("bindings/python/python/donp/node.py"), &["def N("]),
         ("kotlin", kotlin, &["fun N(", "val N: "]),
@@ -182,13 +186,17 @@ fn records_and_their_fields_have_one_name_in_every_language() {
     let table = table();
     let core = read("core/src/engine/status.rs")
         + &read("core/src/engine/commands/fault_tolerance.rs")
-        + &read("core/src/wire/content.rs");
-    let api = read("hosts/runtime/src/api.rs") + &read("hosts/runtime/src/api/message.rs");
-    let ffi = read("ffi/src/node.rs") + &read("ffi/src/content.rs") + &read("ffi/src/faults.rs");
-    let python = ["status", "content", "zone"].map(|f| read(&format!("bindings/python/python/donp/{f}.py"))).concat();
-    let kotlin =
-        ["Messages", "Zone", "Node"].map(|f| read(&format!("bindings/kotlin/src/main/kotlin/org/donp/{f}.kt")));
-    let swift = ["Content", "Zone", "Status"].map(|f| read(&format!("bindings/swift/Sources/Donp/{f}.swift")));
+        + &read("core/src/wire/content.rs")
+        + &read("core/src/group/one.rs")
+        + &read("core/src/group/op.rs");
+    let api = ["api", "api/message", "api/group"].map(|f| read(&format!("hosts/runtime/src/{f}.rs"))).concat();
+    let ffi = ["node", "content", "faults", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat();
+    let python =
+        ["status", "content", "zone", "groups"].map(|f| read(&format!("bindings/python/python/donp/{f}.py"))).concat();
+    let kotlin = ["Messages", "Zone", "Node", "Groups"]
+        .map(|f| read(&format!("bindings/kotlin/src/main/kotlin/org/donp/{f}.kt")));
+    let swift =
+        ["Content", "Zone", "Status", "Groups"].map(|f| read(&format!("bindings/swift/Sources/Donp/{f}.swift")));
     for (name, entry) in table["records"].as_table().unwrap() {
         let (fields, counters) = (list(entry.get("fields")), list(entry.get("counters")));
         let all: Vec<&str> = fields.iter().chain(&counters).copied().collect();
@@ -226,11 +234,15 @@ fn enumerations_have_one_name_in_every_language() {
     let core = read("core/src/membership/state.rs")
         + &read("core/src/fact.rs")
         + &read("core/src/engine/event.rs")
-        + &read("core/src/engine/commands/fault_tolerance.rs");
-    let ffi = read("ffi/src/event.rs") + &read("ffi/src/faults.rs");
-    let python = ["status", "events", "zone"].map(|f| read(&format!("bindings/python/python/donp/{f}.py"))).concat();
-    let kotlin = ["Events", "Zone"].map(|f| read(&format!("bindings/kotlin/src/main/kotlin/org/donp/{f}.kt"))).concat();
-    let swift = ["Event", "Zone"].map(|f| read(&format!("bindings/swift/Sources/Donp/{f}.swift"))).concat();
+        + &read("core/src/engine/commands/fault_tolerance.rs")
+        + &["op", "change", "wire"].map(|f| read(&format!("core/src/group/{f}.rs"))).concat();
+    let ffi = ["event", "faults", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat();
+    let python =
+        ["status", "events", "zone", "groups"].map(|f| read(&format!("bindings/python/python/donp/{f}.py"))).concat();
+    let kotlin = ["Events", "Zone", "Groups"]
+        .map(|f| read(&format!("bindings/kotlin/src/main/kotlin/org/donp/{f}.kt")))
+        .concat();
+    let swift = ["Event", "Zone", "Groups"].map(|f| read(&format!("bindings/swift/Sources/Donp/{f}.swift"))).concat();
     for (name, values) in table["enums"].as_table().unwrap() {
         let values = list(Some(values));
         let variants = |body: &str| -> BTreeSet<String> {
@@ -248,7 +260,9 @@ fn enumerations_have_one_name_in_every_language() {
         assert_eq!(found, set(values.clone(), "python"), "Python {name}");
         let at = swift.find(&format!("public enum {name}: ")).unwrap_or_else(|| panic!("Swift {name}"));
         let lines = inside(&swift[at..], "{").lines().filter_map(|l| l.trim_start().strip_prefix("case "));
-        let found: BTreeSet<_> = lines.map(|l| word(l).to_owned()).filter(|v| v != "other").collect();
+        // A keyword stands in back quotes.
+        let name = |l: &str| word(l.trim_start_matches('`')).to_owned();
+        let found: BTreeSet<_> = lines.map(name).filter(|v| v != "other").collect();
         assert_eq!(found, set(values, "swift"), "Swift {name}");
     }
 }

@@ -8,24 +8,27 @@ import org.donp.NodeConfig
 import org.donp.openNode
 
 /**
- * A bot that says back what it is told in private:
+ * A bot that says back what it is told in private or in a group:
  *
- *     run.sh Echo [FOLDER [LISTEN]]
+ *     run.sh Echo [FOLDER [LISTEN [INVITATION]]]
  *
- * FOLDER is its profile, `echo` unless given; LISTEN is `ip:port`, any port unless given.
+ * FOLDER is its profile, `echo` unless given; LISTEN is `ip:port`, any port unless given. INVITATION is that of a group
+ * (`donp group invite`), of which the bot becomes a member.
  */
 suspend fun main(args: Array<String>) {
     val listen = listOfNotNull(args.getOrNull(1))
     val node = openNode(NodeConfig(stateDir = args.getOrElse(0) { "echo" }, name = "echo", bot = true, listen = listen))
     // SIGTERM and Ctrl-C say goodbye; the stream below ends then.
     Runtime.getRuntime().addShutdownHook(Thread { node.close() })
+    // A bot that is a member already is told so, and goes on.
+    args.getOrNull(2)?.let { invitation -> runCatching { node.joinGroup(invitation) }.onFailure { println(it.message) } }
     println("invite: ${node.invite()}")
     try {
         node.events().collect { event ->
             val message = (event as? Event.Received)?.message
             val words = (message?.content as? Content.Text)?.text
             // Two bots that answer each other never end, so bots do not answer bots.
-            if (words != null && message.conversation is Conversation.Private && node.peer(message.author)?.bot != true) {
+            if (words != null && message.conversation !is Conversation.Network && node.peer(message.author)?.bot != true) {
                 node.reply(message, words)
             }
             // What was not acknowledged before a crash comes again.

@@ -3,6 +3,7 @@
 python echo.py serve                          prints its invitation
 donp join $(python echo.py invite)            in another terminal
 donp send echo 'hello'
+python echo.py serve --join $(donp group invite team)     makes it a member of a group
 """
 
 from donp import AsyncBotMessage, Bot

@@ -158,7 +158,7 @@ def test_wrong_types_are_refused_by_name(nodes: Make) -> None:
         node.is_queued(node.id)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="str or a Content"):
         node.broadcast(b"x")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="NETWORK or Private"):
+    with pytest.raises(TypeError, match="NETWORK, Private"):
         node.history(node.id)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="invitation"):
         node.join(node.id)  # type: ignore[arg-type]

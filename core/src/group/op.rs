@@ -5,6 +5,8 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -430,5 +432,119 @@ impl Operation {
             | Action::ForkProof { .. } => return None,
         };
         (node_id(&key) == node).then_some(key)
+    }
+}
+
+impl GroupKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Public, Self::Private, Self::Secret, Self::Temporary];
+
+    /// A stable name, one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Private => "private",
+            Self::Secret => "secret",
+            Self::Temporary => "temporary",
+        }
+    }
+}
+
+impl GroupRole {
+    /// Every role, the lowest first.
+    pub const ALL: [Self; 5] = [Self::Guest, Self::Member, Self::Moderator, Self::Admin, Self::Owner];
+
+    /// A stable name, one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Guest => "guest",
+            Self::Member => "member",
+            Self::Moderator => "moderator",
+            Self::Admin => "admin",
+            Self::Owner => "owner",
+        }
+    }
+}
+
+impl fmt::Display for GroupKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for GroupKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(text));
+        found.ok_or_else(|| alloc::format!("'{text}' is not one of public, private, secret, temporary"))
+    }
+}
+
+impl fmt::Display for GroupRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for GroupRole {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|role| role.name().eq_ignore_ascii_case(text));
+        found.ok_or_else(|| alloc::format!("'{text}' is not one of guest, member, moderator, admin, owner"))
+    }
+}
+
+impl fmt::Display for GroupHistory {
+    /// `none`, `all`, a number of messages as `100`, or a number of days as `7d`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("none"),
+            Self::Everything => f.write_str("all"),
+            Self::Newest(count) => write!(f, "{count}"),
+            Self::Days(days) => write!(f, "{days}d"),
+        }
+    }
+}
+
+impl FromStr for GroupHistory {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |digits: &str| digits.parse::<u32>().ok().filter(|_| !digits.starts_with('+'));
+        match (text, text.strip_suffix('d').and_then(number), number(text)) {
+            ("none", ..) => Ok(Self::Nothing),
+            ("all", ..) => Ok(Self::Everything),
+            (_, Some(days), _) => Ok(Self::Days(days)),
+            (_, None, Some(count)) => Ok(Self::Newest(count)),
+            _ => {
+                Err(alloc::format!("'{text}' is not none, all, a number of messages as 100, or a number of days as 7d"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn kinds_roles_and_histories_read_as_they_print() {
+        for kind in GroupKind::ALL {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+        }
+        for role in GroupRole::ALL {
+            assert_eq!(role.to_string().parse(), Ok(role));
+        }
+        let histories =
+            [GroupHistory::Nothing, GroupHistory::Everything, GroupHistory::Newest(100), GroupHistory::Days(7)];
+        for history in histories {
+            assert_eq!(history.to_string().parse(), Ok(history));
+        }
+        for bad in ["", "d", "-1", "+1", "+1d", "1w", "None ", "99999999999"] {
+            assert!(bad.parse::<GroupHistory>().is_err(), "{bad}");
+        }
     }
 }

@@ -1,9 +1,13 @@
 //! The command line.
 
+mod group;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+pub use group::{Create, GroupVerb, Invitation, Policy};
 
 /// Serverless chat over an encrypted overlay network.
 #[derive(Debug, Parser)]
@@ -87,6 +91,11 @@ pub enum Verb {
     Status,
     /// List the nodes that are known
     Peers,
+    /// Groups: their members read what is said in them, others do not
+    Group {
+        #[command(subcommand)]
+        what: GroupVerb,
+    },
     /// Block a node: no link with it, no private messages, nothing of it is shown
     Block {
         /// A name, the beginning of an id, or an id
@@ -191,7 +200,8 @@ impl Wait {
 
 #[derive(Debug, Args)]
 pub struct Send {
-    /// `all`, a node id, the beginning of one, or a peer's name
+    /// `all`, a node id, the beginning of one, a peer's name, or a group: '#NAME' (with quotes, `#` begins a comment in a
+    /// shell), its name or id
     pub to: String,
     /// What to say; `-` reads it from stdin
     #[arg(required_unless_present = "retract")]
@@ -231,7 +241,7 @@ pub struct Recv {
 
 #[derive(Debug, Args)]
 pub struct History {
-    /// `all`, a node id, the beginning of one, or a peer's name
+    /// `all`, a node id, the beginning of one, a peer's name, or a group: '#NAME' (with quotes), its name or id
     #[arg(default_value = "all")]
     pub to: String,
     /// At most this many messages, the newest ones

@@ -199,6 +199,9 @@ impl From<CommandError> for Failure {
                 Self::new(Exit::Failed, format!("the text has {len} bytes and a message carries at most {max}"))
                     .hint("shorten it or send it in parts")
             }
+            CommandError::Empty("name") => {
+                Self::new(Exit::Usage, "the name is empty").hint("give a name of 1 to 64 bytes")
+            }
             CommandError::Empty(what) => {
                 let hint = match what {
                     "text" => "give a text, or `-` to read it from stdin",
@@ -221,6 +224,19 @@ impl From<CommandError> for Failure {
                 .hint(format!("donp unblock {}", id.short())),
             CommandError::OtherNetwork => Self::new(Exit::Failed, "this profile lives in another network")
                 .hint("a new profile for it: donp -p NAME init, then donp -p NAME join TICKET"),
+            CommandError::NotAllowed(why) => {
+                Self::new(Exit::Refused, why).hint("donp group show GROUP says who may do what")
+            }
+            CommandError::Unknown("group") => {
+                Self::new(Exit::Failed, "this node is and was in no such group").hint("donp group list")
+            }
+            CommandError::Unknown("member") => {
+                Self::new(Exit::Failed, "that node is no member of the group").hint("donp group members GROUP")
+            }
+            CommandError::Unknown("request to join") => {
+                Self::new(Exit::Failed, "that node did not ask to join the group")
+                    .hint("donp group show GROUP lists who waits")
+            }
             other => Self::new(Exit::Failed, other.to_string()),
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use donp_core::{Causality, Content, Conversation, Message, NodeId, Peer};
+use donp_core::{Causality, Content, Conversation, GroupId, Message, NodeId, Peer};
 use donp_runtime::api;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -48,28 +48,34 @@ pub fn read_event(value: &Value) -> api::Event {
     read(value).unwrap_or_else(|_| api::Event::Unknown { seq: value["seq"].as_u64() })
 }
 
-/// Names that nodes claim, and which node this is.
+/// Names that nodes and groups claim, and which node this is.
 pub struct Names {
     pub me: NodeId,
     names: BTreeMap<NodeId, String>,
+    groups: BTreeMap<GroupId, String>,
 }
 
 impl Names {
-    pub fn new(me: NodeId, own: &str, peers: &[Peer]) -> Self {
+    pub fn new(me: NodeId, own: &str, peers: &[Peer], groups: &[(GroupId, String)]) -> Self {
         let mut names: BTreeMap<_, _> = peers.iter().filter_map(|p| Some((p.id, p.name.clone()?))).collect();
         names.insert(me, own.into());
-        Self { me, names }
+        Self { me, names, groups: groups.iter().cloned().collect() }
     }
 
     pub fn get(&self, id: NodeId) -> Option<&str> {
         self.names.get(&id).map(String::as_str)
     }
+
+    pub fn group(&self, id: GroupId) -> Option<&str> {
+        self.groups.get(&id).map(String::as_str)
+    }
 }
 
-/// `all` or the other node's id.
+/// `all`, the other node's id or the group's id.
 pub fn conversation(c: Conversation) -> String {
     match c {
         Conversation::Private(peer) => peer.to_string(),
+        Conversation::Group(group) => group.to_string(),
         _ => "all".into(),
     }
 }
@@ -87,6 +93,10 @@ pub fn message(m: &Message, names: &Names, around: &[Message], queued: bool) -> 
     };
     let context = api::Context {
         name: names.get(m.author).map(Into::into),
+        group_name: match m.conversation {
+            Conversation::Group(group) => names.group(group).map(Into::into),
+            _ => None,
+        },
         sent_at: rfc3339(m.sent_at),
         concurrent_with: concurrent.map(|o| o.id.to_string()).collect(),
         state,
@@ -141,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_message_has_the_documented_shape() {
-        let names = Names::new(NodeId([9; 32]), "me", &[]);
+        let names = Names::new(NodeId([9; 32]), "me", &[], &[]);
         let first = said(1, &[(1, 2)], Content::text("carol?"));
         let other = said(2, &[(2, 1)], Content::text("x"));
         let after = said(3, &[(1, 2), (3, 1)], Content::text("y"));
@@ -163,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_message_without_a_clock_is_concurrent_with_none() {
-        let names = Names::new(NodeId([9; 32]), "me", &[]);
+        let names = Names::new(NodeId([9; 32]), "me", &[], &[]);
         let other = said(2, &[(2, 1)], Content::text("x"));
         let bare = Message { clock: None, ..said(1, &[], Content::text("y")) };
         let json = row(&bare, &names, &[other], false);
@@ -172,7 +182,7 @@ mod tests {
 
     #[test]
     fn kinds_are_fields_and_states_follow_the_author() {
-        let names = Names::new(NodeId([1; 32]), "me", &[]);
+        let names = Names::new(NodeId([1; 32]), "me", &[], &[]);
         let target = MessageId { depth: 1, hash: [7; 32] };
         let mut reply = said(1, &[(1, 1)], Content::Reply { reply_to: target, text: "yes".into() });
         assert_eq!(row(&reply, &names, &[], false)["reply_to"], target.to_string());

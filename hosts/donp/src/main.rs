@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use donp_runtime::{Access, LevelFilter, log_to_stderr};
 
-use cli::{Cli, ConfigVerb, Global, Verb};
+use cli::{Cli, ConfigVerb, Global, GroupVerb, Verb};
 use config::{FlagValue, Loaded};
 use failure::{Exit, Failure};
 use output::Output;
@@ -123,6 +123,7 @@ fn run(cli: &Cli, out: &Output) -> Result<(), Failure> {
         Verb::Leave => verbs::leave(&mut backend, out),
         Verb::Status => verbs::status(&mut backend, out),
         Verb::Peers => verbs::peers(&mut backend, out),
+        Verb::Group { what } => verbs::group(what, &mut backend, out),
         Verb::Block { peer } => verbs::block(&mut backend, out, "block", peer),
         Verb::Unblock { peer } => verbs::block(&mut backend, out, "unblock", peer),
         Verb::Blocked => verbs::blocked(&mut backend, out),
@@ -139,6 +140,7 @@ fn access(verb: &Verb) -> Access {
         Verb::History(_) | Verb::Invite | Verb::Leave | Verb::Status | Verb::Peers | Verb::Blocked | Verb::Whoami => {
             Access::Read
         }
+        Verb::Group { what: GroupVerb::List | GroupVerb::Show { .. } | GroupVerb::Members { .. } } => Access::Read,
         _ => Access::Write,
     }
 }

@@ -1,60 +1,126 @@
-//! Whom a person means: `all`, an id, the beginning of one, or a name.
+//! Whom a person means: `all`, an id, the beginning of one, or a name of a node or a group.
 
-use donp_core::{Conversation, NodeId, Peer};
+use donp_core::{Conversation, GroupId, NodeId, Peer};
 
 use crate::failure::{Exit, Failure};
 
 /// Characters of a beginning that are enough to try.
 const MIN_PREFIX: usize = 4;
 
+/// A group that is known here: its id and its name.
+pub type KnownGroup = (GroupId, String);
+
+/// Nobody, one, or several that a text can mean, and how to show them.
+type Meant<T> = Vec<(T, String)>;
+
 /// # Errors
-/// When nobody or more than one node is meant.
-pub fn conversation(text: &str, peers: &[Peer]) -> Result<Conversation, Failure> {
-    if text == "all" { Ok(Conversation::Network) } else { node(text, peers).map(Conversation::Private) }
+/// When nobody, or more than one node or group is meant.
+pub fn conversation(text: &str, peers: &[Peer], groups: &[KnownGroup]) -> Result<Conversation, Failure> {
+    if text == "all" {
+        return Ok(Conversation::Network);
+    }
+    if text.starts_with('#') {
+        return group(text, groups).map(Conversation::Group);
+    }
+    if let Ok(id) = text.parse() {
+        return Ok(Conversation::Private(id));
+    }
+    if let Ok(id) = text.parse() {
+        return Ok(Conversation::Group(id));
+    }
+    let nodes = nodes_meant(text, peers.iter().map(|p| (p.id, p.name.as_deref())));
+    let nodes = nodes.into_iter().map(|(id, shown)| (Conversation::Private(id), shown));
+    let groups = groups_meant(text, groups).into_iter().map(|(id, shown)| (Conversation::Group(id), shown));
+    let nobody = || {
+        Failure::new(Exit::Failed, format!("nobody known is called '{text}', and no group"))
+            .hint("donp peers lists who is known, donp group list the groups; a whole id always works")
+    };
+    only(text, nodes.chain(groups).collect(), nobody)
 }
 
 /// An id wins over its beginning, the beginning over a name: a name is a claim that anybody can make.
 /// If the beginning of one node's id is the name of another, nobody is meant.
+///
+/// # Errors
+/// When nobody or more than one node is meant.
 pub fn node(text: &str, peers: &[Peer]) -> Result<NodeId, Failure> {
+    node_of(text, peers.iter().map(|p| (p.id, p.name.as_deref()))).map_err(|failure| match &failure.hint {
+        Some(_) => failure,
+        None => failure.hint("donp peers lists who is known; a whole node id always works"),
+    })
+}
+
+/// As [`node`], among these. Without a hint if nobody is meant: the caller knows where they are listed.
+///
+/// # Errors
+/// As [`node`].
+pub fn node_of<'a>(text: &str, nodes: impl Iterator<Item = (NodeId, Option<&'a str>)>) -> Result<NodeId, Failure> {
     if let Ok(id) = text.parse() {
         return Ok(id);
     }
-    let begins = prefix(text);
-    let by_id: Vec<_> = peers.iter().filter(|p| begins.iter().any(|b| id_text(p.id).starts_with(b))).collect();
-    let by_name: Vec<_> = peers.iter().filter(|p| p.name.as_deref() == Some(text)).collect();
-    let mut meant: Vec<_> = by_id.into_iter().chain(by_name).collect();
-    meant.sort_by_key(|p| p.id);
-    meant.dedup_by_key(|p| p.id);
-    match meant.as_slice() {
-        [peer] => Ok(peer.id),
-        [] => Err(Failure::new(Exit::Failed, format!("nobody known is called '{text}'"))
-            .hint("donp peers lists who is known; a whole node id always works")),
-        several => {
-            let list: Vec<_> = several
-                .iter()
-                .map(|p| format!("{} ({})", p.id.short(), p.name.as_deref().unwrap_or("no name")))
-                .collect();
-            Err(Failure::new(Exit::Failed, format!("'{text}' can be {}", list.join(" or ")))
-                .hint("more characters of the node id"))
-        }
+    only(text, nodes_meant(text, nodes), || Failure::new(Exit::Failed, format!("nobody known is called '{text}'")))
+}
+
+/// A group by its id, the beginning of it, or its name, with or without `#`.
+///
+/// # Errors
+/// When none or more than one is meant.
+pub fn group(text: &str, groups: &[KnownGroup]) -> Result<GroupId, Failure> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
     }
+    only(text, groups_meant(text, groups), || {
+        Failure::new(Exit::Failed, format!("no group is called '{text}'"))
+            .hint("donp group list shows the groups of this node")
+    })
+}
+
+fn nodes_meant<'a>(text: &str, nodes: impl Iterator<Item = (NodeId, Option<&'a str>)>) -> Meant<NodeId> {
+    let begins = prefix(text, 'n');
+    let is_meant = |id: NodeId, name: Option<&str>| {
+        name == Some(text) || begins.iter().any(|b| id_text(&id.to_string()).starts_with(b))
+    };
+    let meant = nodes.filter(|(id, name)| is_meant(*id, *name));
+    meant.map(|(id, name)| (id, format!("{} ({})", id.short(), name.unwrap_or("no name")))).collect()
+}
+
+fn groups_meant(text: &str, groups: &[KnownGroup]) -> Meant<GroupId> {
+    let bare = text.strip_prefix('#').unwrap_or(text);
+    let begins = if bare == text { prefix(text, 'g') } else { Vec::new() };
+    let is_meant = |id: GroupId, name: &str| {
+        name == text || name == bare || begins.iter().any(|b| id_text(&id.to_string()).starts_with(b))
+    };
+    let meant = groups.iter().filter(|(id, name)| is_meant(*id, name));
+    meant.map(|(id, name)| (*id, format!("{} (group {name})", id.short()))).collect()
+}
+
+/// The one that is meant.
+fn only<T: PartialEq + Copy>(text: &str, meant: Meant<T>, nobody: impl FnOnce() -> Failure) -> Result<T, Failure> {
+    let Some((first, _)) = meant.first() else { return Err(nobody()) };
+    if meant.iter().all(|(other, _)| other == first) {
+        return Ok(*first);
+    }
+    let mut list: Vec<String> = meant.into_iter().map(|(_, shown)| shown).collect();
+    list.sort();
+    list.dedup();
+    Err(Failure::new(Exit::Failed, format!("'{text}' can be {}", list.join(" or "))).hint("more characters of the id"))
 }
 
 /// The 56 characters after the letter.
-fn id_text(id: NodeId) -> String {
-    id.to_string().split_off(1)
+fn id_text(id: &str) -> &str {
+    id.get(1..).unwrap_or_default()
 }
 
 /// What the beginning of an id may be: as written, and without the letter of its kind. Dashes are
 /// for the eye; letters that look alike are folded as ids fold them.
-fn prefix(text: &str) -> Vec<String> {
+fn prefix(text: &str, letter: char) -> Vec<String> {
     let fold = |c: char| match c.to_ascii_lowercase() {
         'o' => '0',
         'i' | 'l' => '1',
         other => other,
     };
     let folded: String = text.chars().filter(|c| *c != '-').map(fold).collect();
-    let bare = folded.strip_prefix('n').map(Into::into);
+    let bare = folded.strip_prefix(letter).map(Into::into);
     // The short form is cut from the id itself, where eight characters hold no checksum.
     [Some(folded), bare].into_iter().flatten().filter(|p: &String| p.len() >= MIN_PREFIX).collect()
 }
@@ -83,7 +149,7 @@ mod tests {
     }
 
     fn meant(text: &str, peers: &[Peer]) -> Option<u8> {
-        match conversation(text, peers) {
+        match conversation(text, peers, &[]) {
             Ok(Conversation::Private(id)) => Some(id.0[0]),
             _ => None,
         }
@@ -92,7 +158,7 @@ mod tests {
     #[test]
     fn all_ids_prefixes_and_names_are_understood() {
         let peers = [peer(1, Some("alice")), peer(2, None)];
-        assert_eq!(conversation("all", &peers), Ok(Conversation::Network));
+        assert_eq!(conversation("all", &peers, &[]), Ok(Conversation::Network));
         assert_eq!(meant("alice", &peers), Some(1));
         let (id, short) = (NodeId([2; 32]).to_string(), NodeId([2; 32]).short());
         for text in [&id, &short, &short.replace('-', ""), &format!("n{short}"), &id[..6], &short.to_uppercase()] {
@@ -106,12 +172,39 @@ mod tests {
     #[test]
     fn what_can_be_two_nodes_is_refused_with_both() {
         let twins = [peer(1, Some("sam")), peer(2, Some("sam"))];
-        let failure = conversation("sam", &twins).unwrap_err();
+        let failure = conversation("sam", &twins, &[]).unwrap_err();
         for id in [1, 2] {
             assert!(failure.what.contains(&NodeId([id; 32]).short()), "{}", failure.what);
         }
         // Somebody takes the beginning of another's id as a name.
         let short = NodeId([1; 32]).short();
-        assert!(conversation(&short, &[peer(1, None), peer(2, Some(&short))]).is_err());
+        assert!(conversation(&short, &[peer(1, None), peer(2, Some(&short))], &[]).is_err());
+    }
+
+    #[test]
+    fn groups_are_understood_by_name_and_beginning() {
+        let groups = [(GroupId([1; 32]), "team".to_owned()), (GroupId([2; 32]), "crew".into())];
+        let (id, short) = (GroupId([2; 32]).to_string(), GroupId([2; 32]).short());
+        for text in ["crew", "#crew", &id, &short, &format!("g{short}"), &id[..6]] {
+            assert_eq!(group(text, &groups), Ok(GroupId([2; 32])), "{text}");
+            assert_eq!(conversation(text, &[], &groups), Ok(Conversation::Group(GroupId([2; 32]))), "{text}");
+        }
+        for text in ["", "#", "#cre", "club", &short[..3]] {
+            assert_eq!(group(text, &groups).unwrap_err().exit, Exit::Failed, "{text}");
+        }
+        let whole = GroupId([9; 32]);
+        assert_eq!(group(&whole.to_string(), &groups), Ok(whole), "a whole id needs nobody's word");
+    }
+
+    /// A group can be called like somebody, and two groups can have one name.
+    #[test]
+    fn a_name_of_a_node_and_a_group_means_neither() {
+        let groups = [(GroupId([1; 32]), "sam".to_owned()), (GroupId([2; 32]), "sam".into())];
+        let failure = group("#sam", &groups).unwrap_err();
+        assert!(failure.what.contains(&GroupId([1; 32]).short()) && failure.what.contains("or"), "{}", failure.what);
+        let failure = conversation("sam", &[peer(7, Some("sam"))], &groups[..1]).unwrap_err();
+        assert!(failure.what.contains(&NodeId([7; 32]).short()) && failure.what.contains("group"), "{}", failure.what);
+        let only_group = conversation("#sam", &[peer(7, Some("sam"))], &groups[..1]);
+        assert_eq!(only_group, Ok(Conversation::Group(GroupId([1; 32]))));
     }
 }

@@ -1,9 +1,13 @@
 //! What a node does for its owner: every verb as a method from JSON to JSON. The daemon serves it on
 //! the control socket; without a daemon the command line calls it directly.
 
+mod groups;
+
 use std::time::{Duration, Instant};
 
-use donp_core::{Conversation, Durable, Event, Message, MessageId, NodeId, NodeState, ParseTicketError, Peer, Ticket};
+use donp_core::{
+    Conversation, Durable, Event, GroupId, Message, MessageId, NodeId, NodeState, ParseTicketError, Peer, Ticket,
+};
 use donp_runtime::{Node, NodeError, Profile, Protection, api};
 use serde_json::{Value, json};
 
@@ -86,9 +90,35 @@ impl Service {
     }
 
     /// Every method, for the error about an unknown one.
-    pub const METHODS: [&'static str; 14] = [
-        "ack", "block", "blocked", "history", "invite", "join", "leave", "peers", "recv", "send", "status", "unblock",
-        "version", "whoami",
+    pub const METHODS: [&'static str; 28] = [
+        "ack",
+        "answer_join",
+        "block",
+        "blocked",
+        "create_group",
+        "describe_group",
+        "group",
+        "groups",
+        "history",
+        "invite",
+        "invite_to_group",
+        "join",
+        "join_group",
+        "leave",
+        "leave_group",
+        "peers",
+        "recv",
+        "remove_member",
+        "rename_group",
+        "send",
+        "set_group_policy",
+        "set_member_role",
+        "status",
+        "transfer_group",
+        "unban_member",
+        "unblock",
+        "version",
+        "whoami",
     ];
 
     /// Does one thing. Blocks as long as the method's `timeout_ms` says, and no longer than until the client is `gone`.
@@ -111,7 +141,9 @@ impl Service {
             "blocked" => self.blocked(),
             "whoami" => self.whoami(),
             "version" => Ok(version()),
-            _ => Err(Failure::usage(format!("there is no method '{method}'")).hint(Self::METHODS.join(", "))),
+            _ => self.group_call(method, params, gone).unwrap_or_else(|| {
+                Err(Failure::usage(format!("there is no method '{method}'")).hint(Self::METHODS.join(", ")))
+            }),
         }
     }
 
@@ -210,14 +242,20 @@ impl Service {
         if !["none", "sent", "delivered"].contains(&wait) {
             return Err(Failure::usage(format!("'{wait}' is not one of none, sent, delivered")));
         }
-        if wait == "delivered" && to == Conversation::Network {
-            return Err(Failure::usage("messages to all are not acknowledged one by one")
-                .hint("--wait sent, or a node instead of all"));
+        let many = match to {
+            Conversation::Private(_) => None,
+            Conversation::Group(_) => Some("a group"),
+            _ => Some("all"),
+        };
+        if let (Some(many), "delivered") = (many, wait) {
+            return Err(Failure::usage(format!("messages to {many} are not acknowledged one by one"))
+                .hint(format!("--wait sent, or a node instead of {many}")));
         }
         let until = Instant::now() + wait_of(params)?;
         let before = self.node.last_event();
         let said = match to {
             Conversation::Private(peer) => self.node.send_private(peer, content),
+            Conversation::Group(group) => self.node.send_to_group(group, content),
             _ => self.node.broadcast(content),
         };
         let id = said.map_err(|e| match e {
@@ -234,7 +272,7 @@ impl Service {
             (_, Conversation::Private(peer)) => {
                 self.follow_private(id, peer, before, wait == "delivered", (until, gone))?
             }
-            _ => self.follow_broadcast((until, gone))?,
+            _ => self.follow_to_many(to, (until, gone))?,
         };
         let reached = match wait {
             "none" => true,
@@ -248,6 +286,7 @@ impl Service {
                 "conversation": json::conversation(to),
                 "name": match to {
                     Conversation::Private(peer) => peers.iter().find(|p| p.id == peer).and_then(|p| p.name.clone()),
+                    Conversation::Group(group) => self.node.group(group)?.map(|g| g.name),
                     _ => None,
                 },
                 "state": state,
@@ -261,7 +300,7 @@ impl Service {
         let until = Instant::now() + ENTERING;
         loop {
             let peers = self.node.peers()?;
-            let found = resolve::conversation(to, &peers);
+            let found = resolve::conversation(to, &peers, &self.known_groups()?);
             let known = match &found {
                 Ok(Conversation::Private(peer)) => peers.iter().any(|p| p.id == *peer),
                 Ok(_) => true,
@@ -271,7 +310,8 @@ impl Service {
             // A neighbour's name comes by itself, and may come after it is one.
             let nameless = peers.iter().any(|p| p.linked && p.name.is_none());
             let finding = matches!(state, NodeState::Discovering | NodeState::Connecting) || nameless;
-            let entering = self.running && finding;
+            // Groups are known here or not at all.
+            let entering = self.running && finding && !to.starts_with('#');
             if known || !entering || Instant::now() >= until {
                 return found.map(|to| (to, peers));
             }
@@ -282,7 +322,8 @@ impl Service {
     fn state_now(&self, id: MessageId, to: Conversation) -> Result<&'static str, Failure> {
         Ok(match to {
             Conversation::Private(_) if !self.node.is_queued(id)? => "delivered",
-            Conversation::Network if self.running && self.node.status()?.node.neighbours > 0 => "sent",
+            Conversation::Private(_) => "queued",
+            _ if self.carries(to)? => "sent",
             _ => "queued",
         })
     }
@@ -322,10 +363,23 @@ impl Service {
         }
     }
 
-    /// `sent` once there is a neighbour to pass it on.
-    fn follow_broadcast(&self, wait: Wait<'_>) -> Result<&'static str, Failure> {
+    /// Whether somebody is linked who takes what is said to many: a neighbour, or another member of a group. Nobody has
+    /// to be where nobody else is a member.
+    fn carries(&self, to: Conversation) -> Result<bool, Failure> {
+        if !self.running {
+            return Ok(false);
+        }
+        let Conversation::Group(group) = to else { return Ok(self.node.status()?.node.neighbours > 0) };
+        let members: Vec<NodeId> = self.node.group(group)?.into_iter().flat_map(|g| g.members).map(|m| m.id).collect();
+        let peers = self.node.peers()?;
+        let others = members.iter().filter(|m| **m != self.node.id()).count();
+        Ok(others == 0 || peers.iter().any(|p| p.linked && members.contains(&p.id)))
+    }
+
+    /// `sent` once there is somebody to pass it on.
+    fn follow_to_many(&self, to: Conversation, wait: Wait<'_>) -> Result<&'static str, Failure> {
         loop {
-            if self.running && self.node.status()?.node.neighbours > 0 {
+            if self.carries(to)? {
                 return Ok("sent");
             }
             let left = left(wait);
@@ -372,7 +426,10 @@ impl Service {
         let mut out = Vec::with_capacity(events.len());
         for event in events {
             let Event::Durable { seq, event: Durable::Received(m) } = event else {
-                let named = api::Event::from(event.clone()).named(|id| names.get(id).map(Into::into));
+                let mut named = api::Event::from(event.clone()).named(|id| names.get(id).map(Into::into));
+                if let api::Event::GroupChanged { group, group_name, .. } = &mut named {
+                    *group_name = names.group(*group).map(Into::into);
+                }
                 out.push(json::write(named)?);
                 continue;
             };
@@ -397,12 +454,24 @@ impl Service {
     }
 
     fn names(&self) -> Result<Names, Failure> {
-        Ok(Names::new(self.node.id(), self.node.name(), &self.node.peers()?))
+        Ok(Names::new(self.node.id(), self.node.name(), &self.node.peers()?, &self.known_groups()?))
+    }
+
+    /// Groups that this node is or was in, and those that it asked to join.
+    fn known_groups(&self) -> Result<Vec<resolve::KnownGroup>, Failure> {
+        let mut known: Vec<(GroupId, String)> = self.node.groups()?.into_iter().map(|g| (g.id, g.name)).collect();
+        for (id, name) in self.node.joining_groups()? {
+            if known.iter().all(|(other, _)| *other != id) {
+                known.push((id, name));
+            }
+        }
+        Ok(known)
     }
 
     fn history(&self, params: &Value) -> Result<Value, Failure> {
         let names = self.names()?;
-        let to = resolve::conversation(params["conversation"].as_str().unwrap_or("all"), &self.node.peers()?)?;
+        let of = params["conversation"].as_str().unwrap_or("all");
+        let to = resolve::conversation(of, &self.node.peers()?, &self.known_groups()?)?;
         let limit = number_of(params, "limit", 100)?.clamp(1, MAX_PAGE);
         let limit = usize::try_from(limit).unwrap_or(100);
         let search = params["search"].as_str();

@@ -1,9 +1,11 @@
 //! What each verb does: asks a daemon or the profile itself, and shows the answer.
 
+mod groups;
+
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
-use donp_core::NodeId;
+use donp_core::{GroupId, NodeId};
 use donp_runtime::api::{Conversation, Event, Message, MessageState, Peer, Status};
 use donp_runtime::{Access, Node, NodeConfig, Profile, StoreError};
 use serde_json::{Value, json};
@@ -17,6 +19,8 @@ use crate::paths::Paths;
 use crate::service::{Facts, Service, no_daemon};
 use crate::text::{clock_of, escape_for_terminal, table};
 use crate::{json as shape, profile};
+
+pub use groups::group;
 
 /// Where a verb's answers come from.
 pub enum Backend {
@@ -144,12 +148,18 @@ pub fn send(args: &Send, backend: &mut Backend, out: &Output) -> Result<(), Fail
             "timeout_ms": if args.wait == Wait::None { 0 } else { args.timeout.as_millis() },
         }),
     )?;
+    let is_group = sent["conversation"].as_str().is_some_and(|c| c.parse::<GroupId>().is_ok());
     out.value(&sent, |v| {
-        let who = v["name"].as_str().map_or_else(|| text_short(v, "conversation"), escape_for_terminal);
+        let who = match v["name"].as_str() {
+            Some(name) if is_group => groups::name_of(Some(name), ""),
+            Some(name) => escape_for_terminal(name),
+            None => text_short(v, "conversation"),
+        };
         let what = match v["state"].as_str() {
             Some("delivered") => format!("delivered to {who}"),
             Some("sent") => format!("sent to {who}"),
             Some("failed") => format!("{who} does not take it"),
+            _ if is_group => format!("kept: no other member of {who} is connected, they catch up later"),
             _ if v["conversation"] == "all" => "kept: nobody is connected, everybody catches up later".into(),
             _ => format!("kept in the outbox: {who} is away"),
         };
@@ -239,6 +249,10 @@ fn show_event(event: &Event, value: &Value, out: &Output) -> Result<(), Failure>
             "          another copy of this profile speaks to {}: stop one of the two; nothing that either said is lost",
             place(conversation)
         )),
+        Event::GroupChanged { .. } => match groups::change_line(event) {
+            Some(line) => out.line(&format!("          {line}")),
+            None => Ok(()),
+        },
         Event::Lagged { missed } => out.line(&format!("          {missed} events were lost")),
         // The others are for programs.
         _ => Ok(()),
@@ -249,6 +263,7 @@ fn place(conversation: &Conversation) -> String {
     match conversation {
         Conversation::Network => "all".into(),
         Conversation::Private { peer } => peer.short(),
+        Conversation::Group { group } => group.short(),
     }
 }
 
@@ -256,7 +271,13 @@ fn message_line(m: &Message, number: Option<usize>) -> String {
     let context = m.context.as_ref();
     let name = context.and_then(|c| c.name.as_deref()).map_or_else(|| m.author.short(), escape_for_terminal);
     let about = m.content.about().map(|(kind, id)| format!("({} {}) ", kind.replace('_', " "), id.short()));
-    let private = if m.conversation == Conversation::Network { "" } else { "[private] " };
+    let place = match m.conversation {
+        Conversation::Network => String::new(),
+        Conversation::Private { .. } => "[private] ".into(),
+        Conversation::Group { group } => {
+            format!("[{}] ", groups::name_of(context.and_then(|c| c.group_name.as_deref()), &group.short()))
+        }
+    };
     let concurrent = if context.is_some_and(|c| !c.concurrent_with.is_empty()) { " (concurrent)" } else { "" };
     let queued = if context.is_some_and(|c| c.state == MessageState::Queued) { " (queued)" } else { "" };
     let number = number.map(|n| format!("{n:>3}  ")).unwrap_or_default();
@@ -267,7 +288,7 @@ fn message_line(m: &Message, number: Option<usize>) -> String {
         (false, None) => "",
     };
     let at = clock_of(context.and_then(|c| c.sent_at.as_deref()));
-    format!("{number}{at}  {name}  {private}{}{text}{changed}{concurrent}{queued}", about.unwrap_or_default())
+    format!("{number}{at}  {name}  {place}{}{text}{changed}{concurrent}{queued}", about.unwrap_or_default())
 }
 
 pub fn history(args: &History, backend: &mut Backend, out: &Output) -> Result<(), Failure> {
@@ -327,6 +348,11 @@ pub fn invite(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
     if ticket["closed_network"] == true {
         out.note("This ticket holds the key of a closed network: whoever has it can enter.");
     }
+    note_loopback(&ticket, out);
+    out.value(&ticket, |v| text_of(v, "ticket"))
+}
+
+fn note_loopback(ticket: &Value, out: &Output) {
     let addresses = ticket["addresses"].as_array().map_or(&[][..], Vec::as_slice);
     let is_loopback = |a: &Value| {
         a.as_str().and_then(|a| a.parse::<std::net::SocketAddr>().ok()).is_some_and(|a| a.ip().is_loopback())
@@ -337,7 +363,6 @@ pub fn invite(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
              for an address that it cannot know.",
         );
     }
-    out.value(&ticket, |v| text_of(v, "ticket"))
 }
 
 pub fn join(target: &str, backend: &mut Backend, out: &Output) -> Result<(), Failure> {
@@ -490,7 +515,10 @@ fn text_short(v: &Value, key: &str) -> String {
 
 /// The short form of an id; anything else as it is.
 fn short(text: &str) -> String {
-    if let Ok(id) = text.parse::<donp_core::NodeId>() {
+    if let Ok(id) = text.parse::<NodeId>() {
+        return id.short();
+    }
+    if let Ok(id) = text.parse::<GroupId>() {
         return id.short();
     }
     match text.parse::<donp_core::MessageId>() {

@@ -1,4 +1,4 @@
-//! Types every line of the README's "Chat by hand" and compares what it prints.
+//! Types every line of the README's "Chat by hand" and "Groups" and compares what it prints.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -17,10 +17,10 @@ struct Line {
 fn transcript() -> Vec<Line> {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
     let text = std::fs::read_to_string(readme).unwrap();
-    let block = text.split("```console\n").nth(1).expect("the README has a console block");
-    let block = block.split("```").next().unwrap();
+    // Each goes on where the one before ended.
+    let blocks = text.split("```console\n").skip(1).map(|block| block.split("```").next().unwrap());
     let mut lines: Vec<Line> = Vec::new();
-    for line in block.lines() {
+    for line in blocks.flat_map(str::lines) {
         match line.split_once("$ ") {
             Some((terminal, command)) if terminal.len() == 2 && terminal.starts_with('T') => {
                 lines.push(Line { terminal: terminal.into(), command: command.into(), expected: Vec::new() })
@@ -28,7 +28,7 @@ fn transcript() -> Vec<Line> {
             _ => lines.last_mut().expect("a command comes first").expected.push(line.into()),
         }
     }
-    assert!(lines.len() > 12, "the transcript was not found");
+    assert!(lines.len() > 18, "the transcript was not found");
     lines
 }
 

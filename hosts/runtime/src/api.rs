@@ -5,17 +5,19 @@
 //! Times are in milliseconds, ids print as text. In JSON each object has a `type`; [`Versioned`] puts the version in
 //! front of it.
 
+mod group;
 mod message;
 
 use std::collections::BTreeMap;
 
 use donp_core as core;
 use donp_core::{
-    AccountId, DownReason, DropReason, Durable, FailReason, MemberState, MessageId, NodeId, NodeState, NodeType,
-    Volatile,
+    AccountId, DownReason, DropReason, Durable, FailReason, GroupId, GroupRole, MemberState, MessageId, NodeId,
+    NodeState, NodeType, Refusal, Volatile,
 };
 use serde::{Deserialize, Serialize};
 
+pub use group::{GroupChange, GroupInfo, GroupMember, GroupPolicy, JoiningGroup};
 pub use message::{ClockEntry, Content, Context, Conversation, Message, MessageState};
 
 use crate::node::{Node, NodeStatus};
@@ -73,6 +75,23 @@ mod text_or_null {
     ) -> Result<Option<T>, D::Error> {
         let text = Option::<String>::deserialize(d)?;
         text.map(|t| t.parse().map_err(serde::de::Error::custom)).transpose()
+    }
+}
+
+/// Values as their texts.
+mod texts {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(values: &[T], s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(values.iter().map(T::to_string))
+    }
+
+    pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(d: D) -> Result<Vec<T>, D::Error> {
+        let texts = Vec::<String>::deserialize(d)?;
+        texts.iter().map(|t| t.parse().map_err(serde::de::Error::custom)).collect()
     }
 }
 
@@ -170,6 +189,31 @@ pub enum Event {
         #[serde(with = "text")]
         conversation: Conversation,
     },
+    /// Something changed in a group, or in an application to join one. Fields that do not belong to the change are none.
+    GroupChanged {
+        /// The number to acknowledge.
+        seq: u64,
+        /// Which group.
+        #[serde(with = "text")]
+        group: GroupId,
+        /// Its name.
+        group_name: Option<String>,
+        /// What changed.
+        change: GroupChange,
+        /// The node that asked, was added, removed or ranked.
+        #[serde(with = "text_or_null")]
+        node: Option<NodeId>,
+        /// Its name.
+        name: Option<String>,
+        /// Its rank.
+        #[serde(with = "text_or_null")]
+        role: Option<GroupRole>,
+        /// The new name or description.
+        text: Option<String>,
+        /// Why this node was not added.
+        #[serde(with = "text_or_null")]
+        reason: Option<Refusal>,
+    },
     /// This node's state changed.
     StateChanged {
         /// Before.
@@ -243,6 +287,7 @@ impl From<core::Event> for Event {
                     Some(conversation) => Self::LifeBegun { seq, conversation },
                     None => Self::Unknown { seq: Some(seq) },
                 },
+                Durable::GroupChanged { group, change } => Self::group_changed(seq, group, change),
                 _ => Self::Unknown { seq: Some(seq) },
             },
             core::Event::Volatile(event) => match event {
@@ -259,6 +304,23 @@ impl From<core::Event> for Event {
 }
 
 impl Event {
+    fn group_changed(seq: u64, group: GroupId, changed: core::GroupChange) -> Self {
+        let change = GroupChange::of(&changed);
+        let (mut node, mut name, mut role, mut text, mut reason) = (None, None, None, None, None);
+        match changed {
+            core::GroupChange::Refused { reason: why } => reason = Some(why),
+            core::GroupChange::Asked { node: who, name: claimed } => (node, name) = (Some(who), Some(claimed)),
+            core::GroupChange::Added { member, role: rank } | core::GroupChange::Ranked { member, role: rank } => {
+                (node, role) = (Some(member), Some(rank));
+            }
+            core::GroupChange::Removed { member } => node = Some(member),
+            core::GroupChange::Renamed { name: new } => text = Some(new),
+            core::GroupChange::Described { description } => text = Some(description),
+            _ => {}
+        }
+        Self::GroupChanged { seq, group, group_name: None, change, node, name, role, text, reason }
+    }
+
     /// The number to acknowledge; none for an event that is not stored.
     pub const fn seq(&self) -> Option<u64> {
         match self {
@@ -266,7 +328,8 @@ impl Event {
             | Self::Delivered { seq, .. }
             | Self::Failed { seq, .. }
             | Self::Forked { seq, .. }
-            | Self::LifeBegun { seq, .. } => Some(*seq),
+            | Self::LifeBegun { seq, .. }
+            | Self::GroupChanged { seq, .. } => Some(*seq),
             Self::Unknown { seq } => *seq,
             Self::StateChanged { .. }
             | Self::PeerUp { .. }
@@ -291,8 +354,14 @@ impl Event {
                     *name = find(*node);
                 }
             }
+            Self::GroupChanged { node: Some(node), name, .. } => {
+                if name.is_none() {
+                    *name = find(*node);
+                }
+            }
             Self::Received { .. }
             | Self::LifeBegun { .. }
+            | Self::GroupChanged { .. }
             | Self::StateChanged { .. }
             | Self::Writable
             | Self::Lagged { .. }
@@ -618,6 +687,24 @@ mod tests {
         });
         let begun = there_and_back(Event::LifeBegun { seq: 1, conversation });
         assert_eq!(begun, json!({ "v": 1, "type": "life_begun", "seq": 1, "conversation": "all" }));
+        let group = GroupId([3; 32]);
+        let changes = [
+            core::GroupChange::Joined,
+            core::GroupChange::Ended,
+            core::GroupChange::Refused { reason: Refusal::Banned },
+            core::GroupChange::Asked { node, name: "bob".into() },
+            core::GroupChange::Added { member: node, role: GroupRole::Guest },
+            core::GroupChange::Removed { member: node },
+            core::GroupChange::Ranked { member: node, role: GroupRole::Admin },
+            core::GroupChange::Renamed { name: "crew".into() },
+            core::GroupChange::Described { description: "us".into() },
+            core::GroupChange::PolicyChanged,
+        ];
+        for change in changes {
+            let name = GroupChange::of(&change).name();
+            let event = Event::from(core::Event::Durable { seq: 4, event: Durable::GroupChanged { group, change } });
+            assert_eq!(there_and_back(event)["change"], name);
+        }
         for before in NodeState::ALL {
             there_and_back(Event::StateChanged { before, after: NodeState::Active });
         }
@@ -634,10 +721,36 @@ mod tests {
     }
 
     #[test]
+    fn a_group_reads_back_from_its_json() {
+        let node = NodeId([2; 32]);
+        let group = core::GroupInfo {
+            id: GroupId([3; 32]),
+            kind: core::GroupKind::Temporary,
+            name: "team".into(),
+            description: String::new(),
+            policy: core::GroupPolicy { history: core::GroupHistory::Days(7), ..core::GroupPolicy::default() },
+            expires: Some(core::WallTime(1_767_225_600_000)),
+            role: Some(GroupRole::Owner),
+            members: vec![core::GroupMember { id: node, role: GroupRole::Owner }],
+            requests: vec![node],
+            holds_key: true,
+            epochs: 1,
+            state: [0xab; 32],
+        };
+        let json = there_and_back(GroupInfo::from(group).named(|_| Some("bob".into())));
+        assert_eq!(json["policy"]["history"], "7d");
+        assert_eq!(json["members"], json!([{ "id": node.to_string(), "name": "bob", "role": "owner" }]));
+        assert_eq!((&json["role"], &json["requests"]), (&json!("owner"), &json!([node.to_string()])));
+        let conversation = Conversation::Group { group: GroupId([3; 32]) };
+        assert_eq!(conversation.to_string().parse(), Ok(conversation));
+    }
+
+    #[test]
     fn every_content_reads_back_as_its_own_kind() {
         let id = MessageId { depth: 7, hash: [7; 32] };
         let context = Context {
             name: Some("bob".into()),
+            group_name: None,
             sent_at: None,
             concurrent_with: vec![id.to_string()],
             state: MessageState::Received,

@@ -12,7 +12,8 @@ from typing import ParamSpec, TypeVar
 from .content import Content, Conversation, HistoryPage, Message
 from .errors import NotRunningError
 from .events import Events
-from .ids import MessageId, NodeId
+from .groups import DEFAULT_POLICY, GroupInfo, GroupKind, GroupPolicy, GroupRole, JoiningGroup
+from .ids import GroupId, MessageId, NodeId
 from .keystore import KeyStore
 from .node import Node
 from .status import FetchResult, Lan, NodeStatus, NodeType, Peer
@@ -251,8 +252,12 @@ class AsyncNode:
         """Says something to everybody in the network; done when it is stored."""
         return await self._run(self.sync.broadcast, what)
 
+    async def send_to_group(self, group: GroupId, what: str | Content) -> MessageId:
+        """Says something to the members of a group; done when it is stored, as `Node.send_to_group`."""
+        return await self._run(self.sync.send_to_group, group, what)
+
     async def say(self, conversation: Conversation, what: str | Content) -> MessageId:
-        """Says something in a conversation: `send` or `broadcast`."""
+        """Says something in a conversation: `send`, `send_to_group` or `broadcast`."""
         return await self._run(self.sync.say, conversation, what)
 
     async def reply(self, message: Message, text: str) -> MessageId:
@@ -286,6 +291,81 @@ class AsyncNode:
     async def is_queued(self, id: MessageId) -> bool:
         """Whether a private message waits for its acknowledgement."""
         return await self._run(self.sync.is_queued, id)
+
+    # Groups.
+
+    async def create_group(
+        self,
+        name: str,
+        kind: GroupKind = GroupKind.PRIVATE,
+        policy: GroupPolicy = DEFAULT_POLICY,
+        expires_in: int | None = None,
+    ) -> GroupId:
+        """Makes a group of which this node is the owner, as `Node.create_group`."""
+        return await self._run(self.sync.create_group, name, kind, policy, expires_in)
+
+    async def invite_to_group(
+        self,
+        group: GroupId,
+        role: GroupRole = GroupRole.MEMBER,
+        uses: int = 1,
+        expires_in: int = 7 * 86_400,
+        node: NodeId | None = None,
+    ) -> str:
+        """An invitation to a group, good for `uses` newcomers and `expires_in` seconds."""
+        return await self._run(self.sync.invite_to_group, group, role, uses, expires_in, node)
+
+    async def join_group(self, invitation: str) -> None:
+        """Asks to be a member of the group that an invitation names, as `Node.join_group`."""
+        await self._run(self.sync.join_group, invitation)
+
+    async def leave_group(self, group: GroupId) -> None:
+        """Leaves a group, or gives up to join it. What was said while this node was a member stays."""
+        await self._run(self.sync.leave_group, group)
+
+    async def remove_member(self, group: GroupId, node: NodeId, ban: bool = False) -> None:
+        """Removes a member of lower rank, for good with `ban`. It reads nothing that is said from then on."""
+        await self._run(self.sync.remove_member, group, node, ban)
+
+    async def unban_member(self, group: GroupId, node: NodeId) -> None:
+        """Ends a ban: the node may be invited again. Raises as `remove_member`."""
+        await self._run(self.sync.unban_member, group, node)
+
+    async def set_member_role(self, group: GroupId, node: NodeId, role: GroupRole) -> None:
+        """Gives a member of lower rank another rank, below this node's. Raises as `remove_member`."""
+        await self._run(self.sync.set_member_role, group, node, role)
+
+    async def transfer_group(self, group: GroupId, node: NodeId) -> None:
+        """Makes another member the owner; this node is an admin from then on. Raises as `remove_member`."""
+        await self._run(self.sync.transfer_group, group, node)
+
+    async def rename_group(self, group: GroupId, name: str) -> None:
+        """Gives a group another name, 1 to 64 bytes. Raises as `remove_member`."""
+        await self._run(self.sync.rename_group, group, name)
+
+    async def describe_group(self, group: GroupId, description: str) -> None:
+        """Gives a group another description, at most 1,024 bytes. Raises as `remove_member`."""
+        await self._run(self.sync.describe_group, group, description)
+
+    async def set_group_policy(self, group: GroupId, policy: GroupPolicy) -> None:
+        """Gives a group another policy: for its owner. Raises as `remove_member`."""
+        await self._run(self.sync.set_group_policy, group, policy)
+
+    async def answer_join(self, group: GroupId, node: NodeId, approve: bool) -> None:
+        """Adds a node that asked to join, or says no. Raises as `remove_member`."""
+        await self._run(self.sync.answer_join, group, node, approve)
+
+    async def groups(self) -> list[GroupInfo]:
+        """The groups that this node is or was a member of, as `Node.groups`."""
+        return await self._run(self.sync.groups)
+
+    async def group(self, group: GroupId) -> GroupInfo | None:
+        """One of them, with its members; `None` if this node is and was in no such group, as `Node.group`."""
+        return await self._run(self.sync.group, group)
+
+    async def joining_groups(self) -> list[JoiningGroup]:
+        """Groups that this node asked to join and is no member of yet, as `Node.joining_groups`."""
+        return await self._run(self.sync.joining_groups)
 
     # Events.
 

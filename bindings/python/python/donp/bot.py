@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .aio import AsyncNode
-from .content import Conversation, Message, Private, Reply, Text
-from .errors import ClosedError
+from .content import Conversation, Group, Message, Private, Reply, Text
+from .errors import ClosedError, DeniedError
 from .events import Events, Received
 from .ids import MessageId, NodeId
 from .keystore import KeyStore
@@ -63,15 +63,20 @@ class BotConversation:
         return isinstance(self.where, Private)
 
     def members(self) -> list[Member]:
-        """Who takes part: the bot itself first, then the other or the nodes that are known (to 1,000)."""
+        """Who takes part: the bot itself first, then the other, the group or the known nodes (to 1,000)."""
         node = self._node
         if isinstance(self.where, Private):
             peer = node.peer(self.where.peer)
             peers = [peer] if peer is not None else []
+        elif isinstance(self.where, Group):
+            group = node.group(self.where.group)
+            others = [] if group is None else [m.id for m in group.members if m.id != node.id]
+            known = ((id, node.peer(id)) for id in others)
+            found = [Member(id, (p and p.name) or id.short, p is not None and p.bot) for id, p in known]
+            return [Member(node.id, node.name, True), *found]
         else:
             peers = node.peers()
-        others = [Member(p.id, p.name or p.id.short, p.bot) for p in peers]
-        return [Member(node.id, node.name, True), *others]
+        return [Member(node.id, node.name, True), *(Member(p.id, p.name or p.id.short, p.bot) for p in peers)]
 
     def say(self, text: str) -> MessageId:
         """Says something there that answers no message."""
@@ -96,7 +101,7 @@ class AsyncBotConversation:
         return self._sync.is_private
 
     async def members(self) -> list[Member]:
-        """Who takes part: the bot itself first, then the other or the nodes that are known (to 1,000)."""
+        """Who takes part: the bot itself first, then the other, the group or the known nodes (to 1,000)."""
         return await asyncio.to_thread(self._sync.members)
 
     async def say(self, text: str) -> MessageId:
@@ -193,10 +198,10 @@ class AsyncBotMessage:
 class Bot:
     """A node that answers what is said to it.
 
-    Handlers get private messages, and with `network=True` those to everybody; a text or a reply, not
-    edits, marks and retractions. Messages of authors that say they are bots are left alone, so that bots
-    do not talk to one another for ever. An `async def` handler gets an `AsyncBotMessage`; a plain one gets
-    a `BotMessage` and runs on a worker thread, so that it may block.
+    Handlers get private messages and those of groups, and with `network=True` those to everybody; a text or
+    a reply, not edits, marks and retractions. Messages of authors that say they are bots are left alone, so
+    that bots do not talk to one another for ever. An `async def` handler gets an `AsyncBotMessage`; a plain
+    one gets a `BotMessage` and runs on a worker thread, so that it may block.
 
     Messages are handled one after the other in the order they came, each durably: it is acknowledged when
     its handler returned. If the handler raises, it is called again after a pause, `tries` times in all,
@@ -287,9 +292,9 @@ class Bot:
     ) -> None:
         """Runs the bot until `stop` is called, or the task is cancelled.
 
-        The arguments are those of `Node`; with no `state_dir` everything is in memory. `join` takes places
-        and invitations. `on_start` is awaited once the node runs. With `signals`, SIGINT and SIGTERM call
-        `stop`; that works on the main thread only.
+        The arguments are those of `Node`; with no `state_dir` everything is in memory. `join` takes places,
+        invitations and invitations to groups, of which the bot becomes a member. `on_start` is awaited once
+        the node runs. With `signals`, SIGINT and SIGTERM call `stop`; that works on the main thread only.
         """
         if self._stopping is not None:
             raise RuntimeError("this bot is serving already")
@@ -313,7 +318,7 @@ class Bot:
             async with node:
                 places = list(join)
                 if places:
-                    await node.join(*places)
+                    await _join(node, places)
                 if on_start is not None:
                     await on_start(node)
                 with node.events() as events:
@@ -395,11 +400,26 @@ class Bot:
     def _handlers_of(self, message: Message) -> list[Callable[[Any], Any]]:
         if not isinstance(message.content, (Text, Reply)):
             return []
-        if not self._network and not isinstance(message.conversation, Private):
+        if not self._network and not isinstance(message.conversation, (Private, Group)):
             return []
         first = message.text.split(maxsplit=1)
         command = self._commands.get(first[0].casefold()) if first else None
         return self._handlers if command is None else [command]
+
+
+async def _join(node: AsyncNode, places: list[str]) -> None:
+    """Enters the network through places and invitations, and becomes a member of groups."""
+    # The first letter of an invitation says to what.
+    groups = [p for p in places if p[:1] in ("i", "I") and ":" not in p]
+    rest = [p for p in places if p not in groups]
+    if rest:
+        await node.join(*rest)
+    for invitation in groups:
+        try:
+            await node.join_group(invitation)
+        except DeniedError as e:
+            # After a restart with the same arguments it is a member already.
+            _log.warning("the invitation to a group is not taken: %s", e)
 
 
 async def _drained(node: AsyncNode) -> None:

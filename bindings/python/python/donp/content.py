@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import TypeAlias
 
 from ._ffi import donp_ffi as _ffi
-from .ids import MessageId, NodeId
+from .ids import GroupId, MessageId, NodeId
 
 __all__ = [
     "NETWORK",
@@ -15,6 +15,7 @@ __all__ = [
     "Content",
     "Conversation",
     "Edit",
+    "Group",
     "HistoryPage",
     "Message",
     "Network",
@@ -95,7 +96,15 @@ class Private:
     """The other."""
 
 
-Conversation: TypeAlias = Network | Private
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The conversation of the members of a group."""
+
+    group: GroupId
+    """Which."""
+
+
+Conversation: TypeAlias = Network | Private | Group
 """Who a conversation is between: `match` on the class."""
 
 NETWORK = Network()
@@ -221,12 +230,18 @@ def _conversation_out(conversation: Conversation) -> _ffi.Conversation:
             return _ffi.Conversation.NETWORK()
         case Private(peer):
             return _ffi.Conversation.PRIVATE(_node_id(peer))
-    raise TypeError(f"a conversation is NETWORK or Private(peer), not {type(conversation).__name__}")
+        case Group(group):
+            return _ffi.Conversation.GROUP(_group_id(group))
+    raise TypeError(
+        f"a conversation is NETWORK, Private(peer) or Group(group), not {type(conversation).__name__}"
+    )
 
 
 def _conversation_in(raw: _ffi.Conversation) -> Conversation:
     if isinstance(raw, _ffi.Conversation.PRIVATE):
         return Private(NodeId._of(raw.peer))
+    if isinstance(raw, _ffi.Conversation.GROUP):
+        return Group(GroupId._of(raw.group))
     return NETWORK
 
 
@@ -262,6 +277,12 @@ def _page_in(raw: _ffi.HistoryPage) -> HistoryPage:
 def _node_id(id: NodeId) -> str:
     if not isinstance(id, NodeId):
         raise TypeError(f"a NodeId is wanted, not {type(id).__name__}; NodeId(text) reads one")
+    return str(id)
+
+
+def _group_id(id: GroupId) -> str:
+    if not isinstance(id, GroupId):
+        raise TypeError(f"a GroupId is wanted, not {type(id).__name__}; GroupId(text) reads one")
     return str(id)
 
 

@@ -15,13 +15,27 @@ from .content import (
     _before_out,
     _content_out,
     _conversation_out,
+    _group_id,
     _message_id,
     _node_id,
     _page_in,
 )
 from .errors import _RAISED, _call, _public
 from .events import Event, _event_in
-from .ids import MessageId, NodeId
+from .groups import (
+    DEFAULT_POLICY,
+    GroupInfo,
+    GroupKind,
+    GroupPolicy,
+    GroupRole,
+    JoiningGroup,
+    _group_in,
+    _joining_in,
+    _kind_out,
+    _policy_out,
+    _role_out,
+)
+from .ids import GroupId, MessageId, NodeId
 from .status import EngineStatus, NodeType, Peer, _engine_status_in, _node_type_out, _peer_in
 from .zone import FailureType, ZoneMember, _failure_out, _ids_out, _member_in
 
@@ -310,6 +324,90 @@ class Engine:
     def broadcast(self, now_us: int, what: str | Content) -> MessageId:
         """Says something to everybody in the network."""
         return MessageId._of(_call(self._raw.broadcast, now_us, _content_out(what)))
+
+    def send_to_group(self, now_us: int, group: GroupId, what: str | Content) -> MessageId:
+        """Says something to the members of a group."""
+        return MessageId._of(_call(self._raw.send_to_group, now_us, _group_id(group), _content_out(what)))
+
+    def create_group(
+        self,
+        now_us: int,
+        name: str,
+        kind: GroupKind = GroupKind.PRIVATE,
+        policy: GroupPolicy = DEFAULT_POLICY,
+        expires_ms: int | None = None,
+    ) -> GroupId:
+        """Makes a group, as `Node.create_group`; a temporary one ends at `expires_ms`, a wall clock."""
+        raw = _call(self._raw.create_group, now_us, _kind_out(kind), name, _policy_out(policy), expires_ms)
+        return GroupId._of(raw)
+
+    def invite_to_group(
+        self,
+        now_us: int,
+        group: GroupId,
+        role: GroupRole,
+        uses: int,
+        expires_ms: int,
+        node: NodeId | None = None,
+    ) -> str:
+        """An invitation to a group, as `Node.invite_to_group`, good until `expires_ms`, a wall clock."""
+        to = None if node is None else _node_id(node)
+        return _call(
+            self._raw.invite_to_group, now_us, _group_id(group), _role_out(role), uses, expires_ms, to
+        )
+
+    def join_group(self, now_us: int, invitation: str) -> None:
+        """Asks to be a member of the group that an invitation names."""
+        _call(self._raw.join_group, now_us, invitation)
+
+    def leave_group(self, now_us: int, group: GroupId) -> None:
+        """Leaves a group, or gives up to join it. What was said while this node was a member stays."""
+        _call(self._raw.leave_group, now_us, _group_id(group))
+
+    def remove_member(self, now_us: int, group: GroupId, node: NodeId, ban: bool = False) -> None:
+        """Removes a member of lower rank, for good with `ban`. It reads nothing that is said from then on."""
+        _call(self._raw.remove_member, now_us, _group_id(group), _node_id(node), ban)
+
+    def unban_member(self, now_us: int, group: GroupId, node: NodeId) -> None:
+        """Ends a ban: the node may be invited again. Raises as `remove_member`."""
+        _call(self._raw.unban_member, now_us, _group_id(group), _node_id(node))
+
+    def set_member_role(self, now_us: int, group: GroupId, node: NodeId, role: GroupRole) -> None:
+        """Gives a member of lower rank another rank, below this node's. Raises as `remove_member`."""
+        _call(self._raw.set_member_role, now_us, _group_id(group), _node_id(node), _role_out(role))
+
+    def transfer_group(self, now_us: int, group: GroupId, node: NodeId) -> None:
+        """Makes another member the owner; this node is an admin from then on. Raises as `remove_member`."""
+        _call(self._raw.transfer_group, now_us, _group_id(group), _node_id(node))
+
+    def rename_group(self, now_us: int, group: GroupId, name: str) -> None:
+        """Gives a group another name, 1 to 64 bytes. Raises as `remove_member`."""
+        _call(self._raw.rename_group, now_us, _group_id(group), name)
+
+    def describe_group(self, now_us: int, group: GroupId, description: str) -> None:
+        """Gives a group another description, at most 1,024 bytes. Raises as `remove_member`."""
+        _call(self._raw.describe_group, now_us, _group_id(group), description)
+
+    def set_group_policy(self, now_us: int, group: GroupId, policy: GroupPolicy) -> None:
+        """Gives a group another policy: for its owner. Raises as `remove_member`."""
+        _call(self._raw.set_group_policy, now_us, _group_id(group), _policy_out(policy))
+
+    def answer_join(self, now_us: int, group: GroupId, node: NodeId, approve: bool) -> None:
+        """Adds a node that asked to join, or says no. Raises as `remove_member`."""
+        _call(self._raw.answer_join, now_us, _group_id(group), _node_id(node), approve)
+
+    def groups(self) -> list[GroupInfo]:
+        """The groups that this node is or was a member of."""
+        return [_group_in(raw) for raw in _call(self._raw.groups)]
+
+    def group(self, group: GroupId) -> GroupInfo | None:
+        """One of them, with its members; `None` if this node is and was in no such group."""
+        raw = _call(self._raw.group, _group_id(group))
+        return None if raw is None else _group_in(raw)
+
+    def joining_groups(self) -> list[JoiningGroup]:
+        """Groups that this node asked to join and is no member of yet."""
+        return [_joining_in(raw) for raw in _call(self._raw.joining_groups)]
 
     def history(
         self, now_us: int, conversation: Conversation, before: MessageId | None = None, limit: int = 100

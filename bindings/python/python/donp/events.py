@@ -15,7 +15,8 @@ from . import _freed as _freed
 from ._ffi import donp_ffi as _ffi
 from .content import Conversation, Message, _conversation_in, _message_in
 from .errors import InternalError
-from .ids import MessageId, NodeId
+from .groups import GroupChange, GroupRole, Refusal
+from .ids import GroupId, MessageId, NodeId
 from .status import NodeState
 from .zone import MemberState
 
@@ -27,6 +28,7 @@ __all__ = [
     "FailReason",
     "Failed",
     "Forked",
+    "GroupChanged",
     "Lagged",
     "LifeBegun",
     "MemberChanged",
@@ -148,6 +150,31 @@ class LifeBegun:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupChanged:
+    """Something changed in a group, or in an application to join one. Durable.
+
+    Fields that do not belong to the change are `None`.
+    """
+
+    seq: int
+    """The number to acknowledge."""
+    group: GroupId
+    """Which group."""
+    change: GroupChange
+    """What changed."""
+    node: NodeId | None = None
+    """The node that asked, was added, removed or ranked."""
+    name: str | None = None
+    """The name that a node which asked claims."""
+    role: GroupRole | None = None
+    """The rank of the node."""
+    text: str | None = None
+    """The new name or description."""
+    reason: Refusal | None = None
+    """Why this node was not added."""
+
+
+@dataclass(frozen=True, slots=True)
 class StateChanged:
     """This node's state changed. Volatile."""
 
@@ -232,6 +259,7 @@ Event: TypeAlias = (
     | Failed
     | Forked
     | LifeBegun
+    | GroupChanged
     | StateChanged
     | PeerUp
     | PeerDown
@@ -242,9 +270,9 @@ Event: TypeAlias = (
 )
 """Something that happened: `match` on the class.
 
-`Received`, `Delivered`, `Failed`, `Forked` and `LifeBegun` are durable: they come again after a restart until
-`ack` was called with their `seq` or a higher one. So is an `UnknownEvent` that has a `seq`. The others are
-volatile, and their `seq` is `None`.
+`Received`, `Delivered`, `Failed`, `Forked`, `LifeBegun` and `GroupChanged` are durable: they come again after
+a restart until `ack` was called with their `seq` or a higher one. So is an `UnknownEvent` that has a `seq`.
+The others are volatile, and their `seq` is `None`.
 """
 
 
@@ -366,6 +394,17 @@ def _event_in(raw: _ffi.Event) -> Event:
             return Forked(raw.seq, where, NodeId._of(raw.author), raw.life, raw.number)
         case _ffi.Event.LIFE_BEGUN():
             return LifeBegun(raw.seq, _conversation_in(raw.conversation))
+        case _ffi.Event.GROUP_CHANGED():
+            return GroupChanged(
+                raw.seq,
+                GroupId._of(raw.group),
+                GroupChange[raw.change.name],
+                None if raw.node is None else NodeId._of(raw.node),
+                raw.name,
+                None if raw.role is None else GroupRole[raw.role.name],
+                raw.text,
+                None if raw.reason is None else Refusal[raw.reason.name],
+            )
         case _ffi.Event.STATE_CHANGED():
             return StateChanged(NodeState[raw.before.name], NodeState[raw.after.name])
         case _ffi.Event.PEER_UP():

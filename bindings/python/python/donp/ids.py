@@ -12,6 +12,7 @@ from .errors import _call
 
 __all__ = [
     "AccountId",
+    "GroupId",
     "Invitation",
     "MessageId",
     "NodeId",
@@ -25,7 +26,7 @@ _Self = TypeVar("_Self", bound="_Id")
 
 @functools.total_ordering
 class _Id:
-    """What the three kinds share. Ids of different kinds are never equal and cannot be compared."""
+    """What the kinds share. Ids of different kinds are never equal and cannot be compared."""
 
     __slots__ = ("_text",)
     _text: str
@@ -101,6 +102,13 @@ class AccountId(_Id):
 
     __slots__ = ()
     _parse = staticmethod(_ffi.parse_account_id)
+
+
+class GroupId(_Id):
+    """A group: `g` and base32 of the hash of the operation that created it."""
+
+    __slots__ = ()
+    _parse = staticmethod(_ffi.parse_group_id)
 
 
 class MessageId(_Id):

@@ -17,6 +17,7 @@ from .content import (
     Content,
     Conversation,
     Edit,
+    Group,
     HistoryPage,
     Message,
     Private,
@@ -26,6 +27,7 @@ from .content import (
     _before_out,
     _content_out,
     _conversation_out,
+    _group_id,
     _message_id,
     _node_id,
     _page_in,
@@ -33,7 +35,20 @@ from .content import (
 from .engine import _sort_places
 from .errors import DonpError, _call
 from .events import Events
-from .ids import MessageId, NodeId
+from .groups import (
+    DEFAULT_POLICY,
+    GroupInfo,
+    GroupKind,
+    GroupPolicy,
+    GroupRole,
+    JoiningGroup,
+    _group_in,
+    _joining_in,
+    _kind_out,
+    _policy_out,
+    _role_out,
+)
+from .ids import GroupId, MessageId, NodeId
 from .keystore import KeyStore, _Adapter
 from .status import (
     FetchResult,
@@ -324,10 +339,20 @@ class Node:
         """Says something to everybody in the network. Whoever is away catches up later."""
         return MessageId._of(_call(self._raw.broadcast, _content_out(what)))
 
+    def send_to_group(self, group: GroupId, what: str | Content) -> MessageId:
+        """Says something to the members of a group. Whoever is away catches up later, from any other.
+
+        Raises `NotFoundError` without such a group, `DeniedError` if this node may not post there,
+        `InvalidInputError` for an empty or too long text.
+        """
+        return MessageId._of(_call(self._raw.send_to_group, _group_id(group), _content_out(what)))
+
     def say(self, conversation: Conversation, what: str | Content) -> MessageId:
-        """Says something in a conversation: `send` or `broadcast`."""
+        """Says something in a conversation: `send`, `send_to_group` or `broadcast`."""
         if isinstance(conversation, Private):
             return self.send(conversation.peer, what)
+        if isinstance(conversation, Group):
+            return self.send_to_group(conversation.group, what)
         return self.broadcast(what)
 
     def reply(self, message: Message, text: str) -> MessageId:
@@ -369,6 +394,105 @@ class Node:
     def is_queued(self, id: MessageId) -> bool:
         """Whether a private message waits for its acknowledgement."""
         return _call(self._raw.is_queued, _message_id(id))
+
+    # Groups (`GroupManagementProtocol` of the DONP document).
+
+    def create_group(
+        self,
+        name: str,
+        kind: GroupKind = GroupKind.PRIVATE,
+        policy: GroupPolicy = DEFAULT_POLICY,
+        expires_in: int | None = None,
+    ) -> GroupId:
+        """Makes a group of which this node is the owner.
+
+        A temporary group ends `expires_in` seconds from now; others have no end. Raises `InvalidInputError`
+        for an empty or too long name, `DeniedError` if kind and end do not fit, `BusyError` if there are 256
+        groups.
+        """
+        raw = _call(self._raw.create_group, _kind_out(kind), name, _policy_out(policy), expires_in)
+        return GroupId._of(raw)
+
+    def invite_to_group(
+        self,
+        group: GroupId,
+        role: GroupRole = GroupRole.MEMBER,
+        uses: int = 1,
+        expires_in: int = 7 * 86_400,
+        node: NodeId | None = None,
+    ) -> str:
+        """An invitation to a group, good for `uses` newcomers and `expires_in` seconds.
+
+        For one node, or for whoever has it. This node adds who comes with it, so it is to be online then.
+        Raises `NotFoundError` without such a group, `DeniedError` if this node may not invite, or not with
+        that role.
+        """
+        to = None if node is None else _node_id(node)
+        return _call(self._raw.invite_to_group, _group_id(group), _role_out(role), uses, expires_in, to)
+
+    def join_group(self, invitation: str) -> None:
+        """Asks to be a member of the group that an invitation names.
+
+        Asks now and then until it is answered, also after a restart; the event `GroupChanged` says what
+        became of it. Raises `InvalidInputError` for what is no invitation to a group or one of this node
+        itself, `DeniedError` for one of another network, or if this node is a member already.
+        """
+        _call(self._raw.join_group, invitation)
+
+    def leave_group(self, group: GroupId) -> None:
+        """Leaves a group, or gives up to join it. What was said while this node was a member stays.
+
+        Raises `DeniedError` for an owner with other members: hand the group over first.
+        """
+        _call(self._raw.leave_group, _group_id(group))
+
+    def remove_member(self, group: GroupId, node: NodeId, ban: bool = False) -> None:
+        """Removes a member of lower rank, for good with `ban`. It reads nothing that is said from then on.
+
+        Raises `NotFoundError` without such a group or member, `DeniedError` by rank.
+        """
+        _call(self._raw.remove_member, _group_id(group), _node_id(node), ban)
+
+    def unban_member(self, group: GroupId, node: NodeId) -> None:
+        """Ends a ban: the node may be invited again. Raises as `remove_member`."""
+        _call(self._raw.unban_member, _group_id(group), _node_id(node))
+
+    def set_member_role(self, group: GroupId, node: NodeId, role: GroupRole) -> None:
+        """Gives a member of lower rank another rank, below this node's. Raises as `remove_member`."""
+        _call(self._raw.set_member_role, _group_id(group), _node_id(node), _role_out(role))
+
+    def transfer_group(self, group: GroupId, node: NodeId) -> None:
+        """Makes another member the owner; this node is an admin from then on. Raises as `remove_member`."""
+        _call(self._raw.transfer_group, _group_id(group), _node_id(node))
+
+    def rename_group(self, group: GroupId, name: str) -> None:
+        """Gives a group another name, 1 to 64 bytes. Raises as `remove_member`."""
+        _call(self._raw.rename_group, _group_id(group), name)
+
+    def describe_group(self, group: GroupId, description: str) -> None:
+        """Gives a group another description, at most 1,024 bytes. Raises as `remove_member`."""
+        _call(self._raw.describe_group, _group_id(group), description)
+
+    def set_group_policy(self, group: GroupId, policy: GroupPolicy) -> None:
+        """Gives a group another policy: for its owner. Raises as `remove_member`."""
+        _call(self._raw.set_group_policy, _group_id(group), _policy_out(policy))
+
+    def answer_join(self, group: GroupId, node: NodeId, approve: bool) -> None:
+        """Adds a node that asked to join, or says no. Raises as `remove_member`."""
+        _call(self._raw.answer_join, _group_id(group), _node_id(node), approve)
+
+    def groups(self) -> list[GroupInfo]:
+        """The groups that this node is or was a member of."""
+        return [_group_in(raw) for raw in _call(self._raw.groups)]
+
+    def group(self, group: GroupId) -> GroupInfo | None:
+        """One of them, with its members; `None` if this node is and was in no such group."""
+        raw = _call(self._raw.group, _group_id(group))
+        return None if raw is None else _group_in(raw)
+
+    def joining_groups(self) -> list[JoiningGroup]:
+        """Groups that this node asked to join and is no member of yet."""
+        return [_joining_in(raw) for raw in _call(self._raw.joining_groups)]
 
     # Events.
 

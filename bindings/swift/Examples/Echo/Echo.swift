@@ -1,8 +1,9 @@
 // A bot that says back what it is told:
 //
-//     Echo [--state-dir DIR] [--listen IP:PORT] [--join PLACE]
+//     Echo [--state-dir DIR] [--listen IP:PORT] [--join PLACE] [--group INVITATION]
 //
 // It prints an invitation to itself. `donp join` takes it, and `donp send echo hello` talks to the bot.
+// With an invitation from `donp group invite` it becomes a member of a group, and answers there too.
 import Dispatch
 import Donp
 import Foundation
@@ -14,6 +15,10 @@ import Foundation
             .init(stateDir: options.stateDir, name: "echo", listen: options.listen, bot: true))
         let stopping = onTermination { Task { try await node.shutdown() } }
         if let place = options.place { try await node.join(place) }
+        // One that is a member already is told so, and goes on.
+        if let invitation = options.group {
+            do { try await node.joinGroup(invitation) } catch { print(error) }
+        }
         print("invite:", try await node.invite())
         fflush(nil)
 
@@ -50,6 +55,7 @@ struct Options {
     var stateDir = "echo"
     var listen: [String] = []
     var place: String?
+    var group: String?
 
     init(_ arguments: ArraySlice<String>) {
         var rest = arguments
@@ -59,6 +65,7 @@ struct Options {
             case "--state-dir": stateDir = value
             case "--listen": listen.append(value)
             case "--join": place = value
+            case "--group": group = value
             default: usage("unknown option \(name)")
             }
         }
@@ -67,7 +74,7 @@ struct Options {
 
 /// Says what is wrong with the arguments, and ends.
 func usage(_ problem: String) -> Never {
-    let text = "\(problem)\nusage: Echo [--state-dir DIR] [--listen IP:PORT] [--join PLACE]\n"
+    let text = "\(problem)\nusage: Echo [--state-dir DIR] [--listen IP:PORT] [--join PLACE] [--group TICKET]\n"
     FileHandle.standardError.write(Data(text.utf8))
     exit(2)
 }

@@ -31,6 +31,8 @@ public enum Conversation: Hashable, Sendable {
     case network
     /// This node and one other.
     case `private`(NodeId)
+    /// The members of a group.
+    case group(GroupId)
 }
 
 /// One component of the clock of a message.
@@ -138,6 +140,7 @@ extension Conversation {
         switch raw {
         case .network: self = .network
         case .private(let peer): self = .private(NodeId(trusted: peer))
+        case .group(let group): self = .group(GroupId(trusted: group))
         }
     }
 
@@ -145,6 +148,7 @@ extension Conversation {
         switch self {
         case .network: .network
         case .private(let peer): .private(peer: peer.description)
+        case .group(let group): .group(group: group.description)
         }
     }
 }

@@ -118,6 +118,110 @@ public final class Engine: Sendable {
         MessageId(trusted: try converting { try raw.broadcast(nowUs: nowUs, content: content.raw) })
     }
 
+    /// Makes a group, as ``Node/createGroup(_:kind:policy:expiresIn:)``; a temporary one ends at `expiresMs`, a wall
+    /// clock.
+    public func createGroup(
+        nowUs: UInt64, name: String, kind: GroupKind = .private, policy: GroupPolicy = GroupPolicy(),
+        expiresMs: UInt64? = nil
+    ) throws(DonpError) -> GroupId {
+        GroupId(
+            trusted: try converting {
+                try raw.createGroup(nowUs: nowUs, kind: kind.raw, name: name, policy: policy.raw, expiresMs: expiresMs)
+            })
+    }
+
+    /// An invitation to a group, as ``Node/inviteToGroup(_:role:uses:expiresIn:node:)``, good until `expiresMs`, a
+    /// wall clock.
+    public func inviteToGroup(
+        nowUs: UInt64, group: GroupId, role: GroupRole, uses: Int, expiresMs: UInt64,
+        node: NodeId? = nil
+    ) throws(DonpError) -> String {
+        let uses = try unsigned(uses, "the uses")
+        return try converting {
+            try raw.inviteToGroup(
+                nowUs: nowUs, group: group.description, role: role.raw, uses: uses, expiresMs: expiresMs,
+                node: node?.description)
+        }
+    }
+
+    /// Asks to be a member of a group, as ``Node/joinGroup(_:)``.
+    public func joinGroup(nowUs: UInt64, invitation: String) throws(DonpError) {
+        try converting { try raw.joinGroup(nowUs: nowUs, invitation: invitation) }
+    }
+
+    /// Leaves a group, or gives up to join it.
+    public func leaveGroup(nowUs: UInt64, group: GroupId) throws(DonpError) {
+        try converting { try raw.leaveGroup(nowUs: nowUs, group: group.description) }
+    }
+
+    /// Removes a member of lower rank, for good with `ban`.
+    public func removeMember(nowUs: UInt64, group: GroupId, node: NodeId, ban: Bool = false) throws(DonpError) {
+        try converting {
+            try raw.removeMember(nowUs: nowUs, group: group.description, node: node.description, ban: ban)
+        }
+    }
+
+    /// Ends a ban: the node may be invited again.
+    public func unbanMember(nowUs: UInt64, group: GroupId, node: NodeId) throws(DonpError) {
+        try converting { try raw.unbanMember(nowUs: nowUs, group: group.description, node: node.description) }
+    }
+
+    /// Gives a member of lower rank another rank, below this node's.
+    public func setMemberRole(nowUs: UInt64, group: GroupId, node: NodeId, role: GroupRole) throws(DonpError) {
+        try converting {
+            try raw.setMemberRole(nowUs: nowUs, group: group.description, node: node.description, role: role.raw)
+        }
+    }
+
+    /// Makes another member the owner; this node is an admin from then on.
+    public func transferGroup(nowUs: UInt64, group: GroupId, node: NodeId) throws(DonpError) {
+        try converting { try raw.transferGroup(nowUs: nowUs, group: group.description, node: node.description) }
+    }
+
+    /// Gives a group another name, 1 to 64 bytes.
+    public func renameGroup(nowUs: UInt64, group: GroupId, name: String) throws(DonpError) {
+        try converting { try raw.renameGroup(nowUs: nowUs, group: group.description, name: name) }
+    }
+
+    /// Gives a group another description, at most 1,024 bytes.
+    public func describeGroup(nowUs: UInt64, group: GroupId, description: String) throws(DonpError) {
+        try converting { try raw.describeGroup(nowUs: nowUs, group: group.description, description: description) }
+    }
+
+    /// Gives a group another policy: for its owner.
+    public func setGroupPolicy(nowUs: UInt64, group: GroupId, policy: GroupPolicy) throws(DonpError) {
+        try converting { try raw.setGroupPolicy(nowUs: nowUs, group: group.description, policy: policy.raw) }
+    }
+
+    /// Adds a node that asked to join, or says no.
+    public func answerJoin(nowUs: UInt64, group: GroupId, node: NodeId, approve: Bool) throws(DonpError) {
+        try converting {
+            try raw.answerJoin(nowUs: nowUs, group: group.description, node: node.description, approve: approve)
+        }
+    }
+
+    /// Says something to the members of a group.
+    @discardableResult
+    public func sendToGroup(nowUs: UInt64, group: GroupId, content: Content) throws(DonpError) -> MessageId {
+        MessageId(
+            trusted: try converting { try raw.sendToGroup(nowUs: nowUs, group: group.description, content: content.raw) })
+    }
+
+    /// The groups that this node is or was a member of.
+    public func groups() throws(DonpError) -> [GroupInfo] {
+        try converting { try raw.groups() }.map { GroupInfo($0) }
+    }
+
+    /// One of them, with its members; nil if this node is and was in no such group.
+    public func group(_ group: GroupId) throws(DonpError) -> GroupInfo? {
+        try converting { try raw.group(group: group.description) }.map { GroupInfo($0) }
+    }
+
+    /// Groups that this node asked to join and is no member of yet.
+    public func joiningGroups() throws(DonpError) -> [JoiningGroup] {
+        try converting { try raw.joiningGroups() }.map { JoiningGroup($0) }
+    }
+
     /// Asks for a page of a conversation. A later turn gives the answer under the number that this returns.
     /// - Parameters:
     ///   - nowUs: The time.

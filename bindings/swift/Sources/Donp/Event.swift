@@ -18,6 +18,12 @@ public enum Event: Hashable, Sendable {
     /// Durable. Another copy of this profile speaks in a conversation: this one was restored from a backup, or
     /// runs twice. It goes on in a log of its own, and nothing that either said is lost.
     case lifeBegun(seq: UInt64, conversation: Conversation)
+    /// Durable. Something changed in a group, or in an application to join one. What does not belong to the change
+    /// is nil: `node` asked, was added, removed or ranked, `name` is what a node that asked claims, `role` is its
+    /// rank, `text` the new name or description, and `reason` why this node was not added.
+    case groupChanged(
+        seq: UInt64, group: GroupId, change: GroupChange, node: NodeId?, name: String?, role: GroupRole?,
+        text: String?, reason: Refusal?)
     /// This node's state changed.
     case stateChanged(before: NodeState, after: NodeState)
     /// A node is linked to this one. The name is what it claims, once it told it.
@@ -40,6 +46,7 @@ public enum Event: Hashable, Sendable {
         switch self {
         case .received(let seq, _), .delivered(let seq, _, _), .failed(let seq, _, _, _): seq
         case .forked(let seq, _, _, _, _), .lifeBegun(let seq, _): seq
+        case .groupChanged(let seq, _, _, _, _, _, _, _): seq
         case .unknown(let seq): seq
         case .stateChanged, .peerUp, .peerDown, .memberChanged, .writable, .lagged: nil
         }
@@ -110,6 +117,12 @@ extension Event {
                 number: number)
         case .lifeBegun(let seq, let conversation):
             self = .lifeBegun(seq: seq, conversation: Conversation(conversation))
+        case .groupChanged(
+            let seq, let group, let change, let node, let name, let role, let text, let reason):
+            self = .groupChanged(
+                seq: seq, group: GroupId(trusted: group), change: GroupChange(change),
+                node: node.map { NodeId(trusted: $0) }, name: name, role: role.map { GroupRole($0) },
+                text: text, reason: reason.map { Refusal($0) })
         case .stateChanged(let before, let after):
             self = .stateChanged(before: NodeState(before), after: NodeState(after))
         case .peerUp(let peer, let name): self = .peerUp(peer: NodeId(trusted: peer), name: name)

@@ -35,6 +35,20 @@ public struct AccountId: Id {
     }
 }
 
+/// Which group: the hash of the operation that created it.
+public struct GroupId: Id {
+    /// The printed form.
+    public let description: String
+
+    init(trusted text: String) { description = text }
+
+    /// Reads the printed form.
+    /// - Throws: ``DonpError`` of the kind `invalidInput`, saying what is wrong with `text`.
+    public init(parsing text: String) throws(DonpError) {
+        description = try converting { try DonpFFI.parseGroupId(text: text) }
+    }
+}
+
 /// Which message: the hash of its header and its depth. Ids of one conversation compare in its display order,
 /// which is equal on every node.
 public struct MessageId: Id {
@@ -56,7 +70,7 @@ public struct MessageId: Id {
     public static func < (a: Self, b: Self) -> Bool { (a.depth, a.description) < (b.depth, b.description) }
 }
 
-/// What ``NodeId``, ``AccountId`` and ``MessageId`` have in common. They are distinct types: one cannot be
+/// What ``NodeId``, ``AccountId``, ``GroupId`` and ``MessageId`` have in common. They are distinct types: one cannot be
 /// given where another is wanted.
 public protocol Id: Hashable, Comparable, Sendable, Codable, LosslessStringConvertible {
     /// Reads the printed form.

@@ -176,6 +176,7 @@ public final class Node: Sendable {
         switch conversation {
         case .network: try await broadcast(content)
         case .private(let peer): try await send(content, to: peer)
+        case .group(let group): try await sendToGroup(group, content)
         }
     }
 
@@ -205,6 +206,150 @@ public final class Node: Sendable {
     @discardableResult
     public func retract(_ message: Message) async throws(DonpError) -> MessageId {
         try await say(.retract(message.id), in: message.conversation)
+    }
+
+    // MARK: Groups
+
+    /// Makes a group of which this node is the owner (`createGroup`).
+    /// - Parameters:
+    ///   - name: 1 to 64 bytes.
+    ///   - kind: Who can join it.
+    ///   - policy: Who may do what.
+    ///   - expiresIn: A temporary group ends so many seconds from now; others have no end.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `denied` (kind and end do not fit) and `busy` (there
+    ///   are 256 groups).
+    public func createGroup(
+        _ name: String, kind: GroupKind = .private, policy: GroupPolicy = GroupPolicy(),
+        expiresIn: UInt64? = nil
+    ) async throws(DonpError) -> GroupId {
+        GroupId(
+            trusted: try await call {
+                try $0.createGroup(kind: kind.raw, name: name, policy: policy.raw, expiresIn: expiresIn)
+            })
+    }
+
+    /// An invitation to a group (`inviteToGroup`). This node adds who comes with it, so it is to be online then.
+    /// - Parameters:
+    ///   - group: Which.
+    ///   - role: What a newcomer is.
+    ///   - uses: So many newcomers can come with it.
+    ///   - expiresIn: It is good for so many seconds.
+    ///   - node: For whom; nil for whoever has it.
+    /// - Throws: ``DonpError`` of the kinds `notFound` and `denied` (this node may not invite, or not with that
+    ///   role).
+    public func inviteToGroup(
+        _ group: GroupId, role: GroupRole = .member, uses: Int = 1, expiresIn: UInt64 = 7 * 86_400,
+        node: NodeId? = nil
+    ) async throws(DonpError) -> String {
+        let uses = try unsigned(uses, "the uses")
+        return try await call {
+            try $0.inviteToGroup(
+                group: group.description, role: role.raw, uses: uses, expiresIn: expiresIn,
+                node: node?.description)
+        }
+    }
+
+    /// Asks to be a member of the group that an invitation names (`joinGroup`), now and then until it is answered,
+    /// also after a restart. ``Event/groupChanged(seq:group:change:node:name:role:text:reason:)`` says what became
+    /// of it.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput` and `denied` (it is of another network, or this node is
+    ///   a member already).
+    public func joinGroup(_ invitation: String) async throws(DonpError) {
+        try await call { try $0.joinGroup(invitation: invitation) }
+    }
+
+    /// Leaves a group, or gives up to join it (`leaveGroup`). What was said while this node was a member stays.
+    /// - Throws: ``DonpError`` of the kind `denied` for an owner with other members: hand the group over first.
+    public func leaveGroup(_ group: GroupId) async throws(DonpError) {
+        try await call { try $0.leaveGroup(group: group.description) }
+    }
+
+    /// Removes a member of lower rank, for good with `ban` (`removeMember`). It reads nothing that is said from
+    /// then on.
+    /// - Throws: ``DonpError`` of the kinds `notFound` and `denied` (by rank).
+    public func removeMember(_ group: GroupId, node: NodeId, ban: Bool = false) async throws(DonpError) {
+        try await call {
+            try $0.removeMember(group: group.description, node: node.description, ban: ban)
+        }
+    }
+
+    /// Ends a ban: the node may be invited again.
+    /// - Throws: As ``removeMember(_:node:ban:)``.
+    public func unbanMember(_ group: GroupId, node: NodeId) async throws(DonpError) {
+        try await call { try $0.unbanMember(group: group.description, node: node.description) }
+    }
+
+    /// Gives a member of lower rank another rank, below this node's (`setMemberRole`).
+    /// - Throws: As ``removeMember(_:node:ban:)``.
+    public func setMemberRole(_ group: GroupId, node: NodeId, role: GroupRole) async throws(DonpError) {
+        try await call {
+            try $0.setMemberRole(group: group.description, node: node.description, role: role.raw)
+        }
+    }
+
+    /// Makes another member the owner (`transferOwnership`); this node is an admin from then on.
+    /// - Throws: As ``removeMember(_:node:ban:)``.
+    public func transferGroup(_ group: GroupId, node: NodeId) async throws(DonpError) {
+        try await call { try $0.transferGroup(group: group.description, node: node.description) }
+    }
+
+    /// Gives a group another name, 1 to 64 bytes.
+    /// - Throws: As ``removeMember(_:node:ban:)``.
+    public func renameGroup(_ group: GroupId, name: String) async throws(DonpError) {
+        try await call { try $0.renameGroup(group: group.description, name: name) }
+    }
+
+    /// Gives a group another description, at most 1,024 bytes.
+    /// - Throws: As ``removeMember(_:node:ban:)``.
+    public func describeGroup(_ group: GroupId, description: String) async throws(DonpError) {
+        try await call { try $0.describeGroup(group: group.description, description: description) }
+    }
+
+    /// Gives a group another policy: for its owner.
+    /// - Throws: As ``removeMember(_:node:ban:)``.
+    public func setGroupPolicy(_ group: GroupId, policy: GroupPolicy) async throws(DonpError) {
+        try await call { try $0.setGroupPolicy(group: group.description, policy: policy.raw) }
+    }
+
+    /// Adds a node that asked to join, or says no.
+    /// - Throws: As ``removeMember(_:node:ban:)``.
+    public func answerJoin(_ group: GroupId, node: NodeId, approve: Bool) async throws(DonpError) {
+        try await call {
+            try $0.answerJoin(group: group.description, node: node.description, approve: approve)
+        }
+    }
+
+    /// Says something to the members of a group (`sendGroupMessage`). Whoever is away catches up later, from any
+    /// other.
+    /// - Throws: ``DonpError`` of the kinds `notFound`, `denied` (this node may not post there), `invalidInput` and
+    ///   `storage`.
+    @discardableResult
+    public func sendToGroup(_ group: GroupId, _ content: Content) async throws(DonpError) -> MessageId {
+        MessageId(
+            trusted: try await call { try $0.sendToGroup(group: group.description, content: content.raw) })
+    }
+
+    /// Says something to the members of a group, as `sendToGroup` does.
+    /// - Throws: ``DonpError`` of the kinds `notFound`, `denied` (this node may not post there), `invalidInput` and
+    ///   `storage`.
+    @discardableResult
+    public func sendToGroup(_ group: GroupId, _ text: String) async throws(DonpError) -> MessageId {
+        try await sendToGroup(group, .text(text))
+    }
+
+    /// The groups that this node is or was a member of (`listGroups`).
+    public func groups() async throws(DonpError) -> [GroupInfo] {
+        try await call { try $0.groups() }.map { GroupInfo($0) }
+    }
+
+    /// One of them, with its members; nil if this node is and was in no such group.
+    public func group(_ group: GroupId) async throws(DonpError) -> GroupInfo? {
+        try await call { try $0.group(group: group.description) }.map { GroupInfo($0) }
+    }
+
+    /// Groups that this node asked to join and is no member of yet.
+    public func joiningGroups() async throws(DonpError) -> [JoiningGroup] {
+        try await call { try $0.joiningGroups() }.map { JoiningGroup($0) }
     }
 
     // MARK: Reading

@@ -42,6 +42,13 @@ impl Ran {
         }
         self
     }
+
+    /// Failed with this code; what stands on stderr.
+    #[track_caller]
+    pub fn fails_with(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        self.err
+    }
 }
 
 impl From<Output> for Ran {

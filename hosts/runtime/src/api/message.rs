@@ -1,7 +1,7 @@
 //! Messages, their contents and conversations.
 
 use donp_core as core;
-use donp_core::{MessageId, NodeId, VectorClock};
+use donp_core::{GroupId, MessageId, NodeId, VectorClock};
 use serde::{Deserialize, Serialize};
 
 use super::text;
@@ -16,6 +16,11 @@ pub enum Conversation {
         /// The other.
         peer: NodeId,
     },
+    /// The members of a group; its id in JSON.
+    Group {
+        /// Which.
+        group: GroupId,
+    },
 }
 
 impl Conversation {
@@ -24,6 +29,7 @@ impl Conversation {
         match conversation {
             core::Conversation::Network => Some(Self::Network),
             core::Conversation::Private(peer) => Some(Self::Private { peer }),
+            core::Conversation::Group(group) => Some(Self::Group { group }),
             _ => None,
         }
     }
@@ -34,6 +40,7 @@ impl std::fmt::Display for Conversation {
         match self {
             Self::Network => f.write_str("all"),
             Self::Private { peer } => peer.fmt(f),
+            Self::Group { group } => group.fmt(f),
         }
     }
 }
@@ -44,6 +51,8 @@ impl std::str::FromStr for Conversation {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "all" => Ok(Self::Network),
+            // The first letter of an id says of what it is.
+            _ if text.trim_start().starts_with(['g', 'G']) => text.parse().map(|group| Self::Group { group }),
             _ => text.parse().map(|peer| Self::Private { peer }),
         }
     }
@@ -217,6 +226,8 @@ impl ClockEntry {
 pub struct Context {
     /// The name that the author claims.
     pub name: Option<String>,
+    /// The name of its group; null in other conversations.
+    pub group_name: Option<String>,
     /// `sent_at_ms` in RFC 3339; null if the author's clock was not known.
     pub sent_at: Option<String>,
     /// Ids of the messages near it that its author had not seen, and whose authors had not seen it.
@@ -233,7 +244,7 @@ pub enum MessageState {
     Received,
     /// An own private one that waits for its acknowledgement.
     Queued,
-    /// An own broadcast.
+    /// An own one to all or to a group.
     Sent,
     /// An own private one that the other side has stored.
     Delivered,

@@ -3,6 +3,8 @@
 mod alarm;
 mod config;
 mod faults;
+mod groups;
+mod milestones;
 mod say;
 mod submitter;
 mod worker;

@@ -9,13 +9,13 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
 use donp_core::{
-    Answer, Batch, Bootstrap, CommandError, Conversation, Durable, Engine, Event, Instant, MessageId, NodeId,
+    Answer, Batch, Bootstrap, CommandError, Conversation, Engine, Event, GroupTicket, Instant, MessageId, NodeId,
     NodeState, Op, Output, Transmit, Volatile,
 };
 use mio::{Events, Poll};
 
 use super::alarm::{ACK_WITHIN, Alarm};
-use super::{HostStatus, Job, QUEUE, REMEMBERED};
+use super::{HostStatus, Job, QUEUE, REMEMBERED, milestones};
 use crate::clock::{Clock, entropy};
 use crate::error::NodeError;
 use crate::events::{EventBus, EventPage, READ_BYTES};
@@ -253,6 +253,20 @@ impl Worker {
             self.engine.join(self.now, found)?;
             self.left = false;
         }
+        for name in names.iter().cloned() {
+            self.add_place(name);
+        }
+        self.remember(&names)
+    }
+
+    /// Asks to be a member of a group. Where the ticket's member is found is remembered, since this node asks again
+    /// after a restart.
+    pub(super) fn join_group(&mut self, ticket: &GroupTicket) -> Result<(), NodeError> {
+        self.engine.join_group(self.now, ticket)?;
+        if self.is_online() {
+            self.left = false;
+        }
+        let names: Vec<BootstrapName> = ticket.bootstraps().into_iter().map(BootstrapName::from).collect();
         for name in names.iter().cloned() {
             self.add_place(name);
         }
@@ -594,7 +608,7 @@ impl Worker {
             self.report_commit(|| Ok(()));
         }
         if !events.is_empty() {
-            events.iter().for_each(log_event);
+            events.iter().for_each(milestones::log_event);
             self.hub.publish(events);
         }
         let sockets = &mut self.sockets;
@@ -695,39 +709,6 @@ impl Worker {
         if let Err(e) = self.store.checkpoint() {
             log::warn!("{e}");
         }
-    }
-}
-
-/// Milestones for people who watch: ids shortened, never what was said.
-fn log_event(event: &Event) {
-    if !log::log_enabled!(log::Level::Info) {
-        return;
-    }
-    match event {
-        Event::Volatile(Volatile::StateChanged { before, after }) => log::info!("{before} -> {after}"),
-        Event::Volatile(Volatile::PeerUp { peer, .. }) => log::info!("link to {} is up", peer.short()),
-        Event::Volatile(Volatile::PeerDown { peer, reason }) => {
-            log::info!("link to {} is down: {reason}", peer.short());
-        }
-        Event::Volatile(Volatile::Lagged { missed }) => {
-            log::warn!("{missed} events were lost: they were not acknowledged");
-        }
-        Event::Durable { event: Durable::Received(m), .. } => {
-            log::debug!("message {} of {}", m.id.short(), m.author.short());
-        }
-        Event::Durable { event: Durable::Delivered { id, to }, .. } => {
-            log::debug!("{} has message {}", to.short(), id.short());
-        }
-        Event::Durable { event: Durable::Failed { id, to, .. }, .. } => {
-            log::info!("message {} to {} failed", id.short(), to.short());
-        }
-        Event::Durable { event: Durable::Forked { author, seq, .. }, .. } => {
-            log::warn!("{} said two things under number {seq}: its profile was copied, or it cheats", author.short());
-        }
-        Event::Durable { event: Durable::LifeBegun { .. }, .. } => {
-            log::warn!("another copy of this profile speaks: this one goes on in a log of its own");
-        }
-        _ => {}
     }
 }
 

@@ -214,11 +214,13 @@ internal fun org.donp.ffi.Content.toPublic(): Content = when (this) {
 internal fun Conversation.toRaw(): org.donp.ffi.Conversation = when (this) {
     Conversation.Network -> org.donp.ffi.Conversation.Network
     is Conversation.Private -> org.donp.ffi.Conversation.Private(peer.text)
+    is Conversation.Group -> org.donp.ffi.Conversation.Group(group.text)
 }
 
 internal fun org.donp.ffi.Conversation.toPublic(): Conversation = when (this) {
     is org.donp.ffi.Conversation.Network -> Conversation.Network
     is org.donp.ffi.Conversation.Private -> Conversation.Private(NodeId(peer))
+    is org.donp.ffi.Conversation.Group -> Conversation.Group(GroupId(group))
 }
 
 internal fun org.donp.ffi.Message.toPublic() = Message(
@@ -245,6 +247,16 @@ internal fun org.donp.ffi.Event.toPublic(): Event = when (this) {
     is org.donp.ffi.Event.Forked ->
         Event.Forked(seq.clamp(), conversation.toPublic(), NodeId(author), life, number.clamp())
     is org.donp.ffi.Event.LifeBegun -> Event.LifeBegun(seq.clamp(), conversation.toPublic())
+    is org.donp.ffi.Event.GroupChanged -> Event.GroupChanged(
+        seq = seq.clamp(),
+        group = GroupId(group),
+        change = change.toPublic(),
+        node = node?.let { NodeId(it) },
+        name = name,
+        role = role?.toPublic(),
+        text = text,
+        reason = reason?.toPublic(),
+    )
     is org.donp.ffi.Event.StateChanged -> Event.StateChanged(before.toPublic(), after.toPublic())
     is org.donp.ffi.Event.PeerUp -> Event.PeerUp(NodeId(peer), name)
     is org.donp.ffi.Event.PeerDown -> Event.PeerDown(NodeId(peer), reason.toPublic())

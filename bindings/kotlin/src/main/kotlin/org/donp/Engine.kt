@@ -344,6 +344,89 @@ public class Engine private constructor(private val raw: org.donp.ffi.Engine) : 
     public fun broadcast(nowUs: Long, content: Content): MessageId =
         MessageId(run { broadcast(nowUs.toU64("nowUs"), content.toRaw()) })
 
+    /** Says [content] to the members of a group. Throws as [Node.sendToGroup]. */
+    public fun sendToGroup(nowUs: Long, group: GroupId, content: Content): MessageId =
+        MessageId(run { sendToGroup(nowUs.toU64("nowUs"), group.text, content.toRaw()) })
+
+    /** Makes a group, as [Node.createGroup]; a temporary one ends at [expiresMs], a wall clock. */
+    public fun createGroup(
+        nowUs: Long,
+        name: String,
+        kind: GroupKind = GroupKind.Private,
+        policy: GroupPolicy = GroupPolicy(),
+        expiresMs: Long? = null,
+    ): GroupId {
+        val (words, ends) = name.utf8("the name") to expiresMs?.toU64("expiresMs")
+        return GroupId(run { createGroup(nowUs.toU64("nowUs"), kind.toRaw(), words, policy.toRaw(), ends) })
+    }
+
+    /** An invitation to a group, as [Node.inviteToGroup], good until [expiresMs], a wall clock. */
+    public fun inviteToGroup(
+        nowUs: Long,
+        group: GroupId,
+        role: GroupRole,
+        uses: Int,
+        expiresMs: Long,
+        node: NodeId? = null,
+    ): String {
+        val (many, ends) = uses.toU32("uses") to expiresMs.toU64("expiresMs")
+        return run { inviteToGroup(nowUs.toU64("nowUs"), group.text, role.toRaw(), many, ends, node?.text) }
+    }
+
+    /** Asks to be a member of a group; [Event.GroupChanged] answers. Throws as [Node.joinGroup]. */
+    public fun joinGroup(nowUs: Long, invitation: String) {
+        val ticket = invitation.utf8("the invitation")
+        run { joinGroup(nowUs.toU64("nowUs"), ticket) }
+    }
+
+    /** Leaves a group, or gives up to join it. Throws as [Node.leaveGroup]. */
+    public fun leaveGroup(nowUs: Long, group: GroupId): Unit = run { leaveGroup(nowUs.toU64("nowUs"), group.text) }
+
+    /** Removes a member of lower rank, for good with [ban]. Throws as [Node.removeMember]. */
+    public fun removeMember(nowUs: Long, group: GroupId, node: NodeId, ban: Boolean = false): Unit =
+        run { removeMember(nowUs.toU64("nowUs"), group.text, node.text, ban) }
+
+    /** Ends a ban, as [Node.unbanMember]. */
+    public fun unbanMember(nowUs: Long, group: GroupId, node: NodeId): Unit =
+        run { unbanMember(nowUs.toU64("nowUs"), group.text, node.text) }
+
+    /** Gives a member another rank, as [Node.setMemberRole]. */
+    public fun setMemberRole(nowUs: Long, group: GroupId, node: NodeId, role: GroupRole): Unit =
+        run { setMemberRole(nowUs.toU64("nowUs"), group.text, node.text, role.toRaw()) }
+
+    /** Makes another member the owner, as [Node.transferGroup]. */
+    public fun transferGroup(nowUs: Long, group: GroupId, node: NodeId): Unit =
+        run { transferGroup(nowUs.toU64("nowUs"), group.text, node.text) }
+
+    /** Gives a group another name, as [Node.renameGroup]. */
+    public fun renameGroup(nowUs: Long, group: GroupId, name: String) {
+        val words = name.utf8("the name")
+        run { renameGroup(nowUs.toU64("nowUs"), group.text, words) }
+    }
+
+    /** Gives a group another description, as [Node.describeGroup]. */
+    public fun describeGroup(nowUs: Long, group: GroupId, description: String) {
+        val words = description.utf8("the description")
+        run { describeGroup(nowUs.toU64("nowUs"), group.text, words) }
+    }
+
+    /** Gives a group another policy, as [Node.setGroupPolicy]. */
+    public fun setGroupPolicy(nowUs: Long, group: GroupId, policy: GroupPolicy): Unit =
+        run { setGroupPolicy(nowUs.toU64("nowUs"), group.text, policy.toRaw()) }
+
+    /** Adds a node that asked to join, or says no, as [Node.answerJoin]. */
+    public fun answerJoin(nowUs: Long, group: GroupId, node: NodeId, approve: Boolean): Unit =
+        run { answerJoin(nowUs.toU64("nowUs"), group.text, node.text, approve) }
+
+    /** The groups that this node is or was a member of. */
+    public fun groups(): List<GroupInfo> = run { groups() }.map { it.toPublic() }
+
+    /** One of them, with its members; null if this node is and was in no such group. */
+    public fun group(group: GroupId): GroupInfo? = run { group(group.text) }?.toPublic()
+
+    /** Groups that this node asked to join and is no member of yet. */
+    public fun joiningGroups(): List<JoiningGroup> = run { joiningGroups() }.map { it.toPublic() }
+
     /**
      * Asks for the page of a conversation that ends before [before], or its newest: at most [limit]
      * messages (1,000 at most). A later [turn] gives the [Answer] under the number that this returns.

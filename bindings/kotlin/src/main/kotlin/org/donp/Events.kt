@@ -3,8 +3,8 @@ package org.donp
 /**
  * Something that happened.
  *
- * [Received], [Delivered], [Failed], [Forked] and [LifeBegun] are durable: they come again after a restart until
- * [Node.ack] was called with them or a later one. The others are volatile: each stream keeps 1,024 of them.
+ * [Received], [Delivered], [Failed], [Forked], [LifeBegun] and [GroupChanged] are durable: they come again after a
+ * restart until [Node.ack] was called with them or a later one. The others are volatile: each stream keeps 1,024 of them.
  */
 public sealed class Event {
     /** The number to acknowledge; null if the event is volatile. */
@@ -63,6 +63,28 @@ public sealed class Event {
      * @property conversation the conversation
      */
     public data class LifeBegun(override val seq: Long, val conversation: Conversation) : Event()
+
+    /**
+     * Something changed in a group, or in an application to join one. Fields that do not belong to the change are null.
+     *
+     * @property group which group
+     * @property change what changed
+     * @property node the node that asked, was added, removed or ranked
+     * @property name the name that a node which asked claims
+     * @property role the rank of the node
+     * @property text the new name or description
+     * @property reason why this node was not added
+     */
+    public data class GroupChanged(
+        override val seq: Long,
+        val group: GroupId,
+        val change: GroupChange,
+        val node: NodeId?,
+        val name: String?,
+        val role: GroupRole?,
+        val text: String?,
+        val reason: Refusal?,
+    ) : Event()
 
     /**
      * This node's state changed.

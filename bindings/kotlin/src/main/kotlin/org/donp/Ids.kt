@@ -44,6 +44,26 @@ public value class AccountId internal constructor(internal val text: String) : C
     }
 }
 
+/** Which group: the hash of the operation that created it. Prints as `g…`, with a checksum; [parse] reads that. */
+@JvmInline
+public value class GroupId internal constructor(internal val text: String) : Comparable<GroupId> {
+    /** The printed form, which [parse] reads. */
+    override fun toString(): String = text
+
+    /** By the printed form. */
+    override fun compareTo(other: GroupId): Int = text.compareTo(other.text)
+
+    /** Reads group ids. */
+    public companion object {
+        /**
+         * Reads the printed form of a group id.
+         *
+         * @throws DonpException.InvalidInput if it is damaged, cut short, or the id of something else
+         */
+        public fun parse(text: String): GroupId = GroupId(call { org.donp.ffi.parseGroupId(text.utf8("the group id")) })
+    }
+}
+
 /**
  * Which message: the hash of its header and its depth. Prints as `m…`, with a checksum; [parse] reads that.
  *

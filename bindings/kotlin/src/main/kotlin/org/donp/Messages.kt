@@ -55,6 +55,13 @@ public sealed class Conversation {
      * @property peer the other
      */
     public data class Private(val peer: NodeId) : Conversation()
+
+    /**
+     * The members of a group.
+     *
+     * @property group which
+     */
+    public data class Group(val group: GroupId) : Conversation()
 }
 
 /**

@@ -303,7 +303,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     /** Says [text], 1 to 65,536 bytes of UTF-8, to everybody: [broadcast] with [Content.Text]. */
     public suspend fun broadcast(text: String): MessageId = broadcast(Content.Text(text))
 
-    /** Answers [message] where it was said: in private to that peer, otherwise to everybody. */
+    /** Answers [message] where it was said: in private to that peer, to that group, or to everybody. */
     public suspend fun reply(message: Message, text: String): MessageId =
         say(message.conversation, Content.Reply(message.id, text))
 
@@ -321,7 +321,129 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     private suspend fun say(where: Conversation, content: Content): MessageId = when (where) {
         is Conversation.Network -> broadcast(content)
         is Conversation.Private -> send(where.peer, content)
+        is Conversation.Group -> sendToGroup(where.group, content)
     }
+
+    /**
+     * Makes a group of which this node is the owner (`createGroup`).
+     *
+     * @param expiresIn a temporary group ends so many seconds from now; others have no end
+     * @throws DonpException.InvalidInput if [name] is empty or longer than 64 bytes
+     * @throws DonpException.Denied if [kind] and [expiresIn] do not fit
+     * @throws DonpException.Busy if there are 256 groups
+     */
+    public suspend fun createGroup(
+        name: String,
+        kind: GroupKind = GroupKind.Private,
+        policy: GroupPolicy = GroupPolicy(),
+        expiresIn: Long? = null,
+    ): GroupId {
+        val (words, seconds) = name.utf8("the name") to expiresIn?.toU64("expiresIn")
+        val rules = policy.toRaw()
+        return GroupId(io { createGroup(kind.toRaw(), words, rules, seconds) })
+    }
+
+    /**
+     * An invitation to a group (`inviteToGroup`), for one [node], or for whoever has it. This node adds who comes with
+     * it, so it is to be online then.
+     *
+     * @param uses so many newcomers can come with it
+     * @param expiresIn it is good for so many seconds
+     * @throws DonpException.NotFound if there is no such group
+     * @throws DonpException.Denied if this node may not invite, or not with that [role]
+     */
+    public suspend fun inviteToGroup(
+        group: GroupId,
+        role: GroupRole = GroupRole.Member,
+        uses: Int = 1,
+        expiresIn: Long = 7 * 86_400,
+        node: NodeId? = null,
+    ): String {
+        val (many, seconds) = uses.toU32("uses") to expiresIn.toU64("expiresIn")
+        return io { inviteToGroup(group.text, role.toRaw(), many, seconds, node?.text) }
+    }
+
+    /**
+     * Asks to be a member of the group that an invitation names (`joinGroup`), now and then until it is answered, also
+     * after a restart. [Event.GroupChanged] says what became of it.
+     *
+     * @throws DonpException.InvalidInput for what is no invitation to a group, or one of this node itself
+     * @throws DonpException.Denied if it is of another network, or this node is a member already
+     */
+    public suspend fun joinGroup(invitation: String) {
+        val ticket = invitation.utf8("the invitation")
+        io { joinGroup(ticket) }
+    }
+
+    /**
+     * Leaves a group, or gives up to join it (`leaveGroup`). What was said while this node was a member stays.
+     *
+     * @throws DonpException.Denied for an owner with other members: hand the group over first
+     */
+    public suspend fun leaveGroup(group: GroupId): Unit = io { leaveGroup(group.text) }
+
+    /**
+     * Removes a member of lower rank, for good with [ban] (`removeMember`). It reads nothing that is said from then on.
+     *
+     * @throws DonpException.NotFound if there is no such group or member
+     * @throws DonpException.Denied by rank
+     */
+    public suspend fun removeMember(group: GroupId, node: NodeId, ban: Boolean = false): Unit =
+        io { removeMember(group.text, node.text, ban) }
+
+    /** Ends a ban: the node may be invited again. Throws as [removeMember]. */
+    public suspend fun unbanMember(group: GroupId, node: NodeId): Unit = io { unbanMember(group.text, node.text) }
+
+    /** Gives a member of lower rank another rank, below this node's (`setMemberRole`). Throws as [removeMember]. */
+    public suspend fun setMemberRole(group: GroupId, node: NodeId, role: GroupRole): Unit =
+        io { setMemberRole(group.text, node.text, role.toRaw()) }
+
+    /** Makes another member the owner; this node is an admin from then on. Throws as [removeMember]. */
+    public suspend fun transferGroup(group: GroupId, node: NodeId): Unit = io { transferGroup(group.text, node.text) }
+
+    /** Gives a group another name, 1 to 64 bytes. Throws as [removeMember]. */
+    public suspend fun renameGroup(group: GroupId, name: String) {
+        val words = name.utf8("the name")
+        io { renameGroup(group.text, words) }
+    }
+
+    /** Gives a group another description, at most 1,024 bytes. Throws as [removeMember]. */
+    public suspend fun describeGroup(group: GroupId, description: String) {
+        val words = description.utf8("the description")
+        io { describeGroup(group.text, words) }
+    }
+
+    /** Gives a group another policy: for its owner. Throws as [removeMember]. */
+    public suspend fun setGroupPolicy(group: GroupId, policy: GroupPolicy) {
+        val rules = policy.toRaw()
+        io { setGroupPolicy(group.text, rules) }
+    }
+
+    /** Adds a node that asked to join, or says no. Throws as [removeMember]. */
+    public suspend fun answerJoin(group: GroupId, node: NodeId, approve: Boolean): Unit =
+        io { answerJoin(group.text, node.text, approve) }
+
+    /**
+     * Says [content] to the members of a group. Whoever is away catches up later, from any other.
+     *
+     * @throws DonpException.NotFound if there is no such group
+     * @throws DonpException.Denied if this node may not post there
+     * @throws DonpException.InvalidInput if [content] is empty, too long or [Content.Unknown]
+     */
+    public suspend fun sendToGroup(group: GroupId, content: Content): MessageId =
+        content.toRaw().let { raw -> MessageId(io { sendToGroup(group.text, raw) }) }
+
+    /** Says [text], 1 to 65,536 bytes of UTF-8, to the members of a group: [sendToGroup] with [Content.Text]. */
+    public suspend fun sendToGroup(group: GroupId, text: String): MessageId = sendToGroup(group, Content.Text(text))
+
+    /** The groups that this node is or was a member of (`listGroups`). */
+    public suspend fun groups(): List<GroupInfo> = io { groups() }.map { it.toPublic() }
+
+    /** One of them, with its members; null if this node is and was in no such group. */
+    public suspend fun group(group: GroupId): GroupInfo? = io { group(group.text) }?.toPublic()
+
+    /** Groups that this node asked to join and is no member of yet. */
+    public suspend fun joiningGroups(): List<JoiningGroup> = io { joiningGroups() }.map { it.toPublic() }
 
     /**
      * The page of a conversation that ends before [before], or its newest.
