@@ -72,7 +72,7 @@ use policy::Policy;
 use prune::Pruning;
 use pull::Pulls;
 use rows::{CONVERSATIONS, EDITS, ENTRIES, NUMBERS, RETENTION};
-pub(crate) use say::{BeginLife, Say};
+pub(crate) use say::{BeginLife, Say, Stand};
 use serve::Serving;
 use sync::send;
 use vouch::Polls;

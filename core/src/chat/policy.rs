@@ -104,7 +104,9 @@ impl Policy {
     /// Whether an author was a member once and is not by the same operation any more: what it said is shown only if
     /// a member's entry names it.
     pub(super) fn is_past(&self, author: NodeId, stint: OpId) -> bool {
-        self.view.members.get(&author).is_none_or(|reader| reader.stint != stint)
+        let is_past = self.view.members.get(&author).is_none_or(|reader| reader.stint != stint);
+        // Who leaves takes back nothing that it said.
+        is_past && !self.view.left.contains(&author)
     }
 
     /// An own run.

@@ -8,10 +8,10 @@ use crate::chat::log::{Facts, Kind, Wants};
 use crate::chat::waiting::Source;
 use crate::chat::{Chat, Out};
 use crate::error::CommandError;
-use crate::id::{ConversationId, Life, MessageId};
+use crate::id::{ConversationId, GroupId, Life, MessageId};
 use crate::machine::{Command, Cx, Outbox};
 use crate::time::Duration;
-use crate::wire::content::{Content, Conversation};
+use crate::wire::content::{Content, Conversation, group_conversation};
 
 /// Silent merges wait for this and a time drawn from a lot that grows with the authors (docs/design/log.md §2, R4):
 /// with a fixed pause in every node ten thousand nodes merge for ever.
@@ -122,6 +122,28 @@ impl Command<Chat> for Say {
 
     fn run(self, chat: &mut Chat, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Self::Answer {
         chat.say(cx, self.conversation, self.contents, out)
+    }
+}
+
+/// Names what was said in a group, without saying anything: who removes a member stands for what that member said until
+/// now.
+#[derive(Debug)]
+pub(crate) struct Stand {
+    pub(crate) group: GroupId,
+}
+
+impl Command<Chat> for Stand {
+    type Answer = ();
+
+    fn run(self, chat: &mut Chat, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        chat.sign(cx, out);
+        let conversation = group_conversation(self.group);
+        let Some(log) = chat.logs.get(&conversation) else { return };
+        if log.policy.may_say(log.is_new()) && log.open_heads(cx.now) > 0 {
+            let body = Body { salt: cx.rng.bytes(), sent_at: cx.wall, content: None };
+            chat.begin(cx, conversation, body);
+            chat.sign(cx, out);
+        }
     }
 }
 

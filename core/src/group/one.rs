@@ -479,7 +479,10 @@ impl Group {
             });
             let reader =
                 |(id, m): (&NodeId, &crate::group::state::Member)| (*id, Reader { stint: m.stint, from: m.from });
-            Arc::new(GroupView { members: state.members.iter().map(reader).collect(), context })
+            let leaves = |op: &OpId| self.ops.get(op).is_some_and(|op| op.action == Action::Leave);
+            let gone = state.removed.iter().filter(|(node, op)| leaves(op) && !state.banned.contains(*node));
+            let left = gone.map(|(node, _)| *node).collect();
+            Arc::new(GroupView { members: state.members.iter().map(reader).collect(), left, context })
         });
         if view != self.view {
             self.view.clone_from(&view);

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::collections::OrderedMap;
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::id::{NodeId, OpId};
 use crate::identity::SIGNATURE_LEN;
 use crate::wire::{Malformed, encode};
@@ -44,6 +44,8 @@ pub(crate) struct Reader {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct GroupView {
     pub members: OrderedMap<NodeId, Reader>,
+    /// Who left by its own word, and was not removed.
+    pub left: OrderedSet<NodeId>,
     /// What this node says is said under this; none while it may not post.
     pub context: Option<Context>,
 }

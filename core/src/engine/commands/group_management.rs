@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::chat::Stand;
 use crate::engine::Engine;
 use crate::error::CommandError;
 use crate::group::op::{GroupKind, GroupPolicy, GroupRole};
@@ -116,6 +117,15 @@ impl Engine {
         member: NodeId,
         ban: bool,
     ) -> Result<(), CommandError> {
+        let at = self.advance(now);
+        let members = self.machines.group.info(group).ok_or(CommandError::Unknown("group"))?.members;
+        if members.iter().any(|m| m.id == member)
+            && self.machines.group.command(at, &mut self.q, Prepare { group }).is_ok()
+        {
+            self.pump(now);
+            self.machines.chat.command(at, &mut self.q, Stand { group });
+            self.pump(now);
+        }
         self.act(now, group, Deed::Remove { member, ban })
     }
 

@@ -3,6 +3,7 @@
 
 mod check;
 mod child;
+mod group;
 mod story;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::json::{self, object};
 use crate::output::Output;
 use check::{Expected, Seen, Verdict, View};
 use child::{Limits, Member, history, send, told};
+use group::GroupVerdict;
 use story::Story;
 
 /// Names in the order people expect; after these, `node27` and on.
@@ -52,7 +54,7 @@ pub fn run(args: &Demo, out: &Output) -> Result<(), Failure> {
     let story = Story::new(*out);
     let faults = args.fault.as_ref().map(|f| format!(", faults {f}")).unwrap_or_default();
     story.text(&format!("{} nodes, real UDP on 127.0.0.1, seed {}{faults}", args.nodes, args.seed))?;
-    let mut show = Show { args, dir, limits, story, members: Vec::new(), expected: Expected::default() };
+    let mut show = Show { args, dir, limits, story, members: Vec::new(), expected: Expected::default(), group: None };
     let verdict = show.play();
     // The processes end before the verdict: nothing is left running when it is read.
     let members = std::mem::take(&mut show.members);
@@ -103,6 +105,7 @@ struct Show<'a> {
     story: Story,
     members: Vec<Member>,
     expected: Expected,
+    group: Option<GroupVerdict>,
 }
 
 impl Show<'_> {
@@ -117,8 +120,10 @@ impl Show<'_> {
             self.story.step(&self.members[victim].name, &format!("states seen: {}", states.join(" → ")))?;
         }
         let views = self.views()?;
-        let verdict = check::judge(&self.expected, &views);
+        let mut verdict = check::judge(&self.expected, &views);
         self.show_order(&views)?;
+        self.group = group::play(&self.members, &self.story, &self.limits)?;
+        verdict.problems.extend(self.group.iter().flat_map(GroupVerdict::problems));
         Ok(verdict)
     }
 
@@ -365,8 +370,9 @@ impl Show<'_> {
             self.story.text(&format!("      {problem}"))?;
         }
         if verdict.pass() {
+            let group = self.group.as_ref().map(|g| format!(", {} in a group", g.messages)).unwrap_or_default();
             self.story.text(&format!(
-                "PASS  one causal order on all {} nodes, {broadcasts} broadcasts and {private} private messages, 0 lost, 0 twice",
+                "PASS  one causal order on all {} nodes, {broadcasts} broadcasts and {private} private messages{group}, 0 lost, 0 twice",
                 self.args.nodes
             ))?;
         } else {
@@ -395,6 +401,7 @@ impl Show<'_> {
                 "orders_equal": verdict.orders_equal,
                 "causal": verdict.causal,
                 "end_to_end": verdict.end_to_end,
+                "group": self.group.as_ref().map(GroupVerdict::json),
                 "unknown": verdict.unknown,
                 "undelivered": verdict.undelivered,
                 "broadcasts": broadcasts,
