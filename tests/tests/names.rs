@@ -261,8 +261,8 @@ fn enumerations_have_one_name_in_every_language() {
         let at = swift.find(&format!("public enum {name}: ")).unwrap_or_else(|| panic!("Swift {name}"));
         let lines = inside(&swift[at..], "{").lines().filter_map(|l| l.trim_start().strip_prefix("case "));
         // A keyword stands in back quotes.
-        let name = |l: &str| word(l.trim_start_matches('`')).to_owned();
-        let found: BTreeSet<_> = lines.map(name).filter(|v| v != "other").collect();
+        let case = |l: &str| word(l.trim_start_matches('`')).to_owned();
+        let found: BTreeSet<_> = lines.map(case).filter(|v| v != "other").collect();
         assert_eq!(found, set(values, "swift"), "Swift {name}");
     }
 }

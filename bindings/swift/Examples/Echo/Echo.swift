@@ -74,7 +74,8 @@ struct Options {
 
 /// Says what is wrong with the arguments, and ends.
 func usage(_ problem: String) -> Never {
-    let text = "\(problem)\nusage: Echo [--state-dir DIR] [--listen IP:PORT] [--join PLACE] [--group TICKET]\n"
+    let options = "[--state-dir DIR] [--listen IP:PORT] [--join PLACE] [--group TICKET]"
+    let text = "\(problem)\nusage: Echo \(options)\n"
     FileHandle.standardError.write(Data(text.utf8))
     exit(2)
 }

@@ -118,20 +118,21 @@ public final class Engine: Sendable {
         MessageId(trusted: try converting { try raw.broadcast(nowUs: nowUs, content: content.raw) })
     }
 
-    /// Makes a group, as ``Node/createGroup(_:kind:policy:expiresIn:)``; a temporary one ends at `expiresMs`, a wall
-    /// clock.
+    /// Makes a group, as ``Node/createGroup(_:kind:policy:expiresIn:)``; a temporary one ends at
+    /// `expiresMs`, a wall clock.
     public func createGroup(
         nowUs: UInt64, name: String, kind: GroupKind = .private, policy: GroupPolicy = GroupPolicy(),
         expiresMs: UInt64? = nil
     ) throws(DonpError) -> GroupId {
         GroupId(
             trusted: try converting {
-                try raw.createGroup(nowUs: nowUs, kind: kind.raw, name: name, policy: policy.raw, expiresMs: expiresMs)
+                try raw.createGroup(
+                    nowUs: nowUs, kind: kind.raw, name: name, policy: policy.raw, expiresMs: expiresMs)
             })
     }
 
-    /// An invitation to a group, as ``Node/inviteToGroup(_:role:uses:expiresIn:node:)``, good until `expiresMs`, a
-    /// wall clock.
+    /// An invitation to a group, as ``Node/inviteToGroup(_:role:uses:expiresIn:node:)``, good until
+    /// `expiresMs`, a wall clock.
     public func inviteToGroup(
         nowUs: UInt64, group: GroupId, role: GroupRole, uses: Int, expiresMs: UInt64,
         node: NodeId? = nil
@@ -155,7 +156,9 @@ public final class Engine: Sendable {
     }
 
     /// Removes a member of lower rank, for good with `ban`.
-    public func removeMember(nowUs: UInt64, group: GroupId, node: NodeId, ban: Bool = false) throws(DonpError) {
+    public func removeMember(
+        nowUs: UInt64, group: GroupId, node: NodeId, ban: Bool = false
+    ) throws(DonpError) {
         try converting {
             try raw.removeMember(nowUs: nowUs, group: group.description, node: node.description, ban: ban)
         }
@@ -167,15 +170,20 @@ public final class Engine: Sendable {
     }
 
     /// Gives a member of lower rank another rank, below this node's.
-    public func setMemberRole(nowUs: UInt64, group: GroupId, node: NodeId, role: GroupRole) throws(DonpError) {
+    public func setMemberRole(
+        nowUs: UInt64, group: GroupId, node: NodeId, role: GroupRole
+    ) throws(DonpError) {
         try converting {
-            try raw.setMemberRole(nowUs: nowUs, group: group.description, node: node.description, role: role.raw)
+            try raw.setMemberRole(
+                nowUs: nowUs, group: group.description, node: node.description, role: role.raw)
         }
     }
 
     /// Makes another member the owner; this node is an admin from then on.
     public func transferGroup(nowUs: UInt64, group: GroupId, node: NodeId) throws(DonpError) {
-        try converting { try raw.transferGroup(nowUs: nowUs, group: group.description, node: node.description) }
+        try converting {
+            try raw.transferGroup(nowUs: nowUs, group: group.description, node: node.description)
+        }
     }
 
     /// Gives a group another name, 1 to 64 bytes.
@@ -185,7 +193,9 @@ public final class Engine: Sendable {
 
     /// Gives a group another description, at most 1,024 bytes.
     public func describeGroup(nowUs: UInt64, group: GroupId, description: String) throws(DonpError) {
-        try converting { try raw.describeGroup(nowUs: nowUs, group: group.description, description: description) }
+        try converting {
+            try raw.describeGroup(nowUs: nowUs, group: group.description, description: description)
+        }
     }
 
     /// Gives a group another policy: for its owner.
@@ -196,7 +206,8 @@ public final class Engine: Sendable {
     /// Adds a node that asked to join, or says no.
     public func answerJoin(nowUs: UInt64, group: GroupId, node: NodeId, approve: Bool) throws(DonpError) {
         try converting {
-            try raw.answerJoin(nowUs: nowUs, group: group.description, node: node.description, approve: approve)
+            try raw.answerJoin(
+                nowUs: nowUs, group: group.description, node: node.description, approve: approve)
         }
     }
 
@@ -204,7 +215,9 @@ public final class Engine: Sendable {
     @discardableResult
     public func sendToGroup(nowUs: UInt64, group: GroupId, content: Content) throws(DonpError) -> MessageId {
         MessageId(
-            trusted: try converting { try raw.sendToGroup(nowUs: nowUs, group: group.description, content: content.raw) })
+            trusted: try converting {
+                try raw.sendToGroup(nowUs: nowUs, group: group.description, content: content.raw)
+            })
     }
 
     /// The groups that this node is or was a member of.

@@ -18,9 +18,9 @@ public enum Event: Hashable, Sendable {
     /// Durable. Another copy of this profile speaks in a conversation: this one was restored from a backup, or
     /// runs twice. It goes on in a log of its own, and nothing that either said is lost.
     case lifeBegun(seq: UInt64, conversation: Conversation)
-    /// Durable. Something changed in a group, or in an application to join one. What does not belong to the change
-    /// is nil: `node` asked, was added, removed or ranked, `name` is what a node that asked claims, `role` is its
-    /// rank, `text` the new name or description, and `reason` why this node was not added.
+    /// Durable. Something changed in a group, or in an application to join one. What does not belong to the
+    /// change is nil: `node` asked, was added, removed or ranked, `name` is what a node that asked claims,
+    /// `role` is its rank, `text` the new name or description, and `reason` why this node was not added.
     case groupChanged(
         seq: UInt64, group: GroupId, change: GroupChange, node: NodeId?, name: String?, role: GroupRole?,
         text: String?, reason: Refusal?)

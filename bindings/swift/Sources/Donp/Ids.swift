@@ -70,8 +70,8 @@ public struct MessageId: Id {
     public static func < (a: Self, b: Self) -> Bool { (a.depth, a.description) < (b.depth, b.description) }
 }
 
-/// What ``NodeId``, ``AccountId``, ``GroupId`` and ``MessageId`` have in common. They are distinct types: one cannot be
-/// given where another is wanted.
+/// What ``NodeId``, ``AccountId``, ``GroupId`` and ``MessageId`` have in common. They are distinct types:
+/// one cannot be given where another is wanted.
 public protocol Id: Hashable, Comparable, Sendable, Codable, LosslessStringConvertible {
     /// Reads the printed form.
     /// - Throws: ``DonpError`` of the kind `invalidInput`, saying what is wrong with `text`.

@@ -216,8 +216,8 @@ public final class Node: Sendable {
     ///   - kind: Who can join it.
     ///   - policy: Who may do what.
     ///   - expiresIn: A temporary group ends so many seconds from now; others have no end.
-    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `denied` (kind and end do not fit) and `busy` (there
-    ///   are 256 groups).
+    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `denied` (kind and end do not fit) and `busy`
+    ///   (there are 256 groups).
     public func createGroup(
         _ name: String, kind: GroupKind = .private, policy: GroupPolicy = GroupPolicy(),
         expiresIn: UInt64? = nil
@@ -228,15 +228,16 @@ public final class Node: Sendable {
             })
     }
 
-    /// An invitation to a group (`inviteToGroup`). This node adds who comes with it, so it is to be online then.
+    /// An invitation to a group (`inviteToGroup`). This node adds who comes with it, so it is to be online
+    /// then.
     /// - Parameters:
     ///   - group: Which.
     ///   - role: What a newcomer is.
     ///   - uses: So many newcomers can come with it.
     ///   - expiresIn: It is good for so many seconds.
     ///   - node: For whom; nil for whoever has it.
-    /// - Throws: ``DonpError`` of the kinds `notFound` and `denied` (this node may not invite, or not with that
-    ///   role).
+    /// - Throws: ``DonpError`` of the kinds `notFound` and `denied` (this node may not invite, or not with
+    ///   that role).
     public func inviteToGroup(
         _ group: GroupId, role: GroupRole = .member, uses: Int = 1, expiresIn: UInt64 = 7 * 86_400,
         node: NodeId? = nil
@@ -249,23 +250,25 @@ public final class Node: Sendable {
         }
     }
 
-    /// Asks to be a member of the group that an invitation names (`joinGroup`), now and then until it is answered,
-    /// also after a restart. ``Event/groupChanged(seq:group:change:node:name:role:text:reason:)`` says what became
-    /// of it.
-    /// - Throws: ``DonpError`` of the kinds `invalidInput` and `denied` (it is of another network, or this node is
-    ///   a member already).
+    /// Asks to be a member of the group that an invitation names (`joinGroup`), now and then until it is
+    /// answered, also after a restart. ``Event/groupChanged(seq:group:change:node:name:role:text:reason:)``
+    /// says what became of it.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput` and `denied` (it is of another network, or this
+    ///   node is a member already).
     public func joinGroup(_ invitation: String) async throws(DonpError) {
         try await call { try $0.joinGroup(invitation: invitation) }
     }
 
-    /// Leaves a group, or gives up to join it (`leaveGroup`). What was said while this node was a member stays.
-    /// - Throws: ``DonpError`` of the kind `denied` for an owner with other members: hand the group over first.
+    /// Leaves a group, or gives up to join it (`leaveGroup`). What was said while this node was a member
+    /// stays.
+    /// - Throws: ``DonpError`` of the kind `denied` for an owner with other members: hand the group over
+    ///   first.
     public func leaveGroup(_ group: GroupId) async throws(DonpError) {
         try await call { try $0.leaveGroup(group: group.description) }
     }
 
-    /// Removes a member of lower rank, for good with `ban` (`removeMember`). It reads nothing that is said from
-    /// then on.
+    /// Removes a member of lower rank, for good with `ban` (`removeMember`). It reads nothing that is said
+    /// from then on.
     /// - Throws: ``DonpError`` of the kinds `notFound` and `denied` (by rank).
     public func removeMember(_ group: GroupId, node: NodeId, ban: Bool = false) async throws(DonpError) {
         try await call {
@@ -319,10 +322,10 @@ public final class Node: Sendable {
         }
     }
 
-    /// Says something to the members of a group (`sendGroupMessage`). Whoever is away catches up later, from any
-    /// other.
-    /// - Throws: ``DonpError`` of the kinds `notFound`, `denied` (this node may not post there), `invalidInput` and
-    ///   `storage`.
+    /// Says something to the members of a group (`sendGroupMessage`). Whoever is away catches up later,
+    /// from any other.
+    /// - Throws: ``DonpError`` of the kinds `notFound`, `denied` (this node may not post there),
+    ///   `invalidInput` and `storage`.
     @discardableResult
     public func sendToGroup(_ group: GroupId, _ content: Content) async throws(DonpError) -> MessageId {
         MessageId(
@@ -330,8 +333,8 @@ public final class Node: Sendable {
     }
 
     /// Says something to the members of a group, as `sendToGroup` does.
-    /// - Throws: ``DonpError`` of the kinds `notFound`, `denied` (this node may not post there), `invalidInput` and
-    ///   `storage`.
+    /// - Throws: ``DonpError`` of the kinds `notFound`, `denied` (this node may not post there),
+    ///   `invalidInput` and `storage`.
     @discardableResult
     public func sendToGroup(_ group: GroupId, _ text: String) async throws(DonpError) -> MessageId {
         try await sendToGroup(group, .text(text))

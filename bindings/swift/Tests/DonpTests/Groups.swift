@@ -14,7 +14,9 @@ struct Groups {
     @discardableResult
     private func changed(_ events: Events, _ wanted: GroupChange) async throws -> Told {
         try await next(events, "\(wanted)") {
-            if case .groupChanged(_, _, let change, let node, _, let role, let text, _) = $0, change == wanted {
+            if case .groupChanged(_, _, let change, let node, _, let role, let text, _) = $0,
+                change == wanted
+            {
                 Told(node: node, role: role, text: text)
             } else {
                 nil
