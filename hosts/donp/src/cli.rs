@@ -271,8 +271,8 @@ pub enum ConfigVerb {
 
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// How many nodes
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=32))]
+    /// How many nodes; from three on they also talk in a group, from four on with a newcomer
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(2..=32))]
     pub nodes: u8,
     /// Broadcasts by each node, and private messages each way between the first two
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=1_000))]

@@ -25,20 +25,23 @@ fn verdict(ran: &Ran) -> Value {
 }
 
 #[test]
-fn three_nodes_pass_and_the_last_line_says_so() {
+fn four_nodes_pass_and_the_last_line_says_so() {
     let ran = run(&["--json", "--messages", "4"]).ok();
     assert!(ran.out.lines().last().unwrap().starts_with(
-        r#"{"v":1,"type":"verdict","pass":true,"nodes":3,"messages":22,"lost":0,"duplicates":0,"orders_equal":true,"#
+        r#"{"v":1,"type":"verdict","pass":true,"nodes":4,"messages":26,"lost":0,"duplicates":0,"orders_equal":true,"#
     ));
     let verdict = verdict(&ran);
-    assert_eq!((&verdict["broadcasts"], &verdict["private"]), (&json!(12), &json!(10)));
+    assert_eq!((&verdict["broadcasts"], &verdict["private"]), (&json!(16), &json!(10)));
     assert_eq!(verdict["end_to_end"], true);
+    // Fifteen were said before the removal and ten after it.
+    let group = json!({ "messages": 25, "removed_member_reads": 0, "newcomer_reads": 25, "lost": 0, "orders_equal": true });
+    assert_eq!(verdict["group"], group);
 }
 
 #[test]
 fn people_read_a_story_that_ends_with_pass() {
     let ran = run(&["--messages", "2", "--nodes", "4"]).ok();
-    for part in ["alice", "KILLED (SIGKILL)", "restarted: same node id", "PASS  one causal order on all 4 nodes"] {
+    for part in ["alice", "KILLED (SIGKILL)", "restarted: same node id", "was removed from #team", "PASS  one causal order on all 4 nodes"] {
         assert!(ran.out.contains(part), "{part}: {}", ran.out);
     }
     assert_eq!(ran.err, "");
@@ -73,7 +76,7 @@ fn what_is_kept_can_be_looked_at_and_is_not_overwritten() {
     let dir = dir.to_str().unwrap();
     run(&["--messages", "2", "--keep", dir]).ok();
     let history = place.json("bob", &["--state-dir", dir, "history"]).ok().json();
-    assert_eq!(history.iter().filter(|m| m["type"] == "message").count(), 6);
+    assert_eq!(history.iter().filter(|m| m["type"] == "message").count(), 8);
     run(&["--keep", dir]).fails(1, &["holds something"]);
 }
 
