@@ -11,7 +11,6 @@ use crate::chat::rows::{At, ENTRIES, Row, entry_id, entry_key};
 use crate::chat::waiting::{Offered, Parked, Source, Stage};
 use crate::chat::{Chat, Out, Reading};
 use crate::collections::{OrderedMap, OrderedSet};
-use crate::group::op::GroupHistory;
 use crate::id::{ConversationId, GroupId, MessageId, NodeId, OpId};
 use crate::machine::{Cx, Outbox};
 use crate::shared::Arc;
@@ -19,7 +18,7 @@ use crate::stats::DropReason;
 use crate::store::{Record, Scan};
 use crate::wire::content::{Conversation, group_conversation};
 use crate::wire::encode;
-use crate::wire::group::{Context, GroupView, Reader};
+use crate::wire::group::{Context, GroupHistory, GroupView, Reader};
 
 /// Answers that are remembered: 512, as many as there are authors in memory (docs/design/log.md §7, R9). Others are
 /// asked for again.

@@ -44,7 +44,6 @@ use alloc::vec::Vec;
 
 use crate::config::Config;
 use crate::fact::{Fact, RoundTrip};
-use crate::group::op::GroupHistory;
 use crate::id::{ConversationId, GroupId, Life, MessageId, NodeId, OpId};
 use crate::identity::Identity;
 use crate::machine::{Cx, Machine, Outbox, Setup};
@@ -54,7 +53,7 @@ use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Scan, Table};
 use crate::time::{Duration, Instant, soonest};
 use crate::wire::content::{Conversation, Message, group_conversation, network_conversation, private_conversation};
-use crate::wire::group::{Context, GroupView};
+use crate::wire::group::{Context, GroupHistory, GroupView};
 use crate::wire::{Malformed, Priority, decode, encode};
 
 use base::Leftover;

@@ -246,9 +246,7 @@ impl Groups {
         let Some(Request { acceptance, invitation, .. }) = group.requests.remove(&member) else { return };
         let role = invitation.as_ref().map_or(GroupRole::Member, |i| i.role);
         let Some(base) = group.usable else { return };
-        // Who may grant the rank adds by its own word.
-        let is_able = group.role(self.me).is_some_and(|own| own > role && own >= group.state().policy.invite);
-        let invitation = invitation.filter(|_| !is_able);
+        // Its uses are counted, also where this node could add by its own word.
         // A PUBLIC group has no keys.
         let secret = group.epoch(base).and_then(|epoch| epoch.next_secret(acceptance.seed()));
         let commitment = secret.map_or([0; 32], |secret| commitment(&secret, id));

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{GroupId, NodeId, OpId};
 use crate::identity::{Domain, Identity, SIGNATURE_LEN, node_id, verify};
 use crate::time::WallTime;
+pub use crate::wire::group::GroupHistory;
 use crate::wire::{Malformed, decode, encode};
 
 /// Operations that one names: 16 (docs/design/groups.md §2).
@@ -56,20 +57,6 @@ pub enum GroupRole {
     Admin,
     /// One person, whose operations nobody undoes.
     Owner,
-}
-
-/// How much of what was said before a newcomer may read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum GroupHistory {
-    /// Nothing.
-    Nothing,
-    /// The newest messages, so many of them.
-    Newest(u32),
-    /// The messages of so many days.
-    Days(u32),
-    /// All of it.
-    Everything,
 }
 
 /// Who may do what in a group.

@@ -10,6 +10,20 @@ use crate::id::{NodeId, OpId};
 use crate::identity::SIGNATURE_LEN;
 use crate::wire::{Malformed, encode};
 
+/// How much of what was said before a newcomer may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum GroupHistory {
+    /// Nothing.
+    Nothing,
+    /// The newest messages, so many of them.
+    Newest(u32),
+    /// The messages of so many days.
+    Days(u32),
+    /// All of it.
+    Everything,
+}
+
 /// Operations that a run names: 16, as an operation does.
 pub(crate) const MAX_CONTEXT: usize = 16;
 
