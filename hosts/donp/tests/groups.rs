@@ -206,7 +206,6 @@ fn groups_without_a_daemon_are_made_and_read() {
 
 /// Breaks if a use of an invitation is counted only where the newcomer is added by who may not invite.
 #[test]
-#[ignore = "the core does not count the uses of invitations by who may invite"]
 fn an_invitation_for_one_is_used_up() {
     let place = Place::new();
     let _all = three(&place);
