@@ -80,6 +80,9 @@ impl Groups {
         if body.len() > MAX_MESSAGE {
             return self.drops.count(DropReason::Message);
         }
+        if self.failures.pauses(from, cx.now) {
+            return self.drops.count(DropReason::Rate);
+        }
         if let Ok((tags, run)) = public::unwrap(&body) {
             let is_of = |g: &&Group| g.state().kind == GroupKind::Public && public::tags_of(g.id) == tags;
             let Some(group) = self.groups.values().find(is_of) else { return self.drops.count(DropReason::Message) };
@@ -99,7 +102,13 @@ impl Groups {
         let op = epoch.op();
         let opened = match epoch.open(&body, cx.wall) {
             Ok(opened) => opened,
-            Err(why) => return self.drops.count(reason(why)),
+            Err(why) => {
+                // Nothing else costs more than to look it up.
+                if why == Unopened::Failed {
+                    self.failures.count(from, cx.now);
+                }
+                return self.drops.count(reason(why));
+            }
         };
         group.save(out);
         match unpack(group, op, opened.sender, &opened.body) {

@@ -72,6 +72,10 @@ impl Groups {
     /// `GroupStateUpdate`: operations prove themselves, whoever brings them.
     fn operations(&mut self, cx: &mut Cx<'_>, from: NodeId, id: GroupId, ops: Vec<Blob>, out: &mut Outbox<Out>) {
         if let Some(joining) = self.joining.get_mut(&id) {
+            // Others could fill the place of what is waited for.
+            if joining.via() != from {
+                return self.drops.count(DropReason::Message);
+            }
             for op in ops.iter().filter_map(|Blob(bytes)| Operation::decode(bytes).ok()) {
                 if op.group == id && joining.operations.len() < MAX_COLLECTED {
                     joining.operations.insert(op.id, op);
@@ -81,17 +85,21 @@ impl Groups {
         }
         let Some(group) = self.groups.get_mut(&id) else { return self.drops.count(DropReason::Message) };
         let (mut is_new, mut is_missing, mut is_bad) = (false, false, false);
+        let is_of_member = group.is_member(from);
         for Blob(bytes) in ops {
             let Ok(op) = Operation::decode(&bytes) else {
                 is_bad = true;
                 continue;
             };
-            match group.offer(op, out) {
+            match group.offer(op, is_of_member, out) {
                 Offered::New => is_new = true,
                 Offered::Missing => is_missing = true,
                 Offered::Bad => is_bad = true,
                 Offered::Known => {}
             }
+        }
+        if is_new {
+            group.resolve();
         }
         if is_missing && group.is_member(from) {
             group.say_state(from, true, out);
@@ -172,7 +180,7 @@ impl Groups {
     fn secret(&mut self, cx: &mut Cx<'_>, from: NodeId, bytes: &[u8], out: &mut Outbox<Out>) {
         let Ok(message) = SecretMessage::decode(bytes) else { return self.drops.count(DropReason::Message) };
         if let Some(joining) = self.joining.get_mut(&message.group) {
-            if joining.secrets.len() < 4 {
+            if joining.via() == from && joining.secrets.len() < 4 {
                 joining.secrets.push((from, bytes.to_vec()));
             }
             return;
@@ -212,6 +220,14 @@ impl Groups {
         }
         if state.kind == GroupKind::Public && !state.banned.contains(&from) {
             return give(id, group.ops.iter().collect(), from, out);
+        }
+        // Who was never in the group, and has not the word of anybody who was, is not told that there is one.
+        let was_member = |node: &NodeId| state.members.contains_key(node) || state.removed.contains_key(node);
+        let is_invited =
+            |i: &Invitation| i.group == id && was_member(&i.signer()) && i.is_genuine();
+        let knows = state.kind == GroupKind::Public || was_member(&from) || invitation.as_ref().is_some_and(is_invited);
+        if !knows {
+            return self.drops.count(DropReason::Message);
         }
         let verdict = match &invitation {
             _ if state.banned.contains(&from) => Err(Refusal::Banned),

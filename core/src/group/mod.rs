@@ -13,6 +13,7 @@ mod commands;
 pub(crate) mod contract;
 mod entries;
 mod exchange;
+mod failures;
 mod hand;
 mod joining;
 mod judge;
@@ -32,6 +33,7 @@ use alloc::vec::Vec;
 use crate::collections::{OrderedMap, OrderedSet};
 use crate::config::Config;
 use crate::fact::Fact;
+use crate::group::failures::Failures;
 use crate::group::joining::Joining;
 use crate::group::one::Group;
 use crate::group::op::GroupHistory;
@@ -134,6 +136,7 @@ pub(crate) struct Groups {
     joining: OrderedMap<GroupId, Joining>,
     linked: OrderedSet<NodeId>,
     pool: Pool,
+    failures: Failures,
     /// INVARIANT: the nodes that a group or an application to one wants a link with.
     wanted: OrderedSet<NodeId>,
     max_links: usize,
@@ -149,6 +152,7 @@ impl Groups {
             joining: OrderedMap::new(),
             linked: OrderedSet::new(),
             pool: Pool::default(),
+            failures: Failures::default(),
             wanted: OrderedSet::new(),
             // As many as are left for neighbours and private messages (limits.links).
             max_links: config.limits.links / 2,
@@ -268,22 +272,22 @@ impl Machine for Groups {
             group.handle_timeout(cx, &self.linked, self.me, out);
         }
         self.pool.expire(cx.now);
+        self.failures.expire(cx.now);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
         let joining = self.joining.values().map(|j| j.at).min();
         let groups = self.groups.values().filter_map(Group::next_deadline).min();
-        soonest(soonest(joining, groups), self.pool.deadline())
+        let brought = soonest(self.pool.deadline(), self.failures.deadline());
+        soonest(soonest(joining, groups), brought)
     }
 
     fn footprint(&self) -> usize {
         let groups = self.groups.values().map(Group::len).fold(0, usize::saturating_add);
         let joining = self.joining.values().map(Joining::len).fold(0, usize::saturating_add);
-        groups
-            .saturating_add(joining)
-            .saturating_add(self.linked.len())
-            .saturating_add(self.wanted.len())
-            .saturating_add(self.pool.len())
+        let brought = self.pool.len().saturating_add(self.failures.len());
+        let links = self.linked.len().saturating_add(self.wanted.len());
+        groups.saturating_add(joining).saturating_add(links).saturating_add(brought)
     }
 
     fn count(&self, stats: &mut Stats) {

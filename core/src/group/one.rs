@@ -26,6 +26,8 @@ const LINKED_MEMBERS: usize = 64;
 const PARTNERS: usize = 16;
 /// Operations that wait for what they name: 1,000 a group (docs/design/groups.md §2).
 const MAX_WAITING: usize = 1_000;
+/// Of them a quarter may be brought by nodes that are no members here, such as newcomers.
+const MAX_OF_STRANGERS: usize = MAX_WAITING / 4;
 /// What came from another member is announced after this: 500 ms ± 50 %, so that operations that come together are
 /// announced once.
 const NEWS_AFTER: Duration = Duration::from_millis(500);
@@ -301,44 +303,62 @@ impl Group {
         out.push(Out::Say { to: peer, body: encode(&message) });
     }
 
-    /// Takes an operation, and those that waited for it. Returns whether anything is new.
-    pub(super) fn offer(&mut self, op: Operation, out: &mut Outbox<Out>) -> Offered {
-        let mut offered = match self.ops.judge(&op) {
+    /// Takes an operation, and those that waited for it. [`Self::resolve`] follows if any is new.
+    pub(super) fn offer(&mut self, op: Operation, is_of_member: bool, out: &mut Outbox<Out>) -> Offered {
+        match self.ops.judge(&op) {
             Verdict::Known => return Offered::Known,
             Verdict::Bad => return Offered::Bad,
             Verdict::Missing(_) => {
-                if self.waiting.len() >= MAX_WAITING {
-                    // The deepest gives way: it is the last that could be taken.
-                    let deepest = self.waiting.iter().max_by_key(|(_, op)| op.lamport).map(|(id, _)| *id);
-                    deepest.and_then(|id| self.waiting.remove(&id));
-                }
-                self.waiting.insert(op.id, op);
+                self.wait(op, is_of_member);
                 return Offered::Missing;
             }
-            Verdict::Fits => {
-                self.insert(op, out);
-                Offered::New
-            }
-        };
-        loop {
-            let ready = self.waiting.iter().find(|(_, op)| !matches!(self.ops.judge(op), Verdict::Missing(_)));
-            let Some(op) = ready.map(|(id, _)| *id).and_then(|id| self.waiting.remove(&id)) else { break };
-            if self.ops.judge(&op) == Verdict::Fits {
-                self.insert(op, out);
-                offered = Offered::New;
+            Verdict::Fits => {}
+        }
+        let mut new = alloc::vec![op.id];
+        self.take(op, out);
+        while let Some(id) = new.pop() {
+            // Only what names it can be ready by it.
+            let names = |op: &Operation| op.parents.binary_search(&id).is_ok();
+            let ready: Vec<OpId> = self.waiting.iter().filter(|(_, op)| names(op)).map(|(id, _)| *id).collect();
+            for id in ready {
+                let verdict = self.waiting.get(&id).map(|op| self.ops.judge(op));
+                if matches!(verdict, None | Some(Verdict::Missing(_))) {
+                    continue;
+                }
+                let Some(op) = self.waiting.remove(&id).filter(|_| verdict == Some(Verdict::Fits)) else { continue };
+                self.take(op, out);
+                new.push(id);
             }
         }
-        offered
+        Offered::New
+    }
+
+    /// Keeps an operation until what it names is here.
+    fn wait(&mut self, op: Operation, is_of_member: bool) {
+        // A form and a signature are all that is known of it: who is no member takes no place from members.
+        if !is_of_member && self.waiting.len() >= MAX_OF_STRANGERS {
+            return;
+        }
+        if self.waiting.len() >= MAX_WAITING {
+            // The deepest gives way: it is the last that could be taken.
+            let deepest = self.waiting.iter().max_by_key(|(_, op)| op.lamport).map(|(id, _)| *id);
+            deepest.and_then(|id| self.waiting.remove(&id));
+        }
+        self.waiting.insert(op.id, op);
     }
 
     pub(super) fn insert(&mut self, op: Operation, out: &mut Outbox<Out>) {
-        out.put(OPERATIONS, [self.id.0, op.id.0].concat(), op.bytes.clone());
-        self.ops.insert(op);
+        self.take(op, out);
         self.resolve();
     }
 
+    fn take(&mut self, op: Operation, out: &mut Outbox<Out>) {
+        out.put(OPERATIONS, [self.id.0, op.id.0].concat(), op.bytes.clone());
+        self.ops.insert(op);
+    }
+
     /// What the group is now.
-    fn resolve(&mut self) {
+    pub(super) fn resolve(&mut self) {
         if let Some(state) = self.ops.state() {
             self.state = state;
         }
