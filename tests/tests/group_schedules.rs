@@ -136,7 +136,7 @@ impl World {
             // What the policy gave, and what was said to it since it is a member.
             let never_left = !self.removed.contains(&n);
             let was_said_to = |id: &MessageId| never_left && self.said[id].to.contains(&me);
-            let may_read = |id: &MessageId| id.depth >= member.reads_from || was_said_to(id);
+            let may_read = |id: &MessageId| id.depth >= member.reads_from() || was_said_to(id);
             let gives: Vec<_> = whole.iter().filter(|(id, _)| may_read(id)).cloned().collect();
             let reads: Vec<_> = read.iter().filter(|(id, _)| may_read(id)).cloned().collect();
             assert_eq!(reads, gives, "node {n} does not read what members said; {replay}");

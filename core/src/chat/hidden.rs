@@ -110,7 +110,7 @@ impl Chat {
 
     /// Looks through the newest entries of a group whose members changed.
     pub(super) fn look_through(&mut self, conversation: ConversationId, out: &mut Outbox<Out>) {
-        let Some(number) = self.logs.get(&conversation).map(|log| log.number) else { return };
+        let Some((number, taken)) = self.logs.get(&conversation).map(|log| (log.number, log.taken)) else { return };
         let scan = Scan {
             table: ENTRIES,
             start: entry_key(number, MessageId::first_of(0)),
@@ -119,12 +119,21 @@ impl Chat {
             limit: LOOKED_AT,
             max_bytes: u32::MAX,
         };
-        self.read(Reading::LookThrough(conversation), scan, out);
+        self.read(Reading::LookThrough(conversation, taken), scan, out);
     }
 
     /// From the newest entry on: shown is what a member said, and what an entry that is shown names.
-    pub(super) fn looked_through(&mut self, conversation: ConversationId, records: &[Record], out: &mut Outbox<Out>) {
+    pub(super) fn looked_through(
+        &mut self,
+        (conversation, taken): (ConversationId, u64),
+        records: &[Record],
+        out: &mut Outbox<Out>,
+    ) {
         let Some(log) = self.logs.get_mut(&conversation) else { return };
+        if log.taken != taken {
+            // What came meanwhile may name what is to be hidden.
+            return self.look_through(conversation, out);
+        }
         let rows: OrderedMap<MessageId, Row> =
             records.iter().filter_map(|r| Some((entry_id(&r.key).ok()?, Row::read(&r.value).ok()?))).collect();
         let runs = rows.values().filter_map(|row| match &row.at {
@@ -153,7 +162,6 @@ impl Chat {
             }
         }
         let before = core::mem::take(&mut log.hidden);
-        // What was taken since the rows were read stays as it is.
         let is_shown = |id: &MessageId| rows.contains_key(id) && !hidden.contains_key(id);
         let ids = before.iter().filter(|(id, h)| is_shown(id) && !h.is_told).map(|(id, _)| *id).collect();
         log.hidden = before.into_iter().filter(|(id, _)| !rows.contains_key(id)).chain(hidden).collect();

@@ -175,6 +175,8 @@ pub(crate) struct Log {
     pub(crate) retention: Retention,
     /// What past members of a group said without the others.
     pub(super) hidden: OrderedMap<MessageId, Hidden>,
+    /// Runs that were taken since the start.
+    pub(super) taken: u64,
 }
 
 impl Log {
@@ -207,6 +209,7 @@ impl Log {
             holders: Holders::default(),
             retention: Retention::default(),
             hidden: OrderedMap::new(),
+            taken: 0,
         }
     }
 
@@ -351,6 +354,7 @@ impl Log {
         (now, wall): (Instant, WallTime),
         is_late: bool,
     ) -> Vec<Taken<'a>> {
+        self.taken = self.taken.saturating_add(1);
         let mut tips = self.tips(run.log, facts).unwrap_or_default().to_vec();
         let first_time = self.is_first_time(run.log.author, tips.is_empty(), wall);
         let is_old = self.is_old(run);

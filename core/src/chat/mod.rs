@@ -225,7 +225,7 @@ enum Reading {
     /// Runs before a place, for a peer that scrolls.
     Older(NodeId, ConversationId),
     /// The newest entries of a group whose members changed, and entries to be told.
-    LookThrough(ConversationId),
+    LookThrough(ConversationId, u64),
     Revealed(Revealed),
     /// The newest entries of a group that a newcomer may read.
     Where(Newcomer),
@@ -555,7 +555,7 @@ impl Machine for Chat {
             Some(Reading::PageEdits(query)) => self.page_edits(query, &records, out),
             Some(Reading::Holds(peer)) => self.holds_read(peer, &records, out),
             Some(Reading::Older(peer, conversation)) => self.older_read(peer, conversation, &records, out),
-            Some(Reading::LookThrough(conversation)) => self.looked_through(conversation, &records, out),
+            Some(Reading::LookThrough(id, taken)) => self.looked_through((id, taken), &records, out),
             Some(Reading::Revealed(revealed)) => self.revealed_read(revealed, &records, out),
             Some(Reading::Where(newcomer)) => self.where_read(cx, newcomer, &records, out),
             Some(Reading::Leftover(left)) => self.leftover_read(cx, left, &records, out),

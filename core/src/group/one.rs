@@ -118,8 +118,19 @@ pub struct GroupMember {
     pub id: NodeId,
     /// Its rank.
     pub role: GroupRole,
+    from: u64,
+}
+
+impl GroupMember {
+    /// One that may read everything.
+    pub const fn new(id: NodeId, role: GroupRole) -> Self {
+        Self { id, role, from: 0 }
+    }
+
     /// The depth of messages from which on it may read what was said before it came.
-    pub reads_from: u64,
+    pub const fn reads_from(&self) -> u64 {
+        self.from
+    }
 }
 
 impl Group {
@@ -221,7 +232,7 @@ impl Group {
             members: state
                 .members
                 .iter()
-                .map(|(id, m)| GroupMember { id: *id, role: m.role, reads_from: m.from })
+                .map(|(id, m)| GroupMember { id: *id, role: m.role, from: m.from })
                 .collect(),
             requests: self.requests.iter().filter(|(_, r)| r.asks).map(|(node, _)| *node).collect(),
             holds_key: self.usable.is_some(),

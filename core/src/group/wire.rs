@@ -1,4 +1,4 @@
-//! What members say to each other about a group (docs/spec/messages.md, "Group"). All of it goes through the session of
+//! What members say to each other about a group (docs/spec/messages.md, "Groups"). All of it goes through the session of
 //! the two.
 
 use alloc::string::String;

@@ -731,7 +731,7 @@ mod tests {
             policy: core::GroupPolicy { history: core::GroupHistory::Days(7), ..core::GroupPolicy::default() },
             expires: Some(core::WallTime(1_767_225_600_000)),
             role: Some(GroupRole::Owner),
-            members: vec![core::GroupMember { id: node, role: GroupRole::Owner }],
+            members: vec![core::GroupMember::new(node, GroupRole::Owner)],
             requests: vec![node],
             holds_key: true,
             epochs: 1,
