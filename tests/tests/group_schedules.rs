@@ -70,14 +70,12 @@ impl World {
                 }
             }
             2 if target != 0 => {
-                if self.sim.with(0, |e, now| e.remove_member(now, group, id, false)).is_ok() {
-                    self.removed.push(target);
-                }
+                let done = self.sim.with(0, |e, now| e.remove_member(now, group, id, false));
+                self.removed.extend(done.is_ok().then_some(target));
             }
             3 if n != 0 && self.sim.node(n).runs() => {
-                if self.sim.with(n, |e, now| e.leave_group(now, group)).is_ok() {
-                    self.removed.push(n);
-                }
+                let done = self.sim.with(n, |e, now| e.leave_group(now, group));
+                self.removed.extend(done.is_ok().then_some(n));
             }
             4 => {
                 let coin = self.draw(2) == 0;
@@ -107,7 +105,7 @@ impl World {
                 self.sim.start(n, &[0]);
             }
         }
-        self.sim.run_for(std::env::var("SETTLE").ok().and_then(|s| s.parse().ok()).unwrap_or(300));
+        self.sim.run_for(300);
     }
 
     fn read(&mut self, n: usize) -> Vec<(MessageId, String)> {

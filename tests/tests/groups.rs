@@ -4,8 +4,8 @@ mod common;
 
 use common::network;
 use donp_core::{
-    Causality, CommandError, Content, Conversation, GroupChange, GroupHistory, GroupId, GroupKind, GroupPolicy, GroupRole,
-    Message, WallTime,
+    Causality, CommandError, Content, Conversation, GroupChange, GroupHistory, GroupId, GroupKind, GroupPolicy,
+    GroupRole, Message, WallTime,
 };
 use donp_sim::Sim;
 

@@ -223,8 +223,7 @@ impl Groups {
         }
         // Who was never in the group, and has not the word of anybody who was, is not told that there is one.
         let was_member = |node: &NodeId| state.members.contains_key(node) || state.removed.contains_key(node);
-        let is_invited =
-            |i: &Invitation| i.group == id && was_member(&i.signer()) && i.is_genuine();
+        let is_invited = |i: &Invitation| i.group == id && was_member(&i.signer()) && i.is_genuine();
         let knows = state.kind == GroupKind::Public || was_member(&from) || invitation.as_ref().is_some_and(is_invited);
         if !knows {
             return self.drops.count(DropReason::Message);

@@ -229,11 +229,7 @@ impl Group {
             policy: state.policy,
             expires: state.expires,
             role: self.role(me),
-            members: state
-                .members
-                .iter()
-                .map(|(id, m)| GroupMember { id: *id, role: m.role, from: m.from })
-                .collect(),
+            members: state.members.iter().map(|(id, m)| GroupMember { id: *id, role: m.role, from: m.from }).collect(),
             requests: self.requests.iter().filter(|(_, r)| r.asks).map(|(node, _)| *node).collect(),
             holds_key: self.usable.is_some(),
             epochs: self.epochs.count(),

@@ -34,14 +34,21 @@ fn four_nodes_pass_and_the_last_line_says_so() {
     assert_eq!((&verdict["broadcasts"], &verdict["private"]), (&json!(16), &json!(10)));
     assert_eq!(verdict["end_to_end"], true);
     // Fifteen were said before the removal and ten after it.
-    let group = json!({ "messages": 25, "removed_member_reads": 0, "newcomer_reads": 25, "lost": 0, "orders_equal": true });
+    let group =
+        json!({ "messages": 25, "removed_member_reads": 0, "newcomer_reads": 25, "lost": 0, "orders_equal": true });
     assert_eq!(verdict["group"], group);
 }
 
 #[test]
 fn people_read_a_story_that_ends_with_pass() {
     let ran = run(&["--messages", "2", "--nodes", "4"]).ok();
-    for part in ["alice", "KILLED (SIGKILL)", "restarted: same node id", "was removed from #team", "PASS  one causal order on all 4 nodes"] {
+    for part in [
+        "alice",
+        "KILLED (SIGKILL)",
+        "restarted: same node id",
+        "was removed from #team",
+        "PASS  one causal order on all 4 nodes",
+    ] {
         assert!(ran.out.contains(part), "{part}: {}", ran.out);
     }
     assert_eq!(ran.err, "");
