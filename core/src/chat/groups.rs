@@ -132,7 +132,8 @@ impl Chat {
             let members = view.members.values().map(|reader| reader.stint).collect();
             self.groups.know(conversation, context.heads.clone(), Arc::new(members));
         }
-        let stays = |(id, before): (&NodeId, &Reader)| view.members.get(id).is_some_and(|now| now.stint == before.stint);
+        let stays =
+            |(id, before): (&NodeId, &Reader)| view.members.get(id).is_some_and(|now| now.stint == before.stint);
         if !known.members.iter().all(stays) || known.members.is_empty() {
             self.look_through(conversation, out);
         }

@@ -72,7 +72,9 @@ impl Chat {
     }
 
     fn reveal(&mut self, revealed: Revealed, out: &mut Outbox<Out>) {
-        let (Some(last), Some(log)) = (revealed.ids.iter().max(), self.logs.get(&revealed.conversation)) else { return };
+        let (Some(last), Some(log)) = (revealed.ids.iter().max(), self.logs.get(&revealed.conversation)) else {
+            return;
+        };
         let scan = entry_scan(log.number, Parent::of(*last));
         self.read(Reading::Revealed(revealed), scan, out);
     }

@@ -551,7 +551,8 @@ impl Chat {
             let may = self.may_read(conversation, peer, &run);
             if let (None, Some(context)) = (may, &run.context) {
                 // It asks again for the bodies.
-                asks = Some(Out::Vet { group: GroupId(conversation.0), author: run.log.author, context: context.clone() });
+                asks =
+                    Some(Out::Vet { group: GroupId(conversation.0), author: run.log.author, context: context.clone() });
             }
             let given = if may == Some(true) { Ok(run) } else { run.without_bodies() };
             given.ok().map(|run| Blob(run.bytes))

@@ -539,11 +539,7 @@ fn store_edit(conversation: u32, taken: &Taken<'_>, out: &mut Outbox<Out>) {
 }
 
 /// A taken entry for the application; none if it says nothing.
-pub(super) fn message(
-    conversation: Conversation,
-    taken: &Taken<'_>,
-    clock: Option<VectorClock>,
-) -> Option<Message> {
+pub(super) fn message(conversation: Conversation, taken: &Taken<'_>, clock: Option<VectorClock>) -> Option<Message> {
     told(conversation, (taken.id, taken.known.log, taken.known.seq), taken.body?, clock)
 }
 

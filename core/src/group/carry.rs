@@ -140,7 +140,8 @@ impl Groups {
     /// Tries again what could not be opened.
     pub(super) fn open_again(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         for (from, body, since) in self.pool.take() {
-            let is_known = header_of(&body).is_none_or(|h| self.groups.values().any(|g| g.epochs.find(&h.tags).is_some()));
+            let is_known =
+                header_of(&body).is_none_or(|h| self.groups.values().any(|g| g.epochs.find(&h.tags).is_some()));
             if is_known {
                 self.sealed(cx, from, body, out);
             } else {

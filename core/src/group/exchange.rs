@@ -4,9 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::group::change::GroupChange;
+use crate::group::clock::Clock;
 use crate::group::joining::{Joining, MAX_COLLECTED};
 use crate::group::keys::{SecretMessage, commitment};
-use crate::group::clock::Clock;
 use crate::group::log::OpLog;
 use crate::group::one::{Group, Offered, Request, collect};
 use crate::group::op::{Acceptance, Action, GroupKind, GroupRole, Invitation, Invitee, Operation};
@@ -53,7 +53,12 @@ impl Groups {
             group.ops.beyond(clock)
         } else if let Some(gone) = group.state().removed.get(&from) {
             // It learns that it is no member any more, and what led to that.
-            group.ops.beyond(clock).into_iter().filter(|op| op.id == *gone || group.ops.is_in_past(&op.id, gone)).collect()
+            group
+                .ops
+                .beyond(clock)
+                .into_iter()
+                .filter(|op| op.id == *gone || group.ops.is_in_past(&op.id, gone))
+                .collect()
         } else {
             return self.drops.count(DropReason::Message);
         };
@@ -140,7 +145,14 @@ impl Groups {
             // Everybody adds themselves.
             let acceptance = joining.wish.acceptance;
             let base = OpId(id.0);
-            let action = Action::Add { acceptance, role: GroupRole::Member, invitation: None, base, commitment: [0; 32], from: 0 };
+            let action = Action::Add {
+                acceptance,
+                role: GroupRole::Member,
+                invitation: None,
+                base,
+                commitment: [0; 32],
+                from: 0,
+            };
             let Some(op) = sign(&self.identity, &ops, cx, action) else { return };
             ops.insert(op);
         } else if !is_member {
@@ -211,8 +223,7 @@ impl Groups {
         }
         // Who was never in the group, and has not the word of anybody who was, is not told that there is one.
         let was_member = |node: &NodeId| state.members.contains_key(node) || state.removed.contains_key(node);
-        let is_invited =
-            |i: &Invitation| i.group == id && was_member(&i.signer()) && i.is_genuine();
+        let is_invited = |i: &Invitation| i.group == id && was_member(&i.signer()) && i.is_genuine();
         let knows = state.kind == GroupKind::Public || was_member(&from) || invitation.as_ref().is_some_and(is_invited);
         if !knows {
             return self.drops.count(DropReason::Message);
@@ -250,9 +261,7 @@ impl Groups {
         let Some(Request { acceptance, invitation, .. }) = group.requests.remove(&member) else { return };
         let role = invitation.as_ref().map_or(GroupRole::Member, |i| i.role);
         let Some(base) = group.usable else { return };
-        // Who may grant the rank adds by its own word.
-        let is_able = group.role(self.me).is_some_and(|own| own > role && own >= group.state().policy.invite);
-        let invitation = invitation.filter(|_| !is_able);
+        // Also who may grant the rank by its own word names the invitation: its uses are counted by that.
         // A PUBLIC group has no keys.
         let secret = group.epoch(base).and_then(|epoch| epoch.next_secret(acceptance.seed()));
         let commitment = secret.map_or([0; 32], |secret| commitment(&secret, id));

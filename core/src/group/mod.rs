@@ -101,7 +101,13 @@ pub(crate) enum Out {
         view: Option<Arc<GroupView>>,
     },
     /// The answer to `In::Vet`.
-    Vetted { group: GroupId, author: NodeId, context: Context, may: bool, members: Arc<OrderedSet<OpId>> },
+    Vetted {
+        group: GroupId,
+        author: NodeId,
+        context: Context,
+        may: bool,
+        members: Arc<OrderedSet<OpId>>,
+    },
     /// A run that a member sealed for the group.
     Opened {
         group: GroupId,
@@ -223,6 +229,7 @@ impl Machine for Groups {
         let mut opened = Self::new(setup.config, setup.identity);
         opened.restore(records, cx, out)?;
         for group in opened.groups.values_mut() {
+            group.resume(cx, opened.me, out);
             group.show(opened.me, out);
         }
         opened.want_links(out);

@@ -169,15 +169,21 @@ impl Group {
         Ok(group)
     }
 
+    /// After a start: what was missing is asked for again.
+    pub(super) fn resume(&mut self, cx: &mut Cx<'_>, me: NodeId, out: &mut Outbox<Out>) {
+        self.derive(me, cx, out);
+        self.choose(me, cx.wall);
+        self.ask_later(cx, me);
+        self.save(out);
+    }
+
     pub(super) fn state(&self) -> &State {
         &self.state
     }
 
     /// How often an invitation was used.
     pub(super) fn uses(&self, nonce: &[u8; 16]) -> usize {
-        let is_by = |op: &&Operation| {
-            matches!(&op.action, Action::Add { invitation: Some(invitation), .. } if invitation.nonce == *nonce)
-        };
+        let is_by = |op: &&Operation| matches!(&op.action, Action::Add { invitation: Some(invitation), .. } if invitation.nonce == *nonce);
         self.ops.iter().filter(is_by).count()
     }
 
@@ -218,7 +224,11 @@ impl Group {
             policy: state.policy,
             expires: state.expires,
             role: self.role(me),
-            members: state.members.iter().map(|(id, m)| GroupMember { id: *id, role: m.role, reads_from: m.from }).collect(),
+            members: state
+                .members
+                .iter()
+                .map(|(id, m)| GroupMember { id: *id, role: m.role, reads_from: m.from })
+                .collect(),
             requests: self.requests.iter().filter(|(_, r)| r.asks).map(|(node, _)| *node).collect(),
             holds_key: self.usable.is_some(),
             epochs: self.epochs.count(),
@@ -488,8 +498,10 @@ impl Group {
         let state = self.state();
         let view = state.members.get(&me).map(|own| {
             let may_post = own.role >= state.policy.post;
-            let context = self.usable.filter(|_| may_post).map(|epoch| {
-                Context { epoch, stint: own.stint, heads: self.ops.heads() }
+            let context = self.usable.filter(|_| may_post).map(|epoch| Context {
+                epoch,
+                stint: own.stint,
+                heads: self.ops.heads(),
             });
             let reader =
                 |(id, m): (&NodeId, &crate::group::state::Member)| (*id, Reader { stint: m.stint, from: m.from });

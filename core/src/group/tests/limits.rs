@@ -432,7 +432,8 @@ fn a_long_history_is_quick() {
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&n.to_le_bytes());
         let acceptance = Acceptance::sign(&person(n), group, nonce, None);
-        let action = Action::Add { acceptance, role: GroupRole::Member, invitation: None, base, commitment: [0; 32], from: 0 };
+        let action =
+            Action::Add { acceptance, role: GroupRole::Member, invitation: None, base, commitment: [0; 32], from: 0 };
         let place = (n + 2, log.heads(), log.lamport() + 1);
         let op = Operation::sign(owner, Some(group), place, WallTime(2), action).unwrap();
         assert!(log.insert(op));
