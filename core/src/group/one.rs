@@ -160,7 +160,7 @@ impl Group {
             let row = |r: &Record| (r.key.get(64..).unwrap_or_default().to_vec(), r.value.clone());
             // One that is damaged is asked for again.
             match Epoch::restore(id, &rows.iter().map(row).collect::<Vec<_>>()) {
-                Ok(epoch) => drop(group.epochs.add(epoch)),
+                Ok(epoch) => group.keep(epoch, out),
                 Err(Malformed) => rows.iter().for_each(|r| out.delete(EPOCHS, r.key.clone())),
             }
         }
@@ -484,7 +484,11 @@ impl Group {
     }
 
     pub(super) fn choose(&mut self, me: NodeId, wall: WallTime) {
-        let held = self.candidate().filter(|epoch| self.is_member(me) && self.holds(*epoch));
+        if !self.is_member(me) {
+            self.usable = None;
+            return self.epochs.end(wall);
+        }
+        let held = self.candidate().filter(|epoch| self.holds(*epoch));
         self.usable = held;
         let tags = held.and_then(|op| self.epoch(op)).map(Epoch::tags);
         if let Some(tags) = tags {

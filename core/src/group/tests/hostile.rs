@@ -52,6 +52,7 @@ struct Node {
 struct Bench {
     nodes: Vec<Node>,
     now: Instant,
+    wall: WallTime,
     air: VecDeque<(usize, usize, Parcel)>,
     island: Vec<u8>,
     in_the_way: Option<InTheWay>,
@@ -84,6 +85,7 @@ impl Bench {
         let mut this = Self {
             nodes: (0..count).map(node).collect(),
             now,
+            wall: WALL,
             air: VecDeque::new(),
             island: vec![0; usize::from(count)],
             in_the_way: None,
@@ -130,7 +132,7 @@ impl Bench {
     fn step<T>(&mut self, n: usize, f: impl FnOnce(&mut Groups, &mut Cx<'_>, &mut Outbox<Out>) -> T) -> T {
         let mut out = Outbox::new();
         let node = &mut self.nodes[n];
-        let mut cx = Cx { now: self.now, wall: WALL, me: node.who.node_id(), rng: &mut node.rng };
+        let mut cx = Cx { now: self.now, wall: self.wall, me: node.who.node_id(), rng: &mut node.rng };
         let answer = f(&mut node.machine, &mut cx, &mut out);
         node.machine.check().unwrap();
         self.take(n, out);
@@ -175,6 +177,14 @@ impl Bench {
         for (group, member) in places {
             self.step(n, |machine, cx, out| machine.handle(cx, In::Where { group, member, from: 0 }, out));
         }
+    }
+
+    fn restart(&mut self, n: usize) {
+        let mut out = Outbox::new();
+        let node = &mut self.nodes[n];
+        node.machine = open(&node.who, &mut node.rng, &node.rows, self.now, &mut out);
+        self.take(n, out);
+        self.link_all();
     }
 
     /// Until nothing is on its way.
@@ -462,11 +472,13 @@ fn a_newcomer_opens_nothing_from_before_it_came() {
     let old = bench.sealed.clone();
     let epochs: Vec<OpId> = bench.nodes[0].machine.groups[&group].ops.iter().map(|op| op.id).collect();
     bench.add(group, 0, 3, GroupRole::Member);
+    let given = bench.secrets_to(3);
     for epoch in epochs {
         (0..3).for_each(|n| {
             bench.feed(n, 3, &Message::Ask { group, epoch });
         });
     }
+    assert_eq!(bench.secrets_to(3), given);
     bench.wait(60);
     old.iter().for_each(|(from, body)| bench.feed_sealed(3, *from, body));
     assert!(bench.heard(3).is_empty());
@@ -836,13 +848,6 @@ fn forged_messages_of_one_node_are_limited() {
 #[test]
 fn a_restart_loses_and_repeats_nothing() {
     let (mut bench, group) = Bench::with_group(5, 4);
-    let restart = |bench: &mut Bench, n: usize| {
-        let mut out = Outbox::new();
-        let node = &mut bench.nodes[n];
-        node.machine = open(&node.who, &mut node.rng, &node.rows, bench.now, &mut out);
-        bench.take(n, out);
-        bench.link_all();
-    };
     let mut used = OrderedSet::new();
     for round in 0..4u8 {
         let before = (bench.usable(group, 1), bench.nodes[1].machine.info(group), bench.nodes[1].context.clone());
@@ -854,7 +859,7 @@ fn a_restart_loses_and_repeats_nothing() {
             assert!(used.insert(number), "the key {number} is used twice");
         }
         assert!(bench.has_heard(2, &[round, 69]));
-        restart(&mut bench, 1);
+        bench.restart(1);
         assert_eq!(
             (bench.usable(group, 1), bench.nodes[1].machine.info(group), bench.nodes[1].context.clone()),
             before
@@ -864,18 +869,43 @@ fn a_restart_loses_and_repeats_nothing() {
     let ticket = bench.invitation(group, 0, 4, GroupRole::Member);
     bench.islands(&[0, 0, 0, 0, 1]);
     bench.command(4, Join { ticket }).unwrap();
-    restart(&mut bench, 4);
+    bench.restart(4);
     bench.islands(&[0; 5]);
     bench.in_the_way = Some(Box::new(|from, to, body| secret_of(body).is_none() || (from, to) != (0, 1)));
     bench.remove(group, 0, 3);
     assert_eq!(bench.usable(group, 1), None);
-    restart(&mut bench, 1);
+    bench.restart(1);
     bench.wait(120);
     assert!(bench.is_member(group, 4, 4) && bench.is_member(group, 1, 4));
     for n in [1, 2, 4] {
         assert_eq!(bench.usable(group, n), bench.usable(group, 0), "node {n}");
         assert!(bench.usable(group, n).is_some());
     }
+}
+
+/// Fails if a past member keeps its last epoch for good (`Epochs::end`), or if rows of epochs stay that are held no more
+/// (`restore`, `join_if_added`).
+#[test]
+fn who_stole_the_disk_of_a_past_member_opens_little_and_not_for_long() {
+    let (mut bench, group) = Bench::with_group(3, 3);
+    let held = |bench: &Bench| bench.nodes[2].machine.groups[&group].epochs.count();
+    let stored = |bench: &Bench| -> usize {
+        let keys = bench.nodes[2].rows.keys().filter(|(table, _)| *table == crate::group::EPOCHS);
+        keys.map(|(_, key)| key[32..64].to_vec()).collect::<OrderedSet<_>>().len()
+    };
+    for n in 0..9u64 {
+        bench.remove(group, 0, 2);
+        bench.wall = WallTime(bench.wall.0 + n);
+        bench.add(group, 0, 2, GroupRole::Member);
+        assert_eq!(stored(&bench), held(&bench), "{n}");
+    }
+    assert!(held(&bench) <= 6);
+    bench.restart(2);
+    assert_eq!(stored(&bench), held(&bench));
+    bench.remove(group, 0, 2);
+    bench.wall = WallTime(bench.wall.0 + 8 * 86_400_000);
+    bench.wait(120);
+    assert_eq!((held(&bench), stored(&bench)), (0, 0));
 }
 
 /// Fails if members do not agree on one epoch after they were apart (`candidate`).
