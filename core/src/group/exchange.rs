@@ -138,6 +138,11 @@ impl Groups {
     /// The operations that came say that this node is a member.
     fn join_if_added(&mut self, cx: &mut Cx<'_>, id: GroupId, out: &mut Outbox<Out>) {
         let Some(joining) = self.joining.get(&id) else { return };
+        // To judge all of them anew with each that comes would cost minutes in a large group.
+        let adds_itself = |op: &Operation| matches!(op.action, Action::Create { kind: GroupKind::Public, .. });
+        if !joining.operations.values().any(|op| op.added() == Some(self.me) || adds_itself(op)) {
+            return;
+        }
         let Some(mut ops) = collect(id, joining.operations.values().cloned().collect()) else { return };
         let Some(state) = ops.state() else { return };
         let is_member = state.members.contains_key(&self.me);
@@ -163,7 +168,11 @@ impl Groups {
         for op in ops.iter() {
             out.put(OPERATIONS, [id.0, op.id.0].concat(), op.bytes.clone());
         }
-        let Some(group) = Group::new(id, ops, cx.now) else { return };
+        let Some(mut group) = Group::new(id, ops, cx.now) else { return };
+        if let Some(before) = self.groups.remove(&id) {
+            // It comes back. What it held is on disk, and is wiped in time.
+            group.epochs = before.epochs;
+        }
         self.groups.insert(id, group);
         for (from, bytes) in secrets {
             self.secret(cx, from, &bytes, out);
@@ -261,7 +270,7 @@ impl Groups {
         let Some(Request { acceptance, invitation, .. }) = group.requests.remove(&member) else { return };
         let role = invitation.as_ref().map_or(GroupRole::Member, |i| i.role);
         let Some(base) = group.usable else { return };
-        // Its uses are counted, also where this node could add by its own word.
+        // Also who may grant the rank by its own word names the invitation: its uses are counted by that.
         // A PUBLIC group has no keys.
         let secret = group.epoch(base).and_then(|epoch| epoch.next_secret(acceptance.seed()));
         let commitment = secret.map_or([0; 32], |secret| commitment(&secret, id));

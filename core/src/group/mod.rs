@@ -229,6 +229,7 @@ impl Machine for Groups {
         let mut opened = Self::new(setup.config, setup.identity);
         opened.restore(records, cx, out)?;
         for group in opened.groups.values_mut() {
+            group.resume(cx, opened.me, out);
             group.show(opened.me, out);
         }
         opened.want_links(out);

@@ -182,6 +182,14 @@ impl Group {
         Ok(group)
     }
 
+    /// After a start: what was missing is asked for again.
+    pub(super) fn resume(&mut self, cx: &mut Cx<'_>, me: NodeId, out: &mut Outbox<Out>) {
+        self.derive(me, cx, out);
+        self.choose(me, cx.wall);
+        self.ask_later(cx, me);
+        self.save(out);
+    }
+
     pub(super) fn state(&self) -> &State {
         &self.state
     }
@@ -485,7 +493,11 @@ impl Group {
     }
 
     pub(super) fn choose(&mut self, me: NodeId, wall: WallTime) {
-        let held = self.candidate().filter(|epoch| self.is_member(me) && self.holds(*epoch));
+        if !self.is_member(me) {
+            self.usable = None;
+            return self.epochs.end(wall);
+        }
+        let held = self.candidate().filter(|epoch| self.holds(*epoch));
         self.usable = held;
         let tags = held.and_then(|op| self.epoch(op)).map(Epoch::tags);
         if let Some(tags) = tags {

@@ -69,6 +69,14 @@ impl Epochs {
         }
     }
 
+    /// This node is no member any more: all of them are over.
+    pub(crate) fn end(&mut self, wall: WallTime) {
+        for epoch in self.0.iter_mut().filter(|epoch| epoch.superseded.is_none()) {
+            epoch.superseded = Some(wall);
+            epoch.dirty.meta = true;
+        }
+    }
+
     /// Wipes what is over and gives back the epochs that go: 7 days after they were superseded, with the secret that was
     /// kept for others. `next` goes after an hour.
     pub(crate) fn expire(&mut self, wall: WallTime) -> Vec<Epoch> {

@@ -1,4 +1,5 @@
 mod conflicts;
+mod hostile;
 mod limits;
 mod naive;
 mod resolver;
