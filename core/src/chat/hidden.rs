@@ -2,7 +2,7 @@
 //! (docs/design/groups.md §5).
 //!
 //! Shown is what members said and all of its past, so a message that its author sent before it knew of its removal is
-//! shown if somebody answered it, and is hidden otherwise, at every node alike and in whatever order things came. Nodes
+//! shown if a member answered it, and is hidden otherwise, at every node alike and in whatever order things came. Nodes
 //! that know of the removal name nothing that is hidden.
 
 use alloc::vec::Vec;
@@ -23,11 +23,11 @@ const LOOKED_AT: u32 = 1_024;
 #[derive(Clone, Debug)]
 pub(super) struct Hidden {
     names: Vec<Parent>,
-    /// The application was told of it before it was hidden.
-    is_told: bool,
+    /// It was reported before it was hidden.
+    is_reported: bool,
 }
 
-/// Entries to be told: they were hidden before.
+/// Entries to be reported: they were hidden before.
 #[derive(Debug)]
 pub(super) struct Revealed {
     conversation: ConversationId,
@@ -39,7 +39,7 @@ fn names(entry: &Entry) -> Vec<Parent> {
 }
 
 impl Chat {
-    /// Whether a run is by somebody who was a member and is none any more, or another one since.
+    /// Whether the author of a run is a past member, or a member by another operation since.
     pub(super) fn is_late(&self, conversation: ConversationId, run: &Run) -> bool {
         let log = self.logs.get(&conversation);
         let past = run.context.as_ref().zip(log).map(|(c, log)| log.policy.is_past(run.log.author, c.stint));
@@ -54,7 +54,7 @@ impl Chat {
         let late = self.is_late(conversation, run);
         let Some(log) = self.logs.get_mut(&conversation) else { return };
         if late {
-            let hidden = run.entries.iter().map(|e| (e.id, Hidden { names: names(e), is_told: false }));
+            let hidden = run.entries.iter().map(|e| (e.id, Hidden { names: names(e), is_reported: false }));
             return log.hidden.extend(hidden);
         }
         let mut named: Vec<Parent> = run.entries.iter().flat_map(names).collect();
@@ -62,9 +62,9 @@ impl Chat {
         while let Some(parent) = named.pop() {
             let (first, last) = parent.bounds();
             let Some(id) = log.hidden.range(first..=last).next().map(|(id, _)| *id) else { continue };
-            let Some(Hidden { names, is_told }) = log.hidden.remove(&id) else { continue };
+            let Some(Hidden { names, is_reported }) = log.hidden.remove(&id) else { continue };
             named.extend(names);
-            if !is_told {
+            if !is_reported {
                 revealed.push(id);
             }
         }
@@ -79,7 +79,7 @@ impl Chat {
         self.read(Reading::Revealed(revealed), scan, out);
     }
 
-    /// The row of the deepest entry that is to be told.
+    /// The row of the deepest entry that is to be reported.
     pub(super) fn revealed_read(&mut self, mut revealed: Revealed, records: &[Record], out: &mut Outbox<Out>) {
         let conversation = revealed.conversation;
         let Some(log) = self.logs.get(&conversation) else { return };
@@ -154,16 +154,16 @@ impl Chat {
                 heads.extend(rows.get(&id).map(|row| (id, row.known())));
             }
             if past && !is_named {
-                // What was shown until now was told.
-                let is_told = log.hidden.get(&id).is_none_or(|before| before.is_told);
-                hidden.insert(id, Hidden { names, is_told });
+                // What was shown until now was reported.
+                let is_reported = log.hidden.get(&id).is_none_or(|before| before.is_reported);
+                hidden.insert(id, Hidden { names, is_reported });
             } else {
                 named.extend(names);
             }
         }
         let before = core::mem::take(&mut log.hidden);
         let is_shown = |id: &MessageId| rows.contains_key(id) && !hidden.contains_key(id);
-        let ids = before.iter().filter(|(id, h)| is_shown(id) && !h.is_told).map(|(id, _)| *id).collect();
+        let ids = before.iter().filter(|(id, h)| is_shown(id) && !h.is_reported).map(|(id, _)| *id).collect();
         log.hidden = before.into_iter().filter(|(id, _)| !rows.contains_key(id)).chain(hidden).collect();
         // What only hidden entries named is to be named.
         log.name_shown(heads);

@@ -293,7 +293,7 @@ impl Log {
         self.is_new && self.policy.is_signed() && self.lives.is_complete() && self.lives.len() == own
     }
 
-    /// Whether this node has caught up with nobody yet.
+    /// Whether this node has not caught up with any other yet.
     pub(crate) fn is_new(&self) -> bool {
         self.is_new
     }

@@ -224,7 +224,7 @@ enum Reading {
     Holds(NodeId),
     /// Runs before a place, for a peer that scrolls.
     Older(NodeId, ConversationId),
-    /// The newest entries of a group whose members changed, and entries to be told.
+    /// The newest entries of a group whose members changed, and entries to be reported.
     LookThrough(ConversationId, u64),
     Revealed(Revealed),
     /// The newest entries of a group that a newcomer may read.

@@ -23,7 +23,7 @@ pub enum GroupChange {
         /// Why.
         reason: Refusal,
     },
-    /// A node would like to join and waits for the word of somebody who may invite.
+    /// A node would like to join and waits for the word of a member who may invite.
     Asked {
         /// Which.
         node: NodeId,

@@ -74,7 +74,7 @@ pub(crate) struct Invite {
     /// Newcomers that it adds; 1 for one that is for a node.
     pub(crate) uses: u32,
     pub(crate) expires: WallTime,
-    /// For whom; whoever has it if none is named.
+    /// For whom; its bearer if none is named.
     pub(crate) node: Option<NodeId>,
 }
 

@@ -33,7 +33,7 @@ pub(crate) const fn role(level: u8) -> Option<GroupRole> {
 
 /// OWNER as a number.
 pub(crate) const OWNER: u8 = level(GroupRole::Owner);
-/// Above every rank: leaving, which nobody undoes who did not know of it, and proofs of forks.
+/// Above every rank: leaving, which only an operation that knew of it undoes, and proofs of forks.
 pub(crate) const ABOVE: u8 = OWNER + 1;
 
 /// Whose word an operation is, in its own past: for good.

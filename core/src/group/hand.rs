@@ -83,7 +83,7 @@ impl Group {
     pub(super) fn hand_down(&self, op: OpId, me: NodeId, linked: &OrderedSet<NodeId>, out: &mut Outbox<Out>) {
         let (Some(epoch), Some(operation)) = (self.epoch(op), self.ops.get(&op)) else { return };
         let children: Vec<NodeId> = match (&operation.action, Self::new_epoch(operation)) {
-            // Who adds somebody hands the secret to them.
+            // Who adds a member hands the secret to it.
             (Action::Add { .. }, _) if operation.author == me => operation.added().into_iter().collect(),
             (_, Some(new)) => {
                 let Some(order) = Order::new(&new.order, epoch.holders(), operation.author) else { return };
@@ -182,7 +182,7 @@ impl Group {
                 return;
             };
             let next = self.epoch(at).and_then(|base| base.successor(acceptance.seed(), op, holders, me, cx.wall));
-            // Who added somebody and committed to another secret made no epoch.
+            // Who added a member and committed to another secret made no epoch.
             let Some((_, next)) = next.filter(|(secret, _)| commitment(secret, self.id) == *committed) else { return };
             self.keep(next, out);
             at = op;

@@ -101,7 +101,7 @@ pub struct GroupInfo {
     pub role: Option<GroupRole>,
     /// The members, sorted by id.
     pub members: Vec<GroupMember>,
-    /// Nodes that wait for the word of somebody who may invite.
+    /// Nodes that wait for the word of a member who may invite.
     pub requests: Vec<NodeId>,
     /// Whether this node holds the key of the present members.
     pub holds_key: bool,
@@ -426,7 +426,7 @@ impl Group {
                 Some(self.ops.members_at(op.id))
             }
             Action::Add { base, .. } => {
-                // An older epoch could still be held by somebody who was removed since: its successor is none.
+                // An older epoch could still be held by a node that was removed since: its successor is none.
                 let holders = self.ops.members_at(op.id);
                 let mut before = self.ops.members_at(*base);
                 before.extend(op.added());

@@ -55,7 +55,7 @@ pub enum GroupRole {
     Moderator,
     /// Invites, removes and ranks all below.
     Admin,
-    /// One person, whose operations nobody undoes.
+    /// One person, whose operations no other rank undoes.
     Owner,
 }
 
@@ -70,7 +70,7 @@ pub struct GroupPolicy {
     pub describe: GroupRole,
     /// The least rank that pins messages. MODERATOR.
     pub pin: GroupRole,
-    /// Whether an invitation to the bearer waits for the word of somebody who may invite.
+    /// Whether an invitation to the bearer waits for the word of a member who may invite.
     pub approve: bool,
     /// What newcomers may read.
     pub history: GroupHistory,
@@ -106,7 +106,7 @@ pub(crate) struct NewEpoch {
     pub order: Vec<u16>,
 }
 
-/// The word of somebody who may invite: authority for an [`Action::Add`] by anybody.
+/// The word of a member who may invite: authority for an [`Action::Add`] by any member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Invitation {
     pub group: GroupId,
@@ -149,7 +149,7 @@ impl Signature {
     }
 }
 
-/// The consent of who joins: nobody is in a group before they accept. It is used once.
+/// The consent of who joins: no node is in a group before it accepts. It is used once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Acceptance {
     /// The public key of who joins; its id is the member's.

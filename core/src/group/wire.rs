@@ -28,7 +28,7 @@ pub(crate) enum Message {
     Join { group: GroupId, acceptance: Acceptance, invitation: Option<Invitation>, name: String },
     /// The answer to `Join` by who will not add the sender.
     Refuse { group: GroupId, reason: Refusal },
-    /// The request waits for somebody who may invite.
+    /// The request waits for a member who may invite.
     Wait { group: GroupId },
     /// The secret of an epoch: kind, group, operation and 32 bytes (docs/design/groups-keys.md §4.6).
     Secret(Blob),
@@ -40,7 +40,7 @@ pub(crate) enum Message {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The invitation is used up, expired, for another node, or not by somebody who may invite.
+    /// The invitation is used up, expired, for another node, or not by a member who may invite.
     Invitation,
     /// The node is banned from the group.
     Banned,

@@ -35,7 +35,7 @@ impl Engine {
         made
     }
 
-    /// An invitation to a group (`inviteToGroup`): for one node, or for whoever has it. It holds no key of the group. This
+    /// An invitation to a group (`inviteToGroup`): for one node, or for its bearer. It holds no key of the group. This
     /// node adds who comes with it, so it is to be online then.
     ///
     /// # Errors
