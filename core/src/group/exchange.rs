@@ -168,10 +168,10 @@ impl Groups {
         for op in ops.iter() {
             out.put(OPERATIONS, [id.0, op.id.0].concat(), op.bytes.clone());
         }
-        let Some(mut group) = Group::new(id, ops, cx.now) else { return };
+        let Some(group) = Group::new(id, ops, cx.now) else { return };
         if let Some(before) = self.groups.remove(&id) {
-            // It comes back. What it held is on disk, and is wiped in time.
-            group.epochs = before.epochs;
+            // It comes back: what it held is over, also on disk.
+            before.epochs.iter().for_each(|epoch| group.wipe(epoch, out));
         }
         self.groups.insert(id, group);
         for (from, bytes) in secrets {
