@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::chat::entry::Run;
 use crate::config::Config;
 use crate::contract::{Contract, Draw, check, who};
 use crate::discovery::beacon::{Beacon, beacon_key};
@@ -18,6 +17,7 @@ use crate::store::{Batch, MemoryStore, Op, Record, Table};
 use crate::time::{Instant, WallTime};
 use crate::wire::content::network_conversation;
 use crate::wire::content::{Content, Conversation};
+use crate::wire::entry::Run;
 use crate::wire::record::NodeRecord;
 use crate::wire::ticket::{Bootstrap, Ticket};
 use crate::wire::{Blob, MAX_MESSAGE, decode, encode};

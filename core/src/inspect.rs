@@ -5,13 +5,13 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::chat::entry::Run;
 use crate::config::Config;
 use crate::gossip;
 use crate::id::{MessageId, NodeId};
 use crate::link::packet::{Visible, visible};
 use crate::wire::Malformed;
 use crate::wire::content::{Content, network_conversation};
+use crate::wire::entry::Run;
 use crate::wire::record::NodeRecord;
 
 /// The document's message: header, payload and routing. What a datagram does not show is `None`.
@@ -155,12 +155,12 @@ fn read_broadcast(ttl: u8, envelope: &[u8], network_key: &[u8; 32]) -> Result<Do
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::entry::{Body, Carried, Part, Parts};
     use crate::config::Config;
     use crate::engine::{Engine, Output};
     use crate::id::Life;
     use crate::identity::tests::identity;
     use crate::time::{Instant, WallTime};
+    use crate::wire::entry::{Body, Carried, Part, Parts};
     use crate::wire::ticket::Bootstrap;
     use crate::wire::{Blob, encode};
     use proptest::prelude::{prop_assert, proptest};

@@ -3,11 +3,11 @@
 
 use alloc::vec::Vec;
 
-use crate::chat::entry::LifeId;
 use crate::collections::{OrderedMap, OrderedSet};
 use crate::id::NodeId;
 use crate::shared::Arc;
 use crate::wire::content::{ClockEntry, VectorClock};
+use crate::wire::entry::LifeId;
 
 /// Authors up to which clocks are computed: 64 (docs/design/log.md §3).
 pub(crate) const MAX_AUTHORS: usize = 64;

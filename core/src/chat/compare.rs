@@ -13,7 +13,6 @@ use crate::collections::{DeadlineQueue, OrderTree, OrderedMap};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::chat::entry::Parent;
 use crate::chat::item::Item;
 use crate::chat::log::Wants;
 use crate::chat::ranges::{MAX_FOUND, Mode, Outcome, Part, begin, differs, reconcile};
@@ -26,6 +25,7 @@ use crate::stats::DropReason;
 use crate::store::{Record, Scan};
 use crate::time::{Duration, Instant};
 use crate::wire::Malformed;
+use crate::wire::entry::Parent;
 
 /// Records in one read of the order index: 256, and 64 KiB of them.
 const READ_RECORDS: u32 = 256;

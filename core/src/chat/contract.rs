@@ -5,7 +5,6 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;
 
-use crate::chat::entry::Run;
 use crate::chat::rows::ENTRIES;
 use crate::chat::{BeginLife, Chat, History, In, Out, Say};
 use crate::collections::short;
@@ -15,6 +14,7 @@ use crate::fact::samples::{down, up};
 use crate::id::MessageId;
 use crate::store::{Record, Scan};
 use crate::wire::content::{Content, Conversation, private_conversation};
+use crate::wire::entry::Run;
 
 fn conversation(d: &mut Draw<'_>) -> Conversation {
     if d.coin() { Conversation::Network } else { Conversation::Private(d.peer()) }

@@ -1,8 +1,8 @@
 //! What this node says between two outputs to its host: one run with one signature (docs/design/log.md §4).
 
-use crate::chat::entry::{Body, Carried, LifeId, MAX_PARENTS, MAX_RUN, MAX_RUN_BYTES, Part, Parts, id_key, next_id};
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::time::Instant;
+use crate::wire::entry::{Body, Carried, LifeId, MAX_PARENTS, MAX_RUN, MAX_RUN_BYTES, Part, Parts, id_key, next_id};
 use crate::wire::group::Context;
 use crate::wire::{Blob, encode, encoded_len};
 

@@ -5,7 +5,6 @@
 
 use alloc::vec::Vec;
 
-use crate::chat::entry::Run;
 use crate::chat::policy::Policy;
 use crate::chat::rows::{At, ENTRIES, Row, entry_id, entry_key};
 use crate::chat::waiting::{Offered, Parked, Source, Stage};
@@ -18,6 +17,7 @@ use crate::stats::DropReason;
 use crate::store::{Record, Scan};
 use crate::wire::content::{Conversation, group_conversation};
 use crate::wire::encode;
+use crate::wire::entry::Run;
 use crate::wire::group::{Context, GroupHistory, GroupView, Reader};
 
 /// Answers that are remembered: 512, as many as there are authors in memory (docs/design/log.md §7, R9). Others are
@@ -209,7 +209,7 @@ impl Chat {
         if let Some(context) = &run.context {
             self.groups.vet(vetted(conversation, run.log.author, context));
         }
-        self.offer(cx, conversation, run, Source::Peer { from: via, repairs: false }, out);
+        self.offer(cx, conversation, run, Source::Member { from: via }, out);
     }
 
     /// Whether a node may read a run: it lies in what the policy gave to it, or its author knew of it as a member. None

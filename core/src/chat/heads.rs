@@ -3,12 +3,12 @@
 
 use alloc::vec::Vec;
 
-use crate::chat::entry::{LifeId, MAX_PARENTS, Parent};
 use crate::chat::known::Known;
 use crate::collections::OrderedMap;
 use crate::id::{MessageId, NodeId};
 use crate::rng::Rng;
 use crate::time::Instant;
+use crate::wire::entry::{LifeId, MAX_PARENTS, Parent};
 
 /// Heads in memory: 1,024 (docs/design/log.md §2, R4).
 const MAX_HEADS: usize = 1_024;

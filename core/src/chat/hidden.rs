@@ -7,7 +7,6 @@
 
 use alloc::vec::Vec;
 
-use crate::chat::entry::{Entry, Parent, Run};
 use crate::chat::rows::{At, ENTRIES, Row, entry_id, entry_key, entry_scan, stored_run};
 use crate::chat::take::message_of;
 use crate::chat::{Chat, Out, Reading};
@@ -15,6 +14,7 @@ use crate::collections::{OrderedMap, OrderedSet};
 use crate::id::{ConversationId, MessageId};
 use crate::machine::Outbox;
 use crate::store::{Record, Scan};
+use crate::wire::entry::{Entry, Parent, Run};
 
 /// The newest entries that are looked through when members changed: what is older is answered, or stays as it is.
 const LOOKED_AT: u32 = 1_024;

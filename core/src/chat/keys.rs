@@ -1,9 +1,9 @@
 //! Public keys of authors that wrote recently.
 
-use crate::chat::entry::Run;
 use crate::collections::OrderedMap;
 use crate::id::{ConversationId, NodeId};
 use crate::identity::PublicKey;
+use crate::wire::entry::Run;
 
 /// Keys in memory: 512, as many as there are authors in memory (docs/design/log.md §7, R9), of 200 bytes each.
 const MAX_KEYS: usize = 512;

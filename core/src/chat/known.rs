@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chat::clock::Counts;
-use crate::chat::entry::LifeId;
 use crate::id::MessageId;
+use crate::wire::entry::LifeId;
 
 /// A taken entry, as far as the verdict on another depends on it.
 #[derive(Clone, Debug)]

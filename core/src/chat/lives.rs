@@ -2,11 +2,11 @@
 
 use alloc::vec::Vec;
 
-use crate::chat::entry::LifeId;
 use crate::chat::known::Tip;
 use crate::chat::wire::Height;
 use crate::collections::OrderedMap;
 use crate::id::{Life, NodeId};
+use crate::wire::entry::LifeId;
 
 /// Lives with a tip in memory: 1,024, two for each of the 512 authors of docs/design/log.md §7 (R9). With more, the
 /// lives used longest ago are read from the store again.

@@ -14,7 +14,6 @@ use core::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use crate::chat::clock::{Components, Counts};
-use crate::chat::entry::{Body, Carried, Entry, LifeId, MAX_PARENTS, Parent, Part, Parts, Reference, Run};
 use crate::chat::heads::{Head, Heads};
 use crate::chat::hidden::Hidden;
 use crate::chat::holders::Holders;
@@ -29,6 +28,7 @@ use crate::id::{ConversationId, Life, MessageId, NodeId};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant, WallTime};
 use crate::wire::content::{Conversation, VectorClock};
+use crate::wire::entry::{Body, Carried, Entry, LifeId, MAX_PARENTS, Parent, Part, Parts, Reference, Run};
 use crate::wire::{Blob, encode};
 
 pub(crate) use judge::{Facts, Held, Kind, Need, Verdict, Wants};

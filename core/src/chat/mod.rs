@@ -12,7 +12,6 @@ mod compare;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
 mod draft;
-pub(crate) mod entry;
 mod groups;
 mod heads;
 mod hidden;
@@ -53,13 +52,14 @@ use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Scan, Table};
 use crate::time::{Duration, Instant, soonest};
 use crate::wire::content::{Conversation, Message, group_conversation, network_conversation, private_conversation};
+use crate::wire::entry::Run;
 use crate::wire::group::{Context, GroupHistory, GroupView};
 use crate::wire::{Malformed, Priority, decode, encode};
 
 use base::Leftover;
 use compare::Comparisons;
 use draft::Draft;
-use entry::Run;
+
 use groups::{Groups, Newcomer};
 use hidden::Revealed;
 use keys::Keys;

@@ -3,7 +3,6 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::chat::entry::{Body, Parent, Run};
 use crate::chat::known::Known;
 use crate::chat::rows::{At, ENTRIES, Row, edits_scan, entry_id, entry_key, entry_scan, last_edits, stored_run};
 use crate::chat::wire::{End, Sync};
@@ -15,6 +14,7 @@ use crate::stats::DropReason;
 use crate::store::{Record, Scan};
 use crate::time::{Duration, Instant};
 use crate::wire::content::{Conversation, Message};
+use crate::wire::entry::{Body, Parent, Run};
 
 /// Messages on one page of history at most.
 pub(crate) const MAX_PAGE: u32 = 500;

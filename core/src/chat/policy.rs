@@ -2,12 +2,12 @@
 
 use alloc::vec::Vec;
 
-use crate::chat::entry::{Parts, Run};
 use crate::id::{ConversationId, GroupId, NodeId, OpId};
 use crate::identity::Identity;
 use crate::shared::Arc;
 use crate::wire::Malformed;
 use crate::wire::content::Conversation;
+use crate::wire::entry::{Parts, Run};
 use crate::wire::group::{Context, GroupView, Reader};
 
 /// How entries of this node reach the others of a conversation.

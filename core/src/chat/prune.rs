@@ -1,6 +1,5 @@
 //! Deleting what a conversation keeps no longer, a few rows at a time ([`Retention`](super::retain)).
 
-use crate::chat::entry::Run;
 use crate::chat::known::Tip;
 use crate::chat::log::Wants;
 use crate::chat::retain::{Retention, Walk};
@@ -14,6 +13,7 @@ use crate::id::{ConversationId, MessageId};
 use crate::machine::{Cx, Outbox};
 use crate::store::Record;
 use crate::time::{Duration, Instant};
+use crate::wire::entry::Run;
 use crate::wire::{Bytes, encode};
 
 /// What came is looked at after this: 1 s, so that a burst costs one walk.

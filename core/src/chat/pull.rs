@@ -7,7 +7,6 @@
 use crate::collections::{Backoff, OrderedMap, OrderedSet};
 use alloc::vec::Vec;
 
-use crate::chat::entry::{LifeId, Parent};
 use crate::chat::known::Tip;
 use crate::chat::lives::{Beyond, MAX_LIVES};
 use crate::chat::log::Log;
@@ -22,6 +21,7 @@ use crate::store::{Record, Scan};
 use crate::time::{Duration, Instant};
 use crate::wire::Blob;
 use crate::wire::content::Conversation;
+use crate::wire::entry::{LifeId, Parent};
 
 /// A peer that sends nothing for this long does not answer: 2 s, a slow link's round trip with one loss.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);

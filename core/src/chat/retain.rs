@@ -9,11 +9,11 @@ use alloc::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::chat::entry::Run;
 use crate::collections::OrderedMap;
 use crate::config::ChatConfig;
 use crate::id::{MessageId, NodeId};
 use crate::time::WallTime;
+use crate::wire::entry::Run;
 
 /// One author's share of the bytes of bodies: an eighth, and twice what each has on average, so that of a few authors
 /// the oldest go first. Authors that are first-time have a quarter together, where there are others.
@@ -265,11 +265,11 @@ impl Retention {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::entry::{Body, Carried, Part, Parts};
     use crate::config::Config;
     use crate::id::{ConversationId, Life};
     use crate::identity::tests::identity;
     use crate::wire::content::Content;
+    use crate::wire::entry::{Body, Carried, Part, Parts};
     use crate::wire::{Blob, encode};
 
     const DAY: u64 = 86_400_000;

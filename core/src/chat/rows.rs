@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::chat::clock::Counts;
-use crate::chat::entry::{LifeId, Parent, Run};
 use crate::chat::known::{Known, Tip};
 use crate::chat::log::Wants;
 use crate::chat::policy::Policy;
@@ -14,6 +13,7 @@ use crate::collections::OrderedMap;
 use crate::id::{ConversationId, ID_LEN, Life, MessageId, NodeId};
 use crate::store::{Record, Scan, Table};
 use crate::time::WallTime;
+use crate::wire::entry::{LifeId, Parent, Run};
 use crate::wire::record::Reader;
 use crate::wire::{Blob, Bytes, Malformed, decode, encode};
 

@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 
 use crate::chat::draft::Draft;
-use crate::chat::entry::{Body, MAX_PARENTS};
 use crate::chat::log::{Facts, Kind, Wants};
 use crate::chat::waiting::Source;
 use crate::chat::{Chat, Out};
@@ -12,6 +11,7 @@ use crate::id::{ConversationId, GroupId, Life, MessageId};
 use crate::machine::{Command, Cx, Outbox};
 use crate::time::Duration;
 use crate::wire::content::{Content, Conversation, group_conversation};
+use crate::wire::entry::{Body, MAX_PARENTS};
 
 /// Silent merges wait for this and a time drawn from a lot that grows with the authors (docs/design/log.md §2, R4):
 /// with a fixed pause in every node ten thousand nodes merge for ever.

@@ -3,7 +3,6 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::chat::entry::Parent;
 use crate::chat::pace::Pace;
 use crate::chat::rows::{At, Held, Row, entry_scan};
 use crate::chat::wire::{End, MAX_WANTED, Sync};
@@ -14,6 +13,7 @@ use crate::machine::{Cx, Outbox};
 use crate::stats::DropReason;
 use crate::store::Record;
 use crate::wire::Blob;
+use crate::wire::entry::Parent;
 
 /// Peers that are served at once: 64. A peer beyond it asks again.
 const MAX_SERVED: usize = 64;

@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 
-use crate::chat::entry::{Body, Entry, LifeId, Parent, Reference, Run};
 use crate::chat::known::Tip;
 use crate::chat::log::{self, Facts, Kind, Need, Taken, Verdict, Wants};
 use crate::chat::policy::Carriage;
@@ -19,6 +18,7 @@ use crate::planted::{Bug, planted};
 use crate::stats::DropReason;
 use crate::store::Record;
 use crate::wire::content::{Content, Conversation, Message, VectorClock};
+use crate::wire::entry::{Body, Entry, LifeId, Parent, Reference, Run};
 use crate::wire::group::Context;
 use crate::wire::{Bytes, encode};
 
@@ -46,7 +46,8 @@ impl Chat {
         let Some(log) = self.logs.get(&conversation) else { return };
         let verdict = log.judge(&offered.run, &offered.facts, source.repairs());
         // The signature costs more than all the rest. What is known needs none, unless it is passed on.
-        let unchecked = verdict == Verdict::Known && !matches!(source, Source::Gossip { .. });
+        let checked = matches!(source, Source::Member { .. });
+        let unchecked = checked || verdict == Verdict::Known && !matches!(source, Source::Gossip { .. });
         if log.policy.is_signed() && !unchecked && !self.keys.signed(conversation, &offered.run) {
             self.drops.count(DropReason::Signature);
             // Who passes on what is signed checks it first.
@@ -94,7 +95,7 @@ impl Chat {
         match source {
             Source::Delivery { from, id } => out.push(Out::DirectValidated { from, id, accepted: false }),
             Source::Gossip { id, .. } => out.push(Out::GossipValidated { id, genuine: false }),
-            Source::Own | Source::Peer { .. } => {}
+            Source::Own | Source::Member { .. } | Source::Peer { .. } => {}
         }
     }
 
@@ -115,7 +116,7 @@ impl Chat {
                         out.after_commit(Out::DirectValidated { from, id, accepted: true });
                     }
                     Source::Gossip { id, .. } => out.push(Out::GossipValidated { id, genuine: true }),
-                    Source::Own | Source::Peer { .. } => {}
+                    Source::Own | Source::Member { .. } | Source::Peer { .. } => {}
                 }
             }
             Verdict::Bad => {
@@ -389,10 +390,15 @@ impl Chat {
                 }
                 _ => {}
             },
-            Source::Peer { .. } => {}
+            Source::Member { .. } | Source::Peer { .. } => {}
         }
         if let Some(peer) = from {
-            self.progress(cx, conversation, peer, matches!(source, Source::Peer { .. }) && !taken.is_empty());
+            self.progress(
+                cx,
+                conversation,
+                peer,
+                matches!(source, Source::Member { .. } | Source::Peer { .. }) && !taken.is_empty(),
+            );
         }
         self.merge_later(cx, conversation);
         self.prune_later(cx.now, conversation);

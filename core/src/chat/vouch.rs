@@ -8,7 +8,6 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::chat::entry::Reference;
 use crate::chat::holders::ASKED;
 use crate::chat::pace::Pace;
 use crate::chat::rows::{Row, entry_id, entry_scan, number_row, number_scan};
@@ -23,6 +22,7 @@ use crate::stats::DropReason;
 use crate::store::Record;
 use crate::time::{Duration, Instant, soonest};
 use crate::wire::Blob;
+use crate::wire::entry::Reference;
 
 /// Questions are gathered for this long: 5 ms.
 const GATHER: Duration = Duration::from_millis(5);

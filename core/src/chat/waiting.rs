@@ -6,11 +6,11 @@
 use crate::collections::{OrderedMap, OrderedSet, ShortId};
 use alloc::vec::Vec;
 
-use crate::chat::entry::{Parent, Reference, Run};
 use crate::chat::log::Facts;
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::limits::Limits;
 use crate::time::{Duration, Instant};
+use crate::wire::entry::{Parent, Reference, Run};
 use crate::wire::group::Context;
 
 /// A missing entry is asked of the peer that brought what names it after this: 5 ms, or a round trip
@@ -30,6 +30,8 @@ pub(super) enum Source {
     Delivery { from: NodeId, id: ShortId },
     /// By the gossip machine, which needs the verdict.
     Gossip { from: NodeId, id: ShortId },
+    /// Sealed by a member of a group, whose signature the group machine checked.
+    Member { from: NodeId },
     /// From a peer's chat machine. With `repairs` a comparison with it is under way: it may be what the store lost.
     Peer { from: NodeId, repairs: bool },
 }
@@ -42,7 +44,10 @@ impl Source {
     pub(super) fn peer(self) -> Option<NodeId> {
         match self {
             Self::Own => None,
-            Self::Delivery { from, .. } | Self::Gossip { from, .. } | Self::Peer { from, .. } => Some(from),
+            Self::Delivery { from, .. }
+            | Self::Gossip { from, .. }
+            | Self::Member { from }
+            | Self::Peer { from, .. } => Some(from),
         }
     }
 }

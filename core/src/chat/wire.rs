@@ -4,11 +4,11 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::chat::entry::{LifeId, Parent, Reference};
 use crate::chat::known::Tip;
 use crate::chat::ranges::Part;
 use crate::id::{ConversationId, MessageId};
 use crate::wire::Blob;
+use crate::wire::entry::{LifeId, Parent, Reference};
 
 /// Entries that one `Want` or `Need` names: 256.
 pub(super) const MAX_WANTED: usize = 256;

@@ -4,7 +4,6 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::chat::entry::{Body, Carried, LifeId, Parent, Part as Said, Parts, Reference, Run};
 use crate::chat::ranges::{Bound, Mode, Part};
 use crate::chat::wire::{End, Height, Holding, Sync};
 use crate::collections::OrderedMap;
@@ -18,6 +17,7 @@ use crate::membership::wire::{Message, NodeInfo, Refusal, Urgency};
 use crate::swim::wire::{Claim, Message as Swim, Presence, Told, Update};
 use crate::time::WallTime;
 use crate::wire::content::{Content, network_conversation, private_conversation};
+use crate::wire::entry::{Body, Carried, LifeId, Parent, Part as Said, Parts, Reference, Run};
 use crate::wire::record::NodeRecord;
 use crate::wire::ticket::Ticket;
 use crate::wire::{Blob, encode};

@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use crate::chat::entry::{Body, Carried, Part, Parts, Run};
 use crate::config::NodeType;
 use crate::gossip::wire::Message as Gossip;
 use crate::id::{Life, NodeId};
@@ -12,6 +11,7 @@ use crate::membership::wire::{Message as Membership, NodeInfo, Refusal};
 use crate::swim::wire::{Claim, Message as Swim, Presence, Told, Update};
 use crate::time::WallTime;
 use crate::wire::content::{Content, network_conversation};
+use crate::wire::entry::{Body, Carried, Part, Parts, Run};
 use crate::wire::record::NodeRecord;
 use crate::wire::{Blob, encode};
 

@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::chat::entry::{Body, Carried, LifeId, Parent, Part as Said, Parts, Reference, Run};
 use crate::chat::ranges::{Bound, Mode, Part};
 use crate::chat::wire::{End, Height, Holding, Sync};
 use crate::config::{Config, NodeType};
@@ -28,6 +27,7 @@ use crate::store::{MemoryStore, Record, Table};
 use crate::swim::wire::{Claim, Message as Swim, Presence, Told, Update};
 use crate::time::{Instant, WallTime};
 use crate::wire::content::{Content, Conversation, Message, network_conversation, private_conversation};
+use crate::wire::entry::{Body, Carried, LifeId, Parent, Part as Said, Parts, Reference, Run};
 use crate::wire::record::NodeRecord;
 use crate::wire::ticket::{Bootstrap, Ticket};
 use crate::wire::{Blob, encode};

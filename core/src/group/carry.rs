@@ -3,15 +3,16 @@
 use alloc::vec::Vec;
 
 use crate::group::keys::{Header, Unopened, header_of, public};
-use crate::group::log::Standing;
+use crate::group::log::{OpLog, Standing};
 use crate::group::one::Group;
 use crate::group::op::GroupKind;
 use crate::group::{Groups, Out};
-use crate::id::{GroupId, NodeId, OpId};
+use crate::id::{ConversationId, GroupId, NodeId, OpId};
 use crate::identity::SIGNATURE_LEN;
 use crate::machine::{Cx, Outbox};
 use crate::shared::Arc;
 use crate::stats::DropReason;
+use crate::wire::entry::Run;
 use crate::wire::group::{Context, GroupRun};
 use crate::wire::{MAX_MESSAGE, encode};
 
@@ -22,35 +23,41 @@ fn pack(run: &GroupRun<'_>) -> Vec<u8> {
     [run.signature.as_slice(), &encode(&heads), run.parts].concat()
 }
 
-fn unpack(group: &Group, epoch: OpId, sender: NodeId, body: &[u8]) -> Result<(Context, Vec<u8>), Missing> {
+/// The run in what was sealed, if its sender signed it as a member who may post.
+fn unpack(log: &OpLog, epoch: OpId, sender: NodeId, body: &[u8]) -> Result<Vec<u8>, Missing> {
     let (signature, rest) = body.split_first_chunk::<SIGNATURE_LEN>().ok_or(Missing::Never)?;
     let (mut heads, parts) = postcard::take_from_bytes::<Vec<OpId>>(rest).map_err(|_| Missing::Never)?;
     if heads.is_empty() {
         heads.push(epoch);
     }
-    let Some(Standing { stint, .. }) = group.ops.standing_at(&heads, sender) else {
-        let is_known = heads.iter().all(|head| group.ops.get(head).is_some());
+    let Some(Standing { stint, .. }) = log.standing_at(&heads, sender) else {
+        let is_known = heads.iter().all(|head| log.get(head).is_some());
         return Err(if is_known { Missing::Never } else { Missing::Yet });
     };
-    let key = group.ops.get(&stint).and_then(|op| op.key_of(sender)).ok_or(Missing::Never)?;
-    let run = GroupRun { key: &key, signature, context: Context { epoch, stint, heads }, parts };
-    let bytes = run.bytes();
-    Ok((run.context, bytes))
+    let key = log.get(&stint).and_then(|op| op.key_of(sender)).ok_or(Missing::Never)?;
+    let context = Context { epoch, stint, heads };
+    if may_post(log, sender, &context) != Some(true) {
+        return Err(Missing::Never);
+    }
+    let bytes = GroupRun { key: &key, signature, context, parts }.bytes();
+    let conversation = ConversationId(log.group().0);
+    let signed = Run::decode_in_group(conversation, bytes).ok().filter(|run| run.is_genuine(conversation));
+    signed.map(|run| run.bytes).ok_or(Missing::Never)
 }
 
 enum Missing {
     /// What it names is not here yet.
     Yet,
-    /// Its author was no member.
+    /// Its author was no member, or did not sign it.
     Never,
 }
 
 /// Whether its author was a member who may post; none if what it names is not here.
-fn may_post(group: &Group, author: NodeId, context: &Context) -> Option<bool> {
-    if !context.heads.iter().chain([&context.epoch]).all(|op| group.ops.get(op).is_some()) {
+fn may_post(log: &OpLog, author: NodeId, context: &Context) -> Option<bool> {
+    if !context.heads.iter().chain([&context.epoch]).all(|op| log.get(op).is_some()) {
         return None;
     }
-    let standing = group.ops.standing_at(&context.heads, author);
+    let standing = log.standing_at(&context.heads, author);
     Some(standing.is_some_and(|s| s.stint == context.stint && s.may_post))
 }
 
@@ -98,26 +105,34 @@ impl Groups {
             }
             return;
         };
+        let (ops, mut run) = (&group.ops, Err(Missing::Never));
         let Some(epoch) = group.epochs.find_mut(&tags) else { return };
         let op = epoch.op();
-        let opened = match epoch.open(&body, cx.wall) {
-            Ok(opened) => opened,
-            Err(why) => {
+        let takes = |sender: NodeId, body: &[u8]| {
+            run = unpack(ops, op, sender, body);
+            run.is_ok()
+        };
+        let opened = epoch.open_if(&body, cx.wall, takes).map(|_| ());
+        match (opened, run) {
+            (Ok(()), Ok(body)) => {
+                group.save(out);
+                out.push(Out::Opened { group: group.id, via: from, body });
+            }
+            // It is opened when the operations are here.
+            (Err(Unopened::Refused), Err(Missing::Yet)) => {
+                group.say_state(from, true, out);
+                if !self.pool.keep(from, body, cx.now) {
+                    self.drops.count(DropReason::Queue);
+                }
+            }
+            (Err(why), _) => {
                 // Nothing else costs more than to look it up.
-                if why == Unopened::Failed {
+                if matches!(why, Unopened::Failed | Unopened::Refused) {
                     self.failures.count(from, cx.now);
                 }
-                return self.drops.count(reason(why));
+                self.drops.count(reason(why));
             }
-        };
-        group.save(out);
-        match unpack(group, op, opened.sender, &opened.body) {
-            Ok((context, bytes)) if may_post(group, opened.sender, &context) == Some(true) => {
-                out.push(Out::Opened { group: group.id, via: from, body: bytes });
-            }
-            // The log of the group brings it when the operations are there.
-            Err(Missing::Yet) => group.say_state(from, true, out),
-            Ok(_) | Err(Missing::Never) => self.drops.count(DropReason::Message),
+            (Ok(()), Err(_)) => self.drops.count(DropReason::Message),
         }
     }
 
@@ -127,7 +142,7 @@ impl Groups {
         let Ok(GroupRun { key, context, .. }) = GroupRun::read(&run) else {
             return self.drops.count(DropReason::Message);
         };
-        match may_post(group, crate::identity::node_id(key), &context) {
+        match may_post(&group.ops, crate::identity::node_id(key), &context) {
             Some(true) => out.push(Out::Opened { group: id, via: from, body: run }),
             Some(false) => self.drops.count(DropReason::Message),
             None => {
@@ -161,7 +176,7 @@ impl Groups {
         out: &mut Outbox<Out>,
     ) {
         let Some(group) = self.groups.get(&id) else { return };
-        match may_post(group, author, &context) {
+        match may_post(&group.ops, author, &context) {
             Some(may) => {
                 let state = group.ops.state_at(&context.heads);
                 let stints = state.iter().flat_map(|state| state.members.values().map(|m| m.stint));
@@ -181,6 +196,7 @@ fn reason(why: Unopened) -> DropReason {
     match why {
         Unopened::Used | Unopened::Own => DropReason::Duplicate,
         Unopened::Failed | Unopened::OtherEpoch => DropReason::Decrypt,
+        Unopened::Refused => DropReason::Signature,
         Unopened::Malformed | Unopened::NoSuchSender | Unopened::TooFar => DropReason::Message,
     }
 }

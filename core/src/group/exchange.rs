@@ -218,6 +218,9 @@ impl Groups {
             // Whether there is such a group is not for who has no invitation to it.
             return self.drops.count(DropReason::Message);
         };
+        if (group.is_member(from) || group.state().kind == GroupKind::Public) && !group.answers(from, cx.now) {
+            return self.drops.count(DropReason::Rate);
+        }
         let state = group.state();
         if state.members.contains_key(&from) {
             // It asks again: what it was sent is lost.

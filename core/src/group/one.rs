@@ -36,6 +36,9 @@ const NEWS_AFTER: Duration = Duration::from_millis(500);
 const TOLD: usize = 3;
 /// Operations are compared with one linked member every minute, as broadcasts are (chat.compare_every).
 const COMPARE_EVERY: Duration = Duration::from_secs(60);
+/// The whole log is sent to a node once in 5 s, the pause after which a request to join is repeated; to so many at once.
+const ANSWER_EVERY: Duration = Duration::from_secs(5);
+const MAX_ANSWERED: usize = 256;
 /// Epochs are looked for among so many of the newest operations that made one.
 const EPOCHS_BACK: usize = 64;
 
@@ -71,6 +74,10 @@ pub(super) struct Group {
     pub(super) usable: Option<OpId>,
     /// INVARIANT: that of all operations.
     state: Arc<State>,
+    /// When the whole log was last sent to a node that asked to join.
+    answered: OrderedMap<NodeId, Instant>,
+    /// Operations that made an epoch.
+    made: OrderedSet<OpId>,
     /// Operations that have no effect.
     void: OrderedSet<OpId>,
     /// What the application was last told of; none before this node was a member.
@@ -136,10 +143,12 @@ impl GroupMember {
 impl Group {
     /// None if the log has no state.
     pub(super) fn new(id: GroupId, ops: OpLog, now: Instant) -> Option<Self> {
-        Some(Self {
+        let mut group = Self {
             id,
             state: ops.state()?,
             void: ops.void().into_iter().collect(),
+            made: OrderedSet::new(),
+            answered: OrderedMap::new(),
             ops,
             epochs: Epochs::default(),
             waiting: OrderedMap::new(),
@@ -153,7 +162,14 @@ impl Group {
             is_arriving: false,
             news_at: None,
             compare_at: now + COMPARE_EVERY,
-        })
+        };
+        let made: Vec<OpId> = group.ops.iter().map(|op| op.id).collect();
+        for id in made {
+            if group.ops.get(&id).is_some_and(|op| group.makes_epoch(op)) {
+                group.made.insert(id);
+            }
+        }
+        Some(group)
     }
 
     /// A group as it was stored.
@@ -283,6 +299,8 @@ impl Group {
             self.early.len(),
             self.state.members.len(),
             self.void.len(),
+            self.made.len(),
+            self.answered.len(),
             1,
         ]
         .into_iter()
@@ -369,7 +387,11 @@ impl Group {
 
     fn take(&mut self, op: Operation, out: &mut Outbox<Out>) {
         out.put(OPERATIONS, [self.id.0, op.id.0].concat(), op.bytes.clone());
+        let id = op.id;
         self.ops.insert(op);
+        if self.ops.get(&id).is_some_and(|op| self.makes_epoch(op)) {
+            self.made.insert(id);
+        }
     }
 
     /// What the group is now.
@@ -378,6 +400,17 @@ impl Group {
             self.state = state;
         }
         self.void = self.ops.void().into_iter().collect();
+    }
+
+    /// Whether the whole log may be sent to a node that asks to join. A question is 150 bytes and the answer 180 an
+    /// operation, so each node has one in five seconds, as it asks.
+    pub(super) fn answers(&mut self, node: NodeId, now: Instant) -> bool {
+        self.answered.retain(|_, at| *at + ANSWER_EVERY > now);
+        let may = self.answered.len() < MAX_ANSWERED && !self.answered.contains_key(&node);
+        if may {
+            self.answered.insert(node, now);
+        }
+        may
     }
 
     /// What is new here is announced soon.
@@ -421,17 +454,19 @@ impl Group {
 
     /// The sorted members for whom an operation made an epoch.
     pub(super) fn holders(&self, op: &Operation) -> Option<Vec<NodeId>> {
+        self.made.contains(&op.id).then(|| self.ops.members_at(op.id))
+    }
+
+    /// Whether an operation made an epoch, which follows from it and its past.
+    fn makes_epoch(&self, op: &Operation) -> bool {
         match &op.action {
-            Action::Create { .. } | Action::Epoch(_) | Action::Remove { epoch: Some(_), .. } => {
-                Some(self.ops.members_at(op.id))
-            }
+            Action::Create { .. } | Action::Epoch(_) | Action::Remove { epoch: Some(_), .. } => true,
             Action::Add { base, .. } => {
                 // An older epoch could still be held by a node that was removed since: its successor is none.
-                let holders = self.ops.members_at(op.id);
                 let mut before = self.ops.members_at(*base);
                 before.extend(op.added());
                 before.sort_unstable();
-                (before == holders && self.ops.get(base).is_some_and(|base| self.makes_epoch(base))).then_some(holders)
+                self.made.contains(base) && before == self.ops.members_at(op.id)
             }
             Action::SetRole { .. }
             | Action::Remove { epoch: None, .. }
@@ -440,35 +475,7 @@ impl Group {
             | Action::Transfer { .. }
             | Action::Describe { .. }
             | Action::SetPolicy { .. }
-            | Action::ForkProof { .. } => None,
-        }
-    }
-
-    fn makes_epoch(&self, op: &Operation) -> bool {
-        let mut op = op;
-        loop {
-            match &op.action {
-                Action::Create { .. } | Action::Epoch(_) | Action::Remove { epoch: Some(_), .. } => return true,
-                Action::Add { base, .. } if self.epoch(op.id).is_none() => {
-                    let Some(before) = self.ops.get(base) else { return false };
-                    let mut expected = self.ops.members_at(*base);
-                    expected.extend(op.added());
-                    expected.sort_unstable();
-                    if expected != self.ops.members_at(op.id) {
-                        return false;
-                    }
-                    op = before;
-                }
-                Action::Add { .. } => return true,
-                Action::SetRole { .. }
-                | Action::Remove { epoch: None, .. }
-                | Action::Unban { .. }
-                | Action::Leave
-                | Action::Transfer { .. }
-                | Action::Describe { .. }
-                | Action::SetPolicy { .. }
-                | Action::ForkProof { .. } => return false,
-            }
+            | Action::ForkProof { .. } => false,
         }
     }
 

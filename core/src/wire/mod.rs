@@ -5,6 +5,7 @@
 //! travelled, never as a re-encoding.
 
 pub mod content;
+pub(crate) mod entry;
 pub(crate) mod group;
 pub(crate) mod reach;
 pub mod record;

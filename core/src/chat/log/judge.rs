@@ -5,11 +5,11 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::Log;
-use crate::chat::entry::{Entry, LifeId, Parent, Reference, Run};
 use crate::chat::known::{Known, Tip};
 use crate::collections::{OrderedMap, OrderedSet};
 use crate::id::MessageId;
 use crate::planted::{Bug, planted};
+use crate::wire::entry::{Entry, LifeId, Parent, Reference, Run};
 
 /// What a verdict takes from the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,7 +5,6 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::bench::{Bench, received};
-use crate::chat::entry::{Body, Carried, LifeId, Parent, Part, Parts, Run};
 use crate::chat::wire::{Height, Holding, Sync};
 use crate::chat::{In, Out};
 use crate::collections::short;
@@ -17,6 +16,7 @@ use crate::identity::tests::identity;
 use crate::store::MemoryStore;
 use crate::time::{Duration, WallTime};
 use crate::wire::content::{Content, Conversation, network_conversation, private_conversation};
+use crate::wire::entry::{Body, Carried, LifeId, Parent, Part, Parts, Run};
 use crate::wire::{Blob, encode};
 
 fn body(n: u64, content: Content) -> Carried {

@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 
-use crate::chat::entry::Run;
 use crate::chat::{Chat, In, Out};
 use crate::config::Config;
 use crate::fact::Fact;
@@ -14,6 +13,7 @@ use crate::rng::Rng;
 use crate::store::{Batch, MemoryStore, Op};
 use crate::time::{Instant, WallTime};
 use crate::wire::content::{Content, Conversation, Message};
+use crate::wire::entry::Run;
 
 pub(super) struct Bench {
     pub(super) chat: Chat,

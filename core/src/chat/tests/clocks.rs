@@ -4,10 +4,10 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::bench::Bench;
-use crate::chat::entry::Run;
 use crate::collections::OrderedMap;
 use crate::id::{MessageId, NodeId};
 use crate::wire::content::{Causality, Content, Message, document_clocks, network_conversation};
+use crate::wire::entry::Run;
 use proptest::prelude::{ProptestConfig, Strategy, prop, prop_assert, prop_assert_eq, proptest};
 
 /// The document's clock: its nodes tick on sending and on receiving.
@@ -191,8 +191,8 @@ fn beyond_64_authors_there_is_order_without_clocks() {
 }
 
 fn last_run(bench: &mut Bench, id: MessageId) -> Run {
-    use crate::chat::entry::Parent;
     use crate::chat::rows::{At, Row, entry_scan};
+    use crate::wire::entry::Parent;
     let number = bench.chat.logs[&bench.chat.network].number;
     let rows = bench.store.scan(&entry_scan(number, Parent::of(id)));
     match Row::read(&rows[0].value).unwrap().at {

@@ -1,10 +1,10 @@
 //! What an attack on bases, votes, pages and deletion found. Each broke before it was mended.
 
 use super::*;
-use crate::chat::entry::LifeId;
 use crate::chat::retain::{Retention, Walk};
 use crate::chat::wire::Height;
 use crate::identity::tests::identity;
+use crate::wire::entry::LifeId;
 
 fn signed(author: u8, life: u8, entries: Vec<(Vec<Parent>, Option<Content>)>) -> Run {
     let entries = entries

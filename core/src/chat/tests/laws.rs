@@ -5,12 +5,12 @@ use alloc::vec::Vec;
 
 use super::world::{Trouble, World};
 use crate::chat::Out;
-use crate::chat::entry::{Parent, Run};
 use crate::chat::log::{Facts, Need, Verdict};
 use crate::chat::rows::{Row, entry_id, entry_scan, number_row, number_scan, tip_scan};
 use crate::collections::{OrderedMap, OrderedSet};
 use crate::id::{MessageId, NodeId};
 use crate::wire::content::{Causality, Content, Conversation, network_conversation};
+use crate::wire::entry::{Parent, Run};
 
 /// Histories of each kind in the test command. `DONP_HISTORIES` when the test is built makes more (docs/results.md has
 /// the whole count).

@@ -5,7 +5,6 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::bench::{Bench, received};
-use crate::chat::entry::{Body, Carried, Parent, Part, Parts, Reference, Run};
 use crate::chat::rows::{At, ENTRIES, Row, entry_id};
 use crate::chat::wire::{End, Holding, Sync};
 use crate::chat::{In, Out};
@@ -18,6 +17,7 @@ use crate::identity::tests::identity;
 use crate::store::Scan;
 use crate::time::{Duration, WallTime};
 use crate::wire::content::{Content, Conversation, Message, network_conversation};
+use crate::wire::entry::{Body, Carried, Parent, Part, Parts, Reference, Run};
 use crate::wire::{Blob, MAX_MESSAGE, decode, encode};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -5,7 +5,6 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::bench::{Bench, received};
-use crate::chat::entry::{Body, Carried, LifeId, Parent, Part, Parts, Reference, Run};
 use crate::chat::known::Tip;
 use crate::chat::rows::{ENTRIES, NUMBERS, entry_key, number_key};
 use crate::chat::wire::{End, Holding, Sync};
@@ -18,6 +17,7 @@ use crate::machine::{Cx, Emit, Machine, Outbox};
 use crate::store::{Batch, Op};
 use crate::time::{Duration, WallTime};
 use crate::wire::content::{Content, Conversation, Message, network_conversation, private_conversation};
+use crate::wire::entry::{Body, Carried, LifeId, Parent, Part, Parts, Reference, Run};
 use crate::wire::{Blob, MAX_MESSAGE, decode, encode};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -6,7 +6,6 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::bench::Bench;
-use crate::chat::entry::{Body, Carried, LifeId, MAX_RUN, Parent, Part, Parts, Run};
 use crate::chat::rows::{At, ENTRIES, Row, entry_id};
 use crate::chat::wire::Sync;
 use crate::chat::{In, Out};
@@ -21,6 +20,7 @@ use crate::rng::Rng;
 use crate::store::{MemoryStore, Record, Scan};
 use crate::time::{Duration, WallTime};
 use crate::wire::content::{Content, network_conversation};
+use crate::wire::entry::{Body, Carried, LifeId, MAX_RUN, Parent, Part, Parts, Run};
 use crate::wire::{Blob, MAX_MESSAGE, decode, encode};
 
 /// What may happen in a history besides speech, partitions and losses.

@@ -49,6 +49,8 @@ pub(crate) enum Unopened {
     Used,
     /// Its tag does not verify.
     Failed,
+    /// What is in it was refused.
+    Refused,
 }
 
 /// What changed since the rows were last taken.
@@ -219,7 +221,19 @@ impl Epoch {
     }
 
     /// Opens a message of this epoch. Nothing changes if it does not open.
+    #[cfg(test)]
     pub(crate) fn open(&mut self, bytes: &[u8], wall: WallTime) -> Result<Opened, Unopened> {
+        self.open_if(bytes, wall, |_, _| true)
+    }
+
+    /// Opens a message of this epoch if what is in it is taken. Every holder can seal in the chain of another, so a
+    /// chain goes on for nothing but what its owner signed. Nothing changes if it is not opened.
+    pub(crate) fn open_if(
+        &mut self,
+        bytes: &[u8],
+        wall: WallTime,
+        takes: impl FnOnce(NodeId, &[u8]) -> bool,
+    ) -> Result<Opened, Unopened> {
         let parts = Parts::read(bytes).map_err(|Malformed| Unopened::Malformed)?;
         let Header { tags, sender, number } = parts.header;
         if tags != self.tags {
@@ -242,6 +256,9 @@ impl Epoch {
             NoKey::TooFar => Unopened::TooFar,
         })?;
         let body = parts.open(&key.0, self.place()).ok_or(Unopened::Failed)?;
+        if !takes(node, &body) {
+            return Err(Unopened::Refused);
+        }
         if let Some(chain) = first {
             self.receiving.insert(sender, chain);
             if let Some(key) = self.silent.get_mut(usize::from(sender)) {
