@@ -160,7 +160,12 @@ impl Holders {
     /// Whether a peer may still bring the bodies of a run that ends at this depth.
     pub(super) fn may_bring(&self, peer: NodeId, depth: u64, now: Instant) -> bool {
         let is_distrusted = self.distrusted.get(&peer).is_some_and(|until| now < *until);
-        !is_distrusted && self.get(peer).is_none_or(|holding| holding.floor <= depth)
+        !is_distrusted && self.says_to_have(peer, depth)
+    }
+
+    /// Whether a peer says that it has bodies at this depth, or says nothing.
+    pub(super) fn says_to_have(&self, peer: NodeId, depth: u64) -> bool {
+        self.get(peer).is_none_or(|holding| holding.floor <= depth)
     }
 }
 

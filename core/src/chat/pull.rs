@@ -144,7 +144,10 @@ impl Chat {
     /// Says to a peer what is here, in one hash. A peer with another one asks.
     pub(super) fn greet(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, peer: NodeId, out: &mut Outbox<Out>) {
         let Some(log) = self.logs.get_mut(&conversation) else { return };
-        let holding = log.holding(&self.config.chat, cx.wall);
+        let mut holding = log.holding(&self.config.chat, cx.wall);
+        // Of most that lies below it a newcomer of a group has no bodies.
+        let own = log.policy.reader(self.me).map_or(0, |reader| reader.from);
+        holding.floor = holding.floor.max(own);
         let from = log.line(peer);
         let hash = log.lives.digest(from);
         let is_unread = hash.is_none() && !self.too_many.contains(&conversation);
@@ -267,11 +270,16 @@ impl Chat {
 
     /// Asks a peer for bodies that are wanted.
     fn ask_wanted(&mut self, cx: &Cx<'_>, conversation: ConversationId, peer: NodeId, out: &mut Outbox<Out>) {
+        let others = self.holders(conversation);
         let Some(log) = self.logs.get_mut(&conversation) else { return };
         if log.holders.ask_wanted_at > cx.now {
             return;
         }
-        let brings = |id: &MessageId| log.holders.may_bring(peer, id.depth, cx.now);
+        // Who failed is asked last: if no other may bring them. It may have been out of reach.
+        let brings = |id: &MessageId| {
+            let may = |p: NodeId| log.holders.may_bring(p, id.depth, cx.now);
+            may(peer) || !others.iter().any(|p| may(*p)) && log.holders.says_to_have(peer, id.depth)
+        };
         let parents: Vec<Parent> = log.wanted().filter(brings).take(MAX_WANTED).map(Parent::of).collect();
         if !parents.is_empty() {
             log.holders.ask_wanted_at = cx.now + WANTED_EVERY;
