@@ -18,7 +18,7 @@ use crate::machine::{Cx, Outbox};
 use crate::stats::DropReason;
 use crate::wire::{Blob, MAX_MESSAGE, decode, encode};
 
-/// Requests to join that wait, for each group: 64. Others are told to ask again later, by silence.
+/// Requests to join that wait, for each group: 64. Others get no answer, and ask again later.
 const MAX_REQUESTS: usize = 64;
 
 impl Groups {
@@ -31,7 +31,7 @@ impl Groups {
                 self.asked_to_join(cx, from, group, (acceptance, invitation, name), out);
             }
             Message::Refuse { group, reason } => self.refused(from, group, reason, out),
-            // It is asked again now and then, should the one who is to say yes be somebody else.
+            // It is asked again now and then: another member may be the one who answers.
             Message::Wait { .. } => {}
             Message::Secret(Blob(bytes)) => self.secret(cx, from, &bytes, out),
             Message::Ask { group, epoch } => {
@@ -69,7 +69,7 @@ impl Groups {
         }
     }
 
-    /// `GroupStateUpdate`: operations prove themselves, whoever brings them.
+    /// `GroupStateUpdate`: operations prove themselves, from any bringer.
     fn operations(&mut self, cx: &mut Cx<'_>, from: NodeId, id: GroupId, ops: Vec<Blob>, out: &mut Outbox<Out>) {
         if let Some(joining) = self.joining.get_mut(&id) {
             // Others could fill the place of what is waited for.
@@ -163,7 +163,7 @@ impl Groups {
         } else if !is_member {
             return;
         }
-        // Its row goes when the application is told.
+        // Its row goes with the event.
         let Some(Joining { secrets, .. }) = self.joining.remove(&id) else { return };
         for op in ops.iter() {
             out.put(OPERATIONS, [id.0, op.id.0].concat(), op.bytes.clone());
@@ -233,7 +233,7 @@ impl Groups {
         if state.kind == GroupKind::Public && !state.banned.contains(&from) {
             return give(id, group.ops.iter().collect(), from, out);
         }
-        // Who was never in the group, and has not the word of anybody who was, is not told that there is one.
+        // A node that never was a member, and has no invitation by one, does not learn that the group exists.
         let was_member = |node: &NodeId| state.members.contains_key(node) || state.removed.contains_key(node);
         let is_invited = |i: &Invitation| i.group == id && was_member(&i.signer()) && i.is_genuine();
         let knows = state.kind == GroupKind::Public || was_member(&from) || invitation.as_ref().is_some_and(is_invited);

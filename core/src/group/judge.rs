@@ -132,7 +132,7 @@ impl Case<'_> {
         }
     }
 
-    /// A proof is good if it shows two operations of somebody else under one number, and nobody did before.
+    /// A proof is good if it shows two operations of another author under one number, and no earlier proof did.
     fn proof(&self, own: GroupRole, one: &[u8], other: &[u8]) -> Option<Authority> {
         let (one, other) = (Operation::decode(one).ok()?, Operation::decode(other).ok()?);
         let (node, seq) = (one.author, one.seq);

@@ -34,7 +34,7 @@ pub(crate) enum Verdict {
     Fits,
 }
 
-/// What somebody is in a group at some place in its log.
+/// What a node is in a group at some place in its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
     /// The operation that made it a member.

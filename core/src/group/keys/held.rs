@@ -7,7 +7,7 @@ use crate::group::keys::epoch::Epoch;
 use crate::group::keys::schedule::Tags;
 use crate::time::WallTime;
 
-/// Epochs of one group. Six an hour may be made that remove nobody, and a member that was away meets those of one hour.
+/// Epochs of one group. Six an hour may be made that remove no member, and a member that was away meets those of one hour.
 const MAX_EPOCHS: usize = 6;
 /// An hour: what was said in an epoch before its successor was known is all here, and no later epoch follows from it.
 const NEXT_AGE: u64 = 3_600_000;

@@ -1,5 +1,5 @@
 //! How the secret of an epoch reaches its holders (docs/design/groups-keys.md §4.6): a tree of degree 8 that the
-//! operation fixes, so that all agree on who feeds whom and nobody sends to more than eight.
+//! operation fixes, so that all agree on who feeds whom and none sends to more than eight.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -18,7 +18,7 @@ pub(crate) struct Order(Vec<NodeId>);
 
 impl Order {
     /// The order of an operation: indices into the sorted members after it, its author among them. None unless it names
-    /// every member but the author once, and nobody else.
+    /// every member but the author once, and no other node.
     pub(crate) fn new(order: &[u16], members: &[NodeId], author: NodeId) -> Option<Self> {
         let sorted = members.is_sorted_by(|a, b| a < b);
         if !sorted || members.binary_search(&author).is_err() || order.len().checked_add(1)? != members.len() {
