@@ -99,6 +99,8 @@ pub struct Config {
     pub gossip: GossipConfig,
     /// Conversations.
     pub chat: ChatConfig,
+    /// Files that messages name.
+    pub file: FileConfig,
     /// Failure detection in a zone.
     pub swim: SwimConfig,
     /// Every bound.
@@ -347,6 +349,19 @@ settings! {
 }
 
 settings! {
+    /// Files that messages name.
+    file: FileConfig {
+        /// Files of up to so many bytes are fetched unasked, in private conversations and in groups: 256 KiB, a picture
+        /// that an app shows beside the message. 0: none.
+        fetch_unasked: u64 = 256 << 10,
+            "Files of up to so many bytes are fetched unasked; 0: none";
+        /// Bytes of files that were fetched unasked: 64 MiB. Beyond it the oldest of them go.
+        unasked_bytes: u64 = 64 << 20,
+            "Bytes of files that are kept although nobody asked for them";
+    }
+}
+
+settings! {
     /// Failure detection in a zone: SWIM's and Lifeguard's parameters. Plain SWIM is `health_max` 0, `beta` 1,
     /// `confirmations` 0 and the five flags after `zone` off.
     swim: SwimConfig {
@@ -431,6 +446,7 @@ impl Config {
         self.delivery.validate()?;
         self.gossip.validate()?;
         self.chat.validate()?;
+        self.file.validate()?;
         self.swim.validate()?;
         if self.membership.target > self.limits.neighbours {
             return Err(ConfigError { key: "membership.target", rule: "must not exceed limits.neighbours".into() });

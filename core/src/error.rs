@@ -5,6 +5,7 @@ use core::fmt;
 
 use alloc::string::String;
 
+use crate::file::FileError;
 use crate::id::NodeId;
 
 /// A command was refused; nothing changed.
@@ -34,6 +35,8 @@ pub enum CommandError {
     Blocked(NodeId),
     /// A rule of the group forbids it; the text says which.
     NotAllowed(&'static str),
+    /// The file was not added.
+    File(FileError),
     /// The ticket is for another network than the one this node was set up for.
     OtherNetwork,
 }
@@ -61,6 +64,7 @@ impl fmt::Display for CommandError {
             }
             Self::Blocked(id) => write!(f, "node {id} is blocked here: unblock it first"),
             Self::NotAllowed(why) => f.write_str(why),
+            Self::File(e) => write!(f, "{e}"),
             Self::OtherNetwork => f.write_str(
                 "the ticket is for another network; a profile belongs to one network: create another profile for it",
             ),

@@ -40,6 +40,7 @@ const OTHERS: &[(&str, Target)] = &[
     ("beacon", beacon),
     ("session_message", session_message),
     ("group_message", group_message),
+    ("file_message", file_message),
     ("delivery_message", delivery_message),
     ("chat_message", chat_message),
     ("chat_run", chat_run),
@@ -75,7 +76,9 @@ fn serve(engine: &mut Engine, store: &mut MemoryStore, now: Instant) -> Vec<Outp
                 let records = store.scan(&request.scan);
                 engine.handle_records(now, request.id, records);
             }
-            Output::Event(_) | Output::Answer(_) | Output::Transmit(_) | Output::Beacon(_) => rest.push(output),
+            Output::Event(_) | Output::Answer(_) | Output::FilePart(_) | Output::Transmit(_) | Output::Beacon(_) => {
+                rest.push(output)
+            }
         }
     }
     rest
@@ -141,6 +144,12 @@ fn group_message(bytes: &[u8]) {
                 assert_eq!(crate::group::op::Operation::decode(&op.bytes).as_ref(), Ok(&op));
             }
         }
+    }
+}
+
+fn file_message(bytes: &[u8]) {
+    if let Ok(message) = crate::file::wire::Message::decode(bytes) {
+        assert_eq!(crate::file::wire::Message::decode(&message.encode()), Ok(message));
     }
 }
 
@@ -305,7 +314,12 @@ fn engines(bytes: &[u8]) {
                             mail.push((to, addr(n), t.bytes));
                         }
                     }
-                    Output::Event(_) | Output::Answer(_) | Output::Beacon(_) | Output::Batch(_) | Output::Read(_) => {}
+                    Output::Event(_)
+                    | Output::Answer(_)
+                    | Output::FilePart(_)
+                    | Output::Beacon(_)
+                    | Output::Batch(_)
+                    | Output::Read(_) => {}
                 }
             }
             assert!(engine.footprint() < 100_000);

@@ -101,6 +101,7 @@ id!(NodeId, 'n', "A node: one device. The BLAKE3 hash of its Ed25519 public key.
 id!(AccountId, 'a', "A person: the BLAKE3 hash of an account's Ed25519 public key.");
 id!(ConversationId, 'c', "A conversation: messages with one causal order.");
 id!(GroupId, 'g', "A group: the id of the operation that created it.");
+id!(FileId, 'f', "A file: the BLAKE3 hash of its sealed bytes.");
 id!(OpId, 'o', "An operation of a group: the BLAKE3 hash of what its author signed.");
 
 /// A message by its place and its content: the order of these ids is the display order of a conversation, a linear

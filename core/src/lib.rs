@@ -63,7 +63,7 @@
 //!                     self.engine.ack(now, seq).unwrap();
 //!                 }
 //!                 Output::Transmit(transmit) => transmits.push(transmit),
-//!                 Output::Event(Event::Volatile(_)) | Output::Answer(_) | Output::Beacon(_) => {}
+//!                 Output::Event(Event::Volatile(_)) | Output::Answer(_) | Output::FilePart(_) | Output::Beacon(_) => {}
 //!             }
 //!         }
 //!         transmits
@@ -99,7 +99,7 @@
 //! (nodes nearby), `session` (what two devices say is readable to them alone), `delivery` (private messages until they
 //! are stored at the other end), `gossip`
 //! (broadcasts), `swim` (failure detection in a zone), `chat` (conversations in causal order), `group` (who is a member
-//! of a group, and its keys). No machine
+//! of a group, and its keys), `file` (files, pulled part by part from any member that has them). No machine
 //! knows another: `engine/route.rs` maps each output to its receivers.
 #![no_std]
 #![cfg_attr(
@@ -124,6 +124,7 @@ mod discovery;
 mod engine;
 mod error;
 mod fact;
+mod file;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
 #[allow(clippy::missing_panics_doc, reason = "a broken law panics, that is the point")]
@@ -153,20 +154,21 @@ mod time;
 mod wire;
 
 pub use config::{
-    ChatConfig, Config, DeliveryConfig, DiscoveryConfig, GossipConfig, LinkConfig, MembershipConfig, NodeType,
-    SwimConfig,
+    ChatConfig, Config, DeliveryConfig, DiscoveryConfig, FileConfig, GossipConfig, LinkConfig, MembershipConfig,
+    NodeType, SwimConfig,
 };
 pub use engine::{
-    Answer, Deadline, Durable, Engine, Event, FailReason, FailureType, LocalPeer, Output, Peer, Status, Transmit,
-    Volatile, ZoneMember,
+    Answer, Deadline, Durable, Engine, Event, FailReason, FailureType, FilePart, LocalPeer, Output, Peer, Status,
+    Transmit, Volatile, ZoneMember,
 };
 pub use error::{CommandError, ConfigError, RestoreError};
 pub use fact::{DownReason, MemberState};
+pub use file::{FileDraft, FileError, FileInfo, SealedFile};
 pub use group::op::{GroupHistory, GroupKind, GroupPolicy, GroupRole};
 pub use group::ticket::GroupTicket;
 pub use group::wire::Refusal;
 pub use group::{GroupChange, GroupInfo, GroupMember};
-pub use id::{AccountId, ConversationId, GroupId, Life, MessageId, NodeId, OpId};
+pub use id::{AccountId, ConversationId, FileId, GroupId, Life, MessageId, NodeId, OpId};
 pub use identity::{Identity, IdentityError};
 pub use limits::Limits;
 pub use membership::NodeState;
@@ -175,5 +177,7 @@ pub use settings::Setting;
 pub use stats::{BroadcastStats, DropReason, Drops, SessionStats, Stats, SwimStats};
 pub use store::{Batch, MemoryStore, Op, Record, Request, Scan, Table};
 pub use time::{Duration, Instant, WallTime};
-pub use wire::content::{Causality, ClockEntry, Content, Conversation, Message, VectorClock, document_clocks};
+pub use wire::content::{
+    Attachment, Causality, ClockEntry, Content, Conversation, Message, VectorClock, document_clocks,
+};
 pub use wire::ticket::{Bootstrap, ParseTicketError, Ticket};

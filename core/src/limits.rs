@@ -5,6 +5,7 @@
 
 use crate::setting::{at_least, at_most, settings};
 use crate::wire::MAX_MESSAGE;
+use crate::wire::content::MAX_FILE;
 
 /// The largest zone: SWIM's messages stay as they are, but rosters and links grow with it
 /// (docs/design/failures.md §2).
@@ -104,6 +105,19 @@ settings! {
         blocked: usize = 4_096,
             "Blocked nodes",
             |_, v| at_least(v, 1);
+        /// Files that are here or being fetched: 1,024, each with 2 KiB at most that say which of a gigabyte's parts are
+        /// here.
+        files: usize = 1_024,
+            "Files that are here or being fetched",
+            |_, v| at_least(v, 1);
+        /// The largest file that is added or fetched: 1 GiB, as the largest of Signal's and WhatsApp's are below 2 GiB.
+        file_bytes: u64 = 1 << 30,
+            "Bytes of the largest file that is added or fetched",
+            |_, v| at_most(v, MAX_FILE);
+        /// Bytes of all files, on disk: 4 GiB, what a phone spares.
+        files_bytes: u64 = 4 << 30,
+            "Bytes of all files",
+            |part, v| at_least(v, part.file_bytes);
         /// Durable events kept for an application that does not acknowledge: 65,536 rows on disk.
         /// Beyond it the oldest are dropped from replay (the messages stay in the history) and
         /// `Volatile::Lagged` says how many.

@@ -122,6 +122,11 @@ impl<O> Outbox<O> {
         self.0.push_back(Emit::Store(Op::Delete { table, key }));
     }
 
+    /// Removes every key from `start` up to but not including `end`.
+    pub(crate) fn delete_range(&mut self, table: Table, start: Vec<u8>, end: Vec<u8>) {
+        self.0.push_back(Emit::Store(Op::DeleteRange { table, start, end }));
+    }
+
     /// Pushes all that another holds.
     pub(crate) fn append(&mut self, other: &mut Self) {
         self.0.append(&mut other.0);

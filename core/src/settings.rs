@@ -3,7 +3,8 @@
 use core::fmt;
 
 use crate::config::{
-    ChatConfig, Config, DeliveryConfig, DiscoveryConfig, GossipConfig, LinkConfig, MembershipConfig, SwimConfig,
+    ChatConfig, Config, DeliveryConfig, DiscoveryConfig, FileConfig, GossipConfig, LinkConfig, MembershipConfig,
+    SwimConfig,
 };
 use crate::limits::Limits;
 use crate::setting::{Entry, SettingValue};
@@ -81,6 +82,7 @@ macro_rules! parts {
 
 parts! {
     chat: Chat(ChatConfig),
+    file: File(FileConfig),
     delivery: Delivery(DeliveryConfig),
     discovery: Discovery(DiscoveryConfig),
     gossip: Gossip(GossipConfig),

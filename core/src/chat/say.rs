@@ -44,7 +44,7 @@ impl Chat {
         }
         let mut ids = Vec::with_capacity(contents.len());
         for content in contents {
-            let text = content.shown().len();
+            let text = content.len();
             let body = Body { salt: cx.rng.bytes(), sent_at: cx.wall, content: Some(content) };
             match self.draft.as_mut().filter(|d| d.conversation == conversation && d.fits(text)) {
                 Some(draft) => ids.push(draft.push(&body)),

@@ -525,7 +525,9 @@ impl Chat {
         let author = self.logs.get(&conversation).and_then(|log| log.author_of(target));
         match content {
             Content::Edit { .. } | Content::Retract { .. } => author == Some(self.me),
-            Content::Text { .. } | Content::Reply { .. } | Content::React { .. } => author.is_some(),
+            Content::Text { .. } | Content::Reply { .. } | Content::React { .. } | Content::File { .. } => {
+                author.is_some()
+            }
         }
     }
 }
@@ -540,7 +542,7 @@ fn store_edit(conversation: u32, taken: &Taken<'_>, out: &mut Outbox<Out>) {
         Content::Retract { retract } => {
             out.put(EDITS, edit_key(conversation, *retract, taken.id), encode_edit(None));
         }
-        Content::Text { .. } | Content::Reply { .. } | Content::React { .. } => {}
+        Content::Text { .. } | Content::Reply { .. } | Content::React { .. } | Content::File { .. } => {}
     }
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::own;
 use crate::fact::{DownReason, MemberState};
 use crate::group::GroupChange;
-use crate::id::{GroupId, Life, MessageId, NodeId};
+use crate::id::{FileId, GroupId, Life, MessageId, NodeId};
 use crate::membership::NodeState;
 use crate::store::Scan;
 use crate::time::WallTime;
@@ -75,6 +75,11 @@ pub enum Durable {
         /// What changed.
         change: GroupChange,
     },
+    /// A file is here whole: it was asked for, or is small. Code 7.
+    FileReceived {
+        /// Which.
+        file: FileId,
+    },
     /// Another copy of this profile speaks in a conversation: this one was restored from a backup, or runs twice. It
     /// goes on in a log of its own, and nothing that either said is lost. Code 5.
     LifeBegun {
@@ -117,6 +122,17 @@ pub enum Volatile {
         peer: NodeId,
         /// Its state.
         state: MemberState,
+    },
+    /// More of a file is here.
+    FileProgress {
+        /// Which.
+        file: FileId,
+        /// Bytes that are here.
+        bytes: u64,
+        /// Of so many.
+        size: u64,
+        /// Nodes that it is being fetched from.
+        holders: u64,
     },
     /// Events were lost: read the state again. For lost durable events the messages are in the
     /// history.
@@ -198,6 +214,7 @@ impl Durable {
     const FORKED: u8 = 4;
     const LIFE_BEGUN: u8 = 5;
     const GROUP_CHANGED: u8 = 6;
+    const FILE_RECEIVED: u8 = 7;
 
     /// One byte of code, then the fields in postcard.
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -210,6 +227,7 @@ impl Durable {
             }
             Self::LifeBegun { conversation } => (Self::LIFE_BEGUN, encode(conversation)),
             Self::GroupChanged { group, change } => (Self::GROUP_CHANGED, encode(&(group, change))),
+            Self::FileReceived { file } => (Self::FILE_RECEIVED, encode(file)),
         };
         fields.insert(0, code);
         fields
@@ -229,6 +247,7 @@ impl Durable {
             }),
             Self::LIFE_BEGUN => decode(fields, MAX_ROW).map(|conversation| Self::LifeBegun { conversation }),
             Self::GROUP_CHANGED => decode(fields, MAX_ROW).map(|(group, change)| Self::GroupChanged { group, change }),
+            Self::FILE_RECEIVED => decode(fields, MAX_ROW).map(|file| Self::FileReceived { file }),
             _ => Err(Malformed),
         }
     }
@@ -248,7 +267,7 @@ impl Event {
         let text = match self {
             Self::Durable { event: Durable::Received(m), .. } => {
                 let entries = m.clock.as_ref().map_or(0, |clock| clock.entries().len());
-                m.content.shown().len().saturating_add(entries.saturating_mul(CLOCK_ENTRY))
+                m.content.len().saturating_add(entries.saturating_mul(CLOCK_ENTRY))
             }
             Self::Durable { .. } | Self::Volatile(_) => 0,
         };

@@ -16,6 +16,7 @@ macro_rules! list {
             swim: Swim,
             chat: Chat,
             group: Groups,
+            file: Files,
         }
     };
 }

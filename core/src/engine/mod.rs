@@ -82,6 +82,15 @@ pub struct Answer {
     pub older: Option<MessageId>,
 }
 
+/// The answer to [`Engine::read_file`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePart {
+    /// The number the query returned.
+    pub query: u64,
+    /// The bytes of the part; none if it is not here.
+    pub bytes: Option<Vec<u8>>,
+}
+
 /// What a host does for its engine, by [`Engine::poll`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -93,6 +102,8 @@ pub enum Output {
     Event(Event),
     /// The answer to a query of the application.
     Answer(Answer),
+    /// A part of a file, for the application.
+    FilePart(FilePart),
     /// Send this.
     Transmit(Transmit),
     /// Send this to all hosts of the local network, at most 400 bytes: on each interface to the group and port

@@ -8,7 +8,7 @@ use crate::collections::OrderedMap;
 use crate::engine::event::{Durable, Event, Volatile};
 use crate::engine::own;
 use crate::engine::work::{Effect, Reader, Work};
-use crate::engine::{Answer, Output};
+use crate::engine::{Answer, FilePart, Output};
 use crate::error::RestoreError;
 use crate::fact::Fact;
 use crate::id::NodeId;
@@ -45,6 +45,7 @@ pub(super) struct Queues {
     reads: OrderedMap<u64, (Reader, u64)>,
     next_read: u64,
     pub(super) answers: VecDeque<Answer>,
+    pub(super) parts: VecDeque<FilePart>,
     /// The latest beacon.
     pub(super) beacon: Option<Vec<u8>>,
     pub(super) events: Events,
@@ -64,6 +65,7 @@ impl Queues {
             reads: OrderedMap::new(),
             next_read: 1,
             answers: VecDeque::new(),
+            parts: VecDeque::new(),
             beacon: None,
             events: Events::new(limits),
         }
@@ -143,7 +145,7 @@ impl Queues {
             self.refill();
             return Some(Output::Event(event));
         }
-        self.answers.pop_front().map(Output::Answer)
+        self.answers.pop_front().map(Output::Answer).or_else(|| self.parts.pop_front().map(Output::FilePart))
     }
 
     /// The changes of all closed steps as one batch, with the number of the last.
@@ -194,7 +196,8 @@ impl Queues {
 
     /// Whether the host has something to take.
     pub(super) fn has_output(&self) -> bool {
-        !self.closed.is_empty() || !self.requests.is_empty() || !self.answers.is_empty() || self.events.ready()
+        let answers = !self.answers.is_empty() || !self.parts.is_empty();
+        !self.closed.is_empty() || !self.requests.is_empty() || answers || self.events.ready()
     }
 }
 

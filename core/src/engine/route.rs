@@ -2,15 +2,16 @@
 //! one arm for each output; nothing is decided here. What happened is a [`Fact`](crate::fact::Fact) and reaches
 //! every machine.
 
-use crate::engine::Answer;
 use crate::engine::event::{Durable, FailReason, Volatile};
 use crate::engine::list::list;
 use crate::engine::queue::Queues;
 use crate::engine::work::{Effect, Reader};
+use crate::engine::{Answer, FilePart};
 use crate::link::Owner;
 use crate::session::Subject;
+use crate::wire::content::Content;
 use crate::wire::{Channel, Priority};
-use crate::{chat, delivery, discovery, gossip, group, link, membership, session, swim};
+use crate::{chat, delivery, discovery, file, gossip, group, link, membership, session, swim};
 
 /// Routes the outputs of a machine.
 pub(super) trait Route {
@@ -44,6 +45,7 @@ impl Route for link::Out {
                 Channel::Chat => q.input(chat::In::Message { from, body }),
                 Channel::Swim => q.input(swim::In::Message { from, body }),
                 Channel::Group => q.input(group::In::Sealed { from, body }),
+                Channel::File => q.input(file::In::Message { from, body }),
             },
             Self::AddressNeeded(peer) => q.input(membership::In::AddressNeeded(peer)),
             Self::Resolved { addr, peer } => q.input(membership::In::Resolved { addr, peer }),
@@ -178,7 +180,13 @@ impl Route for chat::Out {
             Self::Vet { group, author, context } => q.input(group::In::Vet { group, author, context }),
             Self::Where { group, member, from } => q.input(group::In::Where { group, member, from }),
             Self::Compared(peer) => q.input(membership::In::Compared(peer)),
-            Self::Received(message) => q.durable(Durable::Received(message)),
+            Self::Received(message) => {
+                if let Content::File { file, .. } = &message.content {
+                    let (conversation, author) = (message.conversation, message.author);
+                    q.input(file::In::Named { conversation, author, file: file.clone() });
+                }
+                q.durable(Durable::Received(message));
+            }
             Self::Forked { conversation, author, life, seq } => {
                 q.durable(Durable::Forked { conversation, author, life, seq });
             }
@@ -198,7 +206,10 @@ impl Route for group::Out {
             Self::Carry { to, body } => {
                 q.input(link::In::Send { to, channel: Channel::Group, priority: Priority::Normal, body });
             }
-            Self::View { group, view } => q.input(chat::In::Group { group, view }),
+            Self::View { group, view } => {
+                q.input(file::In::Group { group, view: view.clone() });
+                q.input(chat::In::Group { group, view });
+            }
             Self::Vetted { group, author, context, may, members } => {
                 q.input(chat::In::Vetted { group, author, context, may, members });
             }
@@ -207,6 +218,22 @@ impl Route for group::Out {
             Self::Want(peer) => q.input(link::In::Want { peer, owner: Owner::Group }),
             Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Group }),
             Self::Changed { group, change } => q.durable(Durable::GroupChanged { group, change }),
+        }
+    }
+}
+
+impl Route for file::Out {
+    fn route(self, q: &mut Queues) {
+        match self {
+            Self::Send { to, priority, body } => q.input(link::In::Send { to, channel: Channel::File, priority, body }),
+            Self::Want(peer) => q.input(link::In::Want { peer, owner: Owner::File }),
+            Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::File }),
+            Self::Read { read, scan } => q.read(Reader::Files, read, scan),
+            Self::Complete(file) => q.durable(Durable::FileReceived { file }),
+            Self::Progress { file, bytes, size, holders } => {
+                q.events.volatile(Volatile::FileProgress { file, bytes, size, holders: holders as u64 });
+            }
+            Self::PartRead { query, bytes } => q.parts.push_back(FilePart { query, bytes }),
         }
     }
 }

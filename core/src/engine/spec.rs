@@ -11,12 +11,12 @@ use crate::config::NodeType;
 use crate::delivery;
 use crate::discovery::beacon::{Beacon, beacon_key};
 use crate::gossip::wire::{IHave, Message as Gossip, Scope};
-use crate::id::{GroupId, Life, MessageId, NodeId, OpId};
+use crate::id::{FileId, GroupId, Life, MessageId, NodeId, OpId};
 use crate::identity::Identity;
 use crate::membership::wire::{Message, NodeInfo, Refusal, Urgency};
 use crate::swim::wire::{Claim, Message as Swim, Presence, Told, Update};
 use crate::time::WallTime;
-use crate::wire::content::{Content, network_conversation, private_conversation};
+use crate::wire::content::{Attachment, Content, network_conversation, private_conversation};
 use crate::wire::entry::{Body, Carried, LifeId, Parent, Part as Said, Parts, Reference, Run};
 use crate::wire::record::NodeRecord;
 use crate::wire::ticket::Ticket;
@@ -49,12 +49,19 @@ fn examples() -> OrderedMap<&'static str, Vec<u8>> {
     };
     let private = Run::plain(private_conversation(alice.node_id(), author), (alice.node_id(), author), parts).unwrap();
     let record = NodeRecord::sign(&alice, [5; 32], 3, WallTime(1_769_817_600_000), NodeType::Regular);
+    let file = Attachment {
+        id: FileId([0xdd; 32]),
+        key: [0xee; 32],
+        size: 100_000,
+        name: "a.png".into(),
+        media_type: "image/png".into(),
+    };
     let info = NodeInfo {
         record: Blob(vec![0xee; 4]),
         name: Some("bob".into()),
         addrs: vec!["127.0.0.1:4000".parse().unwrap()],
     };
-    OrderedMap::from([
+    let others = OrderedMap::from([
         ("node id of alice", alice.node_id().0.to_vec()),
         ("account id of alice", alice.account_id().0.to_vec()),
         ("node record of alice", record.encode()),
@@ -98,6 +105,7 @@ fn examples() -> OrderedMap<&'static str, Vec<u8>> {
         ("private run", private.bytes),
         ("reply", encode(&Content::Reply { reply_to: target, text: "hi".into() })),
         ("retract", encode(&Content::Retract { retract: target })),
+        ("file", encode(&Content::File { file, text: "hi".into() })),
         ("gossip", Gossip::Gossip { round: 3, body: Blob(b"signed envelope".to_vec()) }.encode()),
         ("ihave", Gossip::IHave(alloc::vec![IHave { id: [0x44; 16], round: 4 }]).encode()),
         ("graft", Gossip::Graft { id: Some([0x44; 16]) }.encode()),
@@ -213,7 +221,8 @@ fn examples() -> OrderedMap<&'static str, Vec<u8>> {
         ("held", encode(&Sync::Held { conversation: network, question: 5, held: Blob(vec![1, 0]) })),
         ("older", encode(&Sync::Older { conversation: network, before: MessageId::first_of(700) })),
         ("end of older runs", encode(&Sync::Runs { conversation: network, runs: Vec::new(), end: End::Older })),
-    ])
+    ]);
+    others.into_iter().chain(crate::file::wire::examples()).collect()
 }
 
 /// The examples on the page: a line `**name**` and the code block after it, white space ignored.

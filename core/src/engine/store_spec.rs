@@ -10,7 +10,7 @@ use crate::engine::event::{Durable, FailReason};
 use crate::engine::{Engine, Output};
 use crate::fuzzing::seeds;
 use crate::group::GroupChange;
-use crate::id::{GroupId, Life, MessageId, NodeId};
+use crate::id::{FileId, GroupId, Life, MessageId, NodeId};
 use crate::store::{MemoryStore, Op, Record, Scan, Table};
 use crate::time::{Instant, WallTime};
 use crate::wire::content::{Content, Conversation, Message};
@@ -27,7 +27,7 @@ fn tables() -> impl Iterator<Item = Table> {
 }
 
 /// A durable event of each kind. The match makes a new kind an error of the build until it has an example here.
-fn durable() -> [(&'static str, Durable); 6] {
+fn durable() -> [(&'static str, Durable); 7] {
     let (id, to) = (MessageId { depth: 300, hash: [0x22; 32] }, NodeId([0xbb; 32]));
     let life = Life([0x77; 8]);
     let received = Message {
@@ -49,6 +49,7 @@ fn durable() -> [(&'static str, Durable); 6] {
         Durable::Forked { conversation: Conversation::Network, author: to, life, seq: 300 },
         Durable::LifeBegun { conversation: Conversation::Private(to) },
         Durable::GroupChanged { group: GroupId([0xcc; 32]), change: GroupChange::Removed { member: to } },
+        Durable::FileReceived { file: FileId([0xdd; 32]) },
     ]
     .map(|event| {
         let name = match &event {
@@ -58,6 +59,7 @@ fn durable() -> [(&'static str, Durable); 6] {
             Durable::Forked { .. } => "forked",
             Durable::LifeBegun { .. } => "life begun",
             Durable::GroupChanged { .. } => "group changed",
+            Durable::FileReceived { .. } => "file received",
         };
         (name, event)
     })

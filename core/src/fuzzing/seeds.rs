@@ -54,6 +54,8 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "session_message" => session_messages(),
         "group" => group(),
         "group_message" => crate::group::contract::messages(),
+        "file" => file(),
+        "file_message" => crate::file::contract::messages(),
         "delivery" => delivery(),
         "gossip" => gossip(),
         "swim_message" => swim_messages(),
@@ -105,6 +107,7 @@ fn contents() -> Vec<Content> {
         Content::Edit { edit_of: about, text: "no".into() },
         Content::React { react_to: about, mark: "👋".into() },
         Content::Retract { retract: about },
+        Content::File { file: crate::file::contract::attachment(), text: "see".into() },
     ]
 }
 
@@ -417,6 +420,18 @@ fn group() -> Vec<Vec<u8>> {
     vec![joins.0, own.0]
 }
 
+fn file() -> Vec<Vec<u8>> {
+    // A file of its own, shared with a member who fetches it; see `Contract::draw`.
+    let mut own = Script::default();
+    own.put(&[0, 0, 3, 0, 1, 255]).put(&[0, 0, 8, 0]).put(&[0, 0, 9]).put(&[0, 0, 10, 2, 0]).put(&[0, 0, 5, 0, 1]);
+    own.put(&[0, 0, 0, 1, 0, 0]).put(&[0, 0, 0, 1, 0, 3, 0]).put(&[0, 0, 11, 2, 1, 0]).put(&[0, 0, 11, 0]);
+    // A file of two parts of a member, of which one comes, then all.
+    let mut fetched = Script::default();
+    fetched.put(&[0, 2, 3, 0, 1, 255]).put(&[0, 2, 7, 0, 1, 2, 0]).put(&[0, 2, 5, 0, 1]);
+    fetched.put(&[0, 2, 0, 1, 2, 1]).put(&[0, 2, 0, 1, 2, 5, 0]).put(&[0, 2, 0, 1, 2, 5, 1]).put(&[220, 220]);
+    vec![own.0, fetched.0]
+}
+
 fn gossip() -> Vec<Vec<u8>> {
     let mut flood = Script::default();
     flood.put(&[0, 0, 1]).put(&[0, 0, 2]).put(&[0, 0, 3]).put(&[0, 3]).bytes(b"mine");
@@ -663,6 +678,9 @@ pub(crate) fn lived() -> MemoryStore {
                     ticket = engine.invite_to_group(now, group, GroupRole::Member, 1, expires, None).ok();
                 }
             }
+            if round == 5 {
+                share_file(engine, now);
+            }
             if let Some(ticket) = ticket.as_ref().filter(|_| round == 59 && n == 0) {
                 let _ = engine.join_group(now, ticket);
             }
@@ -701,6 +719,16 @@ fn stores() -> Vec<Vec<u8>> {
     seeds
 }
 
+/// A small file in the network's conversation.
+fn share_file(engine: &mut Engine, now: Instant) {
+    let Ok(mut draft) = engine.begin_file(now, 5) else { return };
+    let added = draft.push(b"12345").ok().and_then(|()| draft.finish().ok());
+    let Some(sealed) = added.filter(|sealed| engine.add_file_part(now, sealed, 0, b"12345").is_ok()) else { return };
+    if let Ok(file) = engine.finish_file(now, sealed.id(), "five.txt".into(), "text/plain".into()) {
+        let _ = engine.broadcast(now, Content::File { file, text: "see".into() });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -726,6 +754,7 @@ mod tests {
         assert!(of("delivery_message").iter().all(|s| delivery::wire::Message::decode(s).is_ok()));
         let is_group = |s: &Vec<u8>| decode::<crate::group::wire::Message>(s, MAX_MESSAGE).is_ok();
         assert!(of("group_message").iter().all(is_group));
+        assert!(of("file_message").iter().all(|s| crate::file::wire::Message::decode(s).is_ok()));
         assert!(of("session_message").iter().all(|s| crate::session::wire::Message::decode(s).is_ok()));
         assert!(of("swim_message").iter().all(|s| Swim::decode(s).is_ok()));
         assert!(of("chat_message").iter().all(|s| decode::<Sync>(s, MAX_MESSAGE).is_ok()));
@@ -747,6 +776,7 @@ mod tests {
                 "delivery" => check::<delivery::Delivery>(s),
                 "session" => check::<crate::session::Sessions>(s),
                 "group" => check::<crate::group::Groups>(s),
+                "file" => check::<crate::file::Files>(s),
                 "swim" => check::<crate::swim::Swim>(s),
                 "gossip" => check::<crate::gossip::Gossip>(s),
                 _ => check::<crate::chat::Chat>(s),
@@ -759,6 +789,7 @@ mod tests {
             ("delivery", &["Delivered", "Refused", "Received", "Stored", "Want", "Unwant"]),
             ("session", &["Send", "Ready", "Opened", "Unopened", "SaveDue"]),
             ("gossip", &["Deliver", "Send"]),
+            ("file", &["Want", "Unwant", "Send", "Read", "PartRead", "Complete", "Progress", "answer Ok("]),
             ("group", &["Want", "Unwant", "Say", "View", "Changed", "Joined", "answer Ok("]),
             (
                 "swim",

@@ -14,6 +14,7 @@ pub(crate) enum Owner {
     /// Failure detection: such a link alone is probed rarely.
     Swim = 4,
     Group = 8,
+    File = 16,
 }
 
 /// The machines that want one link.

@@ -2,18 +2,79 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::collections::OrderedMap;
 use crate::error::CommandError;
-use crate::id::{ConversationId, GroupId, Life, MessageId, NodeId};
+use crate::id::{ConversationId, FileId, GroupId, Life, MessageId, NodeId};
 use crate::shared::Arc;
 use crate::time::WallTime;
 use crate::wire::MAX_BODY;
 
 /// The longest reaction in bytes: one emoji with its modifiers fits.
 pub const MAX_REACTION: usize = 64;
+
+/// The largest file that a message may name: 32 GiB, so that one message says which of its parts a node has.
+pub const MAX_FILE: u64 = 32 << 30;
+/// The longest text that goes with a file: with its name and its envelope it stays below the longest text.
+const MAX_CAPTION: usize = 4_096;
+/// The longest name of a file, in bytes, as most file systems have it.
+const MAX_FILE_NAME: usize = 255;
+/// The longest media type, in bytes (RFC 6838 §4.2: 127 for each of its two names).
+const MAX_MEDIA_TYPE: usize = 255;
+
+/// Id, key, size and lengths of a file in a message.
+const FILE_BYTES: usize = 80;
+
+/// A file that a message names: who reads the message can fetch and open it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The BLAKE3 hash of its sealed bytes.
+    pub id: FileId,
+    /// The key that it is sealed under, for this file alone.
+    pub key: [u8; 32],
+    /// Its bytes, at most 32 GiB.
+    pub size: u64,
+    /// What its sender calls it: 1 to 255 bytes, a name without a folder.
+    pub name: String,
+    /// What its sender says that it is, as in `image/png`: up to 255 bytes, empty if it does not say.
+    pub media_type: String,
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not its key.
+        write!(f, "Attachment {{ id: {:?}, size: {}, name: {:?} }}", self.id, self.size, self.name)
+    }
+}
+
+impl Attachment {
+    /// A file without a name yet.
+    pub(crate) fn of(id: FileId, key: [u8; 32], size: u64) -> Self {
+        Self { id, key, size, name: String::new(), media_type: String::new() }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), CommandError> {
+        let Self { size, name, media_type, .. } = self;
+        if name.is_empty() {
+            return Err(CommandError::Empty("name of the file"));
+        }
+        let is_bad = |c: char| c.is_control() || c == '/' || c == '\\';
+        if name.len() > MAX_FILE_NAME || name.contains(is_bad) || name == "." || name == ".." {
+            let why = "the name of a file has 1 to 255 bytes, no slash and no control character";
+            return Err(CommandError::NotAllowed(why));
+        }
+        if media_type.len() > MAX_MEDIA_TYPE || media_type.bytes().any(|b| !b.is_ascii_graphic()) {
+            return Err(CommandError::NotAllowed("a media type has up to 255 printable characters of ASCII"));
+        }
+        match *size <= MAX_FILE {
+            true => Ok(()),
+            false => Err(CommandError::NotAllowed("a file has at most 32 GiB")),
+        }
+    }
+}
 
 /// The content of a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +113,13 @@ pub enum Content {
         /// The message retracted.
         retract: MessageId,
     },
+    /// A file, and words to go with it.
+    File {
+        /// The file.
+        file: Attachment,
+        /// 0 to 4,096 bytes of UTF-8.
+        text: String,
+    },
 }
 
 impl Content {
@@ -63,19 +131,28 @@ impl Content {
         Self::Text { text: text.into() }
     }
 
-    /// The text or mark that it shows; empty for a retraction.
+    /// The text or mark that it shows; empty for a retraction. What goes with a file is its text.
     pub fn shown(&self) -> &str {
         match self {
-            Self::Text { text } | Self::Reply { text, .. } | Self::Edit { text, .. } => text,
+            Self::Text { text } | Self::Reply { text, .. } | Self::Edit { text, .. } | Self::File { text, .. } => text,
             Self::React { mark, .. } => mark,
             Self::Retract { .. } => "",
         }
     }
 
+    /// About its bytes.
+    pub(crate) fn len(&self) -> usize {
+        let file = match self {
+            Self::File { file, .. } => file.name.len().saturating_add(file.media_type.len()).saturating_add(FILE_BYTES),
+            Self::Text { .. } | Self::Reply { .. } | Self::Edit { .. } | Self::React { .. } | Self::Retract { .. } => 0,
+        };
+        self.shown().len().saturating_add(file)
+    }
+
     /// The message it is about.
     pub fn about(&self) -> Option<MessageId> {
         match self {
-            Self::Text { .. } => None,
+            Self::Text { .. } | Self::File { .. } => None,
             Self::Reply { reply_to: id, .. }
             | Self::Edit { edit_of: id, .. }
             | Self::React { react_to: id, .. }
@@ -91,6 +168,7 @@ impl Content {
             Self::Edit { .. } => "edit_of",
             Self::React { .. } => "react_to",
             Self::Retract { .. } => "retract",
+            Self::File { .. } => "file",
         }
     }
 
@@ -99,6 +177,13 @@ impl Content {
             Self::Text { text } | Self::Reply { text, .. } | Self::Edit { text, .. } => (text, MAX_BODY),
             Self::React { mark, .. } => (mark, MAX_REACTION),
             Self::Retract { .. } => return Ok(()),
+            Self::File { file, text } => {
+                file.validate()?;
+                if text.is_empty() {
+                    return Ok(());
+                }
+                (text, MAX_CAPTION)
+            }
         };
         if text.is_empty() {
             return Err(CommandError::Empty("text"));

@@ -253,7 +253,7 @@ impl Entry {
     pub(crate) fn edits(&self) -> Option<MessageId> {
         match self.body.as_ref()?.content.as_ref()? {
             Content::Edit { edit_of: id, .. } | Content::Retract { retract: id } => Some(*id),
-            Content::Text { .. } | Content::Reply { .. } | Content::React { .. } => None,
+            Content::Text { .. } | Content::Reply { .. } | Content::React { .. } | Content::File { .. } => None,
         }
     }
 }

@@ -4,5 +4,6 @@
 mod blocks;
 mod conversations;
 pub(super) mod fault_tolerance;
+mod files;
 mod group_management;
 mod overlay_network;

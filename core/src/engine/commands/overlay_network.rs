@@ -85,7 +85,7 @@ impl Engine {
         }
         content.validate()?;
         let at = self.advance(now);
-        let len = content.shown().len();
+        let len = content.len();
         if !self.machines.delivery.command(at, &mut self.q, Reserve { len }) {
             return Err(CommandError::Busy("outbox"));
         }
@@ -122,8 +122,15 @@ impl Engine {
         conversation: Conversation,
         contents: Vec<Content>,
     ) -> Result<Vec<MessageId>, CommandError> {
+        self.has_files(&contents)?;
+        let named =
+            contents.iter().filter_map(|c| if let Content::File { file, .. } = c { Some(file.id) } else { None });
+        let named = named.collect();
         let at = self.advance(now);
         let said = self.machines.chat.command(at, &mut self.q, Say { conversation, contents });
+        if said.is_ok() {
+            self.share_files(now, conversation, named);
+        }
         self.pump(now);
         said
     }
