@@ -5,7 +5,6 @@ use core::fmt;
 
 use alloc::string::String;
 
-use crate::file::FileError;
 use crate::id::NodeId;
 
 /// A command was refused; nothing changed.
@@ -58,6 +57,7 @@ impl fmt::Display for CommandError {
             Self::ToSelf => f.write_str("this node cannot send a message to itself"),
             Self::Busy(what) => write!(f, "the {what} is full: try again when some of it has drained"),
             Self::NotRunning => f.write_str("the node is not running: join the network or resume first"),
+            Self::Unknown("file here") => f.write_str("this file is not here whole: add it, or fetch it first"),
             Self::Unknown(what) => write!(f, "there is no such {what}"),
             Self::UnknownPeer(id) => {
                 write!(f, "nothing is known of node {id}: join through it or take an invitation from it once")
@@ -73,6 +73,43 @@ impl fmt::Display for CommandError {
 }
 
 impl core::error::Error for CommandError {}
+
+/// Why a file was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FileError {
+    /// A part that is not the last has another length than [`FileDraft::PART`](crate::FileDraft::PART), or the last is
+    /// longer than the rest.
+    Length,
+    /// The file has fewer bytes than were announced, or more.
+    Size,
+    /// The file was changed after it was first read.
+    Changed,
+    /// It is larger than `limits.file_bytes`, or than 32 GiB.
+    TooLarge,
+    /// Its name is none of 1 to 255 bytes without a slash, a backslash or a control character.
+    Name,
+    /// Its media type has more than 255 bytes, or others than printable ones of ASCII.
+    MediaType,
+    /// The message names another file than the one that is here under this id.
+    Other,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Length => "a part of the file has a wrong length",
+            Self::Size => "the file has another size than it had at first: nothing was sent, try again",
+            Self::Changed => "the file was changed while it was read: nothing was sent, try again",
+            Self::TooLarge => "the file is larger than limits.file_bytes allows: raise it, or send a smaller file",
+            Self::Name => "the name of a file has 1 to 255 bytes, no slash, no backslash and no control character",
+            Self::MediaType => "a media type has up to 255 printable characters of ASCII, as in image/png",
+            Self::Other => "the message does not name the file that is here under this id",
+        })
+    }
+}
+
+impl core::error::Error for FileError {}
 
 /// A configuration that cannot work, with the rule it breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]

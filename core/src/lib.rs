@@ -161,9 +161,9 @@ pub use engine::{
     Answer, Deadline, Durable, Engine, Event, FailReason, FailureType, FilePart, LocalPeer, Output, Peer, Status,
     Transmit, Volatile, ZoneMember,
 };
-pub use error::{CommandError, ConfigError, RestoreError};
+pub use error::{CommandError, ConfigError, FileError, RestoreError};
 pub use fact::{DownReason, MemberState};
-pub use file::{FileDraft, FileError, FileInfo, SealedFile};
+pub use file::{FileDraft, FileInfo, SealedFile};
 pub use group::op::{GroupHistory, GroupKind, GroupPolicy, GroupRole};
 pub use group::ticket::GroupTicket;
 pub use group::wire::Refusal;

@@ -3,7 +3,7 @@
 use donp_core as core;
 use donp_runtime::api;
 
-use crate::{GroupId, MessageId, NodeId};
+use crate::{Attachment, GroupId, MessageId, NodeId};
 
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
@@ -39,6 +39,13 @@ pub enum Content {
         /// The message taken back.
         retract: MessageId,
     },
+    /// A file, and words to go with it.
+    File {
+        /// The file.
+        file: Attachment,
+        /// 0 to 4,096 bytes of UTF-8.
+        text: String,
+    },
     /// Something of a newer version, which this one cannot show.
     Unknown,
 }
@@ -51,6 +58,7 @@ impl From<api::Content> for Content {
             api::Content::Edit { edit_of, text } => Self::Edit { edit_of, text },
             api::Content::React { react_to, mark } => Self::React { react_to, mark },
             api::Content::Retract { retract } => Self::Retract { retract },
+            api::Content::File { file, text } => Self::File { file: file.into(), text },
             api::Content::Unknown {} => Self::Unknown,
         }
     }
@@ -66,6 +74,7 @@ impl TryFrom<Content> for core::Content {
             Content::Edit { edit_of, text } => Self::Edit { edit_of, text },
             Content::React { react_to, mark } => Self::React { react_to, mark },
             Content::Retract { retract } => Self::Retract { retract },
+            Content::File { file, text } => Self::File { file: file.try_into()?, text },
             Content::Unknown => {
                 return Err(crate::DonpError::invalid("unknown content cannot be sent", "send a text"));
             }

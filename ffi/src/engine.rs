@@ -144,6 +144,15 @@ pub struct Answer {
     pub page: HistoryPage,
 }
 
+/// The answer to `read_file`.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct FilePart {
+    /// The number that `read_file` returned.
+    pub query: u64,
+    /// The bytes; none if the part is not here.
+    pub bytes: Option<Vec<u8>>,
+}
+
 /// What one turn gave.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct Output {
@@ -159,6 +168,8 @@ pub struct Output {
     pub requests: Vec<Request>,
     /// Answers to `history`.
     pub answers: Vec<Answer>,
+    /// Answers to `read_file`.
+    pub parts: Vec<FilePart>,
     /// When to call `turn` again if nothing comes before. None: only when something comes.
     pub next_deadline_us: Option<u64>,
     /// There is more than one turn gives: call again at once.
@@ -290,7 +301,7 @@ impl Inner {
 
 impl Output {
     fn is_full(&self) -> bool {
-        [self.transmits.len(), self.events.len(), self.requests.len(), self.answers.len()].contains(&TURN)
+        [self.transmits.len(), self.events.len(), self.requests.len(), self.answers.len(), self.parts.len()].contains(&TURN)
     }
 
     fn add(&mut self, output: core::Output) {
@@ -306,6 +317,7 @@ impl Output {
                 let page = HistoryPage::new(answer.messages, answer.older);
                 self.answers.push(Answer { query: answer.query, page });
             }
+            core::Output::FilePart(part) => self.parts.push(FilePart { query: part.query, bytes: part.bytes }),
             core::Output::Transmit(t) => {
                 self.transmits.push(Transmit { destination: t.to.to_string(), payload: t.bytes });
             }

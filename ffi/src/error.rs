@@ -97,6 +97,9 @@ impl From<CommandError> for DonpError {
             CommandError::Unknown("group" | "member" | "request to join") => {
                 Self::NotFound { reason, hint: "look at groups and their members".into(), retryable }
             }
+            CommandError::Unknown("file here") => {
+                Self::NotFound { reason, hint: "look at files; add it, or fetch it first".into(), retryable }
+            }
             CommandError::Unknown(_) => {
                 Self::NotFound { reason, hint: "use a number that an event carried".into(), retryable }
             }
@@ -106,6 +109,7 @@ impl From<CommandError> for DonpError {
             CommandError::OtherNetwork => {
                 Self::Denied { reason, hint: "use a new folder for the other network".into(), retryable }
             }
+            CommandError::File(_) => Self::invalid(reason, "nothing was sent"),
             CommandError::NotAllowed(_) => {
                 Self::Denied { reason, hint: "the policy of the group and your role say what may be".into(), retryable }
             }
@@ -203,6 +207,9 @@ impl From<NodeError> for DonpError {
             NodeError::Bootstrap(_) => Self::invalid(reason, "write it host:port or host:port/NodeId"),
             NodeError::Io { .. } => {
                 Self::Network { reason, hint: "look at what the system said".into(), retryable: true }
+            }
+            NodeError::File { .. } => {
+                Self::Storage { reason, hint: "look at what the system said".into(), retryable: false }
             }
             NodeError::Timeout(_) => {
                 Self::Timeout { reason, hint: "try again; the disk may be slow".into(), retryable: true }

@@ -3,7 +3,7 @@
 use donp_core as core;
 use donp_runtime::api;
 
-use crate::{Conversation, GroupChange, GroupId, GroupRole, MemberState, Message, MessageId, NodeId, Refusal};
+use crate::{Conversation, FileId, GroupChange, GroupId, GroupRole, MemberState, Message, MessageId, NodeId, Refusal};
 
 /// Where a node is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
@@ -167,6 +167,24 @@ pub enum Event {
         /// Why this node was not added.
         reason: Option<Refusal>,
     },
+    /// A file is here whole: it was asked for, or is small.
+    FileReceived {
+        /// The number to acknowledge.
+        seq: u64,
+        /// Which.
+        file: FileId,
+    },
+    /// More of a file is here.
+    FileProgress {
+        /// Which.
+        file: FileId,
+        /// Bytes that are here.
+        bytes: u64,
+        /// Of so many.
+        size: u64,
+        /// Nodes that it is being fetched from.
+        holders: u64,
+    },
     /// This node's state changed.
     StateChanged {
         /// Before.
@@ -230,6 +248,10 @@ impl From<api::Event> for Event {
                 text,
                 reason: reason.map(Into::into),
             },
+            api::Event::FileReceived { seq, file } => Self::FileReceived { seq, file },
+            api::Event::FileProgress { file, bytes, size, holders } => {
+                Self::FileProgress { file, bytes, size, holders }
+            }
             api::Event::StateChanged { before, after } => {
                 Self::StateChanged { before: before.into(), after: after.into() }
             }

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-pub use donp_core::{AccountId, GroupId, MessageId, NodeId};
+pub use donp_core::{AccountId, FileId, GroupId, MessageId, NodeId};
 use donp_core::{Identity, Ticket};
 use donp_runtime::clock::{Clock, entropy};
 
@@ -23,6 +23,11 @@ uniffi::custom_type!(NodeId, String, {
 uniffi::custom_type!(AccountId, String, {
     remote,
     try_lift: |text| Ok(parse("an account id", &text)?),
+    lower: |id| id.to_string(),
+});
+uniffi::custom_type!(FileId, String, {
+    remote,
+    try_lift: |text| Ok(parse("a file id", &text)?),
     lower: |id| id.to_string(),
 });
 uniffi::custom_type!(GroupId, String, {
@@ -52,6 +57,12 @@ pub fn parse_node_id(text: &str) -> Result<NodeId, DonpError> {
 #[uniffi::export]
 pub fn parse_account_id(text: &str) -> Result<AccountId, DonpError> {
     parse("an account id", text)
+}
+
+/// Reads the printed form of a file id.
+#[uniffi::export]
+pub fn parse_file_id(text: &str) -> Result<FileId, DonpError> {
+    parse("a file id", text)
 }
 
 /// Reads the printed form of a group id.

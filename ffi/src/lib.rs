@@ -18,6 +18,7 @@ mod engine;
 mod error;
 mod event;
 mod faults;
+mod files;
 mod groups;
 mod guard;
 mod id;
@@ -27,16 +28,17 @@ mod node;
 mod stream;
 
 pub use content::{ClockEntry, Content, Conversation, HistoryPage, Message};
-pub use engine::{Answer, Batch, Engine, EngineConfig, EngineStatus, Op, Output, Received, Record, Request, Transmit};
+pub use engine::{Answer, Batch, Engine, EngineConfig, EngineStatus, FilePart, Op, Output, Received, Record, Request, Transmit};
 pub use error::DonpError;
 pub use event::{DownReason, Event, FailReason, NodeState};
 pub use faults::{FailureType, MemberState, ZoneMember};
+pub use files::{Attachment, FileInfo};
 pub use groups::{
     GroupChange, GroupHistory, GroupInfo, GroupKind, GroupMember, GroupPolicy, GroupRole, JoiningGroup, Refusal,
 };
 pub use id::{
-    AccountId, GroupId, MessageId, NodeId, TicketInfo, generate_identity, identity_node_id, message_id_depth,
-    parse_account_id, parse_group_id, parse_message_id, parse_node_id, parse_ticket, version,
+    AccountId, FileId, GroupId, MessageId, NodeId, TicketInfo, generate_identity, identity_node_id, message_id_depth,
+    parse_account_id, parse_file_id, parse_group_id, parse_message_id, parse_node_id, parse_ticket, version,
 };
 pub use keystore::{KeyStore, KeyStoreError};
 pub use lan::Lan;

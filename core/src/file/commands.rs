@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::error::CommandError;
+use crate::error::{CommandError, FileError};
 use crate::file::fetch::Fetch;
 use crate::file::held::File;
 use crate::file::{FileDraft, Files, MAX_SHARED, Out, Reading, SealedFile};
@@ -122,7 +122,7 @@ impl Command<Files> for StartFetch {
         let Some(known) = files.files.get_mut(&id) else { return Ok(()) };
         if (known.attachment.size, known.attachment.key) != (file.size, file.key) {
             // One hash, one file: one of the two messages is wrong, and the one that this file came by is not.
-            return Err(CommandError::NotAllowed("the message does not name the file that is here under this id"));
+            return Err(CommandError::File(FileError::Other));
         }
         if known.shared.len() < MAX_SHARED {
             known.shared.insert(conversation);
@@ -185,7 +185,7 @@ impl Files {
     /// Whether one more file of so many bytes may be here.
     fn fits(&self, size: u64) -> Result<(), CommandError> {
         if size > self.limits.file_bytes {
-            return Err(CommandError::NotAllowed("the file is larger than limits.file_bytes"));
+            return Err(CommandError::File(FileError::TooLarge));
         }
         match self.has_room(size) {
             true => Ok(()),

@@ -41,7 +41,7 @@ use crate::wire::{Malformed, Priority, decode};
 
 pub(crate) use commands::{AddPart, Begin, Finish, ReadPart, Remove, Share, StartFetch};
 pub use held::FileInfo;
-pub use sealed::{FileDraft, FileError, SealedFile};
+pub use sealed::{FileDraft, SealedFile};
 
 /// What is known of a file, under its id.
 const FILES: Table = Table::hot(52);

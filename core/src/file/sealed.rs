@@ -7,6 +7,7 @@ use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
 
 use crate::file::tree::{Growing, HASH_LEN, SEALED_PART, Tree, proof_len, verify};
+use crate::error::FileError;
 use crate::id::FileId;
 
 /// Bytes of the authentication tag of a part.
@@ -74,30 +75,6 @@ pub(super) const fn most_bytes() -> usize {
     // 2^32 parts at most.
     SEALED_PART.saturating_add(HASH_LEN.saturating_mul(32))
 }
-
-/// Why a file was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FileError {
-    /// A part that is not the last has another length than [`FileDraft::PART`], or the last is longer than the rest.
-    Length,
-    /// The file has fewer bytes than were announced, or more.
-    Size,
-    /// The file was changed after it was first read.
-    Changed,
-}
-
-impl fmt::Display for FileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Length => "a part of the file has a wrong length",
-            Self::Size => "the file has another size than it had at first: nothing was sent, try again",
-            Self::Changed => "the file was changed while it was read: nothing was sent, try again",
-        })
-    }
-}
-
-impl core::error::Error for FileError {}
 
 /// A file that is read for the first time: its parts in order give its id. See
 /// [`Engine::begin_file`](crate::Engine::begin_file).

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::*;
 use crate::config::Config;
 use crate::contract::who;
-use crate::error::CommandError;
+use crate::error::{CommandError, FileError};
 use crate::fact::samples::{down, up};
 use crate::id::OpId;
 use crate::machine::{Command, Emit};
@@ -562,7 +562,7 @@ fn what_does_not_fit_is_refused_with_a_reason() {
     let mut world = World::new(1);
     let limits = &mut world.nodes[0].files.limits;
     (limits.file_bytes, limits.files_bytes, limits.files) = (100, 150, 2);
-    assert!(matches!(world.command(0, Begin { size: 101 }).map(|_| ()), Err(CommandError::NotAllowed(_))));
+    assert!(matches!(world.command(0, Begin { size: 101 }).map(|_| ()), Err(CommandError::File(FileError::TooLarge))));
     let file = |n: u8, size: u64| {
         let mut file = Attachment::of(FileId([n; 32]), [0; 32], size);
         file.name = "a".into();
@@ -573,10 +573,10 @@ fn what_does_not_fit_is_refused_with_a_reason() {
     assert!(matches!(world.command(0, fetch(2, 51)), Err(CommandError::Busy(_))));
     world.command(0, fetch(2, 10)).unwrap();
     assert!(matches!(world.command(0, fetch(3, 10)), Err(CommandError::Busy(_))), "as many as there may be");
-    assert!(matches!(world.command(0, fetch(1, 99)), Err(CommandError::NotAllowed(_))), "another size");
+    assert!(matches!(world.command(0, fetch(1, 99)), Err(CommandError::File(FileError::Other))), "another size");
     for name in ["", "..", "a/b", "a\\b", "a\nb"] {
         let named = Attachment { name: name.into(), ..file(4, 1) };
         let fetch = StartFetch { conversation: TEAM, file: named, from: None };
-        assert!(!matches!(world.command(0, fetch), Ok(()) | Err(CommandError::Busy(_))), "{name:?}");
+        assert_eq!(world.command(0, fetch), Err(CommandError::File(FileError::Name)), "{name:?}");
     }
 }

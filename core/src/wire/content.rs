@@ -7,7 +7,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::collections::OrderedMap;
-use crate::error::CommandError;
+use crate::error::{CommandError, FileError};
 use crate::id::{ConversationId, FileId, GroupId, Life, MessageId, NodeId};
 use crate::shared::Arc;
 use crate::time::WallTime;
@@ -58,21 +58,14 @@ impl Attachment {
 
     pub(crate) fn validate(&self) -> Result<(), CommandError> {
         let Self { size, name, media_type, .. } = self;
-        if name.is_empty() {
-            return Err(CommandError::Empty("name of the file"));
-        }
         let is_bad = |c: char| c.is_control() || c == '/' || c == '\\';
-        if name.len() > MAX_FILE_NAME || name.contains(is_bad) || name == "." || name == ".." {
-            let why = "the name of a file has 1 to 255 bytes, no slash and no control character";
-            return Err(CommandError::NotAllowed(why));
+        if name.is_empty() || name.len() > MAX_FILE_NAME || name.contains(is_bad) || name == "." || name == ".." {
+            return Err(CommandError::File(FileError::Name));
         }
         if media_type.len() > MAX_MEDIA_TYPE || media_type.bytes().any(|b| !b.is_ascii_graphic()) {
-            return Err(CommandError::NotAllowed("a media type has up to 255 printable characters of ASCII"));
+            return Err(CommandError::File(FileError::MediaType));
         }
-        match *size <= MAX_FILE {
-            true => Ok(()),
-            false => Err(CommandError::NotAllowed("a file has at most 32 GiB")),
-        }
+        if *size <= MAX_FILE { Ok(()) } else { Err(CommandError::File(FileError::TooLarge)) }
     }
 }
 

@@ -5,6 +5,7 @@
 //! Times are in milliseconds, ids print as text. In JSON each object has a `type`; [`Versioned`] puts the version in
 //! front of it.
 
+mod file;
 mod group;
 mod message;
 
@@ -12,11 +13,12 @@ use std::collections::BTreeMap;
 
 use donp_core as core;
 use donp_core::{
-    AccountId, DownReason, DropReason, Durable, FailReason, GroupId, GroupRole, MemberState, MessageId, NodeId,
+    AccountId, DownReason, DropReason, Durable, FailReason, FileId, GroupId, GroupRole, MemberState, MessageId, NodeId,
     NodeState, NodeType, Refusal, Volatile,
 };
 use serde::{Deserialize, Serialize};
 
+pub use file::{Attachment, FileInfo};
 pub use group::{GroupChange, GroupInfo, GroupMember, GroupPolicy, JoiningGroup};
 pub use message::{ClockEntry, Content, Context, Conversation, Message, MessageState};
 
@@ -214,6 +216,26 @@ pub enum Event {
         #[serde(with = "text_or_null")]
         reason: Option<Refusal>,
     },
+    /// A file is here whole: it was asked for, or is small.
+    FileReceived {
+        /// The number to acknowledge.
+        seq: u64,
+        /// Which.
+        #[serde(with = "text")]
+        file: FileId,
+    },
+    /// More of a file is here.
+    FileProgress {
+        /// Which.
+        #[serde(with = "text")]
+        file: FileId,
+        /// Bytes that are here.
+        bytes: u64,
+        /// Of so many.
+        size: u64,
+        /// Nodes that it is being fetched from.
+        holders: u64,
+    },
     /// This node's state changed.
     StateChanged {
         /// Before.
@@ -288,6 +310,7 @@ impl From<core::Event> for Event {
                     None => Self::Unknown { seq: Some(seq) },
                 },
                 Durable::GroupChanged { group, change } => Self::group_changed(seq, group, change),
+                Durable::FileReceived { file } => Self::FileReceived { seq, file },
                 _ => Self::Unknown { seq: Some(seq) },
             },
             core::Event::Volatile(event) => match event {
@@ -295,6 +318,9 @@ impl From<core::Event> for Event {
                 Volatile::PeerUp { peer, name } => Self::PeerUp { peer, name },
                 Volatile::PeerDown { peer, reason } => Self::PeerDown { peer, name: None, reason },
                 Volatile::MemberChanged { peer, state } => Self::MemberChanged { peer, name: None, state },
+                Volatile::FileProgress { file, bytes, size, holders } => {
+                    Self::FileProgress { file, bytes, size, holders }
+                }
                 Volatile::Writable => Self::Writable,
                 Volatile::Lagged { missed } => Self::Lagged { missed },
                 _ => Self::Unknown { seq: None },
@@ -329,12 +355,14 @@ impl Event {
             | Self::Failed { seq, .. }
             | Self::Forked { seq, .. }
             | Self::LifeBegun { seq, .. }
-            | Self::GroupChanged { seq, .. } => Some(*seq),
+            | Self::GroupChanged { seq, .. }
+            | Self::FileReceived { seq, .. } => Some(*seq),
             Self::Unknown { seq } => *seq,
             Self::StateChanged { .. }
             | Self::PeerUp { .. }
             | Self::PeerDown { .. }
             | Self::MemberChanged { .. }
+            | Self::FileProgress { .. }
             | Self::Writable
             | Self::Lagged { .. } => None,
         }
@@ -362,6 +390,8 @@ impl Event {
             Self::Received { .. }
             | Self::LifeBegun { .. }
             | Self::GroupChanged { .. }
+            | Self::FileReceived { .. }
+            | Self::FileProgress { .. }
             | Self::StateChanged { .. }
             | Self::Writable
             | Self::Lagged { .. }
@@ -687,6 +717,9 @@ mod tests {
         });
         let begun = there_and_back(Event::LifeBegun { seq: 1, conversation });
         assert_eq!(begun, json!({ "v": 1, "type": "life_begun", "seq": 1, "conversation": "all" }));
+        let file = FileId([4; 32]);
+        assert_eq!(there_and_back(Event::FileReceived { seq: 2, file })["file"], file.to_string());
+        there_and_back(Event::FileProgress { file, bytes: 1, size: 2, holders: 3 });
         let group = GroupId([3; 32]);
         let changes = [
             core::GroupChange::Joined,
@@ -761,6 +794,16 @@ mod tests {
             core::Content::Edit { edit_of: id, text: "x".into() },
             core::Content::React { react_to: id, mark: "x".into() },
             core::Content::Retract { retract: id },
+            core::Content::File {
+                file: core::Attachment {
+                    id: FileId([4; 32]),
+                    key: [0xab; 32],
+                    size: 5,
+                    name: "a".into(),
+                    media_type: String::new(),
+                },
+                text: String::new(),
+            },
         ] {
             let kind = content.kind();
             let json = there_and_back(message(content.into(), Some(context.clone())));

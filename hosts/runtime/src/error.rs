@@ -65,6 +65,14 @@ pub enum NodeError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file on disk cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// No answer in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),

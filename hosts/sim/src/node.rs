@@ -48,6 +48,8 @@ pub struct Node {
     /// Draws the fate of its datagrams.
     pub(crate) rng: SimRng,
     pub(crate) answers: BTreeMap<u64, Answer>,
+    /// Parts of files, by query.
+    pub(crate) parts: BTreeMap<u64, Option<Vec<u8>>>,
     /// Messages reported, in order, over all lives; empty if the person forgets
     /// ([`Sim::remember`](crate::Sim::remember)).
     pub told: Vec<Message>,
@@ -124,6 +126,7 @@ impl Node {
             clock: Clock::default(),
             rng: parts.rng,
             answers: BTreeMap::new(),
+            parts: BTreeMap::new(),
             told: Vec::new(),
             group_changes: Vec::new(),
             delivered: Vec::new(),
@@ -182,6 +185,7 @@ impl Node {
         self.life += 1;
         self.unwritten.clear();
         self.answers.clear();
+        self.parts.clear();
         self.wakes.clear();
         self.asleep = false;
         self.stalled_until = 0;

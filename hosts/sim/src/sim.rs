@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use donp_core::{
-    Batch, Bootstrap, CommandError, Config, Content, Conversation, Engine, Event, Identity, Instant, Message,
+    Attachment, Batch, Bootstrap, CommandError, Config, Content, Conversation, Engine, Event, FileDraft, Identity, Instant, Message,
     MessageId, NodeId, Op, WallTime,
 };
 
@@ -444,6 +444,33 @@ impl Sim {
                 return all;
             }
         }
+    }
+
+    /// Adds a file to a running node.
+    pub fn add_file(&mut self, n: usize, bytes: &[u8], name: &str) -> Attachment {
+        let added = self.with(n, |engine, now| {
+            let mut draft = engine.begin_file(now, bytes.len() as u64)?;
+            for part in bytes.chunks(FileDraft::PART) {
+                draft.push(part).map_err(CommandError::File)?;
+            }
+            let sealed = draft.finish().map_err(CommandError::File)?;
+            for (at, part) in (0..).zip(bytes.chunks(FileDraft::PART)) {
+                engine.add_file_part(now, &sealed, at, part)?;
+            }
+            engine.finish_file(now, sealed.id(), name.into(), String::new())
+        });
+        added.expect("there is room for a file")
+    }
+
+    /// The bytes of a file of a running node; none if it is not here whole.
+    pub fn read_file(&mut self, n: usize, file: &Attachment) -> Option<Vec<u8>> {
+        let mut all = Vec::new();
+        for part in 0..file.size.div_ceil(FileDraft::PART as u64) {
+            self.settle_disk(n);
+            let query = self.with(n, |engine, now| engine.read_file(now, file.id, part as u32)).ok()?;
+            all.extend(self.nodes[n].parts.remove(&query)??);
+        }
+        Some(all)
     }
 
     /// The texts of the network's conversation on a running node, in display order.

@@ -15,7 +15,7 @@ impl Engine {
     /// then to [`add_file_part`](Self::add_file_part).
     ///
     /// # Errors
-    /// [`CommandError::NotAllowed`] if it is larger than `limits.file_bytes`, [`CommandError::Busy`] without room.
+    /// [`CommandError::File`] if it is larger than `limits.file_bytes`, [`CommandError::Busy`] without room.
     pub fn begin_file(&mut self, now: Instant, size: u64) -> Result<FileDraft, CommandError> {
         let at = self.advance(now);
         self.machines.file.command(at, &mut self.q, Begin { size })
@@ -42,8 +42,8 @@ impl Engine {
     /// parts.
     ///
     /// # Errors
-    /// [`CommandError::Unknown`] if parts are missing; [`CommandError::Empty`] or [`CommandError::NotAllowed`] for a name
-    /// or a media type that breaks a rule of [`Attachment`].
+    /// [`CommandError::Unknown`] if parts are missing; [`CommandError::File`] for a name or a media type that breaks a rule
+    /// of [`Attachment`].
     pub fn finish_file(
         &mut self,
         now: Instant,
@@ -114,7 +114,7 @@ impl Engine {
             contents.iter().filter_map(|c| if let Content::File { file, .. } = c { Some(file) } else { None });
         match named.all(|file| self.machines.file.is_whole(file.id)) {
             true => Ok(()),
-            false => Err(CommandError::Unknown("file here: add it, or fetch it first")),
+            false => Err(CommandError::Unknown("file here")),
         }
     }
 

@@ -4,6 +4,7 @@ use donp_core as core;
 use donp_core::{GroupId, MessageId, NodeId, VectorClock};
 use serde::{Deserialize, Serialize};
 
+use super::file::Attachment;
 use super::text;
 
 /// The parties of a conversation.
@@ -93,6 +94,13 @@ pub enum Content {
         #[serde(with = "text")]
         retract: MessageId,
     },
+    /// A file, and words to go with it.
+    File {
+        /// The file.
+        file: Attachment,
+        /// 0 to 4,096 bytes of UTF-8.
+        text: String,
+    },
     /// Plain text.
     Text {
         /// 1 to 65,536 bytes of UTF-8.
@@ -110,6 +118,7 @@ impl From<core::Content> for Content {
             core::Content::Edit { edit_of, text } => Self::Edit { edit_of, text },
             core::Content::React { react_to, mark } => Self::React { react_to, mark },
             core::Content::Retract { retract } => Self::Retract { retract },
+            core::Content::File { file, text } => Self::File { file: file.into(), text },
             _ => Self::Unknown {},
         }
     }
@@ -119,7 +128,7 @@ impl Content {
     /// Its text or mark; empty if it has none.
     pub fn shown(&self) -> &str {
         match self {
-            Self::Text { text } | Self::Reply { text, .. } | Self::Edit { text, .. } => text,
+            Self::Text { text } | Self::Reply { text, .. } | Self::Edit { text, .. } | Self::File { text, .. } => text,
             Self::React { mark, .. } => mark,
             Self::Retract { .. } | Self::Unknown {} => "",
         }
@@ -132,7 +141,7 @@ impl Content {
             Self::Edit { edit_of, .. } => Some(("edit_of", *edit_of)),
             Self::React { react_to, .. } => Some(("react_to", *react_to)),
             Self::Retract { retract } => Some(("retract", *retract)),
-            Self::Text { .. } | Self::Unknown {} => None,
+            Self::Text { .. } | Self::File { .. } | Self::Unknown {} => None,
         }
     }
 }

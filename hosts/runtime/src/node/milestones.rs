@@ -36,6 +36,7 @@ pub(super) fn log_event(event: &Event) {
         Event::Durable { event: Durable::GroupChanged { group, change }, .. } => {
             log::info!("group {}: {}", group.short(), GroupChange::of(change).name());
         }
+        Event::Durable { event: Durable::FileReceived { file }, .. } => log::info!("file {} is here", file.short()),
         _ => {}
     }
 }

@@ -3,12 +3,15 @@
 mod alarm;
 mod config;
 mod faults;
+mod files;
 mod groups;
 mod milestones;
 mod say;
 mod submitter;
 mod worker;
 
+#[cfg(test)]
+mod file_tests;
 #[cfg(test)]
 mod tests;
 

@@ -18,15 +18,15 @@ fn identity(n: u8) -> Identity {
     Identity::generate([n; 64], &format!("node{n}"), WallTime(1)).unwrap()
 }
 
-fn loopback(store: impl Into<StoreKind>) -> NodeConfig {
+pub(super) fn loopback(store: impl Into<StoreKind>) -> NodeConfig {
     NodeConfig { listen: vec!["127.0.0.1:0".parse().unwrap()], seed: Some(1), ..NodeConfig::new(store) }
 }
 
-fn volatile(n: u8, bootstraps: &[String]) -> Node {
+pub(super) fn volatile(n: u8, bootstraps: &[String]) -> Node {
     Node::open(NodeConfig { bootstraps: bootstraps.to_vec(), ..loopback(identity(n)) }).unwrap()
 }
 
-fn profile(dir: &Path, n: u8) -> StoreKind {
+pub(super) fn profile(dir: &Path, n: u8) -> StoreKind {
     let cost = Cost { memory_kib: 8, passes: 1 };
     if Profile::exists(dir) {
         Profile::open(dir, &Secrets::default()).unwrap().into()
@@ -35,11 +35,11 @@ fn profile(dir: &Path, n: u8) -> StoreKind {
     }
 }
 
-fn place(node: &Node) -> String {
+pub(super) fn place(node: &Node) -> String {
     format!("{}/{}", node.local_addresses()[0], node.id())
 }
 
-fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+pub(super) fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + LONG;
     loop {
         if let Some(value) = check() {
@@ -50,7 +50,7 @@ fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-fn linked(a: &Node, b: &Node) {
+pub(super) fn linked(a: &Node, b: &Node) {
     until("link", || a.peers().unwrap().iter().any(|p| p.id == b.id() && p.linked).then_some(()));
 }
 
@@ -60,7 +60,7 @@ fn events(node: &Node, after: u64, count: usize) -> Vec<Durable> {
     durable(page)
 }
 
-fn durable(page: EventPage) -> Vec<Durable> {
+pub(super) fn durable(page: EventPage) -> Vec<Durable> {
     let event = |e| if let Event::Durable { event, .. } = e { event } else { panic!("{e:?} has no number") };
     page.events.into_iter().map(event).collect()
 }

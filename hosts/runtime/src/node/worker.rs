@@ -63,6 +63,7 @@ enum Names {
     Asked(Resolver),
 }
 
+type PartReply = SyncSender<Result<Option<Vec<u8>>, NodeError>>;
 type AfterCommit = Box<dyn FnOnce(Result<(), NodeError>) + Send>;
 
 pub(super) struct Worker {
@@ -88,6 +89,7 @@ pub(super) struct Worker {
     waiting_bytes: usize,
     after_commit: Vec<AfterCommit>,
     queries: BTreeMap<u64, SyncSender<Result<Answer, NodeError>>>,
+    parts: BTreeMap<u64, PartReply>,
     /// While transactions fail: why, and when to try again.
     failing: Option<(StoreError, Instant)>,
     next_minute: Instant,
@@ -142,6 +144,7 @@ impl Worker {
             waiting_bytes: 0,
             after_commit: Vec::new(),
             queries: BTreeMap::new(),
+            parts: BTreeMap::new(),
             failing: None,
             next_minute: now + MINUTE,
             next_hour: now + HOUR,
@@ -365,6 +368,10 @@ impl Worker {
 
     pub(super) fn answer_to(&mut self, query: u64, tell: SyncSender<Result<Answer, NodeError>>) {
         self.queries.insert(query, tell);
+    }
+
+    pub(super) fn part_to(&mut self, query: u64, tell: PartReply) {
+        self.parts.insert(query, tell);
     }
 
     pub(super) fn stored_events(&mut self, after: u64, max: usize) -> Result<EventPage, NodeError> {
@@ -593,6 +600,11 @@ impl Worker {
                 Output::Answer(answer) => {
                     if let Some(reply) = self.queries.remove(&answer.query) {
                         let _ = reply.try_send(Ok(answer));
+                    }
+                }
+                Output::FilePart(part) => {
+                    if let Some(reply) = self.parts.remove(&part.query) {
+                        let _ = reply.try_send(Ok(part.bytes));
                     }
                 }
                 Output::Transmit(datagram) => self.send(datagram),

@@ -139,6 +139,7 @@ impl Sim {
                 Some(Output::Beacon(beacon)) => self.send_beacon(n, &beacon),
                 Some(Output::Event(event)) => self.tell(n, event),
                 Some(Output::Answer(answer)) => drop(node.answers.insert(answer.query, answer)),
+                Some(Output::FilePart(part)) => drop(node.parts.insert(part.query, part.bytes)),
                 None => break,
             }
         }
