@@ -6,6 +6,7 @@
 //! noisy: compare processor time first, and two builds in turns on one machine (docs/benchmarks.md).
 
 mod allocations;
+mod file;
 mod floor;
 mod group;
 mod idle;
@@ -21,7 +22,7 @@ static ALLOCATOR: allocations::Counting = allocations::Counting;
 /// The name of a row, what it measures, and its code.
 type Row = (&'static str, fn(&str));
 
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 16] = [
     ("floor", floor::run),
     ("unicast-64", unicast::run),
     ("unicast-512", unicast::run),
@@ -36,6 +37,8 @@ const ROWS: [Row; 14] = [
     ("idle-50", idle::run),
     ("idle-2", idle::run),
     ("newcomer", newcomer::run),
+    ("file-volatile", file::run),
+    ("file-durable", file::run),
 ];
 
 fn main() {

@@ -61,7 +61,7 @@ pub struct Received {
 pub struct Transmit {
     /// Where to, `ip:port`.
     pub destination: String,
-    /// At most 1,200 bytes.
+    /// At most 1,452 bytes.
     pub payload: Vec<u8>,
 }
 
@@ -272,6 +272,7 @@ impl Inner {
             events: Vec::new(),
             requests: Vec::new(),
             answers: Vec::new(),
+            parts: Vec::new(),
             next_deadline_us: None,
             more: false,
         };

@@ -18,6 +18,7 @@ class Host:
         self.inbox: list[tuple[str, bytes]] = []
         self.events: list[donp.Event] = []
         self.answers: list[donp.Answer] = []
+        self.parts: list[donp.FilePart] = []
         self.deadline_us = 0
 
     def apply(self, batch: donp.Batch) -> None:
@@ -64,6 +65,7 @@ class Net:
             out = host.engine.turn(self.now_us, received, committed)
             host.events += out.events
             host.answers += out.answers
+            host.parts += out.parts
             host.deadline_us = 0 if out.more else (out.next_deadline_us or 2**63)
             if out.batch is not None:
                 host.apply(out.batch)
@@ -71,7 +73,7 @@ class Net:
                 host.engine.handle_records(self.now_us, request.id, host.read(request))
                 host.deadline_us = 0
             for transmit in out.transmits:
-                assert len(transmit.payload) <= 1_200
+                assert len(transmit.payload) <= 1_452
                 sent.append((transmit.destination, (host.address, transmit.payload)))
         for to, datagram in sent:
             for host in self.hosts:

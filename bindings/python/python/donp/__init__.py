@@ -18,6 +18,7 @@ from .content import (
     Content,
     Conversation,
     Edit,
+    File,
     Group,
     HistoryPage,
     Message,
@@ -35,6 +36,7 @@ from .engine import (
     Delete,
     DeleteRange,
     Engine,
+    FilePart,
     Op,
     Output,
     Put,
@@ -65,6 +67,8 @@ from .events import (
     Events,
     Failed,
     FailReason,
+    FileProgress,
+    FileReceived,
     Forked,
     GroupChanged,
     Lagged,
@@ -77,6 +81,7 @@ from .events import (
     UnknownEvent,
     Writable,
 )
+from .files import Attachment, FileInfo
 from .groups import (
     Days,
     Everything,
@@ -94,6 +99,7 @@ from .groups import (
 )
 from .ids import (
     AccountId,
+    FileId,
     GroupId,
     Invitation,
     MessageId,
@@ -115,6 +121,7 @@ __all__ = [
     "AsyncBotConversation",
     "AsyncBotMessage",
     "AsyncNode",
+    "Attachment",
     "Batch",
     "Bot",
     "BotConversation",
@@ -142,6 +149,12 @@ __all__ = [
     "Failed",
     "FailureType",
     "FetchResult",
+    "File",
+    "FileId",
+    "FileInfo",
+    "FilePart",
+    "FileProgress",
+    "FileReceived",
     "Forked",
     "Group",
     "GroupChange",

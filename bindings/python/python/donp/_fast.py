@@ -21,7 +21,7 @@ class Transmit(NamedTuple):
     destination: str
     """Where to, `ip:port`."""
     payload: bytes
-    """At most 1,200 bytes."""
+    """At most 1,452 bytes."""
 
 
 _count = struct.Struct(">i").pack

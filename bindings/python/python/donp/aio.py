@@ -12,8 +12,9 @@ from typing import ParamSpec, TypeVar
 from .content import Content, Conversation, HistoryPage, Message
 from .errors import NotRunningError
 from .events import Events
+from .files import Attachment, FileInfo
 from .groups import DEFAULT_POLICY, GroupInfo, GroupKind, GroupPolicy, GroupRole, JoiningGroup
-from .ids import GroupId, MessageId, NodeId
+from .ids import FileId, GroupId, MessageId, NodeId
 from .keystore import KeyStore
 from .node import Node
 from .status import FetchResult, Lan, NodeStatus, NodeType, Peer
@@ -366,6 +367,38 @@ class AsyncNode:
     async def joining_groups(self) -> list[JoiningGroup]:
         """Groups that this node asked to join and is no member of yet, as `Node.joining_groups`."""
         return await self._run(self.sync.joining_groups)
+
+    # Files.
+
+    async def add_file(self, path: str | os.PathLike[str], media_type: str = "") -> Attachment:
+        """Adds a file from disk, so that it can be sent as `File`, as `Node.add_file`."""
+        return await self._run(self.sync.add_file, path, media_type)
+
+    async def add_file_bytes(self, content: bytes, name: str, media_type: str = "") -> Attachment:
+        """Adds bytes as a file with this name. Raises as `add_file`."""
+        return await self._run(self.sync.add_file_bytes, content, name, media_type)
+
+    async def fetch_file(
+        self, conversation: Conversation, file: Attachment, author: NodeId | None = None
+    ) -> None:
+        """Fetches a file that a message of this conversation names, as `Node.fetch_file`."""
+        await self._run(self.sync.fetch_file, conversation, file, author)
+
+    async def files(self) -> list[FileInfo]:
+        """The files that are here or being fetched, in the order in which they came."""
+        return await self._run(self.sync.files)
+
+    async def read_file(self, file: FileId, part: int) -> bytes | None:
+        """The bytes of one part of a file, as `Node.read_file`."""
+        return await self._run(self.sync.read_file, file, part)
+
+    async def save_file(self, file: FileId, path: str | os.PathLike[str]) -> int:
+        """Writes a file that is here whole to a new file on disk, as `Node.save_file`."""
+        return await self._run(self.sync.save_file, file, path)
+
+    async def remove_file(self, file: FileId) -> None:
+        """Removes a file here, or ends its fetch. Others keep theirs."""
+        await self._run(self.sync.remove_file, file)
 
     # Events.
 

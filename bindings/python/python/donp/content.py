@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import TypeAlias
 
 from ._ffi import donp_ffi as _ffi
+from .files import Attachment, _attachment_in, _attachment_out
 from .ids import GroupId, MessageId, NodeId
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Content",
     "Conversation",
     "Edit",
+    "File",
     "Group",
     "HistoryPage",
     "Message",
@@ -75,11 +77,21 @@ class Retract:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """A file, and words to go with it. `Node.add_file` makes the attachment."""
+
+    file: Attachment
+    """The file."""
+    text: str = ""
+    """0 to 4,096 bytes of UTF-8."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """Something of a newer version, which this one cannot show. It cannot be sent."""
 
 
-Content: TypeAlias = Text | Reply | Edit | React | Retract | Unknown
+Content: TypeAlias = Text | Reply | Edit | React | Retract | File | Unknown
 """What a message says: `match` on the class."""
 
 
@@ -162,7 +174,7 @@ class Message:
         if self.edited is not None:
             return self.edited
         match self.content:
-            case Text(text=text) | Reply(text=text) | Edit(text=text):
+            case Text(text=text) | Reply(text=text) | Edit(text=text) | File(text=text):
                 return text
             case React(mark=mark):
                 return mark
@@ -203,6 +215,8 @@ def _content_out(what: str | Content) -> _ffi.Content:
             return raw.REACT(str(to), mark)
         case Retract(id):
             return raw.RETRACT(str(id))
+        case File(file, text):
+            return raw.FILE(_attachment_out(file), text)
         case Unknown():
             return raw.UNKNOWN()
     raise TypeError(f"what is said is a str or a Content, not {type(what).__name__}")
@@ -220,6 +234,8 @@ def _content_in(raw: _ffi.Content) -> Content:
             return React(MessageId._of(raw.react_to), raw.mark)
         case _ffi.Content.RETRACT():
             return Retract(MessageId._of(raw.retract))
+        case _ffi.Content.FILE():
+            return File(_attachment_in(raw.file), raw.text)
         case _:
             return Unknown()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -22,6 +23,7 @@ from .content import (
 )
 from .errors import _RAISED, _call, _public
 from .events import Event, _event_in
+from .files import Attachment, FileInfo, _attachment_in, _attachment_out, _file_id, _file_in
 from .groups import (
     DEFAULT_POLICY,
     GroupInfo,
@@ -35,7 +37,7 @@ from .groups import (
     _policy_out,
     _role_out,
 )
-from .ids import GroupId, MessageId, NodeId
+from .ids import FileId, GroupId, MessageId, NodeId
 from .status import EngineStatus, NodeType, Peer, _engine_status_in, _node_type_out, _peer_in
 from .zone import FailureType, ZoneMember, _failure_out, _ids_out, _member_in
 
@@ -45,6 +47,7 @@ __all__ = [
     "Delete",
     "DeleteRange",
     "Engine",
+    "FilePart",
     "Op",
     "Output",
     "Put",
@@ -148,6 +151,16 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class FilePart:
+    """The answer to `Engine.read_file`."""
+
+    query: int
+    """The number that `Engine.read_file` returned."""
+    bytes: builtins.bytes | None
+    """The bytes; `None` if the part is not here."""
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """What one turn gave. At most 1,024 datagrams, events, requests and answers each."""
 
@@ -163,6 +176,8 @@ class Output:
     """Records to read."""
     answers: list[Answer]
     """Answers to `Engine.history`."""
+    parts: list[FilePart]
+    """Answers to `Engine.read_file`."""
     next_deadline_us: int | None
     """When to call `Engine.turn` again if nothing comes before. `None`: only when something comes."""
     more: bool
@@ -284,6 +299,7 @@ class Engine:
             [_event_in(event) for event in raw.events],
             [Request(**vars(request)) for request in raw.requests],
             [Answer(answer.query, _page_in(answer.page)) for answer in raw.answers],
+            [FilePart(part.query, part.bytes) for part in raw.parts],
             raw.next_deadline_us,
             raw.more,
         )
@@ -408,6 +424,32 @@ class Engine:
     def joining_groups(self) -> list[JoiningGroup]:
         """Groups that this node asked to join and is no member of yet."""
         return [_joining_in(raw) for raw in _call(self._raw.joining_groups)]
+
+    def add_file(self, now_us: int, content: bytes, name: str, media_type: str = "") -> Attachment:
+        """Adds bytes as a file with this name, sent as `File`. Raises as `Node.add_file`."""
+        return _attachment_in(_call(self._raw.add_file, now_us, content, name, media_type))
+
+    def fetch_file(
+        self, now_us: int, conversation: Conversation, file: Attachment, author: NodeId | None = None
+    ) -> None:
+        """Fetches a file that a message of this conversation names, as `Node.fetch_file`."""
+        who = None if author is None else _node_id(author)
+        _call(self._raw.fetch_file, now_us, _conversation_out(conversation), _attachment_out(file), who)
+
+    def files(self) -> list[FileInfo]:
+        """The files that are here or being fetched, in the order in which they came."""
+        return [_file_in(raw) for raw in _call(self._raw.files)]
+
+    def read_file(self, now_us: int, file: FileId, part: int) -> int:
+        """Asks for the bytes of a part of a file, 65,520 of them but for the last.
+
+        A later `turn` gives the `FilePart` under the number that this returns.
+        """
+        return _call(self._raw.read_file, now_us, _file_id(file), part)
+
+    def remove_file(self, now_us: int, file: FileId) -> None:
+        """Removes a file here, or ends its fetch. Others keep theirs."""
+        _call(self._raw.remove_file, now_us, _file_id(file))
 
     def history(
         self, now_us: int, conversation: Conversation, before: MessageId | None = None, limit: int = 100

@@ -16,7 +16,7 @@ from ._ffi import donp_ffi as _ffi
 from .content import Conversation, Message, _conversation_in, _message_in
 from .errors import InternalError
 from .groups import GroupChange, GroupRole, Refusal
-from .ids import GroupId, MessageId, NodeId
+from .ids import FileId, GroupId, MessageId, NodeId
 from .status import NodeState
 from .zone import MemberState
 
@@ -27,6 +27,8 @@ __all__ = [
     "Events",
     "FailReason",
     "Failed",
+    "FileProgress",
+    "FileReceived",
     "Forked",
     "GroupChanged",
     "Lagged",
@@ -175,6 +177,32 @@ class GroupChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class FileReceived:
+    """A file is here whole: it was asked for, or is small. Durable."""
+
+    seq: int
+    """The number to acknowledge."""
+    file: FileId
+    """Which."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileProgress:
+    """More of a file is here. Volatile."""
+
+    file: FileId
+    """Which."""
+    bytes: int
+    """Bytes that are here."""
+    size: int
+    """Of so many."""
+    holders: int
+    """Nodes that it is being fetched from."""
+
+    seq = None
+
+
+@dataclass(frozen=True, slots=True)
 class StateChanged:
     """This node's state changed. Volatile."""
 
@@ -260,6 +288,8 @@ Event: TypeAlias = (
     | Forked
     | LifeBegun
     | GroupChanged
+    | FileReceived
+    | FileProgress
     | StateChanged
     | PeerUp
     | PeerDown
@@ -270,9 +300,9 @@ Event: TypeAlias = (
 )
 """Something that happened: `match` on the class.
 
-`Received`, `Delivered`, `Failed`, `Forked`, `LifeBegun` and `GroupChanged` are durable: they come again after
-a restart until `ack` was called with their `seq` or a higher one. So is an `UnknownEvent` that has a `seq`.
-The others are volatile, and their `seq` is `None`.
+`Received`, `Delivered`, `Failed`, `Forked`, `LifeBegun`, `GroupChanged` and `FileReceived` are durable: they
+come again after a restart until `ack` was called with their `seq` or a higher one. So is an `UnknownEvent`
+that has a `seq`. The others are volatile, and their `seq` is `None`.
 """
 
 
@@ -405,6 +435,10 @@ def _event_in(raw: _ffi.Event) -> Event:
                 raw.text,
                 None if raw.reason is None else Refusal[raw.reason.name],
             )
+        case _ffi.Event.FILE_RECEIVED():
+            return FileReceived(raw.seq, FileId._of(raw.file))
+        case _ffi.Event.FILE_PROGRESS():
+            return FileProgress(FileId._of(raw.file), raw.bytes, raw.size, raw.holders)
         case _ffi.Event.STATE_CHANGED():
             return StateChanged(NodeState[raw.before.name], NodeState[raw.after.name])
         case _ffi.Event.PEER_UP():

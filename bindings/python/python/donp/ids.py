@@ -12,6 +12,7 @@ from .errors import _call
 
 __all__ = [
     "AccountId",
+    "FileId",
     "GroupId",
     "Invitation",
     "MessageId",
@@ -102,6 +103,13 @@ class AccountId(_Id):
 
     __slots__ = ()
     _parse = staticmethod(_ffi.parse_account_id)
+
+
+class FileId(_Id):
+    """A file: `f` and base32 of the hash of its sealed bytes."""
+
+    __slots__ = ()
+    _parse = staticmethod(_ffi.parse_file_id)
 
 
 class GroupId(_Id):

@@ -35,6 +35,7 @@ from .content import (
 from .engine import _sort_places
 from .errors import DonpError, _call
 from .events import Events
+from .files import Attachment, FileInfo, _attachment_in, _attachment_out, _file_id, _file_in
 from .groups import (
     DEFAULT_POLICY,
     GroupInfo,
@@ -48,7 +49,7 @@ from .groups import (
     _policy_out,
     _role_out,
 )
-from .ids import GroupId, MessageId, NodeId
+from .ids import FileId, GroupId, MessageId, NodeId
 from .keystore import KeyStore, _Adapter
 from .status import (
     FetchResult,
@@ -493,6 +494,49 @@ class Node:
     def joining_groups(self) -> list[JoiningGroup]:
         """Groups that this node asked to join and is no member of yet."""
         return [_joining_in(raw) for raw in _call(self._raw.joining_groups)]
+
+    # Files.
+
+    def add_file(self, path: str | os.PathLike[str], media_type: str = "") -> Attachment:
+        """Adds a file from disk, so that it can be sent as `File`. Its name is that of the path.
+
+        It is kept sealed in the store; the one on disk may go then. Raises `StorageError` if it cannot be
+        read, `InvalidInputError` if it is too large or changed while it was read, `BusyError` without room.
+        """
+        return _attachment_in(_call(self._raw.add_file, os.fspath(path), media_type))
+
+    def add_file_bytes(self, content: bytes, name: str, media_type: str = "") -> Attachment:
+        """Adds bytes as a file with this name. Raises as `add_file`."""
+        return _attachment_in(_call(self._raw.add_file_bytes, content, name, media_type))
+
+    def fetch_file(self, conversation: Conversation, file: Attachment, author: NodeId | None = None) -> None:
+        """Fetches a file that a message of this conversation names, first from the author of the message.
+
+        It goes on after a restart; `FileReceived` says that it is here. Raises `InvalidInputError` if it is
+        too large, `BusyError` without room.
+        """
+        who = None if author is None else _node_id(author)
+        _call(self._raw.fetch_file, _conversation_out(conversation), _attachment_out(file), who)
+
+    def files(self) -> list[FileInfo]:
+        """The files that are here or being fetched, in the order in which they came."""
+        return [_file_in(raw) for raw in _call(self._raw.files)]
+
+    def read_file(self, file: FileId, part: int) -> bytes | None:
+        """The bytes of one part of a file, 65,520 of them but for the last; `None` if it is not here."""
+        return _call(self._raw.read_file, _file_id(file), part)
+
+    def save_file(self, file: FileId, path: str | os.PathLike[str]) -> int:
+        """Writes a file that is here whole to a new file on disk, and gives its size.
+
+        What is there already is not replaced. Raises `NotFoundError` if the file is not here whole,
+        `StorageError` if it cannot be written.
+        """
+        return _call(self._raw.save_file, _file_id(file), os.fspath(path))
+
+    def remove_file(self, file: FileId) -> None:
+        """Removes a file here, or ends its fetch. Others keep theirs. Raises `NotFoundError` without it."""
+        _call(self._raw.remove_file, _file_id(file))
 
     # Events.
 

@@ -13,13 +13,15 @@ public enum Content: Hashable, Sendable {
     case react(to: MessageId, mark: String)
     /// Takes an own message back. Nothing is erased from other people's devices.
     case retract(MessageId)
+    /// A file, and 0 to 4,096 bytes of UTF-8 to go with it. ``Node/addFile(path:mediaType:)`` makes the attachment.
+    case file(Attachment, text: String = "")
     /// Something of a newer version, which this one cannot show and cannot send.
     case unknown
 
-    /// What is to be read: of a text, a reply or an edit. Nil for the others.
+    /// What is to be read: of a text, a reply, an edit or a file. Nil for the others.
     public var text: String? {
         switch self {
-        case .text(let text), .reply(_, let text), .edit(_, let text): text
+        case .text(let text), .reply(_, let text), .edit(_, let text), .file(_, let text): text
         case .react, .retract, .unknown: nil
         }
     }
@@ -119,6 +121,7 @@ extension Content {
         case .edit(let of, let text): self = .edit(of: MessageId(trusted: of), text: text)
         case .react(let to, let mark): self = .react(to: MessageId(trusted: to), mark: mark)
         case .retract(let id): self = .retract(MessageId(trusted: id))
+        case .file(let file, let text): self = .file(Attachment(file), text: text)
         case .unknown: self = .unknown
         }
     }
@@ -130,6 +133,7 @@ extension Content {
         case .edit(let of, let text): .edit(editOf: of.description, text: text)
         case .react(let to, let mark): .react(reactTo: to.description, mark: mark)
         case .retract(let id): .retract(retract: id.description)
+        case .file(let file, let text): .file(file: file.raw, text: text)
         case .unknown: .unknown
         }
     }

@@ -235,6 +235,44 @@ public final class Engine: Sendable {
         try converting { try raw.joiningGroups() }.map { JoiningGroup($0) }
     }
 
+    /// Adds bytes as a file with this name, so that it can be sent as ``Content/file(_:text:)``.
+    /// - Throws: As ``Node/addFile(bytes:name:mediaType:)``.
+    public func addFile(
+        nowUs: UInt64, bytes: Data, name: String, mediaType: String = ""
+    ) throws(DonpError) -> Attachment {
+        Attachment(
+            try converting {
+                try raw.addFile(nowUs: nowUs, bytes: bytes, name: name, mediaType: mediaType)
+            })
+    }
+
+    /// Fetches a file that a message of this conversation names, as ``Node/fetchFile(_:file:author:)``.
+    public func fetchFile(
+        nowUs: UInt64, conversation: Conversation, file: Attachment, author: NodeId? = nil
+    ) throws(DonpError) {
+        try converting {
+            try raw.fetchFile(
+                nowUs: nowUs, conversation: conversation.raw, file: file.raw, author: author?.description)
+        }
+    }
+
+    /// The files that are here or being fetched, in the order in which they came.
+    public func files() throws(DonpError) -> [FileInfo] {
+        try converting { try raw.files() }.map { FileInfo($0) }
+    }
+
+    /// Asks for the bytes of a part of a file, 65,520 of them but for the last. A later turn gives them under the
+    /// number that this returns.
+    public func readFile(nowUs: UInt64, file: FileId, part: Int) throws(DonpError) -> UInt64 {
+        let part = try unsigned(part, "the part")
+        return try converting { try raw.readFile(nowUs: nowUs, file: file.description, part: part) }
+    }
+
+    /// Removes a file here, or ends its fetch. Others keep theirs.
+    public func removeFile(nowUs: UInt64, file: FileId) throws(DonpError) {
+        try converting { try raw.removeFile(nowUs: nowUs, file: file.description) }
+    }
+
     /// Asks for a page of a conversation. A later turn gives the answer under the number that this returns.
     /// - Parameters:
     ///   - nowUs: The time.
@@ -430,7 +468,7 @@ public struct Received: Hashable, Sendable {
 public struct Transmit: Hashable, Sendable {
     /// Where to, `ip:port`.
     public let destination: String
-    /// At most 1,200 bytes.
+    /// At most 1,452 bytes.
     public let payload: Data
 }
 
@@ -511,6 +549,8 @@ public struct Output: Hashable, Sendable {
     public let requests: [Request]
     /// Answers to ``Engine/history(nowUs:conversation:before:limit:)``.
     public let answers: [Answer]
+    /// Answers to ``Engine/readFile(nowUs:file:part:)``.
+    public let parts: [FilePart]
     /// When the next turn is due if nothing comes before. Nil: only when something comes.
     public let nextDeadlineUs: UInt64?
     /// There is more than one turn gives: the next is due at once.
@@ -586,6 +626,7 @@ extension Output {
                     limit: Int($0.limit), maxBytes: Int($0.maxBytes))
             },
             answers: raw.answers.map { Answer(query: $0.query, page: HistoryPage($0.page)) },
+            parts: raw.parts.map { FilePart(query: $0.query, bytes: $0.bytes) },
             nextDeadlineUs: raw.nextDeadlineUs, more: raw.more)
     }
 }

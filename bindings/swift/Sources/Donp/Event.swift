@@ -24,6 +24,10 @@ public enum Event: Hashable, Sendable {
     case groupChanged(
         seq: UInt64, group: GroupId, change: GroupChange, node: NodeId?, name: String?, role: GroupRole?,
         text: String?, reason: Refusal?)
+    /// Durable. A file is here whole: it was asked for, or is small.
+    case fileReceived(seq: UInt64, file: FileId)
+    /// More of a file is here: `bytes` of `size`, from so many nodes.
+    case fileProgress(file: FileId, bytes: UInt64, size: UInt64, holders: UInt64)
     /// This node's state changed.
     case stateChanged(before: NodeState, after: NodeState)
     /// A node is linked to this one. The name is what it claims, once it told it.
@@ -47,8 +51,9 @@ public enum Event: Hashable, Sendable {
         case .received(let seq, _), .delivered(let seq, _, _), .failed(let seq, _, _, _): seq
         case .forked(let seq, _, _, _, _), .lifeBegun(let seq, _): seq
         case .groupChanged(let seq, _, _, _, _, _, _, _): seq
+        case .fileReceived(let seq, _): seq
         case .unknown(let seq): seq
-        case .stateChanged, .peerUp, .peerDown, .memberChanged, .writable, .lagged: nil
+        case .fileProgress, .stateChanged, .peerUp, .peerDown, .memberChanged, .writable, .lagged: nil
         }
     }
 }
@@ -123,6 +128,9 @@ extension Event {
                 seq: seq, group: GroupId(trusted: group), change: GroupChange(change),
                 node: node.map { NodeId(trusted: $0) }, name: name, role: role.map { GroupRole($0) },
                 text: text, reason: reason.map { Refusal($0) })
+        case .fileReceived(let seq, let file): self = .fileReceived(seq: seq, file: FileId(trusted: file))
+        case .fileProgress(let file, let bytes, let size, let holders):
+            self = .fileProgress(file: FileId(trusted: file), bytes: bytes, size: size, holders: holders)
         case .stateChanged(let before, let after):
             self = .stateChanged(before: NodeState(before), after: NodeState(after))
         case .peerUp(let peer, let name): self = .peerUp(peer: NodeId(trusted: peer), name: name)

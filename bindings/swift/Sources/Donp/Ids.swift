@@ -35,6 +35,20 @@ public struct AccountId: Id {
     }
 }
 
+/// Which file: the hash of its sealed bytes.
+public struct FileId: Id {
+    /// The printed form.
+    public let description: String
+
+    init(trusted text: String) { description = text }
+
+    /// Reads the printed form.
+    /// - Throws: ``DonpError`` of the kind `invalidInput`, saying what is wrong with `text`.
+    public init(parsing text: String) throws(DonpError) {
+        description = try converting { try DonpFFI.parseFileId(text: text) }
+    }
+}
+
 /// Which group: the hash of the operation that created it.
 public struct GroupId: Id {
     /// The printed form.
@@ -70,7 +84,7 @@ public struct MessageId: Id {
     public static func < (a: Self, b: Self) -> Bool { (a.depth, a.description) < (b.depth, b.description) }
 }
 
-/// What ``NodeId``, ``AccountId``, ``GroupId`` and ``MessageId`` have in common. They are distinct types:
+/// What ``NodeId``, ``AccountId``, ``FileId``, ``GroupId`` and ``MessageId`` have in common. They are distinct types:
 /// one cannot be given where another is wanted.
 public protocol Id: Hashable, Comparable, Sendable, Codable, LosslessStringConvertible {
     /// Reads the printed form.

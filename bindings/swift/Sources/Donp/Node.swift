@@ -355,6 +355,63 @@ public final class Node: Sendable {
         try await call { try $0.joiningGroups() }.map { JoiningGroup($0) }
     }
 
+    // MARK: Files
+
+    /// Adds a file from disk, so that it can be sent as ``Content/file(_:text:)``. Its name is that of the path. It
+    /// is kept sealed in the store; the one on disk may go then.
+    /// - Throws: ``DonpError`` of the kinds `storage` (it cannot be read), `invalidInput` (it is too large, or
+    ///   changed while it was read) and `busy` (no room for it).
+    public func addFile(path: String, mediaType: String = "") async throws(DonpError) -> Attachment {
+        Attachment(try await call { try $0.addFile(path: path, mediaType: mediaType) })
+    }
+
+    /// Adds bytes as a file with this name.
+    /// - Throws: As ``addFile(path:mediaType:)``.
+    public func addFile(
+        bytes: Data, name: String, mediaType: String = ""
+    ) async throws(DonpError) -> Attachment {
+        Attachment(try await call { try $0.addFileBytes(bytes: bytes, name: name, mediaType: mediaType) })
+    }
+
+    /// Fetches a file that a message of this conversation names. It goes on after a restart;
+    /// ``Event/fileReceived(seq:file:)`` says that it is here.
+    /// - Parameters:
+    ///   - conversation: Where the message is.
+    ///   - file: What it names.
+    ///   - author: The author of the message, which is asked first.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput` (it is too large) and `busy` (no room for it).
+    public func fetchFile(
+        _ conversation: Conversation, file: Attachment, author: NodeId? = nil
+    ) async throws(DonpError) {
+        try await call {
+            try $0.fetchFile(conversation: conversation.raw, file: file.raw, author: author?.description)
+        }
+    }
+
+    /// The files that are here or being fetched, in the order in which they came.
+    public func files() async throws(DonpError) -> [FileInfo] {
+        try await call { try $0.files() }.map { FileInfo($0) }
+    }
+
+    /// The bytes of one part of a file, 65,520 of them but for the last; nil if it is not here.
+    public func readFile(_ file: FileId, part: Int) async throws(DonpError) -> Data? {
+        let part = try unsigned(part, "the part")
+        return try await call { try $0.readFile(file: file.description, part: part) }
+    }
+
+    /// Writes a file that is here whole to a new file on disk, and gives its size. What is there already is not
+    /// replaced.
+    /// - Throws: ``DonpError`` of the kinds `notFound` (it is not here whole) and `storage`.
+    @discardableResult
+    public func saveFile(_ file: FileId, path: String) async throws(DonpError) -> UInt64 {
+        try await call { try $0.saveFile(file: file.description, path: path) }
+    }
+
+    /// Removes a file here, or ends its fetch. Others keep theirs.
+    public func removeFile(_ file: FileId) async throws(DonpError) {
+        try await call { try $0.removeFile(file: file.description) }
+    }
+
     // MARK: Reading
 
     /// A page of a conversation, oldest first.

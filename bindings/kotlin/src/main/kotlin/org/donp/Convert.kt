@@ -199,6 +199,7 @@ internal fun Content.toRaw(): org.donp.ffi.Content = when (this) {
     is Content.Edit -> org.donp.ffi.Content.Edit(editOf.text, text.utf8("the text"))
     is Content.React -> org.donp.ffi.Content.React(reactTo.text, mark.utf8("the mark"))
     is Content.Retract -> org.donp.ffi.Content.Retract(retract.text)
+    is Content.File -> org.donp.ffi.Content.File(file.toRaw(), text.utf8("the text"))
     Content.Unknown -> org.donp.ffi.Content.Unknown
 }
 
@@ -208,6 +209,7 @@ internal fun org.donp.ffi.Content.toPublic(): Content = when (this) {
     is org.donp.ffi.Content.Edit -> Content.Edit(MessageId(editOf), text)
     is org.donp.ffi.Content.React -> Content.React(MessageId(reactTo), mark)
     is org.donp.ffi.Content.Retract -> Content.Retract(MessageId(retract))
+    is org.donp.ffi.Content.File -> Content.File(file.toPublic(), text)
     is org.donp.ffi.Content.Unknown -> Content.Unknown
 }
 
@@ -257,6 +259,9 @@ internal fun org.donp.ffi.Event.toPublic(): Event = when (this) {
         text = text,
         reason = reason?.toPublic(),
     )
+    is org.donp.ffi.Event.FileReceived -> Event.FileReceived(seq.clamp(), FileId(file))
+    is org.donp.ffi.Event.FileProgress ->
+        Event.FileProgress(FileId(file), bytes.clamp(), size.clamp(), holders.clamp())
     is org.donp.ffi.Event.StateChanged -> Event.StateChanged(before.toPublic(), after.toPublic())
     is org.donp.ffi.Event.PeerUp -> Event.PeerUp(NodeId(peer), name)
     is org.donp.ffi.Event.PeerDown -> Event.PeerDown(NodeId(peer), reason.toPublic())
@@ -351,6 +356,7 @@ internal fun org.donp.ffi.Output.toPublic() = Output(
     events = events.map { it.toPublic() },
     requests = requests.map { it.toPublic() },
     answers = answers.map { Answer(it.query.toLong(), it.page.toPublic()) },
+    parts = parts.map { FilePart(it.query.toLong(), it.bytes) },
     nextDeadlineUs = nextDeadlineUs?.clamp(),
     more = more,
 )

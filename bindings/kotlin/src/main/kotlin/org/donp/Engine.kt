@@ -48,7 +48,7 @@ public class Received(public val source: String, public val payload: ByteArray) 
  * A datagram to send. Equal by its bytes.
  *
  * @property destination where to, `ip:port`
- * @property payload at most 1,200 bytes
+ * @property payload at most 1,452 bytes
  */
 public class Transmit(public val destination: String, public val payload: ByteArray) {
     /** Whether all of it is equal, bytes by their content. */
@@ -199,6 +199,7 @@ public data class Answer(val query: Long, val page: HistoryPage)
  * @property events what happened, in order
  * @property requests records to read
  * @property answers answers to [Engine.history]
+ * @property parts answers to [Engine.readFile]
  * @property nextDeadlineUs when to call [Engine.turn] again if nothing comes before; null: only when
  *   something comes
  * @property more there is more than one turn gives: call again at once
@@ -210,21 +211,22 @@ public data class Output(
     val events: List<Event>,
     val requests: List<Request>,
     val answers: List<Answer>,
+    val parts: List<FilePart>,
     val nextDeadlineUs: Long?,
     val more: Boolean,
 ) {
     /** Whether all of it is equal, bytes by their content. */
     override fun equals(other: Any?): Boolean = other is Output && batch == other.batch &&
         transmits == other.transmits && beacon.contentEquals(other.beacon) && events == other.events &&
-        requests == other.requests && answers == other.answers && nextDeadlineUs == other.nextDeadlineUs &&
-        more == other.more
+        requests == other.requests && answers == other.answers && parts == other.parts &&
+        nextDeadlineUs == other.nextDeadlineUs && more == other.more
 
     /** Fits [equals]. */
     override fun hashCode(): Int = (transmits.hashCode() * 31 + events.hashCode()) * 31 + nextDeadlineUs.hashCode()
 
     /** Names and sizes, not the bytes. */
     override fun toString(): String = "Output(batch=$batch, transmits=$transmits, beacon=${beacon?.size} bytes, " +
-        "events=$events, requests=$requests, answers=$answers, nextDeadlineUs=$nextDeadlineUs, more=$more)"
+        "events=$events, requests=$requests, answers=$answers, parts=$parts, nextDeadlineUs=$nextDeadlineUs, more=$more)"
 }
 
 /**
@@ -426,6 +428,35 @@ public class Engine private constructor(private val raw: org.donp.ffi.Engine) : 
 
     /** Groups that this node asked to join and is no member of yet. */
     public fun joiningGroups(): List<JoiningGroup> = run { joiningGroups() }.map { it.toPublic() }
+
+    /**
+     * Adds bytes as a file with this name, so that it can be sent as [Content.File]. Throws as [Node.addFileBytes].
+     */
+    public fun addFile(nowUs: Long, bytes: ByteArray, name: String, mediaType: String = ""): Attachment {
+        val (words, kind) = name.utf8("the name") to mediaType.utf8("the media type")
+        return run { addFile(nowUs.toU64("nowUs"), bytes, words, kind) }.toPublic()
+    }
+
+    /** Fetches a file that a message of this conversation names. Throws as [Node.fetchFile]. */
+    public fun fetchFile(nowUs: Long, conversation: Conversation, file: Attachment, author: NodeId? = null) {
+        val raw = file.toRaw()
+        run { fetchFile(nowUs.toU64("nowUs"), conversation.toRaw(), raw, author?.text) }
+    }
+
+    /** The files that are here or being fetched, in the order in which they came. */
+    public fun files(): List<FileInfo> = run { files() }.map { it.toPublic() }
+
+    /**
+     * Asks for the bytes of a part of a file, 65,520 of them but for the last. A later [turn] gives the [FilePart]
+     * under the number that this returns.
+     */
+    public fun readFile(nowUs: Long, file: FileId, part: Int): Long {
+        val number = part.toU32("part")
+        return run { readFile(nowUs.toU64("nowUs"), file.text, number) }.toLong()
+    }
+
+    /** Removes a file here, or ends its fetch. Others keep theirs. */
+    public fun removeFile(nowUs: Long, file: FileId): Unit = run { removeFile(nowUs.toU64("nowUs"), file.text) }
 
     /**
      * Asks for the page of a conversation that ends before [before], or its newest: at most [limit]

@@ -3,8 +3,8 @@ package org.donp
 /**
  * Something that happened.
  *
- * [Received], [Delivered], [Failed], [Forked], [LifeBegun] and [GroupChanged] are durable: they come again after a
- * restart until [Node.ack] was called with them or a later one. The others are volatile: each stream keeps 1,024 of them.
+ * [Received], [Delivered], [Failed], [Forked], [LifeBegun], [GroupChanged] and [FileReceived] are durable: they come again
+ * after a restart until [Node.ack] was called with them or a later one. The others are volatile: each stream keeps 1,024 of them.
  */
 public sealed class Event {
     /** The number to acknowledge; null if the event is volatile. */
@@ -85,6 +85,30 @@ public sealed class Event {
         val text: String?,
         val reason: Refusal?,
     ) : Event()
+
+    /**
+     * A file is here whole: it was asked for, or is small.
+     *
+     * @property file which
+     */
+    public data class FileReceived(override val seq: Long, val file: FileId) : Event()
+
+    /**
+     * More of a file is here.
+     *
+     * @property file which
+     * @property bytes bytes that are here
+     * @property size of so many
+     * @property holders nodes that it is being fetched from
+     */
+    public data class FileProgress(
+        val file: FileId,
+        val bytes: Long,
+        val size: Long,
+        val holders: Long,
+    ) : Event() {
+        override val seq: Long? get() = null
+    }
 
     /**
      * This node's state changed.

@@ -44,6 +44,26 @@ public value class AccountId internal constructor(internal val text: String) : C
     }
 }
 
+/** Which file: the hash of its sealed bytes. Prints as `f…`, with a checksum; [parse] reads that. */
+@JvmInline
+public value class FileId internal constructor(internal val text: String) : Comparable<FileId> {
+    /** The printed form, which [parse] reads. */
+    override fun toString(): String = text
+
+    /** By the printed form. */
+    override fun compareTo(other: FileId): Int = text.compareTo(other.text)
+
+    /** Reads file ids. */
+    public companion object {
+        /**
+         * Reads the printed form of a file id.
+         *
+         * @throws DonpException.InvalidInput if it is damaged, cut short, or the id of something else
+         */
+        public fun parse(text: String): FileId = FileId(call { org.donp.ffi.parseFileId(text.utf8("the file id")) })
+    }
+}
+
 /** Which group: the hash of the operation that created it. Prints as `g…`, with a checksum; [parse] reads that. */
 @JvmInline
 public value class GroupId internal constructor(internal val text: String) : Comparable<GroupId> {

@@ -40,6 +40,14 @@ public sealed class Content {
      */
     public data class Retract(val retract: MessageId) : Content()
 
+    /**
+     * A file, and words to go with it. [Node.addFile] makes the attachment.
+     *
+     * @property file the file
+     * @property text 0 to 4,096 bytes of UTF-8
+     */
+    public data class File(val file: Attachment, val text: String = "") : Content()
+
     /** Something of a newer version, which this one cannot show. It cannot be sent. */
     public data object Unknown : Content()
 }
@@ -102,12 +110,13 @@ public data class Message(
     val edited: String?,
     val retracted: Boolean,
 ) {
-    /** The words to show of a text, a reply or an edit: as edited, null if retracted. Null for everything else. */
+    /** The words to show of a text, a reply, an edit or a file: as edited, null if retracted. Null for everything else. */
     public val text: String?
         get() = when (content) {
             is Content.Text -> shown(content.text)
             is Content.Reply -> shown(content.text)
             is Content.Edit -> shown(content.text)
+            is Content.File -> shown(content.text)
             is Content.React, is Content.Retract, Content.Unknown -> null
         }
 

@@ -446,6 +446,62 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     public suspend fun joiningGroups(): List<JoiningGroup> = io { joiningGroups() }.map { it.toPublic() }
 
     /**
+     * Adds a file from disk, so that it can be sent as [Content.File]. Its name is that of the path. It is kept sealed
+     * in the store; the one on disk may go then.
+     *
+     * @throws DonpException.Storage if it cannot be read
+     * @throws DonpException.InvalidInput if it is too large, or changed while it was read
+     * @throws DonpException.Busy if there is no room for it
+     */
+    public suspend fun addFile(path: String, mediaType: String = ""): Attachment {
+        val (place, kind) = path.utf8("the path") to mediaType.utf8("the media type")
+        return io { addFile(place, kind) }.toPublic()
+    }
+
+    /** Adds bytes as a file with this name. Throws as [addFile]. */
+    public suspend fun addFileBytes(bytes: ByteArray, name: String, mediaType: String = ""): Attachment {
+        val (words, kind) = name.utf8("the name") to mediaType.utf8("the media type")
+        return io { addFileBytes(bytes, words, kind) }.toPublic()
+    }
+
+    /**
+     * Fetches a file that a message of this conversation names. It goes on after a restart; [Event.FileReceived] says
+     * that it is here.
+     *
+     * @param author the author of the message, which is asked first
+     * @throws DonpException.InvalidInput if it is too large
+     * @throws DonpException.Busy if there is no room for it
+     */
+    public suspend fun fetchFile(conversation: Conversation, file: Attachment, author: NodeId? = null) {
+        val raw = file.toRaw()
+        io { fetchFile(conversation.toRaw(), raw, author?.text) }
+    }
+
+    /** The files that are here or being fetched, in the order in which they came. */
+    public suspend fun files(): List<FileInfo> = io { files() }.map { it.toPublic() }
+
+    /** The bytes of one part of a file, 65,520 of them but for the last; null if it is not here. */
+    public suspend fun readFile(file: FileId, part: Int): ByteArray? {
+        val number = part.toU32("part")
+        return io { readFile(file.text, number) }
+    }
+
+    /**
+     * Writes a file that is here whole to a new file on disk, and gives its size. What is there already is not
+     * replaced.
+     *
+     * @throws DonpException.NotFound if the file is not here whole
+     * @throws DonpException.Storage if it cannot be written
+     */
+    public suspend fun saveFile(file: FileId, path: String): Long {
+        val place = path.utf8("the path")
+        return io { saveFile(file.text, place) }.clamp()
+    }
+
+    /** Removes a file here, or ends its fetch. Others keep theirs. */
+    public suspend fun removeFile(file: FileId): Unit = io { removeFile(file.text) }
+
+    /**
      * The page of a conversation that ends before [before], or its newest.
      *
      * @param before [HistoryPage.older] of the page after

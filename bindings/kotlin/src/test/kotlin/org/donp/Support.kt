@@ -105,6 +105,7 @@ internal class Net(engines: List<Engine>) {
 internal class Host(val address: String, var engine: Engine) {
     val events = ArrayList<Event>()
     val answers = ArrayList<Answer>()
+    val parts = ArrayList<FilePart>()
     var inbox = ArrayList<Received>()
     var committed: Long? = null
     var deadline = 0L
@@ -122,6 +123,7 @@ internal class Host(val address: String, var engine: Engine) {
         committed = null
         events += out.events
         answers += out.answers
+        parts += out.parts
         deadline = if (out.more) 0 else out.nextDeadlineUs ?: Long.MAX_VALUE
         out.batch?.let { apply(it) }
         for (request in out.requests) {

@@ -1,0 +1,80 @@
+package org.donp
+
+/**
+ * A file that a message names: who reads the message can fetch and open it. Equal by its bytes.
+ *
+ * @property id the BLAKE3 hash of its sealed bytes
+ * @property key the 32-byte key that it is sealed under, for this file alone
+ * @property size its bytes, at most 32 GiB
+ * @property name what its sender calls it: 1 to 255 bytes, a name without a folder
+ * @property mediaType what its sender says that it is, as in `image/png`; empty if it does not say
+ */
+public class Attachment(
+    public val id: FileId,
+    public val key: ByteArray,
+    public val size: Long,
+    public val name: String,
+    public val mediaType: String = "",
+) {
+    /** Whether all of it is equal, bytes by their content. */
+    override fun equals(other: Any?): Boolean = other is Attachment && id == other.id &&
+        key.contentEquals(other.key) && size == other.size && name == other.name && mediaType == other.mediaType
+
+    /** Fits [equals]. */
+    override fun hashCode(): Int = id.hashCode() * 31 + name.hashCode()
+
+    /** Without the key. */
+    override fun toString(): String = "Attachment(id=$id, size=$size, name=$name, mediaType=$mediaType)"
+}
+
+/**
+ * A file of this node.
+ *
+ * @property id the BLAKE3 hash of its sealed bytes
+ * @property name what its sender calls it
+ * @property mediaType what its sender says that it is; empty if it does not say
+ * @property size its bytes
+ * @property bytes how many of them are here
+ * @property holders nodes that it is being fetched from now
+ * @property isWhole whether all of it is here
+ */
+public data class FileInfo(
+    val id: FileId,
+    val name: String,
+    val mediaType: String,
+    val size: Long,
+    val bytes: Long,
+    val holders: Long,
+    val isWhole: Boolean,
+)
+
+/**
+ * The answer to [Engine.readFile]. Equal by its bytes.
+ *
+ * @property query the number that it returned
+ * @property bytes the bytes; null if the part is not here
+ */
+public class FilePart(public val query: Long, public val bytes: ByteArray?) {
+    /** Whether all of it is equal, bytes by their content. */
+    override fun equals(other: Any?): Boolean = other is FilePart && query == other.query &&
+        bytes.contentEquals(other.bytes)
+
+    /** Fits [equals]. */
+    override fun hashCode(): Int = query.hashCode()
+
+    /** The size, not the bytes. */
+    override fun toString(): String = "FilePart(query=$query, bytes=${bytes?.size} bytes)"
+}
+
+internal fun Attachment.toRaw() = org.donp.ffi.Attachment(
+    id = id.text,
+    key = key,
+    size = size.toU64("the size"),
+    name = name.utf8("the name"),
+    mediaType = mediaType.utf8("the media type"),
+)
+
+internal fun org.donp.ffi.Attachment.toPublic() = Attachment(FileId(id), key, size.clamp(), name, mediaType)
+
+internal fun org.donp.ffi.FileInfo.toPublic() =
+    FileInfo(FileId(id), name, mediaType, size.clamp(), bytes.clamp(), holders.clamp(), isWhole)
