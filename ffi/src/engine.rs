@@ -150,7 +150,7 @@ pub struct FilePart {
     /// The number that `read_file` returned.
     pub query: u64,
     /// The bytes; none if the part is not here.
-    pub bytes: Option<Vec<u8>>,
+    pub content: Option<Vec<u8>>,
 }
 
 /// What one turn gave.
@@ -302,7 +302,8 @@ impl Inner {
 
 impl Output {
     fn is_full(&self) -> bool {
-        [self.transmits.len(), self.events.len(), self.requests.len(), self.answers.len(), self.parts.len()].contains(&TURN)
+        [self.transmits.len(), self.events.len(), self.requests.len(), self.answers.len(), self.parts.len()]
+            .contains(&TURN)
     }
 
     fn add(&mut self, output: core::Output) {
@@ -318,7 +319,7 @@ impl Output {
                 let page = HistoryPage::new(answer.messages, answer.older);
                 self.answers.push(Answer { query: answer.query, page });
             }
-            core::Output::FilePart(part) => self.parts.push(FilePart { query: part.query, bytes: part.bytes }),
+            core::Output::FilePart(part) => self.parts.push(FilePart { query: part.query, content: part.bytes }),
             core::Output::Transmit(t) => {
                 self.transmits.push(Transmit { destination: t.to.to_string(), payload: t.bytes });
             }

@@ -28,7 +28,9 @@ mod node;
 mod stream;
 
 pub use content::{ClockEntry, Content, Conversation, HistoryPage, Message};
-pub use engine::{Answer, Batch, Engine, EngineConfig, EngineStatus, FilePart, Op, Output, Received, Record, Request, Transmit};
+pub use engine::{
+    Answer, Batch, Engine, EngineConfig, EngineStatus, FilePart, Op, Output, Received, Record, Request, Transmit,
+};
 pub use error::DonpError;
 pub use event::{DownReason, Event, FailReason, NodeState};
 pub use faults::{FailureType, MemberState, ZoneMember};

@@ -92,10 +92,14 @@ fn operations_have_one_name_in_every_language() {
     let sources = [
         (
             "rust",
-            ["mod", "faults", "groups"].map(|f| read(&format!("hosts/runtime/src/node/{f}.rs"))).concat(),
+            ["mod", "faults", "groups", "files"].map(|f| read(&format!("hosts/runtime/src/node/{f}.rs"))).concat(),
             &["pub fn N("][..],
         ),
-        ("ffi", ["node", "faults", "lan", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat(), &["pub fn N("]),
+        (
+            "ffi",
+            ["node", "faults", "lan", "groups", "files"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat(),
+            &["pub fn N("],
+        ),
         ("json", read("docs/control.md"), &["`N`"]),
         ("python", read("bindings/python/python/donp/node.py"), &["def N("]),
         ("kotlin", kotlin, &["fun N(", "val N: "]),
@@ -187,16 +191,19 @@ fn records_and_their_fields_have_one_name_in_every_language() {
     let core = read("core/src/engine/status.rs")
         + &read("core/src/engine/commands/fault_tolerance.rs")
         + &read("core/src/wire/content.rs")
+        + &read("core/src/file/held.rs")
         + &read("core/src/group/one.rs")
         + &read("core/src/group/op.rs");
-    let api = ["api", "api/message", "api/group"].map(|f| read(&format!("hosts/runtime/src/{f}.rs"))).concat();
-    let ffi = ["node", "content", "faults", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat();
-    let python =
-        ["status", "content", "zone", "groups"].map(|f| read(&format!("bindings/python/python/donp/{f}.py"))).concat();
-    let kotlin = ["Messages", "Zone", "Node", "Groups"]
+    let api =
+        ["api", "api/message", "api/group", "api/file"].map(|f| read(&format!("hosts/runtime/src/{f}.rs"))).concat();
+    let ffi = ["node", "content", "faults", "groups", "files"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat();
+    let python = ["status", "content", "zone", "groups", "files"]
+        .map(|f| read(&format!("bindings/python/python/donp/{f}.py")))
+        .concat();
+    let kotlin = ["Messages", "Zone", "Node", "Groups", "Files"]
         .map(|f| read(&format!("bindings/kotlin/src/main/kotlin/org/donp/{f}.kt")));
-    let swift =
-        ["Content", "Zone", "Status", "Groups"].map(|f| read(&format!("bindings/swift/Sources/Donp/{f}.swift")));
+    let swift = ["Content", "Zone", "Status", "Groups", "Files"]
+        .map(|f| read(&format!("bindings/swift/Sources/Donp/{f}.swift")));
     for (name, entry) in table["records"].as_table().unwrap() {
         let (fields, counters) = (list(entry.get("fields")), list(entry.get("counters")));
         let all: Vec<&str> = fields.iter().chain(&counters).copied().collect();

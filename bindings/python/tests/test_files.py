@@ -86,7 +86,7 @@ def test_a_file_between_engines() -> None:
     queries = [b.read_file(net.now_us, file.id, part) for part in range(8)]
     net.wake()
     net.until("b has read it", lambda: len(net.hosts[1].parts) == 8)
-    parts = {part.query: part.bytes for part in net.hosts[1].parts}
+    parts = {part.query: part.content for part in net.hosts[1].parts}
     assert b"".join(parts[query] or b"" for query in queries) == BYTES
     b.remove_file(net.now_us, file.id)
     assert b.files() == []

@@ -31,6 +31,7 @@ def main() -> None:
         "MessageId = str",
         "NodeId = str",
         "AccountId = str",
+        "FileId = str",
         "GroupId = str",
     ]
     done: set[str] = set()

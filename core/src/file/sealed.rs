@@ -6,8 +6,8 @@ use core::fmt;
 use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
 
-use crate::file::tree::{Growing, HASH_LEN, SEALED_PART, Tree, proof_len, verify};
 use crate::error::FileError;
+use crate::file::tree::{Growing, HASH_LEN, SEALED_PART, Tree, proof_len, verify};
 use crate::id::FileId;
 
 /// Bytes of the authentication tag of a part.

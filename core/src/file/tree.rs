@@ -2,7 +2,7 @@
 //!
 //! The name of a file is the BLAKE3 hash of its sealed bytes. BLAKE3 is a binary tree (Aumasson, Neves, O'Connor,
 //! Wilcox-O'Hearn, *BLAKE3*, §2.1), and a part is one of its subtrees, so the hashes beside the way from a part to the
-//! root prove the part (oconnor663/bao, `docs/spec.md`).
+//! root prove the part (Bao, oconnor663/bao).
 
 use alloc::vec::Vec;
 

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use donp_core::{
-    Attachment, Batch, Bootstrap, CommandError, Config, Content, Conversation, Engine, Event, FileDraft, Identity, Instant, Message,
-    MessageId, NodeId, Op, WallTime,
+    Attachment, Batch, Bootstrap, CommandError, Config, Content, Conversation, Engine, Event, FileDraft, Identity,
+    Instant, Message, MessageId, NodeId, Op, WallTime,
 };
 
 use crate::graph::Graph;

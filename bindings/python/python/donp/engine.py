@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -156,7 +155,7 @@ class FilePart:
 
     query: int
     """The number that `Engine.read_file` returned."""
-    bytes: builtins.bytes | None
+    content: bytes | None
     """The bytes; `None` if the part is not here."""
 
 
@@ -299,7 +298,7 @@ class Engine:
             [_event_in(event) for event in raw.events],
             [Request(**vars(request)) for request in raw.requests],
             [Answer(answer.query, _page_in(answer.page)) for answer in raw.answers],
-            [FilePart(part.query, part.bytes) for part in raw.parts],
+            [FilePart(part.query, part.content) for part in raw.parts],
             raw.next_deadline_us,
             raw.more,
         )

@@ -626,7 +626,7 @@ extension Output {
                     limit: Int($0.limit), maxBytes: Int($0.maxBytes))
             },
             answers: raw.answers.map { Answer(query: $0.query, page: HistoryPage($0.page)) },
-            parts: raw.parts.map { FilePart(query: $0.query, bytes: $0.bytes) },
+            parts: raw.parts.map { FilePart(query: $0.query, content: $0.content) },
             nextDeadlineUs: raw.nextDeadlineUs, more: raw.more)
     }
 }

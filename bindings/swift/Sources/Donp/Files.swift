@@ -50,7 +50,7 @@ public struct FilePart: Hashable, Sendable {
     /// The number that the call returned.
     public let query: UInt64
     /// The bytes; nil if the part is not here.
-    public let bytes: Data?
+    public let content: Data?
 }
 
 extension Attachment {

@@ -47,9 +47,11 @@ fn a_file_goes_from_disk_to_disk() {
         // What was added is in the store: the file on disk is not needed any more.
         std::fs::remove_file(&from).unwrap();
         a.send_private(b.id(), Content::File { file: file.clone(), text: "see".into() }).unwrap();
-        until("message", || durable(b.events(0, 1_000).unwrap()).iter().any(|e| {
+        until("message", || {
+            durable(b.events(0, 1_000).unwrap()).iter().any(|e| {
             matches!(e, Durable::Received(m) if matches!(&m.content, Content::File { file: f, .. } if *f == file))
-        }).then_some(()));
+        }).then_some(())
+        });
         b.fetch_file(Conversation::Private(a.id()), &file, Some(a.id())).unwrap();
         is_here(&b, &file);
         assert_eq!(b.save_file(file.id, &to).unwrap(), len as u64);

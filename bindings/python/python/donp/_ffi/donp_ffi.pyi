@@ -8,6 +8,7 @@ __all__ = ['InternalError', 'Conversation', 'Content', 'Op', 'NodeType', 'NodeSt
 MessageId = str
 NodeId = str
 AccountId = str
+FileId = str
 GroupId = str
 
 class InternalError(Exception):
@@ -229,8 +230,8 @@ class FileInfo:
 class FilePart:
     __match_args__ = ()
     query: int
-    bytes: typing.Optional[bytes]
-    def __init__(self, *, query: int, bytes: typing.Optional[bytes]) -> None: ...
+    content: typing.Optional[bytes]
+    def __init__(self, *, query: int, content: typing.Optional[bytes]) -> None: ...
     def __eq__(self, other: object) -> bool: ...
 
 class GroupKind(enum.Enum):

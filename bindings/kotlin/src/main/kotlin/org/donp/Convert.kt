@@ -356,7 +356,7 @@ internal fun org.donp.ffi.Output.toPublic() = Output(
     events = events.map { it.toPublic() },
     requests = requests.map { it.toPublic() },
     answers = answers.map { Answer(it.query.toLong(), it.page.toPublic()) },
-    parts = parts.map { FilePart(it.query.toLong(), it.bytes) },
+    parts = parts.map { FilePart(it.query.toLong(), it.content) },
     nextDeadlineUs = nextDeadlineUs?.clamp(),
     more = more,
 )

@@ -9,12 +9,12 @@ package org.donp
  * @property name what its sender calls it: 1 to 255 bytes, a name without a folder
  * @property mediaType what its sender says that it is, as in `image/png`; empty if it does not say
  */
-public class Attachment(
-    public val id: FileId,
-    public val key: ByteArray,
-    public val size: Long,
-    public val name: String,
-    public val mediaType: String = "",
+public data class Attachment(
+    val id: FileId,
+    val key: ByteArray,
+    val size: Long,
+    val name: String,
+    val mediaType: String = "",
 ) {
     /** Whether all of it is equal, bytes by their content. */
     override fun equals(other: Any?): Boolean = other is Attachment && id == other.id &&
@@ -52,18 +52,18 @@ public data class FileInfo(
  * The answer to [Engine.readFile]. Equal by its bytes.
  *
  * @property query the number that it returned
- * @property bytes the bytes; null if the part is not here
+ * @property content the bytes; null if the part is not here
  */
-public class FilePart(public val query: Long, public val bytes: ByteArray?) {
+public class FilePart(public val query: Long, public val content: ByteArray?) {
     /** Whether all of it is equal, bytes by their content. */
     override fun equals(other: Any?): Boolean = other is FilePart && query == other.query &&
-        bytes.contentEquals(other.bytes)
+        content.contentEquals(other.content)
 
     /** Fits [equals]. */
     override fun hashCode(): Int = query.hashCode()
 
     /** The size, not the bytes. */
-    override fun toString(): String = "FilePart(query=$query, bytes=${bytes?.size} bytes)"
+    override fun toString(): String = "FilePart(query=$query, content=${content?.size} bytes)"
 }
 
 internal fun Attachment.toRaw() = org.donp.ffi.Attachment(

@@ -62,7 +62,7 @@ internal class FileTest : WithNodes() {
         net.until("b has it") { b.files().map { it.isWhole } == listOf(true) }
         val query = b.readFile(net.now, file.id, 0)
         net.wake()
-        net.until("b has read it") { net.hosts[1].parts.any { it.query == query && it.bytes?.size == 65_520 } }
+        net.until("b has read it") { net.hosts[1].parts.any { it.query == query && it.content?.size == 65_520 } }
         b.removeFile(net.now, file.id)
         assertEquals(emptyList(), b.files())
     }
