@@ -28,6 +28,7 @@ use crate::clock::{Clock, entropy};
 use crate::error::NodeError;
 use crate::events::{EventBus, EventPage, EventStream, READ_BACK};
 use crate::fault::{Fault, Shaper};
+use crate::folded::Folded;
 use crate::lan::{Lan, MulticastSockets};
 use crate::names::{BootstrapName, BootstrapNameError, Resolver};
 use crate::socket::Sockets;
@@ -414,8 +415,8 @@ impl Node {
         self.wait(&answer, timeout)?
     }
 
-    /// The newest messages of a conversation that contain `text` as they are shown, in any case, before `before` (all if
-    /// none): at most `limit`, oldest first. Stored texts are sealed, so each is opened and looked at:
+    /// The newest messages of a conversation that contain `text` as they are shown, in any case and with accents composed or
+    /// not ([`Folded`]), before `before` (all if none): at most `limit`, oldest first. Stored texts are sealed, so each is opened and looked at:
     /// one call looks at 2,000 at most. Pass `older` as `before` to go on; it is none at the beginning of
     /// the history.
     ///
@@ -432,7 +433,7 @@ impl Node {
         if text.is_empty() {
             return Err(CommandError::Empty("text to look for").into());
         }
-        let (wanted, limit) = (text.to_lowercase(), limit as usize);
+        let (wanted, limit) = (Folded::new(text), limit as usize);
         let mut found = Found { messages: Vec::new(), older: before };
         let mut looked_at = 0;
         while looked_at < SEARCHED && found.messages.len() < limit {
@@ -443,7 +444,7 @@ impl Node {
                 if found.messages.len() == limit {
                     break;
                 }
-                if message.shown().to_lowercase().contains(&wanted) {
+                if Folded::new(message.shown()).contains(&wanted) {
                     let id = message.id;
                     found.messages.push(message);
                     if found.messages.len() == limit {
