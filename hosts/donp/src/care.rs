@@ -57,7 +57,7 @@ pub fn backup(folder: &Path, paths: &Paths, out: &Output) -> Result<(), Failure>
         out.note("The backup holds the profile's key: whoever can read it can read everything in it.");
     }
     let made = json!({ "profile": paths.profile, "folder": folder.display().to_string(), "key": has_key });
-    out.value(&object("backup", made), |_| {
+    out.done(&object("backup", made), |_| {
         format!("profile {} is copied to {}", crate::text::escape_for_terminal(&paths.profile), folder.display())
     })
 }
@@ -75,7 +75,7 @@ pub fn restore(folder: &Path, paths: &Paths, out: &Output) -> Result<(), Failure
         e => e.into(),
     })?;
     let made = json!({ "profile": paths.profile, "folder": dir.display().to_string() });
-    out.value(&object("restored", made), |_| {
+    out.done(&object("restored", made), |_| {
         format!(
             "profile {} is restored: it goes on in a log of its own, and what it said after the backup comes back from others",
             paths.profile

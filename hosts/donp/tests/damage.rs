@@ -24,7 +24,7 @@ fn say(place: &Place, profile: &str, n: std::ops::Range<u32>) {
 }
 
 /// Rows that are gone are said by each command for people, and come back from others.
-/// Mutation: `Worker::fetch_again` does nothing.
+/// Mutations: `Worker::fetch_again` does nothing; `jumps_to` is false.
 #[test]
 fn messages_that_a_disk_lost_are_said_and_come_back() {
     let place = Place::new();
@@ -45,6 +45,9 @@ fn messages_that_a_disk_lost_are_said_and_come_back() {
     assert!(check.json()[0]["problems"].to_string().contains("5 of chat.entries"), "{check:?}");
     let shown = place.run("bob", &["history", "all"]).ok();
     assert!(shown.err.contains("5 records of this profile are lost"), "no hole without a word: {shown:?}");
+    let place_of = |text: &str| shown.out.lines().position(|l| l.contains(text)).unwrap_or_else(|| panic!("{shown:?}"));
+    assert_eq!(shown.out.matches("⋮ messages are missing here").count(), 1, "{shown:?}");
+    assert_eq!(place_of("⋮ messages are missing here") + 1, place_of("text 8"), "{shown:?}");
     let status = place.run("bob", &["status"]).ok().out;
     assert!(status.contains("TROUBLE") && status.contains("5 records"), "{status}");
     let _bob = place.start("bob", &["--bootstrap", &alice.place()]);

@@ -16,12 +16,8 @@ impl Folded {
     /// library: down, up and down again meets every pair, such as `ς` and `Σ`, `ß` and `SS`, `ﬁ` and `FI`. Two marks that
     /// a keyboard may leave out fold too: the dot of `İ`, and the missing one of `ı`.
     pub fn new(text: &str) -> Self {
-        let cased = text
-            .nfd()
-            .flat_map(char::to_lowercase)
-            .flat_map(char::to_uppercase)
-            .flat_map(char::to_lowercase)
-            .nfd();
+        let cased =
+            text.nfd().flat_map(char::to_lowercase).flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfd();
         let mut out = String::with_capacity(text.len());
         for c in cased {
             if c != DOT_ABOVE || !out.ends_with('i') {

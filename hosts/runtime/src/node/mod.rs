@@ -540,6 +540,15 @@ impl Node {
         self.hub.last()
     }
 
+    /// The number of the newest durable event that there ever was, acknowledged or not; zero before the first. A reader
+    /// with a place beyond it follows a profile that was put back.
+    ///
+    /// # Errors
+    /// When the node is not running any more.
+    pub fn newest_event(&self) -> Result<u64, NodeError> {
+        self.call(|w| w.engine.newest_event())
+    }
+
     /// Durable events after `after`, at most `max`: from memory if they are recent, from the store
     /// otherwise. Those acknowledged long ago are not there any more.
     ///
