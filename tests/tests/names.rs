@@ -92,10 +92,10 @@ fn operations_have_one_name_in_every_language() {
     let sources = [
         (
             "rust",
-            ["mod", "faults", "groups"].map(|f| read(&format!("hosts/runtime/src/node/{f}.rs"))).concat(),
+            ["mod", "care", "faults", "groups"].map(|f| read(&format!("hosts/runtime/src/node/{f}.rs"))).concat(),
             &["pub fn N("][..],
         ),
-        ("ffi", ["node", "faults", "lan", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat(), &["pub fn N("]),
+        ("ffi", ["node", "care", "faults", "lan", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat(), &["pub fn N("]),
         ("json", read("docs/control.md"), &["`N`"]),
         ("python", read("bindings/python/python/donp/node.py"), &["def N("]),
         ("kotlin", kotlin, &["fun N(", "val N: "]),
@@ -190,7 +190,7 @@ fn records_and_their_fields_have_one_name_in_every_language() {
         + &read("core/src/group/one.rs")
         + &read("core/src/group/op.rs");
     let api = ["api", "api/message", "api/group"].map(|f| read(&format!("hosts/runtime/src/{f}.rs"))).concat();
-    let ffi = ["node", "content", "faults", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat();
+    let ffi = ["node", "care", "content", "faults", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat();
     let python =
         ["status", "content", "zone", "groups"].map(|f| read(&format!("bindings/python/python/donp/{f}.py"))).concat();
     let kotlin = ["Messages", "Zone", "Node", "Groups"]

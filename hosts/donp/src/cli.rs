@@ -117,15 +117,15 @@ pub enum Verb {
         #[arg(long)]
         repair: bool,
     },
-    /// Copy the profile to a new folder, also while its node runs
+    /// Copy the profile, also while its node runs
     Backup {
-        /// The folder to make
-        folder: PathBuf,
+        /// The folder to make; or one file, if the name ends with .donp
+        place: PathBuf,
     },
     /// Make this profile from a backup. It goes on in a log of its own, so that nothing said since is lost
     Restore {
-        /// The folder that `donp backup` made
-        folder: PathBuf,
+        /// The folder or file that `donp backup` made
+        place: PathBuf,
     },
     /// Explain the bytes of a datagram, given in hex
     Decode {

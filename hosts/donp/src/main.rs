@@ -117,8 +117,8 @@ fn run(cli: &Cli, out: &Output) -> Result<(), Failure> {
         Verb::Config { what: ConfigVerb::Show { origin } } => return verbs::config_show(&loaded, *origin, out),
         Verb::Init(args) => return verbs::init(&args.name, &paths, settings, out),
         Verb::Check { repair } => return care::check(*repair, &paths, settings, out),
-        Verb::Backup { folder } => return care::backup(folder, &paths, out),
-        Verb::Restore { folder } => return care::restore(folder, &paths, out),
+        Verb::Backup { place } => return care::backup(place, &paths, out),
+        Verb::Restore { place } => return care::restore(place, &paths, out),
         Verb::Run(args) => return daemon::run(args, &loaded, &load, &paths, out),
         _ => {}
     }

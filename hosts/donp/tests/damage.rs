@@ -88,7 +88,7 @@ fn a_backup_taken_while_running_is_restored_as_a_new_life() {
     let folder = folder.to_str().unwrap();
     let made = place.run("alice", &["backup", folder]).ok();
     assert!(made.out.contains("is copied to") && made.err.contains("key"), "{made:?}");
-    place.run("alice", &["backup", folder]).fails(1, &["already", "new folder"]);
+    place.run("alice", &["backup", folder]).fails(1, &["already", "new folder or file"]);
     place.run("alice", &["restore", folder]).fails(1, &["already", "move that folder away"]);
     say(&place, "alice", 3..5);
     until("bob has all", || (place.texts("bob", "all") == texts_of(0..5)).then_some(()));
@@ -116,6 +116,25 @@ fn a_backup_taken_while_running_is_restored_as_a_new_life() {
     let forks: Vec<&Value> = events.iter().filter(|e| e["type"] == "forked").collect();
     assert_eq!(forks, [&Value::Null; 0]);
     place.run("alice", &["check"]).ok();
+}
+
+/// Mutation: `backup` makes a folder of every name.
+#[test]
+fn a_backup_in_one_file_is_taken_while_running_and_restored() {
+    let place = Place::new();
+    place.init("alice");
+    let alice = place.start("alice", &[]);
+    say(&place, "alice", 0..3);
+    let file = place.path().join("alice.donp");
+    let file = file.to_str().unwrap();
+    place.run("alice", &["backup", file]).ok();
+    assert!(fs::metadata(file).unwrap().is_file());
+    place.run("alice", &["backup", file]).fails(1, &["already", "new folder or file"]);
+    place.run("copy", &["restore", file]).ok();
+    assert_eq!(place.texts("copy", "all"), texts_of(0..3));
+    assert_eq!(place.json("copy", &["whoami"]).ok().json()[0]["id"], alice.ready["id"]);
+    place.run("copy", &["check"]).ok();
+    place.run("other", &["restore", place.config().to_str().unwrap()]).fails(6, &["no backup", "donp backup"]);
 }
 
 /// Mutation: `is_in_place` is always true: the file is gone when the daemon ends.

@@ -16,7 +16,7 @@ from .groups import DEFAULT_POLICY, GroupInfo, GroupKind, GroupPolicy, GroupRole
 from .ids import GroupId, MessageId, NodeId
 from .keystore import KeyStore
 from .node import Node
-from .status import FetchResult, Lan, NodeStatus, NodeType, Peer
+from .status import Checked, FetchResult, Lan, NodeStatus, NodeType, Peer
 from .zone import FailureType, ZoneMember
 
 __all__ = ["AsyncNode"]

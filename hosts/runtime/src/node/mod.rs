@@ -1,6 +1,7 @@
 //! [`Node`]: the blocking, thread-safe face of an engine that runs on a thread of its own.
 
 mod alarm;
+mod care;
 mod config;
 mod faults;
 mod groups;
