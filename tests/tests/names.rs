@@ -95,7 +95,11 @@ fn operations_have_one_name_in_every_language() {
             ["mod", "care", "faults", "groups"].map(|f| read(&format!("hosts/runtime/src/node/{f}.rs"))).concat(),
             &["pub fn N("][..],
         ),
-        ("ffi", ["node", "care", "faults", "lan", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat(), &["pub fn N("]),
+        (
+            "ffi",
+            ["node", "care", "faults", "lan", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat(),
+            &["pub fn N("],
+        ),
         ("json", read("docs/control.md"), &["`N`"]),
         ("python", read("bindings/python/python/donp/node.py"), &["def N("]),
         ("kotlin", kotlin, &["fun N(", "val N: "]),

@@ -54,6 +54,6 @@ pub use node::{Fetched, Found, HostStatus, Node, NodeConfig, NodeStatus, StoreKi
 pub use socket::SocketStats;
 pub use stderr::log_to_stderr;
 pub use store::{
-    Access, BACKUP_ENDING, Checked, Cost, HasKey, KeyStore, LockedBy, Profile, Protection, Salvaged, Secrets, StoreError, backup,
-    check, repair, restore, salvage,
+    Access, BACKUP_ENDING, Checked, Cost, HasKey, KeyStore, LockedBy, Profile, Protection, Salvaged, Secrets,
+    StoreError, backup, check, repair, restore, salvage,
 };

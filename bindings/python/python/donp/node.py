@@ -75,7 +75,7 @@ _LOOK_AGAIN = 0.05
 
 
 def restore_profile(backup: str | os.PathLike[str], state_dir: str | os.PathLike[str]) -> None:
-    """Makes a profile in `state_dir`, which must not be there, from the folder or file that `Node.backup` made.
+    """Makes a profile in `state_dir`, which must not be there, from what `Node.backup` made.
 
     It goes on in logs of its own, so that nothing that was said after the backup is lost. Raises
     `NotFoundError` if there is no backup, `AlreadyExistsError` for `state_dir`, `DamagedError` for a file of
@@ -354,20 +354,14 @@ class Node:
         `peer` is an id, or the name that a node claims. Raises `TimeoutError` if there is none in that time,
         and `InvalidInputError` if two nodes with a link claim that name.
         """
-
-        def look() -> Peer | None:
-            if isinstance(peer, NodeId):
-                found = self.peer(peer)
-                return found if found is not None and found.linked else None
-            named = [p for p in self.peers() if p.linked and p.name == peer]
-            if len(named) > 1:
-                raise InvalidInputError(
-                    f"{peer!r} can be {' or '.join(p.id.short for p in named)}", "give the id of the one that is meant"
-                )
-            return named[0] if named else None
-
         who = peer.short if isinstance(peer, NodeId) else repr(peer)
-        return _until(timeout, f"no link with {who}", look)
+        return _until(timeout, f"no link with {who}", lambda: self._linked(peer))
+
+    def _linked(self, peer: NodeId | str) -> Peer | None:
+        if isinstance(peer, NodeId):
+            found = self.peer(peer)
+            return found if found is not None and found.linked else None
+        return _linked_among(self.peers(), peer)
 
     def name_of(self, id: NodeId) -> str | None:
         """The name that a node claims, such as the author of a message; `None` if none is known."""
@@ -600,7 +594,7 @@ class Node:
     # The profile.
 
     def check(self) -> Checked:
-        """Looks at every record of this node's profile while it runs; takes as long as reading the whole file.
+        """Looks at every record of this node's profile while it runs, as long as reading it takes.
 
         Raises `InvalidInputError` if the node is in memory.
         """
@@ -608,7 +602,7 @@ class Node:
         return Checked(dict(raw.records), list(raw.problems), raw.lost)
 
     def backup(self, to: str | os.PathLike[str]) -> bool:
-        """Copies this node's profile as of now to `to`: one file if its name ends with `.donp`, else a folder.
+        """Copies this node's profile as of now to a file, if `to` ends with `.donp`, or a folder.
 
         Says whether the copy holds the key that opens it: then who can read it can read everything in it.
         `restore_profile` makes a profile of it. Raises `AlreadyExistsError` if `to` is there, and
@@ -632,14 +626,28 @@ def _number(seq: int) -> int:
     return seq
 
 
+def _linked_among(peers: Iterable[Peer], who: NodeId | str) -> Peer | None:
+    """The peer with a link that has this id or name."""
+    meant = [p for p in peers if p.linked and (p.id == who or p.name == who)]
+    if len(meant) > 1:
+        raise InvalidInputError(
+            f"{who!r} can be {' or '.join(p.id.short for p in meant)}", "give the id of the one that is meant"
+        )
+    return meant[0] if meant else None
+
+
+def _too_late(otherwise: str, timeout: float) -> TimeoutError:
+    return TimeoutError(
+        f"{otherwise} within {timeout:g} s", "see that the other node runs and can be reached", True
+    )
+
+
 def _until(timeout: float, otherwise: str, look: Callable[[], _T | None]) -> _T:
     """What `look` gives, as soon as that is something."""
     until = time.monotonic() + timeout
     while (found := look()) is None:
         if time.monotonic() >= until:
-            raise TimeoutError(
-                f"{otherwise} within {timeout:g} s", "see that the other node runs and can be reached", True
-            )
+            raise _too_late(otherwise, timeout)
         time.sleep(_LOOK_AGAIN)
     return found
 

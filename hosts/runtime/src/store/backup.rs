@@ -40,7 +40,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
 }
 
 /// Writes everything in `into` under the name `to`: complete or absent.
-fn whole(to: &Path, into: impl FnOnce(&Path) -> Result<(), StoreError>) -> Result<(), StoreError> {
+fn whole(to: &Path, into: &dyn Fn(&Path) -> Result<(), StoreError>) -> Result<(), StoreError> {
     if to.exists() {
         return Err(StoreError::Exists(to.into()));
     }
@@ -79,7 +79,7 @@ pub fn backup(dir: &Path, to: &Path) -> Result<HasKey, StoreError> {
     if to.extension().is_some_and(|ending| ending == BACKUP_ENDING) {
         backup_file(&path, &key, to)?;
     } else {
-        whole(to, |half| {
+        whole(to, &|half| {
             let target = half.join("node.db");
             copy_database(&path, &target)?;
             synced(&target)?;
@@ -171,7 +171,7 @@ pub fn restore(from: &Path, dir: &Path) -> Result<(), StoreError> {
     if let Some(above) = dir.parent() {
         fs::create_dir_all(above).map_err(|e| refused_by_system("cannot make", above, e))?;
     }
-    whole(dir, |half| {
+    whole(dir, &|half| {
         let database = if is_file { from.to_path_buf() } else { from.join("node.db") };
         if is_file {
             copy(from, &half.join("node.db"))?;
