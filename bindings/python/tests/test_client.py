@@ -90,6 +90,23 @@ def test_a_client_does_what_a_node_does(daemon: Daemon, tmp_path: Path, nodes: M
         alice.unblock(bob.id)
         assert alice.blocked() == []
         assert alice.invite()
+        policy = donp.GroupPolicy(history=donp.Days(7), approve=False)
+        group = alice.create_group("team", policy=policy)
+        until("the link is back", lambda: bob.peer(alice.id).linked)  # type: ignore[union-attr]
+        bob.join_group(alice.invite_to_group(group))
+        assert find(heard, donp.GroupChanged).change == donp.GroupChange.JOINED
+        info = alice.group(group)
+        assert info is not None
+        assert (info.name, info.role, info.policy) == ("team", donp.GroupRole.OWNER, policy)
+        assert info.members == bob.group(group).members  # type: ignore[union-attr]
+        said = alice.send_to_group(group, "hi team")
+        assert find(heard, donp.Received, lambda e: e.message.id == said).message.conversation == donp.Group(
+            group
+        )
+        alice.rename_group(group, "crew")
+        alice.remove_member(group, bob.id)
+        assert [(g.name, len(g.members)) for g in alice.groups()] == [("crew", 1)]
+        assert alice.joining_groups() == []
     with pytest.raises(donp.ClosedError):
         alice.status()
 

@@ -49,8 +49,15 @@ fn decomposed(text: impl Iterator<Item = char>) -> Vec<char> {
     for c in text {
         decompose_canonical(c, |c| out.push(c));
     }
-    for marks in out.split_mut(|c| canonical_combining_class(*c) == 0) {
-        marks.sort_by_key(|c| canonical_combining_class(*c));
+    for marks in out.split_mut(|c| canonical_combining_class(*c) == 0).filter(|marks| marks.len() > 1) {
+        // At most a walk for each of the 55 classes, however many marks a text has.
+        let mut sorted = Vec::with_capacity(marks.len());
+        let mut class = 0;
+        while let Some(next) = marks.iter().map(|c| canonical_combining_class(*c)).filter(|c| *c > class).min() {
+            class = next;
+            sorted.extend(marks.iter().filter(|c| canonical_combining_class(**c) == class));
+        }
+        marks.copy_from_slice(&sorted);
     }
     out
 }

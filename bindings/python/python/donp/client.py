@@ -63,7 +63,22 @@ from .events import (
     UnknownEvent,
     Writable,
 )
-from .groups import GroupChange, GroupRole, Refusal
+from .groups import (
+    DEFAULT_POLICY,
+    Days,
+    Everything,
+    GroupChange,
+    GroupHistory,
+    GroupInfo,
+    GroupKind,
+    GroupMember,
+    GroupPolicy,
+    GroupRole,
+    JoiningGroup,
+    Newest,
+    Nothing,
+    Refusal,
+)
 from .ids import AccountId, GroupId, MessageId, NodeId
 from .node import _linked_among, _number, _until
 from .status import NodeState, NodeStatus, NodeType, Peer
@@ -212,7 +227,7 @@ class Client:
                     self._line = _Line(self._path)
                 except NotRunningError:
                     raise _gone() from None
-                if method in _CHANGES:
+                if method not in _ASKS:
                     raise
                 return self._line.call(method, params)
 
@@ -400,6 +415,95 @@ class Client:
             [_message(m) for m in page["messages"]], None if older is None else MessageId(older)
         )
 
+    # Groups.
+
+    def create_group(
+        self,
+        name: str,
+        kind: GroupKind = GroupKind.PRIVATE,
+        policy: GroupPolicy = DEFAULT_POLICY,
+        expires_in: int | None = None,
+    ) -> GroupId:
+        """Makes a group of which this node is the owner, as `Node.create_group`."""
+        made = self._call(
+            "create_group", name=name, kind=kind.value, expires_in_s=expires_in, **_policy_out(policy)
+        )
+        return GroupId(made["id"])
+
+    def invite_to_group(
+        self,
+        group: GroupId,
+        role: GroupRole = GroupRole.MEMBER,
+        uses: int = 1,
+        expires_in: int = 7 * 86_400,
+        node: NodeId | None = None,
+    ) -> str:
+        """An invitation to a group, as `Node.invite_to_group`."""
+        ticket = self._call(
+            "invite_to_group",
+            group=_group_id(group),
+            role=role.value,
+            uses=uses,
+            expires_in_s=expires_in,
+            node=None if node is None else _node_id(node),
+        )
+        return str(ticket["ticket"])
+
+    def join_group(self, invitation: str) -> None:
+        """Asks to be a member of the group that an invitation names, as `Node.join_group`."""
+        self._call("join_group", ticket=invitation)
+
+    def leave_group(self, group: GroupId) -> None:
+        """Leaves a group, or gives up to join it."""
+        self._call("leave_group", group=_group_id(group))
+
+    def remove_member(self, group: GroupId, node: NodeId, ban: bool = False) -> None:
+        """Removes a member of lower rank, for good with `ban`."""
+        self._call("remove_member", group=_group_id(group), node=_node_id(node), ban=ban)
+
+    def unban_member(self, group: GroupId, node: NodeId) -> None:
+        """Ends a ban: the node may be invited again."""
+        self._call("unban_member", group=_group_id(group), node=_node_id(node))
+
+    def set_member_role(self, group: GroupId, node: NodeId, role: GroupRole) -> None:
+        """Gives a member of lower rank another rank, below this node's."""
+        self._call("set_member_role", group=_group_id(group), node=_node_id(node), role=role.value)
+
+    def transfer_group(self, group: GroupId, node: NodeId) -> None:
+        """Makes another member the owner; this node is an admin from then on."""
+        self._call("transfer_group", group=_group_id(group), node=_node_id(node))
+
+    def rename_group(self, group: GroupId, name: str) -> None:
+        """Gives a group another name, 1 to 64 bytes."""
+        self._call("rename_group", group=_group_id(group), name=name)
+
+    def describe_group(self, group: GroupId, description: str) -> None:
+        """Gives a group another description, at most 1,024 bytes."""
+        self._call("describe_group", group=_group_id(group), description=description)
+
+    def set_group_policy(self, group: GroupId, policy: GroupPolicy) -> None:
+        """Gives a group another policy: for its owner."""
+        self._call("set_group_policy", group=_group_id(group), **_policy_out(policy))
+
+    def answer_join(self, group: GroupId, node: NodeId, approve: bool) -> None:
+        """Adds a node that asked to join, or says no."""
+        self._call("answer_join", group=_group_id(group), node=_node_id(node), approve=approve)
+
+    def groups(self) -> list[GroupInfo]:
+        """The groups that this node is or was a member of."""
+        return [_group(g) for g in self._call("groups")["groups"]]
+
+    def group(self, group: GroupId) -> GroupInfo | None:
+        """One of them, with its members; `None` if this node is and was in no such group."""
+        _group_id(group)
+        return next((g for g in self.groups() if g.id == group), None)
+
+    def joining_groups(self) -> list[JoiningGroup]:
+        """Groups that this node asked to join and is no member of yet."""
+        return [JoiningGroup(GroupId(j["id"]), j["name"]) for j in self._call("groups")["joining"]]
+
+    # Events.
+
     def ack(self, seq: int | None) -> None:
         """Every durable event up to and including `seq` was handled, as `Node.ack`."""
         if seq is not None:
@@ -417,8 +521,8 @@ class Client:
         return f"<donp.Client {self._name!r} {self._id.short}>"
 
 
-# A call that may have been done is not made twice.
-_CHANGES = {"send", "join", "leave", "block", "unblock", "ack"}
+# Other calls may have been done, and are not made twice.
+_ASKS = {"whoami", "status", "peers", "invite", "blocked", "history", "groups"}
 
 
 class ClientEvents:
@@ -538,6 +642,52 @@ def _peer(p: dict[str, Any]) -> Peer:
         rtt_ms=p["rtt_ms"],
         queued=p["queued"],
         last_error=p["last_error"],
+    )
+
+
+def _policy_out(policy: GroupPolicy) -> dict[str, Any]:
+    match policy.history:
+        case Newest(count):
+            history = str(count)
+        case Days(days):
+            history = f"{days}d"
+        case Everything():
+            history = "all"
+        case _:
+            history = "none"
+    roles = {name: getattr(policy, name).value for name in ("invite", "post", "describe", "pin")}
+    return {**roles, "approve": policy.approve, "history": history}
+
+
+def _policy(p: dict[str, Any]) -> GroupPolicy:
+    text = p["history"]
+    history: GroupHistory
+    if text == "none":
+        history = Nothing()
+    elif text == "all":
+        history = Everything()
+    elif text.endswith("d"):
+        history = Days(int(text[:-1]))
+    else:
+        history = Newest(int(text))
+    roles = {name: GroupRole(p[name]) for name in ("invite", "post", "describe", "pin")}
+    return GroupPolicy(**roles, approve=p["approve"], history=history)
+
+
+def _group(g: dict[str, Any]) -> GroupInfo:
+    return GroupInfo(
+        id=GroupId(g["id"]),
+        kind=GroupKind(g["kind"]),
+        name=g["name"],
+        description=g["description"],
+        policy=_policy(g["policy"]),
+        expires_ms=g["expires_ms"],
+        role=None if g["role"] is None else GroupRole(g["role"]),
+        members=[GroupMember(NodeId(m["id"]), GroupRole(m["role"])) for m in g["members"]],
+        requests=[NodeId(id) for id in g["requests"]],
+        holds_key=g["holds_key"],
+        epochs=g["epochs"],
+        state=g["state"],
     )
 
 

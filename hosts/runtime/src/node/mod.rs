@@ -14,6 +14,7 @@ mod worker;
 mod tests;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -33,7 +34,7 @@ use crate::folded::Folded;
 use crate::lan::{Lan, MulticastSockets};
 use crate::names::{BootstrapName, BootstrapNameError, Resolver};
 use crate::socket::Sockets;
-use crate::store::{Opened, Profile, Store, StoreError};
+use crate::store::{Opened, Profile, Sealer, Store, StoreError};
 use alarm::Alarm;
 pub use config::{HostStatus, NodeConfig, NodeStatus, StoreKind};
 use submitter::Submitter;
@@ -61,6 +62,8 @@ pub struct Node {
     name: String,
     local: Vec<SocketAddr>,
     network_key: [u8; 32],
+    /// The folder of its profile, and what opens the records in it; none of a node in memory.
+    profile: Option<(PathBuf, Sealer)>,
     jobs: SyncSender<Job>,
     alarm: Arc<Alarm>,
     clock: Clock,
@@ -161,7 +164,7 @@ impl Node {
         let sockets = if cfg.offline { Sockets::none() } else { Sockets::bind(&cfg.listen, poll.registry())? };
         let local: Vec<_> = sockets.local().collect();
 
-        let (id, name) = (identity.node_id(), identity.name().to_string());
+        let (id, name, profile) = (identity.node_id(), identity.name().to_string(), store.profile());
         let records = store.hot()?;
         let now = clock.now();
         let mut engine = if records.is_empty() {
@@ -194,7 +197,7 @@ impl Node {
         let entrance = (!cfg.offline).then_some(Entrance { places: bootstraps, knows_peers });
         let life = Mutex::new(Life::Ready(Box::new(worker), entrance));
         let thread = OnceLock::new();
-        Ok(Self { id, name, local, network_key, jobs, alarm, clock, crashed, hub, life, thread })
+        Ok(Self { id, name, local, network_key, profile, jobs, alarm, clock, crashed, hub, life, thread })
     }
 
     /// Starts the thread and joins the network. Again is nothing.

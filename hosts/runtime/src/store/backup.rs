@@ -18,7 +18,7 @@ const PARTS: [&str; 2] = ["node.db", "key"];
 /// The end of a name by which a backup is one file.
 pub const BACKUP_ENDING: &str = "donp";
 /// What a backup in one file holds beside the records: the key file, if there is one.
-const BESIDE: &str = "CREATE TABLE beside (name TEXT PRIMARY KEY, bytes BLOB NOT NULL)";
+const BESIDE: &str = "PRAGMA journal_mode = MEMORY; CREATE TABLE beside (name TEXT PRIMARY KEY, bytes BLOB NOT NULL)";
 
 pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
     #[cfg(unix)]
@@ -142,8 +142,7 @@ fn backup_file(path: &Path, key: &Path, to: &Path) -> Result<(), StoreError> {
         copy_database(path, &half)?;
         let failed = |e| refused(e, &half);
         let db = open(&half)?;
-        // The file is written once, and is of use when it has its name.
-        db.pragma_update(None, "journal_mode", "MEMORY").map_err(failed)?;
+        // Without a journal on disk: the file is written once, and is of use when it has its name.
         db.execute_batch(BESIDE).map_err(failed)?;
         if key.exists() {
             let bytes = Zeroizing::new(fs::read(key).map_err(|e| refused_by_system("cannot read", key, e))?);
@@ -220,8 +219,7 @@ fn unpack(dir: &Path) -> Result<(), StoreError> {
         written.map_err(|e| refused_by_system("cannot write", &path, e))?;
     }
     // The pages that held the key are overwritten.
-    db.pragma_update(None, "secure_delete", true).map_err(failed)?;
-    db.execute_batch("DROP TABLE beside").map_err(failed)?;
+    db.execute_batch("PRAGMA secure_delete = ON; DROP TABLE beside").map_err(failed)?;
     db.close().map_err(|(_, e)| failed(e))?;
     synced(&path)
 }

@@ -23,6 +23,7 @@ pub use lock::LockedBy;
 pub use profile::{Profile, Secrets};
 pub use salvage::{Salvaged, salvage};
 pub use seal::Cost;
+pub(crate) use seal::Sealer;
 pub(crate) use sqlite::SqliteStore;
 
 /// How the key that seals the stored values is itself protected.
@@ -216,10 +217,10 @@ impl Store {
     }
 
     /// The profile's folder, and what opens its records once more.
-    pub(crate) fn profile(&self) -> Result<(PathBuf, seal::Sealer), StoreError> {
+    pub(crate) fn profile(&self) -> Option<(PathBuf, Sealer)> {
         match self {
-            Self::Sqlite(s) => Ok(s.profile()),
-            Self::Volatile { .. } => Err(StoreError::InMemory),
+            Self::Sqlite(s) => Some(s.profile()),
+            Self::Volatile { .. } => None,
         }
     }
 
