@@ -81,8 +81,8 @@ def test_a_backup_of_a_running_node(tmp_path: Path, nodes: Make) -> None:
     assert (tmp_path / "copy").is_dir()
     alice.broadcast("after")
     alice.shutdown()
-    for place in ("copy", "copy.donp"):
-        donp.restore_profile(tmp_path / place, tmp_path / f"from {place}")
+    for name in ("copy", "copy.donp"):
+        donp.restore_profile(tmp_path / name, tmp_path / f"from {name}")
     back = nodes("alice", tmp_path / "from copy.donp")
     assert back.id == alice.id
     assert texts(back) == ["before"]

@@ -386,9 +386,11 @@ class Bot:
             # What is acknowledged has nothing unhandled before it.
             taken[seq] = True
             done = None
-            while taken and next(iter(taken.values())):
-                done = next(iter(taken))
-                del taken[done]
+            for first, is_done in list(taken.items()):
+                if not is_done:
+                    break
+                done = first
+                del taken[first]
             if done is not None:
                 await node.ack(done)
 

@@ -1,6 +1,6 @@
 //! The verbs about groups. Names and descriptions are claims of others: they are shown as text only.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use donp_core::{GroupKind, Refusal};
 use donp_runtime::api::{Event, GroupChange, GroupInfo, GroupMember, GroupPolicy};
@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 use super::{Backend, quoted, text_of, text_short};
 use crate::cli::{Create, GroupVerb, Invitation, Policy};
 use crate::failure::{Exit, Failure};
+use crate::hints::Hints;
 use crate::json as shape;
 use crate::output::Output;
 use crate::people::People;
 use crate::text::{escape_for_terminal, table};
+use crate::when::Clock;
 
 pub fn group(verb: &GroupVerb, backend: &mut Backend, out: &Output) -> Result<(), Failure> {
     match verb {
@@ -27,7 +29,7 @@ pub fn group(verb: &GroupVerb, backend: &mut Backend, out: &Output) -> Result<()
             let value = backend.call("group", &json!({ "group": group }))?;
             let shown: GroupInfo = shape::read(&value)?;
             let waiting = if shown.requests.is_empty() { Vec::new() } else { waiting(&shown, backend)? };
-            out.value(&value, |_| table(&rows(&shown, &waiting)).trim_end().into())
+            out.value(&value, |_| table(&rows(&shown, &waiting, &out.hints)).trim_end().into())
         }
         GroupVerb::Members { group } => members(group, backend, out),
         GroupVerb::Role { group, node, role } => {
@@ -278,7 +280,7 @@ fn waiting(shown: &GroupInfo, backend: &mut Backend) -> Result<Vec<String>, Fail
         .collect())
 }
 
-fn rows(g: &GroupInfo, waiting: &[String]) -> Vec<Vec<String>> {
+fn rows(g: &GroupInfo, waiting: &[String], hints: &Hints) -> Vec<Vec<String>> {
     let mut rows: Vec<(&str, String)> = vec![
         ("group", format!("{} ({})", name_of(Some(&g.name), ""), g.short)),
         ("id", g.id.to_string()),
@@ -290,11 +292,11 @@ fn rows(g: &GroupInfo, waiting: &[String]) -> Vec<Vec<String>> {
     if !g.description.is_empty() {
         rows.insert(1, ("about", escape_for_terminal(&g.description)));
     }
-    if let Some(at) = g.expires_ms.and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms))) {
-        rows.push(("ends", humantime::format_rfc3339_seconds(at).to_string()));
+    if let Some(ms) = g.expires_ms {
+        rows.push(("ends", Clock::new(false).show(ms)));
     }
     if !waiting.is_empty() {
-        rows.push(("waiting", format!("{}: donp group approve, or decline", waiting.join(", "))));
+        rows.push(("waiting", format!("{}: {}, or decline", waiting.join(", "), hints.of("donp group approve"))));
     }
     if g.role.is_some() && g.kind != GroupKind::Public && !g.holds_key {
         rows.push(("key", "the members' present key is on its way: what is said now is read when it is here".into()));
@@ -317,7 +319,7 @@ fn rules(p: &GroupPolicy) -> String {
 }
 
 /// What happened in a group, for people; none for what a newer version would say.
-pub(super) fn change_line(event: &Event) -> Option<String> {
+pub(super) fn change_line(event: &Event, hints: &Hints) -> Option<String> {
     let Event::GroupChanged { group, group_name, change, node, name, role, text, reason, .. } = event else {
         return None;
     };
@@ -331,14 +333,17 @@ pub(super) fn change_line(event: &Event) -> Option<String> {
         GroupChange::Refused => format!("you are not added to {of}: {}", why(*reason)),
         GroupChange::Asked => {
             let id = node.map(|n| n.short()).unwrap_or_default();
-            format!("{who} asks to join {of}: donp group approve {} {id}, or decline", group.short())
+            let approve = hints.of(&format!("donp group approve {} {id}", group.short()));
+            format!("{who} asks to join {of}: {approve}, or decline")
         }
         GroupChange::Added => format!("{who} is in {of} now, as {role}"),
         GroupChange::Removed => format!("{who} is not in {of} any more"),
         GroupChange::Ranked => format!("{who} is {role} of {of} now"),
         GroupChange::Renamed => format!("group {} is called #{text} now", group.short()),
         GroupChange::Described => format!("{of} is described so: {text}"),
-        GroupChange::PolicyChanged => format!("{of} has other rules: donp group show {}", group.short()),
+        GroupChange::PolicyChanged => {
+            format!("{of} has other rules: {}", hints.of(&format!("donp group show {}", group.short())))
+        }
         GroupChange::Other => return None,
     })
 }
@@ -378,7 +383,7 @@ mod tests {
             text: Some(bad.into()),
             reason: None,
         };
-        let line = change_line(&event).unwrap();
+        let line = change_line(&event, &Hints::default()).unwrap();
         assert!(line.contains("#te") && !line.contains(['\u{1b}', '\u{202e}']), "{line}");
         for (seconds, text) in [(86_400, "1 day"), (604_800, "7 days"), (7_200, "2 hours"), (90, "90 seconds")] {
             assert_eq!(lasting(Duration::from_secs(seconds)), text);

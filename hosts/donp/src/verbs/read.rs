@@ -195,8 +195,8 @@ impl Viewer {
                 "another copy of this profile speaks to {}: stop one of the two; nothing that either said is lost",
                 place(conversation)
             )),
-            Event::GroupChanged { .. } => match groups::change_line(event) {
-                Some(line) => say(out.hints.of(&line)),
+            Event::GroupChanged { .. } => match groups::change_line(event, &out.hints) {
+                Some(line) => say(line),
                 None => Ok(()),
             },
             Event::Lagged { missed } => say(format!("{missed} events were lost")),
