@@ -176,6 +176,8 @@ struct StoredIdentity {
 pub enum IdentityError {
     /// A name is longer than 64 bytes or holds control characters.
     Name,
+    /// A name that means something else where people write whom they mean.
+    Reserved,
     /// The stored bytes are not an identity.
     Damaged,
 }
@@ -184,6 +186,9 @@ impl fmt::Display for IdentityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name => write!(f, "a name has 1 to {MAX_NAME} bytes and no control characters"),
+            Self::Reserved => {
+                f.write_str("nobody can be called `all`, which means everybody, or begin with `#`, as groups do")
+            }
             Self::Damaged => f.write_str("the stored identity cannot be read"),
         }
     }
@@ -196,14 +201,24 @@ pub(crate) fn name_is_valid(name: &str) -> bool {
     !name.is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control)
 }
 
+/// Whether `name` means everybody or a group where people write whom they mean. Others may claim it all the same.
+fn is_reserved(name: &str) -> bool {
+    let name = name.trim();
+    name.eq_ignore_ascii_case("all") || name.starts_with('#')
+}
+
 impl Identity {
     /// A new identity. `entropy` is 64 bytes of the host's best randomness, used here only.
     ///
     /// # Errors
-    /// [`IdentityError::Name`] if `name` is empty, over 64 bytes or has control characters.
+    /// [`IdentityError::Name`] if `name` is empty, over 64 bytes or has control characters, [`IdentityError::Reserved`] if
+    /// it is `all` in any case or begins with `#`.
     pub fn generate(mut entropy: [u8; 64], name: &str, created: WallTime) -> Result<Self, IdentityError> {
         if !name_is_valid(name) {
             return Err(IdentityError::Name);
+        }
+        if is_reserved(name) {
+            return Err(IdentityError::Reserved);
         }
         let mut device = blake3::derive_key("DONP v1 device key", &entropy);
         let mut account = blake3::derive_key("DONP v1 account key", &entropy);
@@ -345,6 +360,9 @@ pub(crate) mod tests {
     fn names_are_bounded_and_printable() {
         for bad in ["", "a\u{7}b", &"x".repeat(MAX_NAME + 1)] {
             assert_eq!(Identity::generate([1; 64], bad, WallTime(0)).err(), Some(IdentityError::Name));
+        }
+        for reserved in ["all", " ALL", "#team"] {
+            assert_eq!(Identity::generate([1; 64], reserved, WallTime(0)).err(), Some(IdentityError::Reserved));
         }
     }
 

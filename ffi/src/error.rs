@@ -173,6 +173,7 @@ impl From<StoreError> for DonpError {
                 hint: "make a new profile; until the first release older ones are not read".into(),
                 retryable: false,
             },
+            StoreError::InMemory => Self::invalid(reason, "give the node a folder"),
             StoreError::Closed => Self::NotRunning { reason, hint: "call resume".into(), retryable: false },
             StoreError::Full => Self::Storage { reason, hint: "make room on the disk".into(), retryable: true },
             _ => {

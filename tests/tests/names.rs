@@ -11,6 +11,15 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root.join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
+/// The files of a folder with this ending, in the order of their names.
+fn folder(path: &str, ending: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    let files = std::fs::read_dir(&root).unwrap_or_else(|e| panic!("{path}: {e}")).map(|f| f.unwrap().path());
+    let mut files: Vec<_> = files.filter(|f| f.extension().is_some_and(|e| e == ending)).collect();
+    files.sort();
+    files.iter().map(|f| std::fs::read_to_string(f).unwrap() + "\n").collect()
+}
+
 fn table() -> Table {
     read("bindings/api.toml").parse().unwrap()
 }
@@ -92,12 +101,12 @@ fn operations_have_one_name_in_every_language() {
     let sources = [
         (
             "rust",
-            ["mod", "faults", "groups", "files"].map(|f| read(&format!("hosts/runtime/src/node/{f}.rs"))).concat(),
+            folder("hosts/runtime/src/node", "rs"),
             &["pub fn N("][..],
         ),
         (
             "ffi",
-            ["node", "faults", "lan", "groups", "files"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat(),
+            folder("ffi/src", "rs"),
             &["pub fn N("],
         ),
         ("json", read("docs/control.md"), &["`N`"]),
@@ -194,16 +203,10 @@ fn records_and_their_fields_have_one_name_in_every_language() {
         + &read("core/src/file/held.rs")
         + &read("core/src/group/one.rs")
         + &read("core/src/group/op.rs");
-    let api =
-        ["api", "api/message", "api/group", "api/file"].map(|f| read(&format!("hosts/runtime/src/{f}.rs"))).concat();
-    let ffi = ["node", "content", "faults", "groups", "files"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat();
-    let python = ["status", "content", "zone", "groups", "files"]
-        .map(|f| read(&format!("bindings/python/python/donp/{f}.py")))
-        .concat();
-    let kotlin = ["Messages", "Zone", "Node", "Groups", "Files"]
-        .map(|f| read(&format!("bindings/kotlin/src/main/kotlin/org/donp/{f}.kt")));
-    let swift = ["Content", "Zone", "Status", "Groups", "Files"]
-        .map(|f| read(&format!("bindings/swift/Sources/Donp/{f}.swift")));
+    let api = read("hosts/runtime/src/api.rs") + &folder("hosts/runtime/src/api", "rs");
+    let (ffi, python) = (folder("ffi/src", "rs"), folder("bindings/python/python/donp", "py"));
+    let kotlin = folder("bindings/kotlin/src/main/kotlin/org/donp", "kt");
+    let swift = folder("bindings/swift/Sources/Donp", "swift");
     for (name, entry) in table["records"].as_table().unwrap() {
         let (fields, counters) = (list(entry.get("fields")), list(entry.get("counters")));
         let all: Vec<&str> = fields.iter().chain(&counters).copied().collect();
@@ -226,9 +229,9 @@ fn records_and_their_fields_have_one_name_in_every_language() {
             assert_eq!(declared(inside(&core, &format!("pub struct {name} {{")), "pub "), wanted, "core {name}");
         }
         assert_eq!(python_class(&python, name), set(all.clone(), "python"), "Python {name}");
-        let found = parameters(inside(&kotlin.concat(), &format!("data class {name}(")), "val ");
+        let found = parameters(inside(&kotlin, &format!("data class {name}(")), "val ");
         assert_eq!(found, set(all.clone(), "kotlin"), "Kotlin {name}");
-        let source = swift.concat();
+        let source = &swift;
         let at = source.find(&format!("public struct {name}: ")).unwrap_or_else(|| panic!("Swift {name}"));
         let found = declared(inside(&source[at..], "{"), "public let ");
         assert_eq!(found, set(all, "swift"), "Swift {name}");
@@ -243,13 +246,9 @@ fn enumerations_have_one_name_in_every_language() {
         + &read("core/src/engine/event.rs")
         + &read("core/src/engine/commands/fault_tolerance.rs")
         + &["op", "change", "wire"].map(|f| read(&format!("core/src/group/{f}.rs"))).concat();
-    let ffi = ["event", "faults", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat();
-    let python =
-        ["status", "events", "zone", "groups"].map(|f| read(&format!("bindings/python/python/donp/{f}.py"))).concat();
-    let kotlin = ["Events", "Zone", "Groups"]
-        .map(|f| read(&format!("bindings/kotlin/src/main/kotlin/org/donp/{f}.kt")))
-        .concat();
-    let swift = ["Event", "Zone", "Groups"].map(|f| read(&format!("bindings/swift/Sources/Donp/{f}.swift"))).concat();
+    let (ffi, python) = (folder("ffi/src", "rs"), folder("bindings/python/python/donp", "py"));
+    let kotlin = folder("bindings/kotlin/src/main/kotlin/org/donp", "kt");
+    let swift = folder("bindings/swift/Sources/Donp", "swift");
     for (name, values) in table["enums"].as_table().unwrap() {
         let values = list(Some(values));
         let variants = |body: &str| -> BTreeSet<String> {

@@ -293,8 +293,11 @@ async def test_a_bot_can_be_near() -> None:
     await bot.serve(listen="127.0.0.1:0", on_start=look)
     await bot.serve(listen="127.0.0.1:0", lan=donp.Lan.ON, on_start=look)
     assert [len(places) for places in where] == [0, 1]
+
+
+def test_a_wrong_way_to_be_near() -> None:
     with pytest.raises(SystemExit):
-        bot.run(["serve", "--lan", "maybe"])
+        Bot("near").run(["serve", "--lan", "maybe"])
 
 
 def test_wrong_use_is_named() -> None:

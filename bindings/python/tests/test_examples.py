@@ -20,6 +20,15 @@ def test_engines(start: Start) -> None:
     assert sorted(out.splitlines()) == sorted(f"10.0.0.{n}:4000 was here" for n in range(1, 51))
 
 
+def test_first(start: Start) -> None:
+    path = EXAMPLES / "first.py"
+    assert len(path.read_text().splitlines()) <= 20
+    process = start(path)
+    out, err = process.communicate(timeout=LONG)
+    assert process.returncode == 0, err
+    assert out.splitlines() == ["alice says hello from the café", "1 message has that word"]
+
+
 def test_nodes(start: Start) -> None:
     process = start(EXAMPLES / "nodes.py")
     out, err = process.communicate(timeout=LONG)

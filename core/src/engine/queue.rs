@@ -237,6 +237,11 @@ impl Events {
         }
     }
 
+    /// The newest stored event.
+    pub(super) const fn newest(&self) -> u64 {
+        self.stored
+    }
+
     pub(super) fn restore_acked(&mut self, value: &[u8]) -> Option<()> {
         self.acked = u64::from_le_bytes(value.try_into().ok()?);
         self.next = self.next.max(self.acked.saturating_add(1));

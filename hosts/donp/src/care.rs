@@ -46,36 +46,40 @@ pub fn check(repair: bool, paths: &Paths, settings: &Settings, out: &Output) -> 
     Err(Failure::new(Exit::Storage, what).hint(format!("donp -p {} check --repair", paths.profile)))
 }
 
-pub fn backup(folder: &Path, paths: &Paths, out: &Output) -> Result<(), Failure> {
+pub fn backup(place: &Path, paths: &Paths, out: &Output) -> Result<(), Failure> {
     profile::exists(paths)?;
-    let has_key = donp_runtime::backup(&paths.dir(), folder).map_err(|e| match e {
-        StoreError::Exists(_) => Failure::new(Exit::Failed, format!("{} is there already", folder.display()))
-            .hint("a new folder for each backup"),
+    let has_key = donp_runtime::backup(&paths.dir(), place).map_err(|e| match e {
+        StoreError::Exists(_) => Failure::new(Exit::Failed, format!("{} is there already", place.display()))
+            .hint("a new folder or file for each backup"),
         e => e.into(),
     })?;
     if has_key {
         out.note("The backup holds the profile's key: whoever can read it can read everything in it.");
     }
-    let made = json!({ "profile": paths.profile, "folder": folder.display().to_string(), "key": has_key });
-    out.value(&object("backup", made), |_| {
-        format!("profile {} is copied to {}", crate::text::escape_for_terminal(&paths.profile), folder.display())
+    let made = json!({ "profile": paths.profile, "place": place.display().to_string(), "key": has_key });
+    out.done(&object("backup", made), |_| {
+        format!("profile {} is copied to {}", crate::text::escape_for_terminal(&paths.profile), place.display())
     })
 }
 
-pub fn restore(folder: &Path, paths: &Paths, out: &Output) -> Result<(), Failure> {
+pub fn restore(place: &Path, paths: &Paths, out: &Output) -> Result<(), Failure> {
     let dir = paths.dir();
-    donp_runtime::restore(folder, &dir).map_err(|e| match e {
+    donp_runtime::restore(place, &dir).map_err(|e| match e {
         StoreError::Exists(_) => Failure::new(Exit::Failed, format!("there is a profile in {} already", dir.display()))
             .hint(format!(
                 "move that folder away, or restore under another name: donp -p NAME restore {}",
-                folder.display()
+                place.display()
             )),
-        StoreError::Missing(_) => Failure::new(Exit::Failed, format!("there is no backup in {}", folder.display()))
-            .hint("the folder that `donp backup` made"),
+        StoreError::Missing(_) => Failure::new(Exit::Failed, format!("there is no backup in {}", place.display()))
+            .hint("the folder or file that `donp backup` made"),
+        StoreError::Damaged { .. } if place.is_file() => {
+            Failure::new(Exit::Storage, format!("{} is no backup, or a damaged one", place.display()))
+                .hint("the file that `donp backup` made; donp check says more of a whole one that was restored")
+        }
         e => e.into(),
     })?;
     let made = json!({ "profile": paths.profile, "folder": dir.display().to_string() });
-    out.value(&object("restored", made), |_| {
+    out.done(&object("restored", made), |_| {
         format!(
             "profile {} is restored: it goes on in a log of its own, and what it said after the backup comes back from others",
             paths.profile

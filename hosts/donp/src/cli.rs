@@ -5,6 +5,7 @@ mod group;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use group::{Create, GroupVerb, Invitation, Policy};
@@ -116,15 +117,15 @@ pub enum Verb {
         #[arg(long)]
         repair: bool,
     },
-    /// Copy the profile to a new folder, also while its node runs
+    /// Copy the profile, also while its node runs
     Backup {
-        /// The folder to make
-        folder: PathBuf,
+        /// The folder to make; or one file, if the name ends with .donp
+        place: PathBuf,
     },
     /// Make this profile from a backup. It goes on in a log of its own, so that nothing said since is lost
     Restore {
-        /// The folder that `donp backup` made
-        folder: PathBuf,
+        /// The folder or file that `donp backup` made
+        place: PathBuf,
     },
     /// Explain the bytes of a datagram, given in hex
     Decode {
@@ -180,7 +181,7 @@ pub struct Run {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Wait {
-    /// Until it is on disk here
+    /// Not at all: it is on disk here
     None,
     /// Until it is on its way
     Sent,
@@ -199,15 +200,20 @@ impl Wait {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+A text that begins with a dash goes after --: donp send PEER -- -x
+Answers at once, when the message is on disk here. Exit codes: 0 the message is kept, and has come as far as --wait asks;
+3 it has not come so far within --timeout, stays queued and goes when they are back; 5 the other node does not take it.
+An id is one that `donp history` shows, or at least six characters of its beginning.")]
 pub struct Send {
     /// `all`, a node id, the beginning of one, a peer's name, or a group: '#NAME' (with quotes, `#` begins a comment in a
     /// shell), its name or id
     pub to: String,
-    /// What to say; `-` reads it from stdin
+    /// What to say, several words as one text; `-` alone reads it from stdin
     #[arg(required_unless_present = "retract")]
-    pub text: Option<String>,
-    /// How long to wait
-    #[arg(long, value_enum, default_value = "sent")]
+    pub text: Vec<String>,
+    /// Wait until it has come so far
+    #[arg(long, value_enum, default_value = "none")]
     pub wait: Wait,
     /// At most this long
     #[arg(long, default_value = "30s", value_parser = duration, value_name = "TIME")]
@@ -237,6 +243,12 @@ pub struct Recv {
     /// Do not mark as handled: it comes again the next time
     #[arg(long)]
     pub no_ack: bool,
+    /// With --follow: wait for the daemon when it is not there, and go on after the last event that was shown
+    #[arg(long, requires = "follow")]
+    pub reconnect: bool,
+    /// Times in UTC instead of the local ones
+    #[arg(long)]
+    pub utc: bool,
 }
 
 #[derive(Debug, Args)]
@@ -247,12 +259,18 @@ pub struct History {
     /// At most this many messages, the newest ones
     #[arg(long, default_value_t = 100, value_name = "NUMBER")]
     pub limit: u32,
-    /// The page before: what `older` of a page says
-    #[arg(long, value_name = "PLACE")]
+    /// Only what was said before this message: an id that is shown, or the beginning of one
+    #[arg(long, value_name = "ID")]
     pub before: Option<String>,
-    /// Only messages that contain this, in any case
+    /// Only messages that contain this, in any case, with accents composed or not
     #[arg(long, value_name = "TEXT")]
     pub search: Option<String>,
+    /// Messages as they were sent, and edits, retractions and reactions as messages of their own
+    #[arg(long)]
+    pub originals: bool,
+    /// Times in UTC instead of the local ones
+    #[arg(long)]
+    pub utc: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -291,6 +309,24 @@ pub struct Demo {
     pub timeout: Duration,
 }
 
+/// What to type instead, where the command line of `donp send` was not understood and a text is the likely reason.
+pub fn hint(e: &clap::Error, args: impl Iterator<Item = String>) -> Option<String> {
+    let args: Vec<String> = args.collect();
+    let is_send = args.iter().any(|arg| arg == "send");
+    let profile = args.windows(2).find(|two| ["-p", "--profile"].contains(&two[0].as_str()));
+    let donp = profile.map_or_else(|| "donp".into(), |two| format!("donp -p {}", two[1]));
+    match e.kind() {
+        ErrorKind::UnknownArgument if is_send => {
+            Some(format!("a text that begins with a dash goes after --: {donp} send PEER -- '-x'"))
+        }
+        ErrorKind::MissingRequiredArgument if is_send => Some(format!(
+            "{donp} send PEER TEXT; a text that begins with a dash goes after --, as in {donp} send PEER -- '-x'; \
+             the name of a group needs quotes, as in {donp} send '#team' TEXT"
+        )),
+        _ => None,
+    }
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let d = humantime::parse_duration(text).map_err(|e| format!("{e} (write it as 30s, 500ms or 2m)"))?;
     if d <= Duration::from_secs(86_400) { Ok(d) } else { Err("at most a day".into()) }
@@ -327,5 +363,25 @@ mod tests {
             assert!(Cli::try_parse_from([vec!["donp"], args.clone()].concat()).is_err(), "{args:?}");
         }
         assert!(Cli::try_parse_from(["donp", "send", "all", "--retract", "m1"]).is_ok());
+    }
+
+    #[test]
+    fn a_text_that_is_taken_for_an_option_says_how_it_goes() {
+        let hint_of = |args: &[&str]| {
+            let args = [&["donp"], args].concat();
+            let e = Cli::try_parse_from(&args).unwrap_err();
+            hint(&e, args.into_iter().map(String::from))
+        };
+        assert!(hint_of(&["send", "bob", "-x"]).unwrap().contains("donp send PEER -- '-x'"));
+        assert!(hint_of(&["-p", "eve", "send", "bob", "-5"]).unwrap().contains("donp -p eve send PEER --"));
+        assert!(hint_of(&["send", "bob", "-v"]).unwrap().contains("after --"));
+        assert!(hint_of(&["send"]).unwrap().contains("'#team'"));
+        assert_eq!(hint_of(&["history", "-x"]), None);
+        let sent = |args: &[&str]| match Cli::try_parse_from([&["donp", "send"], args].concat()).unwrap().verb {
+            Verb::Send(send) => send.text.join(" "),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(sent(&["bob", "hello", "world", "--wait", "sent"]), "hello world");
+        assert_eq!(sent(&["bob", "--", "-x"]), "-x");
     }
 }

@@ -8,14 +8,17 @@ mod daemon;
 mod decode;
 mod demo;
 mod failure;
+mod hints;
 mod json;
 mod output;
 mod paths;
+mod people;
 mod profile;
 mod resolve;
 mod service;
 mod text;
 mod verbs;
+mod when;
 
 use std::process::ExitCode;
 
@@ -25,6 +28,7 @@ use donp_runtime::{Access, LevelFilter, log_to_stderr};
 use cli::{Cli, ConfigVerb, Global, GroupVerb, Verb};
 use config::{FlagValue, Loaded};
 use failure::{Exit, Failure};
+use hints::Hints;
 use output::Output;
 use paths::Paths;
 use verbs::Backend;
@@ -45,6 +49,9 @@ fn main() -> ExitCode {
         // Help and the version are data, everything else is a usage error.
         Err(e) => {
             let _ = e.print();
+            if let Some(hint) = cli::hint(&e, std::env::args().skip(1)) {
+                eprintln!("\ntry:   {hint}");
+            }
             return ExitCode::from(if e.use_stderr() { Exit::Usage.code() } else { 0 });
         }
     };
@@ -54,13 +61,15 @@ fn main() -> ExitCode {
         (false, 1) => LevelFilter::Info,
         _ => LevelFilter::Debug,
     });
-    let out = Output { json: cli.global.json, notes: !cli.global.quiet };
+    let hints = Hints::new(&cli.global.profile, std::env::var("DONP_PROFILE").ok().as_deref());
+    let out = Output { json: cli.global.json, notes: !cli.global.quiet, hints };
     let done = std::panic::catch_unwind(|| run(&cli, &out)).unwrap_or_else(|_| {
         Err(Failure::new(Exit::Bug, "an internal error, which is a bug").hint("report it with the lines above"))
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
+        Err(mut failure) => {
+            failure.hint = failure.hint.map(|hint| out.hints.of(&hint));
             // An empty one was said already, or nobody is left to read it.
             if !failure.what.is_empty() && out.json {
                 eprintln!("{}", json::object("error", failure.to_json()));
@@ -108,15 +117,15 @@ fn run(cli: &Cli, out: &Output) -> Result<(), Failure> {
         Verb::Config { what: ConfigVerb::Show { origin } } => return verbs::config_show(&loaded, *origin, out),
         Verb::Init(args) => return verbs::init(&args.name, &paths, settings, out),
         Verb::Check { repair } => return care::check(*repair, &paths, settings, out),
-        Verb::Backup { folder } => return care::backup(folder, &paths, out),
-        Verb::Restore { folder } => return care::restore(folder, &paths, out),
+        Verb::Backup { place } => return care::backup(place, &paths, out),
+        Verb::Restore { place } => return care::restore(place, &paths, out),
         Verb::Run(args) => return daemon::run(args, &loaded, &load, &paths, out),
         _ => {}
     }
     let mut backend = Backend::find(&paths, settings, global.no_daemon, access(&cli.verb))?;
     match &cli.verb {
+        Verb::Recv(args) => verbs::recv(args, backend, &paths, out),
         Verb::Send(args) => verbs::send(args, &mut backend, out),
-        Verb::Recv(args) => verbs::recv(args, &mut backend, out),
         Verb::History(args) => verbs::history(args, &mut backend, out),
         Verb::Invite => verbs::invite(&mut backend, out),
         Verb::Join { target } => verbs::join(target, &mut backend, out),

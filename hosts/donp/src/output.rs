@@ -5,14 +5,17 @@ use std::io::{self, Write as _};
 use serde_json::Value;
 
 use crate::failure::{Exit, Failure};
+use crate::hints::Hints;
 
 /// How to write results.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Output {
     /// One object a line instead of text for people.
     pub json: bool,
     /// Notes on stderr.
     pub notes: bool,
+    /// How this program is named in what it says.
+    pub hints: Hints,
 }
 
 /// The reader of stdout went away: end without a word.
@@ -24,8 +27,7 @@ impl Output {
     /// # Errors
     /// When nobody reads any more, or the disk behind stdout is full.
     pub fn line(&self, text: &str) -> Result<(), Failure> {
-        let mut stdout = io::stdout().lock();
-        writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(|e| match e.kind() {
+        write_line(text).map_err(|e| match e.kind() {
             io::ErrorKind::BrokenPipe => Failure::new(Exit::Interrupted, READER_GONE),
             _ => Failure::new(Exit::Failed, format!("stdout: {e}")),
         })
@@ -39,10 +41,29 @@ impl Output {
         if self.json { self.line(&value.to_string()) } else { self.line(human(value).trim_end()) }
     }
 
-    /// For people who watch, on stderr.
+    /// As [`value`](Self::value), of what was done and cannot be taken back: where stdout fails, stderr has what it was
+    /// to say, so that nobody does it twice.
+    ///
+    /// # Errors
+    /// When stdout cannot be written, also because its reader went away.
+    pub fn done(&self, value: &Value, human: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
+        let said = human(value);
+        let line = if self.json { value.to_string() } else { said.trim_end().to_owned() };
+        write_line(&line).map_err(|e| {
+            Failure::new(Exit::Failed, format!("{}, but stdout does not take this answer: {e}", said.trim_end()))
+                .hint("do not do it again: it is done")
+        })
+    }
+
+    /// For people who watch, on stderr: a text of this program, in which commands of `donp` get the profile.
     pub fn note(&self, text: &str) {
         if self.notes {
-            let _ = writeln!(io::stderr().lock(), "{text}");
+            let _ = writeln!(io::stderr().lock(), "{}", self.hints.of(text));
         }
     }
+}
+
+fn write_line(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush())
 }

@@ -37,6 +37,7 @@ pub fn create(paths: &Paths, settings: &Settings, name: &str) -> Result<Profile,
     let made = entropy().map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     let identity = Identity::generate(made, name, Clock::new().wall()).map_err(|e| match e {
         IdentityError::Name => Failure::usage(e.to_string()),
+        IdentityError::Reserved => Failure::usage(e.to_string()).hint("another --name"),
         IdentityError::Damaged => Failure::new(Exit::Bug, e.to_string()),
     })?;
     Ok(Profile::create(&paths.dir(), &identity, &secrets(settings)?, Cost::default())?)

@@ -1,11 +1,21 @@
 //! Whom a person means: `all`, an id, the beginning of one, or a name of a node or a group.
 
-use donp_core::{Conversation, GroupId, NodeId, Peer};
+use donp_core::{Conversation, GroupId, MessageId, NodeId, Peer};
+use donp_runtime::Folded;
 
 use crate::failure::{Exit, Failure};
 
 /// Characters of a beginning that are enough to try.
 const MIN_PREFIX: usize = 4;
+/// Characters of a message's beginning that are enough to try: 30 bits, of which two messages of a conversation with
+/// 10,000 agree once in twenty; then both are named.
+const MIN_MESSAGE_PREFIX: usize = 6;
+/// Characters of a message's hash: 32 bytes in base32.
+const HASH_CHARS: usize = 51;
+/// Characters by which messages are named that have one beginning.
+const LONGER: usize = 20;
+/// The digits of an id, after look-alike letters are folded.
+const DIGITS: &str = "0123456789abcdefghjkmnpqrstvwxyz";
 
 /// A group that is known here: its id and its name.
 pub type KnownGroup = (GroupId, String);
@@ -16,7 +26,7 @@ type Meant<T> = Vec<(T, String)>;
 /// # Errors
 /// When nobody, or more than one node or group is meant.
 pub fn conversation(text: &str, peers: &[Peer], groups: &[KnownGroup]) -> Result<Conversation, Failure> {
-    if text == "all" {
+    if text.trim().eq_ignore_ascii_case("all") {
         return Ok(Conversation::Network);
     }
     if text.starts_with('#') {
@@ -76,9 +86,10 @@ pub fn group(text: &str, groups: &[KnownGroup]) -> Result<GroupId, Failure> {
 }
 
 fn nodes_meant<'a>(text: &str, nodes: impl Iterator<Item = (NodeId, Option<&'a str>)>) -> Meant<NodeId> {
-    let begins = prefix(text, 'n');
+    let (begins, called) = (prefix(text, 'n', MIN_PREFIX), Folded::new(text));
     let is_meant = |id: NodeId, name: Option<&str>| {
-        name == Some(text) || begins.iter().any(|b| id_text(&id.to_string()).starts_with(b))
+        name.is_some_and(|name| Folded::new(name) == called)
+            || begins.iter().any(|b| id_text(&id.to_string()).starts_with(b))
     };
     let meant = nodes.filter(|(id, name)| is_meant(*id, *name));
     meant.map(|(id, name)| (id, format!("{} ({})", id.short(), name.unwrap_or("no name")))).collect()
@@ -86,9 +97,10 @@ fn nodes_meant<'a>(text: &str, nodes: impl Iterator<Item = (NodeId, Option<&'a s
 
 fn groups_meant(text: &str, groups: &[KnownGroup]) -> Meant<GroupId> {
     let bare = text.strip_prefix('#').unwrap_or(text);
-    let begins = if bare == text { prefix(text, 'g') } else { Vec::new() };
+    let begins = if bare == text { prefix(text, 'g', MIN_PREFIX) } else { Vec::new() };
+    let called = [Folded::new(text), Folded::new(bare)];
     let is_meant = |id: GroupId, name: &str| {
-        name == text || name == bare || begins.iter().any(|b| id_text(&id.to_string()).starts_with(b))
+        called.contains(&Folded::new(name)) || begins.iter().any(|b| id_text(&id.to_string()).starts_with(b))
     };
     let meant = groups.iter().filter(|(id, name)| is_meant(*id, name));
     meant.map(|(id, name)| (*id, format!("{} (group {name})", id.short()))).collect()
@@ -113,7 +125,7 @@ fn id_text(id: &str) -> &str {
 
 /// What the beginning of an id may be: as written, and without the letter of its kind. Dashes are
 /// for the eye; letters that look alike are folded as ids fold them.
-fn prefix(text: &str, letter: char) -> Vec<String> {
+fn prefix(text: &str, letter: char, least: usize) -> Vec<String> {
     let fold = |c: char| match c.to_ascii_lowercase() {
         'o' => '0',
         'i' | 'l' => '1',
@@ -122,7 +134,44 @@ fn prefix(text: &str, letter: char) -> Vec<String> {
     let folded: String = text.chars().filter(|c| *c != '-').map(fold).collect();
     let bare = folded.strip_prefix(letter).map(Into::into);
     // The short form is cut from the id itself, where eight characters hold no checksum.
-    [Some(folded), bare].into_iter().flatten().filter(|p: &String| p.len() >= MIN_PREFIX).collect()
+    [Some(folded), bare].into_iter().flatten().filter(|p: &String| p.len() >= least).collect()
+}
+
+/// A message of a conversation by its id or the beginning of it, as `donp history` shows it. `all` gives every id of the
+/// conversation, and is asked only for a beginning.
+///
+/// # Errors
+/// When the text is no id and no beginning of one, or of none or more than one message.
+pub fn message<I: Iterator<Item = Result<MessageId, Failure>>>(
+    text: &str,
+    all: impl FnOnce() -> I,
+) -> Result<MessageId, Failure> {
+    let wrong = match text.parse::<MessageId>() {
+        Ok(id) => return Ok(id),
+        Err(e) => e.to_string(),
+    };
+    let begins = prefix(text, 'm', MIN_MESSAGE_PREFIX);
+    let is_digits = |p: &String| p.len() <= HASH_CHARS && p.chars().all(|c| DIGITS.contains(c));
+    if !begins.iter().any(is_digits) {
+        let why = match begins.iter().any(|p| p.len() > HASH_CHARS) {
+            true => wrong,
+            false => format!("at least {MIN_MESSAGE_PREFIX} characters of its beginning are needed"),
+        };
+        return Err(Failure::usage(format!("'{text}' is not a message id: {why}"))
+            .hint("the id of a message as donp history shows it, in the conversation that it is in"));
+    }
+    let mut meant = Vec::new();
+    for id in all() {
+        let id = id?;
+        let printed = id.to_string();
+        if begins.iter().any(|b| id_text(&printed).starts_with(b)) {
+            meant.push((id, printed.chars().take(LONGER).collect()));
+        }
+    }
+    only(text, meant, || {
+        Failure::new(Exit::Failed, format!("no message of this conversation has an id that begins with '{text}'"))
+            .hint("donp history shows the ids of a conversation")
+    })
 }
 
 #[cfg(test)]
@@ -146,6 +195,50 @@ mod tests {
             queued: 0,
             last_error: None,
         }
+    }
+
+    /// Mutations: the first one is taken; `MIN_MESSAGE_PREFIX` is 5; a damaged id counts as a beginning.
+    #[test]
+    fn a_message_is_meant_by_a_beginning_that_no_other_has() {
+        let id = |hash: [u8; 4], depth| {
+            let mut whole = [7; 32];
+            whole[..4].copy_from_slice(&hash);
+            MessageId { depth, hash: whole }
+        };
+        let all = [id([1, 2, 3, 4], 1), id([1, 2, 3, 5], 2), id([9, 9, 9, 9], 300)];
+        let meant = |text: &str| message(text, || all.into_iter().map(Ok));
+        for n in [0, 1, 2] {
+            let (whole, short) = (all[n].to_string(), all[n].short());
+            assert_eq!(meant(&whole), Ok(all[n]));
+            for text in [&short, &format!("m{short}"), &short.replace('-', ""), &short.to_uppercase(), &whole[..30]] {
+                assert_eq!(meant(text), Ok(all[n]), "{text}");
+            }
+        }
+        assert_eq!(meant(&all[2].to_string()[..7]), Ok(all[2]), "a letter and six characters");
+        let two = meant(&all[0].to_string()[..7]).unwrap_err();
+        for id in &all[..2] {
+            assert!(two.what.contains(&id.to_string()[..LONGER]), "{}", two.what);
+        }
+        assert_eq!(meant("mzzzzzz").unwrap_err().exit, Exit::Failed);
+        let mut damaged = all[0].to_string();
+        damaged.replace_range(8..9, if damaged.as_bytes()[8] == b'0' { "1" } else { "0" });
+        for (text, says) in
+            [("m1", "at least 6"), ("12345", "at least 6"), ("hello!", "at least 6"), (&damaged, "checksum")]
+        {
+            let failure = meant(text).unwrap_err();
+            assert!(failure.exit == Exit::Usage && failure.what.contains(says), "{text}: {}", failure.what);
+        }
+    }
+
+    #[test]
+    fn names_are_compared_in_any_case_and_form() {
+        let peers = [peer(1, Some("Zoe\u{301} ﬁsh"))];
+        assert_eq!(meant("ZOÉ FISH", &peers), Some(1));
+        assert_eq!(meant("zoe fish", &peers), None);
+        let twins = [peer(1, Some("sam")), peer(2, Some("SAM"))];
+        assert!(conversation("sam", &twins, &[]).is_err(), "a name that two have means neither");
+        assert_eq!(conversation("All", &[peer(1, Some("all"))], &[]), Ok(Conversation::Network));
+        assert_eq!(group("CREW", &[(GroupId([2; 32]), "crew".into())]), Ok(GroupId([2; 32])));
     }
 
     fn meant(text: &str, peers: &[Peer]) -> Option<u8> {

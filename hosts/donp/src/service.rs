@@ -2,11 +2,15 @@
 //! the control socket; without a daemon the command line calls it directly.
 
 mod groups;
+mod history;
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use donp_core::{
-    Conversation, Durable, Event, GroupId, Message, MessageId, NodeId, NodeState, ParseTicketError, Peer, Ticket,
+    Conversation, Durable, Event, GroupId, MemberState, Message, MessageId, NodeId, NodeState, ParseTicketError, Peer,
+    Ticket, WallTime,
 };
 use donp_runtime::{Node, NodeError, Profile, Protection, api};
 use serde_json::{Value, json};
@@ -14,6 +18,7 @@ use serde_json::{Value, json};
 use crate::failure::{Exit, Failure};
 use crate::json::{self, Names, object};
 use crate::resolve;
+use crate::text::rfc3339;
 
 /// Messages of one page of events or history.
 const MAX_PAGE: u64 = 1_000;
@@ -147,9 +152,24 @@ impl Service {
         }
     }
 
+    /// By use: whom this node talked with last, then neighbours, open links, and the others by name.
     fn peers(&self) -> Result<Value, Failure> {
-        let peers = self.node.peers()?.into_iter().map(|p| json::write(api::Peer::from(p)));
-        Ok(json!({ "peers": peers.collect::<Result<Vec<_>, _>>()? }))
+        let members: BTreeMap<NodeId, MemberState> =
+            self.node.members()?.into_iter().map(|m| (m.id, m.state)).collect();
+        let mut rows = Vec::new();
+        for p in self.node.peers()? {
+            let (id, name) = (p.id, p.name.clone());
+            let talk = self.node.history(Conversation::Private(id), None, 1, STORE_WAIT)?;
+            let last = talk.messages.last().map(|m| m.sent_at.0);
+            let use_of = (Reverse(last), Reverse((p.queued, p.neighbour, p.linked)), name.is_none(), name, id);
+            let mut row = json::write(api::Peer::from(p))?;
+            row["member_state"] = members.get(&id).map(|state| state.name()).into();
+            row["last_message_at"] = last.and_then(|at| rfc3339(WallTime(at))).into();
+            row["last_message_at_ms"] = last.into();
+            rows.push((use_of, row));
+        }
+        rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(json!({ "peers": rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>() }))
     }
 
     fn block(&self, params: &Value, blocked: bool) -> Result<Value, Failure> {
@@ -232,12 +252,11 @@ impl Service {
 
     fn send(&self, params: &Value, gone: &dyn Fn() -> bool) -> Result<Value, Failure> {
         let (to, peers) = self.addressee(text_of(params, "to")?)?;
-        let content = json::content(
-            params["text"].as_str().unwrap_or_default(),
-            params["kind"].as_str(),
-            params["about"].as_str(),
-        )
-        .map_err(Failure::usage)?;
+        let about = match params["kind"].as_str() {
+            Some(kind) => Some((kind, self.message_id(to, params["about"].as_str().unwrap_or_default())?)),
+            None => None,
+        };
+        let content = json::content(params["text"].as_str().unwrap_or_default(), about).map_err(Failure::usage)?;
         let wait = params["wait"].as_str().unwrap_or("none");
         if !["none", "sent", "delivered"].contains(&wait) {
             return Err(Failure::usage(format!("'{wait}' is not one of none, sent, delivered")));
@@ -291,6 +310,7 @@ impl Service {
                 },
                 "state": state,
                 "reached": reached,
+                "running": self.running,
             }),
         ))
     }
@@ -322,6 +342,7 @@ impl Service {
     fn state_now(&self, id: MessageId, to: Conversation) -> Result<&'static str, Failure> {
         Ok(match to {
             Conversation::Private(_) if !self.node.is_queued(id)? => "delivered",
+            Conversation::Private(peer) if self.node.peer(peer)?.is_some_and(|p| p.linked) => "sent",
             Conversation::Private(_) => "queued",
             _ if self.carries(to)? => "sent",
             _ => "queued",
@@ -467,58 +488,6 @@ impl Service {
         }
         Ok(known)
     }
-
-    fn history(&self, params: &Value) -> Result<Value, Failure> {
-        let names = self.names()?;
-        let of = params["conversation"].as_str().unwrap_or("all");
-        let to = resolve::conversation(of, &self.node.peers()?, &self.known_groups()?)?;
-        let limit = number_of(params, "limit", 100)?.clamp(1, MAX_PAGE);
-        let limit = usize::try_from(limit).unwrap_or(100);
-        let search = params["search"].as_str();
-        let mut before = params["before"].as_str().map(parse_message_id).transpose()?;
-        // Newest first while collecting.
-        let mut found: Vec<Message> = Vec::new();
-        let mut bytes = 0;
-        let older = 'pages: loop {
-            let left = u32::try_from(limit - found.len()).unwrap_or(PAGE).min(PAGE);
-            let (messages, older) = match search {
-                Some(text) => {
-                    let page = self.node.search(to, text, before, left, STORE_WAIT)?;
-                    (page.messages, page.older)
-                }
-                None => {
-                    let page = self.node.history(to, before, left, STORE_WAIT)?;
-                    (page.messages, page.older)
-                }
-            };
-            let mut messages = messages.into_iter().rev().peekable();
-            while let Some(m) = messages.next() {
-                bytes += m.content.shown().len() + m.edited.as_ref().map_or(0, String::len);
-                let place = m.id;
-                found.push(m);
-                if found.len() == limit || bytes > MAX_PAGE_BYTES {
-                    let more = messages.peek().is_some() || older.is_some();
-                    break 'pages more.then_some(place);
-                }
-            }
-            match older {
-                Some(older) => before = Some(older),
-                None => break None,
-            }
-        };
-        found.reverse();
-        let mut messages = Vec::with_capacity(found.len());
-        for m in &found {
-            let own_private = m.author == names.me && matches!(m.conversation, Conversation::Private(_));
-            let queued = own_private && self.node.is_queued(m.id)?;
-            messages.extend(json::message(m, &names, &found, queued).map(json::write).transpose()?);
-        }
-        Ok(json!({
-            "conversation": json::conversation(to),
-            "messages": messages,
-            "older": older.map(|id| id.to_string()),
-        }))
-    }
 }
 
 /// The version of the program, as JSON.
@@ -543,26 +512,9 @@ fn looks_like_ticket(text: &str) -> bool {
     text.starts_with(['t', 'T']) && !text.contains(':')
 }
 
-fn parse_message_id(text: &str) -> Result<MessageId, Failure> {
-    text.parse().map_err(|e| {
-        Failure::usage(format!("'{text}' is not a message id: {e}"))
-            .hint("what `older` of a page said, or a message's id")
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_page_begins_at_a_message_id() {
-        let id = MessageId { depth: 12, hash: [2; 32] };
-        assert_eq!(parse_message_id(&id.to_string()), Ok(id));
-        let node = NodeId([1; 32]).to_string();
-        for bad in ["", "1", "m", &node, &id.to_string()[..40]] {
-            assert_eq!(parse_message_id(bad).unwrap_err().exit, Exit::Usage);
-        }
-    }
 
     #[test]
     fn tickets_and_addresses_are_told_apart() {

@@ -1,26 +1,30 @@
 //! What each verb does: asks a daemon or the profile itself, and shows the answer.
 
 mod groups;
+mod read;
+mod say;
 
-use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use donp_core::{GroupId, NodeId};
-use donp_runtime::api::{Conversation, Event, Message, MessageState, Peer, Status};
+use donp_runtime::api::{Peer, Status};
 use donp_runtime::{Access, Node, NodeConfig, Profile, StoreError};
 use serde_json::{Value, json};
 
-use crate::cli::{History, Recv, Send, Wait};
 use crate::config::{Loaded, Settings};
 use crate::control::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::paths::Paths;
-use crate::service::{Facts, Service, no_daemon};
-use crate::text::{clock_of, escape_for_terminal, table};
+use crate::people::People;
+use crate::service::{Facts, Service};
+use crate::text::{escape_for_terminal, table};
+use crate::when::Clock;
 use crate::{json as shape, profile};
 
 pub use groups::group;
+pub use read::{history, recv};
+pub use say::send;
 
 /// Where a verb's answers come from.
 pub enum Backend {
@@ -105,7 +109,7 @@ pub fn init(name: &str, paths: &Paths, settings: &Settings, out: &Output) -> Res
             "protection": protected,
         }),
     );
-    out.value(&made, identity)
+    out.done(&made, identity)
 }
 
 fn identity(v: &Value) -> String {
@@ -126,214 +130,6 @@ fn identity(v: &Value) -> String {
 
 pub fn whoami(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
     out.value(&backend.call("whoami", &json!({}))?, identity)
-}
-
-pub fn send(args: &Send, backend: &mut Backend, out: &Output) -> Result<(), Failure> {
-    let text = match args.text.as_deref() {
-        Some("-") => read_stdin()?,
-        Some(text) => text.to_string(),
-        None => String::new(),
-    };
-    let about =
-        [("reply_to", &args.reply_to), ("edit_of", &args.edit), ("react_to", &args.react), ("retract", &args.retract)];
-    let about = about.into_iter().find_map(|(kind, id)| Some((kind, id.as_ref()?)));
-    let sent = backend.call(
-        "send",
-        &json!({
-            "to": args.to,
-            "text": text,
-            "kind": about.map(|(kind, _)| kind),
-            "about": about.map(|(_, id)| id),
-            "wait": args.wait.name(),
-            "timeout_ms": if args.wait == Wait::None { 0 } else { args.timeout.as_millis() },
-        }),
-    )?;
-    let is_group = sent["conversation"].as_str().is_some_and(|c| c.parse::<GroupId>().is_ok());
-    out.value(&sent, |v| {
-        let who = match v["name"].as_str() {
-            Some(name) if is_group => groups::name_of(Some(name), ""),
-            Some(name) => escape_for_terminal(name),
-            None => text_short(v, "conversation"),
-        };
-        let what = match v["state"].as_str() {
-            Some("delivered") => format!("delivered to {who}"),
-            Some("sent") => format!("sent to {who}"),
-            Some("failed") => format!("{who} does not take it"),
-            _ if is_group => format!("kept: no other member of {who} is connected, they catch up later"),
-            _ if v["conversation"] == "all" => "kept: nobody is connected, everybody catches up later".into(),
-            _ => format!("kept in the outbox: {who} is away"),
-        };
-        format!("{what}  {}", text_of(v, "id"))
-    })?;
-    match (sent["state"].as_str(), sent["reached"].as_bool()) {
-        (Some("failed"), _) => Err(Failure::new(Exit::Refused, "the other node does not take this message")),
-        // The object on stdout has said it already.
-        (_, Some(false)) if out.json => Err(Failure::new(Exit::Network, "")),
-        (Some(state), Some(false)) => {
-            let what = if state == "queued" { "nobody is linked who could take it" } else { "no answer came in time" };
-            Err(Failure::new(Exit::Network, format!("{what}: the message stays queued and goes when they are back"))
-                .hint("donp peers shows who is there"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// At most a little over what a message carries: the rest would be refused anyway.
-fn read_stdin() -> Result<String, Failure> {
-    let mut bytes = Vec::new();
-    std::io::stdin()
-        .lock()
-        .take(donp_core::Content::MAX_LEN as u64 * 32)
-        .read_to_end(&mut bytes)
-        .map_err(|e| Failure::new(Exit::Failed, format!("stdin: {e}")))?;
-    let mut text =
-        String::from_utf8(bytes).map_err(|_| Failure::new(Exit::Failed, "what came on stdin is not UTF-8 text"))?;
-    // What `echo` adds is not meant.
-    if text.ends_with('\n') {
-        text.pop();
-    }
-    Ok(text)
-}
-
-pub fn recv(args: &Recv, backend: &mut Backend, out: &Output) -> Result<(), Failure> {
-    if args.follow {
-        let Backend::Daemon(client) = backend else {
-            return Err(no_daemon("only a running node hears something new"));
-        };
-        client.subscribe(args.from)?;
-        while let Some(value) = client.next_event()? {
-            let event = shape::read_event(&value);
-            show_event(&event, &value, out)?;
-            if let Some(seq) = event.seq().filter(|_| !args.no_ack) {
-                client.ack(seq)?;
-            }
-        }
-        return Err(Failure::new(Exit::NoDaemon, "the daemon ended").hint("donp run"));
-    }
-    let mut after = json!(args.from);
-    loop {
-        let page = backend.call("recv", &json!({ "after": after, "max": 100 }))?;
-        let mut last = None;
-        for value in page["events"].as_array().into_iter().flatten() {
-            let event = shape::read_event(value);
-            show_event(&event, value, out)?;
-            last = event.seq().or(last);
-        }
-        let Some(last) = last else { return Ok(()) };
-        // Only after it was shown: what was not shown comes again.
-        if !args.no_ack {
-            backend.call("ack", &json!({ "seq": last }))?;
-        }
-        after = last.into();
-    }
-}
-
-/// Prints an event, with `--json` as it came.
-fn show_event(event: &Event, value: &Value, out: &Output) -> Result<(), Failure> {
-    if out.json {
-        return out.line(&value.to_string());
-    }
-    let who = |name: &Option<String>, id: &NodeId| name.as_deref().map_or_else(|| id.short(), escape_for_terminal);
-    match event {
-        Event::Received { message, .. } => out.line(&message_line(message, None)),
-        Event::Delivered { id, to, name, .. } => out.line(&format!("          ✓ {} has {id}", who(name, to))),
-        Event::Failed { id, to, name, reason, .. } => {
-            out.line(&format!("          ✗ {} does not have {id}: {reason}", who(name, to)))
-        }
-        Event::Forked { conversation, author, name, number, .. } => out.line(&format!(
-            "          {} said two things as its message {number} to {}: its profile was copied, or it cheats; both stay",
-            who(name, author),
-            place(conversation)
-        )),
-        Event::LifeBegun { conversation, .. } => out.line(&format!(
-            "          another copy of this profile speaks to {}: stop one of the two; nothing that either said is lost",
-            place(conversation)
-        )),
-        Event::GroupChanged { .. } => match groups::change_line(event) {
-            Some(line) => out.line(&format!("          {line}")),
-            None => Ok(()),
-        },
-        Event::Lagged { missed } => out.line(&format!("          {missed} events were lost")),
-        // The others are for programs.
-        _ => Ok(()),
-    }
-}
-
-fn place(conversation: &Conversation) -> String {
-    match conversation {
-        Conversation::Network => "all".into(),
-        Conversation::Private { peer } => peer.short(),
-        Conversation::Group { group } => group.short(),
-    }
-}
-
-fn message_line(m: &Message, number: Option<usize>) -> String {
-    let context = m.context.as_ref();
-    let name = context.and_then(|c| c.name.as_deref()).map_or_else(|| m.author.short(), escape_for_terminal);
-    let about = m.content.about().map(|(kind, id)| format!("({} {}) ", kind.replace('_', " "), id.short()));
-    let place = match m.conversation {
-        Conversation::Network => String::new(),
-        Conversation::Private { .. } => "[private] ".into(),
-        Conversation::Group { group } => {
-            format!("[{}] ", groups::name_of(context.and_then(|c| c.group_name.as_deref()), &group.short()))
-        }
-    };
-    let concurrent = if context.is_some_and(|c| !c.concurrent_with.is_empty()) { " (concurrent)" } else { "" };
-    let queued = if context.is_some_and(|c| c.state == MessageState::Queued) { " (queued)" } else { "" };
-    let number = number.map(|n| format!("{n:>3}  ")).unwrap_or_default();
-    let text = escape_for_terminal(m.shown());
-    let changed = match (m.retracted, &m.edited) {
-        (true, _) => "(retracted)",
-        (false, Some(_)) => " (edited)",
-        (false, None) => "",
-    };
-    let at = clock_of(context.and_then(|c| c.sent_at.as_deref()));
-    format!("{number}{at}  {name}  {place}{}{text}{changed}{concurrent}{queued}", about.unwrap_or_default())
-}
-
-pub fn history(args: &History, backend: &mut Backend, out: &Output) -> Result<(), Failure> {
-    let mut pages: Vec<Vec<Value>> = Vec::new();
-    let (mut left, mut before) = (args.limit as usize, json!(args.before));
-    let mut older = Value::Null;
-    while left > 0 {
-        let params = json!({
-            "conversation": args.to,
-            "limit": left,
-            "before": before,
-            "search": args.search,
-        });
-        let mut page = backend.call("history", &params)?;
-        let Value::Array(mut messages) = page["messages"].take() else { break };
-        // People see what an edit or retraction did at its message; programs get both.
-        if !out.json {
-            messages.retain(|m| m["edit_of"].is_null() && m["retract"].is_null());
-        }
-        left -= messages.len().min(left);
-        pages.push(messages);
-        older = page["older"].take();
-        if older.is_null() {
-            break;
-        }
-        before = older.clone();
-    }
-    // Pages came newest first.
-    for (n, m) in pages.iter().rev().flatten().enumerate() {
-        let line = if out.json { m.to_string() } else { message_line(&shape::read(m)?, Some(n + 1)) };
-        out.line(&line)?;
-    }
-    if out.json {
-        out.line(&shape::object("page", json!({ "conversation": args.to, "older": older })).to_string())?;
-    } else if let Some(older) = older.as_str() {
-        out.note(&format!("There are older ones: --before {older}"));
-    }
-    // A hole is never shown as if nothing had been there.
-    if !out.json {
-        let status: Status = shape::read(&backend.call("status", &json!({}))?)?;
-        if status.damaged_records > 0 {
-            out.note(&lost(status.damaged_records));
-        }
-    }
-    Ok(())
 }
 
 fn lost(records: u64) -> String {
@@ -367,23 +163,23 @@ fn note_loopback(ticket: &Value, out: &Output) {
 
 pub fn join(target: &str, backend: &mut Backend, out: &Output) -> Result<(), Failure> {
     let joining = backend.call("join", &json!({ "target": target }))?;
-    out.value(&joining, |v| {
+    out.done(&joining, |v| {
         let through = v["name"].as_str().map_or_else(|| text_short(v, "through"), escape_for_terminal);
         if v["running"] == true {
             format!("joining through {through}")
         } else {
-            format!("remembered: `donp run` will join through {through}")
+            format!("remembered: {} will join through {through}", out.hints.of("`donp run`"))
         }
     })
 }
 
 pub fn leave(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
-    out.value(&backend.call("leave", &json!({}))?, |_| "left the network; `donp join` enters it again".into())
+    out.done(&backend.call("leave", &json!({}))?, |_| out.hints.of("left the network; `donp join` enters it again"))
 }
 
 /// Says what was done with the node.
 pub fn block(backend: &mut Backend, out: &Output, method: &str, peer: &str) -> Result<(), Failure> {
-    out.value(&backend.call(method, &json!({ "peer": peer }))?, |v| {
+    out.done(&backend.call(method, &json!({ "peer": peer }))?, |v| {
         let name = v["name"].as_str().map_or_else(|| text_short(v, "short"), escape_for_terminal);
         match method {
             "block" => format!("{name} is blocked: no link, no private messages, nothing of it is shown"),
@@ -403,8 +199,11 @@ pub fn blocked(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
         return Ok(());
     }
     let mut rows = vec![["NODE", "NAME"].map(String::from).to_vec()];
+    let people = People::ask(backend)?;
     for b in blocked {
-        rows.push(vec![text_short(b, "id"), b["name"].as_str().map_or("-".into(), escape_for_terminal)]);
+        let id = b["id"].as_str().and_then(|id| id.parse::<NodeId>().ok());
+        let name = id.zip(b["name"].as_str()).map_or("-".into(), |(id, name)| people.node(id, Some(name)));
+        rows.push(vec![text_short(b, "id"), name]);
     }
     out.line(table(&rows).trim_end())
 }
@@ -419,9 +218,12 @@ pub fn peers(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
         out.note("Nobody is known yet: donp join, or give somebody a ticket from donp invite.");
         return Ok(());
     }
-    let mut rows = vec![["NODE", "NAME", "LINK", "RTT", "QUEUED", "ADDRESS", "LAST ERROR"].map(String::from).to_vec()];
-    for p in peers {
-        let p: Peer = shape::read(p)?;
+    let people = People::ask(backend)?;
+    let titles = ["NODE", "NAME", "LINK", "ZONE", "RTT", "QUEUED", "LAST MESSAGE", "ADDRESS", "LAST ERROR"];
+    let mut rows = vec![titles.map(String::from).to_vec()];
+    let clock = Clock::new(false);
+    for value in peers {
+        let p: Peer = shape::read(value)?;
         let link = match (p.neighbour, p.linked) {
             (true, _) => "neighbour",
             (false, true) => "open",
@@ -429,10 +231,12 @@ pub fn peers(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
         };
         rows.push(vec![
             p.short,
-            p.name.as_deref().map_or("-".into(), escape_for_terminal),
+            p.name.as_deref().map_or("-".into(), |name| people.node(p.id, Some(name))),
             link.into(),
+            value["member_state"].as_str().unwrap_or("-").into(),
             p.rtt_ms.map_or("-".into(), |ms| format!("{ms:.1} ms")),
             p.queued.to_string(),
+            value["last_message_at_ms"].as_u64().map_or("-".into(), |ms| clock.show(ms)),
             p.address.unwrap_or("-".into()),
             p.last_error.as_deref().map(escape_for_terminal).unwrap_or_default(),
         ]);
@@ -443,10 +247,10 @@ pub fn peers(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
 pub fn status(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
     let value = backend.call("status", &json!({}))?;
     let status: Status = shape::read(&value)?;
-    out.value(&value, |_| status_table(&status))
+    out.value(&value, |_| status_table(&status, out))
 }
 
-fn status_table(s: &Status) -> String {
+fn status_table(s: &Status, out: &Output) -> String {
     let list = |items: &[String]| if items.is_empty() { "-".into() } else { items.join(" ") };
     let state = if s.running { s.state.name() } else { "not running" };
     let mut rows: Vec<Vec<String>> = vec![
@@ -472,7 +276,7 @@ fn status_table(s: &Status) -> String {
         rows.push(vec!["dropped".into(), drops.join(", ")]);
     }
     if s.damaged_records > 0 {
-        rows.push(vec!["TROUBLE".into(), lost(s.damaged_records)]);
+        rows.push(vec!["TROUBLE".into(), out.hints.of(&lost(s.damaged_records))]);
     }
     if let Some(e) = &s.store_error {
         rows.push(vec!["TROUBLE".into(), escape_for_terminal(e)]);
@@ -524,5 +328,15 @@ fn short(text: &str) -> String {
     match text.parse::<donp_core::MessageId>() {
         Ok(id) => id.short(),
         Err(_) => escape_for_terminal(text),
+    }
+}
+
+/// A name as a shell takes it for one word.
+fn quoted(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.chars().all(plain) {
+        name.into()
+    } else {
+        format!("'{}'", escape_for_terminal(name).replace('\'', r"'\''"))
     }
 }

@@ -24,7 +24,7 @@ fn say(place: &Place, profile: &str, n: std::ops::Range<u32>) {
 }
 
 /// Rows that are gone are said by each command for people, and come back from others.
-/// Mutation: `Worker::fetch_again` does nothing.
+/// Mutations: `Worker::fetch_again` does nothing; `jumps_to` is false.
 #[test]
 fn messages_that_a_disk_lost_are_said_and_come_back() {
     let place = Place::new();
@@ -45,6 +45,9 @@ fn messages_that_a_disk_lost_are_said_and_come_back() {
     assert!(check.json()[0]["problems"].to_string().contains("5 of chat.entries"), "{check:?}");
     let shown = place.run("bob", &["history", "all"]).ok();
     assert!(shown.err.contains("5 records of this profile are lost"), "no hole without a word: {shown:?}");
+    let place_of = |text: &str| shown.out.lines().position(|l| l.contains(text)).unwrap_or_else(|| panic!("{shown:?}"));
+    assert_eq!(shown.out.matches("⋮ messages are missing here").count(), 1, "{shown:?}");
+    assert_eq!(place_of("⋮ messages are missing here") + 1, place_of("text 8"), "{shown:?}");
     let status = place.run("bob", &["status"]).ok().out;
     assert!(status.contains("TROUBLE") && status.contains("5 records"), "{status}");
     let _bob = place.start("bob", &["--bootstrap", &alice.place()]);
@@ -85,7 +88,7 @@ fn a_backup_taken_while_running_is_restored_as_a_new_life() {
     let folder = folder.to_str().unwrap();
     let made = place.run("alice", &["backup", folder]).ok();
     assert!(made.out.contains("is copied to") && made.err.contains("key"), "{made:?}");
-    place.run("alice", &["backup", folder]).fails(1, &["already", "new folder"]);
+    place.run("alice", &["backup", folder]).fails(1, &["already", "new folder or file"]);
     place.run("alice", &["restore", folder]).fails(1, &["already", "move that folder away"]);
     say(&place, "alice", 3..5);
     until("bob has all", || (place.texts("bob", "all") == texts_of(0..5)).then_some(()));
@@ -113,6 +116,25 @@ fn a_backup_taken_while_running_is_restored_as_a_new_life() {
     let forks: Vec<&Value> = events.iter().filter(|e| e["type"] == "forked").collect();
     assert_eq!(forks, [&Value::Null; 0]);
     place.run("alice", &["check"]).ok();
+}
+
+/// Mutation: `backup` makes a folder of every name.
+#[test]
+fn a_backup_in_one_file_is_taken_while_running_and_restored() {
+    let place = Place::new();
+    place.init("alice");
+    let alice = place.start("alice", &[]);
+    say(&place, "alice", 0..3);
+    let file = place.path().join("alice.donp");
+    let file = file.to_str().unwrap();
+    place.run("alice", &["backup", file]).ok();
+    assert!(fs::metadata(file).unwrap().is_file());
+    place.run("alice", &["backup", file]).fails(1, &["already", "new folder or file"]);
+    place.run("copy", &["restore", file]).ok();
+    assert_eq!(place.texts("copy", "all"), texts_of(0..3));
+    assert_eq!(place.json("copy", &["whoami"]).ok().json()[0]["id"], alice.ready["id"]);
+    place.run("copy", &["check"]).ok();
+    place.run("other", &["restore", place.config().to_str().unwrap()]).fails(6, &["no backup", "donp backup"]);
 }
 
 /// Mutation: `is_in_place` is always true: the file is gone when the daemon ends.

@@ -146,8 +146,11 @@ fn a_message_that_cannot_be_edited_or_answered() {
     }
     let refused = place.run("alice", &["send", "bob", "x", "--reply-to", id]);
     refused.fails(1, &[id, "not in this conversation", "donp history"]);
-    place.run("alice", &["send", "all", "x", "--reply-to", &id[..40]]).fails(2, &["not a message id", "checksum"]);
-    place.run("alice", &["history", "--before", &id[..40]]).fails(2, &["not a message id", "`older`"]);
+    let mut damaged = id.to_owned();
+    damaged.replace_range(8..9, if &id[8..9] == "0" { "1" } else { "0" });
+    place.run("alice", &["send", "all", "x", "--reply-to", &damaged]).fails(2, &["not a message id", "checksum"]);
+    place.run("alice", &["history", "--before", &damaged]).fails(2, &["not a message id", "donp history shows it"]);
+    place.run("alice", &["send", "all", "x", "--react", "zzzzzz"]).fails(1, &["begins with 'zzzzzz'", "donp history"]);
 }
 
 #[test]
@@ -248,7 +251,8 @@ fn an_unknown_setting_and_a_wrong_value() {
 fn the_command_line_itself() {
     let place = Place::new();
     place.run("alice", &["fly"]).fails(2, &["fly"]);
-    place.run("alice", &["send", "all"]).fails(2, &[]);
+    place.run("alice", &["send", "all"]).fails(2, &["send PEER TEXT", "'#team'"]);
+    place.run("alice", &["send", "all", "-x"]).fails(2, &["send PEER -- '-x'"]);
     place.run("../x", &["status"]).fails(2, &["'../x'"]);
     place.run("alice", &["decode", "xyz"]).fails(2, &["hex"]);
     place.run("alice", &["decode", "00ff"]).fails(1, &["not a datagram"]);

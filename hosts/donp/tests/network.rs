@@ -135,7 +135,7 @@ fn without_a_daemon_a_profile_is_read_and_written() {
     assert!(place.run("alice", &["peers"]).ok().out.contains("bob"));
     // Queued: done if that is all that was asked, else not yet.
     place.run("alice", &["send", "bob", "later", "--wait", "none"]).ok();
-    let queued = place.json("alice", &["send", "bob", "too"]);
+    let queued = place.json("alice", &["send", "bob", "too", "--wait", "sent"]);
     assert_eq!((queued.code, &queued.json()[0]["state"]), (Some(3), &json!("queued")));
     let shown = place.json("alice", &["history", "bob"]).ok().json();
     assert_eq!(shown[1]["state"], "queued");

@@ -34,6 +34,7 @@ pub mod clock;
 mod error;
 mod events;
 pub mod fault;
+mod folded;
 mod lan;
 mod names;
 mod node;
@@ -45,6 +46,7 @@ pub mod store;
 pub use error::NodeError;
 pub use events::{EventPage, EventStream, Ready};
 pub use fault::{Fault, FaultStats};
+pub use folded::Folded;
 pub use lan::{LAN_GROUP_COMPAT, LAN_GROUP_V4, LAN_GROUP_V6, LAN_PORT, Lan};
 pub use log::LevelFilter;
 pub use names::{BootstrapName, BootstrapNameError};
@@ -52,6 +54,6 @@ pub use node::{Fetched, Found, HostStatus, Node, NodeConfig, NodeStatus, StoreKi
 pub use socket::SocketStats;
 pub use stderr::log_to_stderr;
 pub use store::{
-    Access, Checked, Cost, HasKey, KeyStore, LockedBy, Profile, Protection, Salvaged, Secrets, StoreError, backup,
-    check, repair, restore, salvage,
+    Access, BACKUP_ENDING, Checked, Cost, HasKey, KeyStore, LockedBy, Profile, Protection, Salvaged, Secrets,
+    StoreError, backup, check, repair, restore, salvage,
 };

@@ -12,6 +12,7 @@ wrong is a `DonpError`. Everything is typed, and nothing else of this package is
 
 from .aio import AsyncNode
 from .bot import AsyncBotConversation, AsyncBotMessage, Bot, BotConversation, BotMessage, Member
+from .client import Client, ClientEvents
 from .content import (
     NETWORK,
     ClockEntry,
@@ -109,8 +110,8 @@ from .ids import (
     version,
 )
 from .keystore import KeyStore
-from .node import Node
-from .status import EngineStatus, FetchResult, Lan, NodeState, NodeStatus, NodeType, Peer
+from .node import Node, restore_profile
+from .status import Checked, EngineStatus, FetchResult, Lan, NodeState, NodeStatus, NodeType, Peer
 from .zone import FailureType, MemberState, ZoneMember
 
 __all__ = [
@@ -127,6 +128,9 @@ __all__ = [
     "BotConversation",
     "BotMessage",
     "BusyError",
+    "Checked",
+    "Client",
+    "ClientEvents",
     "ClockEntry",
     "ClosedError",
     "Content",
@@ -217,5 +221,6 @@ __all__ = [
     "ZoneMember",
     "generate_identity",
     "identity_node_id",
+    "restore_profile",
     "version",
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
@@ -16,8 +17,8 @@ from .files import Attachment, FileInfo
 from .groups import DEFAULT_POLICY, GroupInfo, GroupKind, GroupPolicy, GroupRole, JoiningGroup
 from .ids import FileId, GroupId, MessageId, NodeId
 from .keystore import KeyStore
-from .node import Node
-from .status import FetchResult, Lan, NodeStatus, NodeType, Peer
+from .node import _LOOK_AGAIN, Node, _too_late
+from .status import Checked, FetchResult, Lan, NodeStatus, NodeType, Peer
 from .zone import FailureType, ZoneMember
 
 __all__ = ["AsyncNode"]
@@ -231,9 +232,28 @@ class AsyncNode:
 
     # The network.
 
-    async def join(self, *places: str) -> None:
+    async def join(self, *places: str, wait: float | None = None) -> None:
         """Enters the network through any of `places` or invitations, as `Node.join`."""
         await self._run(self.sync.join, *places)
+        if wait is not None:
+
+            async def linked() -> bool | None:
+                return (await self.status()).links > 0 or None
+
+            await _until(wait, "no link", linked)
+
+    async def wait_for(self, peer: NodeId | str, timeout: float = 60.0) -> Peer:
+        """Waits until there is a link with `peer`, an id or a name, as `Node.wait_for`."""
+
+        async def linked() -> Peer | None:
+            return await self._run(self.sync._linked, peer)
+
+        who = peer.short if isinstance(peer, NodeId) else repr(peer)
+        return await _until(timeout, f"no link with {who}", linked)
+
+    async def name_of(self, id: NodeId) -> str | None:
+        """The name that a node claims, such as the author of a message; `None` if none is known."""
+        return await self._run(self.sync.name_of, id)
 
     async def leave(self) -> None:
         """Says goodbye to everybody. What is queued waits for the next `join`."""
@@ -428,8 +448,28 @@ class AsyncNode:
         """The system changed networks: every link is probed at once."""
         await self._run(self.sync.network_changed)
 
+    # The profile.
+
+    async def check(self) -> Checked:
+        """Looks at every record of this node's profile while it runs, as `Node.check`."""
+        return await self._run(self.sync.check)
+
+    async def backup(self, to: str | os.PathLike[str]) -> bool:
+        """Copies this node's profile as of now to a file or folder, as `Node.backup`."""
+        return await self._run(self.sync.backup, to)
+
     async def _run(self, f: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         return await asyncio.to_thread(f, *args, **kwargs)
 
     def __repr__(self) -> str:
         return "<donp.AsyncNode, not opened>" if self._node is None else f"<donp.AsyncNode of {self._node!r}>"
+
+
+async def _until(timeout: float, otherwise: str, look: Callable[[], Awaitable[_T | None]]) -> _T:
+    """What `look` gives, as soon as that is something."""
+    until = time.monotonic() + timeout
+    while (found := await look()) is None:
+        if time.monotonic() >= until:
+            raise _too_late(otherwise, timeout)
+        await asyncio.sleep(_LOOK_AGAIN)
+    return found

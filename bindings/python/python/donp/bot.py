@@ -32,6 +32,8 @@ _GRACE = 10.0
 # What is queued for those who are linked gets this long to arrive, in seconds.
 _DRAIN = 5.0
 _DRAIN_STEP = 0.05
+# Messages that were taken and not handled: more stay in the store until some are.
+_MOST_WAITING = 1_000
 # Longer pauses help nobody.
 _LONGEST_PAUSE = 60.0
 
@@ -112,8 +114,12 @@ class AsyncBotConversation:
 class BotMessage:
     """A message as a blocking handler gets it."""
 
-    def __init__(self, node: Node, message: Message, attempt: int = 1) -> None:
+    def __init__(
+        self, node: Node, message: Message, attempt: int = 1, author_name: str | None = None
+    ) -> None:
         """Made by the bot."""
+        self.author_name = author_name or message.author.short
+        """The name that its author claims; the short id if none is known."""
         self.node = node
         """The bot's node, with blocking calls."""
         self.message = message
@@ -155,8 +161,12 @@ class BotMessage:
 class AsyncBotMessage:
     """A message as an asynchronous handler gets it."""
 
-    def __init__(self, node: AsyncNode, message: Message, attempt: int = 1) -> None:
+    def __init__(
+        self, node: AsyncNode, message: Message, attempt: int = 1, author_name: str | None = None
+    ) -> None:
         """Made by the bot."""
+        self.author_name = author_name or message.author.short
+        """The name that its author claims; the short id if none is known."""
         self.node = node
         """The bot's node."""
         self.message = message
@@ -203,11 +213,13 @@ class Bot:
     that bots do not talk to one another for ever. An `async def` handler gets an `AsyncBotMessage`; a plain
     one gets a `BotMessage` and runs on a worker thread, so that it may block.
 
-    Messages are handled one after the other in the order they came, each durably: it is acknowledged when
-    its handler returned. If the handler raises, it is called again after a pause, `tries` times in all,
-    the pause doubling each time (to a minute); then the message is logged with the error and left. If
-    the process dies or is stopped in the handler, the message comes again at the next start. So a handler
-    may see a message twice, and what it does besides replying should bear that; `attempt` and `id` help.
+    One handler runs at a time, and the messages of an author are handled in the order they came, each
+    durably: it is acknowledged when its handler returned. If the handler raises, it is called again after a
+    pause, `tries` times in all, the pause doubling each time (to a minute); then the message is logged with
+    the error and left. Meanwhile later messages of the same author wait, those of others do not. If the
+    process dies or is stopped before a message was handled, it comes again at the next start, and so does
+    what came after it and was handled already. So a handler may see a message twice, and what it does
+    besides replying should bear that; `attempt` and `id` help.
 
     >>> from donp import Bot
     >>> bot = Bot("echo")
@@ -276,6 +288,12 @@ class Bot:
         """
         from ._cli import main
 
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            raise RuntimeError("an event loop runs already: await bot.serve(...) in it instead of bot.run()")
         raise SystemExit(main(self, argv))
 
     async def serve(
@@ -357,14 +375,65 @@ class Bot:
             raise ClosedError("the bot's node was shut down", "start the bot again")
 
     async def _work(self, node: AsyncNode, events: Events, stopping: asyncio.Event) -> None:
-        async for event in events:
-            if isinstance(event, Received) and not await self._handle(node, event.message, stopping):
-                return
-            await node.ack(event.seq)
-            if stopping.is_set():
-                return
+        # The last task of each author, which waits for the one before.
+        lanes: dict[NodeId, asyncio.Task[None]] = {}
+        tasks: set[asyncio.Task[None]] = set()
+        taken: dict[int, bool] = {}
+        failed: list[Exception] = []
+        room, turn = asyncio.Semaphore(_MOST_WAITING), asyncio.Lock()
 
-    async def _handle(self, node: AsyncNode, message: Message, stopping: asyncio.Event) -> bool:
+        async def finish(seq: int) -> None:
+            # What is acknowledged has nothing unhandled before it.
+            taken[seq] = True
+            done = None
+            for first, is_done in list(taken.items()):
+                if not is_done:
+                    break
+                done = first
+                del taken[first]
+            if done is not None:
+                await node.ack(done)
+
+        async def handle(event: Received, before: asyncio.Task[None] | None) -> None:
+            try:
+                if before is not None:
+                    await asyncio.wait((before,))
+                if await self._handle(node, event.message, stopping, turn):
+                    await finish(event.seq)
+            except Exception as e:
+                failed.append(e)
+                events.close()
+            finally:
+                room.release()
+
+        try:
+            async for event in events:
+                if stopping.is_set():
+                    break
+                if event.seq is None:
+                    continue
+                taken[event.seq] = False
+                if not isinstance(event, Received):
+                    await finish(event.seq)
+                    continue
+                await room.acquire()
+                author = event.message.author
+                task = asyncio.create_task(handle(event, lanes.get(author)))
+                lanes = {a: t for a, t in lanes.items() if not t.done()} | {author: task}
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+            while tasks:
+                await asyncio.wait(tasks)
+        except asyncio.CancelledError:
+            for task in tasks:
+                task.cancel()
+            raise
+        if failed:
+            raise failed[0]
+
+    async def _handle(
+        self, node: AsyncNode, message: Message, stopping: asyncio.Event, turn: asyncio.Lock
+    ) -> bool:
         """Whether the message is done with; false if the bot was told to stop before."""
         handlers = self._handlers_of(message)
         if not handlers:
@@ -373,12 +442,14 @@ class Bot:
         if author is not None and author.bot:
             _log.debug("left %s alone: its author %s is a bot", message.id, author.id.short)
             return True
+        name = None if author is None else author.name
         for handler in handlers:
             for attempt in range(1, self._tries + 1):
-                if stopping.is_set():
-                    return False
                 try:
-                    await _run(handler, node, message, attempt)
+                    async with turn:
+                        if stopping.is_set():
+                            return False
+                        await _run(handler, node, message, attempt, name)
                     break
                 except Exception:
                     if attempt == self._tries:
@@ -433,8 +504,10 @@ async def _drained(node: AsyncNode) -> None:
         await asyncio.sleep(_DRAIN_STEP)
 
 
-async def _run(handler: Callable[[Any], Any], node: AsyncNode, message: Message, attempt: int) -> None:
+async def _run(
+    handler: Callable[[Any], Any], node: AsyncNode, message: Message, attempt: int, name: str | None
+) -> None:
     if inspect.iscoroutinefunction(handler):
-        await handler(AsyncBotMessage(node, message, attempt))
+        await handler(AsyncBotMessage(node, message, attempt, name))
     else:
-        await asyncio.to_thread(handler, BotMessage(node.sync, message, attempt))
+        await asyncio.to_thread(handler, BotMessage(node.sync, message, attempt, name))

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -33,7 +34,7 @@ from .content import (
     _page_in,
 )
 from .engine import _sort_places
-from .errors import DonpError, _call
+from .errors import ClosedError, DonpError, InvalidInputError, TimeoutError, _call
 from .events import Events
 from .files import Attachment, FileInfo, _attachment_in, _attachment_out, _file_id, _file_in
 from .groups import (
@@ -52,6 +53,7 @@ from .groups import (
 from .ids import FileId, GroupId, MessageId, NodeId
 from .keystore import KeyStore, _Adapter
 from .status import (
+    Checked,
     FetchResult,
     Lan,
     NodeStatus,
@@ -64,9 +66,23 @@ from .status import (
 )
 from .zone import FailureType, ZoneMember, _failure_out, _ids_out, _member_in
 
-__all__ = ["Node"]
+__all__ = ["Node", "restore_profile"]
 
 _Self = TypeVar("_Self", bound="Node")
+_T = TypeVar("_T")
+
+# How often a wait looks again, in seconds.
+_LOOK_AGAIN = 0.05
+
+
+def restore_profile(backup: str | os.PathLike[str], state_dir: str | os.PathLike[str]) -> None:
+    """Makes a profile in `state_dir`, which must not be there, from what `Node.backup` made.
+
+    It goes on in logs of its own, so that nothing that was said after the backup is lost. Raises
+    `NotFoundError` if there is no backup, `AlreadyExistsError` for `state_dir`, `DamagedError` for a file of
+    something else.
+    """
+    _call(_ffi.restore_profile, os.fspath(backup), os.fspath(state_dir))
 
 
 class Node:
@@ -145,11 +161,22 @@ class Node:
             fault=fault,
             offline=offline,
         )
-        self._raw = _call(_ffi.Node, config, None if key_store is None else _Adapter(key_store))
+        self._made = _call(_ffi.Node, config, None if key_store is None else _Adapter(key_store))
+        self._process = os.getpid()
         self._id = NodeId._of(self._raw.id())
         self._name = self._raw.name()
         self._local_addresses = tuple(self._raw.local_addresses())
         self._finalizer = _Life.begin(self, self._raw)
+
+    @property
+    def _raw(self) -> _ffi.Node:
+        if self._process != os.getpid():
+            # Its thread did not come along, so that every call would wait for ever.
+            raise ClosedError(
+                f"this node is of process {self._process}, and a fork has no node",
+                "make the node after the fork, in the process that uses it",
+            )
+        return self._made
 
     # Life.
 
@@ -304,18 +331,45 @@ class Node:
 
     # The network.
 
-    def join(self, *places: str) -> None:
+    def join(self, *places: str, wait: float | None = None) -> None:
         """Enters the network through any of `places`, which it remembers; with none, through whom it knows.
 
         A text with a colon is a place, `host:port` or `host:port/NodeId`; one without is an invitation.
-        Raises `InvalidInputError` for what is neither, or a name that cannot be looked up, and
-        `DeniedError` for an invitation to another network than the profile lives in.
+        Returns at once, or with the first link if `wait` says how many seconds that may take.
+
+        Raises `InvalidInputError` for what is neither, or a name that cannot be looked up,
+        `DeniedError` for an invitation to another network than the profile lives in, and `TimeoutError` if
+        there is no link in that time; the node goes on trying.
         """
         invitations, rest = _sort_places(places)
         for invitation in invitations:
             _call(self._raw.join_ticket, invitation)
         if rest or not invitations:
             _call(self._raw.join, rest)
+        if wait is not None:
+            _until(wait, "no link", lambda: self.status().links > 0 or None)
+
+    def wait_for(self, peer: NodeId | str, timeout: float = 60.0) -> Peer:
+        """Waits until there is a link with `peer`, however it comes about, for at most `timeout` seconds.
+
+        `peer` is an id, or the name that a node claims. Raises `TimeoutError` if there is none in that time,
+        and `InvalidInputError` if two nodes with a link claim that name.
+        """
+        who = peer.short if isinstance(peer, NodeId) else repr(peer)
+        return _until(timeout, f"no link with {who}", lambda: self._linked(peer))
+
+    def _linked(self, peer: NodeId | str) -> Peer | None:
+        if isinstance(peer, NodeId):
+            found = self.peer(peer)
+            return found if found is not None and found.linked else None
+        return _linked_among(self.peers(), peer)
+
+    def name_of(self, id: NodeId) -> str | None:
+        """The name that a node claims, such as the author of a message; `None` if none is known."""
+        if id == self.id:
+            return self.name
+        found = self.peer(id)
+        return None if found is None else found.name
 
     def leave(self) -> None:
         """Says goodbye to everybody. What is queued waits for the next `join`."""
@@ -548,10 +602,10 @@ class Node:
         """Every durable event up to and including `seq` was handled: it does not come again.
 
         `None`, the `seq` of a volatile event, is nothing. Raises `NotFoundError` for a number that no
-        event carried yet.
+        event carried yet, and `InvalidInputError` for one that no event can have.
         """
         if seq is not None:
-            _call(self._raw.ack, seq)
+            _call(self._raw.ack, _number(seq))
 
     # Sleep.
 
@@ -581,12 +635,65 @@ class Node:
         """The system changed networks: every link is probed at once."""
         _call(self._raw.network_changed)
 
+    # The profile.
+
+    def check(self) -> Checked:
+        """Looks at every record of this node's profile while it runs, as long as reading it takes.
+
+        Raises `InvalidInputError` if the node is in memory.
+        """
+        raw = _call(self._raw.check)
+        return Checked(dict(raw.records), list(raw.problems), raw.lost)
+
+    def backup(self, to: str | os.PathLike[str]) -> bool:
+        """Copies this node's profile as of now to a file, if `to` ends with `.donp`, or a folder.
+
+        Says whether the copy holds the key that opens it: then who can read it can read everything in it.
+        `restore_profile` makes a profile of it. Raises `AlreadyExistsError` if `to` is there, and
+        `InvalidInputError` if the node is in memory.
+        """
+        return _call(self._raw.backup, os.fspath(to))
+
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__name__} {self._name!r} {self._id.short}>"
 
 
 def _texts(one_or_more: Iterable[str] | str) -> list[str]:
     return [one_or_more] if isinstance(one_or_more, str) else list(one_or_more)
+
+
+def _number(seq: int) -> int:
+    if isinstance(seq, bool) or not isinstance(seq, int):
+        raise TypeError(f"an event's number is an int, not {type(seq).__name__}")
+    if not 0 <= seq < 1 << 64:
+        raise InvalidInputError(f"no event has the number {seq}", "give the seq of an event")
+    return seq
+
+
+def _linked_among(peers: Iterable[Peer], who: NodeId | str) -> Peer | None:
+    """The peer with a link that has this id or name."""
+    meant = [p for p in peers if p.linked and (p.id == who or p.name == who)]
+    if len(meant) > 1:
+        raise InvalidInputError(
+            f"{who!r} can be {' or '.join(p.id.short for p in meant)}", "give the id of the one that is meant"
+        )
+    return meant[0] if meant else None
+
+
+def _too_late(otherwise: str, timeout: float) -> TimeoutError:
+    return TimeoutError(
+        f"{otherwise} within {timeout:g} s", "see that the other node runs and can be reached", True
+    )
+
+
+def _until(timeout: float, otherwise: str, look: Callable[[], _T | None]) -> _T:
+    """What `look` gives, as soon as that is something."""
+    until = time.monotonic() + timeout
+    while (found := look()) is None:
+        if time.monotonic() >= until:
+            raise _too_late(otherwise, timeout)
+        time.sleep(_LOOK_AGAIN)
+    return found
 
 
 class _Life:

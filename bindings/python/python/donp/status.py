@@ -10,7 +10,7 @@ from typing import Any
 from ._ffi import donp_ffi as _ffi
 from .ids import AccountId, NodeId
 
-__all__ = ["EngineStatus", "FetchResult", "Lan", "NodeState", "NodeStatus", "NodeType", "Peer"]
+__all__ = ["Checked", "EngineStatus", "FetchResult", "Lan", "NodeState", "NodeStatus", "NodeType", "Peer"]
 
 
 class NodeType(enum.Enum):
@@ -183,6 +183,18 @@ class FetchResult:
     """Durable events that came in the time."""
     caught_up: bool
     """Whether it ended because there was nothing more to do, not because the time was over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a profile holds, and what is wrong with it."""
+
+    records: dict[str, int]
+    """How many records each table has."""
+    problems: list[str]
+    """What is wrong, in words; empty if all is well."""
+    lost: str
+    """What was lost before and is still missing, in words; empty if nothing."""
 
 
 def _fields(raw: object) -> dict[str, Any]:

@@ -17,6 +17,13 @@ public func openNode(_ config: NodeConfig, keyStore: (any KeyStore)? = nil) asyn
     return node
 }
 
+/// Makes a profile in `stateDir`, which must not be there, from the folder or file that ``Node/backup(to:)`` made. It goes
+/// on in logs of its own, so that nothing that was said after the backup is lost.
+/// - Throws: ``DonpError`` of the kinds `notFound` (there is no backup), `alreadyExists` and `damaged`.
+public func restoreProfile(from backup: String, to stateDir: String) async throws(DonpError) {
+    try await onQueue { try DonpFFI.restoreProfile(backup: backup, stateDir: stateDir) }
+}
+
 /// A node of the network with all it needs: sockets, clock, store, and a thread of its own.
 ///
 /// Calls that wait for the node or its store, which can take milliseconds, are `async` and run on a queue of
@@ -114,6 +121,49 @@ public final class Node: Sendable {
             for invitation in invitations { try raw.joinTicket(invitation: invitation) }
             let addresses = places.filter { $0.contains(":") }
             if !addresses.isEmpty || invitations.isEmpty { try raw.join(places: addresses) }
+        }
+    }
+
+    /// Enters the network, as `join` does, and returns with the first link.
+    /// - Throws: ``DonpError`` of the kind `timeout` if there is none in that time; the node goes on trying.
+    public func join(_ places: String..., wait: Duration) async throws(DonpError) {
+        try await join(places)
+        try await linked(wait, "no link") { (node) async throws(DonpError) in
+            try await node.status().links > 0 ? true : nil
+        }
+    }
+
+    /// Waits until there is a link with a node, however it comes about.
+    /// - Throws: ``DonpError`` of the kind `timeout` if there is none in that time.
+    @discardableResult
+    public func waitFor(_ peer: NodeId, timeout: Duration = .seconds(60)) async throws(DonpError) -> Peer {
+        try await linked(timeout, "no link with \(peer)") { (node) async throws(DonpError) in
+            guard let found = try await node.peer(peer), found.linked else { return nil }
+            return found
+        }
+    }
+
+    /// The name that a node claims, such as the author of a message; nil if none is known.
+    public func nameOf(_ id: NodeId) async throws(DonpError) -> String? {
+        if id == self.id { return name }
+        return try await peer(id)?.name
+    }
+
+    /// Looks again every 50 ms until there is something.
+    @discardableResult
+    private func linked<T: Sendable>(
+        _ timeout: Duration, _ otherwise: String, look: (Node) async throws(DonpError) -> T?
+    ) async throws(DonpError) -> T {
+        let until = ContinuousClock.now + timeout
+        while true {
+            if let found = try await look(self) { return found }
+            let isOver = ContinuousClock.now >= until || Task.isCancelled
+            if isOver {
+                throw DonpError(
+                    kind: .timeout, text: "\(otherwise) within \(timeout)",
+                    hint: "see that the other node runs and can be reached", retryable: true)
+            }
+            try? await Task.sleep(for: .milliseconds(50))
         }
     }
 
@@ -546,6 +596,24 @@ public final class Node: Sendable {
     /// - Throws: ``DonpError`` of the kind `invalidInput` for what is no address.
     public func handleLocalPeer(at address: String, id: NodeId? = nil) async throws(DonpError) {
         try await call { try $0.handleLocalPeer(address: address, id: id?.description) }
+    }
+
+    // MARK: The profile
+
+    /// Looks at every record of this node's profile while it runs; takes as long as reading the whole file.
+    /// - Throws: ``DonpError`` of the kind `invalidInput` if the node is in memory.
+    public func check() async throws(DonpError) -> Checked {
+        let found = try await long { try $0.check() }
+        return Checked(records: found.records, problems: found.problems, lost: found.lost)
+    }
+
+    /// Copies this node's profile as of now. ``restoreProfile(from:to:)`` makes a profile of the copy.
+    /// - Parameter to: Must not be there. One file if the name ends with `.donp`, else a folder.
+    /// - Returns: Whether the copy holds the key that opens it: then who can read it can read everything in it.
+    /// - Throws: ``DonpError`` of the kinds `alreadyExists` and `invalidInput` (the node is in memory).
+    @discardableResult
+    public func backup(to: String) async throws(DonpError) -> Bool {
+        try await long { try $0.backup(to: to) }
     }
 
     // MARK: Sleeping

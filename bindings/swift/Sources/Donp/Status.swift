@@ -52,6 +52,16 @@ public struct NodeStatus: Hashable, Sendable {
     public let drops: [String: UInt64]
 }
 
+/// What a profile holds, and what is wrong with it.
+public struct Checked: Hashable, Sendable {
+    /// How many records each table has.
+    public let records: [String: UInt64]
+    /// What is wrong, in words; empty if all is well.
+    public let problems: [String]
+    /// What was lost before and is still missing, in words; empty if nothing.
+    public let lost: String
+}
+
 /// What is known of another node.
 public struct Peer: Hashable, Sendable, Identifiable {
     /// Who.

@@ -39,6 +39,11 @@ impl Engine {
         self.pump(now);
     }
 
+    /// The number of the newest durable event that is on disk, acknowledged or not; zero before the first.
+    pub const fn newest_event(&self) -> u64 {
+        self.q.events.newest()
+    }
+
     /// Every durable event up to and including `seq` was handled and need not come again.
     ///
     /// # Errors

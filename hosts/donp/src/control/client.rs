@@ -20,6 +20,15 @@ pub struct Client {
     next_id: u64,
 }
 
+/// What a subscription gives.
+#[derive(Debug)]
+pub enum Next {
+    /// An event.
+    Event(Value),
+    /// No more: why, if the daemon said so.
+    End(Option<String>),
+}
+
 impl Client {
     /// None if nobody listens there.
     pub fn connect(path: &Path) -> Option<Self> {
@@ -50,25 +59,32 @@ impl Client {
         }
     }
 
-    /// Asks for events after `after` (the daemon's own cursor if none) to be sent from here on.
+    /// Asks for events after `after` (the daemon's own cursor if none) to be sent from here on. The answer says after
+    /// which one they begin, and which is the `last` that there is.
     ///
     /// # Errors
     /// What the daemon reports, or that it is gone.
-    pub fn subscribe(&mut self, after: Option<u64>) -> Result<(), Failure> {
-        self.call("subscribe", &json!({ "after": after }))?;
-        self.set_timeout(None)
+    pub fn subscribe(&mut self, after: Option<u64>) -> Result<Value, Failure> {
+        let answer = self.call("subscribe", &json!({ "after": after }))?;
+        self.set_timeout(None)?;
+        Ok(answer)
     }
 
-    /// The next event of a subscription; none when the daemon ended.
+    /// What comes next in a subscription.
     ///
     /// # Errors
-    /// When the connection broke.
-    pub fn next_event(&mut self) -> Result<Option<Value>, Failure> {
+    /// When what came is not understood.
+    pub fn next(&mut self) -> Result<Next, Failure> {
         loop {
-            match self.read()? {
-                Some(mut line) if line["method"] == "event" => return Ok(Some(line["params"].take())),
-                Some(_) => {}
-                None => return Ok(None),
+            match self.read() {
+                Ok(Some(mut line)) if line["method"] == "event" => return Ok(Next::Event(line["params"].take())),
+                Ok(Some(line)) if line["method"] == "end" => {
+                    return Ok(Next::End(line["params"]["reason"].as_str().map(Into::into)));
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(Next::End(None)),
+                Err(e) if e.exit == Exit::NoDaemon => return Ok(Next::End(None)),
+                Err(e) => return Err(e),
             }
         }
     }
@@ -95,7 +111,8 @@ impl Client {
         let mut line = Vec::new();
         let read = (&mut self.stream).take(MAX_ANSWER).read_until(b'\n', &mut line);
         match read {
-            Ok(0) => Ok(None),
+            // Half a line: the other side was cut off while it wrote.
+            Ok(_) if !line.ends_with(b"\n") => Ok(None),
             Ok(_) => serde_json::from_slice(&line)
                 .map(Some)
                 .map_err(|_| Failure::new(Exit::Bug, "the daemon answered with something that is not JSON")),

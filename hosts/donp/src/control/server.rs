@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use donp_runtime::os;
 use mio::unix::SourceFd;
@@ -29,6 +29,8 @@ const WRITE_WAIT: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(60);
 /// How often a follower looks for passing events.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// How long followers have to take the reason of the end: five of their rounds.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// Events of one round to a follower.
 const PAGE: usize = 256;
 
@@ -44,6 +46,7 @@ pub struct Server {
     stop: Arc<AtomicBool>,
     waker: Waker,
     accepting: Option<thread::JoinHandle<()>>,
+    followers: Arc<AtomicUsize>,
 }
 
 /// The token of the waker; the listener has zero.
@@ -62,12 +65,13 @@ impl Server {
         poll.registry().register(&mut SourceFd(&listener.as_raw_fd()), Token(0), Interest::READABLE).map_err(io)?;
         let waker = Waker::new(poll.registry(), STOP).map_err(io)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let stopping = Arc::clone(&stop);
+        let followers = Arc::new(AtomicUsize::new(0));
+        let (stopping, following) = (Arc::clone(&stop), Arc::clone(&followers));
         let accepting = thread::Builder::new()
             .name("donp-control".into())
-            .spawn(move || accept_all(poll, &listener, &service, &stopping))
+            .spawn(move || accept_all(poll, &listener, &service, (&stopping, &following)))
             .map_err(io)?;
-        Ok(Self { path: path.into(), stop, waker, accepting: Some(accepting) })
+        Ok(Self { path: path.into(), stop, waker, accepting: Some(accepting), followers })
     }
 }
 
@@ -77,6 +81,11 @@ impl Drop for Server {
         let _ = self.waker.wake();
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
+        }
+        // Followers get the reason; one that does not read is not waited for.
+        let until = Instant::now() + GOODBYE;
+        while self.followers.load(Ordering::SeqCst) > 0 && Instant::now() < until {
+            thread::sleep(Duration::from_millis(5));
         }
         let _ = fs::remove_file(&self.path);
     }
@@ -116,12 +125,17 @@ fn bind(path: &Path) -> Result<UnixListener, Failure> {
     Ok(listener)
 }
 
-fn accept_all(mut poll: Poll, listener: &UnixListener, service: &Arc<Service>, stop: &Arc<AtomicBool>) {
+fn accept_all(
+    mut poll: Poll,
+    listener: &UnixListener,
+    service: &Arc<Service>,
+    (stop, followers): (&Arc<AtomicBool>, &Arc<AtomicUsize>),
+) {
     let clients = Arc::new(AtomicUsize::new(0));
     let mut ready = Events::with_capacity(4);
     while !stop.load(Ordering::SeqCst) {
         match listener.accept() {
-            Ok((stream, _)) => accept(stream, &clients, service, stop),
+            Ok((stream, _)) => accept(stream, (&clients, followers), service, stop),
             Err(e) if would_block(&e) => drop(poll.poll(&mut ready, None)),
             // Out of descriptors, most likely: let some be freed.
             Err(_) => thread::sleep(Duration::from_millis(50)),
@@ -129,13 +143,19 @@ fn accept_all(mut poll: Poll, listener: &UnixListener, service: &Arc<Service>, s
     }
 }
 
-fn accept(stream: UnixStream, clients: &Arc<AtomicUsize>, service: &Arc<Service>, stop: &Arc<AtomicBool>) {
+fn accept(
+    stream: UnixStream,
+    (clients, followers): (&Arc<AtomicUsize>, &Arc<AtomicUsize>),
+    service: &Arc<Service>,
+    stop: &Arc<AtomicBool>,
+) {
     // Some systems hand the listener's mode down.
     let ready = stream.set_nonblocking(false).and_then(|()| stream.set_write_timeout(Some(WRITE_WAIT)));
     if ready.is_err() {
         return;
     }
-    let mut client = Client { stream, service: Arc::clone(service), stop: Arc::clone(stop) };
+    let mut client =
+        Client { stream, service: Arc::clone(service), stop: Arc::clone(stop), followers: Arc::clone(followers) };
     if !matches!(os::peer_uid(&client.stream), Ok(uid) if uid == os::own_uid()) {
         return client.refuse("this socket belongs to another user");
     }
@@ -162,6 +182,12 @@ impl Slot {
         }
         Some(Self(Arc::clone(count)))
     }
+
+    /// One more, without a limit of its own.
+    fn of(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
 }
 
 impl Drop for Slot {
@@ -174,6 +200,7 @@ struct Client {
     stream: UnixStream,
     service: Arc<Service>,
     stop: Arc<AtomicBool>,
+    followers: Arc<AtomicUsize>,
 }
 
 /// Written by the client's thread and by the one that follows events for it.
@@ -230,6 +257,10 @@ impl Client {
                 break;
             }
         }
+        // The follower says why it ends, and closes the connection then.
+        if follows && self.stop.load(Ordering::SeqCst) {
+            return;
+        }
         gone.store(true, Ordering::SeqCst);
         let _ = self.stream.shutdown(std::net::Shutdown::Both);
     }
@@ -271,13 +302,28 @@ impl Client {
         if *follows {
             return Err(Failure::usage("this connection follows the events already"));
         }
-        let after = params["after"].as_u64().unwrap_or_else(|| self.service.node.cursor());
+        let cursor = self.service.node.cursor();
+        let after = params["after"].as_u64().unwrap_or(cursor);
+        let last = self.service.node.newest_event()?;
         let (service, stop) = (Arc::clone(&self.service), Arc::clone(&self.stop));
         let (writer, gone) = (Arc::clone(writer), Arc::clone(gone));
         let stream = self.stream.try_clone().map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+        let follower = Slot::of(&self.followers);
         let run = move || {
             let ended = || stop.load(Ordering::SeqCst) || gone.load(Ordering::SeqCst);
-            let _ = send_events(&service, after, &writer, ended);
+            match send_events(&service, after, &writer, ended) {
+                Ok(()) => {
+                    let reason = if stop.load(Ordering::SeqCst) {
+                        "the daemon was stopped"
+                    } else {
+                        "the node of this daemon ended"
+                    };
+                    let end = json!({ "jsonrpc": "2.0", "method": "end", "params": { "reason": reason } });
+                    let _ = write(&writer, &end);
+                }
+                Err(e) => log::warn!("a reader of events is cut off: {e}"),
+            }
+            drop(follower);
             // Ends the reading side too.
             let _ = stream.shutdown(std::net::Shutdown::Both);
         };
@@ -286,7 +332,7 @@ impl Client {
             .spawn(run)
             .map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
         *follows = true;
-        Ok(json!({ "after": after }))
+        Ok(json!({ "after": after, "last": last }))
     }
 }
 

@@ -51,7 +51,7 @@ pub fn run(args: &Demo, out: &Output) -> Result<(), Failure> {
     }
     let limits = Limits { until: Instant::now() + args.timeout, interrupted };
     let (dir, _removed_at_the_end) = folder(args.keep.as_deref())?;
-    let story = Story::new(*out);
+    let story = Story::new(out.clone());
     let faults = args.fault.as_ref().map(|f| format!(", faults {f}")).unwrap_or_default();
     story.text(&format!("{} nodes, real UDP on 127.0.0.1, seed {}{faults}", args.nodes, args.seed))?;
     let mut show = Show { args, dir, limits, story, members: Vec::new(), expected: Expected::default(), group: None };
@@ -429,7 +429,7 @@ fn watch(member: &Member) -> Result<(Arc<AtomicBool>, States), Failure> {
     // Not joined: it ends when its node does, at the latest.
     thread::Builder::new()
         .spawn(move || {
-            while let Ok(Some(event)) = client.next_event() {
+            while let Ok(crate::control::client::Next::Event(event)) = client.next() {
                 if !on.load(Ordering::SeqCst) {
                     return;
                 }

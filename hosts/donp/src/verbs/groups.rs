@@ -1,17 +1,20 @@
 //! The verbs about groups. Names and descriptions are claims of others: they are shown as text only.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use donp_core::{GroupKind, Refusal};
 use donp_runtime::api::{Event, GroupChange, GroupInfo, GroupMember, GroupPolicy};
 use serde_json::{Value, json};
 
-use super::{Backend, text_of, text_short};
+use super::{Backend, quoted, text_of, text_short};
 use crate::cli::{Create, GroupVerb, Invitation, Policy};
 use crate::failure::{Exit, Failure};
+use crate::hints::Hints;
 use crate::json as shape;
 use crate::output::Output;
+use crate::people::People;
 use crate::text::{escape_for_terminal, table};
+use crate::when::Clock;
 
 pub fn group(verb: &GroupVerb, backend: &mut Backend, out: &Output) -> Result<(), Failure> {
     match verb {
@@ -26,7 +29,7 @@ pub fn group(verb: &GroupVerb, backend: &mut Backend, out: &Output) -> Result<()
             let value = backend.call("group", &json!({ "group": group }))?;
             let shown: GroupInfo = shape::read(&value)?;
             let waiting = if shown.requests.is_empty() { Vec::new() } else { waiting(&shown, backend)? };
-            out.value(&value, |_| table(&rows(&shown, &waiting)).trim_end().into())
+            out.value(&value, |_| table(&rows(&shown, &waiting, &out.hints)).trim_end().into())
         }
         GroupVerb::Members { group } => members(group, backend, out),
         GroupVerb::Role { group, node, role } => {
@@ -58,14 +61,15 @@ pub fn group(verb: &GroupVerb, backend: &mut Backend, out: &Output) -> Result<()
         GroupVerb::Ban { group, node } => {
             let params = json!({ "group": group, "node": node, "ban": true });
             act("remove_member", &params, backend, out, |who, name| {
-                format!("{who} is banned from {name}: no invitation brings it back until `donp group unban`")
+                let unban = out.hints.of("`donp group unban`");
+                format!("{who} is banned from {name}: no invitation brings it back until {unban}")
             })
         }
         GroupVerb::Unban { group, node } => {
             let params = json!({ "group": group, "node": node });
             act("unban_member", &params, backend, out, |who, name| format!("{who} may be invited to {name} again"))
         }
-        GroupVerb::Leave { group } => out.value(&backend.call("leave_group", &json!({ "group": group }))?, |v| {
+        GroupVerb::Leave { group } => out.done(&backend.call("leave_group", &json!({ "group": group }))?, |v| {
             format!(
                 "left {}; what was said while you were in it stays",
                 name_of(v["name"].as_str(), &text_of(v, "short"))
@@ -88,7 +92,7 @@ pub fn group(verb: &GroupVerb, backend: &mut Backend, out: &Output) -> Result<()
             params["group"] = json!(group);
             let value = backend.call("set_group_policy", &params)?;
             let shown: GroupInfo = shape::read(&value)?;
-            out.value(&value, |_| format!("{}: {}", name_of(Some(&shown.name), ""), rules(&shown.policy)))
+            out.done(&value, |_| format!("{}: {}", name_of(Some(&shown.name), ""), rules(&shown.policy)))
         }
     }
 }
@@ -99,7 +103,7 @@ fn create(args: &Create, backend: &mut Backend, out: &Output) -> Result<(), Fail
     params["kind"] = json!(args.kind.map(GroupKind::name));
     params["expires_in_s"] = json!(args.expires.map(|d| d.as_secs()));
     let made = backend.call("create_group", &params)?;
-    out.value(&made, |v| {
+    out.done(&made, |v| {
         let name = name_of(v["name"].as_str(), &text_of(v, "short"));
         format!("{name} is a {} group, and you are its owner\nid  {}", text_of(v, "kind"), text_of(v, "id"))
     })?;
@@ -158,7 +162,7 @@ fn join(ticket: &str, timeout: Duration, no_wait: bool, backend: &mut Backend, o
     let name = name_of(joining["name"].as_str(), "");
     let through = joining["through_name"].as_str().map_or_else(|| text_short(&joining, "through"), escape_for_terminal);
     match joining["state"].as_str() {
-        Some("joined") => out.value(&joining, |_| format!("you are in {name} now")),
+        Some("joined") => out.done(&joining, |_| format!("you are in {name} now")),
         Some("refused") => {
             if out.json {
                 out.line(&joining.to_string())?;
@@ -168,9 +172,10 @@ fn join(ticket: &str, timeout: Duration, no_wait: bool, backend: &mut Backend, o
                 .hint("ask whoever sent the ticket for another one"))
         }
         _ if joining["running"] != true => {
-            out.value(&joining, |_| format!("remembered: `donp run` will ask {through} to add you to {name}"))
+            let run = out.hints.of("`donp run`");
+            out.done(&joining, |_| format!("remembered: {run} will ask {through} to add you to {name}"))
         }
-        _ if no_wait => out.value(&joining, |_| format!("asking {through} to add you to {name}")),
+        _ if no_wait => out.done(&joining, |_| format!("asking {through} to add you to {name}")),
         _ => {
             if out.json {
                 out.line(&joining.to_string())?;
@@ -211,12 +216,13 @@ fn list(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
         out.note("No groups yet: donp group create NAME, or donp group join TICKET.");
         return Ok(());
     }
+    let people = People::ask(backend)?;
     let mut lines = vec![["GROUP", "NAME", "KIND", "YOU ARE", "MEMBERS", "WAITING"].map(String::from).to_vec()];
     for g in &groups {
         let g: GroupInfo = shape::read(g)?;
         lines.push(vec![
             g.short,
-            name_of(Some(&g.name), ""),
+            people.group(g.id, Some(&g.name)),
             g.kind.to_string(),
             g.role.map_or("no member any more".into(), |r| r.to_string()),
             g.members.len().to_string(),
@@ -238,8 +244,10 @@ fn members(group: &str, backend: &mut Backend, out: &Output) -> Result<(), Failu
     }
     let shown: GroupInfo = shape::read(&value)?;
     let mut lines = vec![["NODE", "NAME", "ROLE"].map(String::from).to_vec()];
+    let people = People::ask(backend)?;
     for GroupMember { id, name, role } in &shown.members {
-        lines.push(vec![id.short(), name.as_deref().map_or("-".into(), escape_for_terminal), role.to_string()]);
+        let name = name.as_deref().map_or("-".into(), |name| people.node(*id, Some(name)));
+        lines.push(vec![id.short(), name, role.to_string()]);
     }
     out.line(table(&lines).trim_end())
 }
@@ -253,7 +261,7 @@ fn act(
     say: impl FnOnce(String, String) -> String,
 ) -> Result<(), Failure> {
     let value = backend.call(method, params)?;
-    out.value(&value, |v| {
+    out.done(&value, |v| {
         let about = &v["about"];
         let who = about["name"].as_str().map_or_else(|| text_of(about, "short"), escape_for_terminal);
         say(who, name_of(v["name"].as_str(), &text_of(v, "short")))
@@ -272,7 +280,7 @@ fn waiting(shown: &GroupInfo, backend: &mut Backend) -> Result<Vec<String>, Fail
         .collect())
 }
 
-fn rows(g: &GroupInfo, waiting: &[String]) -> Vec<Vec<String>> {
+fn rows(g: &GroupInfo, waiting: &[String], hints: &Hints) -> Vec<Vec<String>> {
     let mut rows: Vec<(&str, String)> = vec![
         ("group", format!("{} ({})", name_of(Some(&g.name), ""), g.short)),
         ("id", g.id.to_string()),
@@ -284,11 +292,11 @@ fn rows(g: &GroupInfo, waiting: &[String]) -> Vec<Vec<String>> {
     if !g.description.is_empty() {
         rows.insert(1, ("about", escape_for_terminal(&g.description)));
     }
-    if let Some(at) = g.expires_ms.and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms))) {
-        rows.push(("ends", humantime::format_rfc3339_seconds(at).to_string()));
+    if let Some(ms) = g.expires_ms {
+        rows.push(("ends", Clock::new(false).show(ms)));
     }
     if !waiting.is_empty() {
-        rows.push(("waiting", format!("{}: donp group approve, or decline", waiting.join(", "))));
+        rows.push(("waiting", format!("{}: {}, or decline", waiting.join(", "), hints.of("donp group approve"))));
     }
     if g.role.is_some() && g.kind != GroupKind::Public && !g.holds_key {
         rows.push(("key", "the members' present key is on its way: what is said now is read when it is here".into()));
@@ -311,7 +319,7 @@ fn rules(p: &GroupPolicy) -> String {
 }
 
 /// What happened in a group, for people; none for what a newer version would say.
-pub(super) fn change_line(event: &Event) -> Option<String> {
+pub(super) fn change_line(event: &Event, hints: &Hints) -> Option<String> {
     let Event::GroupChanged { group, group_name, change, node, name, role, text, reason, .. } = event else {
         return None;
     };
@@ -325,14 +333,17 @@ pub(super) fn change_line(event: &Event) -> Option<String> {
         GroupChange::Refused => format!("you are not added to {of}: {}", why(*reason)),
         GroupChange::Asked => {
             let id = node.map(|n| n.short()).unwrap_or_default();
-            format!("{who} asks to join {of}: donp group approve {} {id}, or decline", group.short())
+            let approve = hints.of(&format!("donp group approve {} {id}", group.short()));
+            format!("{who} asks to join {of}: {approve}, or decline")
         }
         GroupChange::Added => format!("{who} is in {of} now, as {role}"),
         GroupChange::Removed => format!("{who} is not in {of} any more"),
         GroupChange::Ranked => format!("{who} is {role} of {of} now"),
         GroupChange::Renamed => format!("group {} is called #{text} now", group.short()),
         GroupChange::Described => format!("{of} is described so: {text}"),
-        GroupChange::PolicyChanged => format!("{of} has other rules: donp group show {}", group.short()),
+        GroupChange::PolicyChanged => {
+            format!("{of} has other rules: {}", hints.of(&format!("donp group show {}", group.short())))
+        }
         GroupChange::Other => return None,
     })
 }
@@ -351,16 +362,6 @@ fn lasting(time: Duration) -> String {
     let whole = units.into_iter().find(|(_, seconds)| time.as_secs().is_multiple_of(*seconds));
     let (unit, count) = whole.map_or(("second", 0), |(unit, seconds)| (unit, time.as_secs() / seconds));
     if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
-}
-
-/// A name as a shell takes it for one word.
-fn quoted(name: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if name.chars().all(plain) {
-        name.into()
-    } else {
-        format!("'{}'", escape_for_terminal(name).replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]
@@ -382,7 +383,7 @@ mod tests {
             text: Some(bad.into()),
             reason: None,
         };
-        let line = change_line(&event).unwrap();
+        let line = change_line(&event, &Hints::default()).unwrap();
         assert!(line.contains("#te") && !line.contains(['\u{1b}', '\u{202e}']), "{line}");
         for (seconds, text) in [(86_400, "1 day"), (604_800, "7 days"), (7_200, "2 hours"), (90, "90 seconds")] {
             assert_eq!(lasting(Duration::from_secs(seconds)), text);

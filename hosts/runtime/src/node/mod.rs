@@ -1,6 +1,7 @@
 //! [`Node`]: the blocking, thread-safe face of an engine that runs on a thread of its own.
 
 mod alarm;
+mod care;
 mod config;
 mod faults;
 mod files;
@@ -16,6 +17,7 @@ mod file_tests;
 mod tests;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -31,10 +33,11 @@ use crate::clock::{Clock, entropy};
 use crate::error::NodeError;
 use crate::events::{EventBus, EventPage, EventStream, READ_BACK};
 use crate::fault::{Fault, Shaper};
+use crate::folded::Folded;
 use crate::lan::{Lan, MulticastSockets};
 use crate::names::{BootstrapName, BootstrapNameError, Resolver};
 use crate::socket::Sockets;
-use crate::store::{Opened, Profile, Store, StoreError};
+use crate::store::{Opened, Profile, Sealer, Store, StoreError};
 use alarm::Alarm;
 pub use config::{HostStatus, NodeConfig, NodeStatus, StoreKind};
 use submitter::Submitter;
@@ -62,6 +65,8 @@ pub struct Node {
     name: String,
     local: Vec<SocketAddr>,
     network_key: [u8; 32],
+    /// The folder of its profile, and what opens the records in it; none of a node in memory.
+    profile: Option<(PathBuf, Sealer)>,
     jobs: SyncSender<Job>,
     alarm: Arc<Alarm>,
     clock: Clock,
@@ -162,7 +167,7 @@ impl Node {
         let sockets = if cfg.offline { Sockets::none() } else { Sockets::bind(&cfg.listen, poll.registry())? };
         let local: Vec<_> = sockets.local().collect();
 
-        let (id, name) = (identity.node_id(), identity.name().to_string());
+        let (id, name, profile) = (identity.node_id(), identity.name().to_string(), store.profile());
         let records = store.hot()?;
         let now = clock.now();
         let mut engine = if records.is_empty() {
@@ -195,7 +200,7 @@ impl Node {
         let entrance = (!cfg.offline).then_some(Entrance { places: bootstraps, knows_peers });
         let life = Mutex::new(Life::Ready(Box::new(worker), entrance));
         let thread = OnceLock::new();
-        Ok(Self { id, name, local, network_key, jobs, alarm, clock, crashed, hub, life, thread })
+        Ok(Self { id, name, local, network_key, profile, jobs, alarm, clock, crashed, hub, life, thread })
     }
 
     /// Starts the thread and joins the network. Again is nothing.
@@ -417,8 +422,8 @@ impl Node {
         self.wait(&answer, timeout)?
     }
 
-    /// The newest messages of a conversation that contain `text` as they are shown, in any case, before `before` (all if
-    /// none): at most `limit`, oldest first. Stored texts are sealed, so each is opened and looked at:
+    /// The newest messages of a conversation that contain `text` as they are shown, in any case and with accents composed or
+    /// not ([`Folded`]), before `before` (all if none): at most `limit`, oldest first. Stored texts are sealed, so each is opened and looked at:
     /// one call looks at 2,000 at most. Pass `older` as `before` to go on; it is none at the beginning of
     /// the history.
     ///
@@ -435,7 +440,7 @@ impl Node {
         if text.is_empty() {
             return Err(CommandError::Empty("text to look for").into());
         }
-        let (wanted, limit) = (text.to_lowercase(), limit as usize);
+        let (wanted, limit) = (Folded::new(text), limit as usize);
         let mut found = Found { messages: Vec::new(), older: before };
         let mut looked_at = 0;
         while looked_at < SEARCHED && found.messages.len() < limit {
@@ -446,7 +451,7 @@ impl Node {
                 if found.messages.len() == limit {
                     break;
                 }
-                if message.shown().to_lowercase().contains(&wanted) {
+                if Folded::new(message.shown()).contains(&wanted) {
                     let id = message.id;
                     found.messages.push(message);
                     if found.messages.len() == limit {
@@ -540,6 +545,15 @@ impl Node {
     /// The number of the newest durable event that this run told; zero before the first.
     pub fn last_event(&self) -> u64 {
         self.hub.last()
+    }
+
+    /// The number of the newest durable event that there ever was, acknowledged or not; zero before the first. A reader
+    /// with a place beyond it follows a profile that was put back.
+    ///
+    /// # Errors
+    /// When the node is not running any more.
+    pub fn newest_event(&self) -> Result<u64, NodeError> {
+        self.call(|w| w.engine.newest_event())
     }
 
     /// Durable events after `after`, at most `max`: from memory if they are recent, from the store

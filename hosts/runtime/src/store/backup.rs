@@ -1,10 +1,12 @@
 //! A copy of a profile that is consistent while its node runs, and a profile that begins from one.
 
-use std::fs::{self, File};
-use std::io;
-use std::path::Path;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
+use zeroize::Zeroizing;
 
 use super::sqlite::refused;
 use super::{StoreError, refused_by_system};
@@ -13,6 +15,10 @@ use super::{StoreError, refused_by_system};
 /// copy may have gone on since.
 pub(super) const NEW_LIFE: &str = "new-life";
 const PARTS: [&str; 2] = ["node.db", "key"];
+/// The end of a name by which a backup is one file.
+pub const BACKUP_ENDING: &str = "donp";
+/// What a backup in one file holds beside the records: the key file, if there is one.
+const BESIDE: &str = "PRAGMA journal_mode = MEMORY; CREATE TABLE beside (name TEXT PRIMARY KEY, bytes BLOB NOT NULL)";
 
 pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
     #[cfg(unix)]
@@ -34,7 +40,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
 }
 
 /// Writes everything in `into` under the name `to`: complete or absent.
-fn whole(to: &Path, into: impl FnOnce(&Path) -> Result<(), StoreError>) -> Result<(), StoreError> {
+fn whole(to: &Path, into: &dyn Fn(&Path) -> Result<(), StoreError>) -> Result<(), StoreError> {
     if to.exists() {
         return Err(StoreError::Exists(to.into()));
     }
@@ -54,11 +60,11 @@ fn whole(to: &Path, into: impl FnOnce(&Path) -> Result<(), StoreError>) -> Resul
     made
 }
 
-/// Whether the folder of a backup holds the key that opens it.
+/// Whether a backup holds the key that opens it.
 pub type HasKey = bool;
 
-/// Copies the profile in `dir` to the folder `to`, which must not be there. A node may run meanwhile: the copy is as of one
-/// moment. No passphrase is needed: what is sealed stays sealed.
+/// Copies the profile in `dir` to `to`, which must not be there: one file if its name ends with `.donp`, else a folder. A
+/// node may run meanwhile: the copy is as of one moment. No passphrase is needed: what is sealed stays sealed.
 ///
 /// # Errors
 /// [`StoreError::Missing`], [`StoreError::Exists`] for `to`, [`StoreError::Damaged`]: see `donp check`.
@@ -70,45 +76,150 @@ pub fn backup(dir: &Path, to: &Path) -> Result<HasKey, StoreError> {
         Err(e) => return Err(refused_by_system("cannot read", &path, e)),
     }
     let key = dir.join("key");
-    whole(to, |half| {
-        let target = half.join("node.db");
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let failed = |e| refused(e, &path);
-        let db = Connection::open_with_flags(&path, flags).map_err(failed)?;
-        db.busy_timeout(super::sqlite::BUSY).map_err(failed)?;
-        db.execute("VACUUM INTO ?1", [target.to_string_lossy()]).map_err(failed)?;
-        drop(db);
-        File::open(&target).and_then(|f| f.sync_all()).map_err(|e| refused_by_system("cannot write", &target, e))?;
-        super::profile::private_file(&target)?;
-        if key.exists() { copy(&key, &half.join("key")) } else { Ok(()) }
-    })?;
+    if to.extension().is_some_and(|ending| ending == BACKUP_ENDING) {
+        backup_file(&path, &key, to)?;
+    } else {
+        whole(to, &|half| {
+            let target = half.join("node.db");
+            copy_database(&path, &target)?;
+            synced(&target)?;
+            if key.exists() { copy(&key, &half.join("key")) } else { Ok(()) }
+        })?;
+    }
     Ok(key.exists())
 }
 
-/// Makes a profile in `dir`, which must not be there, from the backup in `from`. It begins a new life in each
-/// conversation: what the profile said after the backup stays another log of the same device.
+/// The database as of one moment, in a new or empty file.
+fn copy_database(path: &Path, target: &Path) -> Result<(), StoreError> {
+    let failed = |e| refused(e, path);
+    let db = open(path)?;
+    db.execute("VACUUM INTO ?1", [target.to_string_lossy()]).map_err(failed)?;
+    drop(db);
+    super::profile::private_file(target)
+}
+
+fn open(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let failed = |e| refused(e, path);
+    let db = Connection::open_with_flags(path, flags).map_err(failed)?;
+    db.busy_timeout(super::sqlite::BUSY).map_err(failed)?;
+    Ok(db)
+}
+
+fn synced(path: &Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|f| f.sync_all()).map_err(|e| refused_by_system("cannot write", path, e))
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(end);
+    name.into()
+}
+
+/// A new file that others cannot read, empty.
+fn private_new(path: &Path) -> Result<File, StoreError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(|e| refused_by_system("cannot make", path, e))
+}
+
+/// A backup in one file: the database with one more table. Complete or absent.
+fn backup_file(path: &Path, key: &Path, to: &Path) -> Result<(), StoreError> {
+    if to.exists() {
+        return Err(StoreError::Exists(to.into()));
+    }
+    let half = with_end(to, ".new");
+    let forget = || {
+        for end in ["", "-journal", "-wal", "-shm"] {
+            let _ = fs::remove_file(with_end(&half, end));
+        }
+    };
+    forget();
+    let made = || -> Result<(), StoreError> {
+        private_new(&half)?;
+        copy_database(path, &half)?;
+        let failed = |e| refused(e, &half);
+        let db = open(&half)?;
+        // Without a journal on disk: the file is written once, and is of use when it has its name.
+        db.execute_batch(BESIDE).map_err(failed)?;
+        if key.exists() {
+            let bytes = Zeroizing::new(fs::read(key).map_err(|e| refused_by_system("cannot read", key, e))?);
+            db.execute("INSERT INTO beside VALUES ('key', ?1)", [bytes.as_slice()]).map_err(failed)?;
+        }
+        db.close().map_err(|(_, e)| failed(e))?;
+        synced(&half)?;
+        fs::rename(&half, to).map_err(|e| refused_by_system("cannot make", to, e))?;
+        sync_dir(to.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    };
+    made().inspect_err(|_| forget())
+}
+
+/// Makes a profile in `dir`, which must not be there, from the backup in `from`: the folder or the file that [`backup`] made.
+/// It begins a new life in each conversation: what the profile said after the backup stays another log of the same device.
 ///
 /// # Errors
-/// [`StoreError::Missing`] if `from` holds no profile, [`StoreError::Exists`] for `dir`.
+/// [`StoreError::Missing`] if `from` holds no profile, [`StoreError::Exists`] for `dir`, [`StoreError::Damaged`] if `from` is
+/// a file of something else.
 pub fn restore(from: &Path, dir: &Path) -> Result<(), StoreError> {
-    if !from.join("node.db").exists() {
+    let is_file = from.is_file();
+    if !is_file && !from.join("node.db").exists() {
         return Err(StoreError::Missing(from.into()));
     }
     if let Some(above) = dir.parent() {
         fs::create_dir_all(above).map_err(|e| refused_by_system("cannot make", above, e))?;
     }
-    whole(dir, |half| {
-        for name in PARTS {
-            if from.join(name).exists() {
-                copy(&from.join(name), &half.join(name))?;
+    whole(dir, &|half| {
+        let database = if is_file { from.to_path_buf() } else { from.join("node.db") };
+        if is_file {
+            copy(from, &half.join("node.db"))?;
+        } else {
+            for name in PARTS {
+                if from.join(name).exists() {
+                    copy(&from.join(name), &half.join(name))?;
+                }
             }
         }
         // A copy by hand of a profile that was not closed has its log beside it.
-        let log = from.join("node.db-wal");
+        let log = with_end(&database, "-wal");
         if log.exists() {
             copy(&log, &half.join("node.db-wal"))?;
+        }
+        if is_file {
+            unpack(half)?;
         }
         let begins = half.join(NEW_LIFE);
         fs::write(&begins, "").map_err(|e| refused_by_system("cannot write", &begins, e))
     })
+}
+
+/// Takes what lies beside the records out of a database that was a backup in one file.
+fn unpack(dir: &Path) -> Result<(), StoreError> {
+    let path = dir.join("node.db");
+    let db = open(&path)?;
+    let failed = |e| refused(e, &path);
+    let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
+    if count("SELECT count(*) FROM sqlite_master WHERE name = 'records'")? == 0 {
+        return Err(StoreError::Damaged { path: path.clone(), what: "it holds no records of a profile".into() });
+    }
+    if count("SELECT count(*) FROM sqlite_master WHERE name = 'beside'")? == 0 {
+        return Ok(());
+    }
+    let key = db.query_row("SELECT bytes FROM beside WHERE name = 'key'", [], |row| row.get::<_, Vec<u8>>(0));
+    let key = match key {
+        Ok(key) => Some(Zeroizing::new(key)),
+        Err(rusqlite::Error::QueryReturnedNoRows) => None,
+        Err(e) => return Err(failed(e)),
+    };
+    if let Some(key) = key {
+        let path = dir.join("key");
+        let mut file = private_new(&path)?;
+        let written = file.write_all(&key).and_then(|()| file.sync_all());
+        written.map_err(|e| refused_by_system("cannot write", &path, e))?;
+    }
+    // The pages that held the key are overwritten.
+    db.execute_batch("PRAGMA secure_delete = ON; DROP TABLE beside").map_err(failed)?;
+    db.close().map_err(|(_, e)| failed(e))?;
+    synced(&path)
 }

@@ -30,6 +30,17 @@ pub struct Checked {
 /// # Errors
 /// When the file cannot be opened, or the secrets do not open it.
 pub fn check(dir: &Path, secrets: &Secrets) -> Result<Checked, StoreError> {
+    check_with(dir, &|wrapped, platform_key| {
+        let (key, _) = profile::data_key(dir, wrapped, platform_key, secrets)?;
+        Ok(Sealer::new(&key))
+    })
+}
+
+/// Makes what opens the records out of the stored keys.
+type Opener<'a> = dyn Fn(&[u8], Option<&[u8]>) -> Result<Sealer, StoreError> + 'a;
+
+/// As [`check`], with what opens the records.
+pub(crate) fn check_with(dir: &Path, opener: &Opener<'_>) -> Result<Checked, StoreError> {
     let path = dir.join("node.db");
     // With a running node, its own connection holds the log; without one, no node starts meanwhile.
     let _lock = match Lock::take(dir, Access::Read, Duration::ZERO) {
@@ -59,8 +70,7 @@ pub fn check(dir: &Path, secrets: &Secrets) -> Result<Checked, StoreError> {
         return Ok(out);
     };
     let platform_key = sqlite::raw_secrets(sql, profile::PLATFORM_KEY)?;
-    let (key, _) = profile::data_key(dir, wrapped, platform_key.first().map(Vec::as_slice), secrets)?;
-    let sealer = Sealer::new(&key);
+    let sealer = opener(wrapped, platform_key.first().map(Vec::as_slice))?;
 
     let (recorded, all_open) = sums::load(sql, &sealer)?;
     let found = sums::count(sql, "records", &sealer)?;

@@ -328,6 +328,30 @@ fn a_backup_taken_while_the_profile_is_open_is_whole_and_restores_as_a_new_life(
     assert!(!opened(dir.path()).2, "the profile itself goes on");
 }
 
+/// Mutations: `backup_file` leaves the key out; `unpack` does not drop its table, or without overwriting it.
+#[test]
+fn a_backup_in_one_file_is_whole_private_and_restores() {
+    let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let all = lived(dir.path());
+    let _open = Profile::open(dir.path(), &Secrets::default()).unwrap();
+    let (file, back) = (out.path().join("monday.donp"), out.path().join("back"));
+    assert!(backup(dir.path(), &file).unwrap(), "with its key");
+    assert!(matches!(backup(dir.path(), &file), Err(StoreError::Exists(_))), "a backup is not written over");
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions()) & 0o777, 0o600);
+    assert_eq!(fs::read_dir(out.path()).unwrap().count(), 1, "one file and nothing beside it");
+    restore(&file, &back).unwrap();
+    let key = fs::read(dir.path().join("key")).unwrap();
+    assert!(fs::read(back.join("key")).unwrap() == key);
+    let database = fs::read(back.join("node.db")).unwrap();
+    assert!(!database.windows(key.len()).any(|bytes| bytes == key), "the key is beside the records and not among them");
+    assert_eq!(opened(&back), (all, 0, true));
+    let other = out.path().join("letter");
+    fs::write(&other, "dear diary").unwrap();
+    assert!(matches!(restore(&other, &out.path().join("x")), Err(StoreError::Damaged { .. })));
+    assert!(!out.path().join("x").exists());
+}
+
 /// Mutation: `check` counts only rows that open.
 #[test]
 fn a_check_changes_nothing_and_a_repair_settles_what_is_lost() {

@@ -16,12 +16,14 @@ use std::path::PathBuf;
 use donp_core::{Batch, Identity, MemoryStore, Record, Scan};
 use zeroize::Zeroizing;
 
-pub use backup::{HasKey, backup, restore};
+pub use backup::{BACKUP_ENDING, HasKey, backup, restore};
+pub(crate) use check::check_with;
 pub use check::{Checked, check, repair};
 pub use lock::LockedBy;
 pub use profile::{Profile, Secrets};
 pub use salvage::{Salvaged, salvage};
 pub use seal::Cost;
+pub(crate) use seal::Sealer;
 pub(crate) use sqlite::SqliteStore;
 
 /// How the key that seals the stored values is itself protected.
@@ -122,6 +124,9 @@ pub enum StoreError {
     /// The platform's key store refused, or gave something else back than it was given.
     #[error("key store: {0}")]
     KeyStore(String),
+    /// A node in memory has no profile to look at or to copy.
+    #[error("this node is in memory and has no profile")]
+    InMemory,
     /// The file is closed while the node is suspended.
     #[error("the store is closed while the node is suspended")]
     Closed,
@@ -207,6 +212,14 @@ impl Store {
     pub(crate) fn read_only(&self) -> Option<&std::path::Path> {
         match self {
             Self::Sqlite(s) => s.read_only(),
+            Self::Volatile { .. } => None,
+        }
+    }
+
+    /// The profile's folder, and what opens its records once more.
+    pub(crate) fn profile(&self) -> Option<(PathBuf, Sealer)> {
+        match self {
+            Self::Sqlite(s) => Some(s.profile()),
             Self::Volatile { .. } => None,
         }
     }

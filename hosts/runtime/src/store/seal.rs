@@ -52,6 +52,11 @@ impl Sealer {
         Self { cipher: XChaCha20Poly1305::new(key.into()), nonces: Vec::new(), sum_key }
     }
 
+    /// Another one that opens the same.
+    pub(crate) fn again(&self) -> Self {
+        Self { cipher: self.cipher.clone(), nonces: Vec::new(), sum_key: self.sum_key.clone() }
+    }
+
     /// The key of the sums over stored rows.
     pub(super) fn sum_key(&self) -> &[u8; 32] {
         &self.sum_key

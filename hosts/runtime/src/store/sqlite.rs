@@ -356,6 +356,11 @@ impl SqliteStore {
     }
 
     /// How many transactions the mark beside the file knows of and the file does not.
+    /// The profile's folder, and what opens its records once more.
+    pub(super) fn profile(&self) -> (PathBuf, Sealer) {
+        (self.path.parent().unwrap_or(Path::new(".")).into(), self.sealer.again())
+    }
+
     pub(super) fn behind_mark(&self) -> u64 {
         mend::behind_mark(&self.path, &self.sealer, &self.sums)
     }

@@ -166,6 +166,8 @@ internal fun org.donp.ffi.MemberState.toPublic(): MemberState = when (this) {
 
 internal fun org.donp.ffi.ZoneMember.toPublic() = ZoneMember(NodeId(id), state.toPublic(), incarnation.toLong(), linked)
 
+internal fun org.donp.ffi.Checked.toPublic() = Checked(records.mapValues { it.value.clamp() }, problems, lost)
+
 internal fun org.donp.ffi.NodeState.toPublic(): NodeState = when (this) {
     org.donp.ffi.NodeState.INITIALIZING -> NodeState.Initializing
     org.donp.ffi.NodeState.DISCOVERING -> NodeState.Discovering

@@ -1,10 +1,15 @@
 package org.donp
 
 import java.util.concurrent.atomic.AtomicBoolean
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.milliseconds
+import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.NonCancellable
+import kotlinx.coroutines.delay
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.withContext
+import kotlinx.coroutines.withTimeoutOrNull
 
 /**
  * How to open a node. Everything has a default: `NodeConfig()` is a nameless node in memory.
@@ -169,6 +174,28 @@ public data class Peer(
 public data class FetchResult(val events: Long, val caughtUp: Boolean)
 
 /**
+ * What a profile holds, and what is wrong with it.
+ *
+ * @property records how many records each table has
+ * @property problems what is wrong, in words; empty if all is well
+ * @property lost what was lost before and is still missing, in words; empty if nothing
+ */
+public data class Checked(val records: Map<String, Long>, val problems: List<String>, val lost: String)
+
+/**
+ * Makes a profile in [stateDir], which must not be there, from the folder or file that [Node.backup] made. It goes on in
+ * logs of its own, so that nothing that was said after the backup is lost.
+ *
+ * @throws DonpException.NotFound if there is no backup
+ * @throws DonpException.AlreadyExists if [stateDir] is there
+ * @throws DonpException.Damaged if the file is no backup
+ */
+public suspend fun restoreProfile(backup: String, stateDir: String) {
+    val (from, to) = backup.utf8("the backup") to stateDir.utf8("the folder")
+    withContext(Dispatchers.IO) { call { org.donp.ffi.restoreProfile(from, to) } }
+}
+
+/**
  * Opens a node and starts it.
  *
  * Runs on `Dispatchers.IO`; a passphrase takes about a second. If the caller is cancelled meanwhile, the
@@ -258,14 +285,21 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     /**
      * Enters the network through any of [places] and remembers them: each `host:port` or
      * `host:port/NodeId`. A text without a colon is an invitation, and stands alone. With none, through
-     * whoever is known. Returns at once; [Event.PeerUp] tells of success.
+     * whoever is known. Returns at once, and [Event.PeerUp] tells of success; or with the first link, if [wait] says how
+     * long that may take.
      *
+     * @throws DonpException.Timeout if there is no link within [wait]; the node goes on trying
      * @throws DonpException.InvalidInput if a place or the invitation is malformed
      * @throws DonpException.Denied if the invitation is for another network than the profile's
      */
-    public suspend fun join(vararg places: String): Unit = when (val by = ways(places)) {
-        is Ways.Places -> io { join(by.places) }
-        is Ways.Invitation -> io { joinTicket(by.text) }
+    public suspend fun join(vararg places: String, wait: Duration? = null) {
+        when (val by = ways(places)) {
+            is Ways.Places -> io { join(by.places) }
+            is Ways.Invitation -> io { joinTicket(by.text) }
+        }
+        if (wait != null) {
+            linked(wait, "no link within $wait") { true.takeIf { status().links > 0 } }
+        }
     }
 
     /** Says goodbye to everybody. What is queued waits for the next [join]. */
@@ -659,6 +693,47 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     /** The system changed networks: every link is probed at once. */
     public suspend fun networkChanged(): Unit = io { networkChanged() }
 
+    /**
+     * Looks at every record of this node's profile while it runs; takes as long as reading the whole file.
+     *
+     * @throws DonpException.InvalidInput if the node is in memory
+     */
+    public suspend fun check(): Checked = io { check() }.toPublic()
+
+    /**
+     * Copies this node's profile as of now to [to], which must not be there: one file if its name ends with `.donp`, else a
+     * folder. [restoreProfile] makes a profile of it.
+     *
+     * @return whether the copy holds the key that opens it: then who can read it can read everything in it
+     * @throws DonpException.AlreadyExists if [to] is there
+     * @throws DonpException.InvalidInput if the node is in memory
+     */
+    public suspend fun backup(to: String): Boolean {
+        val place = to.utf8("the backup")
+        return io { backup(place) }
+    }
+
+    /**
+     * Waits until there is a link with [peer], however it comes about, at most [timeout].
+     *
+     * @throws DonpException.Timeout if there is none in that time
+     */
+    public suspend fun waitFor(peer: NodeId, timeout: Duration = 60.seconds): Peer =
+        linked(timeout, "no link with $peer within $timeout") { this@Node.peer(peer)?.takeIf { it.linked } }
+
+    /** The name that a node claims, such as the author of a message; null if none is known. */
+    public suspend fun nameOf(id: NodeId): String? = if (id == this.id) name else peer(id)?.name
+
+    private suspend fun <T : Any> linked(timeout: Duration, otherwise: String, look: suspend () -> T?): T =
+        withTimeoutOrNull(timeout) {
+            var found = look()
+            while (found == null) {
+                delay(LOOK_AGAIN)
+                found = look()
+            }
+            found
+        } ?: throw DonpException.Timeout(otherwise, "see that the other node runs and can be reached", true)
+
     /** `Node(name, id)`. */
     override fun toString(): String = "Node($name, $id)"
 
@@ -667,6 +742,9 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
 
     /** Opens nodes. */
     public companion object {
+        /** How often a wait looks again. */
+        private val LOOK_AGAIN = 50.milliseconds
+
         /**
          * Opens the profile, or makes it, and binds the sockets; nothing runs before [Node.start]. For who
          * wants [Node.events] from the very first on. Throws what [openNode] throws.

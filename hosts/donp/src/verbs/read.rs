@@ -1,0 +1,336 @@
+//! `donp recv` and `donp history`: messages and events as people read them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use donp_core::NodeId;
+use donp_runtime::api::{Conversation, Event, Message, MessageState, Status};
+use serde_json::{Value, json};
+
+use super::{Backend, daemon, groups, lost};
+use crate::cli::{History, Recv};
+use crate::control::client::{Client, Next};
+use crate::failure::{Exit, Failure};
+use crate::json as shape;
+use crate::output::Output;
+use crate::paths::Paths;
+use crate::people::People;
+use crate::service::no_daemon;
+use crate::text::lines;
+use crate::when::{Clock, WIDTH};
+
+/// How long a reader that reconnects waits between two looks for the daemon: from the first to the last.
+const RECONNECT: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
+
+/// How messages are shown.
+struct Viewer {
+    clock: Clock,
+    people: People,
+    /// As they were sent, and what changes them as messages of their own.
+    originals: bool,
+}
+
+pub fn recv(args: &Recv, backend: Backend, paths: &Paths, out: &Output) -> Result<(), Failure> {
+    let clock = Clock::new(args.utc);
+    if args.follow {
+        let client = match backend {
+            Backend::Daemon(client) => Some(client),
+            // What is waited for opens this profile.
+            Backend::Here(_) => None,
+        };
+        let viewer = Viewer { clock, people: People::default(), originals: true };
+        return Follower { args, paths, out, viewer, place: args.from }.run(client);
+    }
+    let mut backend = backend;
+    let people = if out.json { People::default() } else { People::ask(&mut backend)? };
+    let viewer = Viewer { clock, people, originals: true };
+    let mut after = json!(args.from);
+    loop {
+        let page = backend.call("recv", &json!({ "after": after, "max": 100 }))?;
+        let mut last = None;
+        for value in page["events"].as_array().into_iter().flatten() {
+            let event = shape::read_event(value);
+            viewer.event(&event, value, out)?;
+            last = event.seq().or(last);
+        }
+        let Some(last) = last else { return Ok(()) };
+        // Only after it was shown: what was not shown comes again.
+        if !args.no_ack {
+            backend.call("ack", &json!({ "seq": last }))?;
+        }
+        after = last.into();
+    }
+}
+
+/// Who follows the events of a daemon, and of the next one.
+struct Follower<'a> {
+    args: &'a Recv,
+    paths: &'a Paths,
+    out: &'a Output,
+    viewer: Viewer,
+    /// The number of the last event that was shown; none before the daemon said where its own cursor stands.
+    place: Option<u64>,
+}
+
+impl Follower<'_> {
+    fn run(mut self, client: Option<Client>) -> Result<(), Failure> {
+        let Some(mut client) = client.or_else(|| self.args.reconnect.then(|| self.reconnect())) else {
+            return Err(no_daemon("only a running node hears something new"));
+        };
+        loop {
+            let why = self.follow(&mut client)?;
+            if !self.args.reconnect {
+                return Err(Failure::new(Exit::NoDaemon, why)
+                    .hint("donp recv --follow again when it runs, or with --reconnect, which waits for it"));
+            }
+            self.out.note(&format!("{why}; waiting for it"));
+            client = self.reconnect();
+            self.out.note("connected again");
+        }
+    }
+
+    /// A connection to a daemon, however long it takes until there is one.
+    fn reconnect(&self) -> Client {
+        let [mut pause, longest] = RECONNECT;
+        loop {
+            if let Some(client) = daemon(self.paths) {
+                return client;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    /// Shows events until there are no more, and says why.
+    fn follow(&mut self, client: &mut Client) -> Result<String, Failure> {
+        let answer = match client.subscribe(self.place) {
+            Ok(answer) => answer,
+            // It ended meanwhile.
+            Err(e) if self.args.reconnect && e.exit == Exit::NoDaemon => return Ok(e.what),
+            Err(e) => return Err(e),
+        };
+        let last = answer["last"].as_u64().unwrap_or(u64::MAX);
+        if let Some(place) = self.place.filter(|place| self.args.from != Some(*place) && *place > last) {
+            // A backup was restored meanwhile: its events begin lower.
+            self.out.note(&format!("this profile has no event {place} any more: an older copy of it runs now"));
+            self.place = None;
+            return Ok("the numbers of the events begin again".into());
+        }
+        match self.place {
+            // What was shown and could not be acknowledged before.
+            Some(place) if !self.args.no_ack && self.args.from != Some(place) && place > 0 => drop(client.ack(place)),
+            Some(_) => {}
+            None => self.place = answer["after"].as_u64(),
+        }
+        loop {
+            let value = match client.next()? {
+                Next::Event(value) => value,
+                Next::End(Some(reason)) => return Ok(reason),
+                Next::End(None) if daemon(self.paths).is_some() => {
+                    return Ok("the daemon closed this connection, since its reader was too slow".into());
+                }
+                Next::End(None) => return Ok("the daemon ended without a word: it was killed, or crashed".into()),
+            };
+            let event = shape::read_event(&value);
+            // Not twice, whatever the daemon gives.
+            let seq = event.seq();
+            if seq.is_some() && seq <= self.place {
+                continue;
+            }
+            self.meet(&event);
+            self.viewer.event(&event, &value, self.out)?;
+            if let Some(seq) = seq {
+                self.place = Some(seq);
+                // Without a connection it is done with the next one.
+                if !self.args.no_ack {
+                    let _ = client.ack(seq);
+                }
+            }
+        }
+    }
+
+    /// Asks who is known again, if an event is of somebody who was not or had another name.
+    fn meet(&mut self, event: &Event) {
+        let (id, name) = match event {
+            Event::Received { message, .. } => {
+                (message.author, message.context.as_ref().and_then(|c| c.name.as_deref()))
+            }
+            Event::Delivered { to, name, .. } | Event::Failed { to, name, .. } => (*to, name.as_deref()),
+            Event::Forked { author, name, .. } => (*author, name.as_deref()),
+            Event::GroupChanged { node: Some(node), name, .. } => (*node, name.as_deref()),
+            _ => return,
+        };
+        if self.out.json || self.viewer.people.has(id, name) {
+            return;
+        }
+        if let Some(client) = daemon(self.paths)
+            && let Ok(people) = People::ask(&mut Backend::Daemon(client))
+        {
+            self.viewer.people = people;
+        }
+        self.viewer.people.meet(id, name);
+    }
+}
+
+impl Viewer {
+    /// Prints an event, with `--json` as it came.
+    fn event(&self, event: &Event, value: &Value, out: &Output) -> Result<(), Failure> {
+        if out.json {
+            return out.line(&value.to_string());
+        }
+        let who = |name: &Option<String>, id: &NodeId| self.people.node(*id, name.as_deref());
+        let say = |text: String| out.line(&format!("{}  {text}", " ".repeat(WIDTH)));
+        match event {
+            Event::Received { message, .. } => out.line(&self.message(message)),
+            Event::Delivered { id, to, name, .. } => say(format!("✓ {} has {}", who(name, to), id.short())),
+            Event::Failed { id, to, name, reason, .. } => {
+                say(format!("✗ {} does not have {}: {reason}", who(name, to), id.short()))
+            }
+            Event::Forked { conversation, author, name, number, .. } => say(format!(
+                "{} said two things as its message {number} to {}: its profile was copied, or it cheats; both stay",
+                who(name, author),
+                place(conversation)
+            )),
+            Event::LifeBegun { conversation, .. } => say(format!(
+                "another copy of this profile speaks to {}: stop one of the two; nothing that either said is lost",
+                place(conversation)
+            )),
+            Event::GroupChanged { .. } => match groups::change_line(event, &out.hints) {
+                Some(line) => say(line),
+                None => Ok(()),
+            },
+            Event::Lagged { missed } => say(format!("{missed} events were lost")),
+            // The others are for programs.
+            _ => Ok(()),
+        }
+    }
+
+    /// A message: when, its id, its author and its text. Each further line begins with `│`, which no text can.
+    fn message(&self, m: &Message) -> String {
+        let context = m.context.as_ref();
+        let name = self.people.node(m.author, context.and_then(|c| c.name.as_deref()));
+        let about = m.content.about().map(|(kind, id)| format!("({} {}) ", kind.replace('_', " "), id.short()));
+        let place = match m.conversation {
+            Conversation::Network => String::new(),
+            Conversation::Private { .. } => "[private] ".into(),
+            Conversation::Group { group } => {
+                format!("[{}] ", self.people.group(group, context.and_then(|c| c.group_name.as_deref())))
+            }
+        };
+        let concurrent = if context.is_some_and(|c| !c.concurrent_with.is_empty()) { " (concurrent)" } else { "" };
+        let queued = if context.is_some_and(|c| c.state == MessageState::Queued) { " (queued)" } else { "" };
+        let text = lines(if self.originals { m.content.shown() } else { m.shown() });
+        let changed = match (m.retracted, &m.edited) {
+            (true, _) if self.originals => " (retracted)",
+            (true, _) => "(retracted)",
+            (false, Some(_)) if self.originals => " (edited later)",
+            (false, Some(_)) => " (edited)",
+            (false, None) => "",
+        };
+        let head = format!(
+            "{}  {}  {name}  {place}{}",
+            self.clock.show(m.sent_at_ms),
+            m.id.short(),
+            about.unwrap_or_default()
+        );
+        format!("{head}{}{changed}{concurrent}{queued}", text.join(&below("│ ")))
+    }
+
+    /// Who marked a message how, in a line below it; none if nobody did.
+    fn reactions(&self, m: &Value) -> Option<String> {
+        // In the order in which the marks came.
+        let (mut marks, mut by) = (Vec::new(), BTreeMap::<&str, Vec<String>>::new());
+        for reaction in m["reactions"].as_array().into_iter().flatten() {
+            let mark = reaction["mark"].as_str().unwrap_or_default();
+            let Some(id) = reaction["author"].as_str().and_then(|id| id.parse().ok()) else { continue };
+            if !by.contains_key(mark) {
+                marks.push(mark);
+            }
+            by.entry(mark).or_default().push(self.people.node(id, reaction["name"].as_str()));
+        }
+        let shown =
+            |mark: &&str| Some(format!("{} {}", crate::text::escape_for_terminal(mark), by.get(*mark)?.join(", ")));
+        let all: Vec<String> = marks.iter().filter_map(shown).collect();
+        (!all.is_empty()).then(|| all.join("  "))
+    }
+}
+
+/// A new line below the time of a message, with a mark in front.
+fn below(mark: &str) -> String {
+    format!("\n{}{mark}", " ".repeat(WIDTH + 2))
+}
+
+fn place(conversation: &Conversation) -> String {
+    match conversation {
+        Conversation::Network => "all".into(),
+        Conversation::Private { peer } => peer.short(),
+        Conversation::Group { group } => group.short(),
+    }
+}
+
+pub fn history(args: &History, backend: &mut Backend, out: &Output) -> Result<(), Failure> {
+    let people = if out.json { People::default() } else { People::ask(backend)? };
+    let viewer = Viewer { clock: Clock::new(args.utc), people, originals: args.originals };
+    let folded = !out.json && !args.originals;
+    let mut pages: Vec<Vec<Value>> = Vec::new();
+    let (mut left, mut before) = (args.limit as usize, json!(args.before));
+    let (mut older, mut begins_later, mut waiting) = (Value::Null, false, 0);
+    while left > 0 {
+        let params = json!({
+            "conversation": args.to,
+            "limit": left,
+            "before": before,
+            "search": args.search,
+            "fold": folded,
+        });
+        let mut page = backend.call("history", &params)?;
+        let Value::Array(messages) = page["messages"].take() else { break };
+        left -= messages.len().min(left);
+        pages.push(messages);
+        begins_later = page["begins_later"] == true;
+        waiting = page["waiting"].as_u64().unwrap_or(0);
+        older = page["older"].take();
+        if older.is_null() {
+            break;
+        }
+        before = older.clone();
+    }
+    let missing = |what: &str| out.line(&format!("{}  ⋮ {what}", " ".repeat(WIDTH)));
+    if begins_later && args.search.is_none() {
+        missing("what was said before is not here: not kept, of before this node came, or of a node that is blocked")?;
+    }
+    // Pages came newest first.
+    for m in pages.iter().rev().flatten() {
+        if out.json {
+            out.line(&m.to_string())?;
+            continue;
+        }
+        if m["gap_before"] == true && args.search.is_none() {
+            missing("messages are missing here, which this profile lost")?;
+        }
+        let shown = viewer.message(&shape::read(m)?);
+        let reactions = viewer.reactions(m).map(|all| below("└ ") + &all).unwrap_or_default();
+        out.line(&(shown + &reactions))?;
+    }
+    if out.json {
+        return out.line(&shape::object("page", json!({ "conversation": args.to, "older": older })).to_string());
+    }
+    if waiting > 0 && args.before.is_none() && args.search.is_none() {
+        out.note(&format!(
+            "{waiting} messages have come and wait for an earlier one, here or in another conversation."
+        ));
+    }
+    if let Some(id) = older.as_str() {
+        out.note(&format!(
+            "There are older ones: donp history {} --before {}",
+            super::quoted(&args.to),
+            super::short(id)
+        ));
+    }
+    // A hole is never shown as if nothing had been there.
+    let status: Status = shape::read(&backend.call("status", &json!({}))?)?;
+    if status.damaged_records > 0 {
+        out.note(&lost(status.damaged_records));
+    }
+    Ok(())
+}
