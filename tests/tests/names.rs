@@ -99,16 +99,8 @@ fn operations_have_one_name_in_every_language() {
     let kotlin = read("bindings/kotlin/src/main/kotlin/org/donp/Node.kt");
     let swift = read("bindings/swift/Sources/Donp/Node.swift");
     let sources = [
-        (
-            "rust",
-            folder("hosts/runtime/src/node", "rs"),
-            &["pub fn N("][..],
-        ),
-        (
-            "ffi",
-            folder("ffi/src", "rs"),
-            &["pub fn N("],
-        ),
+        ("rust", folder("hosts/runtime/src/node", "rs"), &["pub fn N("][..]),
+        ("ffi", folder("ffi/src", "rs"), &["pub fn N("]),
         ("json", read("docs/control.md"), &["`N`"]),
         ("python", read("bindings/python/python/donp/node.py"), &["def N("]),
         ("kotlin", kotlin, &["fun N(", "val N: "]),

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod file;
 mod group;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub use file::FileVerb;
 pub use group::{Create, GroupVerb, Invitation, Policy};
 
 /// Serverless chat over an encrypted overlay network.
@@ -96,6 +98,11 @@ pub enum Verb {
     Group {
         #[command(subcommand)]
         what: GroupVerb,
+    },
+    /// Files that messages name: fetch, save, list and remove them
+    File {
+        #[command(subcommand)]
+        what: FileVerb,
     },
     /// Block a node: no link with it, no private messages, nothing of it is shown
     Block {
@@ -210,8 +217,11 @@ pub struct Send {
     /// shell), its name or id
     pub to: String,
     /// What to say, several words as one text; `-` alone reads it from stdin
-    #[arg(required_unless_present = "retract")]
+    #[arg(required_unless_present_any = ["retract", "file"])]
     pub text: Vec<String>,
+    /// A file that goes with it; others fetch it with `donp file get`
+    #[arg(long, value_name = "PATH", conflicts_with = "about")]
+    pub file: Option<PathBuf>,
     /// Wait until it has come so far
     #[arg(long, value_enum, default_value = "none")]
     pub wait: Wait,

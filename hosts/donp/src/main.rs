@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use donp_runtime::{Access, LevelFilter, log_to_stderr};
 
-use cli::{Cli, ConfigVerb, Global, GroupVerb, Verb};
+use cli::{Cli, ConfigVerb, FileVerb, Global, GroupVerb, Verb};
 use config::{FlagValue, Loaded};
 use failure::{Exit, Failure};
 use hints::Hints;
@@ -132,6 +132,7 @@ fn run(cli: &Cli, out: &Output) -> Result<(), Failure> {
         Verb::Leave => verbs::leave(&mut backend, out),
         Verb::Status => verbs::status(&mut backend, out),
         Verb::Peers => verbs::peers(&mut backend, out),
+        Verb::File { what } => verbs::file(what, &mut backend, out),
         Verb::Group { what } => verbs::group(what, &mut backend, out),
         Verb::Block { peer } => verbs::block(&mut backend, out, "block", peer),
         Verb::Unblock { peer } => verbs::block(&mut backend, out, "unblock", peer),
@@ -150,6 +151,7 @@ fn access(verb: &Verb) -> Access {
             Access::Read
         }
         Verb::Group { what: GroupVerb::List | GroupVerb::Show { .. } | GroupVerb::Members { .. } } => Access::Read,
+        Verb::File { what: FileVerb::List | FileVerb::Save { .. } } => Access::Read,
         _ => Access::Write,
     }
 }

@@ -1,6 +1,7 @@
 //! What a node does for its owner: every verb as a method from JSON to JSON. The daemon serves it on
 //! the control socket; without a daemon the command line calls it directly.
 
+mod files;
 mod groups;
 mod history;
 
@@ -9,8 +10,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use donp_core::{
-    Conversation, Durable, Event, GroupId, MemberState, Message, MessageId, NodeId, NodeState, ParseTicketError, Peer,
-    Ticket, WallTime,
+    Content, Conversation, Durable, Event, GroupId, MemberState, Message, MessageId, NodeId, NodeState,
+    ParseTicketError, Peer, Ticket, WallTime,
 };
 use donp_runtime::{Node, NodeError, Profile, Protection, api};
 use serde_json::{Value, json};
@@ -95,13 +96,15 @@ impl Service {
     }
 
     /// Every method, for the error about an unknown one.
-    pub const METHODS: [&'static str; 28] = [
+    pub const METHODS: [&'static str; 32] = [
         "ack",
         "answer_join",
         "block",
         "blocked",
         "create_group",
         "describe_group",
+        "fetch_file",
+        "files",
         "group",
         "groups",
         "history",
@@ -113,8 +116,10 @@ impl Service {
         "leave_group",
         "peers",
         "recv",
+        "remove_file",
         "remove_member",
         "rename_group",
+        "save_file",
         "send",
         "set_group_policy",
         "set_member_role",
@@ -146,9 +151,9 @@ impl Service {
             "blocked" => self.blocked(),
             "whoami" => self.whoami(),
             "version" => Ok(version()),
-            _ => self.group_call(method, params, gone).unwrap_or_else(|| {
-                Err(Failure::usage(format!("there is no method '{method}'")).hint(Self::METHODS.join(", ")))
-            }),
+            _ => self.group_call(method, params, gone).or_else(|| self.file_call(method, params, gone)).unwrap_or_else(
+                || Err(Failure::usage(format!("there is no method '{method}'")).hint(Self::METHODS.join(", "))),
+            ),
         }
     }
 
@@ -256,7 +261,7 @@ impl Service {
             Some(kind) => Some((kind, self.message_id(to, params["about"].as_str().unwrap_or_default())?)),
             None => None,
         };
-        let content = json::content(params["text"].as_str().unwrap_or_default(), about).map_err(Failure::usage)?;
+        let text = params["text"].as_str().unwrap_or_default();
         let wait = params["wait"].as_str().unwrap_or("none");
         if !["none", "sent", "delivered"].contains(&wait) {
             return Err(Failure::usage(format!("'{wait}' is not one of none, sent, delivered")));
@@ -272,11 +277,19 @@ impl Service {
         }
         let until = Instant::now() + wait_of(params)?;
         let before = self.node.last_event();
+        let content = match params["file"].as_str() {
+            Some(path) => self.file_content(path, text)?,
+            None => json::content(text, about).map_err(Failure::usage)?,
+        };
+        let file = if let Content::File { file, .. } = &content { Some(file.id) } else { None };
         let said = match to {
             Conversation::Private(peer) => self.node.send_private(peer, content),
             Conversation::Group(group) => self.node.send_to_group(group, content),
             _ => self.node.broadcast(content),
         };
+        if let (Some(file), Err(NodeError::Command(_))) = (file, &said) {
+            self.drop_file(file);
+        }
         let id = said.map_err(|e| match e {
             // This process ends with its command, and the message with it.
             NodeError::Unstored { source, .. } if !self.running => {

@@ -1,5 +1,6 @@
 //! What each verb does: asks a daemon or the profile itself, and shows the answer.
 
+mod files;
 mod groups;
 mod read;
 mod say;
@@ -22,6 +23,7 @@ use crate::text::{escape_for_terminal, table};
 use crate::when::Clock;
 use crate::{json as shape, profile};
 
+pub use files::file;
 pub use groups::group;
 pub use read::{history, recv};
 pub use say::send;

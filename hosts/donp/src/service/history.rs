@@ -27,7 +27,7 @@ impl Service {
     }
 
     /// Every message of a conversation, newest first.
-    fn walk(&self, of: Conversation) -> impl Iterator<Item = Result<Message, Failure>> {
+    pub(super) fn walk(&self, of: Conversation) -> impl Iterator<Item = Result<Message, Failure>> {
         let (mut page, mut before, mut is_first) = (VecDeque::new(), None, true);
         std::iter::from_fn(move || {
             while page.is_empty() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use donp_core::NodeId;
-use donp_runtime::api::{Conversation, Event, Message, MessageState, Status};
+use donp_runtime::api::{Content, Conversation, Event, Message, MessageState, Status};
 use serde_json::{Value, json};
 
 use super::{Backend, daemon, groups, lost};
@@ -16,7 +16,7 @@ use crate::output::Output;
 use crate::paths::Paths;
 use crate::people::People;
 use crate::service::no_daemon;
-use crate::text::lines;
+use crate::text::{escape_for_terminal, lines};
 use crate::when::{Clock, WIDTH};
 
 /// How long a reader that reconnects waits between two looks for the daemon: from the first to the last.
@@ -199,6 +199,7 @@ impl Viewer {
                 Some(line) => say(line),
                 None => Ok(()),
             },
+            Event::FileReceived { file, .. } => say(format!("file {} is here", file.short())),
             Event::Lagged { missed } => say(format!("{missed} events were lost")),
             // The others are for programs.
             _ => Ok(()),
@@ -219,7 +220,13 @@ impl Viewer {
         };
         let concurrent = if context.is_some_and(|c| !c.concurrent_with.is_empty()) { " (concurrent)" } else { "" };
         let queued = if context.is_some_and(|c| c.state == MessageState::Queued) { " (queued)" } else { "" };
-        let text = lines(if self.originals { m.content.shown() } else { m.shown() });
+        let mut text = lines(if self.originals { m.content.shown() } else { m.shown() });
+        if let (false, Content::File { file, .. }) = (m.retracted && !self.originals, &m.content) {
+            let named = format!("(file {}, {})", escape_for_terminal(&file.name), super::files::bytes(file.size));
+            let first = text.first().filter(|t| !t.is_empty()).map(|t| format!("{named} {t}"));
+            let rest = text.into_iter().skip(1);
+            text = std::iter::once(first.unwrap_or(named)).chain(rest).collect();
+        }
         let changed = match (m.retracted, &m.edited) {
             (true, _) if self.originals => " (retracted)",
             (true, _) => "(retracted)",

@@ -26,6 +26,7 @@ pub fn send(args: &Send, backend: &mut Backend, out: &Output) -> Result<(), Fail
         &json!({
             "to": args.to,
             "text": text,
+            "file": args.file.as_deref().map(super::files::absolute).transpose()?,
             "kind": about.map(|(kind, _)| kind),
             "about": about.map(|(_, id)| id),
             "wait": args.wait.name(),
