@@ -99,7 +99,7 @@
 //! (nodes nearby), `session` (what two devices say is readable to them alone), `delivery` (private messages until they
 //! are stored at the other end), `gossip`
 //! (broadcasts), `swim` (failure detection in a zone), `chat` (conversations in causal order), `group` (who is a member
-//! of a group, and its keys). No machine
+//! of a group, and its keys), `contacts` (people and their keys), `authentication` (who is at the other end of a link). No machine
 //! knows another: `engine/route.rs` maps each output to its receivers.
 #![no_std]
 #![cfg_attr(
@@ -113,9 +113,11 @@
 
 extern crate alloc;
 
+mod authentication;
 mod chat;
 mod collections;
 mod config;
+mod contacts;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
 mod crypto;
@@ -152,12 +154,14 @@ mod swim;
 mod time;
 mod wire;
 
+pub use authentication::AuthenticationResult;
 pub use config::{
     ChatConfig, Config, DeliveryConfig, DiscoveryConfig, GossipConfig, LinkConfig, MembershipConfig, NodeType,
     SwimConfig,
 };
+pub use contacts::{SafetyNumber, Verification};
 pub use engine::{
-    Answer, Deadline, Durable, Engine, Event, FailReason, FailureType, LocalPeer, Output, Peer, Status, Transmit,
+    Answer, Contact, ConversationInfo, Deadline, Durable, Engine, Event, FailReason, FailureType, LocalPeer, Output, Peer, Status, Transmit,
     Volatile, ZoneMember,
 };
 pub use error::{CommandError, ConfigError, RestoreError};

@@ -33,6 +33,7 @@ mod say;
 mod serve;
 mod sync;
 mod take;
+mod unread;
 mod vouch;
 mod waiting;
 pub(crate) mod wire;
@@ -74,6 +75,8 @@ use rows::{CONVERSATIONS, EDITS, ENTRIES, NUMBERS, RETENTION};
 pub(crate) use say::{BeginLife, Say, Stand};
 use serve::Serving;
 use sync::send;
+use unread::Counting;
+pub(crate) use unread::{DeleteConversation, MarkRead};
 use vouch::Polls;
 use waiting::{Key, Source, Waiting};
 
@@ -222,6 +225,8 @@ enum Reading {
     PageEdits(Query),
     /// Whether what a peer asks about is held.
     Holds(NodeId),
+    /// What the user has not read of a conversation.
+    Unread(Counting),
     /// Runs before a place, for a peer that scrolls.
     Older(NodeId, ConversationId),
     /// The newest entries of a group whose members changed, and entries to be reported.
@@ -260,6 +265,8 @@ pub(crate) struct Chat {
     linked: OrderedMap<NodeId, Option<Duration>>,
     /// Authors whose messages are not shown.
     blocked: OrderedSet<NodeId>,
+    /// Authors whose messages make no events.
+    muted: OrderedSet<NodeId>,
     groups: Groups,
     keys: Keys,
     /// Said since the last output.
@@ -311,6 +318,7 @@ impl Chat {
             neighbours: OrderedSet::new(),
             linked: OrderedMap::new(),
             blocked: OrderedSet::new(),
+            muted: OrderedSet::new(),
             groups: Groups::default(),
             keys: Keys::default(),
             draft: None,
@@ -370,6 +378,12 @@ impl Chat {
     /// Runs held because a part of their past is missing.
     pub(crate) fn pending(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Whether messages of this author make events.
+    fn reports(&self, author: NodeId) -> bool {
+        let silent = self.muted.contains(&author) && !self.config.chat.report_muted;
+        author != self.me && !silent && !self.blocked.contains(&author)
     }
 
     /// Whether there is this conversation.
@@ -535,6 +549,8 @@ impl Machine for Chat {
             // This node slept: it compares with a neighbour at once.
             Fact::Blocked(peer) => drop(self.blocked.insert(*peer)),
             Fact::Unblocked(peer) => drop(self.blocked.remove(peer)),
+            Fact::Muted(peer) => drop(self.muted.insert(*peer)),
+            Fact::Unmuted(peer) => drop(self.muted.remove(peer)),
             Fact::Resumed => self.compare_at = self.compare_at.map(|_| cx.now),
             _ => {}
         }
@@ -553,6 +569,7 @@ impl Machine for Chat {
             Some(Reading::PageRows(query)) => self.page_rows(query, &records, out),
             Some(Reading::PageRun(query)) => self.page_run(query, &records, out),
             Some(Reading::PageEdits(query)) => self.page_edits(query, &records, out),
+            Some(Reading::Unread(counting)) => self.unread_read(cx, counting, &records, out),
             Some(Reading::Holds(peer)) => self.holds_read(peer, &records, out),
             Some(Reading::Older(peer, conversation)) => self.older_read(peer, conversation, &records, out),
             Some(Reading::LookThrough(id, taken)) => self.looked_through((id, taken), &records, out),

@@ -56,6 +56,21 @@ pub(crate) struct Retention {
     /// Bytes of bodies by author; of first-time ones together.
     authors: OrderedMap<NodeId, u64>,
     first_time: u64,
+    /// What the user deleted and is not all gone yet.
+    pub(super) deletion: Option<Deletion>,
+}
+
+/// All that was here when the user deleted the conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Deletion {
+    /// The last entry of the order then.
+    pub(super) until: MessageId,
+    /// When it was. What arrived later stays, whatever its place.
+    pub(super) at: WallTime,
+    /// How far the walk has come.
+    pub(super) place: MessageId,
+    /// It was deleted again while the walk was under way: the walk begins anew.
+    pub(super) again: bool,
 }
 
 impl Default for Retention {
@@ -69,6 +84,7 @@ impl Default for Retention {
             marks: VecDeque::new(),
             authors: OrderedMap::new(),
             first_time: 0,
+            deletion: None,
         }
     }
 }
@@ -82,6 +98,8 @@ pub(crate) enum Walk {
     Bodies,
     /// Headers.
     Headers,
+    /// What the user deleted.
+    Deleted,
 }
 
 impl Retention {
@@ -100,6 +118,7 @@ impl Retention {
             Walk::Shares => self.cut.max(self.floor),
             Walk::Bodies => self.floor,
             Walk::Headers => self.forgotten,
+            Walk::Deleted => self.deletion.map_or(MessageId::first_of(0), |d| d.place),
         }
     }
 
@@ -201,7 +220,35 @@ impl Retention {
             Walk::Shares => self.cut = to,
             Walk::Bodies => self.floor = to,
             Walk::Headers => self.forgotten = to,
+            Walk::Deleted => {
+                if let Some(deletion) = &mut self.deletion {
+                    deletion.place = to;
+                }
+            }
         }
+    }
+
+    /// The user deletes all that is here, up to this entry.
+    pub(crate) fn delete(&mut self, until: MessageId, at: WallTime) {
+        let first = MessageId::first_of(0);
+        let again = self.deletion.is_some();
+        self.deletion = Some(Deletion { until, at, place: first, again });
+        // What comes later opens both again.
+        (self.floor, self.cut) = (self.floor.max(until.next()), self.cut.max(until.next()));
+        self.kept = None;
+    }
+
+    /// Whether a run that ends here, and arrived then, is deleted.
+    pub(crate) fn is_deleted(&self, last: MessageId, arrived: WallTime) -> bool {
+        self.deletion.is_some_and(|d| last <= d.until && arrived <= d.at)
+    }
+
+    /// The walk through what was deleted is over. Whether it begins anew.
+    pub(crate) fn deleted(&mut self) -> bool {
+        let again = self.deletion.is_some_and(|d| d.again);
+        self.deletion =
+            self.deletion.filter(|_| again).map(|d| Deletion { place: MessageId::first_of(0), again: false, ..d });
+        again
     }
 
     fn is_over(&self, config: &ChatConfig, slack: u64) -> bool {

@@ -16,6 +16,8 @@ macro_rules! list {
             swim: Swim,
             chat: Chat,
             group: Groups,
+            contacts: Contacts,
+            authentication: Authentication,
         }
     };
 }

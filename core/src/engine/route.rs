@@ -9,8 +9,9 @@ use crate::engine::queue::Queues;
 use crate::engine::work::{Effect, Reader};
 use crate::link::Owner;
 use crate::session::Subject;
+use crate::wire::content::Conversation;
 use crate::wire::{Channel, Priority};
-use crate::{chat, delivery, discovery, gossip, group, link, membership, session, swim};
+use crate::{authentication, chat, contacts, delivery, discovery, gossip, group, link, membership, session, swim};
 
 /// Routes the outputs of a machine.
 pub(super) trait Route {
@@ -44,6 +45,7 @@ impl Route for link::Out {
                 Channel::Chat => q.input(chat::In::Message { from, body }),
                 Channel::Swim => q.input(swim::In::Message { from, body }),
                 Channel::Group => q.input(group::In::Sealed { from, body }),
+                Channel::Authentication => q.input(authentication::In::Message { from, body }),
             },
             Self::AddressNeeded(peer) => q.input(membership::In::AddressNeeded(peer)),
             Self::Resolved { addr, peer } => q.input(membership::In::Resolved { addr, peer }),
@@ -51,6 +53,7 @@ impl Route for link::Out {
                 q.input(membership::In::Unreachable { addr, expect, wrong_node });
             }
             Self::Observed { by, addr } => q.input(membership::In::Observed { by, addr }),
+            Self::Keyed { peer, hash } => q.input(authentication::In::Keyed { peer, hash }),
         }
     }
 }
@@ -107,6 +110,7 @@ impl Route for session::Out {
                 q.input(group::In::Ready(to));
             }
             Self::SaveDue => q.input(session::In::SaveDue),
+            Self::Keys { device, identity } => q.input(contacts::In::Keys { device, identity }),
         }
     }
 }
@@ -178,13 +182,42 @@ impl Route for chat::Out {
             Self::Vet { group, author, context } => q.input(group::In::Vet { group, author, context }),
             Self::Where { group, member, from } => q.input(group::In::Where { group, member, from }),
             Self::Compared(peer) => q.input(membership::In::Compared(peer)),
-            Self::Received(message) => q.durable(Durable::Received(message)),
+            Self::Received(message) => {
+                if let Conversation::Private(from) = message.conversation {
+                    // Whether it is a stranger's request is stored with the message.
+                    q.within_step(contacts::In::Received(from));
+                }
+                q.durable(Durable::Received(message));
+            }
             Self::Forked { conversation, author, life, seq } => {
                 q.durable(Durable::Forked { conversation, author, life, seq });
             }
             Self::LifeBegun { conversation } => q.durable(Durable::LifeBegun { conversation }),
             Self::Read { read, scan } => q.read(Reader::Chat, read, scan),
             Self::Page { query, messages, older } => q.answers.push_back(Answer { query, messages, older }),
+        }
+    }
+}
+
+impl Route for contacts::Out {
+    fn route(self, q: &mut Queues) {
+        match self {
+            Self::Fact(fact) => q.fact(fact),
+            Self::Trust { node, identity, held } => q.input(session::In::Trust { node, identity, held }),
+            Self::Meet(node) => q.input(session::In::Meet(node)),
+            Self::Requested(node) => q.durable(Durable::ContactRequest { node }),
+            Self::Changed(node) => q.durable(Durable::ContactChanged { node }),
+        }
+    }
+}
+
+impl Route for authentication::Out {
+    fn route(self, q: &mut Queues) {
+        match self {
+            Self::Send { to, body } => {
+                q.input(link::In::Send { to, channel: Channel::Authentication, priority: Priority::High, body });
+            }
+            Self::Done { peer, result } => q.events.volatile(Volatile::Authenticated { peer, result }),
         }
     }
 }

@@ -54,6 +54,10 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "session_message" => session_messages(),
         "group" => group(),
         "group_message" => crate::group::contract::messages(),
+        "contacts" => contacts(),
+        "authentication" => authentication(),
+        "authentication_message" => authentication_messages(),
+        "safety_code" => safety_codes(),
         "delivery" => delivery(),
         "gossip" => gossip(),
         "swim_message" => swim_messages(),
@@ -131,6 +135,8 @@ fn events() -> Vec<Durable> {
         Durable::Failed { id: gone, to, reason: FailReason::Refused },
         Durable::Forked { conversation: Conversation::Network, author: to, life: LIFE, seq: 300 },
         Durable::LifeBegun { conversation: Conversation::Private(to) },
+        Durable::ContactRequest { node: to },
+        Durable::ContactChanged { node: to },
     ]);
     all
 }
@@ -415,6 +421,51 @@ fn group() -> Vec<Vec<u8>> {
     own.put(&[0, 0, 6, 0]).put(&[0, 0, 6, 1]).put(&[0, 0, 7, 2]).put(&[0, 0, 4, 1, 1, 1, 1]).put(&[220, 255]);
     own.put(&[0, 255, 12]).put(&[0, 0, 9, 1, 1]).put(&[0, 0, 1, 1]).bytes(&[1, 1, 3]);
     vec![joins.0, own.0]
+}
+
+fn contacts() -> Vec<Vec<u8>> {
+    // Own keys, a stranger that writes and is accepted, named, met, verified by number and by code, changed, accepted; see
+    // `Contract::draw`.
+    let mut people = Script::default();
+    people.put(&[0, 0, 0, 1]).put(&[0, 2, 1]).put(&[0, 3, 1]).put(&[0, 11, 2, 1]).put(&[0, 7, 1, 2]);
+    people.put(&[0, 11, 1, 1]).put(&[0, 1, 1, 2]).put(&[0, 11, 1, 1]);
+    people.put(&[0, 10, 1, 1, 3, 1]).put(&[0, 10, 1, 1, 2, 2]).put(&[0, 10, 1, 1, 2, 1]).put(&[0, 10, 1, 1, 2, 0]);
+    people.bytes(b"12345").put(&[0, 8, 1, 0]).put(&[0, 0, 1, 3]).put(&[0, 11, 0, 1]).put(&[0, 9, 1]);
+    // More strangers and contacts than there is room for, and a block.
+    let mut many = Script::default();
+    for n in 1..5 {
+        many.put(&[0, 2, n]);
+    }
+    for n in 1..6 {
+        many.put(&[0, 6, n, n % 4]);
+    }
+    many.put(&[0, 2, 6]).put(&[0, 5, 0, 6]).put(&[0, 12, 7]).put(&[0, 4, 1]);
+    vec![people.0, many.0]
+}
+
+fn authentication() -> Vec<Vec<u8>> {
+    // A link, its keys, a challenge of another and one of this node; a link that ends, and the end of the time.
+    let mut all = Script::default();
+    all.put(&[0, 0, 1]).put(&[0, 2, 1, 2]).put(&[0, 5, 1, 9, 2]).put(&[0, 5, 1, 9, 3]).put(&[0, 3, 1]);
+    for message in authentication_messages() {
+        all.put(&[0, 4, 1]).bytes(&message);
+    }
+    all.put(&[0, 6, 1, 9, 2]).put(&[0, 1, 1]).put(&[0, 3, 2]).put(&[210]);
+    vec![all.0]
+}
+
+fn authentication_messages() -> Vec<Vec<u8>> {
+    use crate::authentication::wire::{Answer, Challenge, Message};
+    let answer = Answer { random: [1; 32], key: who(1).public_key(), signature: [3; 64] };
+    vec![
+        Message::Challenge(Challenge { random: [1; 32], hash: [2; 32] }).encode(),
+        Message::Answer(answer).encode(),
+    ]
+}
+
+fn safety_codes() -> Vec<Vec<u8>> {
+    let keys = |n: u8| crate::contacts::contract::keys(n, n);
+    vec![crate::contacts::SafetyNumber::code_of(&keys(1), &keys(2)).into_bytes()]
 }
 
 fn gossip() -> Vec<Vec<u8>> {
@@ -726,6 +777,10 @@ mod tests {
         assert!(of("delivery_message").iter().all(|s| delivery::wire::Message::decode(s).is_ok()));
         let is_group = |s: &Vec<u8>| decode::<crate::group::wire::Message>(s, MAX_MESSAGE).is_ok();
         assert!(of("group_message").iter().all(is_group));
+        let is_challenge = |s: &Vec<u8>| crate::authentication::wire::Message::decode(s).is_ok();
+        assert!(of("authentication_message").iter().all(is_challenge));
+        let is_code = |s: &Vec<u8>| crate::contacts::read_code(core::str::from_utf8(s).unwrap()).is_ok();
+        assert!(of("safety_code").iter().all(is_code));
         assert!(of("session_message").iter().all(|s| crate::session::wire::Message::decode(s).is_ok()));
         assert!(of("swim_message").iter().all(|s| Swim::decode(s).is_ok()));
         assert!(of("chat_message").iter().all(|s| decode::<Sync>(s, MAX_MESSAGE).is_ok()));
@@ -747,6 +802,8 @@ mod tests {
                 "delivery" => check::<delivery::Delivery>(s),
                 "session" => check::<crate::session::Sessions>(s),
                 "group" => check::<crate::group::Groups>(s),
+                "contacts" => check::<crate::contacts::Contacts>(s),
+                "authentication" => check::<crate::authentication::Authentication>(s),
                 "swim" => check::<crate::swim::Swim>(s),
                 "gossip" => check::<crate::gossip::Gossip>(s),
                 _ => check::<crate::chat::Chat>(s),
@@ -759,6 +816,8 @@ mod tests {
             ("delivery", &["Delivered", "Refused", "Received", "Stored", "Want", "Unwant"]),
             ("session", &["Send", "Ready", "Opened", "Unopened", "SaveDue"]),
             ("gossip", &["Deliver", "Send"]),
+            ("contacts", &["Requested", "Changed", "Meet", "Trust", "answer Ok(", "NumberDiffers", "Unreadable", "Busy"]),
+            ("authentication", &["Send", "Done", "Timeout", "answer Ok("]),
             ("group", &["Want", "Unwant", "Say", "View", "Changed", "Joined", "answer Ok("]),
             (
                 "swim",

@@ -118,6 +118,7 @@ pub(crate) enum Channel {
     Chat = 4,
     Swim = 5,
     Group = 6,
+    Authentication = 7,
 }
 
 impl Channel {
@@ -129,6 +130,7 @@ impl Channel {
             4 => Some(Self::Chat),
             5 => Some(Self::Swim),
             6 => Some(Self::Group),
+            7 => Some(Self::Authentication),
             _ => None,
         }
     }
