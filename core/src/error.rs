@@ -51,7 +51,7 @@ pub enum CommandError {
 impl CommandError {
     /// Whether the same command can succeed later without being changed.
     pub fn retryable(&self) -> bool {
-        matches!(self, Self::Busy(_))
+        matches!(self, Self::Busy(_) | Self::KeysUnknown(_))
     }
 }
 

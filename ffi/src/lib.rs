@@ -13,6 +13,7 @@ compile_error!("donp-ffi refuses --cfg donp_toy_keys: keys of such a build prote
 #[cfg(donp_planted)]
 compile_error!("donp-ffi refuses --cfg donp_planted: such a build contains known bugs; it is for donp-sim alone");
 
+mod contacts;
 mod content;
 mod engine;
 mod error;
@@ -26,6 +27,7 @@ mod lan;
 mod node;
 mod stream;
 
+pub use contacts::{AuthenticationResult, Contact, ConversationInfo, SafetyNumber, Verification};
 pub use content::{ClockEntry, Content, Conversation, HistoryPage, Message};
 pub use engine::{Answer, Batch, Engine, EngineConfig, EngineStatus, Op, Output, Received, Record, Request, Transmit};
 pub use error::DonpError;

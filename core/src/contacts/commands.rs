@@ -8,7 +8,7 @@ use crate::contacts::{Contacts, Out};
 use crate::error::CommandError;
 use crate::fact::Fact;
 use crate::id::NodeId;
-use crate::identity::{MAX_NAME, name_is_valid};
+use crate::identity::name_is_valid;
 use crate::machine::{Command, Cx, Outbox};
 
 type Done = Result<(), CommandError>;
@@ -34,11 +34,8 @@ impl Contacts {
         if name.is_empty() {
             return Err(CommandError::Empty("name"));
         }
-        if name.len() > MAX_NAME {
-            return Err(CommandError::TooLong { len: name.len(), max: MAX_NAME });
-        }
         if !name_is_valid(name) {
-            return Err(CommandError::Unreadable("name: it has control characters"));
+            return Err(CommandError::Unreadable("name: it has 1 to 64 bytes and no control characters"));
         }
         match self.book.named(name).filter(|other| *other != node) {
             Some(other) => Err(CommandError::NameTaken(other)),

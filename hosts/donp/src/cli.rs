@@ -1,5 +1,6 @@
 //! The command line.
 
+mod contact;
 mod group;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub use contact::ContactVerb;
 pub use group::{Create, GroupVerb, Invitation, Policy};
 
 /// Serverless chat over an encrypted overlay network.
@@ -95,6 +97,16 @@ pub enum Verb {
     Group {
         #[command(subcommand)]
         what: GroupVerb,
+    },
+    /// Contacts: people under your own names, with safety numbers, and requests of strangers
+    Contact {
+        #[command(subcommand)]
+        what: ContactVerb,
+    },
+    /// Ask a node's device to prove that it is at the other end of the link, now
+    Authenticate {
+        /// Your name for it, the name it claims, the beginning of its id, or its id
+        node: String,
     },
     /// Block a node: no link with it, no private messages, nothing of it is shown
     Block {
@@ -250,6 +262,9 @@ pub struct History {
     /// The page before: what `older` of a page says
     #[arg(long, value_name = "PLACE")]
     pub before: Option<String>,
+    /// Mark the conversation as read up to the newest message that is shown
+    #[arg(long)]
+    pub mark_read: bool,
     /// Only messages that contain this, in any case
     #[arg(long, value_name = "TEXT")]
     pub search: Option<String>,

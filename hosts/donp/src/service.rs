@@ -1,6 +1,7 @@
 //! What a node does for its owner: every verb as a method from JSON to JSON. The daemon serves it on
 //! the control socket; without a daemon the command line calls it directly.
 
+mod contacts;
 mod groups;
 
 use std::time::{Duration, Instant};
@@ -90,12 +91,20 @@ impl Service {
     }
 
     /// Every method, for the error about an unknown one.
-    pub const METHODS: [&'static str; 28] = [
+    pub const METHODS: [&'static str; 42] = [
+        "accept_change",
+        "accept_contact",
         "ack",
+        "add_contact",
         "answer_join",
+        "authenticate_node",
         "block",
         "blocked",
+        "contact",
+        "contacts",
+        "conversations",
         "create_group",
+        "delete_conversation",
         "describe_group",
         "group",
         "groups",
@@ -106,10 +115,15 @@ impl Service {
         "join_group",
         "leave",
         "leave_group",
+        "mark_read",
+        "mute_contact",
         "peers",
         "recv",
+        "remove_contact",
         "remove_member",
+        "rename_contact",
         "rename_group",
+        "safety_number",
         "send",
         "set_group_policy",
         "set_member_role",
@@ -117,6 +131,7 @@ impl Service {
         "transfer_group",
         "unban_member",
         "unblock",
+        "verify_contact",
         "version",
         "whoami",
     ];
@@ -141,7 +156,7 @@ impl Service {
             "blocked" => self.blocked(),
             "whoami" => self.whoami(),
             "version" => Ok(version()),
-            _ => self.group_call(method, params, gone).unwrap_or_else(|| {
+            _ => self.contact_call(method, params, gone).or_else(|| self.group_call(method, params, gone)).unwrap_or_else(|| {
                 Err(Failure::usage(format!("there is no method '{method}'")).hint(Self::METHODS.join(", ")))
             }),
         }
@@ -154,7 +169,7 @@ impl Service {
 
     fn block(&self, params: &Value, blocked: bool) -> Result<Value, Failure> {
         let peers = self.node.peers()?;
-        let peer = resolve::node(text_of(params, "peer")?, &peers)?;
+        let peer = resolve::node_with(text_of(params, "peer")?, &self.book()?, &peers)?;
         if blocked {
             self.node.block(peer)?
         } else {
@@ -300,9 +315,12 @@ impl Service {
         let until = Instant::now() + ENTERING;
         loop {
             let peers = self.node.peers()?;
-            let found = resolve::conversation(to, &peers, &self.known_groups()?);
+            let (book, groups) = (self.book()?, self.known_groups()?);
+            let found = resolve::conversation_with(to, &book, &peers, &groups);
             let known = match &found {
-                Ok(Conversation::Private(peer)) => peers.iter().any(|p| p.id == *peer),
+                Ok(Conversation::Private(peer)) => {
+                    peers.iter().any(|p| p.id == *peer) || book.iter().any(|(id, _)| id == peer)
+                }
                 Ok(_) => true,
                 Err(_) => false,
             };
@@ -454,7 +472,8 @@ impl Service {
     }
 
     fn names(&self) -> Result<Names, Failure> {
-        Ok(Names::new(self.node.id(), self.node.name(), &self.node.peers()?, &self.known_groups()?))
+        let names = Names::new(self.node.id(), self.node.name(), &self.node.peers()?, &self.known_groups()?);
+        Ok(names.with_contacts(self.node.contacts()?))
     }
 
     /// Groups that this node is or was in, and those that it asked to join.
@@ -471,7 +490,7 @@ impl Service {
     fn history(&self, params: &Value) -> Result<Value, Failure> {
         let names = self.names()?;
         let of = params["conversation"].as_str().unwrap_or("all");
-        let to = resolve::conversation(of, &self.node.peers()?, &self.known_groups()?)?;
+        let to = resolve::conversation_with(of, &self.book()?, &self.node.peers()?, &self.known_groups()?)?;
         let limit = number_of(params, "limit", 100)?.clamp(1, MAX_PAGE);
         let limit = usize::try_from(limit).unwrap_or(100);
         let search = params["search"].as_str();

@@ -1,5 +1,6 @@
 //! What each verb does: asks a daemon or the profile itself, and shows the answer.
 
+mod contacts;
 mod groups;
 
 use std::io::Read as _;
@@ -20,6 +21,7 @@ use crate::service::{Facts, Service, no_daemon};
 use crate::text::{clock_of, escape_for_terminal, table};
 use crate::{json as shape, profile};
 
+pub use contacts::{authenticate, contact};
 pub use groups::group;
 
 /// Where a verb's answers come from.
@@ -253,6 +255,9 @@ fn show_event(event: &Event, value: &Value, out: &Output) -> Result<(), Failure>
             Some(line) => out.line(&format!("          {line}")),
             None => Ok(()),
         },
+        Event::ContactRequest { .. } | Event::ContactChanged { .. } => {
+            contacts::event_lines(event).iter().try_for_each(|line| out.line(&format!("          {line}")))
+        }
         Event::Lagged { missed } => out.line(&format!("          {missed} events were lost")),
         // The others are for programs.
         _ => Ok(()),
@@ -273,6 +278,7 @@ fn message_line(m: &Message, number: Option<usize>) -> String {
     let about = m.content.about().map(|(kind, id)| format!("({} {}) ", kind.replace('_', " "), id.short()));
     let place = match m.conversation {
         Conversation::Network => String::new(),
+        Conversation::Private { .. } if context.is_some_and(|c| c.request) => "[request] ".into(),
         Conversation::Private { .. } => "[private] ".into(),
         Conversation::Group { group } => {
             format!("[{}] ", groups::name_of(context.and_then(|c| c.group_name.as_deref()), &group.short()))
@@ -315,6 +321,9 @@ pub fn history(args: &History, backend: &mut Backend, out: &Output) -> Result<()
             break;
         }
         before = older.clone();
+    }
+    if let Some(newest) = pages.first().and_then(|page| page.last()).filter(|_| args.mark_read) {
+        backend.call("mark_read", &json!({ "conversation": args.to, "upto": newest["id"] }))?;
     }
     // Pages came newest first.
     for (n, m) in pages.iter().rev().flatten().enumerate() {

@@ -83,8 +83,7 @@ impl Engine {
     /// One that is a contact stays so; a request is accepted. Who is written to becomes a contact too.
     ///
     /// # Errors
-    /// [`CommandError::ToSelf`]; [`CommandError::Empty`], [`CommandError::TooLong`], [`CommandError::Unreadable`] or
-    /// [`CommandError::NameTaken`] for the name; [`CommandError::Busy`] when there are as many contacts as
+    /// [`CommandError::ToSelf`]; [`CommandError::Empty`], [`CommandError::Unreadable`] or [`CommandError::NameTaken`] for the name; [`CommandError::Busy`] when there are as many contacts as
     /// [`Limits::contacts`](crate::Limits::contacts).
     pub fn add_contact(&mut self, now: Instant, node: NodeId, petname: Option<String>) -> Result<(), CommandError> {
         if node == self.me {

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod config;
+mod contacts;
 mod faults;
 mod groups;
 mod milestones;
