@@ -92,10 +92,10 @@ fn operations_have_one_name_in_every_language() {
     let sources = [
         (
             "rust",
-            ["mod", "faults", "groups"].map(|f| read(&format!("hosts/runtime/src/node/{f}.rs"))).concat(),
+            ["mod", "contacts", "faults", "groups"].map(|f| read(&format!("hosts/runtime/src/node/{f}.rs"))).concat(),
             &["pub fn N("][..],
         ),
-        ("ffi", ["node", "faults", "lan", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat(), &["pub fn N("]),
+        ("ffi", ["node", "contacts", "faults", "lan", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat(), &["pub fn N("]),
         ("json", read("docs/control.md"), &["`N`"]),
         ("python", read("bindings/python/python/donp/node.py"), &["def N("]),
         ("kotlin", kotlin, &["fun N(", "val N: "]),
@@ -185,18 +185,19 @@ fn events_and_their_fields_have_one_name_in_every_language() {
 fn records_and_their_fields_have_one_name_in_every_language() {
     let table = table();
     let core = read("core/src/engine/status.rs")
-        + &read("core/src/engine/commands/fault_tolerance.rs")
+        + &["fault_tolerance", "contacts"].map(|f| read(&format!("core/src/engine/commands/{f}.rs"))).concat()
+        + &read("core/src/contacts/number.rs")
         + &read("core/src/wire/content.rs")
         + &read("core/src/group/one.rs")
         + &read("core/src/group/op.rs");
-    let api = ["api", "api/message", "api/group"].map(|f| read(&format!("hosts/runtime/src/{f}.rs"))).concat();
-    let ffi = ["node", "content", "faults", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat();
+    let api = ["api", "api/message", "api/group", "api/contacts"].map(|f| read(&format!("hosts/runtime/src/{f}.rs"))).concat();
+    let ffi = ["node", "contacts", "content", "faults", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat();
     let python =
-        ["status", "content", "zone", "groups"].map(|f| read(&format!("bindings/python/python/donp/{f}.py"))).concat();
-    let kotlin = ["Messages", "Zone", "Node", "Groups"]
+        ["status", "contacts", "content", "zone", "groups"].map(|f| read(&format!("bindings/python/python/donp/{f}.py"))).concat();
+    let kotlin = ["Messages", "Contacts", "Zone", "Node", "Groups"]
         .map(|f| read(&format!("bindings/kotlin/src/main/kotlin/org/donp/{f}.kt")));
     let swift =
-        ["Content", "Zone", "Status", "Groups"].map(|f| read(&format!("bindings/swift/Sources/Donp/{f}.swift")));
+        ["Contacts", "Content", "Zone", "Status", "Groups"].map(|f| read(&format!("bindings/swift/Sources/Donp/{f}.swift")));
     for (name, entry) in table["records"].as_table().unwrap() {
         let (fields, counters) = (list(entry.get("fields")), list(entry.get("counters")));
         let all: Vec<&str> = fields.iter().chain(&counters).copied().collect();
@@ -235,14 +236,16 @@ fn enumerations_have_one_name_in_every_language() {
         + &read("core/src/fact.rs")
         + &read("core/src/engine/event.rs")
         + &read("core/src/engine/commands/fault_tolerance.rs")
+        + &read("core/src/contacts/book.rs")
+        + &read("core/src/authentication/mod.rs")
         + &["op", "change", "wire"].map(|f| read(&format!("core/src/group/{f}.rs"))).concat();
-    let ffi = ["event", "faults", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat();
+    let ffi = ["event", "contacts", "faults", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat();
     let python =
-        ["status", "events", "zone", "groups"].map(|f| read(&format!("bindings/python/python/donp/{f}.py"))).concat();
-    let kotlin = ["Events", "Zone", "Groups"]
+        ["status", "contacts", "events", "zone", "groups"].map(|f| read(&format!("bindings/python/python/donp/{f}.py"))).concat();
+    let kotlin = ["Events", "Contacts", "Zone", "Groups"]
         .map(|f| read(&format!("bindings/kotlin/src/main/kotlin/org/donp/{f}.kt")))
         .concat();
-    let swift = ["Event", "Zone", "Groups"].map(|f| read(&format!("bindings/swift/Sources/Donp/{f}.swift"))).concat();
+    let swift = ["Event", "Contacts", "Zone", "Groups"].map(|f| read(&format!("bindings/swift/Sources/Donp/{f}.swift"))).concat();
     for (name, values) in table["enums"].as_table().unwrap() {
         let values = list(Some(values));
         let variants = |body: &str| -> BTreeSet<String> {

@@ -586,6 +586,13 @@ impl Log {
         self.is_held(self.own_log(), self.own.tip.map_or(0, |tip| tip.seq));
     }
 
+    /// Another node has stored an own entry, and so all before it.
+    pub(crate) fn delivered(&mut self, id: MessageId) {
+        let seq = self.recent.get(&id).filter(|known| known.log == self.own_log()).map(|known| known.seq);
+        let tip = self.own.tip.filter(|tip| tip.id == id).map(|tip| tip.seq);
+        seq.max(tip).into_iter().for_each(|seq| self.is_held(self.own_log(), seq));
+    }
+
     /// What this node holds, as it says it to others.
     pub(crate) fn holding(&self, config: &ChatConfig, wall: WallTime) -> Holding {
         let page = self.retention.page(config, wall).max(self.base);

@@ -111,6 +111,8 @@ pub(crate) enum In {
     Where { group: GroupId, member: NodeId, history: GroupHistory },
     /// A run that came sealed for a group, opened and vetted by the group machine.
     Carried { group: GroupId, via: NodeId, body: Vec<u8> },
+    /// The other side has stored a private message of this node.
+    Delivered { to: NodeId, id: MessageId },
     /// Compare everything with this node, the whole history included, both ways: now, or when a link
     /// opens.
     Compare { peer: NodeId, linked: bool },
@@ -599,6 +601,7 @@ impl Machine for Chat {
             }
             In::Where { group, member, history } => self.where_from(cx, Newcomer { group, member, history }, out),
             In::Carried { group, via, body } => self.carried(cx, (group, via), body, out),
+            In::Delivered { to, id } => self.delivered(cx, to, id),
             In::Compare { peer, linked: true } => self.compare_all(cx, peer, out),
             In::Compare { peer, linked: false } => {
                 if self.compare_with.len() < MAX_COMPARE {

@@ -40,7 +40,7 @@ impl Chat {
     /// Something came that may be too much.
     pub(super) fn prune_later(&mut self, now: Instant, conversation: ConversationId) {
         let Some(log) = self.logs.get(&conversation) else { return };
-        let is_due = log.retention.wants(&self.config.chat, false).is_some();
+        let is_due = log.retention.is_deleting() || log.retention.wants(&self.config.chat, false).is_some();
         if is_due && !self.pruning.walks.contains_key(&conversation) {
             let soon = now + AFTER;
             self.pruning.at = Some(self.pruning.at.map_or(soon, |at| at.min(soon)));
@@ -54,7 +54,7 @@ impl Chat {
         if !self.config.chat.keep_for.is_zero() && !self.logs.is_empty() {
             self.pruning.at = Some(now + EVERY);
         }
-        if self.logs.values().any(|log| log.retention.deletion.is_some()) {
+        if self.logs.values().any(|log| log.retention.is_deleting()) {
             self.pruning.at = Some(now);
         }
     }
@@ -70,7 +70,7 @@ impl Chat {
         let all: Vec<ConversationId> = self.logs.keys().copied().collect();
         for conversation in all {
             let Some(log) = self.logs.get(&conversation) else { continue };
-            let deleted = log.retention.deletion.map(|_| Walk::Deleted);
+            let deleted = log.retention.is_deleting().then_some(Walk::Deleted);
             let wants = deleted.or_else(|| log.retention.wants(&self.config.chat, false));
             if let Some(walk) = wants.or(ages.then_some(Walk::Bodies))
                 && !self.pruning.walks.contains_key(&conversation)
@@ -143,7 +143,7 @@ impl Chat {
         }
         let Some(log) = self.logs.get_mut(&conversation) else { return };
         let again = walk == Walk::Deleted && log.retention.deleted();
-        if again || walk != Walk::Deleted && log.retention.deletion.is_some() {
+        if again || walk != Walk::Deleted && log.retention.is_deleting() {
             return self.walk(conversation, Walk::Deleted, out);
         }
         let too_many_headers = log.retention.wants(&self.config.chat, false) == Some(Walk::Headers);
@@ -202,18 +202,7 @@ impl Chat {
             return Step::On;
         }
         if !log.may_delete(row.log, row.seq) && walk == Walk::Deleted {
-            // The other side does not have it yet: it stays for that, and is shown no more.
-            emptied.extend(run.entries.iter().map(|e| e.id));
-            let void: Vec<u8> = (0..run.entries.len()).filter_map(|n| u8::try_from(n).ok()).collect();
-            let held = NewHeld {
-                run: Bytes(&held.run.0),
-                wants: held.wants,
-                void: &void,
-                arrived: held.arrived,
-                first_time: held.first_time,
-            };
-            let new = NewRow { log: row.log, seq: row.seq, clock: row.clock.as_deref(), at: NewAt::End(held) };
-            out.put(ENTRIES, entry_key(log.number, id), encode(&new));
+            log.retention.keep_deleted();
             return Step::On;
         }
         if !log.may_delete(row.log, row.seq) {

@@ -69,8 +69,12 @@ pub(crate) struct Deletion {
     pub(super) at: WallTime,
     /// How far the walk has come.
     pub(super) place: MessageId,
-    /// It was deleted again while the walk was under way: the walk begins anew.
-    pub(super) again: bool,
+    /// Something changed while the walk was under way: it begins anew.
+    again: bool,
+    /// The walk passed over an own run that the other side is not known to hold.
+    kept: bool,
+    /// The walk is over, and such runs are left: the next one comes when the other side holds more.
+    idle: bool,
 }
 
 impl Default for Retention {
@@ -159,6 +163,10 @@ impl Retention {
     /// Another node holds more of this node's runs than it did.
     pub(crate) fn release(&mut self) {
         self.kept.take().into_iter().for_each(|place| self.reopen(place));
+        if let Some(deletion) = &mut self.deletion {
+            deletion.again |= !deletion.idle;
+            deletion.idle = false;
+        }
     }
 
     /// Bodies are here from this place on.
@@ -231,8 +239,8 @@ impl Retention {
     /// The user deletes all that is here, up to this entry.
     pub(crate) fn delete(&mut self, until: MessageId, at: WallTime) {
         let first = MessageId::first_of(0);
-        let again = self.deletion.is_some();
-        self.deletion = Some(Deletion { until, at, place: first, again });
+        let again = self.is_deleting();
+        self.deletion = Some(Deletion { until, at, place: first, again, kept: false, idle: false });
         // What comes later opens both again.
         (self.floor, self.cut) = (self.floor.max(until.next()), self.cut.max(until.next()));
         self.kept = None;
@@ -243,11 +251,29 @@ impl Retention {
         self.deletion.is_some_and(|d| last <= d.until && arrived <= d.at)
     }
 
+    /// Whether a walk through what was deleted is due, or under way.
+    pub(crate) fn is_deleting(&self) -> bool {
+        self.deletion.is_some_and(|d| !d.idle)
+    }
+
+    /// The walk passed over what the other side is not known to hold: it is hidden until then.
+    pub(crate) fn keep_deleted(&mut self) {
+        if let Some(deletion) = &mut self.deletion {
+            deletion.kept = true;
+        }
+    }
+
     /// The walk through what was deleted is over. Whether it begins anew.
     pub(crate) fn deleted(&mut self) -> bool {
         let again = self.deletion.is_some_and(|d| d.again);
-        self.deletion =
-            self.deletion.filter(|_| again).map(|d| Deletion { place: MessageId::first_of(0), again: false, ..d });
+        let left = self.deletion.filter(|d| d.again || d.kept);
+        self.deletion = left.map(|d| Deletion {
+            place: MessageId::first_of(0),
+            again: false,
+            kept: false,
+            idle: !again,
+            ..d
+        });
         again
     }
 

@@ -3,7 +3,7 @@
 use crate::chat::rows::{At, READ_BYTES, READ_ROWS, Row, entries_from, entry_id, stored_run};
 use crate::chat::{Chat, Out, Reading, is_cut};
 use crate::error::CommandError;
-use crate::id::{ConversationId, MessageId};
+use crate::id::{ConversationId, MessageId, NodeId};
 use crate::machine::{Command, Cx, Outbox};
 use crate::store::Record;
 use crate::wire::content::{Content, Conversation};
@@ -115,14 +115,33 @@ impl Chat {
         self.unsaved.insert(conversation);
     }
 
+    /// The other side has stored a message of this node: what the user deleted and waited for that can go.
+    pub(super) fn delivered(&mut self, cx: &Cx<'_>, to: NodeId, id: MessageId) {
+        let conversation = self.id_of(Conversation::Private(to));
+        let Some(log) = self.logs.get_mut(&conversation).filter(|log| log.retention.deletion.is_some()) else { return };
+        log.delivered(id);
+        self.unsaved_since = cx.now;
+        self.unsaved.insert(conversation);
+        self.prune_later(cx.now, conversation);
+    }
+
     /// Deletes all that is here of a private conversation. Headers stay, so that what the other side says fits.
-    fn delete(&mut self, cx: &mut Cx<'_>, kind: Conversation, out: &mut Outbox<Out>) -> Result<(), CommandError> {
+    fn delete(
+        &mut self,
+        cx: &mut Cx<'_>,
+        kind: Conversation,
+        all_held: bool,
+        out: &mut Outbox<Out>,
+    ) -> Result<(), CommandError> {
         if !matches!(kind, Conversation::Private(_)) {
             return Err(CommandError::NotAllowed("only a private conversation can be deleted here"));
         }
         let conversation = self.id_of(kind);
         let log = self.logs.get_mut(&conversation).ok_or(CommandError::Unknown("conversation"))?;
         let Some(until) = log.newest() else { return Ok(()) };
+        if all_held {
+            log.all_held();
+        }
         log.retention.delete(until, cx.wall);
         (log.unread, log.read) = (0, Some(until));
         self.unsaved_since = cx.now;
@@ -151,13 +170,17 @@ impl Command<Chat> for MarkRead {
 
 /// Deletes what is here of a private conversation.
 #[derive(Debug)]
-pub(crate) struct DeleteConversation(pub(crate) Conversation);
+pub(crate) struct DeleteConversation {
+    pub(crate) conversation: Conversation,
+    /// Nothing of this node waits for the other side.
+    pub(crate) all_held: bool,
+}
 
 impl Command<Chat> for DeleteConversation {
     type Answer = Result<(), CommandError>;
 
     fn run(self, chat: &mut Chat, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Self::Answer {
         chat.sign(cx, out);
-        chat.delete(cx, self.0, out)
+        chat.delete(cx, self.conversation, self.all_held, out)
     }
 }

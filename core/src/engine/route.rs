@@ -126,7 +126,10 @@ impl Route for delivery::Out {
             Self::Stored { to, order } => q.input(delivery::In::Stored { to, order }),
             Self::AcksDue => q.input(delivery::In::AcksDue),
             Self::Received { from, id, body } => q.input(chat::In::DirectReceived { from, id, body }),
-            Self::Delivered { to, id } => q.durable(Durable::Delivered { id, to }),
+            Self::Delivered { to, id } => {
+                q.input(chat::In::Delivered { to, id });
+                q.durable(Durable::Delivered { id, to });
+            }
             Self::Expired { to, id } => q.durable(Durable::Failed { id, to, reason: FailReason::Expired }),
             Self::Blocked { to, id } => q.durable(Durable::Failed { id, to, reason: FailReason::Blocked }),
             Self::Refused { to, id } => q.durable(Durable::Failed { id, to, reason: FailReason::Refused }),

@@ -12,6 +12,7 @@ wrong is a `DonpError`. Everything is typed, and nothing else of this package is
 
 from .aio import AsyncNode
 from .bot import AsyncBotConversation, AsyncBotMessage, Bot, BotConversation, BotMessage, Member
+from .contacts import AuthenticationResult, Contact, ConversationInfo, SafetyNumber, Verification
 from .content import (
     NETWORK,
     ClockEntry,
@@ -59,6 +60,9 @@ from .errors import (
     TimeoutError,
 )
 from .events import (
+    Authenticated,
+    ContactChanged,
+    ContactRequest,
     Delivered,
     DownReason,
     Event,
@@ -115,6 +119,8 @@ __all__ = [
     "AsyncBotConversation",
     "AsyncBotMessage",
     "AsyncNode",
+    "Authenticated",
+    "AuthenticationResult",
     "Batch",
     "Bot",
     "BotConversation",
@@ -122,8 +128,12 @@ __all__ = [
     "BusyError",
     "ClockEntry",
     "ClosedError",
+    "Contact",
+    "ContactChanged",
+    "ContactRequest",
     "Content",
     "Conversation",
+    "ConversationInfo",
     "DamagedError",
     "Days",
     "Delete",
@@ -193,6 +203,7 @@ __all__ = [
     "Reply",
     "Request",
     "Retract",
+    "SafetyNumber",
     "StateChanged",
     "StorageError",
     "Text",
@@ -200,6 +211,7 @@ __all__ = [
     "Transmit",
     "Unknown",
     "UnknownEvent",
+    "Verification",
     "Writable",
     "ZoneMember",
     "generate_identity",

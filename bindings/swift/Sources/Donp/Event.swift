@@ -24,6 +24,12 @@ public enum Event: Hashable, Sendable {
     case groupChanged(
         seq: UInt64, group: GroupId, change: GroupChange, node: NodeId?, name: String?, role: GroupRole?,
         text: String?, reason: Refusal?)
+    /// Durable. A stranger wrote a private message for the first time: it is in the book as a request until it is
+    /// answered.
+    case contactRequest(seq: UInt64, node: NodeId)
+    /// Durable. A verified contact has another key: nothing is sent to it until
+    /// ``Node/verifyContact(_:shown:)`` or ``Node/acceptChange(_:)``.
+    case contactChanged(seq: UInt64, node: NodeId)
     /// This node's state changed.
     case stateChanged(before: NodeState, after: NodeState)
     /// A node is linked to this one. The name is what it claims, once it told it.
@@ -33,6 +39,8 @@ public enum Event: Hashable, Sendable {
     /// What this node holds of a member of its zone changed, or ``Node/detectNodeFailure(_:)`` asked for it.
     /// Who is new in the zone is found in ``Node/members()``.
     case memberChanged(peer: NodeId, state: MemberState)
+    /// The result of ``Node/authenticateNode(_:)``: whether the device of the node is at the other end of the link.
+    case authenticated(peer: NodeId, result: AuthenticationResult)
     /// A queue that refused a call with ``DonpError/Kind/busy`` has room again.
     case writable
     /// The reader was too slow and this many volatile events were lost: read the state again. Messages are
@@ -47,8 +55,9 @@ public enum Event: Hashable, Sendable {
         case .received(let seq, _), .delivered(let seq, _, _), .failed(let seq, _, _, _): seq
         case .forked(let seq, _, _, _, _), .lifeBegun(let seq, _): seq
         case .groupChanged(let seq, _, _, _, _, _, _, _): seq
+        case .contactRequest(let seq, _), .contactChanged(let seq, _): seq
         case .unknown(let seq): seq
-        case .stateChanged, .peerUp, .peerDown, .memberChanged, .writable, .lagged: nil
+        case .stateChanged, .peerUp, .peerDown, .memberChanged, .authenticated, .writable, .lagged: nil
         }
     }
 }
@@ -123,6 +132,12 @@ extension Event {
                 seq: seq, group: GroupId(trusted: group), change: GroupChange(change),
                 node: node.map { NodeId(trusted: $0) }, name: name, role: role.map { GroupRole($0) },
                 text: text, reason: reason.map { Refusal($0) })
+        case .contactRequest(let seq, let node):
+            self = .contactRequest(seq: seq, node: NodeId(trusted: node))
+        case .contactChanged(let seq, let node):
+            self = .contactChanged(seq: seq, node: NodeId(trusted: node))
+        case .authenticated(let peer, let result):
+            self = .authenticated(peer: NodeId(trusted: peer), result: AuthenticationResult(result))
         case .stateChanged(let before, let after):
             self = .stateChanged(before: NodeState(before), after: NodeState(after))
         case .peerUp(let peer, let name): self = .peerUp(peer: NodeId(trusted: peer), name: name)

@@ -195,7 +195,11 @@ impl Engine {
     /// [`CommandError::NotAllowed`] for another kind of conversation, [`CommandError::Unknown`] if there is none.
     pub fn delete_conversation(&mut self, now: Instant, conversation: Conversation) -> Result<(), CommandError> {
         let at = self.advance(now);
-        let done = self.machines.chat.command(at, &mut self.q, DeleteConversation(conversation));
+        let all_held = match conversation {
+            Conversation::Private(peer) => self.machines.delivery.queued(peer) == 0,
+            Conversation::Network | Conversation::Group(_) => false,
+        };
+        let done = self.machines.chat.command(at, &mut self.q, DeleteConversation { conversation, all_held });
         self.pump(now);
         done
     }
