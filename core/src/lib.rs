@@ -161,8 +161,8 @@ pub use config::{
 };
 pub use contacts::{SafetyNumber, Verification};
 pub use engine::{
-    Answer, Contact, ConversationInfo, Deadline, Durable, Engine, Event, FailReason, FailureType, LocalPeer, Output, Peer, Status, Transmit,
-    Volatile, ZoneMember,
+    Answer, Contact, ConversationInfo, Deadline, Durable, Engine, Event, FailReason, FailureType, LocalPeer, Output,
+    Peer, Status, Transmit, Volatile, ZoneMember,
 };
 pub use error::{CommandError, ConfigError, RestoreError};
 pub use fact::{DownReason, MemberState};

@@ -118,12 +118,12 @@ impl From<CommandError> for DonpError {
             CommandError::KeyChanged(_) => {
                 Self::Denied { reason, hint: "verify_contact, or accept_change".into(), retryable }
             }
-            CommandError::NumberDiffers(_) => {
-                Self::Denied { reason, hint: "compare all digits again; if they differ, send nothing".into(), retryable }
-            }
-            CommandError::NameTaken(_) => {
-                Self::AlreadyExists { reason, hint: "choose another name".into(), retryable }
-            }
+            CommandError::NumberDiffers(_) => Self::Denied {
+                reason,
+                hint: "compare all digits again; if they differ, send nothing".into(),
+                retryable,
+            },
+            CommandError::NameTaken(_) => Self::AlreadyExists { reason, hint: "choose another name".into(), retryable },
             CommandError::Blocked(_) => Self::Denied { reason, hint: "unblock it first".into(), retryable },
             CommandError::TooLong { .. } => Self::InvalidInput { reason, hint: "send it in parts".into(), retryable },
             _ => Self::InvalidInput { reason, hint: "correct the argument".into(), retryable },

@@ -4,7 +4,8 @@ use donp_core as core;
 use donp_runtime::api;
 
 use crate::{
-    AuthenticationResult, Conversation, GroupChange, GroupId, GroupRole, MemberState, Message, MessageId, NodeId, Refusal,
+    AuthenticationResult, Conversation, GroupChange, GroupId, GroupRole, MemberState, Message, MessageId, NodeId,
+    Refusal,
 };
 
 /// Where a node is in its life.

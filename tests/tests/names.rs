@@ -95,7 +95,11 @@ fn operations_have_one_name_in_every_language() {
             ["mod", "contacts", "faults", "groups"].map(|f| read(&format!("hosts/runtime/src/node/{f}.rs"))).concat(),
             &["pub fn N("][..],
         ),
-        ("ffi", ["node", "contacts", "faults", "lan", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat(), &["pub fn N("]),
+        (
+            "ffi",
+            ["node", "contacts", "faults", "lan", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat(),
+            &["pub fn N("],
+        ),
         ("json", read("docs/control.md"), &["`N`"]),
         ("python", read("bindings/python/python/donp/node.py"), &["def N("]),
         ("kotlin", kotlin, &["fun N(", "val N: "]),
@@ -190,14 +194,17 @@ fn records_and_their_fields_have_one_name_in_every_language() {
         + &read("core/src/wire/content.rs")
         + &read("core/src/group/one.rs")
         + &read("core/src/group/op.rs");
-    let api = ["api", "api/message", "api/group", "api/contacts"].map(|f| read(&format!("hosts/runtime/src/{f}.rs"))).concat();
+    let api = ["api", "api/message", "api/group", "api/contacts"]
+        .map(|f| read(&format!("hosts/runtime/src/{f}.rs")))
+        .concat();
     let ffi = ["node", "contacts", "content", "faults", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat();
-    let python =
-        ["status", "contacts", "content", "zone", "groups"].map(|f| read(&format!("bindings/python/python/donp/{f}.py"))).concat();
+    let python = ["status", "contacts", "content", "zone", "groups"]
+        .map(|f| read(&format!("bindings/python/python/donp/{f}.py")))
+        .concat();
     let kotlin = ["Messages", "Contacts", "Zone", "Node", "Groups"]
         .map(|f| read(&format!("bindings/kotlin/src/main/kotlin/org/donp/{f}.kt")));
-    let swift =
-        ["Contacts", "Content", "Zone", "Status", "Groups"].map(|f| read(&format!("bindings/swift/Sources/Donp/{f}.swift")));
+    let swift = ["Contacts", "Content", "Zone", "Status", "Groups"]
+        .map(|f| read(&format!("bindings/swift/Sources/Donp/{f}.swift")));
     for (name, entry) in table["records"].as_table().unwrap() {
         let (fields, counters) = (list(entry.get("fields")), list(entry.get("counters")));
         let all: Vec<&str> = fields.iter().chain(&counters).copied().collect();
@@ -240,12 +247,15 @@ fn enumerations_have_one_name_in_every_language() {
         + &read("core/src/authentication/mod.rs")
         + &["op", "change", "wire"].map(|f| read(&format!("core/src/group/{f}.rs"))).concat();
     let ffi = ["event", "contacts", "faults", "groups"].map(|f| read(&format!("ffi/src/{f}.rs"))).concat();
-    let python =
-        ["status", "contacts", "events", "zone", "groups"].map(|f| read(&format!("bindings/python/python/donp/{f}.py"))).concat();
+    let python = ["status", "contacts", "events", "zone", "groups"]
+        .map(|f| read(&format!("bindings/python/python/donp/{f}.py")))
+        .concat();
     let kotlin = ["Events", "Contacts", "Zone", "Groups"]
         .map(|f| read(&format!("bindings/kotlin/src/main/kotlin/org/donp/{f}.kt")))
         .concat();
-    let swift = ["Event", "Contacts", "Zone", "Groups"].map(|f| read(&format!("bindings/swift/Sources/Donp/{f}.swift"))).concat();
+    let swift = ["Event", "Contacts", "Zone", "Groups"]
+        .map(|f| read(&format!("bindings/swift/Sources/Donp/{f}.swift")))
+        .concat();
     for (name, values) in table["enums"].as_table().unwrap() {
         let values = list(Some(values));
         let variants = |body: &str| -> BTreeSet<String> {

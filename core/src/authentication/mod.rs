@@ -65,8 +65,14 @@ impl AuthenticationResult {
 #[derive(Debug)]
 pub(crate) enum In {
     /// A link uses keys of a handshake with this hash from now on.
-    Keyed { peer: NodeId, hash: [u8; 32] },
-    Message { from: NodeId, body: Vec<u8> },
+    Keyed {
+        peer: NodeId,
+        hash: [u8; 32],
+    },
+    Message {
+        from: NodeId,
+        body: Vec<u8>,
+    },
 }
 
 #[derive(Debug)]

@@ -37,9 +37,7 @@ impl Message {
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Challenge(Challenge { random, hash }) => [[CHALLENGE].as_slice(), random, hash].concat(),
-            Self::Answer(Answer { random, key, signature }) => {
-                [[ANSWER].as_slice(), random, key, signature].concat()
-            }
+            Self::Answer(Answer { random, key, signature }) => [[ANSWER].as_slice(), random, key, signature].concat(),
         }
     }
 

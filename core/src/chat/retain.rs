@@ -267,13 +267,8 @@ impl Retention {
     pub(crate) fn deleted(&mut self) -> bool {
         let again = self.deletion.is_some_and(|d| d.again);
         let left = self.deletion.filter(|d| d.again || d.kept);
-        self.deletion = left.map(|d| Deletion {
-            place: MessageId::first_of(0),
-            again: false,
-            kept: false,
-            idle: !again,
-            ..d
-        });
+        self.deletion =
+            left.map(|d| Deletion { place: MessageId::first_of(0), again: false, kept: false, idle: !again, ..d });
         again
     }
 

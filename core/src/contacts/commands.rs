@@ -204,7 +204,9 @@ impl Command<Contacts> for Verify {
         match SafetyNumber::fits(&own, &other, &self.shown) {
             Ok(true) => {}
             Ok(false) => return Err(CommandError::NumberDiffers(node)),
-            Err(_) => return Err(CommandError::Unreadable("safety number: it has 60 digits, or is a whole scanned code")),
+            Err(_) => {
+                return Err(CommandError::Unreadable("safety number: it has 60 digits, or is a whole scanned code"));
+            }
         }
         contacts.book.put(node, Person { verified: Some(other.identity), changed: false, ..person }, out);
         out.push(Out::Trust { node, identity: Some(other.identity), held: false });

@@ -47,7 +47,11 @@ pub(crate) enum Out {
     Fact(Fact),
     /// Only this session identity key of the node is verified; none: nothing is to be compared. `held`: nothing is sealed
     /// for it until the user looked at its change of key.
-    Trust { node: NodeId, identity: Option<[u8; 32]>, held: bool },
+    Trust {
+        node: NodeId,
+        identity: Option<[u8; 32]>,
+        held: bool,
+    },
     /// Ask this linked node for its keys; `In::Keys` answers.
     Meet(NodeId),
     /// A stranger wrote for the first time.

@@ -150,7 +150,10 @@ mod tests {
                 identity: bytes(&case[name]["identity"]),
             };
             let number = SafetyNumber::of(&side("own"), &side("other"));
-            assert_eq!((number.number.as_str(), number.code.as_str()), (case["number"].as_str().unwrap(), case["code"].as_str().unwrap()));
+            assert_eq!(
+                (number.number.as_str(), number.code.as_str()),
+                (case["number"].as_str().unwrap(), case["code"].as_str().unwrap())
+            );
         }
     }
 

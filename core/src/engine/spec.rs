@@ -84,7 +84,8 @@ fn examples() -> OrderedMap<&'static str, Vec<u8>> {
         ("group wait", encode(&crate::group::wire::Message::Wait { group: GroupId([0xcc; 32]) })),
         (
             "authentication challenge",
-            authentication::Message::Challenge(authentication::Challenge { random: [0x11; 32], hash: [0x22; 32] }).encode(),
+            authentication::Message::Challenge(authentication::Challenge { random: [0x11; 32], hash: [0x22; 32] })
+                .encode(),
         ),
         ("bundle question", crate::session::wire::Message::Ask.encode()),
         ("ratchet header", crate::session::wire::Header::example().encode().to_vec()),

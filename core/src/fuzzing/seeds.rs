@@ -457,10 +457,7 @@ fn authentication() -> Vec<Vec<u8>> {
 fn authentication_messages() -> Vec<Vec<u8>> {
     use crate::authentication::wire::{Answer, Challenge, Message};
     let answer = Answer { random: [1; 32], key: who(1).public_key(), signature: [3; 64] };
-    vec![
-        Message::Challenge(Challenge { random: [1; 32], hash: [2; 32] }).encode(),
-        Message::Answer(answer).encode(),
-    ]
+    vec![Message::Challenge(Challenge { random: [1; 32], hash: [2; 32] }).encode(), Message::Answer(answer).encode()]
 }
 
 fn safety_codes() -> Vec<Vec<u8>> {
@@ -816,7 +813,10 @@ mod tests {
             ("delivery", &["Delivered", "Refused", "Received", "Stored", "Want", "Unwant"]),
             ("session", &["Send", "Ready", "Opened", "Unopened", "SaveDue"]),
             ("gossip", &["Deliver", "Send"]),
-            ("contacts", &["Requested", "Changed", "Meet", "Trust", "answer Ok(", "NumberDiffers", "Unreadable", "Busy"]),
+            (
+                "contacts",
+                &["Requested", "Changed", "Meet", "Trust", "answer Ok(", "NumberDiffers", "Unreadable", "Busy"],
+            ),
             ("authentication", &["Send", "Done", "Timeout", "answer Ok("]),
             ("group", &["Want", "Unwant", "Say", "View", "Changed", "Joined", "answer Ok("]),
             (

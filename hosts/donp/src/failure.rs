@@ -251,7 +251,8 @@ impl From<CommandError> for Failure {
             CommandError::Unreadable(what) => Self::new(Exit::Usage, format!("this is no {what}"))
                 .hint("copy it whole, as `donp contact show` of the other side prints it"),
             CommandError::Unknown("contact" | "request") => {
-                Self::new(Exit::Failed, "that node is not in your contacts, or has no request").hint("donp contact list")
+                Self::new(Exit::Failed, "that node is not in your contacts, or has no request")
+                    .hint("donp contact list")
             }
             CommandError::Unknown("change of a key") => {
                 Self::new(Exit::Failed, "that contact is not verified, or its key did not change")

@@ -156,9 +156,12 @@ impl Service {
             "blocked" => self.blocked(),
             "whoami" => self.whoami(),
             "version" => Ok(version()),
-            _ => self.contact_call(method, params, gone).or_else(|| self.group_call(method, params, gone)).unwrap_or_else(|| {
-                Err(Failure::usage(format!("there is no method '{method}'")).hint(Self::METHODS.join(", ")))
-            }),
+            _ => self
+                .contact_call(method, params, gone)
+                .or_else(|| self.group_call(method, params, gone))
+                .unwrap_or_else(|| {
+                    Err(Failure::usage(format!("there is no method '{method}'")).hint(Self::METHODS.join(", ")))
+                }),
         }
     }
 

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use donp_core as core;
 use donp_core::{
-    AccountId, AuthenticationResult, DownReason, DropReason, Durable, FailReason, GroupId, GroupRole, MemberState, MessageId, NodeId,
-    NodeState, NodeType, Refusal, Volatile,
+    AccountId, AuthenticationResult, DownReason, DropReason, Durable, FailReason, GroupId, GroupRole, MemberState,
+    MessageId, NodeId, NodeState, NodeType, Refusal, Volatile,
 };
 use serde::{Deserialize, Serialize};
 

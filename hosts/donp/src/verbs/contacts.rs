@@ -40,11 +40,9 @@ pub fn contact(verb: &ContactVerb, backend: &mut Backend, out: &Output) -> Resul
         ContactVerb::Accept { peer } => {
             act("accept_contact", json!({ "peer": peer }), &|who| format!("{who} is in your contacts"))
         }
-        ContactVerb::Mute { peer } => {
-            act("mute_contact", json!({ "peer": peer, "muted": true }), &|who| {
-                format!("{who} is muted: recv shows nothing of it, history does")
-            })
-        }
+        ContactVerb::Mute { peer } => act("mute_contact", json!({ "peer": peer, "muted": true }), &|who| {
+            format!("{who} is muted: recv shows nothing of it, history does")
+        }),
         ContactVerb::Unmute { peer } => {
             act("mute_contact", json!({ "peer": peer, "muted": false }), &|who| format!("{who} is not muted"))
         }
@@ -189,10 +187,11 @@ pub fn authenticate(node: &str, backend: &mut Backend, out: &Output) -> Result<(
             let failed = result == Some(AuthenticationResult::Failed);
             Err(Failure::new(if failed { Exit::Untrusted } else { Exit::Network }, ""))
         }
-        Some(AuthenticationResult::Failed) => {
-            Err(Failure::new(Exit::Untrusted, format!("what is at the other end of the link is not the device of {who}"))
-                .hint("somebody has its link key, or stands between: send nothing secret, and ask it by other means"))
-        }
+        Some(AuthenticationResult::Failed) => Err(Failure::new(
+            Exit::Untrusted,
+            format!("what is at the other end of the link is not the device of {who}"),
+        )
+        .hint("somebody has its link key, or stands between: send nothing secret, and ask it by other means")),
         _ => Err(Failure::new(Exit::Network, format!("{who} gave no answer in ten seconds"))
             .hint("donp peers shows who is linked")),
     }
@@ -204,7 +203,10 @@ pub(super) fn event_lines(event: &Event) -> Vec<String> {
         Event::ContactRequest { node, name, .. } => {
             let who = name.as_deref().map_or_else(|| node.short(), escape_for_terminal);
             let id = node.short();
-            vec![format!("{who} ({id}) is no contact of yours and writes to you:"), format!("donp contact accept {id}, or delete, or block")]
+            vec![
+                format!("{who} ({id}) is no contact of yours and writes to you:"),
+                format!("donp contact accept {id}, or delete, or block"),
+            ]
         }
         Event::ContactChanged { node, name, .. } => {
             let who = name.as_deref().map_or_else(|| node.short(), escape_for_terminal);
