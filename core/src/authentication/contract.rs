@@ -1,10 +1,11 @@
 //! What the contract suite draws for this machine.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use crate::authentication::wire::{Answer, Challenge, Message, signed};
 use crate::authentication::{Authenticate, Authentication, In, MAX_PENDING};
-use crate::contract::{Contract, Draw, PEERS, Step, who};
+use crate::contract::{Contract, Draw, PEERS, Script, Step, who};
 use crate::fact::samples::{down, up};
 use crate::identity::Domain;
 
@@ -34,4 +35,25 @@ impl Contract for Authentication {
             _ => return Step::Fact(d.fact()),
         })
     }
+}
+
+/// Valid inputs of the machine, for fuzzers.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    // A link, its keys, a challenge of another and one of this node; a link that ends, and the end of the time.
+    let mut all = Script::default();
+    all.put(&[0, 0, 1]).put(&[0, 2, 1, 2]).put(&[0, 5, 1, 9, 2]).put(&[0, 5, 1, 9, 3]).put(&[0, 3, 1]);
+    for message in messages() {
+        all.put(&[0, 4, 1]).bytes(&message);
+    }
+    all.put(&[0, 6, 1, 9, 2]).put(&[0, 1, 1]).put(&[0, 3, 2]).put(&[210]);
+    alloc::vec![all.0]
+}
+
+/// One message of each kind.
+pub(crate) fn messages() -> Vec<Vec<u8>> {
+    let answer = Answer { random: [1; 32], key: who(1).public_key(), signature: [3; 64] };
+    alloc::vec![
+        Message::Challenge(Challenge { random: [1; 32], hash: [2; 32] }).encode(),
+        Message::Answer(answer).encode()
+    ]
 }

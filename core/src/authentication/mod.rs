@@ -6,7 +6,7 @@
 //! stands between two links has two hashes, so an answer from one is of no use on the other.
 
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
-mod contract;
+pub(crate) mod contract;
 pub(crate) mod wire;
 
 use alloc::vec::Vec;

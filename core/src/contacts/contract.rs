@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::contacts::commands::{Accept, AcceptChange, Add, Learn, Mute, Remove, Rename, Verify, Wrote};
 use crate::contacts::number::{PublicKeys, SafetyNumber};
 use crate::contacts::{Contacts, In};
-use crate::contract::{Contract, Draw, PEERS, Step, who};
+use crate::contract::{Contract, Draw, PEERS, Script, Step, who};
 use crate::fact::Fact;
 use crate::fact::samples::{down, up};
 
@@ -72,4 +72,30 @@ impl Contract for Contacts {
         let held: Vec<bool> = (0..2).map(|_| self.is_held(d.peer())).collect();
         let _ = writeln!(transcript, "{held:?} {}", self.iter().count());
     }
+}
+
+/// Valid inputs of the machine, for fuzzers.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    // Own keys, a stranger that writes and is accepted, named, met, verified by number and by code, changed, accepted; see
+    // `Contract::draw`.
+    let mut people = Script::default();
+    people.put(&[0, 0, 0, 1]).put(&[0, 2, 1]).put(&[0, 3, 1]).put(&[0, 11, 2, 1]).put(&[0, 7, 1, 2]);
+    people.put(&[0, 11, 1, 1]).put(&[0, 1, 1, 2]).put(&[0, 11, 1, 1]);
+    people.put(&[0, 10, 1, 1, 3, 1]).put(&[0, 10, 1, 1, 2, 2]).put(&[0, 10, 1, 1, 2, 1]).put(&[0, 10, 1, 1, 2, 0]);
+    people.bytes(b"12345").put(&[0, 8, 1, 0]).put(&[0, 0, 1, 3]).put(&[0, 11, 0, 1]).put(&[0, 9, 1]);
+    // More strangers and contacts than there is room for, and a block.
+    let mut many = Script::default();
+    for n in 1..5 {
+        many.put(&[0, 2, n]);
+    }
+    for n in 1..6 {
+        many.put(&[0, 6, n, n % 4]);
+    }
+    many.put(&[0, 2, 6]).put(&[0, 5, 0, 6]).put(&[0, 12, 7]).put(&[0, 4, 1]);
+    alloc::vec![people.0, many.0]
+}
+
+/// A valid code.
+pub(crate) fn codes() -> Vec<Vec<u8>> {
+    alloc::vec![SafetyNumber::code_of(&keys(1, 1), &keys(2, 2)).into_bytes()]
 }

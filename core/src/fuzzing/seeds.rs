@@ -54,10 +54,10 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "session_message" => session_messages(),
         "group" => group(),
         "group_message" => crate::group::contract::messages(),
-        "contacts" => contacts(),
-        "authentication" => authentication(),
-        "authentication_message" => authentication_messages(),
-        "safety_code" => safety_codes(),
+        "contacts" => crate::contacts::contract::seeds(),
+        "authentication" => crate::authentication::contract::seeds(),
+        "authentication_message" => crate::authentication::contract::messages(),
+        "safety_code" => crate::contacts::contract::codes(),
         "delivery" => delivery(),
         "gossip" => gossip(),
         "swim_message" => swim_messages(),
@@ -421,48 +421,6 @@ fn group() -> Vec<Vec<u8>> {
     own.put(&[0, 0, 6, 0]).put(&[0, 0, 6, 1]).put(&[0, 0, 7, 2]).put(&[0, 0, 4, 1, 1, 1, 1]).put(&[220, 255]);
     own.put(&[0, 255, 12]).put(&[0, 0, 9, 1, 1]).put(&[0, 0, 1, 1]).bytes(&[1, 1, 3]);
     vec![joins.0, own.0]
-}
-
-fn contacts() -> Vec<Vec<u8>> {
-    // Own keys, a stranger that writes and is accepted, named, met, verified by number and by code, changed, accepted; see
-    // `Contract::draw`.
-    let mut people = Script::default();
-    people.put(&[0, 0, 0, 1]).put(&[0, 2, 1]).put(&[0, 3, 1]).put(&[0, 11, 2, 1]).put(&[0, 7, 1, 2]);
-    people.put(&[0, 11, 1, 1]).put(&[0, 1, 1, 2]).put(&[0, 11, 1, 1]);
-    people.put(&[0, 10, 1, 1, 3, 1]).put(&[0, 10, 1, 1, 2, 2]).put(&[0, 10, 1, 1, 2, 1]).put(&[0, 10, 1, 1, 2, 0]);
-    people.bytes(b"12345").put(&[0, 8, 1, 0]).put(&[0, 0, 1, 3]).put(&[0, 11, 0, 1]).put(&[0, 9, 1]);
-    // More strangers and contacts than there is room for, and a block.
-    let mut many = Script::default();
-    for n in 1..5 {
-        many.put(&[0, 2, n]);
-    }
-    for n in 1..6 {
-        many.put(&[0, 6, n, n % 4]);
-    }
-    many.put(&[0, 2, 6]).put(&[0, 5, 0, 6]).put(&[0, 12, 7]).put(&[0, 4, 1]);
-    vec![people.0, many.0]
-}
-
-fn authentication() -> Vec<Vec<u8>> {
-    // A link, its keys, a challenge of another and one of this node; a link that ends, and the end of the time.
-    let mut all = Script::default();
-    all.put(&[0, 0, 1]).put(&[0, 2, 1, 2]).put(&[0, 5, 1, 9, 2]).put(&[0, 5, 1, 9, 3]).put(&[0, 3, 1]);
-    for message in authentication_messages() {
-        all.put(&[0, 4, 1]).bytes(&message);
-    }
-    all.put(&[0, 6, 1, 9, 2]).put(&[0, 1, 1]).put(&[0, 3, 2]).put(&[210]);
-    vec![all.0]
-}
-
-fn authentication_messages() -> Vec<Vec<u8>> {
-    use crate::authentication::wire::{Answer, Challenge, Message};
-    let answer = Answer { random: [1; 32], key: who(1).public_key(), signature: [3; 64] };
-    vec![Message::Challenge(Challenge { random: [1; 32], hash: [2; 32] }).encode(), Message::Answer(answer).encode()]
-}
-
-fn safety_codes() -> Vec<Vec<u8>> {
-    let keys = |n: u8| crate::contacts::contract::keys(n, n);
-    vec![crate::contacts::SafetyNumber::code_of(&keys(1), &keys(2)).into_bytes()]
 }
 
 fn gossip() -> Vec<Vec<u8>> {
