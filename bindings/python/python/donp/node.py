@@ -431,7 +431,8 @@ class Node:
 
         A node that is away gets it later, and the event `Delivered` tells when it has it. Raises
         `NotFoundError` for a node that was never met or heard of, `InvalidInputError` for an empty or too
-        long text, `BusyError` when the queue is full.
+        long text, `BusyError` when the queue is full, `DeniedError` for a blocked node, and for a verified
+        contact whose key changed. Who is written to becomes a contact.
         """
         return MessageId._of(_call(self._raw.send_private, _node_id(to), _content_out(what)))
 

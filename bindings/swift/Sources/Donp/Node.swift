@@ -135,8 +135,8 @@ public final class Node: Sendable {
     ///   - to: Who is to have it. If it is away it gets it later, and ``Event/delivered(seq:id:to:)`` tells
     ///     when it has it.
     /// - Returns: The message, as soon as it is stored.
-    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `notFound` (nobody knows `to`), `busy` and
-    ///   `storage`.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `notFound` (nobody knows `to`), `denied` (it is
+    ///   blocked, or a verified contact whose key changed), `busy` and `storage`.
     @discardableResult
     public func send(_ text: String, to: NodeId) async throws(DonpError) -> MessageId {
         try await send(.text(text), to: to)
@@ -144,8 +144,8 @@ public final class Node: Sendable {
 
     /// Says something to one node, as `send` does: also a reply, a mark, an edit or a
     /// retraction.
-    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `notFound` (nobody knows `to`), `busy` and
-    ///   `storage`.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `notFound` (nobody knows `to`), `denied` (it is
+    ///   blocked, or a verified contact whose key changed), `busy` and `storage`.
     @discardableResult
     public func send(_ content: Content, to: NodeId) async throws(DonpError) -> MessageId {
         MessageId(

@@ -4,7 +4,8 @@ package org.donp
  * Something that happened.
  *
  * [Received], [Delivered], [Failed], [Forked], [LifeBegun], [GroupChanged], [ContactRequest] and [ContactChanged] are
- * durable: they come again after a restart until [Node.ack] was called with them or a later one. The others are volatile: each stream keeps 1,024 of them.
+ * durable: they come again after a restart until [Node.ack] was called with them or a later one. The others are
+ * volatile: each stream keeps 1,024 of them.
  */
 public sealed class Event {
     /** The number to acknowledge; null if the event is volatile. */

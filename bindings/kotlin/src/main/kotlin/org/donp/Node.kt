@@ -282,6 +282,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
      * @throws DonpException.InvalidInput if [content] is empty, too long or [Content.Unknown], or [to] is
      *   this node
      * @throws DonpException.Busy if too much waits for [to]
+     * @throws DonpException.Denied if [to] is blocked, or a verified contact whose key changed
      * @throws DonpException.NotRunning if the node is not started or suspended
      */
     public suspend fun send(to: NodeId, content: Content): MessageId =
