@@ -50,7 +50,7 @@ impl Host {
                     self.engine.ack(now, seq).unwrap();
                 }
                 Output::Transmit(transmit) => transmits.push(transmit),
-                Output::Event(Event::Volatile(_)) | Output::Answer(_) | Output::Beacon(_) => {}
+                Output::Event(Event::Volatile(_)) | Output::Answer(_) | Output::FilePart(_) | Output::Beacon(_) => {}
             }
         }
         transmits

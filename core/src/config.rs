@@ -301,6 +301,9 @@ settings! {
 settings! {
     /// Conversations and catching up.
     chat: ChatConfig {
+        /// Whether messages of muted contacts make events too: no.
+        report_muted: bool = false,
+            "Report messages of muted contacts too";
         /// How often heights are compared with a random neighbour: 60 s, half more or less at random
         /// (docs/design/history.md §4). At once with everybody who becomes a neighbour.
         compare_every: Duration = Duration::from_secs(60),

@@ -32,6 +32,16 @@ pub enum CommandError {
     UnknownPeer(NodeId),
     /// This node is blocked here: unblock it first.
     Blocked(NodeId),
+    /// This contact was verified and has another key since: verify it again, or accept the change.
+    KeyChanged(NodeId),
+    /// The keys of this node are not known yet: link with it once.
+    KeysUnknown(NodeId),
+    /// What was shown is not the safety number with this contact.
+    NumberDiffers(NodeId),
+    /// This other contact has the name already.
+    NameTaken(NodeId),
+    /// A text is not what it has to be; the words say what that is.
+    Unreadable(&'static str),
     /// A rule of the group forbids it; the text says which.
     NotAllowed(&'static str),
     /// The file was not added.
@@ -43,7 +53,7 @@ pub enum CommandError {
 impl CommandError {
     /// Whether the same command can succeed later without being changed.
     pub fn retryable(&self) -> bool {
-        matches!(self, Self::Busy(_))
+        matches!(self, Self::Busy(_) | Self::KeysUnknown(_))
     }
 }
 
@@ -63,6 +73,18 @@ impl fmt::Display for CommandError {
                 write!(f, "nothing is known of node {id}: join through it or take an invitation from it once")
             }
             Self::Blocked(id) => write!(f, "node {id} is blocked here: unblock it first"),
+            Self::KeyChanged(id) => write!(
+                f,
+                "contact {id} has another key than the one that was verified: compare its safety number again, or accept the change"
+            ),
+            Self::KeysUnknown(id) => {
+                write!(f, "the keys of node {id} are not known here yet: try again when it is linked")
+            }
+            Self::NumberDiffers(id) => {
+                write!(f, "this is not the safety number with node {id}: one of the two has keys of somebody else")
+            }
+            Self::NameTaken(id) => write!(f, "contact {id} has this name already: choose another one"),
+            Self::Unreadable(what) => write!(f, "this is no {what}"),
             Self::NotAllowed(why) => f.write_str(why),
             Self::File(e) => write!(f, "{e}"),
             Self::OtherNetwork => f.write_str(

@@ -33,6 +33,10 @@ pub(crate) enum Fact {
     Blocked(NodeId),
     /// The user ended that.
     Unblocked(NodeId),
+    /// The user wants no events of what this node says. At a start it is said of each such node.
+    Muted(NodeId),
+    /// The user ended that.
+    Unmuted(NodeId),
     /// A linked node is a neighbour in the mesh.
     NeighbourUp(NodeId),
     /// A linked node is no neighbour any more.

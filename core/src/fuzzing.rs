@@ -41,6 +41,8 @@ const OTHERS: &[(&str, Target)] = &[
     ("session_message", session_message),
     ("group_message", group_message),
     ("file_message", file_message),
+    ("authentication_message", authentication_message),
+    ("safety_code", safety_code),
     ("delivery_message", delivery_message),
     ("chat_message", chat_message),
     ("chat_run", chat_run),
@@ -150,6 +152,22 @@ fn group_message(bytes: &[u8]) {
 fn file_message(bytes: &[u8]) {
     if let Ok(message) = crate::file::wire::Message::decode(bytes) {
         assert_eq!(crate::file::wire::Message::decode(&message.encode()), Ok(message));
+    }
+}
+
+fn authentication_message(bytes: &[u8]) {
+    if let Ok(message) = crate::authentication::wire::Message::decode(bytes) {
+        assert_eq!(message.encode(), bytes);
+    }
+}
+
+/// A code that was scanned, and one with the right checksum behind what the fuzzer has.
+fn safety_code(bytes: &[u8]) {
+    let sealed = crate::id::with_checksum('s', bytes);
+    for text in [core::str::from_utf8(bytes).unwrap_or_default(), &sealed] {
+        if let Ok((own, other)) = crate::contacts::read_code(text) {
+            assert_eq!(crate::contacts::SafetyNumber::code_of(&own, &other), text.trim().to_ascii_lowercase());
+        }
     }
 }
 

@@ -56,6 +56,8 @@ pub(crate) enum Domain {
     Invitation,
     /// The consent of who joins a group.
     Acceptance,
+    /// The answer to a challenge over a link.
+    Challenge,
 }
 
 impl Domain {
@@ -72,6 +74,7 @@ impl Domain {
             Self::GroupMessage => b"DONP1 groupmsg  ",
             Self::Invitation => b"DONP1 invitation",
             Self::Acceptance => b"DONP1 acceptance",
+            Self::Challenge => b"DONP1 challenge ",
         }
     }
 }

@@ -99,7 +99,8 @@
 //! (nodes nearby), `session` (what two devices say is readable to them alone), `delivery` (private messages until they
 //! are stored at the other end), `gossip`
 //! (broadcasts), `swim` (failure detection in a zone), `chat` (conversations in causal order), `group` (who is a member
-//! of a group, and its keys), `file` (files, pulled part by part from any member that has them). No machine
+//! of a group, and its keys), `file` (files, pulled part by part from any member that has them), `contacts` (people and
+//! their keys), `authentication` (who is at the other end of a link). No machine
 //! knows another: `engine/route.rs` maps each output to its receivers.
 #![no_std]
 #![cfg_attr(
@@ -113,9 +114,11 @@
 
 extern crate alloc;
 
+mod authentication;
 mod chat;
 mod collections;
 mod config;
+mod contacts;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
 mod crypto;
@@ -153,13 +156,15 @@ mod swim;
 mod time;
 mod wire;
 
+pub use authentication::AuthenticationResult;
 pub use config::{
     ChatConfig, Config, DeliveryConfig, DiscoveryConfig, FileConfig, GossipConfig, LinkConfig, MembershipConfig,
     NodeType, SwimConfig,
 };
+pub use contacts::{SafetyNumber, Verification};
 pub use engine::{
-    Answer, Deadline, Durable, Engine, Event, FailReason, FailureType, FilePart, LocalPeer, Output, Peer, Status,
-    Transmit, Volatile, ZoneMember,
+    Answer, Contact, ConversationInfo, Deadline, Durable, Engine, Event, FailReason, FailureType, FilePart, LocalPeer,
+    Output, Peer, Status, Transmit, Volatile, ZoneMember,
 };
 pub use error::{CommandError, ConfigError, FileError, RestoreError};
 pub use fact::{DownReason, MemberState};

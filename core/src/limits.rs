@@ -118,6 +118,15 @@ settings! {
         files_bytes: u64 = 4 << 30,
             "Bytes of all files",
             |part, v| at_least(v, part.file_bytes);
+        /// Contacts: 4,096, as many as conversations, at most 256 bytes each.
+        contacts: usize = 4_096,
+            "Contacts",
+            |_, v| at_least(v, 1);
+        /// Requests of strangers that wait for an answer: 256. Beyond it the oldest goes out of the list; its messages
+        /// stay. More than a person reads through (docs/design/contacts.md §2).
+        contact_requests: usize = 256,
+            "Requests of strangers that wait for an answer",
+            |_, v| at_least(v, 1);
         /// Durable events kept for an application that does not acknowledge: 65,536 rows on disk.
         /// Beyond it the oldest are dropped from replay (the messages stay in the history) and
         /// `Volatile::Lagged` says how many.

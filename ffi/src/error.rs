@@ -100,6 +100,9 @@ impl From<CommandError> for DonpError {
             CommandError::Unknown("file here") => {
                 Self::NotFound { reason, hint: "look at files; add it, or fetch it first".into(), retryable }
             }
+            CommandError::Unknown("contact" | "request" | "change of a key" | "conversation") => {
+                Self::NotFound { reason, hint: "look at contacts and conversations".into(), retryable }
+            }
             CommandError::Unknown(_) => {
                 Self::NotFound { reason, hint: "use a number that an event carried".into(), retryable }
             }
@@ -113,6 +116,18 @@ impl From<CommandError> for DonpError {
             CommandError::NotAllowed(_) => {
                 Self::Denied { reason, hint: "the policy of the group and your role say what may be".into(), retryable }
             }
+            CommandError::KeysUnknown(_) => {
+                Self::NotFound { reason, hint: "link with it: its keys are asked for".into(), retryable: true }
+            }
+            CommandError::KeyChanged(_) => {
+                Self::Denied { reason, hint: "verify_contact, or accept_change".into(), retryable }
+            }
+            CommandError::NumberDiffers(_) => Self::Denied {
+                reason,
+                hint: "compare all digits again; if they differ, send nothing".into(),
+                retryable,
+            },
+            CommandError::NameTaken(_) => Self::AlreadyExists { reason, hint: "choose another name".into(), retryable },
             CommandError::Blocked(_) => Self::Denied { reason, hint: "unblock it first".into(), retryable },
             CommandError::TooLong { .. } => Self::InvalidInput { reason, hint: "send it in parts".into(), retryable },
             _ => Self::InvalidInput { reason, hint: "correct the argument".into(), retryable },

@@ -3,7 +3,10 @@
 use donp_core as core;
 use donp_runtime::api;
 
-use crate::{Conversation, FileId, GroupChange, GroupId, GroupRole, MemberState, Message, MessageId, NodeId, Refusal};
+use crate::{
+    AuthenticationResult, Conversation, FileId, GroupChange, GroupId, GroupRole, MemberState, Message, MessageId,
+    NodeId, Refusal,
+};
 
 /// Where a node is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
@@ -185,6 +188,20 @@ pub enum Event {
         /// Nodes that it is being fetched from.
         holders: u64,
     },
+    /// A stranger wrote a private message for the first time: it is in the book as a request until it is answered.
+    ContactRequest {
+        /// The number to acknowledge.
+        seq: u64,
+        /// Which node.
+        node: NodeId,
+    },
+    /// A verified contact has another key: nothing is sent to it until `verify_contact` or `accept_change`.
+    ContactChanged {
+        /// The number to acknowledge.
+        seq: u64,
+        /// Which node.
+        node: NodeId,
+    },
     /// This node's state changed.
     StateChanged {
         /// Before.
@@ -213,6 +230,13 @@ pub enum Event {
         peer: NodeId,
         /// What it is held for.
         state: MemberState,
+    },
+    /// The result of `authenticate_node`.
+    Authenticated {
+        /// Which node.
+        peer: NodeId,
+        /// Whether its device is at the other end of the link.
+        result: AuthenticationResult,
     },
     /// A queue that refused a call has room again.
     Writable,
@@ -252,6 +276,9 @@ impl From<api::Event> for Event {
             api::Event::FileProgress { file, bytes, size, holders } => {
                 Self::FileProgress { file, bytes, size, holders }
             }
+            api::Event::ContactRequest { seq, node, .. } => Self::ContactRequest { seq, node },
+            api::Event::ContactChanged { seq, node, .. } => Self::ContactChanged { seq, node },
+            api::Event::Authenticated { peer, result, .. } => Self::Authenticated { peer, result: result.into() },
             api::Event::StateChanged { before, after } => {
                 Self::StateChanged { before: before.into(), after: after.into() }
             }

@@ -14,6 +14,7 @@ compile_error!("donp-ffi refuses --cfg donp_toy_keys: keys of such a build prote
 compile_error!("donp-ffi refuses --cfg donp_planted: such a build contains known bugs; it is for donp-sim alone");
 
 mod care;
+mod contacts;
 mod content;
 mod engine;
 mod error;
@@ -29,6 +30,7 @@ mod node;
 mod stream;
 
 pub use care::{Checked, restore_profile};
+pub use contacts::{AuthenticationResult, Contact, ConversationInfo, SafetyNumber, Verification};
 pub use content::{ClockEntry, Content, Conversation, HistoryPage, Message};
 pub use engine::{
     Answer, Batch, Engine, EngineConfig, EngineStatus, FilePart, Op, Output, Received, Record, Request, Transmit,

@@ -190,7 +190,8 @@ fn events_and_their_fields_have_one_name_in_every_language() {
 fn records_and_their_fields_have_one_name_in_every_language() {
     let table = table();
     let core = read("core/src/engine/status.rs")
-        + &read("core/src/engine/commands/fault_tolerance.rs")
+        + &["fault_tolerance", "contacts"].map(|f| read(&format!("core/src/engine/commands/{f}.rs"))).concat()
+        + &read("core/src/contacts/number.rs")
         + &read("core/src/wire/content.rs")
         + &read("core/src/file/held.rs")
         + &read("core/src/group/one.rs")
@@ -237,6 +238,8 @@ fn enumerations_have_one_name_in_every_language() {
         + &read("core/src/fact.rs")
         + &read("core/src/engine/event.rs")
         + &read("core/src/engine/commands/fault_tolerance.rs")
+        + &read("core/src/contacts/book.rs")
+        + &read("core/src/authentication/mod.rs")
         + &["op", "change", "wire"].map(|f| read(&format!("core/src/group/{f}.rs"))).concat();
     let (ffi, python) = (folder("ffi/src", "rs"), folder("bindings/python/python/donp", "py"));
     let kotlin = folder("bindings/kotlin/src/main/kotlin/org/donp", "kt");

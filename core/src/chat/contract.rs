@@ -6,7 +6,7 @@ use alloc::string::String;
 use core::fmt::Write;
 
 use crate::chat::rows::ENTRIES;
-use crate::chat::{BeginLife, Chat, History, In, Out, Say};
+use crate::chat::{BeginLife, Chat, DeleteConversation, History, In, MarkRead, Out, Say};
 use crate::collections::short;
 use crate::contract::{Contract, Draw, Step, who};
 use crate::fact::Fact;
@@ -45,6 +45,14 @@ impl Contract for Chat {
             6 => return Step::Fact(Fact::NeighbourDown(d.peer())),
             8 => In::Compare { peer: d.peer(), linked: d.coin() },
             9 if d.coin() => return Step::Command(Box::new(BeginLife)),
+            9 if d.coin() => {
+                let (conversation, depth) = (conversation(d), u64::from(d.below(8)));
+                return Step::Command(match d.below(3) {
+                    0 => Box::new(DeleteConversation { conversation, all_held: d.coin() }),
+                    1 => Box::new(MarkRead { conversation, upto: Some(MessageId::first_of(depth)) }),
+                    _ => Box::new(MarkRead { conversation, upto: None }),
+                });
+            }
             9 => return Step::Fact(Fact::Resumed),
             10 => In::CompareAll,
             11 | 12 => {

@@ -95,7 +95,7 @@ impl Chat {
         if let At::End(held) = &row.at
             && let Ok(run) = stored_run(&log.policy, log.id, &held.run.0)
         {
-            let is_shown = run.log.author != self.me && !self.blocked.contains(&run.log.author);
+            let is_shown = self.reports(run.log.author);
             for entry in run.entries.iter().filter(|e| is_shown && revealed.ids.contains(&e.id)) {
                 let clock = if entry.id == id { row.known().clock } else { None };
                 let told = message_of(log.policy.kind(), run.log, entry, log.clock(clock.as_ref()));

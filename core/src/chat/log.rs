@@ -95,6 +95,9 @@ pub(crate) struct State {
     /// This node has not caught up with another yet: it may begin with the newest page.
     is_new: bool,
     leftover: Option<Unsaid>,
+    /// Reported messages that the user has not read, and up to where it has read.
+    unread: u32,
+    read: Option<MessageId>,
     amounts: Amounts,
     /// Forked lives and the tips of their branches.
     pub(crate) forked: Vec<(LifeId, Vec<Tip>)>,
@@ -167,6 +170,9 @@ pub(crate) struct Log {
     is_new: bool,
     /// What is to be said again.
     pub(crate) leftover: Option<Unsaid>,
+    /// Reported messages that the user has not read, and up to where it has read.
+    pub(super) unread: u32,
+    pub(super) read: Option<MessageId>,
     /// The place from which pages are shown: the base, or what was fetched since.
     shown_from: MessageId,
     /// Runs of which bodies are wanted, by the last entry.
@@ -204,6 +210,8 @@ impl Log {
             gaps: OrderedMap::new(),
             is_new: true,
             leftover: None,
+            unread: 0,
+            read: None,
             shown_from: MessageId::first_of(0),
             wanted: OrderedSet::new(),
             holders: Holders::default(),
@@ -221,6 +229,7 @@ impl Log {
         log.shown_from = MessageId::first_of(state.joined);
         log.gaps = state.gaps.into_iter().map(|(life, (from, to))| (life, from..=to)).collect();
         (log.is_new, log.leftover) = (state.is_new, state.leftover);
+        (log.unread, log.read) = (state.unread, state.read);
         log.retention.amounts = state.amounts;
         log.components.restore(state.components, state.overflown);
         for (life, tips) in state.forked {
@@ -263,6 +272,8 @@ impl Log {
             gaps: self.gaps.iter().map(|(life, gap)| (*life, (*gap.start(), *gap.end()))).collect(),
             is_new: self.is_new,
             leftover: self.leftover,
+            unread: self.unread,
+            read: self.read,
             amounts: self.retention.amounts,
             forked: self.forked.iter().filter_map(|l| Some((*l, self.lives.tips(*l)?.to_vec()))).collect(),
             entries: tip.chain(heads).collect(),
@@ -575,6 +586,13 @@ impl Log {
         self.is_held(self.own_log(), self.own.tip.map_or(0, |tip| tip.seq));
     }
 
+    /// Another node has stored an own entry, and so all before it.
+    pub(crate) fn delivered(&mut self, id: MessageId) {
+        let seq = self.recent.get(&id).filter(|known| known.log == self.own_log()).map(|known| known.seq);
+        let tip = self.own.tip.filter(|tip| tip.id == id).map(|tip| tip.seq);
+        seq.max(tip).into_iter().for_each(|seq| self.is_held(self.own_log(), seq));
+    }
+
     /// What this node holds, as it says it to others.
     pub(crate) fn holding(&self, config: &ChatConfig, wall: WallTime) -> Holding {
         let page = self.retention.page(config, wall).max(self.base);
@@ -683,11 +701,16 @@ impl Log {
         self.recent.len().saturating_add(self.shown.len()).saturating_add(lives).saturating_add(self.heads.len())
     }
 
-    /// The depth of the deepest entry: it is a head, or this node's own.
-    pub(crate) fn deepest(&self) -> u64 {
+    /// The last entry of the order: it is a head, or this node's own.
+    pub(super) fn newest(&self) -> Option<MessageId> {
         let recent = self.recent.keys().next_back().copied();
         let own = self.tip.as_ref().map(|(id, _)| *id);
-        recent.max(self.heads.deepest()).max(own).map_or(0, |id| id.depth)
+        recent.max(self.heads.deepest()).max(own)
+    }
+
+    /// Its depth.
+    pub(crate) fn deepest(&self) -> u64 {
+        self.newest().map_or(0, |id| id.depth)
     }
 
     /// The depth from which this node and a peer have complete headers.

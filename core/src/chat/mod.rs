@@ -33,6 +33,7 @@ mod say;
 mod serve;
 mod sync;
 mod take;
+mod unread;
 mod vouch;
 mod waiting;
 pub(crate) mod wire;
@@ -74,6 +75,8 @@ use rows::{CONVERSATIONS, EDITS, ENTRIES, NUMBERS, RETENTION};
 pub(crate) use say::{BeginLife, Say, Stand};
 use serve::Serving;
 use sync::send;
+use unread::Counting;
+pub(crate) use unread::{DeleteConversation, MarkRead};
 use vouch::Polls;
 use waiting::{Key, Source, Waiting};
 
@@ -108,6 +111,8 @@ pub(crate) enum In {
     Where { group: GroupId, member: NodeId, history: GroupHistory },
     /// A run that came sealed for a group, opened and vetted by the group machine.
     Carried { group: GroupId, via: NodeId, body: Vec<u8> },
+    /// The other side has stored a private message of this node.
+    Delivered { to: NodeId, id: MessageId },
     /// Compare everything with this node, the whole history included, both ways: now, or when a link
     /// opens.
     Compare { peer: NodeId, linked: bool },
@@ -222,6 +227,8 @@ enum Reading {
     PageEdits(Query),
     /// Whether what a peer asks about is held.
     Holds(NodeId),
+    /// What the user has not read of a conversation.
+    Unread(Counting),
     /// Runs before a place, for a peer that scrolls.
     Older(NodeId, ConversationId),
     /// The newest entries of a group whose members changed, and entries to be reported.
@@ -260,6 +267,8 @@ pub(crate) struct Chat {
     linked: OrderedMap<NodeId, Option<Duration>>,
     /// Authors whose messages are not shown.
     blocked: OrderedSet<NodeId>,
+    /// Authors whose messages make no events.
+    muted: OrderedSet<NodeId>,
     groups: Groups,
     keys: Keys,
     /// Said since the last output.
@@ -311,6 +320,7 @@ impl Chat {
             neighbours: OrderedSet::new(),
             linked: OrderedMap::new(),
             blocked: OrderedSet::new(),
+            muted: OrderedSet::new(),
             groups: Groups::default(),
             keys: Keys::default(),
             draft: None,
@@ -370,6 +380,12 @@ impl Chat {
     /// Runs held because a part of their past is missing.
     pub(crate) fn pending(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Whether messages of this author make events.
+    fn reports(&self, author: NodeId) -> bool {
+        let silent = self.muted.contains(&author) && !self.config.chat.report_muted;
+        author != self.me && !silent && !self.blocked.contains(&author)
     }
 
     /// Whether there is this conversation.
@@ -535,6 +551,8 @@ impl Machine for Chat {
             // This node slept: it compares with a neighbour at once.
             Fact::Blocked(peer) => drop(self.blocked.insert(*peer)),
             Fact::Unblocked(peer) => drop(self.blocked.remove(peer)),
+            Fact::Muted(peer) => drop(self.muted.insert(*peer)),
+            Fact::Unmuted(peer) => drop(self.muted.remove(peer)),
             Fact::Resumed => self.compare_at = self.compare_at.map(|_| cx.now),
             _ => {}
         }
@@ -553,6 +571,7 @@ impl Machine for Chat {
             Some(Reading::PageRows(query)) => self.page_rows(query, &records, out),
             Some(Reading::PageRun(query)) => self.page_run(query, &records, out),
             Some(Reading::PageEdits(query)) => self.page_edits(query, &records, out),
+            Some(Reading::Unread(counting)) => self.unread_read(cx, counting, &records, out),
             Some(Reading::Holds(peer)) => self.holds_read(peer, &records, out),
             Some(Reading::Older(peer, conversation)) => self.older_read(peer, conversation, &records, out),
             Some(Reading::LookThrough(id, taken)) => self.looked_through((id, taken), &records, out),
@@ -582,6 +601,7 @@ impl Machine for Chat {
             }
             In::Where { group, member, history } => self.where_from(cx, Newcomer { group, member, history }, out),
             In::Carried { group, via, body } => self.carried(cx, (group, via), body, out),
+            In::Delivered { to, id } => self.delivered(cx, to, id),
             In::Compare { peer, linked: true } => self.compare_all(cx, peer, out),
             In::Compare { peer, linked: false } => {
                 if self.compare_with.len() < MAX_COMPARE {

@@ -184,6 +184,9 @@ impl Chat {
         if let At::End(held) = &row.at
             && let Ok(run) = stored_run(&log.policy, log.id, &held.run.0)
         {
+            if run.last().is_some_and(|last| log.retention.is_deleted(last, held.arrived)) {
+                query.void.extend(run.entries.iter().map(|e| e.id));
+            }
             let from_end = |n: &u8| run.entries.iter().rev().nth(usize::from(*n)).map(|e| e.id);
             query.void.extend(held.void.iter().filter_map(from_end));
             if self.blocked.contains(&run.log.author) {

@@ -1,5 +1,7 @@
 //! Deleting what a conversation keeps no longer, a few rows at a time ([`Retention`](super::retain)).
 
+use alloc::vec::Vec;
+
 use crate::chat::known::Tip;
 use crate::chat::log::Wants;
 use crate::chat::retain::{Retention, Walk};
@@ -38,7 +40,7 @@ impl Chat {
     /// Something came that may be too much.
     pub(super) fn prune_later(&mut self, now: Instant, conversation: ConversationId) {
         let Some(log) = self.logs.get(&conversation) else { return };
-        let is_due = log.retention.wants(&self.config.chat, false).is_some();
+        let is_due = log.retention.is_deleting() || log.retention.wants(&self.config.chat, false).is_some();
         if is_due && !self.pruning.walks.contains_key(&conversation) {
             let soon = now + AFTER;
             self.pruning.at = Some(self.pruning.at.map_or(soon, |at| at.min(soon)));
@@ -52,6 +54,9 @@ impl Chat {
         if !self.config.chat.keep_for.is_zero() && !self.logs.is_empty() {
             self.pruning.at = Some(now + EVERY);
         }
+        if self.logs.values().any(|log| log.retention.is_deleting()) {
+            self.pruning.at = Some(now);
+        }
     }
 
     pub(super) fn prune_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
@@ -62,15 +67,23 @@ impl Chat {
         if ages {
             self.pruning.at = Some(cx.now + EVERY);
         }
-        let all: alloc::vec::Vec<ConversationId> = self.logs.keys().copied().collect();
+        let all: Vec<ConversationId> = self.logs.keys().copied().collect();
         for conversation in all {
             let Some(log) = self.logs.get(&conversation) else { continue };
-            let wants = log.retention.wants(&self.config.chat, false);
+            let deleted = log.retention.is_deleting().then_some(Walk::Deleted);
+            let wants = deleted.or_else(|| log.retention.wants(&self.config.chat, false));
             if let Some(walk) = wants.or(ages.then_some(Walk::Bodies))
                 && !self.pruning.walks.contains_key(&conversation)
             {
                 self.walk(conversation, walk, out);
             }
+        }
+    }
+
+    /// The user deleted a conversation. A walk that is under way is followed by this one.
+    pub(super) fn walk_deleted(&mut self, conversation: ConversationId, out: &mut Outbox<Out>) {
+        if !self.pruning.walks.contains_key(&conversation) {
+            self.walk(conversation, Walk::Deleted, out);
         }
     }
 
@@ -120,14 +133,18 @@ impl Chat {
         self.unsaved_retention.insert(conversation);
         self.unsaved_since = cx.now;
         let next = match (walk, is_done, is_end) {
-            (_, true, _) | (Walk::Bodies | Walk::Headers, false, true) => None,
+            (_, true, _) | (Walk::Bodies | Walk::Headers | Walk::Deleted, false, true) => None,
             // Nobody has more than its share any more.
             (Walk::Shares, false, true) => Some(Walk::Bodies),
             (_, false, false) => Some(walk),
         };
-        let Some(log) = self.logs.get(&conversation) else { return };
         if let Some(walk) = next {
             return self.walk(conversation, walk, out);
+        }
+        let Some(log) = self.logs.get_mut(&conversation) else { return };
+        let again = walk == Walk::Deleted && log.retention.deleted();
+        if again || walk != Walk::Deleted && log.retention.is_deleting() {
+            return self.walk(conversation, Walk::Deleted, out);
         }
         let too_many_headers = log.retention.wants(&self.config.chat, false) == Some(Walk::Headers);
         if too_many_headers && walk != Walk::Headers {
@@ -171,9 +188,21 @@ impl Chat {
                     return Step::Done;
                 }
             }
+            Walk::Deleted => {
+                if log.retention.deletion.is_none_or(|d| d.until < id) {
+                    return Step::Done;
+                }
+                if !log.retention.is_deleted(id, held.arrived) {
+                    return Step::On;
+                }
+            }
             Walk::Shares => {}
         }
         if is_empty {
+            return Step::On;
+        }
+        if !log.may_delete(row.log, row.seq) && walk == Walk::Deleted {
+            log.retention.keep_deleted();
             return Step::On;
         }
         if !log.may_delete(row.log, row.seq) {

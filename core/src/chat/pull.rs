@@ -359,6 +359,8 @@ impl Chat {
             );
         };
         log.heard_heights(&heights);
+        self.prune_later(cx.now, conversation);
+        let Some(log) = self.logs.get_mut(&conversation) else { return };
         let line = line.max(log.joined());
         let beyond = match heights.is_empty() {
             // A newcomer gets all from a depth on: that takes no list.

@@ -56,6 +56,25 @@ pub(crate) struct Retention {
     /// Bytes of bodies by author; of first-time ones together.
     authors: OrderedMap<NodeId, u64>,
     first_time: u64,
+    /// What the user deleted and is not all gone yet.
+    pub(super) deletion: Option<Deletion>,
+}
+
+/// All that was here when the user deleted the conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Deletion {
+    /// The last entry of the order then.
+    pub(super) until: MessageId,
+    /// When it was. What arrived later stays, whatever its place.
+    pub(super) at: WallTime,
+    /// How far the walk has come.
+    pub(super) place: MessageId,
+    /// Something changed while the walk was under way: it begins anew.
+    again: bool,
+    /// The walk passed over an own run that the other side is not known to hold.
+    kept: bool,
+    /// The walk is over, and such runs are left: the next one comes when the other side holds more.
+    idle: bool,
 }
 
 impl Default for Retention {
@@ -69,6 +88,7 @@ impl Default for Retention {
             marks: VecDeque::new(),
             authors: OrderedMap::new(),
             first_time: 0,
+            deletion: None,
         }
     }
 }
@@ -82,6 +102,8 @@ pub(crate) enum Walk {
     Bodies,
     /// Headers.
     Headers,
+    /// What the user deleted.
+    Deleted,
 }
 
 impl Retention {
@@ -100,6 +122,7 @@ impl Retention {
             Walk::Shares => self.cut.max(self.floor),
             Walk::Bodies => self.floor,
             Walk::Headers => self.forgotten,
+            Walk::Deleted => self.deletion.map_or(MessageId::first_of(0), |d| d.place),
         }
     }
 
@@ -140,6 +163,10 @@ impl Retention {
     /// Another node holds more of this node's runs than it did.
     pub(crate) fn release(&mut self) {
         self.kept.take().into_iter().for_each(|place| self.reopen(place));
+        if let Some(deletion) = &mut self.deletion {
+            deletion.again |= !deletion.idle;
+            deletion.idle = false;
+        }
     }
 
     /// Bodies are here from this place on.
@@ -201,7 +228,48 @@ impl Retention {
             Walk::Shares => self.cut = to,
             Walk::Bodies => self.floor = to,
             Walk::Headers => self.forgotten = to,
+            Walk::Deleted => {
+                if let Some(deletion) = &mut self.deletion {
+                    deletion.place = to;
+                }
+            }
         }
+    }
+
+    /// The user deletes all that is here, up to this entry.
+    pub(crate) fn delete(&mut self, until: MessageId, at: WallTime) {
+        let first = MessageId::first_of(0);
+        let again = self.is_deleting();
+        self.deletion = Some(Deletion { until, at, place: first, again, kept: false, idle: false });
+        // What comes later opens both again.
+        (self.floor, self.cut) = (self.floor.max(until.next()), self.cut.max(until.next()));
+        self.kept = None;
+    }
+
+    /// Whether a run that ends here, and arrived then, is deleted.
+    pub(crate) fn is_deleted(&self, last: MessageId, arrived: WallTime) -> bool {
+        self.deletion.is_some_and(|d| last <= d.until && arrived <= d.at)
+    }
+
+    /// Whether a walk through what was deleted is due, or under way.
+    pub(crate) fn is_deleting(&self) -> bool {
+        self.deletion.is_some_and(|d| !d.idle)
+    }
+
+    /// The walk passed over what the other side is not known to hold: it is hidden until then.
+    pub(crate) fn keep_deleted(&mut self) {
+        if let Some(deletion) = &mut self.deletion {
+            deletion.kept = true;
+        }
+    }
+
+    /// The walk through what was deleted is over. Whether it begins anew.
+    pub(crate) fn deleted(&mut self) -> bool {
+        let again = self.deletion.is_some_and(|d| d.again);
+        let left = self.deletion.filter(|d| d.again || d.kept);
+        self.deletion =
+            left.map(|d| Deletion { place: MessageId::first_of(0), again: false, kept: false, idle: !again, ..d });
+        again
     }
 
     fn is_over(&self, config: &ChatConfig, slack: u64) -> bool {

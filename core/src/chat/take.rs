@@ -477,14 +477,19 @@ impl Chat {
         source: Source,
         out: &mut Outbox<Out>,
     ) {
-        let Some(log) = self.logs.get(&conversation) else { return };
+        let (is_reported, me) = (self.reports(run.log.author), self.me);
+        let is_blocked = self.blocked.contains(&run.log.author);
+        let Some(log) = self.logs.get_mut(&conversation) else { return };
         // The store lost it: the application got its event before. Below the base nothing is news.
         let is_news = matches!(kind, Kind::Next | Kind::Fork | Kind::Gap | Kind::Late) && !log.is_old(run);
-        let is_shown = run.log.author != self.me && !self.blocked.contains(&run.log.author);
-        if !is_news || source == Source::Own || !is_shown {
+        if !is_news || source == Source::Own || run.log.author == me || is_blocked {
             return;
         }
         for t in taken.iter().filter(|t| !t.void) {
+            log.unread = log.unread.saturating_add(u32::from(t.body.is_some_and(super::unread::counts)));
+            if !is_reported {
+                continue;
+            }
             if let Some(message) = message(log.policy.kind(), t, log.clock(t.known.clock.as_ref())) {
                 out.push(Out::Received(message));
             }

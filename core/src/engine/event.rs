@@ -10,6 +10,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::authentication::AuthenticationResult;
 use crate::engine::own;
 use crate::fact::{DownReason, MemberState};
 use crate::group::GroupChange;
@@ -75,10 +76,23 @@ pub enum Durable {
         /// What changed.
         change: GroupChange,
     },
-    /// A file is here whole: it was asked for, or is small. Code 7.
+    /// A file is here whole: it was asked for, or is small. Code 9.
     FileReceived {
         /// Which.
         file: FileId,
+    },
+    /// A stranger wrote a private message for the first time: it is in the book as a request until it is answered. Its
+    /// messages are reported as those of others. Code 7.
+    ContactRequest {
+        /// Which.
+        node: NodeId,
+    },
+    /// A verified contact has another session identity key: nothing is sent to it until
+    /// [`Engine::verify_contact`](crate::Engine::verify_contact) or
+    /// [`Engine::accept_change`](crate::Engine::accept_change). Code 8.
+    ContactChanged {
+        /// Which.
+        node: NodeId,
     },
     /// Another copy of this profile speaks in a conversation: this one was restored from a backup, or runs twice. It
     /// goes on in a log of its own, and nothing that either said is lost. Code 5.
@@ -133,6 +147,13 @@ pub enum Volatile {
         size: u64,
         /// Nodes that it is being fetched from.
         holders: u64,
+    },
+    /// The result of [`Engine::authenticate_node`](crate::Engine::authenticate_node).
+    Authenticated {
+        /// Which node was challenged.
+        peer: NodeId,
+        /// Whether it is there.
+        result: AuthenticationResult,
     },
     /// Events were lost: read the state again. For lost durable events the messages are in the
     /// history.
@@ -214,7 +235,9 @@ impl Durable {
     const FORKED: u8 = 4;
     const LIFE_BEGUN: u8 = 5;
     const GROUP_CHANGED: u8 = 6;
-    const FILE_RECEIVED: u8 = 7;
+    const FILE_RECEIVED: u8 = 9;
+    const CONTACT_REQUEST: u8 = 7;
+    const CONTACT_CHANGED: u8 = 8;
 
     /// One byte of code, then the fields in postcard.
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -228,6 +251,8 @@ impl Durable {
             Self::LifeBegun { conversation } => (Self::LIFE_BEGUN, encode(conversation)),
             Self::GroupChanged { group, change } => (Self::GROUP_CHANGED, encode(&(group, change))),
             Self::FileReceived { file } => (Self::FILE_RECEIVED, encode(file)),
+            Self::ContactRequest { node } => (Self::CONTACT_REQUEST, encode(node)),
+            Self::ContactChanged { node } => (Self::CONTACT_CHANGED, encode(node)),
         };
         fields.insert(0, code);
         fields
@@ -248,6 +273,8 @@ impl Durable {
             Self::LIFE_BEGUN => decode(fields, MAX_ROW).map(|conversation| Self::LifeBegun { conversation }),
             Self::GROUP_CHANGED => decode(fields, MAX_ROW).map(|(group, change)| Self::GroupChanged { group, change }),
             Self::FILE_RECEIVED => decode(fields, MAX_ROW).map(|file| Self::FileReceived { file }),
+            Self::CONTACT_REQUEST => decode(fields, MAX_ROW).map(|node| Self::ContactRequest { node }),
+            Self::CONTACT_CHANGED => decode(fields, MAX_ROW).map(|node| Self::ContactChanged { node }),
             _ => Err(Malformed),
         }
     }

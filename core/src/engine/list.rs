@@ -17,6 +17,8 @@ macro_rules! list {
             chat: Chat,
             group: Groups,
             file: Files,
+            contacts: Contacts,
+            authentication: Authentication,
         }
     };
 }

@@ -34,6 +34,7 @@ use crate::store::{Batch, Record, Request};
 use crate::time::{Instant, WallClock, WallTime};
 use crate::wire::content::Message;
 
+pub use commands::contacts::{Contact, ConversationInfo};
 pub use commands::fault_tolerance::{FailureType, ZoneMember};
 pub use event::{Durable, Event, FailReason, Volatile};
 pub use status::{Peer, Status};
@@ -322,7 +323,7 @@ impl Engine {
     /// When to call [`handle_timeout`](Self::handle_timeout): the last `now` while anything is queued.
     pub fn next_deadline(&self) -> Option<Deadline> {
         let leaving = self.q.started() && (self.q.beacon.is_some() || self.machines.link.has_transmit());
-        if !self.q.work.is_empty() || self.q.has_output() || leaving {
+        if !self.q.is_idle() || self.q.has_output() || leaving {
             return Some(Deadline { at: self.now, why: "queued" });
         }
         self.machines.next_deadline()

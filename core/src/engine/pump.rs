@@ -1,6 +1,5 @@
 //! Running the machines until there is nothing left to do.
 
-use crate::collections::release_burst;
 use crate::engine::Engine;
 use crate::engine::machines::COUNT;
 use crate::engine::slot::At;
@@ -21,9 +20,7 @@ impl Engine {
         let whole = self.config.limits.messages_per_call.saturating_mul(COUNT);
         let mut budget = whole;
         loop {
-            while budget > 0
-                && let Some(work) = self.q.work.pop_front()
-            {
+            while let Some(work) = self.q.next_work(budget) {
                 budget = budget.saturating_sub(1);
                 self.machines.step(at, work, &mut self.q);
             }
@@ -31,12 +28,12 @@ impl Engine {
             for effect in self.q.seal() {
                 effect.release(&mut self.q);
             }
-            if self.q.work.is_empty() || budget == 0 {
+            if self.q.is_idle() || budget == 0 {
                 break;
             }
         }
-        if self.q.work.is_empty() {
-            release_burst(&mut self.q.work, whole.saturating_sub(budget));
+        if self.q.is_idle() {
+            self.q.worked_off(whole.saturating_sub(budget));
         }
         self.q.refill();
     }

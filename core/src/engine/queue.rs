@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::collections::OrderedMap;
+use crate::collections::{OrderedMap, release_burst};
 use crate::engine::event::{Durable, Event, Volatile};
 use crate::engine::own;
 use crate::engine::work::{Effect, Reader, Work};
@@ -29,7 +29,9 @@ const REFILL: u32 = 512;
 
 /// Work for the machines, effects that wait for the disk, and output for the host.
 pub(super) struct Queues {
-    pub(super) work: VecDeque<Work>,
+    work: VecDeque<Work>,
+    /// What belongs to the step that is being worked off: its changes join the same batch.
+    step: VecDeque<Work>,
     /// What the current step wants stored.
     pub(super) ops: Vec<Op>,
     /// What the current step wants done once that is stored.
@@ -55,6 +57,7 @@ impl Queues {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             work: VecDeque::new(),
+            step: VecDeque::new(),
             ops: Vec::new(),
             staged: Vec::new(),
             held: VecDeque::new(),
@@ -92,6 +95,28 @@ impl Queues {
     /// An input for one machine.
     pub(super) fn input(&mut self, input: impl Into<Work>) {
         self.work.push_back(input.into());
+    }
+
+    /// An input that is worked off before this step closes, whatever the budget: what it stores is on disk with what
+    /// caused it, or neither is.
+    pub(super) fn within_step(&mut self, input: impl Into<Work>) {
+        self.step.push_back(input.into());
+    }
+
+    /// The next piece of work; of other steps only if there is a `budget` for it.
+    pub(super) fn next_work(&mut self, budget: usize) -> Option<Work> {
+        let within = self.step.pop_front();
+        if within.is_none() && budget > 0 { self.work.pop_front() } else { within }
+    }
+
+    /// Whether nothing is left to do.
+    pub(super) fn is_idle(&self) -> bool {
+        self.work.is_empty()
+    }
+
+    /// So much was worked off since there was nothing to do: a burst's memory is not kept.
+    pub(super) fn worked_off(&mut self, count: usize) {
+        release_burst(&mut self.work, count);
     }
 
     /// Something happened, for all machines.

@@ -9,9 +9,11 @@ use crate::engine::work::{Effect, Reader};
 use crate::engine::{Answer, FilePart};
 use crate::link::Owner;
 use crate::session::Subject;
-use crate::wire::content::Content;
+use crate::wire::content::{Content, Conversation};
 use crate::wire::{Channel, Priority};
-use crate::{chat, delivery, discovery, file, gossip, group, link, membership, session, swim};
+use crate::{
+    authentication, chat, contacts, delivery, discovery, file, gossip, group, link, membership, session, swim,
+};
 
 /// Routes the outputs of a machine.
 pub(super) trait Route {
@@ -46,6 +48,7 @@ impl Route for link::Out {
                 Channel::Swim => q.input(swim::In::Message { from, body }),
                 Channel::Group => q.input(group::In::Sealed { from, body }),
                 Channel::File => q.input(file::In::Message { from, body }),
+                Channel::Authentication => q.input(authentication::In::Message { from, body }),
             },
             Self::AddressNeeded(peer) => q.input(membership::In::AddressNeeded(peer)),
             Self::Resolved { addr, peer } => q.input(membership::In::Resolved { addr, peer }),
@@ -53,6 +56,7 @@ impl Route for link::Out {
                 q.input(membership::In::Unreachable { addr, expect, wrong_node });
             }
             Self::Observed { by, addr } => q.input(membership::In::Observed { by, addr }),
+            Self::Keyed { peer, hash } => q.input(authentication::In::Keyed { peer, hash }),
         }
     }
 }
@@ -109,6 +113,7 @@ impl Route for session::Out {
                 q.input(group::In::Ready(to));
             }
             Self::SaveDue => q.input(session::In::SaveDue),
+            Self::Keys { device, identity } => q.input(contacts::In::Keys { device, identity }),
         }
     }
 }
@@ -124,7 +129,10 @@ impl Route for delivery::Out {
             Self::Stored { to, order } => q.input(delivery::In::Stored { to, order }),
             Self::AcksDue => q.input(delivery::In::AcksDue),
             Self::Received { from, id, body } => q.input(chat::In::DirectReceived { from, id, body }),
-            Self::Delivered { to, id } => q.durable(Durable::Delivered { id, to }),
+            Self::Delivered { to, id } => {
+                q.input(chat::In::Delivered { to, id });
+                q.durable(Durable::Delivered { id, to });
+            }
             Self::Expired { to, id } => q.durable(Durable::Failed { id, to, reason: FailReason::Expired }),
             Self::Blocked { to, id } => q.durable(Durable::Failed { id, to, reason: FailReason::Blocked }),
             Self::Refused { to, id } => q.durable(Durable::Failed { id, to, reason: FailReason::Refused }),
@@ -181,6 +189,10 @@ impl Route for chat::Out {
             Self::Where { group, member, from } => q.input(group::In::Where { group, member, from }),
             Self::Compared(peer) => q.input(membership::In::Compared(peer)),
             Self::Received(message) => {
+                if let Conversation::Private(from) = message.conversation {
+                    // Whether it is a stranger's request is stored with the message.
+                    q.within_step(contacts::In::Received(from));
+                }
                 if let Content::File { file, .. } = &message.content {
                     let (conversation, author) = (message.conversation, message.author);
                     q.input(file::In::Named { conversation, author, file: file.clone() });
@@ -193,6 +205,29 @@ impl Route for chat::Out {
             Self::LifeBegun { conversation } => q.durable(Durable::LifeBegun { conversation }),
             Self::Read { read, scan } => q.read(Reader::Chat, read, scan),
             Self::Page { query, messages, older } => q.answers.push_back(Answer { query, messages, older }),
+        }
+    }
+}
+
+impl Route for contacts::Out {
+    fn route(self, q: &mut Queues) {
+        match self {
+            Self::Fact(fact) => q.fact(fact),
+            Self::Trust { node, identity, held } => q.input(session::In::Trust { node, identity, held }),
+            Self::Meet(node) => q.input(session::In::Meet(node)),
+            Self::Requested(node) => q.durable(Durable::ContactRequest { node }),
+            Self::Changed(node) => q.durable(Durable::ContactChanged { node }),
+        }
+    }
+}
+
+impl Route for authentication::Out {
+    fn route(self, q: &mut Queues) {
+        match self {
+            Self::Send { to, body } => {
+                q.input(link::In::Send { to, channel: Channel::Authentication, priority: Priority::High, body });
+            }
+            Self::Done { peer, result } => q.events.volatile(Volatile::Authenticated { peer, result }),
         }
     }
 }

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::authentication::wire as authentication;
 use crate::chat::ranges::{Bound, Mode, Part};
 use crate::chat::wire::{End, Height, Holding, Sync};
 use crate::collections::OrderedMap;
@@ -88,6 +89,11 @@ fn examples() -> OrderedMap<&'static str, Vec<u8>> {
             encode(&crate::group::wire::Message::Ask { group: GroupId([0xcc; 32]), epoch: OpId([0xdd; 32]) }),
         ),
         ("group wait", encode(&crate::group::wire::Message::Wait { group: GroupId([0xcc; 32]) })),
+        (
+            "authentication challenge",
+            authentication::Message::Challenge(authentication::Challenge { random: [0x11; 32], hash: [0x22; 32] })
+                .encode(),
+        ),
         ("bundle question", crate::session::wire::Message::Ask.encode()),
         ("ratchet header", crate::session::wire::Header::example().encode().to_vec()),
         ("beacon", Beacon { ports: [4_000, 4_001], tag: [0x55; 16], id: None }.encode(&beacon_key(&[0; 32]))),

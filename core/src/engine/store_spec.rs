@@ -27,7 +27,7 @@ fn tables() -> impl Iterator<Item = Table> {
 }
 
 /// A durable event of each kind. The match makes a new kind an error of the build until it has an example here.
-fn durable() -> [(&'static str, Durable); 7] {
+fn durable() -> [(&'static str, Durable); 9] {
     let (id, to) = (MessageId { depth: 300, hash: [0x22; 32] }, NodeId([0xbb; 32]));
     let life = Life([0x77; 8]);
     let received = Message {
@@ -50,6 +50,8 @@ fn durable() -> [(&'static str, Durable); 7] {
         Durable::LifeBegun { conversation: Conversation::Private(to) },
         Durable::GroupChanged { group: GroupId([0xcc; 32]), change: GroupChange::Removed { member: to } },
         Durable::FileReceived { file: FileId([0xdd; 32]) },
+        Durable::ContactRequest { node: to },
+        Durable::ContactChanged { node: to },
     ]
     .map(|event| {
         let name = match &event {
@@ -60,6 +62,8 @@ fn durable() -> [(&'static str, Durable); 7] {
             Durable::LifeBegun { .. } => "life begun",
             Durable::GroupChanged { .. } => "group changed",
             Durable::FileReceived { .. } => "file received",
+            Durable::ContactRequest { .. } => "contact request",
+            Durable::ContactChanged { .. } => "contact changed",
         };
         (name, event)
     })

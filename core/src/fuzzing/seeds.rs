@@ -56,6 +56,10 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "group_message" => crate::group::contract::messages(),
         "file" => file(),
         "file_message" => crate::file::contract::messages(),
+        "contacts" => crate::contacts::contract::seeds(),
+        "authentication" => crate::authentication::contract::seeds(),
+        "authentication_message" => crate::authentication::contract::messages(),
+        "safety_code" => crate::contacts::contract::codes(),
         "delivery" => delivery(),
         "gossip" => gossip(),
         "swim_message" => swim_messages(),
@@ -134,6 +138,8 @@ fn events() -> Vec<Durable> {
         Durable::Failed { id: gone, to, reason: FailReason::Refused },
         Durable::Forked { conversation: Conversation::Network, author: to, life: LIFE, seq: 300 },
         Durable::LifeBegun { conversation: Conversation::Private(to) },
+        Durable::ContactRequest { node: to },
+        Durable::ContactChanged { node: to },
     ]);
     all
 }
@@ -755,6 +761,10 @@ mod tests {
         let is_group = |s: &Vec<u8>| decode::<crate::group::wire::Message>(s, MAX_MESSAGE).is_ok();
         assert!(of("group_message").iter().all(is_group));
         assert!(of("file_message").iter().all(|s| crate::file::wire::Message::decode(s).is_ok()));
+        let is_challenge = |s: &Vec<u8>| crate::authentication::wire::Message::decode(s).is_ok();
+        assert!(of("authentication_message").iter().all(is_challenge));
+        let is_code = |s: &Vec<u8>| crate::contacts::read_code(core::str::from_utf8(s).unwrap()).is_ok();
+        assert!(of("safety_code").iter().all(is_code));
         assert!(of("session_message").iter().all(|s| crate::session::wire::Message::decode(s).is_ok()));
         assert!(of("swim_message").iter().all(|s| Swim::decode(s).is_ok()));
         assert!(of("chat_message").iter().all(|s| decode::<Sync>(s, MAX_MESSAGE).is_ok()));
@@ -777,6 +787,8 @@ mod tests {
                 "session" => check::<crate::session::Sessions>(s),
                 "group" => check::<crate::group::Groups>(s),
                 "file" => check::<crate::file::Files>(s),
+                "contacts" => check::<crate::contacts::Contacts>(s),
+                "authentication" => check::<crate::authentication::Authentication>(s),
                 "swim" => check::<crate::swim::Swim>(s),
                 "gossip" => check::<crate::gossip::Gossip>(s),
                 _ => check::<crate::chat::Chat>(s),
@@ -790,6 +802,11 @@ mod tests {
             ("session", &["Send", "Ready", "Opened", "Unopened", "SaveDue"]),
             ("gossip", &["Deliver", "Send"]),
             ("file", &["Want", "Unwant", "Send", "Read", "PartRead", "Complete", "Progress", "answer Ok("]),
+            (
+                "contacts",
+                &["Requested", "Changed", "Meet", "Trust", "answer Ok(", "NumberDiffers", "Unreadable", "Busy"],
+            ),
+            ("authentication", &["Send", "Done", "Timeout", "answer Ok("]),
             ("group", &["Want", "Unwant", "Say", "View", "Changed", "Joined", "answer Ok("]),
             (
                 "swim",

@@ -87,6 +87,7 @@ impl Side {
                     assert!(self.up, "suspicion without a link")
                 }
                 Out::Message { .. }
+                | Out::Keyed { .. }
                 | Out::Resolved { .. }
                 | Out::Unreachable { .. }
                 | Out::AddressNeeded(_)

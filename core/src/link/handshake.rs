@@ -235,13 +235,14 @@ impl Link {
     /// Takes a proven session into use: as the new keys of an open link, or as a new link.
     fn establish(&mut self, cx: &mut Cx<'_>, proven: Proven, session: Session, out: &mut Outbox<Out>) -> bool {
         let Proven { peer, record, epoch, local_incarnation, path, took } = proven;
-        let local = session.local;
+        let (local, hash) = (session.local, session.hash);
         if let Some(connection) = self.links.get_mut(&peer) {
             if connection.epoch == epoch && connection.local_incarnation == local_incarnation {
                 if record.seq > connection.record.seq {
                     connection.record = record.clone();
                     out.push(Out::Fact(Fact::RecordRenewed { peer, record: record.clone() }));
                 }
+                out.push(Out::Keyed { peer, hash });
                 connection.received(cx.now);
                 let gone = connection.renew(session);
                 gone.into_iter().for_each(|index| {
@@ -270,6 +271,7 @@ impl Link {
         self.links.insert(peer, Box::new(connection));
         self.finish(cx, peer, local, record.clone(), path);
         out.push(Out::Fact(Fact::LinkUp { peer, record, addr: path }));
+        out.push(Out::Keyed { peer, hash });
         // Before the messages of the same packet: the machines that judge them know the link.
         out.push(Out::Fact(Fact::RoundTrips(alloc::vec![opened])));
         true

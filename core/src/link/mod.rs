@@ -109,6 +109,12 @@ pub(crate) enum Out {
         channel: Channel,
         body: Vec<u8>,
     },
+    /// The keys that a link with this node uses from now on have this handshake's hash. After `Fact::LinkUp`, or while the
+    /// link is open.
+    Keyed {
+        peer: NodeId,
+        hash: [u8; 32],
+    },
     /// The node at a bare address is known (before `Fact::LinkUp`).
     Resolved {
         addr: SocketAddr,

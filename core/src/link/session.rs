@@ -86,6 +86,8 @@ pub(super) struct Session {
     pub remote: u32,
     send_key: [u8; 32],
     recv_key: [u8; 32],
+    /// The hash of its handshake: equal at both ends, and of no other session.
+    pub hash: [u8; 32],
     pub send_next: u64,
     /// Link-wide number of this session's packet 0, once it sends.
     pub base: u64,
@@ -119,6 +121,7 @@ impl Session {
             remote,
             send_key,
             recv_key,
+            hash: split.hash,
             send_next: 0,
             base: 0,
             replay: Replay::new(),

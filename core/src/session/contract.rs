@@ -35,6 +35,11 @@ impl Contract for Sessions {
             5 => match d.byte() {
                 0 => In::Lost(d.peer()),
                 1 => In::Message { from: d.peer(), body: Message::Ask.encode() },
+                2 => In::Meet(d.peer()),
+                3 => {
+                    let (node, held) = (d.peer(), d.coin());
+                    In::Trust { node, identity: d.coin().then_some([d.below(4); 32]), held }
+                }
                 n => bundle(n % PEERS),
             },
             6 => return Step::Fact(d.fact()),

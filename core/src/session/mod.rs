@@ -16,6 +16,7 @@ mod pair;
 mod peer;
 mod peers;
 mod ratchet;
+mod trust;
 pub(crate) mod wire;
 
 pub(crate) use epochs::Subject;
@@ -23,6 +24,7 @@ pub(crate) use epochs::Subject;
 use crate::collections::{OrderedSet, Rate, RateLimit, ShortId, short};
 use alloc::vec::Vec;
 
+use crate::crypto::kdf::Key;
 use crate::fact::Fact;
 use crate::id::NodeId;
 use crate::machine::{Cx, Machine, Outbox, Setup};
@@ -33,6 +35,7 @@ use crate::session::keys::Keys;
 use crate::session::pair::{PREFIX_LEN, Session, Unopened};
 use crate::session::peer::{Peer, Wish};
 use crate::session::peers::Peers;
+use crate::session::trust::TrustTable;
 use crate::session::wire::{BUNDLE_LEN, First, Message, Sealed, Tag};
 use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Table};
@@ -83,6 +86,15 @@ pub(crate) enum In {
     },
     /// What was sealed and opened in this step is all here.
     SaveDue,
+    /// Only this session identity key of the node is verified; none: all are as good. `held`: nothing that the user says is
+    /// sealed for it.
+    Trust {
+        node: NodeId,
+        identity: Option<Key>,
+        held: bool,
+    },
+    /// Ask this linked node for its keys.
+    Meet(NodeId),
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -118,6 +130,11 @@ pub(crate) enum Out {
     /// Comes back as `In::SaveDue`, after the inputs that wait already: one row of a session is written for many
     /// messages.
     SaveDue,
+    /// The keys that a device proved to hold; those of this one at its start.
+    Keys {
+        device: Key,
+        identity: Key,
+    },
 }
 
 pub(crate) struct Sessions {
@@ -131,6 +148,7 @@ pub(crate) struct Sessions {
     /// What this step stores with the sessions.
     rows: Outbox<Out>,
     answers: RateLimit,
+    trust: TrustTable,
     tend_at: Instant,
     max_peers: usize,
     drops: Drops,
@@ -202,7 +220,13 @@ impl Sessions {
         body: (Subject, &[u8]),
         out: &mut Outbox<Out>,
     ) {
+        let is_held = self.trust.holds(to) && (order.is_some() || body.0 == Subject::History);
         let Some(peer) = self.peer(to, out) else { return self.drops.count(DropReason::Queue) };
+        if is_held {
+            // It waits until the user looked at the change of key; acknowledgements go on.
+            peer.waits = true;
+            return;
+        }
         if let Some(sealed) = order.and_then(|order| peer.sealed(order)) {
             // On its way to the disk perhaps, with the ratchet that sealed it.
             return out.after_commit(Out::Send { to, priority, body: sealed.to_vec() });
@@ -230,13 +254,18 @@ impl Sessions {
     fn bundle(&mut self, cx: &mut Cx<'_>, from: NodeId, bytes: &[u8; BUNDLE_LEN], out: &mut Outbox<Out>) {
         let Some(peer) = self.peers.get_mut(from) else { return self.drops.count(DropReason::Message) };
         let unanswered = peer.unanswered().map(|s| s.bundle);
-        if peer.wish == Wish::Nothing && unanswered.is_none() {
+        let meets = core::mem::take(&mut peer.meets);
+        if peer.wish == Wish::Nothing && unanswered.is_none() && !meets {
             return self.drops.count(DropReason::Message);
         }
         let least = peer.bundle().saturating_sub(BUNDLES_BACK);
         let Some(bundle) = Bundle::read(bytes, from).filter(|b| b.id >= least) else {
             return self.drops.count(DropReason::Signature);
         };
+        self.trust.saw(from, (&bundle.device, &bundle.identity), out);
+        if meets && peer.wish == Wish::Nothing && unanswered.is_none() {
+            return;
+        }
         if unanswered == Some(bundle.id) {
             // What was begun with it is on its way.
             peer.wish = Wish::Nothing;
@@ -299,6 +328,9 @@ impl Sessions {
             let body = if session.mine == sealed.header.tag { session.open(sealed, cx).ok()? } else { return None };
             Some((session, body))
         });
+        if opened.is_some() {
+            self.trust.saw(from, (&sender.device, &sender.identity), out);
+        }
         let Some(peer) = self.peer(from, out) else { return self.drops.count(DropReason::Rate) };
         let opened = opened.filter(|(session, _)| peer.sessions.iter().all(|s| s.mine != session.mine));
         let Some((session, body)) = opened else {
@@ -475,6 +507,7 @@ impl Machine for Sessions {
             outgoing: Vec::new(),
             rows: Outbox::new(),
             answers: RateLimit::new(Rate::per_second(BUNDLES)),
+            trust: TrustTable::default(),
             max_peers: setup.config.limits.conversations,
             drops: Drops::default(),
             sealed: 0,
@@ -482,6 +515,7 @@ impl Machine for Sessions {
             begun: 0,
         };
         opened.restore(&records, out)?;
+        out.push(Out::Keys { device: opened.keys.device(), identity: opened.keys.identity.public });
         Ok(opened)
     }
 
@@ -516,6 +550,8 @@ impl Machine for Sessions {
                 Err(Malformed) => self.drops.count(DropReason::Message),
             },
             In::SaveDue => self.save(out),
+            In::Trust { node, identity, held } => self.set_trust(cx, node, identity, held, out),
+            In::Meet(node) => self.meet(cx, node, out),
         }
     }
 
@@ -531,7 +567,10 @@ impl Machine for Sessions {
 
     fn footprint(&self) -> usize {
         let held = self.peers.iter().fold(self.peers.len(), |n, (_, p)| n.saturating_add(p.len()));
-        held.saturating_add(self.firsts.len()).saturating_add(self.keys.len()).saturating_add(self.outgoing.len())
+        held.saturating_add(self.firsts.len())
+            .saturating_add(self.keys.len())
+            .saturating_add(self.outgoing.len())
+            .saturating_add(self.trust.len())
     }
 
     fn count(&self, stats: &mut Stats) {

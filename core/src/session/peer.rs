@@ -41,6 +41,8 @@ pub(super) struct Peer {
     pub(super) wish: Wish,
     /// Something was to be sealed and there was no session.
     pub(super) waits: bool,
+    /// Its keys were asked for, and nothing else.
+    pub(super) meets: bool,
     asked: Option<Instant>,
     /// When the repairs made so far would be over at one a minute.
     repaired: Instant,
@@ -57,6 +59,7 @@ impl Peer {
             fresh: Vec::new(),
             wish: Wish::Nothing,
             waits: false,
+            meets: false,
             asked: None,
             repaired: Instant::ZERO,
             failures: RateLimit::new(Rate::per_second(FAILURES)),
@@ -179,6 +182,7 @@ impl Peer {
         self.asked = None;
         self.wish = Wish::Nothing;
         self.waits = false;
+        self.meets = false;
     }
 
     /// Whether one more repair may be made.

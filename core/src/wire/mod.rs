@@ -118,7 +118,8 @@ pub(crate) enum Channel {
     Chat = 4,
     Swim = 5,
     Group = 6,
-    File = 7,
+    File = 8,
+    Authentication = 7,
 }
 
 impl Channel {
@@ -130,7 +131,8 @@ impl Channel {
             4 => Some(Self::Chat),
             5 => Some(Self::Swim),
             6 => Some(Self::Group),
-            7 => Some(Self::File),
+            8 => Some(Self::File),
+            7 => Some(Self::Authentication),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod file;
+mod contact;
 mod group;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use file::FileVerb;
+pub use contact::ContactVerb;
 pub use group::{Create, GroupVerb, Invitation, Policy};
 
 /// Serverless chat over an encrypted overlay network.
@@ -103,6 +105,16 @@ pub enum Verb {
     File {
         #[command(subcommand)]
         what: FileVerb,
+    },
+    /// Contacts: people under your own names, with safety numbers, and requests of strangers
+    Contact {
+        #[command(subcommand)]
+        what: ContactVerb,
+    },
+    /// Ask a node's device to prove that it is at the other end of the link, now
+    Authenticate {
+        /// Your name for it, the name it claims, the beginning of its id, or its id
+        node: String,
     },
     /// Block a node: no link with it, no private messages, nothing of it is shown
     Block {
@@ -272,6 +284,9 @@ pub struct History {
     /// Only what was said before this message: an id that is shown, or the beginning of one
     #[arg(long, value_name = "ID")]
     pub before: Option<String>,
+    /// Mark the conversation as read up to the newest message that is shown
+    #[arg(long)]
+    pub mark_read: bool,
     /// Only messages that contain this, in any case, with accents composed or not
     #[arg(long, value_name = "TEXT")]
     pub search: Option<String>,

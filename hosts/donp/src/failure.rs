@@ -227,6 +227,40 @@ impl From<CommandError> for Failure {
             CommandError::NotAllowed(why) => {
                 Self::new(Exit::Refused, why).hint("donp group show GROUP says who may do what")
             }
+            CommandError::KeyChanged(id) => Self::new(
+                Exit::Untrusted,
+                format!("contact {} has another key than the one that you verified: nothing is sent to it", id.short()),
+            )
+            .hint(format!("compare again with donp contact verify {0}, or donp contact accept-change {0}", id.short())),
+            CommandError::NumberDiffers(id) => Self::new(
+                Exit::Untrusted,
+                format!("this is not the safety number with {}: one of you has keys of somebody else", id.short()),
+            )
+            .hint("compare all 60 digits again; if they differ, send nothing secret"),
+            CommandError::KeysUnknown(id) => {
+                Self::new(Exit::Network, format!("the keys of {} are not known here yet", id.short()))
+                    .hint("again when it is linked: donp peers shows who is")
+            }
+            CommandError::NameTaken(id) => {
+                Self::new(Exit::Failed, format!("you call another contact so already: {}", id.short()))
+                    .hint("another name, or rename that one first: donp contact rename")
+            }
+            CommandError::Unreadable(what) if what.starts_with("name") => {
+                Self::new(Exit::Usage, format!("this is no {what}")).hint("a shorter name, of letters and digits")
+            }
+            CommandError::Unreadable(what) => Self::new(Exit::Usage, format!("this is no {what}"))
+                .hint("copy it whole, as `donp contact show` of the other side prints it"),
+            CommandError::Unknown("contact" | "request") => {
+                Self::new(Exit::Failed, "that node is not in your contacts, or has no request")
+                    .hint("donp contact list")
+            }
+            CommandError::Unknown("change of a key") => {
+                Self::new(Exit::Failed, "that contact is not verified, or its key did not change")
+                    .hint("donp contact list")
+            }
+            CommandError::Unknown("conversation") => {
+                Self::new(Exit::Failed, "nothing was said there yet").hint("donp contact list")
+            }
             CommandError::Unknown("group") => {
                 Self::new(Exit::Failed, "this node is and was in no such group").hint("donp group list")
             }

@@ -1,9 +1,9 @@
 //! The JSON that scripts read: on stdout with `--json`, and over the control socket. Its values are the types of
 //! [`donp_runtime::api`]; every object has `v` and `type`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use donp_core::{Causality, Content, Conversation, GroupId, Message, MessageId, NodeId, Peer};
+use donp_core::{Causality, Contact, Content, Conversation, GroupId, Message, MessageId, NodeId, Peer};
 use donp_runtime::api;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -48,18 +48,32 @@ pub fn read_event(value: &Value) -> api::Event {
     read(value).unwrap_or_else(|_| api::Event::Unknown { seq: value["seq"].as_u64() })
 }
 
-/// Names that nodes and groups claim, and which node this is.
+/// Own names of contacts, names that nodes and groups claim, and which node this is.
 pub struct Names {
     pub me: NodeId,
     names: BTreeMap<NodeId, String>,
     groups: BTreeMap<GroupId, String>,
+    /// Strangers with a request.
+    requests: BTreeSet<NodeId>,
 }
 
 impl Names {
     pub fn new(me: NodeId, own: &str, peers: &[Peer], groups: &[(GroupId, String)]) -> Self {
         let mut names: BTreeMap<_, _> = peers.iter().filter_map(|p| Some((p.id, p.name.clone()?))).collect();
         names.insert(me, own.into());
-        Self { me, names, groups: groups.iter().cloned().collect() }
+        Self { me, names, groups: groups.iter().cloned().collect(), requests: BTreeSet::new() }
+    }
+
+    /// With the book: own names of contacts stand before those that nodes claim.
+    #[must_use]
+    pub fn with_contacts(mut self, contacts: Vec<Contact>) -> Self {
+        for contact in contacts {
+            if contact.request {
+                self.requests.insert(contact.node);
+            }
+            self.names.extend(contact.petname.map(|name| (contact.node, name)));
+        }
+        self
     }
 
     pub fn get(&self, id: NodeId) -> Option<&str> {
@@ -99,6 +113,7 @@ pub fn message(m: &Message, names: &Names, around: &[Message], queued: bool) -> 
         },
         sent_at: rfc3339(m.sent_at),
         concurrent_with: concurrent.map(|o| o.id.to_string()).collect(),
+        request: matches!(m.conversation, Conversation::Private(peer) if names.requests.contains(&peer)),
         state,
     };
     Some(api::Message { context: Some(context), ..api::Message::of(m.clone())? })

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use donp_runtime::{Access, LevelFilter, log_to_stderr};
 
-use cli::{Cli, ConfigVerb, FileVerb, Global, GroupVerb, Verb};
+use cli::{Cli, ConfigVerb, ContactVerb, FileVerb, Global, GroupVerb, Verb};
 use config::{FlagValue, Loaded};
 use failure::{Exit, Failure};
 use hints::Hints;
@@ -134,6 +134,8 @@ fn run(cli: &Cli, out: &Output) -> Result<(), Failure> {
         Verb::Peers => verbs::peers(&mut backend, out),
         Verb::File { what } => verbs::file(what, &mut backend, out),
         Verb::Group { what } => verbs::group(what, &mut backend, out),
+        Verb::Contact { what } => verbs::contact(what, &mut backend, out),
+        Verb::Authenticate { node } => verbs::authenticate(node, &mut backend, out),
         Verb::Block { peer } => verbs::block(&mut backend, out, "block", peer),
         Verb::Unblock { peer } => verbs::block(&mut backend, out, "unblock", peer),
         Verb::Blocked => verbs::blocked(&mut backend, out),
@@ -147,6 +149,8 @@ fn run(cli: &Cli, out: &Output) -> Result<(), Failure> {
 fn access(verb: &Verb) -> Access {
     match verb {
         Verb::Recv(recv) if recv.no_ack || recv.follow => Access::Read,
+        Verb::History(history) if history.mark_read => Access::Write,
+        Verb::Contact { what: ContactVerb::List | ContactVerb::Show { .. } } => Access::Read,
         Verb::History(_) | Verb::Invite | Verb::Leave | Verb::Status | Verb::Peers | Verb::Blocked | Verb::Whoami => {
             Access::Read
         }

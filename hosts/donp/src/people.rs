@@ -14,6 +14,8 @@ use crate::verbs::Backend;
 #[derive(Clone, Debug, Default)]
 pub struct People {
     nodes: BTreeMap<NodeId, Option<String>>,
+    /// Names that this node's owner gave: they are no claims, so they are shown as they are.
+    own: BTreeMap<NodeId, String>,
     node_claims: BTreeMap<Folded, BTreeSet<NodeId>>,
     group_claims: BTreeMap<Folded, BTreeSet<GroupId>>,
 }
@@ -29,6 +31,10 @@ impl People {
         let mut people = Self::default();
         for node in std::iter::once(&me).chain(peers["peers"].as_array().into_iter().flatten()) {
             people.add_node(node);
+        }
+        let contacts = call(backend, "contacts")?;
+        for contact in contacts["contacts"].as_array().into_iter().flatten() {
+            people.add_contact(contact);
         }
         for group in ["groups", "joining"].iter().flat_map(|key| groups[*key].as_array().into_iter().flatten()) {
             people.add_group(group);
@@ -50,6 +56,14 @@ impl People {
         }
     }
 
+    fn add_contact(&mut self, contact: &Value) {
+        let id = contact["node"].as_str().and_then(|id| id.parse::<NodeId>().ok());
+        if let (Some(id), Some(petname)) = (id, contact["petname"].as_str()) {
+            self.own.insert(id, petname.into());
+            self.node_claims.entry(Folded::new(petname)).or_default().insert(id);
+        }
+    }
+
     fn add_group(&mut self, group: &Value) {
         let id = group["id"].as_str().and_then(|id| id.parse::<GroupId>().ok());
         if let (Some(id), Some(name)) = (id, group["name"].as_str()) {
@@ -66,6 +80,9 @@ impl People {
     /// id alone if none is known.
     pub fn node(&self, id: NodeId, name: Option<&str>) -> String {
         let Some(name) = name else { return id.short() };
+        if self.own.get(&id).is_some_and(|own| own == name) {
+            return escape_for_terminal(name);
+        }
         let is_reserved = name.trim().eq_ignore_ascii_case("all") || name.starts_with('#');
         let others = self.node_claims.get(&Folded::new(name)).is_some_and(|claims| claims.iter().any(|c| *c != id));
         let shown = escape_for_terminal(name);
@@ -100,6 +117,10 @@ mod tests {
         assert_eq!(people.node(NodeId([4; 32]), Some("zoé")), format!("zoé? {}", NodeId([4; 32]).short()));
         assert_eq!(people.node(one, None), one.short());
         assert!(people.has(two, Some("ZOÉ")) && !people.has(two, Some("zoé")) && !people.has(NodeId([4; 32]), None));
+        // A name of one's own is none that others can take.
+        people.add_contact(&json!({ "node": NodeId([5; 32]).to_string(), "petname": "sam" }));
+        assert_eq!(people.node(NodeId([5; 32]), Some("sam")), "sam");
+        assert_eq!(people.node(three, Some("sam")), format!("sam? {}", three.short()));
         let (team, other) = (GroupId([1; 32]), GroupId([2; 32]));
         people.add_group(&json!({ "id": team.to_string(), "name": "team" }));
         assert_eq!(people.group(team, Some("team")), "#team");

@@ -23,6 +23,64 @@ pub type KnownGroup = (GroupId, String);
 /// Nobody, one, or several that a text can mean, and how to show them.
 type Meant<T> = Vec<(T, String)>;
 
+/// A contact: its id and this node's own name for it, if it has one.
+pub type KnownContact = (NodeId, Option<String>);
+
+/// The contacts that a text can mean by their own names.
+fn contacts_meant(text: &str, book: &[KnownContact]) -> Meant<NodeId> {
+    let meant = book.iter().filter(|(_, name)| name.as_deref() == Some(text));
+    meant.map(|(id, _)| (*id, format!("{} (your contact {text})", id.short()))).collect()
+}
+
+/// Contacts that no peer is: they are known by their ids all the same.
+fn others<'a>(book: &'a [KnownContact], peers: &'a [Peer]) -> impl Iterator<Item = (NodeId, Option<&'a str>)> {
+    book.iter().filter(|(id, _)| peers.iter().all(|p| p.id != *id)).map(|(id, _)| (*id, None))
+}
+
+/// As [`conversation`], with the contacts: an own name wins over the names that nodes claim, since nobody else gives it. A
+/// group of that name makes it ambiguous all the same.
+///
+/// # Errors
+/// As [`conversation`].
+pub fn conversation_with(
+    text: &str,
+    book: &[KnownContact],
+    peers: &[Peer],
+    groups: &[KnownGroup],
+) -> Result<Conversation, Failure> {
+    let own = contacts_meant(text, book);
+    let is_id = text.parse::<NodeId>().is_ok() || text.parse::<GroupId>().is_ok();
+    if own.is_empty() || is_id || text == "all" {
+        let by_id = nodes_meant(text, others(book, peers));
+        return match (by_id.first(), conversation(text, peers, groups)) {
+            (Some((id, _)), Err(failure)) if failure.what.starts_with(NOBODY) => Ok(Conversation::Private(*id)),
+            (_, found) => found,
+        };
+    }
+    let own = own.into_iter().map(|(id, shown)| (Conversation::Private(id), shown));
+    let groups = groups_meant(text, groups).into_iter().map(|(id, shown)| (Conversation::Group(id), shown));
+    only(text, own.chain(groups).collect(), || Failure::new(Exit::Failed, NOBODY))
+}
+
+/// As [`node`], with the contacts, as [`conversation_with`].
+///
+/// # Errors
+/// As [`node`].
+pub fn node_with(text: &str, book: &[KnownContact], peers: &[Peer]) -> Result<NodeId, Failure> {
+    let own = contacts_meant(text, book);
+    if own.is_empty() || text.parse::<NodeId>().is_ok() {
+        let nodes = peers.iter().map(|p| (p.id, p.name.as_deref())).chain(others(book, peers));
+        return node_of(text, nodes).map_err(|failure| match &failure.hint {
+            Some(_) => failure,
+            None => failure.hint("donp contact list and donp peers list who is known; a whole node id always works"),
+        });
+    }
+    only(text, own, || Failure::new(Exit::Failed, NOBODY))
+}
+
+/// How the sentence begins that says that a text means nobody.
+const NOBODY: &str = "nobody known is called";
+
 /// # Errors
 /// When nobody, or more than one node or group is meant.
 pub fn conversation(text: &str, peers: &[Peer], groups: &[KnownGroup]) -> Result<Conversation, Failure> {
@@ -42,7 +100,7 @@ pub fn conversation(text: &str, peers: &[Peer], groups: &[KnownGroup]) -> Result
     let nodes = nodes.into_iter().map(|(id, shown)| (Conversation::Private(id), shown));
     let groups = groups_meant(text, groups).into_iter().map(|(id, shown)| (Conversation::Group(id), shown));
     let nobody = || {
-        Failure::new(Exit::Failed, format!("nobody known is called '{text}', and no group"))
+        Failure::new(Exit::Failed, format!("{NOBODY} '{text}', and no group"))
             .hint("donp peers lists who is known, donp group list the groups; a whole id always works")
     };
     only(text, nodes.chain(groups).collect(), nobody)
@@ -68,7 +126,7 @@ pub fn node_of<'a>(text: &str, nodes: impl Iterator<Item = (NodeId, Option<&'a s
     if let Ok(id) = text.parse() {
         return Ok(id);
     }
-    only(text, nodes_meant(text, nodes), || Failure::new(Exit::Failed, format!("nobody known is called '{text}'")))
+    only(text, nodes_meant(text, nodes), || Failure::new(Exit::Failed, format!("{NOBODY} '{text}'")))
 }
 
 /// A group by its id, the beginning of it, or its name, with or without `#`.
@@ -260,6 +318,29 @@ mod tests {
         assert_eq!(meant(&NodeId([9; 32]).to_string(), &peers), Some(9), "a whole id needs nobody's word");
         assert_eq!(meant(&short[..3], &peers), None, "too short");
         assert_eq!(meant("nobody", &peers), None);
+    }
+
+    /// Mutation: an own name is one claim among others.
+    #[test]
+    fn an_own_name_wins_over_what_nodes_claim() {
+        let (x, y) = (NodeId([1; 32]), NodeId([2; 32]));
+        let peers = [peer(1, Some("x")), peer(2, Some("sam"))];
+        let book = [(x, Some("sam".to_owned())), (NodeId([7; 32]), None)];
+        assert_eq!(node_with("sam", &book, &peers), Ok(x));
+        assert_eq!(conversation_with("sam", &book, &peers, &[]), Ok(Conversation::Private(x)));
+        assert_eq!(node_with("sam", &[], &peers), Ok(y));
+        assert_eq!(node_with("x", &book, &peers), Ok(x), "by the name that it claims");
+        assert_eq!(node_with(&y.to_string(), &book, &peers), Ok(y), "an id is an id");
+        // A contact that no peer is, by the beginning of its id.
+        let short = NodeId([7; 32]).short();
+        assert_eq!(node_with(&short, &book, &peers), Ok(NodeId([7; 32])));
+        assert_eq!(conversation_with(&short, &book, &peers, &[]), Ok(Conversation::Private(NodeId([7; 32]))));
+        let group = [(GroupId([1; 32]), "sam".to_owned())];
+        assert!(conversation_with("sam", &book, &peers, &group).unwrap_err().what.contains("your contact sam"));
+        let whole = conversation_with("#sam", &book, &peers, &group);
+        assert_eq!(whole, Ok(Conversation::Group(GroupId([1; 32]))));
+        assert!(conversation_with("nobody", &book, &peers, &group).is_err());
+        assert_eq!(conversation_with("all", &[(x, Some("all".into()))], &peers, &group), Ok(Conversation::Network));
     }
 
     #[test]

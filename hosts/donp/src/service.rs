@@ -2,6 +2,7 @@
 //! the control socket; without a daemon the command line calls it directly.
 
 mod files;
+mod contacts;
 mod groups;
 mod history;
 
@@ -96,12 +97,20 @@ impl Service {
     }
 
     /// Every method, for the error about an unknown one.
-    pub const METHODS: [&'static str; 32] = [
+    pub const METHODS: [&'static str; 46] = [
+        "accept_change",
+        "accept_contact",
         "ack",
+        "add_contact",
         "answer_join",
+        "authenticate_node",
         "block",
         "blocked",
+        "contact",
+        "contacts",
+        "conversations",
         "create_group",
+        "delete_conversation",
         "describe_group",
         "fetch_file",
         "files",
@@ -114,12 +123,17 @@ impl Service {
         "join_group",
         "leave",
         "leave_group",
+        "mark_read",
+        "mute_contact",
         "peers",
         "recv",
         "remove_file",
+        "remove_contact",
         "remove_member",
+        "rename_contact",
         "rename_group",
         "save_file",
+        "safety_number",
         "send",
         "set_group_policy",
         "set_member_role",
@@ -127,6 +141,7 @@ impl Service {
         "transfer_group",
         "unban_member",
         "unblock",
+        "verify_contact",
         "version",
         "whoami",
     ];
@@ -151,9 +166,13 @@ impl Service {
             "blocked" => self.blocked(),
             "whoami" => self.whoami(),
             "version" => Ok(version()),
-            _ => self.group_call(method, params, gone).or_else(|| self.file_call(method, params, gone)).unwrap_or_else(
-                || Err(Failure::usage(format!("there is no method '{method}'")).hint(Self::METHODS.join(", "))),
-            ),
+            _ => self
+                .contact_call(method, params, gone)
+                .or_else(|| self.group_call(method, params, gone))
+                .or_else(|| self.file_call(method, params, gone))
+                .unwrap_or_else(|| {
+                    Err(Failure::usage(format!("there is no method '{method}'")).hint(Self::METHODS.join(", ")))
+                }),
         }
     }
 
@@ -179,7 +198,7 @@ impl Service {
 
     fn block(&self, params: &Value, blocked: bool) -> Result<Value, Failure> {
         let peers = self.node.peers()?;
-        let peer = resolve::node(text_of(params, "peer")?, &peers)?;
+        let peer = resolve::node_with(text_of(params, "peer")?, &self.book()?, &peers)?;
         if blocked {
             self.node.block(peer)?
         } else {
@@ -333,9 +352,12 @@ impl Service {
         let until = Instant::now() + ENTERING;
         loop {
             let peers = self.node.peers()?;
-            let found = resolve::conversation(to, &peers, &self.known_groups()?);
+            let (book, groups) = (self.book()?, self.known_groups()?);
+            let found = resolve::conversation_with(to, &book, &peers, &groups);
             let known = match &found {
-                Ok(Conversation::Private(peer)) => peers.iter().any(|p| p.id == *peer),
+                Ok(Conversation::Private(peer)) => {
+                    peers.iter().any(|p| p.id == *peer) || book.iter().any(|(id, _)| id == peer)
+                }
                 Ok(_) => true,
                 Err(_) => false,
             };
@@ -488,7 +510,8 @@ impl Service {
     }
 
     fn names(&self) -> Result<Names, Failure> {
-        Ok(Names::new(self.node.id(), self.node.name(), &self.node.peers()?, &self.known_groups()?))
+        let names = Names::new(self.node.id(), self.node.name(), &self.node.peers()?, &self.known_groups()?);
+        Ok(names.with_contacts(self.node.contacts()?))
     }
 
     /// Groups that this node is or was in, and those that it asked to join.

@@ -1,6 +1,7 @@
 //! What each verb does: asks a daemon or the profile itself, and shows the answer.
 
 mod files;
+mod contacts;
 mod groups;
 mod read;
 mod say;
@@ -24,6 +25,7 @@ use crate::when::Clock;
 use crate::{json as shape, profile};
 
 pub use files::file;
+pub use contacts::{authenticate, contact};
 pub use groups::group;
 pub use read::{history, recv};
 pub use say::send;

@@ -1,4 +1,4 @@
-//! Types every line of the README's "Chat by hand" and "Groups" and compares what it prints.
+//! Types every line of the README's "Chat by hand", "Groups" and "Contacts" and compares what it prints.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

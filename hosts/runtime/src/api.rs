@@ -6,6 +6,7 @@
 //! front of it.
 
 mod file;
+mod contacts;
 mod group;
 mod message;
 
@@ -13,12 +14,13 @@ use std::collections::BTreeMap;
 
 use donp_core as core;
 use donp_core::{
-    AccountId, DownReason, DropReason, Durable, FailReason, FileId, GroupId, GroupRole, MemberState, MessageId, NodeId,
-    NodeState, NodeType, Refusal, Volatile,
+    AccountId, AuthenticationResult, DownReason, DropReason, Durable, FailReason, FileId, GroupId, GroupRole,
+    MemberState, MessageId, NodeId, NodeState, NodeType, Refusal, Volatile,
 };
 use serde::{Deserialize, Serialize};
 
 pub use file::{Attachment, FileInfo};
+pub use contacts::{Contact, ConversationInfo};
 pub use group::{GroupChange, GroupInfo, GroupMember, GroupPolicy, JoiningGroup};
 pub use message::{ClockEntry, Content, Context, Conversation, Message, MessageState};
 
@@ -121,6 +123,8 @@ by_name! {
     member_state: donp_core::MemberState;
     down_reason: donp_core::DownReason;
     fail_reason: donp_core::FailReason;
+    verification: donp_core::Verification;
+    authentication_result: donp_core::AuthenticationResult;
 }
 
 /// Something that happened. An event with a `seq` is stored, and comes again after a restart until it is
@@ -236,6 +240,26 @@ pub enum Event {
         /// Nodes that it is being fetched from.
         holders: u64,
     },
+    /// A stranger wrote a private message for the first time.
+    ContactRequest {
+        /// The number to acknowledge.
+        seq: u64,
+        /// Which node.
+        #[serde(with = "text")]
+        node: NodeId,
+        /// Its name.
+        name: Option<String>,
+    },
+    /// A verified contact has another key: nothing is sent to it until that is looked at.
+    ContactChanged {
+        /// The number to acknowledge.
+        seq: u64,
+        /// Which node.
+        #[serde(with = "text")]
+        node: NodeId,
+        /// Its name.
+        name: Option<String>,
+    },
     /// This node's state changed.
     StateChanged {
         /// Before.
@@ -275,6 +299,17 @@ pub enum Event {
         #[serde(with = "member_state")]
         state: MemberState,
     },
+    /// The result of a challenge of a node's device.
+    Authenticated {
+        /// Which node.
+        #[serde(with = "text")]
+        peer: NodeId,
+        /// Its name.
+        name: Option<String>,
+        /// Whether its device is at the other end of the link.
+        #[serde(with = "authentication_result")]
+        result: AuthenticationResult,
+    },
     /// A queue that refused a command has room again.
     Writable,
     /// Events were lost: read the state again. Messages are in the history.
@@ -311,6 +346,8 @@ impl From<core::Event> for Event {
                 },
                 Durable::GroupChanged { group, change } => Self::group_changed(seq, group, change),
                 Durable::FileReceived { file } => Self::FileReceived { seq, file },
+                Durable::ContactRequest { node } => Self::ContactRequest { seq, node, name: None },
+                Durable::ContactChanged { node } => Self::ContactChanged { seq, node, name: None },
                 _ => Self::Unknown { seq: Some(seq) },
             },
             core::Event::Volatile(event) => match event {
@@ -321,6 +358,7 @@ impl From<core::Event> for Event {
                 Volatile::FileProgress { file, bytes, size, holders } => {
                     Self::FileProgress { file, bytes, size, holders }
                 }
+                Volatile::Authenticated { peer, result } => Self::Authenticated { peer, name: None, result },
                 Volatile::Writable => Self::Writable,
                 Volatile::Lagged { missed } => Self::Lagged { missed },
                 _ => Self::Unknown { seq: None },
@@ -356,13 +394,16 @@ impl Event {
             | Self::Forked { seq, .. }
             | Self::LifeBegun { seq, .. }
             | Self::GroupChanged { seq, .. }
-            | Self::FileReceived { seq, .. } => Some(*seq),
+            | Self::FileReceived { seq, .. }
+            | Self::ContactRequest { seq, .. }
+            | Self::ContactChanged { seq, .. } => Some(*seq),
             Self::Unknown { seq } => *seq,
             Self::StateChanged { .. }
             | Self::PeerUp { .. }
             | Self::PeerDown { .. }
             | Self::MemberChanged { .. }
             | Self::FileProgress { .. }
+            | Self::Authenticated { .. }
             | Self::Writable
             | Self::Lagged { .. } => None,
         }
@@ -377,7 +418,10 @@ impl Event {
             | Self::Forked { author: node, name, .. }
             | Self::PeerUp { peer: node, name }
             | Self::PeerDown { peer: node, name, .. }
-            | Self::MemberChanged { peer: node, name, .. } => {
+            | Self::MemberChanged { peer: node, name, .. }
+            | Self::Authenticated { peer: node, name, .. }
+            | Self::ContactRequest { node, name, .. }
+            | Self::ContactChanged { node, name, .. } => {
                 if name.is_none() {
                     *name = find(*node);
                 }
@@ -748,9 +792,39 @@ mod tests {
         for state in MemberState::ALL {
             there_and_back(Event::MemberChanged { peer: node, name: None, state });
         }
+        for event in [Durable::ContactRequest { node }, Durable::ContactChanged { node }] {
+            let event = Event::from(core::Event::Durable { seq: 4, event }).named(|_| Some("bob".into()));
+            assert_eq!(there_and_back(event)["name"], "bob");
+        }
+        for result in AuthenticationResult::ALL {
+            there_and_back(Event::Authenticated { peer: node, name: None, result });
+        }
         assert_eq!(there_and_back(Event::Writable), json!({ "v": 1, "type": "writable" }));
         assert_eq!(there_and_back(Event::Lagged { missed: 2 }), json!({ "v": 1, "type": "lagged", "missed": 2 }));
         there_and_back(Event::Unknown { seq: Some(1) });
+    }
+
+    #[test]
+    fn a_contact_reads_back_from_its_json() {
+        let node = NodeId([2; 32]);
+        for verification in core::Verification::ALL {
+            let json = there_and_back(Contact::from(core::Contact {
+                node,
+                petname: Some("bob".into()),
+                name: None,
+                request: false,
+                verification,
+                muted: true,
+                blocked: false,
+                added: core::WallTime(1_767_225_600_000),
+                unread: 3,
+            }));
+            assert_eq!((&json["type"], &json["verification"]), (&json!("contact"), &json!(verification.name())));
+        }
+        let conversation = core::Conversation::Private(node);
+        let info = core::ConversationInfo { conversation, unread: 1, read: None, request: true };
+        let json = there_and_back(ConversationInfo::of(&info).unwrap());
+        assert_eq!((&json["conversation"], &json["read"]), (&json!(node.to_string()), &Value::Null));
     }
 
     #[test]
@@ -786,6 +860,7 @@ mod tests {
             group_name: None,
             sent_at: None,
             concurrent_with: vec![id.to_string()],
+            request: true,
             state: MessageState::Received,
         };
         for content in [

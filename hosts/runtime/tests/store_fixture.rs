@@ -100,16 +100,22 @@ fn a_stored_profile_of_this_format_reads_back() {
     // The first event is acknowledged: it does not come again.
     let events: Vec<_> = node.events(0, 100).unwrap().events;
     let seen: Vec<_> = events.iter().filter_map(|e| Some((e.seq()?, e))).collect();
-    assert_eq!(seen.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [2, 3], "{AGAIN}");
+    assert_eq!(seen.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [2, 3, 4], "{AGAIN}");
     assert!(
         matches!(seen[0].1, Event::Durable { event: Durable::Received(m), .. } if m.id == private[0].id),
         "{AGAIN}"
     );
     assert!(
-        matches!(seen[1].1, Event::Durable { event: Durable::Delivered { id, to }, .. } if *id == private[1].id && *to == two),
+        matches!(seen[1].1, Event::Durable { event: Durable::ContactRequest { node }, .. } if *node == two),
+        "{AGAIN}"
+    );
+    assert!(
+        matches!(seen[2].1, Event::Durable { event: Durable::Delivered { id, to }, .. } if *id == private[1].id && *to == two),
         "{AGAIN}"
     );
     assert!(node.peers().unwrap().iter().any(|p| p.id == two && p.name.as_deref() == Some("fixture2")), "{AGAIN}");
+    let contact = node.contact(two).unwrap();
+    assert!(contact.is_some_and(|c| !c.request && c.unread == 1), "{AGAIN}");
     let status = node.status().unwrap();
     assert_eq!((status.node.outbox, status.host.damaged_records), (1, 0), "{AGAIN}");
     node.shutdown().unwrap();

@@ -13,6 +13,7 @@ wrong is a `DonpError`. Everything is typed, and nothing else of this package is
 from .aio import AsyncNode
 from .bot import AsyncBotConversation, AsyncBotMessage, Bot, BotConversation, BotMessage, Member
 from .client import Client, ClientEvents
+from .contacts import AuthenticationResult, Contact, ConversationInfo, SafetyNumber, Verification
 from .content import (
     NETWORK,
     ClockEntry,
@@ -62,6 +63,9 @@ from .errors import (
     TimeoutError,
 )
 from .events import (
+    Authenticated,
+    ContactChanged,
+    ContactRequest,
     Delivered,
     DownReason,
     Event,
@@ -123,6 +127,8 @@ __all__ = [
     "AsyncBotMessage",
     "AsyncNode",
     "Attachment",
+    "Authenticated",
+    "AuthenticationResult",
     "Batch",
     "Bot",
     "BotConversation",
@@ -133,8 +139,12 @@ __all__ = [
     "ClientEvents",
     "ClockEntry",
     "ClosedError",
+    "Contact",
+    "ContactChanged",
+    "ContactRequest",
     "Content",
     "Conversation",
+    "ConversationInfo",
     "DamagedError",
     "Days",
     "Delete",
@@ -210,6 +220,7 @@ __all__ = [
     "Reply",
     "Request",
     "Retract",
+    "SafetyNumber",
     "StateChanged",
     "StorageError",
     "Text",
@@ -217,6 +228,7 @@ __all__ = [
     "Transmit",
     "Unknown",
     "UnknownEvent",
+    "Verification",
     "Writable",
     "ZoneMember",
     "generate_identity",

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
+from .contacts import Contact, ConversationInfo, SafetyNumber
 from .content import Content, Conversation, HistoryPage, Message
 from .errors import NotRunningError
 from .events import Events
@@ -213,6 +214,62 @@ class AsyncNode:
     async def blocked(self) -> list[NodeId]:
         """Blocked nodes, by id."""
         return await self._run(self.sync.blocked)
+
+    async def contacts(self) -> list[Contact]:
+        """As `Node.contacts`."""
+        return await self._run(self.sync.contacts)
+
+    async def contact(self, node: NodeId) -> Contact | None:
+        """As `Node.contact`."""
+        return await self._run(self.sync.contact, node)
+
+    async def add_contact(self, node: NodeId, petname: str | None = None) -> None:
+        """As `Node.add_contact`."""
+        await self._run(self.sync.add_contact, node, petname)
+
+    async def rename_contact(self, node: NodeId, petname: str | None) -> None:
+        """As `Node.rename_contact`."""
+        await self._run(self.sync.rename_contact, node, petname)
+
+    async def remove_contact(self, node: NodeId) -> None:
+        """As `Node.remove_contact`."""
+        await self._run(self.sync.remove_contact, node)
+
+    async def accept_contact(self, node: NodeId) -> None:
+        """As `Node.accept_contact`."""
+        await self._run(self.sync.accept_contact, node)
+
+    async def mute_contact(self, node: NodeId, muted: bool = True) -> None:
+        """As `Node.mute_contact`."""
+        await self._run(self.sync.mute_contact, node, muted)
+
+    async def safety_number(self, node: NodeId) -> SafetyNumber:
+        """As `Node.safety_number`."""
+        return await self._run(self.sync.safety_number, node)
+
+    async def verify_contact(self, node: NodeId, shown: str) -> None:
+        """As `Node.verify_contact`."""
+        await self._run(self.sync.verify_contact, node, shown)
+
+    async def accept_change(self, node: NodeId) -> None:
+        """As `Node.accept_change`."""
+        await self._run(self.sync.accept_change, node)
+
+    async def conversations(self) -> list[ConversationInfo]:
+        """As `Node.conversations`."""
+        return await self._run(self.sync.conversations)
+
+    async def mark_read(self, conversation: Conversation, upto: MessageId | None = None) -> None:
+        """As `Node.mark_read`."""
+        await self._run(self.sync.mark_read, conversation, upto)
+
+    async def delete_conversation(self, conversation: Conversation) -> None:
+        """As `Node.delete_conversation`."""
+        await self._run(self.sync.delete_conversation, conversation)
+
+    async def authenticate_node(self, peer: NodeId) -> None:
+        """As `Node.authenticate_node`."""
+        await self._run(self.sync.authenticate_node, peer)
 
     async def report_partition(self, peers: Iterable[NodeId] = ()) -> None:
         """These nodes seem to be cut off: asks and contacts them, as `Node.report_partition`."""

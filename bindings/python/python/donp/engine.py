@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ._fast import Transmit
 from ._ffi import donp_ffi as _ffi
+from .contacts import Contact, ConversationInfo, SafetyNumber, _contact_in, _info_in, _number_in
 from .content import (
     Content,
     Conversation,
@@ -483,6 +484,63 @@ class Engine:
     def blocked(self) -> list[NodeId]:
         """Blocked nodes, by id."""
         return [NodeId._of(id) for id in _call(self._raw.blocked)]
+
+    def contacts(self) -> list[Contact]:
+        """As `Node.contacts`."""
+        return [_contact_in(raw) for raw in _call(self._raw.contacts)]
+
+    def contact(self, node: NodeId) -> Contact | None:
+        """As `Node.contact`."""
+        raw = _call(self._raw.contact, _node_id(node))
+        return None if raw is None else _contact_in(raw)
+
+    def add_contact(self, now_us: int, node: NodeId, petname: str | None = None) -> None:
+        """As `Node.add_contact`."""
+        _call(self._raw.add_contact, now_us, _node_id(node), petname)
+
+    def rename_contact(self, now_us: int, node: NodeId, petname: str | None) -> None:
+        """As `Node.rename_contact`."""
+        _call(self._raw.rename_contact, now_us, _node_id(node), petname)
+
+    def remove_contact(self, now_us: int, node: NodeId) -> None:
+        """As `Node.remove_contact`."""
+        _call(self._raw.remove_contact, now_us, _node_id(node))
+
+    def accept_contact(self, now_us: int, node: NodeId) -> None:
+        """As `Node.accept_contact`."""
+        _call(self._raw.accept_contact, now_us, _node_id(node))
+
+    def mute_contact(self, now_us: int, node: NodeId, muted: bool = True) -> None:
+        """As `Node.mute_contact`."""
+        _call(self._raw.mute_contact, now_us, _node_id(node), muted)
+
+    def safety_number(self, now_us: int, node: NodeId) -> SafetyNumber:
+        """As `Node.safety_number`."""
+        return _number_in(_call(self._raw.safety_number, now_us, _node_id(node)))
+
+    def verify_contact(self, now_us: int, node: NodeId, shown: str) -> None:
+        """As `Node.verify_contact`."""
+        _call(self._raw.verify_contact, now_us, _node_id(node), shown)
+
+    def accept_change(self, now_us: int, node: NodeId) -> None:
+        """As `Node.accept_change`."""
+        _call(self._raw.accept_change, now_us, _node_id(node))
+
+    def conversations(self) -> list[ConversationInfo]:
+        """As `Node.conversations`."""
+        return [_info_in(raw) for raw in _call(self._raw.conversations)]
+
+    def mark_read(self, now_us: int, conversation: Conversation, upto: MessageId | None = None) -> None:
+        """As `Node.mark_read`."""
+        _call(self._raw.mark_read, now_us, _conversation_out(conversation), _before_out(upto))
+
+    def delete_conversation(self, now_us: int, conversation: Conversation) -> None:
+        """As `Node.delete_conversation`."""
+        _call(self._raw.delete_conversation, now_us, _conversation_out(conversation))
+
+    def authenticate_node(self, now_us: int, peer: NodeId) -> None:
+        """As `Node.authenticate_node`."""
+        _call(self._raw.authenticate_node, now_us, _node_id(peer))
 
     def report_partition(self, now_us: int, peers: Iterable[NodeId] = ()) -> None:
         """These nodes seem to be cut off: asks and contacts them, as `Node.report_partition`."""

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from . import _freed as _freed
 from ._ffi import donp_ffi as _ffi
+from .contacts import AuthenticationResult
 from .content import Conversation, Message, _conversation_in, _message_in
 from .errors import InternalError
 from .groups import GroupChange, GroupRole, Refusal
@@ -21,6 +22,9 @@ from .status import NodeState
 from .zone import MemberState
 
 __all__ = [
+    "Authenticated",
+    "ContactChanged",
+    "ContactRequest",
     "Delivered",
     "DownReason",
     "Event",
@@ -203,6 +207,32 @@ class FileProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class ContactRequest:
+    """A stranger wrote a private message for the first time. Durable.
+
+    It is in the book as a request until it is accepted, removed or blocked, or written to.
+    """
+
+    seq: int
+    """The number to acknowledge."""
+    node: NodeId
+    """Which node."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContactChanged:
+    """A verified contact has another key. Durable.
+
+    Nothing is sent to it until `Node.verify_contact` or `Node.accept_change`.
+    """
+
+    seq: int
+    """The number to acknowledge."""
+    node: NodeId
+    """Which node."""
+
+
+@dataclass(frozen=True, slots=True)
 class StateChanged:
     """This node's state changed. Volatile."""
 
@@ -254,6 +284,18 @@ class MemberChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Authenticated:
+    """The result of `Node.authenticate_node`. Volatile."""
+
+    peer: NodeId
+    """Which node."""
+    result: AuthenticationResult
+    """Whether its device is at the other end of the link."""
+
+    seq = None
+
+
+@dataclass(frozen=True, slots=True)
 class Writable:
     """A queue that refused a call with `BusyError` has room again. Volatile."""
 
@@ -290,19 +332,22 @@ Event: TypeAlias = (
     | GroupChanged
     | FileReceived
     | FileProgress
+    | ContactRequest
+    | ContactChanged
     | StateChanged
     | PeerUp
     | PeerDown
     | MemberChanged
+    | Authenticated
     | Writable
     | Lagged
     | UnknownEvent
 )
 """Something that happened: `match` on the class.
 
-`Received`, `Delivered`, `Failed`, `Forked`, `LifeBegun`, `GroupChanged` and `FileReceived` are durable: they
-come again after a restart until `ack` was called with their `seq` or a higher one. So is an `UnknownEvent`
-that has a `seq`. The others are volatile, and their `seq` is `None`.
+`Received`, `Delivered`, `Failed`, `Forked`, `LifeBegun`, `GroupChanged`, `FileReceived`, `ContactRequest` and
+`ContactChanged` are durable: they come again after a restart until `ack` was called with their `seq` or a
+higher one. So is an `UnknownEvent` that has a `seq`. The others are volatile, and their `seq` is `None`.
 """
 
 
@@ -439,6 +484,12 @@ def _event_in(raw: _ffi.Event) -> Event:
             return FileReceived(raw.seq, FileId._of(raw.file))
         case _ffi.Event.FILE_PROGRESS():
             return FileProgress(FileId._of(raw.file), raw.bytes, raw.size, raw.holders)
+        case _ffi.Event.CONTACT_REQUEST():
+            return ContactRequest(raw.seq, NodeId._of(raw.node))
+        case _ffi.Event.CONTACT_CHANGED():
+            return ContactChanged(raw.seq, NodeId._of(raw.node))
+        case _ffi.Event.AUTHENTICATED():
+            return Authenticated(NodeId._of(raw.peer), AuthenticationResult[raw.result.name])
         case _ffi.Event.STATE_CHANGED():
             return StateChanged(NodeState[raw.before.name], NodeState[raw.after.name])
         case _ffi.Event.PEER_UP():

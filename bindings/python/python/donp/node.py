@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import ClassVar, TypeVar
 
 from ._ffi import donp_ffi as _ffi
+from .contacts import Contact, ConversationInfo, SafetyNumber, _contact_in, _info_in, _number_in
 from .content import (
     Content,
     Conversation,
@@ -329,6 +330,105 @@ class Node:
         """
         _call(self._raw.handle_local_peer, address, None if id is None else _node_id(id))
 
+    # The book of people, what was read, and who is at the other end of a link.
+
+    def contacts(self) -> list[Contact]:
+        """All of the book, by id: contacts, and requests of strangers."""
+        return [_contact_in(raw) for raw in _call(self._raw.contacts)]
+
+    def contact(self, node: NodeId) -> Contact | None:
+        """One of the book; `None` if the node is neither a contact nor has a request."""
+        raw = _call(self._raw.contact, _node_id(node))
+        return None if raw is None else _contact_in(raw)
+
+    def add_contact(self, node: NodeId, petname: str | None = None) -> None:
+        """Makes a node a contact, with an own name for it if one is given; accepts its request.
+
+        A name has 1 to 64 bytes. Who is written to becomes a contact too. Raises `InvalidInputError` for
+        the name or this node itself, `AlreadyExistsError` if another contact has the name, `BusyError` if
+        there are 4,096.
+        """
+        _call(self._raw.add_contact, _node_id(node), petname)
+
+    def rename_contact(self, node: NodeId, petname: str | None) -> None:
+        """Gives a contact another own name, or none.
+
+        Raises `NotFoundError` for no contact, and for the name as `add_contact`.
+        """
+        _call(self._raw.rename_contact, _node_id(node), petname)
+
+    def remove_contact(self, node: NodeId) -> None:
+        """Takes a contact, or a request, out of the book: name, verification, muting.
+
+        Its messages stay, as does a block; its next message is a request. Raises `NotFoundError` if it is
+        not there.
+        """
+        _call(self._raw.remove_contact, _node_id(node))
+
+    def accept_contact(self, node: NodeId) -> None:
+        """Accepts the request of a stranger. Raises `NotFoundError` if it has none."""
+        _call(self._raw.accept_contact, _node_id(node))
+
+    def mute_contact(self, node: NodeId, muted: bool = True) -> None:
+        """Mutes a contact, or ends that. Raises `NotFoundError` for no contact.
+
+        What it says makes no events, and is in the history and among what is unread.
+        """
+        _call(self._raw.mute_contact, _node_id(node), muted)
+
+    def safety_number(self, node: NodeId) -> SafetyNumber:
+        """The safety number with a node of the book.
+
+        Equal at both as long as nobody stands between. Raises `NotFoundError` if the node is not in the
+        book, or its keys are not known yet; those of a linked node are asked for, so that it can be tried
+        again.
+        """
+        return _number_in(_call(self._raw.safety_number, _node_id(node)))
+
+    def verify_contact(self, node: NodeId, shown: str) -> None:
+        """Compares what the other side says or shows with the safety number.
+
+        60 digits in any groups, or the code that was scanned. If it is right the contact is verified, also
+        after a change. Raises `DeniedError` if it is not, `InvalidInputError` for what is neither,
+        `NotFoundError` as `safety_number`.
+        """
+        _call(self._raw.verify_contact, _node_id(node), shown)
+
+    def accept_change(self, node: NodeId) -> None:
+        """Goes on with a verified contact whose key changed without comparing again.
+
+        It is not verified any more, and messages go to it. Raises `NotFoundError` if its key did not change.
+        """
+        _call(self._raw.accept_change, _node_id(node))
+
+    def conversations(self) -> list[ConversationInfo]:
+        """Conversations with what is unread in each, those of groups and the network's included."""
+        return [_info_in(raw) for raw in _call(self._raw.conversations)]
+
+    def mark_read(self, conversation: Conversation, upto: MessageId | None = None) -> None:
+        """A conversation was read up to and including this message, or all of it.
+
+        Kept here, said to no other node. A mark never goes back. Raises `NotFoundError` if there is no such
+        conversation.
+        """
+        _call(self._raw.mark_read, _conversation_out(conversation), _before_out(upto))
+
+    def delete_conversation(self, conversation: Conversation) -> None:
+        """Deletes all that is here of a private conversation. The other side keeps its own.
+
+        What comes later is shown. Raises `NotFoundError` if there is none, `DeniedError` for another kind.
+        """
+        _call(self._raw.delete_conversation, _conversation_out(conversation))
+
+    def authenticate_node(self, peer: NodeId) -> None:
+        """Challenges the device of a node over its link (`authenticateNode`).
+
+        The event `Authenticated` says the result in at most ten seconds. A node without a link is contacted
+        first. Raises `NotFoundError` for a node that was never met or heard of, `InvalidInputError` for
+        this one, `DeniedError` for a blocked one.
+        """
+        _call(self._raw.authenticate_node, _node_id(peer))
+
     # The network.
 
     def join(self, *places: str, wait: float | None = None) -> None:
@@ -386,7 +486,8 @@ class Node:
 
         A node that is away gets it later, and the event `Delivered` tells when it has it. Raises
         `NotFoundError` for a node that was never met or heard of, `InvalidInputError` for an empty or too
-        long text, `BusyError` when the queue is full.
+        long text, `BusyError` when the queue is full, `DeniedError` for a blocked node, and for a verified
+        contact whose key changed. Who is written to becomes a contact.
         """
         return MessageId._of(_call(self._raw.send_private, _node_id(to), _content_out(what)))
 

@@ -321,6 +321,80 @@ public final class Engine: Sendable {
         try converting { try raw.blocked() }.map { NodeId(trusted: $0) }
     }
 
+    /// All of the book, by id: contacts, and requests of strangers.
+    public func contacts() throws(DonpError) -> [Contact] {
+        try converting { try raw.contacts() }.map { Contact($0) }
+    }
+
+    /// One of the book; nil if the node is neither a contact nor has a request.
+    public func contact(_ node: NodeId) throws(DonpError) -> Contact? {
+        try converting { try raw.contact(node: node.description) }.map { Contact($0) }
+    }
+
+    /// Makes a node a contact, as ``Node/addContact(_:petname:)``.
+    public func addContact(nowUs: UInt64, node: NodeId, petname: String? = nil) throws(DonpError) {
+        try converting { try raw.addContact(nowUs: nowUs, node: node.description, petname: petname) }
+    }
+
+    /// Gives a contact another own name, as ``Node/renameContact(_:petname:)``.
+    public func renameContact(nowUs: UInt64, node: NodeId, petname: String?) throws(DonpError) {
+        try converting { try raw.renameContact(nowUs: nowUs, node: node.description, petname: petname) }
+    }
+
+    /// Takes a contact, or a request, out of the book, as ``Node/removeContact(_:)``.
+    public func removeContact(nowUs: UInt64, node: NodeId) throws(DonpError) {
+        try converting { try raw.removeContact(nowUs: nowUs, node: node.description) }
+    }
+
+    /// Accepts the request of a stranger, as ``Node/acceptContact(_:)``.
+    public func acceptContact(nowUs: UInt64, node: NodeId) throws(DonpError) {
+        try converting { try raw.acceptContact(nowUs: nowUs, node: node.description) }
+    }
+
+    /// Mutes a contact, or ends that, as ``Node/muteContact(_:muted:)``.
+    public func muteContact(nowUs: UInt64, node: NodeId, muted: Bool = true) throws(DonpError) {
+        try converting { try raw.muteContact(nowUs: nowUs, node: node.description, muted: muted) }
+    }
+
+    /// The safety number with a node of the book, as ``Node/safetyNumber(_:)``.
+    public func safetyNumber(nowUs: UInt64, node: NodeId) throws(DonpError) -> SafetyNumber {
+        SafetyNumber(try converting { try raw.safetyNumber(nowUs: nowUs, node: node.description) })
+    }
+
+    /// Compares what the other side says or shows, as ``Node/verifyContact(_:shown:)``.
+    public func verifyContact(nowUs: UInt64, node: NodeId, shown: String) throws(DonpError) {
+        try converting { try raw.verifyContact(nowUs: nowUs, node: node.description, shown: shown) }
+    }
+
+    /// Goes on with a contact whose key changed, as ``Node/acceptChange(_:)``.
+    public func acceptChange(nowUs: UInt64, node: NodeId) throws(DonpError) {
+        try converting { try raw.acceptChange(nowUs: nowUs, node: node.description) }
+    }
+
+    /// Conversations with what is unread in each, as ``Node/conversations()``.
+    public func conversations() throws(DonpError) -> [ConversationInfo] {
+        try converting { try raw.conversations() }.map { ConversationInfo($0) }
+    }
+
+    /// A conversation was read, as ``Node/markRead(_:upto:)``.
+    public func markRead(
+        nowUs: UInt64, conversation: Conversation, upto: MessageId? = nil
+    ) throws(DonpError) {
+        try converting {
+            try raw.markRead(nowUs: nowUs, conversation: conversation.raw, upto: upto?.description)
+        }
+    }
+
+    /// Deletes a private conversation here, as ``Node/deleteConversation(_:)``.
+    public func deleteConversation(nowUs: UInt64, conversation: Conversation) throws(DonpError) {
+        try converting { try raw.deleteConversation(nowUs: nowUs, conversation: conversation.raw) }
+    }
+
+    /// Challenges the device of a node over its link, as ``Node/authenticateNode(_:)``.
+    public func authenticateNode(nowUs: UInt64, peer: NodeId) throws(DonpError) {
+        try converting { try raw.authenticateNode(nowUs: nowUs, peer: peer.description) }
+    }
+
     /// These nodes seem to be cut off: asks and contacts them, as ``Node/reportPartition(_:)``.
     /// - Throws: As ``Node/detectNodeFailure(_:)``, before anything is done.
     public func reportPartition(nowUs: UInt64, peers: [NodeId] = []) throws(DonpError) {

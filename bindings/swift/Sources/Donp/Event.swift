@@ -28,6 +28,12 @@ public enum Event: Hashable, Sendable {
     case fileReceived(seq: UInt64, file: FileId)
     /// More of a file is here: `bytes` of `size`, from so many nodes.
     case fileProgress(file: FileId, bytes: UInt64, size: UInt64, holders: UInt64)
+    /// Durable. A stranger wrote a private message for the first time: it is in the book as a request until it is
+    /// answered.
+    case contactRequest(seq: UInt64, node: NodeId)
+    /// Durable. A verified contact has another key: nothing is sent to it until
+    /// ``Node/verifyContact(_:shown:)`` or ``Node/acceptChange(_:)``.
+    case contactChanged(seq: UInt64, node: NodeId)
     /// This node's state changed.
     case stateChanged(before: NodeState, after: NodeState)
     /// A node is linked to this one. The name is what it claims, once it told it.
@@ -37,6 +43,8 @@ public enum Event: Hashable, Sendable {
     /// What this node holds of a member of its zone changed, or ``Node/detectNodeFailure(_:)`` asked for it.
     /// Who is new in the zone is found in ``Node/members()``.
     case memberChanged(peer: NodeId, state: MemberState)
+    /// The result of ``Node/authenticateNode(_:)``: whether the device of the node is at the other end of the link.
+    case authenticated(peer: NodeId, result: AuthenticationResult)
     /// A queue that refused a call with ``DonpError/Kind/busy`` has room again.
     case writable
     /// The reader was too slow and this many volatile events were lost: read the state again. Messages are
@@ -52,8 +60,10 @@ public enum Event: Hashable, Sendable {
         case .forked(let seq, _, _, _, _), .lifeBegun(let seq, _): seq
         case .groupChanged(let seq, _, _, _, _, _, _, _): seq
         case .fileReceived(let seq, _): seq
+        case .contactRequest(let seq, _), .contactChanged(let seq, _): seq
         case .unknown(let seq): seq
-        case .fileProgress, .stateChanged, .peerUp, .peerDown, .memberChanged, .writable, .lagged: nil
+        case .fileProgress, .stateChanged, .peerUp, .peerDown, .memberChanged, .authenticated, .writable, .lagged:
+            nil
         }
     }
 }
@@ -131,6 +141,12 @@ extension Event {
         case .fileReceived(let seq, let file): self = .fileReceived(seq: seq, file: FileId(trusted: file))
         case .fileProgress(let file, let bytes, let size, let holders):
             self = .fileProgress(file: FileId(trusted: file), bytes: bytes, size: size, holders: holders)
+        case .contactRequest(let seq, let node):
+            self = .contactRequest(seq: seq, node: NodeId(trusted: node))
+        case .contactChanged(let seq, let node):
+            self = .contactChanged(seq: seq, node: NodeId(trusted: node))
+        case .authenticated(let peer, let result):
+            self = .authenticated(peer: NodeId(trusted: peer), result: AuthenticationResult(result))
         case .stateChanged(let before, let after):
             self = .stateChanged(before: NodeState(before), after: NodeState(after))
         case .peerUp(let peer, let name): self = .peerUp(peer: NodeId(trusted: peer), name: name)

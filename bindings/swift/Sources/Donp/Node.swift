@@ -185,8 +185,8 @@ public final class Node: Sendable {
     ///   - to: Who is to have it. If it is away it gets it later, and ``Event/delivered(seq:id:to:)`` tells
     ///     when it has it.
     /// - Returns: The message, as soon as it is stored.
-    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `notFound` (nobody knows `to`), `busy` and
-    ///   `storage`.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `notFound` (nobody knows `to`), `denied` (it is
+    ///   blocked, or a verified contact whose key changed), `busy` and `storage`.
     @discardableResult
     public func send(_ text: String, to: NodeId) async throws(DonpError) -> MessageId {
         try await send(.text(text), to: to)
@@ -194,8 +194,8 @@ public final class Node: Sendable {
 
     /// Says something to one node, as `send` does: also a reply, a mark, an edit or a
     /// retraction.
-    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `notFound` (nobody knows `to`), `busy` and
-    ///   `storage`.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `notFound` (nobody knows `to`), `denied` (it is
+    ///   blocked, or a verified contact whose key changed), `busy` and `storage`.
     @discardableResult
     public func send(_ content: Content, to: NodeId) async throws(DonpError) -> MessageId {
         MessageId(
@@ -530,6 +530,102 @@ public final class Node: Sendable {
     /// Whether a private message waits for its acknowledgement.
     public func isQueued(_ id: MessageId) async throws(DonpError) -> Bool {
         try await call { try $0.isQueued(id: id.description) }
+    }
+
+    // MARK: Contacts
+
+    /// All of the book, by id: contacts, and requests of strangers.
+    public func contacts() async throws(DonpError) -> [Contact] {
+        try await call { try $0.contacts() }.map { Contact($0) }
+    }
+
+    /// One of the book; nil if the node is neither a contact nor has a request.
+    public func contact(_ node: NodeId) async throws(DonpError) -> Contact? {
+        try await call { try $0.contact(node: node.description) }.map { Contact($0) }
+    }
+
+    /// Makes a node a contact, with an own name for it if one is given: 1 to 64 bytes, and of no other contact.
+    /// Accepts its request. Who is written to becomes a contact too.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput` (the name, or this node itself), `alreadyExists`
+    ///   (another contact has the name) and `busy` (there are 4,096).
+    public func addContact(_ node: NodeId, petname: String? = nil) async throws(DonpError) {
+        try await call { try $0.addContact(node: node.description, petname: petname) }
+    }
+
+    /// Gives a contact another own name, or none.
+    /// - Throws: ``DonpError`` of the kind `notFound` for no contact; for the name as
+    ///   ``addContact(_:petname:)``.
+    public func renameContact(_ node: NodeId, petname: String?) async throws(DonpError) {
+        try await call { try $0.renameContact(node: node.description, petname: petname) }
+    }
+
+    /// Takes a contact, or a request, out of the book: name, verification, muting. Its messages stay, as does a
+    /// block; its next message is a request.
+    /// - Throws: ``DonpError`` of the kind `notFound`.
+    public func removeContact(_ node: NodeId) async throws(DonpError) {
+        try await call { try $0.removeContact(node: node.description) }
+    }
+
+    /// Accepts the request of a stranger.
+    /// - Throws: ``DonpError`` of the kind `notFound` if it has none.
+    public func acceptContact(_ node: NodeId) async throws(DonpError) {
+        try await call { try $0.acceptContact(node: node.description) }
+    }
+
+    /// Mutes a contact, or ends that: what it says makes no events, and is in the history and among what is
+    /// unread.
+    /// - Throws: ``DonpError`` of the kind `notFound` for no contact.
+    public func muteContact(_ node: NodeId, muted: Bool = true) async throws(DonpError) {
+        try await call { try $0.muteContact(node: node.description, muted: muted) }
+    }
+
+    /// The safety number with a node of the book: equal at both as long as nobody stands between.
+    /// - Throws: ``DonpError`` of the kind `notFound` if it is not in the book, or its keys are not known yet;
+    ///   those of a linked node are asked for, so that it can be tried again.
+    public func safetyNumber(_ node: NodeId) async throws(DonpError) -> SafetyNumber {
+        SafetyNumber(try await call { try $0.safetyNumber(node: node.description) })
+    }
+
+    /// Compares what the other side says or shows with the safety number: 60 digits in any groups, or the code
+    /// that was scanned. If it is right the contact is verified, also after a change.
+    /// - Throws: ``DonpError`` of the kinds `denied` (it is not right), `invalidInput` (it is neither) and
+    ///   `notFound` as ``safetyNumber(_:)``.
+    public func verifyContact(_ node: NodeId, shown: String) async throws(DonpError) {
+        try await call { try $0.verifyContact(node: node.description, shown: shown) }
+    }
+
+    /// Goes on with a verified contact whose key changed without comparing again: it is not verified any more,
+    /// and messages go to it.
+    /// - Throws: ``DonpError`` of the kind `notFound` if its key did not change.
+    public func acceptChange(_ node: NodeId) async throws(DonpError) {
+        try await call { try $0.acceptChange(node: node.description) }
+    }
+
+    /// Conversations with what is unread in each, those of groups and the network's included.
+    public func conversations() async throws(DonpError) -> [ConversationInfo] {
+        try await call { try $0.conversations() }.map { ConversationInfo($0) }
+    }
+
+    /// A conversation was read up to and including this message, or all of it. Kept here, said to no other node.
+    /// A mark never goes back.
+    /// - Throws: ``DonpError`` of the kind `notFound` if there is no such conversation.
+    public func markRead(_ conversation: Conversation, upto: MessageId? = nil) async throws(DonpError) {
+        try await call { try $0.markRead(conversation: conversation.raw, upto: upto?.description) }
+    }
+
+    /// Deletes all that is here of a private conversation. The other side keeps its own. What comes later is
+    /// shown.
+    /// - Throws: ``DonpError`` of the kinds `notFound` and `denied` (another kind of conversation).
+    public func deleteConversation(_ conversation: Conversation) async throws(DonpError) {
+        try await call { try $0.deleteConversation(conversation: conversation.raw) }
+    }
+
+    /// Challenges the device of a node over its link (`authenticateNode`). ``Event/authenticated(peer:result:)``
+    /// says the result in at most ten seconds. A node without a link is contacted first.
+    /// - Throws: ``DonpError`` of the kinds `notFound` (it was never met or heard of), `invalidInput` (it is this
+    ///   node) and `denied` (it is blocked).
+    public func authenticateNode(_ peer: NodeId) async throws(DonpError) {
+        try await call { try $0.authenticateNode(peer: peer.description) }
     }
 
     // MARK: When something seems wrong

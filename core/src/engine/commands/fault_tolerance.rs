@@ -118,7 +118,7 @@ impl Engine {
         Ok(())
     }
 
-    fn known(&self, peer: NodeId) -> Result<(), CommandError> {
+    pub(super) fn known(&self, peer: NodeId) -> Result<(), CommandError> {
         if peer == self.me {
             return Err(CommandError::ToSelf);
         }

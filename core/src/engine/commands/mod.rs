@@ -2,6 +2,7 @@
 //! conversations of the chat document.
 
 mod blocks;
+pub(super) mod contacts;
 mod conversations;
 pub(super) mod fault_tolerance;
 mod files;

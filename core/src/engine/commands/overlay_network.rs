@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 
 use crate::chat::Say;
+use crate::contacts::Wrote;
 use crate::delivery::Reserve;
 use crate::engine::Engine;
 use crate::engine::event::Volatile;
@@ -66,11 +67,11 @@ impl Engine {
     /// Sends a message to one node (`sendMessage`), sealed so that only its device opens it (docs/design/sessions.md).
     /// Returns at once; the message is in the outbox of
     /// the next batch, is sent when that is committed, again when it is lost, and waits if the other
-    /// node is away. [`Durable::Delivered`](crate::Durable::Delivered) follows when the other node has stored it.
+    /// node is away; a stranger becomes a contact by it. [`Durable::Delivered`](crate::Durable::Delivered) follows when the other node has stored it.
     ///
     /// # Errors
-    /// [`CommandError::ToSelf`], [`CommandError::UnknownPeer`], [`CommandError::Blocked`], [`CommandError::Empty`],
-    /// [`CommandError::TooLong`], [`CommandError::Busy`] when the outbox is full.
+    /// [`CommandError::ToSelf`], [`CommandError::UnknownPeer`], [`CommandError::Blocked`],
+    /// [`CommandError::KeyChanged`] for a verified contact with another key, [`CommandError::Empty`], [`CommandError::TooLong`], [`CommandError::Busy`] when the outbox is full.
     pub fn send_private(&mut self, now: Instant, to: NodeId, content: Content) -> Result<MessageId, CommandError> {
         self.running()?;
         if to == self.me {
@@ -83,13 +84,20 @@ impl Engine {
         if self.machines.link.is_blocked(to) {
             return Err(CommandError::Blocked(to));
         }
+        if self.machines.contacts.is_held(to) {
+            return Err(CommandError::KeyChanged(to));
+        }
         content.validate()?;
         let at = self.advance(now);
         let len = content.len();
         if !self.machines.delivery.command(at, &mut self.q, Reserve { len }) {
             return Err(CommandError::Busy("outbox"));
         }
-        self.say(now, conversation, alloc::vec![content]).and_then(first)
+        let said = self.say(now, conversation, alloc::vec![content]).and_then(first)?;
+        let at = self.advance(now);
+        self.machines.contacts.command(at, &mut self.q, Wrote(to));
+        self.pump(now);
+        Ok(said)
     }
 
     /// Sends a message to all nodes of the network (`broadcastMessage`). Nodes that are away catch up later.

@@ -16,6 +16,7 @@ mod attacks;
 mod epochs;
 mod schedules;
 mod state;
+mod trust;
 #[cfg(not(donp_toy_keys))]
 mod vectors;
 
@@ -40,6 +41,8 @@ struct Node {
     lost: usize,
     /// How often it was to send again.
     ready: usize,
+    /// Keys that devices proved to hold, own ones first.
+    keys: Vec<([u8; 32], [u8; 32])>,
     /// Every key and nonce that a message was sealed with.
     used: Vec<(Key, [u8; 24])>,
     now: Instant,
@@ -84,6 +87,7 @@ impl Node {
             digests: OrderedMap::new(),
             lost: 0,
             ready: 0,
+            keys: Vec::new(),
             used: Vec::new(),
             now,
             wall,
@@ -134,6 +138,7 @@ impl Node {
                         }
                     }),
                     Out::History { .. } | Out::Group { .. } => {}
+                    Out::Keys { device, identity } => self.keys.push((device, identity)),
                     Out::Ready(_) => {
                         self.ready += 1;
                         inputs.extend(self.unacknowledged());

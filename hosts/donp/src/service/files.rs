@@ -54,7 +54,7 @@ impl Service {
 
     fn fetch_file(&self, params: &Value, gone: &dyn Fn() -> bool) -> Result<Value, Failure> {
         let (peers, groups) = (self.node.peers()?, self.known_groups()?);
-        let of = resolve::conversation(text_of(params, "conversation")?, &peers, &groups)?;
+        let of = resolve::conversation_with(text_of(params, "conversation")?, &self.book()?, &peers, &groups)?;
         let message = self.message(of, text_of(params, "id")?)?;
         let Content::File { file, .. } = &message.content else {
             return Err(Failure::new(Exit::Failed, "this message names no file")

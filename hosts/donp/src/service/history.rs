@@ -51,7 +51,7 @@ impl Service {
     pub(super) fn history(&self, params: &Value) -> Result<Value, Failure> {
         let names = self.names()?;
         let of = params["conversation"].as_str().unwrap_or("all");
-        let to = resolve::conversation(of, &self.node.peers()?, &self.known_groups()?)?;
+        let to = resolve::conversation_with(of, &self.book()?, &self.node.peers()?, &self.known_groups()?)?;
         let limit = number_of(params, "limit", 100)?.clamp(1, MAX_PAGE);
         let limit = usize::try_from(limit).unwrap_or(100);
         let search = params["search"].as_str();

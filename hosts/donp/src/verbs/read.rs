@@ -7,7 +7,7 @@ use donp_core::NodeId;
 use donp_runtime::api::{Content, Conversation, Event, Message, MessageState, Status};
 use serde_json::{Value, json};
 
-use super::{Backend, daemon, groups, lost};
+use super::{Backend, contacts, daemon, groups, lost};
 use crate::cli::{History, Recv};
 use crate::control::client::{Client, Next};
 use crate::failure::{Exit, Failure};
@@ -199,6 +199,9 @@ impl Viewer {
                 Some(line) => say(line),
                 None => Ok(()),
             },
+            Event::ContactRequest { .. } | Event::ContactChanged { .. } => {
+                contacts::event_lines(event).into_iter().try_for_each(say)
+            }
             Event::FileReceived { file, .. } => say(format!("file {} is here", file.short())),
             Event::Lagged { missed } => say(format!("{missed} events were lost")),
             // The others are for programs.
@@ -213,6 +216,7 @@ impl Viewer {
         let about = m.content.about().map(|(kind, id)| format!("({} {}) ", kind.replace('_', " "), id.short()));
         let place = match m.conversation {
             Conversation::Network => String::new(),
+            Conversation::Private { .. } if context.is_some_and(|c| c.request) => "[request] ".into(),
             Conversation::Private { .. } => "[private] ".into(),
             Conversation::Group { group } => {
                 format!("[{}] ", self.people.group(group, context.and_then(|c| c.group_name.as_deref())))
@@ -301,6 +305,9 @@ pub fn history(args: &History, backend: &mut Backend, out: &Output) -> Result<()
             break;
         }
         before = older.clone();
+    }
+    if let Some(newest) = pages.first().and_then(|page| page.last()).filter(|_| args.mark_read) {
+        backend.call("mark_read", &json!({ "conversation": args.to, "upto": newest["id"] }))?;
     }
     let missing = |what: &str| out.line(&format!("{}  ⋮ {what}", " ".repeat(WIDTH)));
     if begins_later && args.search.is_none() {

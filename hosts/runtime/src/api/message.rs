@@ -241,6 +241,8 @@ pub struct Context {
     pub sent_at: Option<String>,
     /// Ids of the messages near it that its author had not seen, and whose authors had not seen it.
     pub concurrent_with: Vec<String>,
+    /// Whether it is of a stranger whose request waits for an answer.
+    pub request: bool,
     /// How far it is.
     pub state: MessageState,
 }

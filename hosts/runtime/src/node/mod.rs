@@ -3,6 +3,7 @@
 mod alarm;
 mod care;
 mod config;
+mod contacts;
 mod faults;
 mod files;
 mod groups;

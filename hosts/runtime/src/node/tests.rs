@@ -430,7 +430,8 @@ fn a_suspended_node_has_no_file_open_and_catches_up() {
     assert!(b.history(Conversation::Network, None, 1, LONG).is_err());
     a.send_private(b.id(), Content::text("while you slept")).unwrap();
     let fetched = b.background_fetch(LONG).unwrap();
-    assert_eq!(fetched, Fetched { events: 1, caught_up: true });
+    // The message, and that it is the request of a stranger.
+    assert_eq!(fetched, Fetched { events: 2, caught_up: true });
     assert!(b.broadcast(Content::text("asleep again")).is_err());
     b.resume().unwrap();
     b.broadcast(Content::text("awake")).unwrap();

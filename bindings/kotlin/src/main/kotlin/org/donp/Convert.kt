@@ -264,6 +264,9 @@ internal fun org.donp.ffi.Event.toPublic(): Event = when (this) {
     is org.donp.ffi.Event.FileReceived -> Event.FileReceived(seq.clamp(), FileId(file))
     is org.donp.ffi.Event.FileProgress ->
         Event.FileProgress(FileId(file), bytes.clamp(), size.clamp(), holders.clamp())
+    is org.donp.ffi.Event.ContactRequest -> Event.ContactRequest(seq.clamp(), NodeId(node))
+    is org.donp.ffi.Event.ContactChanged -> Event.ContactChanged(seq.clamp(), NodeId(node))
+    is org.donp.ffi.Event.Authenticated -> Event.Authenticated(NodeId(peer), result.toPublic())
     is org.donp.ffi.Event.StateChanged -> Event.StateChanged(before.toPublic(), after.toPublic())
     is org.donp.ffi.Event.PeerUp -> Event.PeerUp(NodeId(peer), name)
     is org.donp.ffi.Event.PeerDown -> Event.PeerDown(NodeId(peer), reason.toPublic())

@@ -484,6 +484,55 @@ public class Engine private constructor(private val raw: org.donp.ffi.Engine) : 
     /** Blocked nodes, by id. */
     public fun blocked(): List<NodeId> = run { blocked() }.map { NodeId(it) }
 
+    /** All of the book, by id: contacts, and requests of strangers. */
+    public fun contacts(): List<Contact> = run { contacts() }.map { it.toPublic() }
+
+    /** One of the book; null if the node is neither a contact nor has a request. */
+    public fun contact(node: NodeId): Contact? = run { contact(node.text) }?.toPublic()
+
+    /** Makes a node a contact, as [Node.addContact]. */
+    public fun addContact(nowUs: Long, node: NodeId, petname: String? = null): Unit =
+        run { addContact(nowUs.toU64("nowUs"), node.text, petname?.utf8("the name")) }
+
+    /** Gives a contact another own name, as [Node.renameContact]. */
+    public fun renameContact(nowUs: Long, node: NodeId, petname: String?): Unit =
+        run { renameContact(nowUs.toU64("nowUs"), node.text, petname?.utf8("the name")) }
+
+    /** Takes a contact, or a request, out of the book, as [Node.removeContact]. */
+    public fun removeContact(nowUs: Long, node: NodeId): Unit = run { removeContact(nowUs.toU64("nowUs"), node.text) }
+
+    /** Accepts the request of a stranger, as [Node.acceptContact]. */
+    public fun acceptContact(nowUs: Long, node: NodeId): Unit = run { acceptContact(nowUs.toU64("nowUs"), node.text) }
+
+    /** Mutes a contact, or ends that, as [Node.muteContact]. */
+    public fun muteContact(nowUs: Long, node: NodeId, muted: Boolean = true): Unit =
+        run { muteContact(nowUs.toU64("nowUs"), node.text, muted) }
+
+    /** The safety number with a node of the book, as [Node.safetyNumber]. */
+    public fun safetyNumber(nowUs: Long, node: NodeId): SafetyNumber =
+        run { safetyNumber(nowUs.toU64("nowUs"), node.text) }.toPublic()
+
+    /** Compares what the other side says or shows, as [Node.verifyContact]. */
+    public fun verifyContact(nowUs: Long, node: NodeId, shown: String): Unit =
+        run { verifyContact(nowUs.toU64("nowUs"), node.text, shown.utf8("the safety number")) }
+
+    /** Goes on with a contact whose key changed, as [Node.acceptChange]. */
+    public fun acceptChange(nowUs: Long, node: NodeId): Unit = run { acceptChange(nowUs.toU64("nowUs"), node.text) }
+
+    /** Conversations with what is unread in each, as [Node.conversations]. */
+    public fun conversations(): List<ConversationInfo> = run { conversations() }.map { it.toPublic() }
+
+    /** A conversation was read, as [Node.markRead]. */
+    public fun markRead(nowUs: Long, conversation: Conversation, upto: MessageId? = null): Unit =
+        run { markRead(nowUs.toU64("nowUs"), conversation.toRaw(), upto?.text) }
+
+    /** Deletes a private conversation here, as [Node.deleteConversation]. */
+    public fun deleteConversation(nowUs: Long, conversation: Conversation): Unit =
+        run { deleteConversation(nowUs.toU64("nowUs"), conversation.toRaw()) }
+
+    /** Challenges the device of a node over its link, as [Node.authenticateNode]. */
+    public fun authenticateNode(nowUs: Long, peer: NodeId): Unit = run { authenticateNode(nowUs.toU64("nowUs"), peer.text) }
+
     /** These nodes seem to be cut off: asks and contacts them, as [Node.reportPartition]. */
     public fun reportPartition(nowUs: Long, peers: List<NodeId> = emptyList()): Unit =
         run { reportPartition(nowUs.toU64("nowUs"), peers.map { it.text }) }

@@ -3,8 +3,9 @@ package org.donp
 /**
  * Something that happened.
  *
- * [Received], [Delivered], [Failed], [Forked], [LifeBegun], [GroupChanged] and [FileReceived] are durable: they come again
- * after a restart until [Node.ack] was called with them or a later one. The others are volatile: each stream keeps 1,024 of them.
+ * [Received], [Delivered], [Failed], [Forked], [LifeBegun], [GroupChanged], [FileReceived], [ContactRequest] and
+ * [ContactChanged] are durable: they come again after a restart until [Node.ack] was called with them or a later one. The
+ * others are volatile: each stream keeps 1,024 of them.
  */
 public sealed class Event {
     /** The number to acknowledge; null if the event is volatile. */
@@ -111,6 +112,20 @@ public sealed class Event {
     }
 
     /**
+     * A stranger wrote a private message for the first time: it is in the book as a request until it is answered.
+     *
+     * @property node which node
+     */
+    public data class ContactRequest(override val seq: Long, val node: NodeId) : Event()
+
+    /**
+     * A verified contact has another key: nothing is sent to it until [Node.verifyContact] or [Node.acceptChange].
+     *
+     * @property node which node
+     */
+    public data class ContactChanged(override val seq: Long, val node: NodeId) : Event()
+
+    /**
      * This node's state changed.
      *
      * @property before the state it had
@@ -148,6 +163,16 @@ public sealed class Event {
      * @property state what it is held for
      */
     public data class MemberChanged(val peer: NodeId, val state: MemberState) : Event() {
+        override val seq: Long? get() = null
+    }
+
+    /**
+     * The result of [Node.authenticateNode].
+     *
+     * @property peer which node
+     * @property result whether its device is at the other end of the link
+     */
+    public data class Authenticated(val peer: NodeId, val result: AuthenticationResult) : Event() {
         override val seq: Long? get() = null
     }
 

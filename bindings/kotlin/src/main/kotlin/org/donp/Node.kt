@@ -316,6 +316,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
      * @throws DonpException.InvalidInput if [content] is empty, too long or [Content.Unknown], or [to] is
      *   this node
      * @throws DonpException.Busy if too much waits for [to]
+     * @throws DonpException.Denied if [to] is blocked, or a verified contact whose key changed
      * @throws DonpException.NotRunning if the node is not started or suspended
      */
     public suspend fun send(to: NodeId, content: Content): MessageId =
@@ -633,6 +634,119 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
 
     /** Blocked nodes, by id. */
     public suspend fun blocked(): List<NodeId> = io { blocked() }.map { NodeId(it) }
+
+    /** All of the book, by id: contacts, and requests of strangers. */
+    public suspend fun contacts(): List<Contact> = io { contacts() }.map { it.toPublic() }
+
+    /** One of the book; null if the node is neither a contact nor has a request. */
+    public suspend fun contact(node: NodeId): Contact? = io { contact(node.text) }?.toPublic()
+
+    /**
+     * Makes a node a contact, with an own name for it if one is given; accepts its request. Who is written to becomes a
+     * contact too.
+     *
+     * @param petname 1 to 64 bytes, and of no other contact
+     * @throws DonpException.InvalidInput for the name, or this node itself
+     * @throws DonpException.AlreadyExists if another contact has the name
+     * @throws DonpException.Busy if there are 4,096 contacts
+     */
+    public suspend fun addContact(node: NodeId, petname: String? = null) {
+        val name = petname?.utf8("the name")
+        io { addContact(node.text, name) }
+    }
+
+    /**
+     * Gives a contact another own name, or none. For the name it throws as [addContact].
+     *
+     * @throws DonpException.NotFound for no contact
+     */
+    public suspend fun renameContact(node: NodeId, petname: String?) {
+        val name = petname?.utf8("the name")
+        io { renameContact(node.text, name) }
+    }
+
+    /**
+     * Takes a contact, or a request, out of the book: name, verification, muting. Its messages stay, as does a block;
+     * its next message is a request.
+     *
+     * @throws DonpException.NotFound if it is not there
+     */
+    public suspend fun removeContact(node: NodeId): Unit = io { removeContact(node.text) }
+
+    /**
+     * Accepts the request of a stranger.
+     *
+     * @throws DonpException.NotFound if it has none
+     */
+    public suspend fun acceptContact(node: NodeId): Unit = io { acceptContact(node.text) }
+
+    /**
+     * Mutes a contact, or ends that: what it says makes no events, and is in the history and among what is unread.
+     *
+     * @throws DonpException.NotFound for no contact
+     */
+    public suspend fun muteContact(node: NodeId, muted: Boolean = true): Unit = io { muteContact(node.text, muted) }
+
+    /**
+     * The safety number with a node of the book: equal at both as long as nobody stands between.
+     *
+     * @throws DonpException.NotFound if it is not in the book, or its keys are not known yet; those of a linked node are
+     *   asked for, so that it can be tried again
+     */
+    public suspend fun safetyNumber(node: NodeId): SafetyNumber = io { safetyNumber(node.text) }.toPublic()
+
+    /**
+     * Compares what the other side says or shows with the safety number. If it is right the contact is verified, also
+     * after a change.
+     *
+     * @param shown 60 digits in any groups, or the code that was scanned
+     * @throws DonpException.Denied if it is not right
+     * @throws DonpException.InvalidInput for what is neither
+     * @throws DonpException.NotFound as [safetyNumber]
+     */
+    public suspend fun verifyContact(node: NodeId, shown: String) {
+        val words = shown.utf8("the safety number")
+        io { verifyContact(node.text, words) }
+    }
+
+    /**
+     * Goes on with a verified contact whose key changed without comparing again: it is not verified any more, and
+     * messages go to it.
+     *
+     * @throws DonpException.NotFound if its key did not change
+     */
+    public suspend fun acceptChange(node: NodeId): Unit = io { acceptChange(node.text) }
+
+    /** Conversations with what is unread in each, those of groups and the network's included. */
+    public suspend fun conversations(): List<ConversationInfo> = io { conversations() }.map { it.toPublic() }
+
+    /**
+     * A conversation was read up to and including [upto], or all of it. Kept here, said to no other node. A mark never
+     * goes back.
+     *
+     * @throws DonpException.NotFound if there is no such conversation
+     */
+    public suspend fun markRead(conversation: Conversation, upto: MessageId? = null): Unit =
+        io { markRead(conversation.toRaw(), upto?.text) }
+
+    /**
+     * Deletes all that is here of a private conversation. The other side keeps its own. What comes later is shown.
+     *
+     * @throws DonpException.NotFound if there is none
+     * @throws DonpException.Denied for another kind of conversation
+     */
+    public suspend fun deleteConversation(conversation: Conversation): Unit =
+        io { deleteConversation(conversation.toRaw()) }
+
+    /**
+     * Challenges the device of a node over its link (`authenticateNode`). [Event.Authenticated] says the result in at
+     * most ten seconds. A node without a link is contacted first.
+     *
+     * @throws DonpException.NotFound if [peer] was never met or heard of
+     * @throws DonpException.InvalidInput if it is this node
+     * @throws DonpException.Denied if it is blocked
+     */
+    public suspend fun authenticateNode(peer: NodeId): Unit = io { authenticateNode(peer.text) }
 
     /**
      * These nodes seem to be cut off, or this one from them (`handleNetworkPartition`): each is asked, as by

@@ -1,0 +1,165 @@
+//! Who is in the book, and how many may be.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::collections::OrderedMap;
+use crate::contacts::CONTACTS;
+use crate::contacts::number::PublicKeys;
+use crate::id::NodeId;
+use crate::identity::name_is_valid;
+use crate::machine::Outbox;
+use crate::store::Record;
+use crate::time::WallTime;
+use crate::wire::{Malformed, decode, encode};
+
+/// The longest stored value: a name, three keys and what little else there is.
+const MAX_ROW: usize = 256;
+
+/// What this node made of a contact's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Verification {
+    /// Nobody compared its safety number.
+    Unverified,
+    /// Its safety number was compared and is right.
+    Verified,
+    /// It was verified, and has another session identity key since: nothing is sent to it until that is looked at.
+    Changed,
+}
+
+impl Verification {
+    /// Every value.
+    pub const ALL: [Self; 3] = [Self::Unverified, Self::Verified, Self::Changed];
+
+    /// A stable name, one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unverified => "unverified",
+            Self::Verified => "verified",
+            Self::Changed => "changed",
+        }
+    }
+}
+
+/// What is kept of a node: a contact's row, or that of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Person {
+    /// It is a stranger that wrote, and no contact.
+    pub(crate) request: bool,
+    /// This node's own name for it.
+    pub(crate) petname: Option<String>,
+    pub(crate) muted: bool,
+    /// When it came into the book.
+    pub(crate) added: WallTime,
+    /// Its newest keys.
+    pub(crate) keys: Option<PublicKeys>,
+    /// The session identity key that was compared.
+    pub(crate) verified: Option<[u8; 32]>,
+    /// Another one than that came since.
+    pub(crate) changed: bool,
+}
+
+impl Person {
+    pub(super) fn new(request: bool, added: WallTime) -> Self {
+        Self { request, petname: None, muted: false, added, keys: None, verified: None, changed: false }
+    }
+
+    pub(crate) fn verification(&self) -> Verification {
+        match (self.verified, self.changed) {
+            (None, _) => Verification::Unverified,
+            (Some(_), false) => Verification::Verified,
+            (Some(_), true) => Verification::Changed,
+        }
+    }
+
+    fn read(value: &[u8]) -> Result<Self, Malformed> {
+        let person: Self = decode(value, MAX_ROW)?;
+        let is_named = person.petname.as_deref().is_none_or(name_is_valid);
+        // A request has nothing that only the user gives.
+        let is_plain = person.petname.is_none() && !person.muted && person.verified.is_none();
+        let is_right = is_named && (is_plain || !person.request) && (person.verified.is_some() || !person.changed);
+        if is_right { Ok(person) } else { Err(Malformed) }
+    }
+}
+
+/// Contacts and requests by node.
+///
+/// INVARIANT: at most so many contacts and so many requests. A request never takes the place of a contact.
+#[derive(Debug)]
+pub(super) struct Book {
+    people: OrderedMap<NodeId, Person>,
+    requests: usize,
+    most_contacts: usize,
+    most_requests: usize,
+}
+
+impl Book {
+    pub(super) fn restore(records: &[Record], most_contacts: usize, most_requests: usize) -> Result<Self, Malformed> {
+        let mut people = OrderedMap::new();
+        for Record { key, value, .. } in records {
+            people.insert(NodeId(key.as_slice().try_into().map_err(|_| Malformed)?), Person::read(value)?);
+        }
+        let requests = people.values().filter(|p: &&Person| p.request).count();
+        Ok(Self { people, requests, most_contacts, most_requests })
+    }
+
+    pub(super) fn get(&self, node: NodeId) -> Option<&Person> {
+        self.people.get(&node)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &Person)> {
+        self.people.iter().map(|(node, person)| (*node, person))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.people.len()
+    }
+
+    /// Whether one more contact finds a place.
+    pub(super) fn has_room(&self) -> bool {
+        self.people.len().saturating_sub(self.requests) < self.most_contacts
+    }
+
+    /// The contact with this name.
+    pub(super) fn named(&self, name: &str) -> Option<NodeId> {
+        self.iter().find(|(_, p)| p.petname.as_deref() == Some(name)).map(|(node, _)| node)
+    }
+
+    pub(super) fn put<O>(&mut self, node: NodeId, person: Person, out: &mut Outbox<O>) {
+        out.put(CONTACTS, node.0.to_vec(), encode(&person));
+        let is_request = person.request;
+        let was_request = self.people.insert(node, person).is_some_and(|p| p.request);
+        self.requests = self.requests.saturating_add(usize::from(is_request)).saturating_sub(usize::from(was_request));
+    }
+
+    pub(super) fn remove<O>(&mut self, node: NodeId, out: &mut Outbox<O>) {
+        if let Some(person) = self.people.remove(&node) {
+            self.requests = self.requests.saturating_sub(usize::from(person.request));
+            out.delete(CONTACTS, node.0.to_vec());
+        }
+    }
+
+    /// A stranger wrote. Of too many requests the oldest goes; its messages stay.
+    pub(super) fn request<O>(&mut self, from: NodeId, wall: WallTime, out: &mut Outbox<O>) {
+        if self.requests >= self.most_requests {
+            let requests = self.people.iter().filter(|(_, p)| p.request);
+            let oldest = requests.min_by_key(|(node, p)| (p.added, **node)).map(|(node, _)| *node);
+            oldest.into_iter().for_each(|node| self.remove(node, out));
+        }
+        self.put(from, Person::new(true, wall), out);
+    }
+
+    /// All rows, for limits that were lowered since they were stored.
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let requests: Vec<&Person> = self.people.values().filter(|p| p.request).collect();
+        if requests.len() != self.requests {
+            return Err("requests are counted wrongly");
+        }
+        let plain = |p: &&Person| p.petname.is_none() && !p.muted && p.verified.is_none();
+        if requests.iter().all(plain) { Ok(()) } else { Err("a request has what only the user gives") }
+    }
+}

@@ -1,0 +1,234 @@
+//! What the user does with contacts.
+
+use alloc::string::String;
+
+use crate::contacts::book::{Person, Verification};
+use crate::contacts::number::SafetyNumber;
+use crate::contacts::{Contacts, Out};
+use crate::error::CommandError;
+use crate::fact::Fact;
+use crate::id::NodeId;
+use crate::identity::name_is_valid;
+use crate::machine::{Command, Cx, Outbox};
+
+type Done = Result<(), CommandError>;
+
+impl Contacts {
+    /// A contact of this node; a request is none.
+    fn contact(&self, node: NodeId) -> Result<Person, CommandError> {
+        self.book.get(node).filter(|p| !p.request).cloned().ok_or(CommandError::Unknown("contact"))
+    }
+
+    /// The contact that this node becomes, or is.
+    fn become_contact(&self, cx: &Cx<'_>, node: NodeId) -> Result<Person, CommandError> {
+        let known = self.book.get(node);
+        if known.is_none_or(|p| p.request) && !self.book.has_room() {
+            return Err(CommandError::Busy("list of contacts"));
+        }
+        let mut person = known.cloned().unwrap_or_else(|| Person::new(false, cx.wall));
+        person.request = false;
+        Ok(person)
+    }
+
+    fn check_name(&self, node: NodeId, name: &str) -> Done {
+        if name.is_empty() {
+            return Err(CommandError::Empty("name"));
+        }
+        if !name_is_valid(name) {
+            return Err(CommandError::Unreadable("name: it has 1 to 64 bytes and no control characters"));
+        }
+        match self.book.named(name).filter(|other| *other != node) {
+            Some(other) => Err(CommandError::NameTaken(other)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Makes a node a contact, with a name if one is given. Accepts its request.
+#[derive(Debug)]
+pub(crate) struct Add {
+    pub(crate) node: NodeId,
+    pub(crate) petname: Option<String>,
+}
+
+impl Command<Contacts> for Add {
+    type Answer = Done;
+
+    fn run(self, contacts: &mut Contacts, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Done {
+        if let Some(name) = &self.petname {
+            contacts.check_name(self.node, name)?;
+        }
+        let mut person = contacts.become_contact(cx, self.node)?;
+        person.petname = self.petname.or(person.petname);
+        contacts.book.put(self.node, person, out);
+        contacts.meet(self.node, out);
+        Ok(())
+    }
+}
+
+/// Accepts the request of a stranger.
+#[derive(Debug)]
+pub(crate) struct Accept(pub(crate) NodeId);
+
+impl Command<Contacts> for Accept {
+    type Answer = Done;
+
+    fn run(self, contacts: &mut Contacts, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Done {
+        if contacts.book.get(self.0).is_none_or(|p| !p.request) {
+            return Err(CommandError::Unknown("request"));
+        }
+        let person = contacts.become_contact(cx, self.0)?;
+        contacts.book.put(self.0, person, out);
+        Ok(())
+    }
+}
+
+/// The user wrote to a node, which makes it a contact if there is a place.
+#[derive(Debug)]
+pub(crate) struct Wrote(pub(crate) NodeId);
+
+impl Command<Contacts> for Wrote {
+    type Answer = ();
+
+    fn run(self, contacts: &mut Contacts, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        if contacts.book.get(self.0).is_some_and(|p| !p.request) {
+            return;
+        }
+        if let Ok(person) = contacts.become_contact(cx, self.0) {
+            contacts.book.put(self.0, person, out);
+            contacts.meet(self.0, out);
+        }
+    }
+}
+
+/// Gives a contact another name of this node's own, or none.
+#[derive(Debug)]
+pub(crate) struct Rename {
+    pub(crate) node: NodeId,
+    pub(crate) petname: Option<String>,
+}
+
+impl Command<Contacts> for Rename {
+    type Answer = Done;
+
+    fn run(self, contacts: &mut Contacts, _cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Done {
+        let person = contacts.contact(self.node)?;
+        if let Some(name) = &self.petname {
+            contacts.check_name(self.node, name)?;
+        }
+        contacts.book.put(self.node, Person { petname: self.petname, ..person }, out);
+        Ok(())
+    }
+}
+
+/// Mutes a contact, or ends that.
+#[derive(Debug)]
+pub(crate) struct Mute {
+    pub(crate) node: NodeId,
+    pub(crate) muted: bool,
+}
+
+impl Command<Contacts> for Mute {
+    type Answer = Done;
+
+    fn run(self, contacts: &mut Contacts, _cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Done {
+        let Self { node, muted } = self;
+        let person = contacts.contact(node)?;
+        if person.muted != muted {
+            contacts.book.put(node, Person { muted, ..person }, out);
+            out.push(Out::Fact(if muted { Fact::Muted(node) } else { Fact::Unmuted(node) }));
+        }
+        Ok(())
+    }
+}
+
+/// Takes a contact or a request out of the book, with all that the book says of it.
+#[derive(Debug)]
+pub(crate) struct Remove(pub(crate) NodeId);
+
+impl Command<Contacts> for Remove {
+    type Answer = Done;
+
+    fn run(self, contacts: &mut Contacts, _cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Done {
+        let node = self.0;
+        let person = contacts.book.get(node).ok_or(CommandError::Unknown("contact"))?;
+        let (muted, verified) = (person.muted, person.verified.is_some());
+        contacts.book.remove(node, out);
+        if muted {
+            out.push(Out::Fact(Fact::Unmuted(node)));
+        }
+        if verified {
+            out.push(Out::Trust { node, identity: None, held: false });
+        }
+        Ok(())
+    }
+}
+
+/// The safety number with a node of the book. Asks for its keys if they are not known.
+#[derive(Debug)]
+pub(crate) struct Learn(pub(crate) NodeId);
+
+impl Command<Contacts> for Learn {
+    type Answer = Result<SafetyNumber, CommandError>;
+
+    fn run(self, contacts: &mut Contacts, _cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Self::Answer {
+        let person = contacts.book.get(self.0).ok_or(CommandError::Unknown("contact"))?;
+        match (&contacts.own, &person.keys) {
+            (Some(own), Some(other)) => Ok(SafetyNumber::of(own, other)),
+            _ => {
+                contacts.meet(self.0, out);
+                Err(CommandError::KeysUnknown(self.0))
+            }
+        }
+    }
+}
+
+/// Compares what the other side shows with the safety number; if it is right the contact is verified.
+#[derive(Debug)]
+pub(crate) struct Verify {
+    pub(crate) node: NodeId,
+    /// The 60 digits, or the code that was scanned.
+    pub(crate) shown: String,
+}
+
+impl Command<Contacts> for Verify {
+    type Answer = Done;
+
+    fn run(self, contacts: &mut Contacts, _cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Done {
+        let node = self.node;
+        let person = contacts.contact(node)?;
+        let (Some(own), Some(other)) = (contacts.own, person.keys) else {
+            contacts.meet(node, out);
+            return Err(CommandError::KeysUnknown(node));
+        };
+        match SafetyNumber::fits(&own, &other, &self.shown) {
+            Ok(true) => {}
+            Ok(false) => return Err(CommandError::NumberDiffers(node)),
+            Err(_) => {
+                return Err(CommandError::Unreadable("safety number: it has 60 digits, or is a whole scanned code"));
+            }
+        }
+        contacts.book.put(node, Person { verified: Some(other.identity), changed: false, ..person }, out);
+        out.push(Out::Trust { node, identity: Some(other.identity), held: false });
+        Ok(())
+    }
+}
+
+/// The user looked at a change and goes on without comparing: the contact is not verified any more.
+#[derive(Debug)]
+pub(crate) struct AcceptChange(pub(crate) NodeId);
+
+impl Command<Contacts> for AcceptChange {
+    type Answer = Done;
+
+    fn run(self, contacts: &mut Contacts, _cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Done {
+        let node = self.0;
+        let person = contacts.contact(node)?;
+        if person.verification() != Verification::Changed {
+            return Err(CommandError::Unknown("change of a key"));
+        }
+        contacts.book.put(node, Person { verified: None, changed: false, ..person }, out);
+        out.push(Out::Trust { node, identity: None, held: false });
+        Ok(())
+    }
+}

@@ -1,0 +1,190 @@
+//! Contacts: the people of this node under its own names, with their safety numbers, and requests of strangers
+//! (docs/design/contacts.md).
+//!
+//! A session proves that both sides hold their keys; comparing a safety number proves whose keys those are. Nothing of
+//! this book leaves the node.
+
+mod book;
+mod commands;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+pub(crate) mod contract;
+mod number;
+
+use alloc::vec::Vec;
+
+use crate::collections::OrderedSet;
+use crate::contacts::book::Book;
+use crate::fact::Fact;
+use crate::id::NodeId;
+use crate::identity::node_id;
+use crate::machine::{Cx, Machine, Outbox, Setup};
+use crate::stats::Stats;
+use crate::store::{Record, Table};
+use crate::time::Instant;
+use crate::wire::Malformed;
+
+pub(crate) use book::Person;
+pub use book::Verification;
+pub(crate) use commands::{Accept, AcceptChange, Add, Learn, Mute, Remove, Rename, Verify, Wrote};
+use number::PublicKeys;
+pub use number::SafetyNumber;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+pub(crate) use number::read_code;
+
+/// One row a node: a contact, or a stranger with a request.
+const CONTACTS: Table = Table::hot(56);
+
+#[derive(Debug)]
+pub(crate) enum In {
+    /// The keys that a device proved to hold when a session with it began; those of this node at its start.
+    Keys { device: [u8; 32], identity: [u8; 32] },
+    /// A private message of this node was reported.
+    Received(NodeId),
+}
+
+#[derive(Debug)]
+pub(crate) enum Out {
+    Fact(Fact),
+    /// Only this session identity key of the node is verified; none: nothing is to be compared. `held`: nothing is sealed
+    /// for it until the user looked at its change of key.
+    Trust {
+        node: NodeId,
+        identity: Option<[u8; 32]>,
+        held: bool,
+    },
+    /// Ask this linked node for its keys; `In::Keys` answers.
+    Meet(NodeId),
+    /// A stranger wrote for the first time.
+    Requested(NodeId),
+    /// A verified contact has another session identity key.
+    Changed(NodeId),
+}
+
+pub(crate) struct Contacts {
+    me: NodeId,
+    /// The keys of this node, once its sessions are open.
+    own: Option<PublicKeys>,
+    book: Book,
+    /// INVARIANT: at most as many as there are links.
+    linked: OrderedSet<NodeId>,
+}
+
+impl Contacts {
+    /// One of the book, also with a request.
+    pub(crate) fn get(&self, node: NodeId) -> Option<&Person> {
+        self.book.get(node)
+    }
+
+    /// All of the book, by id.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, &Person)> {
+        self.book.iter()
+    }
+
+    /// Whether nothing is sent to this node until its change of key was looked at.
+    pub(crate) fn is_held(&self, node: NodeId) -> bool {
+        self.book.get(node).is_some_and(|p| p.verification() == Verification::Changed)
+    }
+
+    /// Asks for keys that are not known yet.
+    fn meet(&self, node: NodeId, out: &mut Outbox<Out>) {
+        if self.linked.contains(&node) && self.book.get(node).is_some_and(|p| p.keys.is_none()) {
+            out.push(Out::Meet(node));
+        }
+    }
+
+    fn learn(&mut self, keys: PublicKeys, out: &mut Outbox<Out>) {
+        let node = node_id(&keys.device);
+        if node == self.me {
+            self.own = Some(keys);
+            return;
+        }
+        // Of others nothing is kept: they are asked when they come into the book.
+        let Some(person) = self.book.get(node) else { return };
+        if person.keys == Some(keys) {
+            return;
+        }
+        let mut person = person.clone();
+        person.keys = Some(keys);
+        let changed = person.verified.is_some_and(|verified| verified != keys.identity);
+        let is_news = changed && !person.changed;
+        // A key that was held stays so if the old one comes back: somebody has the device's key twice.
+        person.changed |= changed;
+        let identity = person.verified;
+        self.book.put(node, person, out);
+        if is_news {
+            out.push(Out::Trust { node, identity, held: true });
+            out.push(Out::Changed(node));
+        }
+    }
+
+    fn received(&mut self, cx: &Cx<'_>, from: NodeId, out: &mut Outbox<Out>) {
+        if self.book.get(from).is_some() || from == self.me {
+            return;
+        }
+        self.book.request(from, cx.wall, out);
+        out.push(Out::Requested(from));
+        self.meet(from, out);
+    }
+}
+
+impl Machine for Contacts {
+    const NAME: &'static str = "contacts";
+    const TABLES: &'static [(&'static str, Table)] = &[("contacts", CONTACTS)];
+    type In = In;
+    type Out = Out;
+
+    fn open(setup: Setup<'_>, records: Vec<Record>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Result<Self, Malformed> {
+        let limits = &setup.config.limits;
+        let book = Book::restore(&records, limits.contacts, limits.contact_requests)?;
+        for (node, person) in book.iter() {
+            if person.verified.is_some() {
+                out.push(Out::Trust { node, identity: person.verified, held: person.changed });
+            }
+            if person.muted {
+                out.push(Out::Fact(Fact::Muted(node)));
+            }
+        }
+        Ok(Self { me: cx.me, own: None, book, linked: OrderedSet::new() })
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern other machines")]
+    fn fact(&mut self, _cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
+        match *fact {
+            Fact::LinkUp { peer, .. } => {
+                self.linked.insert(peer);
+                self.meet(peer, out);
+            }
+            Fact::LinkDown { peer, .. } => drop(self.linked.remove(&peer)),
+            // A block answers a request.
+            Fact::Blocked(peer) if self.book.get(peer).is_some_and(|p| p.request) => self.book.remove(peer, out),
+            _ => {}
+        }
+    }
+
+    fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
+        match input {
+            In::Keys { device, identity } => self.learn(PublicKeys { device, identity }, out),
+            In::Received(from) => self.received(cx, from, out),
+        }
+    }
+
+    fn handle_timeout(&mut self, _cx: &mut Cx<'_>, _out: &mut Outbox<Out>) {}
+
+    fn next_deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    fn footprint(&self) -> usize {
+        self.book.len().saturating_add(self.linked.len())
+    }
+
+    fn count(&self, _stats: &mut Stats) {}
+
+    #[cfg(any(test, debug_assertions))]
+    fn check(&self) -> Result<(), &'static str> {
+        self.book.check()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! Verified keys: what the user says goes to no other.
+//!
+//! The contacts machine says which session identity key of a node was compared. Another one is noticed here before
+//! anything is sealed for it, so that no message that waits slips through while the user is asked.
+
+use crate::collections::OrderedMap;
+use crate::crypto::kdf::Key;
+use crate::id::NodeId;
+use crate::machine::{Cx, Outbox};
+use crate::session::peer::Wish;
+use crate::session::{Out, Sessions, ask};
+
+#[derive(Debug)]
+struct Trust {
+    identity: Key,
+    held: bool,
+}
+
+/// INVARIANT: one entry for each verified contact, of which there are at most `Limits::contacts`.
+#[derive(Debug, Default)]
+pub(super) struct TrustTable(OrderedMap<NodeId, Trust>);
+
+impl TrustTable {
+    /// Whether nothing that the user says is sealed for this node.
+    pub(super) fn holds(&self, node: NodeId) -> bool {
+        self.0.get(&node).is_some_and(|t| t.held)
+    }
+
+    /// A device proved to hold these keys.
+    pub(super) fn saw(&mut self, node: NodeId, (device, identity): (&Key, &Key), out: &mut Outbox<Out>) {
+        if let Some(trust) = self.0.get_mut(&node) {
+            trust.held |= trust.identity != *identity;
+        }
+        out.push(Out::Keys { device: *device, identity: *identity });
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Sessions {
+    pub(super) fn set_trust(
+        &mut self,
+        cx: &mut Cx<'_>,
+        node: NodeId,
+        identity: Option<Key>,
+        held: bool,
+        out: &mut Outbox<Out>,
+    ) {
+        let was_held = self.trust.holds(node);
+        match identity {
+            Some(identity) => drop(self.trust.0.insert(node, Trust { identity, held })),
+            None => drop(self.trust.0.remove(&node)),
+        }
+        if was_held && !held && self.peers.get_mut(node).is_some_and(|p| p.waits) {
+            // What waited is sent in the session there is; without one its bundle is asked for.
+            let Some(peer) = self.peers.get_mut(node) else { return };
+            if peer.current().is_some() {
+                peer.waits = false;
+                out.push(Out::Ready(node));
+            } else {
+                ask(peer, node, Wish::Start, cx, out);
+            }
+        }
+    }
+
+    /// Asks a linked node for its bundle, which shows its keys; no session is begun with it.
+    pub(super) fn meet(&mut self, cx: &mut Cx<'_>, node: NodeId, out: &mut Outbox<Out>) {
+        let Some(peer) = self.peer(node, out) else { return };
+        peer.meets = true;
+        ask(peer, node, Wish::Nothing, cx, out);
+    }
+}
