@@ -141,7 +141,9 @@ impl Service {
     fn delete_conversation(&self, params: &Value) -> Result<Value, Failure> {
         let conversation = self.conversation_of(params)?;
         if !matches!(conversation, Conversation::Private(_)) {
-            return Err(Failure::usage("only what was said with one node can be deleted here").hint("donp contact list"));
+            return Err(
+                Failure::usage("only what was said with one node can be deleted here").hint("donp contact list")
+            );
         }
         self.node.delete_conversation(conversation)?;
         Ok(object("deleted_conversation", json!({ "conversation": json::conversation(conversation) })))
