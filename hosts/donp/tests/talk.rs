@@ -369,9 +369,7 @@ fn a_follower_says_why_it_ends() {
 #[test]
 fn a_follower_that_reconnects_loses_and_repeats_nothing() {
     let place = Place::new();
-    let (_alice, bob) = place.pair();
-    let backup = place.path().join("early");
-    place.run("bob", &["backup", backup.to_str().unwrap()]).ok();
+    let (alice, bob) = place.pair();
     let follower = Follower::new(&place, &["--reconnect"]);
     let say = |n: u32| place.run("alice", &["send", "bob", &format!("text {n}")]).ok();
     say(0);
@@ -387,6 +385,9 @@ fn a_follower_that_reconnects_loses_and_repeats_nothing() {
     bob.kill();
     say(4);
     let bob = place.start("bob", &[]);
+    all.extend(Follower::until(&follower.lines, "text 4"));
+    let backup = place.path().join("earlier");
+    place.run("bob", &["backup", backup.to_str().unwrap()]).ok();
     say(5);
     all.extend(Follower::until(&follower.lines, "text 5"));
     let texts: Vec<&str> = all.iter().filter_map(|line| line.rsplit_once("[private] ")).map(|(_, text)| text).collect();
@@ -394,10 +395,12 @@ fn a_follower_that_reconnects_loses_and_repeats_nothing() {
     until("all was acknowledged", || place.run("bob", &["recv", "--no-ack"]).ok().out.is_empty().then_some(()));
     // The numbers of events begin again.
     bob.stop("TERM");
+    alice.stop("TERM");
     std::fs::remove_dir_all(place.path().join("s/bob")).unwrap();
     place.run("bob", &["restore", backup.to_str().unwrap()]).ok();
-    let _bob = place.start("bob", &[]);
+    let bob = place.start("bob", &[]);
     Follower::until(&follower.notes, "an older copy of it runs now");
+    let _alice = place.start("alice", &["--bootstrap", &bob.place()]);
     say(6);
     Follower::until(&follower.lines, "text 6");
 }

@@ -126,7 +126,8 @@ impl Follower<'_> {
             let value = match client.next()? {
                 Next::Event(value) => value,
                 Next::End(Some(reason)) => return Ok(reason),
-                Next::End(None) if daemon(self.paths).is_some() => {
+                // A daemon that dies may still take a connection, and does not answer.
+                Next::End(None) if daemon(self.paths).is_some_and(|mut d| d.call("version", &json!({})).is_ok()) => {
                     return Ok("the daemon closed this connection, since its reader was too slow".into());
                 }
                 Next::End(None) => return Ok("the daemon ended without a word: it was killed, or crashed".into()),
