@@ -365,12 +365,13 @@ fn a_follower_says_why_it_ends() {
 }
 
 /// Each event once, over two daemons, a time without one, and an older copy of the profile.
-/// Mutations: it subscribes without its place; an event that was shown is shown again.
+/// Mutation: it subscribes without its place and shows whatever comes; each of the two alone is harmless.
 #[test]
 fn a_follower_that_reconnects_loses_and_repeats_nothing() {
     let place = Place::new();
     let (alice, bob) = place.pair();
-    let follower = Follower::new(&place, &["--reconnect"]);
+    // Nothing is acknowledged, so that a daemon gives everything to who names no place.
+    let follower = Follower::new(&place, &["--reconnect", "--no-ack"]);
     let say = |n: u32| place.run("alice", &["send", "bob", &format!("text {n}")]).ok();
     say(0);
     say(1);
@@ -392,7 +393,6 @@ fn a_follower_that_reconnects_loses_and_repeats_nothing() {
     all.extend(Follower::until(&follower.lines, "text 5"));
     let texts: Vec<&str> = all.iter().filter_map(|line| line.rsplit_once("[private] ")).map(|(_, text)| text).collect();
     assert_eq!(texts, ["text 0", "text 1", "text 2", "text 3", "text 4", "text 5"]);
-    until("all was acknowledged", || place.run("bob", &["recv", "--no-ack"]).ok().out.is_empty().then_some(()));
     // The numbers of events begin again.
     bob.stop("TERM");
     alice.stop("TERM");
