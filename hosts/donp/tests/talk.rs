@@ -43,7 +43,7 @@ fn send_answers_at_once_and_waits_when_asked() {
     let lines = shown(&place, "alice", &["bob"]);
     assert!(lines[1].contains(&id) && lines[1].ends_with("later (queued)"), "{lines:?}");
     let all = place.run("alice", &["send", "all", "hi"]).ok();
-    assert!(all.out.starts_with("kept; nobody is connected now"), "{all:?}");
+    assert!(all.out.starts_with("kept; no other node is connected now"), "{all:?}");
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn texts_and_names_are_found_in_any_form() {
 fn names_that_mean_two_are_marked() {
     let place = Place::new();
     for name in ["all", "ALL", "#team"] {
-        place.run("x", &["init", "--name", name]).fails(2, &["nobody can be called", "another --name"]);
+        place.run("x", &["init", "--name", name]).fails(2, &["a name cannot be `all`", "another --name"]);
     }
     for (profile, name) in [("alice", "alice"), ("one", "sam"), ("two", "Sam")] {
         place.run(profile, &["init", "--name", name]).ok();

@@ -150,7 +150,7 @@ impl Follower<'_> {
         }
     }
 
-    /// Asks who is known again, if an event is of somebody who was not or had another name.
+    /// Asks who is known again, if an event is of a node that was not or had another name.
     fn meet(&mut self, event: &Event) {
         let (id, name) = match event {
             Event::Received { message, .. } => {
@@ -237,7 +237,7 @@ impl Viewer {
         format!("{head}{}{changed}{concurrent}{queued}", text.join(&below("│ ")))
     }
 
-    /// Who marked a message how, in a line below it; none if nobody did.
+    /// Who marked a message how, in a line below it; none without marks.
     fn reactions(&self, m: &Value) -> Option<String> {
         // In the order in which the marks came.
         let (mut marks, mut by) = (Vec::new(), BTreeMap::<&str, Vec<String>>::new());
