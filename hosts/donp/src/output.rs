@@ -42,7 +42,7 @@ impl Output {
     }
 
     /// As [`value`](Self::value), of what was done and cannot be taken back: where stdout fails, stderr has what it was
-    /// to say, so that nobody does it twice.
+    /// to say, so that it is not done twice.
     ///
     /// # Errors
     /// When stdout cannot be written, also because its reader went away.

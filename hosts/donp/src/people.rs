@@ -42,7 +42,7 @@ impl People {
         Ok(people)
     }
 
-    /// Takes a node as known under this name, so that nobody asks for it again.
+    /// Takes a node as known under this name, so that it is not asked for again.
     pub fn meet(&mut self, id: NodeId, name: Option<&str>) {
         self.nodes.insert(id, name.map(Into::into));
     }

@@ -9,7 +9,7 @@ const TAB: &str = "    ";
 
 /// `text` in one line, with everything escaped that moves a cursor, rings, hides or turns text around: control
 /// characters, bidirectional overrides and isolates, line separators, and the invisible marks that make two names look
-/// alike. The ends of its lines are `␤`, which nobody takes for a backslash and an n that were typed.
+/// alike. The ends of its lines are `␤`, which a typed backslash and n cannot be taken for.
 pub fn escape_for_terminal(text: &str) -> String {
     escape(text, "␤", "␉")
 }

@@ -98,7 +98,10 @@ fn who_is_approved_ranked_and_handed_the_group() {
     let waits = || group(&place, "alice", "club")["requests"].as_array().is_some_and(|r| r.len() == 1);
     until("bob waits", || waits().then_some(()));
     let shown = place.run("alice", &["group", "show", "club"]).ok().out;
-    assert!(shown.contains("bob") && shown.contains("donp group approve") && !shown.contains('\u{1b}'), "{shown}");
+    assert!(
+        shown.contains("bob") && shown.contains("donp -p alice group approve") && !shown.contains('\u{1b}'),
+        "{shown}"
+    );
     place.run("alice", &["group", "approve", "club", "bob"]).ok();
     until("bob is in", || (place.json("bob", &["group", "list"]).ok().json()[0]["role"] == "guest").then_some(()));
     place.run("bob", &["send", "#club", "hi"]).fails(5, &["role may not post"]);

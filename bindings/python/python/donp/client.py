@@ -289,11 +289,11 @@ class Client:
         )
 
     def peers(self, max: int = 1_000) -> list[Peer]:
-        """Nodes that were met or heard of, at most `max`, in the order of use."""
+        """Known nodes, at most `max`, in the order of use."""
         return [_peer(p) for p in self._call("peers")["peers"][:max]]
 
     def peer(self, id: NodeId) -> Peer | None:
-        """What is known of one node; `None` if it was never met or heard of."""
+        """What is known of one node; `None` if it is not known."""
         _node_id(id)
         return next((p for p in self.peers(1 << 20) if p.id == id), None)
 

@@ -126,7 +126,8 @@ impl Follower<'_> {
             let value = match client.next()? {
                 Next::Event(value) => value,
                 Next::End(Some(reason)) => return Ok(reason),
-                Next::End(None) if daemon(self.paths).is_some() => {
+                // A daemon that dies may still take a connection, and does not answer.
+                Next::End(None) if daemon(self.paths).is_some_and(|mut d| d.call("version", &json!({})).is_ok()) => {
                     return Ok("the daemon closed this connection, since its reader was too slow".into());
                 }
                 Next::End(None) => return Ok("the daemon ended without a word: it was killed, or crashed".into()),
@@ -149,7 +150,7 @@ impl Follower<'_> {
         }
     }
 
-    /// Asks who is known again, if an event is of somebody who was not or had another name.
+    /// Asks who is known again, if an event is of a node that was not or had another name.
     fn meet(&mut self, event: &Event) {
         let (id, name) = match event {
             Event::Received { message, .. } => {
@@ -247,7 +248,7 @@ impl Viewer {
         format!("{head}{}{changed}{concurrent}{queued}", text.join(&below("│ ")))
     }
 
-    /// Who marked a message how, in a line below it; none if nobody did.
+    /// Who marked a message how, in a line below it; none without marks.
     fn reactions(&self, m: &Value) -> Option<String> {
         // In the order in which the marks came.
         let (mut marks, mut by) = (Vec::new(), BTreeMap::<&str, Vec<String>>::new());

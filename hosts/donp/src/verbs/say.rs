@@ -39,7 +39,8 @@ pub fn send(args: &Send, backend: &mut Backend, out: &Output) -> Result<(), Fail
         // The object on stdout has said it already.
         (_, Some(false)) if out.json => Err(Failure::new(Exit::Network, "")),
         (Some(state), Some(false)) => {
-            let what = if state == "queued" { "nobody is linked who could take it" } else { "no answer came in time" };
+            let what =
+                if state == "queued" { "no link leads to a node that could take it" } else { "no answer came in time" };
             Err(Failure::new(Exit::Network, format!("{what}: the message stays queued and goes when they are back"))
                 .hint("donp peers shows who is there"))
         }
@@ -59,7 +60,7 @@ fn became(sent: &Value, people: &People, out: &Output) -> String {
     };
     let goes = match conversation {
         _ if sent["running"] == false => out.hints.of("it goes when this node runs: `donp run`"),
-        "all" => "nobody is connected now, everybody catches up later".into(),
+        "all" => "no other node is connected now, all catch up later".into(),
         _ if group.is_some() => format!("no other member of {who} is connected now, they catch up later"),
         _ => format!("it goes when {who} is back"),
     };
