@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-limit=4000000
+limit=5000000
 built=${CARGO_TARGET_DIR:-target}/dist
 
 cargo rustc --profile dist --package donp-ffi --lib --crate-type cdylib

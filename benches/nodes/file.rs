@@ -44,7 +44,7 @@ pub fn run(name: &str) {
     let (begun, used) = (Instant::now(), os::cpu_micros());
     let file = a.add_file(&from, "").expect("it is added");
     println!("{name}: added {:.0} MB/s, CPU {:.2} s", rate(begun), cpu(used));
-    let content = Content::File { file: file.clone(), text: String::new() };
+    let content = Content::File { file: Box::new(file.clone()), text: String::new() };
     a.send_private(b.id(), content).expect("it is said");
     let (begun, used) = (Instant::now(), os::cpu_micros());
     b.fetch_file(Conversation::Private(a.id()), &file, Some(a.id())).expect("it is fetched");

@@ -74,7 +74,7 @@ impl TryFrom<Content> for core::Content {
             Content::Edit { edit_of, text } => Self::Edit { edit_of, text },
             Content::React { react_to, mark } => Self::React { react_to, mark },
             Content::Retract { retract } => Self::Retract { retract },
-            Content::File { file, text } => Self::File { file: file.try_into()?, text },
+            Content::File { file, text } => Self::File { file: Box::new(file.try_into()?), text },
             Content::Unknown => {
                 return Err(crate::DonpError::invalid("unknown content cannot be sent", "send a text"));
             }

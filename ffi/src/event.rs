@@ -100,6 +100,7 @@ impl From<core::FailReason> for FailReason {
 
 /// Something that happened. Those with a `seq` are durable: they come again after a restart until `ack`
 /// was called with their number or a higher one.
+#[allow(clippy::large_enum_variant, reason = "an event is moved once, to the other language")]
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum Event {
     /// Somebody else's message is in a conversation, stored and in causal order.

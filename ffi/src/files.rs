@@ -102,7 +102,7 @@ impl Node {
         author: Option<NodeId>,
     ) -> Result<(), DonpError> {
         let file = file.try_into()?;
-        self.run(|n| Ok(n.fetch_file(conversation.into(), &file, author)?))
+        self.run(|n| n.fetch_file(conversation.into(), &file, author))
     }
 
     /// The files that are here or being fetched, in the order in which they came.
@@ -112,17 +112,17 @@ impl Node {
 
     /// The bytes of one part of a file, 65,520 of them but for the last; none if it is not here.
     pub fn read_file(&self, file: FileId, part: u32) -> Result<Option<Vec<u8>>, DonpError> {
-        self.run(|n| Ok(n.read_file(file, part)?))
+        self.run(|n| n.read_file(file, part))
     }
 
     /// Writes a file that is here whole to a new file on disk, and gives its size. What is there already is not replaced.
     pub fn save_file(&self, file: FileId, path: &str) -> Result<u64, DonpError> {
-        self.run(|n| Ok(n.save_file(file, Path::new(path))?))
+        self.run(|n| n.save_file(file, Path::new(path)))
     }
 
     /// Removes a file here, or ends its fetch. Others keep theirs.
     pub fn remove_file(&self, file: FileId) -> Result<(), DonpError> {
-        self.run(|n| Ok(n.remove_file(file)?))
+        self.run(|n| n.remove_file(file))
     }
 }
 

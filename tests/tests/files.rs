@@ -36,7 +36,7 @@ fn is_whole(sim: &Sim, n: usize, file: &Attachment) -> bool {
 /// Node 0 shares bytes in a group, and all others that are told of it fetch them.
 fn share(sim: &mut Sim, group: GroupId, count: usize, bytes: &[u8]) -> Attachment {
     let file = sim.add_file(0, bytes, "plan.pdf");
-    let content = Content::File { file: file.clone(), text: "the plan".into() };
+    let content = Content::File { file: Box::new(file.clone()), text: "the plan".into() };
     sim.with(0, |e, now| e.send_to_group(now, group, content.clone())).unwrap();
     let knows = |s: &Sim, n: usize| s.node(n).told.iter().any(|m| m.content == content);
     assert!(sim.run_until(300, |s| (1..count).all(|n| knows(s, n))), "{}", sim.replay());
@@ -102,7 +102,7 @@ fn a_file_in_a_private_conversation_is_for_the_other_side() {
     let bytes = bytes(300_000);
     let file = sim.add_file(0, &bytes, "plan.pdf");
     let (to, author) = (sim.id(1), sim.id(0));
-    let content = Content::File { file: file.clone(), text: String::new() };
+    let content = Content::File { file: Box::new(file.clone()), text: String::new() };
     sim.with(0, |e, now| e.send_private(now, to, content.clone())).unwrap();
     assert!(sim.run_until(30, |s| s.node(1).told.iter().any(|m| m.content == content)), "{}", sim.replay());
     for n in [1, 2] {

@@ -32,7 +32,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "sim", what: "random lives in virtual time break no law", run: sim },
     Step { name: "benches", what: "benchmarks compile", run: benches },
     Step { name: "fuzz", what: "fuzz targets compile", run: fuzz },
-    Step { name: "size", what: "the library for other languages, as shipped, is at most 4 MB", run: size },
+    Step { name: "size", what: "the library for other languages, as shipped, is at most 5 MB", run: size },
     Step { name: "python", what: "the Python package builds and passes its tests", run: python },
     Step { name: "kotlin", what: "the Kotlin package builds and passes its tests", run: kotlin },
     Step { name: "swift", what: "the Swift package builds and passes its tests", run: swift },

@@ -195,7 +195,7 @@ impl Route for chat::Out {
                 }
                 if let Content::File { file, .. } = &message.content {
                     let (conversation, author) = (message.conversation, message.author);
-                    q.input(file::In::Named { conversation, author, file: file.clone() });
+                    q.input(file::In::Named { conversation, author, file: (**file).clone() });
                 }
                 q.durable(Durable::Received(message));
             }

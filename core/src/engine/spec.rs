@@ -1,5 +1,6 @@
 //! The hex examples of `docs/spec/messages.md` are built here and compared with the page.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -111,7 +112,7 @@ fn examples() -> OrderedMap<&'static str, Vec<u8>> {
         ("private run", private.bytes),
         ("reply", encode(&Content::Reply { reply_to: target, text: "hi".into() })),
         ("retract", encode(&Content::Retract { retract: target })),
-        ("file", encode(&Content::File { file, text: "hi".into() })),
+        ("file", encode(&Content::File { file: Box::new(file), text: "hi".into() })),
         ("gossip", Gossip::Gossip { round: 3, body: Blob(b"signed envelope".to_vec()) }.encode()),
         ("ihave", Gossip::IHave(alloc::vec![IHave { id: [0x44; 16], round: 4 }]).encode()),
         ("graft", Gossip::Graft { id: Some([0x44; 16]) }.encode()),

@@ -49,7 +49,11 @@ impl Message {
         }
         match decode(bytes, MAX_MESSAGE)? {
             Self::Get { parts, .. } if !(1..=MAX_ASKED).contains(&parts.len()) => Err(Malformed),
-            message => Ok(message),
+            message @ (Self::Ask { .. }
+            | Self::Has { .. }
+            | Self::Get { .. }
+            | Self::Lacks { .. }
+            | Self::Part { .. }) => Ok(message),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Valid inputs of every fuzz target: where a fuzzer begins, so that it need not guess a signature.
 
 use crate::collections::{OrderedSet, short};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec;
@@ -111,7 +112,7 @@ fn contents() -> Vec<Content> {
         Content::Edit { edit_of: about, text: "no".into() },
         Content::React { react_to: about, mark: "👋".into() },
         Content::Retract { retract: about },
-        Content::File { file: crate::file::contract::attachment(), text: "see".into() },
+        Content::File { file: Box::new(crate::file::contract::attachment()), text: "see".into() },
     ]
 }
 
@@ -731,7 +732,7 @@ fn share_file(engine: &mut Engine, now: Instant) {
     let added = draft.push(b"12345").ok().and_then(|()| draft.finish().ok());
     let Some(sealed) = added.filter(|sealed| engine.add_file_part(now, sealed, 0, b"12345").is_ok()) else { return };
     if let Ok(file) = engine.finish_file(now, sealed.id(), "five.txt".into(), "text/plain".into()) {
-        let _ = engine.broadcast(now, Content::File { file, text: "see".into() });
+        let _ = engine.broadcast(now, Content::File { file: Box::new(file), text: "see".into() });
     }
 }
 

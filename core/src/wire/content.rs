@@ -1,5 +1,6 @@
 //! Typed content and the message that carries it.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -108,8 +109,8 @@ pub enum Content {
     },
     /// A file, and words to go with it.
     File {
-        /// The file.
-        file: Attachment,
+        /// The file. In a box, so that other contents stay small.
+        file: Box<Attachment>,
         /// 0 to 4,096 bytes of UTF-8.
         text: String,
     },

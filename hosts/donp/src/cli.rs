@@ -1,7 +1,7 @@
 //! The command line.
 
-mod file;
 mod contact;
+mod file;
 mod group;
 
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-pub use file::FileVerb;
 pub use contact::ContactVerb;
+pub use file::FileVerb;
 pub use group::{Create, GroupVerb, Invitation, Policy};
 
 /// Serverless chat over an encrypted overlay network.

@@ -1,8 +1,8 @@
 //! What a node does for its owner: every verb as a method from JSON to JSON. The daemon serves it on
 //! the control socket; without a daemon the command line calls it directly.
 
-mod files;
 mod contacts;
+mod files;
 mod groups;
 mod history;
 

@@ -1,7 +1,7 @@
 //! What each verb does: asks a daemon or the profile itself, and shows the answer.
 
-mod files;
 mod contacts;
+mod files;
 mod groups;
 mod read;
 mod say;
@@ -24,8 +24,8 @@ use crate::text::{escape_for_terminal, table};
 use crate::when::Clock;
 use crate::{json as shape, profile};
 
-pub use files::file;
 pub use contacts::{authenticate, contact};
+pub use files::file;
 pub use groups::group;
 pub use read::{history, recv};
 pub use say::send;

@@ -5,8 +5,8 @@
 //! Times are in milliseconds, ids print as text. In JSON each object has a `type`; [`Versioned`] puts the version in
 //! front of it.
 
-mod file;
 mod contacts;
+mod file;
 mod group;
 mod message;
 
@@ -19,8 +19,8 @@ use donp_core::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use file::{Attachment, FileInfo};
 pub use contacts::{Contact, ConversationInfo};
+pub use file::{Attachment, FileInfo};
 pub use group::{GroupChange, GroupInfo, GroupMember, GroupPolicy, JoiningGroup};
 pub use message::{ClockEntry, Content, Context, Conversation, Message, MessageState};
 
@@ -870,13 +870,13 @@ mod tests {
             core::Content::React { react_to: id, mark: "x".into() },
             core::Content::Retract { retract: id },
             core::Content::File {
-                file: core::Attachment {
+                file: Box::new(core::Attachment {
                     id: FileId([4; 32]),
                     key: [0xab; 32],
                     size: 5,
                     name: "a".into(),
                     media_type: String::new(),
-                },
+                }),
                 text: String::new(),
             },
         ] {

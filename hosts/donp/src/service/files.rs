@@ -37,7 +37,7 @@ impl Service {
         if !Path::new(path).is_absolute() {
             return Err(Failure::usage("'file' is a path from the root: the node has a folder of its own"));
         }
-        Ok(Content::File { file: self.node.add_file(Path::new(path), "")?, text: text.into() })
+        Ok(Content::File { file: Box::new(self.node.add_file(Path::new(path), "")?), text: text.into() })
     }
 
     /// A message with a file was not said: the file is of no use.

@@ -118,7 +118,7 @@ impl From<core::Content> for Content {
             core::Content::Edit { edit_of, text } => Self::Edit { edit_of, text },
             core::Content::React { react_to, mark } => Self::React { react_to, mark },
             core::Content::Retract { retract } => Self::Retract { retract },
-            core::Content::File { file, text } => Self::File { file: file.into(), text },
+            core::Content::File { file, text } => Self::File { file: (*file).into(), text },
             _ => Self::Unknown {},
         }
     }

@@ -17,7 +17,7 @@ fn named(node: &Node) -> Attachment {
         let page = node.events(0, 1_000).unwrap();
         durable(page).into_iter().find_map(|e| match e {
             Durable::Received(m) => match m.content {
-                Content::File { file, .. } => Some(file),
+                Content::File { file, .. } => Some(*file),
                 _ => None,
             },
             _ => None,
@@ -46,10 +46,10 @@ fn a_file_goes_from_disk_to_disk() {
         assert_eq!((file.name.as_str(), file.size), (format!("from{n}.bin").as_str(), len as u64));
         // What was added is in the store: the file on disk is not needed any more.
         std::fs::remove_file(&from).unwrap();
-        a.send_private(b.id(), Content::File { file: file.clone(), text: "see".into() }).unwrap();
+        a.send_private(b.id(), Content::File { file: Box::new(file.clone()), text: "see".into() }).unwrap();
         until("message", || {
             durable(b.events(0, 1_000).unwrap()).iter().any(|e| {
-            matches!(e, Durable::Received(m) if matches!(&m.content, Content::File { file: f, .. } if *f == file))
+            matches!(e, Durable::Received(m) if matches!(&m.content, Content::File { file: f, .. } if **f == file))
         }).then_some(())
         });
         b.fetch_file(Conversation::Private(a.id()), &file, Some(a.id())).unwrap();
@@ -99,11 +99,11 @@ fn a_small_file_comes_unasked() {
     let b = volatile(2, &[place(&a)]);
     linked(&a, &b);
     let file = a.add_file_bytes(bytes(100_000), "a.png", "image/png").unwrap();
-    a.send_private(b.id(), Content::File { file, text: String::new() }).unwrap();
+    a.send_private(b.id(), Content::File { file: Box::new(file), text: String::new() }).unwrap();
     let file = named(&b);
     is_here(&b, &file);
     until("event", || {
         let events = durable(b.events(0, 1_000).unwrap());
-        events.iter().any(|e| *e == Durable::FileReceived { file: file.id }).then_some(())
+        events.contains(&Durable::FileReceived { file: file.id }).then_some(())
     });
 }
