@@ -391,7 +391,7 @@ fn a_follower_that_reconnects_loses_and_repeats_nothing() {
     place.run("bob", &["backup", backup.to_str().unwrap()]).ok();
     say(5);
     all.extend(Follower::until(&follower.lines, "text 5"));
-    let texts: Vec<&str> = all.iter().filter_map(|line| line.rsplit_once("[private] ")).map(|(_, text)| text).collect();
+    let texts: Vec<&str> = all.iter().filter_map(|line| line.rsplit_once("[request] ")).map(|(_, text)| text).collect();
     assert_eq!(texts, ["text 0", "text 1", "text 2", "text 3", "text 4", "text 5"]);
     // The numbers of events begin again.
     bob.stop("TERM");
