@@ -883,7 +883,11 @@ mod tests {
             let kind = content.kind();
             let json = there_and_back(message(content.into(), Some(context.clone())));
             assert_eq!(json["type"], "message");
-            assert!(kind == "text" || json[kind] == id.to_string(), "{json}");
+            match kind {
+                "text" => assert!(json["reply_to"].is_null(), "{json}"),
+                "file" => assert_eq!(json[kind]["id"], FileId([4; 32]).to_string(), "{json}"),
+                _ => assert_eq!(json[kind], id.to_string(), "{json}"),
+            }
             assert_eq!(json["name"], "bob");
         }
         there_and_back(message(Content::Unknown {}, None));
