@@ -393,3 +393,20 @@ fn the_device_of_a_node_is_authenticated_over_its_link() {
     pair.do_at(0, |e, now, o| e.authenticate_node(now, o)).unwrap();
     pair.until("no answer", |p| p.devices[0].events.contains(&done(AuthenticationResult::Timeout)));
 }
+
+/// Mutation: only texts and answers count.
+#[test]
+fn a_file_is_something_to_read() {
+    let mut pair = Pair::new();
+    let file = pair.do_at(0, |e, now, _| {
+        let mut draft = e.begin_file(now, 3).unwrap();
+        draft.push(b"abc").unwrap();
+        let sealed = draft.finish().unwrap();
+        e.add_file_part(now, &sealed, 0, b"abc").unwrap();
+        e.finish_file(now, sealed.id(), "a.txt".into(), String::new()).unwrap()
+    });
+    let content = Content::File { file, text: String::new() };
+    let id = pair.do_at(0, |e, now, o| e.send_private(now, o, content)).unwrap();
+    pair.until("a file", |p| !p.devices[0].engine.is_queued(id));
+    assert_eq!(pair.unread(1), 1);
+}

@@ -26,9 +26,9 @@ pub(super) struct Counting {
     tries: u8,
 }
 
-/// Whether an entry is something to read: texts and answers; edits and marks are about what was read.
+/// Whether an entry is something to read: texts, answers and files; edits and marks are about what was read.
 pub(super) fn counts(body: &Body) -> bool {
-    matches!(body.content, Some(Content::Text { .. } | Content::Reply { .. }))
+    matches!(body.content, Some(Content::Text { .. } | Content::Reply { .. } | Content::File { .. }))
 }
 
 impl Chat {

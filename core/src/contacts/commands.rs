@@ -158,7 +158,7 @@ impl Command<Contacts> for Remove {
             out.push(Out::Fact(Fact::Unmuted(node)));
         }
         if verified {
-            out.push(Out::Trust { node, identity: None, held: false });
+            out.push(Out::Trust { node, identity: None, held: false, compared: false });
         }
         Ok(())
     }
@@ -209,7 +209,7 @@ impl Command<Contacts> for Verify {
             }
         }
         contacts.book.put(node, Person { verified: Some(other.identity), changed: false, ..person }, out);
-        out.push(Out::Trust { node, identity: Some(other.identity), held: false });
+        out.push(Out::Trust { node, identity: Some(other.identity), held: false, compared: true });
         Ok(())
     }
 }
@@ -228,7 +228,7 @@ impl Command<Contacts> for AcceptChange {
             return Err(CommandError::Unknown("change of a key"));
         }
         contacts.book.put(node, Person { verified: None, changed: false, ..person }, out);
-        out.push(Out::Trust { node, identity: None, held: false });
+        out.push(Out::Trust { node, identity: None, held: false, compared: false });
         Ok(())
     }
 }

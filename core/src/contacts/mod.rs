@@ -46,11 +46,12 @@ pub(crate) enum In {
 pub(crate) enum Out {
     Fact(Fact),
     /// Only this session identity key of the node is verified; none: nothing is to be compared. `held`: nothing is sealed
-    /// for it until the user looked at its change of key.
+    /// for it until the user looked at its change of key. `compared`: the user did so now.
     Trust {
         node: NodeId,
         identity: Option<[u8; 32]>,
         held: bool,
+        compared: bool,
     },
     /// Ask this linked node for its keys; `In::Keys` answers.
     Meet(NodeId),
@@ -112,7 +113,7 @@ impl Contacts {
         let identity = person.verified;
         self.book.put(node, person, out);
         if is_news {
-            out.push(Out::Trust { node, identity, held: true });
+            out.push(Out::Trust { node, identity, held: true, compared: false });
             out.push(Out::Changed(node));
         }
     }
@@ -138,7 +139,7 @@ impl Machine for Contacts {
         let book = Book::restore(&records, limits.contacts, limits.contact_requests)?;
         for (node, person) in book.iter() {
             if person.verified.is_some() {
-                out.push(Out::Trust { node, identity: person.verified, held: person.changed });
+                out.push(Out::Trust { node, identity: person.verified, held: person.changed, compared: false });
             }
             if person.muted {
                 out.push(Out::Fact(Fact::Muted(node)));

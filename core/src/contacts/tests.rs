@@ -113,7 +113,7 @@ fn verified() -> Bench {
     bench.keys(1, 5);
     let (done, out) = bench.verify(1, &Bench::shown(1, 5).number);
     assert_eq!(done, Ok(()));
-    assert!(matches!(out[..], [Out::Trust { held: false, identity: Some([5, ..]), .. }]), "{out:?}");
+    assert!(matches!(out[..], [Out::Trust { held: false, identity: Some([5, ..]), compared: true, .. }]), "{out:?}");
     assert_eq!(bench.verification(1), Some(Verification::Verified));
     bench
 }

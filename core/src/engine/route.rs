@@ -213,7 +213,9 @@ impl Route for contacts::Out {
     fn route(self, q: &mut Queues) {
         match self {
             Self::Fact(fact) => q.fact(fact),
-            Self::Trust { node, identity, held } => q.input(session::In::Trust { node, identity, held }),
+            Self::Trust { node, identity, held, compared } => {
+                q.input(session::In::Trust { node, identity, held, compared });
+            }
             Self::Meet(node) => q.input(session::In::Meet(node)),
             Self::Requested(node) => q.durable(Durable::ContactRequest { node }),
             Self::Changed(node) => q.durable(Durable::ContactChanged { node }),

@@ -40,15 +40,16 @@ impl Command<Files> for AddPart<'_> {
     fn run(self, files: &mut Files, _cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Self::Answer {
         let Self { file, part, bytes } = self;
         let id = file.id();
+        let proven = file.prove(part, bytes).map_err(CommandError::File)?;
         if !files.files.contains_key(&id) {
             files.fits(file.size())?;
+            files.make_room(file.size(), 0, out);
         }
-        let proven = file.prove(part, bytes).map_err(CommandError::File)?;
         let order = files.order();
         let draft = || File::new(Attachment::of(id, file.key(), file.size()), order, false);
         let known = files.files.entry(id).or_insert_with(draft);
         known.take(id, part, proven, out);
-        // It may be one that was being fetched.
+        // It may be one that was being fetched, or others gave way to it.
         files.want_links(out);
         Ok(())
     }
@@ -92,7 +93,9 @@ impl Command<Files> for Share {
         if known.shared.len() >= MAX_SHARED && !known.shared.contains(&self.conversation) {
             known.shared.pop_first();
         }
-        if known.shared.insert(self.conversation) {
+        // What this node gives to others does not give way to what comes unasked.
+        let was_unasked = core::mem::take(&mut known.unasked);
+        if known.shared.insert(self.conversation) || was_unasked {
             known.save(self.file, out);
         }
     }
@@ -113,16 +116,30 @@ impl Command<Files> for StartFetch {
         let Self { conversation, file, from } = self;
         file.validate()?;
         let id = file.id;
+        if let Some(known) = files.files.get(&id).filter(|f| !f.is_as_named(&file)) {
+            if known.have.is_whole() && !known.unasked {
+                // One hash, one file: one of the two messages is wrong, and the one that this file came by is not.
+                return Err(CommandError::File(FileError::Other));
+            }
+            // Who named it first may have lied about its size or key, so that it never comes, or does not open.
+            if file.size > files.limits.file_bytes {
+                return Err(CommandError::File(FileError::TooLarge));
+            }
+            files.files.remove(&id);
+            Files::erase(id, out);
+            files.want_links(out);
+        }
         if !files.files.contains_key(&id) {
             files.fits(file.size)?;
+            files.make_room(file.size, 0, out);
             files.begin_fetch(cx, conversation, file, (from, false), out);
             return Ok(());
         }
         let order = files.order();
         let Some(known) = files.files.get_mut(&id) else { return Ok(()) };
-        if (known.attachment.size, known.attachment.key) != (file.size, file.key) {
-            // One hash, one file: one of the two messages is wrong, and the one that this file came by is not.
-            return Err(CommandError::File(FileError::Other));
+        if known.unasked && !known.have.is_whole() {
+            // Where it was first named is the choice of who named it there. Who could not give it is not given it.
+            known.shared.clear();
         }
         if known.shared.len() < MAX_SHARED {
             known.shared.insert(conversation);
@@ -187,7 +204,8 @@ impl Files {
         if size > self.limits.file_bytes {
             return Err(CommandError::File(FileError::TooLarge));
         }
-        match self.has_room(size) {
+        // Those that came unasked give way.
+        match self.fits_beside_asked(size) {
             true => Ok(()),
             false => {
                 Err(CommandError::Busy("place for files: remove some, or raise limits.files and limits.files_bytes"))

@@ -26,6 +26,9 @@ const STALLED: Duration = Duration::from_secs(30);
 const NO_ANSWER: Duration = Duration::from_secs(10);
 /// How often other holders are looked for, and those that do not hold all are asked again.
 const LOOK: Duration = Duration::from_secs(2);
+/// Looks without a part between are twice as far apart each time, up to 64 s: anybody in a conversation can name a file that
+/// nobody has, and each look costs up to four handshakes.
+const MAX_LOOKS: u32 = 5;
 /// The first time that a node is left alone; twice as long each time, up to [`LONGEST`].
 const LEFT_ALONE: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(600);
@@ -45,6 +48,8 @@ struct Holder {
     stage: Stage,
     /// Parts that may be under way from it.
     window: usize,
+    /// It was asked what it holds, and did not answer yet.
+    questioned: bool,
     /// INVARIANT: the parts that are asked of it.
     under_way: OrderedSet<u32>,
     /// Parts that it sent since holders last gave way.
@@ -97,8 +102,12 @@ pub(super) struct Fetch {
     /// parts to give to each other.
     next: u32,
     look_at: Instant,
+    /// Looks since a part came.
+    looks: u32,
     rotate_at: Instant,
     has_turn: bool,
+    /// Turns in which nothing came for a while, so that another got them.
+    pub(super) turns: u32,
     /// The last time that a part came, or the fetch had its turn.
     pub(super) progress: Instant,
 }
@@ -129,8 +138,10 @@ impl Fetch {
             asked: OrderedSet::new(),
             next: u32::try_from(cx.rng.below(total as usize)).unwrap_or(0),
             look_at: cx.now,
+            looks: 0,
             rotate_at: cx.now + ROTATE,
             has_turn: false,
+            turns: 0,
             progress: cx.now,
         }
     }
@@ -168,10 +179,27 @@ impl Fetch {
         }
     }
 
+    /// Another has its turn now.
+    pub(super) fn pause(&mut self) {
+        if self.has_turn {
+            self.let_go();
+        }
+    }
+
     /// Its turn ends: all holders are let go.
     pub(super) fn end_turn(&mut self, order: u64) {
-        (self.has_turn, self.order) = (false, order);
+        (self.order, self.turns) = (order, self.turns.saturating_add(1));
+        self.let_go();
+    }
+
+    fn let_go(&mut self) {
+        self.has_turn = false;
         (self.holders, self.asked) = (OrderedMap::new(), OrderedSet::new());
+    }
+
+    /// There is a new link: it may be with one that holds it.
+    pub(super) fn look_soon(&mut self, now: Instant) {
+        self.look_at = self.look_at.min(now + LOOK);
     }
 
     fn is_full(&self) -> bool {
@@ -229,7 +257,9 @@ impl Fetch {
         if self.is_full() && !candidates.is_empty() {
             self.rotate(now);
         }
-        (self.look_at, self.rotate_at) = (now + LOOK, now + ROTATE);
+        let pause = LOOK.saturating_mul(1u32.checked_shl(self.looks).unwrap_or(u32::MAX));
+        (self.look_at, self.rotate_at) = (now + pause, now + ROTATE);
+        self.looks = self.looks.saturating_add(1).min(MAX_LOOKS);
         let mut questions = Vec::new();
         for (node, linked) in candidates {
             if self.is_full() || self.holders.contains_key(&node) {
@@ -242,8 +272,9 @@ impl Fetch {
             if linked {
                 questions.push((node, Message::Ask { file }));
             }
-            let under_way = OrderedSet::new();
-            self.holders.insert(node, Holder { stage, window: FIRST_WINDOW, under_way, sent: 0, broken: 0 });
+            let (questioned, under_way) = (linked, OrderedSet::new());
+            let holder = Holder { stage, window: FIRST_WINDOW, questioned, under_way, sent: 0, broken: 0 };
+            self.holders.insert(node, holder);
         }
         questions
     }
@@ -253,6 +284,7 @@ impl Fetch {
         let holder = self.holders.get_mut(&node)?;
         let Stage::Linking { .. } = holder.stage else { return None };
         holder.stage = Stage::Asked { until: now + NO_ANSWER };
+        holder.questioned = true;
         Some(Message::Ask { file })
     }
 
@@ -263,9 +295,15 @@ impl Fetch {
         }
     }
 
+    /// Whether a node was asked what it holds and has not answered.
+    pub(super) fn answers(&self, node: NodeId) -> bool {
+        self.holders.get(&node).is_some_and(|h| h.questioned)
+    }
+
     /// What a node says that it holds.
     pub(super) fn has(&mut self, node: NodeId, held: Held, total: u32, now: Instant) -> Result<(), Malformed> {
         let Some(holder) = self.holders.get_mut(&node) else { return Ok(()) };
+        holder.questioned = false;
         let parts = Parts::of(held, total)?;
         if parts.count() == 0 {
             self.avoid(node, false, now);
@@ -308,7 +346,7 @@ impl Fetch {
         if let Stage::Holds { until, .. } = &mut holder.stage {
             *until = now + STALLED;
         }
-        self.progress = now;
+        (self.progress, self.looks) = (now, 0);
         Came::Asked
     }
 
@@ -369,6 +407,7 @@ impl Fetch {
                 && *ask_at <= now
             {
                 *ask_at = now + LOOK;
+                holder.questioned = true;
                 questions.push((*node, Message::Ask { file }));
             }
         }

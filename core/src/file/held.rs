@@ -13,8 +13,8 @@ use crate::file::{FILES, HAVE, MAX_SHARED, Out, PARTS, part_key};
 use crate::id::{FileId, NodeId};
 use crate::machine::{Cx, Outbox};
 use crate::store::Table;
-use crate::wire::content::{Attachment, Conversation};
-use crate::wire::encode;
+use crate::wire::content::{Attachment, Conversation, MAX_FILE};
+use crate::wire::{Malformed, encode};
 
 /// A file of this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,12 +65,21 @@ impl File {
         Self { attachment, have, shared: OrderedSet::new(), fetch: None, unasked, order }
     }
 
-    pub(super) fn restore(row: Row, order: u64, cx: &mut Cx<'_>) -> Self {
+    pub(super) fn restore(row: Row, order: u64, cx: &mut Cx<'_>) -> Result<Self, Malformed> {
+        if row.attachment.size > MAX_FILE {
+            // Memory for its parts would be as large as a damaged row says.
+            return Err(Malformed);
+        }
         let mut file = Self::new(row.attachment, order, row.unasked);
         file.shared = row.shared.into_iter().take(MAX_SHARED).collect();
         let total = file.have.total();
         file.fetch = row.fetch.map(|(conversation, from)| Fetch::new(conversation, from, order, total, cx));
-        file
+        Ok(file)
+    }
+
+    /// Whether a message says of it what the one that it came by said.
+    pub(super) fn is_as_named(&self, file: &Attachment) -> bool {
+        (self.attachment.size, self.attachment.key) == (file.size, file.key)
     }
 
     pub(super) fn size(&self) -> u64 {

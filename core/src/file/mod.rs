@@ -141,7 +141,7 @@ impl Files {
                 let file = FileId(record.key.as_slice().try_into().map_err(|_| Malformed)?);
                 let row: Row = decode(&record.value, MAX_ROW)?;
                 let order = self.order();
-                self.files.insert(file, File::restore(row, order, cx));
+                self.files.insert(file, File::restore(row, order, cx)?);
             }
         }
         for record in records.iter().filter(|r| r.table == HAVE) {
@@ -203,12 +203,29 @@ impl Files {
         all.map(|node| (node, self.linked.contains(&node))).collect()
     }
 
-    /// The fetches whose turn it is.
+    /// The fetches whose turn it is, and whether another of the same kind waits for its place. What a person asked for goes
+    /// first: what came unasked is named by others, who may name what nobody has. One place stays for it.
+    fn turns(&self) -> Vec<(FileId, bool)> {
+        let mut asked: Vec<((u32, u64), FileId)> = Vec::new();
+        let mut unasked: Vec<((u32, u64), FileId)> = Vec::new();
+        for (id, file) in &self.files {
+            let Some(fetch) = &file.fetch else { continue };
+            let kind = if file.unasked { &mut unasked } else { &mut asked };
+            // One that had no turn yet goes before those that got nothing in theirs.
+            kind.push(((fetch.turns, fetch.order), *id));
+        }
+        let for_asked = MAX_ACTIVE.saturating_sub(usize::from(!unasked.is_empty())).min(asked.len());
+        let for_unasked = MAX_ACTIVE.saturating_sub(for_asked);
+        let first = |mut fetches: Vec<((u32, u64), FileId)>, places: usize| {
+            fetches.sort_unstable();
+            let waits = fetches.len() > places;
+            fetches.into_iter().take(places).map(move |(_, id)| (id, waits))
+        };
+        first(asked, for_asked).chain(first(unasked, for_unasked)).collect()
+    }
+
     fn active(&self) -> Vec<FileId> {
-        let mut fetches: Vec<(u64, FileId)> =
-            self.files.iter().filter_map(|(file, f)| Some((f.fetch.as_ref()?.order, *file))).collect();
-        fetches.sort_unstable();
-        fetches.into_iter().take(MAX_ACTIVE).map(|(_, file)| file).collect()
+        self.turns().into_iter().map(|(id, _)| id).collect()
     }
 
     fn send(to: NodeId, message: &Message, out: &mut Outbox<Out>) {
@@ -218,7 +235,11 @@ impl Files {
 
     /// Looks for holders and asks for parts, for all fetches whose turn it is.
     fn go_on(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        for id in self.active() {
+        let active = self.active();
+        // One that came unasked may have lost its place to what a person asked for.
+        let others = self.files.iter_mut().filter(|(id, _)| !active.contains(*id));
+        others.filter_map(|(_, f)| f.fetch.as_mut()).for_each(Fetch::pause);
+        for id in active {
             if let Some(fetch) = self.files.get_mut(&id).and_then(|f| f.fetch.as_mut()) {
                 fetch.begin_turn(cx.now);
             }
@@ -254,25 +275,26 @@ impl Files {
         let Ok(message) = Message::decode(body) else { return self.drops.count(DropReason::Message) };
         match message {
             Message::Ask { file } => {
+                if !self.serving.answers(from, cx.now) {
+                    return self.drops.count(DropReason::Rate);
+                }
                 let may = self.may_have(from, file);
                 let parts = self.files.get(&file).filter(|_| may).map_or(Held::Nothing, |f| f.have.held());
-                if self.serving.answers(from, cx.now) {
-                    Self::send(from, &Message::Has { file, parts }, out);
-                } else {
-                    self.drops.count(DropReason::Rate);
-                }
+                Self::send(from, &Message::Has { file, parts }, out);
             }
             Message::Get { file, parts } => self.get(cx, from, file, &parts, out),
             Message::Has { file, parts } => {
                 let now = cx.now;
                 let known = self.files.get_mut(&file).and_then(|f| Some((f.have.total(), f.fetch.as_mut()?)));
-                if let Some((total, fetch)) = known {
-                    if fetch.has(from, parts, total, now).is_err() {
-                        fetch.avoid(from, true, now);
-                        self.drops.count(DropReason::Message);
-                    }
-                    self.go_on(cx, out);
+                let Some((total, fetch)) = known.filter(|(_, fetch)| fetch.answers(from)) else {
+                    // It was not asked: what it says would cost a search for missing parts each time.
+                    return self.drops.count(DropReason::Duplicate);
+                };
+                if fetch.has(from, parts, total, now).is_err() {
+                    fetch.avoid(from, true, now);
+                    self.drops.count(DropReason::Message);
                 }
+                self.go_on(cx, out);
             }
             Message::Lacks { file, part } => {
                 if let Some(fetch) = self.files.get_mut(&file).and_then(|f| f.fetch.as_mut()) {
@@ -324,14 +346,31 @@ impl Files {
         if self.config.fetch_unasked == 0 || !is_small || !is_closed || self.files.contains_key(&file.id) {
             return;
         }
-        // The oldest of those that came unasked give way.
-        while self.unasked_bytes().saturating_add(file.size) > self.config.unasked_bytes || !self.has_room(file.size) {
+        if self.make_room(file.size, file.size, out) {
+            self.begin_fetch(cx, conversation, file, (Some(author), true), out);
+        }
+    }
+
+    /// Makes room for a file of so many bytes, of which so many come unasked: the oldest of those that came unasked give
+    /// way. None does if that would not be enough. Whoever calls it looks after the links of those that went.
+    fn make_room(&mut self, size: u64, unasked: u64, out: &mut Outbox<Out>) -> bool {
+        if !self.fits_beside_asked(size) || unasked > self.config.unasked_bytes {
+            return false;
+        }
+        while self.unasked_bytes().saturating_add(unasked) > self.config.unasked_bytes || !self.has_room(size) {
             let oldest = self.files.iter().filter(|(_, f)| f.unasked).min_by_key(|(_, f)| f.order).map(|(id, _)| *id);
-            let Some(oldest) = oldest else { return };
+            let Some(oldest) = oldest else { break };
             self.files.remove(&oldest);
             Self::erase(oldest, out);
         }
-        self.begin_fetch(cx, conversation, file, (Some(author), true), out);
+        true
+    }
+
+    /// Whether one more file of so many bytes fits beside those that somebody here asked for or added.
+    fn fits_beside_asked(&self, size: u64) -> bool {
+        let asked = || self.files.values().filter(|f| !f.unasked);
+        let bytes = asked().fold(size, |sum, f| sum.saturating_add(f.size()));
+        asked().count() < self.limits.files && bytes <= self.limits.files_bytes
     }
 
     fn unasked_bytes(&self) -> u64 {
@@ -363,8 +402,7 @@ impl Files {
 
     /// A fetch that gets nothing gives its turn to one that waits.
     fn take_turns(&mut self, now: Instant) {
-        let waits = self.files.values().filter(|f| f.fetch.is_some()).count() > MAX_ACTIVE;
-        for id in self.active() {
+        for (id, waits) in self.turns() {
             let order = self.next_order;
             let Some(fetch) = self.files.get_mut(&id).and_then(|f| f.fetch.as_mut()) else { continue };
             if waits && fetch.progress + TURN <= now {
@@ -420,7 +458,9 @@ impl Machine for Files {
             Fact::LinkUp { peer, .. } => {
                 self.linked.insert(*peer);
                 for (id, file) in &mut self.files {
-                    let question = file.fetch.as_mut().and_then(|fetch| fetch.linked(*peer, cx.now, *id));
+                    let Some(fetch) = file.fetch.as_mut() else { continue };
+                    fetch.look_soon(cx.now);
+                    let question = fetch.linked(*peer, cx.now, *id);
                     question.iter().for_each(|question| Self::send(*peer, question, out));
                 }
             }
@@ -458,11 +498,10 @@ impl Machine for Files {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let active = self.active();
-        let waits = self.files.values().filter(|f| f.fetch.is_some()).count() > MAX_ACTIVE;
-        let fetches = || active.iter().filter_map(|id| self.files.get(id)?.fetch.as_ref());
-        let turn = fetches().map(|fetch| fetch.progress + TURN).min().filter(|_| waits);
-        soonest(fetches().filter_map(Fetch::deadline).min(), turn)
+        let turns = self.turns();
+        let fetches = || turns.iter().filter_map(|(id, waits)| Some((self.files.get(id)?.fetch.as_ref()?, *waits)));
+        let turn = fetches().filter(|(_, waits)| *waits).map(|(fetch, _)| fetch.progress + TURN).min();
+        soonest(fetches().filter_map(|(fetch, _)| fetch.deadline()).min(), turn)
     }
 
     fn footprint(&self) -> usize {

@@ -77,8 +77,9 @@ pub(super) const fn most_bytes() -> usize {
 }
 
 /// A file that is read for the first time: its parts in order give its id. See
-/// [`Engine::begin_file`](crate::Engine::begin_file).
-#[derive(Clone)]
+/// [`Engine::begin_file`](crate::Engine::begin_file). Not to be copied: two drafts with one key would seal different bytes
+/// under one pair of key and nonce.
+#[cfg_attr(test, derive(Clone))]
 pub struct FileDraft {
     key: [u8; 32],
     size: u64,

@@ -74,12 +74,16 @@ impl Files {
     }
 
     /// A node asks for parts. What it may not have and what is not here get the same answer.
-    pub(super) fn get(&mut self, _cx: &mut Cx<'_>, from: NodeId, file: FileId, parts: &[u32], out: &mut Outbox<Out>) {
+    pub(super) fn get(&mut self, cx: &mut Cx<'_>, from: NodeId, file: FileId, parts: &[u32], out: &mut Outbox<Out>) {
         let may = self.may_have(from, file);
         for part in parts {
             let here = may && self.files.get(&file).is_some_and(|f| f.have.has(*part));
             if !here {
-                Self::send(from, &Message::Lacks { file, part: *part }, out);
+                // Sixteen answers to one question of a stranger: they count as questions.
+                match self.serving.answers(from, cx.now) {
+                    true => Self::send(from, &Message::Lacks { file, part: *part }, out),
+                    false => self.drops.count(DropReason::Rate),
+                }
             } else if self.serving.begin(from) {
                 self.read(file, *part, Reading::Serve { to: from, file, part: *part }, out);
             } else {
@@ -98,10 +102,9 @@ impl Files {
         }
         match record {
             Some(record) => Self::send(to, &Message::Part { file, part, bytes: record.value }, out),
-            None => {
-                self.lost(file, part, out);
-                Self::send(to, &Message::Lacks { file, part }, out);
-            }
+            // The disk may have failed for a moment, or is full and the part still waits to be written: what others ask
+            // does not make this node forget it.
+            None => Self::send(to, &Message::Lacks { file, part }, out),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::contract::who;
 use crate::error::{CommandError, FileError};
 use crate::fact::samples::{down, up};
+use crate::file::wire::MAX_ASKED as MAX_PARTS_ASKED;
 use crate::id::OpId;
 use crate::machine::{Command, Emit};
 use crate::rng::Rng;
@@ -573,10 +574,207 @@ fn what_does_not_fit_is_refused_with_a_reason() {
     assert!(matches!(world.command(0, fetch(2, 51)), Err(CommandError::Busy(_))));
     world.command(0, fetch(2, 10)).unwrap();
     assert!(matches!(world.command(0, fetch(3, 10)), Err(CommandError::Busy(_))), "as many as there may be");
-    assert!(matches!(world.command(0, fetch(1, 99)), Err(CommandError::File(FileError::Other))), "another size");
+    // What is not here whole may have been named wrongly.
+    world.command(0, fetch(1, 99)).unwrap();
     for name in ["", "..", "a/b", "a\\b", "a\nb"] {
         let named = Attachment { name: name.into(), ..file(4, 1) };
         let fetch = StartFetch { conversation: TEAM, file: named, from: None };
         assert_eq!(world.command(0, fetch), Err(CommandError::File(FileError::Name)), "{name:?}");
     }
+}
+
+/// A file that nobody has, as anybody can name it.
+fn phantom(n: u32, size: u64) -> Attachment {
+    let mut id = [0xee; 32];
+    id[..4].copy_from_slice(&n.to_be_bytes());
+    Attachment { name: "a".into(), ..Attachment::of(FileId(id), [0; 32], size) }
+}
+
+// Mutations: `fits` counts what came unasked; `AddPart` or `StartFetch` makes no room.
+#[test]
+fn files_that_others_name_do_not_take_the_places_of_those_that_a_person_adds_or_asks_for() {
+    let mut world = World::new(3);
+    let mut share = plain(2);
+    let file = world.share(0, &share, TEAM);
+    let author = world.ids[2];
+    for full in [0, 1] {
+        world.nodes[1].files.limits.files = 8;
+        for n in 0..12 {
+            world.input(1, In::Named { conversation: TEAM, author, file: phantom(n, full) });
+        }
+        assert_eq!(world.nodes[1].files.list().len(), 8);
+        share[0] ^= 1;
+        world.share(1, &share, TEAM);
+        world.fetch(1, &file, 0);
+        world.run(Duration::from_secs(1));
+        assert!(world.is_whole(1, &file));
+    }
+}
+
+// Mutation: fetches have their turns in the order in which they came alone.
+#[test]
+fn a_person_does_not_wait_for_what_others_named_and_nobody_has() {
+    let mut world = World::new(3);
+    let file = world.share(0, &plain(2), TEAM);
+    let author = world.ids[2];
+    for n in 0..200 {
+        world.input(1, In::Named { conversation: TEAM, author, file: phantom(n, 1) });
+    }
+    world.fetch(1, &file, 0);
+    world.run(Duration::from_secs(5));
+    assert!(world.is_whole(1, &file));
+    // A small one that has no turn yet goes before those that had one.
+    world.run(Duration::from_secs(60 * 60));
+    let mut other = plain(2);
+    other[0] ^= 1;
+    let small = world.share(0, &other, TEAM);
+    let author = world.ids[0];
+    world.input(1, In::Named { conversation: TEAM, author, file: small.clone() });
+    world.run(Duration::from_secs(70));
+    assert!(world.is_whole(1, &small));
+}
+
+// Mutations: `StartFetch` refuses what another message named wrongly; it keeps the wrong one.
+#[test]
+fn who_names_a_file_first_with_another_key_or_size_does_not_keep_it_from_others() {
+    for (key, size) in [([9; 32], None), ([9; 32], Some(5)), ([0; 32], Some(FileDraft::PART as u64 + 1))] {
+        let mut world = World::new(3);
+        let plain = plain(2);
+        let file = world.share(0, &plain, TEAM);
+        let author = world.ids[2];
+        let wrong = Attachment { key, size: size.unwrap_or(file.size), ..file.clone() };
+        world.input(1, In::Named { conversation: TEAM, author, file: wrong.clone() });
+        world.run(Duration::from_secs(5));
+        world.fetch(1, &file, 0);
+        world.run(Duration::from_secs(60));
+        assert!(world.read(1, &file).unwrap() == plain);
+        // What is here whole and asked for stays as it is.
+        let again = StartFetch { conversation: TEAM, file: wrong, from: None };
+        assert_eq!(world.command(1, again), Err(CommandError::File(FileError::Other)));
+        assert!(world.is_whole(1, &file));
+    }
+}
+
+// Mutation: `StartFetch` keeps where a file was first named.
+#[test]
+fn a_removed_member_gets_no_share_by_naming_a_file_before_it_is_fetched() {
+    let mut world = World::new(3);
+    let plain = plain(2);
+    let file = world.share(0, &plain, TEAM);
+    world.set_members(&[0, 1]);
+    let removed = world.ids[2];
+    world.input(1, In::Named { conversation: Conversation::Private(removed), author: removed, file: file.clone() });
+    world.run(Duration::from_secs(1));
+    world.fetch(1, &file, 0);
+    world.run(Duration::from_secs(60));
+    assert!(world.is_whole(1, &file));
+    assert!(!world.nodes[1].files.may_have(removed, file.id));
+}
+
+// Mutation: `make_room` lets files go although that is not enough; links of those that went stay wanted (`check`).
+#[test]
+fn nothing_gives_way_to_what_does_not_fit_anyway() {
+    let mut world = World::new(2);
+    let author = world.ids[0];
+    world.nodes[1].files.limits.files_bytes = 100;
+    world.command(1, StartFetch { conversation: TEAM, file: phantom(1, 80), from: None }).unwrap();
+    world.input(1, In::Named { conversation: Conversation::Private(author), author, file: phantom(2, 10) });
+    world.input(1, In::Named { conversation: TEAM, author, file: phantom(3, 30) });
+    assert_eq!(world.nodes[1].files.list().len(), 2);
+}
+
+// Mutation: `Share` leaves a file among those that give way.
+#[test]
+fn a_file_that_came_unasked_and_was_passed_on_does_not_give_way() {
+    let mut world = World::new(2);
+    world.nodes[1].files.config.unasked_bytes = 2 * FileDraft::PART as u64;
+    let author = world.ids[0];
+    let file = world.share(0, &plain(1), TEAM);
+    world.input(1, In::Named { conversation: TEAM, author, file: file.clone() });
+    world.run(Duration::from_secs(1));
+    world.command(1, Share { conversation: Conversation::Network, file: file.id });
+    for n in 0..5 {
+        world.input(1, In::Named { conversation: TEAM, author, file: phantom(n, FileDraft::PART as u64) });
+    }
+    world.restart(1);
+    assert!(world.is_whole(1, &file));
+}
+
+// Mutation: `get` answers without a limit.
+#[test]
+fn questions_for_what_a_stranger_may_not_have_cost_no_more_answers_than_others() {
+    let mut world = World::new(2);
+    let from = world.ids[1];
+    world.link(0, 1);
+    for _ in 0..100 {
+        let question = Message::Get { file: FileId([5; 32]), parts: alloc::vec![0; MAX_PARTS_ASKED] };
+        world.input(0, In::Message { from, body: question.encode() });
+    }
+    assert!(world.mail.len() <= 64, "{}", world.mail.len());
+}
+
+// Mutation: `answers` is always true.
+#[test]
+fn what_a_node_was_not_asked_is_not_looked_at() {
+    let mut world = World::new(2);
+    let file = world.share(0, &plain(8), TEAM);
+    world.fetch(1, &file, 0);
+    world.deliver(3);
+    let before = world.nodes[1].files.drops.get(DropReason::Duplicate);
+    let from = world.ids[0];
+    for _ in 0..5 {
+        let claim = Message::Has { file: file.id, parts: Held::All };
+        world.input(1, In::Message { from, body: claim.encode() });
+    }
+    assert_eq!(world.nodes[1].files.drops.get(DropReason::Duplicate) - before, 5);
+    world.run(Duration::from_secs(60));
+    assert!(world.is_whole(1, &file));
+}
+
+// Mutation: `serve` forgets a part that a read did not find.
+#[test]
+fn a_read_that_fails_for_another_node_loses_nothing() {
+    let mut world = World::new(2);
+    let file = world.share(0, &plain(2), TEAM);
+    let store = core::mem::take(&mut world.nodes[0].store);
+    let answers = asked(&mut world, 0, 1, file.id);
+    assert!(matches!(answers[..], [Message::Has { parts: Held::All, .. }, Message::Lacks { part: 0, .. }]));
+    world.nodes[0].store = store;
+    assert!(world.is_whole(0, &file));
+}
+
+// Mutation: looks are as far apart however often nothing was found.
+#[test]
+fn a_file_that_nobody_has_is_looked_for_more_and_more_rarely() {
+    let mut world = World::new(2);
+    world.kill(0);
+    let author = world.ids[0];
+    world.input(1, In::Named { conversation: TEAM, author, file: phantom(1, 1) });
+    let mut looks = 0;
+    for _ in 0..60 * 60 {
+        world.run(Duration::from_secs(1));
+        let fetch = world.nodes[1].files.files.values().next().unwrap().fetch.as_ref().unwrap();
+        looks += u32::from(fetch.looks(world.now + Duration::from_millis(1_100)));
+    }
+    assert!(looks < 120, "{looks}");
+}
+
+// Mutation: `restore` takes the size of a damaged row.
+#[test]
+fn a_damaged_size_does_not_cost_its_memory() {
+    let mut world = World::new(1);
+    let mut file = File::new(phantom(1, 1), 1, false);
+    file.attachment.size = u64::MAX;
+    let mut out = Outbox::new();
+    file.save(FileId([1; 32]), &mut out);
+    let mut store = MemoryStore::default();
+    while let Some(emit) = out.pop() {
+        if let Emit::Store(op) = emit {
+            store.apply(Batch { seq: 0, ops: alloc::vec![op] });
+        }
+    }
+    let (identity, node) = (who(0), &mut world.nodes[0]);
+    let mut cx = Cx { now: world.now, wall: WallTime(1), me: identity.node_id(), rng: &mut node.rng };
+    let setup = Setup { config: &world.config, identity: &identity };
+    assert!(Files::open(setup, store.hot(), &mut cx, &mut Outbox::new()).is_err());
 }

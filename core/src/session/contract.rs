@@ -38,7 +38,7 @@ impl Contract for Sessions {
                 2 => In::Meet(d.peer()),
                 3 => {
                     let (node, held) = (d.peer(), d.coin());
-                    In::Trust { node, identity: d.coin().then_some([d.below(4); 32]), held }
+                    In::Trust { node, identity: d.coin().then_some([d.below(4); 32]), held, compared: d.coin() }
                 }
                 n => bundle(n % PEERS),
             },

@@ -87,11 +87,12 @@ pub(crate) enum In {
     /// What was sealed and opened in this step is all here.
     SaveDue,
     /// Only this session identity key of the node is verified; none: all are as good. `held`: nothing that the user says is
-    /// sealed for it.
+    /// sealed for it. `compared`: the user did so now.
     Trust {
         node: NodeId,
         identity: Option<Key>,
         held: bool,
+        compared: bool,
     },
     /// Ask this linked node for its keys.
     Meet(NodeId),
@@ -275,7 +276,7 @@ impl Sessions {
         if peer.wish == Wish::Nothing && !peer.may_repair(cx.now) {
             return self.drops.count(DropReason::Rate);
         }
-        let Some(session) = initiate(&self.keys, &bundle, cx.rng).and_then(|(agreement, opening)| {
+        let Some(mut session) = initiate(&self.keys, &bundle, cx.rng).and_then(|(agreement, opening)| {
             let devices = (&self.keys.device(), &bundle.device);
             Session::initiate(&agreement, devices, (bundle.id, bundle.prekey), opening, cx)
         }) else {
@@ -284,6 +285,7 @@ impl Sessions {
         if peer.sessions.iter().any(|s| s.mine == session.mine) {
             return self.drops.count(DropReason::Message);
         }
+        session.with = Some(bundle.identity);
         if repairs {
             peer.retire(|_| true);
         }
@@ -333,10 +335,11 @@ impl Sessions {
         }
         let Some(peer) = self.peer(from, out) else { return self.drops.count(DropReason::Rate) };
         let opened = opened.filter(|(session, _)| peer.sessions.iter().all(|s| s.mine != session.mine));
-        let Some((session, body)) = opened else {
+        let Some((mut session, body)) = opened else {
             peer.failed(cx.now);
             return self.drops.count(DropReason::Decrypt);
         };
+        session.with = Some(sender.identity);
         // A sender that has a session begins another because that one does not work any more. Two that begin at once
         // keep both, but only once: a second session of the other side shows that it lost this one's.
         let again = peer.sessions.iter().any(|s| !s.initiator && !s.retired);
@@ -550,7 +553,9 @@ impl Machine for Sessions {
                 Err(Malformed) => self.drops.count(DropReason::Message),
             },
             In::SaveDue => self.save(out),
-            In::Trust { node, identity, held } => self.set_trust(cx, node, identity, held, out),
+            In::Trust { node, identity, held, compared } => {
+                self.set_trust(cx, node, identity, (held, compared), out);
+            }
             In::Meet(node) => self.meet(cx, node, out),
         }
     }

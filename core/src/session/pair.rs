@@ -62,6 +62,8 @@ pub(super) struct Session {
     pub(super) used: WallTime,
     /// It changed since it was stored.
     pub(super) dirty: bool,
+    /// The session identity key of the other side; none after a restart.
+    pub(super) with: Option<Key>,
     ratchet: Ratchet,
     epochs: Epochs,
     kept: KeptKeys,
@@ -130,6 +132,7 @@ impl Session {
             kept: KeptKeys::default(),
             opening: None,
             changes: Vec::new(),
+            with: None,
             #[cfg(test)]
             used_keys: Vec::new(),
         }
@@ -337,6 +340,7 @@ impl Session {
             kept: KeptKeys::restore(kept),
             opening,
             changes: Vec::new(),
+            with: None,
             #[cfg(test)]
             used_keys: Vec::new(),
         };

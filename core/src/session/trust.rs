@@ -7,6 +7,7 @@ use crate::collections::OrderedMap;
 use crate::crypto::kdf::Key;
 use crate::id::NodeId;
 use crate::machine::{Cx, Outbox};
+use crate::session::pair::Session;
 use crate::session::peer::Wish;
 use crate::session::{Out, Sessions, ask};
 
@@ -45,9 +46,18 @@ impl Sessions {
         cx: &mut Cx<'_>,
         node: NodeId,
         identity: Option<Key>,
-        held: bool,
+        (held, compared): (bool, bool),
         out: &mut Outbox<Out>,
     ) {
+        if compared && let Some(peer) = self.peers.get_mut(node) {
+            // Sessions from before may be with another store of the device's key, also with one that nobody told the
+            // contacts of because the node was no contact then. The next is begun with the key that was compared.
+            let is_other = |s: &Session| s.with != identity;
+            if peer.sessions.iter().any(|s| !s.retired && is_other(s)) {
+                peer.retire(is_other);
+                self.save_later(node, out);
+            }
+        }
         let was_held = self.trust.holds(node);
         match identity {
             Some(identity) => drop(self.trust.0.insert(node, Trust { identity, held })),

@@ -45,7 +45,8 @@ pub struct Contact {
 pub struct ConversationInfo {
     /// Which.
     pub conversation: Conversation,
-    /// Texts and answers of others that were reported, or would have been if their author were not muted, and are not read.
+    /// Texts, answers and files of others that were reported, or would have been if their author were not muted, and are
+    /// not read.
     pub unread: u32,
     /// The message up to which it was read; none if it never was.
     pub read: Option<MessageId>,

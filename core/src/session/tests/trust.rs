@@ -10,7 +10,7 @@ fn identity(node: &Node) -> [u8; 32] {
 
 fn trust(node: &mut Node, identity: Option<[u8; 32]>, held: bool) -> Vec<Vec<u8>> {
     let other = node.other();
-    node.input(In::Trust { node: other, identity, held })
+    node.input(In::Trust { node: other, identity, held, compared: !held && identity.is_some() })
 }
 
 #[test]
@@ -88,4 +88,39 @@ fn who_is_not_verified_may_have_other_keys() {
     let again = nodes[0].repeat();
     exchange(&mut nodes, 0, again);
     assert!(nodes[1].app.read.contains(b"hello again".as_slice()));
+}
+
+/// A thief of the device key had a session before the node was a contact; then the device itself shows its keys, and the
+/// user compares those. Mutation: `set_trust` leaves sessions with other keys in use.
+#[test]
+fn a_session_from_before_the_comparison_is_not_sealed_in_if_it_is_with_another_key() {
+    for restart in [false, true] {
+        let mut nodes = linked();
+        say(&mut nodes, 0, b"before");
+        let thief = core::mem::replace(&mut nodes[1], Node::seeded(1, 77));
+        let other = nodes[0].other();
+        let asks = nodes[0].input(In::Meet(other));
+        exchange(&mut nodes, 0, asks);
+        let right = identity(&nodes[1]);
+        assert_eq!(nodes[0].keys.last().map(|keys| keys.1), Some(right));
+        if restart {
+            nodes[0].reload();
+        }
+        let go = trust(&mut nodes[0], Some(right), false);
+        exchange(&mut nodes, 0, go);
+        let device = core::mem::replace(&mut nodes[1], thief);
+        nodes[0].pass(MINUTE);
+        let secret = nodes[0].say(b"secret");
+        exchange(&mut nodes, 0, secret);
+        assert!(!nodes[1].app.read.contains(b"secret".as_slice()), "{restart}");
+        assert!(nodes[0].machine.trust.holds(other));
+        // The device is there again and was compared again: it gets what waited.
+        nodes[1] = device;
+        nodes[0].pass(MINUTE);
+        let go = trust(&mut nodes[0], Some(right), false);
+        exchange(&mut nodes, 0, go);
+        let again = nodes[0].repeat();
+        exchange(&mut nodes, 0, again);
+        assert!(nodes[1].app.read.contains(b"secret".as_slice()), "{restart}");
+    }
 }

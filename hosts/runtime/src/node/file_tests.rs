@@ -107,3 +107,24 @@ fn a_small_file_comes_unasked() {
         events.contains(&Durable::FileReceived { file: file.id }).then_some(())
     });
 }
+
+// Mutations: the name of what is not finished is made of the file's; it is written where something is.
+#[cfg(unix)]
+#[test]
+fn what_is_saved_goes_nowhere_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let a = volatile(1, &[]);
+    // As long as a name may be.
+    let name = "n".repeat(255);
+    let file = a.add_file_bytes(bytes(5), &name, "").unwrap();
+    let victim = dir.path().join("victim");
+    std::fs::write(&victim, "mine").unwrap();
+    let names = (0..50).map(|n| format!(".donp-{}-{n}.part", std::process::id()));
+    let guessed = names.chain([format!(".a.{}.part", std::process::id())]);
+    guessed.for_each(|guess| std::os::unix::fs::symlink(&victim, dir.path().join(guess)).unwrap());
+    for to in [dir.path().join("a"), dir.path().join(&name)] {
+        assert_eq!(a.save_file(file.id, &to).unwrap(), 5);
+        assert!(std::fs::read(&to).unwrap() == bytes(5));
+    }
+    assert_eq!(std::fs::read(&victim).unwrap(), b"mine");
+}

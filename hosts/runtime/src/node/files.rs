@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 
 use donp_core::{Attachment, CommandError, Conversation, FileDraft, FileError, FileId, FileInfo, NodeId, SealedFile};
@@ -165,8 +166,8 @@ impl Node {
         if to.symlink_metadata().is_ok() {
             return Err(failed(io::Error::new(ErrorKind::AlreadyExists, "something is there already")));
         }
-        let unfinished = beside(to);
-        let written = self.write_parts(&known, &unfinished, &failed);
+        let (unfinished, out) = unfinished(to).map_err(failed)?;
+        let written = self.write_parts(&known, out, &failed);
         let placed = written.and_then(|()| place(&unfinished, to).map_err(failed));
         let _ = std::fs::remove_file(&unfinished);
         placed.map(|()| known.size)
@@ -175,10 +176,9 @@ impl Node {
     fn write_parts(
         &self,
         file: &FileInfo,
-        to: &Path,
+        mut out: File,
         failed: &dyn Fn(io::Error) -> NodeError,
     ) -> Result<(), NodeError> {
-        let mut out = File::create(to).map_err(failed)?;
         let parts = file.size.div_ceil(FileDraft::PART as u64);
         for part in 0..u32::try_from(parts).unwrap_or(u32::MAX) {
             let bytes = self.read_file(file.id, part)?;
@@ -206,10 +206,17 @@ fn place(unfinished: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Where a file is written until it is whole: in the same folder, under a name of its own.
-fn beside(to: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(to.file_name().unwrap_or_default());
-    name.push(format!(".{}.part", std::process::id()));
-    to.with_file_name(name)
+/// Where a file is written until it is whole: in the same folder, under a name of its own, which is not longer for a long
+/// name. It is a new file: what somebody put there, a link to elsewhere perhaps, is not written to.
+fn unfinished(to: &Path) -> io::Result<(PathBuf, File)> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = to.with_file_name(format!(".donp-{}-{n}.part", std::process::id()));
+        match File::create_new(&path) {
+            Ok(file) => return Ok((path, file)),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+    }
 }
