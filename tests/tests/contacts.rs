@@ -405,7 +405,7 @@ fn a_file_is_something_to_read() {
         e.add_file_part(now, &sealed, 0, b"abc").unwrap();
         e.finish_file(now, sealed.id(), "a.txt".into(), String::new()).unwrap()
     });
-    let content = Content::File { file, text: String::new() };
+    let content = Content::File { file: Box::new(file), text: String::new() };
     let id = pair.do_at(0, |e, now, o| e.send_private(now, o, content)).unwrap();
     pair.until("a file", |p| !p.devices[0].engine.is_queued(id));
     assert_eq!(pair.unread(1), 1);
