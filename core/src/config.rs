@@ -354,7 +354,7 @@ settings! {
 settings! {
     /// Files that messages name.
     file: FileConfig {
-        /// Files of up to so many bytes are fetched unasked, in private conversations and in groups: 256 KiB, a picture
+        /// Files of up to so many bytes are fetched unasked, in groups and from contacts: 256 KiB, a picture
         /// that an app shows beside the message. 0: none.
         fetch_unasked: u64 = 256 << 10,
             "Files of up to so many bytes are fetched unasked; 0: none";

@@ -62,11 +62,12 @@ def test_a_file_between_two(nodes: Make, tmp_path: Path) -> None:
         a.add_file(tmp_path)
 
 
-def test_a_small_file_comes_unasked(nodes: Make) -> None:
+def test_a_small_file_of_a_contact_comes_unasked(nodes: Make) -> None:
     a, b = nodes("a"), nodes("b")
     linked(a, b)
+    # Who is written to is a contact; of strangers nothing comes unasked.
+    b.send(a.id, "hello")
     file = a.add_file_bytes(b"small", "a.txt")
-    a.broadcast(File(file))
     a.send(b.id, File(file))
     until("b has it", lambda: [f.is_whole for f in b.files()] == [True])
     assert b.read_file(file.id, 0) == b"small"

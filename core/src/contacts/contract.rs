@@ -12,6 +12,8 @@ use crate::contacts::{Contacts, In};
 use crate::contract::{Contract, Draw, PEERS, Script, Step, who};
 use crate::fact::Fact;
 use crate::fact::samples::{down, up};
+use crate::id::FileId;
+use crate::wire::content::Attachment;
 
 /// The keys of a harness's identity; the second part is drawn from four.
 pub(crate) fn keys(n: u8, identity: u8) -> PublicKeys {
@@ -34,7 +36,7 @@ impl Contract for Contacts {
             4 => Some(String::from_utf8_lossy(&d.bytes()).into_owned()),
             n => Some(alloc::format!("name {n}")),
         };
-        Step::Command(match d.below(14) {
+        Step::Command(match d.below(15) {
             0 | 1 => {
                 let PublicKeys { device, identity } = keys(d.below(PEERS), d.below(4));
                 return Step::In(In::Keys { device, identity });
@@ -64,6 +66,10 @@ impl Contract for Contacts {
                 _ => Box::new(Accept(d.peer())),
             },
             12 => Box::new(Wrote(d.peer())),
+            13 => {
+                let from = d.peer();
+                return Step::In(In::Named { from, file: Box::new(Attachment::of(FileId([1; 32]), [2; 32], 3)) });
+            }
             _ => return Step::Fact(d.fact()),
         })
     }
@@ -91,7 +97,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     for n in 1..6 {
         many.put(&[0, 6, n, n % 4]);
     }
-    many.put(&[0, 2, 6]).put(&[0, 5, 0, 6]).put(&[0, 12, 7]).put(&[0, 4, 1]);
+    many.put(&[0, 13, 1]).put(&[0, 2, 6]).put(&[0, 5, 0, 6]).put(&[0, 12, 7]).put(&[0, 4, 1]);
     alloc::vec![people.0, many.0]
 }
 

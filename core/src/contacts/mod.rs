@@ -10,6 +10,7 @@ mod commands;
 pub(crate) mod contract;
 mod number;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::collections::OrderedSet;
@@ -22,6 +23,7 @@ use crate::stats::Stats;
 use crate::store::{Record, Table};
 use crate::time::Instant;
 use crate::wire::Malformed;
+use crate::wire::content::Attachment;
 
 pub(crate) use book::Person;
 pub use book::Verification;
@@ -40,6 +42,8 @@ pub(crate) enum In {
     Keys { device: [u8; 32], identity: [u8; 32] },
     /// A private message of this node was reported.
     Received(NodeId),
+    /// It names a file.
+    Named { from: NodeId, file: Box<Attachment> },
 }
 
 #[derive(Debug)]
@@ -59,6 +63,11 @@ pub(crate) enum Out {
     Requested(NodeId),
     /// A verified contact has another session identity key.
     Changed(NodeId),
+    /// A contact named a file. What a stranger names is fetched when a person asks for it.
+    Named {
+        from: NodeId,
+        file: Box<Attachment>,
+    },
 }
 
 pub(crate) struct Contacts {
@@ -166,6 +175,11 @@ impl Machine for Contacts {
         match input {
             In::Keys { device, identity } => self.learn(PublicKeys { device, identity }, out),
             In::Received(from) => self.received(cx, from, out),
+            In::Named { from, file } => {
+                if self.book.get(from).is_some_and(|person| !person.request) {
+                    out.push(Out::Named { from, file });
+                }
+            }
         }
     }
 

@@ -195,7 +195,13 @@ impl Route for chat::Out {
                 }
                 if let Content::File { file, .. } = &message.content {
                     let (conversation, author) = (message.conversation, message.author);
-                    q.input(file::In::Named { conversation, author, file: (**file).clone() });
+                    match conversation {
+                        // Whether it is a stranger's.
+                        Conversation::Private(from) => q.input(contacts::In::Named { from, file: file.clone() }),
+                        Conversation::Network | Conversation::Group(_) => {
+                            q.input(file::In::Named { conversation, author, file: (**file).clone() });
+                        }
+                    }
                 }
                 q.durable(Durable::Received(message));
             }
@@ -217,6 +223,9 @@ impl Route for contacts::Out {
                 q.input(session::In::Trust { node, identity, held, compared });
             }
             Self::Meet(node) => q.input(session::In::Meet(node)),
+            Self::Named { from, file } => {
+                q.input(file::In::Named { conversation: Conversation::Private(from), author: from, file: *file });
+            }
             Self::Requested(node) => q.durable(Durable::ContactRequest { node }),
             Self::Changed(node) => q.durable(Durable::ContactChanged { node }),
         }

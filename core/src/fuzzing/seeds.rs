@@ -805,7 +805,17 @@ mod tests {
             ("file", &["Want", "Unwant", "Send", "Read", "PartRead", "Complete", "Progress", "answer Ok("]),
             (
                 "contacts",
-                &["Requested", "Changed", "Meet", "Trust", "answer Ok(", "NumberDiffers", "Unreadable", "Busy"],
+                &[
+                    "Requested",
+                    "Changed",
+                    "Named",
+                    "Meet",
+                    "Trust",
+                    "answer Ok(",
+                    "NumberDiffers",
+                    "Unreadable",
+                    "Busy",
+                ],
             ),
             ("authentication", &["Send", "Done", "Timeout", "answer Ok("]),
             ("group", &["Want", "Unwant", "Say", "View", "Changed", "Joined", "answer Ok("]),

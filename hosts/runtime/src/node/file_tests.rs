@@ -92,15 +92,22 @@ fn what_is_no_file_is_refused_with_its_path() {
     assert!(a.files().unwrap().is_empty(), "nothing is left of what was refused");
 }
 
-// Mutation: `named` fetches nothing.
+// Mutations: `named` fetches nothing; what a stranger names is fetched.
 #[test]
-fn a_small_file_comes_unasked() {
+fn a_small_file_of_a_contact_comes_unasked() {
     let a = volatile(1, &[]);
     let b = volatile(2, &[place(&a)]);
     linked(&a, &b);
-    let file = a.add_file_bytes(bytes(100_000), "a.png", "image/png").unwrap();
-    a.send_private(b.id(), Content::File { file: Box::new(file), text: String::new() }).unwrap();
-    let file = named(&b);
+    let share = |n: usize| {
+        let file = a.add_file_bytes(bytes(100_000 + n), "a.png", "image/png").unwrap();
+        a.send_private(b.id(), Content::File { file: Box::new(file.clone()), text: String::new() }).unwrap();
+        file
+    };
+    assert_eq!(share(1), named(&b));
+    assert!(b.files().unwrap().is_empty(), "nothing of a stranger comes unasked");
+    // Who is written to is a contact.
+    b.send_private(a.id(), Content::text("hello")).unwrap();
+    let file = share(2);
     is_here(&b, &file);
     until("event", || {
         let events = durable(b.events(0, 1_000).unwrap());
