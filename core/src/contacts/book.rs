@@ -1,7 +1,6 @@
 //! Who is in the book, and how many may be.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -155,7 +154,7 @@ impl Book {
     /// All rows, for limits that were lowered since they were stored.
     #[cfg(any(test, debug_assertions))]
     pub(super) fn check(&self) -> Result<(), &'static str> {
-        let requests: Vec<&Person> = self.people.values().filter(|p| p.request).collect();
+        let requests: alloc::vec::Vec<&Person> = self.people.values().filter(|p| p.request).collect();
         if requests.len() != self.requests {
             return Err("requests are counted wrongly");
         }

@@ -56,7 +56,7 @@ internal class FileTest : WithNodes() {
         val net = Net(listOf(engine("a"), engine("b"))).linked()
         val (a, b) = net.hosts.map { it.engine }
         val file = a.addFile(net.now, bytes, "plan.pdf")
-        a.send(net.now, b.id, Content.File(file))
+        a.sendPrivate(net.now, b.id, Content.File(file))
         b.fetchFile(net.now, Conversation.Private(a.id), file, a.id)
         net.wake()
         net.until("b has it") { b.files().map { it.isWhole } == listOf(true) }
