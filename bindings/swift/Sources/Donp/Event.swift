@@ -62,7 +62,8 @@ public enum Event: Hashable, Sendable {
         case .fileReceived(let seq, _): seq
         case .contactRequest(let seq, _), .contactChanged(let seq, _): seq
         case .unknown(let seq): seq
-        case .fileProgress, .stateChanged, .peerUp, .peerDown, .memberChanged, .authenticated, .writable, .lagged:
+        case .fileProgress, .stateChanged, .peerUp, .peerDown, .memberChanged, .authenticated, .writable,
+            .lagged:
             nil
         }
     }
