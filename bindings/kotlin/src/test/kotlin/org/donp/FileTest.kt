@@ -40,7 +40,8 @@ internal class FileTest : WithNodes() {
         assertContentEquals(bytes, Files.readAllBytes(saved))
         val parts = (0..7).map { b.readFile(file.id, it) ?: ByteArray(0) }
         assertContentEquals(bytes, parts.reduce { all, part -> all + part })
-        assertTrue("already" in (assertFailsWith<DonpException.Storage> { b.saveFile(file.id, "$plan") }.message ?: ""))
+        val refused = assertFailsWith<DonpException.Storage> { b.saveFile(file.id, "$plan") }
+        assertTrue("already" in refused.message)
         // Who is not of the conversation gets nothing, and has nothing to pass on.
         c.fetchFile(Conversation.Private(a.id), file)
         assertFailsWith<DonpException.NotFound> { c.saveFile(file.id, "${dir.resolve("none.pdf")}") }
