@@ -162,7 +162,7 @@ fn a_challenge_that_is_sent_back_authenticates_nobody() {
     let (mut alice, bob) = pair();
     let b = bob.me;
     let challenge = alice.challenge(b);
-    // Alice answers her own challenge, and is told her own answer.
+    // Alice answers her own challenge, and gets her own answer.
     let own = body(alice.hear(b, &challenge));
     assert_eq!(result(&alice.hear(b, &own)), Some(AuthenticationResult::Failed));
 }

@@ -1,4 +1,4 @@
-//! What the user has read of a conversation, and what it deleted: state of this node alone, told to no other.
+//! What the user has read of a conversation, and what it deleted: state of this node alone, sent to no other.
 
 use crate::chat::rows::{At, READ_BYTES, READ_ROWS, Row, entries_from, entry_id, stored_run};
 use crate::chat::{Chat, Out, Reading, is_cut};

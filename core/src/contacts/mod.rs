@@ -117,7 +117,7 @@ impl Contacts {
         person.keys = Some(keys);
         let changed = person.verified.is_some_and(|verified| verified != keys.identity);
         let is_news = changed && !person.changed;
-        // A key that was held stays so if the old one comes back: somebody has the device's key twice.
+        // A key that was held stays so if the old one comes back: two stores have the device's key.
         person.changed |= changed;
         let identity = person.verified;
         self.book.put(node, person, out);

@@ -366,7 +366,7 @@ impl Files {
         true
     }
 
-    /// Whether one more file of so many bytes fits beside those that somebody here asked for or added.
+    /// Whether one more file of so many bytes fits beside those that a person here asked for or added.
     fn fits_beside_asked(&self, size: u64) -> bool {
         let asked = || self.files.values().filter(|f| !f.unasked);
         let bytes = asked().fold(size, |sum, f| sum.saturating_add(f.size()));

@@ -583,7 +583,7 @@ fn what_does_not_fit_is_refused_with_a_reason() {
     }
 }
 
-/// A file that nobody has, as anybody can name it.
+/// A file without a holder, as any node can name it.
 fn phantom(n: u32, size: u64) -> Attachment {
     let mut id = [0xee; 32];
     id[..4].copy_from_slice(&n.to_be_bytes());

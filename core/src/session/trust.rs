@@ -50,8 +50,8 @@ impl Sessions {
         out: &mut Outbox<Out>,
     ) {
         if compared && let Some(peer) = self.peers.get_mut(node) {
-            // Sessions from before may be with another store of the device's key, also with one that nobody told the
-            // contacts of because the node was no contact then. The next is begun with the key that was compared.
+            // Sessions from before may be with another store of the device's key, also with one that the
+            // contacts did not learn of because the node was no contact then. The next is begun with the key that was compared.
             let is_other = |s: &Session| s.with != identity;
             if peer.sessions.iter().any(|s| !s.retired && is_other(s)) {
                 peer.retire(is_other);

@@ -37,7 +37,7 @@ fn others<'a>(book: &'a [KnownContact], peers: &'a [Peer]) -> impl Iterator<Item
     book.iter().filter(|(id, _)| peers.iter().all(|p| p.id != *id)).map(|(id, _)| (*id, None))
 }
 
-/// As [`conversation`], with the contacts: an own name wins over the names that nodes claim, since nobody else gives it. A
+/// As [`conversation`], with the contacts: an own name wins over the names that nodes claim, since no other node gives it. A
 /// group of that name makes it ambiguous all the same.
 ///
 /// # Errors
@@ -78,7 +78,7 @@ pub fn node_with(text: &str, book: &[KnownContact], peers: &[Peer]) -> Result<No
     only(text, own, || Failure::new(Exit::Failed, NOBODY))
 }
 
-/// How the sentence begins that says that a text means nobody.
+/// How the sentence begins that says that a text means no node.
 const NOBODY: &str = "nobody known is called";
 
 /// # Errors

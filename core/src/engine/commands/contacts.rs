@@ -127,7 +127,7 @@ impl Engine {
         self.with_contacts(now, Mute { node, muted })
     }
 
-    /// The safety number with a node of the book: equal at both, as long as nobody stands between them. It takes about two
+    /// The safety number with a node of the book: equal at both, unless an attacker stands between them. It takes about two
     /// milliseconds.
     ///
     /// # Errors

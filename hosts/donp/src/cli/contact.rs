@@ -85,7 +85,7 @@ pub enum ContactVerb {
         /// Who
         peer: String,
     },
-    /// Delete here what was said with somebody. The other side keeps its own
+    /// Delete a private conversation here. The other side keeps its own
     Clear {
         /// Who
         peer: String,
