@@ -92,22 +92,29 @@ pub fn datagram(bytes: &[u8]) -> Option<Document> {
         Visible::RecordRequest => {
             Document { encrypted: false, algorithm: None, ..Document::sealed("RecordRequest", Some("DISCOVERY"), &[]) }
         }
-        Visible::RecordReply { record } => {
-            let genuine = NodeRecord::decode(record).is_ok();
-            let known = NodeRecord::decode_unverified(record).ok()?;
-            let (_, signature) = record.split_at_checked(record.len().saturating_sub(64))?;
-            Document {
-                source: Some(known.id()),
-                signature: Some(signature.to_vec()),
-                encrypted: false,
-                algorithm: None,
-                ..Document::sealed("RecordReply", Some("DISCOVERY"), record)
-            }
-            .with("nodeType", known.node_type)
-            .with("recordSequence", known.seq)
-            .with("signatureValid", genuine)
-        }
+        Visible::RecordReply { record } => Document { source: id_in(record), ..in_clear("RecordReply", record)? },
+        Visible::RecordOutdated { receiver, record } => in_clear("RecordOutdated", record)?.with("receiver", receiver),
     })
+}
+
+/// The node that a record is of.
+fn id_in(record: &[u8]) -> Option<NodeId> {
+    NodeRecord::decode_unverified(record).ok().map(|record| record.id())
+}
+
+/// A datagram that shows a record.
+fn in_clear(kind: &'static str, record: &[u8]) -> Option<Document> {
+    let genuine = NodeRecord::decode(record).is_ok();
+    let known = NodeRecord::decode_unverified(record).ok()?;
+    let (_, signature) = record.split_at_checked(record.len().saturating_sub(64))?;
+    let document = Document {
+        signature: Some(signature.to_vec()),
+        encrypted: false,
+        algorithm: None,
+        ..Document::sealed(kind, Some("DISCOVERY"), record)
+    };
+    let document = document.with("nodeType", known.node_type).with("recordSequence", known.seq);
+    Some(document.with("signatureValid", genuine))
 }
 
 /// A broadcast as gossip machines pass it on, in the network that `network_key` closes (zeros: the

@@ -11,7 +11,7 @@ use crate::link::addresses::{Addresses, MAX_ADDRS, usable};
 use crate::link::cookie::{COOKIE_LIFE, Mac, mac, mac1_key, mac2};
 use crate::link::interest::Interest;
 use crate::link::noise::{Handshake, IK_PSK2};
-use crate::link::packet::{INIT, INIT_LEN, InitPayload, MAC_LEN, NO_GENERATION, VERSION};
+use crate::link::packet::{Epoch, INIT, INIT_LEN, InitPayload, MAC_LEN, NO_GENERATION, VERSION};
 use crate::link::{Link, Out, Owner, Route, Timer};
 use crate::machine::{Cx, Outbox};
 use crate::stats::DropReason;
@@ -400,7 +400,7 @@ impl Link {
 
     pub(super) fn send_init(&mut self, cx: &mut Cx<'_>, peer: NodeId, record: &NodeRecord, to: SocketAddr) {
         let index = self.fresh_index(cx);
-        let Some(stamp) = self.keys.next_stamp() else { return };
+        let stamp = self.keys.next_stamp(cx.wall);
         let Some(attempt) = self.attempts.get_mut(&Target::Peer(peer)) else { return };
         let mut packet = Vec::with_capacity(INIT_LEN);
         packet.extend_from_slice(&[INIT, VERSION]);
@@ -410,7 +410,7 @@ impl Link {
         let payload = InitPayload {
             record: record_bytes,
             stamp,
-            incarnation: attempt.local_incarnation,
+            epoch: Epoch { boot: self.keys.boot, incarnation: attempt.local_incarnation },
             generation: NO_GENERATION,
         };
         let payload = payload.encode();

@@ -388,8 +388,8 @@ pub(crate) fn packet_seeds() -> Vec<Vec<u8>> {
     let [a, b] = &pair.sides;
     let (to, peer) = (b.addr, b.me);
     if let Ok(record) = <[u8; RECORD_LEN]>::try_from(a.link.keys.record.encode().as_slice()) {
-        let stamp = packet::Stamp { boot: 7, counter: 2 };
-        seeds.push(packet::InitPayload { record, stamp, incarnation: 3, generation: 0 }.encode());
+        let (stamp, epoch) = (packet::Stamp(7), packet::Epoch { boot: 2, incarnation: 3 });
+        seeds.push(packet::InitPayload { record, stamp, epoch, generation: 0 }.encode());
     }
     for observed in [to, SocketAddr::from(([0, 1, 2, 3, 4, 5, 6, 7], 9))] {
         let epoch = packet::Epoch { boot: 1, incarnation: 2 };

@@ -12,7 +12,7 @@ use crate::link::half_open::HalfOpen;
 use crate::link::keys::StaticKey;
 use crate::link::noise::{Handshake, IK_PSK2};
 use crate::link::packet::{
-    COOKIE_REPLY, Epoch, INIT_HEADER, InitPayload, MAC_LEN, Macs, NO_GENERATION, RESP, RESP_HEADER, RESP_LEN,
+    COOKIE_REPLY, Epoch, INIT_HEADER, InitPayload, MAC_LEN, Macs, NO_GENERATION, RECORD_OUTDATED, RECORD_OUTDATED_LEN, RESP, RESP_HEADER, RESP_LEN,
     RespPayload, VERSION, macs, u32_at,
 };
 use crate::link::session::Session;
@@ -33,6 +33,15 @@ struct Proven {
     path: SocketAddr,
     /// The round trip, if the handshake measured it.
     took: Option<Duration>,
+}
+
+/// Answers the Init `to` with the record of its sender that this node knows.
+fn record_outdated(to: u32, newer: &NodeRecord) -> Vec<u8> {
+    let mut packet = Vec::with_capacity(RECORD_OUTDATED_LEN);
+    packet.extend_from_slice(&[RECORD_OUTDATED, VERSION]);
+    packet.extend_from_slice(&to.to_le_bytes());
+    packet.extend_from_slice(&newer.encode());
+    packet
 }
 
 impl Link {
@@ -91,11 +100,15 @@ impl Link {
             // Its next Init finds the proof here.
             return self.ask_for_proof(cx, from);
         }
-        // Strictly rising stamps make a replay worthless; rising records make a stolen old key so.
-        let seen = self.stamps.get(peer);
-        let known_seq = self.addresses.get(peer).and_then(|k| k.record.as_ref()).map_or(0, |r| r.seq);
-        if seen.is_some_and(|seen| payload.stamp <= seen) || record.seq < known_seq {
-            return self.drops.count(DropReason::Stale);
+        // A stolen old key opens nothing once a record with a new one is known.
+        let known = self.addresses.get(peer).and_then(|known| known.record.as_ref());
+        if let Some(newer) = known.filter(|known| record.seq < known.seq && record.link_key != known.link_key) {
+            self.drops.count(DropReason::Stale);
+            let reply = record_outdated(remote, newer);
+            if self.limiter.may_reply(cx.now, from, RECORD_OUTDATED) {
+                self.push_datagram(from, reply);
+            }
+            return;
         }
         // Until its sender is proven a stamp is not noted: who knows the link key of this node can make Inits of any other.
         // The same Init again gets no second answer meanwhile.
@@ -105,6 +118,9 @@ impl Link {
         }
         if !self.links.contains_key(&peer) && !self.has_capacity() {
             return self.drops.count(DropReason::Queue);
+        }
+        if !self.stamps.admits(peer, payload.stamp, cx.now) {
+            return self.drops.count(DropReason::Stale);
         }
         // The identity that the initiator claims is part of what its key has to prove.
         state.bind(&peer.0);
@@ -146,8 +162,8 @@ impl Link {
         if let Some(surplus) = self.half_open.surplus(peer, from, self.limits.handshakes) {
             self.drop_half_open(surplus);
         }
-        let epoch = Epoch { boot: payload.stamp.boot, incarnation: payload.incarnation };
-        let (stamp, created) = (payload.stamp, cx.now);
+        let InitPayload { stamp, epoch, .. } = payload;
+        let created = cx.now;
         let half =
             HalfOpen { peer, record, split, remote, path: from, stamp, ephemeral, epoch, local_incarnation, created };
         self.half_open.insert(local, half);
@@ -286,6 +302,20 @@ impl Link {
         self.strangers.answered(path);
         self.remember(peer, Some(record), &[path]);
         self.touch(cx, peer);
+    }
+
+    /// A peer knows a newer record of this node: another copy of the profile signed it, or this one did while its clock
+    /// was ahead. It proves itself, so it is no matter who shows it.
+    pub(super) fn record_outdated(&mut self, cx: &mut Cx<'_>, bytes: &[u8], out: &mut Outbox<Out>) {
+        let Ok(index) = u32_at(bytes, 2) else { return self.drops.count(DropReason::Malformed) };
+        if !matches!(self.routes.get(&index), Some(Route::Attempt(_))) {
+            return self.drops.count(DropReason::UnknownSession);
+        }
+        let newer = bytes.get(INIT_HEADER..).and_then(|record| NodeRecord::decode(record).ok());
+        match newer.filter(|record| record.id() == self.me && record.seq > self.keys.record.seq) {
+            Some(record) => self.keys.outdo(record.seq, cx.wall, out),
+            None => self.drops.count(DropReason::Stale),
+        }
     }
 
     pub(super) fn cookie_reply(&mut self, cx: &mut Cx<'_>, bytes: &[u8]) {

@@ -1,5 +1,5 @@
-//! This node's link keys: the current one, the one before, the record that names them, the boot
-//! number. The only part of the link layer that is stored; sessions and randomness never are.
+//! This node's link keys: the current one, the one before, the record that names them, the newest
+//! handshake stamp. The only part of the link layer that is stored; sessions and randomness never are.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -18,7 +18,7 @@ use crate::wire::Malformed;
 use crate::wire::record::{Claims, NodeRecord, Reader};
 
 /// Rows of [`KEYS`].
-const BOOT: &[u8] = b"boot";
+const STAMP: &[u8] = b"stamp";
 const STATIC: &[u8] = b"static";
 const STORED_VERSION: u8 = 1;
 
@@ -47,8 +47,9 @@ pub(super) struct Keys {
     pub current: StaticKey,
     pub previous: Option<StaticKey>,
     pub record: NodeRecord,
+    /// Which run of the node this is, to its peers.
     pub boot: u64,
-    counter: u32,
+    stamp: Stamp,
 }
 
 fn millis(d: Duration) -> u64 {
@@ -86,10 +87,11 @@ impl Keys {
     /// Loads or makes the keys and begins a new boot. Everything is written through `out`; the
     /// caller transmits nothing before that is on disk.
     ///
-    /// The boot number is `max(stored + 1, wall seconds)`: it rises without a clock, and after an
-    /// old copy of the store was put back it rises past what was used since, if the clock is right.
-    /// The record's sequence follows the same rule, so that a node brought back from an old copy is
-    /// not refused for an outdated record.
+    /// The first stamp is `max(stored + 1, wall milliseconds)`: stamps rise without a clock, and after an
+    /// old copy of the store was put back they rise past what was used since, if the clock is right.
+    /// The record's sequence follows the same rule in seconds, so that a node brought back from an old
+    /// copy is not refused for an outdated record. The boot number is drawn, so that two running copies
+    /// of a profile have two; the stamp in it keeps it new where the same randomness comes twice.
     pub(super) fn load<O>(
         config: &Config,
         identity: &Identity,
@@ -99,11 +101,12 @@ impl Keys {
     ) -> Result<Self, Malformed> {
         let row = |key: &[u8]| stored.iter().find(|r| r.key == key).map(|r| r.value.as_slice());
         let seconds = cx.wall.0 / 1_000;
-        let last_boot = match row(BOOT) {
-            Some(bytes) => u64::from_le_bytes(bytes.try_into().map_err(|_| Malformed)?),
-            None => 0,
+        let last = match row(STAMP) {
+            Some(bytes) => Stamp(u64::from_le_bytes(bytes.try_into().map_err(|_| Malformed)?)),
+            None => Stamp::default(),
         };
-        let boot = last_boot.checked_add(1).ok_or(Malformed)?.max(seconds);
+        let stamp = last.next(cx.wall);
+        let boot = u64::from_le_bytes(cx.rng.bytes()) ^ stamp.0;
         let kept = match row(STATIC) {
             Some(bytes) => read(bytes)?,
             None => Stored { current: StaticKey::new(cx.rng.bytes(), cx.wall), previous: None, seq: 0 },
@@ -120,9 +123,9 @@ impl Keys {
             previous: kept.previous,
             record,
             boot,
-            counter: 0,
+            stamp,
         };
-        out.put(KEYS, BOOT.to_vec(), boot.to_le_bytes().to_vec());
+        out.put(KEYS, STAMP.to_vec(), stamp.0.to_le_bytes().to_vec());
         if !keys.tend(cx, out) {
             keys.store(out);
         }
@@ -166,14 +169,20 @@ impl Keys {
             let mut old = core::mem::replace(&mut self.current, fresh);
             old.since = cx.wall;
             self.previous = Some(old);
-            let seq = self.record.seq.saturating_add(1).max(cx.wall.0 / 1_000);
-            self.record = sign(&self.identity, &self.current, seq, self.claims, self.rotation);
-            changed = true;
+            self.outdo(self.record.seq, cx.wall, out);
+            return true;
         }
         if changed {
             self.store(out);
         }
         changed
+    }
+
+    /// Signs the record again, as newer than one with the sequence `seq`.
+    pub(super) fn outdo<O>(&mut self, seq: u64, wall: WallTime, out: &mut Outbox<O>) {
+        let seq = seq.saturating_add(1).max(wall.0 / 1_000);
+        self.record = sign(&self.identity, &self.current, seq, self.claims, self.rotation);
+        self.store(out);
     }
 
     /// The proof that the record is current, for who asks with this token.
@@ -188,11 +197,11 @@ impl Keys {
         forget.map_or(rotate, |f| f.min(rotate)).max(Duration::from_millis(1))
     }
 
-    /// The stamp of the next handshake; none after 2^32 of them in one run, when only a restart
-    /// helps (136 years at one a second).
-    pub(super) fn next_stamp(&mut self) -> Option<Stamp> {
-        self.counter = self.counter.checked_add(1)?;
-        Some(Stamp { boot: self.boot, counter: self.counter })
+    /// The stamp of the next handshake. It is not stored: after a crash without a clock the next run begins below it, and
+    /// peers serve that slowly ([`Stamps`](super::stamps::Stamps)).
+    pub(super) fn next_stamp(&mut self, wall: WallTime) -> Stamp {
+        self.stamp = self.stamp.next(wall);
+        self.stamp
     }
 }
 
@@ -240,17 +249,18 @@ mod tests {
     }
 
     #[test]
-    fn boots_rise_with_and_without_a_clock_and_after_an_old_copy() {
+    fn stamps_rise_with_and_without_a_clock_and_after_an_old_copy() {
         let mut disk = Disk(OrderedMap::new());
         let first = disk.start(0).unwrap();
         let second = disk.start(0).unwrap();
-        assert_eq!((first.boot, second.boot), (1, 2));
+        assert_eq!((first.stamp, second.stamp), (Stamp(1), Stamp(2)));
+        assert_ne!(first.boot, second.boot, "the same randomness gives no boot number twice");
         assert_eq!(first.current.pair.public, second.current.pair.public);
         assert!(second.record.seq > first.record.seq);
         let copy = disk.0.clone();
-        let later = disk.start(50 * DAY).unwrap().boot;
+        let later = disk.start(50 * DAY).unwrap().stamp;
         let mut old = Disk(copy);
-        assert!(old.start(50 * DAY + 1_000).unwrap().boot > later, "stamps of the lost time are not used again");
+        assert!(old.start(50 * DAY + 1_000).unwrap().stamp > later, "stamps of the lost time are not used again");
     }
 
     #[test]
@@ -280,7 +290,7 @@ mod tests {
     fn damaged_rows_are_refused() {
         let mut disk = Disk(OrderedMap::new());
         disk.start(0).unwrap();
-        for key in [BOOT, STATIC] {
+        for key in [STAMP, STATIC] {
             let good = disk.0[key].clone();
             for cut in 0..good.len() {
                 disk.0.insert(key.to_vec(), good[..cut].to_vec());
@@ -288,7 +298,5 @@ mod tests {
             }
             disk.0.insert(key.to_vec(), good);
         }
-        disk.0.insert(BOOT.to_vec(), u64::MAX.to_le_bytes().to_vec());
-        assert!(disk.start(0).is_err(), "no boot number is left");
     }
 }

@@ -533,6 +533,7 @@ impl Machine for Link {
                 Ok(packet::COOKIE_REPLY) => self.cookie_reply(cx, &bytes),
                 Ok(packet::RECORD_REQUEST) => self.record_request(cx, from, &bytes),
                 Ok(packet::RECORD_REPLY) => self.record_reply(cx, from, &bytes, out),
+                Ok(packet::RECORD_OUTDATED) => self.record_outdated(cx, &bytes, out),
                 Ok(_) | Err(Malformed) => self.drops.count(DropReason::Malformed),
             },
             In::TooLong { to, length } => self.too_long(cx, to, length),

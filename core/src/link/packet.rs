@@ -1,4 +1,4 @@
-//! The six datagrams of the link layer, byte by byte. Pure; `docs/spec/link.md` shows each in hex.
+//! The seven datagrams of the link layer, byte by byte. Pure; `docs/spec/link.md` shows each in hex.
 //!
 //! Everything is little-endian; byte 0 is the type, byte 1 the version.
 
@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::identity::SIGNATURE_LEN;
+use crate::time::WallTime;
 use crate::wire::Malformed;
 use crate::wire::record::{RECORD_LEN, Reader};
 
@@ -16,6 +17,7 @@ pub(super) const COOKIE_REPLY: u8 = 3;
 pub(super) const DATA: u8 = 4;
 pub(super) const RECORD_REQUEST: u8 = 5;
 pub(super) const RECORD_REPLY: u8 = 6;
+pub(super) const RECORD_OUTDATED: u8 = 7;
 
 pub(super) const MAC_LEN: usize = 16;
 /// Type, version, receiver's index, packet number.
@@ -23,8 +25,8 @@ pub(super) const DATA_HEADER: usize = 14;
 /// What a Data packet costs beyond its frames.
 pub(super) const DATA_OVERHEAD: usize = DATA_HEADER + super::noise::TAG_LEN;
 
-/// Record 180, stamp 12, incarnation 4, post-quantum generation 1.
-pub(super) const INIT_PAYLOAD: usize = RECORD_LEN + 17;
+/// Record 180, stamp 8, boot 8, incarnation 4, post-quantum generation 1.
+pub(super) const INIT_PAYLOAD: usize = RECORD_LEN + 21;
 /// The post-quantum generation that a handshake mixes in: none. The place for others is laid out.
 pub(super) const NO_GENERATION: u8 = 0;
 /// Ephemeral key 32, static key and tag 48, payload and tag.
@@ -47,13 +49,15 @@ pub(super) const COOKIE_LEN: usize = 6 + 24 + 32;
 pub(super) const RECORD_REQUEST_LEN: usize = 320;
 /// Type, version, token 16, record, proof that it is current, cookie 16.
 pub(super) const RECORD_REPLY_LEN: usize = 2 + 16 + RECORD_LEN + SIGNATURE_LEN + 16;
+/// Type, version, receiver's index, record.
+pub(super) const RECORD_OUTDATED_LEN: usize = 6 + RECORD_LEN;
 
 /// A socket address: family 1 (4 or 6), address 16 (an IPv4 address and twelve zeros), port 2.
 pub(super) const ADDR_LEN: usize = 19;
 
 // The anti-amplification law: no reply is longer than its request.
 const _: () = assert!(RESP_LEN <= INIT_LEN && COOKIE_LEN <= INIT_LEN && RECORD_REPLY_LEN <= RECORD_REQUEST_LEN);
-const _: () = assert!(RECORD_REQUEST_LEN <= INIT_LEN);
+const _: () = assert!(RECORD_REQUEST_LEN <= INIT_LEN && RECORD_OUTDATED_LEN <= INIT_LEN);
 
 pub(super) fn put_addr(out: &mut Vec<u8>, addr: SocketAddr) {
     match addr.ip() {
@@ -92,6 +96,7 @@ pub(super) fn kind(bytes: &[u8]) -> Result<u8, Malformed> {
         DATA => bytes.len() >= DATA_OVERHEAD && bytes.len() <= crate::wire::MAX_DATAGRAM,
         RECORD_REQUEST => bytes.len() == RECORD_REQUEST_LEN,
         RECORD_REPLY => bytes.len() == RECORD_REPLY_LEN,
+        RECORD_OUTDATED => bytes.len() == RECORD_OUTDATED_LEN,
         _ => false,
     };
     if fits { Ok(*kind) } else { Err(Malformed) }
@@ -106,6 +111,7 @@ pub(crate) enum Visible<'a> {
     Data { receiver: u32, number: u64, sealed: &'a [u8] },
     RecordRequest,
     RecordReply { record: &'a [u8] },
+    RecordOutdated { receiver: u32, record: &'a [u8] },
 }
 
 pub(crate) fn visible(bytes: &[u8]) -> Result<Visible<'_>, Malformed> {
@@ -122,6 +128,7 @@ pub(crate) fn visible(bytes: &[u8]) -> Result<Visible<'_>, Malformed> {
         COOKIE_REPLY => Visible::CookieReply { receiver: index()?, sealed: r.0 },
         DATA => Visible::Data { receiver: index()?, number: u64::from_le_bytes(r.take()?), sealed: r.0 },
         RECORD_REQUEST => Visible::RecordRequest,
+        RECORD_OUTDATED => Visible::RecordOutdated { receiver: index()?, record: r.slice(RECORD_LEN)? },
         _ => {
             r.slice(16)?;
             Visible::RecordReply { record: r.slice(RECORD_LEN)? }
@@ -159,7 +166,7 @@ pub(super) fn macs(bytes: &[u8]) -> Result<Macs<'_>, Malformed> {
 pub(super) struct InitPayload {
     pub record: [u8; RECORD_LEN],
     pub stamp: Stamp,
-    pub incarnation: u32,
+    pub epoch: Epoch,
     pub generation: u8,
 }
 
@@ -167,9 +174,8 @@ impl InitPayload {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(INIT_PAYLOAD);
         out.extend_from_slice(&self.record);
-        out.extend_from_slice(&self.stamp.boot.to_le_bytes());
-        out.extend_from_slice(&self.stamp.counter.to_le_bytes());
-        out.extend_from_slice(&self.incarnation.to_le_bytes());
+        out.extend_from_slice(&self.stamp.0.to_le_bytes());
+        self.epoch.put(&mut out);
         out.push(self.generation);
         out
     }
@@ -180,26 +186,42 @@ impl InitPayload {
         }
         let mut r = Reader(bytes);
         let record = r.take()?;
-        let stamp = Stamp { boot: u64::from_le_bytes(r.take()?), counter: u32::from_le_bytes(r.take()?) };
-        let incarnation = u32::from_le_bytes(r.take()?);
+        let stamp = Stamp(u64::from_le_bytes(r.take()?));
+        let epoch = Epoch::take(&mut r)?;
         let [generation] = r.take()?;
-        Ok(Self { record, stamp, incarnation, generation })
+        Ok(Self { record, stamp, epoch, generation })
     }
 }
 
-/// The order of a node's handshakes: starts of the node, then attempts within one start.
+/// The order of a node's handshakes: milliseconds of its date, at least one more than the stamp before (WireGuard §5.1
+/// has TAI64N for it).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Stamp {
-    pub boot: u64,
-    pub counter: u32,
+pub(super) struct Stamp(pub u64);
+
+impl Stamp {
+    pub(super) fn next(self, wall: WallTime) -> Self {
+        Self(self.0.saturating_add(1).max(wall.0))
+    }
 }
 
 /// The incarnation of a link that a handshake belongs to: a new one means that the other side holds nothing of
 /// the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Epoch {
+    /// Drawn at each start of the node.
     pub boot: u64,
     pub incarnation: u32,
+}
+
+impl Epoch {
+    fn put(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.boot.to_le_bytes());
+        out.extend_from_slice(&self.incarnation.to_le_bytes());
+    }
+
+    fn take(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self { boot: u64::from_le_bytes(r.take()?), incarnation: u32::from_le_bytes(r.take()?) })
+    }
 }
 
 /// The encrypted part of a Resp.
@@ -218,8 +240,7 @@ impl RespPayload {
         out.extend_from_slice(&self.index.to_le_bytes());
         put_addr(&mut out, self.observed);
         out.extend_from_slice(&self.record_seq.to_le_bytes());
-        out.extend_from_slice(&self.epoch.boot.to_le_bytes());
-        out.extend_from_slice(&self.epoch.incarnation.to_le_bytes());
+        self.epoch.put(&mut out);
         out
     }
 
@@ -232,7 +253,7 @@ impl RespPayload {
             index: u32::from_le_bytes(r.take()?),
             observed: take_addr(&mut r)?,
             record_seq: u64::from_le_bytes(r.take()?),
-            epoch: Epoch { boot: u64::from_le_bytes(r.take()?), incarnation: u32::from_le_bytes(r.take()?) },
+            epoch: Epoch::take(&mut r)?,
         })
     }
 }
@@ -273,6 +294,7 @@ mod tests {
                 DATA => (DATA_OVERHEAD, crate::wire::MAX_DATAGRAM),
                 RECORD_REQUEST => (RECORD_REQUEST_LEN, RECORD_REQUEST_LEN),
                 RECORD_REPLY => (RECORD_REPLY_LEN, RECORD_REPLY_LEN),
+                RECORD_OUTDATED => (RECORD_OUTDATED_LEN, RECORD_OUTDATED_LEN),
                 _ => (1, 0),
             };
             let length = if fits { high.max(2) } else { length };
@@ -311,7 +333,9 @@ mod tests {
     }
 
     #[test]
-    fn stamps_order_by_boot_first() {
-        assert!(Stamp { boot: 2, counter: 0 } > Stamp { boot: 1, counter: u32::MAX });
+    fn stamps_follow_the_date_and_always_rise() {
+        let first = Stamp(5).next(WallTime(9));
+        let set_back = first.next(WallTime(2));
+        assert_eq!([first, set_back], [Stamp(9), Stamp(10)]);
     }
 }

@@ -17,8 +17,8 @@ use super::wire::MAX_PIECE;
 /// then twice as long each time, up to what a member is remembered for.
 const SILENCE: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(600));
 /// What an attempt to reach a node that was only told of costs the one that told: an Init on Ethernet with its headers
-/// (RFC 9000 §8.1 counts datagrams; 331 and 42 bytes).
-const ATTEMPT_COST: usize = 373;
+/// (RFC 9000 §8.1 counts datagrams; 335 and 42 bytes).
+const ATTEMPT_COST: usize = 377;
 /// The most credit of one teller: attempts at the 63 others of a full zone.
 const MAX_CREDIT: usize = ATTEMPT_COST * 63;
 /// How often a teller may ask for as many statements as a roster has: as often as for the roster (`zone.rs`).

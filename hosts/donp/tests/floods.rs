@@ -18,9 +18,9 @@ const MOST_KIB: u64 = 64 << 10;
 /// Datagrams of every kind, well formed in length, type and version, with noise inside; every eighth
 /// is noise altogether.
 fn hostile(rng: &mut SimRng, out: &mut Vec<u8>) {
-    const LENGTHS: [(u8, usize); 6] = [(1, 331), (2, 134), (3, 62), (4, 1_200), (5, 512), (6, 214)];
+    const LENGTHS: [(u8, usize); 7] = [(1, 335), (2, 134), (3, 62), (4, 1_200), (5, 320), (6, 278), (7, 186)];
     let pick = rng.u64();
-    let (kind, len) = LENGTHS[(pick % 6) as usize];
+    let (kind, len) = LENGTHS[(pick % 7) as usize];
     let len = if pick & 0x700 == 0 { (pick >> 16) as usize % 1_400 } else { len };
     out.clear();
     while out.len() < len {

@@ -51,7 +51,7 @@ impl Device {
                 }
                 Output::Event(Event::Durable { event: Durable::Received(_), .. }) => self.messages += 1,
                 Output::Event(Event::Durable { event: Durable::Delivered { .. }, .. }) => self.delivered += 1,
-                Output::Event(_) | Output::Answer(_) | Output::Beacon(_) => {}
+                Output::Event(_) | Output::Answer(_) | Output::FilePart(_) | Output::Beacon(_) => {}
                 Output::Transmit(transmit) => return Some(transmit),
             }
         }

@@ -214,6 +214,31 @@ fn a_link_lost_by_one_side_gets_a_new_incarnation() {
     assert_eq!(net.nodes[0].downs(), [DownReason::Restarted]);
 }
 
+/// What a peer remembers of a node keeps no honest copy of it out: neither one that runs beside a later one, nor one
+/// whose clock was years ahead before its disk was put back. Breaks if an Init with an older stamp, or with an older
+/// record of the same key, is never answered.
+#[test]
+fn an_older_copy_of_a_profile_gets_its_link_back() {
+    for ahead in [60_000, 10 * 365 * 86_400_000] {
+        let mut net = Net::new(2, 24);
+        let disk = net.nodes[0].disk.clone();
+        let later = net.wall + ahead;
+        net.nodes[0] = Node::start(1, 91, &Config::default(), disk.clone(), net.now, later);
+        net.link();
+        net.want_both();
+        let known = net.nodes[0].link.record().seq;
+        net.nodes[0] = Node::start(1, 92, &Config::default(), disk, net.now, net.wall);
+        assert!(net.nodes[0].link.record().seq < known);
+        let peer = net.nodes[1].id;
+        net.input(0, In::Connect { addr: addr(2), expect: Some(peer) });
+        net.run(3_000);
+        assert_eq!(net.nodes[0].ups(), 1, "{ahead}");
+        net.send(0, 1, vec![9]);
+        net.run(1_000);
+        assert_eq!(net.nodes[1].bodies, [vec![9]]);
+    }
+}
+
 #[test]
 fn silence_ends_a_wanted_link_and_idleness_an_unwanted_one() {
     let mut net = Net::new(2, 8);

@@ -98,6 +98,7 @@ fn the_page_names_every_size() {
         alloc::format!("| Data | 4 | {} to {} |", packet::DATA_OVERHEAD, crate::wire::MAX_DATAGRAM),
         alloc::format!("| RecordRequest | 5 | {} |", packet::RECORD_REQUEST_LEN),
         alloc::format!("| RecordReply | 6 | {} |", packet::RECORD_REPLY_LEN),
+        alloc::format!("| RecordOutdated | 7 | {} |", packet::RECORD_OUTDATED_LEN),
     ] {
         assert!(PAGE.contains(&text), "{text}");
     }
