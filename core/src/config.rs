@@ -145,6 +145,14 @@ settings! {
         handshake_timeout: Duration = Duration::from_secs(10),
             "An attempt to connect is given up after this",
             |part, v| longer_than(v, part.handshake_retry, "link.handshake_retry");
+        /// Ends of a link exchange a post-quantum secret, which their keys mix in: on (docs/design/links.md §8). Off: this
+        /// node offers none and declines those of others.
+        post_quantum: bool = true,
+            "Links exchange post-quantum secrets";
+        /// A link without such a secret after 3 s ends, and nothing passes over it before: off, since a session protects
+        /// what people say by one of its own.
+        require_post_quantum: bool = false,
+            "Links without a post-quantum secret end";
         /// The static link key is replaced after this: 30 days (docs/design/links.md §1).
         static_key_rotation: Duration = Duration::from_secs(30 * 86_400),
             "The link key is replaced after this",

@@ -35,6 +35,9 @@ pub struct Peer {
     pub neighbour: bool,
     /// Whether this node opened the link; false if the other did, or both at once, or there is none.
     pub outbound: bool,
+    /// How many post-quantum secrets the keys of the link mix in, one after another, 1 to 255; 0 before the first and
+    /// without a link.
+    pub link_generation: u8,
     /// Smoothed round trip time of the link.
     pub rtt: Option<Duration>,
     /// Private messages waiting for its acknowledgement.
@@ -141,6 +144,7 @@ impl Engine {
             addr: link.as_ref().map(|l| l.addr).or_else(|| known.addrs.first().copied()),
             linked: link.is_some(),
             outbound: link.as_ref().is_some_and(|l| l.initiated),
+            link_generation: link.as_ref().map_or(0, |l| l.generation),
             neighbour: m.membership.neighbours().contains(&id),
             rtt: link.and_then(|l| l.rtt),
             queued: m.delivery.queued(id),

@@ -115,11 +115,14 @@ fn named_by_user(connects: &[(SocketAddr, Option<NodeId>)], to: SocketAddr, addr
 impl Link {
     pub(super) fn connect(&mut self, cx: &mut Cx<'_>, addr: SocketAddr, expect: Option<NodeId>, out: &mut Outbox<Out>) {
         let linked = match expect {
-            Some(peer) => self.links.contains_key(&peer).then_some(peer),
-            None => self.links.values().find(|connection| connection.path == addr).map(|connection| connection.peer),
+            Some(peer) => self.links.get_mut(&peer),
+            None => self.links.values_mut().find(|connection| connection.path == addr),
         };
-        if let Some(peer) = linked {
-            return out.push(Out::Resolved { addr, peer });
+        if let Some(connection) = linked {
+            return match &mut connection.hidden {
+                Some(hidden) => hidden.asked(addr, expect),
+                None => out.push(Out::Resolved { addr, peer: connection.peer }),
+            };
         }
         let blocked = expect.is_some_and(|peer| self.shuns(cx.now, peer));
         if !self.open || blocked || !usable(addr) || expect == Some(self.me) || !self.has_capacity() {
@@ -402,6 +405,8 @@ impl Link {
         let index = self.fresh_index(cx);
         let stamp = self.keys.next_stamp(cx.wall);
         let Some(attempt) = self.attempts.get_mut(&Target::Peer(peer)) else { return };
+        let renewed = self.links.get(&peer).filter(|open| open.local_incarnation == attempt.local_incarnation);
+        let generation = renewed.map_or(NO_GENERATION, |connection| connection.upgrade.generations.newest());
         let mut packet = Vec::with_capacity(INIT_LEN);
         packet.extend_from_slice(&[INIT, VERSION]);
         packet.extend_from_slice(&index.to_le_bytes());
@@ -411,7 +416,7 @@ impl Link {
             record: record_bytes,
             stamp,
             epoch: Epoch { boot: self.keys.boot, incarnation: attempt.local_incarnation },
-            generation: NO_GENERATION,
+            generation,
         };
         let payload = payload.encode();
         let state =

@@ -9,6 +9,7 @@ use crate::id::NodeId;
 use crate::link::Out;
 use crate::link::fragments::{Fragments, Outcome};
 use crate::link::frame::{self, Ack, Frame};
+use crate::link::health::Health;
 use crate::link::interest::Interest;
 use crate::link::mtu::PathMtu;
 use crate::link::noise::TAG_LEN;
@@ -16,6 +17,7 @@ use crate::link::packet::{DATA_HEADER, DATA_OVERHEAD, Epoch};
 use crate::link::queue::{Item, Queue, Reason};
 use crate::link::recovery::{Lost, Recovery, Sent, Smoothed};
 use crate::link::session::{REKEY_PACKETS, Session};
+use crate::link::upgrade::{self, Hidden, Upgrade};
 use crate::machine::{Cx, Outbox};
 use crate::stats::{DropReason, Drops};
 use crate::time::{Duration, Instant, micros, soonest};
@@ -72,56 +74,6 @@ pub(super) enum Diagnosis {
     Idle,
 }
 
-/// Whether the peer answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Health {
-    /// No answer is owed.
-    Well,
-    /// An answer is owed since then.
-    Probing(Instant),
-    /// Probes went unanswered, and no packet came since. An answer is owed since then, unless a handshake came.
-    Suspected(Option<Instant>),
-}
-
-impl Health {
-    fn owed_since(self) -> Option<Instant> {
-        match self {
-            Self::Well => None,
-            Self::Probing(since) => Some(since),
-            Self::Suspected(since) => since,
-        }
-    }
-
-    /// A packet that asks for an answer left.
-    fn asked(&mut self, now: Instant) {
-        *self = match *self {
-            Self::Well => Self::Probing(now),
-            Self::Suspected(None) => Self::Suspected(Some(now)),
-            Self::Probing(_) | Self::Suspected(Some(_)) => return,
-        };
-    }
-
-    /// The peer proved that it is there.
-    fn answered(&mut self) {
-        *self = match *self {
-            Self::Well | Self::Probing(_) => Self::Well,
-            Self::Suspected(_) => Self::Suspected(None),
-        };
-    }
-
-    /// A packet of this link came: true if that ends a suspicion.
-    fn recovered(&mut self) -> bool {
-        matches!(core::mem::replace(self, Self::Well), Self::Suspected(_))
-    }
-
-    /// Probes go unanswered: true if that begins a suspicion.
-    fn suspect(&mut self) -> bool {
-        let begins = !matches!(self, Self::Suspected(_));
-        *self = Self::Suspected(self.owed_since());
-        begins
-    }
-}
-
 /// What the peer's packet asks of the owner of this link.
 #[derive(Debug, Default)]
 pub(super) struct Received {
@@ -129,6 +81,8 @@ pub(super) struct Received {
     pub moved: bool,
     /// Where the peer sees this node.
     pub observed: Option<SocketAddr>,
+    /// Messages of the link itself.
+    pub own: Vec<Vec<u8>>,
 }
 
 #[cfg_attr(test, derive(Debug))]
@@ -162,6 +116,9 @@ pub(super) struct Connection {
     /// A NAT box may stand before this node on the path, whose binding a keepalive keeps. It does not where the peer
     /// sees an address that this node has.
     pub translated: bool,
+    pub upgrade: Upgrade,
+    /// Present while no machine knows this link.
+    pub hidden: Option<Hidden>,
 }
 
 /// The peer of a new link.
@@ -173,6 +130,8 @@ pub(super) struct Start {
     pub path: SocketAddr,
     pub interest: Interest,
     pub max_datagram: usize,
+    pub upgrade: Upgrade,
+    pub hidden: Option<Hidden>,
 }
 
 impl Connection {
@@ -187,6 +146,7 @@ impl Connection {
             return Err("more was sent to an unproven address than three times what came");
         }
         [Some(&self.current), self.previous.as_ref()].into_iter().flatten().try_for_each(Session::check)?;
+        self.upgrade.generations.check()?;
         self.fragments.check()
     }
 
@@ -216,6 +176,8 @@ impl Connection {
             used_at: now,
             interest: start.interest,
             translated: true,
+            upgrade: start.upgrade,
+            hidden: start.hidden,
         }
     }
 
@@ -283,6 +245,7 @@ impl Connection {
         now: Instant,
     ) -> u32 {
         self.used_at = now;
+        self.upgrade.used = true;
         self.queue.push(priority, channel as u8, body);
         let mut dropped = 0u32;
         while self.queued() > limit && self.queue.shed() {
@@ -516,13 +479,13 @@ impl Connection {
                 Frame::PathResponse(token) => got.moved |= self.on_response(token),
                 Frame::Message { channel, body } => {
                     self.used_at = now;
-                    self.deliver(channel, body.to_vec(), drops, out);
+                    self.deliver(channel, body.to_vec(), &mut got, drops, out);
                 }
                 Frame::Fragment(f) => {
                     self.used_at = now;
                     match self.fragments.add(&f, free.saturating_sub(self.fragments.held()), now) {
                         Outcome::Kept => {}
-                        Outcome::Complete { channel, body } => self.deliver(channel, body, drops, out),
+                        Outcome::Complete { channel, body } => self.deliver(channel, body, &mut got, drops, out),
                         Outcome::Refused => {
                             // Without an acknowledgement it comes again, when there may be free bytes.
                             refused = true;
@@ -546,9 +509,13 @@ impl Connection {
         got
     }
 
-    fn deliver(&self, channel: u8, body: Vec<u8>, drops: &mut Drops, out: &mut Outbox<Out>) {
+    fn deliver(&mut self, channel: u8, body: Vec<u8>, got: &mut Received, drops: &mut Drops, out: &mut Outbox<Out>) {
         match Channel::from_byte(channel) {
-            Some(channel) => out.push(Out::Message { from: self.peer, channel, body }),
+            Some(channel) => {
+                self.upgrade.used = true;
+                out.push(Out::Message { from: self.peer, channel, body });
+            }
+            None if channel == upgrade::CHANNEL => got.own.push(body),
             // A newer version's machine: not for this node.
             None => drops.count(DropReason::Message),
         }
@@ -696,6 +663,7 @@ impl Connection {
             at = soonest(at, session.ack_at.filter(|at| *at > now));
         }
         at = soonest(at, self.previous.as_ref().map(|s| s.created + config.reject_after));
+        at = soonest(soonest(at, self.offer_at(config)), self.hidden.as_ref().map(Hidden::until));
         at = soonest(at, self.fragments.deadline());
         at = soonest(at, self.health.owed_since().map(|since| since + self.dead_after(config)));
         at = soonest(at, self.candidate.as_ref().map(|c| c.next).filter(|at| *at > now));

@@ -20,6 +20,7 @@ pub(super) struct HalfOpen {
     pub peer: NodeId,
     pub record: NodeRecord,
     pub split: Split,
+    pub generation: u8,
     pub remote: u32,
     /// Where the answer went: a peer that proves to hold the keys received it there.
     pub path: SocketAddr,

@@ -8,6 +8,7 @@ use crate::fact::{DownReason, Fact};
 use crate::id::NodeId;
 use crate::link::connection::{Connection, Start};
 use crate::link::cookie::{self, Admission, mac, mac1_key, same};
+use crate::link::generations::Life;
 use crate::link::half_open::HalfOpen;
 use crate::link::keys::StaticKey;
 use crate::link::noise::{Handshake, IK_PSK2};
@@ -16,6 +17,7 @@ use crate::link::packet::{
     RespPayload, VERSION, macs, u32_at,
 };
 use crate::link::session::Session;
+use crate::link::upgrade::{Hidden, Upgrade};
 use crate::link::{Link, Out, Route, Timer};
 use crate::machine::{Cx, Outbox};
 use crate::stats::DropReason;
@@ -142,9 +144,18 @@ impl Link {
         packet.extend_from_slice(&[RESP, VERSION]);
         packet.extend_from_slice(&local.to_le_bytes());
         packet.extend_from_slice(&remote.to_le_bytes());
-        // No generation is held here, so that none of the initiator's can be chosen.
-        packet.push(NO_GENERATION);
-        state.bind(&[NO_GENERATION]);
+        // Another life of the link has other secrets.
+        let life = self.links.get(&peer).filter(|connection| {
+            connection.epoch == payload.epoch && connection.local_incarnation == local_incarnation
+        });
+        let generations = life.map(|connection| &connection.upgrade.generations);
+        let generation = generations.map_or(Some(NO_GENERATION), |held| held.choose(payload.generation));
+        let Some(generation) = generation else { return self.drops.count(DropReason::Stale) };
+        if let Some(psk) = generations.and_then(|held| held.psk(&self.psk, generation)) {
+            state.set_psk(psk);
+        }
+        packet.push(generation);
+        state.bind(&[generation]);
         let reply = RespPayload {
             index: local,
             observed: from,
@@ -165,7 +176,7 @@ impl Link {
         let InitPayload { stamp, epoch, .. } = payload;
         let created = cx.now;
         let half =
-            HalfOpen { peer, record, split, remote, path: from, stamp, ephemeral, epoch, local_incarnation, created };
+            HalfOpen { peer, record, split, generation, remote, path: from, stamp, ephemeral, epoch, local_incarnation, created };
         self.half_open.insert(local, half);
         self.routes.insert(local, Route::HalfOpen);
         self.timers.arm(Timer::HalfOpen(local), cx.now + self.config.handshake_timeout);
@@ -216,11 +227,15 @@ impl Link {
         let Some(init) = attempt.inits.iter().find(|a| a.index == local) else { return };
         let Some((header, message)) = cut.body.split_at_checked(RESP_HEADER) else { return };
         let Some(&generation) = header.last() else { return };
-        if generation != NO_GENERATION {
-            return self.drops.count(DropReason::Handshake);
-        }
+        let psk = match self.links.get(&peer) {
+            _ if generation == NO_GENERATION => Some(self.psk),
+            Some(connection) => connection.upgrade.generations.psk(&self.psk, generation),
+            None => None,
+        };
+        let Some(psk) = psk else { return self.drops.count(DropReason::Handshake) };
         // On a copy: a forged answer must not spoil the attempt (RUSTSEC-2024-0011).
         let mut state = init.state.clone();
+        state.set_psk(psk);
         state.bind(&[generation]);
         let Ok(payload) = state.read(message) else { return self.drops.count(DropReason::Handshake) };
         let payload = match RespPayload::decode(&payload) {
@@ -228,7 +243,8 @@ impl Link {
             Ok(_) | Err(_) => return self.drops.count(DropReason::Handshake),
         };
         let (Ok(split), Some(record)) = (state.split(), attempt.record.clone()) else { return };
-        let session = Session::new(&split, true, local, remote, cx.now);
+        let mut session = Session::new(&split, true, local, remote, cx.now);
+        session.generation = generation;
         let (local_incarnation, took, seq, path) =
             (attempt.local_incarnation, Some(cx.now.since(init.at)), record.seq, init.to);
         // The address that was tried and not the answer's source, which an eavesdropper could choose by
@@ -237,7 +253,9 @@ impl Link {
         if !self.establish(cx, proven, session, out) {
             return;
         }
-        out.push(Out::Observed { by: peer, addr: payload.observed });
+        if self.shown(peer).is_some() {
+            out.push(Out::Observed { by: peer, addr: payload.observed });
+        }
         // The responder accepts the keys only when a packet under them comes.
         if let Some(connection) = self.links.get_mut(&peer) {
             connection.probe();
@@ -254,21 +272,29 @@ impl Link {
         let (local, hash) = (session.local, session.hash);
         if let Some(connection) = self.links.get_mut(&peer) {
             if connection.epoch == epoch && connection.local_incarnation == local_incarnation {
+                // In one life of a link nobody gives up what both ends mixed in.
+                if session.generation < connection.current.generation {
+                    self.drops.count(DropReason::Handshake);
+                    return false;
+                }
+                connection.upgrade.generations.confirm(session.generation);
                 if record.seq > connection.record.seq {
                     connection.record = record.clone();
                     out.push(Out::Fact(Fact::RecordRenewed { peer, record: record.clone() }));
                 }
-                out.push(Out::Keyed { peer, hash });
+                if connection.hidden.is_none() {
+                    out.push(Out::Keyed { peer, hash });
+                }
                 connection.received(cx.now);
                 let gone = connection.renew(session);
                 gone.into_iter().for_each(|index| {
                     self.routes.remove(&index);
                 });
                 self.finish(cx, peer, local, record, path);
+                self.show_if_upgraded(peer, out);
                 return true;
             }
-            self.forget(peer);
-            out.push(Out::Fact(Fact::LinkDown { peer, reason: DownReason::Restarted }));
+            self.forget(peer, DownReason::Restarted, out);
         } else if !self.make_place(cx, out) {
             self.drop_attempt(Target::Peer(peer));
             self.drops.count(DropReason::Queue);
@@ -276,7 +302,25 @@ impl Link {
         }
         let interest = self.interests.of(peer);
         let max_datagram = self.config.max_datagram;
-        let start = Start { peer, record: record.clone(), epoch, local_incarnation, path, interest, max_datagram };
+        let own = Epoch { boot: self.keys.boot, incarnation: local_incarnation };
+        let life = Life { ids: [self.me, peer], epochs: [own, epoch] };
+        let upgrade = Upgrade::new(&life, &self.config, cx.now);
+        let hidden = self.config.require_post_quantum.then(|| {
+            let attempt = self.attempts.get(&Target::Peer(peer));
+            Hidden::new(cx.now, attempt.map_or_else(Vec::new, |attempt| attempt.connects.clone()))
+        });
+        let shown = hidden.is_none();
+        let start = Start {
+            peer,
+            record: record.clone(),
+            epoch,
+            local_incarnation,
+            path,
+            interest,
+            max_datagram,
+            upgrade,
+            hidden,
+        };
         let mut connection = Connection::new(start, session, cx.now);
         if let Some(took) = took {
             connection.recovery.rtt.sample(took, Duration::ZERO);
@@ -286,6 +330,9 @@ impl Link {
         let opened = connection.round_trip();
         self.links.insert(peer, Box::new(connection));
         self.finish(cx, peer, local, record.clone(), path);
+        if !shown {
+            return true;
+        }
         out.push(Out::Fact(Fact::LinkUp { peer, record, addr: path }));
         out.push(Out::Keyed { peer, hash });
         // Before the messages of the same packet: the machines that judge them know the link.

@@ -14,10 +14,12 @@ mod expiry;
 mod forgers;
 mod fragments;
 mod frame;
+mod generations;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 pub mod fuzz;
 mod half_open;
 mod handshake;
+mod health;
 mod interest;
 mod keys;
 mod lookup;
@@ -32,6 +34,7 @@ mod strangers;
 #[cfg(test)]
 mod tests;
 mod transmit;
+mod upgrade;
 
 pub(crate) use blocks::Block;
 pub(crate) use interest::Owner;
@@ -140,6 +143,8 @@ pub(crate) struct LinkInfo {
     /// Smoothed; none before the first measurement.
     pub rtt: Option<Duration>,
     pub initiated: bool,
+    /// Of the post-quantum secret that its keys mix in; 0: none.
+    pub generation: u8,
     /// Waiting and in flight.
     pub queued_bytes: usize,
 }
@@ -152,6 +157,8 @@ const CLOSE_UNWANTED: u8 = 0;
 const CLOSE_FULL: u8 = 1;
 /// CLOSE: the node leaves.
 const CLOSE_LEAVING: u8 = 2;
+/// CLOSE: the link must have a post-quantum secret and has none.
+const CLOSE_CLASSICAL: u8 = 3;
 /// A peer from which a packet came within this is not probed because another fails: a second, what a suspicion
 /// takes.
 const RECENTLY_RECEIVED: Duration = Duration::from_secs(1);
@@ -199,6 +206,7 @@ pub(crate) struct Link {
     forgers: Forgers,
     /// Proofs that the own record is current.
     proofs: RateLimit,
+    encapsulations: RateLimit,
     incarnations: u32,
     transmit: Transmit,
     timers: DeadlineQueue<Timer>,
@@ -248,6 +256,7 @@ impl Link {
             blocks,
             forgers: Forgers::default(),
             proofs: RateLimit::new(lookup::PROOFS),
+            encapsulations: RateLimit::new(upgrade::ENCAPSULATIONS),
             // Random, so that an incarnation before a restart is not mistaken for one after it.
             incarnations: u32::from_le_bytes(cx.rng.bytes()),
             transmit: Transmit::new(),
@@ -289,17 +298,23 @@ impl Link {
 
     /// The link to `peer`, if there is one.
     pub(crate) fn info(&self, peer: NodeId) -> Option<LinkInfo> {
-        self.links.get(&peer).map(|connection| LinkInfo {
+        self.shown(peer).map(|connection| LinkInfo {
             addr: connection.path,
             rtt: connection.recovery.rtt.smoothed(),
             initiated: connection.initiated,
+            generation: connection.current.generation,
             queued_bytes: connection.queued(),
         })
     }
 
     /// Every linked node, by id.
     pub(crate) fn linked(&self) -> impl Iterator<Item = NodeId> {
-        self.links.keys().copied()
+        self.links.values().filter(|connection| connection.hidden.is_none()).map(|connection| connection.peer)
+    }
+
+    /// The link to `peer`, if the other machines know of it.
+    fn shown(&self, peer: NodeId) -> Option<&Connection> {
+        self.links.get(&peer).map(|connection| &**connection).filter(|connection| connection.hidden.is_none())
     }
 
     /// This node's current record.
@@ -315,7 +330,7 @@ impl Link {
 
     /// Bytes that may be queued for `peer` before something is dropped; zero without a link.
     pub(crate) fn free_queue(&self, peer: NodeId) -> usize {
-        self.links.get(&peer).map_or(0, |connection| self.limits.link_queue_bytes.saturating_sub(connection.queued()))
+        self.shown(peer).map_or(0, |connection| self.limits.link_queue_bytes.saturating_sub(connection.queued()))
     }
 
     /// Sets the timer of a link and whether it is in line for sending.
@@ -367,7 +382,8 @@ impl Link {
                 let Some(half) = self.half_open.get(local) else {
                     return self.drops.count(DropReason::UnknownSession);
                 };
-                let session = Session::new(&half.split, false, local, half.remote, half.created);
+                let mut session = Session::new(&half.split, false, local, half.remote, half.created);
+                session.generation = half.generation;
                 if !session.is_new(n) {
                     return self.drops.count(DropReason::Replay);
                 }
@@ -387,14 +403,28 @@ impl Link {
         let node = self.limits.reassembly_bytes.saturating_sub(held);
         let Some(connection) = self.links.get_mut(&peer) else { return };
         let free = connection.fragments.held().saturating_add(node).min(self.limits.reassembly_peer_bytes);
-        let got = connection.receive(cx, (local, n, from, len), plain, free, &mut self.drops, out);
+        let proves = connection.upgrade.proves();
+        let (mut held, is_hidden) = (Outbox::new(), connection.hidden.is_some());
+        let events = if is_hidden { &mut held } else { &mut *out };
+        let got = connection.receive(cx, (local, n, from, len), plain, free, &mut self.drops, events);
         if let Some(addr) = got.observed {
             connection.translated = !addr.ip().is_loopback() && !self.local.contains(&addr);
         }
         if got.moved {
             let addr = connection.path;
             self.strangers.answered(addr);
-            out.push(Out::Fact(Fact::AddressChanged { peer, addr }));
+            if !is_hidden {
+                out.push(Out::Fact(Fact::AddressChanged { peer, addr }));
+            }
+        }
+        if is_hidden && !self.pass_on(cx, peer, held, out) {
+            return;
+        }
+        for body in got.own {
+            self.exchange(cx, peer, &body);
+        }
+        if proves {
+            self.offer_if_due(cx, peer);
         }
         match got.closed {
             Some(CLOSE_FULL) => self.down(cx, peer, DownReason::Full, out),
@@ -430,16 +460,14 @@ impl Link {
 
     /// Ends a link without a CLOSE.
     fn down(&mut self, cx: &mut Cx<'_>, peer: NodeId, reason: DownReason, out: &mut Outbox<Out>) {
-        if !self.forget(peer) {
-            return;
+        if self.forget(peer, reason, out) {
+            self.reopen(cx, peer);
         }
-        out.push(Out::Fact(Fact::LinkDown { peer, reason }));
-        self.reopen(cx, peer);
     }
 
     /// Removes a link and everything that belongs to its incarnation.
-    fn forget(&mut self, peer: NodeId) -> bool {
-        let Some(connection) = self.links.remove(&peer) else { return false };
+    fn forget(&mut self, peer: NodeId, reason: DownReason, out: &mut Outbox<Out>) -> bool {
+        let Some(mut connection) = self.links.remove(&peer) else { return false };
         self.lost = self.lost.saturating_add(connection.recovery.lost);
         self.routes.remove(&connection.current.local);
         if let Some(previous) = &connection.previous {
@@ -452,6 +480,10 @@ impl Link {
         self.transmit.set_ready(peer, false);
         self.timers.cancel(Timer::Connection(peer));
         self.remember(peer, Some(connection.record.clone()), &[addr]);
+        match connection.hidden.take() {
+            Some(hidden) => hidden.unreachable(peer, addr, out),
+            None => out.push(Out::Fact(Fact::LinkDown { peer, reason })),
+        }
         true
     }
 
@@ -565,7 +597,7 @@ impl Machine for Link {
             In::Send { to, channel, priority, body } => {
                 let limit = self.limits.link_queue_bytes;
                 match self.links.get_mut(&to) {
-                    Some(connection) if body.len() <= MAX_MESSAGE => {
+                    Some(connection) if body.len() <= MAX_MESSAGE && connection.hidden.is_none() => {
                         for _ in 0..connection.send(priority, channel, body, limit, cx.now) {
                             self.drops.count(DropReason::Queue);
                         }
@@ -580,7 +612,7 @@ impl Machine for Link {
             }
             In::Forged { peer } => self.forged(cx, peer, out),
             In::Measure => {
-                let links = self.links.values().map(|l| l.round_trip());
+                let links = self.links.values().filter(|l| l.hidden.is_none()).map(|l| l.round_trip());
                 out.push(Out::Fact(Fact::RoundTrips(links.collect())));
             }
             In::Shut => {
@@ -688,11 +720,18 @@ impl Link {
         if let Some(gone) = connection.retire(cx.now, &self.config) {
             self.routes.remove(&gone);
         }
+        if self.close_if_classical(cx, peer, out) {
+            return;
+        }
+        self.offer_if_due(cx, peer);
+        let Some(connection) = self.links.get_mut(&peer) else { return };
         match connection.handle_timeout(cx.now, &self.config, &mut self.drops) {
             Diagnosis::Dead => self.down(cx, peer, DownReason::Timeout, out),
             Diagnosis::Idle => self.close(cx, peer, CLOSE_UNWANTED, DownReason::Unwanted, out),
             Diagnosis::Suspect => {
-                out.push(Out::Fact(Fact::LinkSuspected(peer)));
+                if self.shown(peer).is_some() {
+                    out.push(Out::Fact(Fact::LinkSuspected(peer)));
+                }
                 self.touch(cx, peer);
                 self.probe_others(cx, peer);
             }

@@ -208,6 +208,12 @@ impl Handshake {
         self.sym.mix_hash(data);
     }
 
+    /// Another pre-shared key, before the message that mixes it in.
+    pub(super) fn set_psk(&mut self, psk: [u8; 32]) {
+        self.psk.zeroize();
+        self.psk = psk;
+    }
+
     /// As who has stolen the responder's static key poses as the owner of `public`, whose secret it does not know.
     #[cfg(test)]
     pub(super) fn impersonate(&mut self, public: [u8; 32], stolen: KeyPair) {

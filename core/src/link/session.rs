@@ -7,7 +7,7 @@ use zeroize::Zeroize;
 
 use crate::link::frame::{ACK_RANGES, Ack, Ranges};
 use crate::link::noise::{self, Split};
-use crate::link::packet::{DATA_HEADER, data_header};
+use crate::link::packet::{DATA_HEADER, NO_GENERATION, data_header};
 use crate::time::{Duration, Instant, micros};
 
 /// Packets under one key: 2^60, far below the 2^64 of the nonce (WireGuard §6.1).
@@ -86,6 +86,8 @@ pub(super) struct Session {
     pub remote: u32,
     send_key: [u8; 32],
     recv_key: [u8; 32],
+    /// The post-quantum secret that its handshake mixed in.
+    pub generation: u8,
     /// The hash of its handshake: equal at both ends, and of no other session.
     pub hash: [u8; 32],
     pub send_next: u64,
@@ -121,6 +123,7 @@ impl Session {
             remote,
             send_key,
             recv_key,
+            generation: NO_GENERATION,
             hash: split.hash,
             send_next: 0,
             base: 0,

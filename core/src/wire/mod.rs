@@ -108,7 +108,7 @@ impl<'de> Deserialize<'de> for Blob {
     }
 }
 
-/// Which machine of the other node a message is for.
+/// Which machine of the other node a message is for. The link keeps a channel for itself ([`crate::link`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub(crate) enum Channel {

@@ -6,6 +6,7 @@ mod network;
 mod paths;
 mod primitives;
 mod spec;
+mod upgrade;
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -160,6 +161,13 @@ pub(super) struct Net {
     count: u64,
     /// Until when the two directions are busy: from nodes of even numbers, and from the others.
     busy: [Instant; 2],
+}
+
+/// Without post-quantum exchanges, where a test counts what else is sent.
+pub(super) fn classical() -> Config {
+    let mut config = Config::default();
+    config.link.post_quantum = false;
+    config
 }
 
 impl Net {

@@ -312,7 +312,7 @@ fn a_suspected_peer_that_answers_is_recovered() {
 /// A quiet link costs a PING every five seconds, from the side that is first.
 #[test]
 fn a_link_that_is_always_quiet_is_probed_at_its_keepalive() {
-    let mut net = Net::new(2, 11);
+    let mut net = Net::with(2, 11, &classical());
     net.link();
     net.want_both();
     net.run(60_000);
@@ -386,7 +386,7 @@ fn closed_networks_do_not_mix() {
 fn a_rotated_key_is_accepted_in_its_overlap_only() {
     let day = 86_400_000u64;
     for (after, asks) in [(31 * day, false), (33 * day, true)] {
-        let mut net = Net::new(2, 13);
+        let mut net = Net::with(2, 13, &classical());
         let peer = net.nodes[1].id;
         // Its key is retired after its overlap; a record of it could say that it lasts longer.
         let NodeRecord { link_key, seq, node_type, .. } = *net.nodes[1].link.record();

@@ -166,7 +166,7 @@ fn a_datagram_that_the_system_refuses_is_sent_in_shorter_ones() {
 
 #[test]
 fn a_message_that_cannot_pass_does_not_block_others() {
-    let mut net = Net::new(2, 8);
+    let mut net = Net::with(2, 8, &classical());
     net.faults = Faults { delay: 25, ..Faults::default() };
     pairs(&mut net);
     // Narrower than any path is.
