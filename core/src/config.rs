@@ -145,7 +145,7 @@ settings! {
         handshake_timeout: Duration = Duration::from_secs(10),
             "An attempt to connect is given up after this",
             |part, v| longer_than(v, part.handshake_retry, "link.handshake_retry");
-        /// Ends of a link exchange a post-quantum secret, which their keys mix in: on (docs/design/links.md §8). Off: this
+        /// Ends of a link exchange a post-quantum secret, which their keys mix in: on (docs/design/links.md §7). Off: this
         /// node offers none and declines those of others.
         post_quantum: bool = true,
             "Links exchange post-quantum secrets";

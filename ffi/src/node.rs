@@ -181,6 +181,8 @@ pub struct Peer {
     pub neighbour: bool,
     /// Smoothed round trip time of the link in milliseconds.
     pub rtt_ms: Option<f64>,
+    /// How many post-quantum secrets the keys of the link mix in, one after another; 0 before the first.
+    pub link_generation: u8,
     /// Private messages waiting for its acknowledgement.
     pub queued: u32,
     /// What the last failed attempt to reach it ended with.
@@ -201,6 +203,7 @@ impl From<api::Peer> for Peer {
             linked: p.linked,
             neighbour: p.neighbour,
             rtt_ms: p.rtt_ms,
+            link_generation: p.link_generation,
             queued: p.queued,
             last_error: p.last_error,
         }

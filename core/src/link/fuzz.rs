@@ -25,6 +25,9 @@ pub fn fuzz_packet(data: &[u8]) {
     if let Ok(payload) = packet::RespPayload::decode(data) {
         assert_eq!(payload.encode(), data);
     }
+    if let Ok(message) = Exchange::decode(data) {
+        assert_eq!(message.encode(), data);
+    }
     if let Ok(addr) = packet::take_addr(&mut Reader(data)) {
         let mut again = Vec::new();
         packet::put_addr(&mut again, addr);

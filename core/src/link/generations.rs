@@ -1,5 +1,5 @@
 //! The post-quantum secrets of one link: each end of an ML-KEM exchange derives the next one, and handshakes mix in the
-//! newest that both hold (docs/design/links.md §8).
+//! newest that both hold (docs/design/links.md §7).
 
 use alloc::vec::Vec;
 

@@ -20,6 +20,7 @@ pub mod fuzz;
 mod half_open;
 mod handshake;
 mod health;
+mod info;
 mod interest;
 mod keys;
 mod lookup;
@@ -37,6 +38,7 @@ mod transmit;
 mod upgrade;
 
 pub(crate) use blocks::Block;
+pub(crate) use info::LinkInfo;
 pub(crate) use interest::Owner;
 
 use crate::collections::{DeadlineQueue, OrderedMap, RateLimit};
@@ -136,20 +138,7 @@ pub(crate) enum Out {
     },
 }
 
-/// What a host wants to know of a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LinkInfo {
-    pub addr: SocketAddr,
-    /// Smoothed; none before the first measurement.
-    pub rtt: Option<Duration>,
-    pub initiated: bool,
-    /// Of the post-quantum secret that its keys mix in; 0: none.
-    pub generation: u8,
-    /// Waiting and in flight.
-    pub queued_bytes: usize,
-}
-
-/// Keys and the boot number of this node, by name.
+/// Keys and the newest stamp of this node, by name.
 const KEYS: Table = Table::hot(8);
 /// CLOSE: no machine there needs the link.
 const CLOSE_UNWANTED: u8 = 0;
@@ -216,7 +205,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Writes keys and boot number through `out`; nothing may be transmitted before that is on disk.
+    /// Writes keys and stamp through `out`; nothing may be transmitted before that is on disk.
     ///
     /// # Errors
     /// A stored row is damaged.
@@ -296,41 +285,10 @@ impl Link {
         !self.transmit.is_empty()
     }
 
-    /// The link to `peer`, if there is one.
-    pub(crate) fn info(&self, peer: NodeId) -> Option<LinkInfo> {
-        self.shown(peer).map(|connection| LinkInfo {
-            addr: connection.path,
-            rtt: connection.recovery.rtt.smoothed(),
-            initiated: connection.initiated,
-            generation: connection.current.generation,
-            queued_bytes: connection.queued(),
-        })
-    }
-
-    /// Every linked node, by id.
-    pub(crate) fn linked(&self) -> impl Iterator<Item = NodeId> {
-        self.links.values().filter(|connection| connection.hidden.is_none()).map(|connection| connection.peer)
-    }
-
-    /// The link to `peer`, if the other machines know of it.
-    fn shown(&self, peer: NodeId) -> Option<&Connection> {
-        self.links.get(&peer).map(|connection| &**connection).filter(|connection| connection.hidden.is_none())
-    }
-
     /// This node's current record.
     #[cfg(test)]
     pub(crate) fn record(&self) -> &NodeRecord {
         &self.keys.record
-    }
-
-    /// Packets declared lost.
-    fn packets_lost(&self) -> u64 {
-        self.links.values().fold(self.lost, |sum, connection| sum.saturating_add(connection.recovery.lost))
-    }
-
-    /// Bytes that may be queued for `peer` before something is dropped; zero without a link.
-    pub(crate) fn free_queue(&self, peer: NodeId) -> usize {
-        self.shown(peer).map_or(0, |connection| self.limits.link_queue_bytes.saturating_sub(connection.queued()))
     }
 
     /// Sets the timer of a link and whether it is in line for sending.

@@ -223,7 +223,7 @@ pub fn peers(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
         return Ok(());
     }
     let people = People::ask(backend)?;
-    let titles = ["NODE", "NAME", "LINK", "ZONE", "RTT", "QUEUED", "LAST MESSAGE", "ADDRESS", "LAST ERROR"];
+    let titles = ["NODE", "NAME", "LINK", "ZONE", "RTT", "PQ", "QUEUED", "LAST MESSAGE", "ADDRESS", "LAST ERROR"];
     let mut rows = vec![titles.map(String::from).to_vec()];
     let clock = Clock::new(false);
     for value in peers {
@@ -239,6 +239,7 @@ pub fn peers(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
             link.into(),
             value["member_state"].as_str().unwrap_or("-").into(),
             p.rtt_ms.map_or("-".into(), |ms| format!("{ms:.1} ms")),
+            if p.linked { p.link_generation.to_string() } else { "-".into() },
             p.queued.to_string(),
             value["last_message_at_ms"].as_u64().map_or("-".into(), |ms| clock.show(ms)),
             p.address.unwrap_or("-".into()),

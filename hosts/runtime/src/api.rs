@@ -479,6 +479,8 @@ pub struct Peer {
     pub outbound: bool,
     /// Smoothed round trip time of the link in milliseconds.
     pub rtt_ms: Option<f64>,
+    /// How many post-quantum secrets the keys of the link mix in, one after another; 0 before the first.
+    pub link_generation: u8,
     /// Private messages waiting for its acknowledgement.
     pub queued: u32,
     /// The result of the last failed attempt to reach it.
@@ -501,6 +503,7 @@ impl From<core::Peer> for Peer {
             neighbour: p.neighbour,
             outbound: p.outbound,
             rtt_ms: p.rtt.map(|d| d.as_secs_f64() * 1_000.0),
+            link_generation: p.link_generation,
             queued: count(p.queued),
             last_error: p.last_error.map(Into::into),
         }

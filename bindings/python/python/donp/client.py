@@ -640,6 +640,7 @@ def _peer(p: dict[str, Any]) -> Peer:
         linked=p["linked"],
         neighbour=p["neighbour"],
         rtt_ms=p["rtt_ms"],
+        link_generation=p["link_generation"],
         queued=p["queued"],
         last_error=p["last_error"],
     )

@@ -82,6 +82,8 @@ class Peer:
     """Whether it is a neighbour in the mesh."""
     rtt_ms: float | None
     """Smoothed round trip time of the link in milliseconds."""
+    link_generation: int
+    """How many post-quantum secrets the keys of the link mix in, one after another; 0 before the first."""
     queued: int
     """Private messages waiting for its acknowledgement."""
     last_error: str | None

@@ -86,6 +86,8 @@ public struct Peer: Hashable, Sendable, Identifiable {
     public let neighbour: Bool
     /// Smoothed round trip time of the link in milliseconds.
     public let rttMs: Double?
+    /// How many post-quantum secrets the keys of the link mix in, one after another; 0 before the first.
+    public let linkGeneration: Int
     /// Private messages waiting for its acknowledgement.
     public let queued: Int
     /// What the last failed attempt to reach it ended with.
@@ -156,6 +158,6 @@ extension Peer {
             id: NodeId(trusted: raw.id), name: raw.name, account: raw.account.map(AccountId.init(trusted:)),
             nodeType: NodeType(raw.nodeType), verified: raw.verified, role: NodeType(raw.role), bot: raw.bot,
             address: raw.address, linked: raw.linked, neighbour: raw.neighbour, rttMs: raw.rttMs,
-            queued: Int(raw.queued), lastError: raw.lastError)
+            linkGeneration: Int(raw.linkGeneration), queued: Int(raw.queued), lastError: raw.lastError)
     }
 }

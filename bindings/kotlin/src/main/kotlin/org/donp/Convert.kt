@@ -290,6 +290,7 @@ internal fun org.donp.ffi.Peer.toPublic() = Peer(
     linked = linked,
     neighbour = neighbour,
     rttMs = rttMs,
+    linkGeneration = linkGeneration.toInt(),
     queued = queued.clamp(),
     lastError = lastError,
 )

@@ -146,6 +146,7 @@ public data class NodeStatus(
  * @property linked whether a link is open
  * @property neighbour whether it is a neighbour in the mesh
  * @property rttMs smoothed round trip time of the link in milliseconds
+ * @property linkGeneration how many post-quantum secrets the keys of the link mix in, one after another; 0 before the first
  * @property queued private messages waiting for its acknowledgement
  * @property lastError what the last failed attempt to reach it ended with
  */
@@ -161,6 +162,7 @@ public data class Peer(
     val linked: Boolean,
     val neighbour: Boolean,
     val rttMs: Double?,
+    val linkGeneration: Int,
     val queued: Int,
     val lastError: String?,
 )
