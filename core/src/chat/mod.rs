@@ -393,6 +393,11 @@ impl Chat {
         self.logs.contains_key(&self.id_of(conversation))
     }
 
+    /// Whether there is a private conversation.
+    pub(crate) fn has_private(&self) -> bool {
+        !self.private.is_empty()
+    }
+
     fn id_of(&self, conversation: Conversation) -> ConversationId {
         match conversation {
             Conversation::Network => self.network,

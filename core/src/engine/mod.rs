@@ -22,6 +22,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::config::Config;
+use crate::device;
 use crate::discovery;
 use crate::error::{CommandError, ConfigError, RestoreError};
 use crate::fact::Fact;
@@ -173,6 +174,7 @@ impl Engine {
         let me = identity.node_id();
         let mut q = Queues::new(&config.limits);
         let records = q.restore(records, me)?;
+        let identity = device::resume(identity, &records).map_err(|(table, _)| RestoreError::Record { table })?;
         let setup = Setup { config: &config, identity: &identity };
         let machines = Machines::open(setup, records, &seed, At { now, wall, me }, &mut q)?;
         let mut engine = Self {

@@ -176,6 +176,18 @@ impl Keys {
         changed
     }
 
+    /// This node's device is of another account from now on: a new record says so. Whether it does.
+    pub(super) fn set_identity<O>(&mut self, identity: &Identity, cx: &Cx<'_>, out: &mut Outbox<O>) -> bool {
+        self.identity = identity.clone();
+        if self.record.account == identity.account_id() {
+            return false;
+        }
+        let seq = self.record.seq.saturating_add(1).max(cx.wall.0 / 1_000);
+        self.record = sign(&self.identity, &self.current, seq, self.claims, self.rotation);
+        self.store(out);
+        true
+    }
+
     /// The proof that the record is current, for who asks with this token.
     pub(super) fn prove_current(&self, token: &[u8; 16]) -> [u8; SIGNATURE_LEN] {
         prove(&self.identity, token, &self.record.encode())

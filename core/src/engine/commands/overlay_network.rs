@@ -58,7 +58,7 @@ impl Engine {
         addrs.truncate(MAX_TICKET_ADDRESSES);
         Ticket {
             node: self.me,
-            name: self.identity.name().into(),
+            name: self.machines.device.identity().name().into(),
             addrs,
             network_key: (!open).then_some(self.config.network_key),
         }
