@@ -185,7 +185,7 @@ impl Contacts {
         if self.book.get(from).is_some() || from == self.me {
             return;
         }
-        for node in self.book.request(from, cx.wall, out) {
+        if let Some(node) = self.book.request(from, cx.wall, out) {
             out.push(Out::Kept { node, kept: false });
         }
         out.push(Out::Kept { node: from, kept: true });

@@ -47,6 +47,11 @@ impl Lists {
         self.of_node.get(&node).and_then(|account| self.get(*account))
     }
 
+    /// The chain of the person that this node stands for.
+    pub(super) fn of_person(&self, node: NodeId) -> Option<&Chain> {
+        self.iter().find(|chain| chain.keys().person() == node)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Chain> {
         self.chains.values().map(|(chain, _)| chain)
     }

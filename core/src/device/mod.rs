@@ -53,7 +53,7 @@ pub struct DeviceInfo {
     /// When it was added, by the wall clock of the device that added it.
     pub added: WallTime,
     /// Whether it is this device.
-    pub this: bool,
+    pub here: bool,
 }
 
 #[derive(Debug)]
@@ -135,13 +135,14 @@ impl Devices {
         let Some(chain) = self.lists.get(self.account()) else { return Vec::new() };
         let me = self.identity.node_id();
         let all = chain.head().entries.iter().zip(chain.certs());
-        let info = |node: NodeId, name: &str, added| DeviceInfo { node, name: name.into(), added, this: node == me };
+        let info = |node: NodeId, name: &str, added| DeviceInfo { node, name: name.into(), added, here: node == me };
         all.map(|(entry, cert)| info(node_id(&entry.device), &cert.name, entry.added)).collect()
     }
 
-    /// The devices of the account that a node is of, the most senior first; the node alone if no list names it.
+    /// The devices of the account that a node is of or stands for, the most senior first; the node alone if no list is here.
     pub(crate) fn of(&self, node: NodeId) -> Vec<NodeId> {
-        self.lists.of_node(node).map_or_else(|| alloc::vec![node], |chain| chain.devices().collect())
+        let chain = self.lists.of_node(node).or_else(|| self.lists.of_person(node));
+        chain.map_or_else(|| alloc::vec![node], |chain| chain.devices().collect())
     }
 
     /// Whether this device waits to be taken into an account, or for the lists of one to recover.
@@ -179,10 +180,21 @@ impl Devices {
         }
     }
 
-    /// Says to contacts and own devices that are linked which list this node has.
+    /// Whether a linked node learns which list this one has: a contact, an own device, and one that says to be.
+    fn is_told(&self, node: NodeId) -> bool {
+        let says_own = self.linked.get(&node).is_some_and(|l| l.account == self.account());
+        self.contacts.contains(&node) || self.is_own(node) || says_own
+    }
+
     fn announce_to_all(&self, out: &mut Outbox<Out>) {
-        let is_told = |node: &&NodeId| self.contacts.contains(*node) || self.is_own(**node);
-        self.linked.keys().filter(is_told).for_each(|node| self.announce(*node, out));
+        self.linked.keys().filter(|node| self.is_told(**node)).for_each(|node| self.announce(*node, out));
+    }
+
+    /// A linked node says to be of an account whose lists are here and do not name it: there is a newer one.
+    fn wonder(&self, peer: NodeId, account: AccountId, out: &mut Outbox<Out>) {
+        if self.lists.get(account).is_some_and(|chain| !chain.has(peer)) {
+            self.say(peer, &Message::Want { account }, out);
+        }
     }
 
     /// Takes a chain if it stands instead of the one that is here.
@@ -297,9 +309,10 @@ impl Devices {
     fn link_up(&mut self, peer: NodeId, account: AccountId, out: &mut Outbox<Out>) {
         let (answers, chains) = (RateLimit::new(ANSWERS_OF_NODE), RateLimit::new(CHAINS_OF_NODE));
         self.linked.insert(peer, Linked { account, answers, chains });
-        if self.contacts.contains(&peer) || self.is_own(peer) {
+        if self.is_told(peer) {
             self.announce(peer, out);
         }
+        self.wonder(peer, account, out);
         if self.is_own(peer) {
             // A device that was added knows nobody yet.
             for chain in self.lists.iter().filter(|c| c.keys().id() != self.account()) {
@@ -353,6 +366,7 @@ impl Machine for Devices {
                 if let Some(linked) = self.linked.get_mut(peer) {
                     linked.account = record.account;
                 }
+                self.wonder(*peer, record.account, out);
             }
             Fact::LinkDown { peer, .. } => drop(self.linked.remove(peer)),
             _ => {}
