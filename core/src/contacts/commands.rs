@@ -91,12 +91,13 @@ impl Command<Contacts> for Wrote {
     type Answer = ();
 
     fn run(self, contacts: &mut Contacts, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        if contacts.book.get(self.0).is_some_and(|p| !p.request) {
+        let node = contacts.row_of(self.0);
+        if contacts.book.get(node).is_some_and(|p| !p.request) {
             return;
         }
-        if let Ok(person) = contacts.become_contact(cx, self.0) {
-            contacts.put(self.0, person, out);
-            contacts.meet(self.0, out);
+        if let Ok(person) = contacts.become_contact(cx, node) {
+            contacts.put(node, person, out);
+            contacts.meet(node, out);
         }
     }
 }
@@ -159,6 +160,7 @@ impl Command<Contacts> for Remove {
         }
         if verified {
             out.push(Out::Trust { node, identity: None, held: false, compared: false });
+            contacts.hold_others(node, false, out);
         }
         Ok(())
     }
@@ -210,6 +212,7 @@ impl Command<Contacts> for Verify {
         }
         contacts.put(node, Person { verified: Some(other.identity), changed: false, ..person }, out);
         out.push(Out::Trust { node, identity: Some(other.identity), held: false, compared: true });
+        contacts.hold_others(node, false, out);
         Ok(())
     }
 }
@@ -229,6 +232,7 @@ impl Command<Contacts> for AcceptChange {
         }
         contacts.put(node, Person { verified: None, changed: false, ..person }, out);
         out.push(Out::Trust { node, identity: None, held: false, compared: false });
+        contacts.hold_others(node, false, out);
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ use crate::contacts::book::Book;
 use crate::fact::Fact;
 use crate::id::NodeId;
 use crate::identity::node_id;
-use crate::machine::{Cx, Machine, Outbox, Setup};
+use crate::machine::{Command, Cx, Machine, Outbox, Setup};
 use crate::stats::Stats;
 use crate::store::{Record, Table};
 use crate::time::Instant;
@@ -40,8 +40,8 @@ const CONTACTS: Table = Table::hot(56);
 pub(crate) enum In {
     /// The keys that a device proved to hold when a session with it began; those of this node at its start.
     Keys { device: [u8; 32], identity: [u8; 32] },
-    /// A private message of this node was reported.
-    Received(NodeId),
+    /// A private message was reported, in the conversation with this person, by this device.
+    Received { from: NodeId, author: NodeId },
     /// It names a file.
     Named { from: NodeId, file: Box<Attachment> },
     /// These are the devices of an account; `person` stands for it.
@@ -126,17 +126,31 @@ impl Contacts {
             let (identity, known) = (known.verified, Person { changed: true, ..known.clone() });
             self.put(node, known, out);
             out.push(Out::Trust { node, identity, held: true, compared: false });
+            self.hold_others(node, true, out);
         }
     }
 
-    fn devices(&mut self, person: NodeId, devices: &[NodeId]) {
+    /// Holds what goes to the other devices of the person of a row, or ends that.
+    fn hold_others(&self, row: NodeId, held: bool, out: &mut Outbox<Out>) {
+        let person = self.person_of(row);
+        let others = self.persons.iter().filter(|(_, p)| **p == person).map(|(device, _)| *device);
+        for node in others.chain([person]).filter(|node| *node != row && self.book.get(*node).is_none()) {
+            out.push(Out::Trust { node, identity: None, held, compared: false });
+        }
+    }
+
+    fn devices(&mut self, person: NodeId, devices: &[NodeId], out: &mut Outbox<Out>) {
         self.persons.retain(|device, of| *of != person || devices.contains(device));
         self.persons.extend(devices.iter().filter(|d| **d != person).map(|d| (*d, person)));
+        let row = self.row_of(person);
+        if self.book.get(row).is_some_and(|p| p.changed) {
+            self.hold_others(row, true, out);
+        }
     }
 
     /// One of the book, also with a request.
     pub(crate) fn get(&self, node: NodeId) -> Option<&Person> {
-        self.book.get(node)
+        self.book.get(self.row_of(node))
     }
 
     /// All of the book, by id.
@@ -146,7 +160,7 @@ impl Contacts {
 
     /// Whether nothing is sent to this node until its change of key was looked at.
     pub(crate) fn is_held(&self, node: NodeId) -> bool {
-        self.book.get(node).is_some_and(|p| p.verification() == Verification::Changed)
+        self.get(node).is_some_and(|p| p.verification() == Verification::Changed)
     }
 
     /// Asks for keys that are not known yet.
@@ -232,8 +246,12 @@ impl Machine for Contacts {
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
         match input {
             In::Keys { device, identity } => self.learn(PublicKeys { device, identity }, out),
-            In::Received(from) => self.received(cx, self.row_of(from), out),
-            In::Devices { person, devices } => self.devices(person, &devices),
+            In::Received { from, author } if self.person_of(author) == self.person_of(self.me) => {
+                // Another device of this person wrote to it.
+                Wrote(self.row_of(from)).run(self, cx, out);
+            }
+            In::Received { from, .. } => self.received(cx, self.row_of(from), out),
+            In::Devices { person, devices } => self.devices(person, &devices, out),
             In::DevicesChanged(person) => self.devices_changed(person, out),
             In::Named { from, file } => {
                 if self.book.get(from).is_some_and(|person| !person.request) {

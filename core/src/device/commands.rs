@@ -75,7 +75,7 @@ impl Command<Devices> for JoinAccount {
         }
         devices.stop_joining(out);
         devices.joining = Some(Joining::new(&self.0, cx.now));
-        out.push(Out::Want(with));
+        devices.rewant(out);
         devices.greet(cx, with, out);
         Ok(())
     }

@@ -59,7 +59,7 @@ fn private(d: &mut Draw<'_>) -> Private {
 
 impl Contract for Devices {
     /// Chains, contacts and links.
-    const MOST: usize = 3 * PEERS as usize;
+    const MOST: usize = 5 * PEERS as usize;
 
     fn want(out: &Out) -> Option<(NodeId, bool)> {
         match out {
@@ -70,7 +70,7 @@ impl Contract for Devices {
     }
 
     fn wants(&self) -> Option<crate::collections::OrderedSet<NodeId>> {
-        Some(self.joining.iter().map(super::join::Joining::with).collect())
+        Some(self.wanted.iter().copied().collect())
     }
 
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
@@ -130,4 +130,10 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
         encode(&Message::Lists(Blob(chain))),
         encode(&Message::Find { recovery: who(1).account().keys.recovery }),
     ]
+}
+
+/// Chains that are valid, of one account.
+pub(crate) fn chains() -> Vec<Vec<u8>> {
+    let all = [Some(Chain::begin(&who(1))), two(1, 2), two(1, 2).and_then(|c| c.remove(&who(1), who(2).node_id()).ok())];
+    all.into_iter().flatten().map(|chain| chain.encode()).collect()
 }

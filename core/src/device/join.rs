@@ -51,7 +51,6 @@ impl Joining {
         Self { with, identity, secret, keys: None, until: now + WITHIN, again: now + AGAIN }
     }
 
-    #[cfg(any(test, fuzzing, feature = "fuzzing"))]
     pub(super) fn with(&self) -> NodeId {
         self.with
     }
@@ -180,8 +179,8 @@ impl Devices {
     }
 
     pub(super) fn stop_joining(&mut self, out: &mut Outbox<Out>) {
-        if let Some(joining) = self.joining.take() {
-            out.push(Out::Unwant(joining.with));
+        if self.joining.take().is_some() {
+            self.rewant(out);
         }
     }
 

@@ -40,6 +40,8 @@ pub use ticket::DeviceTicket;
 /// Chains given to one node, and to all: each is 1 KiB mostly, 17 KiB at most.
 const ANSWERS_OF_NODE: Rate = Rate { per_second: 1, burst: 8 };
 const ANSWERS: Rate = Rate::per_second(50);
+/// Strangers that wrote and whose lists are asked for, at once: 64, as requests under way of other kinds.
+const MAX_MET: usize = 64;
 /// Chains read of one node: each list in them costs two signatures, 80 µs.
 const CHAINS_OF_NODE: Rate = Rate { per_second: 1, burst: 8 };
 
@@ -68,6 +70,8 @@ pub(crate) enum In {
     Opened { from: NodeId, identity: Option<Key>, body: Vec<u8> },
     /// There is a session with this node, or a new one.
     Ready(NodeId),
+    /// A node wrote, and it is not known whose device it is.
+    Meet(NodeId),
 }
 
 #[derive(Debug)]
@@ -114,8 +118,14 @@ pub(crate) struct Devices {
     ///
     /// INVARIANT: at most as many as there are contacts.
     contacts: OrderedSet<NodeId>,
+    /// Linked nodes that wrote and whose lists are asked for.
+    ///
+    /// INVARIANT: at most [`MAX_MET`].
+    met: OrderedSet<NodeId>,
     /// INVARIANT: at most as many as there are links.
     linked: OrderedMap<NodeId, Linked>,
+    /// Links that this machine wants.
+    wanted: OrderedSet<NodeId>,
     answers: RateLimit,
     invited: Option<Invited>,
     joining: Option<Joining>,
@@ -145,6 +155,11 @@ impl Devices {
         chain.map_or_else(|| alloc::vec![node], |chain| chain.devices().collect())
     }
 
+    /// Whether this device was taken out of its account's list.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.lists.get(self.account()).is_some_and(|chain| !chain.has(self.identity.node_id()))
+    }
+
     /// Whether this device waits to be taken into an account, or for the lists of one to recover.
     pub(crate) fn is_joining(&self) -> bool {
         self.joining.is_some() || self.recovering.is_some()
@@ -164,6 +179,7 @@ impl Devices {
         account == self.account()
             || self.lists.get(account).is_some()
             || self.contacts.contains(&from)
+            || self.met.contains(&from)
             || self.is_own(from)
             || chain.is_some_and(is_of_contact)
     }
@@ -188,6 +204,30 @@ impl Devices {
 
     fn announce_to_all(&self, out: &mut Outbox<Out>) {
         self.linked.keys().filter(|node| self.is_told(**node)).for_each(|node| self.announce(*node, out));
+    }
+
+    /// Asks a node that wrote for the lists of its account.
+    fn meet(&mut self, node: NodeId, out: &mut Outbox<Out>) {
+        let Some(account) = self.linked.get(&node).map(|l| l.account) else { return };
+        if self.met.len() < MAX_MET {
+            self.met.insert(node);
+        }
+        self.say(node, &Message::Want { account }, out);
+    }
+
+    /// Links to the own devices are wanted always, and one to the device whose ticket this one read.
+    fn rewant(&mut self, out: &mut Outbox<Out>) {
+        let me = self.identity.node_id();
+        let own = self.lists.get(self.account()).filter(|chain| chain.has(me));
+        let mut wanted: OrderedSet<NodeId> = own.into_iter().flat_map(Chain::devices).filter(|d| *d != me).collect();
+        wanted.extend(self.joining.as_ref().map(Joining::with));
+        for peer in self.wanted.iter().filter(|p| !wanted.contains(*p)) {
+            out.push(Out::Unwant(*peer));
+        }
+        for peer in wanted.iter().filter(|p| !self.wanted.contains(*p)) {
+            out.push(Out::Want(*peer));
+        }
+        self.wanted = wanted;
     }
 
     /// A linked node says to be of an account whose lists are here and do not name it: there is a newer one.
@@ -222,6 +262,7 @@ impl Devices {
         }
         if account == self.account() {
             self.name_from_list(out);
+            self.rewant(out);
             self.announce_to_all(out);
         }
     }
@@ -341,18 +382,22 @@ impl Machine for Devices {
         for chain in lists.iter() {
             out.push(Out::Devices { person: chain.keys().person(), devices: chain.devices().collect() });
         }
-        Ok(Self {
+        let mut opened = Self {
             identity,
             own: None,
             lists,
             contacts: OrderedSet::new(),
+            met: OrderedSet::new(),
             linked: OrderedMap::new(),
+            wanted: OrderedSet::new(),
             answers: RateLimit::new(ANSWERS),
             invited: None,
             joining: None,
             recovering: None,
             drops: Drops::default(),
-        })
+        };
+        opened.rewant(out);
+        Ok(opened)
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern other machines")]
@@ -368,7 +413,10 @@ impl Machine for Devices {
                 }
                 self.wonder(*peer, record.account, out);
             }
-            Fact::LinkDown { peer, .. } => drop(self.linked.remove(peer)),
+            Fact::LinkDown { peer, .. } => {
+                self.linked.remove(peer);
+                self.met.remove(peer);
+            }
             _ => {}
         }
     }
@@ -401,6 +449,7 @@ impl Machine for Devices {
                 Err(Malformed) => self.drops.count(DropReason::Message),
             },
             In::Ready(peer) => self.greet(cx, peer, out),
+            In::Meet(node) => self.meet(node, out),
         }
     }
 
@@ -415,7 +464,8 @@ impl Machine for Devices {
     }
 
     fn footprint(&self) -> usize {
-        self.lists.len().saturating_add(self.contacts.len()).saturating_add(self.linked.len())
+        let lists = self.lists.len().saturating_add(self.contacts.len());
+        lists.saturating_add(self.linked.len()).saturating_add(self.met.len()).saturating_add(self.wanted.len())
     }
 
     fn count(&self, stats: &mut Stats) {

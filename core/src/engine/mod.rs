@@ -120,7 +120,6 @@ pub enum Output {
 /// [`poll`](Self::poll) gives until it is empty. Time that goes back counts as standing still.
 pub struct Engine {
     config: Config,
-    identity: Identity,
     me: NodeId,
     now: Instant,
     wall: WallClock,
@@ -188,7 +187,6 @@ impl Engine {
             machines,
             q,
             config,
-            identity,
         };
         engine.pump(now);
         Ok(engine)

@@ -193,11 +193,12 @@ impl Route for chat::Out {
             Self::CaughtUp(group) => q.input(group::In::CaughtUp(group)),
             Self::Vet { group, author, context } => q.input(group::In::Vet { group, author, context }),
             Self::Where { group, member, from } => q.input(group::In::Where { group, member, from }),
+            Self::Unknown(node) => q.input(device::In::Meet(node)),
             Self::Compared(peer) => q.input(membership::In::Compared(peer)),
             Self::Received(message) => {
                 if let Conversation::Private(from) = message.conversation {
                     // Whether it is a stranger's request is stored with the message.
-                    q.within_step(contacts::In::Received(from));
+                    q.within_step(contacts::In::Received { from, author: message.author });
                 }
                 if let Content::File { file, .. } = &message.content {
                     let (conversation, author) = (message.conversation, message.author);
@@ -301,8 +302,15 @@ impl Route for device::Out {
             Self::Seal { to, identity, body } => q.input(session::In::SealFor { to, identity, body }),
             Self::Want(peer) => q.input(link::In::Want { peer, owner: Owner::Device }),
             Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Device }),
-            Self::Devices { person, devices } => q.input(contacts::In::Devices { person, devices }),
+            Self::Devices { person, devices } => {
+                q.input(chat::In::Devices { person, devices: devices.clone() });
+                q.input(contacts::In::Devices { person, devices });
+            }
             Self::Changed { person, device, added } => {
+                if !added {
+                    q.input(delivery::In::GiveUp(device));
+                    q.input(session::In::Wipe(device));
+                }
                 q.input(contacts::In::DevicesChanged(person));
                 q.durable(Durable::DevicesChanged { node: person, device, added });
             }

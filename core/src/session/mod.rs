@@ -96,6 +96,8 @@ pub(crate) enum In {
     },
     /// Ask this linked node for its keys.
     Meet(NodeId),
+    /// This device was removed from its account: the sessions with it and what is sealed for it go.
+    Wipe(NodeId),
     /// Send this so that only `to` reads it, in a session with this identity key and in no other. It is not repeated:
     /// `Out::Ready` says when there is such a session.
     SealFor {
@@ -262,6 +264,13 @@ impl Sessions {
         self.sealed = self.sealed.saturating_add(1);
         self.outgoing.push((to, priority, bytes));
         self.save_later(to, out);
+    }
+
+    fn wipe(&mut self, node: NodeId, out: &mut Outbox<Out>) {
+        let Some(mut peer) = self.peers.remove(node) else { return };
+        self.unsaved.remove(&node);
+        self.outgoing.retain(|(to, ..)| *to != node);
+        peer.wipe(node, out);
     }
 
     /// Seals in a session with this identity key. If the one in use is with another key, or it is not known which, the next
@@ -590,6 +599,7 @@ impl Machine for Sessions {
                 self.set_trust(cx, node, identity, (held, compared), out);
             }
             In::Meet(node) => self.meet(cx, node, out),
+            In::Wipe(node) => self.wipe(node, out),
             In::SealFor { to, identity, body } => self.seal_for(cx, to, &identity, &body, out),
         }
     }

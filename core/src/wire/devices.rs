@@ -236,11 +236,6 @@ impl Chain {
         self.devices().any(|device| device == node)
     }
 
-    #[cfg(any(test, fuzzing, feature = "fuzzing"))]
-    pub(crate) fn lists(&self) -> &[DeviceList] {
-        &self.lists
-    }
-
     pub(crate) fn is_full(&self) -> bool {
         self.lists.len() >= MAX_LISTS
     }

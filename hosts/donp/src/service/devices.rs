@@ -91,14 +91,14 @@ impl Service {
 
     /// Waits for the end of it, one way or the other.
     fn when_joined(&self, gone: &dyn Fn() -> bool) -> Result<Value, Failure> {
-        let before = self.node.status()?.account;
+        let before = self.node.status()?.node.account;
         let until = Instant::now() + JOINING;
         while self.node.is_joining_account()? && Instant::now() < until && !gone() {
             std::thread::sleep(POLL_INTERVAL);
         }
         let mut out = self.devices()?;
         let is_done = !self.node.is_joining_account()?;
-        let is_other = self.node.status()?.account != before || self.node.devices()?.len() > 1;
+        let is_other = self.node.status()?.node.account != before || self.node.devices()?.len() > 1;
         out["joined"] = (is_done && (is_other || self.is_only_one()?)).into();
         Ok(out)
     }
