@@ -2,6 +2,7 @@
 //! name for each fact. Every fact reaches every machine, in the order of the list in `engine/machines.rs`,
 //! before anything that follows from it is done.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
@@ -9,6 +10,7 @@ use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::id::NodeId;
+use crate::identity::Identity;
 use crate::time::Duration;
 use crate::wire::record::NodeRecord;
 
@@ -60,6 +62,8 @@ pub(crate) enum Fact {
     NetworkChanged,
     /// Where the host says that this node can be reached, best first.
     LocalAddresses(Vec<SocketAddr>),
+    /// This device is of another account from now on, or has another name.
+    Identity(Box<Identity>),
 }
 
 /// One link at one moment.

@@ -43,6 +43,8 @@ const OTHERS: &[(&str, Target)] = &[
     ("file_message", file_message),
     ("authentication_message", authentication_message),
     ("safety_code", safety_code),
+    ("device_message", device_message),
+    ("device_chain", device_chain),
     ("delivery_message", delivery_message),
     ("chat_message", chat_message),
     ("chat_run", chat_run),
@@ -161,6 +163,27 @@ fn authentication_message(bytes: &[u8]) {
     }
 }
 
+fn device_message(bytes: &[u8]) {
+    if let Ok(message) = decode::<crate::device::wire::Message>(bytes, crate::device::wire::MAX_BYTES) {
+        assert_eq!(decode(&encode(&message), crate::device::wire::MAX_BYTES), Ok(message));
+    }
+    if let Ok(message) = decode::<crate::device::wire::Private>(bytes, crate::device::wire::MAX_BYTES) {
+        assert_eq!(decode(&encode(&message), crate::device::wire::MAX_BYTES), Ok(message));
+    }
+}
+
+/// A chain of lists: read whole, and as one of which another is known.
+fn device_chain(bytes: &[u8]) {
+    use crate::wire::devices::Chain;
+    let known = Chain::begin(&crate::contract::who(1));
+    let (read, again) = (Chain::decode(bytes, None), Chain::decode(bytes, Some(&known)));
+    assert_eq!(read, again);
+    if let Ok(chain) = read {
+        assert_eq!(chain.encode(), bytes);
+        assert_eq!(chain.rank(&known), known.rank(&chain).reverse());
+    }
+}
+
 /// A code that was scanned, and one with the right checksum behind what the fuzzer has.
 fn safety_code(bytes: &[u8]) {
     let sealed = crate::id::with_checksum('s', bytes);
@@ -198,8 +221,7 @@ fn chat_run(bytes: &[u8]) {
         let bare = run.clone().without_bodies();
         assert_eq!(bare.as_ref().map(|b| (b.last(), b.is_genuine(conversation))), Ok((run.last(), genuine)));
     }
-    let two = (who(0).node_id(), who(1).node_id());
-    if let Ok(run) = Run::decode_plain(conversation, two, bytes.to_vec()) {
+    if let Ok(run) = Run::decode_plain(conversation, bytes.to_vec()) {
         let bare = run.clone().without_bodies().map(|bare| bare.last());
         assert_eq!(bare, Ok(run.last()));
     }

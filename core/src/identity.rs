@@ -12,7 +12,7 @@ use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::id::{AccountId, NodeId};
+use crate::id::{AccountId, NodeId, checked, with_checksum};
 use crate::time::WallTime;
 
 /// Bytes of a signature.
@@ -25,9 +25,120 @@ pub fn node_id(public: &[u8; 32]) -> NodeId {
     NodeId(blake3::derive_key("DONP v1 node id", public))
 }
 
-/// The id of the account that holds this Ed25519 public key.
-pub fn account_id(public: &[u8; 32]) -> AccountId {
-    AccountId(blake3::derive_key("DONP v1 account id", public))
+/// The public keys of an account, which stay for its whole life: its id is their hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AccountKeys {
+    /// The Ed25519 key that every device of the account holds.
+    pub(crate) key: [u8; 32],
+    /// The Ed25519 key of the recovery code, which no device keeps.
+    pub(crate) recovery: [u8; 32],
+    /// The key of the device that the account began with. Its node id stands for the person, also when the device is gone.
+    pub(crate) first: [u8; 32],
+}
+
+impl AccountKeys {
+    pub(crate) fn bytes(&self) -> [u8; 96] {
+        let mut out = [0; 96];
+        let all = self.key.iter().chain(&self.recovery).chain(&self.first);
+        out.iter_mut().zip(all).for_each(|(to, from)| *to = *from);
+        out
+    }
+
+    pub(crate) fn id(&self) -> AccountId {
+        AccountId(blake3::derive_key("DONP v1 account", &self.bytes()))
+    }
+
+    /// The node that stands for the person: the account's first device.
+    pub(crate) fn person(&self) -> NodeId {
+        node_id(&self.first)
+    }
+}
+
+/// Bytes of a recovery code: 160 bits, beyond any search.
+const RECOVERY_LEN: usize = 20;
+/// The letter of a printed recovery code.
+const RECOVERY_LETTER: char = 'r';
+
+/// What a recovery code says: the account's key and the key that outranks all of its devices follow from it.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub(crate) struct Recovery([u8; RECOVERY_LEN]);
+
+impl Recovery {
+    fn key(&self) -> SigningKey {
+        SigningKey::from_bytes(&blake3::derive_key("DONP v1 recovery key", &self.0))
+    }
+
+    fn account(&self) -> SigningKey {
+        SigningKey::from_bytes(&blake3::derive_key("DONP v1 account key", &self.0))
+    }
+
+    /// The key by which others find the account.
+    pub(crate) fn public(&self) -> [u8; 32] {
+        self.key().verifying_key().to_bytes()
+    }
+
+    /// The account, if it is that of this code.
+    pub(crate) fn open(&self, keys: AccountKeys) -> Option<Account> {
+        let key = self.account();
+        let is_right = keys.key == key.verifying_key().to_bytes() && keys.recovery == self.public();
+        is_right.then_some(Account { key, keys })
+    }
+
+    pub(crate) fn sign(&self, domain: Domain, bytes: &[u8]) -> [u8; SIGNATURE_LEN] {
+        scheme::sign(&self.key(), &tagged(domain, bytes))
+    }
+
+    /// As a person writes it down: `r` and base32 with a checksum, 38 characters.
+    pub(crate) fn text(&self) -> String {
+        with_checksum(RECOVERY_LETTER, &self.0)
+    }
+
+    /// Reads a code; blanks and hyphens between its characters are ignored.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let text: String = text.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
+        checked(RECOVERY_LETTER, &text).ok()?.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Debug for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Recovery(..)")
+    }
+}
+
+/// The secret that all devices of an account share, with its public keys. It alone removes no device.
+#[derive(Clone)]
+pub(crate) struct Account {
+    key: SigningKey,
+    pub(crate) keys: AccountKeys,
+}
+
+impl Account {
+    /// The account of a secret, if it is that of these keys.
+    pub(crate) fn new(secret: &[u8; 32], keys: AccountKeys) -> Option<Self> {
+        let key = SigningKey::from_bytes(secret);
+        (key.verifying_key().to_bytes() == keys.key).then_some(Self { key, keys })
+    }
+
+    pub(crate) fn secret(&self) -> [u8; 32] {
+        self.key.to_bytes()
+    }
+
+    pub(crate) fn sign(&self, domain: Domain, bytes: &[u8]) -> [u8; SIGNATURE_LEN] {
+        scheme::sign(&self.key, &tagged(domain, bytes))
+    }
+
+    /// The account's part of a certificate that a device asks for.
+    pub(crate) fn certify(&self, cert: DeviceCert) -> DeviceCert {
+        let signature = self.sign(Domain::DeviceCert, &cert.signed_bytes()).to_vec();
+        DeviceCert { signature, ..cert }
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Account({:?})", self.keys.id())
+    }
 }
 
 /// What a signature was made for; bound into every signature.
@@ -35,8 +146,14 @@ pub fn account_id(public: &[u8; 32]) -> AccountId {
 pub(crate) enum Domain {
     /// A [`NodeRecord`](crate::wire::record::NodeRecord).
     NodeRecord,
-    /// A [`DeviceCert`].
+    /// A [`DeviceCert`], by the account.
     DeviceCert,
+    /// The same by the device: it wants to be of this account.
+    DeviceConsent,
+    /// The devices of an account, by its key.
+    DeviceList,
+    /// The same by the device, or the recovery key, that made the list.
+    DeviceListBy,
     /// A broadcast message.
     Message,
     /// What a member of a zone says of itself.
@@ -65,6 +182,9 @@ impl Domain {
         match self {
             Self::NodeRecord => b"DONP1 noderecord",
             Self::DeviceCert => b"DONP1 devicecert",
+            Self::DeviceConsent => b"DONP1 consent   ",
+            Self::DeviceList => b"DONP1 devicelist",
+            Self::DeviceListBy => b"DONP1 devlist by",
             Self::Message => b"DONP1 message   ",
             Self::Presence => b"DONP1 presence  ",
             Self::CurrentRecord => b"DONP1 current   ",
@@ -153,14 +273,15 @@ mod scheme {
     }
 }
 
-/// The secrets of one device: its own key and its person's account key.
+/// The secrets of one device: its own key and its person's account key (docs/design/devices.md).
 ///
-/// One device to an account works; the account key is above the device key from the first wire
-/// format on, so that more can come without new ids. Wiped when dropped, never printed.
+/// Wiped when dropped, never printed.
 #[derive(Clone)]
 pub struct Identity {
     device: SigningKey,
-    account: SigningKey,
+    account: Account,
+    /// Until it was shown and forgotten.
+    recovery: Option<Recovery>,
     name: String,
     created: WallTime,
 }
@@ -170,6 +291,9 @@ pub struct Identity {
 struct StoredIdentity {
     device: [u8; 32],
     account: [u8; 32],
+    recovery: [u8; 32],
+    first: [u8; 32],
+    code: Option<[u8; RECOVERY_LEN]>,
     name: String,
     created: u64,
 }
@@ -223,25 +347,30 @@ impl Identity {
         if is_reserved(name) {
             return Err(IdentityError::Reserved);
         }
-        let mut device = blake3::derive_key("DONP v1 device key", &entropy);
-        let mut account = blake3::derive_key("DONP v1 account key", &entropy);
-        let out = Self {
-            device: SigningKey::from_bytes(&device),
-            account: SigningKey::from_bytes(&account),
-            name: name.into(),
-            created,
-        };
+        let mut secret = blake3::derive_key("DONP v1 device key", &entropy);
+        let mut code = blake3::derive_key("DONP v1 recovery code", &entropy);
+        let device = SigningKey::from_bytes(&secret);
+        let recovery = Recovery(code.first_chunk().copied().unwrap_or([0; RECOVERY_LEN]));
         entropy.zeroize();
-        device.zeroize();
-        account.zeroize();
-        Ok(out)
+        secret.zeroize();
+        code.zeroize();
+        let key = recovery.account();
+        let keys = AccountKeys {
+            key: key.verifying_key().to_bytes(),
+            recovery: recovery.public(),
+            first: device.verifying_key().to_bytes(),
+        };
+        Ok(Self { device, account: Account { key, keys }, recovery: Some(recovery), name: name.into(), created })
     }
 
     /// Secret bytes to seal and store.
     pub fn to_bytes(&self) -> Vec<u8> {
         let stored = StoredIdentity {
             device: self.device.to_bytes(),
-            account: self.account.to_bytes(),
+            account: self.account.secret(),
+            recovery: self.account.keys.recovery,
+            first: self.account.keys.first,
+            code: self.recovery.as_ref().map(|code| code.0),
             name: self.name.clone(),
             created: self.created.0,
         };
@@ -257,9 +386,16 @@ impl Identity {
         if !name_is_valid(&stored.name) {
             return Err(IdentityError::Damaged);
         }
+        let key = SigningKey::from_bytes(&stored.account);
+        let keys = AccountKeys {
+            key: key.verifying_key().to_bytes(),
+            recovery: stored.recovery,
+            first: stored.first,
+        };
         Ok(Self {
             device: SigningKey::from_bytes(&stored.device),
-            account: SigningKey::from_bytes(&stored.account),
+            account: Account { key, keys },
+            recovery: stored.code.map(Recovery),
             name: stored.name.clone(),
             created: WallTime(stored.created),
         })
@@ -272,7 +408,28 @@ impl Identity {
 
     /// The id of this node's account.
     pub fn account_id(&self) -> AccountId {
-        account_id(&self.account.verifying_key().to_bytes())
+        self.account.keys.id()
+    }
+
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// The recovery code of the account that this identity began with: 38 characters for a person to write down. Who has it
+    /// can remove every device of the account and add others. None once it was forgotten.
+    pub fn recovery_code(&self) -> Option<String> {
+        self.recovery.as_ref().map(Recovery::text)
+    }
+
+    /// Forgets the recovery code, so that no thief of the profile finds it. Call it when the person wrote the code down.
+    pub fn forget_recovery_code(&mut self) {
+        self.recovery = None;
+    }
+
+    /// The same device in another account, or under another name.
+    pub(crate) fn with_account(&self, account: Account, name: String) -> Self {
+        let recovery = self.recovery.clone().filter(|r| r.open(account.keys).is_some());
+        Self { account, recovery, name, ..self.clone() }
     }
 
     /// The device's Ed25519 public key.
@@ -289,19 +446,28 @@ impl Identity {
         scheme::sign(&self.device, &tagged(domain, bytes))
     }
 
-    /// The account's statement that this device speaks for it.
+    /// The account's statement that this device speaks for it, and the device's that it wants to.
     pub(crate) fn device_cert(&self) -> DeviceCert {
-        let mut cert = DeviceCert {
-            account: self.account.verifying_key().to_bytes(),
-            device: self.public_key(),
-            name: self.name.clone(),
-            created: self.created,
-            signature: Vec::new(),
-        };
-        cert.signature = scheme::sign(&self.account, &tagged(Domain::DeviceCert, &cert.signed_bytes())).to_vec();
+        self.account.certify(self.ask_cert(self.account.keys, &self.name, self.created))
+    }
+
+    /// A certificate that an account has still to sign.
+    pub(crate) fn ask_cert(&self, account: AccountKeys, name: &str, created: WallTime) -> DeviceCert {
+        let device = self.public_key();
+        let mut cert =
+            DeviceCert { account, device, name: name.into(), created, signature: Vec::new(), consent: Vec::new() };
+        cert.consent = self.sign(Domain::DeviceConsent, &cert.signed_bytes()).to_vec();
         cert
     }
 }
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.device == other.device && self.account.key == other.account.key && self.name == other.name
+    }
+}
+
+impl Eq for Identity {}
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -309,19 +475,20 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// An account key's signature over a device key (docs/design/links.md §6).
+/// That a device is of an account, signed by both (docs/design/devices.md §2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DeviceCert {
-    pub account: [u8; 32],
+    pub account: AccountKeys,
     pub device: [u8; 32],
     pub name: String,
     pub created: WallTime,
     pub signature: Vec<u8>,
+    pub consent: Vec<u8>,
 }
 
 impl DeviceCert {
     fn signed_bytes(&self) -> Vec<u8> {
-        let mut out = self.account.to_vec();
+        let mut out = self.account.bytes().to_vec();
         out.extend_from_slice(&self.device);
         out.extend_from_slice(&self.created.0.to_le_bytes());
         out.extend_from_slice(self.name.as_bytes());
@@ -334,9 +501,15 @@ impl DeviceCert {
             return false;
         };
         name_is_valid(&self.name)
-            && account_id(&self.account) == account
+            && self.account.id() == account
             && node_id(&self.device) == node
-            && verify(Domain::DeviceCert, &self.account, &self.signed_bytes(), &signature)
+            && verify(Domain::DeviceCert, &self.account.key, &self.signed_bytes(), &signature)
+    }
+
+    /// Whether the device wants to be of this account. Without it an account could list devices of others.
+    pub(crate) fn is_wanted(&self) -> bool {
+        let Ok(consent) = <[u8; SIGNATURE_LEN]>::try_from(self.consent.as_slice()) else { return false };
+        name_is_valid(&self.name) && verify(Domain::DeviceConsent, &self.device, &self.signed_bytes(), &consent)
     }
 }
 
@@ -390,6 +563,24 @@ pub(crate) mod tests {
         assert!(!renamed.vouches(a.account_id(), a.node_id()));
         let swapped = DeviceCert { device: b.public_key(), ..cert };
         assert!(!swapped.vouches(a.account_id(), b.node_id()));
+    }
+
+    /// Mutation: another account's keys are taken for those of the code.
+    #[test]
+    fn a_recovery_code_opens_its_account_only() {
+        let (a, b) = (identity(1), identity(2));
+        let text = a.recovery_code().unwrap();
+        assert_eq!(text.len(), 38);
+        let spaced: String = text.chars().flat_map(|c| [c.to_ascii_uppercase(), ' ']).collect();
+        let read = Recovery::read(&spaced).unwrap();
+        let opened = read.open(a.account().keys).unwrap();
+        assert_eq!(opened.secret(), a.account().secret());
+        assert!(read.open(b.account().keys).is_none());
+        assert!(Recovery::read(&text.replace(text.chars().last().unwrap(), "z")).is_none());
+        let mut shown = a.clone();
+        shown.forget_recovery_code();
+        assert_eq!(Identity::from_bytes(&shown.to_bytes()).unwrap().recovery_code(), None);
+        assert_eq!(Identity::from_bytes(&a.to_bytes()).unwrap().recovery_code(), Some(text));
     }
 
     #[test]

@@ -123,6 +123,7 @@ mod contacts;
 mod contract;
 mod crypto;
 mod delivery;
+mod device;
 mod discovery;
 mod engine;
 mod error;
@@ -162,6 +163,7 @@ pub use config::{
     NodeType, SwimConfig,
 };
 pub use contacts::{SafetyNumber, Verification};
+pub use device::{DeviceInfo, DeviceTicket};
 pub use engine::{
     Answer, Contact, ConversationInfo, Deadline, Durable, Engine, Event, FailReason, FailureType, FilePart, LocalPeer,
     Output, Peer, Status, Transmit, Volatile, ZoneMember,

@@ -203,6 +203,18 @@ pub enum Event {
         /// Which node.
         node: NodeId,
     },
+    /// A device came to the account of a contact or of this node, or is gone from it. A verified contact counts as changed
+    /// until it was looked at.
+    DevicesChanged {
+        /// The number to acknowledge.
+        seq: u64,
+        /// The first device of the account, which stands for the person.
+        node: NodeId,
+        /// Which device.
+        device: NodeId,
+        /// Whether it came, or is gone.
+        added: bool,
+    },
     /// This node's state changed.
     StateChanged {
         /// Before.
@@ -279,6 +291,9 @@ impl From<api::Event> for Event {
             }
             api::Event::ContactRequest { seq, node, .. } => Self::ContactRequest { seq, node },
             api::Event::ContactChanged { seq, node, .. } => Self::ContactChanged { seq, node },
+            api::Event::DevicesChanged { seq, node, device, added, .. } => {
+                Self::DevicesChanged { seq, node, device, added }
+            }
             api::Event::Authenticated { peer, result, .. } => Self::Authenticated { peer, result: result.into() },
             api::Event::StateChanged { before, after } => {
                 Self::StateChanged { before: before.into(), after: after.into() }

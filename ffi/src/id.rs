@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 pub use donp_core::{AccountId, FileId, GroupId, MessageId, NodeId};
-use donp_core::{Identity, Ticket};
+use donp_core::{DeviceTicket, Identity, Ticket};
 use donp_runtime::clock::{Clock, entropy};
 
 use crate::DonpError;
@@ -110,6 +110,10 @@ pub fn parse_ticket(text: &str) -> Result<TicketInfo, DonpError> {
 
 pub(crate) fn ticket(text: &str) -> Result<Ticket, DonpError> {
     parse("an invitation", text)
+}
+
+pub(crate) fn device_ticket(text: &str) -> Result<DeviceTicket, DonpError> {
+    parse("a ticket of a device", text)
 }
 
 /// A new identity: secret bytes to keep, and to give to an engine or a node. `name` is 1 to 64 bytes

@@ -15,6 +15,7 @@ compile_error!("donp-ffi refuses --cfg donp_planted: such a build contains known
 
 mod care;
 mod contacts;
+mod devices;
 mod content;
 mod engine;
 mod error;
@@ -31,6 +32,7 @@ mod stream;
 
 pub use care::{Checked, restore_profile};
 pub use contacts::{AuthenticationResult, Contact, ConversationInfo, SafetyNumber, Verification};
+pub use devices::DeviceInfo;
 pub use content::{ClockEntry, Content, Conversation, HistoryPage, Message};
 pub use engine::{
     Answer, Batch, Engine, EngineConfig, EngineStatus, FilePart, Op, Output, Received, Record, Request, Transmit,

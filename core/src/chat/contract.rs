@@ -30,7 +30,7 @@ impl Contract for Chat {
                 let (from, body) = (d.peer(), d.bytes());
                 // Most carry the id of the run; no random input could guess it.
                 let me = who(0).node_id();
-                let run = Run::decode_plain(private_conversation(me, from), (me, from), body.clone());
+                let run = Run::decode_plain(private_conversation(me, from), body.clone());
                 let last = run.ok().and_then(|r| r.last()).filter(|_| d.below(4) != 3);
                 let id = last.map_or_else(|| d.id(), |last| short(&last.hash));
                 In::DirectReceived { from, id, body }

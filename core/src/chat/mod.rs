@@ -23,6 +23,7 @@ mod lives;
 mod log;
 mod pace;
 mod page;
+mod people;
 mod policy;
 mod prune;
 mod pull;
@@ -68,6 +69,7 @@ use log::{Log, Need, State};
 use pace::Pace;
 pub(crate) use page::History;
 use page::{Query, Scroll};
+use people::People;
 use policy::Policy;
 use prune::Pruning;
 use pull::Pulls;
@@ -103,6 +105,8 @@ pub(crate) enum In {
     Opened { from: NodeId, body: Vec<u8> },
     /// There is a session with this node, or a new one: what was said to it before may not have reached it.
     Ready(NodeId),
+    /// These are the devices of an account; `person` stands for it.
+    Devices { person: NodeId, devices: Vec<NodeId> },
     /// What is known of a group now; none when this node is no member any more.
     Group { group: GroupId, view: Option<Arc<GroupView>> },
     /// The answer to `Out::Vet`.
@@ -151,6 +155,8 @@ pub(crate) enum Out {
         author: NodeId,
         context: Context,
     },
+    /// This node wrote, and it is not known whose device it is.
+    Unknown(NodeId),
     /// The verdict on `In::DirectReceived`.
     DirectValidated {
         from: NodeId,
@@ -270,6 +276,7 @@ pub(crate) struct Chat {
     /// Authors whose messages make no events.
     muted: OrderedSet<NodeId>,
     groups: Groups,
+    people: People,
     keys: Keys,
     /// Said since the last output.
     draft: Option<Draft>,
@@ -322,6 +329,7 @@ impl Chat {
             blocked: OrderedSet::new(),
             muted: OrderedSet::new(),
             groups: Groups::default(),
+            people: People::default(),
             keys: Keys::default(),
             draft: None,
             waiting: Waiting::default(),
@@ -359,10 +367,13 @@ impl Chat {
         }
         let state: State = decode(value, 1 << 20)?;
         self.next_number = self.next_number.max(state.number.saturating_add(1));
-        let policy = Policy::new(state.kind, self.me);
-        if let Conversation::Private(peer) = state.kind {
-            self.private.insert(peer, conversation);
-        }
+        let policy = match state.kind {
+            Conversation::Private(person) => {
+                self.private.insert(person, conversation);
+                self.private_policy(person)
+            }
+            Conversation::Network | Conversation::Group(_) => Policy::new(state.kind, self.me),
+        };
         self.logs.insert(conversation, Log::restore(conversation, policy, self.me, state));
         Ok(())
     }
@@ -393,12 +404,17 @@ impl Chat {
         self.logs.contains_key(&self.id_of(conversation))
     }
 
+    /// Whether there is a private conversation.
+    pub(crate) fn has_private(&self) -> bool {
+        !self.private.is_empty()
+    }
+
     fn id_of(&self, conversation: Conversation) -> ConversationId {
         match conversation {
             Conversation::Network => self.network,
-            Conversation::Private(peer) => match self.private.get(&peer) {
+            Conversation::Private(peer) => match self.private.get(&self.person_of(peer)) {
                 Some(id) => *id,
-                None => private_conversation(self.me, peer),
+                None => private_conversation(self.person_of(self.me), self.person_of(peer)),
             },
             Conversation::Group(group) => group_conversation(group),
         }
@@ -406,12 +422,14 @@ impl Chat {
 
     /// The rules of a conversation that a node speaks of; none if it takes no part in it.
     fn policy(&self, conversation: ConversationId, with: NodeId) -> Option<Policy> {
-        let kind = match conversation {
-            network if network == self.network => Conversation::Network,
-            private if private == self.id_of(Conversation::Private(with)) => Conversation::Private(with),
-            group => return self.groups.policy(group, self.me).filter(|policy| policy.may_sync(with)),
+        if conversation == self.network {
+            return Some(Policy::new(Conversation::Network, self.me));
+        }
+        let policy = match self.person_behind(conversation, with) {
+            Some(person) => Some(self.private_policy(person)),
+            None => self.groups.policy(conversation, self.me),
         };
-        Some(Policy::new(kind, self.me)).filter(|policy| policy.may_sync(with))
+        policy.filter(|policy| policy.may_sync(with))
     }
 
     /// The log of a conversation, made if there is none and there is space.
@@ -421,11 +439,17 @@ impl Chat {
             if self.logs.len() >= self.config.limits.conversations {
                 return None;
             }
-            let policy = self.groups.policy(id, self.me).unwrap_or_else(|| Policy::new(kind, self.me));
+            let policy = match kind {
+                Conversation::Private(peer) => {
+                    let person = self.person_of(peer);
+                    self.private.insert(person, id);
+                    self.private_policy(person)
+                }
+                Conversation::Network | Conversation::Group(_) => {
+                    self.groups.policy(id, self.me).unwrap_or_else(|| Policy::new(kind, self.me))
+                }
+            };
             self.logs.insert(id, Log::new(id, self.next_number, policy, self.me, Life(cx.rng.bytes())));
-            if let Conversation::Private(peer) = kind {
-                self.private.insert(peer, id);
-            }
             self.next_number = self.next_number.saturating_add(1);
         }
         self.logs.get_mut(&id)
@@ -445,12 +469,17 @@ impl Chat {
     fn direct(&mut self, cx: &mut Cx<'_>, from: NodeId, id: ShortId, bytes: Vec<u8>, out: &mut Outbox<Out>) {
         let kind = Conversation::Private(from);
         let conversation = self.id_of(kind);
-        let run = Run::decode_plain(conversation, (self.me, from), bytes).ok();
+        let run = Run::decode_plain(conversation, bytes).ok().filter(|_| self.speaks(from));
         // Only who deleted its body serves a header: an author has it.
         let genuine =
             |r: &Run| !r.is_bare() && r.log.author == from && r.last().is_some_and(|last| short(&last.hash) == id);
+        let is_said = run.as_ref().is_some_and(|r| r.log.author == from);
         let Some(run) = run.filter(genuine) else {
             self.drops.count(DropReason::Message);
+            if is_said && self.is_unknown(from) {
+                // It may be a device of a person whose list is not here: it comes again when the list is.
+                return out.push(Out::Unknown(from));
+            }
             return out.push(Out::DirectValidated { from, id, accepted: false });
         };
         if self.log(cx, kind).is_none() {
@@ -592,9 +621,10 @@ impl Machine for Chat {
             In::Message { from, body } => self.sync(cx, from, &body, false, out),
             In::Opened { from, body } => self.sync(cx, from, &body, true, out),
             In::Ready(peer) => {
-                self.greet(cx, self.id_of(Conversation::Private(peer)), peer, out);
+                self.greet_in_private(cx, peer, out);
                 self.greet_in_groups(cx, peer, out);
             }
+            In::Devices { person, devices } => self.devices_known(cx, person, devices),
             In::Group { group, view } => self.group_view(cx, group, view, out),
             In::Vetted { group, author, context, may, members } => {
                 self.vetted(cx, (group, author, context), (may, members), out);
@@ -652,6 +682,7 @@ impl Machine for Chat {
             self.compare_groups(cx, out);
             self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 50));
         }
+        self.tell_timeout(cx, out);
         self.compare_timeout(cx, out);
         if self.pace_at().is_some_and(|at| at <= cx.now) {
             self.unpause(cx, out);
@@ -669,6 +700,7 @@ impl Machine for Chat {
         let timers = soonest(soonest(unsigned, self.waiting.next_ask()), soonest(self.compare_at, self.sweep_at));
         let syncs = soonest(self.pulls.deadline(), soonest(self.merge_at, self.news_at));
         let syncs = soonest(syncs, soonest(self.polls.deadline(), soonest(self.pruning.at, self.scroll_deadline())));
+        let syncs = soonest(syncs, self.people.deadline());
         soonest(soonest(timers, syncs), soonest(self.compare.deadline(), self.pace_at()))
     }
 
@@ -689,6 +721,7 @@ impl Machine for Chat {
             .saturating_add(self.keys.len())
             .saturating_add(self.groups.len())
             .saturating_add(self.private.len())
+            .saturating_add(self.people.len())
             .saturating_add(self.unsaved.len())
             .saturating_add(self.unsaved_retention.len())
             .saturating_add(self.draft.as_ref().map_or(0, Draft::len))

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::chat::people::Sides;
 use crate::id::{ConversationId, GroupId, NodeId, OpId};
 use crate::identity::Identity;
 use crate::shared::Arc;
@@ -15,8 +16,8 @@ use crate::wire::group::{Context, GroupView, Reader};
 pub(super) enum Carriage {
     /// By gossip, to all nodes of the network.
     Gossip,
-    /// By delivery, to one node.
-    Delivery(NodeId),
+    /// By delivery, to each device of the other side.
+    Delivery,
     /// By the group machine, to its members.
     Members(GroupId),
 }
@@ -28,16 +29,32 @@ pub(crate) struct Policy {
     me: NodeId,
     /// What is known of a group; empty for others.
     view: Arc<GroupView>,
+    /// The devices of a private conversation; empty for others.
+    sides: Arc<Sides>,
 }
 
 impl Policy {
     pub(super) fn new(kind: Conversation, me: NodeId) -> Self {
-        Self { kind, me, view: Arc::default() }
+        Self { kind, me, view: Arc::default(), sides: Arc::default() }
     }
 
     /// The same with what is known of a group now.
     pub(super) fn with_view(kind: Conversation, me: NodeId, view: Arc<GroupView>) -> Self {
-        Self { kind, me, view }
+        Self { kind, me, view, sides: Arc::default() }
+    }
+
+    /// The same with the devices of a private conversation.
+    pub(super) fn with_sides(kind: Conversation, me: NodeId, sides: Arc<Sides>) -> Self {
+        Self { kind, me, view: Arc::default(), sides }
+    }
+
+    pub(super) fn is_private(&self) -> bool {
+        matches!(self.kind, Conversation::Private(_))
+    }
+
+    /// The devices to which an own message is delivered.
+    pub(super) fn receivers(&self) -> &[NodeId] {
+        &self.sides.theirs
     }
 
     pub(super) fn kind(&self) -> Conversation {
@@ -47,7 +64,7 @@ impl Policy {
     pub(super) fn carriage(&self) -> Carriage {
         match self.kind {
             Conversation::Network => Carriage::Gossip,
-            Conversation::Private(peer) => Carriage::Delivery(peer),
+            Conversation::Private(_) => Carriage::Delivery,
             Conversation::Group(group) => Carriage::Members(group),
         }
     }
@@ -73,7 +90,9 @@ impl Policy {
     pub(super) fn may_sync(&self, with: NodeId) -> bool {
         match self.kind {
             Conversation::Network => true,
-            Conversation::Private(peer) => with == peer,
+            Conversation::Private(_) => {
+                with != self.me && (self.sides.theirs.contains(&with) || self.sides.ours.contains(&with))
+            }
             Conversation::Group(_) => self.view.members.contains_key(&with),
         }
     }
@@ -113,7 +132,7 @@ impl Policy {
     pub(super) fn seal(&self, id: ConversationId, identity: &Identity, parts: Parts) -> Result<Run, Malformed> {
         match self.kind {
             Conversation::Network => Run::sign(identity, id, parts),
-            Conversation::Private(peer) => Run::plain(id, (self.me, peer), parts),
+            Conversation::Private(_) => Run::plain(id, self.me, parts),
             Conversation::Group(_) => {
                 Run::sign_in_group(identity, id, self.view.context.as_ref().ok_or(Malformed)?, parts)
             }
@@ -124,7 +143,7 @@ impl Policy {
     pub(super) fn decode(&self, id: ConversationId, bytes: Vec<u8>) -> Result<Run, Malformed> {
         match self.kind {
             Conversation::Network => Run::decode_signed(id, bytes),
-            Conversation::Private(peer) => Run::decode_plain(id, (self.me, peer), bytes),
+            Conversation::Private(_) => Run::decode_plain(id, bytes),
             Conversation::Group(_) => Run::decode_in_group(id, bytes),
         }
     }

@@ -233,6 +233,7 @@ impl Chat {
         }
         self.choose_base(cx, conversation, out);
         self.ask_wanted(cx, conversation, from, out);
+        let private_gap = if self.is_own(from) { GAP } else { PRIVATE_GAP };
         // A conversation that only the peer knows: this node's store may be older than it.
         let gap = match (self.logs.get_mut(&conversation), hash) {
             (Some(log), Some(_)) if !log.lives.is_complete() => return self.greet(cx, conversation, from, out),
@@ -257,13 +258,13 @@ impl Chat {
             (Some(_), None) => return,
             (Some(log), Some(_)) if log.policy.is_signed() => GAP,
             (None, _) if planted(Bug::ForgottenStaysForgotten) => return,
-            (Some(_) | None, _) => PRIVATE_GAP,
+            (Some(_) | None, _) => private_gap,
         };
         self.pull_at(conversation, from, cx.now + gap, hash.unwrap_or_default());
     }
 
     /// A peer with another hash is asked for what it has then.
-    fn pull_at(&mut self, conversation: ConversationId, peer: NodeId, then: Instant, hash: [u8; 16]) {
+    pub(super) fn pull_at(&mut self, conversation: ConversationId, peer: NodeId, then: Instant, hash: [u8; 16]) {
         let (at, known) = self.pulls.gaps.entry((conversation, peer)).or_insert((then, hash));
         (*at, *known) = ((*at).min(then), hash);
     }

@@ -50,6 +50,9 @@ impl Chat {
                     if self.log(cx, policy.kind()).is_none() {
                         return self.drops.count(DropReason::Rate);
                     }
+                    // Bodies that another than the author brings are taken of own devices alone.
+                    let is_proven = policy.is_signed() || run.log.author == self.me || self.believes(from, run.log.author);
+                    let Ok(run) = (if is_proven { Ok(run) } else { run.without_bodies() }) else { continue };
                     self.scrolled(from, conversation, &run);
                     self.offer(cx, conversation, run, Source::Peer { from, repairs }, out);
                 }
@@ -78,7 +81,7 @@ impl Chat {
 
     pub(super) fn link_up(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
         self.linked.insert(peer, None);
-        self.greet(cx, self.id_of(Conversation::Private(peer)), peer, out);
+        self.greet_in_private(cx, peer, out);
         self.greet_in_groups(cx, peer, out);
         if self.compare_with.remove(&peer) {
             self.compare_all(cx, peer, out);

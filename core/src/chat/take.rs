@@ -382,8 +382,11 @@ impl Chat {
                     let publish = Out::Publish { body: run.bytes.clone() };
                     if planted(Bug::NumberUsedAgain) { out.push(publish) } else { out.after_commit(publish) }
                 }
-                (Some(Carriage::Delivery(to)), Some(id)) => {
-                    out.push(Out::Submit { to, id, body: run.bytes.clone() });
+                (Some(Carriage::Delivery), Some(id)) => {
+                    let receivers = self.logs.get(&conversation).map_or(&[][..], |log| log.policy.receivers());
+                    for to in receivers {
+                        out.push(Out::Submit { to: *to, id, body: run.bytes.clone() });
+                    }
                 }
                 (Some(Carriage::Members(group)), _) => {
                     out.after_commit(Out::Carry { group, body: run.bytes.clone() });
@@ -400,6 +403,7 @@ impl Chat {
                 matches!(source, Source::Member { .. } | Source::Peer { .. }) && !taken.is_empty(),
             );
         }
+        self.tell_own(cx.now, conversation);
         self.merge_later(cx, conversation);
         self.prune_later(cx.now, conversation);
         if planted(Bug::LostWakeUp) {
@@ -478,7 +482,7 @@ impl Chat {
         out: &mut Outbox<Out>,
     ) {
         let (is_reported, me) = (self.reports(run.log.author), self.me);
-        let is_blocked = self.blocked.contains(&run.log.author);
+        let (is_blocked, is_own) = (self.blocked.contains(&run.log.author), self.is_own(run.log.author));
         let Some(log) = self.logs.get_mut(&conversation) else { return };
         // The store lost it: the application got its event before. Below the base nothing is news.
         let is_news = matches!(kind, Kind::Next | Kind::Fork | Kind::Gap | Kind::Late) && !log.is_old(run);
@@ -486,7 +490,7 @@ impl Chat {
             return;
         }
         for t in taken.iter().filter(|t| !t.void) {
-            log.unread = log.unread.saturating_add(u32::from(t.body.is_some_and(super::unread::counts)));
+            log.unread = log.unread.saturating_add(u32::from(!is_own && t.body.is_some_and(super::unread::counts)));
             if !is_reported {
                 continue;
             }

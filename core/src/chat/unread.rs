@@ -93,7 +93,7 @@ impl Chat {
             counting.place = id.next();
             let At::End(held) = &row.at else { continue };
             let Ok(run) = stored_run(&log.policy, log.id, &held.run.0) else { continue };
-            let is_others = run.log.author != self.me && !self.blocked.contains(&run.log.author);
+            let is_others = !self.is_own(run.log.author) && !self.blocked.contains(&run.log.author);
             if !is_others || log.retention.is_deleted(id, held.arrived) {
                 continue;
             }

@@ -142,13 +142,13 @@ impl Book {
     }
 
     /// A stranger wrote. Of too many requests the oldest goes; its messages stay.
-    pub(super) fn request<O>(&mut self, from: NodeId, wall: WallTime, out: &mut Outbox<O>) {
-        if self.requests >= self.most_requests {
-            let requests = self.people.iter().filter(|(_, p)| p.request);
-            let oldest = requests.min_by_key(|(node, p)| (p.added, **node)).map(|(node, _)| *node);
-            oldest.into_iter().for_each(|node| self.remove(node, out));
-        }
+    /// Returns which.
+    pub(super) fn request<O>(&mut self, from: NodeId, wall: WallTime, out: &mut Outbox<O>) -> Option<NodeId> {
+        let requests = self.people.iter().filter(|(_, p)| p.request && self.requests >= self.most_requests);
+        let oldest = requests.min_by_key(|(node, p)| (p.added, **node)).map(|(node, _)| *node);
+        oldest.into_iter().for_each(|node| self.remove(node, out));
         self.put(from, Person::new(true, wall), out);
+        oldest
     }
 
     /// All rows, for limits that were lowered since they were stored.

@@ -60,7 +60,7 @@ impl Command<Contacts> for Add {
         }
         let mut person = contacts.become_contact(cx, self.node)?;
         person.petname = self.petname.or(person.petname);
-        contacts.book.put(self.node, person, out);
+        contacts.put(self.node, person, out);
         contacts.meet(self.node, out);
         Ok(())
     }
@@ -78,7 +78,7 @@ impl Command<Contacts> for Accept {
             return Err(CommandError::Unknown("request"));
         }
         let person = contacts.become_contact(cx, self.0)?;
-        contacts.book.put(self.0, person, out);
+        contacts.put(self.0, person, out);
         Ok(())
     }
 }
@@ -91,12 +91,13 @@ impl Command<Contacts> for Wrote {
     type Answer = ();
 
     fn run(self, contacts: &mut Contacts, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        if contacts.book.get(self.0).is_some_and(|p| !p.request) {
+        let node = contacts.row_of(self.0);
+        if contacts.book.get(node).is_some_and(|p| !p.request) {
             return;
         }
-        if let Ok(person) = contacts.become_contact(cx, self.0) {
-            contacts.book.put(self.0, person, out);
-            contacts.meet(self.0, out);
+        if let Ok(person) = contacts.become_contact(cx, node) {
+            contacts.put(node, person, out);
+            contacts.meet(node, out);
         }
     }
 }
@@ -116,7 +117,7 @@ impl Command<Contacts> for Rename {
         if let Some(name) = &self.petname {
             contacts.check_name(self.node, name)?;
         }
-        contacts.book.put(self.node, Person { petname: self.petname, ..person }, out);
+        contacts.put(self.node, Person { petname: self.petname, ..person }, out);
         Ok(())
     }
 }
@@ -135,7 +136,7 @@ impl Command<Contacts> for Mute {
         let Self { node, muted } = self;
         let person = contacts.contact(node)?;
         if person.muted != muted {
-            contacts.book.put(node, Person { muted, ..person }, out);
+            contacts.put(node, Person { muted, ..person }, out);
             out.push(Out::Fact(if muted { Fact::Muted(node) } else { Fact::Unmuted(node) }));
         }
         Ok(())
@@ -153,12 +154,13 @@ impl Command<Contacts> for Remove {
         let node = self.0;
         let person = contacts.book.get(node).ok_or(CommandError::Unknown("contact"))?;
         let (muted, verified) = (person.muted, person.verified.is_some());
-        contacts.book.remove(node, out);
+        contacts.take_out(node, out);
         if muted {
             out.push(Out::Fact(Fact::Unmuted(node)));
         }
         if verified {
             out.push(Out::Trust { node, identity: None, held: false, compared: false });
+            contacts.hold_others(node, false, out);
         }
         Ok(())
     }
@@ -208,8 +210,9 @@ impl Command<Contacts> for Verify {
                 return Err(CommandError::Unreadable("safety number: it has 60 digits, or is a whole scanned code"));
             }
         }
-        contacts.book.put(node, Person { verified: Some(other.identity), changed: false, ..person }, out);
+        contacts.put(node, Person { verified: Some(other.identity), changed: false, ..person }, out);
         out.push(Out::Trust { node, identity: Some(other.identity), held: false, compared: true });
+        contacts.hold_others(node, false, out);
         Ok(())
     }
 }
@@ -227,8 +230,9 @@ impl Command<Contacts> for AcceptChange {
         if person.verification() != Verification::Changed {
             return Err(CommandError::Unknown("change of a key"));
         }
-        contacts.book.put(node, Person { verified: None, changed: false, ..person }, out);
+        contacts.put(node, Person { verified: None, changed: false, ..person }, out);
         out.push(Out::Trust { node, identity: None, held: false, compared: false });
+        contacts.hold_others(node, false, out);
         Ok(())
     }
 }

@@ -41,7 +41,10 @@ impl Contract for Contacts {
                 let PublicKeys { device, identity } = keys(d.below(PEERS), d.below(4));
                 return Step::In(In::Keys { device, identity });
             }
-            2 => return Step::In(In::Received(d.peer())),
+            2 => {
+                let from = d.peer();
+                return Step::In(In::Received { from, author: from });
+            }
             3 => return Step::Fact(up(d.peer())),
             4 => return Step::Fact(down(d.peer())),
             5 => return Step::Fact(if d.coin() { Fact::Blocked(d.peer()) } else { d.fact() }),

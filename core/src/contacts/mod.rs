@@ -13,12 +13,12 @@ mod number;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::collections::OrderedSet;
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::contacts::book::Book;
 use crate::fact::Fact;
 use crate::id::NodeId;
 use crate::identity::node_id;
-use crate::machine::{Cx, Machine, Outbox, Setup};
+use crate::machine::{Command, Cx, Machine, Outbox, Setup};
 use crate::stats::Stats;
 use crate::store::{Record, Table};
 use crate::time::Instant;
@@ -40,10 +40,14 @@ const CONTACTS: Table = Table::hot(56);
 pub(crate) enum In {
     /// The keys that a device proved to hold when a session with it began; those of this node at its start.
     Keys { device: [u8; 32], identity: [u8; 32] },
-    /// A private message of this node was reported.
-    Received(NodeId),
+    /// A private message was reported, in the conversation with this person, by this device.
+    Received { from: NodeId, author: NodeId },
     /// It names a file.
     Named { from: NodeId, file: Box<Attachment> },
+    /// These are the devices of an account; `person` stands for it.
+    Devices { person: NodeId, devices: Vec<NodeId> },
+    /// A device came to this person's account, or is gone from it.
+    DevicesChanged(NodeId),
 }
 
 #[derive(Debug)]
@@ -59,6 +63,8 @@ pub(crate) enum Out {
     },
     /// Ask this linked node for its keys; `In::Keys` answers.
     Meet(NodeId),
+    /// A contact, from now on or not any more.
+    Kept { node: NodeId, kept: bool },
     /// A stranger wrote for the first time.
     Requested(NodeId),
     /// A verified contact has another session identity key.
@@ -77,12 +83,74 @@ pub(crate) struct Contacts {
     book: Book,
     /// INVARIANT: at most as many as there are links.
     linked: OrderedSet<NodeId>,
+    /// Whose device a node is, other than of the person that it stands for itself.
+    ///
+    /// INVARIANT: at most seven for each account whose lists are kept.
+    persons: OrderedMap<NodeId, NodeId>,
 }
 
 impl Contacts {
+    /// The row of a node, or of another device of its person.
+    fn row_of(&self, node: NodeId) -> NodeId {
+        if self.book.get(node).is_some() {
+            return node;
+        }
+        let person = self.person_of(node);
+        let is_row = |other: &NodeId| self.book.get(*other).is_some();
+        let mut others = self.persons.iter().filter(|(_, p)| **p == person).map(|(device, _)| *device);
+        Some(person).filter(is_row).or_else(|| others.find(is_row)).unwrap_or(node)
+    }
+
+    fn person_of(&self, node: NodeId) -> NodeId {
+        self.persons.get(&node).copied().unwrap_or(node)
+    }
+
+    fn put(&mut self, node: NodeId, person: Person, out: &mut Outbox<Out>) {
+        if self.book.get(node).is_none() {
+            out.push(Out::Kept { node, kept: true });
+        }
+        self.book.put(node, person, out);
+    }
+
+    fn take_out(&mut self, node: NodeId, out: &mut Outbox<Out>) {
+        self.book.remove(node, out);
+        out.push(Out::Kept { node, kept: false });
+    }
+
+    /// A verified person whose devices changed is held until the user looked at it, as one with another key.
+    fn devices_changed(&mut self, person: NodeId, out: &mut Outbox<Out>) {
+        let rows: Vec<NodeId> =
+            self.book.iter().map(|(node, _)| node).filter(|node| self.person_of(*node) == person).collect();
+        for node in rows {
+            let Some(known) = self.book.get(node).filter(|p| p.verified.is_some() && !p.changed) else { continue };
+            let (identity, known) = (known.verified, Person { changed: true, ..known.clone() });
+            self.put(node, known, out);
+            out.push(Out::Trust { node, identity, held: true, compared: false });
+            self.hold_others(node, true, out);
+        }
+    }
+
+    /// Holds what goes to the other devices of the person of a row, or ends that.
+    fn hold_others(&self, row: NodeId, held: bool, out: &mut Outbox<Out>) {
+        let person = self.person_of(row);
+        let others = self.persons.iter().filter(|(_, p)| **p == person).map(|(device, _)| *device);
+        for node in others.chain([person]).filter(|node| *node != row && self.book.get(*node).is_none()) {
+            out.push(Out::Trust { node, identity: None, held, compared: false });
+        }
+    }
+
+    fn devices(&mut self, person: NodeId, devices: &[NodeId], out: &mut Outbox<Out>) {
+        self.persons.retain(|device, of| *of != person || devices.contains(device));
+        self.persons.extend(devices.iter().filter(|d| **d != person).map(|d| (*d, person)));
+        let row = self.row_of(person);
+        if self.book.get(row).is_some_and(|p| p.changed) {
+            self.hold_others(row, true, out);
+        }
+    }
+
     /// One of the book, also with a request.
     pub(crate) fn get(&self, node: NodeId) -> Option<&Person> {
-        self.book.get(node)
+        self.book.get(self.row_of(node))
     }
 
     /// All of the book, by id.
@@ -92,7 +160,7 @@ impl Contacts {
 
     /// Whether nothing is sent to this node until its change of key was looked at.
     pub(crate) fn is_held(&self, node: NodeId) -> bool {
-        self.book.get(node).is_some_and(|p| p.verification() == Verification::Changed)
+        self.get(node).is_some_and(|p| p.verification() == Verification::Changed)
     }
 
     /// Asks for keys that are not known yet.
@@ -120,7 +188,7 @@ impl Contacts {
         // A key that was held stays so if the old one comes back: two stores have the device's key.
         person.changed |= changed;
         let identity = person.verified;
-        self.book.put(node, person, out);
+        self.put(node, person, out);
         if is_news {
             out.push(Out::Trust { node, identity, held: true, compared: false });
             out.push(Out::Changed(node));
@@ -131,7 +199,10 @@ impl Contacts {
         if self.book.get(from).is_some() || from == self.me {
             return;
         }
-        self.book.request(from, cx.wall, out);
+        if let Some(node) = self.book.request(from, cx.wall, out) {
+            out.push(Out::Kept { node, kept: false });
+        }
+        out.push(Out::Kept { node: from, kept: true });
         out.push(Out::Requested(from));
         self.meet(from, out);
     }
@@ -147,6 +218,7 @@ impl Machine for Contacts {
         let limits = &setup.config.limits;
         let book = Book::restore(&records, limits.contacts, limits.contact_requests)?;
         for (node, person) in book.iter() {
+            out.push(Out::Kept { node, kept: true });
             if person.verified.is_some() {
                 out.push(Out::Trust { node, identity: person.verified, held: person.changed, compared: false });
             }
@@ -154,7 +226,7 @@ impl Machine for Contacts {
                 out.push(Out::Fact(Fact::Muted(node)));
             }
         }
-        Ok(Self { me: cx.me, own: None, book, linked: OrderedSet::new() })
+        Ok(Self { me: cx.me, own: None, book, linked: OrderedSet::new(), persons: OrderedMap::new() })
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern other machines")]
@@ -166,7 +238,7 @@ impl Machine for Contacts {
             }
             Fact::LinkDown { peer, .. } => drop(self.linked.remove(&peer)),
             // A block answers a request.
-            Fact::Blocked(peer) if self.book.get(peer).is_some_and(|p| p.request) => self.book.remove(peer, out),
+            Fact::Blocked(peer) if self.book.get(peer).is_some_and(|p| p.request) => self.take_out(peer, out),
             _ => {}
         }
     }
@@ -174,7 +246,13 @@ impl Machine for Contacts {
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
         match input {
             In::Keys { device, identity } => self.learn(PublicKeys { device, identity }, out),
-            In::Received(from) => self.received(cx, from, out),
+            In::Received { from, author } if self.person_of(author) == self.person_of(self.me) => {
+                // Another device of this person wrote to it.
+                Wrote(self.row_of(from)).run(self, cx, out);
+            }
+            In::Received { from, .. } => self.received(cx, self.row_of(from), out),
+            In::Devices { person, devices } => self.devices(person, &devices, out),
+            In::DevicesChanged(person) => self.devices_changed(person, out),
             In::Named { from, file } => {
                 if self.book.get(from).is_some_and(|person| !person.request) {
                     out.push(Out::Named { from, file });
@@ -190,7 +268,7 @@ impl Machine for Contacts {
     }
 
     fn footprint(&self) -> usize {
-        self.book.len().saturating_add(self.linked.len())
+        self.book.len().saturating_add(self.linked.len()).saturating_add(self.persons.len())
     }
 
     fn count(&self, _stats: &mut Stats) {}

@@ -186,27 +186,27 @@ fn an_accepted_change_is_not_verified() {
 #[test]
 fn a_stranger_is_a_request_until_it_is_answered() {
     let mut bench = Bench::new();
-    let out = bench.handle(In::Received(id(1)));
+    let out = bench.handle(In::Received { from: id(1), author: id(1) });
     assert!(matches!(out[..], [Out::Requested(who)] if who == id(1)), "{out:?}");
-    assert!(bench.handle(In::Received(id(1))).is_empty(), "it is reported once");
+    assert!(bench.handle(In::Received { from: id(1), author: id(1) }).is_empty(), "it is reported once");
     assert_eq!(bench.verify(1, "1").0, Err(CommandError::Unknown("contact")), "a request is no contact");
     assert_eq!(bench.run(Mute { node: id(1), muted: true }).0, Err(CommandError::Unknown("contact")));
     assert_eq!(bench.run(Accept(id(1))).0, Ok(()));
     assert_eq!(bench.run(Accept(id(1))).0, Err(CommandError::Unknown("request")));
     // Who is written to is a contact, and who is added.
-    bench.handle(In::Received(id(2)));
+    bench.handle(In::Received { from: id(2), author: id(2) });
     bench.run(Wrote(id(2)));
-    bench.handle(In::Received(id(3)));
+    bench.handle(In::Received { from: id(3), author: id(3) });
     bench.add(3, Some("carol")).unwrap();
     assert!([1, 2, 3].iter().all(|n| bench.machine.get(id(*n)).is_some_and(|p| !p.request)));
     // A block answers a request, and leaves a contact in the book.
-    bench.handle(In::Received(id(4)));
+    bench.handle(In::Received { from: id(4), author: id(4) });
     bench.fact(&Fact::Blocked(id(4)));
     bench.fact(&Fact::Blocked(id(3)));
     assert!(bench.machine.get(id(4)).is_none() && bench.machine.get(id(3)).is_some());
     // Who is removed writes a request again.
     assert_eq!(bench.run(Remove(id(1))).0, Ok(()));
-    assert_eq!(bench.handle(In::Received(id(1))).len(), 1);
+    assert_eq!(bench.handle(In::Received { from: id(1), author: id(1) }).len(), 1);
 }
 
 /// Mutations: requests count as contacts; the newest request goes.
@@ -214,12 +214,12 @@ fn a_stranger_is_a_request_until_it_is_answered() {
 fn strangers_take_no_place_of_contacts() {
     let mut bench = Bench::new();
     for n in [1, 2] {
-        bench.handle(In::Received(id(n)));
+        bench.handle(In::Received { from: id(n), author: id(n) });
     }
     bench.add(5, None).unwrap();
     bench.add(6, None).unwrap();
     // The oldest request gives way.
-    bench.handle(In::Received(id(3)));
+    bench.handle(In::Received { from: id(3), author: id(3) });
     assert!(bench.machine.get(id(1)).is_none() && bench.machine.get(id(2)).is_some());
     assert!([5, 6].iter().all(|n| bench.machine.get(id(*n)).is_some()));
     bench.add(7, None).unwrap();
@@ -295,7 +295,7 @@ fn keys_that_are_not_known_are_asked_for_over_a_link() {
 #[test]
 fn a_row_that_breaks_a_rule_is_not_read() {
     let mut bench = verified();
-    bench.handle(In::Received(id(2)));
+    bench.handle(In::Received { from: id(2), author: id(2) });
     let rows = bench.store.hot();
     let open = |change: &dyn Fn(&mut Person)| {
         let mut store = MemoryStore::default();

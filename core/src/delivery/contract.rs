@@ -34,7 +34,7 @@ impl Contract for Delivery {
             _ => {
                 // From a byte to more than the whole outbox.
                 let len = 1usize.checked_shl(u32::from(d.below(30))).unwrap_or(1);
-                return Step::Command(alloc::boxed::Box::new(Reserve { len }));
+                return Step::Command(alloc::boxed::Box::new(Reserve { len, copies: 1 }));
             }
         })
     }

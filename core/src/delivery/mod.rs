@@ -50,6 +50,8 @@ pub(crate) enum In {
     Ready(NodeId),
     /// The answer to `Received`: on disk, or rejected for good.
     Validated { from: NodeId, id: ShortId, accepted: bool },
+    /// This node is no device of its person any more: nothing waits for it.
+    GiveUp(NodeId),
     /// The acknowledgements of this step are all here.
     AcksDue,
 }
@@ -416,6 +418,12 @@ impl Machine for Delivery {
                     self.answer(from, Message::Refuse { id }, out);
                 }
             }
+            In::GiveUp(to) => {
+                for order in self.peers.get(&to).map_or_else(Vec::new, Peer::orders) {
+                    self.remove(to, order, out);
+                }
+                self.timers.cancel(to);
+            }
             In::AcksDue => self.send_acks(out),
         }
     }
@@ -467,6 +475,8 @@ impl Machine for Delivery {
 #[derive(Debug)]
 pub(crate) struct Reserve {
     pub(crate) len: usize,
+    /// To so many devices.
+    pub(crate) copies: usize,
 }
 
 impl Command<Delivery> for Reserve {
@@ -474,8 +484,8 @@ impl Command<Delivery> for Reserve {
 
     fn run(self, delivery: &mut Delivery, _cx: &mut Cx<'_>, _out: &mut Outbox<Out>) -> bool {
         let limits = &delivery.config.limits;
-        let fits = delivery.messages < limits.outbox_messages
-            && delivery.bytes.saturating_add(self.len) <= limits.outbox_bytes;
+        let fits = delivery.messages.saturating_add(self.copies) <= limits.outbox_messages
+            && delivery.bytes.saturating_add(self.len.saturating_mul(self.copies)) <= limits.outbox_bytes;
         delivery.was_full |= !fits;
         fits
     }

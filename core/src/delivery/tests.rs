@@ -32,7 +32,7 @@ impl Bench {
 
     fn reserve(&mut self, len: usize) -> bool {
         let mut fits = false;
-        self.step(|d, cx, out| fits = Reserve { len }.run(d, cx, out));
+        self.step(|d, cx, out| fits = Reserve { len, copies: 1 }.run(d, cx, out));
         fits
     }
 

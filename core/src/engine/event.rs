@@ -100,6 +100,16 @@ pub enum Durable {
         /// Where.
         conversation: Conversation,
     },
+    /// A device came to the account of a contact or of this node, or is gone from it. A verified contact counts as changed
+    /// until it was looked at. Code 10.
+    DevicesChanged {
+        /// The first device of the account, which stands for the person.
+        node: NodeId,
+        /// Which device.
+        device: NodeId,
+        /// Whether it came, or is gone.
+        added: bool,
+    },
 }
 
 /// What an application can do without: its state can be read again.
@@ -238,6 +248,7 @@ impl Durable {
     const FILE_RECEIVED: u8 = 9;
     const CONTACT_REQUEST: u8 = 7;
     const CONTACT_CHANGED: u8 = 8;
+    const DEVICES_CHANGED: u8 = 10;
 
     /// One byte of code, then the fields in postcard.
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -253,6 +264,7 @@ impl Durable {
             Self::FileReceived { file } => (Self::FILE_RECEIVED, encode(file)),
             Self::ContactRequest { node } => (Self::CONTACT_REQUEST, encode(node)),
             Self::ContactChanged { node } => (Self::CONTACT_CHANGED, encode(node)),
+            Self::DevicesChanged { node, device, added } => (Self::DEVICES_CHANGED, encode(&(node, device, added))),
         };
         fields.insert(0, code);
         fields
@@ -275,6 +287,9 @@ impl Durable {
             Self::FILE_RECEIVED => decode(fields, MAX_ROW).map(|file| Self::FileReceived { file }),
             Self::CONTACT_REQUEST => decode(fields, MAX_ROW).map(|node| Self::ContactRequest { node }),
             Self::CONTACT_CHANGED => decode(fields, MAX_ROW).map(|node| Self::ContactChanged { node }),
+            Self::DEVICES_CHANGED => {
+                decode(fields, MAX_ROW).map(|(node, device, added)| Self::DevicesChanged { node, device, added })
+            }
             _ => Err(Malformed),
         }
     }

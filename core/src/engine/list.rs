@@ -19,6 +19,7 @@ macro_rules! list {
             file: Files,
             contacts: Contacts,
             authentication: Authentication,
+            device: Devices,
         }
     };
 }

@@ -22,6 +22,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::config::Config;
+use crate::device;
 use crate::discovery;
 use crate::error::{CommandError, ConfigError, RestoreError};
 use crate::fact::Fact;
@@ -119,7 +120,6 @@ pub enum Output {
 /// [`poll`](Self::poll) gives until it is empty. Time that goes back counts as standing still.
 pub struct Engine {
     config: Config,
-    identity: Identity,
     me: NodeId,
     now: Instant,
     wall: WallClock,
@@ -173,6 +173,7 @@ impl Engine {
         let me = identity.node_id();
         let mut q = Queues::new(&config.limits);
         let records = q.restore(records, me)?;
+        let identity = device::resume(identity, &records).map_err(|(table, _)| RestoreError::Record { table })?;
         let setup = Setup { config: &config, identity: &identity };
         let machines = Machines::open(setup, records, &seed, At { now, wall, me }, &mut q)?;
         let mut engine = Self {
@@ -186,7 +187,6 @@ impl Engine {
             machines,
             q,
             config,
-            identity,
         };
         engine.pump(now);
         Ok(engine)

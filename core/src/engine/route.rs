@@ -12,7 +12,7 @@ use crate::session::Subject;
 use crate::wire::content::{Content, Conversation};
 use crate::wire::{Channel, Priority};
 use crate::{
-    authentication, chat, contacts, delivery, discovery, file, gossip, group, link, membership, session, swim,
+    authentication, chat, contacts, delivery, device, discovery, file, gossip, group, link, membership, session, swim,
 };
 
 /// Routes the outputs of a machine.
@@ -49,6 +49,7 @@ impl Route for link::Out {
                 Channel::Group => q.input(group::In::Sealed { from, body }),
                 Channel::File => q.input(file::In::Message { from, body }),
                 Channel::Authentication => q.input(authentication::In::Message { from, body }),
+                Channel::Device => q.input(device::In::Message { from, body }),
             },
             Self::AddressNeeded(peer) => q.input(membership::In::AddressNeeded(peer)),
             Self::Resolved { addr, peer } => q.input(membership::In::Resolved { addr, peer }),
@@ -107,13 +108,18 @@ impl Route for session::Out {
             Self::Unopened { from, digest } => q.input(delivery::In::Unopened { from, digest }),
             Self::History { from, body } => q.input(chat::In::Opened { from, body }),
             Self::Group { from, body } => q.input(group::In::Message { from, body }),
+            Self::Device { from, identity, body } => q.input(device::In::Opened { from, identity, body }),
             Self::Ready(to) => {
                 q.input(delivery::In::Ready(to));
                 q.input(chat::In::Ready(to));
                 q.input(group::In::Ready(to));
+                q.input(device::In::Ready(to));
             }
             Self::SaveDue => q.input(session::In::SaveDue),
-            Self::Keys { device, identity } => q.input(contacts::In::Keys { device, identity }),
+            Self::Keys { device, identity } => {
+                q.input(contacts::In::Keys { device, identity });
+                q.input(device::In::Keys { device, identity });
+            }
         }
     }
 }
@@ -187,11 +193,12 @@ impl Route for chat::Out {
             Self::CaughtUp(group) => q.input(group::In::CaughtUp(group)),
             Self::Vet { group, author, context } => q.input(group::In::Vet { group, author, context }),
             Self::Where { group, member, from } => q.input(group::In::Where { group, member, from }),
+            Self::Unknown(node) => q.input(device::In::Meet(node)),
             Self::Compared(peer) => q.input(membership::In::Compared(peer)),
             Self::Received(message) => {
                 if let Conversation::Private(from) = message.conversation {
                     // Whether it is a stranger's request is stored with the message.
-                    q.within_step(contacts::In::Received(from));
+                    q.within_step(contacts::In::Received { from, author: message.author });
                 }
                 if let Content::File { file, .. } = &message.content {
                     let (conversation, author) = (message.conversation, message.author);
@@ -223,6 +230,7 @@ impl Route for contacts::Out {
                 q.input(session::In::Trust { node, identity, held, compared });
             }
             Self::Meet(node) => q.input(session::In::Meet(node)),
+            Self::Kept { node, kept } => q.input(device::In::Contact { node, kept }),
             Self::Named { from, file } => {
                 q.input(file::In::Named { conversation: Conversation::Private(from), author: from, file: *file });
             }
@@ -280,6 +288,32 @@ impl Route for file::Out {
                 q.events.volatile(Volatile::FileProgress { file, bytes, size, holders: holders as u64 });
             }
             Self::PartRead { query, bytes } => q.parts.push_back(FilePart { query, bytes }),
+        }
+    }
+}
+
+impl Route for device::Out {
+    fn route(self, q: &mut Queues) {
+        match self {
+            Self::Fact(fact) => q.fact(fact),
+            Self::Send { to, body } => {
+                q.input(link::In::Send { to, channel: Channel::Device, priority: Priority::Normal, body });
+            }
+            Self::Seal { to, identity, body } => q.input(session::In::SealFor { to, identity, body }),
+            Self::Want(peer) => q.input(link::In::Want { peer, owner: Owner::Device }),
+            Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Device }),
+            Self::Devices { person, devices } => {
+                q.input(chat::In::Devices { person, devices: devices.clone() });
+                q.input(contacts::In::Devices { person, devices });
+            }
+            Self::Changed { person, device, added } => {
+                if !added {
+                    q.input(delivery::In::GiveUp(device));
+                    q.input(session::In::Wipe(device));
+                }
+                q.input(contacts::In::DevicesChanged(person));
+                q.durable(Durable::DevicesChanged { node: person, device, added });
+            }
         }
     }
 }

@@ -49,7 +49,7 @@ fn examples() -> OrderedMap<&'static str, Vec<u8>> {
         entries: vec![Said { parents: vec![parent], body: Carried::Hash(Carried::Body(Blob(body.clone())).hash()) }],
         ..parts.clone()
     };
-    let private = Run::plain(private_conversation(alice.node_id(), author), (alice.node_id(), author), parts).unwrap();
+    let private = Run::plain(private_conversation(alice.node_id(), author), alice.node_id(), parts).unwrap();
     let record = NodeRecord::sign(&alice, [5; 32], 3, WallTime(1_769_817_600_000), NodeType::Regular);
     let file = Attachment {
         id: FileId([0xdd; 32]),
@@ -94,6 +94,14 @@ fn examples() -> OrderedMap<&'static str, Vec<u8>> {
             "authentication challenge",
             authentication::Message::Challenge(authentication::Challenge { random: [0x11; 32], hash: [0x22; 32] })
                 .encode(),
+        ),
+        (
+            "question for lists",
+            encode(&crate::device::wire::Message::Want { account: crate::id::AccountId([0xaa; 32]) }),
+        ),
+        (
+            "newest list",
+            encode(&crate::device::wire::Message::Have { account: crate::id::AccountId([0xaa; 32]), head: [0xbb; 32] }),
         ),
         ("bundle question", crate::session::wire::Message::Ask.encode()),
         ("ratchet header", crate::session::wire::Header::example().encode().to_vec()),

@@ -99,8 +99,8 @@ impl Engine {
         let m = &self.machines;
         Status {
             id: self.me,
-            account: self.identity.account_id(),
-            name: self.identity.name().into(),
+            account: m.device.identity().account_id(),
+            name: m.device.identity().name().into(),
             node_type: self.config.node_type,
             state: m.membership.state(),
             neighbours: m.membership.neighbours().len(),

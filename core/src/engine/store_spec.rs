@@ -27,7 +27,7 @@ fn tables() -> impl Iterator<Item = Table> {
 }
 
 /// A durable event of each kind. The match makes a new kind an error of the build until it has an example here.
-fn durable() -> [(&'static str, Durable); 9] {
+fn durable() -> [(&'static str, Durable); 10] {
     let (id, to) = (MessageId { depth: 300, hash: [0x22; 32] }, NodeId([0xbb; 32]));
     let life = Life([0x77; 8]);
     let received = Message {
@@ -52,6 +52,7 @@ fn durable() -> [(&'static str, Durable); 9] {
         Durable::FileReceived { file: FileId([0xdd; 32]) },
         Durable::ContactRequest { node: to },
         Durable::ContactChanged { node: to },
+        Durable::DevicesChanged { node: to, device: NodeId([0xee; 32]), added: true },
     ]
     .map(|event| {
         let name = match &event {
@@ -64,6 +65,7 @@ fn durable() -> [(&'static str, Durable); 9] {
             Durable::FileReceived { .. } => "file received",
             Durable::ContactRequest { .. } => "contact request",
             Durable::ContactChanged { .. } => "contact changed",
+            Durable::DevicesChanged { .. } => "devices changed",
         };
         (name, event)
     })

@@ -60,6 +60,9 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "contacts" => crate::contacts::contract::seeds(),
         "authentication" => crate::authentication::contract::seeds(),
         "authentication_message" => crate::authentication::contract::messages(),
+        "device" => crate::device::contract::seeds(),
+        "device_message" => crate::device::contract::messages(),
+        "device_chain" => crate::device::contract::chains(),
         "safety_code" => crate::contacts::contract::codes(),
         "delivery" => delivery(),
         "gossip" => gossip(),
@@ -217,7 +220,7 @@ fn broadcast(author: u8, prev: Option<&Run>, parents: &[&Run], text: &str) -> Ru
 /// A private message of the first peer to this node.
 fn private(prev: Option<&Run>, text: &str) -> Run {
     let conversation = private_conversation(id(0), id(1));
-    Run::plain(conversation, (id(1), id(0)), parts(prev, &[], Content::text(text))).unwrap_or_else(|_| no_run())
+    Run::plain(conversation, id(1), parts(prev, &[], Content::text(text))).unwrap_or_else(|_| no_run())
 }
 
 fn runs() -> Vec<Vec<u8>> {
@@ -674,6 +677,7 @@ pub(crate) fn lived() -> MemoryStore {
                 }
                 let _ = engine.send_private(now, id(other as u8), Content::text(round.to_string()));
                 let _ = engine.block(now, id(9));
+                let _ = engine.rename_device(now, "renamed");
             }
             // A group of the node, and another's that it would like to join.
             if round == 5 {
@@ -764,6 +768,10 @@ mod tests {
         assert!(of("file_message").iter().all(|s| crate::file::wire::Message::decode(s).is_ok()));
         let is_challenge = |s: &Vec<u8>| crate::authentication::wire::Message::decode(s).is_ok();
         assert!(of("authentication_message").iter().all(is_challenge));
+        let is_chain = |s: &Vec<u8>| crate::wire::devices::Chain::decode(s, None).is_ok();
+        assert!(of("device_chain").iter().all(is_chain));
+        let is_device = |s: &Vec<u8>| decode::<crate::device::wire::Message>(s, MAX_MESSAGE).is_ok();
+        assert!(of("device_message").iter().all(is_device));
         let is_code = |s: &Vec<u8>| crate::contacts::read_code(core::str::from_utf8(s).unwrap()).is_ok();
         assert!(of("safety_code").iter().all(is_code));
         assert!(of("session_message").iter().all(|s| crate::session::wire::Message::decode(s).is_ok()));
@@ -790,6 +798,7 @@ mod tests {
                 "file" => check::<crate::file::Files>(s),
                 "contacts" => check::<crate::contacts::Contacts>(s),
                 "authentication" => check::<crate::authentication::Authentication>(s),
+                "device" => check::<crate::device::Devices>(s),
                 "swim" => check::<crate::swim::Swim>(s),
                 "gossip" => check::<crate::gossip::Gossip>(s),
                 _ => check::<crate::chat::Chat>(s),
@@ -818,6 +827,7 @@ mod tests {
                 ],
             ),
             ("authentication", &["Send", "Done", "Timeout", "answer Ok("]),
+            ("device", &["Send", "Seal", "Devices", "Changed", "Want", "Unwant", "Identity", "answer Ok("]),
             ("group", &["Want", "Unwant", "Say", "View", "Changed", "Joined", "answer Ok("]),
             (
                 "swim",

@@ -15,6 +15,7 @@ pub(crate) enum Owner {
     Swim = 4,
     Group = 8,
     File = 16,
+    Device = 32,
 }
 
 /// The machines that want one link.

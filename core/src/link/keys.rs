@@ -185,6 +185,16 @@ impl Keys {
         self.store(out);
     }
 
+    /// This node's device is of another account from now on: a new record says so. Whether it does.
+    pub(super) fn set_identity<O>(&mut self, identity: &Identity, cx: &Cx<'_>, out: &mut Outbox<O>) -> bool {
+        self.identity = identity.clone();
+        if self.record.account == identity.account_id() {
+            return false;
+        }
+        self.outdo(self.record.seq, cx.wall, out);
+        true
+    }
+
     /// The proof that the record is current, for who asks with this token.
     pub(super) fn prove_current(&self, token: &[u8; 16]) -> [u8; SIGNATURE_LEN] {
         prove(&self.identity, token, &self.record.encode())

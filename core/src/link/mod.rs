@@ -510,6 +510,11 @@ impl Machine for Link {
         match fact {
             Fact::NetworkChanged => self.network_changed(cx, out),
             Fact::LocalAddresses(addrs) => self.local.clone_from(addrs),
+            // Others learn of another account with the next handshake.
+            Fact::Identity(identity) if self.keys.set_identity(identity, cx, out) => {
+                let peers: Vec<NodeId> = self.links.keys().copied().collect();
+                peers.into_iter().for_each(|peer| self.close(cx, peer, CLOSE_UNWANTED, DownReason::Unwanted, out));
+            }
             _ => {}
         }
     }

@@ -172,9 +172,7 @@ impl Membership {
         }
         self.regain(peer, cx.now, out);
         self.life.reached(Trigger::LinkUp, cx.now, out);
-        let Announcement { cert, addrs } = &self.announcement;
-        let addrs = addrs.iter().copied().take(MAX_ADDRS).collect();
-        out.push(Out::message(peer, &Message::Announcement { cert: cert.clone(), addrs }));
+        self.announce(peer, out);
         self.hyparview.link_up(peer, &mut self.peers, cx, out);
         self.hyparview.ask_bootstrap(peer, &mut self.peers, cx.now, out);
         self.hyparview.start_shuffling(cx);
@@ -188,6 +186,12 @@ impl Membership {
             self.send_sketch(peer, cx.now, out);
         }
         self.seek_neighbours(cx, out);
+    }
+
+    fn announce(&self, peer: NodeId, out: &mut Outbox<Out>) {
+        let Announcement { cert, addrs } = &self.announcement;
+        let addrs = addrs.iter().copied().take(MAX_ADDRS).collect();
+        out.push(Out::message(peer, &Message::Announcement { cert: cert.clone(), addrs }));
     }
 
     fn link_down(&mut self, peer: NodeId, reason: DownReason, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
@@ -519,6 +523,11 @@ impl Machine for Membership {
                 self.announcement.addrs = addrs.iter().copied().filter(|addr| !is_of_link(addr.ip())).collect();
             }
             Fact::NetworkChanged => self.retry(cx, out),
+            Fact::Identity(identity) => {
+                self.announcement.cert = identity.device_cert();
+                let linked: Vec<NodeId> = self.peers.links.peers().collect();
+                linked.into_iter().for_each(|peer| self.announce(peer, out));
+            }
             _ => {}
         }
     }

@@ -32,6 +32,7 @@ const OFFER: u8 = 1;
 const ANSWER: u8 = 2;
 const HISTORY: u8 = 4;
 const GROUP: u8 = 8;
+const DEVICE: u8 = 16;
 
 /// Whom a body is for at the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub(crate) enum Subject {
     History,
     /// What two members say about a group: operations, secrets of epochs.
     Group,
+    /// What a device says to another to become one of its account.
+    Device,
 }
 
 impl Subject {
@@ -52,6 +55,7 @@ impl Subject {
                 Self::Message => 0,
                 Self::History => HISTORY,
                 Self::Group => GROUP,
+                Self::Device => DEVICE,
             };
         }
     }
@@ -74,17 +78,18 @@ impl<'a> Control<'a> {
     pub(super) fn decode(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
         let mut r = Reader(bytes);
         let [bits] = r.take()?;
-        if bits & !(OFFER | ANSWER | HISTORY | GROUP) != 0 {
+        if bits & !(OFFER | ANSWER | HISTORY | GROUP | DEVICE) != 0 {
             return Err(Malformed);
         }
         let mut part = |bit, len| {
             let wanted = bits & bit != 0;
             wanted.then(|| Ok((u16::from_le_bytes(r.take()?), r.slice(len)?))).transpose()
         };
-        let subject = match bits & (HISTORY | GROUP) {
+        let subject = match bits & (HISTORY | GROUP | DEVICE) {
             0 => Subject::Message,
             HISTORY => Subject::History,
             GROUP => Subject::Group,
+            DEVICE => Subject::Device,
             _ => return Err(Malformed),
         };
         let control = Self { subject, offer: part(OFFER, EK_LEN)?, answer: part(ANSWER, CT_LEN)? };

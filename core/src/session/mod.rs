@@ -96,6 +96,15 @@ pub(crate) enum In {
     },
     /// Ask this linked node for its keys.
     Meet(NodeId),
+    /// This device was removed from its account: the sessions with it and what is sealed for it go.
+    Wipe(NodeId),
+    /// Send this so that only `to` reads it, in a session with this identity key and in no other. It is not repeated:
+    /// `Out::Ready` says when there is such a session.
+    SealFor {
+        to: NodeId,
+        identity: Key,
+        body: Vec<u8>,
+    },
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -119,6 +128,12 @@ pub(crate) enum Out {
     /// The same of what concerns a group.
     Group {
         from: NodeId,
+        body: Vec<u8>,
+    },
+    /// The same of what concerns the devices of an account, with the session identity key of its sender.
+    Device {
+        from: NodeId,
+        identity: Option<Key>,
         body: Vec<u8>,
     },
     /// A message that does not open. If its digest is not known, `In::Lost` follows.
@@ -249,6 +264,30 @@ impl Sessions {
         self.sealed = self.sealed.saturating_add(1);
         self.outgoing.push((to, priority, bytes));
         self.save_later(to, out);
+    }
+
+    fn wipe(&mut self, node: NodeId, out: &mut Outbox<Out>) {
+        let Some(mut peer) = self.peers.remove(node) else { return };
+        self.unsaved.remove(&node);
+        self.outgoing.retain(|(to, ..)| *to != node);
+        peer.wipe(node, out);
+    }
+
+    /// Seals in a session with this identity key. If the one in use is with another key, or it is not known which, the next
+    /// one shows.
+    fn seal_for(&mut self, cx: &mut Cx<'_>, to: NodeId, identity: &Key, body: &[u8], out: &mut Outbox<Out>) {
+        let Some(peer) = self.peer(to, out) else { return self.drops.count(DropReason::Queue) };
+        match peer.current().map(|s| s.with) {
+            Some(Some(with)) if with == *identity => {
+                self.seal(cx, to, None, Priority::High, (Subject::Device, body), out);
+            }
+            Some(Some(_)) => self.drops.count(DropReason::Signature),
+            Some(None) => ask(peer, to, Wish::Repair, cx, out),
+            None => {
+                peer.waits = true;
+                ask(peer, to, Wish::Start, cx, out);
+            }
+        }
     }
 
     /// Begins a session with the owner of a bundle that was asked for, or that came because the one before is over.
@@ -430,11 +469,14 @@ impl Sessions {
         out: &mut Outbox<Out>,
     ) {
         self.opened = self.opened.saturating_add(1);
+        let mut sessions = self.peers.get_mut(from).into_iter().flat_map(|p| p.sessions.iter());
+        let identity = sessions.find(|s| s.mine == sealed.header.tag).and_then(|s| s.with);
         match subject {
             _ if body.is_empty() => {}
             Subject::Message => out.push(Out::Opened { from, digest: digest(sealed), body }),
             Subject::History => out.push(Out::History { from, body }),
             Subject::Group => out.push(Out::Group { from, body }),
+            Subject::Device => out.push(Out::Device { from, identity, body }),
         }
     }
 
@@ -557,6 +599,8 @@ impl Machine for Sessions {
                 self.set_trust(cx, node, identity, (held, compared), out);
             }
             In::Meet(node) => self.meet(cx, node, out),
+            In::Wipe(node) => self.wipe(node, out),
+            In::SealFor { to, identity, body } => self.seal_for(cx, to, &identity, &body, out),
         }
     }
 

@@ -132,6 +132,15 @@ impl Peer {
         self.fresh.push(order);
     }
 
+    /// Takes all that is stored of it out of the store.
+    pub(super) fn wipe<O>(&mut self, me: NodeId, out: &mut Outbox<O>) {
+        self.sessions.drain(..).for_each(|s| s.delete(&me.0, out));
+        for (order, ..) in core::mem::take(&mut self.sealed) {
+            out.delete(SEALED, row(me, order));
+        }
+        self.fresh.clear();
+    }
+
     fn place(&self, order: u64) -> Result<usize, usize> {
         self.sealed.binary_search_by(|(other, ..)| other.cmp(&order))
     }

@@ -13,11 +13,13 @@ use crate::session::{Out, Sessions, ask};
 
 #[derive(Debug)]
 struct Trust {
-    identity: Key,
+    /// None: another device of a person that is held.
+    identity: Option<Key>,
     held: bool,
 }
 
-/// INVARIANT: one entry for each verified contact, of which there are at most `Limits::contacts`.
+/// INVARIANT: one entry for each verified contact, of which there are at most `Limits::contacts`, and for each other
+/// device of one that is held.
 #[derive(Debug, Default)]
 pub(super) struct TrustTable(OrderedMap<NodeId, Trust>);
 
@@ -30,7 +32,7 @@ impl TrustTable {
     /// A device proved to hold these keys.
     pub(super) fn saw(&mut self, node: NodeId, (device, identity): (&Key, &Key), out: &mut Outbox<Out>) {
         if let Some(trust) = self.0.get_mut(&node) {
-            trust.held |= trust.identity != *identity;
+            trust.held |= trust.identity.is_some_and(|known| known != *identity);
         }
         out.push(Out::Keys { device: *device, identity: *identity });
     }
@@ -59,9 +61,9 @@ impl Sessions {
             }
         }
         let was_held = self.trust.holds(node);
-        match identity {
-            Some(identity) => drop(self.trust.0.insert(node, Trust { identity, held })),
-            None => drop(self.trust.0.remove(&node)),
+        match identity.is_some() || held {
+            true => drop(self.trust.0.insert(node, Trust { identity, held })),
+            false => drop(self.trust.0.remove(&node)),
         }
         if was_held && !held && self.peers.get_mut(node).is_some_and(|p| p.waits) {
             // What waited is sent in the session there is; without one its bundle is asked for.

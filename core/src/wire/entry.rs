@@ -346,33 +346,20 @@ impl Run {
         }
     }
 
-    /// A run without signature, for a private conversation: the link or the session proves the author. One byte says
-    /// which of the two it is, the least or the greatest id, then the parts.
-    pub(crate) fn plain(
-        conversation: ConversationId,
-        (author, other): (NodeId, NodeId),
-        parts: Parts,
-    ) -> Result<Self, Malformed> {
-        let mut bytes = Vec::with_capacity(encoded_len(&parts).saturating_add(1));
-        bytes.push(u8::from(author > other));
+    /// A run without signature, for a private conversation: the session proves the author. Its id, then the parts.
+    pub(crate) fn plain(conversation: ConversationId, author: NodeId, parts: Parts) -> Result<Self, Malformed> {
+        let mut bytes = Vec::with_capacity(encoded_len(&parts).saturating_add(ID_LEN));
+        bytes.extend_from_slice(&author.0);
         let bytes = encode_after(bytes, &parts);
         let (log, entries) = entries(conversation, author, None, parts)?;
-        Ok(Self { log, entries, bytes, front: 1, context: None })
+        Ok(Self { log, entries, bytes, front: ID_LEN, context: None })
     }
 
-    pub(crate) fn decode_plain(
-        conversation: ConversationId,
-        (one, other): (NodeId, NodeId),
-        bytes: Vec<u8>,
-    ) -> Result<Self, Malformed> {
-        let author = match bytes.first() {
-            Some(0) => one.min(other),
-            Some(1) => one.max(other),
-            _ => return Err(Malformed),
-        };
-        let parts: Parts = decode(bytes.get(1..).unwrap_or_default(), MAX_MESSAGE)?;
-        let (log, entries) = entries(conversation, author, None, parts)?;
-        Ok(Self { log, entries, bytes, front: 1, context: None })
+    pub(crate) fn decode_plain(conversation: ConversationId, bytes: Vec<u8>) -> Result<Self, Malformed> {
+        let (author, parts) = bytes.split_first_chunk::<ID_LEN>().ok_or(Malformed)?;
+        let parts: Parts = decode(parts, MAX_MESSAGE)?;
+        let (log, entries) = entries(conversation, NodeId(*author), None, parts)?;
+        Ok(Self { log, entries, bytes, front: ID_LEN, context: None })
     }
 
     /// Whether the body of an entry did not come.
@@ -385,7 +372,7 @@ impl Run {
         self.entries.iter().all(|e| e.is_bare)
     }
 
-    /// What stands before the parts: key and signature, with the context of a group's, or the byte of a private run.
+    /// What stands before the parts: key and signature, with the context of a group's, or the author of a private run.
     fn split(&self) -> Result<(&[u8], Parts), Malformed> {
         let (front, parts) = self.bytes.split_at_checked(self.front).ok_or(Malformed)?;
         Ok((front, decode(parts, MAX_MESSAGE)?))
@@ -491,7 +478,7 @@ mod tests {
         #[test]
         fn any_bytes_are_no_panic(bytes in prop::collection::vec(0u8.., 0..400)) {
             let _ = Run::decode_signed(ROOM, bytes.clone());
-            let _ = Run::decode_plain(ROOM, (NodeId([1; 32]), NodeId([2; 32])), bytes);
+            let _ = Run::decode_plain(ROOM, bytes);
         }
     }
 
@@ -509,10 +496,10 @@ mod tests {
 
     #[test]
     fn a_run_without_bodies_keeps_its_ids() {
-        let (me, peer) = (NodeId([1; 32]), NodeId([2; 32]));
-        let run = Run::plain(ROOM, (peer, me), parts(&["secret", "words"])).unwrap();
+        let peer = NodeId([2; 32]);
+        let run = Run::plain(ROOM, peer, parts(&["secret", "words"])).unwrap();
         let bare = run.clone().without_bodies().unwrap();
-        let read = Run::decode_plain(ROOM, (me, peer), bare.bytes.clone()).unwrap();
+        let read = Run::decode_plain(ROOM, bare.bytes.clone()).unwrap();
         assert_eq!(read.last(), run.last());
         assert_eq!(read.log, run.log);
         assert!(read.entries.iter().all(|e| e.body.is_none() && e.is_bare));

@@ -5,6 +5,7 @@
 //! travelled, never as a re-encoding.
 
 pub mod content;
+pub(crate) mod devices;
 pub(crate) mod entry;
 pub(crate) mod group;
 pub(crate) mod reach;
@@ -120,6 +121,7 @@ pub(crate) enum Channel {
     Group = 6,
     File = 8,
     Authentication = 7,
+    Device = 9,
 }
 
 impl Channel {
@@ -133,6 +135,7 @@ impl Channel {
             6 => Some(Self::Group),
             8 => Some(Self::File),
             7 => Some(Self::Authentication),
+            9 => Some(Self::Device),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod contact;
+mod device;
 mod file;
 mod group;
 
@@ -11,6 +12,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use contact::ContactVerb;
+pub use device::DeviceVerb;
 pub use file::FileVerb;
 pub use group::{Create, GroupVerb, Invitation, Policy};
 
@@ -110,6 +112,11 @@ pub enum Verb {
     Contact {
         #[command(subcommand)]
         what: ContactVerb,
+    },
+    /// Your devices: several profiles that are one account
+    Device {
+        #[command(subcommand)]
+        what: DeviceVerb,
     },
     /// Ask a node's device to prove that it is at the other end of the link, now
     Authenticate {

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use donp_runtime::{Access, LevelFilter, log_to_stderr};
 
-use cli::{Cli, ConfigVerb, ContactVerb, FileVerb, Global, GroupVerb, Verb};
+use cli::{Cli, ConfigVerb, ContactVerb, DeviceVerb, FileVerb, Global, GroupVerb, Verb};
 use config::{FlagValue, Loaded};
 use failure::{Exit, Failure};
 use hints::Hints;
@@ -135,6 +135,7 @@ fn run(cli: &Cli, out: &Output) -> Result<(), Failure> {
         Verb::File { what } => verbs::file(what, &mut backend, out),
         Verb::Group { what } => verbs::group(what, &mut backend, out),
         Verb::Contact { what } => verbs::contact(what, &mut backend, out),
+        Verb::Device { what } => verbs::device(what, &mut backend, out),
         Verb::Authenticate { node } => verbs::authenticate(node, &mut backend, out),
         Verb::Block { peer } => verbs::block(&mut backend, out, "block", peer),
         Verb::Unblock { peer } => verbs::block(&mut backend, out, "unblock", peer),
@@ -151,6 +152,7 @@ fn access(verb: &Verb) -> Access {
         Verb::Recv(recv) if recv.no_ack || recv.follow => Access::Read,
         Verb::History(history) if history.mark_read => Access::Write,
         Verb::Contact { what: ContactVerb::List | ContactVerb::Show { .. } } => Access::Read,
+        Verb::Device { what: DeviceVerb::List | DeviceVerb::Add } => Access::Read,
         Verb::History(_) | Verb::Invite | Verb::Leave | Verb::Status | Verb::Peers | Verb::Blocked | Verb::Whoami => {
             Access::Read
         }

@@ -32,15 +32,17 @@ pub fn exists(paths: &Paths) -> Result<(), Failure> {
     }
 }
 
-/// Makes a profile with a new identity.
-pub fn create(paths: &Paths, settings: &Settings, name: &str) -> Result<Profile, Failure> {
+/// Makes a profile with a new identity. The recovery code is given back and is not in the profile.
+pub fn create(paths: &Paths, settings: &Settings, name: &str) -> Result<(Profile, Zeroizing<String>), Failure> {
     let made = entropy().map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
-    let identity = Identity::generate(made, name, Clock::new().wall()).map_err(|e| match e {
+    let mut identity = Identity::generate(made, name, Clock::new().wall()).map_err(|e| match e {
         IdentityError::Name => Failure::usage(e.to_string()),
         IdentityError::Reserved => Failure::usage(e.to_string()).hint("another --name"),
         IdentityError::Damaged => Failure::new(Exit::Bug, e.to_string()),
     })?;
-    Ok(Profile::create(&paths.dir(), &identity, &secrets(settings)?, Cost::default())?)
+    let code = Zeroizing::new(identity.recovery_code().unwrap_or_default());
+    identity.forget_recovery_code();
+    Ok((Profile::create(&paths.dir(), &identity, &secrets(settings)?, Cost::default())?, code))
 }
 
 /// The passphrase, if one is given: file, then command, then environment.

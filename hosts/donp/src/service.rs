@@ -2,6 +2,7 @@
 //! the control socket; without a daemon the command line calls it directly.
 
 mod contacts;
+mod devices;
 mod files;
 mod groups;
 mod history;
@@ -168,6 +169,7 @@ impl Service {
             "version" => Ok(version()),
             _ => self
                 .contact_call(method, params, gone)
+                .or_else(|| self.device_call(method, params, gone))
                 .or_else(|| self.group_call(method, params, gone))
                 .or_else(|| self.file_call(method, params, gone))
                 .unwrap_or_else(|| {

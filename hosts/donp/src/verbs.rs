@@ -1,6 +1,7 @@
 //! What each verb does: asks a daemon or the profile itself, and shows the answer.
 
 mod contacts;
+mod devices;
 mod files;
 mod groups;
 mod read;
@@ -25,6 +26,7 @@ use crate::when::Clock;
 use crate::{json as shape, profile};
 
 pub use contacts::{authenticate, contact};
+pub use devices::device;
 pub use files::file;
 pub use groups::group;
 pub use read::{history, recv};
@@ -92,7 +94,7 @@ fn daemon(paths: &Paths) -> Option<Client> {
 }
 
 pub fn init(name: &str, paths: &Paths, settings: &Settings, out: &Output) -> Result<(), Failure> {
-    let profile = profile::create(paths, settings, name)?;
+    let (profile, code) = profile::create(paths, settings, name)?;
     let protected = profile.protection().name();
     let id = profile.identity().node_id();
     if protected == "key-file" {
@@ -111,9 +113,17 @@ pub fn init(name: &str, paths: &Paths, settings: &Settings, out: &Output) -> Res
             "profile": paths.profile,
             "folder": profile.dir().display().to_string(),
             "protection": protected,
+            "recovery_code": *code,
         }),
     );
-    out.done(&made, identity)
+    out.done(&made, identity)?;
+    if !out.json {
+        out.note(
+            "The recovery code is shown this once and is not kept. Write it down: with it you get your account back when your \
+             devices are lost, and so does whoever reads it.",
+        );
+    }
+    Ok(())
 }
 
 fn identity(v: &Value) -> String {
@@ -122,13 +132,14 @@ fn identity(v: &Value) -> String {
         _ => "a key file, readable by this user only",
     };
     format!(
-        "{} is node {}\nid       {}\naccount  {}\nprofile  {} in {}\nsealed   by {protection}",
+        "{} is node {}\nid       {}\naccount  {}\nprofile  {} in {}\nsealed   by {protection}\nrecovery {}",
         text(v, "name"),
         text(v, "short"),
         text(v, "id"),
         text(v, "account"),
         text(v, "profile"),
         text(v, "folder"),
+        text(v, "recovery_code"),
     )
 }
 

@@ -6,6 +6,7 @@
 //! front of it.
 
 mod contacts;
+mod devices;
 mod file;
 mod group;
 mod message;
@@ -20,6 +21,7 @@ use donp_core::{
 use serde::{Deserialize, Serialize};
 
 pub use contacts::{Contact, ConversationInfo};
+pub use devices::DeviceInfo;
 pub use file::{Attachment, FileInfo};
 pub use group::{GroupChange, GroupInfo, GroupMember, GroupPolicy, JoiningGroup};
 pub use message::{ClockEntry, Content, Context, Conversation, Message, MessageState};
@@ -260,6 +262,21 @@ pub enum Event {
         /// Its name.
         name: Option<String>,
     },
+    /// A device came to the account of a contact or of this node, or is gone from it.
+    DevicesChanged {
+        /// The number to acknowledge.
+        seq: u64,
+        /// The first device of the account, which stands for the person.
+        #[serde(with = "text")]
+        node: NodeId,
+        /// Its name.
+        name: Option<String>,
+        /// Which device.
+        #[serde(with = "text")]
+        device: NodeId,
+        /// Whether it came, or is gone.
+        added: bool,
+    },
     /// This node's state changed.
     StateChanged {
         /// Before.
@@ -348,6 +365,9 @@ impl From<core::Event> for Event {
                 Durable::FileReceived { file } => Self::FileReceived { seq, file },
                 Durable::ContactRequest { node } => Self::ContactRequest { seq, node, name: None },
                 Durable::ContactChanged { node } => Self::ContactChanged { seq, node, name: None },
+                Durable::DevicesChanged { node, device, added } => {
+                    Self::DevicesChanged { seq, node, name: None, device, added }
+                }
                 _ => Self::Unknown { seq: Some(seq) },
             },
             core::Event::Volatile(event) => match event {
@@ -396,7 +416,8 @@ impl Event {
             | Self::GroupChanged { seq, .. }
             | Self::FileReceived { seq, .. }
             | Self::ContactRequest { seq, .. }
-            | Self::ContactChanged { seq, .. } => Some(*seq),
+            | Self::ContactChanged { seq, .. }
+            | Self::DevicesChanged { seq, .. } => Some(*seq),
             Self::Unknown { seq } => *seq,
             Self::StateChanged { .. }
             | Self::PeerUp { .. }
@@ -421,7 +442,8 @@ impl Event {
             | Self::MemberChanged { peer: node, name, .. }
             | Self::Authenticated { peer: node, name, .. }
             | Self::ContactRequest { node, name, .. }
-            | Self::ContactChanged { node, name, .. } => {
+            | Self::ContactChanged { node, name, .. }
+            | Self::DevicesChanged { node, name, .. } => {
                 if name.is_none() {
                     *name = find(*node);
                 }
@@ -795,7 +817,8 @@ mod tests {
         for state in MemberState::ALL {
             there_and_back(Event::MemberChanged { peer: node, name: None, state });
         }
-        for event in [Durable::ContactRequest { node }, Durable::ContactChanged { node }] {
+        let devices = Durable::DevicesChanged { node, device: NodeId([5; 32]), added: true };
+        for event in [Durable::ContactRequest { node }, Durable::ContactChanged { node }, devices] {
             let event = Event::from(core::Event::Durable { seq: 4, event }).named(|_| Some("bob".into()));
             assert_eq!(there_and_back(event)["name"], "bob");
         }

@@ -32,6 +32,7 @@ from .content import (
     Text,
     Unknown,
 )
+from .devices import DeviceInfo
 from .engine import (
     Answer,
     Batch,
@@ -67,6 +68,7 @@ from .events import (
     ContactChanged,
     ContactRequest,
     Delivered,
+    DevicesChanged,
     DownReason,
     Event,
     Events,
@@ -152,6 +154,8 @@ __all__ = [
     "Delivered",
     "DeniedError",
     "DonpError",
+    "DeviceInfo",
+    "DevicesChanged",
     "DownReason",
     "Edit",
     "Engine",

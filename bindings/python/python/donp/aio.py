@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from .contacts import Contact, ConversationInfo, SafetyNumber
 from .content import Content, Conversation, HistoryPage, Message
+from .devices import DeviceInfo
 from .errors import NotRunningError
 from .events import Events
 from .files import Attachment, FileInfo
@@ -254,6 +255,42 @@ class AsyncNode:
     async def accept_change(self, node: NodeId) -> None:
         """As `Node.accept_change`."""
         await self._run(self.sync.accept_change, node)
+
+    async def devices(self) -> list[DeviceInfo]:
+        """As `Node.devices`."""
+        return await self._run(self.sync.devices)
+
+    async def devices_of(self, node: NodeId) -> list[NodeId]:
+        """As `Node.devices_of`."""
+        return await self._run(self.sync.devices_of, node)
+
+    async def add_device(self) -> str:
+        """As `Node.add_device`."""
+        return await self._run(self.sync.add_device)
+
+    async def join_account(self, ticket: str) -> None:
+        """As `Node.join_account`."""
+        await self._run(self.sync.join_account, ticket)
+
+    async def is_joining_account(self) -> bool:
+        """As `Node.is_joining_account`."""
+        return await self._run(self.sync.is_joining_account)
+
+    async def rename_device(self, name: str) -> None:
+        """As `Node.rename_device`."""
+        await self._run(self.sync.rename_device, name)
+
+    async def remove_device(self, node: NodeId) -> None:
+        """As `Node.remove_device`."""
+        await self._run(self.sync.remove_device, node)
+
+    async def recover_account(self, code: str) -> None:
+        """As `Node.recover_account`."""
+        await self._run(self.sync.recover_account, code)
+
+    async def recovery_code(self) -> str | None:
+        """As `Node.recovery_code`."""
+        return await self._run(self.sync.recovery_code)
 
     async def conversations(self) -> list[ConversationInfo]:
         """As `Node.conversations`."""

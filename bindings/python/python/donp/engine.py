@@ -21,6 +21,7 @@ from .content import (
     _node_id,
     _page_in,
 )
+from .devices import DeviceInfo, _device_in
 from .errors import _RAISED, _call, _public
 from .events import Event, _event_in
 from .files import Attachment, FileInfo, _attachment_in, _attachment_out, _file_id, _file_in
@@ -525,6 +526,42 @@ class Engine:
     def accept_change(self, now_us: int, node: NodeId) -> None:
         """As `Node.accept_change`."""
         _call(self._raw.accept_change, now_us, _node_id(node))
+
+    def devices(self) -> list[DeviceInfo]:
+        """As `Node.devices`."""
+        return [_device_in(raw) for raw in _call(self._raw.devices)]
+
+    def devices_of(self, node: NodeId) -> list[NodeId]:
+        """As `Node.devices_of`."""
+        return [NodeId._of(raw) for raw in _call(self._raw.devices_of, _node_id(node))]
+
+    def add_device(self, now_us: int) -> str:
+        """As `Node.add_device`."""
+        return _call(self._raw.add_device, now_us)
+
+    def join_account(self, now_us: int, ticket: str) -> None:
+        """As `Node.join_account`."""
+        _call(self._raw.join_account, now_us, ticket)
+
+    def is_joining_account(self) -> bool:
+        """As `Node.is_joining_account`."""
+        return _call(self._raw.is_joining_account)
+
+    def rename_device(self, now_us: int, name: str) -> None:
+        """As `Node.rename_device`."""
+        _call(self._raw.rename_device, now_us, name)
+
+    def remove_device(self, now_us: int, node: NodeId) -> None:
+        """As `Node.remove_device`."""
+        _call(self._raw.remove_device, now_us, _node_id(node))
+
+    def recover_account(self, now_us: int, code: str) -> None:
+        """As `Node.recover_account`."""
+        _call(self._raw.recover_account, now_us, code)
+
+    def recovery_code(self) -> str | None:
+        """As `Node.recovery_code`."""
+        return _call(self._raw.recovery_code)
 
     def conversations(self) -> list[ConversationInfo]:
         """As `Node.conversations`."""

@@ -26,6 +26,7 @@ __all__ = [
     "ContactChanged",
     "ContactRequest",
     "Delivered",
+    "DevicesChanged",
     "DownReason",
     "Event",
     "Events",
@@ -220,6 +221,23 @@ class ContactRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class DevicesChanged:
+    """A device came to the account of a contact or of this node, or is gone from it. Durable.
+
+    A verified contact counts as changed until it was looked at.
+    """
+
+    seq: int
+    """The number to acknowledge."""
+    node: NodeId
+    """The first device of the account, which stands for the person."""
+    device: NodeId
+    """Which device."""
+    added: bool
+    """Whether it came, or is gone."""
+
+
+@dataclass(frozen=True, slots=True)
 class ContactChanged:
     """A verified contact has another key. Durable.
 
@@ -334,6 +352,7 @@ Event: TypeAlias = (
     | FileProgress
     | ContactRequest
     | ContactChanged
+    | DevicesChanged
     | StateChanged
     | PeerUp
     | PeerDown
@@ -345,8 +364,8 @@ Event: TypeAlias = (
 )
 """Something that happened: `match` on the class.
 
-`Received`, `Delivered`, `Failed`, `Forked`, `LifeBegun`, `GroupChanged`, `FileReceived`, `ContactRequest` and
-`ContactChanged` are durable: they come again after a restart until `ack` was called with their `seq` or a
+`Received`, `Delivered`, `Failed`, `Forked`, `LifeBegun`, `GroupChanged`, `FileReceived`, `ContactRequest`,
+`ContactChanged` and `DevicesChanged` are durable: they come again after a restart until `ack` was called with their `seq` or a
 higher one. So is an `UnknownEvent` that has a `seq`. The others are volatile, and their `seq` is `None`.
 """
 
@@ -488,6 +507,8 @@ def _event_in(raw: _ffi.Event) -> Event:
             return ContactRequest(raw.seq, NodeId._of(raw.node))
         case _ffi.Event.CONTACT_CHANGED():
             return ContactChanged(raw.seq, NodeId._of(raw.node))
+        case _ffi.Event.DEVICES_CHANGED():
+            return DevicesChanged(raw.seq, NodeId._of(raw.node), NodeId._of(raw.device), raw.added)
         case _ffi.Event.AUTHENTICATED():
             return Authenticated(NodeId._of(raw.peer), AuthenticationResult[raw.result.name])
         case _ffi.Event.STATE_CHANGED():

@@ -34,6 +34,7 @@ from .content import (
     _node_id,
     _page_in,
 )
+from .devices import DeviceInfo, _device_in
 from .engine import _sort_places
 from .errors import ClosedError, DonpError, InvalidInputError, TimeoutError, _call
 from .events import Events
@@ -400,6 +401,65 @@ class Node:
         It is not verified any more, and messages go to it. Raises `NotFoundError` if its key did not change.
         """
         _call(self._raw.accept_change, _node_id(node))
+
+    def devices(self) -> list[DeviceInfo]:
+        """The devices of this node's account, the most senior first: at most eight.
+
+        If this one is not among them it was removed.
+        """
+        return [_device_in(raw) for raw in _call(self._raw.devices)]
+
+    def devices_of(self, node: NodeId) -> list[NodeId]:
+        """The devices of the account that a node is of, as far as it is known; the node alone before that."""
+        return [NodeId._of(raw) for raw in _call(self._raw.devices_of, _node_id(node))]
+
+    def add_device(self) -> str:
+        """Makes a ticket with which another device of the same person joins this node's account.
+
+        It is good for one device and ten minutes, and as secret as the account for that time. Raises
+        `DeniedError` if the account has eight devices or its list was changed fifteen times, or if this
+        device was removed from it.
+        """
+        return _call(self._raw.add_device)
+
+    def join_account(self, ticket: str) -> None:
+        """Joins the account of the device that shows this ticket, and its network.
+
+        This device's own account, without other devices and private messages, is over. `DevicesChanged`
+        follows; `is_joining_account` is false before if it was refused. Raises `InvalidInputError` for the
+        ticket, and `DeniedError` if this device is of an account with other devices or private messages.
+        """
+        _call(self._raw.join_account, ticket)
+
+    def is_joining_account(self) -> bool:
+        """Whether this device waits to be taken into an account, or for the lists of one to recover."""
+        return _call(self._raw.is_joining_account)
+
+    def rename_device(self, name: str) -> None:
+        """Gives this device another name: 1 to 64 bytes."""
+        _call(self._raw.rename_device, name)
+
+    def remove_device(self, node: NodeId) -> None:
+        """Removes a device from this node's account: a newer one than this, or this one itself.
+
+        Raises `NotFoundError` for no device of it, `DeniedError` for an older one or the last.
+        """
+        _call(self._raw.remove_device, _node_id(node))
+
+    def recover_account(self, code: str) -> None:
+        """Makes this device the only one of the account of a recovery code.
+
+        If its lists are not here, linked nodes are asked for ten minutes. Raises `InvalidInputError` for the
+        code.
+        """
+        _call(self._raw.recover_account, code)
+
+    def recovery_code(self) -> str | None:
+        """The recovery code of the account that this profile began with; `None` if the profile does not hold it.
+
+        Who has it can take the account over.
+        """
+        return _call(self._raw.recovery_code)
 
     def conversations(self) -> list[ConversationInfo]:
         """Conversations with what is unread in each, those of groups and the network's included."""

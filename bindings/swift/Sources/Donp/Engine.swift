@@ -371,6 +371,51 @@ public final class Engine: Sendable {
         try converting { try raw.acceptChange(nowUs: nowUs, node: node.description) }
     }
 
+    /// The devices of this node's account, as ``Node/devices()``.
+    public func devices() throws(DonpError) -> [DeviceInfo] {
+        try converting { try raw.devices() }.map { DeviceInfo($0) }
+    }
+
+    /// The devices of the account that a node is of, as ``Node/devicesOf(_:)``.
+    public func devicesOf(_ node: NodeId) throws(DonpError) -> [NodeId] {
+        try converting { try raw.devicesOf(node: node.description) }.map { NodeId(trusted: $0) }
+    }
+
+    /// Makes a ticket for one more device, as ``Node/addDevice()``.
+    public func addDevice(nowUs: UInt64) throws(DonpError) -> String {
+        try converting { try raw.addDevice(nowUs: nowUs) }
+    }
+
+    /// Joins an account, as ``Node/joinAccount(_:)``.
+    public func joinAccount(nowUs: UInt64, ticket: String) throws(DonpError) {
+        try converting { try raw.joinAccount(nowUs: nowUs, ticket: ticket) }
+    }
+
+    /// Whether this device waits for an account, as ``Node/isJoiningAccount()``.
+    public func isJoiningAccount() throws(DonpError) -> Bool {
+        try converting { try raw.isJoiningAccount() }
+    }
+
+    /// Gives this device another name, as ``Node/renameDevice(_:)``.
+    public func renameDevice(nowUs: UInt64, name: String) throws(DonpError) {
+        try converting { try raw.renameDevice(nowUs: nowUs, name: name) }
+    }
+
+    /// Removes a device, as ``Node/removeDevice(_:)``.
+    public func removeDevice(nowUs: UInt64, node: NodeId) throws(DonpError) {
+        try converting { try raw.removeDevice(nowUs: nowUs, node: node.description) }
+    }
+
+    /// Takes an account over with its recovery code, as ``Node/recoverAccount(_:)``.
+    public func recoverAccount(nowUs: UInt64, code: String) throws(DonpError) {
+        try converting { try raw.recoverAccount(nowUs: nowUs, code: code) }
+    }
+
+    /// The recovery code, as ``Node/recoveryCode()``.
+    public func recoveryCode() throws(DonpError) -> String? {
+        try converting { try raw.recoveryCode() }
+    }
+
     /// Conversations with what is unread in each, as ``Node/conversations()``.
     public func conversations() throws(DonpError) -> [ConversationInfo] {
         try converting { try raw.conversations() }.map { ConversationInfo($0) }

@@ -34,6 +34,10 @@ public enum Event: Hashable, Sendable {
     /// Durable. A verified contact has another key: nothing is sent to it until
     /// ``Node/verifyContact(_:shown:)`` or ``Node/acceptChange(_:)``.
     case contactChanged(seq: UInt64, node: NodeId)
+    /// Durable. A device came to the account of a contact or of this node, or is gone from it: `node` is the first
+    /// device of the account, which stands for the person. A verified contact counts as changed until it was
+    /// looked at.
+    case devicesChanged(seq: UInt64, node: NodeId, device: NodeId, added: Bool)
     /// This node's state changed.
     case stateChanged(before: NodeState, after: NodeState)
     /// A node is linked to this one. The name is what it claims, once it told it.
@@ -61,6 +65,7 @@ public enum Event: Hashable, Sendable {
         case .groupChanged(let seq, _, _, _, _, _, _, _): seq
         case .fileReceived(let seq, _): seq
         case .contactRequest(let seq, _), .contactChanged(let seq, _): seq
+        case .devicesChanged(let seq, _, _, _): seq
         case .unknown(let seq): seq
         case .fileProgress, .stateChanged, .peerUp, .peerDown, .memberChanged, .authenticated, .writable,
             .lagged:
@@ -146,6 +151,9 @@ extension Event {
             self = .contactRequest(seq: seq, node: NodeId(trusted: node))
         case .contactChanged(let seq, let node):
             self = .contactChanged(seq: seq, node: NodeId(trusted: node))
+        case .devicesChanged(let seq, let node, let device, let added):
+            self = .devicesChanged(
+                seq: seq, node: NodeId(trusted: node), device: NodeId(trusted: device), added: added)
         case .authenticated(let peer, let result):
             self = .authenticated(peer: NodeId(trusted: peer), result: AuthenticationResult(result))
         case .stateChanged(let before, let after):

@@ -601,6 +601,63 @@ public final class Node: Sendable {
         try await call { try $0.acceptChange(node: node.description) }
     }
 
+    /// The devices of this node's account, the most senior first: at most eight. If this one is not among them it
+    /// was removed.
+    public func devices() async throws(DonpError) -> [DeviceInfo] {
+        try await call { try $0.devices() }.map { DeviceInfo($0) }
+    }
+
+    /// The devices of the account that a node is of, as far as it is known; the node alone before that.
+    public func devicesOf(_ node: NodeId) async throws(DonpError) -> [NodeId] {
+        try await call { try $0.devicesOf(node: node.description) }.map { NodeId(trusted: $0) }
+    }
+
+    /// Makes a ticket with which another device of the same person joins this node's account. It is good for one
+    /// device and ten minutes, and as secret as the account for that time.
+    /// - Throws: ``DonpError`` of the kind `denied` if the account has eight devices, its list was changed fifteen
+    ///   times, or this device was removed from it.
+    public func addDevice() async throws(DonpError) -> String {
+        try await call { try $0.addDevice() }
+    }
+
+    /// Joins the account of the device that shows this ticket, and its network. This device's own account, without
+    /// other devices and private messages, is over. ``Event/devicesChanged(seq:node:device:added:)`` follows;
+    /// ``isJoiningAccount()`` is false before if it was refused.
+    /// - Throws: ``DonpError`` of the kinds `invalidInput` (the ticket) and `denied` (this device is of an account
+    ///   with other devices or private messages).
+    public func joinAccount(_ ticket: String) async throws(DonpError) {
+        try await call { try $0.joinAccount(ticket: ticket) }
+    }
+
+    /// Whether this device waits to be taken into an account, or for the lists of one to recover.
+    public func isJoiningAccount() async throws(DonpError) -> Bool {
+        try await call { try $0.isJoiningAccount() }
+    }
+
+    /// Gives this device another name: 1 to 64 bytes.
+    public func renameDevice(_ name: String) async throws(DonpError) {
+        try await call { try $0.renameDevice(name: name) }
+    }
+
+    /// Removes a device from this node's account: a newer one than this, or this one itself.
+    /// - Throws: ``DonpError`` of the kinds `notFound` (no device of it) and `denied` (an older one, or the last).
+    public func removeDevice(_ node: NodeId) async throws(DonpError) {
+        try await call { try $0.removeDevice(node: node.description) }
+    }
+
+    /// Makes this device the only one of the account of a recovery code. If its lists are not here, linked nodes
+    /// are asked for ten minutes.
+    /// - Throws: ``DonpError`` of the kind `invalidInput` for the code.
+    public func recoverAccount(_ code: String) async throws(DonpError) {
+        try await call { try $0.recoverAccount(code: code) }
+    }
+
+    /// The recovery code of the account that this profile began with: who has it can take the account over. Nil if
+    /// the profile does not hold it.
+    public func recoveryCode() async throws(DonpError) -> String? {
+        try await call { try $0.recoveryCode() }
+    }
+
     /// Conversations with what is unread in each, those of groups and the network's included.
     public func conversations() async throws(DonpError) -> [ConversationInfo] {
         try await call { try $0.conversations() }.map { ConversationInfo($0) }

@@ -417,7 +417,7 @@ fn made_up_own_words_are_reported_once_an_hour() {
         };
         let part = Part { parents: Vec::new(), body: body(n, Content::text("never said")) };
         let parts = Parts { life, seq: seq + 1, prev: Some(ids.unwrap()[0]), entries: vec![part] };
-        let run = Run::plain(private, (a.me, b.me), parts).unwrap();
+        let run = Run::plain(private, a.me, parts).unwrap();
         let runs = Sync::Runs { conversation: private, runs: vec![Blob(run.bytes)], end: crate::chat::wire::End::Open };
         let outs = a.input(In::Opened { from: b.me, body: encode(&runs) });
         reports += outs.iter().filter(|o| matches!(o, Out::LifeBegun { .. })).count();

@@ -40,7 +40,12 @@ impl Engine {
 
     fn set_blocked(&mut self, now: Instant, peer: NodeId, blocked: bool) -> Result<(), CommandError> {
         let at = self.advance(now);
-        let set = self.machines.link.command(at, &mut self.q, Block { peer, blocked });
+        // A person with several devices is blocked with all of them.
+        let devices = self.machines.device.of(peer).into_iter().filter(|d| *d != peer && *d != self.me);
+        let mut set = self.machines.link.command(at, &mut self.q, Block { peer, blocked });
+        for peer in devices {
+            set = set.and(self.machines.link.command(at, &mut self.q, Block { peer, blocked }));
+        }
         self.pump(now);
         set
     }

@@ -197,7 +197,9 @@ impl Engine {
     pub fn delete_conversation(&mut self, now: Instant, conversation: Conversation) -> Result<(), CommandError> {
         let at = self.advance(now);
         let all_held = match conversation {
-            Conversation::Private(peer) => self.machines.delivery.queued(peer) == 0,
+            Conversation::Private(peer) => {
+                self.machines.device.of(peer).into_iter().all(|d| self.machines.delivery.queued(d) == 0)
+            }
             Conversation::Network | Conversation::Group(_) => false,
         };
         let done = self.machines.chat.command(at, &mut self.q, DeleteConversation { conversation, all_held });

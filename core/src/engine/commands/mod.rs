@@ -4,6 +4,7 @@
 mod blocks;
 pub(super) mod contacts;
 mod conversations;
+mod devices;
 pub(super) mod fault_tolerance;
 mod files;
 mod group_management;

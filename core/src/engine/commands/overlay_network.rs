@@ -58,7 +58,7 @@ impl Engine {
         addrs.truncate(MAX_TICKET_ADDRESSES);
         Ticket {
             node: self.me,
-            name: self.identity.name().into(),
+            name: self.machines.device.identity().name().into(),
             addrs,
             network_key: (!open).then_some(self.config.network_key),
         }
@@ -74,8 +74,12 @@ impl Engine {
     /// [`CommandError::KeyChanged`] for a verified contact with another key, [`CommandError::Empty`], [`CommandError::TooLong`], [`CommandError::Busy`] when the outbox is full.
     pub fn send_private(&mut self, now: Instant, to: NodeId, content: Content) -> Result<MessageId, CommandError> {
         self.running()?;
-        if to == self.me {
+        let devices = self.machines.device.of(to);
+        if to == self.me || devices.contains(&self.me) {
             return Err(CommandError::ToSelf);
+        }
+        if self.machines.device.is_removed() {
+            return Err(CommandError::NotAllowed("this device was removed from its account: join it again"));
         }
         let conversation = Conversation::Private(to);
         if self.machines.membership.get(to).is_none() && !self.machines.chat.knows(conversation) {
@@ -90,7 +94,7 @@ impl Engine {
         content.validate()?;
         let at = self.advance(now);
         let len = content.len();
-        if !self.machines.delivery.command(at, &mut self.q, Reserve { len }) {
+        if !self.machines.delivery.command(at, &mut self.q, Reserve { len, copies: devices.len() }) {
             return Err(CommandError::Busy("outbox"));
         }
         let said = self.say(now, conversation, alloc::vec![content]).and_then(first)?;

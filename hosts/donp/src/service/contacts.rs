@@ -53,7 +53,7 @@ impl Service {
         Ok(self.node.contacts()?.into_iter().map(|c| (c.node, c.petname)).collect())
     }
 
-    fn peer_of(&self, params: &Value) -> Result<NodeId, Failure> {
+    pub(super) fn peer_of(&self, params: &Value) -> Result<NodeId, Failure> {
         resolve::node_with(text_of(params, "peer")?, &self.book()?, &self.node.peers()?)
     }
 

@@ -169,7 +169,7 @@ fn show(peer: &str, backend: &mut Backend, out: &Output) -> Result<(), Failure> 
 }
 
 /// The code in blocks of a terminal: two rows of modules a line. Capitals are in a denser mode, and read the same.
-fn qr(code: &str) -> Option<String> {
+pub(super) fn qr(code: &str) -> Option<String> {
     let drawn = QrCode::with_error_correction_level(code.to_uppercase().as_bytes(), EcLevel::L).ok()?;
     Some(drawn.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build())
 }

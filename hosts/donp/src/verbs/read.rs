@@ -203,6 +203,7 @@ impl Viewer {
             Event::ContactRequest { .. } | Event::ContactChanged { .. } => {
                 contacts::event_lines(event).into_iter().try_for_each(say)
             }
+            Event::DevicesChanged { .. } => super::devices::event_line(event).map_or(Ok(()), say),
             Event::FileReceived { file, .. } => say(format!("file {} is here", file.short())),
             Event::Lagged { missed } => say(format!("{missed} events were lost")),
             // The others are for programs.

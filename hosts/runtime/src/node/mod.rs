@@ -4,6 +4,7 @@ mod alarm;
 mod care;
 mod config;
 mod contacts;
+mod devices;
 mod faults;
 mod files;
 mod groups;

@@ -266,6 +266,7 @@ internal fun org.donp.ffi.Event.toPublic(): Event = when (this) {
         Event.FileProgress(FileId(file), bytes.clamp(), size.clamp(), holders.clamp())
     is org.donp.ffi.Event.ContactRequest -> Event.ContactRequest(seq.clamp(), NodeId(node))
     is org.donp.ffi.Event.ContactChanged -> Event.ContactChanged(seq.clamp(), NodeId(node))
+    is org.donp.ffi.Event.DevicesChanged -> Event.DevicesChanged(seq.clamp(), NodeId(node), NodeId(device), added)
     is org.donp.ffi.Event.Authenticated -> Event.Authenticated(NodeId(peer), result.toPublic())
     is org.donp.ffi.Event.StateChanged -> Event.StateChanged(before.toPublic(), after.toPublic())
     is org.donp.ffi.Event.PeerUp -> Event.PeerUp(NodeId(peer), name)

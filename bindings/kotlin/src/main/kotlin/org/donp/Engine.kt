@@ -519,6 +519,36 @@ public class Engine private constructor(private val raw: org.donp.ffi.Engine) : 
     /** Goes on with a contact whose key changed, as [Node.acceptChange]. */
     public fun acceptChange(nowUs: Long, node: NodeId): Unit = run { acceptChange(nowUs.toU64("nowUs"), node.text) }
 
+    /** The devices of this node's account, the most senior first. */
+    public fun devices(): List<DeviceInfo> = run { devices() }.map { it.toPublic() }
+
+    /** The devices of the account that a node is of, as [Node.devicesOf]. */
+    public fun devicesOf(node: NodeId): List<NodeId> = run { devicesOf(node.text) }.map { NodeId(it) }
+
+    /** Makes a ticket for one more device, as [Node.addDevice]. */
+    public fun addDevice(nowUs: Long): String = run { addDevice(nowUs.toU64("nowUs")) }
+
+    /** Joins an account, as [Node.joinAccount]. */
+    public fun joinAccount(nowUs: Long, ticket: String): Unit =
+        run { joinAccount(nowUs.toU64("nowUs"), ticket.utf8("the ticket")) }
+
+    /** Whether this device waits for an account, as [Node.isJoiningAccount]. */
+    public fun isJoiningAccount(): Boolean = run { isJoiningAccount() }
+
+    /** Gives this device another name, as [Node.renameDevice]. */
+    public fun renameDevice(nowUs: Long, name: String): Unit =
+        run { renameDevice(nowUs.toU64("nowUs"), name.utf8("the name")) }
+
+    /** Removes a device, as [Node.removeDevice]. */
+    public fun removeDevice(nowUs: Long, node: NodeId): Unit = run { removeDevice(nowUs.toU64("nowUs"), node.text) }
+
+    /** Takes an account over with its recovery code, as [Node.recoverAccount]. */
+    public fun recoverAccount(nowUs: Long, code: String): Unit =
+        run { recoverAccount(nowUs.toU64("nowUs"), code.utf8("the recovery code")) }
+
+    /** The recovery code, as [Node.recoveryCode]. */
+    public fun recoveryCode(): String? = run { recoveryCode() }
+
     /** Conversations with what is unread in each, as [Node.conversations]. */
     public fun conversations(): List<ConversationInfo> = run { conversations() }.map { it.toPublic() }
 

@@ -3,8 +3,8 @@ package org.donp
 /**
  * Something that happened.
  *
- * [Received], [Delivered], [Failed], [Forked], [LifeBegun], [GroupChanged], [FileReceived], [ContactRequest] and
- * [ContactChanged] are durable: they come again after a restart until [Node.ack] was called with them or a later one. The
+ * [Received], [Delivered], [Failed], [Forked], [LifeBegun], [GroupChanged], [FileReceived], [ContactRequest],
+ * [ContactChanged] and [DevicesChanged] are durable: they come again after a restart until [Node.ack] was called with them or a later one. The
  * others are volatile: each stream keeps 1,024 of them.
  */
 public sealed class Event {
@@ -124,6 +124,21 @@ public sealed class Event {
      * @property node which node
      */
     public data class ContactChanged(override val seq: Long, val node: NodeId) : Event()
+
+    /**
+     * A device came to the account of a contact or of this node, or is gone from it. A verified contact counts as changed
+     * until it was looked at.
+     *
+     * @property node the first device of the account, which stands for the person
+     * @property device which device
+     * @property added whether it came, or is gone
+     */
+    public data class DevicesChanged(
+        override val seq: Long,
+        val node: NodeId,
+        val device: NodeId,
+        val added: Boolean,
+    ) : Event()
 
     /**
      * This node's state changed.

@@ -719,6 +719,68 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
      */
     public suspend fun acceptChange(node: NodeId): Unit = io { acceptChange(node.text) }
 
+    /** The devices of this node's account, the most senior first: at most eight. Without this one in it, it was removed. */
+    public suspend fun devices(): List<DeviceInfo> = io { devices() }.map { it.toPublic() }
+
+    /** The devices of the account that a node is of, as far as it is known; the node alone before that. */
+    public suspend fun devicesOf(node: NodeId): List<NodeId> = io { devicesOf(node.text) }.map { NodeId(it) }
+
+    /**
+     * Makes a ticket with which another device of the same person joins this node's account. It is good for one device
+     * and ten minutes, and as secret as the account for that time.
+     *
+     * @throws DonpException.Denied if the account has eight devices, its list was changed fifteen times, or this device
+     *   was removed from it
+     */
+    public suspend fun addDevice(): String = io { addDevice() }
+
+    /**
+     * Joins the account of the device that shows this ticket, and its network. This device's own account, without other
+     * devices and private messages, is over. [Event.DevicesChanged] follows; [isJoiningAccount] is false before if it was
+     * refused.
+     *
+     * @throws DonpException.InvalidInput for the ticket
+     * @throws DonpException.Denied if this device is of an account with other devices or private messages
+     */
+    public suspend fun joinAccount(ticket: String) {
+        val text = ticket.utf8("the ticket")
+        io { joinAccount(text) }
+    }
+
+    /** Whether this device waits to be taken into an account, or for the lists of one to recover. */
+    public suspend fun isJoiningAccount(): Boolean = io { isJoiningAccount() }
+
+    /** Gives this device another name: 1 to 64 bytes. */
+    public suspend fun renameDevice(name: String) {
+        val text = name.utf8("the name")
+        io { renameDevice(text) }
+    }
+
+    /**
+     * Removes a device from this node's account: a newer one than this, or this one itself.
+     *
+     * @throws DonpException.NotFound for no device of it
+     * @throws DonpException.Denied for an older one or the last
+     */
+    public suspend fun removeDevice(node: NodeId): Unit = io { removeDevice(node.text) }
+
+    /**
+     * Makes this device the only one of the account of a recovery code. If its lists are not here, linked nodes are asked
+     * for ten minutes.
+     *
+     * @throws DonpException.InvalidInput for the code
+     */
+    public suspend fun recoverAccount(code: String) {
+        val text = code.utf8("the recovery code")
+        io { recoverAccount(text) }
+    }
+
+    /**
+     * The recovery code of the account that this profile began with: who has it can take the account over. Null if the
+     * profile does not hold it.
+     */
+    public suspend fun recoveryCode(): String? = io { recoveryCode() }
+
     /** Conversations with what is unread in each, those of groups and the network's included. */
     public suspend fun conversations(): List<ConversationInfo> = io { conversations() }.map { it.toPublic() }
 
