@@ -4,7 +4,7 @@ use donp_core as core;
 use donp_runtime::api;
 
 use crate::{
-    AuthenticationResult, Conversation, FileId, GroupChange, GroupId, GroupRole, MemberState, Message, MessageId,
+    AuthenticationResult, Confirmations, Conversation, FileId, GroupChange, GroupId, GroupRole, MemberState, Message, MessageId,
     NodeId, Refusal,
 };
 
@@ -189,6 +189,14 @@ pub enum Event {
         /// Nodes that it is being fetched from.
         holders: u64,
     },
+    /// Members have stored or read more of what this node said, up to this message of it or an entry without text. Of older
+    /// ones ask `confirmations`. A private message that is stored has `Delivered` instead.
+    Confirmed {
+        /// Where.
+        conversation: Conversation,
+        /// Who has it.
+        confirmations: Confirmations,
+    },
     /// A stranger wrote a private message for the first time: it is in the book as a request until it is answered.
     ContactRequest {
         /// The number to acknowledge.
@@ -276,6 +284,9 @@ impl From<api::Event> for Event {
             api::Event::FileReceived { seq, file } => Self::FileReceived { seq, file },
             api::Event::FileProgress { file, bytes, size, holders } => {
                 Self::FileProgress { file, bytes, size, holders }
+            }
+            api::Event::Confirmed { conversation, confirmations } => {
+                Self::Confirmed { conversation: conversation.into(), confirmations: confirmations.into() }
             }
             api::Event::ContactRequest { seq, node, .. } => Self::ContactRequest { seq, node },
             api::Event::ContactChanged { seq, node, .. } => Self::ContactChanged { seq, node },

@@ -30,7 +30,7 @@ mod node;
 mod stream;
 
 pub use care::{Checked, restore_profile};
-pub use contacts::{AuthenticationResult, Contact, ConversationInfo, SafetyNumber, Verification};
+pub use contacts::{AuthenticationResult, Confirmations, Contact, ConversationInfo, SafetyNumber, Verification};
 pub use content::{ClockEntry, Content, Conversation, HistoryPage, Message};
 pub use engine::{
     Answer, Batch, Engine, EngineConfig, EngineStatus, FilePart, Op, Output, Received, Record, Request, Transmit,

@@ -8,6 +8,7 @@
 
 mod base;
 mod clock;
+mod confirmed;
 mod compare;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
@@ -27,6 +28,7 @@ mod policy;
 mod prune;
 mod pull;
 pub(crate) mod ranges;
+mod receipts;
 mod retain;
 mod rows;
 mod say;
@@ -71,7 +73,10 @@ use page::{Query, Scroll};
 use policy::Policy;
 use prune::Pruning;
 use pull::Pulls;
-use rows::{CONVERSATIONS, EDITS, ENTRIES, NUMBERS, RETENTION};
+pub use receipts::Confirmations;
+pub(crate) use receipts::Confirm;
+use receipts::Receipts;
+use rows::{CONFIRMATIONS, CONVERSATIONS, EDITS, ENTRIES, NUMBERS, RETENTION};
 pub(crate) use say::{BeginLife, Say, Stand};
 use serve::Serving;
 use sync::send;
@@ -193,6 +198,11 @@ pub(crate) enum Out {
         read: u64,
         scan: Scan,
     },
+    /// Others have more of what this node said.
+    Confirmed {
+        conversation: Conversation,
+        confirmations: Confirmations,
+    },
     /// All that this peer claimed to have of the network's conversation is here.
     Compared(NodeId),
     /// The answer to a history query.
@@ -280,6 +290,7 @@ pub(crate) struct Chat {
     /// Conversations with more lives than a list of heights carries.
     too_many: OrderedSet<ConversationId>,
     serving: Serving,
+    receipts: Receipts,
     polls: Polls,
     /// Pages that wait for what a peer has below the base.
     scrolls: Vec<Scroll>,
@@ -329,6 +340,7 @@ impl Chat {
             pulls: Pulls::default(),
             too_many: OrderedSet::new(),
             serving: Serving::default(),
+            receipts: Receipts::default(),
             polls: Polls::default(),
             scrolls: Vec::new(),
             pruning: Pruning::default(),
@@ -349,9 +361,14 @@ impl Chat {
         }
     }
 
-    /// Takes back one record of [`CONVERSATIONS`], and then one of [`RETENTION`].
+    /// Takes back one record of [`CONVERSATIONS`], and then one of [`RETENTION`] or [`CONFIRMATIONS`].
     fn restore(&mut self, Record { table, key, value }: &Record) -> Result<(), Malformed> {
         let conversation = ConversationId(key.as_slice().try_into().map_err(|_| Malformed)?);
+        if *table == CONFIRMATIONS {
+            let log = self.logs.get_mut(&conversation).ok_or(Malformed)?;
+            log.confirmed.restore(decode(value, 1 << 20)?);
+            return Ok(());
+        }
         if *table == RETENTION {
             let log = self.logs.get_mut(&conversation).ok_or(Malformed)?;
             log.retention.restore(decode(value, 1 << 20)?);
@@ -508,6 +525,7 @@ impl Machine for Chat {
         ("numbers", NUMBERS),
         ("edits", EDITS),
         ("retention", RETENTION),
+        ("confirmations", CONFIRMATIONS),
     ];
     type In = In;
     type Out = Out;
@@ -519,9 +537,10 @@ impl Machine for Chat {
         _out: &mut Outbox<Out>,
     ) -> Result<Self, Malformed> {
         let mut opened = Self::new(setup.config, setup.identity);
-        // Where a conversation is cut comes after what it is.
-        let (cuts, conversations): (Vec<&Record>, Vec<&Record>) = records.iter().partition(|r| r.table == RETENTION);
-        for record in conversations.into_iter().chain(cuts) {
+        // What is known of a conversation comes after what it is.
+        let (conversations, more): (Vec<&Record>, Vec<&Record>) =
+            records.iter().partition(|r| r.table == CONVERSATIONS);
+        for record in conversations.into_iter().chain(more) {
             opened.restore(record)?;
         }
         opened.prune_often(cx.now);
@@ -633,6 +652,7 @@ impl Machine for Chat {
         self.poll_timeout(cx, out);
         self.prune_timeout(cx, out);
         self.scroll_timeout(cx, out);
+        self.receipts_timeout(cx, out);
         if self.news_at.take_if(|at| *at <= cx.now).is_some() {
             self.announce(cx, out);
         }
@@ -668,6 +688,7 @@ impl Machine for Chat {
         let unsigned = soonest(unsigned, (!self.unsaved.is_empty()).then_some(self.unsaved_since));
         let timers = soonest(soonest(unsigned, self.waiting.next_ask()), soonest(self.compare_at, self.sweep_at));
         let syncs = soonest(self.pulls.deadline(), soonest(self.merge_at, self.news_at));
+        let syncs = soonest(syncs, self.receipts.deadline());
         let syncs = soonest(syncs, soonest(self.polls.deadline(), soonest(self.pruning.at, self.scroll_deadline())));
         soonest(soonest(timers, syncs), soonest(self.compare.deadline(), self.pace_at()))
     }
@@ -677,6 +698,7 @@ impl Machine for Chat {
         logs.saturating_add(self.waiting.len())
             .saturating_add(self.pulls.len())
             .saturating_add(self.serving.len())
+            .saturating_add(self.receipts.len())
             .saturating_add(self.scrolls.len())
             .saturating_add(self.polls.len())
             .saturating_add(self.pruning.len())

@@ -400,6 +400,10 @@ impl Chat {
                 matches!(source, Source::Member { .. } | Source::Peer { .. }) && !taken.is_empty(),
             );
         }
+        if source != Source::Own && !taken.is_empty() && !run.is_bare() && kind != Kind::Old {
+            self.acknowledge(cx, conversation, run.log.author);
+        }
+        self.report_later(cx.now, conversation);
         self.merge_later(cx, conversation);
         self.prune_later(cx.now, conversation);
         if planted(Bug::LostWakeUp) {

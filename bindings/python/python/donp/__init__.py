@@ -13,7 +13,14 @@ wrong is a `DonpError`. Everything is typed, and nothing else of this package is
 from .aio import AsyncNode
 from .bot import AsyncBotConversation, AsyncBotMessage, Bot, BotConversation, BotMessage, Member
 from .client import Client, ClientEvents
-from .contacts import AuthenticationResult, Contact, ConversationInfo, SafetyNumber, Verification
+from .contacts import (
+    AuthenticationResult,
+    Confirmations,
+    Contact,
+    ConversationInfo,
+    SafetyNumber,
+    Verification,
+)
 from .content import (
     NETWORK,
     ClockEntry,
@@ -64,6 +71,7 @@ from .errors import (
 )
 from .events import (
     Authenticated,
+    Confirmed,
     ContactChanged,
     ContactRequest,
     Delivered,
@@ -138,6 +146,8 @@ __all__ = [
     "Client",
     "ClientEvents",
     "ClockEntry",
+    "Confirmations",
+    "Confirmed",
     "ClosedError",
     "Contact",
     "ContactChanged",

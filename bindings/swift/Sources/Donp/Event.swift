@@ -28,6 +28,10 @@ public enum Event: Hashable, Sendable {
     case fileReceived(seq: UInt64, file: FileId)
     /// More of a file is here: `bytes` of `size`, from so many nodes.
     case fileProgress(file: FileId, bytes: UInt64, size: UInt64, holders: UInt64)
+    /// Members have stored or read more of what this node said: who has the newest message of it that rose, or an
+    /// entry without text. Of older ones ask ``Node/confirmations(_:of:)``. A private message that is stored has
+    /// ``delivered(seq:id:to:)`` instead.
+    case confirmed(conversation: Conversation, confirmations: Confirmations)
     /// Durable. A stranger wrote a private message for the first time: it is in the book as a request until it is
     /// answered.
     case contactRequest(seq: UInt64, node: NodeId)
@@ -62,8 +66,8 @@ public enum Event: Hashable, Sendable {
         case .fileReceived(let seq, _): seq
         case .contactRequest(let seq, _), .contactChanged(let seq, _): seq
         case .unknown(let seq): seq
-        case .fileProgress, .stateChanged, .peerUp, .peerDown, .memberChanged, .authenticated, .writable,
-            .lagged:
+        case .fileProgress, .confirmed, .stateChanged, .peerUp, .peerDown, .memberChanged, .authenticated,
+            .writable, .lagged:
             nil
         }
     }
@@ -142,6 +146,9 @@ extension Event {
         case .fileReceived(let seq, let file): self = .fileReceived(seq: seq, file: FileId(trusted: file))
         case .fileProgress(let file, let bytes, let size, let holders):
             self = .fileProgress(file: FileId(trusted: file), bytes: bytes, size: size, holders: holders)
+        case .confirmed(let conversation, let confirmations):
+            self = .confirmed(
+                conversation: Conversation(conversation), confirmations: Confirmations(confirmations))
         case .contactRequest(let seq, let node):
             self = .contactRequest(seq: seq, node: NodeId(trusted: node))
         case .contactChanged(let seq, let node):

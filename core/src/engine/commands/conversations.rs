@@ -1,6 +1,6 @@
 //! Conversations: their history, and the events that report it.
 
-use crate::chat::{BeginLife, History};
+use crate::chat::{BeginLife, Confirm, Confirmations, History};
 use crate::engine::Engine;
 use crate::error::CommandError;
 use crate::id::MessageId;
@@ -29,6 +29,26 @@ impl Engine {
         self.machines.chat.command(at, &mut self.q, History { query, conversation, before, limit });
         self.pump(now);
         Ok(query)
+    }
+
+    /// Who has a message of this node in a group or a private conversation, as far as this node knows: what members say
+    /// of themselves when they get it, and what follows from what they say. It never says too much; a member that is not
+    /// linked is counted when it, or what it says, comes here.
+    ///
+    /// # Errors
+    /// [`CommandError::Unknown`] if there is no such conversation, or if the message is none of this node, or from before
+    /// another copy of its profile spoke, or neither of the newest 1,024 nor on the pages of history read since the
+    /// start; [`CommandError::NotAllowed`] for the network's conversation.
+    pub fn confirmations(
+        &mut self,
+        now: Instant,
+        conversation: Conversation,
+        message: MessageId,
+    ) -> Result<Confirmations, CommandError> {
+        let at = self.advance(now);
+        let found = self.machines.chat.command(at, &mut self.q, Confirm { conversation, message });
+        self.pump(now);
+        found
     }
 
     /// Begins a new life in each conversation: for a host that knows its records to be an older copy of the profile, right

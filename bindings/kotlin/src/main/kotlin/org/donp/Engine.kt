@@ -526,6 +526,10 @@ public class Engine private constructor(private val raw: org.donp.ffi.Engine) : 
     public fun markRead(nowUs: Long, conversation: Conversation, upto: MessageId? = null): Unit =
         run { markRead(nowUs.toU64("nowUs"), conversation.toRaw(), upto?.text) }
 
+    /** Who has a message of this node, as [Node.confirmations]. */
+    public fun confirmations(nowUs: Long, conversation: Conversation, message: MessageId): Confirmations =
+        run { confirmations(nowUs.toU64("nowUs"), conversation.toRaw(), message.text) }.toPublic()
+
     /** Deletes a private conversation here, as [Node.deleteConversation]. */
     public fun deleteConversation(nowUs: Long, conversation: Conversation): Unit =
         run { deleteConversation(nowUs.toU64("nowUs"), conversation.toRaw()) }

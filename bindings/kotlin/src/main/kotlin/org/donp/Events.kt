@@ -112,6 +112,20 @@ public sealed class Event {
     }
 
     /**
+     * Members have stored or read more of what this node said. A private message that is stored has [Delivered] instead.
+     *
+     * @property conversation where
+     * @property confirmations who has the newest message of this node that rose, or an entry without text; of older
+     *   ones ask [Node.confirmations]
+     */
+    public data class Confirmed(
+        val conversation: Conversation,
+        val confirmations: Confirmations,
+    ) : Event() {
+        override val seq: Long? get() = null
+    }
+
+    /**
      * A stranger wrote a private message for the first time: it is in the book as a request until it is answered.
      *
      * @property node which node
