@@ -365,8 +365,10 @@ impl Chat {
     fn restore(&mut self, Record { table, key, value }: &Record) -> Result<(), Malformed> {
         let conversation = ConversationId(key.as_slice().try_into().map_err(|_| Malformed)?);
         if *table == CONFIRMATIONS {
-            let log = self.logs.get_mut(&conversation).ok_or(Malformed)?;
-            log.confirmed.restore(decode(value, 1 << 20)?);
+            let stored = decode(value, 1 << 20)?;
+            if let Some(log) = self.logs.get_mut(&conversation) {
+                log.confirmed.restore(stored);
+            }
             return Ok(());
         }
         if *table == RETENTION {

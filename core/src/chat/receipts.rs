@@ -19,8 +19,8 @@ use crate::wire::{Priority, encode};
 const RECEIPT_AFTER: Duration = Duration::from_millis(500);
 /// Confirmations that come together make one event: 500 ms.
 const REPORT_AFTER: Duration = Duration::from_millis(500);
-/// And one row: 10 s. What a crash loses of it the next receipt or comparison says again.
-const SAVE_AFTER: Duration = Duration::from_secs(10);
+/// And one row: 2 s. What a crash loses of it the next receipt or comparison says again.
+const SAVE_AFTER: Duration = Duration::from_secs(2);
 /// Receipts that wait: 1,024. Of others the next comparison of heights tells.
 const MAX_RECEIPTS: usize = 1_024;
 

@@ -248,7 +248,7 @@ fn confirmations_outlive_a_restart() {
     let message = say(&mut bench, HERE);
     let height = own_height(&bench);
     hear(&mut bench, 2, Some(height), Some(message));
-    pass(&mut bench, Duration::from_secs(11));
+    pass(&mut bench, Duration::from_secs(3));
     bench.restart([5; 32]);
     let reader = Reader { stint: OpId([1; 32]), from: 0 };
     let members = (1..=3).map(|n| (id_of(n), reader)).collect();
