@@ -228,6 +228,12 @@ impl Node {
         self.run(|n| Ok(api::Confirmations::from(n.confirmations(conversation.into(), message)?).into()))
     }
 
+    /// The user types in a group of up to 32 members, or in a private conversation that this node spoke in. To be called with
+    /// each change of the text: others get `Typing` at most every 3 s, and it ends by itself.
+    pub fn typing(&self, conversation: Conversation) -> Result<(), DonpError> {
+        self.run(|n| n.typing(conversation.into()))
+    }
+
     /// Deletes all that is here of a private conversation. The other side keeps its own. What comes later is shown.
     pub fn delete_conversation(&self, conversation: Conversation) -> Result<(), DonpError> {
         self.run(|n| n.delete_conversation(conversation.into()))
@@ -315,6 +321,11 @@ impl Engine {
             let found = inner.engine.confirmations(Instant::from_micros(now_us), conversation.into(), message)?;
             Ok(api::Confirmations::from(found).into())
         })
+    }
+
+    /// As `Node.typing`.
+    pub fn typing(&self, now_us: u64, conversation: Conversation) -> Result<(), DonpError> {
+        self.run(|inner| Ok(inner.engine.typing(Instant::from_micros(now_us), conversation.into())?))
     }
 
     /// As `Node.delete_conversation`.

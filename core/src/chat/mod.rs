@@ -8,8 +8,8 @@
 
 mod base;
 mod clock;
-mod confirmed;
 mod compare;
+mod confirmed;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
 mod draft;
@@ -35,6 +35,7 @@ mod say;
 mod serve;
 mod sync;
 mod take;
+mod typing;
 mod unread;
 mod vouch;
 mod waiting;
@@ -73,13 +74,15 @@ use page::{Query, Scroll};
 use policy::Policy;
 use prune::Pruning;
 use pull::Pulls;
-pub use receipts::Confirmations;
 pub(crate) use receipts::Confirm;
+pub use receipts::Confirmations;
 use receipts::Receipts;
 use rows::{CONFIRMATIONS, CONVERSATIONS, EDITS, ENTRIES, NUMBERS, RETENTION};
 pub(crate) use say::{BeginLife, Say, Stand};
 use serve::Serving;
 use sync::send;
+pub(crate) use typing::Type;
+use typing::Typing;
 use unread::Counting;
 pub(crate) use unread::{DeleteConversation, MarkRead};
 use vouch::Polls;
@@ -203,6 +206,12 @@ pub(crate) enum Out {
         conversation: Conversation,
         confirmations: Confirmations,
     },
+    /// Somebody types, or does not any more.
+    Typing {
+        conversation: Conversation,
+        node: NodeId,
+        active: bool,
+    },
     /// All that this peer claimed to have of the network's conversation is here.
     Compared(NodeId),
     /// The answer to a history query.
@@ -291,6 +300,7 @@ pub(crate) struct Chat {
     too_many: OrderedSet<ConversationId>,
     serving: Serving,
     receipts: Receipts,
+    typing: Typing,
     polls: Polls,
     /// Pages that wait for what a peer has below the base.
     scrolls: Vec<Scroll>,
@@ -341,6 +351,7 @@ impl Chat {
             too_many: OrderedSet::new(),
             serving: Serving::default(),
             receipts: Receipts::default(),
+            typing: Typing::default(),
             polls: Polls::default(),
             scrolls: Vec::new(),
             pruning: Pruning::default(),
@@ -554,7 +565,7 @@ impl Machine for Chat {
         self.sign(cx, out);
         match fact {
             Fact::LinkUp { peer, .. } => self.link_up(cx, *peer, out),
-            Fact::LinkDown { peer, .. } => self.link_down(*peer),
+            Fact::LinkDown { peer, .. } => self.link_down(*peer, out),
             Fact::RoundTrips(all) => {
                 for RoundTrip { peer, rtt, .. } in all {
                     if let Some(known) = self.linked.get_mut(peer) {
@@ -655,6 +666,7 @@ impl Machine for Chat {
         self.prune_timeout(cx, out);
         self.scroll_timeout(cx, out);
         self.receipts_timeout(cx, out);
+        self.typing_timeout(cx.now, out);
         if self.news_at.take_if(|at| *at <= cx.now).is_some() {
             self.announce(cx, out);
         }
@@ -690,7 +702,7 @@ impl Machine for Chat {
         let unsigned = soonest(unsigned, (!self.unsaved.is_empty()).then_some(self.unsaved_since));
         let timers = soonest(soonest(unsigned, self.waiting.next_ask()), soonest(self.compare_at, self.sweep_at));
         let syncs = soonest(self.pulls.deadline(), soonest(self.merge_at, self.news_at));
-        let syncs = soonest(syncs, self.receipts.deadline());
+        let syncs = soonest(syncs, soonest(self.receipts.deadline(), self.typing.deadline()));
         let syncs = soonest(syncs, soonest(self.polls.deadline(), soonest(self.pruning.at, self.scroll_deadline())));
         soonest(soonest(timers, syncs), soonest(self.compare.deadline(), self.pace_at()))
     }
@@ -701,6 +713,7 @@ impl Machine for Chat {
             .saturating_add(self.pulls.len())
             .saturating_add(self.serving.len())
             .saturating_add(self.receipts.len())
+            .saturating_add(self.typing.len())
             .saturating_add(self.scrolls.len())
             .saturating_add(self.polls.len())
             .saturating_add(self.pruning.len())

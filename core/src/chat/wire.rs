@@ -56,6 +56,8 @@ pub(crate) enum Sync {
     Older { conversation: ConversationId, before: MessageId },
     /// How far the receiver's log goes at the sender, and up to where the sender's user has read, if it shares that.
     Receipt { conversation: ConversationId, height: Option<Height>, read: Option<MessageId> },
+    /// The sender's user types.
+    Typing { conversation: ConversationId },
 }
 
 impl Sync {
@@ -69,6 +71,7 @@ impl Sync {
             | Self::Held { conversation, .. }
             | Self::Older { conversation, .. }
             | Self::Receipt { conversation, .. }
+            | Self::Typing { conversation }
             | Self::Runs { conversation, .. }
             | Self::Compare { conversation, .. }
             | Self::Compared { conversation, .. }

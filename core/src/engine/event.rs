@@ -158,6 +158,16 @@ pub enum Volatile {
         /// Who has it.
         confirmations: Confirmations,
     },
+    /// Somebody types in a group or a private conversation, or does not any more: it said something, six seconds are
+    /// over, or it is not linked.
+    Typing {
+        /// Where.
+        conversation: Conversation,
+        /// Who.
+        node: NodeId,
+        /// Whether it types.
+        active: bool,
+    },
     /// The result of [`Engine::authenticate_node`](crate::Engine::authenticate_node).
     Authenticated {
         /// Which node was challenged.

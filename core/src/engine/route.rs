@@ -212,6 +212,9 @@ impl Route for chat::Out {
             Self::Confirmed { conversation, confirmations } => {
                 q.events.volatile(Volatile::Confirmed { conversation, confirmations });
             }
+            Self::Typing { conversation, node, active } => {
+                q.events.volatile(Volatile::Typing { conversation, node, active });
+            }
             Self::Read { read, scan } => q.read(Reader::Chat, read, scan),
             Self::Page { query, messages, older } => q.answers.push_back(Answer { query, messages, older }),
         }

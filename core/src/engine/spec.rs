@@ -235,6 +235,7 @@ fn examples() -> OrderedMap<&'static str, Vec<u8>> {
                 read: Some(MessageId::first_of(700)),
             }),
         ),
+        ("typing", encode(&Sync::Typing { conversation: network })),
         ("end of older runs", encode(&Sync::Runs { conversation: network, runs: Vec::new(), end: End::Older })),
     ]);
     others.into_iter().chain(crate::file::wire::examples()).collect()

@@ -97,7 +97,7 @@ impl Service {
     }
 
     /// Every method, for the error about an unknown one.
-    pub const METHODS: [&'static str; 47] = [
+    pub const METHODS: [&'static str; 48] = [
         "accept_change",
         "accept_contact",
         "ack",
@@ -140,6 +140,7 @@ impl Service {
         "set_member_role",
         "status",
         "transfer_group",
+        "typing",
         "unban_member",
         "unblock",
         "verify_contact",
@@ -317,12 +318,8 @@ impl Service {
         })?;
         let state = match (wait, to) {
             ("none", _) => self.state_now(id, to)?,
-            (_, Conversation::Private(peer)) => {
-                self.follow_private(id, peer, before, wait != "sent", (until, gone))?
-            }
-            ("delivered" | "all", Conversation::Group(_)) => {
-                self.follow_group(id, to, wait == "all", (until, gone))?
-            }
+            (_, Conversation::Private(peer)) => self.follow_private(id, peer, before, wait != "sent", (until, gone))?,
+            ("delivered" | "all", Conversation::Group(_)) => self.follow_group(id, to, wait == "all", (until, gone))?,
             _ => self.follow_to_many(to, (until, gone))?,
         };
         let reached = match wait {
@@ -441,7 +438,13 @@ impl Service {
     }
 
     /// `delivered` once another member has stored it, or all have; before that `sent` once there is somebody to take it.
-    fn follow_group(&self, id: MessageId, to: Conversation, by_all: bool, wait: Wait<'_>) -> Result<&'static str, Failure> {
+    fn follow_group(
+        &self,
+        id: MessageId,
+        to: Conversation,
+        by_all: bool,
+        wait: Wait<'_>,
+    ) -> Result<&'static str, Failure> {
         loop {
             let counts = api::ConfirmationCounts::from(&self.node.confirmations(to, id)?);
             let wanted = if by_all { counts.members as usize } else { 1 };

@@ -104,7 +104,7 @@ fn a_sender_sees_how_many_have_a_message() {
     let found = place.run("bob", &["history", "#team"]).ok().out;
     assert!(found.lines().last().unwrap().ends_with("to you all ✓ 2/2"), "{found}");
 
-    carol.stop();
+    carol.stop("TERM");
     let first = place.run("bob", &["send", "#team", "carol?", "--wait", "delivered"]).ok().out;
     assert!(first.contains("stored by 1 of 2 other members of #team"), "{first}");
     let late = place.run("bob", &["send", "#team", "carol!", "--wait", "all", "--timeout", "2s"]);

@@ -248,6 +248,19 @@ pub enum Event {
         /// Who has the newest message of this node that rose, and all before it.
         confirmations: Confirmations,
     },
+    /// Somebody types, or does not any more.
+    Typing {
+        /// Where.
+        #[serde(with = "text")]
+        conversation: Conversation,
+        /// Who.
+        #[serde(with = "text")]
+        node: NodeId,
+        /// Its name.
+        name: Option<String>,
+        /// Whether it types.
+        active: bool,
+    },
     /// A stranger wrote a private message for the first time.
     ContactRequest {
         /// The number to acknowledge.
@@ -370,6 +383,10 @@ impl From<core::Event> for Event {
                     Some(conversation) => Self::Confirmed { conversation, confirmations: confirmations.into() },
                     None => Self::Unknown { seq: None },
                 },
+                Volatile::Typing { conversation, node, active } => match Conversation::of(conversation) {
+                    Some(conversation) => Self::Typing { conversation, node, name: None, active },
+                    None => Self::Unknown { seq: None },
+                },
                 Volatile::Authenticated { peer, result } => Self::Authenticated { peer, name: None, result },
                 Volatile::Writable => Self::Writable,
                 Volatile::Lagged { missed } => Self::Lagged { missed },
@@ -416,6 +433,7 @@ impl Event {
             | Self::MemberChanged { .. }
             | Self::FileProgress { .. }
             | Self::Confirmed { .. }
+            | Self::Typing { .. }
             | Self::Authenticated { .. }
             | Self::Writable
             | Self::Lagged { .. } => None,
@@ -433,6 +451,7 @@ impl Event {
             | Self::PeerDown { peer: node, name, .. }
             | Self::MemberChanged { peer: node, name, .. }
             | Self::Authenticated { peer: node, name, .. }
+            | Self::Typing { node, name, .. }
             | Self::ContactRequest { node, name, .. }
             | Self::ContactChanged { node, name, .. } => {
                 if name.is_none() {
@@ -778,6 +797,7 @@ mod tests {
         let file = FileId([4; 32]);
         assert_eq!(there_and_back(Event::FileReceived { seq: 2, file })["file"], file.to_string());
         there_and_back(Event::FileProgress { file, bytes: 1, size: 2, holders: 3 });
+        there_and_back(Event::Typing { conversation, node, name: name.clone(), active: true });
         let confirmations = Confirmations { message: id, members: 2, stored: vec![node], read: vec![] };
         let confirmed = there_and_back(Event::Confirmed { conversation, confirmations });
         assert_eq!(confirmed["confirmations"]["stored"], json!([node.to_string()]));

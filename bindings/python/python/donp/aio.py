@@ -267,6 +267,10 @@ class AsyncNode:
         """As `Node.confirmations`."""
         return await self._run(self.sync.confirmations, conversation, message)
 
+    async def typing(self, conversation: Conversation) -> None:
+        """As `Node.typing`."""
+        await self._run(self.sync.typing, conversation)
+
     async def delete_conversation(self, conversation: Conversation) -> None:
         """As `Node.delete_conversation`."""
         await self._run(self.sync.delete_conversation, conversation)

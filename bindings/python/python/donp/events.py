@@ -43,6 +43,7 @@ __all__ = [
     "PeerUp",
     "Received",
     "StateChanged",
+    "Typing",
     "UnknownEvent",
     "Writable",
 ]
@@ -224,6 +225,23 @@ class Confirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class Typing:
+    """Somebody types in a group or a private conversation, or does not any more. Volatile.
+
+    It ends with a message, after six seconds, or when the node is not linked.
+    """
+
+    conversation: Conversation
+    """Where."""
+    node: NodeId
+    """Who."""
+    active: bool
+    """Whether it types."""
+
+    seq = None
+
+
+@dataclass(frozen=True, slots=True)
 class ContactRequest:
     """A stranger wrote a private message for the first time. Durable.
 
@@ -350,6 +368,7 @@ Event: TypeAlias = (
     | FileReceived
     | FileProgress
     | Confirmed
+    | Typing
     | ContactRequest
     | ContactChanged
     | StateChanged
@@ -504,6 +523,8 @@ def _event_in(raw: _ffi.Event) -> Event:
             return FileProgress(FileId._of(raw.file), raw.bytes, raw.size, raw.holders)
         case _ffi.Event.CONFIRMED():
             return Confirmed(_conversation_in(raw.conversation), _confirmations_in(raw.confirmations))
+        case _ffi.Event.TYPING():
+            return Typing(_conversation_in(raw.conversation), NodeId._of(raw.node), raw.active)
         case _ffi.Event.CONTACT_REQUEST():
             return ContactRequest(raw.seq, NodeId._of(raw.node))
         case _ffi.Event.CONTACT_CHANGED():

@@ -396,6 +396,11 @@ public final class Engine: Sendable {
             })
     }
 
+    /// The user types, as ``Node/typing(_:)``.
+    public func typing(nowUs: UInt64, conversation: Conversation) throws(DonpError) {
+        try converting { try raw.typing(nowUs: nowUs, conversation: conversation.raw) }
+    }
+
     /// Deletes a private conversation here, as ``Node/deleteConversation(_:)``.
     public func deleteConversation(nowUs: UInt64, conversation: Conversation) throws(DonpError) {
         try converting { try raw.deleteConversation(nowUs: nowUs, conversation: conversation.raw) }

@@ -32,6 +32,9 @@ public enum Event: Hashable, Sendable {
     /// entry without text. Of older ones ask ``Node/confirmations(_:of:)``. A private message that is stored has
     /// ``delivered(seq:id:to:)`` instead.
     case confirmed(conversation: Conversation, confirmations: Confirmations)
+    /// Somebody types in a group or a private conversation, or does not any more: it said something, six seconds are
+    /// over, or it is not linked.
+    case typing(conversation: Conversation, node: NodeId, active: Bool)
     /// Durable. A stranger wrote a private message for the first time: it is in the book as a request until it is
     /// answered.
     case contactRequest(seq: UInt64, node: NodeId)
@@ -66,8 +69,8 @@ public enum Event: Hashable, Sendable {
         case .fileReceived(let seq, _): seq
         case .contactRequest(let seq, _), .contactChanged(let seq, _): seq
         case .unknown(let seq): seq
-        case .fileProgress, .confirmed, .stateChanged, .peerUp, .peerDown, .memberChanged, .authenticated,
-            .writable, .lagged:
+        case .fileProgress, .confirmed, .typing, .stateChanged, .peerUp, .peerDown, .memberChanged,
+            .authenticated, .writable, .lagged:
             nil
         }
     }
@@ -149,6 +152,9 @@ extension Event {
         case .confirmed(let conversation, let confirmations):
             self = .confirmed(
                 conversation: Conversation(conversation), confirmations: Confirmations(confirmations))
+        case .typing(let conversation, let node, let active):
+            self = .typing(
+                conversation: Conversation(conversation), node: NodeId(trusted: node), active: active)
         case .contactRequest(let seq, let node):
             self = .contactRequest(seq: seq, node: NodeId(trusted: node))
         case .contactChanged(let seq, let node):

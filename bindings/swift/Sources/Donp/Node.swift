@@ -626,6 +626,15 @@ public final class Node: Sendable {
             })
     }
 
+    /// The user types in a group of up to 32 members, or in a private conversation that this node spoke in. To be
+    /// called with each change of the text: others get ``Event/typing(conversation:node:active:)`` at most every
+    /// 3 s, and it ends by itself.
+    /// - Throws: ``DonpError`` of the kinds `notFound` and `denied` (another kind of conversation, or this node may
+    ///   not post).
+    public func typing(_ conversation: Conversation) async throws(DonpError) {
+        try await call { try $0.typing(conversation: conversation.raw) }
+    }
+
     /// Deletes all that is here of a private conversation. The other side keeps its own. What comes later is
     /// shown.
     /// - Throws: ``DonpError`` of the kinds `notFound` and `denied` (another kind of conversation).

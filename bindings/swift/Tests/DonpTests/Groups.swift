@@ -54,6 +54,12 @@ struct Groups {
             try await until("\(node.name) has both") { try await texts(node, group) == ["welcome", "hello"] }
         }
         let last = try #require(try await c.history(.group(group)).messages.last)
+        let seen = b.events()
+        try await c.typing(.group(group))
+        let typist = try await next(seen, "typing") {
+            if case .typing(_, let node, true) = $0 { node } else { nil }
+        }
+        #expect(typist == c.id)
         let answer = try await c.reply(to: last, text: "hello b")
         try await until("b has the answer") { try await texts(b, group).last == "hello b" }
         try await until("a and b have it") {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::bench::Bench;
 use crate::chat::receipts::{Confirm, Confirmations};
+use crate::chat::typing::Type;
 use crate::chat::unread::MarkRead;
 use crate::chat::wire::{Height, Sync};
 use crate::chat::{In, Out};
@@ -90,7 +91,8 @@ fn receipts(outs: &[Out]) -> Vec<(NodeId, Option<Height>, Option<MessageId>)> {
 }
 
 fn events(outs: &[Out]) -> Vec<Confirmations> {
-    let of = |out: &Out| if let Out::Confirmed { confirmations, .. } = out { Some(confirmations.clone()) } else { None };
+    let of =
+        |out: &Out| if let Out::Confirmed { confirmations, .. } = out { Some(confirmations.clone()) } else { None };
     outs.iter().filter_map(of).collect()
 }
 
@@ -269,4 +271,76 @@ fn what_is_no_own_message_has_no_confirmations() {
     assert!(unknown(confirmed(&mut bench, Conversation::Private(id_of(9)), MessageId::first_of(1))));
     let network = confirmed(&mut bench, Conversation::Network, MessageId::first_of(1));
     assert!(matches!(network, Err(CommandError::NotAllowed(_))));
+}
+
+/// Receivers of what says that this node types.
+fn typing(outs: &[Out]) -> Vec<NodeId> {
+    let of = |out: &Out| match out {
+        Out::Seal { to, body, .. } => matches!(decode(body, MAX_MESSAGE), Ok(Sync::Typing { .. })).then_some(*to),
+        _ => None,
+    };
+    outs.iter().filter_map(of).collect()
+}
+
+fn type_in(bench: &mut Bench, conversation: Conversation) -> (Result<(), CommandError>, Vec<Out>) {
+    bench.step(|c, cx, out| Type { conversation }.run(c, cx, out))
+}
+
+fn shown(outs: &[Out]) -> Vec<(NodeId, bool)> {
+    let of = |out: &Out| if let Out::Typing { node, active, .. } = out { Some((*node, *active)) } else { None };
+    outs.iter().filter_map(of).collect()
+}
+
+fn types(bench: &mut Bench, who: u8) -> Vec<Out> {
+    let body = encode(&Sync::Typing { conversation: group_conversation(GROUP) });
+    bench.input(In::Opened { from: id_of(who), body })
+}
+
+/// Mutations: `may_say` gives true; a large group is told; it is stored.
+#[test]
+fn typing_costs_a_message_every_three_seconds_at_most() {
+    let mut bench = member(3, Config::default());
+    let rows = bench.store.hot().len();
+    let mut sent = 0;
+    for _ in 0..90 {
+        let (done, outs) = type_in(&mut bench, HERE);
+        assert_eq!(done, Ok(()));
+        sent += typing(&outs).len();
+        pass(&mut bench, Duration::from_millis(100));
+    }
+    assert_eq!((sent, bench.store.hot().len()), (3, rows), "nine seconds of keys, one linked member");
+    let mut large = member(33, Config::default());
+    assert!(matches!(type_in(&mut large, HERE).0, Err(CommandError::NotAllowed(_))));
+    assert!(matches!(type_in(&mut large, Conversation::Private(id_of(9))).0, Err(CommandError::Unknown(_))));
+    assert!(shown(&types(&mut large, 2)).is_empty(), "nor shown there");
+}
+
+/// Mutations: `show` reports again; the timeout does nothing; `typed` is not called for a message, or for a link.
+#[test]
+fn typing_is_shown_once_and_ends_by_itself() {
+    let two = id_of(2);
+    let mut bench = member(3, Config::default());
+    assert_eq!(shown(&types(&mut bench, 2)), [(two, true)]);
+    for _ in 0..3 {
+        pass(&mut bench, Duration::from_secs(3));
+        assert_eq!(shown(&types(&mut bench, 2)), []);
+    }
+    assert_eq!(shown(&pass(&mut bench, Duration::from_secs(7))), [(two, false)]);
+    types(&mut bench, 2);
+    assert_eq!(shown(&take(&mut bench, &by_two(1, None, &[]))), [(two, false)], "it said it");
+    types(&mut bench, 2);
+    assert_eq!(shown(&bench.fact(&crate::fact::samples::down(two))), [(two, false)]);
+    assert_eq!(shown(&pass(&mut bench, Duration::from_secs(60))), []);
+}
+
+/// Mutation: `reports` is not asked.
+#[test]
+fn the_muted_and_strangers_are_not_shown_typing() {
+    let mut bench = member(3, Config::default());
+    assert_eq!(shown(&types(&mut bench, 9)), [], "no member");
+    bench.fact(&Fact::Muted(id_of(2)));
+    assert_eq!(shown(&types(&mut bench, 2)), []);
+    let stranger = crate::wire::content::private_conversation(bench.me, id_of(3));
+    let body = encode(&Sync::Typing { conversation: stranger });
+    assert_eq!(shown(&bench.input(In::Opened { from: id_of(3), body })), []);
 }

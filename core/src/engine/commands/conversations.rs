@@ -1,6 +1,6 @@
 //! Conversations: their history, and the events that report it.
 
-use crate::chat::{BeginLife, Confirm, Confirmations, History};
+use crate::chat::{BeginLife, Confirm, Confirmations, History, Type};
 use crate::engine::Engine;
 use crate::error::CommandError;
 use crate::id::MessageId;
@@ -49,6 +49,20 @@ impl Engine {
         let found = self.machines.chat.command(at, &mut self.q, Confirm { conversation, message });
         self.pump(now);
         found
+    }
+
+    /// The user types in a group of up to 32 members, or in a private conversation that this node spoke in. Linked members
+    /// that are not muted there get [`Volatile::Typing`](crate::Volatile::Typing), which ends by itself after 6 s or with
+    /// the next message. To be called with each change of the text: at most one message every 3 s goes to each of them.
+    ///
+    /// # Errors
+    /// [`CommandError::Unknown`] if there is no such conversation, [`CommandError::NotAllowed`] for another one and where
+    /// this node may not post.
+    pub fn typing(&mut self, now: Instant, conversation: Conversation) -> Result<(), CommandError> {
+        let at = self.advance(now);
+        let done = self.machines.chat.command(at, &mut self.q, Type { conversation });
+        self.pump(now);
+        done
     }
 
     /// Begins a new life in each conversation: for a host that knows its records to be an older copy of the profile, right

@@ -43,6 +43,7 @@ impl Service {
             "conversations" => self.conversations(),
             "mark_read" => self.mark_read(params),
             "confirmations" => self.confirmations(params),
+            "typing" => self.typing(params),
             "delete_conversation" => self.delete_conversation(params),
             "authenticate_node" => self.authenticate_node(params, gone),
             _ => return None,
@@ -144,6 +145,15 @@ impl Service {
         let conversation = self.conversation_of(params)?;
         let message = self.message_id(conversation, text_of(params, "message")?)?;
         json::write(api::Confirmations::from(self.node.confirmations(conversation, message)?))
+    }
+
+    fn typing(&self, params: &Value) -> Result<Value, Failure> {
+        if !self.running {
+            return Err(no_daemon("typing is shown to who is linked"));
+        }
+        let conversation = self.conversation_of(params)?;
+        self.node.typing(conversation)?;
+        Ok(object("typing", json!({ "conversation": json::conversation(conversation) })))
     }
 
     fn delete_conversation(&self, params: &Value) -> Result<Value, Failure> {

@@ -265,6 +265,7 @@ internal fun org.donp.ffi.Event.toPublic(): Event = when (this) {
     is org.donp.ffi.Event.FileProgress ->
         Event.FileProgress(FileId(file), bytes.clamp(), size.clamp(), holders.clamp())
     is org.donp.ffi.Event.Confirmed -> Event.Confirmed(conversation.toPublic(), confirmations.toPublic())
+    is org.donp.ffi.Event.Typing -> Event.Typing(conversation.toPublic(), NodeId(node), active)
     is org.donp.ffi.Event.ContactRequest -> Event.ContactRequest(seq.clamp(), NodeId(node))
     is org.donp.ffi.Event.ContactChanged -> Event.ContactChanged(seq.clamp(), NodeId(node))
     is org.donp.ffi.Event.Authenticated -> Event.Authenticated(NodeId(peer), result.toPublic())

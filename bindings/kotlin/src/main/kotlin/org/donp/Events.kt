@@ -126,6 +126,22 @@ public sealed class Event {
     }
 
     /**
+     * Somebody types in a group or a private conversation, or does not any more: it said something, six seconds are over,
+     * or it is not linked.
+     *
+     * @property conversation where
+     * @property node who
+     * @property active whether it types
+     */
+    public data class Typing(
+        val conversation: Conversation,
+        val node: NodeId,
+        val active: Boolean,
+    ) : Event() {
+        override val seq: Long? get() = null
+    }
+
+    /**
      * A stranger wrote a private message for the first time: it is in the book as a request until it is answered.
      *
      * @property node which node

@@ -741,6 +741,15 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
         io { confirmations(conversation.toRaw(), message.text) }.toPublic()
 
     /**
+     * The user types in a group of up to 32 members, or in a private conversation that this node spoke in. To be called
+     * with each change of the text: others get [Event.Typing] at most every 3 s, and it ends by itself.
+     *
+     * @throws DonpException.NotFound if there is no such conversation
+     * @throws DonpException.Denied for another kind of conversation, and where this node may not post
+     */
+    public suspend fun typing(conversation: Conversation): Unit = io { typing(conversation.toRaw()) }
+
+    /**
      * Deletes all that is here of a private conversation. The other side keeps its own. What comes later is shown.
      *
      * @throws DonpException.NotFound if there is none

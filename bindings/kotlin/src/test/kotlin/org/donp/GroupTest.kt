@@ -38,6 +38,9 @@ internal class GroupTest : WithNodes() {
             until("${node.name} has both") { node.texts(group) == listOf("welcome", "hello") }
         }
         val team = Conversation.Group(group)
+        val seen = b.events()
+        c.typing(team)
+        assertEquals(Event.Typing(team, c.id, true), seen.find { it as? Event.Typing })
         val answer = c.reply(c.history(team).messages.last(), "hello b")
         until("b has the answer") { b.texts(group).last() == "hello b" }
         until("a and b have it") { c.confirmations(team, answer).stored.size == 2 }
