@@ -312,6 +312,10 @@ settings! {
         /// Whether messages of muted contacts make events too: no.
         report_muted: bool = false,
             "Report messages of muted contacts too";
+        /// Whether others are told up to where the user has read private conversations that it spoke in, and groups of
+        /// up to 32 members: no (docs/design/groups.md §5, "Confirmations").
+        send_read_marks: bool = false,
+            "Tell others up to where you have read";
         /// How often heights are compared with a random neighbour: 60 s, half more or less at random
         /// (docs/design/history.md §4). At once with everybody who becomes a neighbour.
         compare_every: Duration = Duration::from_secs(60),

@@ -158,6 +158,7 @@ mod time;
 mod wire;
 
 pub use authentication::AuthenticationResult;
+pub use chat::Confirmations;
 pub use config::{
     ChatConfig, Config, DeliveryConfig, DiscoveryConfig, FileConfig, GossipConfig, LinkConfig, MembershipConfig,
     NodeType, SwimConfig,

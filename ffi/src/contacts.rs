@@ -95,6 +95,26 @@ impl From<core::Contact> for Contact {
     }
 }
 
+/// Who has a message of this node.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Confirmations {
+    /// Which.
+    pub message: MessageId,
+    /// Members that may read it, without this node and who is blocked here; 1 in a private conversation.
+    pub members: u32,
+    /// Those of them that have stored it.
+    pub stored: Vec<NodeId>,
+    /// Those that say that they have read it: who turned the setting `chat.send_read_marks` on.
+    pub read: Vec<NodeId>,
+}
+
+impl From<api::Confirmations> for Confirmations {
+    fn from(confirmations: api::Confirmations) -> Self {
+        let api::Confirmations { message, members, stored, read } = confirmations;
+        Self { message, members, stored, read }
+    }
+}
+
 /// A conversation at a glance.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct ConversationInfo {
@@ -195,11 +215,23 @@ impl Node {
         self.run(|n| Ok(conversations(n.conversations()?)))
     }
 
-    /// A conversation was read up to and including this message, or all of it. Kept here, said to no other node. A mark
-    /// never goes back.
+    /// A conversation was read up to and including this message, or all of it. Others are told only with the setting
+    /// `chat.send_read_marks`. A mark never goes back.
     #[uniffi::method(default(upto = None))]
     pub fn mark_read(&self, conversation: Conversation, upto: Option<MessageId>) -> Result<(), DonpError> {
         self.run(|n| n.mark_read(conversation.into(), upto))
+    }
+
+    /// Who has a message of this node in a group or a private conversation, as far as is known here. NotFound for what is no
+    /// own message among the newest 1,024 or on the pages of history read since the start.
+    pub fn confirmations(&self, conversation: Conversation, message: MessageId) -> Result<Confirmations, DonpError> {
+        self.run(|n| Ok(api::Confirmations::from(n.confirmations(conversation.into(), message)?).into()))
+    }
+
+    /// The user types in a group of up to 32 members, or in a private conversation that this node spoke in. To be called with
+    /// each change of the text: others get `Typing` at most every 3 s, and it ends by itself.
+    pub fn typing(&self, conversation: Conversation) -> Result<(), DonpError> {
+        self.run(|n| n.typing(conversation.into()))
     }
 
     /// Deletes all that is here of a private conversation. The other side keeps its own. What comes later is shown.
@@ -276,6 +308,24 @@ impl Engine {
     #[uniffi::method(default(upto = None))]
     pub fn mark_read(&self, now_us: u64, conversation: Conversation, upto: Option<MessageId>) -> Result<(), DonpError> {
         self.run(|inner| Ok(inner.engine.mark_read(Instant::from_micros(now_us), conversation.into(), upto)?))
+    }
+
+    /// As `Node.confirmations`.
+    pub fn confirmations(
+        &self,
+        now_us: u64,
+        conversation: Conversation,
+        message: MessageId,
+    ) -> Result<Confirmations, DonpError> {
+        self.run(|inner| {
+            let found = inner.engine.confirmations(Instant::from_micros(now_us), conversation.into(), message)?;
+            Ok(api::Confirmations::from(found).into())
+        })
+    }
+
+    /// As `Node.typing`.
+    pub fn typing(&self, now_us: u64, conversation: Conversation) -> Result<(), DonpError> {
+        self.run(|inner| Ok(inner.engine.typing(Instant::from_micros(now_us), conversation.into())?))
     }
 
     /// As `Node.delete_conversation`.

@@ -4,8 +4,8 @@ use donp_core as core;
 use donp_runtime::api;
 
 use crate::{
-    AuthenticationResult, Conversation, FileId, GroupChange, GroupId, GroupRole, MemberState, Message, MessageId,
-    NodeId, Refusal,
+    AuthenticationResult, Confirmations, Conversation, FileId, GroupChange, GroupId, GroupRole, MemberState, Message,
+    MessageId, NodeId, Refusal,
 };
 
 /// Where a node is in its life.
@@ -189,6 +189,24 @@ pub enum Event {
         /// Nodes that it is being fetched from.
         holders: u64,
     },
+    /// Members have stored or read more of what this node said, up to this message of it or an entry without text. Of older
+    /// ones ask `confirmations`. A private message that is stored has `Delivered` instead.
+    Confirmed {
+        /// Where.
+        conversation: Conversation,
+        /// Who has it.
+        confirmations: Confirmations,
+    },
+    /// Somebody types in a group or a private conversation, or does not any more: it said something, six seconds are over,
+    /// or it is not linked.
+    Typing {
+        /// Where.
+        conversation: Conversation,
+        /// Who.
+        node: NodeId,
+        /// Whether it types.
+        active: bool,
+    },
     /// A stranger wrote a private message for the first time: it is in the book as a request until it is answered.
     ContactRequest {
         /// The number to acknowledge.
@@ -288,6 +306,12 @@ impl From<api::Event> for Event {
             api::Event::FileReceived { seq, file } => Self::FileReceived { seq, file },
             api::Event::FileProgress { file, bytes, size, holders } => {
                 Self::FileProgress { file, bytes, size, holders }
+            }
+            api::Event::Confirmed { conversation, confirmations } => {
+                Self::Confirmed { conversation: conversation.into(), confirmations: confirmations.into() }
+            }
+            api::Event::Typing { conversation, node, active, .. } => {
+                Self::Typing { conversation: conversation.into(), node, active }
             }
             api::Event::ContactRequest { seq, node, .. } => Self::ContactRequest { seq, node },
             api::Event::ContactChanged { seq, node, .. } => Self::ContactChanged { seq, node },

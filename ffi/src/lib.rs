@@ -31,7 +31,7 @@ mod node;
 mod stream;
 
 pub use care::{Checked, restore_profile};
-pub use contacts::{AuthenticationResult, Contact, ConversationInfo, SafetyNumber, Verification};
+pub use contacts::{AuthenticationResult, Confirmations, Contact, ConversationInfo, SafetyNumber, Verification};
 pub use devices::DeviceInfo;
 pub use content::{ClockEntry, Content, Conversation, HistoryPage, Message};
 pub use engine::{

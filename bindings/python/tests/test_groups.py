@@ -8,7 +8,7 @@ import dataclasses
 import donp
 import pytest
 from conftest import Make, afind, find, linked, texts, until
-from donp import Group, GroupChange, GroupChanged, GroupId, GroupPolicy, GroupRole
+from donp import Confirmed, Group, GroupChange, GroupChanged, GroupId, GroupPolicy, GroupRole, Typing
 from net import WALL, Net, engine
 from test_bot import person, serving
 
@@ -40,9 +40,24 @@ def test_a_group_of_three(nodes: Make) -> None:
     b.say(team, "hello")
     for node in (a, b, c):
         until(f"{node.name} has both", lambda n=node: texts(n, team) == ["welcome", "hello"])  # type: ignore[misc]
+    seen = b.events()
+    c.typing(team)
+    assert find(seen, Typing) == Typing(team, c.id, True)
     answer = c.reply(c.history(team).messages[-1], "hello b")
+    assert find(seen, Typing) == Typing(team, c.id, False)
     until("b has the answer", lambda: answer in [m.id for m in b.history(team).messages])
     assert not texts(c), "nothing of it is said to all"
+
+    until("b and c have the answer of c", lambda: len(c.confirmations(team, answer).stored) == 2)
+    found = c.confirmations(team, answer)
+    assert (found.message, found.members, found.read) == (answer, 2, [])
+    assert found.stored == sorted((a.id, b.id))
+    rose = find(events, Confirmed, lambda e: len(e.confirmations.stored) == 2)
+    assert (rose.conversation, rose.confirmations.message) == (team, answer)
+    with pytest.raises(donp.NotFoundError):
+        a.confirmations(team, answer)
+    with pytest.raises(donp.DeniedError):
+        a.confirmations(donp.NETWORK, answer)
 
     info = a.group(group)
     assert info is not None
@@ -116,9 +131,11 @@ def test_a_group_of_engines() -> None:
     b.join_group(net.now_us, invitation)
     net.wake()
     net.until("b is in", lambda: b.group(group) is not None)
-    b.send_to_group(net.now_us, group, "hello")
+    b.typing(net.now_us, Group(group))
+    said = b.send_to_group(net.now_us, group, "hello")
     net.wake()
     net.until("a has it", lambda: net.hosts[0].received() == ["hello"])
+    net.until("b knows", lambda: b.confirmations(net.now_us, Group(group), said).stored == [a.id])
     a.remove_member(net.now_us, group, b.id)
     net.wake()
     net.until("b is out", lambda: [g.role for g in b.groups()] == [None])

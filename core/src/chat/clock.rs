@@ -64,6 +64,11 @@ impl Components {
         Some((at, true))
     }
 
+    /// The number of a life's component.
+    pub(crate) fn place(&self, life: LifeId) -> Option<usize> {
+        self.by_life.get(&life).copied()
+    }
+
     /// The clock of an entry from those of what it names.
     pub(crate) fn merge<'a>(past: impl Iterator<Item = &'a Counts>, (component, seq): (usize, u64)) -> Counts {
         let mut counts: Vec<u64> = Vec::new();

@@ -130,6 +130,7 @@ impl Chat {
         let policy = Policy::with_view(kind, self.me, Arc::clone(&view));
         let Some(log) = self.log(cx, kind) else { return };
         log.policy = policy;
+        log.confirmed.retain(|member| view.members.contains_key(member));
         if let Some(context) = &view.context {
             let members = view.members.values().map(|reader| reader.stint).collect();
             self.groups.know(conversation, context.heads.clone(), Arc::new(members));

@@ -57,6 +57,15 @@ impl Lives {
         self.all.range(first..).next().is_some_and(|(log, _)| log.author == author)
     }
 
+    /// The life of an author that goes deepest, and its tip; none if that one is forked.
+    pub(crate) fn deepest_of(&self, author: NodeId) -> Option<(LifeId, Tip)> {
+        let first = LifeId { author, life: Life([0; 8]) };
+        let lives = self.all.range(first..).take_while(|(log, _)| log.author == author);
+        let deepest = lives.max_by_key(|(_, state)| state.tips.iter().map(|tip| tip.id).max());
+        let (log, state) = deepest.filter(|(_, state)| state.tips.len() == 1)?;
+        state.tips.first().map(|tip| (*log, *tip))
+    }
+
     /// Lives that end below the base are compared with no other node.
     pub(crate) fn forget_before(&mut self, base: u64) {
         self.all.retain(|_, state| state.tips.iter().any(|tip| tip.id.depth >= base));

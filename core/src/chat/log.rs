@@ -5,6 +5,7 @@
 //! verdict takes is read from the store first ([`Need`]). A verdict depends on the entry and on what it names, never on
 //! what happens to be in memory: the two sources say the same.
 
+mod held;
 mod judge;
 
 use alloc::collections::VecDeque;
@@ -14,6 +15,7 @@ use core::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use crate::chat::clock::{Components, Counts};
+use crate::chat::confirmed::Confirmed;
 use crate::chat::heads::{Head, Heads};
 use crate::chat::hidden::Hidden;
 use crate::chat::holders::Holders;
@@ -21,7 +23,7 @@ use crate::chat::known::{Known, Tip};
 use crate::chat::lives::{Lives, MAX_TIPS};
 use crate::chat::policy::Policy;
 use crate::chat::retain::{Amounts, Retention};
-use crate::chat::wire::{Height, Holding};
+use crate::chat::wire::Holding;
 use crate::collections::{OrderedMap, OrderedSet};
 use crate::config::ChatConfig;
 use crate::id::{ConversationId, Life, MessageId, NodeId};
@@ -146,8 +148,8 @@ pub(crate) struct Log {
     /// The entry that the next one follows.
     tip: Option<(MessageId, Known)>,
     recent: OrderedMap<MessageId, Known>,
-    /// Messages of the last pages of history, with their authors.
-    shown: VecDeque<(MessageId, NodeId)>,
+    /// Messages of the last pages of history, with their places in their authors' logs.
+    shown: VecDeque<(MessageId, LifeId, u64)>,
     pub(crate) lives: Lives,
     heads: Heads,
     components: Components,
@@ -178,6 +180,8 @@ pub(crate) struct Log {
     /// Runs of which bodies are wanted, by the last entry.
     wanted: OrderedSet<MessageId>,
     pub(crate) holders: Holders,
+    /// Who holds and who has read what this node said.
+    pub(crate) confirmed: Confirmed,
     pub(crate) retention: Retention,
     /// What past members of a group said without the others.
     pub(super) hidden: OrderedMap<MessageId, Hidden>,
@@ -215,6 +219,7 @@ impl Log {
             shown_from: MessageId::first_of(0),
             wanted: OrderedSet::new(),
             holders: Holders::default(),
+            confirmed: Confirmed::default(),
             retention: Retention::default(),
             hidden: OrderedMap::new(),
             taken: 0,
@@ -337,19 +342,24 @@ impl Log {
         recent.or_else(|| self.heads.find(parent)).or_else(tip)
     }
 
-    /// Keeps the author of a message of a page of history: what is shown can be answered or edited.
-    pub(crate) fn show(&mut self, id: MessageId, author: NodeId) {
+    /// Keeps the place of a message of a page of history: what is shown can be answered or edited.
+    pub(crate) fn show(&mut self, id: MessageId, log: LifeId, seq: u64) {
         if self.shown.len() == MAX_SHOWN {
             self.shown.pop_front();
         }
-        self.shown.push_back((id, author));
+        self.shown.push_back((id, log, seq));
     }
 
-    /// The author of an entry that is recent or on one of the last pages of history.
-    pub(crate) fn author_of(&self, id: MessageId) -> Option<NodeId> {
+    /// The log and the number of an entry that is recent or on one of the last pages of history.
+    pub(crate) fn place_of(&self, id: MessageId) -> Option<(LifeId, u64)> {
         let recent = self.find(Parent::of(id)).filter(|(found, _)| *found == id);
-        let shown = || self.shown.iter().rev().find(|(at, _)| *at == id).map(|(_, author)| *author);
-        recent.map(|(_, known)| known.log.author).or_else(shown)
+        let shown = || self.shown.iter().rev().find(|(at, ..)| *at == id).map(|(_, log, seq)| (*log, *seq));
+        recent.map(|(_, known)| (known.log, known.seq)).or_else(shown)
+    }
+
+    /// Its author.
+    pub(crate) fn author_of(&self, id: MessageId) -> Option<NodeId> {
+        self.place_of(id).map(|(log, _)| log.author)
     }
 
     pub(crate) fn clock(&self, counts: Option<&Counts>) -> Option<VectorClock> {
@@ -414,10 +424,7 @@ impl Log {
                 }
                 self.is_new &= run.log.author == self.me;
                 if run.log != self.own_log() {
-                    let named = self.tip.as_ref().filter(|(id, _)| entry.parents.contains(&Parent::of(*id)));
-                    if let Some(seq) = named.map(|(_, known)| known.seq) {
-                        self.is_held(self.own_log(), seq);
-                    }
+                    self.named_by(run.log.author, entry, &known);
                     let forked = self.forked.contains(&run.log);
                     let not_before = taint.map(|since| since + TAINTED);
                     // What is hidden is not named.
@@ -581,18 +588,6 @@ impl Log {
         Unsaid { number: self.number, life: self.own.life, after: self.own.held, is_left, told_from, is_said: false }
     }
 
-    /// Another node has all that this one has.
-    pub(crate) fn all_held(&mut self) {
-        self.is_held(self.own_log(), self.own.tip.map_or(0, |tip| tip.seq));
-    }
-
-    /// Another node has stored an own entry, and so all before it.
-    pub(crate) fn delivered(&mut self, id: MessageId) {
-        let seq = self.recent.get(&id).filter(|known| known.log == self.own_log()).map(|known| known.seq);
-        let tip = self.own.tip.filter(|tip| tip.id == id).map(|tip| tip.seq);
-        seq.max(tip).into_iter().for_each(|seq| self.is_held(self.own_log(), seq));
-    }
-
     /// What this node holds, as it says it to others.
     pub(crate) fn holding(&self, config: &ChatConfig, wall: WallTime) -> Holding {
         let page = self.retention.page(config, wall).max(self.base);
@@ -671,33 +666,10 @@ impl Log {
         }
     }
 
-    /// Another node is known to have this node's entries up to this one.
-    fn is_held(&mut self, life: LifeId, seq: u64) {
-        if life == self.own_log() && seq > self.own.held {
-            self.own.held = seq;
-            self.retention.release();
-        }
-    }
-
-    /// Whether an own run is held by another node, as far as is known. Of older lives it is.
-    pub(crate) fn may_delete(&self, log: LifeId, seq: u64) -> bool {
-        log != self.own_log() || seq <= self.own.held
-    }
-
-    /// What a peer says that it has of this node's log. It cannot have what was not said.
-    pub(crate) fn heard_heights(&mut self, theirs: &[Height]) {
-        let Some(tip) = self.own.tip else { return };
-        let own = self.own_log();
-        let is_so = |h: &&Height| h.log == own && (h.seq < tip.seq || h.is(&tip));
-        if let Some(seq) = theirs.iter().filter(is_so).map(|h| h.seq).max() {
-            self.is_held(own, seq);
-        }
-    }
-
     pub(crate) fn entries(&self) -> usize {
         let lives = self.lives.len().saturating_add(self.newcomers.len()).saturating_add(self.holders.len());
         let rare = self.waived.len().saturating_add(self.gaps.len()).saturating_add(self.tainted.len());
-        let lives = lives.saturating_add(self.wanted.len()).saturating_add(rare);
+        let lives = lives.saturating_add(self.wanted.len()).saturating_add(rare).saturating_add(self.confirmed.len());
         self.recent.len().saturating_add(self.shown.len()).saturating_add(lives).saturating_add(self.heads.len())
     }
 

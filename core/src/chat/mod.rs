@@ -9,6 +9,7 @@
 mod base;
 mod clock;
 mod compare;
+mod confirmed;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
 mod draft;
@@ -28,12 +29,14 @@ mod policy;
 mod prune;
 mod pull;
 pub(crate) mod ranges;
+mod receipts;
 mod retain;
 mod rows;
 mod say;
 mod serve;
 mod sync;
 mod take;
+mod typing;
 mod unread;
 mod vouch;
 mod waiting;
@@ -73,10 +76,15 @@ use people::People;
 use policy::Policy;
 use prune::Pruning;
 use pull::Pulls;
-use rows::{CONVERSATIONS, EDITS, ENTRIES, NUMBERS, RETENTION};
+pub(crate) use receipts::Confirm;
+pub use receipts::Confirmations;
+use receipts::Receipts;
+use rows::{CONFIRMATIONS, CONVERSATIONS, EDITS, ENTRIES, NUMBERS, RETENTION};
 pub(crate) use say::{BeginLife, Say, Stand};
 use serve::Serving;
 use sync::send;
+pub(crate) use typing::Type;
+use typing::Typing;
 use unread::Counting;
 pub(crate) use unread::{DeleteConversation, MarkRead};
 use vouch::Polls;
@@ -199,6 +207,17 @@ pub(crate) enum Out {
         read: u64,
         scan: Scan,
     },
+    /// Others have more of what this node said.
+    Confirmed {
+        conversation: Conversation,
+        confirmations: Confirmations,
+    },
+    /// Somebody types, or does not any more.
+    Typing {
+        conversation: Conversation,
+        node: NodeId,
+        active: bool,
+    },
     /// All that this peer claimed to have of the network's conversation is here.
     Compared(NodeId),
     /// The answer to a history query.
@@ -287,6 +306,8 @@ pub(crate) struct Chat {
     /// Conversations with more lives than a list of heights carries.
     too_many: OrderedSet<ConversationId>,
     serving: Serving,
+    receipts: Receipts,
+    typing: Typing,
     polls: Polls,
     /// Pages that wait for what a peer has below the base.
     scrolls: Vec<Scroll>,
@@ -337,6 +358,8 @@ impl Chat {
             pulls: Pulls::default(),
             too_many: OrderedSet::new(),
             serving: Serving::default(),
+            receipts: Receipts::default(),
+            typing: Typing::default(),
             polls: Polls::default(),
             scrolls: Vec::new(),
             pruning: Pruning::default(),
@@ -357,9 +380,16 @@ impl Chat {
         }
     }
 
-    /// Takes back one record of [`CONVERSATIONS`], and then one of [`RETENTION`].
+    /// Takes back one record of [`CONVERSATIONS`], and then one of [`RETENTION`] or [`CONFIRMATIONS`].
     fn restore(&mut self, Record { table, key, value }: &Record) -> Result<(), Malformed> {
         let conversation = ConversationId(key.as_slice().try_into().map_err(|_| Malformed)?);
+        if *table == CONFIRMATIONS {
+            let stored = decode(value, 1 << 20)?;
+            if let Some(log) = self.logs.get_mut(&conversation) {
+                log.confirmed.restore(stored);
+            }
+            return Ok(());
+        }
         if *table == RETENTION {
             let log = self.logs.get_mut(&conversation).ok_or(Malformed)?;
             log.retention.restore(decode(value, 1 << 20)?);
@@ -537,6 +567,7 @@ impl Machine for Chat {
         ("numbers", NUMBERS),
         ("edits", EDITS),
         ("retention", RETENTION),
+        ("confirmations", CONFIRMATIONS),
     ];
     type In = In;
     type Out = Out;
@@ -548,9 +579,10 @@ impl Machine for Chat {
         _out: &mut Outbox<Out>,
     ) -> Result<Self, Malformed> {
         let mut opened = Self::new(setup.config, setup.identity);
-        // Where a conversation is cut comes after what it is.
-        let (cuts, conversations): (Vec<&Record>, Vec<&Record>) = records.iter().partition(|r| r.table == RETENTION);
-        for record in conversations.into_iter().chain(cuts) {
+        // What is known of a conversation comes after what it is.
+        let (conversations, more): (Vec<&Record>, Vec<&Record>) =
+            records.iter().partition(|r| r.table == CONVERSATIONS);
+        for record in conversations.into_iter().chain(more) {
             opened.restore(record)?;
         }
         opened.prune_often(cx.now);
@@ -562,7 +594,7 @@ impl Machine for Chat {
         self.sign(cx, out);
         match fact {
             Fact::LinkUp { peer, .. } => self.link_up(cx, *peer, out),
-            Fact::LinkDown { peer, .. } => self.link_down(*peer),
+            Fact::LinkDown { peer, .. } => self.link_down(*peer, out),
             Fact::RoundTrips(all) => {
                 for RoundTrip { peer, rtt, .. } in all {
                     if let Some(known) = self.linked.get_mut(peer) {
@@ -663,6 +695,8 @@ impl Machine for Chat {
         self.poll_timeout(cx, out);
         self.prune_timeout(cx, out);
         self.scroll_timeout(cx, out);
+        self.receipts_timeout(cx, out);
+        self.typing_timeout(cx.now, out);
         if self.news_at.take_if(|at| *at <= cx.now).is_some() {
             self.announce(cx, out);
         }
@@ -699,6 +733,7 @@ impl Machine for Chat {
         let unsigned = soonest(unsigned, (!self.unsaved.is_empty()).then_some(self.unsaved_since));
         let timers = soonest(soonest(unsigned, self.waiting.next_ask()), soonest(self.compare_at, self.sweep_at));
         let syncs = soonest(self.pulls.deadline(), soonest(self.merge_at, self.news_at));
+        let syncs = soonest(syncs, soonest(self.receipts.deadline(), self.typing.deadline()));
         let syncs = soonest(syncs, soonest(self.polls.deadline(), soonest(self.pruning.at, self.scroll_deadline())));
         let syncs = soonest(syncs, self.people.deadline());
         soonest(soonest(timers, syncs), soonest(self.compare.deadline(), self.pace_at()))
@@ -709,6 +744,8 @@ impl Machine for Chat {
         logs.saturating_add(self.waiting.len())
             .saturating_add(self.pulls.len())
             .saturating_add(self.serving.len())
+            .saturating_add(self.receipts.len())
+            .saturating_add(self.typing.len())
             .saturating_add(self.scrolls.len())
             .saturating_add(self.polls.len())
             .saturating_add(self.pruning.len())

@@ -231,7 +231,7 @@ impl Chat {
                 retracted: edit.is_some_and(Option::is_none),
             });
             // What is shown can be answered or edited.
-            log.show(*id, of.author);
+            log.show(*id, of, seq);
         }
         messages.reverse();
         let older = messages.first().map(|m| m.id).filter(|_| cut || more);

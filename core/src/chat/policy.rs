@@ -22,6 +22,10 @@ pub(super) enum Carriage {
     Members(GroupId),
 }
 
+/// Members of a group in which each message is acknowledged to its author: 32 (docs/design/groups.md §5,
+/// "Confirmations"). In a larger one heights and what members say tell who has it.
+const ACKNOWLEDGED: usize = 32;
+
 /// The rules of one conversation at one node.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
@@ -100,6 +104,26 @@ impl Policy {
     /// A member of a group.
     pub(super) fn reader(&self, node: NodeId) -> Option<Reader> {
         self.view.members.get(&node).copied()
+    }
+
+    /// Whether each message is acknowledged to its author. A private one is by delivery.
+    pub(super) fn acknowledges(&self) -> bool {
+        match self.kind {
+            Conversation::Network | Conversation::Private(_) => false,
+            Conversation::Group(_) => self.view.members.len() <= ACKNOWLEDGED,
+        }
+    }
+
+    /// The others that may read what is said at this depth.
+    pub(super) fn readers(&self, depth: u64) -> Vec<NodeId> {
+        match self.kind {
+            Conversation::Network => Vec::new(),
+            Conversation::Private(peer) => alloc::vec![peer],
+            Conversation::Group(_) => {
+                let may = self.view.members.iter().filter(|(id, reader)| **id != self.me && reader.from <= depth);
+                may.map(|(id, _)| *id).collect()
+            }
+        }
     }
 
     /// Whether whole histories are compared. In a private one heights say all, and in a group members trust each

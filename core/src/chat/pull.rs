@@ -242,7 +242,8 @@ impl Chat {
             (Some(log), Some(_)) if log.lives.digest(line) == hash => {
                 let said = log.holders.said(from, line);
                 log.caught_up();
-                log.all_held();
+                log.all_held(from);
+                self.report_later(cx.now, conversation);
                 self.caught_up(conversation, out);
                 self.say_again(conversation, out);
                 if said < line {
@@ -359,7 +360,8 @@ impl Chat {
                 out,
             );
         };
-        log.heard_heights(&heights);
+        log.heard_heights(from, &heights);
+        self.report_later(cx.now, conversation);
         self.prune_later(cx.now, conversation);
         let Some(log) = self.logs.get_mut(&conversation) else { return };
         let line = line.max(log.joined());

@@ -38,6 +38,8 @@ impl Chat {
                 self.holds(cx, conversation, from, (question, references), out);
             }
             Sync::Held { question, held, .. } => self.held(cx, from, question, &held.0, out),
+            Sync::Receipt { height, read, .. } => self.receipt(cx, conversation, from, (height, read)),
+            Sync::Typing { .. } => self.typing(cx, (&policy, conversation), from, out),
             Sync::Older { before, .. } => self.older(cx, conversation, from, before, out),
             Sync::Runs { runs, end, .. } => {
                 let repairs = self.compare.is_with(from, cx.now);
@@ -83,17 +85,20 @@ impl Chat {
         self.linked.insert(peer, None);
         self.greet_in_private(cx, peer, out);
         self.greet_in_groups(cx, peer, out);
+        self.share_marks_with(cx, peer);
         if self.compare_with.remove(&peer) {
             self.compare_all(cx, peer, out);
         }
     }
 
-    pub(super) fn link_down(&mut self, peer: NodeId) {
+    pub(super) fn link_down(&mut self, peer: NodeId, out: &mut Outbox<Out>) {
+        self.typing_link_down(peer, out);
         self.linked.remove(&peer);
         self.pulls.forget_peer(peer);
         self.serving.forget_peer(peer);
         self.compare.forget_peer(peer);
         self.polls.forget_peer(peer);
+        self.receipts.forget_peer(peer);
         self.logs.values_mut().for_each(|log| log.holders.forget(peer));
     }
 
@@ -124,9 +129,13 @@ impl Chat {
 /// What is said of a private conversation is sealed for the other side.
 pub(super) fn send(network: ConversationId, to: NodeId, message: &Sync, out: &mut Outbox<Out>) {
     let priority = match message {
-        Sync::Digest { .. } | Sync::Pull { .. } | Sync::Want { .. } | Sync::Holds { .. } | Sync::Held { .. } => {
-            Priority::Normal
-        }
+        Sync::Digest { .. }
+        | Sync::Pull { .. }
+        | Sync::Want { .. }
+        | Sync::Holds { .. }
+        | Sync::Held { .. }
+        | Sync::Receipt { .. }
+        | Sync::Typing { .. } => Priority::Normal,
         Sync::Runs { .. } | Sync::Compare { .. } | Sync::Compared { .. } | Sync::Fetch { .. } | Sync::Older { .. } => {
             Priority::Low
         }

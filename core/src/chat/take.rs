@@ -404,6 +404,11 @@ impl Chat {
             );
         }
         self.tell_own(cx.now, conversation);
+        if source != Source::Own && !taken.is_empty() && !run.is_bare() && kind != Kind::Old {
+            self.acknowledge(cx, conversation, run.log.author);
+            self.typed(conversation, run.log.author, out);
+        }
+        self.report_later(cx.now, conversation);
         self.merge_later(cx, conversation);
         self.prune_later(cx.now, conversation);
         if planted(Bug::LostWakeUp) {

@@ -4,6 +4,7 @@ mod attacks;
 mod bench;
 mod clocks;
 mod laws;
+mod receipts;
 mod retention;
 mod sync;
 mod world;

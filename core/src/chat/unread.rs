@@ -1,4 +1,5 @@
-//! What the user has read of a conversation, and what it deleted: state of this node alone, sent to no other.
+//! What the user has read of a conversation, and what it deleted: state of this node. Others get a mark only if the user
+//! wants that (`receipts`).
 
 use crate::chat::rows::{At, READ_BYTES, READ_ROWS, Row, entries_from, entry_id, stored_run};
 use crate::chat::{Chat, Out, Reading, is_cut};
@@ -44,7 +45,7 @@ impl Chat {
 
     fn mark_read(
         &mut self,
-        cx: &Cx<'_>,
+        cx: &mut Cx<'_>,
         kind: Conversation,
         upto: Option<MessageId>,
         out: &mut Outbox<Out>,
@@ -63,6 +64,7 @@ impl Chat {
             }
             _ => log.unread = 0,
         }
+        self.share_mark(cx, conversation);
         Ok(())
     }
 
@@ -118,8 +120,13 @@ impl Chat {
     /// The other side has stored a message of this node: what the user deleted and waited for that can go.
     pub(super) fn delivered(&mut self, cx: &Cx<'_>, to: NodeId, id: MessageId) {
         let conversation = self.id_of(Conversation::Private(to));
-        let Some(log) = self.logs.get_mut(&conversation).filter(|log| log.retention.deletion.is_some()) else { return };
-        log.delivered(id);
+        let Some(log) = self.logs.get_mut(&conversation) else { return };
+        log.delivered(to, id);
+        let deletes = log.retention.deletion.is_some();
+        self.report_later(cx.now, conversation);
+        if !deletes {
+            return;
+        }
         self.unsaved_since = cx.now;
         self.unsaved.insert(conversation);
         self.prune_later(cx.now, conversation);
@@ -133,14 +140,14 @@ impl Chat {
         all_held: bool,
         out: &mut Outbox<Out>,
     ) -> Result<(), CommandError> {
-        if !matches!(kind, Conversation::Private(_)) {
+        let Conversation::Private(peer) = kind else {
             return Err(CommandError::NotAllowed("only a private conversation can be deleted here"));
-        }
+        };
         let conversation = self.id_of(kind);
         let log = self.logs.get_mut(&conversation).ok_or(CommandError::Unknown("conversation"))?;
         let Some(until) = log.newest() else { return Ok(()) };
         if all_held {
-            log.all_held();
+            log.all_held(peer);
         }
         log.retention.delete(until, cx.wall);
         (log.unread, log.read) = (0, Some(until));

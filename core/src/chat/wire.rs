@@ -54,6 +54,10 @@ pub(crate) enum Sync {
     Held { conversation: ConversationId, question: u32, held: Blob },
     /// Please send the runs just before this place: a person scrolls to a page below the base.
     Older { conversation: ConversationId, before: MessageId },
+    /// How far the receiver's log goes at the sender, and up to where the sender's user has read, if it shares that.
+    Receipt { conversation: ConversationId, height: Option<Height>, read: Option<MessageId> },
+    /// The sender's user types.
+    Typing { conversation: ConversationId },
 }
 
 impl Sync {
@@ -66,6 +70,8 @@ impl Sync {
             | Self::Holds { conversation, .. }
             | Self::Held { conversation, .. }
             | Self::Older { conversation, .. }
+            | Self::Receipt { conversation, .. }
+            | Self::Typing { conversation }
             | Self::Runs { conversation, .. }
             | Self::Compare { conversation, .. }
             | Self::Compared { conversation, .. }

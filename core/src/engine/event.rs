@@ -11,6 +11,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::authentication::AuthenticationResult;
+use crate::chat::Confirmations;
 use crate::engine::own;
 use crate::fact::{DownReason, MemberState};
 use crate::group::GroupChange;
@@ -157,6 +158,25 @@ pub enum Volatile {
         size: u64,
         /// Nodes that it is being fetched from.
         holders: u64,
+    },
+    /// Members of a conversation have stored or read more of what this node said: how far, by its newest message there
+    /// or an entry without text. Of older ones ask [`Engine::confirmations`](crate::Engine::confirmations). A private
+    /// message that is stored has [`Durable::Delivered`] instead.
+    Confirmed {
+        /// Where.
+        conversation: Conversation,
+        /// Who has it.
+        confirmations: Confirmations,
+    },
+    /// Somebody types in a group or a private conversation, or does not any more: it said something, six seconds are
+    /// over, or it is not linked.
+    Typing {
+        /// Where.
+        conversation: Conversation,
+        /// Who.
+        node: NodeId,
+        /// Whether it types.
+        active: bool,
     },
     /// The result of [`Engine::authenticate_node`](crate::Engine::authenticate_node).
     Authenticated {

@@ -216,6 +216,12 @@ impl Route for chat::Out {
                 q.durable(Durable::Forked { conversation, author, life, seq });
             }
             Self::LifeBegun { conversation } => q.durable(Durable::LifeBegun { conversation }),
+            Self::Confirmed { conversation, confirmations } => {
+                q.events.volatile(Volatile::Confirmed { conversation, confirmations });
+            }
+            Self::Typing { conversation, node, active } => {
+                q.events.volatile(Volatile::Typing { conversation, node, active });
+            }
             Self::Read { read, scan } => q.read(Reader::Chat, read, scan),
             Self::Page { query, messages, older } => q.answers.push_back(Answer { query, messages, older }),
         }

@@ -235,6 +235,15 @@ fn examples() -> OrderedMap<&'static str, Vec<u8>> {
         ),
         ("held", encode(&Sync::Held { conversation: network, question: 5, held: Blob(vec![1, 0]) })),
         ("older", encode(&Sync::Older { conversation: network, before: MessageId::first_of(700) })),
+        (
+            "receipt",
+            encode(&Sync::Receipt {
+                conversation: network,
+                height: Some(Height { log: LifeId { author, life }, seq: 300, depth: 900, tip: [0x22; 8] }),
+                read: Some(MessageId::first_of(700)),
+            }),
+        ),
+        ("typing", encode(&Sync::Typing { conversation: network })),
         ("end of older runs", encode(&Sync::Runs { conversation: network, runs: Vec::new(), end: End::Older })),
     ]);
     others.into_iter().chain(crate::file::wire::examples()).collect()

@@ -255,6 +255,8 @@ fn syncs(conversation: ConversationId) -> Vec<Sync> {
         },
         Sync::Digest { conversation, holding: Holding::default(), from: 0, hash: None },
         Sync::Pull { conversation, from: 0, heights: Vec::new(), answer: true },
+        Sync::Receipt { conversation, height: heights.first().copied(), read: items.first().copied() },
+        Sync::Typing { conversation },
         Sync::Pull { conversation, from: 2, heights, answer: false },
         Sync::Holds { conversation, question: 0, references: parents.iter().copied().map(Reference::Parent).collect() },
         Sync::Held { conversation, question: 0, held: Blob(vec![1, 0]) },

@@ -211,8 +211,10 @@ pub enum Wait {
     None,
     /// Until it is on its way
     Sent,
-    /// Until the other side has stored it
+    /// Until the other side has stored it, or another member of the group
     Delivered,
+    /// Until all members of the group have stored it
+    All,
 }
 
 impl Wait {
@@ -221,6 +223,7 @@ impl Wait {
             Self::None => "none",
             Self::Sent => "sent",
             Self::Delivered => "delivered",
+            Self::All => "all",
         }
     }
 }

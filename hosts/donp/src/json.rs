@@ -115,6 +115,7 @@ pub fn message(m: &Message, names: &Names, around: &[Message], queued: bool) -> 
         concurrent_with: concurrent.map(|o| o.id.to_string()).collect(),
         request: matches!(m.conversation, Conversation::Private(peer) if names.requests.contains(&peer)),
         state,
+        confirmations: None,
     };
     Some(api::Message { context: Some(context), ..api::Message::of(m.clone())? })
 }

@@ -98,7 +98,7 @@ impl Service {
     }
 
     /// Every method, for the error about an unknown one.
-    pub const METHODS: [&'static str; 46] = [
+    pub const METHODS: [&'static str; 48] = [
         "accept_change",
         "accept_contact",
         "ack",
@@ -107,6 +107,7 @@ impl Service {
         "authenticate_node",
         "block",
         "blocked",
+        "confirmations",
         "contact",
         "contacts",
         "conversations",
@@ -140,6 +141,7 @@ impl Service {
         "set_member_role",
         "status",
         "transfer_group",
+        "typing",
         "unban_member",
         "unblock",
         "verify_contact",
@@ -284,17 +286,13 @@ impl Service {
         };
         let text = params["text"].as_str().unwrap_or_default();
         let wait = params["wait"].as_str().unwrap_or("none");
-        if !["none", "sent", "delivered"].contains(&wait) {
-            return Err(Failure::usage(format!("'{wait}' is not one of none, sent, delivered")));
+        if !["none", "sent", "delivered", "all"].contains(&wait) {
+            return Err(Failure::usage(format!("'{wait}' is not one of none, sent, delivered, all")));
         }
-        let many = match to {
-            Conversation::Private(_) => None,
-            Conversation::Group(_) => Some("a group"),
-            _ => Some("all"),
-        };
-        if let (Some(many), "delivered") = (many, wait) {
-            return Err(Failure::usage(format!("messages to {many} are not acknowledged one by one"))
-                .hint(format!("--wait sent, or a node instead of {many}")));
+        let acknowledges = matches!(to, Conversation::Private(_) | Conversation::Group(_));
+        if !acknowledges && ["delivered", "all"].contains(&wait) {
+            return Err(Failure::usage("messages to all are not acknowledged one by one")
+                .hint("--wait sent, or a node or a group instead of all"));
         }
         let until = Instant::now() + wait_of(params)?;
         let before = self.node.last_event();
@@ -322,19 +320,21 @@ impl Service {
         })?;
         let state = match (wait, to) {
             ("none", _) => self.state_now(id, to)?,
-            (_, Conversation::Private(peer)) => {
-                self.follow_private(id, peer, before, wait == "delivered", (until, gone))?
-            }
+            (_, Conversation::Private(peer)) => self.follow_private(id, peer, before, wait != "sent", (until, gone))?,
+            ("delivered" | "all", Conversation::Group(_)) => self.follow_group(id, to, wait == "all", (until, gone))?,
             _ => self.follow_to_many(to, (until, gone))?,
         };
         let reached = match wait {
             "none" => true,
             "sent" => state != "queued" && state != "failed",
-            _ => state == "delivered",
+            // Nobody else is a member: there is nothing to wait for.
+            _ => state == "delivered" || state == "sent" && self.counts(to, id).is_some_and(|c| c.members == 0),
         };
+        let confirmations = if acknowledges { self.counts(to, id) } else { None };
         Ok(object(
             "sent",
             json!({
+                "confirmations": confirmations,
                 "id": id.to_string(),
                 "conversation": json::conversation(to),
                 "name": match to {
@@ -432,6 +432,33 @@ impl Service {
         let peers = self.node.peers()?;
         let others = members.iter().filter(|m| **m != self.node.id()).count();
         Ok(others == 0 || peers.iter().any(|p| p.linked && members.contains(&p.id)))
+    }
+
+    /// How many have an own message; none if that is not known.
+    pub(crate) fn counts(&self, of: Conversation, id: MessageId) -> Option<api::ConfirmationCounts> {
+        self.node.confirmations(of, id).ok().map(|found| (&found).into())
+    }
+
+    /// `delivered` once another member has stored it, or all have; before that `sent` once there is somebody to take it.
+    fn follow_group(
+        &self,
+        id: MessageId,
+        to: Conversation,
+        by_all: bool,
+        wait: Wait<'_>,
+    ) -> Result<&'static str, Failure> {
+        loop {
+            let counts = api::ConfirmationCounts::from(&self.node.confirmations(to, id)?);
+            let wanted = if by_all { counts.members as usize } else { 1 };
+            if counts.members > 0 && counts.stored >= wanted {
+                return Ok("delivered");
+            }
+            let left = left(wait);
+            if counts.members == 0 || left.is_zero() || !self.running {
+                return Ok(if self.carries(to)? { "sent" } else { "queued" });
+            }
+            std::thread::sleep(left.min(POLL_INTERVAL));
+        }
     }
 
     /// `sent` once there is somebody to pass it on.

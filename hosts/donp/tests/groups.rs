@@ -85,6 +85,37 @@ fn a_group_is_made_joined_and_left_by_who_is_removed() {
     assert!(members.contains("alice") && members.contains("owner") && !members.contains("carol"), "{members}");
 }
 
+/// Breaks if `--wait all` ends with the first member, or the marks of history are those of another message.
+#[test]
+fn a_sender_sees_how_many_have_a_message() {
+    let place = Place::new();
+    let [_alice, _bob, carol] = three(&place);
+    create(&place, "team", &["--history", "all"]);
+    let alone = place.json("alice", &["send", "#team", "is this on?", "--wait", "all"]).ok().json().remove(0);
+    assert_eq!((&alone["state"], &alone["reached"]), (&json!("sent"), &json!(true)), "nobody else is there");
+    let ticket = ticket(&place, "alice", "team", &["--uses", "2"]);
+    for who in ["bob", "carol"] {
+        join(&place, who, &ticket).ok();
+        waits_for(&place, who, "#team", &["is this on?"]);
+    }
+    let sent = place.json("bob", &["send", "#team", "to you all", "--wait", "all"]).ok().json().remove(0);
+    let (state, counts) = (&sent["state"], &sent["confirmations"]);
+    assert_eq!((state, counts), (&json!("delivered"), &json!({ "members": 2, "stored": 2, "read": 0 })));
+    let found = place.run("bob", &["history", "#team"]).ok().out;
+    assert!(found.lines().last().unwrap().ends_with("to you all ✓ 2/2"), "{found}");
+
+    carol.stop("TERM");
+    let first = place.run("bob", &["send", "#team", "carol?", "--wait", "delivered"]).ok().out;
+    assert!(first.contains("stored by 1 of 2 other members of #team"), "{first}");
+    let late = place.run("bob", &["send", "#team", "carol!", "--wait", "all", "--timeout", "2s"]);
+    late.fails(3, &["not all members have stored it in time"]);
+    let history = place.json("bob", &["history", "#team"]).ok().json();
+    let counts = |text: &str| history.iter().find(|m| m["text"] == text).unwrap()["confirmations"]["stored"].clone();
+    assert_eq!((counts("to you all"), counts("carol!")), (json!(2), json!(1)));
+    assert!(history.iter().find(|m| m["text"] == "is this on?").unwrap()["confirmations"].is_null(), "it is alice's");
+    place.run("bob", &["send", "all", "x", "--wait", "all"]).fails(2, &["not acknowledged"]);
+}
+
 #[test]
 fn who_is_approved_ranked_and_handed_the_group() {
     let place = Place::new();

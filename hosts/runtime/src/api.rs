@@ -20,7 +20,7 @@ use donp_core::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use contacts::{Contact, ConversationInfo};
+pub use contacts::{ConfirmationCounts, Confirmations, Contact, ConversationInfo};
 pub use devices::DeviceInfo;
 pub use file::{Attachment, FileInfo};
 pub use group::{GroupChange, GroupInfo, GroupMember, GroupPolicy, JoiningGroup};
@@ -242,6 +242,27 @@ pub enum Event {
         /// Nodes that it is being fetched from.
         holders: u64,
     },
+    /// Members have stored or read more of what this node said.
+    Confirmed {
+        /// Where.
+        #[serde(with = "text")]
+        conversation: Conversation,
+        /// Who has the newest message of this node that rose, and all before it.
+        confirmations: Confirmations,
+    },
+    /// Somebody types, or does not any more.
+    Typing {
+        /// Where.
+        #[serde(with = "text")]
+        conversation: Conversation,
+        /// Who.
+        #[serde(with = "text")]
+        node: NodeId,
+        /// Its name.
+        name: Option<String>,
+        /// Whether it types.
+        active: bool,
+    },
     /// A stranger wrote a private message for the first time.
     ContactRequest {
         /// The number to acknowledge.
@@ -378,6 +399,14 @@ impl From<core::Event> for Event {
                 Volatile::FileProgress { file, bytes, size, holders } => {
                     Self::FileProgress { file, bytes, size, holders }
                 }
+                Volatile::Confirmed { conversation, confirmations } => match Conversation::of(conversation) {
+                    Some(conversation) => Self::Confirmed { conversation, confirmations: confirmations.into() },
+                    None => Self::Unknown { seq: None },
+                },
+                Volatile::Typing { conversation, node, active } => match Conversation::of(conversation) {
+                    Some(conversation) => Self::Typing { conversation, node, name: None, active },
+                    None => Self::Unknown { seq: None },
+                },
                 Volatile::Authenticated { peer, result } => Self::Authenticated { peer, name: None, result },
                 Volatile::Writable => Self::Writable,
                 Volatile::Lagged { missed } => Self::Lagged { missed },
@@ -424,6 +453,8 @@ impl Event {
             | Self::PeerDown { .. }
             | Self::MemberChanged { .. }
             | Self::FileProgress { .. }
+            | Self::Confirmed { .. }
+            | Self::Typing { .. }
             | Self::Authenticated { .. }
             | Self::Writable
             | Self::Lagged { .. } => None,
@@ -441,6 +472,7 @@ impl Event {
             | Self::PeerDown { peer: node, name, .. }
             | Self::MemberChanged { peer: node, name, .. }
             | Self::Authenticated { peer: node, name, .. }
+            | Self::Typing { node, name, .. }
             | Self::ContactRequest { node, name, .. }
             | Self::ContactChanged { node, name, .. }
             | Self::DevicesChanged { node, name, .. } => {
@@ -458,6 +490,7 @@ impl Event {
             | Self::GroupChanged { .. }
             | Self::FileReceived { .. }
             | Self::FileProgress { .. }
+            | Self::Confirmed { .. }
             | Self::StateChanged { .. }
             | Self::Writable
             | Self::Lagged { .. }
@@ -789,6 +822,10 @@ mod tests {
         let file = FileId([4; 32]);
         assert_eq!(there_and_back(Event::FileReceived { seq: 2, file })["file"], file.to_string());
         there_and_back(Event::FileProgress { file, bytes: 1, size: 2, holders: 3 });
+        there_and_back(Event::Typing { conversation, node, name: name.clone(), active: true });
+        let confirmations = Confirmations { message: id, members: 2, stored: vec![node], read: vec![] };
+        let confirmed = there_and_back(Event::Confirmed { conversation, confirmations });
+        assert_eq!(confirmed["confirmations"]["stored"], json!([node.to_string()]));
         let group = GroupId([3; 32]);
         let changes = [
             core::GroupChange::Joined,
@@ -888,6 +925,7 @@ mod tests {
             concurrent_with: vec![id.to_string()],
             request: true,
             state: MessageState::Received,
+            confirmations: Some(ConfirmationCounts { members: 3, stored: 2, read: 1 }),
         };
         for content in [
             core::Content::text("x"),

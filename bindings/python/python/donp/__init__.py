@@ -13,7 +13,14 @@ wrong is a `DonpError`. Everything is typed, and nothing else of this package is
 from .aio import AsyncNode
 from .bot import AsyncBotConversation, AsyncBotMessage, Bot, BotConversation, BotMessage, Member
 from .client import Client, ClientEvents
-from .contacts import AuthenticationResult, Contact, ConversationInfo, SafetyNumber, Verification
+from .contacts import (
+    AuthenticationResult,
+    Confirmations,
+    Contact,
+    ConversationInfo,
+    SafetyNumber,
+    Verification,
+)
 from .content import (
     NETWORK,
     ClockEntry,
@@ -65,6 +72,7 @@ from .errors import (
 )
 from .events import (
     Authenticated,
+    Confirmed,
     ContactChanged,
     ContactRequest,
     Delivered,
@@ -85,6 +93,7 @@ from .events import (
     PeerUp,
     Received,
     StateChanged,
+    Typing,
     UnknownEvent,
     Writable,
 )
@@ -141,6 +150,8 @@ __all__ = [
     "ClientEvents",
     "ClockEntry",
     "ClosedError",
+    "Confirmations",
+    "Confirmed",
     "Contact",
     "ContactChanged",
     "ContactRequest",
@@ -230,6 +241,7 @@ __all__ = [
     "Text",
     "TimeoutError",
     "Transmit",
+    "Typing",
     "Unknown",
     "UnknownEvent",
     "Verification",

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
-from .contacts import Contact, ConversationInfo, SafetyNumber
+from .contacts import Confirmations, Contact, ConversationInfo, SafetyNumber
 from .content import Content, Conversation, HistoryPage, Message
 from .devices import DeviceInfo
 from .errors import NotRunningError
@@ -299,6 +299,14 @@ class AsyncNode:
     async def mark_read(self, conversation: Conversation, upto: MessageId | None = None) -> None:
         """As `Node.mark_read`."""
         await self._run(self.sync.mark_read, conversation, upto)
+
+    async def confirmations(self, conversation: Conversation, message: MessageId) -> Confirmations:
+        """As `Node.confirmations`."""
+        return await self._run(self.sync.confirmations, conversation, message)
+
+    async def typing(self, conversation: Conversation) -> None:
+        """As `Node.typing`."""
+        await self._run(self.sync.typing, conversation)
 
     async def delete_conversation(self, conversation: Conversation) -> None:
         """As `Node.delete_conversation`."""

@@ -9,7 +9,7 @@ from ._ffi import donp_ffi as _ffi
 from .content import Conversation, _conversation_in
 from .ids import MessageId, NodeId
 
-__all__ = ["AuthenticationResult", "Contact", "ConversationInfo", "SafetyNumber", "Verification"]
+__all__ = ["AuthenticationResult", "Confirmations", "Contact", "ConversationInfo", "SafetyNumber", "Verification"]
 
 
 class Verification(enum.Enum):
@@ -77,6 +77,20 @@ class ConversationInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmations:
+    """Who has a message of this node, as far as is known here."""
+
+    message: MessageId
+    """Which."""
+    members: int
+    """Members that may read it, without this node and who is blocked here; 1 in a private conversation."""
+    stored: list[NodeId]
+    """Those of them that have stored it."""
+    read: list[NodeId]
+    """Those that say that they have read it: who turned the setting `chat.send_read_marks` on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SafetyNumber:
     """What two people compare to know that they have each other's keys."""
 
@@ -106,6 +120,15 @@ def _info_in(raw: _ffi.ConversationInfo) -> ConversationInfo:
         unread=raw.unread,
         read=None if raw.read is None else MessageId._of(raw.read),
         request=raw.request,
+    )
+
+
+def _confirmations_in(raw: _ffi.Confirmations) -> Confirmations:
+    return Confirmations(
+        message=MessageId._of(raw.message),
+        members=raw.members,
+        stored=[NodeId._of(id) for id in raw.stored],
+        read=[NodeId._of(id) for id in raw.read],
     )
 
 

@@ -8,7 +8,16 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ._fast import Transmit
 from ._ffi import donp_ffi as _ffi
-from .contacts import Contact, ConversationInfo, SafetyNumber, _contact_in, _info_in, _number_in
+from .contacts import (
+    Confirmations,
+    Contact,
+    ConversationInfo,
+    SafetyNumber,
+    _confirmations_in,
+    _contact_in,
+    _info_in,
+    _number_in,
+)
 from .content import (
     Content,
     Conversation,
@@ -570,6 +579,15 @@ class Engine:
     def mark_read(self, now_us: int, conversation: Conversation, upto: MessageId | None = None) -> None:
         """As `Node.mark_read`."""
         _call(self._raw.mark_read, now_us, _conversation_out(conversation), _before_out(upto))
+
+    def confirmations(self, now_us: int, conversation: Conversation, message: MessageId) -> Confirmations:
+        """As `Node.confirmations`."""
+        raw = _call(self._raw.confirmations, now_us, _conversation_out(conversation), _message_id(message))
+        return _confirmations_in(raw)
+
+    def typing(self, now_us: int, conversation: Conversation) -> None:
+        """As `Node.typing`."""
+        _call(self._raw.typing, now_us, _conversation_out(conversation))
 
     def delete_conversation(self, now_us: int, conversation: Conversation) -> None:
         """As `Node.delete_conversation`."""

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from . import _freed as _freed
 from ._ffi import donp_ffi as _ffi
-from .contacts import AuthenticationResult
+from .contacts import AuthenticationResult, Confirmations, _confirmations_in
 from .content import Conversation, Message, _conversation_in, _message_in
 from .errors import InternalError
 from .groups import GroupChange, GroupRole, Refusal
@@ -23,6 +23,7 @@ from .zone import MemberState
 
 __all__ = [
     "Authenticated",
+    "Confirmed",
     "ContactChanged",
     "ContactRequest",
     "Delivered",
@@ -43,6 +44,7 @@ __all__ = [
     "PeerUp",
     "Received",
     "StateChanged",
+    "Typing",
     "UnknownEvent",
     "Writable",
 ]
@@ -208,6 +210,39 @@ class FileProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmed:
+    """Members have stored or read more of what this node said. Volatile.
+
+    A private message that is stored has `Delivered` instead.
+    """
+
+    conversation: Conversation
+    """Where."""
+    confirmations: Confirmations
+    """Who has the newest message of this node that rose, or an entry without text. Of older ones ask
+    `Node.confirmations`."""
+
+    seq = None
+
+
+@dataclass(frozen=True, slots=True)
+class Typing:
+    """Somebody types in a group or a private conversation, or does not any more. Volatile.
+
+    It ends with a message, after six seconds, or when the node is not linked.
+    """
+
+    conversation: Conversation
+    """Where."""
+    node: NodeId
+    """Who."""
+    active: bool
+    """Whether it types."""
+
+    seq = None
+
+
+@dataclass(frozen=True, slots=True)
 class ContactRequest:
     """A stranger wrote a private message for the first time. Durable.
 
@@ -350,6 +385,8 @@ Event: TypeAlias = (
     | GroupChanged
     | FileReceived
     | FileProgress
+    | Confirmed
+    | Typing
     | ContactRequest
     | ContactChanged
     | DevicesChanged
@@ -503,6 +540,10 @@ def _event_in(raw: _ffi.Event) -> Event:
             return FileReceived(raw.seq, FileId._of(raw.file))
         case _ffi.Event.FILE_PROGRESS():
             return FileProgress(FileId._of(raw.file), raw.bytes, raw.size, raw.holders)
+        case _ffi.Event.CONFIRMED():
+            return Confirmed(_conversation_in(raw.conversation), _confirmations_in(raw.confirmations))
+        case _ffi.Event.TYPING():
+            return Typing(_conversation_in(raw.conversation), NodeId._of(raw.node), raw.active)
         case _ffi.Event.CONTACT_REQUEST():
             return ContactRequest(raw.seq, NodeId._of(raw.node))
         case _ffi.Event.CONTACT_CHANGED():

@@ -14,7 +14,16 @@ from types import TracebackType
 from typing import ClassVar, TypeVar
 
 from ._ffi import donp_ffi as _ffi
-from .contacts import Contact, ConversationInfo, SafetyNumber, _contact_in, _info_in, _number_in
+from .contacts import (
+    Confirmations,
+    Contact,
+    ConversationInfo,
+    SafetyNumber,
+    _confirmations_in,
+    _contact_in,
+    _info_in,
+    _number_in,
+)
 from .content import (
     Content,
     Conversation,
@@ -468,10 +477,28 @@ class Node:
     def mark_read(self, conversation: Conversation, upto: MessageId | None = None) -> None:
         """A conversation was read up to and including this message, or all of it.
 
-        Kept here, said to no other node. A mark never goes back. Raises `NotFoundError` if there is no such
-        conversation.
+        Others are told only with the setting `chat.send_read_marks`. A mark never goes back. Raises
+        `NotFoundError` if there is no such conversation.
         """
         _call(self._raw.mark_read, _conversation_out(conversation), _before_out(upto))
+
+    def confirmations(self, conversation: Conversation, message: MessageId) -> Confirmations:
+        """Who has a message of this node in a group or a private conversation.
+
+        It never says too much: a member that is away is counted when it, or what it says, comes here. Raises
+        `NotFoundError` for what is no own message among the newest 1,024 or on the pages of history read since
+        the start, `DeniedError` for the network's conversation.
+        """
+        raw = _call(self._raw.confirmations, _conversation_out(conversation), _message_id(message))
+        return _confirmations_in(raw)
+
+    def typing(self, conversation: Conversation) -> None:
+        """The user types in a group of up to 32 members, or in a private conversation that this node spoke in.
+
+        To be called with each change of the text: others get `Typing` at most every 3 s, and it ends by itself.
+        Raises `NotFoundError` if there is no such conversation, `DeniedError` for another one.
+        """
+        _call(self._raw.typing, _conversation_out(conversation))
 
     def delete_conversation(self, conversation: Conversation) -> None:
         """Deletes all that is here of a private conversation. The other side keeps its own.

@@ -46,6 +46,18 @@ public struct Contact: Hashable, Sendable {
     public let unread: Int
 }
 
+/// Who has a message of this node, as far as is known here.
+public struct Confirmations: Hashable, Sendable {
+    /// Which.
+    public let message: MessageId
+    /// Members that may read it, without this node and who is blocked here; 1 in a private conversation.
+    public let members: Int
+    /// Those of them that have stored it.
+    public let stored: [NodeId]
+    /// Those that say that they have read it: who turned the setting `chat.send_read_marks` on.
+    public let read: [NodeId]
+}
+
 /// A conversation at a glance.
 public struct ConversationInfo: Hashable, Sendable {
     /// Which.
@@ -102,6 +114,14 @@ extension ConversationInfo {
         self.init(
             conversation: Conversation(raw.conversation), unread: Int(raw.unread),
             read: raw.read.map { MessageId(trusted: $0) }, request: raw.request)
+    }
+}
+
+extension Confirmations {
+    init(_ raw: DonpFFI.Confirmations) {
+        self.init(
+            message: MessageId(trusted: raw.message), members: Int(raw.members),
+            stored: raw.stored.map { NodeId(trusted: $0) }, read: raw.read.map { NodeId(trusted: $0) })
     }
 }
 

@@ -430,6 +430,22 @@ public final class Engine: Sendable {
         }
     }
 
+    /// Who has a message of this node, as ``Node/confirmations(_:of:)``.
+    public func confirmations(
+        nowUs: UInt64, conversation: Conversation, message: MessageId
+    ) throws(DonpError) -> Confirmations {
+        Confirmations(
+            try converting {
+                try raw.confirmations(
+                    nowUs: nowUs, conversation: conversation.raw, message: message.description)
+            })
+    }
+
+    /// The user types, as ``Node/typing(_:)``.
+    public func typing(nowUs: UInt64, conversation: Conversation) throws(DonpError) {
+        try converting { try raw.typing(nowUs: nowUs, conversation: conversation.raw) }
+    }
+
     /// Deletes a private conversation here, as ``Node/deleteConversation(_:)``.
     public func deleteConversation(nowUs: UInt64, conversation: Conversation) throws(DonpError) {
         try converting { try raw.deleteConversation(nowUs: nowUs, conversation: conversation.raw) }

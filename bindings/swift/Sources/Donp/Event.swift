@@ -28,6 +28,13 @@ public enum Event: Hashable, Sendable {
     case fileReceived(seq: UInt64, file: FileId)
     /// More of a file is here: `bytes` of `size`, from so many nodes.
     case fileProgress(file: FileId, bytes: UInt64, size: UInt64, holders: UInt64)
+    /// Members have stored or read more of what this node said: who has the newest message of it that rose, or an
+    /// entry without text. Of older ones ask ``Node/confirmations(_:of:)``. A private message that is stored has
+    /// ``delivered(seq:id:to:)`` instead.
+    case confirmed(conversation: Conversation, confirmations: Confirmations)
+    /// Somebody types in a group or a private conversation, or does not any more: it said something, six seconds are
+    /// over, or it is not linked.
+    case typing(conversation: Conversation, node: NodeId, active: Bool)
     /// Durable. A stranger wrote a private message for the first time: it is in the book as a request until it is
     /// answered.
     case contactRequest(seq: UInt64, node: NodeId)
@@ -67,8 +74,8 @@ public enum Event: Hashable, Sendable {
         case .contactRequest(let seq, _), .contactChanged(let seq, _): seq
         case .devicesChanged(let seq, _, _, _): seq
         case .unknown(let seq): seq
-        case .fileProgress, .stateChanged, .peerUp, .peerDown, .memberChanged, .authenticated, .writable,
-            .lagged:
+        case .fileProgress, .confirmed, .typing, .stateChanged, .peerUp, .peerDown, .memberChanged,
+            .authenticated, .writable, .lagged:
             nil
         }
     }
@@ -147,6 +154,12 @@ extension Event {
         case .fileReceived(let seq, let file): self = .fileReceived(seq: seq, file: FileId(trusted: file))
         case .fileProgress(let file, let bytes, let size, let holders):
             self = .fileProgress(file: FileId(trusted: file), bytes: bytes, size: size, holders: holders)
+        case .confirmed(let conversation, let confirmations):
+            self = .confirmed(
+                conversation: Conversation(conversation), confirmations: Confirmations(confirmations))
+        case .typing(let conversation, let node, let active):
+            self = .typing(
+                conversation: Conversation(conversation), node: NodeId(trusted: node), active: active)
         case .contactRequest(let seq, let node):
             self = .contactRequest(seq: seq, node: NodeId(trusted: node))
         case .contactChanged(let seq, let node):

@@ -663,11 +663,33 @@ public final class Node: Sendable {
         try await call { try $0.conversations() }.map { ConversationInfo($0) }
     }
 
-    /// A conversation was read up to and including this message, or all of it. Kept here, said to no other node.
-    /// A mark never goes back.
+    /// A conversation was read up to and including this message, or all of it. Others are told only with the
+    /// setting `chat.send_read_marks`. A mark never goes back.
     /// - Throws: ``DonpError`` of the kind `notFound` if there is no such conversation.
     public func markRead(_ conversation: Conversation, upto: MessageId? = nil) async throws(DonpError) {
         try await call { try $0.markRead(conversation: conversation.raw, upto: upto?.description) }
+    }
+
+    /// Who has a message of this node in a group or a private conversation. It never says too much: a member that
+    /// is away is counted when it, or what it says, comes here.
+    /// - Throws: ``DonpError`` of the kinds `notFound` (it is no own message among the newest 1,024 or on the pages
+    ///   of history read since the start) and `denied` (the network's conversation).
+    public func confirmations(
+        _ conversation: Conversation, of message: MessageId
+    ) async throws(DonpError) -> Confirmations {
+        Confirmations(
+            try await call {
+                try $0.confirmations(conversation: conversation.raw, message: message.description)
+            })
+    }
+
+    /// The user types in a group of up to 32 members, or in a private conversation that this node spoke in. To be
+    /// called with each change of the text: others get ``Event/typing(conversation:node:active:)`` at most every
+    /// 3 s, and it ends by itself.
+    /// - Throws: ``DonpError`` of the kinds `notFound` and `denied` (another kind of conversation, or this node may
+    ///   not post).
+    public func typing(_ conversation: Conversation) async throws(DonpError) {
+        try await call { try $0.typing(conversation: conversation.raw) }
     }
 
     /// Deletes all that is here of a private conversation. The other side keeps its own. What comes later is

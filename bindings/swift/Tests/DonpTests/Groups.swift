@@ -54,8 +54,22 @@ struct Groups {
             try await until("\(node.name) has both") { try await texts(node, group) == ["welcome", "hello"] }
         }
         let last = try #require(try await c.history(.group(group)).messages.last)
-        try await c.reply(to: last, text: "hello b")
+        let seen = b.events()
+        try await c.typing(.group(group))
+        let typist = try await next(seen, "typing") {
+            if case .typing(_, let node, true) = $0 { node } else { nil }
+        }
+        #expect(typist == c.id)
+        let answer = try await c.reply(to: last, text: "hello b")
         try await until("b has the answer") { try await texts(b, group).last == "hello b" }
+        try await until("a and b have it") {
+            try await c.confirmations(.group(group), of: answer).stored.count == 2
+        }
+        let rose: Confirmations = try await next(events, "a confirmation") {
+            if case .confirmed(_, let confirmations) = $0, confirmations.stored.count == 2 { confirmations } else { nil }
+        }
+        #expect(rose.message == answer && rose.members == 2 && rose.read.isEmpty)
+        await expectError(.notFound) { _ = try await a.confirmations(.group(group), of: answer) }
         let info = try #require(try await a.group(group))
         #expect(info.name == "team" && info.role == .owner && info.members.count == 3)
         #expect(info.policy.history == .everything)

@@ -172,8 +172,8 @@ impl Engine {
         .collect()
     }
 
-    /// A conversation was read up to and including this message, or all of it. Kept here, said to no other node. A mark
-    /// never goes back. After one in the middle the store is asked what is left, at most 1,000.
+    /// A conversation was read up to and including this message, or all of it. Said to the other members only with
+    /// [`ChatConfig::send_read_marks`](crate::ChatConfig::send_read_marks). A mark never goes back. After one in the middle the store is asked what is left, at most 1,000.
     ///
     /// # Errors
     /// [`CommandError::Unknown`] if there is no such conversation.

@@ -1,6 +1,6 @@
 //! Conversations: their history, and the events that report it.
 
-use crate::chat::{BeginLife, History};
+use crate::chat::{BeginLife, Confirm, Confirmations, History, Type};
 use crate::engine::Engine;
 use crate::error::CommandError;
 use crate::id::MessageId;
@@ -29,6 +29,40 @@ impl Engine {
         self.machines.chat.command(at, &mut self.q, History { query, conversation, before, limit });
         self.pump(now);
         Ok(query)
+    }
+
+    /// Who has a message of this node in a group or a private conversation, as far as this node knows: what members say
+    /// of themselves when they get it, and what follows from what they say. It never says too much; a member that is not
+    /// linked is counted when it, or what it says, comes here.
+    ///
+    /// # Errors
+    /// [`CommandError::Unknown`] if there is no such conversation, or if the message is none of this node, or from before
+    /// another copy of its profile spoke, or neither of the newest 1,024 nor on the pages of history read since the
+    /// start; [`CommandError::NotAllowed`] for the network's conversation.
+    pub fn confirmations(
+        &mut self,
+        now: Instant,
+        conversation: Conversation,
+        message: MessageId,
+    ) -> Result<Confirmations, CommandError> {
+        let at = self.advance(now);
+        let found = self.machines.chat.command(at, &mut self.q, Confirm { conversation, message });
+        self.pump(now);
+        found
+    }
+
+    /// The user types in a group of up to 32 members, or in a private conversation that this node spoke in. Linked members
+    /// that are not muted there get [`Volatile::Typing`](crate::Volatile::Typing), which ends by itself after 6 s or with
+    /// the next message. To be called with each change of the text: at most one message every 3 s goes to each of them.
+    ///
+    /// # Errors
+    /// [`CommandError::Unknown`] if there is no such conversation, [`CommandError::NotAllowed`] for another one and where
+    /// this node may not post.
+    pub fn typing(&mut self, now: Instant, conversation: Conversation) -> Result<(), CommandError> {
+        let at = self.advance(now);
+        let done = self.machines.chat.command(at, &mut self.q, Type { conversation });
+        self.pump(now);
+        done
     }
 
     /// Begins a new life in each conversation: for a host that knows its records to be an older copy of the profile, right

@@ -42,6 +42,8 @@ impl Service {
             "safety_number" => self.safety_number(params),
             "conversations" => self.conversations(),
             "mark_read" => self.mark_read(params),
+            "confirmations" => self.confirmations(params),
+            "typing" => self.typing(params),
             "delete_conversation" => self.delete_conversation(params),
             "authenticate_node" => self.authenticate_node(params, gone),
             _ => return None,
@@ -136,6 +138,22 @@ impl Service {
             params["upto"].as_str().map(|text| self.message_id(conversation, text)).transpose()?;
         self.node.mark_read(conversation, upto)?;
         Ok(object("marked_read", json!({ "conversation": json::conversation(conversation) })))
+    }
+
+    /// Who has a message of this node.
+    fn confirmations(&self, params: &Value) -> Result<Value, Failure> {
+        let conversation = self.conversation_of(params)?;
+        let message = self.message_id(conversation, text_of(params, "message")?)?;
+        json::write(api::Confirmations::from(self.node.confirmations(conversation, message)?))
+    }
+
+    fn typing(&self, params: &Value) -> Result<Value, Failure> {
+        if !self.running {
+            return Err(no_daemon("typing is shown to who is linked"));
+        }
+        let conversation = self.conversation_of(params)?;
+        self.node.typing(conversation)?;
+        Ok(object("typing", json!({ "conversation": json::conversation(conversation) })))
     }
 
     fn delete_conversation(&self, params: &Value) -> Result<Value, Failure> {

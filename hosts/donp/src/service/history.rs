@@ -105,7 +105,12 @@ impl Service {
         for m in found {
             let own_private = m.author == names.me && matches!(m.conversation, Conversation::Private(_));
             let queued = own_private && self.node.is_queued(m.id)?;
-            messages.extend(json::message(m, names, found, queued).map(json::write).transpose()?);
+            let Some(mut shown) = json::message(m, names, found, queued) else { continue };
+            let is_counted = m.author == names.me && m.conversation != Conversation::Network;
+            if let Some(context) = shown.context.as_mut().filter(|_| is_counted) {
+                context.confirmations = self.counts(m.conversation, m.id).filter(|counts| counts.members > 0);
+            }
+            messages.push(json::write(shown)?);
         }
         Ok(json!({
             "conversation": json::conversation(to),

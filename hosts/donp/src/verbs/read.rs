@@ -246,7 +246,8 @@ impl Viewer {
             m.id.short(),
             about.unwrap_or_default()
         );
-        format!("{head}{}{changed}{concurrent}{queued}", text.join(&below("│ ")))
+        let confirmed = confirmed(m);
+        format!("{head}{}{changed}{concurrent}{queued}{confirmed}", text.join(&below("│ ")))
     }
 
     /// Who marked a message how, in a line below it; none without marks.
@@ -265,6 +266,18 @@ impl Viewer {
             |mark: &&str| Some(format!("{} {}", crate::text::escape_for_terminal(mark), by.get(*mark)?.join(", ")));
         let all: Vec<String> = marks.iter().filter_map(shown).collect();
         (!all.is_empty()).then(|| all.join("  "))
+    }
+}
+
+/// How many have an own message: `✓ 3/5`, and how many say that they have read it.
+fn confirmed(m: &Message) -> String {
+    let Some(counts) = m.context.as_ref().and_then(|c| c.confirmations) else { return String::new() };
+    let (members, stored, read) = (counts.members, counts.stored, counts.read);
+    match (&m.conversation, read) {
+        (Conversation::Private { .. }, 0) => String::new(),
+        (Conversation::Private { .. }, _) => " ✓ read".into(),
+        (_, 0) => format!(" ✓ {stored}/{members}"),
+        (_, _) => format!(" ✓ {stored}/{members}, read {read}/{members}"),
     }
 }
 

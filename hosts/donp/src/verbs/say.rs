@@ -39,8 +39,11 @@ pub fn send(args: &Send, backend: &mut Backend, out: &Output) -> Result<(), Fail
         // The object on stdout has said it already.
         (_, Some(false)) if out.json => Err(Failure::new(Exit::Network, "")),
         (Some(state), Some(false)) => {
-            let what =
-                if state == "queued" { "no link leads to a node that could take it" } else { "no answer came in time" };
+            let what = match state {
+                "queued" => "no link leads to a node that could take it",
+                _ if args.wait == Wait::All => "not all members have stored it in time",
+                _ => "no answer came in time",
+            };
             Err(Failure::new(Exit::Network, format!("{what}: the message stays queued and goes when they are back"))
                 .hint("donp peers shows who is there"))
         }
@@ -65,6 +68,10 @@ fn became(sent: &Value, people: &People, out: &Output) -> String {
         _ => format!("it goes when {who} is back"),
     };
     match sent["state"].as_str() {
+        Some("delivered") if group.is_some() => {
+            let counts = &sent["confirmations"];
+            format!("stored by {} of {} other members of {who}", counts["stored"], counts["members"])
+        }
         Some("delivered") => format!("delivered to {who}"),
         Some("sent") => format!("sent to {who}"),
         Some("failed") => format!("{who} does not take it"),

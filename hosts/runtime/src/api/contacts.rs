@@ -4,7 +4,7 @@ use donp_core as core;
 use donp_core::{MessageId, NodeId, Verification};
 use serde::{Deserialize, Serialize};
 
-use super::{Conversation, text, text_or_null, verification};
+use super::{Conversation, text, text_or_null, texts, verification};
 
 /// Somebody in the book of this node: a contact, or a stranger with a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,5 +72,46 @@ impl ConversationInfo {
     pub fn of(info: &core::ConversationInfo) -> Option<Self> {
         let conversation = Conversation::of(info.conversation)?;
         Some(Self { conversation, unread: info.unread, read: info.read, request: info.request })
+    }
+}
+
+/// Who has a message of this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "confirmations")]
+pub struct Confirmations {
+    /// Which.
+    #[serde(with = "text")]
+    pub message: MessageId,
+    /// Members that may read it, without this node and who is blocked here.
+    pub members: u32,
+    /// Those of them that have stored it.
+    #[serde(with = "texts")]
+    pub stored: Vec<NodeId>,
+    /// Those that say that they have read it.
+    #[serde(with = "texts")]
+    pub read: Vec<NodeId>,
+}
+
+impl From<core::Confirmations> for Confirmations {
+    fn from(confirmations: core::Confirmations) -> Self {
+        let core::Confirmations { message, members, stored, read } = confirmations;
+        Self { message, members, stored, read }
+    }
+}
+
+/// How many have a message of this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfirmationCounts {
+    /// Members that may read it, without this node and who is blocked here.
+    pub members: u32,
+    /// So many of them have stored it.
+    pub stored: usize,
+    /// So many say that they have read it.
+    pub read: usize,
+}
+
+impl From<&core::Confirmations> for ConfirmationCounts {
+    fn from(all: &core::Confirmations) -> Self {
+        Self { members: all.members, stored: all.stored.len(), read: all.read.len() }
     }
 }

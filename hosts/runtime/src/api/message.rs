@@ -4,6 +4,7 @@ use donp_core as core;
 use donp_core::{GroupId, MessageId, NodeId, VectorClock};
 use serde::{Deserialize, Serialize};
 
+use super::contacts::ConfirmationCounts;
 use super::file::Attachment;
 use super::text;
 
@@ -245,6 +246,8 @@ pub struct Context {
     pub request: bool,
     /// How far it is.
     pub state: MessageState,
+    /// How many have an own message of a group or a private conversation; null for others, and where it is not known.
+    pub confirmations: Option<ConfirmationCounts>,
 }
 
 /// How far a message is.

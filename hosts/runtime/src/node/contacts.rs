@@ -1,6 +1,8 @@
 //! Contacts, requests, what was read, and who is at the other end of a link.
 
-use donp_core::{CommandError, Contact, Conversation, ConversationInfo, MessageId, NodeId, SafetyNumber};
+use donp_core::{
+    CommandError, Confirmations, Contact, Conversation, ConversationInfo, MessageId, NodeId, SafetyNumber,
+};
 
 use super::Node;
 use crate::error::NodeError;
@@ -104,6 +106,22 @@ impl Node {
     /// As [`Engine::mark_read`](donp_core::Engine::mark_read).
     pub fn mark_read(&self, conversation: Conversation, upto: Option<MessageId>) -> Result<(), NodeError> {
         self.change(move |w| w.engine.mark_read(w.now, conversation, upto))
+    }
+
+    /// Who has a message of this node in a group or a private conversation.
+    ///
+    /// # Errors
+    /// As [`Engine::confirmations`](donp_core::Engine::confirmations).
+    pub fn confirmations(&self, conversation: Conversation, message: MessageId) -> Result<Confirmations, NodeError> {
+        Ok(self.call(move |w| w.engine.confirmations(w.now, conversation, message))??)
+    }
+
+    /// The user types in a group or a private conversation.
+    ///
+    /// # Errors
+    /// As [`Engine::typing`](donp_core::Engine::typing).
+    pub fn typing(&self, conversation: Conversation) -> Result<(), NodeError> {
+        Ok(self.call(move |w| w.engine.typing(w.now, conversation))??)
     }
 
     /// Deletes all that is here of a private conversation. The other side keeps its own.

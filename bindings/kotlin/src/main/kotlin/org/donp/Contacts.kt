@@ -71,6 +71,21 @@ public data class ConversationInfo(
 )
 
 /**
+ * Who has a message of this node, as far as is known here.
+ *
+ * @property message which
+ * @property members members that may read it, without this node and who is blocked here; 1 in a private conversation
+ * @property stored those of them that have stored it
+ * @property read those that say that they have read it: who turned the setting `chat.send_read_marks` on
+ */
+public data class Confirmations(
+    val message: MessageId,
+    val members: Int,
+    val stored: List<NodeId>,
+    val read: List<NodeId>,
+)
+
+/**
  * What two people compare to know that they have each other's keys.
  *
  * @property number 60 digits in twelve groups of five with blanks between: equal at both
@@ -109,6 +124,13 @@ internal fun org.donp.ffi.ConversationInfo.toPublic() = ConversationInfo(
     unread = unread.clamp(),
     read = read?.let { MessageId(it) },
     request = request,
+)
+
+internal fun org.donp.ffi.Confirmations.toPublic() = Confirmations(
+    message = MessageId(message),
+    members = members.clamp(),
+    stored = stored.map { NodeId(it) },
+    read = read.map { NodeId(it) },
 )
 
 internal fun org.donp.ffi.SafetyNumber.toPublic() = SafetyNumber(number, code)

@@ -264,6 +264,8 @@ internal fun org.donp.ffi.Event.toPublic(): Event = when (this) {
     is org.donp.ffi.Event.FileReceived -> Event.FileReceived(seq.clamp(), FileId(file))
     is org.donp.ffi.Event.FileProgress ->
         Event.FileProgress(FileId(file), bytes.clamp(), size.clamp(), holders.clamp())
+    is org.donp.ffi.Event.Confirmed -> Event.Confirmed(conversation.toPublic(), confirmations.toPublic())
+    is org.donp.ffi.Event.Typing -> Event.Typing(conversation.toPublic(), NodeId(node), active)
     is org.donp.ffi.Event.ContactRequest -> Event.ContactRequest(seq.clamp(), NodeId(node))
     is org.donp.ffi.Event.ContactChanged -> Event.ContactChanged(seq.clamp(), NodeId(node))
     is org.donp.ffi.Event.DevicesChanged -> Event.DevicesChanged(seq.clamp(), NodeId(node), NodeId(device), added)

@@ -556,6 +556,14 @@ public class Engine private constructor(private val raw: org.donp.ffi.Engine) : 
     public fun markRead(nowUs: Long, conversation: Conversation, upto: MessageId? = null): Unit =
         run { markRead(nowUs.toU64("nowUs"), conversation.toRaw(), upto?.text) }
 
+    /** Who has a message of this node, as [Node.confirmations]. */
+    public fun confirmations(nowUs: Long, conversation: Conversation, message: MessageId): Confirmations =
+        run { confirmations(nowUs.toU64("nowUs"), conversation.toRaw(), message.text) }.toPublic()
+
+    /** The user types, as [Node.typing]. */
+    public fun typing(nowUs: Long, conversation: Conversation): Unit =
+        run { typing(nowUs.toU64("nowUs"), conversation.toRaw()) }
+
     /** Deletes a private conversation here, as [Node.deleteConversation]. */
     public fun deleteConversation(nowUs: Long, conversation: Conversation): Unit =
         run { deleteConversation(nowUs.toU64("nowUs"), conversation.toRaw()) }

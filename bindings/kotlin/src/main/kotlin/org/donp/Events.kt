@@ -112,6 +112,36 @@ public sealed class Event {
     }
 
     /**
+     * Members have stored or read more of what this node said. A private message that is stored has [Delivered] instead.
+     *
+     * @property conversation where
+     * @property confirmations who has the newest message of this node that rose, or an entry without text; of older
+     *   ones ask [Node.confirmations]
+     */
+    public data class Confirmed(
+        val conversation: Conversation,
+        val confirmations: Confirmations,
+    ) : Event() {
+        override val seq: Long? get() = null
+    }
+
+    /**
+     * Somebody types in a group or a private conversation, or does not any more: it said something, six seconds are over,
+     * or it is not linked.
+     *
+     * @property conversation where
+     * @property node who
+     * @property active whether it types
+     */
+    public data class Typing(
+        val conversation: Conversation,
+        val node: NodeId,
+        val active: Boolean,
+    ) : Event() {
+        override val seq: Long? get() = null
+    }
+
+    /**
      * A stranger wrote a private message for the first time: it is in the book as a request until it is answered.
      *
      * @property node which node

@@ -785,13 +785,33 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     public suspend fun conversations(): List<ConversationInfo> = io { conversations() }.map { it.toPublic() }
 
     /**
-     * A conversation was read up to and including [upto], or all of it. Kept here, said to no other node. A mark never
-     * goes back.
+     * A conversation was read up to and including [upto], or all of it. Others are told only with the setting
+     * `chat.send_read_marks`. A mark never goes back.
      *
      * @throws DonpException.NotFound if there is no such conversation
      */
     public suspend fun markRead(conversation: Conversation, upto: MessageId? = null): Unit =
         io { markRead(conversation.toRaw(), upto?.text) }
+
+    /**
+     * Who has a message of this node in a group or a private conversation. It never says too much: a member that is away
+     * is counted when it, or what it says, comes here.
+     *
+     * @throws DonpException.NotFound for what is no own message among the newest 1,024 or on the pages of history read
+     *   since the start
+     * @throws DonpException.Denied for the network's conversation
+     */
+    public suspend fun confirmations(conversation: Conversation, message: MessageId): Confirmations =
+        io { confirmations(conversation.toRaw(), message.text) }.toPublic()
+
+    /**
+     * The user types in a group of up to 32 members, or in a private conversation that this node spoke in. To be called
+     * with each change of the text: others get [Event.Typing] at most every 3 s, and it ends by itself.
+     *
+     * @throws DonpException.NotFound if there is no such conversation
+     * @throws DonpException.Denied for another kind of conversation, and where this node may not post
+     */
+    public suspend fun typing(conversation: Conversation): Unit = io { typing(conversation.toRaw()) }
 
     /**
      * Deletes all that is here of a private conversation. The other side keeps its own. What comes later is shown.

@@ -37,8 +37,18 @@ internal class GroupTest : WithNodes() {
         for (node in listOf(a, b, c)) {
             until("${node.name} has both") { node.texts(group) == listOf("welcome", "hello") }
         }
-        c.reply(c.history(Conversation.Group(group)).messages.last(), "hello b")
+        val team = Conversation.Group(group)
+        val seen = b.events()
+        c.typing(team)
+        assertEquals(Event.Typing(team, c.id, true), seen.find { it as? Event.Typing })
+        val answer = c.reply(c.history(team).messages.last(), "hello b")
         until("b has the answer") { b.texts(group).last() == "hello b" }
+        until("a and b have it") { c.confirmations(team, answer).stored.size == 2 }
+        val found = c.confirmations(team, answer)
+        assertEquals(Triple(answer, 2, emptyList<NodeId>()), Triple(found.message, found.members, found.read))
+        val rose = events.find { event -> (event as? Event.Confirmed)?.takeIf { it.confirmations.stored.size == 2 } }
+        assertEquals(team to answer, rose.conversation to rose.confirmations.message)
+        assertFailsWith<DonpException.NotFound> { a.confirmations(team, answer) }
         val info = assertNotNull(a.group(group))
         assertEquals(Triple("team", GroupRole.Owner, 3), Triple(info.name, info.role, info.members.size))
         assertEquals(GroupHistory.Everything, info.policy.history)
