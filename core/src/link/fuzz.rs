@@ -8,6 +8,7 @@ use crate::contract::{Draw, Script};
 use crate::fact::Fact;
 use crate::identity::Identity;
 use crate::link::frame::Frame;
+use crate::link::generations::Exchange;
 use crate::link::{In, Link, Out, Owner, frame, packet};
 use crate::machine::{Cx, Machine, Outbox};
 use crate::rng::Rng;
@@ -393,6 +394,12 @@ pub(crate) fn packet_seeds() -> Vec<Vec<u8>> {
     if let Ok(record) = <[u8; RECORD_LEN]>::try_from(a.link.keys.record.encode().as_slice()) {
         let (stamp, epoch) = (packet::Stamp(7), packet::Epoch { boot: 2, incarnation: 3 });
         seeds.push(packet::InitPayload { record, stamp, epoch, generation: 0 }.encode());
+    }
+    let key = crate::crypto::kem::encapsulation_key(&[7; 64]);
+    if let Some((ciphertext, _)) = crate::crypto::kem::encapsulate(&key, &mut Rng::new([9; 32])) {
+        seeds.push(Exchange::Offer { generation: 1, key: &key }.encode());
+        seeds.push(Exchange::Answer { generation: 1, offer: [1; 8], ciphertext: &ciphertext }.encode());
+        seeds.push(Exchange::Decline { generation: 1, off: true }.encode());
     }
     for observed in [to, SocketAddr::from(([0, 1, 2, 3, 4, 5, 6, 7], 9))] {
         let epoch = packet::Epoch { boot: 1, incarnation: 2 };

@@ -38,7 +38,6 @@ mod transmit;
 mod upgrade;
 
 pub(crate) use blocks::Block;
-pub(crate) use info::LinkInfo;
 pub(crate) use interest::Owner;
 
 use crate::collections::{DeadlineQueue, OrderedMap, RateLimit};

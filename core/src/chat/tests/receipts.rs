@@ -218,7 +218,7 @@ fn a_stranger_does_not_learn_that_its_request_was_read() {
     let part = Part { parents: vec![], body: Carried::Body(Blob(encode(&body))) };
     let parts = Parts { life: Life([2; 8]), seq: 1, prev: None, entries: vec![part] };
     let room = crate::wire::content::private_conversation(bench.me, stranger);
-    let run = Run::plain(room, (stranger, bench.me), parts).unwrap();
+    let run = Run::plain(room, stranger, parts).unwrap();
     let id = crate::collections::short(&run.last().unwrap().hash);
     bench.input(In::DirectReceived { from: stranger, id, body: run.bytes.clone() });
     let read = |bench: &mut Bench| {
