@@ -100,6 +100,8 @@ pub(crate) struct State {
     /// Reported messages that the user has not read, and up to where it has read.
     unread: u32,
     read: Option<MessageId>,
+    /// Runs of a private conversation whose bodies are wanted: whole histories, which show them, are compared in others only.
+    wanted: Vec<MessageId>,
     amounts: Amounts,
     /// Forked lives and the tips of their branches.
     pub(crate) forked: Vec<(LifeId, Vec<Tip>)>,
@@ -135,6 +137,8 @@ struct StateEntry {
     first_time: bool,
 }
 
+/// Runs of which bodies are wanted, in a row that is written with each step: 64.
+const MAX_STORED_WANTED: usize = 64;
 /// Forked lives that are remembered: 64 in one conversation. Of further ones the proof is in the store.
 const MAX_FORKED: usize = 64;
 
@@ -235,6 +239,7 @@ impl Log {
         log.gaps = state.gaps.into_iter().map(|(life, (from, to))| (life, from..=to)).collect();
         (log.is_new, log.leftover) = (state.is_new, state.leftover);
         (log.unread, log.read) = (state.unread, state.read);
+        log.wanted.extend(state.wanted);
         log.retention.amounts = state.amounts;
         log.components.restore(state.components, state.overflown);
         for (life, tips) in state.forked {
@@ -279,6 +284,7 @@ impl Log {
             leftover: self.leftover,
             unread: self.unread,
             read: self.read,
+            wanted: self.wanted().filter(|_| self.policy.is_private()).take(MAX_STORED_WANTED).collect(),
             amounts: self.retention.amounts,
             forked: self.forked.iter().filter_map(|l| Some((*l, self.lives.tips(*l)?.to_vec()))).collect(),
             entries: tip.chain(heads).collect(),

@@ -56,6 +56,8 @@ impl Bench {
         let mut all = Vec::new();
         while let Some(emit) = self.out.pop() {
             match emit {
+                // Of each row that is there or goes.
+                crate::machine::Emit::Now(Out::Kept { .. }) => {}
                 crate::machine::Emit::Now(out) | crate::machine::Emit::Committed(out) => all.push(out),
                 crate::machine::Emit::Store(op) => self.store.apply(Batch { seq: 0, ops: alloc::vec![op] }),
             }
