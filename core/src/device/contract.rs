@@ -65,7 +65,12 @@ impl Contract for Devices {
         match out {
             Out::Want(peer) => Some((*peer, true)),
             Out::Unwant(peer) => Some((*peer, false)),
-            Out::Fact(_) | Out::Send { .. } | Out::Seal { .. } | Out::Devices { .. } | Out::Changed { .. } => None,
+            Out::Fact(_)
+            | Out::Send { .. }
+            | Out::Seal { .. }
+            | Out::Unproven(_)
+            | Out::Devices { .. }
+            | Out::Changed { .. } => None,
         }
     }
 

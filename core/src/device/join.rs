@@ -90,8 +90,11 @@ impl Devices {
         message: Private,
         out: &mut Outbox<Out>,
     ) {
-        // Which key the other side has is known while the session is in memory; after a restart it begins anew.
-        let Some(identity) = identity else { return self.drops.count(DropReason::Message) };
+        // Which key the other side has is not stored with a session: after a restart a new one shows it.
+        let Some(identity) = identity else {
+            self.drops.count(DropReason::Message);
+            return out.push(Out::Unproven(from));
+        };
         match message {
             Private::Hello { secret } => {
                 let keys = self.identity.account().keys;

@@ -87,6 +87,8 @@ pub(crate) enum Out {
         identity: Key,
         body: Vec<u8>,
     },
+    /// The session with this node does not show its key: another one is to.
+    Unproven(NodeId),
     Want(NodeId),
     Unwant(NodeId),
     /// These are the devices of an account, the most senior first. `person` stands for it.

@@ -306,6 +306,7 @@ impl Route for device::Out {
                 q.input(link::In::Send { to, channel: Channel::Device, priority: Priority::Normal, body });
             }
             Self::Seal { to, identity, body } => q.input(session::In::SealFor { to, identity, body }),
+            Self::Unproven(peer) => q.input(session::In::Lost(peer)),
             Self::Want(peer) => q.input(link::In::Want { peer, owner: Owner::Device }),
             Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Device }),
             Self::Devices { person, devices } => {
