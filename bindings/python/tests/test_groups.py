@@ -64,6 +64,7 @@ def test_a_group_of_three(nodes: Make) -> None:
     assert (info.name, info.role, info.kind) == ("team", GroupRole.OWNER, donp.GroupKind.PRIVATE)
     assert sorted(m.id for m in info.members) == sorted((a.id, b.id, c.id))
     assert info.holds_key
+    assert 1 <= info.key_holders <= 3
     assert info.policy.history == donp.Everything()
 
     a.remove_member(group, c.id)
