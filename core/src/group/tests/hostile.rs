@@ -880,10 +880,7 @@ fn a_restart_loses_and_repeats_nothing() {
         }
         assert!(bench.has_heard(2, &[round, 69]));
         bench.restart(1);
-        assert_eq!(
-            (bench.usable(group, 1), info(&bench), bench.nodes[1].context.clone()),
-            before
-        );
+        assert_eq!((bench.usable(group, 1), info(&bench), bench.nodes[1].context.clone()), before);
     }
     // A request to join, and a secret that is missing.
     let ticket = bench.invitation(group, 0, 4, GroupRole::Member);
