@@ -230,8 +230,8 @@ impl Node {
 
     /// The user types in a group of up to 32 members, or in a private conversation that this node spoke in. To be called with
     /// each change of the text: others get `Typing` at most every 3 s, and it ends by itself.
-    pub fn typing(&self, conversation: Conversation) -> Result<(), DonpError> {
-        self.run(|n| n.typing(conversation.into()))
+    pub fn send_typing(&self, conversation: Conversation) -> Result<(), DonpError> {
+        self.run(|n| n.send_typing(conversation.into()))
     }
 
     /// Deletes all that is here of a private conversation. The other side keeps its own. What comes later is shown.
@@ -323,9 +323,9 @@ impl Engine {
         })
     }
 
-    /// As `Node.typing`.
-    pub fn typing(&self, now_us: u64, conversation: Conversation) -> Result<(), DonpError> {
-        self.run(|inner| Ok(inner.engine.typing(Instant::from_micros(now_us), conversation.into())?))
+    /// As `Node.send_typing`.
+    pub fn send_typing(&self, now_us: u64, conversation: Conversation) -> Result<(), DonpError> {
+        self.run(|inner| Ok(inner.engine.send_typing(Instant::from_micros(now_us), conversation.into())?))
     }
 
     /// As `Node.delete_conversation`.

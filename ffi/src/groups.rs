@@ -209,6 +209,8 @@ pub struct GroupInfo {
     pub requests: Vec<NodeId>,
     /// Whether this node holds the key of the present members.
     pub holds_key: bool,
+    /// How many members hold it, this node included, as far as is known here; 0 in a PUBLIC group, which has none.
+    pub key_holders: u32,
     /// Keys of which one opens what was said between two changes of the members: who steals this device could read so
     /// far.
     pub epochs: u32,
@@ -230,6 +232,7 @@ impl From<core::GroupInfo> for GroupInfo {
             members: g.members.into_iter().map(|m| GroupMember { id: m.id, role: m.role.into() }).collect(),
             requests: g.requests,
             holds_key: g.holds_key,
+            key_holders: g.key_holders,
             epochs: g.epochs,
             state: g.state,
         }

@@ -41,7 +41,7 @@ def test_a_group_of_three(nodes: Make) -> None:
     for node in (a, b, c):
         until(f"{node.name} has both", lambda n=node: texts(n, team) == ["welcome", "hello"])  # type: ignore[misc]
     seen = b.events()
-    c.typing(team)
+    c.send_typing(team)
     assert find(seen, Typing) == Typing(team, c.id, True)
     answer = c.reply(c.history(team).messages[-1], "hello b")
     assert find(seen, Typing) == Typing(team, c.id, False)
@@ -64,6 +64,7 @@ def test_a_group_of_three(nodes: Make) -> None:
     assert (info.name, info.role, info.kind) == ("team", GroupRole.OWNER, donp.GroupKind.PRIVATE)
     assert sorted(m.id for m in info.members) == sorted((a.id, b.id, c.id))
     assert info.holds_key
+    assert 1 <= info.key_holders <= 3
     assert info.policy.history == donp.Everything()
 
     a.remove_member(group, c.id)
@@ -131,7 +132,7 @@ def test_a_group_of_engines() -> None:
     b.join_group(net.now_us, invitation)
     net.wake()
     net.until("b is in", lambda: b.group(group) is not None)
-    b.typing(net.now_us, Group(group))
+    b.send_typing(net.now_us, Group(group))
     said = b.send_to_group(net.now_us, group, "hello")
     net.wake()
     net.until("a has it", lambda: net.hosts[0].received() == ["hello"])

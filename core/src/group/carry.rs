@@ -105,17 +105,21 @@ impl Groups {
             }
             return;
         };
-        let (ops, mut run) = (&group.ops, Err(Missing::Never));
+        let (ops, mut run, mut author) = (&group.ops, Err(Missing::Never), None);
         let Some(epoch) = group.epochs.find_mut(&tags) else { return };
         let op = epoch.op();
         let takes = |sender: NodeId, body: &[u8]| {
             run = unpack(ops, op, sender, body);
+            author = Some(sender);
             run.is_ok()
         };
         let opened = epoch.open_if(&body, cx.wall, takes).map(|_| ());
         match (opened, run) {
             (Ok(()), Ok(body)) => {
                 group.save(out);
+                if let Some(author) = author {
+                    group.key_held(author, Some(op));
+                }
                 out.push(Out::Opened { group: group.id, via: from, body });
             }
             // It is opened when the operations are here.

@@ -73,8 +73,8 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
     [
         Message::Ops { group, ops },
         Message::Secret(Blob(handed.encode().to_vec())),
-        Message::State { group, hash: log.state_hash(), clock: log.clock(), answer: true },
-        Message::State { group, hash: [0; 32], clock: log.clock(), answer: true },
+        Message::State { group, hash: log.state_hash(), clock: log.clock(), answer: true, key: Some(OpId(group.0)) },
+        Message::State { group, hash: [0; 32], clock: log.clock(), answer: true, key: None },
         Message::Ask { group, epoch: last },
         Message::Wait { group },
         Message::Refuse { group, reason: crate::group::wire::Refusal::Declined },

@@ -25,7 +25,12 @@ impl Groups {
     pub(super) fn message(&mut self, cx: &mut Cx<'_>, from: NodeId, bytes: &[u8], out: &mut Outbox<Out>) {
         let Ok(message) = decode::<Message>(bytes, MAX_MESSAGE) else { return self.drops.count(DropReason::Message) };
         match message {
-            Message::State { group, hash, clock, answer } => self.state(from, group, hash, &clock, answer, out),
+            Message::State { group, hash, clock, answer, key } => {
+                if let Some(group) = self.groups.get_mut(&group) {
+                    group.key_held(from, key);
+                }
+                self.state(from, group, hash, &clock, answer, out);
+            }
             Message::Ops { group, ops } => self.operations(cx, from, group, ops, out),
             Message::Join { group, acceptance, invitation, name } => {
                 self.asked_to_join(cx, from, group, (acceptance, invitation, name), out);

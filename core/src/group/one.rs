@@ -72,6 +72,8 @@ pub(super) struct Group {
     pub(super) early: OrderedMap<OpId, SecretMessage>,
     /// The epoch in which this node seals: held, and its holders are the members.
     pub(super) usable: Option<OpId>,
+    /// The epochs in which other members seal, as each says of itself. INVARIANT: of members alone.
+    key_of: OrderedMap<NodeId, OpId>,
     /// INVARIANT: that of all operations.
     state: Arc<State>,
     /// When the whole log was last sent to a node that asked to join.
@@ -112,6 +114,9 @@ pub struct GroupInfo {
     pub requests: Vec<NodeId>,
     /// Whether this node holds the key of the present members.
     pub holds_key: bool,
+    /// How many members hold it, this node included, as far as is known here: each says so of itself, when it is linked or
+    /// says something. 0 in a PUBLIC group, which has none.
+    pub key_holders: usize,
     /// Epochs that who steals this device could open.
     pub epochs: usize,
     /// Equal at two members exactly if both have the same operations.
@@ -157,6 +162,7 @@ impl Group {
             given: OrderedMap::new(),
             early: OrderedMap::new(),
             usable: None,
+            key_of: OrderedMap::new(),
             shown: None,
             view: None,
             is_arriving: false,
@@ -256,9 +262,28 @@ impl Group {
             members: state.members.iter().map(|(id, m)| GroupMember { id: *id, role: m.role, from: m.from }).collect(),
             requests: self.requests.iter().filter(|(_, r)| r.asks).map(|(node, _)| *node).collect(),
             holds_key: self.usable.is_some(),
+            key_holders: self.key_holders(me),
             epochs: self.epochs.count(),
             state: self.ops.state_hash(),
         }
+    }
+
+    /// A member says in which epoch it seals, or sealed something in it.
+    pub(super) fn key_held(&mut self, member: NodeId, epoch: Option<OpId>) {
+        if !self.is_member(member) {
+            return;
+        }
+        match epoch {
+            Some(epoch) => self.key_of.insert(member, epoch),
+            None => self.key_of.remove(&member),
+        };
+    }
+
+    /// How many members hold the key of the present members, as far as is known.
+    fn key_holders(&self, me: NodeId) -> usize {
+        let Some(epoch) = self.candidate().filter(|_| self.state.kind != GroupKind::Public) else { return 0 };
+        let others = self.key_of.iter().filter(|(member, held)| **member != me && **held == epoch).count();
+        others.saturating_add(usize::from(self.usable == Some(epoch)))
     }
 
     /// Members that this node wants a link with.
@@ -301,6 +326,7 @@ impl Group {
             self.void.len(),
             self.made.len(),
             self.answered.len(),
+            self.key_of.len(),
             1,
         ]
         .into_iter()
@@ -311,6 +337,9 @@ impl Group {
     pub(super) fn check(&self) -> Result<(), &'static str> {
         if self.waiting.keys().any(|id| self.ops.get(id).is_some()) {
             return Err("an operation waits that is there");
+        }
+        if self.key_of.keys().any(|member| !self.is_member(*member)) {
+            return Err("the key of a node is remembered that is no member");
         }
         self.epochs.iter().try_for_each(Epoch::check)
     }
@@ -332,7 +361,7 @@ impl Group {
 
     pub(super) fn say_state(&self, peer: NodeId, answer: bool, out: &mut Outbox<Out>) {
         let (hash, clock) = (self.ops.state_hash(), self.ops.clock());
-        let message = Message::State { group: self.id, hash, clock, answer };
+        let message = Message::State { group: self.id, hash, clock, answer, key: self.usable };
         out.push(Out::Say { to: peer, body: encode(&message) });
     }
 
@@ -400,6 +429,8 @@ impl Group {
             self.state = state;
         }
         self.void = self.ops.void().into_iter().collect();
+        let state = &self.state;
+        self.key_of.retain(|member, _| state.members.contains_key(member));
     }
 
     /// Whether the whole log may be sent to a node that asks to join. A question is 150 bytes and the answer 180 an

@@ -20,8 +20,9 @@ pub(super) const BUNDLE_BYTES: usize = 48 << 10;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Message {
     /// `GroupStateRequest` of the DONP document: how far each author's operations go at the sender, and the hash of
-    /// all it has. With `answer` the receiver says the same of itself if it lacks something.
-    State { group: GroupId, hash: [u8; 32], clock: Clock, answer: bool },
+    /// all it has. With `answer` the receiver says the same of itself if it lacks something. `key` is the epoch in which
+    /// the sender seals: it holds its secret.
+    State { group: GroupId, hash: [u8; 32], clock: Clock, answer: bool, key: Option<OpId> },
     /// `GroupStateUpdate`: operations, past before future.
     Ops { group: GroupId, ops: Vec<Blob> },
     /// `GroupJoinRequest`: the sender would like to be a member.

@@ -904,6 +904,7 @@ mod tests {
             members: vec![core::GroupMember::new(node, GroupRole::Owner)],
             requests: vec![node],
             holds_key: true,
+            key_holders: 1,
             epochs: 1,
             state: [0xab; 32],
         };

@@ -304,9 +304,9 @@ class AsyncNode:
         """As `Node.confirmations`."""
         return await self._run(self.sync.confirmations, conversation, message)
 
-    async def typing(self, conversation: Conversation) -> None:
-        """As `Node.typing`."""
-        await self._run(self.sync.typing, conversation)
+    async def send_typing(self, conversation: Conversation) -> None:
+        """As `Node.send_typing`."""
+        await self._run(self.sync.send_typing, conversation)
 
     async def delete_conversation(self, conversation: Conversation) -> None:
         """As `Node.delete_conversation`."""

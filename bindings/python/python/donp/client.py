@@ -687,6 +687,7 @@ def _group(g: dict[str, Any]) -> GroupInfo:
         members=[GroupMember(NodeId(m["id"]), GroupRole(m["role"])) for m in g["members"]],
         requests=[NodeId(id) for id in g["requests"]],
         holds_key=g["holds_key"],
+        key_holders=g["key_holders"],
         epochs=g["epochs"],
         state=g["state"],
     )

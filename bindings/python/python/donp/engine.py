@@ -585,9 +585,9 @@ class Engine:
         raw = _call(self._raw.confirmations, now_us, _conversation_out(conversation), _message_id(message))
         return _confirmations_in(raw)
 
-    def typing(self, now_us: int, conversation: Conversation) -> None:
-        """As `Node.typing`."""
-        _call(self._raw.typing, now_us, _conversation_out(conversation))
+    def send_typing(self, now_us: int, conversation: Conversation) -> None:
+        """As `Node.send_typing`."""
+        _call(self._raw.send_typing, now_us, _conversation_out(conversation))
 
     def delete_conversation(self, now_us: int, conversation: Conversation) -> None:
         """As `Node.delete_conversation`."""

@@ -192,6 +192,8 @@ class GroupInfo:
     """Nodes that wait for the word of somebody who may invite."""
     holds_key: bool
     """Whether this node holds the key of the present members."""
+    key_holders: int
+    """How many members hold it, this node included, as far as is known here; 0 in a PUBLIC group."""
     epochs: int
     """Keys of which one opens what was said between two changes of the members.
 
@@ -277,6 +279,7 @@ def _group_in(raw: _ffi.GroupInfo) -> GroupInfo:
         members=[GroupMember(NodeId._of(m.id), GroupRole[m.role.name]) for m in raw.members],
         requests=[NodeId._of(id) for id in raw.requests],
         holds_key=raw.holds_key,
+        key_holders=raw.key_holders,
         epochs=raw.epochs,
         state=raw.state,
     )

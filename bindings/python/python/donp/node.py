@@ -492,13 +492,13 @@ class Node:
         raw = _call(self._raw.confirmations, _conversation_out(conversation), _message_id(message))
         return _confirmations_in(raw)
 
-    def typing(self, conversation: Conversation) -> None:
+    def send_typing(self, conversation: Conversation) -> None:
         """The user types in a group of up to 32 members, or in a private conversation that this node spoke in.
 
         To be called with each change of the text: others get `Typing` at most every 3 s, and it ends by itself.
         Raises `NotFoundError` if there is no such conversation, `DeniedError` for another one.
         """
-        _call(self._raw.typing, _conversation_out(conversation))
+        _call(self._raw.send_typing, _conversation_out(conversation))
 
     def delete_conversation(self, conversation: Conversation) -> None:
         """Deletes all that is here of a private conversation. The other side keeps its own.

@@ -441,9 +441,9 @@ public final class Engine: Sendable {
             })
     }
 
-    /// The user types, as ``Node/typing(_:)``.
-    public func typing(nowUs: UInt64, conversation: Conversation) throws(DonpError) {
-        try converting { try raw.typing(nowUs: nowUs, conversation: conversation.raw) }
+    /// The user types, as ``Node/sendTyping(_:)``.
+    public func sendTyping(nowUs: UInt64, conversation: Conversation) throws(DonpError) {
+        try converting { try raw.sendTyping(nowUs: nowUs, conversation: conversation.raw) }
     }
 
     /// Deletes a private conversation here, as ``Node/deleteConversation(_:)``.

@@ -135,6 +135,8 @@ public struct GroupInfo: Hashable, Sendable, Identifiable {
     public let requests: [NodeId]
     /// Whether this node holds the key of the present members.
     public let holdsKey: Bool
+    /// How many members hold it, this node included, as far as is known here; 0 in a PUBLIC group.
+    public let keyHolders: Int
     /// Keys of which one opens what was said between two changes of the members: who steals this device could
     /// read so far.
     public let epochs: Int
@@ -278,7 +280,7 @@ extension GroupInfo {
             role: raw.role.map { GroupRole($0) },
             members: raw.members.map { GroupMember(id: NodeId(trusted: $0.id), role: GroupRole($0.role)) },
             requests: raw.requests.map { NodeId(trusted: $0) }, holdsKey: raw.holdsKey,
-            epochs: Int(raw.epochs), state: raw.state)
+            keyHolders: Int(raw.keyHolders), epochs: Int(raw.epochs), state: raw.state)
     }
 }
 

@@ -688,8 +688,8 @@ public final class Node: Sendable {
     /// 3 s, and it ends by itself.
     /// - Throws: ``DonpError`` of the kinds `notFound` and `denied` (another kind of conversation, or this node may
     ///   not post).
-    public func typing(_ conversation: Conversation) async throws(DonpError) {
-        try await call { try $0.typing(conversation: conversation.raw) }
+    public func sendTyping(_ conversation: Conversation) async throws(DonpError) {
+        try await call { try $0.sendTyping(conversation: conversation.raw) }
     }
 
     /// Deletes all that is here of a private conversation. The other side keeps its own. What comes later is

@@ -55,7 +55,7 @@ struct Groups {
         }
         let last = try #require(try await c.history(.group(group)).messages.last)
         let seen = b.events()
-        try await c.typing(.group(group))
+        try await c.sendTyping(.group(group))
         let typist = try await next(seen, "typing") {
             if case .typing(_, let node, true) = $0 { node } else { nil }
         }

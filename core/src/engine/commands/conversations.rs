@@ -58,7 +58,7 @@ impl Engine {
     /// # Errors
     /// [`CommandError::Unknown`] if there is no such conversation, [`CommandError::NotAllowed`] for another one and where
     /// this node may not post.
-    pub fn typing(&mut self, now: Instant, conversation: Conversation) -> Result<(), CommandError> {
+    pub fn send_typing(&mut self, now: Instant, conversation: Conversation) -> Result<(), CommandError> {
         let at = self.advance(now);
         let done = self.machines.chat.command(at, &mut self.q, Type { conversation });
         self.pump(now);

@@ -43,7 +43,7 @@ impl Service {
             "conversations" => self.conversations(),
             "mark_read" => self.mark_read(params),
             "confirmations" => self.confirmations(params),
-            "typing" => self.typing(params),
+            "send_typing" => self.send_typing(params),
             "delete_conversation" => self.delete_conversation(params),
             "authenticate_node" => self.authenticate_node(params, gone),
             _ => return None,
@@ -147,12 +147,12 @@ impl Service {
         json::write(api::Confirmations::from(self.node.confirmations(conversation, message)?))
     }
 
-    fn typing(&self, params: &Value) -> Result<Value, Failure> {
+    fn send_typing(&self, params: &Value) -> Result<Value, Failure> {
         if !self.running {
             return Err(no_daemon("typing is shown to who is linked"));
         }
         let conversation = self.conversation_of(params)?;
-        self.node.typing(conversation)?;
+        self.node.send_typing(conversation)?;
         Ok(object("typing", json!({ "conversation": json::conversation(conversation) })))
     }
 

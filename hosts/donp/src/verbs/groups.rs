@@ -298,6 +298,12 @@ fn rows(g: &GroupInfo, waiting: &[String], hints: &Hints) -> Vec<Vec<String>> {
     if !waiting.is_empty() {
         rows.push(("waiting", format!("{}: {}, or decline", waiting.join(", "), hints.of("donp group approve"))));
     }
+    if g.role.is_some() && g.kind != GroupKind::Public && g.holds_key {
+        rows.push((
+            "key",
+            format!("held by {} of {} members, as far as is known here", g.key_holders, g.members.len()),
+        ));
+    }
     if g.role.is_some() && g.kind != GroupKind::Public && !g.holds_key {
         rows.push(("key", "the members' present key is on its way: what is said now is read when it is here".into()));
     }

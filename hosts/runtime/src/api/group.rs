@@ -101,6 +101,8 @@ pub struct GroupInfo {
     pub requests: Vec<NodeId>,
     /// Whether this node holds the key of the present members.
     pub holds_key: bool,
+    /// How many members hold it, this node included, as far as is known here; 0 in a PUBLIC group.
+    pub key_holders: u32,
     /// Keys of which one opens what was said between two changes of the members: who steals this device could read so
     /// far.
     pub epochs: u32,
@@ -168,6 +170,7 @@ impl From<core::GroupInfo> for GroupInfo {
             members: g.members.iter().map(|m| GroupMember { id: m.id, name: None, role: m.role }).collect(),
             requests: g.requests,
             holds_key: g.holds_key,
+            key_holders: super::count(g.key_holders),
             epochs: count(g.epochs),
             state: g.state.iter().map(|b| format!("{b:02x}")).collect(),
         }

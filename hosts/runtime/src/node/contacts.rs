@@ -119,9 +119,9 @@ impl Node {
     /// The user types in a group or a private conversation.
     ///
     /// # Errors
-    /// As [`Engine::typing`](donp_core::Engine::typing).
-    pub fn typing(&self, conversation: Conversation) -> Result<(), NodeError> {
-        Ok(self.call(move |w| w.engine.typing(w.now, conversation))??)
+    /// As [`Engine::send_typing`](donp_core::Engine::send_typing).
+    pub fn send_typing(&self, conversation: Conversation) -> Result<(), NodeError> {
+        Ok(self.call(move |w| w.engine.send_typing(w.now, conversation))??)
     }
 
     /// Deletes all that is here of a private conversation. The other side keeps its own.

@@ -560,9 +560,9 @@ public class Engine private constructor(private val raw: org.donp.ffi.Engine) : 
     public fun confirmations(nowUs: Long, conversation: Conversation, message: MessageId): Confirmations =
         run { confirmations(nowUs.toU64("nowUs"), conversation.toRaw(), message.text) }.toPublic()
 
-    /** The user types, as [Node.typing]. */
-    public fun typing(nowUs: Long, conversation: Conversation): Unit =
-        run { typing(nowUs.toU64("nowUs"), conversation.toRaw()) }
+    /** The user types, as [Node.sendTyping]. */
+    public fun sendTyping(nowUs: Long, conversation: Conversation): Unit =
+        run { sendTyping(nowUs.toU64("nowUs"), conversation.toRaw()) }
 
     /** Deletes a private conversation here, as [Node.deleteConversation]. */
     public fun deleteConversation(nowUs: Long, conversation: Conversation): Unit =

@@ -151,6 +151,7 @@ public data class GroupPolicy(
  * @property members the members, by id
  * @property requests nodes that wait for the word of somebody who may invite
  * @property holdsKey whether this node holds the key of the present members
+ * @property keyHolders how many members hold it, this node included, as far as is known here; 0 in a PUBLIC group
  * @property epochs keys of which one opens what was said between two changes of the members: who steals this device
  *   could read so far
  * @property state equal at two members exactly if both know of the same changes, in hexadecimal
@@ -166,6 +167,7 @@ public data class GroupInfo(
     val members: List<GroupMember>,
     val requests: List<NodeId>,
     val holdsKey: Boolean,
+    val keyHolders: Int,
     val epochs: Int,
     val state: String,
 )
@@ -287,6 +289,7 @@ internal fun org.donp.ffi.GroupInfo.toPublic() = GroupInfo(
     members = members.map { GroupMember(NodeId(it.id), it.role.toPublic()) },
     requests = requests.map { NodeId(it) },
     holdsKey = holdsKey,
+    keyHolders = keyHolders.clamp(),
     epochs = epochs.clamp(),
     state = state,
 )

@@ -811,7 +811,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
      * @throws DonpException.NotFound if there is no such conversation
      * @throws DonpException.Denied for another kind of conversation, and where this node may not post
      */
-    public suspend fun typing(conversation: Conversation): Unit = io { typing(conversation.toRaw()) }
+    public suspend fun sendTyping(conversation: Conversation): Unit = io { sendTyping(conversation.toRaw()) }
 
     /**
      * Deletes all that is here of a private conversation. The other side keeps its own. What comes later is shown.

@@ -39,7 +39,7 @@ internal class GroupTest : WithNodes() {
         }
         val team = Conversation.Group(group)
         val seen = b.events()
-        c.typing(team)
+        c.sendTyping(team)
         assertEquals(Event.Typing(team, c.id, true), seen.find { it as? Event.Typing })
         val answer = c.reply(c.history(team).messages.last(), "hello b")
         until("b has the answer") { b.texts(group).last() == "hello b" }
