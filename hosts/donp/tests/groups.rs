@@ -166,7 +166,6 @@ fn what_people_get_wrong_with_groups() {
     place.run("alice", &["group", "show", "club"]).fails(1, &["no group is called 'club'", "donp group list"]);
     place.run("alice", &["send", "#club", "x"]).fails(1, &["no group is called '#club'"]);
     place.run("alice", &["send", "club", "x"]).fails(1, &["'club'", "no group"]);
-    place.run("alice", &["send", "#team", "x", "--wait", "delivered"]).fails(2, &["a group", "not acknowledged"]);
     place.run("alice", &["group", "policy", "team"]).fails(2, &["nothing to change"]);
     place.run("alice", &["group", "create", "tea", "--kind", "temporary"]).fails(2, &["ends", "--expires"]);
     place.run("alice", &["group", "create", "tea", "--kind", "secret", "--expires", "2h"]).fails(2, &["no end"]);
