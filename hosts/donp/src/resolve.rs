@@ -251,6 +251,7 @@ mod tests {
             outbound: false,
             rtt: None,
             queued: 0,
+            link_generation: 0,
             last_error: None,
         }
     }
