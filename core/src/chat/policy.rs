@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 
-use crate::chat::people::Sides;
 use crate::id::{ConversationId, GroupId, NodeId, OpId};
 use crate::identity::Identity;
 use crate::shared::Arc;
@@ -20,6 +19,14 @@ pub(super) enum Carriage {
     Delivery,
     /// By the group machine, to its members.
     Members(GroupId),
+}
+
+/// The devices of both sides of a private conversation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sides {
+    /// This one included.
+    pub(super) ours: Vec<NodeId>,
+    pub(super) theirs: Vec<NodeId>,
 }
 
 /// The rules of one conversation at one node.
