@@ -387,11 +387,7 @@ impl Identity {
             return Err(IdentityError::Damaged);
         }
         let key = SigningKey::from_bytes(&stored.account);
-        let keys = AccountKeys {
-            key: key.verifying_key().to_bytes(),
-            recovery: stored.recovery,
-            first: stored.first,
-        };
+        let keys = AccountKeys { key: key.verifying_key().to_bytes(), recovery: stored.recovery, first: stored.first };
         Ok(Self {
             device: SigningKey::from_bytes(&stored.device),
             account: Account { key, keys },

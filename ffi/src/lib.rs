@@ -15,8 +15,8 @@ compile_error!("donp-ffi refuses --cfg donp_planted: such a build contains known
 
 mod care;
 mod contacts;
-mod devices;
 mod content;
+mod devices;
 mod engine;
 mod error;
 mod event;
@@ -32,8 +32,8 @@ mod stream;
 
 pub use care::{Checked, restore_profile};
 pub use contacts::{AuthenticationResult, Confirmations, Contact, ConversationInfo, SafetyNumber, Verification};
-pub use devices::DeviceInfo;
 pub use content::{ClockEntry, Content, Conversation, HistoryPage, Message};
+pub use devices::DeviceInfo;
 pub use engine::{
     Answer, Batch, Engine, EngineConfig, EngineStatus, FilePart, Op, Output, Received, Record, Request, Transmit,
 };

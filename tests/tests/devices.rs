@@ -42,16 +42,15 @@ fn identity(n: usize) -> Identity {
 impl World {
     fn new(count: usize) -> Self {
         let now = Instant::from_micros(1);
-        let mut world = Self { now, devices: Vec::new(), mail: Vec::new(), starts: 0, cut: Vec::new(), loss: 0, dice: 1 };
+        let mut world =
+            Self { now, devices: Vec::new(), mail: Vec::new(), starts: 0, cut: Vec::new(), loss: 0, dice: 1 };
         for n in 0..count {
             let store = MemoryStore::default();
             let engine = world.engine(n, &store);
             world.devices.push(Device { engine, store, events: Vec::new(), off: false, pages: Vec::new() });
         }
         (0..count).for_each(|n| world.join(n));
-        world.until("all are linked", |w| {
-            (0..count).all(|a| (0..count).all(|b| a == b || w.linked(a, b)))
-        });
+        world.until("all are linked", |w| (0..count).all(|a| (0..count).all(|b| a == b || w.linked(a, b))));
         world
     }
 
@@ -175,9 +174,17 @@ impl World {
         self.devices[new].engine.join_account(now, &ticket).unwrap();
         let (me, other) = (self.id(new), self.id(to));
         // A ticket is good for ten minutes: what is stuck is not helped by more time.
-        let end = self.now + std::time::Duration::from_secs(60);
+        let end = self.now + std::time::Duration::from_secs(300);
         self.until("the device joins", |w| {
-            assert!(w.now < end, "the device does not join");
+            assert!(
+                w.now < end,
+                "the device does not join: {} {:?} {:?} {:?} {:?}",
+                w.devices[new].engine.is_joining_account(),
+                w.names(new),
+                w.names(to),
+                w.devices[new].engine.stats().drops,
+                w.devices[to].engine.stats().drops
+            );
             !w.devices[new].engine.is_joining_account()
                 && w.names(new).iter().any(|d| d.0 == other)
                 && w.names(to).iter().any(|d| d.0 == me)
@@ -201,7 +208,8 @@ impl World {
         self.devices[n].engine.add_contact(now, it, None).unwrap();
         self.devices[other].engine.add_contact(now, me, None).unwrap();
         self.until("keys are known", |w| {
-            w.devices[n].engine.safety_number(w.now, it).is_ok() && w.devices[other].engine.safety_number(w.now, me).is_ok()
+            w.devices[n].engine.safety_number(w.now, it).is_ok()
+                && w.devices[other].engine.safety_number(w.now, me).is_ok()
         });
         let now = self.now;
         let number = self.devices[n].engine.safety_number(now, it).unwrap().number;
@@ -286,7 +294,7 @@ fn nothing_is_said_to_a_device_with_another_key_than_the_ticket_names() {
     w.run_for(605);
     assert!(!w.devices[2].engine.is_joining_account(), "it gives up after ten minutes");
     assert_eq!((w.names(0).len(), w.names(2).len()), (1, 1));
-    assert_eq!(w.devices[2].engine.stats().drops.get(donp_core::DropReason::Signature) > 0, true);
+    assert!(w.devices[2].engine.stats().drops.get(donp_core::DropReason::Signature) > 0);
 }
 
 #[test]
@@ -549,7 +557,8 @@ fn random_run(seed: u64) {
     for n in 0..6 {
         w.restart(n);
     }
-    let all: Vec<(usize, usize)> = sides.iter().enumerate().flat_map(|(s, d)| d.iter().map(move |n| (*n, [1, 0][s]))).collect();
+    let all: Vec<(usize, usize)> =
+        sides.iter().enumerate().flat_map(|(s, d)| d.iter().map(move |n| (*n, [1, 0][s]))).collect();
     for (n, other) in &all {
         let mut left = 400;
         while w.history(*n, *other).len() < said.len() && left > 0 {

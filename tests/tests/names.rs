@@ -193,6 +193,7 @@ fn records_and_their_fields_have_one_name_in_every_language() {
         + &["fault_tolerance", "contacts"].map(|f| read(&format!("core/src/engine/commands/{f}.rs"))).concat()
         + &read("core/src/contacts/number.rs")
         + &read("core/src/chat/receipts.rs")
+        + &read("core/src/device/mod.rs")
         + &read("core/src/wire/content.rs")
         + &read("core/src/file/held.rs")
         + &read("core/src/group/one.rs")

@@ -199,11 +199,16 @@ fn size(root: &Path) -> Outcome {
 fn vectors(root: &Path) -> Outcome {
     let python = tools::python_with(root, &["cryptography", "kyber_py", "blake3"]);
     match python {
-        Ok(python) => ["tests/vectors/session.py", "tests/vectors/safety.py", "tests/models/groups/keys.py"]
-            .into_iter()
-            .map(|program| run(Command::new(&python).arg(root.join(program))))
-            .find(|outcome| !matches!(outcome, Outcome::Passed))
-            .unwrap_or(Outcome::Passed),
+        Ok(python) => [
+            "tests/vectors/session.py",
+            "tests/vectors/safety.py",
+            "tests/vectors/devices.py",
+            "tests/models/groups/keys.py",
+        ]
+        .into_iter()
+        .map(|program| run(Command::new(&python).arg(root.join(program))))
+        .find(|outcome| !matches!(outcome, Outcome::Passed))
+        .unwrap_or(Outcome::Passed),
         Err(lacking) => Outcome::Skipped(lacking),
     }
 }

@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 
-use crate::chat::policy::Policy;
+use crate::chat::policy::{Policy, Sides};
 use crate::chat::{Chat, Out};
 use crate::collections::{OrderedMap, OrderedSet};
 use crate::id::{ConversationId, NodeId};
@@ -18,14 +18,6 @@ use crate::wire::content::{Conversation, private_conversation};
 const TOLD_AFTER: Duration = Duration::from_millis(300);
 /// Lists of people come right after the link, before a conversation with one of them is asked for: 1 s.
 const ASKED_AFTER: Duration = Duration::from_secs(1);
-
-/// The devices of both sides of a private conversation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sides {
-    /// This one included.
-    pub(super) ours: Vec<NodeId>,
-    pub(super) theirs: Vec<NodeId>,
-}
 
 /// INVARIANT: as many people as there are lists of devices.
 #[derive(Debug, Default)]

@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 
-use crate::chat::people::Sides;
 use crate::id::{ConversationId, GroupId, NodeId, OpId};
 use crate::identity::Identity;
 use crate::shared::Arc;
@@ -25,6 +24,14 @@ pub(super) enum Carriage {
 /// Members of a group in which each message is acknowledged to its author: 32 (docs/design/groups.md §5,
 /// "Confirmations"). In a larger one heights and what members say tell who has it.
 const ACKNOWLEDGED: usize = 32;
+
+/// The devices of both sides of a private conversation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sides {
+    /// This one included.
+    pub(super) ours: Vec<NodeId>,
+    pub(super) theirs: Vec<NodeId>,
+}
 
 /// The rules of one conversation at one node.
 #[derive(Clone, Debug)]

@@ -274,13 +274,15 @@ impl Chat {
     fn ask_wanted(&mut self, cx: &Cx<'_>, conversation: ConversationId, peer: NodeId, out: &mut Outbox<Out>) {
         let others = self.holders(conversation);
         let Some(log) = self.logs.get_mut(&conversation) else { return };
-        if log.holders.ask_wanted_at > cx.now {
+        // In a private one each is asked: only the author and own devices bring it, and what is wanted does not say whose it is.
+        let asks_all = log.policy.is_private();
+        if log.holders.ask_wanted_at > cx.now && !asks_all {
             return;
         }
         // Who failed is asked last: if no other may bring them. It may have been out of reach.
         let brings = |id: &MessageId| {
             let may = |p: NodeId| log.holders.may_bring(p, id.depth, cx.now);
-            may(peer) || !others.iter().any(|p| may(*p)) && log.holders.says_to_have(peer, id.depth)
+            asks_all || may(peer) || !others.iter().any(|p| may(*p)) && log.holders.says_to_have(peer, id.depth)
         };
         let parents: Vec<Parent> = log.wanted().filter(brings).take(MAX_WANTED).map(Parent::of).collect();
         if !parents.is_empty() {

@@ -53,7 +53,8 @@ impl Chat {
                         return self.drops.count(DropReason::Rate);
                     }
                     // Bodies that another than the author brings are taken of own devices alone.
-                    let is_proven = policy.is_signed() || run.log.author == self.me || self.believes(from, run.log.author);
+                    let is_proven =
+                        policy.is_signed() || run.log.author == self.me || self.believes(from, run.log.author);
                     let Ok(run) = (if is_proven { Ok(run) } else { run.without_bodies() }) else { continue };
                     self.scrolled(from, conversation, &run);
                     self.offer(cx, conversation, run, Source::Peer { from, repairs }, out);

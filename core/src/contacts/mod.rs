@@ -64,7 +64,10 @@ pub(crate) enum Out {
     /// Ask this linked node for its keys; `In::Keys` answers.
     Meet(NodeId),
     /// A contact, from now on or not any more.
-    Kept { node: NodeId, kept: bool },
+    Kept {
+        node: NodeId,
+        kept: bool,
+    },
     /// A stranger wrote for the first time.
     Requested(NodeId),
     /// A verified contact has another session identity key.

@@ -139,6 +139,7 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
 
 /// Chains that are valid, of one account.
 pub(crate) fn chains() -> Vec<Vec<u8>> {
-    let all = [Some(Chain::begin(&who(1))), two(1, 2), two(1, 2).and_then(|c| c.remove(&who(1), who(2).node_id()).ok())];
+    let all =
+        [Some(Chain::begin(&who(1))), two(1, 2), two(1, 2).and_then(|c| c.remove(&who(1), who(2).node_id()).ok())];
     all.into_iter().flatten().map(|chain| chain.encode()).collect()
 }

@@ -281,12 +281,7 @@ impl Devices {
     }
 
     /// This device is of another account from now on, or has another name.
-    fn become_of(
-        &mut self,
-        account: crate::identity::Account,
-        name: alloc::string::String,
-        out: &mut Outbox<Out>,
-    ) {
+    fn become_of(&mut self, account: crate::identity::Account, name: alloc::string::String, out: &mut Outbox<Out>) {
         rows::store(&account, &name, out);
         self.identity = self.identity.with_account(account, name);
         out.after_commit(Out::Fact(Fact::Identity(Box::new(self.identity.clone()))));

@@ -282,7 +282,7 @@ impl Sessions {
                 self.seal(cx, to, None, Priority::High, (Subject::Device, body), out);
             }
             Some(Some(_)) => self.drops.count(DropReason::Signature),
-            Some(None) => ask(peer, to, Wish::Repair, cx, out),
+            Some(None) => self.repair(cx, to, out),
             None => {
                 peer.waits = true;
                 ask(peer, to, Wish::Start, cx, out);

@@ -8,9 +8,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use crate::id::NodeId;
-use crate::identity::{
-    Account, AccountKeys, DeviceCert, Domain, Identity, Recovery, SIGNATURE_LEN, node_id, verify,
-};
+use crate::identity::{Account, AccountKeys, DeviceCert, Domain, Identity, Recovery, SIGNATURE_LEN, node_id, verify};
 use crate::time::WallTime;
 use crate::wire::record::Reader;
 use crate::wire::{Malformed, decode, encode};
@@ -121,8 +119,7 @@ impl DeviceList {
     ) -> Self {
         let (account_signature, signature) = ([0; SIGNATURE_LEN], [0; SIGNATURE_LEN]);
         let keys = account.keys;
-        let mut list =
-            Self { keys, generation, entries, before, account: account_signature, signer: place, signature };
+        let mut list = Self { keys, generation, entries, before, account: account_signature, signer: place, signature };
         list.account = account.sign(Domain::DeviceList, &list.account_signed());
         let signed = list.signed();
         list.signature = match by {

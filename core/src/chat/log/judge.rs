@@ -241,8 +241,9 @@ impl Log {
     /// A run whose entries are all here: it may bring bodies that are wanted.
     fn judge_late(&self, run: &Run, facts: &Facts, repairs: bool) -> Verdict {
         // Memory has not all that is wanted; in a private conversation only the author and own devices bring it.
-        let may_want =
-            |last: &MessageId| repairs || last.depth < self.joined || self.policy.is_private() || self.wanted.contains(last);
+        let may_want = |last: &MessageId| {
+            repairs || last.depth < self.joined || self.policy.is_private() || self.wanted.contains(last)
+        };
         let Some(last) = run.last().filter(may_want) else {
             return Verdict::Known;
         };

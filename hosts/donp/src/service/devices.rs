@@ -110,9 +110,8 @@ impl Service {
     fn remove_device(&self, params: &Value) -> Result<Value, Failure> {
         let wanted = text_of(params, "device")?.trim();
         let all = self.node.devices()?;
-        let fits = |d: &&donp_core::DeviceInfo| {
-            d.name == wanted || d.node.to_string() == wanted || d.node.short() == wanted
-        };
+        let fits =
+            |d: &&donp_core::DeviceInfo| d.name == wanted || d.node.to_string() == wanted || d.node.short() == wanted;
         let found: Vec<_> = all.iter().filter(fits).collect();
         let [one] = found.as_slice() else {
             let what = if found.is_empty() { "no device" } else { "more than one device" };

@@ -65,7 +65,9 @@ fn list(answer: &Value, out: &Output) -> Result<(), Failure> {
 fn add(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
     let ticket = backend.call("add_device", &json!({}))?;
     note_loopback(&ticket, out);
-    out.note("Good for one device and ten minutes. Whoever reads this first joins your account: show it to nobody else.");
+    out.note(
+        "Good for one device and ten minutes. Whoever reads this first joins your account: show it to nobody else.",
+    );
     out.value(&ticket, |v| text_of(v, "ticket"))?;
     if out.json {
         return Ok(());
