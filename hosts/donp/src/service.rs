@@ -98,7 +98,7 @@ impl Service {
     }
 
     /// Every method, for the error about an unknown one.
-    pub const METHODS: [&'static str; 46] = [
+    pub const METHODS: [&'static str; 54] = [
         "accept_change",
         "accept_contact",
         "ack",
@@ -108,6 +108,14 @@ impl Service {
         "block",
         "blocked",
         "contact",
+        "devices",
+        "devices_of",
+        "add_device",
+        "join_account",
+        "is_joining_account",
+        "rename_device",
+        "remove_device",
+        "recover_account",
         "contacts",
         "conversations",
         "create_group",
