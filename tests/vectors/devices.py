@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Makes the lists of tests/vectors/devices.json from their seeds with nothing of this project but its pages.
 
 Written from docs/spec/messages.md ("Device") and docs/design/devices.md. Takes the packages cryptography and blake3.

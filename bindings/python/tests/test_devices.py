@@ -1,4 +1,4 @@
-"""Devices of one account: a scenario of bindings/README.md, under its name."""
+"""Devices of one account: joining by ticket, names, removal."""
 
 from __future__ import annotations
 

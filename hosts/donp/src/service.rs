@@ -98,7 +98,7 @@ impl Service {
     }
 
     /// Every method, for the error about an unknown one.
-    pub const METHODS: [&'static str; 48] = [
+    pub const METHODS: [&'static str; 56] = [
         "accept_change",
         "accept_contact",
         "ack",
@@ -109,6 +109,14 @@ impl Service {
         "blocked",
         "confirmations",
         "contact",
+        "devices",
+        "devices_of",
+        "add_device",
+        "join_account",
+        "is_joining_account",
+        "rename_device",
+        "remove_device",
+        "recover_account",
         "contacts",
         "conversations",
         "create_group",
