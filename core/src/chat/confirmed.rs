@@ -142,6 +142,7 @@ mod tests {
         confirmed.hold(LIFE, B, 7);
         let other = Life([2; 8]);
         confirmed.hold(other, NodeId([3; 32]), 1);
+        assert_eq!(confirmed.of(other, NodeId([3; 32]), (at(5), 1)), (true, false));
         assert_eq!(confirmed.of(other, B, (at(5), 1)), (false, false));
         assert_eq!(confirmed.of(LIFE, B, (at(5), 1)), (false, false));
     }
