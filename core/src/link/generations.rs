@@ -299,11 +299,11 @@ mod tests {
         let (number, name, ciphertext) = answered(&other[1].answer(number, &key, &mut Rng::new([3; 32])).unwrap());
         other[1].life = [5; 32];
         assert!(other[0].accept(number, name, &ciphertext));
-        let [same, life] = [[4; 32], [5; 32]].map(|life| {
-            other[0].life = life;
-            other[0].extend(&[0; 32], &key, &ciphertext)
-        });
-        assert_ne!(same, life);
+        let (secret, changed) = ([0; 32], &ciphertext[1..]);
+        let same = other[0].extend(&secret, &key, &ciphertext);
+        assert_ne!(other[0].extend(&secret, &key, changed), same);
+        assert_ne!(other[0].extend(&secret, &key[1..], &ciphertext), same);
+        assert_ne!(other[1].extend(&secret, &key, &ciphertext), same, "another life");
     }
 
     fn one_offer(of: &mut Generations) -> Vec<u8> {

@@ -67,3 +67,25 @@ impl Stamps {
         self.newest.len()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
+mod tests {
+    use super::*;
+
+    /// Breaks if a stamp that does not rise is always answered, or never.
+    #[test]
+    fn an_older_stamp_is_admitted_once_a_second_and_a_newer_one_always() {
+        let (peer, other, mut stamps) = (NodeId([1; 32]), NodeId([2; 32]), Stamps::default());
+        let at = |ms| Instant::ZERO + Duration::from_millis(ms);
+        assert!(stamps.admits(peer, Stamp(1), at(0)) && stamps.admits(peer, Stamp(1), at(0)), "nothing is known");
+        stamps.set(peer, Stamp(10), |_| false);
+        let older = [(0, true), (1, false), (999, false), (1_000, true), (1_001, false)];
+        for (ms, admitted) in older {
+            assert_eq!(stamps.admits(peer, Stamp(ms % 11), at(ms)), admitted, "{ms}");
+            assert!(stamps.admits(peer, Stamp(11), at(ms)) && stamps.admits(other, Stamp(0), at(ms)));
+        }
+        stamps.set(peer, Stamp(3), |_| false);
+        assert!(!stamps.admits(peer, Stamp(9), at(1_500)), "the newest stays");
+    }
+}

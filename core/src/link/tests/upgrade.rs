@@ -174,7 +174,7 @@ fn a_busy_node_declines() {
     assert_eq!(generations(&net), [1, 1], "asked again after a minute or so");
 }
 
-/// Breaks if the byte is not part of the transcript.
+/// Breaks if the byte is no part of the transcript and an end mixes in no other key for it.
 #[test]
 fn a_changed_generation_in_a_resp_opens_nothing() {
     let mut net = Net::new(2, 69);
@@ -206,6 +206,28 @@ fn a_changed_generation_in_a_resp_opens_nothing() {
     assert_eq!(net.nodes[0].link.drops.get(DropReason::Handshake), drops + 1);
     net.input(0, In::Datagram { from: addr(2), bytes: good });
     assert_ne!(net.connection(0, 1).current.local, keys, "the true one is taken");
+}
+
+/// Breaks if an end takes keys of an older generation for those of the same life.
+#[test]
+fn an_end_that_forgot_its_secrets_takes_no_generation_back() {
+    let mut net = Net::new(2, 71);
+    net.link();
+    net.want_both();
+    net.run(5_000);
+    assert_eq!(generations(&net), [1, 1]);
+    let ids = [net.nodes[0].id, net.nodes[1].id];
+    let epochs = [net.connection(0, 1).epoch, net.connection(1, 0).epoch];
+    let life = crate::link::generations::Life { ids, epochs };
+    net.connection(1, 0).upgrade.generations = crate::link::generations::Generations::new(&life);
+    let keys = net.connection(0, 1).current.local;
+    let (now, wall) = (net.now, net.wall);
+    let node = &mut net.nodes[0];
+    let mut cx = Cx { now, wall: WallTime(wall), me: node.id, rng: &mut node.rng };
+    node.link.renew(&mut cx, ids[1]);
+    net.drain(0);
+    net.run(3_000);
+    assert_eq!((net.connection(0, 1).current.local, generations(&net)[0]), (keys, 1));
 }
 
 /// Either end crashes between the answer and the new keys, or loses its memory later: the new life of the link begins
