@@ -90,8 +90,8 @@ def made() -> dict[str, object]:
     return {
         "account": derive("DONP v1 account", KEYS).hex(),
         "person": derive("DONP v1 node id", device(1).public).hex(),
-        "valid": [chain([a], [one]), chain([a, b], [one, two]), chain([a, b, c], [one]), chain([recovered], [two])],
-        "void": [chain([a, b, stolen], [two])],
+        "valid": [chain([a], [one]), chain([a, b], [one, two]), chain([a, b, c], [one]), chain([a, recovered], [two])],
+        "void": [chain([a, b, stolen], [two]), chain([recovered], [two])],
     }
 
 

@@ -2,18 +2,20 @@
 
 use alloc::vec::Vec;
 
-use crate::collections::OrderedMap;
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::device::rows::{LISTS, is_list, list_key};
 use crate::id::{AccountId, NodeId};
 use crate::identity::AccountKeys;
 use crate::machine::Outbox;
 use crate::store::Record;
 use crate::wire::Malformed;
-use crate::wire::devices::Chain;
+use crate::wire::devices::{Chain, MAX_CHAIN};
 use crate::wire::record::Reader;
 
-/// Bytes of all chains: 4 MiB, those of 4,096 contacts with a device and a list each (docs/design/devices.md §4).
+/// Bytes of the chains of others: 4 MiB, those of 4,096 contacts with a device and a list each (docs/design/devices.md §4).
 const MAX_BYTES: usize = 4 << 20;
+/// Accounts that a stranger brings in which its node is: its own, and one that it joined.
+const MAX_OF_NODE: usize = 2;
 
 /// By account.
 ///
@@ -60,14 +62,36 @@ impl Lists {
         self.chains.len()
     }
 
-    /// Puts a chain in place of the account's; false if there is no space.
-    pub(super) fn put<O>(&mut self, chain: Chain, out: &mut Outbox<O>) -> bool {
+    /// Whether a node brought as many accounts as it may be in.
+    pub(super) fn is_in_enough(&self, node: NodeId) -> bool {
+        self.iter().filter(|chain| chain.has(node)).count() >= MAX_OF_NODE
+    }
+
+    /// Puts a chain in place of the account's; the chains of who is no contact give way. False if there is no space, or if
+    /// its first device began another account that is kept: who stole its key can begin as many as it likes.
+    pub(super) fn put<O>(
+        &mut self,
+        chain: Chain,
+        own: AccountId,
+        contacts: &OrderedSet<NodeId>,
+        out: &mut Outbox<O>,
+    ) -> bool {
         let (account, bytes) = (chain.keys().id(), chain.encode());
-        let old = self.chains.get(&account).map_or(0, |(_, len)| *len);
-        if self.bytes.saturating_sub(old).saturating_add(bytes.len()) > MAX_BYTES {
+        if self.of_person(chain.keys().person()).is_some_and(|other| other.keys().id() != account) {
             return false;
         }
         let len = bytes.len();
+        let size = |all: &Self, of: AccountId| all.chains.get(&of).map_or(0, |(_, len)| *len);
+        let apart = size(self, account).saturating_add(if own == account { 0 } else { size(self, own) });
+        while account != own && self.bytes.saturating_sub(apart).saturating_add(len) > MAX_BYTES {
+            let is_spare = |c: &&Chain| {
+                let id = c.keys().id();
+                id != own && id != account && !c.devices().any(|device| contacts.contains(&device))
+            };
+            let Some(spare) = self.iter().find(is_spare).map(|c| c.keys().id()) else { return false };
+            self.forget(spare);
+            out.delete(LISTS, list_key(spare));
+        }
         out.put(LISTS, list_key(account), bytes);
         self.insert(chain, len);
         true
@@ -76,29 +100,30 @@ impl Lists {
     fn insert(&mut self, chain: Chain, len: usize) {
         let account = chain.keys().id();
         self.forget(account);
-        for device in chain.devices() {
-            // A device that went from one account to another is of the one that it certified last.
-            let created = |c: &Chain| {
-                let at = c.devices().position(|d| d == device)?;
-                c.certs().get(at).map(|cert| cert.created)
-            };
-            let other = self.of_node(device).and_then(created);
-            if other.is_none_or(|other| created(&chain).is_some_and(|own| own >= other)) {
-                self.of_node.insert(device, account);
-            }
-        }
+        let devices: Vec<NodeId> = chain.devices().collect();
         self.bytes = self.bytes.saturating_add(len);
         self.chains.insert(account, (chain, len));
+        devices.into_iter().for_each(|device| self.settle(device));
+    }
+
+    /// Of the accounts that a device is in, it is of the one that it joined: it has left the one that it began. No clock
+    /// decides that, but between two that it joined.
+    fn settle(&mut self, device: NodeId) {
+        let rank = |chain: &Chain| {
+            let at = chain.devices().position(|d| d == device)?;
+            let created = chain.certs().get(at).map(|cert| cert.created);
+            Some((chain.keys().person() != device, created, chain.keys().id()))
+        };
+        match self.iter().filter_map(rank).max() {
+            Some((_, _, account)) => self.of_node.insert(device, account),
+            None => self.of_node.remove(&device),
+        };
     }
 
     fn forget(&mut self, account: AccountId) {
         if let Some((chain, len)) = self.chains.remove(&account) {
             self.bytes = self.bytes.saturating_sub(len);
-            for device in chain.devices() {
-                if self.of_node.get(&device) == Some(&account) {
-                    self.of_node.remove(&device);
-                }
-            }
+            chain.devices().for_each(|device| self.settle(device));
         }
     }
 
@@ -115,7 +140,8 @@ impl Lists {
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let bytes = self.chains.values().fold(0usize, |n, (_, len)| n.saturating_add(*len));
         let is_there = |(node, account): (&NodeId, &AccountId)| self.get(*account).is_some_and(|c| c.has(*node));
-        match bytes == self.bytes && bytes <= MAX_BYTES && self.of_node.iter().all(is_there) {
+        let most = MAX_BYTES.saturating_add(MAX_CHAIN);
+        match bytes == self.bytes && bytes <= most && self.of_node.iter().all(is_there) {
             true => Ok(()),
             false => Err("the bytes or the devices of chains are counted wrongly"),
         }

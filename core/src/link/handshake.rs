@@ -121,7 +121,7 @@ impl Link {
         if !self.links.contains_key(&peer) && !self.has_capacity() {
             return self.drops.count(DropReason::Queue);
         }
-        if !self.stamps.admits(peer, payload.stamp, cx.now) {
+        if !self.stamps.rise(peer, payload.stamp) && !self.limiter.may_reply(cx.now, from, RESP) {
             return self.drops.count(DropReason::Stale);
         }
         // The identity that the initiator claims is part of what its key has to prove.

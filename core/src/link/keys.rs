@@ -111,7 +111,7 @@ impl Keys {
             Some(bytes) => read(bytes)?,
             None => Stored { current: StaticKey::new(cx.rng.bytes(), cx.wall), previous: None, seq: 0 },
         };
-        let seq = kept.seq.checked_add(1).ok_or(Malformed)?.max(seconds);
+        let seq = kept.seq.saturating_add(1).max(seconds);
         let (rotation, overlap) = (config.link.static_key_rotation, config.link.static_key_overlap);
         let record = sign(identity, &kept.current, seq, Claims::from(config), rotation);
         let mut keys = Self {

@@ -1,6 +1,7 @@
 //! Lists of the devices of an account, and what makes one valid (docs/design/devices.md §3, §4).
 //!
-//! A list stands in a chain: from the account's first list, or the last one that the recovery code signed, to the newest.
+//! A list stands in a chain: the account's first list, then the last one that the recovery code signed if there is one, then
+//! all to the newest.
 //! Whether a chain is valid, and which of two stands, follows from their bytes alone, so all nodes that have the same
 //! chains hold the same list, whatever came first.
 
@@ -143,17 +144,28 @@ impl DeviceList {
         self.entries.iter().enumerate().all(|(at, e)| self.place_of(&e.device) == Some(at))
     }
 
-    /// Whether a chain may begin with this: the account's first list, or one by the recovery key.
+    /// Whether this is the first list of its account. Each chain begins with it: nothing else shows that the device after
+    /// which the person is named agreed to that.
     fn may_begin(&self) -> bool {
-        if !self.has_each_once() {
-            return false;
-        }
-        if self.signer == RECOVERY {
-            return self.generation > 1 && self.is_signed_by(&self.keys.recovery);
-        }
         let [only] = self.entries.as_slice() else { return false };
         let is_first = self.generation == 1 && self.before == [0; 32] && self.signer == 0;
         is_first && only.device == self.keys.first && self.is_signed_by(&only.device)
+    }
+
+    fn is_recovery(&self) -> bool {
+        self.signer == RECOVERY
+    }
+
+    /// Whether this is the recovery key's list of the account of the first list `first`.
+    fn may_restart(&self, first: &Self) -> bool {
+        let is_later = self.keys == first.keys && self.generation > first.generation;
+        self.is_recovery() && is_later && self.has_each_once() && self.is_signed_by(&self.keys.recovery)
+    }
+
+    /// Whether its signer is not in it any more, and was in the list before.
+    fn departs_from(&self, before: &Self) -> bool {
+        let signer = before.entries.get(usize::from(self.signer));
+        signer.is_some_and(|signer| self.place_of(&signer.device).is_none())
     }
 
     /// Whether this may stand after `before` in a chain: its signer is in that list, and what it takes out of it or changes
@@ -178,7 +190,7 @@ impl DeviceList {
 /// The lists of an account up to its newest, with the certificates of the devices in that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Chain {
-    /// INVARIANT: 1 to [`MAX_LISTS`], each may follow the one before it, and the first may begin.
+    /// INVARIANT: 1 to [`MAX_LISTS`]; the first may begin, the second may restart, each other may follow the one before it.
     lists: Vec<DeviceList>,
     /// INVARIANT: those of the newest list, in its order.
     certs: Vec<DeviceCert>,
@@ -288,9 +300,10 @@ impl Chain {
     fn is_valid(&self, known: Option<&Self>) -> bool {
         let shared = known.map_or(0, |k| self.lists.iter().zip(&k.lists).take_while(|(a, b)| a == b).count());
         let begins = shared > 0 || self.lists.first().is_some_and(DeviceList::may_begin);
-        let follows = self.lists.windows(2).skip(shared.saturating_sub(1)).all(|pair| {
+        let pairs = self.lists.windows(2).enumerate().skip(shared.saturating_sub(1));
+        let follows = pairs.into_iter().all(|(at, pair)| {
             let [before, next] = pair else { return false };
-            next.may_follow(before)
+            next.may_follow(before) || at == 0 && next.may_restart(before)
         });
         let entries = &self.head().entries;
         let account = self.keys().id();
@@ -304,31 +317,47 @@ impl Chain {
     }
 
     /// Which of two chains of one account stands: greater is the one that does. The later recovery wins; then, where they
-    /// part, the one in which the more senior device of their last common list signed; then the lower hash. A chain wins
-    /// over its own beginning.
+    /// part, the one in which the more senior device of their last common list signed; then the one in which that device
+    /// left; then the lower hash. A chain wins over its own beginning.
     pub(crate) fn rank(&self, other: &Self) -> Ordering {
-        let base = |c: &Self| c.lists.first().map_or(0, |l| l.generation);
+        let base = |c: &Self| c.recovered().map_or(0, |l| l.generation);
         let Some(parted) = self.lists.iter().zip(&other.lists).position(|(a, b)| a != b) else {
             return base(self).cmp(&base(other)).then(self.lists.len().cmp(&other.lists.len()));
         };
         let hash = |c: &Self| c.lists.get(parted).map(DeviceList::hash);
-        let by_signer = || other.senior(parted).cmp(&self.senior(parted));
+        let by_signer = || {
+            let ((own, left), (others, other_left)) = (self.senior(parted), other.senior(parted));
+            others.cmp(&own).then(left.cmp(&other_left))
+        };
         base(self).cmp(&base(other)).then_with(by_signer).then_with(|| hash(other).cmp(&hash(self)))
     }
 
-    /// The place of the most senior device that signed a list from here on, in the list before. A device that was taken
-    /// out and came back counts as a new one: otherwise one that was removed could undo its removal from an earlier place.
-    fn senior(&self, from: usize) -> usize {
-        let Some(common) = from.checked_sub(1).and_then(|at| self.lists.get(at)) else { return 0 };
+    /// The last list by the recovery key.
+    fn recovered(&self) -> Option<&DeviceList> {
+        self.lists.get(1).filter(|list| list.is_recovery())
+    }
+
+    /// The place of the most senior device that signed a list from here on, in the list before, and whether one of these
+    /// lists takes that device out: who sold a phone and finds an old copy of it does not come back by it. A device that was
+    /// taken out and came back counts as a new one: otherwise one that was removed could undo its removal from an earlier
+    /// place.
+    fn senior(&self, from: usize) -> (usize, bool) {
+        let Some(common) = from.checked_sub(1).and_then(|at| self.lists.get(at)) else { return (0, false) };
+        if from == 1 && self.recovered().is_some() {
+            return (0, false);
+        }
         let mut places: Vec<usize> = (0..common.entries.len()).collect();
-        let (mut before, mut most) = (common, usize::MAX);
+        let (mut before, mut most, mut left) = (common, usize::MAX, false);
         for list in self.lists.iter().skip(from) {
-            most = places.get(usize::from(list.signer)).map_or(most, |place| most.min(*place));
+            if let Some(place) = places.get(usize::from(list.signer)).filter(|place| **place <= most) {
+                left = list.departs_from(before) || left && *place == most;
+                most = *place;
+            }
             let place = |e: &Entry| before.place_of(&e.device).and_then(|at| places.get(at)).copied();
             places = list.entries.iter().map(|e| place(e).unwrap_or(usize::MAX)).collect();
             before = list;
         }
-        most
+        (most, left)
     }
 
     fn next(&self, account: &Account, by: &Identity, entries: Vec<Entry>) -> Result<DeviceList, Unmade> {
@@ -368,24 +397,43 @@ impl Chain {
         Ok(self.after(list, certs))
     }
 
-    /// The chain without a device.
+    /// The lists of this chain before the first one that a junior of this device signed: what a stolen junior filled the
+    /// chain with does not stand against a list of its senior in that place.
+    fn before_juniors(&self, key: &[u8; 32]) -> Option<Vec<DeviceList>> {
+        let by_junior = |pair: &[DeviceList]| match pair {
+            [before, next] => !next.is_recovery() && before.place_of(key).is_some_and(|own| usize::from(next.signer) > own),
+            _ => false,
+        };
+        let kept = self.lists.windows(2).position(by_junior)?.saturating_add(1);
+        Some(self.lists.iter().take(kept).cloned().collect())
+    }
+
+    /// The chain without a device. If it is full, the lists of juniors give way.
     ///
     /// # Errors
     /// Why there is none.
     pub(crate) fn remove(&self, by: &Identity, node: NodeId) -> Result<Self, Unmade> {
-        let head = self.head();
+        let key = by.public_key();
+        let shorter = if self.is_full() { self.before_juniors(&key) } else { None };
+        let base = Self { lists: shorter.unwrap_or_else(|| self.lists.clone()), certs: self.certs.clone() };
+        let head = base.head();
+        let own = head.place_of(&key).ok_or(Unmade::NotListed)?;
         let at = self.devices().position(|device| device == node).ok_or(Unmade::Device)?;
-        let own = head.place_of(&by.public_key()).ok_or(Unmade::NotListed)?;
-        if at < own {
+        if self.head().place_of(&key).is_some_and(|own| at < own) || head.entries.len() <= own {
             return Err(Unmade::Senior);
         }
-        if head.entries.len() == 1 {
+        let stay = head.entries.iter().filter(|entry| node_id(&entry.device) != node);
+        let present = stay.filter_map(|entry| {
+            let cert = self.certs.iter().find(|cert| cert.device == entry.device)?;
+            Some((Entry { cert: cert_hash(cert), ..*entry }, cert.clone()))
+        });
+        let (entries, certs): (Vec<Entry>, Vec<DeviceCert>) = present.unzip();
+        if entries.is_empty() {
             return Err(Unmade::Last);
         }
-        let (mut entries, mut certs) = (head.entries.clone(), self.certs.clone());
-        entries.remove(at);
-        certs.remove(at);
-        Ok(self.after(self.next(by.account(), by, entries)?, certs))
+        let next = base.after(base.next(by.account(), by, entries)?, certs);
+        // A senior of this device may have signed among the lists that gave way.
+        if next.is_valid(Some(self)) { Ok(next) } else { Err(Unmade::Lists) }
     }
 
     /// The chain with another name of the device that makes it.
@@ -430,7 +478,8 @@ impl Chain {
         let generation = head.generation.checked_add(1).ok_or(Unmade::Lists)?;
         let by = By::Recovery(recovery);
         let list = DeviceList::sign(account, (generation, head.hash()), entries, (&by, RECOVERY));
-        Ok(Self { lists: alloc::vec![list], certs })
+        let first = self.lists.first().ok_or(Unmade::Lists)?.clone();
+        Ok(Self { lists: alloc::vec![first, list], certs })
     }
 }
 

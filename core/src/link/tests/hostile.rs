@@ -182,6 +182,34 @@ fn a_replayed_init_does_not_disturb_an_open_link() {
     assert_eq!(other.nodes[2].link.drops.get(DropReason::Mac), 1);
 }
 
+/// Breaks if an Init whose stamp does not rise is always answered, or never.
+#[test]
+fn older_inits_are_answered_once_a_second_to_each_address() {
+    let mut net = Net::new(2, 25);
+    for seed in 0..4 {
+        let disk = net.nodes[0].disk.clone();
+        net.nodes[0] = Node::start(1, seed, &Config::default(), disk, net.now, net.wall);
+        net.input(0, In::Connect { addr: addr(2), expect: None });
+        net.run(1_000);
+    }
+    let inits: Vec<Vec<u8>> = net.log.iter().filter(|(_, _, b)| b[0] == INIT).map(|(_, _, b)| b.clone()).collect();
+    assert_eq!(inits.len(), 4);
+    let mut answered = Vec::new();
+    for from in [addr(1), addr(1), addr(9)] {
+        for init in &inits[..3] {
+            inject(&mut net, 1, from, init.clone());
+        }
+        answered.push(net.nodes[1].link.half_open.len());
+        if answered.len() == 1 {
+            continue;
+        }
+        net.run(400);
+    }
+    assert_eq!(answered, [1, 1, 2]);
+    net.run(30_000);
+    assert_eq!(net.nodes[1].ups(), 4, "nothing comes of them");
+}
+
 // hpke-rs-rust-crypto RUSTSEC-2026-0072: the points of order 1, 2, 4 and 8, and other encodings of them.
 const LOW_ORDER: [&str; 7] = [
     "0000000000000000000000000000000000000000000000000000000000000000",

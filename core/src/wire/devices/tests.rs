@@ -209,6 +209,54 @@ fn the_recovery_code_outranks_every_device() {
     assert!(!passes(&fake));
 }
 
+/// Who makes an account and says that the first device of another is its first one, and that the recovery key took over.
+/// Mutation: a chain may begin with a list of the recovery key.
+#[test]
+fn a_stranger_makes_no_chain_in_the_name_of_another_first_device() {
+    let mallory = identity(6);
+    let keys = AccountKeys { first: identity(1).public_key(), ..mallory.account().keys };
+    let account = Account::new(&mallory.account().secret(), keys).unwrap();
+    let code = Recovery::read(&mallory.recovery_code().unwrap()).unwrap();
+    let own = account.certify(mallory.ask_cert(keys, "test", WallTime(5)));
+    let entry = Entry { device: own.device, added: WallTime(5), cert: cert_hash(&own) };
+    let by = By::Recovery(&code);
+    let list = DeviceList::sign(&account, (2, [0; 32]), vec![entry], (&by, RECOVERY));
+    assert!(!passes(&Chain { lists: vec![list.clone()], certs: vec![own.clone()] }));
+    // Nor after the first list of its own account, or of the other's.
+    for first in [Chain::begin(&mallory), founded()] {
+        assert!(!passes(&Chain { lists: vec![first.lists[0].clone(), list.clone()], certs: vec![own.clone()] }));
+    }
+}
+
+/// Mutation: the lower hash alone decides where one device signed in both.
+#[test]
+fn a_first_device_that_left_does_not_come_back_by_an_old_copy() {
+    let chain = three();
+    let left = chain.remove(&device(1), id(1)).unwrap();
+    let later = left.rename(&device(2), "b", WallTime(9)).unwrap();
+    for n in 0..32 {
+        let fork = chain.rename(&device(1), "again", WallTime(n)).unwrap();
+        assert!(left.rank(&fork).is_gt() && later.rank(&fork).is_gt() && fork.rank(&left).is_lt());
+    }
+}
+
+/// A stolen junior fills the chain with lists of its own. Mutation: a full chain is not cut.
+#[test]
+fn a_junior_that_fills_the_chain_is_removed_all_the_same() {
+    let mut chain = three();
+    let mut n = 0;
+    while !chain.is_full() {
+        n += 1;
+        chain = chain.rename(&device(3), ["a", "b"][n % 2], WallTime(n as u64)).unwrap();
+    }
+    let removed = chain.remove(&device(1), id(3)).unwrap();
+    assert!(passes(&removed) && removed.rank(&chain).is_gt());
+    assert_eq!(removed.devices().collect::<Vec<_>>(), vec![id(1), id(2)]);
+    let removed = chain.remove(&device(2), id(3)).unwrap();
+    assert!(passes(&removed) && removed.rank(&chain).is_gt());
+    assert_eq!(chain.remove(&device(3), id(3)), Err(Unmade::Lists), "its own lists do not give way");
+}
+
 #[test]
 fn a_chain_ends_after_sixteen_lists_and_recovery_goes_on() {
     let mut chain = founded();
@@ -281,7 +329,7 @@ fn play(mut chain: Chain, acts: &[Act]) -> Chain {
             }
             Act::Rename(by, n) => (by, chain.rename(&device(by), ["x", "y", "z"][usize::from(n) % 3], WallTime(8))),
         };
-        let allowed = naive.allows(by, &after) && !chain.is_full();
+        let allowed = naive.allows(by, &after) && (!chain.is_full() || matches!(*act, Act::Remove(..)));
         let is_there = !matches!(*act, Act::Remove(_, who) if !naive.devices().contains(&who));
         assert_eq!(made.is_ok(), allowed && is_there, "{act:?} with {:?}", naive.devices());
         if let Ok(next) = made {
@@ -343,7 +391,7 @@ fn the_frozen_lists_are_what_is_made_and_read_here() {
     let entry = (second.head().entries[1], second.certs[1].clone());
     let before = (third.head().generation + 1, third.head().hash());
     let list = DeviceList::sign(&account, before, vec![entry.0], (&By::Recovery(&recovery()), RECOVERY));
-    let fourth = Chain { lists: vec![list], certs: vec![entry.1] };
+    let fourth = Chain { lists: vec![first.lists[0].clone(), list], certs: vec![entry.1] };
     assert_eq!(all["account"], hex(&first.keys().id().0));
     assert_eq!(all["person"], hex(&first.keys().person().0));
     for (n, chain) in [first, second, third, fourth].iter().enumerate() {
