@@ -136,6 +136,12 @@ impl Lists {
         }
     }
 
+    /// Accounts with one device each, as if their chains were so long.
+    #[cfg(test)]
+    pub(super) fn fill(&mut self, of: &[crate::identity::Identity], len: usize) {
+        of.iter().for_each(|identity| self.insert(Chain::begin(identity), len));
+    }
+
     #[cfg(any(test, debug_assertions))]
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let bytes = self.chains.values().fold(0usize, |n, (_, len)| n.saturating_add(*len));
