@@ -223,6 +223,7 @@ impl Route for chat::Out {
                 q.events.volatile(Volatile::Typing { conversation, node, active });
             }
             Self::Read { read, scan } => q.read(Reader::Chat, read, scan),
+            Self::Private => q.input(device::In::Private),
             Self::Page { query, messages, older } => q.answers.push_back(Answer { query, messages, older }),
         }
     }
