@@ -312,6 +312,7 @@ impl Route for device::Out {
             Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Device }),
             Self::Devices { person, devices } => {
                 q.input(chat::In::Devices { person, devices: devices.clone() });
+                q.input(file::In::Devices { person, devices: devices.clone() });
                 q.input(contacts::In::Devices { person, devices });
             }
             Self::Changed { person, device, added } => {
