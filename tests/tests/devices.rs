@@ -582,3 +582,121 @@ fn random_run(seed: u64) {
         }
     }
 }
+
+/// The device joins, is removed, and what stood on it before it joined is put back. Mutation: `take_in` does not look at
+/// who used the ticket, and a removal does not end it (both).
+#[test]
+fn a_removed_device_does_not_come_back_by_the_ticket_that_it_used() {
+    let mut w = World::new(3);
+    let (ticket, now) = (w.ticket(0), w.now);
+    w.devices[2].engine.join_account(now, &ticket).unwrap();
+    let before = w.devices[2].store.clone();
+    w.until("it joins", |w| w.names(2).len() == 2 && w.names(0).len() == 2);
+    let laptop = w.id(2);
+    w.devices[0].engine.remove_device(w.now, laptop).unwrap();
+    w.run_for(5);
+    assert_eq!(w.names(0).len(), 1);
+    w.devices[2].store = before;
+    w.restart(2);
+    w.until("linked", |w| w.linked(0, 2));
+    w.devices[2].engine.join_account(w.now, &ticket).unwrap();
+    w.until("it is refused", |w| !w.devices[2].engine.is_joining_account());
+    assert_eq!((w.names(0).len(), w.names(2).len()), (1, 1));
+}
+
+/// A removed device is told to join again. It has private conversations of that account, and keeps them.
+/// Mutations: `join_account` looks at a list that this device is not in; it is refused because of its conversations.
+#[test]
+fn a_removed_device_joins_its_account_again() {
+    let mut w = World::new(3);
+    w.add(0, 2);
+    w.send(2, 1, "from the laptop");
+    w.hears(1, "from the laptop");
+    let laptop = w.id(2);
+    w.devices[0].engine.remove_device(w.now, laptop).unwrap();
+    w.until("the laptop learns it", |w| w.names(2).len() == 1);
+    let refused = w.devices[2].engine.rename_device(w.now, "x");
+    assert!(matches!(refused, Err(CommandError::NotAllowed(why)) if why.contains("join it again")), "{refused:?}");
+    w.add(0, 2);
+    assert_eq!((w.names(0).len(), w.names(2).len()), (2, 2));
+    w.send(2, 1, "from the laptop again");
+    w.hears(1, "from the laptop again");
+}
+
+/// Mutation: `join_account` of a removed device with private conversations takes another account.
+#[test]
+fn a_removed_device_with_private_conversations_joins_no_other_account() {
+    let mut w = World::new(4);
+    w.add(0, 2);
+    w.send(2, 1, "from the laptop");
+    w.hears(1, "from the laptop");
+    let laptop = w.id(2);
+    w.devices[0].engine.remove_device(w.now, laptop).unwrap();
+    w.until("the laptop learns it", |w| w.names(2).len() == 1);
+    let account = w.devices[2].engine.status().account;
+    let ticket = w.ticket(3);
+    w.devices[2].engine.join_account(w.now, &ticket).unwrap();
+    w.until("it gives up", |w| !w.devices[2].engine.is_joining_account());
+    w.run_for(60);
+    assert_eq!((w.devices[2].engine.status().account, w.names(3).len()), (account, 1));
+}
+
+/// Private conversations are named by the account. Mutation: `may_leave` does not look at them; a restart forgets them.
+#[test]
+fn a_profile_with_private_conversations_recovers_no_other_account() {
+    let mut w = World::new(4);
+    w.verify(1, 0);
+    w.send(3, 1, "from the tablet");
+    w.hears(1, "from the tablet");
+    let code = identity(0).recovery_code().unwrap();
+    for restarts in [false, true] {
+        if restarts {
+            w.restart(3);
+        }
+        let refused = w.devices[3].engine.recover_account(w.now, &code);
+        assert!(matches!(refused, Err(CommandError::NotAllowed(_))), "{refused:?}");
+        let ticket = w.ticket(0);
+        let refused = w.devices[3].engine.join_account(w.now, &ticket);
+        assert!(matches!(refused, Err(CommandError::NotAllowed(_))), "{refused:?}");
+    }
+    // Its own account is another matter.
+    let own = identity(3).recovery_code().unwrap();
+    w.devices[3].engine.recover_account(w.now, &own).unwrap();
+    assert!(!w.devices[3].engine.is_joining_account());
+}
+
+/// A stranger writes after `join_account` and before the other device answers. Mutation: only the command looks.
+#[test]
+fn a_private_conversation_that_begins_while_a_device_joins_is_not_lost() {
+    let mut w = World::new(4);
+    let ticket = w.ticket(0);
+    w.cut.push((0, 2));
+    w.devices[2].engine.join_account(w.now, &ticket).unwrap();
+    let account = w.devices[2].engine.status().account;
+    w.send(1, 2, "before the answer");
+    w.hears(2, "before the answer");
+    w.cut.clear();
+    w.until("it gives up", |w| !w.devices[2].engine.is_joining_account());
+    w.run_for(60);
+    assert_eq!((w.devices[2].engine.status().account, w.names(0).len()), (account, 1));
+}
+
+/// Alice's laptop has it, her phone is off. Mutation: the person's first device alone counts.
+#[test]
+fn a_person_has_a_message_when_any_of_its_devices_has_it() {
+    let mut w = World::new(3);
+    w.send(1, 0, "hi");
+    w.hears(0, "hi");
+    w.send(0, 1, "ho");
+    w.hears(1, "ho");
+    w.add(0, 2);
+    let alice = w.id(0);
+    w.until("Bob knows", |w| w.devices[1].engine.devices_of(alice).len() == 2);
+    w.run_for(10);
+    w.devices[0].off = true;
+    let id = w.send(1, 0, "to the laptop");
+    w.hears(2, "to the laptop");
+    w.run_for(30);
+    let found = w.devices[1].engine.confirmations(w.now, Conversation::Private(alice), id).unwrap();
+    assert_eq!((found.members, found.stored, found.read), (1, vec![alice], vec![]));
+}

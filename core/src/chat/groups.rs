@@ -128,7 +128,7 @@ impl Chat {
         let before = self.groups.views.insert(conversation, (group, Arc::clone(&view)));
         let known = before.map(|(_, view)| view).unwrap_or_default();
         let policy = Policy::with_view(kind, self.me, Arc::clone(&view));
-        let Some(log) = self.log(cx, kind) else { return };
+        let Some(log) = self.log(cx, kind, out) else { return };
         log.policy = policy;
         log.confirmed.retain(|member| view.members.contains_key(member));
         if let Some(context) = &view.context {

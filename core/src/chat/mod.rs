@@ -226,6 +226,8 @@ pub(crate) enum Out {
         messages: Vec<Message>,
         older: Option<MessageId>,
     },
+    /// There is a private conversation, since now or since before the start.
+    Private,
 }
 
 /// What a read is for.
@@ -434,11 +436,6 @@ impl Chat {
         self.logs.contains_key(&self.id_of(conversation))
     }
 
-    /// Whether there is a private conversation.
-    pub(crate) fn has_private(&self) -> bool {
-        !self.private.is_empty()
-    }
-
     fn id_of(&self, conversation: Conversation) -> ConversationId {
         match conversation {
             Conversation::Network => self.network,
@@ -463,7 +460,7 @@ impl Chat {
     }
 
     /// The log of a conversation, made if there is none and there is space.
-    fn log(&mut self, cx: &mut Cx<'_>, kind: Conversation) -> Option<&mut Log> {
+    fn log(&mut self, cx: &mut Cx<'_>, kind: Conversation, out: &mut Outbox<Out>) -> Option<&mut Log> {
         let id = self.id_of(kind);
         if !self.logs.contains_key(&id) {
             if self.logs.len() >= self.config.limits.conversations {
@@ -473,6 +470,7 @@ impl Chat {
                 Conversation::Private(peer) => {
                     let person = self.person_of(peer);
                     self.private.insert(person, id);
+                    out.push(Out::Private);
                     self.private_policy(person)
                 }
                 Conversation::Network | Conversation::Group(_) => {
@@ -512,7 +510,7 @@ impl Chat {
             }
             return out.push(Out::DirectValidated { from, id, accepted: false });
         };
-        if self.log(cx, kind).is_none() {
+        if self.log(cx, kind, out).is_none() {
             return self.drops.count(DropReason::Rate);
         }
         self.offer(cx, conversation, run, Source::Delivery { from, id }, out);
@@ -527,7 +525,7 @@ impl Chat {
             out.push(Out::Forged(from));
             return out.push(Out::GossipValidated { id, genuine: false });
         };
-        if self.log(cx, Conversation::Network).is_none() {
+        if self.log(cx, Conversation::Network, out).is_none() {
             self.drops.count(DropReason::Message);
             return out.push(Out::GossipValidated { id, genuine: false });
         }
@@ -572,18 +570,16 @@ impl Machine for Chat {
     type In = In;
     type Out = Out;
 
-    fn open(
-        setup: Setup<'_>,
-        records: Vec<Record>,
-        cx: &mut Cx<'_>,
-        _out: &mut Outbox<Out>,
-    ) -> Result<Self, Malformed> {
+    fn open(setup: Setup<'_>, records: Vec<Record>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Result<Self, Malformed> {
         let mut opened = Self::new(setup.config, setup.identity);
         // What is known of a conversation comes after what it is.
         let (conversations, more): (Vec<&Record>, Vec<&Record>) =
             records.iter().partition(|r| r.table == CONVERSATIONS);
         for record in conversations.into_iter().chain(more) {
             opened.restore(record)?;
+        }
+        if !opened.private.is_empty() {
+            out.push(Out::Private);
         }
         opened.prune_often(cx.now);
         Ok(opened)

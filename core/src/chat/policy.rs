@@ -121,6 +121,15 @@ impl Policy {
         }
     }
 
+    /// Whether two entries under one number prove that an author, or a copy of its profile, said both. What the other side
+    /// brings of an own device, or of one that was removed, proves nothing: private entries carry no signature.
+    pub(super) fn proves_fork(&self, author: NodeId) -> bool {
+        match self.kind {
+            Conversation::Network | Conversation::Group(_) => true,
+            Conversation::Private(_) => author == self.me || self.sides.theirs.contains(&author),
+        }
+    }
+
     /// The others that may read what is said at this depth.
     pub(super) fn readers(&self, depth: u64) -> Vec<NodeId> {
         match self.kind {
@@ -130,6 +139,14 @@ impl Policy {
                 let may = self.view.members.iter().filter(|(id, reader)| **id != self.me && reader.from <= depth);
                 may.map(|(id, _)| *id).collect()
             }
+        }
+    }
+
+    /// The devices of a reader: what one of them has, the reader has.
+    pub(super) fn devices_of(&self, reader: NodeId) -> Vec<NodeId> {
+        match self.kind {
+            Conversation::Private(_) => self.sides.theirs.clone(),
+            Conversation::Network | Conversation::Group(_) => alloc::vec![reader],
         }
     }
 

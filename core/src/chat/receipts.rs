@@ -188,7 +188,11 @@ impl Chat {
         let (of, seq) = place.ok_or(CommandError::Unknown("message of this node on the pages read since the start"))?;
         let readers = log.policy.readers(message.depth);
         let members: Vec<NodeId> = readers.into_iter().filter(|m| !self.blocked.contains(m)).collect();
-        let of_member = |m: &NodeId| log.confirmed.of(of.life, *m, (message, seq));
+        let of_member = |m: &NodeId| {
+            let devices = log.policy.devices_of(*m);
+            let each = devices.iter().map(|device| log.confirmed.of(of.life, *device, (message, seq)));
+            each.fold((false, false), |any, one| (any.0 || one.0, any.1 || one.1))
+        };
         Ok(Confirmations {
             message,
             members: u32::try_from(members.len()).unwrap_or(u32::MAX),

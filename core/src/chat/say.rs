@@ -38,7 +38,7 @@ impl Chat {
                 return Err(CommandError::Unknown("message of this conversation"));
             }
         }
-        let log = self.log(cx, kind).ok_or(CommandError::Busy("list of conversations"))?;
+        let log = self.log(cx, kind, out).ok_or(CommandError::Busy("list of conversations"))?;
         if !log.policy.may_say(log.is_new()) {
             return Err(CommandError::NotAllowed("this node has not caught up with the group yet: try again soon"));
         }

@@ -49,7 +49,7 @@ impl Chat {
                         continue;
                     };
                     // A conversation is there from its first message on: who says nothing takes no place.
-                    if self.log(cx, policy.kind()).is_none() {
+                    if self.log(cx, policy.kind(), out).is_none() {
                         return self.drops.count(DropReason::Rate);
                     }
                     // Bodies that another than the author brings are taken of own devices alone.
@@ -77,7 +77,7 @@ impl Chat {
     pub(super) fn compare_all(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
         let private = self.id_of(Conversation::Private(peer));
         self.pull(cx, private, peer, true, out);
-        self.log(cx, Conversation::Network);
+        self.log(cx, Conversation::Network, out);
         self.pull(cx, self.network, peer, true, out);
         self.compare_whole(cx, peer, out);
     }
@@ -105,7 +105,7 @@ impl Chat {
 
     pub(super) fn neighbour_up(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
         self.neighbours.insert(peer);
-        self.log(cx, Conversation::Network);
+        self.log(cx, Conversation::Network, out);
         self.greet(cx, self.network, peer, out);
         if self.compare_at.is_none() {
             self.compare_at = Some(cx.now + cx.rng.jitter(self.config.chat.compare_every, 50));

@@ -356,7 +356,7 @@ impl Chat {
             let spoke = taken.iter().any(|t| t.body.as_ref().is_some_and(|b| b.content.is_some()));
             log.said(last, spoke);
         }
-        if kind == Kind::Fork && source != Source::Own {
+        if kind == Kind::Fork && source != Source::Own && log.policy.proves_fork(run.log.author) {
             let seq = taken.first().map_or(0, |t| t.known.seq);
             let LifeId { author, life } = run.log;
             out.push(Out::Forked { conversation: log.policy.kind(), author, life, seq });

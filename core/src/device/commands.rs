@@ -31,6 +31,26 @@ impl From<Unmade> for CommandError {
     }
 }
 
+impl Devices {
+    /// Whether this device may become one of another account.
+    ///
+    /// # Errors
+    /// Its own account has other devices, or private conversations.
+    pub(super) fn may_leave(&self) -> Done {
+        if !self.is_removed() && self.devices().len() > 1 {
+            return Err(CommandError::NotAllowed(
+                "this device is of an account with other devices: remove it there first",
+            ));
+        }
+        if self.has_private {
+            return Err(CommandError::NotAllowed(
+                "this profile has private conversations of its own account: use a new profile",
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// Makes a ticket for one more device: its secret, and the session identity key of this one.
 #[derive(Debug)]
 pub(crate) struct Invite;
@@ -65,13 +85,12 @@ impl Command<Devices> for JoinAccount {
         if with == cx.me {
             return Err(CommandError::ToSelf);
         }
-        if devices.is_own(with) {
-            return Err(CommandError::NotAllowed("this device is of that account already"));
-        }
-        if devices.devices().len() > 1 {
-            return Err(CommandError::NotAllowed(
-                "this device is of an account with other devices: remove it there first",
-            ));
+        // A device that was removed from its account may join that one again, or another.
+        if !devices.is_removed() {
+            if devices.is_own(with) {
+                return Err(CommandError::NotAllowed("this device is of that account already"));
+            }
+            devices.may_leave()?;
         }
         devices.stop_joining(out);
         devices.joining = Some(Joining::new(&self.0, cx.now));
@@ -113,6 +132,8 @@ impl Command<Devices> for RemoveDevice {
         let chain = devices.lists.get(devices.account()).ok_or(Unmade::NotListed)?;
         let next = chain.remove(&devices.identity, self.0)?;
         devices.take(next, out);
+        // The ticket may be what the removed device came by, or lie on it.
+        devices.invited = None;
         Ok(())
     }
 }
@@ -129,10 +150,8 @@ impl Command<Devices> for RecoverAccount {
         let recovery = Recovery::read(&self.0).ok_or(unreadable)?;
         let known = devices.lists.iter().find(|c| recovery.open(*c.keys()).is_some()).cloned();
         let is_own = known.as_ref().is_some_and(|c| c.keys().id() == devices.account());
-        if !is_own && devices.devices().len() > 1 {
-            return Err(CommandError::NotAllowed(
-                "this device is of another account with other devices: remove it there first",
-            ));
+        if !is_own {
+            devices.may_leave()?;
         }
         devices.find(cx, recovery, out);
         if let Some(chain) = known {

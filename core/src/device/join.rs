@@ -116,6 +116,9 @@ impl Devices {
                     return self.drops.count(DropReason::Message);
                 };
                 joining.keys = Some(keys);
+                if !self.may_move_to(keys) {
+                    return self.stop_joining(out);
+                }
                 self.greet(cx, from, out);
             }
             Private::Welcome { secret, chain } => self.welcomed((from, identity), &secret, &chain.0, out),
@@ -141,6 +144,10 @@ impl Devices {
         }
         let account = self.identity.account_id();
         if !self.is_own(from) {
+            // It was added once and was taken out again: a ticket adds one device, once.
+            if self.invited.as_ref().is_some_and(|i| i.used_by == Some(from)) {
+                return Private::Refused;
+            }
             let Some(Ok(next)) = self.lists.get(account).map(|c| c.add(&self.identity, cert, cx.wall)) else {
                 return Private::Refused;
             };
@@ -170,8 +177,17 @@ impl Devices {
         self.move_to(account, chain, out);
     }
 
+    /// Whether this device may be of the account with these keys: of its own one always, of another as
+    /// [`may_leave`](Self::may_leave) says. A private conversation may have begun since that was asked for.
+    fn may_move_to(&self, keys: AccountKeys) -> bool {
+        keys.id() == self.identity.account_id() || self.may_leave().is_ok()
+    }
+
     /// This device is of this account from now on. Its own one, which had no other device, is over.
     fn move_to(&mut self, account: Account, chain: Chain, out: &mut Outbox<Out>) {
+        if !self.may_move_to(account.keys) {
+            return self.drops.count(DropReason::Message);
+        }
         let old = self.identity.account_id();
         let name = self.identity.name().into();
         if old != account.keys.id() {

@@ -74,6 +74,8 @@ pub(crate) enum In {
     Ready(NodeId),
     /// A node wrote, and it is not known whose device it is.
     Meet(NodeId),
+    /// There is a private conversation, which is named by the account that this device is of.
+    Private,
 }
 
 #[derive(Debug)]
@@ -136,6 +138,8 @@ pub(crate) struct Devices {
     joining: Option<Joining>,
     /// A recovery code whose account's lists are looked for.
     recovering: Option<(Recovery, Instant)>,
+    /// Whether there are private conversations here. They are named by the account: another one would lose them.
+    has_private: bool,
     drops: Drops,
 }
 
@@ -405,6 +409,7 @@ impl Machine for Devices {
             invited: None,
             joining: None,
             recovering: None,
+            has_private: false,
             drops: Drops::default(),
         };
         opened.rewant(out);
@@ -461,6 +466,7 @@ impl Machine for Devices {
             },
             In::Ready(peer) => self.greet(cx, peer, out),
             In::Meet(node) => self.meet(node, out),
+            In::Private => self.has_private = true,
         }
     }
 

@@ -223,6 +223,7 @@ impl Route for chat::Out {
                 q.events.volatile(Volatile::Typing { conversation, node, active });
             }
             Self::Read { read, scan } => q.read(Reader::Chat, read, scan),
+            Self::Private => q.input(device::In::Private),
             Self::Page { query, messages, older } => q.answers.push_back(Answer { query, messages, older }),
         }
     }
@@ -311,6 +312,7 @@ impl Route for device::Out {
             Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Device }),
             Self::Devices { person, devices } => {
                 q.input(chat::In::Devices { person, devices: devices.clone() });
+                q.input(file::In::Devices { person, devices: devices.clone() });
                 q.input(contacts::In::Devices { person, devices });
             }
             Self::Changed { person, device, added } => {

@@ -111,7 +111,18 @@ impl Contract for Files {
         let named = || known.clone().map_or(Attachment::of(FileId([0; 32]), [0; 32], 0), |(_, named)| named);
         Step::In(match d.below(12) {
             0..=2 => In::Message { from: d.peer(), body: message(d) },
-            3 => In::Group { group: GroupId([d.below(2); 32]), view: (d.below(4) > 0).then(|| view(d.byte())) },
+            3 => {
+                let group = GroupId([d.below(2); 32]);
+                match d.below(4) {
+                    0 => In::Group { group, view: None },
+                    1 => {
+                        let mask = d.byte();
+                        let devices = (0..PEERS).filter(|n| mask & (1u8 << n) != 0).map(|n| who(n).node_id()).collect();
+                        In::Devices { person: d.peer(), devices }
+                    }
+                    _ => In::Group { group, view: Some(view(d.byte())) },
+                }
+            }
             4 => In::Named { conversation: conversation(d), author: d.peer(), file: named() },
             5 => return Step::Fact(if d.coin() { up(d.peer()) } else { down(d.peer()) }),
             6 => return Step::Fact(d.fact()),

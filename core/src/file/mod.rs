@@ -10,6 +10,7 @@ pub(crate) mod contract;
 mod fetch;
 mod held;
 mod parts;
+mod people;
 mod sealed;
 mod serve;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use crate::fact::Fact;
 use crate::file::fetch::{Came, Fetch};
 use crate::file::held::{File, Row};
 use crate::file::parts::Held;
+use crate::file::people::People;
 use crate::file::sealed::Proven;
 use crate::file::serve::Serving;
 use crate::file::wire::Message;
@@ -67,6 +69,8 @@ pub(crate) enum In {
     Group { group: GroupId, view: Option<Arc<GroupView>> },
     /// A message that names a file is in a conversation.
     Named { conversation: Conversation, author: NodeId, file: Attachment },
+    /// The devices of a person, as far as its list is here.
+    Devices { person: NodeId, devices: Vec<NodeId> },
 }
 
 #[derive(Debug)]
@@ -112,6 +116,7 @@ pub(crate) struct Files {
     me: NodeId,
     files: OrderedMap<FileId, File>,
     groups: OrderedMap<GroupId, Arc<GroupView>>,
+    people: People,
     linked: OrderedSet<NodeId>,
     /// INVARIANT: the nodes that a fetch whose turn it is wants a link with.
     wanted: OrderedSet<NodeId>,
@@ -169,11 +174,18 @@ impl Files {
         out.delete_range(PARTS, file.0.to_vec(), after(file));
     }
 
+    /// The devices of both sides of the private conversation with a person.
+    fn sides(&self, peer: NodeId) -> Vec<NodeId> {
+        let mut all = self.people.devices_of(peer);
+        all.extend(self.people.devices_of(self.me));
+        all
+    }
+
     /// Whether a node may have what is said in a conversation now.
     fn is_reader(&self, node: NodeId, conversation: Conversation) -> bool {
         match conversation {
             Conversation::Network => true,
-            Conversation::Private(peer) => peer == node,
+            Conversation::Private(peer) => self.sides(peer).contains(&node),
             Conversation::Group(group) => self.groups.get(&group).is_some_and(|v| v.members.contains_key(&node)),
         }
     }
@@ -188,7 +200,7 @@ impl Files {
     fn candidates(&self, fetch: &Fetch, cx: &mut Cx<'_>) -> Vec<(NodeId, bool)> {
         let mut nodes: Vec<NodeId> = match fetch.conversation {
             Conversation::Network => self.linked.iter().copied().collect(),
-            Conversation::Private(peer) => alloc::vec![peer],
+            Conversation::Private(peer) => self.sides(peer),
             Conversation::Group(group) => {
                 self.groups.get(&group).map(|v| v.members.keys().copied().collect()).unwrap_or_default()
             }
@@ -424,6 +436,7 @@ impl Machine for Files {
             me: setup.identity.node_id(),
             files: OrderedMap::new(),
             groups: OrderedMap::new(),
+            people: People::default(),
             linked: OrderedSet::new(),
             wanted: OrderedSet::new(),
             serving: Serving::default(),
@@ -449,6 +462,14 @@ impl Machine for Files {
                 };
             }
             In::Named { conversation, author, file } => self.named(cx, conversation, author, file, out),
+            In::Devices { person, devices } => {
+                self.people.set(person, devices);
+                // Others may have now what a private conversation names.
+                let fetches = self.files.values_mut().filter_map(|f| f.fetch.as_mut());
+                let private = fetches.filter(|fetch| matches!(fetch.conversation, Conversation::Private(_)));
+                private.for_each(|fetch| fetch.look_soon(cx.now));
+                self.go_on(cx, out);
+            }
         }
     }
 
@@ -507,6 +528,7 @@ impl Machine for Files {
     fn footprint(&self) -> usize {
         let files = self.files.values().map(File::len).fold(0, usize::saturating_add);
         let links = self.linked.len().saturating_add(self.wanted.len()).saturating_add(self.groups.len());
+        let links = links.saturating_add(self.people.len());
         files.saturating_add(links).saturating_add(self.serving.len()).saturating_add(self.reads.len())
     }
 

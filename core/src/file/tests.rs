@@ -778,3 +778,33 @@ fn a_damaged_size_does_not_cost_its_memory() {
     let setup = Setup { config: &world.config, identity: &identity };
     assert!(Files::open(setup, store.hot(), &mut cx, &mut Outbox::new()).is_err());
 }
+
+// Alice has a phone (0) and a laptop (2), Bob a phone (1) and a laptop (3). Mutations: `is_reader` or `candidates` takes
+// the person's first device alone, or only the other side's devices.
+#[test]
+fn files_of_people_are_on_all_their_devices() {
+    let mut world = World::new(4);
+    let ids = world.ids.clone();
+    let devices = |person: usize, devices: &[usize]| In::Devices {
+        person: ids[person],
+        devices: devices.iter().map(|n| ids[*n]).collect(),
+    };
+    for n in 0..4 {
+        world.input(n, devices(0, &[0, 2]));
+        world.input(n, devices(1, &[1, 3]));
+    }
+    let (alice, bob) = (Conversation::Private(ids[0]), Conversation::Private(ids[1]));
+    // The phone said it in the message, the laptop alone has it.
+    let file = world.share(2, &plain(2), bob);
+    for (n, conversation) in [(3, alice), (0, bob)] {
+        world.command(n, StartFetch { conversation, file: file.clone(), from: Some(ids[0]) }).unwrap();
+        world.run(Duration::from_secs(60));
+        assert!(world.is_whole(n, &file), "{n}");
+    }
+    // A removed device gets nothing more, also if it stands for the person.
+    world.input(2, devices(0, &[2]));
+    assert!(!world.nodes[2].files.may_have(ids[0], file.id));
+    assert!(world.nodes[2].files.may_have(ids[3], file.id));
+    world.input(2, devices(1, &[1]));
+    assert!(!world.nodes[2].files.may_have(ids[3], file.id));
+}

@@ -455,3 +455,32 @@ fn who_only_asks_takes_no_place_for_a_conversation() {
     }
     assert!(a.chat.private.is_empty() && a.chat.logs.len() <= 1, "{} conversations", a.chat.logs.len());
 }
+
+/// Bob brings a made-up entry of Alice's laptop to her phone, and the laptop its own one under the same number.
+/// Mutation: each fork of a private conversation is reported.
+#[test]
+fn the_other_side_proves_no_fork_of_an_own_device() {
+    let (mut phone, bob, laptop) = (Bench::new(1), NodeId([2; 32]), NodeId([3; 32]));
+    phone.input(In::Devices { person: phone.me, devices: vec![phone.me, laptop] });
+    phone.fact(&up(bob));
+    phone.fact(&up(laptop));
+    let conversation = private_conversation(phone.me, bob);
+    let kind = Conversation::Private(bob);
+    let (said, _) = phone.step(|c, cx, out| c.say(cx, kind, vec![Content::text("hi")], out));
+    assert!(said.is_ok());
+    let brings = |from, author, n: u64| {
+        let part = Part { parents: Vec::new(), body: body(n, Content::text(n.to_string())) };
+        let parts = Parts { life: Life([7; 8]), seq: 1, prev: None, entries: vec![part] };
+        let run = Run::plain(conversation, author, parts).unwrap();
+        let runs = Sync::Runs { conversation, runs: vec![Blob(run.bytes)], end: crate::chat::wire::End::Open };
+        In::Opened { from, body: encode(&runs) }
+    };
+    let is_forked = |outs: &[Out]| outs.iter().any(|o| matches!(o, Out::Forked { .. }));
+    assert!(!is_forked(&phone.input(brings(bob, laptop, 1))));
+    let outs = phone.input(brings(laptop, laptop, 2));
+    assert!(!is_forked(&outs), "{outs:?}");
+    assert_eq!(received(&outs).len(), 1, "what the laptop said is shown");
+    // What Bob himself said twice is another matter.
+    phone.input(brings(bob, bob, 3));
+    assert!(is_forked(&phone.input(brings(bob, bob, 4))));
+}

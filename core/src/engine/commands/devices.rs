@@ -51,14 +51,9 @@ impl Engine {
     /// # Errors
     /// [`CommandError::ToSelf`]; [`CommandError::OtherNetwork`]; [`CommandError::NotRunning`];
     /// [`CommandError::NotAllowed`] if this device is of an account with other devices, or of that one already, or if
-    /// private messages were said here.
+    /// private messages were said here. A device that was removed from its account may join that one again.
     pub fn join_account(&mut self, now: Instant, ticket: &DeviceTicket) -> Result<(), CommandError> {
         let with = ticket.ticket.node;
-        if self.machines.chat.has_private() {
-            return Err(CommandError::NotAllowed(
-                "this profile has private conversations of its own account: join with a new profile",
-            ));
-        }
         if ticket.ticket.network_key.unwrap_or_default() != self.config.network_key {
             return Err(CommandError::OtherNetwork);
         }
