@@ -116,6 +116,42 @@ impl World {
         engine.check().unwrap();
     }
 
+    /// As [`serve`](Self::serve), but each batch is first only on disk. True, and no more is done, when a node that starts
+    /// with what is there then is as asked.
+    fn serve_until_stored(&mut self, n: usize, done: impl Fn(&Engine) -> bool) -> bool {
+        let now = self.now;
+        let Device { engine, store, events, .. } = &mut self.devices[n];
+        while let Some(output) = engine.poll() {
+            match output {
+                Output::Batch(batch) => {
+                    let seq = batch.seq;
+                    store.apply(batch);
+                    let seen =
+                        Engine::restore(Config::default(), identity(n), store.hot(), [99; 32], now, WALL).unwrap();
+                    if done(&seen) {
+                        return true;
+                    }
+                    engine.handle_committed(now, seq);
+                }
+                Output::Read(request) => {
+                    let records = store.scan(&request.scan);
+                    engine.handle_records(now, request.id, records);
+                }
+                Output::Event(Event::Durable { event, seq }) => {
+                    events.push(event);
+                    engine.ack(now, seq).unwrap();
+                }
+                Output::Transmit(t) => {
+                    if let Some(to) = (0..8).find(|to| Self::addr(*to) == t.to) {
+                        self.mail.push((n, to, t.bytes));
+                    }
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
     fn step(&mut self) {
         (0..self.devices.len()).for_each(|n| self.serve(n));
         let mail = std::mem::take(&mut self.mail);
@@ -699,4 +735,148 @@ fn a_person_has_a_message_when_any_of_its_devices_has_it() {
     w.run_for(30);
     let found = w.devices[1].engine.confirmations(w.now, Conversation::Private(alice), id).unwrap();
     assert_eq!((found.members, found.stored, found.read), (1, vec![alice], vec![]));
+}
+
+/// Bob's laptop (4) learns that Alice's laptop (2) was removed, by Alice's phone and by Bob's.
+/// Mutations: only nodes of the book learn of a change; a change of another's list is not said to own devices.
+#[test]
+fn each_device_of_a_contact_learns_of_a_removal() {
+    for cut in [(1, 4), (0, 4)] {
+        let mut w = World::new(5);
+        w.send(0, 1, "hi");
+        w.hears(1, "hi");
+        w.send(1, 0, "ho");
+        w.hears(0, "ho");
+        w.add(0, 2);
+        w.add(1, 4);
+        let (alice, laptop) = (w.id(0), w.id(2));
+        w.until("all know of it", |w| [1, 4].iter().all(|n| w.devices[*n].engine.devices_of(alice).len() == 2));
+        w.run_for(60);
+        w.cut.push(cut);
+        w.until("the link is gone", |w| !w.linked(cut.0, cut.1) && !w.linked(cut.1, cut.0));
+        w.devices[0].engine.remove_device(w.now, laptop).unwrap();
+        w.run_for(60);
+        assert_eq!(w.devices[4].engine.devices_of(alice), [alice], "without the link {cut:?}");
+    }
+}
+
+/// Bob (1) verified Alice's phone (0), which takes a laptop (2) in. He crashes as soon as the new list is on disk.
+/// Mutations: the hold waits for the commit of the list; it is an input of a later step than the list.
+#[test]
+fn a_crash_leaves_no_list_without_its_hold() {
+    let mut w = World::new(3);
+    w.verify(1, 0);
+    w.run_for(5);
+    let (ticket, now) = (w.ticket(0), w.now);
+    w.devices[2].engine.join_account(now, &ticket).unwrap();
+    let alice = w.id(0);
+    let mut crashed = false;
+    for _ in 0..60_000 {
+        crashed = w.serve_until_stored(1, |engine| engine.devices_of(alice).len() == 2);
+        if crashed {
+            break;
+        }
+        w.step();
+    }
+    assert!(crashed);
+    let store = w.devices[1].store.clone();
+    w.devices[1].engine = w.engine(1, &store);
+    w.join(1);
+    w.until("linked again", |w| w.linked(0, 1) && w.linked(1, 2));
+    w.run_for(600);
+    let now = w.now;
+    let sent = w.devices[1].engine.send_private(now, alice, Content::text("to verified keys alone"));
+    assert_eq!(sent, Err(CommandError::KeyChanged(alice)));
+    assert_eq!(w.changes(1), [(alice, w.id(2), true)]);
+    assert_eq!(w.devices[1].engine.contact(alice).unwrap().verification, Verification::Changed);
+}
+
+/// Bob (1) verified Alice's laptop (2), which her phone (0) removes: his contact is the phone from then on.
+/// Mutations: the row is looked for after the device is of no person; it stays with the device; the removed device is
+/// written to as any other.
+#[test]
+fn a_contact_by_a_removed_device_is_held_and_goes_on_by_the_person() {
+    let mut w = World::new(3);
+    w.add(0, 2);
+    w.verify(1, 2);
+    let (phone, laptop) = (w.id(0), w.id(2));
+    w.until("Bob knows", |w| w.devices[1].engine.devices_of(laptop).len() == 2);
+    w.run_for(30);
+    let state = |w: &World, n: NodeId| w.devices[1].engine.contact(n).map(|c| (c.node, c.verification));
+    let number = w.devices[1].engine.safety_number(w.now, laptop).unwrap().number;
+    w.devices[1].engine.verify_contact(w.now, laptop, &number).unwrap();
+    assert_eq!(state(&w, laptop), Some((laptop, Verification::Verified)));
+    w.devices[0].engine.remove_device(w.now, laptop).unwrap();
+    w.until("Bob learns", |w| w.changes(1).contains(&(phone, laptop, false)));
+    w.run_for(5);
+    let say = |w: &mut World, to| w.devices[1].engine.send_private(w.now, to, Content::text("secret"));
+    assert!(matches!(say(&mut w, laptop), Err(CommandError::NotAllowed(_))));
+    assert_eq!(say(&mut w, phone), Err(CommandError::KeyChanged(phone)));
+    assert_eq!(state(&w, phone), Some((phone, Verification::Changed)));
+    assert_eq!(state(&w, laptop), None);
+    let now = w.now;
+    let number = w.devices[1].engine.safety_number(now, phone).unwrap().number;
+    let me = w.id(1);
+    w.devices[0].engine.add_contact(now, me, None).unwrap();
+    w.until("keys are known", |w| w.devices[0].engine.safety_number(w.now, me).is_ok());
+    let now = w.now;
+    assert_eq!(w.devices[0].engine.safety_number(now, me).unwrap().number, number);
+    w.devices[1].engine.verify_contact(now, phone, &number).unwrap();
+    w.send(1, 0, "to the phone");
+    w.hears(0, "to the phone");
+}
+
+/// Bob (1) blocks Alice (0), who takes a laptop (2) in: it is blocked too, and free again with her.
+/// Mutations: devices that come are not blocked; the end of a block leaves them.
+#[test]
+fn a_blocked_person_is_blocked_with_the_devices_that_come() {
+    let mut w = World::new(4);
+    w.send(0, 1, "hi");
+    w.hears(1, "hi");
+    let (alice, laptop) = (w.id(0), w.id(2));
+    w.devices[1].engine.block(w.now, alice).unwrap();
+    w.run_for(5);
+    w.add(0, 2);
+    w.run_for(30);
+    w.send(2, 1, "blocked?");
+    w.run_for(120);
+    assert!(!w.heard(1).contains(&"blocked?".to_owned()));
+    w.restart(1);
+    w.run_for(60);
+    assert!(!w.linked(1, 2) && !w.heard(1).contains(&"blocked?".to_owned()));
+    assert_eq!(w.devices[1].engine.blocked().len(), 2);
+    w.devices[1].engine.unblock(w.now, alice).unwrap();
+    assert!(!w.devices[1].engine.blocked().contains(&laptop));
+    w.hears(1, "blocked?");
+}
+
+/// Alice's only device is lost; her tablet (2) recovers the account. What Bob (1) compares then is the tablet's keys.
+/// Mutations: the number is of the keys that the row had; the keys of another device than the row's are not taken.
+#[test]
+fn the_safety_number_after_a_recovery_is_of_the_device_that_is_there() {
+    let mut w = World::new(3);
+    w.verify(1, 0);
+    w.run_for(5);
+    let (alice, bob) = (w.id(0), w.id(1));
+    let before = w.devices[1].engine.safety_number(w.now, alice).unwrap().number;
+    let code = identity(0).recovery_code().unwrap();
+    w.devices[0].off = true;
+    w.devices[2].engine.recover_account(w.now, &code).unwrap();
+    w.until("Bob learns", |w| w.devices[1].engine.devices_of(alice) == [w.id(2)]);
+    w.devices[2].engine.add_contact(w.now, bob, None).unwrap();
+    w.until("keys are known", |w| {
+        w.devices[1].engine.safety_number(w.now, alice).is_ok() && w.devices[2].engine.safety_number(w.now, bob).is_ok()
+    });
+    let now = w.now;
+    let number = w.devices[2].engine.safety_number(now, bob).unwrap().number;
+    assert_ne!(number, before);
+    assert_eq!(w.devices[1].engine.verify_contact(now, alice, &before), Err(CommandError::NumberDiffers(alice)));
+    w.devices[1].engine.verify_contact(now, alice, &number).unwrap();
+    assert_eq!(w.devices[1].engine.contact(alice).unwrap().verification, Verification::Verified);
+    w.send(1, 0, "to the tablet");
+    w.hears(2, "to the tablet");
+    w.restart(1);
+    w.until("linked again", |w| w.linked(1, 2));
+    w.send(1, 0, "after a restart");
+    w.hears(2, "after a restart");
 }

@@ -19,7 +19,7 @@ const TOLD_AFTER: Duration = Duration::from_millis(300);
 /// Lists of people come right after the link, before a conversation with one of them is asked for: 1 s.
 const ASKED_AFTER: Duration = Duration::from_secs(1);
 
-/// INVARIANT: as many people as there are lists of devices.
+/// INVARIANT: as many people as there are lists of devices: an entry goes with its list.
 #[derive(Debug, Default)]
 pub(super) struct People {
     persons: OrderedMap<NodeId, NodeId>,
@@ -108,13 +108,16 @@ impl Chat {
         self.people.speaks(node)
     }
 
-    /// The devices of a person changed, or are known now.
+    /// The devices of a person changed, or are known now; none: they are not known any more.
     pub(super) fn devices_known(&mut self, cx: &mut Cx<'_>, person: NodeId, devices: Vec<NodeId>) {
         let own_before = self.person_of(self.me);
         let is_new = !self.people.devices.contains_key(&person);
         self.people.persons.retain(|device, of| *of != person || devices.contains(device));
         self.people.persons.extend(devices.iter().filter(|d| **d != person).map(|d| (*d, person)));
-        self.people.devices.insert(person, devices);
+        match devices.is_empty() {
+            true => drop(self.people.devices.remove(&person)),
+            false => drop(self.people.devices.insert(person, devices)),
+        }
         let own = self.person_of(self.me);
         if own != own_before {
             self.people.conversations.clear();
@@ -125,6 +128,10 @@ impl Chat {
         };
         for person in all.into_iter().filter(|p| *p != own) {
             let id = private_conversation(own, person);
+            if !self.people.devices.contains_key(&person) {
+                self.people.conversations.remove(&id);
+                continue;
+            }
             self.people.conversations.insert(id, person);
             if is_new || own != own_before {
                 let linked: Vec<NodeId> = self.own_linked();

@@ -137,7 +137,7 @@ impl Command<Contacts> for Mute {
         let person = contacts.contact(node)?;
         if person.muted != muted {
             contacts.put(node, Person { muted, ..person }, out);
-            out.push(Out::Fact(if muted { Fact::Muted(node) } else { Fact::Unmuted(node) }));
+            contacts.mute(node, muted, out);
         }
         Ok(())
     }
@@ -154,13 +154,15 @@ impl Command<Contacts> for Remove {
         let node = self.0;
         let person = contacts.book.get(node).ok_or(CommandError::Unknown("contact"))?;
         let (muted, verified) = (person.muted, person.verified.is_some());
+        let nodes = contacts.nodes_of(node);
         contacts.take_out(node, out);
-        if muted {
-            out.push(Out::Fact(Fact::Unmuted(node)));
-        }
-        if verified {
-            out.push(Out::Trust { node, identity: None, held: false, compared: false });
-            contacts.hold_others(node, false, out);
+        for node in nodes {
+            if muted {
+                out.push(Out::Fact(Fact::Unmuted(node)));
+            }
+            if verified {
+                out.push(Out::Trust { node, identity: None, held: false, compared: false });
+            }
         }
         Ok(())
     }
@@ -211,8 +213,7 @@ impl Command<Contacts> for Verify {
             }
         }
         contacts.put(node, Person { verified: Some(other.identity), changed: false, ..person }, out);
-        out.push(Out::Trust { node, identity: Some(other.identity), held: false, compared: true });
-        contacts.hold_others(node, false, out);
+        contacts.trust(node, (false, true), out);
         Ok(())
     }
 }
@@ -231,8 +232,7 @@ impl Command<Contacts> for AcceptChange {
             return Err(CommandError::Unknown("change of a key"));
         }
         contacts.put(node, Person { verified: None, changed: false, ..person }, out);
-        out.push(Out::Trust { node, identity: None, held: false, compared: false });
-        contacts.hold_others(node, false, out);
+        contacts.trust(node, (false, false), out);
         Ok(())
     }
 }

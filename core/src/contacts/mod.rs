@@ -44,10 +44,11 @@ pub(crate) enum In {
     Received { from: NodeId, author: NodeId },
     /// It names a file.
     Named { from: NodeId, file: Box<Attachment> },
-    /// These are the devices of an account; `person` stands for it.
+    /// These are the devices of an account, the most senior first; none: its list is not kept any more. `person` stands for
+    /// it.
     Devices { person: NodeId, devices: Vec<NodeId> },
-    /// A device came to this person's account, or is gone from it.
-    DevicesChanged(NodeId),
+    /// A device came to this person's account, or is gone from it; `Devices` follows.
+    DevicesChanged { person: NodeId, device: NodeId },
 }
 
 #[derive(Debug)]
@@ -88,20 +89,34 @@ pub(crate) struct Contacts {
     linked: OrderedSet<NodeId>,
     /// Whose device a node is, other than of the person that it stands for itself.
     ///
-    /// INVARIANT: at most seven for each account whose lists are kept.
+    /// INVARIANT: at most eight for each account whose lists are kept.
     persons: OrderedMap<NodeId, NodeId>,
+    /// The devices of a person, the most senior first.
+    ///
+    /// INVARIANT: one entry for each account whose lists are kept.
+    listed: OrderedMap<NodeId, Vec<NodeId>>,
 }
 
 impl Contacts {
     /// The row of a node, or of another device of its person.
     fn row_of(&self, node: NodeId) -> NodeId {
-        if self.book.get(node).is_some() {
-            return node;
-        }
         let person = self.person_of(node);
+        let others = self.listed.get(&person).into_iter().flatten().copied();
         let is_row = |other: &NodeId| self.book.get(*other).is_some();
-        let mut others = self.persons.iter().filter(|(_, p)| **p == person).map(|(device, _)| *device);
-        Some(person).filter(is_row).or_else(|| others.find(is_row)).unwrap_or(node)
+        [node, person].into_iter().chain(others).find(is_row).unwrap_or(node)
+    }
+
+    /// The device whose keys are those of a row: the row's own while its person has it, and else the most senior one.
+    fn device_of(&self, row: NodeId) -> NodeId {
+        let listed = self.listed.get(&self.person_of(row)).filter(|devices| !devices.contains(&row));
+        listed.and_then(|devices| devices.first()).copied().unwrap_or(row)
+    }
+
+    /// All nodes of the person of a row, without those that have another row.
+    fn nodes_of(&self, row: NodeId) -> OrderedSet<NodeId> {
+        let person = self.person_of(row);
+        let listed = self.listed.get(&person).into_iter().flatten().copied();
+        listed.chain([person, row]).filter(|node| *node == row || self.book.get(*node).is_none()).collect()
     }
 
     fn person_of(&self, node: NodeId) -> NodeId {
@@ -120,34 +135,77 @@ impl Contacts {
         out.push(Out::Kept { node, kept: false });
     }
 
-    /// A verified person whose devices changed is held until the user looked at it, as one with another key.
-    fn devices_changed(&mut self, person: NodeId, out: &mut Outbox<Out>) {
-        let rows: Vec<NodeId> =
-            self.book.iter().map(|(node, _)| node).filter(|node| self.person_of(*node) == person).collect();
-        for node in rows {
-            let Some(known) = self.book.get(node).filter(|p| p.verified.is_some() && !p.changed) else { continue };
-            let (identity, known) = (known.verified, Person { changed: true, ..known.clone() });
-            self.put(node, known, out);
-            out.push(Out::Trust { node, identity, held: true, compared: false });
-            self.hold_others(node, true, out);
+    /// Says what is verified of the person of a row, and holds what goes to its devices or ends that.
+    fn trust(&self, row: NodeId, (held, compared): (bool, bool), out: &mut Outbox<Out>) {
+        let (device, verified) = (self.device_of(row), self.book.get(row).and_then(|p| p.verified));
+        for node in self.nodes_of(row) {
+            let identity = verified.filter(|_| node == device);
+            out.push(Out::Trust { node, identity, held, compared: compared && node == device });
         }
     }
 
-    /// Holds what goes to the other devices of the person of a row, or ends that.
-    fn hold_others(&self, row: NodeId, held: bool, out: &mut Outbox<Out>) {
-        let person = self.person_of(row);
-        let others = self.persons.iter().filter(|(_, p)| **p == person).map(|(device, _)| *device);
-        for node in others.chain([person]).filter(|node| *node != row && self.book.get(*node).is_none()) {
-            out.push(Out::Trust { node, identity: None, held, compared: false });
+    fn mute(&self, row: NodeId, muted: bool, out: &mut Outbox<Out>) {
+        for node in self.nodes_of(row) {
+            out.push(Out::Fact(if muted { Fact::Muted(node) } else { Fact::Unmuted(node) }));
         }
     }
 
-    fn devices(&mut self, person: NodeId, devices: &[NodeId], out: &mut Outbox<Out>) {
+    /// A verified person whose devices changed is held until the user looked at it, as one with another key. So is one that
+    /// was known as the person of the device that came.
+    fn devices_changed(&mut self, person: NodeId, device: NodeId, out: &mut Outbox<Out>) {
+        let is_of = |row: &NodeId| *row == device || self.person_of(*row) == person;
+        let rows: Vec<NodeId> = self.book.iter().map(|(node, _)| node).filter(is_of).collect();
+        for row in rows {
+            let Some(known) = self.book.get(row).filter(|p| p.verified.is_some() && !p.changed) else { continue };
+            self.put(row, Person { changed: true, ..known.clone() }, out);
+            self.trust(row, (true, false), out);
+        }
+    }
+
+    fn devices(&mut self, person: NodeId, devices: Vec<NodeId>, out: &mut Outbox<Out>) {
+        let before = self.listed.remove(&person).unwrap_or_default();
+        let gone: Vec<NodeId> = before.into_iter().filter(|d| *d != person && !devices.contains(d)).collect();
         self.persons.retain(|device, of| *of != person || devices.contains(device));
         self.persons.extend(devices.iter().filter(|d| **d != person).map(|d| (*d, person)));
-        let row = self.row_of(person);
-        if self.book.get(row).is_some_and(|p| p.changed) {
-            self.hold_others(row, true, out);
+        if !devices.is_empty() {
+            self.listed.insert(person, devices);
+            gone.iter().for_each(|device| self.move_row(*device, person, out));
+        }
+        for node in gone.into_iter().filter(|node| self.book.get(*node).is_none()) {
+            out.push(Out::Trust { node, identity: None, held: false, compared: false });
+            out.push(Out::Fact(Fact::Unmuted(node)));
+        }
+        let rows: Vec<NodeId> =
+            self.book.iter().map(|(node, _)| node).filter(|node| self.person_of(*node) == person).collect();
+        rows.into_iter().for_each(|row| self.renew(row, out));
+    }
+
+    /// The row of a device that its person has no more is that of the person.
+    fn move_row(&mut self, device: NodeId, person: NodeId, out: &mut Outbox<Out>) {
+        let Some(moved) = self.book.get(device).cloned() else { return };
+        let row = match self.book.get(person) {
+            Some(known) if moved.request || !known.request => {
+                Person { muted: known.muted || moved.muted, ..known.clone() }
+            }
+            Some(_) | None => Person { keys: None, ..moved },
+        };
+        // First the one that comes, so that the person is a contact all the time.
+        self.put(person, row, out);
+        self.take_out(device, out);
+    }
+
+    /// The devices of the person of a row are others: what is known of it holds for them.
+    fn renew(&mut self, row: NodeId, out: &mut Outbox<Out>) {
+        let Some(known) = self.book.get(row).cloned() else { return };
+        if known.keys.is_some_and(|keys| node_id(&keys.device) != self.device_of(row)) {
+            self.put(row, Person { keys: None, ..known.clone() }, out);
+        }
+        self.meet(row, out);
+        if known.verified.is_some() {
+            self.trust(row, (known.changed, false), out);
+        }
+        if known.muted {
+            self.mute(row, true, out);
         }
     }
 
@@ -167,9 +225,10 @@ impl Contacts {
     }
 
     /// Asks for keys that are not known yet.
-    fn meet(&self, node: NodeId, out: &mut Outbox<Out>) {
-        if self.linked.contains(&node) && self.book.get(node).is_some_and(|p| p.keys.is_none()) {
-            out.push(Out::Meet(node));
+    fn meet(&self, row: NodeId, out: &mut Outbox<Out>) {
+        let device = self.device_of(row);
+        if self.linked.contains(&device) && self.book.get(row).is_some_and(|p| p.keys.is_none()) {
+            out.push(Out::Meet(device));
         }
     }
 
@@ -180,7 +239,8 @@ impl Contacts {
             return;
         }
         // Of others nothing is kept: they are asked when they come into the book.
-        let Some(person) = self.book.get(node) else { return };
+        let row = self.row_of(node);
+        let Some(person) = self.book.get(row).filter(|_| self.device_of(row) == node) else { return };
         if person.keys == Some(keys) {
             return;
         }
@@ -190,11 +250,10 @@ impl Contacts {
         let is_news = changed && !person.changed;
         // A key that was held stays so if the old one comes back: two stores have the device's key.
         person.changed |= changed;
-        let identity = person.verified;
-        self.put(node, person, out);
+        self.put(row, person, out);
         if is_news {
-            out.push(Out::Trust { node, identity, held: true, compared: false });
-            out.push(Out::Changed(node));
+            self.trust(row, (true, false), out);
+            out.push(Out::Changed(row));
         }
     }
 
@@ -229,7 +288,8 @@ impl Machine for Contacts {
                 out.push(Out::Fact(Fact::Muted(node)));
             }
         }
-        Ok(Self { me: cx.me, own: None, book, linked: OrderedSet::new(), persons: OrderedMap::new() })
+        let (linked, persons, listed) = (OrderedSet::new(), OrderedMap::new(), OrderedMap::new());
+        Ok(Self { me: cx.me, own: None, book, linked, persons, listed })
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern other machines")]
@@ -237,7 +297,7 @@ impl Machine for Contacts {
         match *fact {
             Fact::LinkUp { peer, .. } => {
                 self.linked.insert(peer);
-                self.meet(peer, out);
+                self.meet(self.row_of(peer), out);
             }
             Fact::LinkDown { peer, .. } => drop(self.linked.remove(&peer)),
             // A block answers a request.
@@ -254,8 +314,8 @@ impl Machine for Contacts {
                 Wrote(self.row_of(from)).run(self, cx, out);
             }
             In::Received { from, .. } => self.received(cx, self.row_of(from), out),
-            In::Devices { person, devices } => self.devices(person, &devices, out),
-            In::DevicesChanged(person) => self.devices_changed(person, out),
+            In::Devices { person, devices } => self.devices(person, devices, out),
+            In::DevicesChanged { person, device } => self.devices_changed(person, device, out),
             In::Named { from, file } => {
                 if self.book.get(from).is_some_and(|person| !person.request) {
                     out.push(Out::Named { from, file });
@@ -271,7 +331,8 @@ impl Machine for Contacts {
     }
 
     fn footprint(&self) -> usize {
-        self.book.len().saturating_add(self.linked.len()).saturating_add(self.persons.len())
+        let persons = self.persons.len().saturating_add(self.listed.len());
+        self.book.len().saturating_add(self.linked.len()).saturating_add(persons)
     }
 
     fn count(&self, _stats: &mut Stats) {}

@@ -95,12 +95,13 @@ pub(crate) enum Out {
     Unproven(NodeId),
     Want(NodeId),
     Unwant(NodeId),
-    /// These are the devices of an account, the most senior first. `person` stands for it.
+    /// These are the devices of an account, the most senior first; none: its list is not kept any more. `person` stands for
+    /// it.
     Devices {
         person: NodeId,
         devices: Vec<NodeId>,
     },
-    /// A device came to an account, or is gone from it.
+    /// A device came to an account, or is gone from it. `Devices` follows in the same step.
     Changed {
         person: NodeId,
         device: NodeId,
@@ -169,6 +170,12 @@ impl Devices {
         self.lists.get(self.account()).is_some_and(|chain| !chain.has(self.identity.node_id()))
     }
 
+    /// Whether a node was taken out of its account's list, and is of no other account and stands for nobody.
+    pub(crate) fn took_out(&self, node: NodeId) -> bool {
+        let stands = self.lists.of_node(node).or_else(|| self.lists.of_person(node));
+        stands.is_none() && self.lists.iter().any(|chain| chain.took_out(node))
+    }
+
     /// Whether this device waits to be taken into an account, or for the lists of one to recover.
     pub(crate) fn is_joining(&self) -> bool {
         self.joining.is_some() || self.recovering.is_some()
@@ -196,22 +203,42 @@ impl Devices {
         out.push(Out::Send { to, body: encode(message) });
     }
 
-    /// Says which list of its account this node has.
-    fn announce(&self, to: NodeId, out: &mut Outbox<Out>) {
-        let account = self.account();
+    /// Whether an account is a contact's: by one of its devices, or by the one that it is named by.
+    fn is_of_contact(&self, chain: &Chain) -> bool {
+        chain.devices().chain([chain.keys().person()]).any(|node| self.contacts.contains(&node))
+    }
+
+    /// Lists of people that are contacts no more are not kept.
+    fn forget_lists(&mut self, out: &mut Outbox<Out>) {
+        let own = self.account();
+        let kept = |chain: &Chain| chain.keys().id() == own || self.is_of_contact(chain);
+        let kept: OrderedSet<AccountId> = self.lists.iter().filter(|c| kept(c)).map(|c| c.keys().id()).collect();
+        let gone = self.lists.iter().filter(|c| !kept.contains(&c.keys().id()));
+        gone.for_each(|c| out.push(Out::Devices { person: c.keys().person(), devices: Vec::new() }));
+        self.lists.retain(|c| kept.contains(&c.keys().id()), out);
+    }
+
+    /// Says which list of an account this node has.
+    fn announce(&self, to: NodeId, account: AccountId, out: &mut Outbox<Out>) {
         if let Some(chain) = self.lists.get(account) {
             self.say(to, &Message::Have { account, head: chain.head().hash() }, out);
         }
     }
 
-    /// Whether a linked node learns which list this one has: a contact, an own device, and one that says to be.
+    /// Whether a linked node learns which list this one has: each device of a contact, an own device, and one that says to
+    /// be.
     fn is_told(&self, node: NodeId) -> bool {
         let says_own = self.linked.get(&node).is_some_and(|l| l.account == self.account());
-        self.contacts.contains(&node) || self.is_own(node) || says_own
+        let is_contacts = || self.lists.of_node(node).is_some_and(|chain| self.is_of_contact(chain));
+        self.contacts.contains(&node) || self.is_own(node) || says_own || is_contacts()
     }
 
-    fn announce_to_all(&self, out: &mut Outbox<Out>) {
-        self.linked.keys().filter(|node| self.is_told(**node)).for_each(|node| self.announce(*node, out));
+    /// Says that the list of an account changed: the own to all that have to know it, that of another to the own devices,
+    /// which may have no link with who brought it.
+    fn announce_to_all(&self, account: AccountId, out: &mut Outbox<Out>) {
+        let is_own_list = account == self.account();
+        let to = |node: &NodeId| if is_own_list { self.is_told(*node) } else { self.is_own(*node) };
+        self.linked.keys().filter(|node| to(node)).for_each(|node| self.announce(*node, account, out));
     }
 
     /// Asks a node that wrote for the lists of its account.
@@ -259,20 +286,22 @@ impl Devices {
         if !self.lists.put(chain, self.identity.account_id(), &self.contacts, out) {
             return self.drops.count(DropReason::Queue);
         }
-        if is_new || before != after {
-            out.push(Out::Devices { person, devices: after.clone() });
-        }
+        // What follows from a change is stored with the list: after a crash there are both or neither. It comes before the
+        // list, since a device that is gone is of no person after that.
         for device in before.iter().filter(|d| !after.contains(d)) {
-            out.after_commit(Out::Changed { person, device: *device, added: false });
+            out.push(Out::Changed { person, device: *device, added: false });
         }
         for device in after.iter().filter(|d| !before.contains(d)) {
-            out.after_commit(Out::Changed { person, device: *device, added: true });
+            out.push(Out::Changed { person, device: *device, added: true });
+        }
+        if is_new || before != after {
+            out.push(Out::Devices { person, devices: after });
         }
         if account == self.account() {
             self.name_from_list(out);
             self.rewant(out);
-            self.announce_to_all(out);
         }
+        self.announce_to_all(account, out);
     }
 
     /// This device has the name that the newest list of its account gives it.
@@ -351,11 +380,11 @@ impl Devices {
         match self.lists.get(account).map(|known| chain.rank(known)) {
             None | Some(core::cmp::Ordering::Greater) => self.take(chain, out),
             Some(core::cmp::Ordering::Equal) => {}
-            // The other side has an older one of this node's account.
+            // The other side has an older one.
             Some(core::cmp::Ordering::Less) => {
                 self.drops.count(DropReason::Stale);
-                if account == self.account() {
-                    self.announce(from, out);
+                if account == self.account() || self.is_own(from) {
+                    self.announce(from, account, out);
                 }
             }
         }
@@ -365,14 +394,13 @@ impl Devices {
         let (answers, chains) = (RateLimit::new(ANSWERS_OF_NODE), RateLimit::new(CHAINS_OF_NODE));
         self.linked.insert(peer, Linked { account, answers, chains });
         if self.is_told(peer) {
-            self.announce(peer, out);
+            self.announce(peer, self.account(), out);
         }
         self.wonder(peer, account, out);
         if self.is_own(peer) {
             // A device that was added knows nobody yet.
-            for chain in self.lists.iter().filter(|c| c.keys().id() != self.account()) {
-                self.say(peer, &Message::Have { account: chain.keys().id(), head: chain.head().hash() }, out);
-            }
+            let others = self.lists.iter().map(|c| c.keys().id()).filter(|account| *account != self.account());
+            others.for_each(|account| self.announce(peer, account, out));
         }
         if let Some((recovery, _)) = &self.recovering {
             self.say(peer, &Message::Find { recovery: recovery.public() }, out);
@@ -447,14 +475,13 @@ impl Machine for Devices {
             In::Contact { node, kept: true } => {
                 self.contacts.insert(node);
                 if let Some(account) = self.linked.get(&node).map(|l| l.account) {
-                    self.announce(node, out);
+                    self.announce(node, self.account(), out);
                     self.say(node, &Message::Want { account }, out);
                 }
             }
             In::Contact { node, kept: false } => {
                 self.contacts.remove(&node);
-                let (own, contacts) = (self.account(), &self.contacts);
-                self.lists.retain(|c| c.keys().id() == own || c.devices().any(|d| contacts.contains(&d)), out);
+                self.forget_lists(out);
             }
             In::Message { from, body } => match decode::<Message>(&body, MAX_BYTES) {
                 Ok(message) => self.message(cx, from, message, out),

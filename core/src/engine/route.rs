@@ -311,16 +311,18 @@ impl Route for device::Out {
             Self::Want(peer) => q.input(link::In::Want { peer, owner: Owner::Device }),
             Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Device }),
             Self::Devices { person, devices } => {
-                q.input(chat::In::Devices { person, devices: devices.clone() });
-                q.input(file::In::Devices { person, devices: devices.clone() });
-                q.input(contacts::In::Devices { person, devices });
+                q.within_step(chat::In::Devices { person, devices: devices.clone() });
+                q.within_step(file::In::Devices { person, devices: devices.clone() });
+                q.within_step(contacts::In::Devices { person, devices: devices.clone() });
+                q.within_step(link::In::Devices { person, devices });
             }
             Self::Changed { person, device, added } => {
+                // With the list that is the reason, or a crash between them leaves one without the other.
                 if !added {
-                    q.input(delivery::In::GiveUp(device));
-                    q.input(session::In::Wipe(device));
+                    q.within_step(delivery::In::GiveUp(device));
+                    q.within_step(session::In::Wipe(device));
                 }
-                q.input(contacts::In::DevicesChanged(person));
+                q.within_step(contacts::In::DevicesChanged { person, device });
                 q.durable(Durable::DevicesChanged { node: person, device, added });
             }
         }

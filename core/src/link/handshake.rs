@@ -13,8 +13,8 @@ use crate::link::half_open::HalfOpen;
 use crate::link::keys::StaticKey;
 use crate::link::noise::{Handshake, IK_PSK2};
 use crate::link::packet::{
-    COOKIE_REPLY, Epoch, INIT_HEADER, InitPayload, MAC_LEN, Macs, NO_GENERATION, RECORD_OUTDATED, RECORD_OUTDATED_LEN, RESP, RESP_HEADER, RESP_LEN,
-    RespPayload, VERSION, macs, u32_at,
+    COOKIE_REPLY, Epoch, INIT_HEADER, InitPayload, MAC_LEN, Macs, NO_GENERATION, RECORD_OUTDATED, RECORD_OUTDATED_LEN,
+    RESP, RESP_HEADER, RESP_LEN, RespPayload, VERSION, macs, u32_at,
 };
 use crate::link::session::Session;
 use crate::link::upgrade::{Hidden, Upgrade};
@@ -175,8 +175,19 @@ impl Link {
         }
         let InitPayload { stamp, epoch, .. } = payload;
         let created = cx.now;
-        let half =
-            HalfOpen { peer, record, split, generation, remote, path: from, stamp, ephemeral, epoch, local_incarnation, created };
+        let half = HalfOpen {
+            peer,
+            record,
+            split,
+            generation,
+            remote,
+            path: from,
+            stamp,
+            ephemeral,
+            epoch,
+            local_incarnation,
+            created,
+        };
         self.half_open.insert(local, half);
         self.routes.insert(local, Route::HalfOpen);
         self.timers.arm(Timer::HalfOpen(local), cx.now + self.config.handshake_timeout);

@@ -14,9 +14,9 @@ mod expiry;
 mod forgers;
 mod fragments;
 mod frame;
-mod generations;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 pub mod fuzz;
+mod generations;
 mod half_open;
 mod handshake;
 mod health;
@@ -95,6 +95,8 @@ pub(crate) enum In {
     Close { peer: NodeId },
     /// A linked node brought something whose signature does not hold, and could have known.
     Forged { peer: NodeId },
+    /// These are the devices of an account; `person` stands for it.
+    Devices { person: NodeId, devices: Vec<NodeId> },
     /// Answered by `Fact::RoundTrips` of every link.
     Measure,
     /// Close all links (leaving) and stop answering handshakes until `Open`.
@@ -573,6 +575,7 @@ impl Machine for Link {
                 self.close(cx, peer, CLOSE_UNWANTED, DownReason::Unwanted, out);
             }
             In::Forged { peer } => self.forged(cx, peer, out),
+            In::Devices { person, devices } => self.devices(cx, person, &devices, out),
             In::Measure => {
                 let links = self.links.values().filter(|l| l.hidden.is_none()).map(|l| l.round_trip());
                 out.push(Out::Fact(Fact::RoundTrips(links.collect())));

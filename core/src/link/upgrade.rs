@@ -209,7 +209,13 @@ impl Link {
     }
 
     /// What came over a link that must have a secret first waits. False if that is too much, and the link ended.
-    pub(super) fn pass_on(&mut self, cx: &mut Cx<'_>, peer: NodeId, mut came: Outbox<Out>, out: &mut Outbox<Out>) -> bool {
+    pub(super) fn pass_on(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: NodeId,
+        mut came: Outbox<Out>,
+        out: &mut Outbox<Out>,
+    ) -> bool {
         let hidden = self.links.get_mut(&peer).and_then(|connection| connection.hidden.as_mut());
         let fits = hidden.is_none_or(|hidden| hidden.keep(&mut came));
         if !fits {

@@ -245,6 +245,12 @@ impl Chain {
         self.devices().any(|device| device == node)
     }
 
+    /// Whether an earlier list has a device that the newest has not.
+    pub(crate) fn took_out(&self, node: NodeId) -> bool {
+        let was_in = |list: &DeviceList| list.entries.iter().any(|e| node_id(&e.device) == node);
+        !self.has(node) && self.lists.iter().any(was_in)
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.lists.len() >= MAX_LISTS
     }

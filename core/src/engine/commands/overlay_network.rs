@@ -71,7 +71,9 @@ impl Engine {
     ///
     /// # Errors
     /// [`CommandError::ToSelf`], [`CommandError::UnknownPeer`], [`CommandError::Blocked`],
-    /// [`CommandError::KeyChanged`] for a verified contact with another key, [`CommandError::Empty`], [`CommandError::TooLong`], [`CommandError::Busy`] when the outbox is full.
+    /// [`CommandError::KeyChanged`] for a verified contact with another key, [`CommandError::NotAllowed`] if this device or
+    /// the other was removed from its account, [`CommandError::Empty`], [`CommandError::TooLong`], [`CommandError::Busy`]
+    /// when the outbox is full.
     pub fn send_private(&mut self, now: Instant, to: NodeId, content: Content) -> Result<MessageId, CommandError> {
         self.running()?;
         let devices = self.machines.device.of(to);
@@ -80,6 +82,11 @@ impl Engine {
         }
         if self.machines.device.is_removed() {
             return Err(CommandError::NotAllowed("this device was removed from its account: join it again"));
+        }
+        if self.machines.device.took_out(to) {
+            return Err(CommandError::NotAllowed(
+                "that device was removed from its account: write to another device of it",
+            ));
         }
         let conversation = Conversation::Private(to);
         if self.machines.membership.get(to).is_none() && !self.machines.chat.knows(conversation) {

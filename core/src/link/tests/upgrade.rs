@@ -234,7 +234,8 @@ fn an_end_that_forgot_its_secrets_takes_no_generation_back() {
 /// without a secret and gets one of its own. Breaks if a generation of another life is chosen.
 #[test]
 fn a_crash_at_any_step_of_the_exchange_ends_in_a_new_life() {
-    for (node, after) in [0, 1].into_iter().flat_map(|node| (1_900..2_600).step_by(10).map(move |after| (node, after))) {
+    for (node, after) in [0, 1].into_iter().flat_map(|node| (1_900..2_600).step_by(10).map(move |after| (node, after)))
+    {
         let mut net = Net::new(2, 70);
         net.link();
         net.want_both();
