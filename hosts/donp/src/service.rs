@@ -3,6 +3,7 @@
 
 mod contacts;
 mod devices;
+mod fate;
 mod files;
 mod groups;
 mod history;
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use crate::failure::{Exit, Failure};
 use crate::json::{self, Names, object};
 use crate::resolve;
+use crate::service::fate::Fate;
 use crate::text::rfc3339;
 
 /// Messages of one page of events or history.
@@ -387,14 +389,20 @@ impl Service {
     fn state_now(&self, id: MessageId, to: Conversation) -> Result<&'static str, Failure> {
         Ok(match to {
             Conversation::Private(_) if !self.node.is_queued(id)? => "delivered",
-            Conversation::Private(peer) if self.node.peer(peer)?.is_some_and(|p| p.linked) => "sent",
+            Conversation::Private(peer) if self.is_linked(&self.node.devices_of(peer)?)? => "sent",
             Conversation::Private(_) => "queued",
             _ if self.carries(to)? => "sent",
             _ => "queued",
         })
     }
 
-    /// `sent` once there is a link that carries it, `delivered` once the other side has stored it.
+    /// Whether there is a link with one of these devices.
+    fn is_linked(&self, devices: &[NodeId]) -> Result<bool, Failure> {
+        Ok(self.node.peers()?.iter().any(|p| p.linked && devices.contains(&p.id)))
+    }
+
+    /// `sent` once there is a link that carries it, `delivered` once a device of the other side has stored it, `failed`
+    /// when none will.
     fn follow_private(
         &self,
         id: MessageId,
@@ -403,27 +411,34 @@ impl Service {
         to_the_end: bool,
         wait: Wait<'_>,
     ) -> Result<&'static str, Failure> {
+        let mut fate = Fate::new(id, self.node.devices_of(peer)?);
         loop {
             let page = self.node.events(after, 1_000)?;
             for event in &page.events {
                 let Event::Durable { seq, event } = event else { continue };
                 after = *seq;
-                match event {
-                    Durable::Delivered { id: delivered, .. } if *delivered == id => return Ok("delivered"),
-                    Durable::Failed { id: failed, .. } if *failed == id => return Ok("failed"),
-                    _ => {}
+                if let Some(state) = fate.after(event) {
+                    return Ok(state);
                 }
             }
             if !page.events.is_empty() {
                 continue;
             }
-            let linked = self.node.peers()?.iter().any(|p| p.id == peer && p.linked);
+            let linked = self.is_linked(&fate.devices)?;
             if linked && !to_the_end {
                 return Ok("sent");
             }
             let left = left(wait);
             if left.is_zero() || !self.running {
-                return Ok(if linked { "sent" } else { "queued" });
+                // A device may have been removed meanwhile: then it has no end there.
+                let is_over = fate.has_failed() && !self.node.is_queued(id)?;
+                return Ok(if is_over {
+                    "failed"
+                } else if linked {
+                    "sent"
+                } else {
+                    "queued"
+                });
             }
             self.node.wait_event(after, left.min(POLL_INTERVAL));
         }

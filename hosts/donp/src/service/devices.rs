@@ -78,33 +78,38 @@ impl Service {
                 .hint("copy it again, whole, from `donp device add`")
         })?;
         self.node.join_account(&ticket)?;
-        self.when_joined(gone)
+        self.when_joined(gone)?;
+        // The one who shows the ticket is in the list then. A refusal ends the asking too, and changes nothing.
+        let devices = self.node.devices()?;
+        self.joined(devices.iter().any(|d| d.node == ticket.ticket.node))
     }
 
     fn recover_account(&self, params: &Value, gone: &dyn Fn() -> bool) -> Result<Value, Failure> {
         if !self.running {
             return Err(no_daemon("contacts are asked for the devices of the account"));
         }
+        let before = self.node.status()?.node.account;
         self.node.recover_account(text_of(params, "code")?)?;
-        self.when_joined(gone)
+        // What is here already, as this account's own lists are, is done at once.
+        let is_done = !self.node.is_joining_account()?;
+        self.when_joined(gone)?;
+        self.joined(is_done || self.node.status()?.node.account != before)
     }
 
     /// Waits for the end of it, one way or the other.
-    fn when_joined(&self, gone: &dyn Fn() -> bool) -> Result<Value, Failure> {
-        let before = self.node.status()?.node.account;
+    fn when_joined(&self, gone: &dyn Fn() -> bool) -> Result<(), Failure> {
         let until = Instant::now() + JOINING;
         while self.node.is_joining_account()? && Instant::now() < until && !gone() {
             std::thread::sleep(POLL_INTERVAL);
         }
-        let mut out = self.devices()?;
-        let is_done = !self.node.is_joining_account()?;
-        let is_other = self.node.status()?.node.account != before || self.node.devices()?.len() > 1;
-        out["joined"] = (is_done && (is_other || self.is_only_one()?)).into();
-        Ok(out)
+        Ok(())
     }
 
-    fn is_only_one(&self) -> Result<bool, Failure> {
-        Ok(self.node.devices()?.iter().all(|d| d.here))
+    /// The devices, and whether this one is of the account that it asked for.
+    fn joined(&self, is_of_it: bool) -> Result<Value, Failure> {
+        let mut out = self.devices()?;
+        out["joined"] = (is_of_it && self.node.devices()?.iter().any(|d| d.here)).into();
+        Ok(out)
     }
 
     fn remove_device(&self, params: &Value) -> Result<Value, Failure> {
