@@ -314,3 +314,42 @@ fn a_row_that_breaks_a_rule_is_not_read() {
     assert!(!open(&|p| p.request = true));
     assert!(!open(&|p| (p.changed, p.verified) = (true, None)));
 }
+
+/// What is known of a person's devices goes with its list; the row and what it says of the person stay.
+/// Mutations: an empty list is kept as one; devices of a list that is gone are still of the person.
+#[test]
+fn devices_of_a_person_go_with_its_list() {
+    let mut bench = verified();
+    let before = bench.machine.footprint();
+    let listed = |devices: &[u8]| In::Devices { person: id(1), devices: devices.iter().map(|n| id(*n)).collect() };
+    bench.handle(In::DevicesChanged { person: id(1), device: id(2) });
+    let out = bench.handle(listed(&[1, 2]));
+    let holds = |out: &[Out], n| {
+        out.iter().rev().find_map(|o| match o {
+            Out::Trust { node, held, .. } if *node == id(n) => Some(*held),
+            _ => None,
+        })
+    };
+    assert_eq!((holds(&out, 1), holds(&out, 2)), (Some(true), Some(true)), "{out:?}");
+    assert!(bench.machine.is_held(id(2)) && bench.machine.footprint() > before);
+    let out = bench.handle(listed(&[]));
+    assert_eq!((holds(&out, 1), holds(&out, 2)), (Some(true), Some(false)), "{out:?}");
+    assert!(!bench.machine.is_held(id(2)) && bench.machine.is_held(id(1)));
+    assert_eq!(bench.machine.footprint(), before);
+}
+
+/// A muted person is muted with each device that comes, until the device is gone or the user ends it.
+/// Mutations: the row's node alone is muted; a device that is gone stays muted.
+#[test]
+fn a_muted_person_is_muted_with_all_devices() {
+    let mut bench = Bench::new();
+    bench.add(1, None).unwrap();
+    bench.run(Mute { node: id(1), muted: true }).0.unwrap();
+    let out = bench.handle(In::Devices { person: id(1), devices: alloc::vec![id(1), id(2)] });
+    let has = |out: &[Out], fact: &Fact| out.iter().any(|o| matches!(o, Out::Fact(f) if f == fact));
+    assert!(has(&out, &Fact::Muted(id(2))), "{out:?}");
+    let out = bench.handle(In::Devices { person: id(1), devices: alloc::vec![id(1), id(3)] });
+    assert!(has(&out, &Fact::Unmuted(id(2))) && has(&out, &Fact::Muted(id(3))), "{out:?}");
+    let (_, out) = bench.run(Mute { node: id(1), muted: false });
+    assert!(has(&out, &Fact::Unmuted(id(1))) && has(&out, &Fact::Unmuted(id(3))), "{out:?}");
+}

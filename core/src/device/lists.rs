@@ -67,34 +67,38 @@ impl Lists {
         self.iter().filter(|chain| chain.has(node)).count() >= MAX_OF_NODE
     }
 
-    /// Puts a chain in place of the account's; the chains of who is no contact give way. False if there is no space, or if
-    /// its first device began another account that is kept: who stole its key can begin as many as it likes.
+    /// Puts a chain in place of the account's; the chains of who is no contact give way, and the answer has the persons of
+    /// these. None if there is no space, or if its first device began another account that is kept: who stole its key can
+    /// begin as many as it likes.
     pub(super) fn put<O>(
         &mut self,
         chain: Chain,
         own: AccountId,
         contacts: &OrderedSet<NodeId>,
         out: &mut Outbox<O>,
-    ) -> bool {
+    ) -> Option<Vec<NodeId>> {
         let (account, bytes) = (chain.keys().id(), chain.encode());
         if self.of_person(chain.keys().person()).is_some_and(|other| other.keys().id() != account) {
-            return false;
+            return None;
         }
+        let mut gone = Vec::new();
         let len = bytes.len();
         let size = |all: &Self, of: AccountId| all.chains.get(&of).map_or(0, |(_, len)| *len);
         let apart = size(self, account).saturating_add(if own == account { 0 } else { size(self, own) });
         while account != own && self.bytes.saturating_sub(apart).saturating_add(len) > MAX_BYTES {
             let is_spare = |c: &&Chain| {
                 let id = c.keys().id();
-                id != own && id != account && !c.devices().any(|device| contacts.contains(&device))
+                let is_of_contact = c.devices().chain([c.keys().person()]).any(|device| contacts.contains(&device));
+                id != own && id != account && !is_of_contact
             };
-            let Some(spare) = self.iter().find(is_spare).map(|c| c.keys().id()) else { return false };
+            let (spare, person) = self.iter().find(is_spare).map(|c| (c.keys().id(), c.keys().person()))?;
+            gone.push(person);
             self.forget(spare);
             out.delete(LISTS, list_key(spare));
         }
         out.put(LISTS, list_key(account), bytes);
         self.insert(chain, len);
-        true
+        Some(gone)
     }
 
     fn insert(&mut self, chain: Chain, len: usize) {

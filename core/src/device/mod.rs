@@ -283,9 +283,10 @@ impl Devices {
         };
         let is_new = self.lists.get(account).is_none();
         let after: Vec<NodeId> = chain.devices().collect();
-        if !self.lists.put(chain, self.identity.account_id(), &self.contacts, out) {
+        let Some(gone) = self.lists.put(chain, self.identity.account_id(), &self.contacts, out) else {
             return self.drops.count(DropReason::Queue);
-        }
+        };
+        gone.into_iter().for_each(|person| out.push(Out::Devices { person, devices: Vec::new() }));
         // What follows from a change is stored with the list: after a crash there are both or neither. It comes before the
         // list, since a device that is gone is of no person after that.
         for device in before.iter().filter(|d| !after.contains(d)) {

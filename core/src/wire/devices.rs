@@ -407,7 +407,9 @@ impl Chain {
     /// chain with does not stand against a list of its senior in that place.
     fn before_juniors(&self, key: &[u8; 32]) -> Option<Vec<DeviceList>> {
         let by_junior = |pair: &[DeviceList]| match pair {
-            [before, next] => !next.is_recovery() && before.place_of(key).is_some_and(|own| usize::from(next.signer) > own),
+            [before, next] => {
+                !next.is_recovery() && before.place_of(key).is_some_and(|own| usize::from(next.signer) > own)
+            }
             _ => false,
         };
         let kept = self.lists.windows(2).position(by_junior)?.saturating_add(1);
