@@ -101,7 +101,8 @@ settings! {
         conversations: usize = 4_096,
             "Conversations at once",
             |_, v| at_least(v, 2);
-        /// Nodes that the user blocked: 4,096, as many as conversations, 32 bytes each.
+        /// Nodes that the user blocked: 4,096, as many as conversations, 32 bytes each. Up to seven further devices of each are
+        /// blocked with it.
         blocked: usize = 4_096,
             "Blocked nodes",
             |_, v| at_least(v, 1);

@@ -9,7 +9,7 @@ use crate::identity::AccountKeys;
 use crate::machine::Outbox;
 use crate::store::Record;
 use crate::wire::Malformed;
-use crate::wire::devices::{Chain, MAX_CHAIN};
+use crate::wire::devices::Chain;
 use crate::wire::record::Reader;
 
 /// Bytes of the chains of others: 4 MiB, those of 4,096 contacts with a device and a list each (docs/design/devices.md §4).
@@ -150,7 +150,7 @@ impl Lists {
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let bytes = self.chains.values().fold(0usize, |n, (_, len)| n.saturating_add(*len));
         let is_there = |(node, account): (&NodeId, &AccountId)| self.get(*account).is_some_and(|c| c.has(*node));
-        let most = MAX_BYTES.saturating_add(MAX_CHAIN);
+        let most = MAX_BYTES.saturating_add(crate::wire::devices::MAX_CHAIN);
         match bytes == self.bytes && bytes <= most && self.of_node.iter().all(is_there) {
             true => Ok(()),
             false => Err("the bytes or the devices of chains are counted wrongly"),

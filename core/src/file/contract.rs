@@ -115,7 +115,7 @@ impl Contract for Files {
                 let group = GroupId([d.below(2); 32]);
                 match d.below(4) {
                     0 => In::Group { group, view: None },
-                    1 => {
+                    3 => {
                         let mask = d.byte();
                         let devices = (0..PEERS).filter(|n| mask & (1u8 << n) != 0).map(|n| who(n).node_id()).collect();
                         In::Devices { person: d.peer(), devices }
