@@ -147,7 +147,9 @@ fn ten_thousand_altered_datagrams_lose_and_leave_nothing() {
         let counted: u64 = LINK.iter().map(|reason| drops(&sim, *reason) - drops(&quiet, *reason)).sum();
         assert!((9_900..=10_000).contains(&counted), "{counted} drops; {}", sim.replay());
         for reason in LINK {
-            let seen = drops(&sim, reason) > 0 || reason == DropReason::HandshakeRate;
+            // An Init that is repeated later is answered once a second, and nothing comes of it.
+            let rare = [DropReason::HandshakeRate, DropReason::Stale];
+            let seen = drops(&sim, reason) > 0 || rare.contains(&reason);
             assert!(seen, "nothing was dropped as {}; {}", reason.name(), sim.replay());
         }
         // Of an unknown address two things are kept for a while: its budget and its last answer.

@@ -303,6 +303,21 @@ impl Connection {
         now.since(self.current.created) >= after || self.current.send_next >= REKEY_PACKETS
     }
 
+    /// When this end offers a secret: the initiator of the keys in use, or the end that must have one.
+    pub(super) fn offer_at(&self, config: &LinkConfig) -> Option<Instant> {
+        let offers = self.current.initiator || config.require_post_quantum;
+        // What failure detection alone wants carries no content.
+        let wanted = self.interest == Interest::Full || self.hidden.is_some();
+        self.upgrade.due(offers && wanted)
+    }
+
+    /// Says something of the link itself.
+    pub(super) fn exchange(&mut self, body: Vec<u8>, now: Instant) {
+        self.used_at = now;
+        self.queue.push(Priority::High, upgrade::CHANNEL, body);
+        self.upgrade.said(now);
+    }
+
     /// The next datagram: an answer to or a challenge of another path, or as much as fits.
     pub(super) fn build(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
         let elsewhere = self.responses.iter().position(|&(_, to)| to != self.path);

@@ -8,16 +8,14 @@ use crate::collections::Rate;
 use crate::config::LinkConfig;
 use crate::fact::{DownReason, Fact};
 use crate::id::NodeId;
-use crate::link::connection::Connection;
 use crate::link::generations::{Exchange, Generations, Life};
-use crate::link::interest::Interest;
 use crate::link::packet::NO_GENERATION;
 use crate::link::{CLOSE_CLASSICAL, Link, Out};
 use crate::machine::{Cx, Emit, Outbox};
 use crate::rng::Rng;
 use crate::stats::DropReason;
 use crate::time::{Duration, Instant};
-use crate::wire::{Channel, Priority};
+use crate::wire::Channel;
 
 /// The channel of the exchange; the other channels are those of machines.
 pub(super) const CHANNEL: u8 = 10;
@@ -63,6 +61,17 @@ impl Upgrade {
     /// A packet came; true if it was the first.
     pub(super) fn proves(&mut self) -> bool {
         !core::mem::replace(&mut self.proven, true)
+    }
+
+    /// When this end offers next, if the link is `wanted` and this end may.
+    pub(super) fn due(&self, may: bool) -> Option<Instant> {
+        let used = self.used || self.generations.newest() == NO_GENERATION;
+        self.due.filter(|_| may && used && self.proven && self.generations.may_offer())
+    }
+
+    /// A message of an exchange leaves.
+    pub(super) fn said(&mut self, now: Instant) {
+        self.since = now;
     }
 
     fn exchanged(&mut self, now: Instant) {
@@ -130,25 +139,6 @@ impl Hidden {
         for (addr, expect) in connects {
             out.push(Out::Unreachable { addr, expect, wrong_node: false });
         }
-    }
-}
-
-impl Connection {
-    /// When this end offers a secret: the initiator of the keys in use, or the end that must have one.
-    pub(super) fn offer_at(&self, config: &LinkConfig) -> Option<Instant> {
-        let upgrade = &self.upgrade;
-        let offers = self.current.initiator || config.require_post_quantum;
-        let first = upgrade.generations.newest() == NO_GENERATION;
-        let used = first || upgrade.used;
-        // What failure detection alone wants carries no content.
-        let wanted = self.interest == Interest::Full || self.hidden.is_some();
-        upgrade.due.filter(|_| offers && used && wanted && upgrade.proven && upgrade.generations.may_offer())
-    }
-
-    fn exchange(&mut self, body: Vec<u8>, now: Instant) {
-        self.used_at = now;
-        self.queue.push(Priority::High, CHANNEL, body);
-        self.upgrade.since = now;
     }
 }
 

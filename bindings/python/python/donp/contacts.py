@@ -9,7 +9,14 @@ from ._ffi import donp_ffi as _ffi
 from .content import Conversation, _conversation_in
 from .ids import MessageId, NodeId
 
-__all__ = ["AuthenticationResult", "Confirmations", "Contact", "ConversationInfo", "SafetyNumber", "Verification"]
+__all__ = [
+    "AuthenticationResult",
+    "Confirmations",
+    "Contact",
+    "ConversationInfo",
+    "SafetyNumber",
+    "Verification",
+]
 
 
 class Verification(enum.Enum):

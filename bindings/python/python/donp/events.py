@@ -402,8 +402,9 @@ Event: TypeAlias = (
 """Something that happened: `match` on the class.
 
 `Received`, `Delivered`, `Failed`, `Forked`, `LifeBegun`, `GroupChanged`, `FileReceived`, `ContactRequest`,
-`ContactChanged` and `DevicesChanged` are durable: they come again after a restart until `ack` was called with their `seq` or a
-higher one. So is an `UnknownEvent` that has a `seq`. The others are volatile, and their `seq` is `None`.
+`ContactChanged` and `DevicesChanged` are durable: they come again after a restart until `ack` was called with
+their `seq` or a higher one. So is an `UnknownEvent` that has a `seq`. The others are volatile: their `seq` is
+`None`.
 """
 
 

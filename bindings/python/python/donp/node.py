@@ -464,7 +464,7 @@ class Node:
         _call(self._raw.recover_account, code)
 
     def recovery_code(self) -> str | None:
-        """The recovery code of the account that this profile began with; `None` if the profile does not hold it.
+        """The recovery code of the account that this profile began with; `None` if it is not kept here.
 
         Who has it can take the account over.
         """
@@ -486,16 +486,16 @@ class Node:
         """Who has a message of this node in a group or a private conversation.
 
         It never says too much: a member that is away is counted when it, or what it says, comes here. Raises
-        `NotFoundError` for what is no own message among the newest 1,024 or on the pages of history read since
-        the start, `DeniedError` for the network's conversation.
+        `NotFoundError` for what is no own message among the newest 1,024 or on the pages of history read
+        since the start, `DeniedError` for the network's conversation.
         """
         raw = _call(self._raw.confirmations, _conversation_out(conversation), _message_id(message))
         return _confirmations_in(raw)
 
     def send_typing(self, conversation: Conversation) -> None:
-        """The user types in a group of up to 32 members, or in a private conversation that this node spoke in.
+        """The user types in a group of up to 32 members, or in a private conversation this node spoke in.
 
-        To be called with each change of the text: others get `Typing` at most every 3 s, and it ends by itself.
+        To be called with each change of the text: others get `Typing` at most every 3 s. It ends by itself.
         Raises `NotFoundError` if there is no such conversation, `DeniedError` for another one.
         """
         _call(self._raw.send_typing, _conversation_out(conversation))
