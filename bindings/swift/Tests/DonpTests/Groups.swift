@@ -66,7 +66,11 @@ struct Groups {
             try await c.confirmations(.group(group), of: answer).stored.count == 2
         }
         let rose: Confirmations = try await next(events, "a confirmation") {
-            if case .confirmed(_, let confirmations) = $0, confirmations.stored.count == 2 { confirmations } else { nil }
+            if case .confirmed(_, let confirmations) = $0, confirmations.stored.count == 2 {
+                confirmations
+            } else {
+                nil
+            }
         }
         #expect(rose.message == answer && rose.members == 2 && rose.read.isEmpty)
         await expectError(.notFound) { _ = try await a.confirmations(.group(group), of: answer) }
