@@ -215,7 +215,7 @@ impl Node {
         self.run(|n| Ok(conversations(n.conversations()?)))
     }
 
-    /// A conversation was read up to and including this message, or all of it. Others are told only with the setting
+    /// A conversation was read up to and including this message, or all of it. Others get a mark only with the setting
     /// `chat.send_read_marks`. A mark never goes back.
     #[uniffi::method(default(upto = None))]
     pub fn mark_read(&self, conversation: Conversation, upto: Option<MessageId>) -> Result<(), DonpError> {

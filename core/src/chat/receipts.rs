@@ -64,7 +64,7 @@ impl Receipts {
 }
 
 impl Chat {
-    /// A member is told soon what this node has of its messages.
+    /// A receipt for what this node has of a member's messages is due soon.
     fn receipt_later(&mut self, cx: &mut Cx<'_>, conversation: ConversationId, to: NodeId) {
         let is_linked = self.linked.contains_key(&to) && !self.blocked.contains(&to);
         let key = (conversation, to);
@@ -89,7 +89,7 @@ impl Chat {
         log.read.filter(|_| may)
     }
 
-    /// The user has read a conversation: its members are told, if the user wants that.
+    /// The user has read a conversation: its members get a mark, if the user wants that.
     pub(super) fn share_mark(&mut self, cx: &mut Cx<'_>, conversation: ConversationId) {
         let Some(log) = self.logs.get(&conversation).filter(|log| self.shared_mark(log).is_some()) else { return };
         let linked: Vec<NodeId> = self.linked.keys().copied().filter(|peer| log.policy.may_sync(*peer)).collect();

@@ -49,7 +49,7 @@ impl Typing {
         may
     }
 
-    /// Whether it is news that somebody types.
+    /// Whether this begins: the author did not type before.
     fn show(&mut self, who: (ConversationId, NodeId), until: Instant) -> bool {
         if let Some(shown) = self.shown.get_mut(&who) {
             *shown = until;

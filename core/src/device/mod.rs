@@ -170,7 +170,7 @@ impl Devices {
         self.lists.get(self.account()).is_some_and(|chain| !chain.has(self.identity.node_id()))
     }
 
-    /// Whether a node was taken out of its account's list, and is of no other account and stands for nobody.
+    /// Whether a node was taken out of its account's list, and is of no other account and stands for no person.
     pub(crate) fn took_out(&self, node: NodeId) -> bool {
         let stands = self.lists.of_node(node).or_else(|| self.lists.of_person(node));
         stands.is_none() && self.lists.iter().any(|chain| chain.took_out(node))
@@ -333,7 +333,7 @@ impl Devices {
                 }
             }
             Message::Want { account } => {
-                // Who is a contact here concerns nobody else.
+                // Which nodes are contacts here concerns no third one.
                 let is_theirs = self.linked.get(&from).is_some_and(|l| l.account == account) || self.is_own(from);
                 match is_theirs || account == self.account() {
                     true => self.give(cx, from, |chain| chain.keys().id() == account, out),
@@ -399,7 +399,7 @@ impl Devices {
         }
         self.wonder(peer, account, out);
         if self.is_own(peer) {
-            // A device that was added knows nobody yet.
+            // A device that was added has no list of others yet.
             let others = self.lists.iter().map(|c| c.keys().id()).filter(|account| *account != self.account());
             others.for_each(|account| self.announce(peer, account, out));
         }

@@ -283,7 +283,7 @@ impl Link {
         let (local, hash) = (session.local, session.hash);
         if let Some(connection) = self.links.get_mut(&peer) {
             if connection.epoch == epoch && connection.local_incarnation == local_incarnation {
-                // In one life of a link nobody gives up what both ends mixed in.
+                // In one life of a link neither end gives up what both mixed in.
                 if session.generation < connection.current.generation {
                     self.drops.count(DropReason::Handshake);
                     return false;

@@ -477,7 +477,7 @@ class Node:
     def mark_read(self, conversation: Conversation, upto: MessageId | None = None) -> None:
         """A conversation was read up to and including this message, or all of it.
 
-        Others are told only with the setting `chat.send_read_marks`. A mark never goes back. Raises
+        Others get it only with the setting `chat.send_read_marks`. A mark never goes back. Raises
         `NotFoundError` if there is no such conversation.
         """
         _call(self._raw.mark_read, _conversation_out(conversation), _before_out(upto))

@@ -663,7 +663,7 @@ public final class Node: Sendable {
         try await call { try $0.conversations() }.map { ConversationInfo($0) }
     }
 
-    /// A conversation was read up to and including this message, or all of it. Others are told only with the
+    /// A conversation was read up to and including this message, or all of it. Others get it only with the
     /// setting `chat.send_read_marks`. A mark never goes back.
     /// - Throws: ``DonpError`` of the kind `notFound` if there is no such conversation.
     public func markRead(_ conversation: Conversation, upto: MessageId? = nil) async throws(DonpError) {

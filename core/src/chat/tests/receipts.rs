@@ -296,7 +296,7 @@ fn types(bench: &mut Bench, who: u8) -> Vec<Out> {
     bench.input(In::Opened { from: id_of(who), body })
 }
 
-/// Mutations: `may_say` gives true; a large group is told; it is stored.
+/// Mutations: `may_say` gives true; a receipt goes to a large group; it is stored.
 #[test]
 fn typing_costs_a_message_every_three_seconds_at_most() {
     let mut bench = member(3, Config::default());

@@ -63,7 +63,7 @@ fn a_link_in_use_mixes_in_a_secret_and_then_one_an_hour() {
     assert_eq!((net.nodes[1].bodies.len(), net.nodes[0].downs(), net.nodes[1].downs()), (3, vec![], vec![]));
 }
 
-/// Breaks if a link that only failure detection or nobody wants offers.
+/// Breaks if a link offers that only failure detection wants, or no machine.
 #[test]
 fn a_link_that_carries_no_content_exchanges_nothing() {
     let mut net = Net::new(2, 61);

@@ -785,7 +785,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     public suspend fun conversations(): List<ConversationInfo> = io { conversations() }.map { it.toPublic() }
 
     /**
-     * A conversation was read up to and including [upto], or all of it. Others are told only with the setting
+     * A conversation was read up to and including [upto], or all of it. Others get a mark only with the setting
      * `chat.send_read_marks`. A mark never goes back.
      *
      * @throws DonpException.NotFound if there is no such conversation
