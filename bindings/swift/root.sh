@@ -37,10 +37,15 @@ mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Ori
 # Made beside its place and moved there when it is whole, so that nobody meets a half-made one. What
 # debootstrap mounts lives in a namespace of its own, and goes when it is killed.
 part=$root.part
-rm -rf --one-file-system "$part"
 echo "root.sh: $want into $root"
-unshare -m debootstrap --force-check-gpg --variant=minbase --include="$packages" "$suite" "$part" ${mirror:+"$mirror"} ||
-  die "debootstrap failed; its log is in $part/debootstrap"
+made=no
+for wait in 10 60 0; do # a mirror that fails once may answer a moment later; Swift alone has 200 MB
+  rm -rf --one-file-system "$part"
+  unshare -m debootstrap --force-check-gpg --variant=minbase --include="$packages" "$suite" "$part" \
+    ${mirror:+"$mirror"} && made=yes && break
+  sleep "$wait"
+done
+[ $made = yes ] || die "debootstrap failed three times; its log is in $part/debootstrap"
 rm -f "$part"/var/cache/apt/archives/*.deb
 echo "$want" >"$part/$stamp"
 rm -rf --one-file-system "$root"

@@ -134,6 +134,8 @@ pub struct NodeStatus {
     /// Where beacons are sent and heard, groups and interfaces in words for people; empty if `lan` is off or
     /// there is no multicast.
     pub lan: Vec<String>,
+    /// Why nodes on the local network may not be found; none if they are, or nobody asked for it.
+    pub lan_error: Option<String>,
     /// Names of places to enter the network that could not be looked up, each with the reason.
     pub unresolved: HashMap<String, String>,
     /// `sqlite` or `memory`.
@@ -232,6 +234,7 @@ impl From<api::Status> for NodeStatus {
             listen: s.listen,
             observed: s.observed,
             lan: s.lan,
+            lan_error: s.lan_error,
             unresolved: s.unresolved.into_iter().map(|u| (u.bootstrap, u.reason)).collect(),
             store: s.store,
             protection: s.protection,

@@ -297,6 +297,9 @@ fn status_table(s: &Status, out: &Output) -> String {
     if let Some(e) = &s.store_error {
         rows.push(vec!["TROUBLE".into(), escape_for_terminal(e)]);
     }
+    if let Some(e) = &s.lan_error {
+        rows.push(vec!["TROUBLE".into(), escape_for_terminal(e)]);
+    }
     for u in &s.unresolved {
         let (place, reason) = (escape_for_terminal(&u.bootstrap), escape_for_terminal(&u.reason));
         rows.push(vec!["TROUBLE".into(), format!("{place}: {reason}")]);

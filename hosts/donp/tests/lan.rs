@@ -3,29 +3,7 @@
 
 mod common;
 
-use std::process::Command;
-
-use common::{Daemon, Place, secret, until};
-
-/// Set where this program runs again in a network of its own, with nothing but loopback.
-const INSIDE: &str = "DONP_TEST_OWN_NETWORK";
-
-/// This test again in a namespace that it shares with nobody; none if the system gives no namespaces.
-fn in_a_network_of_its_own(test: &str) -> Option<std::process::Output> {
-    let inside = "ip link set lo up && exec \"$0\" --exact \"$1\" --nocapture";
-    let program = std::env::current_exe().expect("this program");
-    let mut command = Command::new("unshare");
-    command.args(["-Urn", "sh", "-c"]);
-    let works = Command::new("unshare").args(["-Urn", "ip", "link", "set", "lo", "up"]).output().ok()?;
-    works.status.success().then(|| {
-        command.arg(inside).arg(program).arg(test).env(INSIDE, "1").output().expect("what worked a moment ago")
-    })
-}
-
-/// Whether nobody else hears what is said in this network.
-fn alone() -> bool {
-    std::env::var_os(INSIDE).is_some()
-}
+use common::{Daemon, Place, alone, in_a_network_of_its_own, secret, until};
 
 fn deaf(daemon: &Place, profile: &str) -> bool {
     daemon.status(profile)["lan"].as_array().is_none_or(Vec::is_empty)

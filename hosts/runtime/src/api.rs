@@ -540,6 +540,8 @@ pub struct Status {
     pub listen: Vec<String>,
     /// Where beacons are sent and received, groups and interfaces in words for people.
     pub lan: Vec<String>,
+    /// Why nodes on the local network may not be found; none if they are, or nobody asked for it.
+    pub lan_error: Option<String>,
     /// Addresses that other nodes saw this one at, `ip:port`.
     pub observed: Vec<String>,
     /// How a private text is protected: `end-to-end`, sealed so that only the device of the other side opens it.
@@ -667,6 +669,7 @@ impl Status {
             entries: node.entries as u64,
             listen: host.listen.iter().map(ToString::to_string).collect(),
             lan: host.lan,
+            lan_error: host.lan_error,
             observed: node.observed.iter().map(ToString::to_string).collect(),
             // Every private text is sealed in a session of the two devices, inside the encryption of each link.
             private_protection: "end-to-end".into(),

@@ -84,6 +84,13 @@ enum Place {
 }
 
 impl Place {
+    fn index(self) -> Option<u32> {
+        match self {
+            Self::V4 { index, .. } => index,
+            Self::V6 { index } => Some(index),
+        }
+    }
+
     /// The networks of its interface.
     fn networks(self, interfaces: &[Interface]) -> Vec<(IpAddr, u8)> {
         let name = match self {
@@ -147,13 +154,18 @@ struct Ear {
 pub(crate) struct MulticastSockets {
     compat: bool,
     ears: Vec<Ear>,
-    /// That nothing works was said.
-    complained: bool,
+    /// Why beacons are not heard as they should be.
+    trouble: Option<String>,
 }
 
 impl MulticastSockets {
     pub(crate) fn new(lan: Lan) -> Option<Self> {
         (lan != Lan::Off).then(|| Self { compat: lan == Lan::Compat, ..Self::default() })
+    }
+
+    /// Leaves places whose interface went: what was joined there is gone.
+    pub(crate) fn forget(&mut self, went: impl Fn(Option<u32>) -> bool) {
+        self.ears.retain(|ear| !went(ear.place.index()));
     }
 
     /// Follows the interfaces as they are: for a node whose sockets are bound to `bound`.
@@ -187,13 +199,26 @@ impl MulticastSockets {
                 }
             }
         }
-        let deaf = self.ears.is_empty();
-        if deaf && !self.complained {
-            let why =
-                why.map_or_else(|| "no interface that this node listens on has multicast".into(), |e| e.to_string());
-            log::warn!("nodes on the local network cannot be found yet: {why}");
+        let trouble = self.trouble(why);
+        if let Some(trouble) = trouble.as_ref().filter(|trouble| self.trouble.as_ref() != Some(*trouble)) {
+            log::warn!("{trouble}");
         }
-        self.complained = deaf;
+        self.trouble = trouble;
+    }
+
+    /// Why beacons are not heard as they should be; `why` is what a place could not be opened for.
+    fn trouble(&self, why: Option<io::Error>) -> Option<String> {
+        match why {
+            Some(e) if e.kind() == io::ErrorKind::AddrInUse => Some(format!(
+                "nodes on the local network may not be found: another program has UDP port {LAN_PORT} for itself"
+            )),
+            Some(e) if self.ears.is_empty() => Some(format!("nodes on the local network cannot be found yet: {e}")),
+            None if self.ears.is_empty() => Some(
+                "nodes on the local network cannot be found yet: no interface that this node listens on has multicast"
+                    .into(),
+            ),
+            Some(_) | None => None,
+        }
     }
 
     fn open(&self, place: Place, networks: Vec<(IpAddr, u8)>, registry: &Registry) -> io::Result<Ear> {
@@ -276,6 +301,11 @@ impl MulticastSockets {
                 log::debug!("beacon to {}: {e}", ear.place);
             }
         }
+    }
+
+    /// Why beacons are not heard as they should be, in words.
+    pub(crate) fn error(&self) -> Option<String> {
+        self.trouble.clone()
     }
 
     /// Where beacons go, in words.

@@ -276,6 +276,7 @@ class Client:
             listen=tuple(s["listen"]),
             observed=tuple(s["observed"]),
             lan=tuple(s["lan"]),
+            lan_error=s["lan_error"],
             unresolved={u["bootstrap"]: u["reason"] for u in s["unresolved"]},
             store=s["store"],
             protection=s["protection"],

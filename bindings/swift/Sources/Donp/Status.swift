@@ -30,6 +30,8 @@ public struct NodeStatus: Hashable, Sendable {
     /// Where beacons are sent and heard, groups and interfaces in words for people; empty if the node was not
     /// told to, or there is no multicast.
     public let lan: [String]
+    /// Why nodes on the local network may not be found; nil if they are, or nobody asked for it.
+    public let lanError: String?
     /// Places to enter the network whose names could not be looked up, each with the reason.
     public let unresolved: [String: String]
     /// `sqlite` or `memory`.
@@ -144,9 +146,9 @@ extension NodeStatus {
             id: NodeId(trusted: raw.id), account: AccountId(trusted: raw.account), name: raw.name,
             nodeType: NodeType(raw.nodeType), state: NodeState(raw.state), neighbours: Int(raw.neighbours),
             links: Int(raw.links), known: Int(raw.known), outbox: Int(raw.outbox), pending: Int(raw.pending),
-            listen: raw.listen, observed: raw.observed, lan: raw.lan, unresolved: raw.unresolved,
-            store: raw.store, protection: raw.protection, storeError: raw.storeError, acked: raw.acked,
-            lastEvent: raw.lastEvent,
+            listen: raw.listen, observed: raw.observed, lan: raw.lan, lanError: raw.lanError,
+            unresolved: raw.unresolved, store: raw.store, protection: raw.protection,
+            storeError: raw.storeError, acked: raw.acked, lastEvent: raw.lastEvent,
             datagramsIn: raw.datagramsIn, datagramsOut: raw.datagramsOut, messages: raw.messages,
             drops: raw.drops)
     }

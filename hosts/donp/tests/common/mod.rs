@@ -139,6 +139,21 @@ impl Place {
         Self::started(self.command(profile, &[&listen, args].concat()))
     }
 
+    /// As [`start_near`](Self::start_near), in the network of a process.
+    pub fn start_inside(&self, process: u32, profile: &str, args: &[&str]) -> Daemon {
+        let run = self.command(profile, &[&["--json", "run"], args].concat());
+        let mut command = Command::new("nsenter");
+        command.args(["-n", "-t", &process.to_string()]).arg(run.get_program()).args(run.get_args());
+        for (name, value) in run.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.env_remove("DONP_DISCOVERY_LAN").stdin(Stdio::null());
+        Self::started(command)
+    }
+
     /// As [`start`](Self::start), with nothing decided for it: it may find others on the local network.
     pub fn start_near(&self, profile: &str, args: &[&str]) -> Daemon {
         let mut command = self.command(profile, &[&["--json", "run"], args].concat());
@@ -256,4 +271,24 @@ pub fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "not within {LONG:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Set where a test program runs again in a network of its own, with nothing but loopback.
+const INSIDE: &str = "DONP_TEST_OWN_NETWORK";
+
+/// This test again in a namespace that it shares with nobody; none if the system gives no namespaces.
+pub fn in_a_network_of_its_own(test: &str) -> Option<Output> {
+    let inside = "ip link set lo up && exec \"$0\" --exact \"$1\" --nocapture";
+    let program = std::env::current_exe().expect("this program");
+    let mut command = Command::new("unshare");
+    command.args(["-Urn", "sh", "-c"]);
+    let works = Command::new("unshare").args(["-Urn", "ip", "link", "set", "lo", "up"]).output().ok()?;
+    works.status.success().then(|| {
+        command.arg(inside).arg(program).arg(test).env(INSIDE, "1").output().expect("what worked a moment ago")
+    })
+}
+
+/// Whether nobody else hears what is said in this network.
+pub fn alone() -> bool {
+    std::env::var_os(INSIDE).is_some()
 }

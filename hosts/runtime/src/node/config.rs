@@ -106,6 +106,8 @@ pub struct HostStatus {
     pub fault: Option<(Fault, FaultStats)>,
     /// Where beacons are sent and heard: groups and interfaces, for people.
     pub lan: Vec<String>,
+    /// Why nodes on the local network may not be found, if so.
+    pub lan_error: Option<String>,
     /// Bootstrap names that could not be looked up, each with the reason.
     pub unresolved: Vec<(String, String)>,
 }

@@ -9,6 +9,7 @@ mod faults;
 mod files;
 mod groups;
 mod milestones;
+mod network;
 mod say;
 mod submitter;
 mod worker;
@@ -42,6 +43,7 @@ use crate::socket::Sockets;
 use crate::store::{Opened, Profile, Sealer, Store, StoreError};
 use alarm::Alarm;
 pub use config::{HostStatus, NodeConfig, NodeStatus, StoreKind};
+use network::Network;
 use submitter::Submitter;
 use worker::{Stop, Worker};
 
@@ -195,10 +197,19 @@ impl Node {
         let alarm = Arc::new(alarm);
         let crashed = Arc::new(AtomicBool::new(false));
         let hub = Arc::new(EventBus::default());
-        let worker =
-            Worker::new(engine, store, sockets, poll, queue, Arc::clone(&alarm), Arc::clone(&hub), shaper, clock)
-                .with_lan(MulticastSockets::new(lan))
-                .with_announced(cfg.announce);
+        let network = Network::new(MulticastSockets::new(lan), cfg.announce);
+        let worker = Worker::new(
+            engine,
+            store,
+            sockets,
+            network,
+            poll,
+            queue,
+            Arc::clone(&alarm),
+            Arc::clone(&hub),
+            shaper,
+            clock,
+        );
         let entrance = (!cfg.offline).then_some(Entrance { places: bootstraps, knows_peers });
         let life = Mutex::new(Life::Ready(Box::new(worker), entrance));
         let thread = OnceLock::new();
@@ -658,7 +669,7 @@ impl Node {
     /// When the node is not running any more.
     pub fn network_changed(&self) -> Result<(), NodeError> {
         self.call(|w| {
-            w.refresh_addresses();
+            w.look_around();
             w.engine.handle_network_change(w.now);
         })
     }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
@@ -15,12 +14,12 @@ use donp_core::{
 use mio::{Events, Poll};
 
 use super::alarm::{ACK_WITHIN, Alarm};
+use super::network::Network;
 use super::{HostStatus, Job, QUEUE, REMEMBERED, milestones};
 use crate::clock::{Clock, entropy};
 use crate::error::NodeError;
 use crate::events::{EventBus, EventPage, READ_BYTES};
 use crate::fault::Shaper;
-use crate::lan::MulticastSockets;
 use crate::names::{BootstrapName, BootstrapNameError, Resolved, Resolver};
 use crate::socket::Sockets;
 use crate::store::{Store, StoreError};
@@ -74,7 +73,7 @@ pub(super) struct Worker {
     /// Read once for each turn.
     pub(super) now: Instant,
     sockets: Sockets,
-    lan: Option<MulticastSockets>,
+    network: Network,
     shaper: Option<Shaper>,
     poll: Poll,
     jobs: Receiver<Job>,
@@ -96,9 +95,6 @@ pub(super) struct Worker {
     next_hour: Instant,
     /// When to give back the buffers of a burst.
     rest_at: Option<Instant>,
-    addresses: Vec<SocketAddr>,
-    /// What the user says others can reach this node at.
-    announced: Vec<SocketAddr>,
     names: Names,
     /// What each place to enter the network came to.
     places: BTreeMap<BootstrapName, Result<Vec<Bootstrap>, String>>,
@@ -117,6 +113,7 @@ impl Worker {
         engine: Engine,
         store: Store,
         sockets: Sockets,
+        network: Network,
         poll: Poll,
         jobs: Receiver<Job>,
         alarm: Arc<Alarm>,
@@ -132,7 +129,7 @@ impl Worker {
             clock,
             now,
             sockets,
-            lan: None,
+            network,
             shaper,
             poll,
             jobs,
@@ -149,8 +146,6 @@ impl Worker {
             next_minute: now + MINUTE,
             next_hour: now + HOUR,
             rest_at: None,
-            addresses: Vec::new(),
-            announced: Vec::new(),
             names: Names::Offline,
             places: BTreeMap::new(),
             left: false,
@@ -160,27 +155,18 @@ impl Worker {
         }
     }
 
-    pub(super) fn with_lan(self, lan: Option<MulticastSockets>) -> Self {
-        Self { lan, ..self }
-    }
-
-    pub(super) fn with_announced(self, announced: Vec<SocketAddr>) -> Self {
-        Self { announced, ..self }
-    }
-
     /// Whether a place is this node itself.
     fn is_own(&self, place: &Bootstrap) -> bool {
-        let here = |addr: &SocketAddr| *addr == place.addr && place.id.is_none();
-        place.id == Some(self.engine.status().id)
-            || self.addresses.iter().any(here)
-            || self.sockets.local().any(|a| here(&a))
+        let is_here = self.network.is_own(place.addr) || self.sockets.local().any(|addr| addr == place.addr);
+        place.id == Some(self.engine.status().id) || place.id.is_none() && is_here
     }
 
     /// Joins through the addresses given and those in the address book, and has names looked up. A
     /// node that has only names waits for the first of them: with no place at all it would begin a
     /// network of its own.
     pub(super) fn go_online(&mut self, resolver: StartResolver, places: Vec<BootstrapName>, knows_peers: bool) {
-        self.refresh_addresses();
+        self.network.go_online(self.poll.registry());
+        self.look_around();
         self.names = Names::Unasked(resolver);
         let only_names = !places.is_empty() && places.iter().all(|p| p.literal().is_none());
         for place in places {
@@ -330,7 +316,7 @@ impl Worker {
         }
         self.engine.resume(self.now);
         self.engine.handle_wall_clock(self.now, self.clock.wall());
-        self.refresh_addresses();
+        self.look_around();
         Ok(())
     }
 
@@ -391,7 +377,8 @@ impl Worker {
             damaged_records: self.store.damaged(),
             store_error: self.failing.as_ref().map(|(e, _)| e.to_string()),
             sockets: self.sockets.stats(),
-            lan: self.lan.as_ref().map(MulticastSockets::places).unwrap_or_default(),
+            lan: self.network.places(),
+            lan_error: self.network.error(),
             fault: self.shaper.as_ref().map(|s| (s.fault().clone(), s.stats())),
             unresolved: self
                 .places
@@ -401,15 +388,9 @@ impl Worker {
         }
     }
 
-    pub(super) fn refresh_addresses(&mut self) {
-        if let Some(lan) = &mut self.lan {
-            lan.refresh(&self.sockets.local().collect::<Vec<_>>(), self.poll.registry());
-        }
-        let addresses = self.sockets.reachable(&self.announced);
-        if addresses != self.addresses {
-            self.engine.handle_local_addresses(self.now, &addresses);
-            self.addresses = addresses;
-        }
+    /// Reads the system's interfaces as they are.
+    pub(super) fn look_around(&mut self) {
+        self.network.look(&mut self.engine, self.now, &self.sockets, self.poll.registry());
     }
 
     pub(super) fn run(&mut self) {
@@ -457,8 +438,8 @@ impl Worker {
                 if event.is_writable() || event.is_error() {
                     port.set_writable();
                 }
-            } else if let Some(lan) = &mut self.lan {
-                lan.set_readable(event.token());
+            } else {
+                self.network.note(event.token());
             }
         }
     }
@@ -469,7 +450,7 @@ impl Worker {
             return HOUR;
         }
         let receiving = self.waiting_bytes <= MAX_WAITING;
-        let more = self.sockets.has_more() || self.lan.as_ref().is_some_and(MulticastSockets::has_more);
+        let more = self.sockets.has_more() || self.network.has_more();
         if self.more_jobs || (receiving && more) {
             return Duration::ZERO;
         }
@@ -478,6 +459,7 @@ impl Worker {
             self.engine.next_deadline().map(|d| d.at),
             self.shaper.as_ref().and_then(Shaper::next_deadline),
             self.failing.as_ref().map(|(_, at)| *at),
+            self.network.next_look(),
         ];
         for deadline in deadlines.into_iter().flatten() {
             at = at.min(deadline);
@@ -537,9 +519,7 @@ impl Worker {
         if count >= BURST {
             self.rest_at = Some(now + BURST_PAUSE);
         }
-        if let Some(lan) = &mut self.lan {
-            lan.receive(&mut |from, bytes| engine.handle_beacon(now, from, bytes));
-        }
+        self.network.receive(engine, now);
     }
 
     fn take_time(&mut self) {
@@ -550,13 +530,13 @@ impl Worker {
         if self.next_minute <= self.now {
             self.next_minute = self.now + MINUTE;
             self.engine.handle_wall_clock(self.now, self.clock.wall());
-            if self.is_online() {
-                self.refresh_addresses();
-            }
             // A node that is quiet would notice with its next message only.
             if let Err(e) = self.store.is_in_place() {
                 log::error!("{e}");
             }
+        }
+        if self.network.next_look().is_some_and(|at| at <= self.now) {
+            self.look_around();
         }
         if self.next_hour <= self.now {
             self.next_hour = self.now + HOUR;
@@ -608,11 +588,7 @@ impl Worker {
                     }
                 }
                 Output::Transmit(datagram) => self.send(datagram),
-                Output::Beacon(beacon) => {
-                    if let Some(lan) = &self.lan {
-                        lan.send(&beacon);
-                    }
-                }
+                Output::Beacon(beacon) => self.network.send(&beacon),
             }
         }
         if self.batches.is_empty() {

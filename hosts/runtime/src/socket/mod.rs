@@ -5,6 +5,7 @@
 //! up to 1,024 datagrams; beyond that they are dropped and counted, as any router would.
 
 mod addresses;
+mod changes;
 mod system;
 
 use std::collections::VecDeque;
@@ -19,6 +20,7 @@ use crate::error::NodeError;
 
 use addresses::Asked;
 pub(crate) use addresses::{default_sources, ranked};
+pub(crate) use changes::Changes;
 pub(crate) use system::System;
 
 /// Datagrams read from one socket on one wake-up: four machines in a row for each fit the engine's

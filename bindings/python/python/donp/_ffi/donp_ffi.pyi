@@ -414,6 +414,7 @@ class NodeStatus:
     listen: typing.List[str]
     observed: typing.List[str]
     lan: typing.List[str]
+    lan_error: typing.Optional[str]
     unresolved: dict[str, str]
     store: str
     protection: str
@@ -424,7 +425,7 @@ class NodeStatus:
     datagrams_out: int
     messages: int
     drops: dict[str, int]
-    def __init__(self, *, id: NodeId, account: AccountId, name: str, node_type: NodeType, state: NodeState, neighbours: int, links: int, known: int, outbox: int, pending: int, listen: typing.List[str], observed: typing.List[str], lan: typing.List[str], unresolved: dict[str, str], store: str, protection: str, store_error: typing.Optional[str], acked: int, last_event: int, datagrams_in: int, datagrams_out: int, messages: int, drops: dict[str, int]) -> None: ...
+    def __init__(self, *, id: NodeId, account: AccountId, name: str, node_type: NodeType, state: NodeState, neighbours: int, links: int, known: int, outbox: int, pending: int, listen: typing.List[str], observed: typing.List[str], lan: typing.List[str], lan_error: typing.Optional[str], unresolved: dict[str, str], store: str, protection: str, store_error: typing.Optional[str], acked: int, last_event: int, datagrams_in: int, datagrams_out: int, messages: int, drops: dict[str, int]) -> None: ...
     def __eq__(self, other: object) -> bool: ...
 
 class Transmit:

@@ -312,6 +312,7 @@ internal fun org.donp.ffi.NodeStatus.toPublic() = NodeStatus(
     listen = listen,
     observed = observed,
     lan = lan,
+    lanError = lanError,
     unresolved = unresolved,
     store = store,
     protection = protection,
