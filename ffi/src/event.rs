@@ -168,6 +168,8 @@ pub enum Event {
         role: Option<GroupRole>,
         /// The new name or description.
         text: Option<String>,
+        /// The message that was pinned, or is not any more.
+        message: Option<MessageId>,
         /// Why this node was not added.
         reason: Option<Refusal>,
     },
@@ -293,16 +295,19 @@ impl From<api::Event> for Event {
                 Self::Forked { seq, conversation: conversation.into(), author, life, number }
             }
             api::Event::LifeBegun { seq, conversation } => Self::LifeBegun { seq, conversation: conversation.into() },
-            api::Event::GroupChanged { seq, group, change, node, name, role, text, reason, .. } => Self::GroupChanged {
-                seq,
-                group,
-                change: change.into(),
-                node,
-                name,
-                role: role.map(Into::into),
-                text,
-                reason: reason.map(Into::into),
-            },
+            api::Event::GroupChanged { seq, group, change, node, name, role, text, message, reason, .. } => {
+                Self::GroupChanged {
+                    seq,
+                    group,
+                    change: change.into(),
+                    node,
+                    name,
+                    role: role.map(Into::into),
+                    text,
+                    message,
+                    reason: reason.map(Into::into),
+                }
+            }
             api::Event::FileReceived { seq, file } => Self::FileReceived { seq, file },
             api::Event::FileProgress { file, bytes, size, holders } => {
                 Self::FileProgress { file, bytes, size, holders }

@@ -205,7 +205,9 @@ pub struct GroupInfo {
     pub role: Option<GroupRole>,
     /// The members, by id.
     pub members: Vec<GroupMember>,
-    /// Nodes that wait for the word of somebody who may invite.
+    /// Pinned messages, the one that was pinned last at the end: the last 64. One may not be here, or not readable.
+    pub pinned: Vec<MessageId>,
+    /// Nodes that wait for the word of a member who may invite.
     pub requests: Vec<NodeId>,
     /// Whether this node holds the key of the present members.
     pub holds_key: bool,
@@ -230,6 +232,7 @@ impl From<core::GroupInfo> for GroupInfo {
             expires_ms: g.expires_ms,
             role: g.role.map(Into::into),
             members: g.members.into_iter().map(|m| GroupMember { id: m.id, role: m.role.into() }).collect(),
+            pinned: g.pinned,
             requests: g.requests,
             holds_key: g.holds_key,
             key_holders: g.key_holders,
@@ -286,6 +289,10 @@ pub enum GroupChange {
     Described,
     /// Who may do what is another.
     PolicyChanged,
+    /// `message` is pinned now.
+    Pinned,
+    /// `message` is not pinned any more.
+    Unpinned,
     /// A change of a newer version.
     Other,
 }
@@ -303,6 +310,8 @@ impl From<api::GroupChange> for GroupChange {
             api::GroupChange::Renamed => Self::Renamed,
             api::GroupChange::Described => Self::Described,
             api::GroupChange::PolicyChanged => Self::PolicyChanged,
+            api::GroupChange::Pinned => Self::Pinned,
+            api::GroupChange::Unpinned => Self::Unpinned,
             api::GroupChange::Other => Self::Other,
         }
     }
@@ -420,6 +429,17 @@ impl Node {
         self.run(|n| n.describe_group(group, description))
     }
 
+    /// Shows a message of a group above the others: with the role that the policy's `pin` names, 64 messages at most.
+    /// Denied otherwise, and where it is pinned already.
+    pub fn pin_message(&self, group: GroupId, message: MessageId) -> Result<(), DonpError> {
+        self.run(|n| n.pin_message(group, message))
+    }
+
+    /// Ends `pin_message`. Denied where it is not pinned.
+    pub fn unpin_message(&self, group: GroupId, message: MessageId) -> Result<(), DonpError> {
+        self.run(|n| n.unpin_message(group, message))
+    }
+
     /// Gives a group another policy: for its owner.
     pub fn set_group_policy(&self, group: GroupId, policy: GroupPolicy) -> Result<(), DonpError> {
         let policy = policy.try_into()?;
@@ -529,6 +549,16 @@ impl Engine {
     /// As `Node.describe_group`.
     pub fn describe_group(&self, now_us: u64, group: GroupId, description: String) -> Result<(), DonpError> {
         self.run(|inner| Ok(inner.engine.describe_group(Instant::from_micros(now_us), group, description)?))
+    }
+
+    /// As `Node.pin_message`.
+    pub fn pin_message(&self, now_us: u64, group: GroupId, message: MessageId) -> Result<(), DonpError> {
+        self.run(|inner| Ok(inner.engine.pin_message(Instant::from_micros(now_us), group, message)?))
+    }
+
+    /// As `Node.unpin_message`.
+    pub fn unpin_message(&self, now_us: u64, group: GroupId, message: MessageId) -> Result<(), DonpError> {
+        self.run(|inner| Ok(inner.engine.unpin_message(Instant::from_micros(now_us), group, message)?))
     }
 
     /// As `Node.set_group_policy`.

@@ -183,6 +183,9 @@ pub struct Peer {
     pub neighbour: bool,
     /// Smoothed round trip time of the link in milliseconds.
     pub rtt_ms: Option<f64>,
+    /// When a link to it was last opened, in milliseconds since 1970; none if never. What is silent for half a year is
+    /// forgotten.
+    pub last_linked_at_ms: Option<u64>,
     /// How many post-quantum secrets the keys of the link mix in, one after another; 0 before the first.
     pub link_generation: u8,
     /// Private messages waiting for its acknowledgement.
@@ -205,6 +208,7 @@ impl From<api::Peer> for Peer {
             linked: p.linked,
             neighbour: p.neighbour,
             rtt_ms: p.rtt_ms,
+            last_linked_at_ms: p.last_linked_at_ms,
             link_generation: p.link_generation,
             queued: p.queued,
             last_error: p.last_error,

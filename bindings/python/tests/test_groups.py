@@ -105,6 +105,15 @@ def test_what_may_be_done_in_a_group(nodes: Make) -> None:
     assert changed(events, GroupChange.RENAMED).text == "book club"
     b.describe_group(group, "we read")
     assert changed(events, GroupChange.DESCRIBED).text == "we read"
+    said = b.send_to_group(group, "on page one")
+    b.pin_message(group, said)
+    pinned = changed(events, GroupChange.PINNED)
+    assert (pinned.message, a.group(group).pinned) == (said, [said])  # type: ignore[union-attr]
+    with pytest.raises(donp.DeniedError):
+        a.pin_message(group, said)
+    a.unpin_message(group, said)
+    assert changed(told, GroupChange.UNPINNED).message == said
+    assert b.group(group).pinned == []  # type: ignore[union-attr]
     policy = dataclasses.replace(GroupPolicy(), history=donp.Days(7), post=GroupRole.GUEST)
     a.set_group_policy(group, policy)
     changed(told, GroupChange.POLICY_CHANGED)

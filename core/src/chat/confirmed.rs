@@ -16,6 +16,8 @@ const MAX_MEMBERS: usize = 1_024;
 struct Mark {
     /// It holds the entries of this life up to this number.
     held: u64,
+    /// And from this depth on: what was said before its base it never had.
+    from: Option<u64>,
     /// It has read up to this place of the order.
     read: Option<MessageId>,
 }
@@ -76,10 +78,16 @@ impl Confirmed {
         Some(self.marks.entry(member).or_default())
     }
 
-    /// A member holds the entries of this life up to this number.
-    pub(crate) fn hold(&mut self, life: Life, member: NodeId, seq: u64) {
-        let Some(mark) = self.mark(life, member).filter(|mark| mark.held < seq) else { return };
-        mark.held = seq;
+    /// A member whose headers begin at the depth `from` holds the entries of this life up to this number. What it had
+    /// once counts, also when its base rises.
+    pub(crate) fn hold(&mut self, life: Life, member: NodeId, seq: u64, from: u64) {
+        let Some(mark) = self.mark(life, member) else { return };
+        let reaches = mark.from.is_none_or(|known| from < known);
+        if mark.held >= seq && !reaches {
+            return;
+        }
+        mark.held = mark.held.max(seq);
+        mark.from = Some(mark.from.map_or(from, |known| known.min(from)));
         let risen = self.risen.get_or_insert_default();
         risen.held = risen.held.max(seq);
     }
@@ -108,7 +116,7 @@ impl Confirmed {
     /// Whether a member holds an entry of this life, and whether it has read it.
     pub(crate) fn of(&self, life: Life, member: NodeId, (id, seq): (MessageId, u64)) -> (bool, bool) {
         let Some(mark) = self.marks.get(&member).filter(|_| self.life == life) else { return (false, false) };
-        let is_held = mark.held >= seq;
+        let is_held = mark.held >= seq && mark.from.is_some_and(|from| from <= id.depth);
         (is_held, is_held && mark.read.is_some_and(|upto| id <= upto))
     }
 }
@@ -128,7 +136,7 @@ mod tests {
     #[test]
     fn what_is_not_held_is_not_read() {
         let mut confirmed = Confirmed::default();
-        confirmed.hold(LIFE, B, 2);
+        confirmed.hold(LIFE, B, 2, 0);
         confirmed.read(LIFE, B, at(9));
         assert_eq!(confirmed.of(LIFE, B, (at(5), 2)), (true, true));
         assert_eq!(confirmed.of(LIFE, B, (at(6), 3)), (false, false));
@@ -139,9 +147,9 @@ mod tests {
     #[test]
     fn numbers_of_an_older_life_confirm_nothing_of_this_one() {
         let mut confirmed = Confirmed::default();
-        confirmed.hold(LIFE, B, 7);
+        confirmed.hold(LIFE, B, 7, 0);
         let other = Life([2; 8]);
-        confirmed.hold(other, NodeId([3; 32]), 1);
+        confirmed.hold(other, NodeId([3; 32]), 1, 0);
         assert_eq!(confirmed.of(other, NodeId([3; 32]), (at(5), 1)), (true, false));
         assert_eq!(confirmed.of(other, B, (at(5), 1)), (false, false));
         assert_eq!(confirmed.of(LIFE, B, (at(5), 1)), (false, false));
@@ -151,13 +159,30 @@ mod tests {
     #[test]
     fn nothing_goes_back_and_only_what_rises_is_reported() {
         let mut confirmed = Confirmed::default();
-        confirmed.hold(LIFE, B, 7);
+        confirmed.hold(LIFE, B, 7, 0);
         confirmed.read(LIFE, B, at(7));
         assert_eq!(confirmed.take_risen(), Some(Risen { held: 7, read: Some(at(7)) }));
-        confirmed.hold(LIFE, B, 6);
+        confirmed.hold(LIFE, B, 6, 0);
         confirmed.read(LIFE, B, at(3));
         assert_eq!(confirmed.take_risen(), None);
         assert_eq!(confirmed.of(LIFE, B, (at(7), 7)), (true, true));
+    }
+
+    /// A newcomer's base lies at depth 6. Mutation: `of` does not look at `from`.
+    #[test]
+    fn what_was_said_before_a_members_base_is_not_held() {
+        let mut confirmed = Confirmed::default();
+        confirmed.hold(LIFE, B, 7, 6);
+        assert_eq!(confirmed.of(LIFE, B, (at(5), 2)), (false, false));
+        assert_eq!(confirmed.of(LIFE, B, (at(6), 3)), (true, false));
+        assert!(confirmed.take_risen().is_some());
+        // Its headers reach further down now; then its base rises again, and it had them.
+        confirmed.hold(LIFE, B, 7, 5);
+        assert!(confirmed.take_risen().is_some());
+        assert_eq!(confirmed.of(LIFE, B, (at(5), 2)), (true, false));
+        confirmed.hold(LIFE, B, 7, 9);
+        assert!(confirmed.take_risen().is_none());
+        assert_eq!(confirmed.of(LIFE, B, (at(5), 2)), (true, false));
     }
 
     /// Mutation: a member more is kept.
@@ -167,7 +192,7 @@ mod tests {
         for n in 0..2 * MAX_MEMBERS {
             let mut id = [0; 32];
             id[..8].copy_from_slice(&(n as u64).to_le_bytes());
-            confirmed.hold(LIFE, NodeId(id), 1);
+            confirmed.hold(LIFE, NodeId(id), 1, 0);
         }
         assert_eq!(confirmed.len(), MAX_MEMBERS);
     }

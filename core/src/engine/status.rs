@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::id::{AccountId, MessageId, NodeId};
 use crate::membership::{Known, NodeState};
 use crate::stats::Stats;
-use crate::time::Duration;
+use crate::time::{Duration, WallTime};
 
 /// What a node knows of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct Peer {
     /// How many post-quantum secrets the keys of the link mix in, one after another, 1 to 255; 0 before the first and
     /// without a link.
     pub link_generation: u8,
+    /// When a link to it was last opened; none if never. What is silent for half a year is forgotten.
+    pub last_linked: Option<WallTime>,
     /// Smoothed round trip time of the link.
     pub rtt: Option<Duration>,
     /// Private messages waiting for its acknowledgement.
@@ -145,6 +147,7 @@ impl Engine {
             linked: link.is_some(),
             outbound: link.as_ref().is_some_and(|l| l.initiated),
             link_generation: link.as_ref().map_or(0, |l| l.generation),
+            last_linked: Some(known.last_linked).filter(|at| *at != WallTime(0)),
             neighbour: m.membership.neighbours().contains(&id),
             rtt: link.and_then(|l| l.rtt),
             queued: m.delivery.queued(id),

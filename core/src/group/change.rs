@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::group::op::GroupRole;
 use crate::group::state::State;
 use crate::group::wire::Refusal;
-use crate::id::NodeId;
+use crate::id::{MessageId, NodeId};
 
 /// What changed in a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +61,16 @@ pub enum GroupChange {
     },
     /// The group has another policy.
     PolicyChanged,
+    /// A message is pinned.
+    Pinned {
+        /// Which.
+        message: MessageId,
+    },
+    /// A message is not pinned any more.
+    Unpinned {
+        /// Which.
+        message: MessageId,
+    },
 }
 
 /// What is another one in `after`.
@@ -90,5 +100,10 @@ pub(super) fn changes(before: Option<&State>, after: &State, me: NodeId) -> Vec<
     if before.policy != after.policy {
         all.push(GroupChange::PolicyChanged);
     }
+    let lacks = |pins: &[MessageId], message: &MessageId| !pins.contains(message);
+    let pinned = after.pins.iter().filter(|message| lacks(&before.pins, message));
+    all.extend(pinned.map(|message| GroupChange::Pinned { message: *message }));
+    let unpinned = before.pins.iter().filter(|message| lacks(&after.pins, message));
+    all.extend(unpinned.map(|message| GroupChange::Unpinned { message: *message }));
     all
 }

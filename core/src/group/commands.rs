@@ -13,10 +13,11 @@ use crate::group::op::{
     Acceptance, Action, Field, GroupKind, GroupPolicy, GroupRole, Invitation, Invitee, MAX_DESCRIPTION, MAX_GROUP_NAME,
     MAX_USES, NewEpoch, Operation,
 };
+use crate::group::state::MAX_PINS;
 use crate::group::ticket::GroupTicket;
 use crate::group::wire::{Message, Refusal};
 use crate::group::{Groups, JOINING, OPERATIONS, Out};
-use crate::id::{GroupId, NodeId, OpId};
+use crate::id::{GroupId, MessageId, NodeId, OpId};
 use crate::identity::Identity;
 use crate::machine::{Command, Cx, Outbox};
 use crate::time::WallTime;
@@ -161,6 +162,7 @@ pub(crate) enum Deed {
     Rename { name: String },
     Describe { description: String },
     SetPolicy { policy: GroupPolicy },
+    Pin { message: MessageId, pinned: bool },
 }
 
 /// Does something in a group.
@@ -204,6 +206,17 @@ impl Command<Groups> for Act {
                 (Action::Describe { field: Field::Description, value: description }, None)
             }
             Deed::SetPolicy { policy } => (Action::SetPolicy { policy }, None),
+            Deed::Pin { message, pinned } => {
+                let pins = &group.state().pins;
+                if pinned == pins.contains(&message) {
+                    let why = if pinned { "the message is pinned already" } else { "the message is not pinned" };
+                    return Err(CommandError::NotAllowed(why));
+                }
+                if pinned && pins.len() >= MAX_PINS {
+                    return Err(CommandError::NotAllowed("64 messages are pinned: unpin one first"));
+                }
+                (Action::Pin { message, pinned }, None)
+            }
         };
         groups.act(cx, self.group, action, secret.as_ref(), out).map(|_| ())
     }

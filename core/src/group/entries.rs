@@ -195,6 +195,7 @@ pub(crate) const fn makes_epoch(action: &Action) -> bool {
         | Action::Transfer { .. }
         | Action::Describe { .. }
         | Action::SetPolicy { .. }
-        | Action::ForkProof { .. } => false,
+        | Action::ForkProof { .. }
+        | Action::Pin { .. } => false,
     }
 }

@@ -49,7 +49,8 @@ impl Group {
             | Action::Transfer { .. }
             | Action::Describe { .. }
             | Action::SetPolicy { .. }
-            | Action::ForkProof { .. } => None,
+            | Action::ForkProof { .. }
+            | Action::Pin { .. } => None,
         }
     }
 

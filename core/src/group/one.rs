@@ -9,10 +9,10 @@ use crate::group::clock::{Clock, Mark};
 use crate::group::keys::{Changes, Epoch, Epochs, SecretMessage};
 use crate::group::log::{OpLog, Verdict};
 use crate::group::op::{Acceptance, Action, GroupKind, GroupPolicy, GroupRole, Invitation, Operation};
-use crate::group::state::State;
+use crate::group::state::{MAX_PINS, State};
 use crate::group::wire::Message;
 use crate::group::{EPOCHS, JOINING, OPERATIONS, Out};
-use crate::id::{GroupId, NodeId, OpId};
+use crate::id::{GroupId, MessageId, NodeId, OpId};
 use crate::machine::{Cx, Outbox};
 use crate::shared::Arc;
 use crate::store::Record;
@@ -110,6 +110,8 @@ pub struct GroupInfo {
     pub role: Option<GroupRole>,
     /// The members, sorted by id.
     pub members: Vec<GroupMember>,
+    /// Pinned messages, the one that was pinned last at the end: the last 64. A member may lack one, or may not read it.
+    pub pinned: Vec<MessageId>,
     /// Nodes that wait for the word of a member who may invite.
     pub requests: Vec<NodeId>,
     /// Whether this node holds the key of the present members.
@@ -260,6 +262,7 @@ impl Group {
             expires: state.expires,
             role: self.role(me),
             members: state.members.iter().map(|(id, m)| GroupMember { id: *id, role: m.role, from: m.from }).collect(),
+            pinned: state.pins.iter().rev().take(MAX_PINS).rev().copied().collect(),
             requests: self.requests.iter().filter(|(_, r)| r.asks).map(|(node, _)| *node).collect(),
             holds_key: self.usable.is_some(),
             key_holders: self.key_holders(me),
@@ -506,7 +509,8 @@ impl Group {
             | Action::Transfer { .. }
             | Action::Describe { .. }
             | Action::SetPolicy { .. }
-            | Action::ForkProof { .. } => false,
+            | Action::ForkProof { .. }
+            | Action::Pin { .. } => false,
         }
     }
 

@@ -10,7 +10,7 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{GroupId, NodeId, OpId};
+use crate::id::{GroupId, MessageId, NodeId, OpId};
 use crate::identity::{Domain, Identity, SIGNATURE_LEN, node_id, verify};
 use crate::time::WallTime;
 pub use crate::wire::group::GroupHistory;
@@ -220,6 +220,11 @@ pub(crate) enum Action {
         one: Vec<u8>,
         other: Vec<u8>,
     },
+    /// A message is shown above the others, or not any more.
+    Pin {
+        message: MessageId,
+        pinned: bool,
+    },
 }
 
 /// What is signed, and hashed into the id.
@@ -323,7 +328,8 @@ impl Action {
             | Self::Transfer { .. }
             | Self::SetPolicy { .. }
             | Self::Epoch(_)
-            | Self::ForkProof { .. } => true,
+            | Self::ForkProof { .. }
+            | Self::Pin { .. } => true,
         }
     }
 }
@@ -416,7 +422,8 @@ impl Operation {
             | Action::Describe { .. }
             | Action::SetPolicy { .. }
             | Action::Epoch(_)
-            | Action::ForkProof { .. } => return None,
+            | Action::ForkProof { .. }
+            | Action::Pin { .. } => return None,
         };
         (node_id(&key) == node).then_some(key)
     }

@@ -103,7 +103,11 @@ impl<'a> Resolver<'a> {
                 says(&mut self.words, entry.op.author, ABOVE, OUT);
                 None
             }
-            Action::Describe { .. } | Action::SetPolicy { .. } | Action::Epoch(_) | Action::ForkProof { .. } => None,
+            Action::Describe { .. }
+            | Action::SetPolicy { .. }
+            | Action::Epoch(_)
+            | Action::ForkProof { .. }
+            | Action::Pin { .. } => None,
         };
         if let Some((node, to)) = ranked {
             says(&mut self.words, node, rank, to);
@@ -134,7 +138,8 @@ impl<'a> Resolver<'a> {
             | Action::Transfer { .. }
             | Action::Describe { .. }
             | Action::SetPolicy { .. }
-            | Action::Epoch(_) => {}
+            | Action::Epoch(_)
+            | Action::Pin { .. } => {}
         }
         if self.falls_by_fork(at, entry) {
             return true;
@@ -163,6 +168,7 @@ impl<'a> Resolver<'a> {
         match &entry.op.action {
             Action::Add { .. } => policy().map(|p| p.invite),
             Action::Describe { .. } => policy().map(|p| p.describe),
+            Action::Pin { .. } => policy().map(|p| p.pin),
             Action::Epoch(_) => policy().map(|p| p.post.max(GroupRole::Member)),
             Action::Create { .. }
             | Action::SetRole { .. }
@@ -262,7 +268,8 @@ impl<'a> Resolver<'a> {
             | Action::Describe { .. }
             | Action::SetPolicy { .. }
             | Action::Epoch(_)
-            | Action::ForkProof { .. } => None,
+            | Action::ForkProof { .. }
+            | Action::Pin { .. } => None,
         });
         given.into_iter().next()
     }
@@ -301,6 +308,9 @@ impl<'a> Resolver<'a> {
                     Field::Description => state.description.clone_from(value),
                 }
             }
+            if let Action::Pin { message, pinned } = entry.op.action {
+                state.pin(message, pinned);
+            }
         }
         state.members = OrderedMap::new();
         for (node, words) in &self.words {
@@ -335,7 +345,8 @@ impl<'a> Resolver<'a> {
             | Action::Describe { .. }
             | Action::SetPolicy { .. }
             | Action::Epoch(_)
-            | Action::ForkProof { .. } => Member { role, ..Member::creator(op) },
+            | Action::ForkProof { .. }
+            | Action::Pin { .. } => Member { role, ..Member::creator(op) },
         })
     }
 
@@ -378,7 +389,8 @@ impl<'a> Resolver<'a> {
             | Action::Describe { .. }
             | Action::SetPolicy { .. }
             | Action::Epoch(_)
-            | Action::ForkProof { .. } => false,
+            | Action::ForkProof { .. }
+            | Action::Pin { .. } => false,
         };
         let seat = self.line.iter().rev().find(|(_, entry)| given(entry));
         let member = seat.and_then(|(_, entry)| self.member(state.owner, entry, GroupRole::Owner));
@@ -397,6 +409,7 @@ const fn policy_of(action: &Action) -> Option<GroupPolicy> {
         | Action::Transfer { .. }
         | Action::Describe { .. }
         | Action::Epoch(_)
-        | Action::ForkProof { .. } => None,
+        | Action::ForkProof { .. }
+        | Action::Pin { .. } => None,
     }
 }

@@ -5,8 +5,11 @@ use alloc::vec::Vec;
 
 use crate::collections::{OrderedMap, OrderedSet};
 use crate::group::op::{Acceptance, Action, Field, GroupKind, GroupPolicy, GroupRole, Operation};
-use crate::id::{NodeId, OpId};
+use crate::id::{MessageId, NodeId, OpId};
 use crate::time::WallTime;
+
+/// Messages that are pinned at once, as far as who pins one knows: 64. Members who pin at the same time may make them more.
+pub(crate) const MAX_PINS: usize = 64;
 
 /// A member of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub(crate) struct State {
     pub(crate) expires: Option<WallTime>,
     /// Who is no member because of which removal, ban or leaving.
     pub(crate) removed: OrderedMap<NodeId, OpId>,
+    /// Pinned messages, the one that was pinned last at the end. INVARIANT: each once.
+    pub(crate) pins: Vec<MessageId>,
 }
 
 impl State {
@@ -63,6 +68,7 @@ impl State {
             banned: OrderedSet::new(),
             expires: *expires,
             removed: OrderedMap::new(),
+            pins: Vec::new(),
         })
     }
 
@@ -114,8 +120,17 @@ impl State {
             Action::Describe { field: Field::Name, value } => next.name.clone_from(value),
             Action::Describe { field: Field::Description, value } => next.description.clone_from(value),
             Action::SetPolicy { policy } => next.policy = *policy,
+            Action::Pin { message, pinned } => next.pin(*message, *pinned),
         }
         Some(next)
+    }
+
+    /// A message is pinned, or not any more: operations that stand, in their order.
+    pub(crate) fn pin(&mut self, message: MessageId, pinned: bool) {
+        self.pins.retain(|known| *known != message);
+        if pinned {
+            self.pins.push(message);
+        }
     }
 
     fn rank(&mut self, node: NodeId, role: GroupRole) {

@@ -16,12 +16,17 @@ const PATIENT: u32 = 10;
 const LONGEST: Duration = Duration::from_secs(86_400);
 
 impl Backoff {
+    /// Failures in a row from which on a peer is gone for long.
+    pub(super) fn patience(&self) -> u32 {
+        // So many failures lead up to the longest pause: 6 to a minute.
+        let steps = self.max.as_micros().checked_div(self.first.as_micros().max(1)).unwrap_or(1).max(1).ilog2();
+        steps.saturating_add(PATIENT)
+    }
+
     /// As [`next`](Self::next), for one of many: who has not answered for long is asked ever less, so that an address book
     /// full of nodes that are gone costs next to nothing.
     pub(super) fn next_of_many(&self, fails: u32, now: Instant, rng: &mut Rng) -> Instant {
-        // So many failures lead up to the longest pause: 6 to a minute.
-        let steps = self.max.as_micros().checked_div(self.first.as_micros().max(1)).unwrap_or(1).max(1).ilog2();
-        let beyond = fails.saturating_sub(steps.saturating_add(PATIENT));
+        let beyond = fails.saturating_sub(self.patience());
         let max = self.max.saturating_mul(1u32.checked_shl(beyond).unwrap_or(u32::MAX)).min(LONGEST.max(self.max));
         Self { first: self.first, max }.next(fails, now, rng)
     }

@@ -22,6 +22,10 @@ use super::wire::MAX_ADDRS;
 /// (0.95^36), with these for two in 10,000 (0.95^164).
 const MAX_EVICTED: usize = 128;
 
+/// A node that was not linked for this long, and does not answer, is forgotten: half a year, longer than a device lies in a
+/// drawer and short enough that the addresses of strangers do not pile up.
+const SILENT: Duration = Duration::from_secs(180 * 86_400);
+
 /// What is known of a node.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
@@ -341,6 +345,19 @@ impl Book {
         }
     }
 
+    /// Removes nodes that were silent for [`SILENT`] and did not answer `fails` attempts in a row since the start, and
+    /// returns them. A clock that is years ahead alone removes none that answers.
+    pub(super) fn forget_silent(&mut self, fails: u32, wall: WallTime, keep: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
+        let before = WallTime(wall.0.saturating_sub(SILENT.as_millis() as u64));
+        let is_gone = |k: &Known| k.trying.is_none() && k.fails >= fails && k.last_linked < before;
+        let gone: Vec<NodeId> =
+            self.known.iter().filter(|(id, k)| is_gone(k) && !keep(**id)).map(|(id, _)| *id).collect();
+        for id in &gone {
+            self.known.remove(id);
+        }
+        gone
+    }
+
     /// An attempt failed, or a link is gone: the next one comes after a pause that doubles.
     pub(super) fn attempt_failed(&mut self, id: NodeId, why: &'static str, at: impl FnOnce(u32) -> Instant) {
         if let Some(k) = self.known.get_mut(&id) {
@@ -357,5 +374,35 @@ impl Book {
             k.fails = 0;
             k.next_try = Instant::ZERO;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutations: failures do not count; the date does not; a node of a bootstrap is forgotten too.
+    #[test]
+    fn only_what_is_silent_and_does_not_answer_is_forgotten() {
+        let now = WallTime(2_000_000_000_000);
+        let ago = |days: u64| WallTime(now.0 - days * 86_400_000);
+        let mut book = Book::new(512);
+        let mut add = |id: u8, linked: WallTime, fails: u32| {
+            let (known, _) = book.entry(NodeId([id; 32]), |_| false);
+            (known.last_linked, known.fails) = (linked, fails);
+        };
+        add(1, ago(181), 16);
+        add(2, ago(179), 16);
+        // It answers, whatever the date says: this node's clock may be years ahead.
+        add(3, ago(2_000), 15);
+        add(4, ago(181), 16);
+        let keep = |id| id == NodeId([4; 32]);
+        assert_eq!(book.forget_silent(16, now, keep), [NodeId([1; 32])]);
+        assert_eq!(book.len(), 3);
+        // One that is being tried is not removed under the attempt.
+        book.attempt_began(NodeId([4; 32]), Instant::ZERO);
+        assert!(book.forget_silent(16, now, |_| false).is_empty());
+        // The date of this node goes back.
+        assert!(book.forget_silent(0, WallTime(0), |_| false).is_empty());
     }
 }

@@ -460,6 +460,9 @@ impl Membership {
             }
         }
         if self.partition.contact_due(cx.now) {
+            if !self.peers.links.is_empty() {
+                self.peers.forget_silent(cx.wall, out);
+            }
             self.schedule_contact(cx);
             self.contact(cx, out);
         }

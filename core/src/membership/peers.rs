@@ -152,6 +152,15 @@ impl Peers {
         true
     }
 
+    /// Forgets nodes that were silent for half a year.
+    pub(super) fn forget_silent(&mut self, wall: WallTime, out: &mut Outbox<Out>) {
+        let (links, bootstraps) = (&self.links, &self.bootstraps);
+        let keep = |id| links.contains(id) || bootstraps.lead_to(id);
+        for gone in self.book.forget_silent(self.backoff.patience(), wall, keep) {
+            out.delete(PEERS, gone.0.to_vec());
+        }
+    }
+
     /// Nodes without a link whose last attempt is the oldest, and when that was.
     pub(super) fn longest_untried(&self, me: NodeId) -> (Vec<NodeId>, Instant) {
         self.book.longest_untried(|id| id == me || self.links.contains(id))

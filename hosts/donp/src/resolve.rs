@@ -252,6 +252,7 @@ mod tests {
             rtt: None,
             queued: 0,
             link_generation: 0,
+            last_linked: None,
             last_error: None,
         }
     }

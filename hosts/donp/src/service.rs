@@ -100,7 +100,7 @@ impl Service {
     }
 
     /// Every method, for the error about an unknown one.
-    pub const METHODS: [&'static str; 56] = [
+    pub const METHODS: [&'static str; 58] = [
         "accept_change",
         "accept_contact",
         "ack",
@@ -135,6 +135,7 @@ impl Service {
         "mark_read",
         "mute_contact",
         "peers",
+        "pin_message",
         "recover_account",
         "recv",
         "remove_contact",
@@ -154,6 +155,7 @@ impl Service {
         "transfer_group",
         "unban_member",
         "unblock",
+        "unpin_message",
         "verify_contact",
         "version",
         "whoami",

@@ -234,7 +234,8 @@ pub fn peers(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
         return Ok(());
     }
     let people = People::ask(backend)?;
-    let titles = ["NODE", "NAME", "LINK", "ZONE", "RTT", "PQ", "QUEUED", "LAST MESSAGE", "ADDRESS", "LAST ERROR"];
+    let titles =
+        ["NODE", "NAME", "LINK", "ZONE", "RTT", "PQ", "QUEUED", "LAST LINK", "LAST MESSAGE", "ADDRESS", "LAST ERROR"];
     let mut rows = vec![titles.map(String::from).to_vec()];
     let clock = Clock::new(false);
     for value in peers {
@@ -252,6 +253,7 @@ pub fn peers(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
             p.rtt_ms.map_or("-".into(), |ms| format!("{ms:.1} ms")),
             if p.linked { p.link_generation.to_string() } else { "-".into() },
             p.queued.to_string(),
+            p.last_linked_at_ms.map_or("-".into(), |ms| clock.show(ms)),
             value["last_message_at_ms"].as_u64().map_or("-".into(), |ms| clock.show(ms)),
             p.address.unwrap_or("-".into()),
             p.last_error.as_deref().map(escape_for_terminal).unwrap_or_default(),

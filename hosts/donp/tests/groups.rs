@@ -85,6 +85,35 @@ fn a_group_is_made_joined_and_left_by_who_is_removed() {
     assert!(members.contains("alice") && members.contains("owner") && !members.contains("carol"), "{members}");
 }
 
+/// Breaks if a pin is a matter of one node, or the role of the policy is not asked for.
+#[test]
+fn a_pinned_message_is_shown_to_each_member() {
+    let place = Place::new();
+    let _all = three(&place);
+    create(&place, "team", &["--history", "all", "--pin-role", "admin"]);
+    let ticket = ticket(&place, "alice", "team", &["--uses", "2"]);
+    for who in ["bob", "carol"] {
+        join(&place, who, &ticket).ok();
+    }
+    let sent = place.json("alice", &["send", "#team", "meet at six"]).ok().json().remove(0);
+    let id = sent["id"].as_str().unwrap();
+    waits_for(&place, "bob", "#team", &["meet at six"]);
+    place.run("bob", &["group", "pin", "team", id]).fails(5, &["role does not allow it"]);
+    let pinned = place.run("alice", &["group", "pin", "team", &id[..12]]).ok();
+    assert!(pinned.out.contains("the message is pinned in #team"), "{pinned:?}");
+    place.run("alice", &["group", "pin", "team", id]).fails(5, &["pinned already"]);
+    for who in ["alice", "bob", "carol"] {
+        until(&format!("{who} sees it"), || (group(&place, who, "team")["pinned"] == json!([id])).then_some(()));
+    }
+    let told = place.run("bob", &["recv"]).ok().out;
+    assert!(told.contains("is pinned in #team"), "{told}");
+    let shown = place.run("bob", &["group", "show", "team"]).ok().out;
+    assert!(shown.contains("pinned") && shown.contains(&id[..8]), "{shown}");
+    place.run("alice", &["group", "unpin", "team", id]).ok();
+    until("it is gone", || (group(&place, "carol", "team")["pinned"] == json!([])).then_some(()));
+    place.run("alice", &["group", "unpin", "team", id]).fails(5, &["not pinned"]);
+}
+
 /// Breaks if `--wait all` ends with the first member, or the marks of history are those of another message.
 #[test]
 fn a_sender_sees_how_many_have_a_message() {

@@ -220,6 +220,9 @@ pub enum Event {
         role: Option<GroupRole>,
         /// The new name or description.
         text: Option<String>,
+        /// The message that was pinned, or is not any more.
+        #[serde(with = "text_or_null")]
+        message: Option<MessageId>,
         /// Why this node was not added.
         #[serde(with = "text_or_null")]
         reason: Option<Refusal>,
@@ -422,6 +425,7 @@ impl Event {
     fn group_changed(seq: u64, group: GroupId, changed: core::GroupChange) -> Self {
         let change = GroupChange::of(&changed);
         let (mut node, mut name, mut role, mut text, mut reason) = (None, None, None, None, None);
+        let mut about = None;
         match changed {
             core::GroupChange::Refused { reason: why } => reason = Some(why),
             core::GroupChange::Asked { node: who, name: claimed } => (node, name) = (Some(who), Some(claimed)),
@@ -431,9 +435,10 @@ impl Event {
             core::GroupChange::Removed { member } => node = Some(member),
             core::GroupChange::Renamed { name: new } => text = Some(new),
             core::GroupChange::Described { description } => text = Some(description),
+            core::GroupChange::Pinned { message } | core::GroupChange::Unpinned { message } => about = Some(message),
             _ => {}
         }
-        Self::GroupChanged { seq, group, group_name: None, change, node, name, role, text, reason }
+        Self::GroupChanged { seq, group, group_name: None, change, node, name, role, text, message: about, reason }
     }
 
     /// The number to acknowledge; none for an event that is not stored.
@@ -778,6 +783,8 @@ mod tests {
             core::GroupChange::Renamed { name: "crew".into() },
             core::GroupChange::Described { description: "us".into() },
             core::GroupChange::PolicyChanged,
+            core::GroupChange::Pinned { message: core::MessageId::first_of(3) },
+            core::GroupChange::Unpinned { message: core::MessageId::first_of(3) },
         ];
         for change in changes {
             let name = GroupChange::of(&change).name();
@@ -842,6 +849,7 @@ mod tests {
             expires: Some(core::WallTime(1_767_225_600_000)),
             role: Some(GroupRole::Owner),
             members: vec![core::GroupMember::new(node, GroupRole::Owner)],
+            pinned: vec![core::MessageId::first_of(3)],
             requests: vec![node],
             holds_key: true,
             key_holders: 1,

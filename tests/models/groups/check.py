@@ -119,7 +119,8 @@ class View:
         if op.kind == "add" and op.args[0] == op.author:
             return False
         policy = self.policy(op.past)
-        need = {"add": policy["invite"], "name": policy["describe"], "about": policy["describe"]}.get(op.kind, "out")
+        need = {"add": policy["invite"], "name": policy["describe"], "about": policy["describe"],
+                "pin": policy["pin"], "unpin": policy["pin"]}.get(op.kind, "out")
         if op.kind == "epoch":
             need = RANKS[max(2, RANKS.index(policy["post"]))]
         return self.rank(op.authority, op.past, op.rank) < op.rank or RANKS.index(need) > op.rank
@@ -189,7 +190,17 @@ class View:
         last = lambda kind: [op.args[0] for op in told if op.kind in kind]
         return {"void": [op.id for op in self.ops if op.id in self.void], "owner": owner, "members": members,
                 "banned": banned, "name": last(("create", "name"))[-1], "about": (last(("about",)) or [""])[-1],
-                "policy": self.policy(self.ids)}
+                "policy": self.policy(self.ids), "pins": self.pins(told)}
+
+    @staticmethod
+    def pins(told):
+        """The messages whose last word is a pin, in the order of these words."""
+        last = {}
+        for op in told:
+            if op.kind in ("pin", "unpin"):
+                last.pop(op.args[0], None)
+                last[op.args[0]] = op.kind
+        return [message for message, kind in last.items() if kind == "pin"]
 
     def left_alone(self, owner, members):
         leaves = [op for op in self.line if op.kind == "leave" and op.author == owner]

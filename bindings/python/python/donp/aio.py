@@ -470,6 +470,14 @@ class AsyncNode:
         """Gives a group another description, at most 1,024 bytes. Raises as `remove_member`."""
         await self._run(self.sync.describe_group, group, description)
 
+    async def pin_message(self, group: GroupId, message: MessageId) -> None:
+        """As `Node.pin_message`."""
+        await self._run(self.sync.pin_message, group, message)
+
+    async def unpin_message(self, group: GroupId, message: MessageId) -> None:
+        """As `Node.unpin_message`."""
+        await self._run(self.sync.unpin_message, group, message)
+
     async def set_group_policy(self, group: GroupId, policy: GroupPolicy) -> None:
         """Gives a group another policy: for its owner. Raises as `remove_member`."""
         await self._run(self.sync.set_group_policy, group, policy)

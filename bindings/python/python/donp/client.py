@@ -482,6 +482,14 @@ class Client:
         """Gives a group another description, at most 1,024 bytes."""
         self._call("describe_group", group=_group_id(group), description=description)
 
+    def pin_message(self, group: GroupId, message: MessageId) -> None:
+        """As `Node.pin_message`."""
+        self._call("pin_message", group=_group_id(group), message=_message_id(message))
+
+    def unpin_message(self, group: GroupId, message: MessageId) -> None:
+        """As `Node.unpin_message`."""
+        self._call("unpin_message", group=_group_id(group), message=_message_id(message))
+
     def set_group_policy(self, group: GroupId, policy: GroupPolicy) -> None:
         """Gives a group another policy: for its owner."""
         self._call("set_group_policy", group=_group_id(group), **_policy_out(policy))
@@ -641,6 +649,7 @@ def _peer(p: dict[str, Any]) -> Peer:
         linked=p["linked"],
         neighbour=p["neighbour"],
         rtt_ms=p["rtt_ms"],
+        last_linked_at_ms=p["last_linked_at_ms"],
         link_generation=p["link_generation"],
         queued=p["queued"],
         last_error=p["last_error"],
@@ -686,6 +695,7 @@ def _group(g: dict[str, Any]) -> GroupInfo:
         expires_ms=g["expires_ms"],
         role=None if g["role"] is None else GroupRole(g["role"]),
         members=[GroupMember(NodeId(m["id"]), GroupRole(m["role"])) for m in g["members"]],
+        pinned=[MessageId(id) for id in g["pinned"]],
         requests=[NodeId(id) for id in g["requests"]],
         holds_key=g["holds_key"],
         key_holders=g["key_holders"],
@@ -724,6 +734,7 @@ def _known_event(e: dict[str, Any]) -> Event:
                 e["name"],
                 None if e["role"] is None else GroupRole(e["role"]),
                 e["text"],
+                None if e["message"] is None else MessageId(e["message"]),
                 None if e["reason"] is None else Refusal(e["reason"]),
             )
         case "state_changed":

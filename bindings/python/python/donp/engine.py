@@ -414,6 +414,14 @@ class Engine:
         """Gives a group another description, at most 1,024 bytes. Raises as `remove_member`."""
         _call(self._raw.describe_group, now_us, _group_id(group), description)
 
+    def pin_message(self, now_us: int, group: GroupId, message: MessageId) -> None:
+        """As `Node.pin_message`."""
+        _call(self._raw.pin_message, now_us, _group_id(group), _message_id(message))
+
+    def unpin_message(self, now_us: int, group: GroupId, message: MessageId) -> None:
+        """As `Node.unpin_message`."""
+        _call(self._raw.unpin_message, now_us, _group_id(group), _message_id(message))
+
     def set_group_policy(self, now_us: int, group: GroupId, policy: GroupPolicy) -> None:
         """Gives a group another policy: for its owner. Raises as `remove_member`."""
         _call(self._raw.set_group_policy, now_us, _group_id(group), _policy_out(policy))

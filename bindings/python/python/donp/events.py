@@ -179,6 +179,8 @@ class GroupChanged:
     """The rank of the node."""
     text: str | None = None
     """The new name or description."""
+    message: MessageId | None = None
+    """The message that was pinned, or is not any more."""
     reason: Refusal | None = None
     """Why this node was not added."""
 
@@ -535,6 +537,7 @@ def _event_in(raw: _ffi.Event) -> Event:
                 raw.name,
                 None if raw.role is None else GroupRole[raw.role.name],
                 raw.text,
+                None if raw.message is None else MessageId._of(raw.message),
                 None if raw.reason is None else Refusal[raw.reason.name],
             )
         case _ffi.Event.FILE_RECEIVED():

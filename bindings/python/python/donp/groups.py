@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ._ffi import donp_ffi as _ffi
-from .ids import GroupId, NodeId
+from .ids import GroupId, MessageId, NodeId
 
 __all__ = [
     "Days",
@@ -81,6 +81,10 @@ class GroupChange(enum.Enum):
     """The description is `text` now."""
     POLICY_CHANGED = "policy_changed"
     """Who may do what is another."""
+    PINNED = "pinned"
+    """`message` is pinned now."""
+    UNPINNED = "unpinned"
+    """`message` is not pinned any more."""
     OTHER = "other"
     """A change of a newer version."""
 
@@ -188,6 +192,11 @@ class GroupInfo:
     """This node's rank; `None` if it is no member any more."""
     members: list[GroupMember]
     """The members, by id."""
+    pinned: list[MessageId]
+    """Pinned messages, the one that was pinned last at the end: the last 64.
+
+    One may not be here, or not readable.
+    """
     requests: list[NodeId]
     """Nodes that wait for the word of somebody who may invite."""
     holds_key: bool
@@ -277,6 +286,7 @@ def _group_in(raw: _ffi.GroupInfo) -> GroupInfo:
         expires_ms=raw.expires_ms,
         role=None if raw.role is None else GroupRole[raw.role.name],
         members=[GroupMember(NodeId._of(m.id), GroupRole[m.role.name]) for m in raw.members],
+        pinned=[MessageId._of(id) for id in raw.pinned],
         requests=[NodeId._of(id) for id in raw.requests],
         holds_key=raw.holds_key,
         key_holders=raw.key_holders,

@@ -716,6 +716,17 @@ class Node:
         """Gives a group another description, at most 1,024 bytes. Raises as `remove_member`."""
         _call(self._raw.describe_group, _group_id(group), description)
 
+    def pin_message(self, group: GroupId, message: MessageId) -> None:
+        """Shows a message of a group above the others: 64 at most, with the role that the policy's `pin` names.
+
+        Raises `DeniedError` otherwise, and if it is pinned already.
+        """
+        _call(self._raw.pin_message, _group_id(group), _message_id(message))
+
+    def unpin_message(self, group: GroupId, message: MessageId) -> None:
+        """Ends `pin_message`; raises `DeniedError` if it is not pinned."""
+        _call(self._raw.unpin_message, _group_id(group), _message_id(message))
+
     def set_group_policy(self, group: GroupId, policy: GroupPolicy) -> None:
         """Gives a group another policy: for its owner. Raises as `remove_member`."""
         _call(self._raw.set_group_policy, _group_id(group), _policy_out(policy))

@@ -82,6 +82,11 @@ class Peer:
     """Whether it is a neighbour in the mesh."""
     rtt_ms: float | None
     """Smoothed round trip time of the link in milliseconds."""
+    last_linked_at_ms: int | None
+    """When a link to it was last opened, in milliseconds since 1970; none if never.
+
+    What is silent for half a year is forgotten.
+    """
     link_generation: int
     """How many post-quantum secrets the keys of the link mix in, one after another; 0 before the first."""
     queued: int

@@ -198,6 +198,20 @@ public final class Engine: Sendable {
         }
     }
 
+    /// Shows a message of a group above the others, as ``Node/pinMessage(_:message:)``.
+    public func pinMessage(nowUs: UInt64, group: GroupId, message: MessageId) throws(DonpError) {
+        try converting {
+            try raw.pinMessage(nowUs: nowUs, group: group.description, message: message.description)
+        }
+    }
+
+    /// Ends ``pinMessage(nowUs:group:message:)``, as ``Node/unpinMessage(_:message:)``.
+    public func unpinMessage(nowUs: UInt64, group: GroupId, message: MessageId) throws(DonpError) {
+        try converting {
+            try raw.unpinMessage(nowUs: nowUs, group: group.description, message: message.description)
+        }
+    }
+
     /// Gives a group another policy: for its owner.
     public func setGroupPolicy(nowUs: UInt64, group: GroupId, policy: GroupPolicy) throws(DonpError) {
         try converting { try raw.setGroupPolicy(nowUs: nowUs, group: group.description, policy: policy.raw) }

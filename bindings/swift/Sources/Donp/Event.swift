@@ -20,10 +20,11 @@ public enum Event: Hashable, Sendable {
     case lifeBegun(seq: UInt64, conversation: Conversation)
     /// Durable. Something changed in a group, or in an application to join one. What does not belong to the
     /// change is nil: `node` asked, was added, removed or ranked, `name` is what a node that asked claims,
-    /// `role` is its rank, `text` the new name or description, and `reason` why this node was not added.
+    /// `role` is its rank, `text` the new name or description, `message` the one that was pinned or is not any
+    /// more, and `reason` why this node was not added.
     case groupChanged(
         seq: UInt64, group: GroupId, change: GroupChange, node: NodeId?, name: String?, role: GroupRole?,
-        text: String?, reason: Refusal?)
+        text: String?, message: MessageId?, reason: Refusal?)
     /// Durable. A file is here whole: it was asked for, or is small.
     case fileReceived(seq: UInt64, file: FileId)
     /// More of a file is here: `bytes` of `size`, from so many nodes.
@@ -69,7 +70,7 @@ public enum Event: Hashable, Sendable {
         switch self {
         case .received(let seq, _), .delivered(let seq, _, _), .failed(let seq, _, _, _): seq
         case .forked(let seq, _, _, _, _), .lifeBegun(let seq, _): seq
-        case .groupChanged(let seq, _, _, _, _, _, _, _): seq
+        case .groupChanged(let seq, _, _, _, _, _, _, _, _): seq
         case .fileReceived(let seq, _): seq
         case .contactRequest(let seq, _), .contactChanged(let seq, _): seq
         case .devicesChanged(let seq, _, _, _): seq
@@ -146,11 +147,12 @@ extension Event {
         case .lifeBegun(let seq, let conversation):
             self = .lifeBegun(seq: seq, conversation: Conversation(conversation))
         case .groupChanged(
-            let seq, let group, let change, let node, let name, let role, let text, let reason):
+            let seq, let group, let change, let node, let name, let role, let text, let message,
+            let reason):
             self = .groupChanged(
                 seq: seq, group: GroupId(trusted: group), change: GroupChange(change),
                 node: node.map { NodeId(trusted: $0) }, name: name, role: role.map { GroupRole($0) },
-                text: text, reason: reason.map { Refusal($0) })
+                text: text, message: message.map { MessageId(trusted: $0) }, reason: reason.map { Refusal($0) })
         case .fileReceived(let seq, let file): self = .fileReceived(seq: seq, file: FileId(trusted: file))
         case .fileProgress(let file, let bytes, let size, let holders):
             self = .fileProgress(file: FileId(trusted: file), bytes: bytes, size: size, holders: holders)

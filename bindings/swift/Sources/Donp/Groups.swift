@@ -52,6 +52,10 @@ public enum GroupChange: String, Hashable, Sendable {
     case described
     /// Who may do what is another.
     case policyChanged
+    /// `message` is pinned now.
+    case pinned
+    /// `message` is not pinned any more.
+    case unpinned
     /// A change of a newer version.
     case other
 }
@@ -131,7 +135,9 @@ public struct GroupInfo: Hashable, Sendable, Identifiable {
     public let role: GroupRole?
     /// The members, by id.
     public let members: [GroupMember]
-    /// Nodes that wait for the word of somebody who may invite.
+    /// Pinned messages, the one that was pinned last at the end: the last 64. One may not be here, or not readable.
+    public let pinned: [MessageId]
+    /// Nodes that wait for the word of a member who may invite.
     public let requests: [NodeId]
     /// Whether this node holds the key of the present members.
     public let holdsKey: Bool
@@ -219,6 +225,8 @@ extension GroupChange {
         case .renamed: self = .renamed
         case .described: self = .described
         case .policyChanged: self = .policyChanged
+        case .pinned: self = .pinned
+        case .unpinned: self = .unpinned
         case .other: self = .other
         }
     }
@@ -279,6 +287,7 @@ extension GroupInfo {
             description: raw.description, policy: GroupPolicy(raw.policy), expiresMs: raw.expiresMs,
             role: raw.role.map { GroupRole($0) },
             members: raw.members.map { GroupMember(id: NodeId(trusted: $0.id), role: GroupRole($0.role)) },
+            pinned: raw.pinned.map { MessageId(trusted: $0) },
             requests: raw.requests.map { NodeId(trusted: $0) }, holdsKey: raw.holdsKey,
             keyHolders: Int(raw.keyHolders), epochs: Int(raw.epochs), state: raw.state)
     }

@@ -358,6 +358,19 @@ public final class Node: Sendable {
         try await call { try $0.describeGroup(group: group.description, description: description) }
     }
 
+    /// Shows a message of a group above the others: 64 at most.
+    /// - Throws: ``DonpError`` of the kind `denied` without the role that the policy's ``GroupPolicy/pin`` names, and
+    ///   if it is pinned already.
+    public func pinMessage(_ group: GroupId, message: MessageId) async throws(DonpError) {
+        try await call { try $0.pinMessage(group: group.description, message: message.description) }
+    }
+
+    /// Ends ``pinMessage(_:message:)``.
+    /// - Throws: ``DonpError`` of the kind `denied`, also if it is not pinned.
+    public func unpinMessage(_ group: GroupId, message: MessageId) async throws(DonpError) {
+        try await call { try $0.unpinMessage(group: group.description, message: message.description) }
+    }
+
     /// Gives a group another policy: for its owner.
     /// - Throws: As ``removeMember(_:node:ban:)``.
     public func setGroupPolicy(_ group: GroupId, policy: GroupPolicy) async throws(DonpError) {

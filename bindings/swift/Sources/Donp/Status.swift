@@ -88,6 +88,9 @@ public struct Peer: Hashable, Sendable, Identifiable {
     public let neighbour: Bool
     /// Smoothed round trip time of the link in milliseconds.
     public let rttMs: Double?
+    /// When a link to it was last opened, in milliseconds since 1970; nil if never. What is silent for half a year is
+    /// forgotten.
+    public let lastLinkedAtMs: UInt64?
     /// How many post-quantum secrets the keys of the link mix in, one after another; 0 before the first.
     public let linkGeneration: Int
     /// Private messages waiting for its acknowledgement.
@@ -160,6 +163,7 @@ extension Peer {
             id: NodeId(trusted: raw.id), name: raw.name, account: raw.account.map(AccountId.init(trusted:)),
             nodeType: NodeType(raw.nodeType), verified: raw.verified, role: NodeType(raw.role), bot: raw.bot,
             address: raw.address, linked: raw.linked, neighbour: raw.neighbour, rttMs: raw.rttMs,
+            lastLinkedAtMs: raw.lastLinkedAtMs,
             linkGeneration: Int(raw.linkGeneration), queued: Int(raw.queued), lastError: raw.lastError)
     }
 }

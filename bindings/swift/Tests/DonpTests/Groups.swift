@@ -9,15 +9,17 @@ struct Groups {
         let node: NodeId?
         let role: GroupRole?
         let text: String?
+        let message: MessageId?
     }
 
     @discardableResult
     private func changed(_ events: Events, _ wanted: GroupChange) async throws -> Told {
         try await next(events, "\(wanted)") {
-            if case .groupChanged(_, _, let change, let node, _, let role, let text, _) = $0,
+            if case .groupChanged(
+                _, _, let change, let node, _, let role, let text, let message, _) = $0,
                 change == wanted
             {
-                Told(node: node, role: role, text: text)
+                Told(node: node, role: role, text: text, message: message)
             } else {
                 nil
             }
@@ -112,6 +114,13 @@ struct Groups {
         #expect(try await changed(events, .renamed).text == "book club")
         try await b.describeGroup(group, description: "we read")
         #expect(try await changed(events, .described).text == "we read")
+        let said = try await b.sendToGroup(group, "on page one")
+        try await b.pinMessage(group, message: said)
+        #expect(try await changed(events, .pinned).message == said)
+        #expect(try await a.group(group)?.pinned == [said])
+        await expectError(.denied) { try await a.pinMessage(group, message: said) }
+        try await a.unpinMessage(group, message: said)
+        #expect(try await changed(told, .unpinned).message == said)
         let policy = GroupPolicy(post: .guest, history: .days(7))
         try await a.setGroupPolicy(group, policy: policy)
         try await changed(told, .policyChanged)

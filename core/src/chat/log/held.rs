@@ -19,7 +19,8 @@ impl Log {
         }
         // Of the network's conversation it is not counted who has a message.
         if !self.policy.is_of_all() && self.policy.may_sync(peer) {
-            self.confirmed.hold(self.own.life, peer, seq);
+            let from = self.holders.get(peer).map_or(0, |holding| holding.base);
+            self.confirmed.hold(self.own.life, peer, seq, from);
         }
     }
 

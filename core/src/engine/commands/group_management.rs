@@ -175,6 +175,23 @@ impl Engine {
         self.act(now, group, Deed::Describe { description })
     }
 
+    /// Shows a message of a group above the others. It is not looked whether the message is here: it may come later.
+    ///
+    /// # Errors
+    /// As [`remove_member`](Self::remove_member): the least role is [`GroupPolicy::pin`];
+    /// [`CommandError::NotAllowed`] also when it is pinned already, or 64 others are.
+    pub fn pin_message(&mut self, now: Instant, group: GroupId, message: MessageId) -> Result<(), CommandError> {
+        self.act(now, group, Deed::Pin { message, pinned: true })
+    }
+
+    /// Ends [`pin_message`](Self::pin_message).
+    ///
+    /// # Errors
+    /// As [`remove_member`](Self::remove_member): the least role is [`GroupPolicy::pin`]; also when it is not pinned.
+    pub fn unpin_message(&mut self, now: Instant, group: GroupId, message: MessageId) -> Result<(), CommandError> {
+        self.act(now, group, Deed::Pin { message, pinned: false })
+    }
+
     /// Gives a group another policy: for its owner.
     ///
     /// # Errors

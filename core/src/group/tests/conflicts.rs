@@ -12,7 +12,7 @@ use super::world::{People, add, create, forks, heads, log_of, operation};
 use crate::collections::{OrderedMap, OrderedSet};
 use crate::group::log::{OpLog, Verdict};
 use crate::group::op::{Action, Field, GroupKind, GroupPolicy, GroupRole, Operation};
-use crate::id::OpId;
+use crate::id::{MessageId, OpId};
 
 const NAMES: [&str; 9] = ["O", "A", "B", "M", "N", "X", "Y", "G", "Z"];
 const BEFORE: [&str; 9] = ["owner", "admin", "admin", "moderator", "moderator", "member", "member", "guest", "out"];
@@ -137,6 +137,9 @@ pub(super) const ROWS: &[[&str; 4]] = &[
     ["Z joins", "A bans Z", "Z out, Z banned", "PUBLIC: nobody's word against a rank"],
     ["X leaves, X joins", "A removes X", "X out", "PUBLIC: a higher rank removed its author"],
     ["X leaves, X joins", "A renames to right", "X member, name right", "PUBLIC: no conflict"],
+    ["A removes M", "M pins 1", "M out", "a higher rank removed its author"],
+    ["M pins 1", "N pins 1, N pins 2", "1 pinned, 2 pinned", "no conflict"],
+    ["M pins 1, M unpins 1", "N pins 1", "name before", "the last by (lamport, id)"],
 ];
 
 fn person(name: &str) -> usize {
@@ -203,6 +206,8 @@ impl<'a> Played<'a> {
             }
             ["gives", "the", "group", "to", to] => Action::Transfer { to: id(to) },
             ["renames", "to", name] => Action::Describe { field: Field::Name, value: name.into() },
+            ["pins", n] => Action::Pin { message: MessageId::first_of(n.parse().unwrap()), pinned: true },
+            ["unpins", n] => Action::Pin { message: MessageId::first_of(n.parse().unwrap()), pinned: false },
             ["lets", who, "describe"] => {
                 let describe = role(who.trim_end_matches('s'));
                 Action::SetPolicy { policy: GroupPolicy { describe, ..GroupPolicy::default() } }
@@ -236,6 +241,9 @@ impl<'a> Played<'a> {
         }
         if state.name != "before" {
             all.insert(format!("name {}", state.name));
+        }
+        for pinned in &state.pins {
+            all.insert(format!("{} pinned", pinned.depth));
         }
         all
     }

@@ -10,7 +10,7 @@ use crate::group::log::{OpLog, Standing, Verdict};
 use crate::group::op::{
     Acceptance, Action, Field, GroupKind, GroupPolicy, GroupRole, Invitation, Invitee, NewEpoch, Operation,
 };
-use crate::id::OpId;
+use crate::id::{MessageId, OpId};
 use crate::rng::Rng;
 use crate::time::WallTime;
 
@@ -126,6 +126,29 @@ fn each_rank_does_what_the_table_says_and_no_more() {
     // Nobody comes back by an old consent.
     g.fits(4, Action::Leave);
     g.says(1, action, BAD);
+}
+
+/// Mutations: any rank may; a message may be pinned twice, or be let go that is not pinned; a 65th is pinned.
+#[test]
+fn messages_are_pinned_by_the_rank_of_the_policy_up_to_64() {
+    let mut g = private();
+    let pin = |depth: u64, pinned: bool| Action::Pin { message: MessageId::first_of(depth), pinned };
+    for by in 0..7 {
+        g.says(by, pin(1, true), if by <= 2 { FITS } else { BAD });
+        g.says(by, pin(1, false), BAD);
+    }
+    for depth in 1..=64 {
+        g.fits(2, pin(depth, true));
+    }
+    g.says(0, pin(64, true), BAD);
+    g.says(0, pin(65, true), BAD);
+    g.fits(0, pin(3, false));
+    g.fits(1, pin(65, true));
+    g.fits(0, pin(1, false));
+    g.fits(0, pin(1, true));
+    let pins: Vec<u64> = g.log.state().unwrap().pins.iter().map(|message| message.depth).collect();
+    let expected: Vec<u64> = [2].into_iter().chain(4..=65).chain([1]).collect();
+    assert_eq!(pins, expected, "in the order in which they were pinned last");
 }
 
 /// Mutation: an epoch may leave out a member, name one twice, or name its author.

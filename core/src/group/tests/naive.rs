@@ -8,7 +8,7 @@ use core::cell::RefCell;
 
 use crate::collections::{OrderedMap, OrderedSet};
 use crate::group::op::{Action, Field, GroupPolicy, GroupRole, Operation};
-use crate::id::{NodeId, OpId};
+use crate::id::{MessageId, NodeId, OpId};
 
 pub(super) fn number(role: GroupRole) -> u8 {
     match role {
@@ -39,6 +39,7 @@ pub(super) struct Outcome {
     pub(super) name: String,
     pub(super) description: String,
     pub(super) policy: GroupPolicy,
+    pub(super) pins: Vec<MessageId>,
 }
 
 /// Operations by (lamport, id), each with its past.
@@ -209,6 +210,7 @@ impl Run<'_> {
         let least = match &op.action {
             Action::Add { .. } => policy.invite,
             Action::Describe { .. } => policy.describe,
+            Action::Pin { .. } => policy.pin,
             Action::Epoch(_) => policy.post.max(GroupRole::Member),
             _ => GroupRole::Guest,
         };
@@ -348,7 +350,20 @@ impl Run<'_> {
             name: text(Field::Name),
             description: text(Field::Description),
             policy: self.policy(&self.set).unwrap(),
+            pins: self.pins(&void),
         }
+    }
+
+    /// Of each message the last word stands, and they are in the order of these words.
+    fn pins(&self, void: &OrderedSet<usize>) -> Vec<MessageId> {
+        let stand = self.set.iter().filter(|j| !void.contains(*j));
+        let words = stand.filter_map(|j| match self.all.ops[*j].action {
+            Action::Pin { message, pinned } => Some((*j, message, pinned)),
+            _ => None,
+        });
+        let words: Vec<_> = words.collect();
+        let last = |(at, message, _): &&(usize, MessageId, bool)| !words.iter().any(|w| w.1 == *message && w.0 > *at);
+        words.iter().filter(last).filter(|w| w.2).map(|w| w.1).collect()
     }
 
     fn seat(

@@ -41,6 +41,7 @@ fn same(state: &State, outcome: &Outcome) -> Result<(), Box<Outcome>> {
         owner: state.owner,
         name: state.name.clone(),
         description: state.description.clone(),
+        pins: state.pins.clone(),
         policy: state.policy,
     };
     if found == *outcome { Ok(()) } else { Err(Box::new(found)) }

@@ -16,7 +16,7 @@ use crate::identity::node_id;
 
 const FILE: &str = include_str!("../../../../tests/vectors/groups.json");
 /// Rows of the table of conflicts that are frozen, by what the sides do.
-const NAMED: [&str; 10] = [
+const NAMED: [&str; 12] = [
     "A removes X, M removes Y",
     "O gives the group to A, A makes X admin",
     "X adds Z as member by word of A",
@@ -27,6 +27,8 @@ const NAMED: [&str; 10] = [
     "O lets members describe, X renames to left",
     "Z joins",
     "O makes X admin, X removes Y",
+    "M pins 1, M unpins 1",
+    "M pins 1",
 ];
 
 fn short(id: &OpId) -> String {
@@ -44,7 +46,7 @@ fn name(role: GroupRole) -> &'static str {
 }
 
 fn policy(policy: &GroupPolicy) -> Value {
-    json!({ "invite": name(policy.invite), "post": name(policy.post), "describe": name(policy.describe) })
+    json!({ "invite": name(policy.invite), "post": name(policy.post), "describe": name(policy.describe), "pin": name(policy.pin) })
 }
 
 fn action(people: &People, action: &Action) -> Value {
@@ -65,6 +67,7 @@ fn action(people: &People, action: &Action) -> Value {
         Action::Describe { field: Field::Name, value } => json!(["name", value]),
         Action::Describe { field: Field::Description, value } => json!(["about", value]),
         Action::SetPolicy { policy: p } => json!(["policy", policy(p)]),
+        Action::Pin { message, pinned } => json!([if *pinned { "pin" } else { "unpin" }, message.depth]),
         Action::Epoch(_) => json!(["epoch"]),
         Action::ForkProof { one, .. } => {
             let op = Operation::decode(one).unwrap();
@@ -96,6 +99,7 @@ fn vector(what: &str, people: &People, log: &OpLog) -> String {
         "banned": banned,
         "name": state.name,
         "about": state.description,
+        "pins": state.pins.iter().map(|message| message.depth).collect::<Vec<_>>(),
         "policy": policy(&state.policy),
     });
     format!("{}", json!({ "what": what, "ops": ops, "result": result }))

@@ -10,7 +10,7 @@ use crate::group::op::{
     Acceptance, Action, Field, GroupHistory, GroupKind, GroupPolicy, GroupRole, Invitation, Invitee, NewEpoch,
     Operation,
 };
-use crate::id::{NodeId, OpId};
+use crate::id::{MessageId, NodeId, OpId};
 use crate::identity::Identity;
 use crate::rng::Rng;
 use crate::time::WallTime;
@@ -214,7 +214,11 @@ impl<'a> World<'a> {
             15 => Action::Unban { member: *state.banned.first()? },
             16 => Action::Leave,
             17 => Action::Transfer { to: other },
-            18 | 19 => Action::Describe { field: Field::Name, value: format!("name {}", self.count) },
+            18 => Action::Describe { field: Field::Name, value: format!("name {}", self.count) },
+            19 => {
+                let message = MessageId::first_of(self.rng.below(3) as u64 + 1);
+                Action::Pin { message, pinned: !state.pins.contains(&message) }
+            }
             20 => Action::Describe { field: Field::Description, value: format!("about {}", self.count) },
             21 => Action::SetPolicy { policy: policy(&mut self.rng) },
             _ => self.fork_proof(me)?,

@@ -108,6 +108,20 @@ pub enum GroupVerb {
         /// At most 1,024 bytes
         text: String,
     },
+    /// Show a message of a group above the others
+    Pin {
+        /// Its name or id
+        group: String,
+        /// The message: its id in `donp history`, or the beginning of it
+        message: String,
+    },
+    /// Do not show a message above the others any more
+    Unpin {
+        /// Its name or id
+        group: String,
+        /// The message: its id in `donp group show`, or the beginning of it
+        message: String,
+    },
     /// Change who may do what in a group of yours; what is not given stays
     Policy {
         /// Its name or id
@@ -169,6 +183,12 @@ pub struct Policy {
     /// The lowest role that invites
     #[arg(long, value_name = "ROLE")]
     pub invite_role: Option<GroupRole>,
+    /// The lowest role that changes name and description
+    #[arg(long, value_name = "ROLE")]
+    pub describe_role: Option<GroupRole>,
+    /// The lowest role that pins messages
+    #[arg(long, value_name = "ROLE")]
+    pub pin_role: Option<GroupRole>,
 }
 
 /// At most a year.

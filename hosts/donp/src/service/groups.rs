@@ -4,8 +4,8 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use donp_core::{
-    CommandError, Durable, Event, GroupChange, GroupHistory, GroupId, GroupKind, GroupPolicy, GroupRole, GroupTicket,
-    NodeId, ParseTicketError, Refusal,
+    CommandError, Conversation, Durable, Event, GroupChange, GroupHistory, GroupId, GroupKind, GroupPolicy, GroupRole,
+    GroupTicket, NodeId, ParseTicketError, Refusal,
 };
 use donp_runtime::{NodeError, api};
 use serde_json::{Value, json};
@@ -45,6 +45,8 @@ impl Service {
             }
             "rename_group" => self.rename_group(params),
             "describe_group" => self.describe_group(params),
+            "pin_message" => self.pin_message(params, true),
+            "unpin_message" => self.pin_message(params, false),
             "set_group_policy" => self.set_group_policy(params),
             _ => return None,
         })
@@ -229,6 +231,17 @@ impl Service {
     fn describe_group(&self, params: &Value) -> Result<Value, Failure> {
         let id = self.group_of(params)?;
         self.node.describe_group(id, text_of(params, "description")?)?;
+        self.show_group(id)
+    }
+
+    fn pin_message(&self, params: &Value, pinned: bool) -> Result<Value, Failure> {
+        let id = self.group_of(params)?;
+        let message = self.message_id(Conversation::Group(id), text_of(params, "message")?)?;
+        if pinned {
+            self.node.pin_message(id, message)?
+        } else {
+            self.node.unpin_message(id, message)?
+        }
         self.show_group(id)
     }
 

@@ -83,11 +83,21 @@ pub fn group(verb: &GroupVerb, backend: &mut Backend, out: &Output) -> Result<()
             let params = json!({ "group": group, "description": text });
             act("describe_group", &params, backend, out, |_, name| format!("{name} has another description"))
         }
+        GroupVerb::Pin { group, message } => {
+            let params = json!({ "group": group, "message": message });
+            act("pin_message", &params, backend, out, |_, name| format!("the message is pinned in {name}"))
+        }
+        GroupVerb::Unpin { group, message } => {
+            let params = json!({ "group": group, "message": message });
+            act("unpin_message", &params, backend, out, |_, name| {
+                format!("the message is not pinned in {name} any more")
+            })
+        }
         GroupVerb::Policy { group, policy, no_approve } => {
             let mut params = given(policy, *no_approve);
             if params.as_object().is_none_or(serde_json::Map::is_empty) {
                 return Err(Failure::usage("nothing to change is given")
-                    .hint("--history, --post, --invite-role, --approve or --no-approve; donp group show GROUP"));
+                    .hint("--history, --post, --invite-role, --describe-role, --pin-role, --approve or --no-approve; donp group show GROUP"));
             }
             params["group"] = json!(group);
             let value = backend.call("set_group_policy", &params)?;
@@ -125,6 +135,12 @@ fn given(policy: &Policy, no_approve: bool) -> Value {
     }
     if let Some(role) = policy.invite_role {
         params["invite"] = json!(role.name());
+    }
+    if let Some(role) = policy.describe_role {
+        params["describe"] = json!(role.name());
+    }
+    if let Some(role) = policy.pin_role {
+        params["pin"] = json!(role.name());
     }
     params
 }
@@ -295,6 +311,9 @@ fn rows(g: &GroupInfo, waiting: &[String], hints: &Hints) -> Vec<Vec<String>> {
     if let Some(ms) = g.expires_ms {
         rows.push(("ends", Clock::new(false).show(ms)));
     }
+    if !g.pinned.is_empty() {
+        rows.push(("pinned", g.pinned.iter().map(|m| m.short()).collect::<Vec<_>>().join(" ")));
+    }
     if !waiting.is_empty() {
         rows.push(("waiting", format!("{}: {}, or decline", waiting.join(", "), hints.of("donp group approve"))));
     }
@@ -326,7 +345,7 @@ fn rules(p: &GroupPolicy) -> String {
 
 /// What happened in a group, for people; none for what a newer version would say.
 pub(super) fn change_line(event: &Event, hints: &Hints) -> Option<String> {
-    let Event::GroupChanged { group, group_name, change, node, name, role, text, reason, .. } = event else {
+    let Event::GroupChanged { group, group_name, change, node, name, role, text, message, reason, .. } = event else {
         return None;
     };
     let of = name_of(group_name.as_deref(), &format!("group {}", group.short()));
@@ -349,6 +368,10 @@ pub(super) fn change_line(event: &Event, hints: &Hints) -> Option<String> {
         GroupChange::Described => format!("{of} is described so: {text}"),
         GroupChange::PolicyChanged => {
             format!("{of} has other rules: {}", hints.of(&format!("donp group show {}", group.short())))
+        }
+        GroupChange::Pinned => format!("message {} is pinned in {of}", message.map(|m| m.short()).unwrap_or_default()),
+        GroupChange::Unpinned => {
+            format!("message {} is not pinned in {of} any more", message.map(|m| m.short()).unwrap_or_default())
         }
         GroupChange::Other => return None,
     })
@@ -387,6 +410,7 @@ mod tests {
             name: None,
             role: None,
             text: Some(bad.into()),
+            message: None,
             reason: None,
         };
         let line = change_line(&event, &Hints::default()).unwrap();

@@ -1,7 +1,7 @@
 //! Groups, their members and what changes in them.
 
 use donp_core as core;
-use donp_core::{GroupHistory, GroupId, GroupKind, GroupRole, NodeId};
+use donp_core::{GroupHistory, GroupId, GroupKind, GroupRole, MessageId, NodeId};
 use serde::{Deserialize, Serialize};
 
 use super::{count, text, text_or_null, texts};
@@ -30,6 +30,10 @@ pub enum GroupChange {
     Described,
     /// Who may do what is another.
     PolicyChanged,
+    /// `message` is pinned now.
+    Pinned,
+    /// `message` is not pinned any more.
+    Unpinned,
     /// A change of a newer version.
     #[serde(other)]
     Other,
@@ -49,6 +53,8 @@ impl GroupChange {
             core::GroupChange::Renamed { .. } => Self::Renamed,
             core::GroupChange::Described { .. } => Self::Described,
             core::GroupChange::PolicyChanged => Self::PolicyChanged,
+            core::GroupChange::Pinned { .. } => Self::Pinned,
+            core::GroupChange::Unpinned { .. } => Self::Unpinned,
             _ => Self::Other,
         }
     }
@@ -66,6 +72,8 @@ impl GroupChange {
             Self::Renamed => "renamed",
             Self::Described => "described",
             Self::PolicyChanged => "policy_changed",
+            Self::Pinned => "pinned",
+            Self::Unpinned => "unpinned",
             Self::Other => "other",
         }
     }
@@ -96,7 +104,10 @@ pub struct GroupInfo {
     pub role: Option<GroupRole>,
     /// The members, by id.
     pub members: Vec<GroupMember>,
-    /// Nodes that wait for the word of somebody who may invite.
+    /// Pinned messages, the one that was pinned last at the end: the last 64.
+    #[serde(with = "texts")]
+    pub pinned: Vec<MessageId>,
+    /// Nodes that wait for the word of a member who may invite.
     #[serde(with = "texts")]
     pub requests: Vec<NodeId>,
     /// Whether this node holds the key of the present members.
@@ -168,6 +179,7 @@ impl From<core::GroupInfo> for GroupInfo {
             expires_ms: g.expires.map(|at| at.0),
             role: g.role,
             members: g.members.iter().map(|m| GroupMember { id: m.id, name: None, role: m.role }).collect(),
+            pinned: g.pinned,
             requests: g.requests,
             holds_key: g.holds_key,
             key_holders: super::count(g.key_holders),

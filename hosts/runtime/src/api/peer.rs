@@ -40,6 +40,8 @@ pub struct Peer {
     pub outbound: bool,
     /// Smoothed round trip time of the link in milliseconds.
     pub rtt_ms: Option<f64>,
+    /// When a link to it was last opened, in milliseconds since 1970; none if never.
+    pub last_linked_at_ms: Option<u64>,
     /// How many post-quantum secrets the keys of the link mix in, one after another; 0 before the first.
     pub link_generation: u8,
     /// Private messages waiting for its acknowledgement.
@@ -64,6 +66,7 @@ impl From<core::Peer> for Peer {
             neighbour: p.neighbour,
             outbound: p.outbound,
             rtt_ms: p.rtt.map(|d| d.as_secs_f64() * 1_000.0),
+            last_linked_at_ms: p.last_linked.map(|at| at.0),
             link_generation: p.link_generation,
             queued: count(p.queued),
             last_error: p.last_error.map(Into::into),

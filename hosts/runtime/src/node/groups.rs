@@ -113,6 +113,22 @@ impl Node {
         self.act(move |w| w.engine.describe_group(w.now, group, description))
     }
 
+    /// Shows a message of a group above the others.
+    ///
+    /// # Errors
+    /// As [`Engine::pin_message`](donp_core::Engine::pin_message).
+    pub fn pin_message(&self, group: GroupId, message: MessageId) -> Result<(), NodeError> {
+        self.act(move |w| w.engine.pin_message(w.now, group, message))
+    }
+
+    /// Ends [`pin_message`](Self::pin_message).
+    ///
+    /// # Errors
+    /// As [`Engine::unpin_message`](donp_core::Engine::unpin_message).
+    pub fn unpin_message(&self, group: GroupId, message: MessageId) -> Result<(), NodeError> {
+        self.act(move |w| w.engine.unpin_message(w.now, group, message))
+    }
+
     /// Gives a group another policy: for its owner.
     ///
     /// # Errors

@@ -686,10 +686,11 @@ class Peer:
     linked: bool
     neighbour: bool
     rtt_ms: typing.Optional[float]
+    last_linked_at_ms: typing.Optional[int]
     link_generation: int
     queued: int
     last_error: typing.Optional[str]
-    def __init__(self, *, id: NodeId, name: typing.Optional[str], account: typing.Optional[AccountId], node_type: NodeType, verified: bool, role: NodeType, bot: bool, address: typing.Optional[str], linked: bool, neighbour: bool, rtt_ms: typing.Optional[float], link_generation: int, queued: int, last_error: typing.Optional[str]) -> None: ...
+    def __init__(self, *, id: NodeId, name: typing.Optional[str], account: typing.Optional[AccountId], node_type: NodeType, verified: bool, role: NodeType, bot: bool, address: typing.Optional[str], linked: bool, neighbour: bool, rtt_ms: typing.Optional[float], last_linked_at_ms: typing.Optional[int], link_generation: int, queued: int, last_error: typing.Optional[str]) -> None: ...
     def __eq__(self, other: object) -> bool: ...
 
 class Received:

@@ -259,6 +259,7 @@ internal fun org.donp.ffi.Event.toPublic(): Event = when (this) {
         name = name,
         role = role?.toPublic(),
         text = text,
+        message = message?.let { MessageId(it) },
         reason = reason?.toPublic(),
     )
     is org.donp.ffi.Event.FileReceived -> Event.FileReceived(seq.clamp(), FileId(file))
@@ -293,6 +294,7 @@ internal fun org.donp.ffi.Peer.toPublic() = Peer(
     linked = linked,
     neighbour = neighbour,
     rttMs = rttMs,
+    lastLinkedAtMs = lastLinkedAtMs?.clamp(),
     linkGeneration = linkGeneration.toInt(),
     queued = queued.clamp(),
     lastError = lastError,

@@ -412,6 +412,14 @@ public class Engine private constructor(private val raw: org.donp.ffi.Engine) : 
         run { describeGroup(nowUs.toU64("nowUs"), group.text, words) }
     }
 
+    /** Shows a message of a group above the others, as [Node.pinMessage]. */
+    public fun pinMessage(nowUs: Long, group: GroupId, message: MessageId): Unit =
+        run { pinMessage(nowUs.toU64("nowUs"), group.text, message.text) }
+
+    /** Ends [pinMessage], as [Node.unpinMessage]. */
+    public fun unpinMessage(nowUs: Long, group: GroupId, message: MessageId): Unit =
+        run { unpinMessage(nowUs.toU64("nowUs"), group.text, message.text) }
+
     /** Gives a group another policy, as [Node.setGroupPolicy]. */
     public fun setGroupPolicy(nowUs: Long, group: GroupId, policy: GroupPolicy): Unit =
         run { setGroupPolicy(nowUs.toU64("nowUs"), group.text, policy.toRaw()) }

@@ -74,6 +74,7 @@ public sealed class Event {
      * @property name the name that a node which asked claims
      * @property role the rank of the node
      * @property text the new name or description
+     * @property message the message that was pinned, or is not any more
      * @property reason why this node was not added
      */
     public data class GroupChanged(
@@ -84,6 +85,7 @@ public sealed class Event {
         val name: String?,
         val role: GroupRole?,
         val text: String?,
+        val message: MessageId?,
         val reason: Refusal?,
     ) : Event()
 

@@ -71,6 +71,12 @@ public enum class GroupChange {
     /** Who may do what is another. */
     PolicyChanged,
 
+    /** `message` is pinned now. */
+    Pinned,
+
+    /** `message` is not pinned any more. */
+    Unpinned,
+
     /** A change of a newer version. */
     Other,
 }
@@ -149,6 +155,8 @@ public data class GroupPolicy(
  * @property expiresMs a temporary group ends then, in milliseconds since 1970
  * @property role this node's rank; null if it is no member any more
  * @property members the members, by id
+ * @property pinned pinned messages, the one that was pinned last at the end: the last 64; one may not be here, or not
+ *   readable
  * @property requests nodes that wait for the word of somebody who may invite
  * @property holdsKey whether this node holds the key of the present members
  * @property keyHolders how many members hold it, this node included, as far as is known here; 0 in a PUBLIC group
@@ -165,6 +173,7 @@ public data class GroupInfo(
     val expiresMs: Long?,
     val role: GroupRole?,
     val members: List<GroupMember>,
+    val pinned: List<MessageId>,
     val requests: List<NodeId>,
     val holdsKey: Boolean,
     val keyHolders: Int,
@@ -233,6 +242,8 @@ internal fun org.donp.ffi.GroupChange.toPublic(): GroupChange = when (this) {
     org.donp.ffi.GroupChange.RENAMED -> GroupChange.Renamed
     org.donp.ffi.GroupChange.DESCRIBED -> GroupChange.Described
     org.donp.ffi.GroupChange.POLICY_CHANGED -> GroupChange.PolicyChanged
+    org.donp.ffi.GroupChange.PINNED -> GroupChange.Pinned
+    org.donp.ffi.GroupChange.UNPINNED -> GroupChange.Unpinned
     org.donp.ffi.GroupChange.OTHER -> GroupChange.Other
 }
 
@@ -287,6 +298,7 @@ internal fun org.donp.ffi.GroupInfo.toPublic() = GroupInfo(
     expiresMs = expiresMs?.clamp(),
     role = role?.toPublic(),
     members = members.map { GroupMember(NodeId(it.id), it.role.toPublic()) },
+    pinned = pinned.map { MessageId(it) },
     requests = requests.map { NodeId(it) },
     holdsKey = holdsKey,
     keyHolders = keyHolders.clamp(),

@@ -148,6 +148,8 @@ public data class NodeStatus(
  * @property linked whether a link is open
  * @property neighbour whether it is a neighbour in the mesh
  * @property rttMs smoothed round trip time of the link in milliseconds
+ * @property lastLinkedAtMs when a link to it was last opened, in milliseconds since 1970; null if never; what is silent for
+ *   half a year is forgotten
  * @property linkGeneration how many post-quantum secrets the keys of the link mix in, one after another; 0 before the first
  * @property queued private messages waiting for its acknowledgement
  * @property lastError what the last failed attempt to reach it ended with
@@ -164,6 +166,7 @@ public data class Peer(
     val linked: Boolean,
     val neighbour: Boolean,
     val rttMs: Double?,
+    val lastLinkedAtMs: Long?,
     val linkGeneration: Int,
     val queued: Int,
     val lastError: String?,
@@ -451,6 +454,21 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
         val words = description.utf8("the description")
         io { describeGroup(group.text, words) }
     }
+
+    /**
+     * Shows a message of a group above the others: 64 at most.
+     *
+     * @throws DonpException.Denied without the role that the policy's [GroupPolicy.pin] names, and if it is pinned already
+     */
+    public suspend fun pinMessage(group: GroupId, message: MessageId): Unit = io { pinMessage(group.text, message.text) }
+
+    /**
+     * Ends [pinMessage].
+     *
+     * @throws DonpException.Denied without the role that the policy's [GroupPolicy.pin] names, and if it is not pinned
+     */
+    public suspend fun unpinMessage(group: GroupId, message: MessageId): Unit =
+        io { unpinMessage(group.text, message.text) }
 
     /** Gives a group another policy: for its owner. Throws as [removeMember]. */
     public suspend fun setGroupPolicy(group: GroupId, policy: GroupPolicy) {

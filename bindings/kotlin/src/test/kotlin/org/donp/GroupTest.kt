@@ -87,6 +87,13 @@ internal class GroupTest : WithNodes() {
         assertEquals("book club", events.changed(GroupChange.Renamed).text)
         b.describeGroup(group, "we read")
         assertEquals("we read", events.changed(GroupChange.Described).text)
+        val said = b.sendToGroup(group, "on page one")
+        b.pinMessage(group, said)
+        assertEquals(said, events.changed(GroupChange.Pinned).message)
+        assertEquals(listOf(said), assertNotNull(a.group(group)).pinned)
+        assertFailsWith<DonpException.Denied> { a.pinMessage(group, said) }
+        a.unpinMessage(group, said)
+        assertEquals(said, told.changed(GroupChange.Unpinned).message)
         val policy = GroupPolicy(history = GroupHistory.Days(7), post = GroupRole.Guest)
         a.setGroupPolicy(group, policy)
         told.changed(GroupChange.PolicyChanged)
