@@ -663,17 +663,6 @@ impl Node {
         Ok(Fetched { events: last.saturating_sub(first), caught_up })
     }
 
-    /// The system changed networks: every link is probed at once.
-    ///
-    /// # Errors
-    /// When the node is not running any more.
-    pub fn network_changed(&self) -> Result<(), NodeError> {
-        self.call(|w| {
-            w.look_around();
-            w.engine.handle_network_change(w.now);
-        })
-    }
-
     fn is_own_thread(&self) -> bool {
         self.thread.get() == Some(&std::thread::current().id())
     }

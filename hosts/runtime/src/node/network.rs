@@ -6,6 +6,8 @@ use std::time::Duration;
 use donp_core::{Engine, Instant};
 use mio::{Registry, Token};
 
+use super::Node;
+use crate::error::NodeError;
 use crate::lan::MulticastSockets;
 use crate::socket::{Changes, Sockets};
 
@@ -25,6 +27,20 @@ pub(super) struct Network {
     looked: Option<Instant>,
     /// When the interfaces are read next; none before the node is online.
     look_at: Option<Instant>,
+}
+
+impl Node {
+    /// The system changed networks: every link is probed at once. On Linux the node notices by itself; where an app is told
+    /// by its system, as on Android, it says so.
+    ///
+    /// # Errors
+    /// When the node is not running any more.
+    pub fn network_changed(&self) -> Result<(), NodeError> {
+        self.call(|w| {
+            w.look_around();
+            w.engine.handle_network_change(w.now);
+        })
+    }
 }
 
 impl Network {
