@@ -71,6 +71,7 @@ from .errors import (
     TimeoutError,
 )
 from .events import (
+    AccountDataChanged,
     Authenticated,
     Confirmed,
     ContactChanged,
@@ -130,6 +131,7 @@ from .status import Checked, EngineStatus, FetchResult, Lan, NodeState, NodeStat
 from .zone import FailureType, MemberState, ZoneMember
 
 __all__ = [
+    "AccountDataChanged",
     "NETWORK",
     "AccountId",
     "AlreadyExistsError",
