@@ -68,7 +68,7 @@ proptest! {
         let (mut one, mut other) = (Map::new(most, most), Map::new(most, most));
         merge(&mut one, &all);
         let mut again: Vec<Stamped> = all.iter().rev().cloned().collect();
-        again.extend(twice.iter().filter_map(|at| (!all.is_empty()).then(|| at.get(&all).clone())));
+        again.extend(twice.iter().filter(|_| !all.is_empty()).map(|at| at.get(&all).clone()));
         merge(&mut other, &again);
         // Then they compare until nothing differs, as machines do.
         for _ in 0..3 {
@@ -200,7 +200,7 @@ fn a_hostile_message_is_counted_and_changes_nothing() {
         assert!(b.page(1, &[wrong]).is_empty());
     }
     assert_eq!(b.dropped(DropReason::Stale), 4);
-    assert!(b.page(2, &[good.clone()]).is_empty(), "of another account");
+    assert!(b.page(2, core::slice::from_ref(&good)).is_empty(), "of another account");
     assert_eq!(b.dropped(DropReason::Message), count + 1);
     assert_eq!(b.machine.map.root(), root);
     assert!(matches!(b.page(1, &[good])[..], [Out::Block { blocked: true, .. }]));
@@ -241,6 +241,10 @@ fn a_removed_device_freezes_no_register() {
     for register in [blocked(9, false), blocked(8, false), read] {
         b.input(In::Share(register.clone()));
         assert!(b.holds(&register), "{register:?}");
+    }
+    for set in [true, false] {
+        b.input(In::Share(blocked(9, set)));
+        assert!(b.holds(&blocked(9, set)), "and what is set after that");
     }
     // The other device takes it too.
     let mut other = Bench::new(2, &[0, 1]);

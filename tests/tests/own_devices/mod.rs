@@ -94,13 +94,16 @@ fn what_is_read_on_one_device_is_read_on_the_other() {
         let now = w.now;
         w.engine_of(BOB).send_private(now, alice, Content::text(text)).unwrap();
     }
-    w.until("both have it", |w| w.unread_of(PHONE, BOB) == 3 && w.unread_of(LAPTOP, BOB) == 3);
+    let said = |w: &World| -> Vec<MessageId> {
+        let received = w.devices[PHONE].events.iter().filter_map(|e| match e {
+            Durable::Received(m) => Some(m.id),
+            _ => None,
+        });
+        received.collect()
+    };
+    w.until("both have it", |w| said(w).len() == 3 && w.unread_of(PHONE, BOB) == 3 && w.unread_of(LAPTOP, BOB) == 3);
     let (now, with) = (w.now, Conversation::Private(w.id(BOB)));
-    let second = w.devices[PHONE].events.iter().filter_map(|e| match e {
-        Durable::Received(m) => Some(m.id),
-        _ => None,
-    });
-    let second = second.collect::<Vec<_>>()[1];
+    let second = said(&w)[1];
     w.engine_of(PHONE).mark_read(now, with, Some(second)).unwrap();
     w.until("one is left", |w| w.unread_of(PHONE, BOB) == 1 && w.unread_of(LAPTOP, BOB) == 1);
     let now = w.now;

@@ -131,8 +131,8 @@ from .status import Checked, EngineStatus, FetchResult, Lan, NodeState, NodeStat
 from .zone import FailureType, MemberState, ZoneMember
 
 __all__ = [
-    "AccountDataChanged",
     "NETWORK",
+    "AccountDataChanged",
     "AccountId",
     "AlreadyExistsError",
     "Answer",
