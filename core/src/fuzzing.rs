@@ -45,6 +45,7 @@ const OTHERS: &[(&str, Target)] = &[
     ("safety_code", safety_code),
     ("device_message", device_message),
     ("device_chain", device_chain),
+    ("register_message", register_message),
     ("delivery_message", delivery_message),
     ("chat_message", chat_message),
     ("chat_run", chat_run),
@@ -169,6 +170,13 @@ fn device_message(bytes: &[u8]) {
     }
     if let Ok(message) = decode::<crate::device::wire::Private>(bytes, crate::device::wire::MAX_BYTES) {
         assert_eq!(decode(&encode(&message), crate::device::wire::MAX_BYTES), Ok(message));
+    }
+}
+
+fn register_message(bytes: &[u8]) {
+    use crate::register::wire::{MAX_BYTES, Message};
+    if let Ok(message) = decode::<Message>(bytes, MAX_BYTES) {
+        assert_eq!(decode(&encode(&message), MAX_BYTES), Ok(message));
     }
 }
 

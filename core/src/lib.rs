@@ -100,7 +100,7 @@
 //! are stored at the other end), `gossip`
 //! (broadcasts), `swim` (failure detection in a zone), `chat` (conversations in causal order), `group` (who is a member
 //! of a group, and its keys), `file` (files, pulled part by part from any member that has them), `contacts` (people and
-//! their keys), `authentication` (who is at the other end of a link). No machine
+//! their keys), `authentication` (who is at the other end of a link), `register` (what own devices share). No machine
 //! knows another: `engine/route.rs` maps each output to its receivers.
 #![no_std]
 #![cfg_attr(
@@ -146,6 +146,7 @@ mod membership;
 pub mod planted;
 #[cfg(not(donp_planted))]
 mod planted;
+mod register;
 mod rng;
 mod session;
 mod setting;

@@ -271,6 +271,8 @@ pub enum Event {
         /// Whether its device is at the other end of the link.
         result: AuthenticationResult,
     },
+    /// The user set something on another of its devices: contacts, blocks and what is unread are to be read again.
+    AccountDataChanged,
     /// A queue that refused a call has room again.
     Writable,
     /// The reader was too slow and events were lost: read the state again. Messages are in the history.
@@ -330,6 +332,7 @@ impl From<api::Event> for Event {
             api::Event::PeerUp { peer, name } => Self::PeerUp { peer, name },
             api::Event::PeerDown { peer, reason, .. } => Self::PeerDown { peer, reason: reason.into() },
             api::Event::MemberChanged { peer, state, .. } => Self::MemberChanged { peer, state: state.into() },
+            api::Event::AccountDataChanged => Self::AccountDataChanged,
             api::Event::Writable => Self::Writable,
             api::Event::Lagged { missed } => Self::Lagged { missed },
             api::Event::Unknown { seq } => Self::Unknown { seq },

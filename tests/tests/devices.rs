@@ -1,6 +1,8 @@
 //! Accounts with several devices through whole nodes: joining, names, removal, recovery, what contacts learn.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod own_devices;
+
 use std::net::SocketAddr;
 
 use donp_core::{

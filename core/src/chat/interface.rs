@@ -3,12 +3,13 @@
 use alloc::vec::Vec;
 
 use crate::collections::{OrderedSet, ShortId};
-use crate::id::{GroupId, Life, MessageId, NodeId, OpId};
+use crate::id::{ConversationId, GroupId, Life, MessageId, NodeId, OpId};
 use crate::shared::Arc;
 use crate::store::Scan;
 use crate::wire::Priority;
 use crate::wire::content::{Conversation, Message};
 use crate::wire::group::{Context, GroupHistory, GroupView};
+use crate::wire::registers::Register;
 
 use crate::chat::receipts::Confirmations;
 
@@ -36,6 +37,8 @@ pub(crate) enum In {
     Carried { group: GroupId, via: NodeId, body: Vec<u8> },
     /// The other side has stored a private message of this node.
     Delivered { to: NodeId, id: MessageId },
+    /// The user read a conversation up to here on another device.
+    ReadElsewhere { conversation: ConversationId, upto: MessageId },
     /// Compare everything with this node, the whole history included, both ways: now, or when a link
     /// opens.
     Compare { peer: NodeId, linked: bool },
@@ -137,6 +140,8 @@ pub(crate) enum Out {
         messages: Vec<Message>,
         older: Option<MessageId>,
     },
+    /// The user set this, for all of its devices.
+    Share(Register),
     /// There is a private conversation, since now or since before the start.
     Private,
 }

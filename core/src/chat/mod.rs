@@ -163,6 +163,8 @@ pub(crate) struct Chat {
     neighbours: OrderedSet<NodeId>,
     /// Linked nodes and their round trips, once measured.
     linked: OrderedMap<NodeId, Option<Duration>>,
+    /// Up to where the user read conversations on other devices: as many as it shares registers.
+    read_elsewhere: OrderedMap<ConversationId, MessageId>,
     /// Authors whose messages are not shown.
     blocked: OrderedSet<NodeId>,
     /// Authors whose messages make no events.
@@ -220,6 +222,7 @@ impl Chat {
             next_number: 1,
             neighbours: OrderedSet::new(),
             linked: OrderedMap::new(),
+            read_elsewhere: OrderedMap::new(),
             blocked: OrderedSet::new(),
             muted: OrderedSet::new(),
             groups: Groups::default(),
@@ -531,6 +534,7 @@ impl Machine for Chat {
             In::Where { group, member, history } => self.where_from(cx, Newcomer { group, member, history }, out),
             In::Carried { group, via, body } => self.carried(cx, (group, via), body, out),
             In::Delivered { to, id } => self.delivered(cx, to, id),
+            In::ReadElsewhere { conversation, upto } => self.read_elsewhere(cx, conversation, upto, out),
             In::Compare { peer, linked: true } => self.compare_all(cx, peer, out),
             In::Compare { peer, linked: false } => {
                 if self.compare_with.len() < MAX_COMPARE {
@@ -625,6 +629,7 @@ impl Machine for Chat {
             .saturating_add(self.keys.len())
             .saturating_add(self.groups.len())
             .saturating_add(self.private.len())
+            .saturating_add(self.read_elsewhere.len())
             .saturating_add(self.people.len())
             .saturating_add(self.unsaved.len())
             .saturating_add(self.unsaved_retention.len())

@@ -488,6 +488,7 @@ impl Chat {
     ) {
         let (is_reported, me) = (self.reports(run.log.author), self.me);
         let (is_blocked, is_own) = (self.blocked.contains(&run.log.author), self.is_own(run.log.author));
+        let elsewhere = self.read_elsewhere.get(&conversation).copied();
         let Some(log) = self.logs.get_mut(&conversation) else { return };
         // The store lost it: the application got its event before. Below the base nothing is news.
         let is_news = matches!(kind, Kind::Next | Kind::Fork | Kind::Gap | Kind::Late) && !log.is_old(run);
@@ -495,7 +496,8 @@ impl Chat {
             return;
         }
         for t in taken.iter().filter(|t| !t.void) {
-            log.unread = log.unread.saturating_add(u32::from(!is_own && t.body.is_some_and(super::unread::counts)));
+            let is_read = is_own || elsewhere.is_some_and(|upto| t.id <= upto);
+            log.unread = log.unread.saturating_add(u32::from(!is_read && t.body.is_some_and(super::unread::counts)));
             if !is_reported {
                 continue;
             }

@@ -1,6 +1,7 @@
 //! What the user has read of a conversation, and what it deleted: state of this node. Others get a mark only if the user
 //! wants that (`receipts`).
 
+use crate::chat::log::Log;
 use crate::chat::rows::{At, READ_BYTES, READ_ROWS, Row, entries_from, entry_id, stored_run};
 use crate::chat::{Chat, Out, Reading, is_cut};
 use crate::error::CommandError;
@@ -9,6 +10,7 @@ use crate::machine::{Command, Cx, Outbox};
 use crate::store::Record;
 use crate::wire::content::{Content, Conversation};
 use crate::wire::entry::Body;
+use crate::wire::registers::Register;
 
 /// A count after a mark in the middle goes no further than this: 1,000, which no person counts.
 const MOST: u32 = 1_000;
@@ -35,12 +37,17 @@ pub(super) fn counts(body: &Body) -> bool {
 impl Chat {
     /// Conversations with what is unread in each and up to where it was read.
     pub(crate) fn unread(&self) -> impl Iterator<Item = (Conversation, u32, Option<MessageId>)> {
-        self.logs.values().map(|log| (log.policy.kind(), log.unread, log.read))
+        self.logs.values().map(|log| (log.policy.kind(), log.unread, log.read.max(self.mark_elsewhere(log))))
     }
 
     /// The same of one conversation: nothing if it does not exist.
     pub(crate) fn unread_of(&self, conversation: Conversation) -> u32 {
         self.logs.get(&self.id_of(conversation)).map_or(0, |log| log.unread)
+    }
+
+    /// Up to where the user read on other devices, of what is here: a mark beyond it says nothing of what comes.
+    fn mark_elsewhere(&self, log: &Log) -> Option<MessageId> {
+        self.read_elsewhere.get(&log.id).copied().min(log.newest())
     }
 
     fn mark_read(
@@ -51,21 +58,46 @@ impl Chat {
         out: &mut Outbox<Out>,
     ) -> Result<(), CommandError> {
         let conversation = self.id_of(kind);
-        let log = self.logs.get_mut(&conversation).ok_or(CommandError::Unknown("conversation"))?;
+        let log = self.logs.get(&conversation).ok_or(CommandError::Unknown("conversation"))?;
         let newest = log.newest();
-        let mark = upto.filter(|id| Some(*id) < newest).or(newest).max(log.read);
+        let mark = upto.filter(|id| Some(*id) < newest).or(newest).max(log.read).max(self.mark_elsewhere(log));
+        self.set_mark(cx, conversation, mark, out);
+        self.share_mark(cx, conversation);
+        if let Some(upto) = mark {
+            out.push(Out::Share(Register::Read(conversation, upto)));
+        }
+        Ok(())
+    }
+
+    fn set_mark(&mut self, cx: &Cx<'_>, conversation: ConversationId, mark: Option<MessageId>, out: &mut Outbox<Out>) {
+        let Some(log) = self.logs.get_mut(&conversation) else { return };
         (self.unsaved_since, log.read) = (cx.now, mark);
         self.unsaved.insert(conversation);
         match mark {
-            Some(mark) if Some(mark) < newest => {
+            Some(mark) if Some(mark) < log.newest() => {
                 let counting =
                     Counting { conversation, mark, place: mark.next(), count: 0, taken: log.taken, tries: 0 };
                 self.count(counting, out);
             }
             _ => log.unread = 0,
         }
-        self.share_mark(cx, conversation);
-        Ok(())
+    }
+
+    /// The user read a conversation up to here on another device. The messages may come later: those up to the mark do not
+    /// count then.
+    pub(super) fn read_elsewhere(
+        &mut self,
+        cx: &Cx<'_>,
+        conversation: ConversationId,
+        upto: MessageId,
+        out: &mut Outbox<Out>,
+    ) {
+        self.read_elsewhere.insert(conversation, upto);
+        let Some(log) = self.logs.get(&conversation) else { return };
+        let mark = self.mark_elsewhere(log);
+        if log.read < mark {
+            self.set_mark(cx, conversation, mark, out);
+        }
     }
 
     fn count(&mut self, counting: Counting, out: &mut Outbox<Out>) {

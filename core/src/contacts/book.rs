@@ -57,13 +57,25 @@ pub(crate) struct Person {
     pub(crate) keys: Option<PublicKeys>,
     /// The session identity key that was compared.
     pub(crate) verified: Option<[u8; 32]>,
-    /// Another one than that came since.
+    /// The device and the devices beside it when that was compared ([`devices_digest`]); zeros if nothing was.
+    ///
+    /// [`devices_digest`]: crate::wire::registers::devices_digest
+    pub(crate) seen: [u8; 32],
+    /// Another key than that came since, or other devices.
     pub(crate) changed: bool,
+    /// It was compared on another device of the user, where other devices of it are known than here. Theirs end this.
+    pub(crate) awaits: bool,
 }
 
 impl Person {
     pub(super) fn new(request: bool, added: WallTime) -> Self {
-        Self { request, petname: None, muted: false, added, keys: None, verified: None, changed: false }
+        let (petname, muted, keys, verified) = (None, false, None, None);
+        Self { request, petname, muted, added, keys, verified, seen: [0; 32], changed: false, awaits: false }
+    }
+
+    /// The same without what was made of its keys.
+    pub(super) fn unverified(self) -> Self {
+        Self { verified: None, seen: [0; 32], changed: false, awaits: false, ..self }
     }
 
     pub(crate) fn verification(&self) -> Verification {
@@ -80,6 +92,7 @@ impl Person {
         // A request has nothing that only the user gives.
         let is_plain = person.petname.is_none() && !person.muted && person.verified.is_none();
         let is_right = is_named && (is_plain || !person.request) && (person.verified.is_some() || !person.changed);
+        let is_right = is_right && (person.changed || !person.awaits);
         if is_right { Ok(person) } else { Err(Malformed) }
     }
 }

@@ -6,21 +6,21 @@ use crate::contacts::book::{Person, Verification};
 use crate::contacts::number::SafetyNumber;
 use crate::contacts::{Contacts, Out};
 use crate::error::CommandError;
-use crate::fact::Fact;
 use crate::id::NodeId;
 use crate::identity::name_is_valid;
 use crate::machine::{Command, Cx, Outbox};
+use crate::wire::registers::Register;
 
 type Done = Result<(), CommandError>;
 
 impl Contacts {
     /// A contact of this node; a request is none.
-    fn contact(&self, node: NodeId) -> Result<Person, CommandError> {
+    pub(super) fn contact(&self, node: NodeId) -> Result<Person, CommandError> {
         self.book.get(node).filter(|p| !p.request).cloned().ok_or(CommandError::Unknown("contact"))
     }
 
     /// The contact that this node becomes, or is.
-    fn become_contact(&self, cx: &Cx<'_>, node: NodeId) -> Result<Person, CommandError> {
+    pub(super) fn become_contact(&self, cx: &Cx<'_>, node: NodeId) -> Result<Person, CommandError> {
         let known = self.book.get(node);
         if known.is_none_or(|p| p.request) && !self.book.has_room() {
             return Err(CommandError::Busy("list of contacts"));
@@ -30,7 +30,7 @@ impl Contacts {
         Ok(person)
     }
 
-    fn check_name(&self, node: NodeId, name: &str) -> Done {
+    pub(super) fn check_name(&self, node: NodeId, name: &str) -> Done {
         if name.is_empty() {
             return Err(CommandError::Empty("name"));
         }
@@ -60,7 +60,10 @@ impl Command<Contacts> for Add {
         }
         let mut person = contacts.become_contact(cx, self.node)?;
         person.petname = self.petname.or(person.petname);
+        let petname = person.petname.clone();
         contacts.put(self.node, person, out);
+        contacts.share(self.node, |node| Register::Contact(node, true), out);
+        contacts.share(self.node, |node| Register::Petname(node, petname), out);
         contacts.meet(self.node, out);
         Ok(())
     }
@@ -79,6 +82,7 @@ impl Command<Contacts> for Accept {
         }
         let person = contacts.become_contact(cx, self.0)?;
         contacts.put(self.0, person, out);
+        contacts.share(self.0, |node| Register::Contact(node, true), out);
         Ok(())
     }
 }
@@ -97,6 +101,7 @@ impl Command<Contacts> for Wrote {
         }
         if let Ok(person) = contacts.become_contact(cx, node) {
             contacts.put(node, person, out);
+            contacts.share(node, |node| Register::Contact(node, true), out);
             contacts.meet(node, out);
         }
     }
@@ -117,7 +122,8 @@ impl Command<Contacts> for Rename {
         if let Some(name) = &self.petname {
             contacts.check_name(self.node, name)?;
         }
-        contacts.put(self.node, Person { petname: self.petname, ..person }, out);
+        contacts.put(self.node, Person { petname: self.petname.clone(), ..person }, out);
+        contacts.share(self.node, |node| Register::Petname(node, self.petname), out);
         Ok(())
     }
 }
@@ -138,6 +144,7 @@ impl Command<Contacts> for Mute {
         if person.muted != muted {
             contacts.put(node, Person { muted, ..person }, out);
             contacts.mute(node, muted, out);
+            contacts.share(node, |node| Register::Muted(node, muted), out);
         }
         Ok(())
     }
@@ -151,19 +158,12 @@ impl Command<Contacts> for Remove {
     type Answer = Done;
 
     fn run(self, contacts: &mut Contacts, _cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Done {
-        let node = self.0;
-        let person = contacts.book.get(node).ok_or(CommandError::Unknown("contact"))?;
-        let (muted, verified) = (person.muted, person.verified.is_some());
-        let nodes = contacts.nodes_of(node);
-        contacts.take_out(node, out);
-        for node in nodes {
-            if muted {
-                out.push(Out::Fact(Fact::Unmuted(node)));
-            }
-            if verified {
-                out.push(Out::Trust { node, identity: None, held: false, compared: false });
-            }
-        }
+        contacts.remove(self.0, out)?;
+        // What the book said of it is over on all devices: another one that adds it again begins anew too.
+        contacts.share(self.0, |node| Register::Contact(node, false), out);
+        contacts.share(self.0, |node| Register::Petname(node, None), out);
+        contacts.share(self.0, |node| Register::Muted(node, false), out);
+        contacts.share(self.0, |node| Register::Trust(node, None), out);
         Ok(())
     }
 }
@@ -212,8 +212,11 @@ impl Command<Contacts> for Verify {
                 return Err(CommandError::Unreadable("safety number: it has 60 digits, or is a whole scanned code"));
             }
         }
-        contacts.put(node, Person { verified: Some(other.identity), changed: false, ..person }, out);
+        let seen = contacts.devices_of(node);
+        let compared = Person { verified: Some(other.identity), seen, changed: false, awaits: false, ..person };
+        contacts.put(node, compared, out);
         contacts.trust(node, (false, true), out);
+        contacts.share_trust(node, true, out);
         Ok(())
     }
 }
@@ -231,7 +234,8 @@ impl Command<Contacts> for AcceptChange {
         if person.verification() != Verification::Changed {
             return Err(CommandError::Unknown("change of a key"));
         }
-        contacts.put(node, Person { verified: None, changed: false, ..person }, out);
+        contacts.share_trust(node, false, out);
+        contacts.put(node, person.unverified(), out);
         contacts.trust(node, (false, false), out);
         Ok(())
     }

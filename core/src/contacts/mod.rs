@@ -9,6 +9,7 @@ mod commands;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 pub(crate) mod contract;
 mod number;
+mod shared;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -18,12 +19,13 @@ use crate::contacts::book::Book;
 use crate::fact::Fact;
 use crate::id::NodeId;
 use crate::identity::node_id;
-use crate::machine::{Command, Cx, Machine, Outbox, Setup};
+use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::stats::Stats;
 use crate::store::{Record, Table};
 use crate::time::Instant;
 use crate::wire::Malformed;
 use crate::wire::content::Attachment;
+use crate::wire::registers::Register;
 
 pub(crate) use book::Person;
 pub use book::Verification;
@@ -47,6 +49,8 @@ pub(crate) enum In {
     /// These are the devices of an account, the most senior first; none: its list is not kept any more. `person` stands for
     /// it.
     Devices { person: NodeId, devices: Vec<NodeId> },
+    /// The user set this of a contact on another device.
+    Shared(Register),
     /// A device came to this person's account, or is gone from it; `Devices` follows.
     DevicesChanged { person: NodeId, device: NodeId },
 }
@@ -62,6 +66,10 @@ pub(crate) enum Out {
         held: bool,
         compared: bool,
     },
+    /// The user set this, for all of its devices.
+    Share(Register),
+    /// This follows from what is here, if nothing else was set before. `In::Shared` answers if so.
+    Suggest(Register),
     /// Ask this linked node for its keys; `In::Keys` answers.
     Meet(NodeId),
     /// A contact, from now on or not any more.
@@ -163,6 +171,7 @@ impl Contacts {
     }
 
     fn devices(&mut self, person: NodeId, devices: Vec<NodeId>, out: &mut Outbox<Out>) {
+        let strange: Vec<NodeId> = devices.iter().copied().filter(|d| self.person_of(*d) != person).collect();
         let before = self.listed.remove(&person).unwrap_or_default();
         let gone: Vec<NodeId> = before.into_iter().filter(|d| *d != person && !devices.contains(d)).collect();
         self.persons.retain(|device, of| *of != person || devices.contains(device));
@@ -177,7 +186,9 @@ impl Contacts {
         }
         let rows: Vec<NodeId> =
             self.book.iter().map(|(node, _)| node).filter(|node| self.person_of(*node) == person).collect();
-        rows.into_iter().for_each(|row| self.renew(row, out));
+        rows.iter().for_each(|row| self.renew(*row, out));
+        // What was shared of a device is of its person from now on.
+        rows.into_iter().filter(|row| strange.contains(row)).for_each(|row| self.suggest(row, out));
     }
 
     /// The row of a device that its person has no more is that of the person.
@@ -201,7 +212,8 @@ impl Contacts {
             self.put(row, Person { keys: None, ..known.clone() }, out);
         }
         self.meet(row, out);
-        if known.verified.is_some() {
+        self.end_wait(row, out);
+        if let Some(known) = self.book.get(row).filter(|p| p.verified.is_some()) {
             self.trust(row, (known.changed, false), out);
         }
         if known.muted {
@@ -250,6 +262,7 @@ impl Contacts {
         let is_news = changed && !person.changed;
         // A key that was held stays so if the old one comes back: two stores have the device's key.
         person.changed |= changed;
+        person.awaits &= !changed;
         self.put(row, person, out);
         if is_news {
             self.trust(row, (true, false), out);
@@ -310,11 +323,15 @@ impl Machine for Contacts {
         match input {
             In::Keys { device, identity } => self.learn(PublicKeys { device, identity }, out),
             In::Received { from, author } if self.person_of(author) == self.person_of(self.me) => {
-                // Another device of this person wrote to it.
-                Wrote(self.row_of(from)).run(self, cx, out);
+                // Another device of this person wrote to it, now or long ago: it may have been removed since.
+                let node = self.row_of(from);
+                if self.book.get(node).is_none_or(|p| p.request) {
+                    out.push(Out::Suggest(Register::Contact(self.person_of(node), true)));
+                }
             }
             In::Received { from, .. } => self.received(cx, self.row_of(from), out),
             In::Devices { person, devices } => self.devices(person, devices, out),
+            In::Shared(register) => self.shared(cx, register, out),
             In::DevicesChanged { person, device } => self.devices_changed(person, device, out),
             In::Named { from, file } => {
                 if self.book.get(from).is_some_and(|person| !person.request) {

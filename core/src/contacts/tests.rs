@@ -18,6 +18,8 @@ struct Bench {
     out: Outbox<Out>,
     rng: Rng,
     wall: u64,
+    /// What own devices learn.
+    shared: Vec<Register>,
 }
 
 fn config() -> Config {
@@ -33,7 +35,8 @@ fn id(n: u8) -> NodeId {
 impl Bench {
     fn new() -> Self {
         let (machine, out) = Self::open(&MemoryStore::default());
-        let mut bench = Self { machine, store: MemoryStore::default(), out, rng: Rng::new([0; 32]), wall: 1 };
+        let mut bench =
+            Self { machine, store: MemoryStore::default(), out, rng: Rng::new([0; 32]), wall: 1, shared: Vec::new() };
         bench.keys(0, 1);
         bench
     }
@@ -58,6 +61,7 @@ impl Bench {
             match emit {
                 // Of each row that is there or goes.
                 crate::machine::Emit::Now(Out::Kept { .. }) => {}
+                crate::machine::Emit::Now(Out::Share(register) | Out::Suggest(register)) => self.shared.push(register),
                 crate::machine::Emit::Now(out) | crate::machine::Emit::Committed(out) => all.push(out),
                 crate::machine::Emit::Store(op) => self.store.apply(Batch { seq: 0, ops: alloc::vec![op] }),
             }
@@ -352,4 +356,94 @@ fn a_muted_person_is_muted_with_all_devices() {
     assert!(has(&out, &Fact::Unmuted(id(2))) && has(&out, &Fact::Muted(id(3))), "{out:?}");
     let (_, out) = bench.run(Mute { node: id(1), muted: false });
     assert!(has(&out, &Fact::Unmuted(id(1))) && has(&out, &Fact::Unmuted(id(3))), "{out:?}");
+}
+
+fn trust(b: &Bench, verified: bool, identity: u8, devices: &[NodeId]) -> In {
+    let device = *devices.first().unwrap_or(&b.machine.me);
+    let devices = crate::wire::registers::devices_digest(device, devices);
+    let comparison = crate::wire::registers::Comparison { verified, device, identity: [identity; 32], devices };
+    In::Shared(Register::Trust(id(1), Some(comparison)))
+}
+
+fn shared_contact(b: &mut Bench) {
+    b.handle(In::Shared(Register::Contact(id(1), true)));
+}
+
+/// What a user compared on another device is of one key and one list.
+/// Mutations: `set_trust` does not compare the key, or the devices; `end_wait` does not.
+#[test]
+fn a_shared_verification_is_of_its_key_and_its_list_only() {
+    let state = |b: &Bench| b.machine.get(id(1)).unwrap().verification();
+    // No key is known here: it is verified, and the session machine knows for which key.
+    let mut b = Bench::new();
+    shared_contact(&mut b);
+    let said = b.handle(trust(&b, true, 1, &[id(1)]));
+    assert_eq!(state(&b), Verification::Verified);
+    let is_trusted = |out: &Out| matches!(out, Out::Trust { identity: Some(i), held: false, .. } if *i == [1; 32]);
+    assert!(said.iter().any(is_trusted), "{said:?}");
+    b.keys(1, 2);
+    assert_eq!(state(&b), Verification::Changed, "another key comes later");
+    // Another key is known here.
+    let mut b = Bench::new();
+    shared_contact(&mut b);
+    b.keys(1, 2);
+    let said = b.handle(trust(&b, true, 1, &[id(1)]));
+    assert_eq!(state(&b), Verification::Changed);
+    assert!(said.iter().any(|out| matches!(out, Out::Changed(_))), "{said:?}");
+    let person = id(1);
+    b.handle(In::Devices { person, devices: alloc::vec![id(1)] });
+    assert_eq!(state(&b), Verification::Changed, "a list does not end that");
+    // Other devices are known here: it is held until the list that was compared comes, also across a restart.
+    let mut b = Bench::new();
+    shared_contact(&mut b);
+    b.keys(1, 1);
+    b.handle(In::Devices { person, devices: alloc::vec![id(1), id(2)] });
+    b.handle(trust(&b, true, 1, &[id(1), id(2), id(3)]));
+    assert_eq!(state(&b), Verification::Changed);
+    b.restart();
+    b.handle(In::Devices { person, devices: alloc::vec![id(1), id(2), id(4)] });
+    assert_eq!(state(&b), Verification::Changed, "another list");
+    b.handle(In::Devices { person, devices: alloc::vec![id(1), id(2), id(3)] });
+    assert_eq!(state(&b), Verification::Verified);
+    // The first key was compared where the second is.
+    let mut b = Bench::new();
+    shared_contact(&mut b);
+    b.keys(1, 2);
+    b.handle(In::Devices { person, devices: alloc::vec![id(1)] });
+    b.handle(trust(&b, true, 1, &[id(1), id(2)]));
+    b.handle(In::Devices { person, devices: alloc::vec![id(1), id(2)] });
+    assert_eq!(state(&b), Verification::Changed, "the list is right and the key is not");
+}
+
+/// Mutation: an accepted change ends any hold.
+#[test]
+fn a_change_that_was_accepted_elsewhere_ends_no_other_hold() {
+    let mut b = Bench::new();
+    shared_contact(&mut b);
+    b.keys(1, 1);
+    b.handle(trust(&b, true, 1, &[id(1)]));
+    b.keys(1, 3);
+    let state = |b: &Bench| b.machine.get(id(1)).unwrap().verification();
+    b.handle(trust(&b, false, 2, &[id(1)]));
+    assert_eq!(state(&b), Verification::Changed, "of another key");
+    b.handle(trust(&b, false, 3, &[id(1), id(2)]));
+    assert_eq!(state(&b), Verification::Changed, "with another list");
+    b.handle(trust(&b, false, 3, &[id(1)]));
+    assert_eq!(state(&b), Verification::Unverified);
+}
+
+/// Mutation: who comes last has the name.
+#[test]
+fn a_name_given_twice_is_that_of_the_lower_node() {
+    let (one, other) = (id(1).min(id(2)), id(1).max(id(2)));
+    for order in [[one, other], [other, one]] {
+        let mut b = Bench::new();
+        for node in order {
+            b.handle(In::Shared(Register::Contact(node, true)));
+            b.handle(In::Shared(Register::Petname(node, Some("anna".into()))));
+        }
+        let name = |node| b.machine.get(node).unwrap().petname.clone();
+        assert_eq!((name(one), name(other)), (Some("anna".into()), None));
+        assert!(b.shared.contains(&Register::Petname(other, None)));
+    }
 }

@@ -70,6 +70,7 @@ impl Contract for Devices {
             | Out::Seal { .. }
             | Out::Unproven(_)
             | Out::Devices { .. }
+            | Out::Own { .. }
             | Out::Changed { .. } => None,
         }
     }

@@ -101,6 +101,11 @@ pub(crate) enum Out {
         person: NodeId,
         devices: Vec<NodeId>,
     },
+    /// The newest list of this node's account, and its generation.
+    Own {
+        generation: u64,
+        devices: Vec<NodeId>,
+    },
     /// A device came to an account, or is gone from it. `Devices` follows in the same step.
     Changed {
         person: NodeId,
@@ -299,10 +304,18 @@ impl Devices {
             out.push(Out::Devices { person, devices: after });
         }
         if account == self.account() {
+            self.say_own(out);
             self.name_from_list(out);
             self.rewant(out);
         }
         self.announce_to_all(account, out);
+    }
+
+    /// Says which devices are own ones.
+    fn say_own(&self, out: &mut Outbox<Out>) {
+        if let Some(chain) = self.lists.get(self.account()) {
+            out.push(Out::Own { generation: chain.head().generation, devices: chain.devices().collect() });
+        }
     }
 
     /// This device has the name that the newest list of its account gives it.
@@ -441,6 +454,7 @@ impl Machine for Devices {
             has_private: false,
             drops: Drops::default(),
         };
+        opened.say_own(out);
         opened.rewant(out);
         Ok(opened)
     }

@@ -185,6 +185,9 @@ pub enum Volatile {
         /// Whether it is there.
         result: AuthenticationResult,
     },
+    /// The user set something on another of its devices that holds here too, of contacts, blocks or what it read: read these
+    /// again (docs/design/devices.md §7).
+    AccountDataChanged,
     /// Events were lost: read the state again. For lost durable events the messages are in the
     /// history.
     Lagged {

@@ -20,6 +20,7 @@ macro_rules! list {
             contacts: Contacts,
             authentication: Authentication,
             device: Devices,
+            register: Registers,
         }
     };
 }

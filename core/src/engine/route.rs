@@ -12,7 +12,8 @@ use crate::session::Subject;
 use crate::wire::content::{Content, Conversation};
 use crate::wire::{Channel, Priority};
 use crate::{
-    authentication, chat, contacts, delivery, device, discovery, file, gossip, group, link, membership, session, swim,
+    authentication, chat, contacts, delivery, device, discovery, file, gossip, group, link, membership, register,
+    session, swim,
 };
 
 /// Routes the outputs of a machine.
@@ -57,6 +58,7 @@ impl Route for link::Out {
                 q.input(membership::In::Unreachable { addr, expect, wrong_node });
             }
             Self::Observed { by, addr } => q.input(membership::In::Observed { by, addr }),
+            Self::Share(register) => q.within_step(register::In::Share(register)),
             Self::Keyed { peer, hash } => q.input(authentication::In::Keyed { peer, hash }),
         }
     }
@@ -109,11 +111,13 @@ impl Route for session::Out {
             Self::History { from, body } => q.input(chat::In::Opened { from, body }),
             Self::Group { from, body } => q.input(group::In::Message { from, body }),
             Self::Device { from, identity, body } => q.input(device::In::Opened { from, identity, body }),
+            Self::Register { from, body } => q.input(register::In::Opened { from, body }),
             Self::Ready(to) => {
                 q.input(delivery::In::Ready(to));
                 q.input(chat::In::Ready(to));
                 q.input(group::In::Ready(to));
                 q.input(device::In::Ready(to));
+                q.input(register::In::Ready(to));
             }
             Self::SaveDue => q.input(session::In::SaveDue),
             Self::Keys { device, identity } => {
@@ -224,6 +228,7 @@ impl Route for chat::Out {
             }
             Self::Read { read, scan } => q.read(Reader::Chat, read, scan),
             Self::Private => q.input(device::In::Private),
+            Self::Share(register) => q.within_step(register::In::Share(register)),
             Self::Page { query, messages, older } => q.answers.push_back(Answer { query, messages, older }),
         }
     }
@@ -241,6 +246,9 @@ impl Route for contacts::Out {
             Self::Named { from, file } => {
                 q.input(file::In::Named { conversation: Conversation::Private(from), author: from, file: *file });
             }
+            // What the user set is stored with its register, or a crash leaves own devices without it.
+            Self::Share(register) => q.within_step(register::In::Share(register)),
+            Self::Suggest(register) => q.within_step(register::In::Suggest(register)),
             Self::Requested(node) => q.durable(Durable::ContactRequest { node }),
             Self::Changed(node) => q.durable(Durable::ContactChanged { node }),
         }
@@ -316,6 +324,7 @@ impl Route for device::Out {
                 q.within_step(contacts::In::Devices { person, devices: devices.clone() });
                 q.within_step(link::In::Devices { person, devices });
             }
+            Self::Own { generation, devices } => q.within_step(register::In::Own { generation, devices }),
             Self::Changed { person, device, added } => {
                 // With the list that is the reason, or a crash between them leaves one without the other.
                 if !added {
@@ -325,6 +334,26 @@ impl Route for device::Out {
                 q.within_step(contacts::In::DevicesChanged { person, device });
                 q.durable(Durable::DevicesChanged { node: person, device, added });
             }
+        }
+    }
+}
+
+impl Route for register::Out {
+    fn route(self, q: &mut Queues) {
+        match self {
+            Self::Seal { to, body } => {
+                q.input(session::In::Seal {
+                    to,
+                    order: None,
+                    subject: Subject::Register,
+                    priority: Priority::Normal,
+                    body,
+                });
+            }
+            Self::Contact(register) => q.within_step(contacts::In::Shared(register)),
+            Self::Block { peer, blocked } => q.within_step(link::In::Block { peer, blocked }),
+            Self::Read { conversation, upto } => q.within_step(chat::In::ReadElsewhere { conversation, upto }),
+            Self::Changed => q.events.volatile(Volatile::AccountDataChanged),
         }
     }
 }

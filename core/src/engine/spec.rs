@@ -103,6 +103,16 @@ fn examples() -> OrderedMap<&'static str, Vec<u8>> {
             "newest list",
             encode(&crate::device::wire::Message::Have { account: crate::id::AccountId([0xaa; 32]), head: [0xbb; 32] }),
         ),
+        ("register digest", encode(&crate::register::wire::Message::Have { root: [0x11; 16] })),
+        (
+            "page of registers",
+            encode(&crate::register::wire::Message::Page(vec![crate::wire::registers::Stamped {
+                generation: 3,
+                counter: 300,
+                writer: NodeId([0xaa; 32]),
+                register: crate::wire::registers::Register::Petname(NodeId([0xbb; 32]), Some("bob".into())),
+            }])),
+        ),
         ("bundle question", crate::session::wire::Message::Ask.encode()),
         ("ratchet header", crate::session::wire::Header::example().encode().to_vec()),
         ("beacon", Beacon { ports: [4_000, 4_001], tag: [0x55; 16], id: None }.encode(&beacon_key(&[0; 32]))),

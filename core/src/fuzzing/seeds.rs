@@ -63,6 +63,8 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "device" => crate::device::contract::seeds(),
         "device_message" => crate::device::contract::messages(),
         "device_chain" => crate::device::contract::chains(),
+        "register" => crate::register::contract::seeds(),
+        "register_message" => crate::register::contract::messages(),
         "safety_code" => crate::contacts::contract::codes(),
         "delivery" => delivery(),
         "gossip" => gossip(),
@@ -774,6 +776,8 @@ mod tests {
         assert!(of("device_chain").iter().all(is_chain));
         let is_device = |s: &Vec<u8>| decode::<crate::device::wire::Message>(s, MAX_MESSAGE).is_ok();
         assert!(of("device_message").iter().all(is_device));
+        let is_register = |s: &Vec<u8>| decode::<crate::register::wire::Message>(s, MAX_MESSAGE).is_ok();
+        assert!(of("register_message").iter().all(is_register));
         let is_code = |s: &Vec<u8>| crate::contacts::read_code(core::str::from_utf8(s).unwrap()).is_ok();
         assert!(of("safety_code").iter().all(is_code));
         assert!(of("session_message").iter().all(|s| crate::session::wire::Message::decode(s).is_ok()));
@@ -801,6 +805,7 @@ mod tests {
                 "contacts" => check::<crate::contacts::Contacts>(s),
                 "authentication" => check::<crate::authentication::Authentication>(s),
                 "device" => check::<crate::device::Devices>(s),
+                "register" => check::<crate::register::Registers>(s),
                 "swim" => check::<crate::swim::Swim>(s),
                 "gossip" => check::<crate::gossip::Gossip>(s),
                 _ => check::<crate::chat::Chat>(s),
@@ -830,6 +835,7 @@ mod tests {
             ),
             ("authentication", &["Send", "Done", "Timeout", "answer Ok("]),
             ("device", &["Send", "Seal", "Devices", "Changed", "Want", "Unwant", "Identity", "answer Ok("]),
+            ("register", &["Seal", "Contact(", "Block", "Read", "Put"]),
             ("group", &["Want", "Unwant", "Say", "View", "Changed", "Joined", "answer Ok("]),
             (
                 "swim",

@@ -12,8 +12,10 @@ use crate::id::NodeId;
 use crate::link::attempt::Target;
 use crate::link::{CLOSE_UNWANTED, Link, Out};
 use crate::machine::{Command, Cx, Outbox};
+use crate::stats::DropReason;
 use crate::store::{Record, Table};
 use crate::wire::Malformed;
+use crate::wire::registers::Register;
 
 /// One row a blocked node: its id, with its [`Why`] as the value.
 pub(super) const BLOCKED: Table = Table::hot(9);
@@ -121,6 +123,36 @@ impl Link {
         self.pursue(cx, peer, true, out);
     }
 
+    fn set_blocked(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: NodeId,
+        blocked: bool,
+        out: &mut Outbox<Out>,
+    ) -> Result<(), CommandError> {
+        if !blocked {
+            let with = self.blocks.with(peer).into_iter();
+            let all: Vec<NodeId> = with.chain([peer]).filter(|node| self.is_blocked(*node)).collect();
+            all.into_iter().for_each(|node| self.unblock(cx, node, out));
+            return Ok(());
+        }
+        if self.blocks.by_user(peer) {
+            return Ok(());
+        }
+        if self.blocks.named() >= self.limits.blocked {
+            return Err(CommandError::Busy("list of blocked nodes"));
+        }
+        self.block(cx, peer, Why::User, out);
+        Ok(())
+    }
+
+    /// The user blocked a node on another device, or ended that. One that has no place here is counted.
+    pub(super) fn block_elsewhere(&mut self, cx: &mut Cx<'_>, peer: NodeId, blocked: bool, out: &mut Outbox<Out>) {
+        if peer != self.me && self.set_blocked(cx, peer, blocked, out).is_err() {
+            self.drops.count(DropReason::Queue);
+        }
+    }
+
     /// These are the devices of an account; `person` stands for it. Who is blocked is so with the devices that come later,
     /// for as long as the list has them: a device is taken in at no cost. Without a list they stay.
     pub(super) fn devices(&mut self, cx: &mut Cx<'_>, person: NodeId, devices: &[NodeId], out: &mut Outbox<Out>) {
@@ -148,19 +180,9 @@ impl Command<Link> for Block {
     type Answer = Result<(), CommandError>;
 
     fn run(self, link: &mut Link, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Self::Answer {
-        if !self.blocked {
-            let with = link.blocks.with(self.peer).into_iter();
-            let all: Vec<NodeId> = with.chain([self.peer]).filter(|node| link.is_blocked(*node)).collect();
-            all.into_iter().for_each(|node| link.unblock(cx, node, out));
-            return Ok(());
-        }
-        if link.blocks.by_user(self.peer) {
-            return Ok(());
-        }
-        if link.blocks.named() >= link.limits.blocked {
-            return Err(CommandError::Busy("list of blocked nodes"));
-        }
-        link.block(cx, self.peer, Why::User, out);
+        let Self { peer, blocked } = self;
+        link.set_blocked(cx, peer, blocked, out)?;
+        out.push(Out::Share(Register::Blocked(peer, blocked)));
         Ok(())
     }
 }

@@ -96,6 +96,7 @@ impl Side {
                 | Out::Unreachable { .. }
                 | Out::AddressNeeded(_)
                 | Out::Observed { .. }
+                | Out::Share(_)
                 | Out::Fact(_) => {}
             }
         }

@@ -69,6 +69,7 @@ use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Table};
 use crate::time::{Duration, Instant};
 use crate::wire::record::{NodeRecord, Reader};
+use crate::wire::registers::Register;
 use crate::wire::{Channel, MAX_MESSAGE, Malformed, Priority};
 
 #[derive(Debug)]
@@ -97,6 +98,8 @@ pub(crate) enum In {
     Forged { peer: NodeId },
     /// These are the devices of an account; `person` stands for it.
     Devices { person: NodeId, devices: Vec<NodeId> },
+    /// The user blocked this node on another device, or ended that.
+    Block { peer: NodeId, blocked: bool },
     /// Answered by `Fact::RoundTrips` of every link.
     Measure,
     /// Close all links (leaving) and stop answering handshakes until `Open`.
@@ -108,6 +111,8 @@ pub(crate) enum In {
 #[derive(Debug)]
 pub(crate) enum Out {
     Fact(Fact),
+    /// The user set this, for all of its devices.
+    Share(Register),
     /// A link to this node is wanted, and nothing is known of it. `In::AddAddresses` answers, whenever.
     AddressNeeded(NodeId),
     Message {
@@ -576,6 +581,7 @@ impl Machine for Link {
             }
             In::Forged { peer } => self.forged(cx, peer, out),
             In::Devices { person, devices } => self.devices(cx, person, &devices, out),
+            In::Block { peer, blocked } => self.block_elsewhere(cx, peer, blocked, out),
             In::Measure => {
                 let links = self.links.values().filter(|l| l.hidden.is_none()).map(|l| l.round_trip());
                 out.push(Out::Fact(Fact::RoundTrips(links.collect())));

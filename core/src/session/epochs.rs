@@ -33,6 +33,7 @@ const ANSWER: u8 = 2;
 const HISTORY: u8 = 4;
 const GROUP: u8 = 8;
 const DEVICE: u8 = 16;
+const REGISTER: u8 = 32;
 
 /// Whom a body is for at the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub(crate) enum Subject {
     Group,
     /// What a device says to another to become one of its account.
     Device,
+    /// What own devices say of what their person set.
+    Register,
 }
 
 impl Subject {
@@ -56,6 +59,7 @@ impl Subject {
                 Self::History => HISTORY,
                 Self::Group => GROUP,
                 Self::Device => DEVICE,
+                Self::Register => REGISTER,
             };
         }
     }
@@ -78,18 +82,19 @@ impl<'a> Control<'a> {
     pub(super) fn decode(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
         let mut r = Reader(bytes);
         let [bits] = r.take()?;
-        if bits & !(OFFER | ANSWER | HISTORY | GROUP | DEVICE) != 0 {
+        if bits & !(OFFER | ANSWER | HISTORY | GROUP | DEVICE | REGISTER) != 0 {
             return Err(Malformed);
         }
         let mut part = |bit, len| {
             let wanted = bits & bit != 0;
             wanted.then(|| Ok((u16::from_le_bytes(r.take()?), r.slice(len)?))).transpose()
         };
-        let subject = match bits & (HISTORY | GROUP | DEVICE) {
+        let subject = match bits & (HISTORY | GROUP | DEVICE | REGISTER) {
             0 => Subject::Message,
             HISTORY => Subject::History,
             GROUP => Subject::Group,
             DEVICE => Subject::Device,
+            REGISTER => Subject::Register,
             _ => return Err(Malformed),
         };
         let control = Self { subject, offer: part(OFFER, EK_LEN)?, answer: part(ANSWER, CT_LEN)? };

@@ -136,6 +136,11 @@ pub(crate) enum Out {
         identity: Option<Key>,
         body: Vec<u8>,
     },
+    /// The same of what own devices share.
+    Register {
+        from: NodeId,
+        body: Vec<u8>,
+    },
     /// A message that does not open. If its digest is not known, `In::Lost` follows.
     Unopened {
         from: NodeId,
@@ -477,6 +482,7 @@ impl Sessions {
             Subject::History => out.push(Out::History { from, body }),
             Subject::Group => out.push(Out::Group { from, body }),
             Subject::Device => out.push(Out::Device { from, identity, body }),
+            Subject::Register => out.push(Out::Register { from, body }),
         }
     }
 

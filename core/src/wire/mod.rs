@@ -10,6 +10,7 @@ pub(crate) mod entry;
 pub(crate) mod group;
 pub(crate) mod reach;
 pub mod record;
+pub(crate) mod registers;
 pub mod ticket;
 
 use alloc::vec::Vec;

@@ -353,6 +353,8 @@ pub enum Event {
         #[serde(with = "authentication_result")]
         result: AuthenticationResult,
     },
+    /// The user set something on another of its devices: contacts, blocks and what is unread are to be read again.
+    AccountDataChanged,
     /// A queue that refused a command has room again.
     Writable,
     /// Events were lost: read the state again. Messages are in the history.
@@ -413,6 +415,7 @@ impl From<core::Event> for Event {
                     None => Self::Unknown { seq: None },
                 },
                 Volatile::Authenticated { peer, result } => Self::Authenticated { peer, name: None, result },
+                Volatile::AccountDataChanged => Self::AccountDataChanged,
                 Volatile::Writable => Self::Writable,
                 Volatile::Lagged { missed } => Self::Lagged { missed },
                 _ => Self::Unknown { seq: None },
@@ -463,6 +466,7 @@ impl Event {
             | Self::Confirmed { .. }
             | Self::Typing { .. }
             | Self::Authenticated { .. }
+            | Self::AccountDataChanged
             | Self::Writable
             | Self::Lagged { .. } => None,
         }
@@ -499,6 +503,7 @@ impl Event {
             | Self::FileProgress { .. }
             | Self::Confirmed { .. }
             | Self::StateChanged { .. }
+            | Self::AccountDataChanged
             | Self::Writable
             | Self::Lagged { .. }
             | Self::Unknown { .. } => {}
@@ -809,6 +814,8 @@ mod tests {
         for result in AuthenticationResult::ALL {
             there_and_back(Event::Authenticated { peer: node, name: None, result });
         }
+        let changed = there_and_back(Event::AccountDataChanged);
+        assert_eq!(changed, json!({ "v": 1, "type": "account_data_changed" }));
         assert_eq!(there_and_back(Event::Writable), json!({ "v": 1, "type": "writable" }));
         assert_eq!(there_and_back(Event::Lagged { missed: 2 }), json!({ "v": 1, "type": "lagged", "missed": 2 }));
         there_and_back(Event::Unknown { seq: Some(1) });

@@ -71,6 +71,7 @@ from .errors import (
     TimeoutError,
 )
 from .events import (
+    AccountDataChanged,
     Authenticated,
     Confirmed,
     ContactChanged,
@@ -131,6 +132,7 @@ from .zone import FailureType, MemberState, ZoneMember
 
 __all__ = [
     "NETWORK",
+    "AccountDataChanged",
     "AccountId",
     "AlreadyExistsError",
     "Answer",

@@ -46,6 +46,7 @@ from .errors import (
     TimeoutError,
 )
 from .events import (
+    AccountDataChanged,
     Delivered,
     DownReason,
     Event,
@@ -745,6 +746,8 @@ def _known_event(e: dict[str, Any]) -> Event:
             return PeerDown(NodeId(e["peer"]), DownReason(e["reason"]))
         case "member_changed":
             return MemberChanged(NodeId(e["peer"]), MemberState(e["state"]))
+        case "account_data_changed":
+            return AccountDataChanged()
         case "writable":
             return Writable()
         case "lagged":

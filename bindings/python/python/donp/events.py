@@ -22,6 +22,7 @@ from .status import NodeState
 from .zone import MemberState
 
 __all__ = [
+    "AccountDataChanged",
     "Authenticated",
     "Confirmed",
     "ContactChanged",
@@ -351,6 +352,16 @@ class Authenticated:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountDataChanged:
+    """The user set something on another of its devices. Volatile.
+
+    Contacts, blocks and what is unread are to be read again.
+    """
+
+    seq = None
+
+
+@dataclass(frozen=True, slots=True)
 class Writable:
     """A queue that refused a call with `BusyError` has room again. Volatile."""
 
@@ -397,6 +408,7 @@ Event: TypeAlias = (
     | PeerDown
     | MemberChanged
     | Authenticated
+    | AccountDataChanged
     | Writable
     | Lagged
     | UnknownEvent
@@ -564,6 +576,8 @@ def _event_in(raw: _ffi.Event) -> Event:
             return PeerDown(NodeId._of(raw.peer), DownReason[raw.reason.name])
         case _ffi.Event.MEMBER_CHANGED():
             return MemberChanged(NodeId._of(raw.peer), MemberState[raw.state.name])
+        case _ffi.Event.ACCOUNT_DATA_CHANGED():
+            return AccountDataChanged()
         case _ffi.Event.WRITABLE():
             return Writable()
         case _ffi.Event.LAGGED():

@@ -57,6 +57,8 @@ public enum Event: Hashable, Sendable {
     case memberChanged(peer: NodeId, state: MemberState)
     /// The result of ``Node/authenticateNode(_:)``: whether the device of the node is at the other end of the link.
     case authenticated(peer: NodeId, result: AuthenticationResult)
+    /// The user set something on another of its devices: contacts, blocks and what is unread are to be read again.
+    case accountDataChanged
     /// A queue that refused a call with ``DonpError/Kind/busy`` has room again.
     case writable
     /// The reader was too slow and this many volatile events were lost: read the state again. Messages are
@@ -76,7 +78,7 @@ public enum Event: Hashable, Sendable {
         case .devicesChanged(let seq, _, _, _): seq
         case .unknown(let seq): seq
         case .fileProgress, .confirmed, .typing, .stateChanged, .peerUp, .peerDown, .memberChanged,
-            .authenticated, .writable, .lagged:
+            .authenticated, .accountDataChanged, .writable, .lagged:
             nil
         }
     }
@@ -178,6 +180,7 @@ extension Event {
             self = .peerDown(peer: NodeId(trusted: peer), reason: DownReason(reason))
         case .memberChanged(let peer, let state):
             self = .memberChanged(peer: NodeId(trusted: peer), state: MemberState(state))
+        case .accountDataChanged: self = .accountDataChanged
         case .writable: self = .writable
         case .lagged(let missed): self = .lagged(missed: missed)
         case .unknown(let seq): self = .unknown(seq: seq)

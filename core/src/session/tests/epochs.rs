@@ -123,7 +123,7 @@ fn an_offer_out_of_turn_or_with_another_key_or_of_a_later_epoch_breaks_the_sessi
 
 #[test]
 fn controls_that_are_no_controls_are_refused() {
-    for bad in [&[][..], &[12, 0], &[24, 0], &[32, 0], &[1, 0], &[2, 1, 0, 9], &[0x80, 0]] {
+    for bad in [&[][..], &[12, 0], &[24, 0], &[48, 0], &[64, 0], &[1, 0], &[2, 1, 0, 9], &[0x80, 0]] {
         assert!(Control::decode(bad).is_err(), "{bad:?}");
     }
     assert_eq!(Control::decode(&[0, 5]).unwrap().1, [5]);

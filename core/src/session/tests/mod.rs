@@ -137,7 +137,7 @@ impl Node {
                             In::Lost(self.other())
                         }
                     }),
-                    Out::History { .. } | Out::Group { .. } | Out::Device { .. } => {}
+                    Out::History { .. } | Out::Group { .. } | Out::Device { .. } | Out::Register { .. } => {}
                     Out::Keys { device, identity } => self.keys.push((device, identity)),
                     Out::Ready(_) => {
                         self.ready += 1;

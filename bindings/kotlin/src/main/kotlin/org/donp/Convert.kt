@@ -275,6 +275,7 @@ internal fun org.donp.ffi.Event.toPublic(): Event = when (this) {
     is org.donp.ffi.Event.PeerUp -> Event.PeerUp(NodeId(peer), name)
     is org.donp.ffi.Event.PeerDown -> Event.PeerDown(NodeId(peer), reason.toPublic())
     is org.donp.ffi.Event.MemberChanged -> Event.MemberChanged(NodeId(peer), state.toPublic())
+    is org.donp.ffi.Event.AccountDataChanged -> Event.AccountDataChanged
     is org.donp.ffi.Event.Writable -> Event.Writable
     is org.donp.ffi.Event.Lagged -> Event.Lagged(missed.clamp())
     is org.donp.ffi.Event.Unknown -> Event.Unknown(seq?.clamp())

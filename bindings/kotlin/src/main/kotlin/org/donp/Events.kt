@@ -223,6 +223,11 @@ public sealed class Event {
         override val seq: Long? get() = null
     }
 
+    /** The user set something on another of its devices: contacts, blocks and what is unread are to be read again. */
+    public data object AccountDataChanged : Event() {
+        override val seq: Long? get() = null
+    }
+
     /** A queue that refused a call with [DonpException.Busy] has room again. */
     public data object Writable : Event() {
         override val seq: Long? get() = null
