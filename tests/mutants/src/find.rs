@@ -152,10 +152,9 @@ impl<'ast> Visit<'ast> for Walk<'_> {
     fn visit_item(&mut self, item: &'ast syn::Item) {
         use syn::Item;
         match item {
-            Item::Mod(module) if skipped(&module.attrs) => {
-                if module.content.is_none() {
-                    self.found.test_modules.push(module.ident.to_string());
-                }
+            Item::Mod(module) if !skipped(&module.attrs) => visit::visit_item_mod(self, module),
+            Item::Mod(module) if module.content.is_none() => {
+                self.found.test_modules.push(module.ident.to_string());
             }
             Item::Fn(ItemFn { attrs, sig, block, .. }) if !skipped(attrs) => {
                 let name = sig.ident.to_string();
@@ -170,7 +169,6 @@ impl<'ast> Visit<'ast> for Walk<'_> {
                 }
             }
             Item::Trait(block) if !skipped(&block.attrs) => visit::visit_item_trait(self, block),
-            Item::Mod(module) => visit::visit_item_mod(self, module),
             // Constants are computed by the compiler; macros are tokens.
             _ => {}
         }
@@ -318,4 +316,58 @@ fn short(value: &str) -> String {
         .replace("::core::default::Default::default()", "Default")
         .replace("::alloc::vec::Vec::new()", "Vec::new()")
         .replace("::alloc::", "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(text: &str) -> Vec<String> {
+        let found = find(text).unwrap();
+        found.mutants.iter().map(|m| format!("{} {}: {}", m.line, m.function, m.what)).collect()
+    }
+
+    #[test]
+    fn operators_bodies_and_guards_have_mutants() {
+        let text = "fn f(a: u8, b: u8) -> bool {\n    a < b && !g()\n}\nfn h(x: u8) {\n    match x { n if n == 1 => {} _ => {} }\n}";
+        assert_eq!(
+            listed(text),
+            [
+                "1 f: the body becomes true",
+                "1 f: the body becomes false",
+                "2 f: && becomes ||",
+                "2 f: < becomes <=",
+                "2 f: < becomes >",
+                "2 f: ! is left out",
+                "4 h: the body becomes ()",
+                "5 h: the guard becomes true",
+                "5 h: the guard becomes false",
+                "5 h: == becomes !=",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_methods_of_arithmetic_change_like_operators() {
+        let text = "fn f(a: u8) -> u8 { a.saturating_add(1) }";
+        assert!(listed(text).contains(&"1 f: saturating_add becomes saturating_sub".to_owned()));
+    }
+
+    /// What is in no shipped build, what a compiler computes, and what cannot be written otherwise.
+    #[test]
+    fn tests_constants_and_lets_have_no_mutants() {
+        for text in [
+            "const A: usize = 1 + 2;",
+            "const fn f() -> usize { 1 + 2 }",
+            "fn f() -> &'static T { g::<{ 1 + 2 }>([t; 3 + 4]) }",
+            "#[cfg(test)] fn f() -> bool { a == b }",
+            "#[cfg(any(test, debug_assertions))] fn g() { a(); }",
+            "#[cfg(test)] mod tests { fn f() -> bool { a == b } }",
+            "impl Debug for A { fn fmt(&self) -> bool { a == b } }",
+        ] {
+            assert_eq!(listed(text), [""; 0], "{text}");
+        }
+        let chain = "fn f() -> &'static T { if let Some(x) = y && x { t } else { t } }";
+        assert_eq!(listed(chain), [""; 0]);
+    }
 }

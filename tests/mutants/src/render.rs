@@ -1,5 +1,6 @@
 //! A file with all its mutants in it, each behind a question that a variable of the environment answers.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::find::{Edit, Mutant};
@@ -84,36 +85,58 @@ pub fn render(source: &str, mutants: &[(u32, &Mutant)]) -> Rendered {
         }
     }
     // Of two that end together the one that began last ends first.
-    let began = |n: u32| {
-        mutants.iter().find(|(m, _)| *m == n).map_or(0, |(_, m)| match &m.edit {
-            Edit::Return { at, .. } => *at,
-            Edit::Instead { of, .. } => of.start,
+    let began: BTreeMap<u32, usize> = mutants
+        .iter()
+        .map(|(n, m)| match &m.edit {
+            Edit::Return { at, .. } => (*n, *at),
+            Edit::Instead { of, .. } => (*n, of.start),
         })
-    };
+        .collect();
     pieces.sort_by(|a, b| {
-        let ends = |p: &(usize, [usize; 2], String, u32, bool)| usize::MAX - began(p.3);
+        let ends = |p: &(usize, [usize; 2], String, u32, bool)| usize::MAX - began.get(&p.3).copied().unwrap_or(0);
         (a.0, !a.4)
             .cmp(&(b.0, !b.4))
             .then_with(|| if a.4 { (ends(a), u32::MAX - a.3).cmp(&(ends(b), u32::MAX - b.3)) } else { a.1.cmp(&b.1) })
     });
     let (mut text, mut last) = (String::with_capacity(source.len() * 2), 0);
-    let mut starts: Vec<(u32, usize)> = Vec::new();
-    let mut places = Vec::new();
-    for (at, _, piece, n, end) in pieces {
+    let mut places: BTreeMap<u32, Range<usize>> = BTreeMap::new();
+    for (at, _, piece, n, _) in pieces {
         text.push_str(source.get(last..at).unwrap_or_default());
         last = at;
         let begin = text.len();
         text.push_str(&piece);
-        let wraps = mutants.iter().any(|(m, mutant)| *m == n && matches!(mutant.edit, Edit::Instead { .. }));
-        if end {
-            let from = starts.iter().rev().find(|(m, _)| *m == n).map_or(begin, |(_, from)| *from);
-            places.push((n, from..text.len()));
-        } else if wraps {
-            starts.push((n, begin));
-        } else {
-            places.push((n, begin..text.len()));
-        }
+        places.entry(n).or_insert(begin..begin).end = text.len();
     }
     text.push_str(source.get(last..).unwrap_or_default());
-    Rendered { text, places }
+    Rendered { text, places: places.into_iter().collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::copy::rust_files;
+    use crate::find::find;
+
+    /// With every mutant of every file of the core in it, a file is still Rust, and each mutant is where its place
+    /// says. Mutation: pieces that end together end in the order in which they began.
+    #[test]
+    fn every_file_of_the_core_takes_all_its_mutants() {
+        let mut count = 0;
+        for path in rust_files(&crate::root().join("core/src")).unwrap() {
+            let source = std::fs::read_to_string(&path).unwrap();
+            let found = find(&source).unwrap();
+            let mutants: Vec<_> = (1..).zip(&found.mutants).collect();
+            let rendered = render(&source, &mutants);
+            syn::parse_file(&rendered.text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            assert_eq!(rendered.places.len(), mutants.len());
+            for (n, place) in rendered.places {
+                let text = &rendered.text[place];
+                assert!(text.trim_start_matches('(').starts_with(&format!("if crate::mutant::on({n}) {{ ")), "{text}");
+                let (open, close) = (text.matches('(').count(), text.matches(')').count());
+                assert!(text.contains(['\'', '"']) || open == close, "{}: {text}", path.display());
+            }
+            count += mutants.len();
+        }
+        assert!(count > 1_000, "{count}");
+    }
 }
