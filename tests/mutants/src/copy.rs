@@ -45,7 +45,7 @@ impl Copy {
         let copy = Self { root: root.to_path_buf(), folder };
         for file in &files {
             // The sources of the core are written when the mutants are in them.
-            if !file.starts_with("core/src/") && *file != "core/Cargo.toml" {
+            if !file.starts_with("core/src/") && !["Cargo.toml", "core/Cargo.toml"].contains(file) {
                 copy.write(file, &fs::read(root.join(file))?)?;
             }
         }
@@ -53,6 +53,13 @@ impl Copy {
         let manifest = fs::read_to_string(root.join("core/Cargo.toml"))?;
         let manifest = manifest.split("[lints").next().unwrap_or_default();
         copy.write("core/Cargo.toml", manifest.as_bytes())?;
+        // To cargo a package of one name and version is the same wherever it lies: the workspace itself would run
+        // tests with mutants in them.
+        let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
+        copy.write(
+            "Cargo.toml",
+            manifest.replacen("\nversion = \"", "\nversion = \"0.1.999\" # instead of \"", 1).as_bytes(),
+        )?;
         Ok(copy)
     }
 

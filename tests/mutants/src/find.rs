@@ -198,6 +198,15 @@ impl<'ast> Visit<'ast> for Walk<'_> {
     fn visit_generic_argument(&mut self, _: &'ast GenericArgument) {}
     fn visit_expr_const(&mut self, _: &'ast syn::ExprConst) {}
 
+    /// A capacity is a hint (cargo-mutants leaves these calls out too).
+    fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
+        let hint =
+            matches!(&*call.func, Expr::Path(f) if f.path.segments.last().is_some_and(|s| s.ident == "with_capacity"));
+        if !hint {
+            visit::visit_expr_call(self, call);
+        }
+    }
+
     fn visit_expr_repeat(&mut self, repeat: &'ast syn::ExprRepeat) {
         self.visit_expr(&repeat.expr);
     }
@@ -359,6 +368,7 @@ mod tests {
         for text in [
             "const A: usize = 1 + 2;",
             "const fn f() -> usize { 1 + 2 }",
+            "fn f() -> &'static T { Vec::with_capacity(n.saturating_add(1)) }",
             "fn f() -> &'static T { g::<{ 1 + 2 }>([t; 3 + 4]) }",
             "#[cfg(test)] fn f() -> bool { a == b }",
             "#[cfg(any(test, debug_assertions))] fn g() { a(); }",

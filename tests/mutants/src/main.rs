@@ -22,9 +22,16 @@ use run::{Program, Verdict};
 
 /// The folders that a score is kept of (docs/results.md).
 const FOLDERS: [&str; 6] = ["engine", "delivery", "link", "membership", "chat", "swim"];
-const USAGE: &str = "usage: cargo xtask mutants [FOLDER…] [--sample N] [--seed S] [--jobs N] [--minutes N] [--only TEXT] [--core] [--list]\n\
-     FOLDER is one below core/src; --sample 0 takes every mutant; --only those whose line has TEXT; --core asks the\n\
-     tests of the core alone; mutants that were not asked for after --minutes are left out of the score";
+const USAGE: &str = "\
+usage: cargo xtask mutants [FOLDER…] [--sample N] [--seed S] [--jobs N] [--minutes N] [--only TEXT]… [--core] [--list]
+  FOLDER        one below core/src
+  --sample N    so many mutants of each folder, 0 for all; by default 50
+  --seed S      which ones
+  --jobs N      test programs that run at once; by default 2
+  --minutes N   ask so long; mutants that were not asked for are left out of the score
+  --only TEXT   every mutant whose line has TEXT, as printed by --list
+  --core        ask the tests of the core alone
+  --list        print the mutants and end";
 
 struct Options {
     folders: Vec<String>,
@@ -33,7 +40,7 @@ struct Options {
     jobs: usize,
     /// How long to ask.
     minutes: u64,
-    only: Option<String>,
+    only: Vec<String>,
     core: bool,
     list: bool,
 }
@@ -62,7 +69,7 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
         seed: 14,
         jobs: 2,
         minutes: u64::MAX / 60,
-        only: None,
+        only: Vec::new(),
         core: false,
         list: false,
     };
@@ -72,7 +79,7 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
             "--sample" => options.sample = number(&arg, &value()?)?,
             "--seed" => options.seed = number(&arg, &value()?)?,
             "--jobs" => options.jobs = number::<usize>(&arg, &value()?)?.max(1),
-            "--only" => options.only = Some(value()?),
+            "--only" => options.only.push(value()?),
             "--minutes" => options.minutes = number(&arg, &value()?)?,
             "--core" => options.core = true,
             "--list" => options.list = true,
@@ -150,10 +157,10 @@ fn score(root: &Path, options: &Options) -> io::Result<()> {
     for folder in &options.folders {
         let mut all = mutants_of(root, folder)?;
         existing.insert(folder.clone(), all.len());
-        if let Some(text) = &options.only {
-            all.retain(|m| line(m).contains(text.as_str()));
+        if !options.only.is_empty() {
+            all.retain(|m| options.only.iter().any(|text| line(m).contains(text.as_str())));
         }
-        if options.sample > 0 && options.only.is_none() {
+        if options.sample > 0 && options.only.is_empty() {
             shuffle(&mut all, options.seed);
             // Some do not compile.
             all.truncate(options.sample * 2);
@@ -172,7 +179,7 @@ fn score(root: &Path, options: &Options) -> io::Result<()> {
     let tried = chosen.len();
     let dropped = Copy::make(root, "mutants-check")?.drop_uncompilable(&mut chosen)?;
     eprintln!("{dropped} of {tried} do not compile");
-    if options.sample > 0 && options.only.is_none() {
+    if options.sample > 0 && options.only.is_empty() {
         let mut taken: BTreeMap<String, usize> = BTreeMap::new();
         chosen.retain(|m| {
             let count = taken.entry(m.folder.clone()).or_default();
