@@ -434,7 +434,7 @@ fn a_comparison_with_all_includes_private_conversations() {
         bench.fact(&fact);
     }
     bench.advance(bench.now + 60 * SECOND);
-    let mut pulled = |bench: &mut Bench| {
+    let pulled = |bench: &mut Bench| {
         let outs = bench.input(In::CompareAll);
         bench.advance(bench.now + 60 * SECOND);
         let bodies = outs.into_iter().filter_map(|out| match out {
@@ -447,7 +447,7 @@ fn a_comparison_with_all_includes_private_conversations() {
     assert_eq!(pulled(&mut bench), [room()]);
     let private = Conversation::Private(peer);
     bench.step(|c, cx, out| c.say(cx, private, vec![Content::text("between us")], out)).0.unwrap();
-    let between_us = crate::wire::content::private_conversation(bench.me, peer);
+    let between_us = private_conversation(bench.me, peer);
     assert_eq!(pulled(&mut bench), [between_us, room()]);
 }
 
