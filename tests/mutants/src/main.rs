@@ -197,7 +197,7 @@ fn score(root: &Path, options: &Options) -> io::Result<()> {
     let copy = Copy::make(root, "mutants")?;
     copy.keep(&chosen)?;
     let results = test(&copy, &chosen, options)?;
-    report(&chosen, &results, &existing);
+    println!("{}", report(&chosen, &results, &existing));
     Ok(())
 }
 
@@ -292,20 +292,74 @@ fn judge(
     Ok(())
 }
 
-fn report(mutants: &[Placed], results: &[Judged], existing: &BTreeMap<String, usize>) {
+/// A line for each survivor, and a table of scores.
+fn report(mutants: &[Placed], results: &[Judged], existing: &BTreeMap<String, usize>) -> String {
     let all = || mutants.iter().zip(results);
     let mut survivors: Vec<_> = all().filter(|(_, r)| r.verdict == Verdict::Survived).map(|(m, _)| m).collect();
     survivors.sort_by_key(|m| (&m.file, m.mutant.line));
-    survivors.iter().for_each(|m| println!("{}", line(m)));
-    println!("\n| folder | mutants | sampled | by its own tests | by the core's | by the system's | survive | score |");
-    println!("|---|---|---|---|---|---|---|---|");
+    let mut lines: Vec<String> = survivors.into_iter().map(line).collect();
+    lines.push(String::new());
+    lines.push(
+        "| folder | mutants | asked for | by its own tests | by the core's | by the system's | survive | score |"
+            .into(),
+    );
+    lines.push("|---|---|---|---|---|---|---|---|".into());
     for (folder, count) in existing {
         let of = || all().filter(|(m, r)| m.folder == *folder && r.verdict != Verdict::Unknown);
         let caught = |by| of().filter(|(_, r)| r.verdict != Verdict::Survived && r.by == by).count();
-        let (sampled, by) = (of().count(), [caught(0), caught(1), caught(2)]);
+        let (asked, by) = (of().count(), [caught(0), caught(1), caught(2)]);
         let total: usize = by.iter().sum();
-        let score = (total * 100).checked_div(sampled).map_or("-".to_owned(), |s| format!("{s} %"));
+        let score = (total * 100).checked_div(asked).map_or("-".to_owned(), |s| format!("{s} %"));
         let [own, core, system] = by;
-        println!("| {folder} | {count} | {sampled} | {own} | {core} | {system} | {} | {score} |", sampled - total);
+        let survive = asked - total;
+        lines.push(format!("| {folder} | {count} | {asked} | {own} | {core} | {system} | {survive} | {score} |"));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: mutants that were not asked for are among those of the score.
+    #[test]
+    fn the_score_is_of_what_was_asked_for() {
+        let found = find::find("fn f(a: u8) -> bool { a == 1 && a > 2 }").unwrap().mutants;
+        let placed = |(n, mutant): (u32, &find::Mutant)| Placed {
+            id: n,
+            folder: "link".into(),
+            file: "link/f.rs".into(),
+            mutant: mutant.clone(),
+        };
+        let mutants: Vec<Placed> = (1..).zip(&found).map(placed).collect();
+        let verdicts = [Verdict::Caught, Verdict::Hung, Verdict::Survived, Verdict::Caught, Verdict::Unknown];
+        let results: Vec<Judged> = (0..).zip(verdicts).map(|(by, verdict)| Judged { verdict, by: by % 3 }).collect();
+        let existing = [("link".to_owned(), 60), ("swim".to_owned(), 7)].into();
+        assert_eq!(
+            report(&mutants[..5], &results, &existing).lines().collect::<Vec<_>>(),
+            [
+                "core/src/link/f.rs:1 f: && becomes ||",
+                "",
+                "| folder | mutants | asked for | by its own tests | by the core's | by the system's | survive | score |",
+                "|---|---|---|---|---|---|---|---|",
+                "| link | 60 | 4 | 2 | 1 | 0 | 1 | 75 % |",
+                "| swim | 7 | 0 | 0 | 0 | 0 | 0 | - |",
+            ]
+        );
+    }
+
+    /// Mutation: the seed is not read.
+    #[test]
+    fn a_seed_gives_one_order_and_another_seed_another() {
+        let shuffled = |seed| {
+            let mut all: Vec<u32> = (0..50).collect();
+            shuffle(&mut all, seed);
+            all
+        };
+        assert_eq!(shuffled(14), shuffled(14));
+        assert_ne!(shuffled(14), shuffled(15));
+        let mut sorted = shuffled(14);
+        sorted.sort_unstable();
+        assert!(sorted.into_iter().eq(0..50));
     }
 }
