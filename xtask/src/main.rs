@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask test NAME…` runs single steps, `cargo xtask list` names them. With
 //! `DONP_REQUIRE_ALL=1`, as in CI, a step that would be skipped fails instead. `cargo xtask planted` plants
-//! bugs and looks whether the simulator finds them.
+//! bugs and looks whether the simulator finds them. `cargo xtask mutants` measures what the core's tests notice.
 
 mod flags;
 mod machine;
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
     match args.first().map(String::as_str) {
         Some("test") => test(&args[1..]),
         Some("planted") => planted::hunt(&root(), &args[1..]),
+        Some("mutants") => mutants(&root(), &args[1..]),
         Some("list") => {
             for step in STEPS {
                 println!("{:8} {}", step.name, step.what);
@@ -40,7 +41,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         _ => {
-            eprintln!("usage: cargo xtask test [STEP…] | cargo xtask list | cargo xtask planted [BUG…]");
+            eprintln!(
+                "usage: cargo xtask test [STEP…] | cargo xtask list | cargo xtask planted [BUG…] | \
+                 cargo xtask mutants [FOLDER…]"
+            );
             ExitCode::from(2)
         }
     }
@@ -86,6 +90,18 @@ fn test(wanted: &[String]) -> ExitCode {
     }
     println!("steps: {passed} passed, {failed} failed, {skipped} skipped");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A program of its own: parsing Rust takes crates that nothing else here needs.
+fn mutants(root: &Path, args: &[String]) -> ExitCode {
+    let run = ["run", "--quiet", "-p", "donp-mutants", "--"];
+    match steps::cargo(root, &run).args(args).status() {
+        Ok(status) => status.code().map_or(ExitCode::FAILURE, |code| ExitCode::from(code.clamp(0, 255) as u8)),
+        Err(e) => {
+            eprintln!("error: cargo did not start: {e}");
+            ExitCode::from(2)
+        }
+    }
 }
 
 fn root() -> PathBuf {

@@ -6,5 +6,7 @@ mod clocks;
 mod laws;
 mod receipts;
 mod retention;
+mod shares;
 mod sync;
+mod unread;
 mod world;

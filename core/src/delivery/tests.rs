@@ -193,6 +193,23 @@ fn a_new_session_sends_at_once_what_waits() {
     assert!(out.contains(&Out::Forget { to: BOB, order: 1 }));
 }
 
+/// Of a device that is no device of its person any more, and of a node that is blocked. Mutations: `orders` gives
+/// nothing, or `give_up` reports nothing.
+#[test]
+fn what_is_given_up_leaves_the_outbox_and_is_not_sent() {
+    for blocked in [false, true] {
+        let mut b = Bench::new();
+        (1..=3).for_each(|n| drop(b.submit(n)));
+        let out = if blocked { b.fact(Fact::Blocked(BOB)) } else { b.input(In::GiveUp(BOB)) };
+        let reported: Vec<_> = out.iter().filter(|o| matches!(o, Out::Blocked { .. })).collect();
+        let all: Vec<_> = (1..=3).map(|n| Out::Blocked { to: BOB, id: id(n) }).collect();
+        assert_eq!(reported, if blocked { all.iter().collect() } else { vec![] });
+        assert!(out.contains(&Out::Unwant(BOB)), "{out:?}");
+        assert_eq!(sends(&b.fact(up(BOB))) + sends(&b.input(In::Ready(BOB))), 0);
+        assert_eq!(b.run(1_000), []);
+    }
+}
+
 #[test]
 fn messages_stored_together_are_acknowledged_together() {
     let mut b = Bench::new();

@@ -527,6 +527,19 @@ mod tests {
         assert_eq!(c.phase, Phase::SlowStart);
     }
 
+    /// RFC 9406 §4.2: an eighth of 100 ms more is enough. Mutation: `>=` in `on_round_trip` is `>`.
+    #[test]
+    fn slow_start_ends_at_the_threshold_of_round_trips() {
+        let ends = |later: Duration| {
+            let mut c = Congestion::new(1_000);
+            (0..10).for_each(|n| c.on_round_trip(RTT, n, 10));
+            (10..20).for_each(|n| c.on_round_trip(later, n, 20));
+            matches!(c.phase, Phase::Conservative { .. })
+        };
+        assert!(!ends(Duration::from_micros(112_499)));
+        assert!(ends(Duration::from_micros(112_500)));
+    }
+
     #[test]
     fn a_window_leaves_over_the_round_trip_and_not_at_once() {
         let mut c = Congestion::new(1_000);

@@ -252,6 +252,19 @@ mod tests {
         assert_eq!((f.held(), f.deadline()), (0, None));
     }
 
+    /// Mutations: `>` in `add` is `>=` or `<`.
+    #[test]
+    fn a_piece_may_use_all_that_is_free_and_no_byte_more() {
+        let body: Vec<u8> = alloc::vec![1; 5_000];
+        let all = cut(1, &body, PIECE);
+        let cost = all[0].piece.len() + PIECE_COST;
+        let mut f = Fragments::default();
+        assert_eq!(f.add(&all[0], cost - 1, Instant::ZERO), Outcome::Refused);
+        assert_eq!(f.held(), 0);
+        assert_eq!(f.add(&all[0], cost, Instant::ZERO), Outcome::Kept);
+        assert_eq!(f.held(), cost);
+    }
+
     #[test]
     fn contradictions_and_pieces_beyond_the_limit_are_refused() {
         let body: Vec<u8> = alloc::vec![1; 5_000];

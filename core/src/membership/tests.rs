@@ -4,6 +4,7 @@ use crate::config::NodeType;
 use crate::identity::tests::identity;
 use crate::rng::Rng;
 use crate::time::WallTime;
+use crate::wire::record::{BOT, Claims};
 use crate::wire::{Blob, encode};
 use alloc::vec;
 use proptest::prelude::{any, prop, prop_assert, proptest};
@@ -891,4 +892,16 @@ fn a_neighbour_in_the_zone_needs_no_keepalives_of_its_own() {
     assert!(b.m.peers.links.wanted().contains(&id(7)));
     let again = b.fact(Fact::Zone(None));
     assert_eq!(again.iter().filter(|o| matches!(o, Out::Want(_))).count(), 5);
+}
+
+/// Mutation: `&` in `is_bot` is `|`.
+#[test]
+fn a_program_is_a_node_whose_record_says_so() {
+    let mut b = Bench::new();
+    for (n, capabilities, is_bot) in [(2, BOT, true), (3, 0, false), (4, 2 | BOT, true), (5, 2, false)] {
+        let claims = Claims { node_type: NodeType::Regular, capabilities };
+        let record = NodeRecord::sign(&identity(n), [n; 32], 1, WallTime(0), claims);
+        b.fact(Fact::LinkUp { peer: id(n), record, addr: addr(n) });
+        assert_eq!(b.m.get(id(n)).map(Known::is_bot), Some(is_bot), "{capabilities}");
+    }
 }

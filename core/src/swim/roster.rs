@@ -315,6 +315,31 @@ impl Roster {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+
+    proptest! {
+        /// Mutations: `<` in `remove` is `<=`, or the turn does not move.
+        #[test]
+        fn a_departure_costs_no_other_member_its_turn(count in 2..20u8, taken in 0..20u8, gone in 0..20u8) {
+            let mut rng = Rng::new([taken; 32]);
+            let mut roster = Roster::default();
+            for n in 0..count {
+                roster.insert(NodeId([n; 32]), Member::new(Instant::ZERO), &mut rng);
+            }
+            let gone = NodeId([gone % count; 32]);
+            let mut seen = OrderedSet::new();
+            for _ in 0..taken % count {
+                seen.insert(roster.next(&mut rng, |_, _| true).unwrap());
+            }
+            roster.remove(gone);
+            seen.remove(&gone);
+            while seen.len() < usize::from(count - 1) {
+                let next = roster.next(&mut rng, |_, _| true).unwrap();
+                prop_assert!(seen.insert(next), "{next:?} has a second turn before others had one");
+            }
+            prop_assert_eq!(roster.check(), Ok(()));
+        }
+    }
 
     /// SWIM §4.3: at most 2n - 1 periods from one turn of a member to its next.
     #[test]

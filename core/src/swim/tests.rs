@@ -262,6 +262,28 @@ fn a_dead_member_alone_is_suspected_then_down_at_all_nodes() {
     }
 }
 
+/// Mutation: the next time to forget is that of a member which is present, or of none.
+#[test]
+fn each_member_is_forgotten_when_it_was_gone_for_long() {
+    let config = Config::default();
+    let mut mesh = Mesh::formed(8, &config);
+    mesh.kill(3);
+    mesh.run(200_000);
+    mesh.kill(5);
+    mesh.run(200_000);
+    assert_eq!((mesh.state(0, 3), mesh.state(0, 5)), (Some(MemberState::Down), Some(MemberState::Down)));
+    // Ten minutes after the first was found to be down, and before that of the second.
+    mesh.run(300_000);
+    for n in (0..8).filter(|n| ![3, 5].contains(n)) {
+        assert_eq!((mesh.state(n, 3), mesh.state(n, 5)), (None, Some(MemberState::Down)), "{n}");
+    }
+    mesh.run(200_000);
+    for n in (0..8).filter(|n| ![3, 5].contains(n)) {
+        assert_eq!((mesh.state(n, 3), mesh.state(n, 5)), (None, None), "{n}");
+        assert_eq!(mesh.nodes[n].members.as_ref().map(Vec::len), Some(5));
+    }
+}
+
 #[test]
 fn a_restarted_node_refutes_what_others_remember() {
     let mut mesh = Mesh::formed(8, &Config::default());
@@ -390,6 +412,32 @@ fn nacks_of_all_helpers_shorten_the_wait_for_a_suspicion() {
         (at - asked) / MS
     };
     assert_eq!((suspected(true), suspected(false)), (1_250, 1_500));
+}
+
+/// Mutation: `nacked` takes the NACK of a node that was not asked.
+#[test]
+fn nacks_of_one_node_do_not_shorten_the_wait() {
+    let suspected = |senders: &[usize]| {
+        let mut config = Config::default();
+        config.swim.nack = false;
+        let mut mesh = Mesh::formed(6, &config);
+        mesh.kill(2);
+        let asked = mesh.now;
+        mesh.give(0, In::Probe(id(2)));
+        mesh.run(900);
+        // One of these is the number of the probe.
+        for (sender, seq) in senders.iter().flat_map(|sender| (0..500).map(|seq| (*sender, seq))) {
+            mesh.give(0, In::Message { from: id(sender), body: Message::Nack { seq, updates: Vec::new() }.encode() });
+        }
+        mesh.run(3_000);
+        let (at, peer, state) = *mesh.nodes[0].reported.last().unwrap();
+        assert!(peer == id(2) && state == MemberState::Suspect);
+        (at - asked) / MS
+    };
+    assert_eq!(suspected(&[1, 3, 4, 5]), 1_250);
+    for sender in [1, 3, 4, 5] {
+        assert_eq!(suspected(&[sender; 4]), 1_500, "{sender}");
+    }
 }
 
 /// Freeze: a node that was absent for longer than any suspicion lasts declares no member down when it wakes.

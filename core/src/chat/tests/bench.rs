@@ -69,7 +69,8 @@ impl Bench {
         }
     }
 
-    fn apply<R>(&mut self, f: impl FnOnce(&mut Chat, &mut Cx<'_>, &mut Outbox<Out>) -> R) -> (R, Vec<Out>) {
+    /// As `step`, but nothing answers its reads.
+    pub(super) fn apply<R>(&mut self, f: impl FnOnce(&mut Chat, &mut Cx<'_>, &mut Outbox<Out>) -> R) -> (R, Vec<Out>) {
         let mut outbox = Outbox::new();
         let mut cx = Cx { now: self.now, wall: self.wall, me: self.me, rng: &mut self.rng };
         let result = f(&mut self.chat, &mut cx, &mut outbox);

@@ -424,3 +424,46 @@ fn a_fork_is_reported_with_its_author_and_number() {
     assert!(forked(&outs));
     assert_eq!(received(&outs).len(), 1, "both are shown");
 }
+
+/// Mutation: `Chat::knows` is false. A neighbour with whom nothing was said in private is not asked about that.
+#[test]
+fn a_comparison_with_all_includes_private_conversations() {
+    let mut bench = Bench::new(1);
+    let peer = crate::identity::tests::identity(2).node_id();
+    for fact in [up(peer), Fact::NeighbourUp(peer)] {
+        bench.fact(&fact);
+    }
+    bench.advance(bench.now + 60 * SECOND);
+    let pulled = |bench: &mut Bench| {
+        let outs = bench.input(In::CompareAll);
+        bench.advance(bench.now + 60 * SECOND);
+        let bodies = outs.into_iter().filter_map(|out| match out {
+            Out::Send { body, .. } | Out::Seal { body, .. } => decode::<Sync>(&body, MAX_MESSAGE).ok(),
+            _ => None,
+        });
+        let pulls = bodies.filter(|sync| matches!(sync, Sync::Pull { .. } | Sync::Digest { .. }));
+        pulls.map(|sync| sync.conversation()).collect::<Vec<_>>()
+    };
+    assert_eq!(pulled(&mut bench), [room()]);
+    let private = Conversation::Private(peer);
+    bench.step(|c, cx, out| c.say(cx, private, vec![Content::text("between us")], out)).0.unwrap();
+    let between_us = private_conversation(bench.me, peer);
+    assert_eq!(pulled(&mut bench), [between_us, room()]);
+}
+
+/// Mutation: `Draft::fits` subtracts what an entry takes besides its text: others refuse the run.
+#[test]
+fn texts_said_at_once_make_runs_that_others_take() {
+    let mut bench = Bench::new(1);
+    for second in (15_000..17_000).step_by(40) {
+        let (said, outs) = bench.step(|c, cx, out| {
+            let texts = [16_000, second].map(|len| Content::text("x".repeat(len)));
+            let said = c.say(cx, Conversation::Network, texts.into(), out);
+            c.sign(cx, out);
+            said
+        });
+        let bodies = outs.into_iter().filter_map(|o| if let Out::Publish { body } = o { Some(body) } else { None });
+        let entries: Vec<_> = bodies.flat_map(|body| run_of(body).entries).map(|entry| entry.id).collect();
+        assert_eq!(entries, said.unwrap(), "{second}");
+    }
+}

@@ -559,6 +559,21 @@ fn half_open_handshakes_are_bounded_and_expire() {
     assert!(core::mem::size_of::<Connection>() <= 4_096, "{} bytes", core::mem::size_of::<Connection>());
 }
 
+/// Mutation: `HalfOpenTable::indices` gives nothing, so that the handshakes under way outlast the node's leave.
+#[test]
+fn a_node_that_leaves_ends_the_handshakes_under_way() {
+    let mut net = Net::new(2, 16);
+    let id = Identity::generate([7; 64], "x", WallTime(1)).unwrap();
+    let pair = KeyPair::new([9; 32]);
+    let record = NodeRecord::sign(&id, pair.public, 1, WallTime(u64::MAX), crate::config::NodeType::Regular);
+    let bytes = forged_init(&net, 1, [9; 32], &record);
+    inject(&mut net, 1, SocketAddr::from(([12, 0, 0, 1], 5)), bytes);
+    net.run(12);
+    assert_eq!((net.nodes[1].link.half_open.len(), net.nodes[1].link.routes.len()), (1, 1));
+    net.input(1, In::Shut);
+    assert_eq!((net.nodes[1].link.half_open.len(), net.nodes[1].link.routes.len()), (0, 0));
+}
+
 /// A record that binds the identity of its signer to the link key of another node, which lives at the address that it is
 /// told at: who links to the signer reaches the other, and is not heard. Thirty messages broke the link of two honest
 /// nodes 666 times in two minutes. Breaks without the responder's id in the prologue, and without `bind` of the

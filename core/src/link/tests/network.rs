@@ -500,6 +500,28 @@ fn a_slow_peer_fills_its_own_queue_and_drops_the_oldest() {
     assert_eq!(net.nodes[0].link.free_queue(to), 300_000);
 }
 
+/// Mutation: `>` in `Connection::send` is `>=`.
+#[test]
+fn a_queue_may_be_full_to_its_last_byte() {
+    let send = |net: &mut Net| {
+        let to = net.nodes[1].id;
+        let body = vec![7; 1_000];
+        net.quietly(0, In::Send { to, channel: Channel::Chat, priority: Priority::Low, body });
+        (net.nodes[0].link.free_queue(to), net.nodes[0].link.drops.get(DropReason::Queue))
+    };
+    let mut net = Net::new(2, 17);
+    net.link();
+    let cost = net.nodes[0].link.free_queue(net.nodes[1].id) - send(&mut net).0;
+    let mut config = Config::default();
+    config.limits.link_queue_bytes = 10 * cost;
+    let mut net = Net::with(2, 17, &config);
+    net.link();
+    for n in 1..=10 {
+        assert_eq!(send(&mut net), ((10 - n) * cost, 0));
+    }
+    assert_eq!(send(&mut net), (0, 1));
+}
+
 #[test]
 fn queued_messages_leave_before_the_close() {
     let mut net = Net::new(2, 18);
