@@ -24,7 +24,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "rust", what: "unit, property, simulation, corpus and command line tests", run: rust },
     Step {
         name: "vectors",
-        what: "programs of their own compute the vectors of sessions and groups (need Python packages)",
+        what: "programs of their own compute the vectors of links, sessions and groups (need Python packages)",
         run: vectors,
     },
     Step { name: "groups", what: "a program of its own resolves the frozen groups (needs Python)", run: groups },
@@ -203,6 +203,7 @@ fn vectors(root: &Path) -> Outcome {
             "tests/vectors/session.py",
             "tests/vectors/safety.py",
             "tests/vectors/devices.py",
+            "tests/vectors/link.py",
             "tests/models/groups/keys.py",
         ]
         .into_iter()
