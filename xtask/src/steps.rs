@@ -24,10 +24,15 @@ pub const STEPS: &[Step] = &[
     Step { name: "rust", what: "unit, property, simulation, corpus and command line tests", run: rust },
     Step {
         name: "vectors",
-        what: "programs of their own compute the vectors of sessions and groups (need Python packages)",
+        what: "programs of their own compute the vectors of links, sessions and groups (need Python packages)",
         run: vectors,
     },
     Step { name: "groups", what: "a program of its own resolves the frozen groups (needs Python)", run: groups },
+    Step {
+        name: "models",
+        what: "Alloy and, where it is installed, Verifpal find what models show and the faults planted in them",
+        run: models,
+    },
     Step { name: "machine", what: "a machine is added to a copy of the core, as documented", run: machine::check },
     Step { name: "sim", what: "random lives in virtual time break no law", run: sim },
     Step { name: "benches", what: "benchmarks compile", run: benches },
@@ -203,6 +208,7 @@ fn vectors(root: &Path) -> Outcome {
             "tests/vectors/session.py",
             "tests/vectors/safety.py",
             "tests/vectors/devices.py",
+            "tests/vectors/link.py",
             "tests/models/groups/keys.py",
         ]
         .into_iter()
@@ -217,6 +223,21 @@ fn vectors(root: &Path) -> Outcome {
 fn groups(root: &Path) -> Outcome {
     match tools::python_with(root, &["json"]) {
         Ok(python) => run(Command::new(python).arg(root.join("tests/models/groups/check.py"))),
+        Err(lacking) => Outcome::Skipped(lacking),
+    }
+}
+
+/// Alloy comes by Maven. Verifpal is built for a quarter of an hour: where it is not installed its program says so.
+fn models(root: &Path) -> Outcome {
+    if let Some(lacking) = tools::lacks_kotlin() {
+        return Outcome::Skipped(lacking);
+    }
+    match tools::python_with(root, &["json"]) {
+        Ok(python) => ["tests/models/alloy/check.py", "tests/models/verifpal/check.py"]
+            .into_iter()
+            .map(|program| run(Command::new(&python).arg(root.join(program))))
+            .find(|outcome| !matches!(outcome, Outcome::Passed))
+            .unwrap_or(Outcome::Passed),
         Err(lacking) => Outcome::Skipped(lacking),
     }
 }

@@ -7,6 +7,7 @@ mod paths;
 mod primitives;
 mod spec;
 mod upgrade;
+mod vectors;
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
