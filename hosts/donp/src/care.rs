@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use donp_runtime::StoreError;
+use donp_runtime::{Cost, Secrets, StoreError};
 use serde_json::json;
 
+use crate::cli::ProfileVerb;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::json::object;
@@ -83,6 +84,75 @@ pub fn restore(place: &Path, paths: &Paths, out: &Output) -> Result<(), Failure>
         format!(
             "profile {} is restored: it goes on in a log of its own, and what it said after the backup comes back from others",
             paths.profile
+        )
+    })
+}
+
+pub fn profile(what: &ProfileVerb, paths: &Paths, settings: &Settings, out: &Output) -> Result<(), Failure> {
+    match what {
+        ProfileVerb::Export { file, export_passphrase_file } => {
+            profile::exists(paths)?;
+            let passphrase = profile::export_passphrase(export_passphrase_file.as_deref())?;
+            let secrets = profile::secrets(settings)?;
+            donp_runtime::export_profile(&paths.dir(), &secrets, file, &passphrase, Cost::default()).map_err(|e| {
+                match e {
+                    StoreError::Exists(_) => Failure::new(Exit::Failed, format!("{} is there already", file.display()))
+                        .hint("a new file for each export"),
+                    e => e.into(),
+                }
+            })?;
+            let made = json!({ "profile": paths.profile, "file": file.display().to_string() });
+            out.done(&object("exported", made), |_| {
+                let name = crate::text::escape_for_terminal(&paths.profile);
+                format!("profile {name} is in {}, and opens with that passphrase alone", file.display())
+            })
+        }
+        ProfileVerb::Import { file, export_passphrase_file } => {
+            import(file, &profile::export_passphrase(export_passphrase_file.as_deref())?, paths, settings, out)
+        }
+        ProfileVerb::Passphrase { new_passphrase_file, none: _ } => {
+            profile::exists(paths)?;
+            let old = profile::secrets(settings)?;
+            let passphrase = new_passphrase_file.as_deref().map(profile::passphrase_in).transpose()?;
+            let new = Secrets { passphrase, key_file: old.key_file.clone(), key_store: None };
+            donp_runtime::protect_profile(&paths.dir(), &old, &new, Cost::default())?;
+            let by = if new.passphrase.is_some() { "passphrase" } else { "key-file" };
+            out.done(&object("protected", json!({ "profile": paths.profile, "protection": by })), |_| match by {
+                "passphrase" => {
+                    "the new passphrase opens the profile, and the old one does not; copies made before open as they did".into()
+                }
+                _ => "a key file beside the profile opens it: whoever can read this user's files can read it".into(),
+            })
+        }
+    }
+}
+
+fn import(file: &Path, passphrase: &str, paths: &Paths, settings: &Settings, out: &Output) -> Result<(), Failure> {
+    let dir = paths.dir();
+    let secrets = profile::secrets(settings)?;
+    donp_runtime::import_profile(file, passphrase, &dir, &secrets, Cost::default()).map_err(|e| match e {
+        StoreError::Exists(_) => Failure::new(Exit::Failed, format!("there is a profile in {} already", dir.display()))
+            .hint(format!(
+                "move that folder away, or import under another name: donp -p NAME profile import {}",
+                file.display()
+            )),
+        StoreError::Missing(_) => Failure::new(Exit::Failed, format!("there is no file {}", file.display()))
+            .hint("the file that `donp profile export` wrote"),
+        StoreError::WrongPassphrase(_) => {
+            Failure::new(Exit::Storage, format!("the passphrase is wrong for {}", file.display()))
+                .hint("that of the export, not that of the profile")
+        }
+        StoreError::Damaged { what, .. } => {
+            Failure::new(Exit::Storage, format!("{}: {what}; nothing was imported", file.display()))
+                .hint("copy the file again, or export the profile again")
+        }
+        e => e.into(),
+    })?;
+    let made = json!({ "profile": paths.profile, "folder": dir.display().to_string() });
+    out.done(&object("imported", made), |_| {
+        let name = crate::text::escape_for_terminal(&paths.profile);
+        format!(
+            "profile {name} is here: it goes on in a log of its own, and what it said meanwhile comes back from others"
         )
     })
 }

@@ -153,6 +153,11 @@ pub enum Verb {
         /// The folder or file that `donp backup` made
         place: PathBuf,
     },
+    /// Carry a profile to another machine in one sealed file, or change its passphrase
+    Profile {
+        #[command(subcommand)]
+        what: ProfileVerb,
+    },
     /// Explain the bytes of a datagram, given in hex
     Decode {
         /// The bytes; `-` reads them
@@ -165,6 +170,36 @@ pub enum Verb {
     },
     /// Show the version
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ProfileVerb {
+    /// Write the whole profile to one file, sealed under a passphrase of its own, also while its node runs
+    Export {
+        /// The file to make
+        file: PathBuf,
+        /// Read the file's passphrase from the first line of a file (or set DONP_EXPORT_PASSPHRASE)
+        #[arg(long, value_name = "FILE")]
+        export_passphrase_file: Option<PathBuf>,
+    },
+    /// Make this profile from a file that `export` wrote. It goes on in a log of its own, so that nothing is lost
+    Import {
+        /// The file
+        file: PathBuf,
+        /// Read the file's passphrase from the first line of a file (or set DONP_EXPORT_PASSPHRASE)
+        #[arg(long, value_name = "FILE")]
+        export_passphrase_file: Option<PathBuf>,
+    },
+    /// Protect the profile by a new passphrase, or by none
+    #[command(group = clap::ArgGroup::new("new").required(true))]
+    Passphrase {
+        /// Read the new passphrase from the first line of a file
+        #[arg(long, value_name = "FILE", group = "new")]
+        new_passphrase_file: Option<PathBuf>,
+        /// By a key file beside the profile: whoever can read its folder can read everything in it
+        #[arg(long, group = "new")]
+        none: bool,
+    },
 }
 
 #[derive(Debug, Args)]

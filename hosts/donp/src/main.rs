@@ -119,6 +119,7 @@ fn run(cli: &Cli, out: &Output) -> Result<(), Failure> {
         Verb::Check { repair } => return care::check(*repair, &paths, settings, out),
         Verb::Backup { place } => return care::backup(place, &paths, out),
         Verb::Restore { place } => return care::restore(place, &paths, out),
+        Verb::Profile { what } => return care::profile(what, &paths, settings, out),
         Verb::Run(args) => return daemon::run(args, &loaded, &load, &paths, out),
         _ => {}
     }

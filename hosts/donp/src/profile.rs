@@ -48,9 +48,7 @@ pub fn create(paths: &Paths, settings: &Settings, name: &str) -> Result<(Profile
 /// The passphrase, if one is given: file, then command, then environment.
 pub fn secrets(settings: &Settings) -> Result<Secrets, Failure> {
     let passphrase = if let Some(path) = &settings.passphrase_file {
-        let file = open_secret(path)
-            .map_err(|e| Failure::new(Exit::Storage, format!("passphrase file {}: {e}", path.display())))?;
-        Some(first_line(file, &format!("passphrase file {}", path.display()))?)
+        Some(passphrase_in(path)?)
     } else if let [program, arguments @ ..] = settings.passphrase_command.as_slice() {
         let what = format!("passphrase command {program}");
         let failed = |e: std::io::Error| Failure::new(Exit::Storage, format!("{what}: {e}"));
@@ -75,6 +73,25 @@ pub fn secrets(settings: &Settings) -> Result<Secrets, Failure> {
         given
     };
     Ok(Secrets { passphrase, key_file: settings.key_file.clone(), key_store: None })
+}
+
+/// The passphrase of an export: of the file, or of the environment.
+pub fn export_passphrase(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
+    if let Some(path) = file {
+        return passphrase_in(path);
+    }
+    let given = std::env::var("DONP_EXPORT_PASSPHRASE").ok().map(Zeroizing::new);
+    given.filter(|passphrase| !passphrase.is_empty()).ok_or_else(|| {
+        Failure::usage("the exported file has a passphrase of its own, and none is given")
+            .hint("--export-passphrase-file FILE, or DONP_EXPORT_PASSPHRASE")
+    })
+}
+
+/// The first line of a file that others cannot read.
+pub fn passphrase_in(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let what = format!("passphrase file {}", path.display());
+    let file = open_secret(path).map_err(|e| Failure::new(Exit::Storage, format!("{what}: {e}")))?;
+    first_line(file, &what)
 }
 
 /// Opens a file with a secret. On Unix the wrong users must not be able to use it.

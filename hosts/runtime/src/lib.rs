@@ -55,5 +55,5 @@ pub use socket::SocketStats;
 pub use stderr::log_to_stderr;
 pub use store::{
     Access, BACKUP_ENDING, Checked, Cost, HasKey, KeyStore, LockedBy, Profile, Protection, Salvaged, Secrets,
-    StoreError, backup, check, repair, restore, salvage,
+    StoreError, backup, check, export_profile, import_profile, protect_profile, repair, restore, salvage,
 };

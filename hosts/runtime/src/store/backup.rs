@@ -40,7 +40,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
 }
 
 /// Writes everything in `into` under the name `to`: complete or absent.
-fn whole(to: &Path, into: &dyn Fn(&Path) -> Result<(), StoreError>) -> Result<(), StoreError> {
+pub(super) fn whole(to: &Path, into: impl FnOnce(&Path) -> Result<(), StoreError>) -> Result<(), StoreError> {
     if to.exists() {
         return Err(StoreError::Exists(to.into()));
     }
@@ -79,7 +79,7 @@ pub fn backup(dir: &Path, to: &Path) -> Result<HasKey, StoreError> {
     if to.extension().is_some_and(|ending| ending == BACKUP_ENDING) {
         backup_file(&path, &key, to)?;
     } else {
-        whole(to, &|half| {
+        whole(to, |half| {
             let target = half.join("node.db");
             copy_database(&path, &target)?;
             synced(&target)?;
@@ -90,7 +90,7 @@ pub fn backup(dir: &Path, to: &Path) -> Result<HasKey, StoreError> {
 }
 
 /// The database as of one moment, in a new or empty file.
-fn copy_database(path: &Path, target: &Path) -> Result<(), StoreError> {
+pub(super) fn copy_database(path: &Path, target: &Path) -> Result<(), StoreError> {
     let failed = |e| refused(e, path);
     let db = open(path)?;
     db.execute("VACUUM INTO ?1", [target.to_string_lossy()]).map_err(failed)?;
@@ -110,14 +110,14 @@ fn synced(path: &Path) -> Result<(), StoreError> {
     File::open(path).and_then(|f| f.sync_all()).map_err(|e| refused_by_system("cannot write", path, e))
 }
 
-fn with_end(path: &Path, end: &str) -> PathBuf {
+pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(end);
     name.into()
 }
 
 /// A new file that others cannot read, empty.
-fn private_new(path: &Path) -> Result<File, StoreError> {
+pub(super) fn private_new(path: &Path) -> Result<File, StoreError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -170,7 +170,7 @@ pub fn restore(from: &Path, dir: &Path) -> Result<(), StoreError> {
     if let Some(above) = dir.parent() {
         fs::create_dir_all(above).map_err(|e| refused_by_system("cannot make", above, e))?;
     }
-    whole(dir, &|half| {
+    whole(dir, |half| {
         let database = if is_file { from.to_path_buf() } else { from.join("node.db") };
         if is_file {
             copy(from, &half.join("node.db"))?;
@@ -194,16 +194,29 @@ pub fn restore(from: &Path, dir: &Path) -> Result<(), StoreError> {
     })
 }
 
+fn has_table(db: &Connection, path: &Path, name: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM sqlite_master WHERE name = ?1";
+    Ok(db.query_row(sql, [name], |row| row.get::<_, i64>(0)).map_err(|e| refused(e, path))? > 0)
+}
+
+fn no_profile(path: &Path) -> StoreError {
+    StoreError::Damaged { path: path.into(), what: "it holds no records of a profile".into() }
+}
+
+/// An error if a file is no database of a profile.
+pub(super) fn is_profile(path: &Path) -> Result<(), StoreError> {
+    if has_table(&open(path)?, path, "records")? { Ok(()) } else { Err(no_profile(path)) }
+}
+
 /// Takes what lies beside the records out of a database that was a backup in one file.
 fn unpack(dir: &Path) -> Result<(), StoreError> {
     let path = dir.join("node.db");
     let db = open(&path)?;
     let failed = |e| refused(e, &path);
-    let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
-    if count("SELECT count(*) FROM sqlite_master WHERE name = 'records'")? == 0 {
-        return Err(StoreError::Damaged { path: path.clone(), what: "it holds no records of a profile".into() });
+    if !has_table(&db, &path, "records")? {
+        return Err(no_profile(&path));
     }
-    if count("SELECT count(*) FROM sqlite_master WHERE name = 'beside'")? == 0 {
+    if !has_table(&db, &path, "beside")? {
         return Ok(());
     }
     let key = db.query_row("SELECT bytes FROM beside WHERE name = 'key'", [], |row| row.get::<_, Vec<u8>>(0));

@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod export;
 mod lock;
 mod mend;
 mod profile;
@@ -19,6 +20,7 @@ use zeroize::Zeroizing;
 pub use backup::{BACKUP_ENDING, HasKey, backup, restore};
 pub(crate) use check::check_with;
 pub use check::{Checked, check, repair};
+pub use export::{export_profile, import_profile, protect_profile};
 pub use lock::LockedBy;
 pub use profile::{Profile, Secrets};
 pub use salvage::{Salvaged, salvage};

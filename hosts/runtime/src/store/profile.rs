@@ -73,17 +73,7 @@ impl Profile {
         }
         let no_entropy = |source| StoreError::Io { what: "cannot make a key for", path: dir.into(), source };
         let data_key = Zeroizing::new(entropy::<32>().map_err(no_entropy)?);
-        let mut platform_key = None;
-        let wrapped = match (&secrets.passphrase, &secrets.key_store) {
-            (Some(passphrase), _) => seal::wrap(&data_key, &Wrapper::Passphrase(passphrase.as_bytes(), cost)),
-            (None, Some(key_store)) => {
-                let key = Zeroizing::new(entropy::<32>().map_err(no_entropy)?);
-                platform_key = Some(key_store.wrap_key(&*key).map_err(StoreError::KeyStore)?);
-                seal::wrap(&data_key, &Wrapper::KeyStore(&key))
-            }
-            (None, None) => seal::wrap(&data_key, &Wrapper::KeyFile(&*new_key_file(&key_file(dir, secrets))?)),
-        };
-        let wrapped = wrapped.map_err(no_entropy)?;
+        let wrapped = wrap_for(dir, &data_key, secrets, cost)?;
         // Complete or absent: a process killed here leaves a file under another name, which the next
         // attempt replaces.
         let temporary = dir.join("node.db.new");
@@ -93,10 +83,7 @@ impl Profile {
         {
             let db = sqlite::open_file(&temporary, true)?;
             let sql = Sql { db: &db, path: &temporary };
-            sqlite::put_raw_secret(sql, WRAPPED_KEY, &wrapped)?;
-            if let Some(platform_key) = platform_key {
-                sqlite::put_raw_secret(sql, PLATFORM_KEY, &platform_key)?;
-            }
+            wrapped.store(sql)?;
             let identity = Zeroizing::new(identity.to_bytes());
             sqlite::put_sealed_secret(sql, &mut Sealer::new(&data_key), IDENTITY, &identity)?;
             // The last connection to close moves the write-ahead log into the file.
@@ -195,11 +182,8 @@ impl Profile {
         };
         let damaged = |what: &str| StoreError::Damaged { path: path.clone(), what: what.into() };
         let sql = Sql { db: &db, path: &path };
-        let wrapped = sqlite::raw_secrets(sql, WRAPPED_KEY)?;
-        let whole = wrapped.iter().find(|w| seal::protection(w).is_ok()).or(wrapped.first());
-        let wrapped = whole.ok_or_else(|| damaged("it holds no wrapped key"))?;
-        let platform_key = sqlite::raw_secrets(sql, PLATFORM_KEY)?;
-        let (data_key, protection) = data_key(dir, wrapped, platform_key.first().map(Vec::as_slice), secrets)?;
+        let (wrapped, platform_key) = wrapped_keys(sql)?;
+        let (data_key, protection) = data_key(dir, &wrapped, platform_key.as_deref(), secrets)?;
         let mut store = SqliteStore::new(db, path.clone(), Sealer::new(&data_key), protection, access);
         if !store.verify()? {
             return Err(damaged("its records do not add up"));
@@ -266,6 +250,64 @@ impl Profile {
     pub(super) fn store_mut(&mut self) -> &mut SqliteStore {
         &mut self.store
     }
+}
+
+/// The key that seals everything else, as it is stored.
+pub(super) struct Wrapped {
+    key: Vec<u8>,
+    /// What the platform's key store made of the key that wraps it.
+    platform_key: Option<Vec<u8>>,
+}
+
+impl Wrapped {
+    /// In place of what is there.
+    pub(super) fn store(&self, sql: Sql<'_>) -> Result<(), StoreError> {
+        sqlite::put_raw_secret(sql, WRAPPED_KEY, &self.key)?;
+        match &self.platform_key {
+            Some(key) => sqlite::put_raw_secret(sql, PLATFORM_KEY, key),
+            None => sqlite::remove_raw_secret(sql, PLATFORM_KEY),
+        }
+    }
+}
+
+/// Wraps the data key of a profile in `dir` by what `secrets` have: a passphrase, the platform's key store, or a key file,
+/// which is made if it is not there.
+pub(super) fn wrap_for(dir: &Path, data_key: &[u8; 32], secrets: &Secrets, cost: Cost) -> Result<Wrapped, StoreError> {
+    let no_entropy = |source| StoreError::Io { what: "cannot make a key for", path: dir.into(), source };
+    let mut platform_key = None;
+    let key = match (&secrets.passphrase, &secrets.key_store) {
+        (Some(passphrase), _) => seal::wrap(data_key, &Wrapper::Passphrase(passphrase.as_bytes(), cost)),
+        (None, Some(key_store)) => {
+            let key = Zeroizing::new(entropy::<32>().map_err(no_entropy)?);
+            platform_key = Some(key_store.wrap_key(&*key).map_err(StoreError::KeyStore)?);
+            seal::wrap(data_key, &Wrapper::KeyStore(&key))
+        }
+        (None, None) => seal::wrap(data_key, &Wrapper::KeyFile(&*new_key_file(&key_file(dir, secrets))?)),
+    };
+    Ok(Wrapped { key: key.map_err(no_entropy)?, platform_key })
+}
+
+/// The data key of the profile in `dir`, which a node may have open.
+pub(super) fn stored_key(dir: &Path, secrets: &Secrets) -> Result<Zeroizing<[u8; 32]>, StoreError> {
+    let path = dir.join("node.db");
+    match path.try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Err(StoreError::Missing(dir.into())),
+        Err(e) => return Err(refused_by_system("cannot look at", &path, e)),
+    }
+    let db = sqlite::open_to_read(&path)?;
+    let (wrapped, platform_key) = wrapped_keys(Sql { db: &db, path: &path })?;
+    Ok(data_key(dir, &wrapped, platform_key.as_deref(), secrets)?.0)
+}
+
+/// The wrapped data key and what the platform's key store made, as they are stored.
+fn wrapped_keys(sql: Sql<'_>) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError> {
+    let mut all = sqlite::raw_secrets(sql, WRAPPED_KEY)?;
+    let whole = all.iter().position(|w| seal::protection(w).is_ok()).unwrap_or(0);
+    if all.is_empty() {
+        return Err(StoreError::Damaged { path: sql.path.into(), what: "it holds no wrapped key".into() });
+    }
+    Ok((all.swap_remove(whole), sqlite::raw_secrets(sql, PLATFORM_KEY)?.into_iter().next()))
 }
 
 /// Opens the key that seals everything else.

@@ -33,7 +33,7 @@ impl Default for Cost {
 }
 
 /// The most that a stored cost may ask for: a damaged or hostile file must not take 4 TiB.
-const MAX_COST: Cost = Cost { memory_kib: 1 << 20, passes: 64 };
+pub(super) const MAX_COST: Cost = Cost { memory_kib: 1 << 20, passes: 64 };
 
 /// A value does not open: it was changed, moved to another key, or sealed under another data key.
 #[derive(Debug, PartialEq, Eq)]
@@ -160,7 +160,7 @@ pub(crate) fn unwrap(wrapped: &[u8], with: &Wrapper<'_>) -> Result<Zeroizing<[u8
     opened.as_slice().try_into().map(Zeroizing::new).map_err(|_| UnwrapError::Damaged)
 }
 
-fn wrapping_key(with: &Wrapper<'_>, salt: &[u8; SALT]) -> std::io::Result<Zeroizing<[u8; 32]>> {
+pub(super) fn wrapping_key(with: &Wrapper<'_>, salt: &[u8; SALT]) -> std::io::Result<Zeroizing<[u8; 32]>> {
     let mut key = Zeroizing::new([0; 32]);
     match with {
         Wrapper::Passphrase(passphrase, cost) => {

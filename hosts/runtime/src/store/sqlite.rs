@@ -282,6 +282,11 @@ pub(super) fn put_raw_secret(sql: Sql<'_>, name: &str, value: &[u8]) -> Result<(
     sql.run("INSERT OR REPLACE INTO spares VALUES (0, CAST(?1 AS BLOB), ?2)", &[&name, &value])
 }
 
+pub(super) fn remove_raw_secret(sql: Sql<'_>, name: &str) -> Result<(), StoreError> {
+    sql.run("DELETE FROM secrets WHERE name = ?1", &[&name])?;
+    sql.run("DELETE FROM spares WHERE tbl = 0 AND key = CAST(?1 AS BLOB)", &[&name])
+}
+
 pub(super) fn put_sealed_secret(sql: Sql<'_>, sealer: &mut Sealer, name: &str, value: &[u8]) -> Result<(), StoreError> {
     let sealed = sealer.seal(&secret_place(name), value).map_err(|e| unsealed(e, sql.path))?;
     put_raw_secret(sql, name, &sealed)
