@@ -388,9 +388,10 @@ impl Sessions {
         // keep both, but only once: a second session of the other side shows that it lost this one's.
         let again = peer.sessions.iter().any(|s| !s.initiator && !s.retired);
         peer.retire(|s| s.confirmed || again);
-        let waits = peer.is_to_send();
+        let waited = peer.waits;
         peer.forget_question();
         peer.add(from, session, out);
+        let waits = waited || peer.is_to_send();
         let used_up = self.firsts.insert(from, first, &mut self.rows);
         self.limit_unconfirmed(out);
         if used_up {
