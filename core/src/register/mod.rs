@@ -133,10 +133,6 @@ impl Registers {
         self.compare_at = (!own.is_empty()).then(|| cx.now + cx.rng.jitter(COMPARE_EVERY, 50));
     }
 
-    fn present(&self) -> Present<'_> {
-        Present { generation: self.generation, devices: &self.devices }
-    }
-
     /// Whether a register says of a device of this account what is said of other people: no device of it says so of another.
     fn is_of_own(&self, register: &Register) -> bool {
         register.person().is_some_and(|node| node == self.me || self.devices.contains(&node))
@@ -248,6 +244,10 @@ impl Registers {
                     held.register != to.register && held.stands_before(&to)
                 }
             };
+            if self.map.get(&(kind, person.0)).is_none() {
+                // There is no place for it: it stays of the device.
+                continue;
+            }
             let counter = old.counter.saturating_add(1);
             self.write(cx, Stamped { counter, register: old.register.default_of(), ..old }, out);
             if is_lost && let Some(held) = self.map.get(&(kind, person.0)) {
