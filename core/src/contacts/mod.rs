@@ -71,7 +71,10 @@ pub(crate) enum Out {
     /// This follows from what is here, if nothing else was set before. `In::Shared` answers if so.
     Suggest(Register),
     /// A device is this person's: what was set of the device is so of the person.
-    Moved { device: NodeId, person: NodeId },
+    Moved {
+        device: NodeId,
+        person: NodeId,
+    },
     /// Ask this linked node for its keys; `In::Keys` answers.
     Meet(NodeId),
     /// A contact, from now on or not any more.

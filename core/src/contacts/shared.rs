@@ -105,9 +105,7 @@ impl Contacts {
         }
         let is_known = self.book.get(row).is_some_and(|p| !p.request);
         // The places here may be taken by others.
-        if !is_known
-            && let Ok(person) = self.become_contact(cx, row)
-        {
+        if !is_known && let Ok(person) = self.become_contact(cx, row) {
             self.put(row, person, out);
             self.meet(row, out);
         }

@@ -491,9 +491,7 @@ fn a_contact_that_is_added_again_begins_anew_on_all_devices() {
     b.handle(In::Shared(Register::Muted(id(2), true)));
     b.shared.clear();
     b.add(2, None).unwrap();
-    for register in
-        [Register::Petname(id(2), None), Register::Muted(id(2), false), Register::Trust(id(2), None)]
-    {
+    for register in [Register::Petname(id(2), None), Register::Muted(id(2), false), Register::Trust(id(2), None)] {
         assert!(b.shared.contains(&register), "{:?}", b.shared);
     }
     b.shared.clear();

@@ -84,7 +84,13 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     for message in messages() {
         all.put(&[0, 7, 1]).bytes(&message);
     }
-    all.put(&[0, 5, 0, 3, 0]).put(&[0, 5, 4, 3, 0]).put(&[0, 11, 1, 1]).put(&[0, 11, 0, 3, 4]).put(&[240, 3]).put(&[210]).put(&[0, 1, 1]);
+    all.put(&[0, 5, 0, 3, 0])
+        .put(&[0, 5, 4, 3, 0])
+        .put(&[0, 11, 1, 1])
+        .put(&[0, 11, 0, 3, 4])
+        .put(&[240, 3])
+        .put(&[210])
+        .put(&[0, 1, 1]);
     alloc::vec![all.0]
 }
 

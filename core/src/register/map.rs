@@ -158,7 +158,11 @@ impl Map {
         let is_left = |owner: &NodeId| !present.devices.contains(owner);
         let earlier = |owned: &OrderedSet<Rank>, says: bool| {
             let from = (says, 0, 0, 0, (0, [0; 32]));
-            owned.range(from..).next().filter(|(s, generation, ..)| *s == says && *generation < present.generation).copied()
+            owned
+                .range(from..)
+                .next()
+                .filter(|(s, generation, ..)| *s == says && *generation < present.generation)
+                .copied()
         };
         let left = self.owned.iter().filter(|(owner, _)| is_left(owner));
         let left = left.filter_map(|(_, owned)| earlier(owned, false).or_else(|| earlier(owned, true))).min();
@@ -167,13 +171,7 @@ impl Map {
 
     /// Puts a register in place of what is held, which always finds its place; a new one that an own device brings may have
     /// none. False then, which leaves all as it was.
-    pub(super) fn put<O>(
-        &mut self,
-        stamped: Stamped,
-        from: NodeId,
-        present: Present<'_>,
-        out: &mut Outbox<O>,
-    ) -> bool {
+    pub(super) fn put<O>(&mut self, stamped: Stamped, from: NodeId, present: Present<'_>, out: &mut Outbox<O>) -> bool {
         let key = stamped.register.key();
         let (owner, gone) = match self.all.get(&key) {
             // The place is that of who brought the newest value, if it has one left.

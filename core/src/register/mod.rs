@@ -211,7 +211,8 @@ impl Registers {
             return;
         }
         if !register.is_default() {
-            let stamped = Stamped { generation: 0, lowered: 0, counter: 1, writer: self.me, register: register.clone() };
+            let stamped =
+                Stamped { generation: 0, lowered: 0, counter: 1, writer: self.me, register: register.clone() };
             self.write(cx, stamped, out);
         }
         self.pass_on(register, out);
@@ -224,7 +225,9 @@ impl Registers {
             return;
         }
         for kind in PERSONAL {
-            let Some(old) = self.map.get(&(kind, device.0)).filter(|s| !s.register.is_default()).cloned() else { continue };
+            let Some(old) = self.map.get(&(kind, device.0)).filter(|s| !s.register.is_default()).cloned() else {
+                continue;
+            };
             let to = Stamped { register: old.register.of(person), ..old.clone() };
             let is_lost = match self.map.get(&(kind, person.0)).cloned() {
                 None => {

@@ -92,7 +92,9 @@ impl Register {
     /// The person that it is about; none if it is about a node alone, or a conversation.
     pub(crate) fn person(&self) -> Option<NodeId> {
         match self {
-            Self::Contact(node, _) | Self::Petname(node, _) | Self::Muted(node, _) | Self::Trust(node, _) => Some(*node),
+            Self::Contact(node, _) | Self::Petname(node, _) | Self::Muted(node, _) | Self::Trust(node, _) => {
+                Some(*node)
+            }
             Self::Blocked(..) | Self::Read(..) => None,
         }
     }

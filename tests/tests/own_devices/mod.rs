@@ -291,7 +291,7 @@ fn a_contact_added_by_its_second_device_is_one_contact_on_all_devices() {
     }
 }
 
-/// Mutation: a list that changes does not pass on the blocks of who left it.
+/// Mutations: a list that changes does not pass on the blocks of who left it; an own device is blocked with all others.
 #[test]
 fn a_device_that_is_blocked_and_removed_is_blocked_by_all() {
     let mut w = World::new(4);
@@ -300,6 +300,9 @@ fn a_device_that_is_blocked_and_removed_is_blocked_by_all() {
     w.run_for(20);
     let (now, stolen) = (w.now, w.id(CAROL));
     w.engine_of(PHONE).block(now, stolen).unwrap();
+    w.run_for(5);
+    assert!(w.linked(PHONE, LAPTOP) && !w.blocks(LAPTOP, CAROL), "not before its removal");
+    let now = w.now;
     w.engine_of(PHONE).remove_device(now, stolen).unwrap();
     w.until("both block it", |w| w.blocks(PHONE, CAROL) && w.blocks(LAPTOP, CAROL));
 }
@@ -382,9 +385,7 @@ fn a_name_that_moves_arrives_whatever_comes_first() {
             w.rename(PHONE, y, "bob");
             w.cut.clear();
             let want = (!removes).then_some("robert");
-            let has = |w: &World, n| {
-                w.petname(n, x).as_deref() == want && w.petname(n, y).as_deref() == Some("bob")
-            };
+            let has = |w: &World, n| w.petname(n, x).as_deref() == want && w.petname(n, y).as_deref() == Some("bob");
             w.until("both have it", |w| has(w, PHONE) && has(w, LAPTOP));
         }
     }
