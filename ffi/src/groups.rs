@@ -429,7 +429,7 @@ impl Node {
         self.run(|n| n.describe_group(group, description))
     }
 
-    /// Shows a message of a group above the others: with the role that the policy's `pin` names, 64 messages at most.
+    /// Shows a message of a group above the others: with the role that the policy's `pin` names. The last 64 are shown.
     /// Denied otherwise, and where it is pinned already.
     pub fn pin_message(&self, group: GroupId, message: MessageId) -> Result<(), DonpError> {
         self.run(|n| n.pin_message(group, message))

@@ -69,7 +69,7 @@ impl Confirmed {
     fn mark(&mut self, life: Life, member: NodeId) -> Option<&mut Mark> {
         if self.life != life {
             // Numbers of another life say nothing of this one's.
-            self.marks.values_mut().for_each(|mark| mark.held = 0);
+            self.marks.values_mut().for_each(|mark| (mark.held, mark.from) = (0, None));
             self.life = life;
         }
         if self.marks.len() >= MAX_MEMBERS && !self.marks.contains_key(&member) {
@@ -153,6 +153,9 @@ mod tests {
         assert_eq!(confirmed.of(other, NodeId([3; 32]), (at(5), 1)), (true, false));
         assert_eq!(confirmed.of(other, B, (at(5), 1)), (false, false));
         assert_eq!(confirmed.of(LIFE, B, (at(5), 1)), (false, false));
+        // Where it began then says nothing either.
+        confirmed.hold(other, B, 2, 9);
+        assert_eq!(confirmed.of(other, B, (at(5), 1)), (false, false));
     }
 
     /// Mutation: `hold` or `read` replaces a larger value.

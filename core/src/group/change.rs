@@ -66,7 +66,7 @@ pub enum GroupChange {
         /// Which.
         message: MessageId,
     },
-    /// A message is not pinned any more.
+    /// A message is not pinned any more, or 64 newer ones are.
     Unpinned {
         /// Which.
         message: MessageId,
@@ -101,9 +101,9 @@ pub(super) fn changes(before: Option<&State>, after: &State, me: NodeId) -> Vec<
         all.push(GroupChange::PolicyChanged);
     }
     let lacks = |pins: &[MessageId], message: &MessageId| !pins.contains(message);
-    let pinned = after.pins.iter().filter(|message| lacks(&before.pins, message));
+    let pinned = after.shown_pins().iter().filter(|message| lacks(before.shown_pins(), message));
     all.extend(pinned.map(|message| GroupChange::Pinned { message: *message }));
-    let unpinned = before.pins.iter().filter(|message| lacks(&after.pins, message));
+    let unpinned = before.shown_pins().iter().filter(|message| lacks(after.shown_pins(), message));
     all.extend(unpinned.map(|message| GroupChange::Unpinned { message: *message }));
     all
 }

@@ -13,7 +13,6 @@ use crate::group::op::{
     Acceptance, Action, Field, GroupKind, GroupPolicy, GroupRole, Invitation, Invitee, MAX_DESCRIPTION, MAX_GROUP_NAME,
     MAX_USES, NewEpoch, Operation,
 };
-use crate::group::state::MAX_PINS;
 use crate::group::ticket::GroupTicket;
 use crate::group::wire::{Message, Refusal};
 use crate::group::{Groups, JOINING, OPERATIONS, Out};
@@ -207,13 +206,9 @@ impl Command<Groups> for Act {
             }
             Deed::SetPolicy { policy } => (Action::SetPolicy { policy }, None),
             Deed::Pin { message, pinned } => {
-                let pins = &group.state().pins;
-                if pinned == pins.contains(&message) {
+                if pinned == group.state().pins.contains(&message) {
                     let why = if pinned { "the message is pinned already" } else { "the message is not pinned" };
                     return Err(CommandError::NotAllowed(why));
-                }
-                if pinned && pins.len() >= MAX_PINS {
-                    return Err(CommandError::NotAllowed("64 messages are pinned: unpin one first"));
                 }
                 (Action::Pin { message, pinned }, None)
             }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::group::entries::{ABOVE, Authority, Entries, OWNER, level, makes_epoch};
 use crate::group::op::{Acceptance, Action, GroupKind, GroupRole, Invitation, Invitee, MAX_USES, NewEpoch, Operation};
 use crate::group::past::Past;
-use crate::group::state::{MAX_PINS, State};
+use crate::group::state::State;
 use crate::id::{NodeId, OpId};
 
 /// An operation before it is judged: what it does, in which past, and what the group was there.
@@ -41,9 +41,7 @@ impl Case<'_> {
             Action::Describe { .. } => own >= self.state.policy.describe,
             Action::SetPolicy { .. } => own == GroupRole::Owner,
             Action::Pin { message, pinned } => {
-                let pins = &self.state.pins;
-                let changes = pins.contains(message) != *pinned && (!*pinned || pins.len() < MAX_PINS);
-                own >= self.state.policy.pin && changes
+                own >= self.state.policy.pin && self.state.pins.contains(message) != *pinned
             }
             Action::Epoch(epoch) => self.state.may_post(op.author) && self.may_make(epoch),
             Action::ForkProof { one, other } => return self.proof(own, one, other),

@@ -9,7 +9,7 @@ use crate::group::clock::{Clock, Mark};
 use crate::group::keys::{Changes, Epoch, Epochs, SecretMessage};
 use crate::group::log::{OpLog, Verdict};
 use crate::group::op::{Acceptance, Action, GroupKind, GroupPolicy, GroupRole, Invitation, Operation};
-use crate::group::state::{MAX_PINS, State};
+use crate::group::state::State;
 use crate::group::wire::Message;
 use crate::group::{EPOCHS, JOINING, OPERATIONS, Out};
 use crate::id::{GroupId, MessageId, NodeId, OpId};
@@ -262,7 +262,7 @@ impl Group {
             expires: state.expires,
             role: self.role(me),
             members: state.members.iter().map(|(id, m)| GroupMember { id: *id, role: m.role, from: m.from }).collect(),
-            pinned: state.pins.iter().rev().take(MAX_PINS).rev().copied().collect(),
+            pinned: state.shown_pins().to_vec(),
             requests: self.requests.iter().filter(|(_, r)| r.asks).map(|(node, _)| *node).collect(),
             holds_key: self.usable.is_some(),
             key_holders: self.key_holders(me),

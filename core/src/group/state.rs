@@ -8,7 +8,7 @@ use crate::group::op::{Acceptance, Action, Field, GroupKind, GroupPolicy, GroupR
 use crate::id::{MessageId, NodeId, OpId};
 use crate::time::WallTime;
 
-/// Messages that are pinned at once, as far as who pins one knows: 64. Members who pin at the same time may make them more.
+/// Pinned messages that are shown: 64, the last ones. Those before come to light again when others are let go.
 pub(crate) const MAX_PINS: usize = 64;
 
 /// A member of a group.
@@ -123,6 +123,11 @@ impl State {
             Action::Pin { message, pinned } => next.pin(*message, *pinned),
         }
         Some(next)
+    }
+
+    /// The pinned messages that are shown, the one that was pinned last at the end.
+    pub(crate) fn shown_pins(&self) -> &[MessageId] {
+        self.pins.get(self.pins.len().saturating_sub(MAX_PINS)..).unwrap_or_default()
     }
 
     /// A message is pinned, or not any more: operations that stand, in their order.

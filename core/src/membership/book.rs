@@ -25,6 +25,8 @@ const MAX_EVICTED: usize = 128;
 /// A node that was not linked for this long, and does not answer, is forgotten: half a year, longer than a device lies in a
 /// drawer and short enough that the addresses of strangers do not pile up.
 const SILENT: Duration = Duration::from_secs(180 * 86_400);
+/// The beginning of 2024: a date before is that of a machine that did not know the date.
+const KNEW_THE_DATE: WallTime = WallTime(1_704_067_200_000);
 
 /// What is known of a node.
 #[derive(Clone, Debug)]
@@ -349,7 +351,8 @@ impl Book {
     /// returns them. A clock that is years ahead alone removes none that answers.
     pub(super) fn forget_silent(&mut self, fails: u32, wall: WallTime, keep: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
         let before = WallTime(wall.0.saturating_sub(SILENT.as_millis() as u64));
-        let is_gone = |k: &Known| k.trying.is_none() && k.fails >= fails && k.last_linked < before;
+        let is_gone =
+            |k: &Known| k.trying.is_none() && k.fails >= fails && (KNEW_THE_DATE..before).contains(&k.last_linked);
         let gone: Vec<NodeId> =
             self.known.iter().filter(|(id, k)| is_gone(k) && !keep(**id)).map(|(id, _)| *id).collect();
         for id in &gone {
@@ -399,6 +402,10 @@ mod tests {
         let keep = |id| id == NodeId([4; 32]);
         assert_eq!(book.forget_silent(16, now, keep), [NodeId([1; 32])]);
         assert_eq!(book.len(), 3);
+        // This node's clock stood at its beginning when the two were linked.
+        let (known, _) = book.entry(NodeId([5; 32]), |_| false);
+        (known.last_linked, known.fails) = (WallTime(3_600_000), 16);
+        assert!(book.forget_silent(16, now, keep).is_empty());
         // One that is being tried is not removed under the attempt.
         book.attempt_began(NodeId([4; 32]), Instant::ZERO);
         assert!(book.forget_silent(16, now, |_| false).is_empty());

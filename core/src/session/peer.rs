@@ -111,8 +111,11 @@ impl Peer {
         }
     }
 
+    /// Whether what was sealed in a session is repeated as it is. Not in one that this device began and the other has not
+    /// answered, once the other began one itself: it may have lost that one, and repeats would tell it nothing.
     fn is_live(&self, tag: Tag) -> bool {
-        self.sessions.iter().any(|s| s.mine == tag && !s.retired)
+        let began = self.sessions.iter().any(|s| !s.initiator && !s.retired);
+        self.sessions.iter().any(|s| s.mine == tag && !s.retired && (s.confirmed || !s.initiator || !began))
     }
 
     /// What was sealed under this number, as long as its session is in use.
@@ -124,7 +127,9 @@ impl Peer {
     /// Whether to send again, now that there is a session: something waited for it, or what was sealed under one that is
     /// not in use any more may not have been opened.
     pub(super) fn is_to_send(&self) -> bool {
-        self.waits || self.sessions.iter().any(|s| s.retired)
+        self.waits
+            || self.sessions.iter().any(|s| s.retired)
+            || self.sealed.iter().any(|(_, tag, _)| !self.is_live(*tag))
     }
 
     pub(super) fn insert(&mut self, order: u64, tag: Tag, bytes: Vec<u8>) {

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use common::{Place, until};
+use common::{Place, secret, until};
 use serde_json::Value;
 
 fn file(place: &Place, profile: &str) -> PathBuf {
@@ -202,4 +202,49 @@ fn a_full_disk_says_whether_a_message_was_taken() {
     let shown: Vec<&str> =
         out.lines().filter(|l| l.contains("  alice  ")).map(|l| l.rsplit("  ").next().unwrap()).collect();
     assert_eq!(shown, ["first", "in memory", "last"], "{out}{err}");
+}
+
+/// A profile goes to another machine while its node runs, and what it says there is another log of the same device. Then its
+/// passphrase is changed.
+#[test]
+fn a_profile_is_exported_imported_and_protected_anew() {
+    let (here, there) = (Place::new(), Place::new());
+    let (alice, bob) = here.pair();
+    say(&here, "alice", 0..3);
+    until("bob has all", || (here.texts("bob", "all") == texts_of(0..3)).then_some(()));
+    let pass = here.path().join("pass");
+    secret(&pass, "on the road");
+    let file = here.path().join("alice.export");
+    let (pass, file) = (pass.to_str().expect("UTF-8"), file.to_str().expect("UTF-8"));
+    here.run("alice", &["profile", "export", file]).fails(2, &["a passphrase of its own", "--export-passphrase-file"]);
+    let export = ["profile", "export", file, "--export-passphrase-file", pass];
+    let said = here.run("alice", &export).ok().out;
+    assert!(said.contains("opens with that passphrase alone"), "{said}");
+    here.run("alice", &export).fails(1, &["is there already"]);
+    alice.stop("TERM");
+
+    let wrong = there.path().join("wrong");
+    secret(&wrong, "a guess");
+    let import = |pass: &str| there.run("alice", &["profile", "import", file, "--export-passphrase-file", pass]);
+    import(wrong.to_str().expect("UTF-8")).fails(6, &["passphrase is wrong", "of the export"]);
+    import(pass).ok();
+    import(pass).fails(1, &["there is a profile", "profile import"]);
+    let ids = [&here, &there].map(|place| place.json("alice", &["whoami"]).ok().json()[0]["id"].clone());
+    assert_eq!(ids[0], ids[1]);
+    let _alice = there.start("alice", &["--bootstrap", &bob.place()]);
+    there.active("alice");
+    there.run("alice", &["send", "bob", "from there", "--wait", "delivered"]).ok();
+    assert_eq!(there.texts("alice", "all"), texts_of(0..3));
+    assert_eq!(here.texts("bob", "alice"), ["from there"]);
+
+    let new = here.path().join("new");
+    secret(&new, "a new one");
+    let new = new.to_str().expect("UTF-8");
+    here.run("alice", &["profile", "passphrase"]).fails(2, &["--new-passphrase-file"]);
+    here.run("alice", &["profile", "passphrase", "--new-passphrase-file", new]).ok();
+    here.run("alice", &["whoami"]).ok();
+    here.run("alice", &["history", "all"]).fails(6, &["protected by a passphrase"]);
+    assert!(here.run("alice", &["--passphrase-file", new, "history", "all"]).ok().out.contains("text 2"));
+    here.run("alice", &["--passphrase-file", new, "profile", "passphrase", "--none"]).ok();
+    assert_eq!(here.texts("alice", "all"), texts_of(0..3));
 }

@@ -717,9 +717,9 @@ class Node:
         _call(self._raw.describe_group, _group_id(group), description)
 
     def pin_message(self, group: GroupId, message: MessageId) -> None:
-        """Shows a message of a group above the others: 64 at most, with the role that the policy's `pin` names.
+        """Shows a message of a group above the others, with the role that the policy's `pin` names.
 
-        Raises `DeniedError` otherwise, and if it is pinned already.
+        The last 64 are shown. Raises `DeniedError` otherwise, and if it is pinned already.
         """
         _call(self._raw.pin_message, _group_id(group), _message_id(message))
 

@@ -358,7 +358,7 @@ public final class Node: Sendable {
         try await call { try $0.describeGroup(group: group.description, description: description) }
     }
 
-    /// Shows a message of a group above the others: 64 at most.
+    /// Shows a message of a group above the others; the last 64 are shown.
     /// - Throws: ``DonpError`` of the kind `denied` without the role that the policy's ``GroupPolicy/pin`` names, and
     ///   if it is pinned already.
     public func pinMessage(_ group: GroupId, message: MessageId) async throws(DonpError) {

@@ -179,7 +179,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`remove_member`](Self::remove_member): the least role is [`GroupPolicy::pin`];
-    /// [`CommandError::NotAllowed`] also when it is pinned already, or 64 others are.
+    /// [`CommandError::NotAllowed`] also when it is pinned already. The last 64 are shown.
     pub fn pin_message(&mut self, now: Instant, group: GroupId, message: MessageId) -> Result<(), CommandError> {
         self.act(now, group, Deed::Pin { message, pinned: true })
     }

@@ -196,6 +196,29 @@ fn a_second_session_of_the_other_side_ends_an_own_one_without_an_answer() {
     assert!(nodes[1].app.read.contains(&b"again"[..]) && nodes[0].app.read.contains(&b"from 1"[..]));
 }
 
+// Random lives found it (`schedules-short`, seed 280): the message was repeated byte for byte in a session that the other
+// side did not have any more, and then not at all. Fails if an own session without an answer counts as in use once the
+// other side began one.
+#[test]
+fn what_waits_in_a_session_that_the_other_lost_goes_out_in_the_one_it_began() {
+    let mut nodes = pair();
+    let ask = nodes[0].say(b"kept");
+    let bundle = nodes[1].take(&ask[0]);
+    let first = nodes[0].take(&bundle[0]);
+    nodes[1].take(&first[0]);
+    // The answer is lost, and so is the session on the other side's disk, but not that its first message came.
+    let rows = nodes[1].disk.hot().into_iter().filter(|row| row.table == SESSIONS);
+    let ops = rows.map(|row| crate::store::Op::Delete { table: row.table, key: row.key }).collect();
+    nodes[1].disk.apply(Batch { seq: 0, ops });
+    nodes[1].app.read.clear();
+    nodes[1].crash(None);
+    let again = nodes[0].repeat();
+    assert_eq!(again[0], first[0], "byte for byte");
+    exchange(&mut nodes, 0, again);
+    assert!(nodes[1].app.read.contains(&b"kept"[..]) && nodes[0].app.outbox.is_empty());
+    assert_eq!(nodes[1].lost, 1);
+}
+
 // Fails if the sessions there were stay in use: the other side would never open what is sealed in them.
 #[test]
 fn an_old_copy_of_a_store_costs_one_new_session() {

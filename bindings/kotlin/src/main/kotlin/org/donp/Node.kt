@@ -456,7 +456,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     }
 
     /**
-     * Shows a message of a group above the others: 64 at most.
+     * Shows a message of a group above the others; the last 64 are shown.
      *
      * @throws DonpException.Denied without the role that the policy's [GroupPolicy.pin] names, and if it is pinned already
      */
