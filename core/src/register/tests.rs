@@ -86,7 +86,7 @@ proptest! {
 fn nothing_that_says_something_gives_way() {
     let mut map = Map::new(3, 2);
     let devices = [NodeId([1; 32]), NodeId([2; 32]), NodeId([3; 32])];
-    let mut put = |map: &mut Map, n, from, set| {
+    let put = |map: &mut Map, n, from, set| {
         let register = Register::Blocked(NodeId([n; 32]), set);
         // The writer is any: the share is of who brings it.
         let stamped = stamped(1, 1, n, register);
@@ -501,7 +501,7 @@ fn what_was_set_of_a_device_becomes_its_persons_on_all_devices_alike() {
 fn what_a_removed_device_filled_gives_way() {
     let devices = [NodeId([1; 32]), NodeId([2; 32])];
     let mut map = Map::new(4, 4);
-    let mut put = |map: &mut Map, n, from, generation| {
+    let put = |map: &mut Map, n, from, generation| {
         let present = Present { generation, devices: &devices };
         let stamped = stamped(generation.min(u64::from(n)), 1, 2, blocked(n, true));
         map.put(stamped, NodeId([from; 32]), present, &mut Outbox::<()>::new())
