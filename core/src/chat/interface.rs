@@ -37,8 +37,8 @@ pub(crate) enum In {
     Carried { group: GroupId, via: NodeId, body: Vec<u8> },
     /// The other side has stored a private message of this node.
     Delivered { to: NodeId, id: MessageId },
-    /// The user read a conversation up to here on another device.
-    ReadElsewhere { conversation: ConversationId, upto: MessageId },
+    /// Up to where the user read a conversation on any of its devices; none: no mark counts any more.
+    ReadElsewhere { conversation: ConversationId, upto: Option<MessageId> },
     /// Compare everything with this node, the whole history included, both ways: now, or when a link
     /// opens.
     Compare { peer: NodeId, linked: bool },

@@ -163,7 +163,7 @@ pub(crate) struct Chat {
     neighbours: OrderedSet<NodeId>,
     /// Linked nodes and their round trips, once measured.
     linked: OrderedMap<NodeId, Option<Duration>>,
-    /// Up to where the user read conversations on other devices: as many as it shares registers.
+    /// Up to where the user read conversations on its devices: as many as it shares registers.
     read_elsewhere: OrderedMap<ConversationId, MessageId>,
     /// Authors whose messages are not shown.
     blocked: OrderedSet<NodeId>,

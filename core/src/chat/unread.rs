@@ -45,7 +45,7 @@ impl Chat {
         self.logs.get(&self.id_of(conversation)).map_or(0, |log| log.unread)
     }
 
-    /// Up to where the user read on other devices, of what is here: a mark beyond it says nothing of what comes.
+    /// Up to where the user read on any of its devices, of what is here: a mark beyond it says nothing of what comes.
     fn mark_elsewhere(&self, log: &Log) -> Option<MessageId> {
         self.read_elsewhere.get(&log.id).copied().min(log.newest())
     }
@@ -83,16 +83,19 @@ impl Chat {
         }
     }
 
-    /// The user read a conversation up to here on another device. The messages may come later: those up to the mark do not
-    /// count then.
+    /// Up to where the user read a conversation, on any of its devices. The messages may come later: those up to the mark do
+    /// not count then, on all devices.
     pub(super) fn read_elsewhere(
         &mut self,
         cx: &Cx<'_>,
         conversation: ConversationId,
-        upto: MessageId,
+        upto: Option<MessageId>,
         out: &mut Outbox<Out>,
     ) {
-        self.read_elsewhere.insert(conversation, upto);
+        match upto {
+            Some(upto) => drop(self.read_elsewhere.insert(conversation, upto)),
+            None => drop(self.read_elsewhere.remove(&conversation)),
+        }
         let Some(log) = self.logs.get(&conversation) else { return };
         let mark = self.mark_elsewhere(log);
         if log.read < mark {

@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
-use crate::collections::OrderedMap;
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::contacts::CONTACTS;
 use crate::contacts::number::PublicKeys;
 use crate::id::NodeId;
@@ -97,12 +97,20 @@ impl Person {
     }
 }
 
+fn add_name(names: &mut OrderedMap<String, OrderedSet<NodeId>>, node: NodeId, person: &Person) {
+    if let Some(name) = person.petname.clone() {
+        names.entry(name).or_default().insert(node);
+    }
+}
+
 /// Contacts and requests by node.
 ///
-/// INVARIANT: at most so many contacts and so many requests. A request never takes the place of a contact.
+/// INVARIANT: `names` has the name of each row. At most so many contacts and so many requests. A request never takes the place of a contact.
 #[derive(Debug)]
 pub(super) struct Book {
     people: OrderedMap<NodeId, Person>,
+    /// Rows by name. Two may have one: own devices gave it to two contacts at one time.
+    names: OrderedMap<String, OrderedSet<NodeId>>,
     requests: usize,
     most_contacts: usize,
     most_requests: usize,
@@ -115,7 +123,9 @@ impl Book {
             people.insert(NodeId(key.as_slice().try_into().map_err(|_| Malformed)?), Person::read(value)?);
         }
         let requests = people.values().filter(|p: &&Person| p.request).count();
-        Ok(Self { people, requests, most_contacts, most_requests })
+        let mut names = OrderedMap::new();
+        people.iter().for_each(|(node, person)| add_name(&mut names, *node, person));
+        Ok(Self { people, names, requests, most_contacts, most_requests })
     }
 
     pub(super) fn get(&self, node: NodeId) -> Option<&Person> {
@@ -135,19 +145,32 @@ impl Book {
         self.people.len().saturating_sub(self.requests) < self.most_contacts
     }
 
-    /// The contact with this name.
-    pub(super) fn named(&self, name: &str) -> Option<NodeId> {
-        self.iter().find(|(_, p)| p.petname.as_deref() == Some(name)).map(|(node, _)| node)
+    /// Rows with this name.
+    pub(super) fn named(&self, name: &str) -> impl Iterator<Item = NodeId> {
+        self.names.get(name).into_iter().flat_map(OrderedSet::iter).copied()
+    }
+
+    fn unname(&mut self, node: NodeId) {
+        let Some(name) = self.people.get(&node).and_then(|p| p.petname.clone()) else { return };
+        if let Some(rows) = self.names.get_mut(&name) {
+            rows.remove(&node);
+            if rows.is_empty() {
+                self.names.remove(&name);
+            }
+        }
     }
 
     pub(super) fn put<O>(&mut self, node: NodeId, person: Person, out: &mut Outbox<O>) {
         out.put(CONTACTS, node.0.to_vec(), encode(&person));
         let is_request = person.request;
+        self.unname(node);
+        add_name(&mut self.names, node, &person);
         let was_request = self.people.insert(node, person).is_some_and(|p| p.request);
         self.requests = self.requests.saturating_add(usize::from(is_request)).saturating_sub(usize::from(was_request));
     }
 
     pub(super) fn remove<O>(&mut self, node: NodeId, out: &mut Outbox<O>) {
+        self.unname(node);
         if let Some(person) = self.people.remove(&node) {
             self.requests = self.requests.saturating_sub(usize::from(person.request));
             out.delete(CONTACTS, node.0.to_vec());
@@ -172,6 +195,11 @@ impl Book {
             return Err("requests are counted wrongly");
         }
         let plain = |p: &&Person| p.petname.is_none() && !p.muted && p.verified.is_none();
+        let mut names = OrderedMap::new();
+        self.people.iter().for_each(|(node, person)| add_name(&mut names, *node, person));
+        if names != self.names {
+            return Err("names lead to other rows");
+        }
         if requests.iter().all(plain) { Ok(()) } else { Err("a request has what only the user gives") }
     }
 }

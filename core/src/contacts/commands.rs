@@ -37,7 +37,7 @@ impl Contacts {
         if !name_is_valid(name) {
             return Err(CommandError::Unreadable("name: it has 1 to 64 bytes and no control characters"));
         }
-        match self.book.named(name).filter(|other| *other != node) {
+        match self.named(name).filter(|other| *other != node) {
             Some(other) => Err(CommandError::NameTaken(other)),
             None => Ok(()),
         }
@@ -58,12 +58,17 @@ impl Command<Contacts> for Add {
         if let Some(name) = &self.petname {
             contacts.check_name(self.node, name)?;
         }
+        let is_new = contacts.contact(self.node).is_err();
         let mut person = contacts.become_contact(cx, self.node)?;
         person.petname = self.petname.or(person.petname);
         let petname = person.petname.clone();
         contacts.put(self.node, person, out);
-        contacts.share(self.node, |node| Register::Contact(node, true), out);
-        contacts.share(self.node, |node| Register::Petname(node, petname), out);
+        if is_new {
+            contacts.share_new(self.node, out);
+        } else {
+            contacts.share(self.node, |node| Register::Contact(node, true), out);
+            contacts.share(self.node, |node| Register::Petname(node, petname), out);
+        }
         contacts.meet(self.node, out);
         Ok(())
     }
@@ -82,7 +87,7 @@ impl Command<Contacts> for Accept {
         }
         let person = contacts.become_contact(cx, self.0)?;
         contacts.put(self.0, person, out);
-        contacts.share(self.0, |node| Register::Contact(node, true), out);
+        contacts.share_new(self.0, out);
         Ok(())
     }
 }
@@ -96,12 +101,12 @@ impl Command<Contacts> for Wrote {
 
     fn run(self, contacts: &mut Contacts, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         let node = contacts.row_of(self.0);
-        if contacts.book.get(node).is_some_and(|p| !p.request) {
+        if contacts.book.get(node).is_some_and(|p| !p.request) || contacts.is_own(node) {
             return;
         }
         if let Ok(person) = contacts.become_contact(cx, node) {
             contacts.put(node, person, out);
-            contacts.share(node, |node| Register::Contact(node, true), out);
+            contacts.share_new(node, out);
             contacts.meet(node, out);
         }
     }
@@ -144,8 +149,8 @@ impl Command<Contacts> for Mute {
         if person.muted != muted {
             contacts.put(node, Person { muted, ..person }, out);
             contacts.mute(node, muted, out);
-            contacts.share(node, |node| Register::Muted(node, muted), out);
         }
+        contacts.share(node, |node| Register::Muted(node, muted), out);
         Ok(())
     }
 }
@@ -159,11 +164,8 @@ impl Command<Contacts> for Remove {
 
     fn run(self, contacts: &mut Contacts, _cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Done {
         contacts.remove(self.0, out)?;
-        // What the book said of it is over on all devices: another one that adds it again begins anew too.
-        contacts.share(self.0, |node| Register::Contact(node, false), out);
-        contacts.share(self.0, |node| Register::Petname(node, None), out);
-        contacts.share(self.0, |node| Register::Muted(node, false), out);
-        contacts.share(self.0, |node| Register::Trust(node, None), out);
+        // Another device that adds it again begins anew too.
+        contacts.share_removal(self.0, out);
         Ok(())
     }
 }

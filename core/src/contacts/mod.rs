@@ -70,6 +70,11 @@ pub(crate) enum Out {
     Share(Register),
     /// This follows from what is here, if nothing else was set before. `In::Shared` answers if so.
     Suggest(Register),
+    /// A device is this person's: what was set of the device is so of the person.
+    Moved {
+        device: NodeId,
+        person: NodeId,
+    },
     /// Ask this linked node for its keys; `In::Keys` answers.
     Meet(NodeId),
     /// A contact, from now on or not any more.
@@ -171,9 +176,13 @@ impl Contacts {
     }
 
     fn devices(&mut self, person: NodeId, devices: Vec<NodeId>, out: &mut Outbox<Out>) {
-        let strange: Vec<NodeId> = devices.iter().copied().filter(|d| self.person_of(*d) != person).collect();
         let before = self.listed.remove(&person).unwrap_or_default();
         let gone: Vec<NodeId> = before.into_iter().filter(|d| *d != person && !devices.contains(d)).collect();
+        // What was set of a device is of its person from now on.
+        let all = if devices.is_empty() { &[][..] } else { gone.as_slice() };
+        for device in devices.iter().chain(all).copied().filter(|device| *device != person) {
+            out.push(Out::Moved { device, person });
+        }
         self.persons.retain(|device, of| *of != person || devices.contains(device));
         self.persons.extend(devices.iter().filter(|d| **d != person).map(|d| (*d, person)));
         if !devices.is_empty() {
@@ -187,8 +196,6 @@ impl Contacts {
         let rows: Vec<NodeId> =
             self.book.iter().map(|(node, _)| node).filter(|node| self.person_of(*node) == person).collect();
         rows.iter().for_each(|row| self.renew(*row, out));
-        // What was shared of a device is of its person from now on.
-        rows.into_iter().filter(|row| strange.contains(row)).for_each(|row| self.suggest(row, out));
     }
 
     /// The row of a device that its person has no more is that of the person.
@@ -219,6 +226,19 @@ impl Contacts {
         if known.muted {
             self.mute(row, true, out);
         }
+    }
+
+    /// Who shows a name: of two that have it the lower person, and then the lower node. It follows from the registers and the
+    /// lists, so that all own devices show the same.
+    pub(crate) fn named(&self, name: &str) -> Option<NodeId> {
+        self.book.named(name).min_by_key(|row| (self.person_of(*row), *row))
+    }
+
+    /// The own name that a contact shows.
+    pub(crate) fn petname(&self, node: NodeId) -> Option<&str> {
+        let row = self.row_of(node);
+        let name = self.book.get(row)?.petname.as_deref()?;
+        (self.named(name) == Some(row)).then_some(name)
     }
 
     /// One of the book, also with a request.

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::collections::OrderedSet;
 use crate::contacts::book::Person;
 use crate::contacts::number::PublicKeys;
 use crate::contacts::{Contacts, Out};
@@ -32,13 +33,31 @@ impl Contacts {
         devices_digest(self.device_of(row), self.listed.get(&person).map_or(&[person], Vec::as_slice))
     }
 
-    /// The person of a row is another one than was known: what is shared of it is so of the person.
-    pub(super) fn suggest(&self, row: NodeId, out: &mut Outbox<Out>) {
-        let Some(known) = self.book.get(row).filter(|p| !p.request) else { return };
-        let node = self.person_of(row);
-        out.push(Out::Suggest(Register::Contact(node, true)));
-        out.push(Out::Suggest(Register::Petname(node, known.petname.clone())));
-        out.push(Out::Suggest(Register::Muted(node, known.muted)));
+    /// The user made a contact anew: what was set of it before, here or on another device, is over.
+    pub(super) fn share_new(&self, row: NodeId, out: &mut Outbox<Out>) {
+        let Some(Person { petname, muted, .. }) = self.book.get(row).cloned() else { return };
+        self.share(row, |node| Register::Contact(node, true), out);
+        self.share(row, |node| Register::Petname(node, petname), out);
+        self.share(row, |node| Register::Muted(node, muted), out);
+        self.share(row, |node| Register::Trust(node, None), out);
+    }
+
+    /// The user took out a row: nothing that was set of it, its person or a device of that holds any more.
+    pub(super) fn share_removal(&self, row: NodeId, out: &mut Outbox<Out>) {
+        let person = self.person_of(row);
+        let listed = self.listed.get(&person).into_iter().flatten().copied();
+        let nodes: OrderedSet<NodeId> = listed.chain([row, person]).collect();
+        for node in nodes {
+            out.push(Out::Share(Register::Contact(node, false)));
+            out.push(Out::Share(Register::Petname(node, None)));
+            out.push(Out::Share(Register::Muted(node, false)));
+            out.push(Out::Share(Register::Trust(node, None)));
+        }
+    }
+
+    /// Whether a node is a device of this node's own account.
+    pub(super) fn is_own(&self, node: NodeId) -> bool {
+        self.person_of(node) == self.person_of(self.me)
     }
 
     /// What another device of the user was waited for is known, or not yet.
@@ -48,11 +67,22 @@ impl Contacts {
         self.put(row, ended, out);
     }
 
-    /// The user set this on another device.
+    /// The user set this on another device. Nothing is shared because of that: the registers would differ by which of them
+    /// came first.
     pub(super) fn shared(&mut self, cx: &Cx<'_>, register: Register, out: &mut Outbox<Out>) {
+        // Of own devices nothing is set. What is of a device's person now holds nothing of the device any more.
+        let is_past = |node| self.is_own(node) || register.is_default() && self.person_of(node) != node;
+        if register.person().is_some_and(is_past) {
+            return;
+        }
         match register {
             Register::Contact(node, is_contact) => self.set_contact(cx, self.row_of(node), is_contact, out),
-            Register::Petname(node, petname) => self.set_petname(self.row_of(node), petname, out),
+            Register::Petname(node, petname) => {
+                let row = self.row_of(node);
+                if let Ok(person) = self.contact(row) {
+                    self.put(row, Person { petname, ..person }, out);
+                }
+            }
             Register::Muted(node, muted) => {
                 let row = self.row_of(node);
                 if let Ok(person) = self.contact(row)
@@ -75,29 +105,9 @@ impl Contacts {
         }
         let is_known = self.book.get(row).is_some_and(|p| !p.request);
         // The places here may be taken by others.
-        if !is_known
-            && row != self.me
-            && let Ok(person) = self.become_contact(cx, row)
-        {
+        if !is_known && let Ok(person) = self.become_contact(cx, row) {
             self.put(row, person, out);
             self.meet(row, out);
-        }
-    }
-
-    /// Two devices may have given one name to two contacts: the lower node id has it, on all of them.
-    fn set_petname(&mut self, row: NodeId, petname: Option<alloc::string::String>, out: &mut Outbox<Out>) {
-        let Ok(person) = self.contact(row) else { return };
-        let other = petname.as_deref().and_then(|name| self.book.named(name)).filter(|other| *other != row);
-        let Some(other) = other else {
-            return self.put(row, Person { petname, ..person }, out);
-        };
-        let without = if row < other { other } else { row };
-        if let Some(known) = self.book.get(without).cloned() {
-            self.put(without, Person { petname: None, ..known }, out);
-            self.share(without, |node| Register::Petname(node, None), out);
-        }
-        if without == other {
-            self.put(row, Person { petname, ..person }, out);
         }
     }
 

@@ -432,9 +432,11 @@ fn a_change_that_was_accepted_elsewhere_ends_no_other_hold() {
     assert_eq!(state(&b), Verification::Unverified);
 }
 
-/// Mutation: who comes last has the name.
+/// Two own devices gave one name to two contacts. Who shows it follows from the registers, and nothing is written for that:
+/// where one of them has another name again, the other one shows it, whatever came first.
+/// Mutations: who comes last shows the name; applying a name shares one.
 #[test]
-fn a_name_given_twice_is_that_of_the_lower_node() {
+fn a_name_given_twice_is_shown_by_the_lower_person() {
     let (one, other) = (id(1).min(id(2)), id(1).max(id(2)));
     for order in [[one, other], [other, one]] {
         let mut b = Bench::new();
@@ -442,8 +444,69 @@ fn a_name_given_twice_is_that_of_the_lower_node() {
             b.handle(In::Shared(Register::Contact(node, true)));
             b.handle(In::Shared(Register::Petname(node, Some("anna".into()))));
         }
-        let name = |node| b.machine.get(node).unwrap().petname.clone();
-        assert_eq!((name(one), name(other)), (Some("anna".into()), None));
-        assert!(b.shared.contains(&Register::Petname(other, None)));
+        let name = |b: &Bench, node| b.machine.petname(node).map(ToString::to_string);
+        assert_eq!((name(&b, one), name(&b, other)), (Some("anna".into()), None));
+        assert_eq!(b.run(Rename { node: other, petname: Some("anna".into()) }).0, Err(CommandError::NameTaken(one)));
+        assert!(b.shared.is_empty(), "{:?}", b.shared);
+        b.restart();
+        assert_eq!((name(&b, one), name(&b, other)), (Some("anna".into()), None));
+        b.handle(In::Shared(Register::Petname(one, Some("robert".into()))));
+        assert_eq!((name(&b, one), name(&b, other)), (Some("robert".into()), Some("anna".into())));
     }
+}
+
+/// A contact was added by another device than the first of its person. Mutations: what is not set of the device any more
+/// takes out the row that is its person's; a removal takes back the row's registers only.
+#[test]
+fn a_contact_known_by_a_later_device_is_one_person() {
+    let mut a = Bench::new();
+    a.add(2, Some("bob")).unwrap();
+    let listed = || In::Devices { person: id(1), devices: alloc::vec![id(1), id(2)] };
+    let said = a.handle(listed());
+    assert!(said.iter().any(|o| matches!(o, Out::Moved { device, person } if (*device, *person) == (id(2), id(1)))));
+    // The registers went to the person. The row stays.
+    for register in [
+        Register::Contact(id(1), true),
+        Register::Petname(id(1), Some("bob".into())),
+        Register::Contact(id(2), false),
+        Register::Petname(id(2), None),
+    ] {
+        a.handle(In::Shared(register));
+        assert_eq!((a.machine.iter().count(), a.machine.petname(id(2))), (1, Some("bob")));
+    }
+    a.shared.clear();
+    a.run(Remove(id(2))).0.unwrap();
+    for node in [id(1), id(2)] {
+        assert!(a.shared.contains(&Register::Contact(node, false)) && a.shared.contains(&Register::Trust(node, None)));
+    }
+}
+
+/// Mutations: a contact that is made anew shares no register for what it has not; `Mute` shares only what differs.
+#[test]
+fn a_contact_that_is_added_again_begins_anew_on_all_devices() {
+    let mut b = Bench::new();
+    b.add(2, None).unwrap();
+    b.run(Remove(id(2))).0.unwrap();
+    // Another device muted it meanwhile.
+    b.handle(In::Shared(Register::Muted(id(2), true)));
+    b.shared.clear();
+    b.add(2, None).unwrap();
+    for register in [Register::Petname(id(2), None), Register::Muted(id(2), false), Register::Trust(id(2), None)] {
+        assert!(b.shared.contains(&register), "{:?}", b.shared);
+    }
+    b.shared.clear();
+    b.run(Mute { node: id(2), muted: false }).0.unwrap();
+    assert_eq!(b.shared, [Register::Muted(id(2), false)]);
+}
+
+/// Mutation: `shared` does not ask whose device a node is.
+#[test]
+fn an_own_device_becomes_no_contact_by_what_another_says() {
+    let mut b = Bench::new();
+    b.handle(In::Devices { person: id(0), devices: alloc::vec![id(0), id(1), id(2)] });
+    b.handle(In::Shared(Register::Contact(id(2), true)));
+    let comparison =
+        crate::wire::registers::Comparison { verified: true, device: id(2), identity: [9; 32], devices: [9; 32] };
+    assert!(b.handle(In::Shared(Register::Trust(id(2), Some(comparison)))).is_empty());
+    assert_eq!(b.machine.iter().count(), 0);
 }

@@ -101,9 +101,10 @@ pub(crate) enum Out {
         person: NodeId,
         devices: Vec<NodeId>,
     },
-    /// The newest list of this node's account, and its generation.
+    /// The newest list of this node's account, its generation, and that of the last list that stood before and stands.
     Own {
         generation: u64,
+        common: u64,
         devices: Vec<NodeId>,
     },
     /// A device came to an account, or is gone from it. `Devices` follows in the same step.
@@ -287,6 +288,7 @@ impl Devices {
             None => alloc::vec![person],
         };
         let is_new = self.lists.get(account).is_none();
+        let common = self.lists.get(account).map_or(0, |known| known.common(&chain));
         let after: Vec<NodeId> = chain.devices().collect();
         let Some(gone) = self.lists.put(chain, self.identity.account_id(), &self.contacts, out) else {
             return self.drops.count(DropReason::Queue);
@@ -304,17 +306,19 @@ impl Devices {
             out.push(Out::Devices { person, devices: after });
         }
         if account == self.account() {
-            self.say_own(out);
+            self.say_own(Some(common), out);
             self.name_from_list(out);
             self.rewant(out);
         }
         self.announce_to_all(account, out);
     }
 
-    /// Says which devices are own ones.
-    fn say_own(&self, out: &mut Outbox<Out>) {
+    /// Says which devices are own ones, and up to where the list is the one that was; none: it is.
+    fn say_own(&self, common: Option<u64>, out: &mut Outbox<Out>) {
         if let Some(chain) = self.lists.get(self.account()) {
-            out.push(Out::Own { generation: chain.head().generation, devices: chain.devices().collect() });
+            let generation = chain.head().generation;
+            let (common, devices) = (common.unwrap_or(generation), chain.devices().collect());
+            out.push(Out::Own { generation, common, devices });
         }
     }
 
@@ -454,7 +458,7 @@ impl Machine for Devices {
             has_private: false,
             drops: Drops::default(),
         };
-        opened.say_own(out);
+        opened.say_own(None, out);
         opened.rewant(out);
         Ok(opened)
     }

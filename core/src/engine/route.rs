@@ -249,6 +249,7 @@ impl Route for contacts::Out {
             // What the user set is stored with its register, or a crash leaves own devices without it.
             Self::Share(register) => q.within_step(register::In::Share(register)),
             Self::Suggest(register) => q.within_step(register::In::Suggest(register)),
+            Self::Moved { device, person } => q.within_step(register::In::Moved { device, person }),
             Self::Requested(node) => q.durable(Durable::ContactRequest { node }),
             Self::Changed(node) => q.durable(Durable::ContactChanged { node }),
         }
@@ -324,7 +325,9 @@ impl Route for device::Out {
                 q.within_step(contacts::In::Devices { person, devices: devices.clone() });
                 q.within_step(link::In::Devices { person, devices });
             }
-            Self::Own { generation, devices } => q.within_step(register::In::Own { generation, devices }),
+            Self::Own { generation, common, devices } => {
+                q.within_step(register::In::Own { generation, common, devices });
+            }
             Self::Changed { person, device, added } => {
                 // With the list that is the reason, or a crash between them leaves one without the other.
                 if !added {

@@ -108,6 +108,7 @@ fn examples() -> OrderedMap<&'static str, Vec<u8>> {
             "page of registers",
             encode(&crate::register::wire::Message::Page(vec![crate::wire::registers::Stamped {
                 generation: 3,
+                lowered: 0,
                 counter: 300,
                 writer: NodeId([0xaa; 32]),
                 register: crate::wire::registers::Register::Petname(NodeId([0xbb; 32]), Some("bob".into())),

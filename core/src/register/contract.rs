@@ -30,7 +30,7 @@ fn register(d: &mut Draw<'_>) -> Register {
 
 fn stamped(d: &mut Draw<'_>) -> Stamped {
     let counter = if d.below(8) == 7 { u64::MAX } else { u64::from(d.below(4)) };
-    Stamped { generation: u64::from(d.below(4)), counter, writer: d.peer(), register: register(d) }
+    Stamped { generation: u64::from(d.below(4)), lowered: 0, counter, writer: d.peer(), register: register(d) }
 }
 
 fn message(d: &mut Draw<'_>) -> Message {
@@ -59,10 +59,14 @@ impl Contract for Registers {
                 let others: Vec<NodeId> = (0..d.below(3)).map(|_| d.peer()).collect();
                 // Most lists have this device.
                 let me = (d.below(4) > 0).then(|| who(0).node_id());
-                In::Own { generation: u64::from(d.below(4)), devices: me.into_iter().chain(others).collect() }
+                let generation = u64::from(d.below(4));
+                // Each list but the first stands in place of the newest one.
+                let common = generation.saturating_sub(1);
+                In::Own { generation, common, devices: me.into_iter().chain(others).collect() }
             }
             7 => In::Opened { from: d.peer(), body: d.bytes() },
             8..=10 => In::Opened { from: d.peer(), body: encode(&message(d)) },
+            _ if d.coin() => In::Moved { device: d.peer(), person: d.peer() },
             _ => In::Ready(d.peer()),
         })
     }
@@ -80,7 +84,13 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     for message in messages() {
         all.put(&[0, 7, 1]).bytes(&message);
     }
-    all.put(&[0, 5, 0, 3, 0]).put(&[0, 5, 4, 3, 0]).put(&[0, 11, 1]).put(&[240, 3]).put(&[210]).put(&[0, 1, 1]);
+    all.put(&[0, 5, 0, 3, 0])
+        .put(&[0, 5, 4, 3, 0])
+        .put(&[0, 11, 1, 1])
+        .put(&[0, 11, 0, 3, 4])
+        .put(&[240, 3])
+        .put(&[210])
+        .put(&[0, 1, 1]);
     alloc::vec![all.0]
 }
 
@@ -96,7 +106,7 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
         Register::Blocked(who(3).node_id(), true),
         Register::Read(ConversationId([5; 32]), MessageId { depth: 300, hash: [6; 32] }),
     ];
-    let stamp = |register| Stamped { generation: 1, counter: 2, writer: who(1).node_id(), register };
+    let stamp = |register| Stamped { generation: 1, lowered: 0, counter: 2, writer: who(1).node_id(), register };
     alloc::vec![
         encode(&Message::Have { root: [7; 16] }),
         encode(&Message::Buckets { ask: true, sums: alloc::vec![1; BUCKETS] }),

@@ -16,13 +16,17 @@ use crate::collections::{OrderedMap, OrderedSet, Rate, RateLimit};
 use crate::fact::Fact;
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::machine::{Cx, Machine, Outbox, Setup};
-use crate::register::map::{Map, bucket};
+use crate::register::map::{Map, Present, bucket};
 use crate::register::wire::{BUCKETS, MAX_BYTES, Message, PAGE};
 use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Table};
 use crate::time::{Duration, Instant, soonest};
 use crate::wire::registers::{Register, RegisterKey, Stamped};
 use crate::wire::{Malformed, decode, encode};
+
+/// Kinds of registers about a person (`Register::key`), and that of marks.
+const PERSONAL: [u8; 4] = [0, 1, 2, 3];
+const READ: u8 = 5;
 
 /// One row a register.
 const REGISTERS: Table = Table::hot(59);
@@ -44,8 +48,10 @@ pub(crate) enum In {
     /// This follows from what is here and not from what the user did now: it holds if nothing else was set before. If it
     /// does, it comes back.
     Suggest(Register),
-    /// The account's newest list of devices, and its generation.
-    Own { generation: u64, devices: Vec<NodeId> },
+    /// A device is this person's: what was set of the device is so of the person.
+    Moved { device: NodeId, person: NodeId },
+    /// The account's newest list of devices, its generation, and that of the last list that stood before and stands.
+    Own { generation: u64, common: u64, devices: Vec<NodeId> },
     /// From the register machine of a node, in the session with it.
     Opened { from: NodeId, body: Vec<u8> },
     /// There is a session with this node, or a new one: what was said to it before may not have reached it.
@@ -60,8 +66,8 @@ pub(crate) enum Out {
     Contact(Register),
     /// The user blocked this node on another device, or ended that.
     Block { peer: NodeId, blocked: bool },
-    /// The user read a conversation up to here on another device.
-    Read { conversation: ConversationId, upto: MessageId },
+    /// Up to where the user read a conversation on any of its devices; none: no mark counts any more.
+    Read { conversation: ConversationId, upto: Option<MessageId> },
     /// Some of this came, and is done.
     Changed,
 }
@@ -127,24 +133,54 @@ impl Registers {
         self.compare_at = (!own.is_empty()).then(|| cx.now + cx.rng.jitter(COMPARE_EVERY, 50));
     }
 
-    /// The user set something here: it stands before what is known of it.
+    /// Whether a register says of a device of this account what is said of other people: no device of it says so of another.
+    fn is_of_own(&self, register: &Register) -> bool {
+        register.person().is_some_and(|node| node == self.me || self.devices.contains(&node))
+    }
+
+    fn put(&mut self, stamped: Stamped, from: NodeId, out: &mut Outbox<Out>) -> bool {
+        let present = Present { generation: self.generation, devices: &self.devices };
+        self.map.put(stamped, from, present, out)
+    }
+
+    /// The user set something here: it stands before what is known of it, also if that is the same: where it came from other
+    /// devices, something else may have come since.
     fn share(&mut self, cx: &Cx<'_>, register: Register, out: &mut Outbox<Out>) {
         let key = register.key();
         let held = self.map.get(&key);
         // What never was is taken back by nothing.
-        if held.map_or_else(|| register.is_default(), |held| held.register == register) {
+        if self.is_of_own(&register) || held.is_none() && register.is_default() {
             return;
         }
-        let counter = held.filter(|held| held.generation == self.generation).map_or(0, |held| held.counter);
-        let (generation, counter) = (self.generation, counter.saturating_add(1));
-        let stamped = Stamped { generation, counter, writer: self.me, register };
+        let is_mark = matches!(register, Register::Read(..));
+        if is_mark && self.mark(&key).is_some() && held.is_some_and(|held| held.register == register) {
+            return;
+        }
+        let of_present = held.filter(|held| held.generation == self.generation);
+        let (lowered, counter) = of_present.map_or((0, 0), |held| (held.lowered, held.counter));
+        let stamped = Stamped {
+            generation: self.generation,
+            lowered,
+            counter: counter.saturating_add(1),
+            writer: self.me,
+            register,
+        };
+        self.write(cx, stamped, out);
+        if is_mark {
+            self.say_mark(&key, out);
+        }
+    }
+
+    /// Takes what is written here, and says it to the own devices.
+    fn write(&mut self, cx: &Cx<'_>, stamped: Stamped, out: &mut Outbox<Out>) {
+        let key = stamped.register.key();
         // A mark does not go back; and a device of the account may have set a register to the last counter there is, which
         // ends with its removal.
-        if held.is_some_and(|held| !stamped.stands_before(held)) {
+        if self.map.get(&key).is_some_and(|held| !stamped.stands_before(held)) {
             return;
         }
         let is_mark = matches!(stamped.register, Register::Read(..));
-        if !self.map.put(stamped, out) {
+        if !self.put(stamped, self.me, out) {
             return self.drops.count(DropReason::Queue);
         }
         if self.own_linked().is_empty() {
@@ -155,6 +191,95 @@ impl Registers {
         }
         let at = if is_mark { cx.now + TOLD_AFTER } else { cx.now };
         self.fresh_at = Some(self.fresh_at.map_or(at, |fresh| fresh.min(at)));
+    }
+
+    /// Up to where a conversation was read. A mark counts while its writer is a device of the account, or if it was set under
+    /// the list that stands: one that no message justifies suppresses nothing after the removal of who set it.
+    fn mark(&self, key: &RegisterKey) -> Option<MessageId> {
+        let counts = |held: &&Stamped| held.generation == self.generation || self.devices.contains(&held.writer);
+        self.map.get(key).filter(counts).and_then(|held| held.register.maximum())
+    }
+
+    fn say_mark(&self, key: &RegisterKey, out: &mut Outbox<Out>) {
+        let conversation = ConversationId(key.1);
+        out.push(Out::Read { conversation, upto: self.mark(key) });
+    }
+
+    /// What follows from what is here is written with a stamp below all that the user sets.
+    fn suggest(&mut self, cx: &Cx<'_>, register: Register, out: &mut Outbox<Out>) {
+        if self.map.get(&register.key()).is_some() || self.is_of_own(&register) {
+            return;
+        }
+        if !register.is_default() {
+            let stamped =
+                Stamped { generation: 0, lowered: 0, counter: 1, writer: self.me, register: register.clone() };
+            self.write(cx, stamped, out);
+        }
+        self.pass_on(register, out);
+    }
+
+    /// Moves what was set of a device to its person. The stamps follow from those that are here, so that all own devices
+    /// write the same when each of them learns of the list.
+    fn moved(&mut self, cx: &Cx<'_>, device: NodeId, person: NodeId, out: &mut Outbox<Out>) {
+        if device == person || self.devices.contains(&device) {
+            return;
+        }
+        for kind in PERSONAL {
+            let Some(old) = self.map.get(&(kind, device.0)).filter(|s| !s.register.is_default()).cloned() else {
+                continue;
+            };
+            let to = Stamped { register: old.register.of(person), ..old.clone() };
+            let is_lost = match self.map.get(&(kind, person.0)).cloned() {
+                None => {
+                    self.write(cx, to, out);
+                    false
+                }
+                // Who takes a person out takes its devices out too: the device was set after that.
+                Some(held) if held.register.is_default() => {
+                    let newest = |s: &Stamped| (s.generation, s.lowered, s.counter);
+                    let (generation, lowered, counter) = newest(&old).max(newest(&held));
+                    let counter = counter.saturating_add(1);
+                    self.write(cx, Stamped { generation, lowered, counter, ..to }, out);
+                    false
+                }
+                Some(held) => {
+                    self.write(cx, to.clone(), out);
+                    held.register != to.register && held.stands_before(&to)
+                }
+            };
+            if self.map.get(&(kind, person.0)).is_none() {
+                // There is no place for it: it stays of the device.
+                continue;
+            }
+            let counter = old.counter.saturating_add(1);
+            self.write(cx, Stamped { counter, register: old.register.default_of(), ..old }, out);
+            if is_lost && let Some(held) = self.map.get(&(kind, person.0)) {
+                self.pass_on(held.register.clone(), out);
+            }
+        }
+    }
+
+    /// There is another list of the account's devices.
+    fn own(&mut self, cx: &mut Cx<'_>, (generation, common): (u64, u64), devices: Vec<NodeId>, out: &mut Outbox<Out>) {
+        self.map.lower(common.min(generation), out);
+        let before = core::mem::replace(&mut self.devices, devices);
+        self.generation = generation;
+        // Of own devices nothing is said as of other people, on none of them.
+        let own: Vec<NodeId> = self.devices.iter().copied().chain([self.me]).collect();
+        for node in own {
+            PERSONAL.iter().for_each(|kind| self.map.drop_one(&(*kind, node.0), out));
+        }
+        // A block of a device of the account waits for its removal.
+        for gone in before.into_iter().filter(|node| !self.devices.contains(node)) {
+            let blocked = Register::Blocked(gone, true);
+            if self.map.get(&blocked.key()).is_some_and(|held| held.register == blocked) {
+                self.pass_on(blocked, out);
+            }
+        }
+        // Marks of who is no device any more count no more.
+        let reads = self.map.iter().map(|s| s.register.key()).filter(|(kind, _)| *kind == READ);
+        reads.for_each(|key| self.say_mark(&key, out));
+        self.compare_with_all(cx, out);
     }
 
     /// Says what was written here to all own devices.
@@ -184,7 +309,7 @@ impl Registers {
                 self.give(cx, from, &sums, out);
             }
             Message::Page(page) if page.len() > PAGE => self.drops.count(DropReason::Message),
-            Message::Page(page) => page.into_iter().for_each(|stamped| self.take(cx, stamped, out)),
+            Message::Page(page) => page.into_iter().for_each(|stamped| self.take(cx, from, stamped, out)),
         }
     }
 
@@ -218,21 +343,26 @@ impl Registers {
     }
 
     /// A register that an own device brings, written by it or by another one.
-    fn take(&mut self, cx: &Cx<'_>, stamped: Stamped, out: &mut Outbox<Out>) {
+    fn take(&mut self, cx: &Cx<'_>, from: NodeId, stamped: Stamped, out: &mut Outbox<Out>) {
         // What was written under a list that is not here yet waits for it: the lists are compared too, and then this is.
         if stamped.counter == 0 || stamped.generation > self.generation || !stamped.register.is_valid() {
             return self.drops.count(DropReason::Stale);
         }
+        if self.is_of_own(&stamped.register) {
+            return self.drops.count(DropReason::Stale);
+        }
         let key = stamped.register.key();
-        if self.map.get(&key).is_some_and(|held| !stamped.stands_before(held)) {
+        let held = self.map.get(&key);
+        if held.is_some_and(|held| !stamped.stands_before(held)) {
             return;
         }
-        let is_new = self.map.get(&key).is_none_or(|held| held.register != stamped.register);
+        // That it was lowered on another device is no write.
+        let is_said = stamped.lowered == 0 || held.is_none_or(|held| held.register != stamped.register);
         let register = stamped.register.clone();
-        if !self.map.put(stamped, out) {
+        if !self.put(stamped, from, out) {
             return self.drops.count(DropReason::Queue);
         }
-        if is_new {
+        if is_said {
             self.is_news = true;
             self.pass_on(register, out);
         }
@@ -245,7 +375,7 @@ impl Registers {
             // No device of the account cuts another off from this one.
             Register::Blocked(peer, _) if peer == self.me || self.devices.contains(&peer) => {}
             Register::Blocked(peer, blocked) => out.push(Out::Block { peer, blocked }),
-            Register::Read(conversation, upto) => out.push(Out::Read { conversation, upto }),
+            Register::Read(..) => self.say_mark(&register.key(), out),
             Register::Contact(node, true) => {
                 out.push(Out::Contact(register));
                 // What came before the contact had no place.
@@ -265,14 +395,9 @@ impl Machine for Registers {
     type In = In;
     type Out = Out;
 
-    fn open(_: Setup<'_>, records: Vec<Record>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Result<Self, Malformed> {
+    fn open(_: Setup<'_>, records: Vec<Record>, cx: &mut Cx<'_>, _: &mut Outbox<Out>) -> Result<Self, Malformed> {
         let map = Map::restore(&records)?;
-        // The other machines have stored what they were given, but up to where conversations were read that are not here.
-        for stamped in map.iter().filter(|s| s.writer != cx.me) {
-            if let Register::Read(conversation, upto) = stamped.register {
-                out.push(Out::Read { conversation, upto });
-            }
-        }
+        // The other machines have stored what they were given, but for marks: those are said when the list is known.
         Ok(Self {
             me: cx.me,
             // Until the list is known, which is in the same step.
@@ -307,17 +432,9 @@ impl Machine for Registers {
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
         match input {
             In::Share(register) => self.share(cx, register, out),
-            In::Suggest(register) => {
-                if self.map.get(&register.key()).is_none() {
-                    self.share(cx, register.clone(), out);
-                    self.pass_on(register, out);
-                }
-            }
-            In::Own { generation, devices } => {
-                self.map.lower(generation, out);
-                (self.generation, self.devices) = (generation, devices);
-                self.compare_with_all(cx, out);
-            }
+            In::Suggest(register) => self.suggest(cx, register, out),
+            In::Moved { device, person } => self.moved(cx, device, person, out),
+            In::Own { generation, common, devices } => self.own(cx, (generation, common), devices, out),
             In::Opened { from, .. } if !self.is_own(from) => self.drops.count(DropReason::Message),
             In::Opened { from, body } => {
                 if !self.linked.get_mut(&from).is_some_and(|linked| linked.messages.take(cx.now)) {

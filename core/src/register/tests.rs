@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use proptest::prelude::{Strategy, any, prop, prop_assert_eq, proptest};
 
-use super::map::Map;
+use super::map::{Map, Present};
 use super::wire::{Message, PAGE};
 use super::{In, Out, Registers};
 use crate::config::Config;
@@ -15,7 +15,7 @@ use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::rng::Rng;
 use crate::stats::{DropReason, Stats};
 use crate::time::{Duration, Instant, WallTime};
-use crate::wire::registers::{Register, Stamped};
+use crate::wire::registers::{Comparison, Register, Stamped};
 use crate::wire::{decode, encode};
 
 fn node(n: u8) -> NodeId {
@@ -23,7 +23,7 @@ fn node(n: u8) -> NodeId {
 }
 
 fn stamped(generation: u64, counter: u64, writer: u8, register: Register) -> Stamped {
-    Stamped { generation, counter, writer: NodeId([writer; 32]), register }
+    Stamped { generation, lowered: 0, counter, writer: NodeId([writer; 32]), register }
 }
 
 fn any_register() -> impl Strategy<Value = Register> {
@@ -46,7 +46,7 @@ fn merge(map: &mut Map, all: &[Stamped]) {
     let mut out = Outbox::<()>::new();
     for stamped in all {
         if map.get(&stamped.register.key()).is_none_or(|held| stamped.stands_before(held)) {
-            map.put(stamped.clone(), &mut out);
+            map.put(stamped.clone(), stamped.writer, Present { generation: 0, devices: &[] }, &mut out);
             map.check().unwrap();
         }
     }
@@ -81,22 +81,28 @@ proptest! {
     }
 }
 
-/// Mutations: `spare` takes any register; `put` does not restore what it replaced.
+/// Mutations: `spare_of` takes any register; the share is that of the writer; an update needs a place.
 #[test]
 fn nothing_that_says_something_gives_way() {
     let mut map = Map::new(3, 2);
-    let mut out = Outbox::<()>::new();
-    let blocked = |n: u8, set| Register::Blocked(NodeId([n; 32]), set);
-    assert!(map.put(stamped(1, 1, 1, blocked(1, true)), &mut out));
-    assert!(map.put(stamped(1, 1, 1, blocked(2, false)), &mut out));
-    assert!(map.put(stamped(1, 1, 1, blocked(3, true)), &mut out), "what says nothing gives way");
+    let devices = [NodeId([1; 32]), NodeId([2; 32]), NodeId([3; 32])];
+    let put = |map: &mut Map, n, from, set| {
+        let register = Register::Blocked(NodeId([n; 32]), set);
+        // The writer is any: the share is of who brings it.
+        let stamped = stamped(1, 1, n, register);
+        map.put(stamped, NodeId([from; 32]), Present { generation: 1, devices: &devices }, &mut Outbox::<()>::new())
+    };
+    assert!(put(&mut map, 1, 1, true));
+    assert!(put(&mut map, 2, 1, false));
+    assert!(put(&mut map, 3, 1, true), "what says nothing gives way");
     assert!(map.get(&blocked(2, true).key()).is_none());
-    assert!(!map.put(stamped(1, 1, 1, blocked(4, true)), &mut out), "the share of this writer is full");
-    assert!(map.put(stamped(1, 1, 2, blocked(4, true)), &mut out), "another one has its own");
-    assert!(!map.put(stamped(1, 1, 3, blocked(5, true)), &mut out), "all places are taken");
-    assert!(!map.put(stamped(1, 2, 3, blocked(6, false)), &mut out));
+    assert!(!put(&mut map, 4, 1, true), "the share of this device is full");
+    assert!(put(&mut map, 4, 2, true), "another one has its own");
+    assert!(!put(&mut map, 5, 3, true), "all places are taken");
+    assert!(!put(&mut map, 6, 3, false));
     let held: Vec<Register> = map.iter().map(|s| s.register.clone()).collect();
     assert_eq!(held, [blocked(1, true), blocked(3, true), blocked(4, true)]);
+    assert!(put(&mut map, 1, 1, false) && put(&mut map, 1, 1, true), "what is here changes, however full it is");
     map.check().unwrap();
 }
 
@@ -137,7 +143,9 @@ impl Bench {
     }
 
     fn own(&mut self, generation: u64, devices: &[u8]) -> Vec<Out> {
-        self.input(In::Own { generation, devices: devices.iter().map(|n| node(*n)).collect() })
+        // A list follows the one that is here, or stands instead of it.
+        let common = self.machine.generation.min(generation.saturating_sub(1));
+        self.input(In::Own { generation, common, devices: devices.iter().map(|n| node(*n)).collect() })
     }
 
     fn opened(&mut self, from: u8, body: Vec<u8>) -> Vec<Out> {
@@ -307,7 +315,8 @@ fn many_registers_come_over_in_parts() {
         let at = usize::from(n) % 2;
         pair[at].with(|m, _, out| {
             let writer = m.me;
-            m.map.put(Stamped { generation: 1, counter: 1, writer, register: key(n) }, out);
+            let stamped = Stamped { generation: 1, lowered: 0, counter: 1, writer, register: key(n) };
+            m.map.put(stamped, writer, Present { generation: 1, devices: &[] }, out);
         });
     }
     let mut mail: Vec<(usize, Vec<u8>)> = Vec::new();
@@ -340,4 +349,169 @@ fn many_registers_come_over_in_parts() {
     }
     assert_eq!(pair[0].machine.map.len(), 1_300);
     assert_eq!(pair[0].machine.map.root(), pair[1].machine.map.root());
+}
+
+/// A removed device made lists up and set registers under them. Mutation: `lower` puts registers under the list that
+/// stands.
+#[test]
+fn registers_of_lists_that_gave_way_rank_below_what_is_set_after_that() {
+    let mut b = Bench::new(0, &[1, 2]);
+    b.own(7, &[0, 1, 2]);
+    b.page(1, &[stamped(7, u64::MAX, 255, blocked(9, false))]);
+    b.own(2, &[0, 2]);
+    b.input(In::Share(blocked(9, true)));
+    assert!(b.holds(&blocked(9, true)));
+}
+
+/// What was set under a list that gave way was set after what is of the list before it.
+/// Mutations: `lower` forgets the generation that a register had, or takes its counter for one of the common list.
+#[test]
+fn registers_of_lists_that_gave_way_stay_in_order() {
+    let (mut a, mut b) = (Bench::new(0, &[1]), Bench::new(1, &[0]));
+    for n in 0..9 {
+        a.input(In::Share(blocked(9, n % 2 == 1)));
+        a.input(In::Share(blocked(8, true)));
+    }
+    let page: Vec<Stamped> = a.machine.map.iter().cloned().collect();
+    b.page(0, &page);
+    a.own(5, &[0, 1]);
+    a.input(In::Share(blocked(9, true)));
+    a.own(6, &[0, 1]);
+    a.input(In::Share(blocked(9, false)));
+    // Only the first list is of both chains.
+    let (generation, common) = (2, 1);
+    a.input(In::Own { generation, common, devices: alloc::vec![node(0), node(1)] });
+    b.own(2, &[0, 1]);
+    let page: Vec<Stamped> = b.machine.map.iter().cloned().collect();
+    a.page(1, &page);
+    assert!(a.holds(&blocked(9, false)), "the last that the user set");
+    let page: Vec<Stamped> = a.machine.map.iter().cloned().collect();
+    b.page(0, &page);
+    assert!(b.holds(&blocked(9, false)));
+    assert_eq!(a.machine.map.root(), b.machine.map.root());
+}
+
+/// Mutation: `own` does not look at the blocks of who is no device any more.
+#[test]
+fn a_block_of_a_device_holds_from_its_removal() {
+    let mut b = Bench::new(0, &[1, 2]);
+    assert!(b.page(1, &[stamped(1, 1, 1, Register::Blocked(node(2), true))]).is_empty());
+    let said = b.own(2, &[0, 1]);
+    assert!(said.iter().any(|o| matches!(o, Out::Block { peer, blocked: true } if *peer == node(2))), "{said:?}");
+}
+
+/// Mutation: a suggestion is of the newest list.
+#[test]
+fn a_suggestion_ranks_below_what_the_user_set_under_any_list() {
+    let mut new = Bench::new(1, &[0]);
+    new.own(2, &[0, 1]);
+    let contact = |set| Register::Contact(node(3), set);
+    new.input(In::Suggest(contact(true)));
+    assert!(new.holds(&contact(true)));
+    new.page(0, &[stamped(1, 5, 0, contact(false))]);
+    assert!(new.holds(&contact(false)));
+}
+
+/// Mutations: `share` is silent if nothing differs; `take` is.
+#[test]
+fn what_the_user_does_again_is_done_again_on_all_devices() {
+    let (mut a, mut b) = (Bench::new(0, &[1]), Bench::new(1, &[0]));
+    for n in 1..4 {
+        a.input(In::Share(blocked(9, true)));
+        let page: Vec<Stamped> = a.machine.map.iter().cloned().collect();
+        assert_eq!(page.first().map(|s| s.counter), Some(n));
+        assert!(matches!(b.page(0, &page)[..], [Out::Block { blocked: true, .. }]));
+        assert!(b.page(0, &page).is_empty(), "it is the same write");
+    }
+    let read = Register::Read(ConversationId([1; 32]), MessageId { depth: 5, hash: [0; 32] });
+    assert_eq!(a.input(In::Share(read.clone())).len(), 1);
+    assert!(a.input(In::Share(read)).is_empty(), "a mark is where it is");
+}
+
+/// Mutations: `take` or `share` does not ask whose device a node is; a register stays when its node becomes an own device.
+#[test]
+fn of_own_devices_nothing_is_shared_as_of_other_people() {
+    let mut b = Bench::new(0, &[1, 2]);
+    let all = |n: u8| {
+        let comparison = Comparison { verified: true, device: node(n), identity: [9; 32], devices: [9; 32] };
+        [
+            Register::Contact(node(n), true),
+            Register::Petname(node(n), Some("x".into())),
+            Register::Muted(node(n), true),
+            Register::Trust(node(n), Some(comparison)),
+        ]
+    };
+    for register in all(0).into_iter().chain(all(2)) {
+        assert!(b.page(1, &[stamped(1, 1, 1, register.clone())]).is_empty(), "{register:?}");
+        assert!(b.input(In::Share(register.clone())).is_empty());
+        assert!(b.input(In::Suggest(register)).is_empty());
+    }
+    assert_eq!((b.dropped(DropReason::Stale), b.machine.map.len()), (8, 0));
+    all(3).into_iter().for_each(|register| drop(b.input(In::Share(register))));
+    assert_eq!(b.machine.map.len(), 4);
+    b.own(2, &[0, 1, 2, 3]);
+    assert_eq!(b.machine.map.len(), 0);
+}
+
+/// Mutation: `mark` does not look at the writer, or `own` says no marks.
+#[test]
+fn a_mark_counts_while_its_writer_is_a_device() {
+    let mut b = Bench::new(0, &[1, 2]);
+    let conversation = ConversationId([1; 32]);
+    let far = MessageId { depth: u64::MAX, hash: [255; 32] };
+    let marks = |said: &[Out]| -> Vec<Option<MessageId>> {
+        said.iter().filter_map(|o| if let Out::Read { upto, .. } = o { Some(*upto) } else { None }).collect()
+    };
+    let by = Stamped { writer: node(1), ..stamped(1, 1, 1, Register::Read(conversation, far)) };
+    assert_eq!(marks(&b.page(1, &[by])), [Some(far)]);
+    assert_eq!(marks(&b.own(2, &[0, 1, 2])), [Some(far)]);
+    assert_eq!(marks(&b.own(3, &[0, 2])), [None]);
+    let read = MessageId { depth: 5, hash: [0; 32] };
+    assert_eq!(marks(&b.input(In::Share(Register::Read(conversation, read)))), [Some(read)], "also of this device");
+    assert_eq!(marks(&b.own(4, &[0, 2])), [Some(read)]);
+}
+
+/// Two devices learn of a list on their own and write the same.
+/// Mutations: the device's register stays; the stamp is a new one of the device that moves; a removal of the person before
+/// stands.
+#[test]
+fn what_was_set_of_a_device_becomes_its_persons_on_all_devices_alike() {
+    let (mut a, mut b) = (Bench::new(0, &[1]), Bench::new(1, &[0]));
+    let (device, person) = (node(4), node(3));
+    a.input(In::Share(Register::Contact(person, true)));
+    a.input(In::Share(Register::Contact(person, false)));
+    a.input(In::Share(Register::Contact(device, true)));
+    a.input(In::Share(Register::Petname(device, Some("bob".into()))));
+    let page: Vec<Stamped> = a.machine.map.iter().cloned().collect();
+    b.page(0, &page);
+    for bench in [&mut a, &mut b] {
+        assert!(bench.input(In::Moved { device, person }).iter().all(|o| matches!(o, Out::Seal { .. })));
+        assert!(bench.holds(&Register::Contact(person, true)) && bench.holds(&Register::Contact(device, false)));
+        assert!(bench.holds(&Register::Petname(person, Some("bob".into()))));
+        assert!(bench.holds(&Register::Petname(device, None)));
+    }
+    assert_eq!(a.machine.map.root(), b.machine.map.root());
+    let root = a.machine.map.root();
+    a.input(In::Moved { device, person });
+    assert_eq!(a.machine.map.root(), root, "once");
+}
+
+/// Mutations: `spare` does not look for who left; what is of an earlier list takes the place of what is new.
+#[test]
+fn what_a_removed_device_filled_gives_way() {
+    let devices = [NodeId([1; 32]), NodeId([2; 32])];
+    let mut map = Map::new(4, 4);
+    let put = |map: &mut Map, n, from, generation| {
+        let present = Present { generation, devices: &devices };
+        let stamped = stamped(generation.min(u64::from(n)), 1, 2, blocked(n, true));
+        map.put(stamped, NodeId([from; 32]), present, &mut Outbox::<()>::new())
+    };
+    // Of device 3, in the name of device 2, which is in the list.
+    (1..5).for_each(|n| assert!(put(&mut map, n, 3, 1)));
+    assert!(!put(&mut map, 9, 1, 1), "under the same list it keeps them");
+    assert!(put(&mut map, 10, 1, 2) && put(&mut map, 11, 1, 2));
+    assert!(!put(&mut map, 1, 2, 2), "what gave way does not come back");
+    let held: Vec<Register> = map.iter().map(|s| s.register.clone()).collect();
+    assert_eq!(held, [blocked(3, true), blocked(4, true), blocked(10, true), blocked(11, true)]);
+    map.check().unwrap();
 }

@@ -251,6 +251,12 @@ impl Chain {
         !self.has(node) && self.lists.iter().any(was_in)
     }
 
+    /// The generation of the last list that both chains have; 0 if there is none.
+    pub(crate) fn common(&self, other: &Self) -> u64 {
+        let both = self.lists.iter().zip(&other.lists).take_while(|(a, b)| a == b);
+        both.last().map_or(0, |(list, _)| list.generation)
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.lists.len() >= MAX_LISTS
     }

@@ -89,8 +89,41 @@ impl Register {
         }
     }
 
+    /// The person that it is about; none if it is about a node alone, or a conversation.
+    pub(crate) fn person(&self) -> Option<NodeId> {
+        match self {
+            Self::Contact(node, _) | Self::Petname(node, _) | Self::Muted(node, _) | Self::Trust(node, _) => {
+                Some(*node)
+            }
+            Self::Blocked(..) | Self::Read(..) => None,
+        }
+    }
+
+    /// The same of another node, if it is about a person.
+    pub(crate) fn of(&self, node: NodeId) -> Self {
+        match self {
+            Self::Contact(_, set) => Self::Contact(node, *set),
+            Self::Petname(_, name) => Self::Petname(node, name.clone()),
+            Self::Muted(_, set) => Self::Muted(node, *set),
+            Self::Trust(_, comparison) => Self::Trust(node, *comparison),
+            Self::Blocked(..) | Self::Read(..) => self.clone(),
+        }
+    }
+
+    /// What it holds if it was never written; a mark stays.
+    pub(crate) fn default_of(&self) -> Self {
+        match self {
+            Self::Contact(node, _) => Self::Contact(*node, false),
+            Self::Petname(node, _) => Self::Petname(*node, None),
+            Self::Muted(node, _) => Self::Muted(*node, false),
+            Self::Trust(node, _) => Self::Trust(*node, None),
+            Self::Blocked(node, _) => Self::Blocked(*node, false),
+            Self::Read(..) => self.clone(),
+        }
+    }
+
     /// What merges by its maximum and not by who wrote last.
-    fn maximum(&self) -> Option<MessageId> {
+    pub(crate) fn maximum(&self) -> Option<MessageId> {
         match self {
             Self::Read(_, upto) => Some(*upto),
             Self::Contact(..) | Self::Petname(..) | Self::Muted(..) | Self::Trust(..) | Self::Blocked(..) => None,
@@ -104,6 +137,9 @@ pub(crate) struct Stamped {
     /// The generation of the account's list of devices under which it was written: what is written after a device was
     /// removed stands, whatever that device wrote.
     pub(crate) generation: u64,
+    /// The generation that it had before, if the list under which it was written does not stand any more; else 0.
+    /// `generation` is then that of the last list of that chain that stands.
+    pub(crate) lowered: u64,
     /// One more than that of the value before it, from 1 under each generation (Lamport, CACM 1978).
     pub(crate) counter: u64,
     /// The device that wrote it.
@@ -112,14 +148,18 @@ pub(crate) struct Stamped {
 }
 
 impl Stamped {
-    /// Whether this stands where both are known: by generation, then by the maximum if the register merges so, counter,
+    /// Whether this stands where both are known: by generation, by the one that it was lowered
+    /// from, then by the maximum if the register merges so, counter,
     /// writer and content. A total order, so what stands is the same in whatever order they come.
     pub(crate) fn stands_before(&self, other: &Self) -> bool {
-        let rank = |s: &Self| (s.generation, s.register.maximum(), s.counter, s.writer);
-        match rank(self).cmp(&rank(other)) {
+        match self.rank().cmp(&other.rank()) {
             core::cmp::Ordering::Greater => true,
             core::cmp::Ordering::Equal => encode(&self.register) > encode(&other.register),
             core::cmp::Ordering::Less => false,
         }
+    }
+
+    fn rank(&self) -> (u64, u64, Option<MessageId>, u64, NodeId) {
+        (self.generation, self.lowered, self.register.maximum(), self.counter, self.writer)
     }
 }

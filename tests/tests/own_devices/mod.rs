@@ -231,3 +231,162 @@ fn a_verification_does_not_cover_a_device_that_was_not_there() {
     let now = w.now;
     assert!(w.engine_of(LAPTOP).send_private(now, bob, Content::text("sent")).is_ok());
 }
+
+/// A message is late on both devices after one of them read on. Mutation: the mark of the device itself acts otherwise than
+/// that of another one.
+#[test]
+fn a_late_message_counts_alike_on_all_devices() {
+    let mut w = World::new(3);
+    let (now, alice, bob) = (w.now, w.id(PHONE), w.id(BOB));
+    w.engine_of(BOB).add_contact(now, alice, None).unwrap();
+    w.add(PHONE, LAPTOP);
+    w.until("Bob knows", |w| w.devices[BOB].engine.devices_of(alice).len() == 2);
+    let now = w.now;
+    w.engine_of(BOB).send_private(now, alice, Content::text("one")).unwrap();
+    w.until("both have it", |w| w.unread_of(PHONE, BOB) == 1 && w.unread_of(LAPTOP, BOB) == 1);
+    w.cut.extend([(PHONE, BOB), (LAPTOP, BOB)]);
+    w.run_for(60);
+    let now = w.now;
+    w.engine_of(BOB).send_private(now, alice, Content::text("late")).unwrap();
+    for text in ["a", "b", "c"] {
+        let now = w.now;
+        w.engine_of(PHONE).send_private(now, bob, Content::text(text)).unwrap();
+    }
+    w.run_for(10);
+    let (now, with) = (w.now, Conversation::Private(bob));
+    w.engine_of(PHONE).mark_read(now, with, None).unwrap();
+    w.run_for(10);
+    assert_eq!((w.unread_of(PHONE, BOB), w.unread_of(LAPTOP, BOB)), (0, 0));
+    w.cut.clear();
+    let is_late = |e: &Durable| matches!(e, Durable::Received(m) if m.content == Content::text("late"));
+    w.until("it came", |w| [PHONE, LAPTOP].iter().all(|n| w.devices[*n].events.iter().any(is_late)));
+    w.run_for(30);
+    assert_eq!(w.unread_of(PHONE, BOB), w.unread_of(LAPTOP, BOB));
+}
+
+/// Bob is added by his second device, whose list comes after that; then another own device joins.
+/// Mutations: `Moved` leaves the device's registers; a removal takes back those of the row alone.
+#[test]
+fn a_contact_added_by_its_second_device_is_one_contact_on_all_devices() {
+    let mut w = World::new(5);
+    let second = w.id(4);
+    w.add(BOB, 4);
+    w.run_for(20);
+    let now = w.now;
+    w.engine_of(PHONE).add_contact(now, second, Some("bob".into())).unwrap();
+    w.until("the phone knows", |w| w.devices[PHONE].engine.devices_of(second).len() == 2);
+    w.add(PHONE, LAPTOP);
+    w.run_for(60);
+    for n in [PHONE, LAPTOP] {
+        assert_eq!(w.petname(n, 4).as_deref(), Some("bob"));
+        assert_eq!(w.devices[n].engine.contacts().iter().filter(|c| c.petname.is_some()).count(), 1);
+    }
+    let now = w.now;
+    w.engine_of(PHONE).remove_contact(now, second).unwrap();
+    w.run_for(10);
+    w.add(PHONE, CAROL);
+    w.run_for(60);
+    for n in [PHONE, LAPTOP, CAROL] {
+        assert!(!w.is_contact(n, 4) && !w.is_contact(n, BOB), "{n}");
+    }
+}
+
+/// Mutations: a list that changes does not pass on the blocks of who left it; an own device is blocked with all others.
+#[test]
+fn a_device_that_is_blocked_and_removed_is_blocked_by_all() {
+    let mut w = World::new(4);
+    w.add(PHONE, LAPTOP);
+    w.add(PHONE, CAROL);
+    w.run_for(20);
+    let (now, stolen) = (w.now, w.id(CAROL));
+    w.engine_of(PHONE).block(now, stolen).unwrap();
+    w.run_for(5);
+    assert!(w.linked(PHONE, LAPTOP) && !w.blocks(LAPTOP, CAROL), "not before its removal");
+    let now = w.now;
+    w.engine_of(PHONE).remove_device(now, stolen).unwrap();
+    w.until("both block it", |w| w.blocks(PHONE, CAROL) && w.blocks(LAPTOP, CAROL));
+}
+
+/// Mutations: `share` is silent if nothing differs; `take` is.
+#[test]
+fn comparing_again_ends_a_hold_on_all_devices() {
+    let mut w = World::new(5);
+    w.add(PHONE, LAPTOP);
+    w.run_for(5);
+    w.verify(PHONE, BOB);
+    w.until("the laptop has it", |w| w.state(LAPTOP, BOB) == Some(Verification::Verified));
+    w.add(BOB, 4);
+    let both = |w: &World, v| w.state(PHONE, BOB) == Some(v) && w.state(LAPTOP, BOB) == Some(v);
+    w.until("both hold", |w| both(w, Verification::Changed));
+    let (now, second, bob) = (w.now, w.id(4), w.id(BOB));
+    w.engine_of(BOB).remove_device(now, second).unwrap();
+    w.until("it is gone", |w| [PHONE, LAPTOP].iter().all(|n| w.devices[*n].engine.devices_of(bob).len() == 1));
+    w.run_for(10);
+    let now = w.now;
+    let number = w.engine_of(PHONE).safety_number(now, bob).unwrap().number;
+    w.engine_of(PHONE).verify_contact(now, bob, &number).unwrap();
+    w.until("both are verified", |w| both(w, Verification::Verified));
+}
+
+/// The phone removes the laptop while that made lists, and set names under them on the tablet.
+/// Mutation: registers of lists that gave way are put under the list that stands.
+#[test]
+fn what_a_removed_device_set_under_its_own_lists_gives_way() {
+    let mut w = World::new(5);
+    let (now, bob, tablet) = (w.now, w.id(BOB), CAROL);
+    w.engine_of(PHONE).add_contact(now, bob, Some("Bob".into())).unwrap();
+    w.add(PHONE, LAPTOP);
+    w.add(PHONE, tablet);
+    w.until("all have it", |w| [PHONE, LAPTOP, tablet].iter().all(|n| w.petname(*n, BOB).is_some()));
+    w.run_for(10);
+    w.cut.extend([(PHONE, LAPTOP), (PHONE, tablet), (PHONE, BOB), (PHONE, 4)]);
+    w.run_for(60);
+    for name in ["l1", "l2", "l3"] {
+        let now = w.now;
+        w.engine_of(LAPTOP).rename_device(now, name).unwrap();
+        w.run_for(5);
+    }
+    for n in 0..5 {
+        w.rename(LAPTOP, BOB, &format!("Mallory {n}"));
+        w.run_for(2);
+    }
+    assert_eq!(w.petname(tablet, BOB).as_deref(), Some("Mallory 4"));
+    w.devices[LAPTOP].off = true;
+    let (now, laptop) = (w.now, w.id(LAPTOP));
+    w.engine_of(PHONE).remove_device(now, laptop).unwrap();
+    w.rename(PHONE, BOB, "Bob again");
+    w.cut.clear();
+    w.until("the tablet knows", |w| !w.names(tablet).iter().any(|(n, _)| *n == laptop));
+    let has = |w: &World, n| w.petname(n, BOB).as_deref() == Some("Bob again");
+    w.until("both have it", |w| has(w, PHONE) && has(w, tablet));
+}
+
+/// A name goes from one contact to another while the laptop is away: it learns of both changes in one page, by id.
+/// Mutation: applying a name that another contact has takes it from one of them.
+#[test]
+fn a_name_that_moves_arrives_whatever_comes_first() {
+    for (x, y) in [(1, 3), (3, 1), (4, 5), (5, 4)] {
+        for removes in [false, true] {
+            let mut w = World::new(6);
+            let (now, from, to) = (w.now, w.id(x), w.id(y));
+            w.engine_of(PHONE).add_contact(now, from, Some("bob".into())).unwrap();
+            w.engine_of(PHONE).add_contact(now, to, None).unwrap();
+            w.add(PHONE, LAPTOP);
+            w.until("the laptop has it", |w| w.petname(LAPTOP, x).is_some() && w.is_contact(LAPTOP, y));
+            w.run_for(5);
+            w.cut.push((PHONE, LAPTOP));
+            w.run_for(60);
+            let now = w.now;
+            if removes {
+                w.engine_of(PHONE).remove_contact(now, from).unwrap();
+            } else {
+                w.rename(PHONE, x, "robert");
+            }
+            w.rename(PHONE, y, "bob");
+            w.cut.clear();
+            let want = (!removes).then_some("robert");
+            let has = |w: &World, n| w.petname(n, x).as_deref() == want && w.petname(n, y).as_deref() == Some("bob");
+            w.until("both have it", |w| has(w, PHONE) && has(w, LAPTOP));
+        }
+    }
+}

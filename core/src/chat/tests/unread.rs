@@ -174,3 +174,24 @@ fn at_most_64_peers_are_served_at_once() {
     assert_eq!(ask(&mut bench, 200), 1, "one too many");
     assert_eq!(ask(&mut bench, 101), 1, "it is served already");
 }
+
+/// A mark beyond all that is here, of a device that was removed then. Mutations: a mark that counts no more stays; a mark of
+/// another device makes this one read beyond what is here.
+#[test]
+fn a_mark_that_counts_no_more_suppresses_nothing() {
+    let (mut bench, mut author) = (Bench::new(1), Author::new(2));
+    let run = author.run(vec![Content::text("one")], &[]);
+    bench.gossip(author.id(), &run);
+    let conversation = network_conversation(&[0; 32]);
+    let far = MessageId { depth: u64::MAX, hash: [255; 32] };
+    bench.input(In::ReadElsewhere { conversation, upto: Some(far) });
+    let run = author.run(vec![Content::text("two")], &[]);
+    bench.gossip(author.id(), &run);
+    assert_eq!(bench.chat.unread_of(HERE), 0, "while the device is one of the account");
+    bench.input(In::ReadElsewhere { conversation, upto: None });
+    for n in 0..3 {
+        let run = author.run(vec![Content::text(n.to_string())], &[]);
+        bench.gossip(author.id(), &run);
+    }
+    assert_eq!(bench.chat.unread_of(HERE), 3);
+}

@@ -40,8 +40,10 @@ impl Engine {
 
     fn set_blocked(&mut self, now: Instant, peer: NodeId, blocked: bool) -> Result<(), CommandError> {
         let at = self.advance(now);
-        // A person with several devices is blocked with all of them.
-        let devices = self.machines.device.of(peer).into_iter().filter(|d| *d != peer && *d != self.me);
+        // A person with several devices is blocked with all of them; an own device that was stolen is blocked alone.
+        let all = self.machines.device.of(peer);
+        let is_own = all.contains(&self.me);
+        let devices = all.into_iter().filter(|d| *d != peer && !is_own);
         let mut set = self.machines.link.command(at, &mut self.q, Block { peer, blocked });
         for peer in devices {
             set = set.and(self.machines.link.command(at, &mut self.q, Block { peer, blocked }));

@@ -69,7 +69,7 @@ impl Engine {
         let m = &self.machines;
         Contact {
             node,
-            petname: person.petname.clone(),
+            petname: m.contacts.petname(node).map(Into::into),
             name: m.membership.get(node).and_then(|known| known.name.clone()),
             request: person.request,
             verification: person.verification(),
