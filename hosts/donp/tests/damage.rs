@@ -242,7 +242,6 @@ fn a_profile_is_exported_imported_and_protected_anew() {
     let new = new.to_str().expect("UTF-8");
     here.run("alice", &["profile", "passphrase"]).fails(2, &["--new-passphrase-file"]);
     here.run("alice", &["profile", "passphrase", "--new-passphrase-file", new]).ok();
-    here.run("alice", &["whoami"]).ok();
     here.run("alice", &["history", "all"]).fails(6, &["protected by a passphrase"]);
     assert!(here.run("alice", &["--passphrase-file", new, "history", "all"]).ok().out.contains("text 2"));
     here.run("alice", &["--passphrase-file", new, "profile", "passphrase", "--none"]).ok();
