@@ -154,7 +154,8 @@ extension Event {
             self = .groupChanged(
                 seq: seq, group: GroupId(trusted: group), change: GroupChange(change),
                 node: node.map { NodeId(trusted: $0) }, name: name, role: role.map { GroupRole($0) },
-                text: text, message: message.map { MessageId(trusted: $0) }, reason: reason.map { Refusal($0) })
+                text: text, message: message.map { MessageId(trusted: $0) },
+                reason: reason.map { Refusal($0) })
         case .fileReceived(let seq, let file): self = .fileReceived(seq: seq, file: FileId(trusted: file))
         case .fileProgress(let file, let bytes, let size, let holders):
             self = .fileProgress(file: FileId(trusted: file), bytes: bytes, size: size, holders: holders)

@@ -301,7 +301,7 @@ public final class Node: Sendable {
     }
 
     /// Asks to be a member of the group that an invitation names (`joinGroup`), now and then until it is
-    /// answered, also after a restart. ``Event/groupChanged(seq:group:change:node:name:role:text:reason:)``
+    /// answered, also after a restart. ``Event/groupChanged(seq:group:change:node:name:role:text:message:reason:)``
     /// says what became of it.
     /// - Throws: ``DonpError`` of the kinds `invalidInput` and `denied` (it is of another network, or this
     ///   node is a member already).
