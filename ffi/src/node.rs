@@ -134,7 +134,7 @@ pub struct NodeStatus {
     /// Where beacons are sent and heard, groups and interfaces in words for people; empty if `lan` is off or
     /// there is no multicast.
     pub lan: Vec<String>,
-    /// Why nodes on the local network may not be found; none if they are, or nobody asked for it.
+    /// Why nodes on the local network may not be found; none if they are, or discovery is off.
     pub lan_error: Option<String>,
     /// Names of places to enter the network that could not be looked up, each with the reason.
     pub unresolved: HashMap<String, String>,

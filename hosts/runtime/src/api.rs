@@ -550,7 +550,7 @@ pub struct Status {
     pub listen: Vec<String>,
     /// Where beacons are sent and received, groups and interfaces in words for people.
     pub lan: Vec<String>,
-    /// Why nodes on the local network may not be found; none if they are, or nobody asked for it.
+    /// Why nodes on the local network may not be found; none if they are, or discovery is off.
     pub lan_error: Option<String>,
     /// Addresses that other nodes saw this one at, `ip:port`.
     pub observed: Vec<String>,

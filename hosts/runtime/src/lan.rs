@@ -154,7 +154,7 @@ struct Ear {
 pub(crate) struct MulticastSockets {
     compat: bool,
     ears: Vec<Ear>,
-    /// Why beacons are not heard as they should be.
+    /// Why beacons are not received as they should be.
     trouble: Option<String>,
 }
 
@@ -206,7 +206,7 @@ impl MulticastSockets {
         self.trouble = trouble;
     }
 
-    /// Why beacons are not heard as they should be; `why` is what a place could not be opened for.
+    /// Why beacons are not received as they should be; `why` is what a place could not be opened for.
     fn trouble(&self, why: Option<io::Error>) -> Option<String> {
         match why {
             Some(e) if e.kind() == io::ErrorKind::AddrInUse => Some(format!(
@@ -303,7 +303,7 @@ impl MulticastSockets {
         }
     }
 
-    /// Why beacons are not heard as they should be, in words.
+    /// Why beacons are not received as they should be, in words.
     pub(crate) fn error(&self) -> Option<String> {
         self.trouble.clone()
     }

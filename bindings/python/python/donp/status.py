@@ -129,7 +129,7 @@ class NodeStatus:
     Groups and interfaces; empty if the node was not told to, or there is no multicast.
     """
     lan_error: str | None
-    """Why nodes on the local network may not be found; none if they are, or nobody asked for it."""
+    """Why nodes on the local network may not be found; none if they are, or discovery is off."""
     unresolved: dict[str, str]
     """Places to enter the network whose names could not be looked up, each with the reason."""
     store: str

@@ -30,7 +30,7 @@ public struct NodeStatus: Hashable, Sendable {
     /// Where beacons are sent and heard, groups and interfaces in words for people; empty if the node was not
     /// told to, or there is no multicast.
     public let lan: [String]
-    /// Why nodes on the local network may not be found; nil if they are, or nobody asked for it.
+    /// Why nodes on the local network may not be found; nil if they are, or discovery is off.
     public let lanError: String?
     /// Places to enter the network whose names could not be looked up, each with the reason.
     public let unresolved: [String: String]

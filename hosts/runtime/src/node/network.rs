@@ -30,8 +30,8 @@ pub(super) struct Network {
 }
 
 impl Node {
-    /// The system changed networks: every link is probed at once. On Linux the node notices by itself; where an app is told
-    /// by its system, as on Android, it says so.
+    /// The system changed networks: every link is probed at once. On Linux the node notices by itself. Where
+    /// only the app is informed, as on Android, the app calls this.
     ///
     /// # Errors
     /// When the node is not running any more.

@@ -111,7 +111,7 @@ mod system {
 /// Listens for changes of the system's interfaces.
 pub(crate) struct Changes {
     socket: system::Socket,
-    /// Edge-triggered readiness is told once. At first too: what came before the registration makes no edge.
+    /// Edge-triggered readiness is reported once. At first too: what came before the registration makes no edge.
     readable: bool,
 }
 

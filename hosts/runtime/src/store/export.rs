@@ -1,7 +1,7 @@
 //! A profile in one file under a passphrase, to carry to another machine: docs/spec/store.md, "Export".
 //!
 //! The file is a copy of the database as of one moment, sealed whole, in chunks: also the keys of records, which lie in the
-//! clear in a profile, are read by nobody without the passphrase. The data key is in the first chunk and is never written
+//! clear in a profile, cannot be read without the passphrase. The data key is in the first chunk and is never written
 //! to a disk in the clear.
 
 use std::fs::{self, File};

@@ -94,7 +94,7 @@ public enum class Lan {
  * @property observed addresses that other nodes saw this one at, `ip:port`
  * @property lan where beacons are sent and heard, groups and interfaces in words for people; empty if the
  *   node was not told to, or there is no multicast
- * @property lanError why nodes on the local network may not be found; null if they are, or nobody asked for it
+ * @property lanError why nodes on the local network may not be found; null if they are, or discovery is off
  * @property unresolved places to enter the network whose names could not be looked up, each with the reason
  * @property store `sqlite` or `memory`
  * @property protection what guards the key that seals the store: `passphrase`, `key-file`, `key-store` or
