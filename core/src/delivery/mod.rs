@@ -1,8 +1,8 @@
 //! Private messages until the other side has stored them (docs/design/delivery.md §1).
 //!
 //! A message is written to the outbox before anything is sent and leaves it only when the receiver
-//! acknowledges that its own store has it. In between it is sent, sent again after 1, 2, 4, 8, 16 and 32
-//! seconds, and after that kept until the peer returns. The DONP document's `ReliableMessageDelivery`
+//! acknowledges that its own store has it. In between it is sent again after pauses that double from one
+//! second, up to 8.5 minutes, and at once when the peer returns. The DONP document's `ReliableMessageDelivery`
 //! with its faults corrected: its back-off is computed and not used, and its acknowledgements prove
 //! nothing; here they come inside the session of the device that gives them.
 
@@ -32,6 +32,10 @@ use crate::wire::{MAX_MESSAGE, Malformed, Priority};
 /// How long an id is remembered so that a repeated message is acknowledged without work: 15 min
 /// (docs/design/delivery.md §3). Later repeats are recognised by the conversation's own numbers.
 const REMEMBER: Duration = Duration::from_secs(900);
+
+/// The longest pause before a message is sent again while the link is up: the receiver still knows the repeat as one
+/// ([`REMEMBER`]), whatever the jitter.
+const LONGEST_PAUSE: Duration = Duration::from_secs(512);
 
 /// Messages that wait for an acknowledgement: id and `Carry`, under peer and order of submission.
 const OUTBOX: Table = Table::hot(24);
@@ -196,8 +200,7 @@ impl Delivery {
             return;
         };
         let rng = &mut *cx.rng;
-        // 1, 2, 4, 8, 16 and 32 s (docs/design/delivery.md §2).
-        let backoff = Backoff::new(self.config.delivery.retry_first, Duration::MAX);
+        let backoff = Backoff::new(self.config.delivery.retry_first, LONGEST_PAUSE);
         let mut again = 0u64;
         let pause = |n| backoff.pause(n, rng);
         peer.dispatch(cx.now, self.config.delivery.window, pause, |order, body, sent_before| {

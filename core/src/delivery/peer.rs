@@ -7,8 +7,7 @@ use crate::id::MessageId;
 use crate::planted::{Bug, planted};
 use crate::time::{Duration, Instant, soonest};
 
-/// Sends of one message before it waits for the peer to return (the document's `MAX_RETRIES` 5,
-/// after the first send).
+/// Sends of one message while it has a place in the window: the document's `MAX_RETRIES` 5, after the first send.
 pub(super) const ATTEMPTS: u32 = 6;
 
 #[derive(Debug)]
@@ -28,8 +27,9 @@ enum Stage {
     Waiting { sent: u32 },
     /// Sent; again at `due`.
     UnderWay { sent: u32, due: Instant },
-    /// Sent [`ATTEMPTS`] times: waits for a sign of life.
-    Parked,
+    /// Sent more than [`ATTEMPTS`] times: takes no place in the window. Again at a sign of life, else at `due`: a link that is up
+    /// is no proof that the other side could open what came.
+    Parked { sent: u32, due: Instant },
 }
 
 impl Entry {
@@ -56,7 +56,7 @@ pub(super) struct Peer {
     parked: usize,
     /// INVARIANT: no entry before this one is `Waiting`.
     first_waiting: u64,
-    /// INVARIANT: no entry `UnderWay` is due before this.
+    /// INVARIANT: no entry `UnderWay` or `Parked` is due before this.
     next_due: Option<Instant>,
 }
 
@@ -89,7 +89,7 @@ impl Peer {
         if !self.by_id.iter().all(names) {
             return Err("an id leads to the entry of another");
         }
-        if count(|s| *s == Stage::Parked) != self.parked {
+        if count(|s| matches!(s, Stage::Parked { .. })) != self.parked {
             return Err("the number parked is wrong");
         }
         let waiting = |entry: &Entry| matches!(entry.stage, Stage::Waiting { .. });
@@ -97,11 +97,11 @@ impl Peer {
             return Err("an entry waits before the first that waits");
         }
         let due = self.entries.values().filter_map(|entry| match entry.stage {
-            Stage::UnderWay { due, .. } => Some(due),
-            Stage::Unstored | Stage::Waiting { .. } | Stage::Parked => None,
+            Stage::UnderWay { due, .. } | Stage::Parked { due, .. } => Some(due),
+            Stage::Unstored | Stage::Waiting { .. } => None,
         });
         match (due.min(), self.next_due) {
-            (Some(_), None) => Err("an entry is under way and nothing is due"),
+            (Some(_), None) => Err("an entry was sent and nothing is due"),
             (Some(first), Some(next)) if first < next => Err("an entry is due before the next"),
             _ => Ok(()),
         }
@@ -121,10 +121,10 @@ impl Peer {
         self.by_id.remove(&short(&entry.id.hash));
         match entry.stage {
             Stage::UnderWay { .. } => self.under_way = self.under_way.saturating_sub(1),
-            Stage::Parked => self.parked = self.parked.saturating_sub(1),
+            Stage::Parked { .. } => self.parked = self.parked.saturating_sub(1),
             Stage::Unstored | Stage::Waiting { .. } => {}
         }
-        if self.under_way == 0 {
+        if self.under_way == 0 && self.parked == 0 {
             self.next_due = None;
         }
         Some(entry)
@@ -160,7 +160,7 @@ impl Peer {
         }
         self.parked = 0;
         for (&order, entry) in &mut self.entries {
-            if entry.stage == Stage::Parked {
+            if matches!(entry.stage, Stage::Parked { .. }) {
                 entry.stage = Stage::Waiting { sent: 0 };
                 self.first_waiting = self.first_waiting.min(order);
             }
@@ -182,19 +182,24 @@ impl Peer {
         if self.next_due.is_some_and(|due| due <= now) {
             self.next_due = None;
             for (&order, entry) in &mut self.entries {
-                let Stage::UnderWay { sent, due } = entry.stage else { continue };
-                if due > now {
-                    self.next_due = soonest(self.next_due, Some(due));
-                } else if sent >= ATTEMPTS {
-                    entry.stage = Stage::Parked;
-                    self.parked = self.parked.saturating_add(1);
-                    self.under_way = self.under_way.saturating_sub(1);
-                } else {
-                    let due = now + pause(sent);
-                    entry.stage = Stage::UnderWay { sent: sent.saturating_add(1), due };
-                    self.next_due = soonest(self.next_due, Some(due));
+                let (sent, mut due, parked) = match entry.stage {
+                    Stage::UnderWay { sent, due } => (sent, due, false),
+                    Stage::Parked { sent, due } => (sent, due, true),
+                    Stage::Unstored | Stage::Waiting { .. } => continue,
+                };
+                if due <= now {
+                    due = now + pause(sent);
+                    let sent = sent.saturating_add(1);
+                    if parked || sent > ATTEMPTS {
+                        self.parked = self.parked.saturating_add(usize::from(!parked));
+                        self.under_way = self.under_way.saturating_sub(usize::from(!parked));
+                        entry.stage = Stage::Parked { sent, due };
+                    } else {
+                        entry.stage = Stage::UnderWay { sent, due };
+                    }
                     send(order, entry.body.clone(), true);
                 }
+                self.next_due = soonest(self.next_due, Some(due));
             }
         }
         for (&order, entry) in self.entries.tail_mut(self.first_waiting) {

@@ -98,20 +98,36 @@ fn nothing_is_sent_before_it_is_stored() {
     assert_eq!(sends(&b.input(In::Stored { to: BOB, order: 1 })), 1);
 }
 
+/// Mutations: a parked message has no time at which it goes again; the pause has no limit.
 #[test]
-fn retries_double_to_32_seconds_then_wait_for_the_peer() {
+fn retries_double_and_never_stop_while_the_link_is_up() {
     let mut b = Bench::new();
     b.fact(up(BOB));
     assert_eq!(sends(&b.submit(1)), 1);
-    let times: Vec<u64> = b.run(1_000).into_iter().map(|(at, _)| at).collect();
-    // Sums of 1, 2, 4, 8 and 16 s; each pause is up to 20 % off.
-    assert_eq!(times.len(), 5, "{times:?}");
-    for (at, ideal) in times.iter().zip([1u64, 3, 7, 15, 31]) {
-        assert!((ideal * 8 / 10..=ideal * 12 / 10).contains(at), "{times:?}");
+    let times: Vec<u64> = b.run(3_600).into_iter().map(|(at, _)| at).collect();
+    let pauses: Vec<u64> = core::iter::once(&0).chain(&times).zip(&times).map(|(a, b)| b - a).collect();
+    // Each is up to 20 % off, and times are whole seconds.
+    let ideal = [1u64, 2, 4, 8, 16, 32, 64, 128, 256].into_iter().chain(core::iter::repeat(512));
+    assert!(times.len() >= 12, "{times:?}");
+    for (pause, ideal) in pauses.iter().zip(ideal) {
+        assert!((ideal * 8 / 10..=ideal * 12 / 10 + 2).contains(&(pause + 1)), "{times:?}");
     }
     assert_eq!(b.delivery.queued(BOB), 1, "still kept");
     b.fact(down(BOB));
+    assert_eq!(b.run(7_200), [], "nothing goes to a peer without a link");
     assert_eq!(sends(&b.fact(up(BOB))), 1, "the peer returned");
+}
+
+/// Fails if what was repeated in vain keeps its place: one message that the receiver cannot take would hold up all.
+#[test]
+fn parked_messages_take_no_place_in_the_window() {
+    let mut b = Bench::new();
+    b.delivery.config.delivery.window = 2;
+    b.fact(up(BOB));
+    (1..=3).for_each(|n| drop(b.submit(n)));
+    let third = |(at, o): &(u64, Out)| matches!(o, Out::Send { order: Some(3), .. }).then_some(*at);
+    let first = b.run(200).iter().find_map(third);
+    assert!(first.is_some_and(|at| (63 * 8 / 10..=63 * 12 / 10).contains(&at)), "{first:?}");
 }
 
 #[test]

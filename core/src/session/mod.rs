@@ -21,7 +21,7 @@ pub(crate) mod wire;
 
 pub(crate) use epochs::Subject;
 
-use crate::collections::{OrderedSet, Rate, RateLimit, ShortId, short};
+use crate::collections::{DeadlineQueue, OrderedSet, Rate, RateLimit, ShortId, short};
 use alloc::vec::Vec;
 
 use crate::crypto::kdf::Key;
@@ -168,6 +168,8 @@ pub(crate) struct Sessions {
     outgoing: Vec<(NodeId, Priority, Vec<u8>)>,
     /// What this step stores with the sessions.
     rows: Outbox<Out>,
+    /// Linked peers that a session is wanted with and that have not answered: when to try again.
+    retries: DeadlineQueue<NodeId>,
     answers: RateLimit,
     trust: TrustTable,
     tend_at: Instant,
@@ -254,24 +256,27 @@ impl Sessions {
         }
         let spent = peer.current().is_some_and(|s| s.is_spent());
         let sealed = peer.current().and_then(|s| Some((s.mine, s.seal(body, cx)?)));
-        if sealed.is_none() || spent {
+        let asks = sealed.is_none() || spent;
+        if asks {
             let wish = if spent { Wish::Repair } else { Wish::Start };
             ask(peer, to, wish, cx, out);
         }
-        let Some((tag, bytes)) = sealed else {
+        match &sealed {
+            Some((tag, bytes)) => order.into_iter().for_each(|order| peer.insert(order, *tag, bytes.clone())),
             // An acknowledgement is given again when it is asked for.
-            peer.waits |= order.is_some() || body.0 != Subject::Message;
-            return;
-        };
-        if let Some(order) = order {
-            peer.insert(order, tag, bytes.clone());
+            None => peer.waits |= order.is_some() || body.0 != Subject::Message,
         }
+        if asks {
+            self.retry_later(to, cx.now);
+        }
+        let Some((_, bytes)) = sealed else { return };
         self.sealed = self.sealed.saturating_add(1);
         self.outgoing.push((to, priority, bytes));
         self.save_later(to, out);
     }
 
     fn wipe(&mut self, node: NodeId, out: &mut Outbox<Out>) {
+        self.retries.cancel(node);
         let Some(mut peer) = self.peers.remove(node) else { return };
         self.unsaved.remove(&node);
         self.outgoing.retain(|(to, ..)| *to != node);
@@ -291,6 +296,7 @@ impl Sessions {
             None => {
                 peer.waits = true;
                 ask(peer, to, Wish::Start, cx, out);
+                self.retry_later(to, cx.now);
             }
         }
     }
@@ -391,6 +397,8 @@ impl Sessions {
         let waited = peer.waits;
         peer.forget_question();
         peer.add(from, session, out);
+        self.retries.cancel(from);
+        let Some(peer) = self.peers.get_mut(from) else { return };
         let waits = waited || peer.is_to_send();
         let used_up = self.firsts.insert(from, first, &mut self.rows);
         self.limit_unconfirmed(out);
@@ -440,18 +448,26 @@ impl Sessions {
         let found = peer.sessions.iter_mut().find(|s| s.mine == sealed.header.tag);
         let result = found.map(|session| {
             let answered = session.initiator && !session.confirmed;
+            // The sender repeats its hello: what answered the first time may be lost.
+            let hello = in_first && !session.retired;
             let body = session.open(sealed, cx)?;
             session.confirmed |= !in_first;
             if !session.retired && session.rank.saturating_add(1) < top {
                 session.rank = top;
             }
-            Ok((body, answered))
+            Ok((body, answered, hello))
         });
         let reason = match result {
-            Some(Ok((body, confirmed))) => {
+            Some(Ok((body, confirmed, hello))) => {
                 self.save_later(from, out);
+                if confirmed {
+                    self.retries.cancel(from);
+                }
                 if confirmed && self.peers.get_mut(from).is_some_and(|p| p.is_to_send()) {
                     out.push(Out::Ready(from));
+                }
+                if hello && body.1.is_empty() {
+                    return self.greet(cx, from, out);
                 }
                 return self.opened(from, sealed, body, out);
             }
@@ -492,12 +508,32 @@ impl Sessions {
     fn repair(&mut self, cx: &mut Cx<'_>, with: NodeId, out: &mut Outbox<Out>) {
         let Some(peer) = self.peer(with, out) else { return self.drops.count(DropReason::Queue) };
         if !peer.may_repair(cx.now) {
-            return self.drops.count(DropReason::Rate);
+            self.drops.count(DropReason::Rate);
+        } else if peer.unanswered().is_some() {
+            self.greet(cx, with, out);
+        } else {
+            ask(peer, with, Wish::Repair, cx, out);
         }
-        if peer.unanswered().is_some() {
-            return self.greet(cx, with, out);
+        self.retry_later(with, cx.now);
+    }
+
+    /// What is wanted of this peer may be lost on its way or refused there, and what its rate refused here is not
+    /// forgotten: the other side may have no reason to send anything that would bring it up again.
+    fn retry_later(&mut self, with: NodeId, now: Instant) {
+        if self.retries.get(with).is_none()
+            && let Some(peer) = self.peers.get_mut(with)
+        {
+            self.retries.arm(with, peer.next_try(now));
         }
-        ask(peer, with, Wish::Repair, cx, out);
+    }
+
+    fn retry(&mut self, cx: &mut Cx<'_>, with: NodeId, out: &mut Outbox<Out>) {
+        let Some(peer) = self.peers.get_mut(with) else { return };
+        if peer.wish == Wish::Start && peer.may_repair(cx.now) {
+            ask(peer, with, Wish::Start, cx, out);
+            return self.retry_later(with, cx.now);
+        }
+        self.repair(cx, with, out);
     }
 
     fn give_bundle(&mut self, cx: &mut Cx<'_>, to: NodeId, out: &mut Outbox<Out>) {
@@ -558,6 +594,7 @@ impl Machine for Sessions {
             unsaved: OrderedSet::new(),
             outgoing: Vec::new(),
             rows: Outbox::new(),
+            retries: DeadlineQueue::new(),
             answers: RateLimit::new(Rate::per_second(BUNDLES)),
             trust: TrustTable::default(),
             max_peers: setup.config.limits.conversations,
@@ -580,6 +617,7 @@ impl Machine for Sessions {
             if peer.sessions.is_empty() && !peer.is_needed() {
                 self.peers.remove(id);
             }
+            self.retries.cancel(id);
         }
     }
 
@@ -615,10 +653,13 @@ impl Machine for Sessions {
         if self.tend_at <= cx.now {
             self.tend(cx, false, out);
         }
+        while let Some(with) = self.retries.pop_due(cx.now) {
+            self.retry(cx, with, out);
+        }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        Some(self.tend_at)
+        Some(self.retries.next().map_or(self.tend_at, |at| at.min(self.tend_at)))
     }
 
     fn footprint(&self) -> usize {
@@ -626,6 +667,7 @@ impl Machine for Sessions {
         held.saturating_add(self.firsts.len())
             .saturating_add(self.keys.len())
             .saturating_add(self.outgoing.len())
+            .saturating_add(self.retries.len())
             .saturating_add(self.trust.len())
     }
 

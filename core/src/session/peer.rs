@@ -209,6 +209,12 @@ impl Peer {
         may
     }
 
+    /// When to try again what was not answered.
+    pub(super) fn next_try(&self, now: Instant) -> Instant {
+        let ahead = REPAIR_EVERY.saturating_mul(REPAIRS_AT_ONCE.saturating_sub(1));
+        self.repaired.before(ahead).max(now + ASK_AGAIN)
+    }
+
     /// A tag did not verify.
     pub(super) fn failed(&mut self, now: Instant) {
         if !self.failures.take(now) {

@@ -265,13 +265,16 @@ impl Node {
         self.commit(pending)
     }
 
-    fn pass(&mut self, time: Duration) {
+    /// What it sends meanwhile.
+    fn pass(&mut self, time: Duration) -> Vec<Vec<u8>> {
         self.now = self.now + time;
         self.wall = WallTime(self.wall.0 + time.as_millis() as u64);
+        let mut sent = Vec::new();
         while self.machine.next_deadline().is_some_and(|at| at <= self.now) {
             let pending = self.run(|m, cx, out| m.handle_timeout(cx, out));
-            self.commit(pending);
+            sent.extend(self.commit(pending));
         }
+        sent
     }
 
     fn sessions(&self) -> &[Session] {

@@ -70,7 +70,7 @@ impl World {
             }
             6 => {
                 let time = [1u64, 30, 3_600, 50_000][self.draw.below(4)];
-                self.nodes.iter_mut().for_each(|node| node.pass(Duration::from_secs(time)));
+                self.pass(Duration::from_secs(time));
             }
             7 if self.restores => match self.copies[n].take() {
                 Some((disk, app)) if self.draw.below(4) == 0 => {
@@ -98,6 +98,12 @@ impl World {
         }
     }
 
+    fn pass(&mut self, time: Duration) {
+        for (n, node) in self.nodes.iter_mut().enumerate() {
+            self.on_way.extend(node.pass(time).into_iter().map(|m| (1 - n, m)));
+        }
+    }
+
     fn arrive(&mut self, at: usize) {
         let (to, message) = self.on_way.remove(at);
         let pending = self.nodes[to].arrive(&message);
@@ -107,7 +113,7 @@ impl World {
     /// The link holds and nothing fails any more: every message is read within three rounds of repetition.
     fn calm(&mut self, seed: u64) {
         for round in 0.. {
-            self.nodes.iter_mut().for_each(|node| node.pass(MINUTE));
+            self.pass(MINUTE);
             while !self.on_way.is_empty() {
                 let (to, message) = self.on_way.remove(0);
                 let sent = self.nodes[to].take(&message);
