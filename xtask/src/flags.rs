@@ -20,9 +20,12 @@ pub fn cargo_with(root: &Path, flag: &str, subcommand: &[&str]) -> Command {
     // Joins the array of .cargo/config.toml.
     let config = format!("build.rustflags=['--cfg', '{flag}']");
     let mut command = cargo(root, subcommand);
-    // Dependencies are optimized for the usual build alone: what is built without `--release` here is not run.
-    let quick = "profile.dev.package.'*'.opt-level=0";
-    command.args(["--config", &config, "--config", quick, "--target-dir"]).arg(usual.join(flag));
+    command.args(["--config", &config]);
+    // Optimized for the usual build alone: what is built without `--release` here is not run.
+    for package in ["*", "donp-core"] {
+        command.arg("--config").arg(format!("profile.dev.package.'{package}'.opt-level=0"));
+    }
+    command.arg("--target-dir").arg(usual.join(flag));
     // In place of the array, if it is set.
     command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     command
