@@ -342,6 +342,8 @@ impl Sessions {
         let waits = peer.waits;
         peer.forget_question();
         peer.add(from, session, out);
+        // What was sealed in a session that is retired now may not have been opened, or its answer cannot be.
+        let waits = waits || peer.is_to_send();
         self.begun = self.begun.saturating_add(1);
         if repairs {
             self.greet(cx, from, out);
