@@ -12,6 +12,7 @@ use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::error::CommandError;
 use crate::id::{AccountId, NodeId, checked, with_checksum};
 use crate::time::WallTime;
 
@@ -326,6 +327,20 @@ impl core::error::Error for IdentityError {}
 /// Whether `name` may be shown to people as a name.
 pub(crate) fn name_is_valid(name: &str) -> bool {
     !name.is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control)
+}
+
+/// Whether a user may give this name to a node, a device, a contact or a group.
+pub(crate) fn check_name(name: &str) -> Result<(), CommandError> {
+    if name.trim().is_empty() {
+        return Err(CommandError::Empty("name"));
+    }
+    if !name_is_valid(name) {
+        return Err(CommandError::Unreadable("name: it has 1 to 64 bytes and no control characters"));
+    }
+    if is_reserved(name) {
+        return Err(CommandError::Unreadable("name: `all` and what begins with # have another meaning"));
+    }
+    Ok(())
 }
 
 /// Whether `name` means everybody or a group where people write whom they mean. Others may claim it all the same.

@@ -7,7 +7,7 @@ use crate::contacts::number::SafetyNumber;
 use crate::contacts::{Contacts, Out};
 use crate::error::CommandError;
 use crate::id::NodeId;
-use crate::identity::name_is_valid;
+use crate::identity::check_name;
 use crate::machine::{Command, Cx, Outbox};
 use crate::wire::registers::Register;
 
@@ -31,12 +31,7 @@ impl Contacts {
     }
 
     pub(super) fn check_name(&self, node: NodeId, name: &str) -> Done {
-        if name.is_empty() {
-            return Err(CommandError::Empty("name"));
-        }
-        if !name_is_valid(name) {
-            return Err(CommandError::Unreadable("name: it has 1 to 64 bytes and no control characters"));
-        }
+        check_name(name)?;
         match self.named(name).filter(|other| *other != node) {
             Some(other) => Err(CommandError::NameTaken(other)),
             None => Ok(()),

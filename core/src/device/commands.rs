@@ -8,7 +8,7 @@ use crate::device::ticket::DeviceTicket;
 use crate::device::{Devices, Out};
 use crate::error::CommandError;
 use crate::id::NodeId;
-use crate::identity::{Recovery, name_is_valid};
+use crate::identity::{Recovery, check_name};
 use crate::machine::{Command, Cx, Outbox};
 use crate::wire::devices::Unmade;
 
@@ -108,9 +108,7 @@ impl Command<Devices> for RenameDevice {
     type Answer = Done;
 
     fn run(self, devices: &mut Devices, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Done {
-        if !name_is_valid(&self.0) {
-            return Err(CommandError::Unreadable("name: it has 1 to 64 bytes and no control characters"));
-        }
+        check_name(&self.0)?;
         if self.0 == devices.identity.name() {
             return Ok(());
         }

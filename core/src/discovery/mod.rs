@@ -28,7 +28,7 @@ use crate::stats::{DropReason, Drops, Stats};
 use crate::store::Record;
 use crate::time::{Duration, Instant};
 use crate::wire::Malformed;
-use crate::wire::reach::is_near;
+use crate::wire::reach::{canonical, is_near};
 
 /// A node that missed so many beacons may have another address.
 const MISSED: u32 = 3;
@@ -196,7 +196,7 @@ impl Machine for Discovery {
             In::Beacon { from, bytes } => self.on_beacon(from, &bytes, cx, out),
             In::LocalPeer { id, addr } => {
                 if self.running && id != Some(cx.me) {
-                    out.push(Out::Found { addr, id });
+                    out.push(Out::Found { addr: canonical(addr), id });
                 }
             }
         }

@@ -10,14 +10,14 @@ use crate::group::keys::{Secret, commitment, make_order};
 use crate::group::log::OpLog;
 use crate::group::one::{Group, GroupInfo};
 use crate::group::op::{
-    Acceptance, Action, Field, GroupKind, GroupPolicy, GroupRole, Invitation, Invitee, MAX_DESCRIPTION, MAX_GROUP_NAME,
-    MAX_USES, NewEpoch, Operation,
+    Acceptance, Action, Field, GroupKind, GroupPolicy, GroupRole, Invitation, Invitee, MAX_DESCRIPTION, MAX_USES,
+    NewEpoch, Operation,
 };
 use crate::group::ticket::GroupTicket;
 use crate::group::wire::{Message, Refusal};
 use crate::group::{Groups, JOINING, OPERATIONS, Out};
 use crate::id::{GroupId, MessageId, NodeId, OpId};
-use crate::identity::Identity;
+use crate::identity::{Identity, check_name};
 use crate::machine::{Command, Cx, Outbox};
 use crate::time::WallTime;
 use crate::wire::encode;
@@ -37,7 +37,7 @@ impl Command<Groups> for Create {
 
     fn run(self, groups: &mut Groups, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Self::Answer {
         let Self { kind, name, policy, expires } = self;
-        name_fits(&name)?;
+        check_name(&name)?;
         if expires.is_some() != (kind == GroupKind::Temporary) {
             return Err(CommandError::NotAllowed("only a temporary group ends, and it needs to be said when"));
         }
@@ -195,7 +195,7 @@ impl Command<Groups> for Act {
             Deed::SetRole { member, role } => (Action::SetRole { member, role }, None),
             Deed::Transfer { to } => (Action::Transfer { to }, None),
             Deed::Rename { name } => {
-                name_fits(&name)?;
+                check_name(&name)?;
                 (Action::Describe { field: Field::Name, value: name }, None)
             }
             Deed::Describe { description } => {
@@ -355,17 +355,4 @@ fn new_epoch(
     let order = make_order(&commitment, members, groups.me, away);
     let order = order.ok_or(CommandError::NotAllowed("this node is no member of the group"))?;
     Ok((NewEpoch { commitment, order }, secret))
-}
-
-fn name_fits(name: &str) -> Result<(), CommandError> {
-    if name.trim().is_empty() {
-        return Err(CommandError::Empty("name"));
-    }
-    if name.len() > MAX_GROUP_NAME {
-        return Err(CommandError::TooLong { len: name.len(), max: MAX_GROUP_NAME });
-    }
-    if name.chars().any(char::is_control) {
-        return Err(CommandError::NotAllowed("a name has no control characters"));
-    }
-    Ok(())
 }

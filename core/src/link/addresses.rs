@@ -75,9 +75,42 @@ impl Addresses {
     }
 }
 
+/// One of each family in turn, each in its order and that of the first address first (RFC 8305 §4): where one family does not
+/// work, the second attempt does.
+pub(super) fn alternate(addrs: &mut [SocketAddr]) {
+    for at in 1..addrs.len() {
+        let (tried, rest) = addrs.split_at_mut(at);
+        let last = tried.last().map(SocketAddr::is_ipv4);
+        if let Some(next) = rest.iter().position(|addr| Some(addr.is_ipv4()) != last)
+            && let Some(moved) = rest.get_mut(..=next)
+        {
+            moved.rotate_right(1);
+        }
+    }
+}
+
 /// Whether packets may be sent there at all.
 pub(super) fn usable(addr: SocketAddr) -> bool {
     let ip = addr.ip();
     let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: the order stays.
+    #[test]
+    fn families_take_turns_and_keep_their_order() {
+        let order = |all: &[&str]| {
+            let mut addrs: Vec<SocketAddr> = all.iter().map(|a| a.parse().unwrap()).collect();
+            alternate(&mut addrs);
+            addrs.iter().map(SocketAddr::port).collect::<Vec<_>>()
+        };
+        assert_eq!(order(&["1.1.1.1:1", "1.1.1.1:2", "[::1]:3", "[::1]:4"]), [1, 3, 2, 4]);
+        assert_eq!(order(&["[::1]:1", "[::1]:2", "[::1]:3", "1.1.1.1:4"]), [1, 4, 2, 3]);
+        assert_eq!(order(&["1.1.1.1:1", "1.1.1.1:2"]), [1, 2]);
+        assert_eq!(order(&[]), [0u16; 0]);
+    }
 }

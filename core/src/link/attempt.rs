@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use crate::collections::Backoff;
 use crate::fact::DownReason;
 use crate::id::NodeId;
-use crate::link::addresses::{Addresses, MAX_ADDRS, usable};
+use crate::link::addresses::{Addresses, MAX_ADDRS, alternate, usable};
 use crate::link::cookie::{COOKIE_LIFE, Mac, mac, mac1_key, mac2};
 use crate::link::interest::Interest;
 use crate::link::noise::{Handshake, IK_PSK2};
@@ -173,6 +173,7 @@ impl Link {
         }
         attempt.addrs.splice(0..0, addrs.iter().copied());
         attempt.addrs.truncate(MAX_ADDRS);
+        alternate(&mut attempt.addrs);
         if let Some(connect) = connect
             && !attempt.connects.contains(&connect)
             && attempt.connects.len() < MAX_ADDRS

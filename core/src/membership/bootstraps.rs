@@ -7,12 +7,13 @@ use crate::collections::OrderedMap;
 use crate::id::NodeId;
 use crate::machine::Outbox;
 use crate::time::{Instant, soonest};
-use crate::wire::reach::may_probe;
+use crate::wire::reach::{canonical, may_probe};
 use crate::wire::ticket::Bootstrap;
 
 use super::interface::Out;
 
-/// Bootstraps a user can configure.
+/// Addresses of the bootstraps that a user configured. A name may lead to others each time it is looked up: when there
+/// are so many, the one that failed most often makes place.
 const MAX_BOOTSTRAPS: usize = 64;
 
 struct Target {
@@ -28,10 +29,22 @@ pub(super) struct Bootstraps(OrderedMap<Bootstrap, Target>);
 
 impl Bootstraps {
     pub(super) fn add(&mut self, bootstrap: Bootstrap, me: NodeId, now: Instant) {
-        if self.0.len() < MAX_BOOTSTRAPS && may_probe(bootstrap.addr, None) && bootstrap.id != Some(me) {
+        let bootstrap = Bootstrap { addr: canonical(bootstrap.addr), ..bootstrap };
+        let is_usable = may_probe(bootstrap.addr, None) && bootstrap.id != Some(me);
+        if is_usable && !self.0.contains_key(&bootstrap) && self.has_room() {
             let target = Target { resolved: None, fails: 0, next_try: now, trying: false };
-            self.0.entry(bootstrap).or_insert(target);
+            self.0.insert(bootstrap, target);
         }
+    }
+
+    fn has_room(&mut self) -> bool {
+        if self.0.len() >= MAX_BOOTSTRAPS {
+            let failed = self.0.iter().filter(|(_, t)| t.fails > 0);
+            let worst =
+                failed.max_by_key(|(_, t)| (t.resolved.is_none(), t.fails)).map(|(bootstrap, _)| bootstrap.clone());
+            worst.map(|worst| self.0.remove(&worst));
+        }
+        self.0.len() < MAX_BOOTSTRAPS
     }
 
     /// A link to `peer` is open at `addr`.
@@ -134,5 +147,45 @@ impl Bootstraps {
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: the address is kept as it is written.
+    #[test]
+    fn an_address_is_known_in_one_form() {
+        let mut all = Bootstraps::default();
+        for text in ["192.0.2.1:4000", "[::ffff:192.0.2.1]:4000", "[2001:db8::1]:4000"] {
+            all.add(Bootstrap { addr: text.parse().unwrap(), id: None }, NodeId([1; 32]), Instant::ZERO);
+        }
+        let kept: Vec<SocketAddr> = all.0.keys().map(|b| b.addr).collect();
+        assert_eq!(kept, ["192.0.2.1:4000".parse().unwrap(), "[2001:db8::1]:4000".parse().unwrap()]);
+    }
+
+    /// A name that leads elsewhere each day still leads into the network. Mutations: what comes last is refused; an
+    /// address that answered goes first.
+    #[test]
+    fn an_address_that_failed_makes_place_for_a_new_one() {
+        let (me, now) = (NodeId([1; 32]), Instant::ZERO);
+        let at = |n: u32| SocketAddr::from((core::net::Ipv4Addr::from(0xC000_0200 + n), 4000));
+        let place = |n: u32| Bootstrap { addr: at(n), id: None };
+        let mut all = Bootstraps::default();
+        (0..64).for_each(|n| all.add(place(n), me, now));
+        all.add(place(100), me, now);
+        assert!(!all.0.contains_key(&place(100)), "none failed yet");
+        let mut out = Outbox::new();
+        all.try_due(64, now, |_| false, &mut out);
+        all.resolved(at(7), NodeId([7; 32]), true);
+        for n in 0..64 {
+            all.failed(at(n), None, |_| now);
+        }
+        for n in 100..163 {
+            all.add(place(n), me, now);
+            assert!(all.0.contains_key(&place(n)) && all.0.contains_key(&place(7)), "{n}");
+        }
+        assert_eq!(all.len(), 64);
     }
 }

@@ -511,8 +511,12 @@ impl Sessions {
         let Some(peer) = self.peer(with, out) else { return self.drops.count(DropReason::Queue) };
         if !peer.may_repair(cx.now) {
             self.drops.count(DropReason::Rate);
-        } else if peer.unanswered().is_some() {
-            self.greet(cx, with, out);
+        } else if let Some(session) = peer.unanswered() {
+            // In that one: an older session that the other side began may be the current one.
+            let hello = session.seal((Subject::Message, &[]), cx);
+            self.outgoing.extend(hello.map(|hello| (with, Priority::High, hello)));
+            self.sealed = self.sealed.saturating_add(1);
+            self.save_later(with, out);
         } else {
             ask(peer, with, Wish::Repair, cx, out);
         }

@@ -2,6 +2,14 @@
 
 use core::net::{IpAddr, SocketAddr};
 
+/// The one form of an address: an IPv4 address within an IPv6 one is that IPv4 address, and no socket sends to the other.
+pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::from((ip, addr.port())),
+        IpAddr::V6(_) => addr,
+    }
+}
+
 /// Whether a datagram may be sent to an address that `source` reported, or our own user if it
 /// is none: never to groups or nowhere, and never from the outside into this machine or network
 /// (docs/design/reliability.md §1, reflection).

@@ -28,7 +28,8 @@ pub type KnownContact = (NodeId, Option<String>);
 
 /// The contacts that a text can mean by their own names.
 fn contacts_meant(text: &str, book: &[KnownContact]) -> Meant<NodeId> {
-    let meant = book.iter().filter(|(_, name)| name.as_deref() == Some(text));
+    let called = Folded::new(text);
+    let meant = book.iter().filter(|(_, name)| name.as_deref().is_some_and(|name| Folded::new(name) == called));
     meant.map(|(id, _)| (*id, format!("{} (your contact {text})", id.short()))).collect()
 }
 
@@ -50,7 +51,7 @@ pub fn conversation_with(
 ) -> Result<Conversation, Failure> {
     let own = contacts_meant(text, book);
     let is_id = text.parse::<NodeId>().is_ok() || text.parse::<GroupId>().is_ok();
-    if own.is_empty() || is_id || text == "all" {
+    if own.is_empty() || is_id || is_all(text) {
         let by_id = nodes_meant(text, others(book, peers));
         return match (by_id.first(), conversation(text, peers, groups)) {
             (Some((id, _)), Err(failure)) if failure.what.starts_with(NOBODY) => Ok(Conversation::Private(*id)),
@@ -78,13 +79,17 @@ pub fn node_with(text: &str, book: &[KnownContact], peers: &[Peer]) -> Result<No
     only(text, own, || Failure::new(Exit::Failed, NOBODY))
 }
 
+fn is_all(text: &str) -> bool {
+    text.trim().eq_ignore_ascii_case("all")
+}
+
 /// How the sentence begins that says that a text means no node.
 const NOBODY: &str = "nobody known is called";
 
 /// # Errors
 /// When nobody, or more than one node or group is meant.
 pub fn conversation(text: &str, peers: &[Peer], groups: &[KnownGroup]) -> Result<Conversation, Failure> {
-    if text.trim().eq_ignore_ascii_case("all") {
+    if is_all(text) {
         return Ok(Conversation::Network);
     }
     if text.starts_with('#') {

@@ -24,7 +24,7 @@ fn say(place: &Place, profile: &str, n: std::ops::Range<u32>) {
 }
 
 /// Rows that are gone are said by each command for people, and come back from others.
-/// Mutations: `Worker::fetch_again` does nothing; `jumps_to` is false.
+/// Mutations: `Worker::fetch_again` does nothing; `Gaps::look` finds none; only pages for people are marked.
 #[test]
 fn messages_that_a_disk_lost_are_said_and_come_back() {
     let place = Place::new();
@@ -48,6 +48,12 @@ fn messages_that_a_disk_lost_are_said_and_come_back() {
     let place_of = |text: &str| shown.out.lines().position(|l| l.contains(text)).unwrap_or_else(|| panic!("{shown:?}"));
     assert_eq!(shown.out.matches("⋮ messages are missing here").count(), 1, "{shown:?}");
     assert_eq!(place_of("⋮ messages are missing here") + 1, place_of("text 8"), "{shown:?}");
+    let originals = place.run("bob", &["history", "all", "--originals"]).ok();
+    assert_eq!(originals.out.matches("⋮ messages are missing here").count(), 1, "{originals:?}");
+    let json = place.json("bob", &["history", "all"]);
+    let gaps: Vec<bool> = json.json().iter().map(|m| m["gap_before"] == true).collect();
+    assert_eq!(gaps.iter().filter(|gap| **gap).count(), 1, "{json:?}");
+    assert!(json.err.contains("5 records of this profile are lost"), "{json:?}");
     let status = place.run("bob", &["status"]).ok().out;
     assert!(status.contains("TROUBLE") && status.contains("5 records"), "{status}");
     let _bob = place.start("bob", &["--bootstrap", &alice.place()]);

@@ -203,6 +203,14 @@ fn texts_and_names_are_found_in_any_form() {
     place.active("zoe");
     place.active("alice");
     place.run("alice", &["send", "ZOÉ", "x", "--wait", "delivered"]).ok();
+    // The same of own names, and two that differ in case or form are one.
+    place.run("alice", &["contact", "rename", "zoé", "A\u{30a}sa"]).ok();
+    place.run("alice", &["send", "åsa", "y"]).ok();
+    let other = place.init("other");
+    for name in ["åsa", "ÅSA", "a\u{30a}sa"] {
+        place.run("alice", &["send", name, "y"]).ok();
+        place.run("alice", &["contact", "add", &other, "--name", name]).fails(1, &["you call another contact so"]);
+    }
     for text in ["le cafe\u{301} est là", "ﬁne", "İstanbul", "Σίσυφος"] {
         place.run("alice", &["send", "all", text]).ok();
     }
@@ -225,6 +233,10 @@ fn names_that_mean_two_are_marked() {
     }
     for (profile, name) in [("alice", "alice"), ("one", "sam"), ("two", "Sam")] {
         place.run(profile, &["init", "--name", name]).ok();
+    }
+    for name in ["all", "ALL", " All", "#team"] {
+        place.run("alice", &["group", "create", name]).fails(2, &["another meaning"]);
+        place.run("alice", &["device", "rename", name]).fails(2, &["another meaning"]);
     }
     let alice = place.start("alice", &[]);
     let twins = ["one", "two"].map(|p| place.start(p, &["--bootstrap", &alice.place()]));

@@ -331,7 +331,8 @@ fn shared(domain: Domain) -> io::Result<Socket> {
 /// Where to send beacons so that whoever hears one can reach a socket of `bound`: on every interface for a
 /// socket on all addresses, on its own for one on a single address. Loopback if there is nothing else, and for
 /// a node that listens only there. An IPv6 beacon comes from a link-local address, so a node that listens on
-/// another single one is not announced over IPv6.
+/// another single one is not announced over IPv6. In the order of their interfaces, those of one interface together: there
+/// may be more than [`MAX_PLACES`].
 fn places(bound: &[SocketAddr], interfaces: &[Interface], compat: bool) -> Vec<Place> {
     let mut out: Vec<Place> = Vec::new();
     let mut add = |place: Place| {
@@ -377,6 +378,15 @@ fn places(bound: &[SocketAddr], interfaces: &[Interface], compat: bool) -> Vec<P
             }
         }
     }
+    let is_at = |place: &Place, i: &Interface| match place {
+        Place::V4 { interface, .. } => i.ip() == IpAddr::V4(*interface),
+        Place::V6 { index } => i.index == Some(*index),
+    };
+    let name = |place: &Place| interfaces.iter().find(|i| is_at(place, i)).map(|i| i.name.as_str());
+    out.sort_by_cached_key(|place| {
+        let name = name(place);
+        interfaces.iter().position(|i| Some(i.name.as_str()) == name)
+    });
     out
 }
 
@@ -420,6 +430,23 @@ mod tests {
         assert_eq!(at(&any, &lo, false), ["239.255.68.78 on 127.0.0.1"], "nothing but loopback");
         assert_eq!(at(&["[::1]:4000"], &all, false), ["ff12::d04e:5000 on interface 1"]);
         assert!(at(&["[2001:db8::1]:4000"], &all, false).is_empty(), "nobody could answer there");
+    }
+
+    /// Mutation: places of IPv4 come before all of IPv6.
+    #[test]
+    fn the_real_interface_has_a_place_whatever_its_family() {
+        for ip in ["192.0.2.2", "fe80::9"] {
+            let mut all = vec![interface("lo", 1, "127.0.0.1", false)];
+            for n in 0..40 {
+                all.push(interface(&format!("br-{n}"), 10 + n, &format!("172.16.{n}.1"), false));
+                all.push(interface(&format!("br-{n}"), 10 + n, "fe80::1", false));
+            }
+            all.push(interface("eth9", 9, ip, false));
+            let found = at(&["0.0.0.0:4000", "[::]:4000"], &ranked(all, &[]), false);
+            let wanted = if ip.contains(':') { "interface 9" } else { "192.0.2.2" };
+            assert!(found.iter().take(MAX_PLACES).any(|place| place.ends_with(wanted)), "{found:?}");
+            assert!(found.iter().take(MAX_PLACES).any(|place| place.contains("ff12")), "{found:?}");
+        }
     }
 
     /// Mutation: `Place` compares addresses alone.

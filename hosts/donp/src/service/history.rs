@@ -11,13 +11,28 @@ use crate::failure::Failure;
 use crate::json::{self, Names};
 use crate::resolve;
 
-/// A message is folded into the one that it is about.
-struct Folding {
-    reactions: BTreeMap<MessageId, Vec<Value>>,
+/// Finds where messages are missing, in a walk from the newest on.
+struct Gaps {
     /// Records are lost, so that a jump in depth is not one over merges without text.
     is_damaged: bool,
-    /// The message that was looked at last: newer than the next.
+    /// The depth of the message that was looked at last: newer than the next.
     newer: Option<u64>,
+    /// Shown messages before which some are missing.
+    before: Vec<MessageId>,
+}
+
+impl Gaps {
+    /// `shown` is the message that was shown last.
+    fn look(&mut self, depth: u64, shown: Option<MessageId>) {
+        let newer = self.newer.replace(depth);
+        if self.is_damaged && newer.is_some_and(|newer| newer > depth.saturating_add(1)) {
+            self.before.extend(shown);
+        }
+    }
+
+    fn mark(&self, m: &Message, shown: &mut Value) {
+        shown["gap_before"] = self.before.contains(&m.id).into();
+    }
 }
 
 impl Service {
@@ -60,6 +75,8 @@ impl Service {
             return self.folded_history(to, &names, limit, before, search);
         }
         let mut before = before;
+        // Of what a search finds, neighbours are none.
+        let mut gaps = self.gaps(search.is_none())?;
         // Newest first while collecting.
         let mut found: Vec<Message> = Vec::new();
         let mut bytes = 0;
@@ -79,6 +96,7 @@ impl Service {
             while let Some(m) = messages.next() {
                 bytes += m.content.shown().len() + m.edited.as_ref().map_or(0, String::len);
                 let place = m.id;
+                gaps.look(m.id.depth, found.last().map(|m| m.id));
                 found.push(m);
                 if found.len() == limit || bytes > MAX_PAGE_BYTES {
                     let more = messages.peek().is_some() || older.is_some();
@@ -91,7 +109,12 @@ impl Service {
             }
         };
         found.reverse();
-        self.page(to, &names, &found, older)
+        self.page(to, &names, &found, &gaps, older)
+    }
+
+    fn gaps(&self, looks: bool) -> Result<Gaps, Failure> {
+        let is_damaged = looks && self.node.status()?.host.damaged_records > 0;
+        Ok(Gaps { is_damaged, newer: None, before: Vec::new() })
     }
 
     fn page(
@@ -99,6 +122,7 @@ impl Service {
         to: Conversation,
         names: &Names,
         found: &[Message],
+        gaps: &Gaps,
         older: Option<MessageId>,
     ) -> Result<Value, Failure> {
         let mut messages = Vec::with_capacity(found.len());
@@ -110,7 +134,9 @@ impl Service {
             if let Some(context) = shown.context.as_mut().filter(|_| is_counted) {
                 context.confirmations = self.counts(m.conversation, m.id).filter(|counts| counts.members > 0);
             }
-            messages.push(json::write(shown)?);
+            let mut shown = json::write(shown)?;
+            gaps.mark(m, &mut shown);
+            messages.push(shown);
         }
         Ok(json!({
             "conversation": json::conversation(to),
@@ -134,22 +160,16 @@ impl Service {
         if wanted.as_ref().is_some_and(Folded::is_empty) {
             return Err(donp_core::CommandError::Empty("text to look for").into());
         }
-        let is_damaged = status.host.damaged_records > 0;
-        let mut folding = Folding { reactions: BTreeMap::new(), is_damaged, newer: None };
+        let mut gaps = self.gaps(true)?;
+        let mut reactions = Reactions::default();
         let mut found: Vec<Message> = Vec::new();
-        let mut gaps: Vec<MessageId> = Vec::new();
         let (mut bytes, mut older, mut first_depth) = (0, None, None);
         for m in self.walk(to) {
             let m = m?;
             let is_after = before.is_some_and(|before| m.id >= before);
-            if folding.jumps_to(m.id.depth)
-                && !is_after
-                && let Some(newer) = found.last()
-            {
-                gaps.push(newer.id);
-            }
+            gaps.look(m.id.depth, found.last().map(|m| m.id).filter(|_| !is_after));
             first_depth = Some(m.id.depth);
-            if folding.takes(&m, names) || is_after {
+            if reactions.takes(&m, names) || is_after {
                 continue;
             }
             if wanted.as_ref().is_some_and(|wanted| !Folded::new(m.shown()).contains(wanted)) {
@@ -163,12 +183,11 @@ impl Service {
             found.push(m);
         }
         found.reverse();
-        let mut page = self.page(to, names, &found, older)?;
+        let mut page = self.page(to, names, &found, &gaps, older)?;
         for (m, shown) in found.iter().zip(page["messages"].as_array_mut().into_iter().flatten()) {
-            let mut reactions = folding.reactions.remove(&m.id).unwrap_or_default();
+            let mut reactions = reactions.0.remove(&m.id).unwrap_or_default();
             reactions.reverse();
             shown["reactions"] = reactions.into();
-            shown["gap_before"] = gaps.contains(&m.id).into();
         }
         // The first message of a conversation has the depth 1.
         page["begins_later"] = (older.is_none() && first_depth.is_some_and(|depth| depth > 1)).into();
@@ -177,19 +196,17 @@ impl Service {
     }
 }
 
-impl Folding {
-    /// Whether entries are missing between the message that was looked at before and an older one.
-    fn jumps_to(&mut self, depth: u64) -> bool {
-        let newer = self.newer.replace(depth);
-        self.is_damaged && newer.is_some_and(|newer| newer > depth.saturating_add(1))
-    }
+/// Reactions are shown at the messages that they are about.
+#[derive(Default)]
+struct Reactions(BTreeMap<MessageId, Vec<Value>>);
 
+impl Reactions {
     /// Whether the message shows at another one.
     fn takes(&mut self, m: &Message, names: &Names) -> bool {
         match &m.content {
             Content::React { react_to, mark } => {
                 let row = json!({ "mark": mark, "author": m.author.to_string(), "name": names.get(m.author) });
-                let all = self.reactions.entry(*react_to).or_default();
+                let all = self.0.entry(*react_to).or_default();
                 // Who marks a message twice in one way marks it once.
                 if !m.retracted && !all.contains(&row) {
                     all.push(row);

@@ -328,6 +328,9 @@ pub fn history(args: &History, backend: &mut Backend, out: &Output) -> Result<()
     if begins_later && args.search.is_none() {
         missing("what was said before is not here: not kept, of before this node came, or of a node that is blocked")?;
     }
+    // A hole is never shown as if nothing had been there.
+    let status: Status = shape::read(&backend.call("status", &json!({}))?)?;
+    let damage = (status.damaged_records > 0).then(|| lost(status.damaged_records));
     // Pages came newest first.
     for m in pages.iter().rev().flatten() {
         if out.json {
@@ -342,6 +345,7 @@ pub fn history(args: &History, backend: &mut Backend, out: &Output) -> Result<()
         out.line(&(shown + &reactions))?;
     }
     if out.json {
+        damage.iter().for_each(|damage| out.note(damage));
         return out.line(&shape::object("page", json!({ "conversation": args.to, "older": older })).to_string());
     }
     if waiting > 0 && args.before.is_none() && args.search.is_none() {
@@ -356,10 +360,6 @@ pub fn history(args: &History, backend: &mut Backend, out: &Output) -> Result<()
             super::short(id)
         ));
     }
-    // A hole is never shown as if nothing had been there.
-    let status: Status = shape::read(&backend.call("status", &json!({}))?)?;
-    if status.damaged_records > 0 {
-        out.note(&lost(status.damaged_records));
-    }
+    damage.iter().for_each(|damage| out.note(damage));
     Ok(())
 }

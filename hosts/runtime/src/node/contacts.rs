@@ -6,6 +6,7 @@ use donp_core::{
 
 use super::Node;
 use crate::error::NodeError;
+use crate::folded::Folded;
 use crate::node::worker::Worker;
 
 impl Node {
@@ -31,7 +32,10 @@ impl Node {
     /// As [`Engine::add_contact`](donp_core::Engine::add_contact).
     pub fn add_contact(&self, node: NodeId, petname: Option<&str>) -> Result<(), NodeError> {
         let petname = petname.map(str::to_owned);
-        self.change(move |w| w.engine.add_contact(w.now, node, petname))
+        self.change(move |w| {
+            name_is_free(w, node, petname.as_deref())?;
+            w.engine.add_contact(w.now, node, petname)
+        })
     }
 
     /// Gives a contact another name of this node's own, or none.
@@ -40,7 +44,10 @@ impl Node {
     /// As [`Engine::rename_contact`](donp_core::Engine::rename_contact).
     pub fn rename_contact(&self, node: NodeId, petname: Option<&str>) -> Result<(), NodeError> {
         let petname = petname.map(str::to_owned);
-        self.change(move |w| w.engine.rename_contact(w.now, node, petname))
+        self.change(move |w| {
+            name_is_free(w, node, petname.as_deref())?;
+            w.engine.rename_contact(w.now, node, petname)
+        })
     }
 
     /// Takes a contact, or a request, out of the book. Its messages stay.
@@ -145,5 +152,19 @@ impl Node {
         f: impl FnOnce(&mut Worker) -> Result<(), CommandError> + Send + 'static,
     ) -> Result<(), NodeError> {
         self.call_stored(move |w| Ok(f(w)?))
+    }
+}
+
+/// People write names in any case and form, so that two that fold alike are one. The core knows no forms of letters.
+fn name_is_free(w: &Worker, node: NodeId, petname: Option<&str>) -> Result<(), CommandError> {
+    let Some(name) = petname.map(Folded::new) else { return Ok(()) };
+    let book = w.engine.contacts();
+    // Devices of one person show one name.
+    let own = book.iter().find(|c| c.node == node).and_then(|c| c.petname.as_ref());
+    let is_other = |c: &&Contact| c.node != node && (own.is_none() || c.petname.as_ref() != own);
+    let has_it = |c: &&Contact| c.petname.as_deref().is_some_and(|theirs| Folded::new(theirs) == name);
+    match book.iter().filter(is_other).find(has_it) {
+        Some(other) => Err(CommandError::NameTaken(other.node)),
+        None => Ok(()),
     }
 }

@@ -221,9 +221,11 @@ impl Worker {
     }
 
     /// The resolver found something, or did not.
-    pub(super) fn resolved(&mut self, answer: Resolved) {
-        if let Err(reason) = &answer.found {
-            log::warn!("bootstrap {}: {reason}", answer.name);
+    pub(super) fn resolved(&mut self, mut answer: Resolved) {
+        match &mut answer.found {
+            // A name may be that of this node, as one list may serve all nodes of a network.
+            Ok(found) => found.retain(|place| !self.is_own(place)),
+            Err(reason) => log::warn!("bootstrap {}: {reason}", answer.name),
         }
         let usable = answer.found.is_ok();
         self.places.insert(answer.name, answer.found);

@@ -10,7 +10,7 @@ mod system;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use donp_core::Transmit;
 use mio::{Interest, Registry, Token};
@@ -241,6 +241,11 @@ impl Sockets {
     }
 
     fn add(&mut self, addr: SocketAddr, registry: &Registry) -> Result<(), NodeError> {
+        // An IPv6 socket is one of IPv6 alone, so it is bound to no IPv4 address.
+        let addr = match addr.ip().to_canonical() {
+            IpAddr::V4(ip) => SocketAddr::from((ip, addr.port())),
+            IpAddr::V6(_) => addr,
+        };
         let failed = |source| NodeError::Listen { addr, source };
         let socket = open(addr).map_err(failed)?;
         let local = socket.local_addr().map_err(failed)?.as_socket().unwrap_or(addr);
