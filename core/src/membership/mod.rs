@@ -10,6 +10,7 @@
 mod backoff;
 mod book;
 mod bootstraps;
+mod calls;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
 mod hints;
@@ -33,7 +34,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::collections::OrderedSet;
-use crate::config::Config;
+use crate::config::{Config, Power};
 use crate::fact::{DownReason, Fact, MemberState};
 use crate::id::{ID_LEN, NodeId};
 use crate::identity::{DeviceCert, Identity};
@@ -64,6 +65,7 @@ const MAX_CONTACTS: usize = 16;
 
 pub(crate) struct Membership {
     announcement: Announcement,
+    is_low_power: bool,
     life: Lifecycle,
     peers: Peers,
     hyparview: HyParView,
@@ -86,6 +88,7 @@ impl Membership {
     fn new(config: &Config, identity: &Identity) -> Self {
         Self {
             announcement: Announcement { cert: identity.device_cert(), addrs: Vec::new() },
+            is_low_power: config.power == Power::Low,
             life: Lifecycle::new(config.limits.neighbours.saturating_add(config.limits.zone_members)),
             peers: Peers::new(config),
             hyparview: HyParView::new(config),
@@ -281,6 +284,10 @@ impl Membership {
         out: &mut Outbox<Out>,
     ) {
         self.hints.end(addr);
+        match wrong {
+            true => self.peers.calls.answered(),
+            false => self.peers.calls.failed(),
+        }
         self.peers.bootstrap_failed(addr, expect, cx);
         if let Some(peer) = expect {
             self.hyparview.unreachable(peer);
@@ -388,7 +395,7 @@ impl Membership {
         if !self.life.running() || self.peers.links.is_empty() || self.peers.contact(cx, out) {
             return;
         }
-        let others: Vec<NodeId> = self.peers.links.peers().filter(|p| !self.hyparview.contains(*p)).collect();
+        let others: Vec<NodeId> = self.peers.links.wakeful().filter(|p| !self.hyparview.contains(*p)).collect();
         if let Some(&peer) = cx.rng.pick(&others) {
             self.send_sketch(peer, cx.now, out);
         }
@@ -400,6 +407,7 @@ impl Membership {
             return;
         }
         self.peers.book.retry_now();
+        self.peers.calls.answered();
         let known = |p: &NodeId| *p != cx.me && !self.peers.links.contains(*p) && self.peers.book.get(*p).is_some();
         let peers: Vec<NodeId> = peers.into_iter().filter(known).take(MAX_CONTACTS).collect();
         if peers.is_empty() {
@@ -420,7 +428,13 @@ impl Membership {
 
     fn sketched(&mut self, from: NodeId, neighbour: bool, marks: &[Mark], now: Instant, out: &mut Outbox<Out>) {
         if self.hyparview.contains(from) {
-            return self.partition.learn(marks, now);
+            self.partition.learn(marks, now);
+            // Two nodes of low power both speak first.
+            if self.peers.links.is_low_power(from) && !self.is_low_power && !marks.is_empty() {
+                let marks = self.partition.sketch(now).unwrap_or_default();
+                out.push(Out::message(from, &Message::Sketch { neighbour: true, marks }));
+            }
+            return;
         }
         if neighbour {
             self.hyparview.reject_stranger(from, &self.peers, out);
@@ -452,7 +466,9 @@ impl Membership {
             // Members of the zone know from its roster who is alive, unless there are others.
             let (mixed, reminds) = (self.partition.has_others(), self.partition.reminds());
             for &to in self.hyparview.active() {
-                if mixed || !self.zone.contains(&to) {
+                if self.peers.links.is_low_power(to) && !self.is_low_power {
+                    // It speaks first, and is answered.
+                } else if mixed || !self.zone.contains(&to) {
                     out.push(Out::message(to, &sketch));
                 } else if reminds {
                     out.push(Out::message(to, &reminder));
@@ -574,6 +590,11 @@ impl Machine for Membership {
     fn next_deadline(&self) -> Option<Instant> {
         let views = soonest(self.hyparview.next_deadline(), self.partition.next_deadline());
         soonest(soonest(views, self.roles.next_deadline()), self.life.next_deadline())
+    }
+
+    fn pressing_deadline(&self) -> Option<Instant> {
+        // A node without neighbours looks for some; one that has them is in no hurry.
+        if self.hyparview.active().is_empty() { self.next_deadline() } else { None }
     }
 
     fn footprint(&self) -> usize {

@@ -77,11 +77,14 @@ struct Linked {
     questions: RateLimit,
     /// The last register of an answer that did not hold all: part of the map, and which.
     given: Option<(usize, RegisterKey)>,
+    /// It compares when it wakes.
+    is_low_power: bool,
 }
 
 impl Linked {
-    fn new() -> Self {
-        Self { messages: RateLimit::new(MESSAGES), questions: RateLimit::new(QUESTIONS), given: None }
+    fn new(is_low_power: bool) -> Self {
+        let (messages, questions) = (RateLimit::new(MESSAGES), RateLimit::new(QUESTIONS));
+        Self { messages, questions, given: None, is_low_power }
     }
 }
 
@@ -129,7 +132,8 @@ impl Registers {
 
     fn compare_with_all(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         let own = self.own_linked();
-        own.iter().for_each(|peer| self.compare(*peer, out));
+        let wakeful = |peer: &&NodeId| !self.linked.get(*peer).is_some_and(|linked| linked.is_low_power);
+        own.iter().filter(wakeful).for_each(|peer| self.compare(*peer, out));
         self.compare_at = (!own.is_empty()).then(|| cx.now + cx.rng.jitter(COMPARE_EVERY, 50));
     }
 
@@ -417,8 +421,8 @@ impl Machine for Registers {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern other machines")]
     fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
         match *fact {
-            Fact::LinkUp { peer, .. } => {
-                self.linked.insert(peer, Linked::new());
+            Fact::LinkUp { peer, ref record, .. } => {
+                self.linked.insert(peer, Linked::new(record.is_low_power()));
                 self.compare(peer, out);
                 if self.is_own(peer) && self.compare_at.is_none() {
                     self.compare_at = Some(cx.now + cx.rng.jitter(COMPARE_EVERY, 50));
@@ -465,7 +469,11 @@ impl Machine for Registers {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        soonest(self.fresh_at, soonest(self.tell_at, self.compare_at))
+        soonest(self.pressing_deadline(), self.compare_at)
+    }
+
+    fn pressing_deadline(&self) -> Option<Instant> {
+        soonest(self.fresh_at, self.tell_at)
     }
 
     fn footprint(&self) -> usize {

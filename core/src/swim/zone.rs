@@ -8,6 +8,7 @@ use crate::fact::MemberState;
 use crate::id::NodeId;
 use crate::machine::{Cx, Outbox};
 use crate::time::{Duration, Instant};
+use crate::wire::record::NodeRecord;
 
 use super::interface::Out;
 use super::members::Members;
@@ -117,6 +118,8 @@ impl Zone {
         let mut all: OrderedSet<NodeId> =
             members.roster.iter().filter(|(_, m)| m.is_present()).map(|(id, _)| id).collect();
         all.extend(members.links.neighbours());
+        // One of low power begins an exchange itself.
+        all.retain(|id| !members.links.record(*id).is_some_and(NodeRecord::is_low_power));
         let all: Vec<NodeId> = all.into_iter().filter(|id| members.links.contains(*id)).collect();
         if let Some(&to) = cx.rng.pick(&all) {
             Self::compare(to, members, cx.me, out);
