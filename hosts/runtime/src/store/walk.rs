@@ -159,3 +159,115 @@ pub(super) fn mend_row(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use donp_core::{Batch, Identity, Op, Scan, Table, WallTime};
+
+    use super::super::{Profile, Secrets};
+    use super::*;
+    use crate::store::seal::Cost;
+
+    const CHEAP: Cost = Cost { memory_kib: 8, passes: 1 };
+    const ENTRIES: Table = Table::from_byte(160);
+    const OUTBOX: Table = Table::from_byte(24);
+
+    /// A profile with so many cold records, and as many in a table of which each record is kept twice, up to 16.
+    fn made(dir: &Path, rows: u32) {
+        let identity = Identity::generate([7; 64], "Alice", WallTime(1)).unwrap();
+        let mut profile = Profile::create(dir, &identity, &Secrets::default(), CHEAP).unwrap();
+        let put = |table, n: u32| Op::Put { table, key: n.to_be_bytes().to_vec(), value: vec![n as u8; 50] };
+        let all = (0..rows).map(|n| put(ENTRIES, n)).chain((0..rows.min(16)).map(|n| put(OUTBOX, n)));
+        profile.store_mut().commit(&mut vec![Batch { seq: 1, ops: all.collect() }]).unwrap();
+    }
+
+    fn changed(dir: &Path, table: Table, n: u32, change: impl Fn(&mut Vec<u8>)) {
+        let db = rusqlite::Connection::open(dir.join("node.db")).unwrap();
+        let key = n.to_be_bytes();
+        let mut value: Vec<u8> = db
+            .query_row("SELECT value FROM records WHERE tbl = ?1 AND key = ?2", (table.to_byte(), key), |r| r.get(0))
+            .unwrap();
+        change(&mut value);
+        db.execute("UPDATE records SET value = ?3 WHERE tbl = ?1 AND key = ?2", (table.to_byte(), key, value)).unwrap();
+    }
+
+    fn opened(dir: &Path) -> Profile {
+        Profile::open(dir, &Secrets::default()).unwrap()
+    }
+
+    /// Slices until the round ends.
+    fn round(profile: &mut Profile, wall: u64) -> usize {
+        (1..).find(|_| profile.store_mut().check_slice(wall).unwrap()).unwrap()
+    }
+
+    fn held(profile: &mut Profile) -> Vec<u32> {
+        let all = Scan {
+            table: ENTRIES,
+            start: vec![],
+            end: vec![0xff; 5],
+            reverse: false,
+            limit: 10_000,
+            max_bytes: 1 << 24,
+        };
+        let records = profile.store_mut().scan(&all).unwrap();
+        records.iter().map(|r| u32::from_be_bytes(r.key.as_slice().try_into().unwrap())).collect()
+    }
+
+    /// What the sums of places and nonces do not see.
+    ///
+    /// Mutations: `slice` takes each row for good; `check_slice` leaves the row, its sum or the count of what is lost.
+    #[test]
+    fn a_changed_value_is_found_without_being_read() {
+        let dir = tempfile::tempdir().unwrap();
+        made(dir.path(), 1_500);
+        changed(dir.path(), ENTRIES, 700, |value| value.iter_mut().rev().take(9).for_each(|byte| *byte ^= 0x55));
+        let mut profile = opened(dir.path());
+        assert_eq!(profile.store_mut().damaged(), 0, "the sums agree");
+        assert!(round(&mut profile, 5) > 2);
+        let store = profile.store_mut();
+        assert_eq!((store.damaged(), store.fetches_again(), store.checked()), (1, true, (1_515, Some(5))));
+        assert_eq!(held(&mut profile).len(), 1_499);
+        assert_eq!(profile.store_mut().damaged(), 1, "it is gone and not found again");
+        drop(profile);
+        let mut again = opened(dir.path());
+        assert_eq!((again.store_mut().damaged(), again.store_mut().fetches_again()), (1, false), "said until it is known");
+        assert!(std::fs::read_dir(dir.path()).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().contains("damaged-")));
+    }
+
+    /// Mutations: `mend_row` looks at no spare, or at no bit.
+    #[test]
+    fn a_value_with_a_spare_or_one_turned_bit_is_put_back() {
+        let dir = tempfile::tempdir().unwrap();
+        made(dir.path(), 20);
+        let mut profile = opened(dir.path());
+        changed(dir.path(), ENTRIES, 7, |value| value[30] ^= 4);
+        changed(dir.path(), OUTBOX, 3, |value| value.iter_mut().rev().take(9).for_each(|byte| *byte ^= 0x55));
+        round(&mut profile, 5);
+        assert_eq!((profile.store_mut().damaged(), held(&mut profile).len()), (0, 20));
+        drop(profile);
+        let mut again = opened(dir.path());
+        assert_eq!((again.store_mut().damaged(), round(&mut again, 5 + DAY)), (0, 1));
+        assert_eq!(again.store_mut().checked().0, 36, "all of them open");
+    }
+
+    /// Mutations: `load` gives the beginning; `goes_on` is true.
+    #[test]
+    fn a_check_goes_on_after_a_restart_and_rests_for_a_day() {
+        let dir = tempfile::tempdir().unwrap();
+        made(dir.path(), 20 * ROWS);
+        let mut profile = opened(dir.path());
+        (0..STORE_EVERY).for_each(|_| assert!(!profile.store_mut().check_slice(5).unwrap()));
+        drop(profile);
+        let mut again = opened(dir.path());
+        let rest = round(&mut again, 7);
+        assert!((3..=6).contains(&rest), "{rest}");
+        assert_eq!(again.store_mut().checked(), (u64::from(20 * ROWS + 16), Some(7)));
+        drop(again);
+        let mut later = opened(dir.path());
+        assert_eq!(round(&mut later, 7 + DAY - 1), 1, "nothing to do");
+        assert_eq!(later.store_mut().checked().1, Some(7));
+        assert!(round(&mut later, 7 + DAY) > 20);
+    }
+}
