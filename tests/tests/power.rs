@@ -65,7 +65,13 @@ fn one_of_low_power_wakes_four_times_a_minute_at_most() {
         let mut sim = phone(1, zone);
         let wakes = wakes(&awake(&mut sim, 8, 3_600));
         let most = wakes.iter().map(|from| wakes.iter().filter(|at| (*from..from + 60 * SECOND).contains(at)).count());
-        assert!(most.max() <= Some(4), "zone {zone}: {} in an hour, {:?}; {}", wakes.len(), most_gaps(&wakes), sim.replay());
+        assert!(
+            most.max() <= Some(4),
+            "zone {zone}: {} in an hour, {:?}; {}",
+            wakes.len(),
+            most_gaps(&wakes),
+            sim.replay()
+        );
         assert!(wakes.len() >= 140, "it speaks every 25 s: {}", wakes.len());
         assert_eq!(sim.neighbours(8).len(), 8, "{}", sim.replay());
     }
@@ -163,4 +169,22 @@ fn a_message_reaches_one_of_low_power_at_once() {
         assert!(there, "zone {zone}; {}", sim.replay());
         assert_eq!(sim.history(8, Conversation::Network).len(), 4, "{}", sim.replay());
     }
+}
+
+/// Where all are of low power, all speak first: none waits for another.
+///
+/// Mutation: `speaks_first_to` does not ask for the own power.
+#[test]
+fn a_network_of_phones_alone_catches_up() {
+    let mut sim = Sim::new(6);
+    sim.config.power = Power::Low;
+    grow(&mut sim, 5);
+    let whole = sim.run_until(600, |s| (0..5).all(|n| s.node(n).engine().members().len() == 4));
+    assert!(whole, "{}", sim.replay());
+    (0..20).for_each(|n| drop(sim.broadcast(n % 5, "kept").unwrap()));
+    assert!(sim.run_until(5, |s| (0..5).all(|n| s.history(n, Conversation::Network).len() == 20)), "{}", sim.replay());
+    assert!(sim.lose_history(2, 0.5) > 0);
+    let back = sim.run_until(3 * 3_600, |s| s.history(2, Conversation::Network).len() == 20);
+    assert!(back, "{}; {}", sim.history(2, Conversation::Network).len(), sim.replay());
+    assert_eq!(sim.watch.false_downs, 0);
 }

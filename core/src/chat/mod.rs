@@ -163,7 +163,7 @@ pub(crate) struct Chat {
     neighbours: OrderedSet<NodeId>,
     /// Linked nodes and their round trips, once measured.
     linked: OrderedMap<NodeId, Option<Duration>>,
-    /// Linked nodes of low power: they compare when they wake.
+    /// Linked nodes of low power, if this one is none: they compare when they wake.
     low_power: OrderedSet<NodeId>,
     /// Up to where the user read conversations on its devices: as many as it shares registers.
     read_elsewhere: OrderedMap<ConversationId, MessageId>,
@@ -467,7 +467,7 @@ impl Machine for Chat {
         self.sign(cx, out);
         match fact {
             Fact::LinkUp { peer, record, .. } => {
-                if record.is_low_power() {
+                if record.speaks_first_to(self.config.power) {
                     self.low_power.insert(*peer);
                 }
                 self.link_up(cx, *peer, out);

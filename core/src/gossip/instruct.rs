@@ -111,9 +111,10 @@ impl InstructedTree {
         self.low_power.contains(&peer)
     }
 
-    /// Whether a linked member may be given others to serve: it answers, and is not one of low power.
+    /// Whether a linked member may be given others to serve: it answers, and is not one of low power, unless all are.
     fn may_serve(&self, peer: NodeId) -> bool {
-        !self.silent.contains_key(&peer) && !self.low_power.contains(&peer)
+        let is_leaf = self.low_power.contains(&peer) && self.low_power.len() < self.linked.len();
+        !self.silent.contains_key(&peer) && !is_leaf
     }
 
     pub(super) fn is_linked(&self, peer: NodeId) -> bool {
@@ -214,9 +215,15 @@ impl InstructedTree {
     }
 
     pub(super) fn len(&self) -> usize {
-        [self.low_power.len(), self.linked.len(), self.members.as_ref().map_or(0, OrderedMap::len), self.silent.len(), self.unserved.len()]
-            .into_iter()
-            .fold(0, usize::saturating_add)
+        [
+            self.low_power.len(),
+            self.linked.len(),
+            self.members.as_ref().map_or(0, OrderedMap::len),
+            self.silent.len(),
+            self.unserved.len(),
+        ]
+        .into_iter()
+        .fold(0, usize::saturating_add)
     }
 
     /// How an own broadcast goes out: whom it is for, and the children. It is for all linked members, and for those

@@ -31,7 +31,7 @@ pub(crate) mod wire;
 use alloc::vec::Vec;
 
 use crate::collections::{OrderedMap, OrderedSet};
-use crate::config::Config;
+use crate::config::{Config, Power};
 use crate::fact::Fact;
 use crate::group::failures::Failures;
 use crate::group::joining::Joining;
@@ -135,13 +135,14 @@ pub(crate) struct Groups {
     groups: OrderedMap<GroupId, Group>,
     joining: OrderedMap<GroupId, Joining>,
     linked: OrderedSet<NodeId>,
-    /// Of those the ones of low power, which compare when they wake.
+    /// Of those the ones of low power, if this node is none: they compare when they wake.
     low_power: OrderedSet<NodeId>,
     pool: Pool,
     failures: Failures,
     /// INVARIANT: the nodes that a group or an application to one wants a link with.
     wanted: OrderedSet<NodeId>,
     max_links: usize,
+    power: Power,
     drops: Drops,
 }
 
@@ -159,6 +160,7 @@ impl Groups {
             wanted: OrderedSet::new(),
             // As many as are left for neighbours and private messages (limits.links).
             max_links: config.limits.links / 2,
+            power: config.power,
             drops: Drops::default(),
         }
     }
@@ -243,7 +245,7 @@ impl Machine for Groups {
     fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
         match fact {
             Fact::LinkUp { peer, record, .. } => {
-                if record.is_low_power() {
+                if record.speaks_first_to(self.power) {
                     self.low_power.insert(*peer);
                 }
                 self.link_up(cx, *peer, out);

@@ -634,7 +634,8 @@ impl Connection {
             // What is due now leaves with the next poll and needs no timer.
             at = soonest(at, session.ack_at.filter(|at| *at > now));
         }
-        at = soonest(at, self.previous.as_ref().map(|s| self.liveness.when_convenient(s.created + config.reject_after)));
+        at =
+            soonest(at, self.previous.as_ref().map(|s| self.liveness.when_convenient(s.created + config.reject_after)));
         at = soonest(soonest(at, self.offer_at(config)), self.hidden.as_ref().map(Hidden::until));
         at = soonest(at, self.fragments.deadline());
         at = soonest(at, self.liveness.dead_at(&self.record, config));

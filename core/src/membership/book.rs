@@ -264,11 +264,6 @@ impl Book {
         (if passive.is_empty() { others } else { passive }, next)
     }
 
-    /// Whether a node says of itself that it is one of low power: then it calls when it needs a link.
-    pub(super) fn is_low_power(&self, id: NodeId) -> bool {
-        self.known.get(&id).and_then(|k| k.record.as_ref()).is_some_and(NodeRecord::is_low_power)
-    }
-
     /// Of the nodes with an address, whatever earlier attempts came to, those whose last attempt is the oldest; and
     /// when that was.
     pub(super) fn longest_untried(&self, skip: impl Fn(NodeId) -> bool) -> (Vec<NodeId>, Instant) {

@@ -347,7 +347,7 @@ impl HyParView {
         if id == cx.me || self.contains(id) {
             return;
         }
-        let may = |n: &NodeId| *n != from && *n != id && !peers.links.is_low_power(*n);
+        let may = |n: &NodeId| *n != from && *n != id && !peers.links.speaks_first(*n);
         let others: Vec<NodeId> = self.active.iter().copied().filter(may).collect();
         let next = if ttl == 0 { None } else { cx.rng.pick(&others).copied() };
         let Some(next) = next else {
@@ -573,7 +573,7 @@ impl HyParView {
         let mut candidates = Vec::new();
         for link in links.iter().filter(|link| peers.links.contains(link.peer)) {
             self.scores.measured(link);
-            let wakeful = !peers.links.is_low_power(link.peer);
+            let wakeful = !peers.links.speaks_first(link.peer);
             if link.outbound && wakeful && !self.requests.contains_key(&link.peer) {
                 candidates.push(link.peer);
             }

@@ -34,7 +34,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::collections::OrderedSet;
-use crate::config::{Config, Power};
+use crate::config::Config;
 use crate::fact::{DownReason, Fact, MemberState};
 use crate::id::{ID_LEN, NodeId};
 use crate::identity::{DeviceCert, Identity};
@@ -65,7 +65,6 @@ const MAX_CONTACTS: usize = 16;
 
 pub(crate) struct Membership {
     announcement: Announcement,
-    is_low_power: bool,
     life: Lifecycle,
     peers: Peers,
     hyparview: HyParView,
@@ -88,7 +87,6 @@ impl Membership {
     fn new(config: &Config, identity: &Identity) -> Self {
         Self {
             announcement: Announcement { cert: identity.device_cert(), addrs: Vec::new() },
-            is_low_power: config.power == Power::Low,
             life: Lifecycle::new(config.limits.neighbours.saturating_add(config.limits.zone_members)),
             peers: Peers::new(config),
             hyparview: HyParView::new(config),
@@ -429,8 +427,7 @@ impl Membership {
     fn sketched(&mut self, from: NodeId, neighbour: bool, marks: &[Mark], now: Instant, out: &mut Outbox<Out>) {
         if self.hyparview.contains(from) {
             self.partition.learn(marks, now);
-            // Two nodes of low power both speak first.
-            if self.peers.links.is_low_power(from) && !self.is_low_power && !marks.is_empty() {
+            if self.peers.links.speaks_first(from) && !marks.is_empty() {
                 let marks = self.partition.sketch(now).unwrap_or_default();
                 out.push(Out::message(from, &Message::Sketch { neighbour: true, marks }));
             }
@@ -466,7 +463,7 @@ impl Membership {
             // Members of the zone know from its roster who is alive, unless there are others.
             let (mixed, reminds) = (self.partition.has_others(), self.partition.reminds());
             for &to in self.hyparview.active() {
-                if self.peers.links.is_low_power(to) && !self.is_low_power {
+                if self.peers.links.speaks_first(to) {
                     // It speaks first, and is answered.
                 } else if mixed || !self.zone.contains(&to) {
                     out.push(Out::message(to, &sketch));

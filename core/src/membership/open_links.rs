@@ -13,9 +13,9 @@ use super::interface::Out;
 #[derive(Default)]
 pub(super) struct Links {
     open: OrderedMap<NodeId, SocketAddr>,
-    /// Peers of low power: nothing is sent to them unasked but messages.
+    /// Peers of low power, if this node is none: nothing is sent to them unasked but messages.
     /// INVARIANT: of linked peers only.
-    low_power: OrderedSet<NodeId>,
+    speaking_first: OrderedSet<NodeId>,
     /// Peers with a `Want` and no `Unwant` after it.
     /// INVARIANT: of linked peers only.
     wanted: OrderedSet<NodeId>,
@@ -25,18 +25,18 @@ pub(super) struct Links {
 }
 
 impl Links {
-    pub(super) fn opened(&mut self, peer: NodeId, addr: SocketAddr, is_low_power: bool) {
+    pub(super) fn opened(&mut self, peer: NodeId, addr: SocketAddr, speaks_first: bool) {
         self.open.insert(peer, addr);
-        match is_low_power {
-            true => self.low_power.insert(peer),
-            false => self.low_power.remove(&peer),
+        match speaks_first {
+            true => self.speaking_first.insert(peer),
+            false => self.speaking_first.remove(&peer),
         };
     }
 
     /// The link to `peer` is gone; false if there was none.
     pub(super) fn closed(&mut self, peer: NodeId) -> bool {
         self.observed.remove(&peer);
-        self.low_power.remove(&peer);
+        self.speaking_first.remove(&peer);
         self.open.remove(&peer).is_some()
     }
 
@@ -64,11 +64,11 @@ impl Links {
 
     /// Linked peers that may be sent something unasked.
     pub(super) fn wakeful(&self) -> impl Iterator<Item = NodeId> {
-        self.peers().filter(|peer| !self.is_low_power(*peer))
+        self.peers().filter(|peer| !self.speaks_first(*peer))
     }
 
-    pub(super) fn is_low_power(&self, peer: NodeId) -> bool {
-        self.low_power.contains(&peer)
+    pub(super) fn speaks_first(&self, peer: NodeId) -> bool {
+        self.speaking_first.contains(&peer)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -118,7 +118,7 @@ impl Links {
     }
 
     pub(super) fn footprint(&self) -> usize {
-        self.open.len().saturating_add(self.wanted.len()).saturating_add(self.low_power.len())
+        self.open.len().saturating_add(self.wanted.len()).saturating_add(self.speaking_first.len())
     }
 
     #[cfg(test)]
@@ -131,8 +131,8 @@ impl Links {
         if !self.observed.keys().all(|peer| self.open.contains_key(peer)) {
             return Err("a peer without a link votes for an address");
         }
-        if !self.low_power.iter().all(|peer| self.open.contains_key(peer)) {
-            return Err("a peer without a link is one of low power");
+        if !self.speaking_first.iter().all(|peer| self.open.contains_key(peer)) {
+            return Err("a peer without a link speaks first");
         }
         match self.wanted.iter().all(|peer| self.open.contains_key(peer)) {
             true => Ok(()),

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::collections::OrderedSet;
-use crate::config::Config;
+use crate::config::{Config, Power};
 use crate::id::NodeId;
 use crate::identity::{DeviceCert, name_is_valid};
 use crate::machine::{Cx, Outbox};
@@ -40,6 +40,7 @@ pub(super) struct Peers {
     pending_lookups: OrderedSet<NodeId>,
     max_lookups: usize,
     backoff: Backoff,
+    power: Power,
 }
 
 impl Peers {
@@ -52,6 +53,7 @@ impl Peers {
             drops: Drops::default(),
             pending_lookups: OrderedSet::new(),
             max_lookups: config.limits.address_book,
+            power: config.power,
             backoff: Backoff { first: config.membership.retry_first, max: config.membership.retry_max },
         }
     }
@@ -79,7 +81,7 @@ impl Peers {
         wall: WallTime,
         out: &mut Outbox<Out>,
     ) {
-        self.links.opened(peer, addr, record.is_low_power());
+        self.links.opened(peer, addr, record.speaks_first_to(self.power));
         self.remember(peer, out, |known| {
             known.record = Some(record);
             known.record_verified = true;
@@ -167,6 +169,12 @@ impl Peers {
         }
     }
 
+    /// Whether it is left to this node to call: it is one of low power, and this one is not.
+    pub(super) fn speaks_first(&self, id: NodeId) -> bool {
+        let record = self.book.get(id).and_then(|known| known.record.as_ref());
+        record.is_some_and(|record| record.speaks_first_to(self.power))
+    }
+
     /// When another call may begin; none: whenever.
     pub(super) fn next_call(&self) -> Option<Instant> {
         self.calls.next(self.backoff.max)
@@ -174,7 +182,7 @@ impl Peers {
 
     /// Nodes without a link whose last attempt is the oldest, and when that was.
     pub(super) fn longest_untried(&self, me: NodeId) -> (Vec<NodeId>, Instant) {
-        self.book.longest_untried(|id| id == me || self.links.contains(id) || self.book.is_low_power(id))
+        self.book.longest_untried(|id| id == me || self.links.contains(id) || self.speaks_first(id))
     }
 
     /// Contacts a known node or a bootstrap; false if all of them are linked or being tried.

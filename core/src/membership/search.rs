@@ -98,7 +98,7 @@ impl Search {
         };
         let (me, links) = (cx.me, &peers.links);
         // One of low power calls when it misses neighbours. A node that has none calls it all the same.
-        let asks_itself = |id| need.neighbours > 0 && peers.book.is_low_power(id);
+        let asks_itself = |id| need.neighbours > 0 && peers.speaks_first(id);
         let (mut due, later) = peers.book.candidates(cx.now, |id| id == me || skip(id) || asks_itself(id));
         // Where there is one call at a time, bootstraps leave every second one to the known nodes.
         let waits = peers.calls.is_limited() && !due.is_empty() && cx.rng.below(2) == 0;

@@ -65,7 +65,7 @@ impl Shuffles {
             return;
         }
         let all: Vec<NodeId> = active.iter().copied().collect();
-        let ways: Vec<NodeId> = all.iter().copied().filter(|n| !peers.links.is_low_power(*n)).collect();
+        let ways: Vec<NodeId> = all.iter().copied().filter(|n| !peers.links.speaks_first(*n)).collect();
         let Some(&to) = cx.rng.pick(&ways) else { return };
         let others = all.into_iter().filter(|n| *n != to).collect();
         let mut nodes = peers.sample(others, self.config.shuffle_active, cx);
@@ -96,7 +96,7 @@ impl Shuffles {
             nodes.extend(peers.describe(from));
         }
         let ttl = ttl.min(most).saturating_sub(1);
-        let may = |n: &NodeId| *n != from && !peers.links.is_low_power(*n);
+        let may = |n: &NodeId| *n != from && !peers.links.speaks_first(*n);
         let others: Vec<NodeId> = active.iter().copied().filter(may).collect();
         let next = if ttl == 0 { None } else { cx.rng.pick(&others).copied() };
         if let Some(next) = next {

@@ -13,6 +13,7 @@ pub(crate) mod wire;
 use alloc::vec::Vec;
 
 use crate::collections::{OrderedMap, OrderedSet, Rate, RateLimit};
+use crate::config::Power;
 use crate::fact::Fact;
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::machine::{Cx, Machine, Outbox, Setup};
@@ -77,14 +78,14 @@ struct Linked {
     questions: RateLimit,
     /// The last register of an answer that did not hold all: part of the map, and which.
     given: Option<(usize, RegisterKey)>,
-    /// It compares when it wakes.
-    is_low_power: bool,
+    /// It is of low power, and this node is not: it compares when it wakes.
+    speaks_first: bool,
 }
 
 impl Linked {
-    fn new(is_low_power: bool) -> Self {
+    fn new(speaks_first: bool) -> Self {
         let (messages, questions) = (RateLimit::new(MESSAGES), RateLimit::new(QUESTIONS));
-        Self { messages, questions, given: None, is_low_power }
+        Self { messages, questions, given: None, speaks_first }
     }
 }
 
@@ -106,6 +107,7 @@ pub(crate) struct Registers {
     /// When to say that something came.
     tell_at: Option<Instant>,
     compare_at: Option<Instant>,
+    power: Power,
     drops: Drops,
 }
 
@@ -132,7 +134,7 @@ impl Registers {
 
     fn compare_with_all(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         let own = self.own_linked();
-        let wakeful = |peer: &&NodeId| !self.linked.get(*peer).is_some_and(|linked| linked.is_low_power);
+        let wakeful = |peer: &&NodeId| !self.linked.get(*peer).is_some_and(|linked| linked.speaks_first);
         own.iter().filter(wakeful).for_each(|peer| self.compare(*peer, out));
         self.compare_at = (!own.is_empty()).then(|| cx.now + cx.rng.jitter(COMPARE_EVERY, 50));
     }
@@ -399,7 +401,7 @@ impl Machine for Registers {
     type In = In;
     type Out = Out;
 
-    fn open(_: Setup<'_>, records: Vec<Record>, cx: &mut Cx<'_>, _: &mut Outbox<Out>) -> Result<Self, Malformed> {
+    fn open(setup: Setup<'_>, records: Vec<Record>, cx: &mut Cx<'_>, _: &mut Outbox<Out>) -> Result<Self, Malformed> {
         let map = Map::restore(&records)?;
         // The other machines have stored what they were given, but for marks: those are said when the list is known.
         Ok(Self {
@@ -414,6 +416,7 @@ impl Machine for Registers {
             is_news: false,
             tell_at: None,
             compare_at: None,
+            power: setup.config.power,
             drops: Drops::default(),
         })
     }
@@ -422,7 +425,7 @@ impl Machine for Registers {
     fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
         match *fact {
             Fact::LinkUp { peer, ref record, .. } => {
-                self.linked.insert(peer, Linked::new(record.is_low_power()));
+                self.linked.insert(peer, Linked::new(record.speaks_first_to(self.power)));
                 self.compare(peer, out);
                 if self.is_own(peer) && self.compare_at.is_none() {
                     self.compare_at = Some(cx.now + cx.rng.jitter(COMPARE_EVERY, 50));

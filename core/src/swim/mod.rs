@@ -77,7 +77,7 @@ impl Swim {
         // Neighbours and newcomers need links too.
         let capacity = limits.zone_members.min(limits.links.saturating_sub(limits.neighbours));
         Self {
-            zone: Zone::new(&swim, capacity),
+            zone: Zone::new(&swim, capacity, config.power),
             members: Members::new(&swim, capacity, identity, wall),
             prober: Prober::new(&swim),
             config: swim,

@@ -108,6 +108,11 @@ impl NodeRecord {
         self.silent_for().is_some()
     }
 
+    /// Whether a node of this `power` leaves it to this one to begin. Two of low power both do.
+    pub(crate) fn speaks_first_to(&self, power: Power) -> bool {
+        self.is_low_power() && power == Power::Normal
+    }
+
     /// The id of the node that signed this.
     pub fn id(&self) -> NodeId {
         node_id(&self.key)

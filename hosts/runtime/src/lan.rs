@@ -442,7 +442,8 @@ mod tests {
     fn two_nodes_on_a_machine_hear_each_other_and_themselves() {
         let mut poll = mio::Poll::new().unwrap();
         let bound = ["127.0.0.1:4000".parse().unwrap()];
-        let mut ears: Vec<MulticastSockets> = (0..2).map(|_| MulticastSockets::new(Lan::On, Power::Normal).unwrap()).collect();
+        let mut ears: Vec<MulticastSockets> =
+            (0..2).map(|_| MulticastSockets::new(Lan::On, Power::Normal).unwrap()).collect();
         for ears in &mut ears {
             ears.refresh(&bound, poll.registry());
             // Again is nothing.

@@ -656,7 +656,8 @@ fn a_text_that_a_disk_changed_or_lost_comes_back() {
     ] {
         let dir = tempfile::tempdir().unwrap();
         let a = volatile(41, &[]);
-        let open = || Node::open(NodeConfig { bootstraps: vec![place(&a)], ..loopback(profile(dir.path(), 42)) }).unwrap();
+        let open =
+            || Node::open(NodeConfig { bootstraps: vec![place(&a)], ..loopback(profile(dir.path(), 42)) }).unwrap();
         let b = open();
         linked(&a, &b);
         for n in 0..8 {

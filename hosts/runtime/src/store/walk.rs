@@ -89,12 +89,7 @@ impl Walk {
     }
 
     /// Stores the place now and then, and after the last slice, which ends at `wall` milliseconds since 1970.
-    pub(super) fn store(
-        &mut self,
-        last: Option<u64>,
-        sql: Sql<'_>,
-        sealer: &mut Sealer,
-    ) -> Result<(), StoreError> {
+    pub(super) fn store(&mut self, last: Option<u64>, sql: Sql<'_>, sealer: &mut Sealer) -> Result<(), StoreError> {
         self.unstored += 1;
         if last.is_none() && self.unstored < STORE_EVERY {
             return Ok(());
@@ -232,8 +227,18 @@ mod tests {
         assert_eq!(profile.store_mut().damaged(), 1, "it is gone and not found again");
         drop(profile);
         let mut again = opened(dir.path());
-        assert_eq!((again.store_mut().damaged(), again.store_mut().fetches_again()), (1, false), "said until it is known");
-        assert!(std::fs::read_dir(dir.path()).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().contains("damaged-")));
+        assert_eq!(
+            (again.store_mut().damaged(), again.store_mut().fetches_again()),
+            (1, false),
+            "said until it is known"
+        );
+        assert!(
+            std::fs::read_dir(dir.path()).unwrap().all(|e| !e
+                .unwrap()
+                .file_name()
+                .to_string_lossy()
+                .contains("damaged-"))
+        );
     }
 
     /// Mutations: `mend_row` looks at no spare, or at no bit.
