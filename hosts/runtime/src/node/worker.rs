@@ -534,10 +534,10 @@ impl Worker {
         if self.network.next_look(Duration::ZERO).is_some_and(|at| at <= self.now) {
             self.look_around();
         }
-        if self.chores.is_hour_over(self.now) {
-            if let Ok(fresh) = entropy() {
-                self.engine.add_entropy(fresh);
-            }
+        if self.chores.is_hour_over(self.now)
+            && let Ok(fresh) = entropy()
+        {
+            self.engine.add_entropy(fresh);
         }
         if self.chores.is_check_due(self.now) {
             self.check_slice();
