@@ -175,7 +175,7 @@ mod tests {
         let mut profile = Profile::create(dir, &identity, &Secrets::default(), CHEAP).unwrap();
         let put = |table, n: u32| Op::Put { table, key: n.to_be_bytes().to_vec(), value: vec![n as u8; 50] };
         let all = (0..rows).map(|n| put(ENTRIES, n)).chain((0..rows.min(16)).map(|n| put(OUTBOX, n)));
-        profile.store_mut().commit(&mut vec![Batch { seq: 1, ops: all.collect() }]).unwrap();
+        profile.store_mut().commit(&[Batch { seq: 1, ops: all.collect() }]).unwrap();
     }
 
     fn changed(dir: &Path, table: Table, n: u32, change: impl Fn(&mut Vec<u8>)) {
