@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
 use crate::limits::Limits;
-use crate::setting::{at_least, at_least_1_ms, at_most, longer_than, not_below, not_zero, settings};
+use crate::setting::{at_least, at_least_1_ms, at_most, longer_than, not_below, not_zero, settings, whole_seconds};
 
 use crate::wire::{LEAST_DATAGRAM, MAX_DATAGRAM};
 
@@ -77,6 +77,45 @@ impl FromStr for NodeType {
     }
 }
 
+/// How much a node may spend while nothing happens. Others learn it from its signed record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Power {
+    /// It does everything at its time.
+    #[default]
+    Normal,
+    /// A phone's: it wakes once in [`LinkConfig::low_power_keepalive`] and then does what could wait. Others send it nothing
+    /// unasked but messages, and judge it by its own silence (docs/design/power.md).
+    Low,
+}
+
+impl Power {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Normal, Self::Low];
+
+    /// Its name in configurations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Low => "low",
+        }
+    }
+}
+
+impl fmt::Display for Power {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Power {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = Self::ALL.into_iter().find(|p| p.name().eq_ignore_ascii_case(text));
+        named.ok_or_else(|| alloc::format!("'{text}' is not one of normal, low"))
+    }
+}
+
 /// The configuration of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
@@ -84,6 +123,8 @@ pub struct Config {
     pub node_type: NodeType,
     /// Whether a program speaks here and not a person; told to others, who can then leave it out.
     pub bot: bool,
+    /// What it may spend while nothing happens.
+    pub power: Power,
     /// The key of a closed network; all zeros is the public one. Nodes with different keys cannot
     /// complete a handshake (the psk of `Noise_IKpsk2`).
     pub network_key: [u8; 32],
@@ -125,6 +166,11 @@ settings! {
         rare_keepalive: Duration = Duration::from_secs(25),
             "A quiet link that only failure detection needs is probed after this",
             |part, v| not_below(v, part.keepalive, "link.keepalive");
+        /// How often a node of low power wakes and keeps its links alive, in whole seconds up to 255: 25 s, as
+        /// `rare_keepalive` (docs/design/power.md §1). Its record says so to others.
+        low_power_keepalive: Duration = Duration::from_secs(25),
+            "How often a node of low power wakes, in whole seconds",
+            |_, v| whole_seconds(v);
         /// An unwanted link without messages is closed after this: 30 s (iroh's relayed idle close).
         idle_close: Duration = Duration::from_secs(30),
             "A link that nobody needs is closed after this",
@@ -498,9 +544,10 @@ mod tests {
     #[test]
     fn a_part_is_judged_by_its_own_rules() {
         type Change = fn(&mut Config);
-        let broken: [(&str, Change); 9] = [
+        let broken: [(&str, Change); 10] = [
             ("limits.zone_members", |c| c.limits.zone_members = 4_097),
             ("limits.event_rows", |c| c.limits.event_rows = 15),
+            ("link.low_power_keepalive", |c| c.link.low_power_keepalive = Duration::from_millis(25_500)),
             ("link.rare_keepalive", |c| c.link.rare_keepalive = c.link.keepalive - Duration::from_micros(1)),
             ("membership.retry_max", |c| c.membership.retry_max = c.membership.retry_first),
             ("discovery.every", |c| c.discovery.every = Duration::ZERO),

@@ -156,13 +156,14 @@ mod stats;
 mod store;
 mod swim;
 mod time;
+mod wakes;
 mod wire;
 
 pub use authentication::AuthenticationResult;
 pub use chat::Confirmations;
 pub use config::{
     ChatConfig, Config, DeliveryConfig, DiscoveryConfig, FileConfig, GossipConfig, LinkConfig, MembershipConfig,
-    NodeType, SwimConfig,
+    NodeType, Power, SwimConfig,
 };
 pub use contacts::{SafetyNumber, Verification};
 pub use device::{DeviceInfo, DeviceTicket};

@@ -68,6 +68,11 @@ pub(crate) trait Machine: Sized {
 
     fn next_deadline(&self) -> Option<Instant>;
 
+    /// The same without what recurs and may wait until a node of low power wakes. Read on such a node alone.
+    fn pressing_deadline(&self) -> Option<Instant> {
+        self.next_deadline()
+    }
+
     /// Entries held, for the memory law.
     fn footprint(&self) -> usize;
 

@@ -127,6 +127,12 @@ pub(crate) fn at_least_1_ms(value: Duration) -> Result<(), String> {
     unless(value < Duration::from_millis(1), || "must be at least 1 ms".into())
 }
 
+/// What a node record can state.
+pub(crate) fn whole_seconds(value: Duration) -> Result<(), String> {
+    let fits = value.subsec_nanos() == 0 && (1..=u64::from(u8::MAX)).contains(&value.as_secs());
+    unless(!fits, || "must be whole seconds, 1 to 255".into())
+}
+
 pub(crate) fn longer_than(value: Duration, other: Duration, name: &str) -> Result<(), String> {
     unless(value <= other, || alloc::format!("must be longer than {name}"))
 }

@@ -17,6 +17,7 @@ fn engine(name: &str) -> Engine {
         network_key: None,
         node_type: None,
         bot: false,
+        power: None,
         beacons: false,
         in_memory: true,
         seed: None,

@@ -14,7 +14,7 @@ use crate::event::NodeState;
 use crate::guard::Guard;
 use crate::id::{exactly, read_identity, ticket};
 use crate::node::{MAX_PAGE, count, drops};
-use crate::{AccountId, Content, Conversation, DonpError, Event, MessageId, NodeId, NodeType, Peer};
+use crate::{AccountId, Content, Conversation, DonpError, Event, MessageId, NodeId, NodeType, Peer, Power};
 
 /// The most datagrams, events and answers that one turn gives.
 const TURN: usize = 1_024;
@@ -33,6 +33,9 @@ pub struct EngineConfig {
     /// Whether a program speaks here, not a person.
     #[uniffi(default = false)]
     pub bot: bool,
+    /// What the node may spend while nothing happens; none is `Normal`.
+    #[uniffi(default = None)]
+    pub power: Option<Power>,
     /// Whether to say that this node is near, and to listen to others that do: for a caller that sends what
     /// `Output.beacon` gives to everybody near, and passes to `handle_beacon` what it hears there.
     #[uniffi(default = false)]
@@ -240,6 +243,7 @@ impl Engine {
         let mut core = core::Config {
             node_type: config.node_type.unwrap_or_default().into(),
             bot: config.bot,
+            power: config.power.unwrap_or_default().into(),
             network_key: network_key.unwrap_or([0; 32]),
             ..core::Config::default()
         };

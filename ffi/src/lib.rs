@@ -50,7 +50,7 @@ pub use id::{
 };
 pub use keystore::{KeyStore, KeyStoreError};
 pub use lan::Lan;
-pub use node::{FetchResult, Node, NodeConfig, NodeStatus, NodeType, Peer};
+pub use node::{FetchResult, Node, NodeConfig, NodeStatus, NodeType, Peer, Power};
 pub use stream::EventStream;
 
 uniffi::setup_scaffolding!();

@@ -60,6 +60,25 @@ impl From<NodeType> for core::NodeType {
     }
 }
 
+/// How much a node may spend while nothing happens. Others learn it from its signed record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, uniffi::Enum)]
+pub enum Power {
+    /// It does everything at its time.
+    #[default]
+    Normal,
+    /// A phone's: it wakes two or three times a minute and then does what could wait. Messages reach it at once.
+    Low,
+}
+
+impl From<Power> for core::Power {
+    fn from(power: Power) -> Self {
+        match power {
+            Power::Normal => Self::Normal,
+            Power::Low => Self::Low,
+        }
+    }
+}
+
 /// How to open a node.
 #[derive(Clone, Debug, Default, uniffi::Record)]
 pub struct NodeConfig {
@@ -93,6 +112,9 @@ pub struct NodeConfig {
     /// Whether a program speaks here, not a person. Bots do not answer bots.
     #[uniffi(default = false)]
     pub bot: bool,
+    /// What the node may spend while nothing happens; none is `Normal`.
+    #[uniffi(default = None)]
+    pub power: Option<Power>,
     /// Whether to look for nodes on the local network by multicast, and to be found; none is `Off`.
     #[uniffi(default = None)]
     pub lan: Option<Lan>,
@@ -512,6 +534,7 @@ fn read(config: NodeConfig, key_store: Option<Arc<dyn KeyStore>>) -> Result<donp
     let core = core::Config {
         node_type: config.node_type.unwrap_or_default().into(),
         bot: config.bot,
+        power: config.power.unwrap_or_default().into(),
         ..core::Config::default()
     };
     Ok(donp_runtime::NodeConfig {

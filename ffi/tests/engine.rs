@@ -31,6 +31,7 @@ fn config(name: &str, in_memory: bool) -> EngineConfig {
         network_key: None,
         node_type: None,
         bot: false,
+        power: None,
         beacons: false,
         in_memory,
         seed: None,

@@ -291,7 +291,8 @@ impl Chat {
     /// Says to one linked member of each group what is here of it.
     pub(super) fn compare_groups(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         for conversation in self.groups.conversations() {
-            let members = self.holders(conversation);
+            let mut members = self.holders(conversation);
+            members.retain(|peer| !self.low_power.contains(peer));
             if let Some(peer) = cx.rng.pick(&members).copied() {
                 self.greet(cx, conversation, peer, out);
             }

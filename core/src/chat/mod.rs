@@ -163,6 +163,8 @@ pub(crate) struct Chat {
     neighbours: OrderedSet<NodeId>,
     /// Linked nodes and their round trips, once measured.
     linked: OrderedMap<NodeId, Option<Duration>>,
+    /// Linked nodes of low power, if this one is none: they compare when they wake.
+    low_power: OrderedSet<NodeId>,
     /// Up to where the user read conversations on its devices: as many as it shares registers.
     read_elsewhere: OrderedMap<ConversationId, MessageId>,
     /// Authors whose messages are not shown.
@@ -222,6 +224,7 @@ impl Chat {
             next_number: 1,
             neighbours: OrderedSet::new(),
             linked: OrderedMap::new(),
+            low_power: OrderedSet::new(),
             read_elsewhere: OrderedMap::new(),
             blocked: OrderedSet::new(),
             muted: OrderedSet::new(),
@@ -463,7 +466,12 @@ impl Machine for Chat {
     fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
         self.sign(cx, out);
         match fact {
-            Fact::LinkUp { peer, .. } => self.link_up(cx, *peer, out),
+            Fact::LinkUp { peer, record, .. } => {
+                if record.speaks_first_to(self.config.power) {
+                    self.low_power.insert(*peer);
+                }
+                self.link_up(cx, *peer, out);
+            }
             Fact::LinkDown { peer, .. } => self.link_down(*peer, out),
             Fact::RoundTrips(all) => {
                 for RoundTrip { peer, rtt, .. } in all {
@@ -575,7 +583,9 @@ impl Machine for Chat {
             self.merge(cx, out);
         }
         if self.compare_at.is_some_and(|at| at <= cx.now) {
-            let neighbours: Vec<NodeId> = self.neighbours.iter().copied().collect();
+            // A neighbour of low power compares when it wakes.
+            let wakeful = self.neighbours.iter().copied().filter(|p| !self.low_power.contains(p));
+            let neighbours: Vec<NodeId> = wakeful.collect();
             if let Some(&to) = cx.rng.pick(&neighbours) {
                 self.greet(cx, self.network, to, out);
                 if self.verify_at.is_none_or(|at| at <= cx.now) {
@@ -600,9 +610,13 @@ impl Machine for Chat {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
+        soonest(self.pressing_deadline(), soonest(self.compare_at, self.sweep_at))
+    }
+
+    fn pressing_deadline(&self) -> Option<Instant> {
         let unsigned = self.draft.as_ref().map(|d| d.since);
         let unsigned = soonest(unsigned, (!self.unsaved.is_empty()).then_some(self.unsaved_since));
-        let timers = soonest(soonest(unsigned, self.waiting.next_ask()), soonest(self.compare_at, self.sweep_at));
+        let timers = soonest(unsigned, self.waiting.next_ask());
         let syncs = soonest(self.pulls.deadline(), soonest(self.merge_at, self.news_at));
         let syncs = soonest(syncs, soonest(self.receipts.deadline(), self.typing.deadline()));
         let syncs = soonest(syncs, soonest(self.polls.deadline(), soonest(self.pruning.at, self.scroll_deadline())));
@@ -626,6 +640,7 @@ impl Machine for Chat {
             .saturating_add(self.reads.len())
             .saturating_add(self.neighbours.len())
             .saturating_add(self.linked.len())
+            .saturating_add(self.low_power.len())
             .saturating_add(self.keys.len())
             .saturating_add(self.groups.len())
             .saturating_add(self.private.len())

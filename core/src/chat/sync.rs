@@ -95,6 +95,7 @@ impl Chat {
     pub(super) fn link_down(&mut self, peer: NodeId, out: &mut Outbox<Out>) {
         self.typing_link_down(peer, out);
         self.linked.remove(&peer);
+        self.low_power.remove(&peer);
         self.pulls.forget_peer(peer);
         self.serving.forget_peer(peer);
         self.compare.forget_peer(peer);

@@ -35,6 +35,11 @@ impl<K: Ord + Copy> DeadlineQueue<K> {
         self.by_time.first().map(|&(at, _)| at)
     }
 
+    /// The next deadline of a key that `counts`: O(n).
+    pub(crate) fn next_of(&self, counts: impl Fn(&K) -> bool) -> Option<Instant> {
+        self.by_time.iter().find(|(_, key)| counts(key)).map(|&(at, _)| at)
+    }
+
     /// Takes one key whose deadline has come.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
         let &(at, key) = self.by_time.first()?;

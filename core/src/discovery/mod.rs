@@ -212,6 +212,10 @@ impl Machine for Discovery {
         self.schedule.next_deadline()
     }
 
+    fn pressing_deadline(&self) -> Option<Instant> {
+        self.schedule.pressing_deadline()
+    }
+
     fn footprint(&self) -> usize {
         self.observed.len()
     }

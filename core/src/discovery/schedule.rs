@@ -64,6 +64,12 @@ impl Schedule {
         true
     }
 
+    /// The first beacons, and answers to nodes that are new; not those that recur.
+    pub(super) fn pressing_deadline(&self) -> Option<Instant> {
+        let first = self.beacon_at.filter(|_| self.step < FIRST_PAUSES.len());
+        soonest(first, self.answer_at)
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         soonest(self.beacon_at, self.answer_at)
     }

@@ -15,6 +15,7 @@ use crate::planted::reported;
 use crate::stats::Stats;
 use crate::store::{Record, Table};
 use crate::time::Instant;
+use crate::wakes::Wakes;
 
 macro_rules! machines {
     ($($field:ident: $Machine:ident,)+) => {
@@ -76,16 +77,16 @@ macro_rules! machines {
             }
 
             /// Every machine does what is due.
-            pub(super) fn handle_timeout(&mut self, at: At, q: &mut Queues) {
-                $(if self.$field.next_deadline().is_some_and(|due| due <= at.now) {
+            pub(super) fn handle_timeout(&mut self, at: At, wakes: Option<Wakes>, q: &mut Queues) {
+                $(if self.$field.deadline(wakes).is_some_and(|due| due <= at.now) {
                     self.$field.run(at, q, |m, cx, out| m.handle_timeout(cx, out));
                 })+
             }
 
             /// The soonest deadline with its machine: of equal ones the first in the list.
-            pub(super) fn next_deadline(&self) -> Option<Deadline> {
+            pub(super) fn next_deadline(&self, wakes: Option<Wakes>) -> Option<Deadline> {
                 let all: [(Option<Instant>, &'static str); COUNT] =
-                    [$((reported(self.$field.next_deadline(), <crate::$field::$Machine as Machine>::NAME), <crate::$field::$Machine as Machine>::NAME)),+];
+                    [$((reported(self.$field.deadline(wakes), <crate::$field::$Machine as Machine>::NAME), <crate::$field::$Machine as Machine>::NAME)),+];
                 let due = all.into_iter().filter_map(|(at, why)| Some(Deadline { at: at?, why }));
                 due.min_by_key(|deadline| deadline.at)
             }

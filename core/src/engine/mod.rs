@@ -1,6 +1,8 @@
 //! One node: every machine, and the queues between them and the host.
 
 mod commands;
+#[cfg(test)]
+mod dead_peers;
 pub(crate) mod event;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod lies;
@@ -33,6 +35,7 @@ use crate::machine::Setup;
 use crate::stats::Stats;
 use crate::store::{Batch, Record, Request};
 use crate::time::{Instant, WallClock, WallTime};
+use crate::wakes::Wakes;
 use crate::wire::content::Message;
 
 pub use commands::contacts::{Contact, ConversationInfo};
@@ -124,6 +127,8 @@ pub struct Engine {
     now: Instant,
     wall: WallClock,
     suspended: bool,
+    /// When a node of low power does what can wait.
+    wakes: Option<Wakes>,
     next_query: u64,
     /// A broadcast was refused because every neighbour's queue was full.
     broadcast_blocked: bool,
@@ -181,6 +186,7 @@ impl Engine {
             now,
             wall: WallClock::new(now, wall),
             suspended: false,
+            wakes: Wakes::of(&config, me),
             next_query: 1,
             broadcast_blocked: false,
             counters: Stats::default(),
@@ -211,7 +217,7 @@ impl Engine {
     /// The time of [`next_deadline`](Self::next_deadline) has come. Earlier calls change nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         let at = self.advance(now);
-        self.machines.handle_timeout(at, &mut self.q);
+        self.machines.handle_timeout(at, self.wakes, &mut self.q);
         self.pump(now);
     }
 
@@ -326,7 +332,7 @@ impl Engine {
         if !self.q.is_idle() || self.q.has_output() || leaving {
             return Some(Deadline { at: self.now, why: "queued" });
         }
-        self.machines.next_deadline()
+        self.machines.next_deadline(self.wakes)
     }
 
     /// Executes every invariant of every machine: an error names the machine and what does not hold. For tests;

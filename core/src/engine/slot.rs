@@ -13,7 +13,8 @@ use crate::link::Link;
 use crate::machine::{Command, Cx, Emit, Machine, Outbox, Setup};
 use crate::rng::Rng;
 use crate::store::{Record, Table};
-use crate::time::{Instant, WallTime};
+use crate::time::{Instant, WallTime, soonest};
+use crate::wakes::Wakes;
 
 /// The moment of a step.
 #[derive(Clone, Copy)]
@@ -75,6 +76,15 @@ where
         let result = f(&mut self.machine, &mut cx, &mut self.out);
         self.pass_on(q);
         result
+    }
+
+    /// When the machine is called next: what presses at its time, the rest when the node wakes.
+    pub(super) fn deadline(&self, wakes: Option<Wakes>) -> Option<Instant> {
+        let next = self.machine.next_deadline();
+        match wakes {
+            None => next,
+            Some(wakes) => soonest(self.machine.pressing_deadline(), next.map(|at| wakes.not_before(at))),
+        }
     }
 
     /// Runs a command and gives its answer.

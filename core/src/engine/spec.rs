@@ -9,7 +9,7 @@ use crate::authentication::wire as authentication;
 use crate::chat::ranges::{Bound, Mode, Part};
 use crate::chat::wire::{End, Height, Holding, Sync};
 use crate::collections::OrderedMap;
-use crate::config::NodeType;
+use crate::config::{Config, NodeType, Power};
 use crate::delivery;
 use crate::discovery::beacon::{Beacon, beacon_key};
 use crate::gossip::wire::{IHave, Message as Gossip, Scope};
@@ -51,6 +51,8 @@ fn examples() -> OrderedMap<&'static str, Vec<u8>> {
     };
     let private = Run::plain(private_conversation(alice.node_id(), author), alice.node_id(), parts).unwrap();
     let record = NodeRecord::sign(&alice, [5; 32], 3, WallTime(1_769_817_600_000), NodeType::Regular);
+    let phone = Config { power: Power::Low, ..Config::default() };
+    let low_power = NodeRecord::sign(&alice, [5; 32], 3, WallTime(1_769_817_600_000), &phone);
     let file = Attachment {
         id: FileId([0xdd; 32]),
         key: [0xee; 32],
@@ -67,6 +69,7 @@ fn examples() -> OrderedMap<&'static str, Vec<u8>> {
         ("node id of alice", alice.node_id().0.to_vec()),
         ("account id of alice", alice.account_id().0.to_vec()),
         ("node record of alice", record.encode()),
+        ("node record of alice, of low power", low_power.encode()),
         ("network conversation", network.0.to_vec()),
         ("private conversation", private_conversation(author, NodeId([0xbb; 32])).0.to_vec()),
         ("announcement", encode(&Message::Announcement { cert: alice.device_cert(), addrs: Vec::new() })),

@@ -77,7 +77,7 @@ impl Gossip {
         recent.held_by(from);
         let broadcast = &mut recent.broadcast;
         let Some(parent) = broadcast.via.filter(|via| *via != from) else { return };
-        let Some(peer) = self.peers.get_mut(&from).filter(|p| p.neighbour && !p.eager) else { return };
+        let Some(peer) = self.peers.get_mut(&from).filter(|p| p.neighbour && !p.eager && !p.low_power) else { return };
         if !peer.is_shorter_way(now, broadcast.round, round, self.config.optimise) {
             return;
         }
@@ -102,6 +102,7 @@ impl Gossip {
             return self.drops.count(DropReason::Rate);
         }
         peer.eager = true;
+        peer.needs_this_node = true;
         let Some(recent) = id.and_then(|id| self.cache.get_mut(&id)) else { return };
         if recent.serve(from) {
             let whole = recent.broadcast.whole();

@@ -103,7 +103,7 @@ impl Gossip {
                         offers.push((to, false));
                     }
                 }
-                Some(_) | None if peer.eager => whole.push(to),
+                Some(_) | None if peer.gets_whole(self.is_low_power, via.is_none()) => whole.push(to),
                 Some(_) | None => offers.push((to, false)),
             }
         }

@@ -9,7 +9,7 @@
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-use crate::collections::OrderedMap;
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::gossip::wire::{MAX_SILENT, MAX_TARGETS, Name, Scope};
 use crate::id::{ID_LEN, NodeId};
 use crate::rng::Rng;
@@ -59,6 +59,9 @@ pub(super) struct InstructedTree {
     /// All others, each with the time since which it is known; none if they are not known or too many.
     members: Option<OrderedMap<NodeId, Instant>>,
     linked: OrderedMap<NodeId, Instant>,
+    /// Linked members of low power: they serve no others.
+    /// INVARIANT: of linked peers only.
+    low_power: OrderedSet<NodeId>,
     silent: OrderedMap<NodeId, Silence>,
     /// Members without a link that no other member could serve, and when that was found.
     unserved: OrderedMap<NodeId, Instant>,
@@ -81,8 +84,12 @@ impl InstructedTree {
         self.kept = None;
     }
 
-    pub(super) fn link_up(&mut self, peer: NodeId, now: Instant) {
+    pub(super) fn link_up(&mut self, peer: NodeId, is_low_power: bool, now: Instant) {
         self.linked.insert(peer, now);
+        match is_low_power {
+            true => self.low_power.insert(peer),
+            false => self.low_power.remove(&peer),
+        };
         self.unserved.clear();
         self.answered(peer);
         self.kept = None;
@@ -90,6 +97,7 @@ impl InstructedTree {
 
     pub(super) fn link_down(&mut self, peer: NodeId) {
         self.linked.remove(&peer);
+        self.low_power.remove(&peer);
         self.silent.remove(&peer);
         self.kept = None;
     }
@@ -97,6 +105,16 @@ impl InstructedTree {
     /// Whether this node has had a link for so short that others may not know it.
     pub(super) fn is_new_here(&self, now: Instant) -> bool {
         self.linked.values().min().is_none_or(|first| now.since(*first) < SPREAD)
+    }
+
+    pub(super) fn is_low_power(&self, peer: NodeId) -> bool {
+        self.low_power.contains(&peer)
+    }
+
+    /// Whether a linked member may be given others to serve: it answers, and is not one of low power, unless all are.
+    fn may_serve(&self, peer: NodeId) -> bool {
+        let is_leaf = self.low_power.contains(&peer) && self.low_power.len() < self.linked.len();
+        !self.silent.contains_key(&peer) && !is_leaf
     }
 
     pub(super) fn is_linked(&self, peer: NodeId) -> bool {
@@ -133,7 +151,7 @@ impl InstructedTree {
     /// The next linked member that answers, in the order of ids, which is a ring.
     pub(super) fn successor(&self, me: NodeId) -> Option<NodeId> {
         let after = self.linked.range((Bound::Excluded(me), Bound::Unbounded)).chain(self.linked.range(..me));
-        after.map(|(id, _)| *id).find(|p| self.contains(*p) && !self.silent.contains_key(p))
+        after.map(|(id, _)| *id).find(|p| self.contains(*p) && self.may_serve(*p))
     }
 
     /// `peer` does not answer.
@@ -197,9 +215,15 @@ impl InstructedTree {
     }
 
     pub(super) fn len(&self) -> usize {
-        [self.linked.len(), self.members.as_ref().map_or(0, OrderedMap::len), self.silent.len(), self.unserved.len()]
-            .into_iter()
-            .fold(0, usize::saturating_add)
+        [
+            self.low_power.len(),
+            self.linked.len(),
+            self.members.as_ref().map_or(0, OrderedMap::len),
+            self.silent.len(),
+            self.unserved.len(),
+        ]
+        .into_iter()
+        .fold(0, usize::saturating_add)
     }
 
     /// How an own broadcast goes out: whom it is for, and the children. It is for all linked members, and for those
@@ -233,7 +257,7 @@ impl InstructedTree {
 
     /// Divides members among at most [`DEGREE`] of those that have a link, `near`, and answer. Empty if there is none.
     pub(super) fn divide(&self, near: Vec<NodeId>, far: Vec<NodeId>, rng: &mut Rng) -> Vec<Child> {
-        let (mut able, mut silent): (Vec<_>, Vec<_>) = near.into_iter().partition(|p| !self.silent.contains_key(p));
+        let (mut able, mut silent): (Vec<_>, Vec<_>) = near.into_iter().partition(|p| self.may_serve(*p));
         let mut children: Vec<Child> = Vec::new();
         while children.len() < DEGREE && !able.is_empty() {
             children.push((able.swap_remove(rng.below(able.len())), Vec::new()));
@@ -257,7 +281,7 @@ impl InstructedTree {
 
     /// A linked member that answers and was not `tried`, to serve one without a link.
     pub(super) fn helper(&self, tried: &[NodeId], rng: &mut Rng) -> Option<NodeId> {
-        let may = |p: &NodeId| !self.silent.contains_key(p) && !tried.contains(p);
+        let may = |p: &NodeId| self.may_serve(*p) && !tried.contains(p);
         let all: Vec<NodeId> = self.linked_members().filter(may).collect();
         rng.pick(&all).copied()
     }

@@ -32,7 +32,7 @@ pub(crate) mod wire;
 use crate::collections::{DeadlineQueue, DedupWindow, OrderedMap, ShortId, short};
 use alloc::vec::Vec;
 
-use crate::config::{Config, GossipConfig};
+use crate::config::{Config, GossipConfig, Power};
 use crate::fact::{Fact, MemberState, RoundTrip};
 use crate::gossip::cache::{Broadcast, Cache};
 use crate::gossip::instruct::InstructedTree;
@@ -141,6 +141,7 @@ pub(crate) struct Gossip {
     copied_at: Option<Instant>,
     /// How much later than its first announcement a broadcast comes by the tree.
     lateness: Longest,
+    is_low_power: bool,
     config: GossipConfig,
     stats: BroadcastStats,
     drops: Drops,
@@ -162,6 +163,7 @@ impl Gossip {
             grown: false,
             copied_at: None,
             lateness: Longest::default(),
+            is_low_power: config.power == Power::Low,
             config: config.gossip.clone(),
             stats: BroadcastStats::default(),
             drops: Drops::default(),
@@ -190,7 +192,7 @@ impl Gossip {
             if known_to.iter().any(|a| a.from == to) {
                 continue;
             }
-            if peer.eager && peer.wants(&id) {
+            if peer.gets_whole(self.is_low_power, via.is_none()) && peer.wants(&id) {
                 eager.push(to);
             } else {
                 peer.announce.push(IHave { id, round });
@@ -238,7 +240,9 @@ impl Gossip {
                 parts.into_iter().map(move |list| Message::Offer { certain, list })
             })
             .collect();
-        if !grown && !self.instructed.is_active() {
+        p.low_power = self.instructed.is_low_power(peer);
+        let leaf = p.low_power && !self.is_low_power;
+        if !grown && !leaf && !self.instructed.is_active() {
             // The other side may have a tree already, and this one needs a branch of it.
             self.graft(peer, None, out);
         }
@@ -417,7 +421,7 @@ impl Gossip {
             }
             Message::Prune => {
                 if let Some(peer) = self.peers.get_mut(&from) {
-                    peer.eager = false;
+                    (peer.eager, peer.needs_this_node) = (false, false);
                 }
             }
             Message::IDontWant { id } => {
@@ -450,8 +454,8 @@ impl Machine for Gossip {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern others")]
     fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
         match fact {
-            Fact::LinkUp { peer, .. } => {
-                self.instructed.link_up(*peer, cx.now);
+            Fact::LinkUp { peer, record, .. } => {
+                self.instructed.link_up(*peer, record.is_low_power(), cx.now);
                 self.admit_member(*peer);
             }
             Fact::LinkDown { peer, .. } => {
@@ -525,6 +529,13 @@ impl Machine for Gossip {
 
     fn next_deadline(&self) -> Option<Instant> {
         self.timers.next()
+    }
+
+    fn pressing_deadline(&self) -> Option<Instant> {
+        self.timers.next_of(|timer| match timer {
+            Timer::Expire => false,
+            Timer::Missing(_) | Timer::Answers(_) | Timer::Announce | Timer::Ring => true,
+        })
     }
 
     fn footprint(&self) -> usize {

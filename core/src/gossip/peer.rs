@@ -31,10 +31,14 @@ const BURST: Duration = Duration::from_secs(1);
 pub(super) struct Peer {
     /// In the active view: a branch of the tree. Otherwise a linked member of the zone.
     pub neighbour: bool,
+    /// A node of low power: it passes nothing on whole unless it is asked to.
+    pub low_power: bool,
     /// Smoothed, as last reported.
     pub rtt: Option<Duration>,
     /// It gets broadcasts whole; otherwise their ids.
     pub eager: bool,
+    /// It asked this node for broadcasts whole since it became a neighbour.
+    pub needs_this_node: bool,
     /// Ids to announce to it with the next batch.
     pub announce: Vec<IHave>,
     /// When a message of it last came.
@@ -56,8 +60,10 @@ impl Peer {
     pub(super) fn new() -> Self {
         Self {
             neighbour: false,
+            low_power: false,
             rtt: None,
             eager: true,
+            needs_this_node: false,
             announce: Vec::new(),
             heard: None,
             dont_want: Vec::new(),
@@ -101,6 +107,7 @@ impl Peer {
     pub(super) fn prune(&mut self, now: Instant) -> bool {
         let send = self.eager || self.pruned_at.is_none_or(|at| now.since(at) >= PRUNE_AGAIN);
         self.eager = false;
+        self.needs_this_node = false;
         if send {
             self.pruned_at = Some(now);
         }
@@ -132,6 +139,16 @@ impl Peer {
             self.dont_want.remove(0);
         }
         self.dont_want.push(id);
+    }
+
+    /// Whether it gets a broadcast whole. A node of low power is a leaf of the tree: it passes what others said only to those
+    /// that asked it to, and what it says itself to all.
+    pub(super) fn gets_whole(&self, from_low_power: bool, own: bool) -> bool {
+        match (from_low_power, own) {
+            (false, _) => self.eager,
+            (true, true) => true,
+            (true, false) => self.eager && self.needs_this_node,
+        }
     }
 
     pub(super) fn wants(&self, id: &ShortId) -> bool {

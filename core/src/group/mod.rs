@@ -31,7 +31,7 @@ pub(crate) mod wire;
 use alloc::vec::Vec;
 
 use crate::collections::{OrderedMap, OrderedSet};
-use crate::config::Config;
+use crate::config::{Config, Power};
 use crate::fact::Fact;
 use crate::group::failures::Failures;
 use crate::group::joining::Joining;
@@ -135,11 +135,14 @@ pub(crate) struct Groups {
     groups: OrderedMap<GroupId, Group>,
     joining: OrderedMap<GroupId, Joining>,
     linked: OrderedSet<NodeId>,
+    /// Of those the ones of low power, if this node is none: they compare when they wake.
+    low_power: OrderedSet<NodeId>,
     pool: Pool,
     failures: Failures,
     /// INVARIANT: the nodes that a group or an application to one wants a link with.
     wanted: OrderedSet<NodeId>,
     max_links: usize,
+    power: Power,
     drops: Drops,
 }
 
@@ -151,11 +154,13 @@ impl Groups {
             groups: OrderedMap::new(),
             joining: OrderedMap::new(),
             linked: OrderedSet::new(),
+            low_power: OrderedSet::new(),
             pool: Pool::default(),
             failures: Failures::default(),
             wanted: OrderedSet::new(),
             // As many as are left for neighbours and private messages (limits.links).
             max_links: config.limits.links / 2,
+            power: config.power,
             drops: Drops::default(),
         }
     }
@@ -244,9 +249,15 @@ impl Machine for Groups {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern other machines")]
     fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
         match fact {
-            Fact::LinkUp { peer, .. } => self.link_up(cx, *peer, out),
+            Fact::LinkUp { peer, record, .. } => {
+                if record.speaks_first_to(self.power) {
+                    self.low_power.insert(*peer);
+                }
+                self.link_up(cx, *peer, out);
+            }
             Fact::LinkDown { peer, .. } => {
                 self.linked.remove(peer);
+                self.low_power.remove(peer);
             }
             _ => {}
         }
@@ -281,7 +292,7 @@ impl Machine for Groups {
             self.want_links(out);
         }
         for group in self.groups.values_mut() {
-            group.handle_timeout(cx, &self.linked, self.me, out);
+            group.handle_timeout(cx, (&self.linked, &self.low_power), self.me, out);
         }
         self.pool.expire(cx.now);
         self.failures.expire(cx.now);
@@ -294,11 +305,17 @@ impl Machine for Groups {
         soonest(soonest(joining, groups), brought)
     }
 
+    fn pressing_deadline(&self) -> Option<Instant> {
+        let joining = self.joining.values().map(|j| j.at).min();
+        let groups = self.groups.values().filter_map(Group::pressing_deadline).min();
+        soonest(joining, groups)
+    }
+
     fn footprint(&self) -> usize {
         let groups = self.groups.values().map(Group::len).fold(0, usize::saturating_add);
         let joining = self.joining.values().map(Joining::len).fold(0, usize::saturating_add);
         let brought = self.pool.len().saturating_add(self.failures.len());
-        let links = self.linked.len().saturating_add(self.wanted.len());
+        let links = self.linked.len().saturating_add(self.low_power.len()).saturating_add(self.wanted.len());
         groups.saturating_add(joining).saturating_add(links).saturating_add(brought)
     }
 

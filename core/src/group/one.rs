@@ -317,8 +317,11 @@ impl Group {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let asked = self.asked.values().map(|a| a.at).min();
-        soonest(soonest(asked, self.news_at), Some(self.compare_at))
+        soonest(self.pressing_deadline(), Some(self.compare_at))
+    }
+
+    pub(super) fn pressing_deadline(&self) -> Option<Instant> {
+        soonest(self.asked.values().map(|a| a.at).min(), self.news_at)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -593,7 +596,7 @@ impl Group {
     pub(super) fn handle_timeout(
         &mut self,
         cx: &mut Cx<'_>,
-        linked: &OrderedSet<NodeId>,
+        (linked, low_power): (&OrderedSet<NodeId>, &OrderedSet<NodeId>),
         me: NodeId,
         out: &mut Outbox<Out>,
     ) {
@@ -607,7 +610,8 @@ impl Group {
         }
         if self.compare_at <= cx.now {
             self.compare_at = cx.now + cx.rng.jitter(COMPARE_EVERY, 50);
-            if let Some(peer) = cx.rng.pick(&members).copied() {
+            let wakeful: Vec<NodeId> = members.iter().copied().filter(|p| !low_power.contains(p)).collect();
+            if let Some(peer) = cx.rng.pick(&wakeful).copied() {
                 self.say_state(peer, true, out);
             }
             for gone in self.epochs.expire(cx.wall) {

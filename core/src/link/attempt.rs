@@ -262,7 +262,7 @@ impl Link {
     pub(super) fn unwanted(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
         let interest = self.interests.of(peer);
         if let Some(connection) = self.links.get_mut(&peer) {
-            connection.interest = interest;
+            connection.liveness.interest = interest;
             if interest == Interest::None {
                 // The time that it may idle counts from here.
                 connection.used_at = connection.used_at.max(cx.now);

@@ -9,18 +9,19 @@ use crate::id::NodeId;
 use crate::link::Out;
 use crate::link::fragments::{Fragments, Outcome};
 use crate::link::frame::{self, Ack, Frame};
-use crate::link::health::Health;
 use crate::link::interest::Interest;
+use crate::link::liveness::Liveness;
 use crate::link::mtu::PathMtu;
 use crate::link::noise::TAG_LEN;
 use crate::link::packet::{DATA_HEADER, DATA_OVERHEAD, Epoch};
 use crate::link::queue::{Item, Queue, Reason};
-use crate::link::recovery::{Lost, Recovery, Sent, Smoothed};
+use crate::link::recovery::{Lost, Recovery, Sent};
 use crate::link::session::{REKEY_PACKETS, Session};
 use crate::link::upgrade::{self, Hidden, Upgrade};
 use crate::machine::{Cx, Outbox};
 use crate::stats::{DropReason, Drops};
-use crate::time::{Duration, Instant, micros, soonest};
+use crate::time::{Duration, Instant, soonest};
+use crate::wakes::Wakes;
 use crate::wire::record::{NodeRecord, Reader};
 use crate::wire::{Channel, LEAST_DATAGRAM, Priority};
 
@@ -54,16 +55,6 @@ const SUSPECT_PROBES_MOST: u32 = 8;
 /// Probes without an answer after which datagrams are as short as every path carries them: what is lost may be lost for
 /// its length.
 const SHORT_PROBES: u32 = 2;
-
-/// A silence of so many times the usual one is a reason to probe, before the keepalive's time. If packets come at
-/// random, one silence in 3,000 is as long (e^-8).
-const SILENCE_FACTOR: u32 = 8;
-/// No shorter silence is: 500 ms, what the probes take until their peer is suspected.
-const MIN_SILENCE: Duration = Duration::from_millis(500);
-
-/// Without a NAT box a link that failure detection wants needs no keepalive, since its members probe each other: within
-/// 128 s in a zone of 64. So many times 25 s leave that the time.
-const UNTRANSLATED: u32 = 8;
 
 /// What a timer found.
 pub(super) enum Diagnosis {
@@ -105,17 +96,9 @@ pub(super) struct Connection {
     ping: bool,
     observe: bool,
     responses: heapless::Vec<([u8; 8], SocketAddr), RESPONSES>,
-    received_at: Instant,
-    /// How long the peer is silent between two packets.
-    silence: Smoothed,
-    probed_at: Instant,
-    health: Health,
+    pub liveness: Liveness,
     /// When a message or a PING was last sent or received.
     pub used_at: Instant,
-    pub interest: Interest,
-    /// A NAT box may stand before this node on the path, whose binding a keepalive keeps. It does not where the peer
-    /// sees an address that this node has.
-    pub translated: bool,
     pub upgrade: Upgrade,
     /// Present while no machine knows this link.
     pub hidden: Option<Hidden>,
@@ -132,6 +115,7 @@ pub(super) struct Start {
     pub max_datagram: usize,
     pub upgrade: Upgrade,
     pub hidden: Option<Hidden>,
+    pub wakes: Option<Wakes>,
 }
 
 impl Connection {
@@ -169,13 +153,8 @@ impl Connection {
             ping: false,
             observe: true,
             responses: heapless::Vec::new(),
-            received_at: now,
-            silence: Smoothed::default(),
-            probed_at: now,
-            health: Health::Well,
+            liveness: Liveness::new(start.interest, start.wakes, now),
             used_at: now,
-            interest: start.interest,
-            translated: true,
             upgrade: start.upgrade,
             hidden: start.hidden,
         }
@@ -188,12 +167,10 @@ impl Connection {
 
     /// Other links fail: probes this one if nothing came from it and no probe left within `recently`.
     pub(super) fn probe_unless_received(&mut self, now: Instant, recently: Duration) -> bool {
-        let probe = self.interest != Interest::None
-            && self.health.owed_since().is_none()
-            && now.since(self.received_at.max(self.probed_at)) >= recently;
+        let probe = self.liveness.is_uncertain(&self.record, recently, now);
         if probe {
             self.ping = true;
-            self.probed_at = now;
+            self.liveness.probed(now);
         }
         probe
     }
@@ -206,9 +183,7 @@ impl Connection {
 
     /// The peer proved itself otherwise than by a packet of this link.
     pub(super) fn received(&mut self, now: Instant) {
-        self.silence.sample(now.since(self.received_at));
-        self.received_at = self.received_at.max(now);
-        self.health.answered();
+        self.liveness.received(now);
     }
 
     /// Takes a newly proven session into use; returns the index of the one that ends by it.
@@ -305,9 +280,9 @@ impl Connection {
 
     /// When this end offers a secret: the initiator of the keys in use, or the end that must have one.
     pub(super) fn offer_at(&self, config: &LinkConfig) -> Option<Instant> {
-        let offers = self.current.initiator || config.require_post_quantum;
+        let offers = self.liveness.offers(&self.record, self.current.initiator) || config.require_post_quantum;
         // What failure detection alone wants carries no content.
-        let wanted = self.interest == Interest::Full || self.hidden.is_some();
+        let wanted = self.liveness.interest == Interest::Full || self.hidden.is_some();
         self.upgrade.due(offers && wanted)
     }
 
@@ -427,7 +402,7 @@ impl Connection {
             return None;
         }
         if asks {
-            self.health.asked(now);
+            self.liveness.health.asked(now);
         }
         let path = self.path;
         self.finish(packet, now, if asks { Some(sent) } else { None }).map(|packet| (path, packet))
@@ -460,7 +435,7 @@ impl Connection {
             session.mark(n) && is_current
         };
         self.received(now);
-        if self.health.recovered() {
+        if self.liveness.health.recovered() {
             out.push(Out::Fact(Fact::LinkRecovered(self.peer)));
         }
         self.follow(cx, from, len, newest);
@@ -642,28 +617,10 @@ impl Connection {
         }
     }
 
-    /// Silence after which the peer is probed: a peer that sends all the time and stops is noticed soon, as by accrual failure
-    /// detectors (Hayashibara et al., "The φ Accrual Failure Detector", SRDS 2004).
-    fn keepalive(&self, config: &LinkConfig) -> Duration {
-        if self.interest == Interest::Rare {
-            let times = if self.translated { 1 } else { UNTRANSLATED };
-            return config.rare_keepalive.saturating_mul(times);
-        }
-        if self.health.owed_since().is_some() {
-            // Probed already.
-            return config.keepalive;
-        }
-        let unusual = self.silence.mean().map_or(Duration::MAX, |usual| usual.saturating_mul(SILENCE_FACTOR));
-        unusual.max(MIN_SILENCE).min(config.keepalive)
-    }
-
-    /// As many keepalives as usual.
-    fn dead_after(&self, config: &LinkConfig) -> Duration {
-        if self.interest != Interest::Rare {
-            return config.dead_after;
-        }
-        let us = micros(config.dead_after).saturating_mul(micros(config.rare_keepalive));
-        Duration::from_micros(us.checked_div(micros(config.keepalive)).unwrap_or(u64::MAX))
+    /// When it is closed because no machine needs it.
+    fn idle_at(&self, config: &LinkConfig) -> Option<Instant> {
+        let unwanted = self.liveness.interest == Interest::None;
+        unwanted.then(|| self.liveness.when_convenient(self.used_at + config.idle_close))
     }
 
     /// When something is due that is not ready to be sent already.
@@ -677,30 +634,26 @@ impl Connection {
             // What is due now leaves with the next poll and needs no timer.
             at = soonest(at, session.ack_at.filter(|at| *at > now));
         }
-        at = soonest(at, self.previous.as_ref().map(|s| s.created + config.reject_after));
+        at =
+            soonest(at, self.previous.as_ref().map(|s| self.liveness.when_convenient(s.created + config.reject_after)));
         at = soonest(soonest(at, self.offer_at(config)), self.hidden.as_ref().map(Hidden::until));
         at = soonest(at, self.fragments.deadline());
-        at = soonest(at, self.health.owed_since().map(|since| since + self.dead_after(config)));
+        at = soonest(at, self.liveness.dead_at(&self.record, config));
         at = soonest(at, self.candidate.as_ref().map(|c| c.next).filter(|at| *at > now));
-        let quiet = if self.interest != Interest::None {
-            self.received_at.max(self.probed_at) + self.keepalive(config)
-        } else {
-            self.used_at + config.idle_close
-        };
-        soonest(at, Some(quiet))
+        soonest(at, soonest(self.liveness.keepalive_at(&self.record, config), self.idle_at(config)))
     }
 
     /// Does what is due.
     pub(super) fn handle_timeout(&mut self, now: Instant, config: &LinkConfig, drops: &mut Drops) -> Diagnosis {
-        if self.health.owed_since().is_some_and(|since| since + self.dead_after(config) <= now) {
+        if self.liveness.dead_at(&self.record, config).is_some_and(|at| at <= now) {
             return Diagnosis::Dead;
         }
-        if self.interest == Interest::None && self.used_at + config.idle_close <= now {
+        if self.idle_at(config).is_some_and(|at| at <= now) {
             return Diagnosis::Idle;
         }
-        if self.interest != Interest::None && self.received_at.max(self.probed_at) + self.keepalive(config) <= now {
+        if self.liveness.keepalive_at(&self.record, config).is_some_and(|at| at <= now) {
             self.ping = true;
-            self.probed_at = now;
+            self.liveness.probed(now);
         }
         for _ in 0..self.fragments.expire(now) {
             drops.count(DropReason::Reassembly);
@@ -719,7 +672,7 @@ impl Connection {
                 self.on_lost(lost, Reason::Silence, now);
             }
             let patience = SUSPECT_PROBES.saturating_add(self.recovery.twentieths_lost()).min(SUSPECT_PROBES_MOST);
-            if self.recovery.probes() >= patience && self.health.suspect() {
+            if self.recovery.probes() >= patience && self.liveness.health.suspect() {
                 return Diagnosis::Suspect;
             }
         }

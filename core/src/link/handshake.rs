@@ -331,6 +331,7 @@ impl Link {
             max_datagram,
             upgrade,
             hidden,
+            wakes: self.wakes,
         };
         let mut connection = Connection::new(start, session, cx.now);
         if let Some(took) = took {

@@ -23,6 +23,7 @@ mod health;
 mod info;
 mod interest;
 mod keys;
+mod liveness;
 mod lookup;
 mod mtu;
 mod noise;
@@ -68,6 +69,7 @@ use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Table};
 use crate::time::{Duration, Instant};
+use crate::wakes::Wakes;
 use crate::wire::record::{NodeRecord, Reader};
 use crate::wire::registers::Register;
 use crate::wire::{Channel, MAX_MESSAGE, Malformed, Priority};
@@ -179,6 +181,7 @@ enum Route {
 /// The link machine. See `docs/spec/link.md` for what it says on the wire.
 pub(crate) struct Link {
     config: LinkConfig,
+    wakes: Option<Wakes>,
     limits: Limits,
     psk: [u8; 32],
     me: NodeId,
@@ -231,6 +234,7 @@ impl Link {
         timers.arm(Timer::Rotate, cx.now + keys.due_in(cx.wall));
         Ok(Self {
             config: link.clone(),
+            wakes: Wakes::of(config, identity.node_id()),
             limits: config.limits.clone(),
             psk: config.network_key,
             me: identity.node_id(),
@@ -372,7 +376,7 @@ impl Link {
         let events = if is_hidden { &mut held } else { &mut *out };
         let got = connection.receive(cx, (local, n, from, len), plain, free, &mut self.drops, events);
         if let Some(addr) = got.observed {
-            connection.translated = !addr.ip().is_loopback() && !self.local.contains(&addr);
+            connection.liveness.translated = !addr.ip().is_loopback() && !self.local.contains(&addr);
         }
         if got.moved {
             let addr = connection.path;
@@ -477,8 +481,8 @@ impl Link {
     }
 
     fn evictable(&self) -> Option<NodeId> {
-        let spare = self.links.values().filter(|l| l.interest < Interest::Full);
-        spare.min_by_key(|l| (l.interest, l.used_at, l.peer)).map(|l| l.peer)
+        let spare = self.links.values().filter(|l| l.liveness.interest < Interest::Full);
+        spare.min_by_key(|l| (l.liveness.interest, l.used_at, l.peer)).map(|l| l.peer)
     }
 
     /// Whether a new link would find a place.
@@ -551,7 +555,7 @@ impl Machine for Link {
                 self.interests.want(peer, owner);
                 let interest = self.interests.of(peer);
                 if let Some(connection) = self.links.get_mut(&peer) {
-                    connection.interest = interest;
+                    connection.liveness.interest = interest;
                     self.touch(cx, peer);
                 }
                 if peer != self.me && self.addresses.get(peer).is_none() && !self.links.contains_key(&peer) {

@@ -347,7 +347,8 @@ impl HyParView {
         if id == cx.me || self.contains(id) {
             return;
         }
-        let others: Vec<NodeId> = self.active.iter().copied().filter(|n| *n != from && *n != id).collect();
+        let may = |n: &NodeId| *n != from && *n != id && !peers.links.speaks_first(*n);
+        let others: Vec<NodeId> = self.active.iter().copied().filter(may).collect();
         let next = if ttl == 0 { None } else { cx.rng.pick(&others).copied() };
         let Some(next) = next else {
             if self.learn(from, joiner, peers, cx, out).is_some() && self.displacements.allow(cx.now) {
@@ -572,7 +573,8 @@ impl HyParView {
         let mut candidates = Vec::new();
         for link in links.iter().filter(|link| peers.links.contains(link.peer)) {
             self.scores.measured(link);
-            if link.outbound && !self.requests.contains_key(&link.peer) {
+            let wakeful = !peers.links.speaks_first(link.peer);
+            if link.outbound && wakeful && !self.requests.contains_key(&link.peer) {
                 candidates.push(link.peer);
             }
         }
@@ -613,7 +615,7 @@ impl HyParView {
             self.seek_neighbours(peers, cx, out);
         }
         if self.search.take_ask(cx.now) && self.wants_neighbours() {
-            let linked: Vec<NodeId> = peers.links.peers().collect();
+            let linked: Vec<NodeId> = peers.links.wakeful().collect();
             if let Some(&peer) = cx.rng.pick(&linked) {
                 self.ask(peer, Urgency::Names, peers, cx.now, out);
                 // Members of the zone learn of newcomers from its roster.

@@ -10,6 +10,7 @@
 mod backoff;
 mod book;
 mod bootstraps;
+mod calls;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod contract;
 mod hints;
@@ -281,6 +282,10 @@ impl Membership {
         out: &mut Outbox<Out>,
     ) {
         self.hints.end(addr);
+        match wrong {
+            true => self.peers.calls.answered(),
+            false => self.peers.calls.failed(),
+        }
         self.peers.bootstrap_failed(addr, expect, cx);
         if let Some(peer) = expect {
             self.hyparview.unreachable(peer);
@@ -388,7 +393,7 @@ impl Membership {
         if !self.life.running() || self.peers.links.is_empty() || self.peers.contact(cx, out) {
             return;
         }
-        let others: Vec<NodeId> = self.peers.links.peers().filter(|p| !self.hyparview.contains(*p)).collect();
+        let others: Vec<NodeId> = self.peers.links.wakeful().filter(|p| !self.hyparview.contains(*p)).collect();
         if let Some(&peer) = cx.rng.pick(&others) {
             self.send_sketch(peer, cx.now, out);
         }
@@ -400,6 +405,7 @@ impl Membership {
             return;
         }
         self.peers.book.retry_now();
+        self.peers.calls.answered();
         let known = |p: &NodeId| *p != cx.me && !self.peers.links.contains(*p) && self.peers.book.get(*p).is_some();
         let peers: Vec<NodeId> = peers.into_iter().filter(known).take(MAX_CONTACTS).collect();
         if peers.is_empty() {
@@ -420,7 +426,12 @@ impl Membership {
 
     fn sketched(&mut self, from: NodeId, neighbour: bool, marks: &[Mark], now: Instant, out: &mut Outbox<Out>) {
         if self.hyparview.contains(from) {
-            return self.partition.learn(marks, now);
+            self.partition.learn(marks, now);
+            if self.peers.links.speaks_first(from) && !marks.is_empty() {
+                let marks = self.partition.sketch(now).unwrap_or_default();
+                out.push(Out::message(from, &Message::Sketch { neighbour: true, marks }));
+            }
+            return;
         }
         if neighbour {
             self.hyparview.reject_stranger(from, &self.peers, out);
@@ -452,7 +463,9 @@ impl Membership {
             // Members of the zone know from its roster who is alive, unless there are others.
             let (mixed, reminds) = (self.partition.has_others(), self.partition.reminds());
             for &to in self.hyparview.active() {
-                if mixed || !self.zone.contains(&to) {
+                if self.peers.links.speaks_first(to) {
+                    // It speaks first, and is answered.
+                } else if mixed || !self.zone.contains(&to) {
                     out.push(Out::message(to, &sketch));
                 } else if reminds {
                     out.push(Out::message(to, &reminder));
@@ -574,6 +587,11 @@ impl Machine for Membership {
     fn next_deadline(&self) -> Option<Instant> {
         let views = soonest(self.hyparview.next_deadline(), self.partition.next_deadline());
         soonest(soonest(views, self.roles.next_deadline()), self.life.next_deadline())
+    }
+
+    fn pressing_deadline(&self) -> Option<Instant> {
+        // A node without neighbours looks for some; one that has them is in no hurry.
+        if self.hyparview.active().is_empty() { self.next_deadline() } else { None }
     }
 
     fn footprint(&self) -> usize {

@@ -13,6 +13,9 @@ use super::interface::Out;
 #[derive(Default)]
 pub(super) struct Links {
     open: OrderedMap<NodeId, SocketAddr>,
+    /// Peers of low power, if this node is none: nothing is sent to them unasked but messages.
+    /// INVARIANT: of linked peers only.
+    speaking_first: OrderedSet<NodeId>,
     /// Peers with a `Want` and no `Unwant` after it.
     /// INVARIANT: of linked peers only.
     wanted: OrderedSet<NodeId>,
@@ -22,13 +25,18 @@ pub(super) struct Links {
 }
 
 impl Links {
-    pub(super) fn opened(&mut self, peer: NodeId, addr: SocketAddr) {
+    pub(super) fn opened(&mut self, peer: NodeId, addr: SocketAddr, speaks_first: bool) {
         self.open.insert(peer, addr);
+        match speaks_first {
+            true => self.speaking_first.insert(peer),
+            false => self.speaking_first.remove(&peer),
+        };
     }
 
     /// The link to `peer` is gone; false if there was none.
     pub(super) fn closed(&mut self, peer: NodeId) -> bool {
         self.observed.remove(&peer);
+        self.speaking_first.remove(&peer);
         self.open.remove(&peer).is_some()
     }
 
@@ -52,6 +60,15 @@ impl Links {
 
     pub(super) fn peers(&self) -> impl Iterator<Item = NodeId> {
         self.open.keys().copied()
+    }
+
+    /// Linked peers that may be sent something unasked.
+    pub(super) fn wakeful(&self) -> impl Iterator<Item = NodeId> {
+        self.peers().filter(|peer| !self.speaks_first(*peer))
+    }
+
+    pub(super) fn speaks_first(&self, peer: NodeId) -> bool {
+        self.speaking_first.contains(&peer)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -101,7 +118,7 @@ impl Links {
     }
 
     pub(super) fn footprint(&self) -> usize {
-        self.open.len().saturating_add(self.wanted.len())
+        self.open.len().saturating_add(self.wanted.len()).saturating_add(self.speaking_first.len())
     }
 
     #[cfg(test)]
@@ -113,6 +130,9 @@ impl Links {
     pub(super) fn check(&self) -> Result<(), &'static str> {
         if !self.observed.keys().all(|peer| self.open.contains_key(peer)) {
             return Err("a peer without a link votes for an address");
+        }
+        if !self.speaking_first.iter().all(|peer| self.open.contains_key(peer)) {
+            return Err("a peer without a link speaks first");
         }
         match self.wanted.iter().all(|peer| self.open.contains_key(peer)) {
             true => Ok(()),
@@ -135,7 +155,7 @@ mod tests {
         let id = |n| NodeId([n; 32]);
         links.observe(id(1), addr(9));
         assert!(links.observed().is_empty(), "not linked");
-        (1..=3).for_each(|n| links.opened(id(n), addr(n)));
+        (1..=3).for_each(|n| links.opened(id(n), addr(n), false));
         links.observe(id(1), addr(7));
         links.observe(id(2), addr(8));
         links.observe(id(3), addr(8));

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::collections::OrderedSet;
-use crate::config::Config;
+use crate::config::{Config, Power};
 use crate::id::NodeId;
 use crate::identity::{DeviceCert, name_is_valid};
 use crate::machine::{Cx, Outbox};
@@ -20,6 +20,7 @@ use crate::wire::record::NodeRecord;
 use super::backoff::Backoff;
 use super::book::{Book, Known};
 use super::bootstraps::Bootstraps;
+use super::calls::Calls;
 use super::interface::Out;
 use super::open_links::Links;
 use super::wire::{MAX_ADDRS, NodeInfo};
@@ -32,12 +33,14 @@ const TO_BOOTSTRAP: usize = 5;
 pub(super) struct Peers {
     pub book: Book,
     pub bootstraps: Bootstraps,
+    pub calls: Calls,
     pub links: Links,
     pub drops: Drops,
     /// Nodes that the link needs addresses of and that are unknown so far.
     pending_lookups: OrderedSet<NodeId>,
     max_lookups: usize,
     backoff: Backoff,
+    power: Power,
 }
 
 impl Peers {
@@ -45,10 +48,12 @@ impl Peers {
         Self {
             book: Book::new(config.limits.address_book),
             bootstraps: Bootstraps::default(),
+            calls: Calls::default(),
             links: Links::default(),
             drops: Drops::default(),
             pending_lookups: OrderedSet::new(),
             max_lookups: config.limits.address_book,
+            power: config.power,
             backoff: Backoff { first: config.membership.retry_first, max: config.membership.retry_max },
         }
     }
@@ -76,7 +81,7 @@ impl Peers {
         wall: WallTime,
         out: &mut Outbox<Out>,
     ) {
-        self.links.opened(peer, addr);
+        self.links.opened(peer, addr, record.speaks_first_to(self.power));
         self.remember(peer, out, |known| {
             known.record = Some(record);
             known.record_verified = true;
@@ -84,6 +89,7 @@ impl Peers {
             known.last_linked = WallTime(wall.0.max(1));
         });
         self.book.attempt_succeeded(peer);
+        self.calls.answered();
         self.bootstraps.linked(peer, addr);
     }
 
@@ -131,6 +137,7 @@ impl Peers {
 
     /// Every bootstrap and every node can be tried at once.
     pub(super) fn retry_now(&mut self, now: Instant) {
+        self.calls.answered();
         self.book.retry_now();
         self.bootstraps.retry_now(now);
     }
@@ -140,6 +147,7 @@ impl Peers {
         if let Some(addr) = self.book.get(peer).and_then(|k| k.addrs.first()).copied() {
             self.provide_addresses(peer, out);
             self.book.attempt_began(peer, now);
+            self.calls.began(now);
             out.push(Out::Connect { addr, expect: Some(peer) });
         }
     }
@@ -161,13 +169,27 @@ impl Peers {
         }
     }
 
+    /// Whether it is left to this node to call: it is one of low power, and this one is not.
+    pub(super) fn speaks_first(&self, id: NodeId) -> bool {
+        let record = self.book.get(id).and_then(|known| known.record.as_ref());
+        record.is_some_and(|record| record.speaks_first_to(self.power))
+    }
+
+    /// When another call may begin; none: whenever.
+    pub(super) fn next_call(&self) -> Option<Instant> {
+        self.calls.next(self.backoff.max)
+    }
+
     /// Nodes without a link whose last attempt is the oldest, and when that was.
     pub(super) fn longest_untried(&self, me: NodeId) -> (Vec<NodeId>, Instant) {
-        self.book.longest_untried(|id| id == me || self.links.contains(id))
+        self.book.longest_untried(|id| id == me || self.links.contains(id) || self.speaks_first(id))
     }
 
     /// Contacts a known node or a bootstrap; false if all of them are linked or being tried.
     pub(super) fn contact(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> bool {
+        if self.next_call().is_some_and(|at| at > cx.now) {
+            return false;
+        }
         let (me, links) = (cx.me, &self.links);
         let bootstraps = self.bootstraps.idle(|id| id == me || links.contains(id));
         let (known, _) = self.longest_untried(me);
@@ -177,6 +199,7 @@ impl Peers {
         };
         if let Some(bootstrap) = bootstrap {
             self.bootstraps.try_now(bootstrap, out);
+            self.calls.began(cx.now);
             return true;
         }
         let peer = cx.rng.pick(&known).copied();

@@ -89,11 +89,25 @@ impl Search {
             usual => usual,
         };
         let patience = self.config.promote_after;
-        let free =
-            parallel.saturating_sub(peers.book.attempts(cx.now, patience)).saturating_sub(peers.bootstraps.trying());
+        let under_way = peers.book.attempts(cx.now, patience).saturating_add(peers.bootstraps.trying());
+        let call_at = peers.next_call().filter(|at| *at > cx.now);
+        let free = match (call_at, peers.calls.is_limited()) {
+            (Some(_), _) => 0,
+            (None, true) => 1,
+            (None, false) => parallel.saturating_sub(under_way),
+        };
         let (me, links) = (cx.me, &peers.links);
-        let (mut free, next) = peers.bootstraps.try_due(free, cx.now, |id| id == me || links.contains(id), out);
-        let (mut due, later) = peers.book.candidates(cx.now, |id| id == me || skip(id));
+        // One of low power calls when it misses neighbours. A node that has none calls it all the same.
+        let asks_itself = |id| need.neighbours > 0 && peers.speaks_first(id);
+        let (mut due, later) = peers.book.candidates(cx.now, |id| id == me || skip(id) || asks_itself(id));
+        // Where there is one call at a time, bootstraps leave every second one to the known nodes.
+        let waits = peers.calls.is_limited() && !due.is_empty() && cx.rng.below(2) == 0;
+        let for_bootstraps = if waits { 0 } else { free };
+        let (left, next) = peers.bootstraps.try_due(for_bootstraps, cx.now, |id| id == me || links.contains(id), out);
+        if left < for_bootstraps {
+            peers.calls.began(cx.now);
+        }
+        let mut free = free.saturating_sub(for_bootstraps.saturating_sub(left));
         while free > 0 && !due.is_empty() {
             free = free.saturating_sub(1);
             let peer = due.swap_remove(cx.rng.below(due.len()));
@@ -109,7 +123,7 @@ impl Search {
         }
         // A node that is being tried will have answered by then, or another is tried.
         let waiting = peers.book.next_overdue(cx.now, patience);
-        self.try_at = soonest(soonest(next, later), waiting);
+        self.try_at = soonest(soonest(soonest(next, later), waiting), call_at);
         if self.ask_at.is_none() && !peers.links.is_empty() {
             self.ask_later(1, cx);
         }

@@ -65,7 +65,8 @@ impl Shuffles {
             return;
         }
         let all: Vec<NodeId> = active.iter().copied().collect();
-        let Some(&to) = cx.rng.pick(&all) else { return };
+        let ways: Vec<NodeId> = all.iter().copied().filter(|n| !peers.links.speaks_first(*n)).collect();
+        let Some(&to) = cx.rng.pick(&ways) else { return };
         let others = all.into_iter().filter(|n| *n != to).collect();
         let mut nodes = peers.sample(others, self.config.shuffle_active, cx);
         nodes.extend(peers.sample(peers.book.passive_view().collect(), self.config.shuffle_passive, cx));
@@ -95,7 +96,8 @@ impl Shuffles {
             nodes.extend(peers.describe(from));
         }
         let ttl = ttl.min(most).saturating_sub(1);
-        let others: Vec<NodeId> = active.iter().copied().filter(|n| *n != from).collect();
+        let may = |n: &NodeId| *n != from && !peers.links.speaks_first(*n);
+        let others: Vec<NodeId> = active.iter().copied().filter(may).collect();
         let next = if ttl == 0 { None } else { cx.rng.pick(&others).copied() };
         if let Some(next) = next {
             if self.remember(walk, Some(from), cx.now) {

@@ -13,6 +13,7 @@ pub(crate) mod wire;
 use alloc::vec::Vec;
 
 use crate::collections::{OrderedMap, OrderedSet, Rate, RateLimit};
+use crate::config::Power;
 use crate::fact::Fact;
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::machine::{Cx, Machine, Outbox, Setup};
@@ -77,11 +78,14 @@ struct Linked {
     questions: RateLimit,
     /// The last register of an answer that did not hold all: part of the map, and which.
     given: Option<(usize, RegisterKey)>,
+    /// It is of low power, and this node is not: it compares when it wakes.
+    speaks_first: bool,
 }
 
 impl Linked {
-    fn new() -> Self {
-        Self { messages: RateLimit::new(MESSAGES), questions: RateLimit::new(QUESTIONS), given: None }
+    fn new(speaks_first: bool) -> Self {
+        let (messages, questions) = (RateLimit::new(MESSAGES), RateLimit::new(QUESTIONS));
+        Self { messages, questions, given: None, speaks_first }
     }
 }
 
@@ -103,6 +107,7 @@ pub(crate) struct Registers {
     /// When to say that something came.
     tell_at: Option<Instant>,
     compare_at: Option<Instant>,
+    power: Power,
     drops: Drops,
 }
 
@@ -129,7 +134,8 @@ impl Registers {
 
     fn compare_with_all(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         let own = self.own_linked();
-        own.iter().for_each(|peer| self.compare(*peer, out));
+        let wakeful = |peer: &&NodeId| !self.linked.get(*peer).is_some_and(|linked| linked.speaks_first);
+        own.iter().filter(wakeful).for_each(|peer| self.compare(*peer, out));
         self.compare_at = (!own.is_empty()).then(|| cx.now + cx.rng.jitter(COMPARE_EVERY, 50));
     }
 
@@ -395,7 +401,7 @@ impl Machine for Registers {
     type In = In;
     type Out = Out;
 
-    fn open(_: Setup<'_>, records: Vec<Record>, cx: &mut Cx<'_>, _: &mut Outbox<Out>) -> Result<Self, Malformed> {
+    fn open(setup: Setup<'_>, records: Vec<Record>, cx: &mut Cx<'_>, _: &mut Outbox<Out>) -> Result<Self, Malformed> {
         let map = Map::restore(&records)?;
         // The other machines have stored what they were given, but for marks: those are said when the list is known.
         Ok(Self {
@@ -410,6 +416,7 @@ impl Machine for Registers {
             is_news: false,
             tell_at: None,
             compare_at: None,
+            power: setup.config.power,
             drops: Drops::default(),
         })
     }
@@ -417,8 +424,8 @@ impl Machine for Registers {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other facts concern other machines")]
     fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
         match *fact {
-            Fact::LinkUp { peer, .. } => {
-                self.linked.insert(peer, Linked::new());
+            Fact::LinkUp { peer, ref record, .. } => {
+                self.linked.insert(peer, Linked::new(record.speaks_first_to(self.power)));
                 self.compare(peer, out);
                 if self.is_own(peer) && self.compare_at.is_none() {
                     self.compare_at = Some(cx.now + cx.rng.jitter(COMPARE_EVERY, 50));
@@ -465,7 +472,11 @@ impl Machine for Registers {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        soonest(self.fresh_at, soonest(self.tell_at, self.compare_at))
+        soonest(self.pressing_deadline(), self.compare_at)
+    }
+
+    fn pressing_deadline(&self) -> Option<Instant> {
+        soonest(self.fresh_at, self.tell_at)
     }
 
     fn footprint(&self) -> usize {

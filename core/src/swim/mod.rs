@@ -40,7 +40,7 @@ mod zone;
 
 use alloc::vec::Vec;
 
-use crate::config::{Config, SwimConfig};
+use crate::config::{Config, Power, SwimConfig};
 use crate::fact::{Fact, MemberState};
 use crate::id::NodeId;
 use crate::identity::Identity;
@@ -68,13 +68,19 @@ pub(crate) struct Swim {
 impl Swim {
     fn new(config: &Config, identity: &Identity, wall: WallTime) -> Self {
         let limits = &config.limits;
+        // A node of low power does what recurs when it wakes.
+        let mut swim = config.swim.clone();
+        if config.power == Power::Low {
+            swim.period = swim.period.max(config.link.low_power_keepalive);
+            swim.sync_every = swim.sync_every.max(config.link.low_power_keepalive);
+        }
         // Neighbours and newcomers need links too.
         let capacity = limits.zone_members.min(limits.links.saturating_sub(limits.neighbours));
         Self {
-            config: config.swim.clone(),
-            zone: Zone::new(&config.swim, capacity),
-            members: Members::new(&config.swim, capacity, identity, wall),
-            prober: Prober::new(&config.swim),
+            zone: Zone::new(&swim, capacity, config.power),
+            members: Members::new(&swim, capacity, identity, wall),
+            prober: Prober::new(&swim),
+            config: swim,
             drops: Drops::default(),
         }
     }
@@ -340,6 +346,13 @@ impl Machine for Swim {
 
     fn next_deadline(&self) -> Option<Instant> {
         self.members.timers.next()
+    }
+
+    fn pressing_deadline(&self) -> Option<Instant> {
+        self.members.timers.next_of(|timer| match timer {
+            Timer::Period | Timer::Sync | Timer::Forget => false,
+            Timer::Direct(_) | Timer::End(_) | Timer::Relay(_) | Timer::Suspicion(_) => true,
+        })
     }
 
     fn footprint(&self) -> usize {

@@ -102,7 +102,14 @@ impl Prober {
         members.connect(cx, out);
         // A node that is unwell gets well by answers, and those that it doubts may have none: every second turn is in order.
         self.in_order = members.is_unwell() && !self.in_order;
-        let may_probe = |id: NodeId, m: &Member| m.is_present() && m.verified && !self.is_probed(id);
+        // The link judges one of low power by its silence.
+        let speaks_first = |id: NodeId, m: &Member| m.is_low_power() && members.links.contains(id);
+        let may_probe = |id: NodeId, m: &Member| {
+            m.is_present()
+                && m.verified
+                && !self.is_probed(id)
+                && (m.state == MemberState::Suspect || !speaks_first(id, m))
+        };
         // A message of its own is as good as an answer. Of two nodes alone one probes.
         let lately = cx.now.before(share(self.config.period, 1, 2));
         let is_due = |id: NodeId, m: &Member| {
@@ -203,8 +210,9 @@ impl Prober {
     pub(super) fn probe_indirectly(&mut self, seq: u32, members: &mut Members, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         let Some(probe) = self.probes.get_mut(&seq) else { return };
         let target = probe.target;
-        let can_help =
-            |id: NodeId, m: &Member| id != target && m.state == MemberState::Alive && members.links.contains(id);
+        let can_help = |id: NodeId, m: &Member| {
+            id != target && m.state == MemberState::Alive && !m.is_low_power() && members.links.contains(id)
+        };
         let mut all: Vec<NodeId> = members.roster.iter().filter(|(id, m)| can_help(*id, m)).map(|(id, _)| id).collect();
         let mut helpers = Vec::new();
         while helpers.len() < self.config.indirect && !all.is_empty() {

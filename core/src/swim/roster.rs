@@ -76,6 +76,11 @@ impl Member {
         matches!(self.state, MemberState::Alive | MemberState::Suspect)
     }
 
+    /// A node of low power speaks first: it is not probed while it has a link here, and judged by its silence.
+    pub(super) fn is_low_power(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.is_low_power())
+    }
+
     /// Puts an address first.
     pub(super) fn best_addr(&mut self, addr: SocketAddr) {
         self.addrs.retain(|a| *a != addr);

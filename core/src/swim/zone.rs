@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::collections::{OrderedMap, OrderedSet};
-use crate::config::SwimConfig;
+use crate::config::{Power, SwimConfig};
 use crate::fact::MemberState;
 use crate::id::NodeId;
 use crate::machine::{Cx, Outbox};
@@ -41,6 +41,7 @@ pub(super) struct Zone {
     /// Members at most, this node included.
     capacity: usize,
     sync_every: Duration,
+    power: Power,
     /// Linked nodes that keep no zone.
     declined: OrderedSet<NodeId>,
     /// When each linked node last got the whole roster that it asked for.
@@ -48,11 +49,12 @@ pub(super) struct Zone {
 }
 
 impl Zone {
-    pub(super) fn new(config: &SwimConfig, capacity: usize) -> Self {
+    pub(super) fn new(config: &SwimConfig, capacity: usize, power: Power) -> Self {
         Self {
             status: if config.zone { Status::Stands } else { Status::Off },
             capacity,
             sync_every: config.sync_every,
+            power,
             declined: OrderedSet::new(),
             synced: OrderedMap::new(),
         }
@@ -117,6 +119,8 @@ impl Zone {
         let mut all: OrderedSet<NodeId> =
             members.roster.iter().filter(|(_, m)| m.is_present()).map(|(id, _)| id).collect();
         all.extend(members.links.neighbours());
+        // One of low power begins an exchange itself.
+        all.retain(|id| !members.links.record(*id).is_some_and(|r| r.speaks_first_to(self.power)));
         let all: Vec<NodeId> = all.into_iter().filter(|id| members.links.contains(*id)).collect();
         if let Some(&to) = cx.rng.pick(&all) {
             Self::compare(to, members, cx.me, out);

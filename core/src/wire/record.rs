@@ -2,10 +2,10 @@
 
 use alloc::vec::Vec;
 
-use crate::config::{Config, NodeType};
+use crate::config::{Config, NodeType, Power};
 use crate::id::{AccountId, NodeId};
 use crate::identity::{Domain, Identity, SIGNATURE_LEN, node_id, verify};
-use crate::time::WallTime;
+use crate::time::{Duration, WallTime};
 use crate::wire::Malformed;
 
 /// Bytes of an encoded [`NodeRecord`].
@@ -17,6 +17,12 @@ pub(crate) const CLOCK_SKEW: u64 = 86_400_000;
 /// Capability bit: a program speaks here, not a person. Bots do not answer bots, or two of them would
 /// talk for ever.
 pub const BOT: u32 = 1;
+/// The seconds after which a node of low power speaks begin at this capability bit; zero of a node that does everything at
+/// its time (docs/design/power.md §1).
+const SPEAKS_EVERY_SHIFT: u32 = 16;
+/// A node of low power that was silent for so many of its periods is down: 4, of which three may be lost. With 25 s that is
+/// 100 s, what its NAT boxes have to keep a binding for at least (RFC 4787 §4.3: two minutes).
+const SILENT_PERIODS: u32 = 4;
 
 /// The type that a node claims. Nothing is trusted because of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +34,12 @@ pub(crate) struct Claims {
 
 impl From<&Config> for Claims {
     fn from(config: &Config) -> Self {
-        Self { node_type: config.node_type, capabilities: if config.bot { BOT } else { 0 } }
+        let seconds = match config.power {
+            Power::Normal => 0,
+            Power::Low => u8::try_from(config.link.low_power_keepalive.as_secs()).unwrap_or(u8::MAX),
+        };
+        let bot = if config.bot { BOT } else { 0 };
+        Self { node_type: config.node_type, capabilities: bot | u32::from(seconds) << SPEAKS_EVERY_SHIFT }
     }
 }
 
@@ -41,7 +52,8 @@ impl From<NodeType> for Claims {
 /// A node's own statement about itself, signed by its device key (docs/design/links.md §1).
 ///
 /// Layout, little-endian: Ed25519 key 32, X25519 link key 32, account id 32, sequence 8, expiry 8
-/// (milliseconds since 1970), node type 1, capability bits 3, signature 64.
+/// (milliseconds since 1970), node type 1, capability bits 2, seconds between two signs of life of a node of low power 1
+/// (zero of others), signature 64.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeRecord {
     /// The device's Ed25519 key; its hash is the [`NodeId`].
@@ -56,7 +68,8 @@ pub struct NodeRecord {
     pub not_after: WallTime,
     /// What kind of node this claims to be.
     pub node_type: NodeType,
-    /// Capability bits such as [`BOT`]; unknown ones are kept and ignored.
+    /// Capability bits such as [`BOT`]; unknown ones are kept and ignored. The uppermost 8 of the 24 are the seconds of
+    /// [`silent_for`](Self::silent_for)'s period.
     pub capabilities: u32,
     signature: [u8; SIGNATURE_LEN],
 }
@@ -82,6 +95,22 @@ impl NodeRecord {
         };
         record.signature = identity.sign(Domain::NodeRecord, &record.signed_bytes());
         record
+    }
+
+    /// Of a node of low power: after so long without a packet of it its link is down. None of others.
+    pub(crate) fn silent_for(&self) -> Option<Duration> {
+        let seconds = u64::from(self.capabilities >> SPEAKS_EVERY_SHIFT & 0xff);
+        (seconds > 0).then(|| Duration::from_secs(seconds).saturating_mul(SILENT_PERIODS))
+    }
+
+    /// Whether it is a node of low power, which speaks first: nothing but messages is sent to it unasked.
+    pub(crate) fn is_low_power(&self) -> bool {
+        self.silent_for().is_some()
+    }
+
+    /// Whether a node of this `power` leaves it to this one to begin. Two of low power both do.
+    pub(crate) fn speaks_first_to(&self, power: Power) -> bool {
+        self.is_low_power() && power == Power::Normal
     }
 
     /// The id of the node that signed this.
@@ -175,6 +204,19 @@ mod tests {
         let back = NodeRecord::decode(&r.encode()).unwrap();
         assert_eq!(back, r);
         assert_eq!(back.id(), identity(1).node_id());
+    }
+
+    /// Mutation: `silent_for` reads another bit.
+    #[test]
+    fn a_record_states_how_often_a_node_of_low_power_speaks() {
+        let mut config = Config { bot: true, ..Config::default() };
+        let of = |config: &Config| NodeRecord::sign(&identity(1), [5; 32], 3, WallTime(77), config);
+        assert_eq!(of(&config).silent_for(), None);
+        config.power = Power::Low;
+        let back = NodeRecord::decode(&of(&config).encode()).unwrap();
+        assert_eq!((back.silent_for(), back.capabilities & BOT), (Some(Duration::from_secs(100)), BOT));
+        config.link.low_power_keepalive = Duration::from_secs(255);
+        assert_eq!(of(&config).silent_for(), Some(Duration::from_secs(1_020)));
     }
 
     proptest! {

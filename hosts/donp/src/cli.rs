@@ -229,6 +229,9 @@ pub struct Run {
     /// bootstrap, regular, super or relay
     #[arg(long, value_name = "TYPE")]
     pub node_type: Option<String>,
+    /// normal, or low for a phone: it wakes twice or three times a minute while nothing happens
+    #[arg(long, value_name = "HOW")]
+    pub power: Option<String>,
     /// A file with the key of a closed network, 64 hex digits
     #[arg(long, value_name = "FILE")]
     pub network_key_file: Option<PathBuf>,

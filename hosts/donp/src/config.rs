@@ -212,6 +212,15 @@ fn own() -> Vec<Key> {
                 Ok(())
             },
         ),
+        key(
+            "power",
+            "What this node may spend while nothing happens: normal, or low for a phone",
+            |s| Some(quoted(s.core.power.name())),
+            |s, v| {
+                s.core.power = parsed(v)?;
+                Ok(())
+            },
+        ),
         file_key!("network_key_file", "The key of a closed network, 64 hex digits", network_key_file),
         file_key!("passphrase_file", "The passphrase that protects the profile: its first line", passphrase_file),
         key(

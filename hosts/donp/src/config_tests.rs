@@ -71,6 +71,7 @@ fn a_wrong_value_names_its_key_and_place() {
         ("listen = [\"nowhere\"]", "listen"),
         ("bootstrap = \"x\"", "bootstrap"),
         ("node_type = \"king\"", "node_type"),
+        ("power = \"lots\"", "power"),
         ("fault = \"drop=much\"", "fault"),
         ("[link]\nkeepalive = 5", "link.keepalive"),
         ("[gossip]\nttl = 300", "gossip.ttl"),

@@ -188,6 +188,7 @@ fn flags(global: &Global, verb: &Verb) -> Vec<FlagValue> {
             ("--fault", "fault", &run.fault),
             ("--lan", "discovery.lan", &run.lan),
             ("--node-type", "node_type", &run.node_type),
+            ("--power", "power", &run.power),
         ];
         flags.extend(single.into_iter().filter_map(|(f, k, v)| Some((f, k, vec![v.clone()?]))));
         if let Some(file) = &run.network_key_file {

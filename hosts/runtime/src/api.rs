@@ -564,6 +564,10 @@ pub struct Status {
     pub store_error: Option<String>,
     /// Records that could not be read since the start.
     pub damaged_records: u64,
+    /// Records that the check in the background opened in its present round, or in the last one.
+    pub checked_records: u64,
+    /// When its last round ended, in milliseconds since 1970.
+    pub checked_at_ms: Option<u64>,
     /// Transactions written since the start.
     pub commits: u64,
     /// The number up to which events were acknowledged in this run.
@@ -687,6 +691,8 @@ impl Status {
             protection: host.protection.name().into(),
             store_error: host.store_error,
             damaged_records: host.damaged_records,
+            checked_records: host.checked_records,
+            checked_at_ms: host.checked_at_ms,
             commits: host.commits,
             acked,
             last_event,

@@ -11,6 +11,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::str::FromStr;
 
+use donp_core::Power;
 use if_addrs::{IfAddr, Interface};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -153,14 +154,17 @@ struct Ear {
 #[derive(Default)]
 pub(crate) struct MulticastSockets {
     compat: bool,
+    /// Beacons wake no node of low power: they are read when it is awake.
+    waits: bool,
     ears: Vec<Ear>,
     /// Why beacons are not received as they should be.
     trouble: Option<String>,
 }
 
 impl MulticastSockets {
-    pub(crate) fn new(lan: Lan) -> Option<Self> {
-        (lan != Lan::Off).then(|| Self { compat: lan == Lan::Compat, ..Self::default() })
+    pub(crate) fn new(lan: Lan, power: Power) -> Option<Self> {
+        let (compat, waits) = (lan == Lan::Compat, power == Power::Low);
+        (lan != Lan::Off).then(|| Self { compat, waits, ..Self::default() })
     }
 
     /// Leaves places whose interface went: what was joined there is gone.
@@ -258,7 +262,9 @@ impl MulticastSockets {
         };
         says.set_nonblocking(true)?;
         let mut hears = mio::net::UdpSocket::from_std(hears.into());
-        registry.register(&mut hears, token, Interest::READABLE)?;
+        if !self.waits {
+            registry.register(&mut hears, token, Interest::READABLE)?;
+        }
         Ok(Ear { place, group, networks, hears, says: says.into(), token, readable: true })
     }
 
@@ -275,7 +281,8 @@ impl MulticastSockets {
 
     pub(crate) fn receive(&mut self, each: &mut dyn FnMut(SocketAddr, &[u8])) {
         let mut buffer = [0; BUFFER];
-        for ear in &mut self.ears {
+        let waits = self.waits;
+        for ear in self.ears.iter_mut().filter(|ear| ear.readable || waits) {
             for _ in 0..READ_BUDGET {
                 match ear.hears.recv_from(&mut buffer) {
                     Ok((_, from)) if !is_on_link(from, ear.place, &ear.networks) => {
@@ -462,7 +469,8 @@ mod tests {
     fn two_nodes_on_a_machine_hear_each_other_and_themselves() {
         let mut poll = mio::Poll::new().unwrap();
         let bound = ["127.0.0.1:4000".parse().unwrap()];
-        let mut ears: Vec<MulticastSockets> = (0..2).map(|_| MulticastSockets::new(Lan::On).unwrap()).collect();
+        let mut ears: Vec<MulticastSockets> =
+            (0..2).map(|_| MulticastSockets::new(Lan::On, Power::Normal).unwrap()).collect();
         for ears in &mut ears {
             ears.refresh(&bound, poll.registry());
             // Again is nothing.

@@ -127,7 +127,7 @@ from .ids import (
 )
 from .keystore import KeyStore
 from .node import Node, restore_profile
-from .status import Checked, EngineStatus, FetchResult, Lan, NodeState, NodeStatus, NodeType, Peer
+from .status import Checked, EngineStatus, FetchResult, Lan, NodeState, NodeStatus, NodeType, Peer, Power
 from .zone import FailureType, MemberState, ZoneMember
 
 __all__ = [
@@ -228,6 +228,7 @@ __all__ = [
     "Peer",
     "PeerDown",
     "PeerUp",
+    "Power",
     "Private",
     "Put",
     "React",

@@ -20,7 +20,7 @@ from .groups import DEFAULT_POLICY, GroupInfo, GroupKind, GroupPolicy, GroupRole
 from .ids import FileId, GroupId, MessageId, NodeId
 from .keystore import KeyStore
 from .node import _LOOK_AGAIN, Node, _too_late
-from .status import Checked, FetchResult, Lan, NodeStatus, NodeType, Peer
+from .status import Checked, FetchResult, Lan, NodeStatus, NodeType, Peer, Power
 from .zone import FailureType, ZoneMember
 
 __all__ = ["AsyncNode"]
@@ -63,6 +63,7 @@ class AsyncNode:
         network_key: bytes | None = None,
         node_type: NodeType | None = None,
         bot: bool = False,
+        power: Power = Power.NORMAL,
         lan: Lan = Lan.OFF,
         fault: str | None = None,
         offline: bool = False,
@@ -81,6 +82,7 @@ class AsyncNode:
                 network_key=network_key,
                 node_type=node_type,
                 bot=bot,
+                power=power,
                 lan=lan,
                 fault=fault,
                 offline=offline,

@@ -48,7 +48,16 @@ from .groups import (
     _role_out,
 )
 from .ids import FileId, GroupId, MessageId, NodeId
-from .status import EngineStatus, NodeType, Peer, _engine_status_in, _node_type_out, _peer_in
+from .status import (
+    EngineStatus,
+    NodeType,
+    Peer,
+    Power,
+    _engine_status_in,
+    _node_type_out,
+    _peer_in,
+    _power_out,
+)
 from .zone import FailureType, ZoneMember, _failure_out, _ids_out, _member_in
 
 __all__ = [
@@ -221,6 +230,7 @@ class Engine:
         network_key: bytes | None = None,
         node_type: NodeType | None = None,
         bot: bool = False,
+        power: Power = Power.NORMAL,
         beacons: bool = False,
         in_memory: bool = False,
         seed: bytes | None = None,
@@ -232,6 +242,7 @@ class Engine:
           shown to people, never used for order.
         - `network_key`: the 32-byte key of a closed network.
         - `node_type`: what the node says it does; `bot`: that a program speaks here, not a person.
+        - `power`: what the node may spend while nothing happens; `Power.LOW` is a phone's.
         - `beacons`: says that this node is near, and listens to others that do, for a caller that sends what
           `Output.beacon` has to everybody near and passes what it hears there to `handle_beacon`.
         - `in_memory`: the engine keeps its records in its own memory, gone with it; then `turn` gives no
@@ -241,7 +252,7 @@ class Engine:
 
         Raises `InvalidInputError` for bytes of the wrong length or an identity that is none.
         """
-        config = _config(identity, network_key, node_type, bot, beacons, in_memory, seed)
+        config = _config(identity, network_key, node_type, bot, power, beacons, in_memory, seed)
         self._set(_call(_ffi.Engine, config, now_us, wall_ms))
 
     @classmethod
@@ -255,6 +266,7 @@ class Engine:
         network_key: bytes | None = None,
         node_type: NodeType | None = None,
         bot: bool = False,
+        power: Power = Power.NORMAL,
         beacons: bool = False,
         in_memory: bool = False,
         seed: bytes | None = None,
@@ -265,7 +277,7 @@ class Engine:
         Raises `DeniedError` for the records of another identity, `DamagedError` for records that cannot
         be read.
         """
-        config = _config(identity, network_key, node_type, bot, beacons, in_memory, seed)
+        config = _config(identity, network_key, node_type, bot, power, beacons, in_memory, seed)
         engine = cls.__new__(cls)
         engine._set(_call(_ffi.Engine.restore, config, _records(records), now_us, wall_ms))
         return engine
@@ -685,6 +697,7 @@ def _config(
     network_key: bytes | None,
     node_type: NodeType | None,
     bot: bool,
+    power: Power,
     beacons: bool,
     in_memory: bool,
     seed: bytes | None,
@@ -694,6 +707,7 @@ def _config(
         network_key=network_key,
         node_type=_node_type_out(node_type),
         bot=bot,
+        power=_power_out(power),
         beacons=beacons,
         in_memory=in_memory,
         seed=seed,

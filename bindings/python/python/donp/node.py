@@ -70,10 +70,12 @@ from .status import (
     NodeStatus,
     NodeType,
     Peer,
+    Power,
     _lan_out,
     _node_status_in,
     _node_type_out,
     _peer_in,
+    _power_out,
 )
 from .zone import FailureType, ZoneMember, _failure_out, _ids_out, _member_in
 
@@ -129,6 +131,7 @@ class Node:
         network_key: bytes | None = None,
         node_type: NodeType | None = None,
         bot: bool = False,
+        power: Power = Power.NORMAL,
         lan: Lan = Lan.OFF,
         fault: str | None = None,
         offline: bool = False,
@@ -149,6 +152,7 @@ class Node:
         - `network_key`: the 32-byte key of a closed network; `None` for the network the profile lives in.
         - `node_type`: what the node says it does.
         - `bot`: a program speaks here, not a person. Bots do not answer bots.
+        - `power`: what the node may spend while nothing happens; `Power.LOW` is a phone's.
         - `lan`: whether to look for nodes on the local network by multicast, and to be found. Without a
           `network_key` everybody near is in the same, public network.
         - `fault`: what to do to outgoing datagrams, to try bad networks: `drop=20%,dup=5%,reorder=10%`.
@@ -168,6 +172,7 @@ class Node:
             network_key=network_key,
             node_type=_node_type_out(node_type),
             bot=bot,
+            power=_power_out(power),
             lan=_lan_out(lan),
             fault=fault,
             offline=offline,

@@ -10,7 +10,17 @@ from typing import Any
 from ._ffi import donp_ffi as _ffi
 from .ids import AccountId, NodeId
 
-__all__ = ["Checked", "EngineStatus", "FetchResult", "Lan", "NodeState", "NodeStatus", "NodeType", "Peer"]
+__all__ = [
+    "Checked",
+    "EngineStatus",
+    "FetchResult",
+    "Lan",
+    "NodeState",
+    "NodeStatus",
+    "NodeType",
+    "Peer",
+    "Power",
+]
 
 
 class NodeType(enum.Enum):
@@ -24,6 +34,18 @@ class NodeType(enum.Enum):
     """Has capacity to spare."""
     RELAY = "relay"
     """Forwards for others."""
+
+
+class Power(enum.Enum):
+    """How much a node may spend while nothing happens. Others learn it from its signed record."""
+
+    NORMAL = "normal"
+    """It does everything at its time."""
+    LOW = "low"
+    """A phone's: it wakes two or three times a minute and then does what could wait.
+
+    Messages reach it at once.
+    """
 
 
 class Lan(enum.Enum):
@@ -238,6 +260,10 @@ def _node_status_in(raw: _ffi.NodeStatus) -> NodeStatus:
 
 def _engine_status_in(raw: _ffi.EngineStatus) -> EngineStatus:
     return EngineStatus(**_fields(raw))
+
+
+def _power_out(power: Power) -> _ffi.Power:
+    return _ffi.Power[power.name]
 
 
 def _node_type_out(node_type: NodeType | None) -> _ffi.NodeType | None:

@@ -24,6 +24,8 @@ public struct NodeConfig: Sendable {
     public var nodeType: NodeType
     /// Whether a program speaks here, not a person. Bots do not answer bots.
     public var bot: Bool
+    /// What the node may spend while nothing happens.
+    public var power: Power
     /// Whether to look for nodes on the local network by multicast, and to be found. Without a `networkKey`
     /// everybody near is in the same, public network. iOS wants the entitlement
     /// `com.apple.developer.networking.multicast` for it; Bonjour and ``Node/handleLocalPeer(at:id:)`` do not.
@@ -37,8 +39,8 @@ public struct NodeConfig: Sendable {
     public init(
         stateDir: String? = nil, name: String? = nil, identity: Data? = nil, passphrase: String? = nil,
         listen: [String] = [], bootstraps: [String] = [], networkKey: Data? = nil,
-        nodeType: NodeType = .regular, bot: Bool = false, lan: Lan = .off, fault: String? = nil,
-        offline: Bool = false
+        nodeType: NodeType = .regular, bot: Bool = false, power: Power = .normal, lan: Lan = .off,
+        fault: String? = nil, offline: Bool = false
     ) {
         self.stateDir = stateDir
         self.name = name
@@ -49,6 +51,7 @@ public struct NodeConfig: Sendable {
         self.networkKey = networkKey
         self.nodeType = nodeType
         self.bot = bot
+        self.power = power
         self.lan = lan
         self.fault = fault
         self.offline = offline
@@ -65,6 +68,14 @@ public enum NodeType: String, Hashable, Sendable {
     case `super`
     /// Forwards for others.
     case relay
+}
+
+/// How much a node may spend while nothing happens. Others learn it from its signed record.
+public enum Power: String, Hashable, Sendable {
+    /// It does everything at its time.
+    case normal
+    /// A phone's: it wakes two or three times a minute and then does what could wait. Messages reach it at once.
+    case low
 }
 
 /// Whether a node looks for others on the local network by multicast, and lets itself be found.
@@ -92,8 +103,8 @@ extension NodeConfig {
     var raw: DonpFFI.NodeConfig {
         .init(
             stateDir: stateDir, name: name, identity: identity, passphrase: passphrase, listen: listen,
-            bootstraps: bootstraps, networkKey: networkKey, nodeType: nodeType.raw, bot: bot, lan: lan.raw,
-            fault: fault, offline: offline)
+            bootstraps: bootstraps, networkKey: networkKey, nodeType: nodeType.raw, bot: bot, power: power.raw,
+            lan: lan.raw, fault: fault, offline: offline)
     }
 }
 
@@ -113,6 +124,15 @@ extension NodeType {
         case .regular: .regular
         case .super: .super
         case .relay: .relay
+        }
+    }
+}
+
+extension Power {
+    var raw: DonpFFI.Power {
+        switch self {
+        case .normal: .normal
+        case .low: .low
         }
     }
 }

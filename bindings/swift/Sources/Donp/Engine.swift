@@ -573,6 +573,8 @@ public struct EngineConfig: Sendable {
     public var nodeType: NodeType
     /// Whether a program speaks here, not a person.
     public var bot: Bool
+    /// What the node may spend while nothing happens.
+    public var power: Power
     /// Whether to say that this node is near, and to listen to others that do: for a caller that sends what
     /// ``Output/beacon`` has to everybody near, and passes what it hears there to
     /// ``Engine/handleBeacon(nowUs:source:payload:)``.
@@ -587,12 +589,13 @@ public struct EngineConfig: Sendable {
     /// Only the identity has no default.
     public init(
         identity: Data, networkKey: Data? = nil, nodeType: NodeType = .regular, bot: Bool = false,
-        beacons: Bool = false, inMemory: Bool = false, seed: Data? = nil
+        power: Power = .normal, beacons: Bool = false, inMemory: Bool = false, seed: Data? = nil
     ) {
         self.identity = identity
         self.networkKey = networkKey
         self.nodeType = nodeType
         self.bot = bot
+        self.power = power
         self.beacons = beacons
         self.inMemory = inMemory
         self.seed = seed
@@ -739,8 +742,8 @@ public struct EngineStatus: Hashable, Sendable {
 extension EngineConfig {
     var raw: DonpFFI.EngineConfig {
         .init(
-            identity: identity, networkKey: networkKey, nodeType: nodeType.raw, bot: bot, beacons: beacons,
-            inMemory: inMemory, seed: seed)
+            identity: identity, networkKey: networkKey, nodeType: nodeType.raw, bot: bot, power: power.raw,
+            beacons: beacons, inMemory: inMemory, seed: seed)
     }
 }
 

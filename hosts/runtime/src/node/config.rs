@@ -98,6 +98,10 @@ pub struct HostStatus {
     pub commits: u64,
     /// Stored records that could not be read since the start.
     pub damaged_records: u64,
+    /// Records that the check in the background opened in its present round, or in the last one.
+    pub checked_records: u64,
+    /// When its last round ended, in milliseconds since 1970.
+    pub checked_at_ms: Option<u64>,
     /// Why the last transaction failed, while it does.
     pub store_error: Option<String>,
     /// What happened on the sockets.

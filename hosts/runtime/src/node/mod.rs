@@ -2,6 +2,7 @@
 
 mod alarm;
 mod care;
+mod chores;
 mod config;
 mod contacts;
 mod devices;
@@ -151,7 +152,7 @@ impl Node {
                 (Opened { identity: *identity, store: Store::volatile() }, true)
             }
         };
-        let network_key = config.network_key;
+        let (network_key, power) = (config.network_key, config.power);
         let lan = if cfg.offline { Lan::Off } else { cfg.lan };
         config.discovery.beacons = lan != Lan::Off;
         let seed = match (&store, cfg.seed) {
@@ -197,7 +198,7 @@ impl Node {
         let alarm = Arc::new(alarm);
         let crashed = Arc::new(AtomicBool::new(false));
         let hub = Arc::new(EventBus::default());
-        let network = Network::new(MulticastSockets::new(lan), cfg.announce);
+        let network = Network::new(MulticastSockets::new(lan, power), cfg.announce);
         let worker = Worker::new(
             engine,
             store,
@@ -209,6 +210,7 @@ impl Node {
             Arc::clone(&hub),
             shaper,
             clock,
+            power,
         );
         let entrance = (!cfg.offline).then_some(Entrance { places: bootstraps, knows_peers });
         let life = Mutex::new(Life::Ready(Box::new(worker), entrance));

@@ -82,8 +82,10 @@ impl Network {
             || self.lan.as_ref().is_some_and(MulticastSockets::has_more)
     }
 
-    pub(super) fn next_look(&self) -> Option<Instant> {
-        self.look_at
+    /// When the interfaces are read next: after a notice soon, otherwise `patience` later than planned at most.
+    pub(super) fn next_look(&self, patience: Duration) -> Option<Instant> {
+        let is_planned = self.looked.is_some_and(|looked| self.look_at == Some(looked + LOOK_EVERY));
+        self.look_at.map(|at| if is_planned { at + patience } else { at })
     }
 
     pub(super) fn receive(&mut self, engine: &mut Engine, now: Instant) {

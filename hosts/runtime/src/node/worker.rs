@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use donp_core::{
     Answer, Batch, Bootstrap, CommandError, Conversation, Engine, Event, GroupTicket, Instant, MessageId, NodeId,
-    NodeState, Op, Output, Transmit, Volatile,
+    NodeState, Op, Output, Power, Transmit, Volatile,
 };
 use mio::{Events, Poll};
 
 use super::alarm::{ACK_WITHIN, Alarm};
+use super::chores::Chores;
 use super::network::Network;
 use super::{HostStatus, Job, QUEUE, REMEMBERED, milestones};
 use crate::clock::{Clock, entropy};
@@ -31,12 +32,11 @@ const STORE_RETRY: Duration = Duration::from_millis(500);
 /// Bytes of batches that a failing store may leave waiting. Beyond it nothing is received: peers send
 /// again what was not acknowledged.
 const MAX_WAITING: usize = 64 << 20;
-const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
-/// Datagrams on one wake-up that make it a burst, and how long after the last burst its buffers are kept: longer than
-/// the pauses of a lively conversation.
+/// All records are checked again a day after the last check ended, as whole histories are compared (`chat.verify_every`).
+const CHECK_EVERY: Duration = Duration::from_secs(86_400);
+/// Datagrams on one wake-up that make it a burst.
 const BURST: usize = 32;
-const BURST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a goodbye may wait for a blocked socket.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -91,10 +91,7 @@ pub(super) struct Worker {
     parts: BTreeMap<u64, PartReply>,
     /// While transactions fail: why, and when to try again.
     failing: Option<(StoreError, Instant)>,
-    next_minute: Instant,
-    next_hour: Instant,
-    /// When to give back the buffers of a burst.
-    rest_at: Option<Instant>,
+    pub(super) chores: Chores,
     names: Names,
     /// What each place to enter the network came to.
     places: BTreeMap<BootstrapName, Result<Vec<Bootstrap>, String>>,
@@ -120,6 +117,7 @@ impl Worker {
         hub: Arc<EventBus>,
         shaper: Option<Shaper>,
         clock: Clock,
+        power: Power,
     ) -> Self {
         let now = clock.now();
         Self {
@@ -143,9 +141,7 @@ impl Worker {
             queries: BTreeMap::new(),
             parts: BTreeMap::new(),
             failing: None,
-            next_minute: now + MINUTE,
-            next_hour: now + HOUR,
-            rest_at: None,
+            chores: Chores::new(power, now),
             names: Names::Offline,
             places: BTreeMap::new(),
             left: false,
@@ -377,6 +373,8 @@ impl Worker {
             protection: self.store.protection(),
             commits: self.store.commits(),
             damaged_records: self.store.damaged(),
+            checked_records: self.store.checked().0,
+            checked_at_ms: self.store.checked().1,
             store_error: self.failing.as_ref().map(|(e, _)| e.to_string()),
             sockets: self.sockets.stats(),
             lan: self.network.places(),
@@ -456,12 +454,12 @@ impl Worker {
         if self.more_jobs || (receiving && more) {
             return Duration::ZERO;
         }
-        let mut at = self.next_minute.min(self.next_hour);
+        let mut at = self.chores.deadline();
         let deadlines = [
             self.engine.next_deadline().map(|d| d.at),
             self.shaper.as_ref().and_then(Shaper::next_deadline),
             self.failing.as_ref().map(|(_, at)| *at),
-            self.network.next_look(),
+            self.network.next_look(self.chores.patience()),
         ];
         for deadline in deadlines.into_iter().flatten() {
             at = at.min(deadline);
@@ -519,35 +517,55 @@ impl Worker {
             engine.handle_datagram(now, from, bytes);
         });
         if count >= BURST {
-            self.rest_at = Some(now + BURST_PAUSE);
+            self.chores.burst(now);
         }
         self.network.receive(engine, now);
     }
 
     fn take_time(&mut self) {
-        if self.rest_at.is_some_and(|at| at <= self.now) {
-            self.rest_at = None;
+        if self.chores.is_burst_over(self.now) {
             self.sockets.rest();
         }
-        if self.next_minute <= self.now {
-            self.next_minute = self.now + MINUTE;
+        if self.chores.is_minute_over(self.now) {
             self.engine.handle_wall_clock(self.now, self.clock.wall());
             // A node that is quiet would notice with its next message only.
             if let Err(e) = self.store.is_in_place() {
                 log::error!("{e}");
             }
         }
-        if self.network.next_look().is_some_and(|at| at <= self.now) {
+        if self.network.next_look(Duration::ZERO).is_some_and(|at| at <= self.now) {
             self.look_around();
         }
-        if self.next_hour <= self.now {
-            self.next_hour = self.now + HOUR;
-            if let Ok(fresh) = entropy() {
-                self.engine.add_entropy(fresh);
-            }
+        if self.chores.is_hour_over(self.now)
+            && let Ok(fresh) = entropy()
+        {
+            self.engine.add_entropy(fresh);
+        }
+        if self.chores.is_check_due(self.now) {
+            self.check_slice();
         }
         if self.engine.next_deadline().is_some_and(|d| d.at <= self.now) {
             self.engine.handle_timeout(self.now);
+        }
+    }
+
+    /// Checks the next records, unless something is waiting to be written. What was lost is fetched again.
+    fn check_slice(&mut self) {
+        if !self.batches.is_empty() || self.failing.is_some() {
+            return;
+        }
+        match self.store.check_slice(self.clock.wall().0) {
+            Ok(false) => {}
+            Ok(true) => self.chores.check_after(CHECK_EVERY, self.now),
+            Err(e) => {
+                log::error!("the check of all records: {e}");
+                self.chores.check_after(HOUR, self.now);
+            }
+        }
+        if self.store.fetches_again() {
+            self.compares_left = COMPARED;
+            let linked: Vec<NodeId> = self.engine.peers().into_iter().filter(|p| p.linked).map(|p| p.id).collect();
+            linked.into_iter().for_each(|peer| self.fetch_again(peer));
         }
     }
 

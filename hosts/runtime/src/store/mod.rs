@@ -11,6 +11,7 @@ mod seal;
 mod sql;
 mod sqlite;
 mod sums;
+mod walk;
 
 use std::path::PathBuf;
 
@@ -312,6 +313,23 @@ impl Store {
         match self {
             Self::Sqlite(s) => s.damaged(),
             Self::Volatile { .. } => 0,
+        }
+    }
+
+    /// Checks the next few hundred records; whether they were the last ones. `wall` is in milliseconds since 1970.
+    pub(crate) fn check_slice(&mut self, wall: u64) -> Result<bool, StoreError> {
+        match self {
+            Self::Sqlite(s) => s.check_slice(wall),
+            Self::Volatile { .. } => Ok(true),
+        }
+    }
+
+    /// Records that the check in the background opened in this round, and when the last round ended, in milliseconds since
+    /// 1970.
+    pub(crate) fn checked(&self) -> (u64, Option<u64>) {
+        match self {
+            Self::Sqlite(s) => s.checked(),
+            Self::Volatile { .. } => (0, None),
         }
     }
 

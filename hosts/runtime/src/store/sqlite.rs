@@ -15,6 +15,7 @@ use super::mend::{self, ATTEMPTS, Lost, RawRow};
 use super::seal::{NONCE, Sealer};
 use super::sql::{Sql, bytes, table};
 use super::sums::{self, COMMITS, Sums};
+use super::walk::{self, Walk};
 use super::{Access, Protection, StoreError};
 
 /// The format of the file, in `PRAGMA user_version`. It rises with any change of what is stored, also inside of the
@@ -55,6 +56,8 @@ pub(crate) struct SqliteStore {
     fetches_again: bool,
     /// Seals that may still be tried to correct a bit.
     attempts: usize,
+    /// How far the check of all records is; none before its first slice.
+    walk: Option<Walk>,
     /// Held as long as the store is open.
     lock: Option<Lock>,
 }
@@ -315,6 +318,7 @@ impl SqliteStore {
             new_life,
             fetches_again: false,
             attempts: ATTEMPTS,
+            walk: None,
             lock: None,
         }
     }
@@ -607,6 +611,54 @@ impl SqliteStore {
             Ok(size <= most)
         })?;
         Ok(out)
+    }
+
+    /// Checks the next few hundred records; whether they were the last ones. What does not open is mended, or removed,
+    /// counted and said: others may have it.
+    pub(super) fn check_slice(&mut self, wall: u64) -> Result<bool, StoreError> {
+        if self.access == Access::Read {
+            return Ok(true);
+        }
+        let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
+        let mut walk = match &self.walk {
+            Some(walk) => walk.clone(),
+            None => Walk::load(sql, &self.sealer)?,
+        };
+        if !walk.goes_on(wall) {
+            self.walk = Some(walk);
+            return Ok(true);
+        }
+        let slice = walk.slice(sql, &self.sealer)?;
+        if !slice.bad.is_empty() {
+            let tx = sql.db.unchecked_transaction().map_err(|e| refused(e, &self.path))?;
+            let mut gone = false;
+            for mut row in slice.bad {
+                log::warn!("{}: a record in table {} was changed", self.path.display(), Table::from_byte(row.table));
+                gone |= walk::mend_row(&mut row, sql, &self.sealer, &mut self.attempts)?;
+            }
+            if gone {
+                let mut found = sums::count(sql, "records", &self.sealer)?;
+                *found.of_mut(COMMITS) = self.sums.of(COMMITS);
+                let lost = mend::missing(&self.sums, &found);
+                mend::write_sums(sql, &mut self.sealer, &found, &lost)?;
+                tx.commit().map_err(|e| refused(e, &self.path))?;
+                log::error!("{} was damaged: {} could not be kept", self.path.display(), mend::in_words(&lost));
+                self.sums = found;
+                self.damaged += mend::total(&lost);
+                self.fetches_again = true;
+            } else {
+                tx.commit().map_err(|e| refused(e, &self.path))?;
+            }
+        }
+        let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
+        walk.store(slice.is_last.then_some(wall), sql, &mut self.sealer)?;
+        self.walk = Some(walk);
+        Ok(slice.is_last)
+    }
+
+    /// Records that the check of this round opened, and when the last round ended, in milliseconds since 1970.
+    pub(super) fn checked(&self) -> (u64, Option<u64>) {
+        self.walk.as_ref().map_or((0, None), |walk| (walk.records(), walk.finished()))
     }
 
     pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {

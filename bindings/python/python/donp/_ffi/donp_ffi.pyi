@@ -224,16 +224,21 @@ class NodeType(enum.Enum):
     SUPER = 2
     RELAY = 3
 
+class Power(enum.Enum):
+    NORMAL = 0
+    LOW = 1
+
 class EngineConfig:
     __match_args__ = ()
     identity: bytes
     network_key: typing.Optional[bytes]
     node_type: typing.Optional[NodeType]
     bot: bool
+    power: typing.Optional[Power]
     beacons: bool
     in_memory: bool
     seed: typing.Optional[bytes]
-    def __init__(self, *, identity: bytes, network_key: typing.Optional[bytes]=..., node_type: typing.Optional[NodeType]=..., bot: bool=..., beacons: bool=..., in_memory: bool=..., seed: typing.Optional[bytes]=...) -> None: ...
+    def __init__(self, *, identity: bytes, network_key: typing.Optional[bytes]=..., node_type: typing.Optional[NodeType]=..., bot: bool=..., power: typing.Optional[Power]=..., beacons: bool=..., in_memory: bool=..., seed: typing.Optional[bytes]=...) -> None: ...
     def __eq__(self, other: object) -> bool: ...
 
 class NodeState(enum.Enum):
@@ -394,10 +399,11 @@ class NodeConfig:
     network_key: typing.Optional[bytes]
     node_type: typing.Optional[NodeType]
     bot: bool
+    power: typing.Optional[Power]
     lan: typing.Optional[Lan]
     fault: typing.Optional[str]
     offline: bool
-    def __init__(self, *, state_dir: typing.Optional[str]=..., name: typing.Optional[str]=..., identity: typing.Optional[bytes]=..., passphrase: typing.Optional[str]=..., listen: typing.List[str]=..., bootstraps: typing.List[str]=..., network_key: typing.Optional[bytes]=..., node_type: typing.Optional[NodeType]=..., bot: bool=..., lan: typing.Optional[Lan]=..., fault: typing.Optional[str]=..., offline: bool=...) -> None: ...
+    def __init__(self, *, state_dir: typing.Optional[str]=..., name: typing.Optional[str]=..., identity: typing.Optional[bytes]=..., passphrase: typing.Optional[str]=..., listen: typing.List[str]=..., bootstraps: typing.List[str]=..., network_key: typing.Optional[bytes]=..., node_type: typing.Optional[NodeType]=..., bot: bool=..., power: typing.Optional[Power]=..., lan: typing.Optional[Lan]=..., fault: typing.Optional[str]=..., offline: bool=...) -> None: ...
     def __eq__(self, other: object) -> bool: ...
 
 class NodeStatus:

@@ -113,6 +113,7 @@ internal fun NodeConfig.toRaw() = org.donp.ffi.NodeConfig(
     networkKey = networkKey,
     nodeType = nodeType.toRaw(),
     bot = bot,
+    power = power.toRaw(),
     lan = lan.toRaw(),
     fault = fault?.utf8("the fault"),
     offline = offline,
@@ -123,6 +124,7 @@ internal fun EngineConfig.toRaw() = org.donp.ffi.EngineConfig(
     networkKey = networkKey,
     nodeType = nodeType.toRaw(),
     bot = bot,
+    power = power.toRaw(),
     beacons = beacons,
     inMemory = inMemory,
     seed = seed,
@@ -140,6 +142,11 @@ internal fun org.donp.ffi.NodeType.toPublic(): NodeType = when (this) {
     org.donp.ffi.NodeType.REGULAR -> NodeType.Regular
     org.donp.ffi.NodeType.SUPER -> NodeType.Super
     org.donp.ffi.NodeType.RELAY -> NodeType.Relay
+}
+
+internal fun Power.toRaw(): org.donp.ffi.Power = when (this) {
+    Power.Normal -> org.donp.ffi.Power.NORMAL
+    Power.Low -> org.donp.ffi.Power.LOW
 }
 
 internal fun Lan.toRaw(): org.donp.ffi.Lan = when (this) {

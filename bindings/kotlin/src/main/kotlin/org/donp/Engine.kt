@@ -9,6 +9,7 @@ import java.nio.ByteBuffer
  * @property networkKey the 32-byte key of a closed network; null for the open one
  * @property nodeType what the node says it does
  * @property bot whether a program speaks here, not a person
+ * @property power what the node may spend while nothing happens
  * @property beacons whether to say that this node is near, and to listen to others that do: for a caller that
  *   sends what [Output.beacon] has to everybody near and passes what it hears there to [Engine.handleBeacon]
  * @property inMemory whether the engine keeps its records in its own memory, gone with it: then
@@ -21,6 +22,7 @@ public class EngineConfig(
     public val networkKey: ByteArray? = null,
     public val nodeType: NodeType = NodeType.Regular,
     public val bot: Boolean = false,
+    public val power: Power = Power.Normal,
     public val beacons: Boolean = false,
     public val inMemory: Boolean = false,
     public val seed: ByteArray? = null,

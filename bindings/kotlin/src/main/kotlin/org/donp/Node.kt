@@ -29,6 +29,7 @@ import kotlinx.coroutines.withTimeoutOrNull
  * @property networkKey the 32-byte key of a closed network; null for the network the profile lives in
  * @property nodeType what the node says it does
  * @property bot whether a program speaks here, not a person; bots do not answer bots
+ * @property power what the node may spend while nothing happens
  * @property lan whether to look for nodes on the local network by multicast, and to be found; without a
  *   [networkKey] everybody near is in the same, public network. On Android hold a `WifiManager.MulticastLock`
  *   meanwhile, or use NSD and [Node.handleLocalPeer]
@@ -45,10 +46,20 @@ public class NodeConfig(
     public val networkKey: ByteArray? = null,
     public val nodeType: NodeType = NodeType.Regular,
     public val bot: Boolean = false,
+    public val power: Power = Power.Normal,
     public val lan: Lan = Lan.Off,
     public val fault: String? = null,
     public val offline: Boolean = false,
 )
+
+/** How much a node may spend while nothing happens. Others learn it from its signed record. */
+public enum class Power {
+    /** It does everything at its time. */
+    Normal,
+
+    /** A phone's: it wakes two or three times a minute and then does what could wait. Messages reach it at once. */
+    Low,
+}
 
 /** What a node does for others. A claim; nothing is trusted because of it. */
 public enum class NodeType {
