@@ -90,7 +90,7 @@ pub enum DownReason {
     Unwanted,
     /// There are too many links.
     Full,
-    /// It brought forged messages.
+    /// It sent forged messages.
     Misbehaved,
 }
 
@@ -119,7 +119,7 @@ impl DownReason {
             Self::Restarted => "it restarted",
             Self::Unwanted => "this node does not need the link",
             Self::Full => "there are too many links",
-            Self::Misbehaved => "it brought forged messages",
+            Self::Misbehaved => "it sent forged messages",
         }
     }
 }

@@ -314,7 +314,7 @@ impl fmt::Display for IdentityError {
         match self {
             Self::Name => write!(f, "a name has 1 to {MAX_NAME} bytes and no control characters"),
             Self::Reserved => {
-                f.write_str("a name cannot be `all`, which means everybody, or begin with `#`, as groups do")
+                f.write_str("a name cannot be `all`, which means all nodes, or begin with `#`, as groups do")
             }
             Self::Damaged => f.write_str("the stored identity cannot be read"),
         }

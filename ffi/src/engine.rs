@@ -233,7 +233,7 @@ impl Engine {
             Some(seed) => exactly("the seed", seed)?,
             None => entropy().map_err(|e| DonpError::Storage {
                 reason: e.to_string(),
-                hint: "the system has no randomness: nothing can be done safely".into(),
+                hint: "the system gives no randomness: no key can be made safely".into(),
                 retryable: true,
             })?,
         };
@@ -553,7 +553,7 @@ fn place(text: &str) -> Result<core::Bootstrap, DonpError> {
     text.parse::<BootstrapName>().ok().and_then(|name| name.literal()).ok_or_else(|| {
         DonpError::invalid(
             format!("'{text}' is not a place to join through"),
-            "write it ip:port or ip:port/NodeId; an engine looks no names up",
+            "write it ip:port or ip:port/NodeId; an engine does not look up names",
         )
     })
 }

@@ -54,7 +54,7 @@ pub enum DownReason {
     Unwanted,
     /// There are too many links.
     Full,
-    /// It brought forged messages.
+    /// It sent forged messages.
     Misbehaved,
     /// A reason of a newer version.
     Other,

@@ -181,7 +181,7 @@ impl Chat {
 
     fn confirmations(&self, kind: Conversation, message: MessageId) -> Result<Confirmations, CommandError> {
         if kind == Conversation::Network {
-            return Err(CommandError::NotAllowed("who has a message is known of groups and private conversations"));
+            return Err(CommandError::NotAllowed("confirmations are known of groups and private conversations only"));
         }
         let log = self.logs.get(&self.id_of(kind)).ok_or(CommandError::Unknown("conversation"))?;
         let place = log.place_of(message).filter(|(of, _)| *of == log.own_log());

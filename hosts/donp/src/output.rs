@@ -50,8 +50,8 @@ impl Output {
         let said = human(value);
         let line = if self.json { value.to_string() } else { said.trim_end().to_owned() };
         write_line(&line).map_err(|e| {
-            Failure::new(Exit::Failed, format!("{}, but stdout does not take this answer: {e}", said.trim_end()))
-                .hint("do not do it again: it is done")
+            Failure::new(Exit::Failed, format!("{}, but stdout cannot be written: {e}", said.trim_end()))
+                .hint("do not repeat the command: it is done")
         })
     }
 

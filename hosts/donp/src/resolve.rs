@@ -72,14 +72,14 @@ pub fn node_with(text: &str, book: &[KnownContact], peers: &[Peer]) -> Result<No
         let nodes = peers.iter().map(|p| (p.id, p.name.as_deref())).chain(others(book, peers));
         return node_of(text, nodes).map_err(|failure| match &failure.hint {
             Some(_) => failure,
-            None => failure.hint("donp contact list and donp peers list who is known; a whole node id always works"),
+            None => failure.hint("donp contact list and donp peers list the known nodes; a whole node id always works"),
         });
     }
     only(text, own, || Failure::new(Exit::Failed, NOBODY))
 }
 
 /// How the sentence begins that says that a text means no node.
-const NOBODY: &str = "nobody known is called";
+const NOBODY: &str = "no known node is named";
 
 /// # Errors
 /// When nobody, or more than one node or group is meant.
@@ -101,7 +101,7 @@ pub fn conversation(text: &str, peers: &[Peer], groups: &[KnownGroup]) -> Result
     let groups = groups_meant(text, groups).into_iter().map(|(id, shown)| (Conversation::Group(id), shown));
     let nobody = || {
         Failure::new(Exit::Failed, format!("{NOBODY} '{text}', and no group"))
-            .hint("donp peers lists who is known, donp group list the groups; a whole id always works")
+            .hint("donp peers lists the known nodes, donp group list the groups; a whole id always works")
     };
     only(text, nodes.chain(groups).collect(), nobody)
 }
@@ -114,7 +114,7 @@ pub fn conversation(text: &str, peers: &[Peer], groups: &[KnownGroup]) -> Result
 pub fn node(text: &str, peers: &[Peer]) -> Result<NodeId, Failure> {
     node_of(text, peers.iter().map(|p| (p.id, p.name.as_deref()))).map_err(|failure| match &failure.hint {
         Some(_) => failure,
-        None => failure.hint("donp peers lists who is known; a whole node id always works"),
+        None => failure.hint("donp peers lists the known nodes; a whole node id always works"),
     })
 }
 
@@ -138,7 +138,7 @@ pub fn group(text: &str, groups: &[KnownGroup]) -> Result<GroupId, Failure> {
         return Ok(id);
     }
     only(text, groups_meant(text, groups), || {
-        Failure::new(Exit::Failed, format!("no group is called '{text}'"))
+        Failure::new(Exit::Failed, format!("no group is named '{text}'"))
             .hint("donp group list shows the groups of this node")
     })
 }
@@ -173,7 +173,8 @@ fn only<T: PartialEq + Copy>(text: &str, meant: Meant<T>, nobody: impl FnOnce() 
     let mut list: Vec<String> = meant.into_iter().map(|(_, shown)| shown).collect();
     list.sort();
     list.dedup();
-    Err(Failure::new(Exit::Failed, format!("'{text}' can be {}", list.join(" or "))).hint("more characters of the id"))
+    Err(Failure::new(Exit::Failed, format!("'{text}' can be {}", list.join(" or ")))
+        .hint("give more characters of the id"))
 }
 
 /// The 56 characters after the letter.
@@ -216,7 +217,7 @@ pub fn message<I: Iterator<Item = Result<MessageId, Failure>>>(
             false => format!("at least {MIN_MESSAGE_PREFIX} characters of its beginning are needed"),
         };
         return Err(Failure::usage(format!("'{text}' is not a message id: {why}"))
-            .hint("the id of a message as donp history shows it, in the conversation that it is in"));
+            .hint("use the id as donp history shows it, in the same conversation"));
     }
     let mut meant = Vec::new();
     for id in all() {

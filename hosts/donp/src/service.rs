@@ -276,7 +276,7 @@ impl Service {
         let target = text_of(params, "target")?.trim();
         let fields = if looks_like_ticket(target) {
             let ticket: Ticket = target.parse().map_err(|e: ParseTicketError| {
-                Failure::new(Exit::Failed, format!("the ticket is broken: {e}"))
+                Failure::new(Exit::Failed, format!("the ticket is damaged: {e}"))
                     .hint("copy it again, whole, from `donp invite`")
             })?;
             self.node.join_ticket(&ticket)?;
@@ -303,7 +303,7 @@ impl Service {
         }
         let acknowledges = matches!(to, Conversation::Private(_) | Conversation::Group(_));
         if !acknowledges && ["delivered", "all"].contains(&wait) {
-            return Err(Failure::usage("messages to all are not acknowledged one by one")
+            return Err(Failure::usage("messages to all are not acknowledged by each node")
                 .hint("--wait sent, or a node or a group instead of all"));
         }
         let until = Instant::now() + wait_of(params)?;
@@ -326,7 +326,8 @@ impl Service {
             NodeError::Unstored { source, .. } if !self.running => {
                 // Not even with the last try when it ends.
                 let _ = self.node.kill();
-                Failure::new(Exit::Storage, format!("{source}: the message was not kept")).hint("make room, then again")
+                Failure::new(Exit::Storage, format!("{source}: the message was not stored"))
+                    .hint("free some space, then try again")
             }
             e => e.into(),
         })?;

@@ -134,7 +134,7 @@ fn a_backup_in_one_file_is_taken_while_running_and_restored() {
     assert_eq!(place.texts("copy", "all"), texts_of(0..3));
     assert_eq!(place.json("copy", &["whoami"]).ok().json()[0]["id"], alice.ready["id"]);
     place.run("copy", &["check"]).ok();
-    place.run("other", &["restore", place.config().to_str().unwrap()]).fails(6, &["no backup", "donp backup"]);
+    place.run("other", &["restore", place.config().to_str().unwrap()]).fails(6, &["not a backup", "donp backup"]);
 }
 
 /// Mutation: `is_in_place` is always true: the file is gone when the daemon ends.
@@ -187,7 +187,7 @@ fn a_full_disk_says_whether_a_message_was_taken() {
         disk.display()
     );
     let (_, out, err) = inside(&script).expect("a moment ago it was");
-    assert!(err.contains("failed 6") && (err.contains("was not kept") || err.contains("disk is full")), "{out}{err}");
+    assert!(err.contains("failed 6") && (err.contains("was not stored") || err.contains("disk is full")), "{out}{err}");
     assert!(!out.contains("gone") && out.contains("first") && out.contains("second"), "{out}{err}");
     // A daemon: one message is in its memory, named, and written when there is room; the next one is refused.
     let script = format!(
@@ -198,7 +198,7 @@ fn a_full_disk_says_whether_a_message_was_taken() {
     );
     let (_, out, err) = inside(&script).expect("a moment ago it was");
     assert!(err.contains("is in the node's memory and not on the disk"), "{out}{err}");
-    assert!(err.contains("the disk is full: nothing was taken"), "{out}{err}");
+    assert!(err.contains("the disk is full: nothing was stored"), "{out}{err}");
     let shown: Vec<&str> =
         out.lines().filter(|l| l.contains("  alice  ")).map(|l| l.rsplit("  ").next().unwrap()).collect();
     assert_eq!(shown, ["first", "in memory", "last"], "{out}{err}");
@@ -219,7 +219,7 @@ fn a_profile_is_exported_imported_and_protected_anew() {
     here.run("alice", &["profile", "export", file]).fails(2, &["a passphrase of its own", "--export-passphrase-file"]);
     let export = ["profile", "export", file, "--export-passphrase-file", pass];
     let said = here.run("alice", &export).ok().out;
-    assert!(said.contains("opens with that passphrase alone"), "{said}");
+    assert!(said.contains("only that passphrase opens it"), "{said}");
     here.run("alice", &export).fails(1, &["is there already"]);
     alice.stop("TERM");
 

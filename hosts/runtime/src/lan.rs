@@ -210,7 +210,7 @@ impl MulticastSockets {
     fn trouble(&self, why: Option<io::Error>) -> Option<String> {
         match why {
             Some(e) if e.kind() == io::ErrorKind::AddrInUse => Some(format!(
-                "nodes on the local network may not be found: another program has UDP port {LAN_PORT} for itself"
+                "nodes on the local network may not be found: another program holds UDP port {LAN_PORT} exclusively"
             )),
             Some(e) if self.ears.is_empty() => Some(format!("nodes on the local network cannot be found yet: {e}")),
             None if self.ears.is_empty() => Some(
@@ -279,7 +279,7 @@ impl MulticastSockets {
             for _ in 0..READ_BUDGET {
                 match ear.hears.recv_from(&mut buffer) {
                     Ok((_, from)) if !is_on_link(from, ear.place, &ear.networks) => {
-                        log::debug!("a beacon from {from} was not said on {}", ear.place);
+                        log::debug!("a beacon from {from} was ignored on {}", ear.place);
                     }
                     Ok((len, from)) => each(from, buffer.get(..len).unwrap_or_default()),
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

@@ -76,7 +76,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         default="warning",
         type=str.lower,
         choices=("debug", "info", "warning", "error"),
-        help="how much to tell on stderr: debug, info, warning or error [default: %(default)s]",
+        help="log level on stderr: debug, info, warning or error [default: %(default)s]",
     )
     common.add_argument(
         "--passphrase-file",
@@ -94,14 +94,14 @@ def _parser(name: str) -> argparse.ArgumentParser:
         metavar="ADDRESS:PORT",
         action="append",
         default=[],
-        help="where to listen, again for more [default: any port of IPv4 and IPv6]",
+        help="address to listen on, may be repeated [default: any port of IPv4 and IPv6]",
     )
     serve.add_argument(
         "--join",
         metavar="PLACE",
         action="append",
         default=[],
-        help="an invitation, host:port or host:port/NODE_ID to enter the network through; again for more",
+        help="an invitation, host:port or host:port/NODE_ID to enter the network through, may be repeated",
     )
     serve.add_argument(
         "--lan",

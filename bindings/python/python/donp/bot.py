@@ -490,7 +490,7 @@ async def _join(node: AsyncNode, places: list[str]) -> None:
             await node.join_group(invitation)
         except DeniedError as e:
             # After a restart with the same arguments it is a member already.
-            _log.warning("the invitation to a group is not taken: %s", e)
+            _log.warning("the invitation to a group is refused: %s", e)
 
 
 async def _drained(node: AsyncNode) -> None:

@@ -570,7 +570,7 @@ class ClientEvents:
                 return None
             if message is None or message.get("method") == "end":
                 self.close()
-                reason = (message or {}).get("params", {}).get("reason") or "the daemon ended without a word"
+                reason = (message or {}).get("params", {}).get("reason") or "the daemon ended without notice"
                 raise ClosedError(str(reason), "donp run, then make a new client")
             if message.get("method") == "event":
                 return _event(message["params"])

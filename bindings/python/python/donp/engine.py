@@ -325,7 +325,7 @@ class Engine:
     def join(self, now_us: int, places: Iterable[str] | str = ()) -> None:
         """Enters the network through any of `places`, or with none through whoever is known.
 
-        A text with a colon is a place, `ip:port` or `ip:port/NodeId` (an engine looks no names up); one
+        A text with a colon is a place, `ip:port` or `ip:port/NodeId` (an engine does not look up names); one
         without is an invitation. Raises `InvalidInputError` for anything else, `DeniedError` for an
         invitation to another network.
         """

@@ -72,7 +72,7 @@ class DownReason(enum.Enum):
     FULL = "full"
     """There are too many links."""
     MISBEHAVED = "misbehaved"
-    """It brought forged messages."""
+    """It sent forged messages."""
     OTHER = "other"
     """A reason of a newer version."""
 

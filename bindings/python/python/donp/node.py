@@ -881,7 +881,7 @@ def _linked_among(peers: Iterable[Peer], who: NodeId | str) -> Peer | None:
 
 def _too_late(otherwise: str, timeout: float) -> TimeoutError:
     return TimeoutError(
-        f"{otherwise} within {timeout:g} s", "see that the other node runs and can be reached", True
+        f"{otherwise} within {timeout:g} s", "check that the other node runs and can be reached", True
     )
 
 

@@ -114,7 +114,7 @@ public enum DownReason: String, Hashable, Sendable {
     case unwanted
     /// There are too many links.
     case full
-    /// It brought forged messages.
+    /// It sent forged messages.
     case misbehaved
     /// A reason of a newer version.
     case other

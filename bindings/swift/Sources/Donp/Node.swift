@@ -161,7 +161,7 @@ public final class Node: Sendable {
             if isOver {
                 throw DonpError(
                     kind: .timeout, text: "\(otherwise) within \(timeout)",
-                    hint: "see that the other node runs and can be reached", retryable: true)
+                    hint: "check that the other node runs and can be reached", retryable: true)
             }
             try? await Task.sleep(for: .milliseconds(50))
         }

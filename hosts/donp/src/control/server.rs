@@ -107,9 +107,9 @@ fn bind(path: &Path) -> Result<UnixListener, Failure> {
     if !about.is_dir() || about.uid() != os::own_uid() || about.permissions().mode() & 0o077 != 0 {
         return Err(Failure::new(
             Exit::Failed,
-            format!("others can reach the control socket's folder {}", dir.display()),
+            format!("other users can reach the control socket's folder {}", dir.display()),
         )
-        .hint("chmod 700 on it, or another --state-dir"));
+        .hint("chmod 700 it, or use another --state-dir"));
     }
     // Left by a process that was killed: whoever holds the lock is the only one to listen here.
     match fs::symlink_metadata(path) {
@@ -300,7 +300,7 @@ impl Client {
         follows: &mut bool,
     ) -> Result<Value, Failure> {
         if *follows {
-            return Err(Failure::usage("this connection follows the events already"));
+            return Err(Failure::usage("this connection already follows the events"));
         }
         let cursor = self.service.node.cursor();
         let after = params["after"].as_u64().unwrap_or(cursor);

@@ -146,7 +146,7 @@ fn count(v: &mut Verdict, name: &str, place: &str, have: &[&String], wanted: &BT
     let lost = wanted.difference(&once).count();
     let unknown = once.difference(wanted).count();
     let twice = have.len() - once.len();
-    for (n, what) in [(lost, "missing from"), (unknown, "in, though nobody sent them to it,"), (twice, "twice in")] {
+    for (n, what) in [(lost, "missing from"), (unknown, "in, though no node sent them to it,"), (twice, "twice in")] {
         if n > 0 {
             v.problems.push(format!("{name}: {n} messages are {what} {place}"));
         }

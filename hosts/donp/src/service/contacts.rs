@@ -149,7 +149,7 @@ impl Service {
 
     fn send_typing(&self, params: &Value) -> Result<Value, Failure> {
         if !self.running {
-            return Err(no_daemon("typing is shown to who is linked"));
+            return Err(no_daemon("typing notices go to connected nodes only"));
         }
         let conversation = self.conversation_of(params)?;
         self.node.send_typing(conversation)?;
@@ -159,9 +159,7 @@ impl Service {
     fn delete_conversation(&self, params: &Value) -> Result<Value, Failure> {
         let conversation = self.conversation_of(params)?;
         if !matches!(conversation, Conversation::Private(_)) {
-            return Err(
-                Failure::usage("only what was said with one node can be deleted here").hint("donp contact list")
-            );
+            return Err(Failure::usage("only a private conversation can be deleted").hint("donp contact list"));
         }
         self.node.delete_conversation(conversation)?;
         Ok(object("deleted_conversation", json!({ "conversation": json::conversation(conversation) })))

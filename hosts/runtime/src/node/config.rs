@@ -39,7 +39,7 @@ pub struct NodeConfig {
     pub network_key: Option<[u8; 32]>,
     /// Where to listen, at most 16; empty for any port of both families.
     pub listen: Vec<SocketAddr>,
-    /// Where others can reach this node, if it cannot know: the outside of a container, a forwarded port. They come first
+    /// Addresses at which others reach this node, if it cannot know them: container, forwarded port. They come first
     /// in tickets and announcements.
     pub announce: Vec<SocketAddr>,
     /// Who the node is and what it knows.

@@ -158,7 +158,7 @@ impl Profile {
                 let salvaged = salvage::salvage_with(dir, secrets, log)?;
                 let lost = if salvaged.lost.is_empty() { "nothing" } else { &salvaged.lost };
                 let aside = salvaged.aside.display();
-                log::error!("{} records were kept, lost: {lost}; the file as it was: {aside}", salvaged.kept);
+                log::error!("{} records were kept, lost: {lost}; the damaged file: {aside}", salvaged.kept);
                 let (identity, mut store) = Self::open_with(dir, secrets, access, &[])?;
                 store.was_salvaged();
                 (identity, store)

@@ -288,7 +288,7 @@ public enum class DownReason {
     /** There are too many links. */
     Full,
 
-    /** It brought forged messages. */
+    /** It sent forged messages. */
     Misbehaved,
 
     /** A reason of a newer version. */

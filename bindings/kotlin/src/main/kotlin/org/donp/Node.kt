@@ -950,7 +950,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
                 found = look()
             }
             found
-        } ?: throw DonpException.Timeout(otherwise, "see that the other node runs and can be reached", true)
+        } ?: throw DonpException.Timeout(otherwise, "check that the other node runs and can be reached", true)
 
     /** `Node(name, id)`. */
     override fun toString(): String = "Node($name, $id)"
