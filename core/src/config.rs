@@ -235,7 +235,7 @@ settings! {
 settings! {
     /// Finding nodes on the local network by multicast.
     discovery: DiscoveryConfig {
-        /// Whether beacons carry the node's long-term id, so that everybody near sees who is there. Off: they
+        /// Whether beacons carry the node's long-term id, so that all nodes near see its identity. Off: they
         /// carry a random tag that changes daily and with each network (docs/design/overlay.md §5).
         visible: bool = false,
             "Whether all nodes on the local network may see this node's id: true or false";
@@ -312,7 +312,7 @@ settings! {
         /// Whether messages of muted contacts make events too: no.
         report_muted: bool = false,
             "Whether messages of muted contacts make events too: true or false";
-        /// Whether others are told up to where the user has read private conversations that it spoke in, and groups of
+        /// Whether read confirmations are sent in private conversations that the user wrote in, and in groups of
         /// up to 32 members: no (docs/design/groups.md §5, "Confirmations").
         send_read_marks: bool = false,
             "Send read confirmations";

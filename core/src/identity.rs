@@ -171,7 +171,7 @@ pub(crate) enum Domain {
     GroupMessage,
     /// An invitation to a group.
     Invitation,
-    /// The consent of who joins a group.
+    /// The consent of a node that joins a group.
     Acceptance,
     /// The answer to a challenge over a link.
     Challenge,
@@ -246,7 +246,7 @@ mod scheme {
     }
 }
 
-/// A toy signature that anybody can make: it fails for other bytes and other keys, and proves nothing. For
+/// A toy signature that any program can make: it fails for other bytes and other keys, and proves nothing. For
 /// simulations in which no node lies (see `crypto/dh.rs`).
 #[cfg(donp_toy_keys)]
 mod scheme {
@@ -411,7 +411,7 @@ impl Identity {
         &self.account
     }
 
-    /// The recovery code of the account that this identity began with: 38 characters for a person to write down. Who has it
+    /// The recovery code of the account that this identity began with: 38 characters for a person to write down. Its holder
     /// can remove every device of the account and add others. None once it was forgotten.
     pub fn recovery_code(&self) -> Option<String> {
         self.recovery.as_ref().map(Recovery::text)

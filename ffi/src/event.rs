@@ -199,7 +199,7 @@ pub enum Event {
         /// Who has it.
         confirmations: Confirmations,
     },
-    /// Somebody types in a group or a private conversation, or does not any more: it said something, six seconds are over,
+    /// A node types in a group or a private conversation, or has stopped: it sent a message, six seconds are over,
     /// or it is not linked.
     Typing {
         /// Where.

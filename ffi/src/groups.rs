@@ -8,7 +8,7 @@ use donp_runtime::api;
 
 use crate::{Content, DonpError, Engine, GroupId, MessageId, Node, NodeId};
 
-/// Who can join a group, and who can know of it: the `GroupType` of the DONP document.
+/// Which nodes can join a group, and which can know of it: the `GroupType` of the DONP document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum GroupKind {
     /// Everybody who has its id may join, so nothing in it is secret.
@@ -49,7 +49,7 @@ impl TryFrom<GroupKind> for core::GroupKind {
     }
 }
 
-/// The rank of a member. Nobody acts on an equal or a higher one.
+/// The rank of a member. No member acts on an equal or a higher one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum GroupRole {
     /// Reads.
@@ -191,13 +191,13 @@ impl TryFrom<GroupPolicy> for core::GroupPolicy {
 pub struct GroupInfo {
     /// Which.
     pub id: GroupId,
-    /// Who can join it.
+    /// Which nodes can join it.
     pub kind: GroupKind,
     /// Its name.
     pub name: String,
     /// Its description, empty if there is none.
     pub description: String,
-    /// Who may do what.
+    /// Which role may do what.
     pub policy: GroupPolicy,
     /// A temporary group ends then, in milliseconds since 1970.
     pub expires_ms: Option<u64>,
@@ -324,9 +324,9 @@ pub enum Refusal {
     Invitation,
     /// The node is banned from the group.
     Banned,
-    /// Who was asked is not a member, or may not add anybody.
+    /// The asked node is not a member, or may not add members.
     Asked,
-    /// Somebody who may invite said no.
+    /// A member that may invite declined.
     Declined,
     /// A reason of a newer version.
     Other,

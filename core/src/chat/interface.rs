@@ -126,7 +126,7 @@ pub(crate) enum Out {
         conversation: Conversation,
         confirmations: Confirmations,
     },
-    /// Somebody types, or does not any more.
+    /// A node types, or has stopped.
     Typing {
         conversation: Conversation,
         node: NodeId,

@@ -395,7 +395,7 @@ impl Chat {
         // Only who deleted its body serves a header: an author has it.
         let Some(run) = Run::decode_signed(conversation, bytes).ok().filter(|run| !run.is_bare()) else {
             self.drops.count(DropReason::Message);
-            // Who passes on a broadcast decodes it first.
+            // A forwarder decodes a broadcast first.
             out.push(Out::Forged(from));
             return out.push(Out::GossipValidated { id, genuine: false });
         };

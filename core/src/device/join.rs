@@ -23,7 +23,7 @@ const AGAIN: Duration = Duration::from_secs(2);
 pub(super) struct Invited {
     pub(super) secret: [u8; 16],
     pub(super) until: Instant,
-    /// Who used it: the answer may be lost, and is given again to this device alone.
+    /// The device that used it: the answer may be lost, and is given again to this device alone.
     used_by: Option<NodeId>,
 }
 

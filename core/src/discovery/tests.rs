@@ -139,7 +139,7 @@ fn a_beacon_gives_its_port_at_the_address_it_came_from() {
     assert!(b.receive(group(5), &Beacon { ports: [0, 4_000], ..beacon(5) }).is_empty());
 }
 
-/// Breaks without `is_near`: whoever reaches the port of beacons names any address of the internet.
+/// Breaks without `is_near`: a sender that reaches the port of beacons names any address of the internet.
 #[test]
 fn a_beacon_from_beyond_the_local_network_is_refused() {
     let mut b = Bench::new(1);

@@ -1,4 +1,4 @@
-//! What the application is told, in two classes.
+//! The events of the application, in two classes.
 //!
 //! **Durable** events carry a number, are stored in the batch that caused them, and come again after
 //! a restart until `ack` says they were handled. **Volatile** ones sit in a bounded ring; when it
@@ -168,7 +168,7 @@ pub enum Volatile {
         /// Who has it.
         confirmations: Confirmations,
     },
-    /// Somebody types in a group or a private conversation, or does not any more: it said something, six seconds are
+    /// A node types in a group or a private conversation, or has stopped: it sent a message, six seconds are
     /// over, or it is not linked.
     Typing {
         /// Where.

@@ -330,7 +330,7 @@ fn a_file_reaches_a_member_from_its_author() {
     assert_eq!(world.nodes[1].files.next_deadline(), None);
 }
 
-// Mutation: who is fetching says that it has nothing.
+// Mutation: a fetching node says that it has nothing.
 #[test]
 fn members_that_fetch_at_once_give_parts_to_each_other() {
     let mut world = World::new(8);
@@ -476,7 +476,7 @@ fn a_file_is_for_those_it_was_shared_with_while_they_are_members() {
     assert!(matches!(answers[..], [Message::Has { parts: Held::Nothing, .. }, Message::Lacks { .. }]), "the same");
     world.set_members(&[0, 2]);
     assert_eq!(asked(&mut world, 0, 1, file.id), refused, "no member any more");
-    // Who knows its id and its key names it in a conversation of its own with the holder: that shares nothing.
+    // A node that knows its id and its key names it in a conversation of its own with the holder: that shares nothing.
     let conversation = Conversation::Private(world.ids[1]);
     let author = world.ids[1];
     world.input(0, In::Named { conversation, author, file: file.clone() });

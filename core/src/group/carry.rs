@@ -73,7 +73,7 @@ impl Groups {
             let epoch = group.epochs.iter_mut().find(|epoch| epoch.op() == run.context.epoch);
             epoch.and_then(|epoch| epoch.seal(cx.rng, &pack(&run)))
         };
-        // Without a key it waits for who catches up from this node.
+        // Without a key it waits for the members that catch up from this node.
         let Some(sealed) = sealed else { return };
         group.save(out);
         let state = group.state();

@@ -23,7 +23,7 @@ impl Backoff {
         steps.saturating_add(PATIENT)
     }
 
-    /// As [`next`](Self::next), for one of many: who has not answered for long is asked ever less, so that an address book
+    /// As [`next`](Self::next), for one of many: a node that has not answered for long is asked ever less, so that an address book
     /// full of nodes that are gone costs next to nothing.
     pub(super) fn next_of_many(&self, fails: u32, now: Instant, rng: &mut Rng) -> Instant {
         let beyond = fails.saturating_sub(self.patience());

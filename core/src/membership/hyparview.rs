@@ -579,7 +579,7 @@ impl HyParView {
         if !self.enabled || self.only_introduces() || self.wants_neighbours() {
             return;
         }
-        // From a random one on: who refuses once is not asked each time.
+        // From a random one on: a node that refuses once is not asked each time.
         if candidates.len() > 1 {
             let first = cx.rng.below(candidates.len());
             candidates.rotate_left(first);

@@ -88,7 +88,7 @@ fn nothing_that_says_something_gives_way() {
     let devices = [NodeId([1; 32]), NodeId([2; 32]), NodeId([3; 32])];
     let put = |map: &mut Map, n, from, set| {
         let register = Register::Blocked(NodeId([n; 32]), set);
-        // The writer is any: the share is of who brings it.
+        // The writer is any: the share is of the bringer.
         let stamped = stamped(1, 1, n, register);
         map.put(stamped, NodeId([from; 32]), Present { generation: 1, devices: &devices }, &mut Outbox::<()>::new())
     };
@@ -391,7 +391,7 @@ fn registers_of_lists_that_gave_way_stay_in_order() {
     assert_eq!(a.machine.map.root(), b.machine.map.root());
 }
 
-/// Mutation: `own` does not look at the blocks of who is no device any more.
+/// Mutation: `own` does not look at the blocks of a removed device.
 #[test]
 fn a_block_of_a_device_holds_from_its_removal() {
     let mut b = Bench::new(0, &[1, 2]);
@@ -496,7 +496,7 @@ fn what_was_set_of_a_device_becomes_its_persons_on_all_devices_alike() {
     assert_eq!(a.machine.map.root(), root, "once");
 }
 
-/// Mutations: `spare` does not look for who left; what is of an earlier list takes the place of what is new.
+/// Mutations: `spare` does not look for a device that left; what is of an earlier list takes the place of what is new.
 #[test]
 fn what_a_removed_device_filled_gives_way() {
     let devices = [NodeId([1; 32]), NodeId([2; 32])];

@@ -637,7 +637,7 @@ fn claims_of(mesh: &Mesh, at: usize, but: &[usize], claim: &Claim) -> Vec<Update
 }
 
 /// One ping made 63 of 90 opinions false for ten minutes. Breaks if a claim of a death is believed, if one that a member
-/// left or sleeps needs no statement, and if what was heard is told on.
+/// left or sleeps needs no statement, and if a claim is passed on.
 #[test]
 fn a_liars_ping_changes_no_opinion_in_a_zone_of_ten() {
     for claim in [Claim::Down, Claim::Left, Claim::Away, Claim::Suspect] {
@@ -685,7 +685,7 @@ fn claims_for_a_minute_bury_no_member() {
     }
 }
 
-/// Two liars are heard by nobody, whatever they call themselves: a vote is that of a link. Breaks if the votes wanted are
+/// The claims of two liars count nowhere, whatever they call themselves: a vote is that of a link. Breaks if the votes wanted are
 /// two, if one teller counts twice, or if those without a voice are counted (`claimed`).
 #[test]
 fn fewer_liars_than_confirmations_make_no_suspect() {
@@ -780,7 +780,7 @@ fn a_member_exceeds_what_it_signed_in_a_former_life() {
 
 /// Fifty members at one address, with statements that hold: each is wanted once at first, then ever more rarely, for no
 /// more than the teller's own bytes pay, and no other node hears of them. Breaks if nothing is paid (`pay`), if a member
-/// that was never met is told of (`retold`) or is never given up (`forget_unmet`).
+/// that was never met is passed on (`retold`) or is never given up (`forget_unmet`).
 #[test]
 fn made_up_members_cost_no_more_bytes_than_their_teller_sent() {
     let mut mesh = Mesh::formed(4, &Config::default());

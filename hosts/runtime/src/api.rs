@@ -255,7 +255,7 @@ pub enum Event {
         /// Who has the newest message of this node that rose, and all before it.
         confirmations: Confirmations,
     },
-    /// Somebody types, or does not any more.
+    /// A node types, or has stopped.
     Typing {
         /// Where.
         #[serde(with = "text")]

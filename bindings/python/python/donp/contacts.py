@@ -23,7 +23,7 @@ class Verification(enum.Enum):
     """Whether the keys of a contact were compared."""
 
     UNVERIFIED = "unverified"
-    """Nobody compared its safety number."""
+    """Its safety number was not compared."""
     VERIFIED = "verified"
     """Its safety number was compared and is right."""
     CHANGED = "changed"
@@ -85,12 +85,12 @@ class ConversationInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmations:
-    """Who has a message of this node, as far as is known here."""
+    """Which members have a message of this node, as far as is known here."""
 
     message: MessageId
     """Which."""
     members: int
-    """Members that may read it, without this node and who is blocked here; 1 in a private conversation."""
+    """Members that may read it, without this node and blocked nodes; 1 in a private conversation."""
     stored: list[NodeId]
     """Those of them that have stored it."""
     read: list[NodeId]

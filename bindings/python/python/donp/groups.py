@@ -27,7 +27,7 @@ __all__ = [
 
 
 class GroupKind(enum.Enum):
-    """Who can join a group, and who can know of it."""
+    """Which nodes can join a group, and which can know of it."""
 
     PUBLIC = "public"
     """Everybody who has its id may join, so nothing in it is secret."""
@@ -42,7 +42,7 @@ class GroupKind(enum.Enum):
 
 
 class GroupRole(enum.Enum):
-    """The rank of a member. Nobody acts on an equal or a higher one."""
+    """The rank of a member. No member acts on an equal or a higher one."""
 
     GUEST = "guest"
     """Reads."""
@@ -97,9 +97,9 @@ class Refusal(enum.Enum):
     BANNED = "banned"
     """The node is banned from the group."""
     ASKED = "asked"
-    """Who was asked is not a member, or may not add anybody."""
+    """The asked node is not a member, or may not add members."""
     DECLINED = "declined"
-    """Somebody who may invite said no."""
+    """A member that may invite declined."""
     OTHER = "other"
     """A reason of a newer version."""
 

@@ -354,7 +354,7 @@ class Node:
     def add_contact(self, node: NodeId, petname: str | None = None) -> None:
         """Makes a node a contact, with an own name for it if one is given; accepts its request.
 
-        A name has 1 to 64 bytes. Who is written to becomes a contact too. Raises `InvalidInputError` for
+        A name has 1 to 64 bytes. A node that is written to becomes a contact too. Raises `InvalidInputError` for
         the name or this node itself, `AlreadyExistsError` if another contact has the name, `BusyError` if
         there are 4,096.
         """
@@ -483,7 +483,7 @@ class Node:
         _call(self._raw.mark_read, _conversation_out(conversation), _before_out(upto))
 
     def confirmations(self, conversation: Conversation, message: MessageId) -> Confirmations:
-        """Who has a message of this node in a group or a private conversation.
+        """Which members have a message of this node in a group or a private conversation.
 
         It never says too much: a member that is away is counted when it, or what it says, comes here. Raises
         `NotFoundError` for what is no own message among the newest 1,024 or on the pages of history read

@@ -2,7 +2,7 @@ internal import DonpFFI
 
 /// Whether the keys of a contact were compared.
 public enum Verification: String, Hashable, Sendable {
-    /// Nobody compared its safety number.
+    /// Its safety number was not compared.
     case unverified
     /// Its safety number was compared and is right.
     case verified
@@ -46,11 +46,11 @@ public struct Contact: Hashable, Sendable {
     public let unread: Int
 }
 
-/// Who has a message of this node, as far as is known here.
+/// Which members have a message of this node, as far as is known here.
 public struct Confirmations: Hashable, Sendable {
     /// Which.
     public let message: MessageId
-    /// Members that may read it, without this node and who is blocked here; 1 in a private conversation.
+    /// Members that may read it, without this node and blocked nodes; 1 in a private conversation.
     public let members: Int
     /// Those of them that have stored it.
     public let stored: [NodeId]

@@ -33,7 +33,7 @@ public enum Event: Hashable, Sendable {
     /// entry without text. Of older ones ask ``Node/confirmations(_:of:)``. A private message that is stored has
     /// ``delivered(seq:id:to:)`` instead.
     case confirmed(conversation: Conversation, confirmations: Confirmations)
-    /// Somebody types in a group or a private conversation, or does not any more: it said something, six seconds are
+    /// A node types in a group or a private conversation, or has stopped: it sent a message, six seconds are
     /// over, or it is not linked.
     case typing(conversation: Conversation, node: NodeId, active: Bool)
     /// Durable. A stranger wrote a private message for the first time: it is in the book as a request until it is

@@ -1,6 +1,6 @@
 internal import DonpFFI
 
-/// Who can join a group, and who can know of it.
+/// Which nodes can join a group, and which can know of it.
 public enum GroupKind: String, Hashable, Sendable {
     /// Everybody who has its id may join, so nothing in it is secret.
     case `public`
@@ -14,7 +14,7 @@ public enum GroupKind: String, Hashable, Sendable {
     case other
 }
 
-/// The rank of a member. Nobody acts on an equal or a higher one.
+/// The rank of a member. No member acts on an equal or a higher one.
 public enum GroupRole: String, Hashable, Sendable {
     /// Reads.
     case guest
@@ -66,9 +66,9 @@ public enum Refusal: String, Hashable, Sendable {
     case invitation
     /// The node is banned from the group.
     case banned
-    /// Who was asked is not a member, or may not add anybody.
+    /// The asked node is not a member, or may not add members.
     case asked
-    /// Somebody who may invite said no.
+    /// A member that may invite declined.
     case declined
     /// A reason of a newer version.
     case other
@@ -121,13 +121,13 @@ public struct GroupPolicy: Hashable, Sendable {
 public struct GroupInfo: Hashable, Sendable, Identifiable {
     /// Which.
     public let id: GroupId
-    /// Who can join it.
+    /// Which nodes can join it.
     public let kind: GroupKind
     /// Its name.
     public let name: String
     /// Its description, empty if there is none.
     public let description: String
-    /// Who may do what.
+    /// Which role may do what.
     public let policy: GroupPolicy
     /// A temporary group ends then, in milliseconds since 1970.
     public let expiresMs: UInt64?

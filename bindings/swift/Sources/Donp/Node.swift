@@ -558,7 +558,7 @@ public final class Node: Sendable {
     }
 
     /// Makes a node a contact, with an own name for it if one is given: 1 to 64 bytes, and of no other contact.
-    /// Accepts its request. Who is written to becomes a contact too.
+    /// Accepts its request. A node that is written to becomes a contact too.
     /// - Throws: ``DonpError`` of the kinds `invalidInput` (the name, or this node itself), `alreadyExists`
     ///   (another contact has the name) and `busy` (there are 4,096).
     public func addContact(_ node: NodeId, petname: String? = nil) async throws(DonpError) {
@@ -683,7 +683,7 @@ public final class Node: Sendable {
         try await call { try $0.markRead(conversation: conversation.raw, upto: upto?.description) }
     }
 
-    /// Who has a message of this node in a group or a private conversation. It never says too much: a member that
+    /// Which members have a message of this node in a group or a private conversation. It never says too much: a member that
     /// is away is counted when it, or what it says, comes here.
     /// - Throws: ``DonpError`` of the kinds `notFound` (it is no own message among the newest 1,024 or on the pages
     ///   of history read since the start) and `denied` (the network's conversation).

@@ -1,7 +1,7 @@
 //! The table of docs/design/groups.md §3, row by row: two sides act apart, then they meet.
 //!
 //! The rows are read as they stand in the page. O is the owner, A and B are admins, M and N moderators, X and Y members,
-//! G is a guest; Z is nobody yet.
+//! G is a guest; Z is no member yet.
 
 use alloc::format;
 use alloc::string::String;
@@ -225,7 +225,7 @@ impl<'a> Played<'a> {
         assert!(self.log.insert(op));
     }
 
-    /// What is after they meet, in the words of the table: who is not what they were, who is banned, and the name.
+    /// What is after they meet, in the words of the table: the changed ranks, the banned nodes, and the name.
     fn after(&self) -> OrderedSet<String> {
         let state = self.log.state().unwrap();
         let mut all = OrderedSet::new();
@@ -273,7 +273,7 @@ fn every_row_comes_out_as_the_page_says() {
                     expected.insert(format!("name {}", played.names().last().unwrap()));
                 }
                 "name before" => {}
-                // What somebody was before is said for clarity.
+                // The former rank is stated for clarity.
                 what if NAMES.iter().zip(BEFORE).any(|(name, before)| what == format!("{name} {before}")) => {}
                 what => {
                     expected.insert(what.into());

@@ -305,7 +305,7 @@ impl Bench {
         self.nodes[n].machine.groups.get(&group)?.usable
     }
 
-    /// Delivers a message that nobody's machine said, and returns how many came of it.
+    /// Delivers a message that no machine made, and returns how many came of it.
     fn feed(&mut self, to: usize, from: usize, message: &Message) -> Vec<Message> {
         let (before, from, body) = (self.said.len(), self.id(from), encode(message));
         self.step(to, |machine, cx, out| machine.handle(cx, In::Message { from, body }, out));
@@ -348,7 +348,7 @@ fn rename(name: &str) -> Action {
     Action::Describe { field: Field::Name, value: name.into() }
 }
 
-/// A sealed message that nobody made, with these tags.
+/// A forged sealed message with these tags.
 fn garbage(tags: [u8; 16], sender: u16, number: u32, len: usize) -> Vec<u8> {
     let front = [&[1, 1][..], &tags, &sender.to_le_bytes(), &number.to_le_bytes()].concat();
     [front, vec![7; 24], vec![9; len], vec![0; 16]].concat()
@@ -415,7 +415,7 @@ fn who_is_removed_gets_no_secret_of_any_epoch() {
     assert_eq!(bench.secrets_to(3), before);
 }
 
-/// Fails if an epoch stays in use that somebody holds who is no member any more (`candidate`), or if tags outlive their
+/// Fails if an epoch stays in use that a former member holds (`candidate`), or if tags outlive their
 /// epoch.
 #[test]
 fn a_removed_member_opens_nothing_that_is_said_after() {
@@ -445,7 +445,7 @@ fn a_removed_member_opens_nothing_that_is_said_after() {
     }
 }
 
-/// Fails if nobody is asked for a secret that does not come (`ask_secrets`), or if the same one is asked each time.
+/// Fails if no member is asked for a secret that does not come (`ask_secrets`), or if the same one is asked each time.
 #[test]
 fn a_secret_that_feeders_withhold_is_got_from_others() {
     let (mut bench, group) = Bench::with_group(6, 6);
@@ -476,7 +476,7 @@ fn an_author_that_crashes_after_it_told_one_of_five_loses_nobody() {
     assert_eq!(bench.usable(group, 6), None);
 }
 
-/// Fails if a secret is given to who was no holder of its epoch (`hand_to`).
+/// Fails if a secret is given to a node that was no holder of its epoch (`hand_to`).
 #[test]
 fn a_newcomer_opens_nothing_from_before_it_came() {
     let (mut bench, group) = Bench::with_group(4, 3);
@@ -501,7 +501,7 @@ fn a_newcomer_opens_nothing_from_before_it_came() {
     assert!(bench.has_heard(3, b"new"));
 }
 
-/// Fails if a stranger is told that an invitation is missing (`asked_to_join`), or what there is of a group (`state`).
+/// Fails if a stranger learns that an invitation is missing (`asked_to_join`), or which state a group has (`state`).
 #[test]
 fn a_stranger_cannot_tell_whether_there_is_a_group() {
     let (mut bench, group) = Bench::with_group(4, 3);
@@ -554,7 +554,7 @@ fn a_stranger_cannot_tell_whether_there_is_a_group() {
     assert!(bench.is_member(group, 3, 3));
 }
 
-/// Operations of a node that name what nobody has.
+/// Operations of a node that name what no node has.
 fn orphans(bench: &Bench, group: GroupId, by: usize, count: u32) -> Vec<Blob> {
     let orphan = |n: u32| {
         let mut parent = [0; 32];
@@ -656,7 +656,7 @@ fn an_invitation_adds_whom_it_names_and_nobody_else() {
         answers.into_iter().find_map(|m| if let Message::Refuse { reason, .. } = m { Some(reason) } else { None })
     };
     let accepts = |n: usize, nonce: u8, by: Option<&Identity>| Acceptance::sign(&who(n as u8), group, [nonce; 16], by);
-    // The consent of somebody else, and one to another group.
+    // The consent of another node, and one to another group.
     assert_eq!(answer(&mut bench, 4, accepts(5, 1, None), Some(for_node.clone())), None);
     let to_other = Acceptance::sign(&who(5), other, [1; 16], None);
     assert_eq!(answer(&mut bench, 5, to_other, Some(for_node.clone())), None);
@@ -690,7 +690,7 @@ fn an_invitation_adds_whom_it_names_and_nobody_else() {
     assert!((0..3).all(|n| !bench.is_member(group, n, 4) && !bench.is_member(group, n, 6)));
 }
 
-/// Fails if an addition is taken without the consent of who is added (`Case::addition`), or by whose rank does not
+/// Fails if an addition is taken without the consent of the added node (`Case::addition`), or by a member whose rank does not
 /// reach.
 #[test]
 fn nobody_is_in_a_group_before_they_accept() {
@@ -727,7 +727,7 @@ fn nobody_is_in_a_group_before_they_accept() {
 }
 
 /// Fails if what is collected before a node is a member need not be of the group (`operations`, `OpLog::insert`), or if
-/// others than who was asked may bring it.
+/// others than the asked member may bring it.
 #[test]
 fn a_newcomer_takes_no_forged_copy_of_the_group_it_was_invited_to() {
     let (mut bench, group) = Bench::with_group(4, 2);
@@ -868,7 +868,7 @@ fn a_restart_loses_and_repeats_nothing() {
     let (mut bench, group) = Bench::with_group(5, 4);
     let mut used = OrderedSet::new();
     for round in 0..4u8 {
-        // Who holds the key is learned again.
+        // The holders of the key are learned again.
         let info = |b: &Bench| b.nodes[1].machine.info(group).map(|info| GroupInfo { key_holders: 0, ..info });
         let before = (bench.usable(group, 1), info(&bench), bench.nodes[1].context.clone());
         let from = bench.sealed.len();

@@ -31,7 +31,7 @@ fn a_node_is_asked_for_its_keys_without_a_session() {
     let theirs = (who(1).public_key(), identity(&nodes[1]));
     assert_eq!(nodes[0].keys[1..], [theirs]);
     assert!(nodes.iter().all(|n| n.sessions().is_empty()));
-    // Nobody asked for a second one.
+    // No second one was asked for.
     let again = nodes[1].machine.keys.bundle().to_vec().try_into().unwrap();
     nodes[0].take(&Message::Bundle(&again).encode());
     assert_eq!((nodes[0].keys.len(), nodes[0].drops(DropReason::Message)), (2, 1));

@@ -1,4 +1,4 @@
-//! Contacts, requests, what was read, and who is at the other end of a link: from JSON to JSON.
+//! Contacts, requests, read marks, and the identity at the other end of a link: from JSON to JSON.
 
 use std::time::{Duration, Instant};
 

@@ -88,14 +88,14 @@ pub struct GroupInfo {
     pub id: GroupId,
     /// The short form of its id.
     pub short: String,
-    /// Who can join it.
+    /// Which nodes can join it.
     #[serde(with = "text")]
     pub kind: GroupKind,
     /// Its name.
     pub name: String,
     /// Its description, empty if there is none.
     pub description: String,
-    /// Who may do what.
+    /// Which role may do what.
     pub policy: GroupPolicy,
     /// A temporary group ends then, in milliseconds since 1970.
     pub expires_ms: Option<u64>,

@@ -2,7 +2,7 @@ package org.donp
 
 /** Whether the keys of a contact were compared. */
 public enum class Verification {
-    /** Nobody compared its safety number. */
+    /** Its safety number was not compared. */
     Unverified,
 
     /** Its safety number was compared and is right. */
@@ -71,10 +71,10 @@ public data class ConversationInfo(
 )
 
 /**
- * Who has a message of this node, as far as is known here.
+ * Which members have a message of this node, as far as is known here.
  *
  * @property message which
- * @property members members that may read it, without this node and who is blocked here; 1 in a private conversation
+ * @property members members that may read it, without this node and blocked nodes; 1 in a private conversation
  * @property stored those of them that have stored it
  * @property read those that say that they have read it: who turned the setting `chat.send_read_marks` on
  */

@@ -128,7 +128,7 @@ public sealed class Event {
     }
 
     /**
-     * Somebody types in a group or a private conversation, or does not any more: it said something, six seconds are over,
+     * A node types in a group or a private conversation, or has stopped: it sent a message, six seconds are over,
      * or it is not linked.
      *
      * @property conversation where

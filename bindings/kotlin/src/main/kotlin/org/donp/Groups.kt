@@ -1,6 +1,6 @@
 package org.donp
 
-/** Who can join a group, and who can know of it. */
+/** Which nodes can join a group, and which can know of it. */
 public enum class GroupKind {
     /** Everybody who has its id may join, so nothing in it is secret. */
     Public,
@@ -18,7 +18,7 @@ public enum class GroupKind {
     Other,
 }
 
-/** The rank of a member, the lowest first. Nobody acts on an equal or a higher one. */
+/** The rank of a member, the lowest first. No member acts on an equal or a higher one. */
 public enum class GroupRole {
     /** Reads. */
     Guest,
@@ -89,10 +89,10 @@ public enum class Refusal {
     /** The node is banned from the group. */
     Banned,
 
-    /** Who was asked is not a member, or may not add anybody. */
+    /** The asked node is not a member, or may not add members. */
     Asked,
 
-    /** Somebody who may invite said no. */
+    /** A member that may invite declined. */
     Declined,
 
     /** A reason of a newer version. */

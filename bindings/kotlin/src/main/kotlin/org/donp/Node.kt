@@ -814,7 +814,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
         io { markRead(conversation.toRaw(), upto?.text) }
 
     /**
-     * Who has a message of this node in a group or a private conversation. It never says too much: a member that is away
+     * Which members have a message of this node in a group or a private conversation. It never says too much: a member that is away
      * is counted when it, or what it says, comes here.
      *
      * @throws DonpException.NotFound for what is no own message among the newest 1,024 or on the pages of history read
