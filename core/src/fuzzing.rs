@@ -377,7 +377,7 @@ fn engines(bytes: &[u8]) {
         mail.truncate(500);
     }
     let all = told.len();
-    assert!(told.iter().all(|(_, id)| said.contains(id)), "somebody's message was invented");
+    assert!(told.iter().all(|(_, id)| said.contains(id)), "a message was invented");
     told.sort_unstable();
     told.dedup();
     assert_eq!(told.len(), all, "told twice");

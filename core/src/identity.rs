@@ -411,8 +411,8 @@ impl Identity {
         &self.account
     }
 
-    /// The recovery code of the account that this identity began with: 38 characters for a person to write down. Its holder
-    /// can remove every device of the account and add others. None once it was forgotten.
+    /// The recovery code of the account that this identity began with: 38 characters for a person to write down. Its
+    /// holder can remove every device of the account and add others. None once it was forgotten.
     pub fn recovery_code(&self) -> Option<String> {
         self.recovery.as_ref().map(Recovery::text)
     }

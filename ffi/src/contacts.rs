@@ -55,7 +55,7 @@ impl From<core::AuthenticationResult> for AuthenticationResult {
     }
 }
 
-/// Somebody in the book of a node: a contact, or a stranger with a request.
+/// A node in the book of another: a contact, or a stranger with a request.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct Contact {
     /// The party: one device.
@@ -95,7 +95,7 @@ impl From<core::Contact> for Contact {
     }
 }
 
-/// Who has a message of this node.
+/// The members that have a message of this node.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct Confirmations {
     /// Which.
@@ -104,7 +104,7 @@ pub struct Confirmations {
     pub members: u32,
     /// Those of them that have stored it.
     pub stored: Vec<NodeId>,
-    /// Those that say that they have read it: who turned the setting `chat.send_read_marks` on.
+    /// Those that say that they have read it, with the setting `chat.send_read_marks` on.
     pub read: Vec<NodeId>,
 }
 
@@ -222,8 +222,8 @@ impl Node {
         self.run(|n| n.mark_read(conversation.into(), upto))
     }
 
-    /// Which members have a message of this node in a group or a private conversation, as far as is known here. NotFound for what is no
-    /// own message among the newest 1,024 or on the pages of history read since the start.
+    /// Which members have a message of this node in a group or a private conversation, as far as is known here.
+    /// NotFound for what is no own message among the newest 1,024 or on the pages of history read since the start.
     pub fn confirmations(&self, conversation: Conversation, message: MessageId) -> Result<Confirmations, DonpError> {
         self.run(|n| Ok(api::Confirmations::from(n.confirmations(conversation.into(), message)?).into()))
     }

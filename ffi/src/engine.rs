@@ -390,7 +390,7 @@ impl Engine {
         })
     }
 
-    /// Enters the network through any of `places`, `ip:port` or `ip:port/NodeId`, or whoever is known.
+    /// Enters the network through any of `places`, `ip:port` or `ip:port/NodeId`, or any known node.
     #[uniffi::method(default(places = []))]
     pub fn join(&self, now_us: u64, places: Vec<String>) -> Result<(), DonpError> {
         let places = places.iter().map(|p| place(p)).collect::<Result<Vec<_>, _>>()?;
@@ -521,13 +521,13 @@ impl Engine {
         })
     }
 
-    /// Nodes that were met or heard of, at most `max`, by id.
+    /// Nodes that were met or named by others, at most `max`, by id.
     #[uniffi::method(default(max = 1000))]
     pub fn peers(&self, max: u32) -> Result<Vec<Peer>, DonpError> {
         self.run(|inner| Ok(inner.engine.peers().into_iter().take(max as usize).map(Into::into).collect()))
     }
 
-    /// What is known of one node; none if it was never met or heard of.
+    /// What is known of one node; none if it was never met or named by others.
     pub fn peer(&self, id: NodeId) -> Result<Option<Peer>, DonpError> {
         self.run(|inner| Ok(inner.engine.peer(id).map(Into::into)))
     }

@@ -60,7 +60,7 @@ pub enum GroupRole {
     Moderator,
     /// Invites, removes and ranks all below.
     Admin,
-    /// One node, whose operations nobody undoes.
+    /// One node, whose operations no member undoes.
     Owner,
     /// A rank of a newer version.
     Other,
@@ -141,7 +141,7 @@ impl TryFrom<GroupHistory> for core::GroupHistory {
     }
 }
 
-/// Who may do what in a group: the least rank that may.
+/// The least rank for each action in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct GroupPolicy {
     /// Signs invitations.
@@ -152,7 +152,7 @@ pub struct GroupPolicy {
     pub describe: GroupRole,
     /// Pins messages.
     pub pin: GroupRole,
-    /// Whether who comes with an invitation to the bearer waits for the word of somebody who may invite.
+    /// Whether a node with an invitation to the bearer waits for the approval of a member that may invite.
     pub approve: bool,
     /// What newcomers may read.
     pub history: GroupHistory,
@@ -213,7 +213,7 @@ pub struct GroupInfo {
     pub holds_key: bool,
     /// How many members hold it, this node included, as far as is known here; 0 in a PUBLIC group, which has none.
     pub key_holders: u32,
-    /// Keys of which one opens what was said between two changes of the members: who steals this device could read so
+    /// Keys of which one opens what was said between two changes of the members: a thief of this device could read so
     /// far.
     pub epochs: u32,
     /// Equal at two members exactly if both know of the same changes, in hexadecimal.
@@ -275,7 +275,7 @@ pub enum GroupChange {
     Ended,
     /// This node was not added; `reason` says why.
     Refused,
-    /// `node`, which claims to be called `name`, would like to join and waits for somebody who may invite.
+    /// `node`, which claims to be called `name`, would like to join and waits for a member that may invite.
     Asked,
     /// `node` is a member now, as `role`.
     Added,
@@ -287,7 +287,7 @@ pub enum GroupChange {
     Renamed,
     /// The description is `text` now.
     Described,
-    /// Who may do what is another.
+    /// The policy is another.
     PolicyChanged,
     /// `message` is pinned now.
     Pinned,
@@ -320,7 +320,7 @@ impl From<api::GroupChange> for GroupChange {
 /// Why a node is not added to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum Refusal {
-    /// The invitation is used up, expired, for another node, or not by somebody who may invite.
+    /// The invitation is used up, expired, for another node, or its signer may not invite.
     Invitation,
     /// The node is banned from the group.
     Banned,
@@ -371,7 +371,7 @@ impl Node {
     }
 
     /// An invitation to a group (`inviteToGroup`), good for `uses` newcomers and `expires_in` seconds: for one node, or
-    /// for whoever has it. This node adds who comes with it, so it is to be online then.
+    /// for its bearer. This node adds the nodes that use it, so it must be online then.
     #[uniffi::method(default(node = None))]
     pub fn invite_to_group(
         &self,
@@ -451,7 +451,7 @@ impl Node {
         self.run(|n| n.answer_join(group, node, approve))
     }
 
-    /// Says something to the members of a group (`sendGroupMessage`). Whoever is away catches up later, from any other.
+    /// Says something to the members of a group (`sendGroupMessage`). Absent members catch up later, from any other.
     pub fn send_to_group(&self, group: GroupId, content: Content) -> Result<MessageId, DonpError> {
         let content = content.try_into()?;
         self.run(|n| n.send_to_group(group, content))

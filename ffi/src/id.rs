@@ -86,7 +86,7 @@ pub fn message_id_depth(id: MessageId) -> u64 {
 /// What an invitation says, to show before joining. The name is a claim.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct TicketInfo {
-    /// Who issued it.
+    /// Its issuer.
     pub node: NodeId,
     /// The issuer's name.
     pub name: String,

@@ -98,7 +98,7 @@ impl Node {
     }
 }
 
-/// Passes all datagrams until nobody has any; how many there were.
+/// Passes all datagrams until no node has any; how many there were.
 fn exchange(nodes: &mut [Node], now: Instant) -> usize {
     let mut passed = 0;
     loop {

@@ -41,7 +41,7 @@ fn a_blocked_node_gets_no_link_and_no_answer_also_after_a_restart() {
             sim.run_for(10);
             assert!(!are_linked(&sim, 0, 1) && !are_linked(&sim, 1, 0), "{}", sim.replay());
         }
-        assert!(sim.node(1).engine().is_queued(id), "it is not told that it is refused");
+        assert!(sim.node(1).engine().is_queued(id), "it gets no refusal");
     }
     assert!(sim.node(0).engine().stats().drops.get(donp_core::DropReason::Blocked) > 0);
     sim.with(0, |e, now| e.unblock(now, bob)).unwrap();

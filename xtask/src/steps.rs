@@ -180,7 +180,7 @@ fn shell(root: &Path) -> Outcome {
     if !tools::answers(Command::new("shellcheck").arg("--version")) {
         return Outcome::Skipped("shellcheck is not installed".into());
     }
-    // Git distrusts a checkout that belongs to somebody else, as it may in CI; listing files is harmless.
+    // Git distrusts a checkout that belongs to another user, as it may in CI; listing files is harmless.
     let list = ["-c", "safe.directory=*", "ls-files", "-z", "*.sh", ".ci/run"];
     match Command::new("git").args(list).current_dir(root).output() {
         Ok(o) if o.status.success() && !o.stdout.is_empty() => {

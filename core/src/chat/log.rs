@@ -51,8 +51,8 @@ const MAX_WANTED: usize = 1_024;
 const MAX_WAIVED: usize = 4_096;
 /// Gaps of lives: 256. They are rare.
 const MAX_GAPS: usize = 256;
-/// What was taken without its past is not named for this long: 10 min. By then each node has taken it, and no node waits
-/// for what an honest node names.
+/// What was taken without its past is not named for this long: 10 min. By then each node has taken it, and no node
+/// waits for what an honest node names.
 const TAINTED: Duration = Duration::from_secs(600);
 /// Tainted entries: 1,024.
 const MAX_TAINTED: usize = 1_024;

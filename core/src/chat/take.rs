@@ -173,8 +173,8 @@ impl Chat {
         is_for_me && !log.is_old(run) && (log.policy.is_signed() || run.log.author != self.me)
     }
 
-    /// A run whose past is here. If bodies of it are held by others they are waited for, so that nothing is reported before
-    /// what it answers.
+    /// A run whose past is here. If bodies of it are held by others they are waited for, so that nothing is reported
+    /// before what it answers.
     fn fits(
         &mut self,
         cx: &mut Cx<'_>,

@@ -65,7 +65,7 @@ impl Typing {
 
 impl Chat {
     /// Whether people see each other type here: in small groups, and where both spoke. A stranger does not learn that
-    /// somebody is there.
+    /// the user is there.
     fn shows_typing(&self, policy: &Policy, conversation: ConversationId) -> bool {
         let spoke = || self.logs.get(&conversation).is_some_and(crate::chat::log::Log::spoke);
         policy.acknowledges() || matches!(policy.kind(), Conversation::Private(_)) && spoke()

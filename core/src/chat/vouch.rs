@@ -3,7 +3,8 @@
 //! A node that began with the newest page, or that forgot old headers, cannot check the past of what names them. It asks
 //! up to five peers whether they hold what is named. If more than half of those that answer do, it is as if it were here.
 //! If not, it was invented, and what names it is dropped; unless the headers of most peers do not reach so far. Then no
-//! node can tell, and an entry that names it is taken all the same, and not named for a while: no node has to wait for it.
+//! node can tell, and an entry that names it is taken all the same, and not named for a while: no node has to wait for
+//! it.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -49,8 +50,8 @@ struct Poll {
 }
 
 impl Poll {
-    /// The result, if more answers cannot change it or are not waited for. A peer that does not answer holds nothing: a liar can
-    /// keep others busy.
+    /// The result, if more answers cannot change it or are not waited for. A peer that does not answer holds nothing: a
+    /// liar can keep others busy.
     fn result(&self, is_over: bool) -> Option<bool> {
         let (yes, no, all) = (self.held.len(), self.lacking.len(), self.asked.len());
         let is_held = yes.saturating_mul(2) > all;

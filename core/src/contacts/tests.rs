@@ -186,7 +186,7 @@ fn an_accepted_change_is_not_verified() {
     assert_eq!(done, Ok(()));
     assert!(matches!(out[..], [Out::Trust { identity: None, held: false, .. }]), "{out:?}");
     assert_eq!(bench.verification(1), Some(Verification::Unverified));
-    assert!(bench.keys(1, 7).is_empty(), "of who is not verified nothing is reported");
+    assert!(bench.keys(1, 7).is_empty(), "nothing is reported of an unverified contact");
 }
 
 #[test]
@@ -432,8 +432,8 @@ fn a_change_that_was_accepted_elsewhere_ends_no_other_hold() {
     assert_eq!(state(&b), Verification::Unverified);
 }
 
-/// Two own devices gave one name to two contacts. Which one shows it follows from the registers, and nothing is written for that:
-/// where one of them has another name again, the other one shows it, whatever came first.
+/// Two own devices gave one name to two contacts. Which one shows it follows from the registers, and nothing is written
+/// for that: where one of them has another name again, the other one shows it, whatever came first.
 /// Mutations: the last one shows the name; applying a name shares one.
 #[test]
 fn a_name_given_twice_is_shown_by_the_lower_person() {

@@ -68,8 +68,8 @@ impl Lists {
     }
 
     /// Puts a chain in place of the account's; the chains of strangers give way, and the answer has the persons of
-    /// these. None if there is no space, or if its first device began another account that is kept: a thief of its key can
-    /// begin as many as it likes.
+    /// these. None if there is no space, or if its first device began another account that is kept: a thief of its key
+    /// can begin as many as it likes.
     pub(super) fn put<O>(
         &mut self,
         chain: Chain,

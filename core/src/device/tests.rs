@@ -58,8 +58,8 @@ impl Bench {
     }
 }
 
-/// A stranger that wrote brings the accounts of others, and many in which it is. Mutations: a met node brings any account;
-/// as many as it likes.
+/// A stranger that wrote brings the accounts of others, and many in which it is. Mutations: a met node brings any
+/// account; as many as it likes.
 #[test]
 fn a_stranger_brings_its_own_account_and_no_other() {
     let mut bench = Bench::new();

@@ -165,7 +165,7 @@ pub enum Volatile {
     Confirmed {
         /// Where.
         conversation: Conversation,
-        /// Who has it.
+        /// The node that has it.
         confirmations: Confirmations,
     },
     /// A node types in a group or a private conversation, or has stopped: it sent a message, six seconds are

@@ -121,7 +121,8 @@ impl Command<Files> for StartFetch {
                 // One hash, one file: one of the two messages is wrong, and the one that this file came by is not.
                 return Err(CommandError::File(FileError::Other));
             }
-            // The node that named it first may have lied about its size or key, so that it never comes, or does not open.
+            // The node that named it first may have lied about its size or key, so that it never comes, or does not
+            // open.
             if file.size > files.limits.file_bytes {
                 return Err(CommandError::File(FileError::TooLarge));
             }

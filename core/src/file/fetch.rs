@@ -26,8 +26,8 @@ const STALLED: Duration = Duration::from_secs(30);
 const NO_ANSWER: Duration = Duration::from_secs(10);
 /// How often other holders are looked for, and those that do not hold all are asked again.
 const LOOK: Duration = Duration::from_secs(2);
-/// Looks without a part between are twice as far apart each time, up to 64 s: any member of a conversation can name a file that
-/// no node has, and each look costs up to four handshakes.
+/// Looks without a part between are twice as far apart each time, up to 64 s: any member of a conversation can name a
+/// file that no node has, and each look costs up to four handshakes.
 const MAX_LOOKS: u32 = 5;
 /// The first time that a node is left alone; twice as long each time, up to [`LONGEST`].
 const LEFT_ALONE: Duration = Duration::from_secs(10);

@@ -516,7 +516,7 @@ fn small_files_come_unasked_within_their_share() {
         }
     }
     let here: Vec<FileId> = world.nodes[1].files.list().iter().map(|info| info.id).collect();
-    assert_eq!(here, [files[0].id, files[2].id, files[3].id], "the oldest that nobody asked for gave way");
+    assert_eq!(here, [files[0].id, files[2].id, files[3].id], "the oldest unasked one gave way");
 }
 
 // Mutations: `lost` does nothing (the part stays wrong for good); `opened` does not verify.

@@ -188,7 +188,7 @@ impl Groups {
                 out.push(Out::Vetted { group: id, author, context, may, members });
             }
             None => {
-                // Somebody that is linked has the operations.
+                // A linked member has the operations.
                 let holders = self.linked.iter().filter(|p| group.is_member(**p));
                 holders.take(2).for_each(|peer| group.say_state(*peer, true, out));
             }

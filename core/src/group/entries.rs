@@ -41,8 +41,8 @@ pub(crate) const ABOVE: u8 = OWNER + 1;
 pub(crate) struct Authority {
     /// Its author, or the signer of the invitation that it carries.
     pub(crate) node: NodeId,
-    /// The rank of `node`. [`ABOVE`] for the proof of a fork. A node that adds itself to a PUBLIC group speaks with the rank
-    /// that it gets.
+    /// The rank of `node`. [`ABOVE`] for the proof of a fork. A node that adds itself to a PUBLIC group speaks with the
+    /// rank that it gets.
     pub(crate) rank: u8,
     /// The rank of the author.
     pub(crate) own: u8,
@@ -174,8 +174,8 @@ impl Entries {
         self.proofs.iter().filter_map(|at| self.get(*at)?.by.proof.map(|(node, seq)| (*at, node, seq)))
     }
 
-    /// Up to which number the forks of `node` are known to a node that knows this past: 0 without a proof. With one, all
-    /// numbers that it has seen are.
+    /// Up to which number the forks of `node` are known to a node that knows this past: 0 without a proof. With one,
+    /// all numbers that it has seen are.
     ///
     /// So a proof of what is known already, in other words or brought again, does no harm to a forgiven node.
     pub(crate) fn known_forks(&self, node: NodeId, past: &Past) -> u64 {

@@ -182,7 +182,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// A proof voids what its subject did from the fork on without knowing of the proof, but for what others built on:
-    /// others of no lower rank, who did not know of it either. OWNERs have rule (e) instead.
+    /// other members of no lower rank that did not know of it either. OWNERs have rule (e) instead.
     fn falls_by_fork(&self, at: usize, entry: &Entry) -> bool {
         let subject = entry.op.author;
         if entry.by.own == OWNER || entry.by.proof.is_some() {

@@ -1,4 +1,5 @@
-//! What tellers, nodes that make claims about others, may cost, and how far their claims count (docs/design/failures.md §4).
+//! What tellers, nodes that make claims about others, may cost, and how far their claims count (docs/design/failures.md
+//! §4).
 //!
 //! A teller is a linked node, by its proven identity. Its claims count while what this node finds out itself does not
 //! contradict them; attempts to reach nodes that it alone named are paid for by bytes that came from it; it gets so
@@ -13,8 +14,8 @@ use crate::time::{Duration, Instant};
 
 use super::wire::MAX_PIECE;
 
-/// How long the claims of a contradicted teller do not count: at first five periods of the default, in which a slow node recovers, and
-/// then twice as long each time, up to what a member is remembered for.
+/// How long the claims of a contradicted teller do not count: at first five periods of the default, in which a slow
+/// node recovers, and then twice as long each time, up to what a member is remembered for.
 const SILENCE: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(600));
 /// What an attempt to reach a node that is known by claims alone costs its teller: an Init on Ethernet with its headers
 /// (RFC 9000 §8.1 counts datagrams; 335 and 42 bytes).
@@ -48,8 +49,8 @@ struct Asked {
 }
 
 pub(super) struct Tellers {
-    /// INVARIANT: at most `most`. Kept after the link is gone, or a liar's claims would count again after a new link. The one
-    /// that was of account least recently gives way.
+    /// INVARIANT: at most `most`. Kept after the link is gone, or a liar's claims would count again after a new link.
+    /// The one that was of account least recently gives way.
     all: OrderedMap<NodeId, Teller>,
     /// INVARIANT: at most `most`.
     asked: OrderedMap<NodeId, Asked>,

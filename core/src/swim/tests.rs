@@ -685,8 +685,8 @@ fn claims_for_a_minute_bury_no_member() {
     }
 }
 
-/// The claims of two liars count nowhere, whatever they call themselves: a vote is that of a link. Breaks if the votes wanted are
-/// two, if one teller counts twice, or if those without a voice are counted (`claimed`).
+/// The claims of two liars count nowhere, whatever they call themselves: a vote is that of a link. Breaks if the votes
+/// wanted are two, if one teller counts twice, or if those without a voice are counted (`claimed`).
 #[test]
 fn fewer_liars_than_confirmations_make_no_suspect() {
     let mut mesh = Mesh::formed(10, &Config::default());
@@ -719,7 +719,7 @@ fn own_evidence_beats_three_tellers_and_silences_them() {
     assert_eq!(mesh.state(0, 1), Some(MemberState::Alive), "it was asked, and answered");
     mesh.nodes[0].reported.clear();
     tell(&mut mesh, 8_001);
-    assert!(mesh.nodes[0].reported.is_empty(), "they are not heard");
+    assert!(mesh.nodes[0].reported.is_empty(), "their claims do not count");
     mesh.run(30_000);
     assert!(mesh.nodes[0].reported.is_empty() && mesh.downs(1) == 0);
 }

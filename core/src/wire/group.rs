@@ -1,5 +1,5 @@
-//! What the log of a group's messages must know of the group: its readers, and the operations under which each run was said
-//! (docs/design/groups.md §5).
+//! What the log of a group's messages must know of the group: its readers, and the operations under which each run was
+//! said (docs/design/groups.md §5).
 
 use alloc::vec::Vec;
 

@@ -182,7 +182,8 @@ pub enum ProfileVerb {
         #[arg(long, value_name = "FILE")]
         export_passphrase_file: Option<PathBuf>,
     },
-    /// Make this profile from a file that `export` wrote. It starts a new message log, so that nothing sent since is overwritten
+    /// Make this profile from a file that `export` wrote. It starts a new message log, so that nothing sent since is
+    /// overwritten
     Import {
         /// The file
         file: PathBuf,

@@ -31,7 +31,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Whoever starts a node by hand wants to find others.
+    /// A user that starts a node by hand wants to find others.
     pub fn lan(&self) -> Lan {
         self.lan.unwrap_or(Lan::On)
     }

@@ -37,7 +37,7 @@ pub fn run(
     let signalled = tell.clone();
     watch("donp-signals", move || {
         for signal in signals.forever() {
-            // Nobody listens if the node is ending anyway.
+            // No thread listens if the node is ending anyway.
             let _ = signalled.send(End::Signal(signal));
         }
     })?;

@@ -70,7 +70,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(mut failure) => {
             failure.hint = failure.hint.map(|hint| out.hints.of(&hint));
-            // An empty one was said already, or nobody is left to read it.
+            // An empty one was printed already, or no reader is left.
             if !failure.what.is_empty() && out.json {
                 eprintln!("{}", json::object("error", failure.to_json()));
             } else if !failure.what.is_empty() {

@@ -20,7 +20,7 @@ const DIGITS: &str = "0123456789abcdefghjkmnpqrstvwxyz";
 /// A group that is known here: its id and its name.
 pub type KnownGroup = (GroupId, String);
 
-/// Nobody, one, or several that a text can mean, and how to show them.
+/// None, one, or several that a text can mean, and how to show them.
 type Meant<T> = Vec<(T, String)>;
 
 /// A contact: its id and this node's own name for it, if it has one.
@@ -82,7 +82,7 @@ pub fn node_with(text: &str, book: &[KnownContact], peers: &[Peer]) -> Result<No
 const NOBODY: &str = "no known node is named";
 
 /// # Errors
-/// When nobody, or more than one node or group is meant.
+/// When none, or more than one node or group is meant.
 pub fn conversation(text: &str, peers: &[Peer], groups: &[KnownGroup]) -> Result<Conversation, Failure> {
     if text.trim().eq_ignore_ascii_case("all") {
         return Ok(Conversation::Network);
@@ -106,11 +106,11 @@ pub fn conversation(text: &str, peers: &[Peer], groups: &[KnownGroup]) -> Result
     only(text, nodes.chain(groups).collect(), nobody)
 }
 
-/// An id wins over its beginning, the beginning over a name: a name is a claim that anybody can make.
-/// If the beginning of one node's id is the name of another, nobody is meant.
+/// An id wins over its beginning, the beginning over a name: a name is a claim that any node can make.
+/// If the beginning of one node's id is the name of another, none is meant.
 ///
 /// # Errors
-/// When nobody or more than one node is meant.
+/// When none or more than one node is meant.
 pub fn node(text: &str, peers: &[Peer]) -> Result<NodeId, Failure> {
     node_of(text, peers.iter().map(|p| (p.id, p.name.as_deref()))).map_err(|failure| match &failure.hint {
         Some(_) => failure,
@@ -118,7 +118,7 @@ pub fn node(text: &str, peers: &[Peer]) -> Result<NodeId, Failure> {
     })
 }
 
-/// As [`node`], among these. Without a hint if nobody is meant: the caller knows where they are listed.
+/// As [`node`], among these. Without a hint if none is meant: the caller knows where they are listed.
 ///
 /// # Errors
 /// As [`node`].
@@ -318,7 +318,7 @@ mod tests {
         for text in [&id, &short, &short.replace('-', ""), &format!("n{short}"), &id[..6], &short.to_uppercase()] {
             assert_eq!(meant(text, &peers), Some(2), "{text}");
         }
-        assert_eq!(meant(&NodeId([9; 32]).to_string(), &peers), Some(9), "a whole id needs nobody's word");
+        assert_eq!(meant(&NodeId([9; 32]).to_string(), &peers), Some(9), "a whole id needs no list");
         assert_eq!(meant(&short[..3], &peers), None, "too short");
         assert_eq!(meant("nobody", &peers), None);
     }
@@ -353,7 +353,7 @@ mod tests {
         for id in [1, 2] {
             assert!(failure.what.contains(&NodeId([id; 32]).short()), "{}", failure.what);
         }
-        // Somebody takes the beginning of another's id as a name.
+        // A node takes the beginning of another's id as a name.
         let short = NodeId([1; 32]).short();
         assert!(conversation(&short, &[peer(1, None), peer(2, Some(&short))], &[]).is_err());
     }
@@ -370,10 +370,10 @@ mod tests {
             assert_eq!(group(text, &groups).unwrap_err().exit, Exit::Failed, "{text}");
         }
         let whole = GroupId([9; 32]);
-        assert_eq!(group(&whole.to_string(), &groups), Ok(whole), "a whole id needs nobody's word");
+        assert_eq!(group(&whole.to_string(), &groups), Ok(whole), "a whole id needs no list");
     }
 
-    /// A group can be called like somebody, and two groups can have one name.
+    /// A group can have the name of a node, and two groups can have one name.
     #[test]
     fn a_name_of_a_node_and_a_group_means_neither() {
         let groups = [(GroupId([1; 32]), "sam".to_owned()), (GroupId([2; 32]), "sam".into())];

@@ -98,7 +98,7 @@ fn a_backup_taken_while_running_is_restored_as_a_new_life() {
     place.run("alice", &["restore", "/nowhere/at/all"]).fails(1, &["no backup"]);
     place.run("alice", &["restore", folder]).ok();
     assert_eq!(place.json("alice", &["whoami"]).ok().json()[0]["id"], id);
-    // It speaks before it has met anybody.
+    // It sends before it has met any node.
     say(&place, "alice", 5..6);
     let _alice = place.start("alice", &["--bootstrap", &bob.place()]);
     for who in ["alice", "bob"] {

@@ -54,7 +54,7 @@ fn a_file_is_sent_fetched_and_saved() {
     let removed = place.run("bob", &["file", "remove", file]).ok();
     assert_eq!(removed.out, "removed plan.pdf\n");
     place.run("bob", &["file", "save", file, &path("x")]).fails(1, &["there is no file"]);
-    // It is fetched again from who has it.
+    // It is fetched again from its holders.
     place.run("bob", &["file", "get", "alice", &id, "--out", &path("third.pdf")]).ok();
     assert!(std::fs::read(path("third.pdf")).unwrap() == bytes());
 }

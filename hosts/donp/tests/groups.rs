@@ -50,7 +50,7 @@ fn a_group_is_made_joined_and_left_by_who_is_removed() {
         let joined = join(&place, who, &ticket).ok();
         assert!(joined.out.contains("you are in #team now"), "{joined:?}");
     }
-    // Who has not read it says the next at the same time.
+    // A member that has not read it sends the next at the same time.
     waits_for(&place, "bob", "#team", &["welcome"]);
     let sent = place.json("bob", &["send", "#team", "hello"]).ok().json().remove(0);
     assert_eq!((&sent["name"], &sent["state"]), (&json!("team"), &json!("sent")));
@@ -123,7 +123,7 @@ fn a_sender_sees_how_many_have_a_message() {
     let [_alice, _bob, carol] = three(&place);
     create(&place, "team", &["--history", "all"]);
     let alone = place.json("alice", &["send", "#team", "is this on?", "--wait", "all"]).ok().json().remove(0);
-    assert_eq!((&alone["state"], &alone["reached"]), (&json!("sent"), &json!(true)), "nobody else is there");
+    assert_eq!((&alone["state"], &alone["reached"]), (&json!("sent"), &json!(true)), "no other node is there");
     let ticket = ticket(&place, "alice", "team", &["--uses", "2"]);
     for who in ["bob", "carol"] {
         join(&place, who, &ticket).ok();
@@ -172,7 +172,9 @@ fn who_is_approved_ranked_and_handed_the_group() {
     place.run("carol", &["group", "join", &ticket, "--no-wait"]).ok();
     until("carol waits", || waits().then_some(()));
     place.run("alice", &["group", "decline", "club", "carol"]).ok();
-    until("carol is told", || place.run("carol", &["recv"]).ok().out.contains(": a member declined").then_some(()));
+    until("carol learns of it", || {
+        place.run("carol", &["recv"]).ok().out.contains(": a member declined").then_some(())
+    });
 
     place.run("alice", &["group", "role", "club", "bob", "admin"]).ok();
     until("bob is admin", || (group(&place, "bob", "club")["role"] == "admin").then_some(()));
@@ -208,7 +210,7 @@ fn what_people_get_wrong_with_groups() {
     let both = place.run("alice", &["group", "show", "#team"]).fails_with(1);
     assert!(both.contains(&id[1..5]) && both.contains(&other[1..5]), "{both}");
     place.run("alice", &["group", "show", &id[..9]]).ok();
-    // A group called like somebody.
+    // A group with the name of a node.
     create(&place, "bob", &[]);
     place.run("alice", &["send", "bob", "x"]).fails(1, &["'bob' can be", "group bob"]);
     place.run("alice", &["send", "#bob", "x"]).ok();
@@ -237,7 +239,7 @@ fn what_people_get_wrong_with_groups() {
     let _dave = place.start("dave", &["--network-key-file", key.to_str().unwrap()]);
     join(&place, "dave", &again).fails(1, &["another network", "init"]);
 
-    // Who made the ticket is not there.
+    // The issuer of the ticket is not there.
     let late = ticket(&place, "alice", &id, &[]);
     alice.kill();
     let asks = place.run("carol", &["group", "join", &late, "--timeout", "1s"]);
@@ -265,7 +267,7 @@ fn groups_without_a_daemon_are_made_and_read() {
     assert!(made[0]["expires_ms"].is_u64());
 }
 
-/// Breaks if a use of an invitation is counted only where the newcomer is added by who may not invite.
+/// Breaks if a use of an invitation is counted only where the newcomer is added by a member that may not invite.
 #[test]
 fn an_invitation_for_one_is_used_up() {
     let place = Place::new();

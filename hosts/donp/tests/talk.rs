@@ -85,7 +85,7 @@ fn an_answer_that_stdout_does_not_take_says_what_was_done() {
     assert_eq!(place.texts("alice", "all"), ["hi", "too", "last"]);
 }
 
-/// A pipe that nobody reads.
+/// A pipe without a reader.
 fn gone() -> Stdio {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
@@ -370,7 +370,7 @@ fn a_follower_says_why_it_ends() {
 fn a_follower_that_reconnects_loses_and_repeats_nothing() {
     let place = Place::new();
     let (alice, bob) = place.pair();
-    // Nothing is acknowledged, so that a daemon gives everything to who names no place.
+    // Nothing is acknowledged, so that a daemon gives everything to a reader that names no place.
     let follower = Follower::new(&place, &["--reconnect", "--no-ack"]);
     let say = |n: u32| place.run("alice", &["send", "bob", &format!("text {n}")]).ok();
     say(0);

@@ -252,7 +252,7 @@ pub enum Event {
         /// Where.
         #[serde(with = "text")]
         conversation: Conversation,
-        /// Who has the newest message of this node that rose, and all before it.
+        /// The members that have the newest message of this node that rose, and all before it.
         confirmations: Confirmations,
     },
     /// A node types, or has stopped.

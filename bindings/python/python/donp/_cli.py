@@ -195,12 +195,12 @@ def _invite(bot: Bot, args: argparse.Namespace, say: _Say) -> None:
     try:
         Node(args.profile, offline=True).shutdown()
     except errors.LockedError:
-        # Somebody has it open: the bot that serves, if it got as far as writing its invitation.
+        # Another process has it open: the bot that serves, if it got as far as writing its invitation.
         with contextlib.suppress(FileNotFoundError):
             invitation = _invitation_file(args).read_text(encoding="utf-8").strip()
             return say("invitation", invitation, invitation=invitation)
     except errors.DeniedError:
-        # Nobody has it open, and this asked without its passphrase.
+        # No process has it open, and this asked without its passphrase.
         pass
     raise errors.NotRunningError(
         f"no bot serves the profile in {args.profile}",

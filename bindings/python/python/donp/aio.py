@@ -187,11 +187,11 @@ class AsyncNode:
         return await self._run(self.sync.status)
 
     async def peers(self, max: int = 1_000) -> list[Peer]:
-        """Nodes that were met or heard of, at most `max`."""
+        """Nodes that were met or named by others, at most `max`."""
         return await self._run(self.sync.peers, max)
 
     async def peer(self, id: NodeId) -> Peer | None:
-        """What is known of one node; `None` if it was never met or heard of."""
+        """What is known of one node; `None` if it was never met or named by others."""
         return await self._run(self.sync.peer, id)
 
     # Who is there, and what to do when something seems wrong.
@@ -329,7 +329,7 @@ class AsyncNode:
         await self._run(self.sync.synchronize_state, peer)
 
     async def handle_local_peer(self, address: str, id: NodeId | None = None) -> None:
-        """Somebody near may be at `address`, `ip:port`: a hint, tried once, as `Node.handle_local_peer`."""
+        """A node near may be at `address`, `ip:port`: a hint, tried once, as `Node.handle_local_peer`."""
         await self._run(self.sync.handle_local_peer, address, id)
 
     # The network.

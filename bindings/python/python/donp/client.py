@@ -364,7 +364,7 @@ class Client:
         return self.say(Private(to), what)
 
     def broadcast(self, what: str | Content) -> MessageId:
-        """Says something to everybody in the network. Whoever is away catches up later."""
+        """Says something to all nodes of the network. Absent nodes catch up later."""
         return self.say(NETWORK, what)
 
     def send_to_group(self, group: GroupId, what: str | Content) -> MessageId:

@@ -47,7 +47,7 @@ class AuthenticationResult(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contact:
-    """Somebody in the book of a node: a contact, or a stranger with a request."""
+    """A node in the book of another: a contact, or a stranger with a request."""
 
     node: NodeId
     """The party: one device."""
@@ -94,7 +94,7 @@ class Confirmations:
     stored: list[NodeId]
     """Those of them that have stored it."""
     read: list[NodeId]
-    """Those that say that they have read it: who turned the setting `chat.send_read_marks` on."""
+    """Those that say that they have read it, with the setting `chat.send_read_marks` on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

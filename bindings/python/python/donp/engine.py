@@ -323,7 +323,7 @@ class Engine:
         _call(self._raw.handle_records, now_us, request, _records(records))
 
     def join(self, now_us: int, places: Iterable[str] | str = ()) -> None:
-        """Enters the network through any of `places`, or with none through whoever is known.
+        """Enters the network through any of `places`, or with none through any known node.
 
         A text with a colon is a place, `ip:port` or `ip:port/NodeId` (an engine does not look up names); one
         without is an invitation. Raises `InvalidInputError` for anything else, `DeniedError` for an
@@ -618,7 +618,7 @@ class Engine:
         _call(self._raw.synchronize_state, now_us, _node_id(peer))
 
     def handle_local_peer(self, now_us: int, address: str, id: NodeId | None = None) -> None:
-        """Somebody near may be at `address`, `ip:port`: a hint, tried once, as `Node.handle_local_peer`."""
+        """A node near may be at `address`, `ip:port`: a hint, tried once, as `Node.handle_local_peer`."""
         _call(self._raw.handle_local_peer, now_us, address, None if id is None else _node_id(id))
 
     def handle_beacon(self, now_us: int, source: str, payload: bytes) -> None:
@@ -657,11 +657,11 @@ class Engine:
         return _engine_status_in(_call(self._raw.status))
 
     def peers(self, max: int = 1_000) -> list[Peer]:
-        """Nodes that were met or heard of, at most `max`."""
+        """Nodes that were met or named by others, at most `max`."""
         return [_peer_in(raw) for raw in _call(self._raw.peers, max)]
 
     def peer(self, id: NodeId) -> Peer | None:
-        """What is known of one node; `None` if it was never met or heard of."""
+        """What is known of one node; `None` if it was never met or named by others."""
         raw = _call(self._raw.peer, _node_id(id))
         return None if raw is None else _peer_in(raw)
 

@@ -263,11 +263,11 @@ class Node:
         return _node_status_in(_call(self._raw.status))
 
     def peers(self, max: int = 1_000) -> list[Peer]:
-        """Nodes that were met or heard of, at most `max`."""
+        """Nodes that were met or named by others, at most `max`."""
         return [_peer_in(raw) for raw in _call(self._raw.peers, max)]
 
     def peer(self, id: NodeId) -> Peer | None:
-        """What is known of one node; `None` if it was never met or heard of."""
+        """What is known of one node; `None` if it was never met or named by others."""
         raw = _call(self._raw.peer, _node_id(id))
         return None if raw is None else _peer_in(raw)
 
@@ -275,7 +275,7 @@ class Node:
     # them (`FaultToleranceProtocol` of the DONP document).
 
     def members(self) -> list[ZoneMember]:
-        """The members of this node's zone, by id, without itself; those that went lately are still in it.
+        """The members of this node's zone, by id, without itself; recently departed ones are still in it.
 
         Empty where the network has more than 64 nodes.
         """
@@ -333,14 +333,14 @@ class Node:
         return [NodeId._of(id) for id in _call(self._raw.blocked)]
 
     def handle_local_peer(self, address: str, id: NodeId | None = None) -> None:
-        """Somebody near may be at `address`, `ip:port`: what Bonjour or another discovery found.
+        """A node near may be at `address`, `ip:port`: what Bonjour or another discovery found.
 
         A hint, tried once: `PeerUp` tells if it was right. If `id` is given, another node that answers there
         is refused. Raises `InvalidInputError` for what is no address.
         """
         _call(self._raw.handle_local_peer, address, None if id is None else _node_id(id))
 
-    # The book of people, what was read, and who is at the other end of a link.
+    # The book of people, what was read, and the identity at the other end of a link.
 
     def contacts(self) -> list[Contact]:
         """All of the book, by id: contacts, and requests of strangers."""
@@ -574,16 +574,16 @@ class Node:
         A node that is away gets it later, and the event `Delivered` tells when it has it. Raises
         `NotFoundError` for a node that was never met or heard of, `InvalidInputError` for an empty or too
         long text, `BusyError` when the queue is full, `DeniedError` for a blocked node, and for a verified
-        contact whose key changed. Who is written to becomes a contact.
+        contact whose key changed. A node that is written to becomes a contact.
         """
         return MessageId._of(_call(self._raw.send_private, _node_id(to), _content_out(what)))
 
     def broadcast(self, what: str | Content) -> MessageId:
-        """Says something to everybody in the network. Whoever is away catches up later."""
+        """Says something to all nodes of the network. Absent nodes catch up later."""
         return MessageId._of(_call(self._raw.broadcast, _content_out(what)))
 
     def send_to_group(self, group: GroupId, what: str | Content) -> MessageId:
-        """Says something to the members of a group. Whoever is away catches up later, from any other.
+        """Says something to the members of a group. Absent members catch up later, from any other.
 
         Raises `NotFoundError` without such a group, `DeniedError` if this node may not post there,
         `InvalidInputError` for an empty or too long text.
@@ -666,7 +666,7 @@ class Node:
     ) -> str:
         """An invitation to a group, good for `uses` newcomers and `expires_in` seconds.
 
-        For one node, or for whoever has it. This node adds who comes with it, so it is to be online then.
+        For one node, or for its bearer. This node adds the nodes that use it, so it is to be online then.
         Raises `NotFoundError` without such a group, `DeniedError` if this node may not invite, or not with
         that role.
         """
@@ -904,7 +904,7 @@ class _Life:
     """
 
     running: ClassVar[dict[_ffi.Node, threading.Lock]] = {}
-    # Those of them that were told to end by a finalizer, and nobody waited for.
+    # Those of them that a finalizer ended, without a waiter.
     left: ClassVar[list[_ffi.Node]] = []
 
     @classmethod
@@ -919,7 +919,7 @@ class _Life:
 
     @classmethod
     def end(cls, raw: _ffi.Node, how: Callable[[], None]) -> None:
-        # Whoever comes second waits for the first.
+        # The second caller waits for the first.
         with cls.running.get(raw) or contextlib.nullcontext():
             try:
                 _call(how)

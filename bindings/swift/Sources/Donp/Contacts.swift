@@ -24,7 +24,7 @@ public enum AuthenticationResult: String, Hashable, Sendable {
     case other
 }
 
-/// Somebody in the book of a node: a contact, or a stranger with a request.
+/// A node in the book of another: a contact, or a stranger with a request.
 public struct Contact: Hashable, Sendable {
     /// The party: one device.
     public let node: NodeId
@@ -54,7 +54,7 @@ public struct Confirmations: Hashable, Sendable {
     public let members: Int
     /// Those of them that have stored it.
     public let stored: [NodeId]
-    /// Those that say that they have read it: who turned the setting `chat.send_read_marks` on.
+    /// Those that say that they have read it, with the setting `chat.send_read_marks` on.
     public let read: [NodeId]
 }
 

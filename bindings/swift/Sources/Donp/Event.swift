@@ -6,7 +6,7 @@ import Foundation
 /// Those with a ``seq`` are durable: they come again, also after a restart, until ``Node/ack(_:)`` was called
 /// with their number or a higher one. The others are volatile: they tell what changes, not what is.
 public enum Event: Hashable, Sendable {
-    /// Durable. Somebody else's message is in a conversation, stored and in causal order.
+    /// Durable. A message of another author is in a conversation, stored and in causal order.
     case received(seq: UInt64, message: Message)
     /// Durable. The other side has stored a private message.
     case delivered(seq: UInt64, id: MessageId, to: NodeId)
@@ -29,8 +29,8 @@ public enum Event: Hashable, Sendable {
     case fileReceived(seq: UInt64, file: FileId)
     /// More of a file is here: `bytes` of `size`, from so many nodes.
     case fileProgress(file: FileId, bytes: UInt64, size: UInt64, holders: UInt64)
-    /// Members have stored or read more of what this node said: who has the newest message of it that rose, or an
-    /// entry without text. Of older ones ask ``Node/confirmations(_:of:)``. A private message that is stored has
+    /// Members have stored or read more of what this node said: those that have the newest message of it that rose, or
+    /// an entry without text. Of older ones ask ``Node/confirmations(_:of:)``. A private message that is stored has
     /// ``delivered(seq:id:to:)`` instead.
     case confirmed(conversation: Conversation, confirmations: Confirmations)
     /// A node types in a group or a private conversation, or has stopped: it sent a message, six seconds are
@@ -48,12 +48,12 @@ public enum Event: Hashable, Sendable {
     case devicesChanged(seq: UInt64, node: NodeId, device: NodeId, added: Bool)
     /// This node's state changed.
     case stateChanged(before: NodeState, after: NodeState)
-    /// A node is linked to this one. The name is what it claims, once it told it.
+    /// A node is linked to this one. The name is what it claims, once it is known.
     case peerUp(peer: NodeId, name: String?)
     /// A node is not linked any more.
     case peerDown(peer: NodeId, reason: DownReason)
     /// What this node holds of a member of its zone changed, or ``Node/detectNodeFailure(_:)`` asked for it.
-    /// Who is new in the zone is found in ``Node/members()``.
+    /// New members of the zone are found in ``Node/members()``.
     case memberChanged(peer: NodeId, state: MemberState)
     /// The result of ``Node/authenticateNode(_:)``: whether the device of the node is at the other end of the link.
     case authenticated(peer: NodeId, result: AuthenticationResult)
@@ -86,7 +86,7 @@ public enum Event: Hashable, Sendable {
 
 /// Where a node is in its life.
 public enum NodeState: String, Hashable, Sendable {
-    /// Made, not told to join yet.
+    /// Made, not yet joining.
     case initializing
     /// Looking for a node that answers.
     case discovering
@@ -104,13 +104,13 @@ public enum NodeState: String, Hashable, Sendable {
 
 /// Why a link went down.
 public enum DownReason: String, Hashable, Sendable {
-    /// Nothing was heard for too long.
+    /// Nothing was received for too long.
     case timeout
     /// The other side said goodbye.
     case closed
     /// The other side started anew.
     case restarted
-    /// Nobody here needs it any more.
+    /// This node no longer needs it.
     case unwanted
     /// There are too many links.
     case full

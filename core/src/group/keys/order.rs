@@ -65,8 +65,8 @@ impl Order {
     }
 }
 
-/// A random order of the sorted members without `me`: those believed away come last, since they feed no node, and else it
-/// is by chance that the author cannot choose. None if there are too many, or `me` is not one.
+/// A random order of the sorted members without `me`: those believed away come last, since they feed no node, and else
+/// it is by chance that the author cannot choose. None if there are too many, or `me` is not one.
 pub(crate) fn make_order(
     commitment: &[u8; 32],
     members: &[NodeId],

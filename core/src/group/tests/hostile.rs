@@ -664,7 +664,7 @@ fn an_invitation_adds_whom_it_names_and_nobody_else() {
     assert_eq!(answer(&mut bench, 4, accepts(4, 2, None), Some(for_node.clone())), refused, "for another node");
     assert_eq!(answer(&mut bench, 4, accepts(4, 2, None), Some(expired)), refused, "expired");
     assert_eq!(answer(&mut bench, 4, accepts(4, 2, None), Some(too_high)), refused, "as high as its signer");
-    assert_eq!(answer(&mut bench, 4, accepts(4, 2, None), Some(by_member)), refused, "by who may not invite");
+    assert_eq!(answer(&mut bench, 4, accepts(4, 2, None), Some(by_member)), refused, "by a member that may not invite");
     assert_eq!(answer(&mut bench, 4, accepts(4, 2, None), Some(for_bearer.clone())), refused, "without the secret");
     let wrong = accepts(4, 2, Some(&who(98)));
     assert_eq!(answer(&mut bench, 4, wrong, Some(for_bearer.clone())), refused, "with another secret");
@@ -676,7 +676,7 @@ fn an_invitation_adds_whom_it_names_and_nobody_else() {
     // The signer is an administrator no more.
     let lost = Invitation::sign(&bench.nodes[2].who, group, [44; 16], terms, Invitee::Node(bench.id(6)));
     bench.act(group, 0, Deed::SetRole { member: admin, role: GroupRole::Member });
-    assert_eq!(answer(&mut bench, 6, accepts(6, 4, None), Some(lost)), refused, "by who may not invite any more");
+    assert_eq!(answer(&mut bench, 6, accepts(6, 4, None), Some(lost)), refused, "by a former inviter");
     // An old consent does not bring back; a ban counts more than an invitation.
     let member = bench.id(4);
     bench.remove(group, 0, 4);
@@ -690,8 +690,8 @@ fn an_invitation_adds_whom_it_names_and_nobody_else() {
     assert!((0..3).all(|n| !bench.is_member(group, n, 4) && !bench.is_member(group, n, 6)));
 }
 
-/// Fails if an addition is taken without the consent of the added node (`Case::addition`), or by a member whose rank does not
-/// reach.
+/// Fails if an addition is taken without the consent of the added node (`Case::addition`), or by a member whose rank
+/// does not reach.
 #[test]
 fn nobody_is_in_a_group_before_they_accept() {
     let (mut bench, group) = Bench::with_group(5, 3);
@@ -850,7 +850,7 @@ fn forged_messages_of_one_node_are_limited() {
     assert!(bench.has_heard(0, b"one") && !bench.has_heard(0, b"two"));
     bench.wait(1);
     bench.say(group, 3, b"three");
-    assert!(bench.has_heard(0, b"three"), "after a second it is heard again");
+    assert!(bench.has_heard(0, b"three"), "after a second it counts again");
     // In the long run: four a second.
     for _ in 0..40 {
         bench.wait(0);

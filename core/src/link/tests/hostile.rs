@@ -575,9 +575,9 @@ fn a_node_that_leaves_ends_the_handshakes_under_way() {
 }
 
 /// A record that binds the identity of its signer to the link key of another node, which lives at the address that it is
-/// named at: a node that links to the signer reaches the other, and gets no answer. Thirty messages broke the link of two honest
-/// nodes 666 times in two minutes. Breaks without the responder's id in the prologue, and without `bind` of the
-/// initiator's (`no_other_identity_is_proven_by_a_key`).
+/// named at: a node that links to the signer reaches the other, and gets no answer. Thirty messages broke the link of
+/// two honest nodes 666 times in two minutes. Breaks without the responder's id in the prologue, and without `bind` of
+/// the initiator's (`no_other_identity_is_proven_by_a_key`).
 #[test]
 fn a_record_with_a_strangers_link_key_opens_no_link() {
     let mut net = Net::new(2, 30);

@@ -209,7 +209,8 @@ fn the_recovery_code_outranks_every_device() {
     assert!(!passes(&fake));
 }
 
-/// A node makes an account and says that the first device of another is its first one, and that the recovery key took over.
+/// A node makes an account and says that the first device of another is its first one, and that the recovery key took
+/// over.
 /// Mutation: a chain may begin with a list of the recovery key.
 #[test]
 fn a_stranger_makes_no_chain_in_the_name_of_another_first_device() {

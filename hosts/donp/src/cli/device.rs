@@ -9,7 +9,8 @@ can remove newer devices only; the recovery code that `donp init` showed can rem
 pub enum DeviceVerb {
     /// List the devices of this account, the highest in rank first
     List,
-    /// Show a ticket, as text and QR code, with which a new device joins this account. Valid for one device and ten minutes
+    /// Show a ticket, as text and QR code, with which a new device joins this account. Valid for one device and ten
+    /// minutes
     Add,
     /// Join the account of the device that shows this ticket; only a new profile can
     Join {

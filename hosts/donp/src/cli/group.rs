@@ -138,8 +138,8 @@ pub enum GroupVerb {
 pub struct Create {
     /// 1 to 64 bytes
     pub name: String,
-    /// public (anyone with a ticket or the id, nothing in it is secret), private (by invitation), secret (private, and leaves
-    /// no trace outside) or temporary (until --expires) [default: private]
+    /// public (anyone with a ticket or the id, nothing in it is secret), private (by invitation), secret (private, and
+    /// leaves no trace outside) or temporary (until --expires) [default: private]
     #[arg(long)]
     pub kind: Option<GroupKind>,
     /// A temporary group ends this long from now, as 2h or 7d

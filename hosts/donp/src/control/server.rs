@@ -21,7 +21,7 @@ use super::MAX_LINE;
 use crate::failure::{Exit, Failure};
 use crate::service::Service;
 
-/// Connections at once; one more is told so and closed.
+/// Connections at once; one more gets an error and is closed.
 const MAX_CLIENTS: usize = 64;
 /// A client that does not read for this long is cut off.
 const WRITE_WAIT: Duration = Duration::from_secs(10);
@@ -111,7 +111,7 @@ fn bind(path: &Path) -> Result<UnixListener, Failure> {
         )
         .hint("chmod 700 it, or use another --state-dir"));
     }
-    // Left by a process that was killed: whoever holds the lock is the only one to listen here.
+    // Left by a process that was killed: only the holder of the lock listens here.
     match fs::symlink_metadata(path) {
         Ok(old) if old.file_type().is_socket() => fs::remove_file(path).map_err(io)?,
         Ok(_) => {

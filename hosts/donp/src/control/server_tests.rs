@@ -211,7 +211,7 @@ fn clients_that_went_away_free_their_places() {
         let until = Instant::now() + Duration::from_secs(60);
         let served = || bench.connect().call("version", &json!({})).is_ok();
         while !served() {
-            assert!(Instant::now() < until, "round {round}: nobody is served");
+            assert!(Instant::now() < until, "round {round}: no client is served");
             thread::sleep(Duration::from_millis(50));
         }
     }

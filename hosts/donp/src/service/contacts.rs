@@ -140,7 +140,7 @@ impl Service {
         Ok(object("marked_read", json!({ "conversation": json::conversation(conversation) })))
     }
 
-    /// Who has a message of this node.
+    /// The members that have a message of this node.
     fn confirmations(&self, params: &Value) -> Result<Value, Failure> {
         let conversation = self.conversation_of(params)?;
         let message = self.message_id(conversation, text_of(params, "message")?)?;

@@ -209,7 +209,7 @@ impl Service {
 
     fn remove_member(&self, params: &Value) -> Result<Value, Failure> {
         let ban = params["ban"].as_bool() == Some(true);
-        // Who may come back can be banned without being a member.
+        // A node that may come back can be banned without being a member.
         let among = if ban { Among::All } else { Among::Members };
         self.about_node(params, among, |id, node| Ok(self.node.remove_member(id, node, ban)?))
     }

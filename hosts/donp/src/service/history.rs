@@ -190,7 +190,7 @@ impl Folding {
             Content::React { react_to, mark } => {
                 let row = json!({ "mark": mark, "author": m.author.to_string(), "name": names.get(m.author) });
                 let all = self.reactions.entry(*react_to).or_default();
-                // Who marks a message twice in one way marks it once.
+                // Two equal reactions of one author count once.
                 if !m.retracted && !all.contains(&row) {
                     all.push(row);
                 }

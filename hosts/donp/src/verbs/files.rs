@@ -75,7 +75,7 @@ pub fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|e| Failure::new(Exit::Failed, format!("{}: {e}", path.display())))
 }
 
-/// Where a file is saved that somebody else named: never hidden, never an option of a program.
+/// Where a file is saved that another node named: never hidden, never an option of a program.
 fn harmless(name: &str) -> PathBuf {
     match name.starts_with(['.', '-', '~']) {
         true => PathBuf::from(format!("_{name}")),

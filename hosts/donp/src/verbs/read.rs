@@ -62,7 +62,7 @@ pub fn recv(args: &Recv, backend: Backend, paths: &Paths, out: &Output) -> Resul
     }
 }
 
-/// Who follows the events of a daemon, and of the next one.
+/// A follower of the events of a daemon, and of the next one.
 struct Follower<'a> {
     args: &'a Recv,
     paths: &'a Paths,
@@ -150,7 +150,7 @@ impl Follower<'_> {
         }
     }
 
-    /// Asks who is known again, if an event is of a node that was not or had another name.
+    /// Asks for the known nodes again, if an event is of a node that was not or had another name.
     fn meet(&mut self, event: &Event) {
         let (id, name) = match event {
             Event::Received { message, .. } => {
@@ -250,7 +250,7 @@ impl Viewer {
         format!("{head}{}{changed}{concurrent}{queued}{confirmed}", text.join(&below("│ ")))
     }
 
-    /// Who marked a message how, in a line below it; none without marks.
+    /// The reactions to a message, in a line below it; none without reactions.
     fn reactions(&self, m: &Value) -> Option<String> {
         // In the order in which the marks came.
         let (mut marks, mut by) = (Vec::new(), BTreeMap::<&str, Vec<String>>::new());

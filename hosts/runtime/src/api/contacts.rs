@@ -75,7 +75,7 @@ impl ConversationInfo {
     }
 }
 
-/// Who has a message of this node.
+/// The members that have a message of this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "confirmations")]
 pub struct Confirmations {

@@ -105,7 +105,7 @@ fn a_small_file_of_a_contact_comes_unasked() {
     };
     assert_eq!(share(1), named(&b));
     assert!(b.files().unwrap().is_empty(), "nothing of a stranger comes unasked");
-    // Who is written to is a contact.
+    // A node that is written to is a contact.
     b.send_private(a.id(), Content::text("hello")).unwrap();
     let file = share(2);
     is_here(&b, &file);

@@ -207,7 +207,7 @@ fn place(unfinished: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Where a file is written until it is whole: in the same folder, under a name of its own, which is not longer for a long
-/// name. It is a new file: what somebody put there, a link to elsewhere perhaps, is not written to.
+/// name. It is a new file: what another process put there, a link to elsewhere perhaps, is not written to.
 fn unfinished(to: &Path) -> io::Result<(PathBuf, File)> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     loop {

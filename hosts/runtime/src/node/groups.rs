@@ -28,8 +28,8 @@ impl Node {
         self.call_stored(move |w| Ok(w.engine.create_group(w.now, kind, name, policy, expires)?))
     }
 
-    /// An invitation to a group (`inviteToGroup`), good for `uses` newcomers and so long: for one node, or for whoever
-    /// has it. This node adds who comes with it.
+    /// An invitation to a group (`inviteToGroup`), good for `uses` newcomers and so long: for one node, or for any
+    /// bearer that has it. This node adds who comes with it.
     ///
     /// # Errors
     /// As [`Engine::invite_to_group`](donp_core::Engine::invite_to_group).

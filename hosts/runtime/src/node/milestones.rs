@@ -1,4 +1,4 @@
-//! What people who watch a node's log are told.
+//! The log lines for people who watch a node.
 
 use donp_core::{Durable, Event, Volatile};
 

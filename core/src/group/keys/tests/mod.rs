@@ -179,7 +179,7 @@ fn an_added_holder_gets_what_the_others_derive_and_nothing_before() {
     }
     b.forget_next();
     assert!(b.successor(add.0, add, nodes(4), node(1), WALL).is_none());
-    assert!(a.successor(add.0, add, nodes(2), node(3), WALL).is_none(), "who is no holder has no epoch");
+    assert!(a.successor(add.0, add, nodes(2), node(3), WALL).is_none(), "a stranger has no epoch");
 }
 
 /// Fails if a commitment is not compared, or does not bind secret and group.

@@ -31,7 +31,7 @@ public enum class AuthenticationResult {
 }
 
 /**
- * Somebody in the book of a node: a contact, or a stranger with a request.
+ * A node in the book of another: a contact, or a stranger with a request.
  *
  * @property node the party: one device
  * @property petname the own name for it, at most 64 bytes
@@ -76,7 +76,7 @@ public data class ConversationInfo(
  * @property message which
  * @property members members that may read it, without this node and blocked nodes; 1 in a private conversation
  * @property stored those of them that have stored it
- * @property read those that say that they have read it: who turned the setting `chat.send_read_marks` on
+ * @property read those that say that they have read it, with the setting `chat.send_read_marks` on
  */
 public data class Confirmations(
     val message: MessageId,
