@@ -22,7 +22,7 @@ fn are_linked(sim: &Sim, a: usize, b: usize) -> bool {
 /// Breaks if an Init of a blocked node is answered, if another machine's wish for a link is followed, or if the row is not
 /// stored.
 #[test]
-fn a_blocked_node_gets_no_link_and_no_answer_also_after_a_restart() {
+fn a_blocked_node_gets_no_link_or_answer_after_a_restart_too() {
     let mut sim = zone(1, 3);
     let (bob, me) = (sim.id(1), sim.id(0));
     assert_eq!(sim.with(0, |e, now| e.block(now, me)), Err(CommandError::ToSelf));

@@ -186,7 +186,7 @@ impl Pair {
 }
 
 #[test]
-fn a_first_message_of_a_stranger_is_a_request_and_an_answer_accepts_it() {
+fn a_strangers_first_message_is_a_request_an_answer_accepts() {
     let mut pair = Pair::new();
     let (alice, bob) = (pair.id(0), pair.id(1));
     pair.talk(0, "hello");

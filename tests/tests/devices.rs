@@ -318,7 +318,7 @@ fn a_ticket_is_good_for_one_device_and_ten_minutes() {
 /// The ticket names the key; a node at the other end with another one gets nothing and gives nothing.
 /// Mutation: `seal_for` seals in a session with any key.
 #[test]
-fn nothing_is_said_to_a_device_with_another_key_than_the_ticket_names() {
+fn a_device_without_the_key_of_the_ticket_gets_nothing() {
     let mut w = World::new(3);
     let ticket = w.ticket(0).text();
     // Another store with the first device's identity: the same node, another session identity key.
@@ -627,7 +627,7 @@ fn random_run(seed: u64) {
 /// The device joins, is removed, and what stood on it before it joined is put back. Mutation: `take_in` does not look at
 /// the device that used the ticket, and a removal does not end it (both).
 #[test]
-fn a_removed_device_does_not_come_back_by_the_ticket_that_it_used() {
+fn a_removed_device_does_not_come_back_by_its_used_ticket() {
     let mut w = World::new(3);
     let (ticket, now) = (w.ticket(0), w.now);
     w.devices[2].engine.join_account(now, &ticket).unwrap();
@@ -666,7 +666,7 @@ fn a_removed_device_joins_its_account_again() {
 
 /// Mutation: `join_account` of a removed device with private conversations takes another account.
 #[test]
-fn a_removed_device_with_private_conversations_joins_no_other_account() {
+fn a_removed_device_with_conversations_joins_no_other_account() {
     let mut w = World::new(4);
     w.add(0, 2);
     w.send(2, 1, "from the laptop");
@@ -684,7 +684,7 @@ fn a_removed_device_with_private_conversations_joins_no_other_account() {
 
 /// Private conversations are named by the account. Mutation: `may_leave` does not look at them; a restart forgets them.
 #[test]
-fn a_profile_with_private_conversations_recovers_no_other_account() {
+fn a_profile_with_conversations_recovers_no_other_account() {
     let mut w = World::new(4);
     w.verify(1, 0);
     w.send(3, 1, "from the tablet");
@@ -708,7 +708,7 @@ fn a_profile_with_private_conversations_recovers_no_other_account() {
 
 /// A stranger writes after `join_account` and before the other device answers. Mutation: only the command looks.
 #[test]
-fn a_private_conversation_that_begins_while_a_device_joins_is_not_lost() {
+fn a_conversation_that_begins_while_a_device_joins_is_not_lost() {
     let mut w = World::new(4);
     let ticket = w.ticket(0);
     w.cut.push((0, 2));
@@ -800,7 +800,7 @@ fn a_crash_leaves_no_list_without_its_hold() {
 /// Mutations: the row is looked for after the device is of no person; it stays with the device; the removed device is
 /// written to as any other.
 #[test]
-fn a_contact_by_a_removed_device_is_held_and_goes_on_by_the_person() {
+fn a_contact_by_a_removed_device_is_held_and_kept_by_the_person() {
     let mut w = World::new(3);
     w.add(0, 2);
     w.verify(1, 2);
@@ -858,7 +858,7 @@ fn a_blocked_person_is_blocked_with_the_devices_that_come() {
 /// Alice's only device is lost; her tablet (2) recovers the account. What Bob (1) compares then is the tablet's keys.
 /// Mutations: the number is of the keys that the row had; the keys of another device than the row's are not taken.
 #[test]
-fn the_safety_number_after_a_recovery_is_of_the_device_that_is_there() {
+fn the_safety_number_after_a_recovery_is_of_the_present_device() {
     let mut w = World::new(3);
     w.verify(1, 0);
     w.run_for(5);

@@ -197,7 +197,7 @@ fn together_again(sim: &mut Sim, group: GroupId) {
 
 /// Fails if what a past member said is shown without an answer, or only to those that had it before.
 #[test]
-fn a_late_message_of_a_removed_member_that_nobody_answered_is_shown_to_nobody() {
+fn an_unanswered_late_message_of_a_removed_member_is_not_shown() {
     let mut sim = network(5, 4);
     let group = removed_while_apart(&mut sim);
     together_again(&mut sim, group);
@@ -208,7 +208,7 @@ fn a_late_message_of_a_removed_member_that_nobody_answered_is_shown_to_nobody() 
 
 /// Fails if what a member answered stays hidden, or is reported twice.
 #[test]
-fn a_late_message_of_a_removed_member_is_shown_once_a_member_answered_it() {
+fn an_answered_late_message_of_a_removed_member_is_shown() {
     let mut sim = network(6, 4);
     let group = removed_while_apart(&mut sim);
     say(&mut sim, group, 2, "indeed").unwrap();

@@ -153,7 +153,7 @@ fn a_wrong_number_verifies_nobody() {
 
 /// Mutation: a change of a verified contact is taken like any other, or forgotten at a restart.
 #[test]
-fn another_key_of_a_verified_contact_is_a_change_until_it_is_looked_at() {
+fn a_new_key_of_a_verified_contact_is_a_change_until_reviewed() {
     let mut bench = verified();
     assert!(bench.keys(1, 5).is_empty(), "the same keys");
     let out = bench.keys(1, 6);
@@ -266,7 +266,7 @@ fn names_are_the_users_and_of_one_contact_each() {
 }
 
 #[test]
-fn who_is_muted_or_verified_is_so_after_a_restart_and_until_removed() {
+fn mutes_and_verifications_last_over_a_restart_until_removal() {
     let mut bench = verified();
     let (done, out) = bench.run(Mute { node: id(1), muted: true });
     assert!(done.is_ok() && matches!(out[..], [Out::Fact(Fact::Muted(_))]), "{out:?}");

@@ -267,7 +267,7 @@ fn a_late_message_counts_alike_on_all_devices() {
 /// Bob is added by his second device, whose list comes after that; then another own device joins.
 /// Mutations: `Moved` leaves the device's registers; a removal takes back those of the row alone.
 #[test]
-fn a_contact_added_by_its_second_device_is_one_contact_on_all_devices() {
+fn a_contact_added_by_its_second_device_is_one_on_all_devices() {
     let mut w = World::new(5);
     let second = w.id(4);
     w.add(BOB, 4);

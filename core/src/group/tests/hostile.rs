@@ -356,7 +356,7 @@ fn garbage(tags: [u8; 16], sender: u16, number: u32, len: usize) -> Vec<u8> {
 
 /// Fails if a secret is taken without a look at what the operation committed to (`Group::secret`).
 #[test]
-fn another_secret_than_was_committed_is_refused_and_the_right_one_is_got() {
+fn a_secret_unlike_its_commitment_is_refused_the_right_one_got() {
     let (mut bench, group) = Bench::with_group(5, 4);
     // Node 0 tells node 1 and the newcomer another secret, whenever it is asked.
     bench.in_the_way = Some(Box::new(|from, to, body| {
@@ -462,7 +462,7 @@ fn a_secret_that_feeders_withhold_is_got_from_others() {
 
 /// Fails if a member that asks gets nothing from one that is not its feeder (`give`).
 #[test]
-fn an_author_that_crashes_after_it_told_one_of_five_loses_nobody() {
+fn an_author_crashing_after_one_send_of_five_loses_no_member() {
     let (mut bench, group) = Bench::with_group(7, 7);
     bench.in_the_way = Some(Box::new(|from, to, body| secret_of(body).is_none() || from != 0 || to == 1));
     bench.remove(group, 0, 6);
@@ -729,7 +729,7 @@ fn nobody_is_in_a_group_before_they_accept() {
 /// Fails if what is collected before a node is a member need not be of the group (`operations`, `OpLog::insert`), or if
 /// others than the asked member may bring it.
 #[test]
-fn a_newcomer_takes_no_forged_copy_of_the_group_it_was_invited_to() {
+fn a_newcomer_takes_no_forged_copy_of_its_group() {
     let (mut bench, group) = Bench::with_group(4, 2);
     let ticket = bench.invitation(group, 0, 2, GroupRole::Member);
     // Node 0 is away. Another one makes a group in which node 2 is a member, and says it is this one.
@@ -792,7 +792,7 @@ fn a_liar_gets_no_run_to_anybody() {
 /// Fails if what is sealed in the chain of another counts as said by its owner, or moves the chain on: nothing does but
 /// what its owner signed (`open_if`).
 #[test]
-fn what_is_sealed_in_the_chain_of_another_takes_nothing_from_that_other() {
+fn a_seal_in_the_chain_of_another_takes_nothing_from_it() {
     let (mut bench, group) = Bench::with_group(3, 3);
     let context = bench.nodes[1].context.clone().unwrap();
     let (op, victim) = (context.epoch, bench.id(1));
@@ -903,7 +903,7 @@ fn a_restart_loses_and_repeats_nothing() {
 /// Fails if a past member keeps its last epoch for good (`Epochs::end`), or if rows of epochs stay when it comes back
 /// (`join_if_added`).
 #[test]
-fn who_stole_the_disk_of_a_past_member_opens_little_and_not_for_long() {
+fn the_disk_of_a_past_member_opens_little_and_not_for_long() {
     let (mut bench, group) = Bench::with_group(3, 3);
     let held = |bench: &Bench| bench.nodes[2].machine.groups[&group].epochs.count();
     let stored = |bench: &Bench| -> usize {

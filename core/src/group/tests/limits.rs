@@ -130,7 +130,7 @@ fn each_rank_does_what_the_table_says_and_no_more() {
 
 /// Mutations: any rank may; a message may be pinned twice, or be let go that is not pinned; all are shown.
 #[test]
-fn messages_are_pinned_by_the_rank_of_the_policy_and_the_last_64_shown() {
+fn pins_need_the_rank_of_the_policy_and_the_last_64_are_shown() {
     let mut g = private();
     let pin = |depth: u64, pinned: bool| Action::Pin { message: MessageId::first_of(depth), pinned };
     for by in 0..7 {

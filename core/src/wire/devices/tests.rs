@@ -213,7 +213,7 @@ fn the_recovery_code_outranks_every_device() {
 /// over.
 /// Mutation: a chain may begin with a list of the recovery key.
 #[test]
-fn a_stranger_makes_no_chain_in_the_name_of_another_first_device() {
+fn a_stranger_makes_no_chain_in_the_name_of_a_first_device() {
     let mallory = identity(6);
     let keys = AccountKeys { first: identity(1).public_key(), ..mallory.account().keys };
     let account = Account::new(&mallory.account().secret(), keys).unwrap();

@@ -140,7 +140,7 @@ fn a_message_outlives_a_kill_of_its_sender_and_arrives_once() {
 }
 
 #[test]
-fn events_come_again_after_a_restart_until_they_are_acknowledged() {
+fn events_come_again_after_a_restart_until_acknowledged() {
     let dir = tempfile::tempdir().unwrap();
     let b = volatile(7, &[]);
     let a = Node::open(NodeConfig { bootstraps: vec![place(&b)], ..loopback(profile(dir.path(), 8)) }).unwrap();
