@@ -316,7 +316,7 @@ settings! {
         /// up to 32 members: no (docs/design/groups.md §5, "Confirmations").
         send_read_marks: bool = false,
             "Send read confirmations";
-        /// How often heights are compared with a random neighbour: 60 s ± 50 % at random
+        /// How often heights, the version vector, are compared with a random neighbour: 60 s ± 50 % at random
         /// (docs/design/history.md §4). At once with each new neighbour.
         compare_every: Duration = Duration::from_secs(60),
             "How often version vectors are compared with a neighbour",

@@ -193,7 +193,7 @@ fn junk(total: u64) -> f64 {
     let mut now = Instant::ZERO;
     let mut nodes = linked(2, &mut now);
     let from: SocketAddr = "10.9.9.9:9".parse().unwrap();
-    // The dearest junk: as long as a handshake, so that its mac has to be computed.
+    // The most expensive junk: as long as a handshake, so that its mac has to be computed.
     let mut bytes = vec![0x55u8; 330];
     bytes[..2].copy_from_slice(&[1, 1]);
     let start = Clock::now();

@@ -324,7 +324,7 @@ impl HyParView {
             peers.links.unwant(from, out);
         }
         self.search.refused(cx);
-        peers.failed(from, refusal.words(), cx);
+        peers.failed(from, refusal.description(), cx);
     }
 
     /// The walk of a newcomer came by.
@@ -421,7 +421,7 @@ impl HyParView {
         self.invited.remove(&peer);
         self.remove(peer, peers, cx, out);
         peers.book.remove_passive(peer);
-        peers.failed(peer, DownReason::Timeout.words(), cx);
+        peers.failed(peer, DownReason::Timeout.description(), cx);
         peers.book.forget_unverified(peer);
         if self.active.is_empty() {
             self.joined = false;
@@ -446,7 +446,7 @@ impl HyParView {
         out.push(Out::message(peer, &Message::Disconnect { instead: None }));
         self.remove(peer, peers, cx, out);
         self.search.hasten();
-        peers.failed(peer, DownReason::Timeout.words(), cx);
+        peers.failed(peer, DownReason::Timeout.description(), cx);
         if self.active.is_empty() {
             self.joined = false;
         }

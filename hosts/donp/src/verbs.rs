@@ -41,7 +41,7 @@ pub enum Backend {
 /// How long a verb waits for the others that have the profile: as long as a node takes to start with a large history.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it looks.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Backend {
     /// The daemon of the profile, or without one the profile itself: beside others that read, or after the others. A
@@ -72,7 +72,7 @@ impl Backend {
                 Err(e) => return Err(e.into()),
             };
             log::debug!("waiting for {by}");
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(POLL_INTERVAL);
         };
         let facts = Facts::of(&profile, &paths.profile);
         let config = NodeConfig { config: settings.core.clone(), offline: true, ..NodeConfig::new(profile) };

@@ -57,7 +57,7 @@ fn the_socket_is_its_owners_alone_and_goes_with_its_server() {
     // A folder that others can enter is refused.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let open = Server::start(&path, Arc::clone(&service)).err().unwrap();
-    assert!(open.what.contains("others can reach"), "{open}");
+    assert!(open.what.contains("other users can reach"), "{open}");
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     // So is a link to one, and a file in the way; a socket left behind is replaced.
     let link = dir.path().join("link");
