@@ -169,11 +169,12 @@ impl Groups {
             return;
         }
         // Its row goes with the event.
-        let Some(Joining { secrets, .. }) = self.joining.remove(&id) else { return };
+        let Some(Joining { secrets, epochs, .. }) = self.joining.remove(&id) else { return };
         for op in ops.iter() {
             out.put(OPERATIONS, [id.0, op.id.0].concat(), op.bytes.clone());
         }
-        let Some(group) = Group::new(id, ops, cx.now) else { return };
+        let Some(mut group) = Group::new(id, ops, cx.now) else { return };
+        group.take_epochs(&epochs, out);
         if let Some(before) = self.groups.remove(&id) {
             // It comes back: what it held is over, also on disk.
             before.epochs.iter().for_each(|epoch| group.wipe(epoch, out));

@@ -160,14 +160,15 @@ impl Groups {
         }
     }
 
-    fn restore(&mut self, records: Vec<Record>, cx: &Cx<'_>, out: &mut Outbox<Out>) -> Result<(), Malformed> {
+    /// A row that the store lost or that cannot be read takes nothing but itself with it: what is missing is asked for.
+    fn restore(&mut self, records: Vec<Record>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Result<(), Malformed> {
         let mut operations: OrderedMap<GroupId, Vec<op::Operation>> = OrderedMap::new();
         let mut epochs: OrderedMap<GroupId, Vec<Record>> = OrderedMap::new();
         for record in records {
             let (group, _) = record.key.split_first_chunk().ok_or(Malformed)?;
             let group = GroupId(*group);
             match record.table {
-                OPERATIONS => operations.entry(group).or_default().push(op::Operation::decode(&record.value)?),
+                OPERATIONS => operations.entry(group).or_default().extend(op::Operation::decode(&record.value).ok()),
                 EPOCHS => epochs.entry(group).or_default().push(record),
                 _ => {
                     self.joining.insert(group, Joining::restore(decode(&record.value, MAX_ROW)?, cx.now));
@@ -176,8 +177,12 @@ impl Groups {
         }
         for (id, operations) in operations {
             let keys = epochs.remove(&id).unwrap_or_default();
-            let group = Group::restore(id, self.me, operations, &keys, cx, out)?;
-            self.groups.insert(id, group);
+            if operations.iter().any(|op| op.id.0 == id.0) {
+                let group = Group::restore(id, self.me, operations, &keys, cx, out)?;
+                self.groups.insert(id, group);
+            } else if let Some(joining) = Joining::recover(id, &self.identity, operations, keys, cx) {
+                self.joining.insert(id, joining);
+            }
         }
         // It was added, and had not caught up.
         for (id, group) in &mut self.groups {
@@ -264,10 +269,16 @@ impl Machine for Groups {
     }
 
     fn handle_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
+        let mut turned = false;
         for (id, joining) in &mut self.joining {
             if joining.at <= cx.now {
+                joining.turn();
                 joining.ask(*id, self.identity.name(), cx, out);
+                turned = true;
             }
+        }
+        if turned {
+            self.want_links(out);
         }
         for group in self.groups.values_mut() {
             group.handle_timeout(cx, &self.linked, self.me, out);

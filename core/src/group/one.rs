@@ -191,19 +191,24 @@ impl Group {
     ) -> Result<Self, Malformed> {
         let ops = collect(id, operations).ok_or(Malformed)?;
         let mut group = Self::new(id, ops, cx.now).ok_or(Malformed)?;
+        group.take_epochs(keys, out);
+        group.shown = Some(Arc::clone(&group.state));
+        group.choose(me, cx.wall);
+        Ok(group)
+    }
+
+    /// Epochs as they were stored.
+    pub(super) fn take_epochs(&mut self, keys: &[Record], out: &mut Outbox<Out>) {
         let mut epochs = Vec::new();
         for rows in keys.chunk_by(|a, b| a.key.get(..64) == b.key.get(..64)) {
             let row = |r: &Record| (r.key.get(64..).unwrap_or_default().to_vec(), r.value.clone());
             // One that is damaged is asked for again.
-            match Epoch::restore(id, &rows.iter().map(row).collect::<Vec<_>>()) {
+            match Epoch::restore(self.id, &rows.iter().map(row).collect::<Vec<_>>()) {
                 Ok(epoch) => epochs.push(epoch),
                 Err(Malformed) => rows.iter().for_each(|r| out.delete(EPOCHS, r.key.clone())),
             }
         }
-        group.epochs = Epochs::restore(epochs);
-        group.shown = Some(Arc::clone(&group.state));
-        group.choose(me, cx.wall);
-        Ok(group)
+        self.epochs = Epochs::restore(epochs);
     }
 
     /// After a start: what was missing is asked for again.

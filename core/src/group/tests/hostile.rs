@@ -616,6 +616,33 @@ fn operations_that_came_in_the_wrong_order_are_taken() {
     assert!(bench.nodes[1].machine.groups[&group].waiting.is_empty());
 }
 
+/// One lost row locks no store, whichever it is. Mutations: `restore` refuses a group without its first operation; `recover`
+/// asks none but the first it finds, which is away; epochs are not taken over.
+#[test]
+fn a_lost_row_costs_no_more_than_asking_for_it() {
+    let (mut bench, group) = Bench::with_group(4, 3);
+    bench.say(group, 1, b"before");
+    let rows = bench.nodes[2].rows.clone();
+    let epochs = |bench: &Bench| bench.nodes[2].machine.groups[&group].epochs.iter().count();
+    let before = epochs(&bench);
+    for (lost, n) in rows.keys().zip(0u8..) {
+        bench.nodes[2].rows = rows.clone();
+        bench.nodes[2].rows.remove(lost);
+        // The member that is asked first may be away.
+        bench.island = vec![0, u8::from(n % 2 == 0), 0, 0];
+        bench.restart(2);
+        bench.wait(30);
+        bench.islands(&[0; 4]);
+        bench.wait(2_000);
+        let hash = |n: usize| bench.nodes[n].machine.groups.get(&group).map(|g| g.ops.state_hash());
+        assert_eq!(hash(2), hash(0), "without {lost:?}");
+        bench.say(group, 1, &[n]);
+        assert!(bench.has_heard(2, &[n]), "without {lost:?}");
+        assert!(epochs(&bench) == before || lost.0 == crate::group::EPOCHS, "without {lost:?}");
+        assert!(bench.nodes[2].rows.keys().any(|row| row == lost) || lost.0 != crate::group::OPERATIONS, "it is back on disk");
+    }
+}
+
 /// Fails if operations of one member hold up what others say, or its own removal.
 #[test]
 fn a_flood_of_valid_operations_holds_up_nobody() {
