@@ -354,8 +354,8 @@ class Node:
     def add_contact(self, node: NodeId, petname: str | None = None) -> None:
         """Makes a node a contact, with an own name for it if one is given; accepts its request.
 
-        A name has 1 to 64 bytes. A node that is written to becomes a contact too. Raises `InvalidInputError` for
-        the name or this node itself, `AlreadyExistsError` if another contact has the name, `BusyError` if
+        A name has 1 to 64 bytes. A node that is written to becomes a contact too. Raises `InvalidInputError`
+        for the name or this node itself, `AlreadyExistsError` if another contact has the name, `BusyError` if
         there are 4,096.
         """
         _call(self._raw.add_contact, _node_id(node), petname)
