@@ -79,7 +79,7 @@ impl From<core::DownReason> for DownReason {
 pub enum FailReason {
     /// It was not delivered in the time that it is kept for, 30 days of running.
     Expired,
-    /// The other side does not take it.
+    /// The other side rejects it.
     Refused,
     /// The other side is blocked here.
     Blocked,
@@ -145,7 +145,7 @@ pub enum Event {
         number: u64,
     },
     /// Another copy of this profile speaks in a conversation: this one was restored from a backup, or runs twice. It
-    /// goes on in a log of its own, and nothing that either said is lost.
+    /// starts a new message log, and nothing that either said is lost.
     LifeBegun {
         /// The number to acknowledge.
         seq: u64,

@@ -392,7 +392,7 @@ impl Node {
         self.run(|n| n.join_group(&ticket))
     }
 
-    /// Leaves a group, or gives up to join it (`leaveGroup`). What was said while this node was a member stays.
+    /// Leaves a group, or cancels a request to join (`leaveGroup`). What was said while this node was a member stays.
     pub fn leave_group(&self, group: GroupId) -> Result<(), DonpError> {
         self.run(|n| n.leave_group(group))
     }

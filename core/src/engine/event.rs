@@ -96,7 +96,7 @@ pub enum Durable {
         node: NodeId,
     },
     /// Another copy of this profile speaks in a conversation: this one was restored from a backup, or runs twice. It
-    /// goes on in a log of its own, and nothing that either said is lost. Code 5.
+    /// starts a new message log, and nothing that either said is lost. Code 5.
     LifeBegun {
         /// Where.
         conversation: Conversation,
@@ -202,7 +202,7 @@ pub enum Volatile {
 pub enum FailReason {
     /// It was not delivered in the time that the configuration gives.
     Expired,
-    /// The other side does not take it: it breaks a rule there.
+    /// The other side rejects it: it breaks a rule there.
     Refused,
     /// The other node is blocked here.
     Blocked,

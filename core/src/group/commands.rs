@@ -219,7 +219,7 @@ impl Command<Groups> for Act {
     }
 }
 
-/// Leaves a group, or gives up to join it.
+/// Leaves a group, or cancels a request to join.
 #[derive(Debug)]
 pub(crate) struct Leave {
     pub(crate) group: GroupId,

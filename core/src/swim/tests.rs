@@ -807,7 +807,7 @@ fn made_up_members_cost_no_more_bytes_than_their_teller_sent() {
     assert!((40..400).contains(&wanted) && wanted * 373 <= sent + honest, "{wanted} attempts for {sent} bytes");
     assert!(mesh.nodes.iter().all(|n| n.machine.members.count() == 4), "they are given up");
     for n in 1..3 {
-        assert_eq!(mesh.nodes[n].machine.members.roster.len(), 3, "{n} heard of them");
+        assert_eq!(mesh.nodes[n].machine.members.roster.len(), 3, "{n} learned of them");
         assert_eq!(mesh.nodes[n].wants, 0);
     }
 }

@@ -38,7 +38,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How often a method that waits for events looks whether its client is still there.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// How long a node that is entering the network may take to learn of the node that is meant: two attempts to reach
-/// somebody, and their answer.
+/// it, and its answer.
 const ENTERING: Duration = Duration::from_secs(5);
 /// The longest a method waits, whatever is asked.
 const MAX_WAIT: Duration = Duration::from_secs(86_400);

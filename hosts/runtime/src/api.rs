@@ -191,7 +191,7 @@ pub enum Event {
         number: u64,
     },
     /// Another copy of this profile speaks in a conversation: this one was restored from a backup, or runs twice. It
-    /// goes on in a log of its own, and nothing that either said is lost.
+    /// starts a new message log, and nothing that either said is lost.
     LifeBegun {
         /// The number to acknowledge.
         seq: u64,

@@ -443,7 +443,7 @@ class AsyncNode:
         await self._run(self.sync.join_group, invitation)
 
     async def leave_group(self, group: GroupId) -> None:
-        """Leaves a group, or gives up to join it. What was said while this node was a member stays."""
+        """Leaves a group, or cancels a request to join. What was said while this node was a member stays."""
         await self._run(self.sync.leave_group, group)
 
     async def remove_member(self, group: GroupId, node: NodeId, ban: bool = False) -> None:

@@ -456,7 +456,7 @@ class Client:
         self._call("join_group", ticket=invitation)
 
     def leave_group(self, group: GroupId) -> None:
-        """Leaves a group, or gives up to join it."""
+        """Leaves a group, or cancels a request to join."""
         self._call("leave_group", group=_group_id(group))
 
     def remove_member(self, group: GroupId, node: NodeId, ban: bool = False) -> None:

@@ -387,7 +387,7 @@ class Engine:
         _call(self._raw.join_group, now_us, invitation)
 
     def leave_group(self, now_us: int, group: GroupId) -> None:
-        """Leaves a group, or gives up to join it. What was said while this node was a member stays."""
+        """Leaves a group, or cancels a request to join. What was said while this node was a member stays."""
         _call(self._raw.leave_group, now_us, _group_id(group))
 
     def remove_member(self, now_us: int, group: GroupId, node: NodeId, ban: bool = False) -> None:

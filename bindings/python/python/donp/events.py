@@ -83,7 +83,7 @@ class FailReason(enum.Enum):
     EXPIRED = "expired"
     """It was not delivered in the time that it is kept for, 30 days of running."""
     REFUSED = "refused"
-    """The other side does not take it."""
+    """The other side rejects it."""
     BLOCKED = "blocked"
     """The other side is blocked here."""
     OTHER = "other"
@@ -149,7 +149,7 @@ class Forked:
 class LifeBegun:
     """Another copy of this profile speaks in a conversation. Durable.
 
-    This one was restored from a backup, or runs twice. It goes on in a log of its own, and nothing that
+    This one was restored from a backup, or runs twice. It starts a new message log, and nothing that
     either said is lost.
     """
 

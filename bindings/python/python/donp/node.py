@@ -210,7 +210,7 @@ class Node:
     def kill(self) -> None:
         """Ends the node at once, as a crash of the process would: to try what happens then.
 
-        Nobody is told, and what was not stored yet is gone.
+        No peer gets a goodbye, and what was not stored yet is gone.
         """
         self._finalizer.detach()
         _Life.end(self._raw, self._raw.kill)
@@ -286,14 +286,14 @@ class Node:
 
         The event `MemberChanged` answers: `ALIVE`, or `SUSPECT` after at most ten seconds; a suspect of this
         node's zone is watched further, and found `DOWN` or `ALIVE`. Raises `NotFoundError` for a node that
-        was never met or heard of, `InvalidInputError` for this one, `NotRunningError` while suspended.
+        was never met or named by others, `InvalidInputError` for this one, `NotRunningError` while suspended.
         """
         _call(self._raw.detect_node_failure, _node_id(peer))
 
     def report_partition(self, peers: Iterable[NodeId] = ()) -> None:
         """These nodes seem to be cut off, or this one from them (`handleNetworkPartition`).
 
-        Each is asked, as by `detect_node_failure`, and contacted anew; with none named, somebody met before
+        Each is asked, as by `detect_node_failure`, and contacted anew; with none named, a node met before
         is. Parts that do not hear of each other merge. Raises as `detect_node_failure`, before anything is
         done.
         """
@@ -389,7 +389,7 @@ class Node:
     def safety_number(self, node: NodeId) -> SafetyNumber:
         """The safety number with a node of the book.
 
-        Equal at both as long as nobody stands between. Raises `NotFoundError` if the node is not in the
+        Equal at both unless there is a man in the middle. Raises `NotFoundError` if the node is not in the
         book, or its keys are not known yet; those of a linked node are asked for, so that it can be tried
         again.
         """
@@ -511,8 +511,8 @@ class Node:
         """Challenges the device of a node over its link (`authenticateNode`).
 
         The event `Authenticated` says the result in at most ten seconds. A node without a link is contacted
-        first. Raises `NotFoundError` for a node that was never met or heard of, `InvalidInputError` for
-        this one, `DeniedError` for a blocked one.
+        first. Raises `NotFoundError` for a node that was never met or named by others, `InvalidInputError`
+        for this one, `DeniedError` for a blocked one.
         """
         _call(self._raw.authenticate_node, _node_id(peer))
 
@@ -572,8 +572,8 @@ class Node:
         """Says something to one node. Returns when it is stored.
 
         A node that is away gets it later, and the event `Delivered` tells when it has it. Raises
-        `NotFoundError` for a node that was never met or heard of, `InvalidInputError` for an empty or too
-        long text, `BusyError` when the queue is full, `DeniedError` for a blocked node, and for a verified
+        `NotFoundError` for a node that was never met or named by others, `InvalidInputError` for an empty or
+        too long text, `BusyError` when the queue is full, `DeniedError` for a blocked node, and for a verified
         contact whose key changed. A node that is written to becomes a contact.
         """
         return MessageId._of(_call(self._raw.send_private, _node_id(to), _content_out(what)))
@@ -666,7 +666,7 @@ class Node:
     ) -> str:
         """An invitation to a group, good for `uses` newcomers and `expires_in` seconds.
 
-        For one node, or for its bearer. This node adds the nodes that use it, so it is to be online then.
+        For one node, or for its bearer. This node adds the nodes that use it, so it must be online then.
         Raises `NotFoundError` without such a group, `DeniedError` if this node may not invite, or not with
         that role.
         """
@@ -683,7 +683,7 @@ class Node:
         _call(self._raw.join_group, invitation)
 
     def leave_group(self, group: GroupId) -> None:
-        """Leaves a group, or gives up to join it. What was said while this node was a member stays.
+        """Leaves a group, or cancels a request to join. What was said while this node was a member stays.
 
         Raises `DeniedError` for an owner with other members: hand the group over first.
         """
@@ -898,8 +898,8 @@ def _until(timeout: float, otherwise: str, look: Callable[[], _T | None]) -> _T:
 class _Life:
     """The nodes that have to end before the interpreter does.
 
-    A node's thread wakes whoever awaits events, which runs Python; in an interpreter that is being taken
-    down that aborts the process. So each node's thread is waited for at the latest when the program ends:
+    A node's thread wakes the tasks that await events, which runs Python; in an interpreter that is being
+    taken down that aborts the process. So each node's thread is waited for at the latest when the program ends:
     as long as its goodbyes and its store take, which is half a second unless the disk is slow.
     """
 

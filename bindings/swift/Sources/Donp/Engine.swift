@@ -150,7 +150,7 @@ public final class Engine: Sendable {
         try converting { try raw.joinGroup(nowUs: nowUs, invitation: invitation) }
     }
 
-    /// Leaves a group, or gives up to join it.
+    /// Leaves a group, or cancels a request to join.
     public func leaveGroup(nowUs: UInt64, group: GroupId) throws(DonpError) {
         try converting { try raw.leaveGroup(nowUs: nowUs, group: group.description) }
     }

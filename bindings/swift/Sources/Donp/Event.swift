@@ -16,7 +16,7 @@ public enum Event: Hashable, Sendable {
     /// or it cheats. Both stay in the history, in the order that all nodes have.
     case forked(seq: UInt64, conversation: Conversation, author: NodeId, life: String, number: UInt64)
     /// Durable. Another copy of this profile speaks in a conversation: this one was restored from a backup, or
-    /// runs twice. It goes on in a log of its own, and nothing that either said is lost.
+    /// runs twice. It starts a new message log, and nothing that either said is lost.
     case lifeBegun(seq: UInt64, conversation: Conversation)
     /// Durable. Something changed in a group, or in an application to join one. What does not belong to the
     /// change is nil: `node` asked, was added, removed or ranked, `name` is what a node that asked claims,
@@ -124,7 +124,7 @@ public enum DownReason: String, Hashable, Sendable {
 public enum FailReason: String, Hashable, Sendable {
     /// It was not delivered in the time that it is kept for, 30 days of running.
     case expired
-    /// The other side does not take it.
+    /// The other side rejects it.
     case refused
     /// The other side is blocked here.
     case blocked

@@ -278,7 +278,7 @@ public final class Node: Sendable {
             })
     }
 
-    /// An invitation to a group (`inviteToGroup`). This node adds who comes with it, so it is to be online
+    /// An invitation to a group (`inviteToGroup`). This node adds the nodes that use it, so it is to be online
     /// then.
     /// - Parameters:
     ///   - group: Which.
@@ -309,7 +309,7 @@ public final class Node: Sendable {
         try await call { try $0.joinGroup(invitation: invitation) }
     }
 
-    /// Leaves a group, or gives up to join it (`leaveGroup`). What was said while this node was a member
+    /// Leaves a group, or cancels a request to join (`leaveGroup`). What was said while this node was a member
     /// stays.
     /// - Throws: ``DonpError`` of the kind `denied` for an owner with other members: hand the group over
     ///   first.

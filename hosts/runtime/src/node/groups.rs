@@ -55,7 +55,7 @@ impl Node {
         self.call_stored(move |w| w.join_group(&ticket))
     }
 
-    /// Leaves a group, or gives up to join it (`leaveGroup`).
+    /// Leaves a group, or cancels a request to join (`leaveGroup`).
     ///
     /// # Errors
     /// As [`Engine::leave_group`](donp_core::Engine::leave_group).

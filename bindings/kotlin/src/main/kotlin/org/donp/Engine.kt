@@ -381,7 +381,7 @@ public class Engine private constructor(private val raw: org.donp.ffi.Engine) : 
         run { joinGroup(nowUs.toU64("nowUs"), ticket) }
     }
 
-    /** Leaves a group, or gives up to join it. Throws as [Node.leaveGroup]. */
+    /** Leaves a group, or cancels a request to join. Throws as [Node.leaveGroup]. */
     public fun leaveGroup(nowUs: Long, group: GroupId): Unit = run { leaveGroup(nowUs.toU64("nowUs"), group.text) }
 
     /** Removes a member of lower rank, for good with [ban]. Throws as [Node.removeMember]. */

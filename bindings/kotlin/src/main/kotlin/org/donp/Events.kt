@@ -59,7 +59,7 @@ public sealed class Event {
 
     /**
      * Another copy of this profile speaks in a conversation: this one was restored from a backup, or runs twice. It
-     * goes on in a log of its own, and nothing that either said is lost.
+     * starts a new message log, and nothing that either said is lost.
      *
      * @property conversation the conversation
      */
@@ -300,7 +300,7 @@ public enum class FailReason {
     /** It was not delivered in the time that it is kept for, 30 days of running. */
     Expired,
 
-    /** The other side does not take it. */
+    /** The other side rejects it. */
     Refused,
 
     /** The other side is blocked here. */

@@ -387,7 +387,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
 
     /**
      * An invitation to a group (`inviteToGroup`), for one [node], or for its bearer. This node adds the nodes that use
-     * it, so it is to be online then.
+     * it, so it must be online then.
      *
      * @param uses so many newcomers can come with it
      * @param expiresIn it is good for so many seconds
@@ -418,7 +418,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     }
 
     /**
-     * Leaves a group, or gives up to join it (`leaveGroup`). What was said while this node was a member stays.
+     * Leaves a group, or cancels a request to join (`leaveGroup`). What was said while this node was a member stays.
      *
      * @throws DonpException.Denied for an owner with other members: hand the group over first
      */
