@@ -573,8 +573,8 @@ class Node:
 
         A node that is away gets it later, and the event `Delivered` tells when it has it. Raises
         `NotFoundError` for a node that was never met or named by others, `InvalidInputError` for an empty or
-        too long text, `BusyError` when the queue is full, `DeniedError` for a blocked node, and for a verified
-        contact whose key changed. A node that is written to becomes a contact.
+        too long text, `BusyError` when the queue is full, `DeniedError` for a blocked node, and for a
+        verified contact whose key changed. A node that is written to becomes a contact.
         """
         return MessageId._of(_call(self._raw.send_private, _node_id(to), _content_out(what)))
 
@@ -899,8 +899,8 @@ class _Life:
     """The nodes that have to end before the interpreter does.
 
     A node's thread wakes the tasks that await events, which runs Python; in an interpreter that is being
-    taken down that aborts the process. So each node's thread is waited for at the latest when the program ends:
-    as long as its goodbyes and its store take, which is half a second unless the disk is slow.
+    taken down that aborts the process. So each node's thread is waited for at the latest when the program
+    ends: as long as its goodbyes and its store take, which is half a second unless the disk is slow.
     """
 
     running: ClassVar[dict[_ffi.Node, threading.Lock]] = {}
