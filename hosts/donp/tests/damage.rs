@@ -46,8 +46,8 @@ fn messages_that_a_disk_lost_are_said_and_come_back() {
     let shown = place.run("bob", &["history", "all"]).ok();
     assert!(shown.err.contains("5 records of this profile are lost"), "no hole without a word: {shown:?}");
     let place_of = |text: &str| shown.out.lines().position(|l| l.contains(text)).unwrap_or_else(|| panic!("{shown:?}"));
-    assert_eq!(shown.out.matches("⋮ messages are missing here").count(), 1, "{shown:?}");
-    assert_eq!(place_of("⋮ messages are missing here") + 1, place_of("text 8"), "{shown:?}");
+    assert_eq!(shown.out.matches("⋮ this profile lost messages here").count(), 1, "{shown:?}");
+    assert_eq!(place_of("⋮ this profile lost messages here") + 1, place_of("text 8"), "{shown:?}");
     let status = place.run("bob", &["status"]).ok().out;
     assert!(status.contains("TROUBLE") && status.contains("5 records"), "{status}");
     let _bob = place.start("bob", &["--bootstrap", &alice.place()]);
