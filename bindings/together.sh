@@ -12,7 +12,7 @@ total=$((4 * say))
 tmp=$(mktemp -d)
 export DONP_STATE_DIR=$tmp/state
 fifos=(python kotlin swift)
-# Whoever still runs when this ends.
+# Processes that still run when this ends.
 trap 'kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$tmp"' EXIT
 
 "$donp" -p hub init --name hub >"$tmp/init.log"

@@ -41,8 +41,8 @@ echo "kotlin: the library has $(stat -c %s target/native/linux-*/libdonp_ffi.so)
 
 # A consumer, from outside.
 mvn -f consumer/pom.xml clean compile
-heard=$(mvn -f consumer/pom.xml exec:exec)
-[[ $heard == *"bob heard: hello"* ]] || { echo "kotlin: the consumer said: $heard" >&2; exit 1; }
+printed=$(mvn -f consumer/pom.xml exec:exec)
+[[ $printed == *"bob received: hello"* ]] || { echo "kotlin: the consumer said: $printed" >&2; exit 1; }
 echo "kotlin: a program with the installed jar works"
 
 # The Android archive.

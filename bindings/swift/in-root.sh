@@ -14,7 +14,7 @@ command -v swift >/dev/null && exec "$@"
 ./root.sh >&2
 root=$(realpath "${DONP_SWIFT_ROOT:-../../target/swift-root}")
 
-# Whoever is not root becomes it in a namespace of their own.
+# A user that is not root becomes it in a namespace of its own.
 namespace=(--mount)
 [ "$(id -u)" = 0 ] || namespace+=(--map-root-user)
 

@@ -10,7 +10,7 @@ root=$(realpath -m "${DONP_SWIFT_ROOT:-$top/target/swift-root}")
 # Swift compiles against the C library's headers and links with the start files of both; its package
 # asks for neither.
 suite=trixie packages=swiftlang,libc6-dev,libstdc++-14-dev
-# Says what was asked for: whoever changes that here gets a new root, not the old one.
+# Says what was asked for: a change of it here gives a new root, not the old one.
 stamp=etc/donp-swift-root want="$suite $packages"
 
 die() {
@@ -34,7 +34,7 @@ command -v debootstrap >/dev/null || die "debootstrap is missing (a Debian packa
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' \
   2>/dev/null | sed -n 1p) || mirror=
 
-# Made beside its place and moved there when it is whole, so that nobody meets a half-made one. What
+# Made beside its place and moved there when it is whole, so that no run meets a half-made one. What
 # debootstrap mounts lives in a namespace of its own, and goes when it is killed.
 part=$root.part
 echo "root.sh: $want into $root"

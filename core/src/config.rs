@@ -121,7 +121,7 @@ impl FromStr for Power {
 pub struct Config {
     /// What this node offers to others.
     pub node_type: NodeType,
-    /// Whether a program speaks here and not a person; told to others, who can then leave it out.
+    /// Whether a program speaks here and not a person; announced to others, which can then leave it out.
     pub bot: bool,
     /// What it may spend while nothing happens.
     pub power: Power,
@@ -154,17 +154,17 @@ settings! {
         /// Quiet time after which a wanted link is probed: 5 s (docs/design/failures.md §1). Sooner where the peer is
         /// hardly ever quiet: after eight times as long as usual.
         keepalive: Duration = Duration::from_secs(5),
-            "A quiet link is probed after this",
+            "Quiet time after which a link is probed",
             |_, v| at_least_1_ms(v);
         /// Time without an answer after which a link is down: 15 s (docs/design/failures.md §1).
         dead_after: Duration = Duration::from_secs(15),
-            "A link is down after this without an answer",
+            "Time without an answer after which a link is down",
             |part, v| longer_than(v, part.keepalive, "link.keepalive");
         /// Quiet time after which a link that only failure detection wants is probed: 25 s, so that bindings of
         /// NAT boxes live (docs/design/overlay.md §7). Such a link may be silent for longer before it is down, in
         /// proportion.
         rare_keepalive: Duration = Duration::from_secs(25),
-            "A quiet link that only failure detection needs is probed after this",
+            "Quiet time after which a link that only failure detection needs is probed",
             |part, v| not_below(v, part.keepalive, "link.keepalive");
         /// How often a node of low power wakes and keeps its links alive, in whole seconds up to 255: 25 s, as
         /// `rare_keepalive` (docs/design/power.md §1). Its record says so to others.
@@ -173,39 +173,39 @@ settings! {
             |_, v| whole_seconds(v);
         /// An unwanted link without messages is closed after this: 30 s (iroh's relayed idle close).
         idle_close: Duration = Duration::from_secs(30),
-            "A link that nobody needs is closed after this",
+            "Quiet time after which an unused link is closed",
             |part, v| longer_than(v, part.keepalive, "link.keepalive");
         /// A key in use longer than this is replaced when something is sent: 120 s (WireGuard §6.1).
         rekey_after: Duration = Duration::from_secs(120),
-            "A key is replaced after this";
+            "Age at which a key is replaced";
         /// A key older than this opens nothing: 180 s (WireGuard §6.1).
         reject_after: Duration = Duration::from_secs(180),
-            "A key older than this opens nothing",
+            "Age from which a key decrypts nothing",
             |part, v| longer_than(v, part.rekey_after, "link.rekey_after");
         /// A handshake without an answer is repeated after this, with jitter: 1 s. WireGuard waits 5 s;
         /// a person is waiting here, and cookies bound the cost.
         handshake_retry: Duration = Duration::from_secs(1),
-            "A handshake is repeated after this",
+            "Wait before a handshake is repeated",
             |_, v| at_least_1_ms(v);
         /// A connection attempt is given up after this: 10 s.
         handshake_timeout: Duration = Duration::from_secs(10),
-            "An attempt to connect is given up after this",
+            "Time limit of an attempt to connect",
             |part, v| longer_than(v, part.handshake_retry, "link.handshake_retry");
         /// Ends of a link exchange a post-quantum secret, which their keys mix in: on (docs/design/links.md §7). Off: this
         /// node offers none and declines those of others.
         post_quantum: bool = true,
-            "Links exchange post-quantum secrets";
+            "Whether links exchange post-quantum secrets: true or false";
         /// A link without such a secret after 3 s ends, and nothing passes over it before: off, since a session protects
         /// what people say by one of its own.
         require_post_quantum: bool = false,
-            "Links without a post-quantum secret end";
+            "Whether links without a post-quantum secret are closed: true or false";
         /// The static link key is replaced after this: 30 days (docs/design/links.md §1).
         static_key_rotation: Duration = Duration::from_secs(30 * 86_400),
-            "The link key is replaced after this",
+            "Age at which the static link key is replaced",
             |part, v| longer_than(v, part.static_key_overlap, "link.static_key_overlap");
         /// The replaced static key is still answered for this long: 24 h (docs/design/links.md §1).
         static_key_overlap: Duration = Duration::from_secs(86_400),
-            "How long the replaced link key still answers";
+            "How long the replaced link key is still accepted";
         /// The longest UDP payload that a link tries to send: 1,452 bytes, an Ethernet frame's 1,500 less the headers of
         /// IPv6 and UDP. Each path gets what a search finds (RFC 8899), from 1,200 on; what is less here is not
         /// exceeded anywhere.
@@ -214,11 +214,11 @@ settings! {
             |_, v| at_least(v, LEAST_DATAGRAM).and_then(|()| at_most(v, MAX_DATAGRAM));
         /// Handshakes a second that are served before a cookie is demanded: 100 (boringtun).
         unverified_handshakes: u32 = 100,
-            "Handshakes a second without a cookie",
+            "Handshakes a second served without a cookie",
             |_, v| not_zero(v);
         /// Handshakes a second that are served with a valid cookie: 400 (docs/design/links.md §2).
         verified_handshakes: u32 = 400,
-            "Handshakes a second with a cookie",
+            "Handshakes a second served with a cookie",
             |_, v| not_zero(v);
     }
 }
@@ -229,23 +229,23 @@ settings! {
         /// Neighbours of a regular node: 6 (docs/design/overlay.md §2; HyParView's 5 and one more). Two more for
         /// SUPER and RELAY, none for BOOTSTRAP.
         target: usize = 6,
-            "Neighbours to look for",
+            "Neighbours that the node aims for",
             |_, v| not_zero(v);
         /// Size of the passive view: 36, six times the active one as in HyParView (§5.1).
         passive: usize = 36,
-            "Nodes known to replace neighbours from";
+            "Known nodes from which lost neighbours are replaced";
         /// Steps of a newcomer's walk and of a shuffle: 6 (HyParView's ARWL, §5.1).
         walk: u8 = 6,
-            "Steps that a newcomer is walked through the network";
+            "Hops of the random walk that introduces a newcomer";
         /// At so many steps before its end a newcomer enters the passive view: 3 (HyParView's PRWL).
         walk_passive: u8 = 3,
-            "Steps before the end of its walk at which a newcomer becomes known";
+            "Hops before the end of the walk at which a newcomer becomes known";
         /// Neighbours and passive nodes in a shuffle: 3 and 4 (HyParView's ka and kp).
         shuffle_active: usize = 3,
-            "Neighbours named in an exchange";
+            "Neighbours named in a shuffle";
         /// See [`shuffle_active`](Self::shuffle_active).
         shuffle_passive: usize = 4,
-            "Passive nodes named in an exchange";
+            "Passive nodes named in a shuffle";
         /// How often views are shuffled: 30 s (docs/design/overlay.md §2).
         shuffle: Duration = Duration::from_secs(30),
             "How often known nodes are exchanged";
@@ -257,7 +257,7 @@ settings! {
             "How long a node is young";
         /// The next candidate is tried when one did not answer within this: 500 ms (docs/design/overlay.md §2).
         promote_after: Duration = Duration::from_millis(500),
-            "The next candidate is tried after this without an answer";
+            "Wait for an answer before the next candidate is tried";
         /// First pause before a bootstrap is tried again: 1 s, doubling (docs/design/overlay.md §4).
         retry_first: Duration = Duration::from_secs(1),
             "First pause before a bootstrap is tried again",
@@ -268,12 +268,12 @@ settings! {
             |part, v| longer_than(v, part.retry_first, "membership.retry_first");
         /// Attempts under way at once: 3 (docs/design/overlay.md §4).
         parallel: usize = 3,
-            "Attempts to connect under way",
+            "Simultaneous attempts to connect",
             |_, v| not_zero(v);
         /// How often neighbours are asked for more neighbours while some are missing: 10 s, the first
         /// hour's shuffle (docs/design/overlay.md §2).
         ask_every: Duration = Duration::from_secs(10),
-            "How often neighbours are asked for more",
+            "How often neighbours are asked for more while some are missing",
             |_, v| at_least_1_ms(v);
     }
 }
@@ -281,10 +281,10 @@ settings! {
 settings! {
     /// Finding nodes on the local network by multicast.
     discovery: DiscoveryConfig {
-        /// Whether beacons carry the node's long-term id, so that everybody near sees who is there. Off: they
+        /// Whether beacons carry the node's long-term id, so that all nodes near see its identity. Off: they
         /// carry a random tag that changes daily and with each network (docs/design/overlay.md §5).
         visible: bool = false,
-            "Whether everybody on the local network may see this node's id: true or false";
+            "Whether all nodes on the local network may see this node's id: true or false";
         /// How often a beacon is sent, give or take 20 %, after the first three: 30 s (the DONP document).
         every: Duration = Duration::from_secs(30),
             "How often a beacon is sent on the local network",
@@ -307,12 +307,12 @@ settings! {
         /// Messages to one peer that may be unacknowledged at once: 512. 64 B each fill 40 datagrams,
         /// which covers 10 MB/s at 5 ms.
         window: usize = 512,
-            "Private messages to one peer that may be unacknowledged",
+            "Unacknowledged private messages to one peer",
             |_, v| not_zero(v);
         /// A message is reported as failed after the node has run this long without delivering it:
         /// 30 days (LXMF's propagation expiry).
         expire: Duration = Duration::from_secs(30 * 86_400),
-            "A private message is given up after this",
+            "A private message fails when it is undelivered after this",
             |_, v| at_least_1_ms(v);
     }
 }
@@ -337,15 +337,15 @@ settings! {
         /// round-trip times (90th percentile of the neighbours) plus `batch`, or twice the longest of the tree's last
         /// 64 delays, whichever is longest, but no longer than 2 s (docs/design/broadcast.md §2).
         graft_after: Duration = Duration::from_millis(300),
-            "An announced broadcast is asked for when it did not come after this";
+            "Wait before an announced broadcast is requested";
         /// The next announcer is asked after this: 200 ms, or its round trip and a fifth if that is longer
         /// (docs/design/broadcast.md §2).
         graft_next: Duration = Duration::from_millis(200),
-            "The next one that announced it is asked after this";
+            "Wait before another announcer is asked";
         /// A neighbour that is this many hops nearer to the source than the parent, in the mean of a dozen messages,
         /// replaces it: 2. Where one message decides it takes 3 for one sender and 7 for many (PlumTree §4.2).
         optimise: u8 = 2,
-            "A neighbour so many hops nearer to the source replaces the parent";
+            "Replace the parent by a neighbour this many hops nearer to the source";
         /// Recent broadcasts are kept this long for neighbours that miss them: 60 s (docs/design/broadcast.md §4).
         keep: Duration = Duration::from_secs(60),
             "How long a broadcast is kept for neighbours that miss it";
@@ -357,25 +357,25 @@ settings! {
     chat: ChatConfig {
         /// Whether messages of muted contacts make events too: no.
         report_muted: bool = false,
-            "Report messages of muted contacts too";
-        /// Whether others are told up to where the user has read private conversations that it spoke in, and groups of
+            "Whether messages of muted contacts make events too: true or false";
+        /// Whether read confirmations are sent in private conversations that the user wrote in, and in groups of
         /// up to 32 members: no (docs/design/groups.md §5, "Confirmations").
         send_read_marks: bool = false,
-            "Tell others up to where you have read";
-        /// How often heights are compared with a random neighbour: 60 s, half more or less at random
-        /// (docs/design/history.md §4). At once with everybody who becomes a neighbour.
+            "Send read confirmations";
+        /// How often heights, the version vector, are compared with a random neighbour: 60 s ± 50 % at random
+        /// (docs/design/history.md §4). At once with each new neighbour.
         compare_every: Duration = Duration::from_secs(60),
-            "How often heights are compared with a neighbour",
+            "How often version vectors are compared with a neighbour",
             |_, v| at_least_1_ms(v);
-        /// How often the whole history is compared with one, which finds what a disk lost: 24 h, half more
-        /// or less, and an hour after a start. It reads all of the network's conversation once.
+        /// How often the whole history is compared with one, which finds what a disk lost: 24 h ± 50 %,
+        /// and an hour after a start. It reads all of the network's conversation once.
         verify_every: Duration = Duration::from_secs(86_400),
             "How often the whole history is compared with a neighbour",
             |_, v| at_least_1_ms(v);
         /// How fast all others together may catch up here, in bytes a second: 2 MiB, a fifth of what
         /// 100 Mbit/s carry (docs/design/history.md §4). On slower links it is the last priority that gives way.
         catch_up_rate: u32 = 2 << 20,
-            "Bytes a second that others may catch up on here",
+            "Upload limit for peers that catch up, bytes a second",
             |_, v| not_zero(v);
         /// A pending message is dropped if its parents have not arrived after this: 10 min.
         pending_for: Duration = Duration::from_secs(600),
@@ -392,20 +392,20 @@ settings! {
             |_, v| at_least(v, 1 << 20);
         /// Texts that arrived longer ago go: 0, none do.
         keep_for: Duration = Duration::ZERO,
-            "How long texts are kept after they arrived; 0 s: for good";
+            "How long texts are kept after they arrived; 0 s: without limit";
         /// Entries without their texts that are kept, so that what names them fits: 100,000 (docs/design/log.md §6, R5),
         /// about 25 MB. Beyond it the oldest go.
         keep_headers: u64 = 100_000,
-            "Messages of a conversation that are kept without their texts",
+            "Messages of a conversation kept as headers, without their texts",
             |_, v| at_least(v, 16);
         /// A newcomer begins with the newest so many entries: 10,000 (docs/design/log.md §6, R7), 3 MB of short ones; with
         /// what came in [`page_for`](Self::page_for) if that is more. Older ones come when a person scrolls to them.
         page_entries: u64 = 10_000,
-            "Messages of a conversation with which a newcomer begins",
+            "Newest messages of a conversation that a newcomer gets first",
             |_, v| at_least(v, 8);
         /// The same by age: 30 days (docs/design/log.md §6, R7), and at most twice as many entries.
         page_for: Duration = Duration::from_secs(30 * 86_400),
-            "How old messages are with which a newcomer begins";
+            "Greatest age of the messages that a newcomer gets first";
     }
 }
 
@@ -415,10 +415,10 @@ settings! {
         /// Files of up to so many bytes are fetched unasked, in groups and from contacts: 256 KiB, a picture
         /// that an app shows beside the message. 0: none.
         fetch_unasked: u64 = 256 << 10,
-            "Files of up to so many bytes are fetched unasked; 0: none";
+            "Files of at most this many bytes are fetched unasked; 0: none";
         /// Bytes of files that were fetched unasked: 64 MiB. Beyond it the oldest of them go.
         unasked_bytes: u64 = 64 << 20,
-            "Bytes of files that are kept although nobody asked for them";
+            "Bytes of files kept that were fetched unasked";
     }
 }
 
@@ -431,16 +431,16 @@ settings! {
             "Whether to watch others for failures, in a network small enough: true or false";
         /// Whether a helper that probed in vain reports it (Lifeguard's NACK).
         nack: bool = true,
-            "Whether a member that probed for another reports that it had no answer: true or false";
+            "Whether a helper reports that its indirect probe had no answer: true or false";
         /// Whether a suspect is the first to get the suspicion (Lifeguard's buddy system).
         buddy: bool = true,
-            "Whether a suspect learns first that it is suspected: true or false";
+            "Whether a suspect is the first to get the suspicion: true or false";
         /// Whether a node that was absent, or does badly itself, probes every suspect again before a suspicion expires.
         freeze: bool = true,
-            "Whether a node that was absent asks its suspects again first: true or false";
+            "Whether a node that was absent probes its suspects again before it declares them down: true or false";
         /// Whether a member whose messages arrived here since it is suspected is not declared down here.
         witness: bool = true,
-            "Whether a member that spoke to this node since is not declared down here: true or false";
+            "Whether a member whose messages arrive here is not declared down here: true or false";
         /// Whether a member whose link leaves probes unanswered is probed next, out of turn. Off: a failure is noticed
         /// a fifth sooner with it, and where members stall it takes half as many messages again (`donp-sim run swim`,
         /// `lifeguard`; 1.34 periods for 1.72 before the word of all helpers shortened the wait).
@@ -448,7 +448,7 @@ settings! {
             "Whether a member is probed next when its link leaves probes unanswered: true or false";
         /// Each member probes one other in this time: 2 s (docs/design/failures.md §2; memberlist has 1 s in a LAN).
         period: Duration = Duration::from_secs(2),
-            "Each member probes one other in this time",
+            "Time in which each member probes one other",
             |part, v| longer_than(v, part.direct_timeout.saturating_mul(3), "three times swim.direct_timeout");
         /// The least wait for a direct answer: 500 ms (memberlist's LAN default), else twice the longest of the
         /// last 64 round trips.
@@ -457,24 +457,24 @@ settings! {
             |_, v| at_least_1_ms(v);
         /// Helpers of an indirect probe, when there is no direct answer: 3 (SWIM §5, memberlist).
         indirect: usize = 3,
-            "Members asked to probe for another one";
+            "Helpers of an indirect probe";
         /// The local health multiplier's greatest value: 8 (Lifeguard §IV). Period and waits grow by it.
         health_max: u8 = 8,
             "Greatest value of the local health multiplier";
         /// From this on a node's own conclusions count for nothing: 4, half of the greatest (docs/design/failures.md §2).
         freeze_health: u8 = 4,
-            "Health value from which a node's own conclusions do not count";
+            "Health value from which a node ignores its own conclusions";
         /// Periods that a suspect has at least, times log10 of the zone: 4 (memberlist LAN).
         alpha: u32 = 4,
-            "Periods that a suspect has at least",
+            "Fewest periods before a suspect is declared down",
             |_, v| not_zero(v);
         /// How many times as long it has while one member alone suspects it: 6 (memberlist LAN).
         beta: u32 = 6,
-            "How many times as long a suspect has while one member alone suspects it",
+            "Factor on that time while only one member suspects it",
             |_, v| not_zero(v);
         /// Others whose suspicion shortens that to the least: 3 (Lifeguard's K).
         confirmations: usize = 3,
-            "Members whose suspicions shorten the time of a suspect to the least";
+            "Confirming members that shorten that time to the least";
         /// Updates on one message: 6 (docs/design/failures.md §2).
         piggyback: usize = 6,
             "Updates on one message of the failure detector",
@@ -489,7 +489,7 @@ settings! {
             |_, v| at_least_1_ms(v);
         /// Members that are gone are remembered for this long: 10 min, so that old updates do not bring them back.
         forget_after: Duration = Duration::from_secs(600),
-            "How long members that are gone are remembered",
+            "How long departed members are remembered",
             |_, v| at_least_1_ms(v);
     }
 }

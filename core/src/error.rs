@@ -28,7 +28,7 @@ pub enum CommandError {
     NotRunning,
     /// No such event, message or query exists.
     Unknown(&'static str),
-    /// This node is unknown: join through it, or take an invitation from it, once.
+    /// This node is unknown: join through it, or use a ticket from it.
     UnknownPeer(NodeId),
     /// This node is blocked here: unblock it first.
     Blocked(NodeId),
@@ -65,26 +65,26 @@ impl fmt::Display for CommandError {
             }
             Self::Empty(what) => write!(f, "the {what} is empty"),
             Self::ToSelf => f.write_str("this node cannot send a message to itself"),
-            Self::Busy(what) => write!(f, "the {what} is full: try again when some of it has drained"),
+            Self::Busy(what) => write!(f, "the {what} is full: try again later"),
             Self::NotRunning => f.write_str("the node is not running: join the network or resume first"),
             Self::Unknown("file here") => f.write_str("this file is not here whole: add it, or fetch it first"),
             Self::Unknown(what) => write!(f, "there is no such {what}"),
             Self::UnknownPeer(id) => {
-                write!(f, "nothing is known of node {id}: join through it or take an invitation from it once")
+                write!(f, "node {id} is unknown here: join through it, or use a ticket from it")
             }
             Self::Blocked(id) => write!(f, "node {id} is blocked here: unblock it first"),
             Self::KeyChanged(id) => write!(
                 f,
-                "contact {id} has another key than the one that was verified: compare its safety number again, or accept the change"
+                "the key of contact {id} changed since it was verified: compare its safety number again, or accept the change"
             ),
             Self::KeysUnknown(id) => {
-                write!(f, "the keys of node {id} are not known here yet: try again when it is linked")
+                write!(f, "the keys of node {id} are not known here yet: try again when it is connected")
             }
             Self::NumberDiffers(id) => {
-                write!(f, "this is not the safety number with node {id}: one of the two has keys of somebody else")
+                write!(f, "this is not the safety number with node {id}: one side has a wrong key")
             }
             Self::NameTaken(id) => write!(f, "contact {id} has this name already: choose another one"),
-            Self::Unreadable(what) => write!(f, "this is no {what}"),
+            Self::Unreadable(what) => write!(f, "not a valid {what}"),
             Self::NotAllowed(why) => f.write_str(why),
             Self::File(e) => write!(f, "{e}"),
             Self::OtherNetwork => f.write_str(
@@ -121,7 +121,7 @@ impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Length => "a part of the file has a wrong length",
-            Self::Size => "the file has another size than it had at first: nothing was sent, try again",
+            Self::Size => "the size of the file changed while it was read: nothing was sent, try again",
             Self::Changed => "the file was changed while it was read: nothing was sent, try again",
             Self::TooLarge => "the file is larger than limits.file_bytes allows: raise it, or send a smaller file",
             Self::Name => "the name of a file has 1 to 255 bytes, no slash, no backslash and no control character",

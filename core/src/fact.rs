@@ -1,5 +1,5 @@
 //! What happened to the links, the neighbours, the zone and the host of a node: one closed vocabulary, one
-//! name for each fact. Every fact reaches every machine, in the order of the list in `engine/machines.rs`,
+//! name for each fact. Every fact reaches every machine, in the order of the list in `engine/list.rs`,
 //! before anything that follows from it is done.
 
 use alloc::boxed::Box;
@@ -90,7 +90,7 @@ pub enum DownReason {
     Unwanted,
     /// There are too many links.
     Full,
-    /// It brought forged messages.
+    /// It sent forged messages.
     Misbehaved,
 }
 
@@ -112,21 +112,21 @@ impl DownReason {
     }
 
     /// A sentence for people; its subject is the other node.
-    pub(crate) const fn words(self) -> &'static str {
+    pub(crate) const fn description(self) -> &'static str {
         match self {
             Self::Timeout => "it did not answer in time",
             Self::Closed => "it closed the link",
             Self::Restarted => "it restarted",
             Self::Unwanted => "this node does not need the link",
             Self::Full => "there are too many links",
-            Self::Misbehaved => "it brought forged messages",
+            Self::Misbehaved => "it sent forged messages",
         }
     }
 }
 
 impl fmt::Display for DownReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.words())
+        f.write_str(self.description())
     }
 }
 

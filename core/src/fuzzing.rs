@@ -273,8 +273,8 @@ fn restore(bytes: &[u8]) {
     }
 }
 
-/// Two nodes with somebody between them who drops, repeats, changes and invents datagrams. However
-/// he does it, nothing is told twice and what he invents is nobody's message.
+/// Two nodes with a man in the middle that drops, repeats, changes and invents datagrams. However
+/// it does so, nothing is reported twice and no invented message is taken.
 fn engines(bytes: &[u8]) {
     let mut draw = Draw::new(bytes);
     let addr = |n: usize| SocketAddr::from(([10, 0, 0, n as u8], 4_000));
@@ -286,7 +286,7 @@ fn engines(bytes: &[u8]) {
     }
     let mut mail: Vec<(usize, SocketAddr, Vec<u8>)> = Vec::new();
     let (mut said, mut told) = (Vec::new(), Vec::new());
-    // The last event each was told; after a restart those not acknowledged come again.
+    // The last event that each reported; after a restart those not acknowledged come again.
     let mut heard = [0u64; 2];
     let mut step = 0u32;
     while !draw.is_empty() && step < 2_000 {
@@ -377,7 +377,7 @@ fn engines(bytes: &[u8]) {
         mail.truncate(500);
     }
     let all = told.len();
-    assert!(told.iter().all(|(_, id)| said.contains(id)), "somebody's message was invented");
+    assert!(told.iter().all(|(_, id)| said.contains(id)), "a message was invented");
     told.sort_unstable();
     told.dedup();
     assert_eq!(told.len(), all, "told twice");

@@ -172,7 +172,7 @@ pub(crate) enum Domain {
     GroupMessage,
     /// An invitation to a group.
     Invitation,
-    /// The consent of who joins a group.
+    /// The consent of a node that joins a group.
     Acceptance,
     /// The answer to a challenge over a link.
     Challenge,
@@ -247,7 +247,7 @@ mod scheme {
     }
 }
 
-/// A toy signature that anybody can make: it fails for other bytes and other keys, and proves nothing. For
+/// A toy signature that any program can make: it fails for other bytes and other keys, and proves nothing. For
 /// simulations in which no node lies (see `crypto/dh.rs`).
 #[cfg(donp_toy_keys)]
 mod scheme {
@@ -315,7 +315,7 @@ impl fmt::Display for IdentityError {
         match self {
             Self::Name => write!(f, "a name has 1 to {MAX_NAME} bytes and no control characters"),
             Self::Reserved => {
-                f.write_str("a name cannot be `all`, which means everybody, or begin with `#`, as groups do")
+                f.write_str("a name cannot be `all`, which means all nodes, or begin with `#`, as groups do")
             }
             Self::Damaged => f.write_str("the stored identity cannot be read"),
         }
@@ -426,8 +426,8 @@ impl Identity {
         &self.account
     }
 
-    /// The recovery code of the account that this identity began with: 38 characters for a person to write down. Who has it
-    /// can remove every device of the account and add others. None once it was forgotten.
+    /// The recovery code of the account that this identity began with: 38 characters for a person to write down. Its
+    /// holder can remove every device of the account and add others. None once it was forgotten.
     pub fn recovery_code(&self) -> Option<String> {
         self.recovery.as_ref().map(Recovery::text)
     }

@@ -21,7 +21,7 @@
 //!   forged or repeated is counted in [`Stats`]. A command that cannot work returns a [`CommandError`]
 //!   and changes nothing.
 //!
-//! # A host in thirty lines
+//! # A small host
 //!
 //! ```
 //! use donp_core::{
@@ -94,14 +94,14 @@
 //!
 //! # The rooms
 //!
-//! Each machine has a folder with its inputs, outputs, messages and laws: `link` (encryption, loss
-//! recovery; the only one that knows addresses and keys), `membership` (joining, neighbours), `discovery`
-//! (nodes nearby), `session` (what two devices say is readable to them alone), `delivery` (private messages until they
-//! are stored at the other end), `gossip`
-//! (broadcasts), `swim` (failure detection in a zone), `chat` (conversations in causal order), `group` (who is a member
-//! of a group, and its keys), `file` (files, pulled part by part from any member that has them), `contacts` (people and
-//! their keys), `authentication` (who is at the other end of a link), `register` (what own devices share). No machine
-//! knows another: `engine/route.rs` maps each output to its receivers.
+//! Each machine has a folder with its inputs, outputs, messages and laws: `link` (encryption, loss recovery; the only
+//! one that knows addresses and keys), `membership` (joining, neighbours), `discovery` (nodes nearby), `session`
+//! (end-to-end encryption between two devices), `delivery` (private messages until they are stored at the other end),
+//! `gossip` (broadcasts), `swim` (failure detection in a zone), `chat` (conversations in causal order), `group` (the
+//! members and keys of groups), `file` (files, pulled part by part from any member that has them), `contacts` (people
+//! and their keys), `authentication` (the identity at the other end of a link), `device` (the devices of an account),
+//! `register` (settings that own devices share). No machine knows another: `engine/route.rs` maps each output to its
+//! receivers.
 #![no_std]
 #![cfg_attr(
     test,

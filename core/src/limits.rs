@@ -58,16 +58,16 @@ settings! {
         /// many rate-limited addresses of 40 bytes, so 30 KiB. The least recently received is evicted; beacons
         /// of addresses beyond it are dropped for a second.
         lan_nodes: usize = 256,
-            "Nodes told apart on the local network",
+            "Nodes tracked on the local network",
             |_, v| at_least(v, 1);
         /// Private messages waiting for an acknowledgement, to all peers: 65,536, and
         /// [`outbox_bytes`](Self::outbox_bytes). Beyond it `send_private` says `Busy`.
         outbox_messages: usize = 65_536,
-            "Private messages that wait",
+            "Private messages that wait for an acknowledgement",
             |_, v| at_least(v, 1);
         /// Bytes of the outbox kept in memory and on disk: 64 MiB.
         outbox_bytes: usize = 64 << 20,
-            "Bytes of private messages that wait",
+            "Bytes of private messages that wait for an acknowledgement",
             |_, v| at_least(v, MAX_MESSAGE);
         /// Ids remembered to recognise a repeated message: 65,536 of 16 bytes (docs/design/delivery.md §3), 1 MiB
         /// plus 256 KiB of filters for each of the two windows.
@@ -149,7 +149,7 @@ settings! {
         /// Messages that one call may take through all machines before it returns and asks to be called again: 256,
         /// as many as a full burst of datagrams brings. The pump multiplies it by the number of machines.
         messages_per_call: usize = 256,
-            "Messages that one call handles before timers have their turn",
+            "Messages that one call handles before timers run",
             |_, v| at_least(v, 4);
     }
 }

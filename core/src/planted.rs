@@ -142,7 +142,7 @@ mod with {
             (
                 Self::ForkTakenForLoss,
                 "fork-taken-for-loss",
-                "what an author says beside its own words is taken for what the disk lost, and reported to nobody",
+                "what an author says beside its own words is taken for what the disk lost, and never reported",
             ),
             (Self::LifeGoesOn, "life-goes-on", "a restored profile that meets its later words goes on in the same log"),
             (

@@ -1,4 +1,4 @@
-//! Contacts, requests, what was read, and who is at the other end of a link (`AuthenticationChallenge` of the DONP
+//! Contacts, requests, read marks, and the identity at the other end of a link (`AuthenticationChallenge` of the DONP
 //! document).
 
 use donp_core as core;
@@ -10,7 +10,7 @@ use crate::{Conversation, DonpError, Engine, MessageId, Node, NodeId};
 /// What this node made of a contact's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum Verification {
-    /// Nobody compared its safety number.
+    /// Its safety number was not compared.
     Unverified,
     /// Its safety number was compared and is right.
     Verified,
@@ -55,7 +55,7 @@ impl From<core::AuthenticationResult> for AuthenticationResult {
     }
 }
 
-/// Somebody in the book of a node: a contact, or a stranger with a request.
+/// A node in the book of another: a contact, or a stranger with a request.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct Contact {
     /// The party: one device.
@@ -95,16 +95,16 @@ impl From<core::Contact> for Contact {
     }
 }
 
-/// Who has a message of this node.
+/// The members that have a message of this node.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct Confirmations {
     /// Which.
     pub message: MessageId,
-    /// Members that may read it, without this node and who is blocked here; 1 in a private conversation.
+    /// Members that may read it, without this node and blocked nodes; 1 in a private conversation.
     pub members: u32,
     /// Those of them that have stored it.
     pub stored: Vec<NodeId>,
-    /// Those that say that they have read it: who turned the setting `chat.send_read_marks` on.
+    /// Those that say that they have read it, with the setting `chat.send_read_marks` on.
     pub read: Vec<NodeId>,
 }
 
@@ -168,7 +168,7 @@ impl Node {
     }
 
     /// Makes a node a contact, with an own name for it if one is given: 1 to 64 bytes, and of no other contact. Accepts its
-    /// request. Who is written to becomes a contact too.
+    /// request. A node that is written to becomes a contact too.
     #[uniffi::method(default(petname = None))]
     pub fn add_contact(&self, node: NodeId, petname: Option<String>) -> Result<(), DonpError> {
         self.run(|n| n.add_contact(node, petname.as_deref()))
@@ -222,8 +222,8 @@ impl Node {
         self.run(|n| n.mark_read(conversation.into(), upto))
     }
 
-    /// Who has a message of this node in a group or a private conversation, as far as is known here. NotFound for what is no
-    /// own message among the newest 1,024 or on the pages of history read since the start.
+    /// Which members have a message of this node in a group or a private conversation, as far as is known here.
+    /// NotFound for what is no own message among the newest 1,024 or on the pages of history read since the start.
     pub fn confirmations(&self, conversation: Conversation, message: MessageId) -> Result<Confirmations, DonpError> {
         self.run(|n| Ok(api::Confirmations::from(n.confirmations(conversation.into(), message)?).into()))
     }

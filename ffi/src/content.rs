@@ -82,7 +82,7 @@ impl TryFrom<Content> for core::Content {
     }
 }
 
-/// Who a conversation is between.
+/// The parties of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum Conversation {
     /// Everybody in the network.
@@ -126,7 +126,7 @@ pub struct Message {
     pub id: MessageId,
     /// Where it was said.
     pub conversation: Conversation,
-    /// Who said it.
+    /// Its author.
     pub author: NodeId,
     /// Which of the author's logs it is in, in hexadecimal. A profile that was restored or copied has several.
     pub life: String,

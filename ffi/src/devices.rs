@@ -74,7 +74,7 @@ impl Node {
         self.run(|n| n.recover_account(code))
     }
 
-    /// The recovery code of the account that this profile began with: who has it can take the account over. None if the
+    /// The recovery code of the account that this profile began with: its holder can take the account over. None if the
     /// profile does not hold it.
     pub fn recovery_code(&self) -> Result<Option<String>, DonpError> {
         self.run(|n| n.recovery_code())

@@ -236,7 +236,7 @@ impl Engine {
             Some(seed) => exactly("the seed", seed)?,
             None => entropy().map_err(|e| DonpError::Storage {
                 reason: e.to_string(),
-                hint: "the system has no randomness: nothing can be done safely".into(),
+                hint: "the system gives no randomness: no key can be made safely".into(),
                 retryable: true,
             })?,
         };
@@ -394,7 +394,7 @@ impl Engine {
         })
     }
 
-    /// Enters the network through any of `places`, `ip:port` or `ip:port/NodeId`, or whoever is known.
+    /// Enters the network through any of `places`, `ip:port` or `ip:port/NodeId`, or any known node.
     #[uniffi::method(default(places = []))]
     pub fn join(&self, now_us: u64, places: Vec<String>) -> Result<(), DonpError> {
         let places = places.iter().map(|p| place(p)).collect::<Result<Vec<_>, _>>()?;
@@ -525,13 +525,13 @@ impl Engine {
         })
     }
 
-    /// Nodes that were met or heard of, at most `max`, by id.
+    /// Nodes that were met or named by others, at most `max`, by id.
     #[uniffi::method(default(max = 1000))]
     pub fn peers(&self, max: u32) -> Result<Vec<Peer>, DonpError> {
         self.run(|inner| Ok(inner.engine.peers().into_iter().take(max as usize).map(Into::into).collect()))
     }
 
-    /// What is known of one node; none if it was never met or heard of.
+    /// What is known of one node; none if it was never met or named by others.
     pub fn peer(&self, id: NodeId) -> Result<Option<Peer>, DonpError> {
         self.run(|inner| Ok(inner.engine.peer(id).map(Into::into)))
     }
@@ -557,7 +557,7 @@ fn place(text: &str) -> Result<core::Bootstrap, DonpError> {
     text.parse::<BootstrapName>().ok().and_then(|name| name.literal()).ok_or_else(|| {
         DonpError::invalid(
             format!("'{text}' is not a place to join through"),
-            "write it ip:port or ip:port/NodeId; an engine looks no names up",
+            "write it ip:port or ip:port/NodeId; an engine does not look up names",
         )
     })
 }

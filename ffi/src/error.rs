@@ -107,17 +107,17 @@ impl From<CommandError> for DonpError {
                 Self::NotFound { reason, hint: "use a number that an event carried".into(), retryable }
             }
             CommandError::UnknownPeer(_) => {
-                Self::NotFound { reason, hint: "join through an invitation from it once".into(), retryable }
+                Self::NotFound { reason, hint: "join through it, or use a ticket from it".into(), retryable }
             }
             CommandError::OtherNetwork => {
                 Self::Denied { reason, hint: "use a new folder for the other network".into(), retryable }
             }
             CommandError::File(_) => Self::invalid(reason, "nothing was sent"),
             CommandError::NotAllowed(_) => {
-                Self::Denied { reason, hint: "the policy of the group and your role say what may be".into(), retryable }
+                Self::Denied { reason, hint: "look at the group's policy and your role".into(), retryable }
             }
             CommandError::KeysUnknown(_) => {
-                Self::NotFound { reason, hint: "link with it: its keys are asked for".into(), retryable: true }
+                Self::NotFound { reason, hint: "connect to it: its keys are fetched then".into(), retryable: true }
             }
             CommandError::KeyChanged(_) => {
                 Self::Denied { reason, hint: "verify_contact, or accept_change".into(), retryable }
@@ -190,7 +190,7 @@ impl From<StoreError> for DonpError {
             },
             StoreError::InMemory => Self::invalid(reason, "give the node a folder"),
             StoreError::Closed => Self::NotRunning { reason, hint: "call resume".into(), retryable: false },
-            StoreError::Full => Self::Storage { reason, hint: "make room on the disk".into(), retryable: true },
+            StoreError::Full => Self::Storage { reason, hint: "free disk space".into(), retryable: true },
             _ => {
                 Self::Storage { reason, hint: "look at the disk and the folder's permissions".into(), retryable: true }
             }
@@ -207,7 +207,7 @@ impl From<NodeError> for DonpError {
             NodeError::Restore(e) => e.into(),
             NodeError::Store(e) => e.into(),
             NodeError::Unstored { .. } => {
-                Self::Storage { reason, hint: "make room on the disk; do not send it again".into(), retryable: false }
+                Self::Storage { reason, hint: "free disk space; do not send it again".into(), retryable: false }
             }
             NodeError::NoTarget(_) => Self::NotFound {
                 reason,

@@ -1,4 +1,4 @@
-//! What an application is told.
+//! The events of an application.
 
 use donp_core as core;
 use donp_runtime::api;
@@ -11,7 +11,7 @@ use crate::{
 /// Where a node is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum NodeState {
-    /// Made, not told to join yet.
+    /// Made, not yet joining.
     Initializing,
     /// Looking for a node that answers.
     Discovering,
@@ -44,17 +44,17 @@ impl From<core::NodeState> for NodeState {
 /// Why a link went down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum DownReason {
-    /// Nothing was heard for too long.
+    /// Nothing was received for too long.
     Timeout,
     /// The other side said goodbye.
     Closed,
     /// The other side started anew.
     Restarted,
-    /// Nobody here needs it any more.
+    /// This node no longer needs it.
     Unwanted,
     /// There are too many links.
     Full,
-    /// It brought forged messages.
+    /// It sent forged messages.
     Misbehaved,
     /// A reason of a newer version.
     Other,
@@ -79,7 +79,7 @@ impl From<core::DownReason> for DownReason {
 pub enum FailReason {
     /// It was not delivered in the time that it is kept for, 30 days of running.
     Expired,
-    /// The other side does not take it.
+    /// The other side rejects it.
     Refused,
     /// The other side is blocked here.
     Blocked,
@@ -103,7 +103,7 @@ impl From<core::FailReason> for FailReason {
 #[allow(clippy::large_enum_variant, reason = "an event is moved once, to the other language")]
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum Event {
-    /// Somebody else's message is in a conversation, stored and in causal order.
+    /// A message of another author is in a conversation, stored and in causal order.
     Received {
         /// The number to acknowledge.
         seq: u64,
@@ -116,7 +116,7 @@ pub enum Event {
         seq: u64,
         /// Which message.
         id: MessageId,
-        /// Who has it.
+        /// The node that has it.
         to: NodeId,
     },
     /// A private message will not be delivered.
@@ -125,7 +125,7 @@ pub enum Event {
         seq: u64,
         /// Which message.
         id: MessageId,
-        /// Who should have had it.
+        /// The node that should have had it.
         to: NodeId,
         /// Why.
         reason: FailReason,
@@ -145,7 +145,7 @@ pub enum Event {
         number: u64,
     },
     /// Another copy of this profile speaks in a conversation: this one was restored from a backup, or runs twice. It
-    /// goes on in a log of its own, and nothing that either said is lost.
+    /// starts a new message log, and nothing that either said is lost.
     LifeBegun {
         /// The number to acknowledge.
         seq: u64,
@@ -196,10 +196,10 @@ pub enum Event {
     Confirmed {
         /// Where.
         conversation: Conversation,
-        /// Who has it.
+        /// The node that has it.
         confirmations: Confirmations,
     },
-    /// Somebody types in a group or a private conversation, or does not any more: it said something, six seconds are over,
+    /// A node types in a group or a private conversation, or has stopped: it sent a message, six seconds are over,
     /// or it is not linked.
     Typing {
         /// Where.
@@ -246,7 +246,7 @@ pub enum Event {
     PeerUp {
         /// Who.
         peer: NodeId,
-        /// The name it claims, once it told it.
+        /// The name it claims, once it is known.
         name: Option<String>,
     },
     /// A node is not linked any more.
@@ -256,7 +256,7 @@ pub enum Event {
         /// Why.
         reason: DownReason,
     },
-    /// What this node holds of a member of its zone changed, or `detect_node_failure` asked for it. Who is
+    /// What this node holds of a member of its zone changed, or `detect_node_failure` asked for it. A node that is
     /// new in the zone is found in `members`.
     MemberChanged {
         /// Who.

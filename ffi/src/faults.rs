@@ -1,4 +1,4 @@
-//! `FaultToleranceProtocol` of the DONP document, and who is there.
+//! `FaultToleranceProtocol` of the DONP document, and the members of the zone.
 
 use donp_core as core;
 use donp_core::Instant;
@@ -12,7 +12,7 @@ pub enum FailureType {
     Node,
     /// This device's network: probe every link, from wherever it is.
     Network,
-    /// The network has parts that do not hear of each other: contact somebody of another.
+    /// The network has parts that do not know of each other: contact a node of another.
     Partition,
     /// What is known here: compare it with every neighbour.
     State,
@@ -34,7 +34,7 @@ impl From<FailureType> for core::FailureType {
 pub enum MemberState {
     /// It takes part.
     Alive,
-    /// Somebody had no answer from it. It has some time to speak up.
+    /// A member had no answer from it. It has some time to refute.
     Suspect,
     /// It did not speak up.
     Down,
@@ -80,7 +80,7 @@ impl From<core::ZoneMember> for ZoneMember {
 
 #[uniffi::export]
 impl Node {
-    /// The members of this node's zone, by id, without itself; those that went lately are still in it.
+    /// The members of this node's zone, by id, without itself; recently departed ones are still in it.
     /// Empty where the network has more than 64 nodes.
     pub fn members(&self) -> Result<Vec<ZoneMember>, DonpError> {
         self.run(|n| Ok(n.members()?.into_iter().map(Into::into).collect()))
@@ -93,7 +93,7 @@ impl Node {
     }
 
     /// These nodes seem to be cut off, or this one from them (`handleNetworkPartition`): each is asked and
-    /// contacted anew; with none named, somebody met before is.
+    /// contacted anew; with none named, a node met before is.
     #[uniffi::method(default(peers = []))]
     pub fn report_partition(&self, peers: Vec<NodeId>) -> Result<(), DonpError> {
         self.run(|n| n.report_partition(peers))
@@ -129,7 +129,7 @@ impl Node {
 
 #[uniffi::export]
 impl Engine {
-    /// The members of this node's zone, by id, without itself; those that went lately are still in it.
+    /// The members of this node's zone, by id, without itself; recently departed ones are still in it.
     /// Empty where the network has more than 64 nodes.
     pub fn members(&self) -> Result<Vec<ZoneMember>, DonpError> {
         self.run(|inner| Ok(inner.engine.members().into_iter().map(Into::into).collect()))

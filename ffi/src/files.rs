@@ -10,7 +10,7 @@ use donp_runtime::api;
 use crate::id::exactly;
 use crate::{Conversation, DonpError, Engine, FileId, Node, NodeId};
 
-/// A file that a message names: who reads the message can fetch and open it.
+/// A file that a message names: a reader of the message can fetch and open it.
 #[derive(Clone, PartialEq, Eq, uniffi::Record)]
 pub struct Attachment {
     /// The BLAKE3 hash of its sealed bytes.

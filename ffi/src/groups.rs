@@ -8,7 +8,7 @@ use donp_runtime::api;
 
 use crate::{Content, DonpError, Engine, GroupId, MessageId, Node, NodeId};
 
-/// Who can join a group, and who can know of it: the `GroupType` of the DONP document.
+/// Which nodes can join a group, and which can know of it: the `GroupType` of the DONP document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum GroupKind {
     /// Everybody who has its id may join, so nothing in it is secret.
@@ -49,7 +49,7 @@ impl TryFrom<GroupKind> for core::GroupKind {
     }
 }
 
-/// The rank of a member. Nobody acts on an equal or a higher one.
+/// The rank of a member. No member acts on an equal or a higher one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum GroupRole {
     /// Reads.
@@ -60,7 +60,7 @@ pub enum GroupRole {
     Moderator,
     /// Invites, removes and ranks all below.
     Admin,
-    /// One node, whose operations nobody undoes.
+    /// One node, whose operations no member undoes.
     Owner,
     /// A rank of a newer version.
     Other,
@@ -141,7 +141,7 @@ impl TryFrom<GroupHistory> for core::GroupHistory {
     }
 }
 
-/// Who may do what in a group: the least rank that may.
+/// The least rank for each action in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct GroupPolicy {
     /// Signs invitations.
@@ -152,7 +152,7 @@ pub struct GroupPolicy {
     pub describe: GroupRole,
     /// Pins messages.
     pub pin: GroupRole,
-    /// Whether who comes with an invitation to the bearer waits for the word of somebody who may invite.
+    /// Whether a node with an invitation to the bearer waits for the approval of a member that may invite.
     pub approve: bool,
     /// What newcomers may read.
     pub history: GroupHistory,
@@ -191,13 +191,13 @@ impl TryFrom<GroupPolicy> for core::GroupPolicy {
 pub struct GroupInfo {
     /// Which.
     pub id: GroupId,
-    /// Who can join it.
+    /// Which nodes can join it.
     pub kind: GroupKind,
     /// Its name.
     pub name: String,
     /// Its description, empty if there is none.
     pub description: String,
-    /// Who may do what.
+    /// Which role may do what.
     pub policy: GroupPolicy,
     /// A temporary group ends then, in milliseconds since 1970.
     pub expires_ms: Option<u64>,
@@ -213,7 +213,7 @@ pub struct GroupInfo {
     pub holds_key: bool,
     /// How many members hold it, this node included, as far as is known here; 0 in a PUBLIC group, which has none.
     pub key_holders: u32,
-    /// Keys of which one opens what was said between two changes of the members: who steals this device could read so
+    /// Keys of which one opens what was said between two changes of the members: a thief of this device could read so
     /// far.
     pub epochs: u32,
     /// Equal at two members exactly if both know of the same changes, in hexadecimal.
@@ -275,7 +275,7 @@ pub enum GroupChange {
     Ended,
     /// This node was not added; `reason` says why.
     Refused,
-    /// `node`, which claims to be called `name`, would like to join and waits for somebody who may invite.
+    /// `node`, which claims to be called `name`, would like to join and waits for a member that may invite.
     Asked,
     /// `node` is a member now, as `role`.
     Added,
@@ -287,7 +287,7 @@ pub enum GroupChange {
     Renamed,
     /// The description is `text` now.
     Described,
-    /// Who may do what is another.
+    /// The policy is another.
     PolicyChanged,
     /// `message` is pinned now.
     Pinned,
@@ -320,13 +320,13 @@ impl From<api::GroupChange> for GroupChange {
 /// Why a node is not added to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum Refusal {
-    /// The invitation is used up, expired, for another node, or not by somebody who may invite.
+    /// The invitation is used up, expired, for another node, or its signer may not invite.
     Invitation,
     /// The node is banned from the group.
     Banned,
-    /// Who was asked is not a member, or may not add anybody.
+    /// The asked node is not a member, or may not add members.
     Asked,
-    /// Somebody who may invite said no.
+    /// A member that may invite declined.
     Declined,
     /// A reason of a newer version.
     Other,
@@ -371,7 +371,7 @@ impl Node {
     }
 
     /// An invitation to a group (`inviteToGroup`), good for `uses` newcomers and `expires_in` seconds: for one node, or
-    /// for whoever has it. This node adds who comes with it, so it is to be online then.
+    /// for its bearer. This node adds the nodes that use it, so it must be online then.
     #[uniffi::method(default(node = None))]
     pub fn invite_to_group(
         &self,
@@ -392,7 +392,7 @@ impl Node {
         self.run(|n| n.join_group(&ticket))
     }
 
-    /// Leaves a group, or gives up to join it (`leaveGroup`). What was said while this node was a member stays.
+    /// Leaves a group, or cancels a request to join (`leaveGroup`). What was said while this node was a member stays.
     pub fn leave_group(&self, group: GroupId) -> Result<(), DonpError> {
         self.run(|n| n.leave_group(group))
     }
@@ -451,7 +451,7 @@ impl Node {
         self.run(|n| n.answer_join(group, node, approve))
     }
 
-    /// Says something to the members of a group (`sendGroupMessage`). Whoever is away catches up later, from any other.
+    /// Says something to the members of a group (`sendGroupMessage`). Absent members catch up later, from any other.
     pub fn send_to_group(&self, group: GroupId, content: Content) -> Result<MessageId, DonpError> {
         let content = content.try_into()?;
         self.run(|n| n.send_to_group(group, content))

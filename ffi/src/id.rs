@@ -86,7 +86,7 @@ pub fn message_id_depth(id: MessageId) -> u64 {
 /// What an invitation says, to show before joining. The name is a claim.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct TicketInfo {
-    /// Who issued it.
+    /// Its issuer.
     pub node: NodeId,
     /// The issuer's name.
     pub name: String,
@@ -133,7 +133,7 @@ pub fn identity_node_id(identity: &[u8]) -> Result<NodeId, DonpError> {
 pub(crate) fn new_identity(name: &str) -> Result<Identity, DonpError> {
     let entropy = entropy().map_err(|e| DonpError::Storage {
         reason: e.to_string(),
-        hint: "the system has no randomness: nothing can be done safely".into(),
+        hint: "the system gives no randomness: no key can be made safely".into(),
         retryable: true,
     })?;
     Identity::generate(entropy, name, Clock::new().wall())

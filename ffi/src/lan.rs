@@ -29,7 +29,7 @@ impl From<Lan> for donp_runtime::Lan {
 
 #[uniffi::export]
 impl Node {
-    /// Somebody near may be at `address`, `ip:port`: what Bonjour, NSD or Bluetooth found. A hint, tried
+    /// A node near may be at `address`, `ip:port`: what Bonjour, NSD or Bluetooth found. A hint, tried
     /// once; if `id` is given, another node that answers there is refused.
     #[uniffi::method(default(id = None))]
     pub fn handle_local_peer(&self, address: &str, id: Option<NodeId>) -> Result<(), DonpError> {
@@ -50,7 +50,7 @@ impl Engine {
         })
     }
 
-    /// A datagram came in where beacons are heard: what `Output.beacon` of some engine near was. What is
+    /// A datagram came in where beacons are received: what `Output.beacon` of some engine near was. What is
     /// not understood, or of another network, is counted.
     pub fn handle_beacon(&self, now_us: u64, source: &str, payload: &[u8]) -> Result<(), DonpError> {
         let source = parse(source)?;

@@ -153,7 +153,7 @@ pub struct NodeStatus {
     pub listen: Vec<String>,
     /// Addresses that other nodes saw this one at, `ip:port`.
     pub observed: Vec<String>,
-    /// Where beacons are sent and heard, groups and interfaces in words for people; empty if `lan` is off or
+    /// Where beacons are sent and received, groups and interfaces in words for people; empty if `lan` is off or
     /// there is no multicast.
     pub lan: Vec<String>,
     /// Why nodes on the local network may not be found; none if they are, or discovery is off.
@@ -168,7 +168,7 @@ pub struct NodeStatus {
     pub store_error: Option<String>,
     /// The number up to which events were acknowledged in this run.
     pub acked: u64,
-    /// The number of the newest durable event that this run told; 0 before the first.
+    /// The number of the newest durable event that this run reported; 0 before the first.
     pub last_event: u64,
     /// Datagrams received.
     pub datagrams_in: u64,
@@ -349,7 +349,7 @@ impl Node {
         self.node.begin_shutdown();
     }
 
-    /// Ends the thread at once, as a crash of the process would: nobody is told, and what was not stored
+    /// Ends the thread at once, as a crash of the process would: no peer gets a goodbye, and what was not stored
     /// yet is gone. To try what happens then.
     pub fn kill(&self) -> Result<(), DonpError> {
         self.run(donp_runtime::Node::kill)
@@ -382,7 +382,7 @@ impl Node {
     }
 
     /// Enters the network through any of `places`, `host:port` or `host:port/NodeId`, and remembers
-    /// them. With none, through whoever is known.
+    /// them. With none, through any node that is known.
     #[uniffi::method(default(places = []))]
     pub fn join(&self, places: Vec<String>) -> Result<(), DonpError> {
         self.run(|n| n.join(&places))
@@ -411,7 +411,7 @@ impl Node {
         self.run(|n| n.send_private(to, content))
     }
 
-    /// Says something to everybody in the network. Whoever is away catches up later.
+    /// Says something to all nodes of the network. Absent nodes catch up later.
     pub fn broadcast(&self, content: Content) -> Result<MessageId, DonpError> {
         let content = content.try_into()?;
         self.run(|n| n.broadcast(content))
@@ -448,13 +448,13 @@ impl Node {
         })
     }
 
-    /// Nodes that were met or heard of, at most `max`, by id.
+    /// Nodes that were met or named by others, at most `max`, by id.
     #[uniffi::method(default(max = 1000))]
     pub fn peers(&self, max: u32) -> Result<Vec<Peer>, DonpError> {
         self.run(|n| Ok(n.peers()?.into_iter().take(max as usize).map(Into::into).collect()))
     }
 
-    /// What is known of one node; none if it was never met or heard of.
+    /// What is known of one node; none if it was never met or named by others.
     pub fn peer(&self, id: NodeId) -> Result<Option<Peer>, DonpError> {
         self.run(|n| Ok(n.peer(id)?.map(Into::into)))
     }

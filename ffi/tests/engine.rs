@@ -95,7 +95,7 @@ impl Net {
         net
     }
 
-    /// Nobody was told of anybody.
+    /// No node was named to another.
     fn strangers(engines: Vec<Engine>) -> Self {
         let hosts = engines.into_iter().enumerate().map(|(n, e)| Host::new(n + 1, e)).collect();
         Self { now_us: 0, hosts }
@@ -215,7 +215,7 @@ fn members_are_seen_and_what_became_of_them_is_told() {
     let told = |net: &Net, peer: NodeId, state: MemberState| {
         net.hosts[0].events.contains(&Event::MemberChanged { peer, state })
     };
-    net.until("the goodbye is told", |net| told(net, ids[1], MemberState::Left));
+    net.until("the goodbye is sent", |net| told(net, ids[1], MemberState::Left));
     // The third is gone without a word: nothing of it arrives any more.
     net.hosts.truncate(2);
     net.hosts[0].engine.detect_node_failure(net.now_us, ids[2]).unwrap();

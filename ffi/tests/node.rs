@@ -154,7 +154,7 @@ fn every_kind_of_error_is_named() {
 
 #[test]
 fn nodes_of_one_local_network_meet() {
-    // On loopback, in a network of its own: nobody else hears it or is heard.
+    // On loopback, in a network of its own: no other node receives it or is received.
     let key = std::process::id().to_le_bytes().repeat(8);
     let near = |name: &str, lan: Lan| {
         let (name, network_key) = (Some(name.into()), Some(key.clone()));

@@ -98,7 +98,7 @@ impl Node {
     }
 }
 
-/// Passes all datagrams until nobody has any; how many there were.
+/// Passes all datagrams until no node has any; how many there were.
 fn exchange(nodes: &mut [Node], now: Instant) -> usize {
     let mut passed = 0;
     loop {
@@ -193,7 +193,7 @@ fn junk(total: u64) -> f64 {
     let mut now = Instant::ZERO;
     let mut nodes = linked(2, &mut now);
     let from: SocketAddr = "10.9.9.9:9".parse().unwrap();
-    // The dearest junk: as long as a handshake, so that its mac has to be computed.
+    // The most expensive junk: as long as a handshake, so that its mac has to be computed.
     let mut bytes = vec![0x55u8; 330];
     bytes[..2].copy_from_slice(&[1, 1]);
     let start = Clock::now();

@@ -1,4 +1,4 @@
-//! Who has a message of a group or of a private conversation, through whole nodes (docs/design/groups.md §5).
+//! Confirmations of a group or of a private conversation, through whole nodes (docs/design/groups.md §5).
 
 mod common;
 
@@ -79,9 +79,9 @@ fn a_private_message_is_confirmed_by_its_acknowledgement() {
     assert!(confirmed(&mut sim, 0, here, message).read.is_empty(), "it is off; {}", sim.replay());
 }
 
-/// The law: nobody is said to have stored what it does not have, in random histories with partitions, crashes and
-/// losses; and who has everything is counted in the end. Mutations: `is_so` is not asked of heights; a receipt does not
-/// wait for the disk; `named_by` counts what is named by what is named for everybody.
+/// The law: no member is said to have stored what it does not have, in random histories with partitions, crashes and
+/// losses; and a member that has everything is counted in the end. Mutations: `is_so` is not asked of heights; a
+/// receipt does not wait for the disk; `named_by` counts what is named by what is named for everybody.
 #[test]
 fn nobody_is_counted_that_does_not_have_the_message() {
     let count = std::env::var("DONP_CONFIRMATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(6);

@@ -1,4 +1,4 @@
-//! Contacts through whole nodes: requests, verified keys, what was read and deleted, and who is at the other end.
+//! Contacts through whole nodes: requests, verified keys, what was read and deleted, and the identity at the other end.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::SocketAddr;
@@ -186,7 +186,7 @@ impl Pair {
 }
 
 #[test]
-fn a_first_message_of_a_stranger_is_a_request_and_an_answer_accepts_it() {
+fn a_strangers_first_message_is_a_request_an_answer_accepts() {
     let mut pair = Pair::new();
     let (alice, bob) = (pair.id(0), pair.id(1));
     pair.talk(0, "hello");
@@ -197,7 +197,7 @@ fn a_first_message_of_a_stranger_is_a_request_and_an_answer_accepts_it() {
     assert!(request.request && request.unread == 2 && request.name.as_deref() == Some("alice"), "{request:?}");
     assert!(pair.devices[1].engine.conversations().iter().any(|c| c.request));
     let mine = pair.devices[0].engine.contact(bob).unwrap();
-    assert!(!mine.request, "who writes first has a contact");
+    assert!(!mine.request, "a node that writes first has a contact");
     pair.restart(1, 9, true);
     assert!(pair.devices[1].engine.contact(alice).is_some_and(|c| c.request));
     pair.talk(1, "yes");

@@ -256,7 +256,7 @@ impl World {
 }
 
 /// Alice has a phone (0) and adds a laptop (2); Bob (1) verified the phone.
-/// Mutations: the account's secret is sent to who has no secret of a ticket; a contact's change is not held.
+/// Mutations: the account's secret is sent to a node without the secret of a ticket; a contact's change is not held.
 #[test]
 fn a_new_device_has_the_account_and_contacts_learn_of_it() {
     let mut w = World::new(3);
@@ -315,10 +315,10 @@ fn a_ticket_is_good_for_one_device_and_ten_minutes() {
     assert_eq!((w.names(0).len(), w.names(3).len()), (2, 1));
 }
 
-/// The ticket names the key; who stands at the other end with another one gets nothing and gives nothing.
+/// The ticket names the key; a node at the other end with another one gets nothing and gives nothing.
 /// Mutation: `seal_for` seals in a session with any key.
 #[test]
-fn nothing_is_said_to_a_device_with_another_key_than_the_ticket_names() {
+fn a_device_without_the_key_of_the_ticket_gets_nothing() {
     let mut w = World::new(3);
     let ticket = w.ticket(0).text();
     // Another store with the first device's identity: the same node, another session identity key.
@@ -430,7 +430,7 @@ impl World {
 }
 
 /// Alice has a phone (0) and a laptop (2), Bob a phone (1) and a laptop (4): what any of them says to the other person is
-/// on all four. Mutations: an own message goes to one device; own devices are not told.
+/// on all four. Mutations: an own message goes to one device; own devices get no announcement.
 #[test]
 fn a_message_is_read_once_on_each_device_of_both() {
     let mut w = World::new(5);
@@ -462,8 +462,11 @@ fn a_message_is_read_once_on_each_device_of_both() {
     // Each device of the other side says that it has it, own ones do not.
     let delivered = w.devices[0].events.iter().filter(|e| matches!(e, Durable::Delivered { .. })).count();
     assert_eq!(delivered, 2);
-    assert_eq!(w.devices[3].events.len(), 0, "nobody else hears of it");
-    assert!(w.devices[2].engine.contact(bob).is_some_and(|c| !c.request), "who was written to is a contact there");
+    assert_eq!(w.devices[3].events.len(), 0, "no other node learns of it");
+    assert!(
+        w.devices[2].engine.contact(bob).is_some_and(|c| !c.request),
+        "a node that was written to is a contact there"
+    );
 }
 
 /// A device that is added later has what was said before, and the names of those who said it.
@@ -524,7 +527,7 @@ fn a_removed_device_gets_nothing_more_and_is_not_heard() {
 }
 
 /// Two people with one to three devices each under loss, restarts, devices that are off and links that are cut. In the
-/// end each device of both has each message, was told of it once, and all show one order. DONP_DEVICE_RUNS says how many.
+/// end each device of both has each message, reported it once, and all show one order. DONP_DEVICE_RUNS says how many.
 /// Mutation: `believes` is false for own devices, or true for all.
 #[test]
 fn random_devices_of_two_read_every_message_once() {
@@ -616,15 +619,15 @@ fn random_run(seed: u64) {
         for text in &said {
             let own = text.ends_with(&format!("of {n}")) || (n == 0 && text == "first");
             let times = heard.iter().filter(|t| *t == text).count();
-            assert_eq!(times, usize::from(!own), "seed {seed}: {n} was told {times} times of {text}");
+            assert_eq!(times, usize::from(!own), "seed {seed}: {n} reported {text} {times} times");
         }
     }
 }
 
 /// The device joins, is removed, and what stood on it before it joined is put back. Mutation: `take_in` does not look at
-/// who used the ticket, and a removal does not end it (both).
+/// the device that used the ticket, and a removal does not end it (both).
 #[test]
-fn a_removed_device_does_not_come_back_by_the_ticket_that_it_used() {
+fn a_removed_device_does_not_come_back_by_its_used_ticket() {
     let mut w = World::new(3);
     let (ticket, now) = (w.ticket(0), w.now);
     w.devices[2].engine.join_account(now, &ticket).unwrap();
@@ -642,7 +645,7 @@ fn a_removed_device_does_not_come_back_by_the_ticket_that_it_used() {
     assert_eq!((w.names(0).len(), w.names(2).len()), (1, 1));
 }
 
-/// A removed device is told to join again. It has private conversations of that account, and keeps them.
+/// A removed device is asked to join again. It has private conversations of that account, and keeps them.
 /// Mutations: `join_account` looks at a list that this device is not in; it is refused because of its conversations.
 #[test]
 fn a_removed_device_joins_its_account_again() {
@@ -663,7 +666,7 @@ fn a_removed_device_joins_its_account_again() {
 
 /// Mutation: `join_account` of a removed device with private conversations takes another account.
 #[test]
-fn a_removed_device_with_private_conversations_joins_no_other_account() {
+fn a_removed_device_with_conversations_joins_no_other_account() {
     let mut w = World::new(4);
     w.add(0, 2);
     w.send(2, 1, "from the laptop");
@@ -681,7 +684,7 @@ fn a_removed_device_with_private_conversations_joins_no_other_account() {
 
 /// Private conversations are named by the account. Mutation: `may_leave` does not look at them; a restart forgets them.
 #[test]
-fn a_profile_with_private_conversations_recovers_no_other_account() {
+fn a_profile_with_conversations_recovers_no_other_account() {
     let mut w = World::new(4);
     w.verify(1, 0);
     w.send(3, 1, "from the tablet");
@@ -705,7 +708,7 @@ fn a_profile_with_private_conversations_recovers_no_other_account() {
 
 /// A stranger writes after `join_account` and before the other device answers. Mutation: only the command looks.
 #[test]
-fn a_private_conversation_that_begins_while_a_device_joins_is_not_lost() {
+fn a_conversation_that_begins_while_a_device_joins_is_not_lost() {
     let mut w = World::new(4);
     let ticket = w.ticket(0);
     w.cut.push((0, 2));
@@ -797,7 +800,7 @@ fn a_crash_leaves_no_list_without_its_hold() {
 /// Mutations: the row is looked for after the device is of no person; it stays with the device; the removed device is
 /// written to as any other.
 #[test]
-fn a_contact_by_a_removed_device_is_held_and_goes_on_by_the_person() {
+fn a_contact_by_a_removed_device_is_held_and_kept_by_the_person() {
     let mut w = World::new(3);
     w.add(0, 2);
     w.verify(1, 2);
@@ -855,7 +858,7 @@ fn a_blocked_person_is_blocked_with_the_devices_that_come() {
 /// Alice's only device is lost; her tablet (2) recovers the account. What Bob (1) compares then is the tablet's keys.
 /// Mutations: the number is of the keys that the row had; the keys of another device than the row's are not taken.
 #[test]
-fn the_safety_number_after_a_recovery_is_of_the_device_that_is_there() {
+fn the_safety_number_after_a_recovery_is_of_the_present_device() {
     let mut w = World::new(3);
     w.verify(1, 0);
     w.run_for(5);

@@ -33,7 +33,7 @@ fn is_whole(sim: &Sim, n: usize, file: &Attachment) -> bool {
     sim.node(n).engine().files().iter().any(|info| info.id == file.id && info.is_whole)
 }
 
-/// Node 0 shares bytes in a group, and all others that are told of it fetch them.
+/// Node 0 shares bytes in a group, and all others that see the message fetch them.
 fn share(sim: &mut Sim, group: GroupId, count: usize, bytes: &[u8]) -> Attachment {
     let file = sim.add_file(0, bytes, "plan.pdf");
     let content = Content::File { file: Box::new(file.clone()), text: "the plan".into() };

@@ -1,6 +1,6 @@
-//! Groups under random schedules: members come and go while nodes are apart, crash and restart. Who is removed reads
-//! nothing that is said by who knows of it, newcomers read nothing from before, and members read everything
-//! (docs/design/groups.md §5).
+//! Groups under random schedules: members come and go while nodes are apart, crash and restart. A removed node reads
+//! nothing that is said by a node that knows of the removal, newcomers read nothing from before, and members read
+//! everything (docs/design/groups.md §5).
 
 mod common;
 
@@ -13,11 +13,11 @@ use donp_sim::Sim;
 const NODES: usize = 5;
 const STEPS: usize = 40;
 
-/// What was said, and who was no member any more for who said it.
+/// What was said, and the nodes that were no members any more for its author.
 struct Said {
     text: String,
     past: Vec<usize>,
-    /// Members for who said it.
+    /// Members as its author knew them.
     to: Vec<NodeId>,
 }
 
@@ -123,7 +123,8 @@ impl World {
             for (id, text) in &read {
                 let said = &self.said[id];
                 assert_eq!(said.text, *text, "{replay}");
-                // Who is added again gets what the policy gives, which may lie beside what others say meanwhile.
+                // A node that is added again gets what the policy gives, which may lie beside what others say
+                // meanwhile.
                 let reads_past = said.past.contains(&n) && !self.again.contains(&n);
                 assert!(!reads_past, "node {n} was removed and reads '{text}'; {replay}");
             }

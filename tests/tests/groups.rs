@@ -1,4 +1,4 @@
-//! Groups through whole nodes: who is a member reads and speaks, who is none does not (docs/design/groups.md).
+//! Groups through whole nodes: members read and send, others do not (docs/design/groups.md).
 
 mod common;
 
@@ -32,8 +32,8 @@ fn key_holders(sim: &Sim, group: GroupId, n: usize) -> usize {
     sim.node(n).engine().group(group).map_or(0, |info| info.key_holders)
 }
 
-/// Mutations: an older epoch counts too (4 and not 3 hold the key after the removal); who left is still counted; what is
-/// said with a comparison is not taken.
+/// Mutations: an older epoch counts too (4 and not 3 hold the key after the removal); a node that left is still
+/// counted; what is said with a comparison is not taken.
 #[test]
 fn members_count_who_holds_the_present_key() {
     let mut sim = network(6, 5);
@@ -66,7 +66,7 @@ fn say(sim: &mut Sim, group: GroupId, n: usize, text: &str) -> Result<(), Comman
 
 fn texts(sim: &mut Sim, group: GroupId, n: usize) -> Vec<String> {
     let history: Vec<Message> = sim.history(n, Conversation::Group(group));
-    // Numbers may have gaps: who removes a member says an entry without text.
+    // Numbers may have gaps: the remover of a member says an entry without text.
     assert!(history.is_sorted_by(|a, b| a.id < b.id && b.causality(a) != Some(Causality::Before)), "{}", sim.replay());
     history.iter().map(|m| m.content.shown().to_owned()).collect()
 }
@@ -197,7 +197,7 @@ fn together_again(sim: &mut Sim, group: GroupId) {
 
 /// Fails if what a past member said is shown without an answer, or only to those that had it before.
 #[test]
-fn a_late_message_of_a_removed_member_that_nobody_answered_is_shown_to_nobody() {
+fn an_unanswered_late_message_of_a_removed_member_is_not_shown() {
     let mut sim = network(5, 4);
     let group = removed_while_apart(&mut sim);
     together_again(&mut sim, group);
@@ -206,9 +206,9 @@ fn a_late_message_of_a_removed_member_that_nobody_answered_is_shown_to_nobody() 
     }
 }
 
-/// Fails if what a member answered stays hidden, or is told twice.
+/// Fails if what a member answered stays hidden, or is reported twice.
 #[test]
-fn a_late_message_of_a_removed_member_is_shown_once_a_member_answered_it() {
+fn an_answered_late_message_of_a_removed_member_is_shown() {
     let mut sim = network(6, 4);
     let group = removed_while_apart(&mut sim);
     say(&mut sim, group, 2, "indeed").unwrap();

@@ -132,3 +132,36 @@ fn nothing_is_unfinished() {
         }
     }
 }
+
+/// The name of each test says condition and result in at most 60 characters (CONTRIBUTING.md, "Tests"). Mutations: a
+/// longer name anywhere; the attributes of a test are not passed over, so that few are found.
+#[test]
+fn test_names_have_at_most_60_characters() {
+    let (mut count, mut long) = (0, Vec::new());
+    for folder in ["core/src", "hosts", "ffi", "tests", "xtask/src"] {
+        for file in rust_files(&root().join(folder)) {
+            if file.components().any(|c| c.as_os_str() == "target") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&file).unwrap();
+            let mut is_test = false;
+            for line in text.lines().map(str::trim) {
+                if line == "#[test]" {
+                    is_test = true;
+                } else if let Some((name, _)) = line.strip_prefix("fn ").and_then(|rest| rest.split_once('(')) {
+                    if is_test {
+                        count += 1;
+                        if name.len() > 60 {
+                            long.push(format!("{}: {name} has {}", file.display(), name.len()));
+                        }
+                    }
+                    is_test = false;
+                } else if !line.starts_with("#[") && !line.starts_with("//") {
+                    is_test = false;
+                }
+            }
+        }
+    }
+    assert!(count > 1_000, "only {count} tests were found: the reader is broken");
+    assert!(long.is_empty(), "{long:#?}");
+}

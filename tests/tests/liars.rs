@@ -73,7 +73,7 @@ fn a_minute_of_lies_changes_no_opinion_and_no_neighbour() {
 }
 
 /// A roster of 2.4 kB with 50 made-up members at one address drew 20 MB to that stranger. Breaks without the pauses of an
-/// address that never answered, and if members that nobody met are told on.
+/// address that never answered, and if members that no node met are passed on.
 #[test]
 fn made_up_members_draw_fewer_bytes_than_were_sent() {
     let mut sim = zone(5);
@@ -95,7 +95,11 @@ fn made_up_members_draw_fewer_bytes_than_were_sent() {
     assert!(drawn > 0, "it was tried; {}", sim.replay());
     assert!(drawn < sent / 4, "{drawn} bytes for {sent}; {}", sim.replay());
     assert!(sim.node(0).engine().members().len() < 15, "they are forgotten; {}", sim.replay());
-    assert!((1..LIAR).all(|n| sim.node(n).engine().members().len() == LIAR), "nobody else heard; {}", sim.replay());
+    assert!(
+        (1..LIAR).all(|n| sim.node(n).engine().members().len() == LIAR),
+        "no other node reported it; {}",
+        sim.replay()
+    );
     assert_eq!(false_opinions(&sim), 0, "{}", sim.replay());
 }
 

@@ -265,7 +265,7 @@ def made() -> dict[str, object]:
     lost = Handshake("a new life of the responder", (a, again), network)
     lost.incarnations = (1, 2)
     lost.run(network, 2, 0).say(1, message(CHAT, b"none"))
-    # A network that anybody may join, and a cookie.
+    # A network that any node may join, and a cookie.
     nonce, cookie = drawn("nonce", 24), drawn("cookie", 16)
     asked, shown = (Handshake("public", (a, b), public) for _ in range(2))
     reply = cookie_reply(asked.run(public, 0, 0).init, b, nonce, cookie)

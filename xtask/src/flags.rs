@@ -1,5 +1,5 @@
 //! The flags of the compiler that change what the core does. Each is for the simulator alone: with the one
-//! anybody can sign for anybody, with the other known bugs are in. A cargo feature would be switched on for
+//! any node can sign for any other, with the other known bugs are in. A cargo feature would be switched on for
 //! everybody by any dependency of an app; a flag is given by the person who builds.
 
 use std::path::{Path, PathBuf};

@@ -34,7 +34,7 @@ pub const STEPS: &[Step] = &[
         run: models,
     },
     Step { name: "machine", what: "a machine is added to a copy of the core, as documented", run: machine::check },
-    Step { name: "sim", what: "random lives in virtual time break no law", run: sim },
+    Step { name: "sim", what: "random schedules in virtual time break no law", run: sim },
     Step { name: "benches", what: "benchmarks compile", run: benches },
     Step { name: "fuzz", what: "fuzz targets compile", run: fuzz },
     Step { name: "size", what: "the library for other languages, as shipped, is at most 5 MB", run: size },
@@ -122,7 +122,7 @@ fn rust(root: &Path) -> Outcome {
     run(&mut cargo(root, &["test", "--workspace"]))
 }
 
-/// Every scenario as small as its goals allow, two random lives of full size, one for each of two
+/// Every scenario as small as its goals allow, two random schedules of full size, one for each of two
 /// processors, and twenty short ones; the papers' sizes and 2,000 lives before a release
 /// (docs/simulator.md).
 fn sim(root: &Path) -> Outcome {
@@ -180,7 +180,7 @@ fn shell(root: &Path) -> Outcome {
     if !tools::answers(Command::new("shellcheck").arg("--version")) {
         return Outcome::Skipped("shellcheck is not installed".into());
     }
-    // Git distrusts a checkout that belongs to somebody else, as it may in CI; listing files is harmless.
+    // Git distrusts a checkout that belongs to another user, as it may in CI; listing files is harmless.
     let list = ["-c", "safe.directory=*", "ls-files", "-z", "*.sh", ".ci/run"];
     match Command::new("git").args(list).current_dir(root).output() {
         Ok(o) if o.status.success() && !o.stdout.is_empty() => {

@@ -8,7 +8,7 @@ import org.donp.NodeConfig
 import org.donp.openNode
 
 /**
- * A bot that says back what it is told in private or in a group:
+ * A bot that repeats what it receives in private or in a group:
  *
  *     run.sh Echo [FOLDER [LISTEN [INVITATION]]]
  *
@@ -20,7 +20,7 @@ suspend fun main(args: Array<String>) {
     val node = openNode(NodeConfig(stateDir = args.getOrElse(0) { "echo" }, name = "echo", bot = true, listen = listen))
     // SIGTERM and Ctrl-C say goodbye; the stream below ends then.
     Runtime.getRuntime().addShutdownHook(Thread { node.close() })
-    // A bot that is a member already is told so, and goes on.
+    // A bot that is a member already gets an error, and goes on.
     args.getOrNull(2)?.let { invitation -> runCatching { node.joinGroup(invitation) }.onFailure { println(it.message) } }
     println("invite: ${node.invite()}")
     try {
@@ -35,6 +35,6 @@ suspend fun main(args: Array<String>) {
             node.ack(event)
         }
     } catch (_: DonpException.Closed) {
-        // Told to stop while an event was handled: it comes again, too.
+        // Stopped while an event was handled: it comes again, too.
     }
 }

@@ -108,7 +108,7 @@ def start() -> Iterator[Start]:
 
 @pytest.fixture
 def nodes() -> Iterator[Callable[..., donp.Node]]:
-    """Makes nodes on 127.0.0.1, started unless told otherwise, which end with the test."""
+    """Makes nodes on 127.0.0.1, started unless asked otherwise, which end with the test."""
     made: list[donp.Node] = []
 
     def make(name: str | None = None, state_dir: Path | None = None, *, started: bool = True) -> donp.Node:

@@ -34,11 +34,11 @@ async def serving(bot: Bot, state_dir: Path | None = None) -> AsyncIterator[donp
 
 
 class Person:
-    """Somebody who talks to a bot."""
+    """A user that writes to a bot."""
 
     def __init__(self, node: donp.AsyncNode) -> None:
         self.node = node
-        # For answers alone: whoever looks for one thing in a stream passes over the others.
+        # For answers alone: a search for one thing in a stream passes over the others.
         self.answers = node.events()
 
     async def meet(self, bot: donp.AsyncNode) -> None:
@@ -156,7 +156,7 @@ async def test_bots_do_not_answer_bots() -> None:
         id = await alice.node.broadcast("hi")
         assert await alice.answer(id) == "hi"
         assert await alice.answer(id) == "hi"
-        # Each has heard the other's answer, and says nothing to it.
+        # Each has received the other's answer, and does not answer it.
         for node in (a, b, alice.node):
 
             def heard_all(node: donp.Node = node.sync) -> bool:
@@ -207,7 +207,7 @@ async def test_a_handler_that_raises_is_tried_again(caplog: pytest.LogCaptureFix
 
 
 async def test_what_raised_comes_again_after_a_stop(tmp_path: Path) -> None:
-    """Told to stop while it waits to try again, it does not acknowledge; the next start does it."""
+    """Stopped while it waits to try again, it does not acknowledge; the next start does it."""
     bot = Bot("patient", pause=10_000.0)
     tried = asyncio.Event()
     broken = True

@@ -46,7 +46,7 @@ def test_a_file_between_two(nodes: Make, tmp_path: Path) -> None:
     assert b"".join(b.read_file(file.id, part) or b"" for part in range(8)) == BYTES
     with pytest.raises(donp.StorageError, match="there already"):
         b.save_file(file.id, tmp_path / "plan.pdf")
-    # Who is not of the conversation gets nothing, and has nothing to pass on.
+    # A node outside the conversation gets nothing, and has nothing to pass on.
     c.fetch_file(Private(a.id), file)
     with pytest.raises(donp.NotFoundError):
         c.save_file(file.id, tmp_path / "none.pdf")
@@ -65,7 +65,7 @@ def test_a_file_between_two(nodes: Make, tmp_path: Path) -> None:
 def test_a_small_file_of_a_contact_comes_unasked(nodes: Make) -> None:
     a, b = nodes("a"), nodes("b")
     linked(a, b)
-    # Who is written to is a contact; of strangers nothing comes unasked.
+    # A node that is written to is a contact; of strangers nothing comes unasked.
     b.send(a.id, "hello")
     file = a.add_file_bytes(b"small", "a.txt")
     a.send(b.id, File(file))

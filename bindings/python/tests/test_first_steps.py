@@ -18,7 +18,7 @@ from test_bot import person, serving
 
 
 def test_waiting_for_a_peer(nodes: Make) -> None:
-    """Mutation: `join` does not wait, so that nobody is known yet."""
+    """Mutation: `join` does not wait, so that no node is known yet."""
     alice, bob = nodes("alice"), nodes("bob")
     bob.join(alice.invite(), wait=LONG)
     peer = bob.wait_for(alice.id)

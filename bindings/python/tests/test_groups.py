@@ -35,7 +35,7 @@ def test_a_group_of_three(nodes: Make) -> None:
     for node in (b, c):
         node.join_group(invitation)
     assert changed(events, GroupChange.JOINED).group == group
-    # Who has not read it says the next at the same time.
+    # A member that has not read it sends the next at the same time.
     until("b has read it", lambda: texts(b, team) == ["welcome"])
     b.say(team, "hello")
     for node in (a, b, c):

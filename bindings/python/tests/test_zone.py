@@ -1,4 +1,4 @@
-"""Who is there, what failed and who is near: scenarios of bindings/README.md, under their names."""
+"""Members, failures and neighbours: scenarios of bindings/README.md, under their names."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_the_operations_on_engines() -> None:
 
 
 def near(name: str, key: bytes, lan: Lan) -> donp.Node:
-    # On loopback, in a network of its own: nobody else hears it or is heard.
+    # On loopback, in a network of its own: no other node receives it or is received.
     return donp.Node(name=name, listen="127.0.0.1:0", network_key=key, lan=lan)
 
 

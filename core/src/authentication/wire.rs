@@ -52,7 +52,7 @@ impl Message {
     }
 }
 
-/// What an answer signs: the challenge, who asked, who answers, and the link.
+/// What an answer signs: the challenge, the asker, the answerer, and the link.
 pub(super) fn signed(challenge: &Challenge, challenger: NodeId, answerer: NodeId) -> Vec<u8> {
     [challenge.random, challenger.0, answerer.0, challenge.hash].concat()
 }

@@ -31,11 +31,11 @@ use crate::wire::entry::Parent;
 const READ_RECORDS: u32 = 256;
 const READ_BYTES: u32 = 64 << 10;
 /// Comparisons of other nodes that are answered at once: 2, each with a tree of its own.
-const MAX_HOSTED: usize = 2;
+const MAX_RESPONDERS: usize = 2;
 /// An answer may take this long: 30 s; the other side may have to read 20 MB of history first.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The tree of an answered comparison is kept this long after its last message: 30 s.
-const HOST_KEPT: Duration = Duration::from_secs(30);
+const RESPONDER_KEPT: Duration = Duration::from_secs(30);
 /// After a comparison that this node began, what the peer sends is checked against the store for this long: 30 s. What
 /// the peer found missing here is on its way when the last answer comes.
 const LATE: Duration = Duration::from_secs(30);
@@ -131,7 +131,7 @@ enum Stage {
     Pausing,
 }
 
-struct Asking {
+struct Initiator {
     peer: NodeId,
     loader: Loader,
     stage: Stage,
@@ -141,7 +141,7 @@ struct Asking {
 }
 
 /// A comparison that another node began.
-struct Hosting {
+struct Responder {
     loader: Loader,
     loaded: bool,
     /// What to answer when all is read.
@@ -154,25 +154,25 @@ struct Hosting {
 
 /// Messages that a peer has and this node lacks.
 #[derive(Default)]
-struct Needs {
+struct Missing {
     items: VecDeque<MessageId>,
     asked: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    Asking,
-    Hosting(NodeId),
-    Needs(NodeId),
+    Initiator,
+    Responder(NodeId),
+    Missing(NodeId),
 }
 
 #[derive(Default)]
 pub(super) struct Comparisons {
-    asking: Option<Asking>,
+    initiator: Option<Initiator>,
     /// Nodes to compare with after that.
     waiting: VecDeque<NodeId>,
-    hosted: OrderedMap<NodeId, Hosting>,
-    needs: OrderedMap<NodeId, Needs>,
+    responders: OrderedMap<NodeId, Responder>,
+    missing: OrderedMap<NodeId, Missing>,
     /// Peers with which a comparison ended, and until when what they send may be what the store lost.
     late: OrderedMap<NodeId, Instant>,
     loaders: u64,
@@ -192,16 +192,16 @@ impl Comparisons {
 
     /// Whether a comparison with this node is under way or ended a moment ago.
     pub(super) fn is_with(&self, peer: NodeId, now: Instant) -> bool {
-        let asking = self.asking.as_ref().is_some_and(|a| a.peer == peer);
+        let initiator = self.initiator.as_ref().is_some_and(|a| a.peer == peer);
         let late = self.late.get(&peer).is_some_and(|until| now < *until);
-        asking || late || self.hosted.contains_key(&peer) || self.needs.contains_key(&peer)
+        initiator || late || self.responders.contains_key(&peer) || self.missing.contains_key(&peer)
     }
 
     pub(super) fn len(&self) -> usize {
-        let trees = self.asking.iter().map(|a| a.loader.tree.len());
-        let hosted = self.hosted.values().map(|h| h.loader.tree.len().saturating_add(h.parts.len()));
-        let needs = self.needs.values().map(|n| n.items.len());
-        let all = trees.chain(hosted).chain(needs);
+        let trees = self.initiator.iter().map(|a| a.loader.tree.len());
+        let responders = self.responders.values().map(|h| h.loader.tree.len().saturating_add(h.parts.len()));
+        let missing = self.missing.values().map(|n| n.items.len());
+        let all = trees.chain(responders).chain(missing);
         all.fold(0usize, |n, more| n.saturating_add(more).saturating_add(1))
             .saturating_add(self.waiting.len())
             .saturating_add(self.late.len())
@@ -209,27 +209,27 @@ impl Comparisons {
 
     pub(super) fn forget_peer(&mut self, peer: NodeId) {
         self.waiting.retain(|p| *p != peer);
-        if self.asking.take_if(|a| a.peer == peer).is_some() {
+        if self.initiator.take_if(|a| a.peer == peer).is_some() {
             match self.waiting.is_empty() {
-                true => self.timers.cancel(Timer::Asking),
+                true => self.timers.cancel(Timer::Initiator),
                 // At once: the next node's turn.
-                false => self.timers.arm(Timer::Asking, Instant::ZERO),
+                false => self.timers.arm(Timer::Initiator, Instant::ZERO),
             }
         }
-        self.hosted.remove(&peer);
-        self.needs.remove(&peer);
+        self.responders.remove(&peer);
+        self.missing.remove(&peer);
         self.late.remove(&peer);
-        self.timers.cancel(Timer::Hosting(peer));
-        self.timers.cancel(Timer::Needs(peer));
+        self.timers.cancel(Timer::Responder(peer));
+        self.timers.cancel(Timer::Missing(peer));
     }
 }
 
 impl Chat {
     /// Compares the whole history with `peer`, after the comparisons that are under way or wait.
     pub(super) fn compare_whole(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
-        match &self.compare.asking {
+        match &self.compare.initiator {
             None => self.ask_window(cx, peer, self.compare_from(peer), MAX_WINDOWS, out),
-            Some(asking) if asking.peer == peer => {}
+            Some(initiator) if initiator.peer == peer => {}
             Some(_) if self.compare.waiting.contains(&peer) => {}
             Some(_) if self.compare.waiting.len() < MAX_WAITING => self.compare.waiting.push_back(peer),
             Some(_) => self.drops.count(DropReason::Queue),
@@ -246,7 +246,7 @@ impl Chat {
     ) {
         let Some(log) = self.logs.get(&conversation).filter(|_| conversation == self.network) else { return };
         let from = log.deepest().saturating_sub(NEWEST).max(log.headers_from(peer));
-        if self.compare.asking.is_none() {
+        if self.compare.initiator.is_none() {
             self.ask_window(cx, peer, from, MAX_WINDOWS, out);
         }
     }
@@ -259,30 +259,35 @@ impl Chat {
 
     fn ask_window(&mut self, cx: &mut Cx<'_>, peer: NodeId, from: u64, left: u32, out: &mut Outbox<Out>) {
         let Some(windows_left) = left.checked_sub(1) else {
-            self.compare.asking = None;
+            self.compare.initiator = None;
             return;
         };
         let loader = self.loader(cx.rng.bytes(), (from, u64::MAX));
-        self.compare.timers.arm(Timer::Asking, cx.now + ANSWER_WITHIN);
+        self.compare.timers.arm(Timer::Initiator, cx.now + ANSWER_WITHIN);
         self.read(Reading::Window(loader.number), loader.scan(), out);
-        self.compare.asking = Some(Asking { peer, loader, stage: Stage::Loading, more: false, windows_left });
+        self.compare.initiator = Some(Initiator { peer, loader, stage: Stage::Loading, more: false, windows_left });
     }
 
     pub(super) fn window_read(&mut self, cx: &mut Cx<'_>, id: u64, records: &[Record], out: &mut Outbox<Out>) {
         let most = self.config.limits.compare_items;
         // A read for a comparison that was given up finds another or none.
-        let Some(mut asking) = self.compare.asking.take_if(|a| a.loader.number == id) else { return };
-        if asking.loader.take(records, most) {
-            let (from, to) = asking.loader.window();
-            let parts = begin(&asking.loader.tree, (from, to));
-            let salt = asking.loader.salt;
-            send(self.network, asking.peer, &Sync::Compare { conversation: self.network, salt, from, to, parts }, out);
-            asking.stage = Stage::Asked;
+        let Some(mut initiator) = self.compare.initiator.take_if(|a| a.loader.number == id) else { return };
+        if initiator.loader.take(records, most) {
+            let (from, to) = initiator.loader.window();
+            let parts = begin(&initiator.loader.tree, (from, to));
+            let salt = initiator.loader.salt;
+            send(
+                self.network,
+                initiator.peer,
+                &Sync::Compare { conversation: self.network, salt, from, to, parts },
+                out,
+            );
+            initiator.stage = Stage::Asked;
         } else {
-            self.read(Reading::Window(id), asking.loader.scan(), out);
+            self.read(Reading::Window(id), initiator.loader.scan(), out);
         }
-        self.compare.timers.arm(Timer::Asking, cx.now + ANSWER_WITHIN);
-        self.compare.asking = Some(asking);
+        self.compare.timers.arm(Timer::Initiator, cx.now + ANSWER_WITHIN);
+        self.compare.initiator = Some(initiator);
     }
 
     /// A peer begins or continues a comparison.
@@ -297,29 +302,29 @@ impl Chat {
         if from >= to {
             return self.drops.count(DropReason::Message);
         }
-        if let Some(hosting) = self.compare.hosted.get_mut(&peer) {
+        if let Some(responder) = self.compare.responders.get_mut(&peer) {
             // An initiator that begins again asks for what arrived here since.
             let begins = matches!(parts.as_slice(), [Part { mode: Mode::Fingerprint(_), .. }]);
-            let same = hosting.loader.window() == (from, to) && hosting.loader.salt == salt;
-            if hosting.loaded && same && !begins {
-                hosting.parts = parts;
-                hosting.asked_to = to;
+            let same = responder.loader.window() == (from, to) && responder.loader.salt == salt;
+            if responder.loaded && same && !begins {
+                responder.parts = parts;
+                responder.asked_to = to;
                 return self.answer_host(cx, peer, out);
             }
-            if !hosting.loaded || cx.now < hosting.next_window {
+            if !responder.loaded || cx.now < responder.next_window {
                 return self.drops.count(DropReason::Rate);
             }
-        } else if self.compare.hosted.len() >= MAX_HOSTED {
+        } else if self.compare.responders.len() >= MAX_RESPONDERS {
             return self.drops.count(DropReason::Rate);
         }
         let loader = self.loader(salt, (from, to));
-        self.read(Reading::HostedWindow(peer, loader.number), loader.scan(), out);
+        self.read(Reading::ResponderWindow(peer, loader.number), loader.scan(), out);
         let next_window = cx.now + WINDOW_LEAST;
-        self.compare.hosted.insert(peer, Hosting { loader, loaded: false, parts, asked_to: to, next_window });
-        self.compare.timers.arm(Timer::Hosting(peer), cx.now + HOST_KEPT);
+        self.compare.responders.insert(peer, Responder { loader, loaded: false, parts, asked_to: to, next_window });
+        self.compare.timers.arm(Timer::Responder(peer), cx.now + RESPONDER_KEPT);
     }
 
-    pub(super) fn hosted_window_read(
+    pub(super) fn responder_window_read(
         &mut self,
         cx: &mut Cx<'_>,
         (peer, id): (NodeId, u64),
@@ -327,28 +332,28 @@ impl Chat {
         out: &mut Outbox<Out>,
     ) {
         let most = self.config.limits.compare_items;
-        if self.compare.hosted.get(&peer).is_none_or(|h| h.loader.number != id) {
+        if self.compare.responders.get(&peer).is_none_or(|h| h.loader.number != id) {
             return;
         }
-        let Some(mut hosting) = self.compare.hosted.remove(&peer) else { return };
-        hosting.loaded = hosting.loader.take(records, most);
-        if !hosting.loaded {
-            self.read(Reading::HostedWindow(peer, id), hosting.loader.scan(), out);
+        let Some(mut responder) = self.compare.responders.remove(&peer) else { return };
+        responder.loaded = responder.loader.take(records, most);
+        if !responder.loaded {
+            self.read(Reading::ResponderWindow(peer, id), responder.loader.scan(), out);
         }
-        let loaded = hosting.loaded;
-        self.compare.hosted.insert(peer, hosting);
-        self.compare.timers.arm(Timer::Hosting(peer), cx.now + HOST_KEPT);
+        let loaded = responder.loaded;
+        self.compare.responders.insert(peer, responder);
+        self.compare.timers.arm(Timer::Responder(peer), cx.now + RESPONDER_KEPT);
         if loaded {
             self.answer_host(cx, peer, out);
         }
     }
 
     fn answer_host(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
-        let Some(hosting) = self.compare.hosted.get_mut(&peer) else { return };
-        let (from, to) = hosting.loader.window();
-        let parts = core::mem::take(&mut hosting.parts);
-        let tree = &hosting.loader.tree;
-        let answer = if to < hosting.asked_to {
+        let Some(responder) = self.compare.responders.get_mut(&peer) else { return };
+        let (from, to) = responder.loader.window();
+        let parts = core::mem::take(&mut responder.parts);
+        let tree = &responder.loader.tree;
+        let answer = if to < responder.asked_to {
             // More is here than fits one window: the next window takes the rest.
             Ok(Outcome { parts: differs(tree, (from, to)), ..Outcome::default() })
         } else {
@@ -358,7 +363,7 @@ impl Chat {
             Ok(outcome) => {
                 let parts = self.settle_found(cx, peer, outcome, out);
                 send(self.network, peer, &Sync::Compared { conversation: self.network, from, to, parts }, out);
-                self.compare.timers.arm(Timer::Hosting(peer), cx.now + HOST_KEPT);
+                self.compare.timers.arm(Timer::Responder(peer), cx.now + RESPONDER_KEPT);
             }
             Err(Malformed) => self.drops.count(DropReason::Message),
         }
@@ -373,30 +378,30 @@ impl Chat {
         parts: &[Part],
         out: &mut Outbox<Out>,
     ) {
-        let is_answer = |a: &mut Asking| {
+        let is_answer = |a: &mut Initiator| {
             a.peer == peer && matches!(a.stage, Stage::Asked) && a.loader.from == from && from < to && to <= a.loader.to
         };
-        let Some(mut asking) = self.compare.asking.take_if(is_answer) else {
+        let Some(mut initiator) = self.compare.initiator.take_if(is_answer) else {
             return self.drops.count(DropReason::Message);
         };
-        if to < asking.loader.to {
-            asking.loader.end_at(to);
+        if to < initiator.loader.to {
+            initiator.loader.end_at(to);
         }
-        let Ok(outcome) = reconcile(&asking.loader.tree, (from, to), parts) else {
+        let Ok(outcome) = reconcile(&initiator.loader.tree, (from, to), parts) else {
             // At once: the next node's turn.
-            self.compare.timers.arm(Timer::Asking, cx.now);
+            self.compare.timers.arm(Timer::Initiator, cx.now);
             return self.drops.count(DropReason::Message);
         };
-        asking.more |= outcome.more;
+        initiator.more |= outcome.more;
         let parts = self.settle_found(cx, peer, outcome, out);
         if parts.is_empty() {
-            asking.stage = Stage::Settling;
+            initiator.stage = Stage::Settling;
         } else {
-            let salt = asking.loader.salt;
+            let salt = initiator.loader.salt;
             send(self.network, peer, &Sync::Compare { conversation: self.network, salt, from, to, parts }, out);
         }
-        self.compare.asking = Some(asking);
-        self.compare.timers.arm(Timer::Asking, cx.now + ANSWER_WITHIN);
+        self.compare.initiator = Some(initiator);
+        self.compare.timers.arm(Timer::Initiator, cx.now + ANSWER_WITHIN);
         self.go_on(cx, peer);
     }
 
@@ -407,9 +412,9 @@ impl Chat {
             self.serve(cx, (self.network, peer), give, (true, None), out);
         }
         if !found.need.is_empty() {
-            let needs = self.compare.needs.entry(peer).or_default();
-            let room = MAX_FOUND.saturating_sub(needs.items.len());
-            needs.items.extend(found.need.into_iter().take(room));
+            let missing = self.compare.missing.entry(peer).or_default();
+            let room = MAX_FOUND.saturating_sub(missing.items.len());
+            missing.items.extend(found.need.into_iter().take(room));
             self.want(cx, peer, out);
         }
         found.parts
@@ -418,31 +423,31 @@ impl Chat {
     /// Pauses before the next window if everything found is settled.
     pub(super) fn go_on(&mut self, cx: &Cx<'_>, peer: NodeId) {
         let gives = self.serving.gives(self.network, peer);
-        let settled = !gives && !self.compare.needs.contains_key(&peer);
-        let Some(asking) = self.compare.asking.as_mut().filter(|a| a.peer == peer) else { return };
-        if matches!(asking.stage, Stage::Settling) {
-            let is_last = asking.loader.to == u64::MAX && !asking.more;
+        let settled = !gives && !self.compare.missing.contains_key(&peer);
+        let Some(initiator) = self.compare.initiator.as_mut().filter(|a| a.peer == peer) else { return };
+        if matches!(initiator.stage, Stage::Settling) {
+            let is_last = initiator.loader.to == u64::MAX && !initiator.more;
             let next = match settled {
                 true if is_last => Duration::ZERO,
                 true => WINDOW_PAUSE,
                 false => ANSWER_WITHIN,
             };
             if settled {
-                asking.stage = Stage::Pausing;
+                initiator.stage = Stage::Pausing;
             }
-            self.compare.timers.arm(Timer::Asking, cx.now + next);
+            self.compare.timers.arm(Timer::Initiator, cx.now + next);
         }
     }
 
     pub(super) fn compare_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         while let Some(timer) = self.compare.timers.pop_due(cx.now) {
             match timer {
-                Timer::Asking => self.next_window(cx, out),
-                Timer::Hosting(peer) => {
-                    self.compare.hosted.remove(&peer);
+                Timer::Initiator => self.next_window(cx, out),
+                Timer::Responder(peer) => {
+                    self.compare.responders.remove(&peer);
                 }
-                Timer::Needs(peer) => {
-                    self.compare.needs.remove(&peer);
+                Timer::Missing(peer) => {
+                    self.compare.missing.remove(&peer);
                     self.go_on(cx, peer);
                 }
             }
@@ -451,21 +456,23 @@ impl Chat {
 
     /// The next window, or the next comparison, or none.
     fn next_window(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        if let Some(asking) = self.compare.asking.take() {
-            let (from, to) = asking.loader.window();
+        if let Some(initiator) = self.compare.initiator.take() {
+            let (from, to) = initiator.loader.window();
             self.compare.late.retain(|_, until| cx.now < *until);
             if self.compare.late.len() < MAX_LATE {
-                self.compare.late.insert(asking.peer, cx.now + LATE);
+                self.compare.late.insert(initiator.peer, cx.now + LATE);
             }
-            match asking.stage {
+            match initiator.stage {
                 // A peer that does not answer is asked again later.
                 Stage::Loading | Stage::Asked | Stage::Settling => {}
-                Stage::Pausing if asking.more => self.ask_window(cx, asking.peer, from, asking.windows_left, out),
+                Stage::Pausing if initiator.more => {
+                    self.ask_window(cx, initiator.peer, from, initiator.windows_left, out)
+                }
                 Stage::Pausing if to == u64::MAX => {}
-                Stage::Pausing => self.ask_window(cx, asking.peer, to, asking.windows_left, out),
+                Stage::Pausing => self.ask_window(cx, initiator.peer, to, initiator.windows_left, out),
             }
         }
-        if self.compare.asking.is_none()
+        if self.compare.initiator.is_none()
             && let Some(peer) = self.compare.waiting.pop_front()
         {
             self.ask_window(cx, peer, self.compare_from(peer), MAX_WINDOWS, out);
@@ -479,23 +486,23 @@ impl Chat {
 
     /// Requests the next of the messages missing here from `peer`.
     pub(super) fn want(&mut self, cx: &Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
-        let Some(needs) = self.compare.needs.get_mut(&peer).filter(|n| !n.asked) else { return };
-        let most = MAX_WANTED.min(needs.items.len());
-        let items: Vec<MessageId> = needs.items.drain(..most).collect();
+        let Some(missing) = self.compare.missing.get_mut(&peer).filter(|n| !n.asked) else { return };
+        let most = MAX_WANTED.min(missing.items.len());
+        let items: Vec<MessageId> = missing.items.drain(..most).collect();
         if items.is_empty() {
-            self.compare.needs.remove(&peer);
-            self.compare.timers.cancel(Timer::Needs(peer));
+            self.compare.missing.remove(&peer);
+            self.compare.timers.cancel(Timer::Missing(peer));
             return self.go_on(cx, peer);
         }
-        needs.asked = true;
+        missing.asked = true;
         send(self.network, peer, &Sync::Fetch { conversation: self.network, items }, out);
-        self.compare.timers.arm(Timer::Needs(peer), cx.now + ANSWER_WITHIN);
+        self.compare.timers.arm(Timer::Missing(peer), cx.now + ANSWER_WITHIN);
     }
 
     /// The last bundle of an answer came.
     pub(super) fn fetch_ended(&mut self, cx: &Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
-        if let Some(needs) = self.compare.needs.get_mut(&peer) {
-            needs.asked = false;
+        if let Some(missing) = self.compare.missing.get_mut(&peer) {
+            missing.asked = false;
             self.want(cx, peer, out);
         }
     }

@@ -1,4 +1,4 @@
-//! Who holds and who has read what this node said in one conversation.
+//! The members that hold and that have read this node's messages in one conversation.
 
 use alloc::vec::Vec;
 
@@ -100,7 +100,7 @@ impl Confirmed {
         risen.read = risen.read.max(Some(upto));
     }
 
-    /// Who is no member any more is forgotten.
+    /// Marks of former members are removed.
     pub(crate) fn retain(&mut self, is_member: impl Fn(&NodeId) -> bool) {
         self.marks.retain(|member, _| is_member(member));
     }

@@ -1,4 +1,4 @@
-//! Conversations of groups: who reads them, and under what their runs may be said (docs/design/groups.md §5).
+//! Conversations of groups: their readers, and the operations under which a run is valid (docs/design/groups.md §5).
 //!
 //! The group machine knows the operations, and says which members there are. Whether an author was a member who may
 //! post under what it names is asked once for each author and context; until the answer is there a run waits.

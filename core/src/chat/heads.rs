@@ -200,7 +200,7 @@ mod tests {
 
     /// Mutation: no more heads are drawn than one entry names.
     #[test]
-    fn more_heads_than_one_entry_names_are_merged_by_entries_before_it() {
+    fn surplus_heads_are_merged_by_entries_before_it() {
         let named = depths(&heads((1..=20).map(|depth| (depth, false))));
         assert_eq!(named.iter().map(Vec::len).collect::<Vec<_>>(), [4, 8, 8]);
         assert_eq!(named.concat(), (1..=20).collect::<Vec<u64>>(), "shallow ones first, each once");

@@ -11,8 +11,8 @@ use crate::time::{Duration, Instant};
 pub(crate) const ASKED: usize = 5;
 /// A newcomer waits for what so many peers say at most this long after the first: 1 s.
 const STATED_WITHIN: Duration = Duration::from_secs(1);
-/// Who did not bring bodies that it should have is not waited for again for this long: 10 min (docs/design/log.md §2,
-/// R2: who failed is asked last).
+/// A peer that did not bring bodies that it should have is not waited for again for this long: 10 min
+/// (docs/design/log.md §2, R2: a peer that failed is asked last).
 const DISTRUSTED: Duration = Duration::from_secs(600);
 /// A conversation is begun anew at most every hour (docs/design/log.md §6, R8).
 const ANEW_EVERY: Duration = Duration::from_secs(3_600);

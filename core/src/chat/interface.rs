@@ -112,7 +112,7 @@ pub(crate) enum Out {
         life: Life,
         seq: u64,
     },
-    /// Another copy of this profile speaks here: this node goes on in a log of its own.
+    /// Another copy of this profile speaks here: this node starts a new message log.
     LifeBegun {
         conversation: Conversation,
     },
@@ -126,7 +126,7 @@ pub(crate) enum Out {
         conversation: Conversation,
         confirmations: Confirmations,
     },
-    /// Somebody types, or does not any more.
+    /// A node types, or has stopped.
     Typing {
         conversation: Conversation,
         node: NodeId,

@@ -1,4 +1,5 @@
-//! How far each life of a conversation goes: what nodes compare first when they meet (docs/design/log.md §8).
+//! The heights of a conversation, its version vector (Parker et al. 1983): how far each life goes. Nodes compare them
+//! first when they meet (docs/design/log.md §8).
 
 use alloc::vec::Vec;
 

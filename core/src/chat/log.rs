@@ -51,8 +51,8 @@ const MAX_WANTED: usize = 1_024;
 const MAX_WAIVED: usize = 4_096;
 /// Gaps of lives: 256. They are rare.
 const MAX_GAPS: usize = 256;
-/// What was taken without its past is not named for this long: 10 min. By then each node has taken it, and nobody waits
-/// for what an honest node names.
+/// What was taken without its past is not named for this long: 10 min. By then each node has taken it, and no node
+/// waits for what an honest node names.
 const TAINTED: Duration = Duration::from_secs(600);
 /// Tainted entries: 1,024.
 const MAX_TAINTED: usize = 1_024;
@@ -184,7 +184,7 @@ pub(crate) struct Log {
     /// Runs of which bodies are wanted, by the last entry.
     wanted: OrderedSet<MessageId>,
     pub(crate) holders: Holders,
-    /// Who holds and who has read what this node said.
+    /// The members that hold and that have read this node's messages.
     pub(crate) confirmed: Confirmed,
     pub(crate) retention: Retention,
     /// What past members of a group said without the others.

@@ -118,7 +118,7 @@ enum Reading {
     Serve((NodeId, ConversationId, bool)),
     /// A window of a comparison that this node began, or that a peer began.
     Window(u64),
-    HostedWindow(NodeId, u64),
+    ResponderWindow(NodeId, u64),
     /// Parts of a page.
     PageRows(Query),
     PageRun(Query),
@@ -398,7 +398,7 @@ impl Chat {
         // Only who deleted its body serves a header: an author has it.
         let Some(run) = Run::decode_signed(conversation, bytes).ok().filter(|run| !run.is_bare()) else {
             self.drops.count(DropReason::Message);
-            // Who passes on a broadcast decodes it first.
+            // A forwarder decodes a broadcast first.
             out.push(Out::Forged(from));
             return out.push(Out::GossipValidated { id, genuine: false });
         };
@@ -506,7 +506,9 @@ impl Machine for Chat {
             Some(Reading::Pull(peer, conversation)) => self.pull_read(cx, peer, conversation, &records, out),
             Some(Reading::Serve(key)) => self.serve_read(cx, key, &records, out),
             Some(Reading::Window(number)) => self.window_read(cx, number, &records, out),
-            Some(Reading::HostedWindow(peer, number)) => self.hosted_window_read(cx, (peer, number), &records, out),
+            Some(Reading::ResponderWindow(peer, number)) => {
+                self.responder_window_read(cx, (peer, number), &records, out)
+            }
             Some(Reading::PageRows(query)) => self.page_rows(query, &records, out),
             Some(Reading::PageRun(query)) => self.page_run(query, &records, out),
             Some(Reading::PageEdits(query)) => self.page_edits(query, &records, out),

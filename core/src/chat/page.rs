@@ -245,7 +245,7 @@ impl Chat {
         let log = self.logs.get(&conversation)?;
         let shown_from = log.shown_from();
         let others = self.holders(conversation);
-        // Who says that it has more; the longest known of them.
+        // The peers that say that they have more; the longest known of them.
         let more = |p: &&NodeId| log.holders.has_older(**p, shown_from.depth);
         let peer = others.iter().filter(more).min_by_key(|p| log.holders.place(**p)).copied();
         let Some(peer) = peer.filter(|_| shown_from.depth > 0 && !query.scrolled && self.scrolls.len() < MAX_SCROLLS)

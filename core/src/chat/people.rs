@@ -32,7 +32,7 @@ pub(super) struct People {
 }
 
 impl People {
-    /// Who stands for the person whose device this is.
+    /// The node that stands for the person whose device this is.
     pub(super) fn person_of(&self, node: NodeId) -> NodeId {
         self.persons.get(&node).copied().unwrap_or(node)
     }

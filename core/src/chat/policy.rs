@@ -172,7 +172,7 @@ impl Policy {
     /// a member's entry names it.
     pub(super) fn is_past(&self, author: NodeId, stint: OpId) -> bool {
         let is_past = self.view.members.get(&author).is_none_or(|reader| reader.stint != stint);
-        // Who leaves takes back nothing that it said.
+        // A member that leaves takes back nothing that it said.
         is_past && !self.view.left.contains(&author)
     }
 

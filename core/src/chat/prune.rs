@@ -134,7 +134,7 @@ impl Chat {
         self.unsaved_since = cx.now;
         let next = match (walk, is_done, is_end) {
             (_, true, _) | (Walk::Bodies | Walk::Headers | Walk::Deleted, false, true) => None,
-            // Nobody has more than its share any more.
+            // No author has more than its share any more.
             (Walk::Shares, false, true) => Some(Walk::Bodies),
             (_, false, false) => Some(walk),
         };

@@ -279,7 +279,7 @@ impl Chat {
         if log.holders.ask_wanted_at > cx.now && !asks_all {
             return;
         }
-        // Who failed is asked last: if no other may bring them. It may have been out of reach.
+        // A peer that failed is asked last: if no other may bring them. It may have been out of reach.
         let brings = |id: &MessageId| {
             let may = |p: NodeId| log.holders.may_bring(p, id.depth, cx.now);
             asks_all || may(peer) || !others.iter().any(|p| may(*p)) && log.holders.says_to_have(peer, id.depth)

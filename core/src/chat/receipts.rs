@@ -24,12 +24,12 @@ const SAVE_AFTER: Duration = Duration::from_secs(2);
 /// Receipts that wait: 1,024. Of others the next comparison of heights tells.
 const MAX_RECEIPTS: usize = 1_024;
 
-/// Who has a message of this node, as far as is known here.
+/// Which members have a message of this node, as far as is known here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confirmations {
     /// Which.
     pub message: MessageId,
-    /// Members that may read it, without this node and who is blocked here; 1 in a private conversation.
+    /// Members that may read it, without this node and blocked nodes; 1 in a private conversation.
     pub members: u32,
     /// Those of them that have stored it, sorted.
     pub stored: Vec<NodeId>,
@@ -181,7 +181,7 @@ impl Chat {
 
     fn confirmations(&self, kind: Conversation, message: MessageId) -> Result<Confirmations, CommandError> {
         if kind == Conversation::Network {
-            return Err(CommandError::NotAllowed("who has a message is known of groups and private conversations"));
+            return Err(CommandError::NotAllowed("confirmations are known of groups and private conversations only"));
         }
         let log = self.logs.get(&self.id_of(kind)).ok_or(CommandError::Unknown("conversation"))?;
         let place = log.place_of(message).filter(|(of, _)| *of == log.own_log());

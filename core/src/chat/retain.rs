@@ -19,7 +19,7 @@ use crate::wire::entry::Run;
 /// the oldest go first. Authors that are first-time have a quarter together, where there are others.
 const SHARES: u64 = 8;
 const SHARES_FIRST_TIME: u64 = 4;
-/// Authors whose bytes are counted: 256. Who is not among them has less than any of them.
+/// Authors whose bytes are counted: 256. An author that is not among them has less than any of them.
 const MAX_COUNTED: usize = 256;
 /// Depths remembered to find where the newest page begins: 16, two pages, which a link carries in seconds.
 const MAX_MARKS: usize = 16;

@@ -25,7 +25,7 @@ pub(super) const ENTRIES: Table = Table::cold(32);
 pub(super) const NUMBERS: Table = Table::cold(33);
 /// Where conversations are cut, under their ids.
 pub(super) const RETENTION: Table = Table::hot(35);
-/// Who holds and who has read what this node said, under conversations. Without it members say it again.
+/// The members that hold and that have read this node's messages, under conversations. Without it members say it again.
 pub(super) const CONFIRMATIONS: Table = Table::expendable(55);
 /// What later entries did to a message, under conversation, message and entry.
 pub(super) const EDITS: Table = Table::cold(34);

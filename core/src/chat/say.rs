@@ -125,8 +125,8 @@ impl Command<Chat> for Say {
     }
 }
 
-/// Names what was said in a group, without saying anything: who removes a member stands for what that member said until
-/// now.
+/// Names what was said in a group, without saying anything: the remover of a member vouches for what that member said
+/// until now.
 #[derive(Debug)]
 pub(crate) struct Stand {
     pub(crate) group: GroupId,

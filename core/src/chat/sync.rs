@@ -48,7 +48,7 @@ impl Chat {
                         self.drops.count(DropReason::Message);
                         continue;
                     };
-                    // A conversation is there from its first message on: who says nothing takes no place.
+                    // A conversation is there from its first message on: a silent peer takes no place.
                     if self.log(cx, policy.kind(), out).is_none() {
                         return self.drops.count(DropReason::Rate);
                     }

@@ -50,7 +50,7 @@ impl Chat {
         let unchecked = checked || verdict == Verdict::Known && !matches!(source, Source::Gossip { .. });
         if log.policy.is_signed() && !unchecked && !self.keys.signed(conversation, &offered.run) {
             self.drops.count(DropReason::Signature);
-            // Who passes on what is signed checks it first.
+            // A forwarder checks a signature first.
             source.peer().into_iter().for_each(|peer| out.push(Out::Forged(peer)));
             return self.refuse(source, out);
         }
@@ -73,7 +73,7 @@ impl Chat {
         }
     }
 
-    /// Judges runs again that wait for nothing but bodies which nobody brings, or for a past that no linked node has.
+    /// Judges runs again that wait for nothing but bodies that no peer brings, or for a past that no linked node has.
     pub(super) fn unless_wanted(&mut self, cx: &mut Cx<'_>, keys: Vec<Key>, out: &mut Outbox<Out>) {
         for key in keys {
             let holders = self.holders(key.0);
@@ -173,8 +173,8 @@ impl Chat {
         is_for_me && !log.is_old(run) && (log.policy.is_signed() || run.log.author != self.me)
     }
 
-    /// A run whose past is here. If bodies of it are held by others they are waited for, so that nothing is told before
-    /// what it answers.
+    /// A run whose past is here. If bodies of it are held by others they are waited for, so that nothing is reported
+    /// before what it answers.
     fn fits(
         &mut self,
         cx: &mut Cx<'_>,
@@ -193,7 +193,7 @@ impl Chat {
                 return self.await_entries(cx, conversation, offered, Vec::new());
             }
         } else if lacks && kind != Kind::Late {
-            // Who says that it has bodies and brings none is not waited for again.
+            // A peer that says that it has bodies and brings none is not waited for again.
             let idle: Vec<NodeId> =
                 self.holders(conversation).into_iter().filter(|p| !offered.lacking.contains(p)).collect();
             if let Some(log) = self.logs.get_mut(&conversation) {

@@ -1,4 +1,4 @@
-//! Who is typing: said to linked members, shown for some seconds, stored nowhere (docs/design/groups.md §5, "Typing").
+//! Typing notices: sent to linked members, shown for some seconds, stored nowhere (docs/design/groups.md §5, "Typing").
 
 use alloc::vec::Vec;
 
@@ -65,7 +65,7 @@ impl Typing {
 
 impl Chat {
     /// Whether people see each other type here: in small groups, and where both spoke. A stranger does not learn that
-    /// somebody is there.
+    /// the user is there.
     fn shows_typing(&self, policy: &Policy, conversation: ConversationId) -> bool {
         let spoke = || self.logs.get(&conversation).is_some_and(crate::chat::log::Log::spoke);
         policy.acknowledges() || matches!(policy.kind(), Conversation::Private(_)) && spoke()
@@ -107,7 +107,7 @@ impl Chat {
         }
     }
 
-    /// Somebody types no more: it said it, or is gone.
+    /// A node types no more: it sent its message, or is gone.
     pub(super) fn typed(&mut self, conversation: ConversationId, who: NodeId, out: &mut Outbox<Out>) {
         if self.typing.shown.remove(&(conversation, who)).is_some()
             && let Some(log) = self.logs.get(&conversation)

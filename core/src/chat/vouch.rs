@@ -3,7 +3,8 @@
 //! A node that began with the newest page, or that forgot old headers, cannot check the past of what names them. It asks
 //! up to five peers whether they hold what is named. If more than half of those that answer do, it is as if it were here.
 //! If not, it was invented, and what names it is dropped; unless the headers of most peers do not reach so far. Then no
-//! node can tell, and an entry that names it is taken all the same, and not named for a while: nobody has to wait for it.
+//! node can tell, and an entry that names it is taken all the same, and not named for a while: no node has to wait for
+//! it.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -28,7 +29,7 @@ use crate::wire::entry::Reference;
 const GATHER: Duration = Duration::from_millis(5);
 /// The next question follows the one before after this at least: 50 ms.
 const NEXT: Duration = Duration::from_millis(50);
-/// Who has not answered by then does not count: 10 s (docs/design/log.md §6, R6).
+/// A peer that has not answered by then does not count: 10 s (docs/design/log.md §6, R6).
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// References that are asked about at once: 4,096.
 const MAX_POLLS: usize = 4_096;
@@ -49,8 +50,8 @@ struct Poll {
 }
 
 impl Poll {
-    /// The result, if more answers cannot change it or are not waited for. Who does not answer holds nothing: a liar can
-    /// keep others busy.
+    /// The result, if more answers cannot change it or are not waited for. A peer that does not answer holds nothing: a
+    /// liar can keep others busy.
     fn result(&self, is_over: bool) -> Option<bool> {
         let (yes, no, all) = (self.held.len(), self.lacking.len(), self.asked.len());
         let is_held = yes.saturating_mul(2) > all;
@@ -118,7 +119,7 @@ impl Chat {
         }
         for reference in references {
             let poll = self.polls.polls.entry((conversation, *reference)).or_default();
-            // Who brings what names it holds it. One voice of five.
+            // The bringer of an entry that names it holds it. One voice of five.
             if poll.asked.is_empty() && bringer.is_some_and(|p| may_hold(p, reference.parent().depth)) {
                 poll.held.extend(bringer);
                 poll.asked.extend(bringer);

@@ -76,7 +76,7 @@ pub(super) struct Missing {
     references: Vec<Reference>,
     pub(super) ask_at: Instant,
     asked: Vec<NodeId>,
-    /// Who brought it was asked and has answered without what is missing.
+    /// Its bringer was asked and has answered without what is missing.
     is_edge: bool,
 }
 
@@ -93,7 +93,7 @@ pub(super) struct Offered {
 
 impl Offered {
     pub(super) fn new(run: Run, source: Source, since: Instant) -> Self {
-        // Who brings a run without bodies has none.
+        // The bringer of a run without bodies has none.
         let lacking = source.peer().filter(|_| run.is_bare()).into_iter().collect();
         Self { run, source, facts: Facts::default(), since, lacking }
     }
@@ -302,7 +302,7 @@ impl Waiting {
         keys
     }
 
-    /// What a run need not wait for any more: who brought it has not what it names, and nobody brought it for ten
+    /// The references a run need no longer wait for: its bringer does not have them, and no peer brought them for ten
     /// seconds.
     pub(super) fn ended(&self, key: Key, now: Instant) -> Option<Vec<Reference>> {
         let Parked { offered, stage: Stage::Missing(missing) } = self.runs.get(&key)? else { return None };
@@ -350,7 +350,7 @@ impl Waiting {
                 late.push(*key);
             }
             let bodies_only = parents.iter().all(|p| *p == own || here.contains(&(key.0, *p)));
-            // Who brought a run without bodies has none.
+            // The bringer of a run without bodies has none.
             let mut bringer = parked.offered.source.peer().filter(|p| !asked.contains(p));
             if let Some(peer) = bringer.filter(|p| bodies_only && parked.offered.lacking.contains(p)) {
                 asked.push(peer);

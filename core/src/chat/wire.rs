@@ -95,7 +95,7 @@ pub(crate) enum End {
     Older,
 }
 
-/// How far one life goes. A forked life has one for each branch.
+/// How far one life goes: an entry of the version vector. A forked life has one for each branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Height {
     pub log: LifeId,

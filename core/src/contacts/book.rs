@@ -1,4 +1,4 @@
-//! Who is in the book, and how many may be.
+//! The entries of the book, and their limits.
 
 use alloc::string::String;
 
@@ -21,7 +21,7 @@ const MAX_ROW: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Verification {
-    /// Nobody compared its safety number.
+    /// Its safety number was not compared.
     Unverified,
     /// Its safety number was compared and is right.
     Verified,

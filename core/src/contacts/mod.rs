@@ -228,8 +228,8 @@ impl Contacts {
         }
     }
 
-    /// Who shows a name: of two that have it the lower person, and then the lower node. It follows from the registers and the
-    /// lists, so that all own devices show the same.
+    /// Which contact shows a name: of two that have it the lower person, and then the lower node. It follows from the
+    /// registers and the lists, so that all own devices show the same.
     pub(crate) fn named(&self, name: &str) -> Option<NodeId> {
         self.book.named(name).min_by_key(|row| (self.person_of(*row), *row))
     }

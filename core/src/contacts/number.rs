@@ -113,7 +113,7 @@ fn code(own: &PublicKeys, other: &PublicKeys) -> String {
     with_checksum(LETTER, &[[VERSION].as_slice(), &own.bytes(), &other.bytes()].concat())
 }
 
-/// The keys of who made a code, and those it has of the other side.
+/// The keys of the maker of a code, and those it has of the other side.
 pub(crate) fn read_code(text: &str) -> Result<(PublicKeys, PublicKeys), Malformed> {
     let bytes = checked(LETTER, text).map_err(|_| Malformed)?;
     let mut r = Reader(&bytes);

@@ -153,7 +153,7 @@ fn a_wrong_number_verifies_nobody() {
 
 /// Mutation: a change of a verified contact is taken like any other, or forgotten at a restart.
 #[test]
-fn another_key_of_a_verified_contact_is_a_change_until_it_is_looked_at() {
+fn a_new_key_of_a_verified_contact_is_a_change_until_reviewed() {
     let mut bench = verified();
     assert!(bench.keys(1, 5).is_empty(), "the same keys");
     let out = bench.keys(1, 6);
@@ -176,7 +176,7 @@ fn another_key_of_a_verified_contact_is_a_change_until_it_is_looked_at() {
     assert_eq!(bench.keys(1, 5).len(), 2);
 }
 
-/// Mutation: who accepted a change stays verified.
+/// Mutation: a contact whose change was accepted stays verified.
 #[test]
 fn an_accepted_change_is_not_verified() {
     let mut bench = verified();
@@ -186,7 +186,7 @@ fn an_accepted_change_is_not_verified() {
     assert_eq!(done, Ok(()));
     assert!(matches!(out[..], [Out::Trust { identity: None, held: false, .. }]), "{out:?}");
     assert_eq!(bench.verification(1), Some(Verification::Unverified));
-    assert!(bench.keys(1, 7).is_empty(), "of who is not verified nothing is reported");
+    assert!(bench.keys(1, 7).is_empty(), "nothing is reported of an unverified contact");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_stranger_is_a_request_until_it_is_answered() {
     assert_eq!(bench.run(Mute { node: id(1), muted: true }).0, Err(CommandError::Unknown("contact")));
     assert_eq!(bench.run(Accept(id(1))).0, Ok(()));
     assert_eq!(bench.run(Accept(id(1))).0, Err(CommandError::Unknown("request")));
-    // Who is written to is a contact, and who is added.
+    // A node that is written to is a contact, and so is one that is added.
     bench.handle(In::Received { from: id(2), author: id(2) });
     bench.run(Wrote(id(2)));
     bench.handle(In::Received { from: id(3), author: id(3) });
@@ -210,7 +210,7 @@ fn a_stranger_is_a_request_until_it_is_answered() {
     bench.fact(&Fact::Blocked(id(4)));
     bench.fact(&Fact::Blocked(id(3)));
     assert!(bench.machine.get(id(4)).is_none() && bench.machine.get(id(3)).is_some());
-    // Who is removed writes a request again.
+    // A removed contact writes a request again.
     assert_eq!(bench.run(Remove(id(1))).0, Ok(()));
     assert_eq!(bench.handle(In::Received { from: id(1), author: id(1) }).len(), 1);
 }
@@ -266,7 +266,7 @@ fn names_are_the_users_and_of_one_contact_each() {
 }
 
 #[test]
-fn who_is_muted_or_verified_is_so_after_a_restart_and_until_removed() {
+fn mutes_and_verifications_last_over_a_restart_until_removal() {
     let mut bench = verified();
     let (done, out) = bench.run(Mute { node: id(1), muted: true });
     assert!(done.is_ok() && matches!(out[..], [Out::Fact(Fact::Muted(_))]), "{out:?}");
@@ -293,7 +293,7 @@ fn keys_that_are_not_known_are_asked_for_over_a_link() {
     bench.keys(1, 5);
     let (number, out) = learn(&mut bench);
     assert!(out.is_empty() && number.is_ok_and(|n| n.number == Bench::shown(1, 5).number));
-    // Keys of who is in no book are not kept.
+    // Keys of a node in no book are not kept.
     bench.keys(2, 5);
     assert!(bench.machine.get(id(2)).is_none());
 }
@@ -432,9 +432,9 @@ fn a_change_that_was_accepted_elsewhere_ends_no_other_hold() {
     assert_eq!(state(&b), Verification::Unverified);
 }
 
-/// Two own devices gave one name to two contacts. Who shows it follows from the registers, and nothing is written for that:
-/// where one of them has another name again, the other one shows it, whatever came first.
-/// Mutations: who comes last shows the name; applying a name shares one.
+/// Two own devices gave one name to two contacts. Which one shows it follows from the registers, and nothing is written
+/// for that: where one of them has another name again, the other one shows it, whatever came first.
+/// Mutations: the last one shows the name; applying a name shares one.
 #[test]
 fn a_name_given_twice_is_shown_by_the_lower_person() {
     let (one, other) = (id(1).min(id(2)), id(1).max(id(2)));

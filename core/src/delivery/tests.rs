@@ -174,7 +174,7 @@ fn a_repeat_is_acknowledged_without_validation() {
 
 // A repeat does not open: its key is gone. Fails if an answer is not remembered, or one node gets another's.
 #[test]
-fn a_repeat_that_does_not_open_gets_the_answer_of_the_first_time() {
+fn an_unreadable_repeat_gets_the_answer_of_the_first_time() {
     let mut b = Bench::new();
     let carry =
         |n: u8| In::Message { from: BOB, digest: [n; 16], body: Message::Carry { id: [n; 16], body: &[n] }.encode() };

@@ -16,14 +16,14 @@ use subtle::ConstantTimeEq;
 /// A ticket is good for this long: 10 min, to find the other device and read the ticket there.
 pub(super) const WITHIN: Duration = Duration::from_secs(600);
 /// What may be lost on the way is said again after this: 2 s, as a bundle is asked for (docs/design/sessions.md §2).
-const AGAIN: Duration = Duration::from_secs(2);
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A ticket that this device shows.
 #[derive(Debug)]
 pub(super) struct Invited {
     pub(super) secret: [u8; 16],
     pub(super) until: Instant,
-    /// Who used it: the answer may be lost, and is given again to this device alone.
+    /// The device that used it: the answer may be lost, and is given again to this device alone.
     used_by: Option<NodeId>,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Joining {
 impl Joining {
     pub(super) fn new(ticket: &DeviceTicket, now: Instant) -> Self {
         let (with, identity, secret) = (ticket.ticket.node, ticket.identity, ticket.secret);
-        Self { with, identity, secret, keys: None, until: now + WITHIN, again: now + AGAIN }
+        Self { with, identity, secret, keys: None, until: now + WITHIN, again: now + RETRY_INTERVAL }
     }
 
     pub(super) fn with(&self) -> NodeId {
@@ -68,7 +68,7 @@ impl Devices {
     /// Says what is due to the device whose ticket this one read.
     pub(super) fn greet(&mut self, cx: &Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
         let Some(joining) = self.joining.as_mut().filter(|j| j.with == peer) else { return };
-        joining.again = cx.now + AGAIN;
+        joining.again = cx.now + RETRY_INTERVAL;
         let (identity, secret, keys) = (joining.identity, joining.secret, joining.keys);
         if !self.linked.contains_key(&peer) {
             return;

@@ -67,9 +67,9 @@ impl Lists {
         self.iter().filter(|chain| chain.has(node)).count() >= MAX_OF_NODE
     }
 
-    /// Puts a chain in place of the account's; the chains of who is no contact give way, and the answer has the persons of
-    /// these. None if there is no space, or if its first device began another account that is kept: who stole its key can
-    /// begin as many as it likes.
+    /// Puts a chain in place of the account's; the chains of strangers give way, and the answer has the persons of
+    /// these. None if there is no space, or if its first device began another account that is kept: a thief of its key
+    /// can begin as many as it likes.
     pub(super) fn put<O>(
         &mut self,
         chain: Chain,

@@ -240,7 +240,7 @@ impl Devices {
     }
 
     /// Says that the list of an account changed: the own to all that have to know it, that of another to the own devices,
-    /// which may have no link with who brought it.
+    /// which may have no link with its bringer.
     fn announce_to_all(&self, account: AccountId, out: &mut Outbox<Out>) {
         let is_own_list = account == self.account();
         let to = |node: &NodeId| if is_own_list { self.is_told(*node) } else { self.is_own(*node) };
@@ -284,7 +284,7 @@ impl Devices {
         let person = chain.keys().person();
         let before: Vec<NodeId> = match self.lists.get(account) {
             Some(known) => known.devices().collect(),
-            // Who is known by one device has that one.
+            // A person known by one device has that one.
             None => alloc::vec![person],
         };
         let is_new = self.lists.get(account).is_none();

@@ -58,8 +58,8 @@ impl Bench {
     }
 }
 
-/// A stranger that wrote brings the accounts of others, and many in which it is. Mutations: who was met brings any account;
-/// as many as it likes.
+/// A stranger that wrote brings the accounts of others, and many in which it is. Mutations: a met node brings any
+/// account; as many as it likes.
 #[test]
 fn a_stranger_brings_its_own_account_and_no_other() {
     let mut bench = Bench::new();
@@ -78,7 +78,7 @@ fn a_stranger_brings_its_own_account_and_no_other() {
     assert_eq!(bench.machine.lists.len(), before + 2);
 }
 
-/// Who stole the key of a first device begins another account with it. Mutation: the newest account of a person stands.
+/// The thief of a first device's key begins another account with it. Mutation: the newest account of a person stands.
 #[test]
 fn a_person_is_of_the_account_that_is_here() {
     let mut bench = Bench::new();
@@ -135,7 +135,7 @@ fn the_own_account_always_has_space() {
     bench.handle(In::Contact { node: who(1).node_id(), kept: true });
     let (answer, _) = bench.step(|machine, cx, out| RenameDevice("new".into()).run(machine, cx, out));
     assert_eq!((answer, bench.machine.identity.name()), (Ok(()), "new"));
-    // Who is no contact gives way to a contact.
+    // A stranger gives way to a contact.
     bench.up(5);
     bench.handle(In::Contact { node: who(5).node_id(), kept: true });
     bench.bring(5, &Chain::begin(&who(5)));

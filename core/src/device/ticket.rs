@@ -19,7 +19,7 @@ const MAX_TICKET: usize = 768;
 /// What one device shows and another device of the same person scans, to join its account.
 ///
 /// Printed as `d` and base32 with a checksum. It is good for one device and ten minutes, and as secret as the account
-/// for that time: who reads it first joins the account.
+/// for that time: the first device to read it joins the account.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DeviceTicket {
     /// The network, and where the device that shows this is.

@@ -123,7 +123,7 @@ impl Discovery {
         if own || beacon.id == Some(cx.me) {
             return;
         }
-        // Its address is the only thing that a beacon says of its sender, and anybody can write that.
+        // Its address is the only thing that a beacon says of its sender, and any node can write that.
         if !is_near(from.ip(), &self.local) {
             return self.drops.count(DropReason::OtherNetwork);
         }

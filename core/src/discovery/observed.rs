@@ -16,7 +16,7 @@ struct Node {
     /// The last of its other addresses: on another interface, or of the other family.
     other: Option<SocketAddr>,
     at: Instant,
-    /// Who it is, while there is a link to one of the two.
+    /// Its identity, while there is a link to one of the two.
     linked: Option<NodeId>,
 }
 

@@ -139,7 +139,7 @@ fn a_beacon_gives_its_port_at_the_address_it_came_from() {
     assert!(b.receive(group(5), &Beacon { ports: [0, 4_000], ..beacon(5) }).is_empty());
 }
 
-/// Breaks without `is_near`: whoever reaches the port of beacons names any address of the internet.
+/// Breaks without `is_near`: a sender that reaches the port of beacons names any address of the internet.
 #[test]
 fn a_beacon_from_beyond_the_local_network_is_refused() {
     let mut b = Bench::new(1);
@@ -183,7 +183,7 @@ fn a_node_is_tried_over_both_families_until_one_works() {
 
 /// Mutation: ports are those of the addresses that are announced.
 #[test]
-fn a_beacon_names_the_port_of_a_family_with_nothing_but_an_address_of_the_link() {
+fn a_beacon_names_the_port_of_a_family_of_link_local_addresses() {
     let mut b = Bench::new(1);
     b.fact(Fact::LocalAddresses(vec![at(1, 4_000), "[fe80::1]:4001".parse().unwrap()]));
     b.fact(Fact::Joined);

@@ -1,4 +1,4 @@
-//! What the application is told, in two classes.
+//! The events of the application, in two classes.
 //!
 //! **Durable** events carry a number, are stored in the batch that caused them, and come again after
 //! a restart until `ack` says they were handled. **Volatile** ones sit in a bounded ring; when it
@@ -96,7 +96,7 @@ pub enum Durable {
         node: NodeId,
     },
     /// Another copy of this profile speaks in a conversation: this one was restored from a backup, or runs twice. It
-    /// goes on in a log of its own, and nothing that either said is lost. Code 5.
+    /// starts a new message log, and nothing that either said is lost. Code 5.
     LifeBegun {
         /// Where.
         conversation: Conversation,
@@ -165,10 +165,10 @@ pub enum Volatile {
     Confirmed {
         /// Where.
         conversation: Conversation,
-        /// Who has it.
+        /// The node that has it.
         confirmations: Confirmations,
     },
-    /// Somebody types in a group or a private conversation, or does not any more: it said something, six seconds are
+    /// A node types in a group or a private conversation, or has stopped: it sent a message, six seconds are
     /// over, or it is not linked.
     Typing {
         /// Where.
@@ -202,7 +202,7 @@ pub enum Volatile {
 pub enum FailReason {
     /// It was not delivered in the time that the configuration gives.
     Expired,
-    /// The other side does not take it: it breaks a rule there.
+    /// The other side rejects it: it breaks a rule there.
     Refused,
     /// The other node is blocked here.
     Blocked,

@@ -121,7 +121,8 @@ impl Command<Files> for StartFetch {
                 // One hash, one file: one of the two messages is wrong, and the one that this file came by is not.
                 return Err(CommandError::File(FileError::Other));
             }
-            // Who named it first may have lied about its size or key, so that it never comes, or does not open.
+            // The node that named it first may have lied about its size or key, so that it never comes, or does not
+            // open.
             if file.size > files.limits.file_bytes {
                 return Err(CommandError::File(FileError::TooLarge));
             }
@@ -138,7 +139,7 @@ impl Command<Files> for StartFetch {
         let order = files.order();
         let Some(known) = files.files.get_mut(&id) else { return Ok(()) };
         if known.unasked && !known.have.is_whole() {
-            // Where it was first named is the choice of who named it there. Who could not give it is not given it.
+            // Where it was first named is the choice of its author. A member that could not give it does not get it.
             known.shared.clear();
         }
         if known.shared.len() < MAX_SHARED {

@@ -26,8 +26,8 @@ const STALLED: Duration = Duration::from_secs(30);
 const NO_ANSWER: Duration = Duration::from_secs(10);
 /// How often other holders are looked for, and those that do not hold all are asked again.
 const LOOK: Duration = Duration::from_secs(2);
-/// Looks without a part between are twice as far apart each time, up to 64 s: anybody in a conversation can name a file that
-/// nobody has, and each look costs up to four handshakes.
+/// Looks without a part between are twice as far apart each time, up to 64 s: any member of a conversation can name a
+/// file that no node has, and each look costs up to four handshakes.
 const MAX_LOOKS: u32 = 5;
 /// The first time that a node is left alone; twice as long each time, up to [`LONGEST`].
 const LEFT_ALONE: Duration = Duration::from_secs(10);
@@ -218,7 +218,7 @@ impl Fetch {
         self.drop_holder(node);
         let times = self.avoided.get(&node).map_or(0, |a| a.times).min(16);
         if self.avoided.len() >= MAX_AVOIDED && !self.avoided.contains_key(&node) {
-            // The one that is left alone for the shortest time; who lied stays.
+            // The one that is left alone for the shortest time; a liar stays.
             let soonest = self.avoided.iter().filter_map(|(n, a)| Some((a.until?, *n))).min();
             let gone = soonest.map(|(_, n)| n).or_else(|| self.avoided.keys().next().copied());
             gone.map(|n| self.avoided.remove(&n));

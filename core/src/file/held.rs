@@ -40,7 +40,7 @@ pub struct FileInfo {
 pub(super) struct Row {
     attachment: Attachment,
     shared: Vec<Conversation>,
-    /// It is being fetched: in which conversation, and who should have it.
+    /// It is being fetched: in which conversation, and from which members.
     fetch: Option<(Conversation, Option<NodeId>)>,
     unasked: bool,
 }
@@ -53,7 +53,7 @@ pub(super) struct File {
     pub(super) shared: OrderedSet<Conversation>,
     /// None: it is whole, or it is being added.
     pub(super) fetch: Option<Fetch>,
-    /// Nobody here asked for it.
+    /// It was fetched unasked.
     pub(super) unasked: bool,
     /// The order in which files came.
     pub(super) order: u64,

@@ -216,7 +216,7 @@ impl Files {
     }
 
     /// The fetches whose turn it is, and whether another of the same kind waits for its place. What a person asked for goes
-    /// first: what came unasked is named by others, who may name what nobody has. One place stays for it.
+    /// first: what came unasked is named by others, which may name what no node has. One place stays for it.
     fn turns(&self) -> Vec<(FileId, bool)> {
         let mut asked: Vec<((u32, u64), FileId)> = Vec::new();
         let mut unasked: Vec<((u32, u64), FileId)> = Vec::new();
@@ -364,7 +364,7 @@ impl Files {
     }
 
     /// Makes room for a file of so many bytes, of which so many come unasked: the oldest of those that came unasked give
-    /// way. None does if that would not be enough. Whoever calls it looks after the links of those that went.
+    /// way. None does if that would not be enough. The caller ends the links of those that went.
     fn make_room(&mut self, size: u64, unasked: u64, out: &mut Outbox<Out>) -> bool {
         if !self.fits_beside_asked(size) || unasked > self.config.unasked_bytes {
             return false;

@@ -8,7 +8,7 @@ use crate::id::NodeId;
 /// Without a list a node is a person with one device.
 #[derive(Debug, Default)]
 pub(super) struct People {
-    /// By who stands for the person.
+    /// By the node that stands for the person.
     devices: OrderedMap<NodeId, Vec<NodeId>>,
     /// INVARIANT: the devices in `devices`, without who stands for the person.
     persons: OrderedMap<NodeId, NodeId>,

@@ -330,7 +330,7 @@ fn a_file_reaches_a_member_from_its_author() {
     assert_eq!(world.nodes[1].files.next_deadline(), None);
 }
 
-// Mutation: who is fetching says that it has nothing.
+// Mutation: a fetching node says that it has nothing.
 #[test]
 fn members_that_fetch_at_once_give_parts_to_each_other() {
     let mut world = World::new(8);
@@ -431,7 +431,7 @@ fn a_fetch_goes_on_after_a_restart_with_what_is_here() {
 
 // Mutation: a file that was not finished stays.
 #[test]
-fn parts_of_a_file_that_was_not_finished_are_gone_after_a_restart() {
+fn parts_of_an_unfinished_file_are_gone_after_a_restart() {
     let mut world = World::new(1);
     let plain = plain(3);
     let mut draft = world.command(0, Begin { size: plain.len() as u64 }).unwrap();
@@ -461,7 +461,7 @@ fn asked(world: &mut World, of: usize, by: usize, file: FileId) -> Vec<Message> 
 
 // Mutations: `may_have` gives true; `serve` does not ask it again; `named` shares what is here.
 #[test]
-fn a_file_is_for_those_it_was_shared_with_while_they_are_members() {
+fn a_file_is_for_its_audience_while_they_are_members() {
     let mut world = World::new(4);
     let file = world.share(0, &plain(2), TEAM);
     let refused = [Message::Has { file: file.id, parts: Held::Nothing }, Message::Lacks { file: file.id, part: 0 }];
@@ -476,7 +476,7 @@ fn a_file_is_for_those_it_was_shared_with_while_they_are_members() {
     assert!(matches!(answers[..], [Message::Has { parts: Held::Nothing, .. }, Message::Lacks { .. }]), "the same");
     world.set_members(&[0, 2]);
     assert_eq!(asked(&mut world, 0, 1, file.id), refused, "no member any more");
-    // Who knows its id and its key names it in a conversation of its own with the holder: that shares nothing.
+    // A node that knows its id and its key names it in a conversation of its own with the holder: that shares nothing.
     let conversation = Conversation::Private(world.ids[1]);
     let author = world.ids[1];
     world.input(0, In::Named { conversation, author, file: file.clone() });
@@ -516,7 +516,7 @@ fn small_files_come_unasked_within_their_share() {
         }
     }
     let here: Vec<FileId> = world.nodes[1].files.list().iter().map(|info| info.id).collect();
-    assert_eq!(here, [files[0].id, files[2].id, files[3].id], "the oldest that nobody asked for gave way");
+    assert_eq!(here, [files[0].id, files[2].id, files[3].id], "the oldest unasked one gave way");
 }
 
 // Mutations: `lost` does nothing (the part stays wrong for good); `opened` does not verify.
@@ -592,7 +592,7 @@ fn phantom(n: u32, size: u64) -> Attachment {
 
 // Mutations: `fits` counts what came unasked; `AddPart` or `StartFetch` makes no room.
 #[test]
-fn files_that_others_name_do_not_take_the_places_of_those_that_a_person_adds_or_asks_for() {
+fn files_named_by_others_take_no_place_of_wanted_ones() {
     let mut world = World::new(3);
     let mut share = plain(2);
     let file = world.share(0, &share, TEAM);
@@ -636,7 +636,7 @@ fn a_person_does_not_wait_for_what_others_named_and_nobody_has() {
 
 // Mutations: `StartFetch` refuses what another message named wrongly; it keeps the wrong one.
 #[test]
-fn who_names_a_file_first_with_another_key_or_size_does_not_keep_it_from_others() {
+fn a_wrong_first_key_or_size_of_a_file_does_not_withhold_it() {
     for (key, size) in [([9; 32], None), ([9; 32], Some(5)), ([0; 32], Some(FileDraft::PART as u64 + 1))] {
         let mut world = World::new(3);
         let plain = plain(2);
@@ -657,7 +657,7 @@ fn who_names_a_file_first_with_another_key_or_size_does_not_keep_it_from_others(
 
 // Mutation: `StartFetch` keeps where a file was first named.
 #[test]
-fn a_removed_member_gets_no_share_by_naming_a_file_before_it_is_fetched() {
+fn a_removed_member_gets_no_share_by_naming_a_file_first() {
     let mut world = World::new(3);
     let plain = plain(2);
     let file = world.share(0, &plain, TEAM);
@@ -702,7 +702,7 @@ fn a_file_that_came_unasked_and_was_passed_on_does_not_give_way() {
 
 // Mutation: `get` answers without a limit.
 #[test]
-fn questions_for_what_a_stranger_may_not_have_cost_no_more_answers_than_others() {
+fn forbidden_questions_cost_no_more_answers_than_allowed_ones() {
     let mut world = World::new(2);
     let from = world.ids[1];
     world.link(0, 1);

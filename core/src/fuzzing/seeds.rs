@@ -340,7 +340,7 @@ fn discovery() -> Vec<Vec<u8>> {
     // Addresses, entered, three beacons; see `Contract::draw`.
     let mut all = Script::default();
     all.put(&[0, 2, 1]).put(&[0, 0]).put(&[210, 210, 210]);
-    // Six nodes heard, one of another network, one on two interfaces; answers; another network; the end.
+    // Six nodes seen, one of another network, one on two interfaces; answers; another network; the end.
     for n in 0..6 {
         all.put(&[0, 6, n % 2, n, 2, n, n, 0]);
     }
@@ -547,7 +547,7 @@ fn swim() -> Vec<Vec<u8>> {
     zone.put(&[0, 5, 1]).put(&[0, 5, 2]);
     let mut asked = zone.clone();
     for seq in 1..60u32 {
-        // A period, and an answer from whoever it may be.
+        // A period, and an answer from any member.
         asked.put(&[201, 201]);
         for n in 1..6 {
             asked.put(&[0, 10, n]).bytes(&Swim::Ack { seq, updates: Vec::new() }.encode());

@@ -20,7 +20,7 @@ const PROMISE_BACKOFF: Duration = Duration::from_secs(60);
 /// IDONTWANT ids remembered.
 const MAX_DONT_WANT: usize = 32;
 /// A PRUNE is repeated after this if copies keep coming.
-const PRUNE_AGAIN: Duration = Duration::from_secs(1);
+const PRUNE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The newest broadcast counts one eighth in the mean. The last dozen decide.
 const WEIGHT: i32 = 8;
@@ -105,7 +105,7 @@ impl Peer {
 
     /// Makes it lazy. Whether to send it a PRUNE: at once, and again if copies keep coming.
     pub(super) fn prune(&mut self, now: Instant) -> bool {
-        let send = self.eager || self.pruned_at.is_none_or(|at| now.since(at) >= PRUNE_AGAIN);
+        let send = self.eager || self.pruned_at.is_none_or(|at| now.since(at) >= PRUNE_INTERVAL);
         self.eager = false;
         self.needs_this_node = false;
         if send {

@@ -1078,7 +1078,7 @@ fn a_node_new_in_its_zone_fetches_what_it_is_offered_at_once() {
 }
 
 #[test]
-fn own_children_are_kept_for_a_second_so_that_a_run_shares_packets() {
+fn own_children_are_kept_a_second_so_that_runs_share_packets() {
     let mut b = member(1..=40);
     let children = |b: &mut Bench, n: u16| {
         let out = parts(&sent(b.input(In::Publish { body: n.to_be_bytes().to_vec() })));

@@ -73,7 +73,7 @@ impl Groups {
             let epoch = group.epochs.iter_mut().find(|epoch| epoch.op() == run.context.epoch);
             epoch.and_then(|epoch| epoch.seal(cx.rng, &pack(&run)))
         };
-        // Without a key it waits for who catches up from this node.
+        // Without a key it waits for the members that catch up from this node.
         let Some(sealed) = sealed else { return };
         group.save(out);
         let state = group.state();
@@ -188,7 +188,7 @@ impl Groups {
                 out.push(Out::Vetted { group: id, author, context, may, members });
             }
             None => {
-                // Somebody that is linked has the operations.
+                // A linked member has the operations.
                 let holders = self.linked.iter().filter(|p| group.is_member(**p));
                 holders.take(2).for_each(|peer| group.say_state(*peer, true, out));
             }

@@ -76,7 +76,7 @@ pub enum GroupChange {
 /// What is another one in `after`.
 pub(super) fn changes(before: Option<&State>, after: &State, me: NodeId) -> Vec<GroupChange> {
     let Some(before) = before else {
-        // Who made the group or came to it knows of the others by its members.
+        // The creator and newcomers know of the others by its members.
         return after.members.contains_key(&me).then_some(GroupChange::Joined).into_iter().collect();
     };
     let mut all = Vec::new();

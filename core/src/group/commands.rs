@@ -39,7 +39,7 @@ impl Command<Groups> for Create {
         let Self { kind, name, policy, expires } = self;
         check_name(&name)?;
         if expires.is_some() != (kind == GroupKind::Temporary) {
-            return Err(CommandError::NotAllowed("only a temporary group ends, and it needs to be said when"));
+            return Err(CommandError::NotAllowed("only a temporary group ends, and its end must be given"));
         }
         if !groups.has_room() {
             return Err(CommandError::Busy("list of groups"));
@@ -49,13 +49,15 @@ impl Command<Groups> for Create {
         let committed = commitment(&secret, GroupId([0; 32]));
         let action = Action::Create { kind, name, policy, salt, expires, commitment: committed };
         let op = Operation::sign(&groups.identity, None, (1, Vec::new(), 1), cx.wall, action);
-        let op = op.map_err(|_| CommandError::NotAllowed("the group cannot be made so"))?;
+        let op = op.map_err(|_| CommandError::NotAllowed("a group with these values cannot be made"))?;
         let id = op.group;
         out.put(OPERATIONS, [id.0, op.id.0].concat(), op.bytes.clone());
         let first = op.id;
-        let Some(ops) = OpLog::new(op) else { return Err(CommandError::NotAllowed("the group cannot be made so")) };
+        let Some(ops) = OpLog::new(op) else {
+            return Err(CommandError::NotAllowed("a group with these values cannot be made"));
+        };
         let Some(mut group) = Group::new(id, ops, cx.now) else {
-            return Err(CommandError::NotAllowed("the group cannot be made so"));
+            return Err(CommandError::NotAllowed("a group with these values cannot be made"));
         };
         if kind != GroupKind::Public {
             group.begin(first, &secret, groups.me, cx, out);
@@ -85,15 +87,15 @@ impl Command<Groups> for Invite {
     fn run(self, groups: &mut Groups, cx: &mut Cx<'_>, _out: &mut Outbox<Out>) -> Self::Answer {
         let group = groups.groups.get(&self.group).ok_or(CommandError::Unknown("group"))?;
         let state = group.state();
-        let own = group.role(groups.me).ok_or(CommandError::NotAllowed("this node is no member of the group"))?;
+        let own = group.role(groups.me).ok_or(CommandError::NotAllowed("this node is not a member of the group"))?;
         if state.kind == GroupKind::Public {
             return Ok((state.name.clone(), None));
         }
         if own < state.policy.invite || own <= self.role {
-            return Err(CommandError::NotAllowed("this node may not invite anybody with that role"));
+            return Err(CommandError::NotAllowed("this node may not invite with that role"));
         }
         if self.uses == 0 || self.uses > MAX_USES {
-            return Err(CommandError::NotAllowed("an invitation is for 1 to 10,000 newcomers"));
+            return Err(CommandError::NotAllowed("a ticket is for 1 to 10,000 newcomers"));
         }
         let nonce = cx.rng.bytes();
         let secret: Option<[u8; 32]> = self.node.is_none().then(|| cx.rng.bytes());
@@ -217,7 +219,7 @@ impl Command<Groups> for Act {
     }
 }
 
-/// Leaves a group, or gives up to join it.
+/// Leaves a group, or cancels a request to join.
 #[derive(Debug)]
 pub(crate) struct Leave {
     pub(crate) group: GroupId,
@@ -250,9 +252,9 @@ impl Command<Groups> for Reply {
     fn run(self, groups: &mut Groups, _cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Self::Answer {
         let (id, node) = (self.group, self.node);
         let group = groups.groups.get_mut(&id).ok_or(CommandError::Unknown("group"))?;
-        let own = group.role(groups.me).ok_or(CommandError::NotAllowed("this node is no member of the group"))?;
+        let own = group.role(groups.me).ok_or(CommandError::NotAllowed("this node is not a member of the group"))?;
         if own < group.state().policy.invite {
-            return Err(CommandError::NotAllowed("this node may not invite anybody to the group"));
+            return Err(CommandError::NotAllowed("this node may not invite to the group"));
         }
         let history = group.state().policy.history;
         let request = group.requests.get_mut(&node).ok_or(CommandError::Unknown("request to join"))?;
@@ -279,7 +281,7 @@ impl Command<Groups> for Prepare {
 
     fn run(self, groups: &mut Groups, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Self::Answer {
         let group = groups.groups.get(&self.group).ok_or(CommandError::Unknown("group"))?;
-        let own = group.role(groups.me).ok_or(CommandError::NotAllowed("this node is no member of the group"))?;
+        let own = group.role(groups.me).ok_or(CommandError::NotAllowed("this node is not a member of the group"))?;
         if own < group.state().policy.post {
             return Err(CommandError::NotAllowed("this node's role may not post in the group"));
         }
@@ -302,7 +304,7 @@ impl Groups {
     ) -> Result<OpId, CommandError> {
         let group = self.groups.get(&id).ok_or(CommandError::Unknown("group"))?;
         if !group.is_member(self.me) {
-            return Err(CommandError::NotAllowed("this node is no member of the group"));
+            return Err(CommandError::NotAllowed("this node is not a member of the group"));
         }
         let op = sign(&self.identity, &group.ops, cx, action);
         let op = op.ok_or(CommandError::NotAllowed("this node's role does not allow it, or it changes nothing"))?;
@@ -353,6 +355,6 @@ fn new_epoch(
     let commitment = commitment(&secret, id);
     let away = |node: NodeId| !groups.linked.contains(&node);
     let order = make_order(&commitment, members, groups.me, away);
-    let order = order.ok_or(CommandError::NotAllowed("this node is no member of the group"))?;
+    let order = order.ok_or(CommandError::NotAllowed("this node is not a member of the group"))?;
     Ok((NewEpoch { commitment, order }, secret))
 }

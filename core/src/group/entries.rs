@@ -39,10 +39,10 @@ pub(crate) const ABOVE: u8 = OWNER + 1;
 /// Whose word an operation is, in its own past: for good.
 #[derive(Clone, Debug)]
 pub(crate) struct Authority {
-    /// Its author, or who signed the invitation that it carries.
+    /// Its author, or the signer of the invitation that it carries.
     pub(crate) node: NodeId,
-    /// The rank of `node`. [`ABOVE`] for the proof of a fork. Who adds itself to a PUBLIC group speaks with the rank
-    /// that it gets.
+    /// The rank of `node`. [`ABOVE`] for the proof of a fork. A node that adds itself to a PUBLIC group speaks with the
+    /// rank that it gets.
     pub(crate) rank: u8,
     /// The rank of the author.
     pub(crate) own: u8,
@@ -174,10 +174,10 @@ impl Entries {
         self.proofs.iter().filter_map(|at| self.get(*at)?.by.proof.map(|(node, seq)| (*at, node, seq)))
     }
 
-    /// Up to which number the forks of `node` are known to who knows this past: 0 without a proof. With one, all
-    /// numbers that it has seen are.
+    /// Up to which number the forks of `node` are known to a node that knows this past: 0 without a proof. With one,
+    /// all numbers that it has seen are.
     ///
-    /// So a proof of what is known already, in other words or brought again, does no harm to who was forgiven.
+    /// So a proof of what is known already, in other words or brought again, does no harm to a forgiven node.
     pub(crate) fn known_forks(&self, node: NodeId, past: &Past) -> u64 {
         let seen = self.proofs().filter(|(at, whose, _)| *whose == node && past.contains(*at));
         seen.map(|(.., seq)| seq).max().map_or(0, |seq| seq.max(self.last_number(node, past)))

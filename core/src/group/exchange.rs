@@ -1,4 +1,4 @@
-//! What members say to each other about a group: what they have, and who would like to join.
+//! What members say to each other about a group: what they have, and requests to join.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -221,7 +221,7 @@ impl Groups {
         let me = self.me;
         let sound = node_id(&acceptance.key) == from && acceptance.is_genuine(id) && name_is_valid(&name);
         let Some(group) = self.groups.get_mut(&id).filter(|g| sound && g.is_member(me)) else {
-            // Whether there is such a group is not for who has no invitation to it.
+            // A node without an invitation does not learn whether there is such a group.
             return self.drops.count(DropReason::Message);
         };
         if (group.is_member(from) || group.state().kind == GroupKind::Public) && !group.answers(from, cx.now) {
@@ -299,7 +299,7 @@ impl Groups {
     /// Takes an operation of this node, and sends it to the members that are linked.
     pub(super) fn push(&mut self, cx: &mut Cx<'_>, id: GroupId, op: Operation, out: &mut Outbox<Out>) {
         let Some(group) = self.groups.get_mut(&id) else { return };
-        // Who is removed by it learns of it too.
+        // The member that it removes learns of it too.
         let mut to: Vec<NodeId> = self.linked.iter().copied().filter(|p| group.is_member(*p)).collect();
         let body = encode(&Message::Ops { group: id, ops: alloc::vec![Blob(op.bytes.clone())] });
         group.insert(op, out);

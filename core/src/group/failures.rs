@@ -1,5 +1,5 @@
 //! Nodes that bring forged messages. One that claims to skip 2,000 messages costs 4,000 HMACs before its tag is known to
-//! be wrong (docs/design/groups-keys.md §4.2), and who is a member can make as many of them as it likes.
+//! be wrong (docs/design/groups-keys.md §4.2), and a member can make as many of them as it likes.
 
 use alloc::vec::Vec;
 

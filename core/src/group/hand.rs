@@ -84,7 +84,7 @@ impl Group {
     pub(super) fn hand_down(&self, op: OpId, me: NodeId, linked: &OrderedSet<NodeId>, out: &mut Outbox<Out>) {
         let (Some(epoch), Some(operation)) = (self.epoch(op), self.ops.get(&op)) else { return };
         let children: Vec<NodeId> = match (&operation.action, Self::new_epoch(operation)) {
-            // Who adds a member hands the secret to it.
+            // The adder of a member hands the secret to it.
             (Action::Add { .. }, _) if operation.author == me => operation.added().into_iter().collect(),
             (_, Some(new)) => {
                 let Some(order) = Order::new(&new.order, epoch.holders(), operation.author) else { return };
@@ -101,7 +101,7 @@ impl Group {
         }
     }
 
-    /// Who knows more refuses: a member that is none any more gets nothing.
+    /// A node that knows more refuses: a former member gets nothing.
     fn hand_to(&self, to: NodeId, epoch: &Epoch, out: &mut Outbox<Out>) {
         let may = self.is_member(to) && epoch.holders().binary_search(&to).is_ok();
         let Some(secret) = epoch.hand_on().filter(|_| may) else { return };
@@ -183,7 +183,7 @@ impl Group {
                 return;
             };
             let next = self.epoch(at).and_then(|base| base.successor(acceptance.seed(), op, holders, me, cx.wall));
-            // Who added a member and committed to another secret made no epoch.
+            // An adder that committed to another secret made no epoch.
             let Some((_, next)) = next.filter(|(secret, _)| commitment(secret, self.id) == *committed) else { return };
             self.keep(next, out);
             at = op;

@@ -19,7 +19,7 @@ use crate::wire::encode;
 
 /// A request that is not answered is repeated after 5 s, and then ever more rarely, up to ten minutes: a lost one
 /// comes soon, and a member that is away is not asked forever at that pace.
-const AGAIN: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(600));
+const RETRY: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(600));
 /// Operations that are collected until they say that this node is a member: as many as a group of 10,000 has.
 pub(super) const MAX_COLLECTED: usize = 20_000;
 
@@ -96,7 +96,7 @@ impl Joining {
 
     /// Asks a member: the one that the invitation names.
     pub(super) fn ask(&mut self, group: GroupId, name: &str, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
-        self.at = cx.now + AGAIN.pause(self.tries, cx.rng);
+        self.at = cx.now + RETRY.pause(self.tries, cx.rng);
         self.tries = self.tries.saturating_add(1);
         let Wish { via, acceptance, invitation, .. } = &self.wish;
         let message =

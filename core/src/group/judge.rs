@@ -71,7 +71,7 @@ impl Case<'_> {
 
     fn may_remove(&self, own: GroupRole, members: &[NodeId], ban: bool, epoch: Option<&NewEpoch>) -> bool {
         let least = if ban { GroupRole::Admin } else { GroupRole::Moderator };
-        // Somebody who is no member can be banned, once.
+        // A node that is not a member can be banned, once.
         let touches = |node: &NodeId| match self.state.role(*node) {
             Some(role) => role < own,
             None => ban && !self.state.banned.contains(node),

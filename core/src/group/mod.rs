@@ -1,9 +1,9 @@
 //! Groups without a server (docs/design/groups.md): a log of signed operations that decides who is a member, and
 //! epochs of keys that only members hold.
 //!
-//! What members say is an author log of the chat machine. This machine says who reads it and under what it may be said,
-//! seals each run once for the epoch and hands it to the members it is linked with; who is linked with none catches up
-//! from any member, through the session of the two.
+//! What members say is an author log of the chat machine. This machine decides which nodes read it and under which
+//! operations it is valid, seals each run once for the epoch and hands it to the members it is linked with; a member
+//! that is linked with none catches up from any member, through the session of the two.
 
 mod carry;
 mod change;

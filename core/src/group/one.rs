@@ -47,7 +47,7 @@ const EPOCHS_BACK: usize = 64;
 pub(super) struct Request {
     pub(super) acceptance: Acceptance,
     pub(super) invitation: Option<Invitation>,
-    /// It waits for somebody's word; otherwise for the depth from which it may read.
+    /// It waits for an approval; otherwise for the depth from which it may read.
     pub(super) asks: bool,
 }
 
@@ -82,10 +82,10 @@ pub(super) struct Group {
     made: OrderedSet<OpId>,
     /// Operations that have no effect.
     void: OrderedSet<OpId>,
-    /// What the application was last told of; none before this node was a member.
+    /// The state that was last reported to the application; none before this node was a member.
     shown: Option<Arc<State>>,
     view: Option<Arc<GroupView>>,
-    /// This node was added and has not caught up yet: the application is told when it has.
+    /// This node was added and has not caught up yet: the application gets an event when it has.
     pub(super) is_arriving: bool,
     news_at: Option<Instant>,
     compare_at: Instant,
@@ -96,13 +96,13 @@ pub(super) struct Group {
 pub struct GroupInfo {
     /// Which.
     pub id: GroupId,
-    /// Who can join it.
+    /// Which nodes can join it.
     pub kind: GroupKind,
     /// Its name.
     pub name: String,
     /// Its description, empty if there is none.
     pub description: String,
-    /// Who may do what.
+    /// Which role may do what.
     pub policy: GroupPolicy,
     /// A TEMPORARY group ends then.
     pub expires: Option<WallTime>,
@@ -119,7 +119,7 @@ pub struct GroupInfo {
     /// How many members hold it, this node included, as far as is known here: each says so of itself, when it is linked or
     /// says something. 0 in a PUBLIC group, which has none.
     pub key_holders: usize,
-    /// Epochs that who steals this device could open.
+    /// Epochs that a thief of this device could open.
     pub epochs: usize,
     /// Equal at two members exactly if both have the same operations.
     pub state: [u8; 32],
@@ -361,7 +361,7 @@ impl Group {
             return;
         }
         self.say_state(peer, true, out);
-        // Who does not know this node yet learns of it by its own addition.
+        // A member that does not know this node yet learns of it by its own addition.
         let stint = self.state().members.get(&me).and_then(|m| self.ops.get(&m.stint));
         let day = 86_400_000;
         if let Some(added) = stint.filter(|op| cx.wall.0.saturating_sub(op.wall.0) < day) {
@@ -408,7 +408,7 @@ impl Group {
 
     /// Keeps an operation until what it names is here.
     fn wait(&mut self, op: Operation, is_of_member: bool) {
-        // A form and a signature are all that is known of it: who is no member takes no place from members.
+        // A form and a signature are all that is known of it: a stranger takes no place from members.
         if !is_of_member && self.waiting.len() >= MAX_OF_STRANGERS {
             return;
         }
@@ -462,7 +462,7 @@ impl Group {
         }
     }
 
-    /// After operations: the epoch to seal in, the members that the chat machine knows, and what the application is told.
+    /// After operations: the epoch to seal in, the members that the chat machine knows, and the application's events.
     pub(super) fn refresh(&mut self, cx: &mut Cx<'_>, me: NodeId, out: &mut Outbox<Out>) {
         self.derive(me, cx, out);
         self.choose(me, cx.wall);
@@ -486,7 +486,7 @@ impl Group {
         self.save(out);
     }
 
-    /// This node has caught up: the application is told that it is a member.
+    /// This node has caught up: the application gets the event that it is a member.
     pub(super) fn arrive(&mut self, out: &mut Outbox<Out>) {
         if core::mem::take(&mut self.is_arriving) {
             out.delete(JOINING, self.id.0.to_vec());

@@ -29,7 +29,7 @@ pub(crate) const MAX_DESCRIPTION: usize = 1_024;
 /// Uses of one invitation.
 pub(crate) const MAX_USES: u32 = 10_000;
 
-/// Who can join a group, and who can know of it (`GroupType` of the DONP document).
+/// Which nodes can join a group, and which can know of it (`GroupType` of the DONP document).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum GroupKind {
@@ -43,7 +43,7 @@ pub enum GroupKind {
     Temporary,
 }
 
-/// The rank of a member (`GroupRole` of the DONP document). Nobody acts on an equal or a higher one.
+/// The rank of a member (`GroupRole` of the DONP document). No member acts on an equal or a higher one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum GroupRole {
@@ -59,7 +59,7 @@ pub enum GroupRole {
     Owner,
 }
 
-/// Who may do what in a group.
+/// Which role may do what in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupPolicy {
     /// The least rank that signs invitations. ADMIN.
@@ -117,7 +117,7 @@ pub(crate) struct Invitation {
     pub expires: WallTime,
     /// For whom: a node, or the holder of a secret with this public key.
     pub invitee: Invitee,
-    /// The public key of who signs.
+    /// The public key of the signer.
     pub key: [u8; 32],
     pub signature: Signature,
 }
@@ -126,7 +126,7 @@ pub(crate) struct Invitation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Invitee {
     Node(NodeId),
-    /// Who can sign with the key that belongs to this public key.
+    /// The holder of the key that belongs to this public key.
     Bearer([u8; 32]),
 }
 
@@ -149,16 +149,16 @@ impl Signature {
     }
 }
 
-/// The consent of who joins: no node is in a group before it accepts. It is used once.
+/// The consent of the newcomer: no node is in a group before it accepts. It is used once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Acceptance {
-    /// The public key of who joins; its id is the member's.
+    /// The public key of the newcomer; its id is the member's.
     pub key: [u8; 32],
     /// Random.
     pub nonce: [u8; 16],
     /// By `key`, over group and nonce.
     pub signature: Signature,
-    /// By the bearer's key, over group, nonce and `key`: the proof of who holds an invitation to the bearer.
+    /// By the bearer's key, over group, nonce and `key`: the proof that the newcomer holds an invitation to the bearer.
     pub bearer: Option<Signature>,
 }
 
@@ -180,7 +180,7 @@ pub(crate) enum Action {
     Add {
         acceptance: Acceptance,
         role: GroupRole,
-        /// Needed by who may not grant `role`.
+        /// Needed if the author may not grant `role`.
         invitation: Option<Invitation>,
         /// The epoch whose successor the newcomer gets: an operation in the past that made one.
         base: OpId,
@@ -402,7 +402,7 @@ impl Invitation {
         verify(Domain::Invitation, &self.key, &signed, &self.signature.bytes())
     }
 
-    /// Who signed it.
+    /// Its signer.
     pub(crate) fn signer(&self) -> NodeId {
         node_id(&self.key)
     }

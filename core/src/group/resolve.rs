@@ -2,7 +2,7 @@
 //! (docs/design/groups.md §3).
 //!
 //! Ranks are gone through from OWNER to GUEST, each in (lamport, id) order. Whether an operation stands depends on higher
-//! ranks, and on its own past; so nobody changes what becomes of an operation of a higher rank, whatever time they claim.
+//! ranks, and on its own past; so no member changes the fate of an operation of a higher rank, whatever time it claims.
 
 use alloc::vec::Vec;
 
@@ -128,7 +128,7 @@ impl<'a> Resolver<'a> {
     fn falls(&self, at: usize, entry: &Entry) -> bool {
         match &entry.op.action {
             Action::Create { .. } | Action::ForkProof { .. } => return false,
-            // Nobody is kept in a group. The OWNER's leaving has its place in the line.
+            // No node is kept in a group. The OWNER's leaving has its place in the line.
             Action::Leave if entry.by.own < OWNER => return false,
             Action::Leave
             | Action::Add { .. }
@@ -182,7 +182,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// A proof voids what its subject did from the fork on without knowing of the proof, but for what others built on:
-    /// others of no lower rank, who did not know of it either. OWNERs have rule (e) instead.
+    /// other members of no lower rank that did not know of it either. OWNERs have rule (e) instead.
     fn falls_by_fork(&self, at: usize, entry: &Entry) -> bool {
         let subject = entry.op.author;
         if entry.by.own == OWNER || entry.by.proof.is_some() {
@@ -234,7 +234,7 @@ impl<'a> Resolver<'a> {
                 break;
             }
             let counts = |word: &&Word| {
-                // Who says "out" of somebody who is out contradicts nobody.
+                // "Out" about a node that is out contradicts no operation.
                 let agrees = now == Some(0) && word.says == 0;
                 word.level == rank && (agrees || standing.iter().all(|other| self.knows(word.at, other.at)))
             };
@@ -254,7 +254,7 @@ impl<'a> Resolver<'a> {
         named.min_by_key(|(word, entry)| (word.says, entry.op.lamport, entry.op.id))
     }
 
-    /// Who is the owner in a view.
+    /// The owner in a view.
     fn owner(&self, within: Option<&Past>) -> Option<NodeId> {
         let line = self.line.iter().rev().filter(|(at, _)| within.is_none_or(|view| view.contains(*at)));
         let given = line.filter_map(|(_, entry)| match &entry.op.action {
@@ -350,7 +350,7 @@ impl<'a> Resolver<'a> {
         })
     }
 
-    /// Who is banned is no member. Nobody bans an equal.
+    /// A banned node is not a member. No member bans an equal.
     fn ban(&self, state: &mut State) {
         for (node, words) in &self.bans {
             let standing = self.standing(&self.said(words, *node, None, 1));
@@ -366,7 +366,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// The owner is a member, whatever else is said. It leaves only a group in which nobody else is or comes.
+    /// The owner is a member, whatever else is said. It leaves only a group in which no other node is or comes.
     fn seat_owner(&self, state: &mut State) {
         let of_owner = || self.line.iter().rev().filter(|(_, entry)| entry.op.author == state.owner);
         let left = of_owner().find(|(_, entry)| entry.op.action == Action::Leave);

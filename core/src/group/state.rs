@@ -41,14 +41,14 @@ pub(crate) struct State {
     pub(crate) name: String,
     pub(crate) description: String,
     pub(crate) policy: GroupPolicy,
-    /// The only member with [`GroupRole::Owner`]; who was the last one in a group that nobody is in any more.
+    /// The only member with [`GroupRole::Owner`]; in a group without members, the last one.
     pub(crate) owner: NodeId,
     pub(crate) members: OrderedMap<NodeId, Member>,
-    /// Who may not be added. No member is among them.
+    /// Nodes that may not be added. No member is among them.
     pub(crate) banned: OrderedSet<NodeId>,
     /// When a TEMPORARY group ends.
     pub(crate) expires: Option<WallTime>,
-    /// Who is no member because of which removal, ban or leaving.
+    /// Former members, each with the removal, ban or leaving that ended its membership.
     pub(crate) removed: OrderedMap<NodeId, OpId>,
     /// Pinned messages, the one that was pinned last at the end. INVARIANT: each once.
     pub(crate) pins: Vec<MessageId>,

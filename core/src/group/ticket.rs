@@ -16,7 +16,7 @@ use crate::wire::{decode, encode};
 const LETTER: char = 'i';
 const MAX_TICKET: usize = 1_024;
 
-/// An invitation to a group: its id, a member who adds newcomers, and the signed word of who may invite.
+/// An invitation to a group: its id, a member who adds newcomers, and the signed word of a member that may invite.
 ///
 /// Printed as `i` and base32 with a checksum. It holds no key of the group. One to the bearer is as secret as a place
 /// in the group is worth.

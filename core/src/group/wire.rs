@@ -27,7 +27,7 @@ pub(crate) enum Message {
     Ops { group: GroupId, ops: Vec<Blob> },
     /// `GroupJoinRequest`: the sender would like to be a member.
     Join { group: GroupId, acceptance: Acceptance, invitation: Option<Invitation>, name: String },
-    /// The answer to `Join` by who will not add the sender.
+    /// The answer to `Join` of a node that will not add the sender.
     Refuse { group: GroupId, reason: Refusal },
     /// The request waits for a member who may invite.
     Wait { group: GroupId },
@@ -45,9 +45,9 @@ pub enum Refusal {
     Invitation,
     /// The node is banned from the group.
     Banned,
-    /// Who was asked is not a member, or may not add anybody.
+    /// The asked node is not a member, or may not add members.
     Asked,
-    /// Somebody who may invite said no.
+    /// A member that may invite declined.
     Declined,
 }
 

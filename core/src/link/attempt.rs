@@ -104,7 +104,7 @@ pub(super) fn prologue(header: &[u8], responder: NodeId) -> Vec<u8> {
 }
 
 /// Whether a request for a link names this address by itself: the user's word, or the local network's. Where the id that
-/// is expected there was told of with this address, the request only repeats what others say.
+/// is expected there was named by others with this address, the request only repeats what others say.
 fn named_by_user(connects: &[(SocketAddr, Option<NodeId>)], to: SocketAddr, addresses: &Addresses) -> bool {
     connects.iter().filter(|(addr, _)| *addr == to).any(|(_, expect)| {
         let told = expect.and_then(|peer| addresses.get(peer)).is_some_and(|known| known.addrs.contains(&to));

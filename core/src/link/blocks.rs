@@ -28,7 +28,7 @@ const MAX_WITH: usize = 7;
 enum Why {
     /// The user said so: 1 as a row.
     User,
-    /// It came to a person that the user blocked: 2 and the id of who stands for it.
+    /// It came to a person that the user blocked: 2 and the id of the node that stands for it.
     With(NodeId),
 }
 
@@ -153,7 +153,7 @@ impl Link {
         }
     }
 
-    /// These are the devices of an account; `person` stands for it. Who is blocked is so with the devices that come later,
+    /// These are the devices of an account; `person` stands for it. A block covers the devices that come later,
     /// for as long as the list has them: a device is taken in at no cost. Without a list they stay.
     pub(super) fn devices(&mut self, cx: &mut Cx<'_>, person: NodeId, devices: &[NodeId], out: &mut Outbox<Out>) {
         let is_blocked = devices.iter().chain([&person]).any(|device| self.blocks.by_user(*device));

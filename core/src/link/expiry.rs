@@ -2,7 +2,8 @@
 //!
 //! A record is over a day after its expiry. Without a network's time many devices have a wrong date, and then each record of
 //! others is over, or their own one is for everybody else. So the owner of a record can prove that it is current whatever
-//! the clocks show: it signs a fresh token of the asker together with the record. Who only holds a key of the past cannot.
+//! the clocks show: it signs a fresh token of the asker together with the record. A node that only holds a key of the
+//! past cannot.
 
 use crate::collections::OrderedMap;
 use crate::id::NodeId;

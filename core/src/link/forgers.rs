@@ -1,7 +1,8 @@
 //! Nodes that pass on what they could have found to be forged.
 //!
 //! Every node checks the signature of a broadcast or of a stored run before it passes it on, so an honest one brings no
-//! forgery. A check costs 154 µs (docs/benchmarks.md): who brings many makes others work, and loses its link for a while.
+//! forgery. A check costs 154 µs (docs/benchmarks.md): a node that brings many makes others work, and loses its link
+//! for a while.
 
 use crate::collections::{OrderedMap, Rate, RateLimit};
 use crate::fact::DownReason;

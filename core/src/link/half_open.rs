@@ -11,8 +11,8 @@ use crate::link::packet::{Epoch, Stamp};
 use crate::time::Instant;
 use crate::wire::record::NodeRecord;
 
-/// Answered Inits of one node at one address: as many as one attempt has under way. Who sends Inits in its name from
-/// elsewhere takes no place of its own ones.
+/// Answered Inits of one node at one address: as many as one attempt has under way. A node that sends Inits in its name
+/// from elsewhere takes no place of its own ones.
 const MAX_OF_PEER: usize = crate::link::attempt::OUTSTANDING;
 
 /// An answered Init of which nothing is proven yet: about 500 bytes.

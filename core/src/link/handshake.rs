@@ -112,8 +112,8 @@ impl Link {
             }
             return;
         }
-        // Until its sender is proven a stamp is not noted: who knows the link key of this node can make Inits of any other.
-        // The same Init again gets no second answer meanwhile.
+        // Until its sender is proven a stamp is not noted: the holder of this node's link key can make Inits of any
+        // other. The same Init again gets no second answer meanwhile.
         let Some((ephemeral, _)) = message.split_first_chunk::<32>() else { return };
         if self.half_open.of_peer(peer).any(|(_, half)| half.ephemeral == *ephemeral) {
             return self.drops.count(DropReason::Stale);

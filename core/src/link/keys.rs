@@ -195,7 +195,7 @@ impl Keys {
         true
     }
 
-    /// The proof that the record is current, for who asks with this token.
+    /// The proof that the record is current, for the asker with this token.
     pub(super) fn prove_current(&self, token: &[u8; 16]) -> [u8; SIGNATURE_LEN] {
         prove(&self.identity, token, &self.record.encode())
     }

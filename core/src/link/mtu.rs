@@ -1,5 +1,5 @@
 //! The largest datagram of a path, found by the datagrams themselves (DPLPMTUD, RFC 8899): no word of a router is
-//! needed, and none is believed, since anybody can forge one.
+//! needed, and none is believed, since any host can forge one.
 //!
 //! A search begins when a link has use for longer datagrams, so that a link for short messages never pays for one.
 

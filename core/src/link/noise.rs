@@ -214,7 +214,7 @@ impl Handshake {
         self.psk = psk;
     }
 
-    /// As who has stolen the responder's static key poses as the owner of `public`, whose secret it does not know.
+    /// As a thief of the responder's static key poses as the owner of `public`, whose secret it does not know.
     #[cfg(test)]
     pub(super) fn impersonate(&mut self, public: [u8; 32], stolen: KeyPair) {
         self.posing = Some((public, stolen));

@@ -1,7 +1,7 @@
 //! How often addresses that never answered are tried (docs/design/failures.md §4).
 //!
-//! Others tell a node where others live, and could name anybody's address. One packet goes to it, and then fewer and
-//! fewer, whatever ids it is told under; all such addresses of one machine share a rate besides.
+//! Other nodes pass on addresses, and could name that of any host. One packet goes to it, and then fewer and
+//! fewer, whatever ids it is named with; all such addresses of one machine share a rate besides.
 
 use crate::collections::{Backoff, OrderedMap, Rate, RateLimit};
 use core::net::{IpAddr, SocketAddr};
@@ -96,7 +96,7 @@ mod tests {
         (from..to).filter(|s| strangers.may_try(addr, Instant::from_micros(s * 1_000_000), &mut rng).is_some()).count()
     }
 
-    /// Breaks if the pause does not grow, or if it is kept for each id that is told there.
+    /// Breaks if the pause does not grow, or if it is kept for each id that is named with it.
     #[test]
     fn a_silent_address_gets_ten_packets_in_half_an_hour() {
         let mut strangers = Strangers::default();
@@ -117,7 +117,7 @@ mod tests {
         assert!(strangers.may_try(SocketAddr::from(([10, 0, 0, 8], 1)), now, &mut rng).is_some(), "another machine");
     }
 
-    /// Breaks if a table grows with what is told.
+    /// Breaks if a table grows with what others name.
     #[test]
     fn tables_of_strangers_are_bounded() {
         let mut strangers = Strangers::default();

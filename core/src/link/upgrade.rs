@@ -25,7 +25,7 @@ const FIRST_AFTER: Duration = Duration::from_secs(2);
 const EVERY: Duration = Duration::from_secs(3_600);
 /// An offer without an answer, or one that is declined since the other end is busy, is made again after this, with
 /// jitter.
-const AGAIN: Duration = Duration::from_secs(60);
+const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 /// Offers of one link that are answered at once; then one in [`ANSWER_EVERY`].
 const ANSWERS: u8 = 2;
 /// An honest end offers once in an hour, and again after a minute if the answer was lost.
@@ -81,7 +81,7 @@ impl Upgrade {
 
     fn retry(&mut self, now: Instant, rng: &mut Rng) {
         self.since = now;
-        self.due = self.due.map(|_| now + rng.jitter(AGAIN, 50));
+        self.due = self.due.map(|_| now + rng.jitter(RETRY_INTERVAL, 50));
     }
 
     /// Whether one more offer of this link is answered now.

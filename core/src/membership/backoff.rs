@@ -23,8 +23,8 @@ impl Backoff {
         steps.saturating_add(PATIENT)
     }
 
-    /// As [`next`](Self::next), for one of many: who has not answered for long is asked ever less, so that an address book
-    /// full of nodes that are gone costs next to nothing.
+    /// As [`next`](Self::next), for one of many: a node that has not answered for long is asked ever less, so that an
+    /// address book full of nodes that are gone costs next to nothing.
     pub(super) fn next_of_many(&self, fails: u32, now: Instant, rng: &mut Rng) -> Instant {
         let beyond = fails.saturating_sub(self.patience());
         let max = self.max.saturating_mul(1u32.checked_shl(beyond).unwrap_or(u32::MAX)).min(LONGEST.max(self.max));

@@ -324,7 +324,7 @@ impl HyParView {
             peers.links.unwant(from, out);
         }
         self.search.refused(cx);
-        peers.failed(from, refusal.words(), cx);
+        peers.failed(from, refusal.description(), cx);
     }
 
     /// The walk of a newcomer came by.
@@ -422,7 +422,7 @@ impl HyParView {
         self.invited.remove(&peer);
         self.remove(peer, peers, cx, out);
         peers.book.remove_passive(peer);
-        peers.failed(peer, DownReason::Timeout.words(), cx);
+        peers.failed(peer, DownReason::Timeout.description(), cx);
         peers.book.forget_unverified(peer);
         if self.active.is_empty() {
             self.joined = false;
@@ -447,7 +447,7 @@ impl HyParView {
         out.push(Out::message(peer, &Message::Disconnect { instead: None }));
         self.remove(peer, peers, cx, out);
         self.search.hasten();
-        peers.failed(peer, DownReason::Timeout.words(), cx);
+        peers.failed(peer, DownReason::Timeout.description(), cx);
         if self.active.is_empty() {
             self.joined = false;
         }
@@ -581,7 +581,7 @@ impl HyParView {
         if !self.enabled || self.only_introduces() || self.wants_neighbours() {
             return;
         }
-        // From a random one on: who refuses once is not asked each time.
+        // From a random one on: a node that refuses once is not asked each time.
         if candidates.len() > 1 {
             let first = cx.rng.below(candidates.len());
             candidates.rotate_left(first);

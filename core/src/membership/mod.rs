@@ -205,7 +205,7 @@ impl Membership {
         }
         self.roles.link_down(peer, reason, &mut self.peers.book, cx.now);
         out.push(Out::Down { peer, reason });
-        self.peers.failed(peer, reason.words(), cx);
+        self.peers.failed(peer, reason.description(), cx);
         if self.peers.links.is_empty() && self.life.running() {
             self.life.trigger(Trigger::Alone, out);
         }

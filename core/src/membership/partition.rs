@@ -120,7 +120,7 @@ impl Partition {
     }
 
     /// Whether a neighbour in the zone is reminded that it is one, in this tick: once a minute. What its roster says is not
-    /// said again, but who holds this node for none answers.
+    /// said again, but a node that does not hold this one for a neighbour answers.
     pub(super) fn reminds(&self) -> bool {
         self.beat.is_multiple_of(REMIND_EVERY)
     }

@@ -837,7 +837,7 @@ fn members_of_a_zone_get_neither_shuffles_nor_sketches() {
     let quiet = said(&mut b, 120);
     let reminder = |m: &Message| matches!(m, Message::Sketch { neighbour: true, marks } if marks.is_empty());
     assert!(quiet.iter().all(reminder), "the roster names all: {quiet:?}");
-    assert!((6..=18).contains(&quiet.len()), "who holds this node for no neighbour says so: {quiet:?}");
+    assert!((6..=18).contains(&quiet.len()), "a node that does not hold this one for a neighbour says so: {quiet:?}");
     b.fact(zone(2..7));
     let sketch = |m: &Message| matches!(m, Message::Sketch { neighbour: true, .. });
     let now = said(&mut b, 30);

@@ -85,7 +85,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    pub(crate) const fn words(self) -> &'static str {
+    pub(crate) const fn description(self) -> &'static str {
         match self {
             Self::Full => "it has all the neighbours it keeps",
             Self::Leaving => "it is leaving",

@@ -174,7 +174,7 @@ impl Map {
     pub(super) fn put<O>(&mut self, stamped: Stamped, from: NodeId, present: Present<'_>, out: &mut Outbox<O>) -> bool {
         let key = stamped.register.key();
         let (owner, gone) = match self.all.get(&key) {
-            // The place is that of who brought the newest value, if it has one left.
+            // The place is that of the bringer of the newest value, if it has one left.
             Some(held) => (if self.is_over(from) { held.owner } else { from }, None),
             None if self.is_over(from) => match self.spare_of(from) {
                 Some(spare) if rank(&stamped) > spare => (from, Some(spare.4)),

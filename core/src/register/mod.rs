@@ -200,7 +200,7 @@ impl Registers {
     }
 
     /// Up to where a conversation was read. A mark counts while its writer is a device of the account, or if it was set under
-    /// the list that stands: one that no message justifies suppresses nothing after the removal of who set it.
+    /// the list that stands: one that no message justifies suppresses nothing after the removal of its writer.
     fn mark(&self, key: &RegisterKey) -> Option<MessageId> {
         let counts = |held: &&Stamped| held.generation == self.generation || self.devices.contains(&held.writer);
         self.map.get(key).filter(counts).and_then(|held| held.register.maximum())
@@ -240,7 +240,7 @@ impl Registers {
                     self.write(cx, to, out);
                     false
                 }
-                // Who takes a person out takes its devices out too: the device was set after that.
+                // Taking a person out takes its devices out too: the device was set after that.
                 Some(held) if held.register.is_default() => {
                     let newest = |s: &Stamped| (s.generation, s.lowered, s.counter);
                     let (generation, lowered, counter) = newest(&old).max(newest(&held));
@@ -282,7 +282,7 @@ impl Registers {
                 self.pass_on(blocked, out);
             }
         }
-        // Marks of who is no device any more count no more.
+        // Marks of a removed device count no more.
         let reads = self.map.iter().map(|s| s.register.key()).filter(|(kind, _)| *kind == READ);
         reads.for_each(|key| self.say_mark(&key, out));
         self.compare_with_all(cx, out);

@@ -88,7 +88,7 @@ fn nothing_that_says_something_gives_way() {
     let devices = [NodeId([1; 32]), NodeId([2; 32]), NodeId([3; 32])];
     let put = |map: &mut Map, n, from, set| {
         let register = Register::Blocked(NodeId([n; 32]), set);
-        // The writer is any: the share is of who brings it.
+        // The writer is any: the share is of the bringer.
         let stamped = stamped(1, 1, n, register);
         map.put(stamped, NodeId([from; 32]), Present { generation: 1, devices: &devices }, &mut Outbox::<()>::new())
     };
@@ -265,7 +265,7 @@ fn a_removed_device_freezes_no_register() {
 
 /// A list may stand instead of one with more generations before it. Mutation: `lower` does nothing.
 #[test]
-fn registers_of_a_list_that_gave_way_are_under_the_one_that_stands() {
+fn registers_of_a_replaced_list_are_under_the_one_that_stands() {
     let mut b = Bench::new(0, &[1]);
     b.own(7, &[0, 1]);
     b.input(In::Share(blocked(9, true)));
@@ -354,7 +354,7 @@ fn many_registers_come_over_in_parts() {
 /// A removed device made lists up and set registers under them. Mutation: `lower` puts registers under the list that
 /// stands.
 #[test]
-fn registers_of_lists_that_gave_way_rank_below_what_is_set_after_that() {
+fn registers_of_replaced_lists_rank_below_later_settings() {
     let mut b = Bench::new(0, &[1, 2]);
     b.own(7, &[0, 1, 2]);
     b.page(1, &[stamped(7, u64::MAX, 255, blocked(9, false))]);
@@ -391,7 +391,7 @@ fn registers_of_lists_that_gave_way_stay_in_order() {
     assert_eq!(a.machine.map.root(), b.machine.map.root());
 }
 
-/// Mutation: `own` does not look at the blocks of who is no device any more.
+/// Mutation: `own` does not look at the blocks of a removed device.
 #[test]
 fn a_block_of_a_device_holds_from_its_removal() {
     let mut b = Bench::new(0, &[1, 2]);
@@ -475,7 +475,7 @@ fn a_mark_counts_while_its_writer_is_a_device() {
 /// Mutations: the device's register stays; the stamp is a new one of the device that moves; a removal of the person before
 /// stands.
 #[test]
-fn what_was_set_of_a_device_becomes_its_persons_on_all_devices_alike() {
+fn settings_of_a_device_become_its_persons_alike_on_all_devices() {
     let (mut a, mut b) = (Bench::new(0, &[1]), Bench::new(1, &[0]));
     let (device, person) = (node(4), node(3));
     a.input(In::Share(Register::Contact(person, true)));
@@ -496,7 +496,7 @@ fn what_was_set_of_a_device_becomes_its_persons_on_all_devices_alike() {
     assert_eq!(a.machine.map.root(), root, "once");
 }
 
-/// Mutations: `spare` does not look for who left; what is of an earlier list takes the place of what is new.
+/// Mutations: `spare` does not look for a device that left; what is of an earlier list takes the place of what is new.
 #[test]
 fn what_a_removed_device_filled_gives_way() {
     let devices = [NodeId([1; 32]), NodeId([2; 32])];

@@ -75,8 +75,8 @@ impl Bundle {
     }
 }
 
-/// The proof of a session identity key for who has no bundle. Layout: device key 32, session identity key 32, created 8,
-/// signature 64.
+/// The proof of a session identity key for a peer without a bundle. Layout: device key 32, session identity key 32,
+/// created 8, signature 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Binding {
     pub(super) device: Key,

@@ -83,7 +83,7 @@ fn tag(root: &Key, device: &Key) -> Tag {
 }
 
 impl Session {
-    /// The session of who used a bundle; `opening` goes before its messages.
+    /// The session of the peer that used a bundle; `opening` goes before its messages.
     pub(super) fn initiate(
         agreement: &Agreement,
         devices: (&Key, &Key),

@@ -133,7 +133,7 @@ impl Members {
         self.updates.enqueue(self.own_update(me));
     }
 
-    /// The whole roster as far as it is told, this node first.
+    /// The whole roster as far as it is sent to others, this node first.
     pub(super) fn all_updates(&self, me: NodeId) -> Vec<Update> {
         let mut all = alloc::vec![self.own_update(me)];
         all.extend(self.roster.iter().filter_map(|(id, m)| m.retold(id, me)));
@@ -215,7 +215,7 @@ impl Members {
         }
     }
 
-    /// A linked node has a newer record: others are told that one.
+    /// A linked node has a newer record: others get that one.
     pub(super) fn renewed(&mut self, peer: NodeId, record: &NodeRecord) {
         self.links.renewed(peer, record);
         if let Some(member) = self.roster.get_mut(peer) {
@@ -283,7 +283,7 @@ impl Members {
         }
     }
 
-    /// Members that were told of and never answered are none: they are forgotten as those are that are gone.
+    /// Members that were named by others and never answered are none: they are forgotten as departed ones.
     fn forget_unmet(&mut self, now: Instant, out: &mut Outbox<Out>) {
         for (peer, wanted) in self.roster.unmet_since(now.before(self.config.forget_after)) {
             if wanted {
@@ -382,7 +382,7 @@ impl Members {
         let (n, wanted) = (self.count(), self.tellers_wanted());
         let Some(member) = self.roster.get_mut(peer).filter(|m| m.is_present()) else { return };
         if !member.verified {
-            // This node has nothing to go by but what others say: the one that told of it, or as many as make a suspect.
+            // This node has nothing to go by but the claims of others: its teller, or as many as make a suspect.
             member.tellers.insert(from);
             if down && member.told_by == Some(from) || member.tellers.len() >= wanted {
                 self.set_state(peer, MemberState::Down, cx, out);
@@ -443,7 +443,7 @@ impl Members {
             return self.schedule_expiry(peer, cx.now);
         }
         self.stats.declared = self.stats.declared.saturating_add(1);
-        // Only what this node found out itself is told.
+        // Only what this node found out itself is passed on.
         if own && member.verified {
             self.updates.enqueue(Update { member: peer, incarnation: member.incarnation, claim: Claim::Down });
         }

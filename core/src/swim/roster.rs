@@ -39,9 +39,9 @@ pub(super) struct Member {
     /// Those that had no answer from it in its present incarnation, as they say.
     /// INVARIANT: none while this node itself suspects it, since then they are part of the suspicion.
     pub tellers: OrderedSet<NodeId>,
-    /// This node had a link with it: a member that was never reached cannot be missed, and is not told of.
+    /// This node had a link with it: a member that was never reached cannot be missed, and is not passed on.
     pub verified: bool,
-    /// The one that told of it; none if it came by itself.
+    /// Its teller; none if it came by itself.
     pub told_by: Option<NodeId>,
     /// A `Want` went out and no `Unwant` after it.
     /// INVARIANT: only while it is present.
@@ -109,7 +109,7 @@ impl Member {
         Update { member, incarnation: self.incarnation, claim }
     }
 
-    /// What it is told of itself, if this node holds it for anything but alive, or others do.
+    /// What is said to it about itself, if this node or others do not hold it for alive.
     pub(super) fn for_itself(&self, member: NodeId, buddy: bool) -> Option<Update> {
         match self.state {
             MemberState::Alive => {
@@ -242,7 +242,7 @@ impl Roster {
         self.all.iter().filter(|(_, m)| !m.is_present() && m.since <= then).map(|(id, _)| *id).collect()
     }
 
-    /// Those that others told of before `then` and that were never met; whether links to them are wanted.
+    /// Those that others named before `then` and that were never met; whether links to them are wanted.
     pub(super) fn unmet_since(&self, then: Instant) -> Vec<(NodeId, bool)> {
         let unmet = self.all.iter().filter(|(_, m)| m.is_present() && !m.verified && m.since <= then);
         unmet.map(|(id, m)| (*id, m.wanted)).collect()

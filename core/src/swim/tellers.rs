@@ -1,6 +1,7 @@
-//! What those that tell this node about others may cost it, and how far they are heard (docs/design/failures.md §4).
+//! What tellers, nodes that make claims about others, may cost, and how far their claims count (docs/design/failures.md
+//! §4).
 //!
-//! A teller is a linked node, by its proven identity. Its claims are heard while what this node finds out itself does not
+//! A teller is a linked node, by its proven identity. Its claims count while what this node finds out itself does not
 //! contradict them; attempts to reach nodes that it alone named are paid for by bytes that came from it; it gets so
 //! many statements in return for so many questions.
 
@@ -13,10 +14,10 @@ use crate::time::{Duration, Instant};
 
 use super::wire::MAX_PIECE;
 
-/// How long a contradicted teller is not heard: at first five periods of the default, in which a slow node recovers, and
-/// then twice as long each time, up to what a member is remembered for.
+/// How long the claims of a contradicted teller do not count: at first five periods of the default, in which a slow
+/// node recovers, and then twice as long each time, up to what a member is remembered for.
 const SILENCE: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(600));
-/// What an attempt to reach a node that was only told of costs the one that told: an Init on Ethernet with its headers
+/// What an attempt to reach a node that is known by claims alone costs its teller: an Init on Ethernet with its headers
 /// (RFC 9000 §8.1 counts datagrams; 335 and 42 bytes).
 const ATTEMPT_COST: usize = 377;
 /// The most credit of one teller: attempts at the 63 others of a full zone.
@@ -41,15 +42,15 @@ struct Teller {
     used: Instant,
 }
 
-/// Who was asked for the statement of a member, and when first.
+/// The nodes that were asked for a member's statement, and when first.
 struct Asked {
     tellers: heapless::Vec<NodeId, MAX_ASKED>,
     since: Instant,
 }
 
 pub(super) struct Tellers {
-    /// INVARIANT: at most `most`. Kept after the link is gone, or a liar would be heard again by calling again. The one
-    /// that was of account least recently gives way.
+    /// INVARIANT: at most `most`. Kept after the link is gone, or a liar's claims would count again after a new link.
+    /// The one that was of account least recently gives way.
     all: OrderedMap<NodeId, Teller>,
     /// INVARIANT: at most `most`.
     asked: OrderedMap<NodeId, Asked>,
@@ -78,7 +79,7 @@ impl Tellers {
         teller.credit = teller.credit.saturating_add(bytes).min(MAX_CREDIT);
     }
 
-    /// Whether what it claims of others is heard.
+    /// Whether its claims about others count.
     pub(super) fn is_heard(&self, id: NodeId, now: Instant) -> bool {
         self.all.get(&id).is_none_or(|t| t.silent_until <= now)
     }

@@ -637,7 +637,7 @@ fn claims_of(mesh: &Mesh, at: usize, but: &[usize], claim: &Claim) -> Vec<Update
 }
 
 /// One ping made 63 of 90 opinions false for ten minutes. Breaks if a claim of a death is believed, if one that a member
-/// left or sleeps needs no statement, and if what was heard is told on.
+/// left or sleeps needs no statement, and if a claim is passed on.
 #[test]
 fn a_liars_ping_changes_no_opinion_in_a_zone_of_ten() {
     for claim in [Claim::Down, Claim::Left, Claim::Away, Claim::Suspect] {
@@ -685,8 +685,8 @@ fn claims_for_a_minute_bury_no_member() {
     }
 }
 
-/// Two liars are heard by nobody, whatever they call themselves: a vote is that of a link. Breaks if the votes wanted are
-/// two, if one teller counts twice, or if those without a voice are counted (`claimed`).
+/// The claims of two liars count nowhere, whatever they call themselves: a vote is that of a link. Breaks if the votes
+/// wanted are two, if one teller counts twice, or if those without a voice are counted (`claimed`).
 #[test]
 fn fewer_liars_than_confirmations_make_no_suspect() {
     let mut mesh = Mesh::formed(10, &Config::default());
@@ -719,7 +719,7 @@ fn own_evidence_beats_three_tellers_and_silences_them() {
     assert_eq!(mesh.state(0, 1), Some(MemberState::Alive), "it was asked, and answered");
     mesh.nodes[0].reported.clear();
     tell(&mut mesh, 8_001);
-    assert!(mesh.nodes[0].reported.is_empty(), "they are not heard");
+    assert!(mesh.nodes[0].reported.is_empty(), "their claims do not count");
     mesh.run(30_000);
     assert!(mesh.nodes[0].reported.is_empty() && mesh.downs(1) == 0);
 }
@@ -780,7 +780,7 @@ fn a_member_exceeds_what_it_signed_in_a_former_life() {
 
 /// Fifty members at one address, with statements that hold: each is wanted once at first, then ever more rarely, for no
 /// more than the teller's own bytes pay, and no other node hears of them. Breaks if nothing is paid (`pay`), if a member
-/// that was never met is told of (`retold`) or is never given up (`forget_unmet`).
+/// that was never met is passed on (`retold`) or is never given up (`forget_unmet`).
 #[test]
 fn made_up_members_cost_no_more_bytes_than_their_teller_sent() {
     let mut mesh = Mesh::formed(4, &Config::default());
@@ -807,7 +807,7 @@ fn made_up_members_cost_no_more_bytes_than_their_teller_sent() {
     assert!((40..400).contains(&wanted) && wanted * 373 <= sent + honest, "{wanted} attempts for {sent} bytes");
     assert!(mesh.nodes.iter().all(|n| n.machine.members.count() == 4), "they are given up");
     for n in 1..3 {
-        assert_eq!(mesh.nodes[n].machine.members.roster.len(), 3, "{n} heard of them");
+        assert_eq!(mesh.nodes[n].machine.members.roster.len(), 3, "{n} learned of them");
         assert_eq!(mesh.nodes[n].wants, 0);
     }
 }

@@ -29,7 +29,7 @@ const MAX_MEDIA_TYPE: usize = 255;
 /// Id, key, size and lengths of a file in a message.
 const FILE_BYTES: usize = 80;
 
-/// A file that a message names: who reads the message can fetch and open it.
+/// A file that a message names: a reader of the message can fetch and open it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
     /// The BLAKE3 hash of its sealed bytes.

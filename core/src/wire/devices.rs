@@ -51,7 +51,7 @@ pub(crate) struct DeviceList {
     signature: [u8; SIGNATURE_LEN],
 }
 
-/// Who makes a list.
+/// The signer of a list.
 pub(crate) enum By<'a> {
     Device(&'a Identity),
     Recovery(&'a Recovery),
@@ -176,7 +176,7 @@ impl DeviceList {
             && before.generation.checked_add(1) == Some(self.generation)
             && self.before == before.hash()
             && self.has_each_once();
-        // Who stays keeps its place among those who stay, and newcomers stand behind them.
+        // A remaining device keeps its place among those that remain, and newcomers stand behind them.
         let mut stayed = before.entries.iter().filter(|old| self.place_of(&old.device).is_some());
         let kept = self.entries.iter().take(stayed.clone().count());
         let in_order = kept.clone().all(|e| stayed.next().is_some_and(|old| old.device == e.device));
@@ -203,7 +203,7 @@ pub(crate) enum Unmade {
     NotListed,
     /// The device is in the list already, or is not in it.
     Device,
-    /// It is senior to who would remove it.
+    /// It is senior to its remover.
     Senior,
     /// There are eight devices, or sixteen lists.
     Devices,
@@ -350,7 +350,7 @@ impl Chain {
     }
 
     /// The place of the most senior device that signed a list from here on, in the list before, and whether one of these
-    /// lists takes that device out: who sold a phone and finds an old copy of it does not come back by it. A device that was
+    /// lists takes that device out: an old copy of a sold phone does not come back by it. A device that was
     /// taken out and came back counts as a new one: otherwise one that was removed could undo its removal from an earlier
     /// place.
     fn senior(&self, from: usize) -> (usize, bool) {

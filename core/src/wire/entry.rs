@@ -508,7 +508,7 @@ mod tests {
 
     /// Mutation: `filled_from` counts from the first entry, or fills what is there.
     #[test]
-    fn bodies_that_were_missing_are_filled_in_from_a_run_with_the_same_end() {
+    fn missing_bodies_are_filled_in_from_a_run_with_the_same_end() {
         let whole = Run::sign(&identity(1), ROOM, parts(&["a", "b", "c"])).unwrap();
         let bare = whole.clone().without_bodies().unwrap();
         assert!(bare.is_genuine(ROOM) && bare.is_bare());

@@ -1,5 +1,5 @@
-//! What the log of a group's messages must know of the group: who reads it, and under what each run was said
-//! (docs/design/groups.md §5).
+//! What the log of a group's messages must know of the group: its readers, and the operations under which each run was
+//! said (docs/design/groups.md §5).
 
 use alloc::vec::Vec;
 
@@ -58,7 +58,7 @@ pub(crate) struct Reader {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct GroupView {
     pub members: OrderedMap<NodeId, Reader>,
-    /// Who left by its own word, and was not removed.
+    /// Members that left by their own word, and were not removed.
     pub left: OrderedSet<NodeId>,
     /// What this node says is said under this; none while it may not post.
     pub context: Option<Context>,

@@ -122,7 +122,7 @@ impl Register {
         }
     }
 
-    /// What merges by its maximum and not by who wrote last.
+    /// What merges by its maximum and not by the last writer.
     pub(crate) fn maximum(&self) -> Option<MessageId> {
         match self {
             Self::Read(_, upto) => Some(*upto),

@@ -32,7 +32,7 @@ pub fn check(repair: bool, paths: &Paths, settings: &Settings, out: &Output) -> 
         match lost.as_deref() {
             Some("") => lines.push("repaired: nothing is lost".into()),
             Some(lost) => {
-                lines.push(format!("repaired: {lost} could not be kept; the damaged file is beside the new one"))
+                lines.push(format!("repaired: {lost} are lost; the damaged file is in a folder beside the new one"))
             }
             None if !found.lost.is_empty() => lines.push(format!("lost before: {}", found.lost)),
             None if found.problems.is_empty() => lines.push(format!("all {all} records are whole")),
@@ -55,7 +55,7 @@ pub fn backup(place: &Path, paths: &Paths, out: &Output) -> Result<(), Failure> 
         e => e.into(),
     })?;
     if has_key {
-        out.note("The backup holds the profile's key: whoever can read it can read everything in it.");
+        out.note("The backup holds the profile's key: anyone who can read it can read everything in it.");
     }
     let made = json!({ "profile": paths.profile, "place": place.display().to_string(), "key": has_key });
     out.done(&object("backup", made), |_| {
@@ -74,7 +74,7 @@ pub fn restore(place: &Path, paths: &Paths, out: &Output) -> Result<(), Failure>
         StoreError::Missing(_) => Failure::new(Exit::Failed, format!("there is no backup in {}", place.display()))
             .hint("the folder or file that `donp backup` made"),
         StoreError::Damaged { .. } if place.is_file() => {
-            Failure::new(Exit::Storage, format!("{} is no backup, or a damaged one", place.display()))
+            Failure::new(Exit::Storage, format!("{} is not a backup, or is damaged", place.display()))
                 .hint("the file that `donp backup` made; donp check says more of a whole one that was restored")
         }
         e => e.into(),
@@ -82,7 +82,7 @@ pub fn restore(place: &Path, paths: &Paths, out: &Output) -> Result<(), Failure>
     let made = json!({ "profile": paths.profile, "folder": dir.display().to_string() });
     out.done(&object("restored", made), |_| {
         format!(
-            "profile {} is restored: it goes on in a log of its own, and what it said after the backup comes back from others",
+            "profile {} is restored: it starts a new message log, and what it sent after the backup comes back from other nodes",
             paths.profile
         )
     })
@@ -104,7 +104,7 @@ pub fn profile(what: &ProfileVerb, paths: &Paths, settings: &Settings, out: &Out
             let made = json!({ "profile": paths.profile, "file": file.display().to_string() });
             out.done(&object("exported", made), |_| {
                 let name = crate::text::escape_for_terminal(&paths.profile);
-                format!("profile {name} is in {}, and opens with that passphrase alone", file.display())
+                format!("profile {name} is exported to {}; only that passphrase opens it", file.display())
             })
         }
         ProfileVerb::Import { file, export_passphrase_file } => {
@@ -118,10 +118,8 @@ pub fn profile(what: &ProfileVerb, paths: &Paths, settings: &Settings, out: &Out
             donp_runtime::protect_profile(&paths.dir(), &old, &new, Cost::default())?;
             let by = if new.passphrase.is_some() { "passphrase" } else { "key-file" };
             out.done(&object("protected", json!({ "profile": paths.profile, "protection": by })), |_| match by {
-                "passphrase" => {
-                    "the new passphrase opens the profile, and the old one does not; copies made before open as they did".into()
-                }
-                _ => "a key file beside the profile opens it: whoever can read this user's files can read it".into(),
+                "passphrase" => "the new passphrase opens the profile; older copies still open with the old one".into(),
+                _ => "a key file beside the profile opens it: anyone who can read this user's files can read it".into(),
             })
         }
     }
@@ -152,7 +150,7 @@ fn import(file: &Path, passphrase: &str, paths: &Paths, settings: &Settings, out
     out.done(&object("imported", made), |_| {
         let name = crate::text::escape_for_terminal(&paths.profile);
         format!(
-            "profile {name} is here: it goes on in a log of its own, and what it said meanwhile comes back from others"
+            "profile {name} is imported: it starts a new message log, and what it sent meanwhile comes back from other nodes"
         )
     })
 }

@@ -39,7 +39,7 @@ pub struct Cli {
 
 #[derive(Debug, Args)]
 pub struct Global {
-    /// Whose node: a folder under the state folder
+    /// Profile name: a folder under the state folder
     #[arg(short, long, global = true, env = "DONP_PROFILE", default_value = "default", value_name = "NAME")]
     pub profile: String,
     /// Where profiles are kept [default: $XDG_STATE_HOME/donp]
@@ -54,7 +54,7 @@ pub struct Global {
     /// Only errors on stderr
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// More on stderr; twice for every step
+    /// More log output on stderr; -vv logs every step
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
     /// Do not talk to a running daemon; open the profile here
@@ -83,27 +83,27 @@ pub enum Verb {
     Send(Send),
     /// Show what arrived since the last time
     Recv(Recv),
-    /// Show a conversation in its causal order
+    /// Show a conversation in causal order: a reply never before the message it answers
     History(History),
-    /// Print a ticket that brings somebody into this network
+    /// Print a ticket with which another node joins this network
     Invite,
     /// Enter a network with a ticket or an address
     Join {
         /// TICKET, host:port or host:port/NODE_ID
         target: String,
     },
-    /// Say goodbye to every peer and take no part until `join`
+    /// Disconnect from every peer and stay offline until `join`
     Leave,
     /// Show the node's state and counters
     Status,
-    /// List the nodes that are known
+    /// List the known nodes
     Peers,
-    /// Groups: their members read what is said in them, others do not
+    /// Groups: only their members can read their messages
     Group {
         #[command(subcommand)]
         what: GroupVerb,
     },
-    /// Files that messages name: fetch, save, list and remove them
+    /// Files attached to messages: fetch, save, list and remove them
     File {
         #[command(subcommand)]
         what: FileVerb,
@@ -135,35 +135,35 @@ pub enum Verb {
     },
     /// List the blocked nodes
     Blocked,
-    /// Show who this profile is
+    /// Show this profile's name, ids, folder and protection
     Whoami,
-    /// Look at every record of the profile: whether anything was changed or is missing
+    /// Check every record of the profile for damage and loss
     Check {
-        /// Mend it: keep all that can be read, and the damaged file as it is in a folder beside it
+        /// Repair it: keep every readable record and move the damaged file to a folder beside it
         #[arg(long)]
         repair: bool,
     },
-    /// Copy the profile, also while its node runs
+    /// Copy the profile; its node may be running
     Backup {
         /// The folder to make; or one file, if the name ends with .donp
         place: PathBuf,
     },
-    /// Make this profile from a backup. It goes on in a log of its own, so that nothing said since is lost
+    /// Make this profile from a backup. It starts a new message log, so that nothing sent since the copy is overwritten
     Restore {
         /// The folder or file that `donp backup` made
         place: PathBuf,
     },
-    /// Carry a profile to another machine in one sealed file, or change its passphrase
+    /// Move a profile to another machine in one encrypted file, or change its passphrase
     Profile {
         #[command(subcommand)]
         what: ProfileVerb,
     },
     /// Explain the bytes of a datagram, given in hex
     Decode {
-        /// The bytes; `-` reads them
+        /// The bytes; `-` reads from stdin
         hex: String,
     },
-    /// Show the settings and where they come from
+    /// Show the settings and their origins
     Config {
         #[command(subcommand)]
         what: ConfigVerb,
@@ -174,7 +174,7 @@ pub enum Verb {
 
 #[derive(Debug, Subcommand)]
 pub enum ProfileVerb {
-    /// Write the whole profile to one file, sealed under a passphrase of its own, also while its node runs
+    /// Write the whole profile to one file, encrypted with a passphrase of its own; its node may be running
     Export {
         /// The file to make
         file: PathBuf,
@@ -182,7 +182,8 @@ pub enum ProfileVerb {
         #[arg(long, value_name = "FILE")]
         export_passphrase_file: Option<PathBuf>,
     },
-    /// Make this profile from a file that `export` wrote. It goes on in a log of its own, so that nothing is lost
+    /// Make this profile from a file that `export` wrote. It starts a new message log, so that nothing sent since is
+    /// overwritten
     Import {
         /// The file
         file: PathBuf,
@@ -190,13 +191,13 @@ pub enum ProfileVerb {
         #[arg(long, value_name = "FILE")]
         export_passphrase_file: Option<PathBuf>,
     },
-    /// Protect the profile by a new passphrase, or by none
+    /// Change the protection: a new passphrase, or none
     #[command(group = clap::ArgGroup::new("new").required(true))]
     Passphrase {
         /// Read the new passphrase from the first line of a file
         #[arg(long, value_name = "FILE", group = "new")]
         new_passphrase_file: Option<PathBuf>,
-        /// By a key file beside the profile: whoever can read its folder can read everything in it
+        /// Use a key file beside the profile: anyone with access to the folder can read everything in it
         #[arg(long, group = "new")]
         none: bool,
     },
@@ -211,22 +212,22 @@ pub struct Init {
 
 #[derive(Debug, Args)]
 pub struct Run {
-    /// Where to listen, again for more [default: any port of IPv4 and IPv6]
+    /// Address to listen on, may be repeated [default: any port of IPv4 and IPv6]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Vec<String>,
-    /// Where to enter the network, again for more
+    /// Node through which to enter the network, may be repeated
     #[arg(long, value_name = "HOST:PORT[/NODE_ID]")]
     pub bootstrap: Vec<String>,
-    /// Where others can reach this node, if it cannot know (container, forwarded port), again for more
+    /// Address at which others reach this node, if it cannot know it (container, forwarded port), may be repeated
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub announce: Vec<String>,
     /// Find nodes on the local network by multicast: on, off, or compat to use 224.0.0.1 too [default: on]
     #[arg(long, value_name = "HOW")]
     pub lan: Option<String>,
-    /// Make the network bad, such as drop=5%,dup=1%,reorder=5%,corrupt=1%,delay=20..80ms
+    /// Simulate network faults, such as drop=5%,dup=1%,reorder=5%,corrupt=1%,delay=20..80ms
     #[arg(long, value_name = "FAULTS")]
     pub fault: Option<String>,
-    /// bootstrap, regular, super or relay
+    /// What this node offers to others: bootstrap, regular, super or relay
     #[arg(long, value_name = "TYPE")]
     pub node_type: Option<String>,
     /// normal, or low for a phone: it wakes twice or three times a minute while nothing happens
@@ -245,11 +246,11 @@ pub struct Run {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Wait {
-    /// Not at all: it is on disk here
+    /// Do not wait: the message is on disk here
     None,
-    /// Until it is on its way
+    /// Until a link carries it
     Sent,
-    /// Until the other side has stored it, or another member of the group
+    /// Until the receiver has stored it, or another member of the group
     Delivered,
     /// Until all members of the group have stored it
     All,
@@ -269,51 +270,51 @@ impl Wait {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A text that begins with a dash goes after --: donp send PEER -- -x
-Answers at once, when the message is on disk here. Exit codes: 0 the message is kept, and has come as far as --wait asks;
-3 it has not come so far within --timeout, stays queued and goes when they are back; 5 the other node does not take it.
-An id is one that `donp history` shows, or at least six characters of its beginning.")]
+Returns as soon as the message is on disk here. Exit codes: 0 stored, and reached the stage of --wait; 3 the stage was not
+reached within --timeout, the message stays queued and is sent when the receiver reconnects; 5 rejected by the other node.
+An ID is a message id as `donp history` shows it, or at least its first six characters.")]
 pub struct Send {
     /// `all`, a node id, the beginning of one, a peer's name, or a group: '#NAME' (with quotes, `#` begins a comment in a
     /// shell), its name or id
     pub to: String,
-    /// What to say, several words as one text; `-` alone reads it from stdin
+    /// The text; several words are one text, `-` alone reads it from stdin
     #[arg(required_unless_present_any = ["retract", "file"])]
     pub text: Vec<String>,
-    /// A file that goes with it; others fetch it with `donp file get`
+    /// Attach a file; others fetch it with `donp file get`
     #[arg(long, value_name = "PATH", conflicts_with = "about")]
     pub file: Option<PathBuf>,
-    /// Wait until it has come so far
+    /// Wait for this stage
     #[arg(long, value_enum, default_value = "none")]
     pub wait: Wait,
-    /// At most this long
+    /// Time limit for --wait
     #[arg(long, default_value = "30s", value_parser = duration, value_name = "TIME")]
     pub timeout: Duration,
     /// The message this answers
     #[arg(long, value_name = "ID", group = "about")]
     pub reply_to: Option<String>,
-    /// The own message whose text this replaces
+    /// Your message whose text this replaces
     #[arg(long, value_name = "ID", group = "about")]
     pub edit: Option<String>,
-    /// The message this marks
+    /// The message to react to; TEXT is the reaction
     #[arg(long, value_name = "ID", group = "about")]
     pub react: Option<String>,
-    /// The own message to take back
+    /// Your message to retract
     #[arg(long, value_name = "ID", group = "about", conflicts_with = "text")]
     pub retract: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct Recv {
-    /// Go on until interrupted
+    /// Keep printing until interrupted
     #[arg(long)]
     pub follow: bool,
-    /// Begin after this event number instead of the last one that was handled
+    /// Begin after this event number, not after the last one that was shown
     #[arg(long, value_name = "CURSOR")]
     pub from: Option<u64>,
-    /// Do not mark as handled: it comes again the next time
+    /// Do not mark events as handled: the next `recv` shows them again
     #[arg(long)]
     pub no_ack: bool,
-    /// With --follow: wait for the daemon when it is not there, and go on after the last event that was shown
+    /// With --follow: wait for the daemon while it is away, and continue after the last event that was shown
     #[arg(long, requires = "follow")]
     pub reconnect: bool,
     /// Times in UTC instead of the local ones
@@ -329,16 +330,16 @@ pub struct History {
     /// At most this many messages, the newest ones
     #[arg(long, default_value_t = 100, value_name = "NUMBER")]
     pub limit: u32,
-    /// Only what was said before this message: an id that is shown, or the beginning of one
+    /// Only messages before this one: its id as shown, or the beginning of it
     #[arg(long, value_name = "ID")]
     pub before: Option<String>,
     /// Mark the conversation as read up to the newest message that is shown
     #[arg(long)]
     pub mark_read: bool,
-    /// Only messages that contain this, in any case, with accents composed or not
+    /// Only messages that contain this text, ignoring case
     #[arg(long, value_name = "TEXT")]
     pub search: Option<String>,
-    /// Messages as they were sent, and edits, retractions and reactions as messages of their own
+    /// Show messages as they were sent, and edits, retractions and reactions as messages of their own
     #[arg(long)]
     pub originals: bool,
     /// Times in UTC instead of the local ones
@@ -348,33 +349,33 @@ pub struct History {
 
 #[derive(Debug, Subcommand)]
 pub enum ConfigVerb {
-    /// Every setting as it applies
+    /// Print every setting in effect
     Show {
-        /// Say where each one comes from
+        /// Print the origin of each setting
         #[arg(long)]
         origin: bool,
     },
-    /// Where the file is
+    /// Print the path of the configuration file
     Path,
-    /// A commented file with every key and its default
+    /// Print a commented file with every key and its default
     Example,
 }
 
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// How many nodes; from three on they also talk in a group, from four on with a newcomer
+    /// Number of nodes; from three on they also talk in a group, from four on with a newcomer
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(2..=32))]
     pub nodes: u8,
     /// Broadcasts by each node, and private messages each way between the first two
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub messages: u16,
-    /// Make the network bad, such as drop=5%,dup=1%,reorder=5%,corrupt=1%,delay=20..80ms
+    /// Simulate network faults, such as drop=5%,dup=1%,reorder=5%,corrupt=1%,delay=20..80ms
     #[arg(long, value_name = "FAULTS")]
     pub fault: Option<String>,
     /// Seed of the faults and of the nodes' pace
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
-    /// Keep the profiles and logs in this folder, which must not hold anything yet
+    /// Keep the profiles and logs in this folder, which must be empty or new
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
     /// FAIL if it takes longer

@@ -31,7 +31,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Whoever starts a node by hand wants to find others.
+    /// A user that starts a node by hand wants to find others.
     pub fn lan(&self) -> Lan {
         self.lan.unwrap_or(Lan::On)
     }
@@ -175,7 +175,7 @@ fn own() -> Vec<Key> {
         ),
         key(
             "bootstrap",
-            "Where to enter the network, such as [\"example.org:4000\"], each with /NODE_ID if known",
+            "Nodes through which to enter the network, such as [\"example.org:4000\"], each with /NODE_ID if known",
             |s| list(s.bootstrap.iter().cloned()),
             |s, v| {
                 for place in v {
@@ -187,7 +187,7 @@ fn own() -> Vec<Key> {
         ),
         key(
             "announce",
-            "Where others can reach this node, if it cannot know: the outside of a container, a forwarded port",
+            "Addresses at which others reach this node, if it cannot know them: container, forwarded port",
             |s| list(s.announce.iter().map(ToString::to_string)),
             |s, v| {
                 s.announce = v.iter().map(|t| announced(t)).collect::<Result<_, _>>()?;
@@ -196,7 +196,7 @@ fn own() -> Vec<Key> {
         ),
         key(
             "node_type",
-            "What this node says it does: bootstrap, regular, super or relay",
+            "What this node offers to others: bootstrap, regular, super or relay",
             |s| Some(quoted(&s.core.node_type.name().to_lowercase())),
             |s, v| {
                 s.core.node_type = parsed::<NodeType>(v)?;
@@ -205,7 +205,7 @@ fn own() -> Vec<Key> {
         ),
         key(
             "bot",
-            "Whether a program speaks here, not a person: true or false",
+            "Whether a program sends the messages of this node, not a person: true or false",
             |s| Some(s.core.bot.to_string()),
             |s, v| {
                 s.core.bot = parsed(v)?;
@@ -235,7 +235,7 @@ fn own() -> Vec<Key> {
         file_key!("key_file", "The key of a profile without a passphrase, if it is not `key` in its folder", key_file),
         key(
             "fault",
-            "Makes the network bad: drop=5%,dup=1%,reorder=5%,corrupt=1%,delay=20..80ms",
+            "Simulates network faults: drop=5%,dup=1%,reorder=5%,corrupt=1%,delay=20..80ms",
             |s| s.fault.as_ref().map(|f| quoted(&f.to_string())),
             |s, v| {
                 s.fault = Some(v.join(",").parse().map_err(|e: donp_runtime::fault::ParseFaultError| e.to_string())?);

@@ -37,7 +37,7 @@ pub fn run(
     let signalled = tell.clone();
     watch("donp-signals", move || {
         for signal in signals.forever() {
-            // Nobody listens if the node is ending anyway.
+            // No thread listens if the node is ending anyway.
             let _ = signalled.send(End::Signal(signal));
         }
     })?;
@@ -82,7 +82,7 @@ pub fn run(
                     apply(&service, now.as_ref().unwrap_or(loaded), &fresh);
                     now = Some(fresh);
                 }
-                Err(failure) => log::error!("the settings stay as they are: {}", failure.what),
+                Err(failure) => log::error!("the settings are unchanged: {}", failure.what),
             },
             why => break why,
         }
@@ -114,7 +114,7 @@ fn apply(service: &Service, before: &Loaded, after: &Loaded) {
             Err(e) => log::error!("{name}: {e}"),
         }
     }
-    log::warn!("settings read again: {changed} differ");
+    log::warn!("settings read again: {changed} changed");
 }
 
 /// Why a daemon ends.
@@ -152,7 +152,7 @@ fn announce(service: &Service, socket: &Path, out: &Output) -> Result<(), Failur
     }
     let place = match node.state {
         NodeState::Active if host.lan.is_empty() => "First node here: others will join through it.",
-        NodeState::Active => "First node here: others will join through it, those near by themselves.",
+        NodeState::Active => "First node here: others will join through it, local ones without a ticket.",
         _ => "Joining.",
     };
     out.line(&format!(

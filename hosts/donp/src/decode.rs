@@ -1,4 +1,4 @@
-//! `donp decode`: what a datagram shows to anybody who sees it pass.
+//! `donp decode`: what a datagram shows to an observer of the network.
 
 use std::io::Read as _;
 

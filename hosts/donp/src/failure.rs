@@ -132,20 +132,19 @@ impl From<StoreError> for Failure {
             StoreError::PassphraseNeeded(_) => {
                 Self::new(Exit::Storage, what).hint("--passphrase-file, --passphrase-command or DONP_PASSPHRASE")
             }
-            StoreError::WrongPassphrase(_) => {
-                Self::new(Exit::Storage, what).hint("the passphrase the profile was made with; the profile is whole")
-            }
+            StoreError::WrongPassphrase(_) => Self::new(Exit::Storage, what)
+                .hint("use the passphrase that the profile was made with; the profile is undamaged"),
             StoreError::KeyFile { .. } => {
-                Self::new(Exit::Storage, what).hint("restore the file, or name it with --key-file")
+                Self::new(Exit::Storage, what).hint("restore the file, or give its path with --key-file")
             }
             StoreError::Damaged { .. } => {
                 Self::new(Exit::Storage, what).hint("donp restore a backup, and check the disk")
             }
             StoreError::Newer { .. } => Self::new(Exit::Storage, what).hint("use the newer version of donp"),
             StoreError::Older { .. } => Self::new(Exit::Storage, what)
-                .hint("make a new profile with `donp init`; until the first release older ones are not read"),
+                .hint("make a new profile with `donp init`; older formats are not read before the first release"),
             StoreError::Full => {
-                Self::new(Exit::Storage, format!("{what}: nothing was taken")).hint("make room on the disk, then again")
+                Self::new(Exit::Storage, format!("{what}: nothing was stored")).hint("free disk space, then try again")
             }
             _ => Self::new(Exit::Storage, what).hint("check the disk and the folder's permissions"),
         }
@@ -163,19 +162,19 @@ impl From<NodeError> for Failure {
                     "{source}: message {id} is in the node's memory and not on the disk; it is sent when it is written"
                 ),
             )
-            .hint("make room on the disk before the node ends: until then, do not say it again"),
+            .hint("free disk space before the node ends; do not send the message again"),
             NodeError::NoTarget(id) => Self::new(Exit::Failed, format!("message {id} is not in this conversation"))
-                .hint("the id of a message as `donp history --json` shows it, and the conversation that it is in"),
+                .hint("use an id as `donp history --json` shows it, in the same conversation"),
             NodeError::NotOwn { id, author } => {
                 Self::new(Exit::Failed, format!("message {id} is of {author}: only its author can edit or retract it"))
                     .hint("--reply-to or --react")
             }
             NodeError::Listen { addr, source } if source.kind() == std::io::ErrorKind::AddrInUse => {
                 Self::new(Exit::Failed, format!("port {} on {} is in use", addr.port(), addr.ip()))
-                    .hint("another port with --listen, or port 0 for any")
+                    .hint("use another port with --listen, or port 0 for any")
             }
             NodeError::Listen { .. } => {
-                Self::new(Exit::Failed, e.to_string()).hint("an address of this machine with --listen")
+                Self::new(Exit::Failed, e.to_string()).hint("use an address of this machine with --listen")
             }
             NodeError::Bootstrap(_) => {
                 Self::new(Exit::Failed, e.to_string()).hint("host:port or host:port/NODE_ID, as `donp whoami` shows it")
@@ -185,7 +184,7 @@ impl From<NodeError> for Failure {
                 Self::new(Exit::Storage, e.to_string()).hint("donp check --repair, or donp restore a backup")
             }
             NodeError::Timeout(_) => Self::new(Exit::Network, e.to_string()).hint("donp status"),
-            NodeError::Crashed => Self::new(Exit::Bug, e.to_string()).hint("start it again and report this"),
+            NodeError::Crashed => Self::new(Exit::Bug, e.to_string()).hint("start it again, and report this bug"),
             NodeError::Closed => Self::new(Exit::NoDaemon, e.to_string()).hint("donp run"),
             _ => Self::new(Exit::Failed, e.to_string()),
         }
@@ -212,44 +211,43 @@ impl From<CommandError> for Failure {
             CommandError::ToSelf => {
                 Self::new(Exit::Failed, "this node cannot send a message to itself").hint("donp peers")
             }
-            CommandError::Busy(what) => {
-                Self::new(Exit::Refused, format!("the {what} is full")).hint("again when some of it has drained")
-            }
+            CommandError::Busy(what) => Self::new(Exit::Refused, format!("the {what} is full")).hint("try again later"),
             CommandError::NotRunning => {
                 Self::new(Exit::Failed, "the node left the network or is suspended").hint("donp join, or restart it")
             }
-            CommandError::UnknownPeer(id) => Self::new(Exit::Failed, format!("nothing is known of node {id}"))
-                .hint("join through it or take an invitation from it once: donp join TICKET"),
+            CommandError::UnknownPeer(id) => Self::new(Exit::Failed, format!("node {id} is unknown here"))
+                .hint("use a ticket from it: donp join TICKET"),
             CommandError::Blocked(id) => Self::new(Exit::Failed, format!("node {} is blocked here", id.short()))
                 .hint(format!("donp unblock {}", id.short())),
-            CommandError::OtherNetwork => Self::new(Exit::Failed, "this profile lives in another network")
+            CommandError::OtherNetwork => Self::new(Exit::Failed, "this profile belongs to another network")
                 .hint("a new profile for it: donp -p NAME init, then donp -p NAME join TICKET"),
             CommandError::NotAllowed(why) => {
-                Self::new(Exit::Refused, why).hint("donp group show GROUP says who may do what")
+                Self::new(Exit::Refused, why).hint("donp group show GROUP shows the rules")
             }
             CommandError::KeyChanged(id) => Self::new(
                 Exit::Untrusted,
-                format!("contact {} has another key than the one that you verified: nothing is sent to it", id.short()),
+                format!("the key of contact {} changed since you verified it: nothing is sent to it", id.short()),
             )
             .hint(format!("compare again with donp contact verify {0}, or donp contact accept-change {0}", id.short())),
             CommandError::NumberDiffers(id) => Self::new(
                 Exit::Untrusted,
-                format!("this is not the safety number with {}: one of you has keys of somebody else", id.short()),
+                format!("this is not the safety number with {}: one side has a wrong key", id.short()),
             )
             .hint("compare all 60 digits again; if they differ, send nothing secret"),
             CommandError::KeysUnknown(id) => {
                 Self::new(Exit::Network, format!("the keys of {} are not known here yet", id.short()))
-                    .hint("again when it is linked: donp peers shows who is")
+                    .hint("try again when it is connected: donp peers shows the connected nodes")
             }
             CommandError::NameTaken(id) => {
-                Self::new(Exit::Failed, format!("you call another contact so already: {}", id.short()))
-                    .hint("another name, or rename that one first: donp contact rename")
+                Self::new(Exit::Failed, format!("another contact has this name already: {}", id.short()))
+                    .hint("choose another name, or rename that one first: donp contact rename")
             }
             CommandError::Unreadable(what) if what.starts_with("name") => {
-                Self::new(Exit::Usage, format!("this is no {what}")).hint("a shorter name, of letters and digits")
+                Self::new(Exit::Usage, format!("not a valid {what}"))
+                    .hint("choose a shorter name, of letters and digits")
             }
-            CommandError::Unreadable(what) => Self::new(Exit::Usage, format!("this is no {what}"))
-                .hint("copy it whole, as `donp contact show` of the other side prints it"),
+            CommandError::Unreadable(what) => Self::new(Exit::Usage, format!("not a valid {what}"))
+                .hint("copy it whole, as `donp contact show` prints it at the contact"),
             CommandError::Unknown("contact" | "request") => {
                 Self::new(Exit::Failed, "that node is not in your contacts, or has no request")
                     .hint("donp contact list")
@@ -259,17 +257,18 @@ impl From<CommandError> for Failure {
                     .hint("donp contact list")
             }
             CommandError::Unknown("conversation") => {
-                Self::new(Exit::Failed, "nothing was said there yet").hint("donp contact list")
+                Self::new(Exit::Failed, "that conversation has no messages").hint("donp contact list")
             }
             CommandError::Unknown("group") => {
-                Self::new(Exit::Failed, "this node is and was in no such group").hint("donp group list")
+                Self::new(Exit::Failed, "no such group: this node is not and was not a member of it")
+                    .hint("donp group list")
             }
             CommandError::Unknown("member") => {
-                Self::new(Exit::Failed, "that node is no member of the group").hint("donp group members GROUP")
+                Self::new(Exit::Failed, "that node is not a member of the group").hint("donp group members GROUP")
             }
             CommandError::Unknown("request to join") => {
                 Self::new(Exit::Failed, "that node did not ask to join the group")
-                    .hint("donp group show GROUP lists who waits")
+                    .hint("donp group show GROUP lists the requests")
             }
             other => Self::new(Exit::Failed, other.to_string()),
         }

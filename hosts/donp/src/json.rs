@@ -38,8 +38,8 @@ pub fn write<T: Serialize>(body: T) -> Result<Value, Failure> {
 /// [`Exit::Bug`] if it is something else: a daemon of another version.
 pub fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Failure> {
     T::deserialize(value).map_err(|e| {
-        Failure::new(Exit::Bug, format!("the daemon's answer is not understood: {e}"))
-            .hint("restart the daemon, so that it is of this version: donp version")
+        Failure::new(Exit::Bug, format!("the daemon's answer cannot be read: {e}"))
+            .hint("restart the daemon with this version: donp version")
     })
 }
 

@@ -64,13 +64,13 @@ fn main() -> ExitCode {
     let hints = Hints::new(&cli.global.profile, std::env::var("DONP_PROFILE").ok().as_deref());
     let out = Output { json: cli.global.json, notes: !cli.global.quiet, hints };
     let done = std::panic::catch_unwind(|| run(&cli, &out)).unwrap_or_else(|_| {
-        Err(Failure::new(Exit::Bug, "an internal error, which is a bug").hint("report it with the lines above"))
+        Err(Failure::new(Exit::Bug, "an internal error: a bug").hint("report it with the lines above"))
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(mut failure) => {
             failure.hint = failure.hint.map(|hint| out.hints.of(&hint));
-            // An empty one was said already, or nobody is left to read it.
+            // An empty one was printed already, or no reader is left.
             if !failure.what.is_empty() && out.json {
                 eprintln!("{}", json::object("error", failure.to_json()));
             } else if !failure.what.is_empty() {

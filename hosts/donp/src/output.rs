@@ -1,4 +1,4 @@
-//! stdout is data. Whoever reads it may go away at any time, which is no error.
+//! stdout is data. Its reader may go away at any time, which is no error.
 
 use std::io::{self, Write as _};
 
@@ -25,7 +25,7 @@ impl Output {
     /// One line on stdout, flushed: the reader may be a pipe.
     ///
     /// # Errors
-    /// When nobody reads any more, or the disk behind stdout is full.
+    /// When there is no reader any more, or the disk behind stdout is full.
     pub fn line(&self, text: &str) -> Result<(), Failure> {
         write_line(text).map_err(|e| match e.kind() {
             io::ErrorKind::BrokenPipe => Failure::new(Exit::Interrupted, READER_GONE),
@@ -50,8 +50,8 @@ impl Output {
         let said = human(value);
         let line = if self.json { value.to_string() } else { said.trim_end().to_owned() };
         write_line(&line).map_err(|e| {
-            Failure::new(Exit::Failed, format!("{}, but stdout does not take this answer: {e}", said.trim_end()))
-                .hint("do not do it again: it is done")
+            Failure::new(Exit::Failed, format!("{}, but stdout cannot be written: {e}", said.trim_end()))
+                .hint("do not repeat the command: it is done")
         })
     }
 

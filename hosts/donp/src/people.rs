@@ -1,4 +1,4 @@
-//! Who is who: a name is a claim that anybody can make, so one that two have is shown with a mark and the id.
+//! Names of people: a name is a claim that any node can make, so one that two have is shown with a mark and the id.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -68,7 +68,7 @@ pub fn secrets(settings: &Settings) -> Result<Secrets, Failure> {
         let given = std::env::var("DONP_PASSPHRASE").ok().map(Zeroizing::new);
         if given.as_ref().is_some_and(|passphrase| passphrase.is_empty()) {
             return Err(Failure::new(Exit::Storage, "DONP_PASSPHRASE is set and empty".to_owned())
-                .hint("give it the passphrase, or unset it"));
+                .hint("set it to the passphrase, or unset it"));
         }
         given
     };

@@ -20,7 +20,7 @@ const DIGITS: &str = "0123456789abcdefghjkmnpqrstvwxyz";
 /// A group that is known here: its id and its name.
 pub type KnownGroup = (GroupId, String);
 
-/// Nobody, one, or several that a text can mean, and how to show them.
+/// None, one, or several that a text can mean, and how to show them.
 type Meant<T> = Vec<(T, String)>;
 
 /// A contact: its id and this node's own name for it, if it has one.
@@ -73,7 +73,7 @@ pub fn node_with(text: &str, book: &[KnownContact], peers: &[Peer]) -> Result<No
         let nodes = peers.iter().map(|p| (p.id, p.name.as_deref())).chain(others(book, peers));
         return node_of(text, nodes).map_err(|failure| match &failure.hint {
             Some(_) => failure,
-            None => failure.hint("donp contact list and donp peers list who is known; a whole node id always works"),
+            None => failure.hint("donp contact list and donp peers list the known nodes; a whole node id always works"),
         });
     }
     only(text, own, || Failure::new(Exit::Failed, NOBODY))
@@ -84,10 +84,10 @@ fn is_all(text: &str) -> bool {
 }
 
 /// How the sentence begins that says that a text means no node.
-const NOBODY: &str = "nobody known is called";
+const NOBODY: &str = "no known node is named";
 
 /// # Errors
-/// When nobody, or more than one node or group is meant.
+/// When none, or more than one node or group is meant.
 pub fn conversation(text: &str, peers: &[Peer], groups: &[KnownGroup]) -> Result<Conversation, Failure> {
     if is_all(text) {
         return Ok(Conversation::Network);
@@ -106,24 +106,24 @@ pub fn conversation(text: &str, peers: &[Peer], groups: &[KnownGroup]) -> Result
     let groups = groups_meant(text, groups).into_iter().map(|(id, shown)| (Conversation::Group(id), shown));
     let nobody = || {
         Failure::new(Exit::Failed, format!("{NOBODY} '{text}', and no group"))
-            .hint("donp peers lists who is known, donp group list the groups; a whole id always works")
+            .hint("donp peers lists the known nodes, donp group list the groups; a whole id always works")
     };
     only(text, nodes.chain(groups).collect(), nobody)
 }
 
-/// An id wins over its beginning, the beginning over a name: a name is a claim that anybody can make.
-/// If the beginning of one node's id is the name of another, nobody is meant.
+/// An id wins over its beginning, the beginning over a name: a name is a claim that any node can make.
+/// If the beginning of one node's id is the name of another, none is meant.
 ///
 /// # Errors
-/// When nobody or more than one node is meant.
+/// When none or more than one node is meant.
 pub fn node(text: &str, peers: &[Peer]) -> Result<NodeId, Failure> {
     node_of(text, peers.iter().map(|p| (p.id, p.name.as_deref()))).map_err(|failure| match &failure.hint {
         Some(_) => failure,
-        None => failure.hint("donp peers lists who is known; a whole node id always works"),
+        None => failure.hint("donp peers lists the known nodes; a whole node id always works"),
     })
 }
 
-/// As [`node`], among these. Without a hint if nobody is meant: the caller knows where they are listed.
+/// As [`node`], among these. Without a hint if none is meant: the caller knows where they are listed.
 ///
 /// # Errors
 /// As [`node`].
@@ -143,7 +143,7 @@ pub fn group(text: &str, groups: &[KnownGroup]) -> Result<GroupId, Failure> {
         return Ok(id);
     }
     only(text, groups_meant(text, groups), || {
-        Failure::new(Exit::Failed, format!("no group is called '{text}'"))
+        Failure::new(Exit::Failed, format!("no group is named '{text}'"))
             .hint("donp group list shows the groups of this node")
     })
 }
@@ -178,7 +178,8 @@ fn only<T: PartialEq + Copy>(text: &str, meant: Meant<T>, nobody: impl FnOnce() 
     let mut list: Vec<String> = meant.into_iter().map(|(_, shown)| shown).collect();
     list.sort();
     list.dedup();
-    Err(Failure::new(Exit::Failed, format!("'{text}' can be {}", list.join(" or "))).hint("more characters of the id"))
+    Err(Failure::new(Exit::Failed, format!("'{text}' can be {}", list.join(" or ")))
+        .hint("give more characters of the id"))
 }
 
 /// The 56 characters after the letter.
@@ -221,7 +222,7 @@ pub fn message<I: Iterator<Item = Result<MessageId, Failure>>>(
             false => format!("at least {MIN_MESSAGE_PREFIX} characters of its beginning are needed"),
         };
         return Err(Failure::usage(format!("'{text}' is not a message id: {why}"))
-            .hint("the id of a message as donp history shows it, in the conversation that it is in"));
+            .hint("use the id as donp history shows it, in the same conversation"));
     }
     let mut meant = Vec::new();
     for id in all() {
@@ -322,7 +323,7 @@ mod tests {
         for text in [&id, &short, &short.replace('-', ""), &format!("n{short}"), &id[..6], &short.to_uppercase()] {
             assert_eq!(meant(text, &peers), Some(2), "{text}");
         }
-        assert_eq!(meant(&NodeId([9; 32]).to_string(), &peers), Some(9), "a whole id needs nobody's word");
+        assert_eq!(meant(&NodeId([9; 32]).to_string(), &peers), Some(9), "a whole id needs no list");
         assert_eq!(meant(&short[..3], &peers), None, "too short");
         assert_eq!(meant("nobody", &peers), None);
     }
@@ -357,7 +358,7 @@ mod tests {
         for id in [1, 2] {
             assert!(failure.what.contains(&NodeId([id; 32]).short()), "{}", failure.what);
         }
-        // Somebody takes the beginning of another's id as a name.
+        // A node takes the beginning of another's id as a name.
         let short = NodeId([1; 32]).short();
         assert!(conversation(&short, &[peer(1, None), peer(2, Some(&short))], &[]).is_err());
     }
@@ -374,10 +375,10 @@ mod tests {
             assert_eq!(group(text, &groups).unwrap_err().exit, Exit::Failed, "{text}");
         }
         let whole = GroupId([9; 32]);
-        assert_eq!(group(&whole.to_string(), &groups), Ok(whole), "a whole id needs nobody's word");
+        assert_eq!(group(&whole.to_string(), &groups), Ok(whole), "a whole id needs no list");
     }
 
-    /// A group can be called like somebody, and two groups can have one name.
+    /// A group can have the name of a node, and two groups can have one name.
     #[test]
     fn a_name_of_a_node_and_a_group_means_neither() {
         let groups = [(GroupId([1; 32]), "sam".to_owned()), (GroupId([2; 32]), "sam".into())];

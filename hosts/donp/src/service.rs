@@ -37,8 +37,8 @@ const AROUND: u32 = 64;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How often a method that waits for events looks whether its client is still there.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
-/// How long a node that is entering the network may take to hear of who is meant: two attempts to reach
-/// somebody, and their answer.
+/// How long a node that is entering the network may take to learn of the node that is meant: two attempts to reach
+/// it, and its answer.
 const ENTERING: Duration = Duration::from_secs(5);
 /// The longest a method waits, whatever is asked.
 const MAX_WAIT: Duration = Duration::from_secs(86_400);
@@ -276,7 +276,7 @@ impl Service {
         let target = text_of(params, "target")?.trim();
         let fields = if looks_like_ticket(target) {
             let ticket: Ticket = target.parse().map_err(|e: ParseTicketError| {
-                Failure::new(Exit::Failed, format!("the ticket is broken: {e}"))
+                Failure::new(Exit::Failed, format!("the ticket is damaged: {e}"))
                     .hint("copy it again, whole, from `donp invite`")
             })?;
             self.node.join_ticket(&ticket)?;
@@ -303,7 +303,7 @@ impl Service {
         }
         let acknowledges = matches!(to, Conversation::Private(_) | Conversation::Group(_));
         if !acknowledges && ["delivered", "all"].contains(&wait) {
-            return Err(Failure::usage("messages to all are not acknowledged one by one")
+            return Err(Failure::usage("messages to all are not acknowledged by each node")
                 .hint("--wait sent, or a node or a group instead of all"));
         }
         let until = Instant::now() + wait_of(params)?;
@@ -326,7 +326,8 @@ impl Service {
             NodeError::Unstored { source, .. } if !self.running => {
                 // Not even with the last try when it ends.
                 let _ = self.node.kill();
-                Failure::new(Exit::Storage, format!("{source}: the message was not kept")).hint("make room, then again")
+                Failure::new(Exit::Storage, format!("{source}: the message was not stored"))
+                    .hint("free some space, then try again")
             }
             e => e.into(),
         })?;
@@ -339,7 +340,7 @@ impl Service {
         let reached = match wait {
             "none" => true,
             "sent" => state != "queued" && state != "failed",
-            // Nobody else is a member: there is nothing to wait for.
+            // No other node is a member: there is nothing to wait for.
             _ => state == "delivered" || state == "sent" && self.counts(to, id).is_some_and(|c| c.members == 0),
         };
         let confirmations = if acknowledges { self.counts(to, id) } else { None };
@@ -361,7 +362,7 @@ impl Service {
         ))
     }
 
-    /// Who is meant. A node that is still finding its way in is given a moment to hear of them.
+    /// The node that is meant. A node that is still joining gets a moment to learn of it.
     fn addressee(&self, to: &str) -> Result<(Conversation, Vec<Peer>), Failure> {
         let until = Instant::now() + ENTERING;
         loop {
@@ -446,8 +447,8 @@ impl Service {
         }
     }
 
-    /// Whether somebody is linked who takes what is said to many: a neighbour, or another member of a group. Nobody has
-    /// to be where nobody else is a member.
+    /// Whether a node is linked that takes a message to many: a neighbour, or another member of a group. None has
+    /// to be where no other node is a member.
     fn carries(&self, to: Conversation) -> Result<bool, Failure> {
         if !self.running {
             return Ok(false);
@@ -464,7 +465,7 @@ impl Service {
         self.node.confirmations(of, id).ok().map(|found| (&found).into())
     }
 
-    /// `delivered` once another member has stored it, or all have; before that `sent` once there is somebody to take it.
+    /// `delivered` once another member has stored it, or all have; before that `sent` once there is a node to take it.
     fn follow_group(
         &self,
         id: MessageId,
@@ -486,7 +487,7 @@ impl Service {
         }
     }
 
-    /// `sent` once there is somebody to pass it on.
+    /// `sent` once there is a node to pass it on.
     fn follow_to_many(&self, to: Conversation, wait: Wait<'_>) -> Result<&'static str, Failure> {
         loop {
             if self.carries(to)? {

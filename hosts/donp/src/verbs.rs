@@ -41,7 +41,7 @@ pub enum Backend {
 /// How long a verb waits for the others that have the profile: as long as a node takes to start with a large history.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it looks.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Backend {
     /// The daemon of the profile, or without one the profile itself: beside others that read, or after the others. A
@@ -67,12 +67,12 @@ impl Backend {
                         Exit::Storage,
                         format!("profile {} is in use by {by}, which does not answer commands", paths.profile),
                     )
-                    .hint("again in a moment; if that does not help, stop that process"));
+                    .hint("try again in a moment; if that does not help, stop that process"));
                 }
                 Err(e) => return Err(e.into()),
             };
             log::debug!("waiting for {by}");
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(POLL_INTERVAL);
         };
         let facts = Facts::of(&profile, &paths.profile);
         let config = NodeConfig { config: settings.core.clone(), offline: true, ..NodeConfig::new(profile) };
@@ -99,7 +99,7 @@ pub fn init(name: &str, paths: &Paths, settings: &Settings, out: &Output) -> Res
     let id = profile.identity().node_id();
     if protected == "key-file" {
         out.note(
-            "The profile is sealed by a key file beside it (mode 0600): whoever can read this user's files can read \
+            "The profile is sealed by a key file beside it (mode 0600): anyone who can read this user's files can read \
              it. For a passphrase instead, use --passphrase-file, --passphrase-command or DONP_PASSPHRASE.",
         );
     }
@@ -119,8 +119,8 @@ pub fn init(name: &str, paths: &Paths, settings: &Settings, out: &Output) -> Res
     out.done(&made, identity)?;
     if !out.json {
         out.note(
-            "The recovery code is shown this once and is not kept. Write it down: with it you get your account back when your \
-             devices are lost, and so does whoever reads it.",
+            "The recovery code is shown only this once and is not stored. Write it down and keep it secret: it recovers your \
+             account when your devices are lost, and anyone who has it can take the account over.",
         );
     }
     Ok(())
@@ -149,15 +149,15 @@ pub fn whoami(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
 
 fn lost(records: u64) -> String {
     format!(
-        "{records} records of this profile are lost, since its file was damaged: messages may be missing until others bring \
-         them again. `donp check` says more, `donp check --repair` takes it as known"
+        "{records} records of this profile are lost, since its file was damaged: messages may be missing until other nodes send \
+         them again. `donp check` says more, `donp check --repair` ends this warning"
     )
 }
 
 pub fn invite(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
     let ticket = backend.call("invite", &json!({}))?;
     if ticket["closed_network"] == true {
-        out.note("This ticket holds the key of a closed network: whoever has it can enter.");
+        out.note("This ticket holds the key of a closed network: anyone who has it can enter.");
     }
     note_loopback(&ticket, out);
     out.value(&ticket, |v| text_of(v, "ticket"))
@@ -170,8 +170,8 @@ fn note_loopback(ticket: &Value, out: &Output) {
     };
     if addresses.iter().all(is_loopback) {
         out.note(
-            "This ticket works on this machine only: the node has no other address than loopback. See --listen, and --announce \
-             for an address that it cannot know.",
+            "This ticket works on this machine only: the node listens on loopback alone. See --listen, and --announce for an \
+             address that it cannot know.",
         );
     }
 }
@@ -230,7 +230,7 @@ pub fn peers(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
         return peers.iter().try_for_each(|p| out.line(&p.to_string()));
     }
     if peers.is_empty() {
-        out.note("Nobody is known yet: donp join, or give somebody a ticket from donp invite.");
+        out.note("No peers yet: run donp join, or share a ticket from donp invite.");
         return Ok(());
     }
     let people = People::ask(backend)?;

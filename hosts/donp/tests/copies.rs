@@ -116,7 +116,7 @@ fn a_restored_profile_goes_on_in_a_log_of_its_own() {
     assert_ne!(lives("lost 2"), lives("after"));
     assert_eq!(lives("first"), lives("lost 2"));
     let told = place.run("alice", &["recv"]).ok().out;
-    assert!(told.contains("another copy of this profile speaks to all"), "{told}");
+    assert!(told.contains("another copy of this profile sends to all"), "{told}");
 }
 
 #[test]

@@ -46,10 +46,10 @@ fn messages_that_a_disk_lost_are_said_and_come_back() {
     let shown = place.run("bob", &["history", "all"]).ok();
     assert!(shown.err.contains("5 records of this profile are lost"), "no hole without a word: {shown:?}");
     let place_of = |text: &str| shown.out.lines().position(|l| l.contains(text)).unwrap_or_else(|| panic!("{shown:?}"));
-    assert_eq!(shown.out.matches("⋮ messages are missing here").count(), 1, "{shown:?}");
-    assert_eq!(place_of("⋮ messages are missing here") + 1, place_of("text 8"), "{shown:?}");
+    assert_eq!(shown.out.matches("⋮ this profile lost messages here").count(), 1, "{shown:?}");
+    assert_eq!(place_of("⋮ this profile lost messages here") + 1, place_of("text 8"), "{shown:?}");
     let originals = place.run("bob", &["history", "all", "--originals"]).ok();
-    assert_eq!(originals.out.matches("⋮ messages are missing here").count(), 1, "{originals:?}");
+    assert_eq!(originals.out.matches("⋮ this profile lost messages here").count(), 1, "{originals:?}");
     let json = place.json("bob", &["history", "all"]);
     let gaps: Vec<bool> = json.json().iter().map(|m| m["gap_before"] == true).collect();
     assert_eq!(gaps.iter().filter(|gap| **gap).count(), 1, "{json:?}");
@@ -104,7 +104,7 @@ fn a_backup_taken_while_running_is_restored_as_a_new_life() {
     place.run("alice", &["restore", "/nowhere/at/all"]).fails(1, &["no backup"]);
     place.run("alice", &["restore", folder]).ok();
     assert_eq!(place.json("alice", &["whoami"]).ok().json()[0]["id"], id);
-    // It speaks before it has met anybody.
+    // It sends before it has met any node.
     say(&place, "alice", 5..6);
     let _alice = place.start("alice", &["--bootstrap", &bob.place()]);
     for who in ["alice", "bob"] {
@@ -140,7 +140,7 @@ fn a_backup_in_one_file_is_taken_while_running_and_restored() {
     assert_eq!(place.texts("copy", "all"), texts_of(0..3));
     assert_eq!(place.json("copy", &["whoami"]).ok().json()[0]["id"], alice.ready["id"]);
     place.run("copy", &["check"]).ok();
-    place.run("other", &["restore", place.config().to_str().unwrap()]).fails(6, &["no backup", "donp backup"]);
+    place.run("other", &["restore", place.config().to_str().unwrap()]).fails(6, &["not a backup", "donp backup"]);
 }
 
 /// Mutation: `is_in_place` is always true: the file is gone when the daemon ends.
@@ -193,7 +193,7 @@ fn a_full_disk_says_whether_a_message_was_taken() {
         disk.display()
     );
     let (_, out, err) = inside(&script).expect("a moment ago it was");
-    assert!(err.contains("failed 6") && (err.contains("was not kept") || err.contains("disk is full")), "{out}{err}");
+    assert!(err.contains("failed 6") && (err.contains("was not stored") || err.contains("disk is full")), "{out}{err}");
     assert!(!out.contains("gone") && out.contains("first") && out.contains("second"), "{out}{err}");
     // A daemon: one message is in its memory, named, and written when there is room; the next one is refused.
     let script = format!(
@@ -204,7 +204,7 @@ fn a_full_disk_says_whether_a_message_was_taken() {
     );
     let (_, out, err) = inside(&script).expect("a moment ago it was");
     assert!(err.contains("is in the node's memory and not on the disk"), "{out}{err}");
-    assert!(err.contains("the disk is full: nothing was taken"), "{out}{err}");
+    assert!(err.contains("the disk is full: nothing was stored"), "{out}{err}");
     let shown: Vec<&str> =
         out.lines().filter(|l| l.contains("  alice  ")).map(|l| l.rsplit("  ").next().unwrap()).collect();
     assert_eq!(shown, ["first", "in memory", "last"], "{out}{err}");
@@ -225,7 +225,7 @@ fn a_profile_is_exported_imported_and_protected_anew() {
     here.run("alice", &["profile", "export", file]).fails(2, &["a passphrase of its own", "--export-passphrase-file"]);
     let export = ["profile", "export", file, "--export-passphrase-file", pass];
     let said = here.run("alice", &export).ok().out;
-    assert!(said.contains("opens with that passphrase alone"), "{said}");
+    assert!(said.contains("only that passphrase opens it"), "{said}");
     here.run("alice", &export).fails(1, &["is there already"]);
     alice.stop("TERM");
 

@@ -16,7 +16,7 @@ fn a_device_that_is_refused_is_not_of_the_account() {
         made["ticket"].as_str().unwrap().to_owned()
     };
     let (void, good) = (ticket("alice"), ticket("alice"));
-    place.run("bob", &["device", "join", &void]).fails(3, &["did not take this one in", "donp device add again"]);
+    place.run("bob", &["device", "join", &void]).fails(3, &["did not add this one", "donp device add again"]);
     let account = |who: &str| place.json(who, &["whoami"]).ok().json().remove(0)["account"].clone();
     assert_ne!(account("bob"), account("alice"));
     let joined = place.json("bob", &["device", "join", &good]).ok().json();

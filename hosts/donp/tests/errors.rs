@@ -172,7 +172,7 @@ fn a_broken_ticket_and_a_bad_address() {
     let _daemon = place.start("alice", &[]);
     let ticket = place.run("alice", &["invite"]).ok().out.trim().to_string();
     let cut = &ticket[..ticket.len() - 3];
-    place.run("alice", &["join", cut]).fails(1, &["ticket is broken", "donp invite"]);
+    place.run("alice", &["join", cut]).fails(1, &["ticket is damaged", "donp invite"]);
     place.run("alice", &["join", "nowhere"]).fails(1, &["'nowhere'", "host:port"]);
     place.run("alice", &["join", "no-such-host.invalid:4000"]).fails(1, &["no-such-host.invalid:4000"]);
     place.run("alice", &["run", "--bootstrap", "nowhere"]).fails(1, &["nowhere"]);

@@ -54,7 +54,7 @@ fn a_file_is_sent_fetched_and_saved() {
     let removed = place.run("bob", &["file", "remove", file]).ok();
     assert_eq!(removed.out, "removed plan.pdf\n");
     place.run("bob", &["file", "save", file, &path("x")]).fails(1, &["there is no file"]);
-    // It is fetched again from who has it.
+    // It is fetched again from its holders.
     place.run("bob", &["file", "get", "alice", &id, "--out", &path("third.pdf")]).ok();
     assert!(std::fs::read(path("third.pdf")).unwrap() == bytes());
 }
@@ -65,15 +65,15 @@ fn what_is_wrong_with_a_file_is_said() {
     let _both = place.pair();
     let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
     place.run("alice", &["send", "bob", "see", "--file", &path("none")]).fails(1, &["No such file"]);
-    place.run("alice", &["send", "bob", "--file", &path("")]).fails(1, &["it is no file"]);
-    place.run("alice", &["send", "nobody", "--file", &path("none")]).fails(1, &["nobody"]);
+    place.run("alice", &["send", "bob", "--file", &path("")]).fails(1, &["it is not a file"]);
+    place.run("alice", &["send", "nobody", "--file", &path("none")]).fails(1, &["'nobody'"]);
     place.run("alice", &["send", "bob", "hello", "--wait", "delivered"]).ok();
     let of = || {
         let all = place.json("bob", &["history", "alice"]).ok().json();
         all.first().and_then(|m| m["id"].as_str().map(str::to_owned))
     };
     let text = until("message", of);
-    place.run("bob", &["file", "get", "alice", &text]).fails(1, &["names no file"]);
+    place.run("bob", &["file", "get", "alice", &text]).fails(1, &["has no file"]);
     place.run("bob", &["file", "save", "abc", &path("x")]).fails(1, &["at least 6 characters"]);
     // Nothing is left of what was not sent.
     assert!(place.json("alice", &["file", "list"]).ok().out.is_empty());

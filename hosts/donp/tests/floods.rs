@@ -51,7 +51,7 @@ fn a_million_hostile_datagrams_disturb_nobody() {
     let (mut delivered, mut peak) = (0, 0);
     for i in 0..DATAGRAMS {
         hostile(&mut rng, &mut bytes);
-        // A full buffer refuses: what is not sent disturbs nobody, and is sent again.
+        // A full buffer refuses: what is not sent disturbs no node, and is sent again.
         while sockets[(i % 16) as usize].send_to(&bytes, &nodes[0].address).is_err() {
             std::thread::yield_now();
         }

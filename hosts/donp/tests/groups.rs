@@ -50,7 +50,7 @@ fn a_group_is_made_joined_and_left_by_who_is_removed() {
         let joined = join(&place, who, &ticket).ok();
         assert!(joined.out.contains("you are in #team now"), "{joined:?}");
     }
-    // Who has not read it says the next at the same time.
+    // A member that has not read it sends the next at the same time.
     waits_for(&place, "bob", "#team", &["welcome"]);
     let sent = place.json("bob", &["send", "#team", "hello"]).ok().json().remove(0);
     assert_eq!((&sent["name"], &sent["state"]), (&json!("team"), &json!("sent")));
@@ -78,7 +78,7 @@ fn a_group_is_made_joined_and_left_by_who_is_removed() {
         waits_for(&place, who, "#team", &["welcome", "hello", "among us", "yes"]);
     }
     assert_eq!(place.texts("carol", "#team"), ["welcome", "hello"]);
-    place.run("carol", &["send", "#team", "let me in"]).fails(5, &["no member of the group", "try:"]);
+    place.run("carol", &["send", "#team", "let me in"]).fails(5, &["not a member of the group", "try:"]);
     let told = place.run("carol", &["recv"]).ok().out;
     assert!(told.contains("you are not in #team any more"), "{told}");
     let members = place.run("bob", &["group", "members", "team"]).ok().out;
@@ -123,7 +123,7 @@ fn a_sender_sees_how_many_have_a_message() {
     let [_alice, _bob, carol] = three(&place);
     create(&place, "team", &["--history", "all"]);
     let alone = place.json("alice", &["send", "#team", "is this on?", "--wait", "all"]).ok().json().remove(0);
-    assert_eq!((&alone["state"], &alone["reached"]), (&json!("sent"), &json!(true)), "nobody else is there");
+    assert_eq!((&alone["state"], &alone["reached"]), (&json!("sent"), &json!(true)), "no other node is there");
     let ticket = ticket(&place, "alice", "team", &["--uses", "2"]);
     for who in ["bob", "carol"] {
         join(&place, who, &ticket).ok();
@@ -139,7 +139,7 @@ fn a_sender_sees_how_many_have_a_message() {
     let first = place.run("bob", &["send", "#team", "carol?", "--wait", "delivered"]).ok().out;
     assert!(first.contains("stored by 1 of 2 other members of #team"), "{first}");
     let late = place.run("bob", &["send", "#team", "carol!", "--wait", "all", "--timeout", "2s"]);
-    late.fails(3, &["not all members have stored it in time"]);
+    late.fails(3, &["not all members stored it in time"]);
     let history = place.json("bob", &["history", "#team"]).ok().json();
     let counts = |text: &str| history.iter().find(|m| m["text"] == text).unwrap()["confirmations"]["stored"].clone();
     assert_eq!((counts("to you all"), counts("carol!")), (json!(2), json!(1)));
@@ -156,7 +156,7 @@ fn who_is_approved_ranked_and_handed_the_group() {
     let ticket = ticket(&place, "alice", "club", &["--uses", "2", "--role", "guest"]);
     let asking = place.run("bob", &["group", "join", &ticket, "--no-wait"]).ok();
     assert!(asking.out.contains("asking alice to add you to #club"), "{asking:?}");
-    place.run("bob", &["group", "show", "club"]).fails(1, &["asked to join club", "no member yet"]);
+    place.run("bob", &["group", "show", "club"]).fails(1, &["asked to join club", "not a member yet"]);
     let waits = || group(&place, "alice", "club")["requests"].as_array().is_some_and(|r| r.len() == 1);
     until("bob waits", || waits().then_some(()));
     let shown = place.run("alice", &["group", "show", "club"]).ok().out;
@@ -172,15 +172,15 @@ fn who_is_approved_ranked_and_handed_the_group() {
     place.run("carol", &["group", "join", &ticket, "--no-wait"]).ok();
     until("carol waits", || waits().then_some(()));
     place.run("alice", &["group", "decline", "club", "carol"]).ok();
-    until("carol is told", || {
-        place.run("carol", &["recv"]).ok().out.contains(": somebody who may invite said no").then_some(())
+    until("carol learns of it", || {
+        place.run("carol", &["recv"]).ok().out.contains(": a member declined").then_some(())
     });
 
     place.run("alice", &["group", "role", "club", "bob", "admin"]).ok();
     until("bob is admin", || (group(&place, "bob", "club")["role"] == "admin").then_some(()));
     place.run("bob", &["group", "rename", "club", "book club"]).ok();
     until("it has its name", || (group(&place, "alice", "#book club")["name"] == "book club").then_some(()));
-    place.run("alice", &["group", "leave", "book club"]).fails(5, &["hand"]);
+    place.run("alice", &["group", "leave", "book club"]).fails(5, &["transfer it"]);
     place.run("alice", &["group", "transfer", "book club", "bob"]).ok();
     until("bob owns it", || (group(&place, "bob", "book club")["role"] == "owner").then_some(()));
     let rules = place.run("bob", &["group", "policy", "book club", "--history", "7d", "--no-approve"]).ok();
@@ -194,15 +194,15 @@ fn what_people_get_wrong_with_groups() {
     let place = Place::new();
     let [alice, _bob, _carol] = three(&place);
     let id = create(&place, "team", &[]);
-    place.run("alice", &["group", "show", "club"]).fails(1, &["no group is called 'club'", "donp group list"]);
-    place.run("alice", &["send", "#club", "x"]).fails(1, &["no group is called '#club'"]);
+    place.run("alice", &["group", "show", "club"]).fails(1, &["no group is named 'club'", "donp group list"]);
+    place.run("alice", &["send", "#club", "x"]).fails(1, &["no group is named '#club'"]);
     place.run("alice", &["send", "club", "x"]).fails(1, &["'club'", "no group"]);
     place.run("alice", &["group", "policy", "team"]).fails(2, &["nothing to change"]);
-    place.run("alice", &["group", "create", "tea", "--kind", "temporary"]).fails(2, &["ends", "--expires"]);
+    place.run("alice", &["group", "create", "tea", "--kind", "temporary"]).fails(2, &["needs an end", "--expires"]);
     place.run("alice", &["group", "create", "tea", "--kind", "secret", "--expires", "2h"]).fails(2, &["no end"]);
     place.run("alice", &["group", "create", " "]).fails(2, &["name is empty"]);
     place.run("alice", &["group", "kick", "team", "bob"]).fails(1, &["'bob'", "group members"]);
-    place.run("alice", &["group", "approve", "team", "bob"]).fails(1, &["'bob'", "who waits"]);
+    place.run("alice", &["group", "approve", "team", "bob"]).fails(1, &["'bob'", "lists the requests"]);
     place.run("alice", &["group", "role", "team", "alice", "owner"]).fails(2, &["one owner", "transfer"]);
 
     // Two with one name: their ids say which.
@@ -210,17 +210,17 @@ fn what_people_get_wrong_with_groups() {
     let both = place.run("alice", &["group", "show", "#team"]).fails_with(1);
     assert!(both.contains(&id[1..5]) && both.contains(&other[1..5]), "{both}");
     place.run("alice", &["group", "show", &id[..9]]).ok();
-    // A group called like somebody.
+    // A group with the name of a node.
     create(&place, "bob", &[]);
     place.run("alice", &["send", "bob", "x"]).fails(1, &["'bob' can be", "group bob"]);
     place.run("alice", &["send", "#bob", "x"]).ok();
 
     // Tickets.
     let single = ticket(&place, "alice", &id, &[]);
-    join(&place, "alice", &single).fails(1, &["of this node itself"]);
-    join(&place, "bob", &single[..40]).fails(1, &["invitation is broken", "donp group invite"]);
+    join(&place, "alice", &single).fails(1, &["issued by this node"]);
+    join(&place, "bob", &single[..40]).fails(1, &["ticket is damaged", "donp group invite"]);
     let network = place.run("alice", &["invite"]).ok().out;
-    join(&place, "bob", network.trim()).fails(1, &["broken", "donp join TICKET"]);
+    join(&place, "bob", network.trim()).fails(1, &["damaged", "donp join TICKET"]);
     join(&place, "bob", &single).ok();
     join(&place, "bob", &single).fails(5, &["member already"]);
     let for_bob = ticket(&place, "alice", &id, &["--for", "bob"]);
@@ -239,11 +239,11 @@ fn what_people_get_wrong_with_groups() {
     let _dave = place.start("dave", &["--network-key-file", key.to_str().unwrap()]);
     join(&place, "dave", &again).fails(1, &["another network", "init"]);
 
-    // Who made the ticket is not there.
+    // The issuer of the ticket is not there.
     let late = ticket(&place, "alice", &id, &[]);
     alice.kill();
     let asks = place.run("carol", &["group", "join", &late, "--timeout", "1s"]);
-    asks.fails(3, &["goes on asking", "donp group leave"]);
+    asks.fails(3, &["keeps asking", "donp group leave"]);
     let listed = place.run("carol", &["group", "list"]).ok().out;
     assert!(listed.contains("#team") && listed.contains("asking to join"), "{listed}");
     let _alice = place.start("alice", &[]);
@@ -267,7 +267,7 @@ fn groups_without_a_daemon_are_made_and_read() {
     assert!(made[0]["expires_ms"].is_u64());
 }
 
-/// Breaks if a use of an invitation is counted only where the newcomer is added by who may not invite.
+/// Breaks if a use of an invitation is counted only where the newcomer is added by a member that may not invite.
 #[test]
 fn an_invitation_for_one_is_used_up() {
     let place = Place::new();

@@ -91,6 +91,6 @@ fn judge(nodes: &[Live], said: &[(usize, Option<usize>, String)]) {
     for node in nodes {
         let told = node.told();
         let once: BTreeSet<&String> = told.iter().collect();
-        assert_eq!(once.len(), told.len(), "{} was told a message twice", node.name);
+        assert_eq!(once.len(), told.len(), "{} got a message twice", node.name);
     }
 }

@@ -1,4 +1,4 @@
-//! Nodes that nobody told about each other find each other by multicast, and talk.
+//! Nodes that do not know of each other find each other by multicast, and talk.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -33,7 +33,7 @@ fn two_nodes_that_were_told_nothing_meet_and_chat() {
         return eprintln!("SKIPPED: there is neither a network namespace nor multicast on loopback");
     }
     let bob = bobs.start_near("bob", args);
-    // Each began a network of its own, as it knew of nobody.
+    // Each began a network of its own, as it knew of no other node.
     for daemon in [&alice, &bob] {
         assert_eq!(daemon.ready["state"], "ACTIVE");
     }
@@ -47,7 +47,7 @@ fn two_nodes_that_were_told_nothing_meet_and_chat() {
     assert_eq!(alices.texts("alice", "bob"), ["hello", "hi"]);
     assert_eq!(bobs.texts("bob", "alice"), ["hello", "hi"]);
 
-    // Near, but of another network: heard, counted and left alone.
+    // Near, but of another network: received, counted and left alone.
     let strangers = Place::new();
     strangers.init("eve");
     let other = strangers.path().join("key");

@@ -168,7 +168,7 @@ fn a_follower_gets_every_event_as_it_comes() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    // Nobody acknowledged: they come again, with the request that the first of them is.
+    // Not acknowledged: they come again, with the request that the first of them is.
     assert_eq!(place.json("bob", &["recv"]).ok().json().len(), 4);
 }
 
@@ -183,7 +183,7 @@ fn a_daemon_ends_in_order_and_leaves_no_socket() {
         assert_eq!(daemon.stop(signal), Some(code), "{signal}");
         assert!(!socket.exists());
     }
-    // A killed one leaves its socket, which is in nobody's way.
+    // A killed one leaves its socket, which is not in the way.
     let daemon = place.start("alice", &[]);
     let socket = std::path::PathBuf::from(daemon.field("control"));
     daemon.kill();
@@ -238,7 +238,7 @@ fn no_acknowledged_message_is_lost_by_kills_of_either_side() {
         .map(|m| m["text"].clone())
         .collect();
     private.dedup();
-    assert_eq!(private, sent, "each was told once, in order");
+    assert_eq!(private, sent, "each was reported once, in order");
     drop((alice, bob));
 }
 

@@ -1,5 +1,5 @@
-//! Who may have a profile when: commands beside a daemon that starts, readers beside each other, a disk that cannot be
-//! written, and another user's folder.
+//! Which process may have a profile when: commands beside a daemon that starts, readers beside each other, a disk that
+//! cannot be written, and another user's folder.
 
 mod common;
 

@@ -32,7 +32,7 @@ fn send_answers_at_once_and_waits_when_asked() {
     bob.kill();
     until("alice noticed", || (place.status("alice")["links"] == 0).then_some(()));
     let kept = place.run("alice", &["send", "bob", "later"]).ok();
-    assert!(kept.out.starts_with("kept; it goes when bob is back  "), "{kept:?}");
+    assert!(kept.out.starts_with("stored; it is sent when bob reconnects  "), "{kept:?}");
     let id = kept.out.trim().rsplit("  ").next().unwrap().to_owned();
     let sent = place.json("alice", &["send", "bob", "too"]).ok().json().remove(0);
     assert_eq!((&sent["state"], &sent["reached"]), (&json!("queued"), &json!(true)));
@@ -43,7 +43,7 @@ fn send_answers_at_once_and_waits_when_asked() {
     let lines = shown(&place, "alice", &["bob"]);
     assert!(lines[1].contains(&id) && lines[1].ends_with("later (queued)"), "{lines:?}");
     let all = place.run("alice", &["send", "all", "hi"]).ok();
-    assert!(all.out.starts_with("kept; no other node is connected now"), "{all:?}");
+    assert!(all.out.starts_with("stored; no other node is connected"), "{all:?}");
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn without_a_daemon_it_is_kept_until_the_node_runs() {
     let place = Place::new();
     place.init("alice");
     let kept = place.run("alice", &["send", "all", "hi"]).ok();
-    assert!(kept.out.starts_with("kept; it goes when this node runs: `donp -p alice run`  "), "{kept:?}");
+    assert!(kept.out.starts_with("stored; it is sent when this node runs: `donp -p alice run`  "), "{kept:?}");
 }
 
 /// Mutations: words are joined without a blank; `-` among other words reads stdin.
@@ -78,14 +78,14 @@ fn an_answer_that_stdout_does_not_take_says_what_was_done() {
         let mut command = place.command("alice", verb);
         let full = OpenOptions::new().write(true).open("/dev/full").expect("a disk that is full");
         let ran = Ran::from(command.stdout(full).stderr(Stdio::piped()).output().unwrap());
-        ran.fails(1, &["stdout does not take this answer", "do not do it again"]);
+        ran.fails(1, &["stdout cannot be written", "do not repeat the command"]);
     }
     let said = place.command("alice", &["send", "all", "last"]).stdout(gone()).stderr(Stdio::piped()).output().unwrap();
-    Ran::from(said).fails(1, &["kept;", "do not do it again"]);
+    Ran::from(said).fails(1, &["stored;", "do not repeat the command"]);
     assert_eq!(place.texts("alice", "all"), ["hi", "too", "last"]);
 }
 
-/// A pipe that nobody reads.
+/// A pipe without a reader.
 fn gone() -> Stdio {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
@@ -373,7 +373,7 @@ fn a_follower_says_why_it_ends() {
         assert_eq!(follower.child.wait().unwrap().code(), Some(7));
     };
     ends(&|bob| assert_eq!(bob.stop("TERM"), Some(0)), "the daemon was stopped");
-    ends(&common::Daemon::kill, "it was killed, or crashed");
+    ends(&common::Daemon::kill, "it was killed or crashed");
 }
 
 /// Each event once, over two daemons, a time without one, and an older copy of the profile.
@@ -382,7 +382,7 @@ fn a_follower_says_why_it_ends() {
 fn a_follower_that_reconnects_loses_and_repeats_nothing() {
     let place = Place::new();
     let (alice, bob) = place.pair();
-    // Nothing is acknowledged, so that a daemon gives everything to who names no place.
+    // Nothing is acknowledged, so that a daemon gives everything to a reader that names no place.
     let follower = Follower::new(&place, &["--reconnect", "--no-ack"]);
     let say = |n: u32| place.run("alice", &["send", "bob", &format!("text {n}")]).ok();
     say(0);

@@ -191,7 +191,7 @@ pub enum Event {
         number: u64,
     },
     /// Another copy of this profile speaks in a conversation: this one was restored from a backup, or runs twice. It
-    /// goes on in a log of its own, and nothing that either said is lost.
+    /// starts a new message log, and nothing that either said is lost.
     LifeBegun {
         /// The number to acknowledge.
         seq: u64,
@@ -252,10 +252,10 @@ pub enum Event {
         /// Where.
         #[serde(with = "text")]
         conversation: Conversation,
-        /// Who has the newest message of this node that rose, and all before it.
+        /// The members that have the newest message of this node that rose, and all before it.
         confirmations: Confirmations,
     },
-    /// Somebody types, or does not any more.
+    /// A node types, or has stopped.
     Typing {
         /// Where.
         #[serde(with = "text")]

@@ -1,4 +1,4 @@
-//! Events on their way to whoever listens. Durable ones are rows in the store: a listener is a
+//! Events on their way to their listeners. Durable ones are rows in the store: a listener is a
 //! cursor, and a short ring in memory saves reading back what is recent. Volatile ones go to a
 //! bounded ring for each stream.
 
@@ -37,7 +37,7 @@ struct State {
     recent_bytes: usize,
     /// Every durable event above this number that exists is in `recent`.
     floor: u64,
-    /// What this run told first: there is nothing unacknowledged below it.
+    /// What this run reported first: there is nothing unacknowledged below it.
     first: u64,
     last: u64,
     acked: u64,
@@ -60,7 +60,7 @@ struct Reader {
     volatile: VecDeque<Volatile>,
     missed: u64,
     wakers: BTreeMap<u64, Waker>,
-    /// Told to end: nothing newer than this is given.
+    /// Ended: nothing newer than this is given.
     until: Option<u64>,
 }
 
@@ -178,7 +178,7 @@ impl EventBus {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes whoever waits. A waker may run anybody's code: never with the lock held.
+    /// Wakes the waiters. A waker may run any code: never with the lock held.
     fn changed(&self, mut state: MutexGuard<'_, State>) {
         let (wakers, waiting) = (state.wakers(), state.waiting);
         drop(state);
@@ -485,7 +485,7 @@ mod tests {
         seen.extend(read.take(50).iter().filter_map(Event::seq));
         seen.extend(read.take(50).iter().filter_map(Event::seq));
         assert_eq!(*asked.lock().unwrap(), [(0, 0), (0, 60)]);
-        // 61 to 100 were acknowledged by somebody else meanwhile.
+        // 61 to 100 were acknowledged by another listener meanwhile.
         hub.read_back(0, Vec::new());
         seen.extend(read.take(usize::MAX).iter().filter_map(Event::seq));
         let expected: Vec<u64> = (1..=60).chain(101..=RECENT as u64 + 100).collect();

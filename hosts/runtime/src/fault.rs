@@ -151,7 +151,7 @@ impl Shaper {
     /// Takes one datagram; what is to be sent at once goes to `out`.
     pub fn offer(&mut self, now: Instant, mut datagram: Transmit, out: &mut impl FnMut(Transmit)) {
         self.stats.offered += 1;
-        // Every share is drawn every time: the fate of one datagram shifts nobody else's.
+        // Every share is drawn every time: the fate of one datagram shifts no other one's.
         let drop = self.rng.share(self.fault.drop);
         let dup = self.rng.share(self.fault.dup);
         let reorder = self.rng.share(self.fault.reorder);

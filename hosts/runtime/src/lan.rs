@@ -4,7 +4,7 @@
 //! machine, so that all of them hear a beacon and nothing else reaches it from outside. The other sends:
 //! bound to the interface's own address, which is what receivers take for the node's.
 //!
-//! Nothing here is ever fatal. A machine without multicast is a machine that finds nobody this way.
+//! Nothing here is ever fatal. A machine without multicast is a machine that finds no node this way.
 
 use std::fmt;
 use std::io;
@@ -146,7 +146,7 @@ struct Ear {
     hears: mio::net::UdpSocket,
     says: UdpSocket,
     token: Token,
-    /// There may be datagrams: edge-triggered readiness is told once.
+    /// There may be datagrams: edge-triggered readiness is reported once.
     readable: bool,
 }
 
@@ -214,7 +214,7 @@ impl MulticastSockets {
     fn trouble(&self, why: Option<io::Error>) -> Option<String> {
         match why {
             Some(e) if e.kind() == io::ErrorKind::AddrInUse => Some(format!(
-                "nodes on the local network may not be found: another program has UDP port {LAN_PORT} for itself"
+                "nodes on the local network may not be found: another program holds UDP port {LAN_PORT} exclusively"
             )),
             Some(e) if self.ears.is_empty() => Some(format!("nodes on the local network cannot be found yet: {e}")),
             None if self.ears.is_empty() => Some(
@@ -286,7 +286,7 @@ impl MulticastSockets {
             for _ in 0..READ_BUDGET {
                 match ear.hears.recv_from(&mut buffer) {
                     Ok((_, from)) if !is_on_link(from, ear.place, &ear.networks) => {
-                        log::debug!("a beacon from {from} was not said on {}", ear.place);
+                        log::debug!("a beacon from {from} was ignored on {}", ear.place);
                     }
                     Ok((len, from)) => each(from, buffer.get(..len).unwrap_or_default()),
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -335,7 +335,7 @@ fn shared(domain: Domain) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Where to send beacons so that whoever hears one can reach a socket of `bound`: on every interface for a
+/// Where to send beacons so that a receiver of one can reach a socket of `bound`: on every interface for a
 /// socket on all addresses, on its own for one on a single address. Loopback if there is nothing else, and for
 /// a node that listens only there. An IPv6 beacon comes from a link-local address, so a node that listens on
 /// another single one is not announced over IPv6. In the order of their interfaces, those of one interface together: there
@@ -436,7 +436,7 @@ mod tests {
         assert_eq!(at(&["127.0.0.1:4000"], &all, false), ["239.255.68.78 on 127.0.0.1"]);
         assert_eq!(at(&any, &lo, false), ["239.255.68.78 on 127.0.0.1"], "nothing but loopback");
         assert_eq!(at(&["[::1]:4000"], &all, false), ["ff12::d04e:5000 on interface 1"]);
-        assert!(at(&["[2001:db8::1]:4000"], &all, false).is_empty(), "nobody could answer there");
+        assert!(at(&["[2001:db8::1]:4000"], &all, false).is_empty(), "no node could answer there");
     }
 
     /// Mutation: places of IPv4 come before all of IPv6.

@@ -17,7 +17,7 @@
 //!
 //! What the thread does on each wake-up, in this order: queued commands, a bounded number of
 //! datagrams from each socket, the engine's deadline; then it *settles*: everything the engine wants
-//! kept goes to the store in one transaction, the engine is told, and only then are answers given,
+//! kept goes to the store in one transaction, the engine is notified, and only then are answers given,
 //! events published and datagrams sent. One transaction for many steps is what makes
 //! `synchronous=FULL` affordable, and handling many commands before datagrams are taken is what puts
 //! many small messages in one datagram.

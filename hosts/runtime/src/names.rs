@@ -159,7 +159,7 @@ fn run(
         let wait = known.values().map(|e| e.due.saturating_duration_since(now)).min().unwrap_or(REFRESH);
         match names.recv_timeout(wait) {
             Ok(name) => {
-                // Asked again: whoever asks wants an answer even if it is the same.
+                // Asked again: the asker wants an answer even if it is the same.
                 known.insert(name, Entry { due: now, last: None });
             }
             Err(RecvTimeoutError::Timeout) => {}

@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(peer_uid(&a).unwrap(), own_uid());
     }
 
-    /// Who only sends nothing more, as `nc -N`, waits for its answer.
+    /// A client that only sends nothing more, as `nc -N`, waits for its answer.
     #[test]
     fn a_socket_is_closed_when_the_other_end_is_gone() {
         let (a, b) = UnixStream::pair().unwrap();

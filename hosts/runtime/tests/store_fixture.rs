@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use donp_core::{Content, Conversation, Durable, Event, Identity, Message, NodeId, WallTime};
 use donp_runtime::{Cost, Node, NodeConfig, Profile, Secrets, StoreKind};
 
-const AGAIN: &str = "a store of this version cannot be read as it was written. If a stored form changed: raise FORMAT in \
+const HOW_TO_REMAKE: &str = "a store of this version cannot be read as it was written. If a stored form changed: raise FORMAT in \
                      hosts/runtime/src/store/sqlite.rs, describe it in docs/spec/store.md, and write the fixture again \
                      with `DONP_WRITE_FIXTURE=1 cargo test -p donp-runtime --test store_fixture`";
 const LONG: Duration = Duration::from_secs(60);
@@ -36,7 +36,7 @@ fn copy(from: &Path, to: &Path) {
 fn open(store: impl Into<StoreKind>, bootstraps: Vec<String>, offline: bool) -> Node {
     let listen = vec!["127.0.0.1:0".parse().unwrap()];
     Node::open(NodeConfig { listen, bootstraps, offline, seed: Some(1), ..NodeConfig::new(store) })
-        .unwrap_or_else(|e| panic!("{e}\n{AGAIN}"))
+        .unwrap_or_else(|e| panic!("{e}\n{HOW_TO_REMAKE}"))
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -87,36 +87,42 @@ fn a_stored_profile_of_this_format_reads_back() {
     }
     let home = tempfile::tempdir().unwrap();
     copy(&fixture(), home.path());
-    let profile = Profile::open(home.path(), &Secrets::default()).unwrap_or_else(|e| panic!("{e}\n{AGAIN}"));
-    assert_eq!(profile.identity().node_id(), identity(1).node_id(), "{AGAIN}");
+    let profile = Profile::open(home.path(), &Secrets::default()).unwrap_or_else(|e| panic!("{e}\n{HOW_TO_REMAKE}"));
+    assert_eq!(profile.identity().node_id(), identity(1).node_id(), "{HOW_TO_REMAKE}");
     let two: NodeId = identity(2).node_id();
     let node = open(profile, Vec::new(), true);
-    assert_eq!(texts(&node, Conversation::Network), ["to all", "in answer"], "{AGAIN}");
-    assert_eq!(texts(&node, Conversation::Private(two)), ["to you", "and to you", "are you there?"], "{AGAIN}");
+    assert_eq!(texts(&node, Conversation::Network), ["to all", "in answer"], "{HOW_TO_REMAKE}");
+    assert_eq!(texts(&node, Conversation::Private(two)), ["to you", "and to you", "are you there?"], "{HOW_TO_REMAKE}");
     let network = history(&node, Conversation::Network);
-    assert!(matches!(network[1].content, Content::Reply { reply_to, .. } if reply_to == network[0].id), "{AGAIN}");
+    assert!(
+        matches!(network[1].content, Content::Reply { reply_to, .. } if reply_to == network[0].id),
+        "{HOW_TO_REMAKE}"
+    );
     let private = history(&node, Conversation::Private(two));
-    assert!(node.is_queued(private[2].id).unwrap() && !node.is_queued(private[1].id).unwrap(), "{AGAIN}");
+    assert!(node.is_queued(private[2].id).unwrap() && !node.is_queued(private[1].id).unwrap(), "{HOW_TO_REMAKE}");
     // The first event is acknowledged: it does not come again.
     let events: Vec<_> = node.events(0, 100).unwrap().events;
     let seen: Vec<_> = events.iter().filter_map(|e| Some((e.seq()?, e))).collect();
-    assert_eq!(seen.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [2, 3, 4], "{AGAIN}");
+    assert_eq!(seen.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [2, 3, 4], "{HOW_TO_REMAKE}");
     assert!(
         matches!(seen[0].1, Event::Durable { event: Durable::Received(m), .. } if m.id == private[0].id),
-        "{AGAIN}"
+        "{HOW_TO_REMAKE}"
     );
     assert!(
         matches!(seen[1].1, Event::Durable { event: Durable::ContactRequest { node }, .. } if *node == two),
-        "{AGAIN}"
+        "{HOW_TO_REMAKE}"
     );
     assert!(
         matches!(seen[2].1, Event::Durable { event: Durable::Delivered { id, to }, .. } if *id == private[1].id && *to == two),
-        "{AGAIN}"
+        "{HOW_TO_REMAKE}"
     );
-    assert!(node.peers().unwrap().iter().any(|p| p.id == two && p.name.as_deref() == Some("fixture2")), "{AGAIN}");
+    assert!(
+        node.peers().unwrap().iter().any(|p| p.id == two && p.name.as_deref() == Some("fixture2")),
+        "{HOW_TO_REMAKE}"
+    );
     let contact = node.contact(two).unwrap();
-    assert!(contact.is_some_and(|c| !c.request && c.unread == 1), "{AGAIN}");
+    assert!(contact.is_some_and(|c| !c.request && c.unread == 1), "{HOW_TO_REMAKE}");
     let status = node.status().unwrap();
-    assert_eq!((status.node.outbox, status.host.damaged_records), (1, 0), "{AGAIN}");
+    assert_eq!((status.node.outbox, status.host.damaged_records), (1, 0), "{HOW_TO_REMAKE}");
     node.shutdown().unwrap();
 }

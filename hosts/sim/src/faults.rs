@@ -46,7 +46,7 @@ pub struct Mix {
 /// A private message that was on its author's disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Whisper {
-    /// Who said it.
+    /// Its author.
     pub from: usize,
     /// To whom.
     pub to: usize,

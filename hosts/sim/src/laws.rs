@@ -89,7 +89,7 @@ pub fn broken(sim: &mut Sim, said: &[MessageId], private: &[Whisper]) -> Vec<Str
             let reported = |id| author.delivered.contains(id) || author.failed.iter().any(|(f, _)| f == id);
             let silent = sent.iter().filter(|w| !w.forgotten && !reported(&w.id)).count();
             if silent > 0 {
-                out.push(format!("node {from} never heard what became of {silent} private messages"));
+                out.push(format!("node {from} never learned what became of {silent} private messages"));
             }
         }
         let kind = Conversation::Private(sim.id(from));
@@ -120,13 +120,13 @@ fn check_order(history: &[Message], n: usize, copied: &BTreeSet<NodeId>, out: &m
 fn check_told(told: &[Message], n: usize, copied: &BTreeSet<NodeId>, out: &mut Vec<String>) {
     let ids: BTreeSet<_> = told.iter().map(|m| m.id).collect();
     if ids.len() != told.len() {
-        out.push(format!("node {n} was told a message twice"));
+        out.push(format!("node {n} got a message twice"));
     }
     let mut heights = BTreeMap::new();
     for m in told.iter().filter(|m| !copied.contains(&m.author)) {
         let height: &mut u64 = heights.entry((m.conversation, m.author, m.life)).or_default();
         if m.seq <= *height {
-            out.push(format!("node {n} was told an author's messages out of order"));
+            out.push(format!("node {n} got an author's messages out of order"));
             break;
         }
         *height = m.seq;
@@ -139,7 +139,7 @@ fn check_causes(told: &[Message], n: usize, copied: &BTreeSet<NodeId>, out: &mut
     let mut seen: BTreeMap<(Conversation, NodeId, Life), u64> = BTreeMap::new();
     for m in told.iter().filter(|m| !copied.contains(&m.author)) {
         if seen.get(&(m.conversation, m.author, m.life)).is_some_and(|seen| m.seq <= *seen) {
-            out.push(format!("node {n} was told an effect before its cause"));
+            out.push(format!("node {n} got an effect before its cause"));
             break;
         }
         for entry in m.clock.iter().flat_map(|clock| clock.entries()) {
@@ -154,7 +154,7 @@ fn check_all_told(told: &[Message], history: &[Message], me: NodeId, n: usize, o
     let ids: BTreeSet<MessageId> = told.iter().map(|m| m.id).collect();
     let silent = history.iter().filter(|m| m.author != me && !ids.contains(&m.id)).count();
     if silent > 0 {
-        out.push(format!("node {n} was never told {silent} messages of its history"));
+        out.push(format!("node {n} never got {silent} messages of its history"));
     }
 }
 
@@ -223,7 +223,7 @@ mod tests {
             found,
             [
                 "1 of 2 acknowledged broadcasts are lost",
-                "node 0 never heard what became of 1 private messages",
+                "node 0 never learned what became of 1 private messages",
                 "1 private messages from node 0 to node 1 are lost"
             ]
         );
@@ -234,7 +234,7 @@ mod tests {
         told.reverse();
         let none = BTreeSet::new();
         check_told(&told, b, &none, &mut out);
-        assert_eq!(out, ["node 1 was told an author's messages out of order"]);
+        assert_eq!(out, ["node 1 got an author's messages out of order"]);
         let mut history = sim.history(a, Conversation::Network);
         history.swap(0, 1);
         check_order(&history, a, &none, &mut out);
@@ -246,10 +246,7 @@ mod tests {
         let effect = Message { author: NodeId([5; 32]), ..told[0].clone() };
         check_causes(&[effect, told[0].clone()], b, &none, &mut out);
         check_all_told(&told[..1], &sim.history(b, Conversation::Network), sim.id(b), b, &mut out);
-        assert_eq!(
-            out,
-            ["node 1 was told an effect before its cause", "node 1 was never told 1 messages of its history"]
-        );
+        assert_eq!(out, ["node 1 got an effect before its cause", "node 1 never got 1 messages of its history"]);
         assert_eq!(not_alive(&mut sim), [""; 0]);
         sim.violations.push("noticed on the way".into());
         assert_eq!(broken(&mut sim, &[], &[]), ["noticed on the way"]);

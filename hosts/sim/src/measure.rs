@@ -276,7 +276,7 @@ pub struct Watch {
     pub crashed: BTreeMap<usize, Crashed>,
     /// Nodes that are slow on purpose: verdicts about them are not counted as false.
     pub anomalous: BTreeSet<usize>,
-    /// Verdicts "nothing was heard from it" about nodes that run and are not anomalous.
+    /// Verdicts "nothing was received from it" about nodes that run and are not anomalous.
     pub false_positives: u64,
     /// Those of nodes that are not anomalous themselves (FP- of the Lifeguard paper, §5).
     pub false_positives_at_healthy: u64,

@@ -28,7 +28,7 @@ class Op:
         return ABOVE if self.kind == "leave" else self.rank
 
     def says(self, person):
-        """The rank that it says somebody has; 0 is out, None is nothing."""
+        """The rank that it says a node has; 0 is out, None is nothing."""
         kind, args = self.kind, self.args
         if kind == "create":
             return OWNER if person == self.author else None
@@ -43,7 +43,7 @@ class Op:
         return None
 
     def frees(self, person):
-        """0 if it says that somebody is banned, 1 if it says they are not."""
+        """0 if it says that a node is banned, 1 if it says it is not."""
         if self.kind == "ban":
             return 0 if person in self.args[0] else None
         if self.kind == "unban":
@@ -82,7 +82,7 @@ class Group:
             op.stints = {int(person): stint for person, (_, stint) in before.items()}
 
     def known(self, person, past):
-        """Up to which number the forks of somebody are known in a past."""
+        """Up to which number the forks of a node are known in a past."""
         seen = [self.by_id[i] for i in past]
         proofs = [op.args[1] for op in seen if op.kind == "proof" and op.args[0] == person]
         return max(proofs + [op.seq for op in seen if op.author == person]) if proofs else 0
@@ -142,7 +142,7 @@ class View:
         return [op.args[-1] for op in self.line if op.kind in ("create", "policy") and op.id in within][-1]
 
     def words(self, person, within, least):
-        """What is said of somebody: (operation, rank). Who did not know of a fork grants no more than GUEST."""
+        """What is said of a node: (operation, rank). An author that did not know of a fork grants no more than GUEST."""
         proved = max(self.proofs(person, within), default=0)
         for op in self.ops:
             says = op.says(person)

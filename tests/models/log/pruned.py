@@ -155,7 +155,7 @@ class Node:
         return entry.key in self.untold or (entry.seq in gap and entry.depth <= depth)
 
     def is_old(self, entry, run=()):
-        """Forgotten, or below the own base: taken as a header only, never told."""
+        """Forgotten, or below the own base: taken as a header only, never reported."""
         if self.forgotten(entry):
             return True
         if entry.depth > self.base_depth:
@@ -605,7 +605,7 @@ class Node:
 
 
 class Joining:
-    """What a newcomer has heard about a base."""
+    """What a newcomer has received about a base."""
     def __init__(self, now):
         self.since, self.turn, self.cuts, self.answers, self.asked_at = now, -1, {}, {}, None
         self.proposer = None
@@ -944,7 +944,7 @@ class World:
     # ---- the laws
 
     def check_past(self, node, entry):
-        """Law 2: nothing is told before its past, as far as that is held with its content."""
+        """Law 2: nothing is reported before its past, as far as that is held with its content."""
         for ref in entry.refs:
             held = node.held.get(ref)
             if held and held.state == "content" and held.entry.first not in node.told:
@@ -962,7 +962,7 @@ class World:
                 self.broken("6 an invented base", (node.name, entry))
 
     def excused(self, node, entry):
-        """Below the base of the node: never to be told there."""
+        """Below the base of the node: never to be reported there."""
         if entry.key in node.below or entry.seq <= node.base_seqs.get(entry.line, 0) or entry.depth <= node.base_depth < HUGE:
             return True
         return False

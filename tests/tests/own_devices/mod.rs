@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Alice's phone, Bob, Alice's laptop, somebody else, Bob's laptop.
+/// Alice's phone, Bob, Alice's laptop, another person, Bob's laptop.
 const PHONE: usize = 0;
 const BOB: usize = 1;
 const LAPTOP: usize = 2;
@@ -60,7 +60,7 @@ fn a_device_that_joins_has_all_that_was_set_and_sets_it_for_all() {
     let contact = w.engine_of(LAPTOP).contact(bob).unwrap();
     assert_eq!((contact.petname.as_deref(), contact.muted, contact.request), (Some("Bob"), true, false));
     assert_eq!(contact.verification, Verification::Verified);
-    w.until("no link to who is blocked", |w| !w.linked(LAPTOP, CAROL));
+    w.until("no link to a blocked node", |w| !w.linked(LAPTOP, CAROL));
     // The other way, after restarts.
     w.restart(PHONE);
     w.restart(LAPTOP);
@@ -73,7 +73,7 @@ fn a_device_that_joins_has_all_that_was_set_and_sets_it_for_all() {
     assert!(!w.engine_of(PHONE).contact(bob).unwrap().muted);
     w.engine_of(LAPTOP).remove_contact(now, bob).unwrap();
     w.until("it is gone there too", |w| !w.is_contact(PHONE, BOB));
-    // Who adds it again begins anew, on both.
+    // Adding it again begins anew, on both.
     let now = w.now;
     w.engine_of(PHONE).add_contact(now, bob, None).unwrap();
     w.until("it is back", |w| w.is_contact(LAPTOP, BOB));
@@ -158,7 +158,7 @@ fn changes_made_while_devices_are_apart_converge() {
         assert!(w.blocks(n, CAROL) && w.engine_of(n).contact(bob).unwrap().muted);
         assert_eq!(w.petname(n, CAROL).as_deref(), Some("Carol"));
     }
-    // Whoever changes it next is right.
+    // The next change of it holds.
     let stood = if name(&w, PHONE).as_deref() == Some("from the phone") { LAPTOP } else { PHONE };
     w.rename(stood, BOB, "after that");
     w.until("both have it", |w| [PHONE, LAPTOP].iter().all(|n| name(w, *n).as_deref() == Some("after that")));
@@ -192,7 +192,7 @@ fn what_a_removed_device_sets_is_not_taken() {
     assert_eq!(w.petname(LAPTOP, BOB).as_deref(), Some("Mallory"));
 }
 
-/// The phone compared Bob's phone; the laptop knows that Bob has a laptop since, which nobody compared.
+/// The phone compared Bob's phone; the laptop knows that Bob has a laptop since, whose key was not compared.
 /// Mutation: `set_trust` does not compare the devices.
 #[test]
 fn a_verification_does_not_cover_a_device_that_was_not_there() {
@@ -267,7 +267,7 @@ fn a_late_message_counts_alike_on_all_devices() {
 /// Bob is added by his second device, whose list comes after that; then another own device joins.
 /// Mutations: `Moved` leaves the device's registers; a removal takes back those of the row alone.
 #[test]
-fn a_contact_added_by_its_second_device_is_one_contact_on_all_devices() {
+fn a_contact_added_by_its_second_device_is_one_on_all_devices() {
     let mut w = World::new(5);
     let second = w.id(4);
     w.add(BOB, 4);
@@ -291,7 +291,8 @@ fn a_contact_added_by_its_second_device_is_one_contact_on_all_devices() {
     }
 }
 
-/// Mutations: a list that changes does not pass on the blocks of who left it; an own device is blocked with all others.
+/// Mutations: a list that changes does not pass on the blocks of a device that left it; an own device is blocked with
+/// all others.
 #[test]
 fn a_device_that_is_blocked_and_removed_is_blocked_by_all() {
     let mut w = World::new(4);

@@ -76,7 +76,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         default="warning",
         type=str.lower,
         choices=("debug", "info", "warning", "error"),
-        help="how much to tell on stderr: debug, info, warning or error [default: %(default)s]",
+        help="log level on stderr: debug, info, warning or error [default: %(default)s]",
     )
     common.add_argument(
         "--passphrase-file",
@@ -94,14 +94,14 @@ def _parser(name: str) -> argparse.ArgumentParser:
         metavar="ADDRESS:PORT",
         action="append",
         default=[],
-        help="where to listen, again for more [default: any port of IPv4 and IPv6]",
+        help="address to listen on, may be repeated [default: any port of IPv4 and IPv6]",
     )
     serve.add_argument(
         "--join",
         metavar="PLACE",
         action="append",
         default=[],
-        help="an invitation, host:port or host:port/NODE_ID to enter the network through; again for more",
+        help="an invitation, host:port or host:port/NODE_ID to enter the network through, may be repeated",
     )
     serve.add_argument(
         "--lan",
@@ -195,12 +195,12 @@ def _invite(bot: Bot, args: argparse.Namespace, say: _Say) -> None:
     try:
         Node(args.profile, offline=True).shutdown()
     except errors.LockedError:
-        # Somebody has it open: the bot that serves, if it got as far as writing its invitation.
+        # Another process has it open: the bot that serves, if it got as far as writing its invitation.
         with contextlib.suppress(FileNotFoundError):
             invitation = _invitation_file(args).read_text(encoding="utf-8").strip()
             return say("invitation", invitation, invitation=invitation)
     except errors.DeniedError:
-        # Nobody has it open, and this asked without its passphrase.
+        # No process has it open, and this asked without its passphrase.
         pass
     raise errors.NotRunningError(
         f"no bot serves the profile in {args.profile}",

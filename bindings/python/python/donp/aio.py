@@ -189,11 +189,11 @@ class AsyncNode:
         return await self._run(self.sync.status)
 
     async def peers(self, max: int = 1_000) -> list[Peer]:
-        """Nodes that were met or heard of, at most `max`."""
+        """Nodes that were met or named by others, at most `max`."""
         return await self._run(self.sync.peers, max)
 
     async def peer(self, id: NodeId) -> Peer | None:
-        """What is known of one node; `None` if it was never met or heard of."""
+        """What is known of one node; `None` if it was never met or named by others."""
         return await self._run(self.sync.peer, id)
 
     # Who is there, and what to do when something seems wrong.
@@ -331,7 +331,7 @@ class AsyncNode:
         await self._run(self.sync.synchronize_state, peer)
 
     async def handle_local_peer(self, address: str, id: NodeId | None = None) -> None:
-        """Somebody near may be at `address`, `ip:port`: a hint, tried once, as `Node.handle_local_peer`."""
+        """A node near may be at `address`, `ip:port`: a hint, tried once, as `Node.handle_local_peer`."""
         await self._run(self.sync.handle_local_peer, address, id)
 
     # The network.
@@ -445,7 +445,7 @@ class AsyncNode:
         await self._run(self.sync.join_group, invitation)
 
     async def leave_group(self, group: GroupId) -> None:
-        """Leaves a group, or gives up to join it. What was said while this node was a member stays."""
+        """Leaves a group, or cancels a request to join. What was said while this node was a member stays."""
         await self._run(self.sync.leave_group, group)
 
     async def remove_member(self, group: GroupId, node: NodeId, ban: bool = False) -> None:

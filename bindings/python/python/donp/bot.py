@@ -27,25 +27,25 @@ _log = logging.getLogger("donp.bot")
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-# A handler that runs when the bot is told to stop gets this long to finish, in seconds.
+# A handler that runs when the bot is stopped gets this long to finish, in seconds.
 _GRACE = 10.0
 # What is queued for those who are linked gets this long to arrive, in seconds.
 _DRAIN = 5.0
 _DRAIN_STEP = 0.05
 # Messages that were taken and not handled: more stay in the store until some are.
 _MOST_WAITING = 1_000
-# Longer pauses help nobody.
+# Longer pauses have no use.
 _LONGEST_PAUSE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Somebody who takes part in a conversation."""
+    """A participant of a conversation."""
 
     id: NodeId
     """Who."""
     name: str
-    """The name it claims; its short id as long as it told none."""
+    """The name it claims; its short id while none is known."""
     bot: bool
     """Whether it says that a program speaks there."""
 
@@ -434,7 +434,7 @@ class Bot:
     async def _handle(
         self, node: AsyncNode, message: Message, stopping: asyncio.Event, turn: asyncio.Lock
     ) -> bool:
-        """Whether the message is done with; false if the bot was told to stop before."""
+        """Whether the message is done with; false if the bot was stopped before."""
         handlers = self._handlers_of(message)
         if not handlers:
             return True
@@ -490,7 +490,7 @@ async def _join(node: AsyncNode, places: list[str]) -> None:
             await node.join_group(invitation)
         except DeniedError as e:
             # After a restart with the same arguments it is a member already.
-            _log.warning("the invitation to a group is not taken: %s", e)
+            _log.warning("the invitation to a group is refused: %s", e)
 
 
 async def _drained(node: AsyncNode) -> None:

@@ -364,7 +364,7 @@ class Client:
         return self.say(Private(to), what)
 
     def broadcast(self, what: str | Content) -> MessageId:
-        """Says something to everybody in the network. Whoever is away catches up later."""
+        """Says something to all nodes of the network. Absent nodes catch up later."""
         return self.say(NETWORK, what)
 
     def send_to_group(self, group: GroupId, what: str | Content) -> MessageId:
@@ -456,7 +456,7 @@ class Client:
         self._call("join_group", ticket=invitation)
 
     def leave_group(self, group: GroupId) -> None:
-        """Leaves a group, or gives up to join it."""
+        """Leaves a group, or cancels a request to join."""
         self._call("leave_group", group=_group_id(group))
 
     def remove_member(self, group: GroupId, node: NodeId, ban: bool = False) -> None:
@@ -570,7 +570,7 @@ class ClientEvents:
                 return None
             if message is None or message.get("method") == "end":
                 self.close()
-                reason = (message or {}).get("params", {}).get("reason") or "the daemon ended without a word"
+                reason = (message or {}).get("params", {}).get("reason") or "the daemon ended without notice"
                 raise ClosedError(str(reason), "donp run, then make a new client")
             if message.get("method") == "event":
                 return _event(message["params"])

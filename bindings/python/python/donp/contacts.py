@@ -23,7 +23,7 @@ class Verification(enum.Enum):
     """Whether the keys of a contact were compared."""
 
     UNVERIFIED = "unverified"
-    """Nobody compared its safety number."""
+    """Its safety number was not compared."""
     VERIFIED = "verified"
     """Its safety number was compared and is right."""
     CHANGED = "changed"
@@ -47,7 +47,7 @@ class AuthenticationResult(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contact:
-    """Somebody in the book of a node: a contact, or a stranger with a request."""
+    """A node in the book of another: a contact, or a stranger with a request."""
 
     node: NodeId
     """The party: one device."""
@@ -85,16 +85,16 @@ class ConversationInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmations:
-    """Who has a message of this node, as far as is known here."""
+    """Which members have a message of this node, as far as is known here."""
 
     message: MessageId
     """Which."""
     members: int
-    """Members that may read it, without this node and who is blocked here; 1 in a private conversation."""
+    """Members that may read it, without this node and blocked nodes; 1 in a private conversation."""
     stored: list[NodeId]
     """Those of them that have stored it."""
     read: list[NodeId]
-    """Those that say that they have read it: who turned the setting `chat.send_read_marks` on."""
+    """Those that say that they have read it, with the setting `chat.send_read_marks` on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

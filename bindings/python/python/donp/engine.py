@@ -335,9 +335,9 @@ class Engine:
         _call(self._raw.handle_records, now_us, request, _records(records))
 
     def join(self, now_us: int, places: Iterable[str] | str = ()) -> None:
-        """Enters the network through any of `places`, or with none through whoever is known.
+        """Enters the network through any of `places`, or with none through any known node.
 
-        A text with a colon is a place, `ip:port` or `ip:port/NodeId` (an engine looks no names up); one
+        A text with a colon is a place, `ip:port` or `ip:port/NodeId` (an engine does not look up names); one
         without is an invitation. Raises `InvalidInputError` for anything else, `DeniedError` for an
         invitation to another network.
         """
@@ -399,7 +399,7 @@ class Engine:
         _call(self._raw.join_group, now_us, invitation)
 
     def leave_group(self, now_us: int, group: GroupId) -> None:
-        """Leaves a group, or gives up to join it. What was said while this node was a member stays."""
+        """Leaves a group, or cancels a request to join. What was said while this node was a member stays."""
         _call(self._raw.leave_group, now_us, _group_id(group))
 
     def remove_member(self, now_us: int, group: GroupId, node: NodeId, ban: bool = False) -> None:
@@ -630,7 +630,7 @@ class Engine:
         _call(self._raw.synchronize_state, now_us, _node_id(peer))
 
     def handle_local_peer(self, now_us: int, address: str, id: NodeId | None = None) -> None:
-        """Somebody near may be at `address`, `ip:port`: a hint, tried once, as `Node.handle_local_peer`."""
+        """A node near may be at `address`, `ip:port`: a hint, tried once, as `Node.handle_local_peer`."""
         _call(self._raw.handle_local_peer, now_us, address, None if id is None else _node_id(id))
 
     def handle_beacon(self, now_us: int, source: str, payload: bytes) -> None:
@@ -669,11 +669,11 @@ class Engine:
         return _engine_status_in(_call(self._raw.status))
 
     def peers(self, max: int = 1_000) -> list[Peer]:
-        """Nodes that were met or heard of, at most `max`."""
+        """Nodes that were met or named by others, at most `max`."""
         return [_peer_in(raw) for raw in _call(self._raw.peers, max)]
 
     def peer(self, id: NodeId) -> Peer | None:
-        """What is known of one node; `None` if it was never met or heard of."""
+        """What is known of one node; `None` if it was never met or named by others."""
         raw = _call(self._raw.peer, _node_id(id))
         return None if raw is None else _peer_in(raw)
 

@@ -62,17 +62,17 @@ class DownReason(enum.Enum):
     """Why a link went down."""
 
     TIMEOUT = "timeout"
-    """Nothing was heard for too long."""
+    """Nothing was received for too long."""
     CLOSED = "closed"
     """The other side said goodbye."""
     RESTARTED = "restarted"
     """The other side started anew."""
     UNWANTED = "unwanted"
-    """Nobody here needs it any more."""
+    """This node no longer needs it."""
     FULL = "full"
     """There are too many links."""
     MISBEHAVED = "misbehaved"
-    """It brought forged messages."""
+    """It sent forged messages."""
     OTHER = "other"
     """A reason of a newer version."""
 
@@ -83,7 +83,7 @@ class FailReason(enum.Enum):
     EXPIRED = "expired"
     """It was not delivered in the time that it is kept for, 30 days of running."""
     REFUSED = "refused"
-    """The other side does not take it."""
+    """The other side rejects it."""
     BLOCKED = "blocked"
     """The other side is blocked here."""
     OTHER = "other"
@@ -92,7 +92,7 @@ class FailReason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """Somebody else's message is in a conversation, stored and in causal order. Durable."""
+    """A message of another author is in a conversation, stored and in causal order. Durable."""
 
     seq: int
     """The number to acknowledge."""
@@ -149,7 +149,7 @@ class Forked:
 class LifeBegun:
     """Another copy of this profile speaks in a conversation. Durable.
 
-    This one was restored from a backup, or runs twice. It goes on in a log of its own, and nothing that
+    This one was restored from a backup, or runs twice. It starts a new message log, and nothing that
     either said is lost.
     """
 
@@ -230,7 +230,7 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class Typing:
-    """Somebody types in a group or a private conversation, or does not any more. Volatile.
+    """A node types in a group or a private conversation, or has stopped. Volatile.
 
     It ends with a message, after six seconds, or when the node is not linked.
     """
@@ -307,7 +307,7 @@ class PeerUp:
     peer: NodeId
     """Who."""
     name: str | None
-    """The name it claims, once it told it."""
+    """The name it claims, once it is known."""
 
     seq = None
 

@@ -12,7 +12,7 @@ __all__ = ["Attachment", "FileInfo"]
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that a message names: who reads the message can fetch and open it."""
+    """A file that a message names: a reader of the message can fetch and open it."""
 
     id: FileId
     """The BLAKE3 hash of its sealed bytes."""

@@ -1,4 +1,4 @@
-"""Groups: who is in them, who may do what, and what a newcomer may read."""
+"""Groups: their members, their rules, and what a newcomer may read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 
 class GroupKind(enum.Enum):
-    """Who can join a group, and who can know of it."""
+    """Which nodes can join a group, and which can know of it."""
 
     PUBLIC = "public"
     """Everybody who has its id may join, so nothing in it is secret."""
@@ -42,7 +42,7 @@ class GroupKind(enum.Enum):
 
 
 class GroupRole(enum.Enum):
-    """The rank of a member. Nobody acts on an equal or a higher one."""
+    """The rank of a member. No member acts on an equal or a higher one."""
 
     GUEST = "guest"
     """Reads."""
@@ -53,7 +53,7 @@ class GroupRole(enum.Enum):
     ADMIN = "admin"
     """Invites, removes and ranks all below."""
     OWNER = "owner"
-    """One node, whose operations nobody undoes."""
+    """One node, whose operations no member undoes."""
     OTHER = "other"
     """A rank of a newer version."""
 
@@ -68,7 +68,7 @@ class GroupChange(enum.Enum):
     REFUSED = "refused"
     """This node was not added; `reason` says why."""
     ASKED = "asked"
-    """`node`, which claims to be called `name`, would like to join and waits for somebody who may invite."""
+    """`node`, which claims to be called `name`, would like to join and waits for a member that may invite."""
     ADDED = "added"
     """`node` is a member now, as `role`."""
     REMOVED = "removed"
@@ -80,7 +80,7 @@ class GroupChange(enum.Enum):
     DESCRIBED = "described"
     """The description is `text` now."""
     POLICY_CHANGED = "policy_changed"
-    """Who may do what is another."""
+    """The policy is another."""
     PINNED = "pinned"
     """`message` is pinned now."""
     UNPINNED = "unpinned"
@@ -93,13 +93,13 @@ class Refusal(enum.Enum):
     """Why a node is not added to a group."""
 
     INVITATION = "invitation"
-    """The invitation is used up, expired, for another node, or not by somebody who may invite."""
+    """The invitation is used up, expired, for another node, or its signer may not invite."""
     BANNED = "banned"
     """The node is banned from the group."""
     ASKED = "asked"
-    """Who was asked is not a member, or may not add anybody."""
+    """The asked node is not a member, or may not add members."""
     DECLINED = "declined"
-    """Somebody who may invite said no."""
+    """A member that may invite declined."""
     OTHER = "other"
     """A reason of a newer version."""
 
@@ -136,7 +136,7 @@ GroupHistory: TypeAlias = Nothing | Newest | Days | Everything
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupPolicy:
-    """Who may do what in a group: the least rank that may. `dataclasses.replace` changes a part of it."""
+    """The least rank for each action in a group. `dataclasses.replace` changes a part of it."""
 
     invite: GroupRole = GroupRole.ADMIN
     """Signs invitations."""
@@ -147,7 +147,7 @@ class GroupPolicy:
     pin: GroupRole = GroupRole.MODERATOR
     """Pins messages."""
     approve: bool = False
-    """Whether who comes with an invitation to the bearer waits for the word of somebody who may invite."""
+    """Whether a node with an invitation to the bearer waits for the approval of a member that may invite."""
     history: GroupHistory = Nothing()
     """What newcomers may read."""
 
@@ -198,7 +198,7 @@ class GroupInfo:
     One may not be here, or not readable.
     """
     requests: list[NodeId]
-    """Nodes that wait for the word of somebody who may invite."""
+    """Nodes that wait for the approval of a member that may invite."""
     holds_key: bool
     """Whether this node holds the key of the present members."""
     key_holders: int

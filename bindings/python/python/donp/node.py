@@ -215,7 +215,7 @@ class Node:
     def kill(self) -> None:
         """Ends the node at once, as a crash of the process would: to try what happens then.
 
-        Nobody is told, and what was not stored yet is gone.
+        No peer gets a goodbye, and what was not stored yet is gone.
         """
         self._finalizer.detach()
         _Life.end(self._raw, self._raw.kill)
@@ -268,11 +268,11 @@ class Node:
         return _node_status_in(_call(self._raw.status))
 
     def peers(self, max: int = 1_000) -> list[Peer]:
-        """Nodes that were met or heard of, at most `max`."""
+        """Nodes that were met or named by others, at most `max`."""
         return [_peer_in(raw) for raw in _call(self._raw.peers, max)]
 
     def peer(self, id: NodeId) -> Peer | None:
-        """What is known of one node; `None` if it was never met or heard of."""
+        """What is known of one node; `None` if it was never met or named by others."""
         raw = _call(self._raw.peer, _node_id(id))
         return None if raw is None else _peer_in(raw)
 
@@ -280,7 +280,7 @@ class Node:
     # them (`FaultToleranceProtocol` of the DONP document).
 
     def members(self) -> list[ZoneMember]:
-        """The members of this node's zone, by id, without itself; those that went lately are still in it.
+        """The members of this node's zone, by id, without itself; recently departed ones are still in it.
 
         Empty where the network has more than 64 nodes.
         """
@@ -291,14 +291,14 @@ class Node:
 
         The event `MemberChanged` answers: `ALIVE`, or `SUSPECT` after at most ten seconds; a suspect of this
         node's zone is watched further, and found `DOWN` or `ALIVE`. Raises `NotFoundError` for a node that
-        was never met or heard of, `InvalidInputError` for this one, `NotRunningError` while suspended.
+        was never met or named by others, `InvalidInputError` for this one, `NotRunningError` while suspended.
         """
         _call(self._raw.detect_node_failure, _node_id(peer))
 
     def report_partition(self, peers: Iterable[NodeId] = ()) -> None:
         """These nodes seem to be cut off, or this one from them (`handleNetworkPartition`).
 
-        Each is asked, as by `detect_node_failure`, and contacted anew; with none named, somebody met before
+        Each is asked, as by `detect_node_failure`, and contacted anew; with none named, a node met before
         is. Parts that do not hear of each other merge. Raises as `detect_node_failure`, before anything is
         done.
         """
@@ -338,14 +338,14 @@ class Node:
         return [NodeId._of(id) for id in _call(self._raw.blocked)]
 
     def handle_local_peer(self, address: str, id: NodeId | None = None) -> None:
-        """Somebody near may be at `address`, `ip:port`: what Bonjour or another discovery found.
+        """A node near may be at `address`, `ip:port`: what Bonjour or another discovery found.
 
         A hint, tried once: `PeerUp` tells if it was right. If `id` is given, another node that answers there
         is refused. Raises `InvalidInputError` for what is no address.
         """
         _call(self._raw.handle_local_peer, address, None if id is None else _node_id(id))
 
-    # The book of people, what was read, and who is at the other end of a link.
+    # The book of people, what was read, and the identity at the other end of a link.
 
     def contacts(self) -> list[Contact]:
         """All of the book, by id: contacts, and requests of strangers."""
@@ -359,8 +359,8 @@ class Node:
     def add_contact(self, node: NodeId, petname: str | None = None) -> None:
         """Makes a node a contact, with an own name for it if one is given; accepts its request.
 
-        A name has 1 to 64 bytes. Who is written to becomes a contact too. Raises `InvalidInputError` for
-        the name or this node itself, `AlreadyExistsError` if another contact has the name, `BusyError` if
+        A name has 1 to 64 bytes. A node that is written to becomes a contact too. Raises `InvalidInputError`
+        for the name or this node itself, `AlreadyExistsError` if another contact has the name, `BusyError` if
         there are 4,096.
         """
         _call(self._raw.add_contact, _node_id(node), petname)
@@ -394,7 +394,7 @@ class Node:
     def safety_number(self, node: NodeId) -> SafetyNumber:
         """The safety number with a node of the book.
 
-        Equal at both as long as nobody stands between. Raises `NotFoundError` if the node is not in the
+        Equal at both unless there is a man in the middle. Raises `NotFoundError` if the node is not in the
         book, or its keys are not known yet; those of a linked node are asked for, so that it can be tried
         again.
         """
@@ -488,7 +488,7 @@ class Node:
         _call(self._raw.mark_read, _conversation_out(conversation), _before_out(upto))
 
     def confirmations(self, conversation: Conversation, message: MessageId) -> Confirmations:
-        """Who has a message of this node in a group or a private conversation.
+        """Which members have a message of this node in a group or a private conversation.
 
         It never says too much: a member that is away is counted when it, or what it says, comes here. Raises
         `NotFoundError` for what is no own message among the newest 1,024 or on the pages of history read
@@ -516,8 +516,8 @@ class Node:
         """Challenges the device of a node over its link (`authenticateNode`).
 
         The event `Authenticated` says the result in at most ten seconds. A node without a link is contacted
-        first. Raises `NotFoundError` for a node that was never met or heard of, `InvalidInputError` for
-        this one, `DeniedError` for a blocked one.
+        first. Raises `NotFoundError` for a node that was never met or named by others, `InvalidInputError`
+        for this one, `DeniedError` for a blocked one.
         """
         _call(self._raw.authenticate_node, _node_id(peer))
 
@@ -577,18 +577,18 @@ class Node:
         """Says something to one node. Returns when it is stored.
 
         A node that is away gets it later, and the event `Delivered` tells when it has it. Raises
-        `NotFoundError` for a node that was never met or heard of, `InvalidInputError` for an empty or too
-        long text, `BusyError` when the queue is full, `DeniedError` for a blocked node, and for a verified
-        contact whose key changed. Who is written to becomes a contact.
+        `NotFoundError` for a node that was never met or named by others, `InvalidInputError` for an empty or
+        too long text, `BusyError` when the queue is full, `DeniedError` for a blocked node, and for a
+        verified contact whose key changed. A node that is written to becomes a contact.
         """
         return MessageId._of(_call(self._raw.send_private, _node_id(to), _content_out(what)))
 
     def broadcast(self, what: str | Content) -> MessageId:
-        """Says something to everybody in the network. Whoever is away catches up later."""
+        """Says something to all nodes of the network. Absent nodes catch up later."""
         return MessageId._of(_call(self._raw.broadcast, _content_out(what)))
 
     def send_to_group(self, group: GroupId, what: str | Content) -> MessageId:
-        """Says something to the members of a group. Whoever is away catches up later, from any other.
+        """Says something to the members of a group. Absent members catch up later, from any other.
 
         Raises `NotFoundError` without such a group, `DeniedError` if this node may not post there,
         `InvalidInputError` for an empty or too long text.
@@ -671,7 +671,7 @@ class Node:
     ) -> str:
         """An invitation to a group, good for `uses` newcomers and `expires_in` seconds.
 
-        For one node, or for whoever has it. This node adds who comes with it, so it is to be online then.
+        For one node, or for its bearer. This node adds the nodes that use it, so it must be online then.
         Raises `NotFoundError` without such a group, `DeniedError` if this node may not invite, or not with
         that role.
         """
@@ -688,7 +688,7 @@ class Node:
         _call(self._raw.join_group, invitation)
 
     def leave_group(self, group: GroupId) -> None:
-        """Leaves a group, or gives up to join it. What was said while this node was a member stays.
+        """Leaves a group, or cancels a request to join. What was said while this node was a member stays.
 
         Raises `DeniedError` for an owner with other members: hand the group over first.
         """
@@ -886,7 +886,7 @@ def _linked_among(peers: Iterable[Peer], who: NodeId | str) -> Peer | None:
 
 def _too_late(otherwise: str, timeout: float) -> TimeoutError:
     return TimeoutError(
-        f"{otherwise} within {timeout:g} s", "see that the other node runs and can be reached", True
+        f"{otherwise} within {timeout:g} s", "check that the other node runs and can be reached", True
     )
 
 
@@ -903,13 +903,13 @@ def _until(timeout: float, otherwise: str, look: Callable[[], _T | None]) -> _T:
 class _Life:
     """The nodes that have to end before the interpreter does.
 
-    A node's thread wakes whoever awaits events, which runs Python; in an interpreter that is being taken
-    down that aborts the process. So each node's thread is waited for at the latest when the program ends:
-    as long as its goodbyes and its store take, which is half a second unless the disk is slow.
+    A node's thread wakes the tasks that await events, which runs Python; in an interpreter that is being
+    taken down that aborts the process. So each node's thread is waited for at the latest when the program
+    ends: as long as its goodbyes and its store take, which is half a second unless the disk is slow.
     """
 
     running: ClassVar[dict[_ffi.Node, threading.Lock]] = {}
-    # Those of them that were told to end by a finalizer, and nobody waited for.
+    # Those of them that a finalizer ended, without a waiter.
     left: ClassVar[list[_ffi.Node]] = []
 
     @classmethod
@@ -924,7 +924,7 @@ class _Life:
 
     @classmethod
     def end(cls, raw: _ffi.Node, how: Callable[[], None]) -> None:
-        # Whoever comes second waits for the first.
+        # The second caller waits for the first.
         with cls.running.get(raw) or contextlib.nullcontext():
             try:
                 _call(how)

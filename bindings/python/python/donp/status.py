@@ -63,7 +63,7 @@ class NodeState(enum.Enum):
     """Where a node is in its life."""
 
     INITIALIZING = "initializing"
-    """Made, not told to join yet."""
+    """Made, not yet joining."""
     DISCOVERING = "discovering"
     """Looking for a node that answers."""
     CONNECTING = "connecting"
@@ -146,9 +146,9 @@ class NodeStatus:
     observed: tuple[str, ...]
     """Addresses that other nodes saw this one at, `ip:port`."""
     lan: tuple[str, ...]
-    """Where beacons are sent and heard, in words for people.
+    """Where beacons are sent and received, in words for people.
 
-    Groups and interfaces; empty if the node was not told to, or there is no multicast.
+    Groups and interfaces; empty if the setting `lan` is off, or there is no multicast.
     """
     lan_error: str | None
     """Why nodes on the local network may not be found; none if they are, or discovery is off."""

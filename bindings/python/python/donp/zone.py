@@ -21,7 +21,7 @@ class FailureType(enum.Enum):
     NETWORK = "network"
     """This device's network: probe every link, from wherever it is."""
     PARTITION = "partition"
-    """The network has parts that do not hear of each other: contact somebody of another."""
+    """The network has parts that do not know of each other: contact a node of another."""
     STATE = "state"
     """What is known here: compare it with every neighbour."""
 
@@ -32,7 +32,7 @@ class MemberState(enum.Enum):
     ALIVE = "alive"
     """It takes part."""
     SUSPECT = "suspect"
-    """Somebody had no answer from it. It has some time to speak up."""
+    """A member had no answer from it. It has some time to refute."""
     DOWN = "down"
     """It did not speak up."""
     LEFT = "left"

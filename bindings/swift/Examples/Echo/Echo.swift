@@ -1,4 +1,4 @@
-// A bot that says back what it is told:
+// A bot that repeats what it receives:
 //
 //     Echo [--state-dir DIR] [--listen IP:PORT] [--join PLACE] [--group INVITATION]
 //
@@ -15,7 +15,7 @@ import Foundation
             .init(stateDir: options.stateDir, name: "echo", listen: options.listen, bot: true))
         let stopping = onTermination { Task { try await node.shutdown() } }
         if let place = options.place { try await node.join(place) }
-        // One that is a member already is told so, and goes on.
+        // One that is a member already gets an error, and goes on.
         if let invitation = options.group {
             do { try await node.joinGroup(invitation) } catch { print(error) }
         }

@@ -2,7 +2,7 @@ internal import DonpFFI
 
 /// Whether the keys of a contact were compared.
 public enum Verification: String, Hashable, Sendable {
-    /// Nobody compared its safety number.
+    /// Its safety number was not compared.
     case unverified
     /// Its safety number was compared and is right.
     case verified
@@ -24,7 +24,7 @@ public enum AuthenticationResult: String, Hashable, Sendable {
     case other
 }
 
-/// Somebody in the book of a node: a contact, or a stranger with a request.
+/// A node in the book of another: a contact, or a stranger with a request.
 public struct Contact: Hashable, Sendable {
     /// The party: one device.
     public let node: NodeId
@@ -46,15 +46,15 @@ public struct Contact: Hashable, Sendable {
     public let unread: Int
 }
 
-/// Who has a message of this node, as far as is known here.
+/// Which members have a message of this node, as far as is known here.
 public struct Confirmations: Hashable, Sendable {
     /// Which.
     public let message: MessageId
-    /// Members that may read it, without this node and who is blocked here; 1 in a private conversation.
+    /// Members that may read it, without this node and blocked nodes; 1 in a private conversation.
     public let members: Int
     /// Those of them that have stored it.
     public let stored: [NodeId]
-    /// Those that say that they have read it: who turned the setting `chat.send_read_marks` on.
+    /// Those that say that they have read it, with the setting `chat.send_read_marks` on.
     public let read: [NodeId]
 }
 

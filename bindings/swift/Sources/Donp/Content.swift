@@ -27,7 +27,7 @@ public enum Content: Hashable, Sendable {
     }
 }
 
-/// Who a conversation is between.
+/// The parties of a conversation.
 public enum Conversation: Hashable, Sendable {
     /// Everybody in the network.
     case network
@@ -60,7 +60,7 @@ public struct Message: Hashable, Sendable, Identifiable {
     public let id: MessageId
     /// Where it was said.
     public let conversation: Conversation
-    /// Who said it.
+    /// Its author.
     public let author: NodeId
     /// Which of the author's logs it is in, in hexadecimal. A profile that was restored or copied has several.
     public let life: String

@@ -17,7 +17,7 @@ public final class Engine: Sendable {
 
     /// A node that never ran before.
     /// - Parameters:
-    ///   - config: Who it is.
+    ///   - config: Its identity.
     ///   - nowUs: The time.
     ///   - wallMs: The wall clock in milliseconds since 1970, 0 if unknown: shown to people, never used for
     ///     order.
@@ -29,7 +29,7 @@ public final class Engine: Sendable {
 
     /// A node as its last written batch left it.
     /// - Parameters:
-    ///   - config: Who it is: the identity that the records were made by.
+    ///   - config: Its identity, by which the records were made.
     ///   - records: Those of all tables.
     ///   - nowUs: The time.
     ///   - wallMs: The wall clock in milliseconds since 1970, 0 if unknown.
@@ -79,7 +79,7 @@ public final class Engine: Sendable {
     /// - Parameters:
     ///   - nowUs: The time.
     ///   - places: `ip:port` or `ip:port/NodeId`, or an invitation: the text without a colon. None: through
-    ///     whoever is known.
+    ///     any known node.
     /// - Throws: ``DonpError`` of the kinds `invalidInput` and `denied` (the invitation is for another
     ///   network).
     public func join(nowUs: UInt64, places: [String] = []) throws(DonpError) {
@@ -150,7 +150,7 @@ public final class Engine: Sendable {
         try converting { try raw.joinGroup(nowUs: nowUs, invitation: invitation) }
     }
 
-    /// Leaves a group, or gives up to join it.
+    /// Leaves a group, or cancels a request to join.
     public func leaveGroup(nowUs: UInt64, group: GroupId) throws(DonpError) {
         try converting { try raw.leaveGroup(nowUs: nowUs, group: group.description) }
     }
@@ -444,7 +444,7 @@ public final class Engine: Sendable {
         }
     }
 
-    /// Who has a message of this node, as ``Node/confirmations(_:of:)``.
+    /// The members that have a message of this node, as ``Node/confirmations(_:of:)``.
     public func confirmations(
         nowUs: UInt64, conversation: Conversation, message: MessageId
     ) throws(DonpError) -> Confirmations {
@@ -488,7 +488,7 @@ public final class Engine: Sendable {
         try converting { try raw.synchronizeState(nowUs: nowUs, peer: peer.description) }
     }
 
-    /// Somebody near may be at `address`, `ip:port`: a hint, tried once, as
+    /// A node near may be at `address`, `ip:port`: a hint, tried once, as
     /// ``Node/handleLocalPeer(at:id:)``.
     /// - Throws: ``DonpError`` of the kind `invalidInput` for what is no address.
     public func handleLocalPeer(nowUs: UInt64, address: String, id: NodeId? = nil) throws(DonpError) {
@@ -540,13 +540,13 @@ public final class Engine: Sendable {
         EngineStatus(try converting { try raw.status() })
     }
 
-    /// Nodes that were met or heard of, at most `max`, by id.
+    /// Nodes that were met or named by others, at most `max`, by id.
     public func peers(max: Int = 1_000) throws(DonpError) -> [Peer] {
         let max = try unsigned(max, "the maximum")
         return try converting { try raw.peers(max: max) }.map(Peer.init)
     }
 
-    /// What is known of one node; nil if it was never met or heard of.
+    /// What is known of one node; nil if it was never met or named by others.
     public func peer(_ id: NodeId) throws(DonpError) -> Peer? {
         try converting { try raw.peer(id: id.description) }.map(Peer.init)
     }

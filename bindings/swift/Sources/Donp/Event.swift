@@ -6,7 +6,7 @@ import Foundation
 /// Those with a ``seq`` are durable: they come again, also after a restart, until ``Node/ack(_:)`` was called
 /// with their number or a higher one. The others are volatile: they tell what changes, not what is.
 public enum Event: Hashable, Sendable {
-    /// Durable. Somebody else's message is in a conversation, stored and in causal order.
+    /// Durable. A message of another author is in a conversation, stored and in causal order.
     case received(seq: UInt64, message: Message)
     /// Durable. The other side has stored a private message.
     case delivered(seq: UInt64, id: MessageId, to: NodeId)
@@ -16,7 +16,7 @@ public enum Event: Hashable, Sendable {
     /// or it cheats. Both stay in the history, in the order that all nodes have.
     case forked(seq: UInt64, conversation: Conversation, author: NodeId, life: String, number: UInt64)
     /// Durable. Another copy of this profile speaks in a conversation: this one was restored from a backup, or
-    /// runs twice. It goes on in a log of its own, and nothing that either said is lost.
+    /// runs twice. It starts a new message log, and nothing that either said is lost.
     case lifeBegun(seq: UInt64, conversation: Conversation)
     /// Durable. Something changed in a group, or in an application to join one. What does not belong to the
     /// change is nil: `node` asked, was added, removed or ranked, `name` is what a node that asked claims,
@@ -29,11 +29,11 @@ public enum Event: Hashable, Sendable {
     case fileReceived(seq: UInt64, file: FileId)
     /// More of a file is here: `bytes` of `size`, from so many nodes.
     case fileProgress(file: FileId, bytes: UInt64, size: UInt64, holders: UInt64)
-    /// Members have stored or read more of what this node said: who has the newest message of it that rose, or an
-    /// entry without text. Of older ones ask ``Node/confirmations(_:of:)``. A private message that is stored has
+    /// Members have stored or read more of what this node said: those that have the newest message of it that rose, or
+    /// an entry without text. Of older ones ask ``Node/confirmations(_:of:)``. A private message that is stored has
     /// ``delivered(seq:id:to:)`` instead.
     case confirmed(conversation: Conversation, confirmations: Confirmations)
-    /// Somebody types in a group or a private conversation, or does not any more: it said something, six seconds are
+    /// A node types in a group or a private conversation, or has stopped: it sent a message, six seconds are
     /// over, or it is not linked.
     case typing(conversation: Conversation, node: NodeId, active: Bool)
     /// Durable. A stranger wrote a private message for the first time: it is in the book as a request until it is
@@ -48,12 +48,12 @@ public enum Event: Hashable, Sendable {
     case devicesChanged(seq: UInt64, node: NodeId, device: NodeId, added: Bool)
     /// This node's state changed.
     case stateChanged(before: NodeState, after: NodeState)
-    /// A node is linked to this one. The name is what it claims, once it told it.
+    /// A node is linked to this one. The name is what it claims, once it is known.
     case peerUp(peer: NodeId, name: String?)
     /// A node is not linked any more.
     case peerDown(peer: NodeId, reason: DownReason)
     /// What this node holds of a member of its zone changed, or ``Node/detectNodeFailure(_:)`` asked for it.
-    /// Who is new in the zone is found in ``Node/members()``.
+    /// New members of the zone are found in ``Node/members()``.
     case memberChanged(peer: NodeId, state: MemberState)
     /// The result of ``Node/authenticateNode(_:)``: whether the device of the node is at the other end of the link.
     case authenticated(peer: NodeId, result: AuthenticationResult)
@@ -86,7 +86,7 @@ public enum Event: Hashable, Sendable {
 
 /// Where a node is in its life.
 public enum NodeState: String, Hashable, Sendable {
-    /// Made, not told to join yet.
+    /// Made, not yet joining.
     case initializing
     /// Looking for a node that answers.
     case discovering
@@ -104,17 +104,17 @@ public enum NodeState: String, Hashable, Sendable {
 
 /// Why a link went down.
 public enum DownReason: String, Hashable, Sendable {
-    /// Nothing was heard for too long.
+    /// Nothing was received for too long.
     case timeout
     /// The other side said goodbye.
     case closed
     /// The other side started anew.
     case restarted
-    /// Nobody here needs it any more.
+    /// This node no longer needs it.
     case unwanted
     /// There are too many links.
     case full
-    /// It brought forged messages.
+    /// It sent forged messages.
     case misbehaved
     /// A reason of a newer version.
     case other
@@ -124,7 +124,7 @@ public enum DownReason: String, Hashable, Sendable {
 public enum FailReason: String, Hashable, Sendable {
     /// It was not delivered in the time that it is kept for, 30 days of running.
     case expired
-    /// The other side does not take it.
+    /// The other side rejects it.
     case refused
     /// The other side is blocked here.
     case blocked

@@ -12,7 +12,7 @@ import Foundation
 /// ```
 ///
 /// The sequence ends when the node is shut down, and iterating ends when its task is cancelled. A wait that
-/// is cancelled takes nothing: whoever iterates this object again goes on where it ended. Several tasks that
+/// is cancelled takes nothing: the next iteration of this object goes on where it ended. Several tasks that
 /// iterate the same object share it: each event goes to one of them. Call ``Node/events()`` once for each to
 /// let everyone have all.
 ///

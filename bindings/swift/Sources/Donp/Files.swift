@@ -1,7 +1,7 @@
 internal import DonpFFI
 import Foundation
 
-/// A file that a message names: who reads the message can fetch and open it.
+/// A file that a message names: a reader of the message can fetch and open it.
 public struct Attachment: Hashable, Sendable, CustomStringConvertible {
     /// The BLAKE3 hash of its sealed bytes.
     public let id: FileId

@@ -1,6 +1,6 @@
 internal import DonpFFI
 
-/// Who can join a group, and who can know of it.
+/// Which nodes can join a group, and which can know of it.
 public enum GroupKind: String, Hashable, Sendable {
     /// Everybody who has its id may join, so nothing in it is secret.
     case `public`
@@ -14,7 +14,7 @@ public enum GroupKind: String, Hashable, Sendable {
     case other
 }
 
-/// The rank of a member. Nobody acts on an equal or a higher one.
+/// The rank of a member. No member acts on an equal or a higher one.
 public enum GroupRole: String, Hashable, Sendable {
     /// Reads.
     case guest
@@ -24,7 +24,7 @@ public enum GroupRole: String, Hashable, Sendable {
     case moderator
     /// Invites, removes and ranks all below.
     case admin
-    /// One node, whose operations nobody undoes.
+    /// One node, whose operations no member undoes.
     case owner
     /// A rank of a newer version.
     case other
@@ -38,7 +38,7 @@ public enum GroupChange: String, Hashable, Sendable {
     case ended
     /// This node was not added; `reason` says why.
     case refused
-    /// `node`, which claims to be called `name`, would like to join and waits for somebody who may invite.
+    /// `node`, which claims to be called `name`, would like to join and waits for a member that may invite.
     case asked
     /// `node` is a member now, as `role`.
     case added
@@ -50,7 +50,7 @@ public enum GroupChange: String, Hashable, Sendable {
     case renamed
     /// The description is `text` now.
     case described
-    /// Who may do what is another.
+    /// The policy is another.
     case policyChanged
     /// `message` is pinned now.
     case pinned
@@ -62,13 +62,13 @@ public enum GroupChange: String, Hashable, Sendable {
 
 /// Why a node is not added to a group.
 public enum Refusal: String, Hashable, Sendable {
-    /// The invitation is used up, expired, for another node, or not by somebody who may invite.
+    /// The invitation is used up, expired, for another node, or its signer may not invite.
     case invitation
     /// The node is banned from the group.
     case banned
-    /// Who was asked is not a member, or may not add anybody.
+    /// The asked node is not a member, or may not add members.
     case asked
-    /// Somebody who may invite said no.
+    /// A member that may invite declined.
     case declined
     /// A reason of a newer version.
     case other
@@ -88,7 +88,7 @@ public enum GroupHistory: Hashable, Sendable {
     case other
 }
 
-/// Who may do what in a group: the least rank that may.
+/// The least rank for each action in a group.
 public struct GroupPolicy: Hashable, Sendable {
     /// Signs invitations.
     public let invite: GroupRole
@@ -98,7 +98,7 @@ public struct GroupPolicy: Hashable, Sendable {
     public let describe: GroupRole
     /// Pins messages.
     public let pin: GroupRole
-    /// Whether who comes with an invitation to the bearer waits for the word of somebody who may invite.
+    /// Whether a node with an invitation to the bearer waits for the approval of a member that may invite.
     public let approve: Bool
     /// What newcomers may read.
     public let history: GroupHistory
@@ -121,13 +121,13 @@ public struct GroupPolicy: Hashable, Sendable {
 public struct GroupInfo: Hashable, Sendable, Identifiable {
     /// Which.
     public let id: GroupId
-    /// Who can join it.
+    /// Which nodes can join it.
     public let kind: GroupKind
     /// Its name.
     public let name: String
     /// Its description, empty if there is none.
     public let description: String
-    /// Who may do what.
+    /// Which role may do what.
     public let policy: GroupPolicy
     /// A temporary group ends then, in milliseconds since 1970.
     public let expiresMs: UInt64?
@@ -143,7 +143,7 @@ public struct GroupInfo: Hashable, Sendable, Identifiable {
     public let holdsKey: Bool
     /// How many members hold it, this node included, as far as is known here; 0 in a PUBLIC group.
     public let keyHolders: Int
-    /// Keys of which one opens what was said between two changes of the members: who steals this device could
+    /// Keys of which one opens what was said between two changes of the members: a thief of this device could
     /// read so far.
     public let epochs: Int
     /// Equal at two members exactly if both know of the same changes, in hexadecimal.

@@ -8,7 +8,7 @@ import Foundation
 /// let node = try await openNode(.init(stateDir: "alice", name: "alice"))
 /// ```
 ///
-/// Durable events that were not acknowledged wait for the first ``Node/events()``. Whoever wants every
+/// Durable events that were not acknowledged wait for the first ``Node/events()``. A program that wants every
 /// volatile one as well makes the ``Node``, calls ``Node/events()``, and then ``Node/start()``.
 /// - Throws: As ``Node/init(_:keyStore:)``.
 public func openNode(_ config: NodeConfig, keyStore: (any KeyStore)? = nil) async throws(DonpError) -> Node {
@@ -63,7 +63,7 @@ public final class Node: Sendable {
 
     // MARK: Life
 
-    /// Starts the node's thread and joins the network through `bootstraps` and whoever is known. Again is
+    /// Starts the node's thread and joins the network through `bootstraps` and any known node. Again is
     /// nothing.
     public func start() async throws(DonpError) {
         try await call { try $0.start() }
@@ -83,7 +83,7 @@ public final class Node: Sendable {
         try converting { try raw.shutdown() }
     }
 
-    /// Ends the thread at once, as a crash of the process would: nobody is told, and what was not stored yet
+    /// Ends the thread at once, as a crash of the process would: no peer gets a goodbye, and what was not stored yet
     /// is gone. To try what happens then.
     public func kill() async throws(DonpError) {
         try await long { try $0.kill() }
@@ -105,7 +105,7 @@ public final class Node: Sendable {
 
     /// Enters the network.
     /// - Parameter places: `host:port` or `host:port/NodeId`, which are remembered, or an invitation: the
-    ///   text without a colon. None: through whoever is known.
+    ///   text without a colon. None: through any known node.
     /// - Throws: ``DonpError`` of the kinds `invalidInput` and `denied` (the invitation is for another
     ///   network).
     public func join(_ places: String...) async throws(DonpError) {
@@ -161,7 +161,7 @@ public final class Node: Sendable {
             if isOver {
                 throw DonpError(
                     kind: .timeout, text: "\(otherwise) within \(timeout)",
-                    hint: "see that the other node runs and can be reached", retryable: true)
+                    hint: "check that the other node runs and can be reached", retryable: true)
             }
             try? await Task.sleep(for: .milliseconds(50))
         }
@@ -182,10 +182,10 @@ public final class Node: Sendable {
     /// Says something to one node.
     /// - Parameters:
     ///   - text: 1 to 65,536 bytes of UTF-8.
-    ///   - to: Who is to have it. If it is away it gets it later, and ``Event/delivered(seq:id:to:)`` tells
+    ///   - to: The receiver. If it is away it gets it later, and ``Event/delivered(seq:id:to:)`` tells
     ///     when it has it.
     /// - Returns: The message, as soon as it is stored.
-    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `notFound` (nobody knows `to`), `denied` (it is
+    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `notFound` (`to` is not known), `denied` (it is
     ///   blocked, or a verified contact whose key changed), `busy` and `storage`.
     @discardableResult
     public func send(_ text: String, to: NodeId) async throws(DonpError) -> MessageId {
@@ -194,7 +194,7 @@ public final class Node: Sendable {
 
     /// Says something to one node, as `send` does: also a reply, a mark, an edit or a
     /// retraction.
-    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `notFound` (nobody knows `to`), `denied` (it is
+    /// - Throws: ``DonpError`` of the kinds `invalidInput`, `notFound` (`to` is not known), `denied` (it is
     ///   blocked, or a verified contact whose key changed), `busy` and `storage`.
     @discardableResult
     public func send(_ content: Content, to: NodeId) async throws(DonpError) -> MessageId {
@@ -202,7 +202,7 @@ public final class Node: Sendable {
             trusted: try await call { try $0.sendPrivate(to: to.description, content: content.raw) })
     }
 
-    /// Says something to everybody in the network. Whoever is away catches up later.
+    /// Says something to all nodes of the network. Absent nodes catch up later.
     /// - Parameter text: 1 to 65,536 bytes of UTF-8.
     /// - Returns: The message, as soon as it is stored.
     /// - Throws: ``DonpError`` of the kinds `invalidInput`, `busy` and `storage`.
@@ -263,8 +263,8 @@ public final class Node: Sendable {
     /// Makes a group of which this node is the owner (`createGroup`).
     /// - Parameters:
     ///   - name: 1 to 64 bytes.
-    ///   - kind: Who can join it.
-    ///   - policy: Who may do what.
+    ///   - kind: Which nodes can join it.
+    ///   - policy: Which role may do what.
     ///   - expiresIn: A temporary group ends so many seconds from now; others have no end.
     /// - Throws: ``DonpError`` of the kinds `invalidInput`, `denied` (kind and end do not fit) and `busy`
     ///   (there are 256 groups).
@@ -278,14 +278,14 @@ public final class Node: Sendable {
             })
     }
 
-    /// An invitation to a group (`inviteToGroup`). This node adds who comes with it, so it is to be online
+    /// An invitation to a group (`inviteToGroup`). This node adds the nodes that use it, so it is to be online
     /// then.
     /// - Parameters:
     ///   - group: Which.
     ///   - role: What a newcomer is.
     ///   - uses: So many newcomers can come with it.
     ///   - expiresIn: It is good for so many seconds.
-    ///   - node: For whom; nil for whoever has it.
+    ///   - node: For whom; nil for its bearer.
     /// - Throws: ``DonpError`` of the kinds `notFound` and `denied` (this node may not invite, or not with
     ///   that role).
     public func inviteToGroup(
@@ -309,7 +309,7 @@ public final class Node: Sendable {
         try await call { try $0.joinGroup(invitation: invitation) }
     }
 
-    /// Leaves a group, or gives up to join it (`leaveGroup`). What was said while this node was a member
+    /// Leaves a group, or cancels a request to join (`leaveGroup`). What was said while this node was a member
     /// stays.
     /// - Throws: ``DonpError`` of the kind `denied` for an owner with other members: hand the group over
     ///   first.
@@ -385,7 +385,7 @@ public final class Node: Sendable {
         }
     }
 
-    /// Says something to the members of a group (`sendGroupMessage`). Whoever is away catches up later,
+    /// Says something to the members of a group (`sendGroupMessage`). Absent members catch up later,
     /// from any other.
     /// - Throws: ``DonpError`` of the kinds `notFound`, `denied` (this node may not post there),
     ///   `invalidInput` and `storage`.
@@ -529,13 +529,13 @@ public final class Node: Sendable {
         NodeStatus(try await call { try $0.status() })
     }
 
-    /// Nodes that were met or heard of, at most `max`, by id.
+    /// Nodes that were met or named by others, at most `max`, by id.
     public func peers(max: Int = 1_000) async throws(DonpError) -> [Peer] {
         let max = try unsigned(max, "the maximum")
         return try await call { try $0.peers(max: max) }.map(Peer.init)
     }
 
-    /// What is known of one node; nil if it was never met or heard of.
+    /// What is known of one node; nil if it was never met or named by others.
     public func peer(_ id: NodeId) async throws(DonpError) -> Peer? {
         try await call { try $0.peer(id: id.description) }.map(Peer.init)
     }
@@ -558,7 +558,7 @@ public final class Node: Sendable {
     }
 
     /// Makes a node a contact, with an own name for it if one is given: 1 to 64 bytes, and of no other contact.
-    /// Accepts its request. Who is written to becomes a contact too.
+    /// Accepts its request. A node that is written to becomes a contact too.
     /// - Throws: ``DonpError`` of the kinds `invalidInput` (the name, or this node itself), `alreadyExists`
     ///   (another contact has the name) and `busy` (there are 4,096).
     public func addContact(_ node: NodeId, petname: String? = nil) async throws(DonpError) {
@@ -592,7 +592,7 @@ public final class Node: Sendable {
         try await call { try $0.muteContact(node: node.description, muted: muted) }
     }
 
-    /// The safety number with a node of the book: equal at both as long as nobody stands between.
+    /// The safety number with a node of the book: equal at both unless there is a man in the middle.
     /// - Throws: ``DonpError`` of the kind `notFound` if it is not in the book, or its keys are not known yet;
     ///   those of a linked node are asked for, so that it can be tried again.
     public func safetyNumber(_ node: NodeId) async throws(DonpError) -> SafetyNumber {
@@ -665,7 +665,7 @@ public final class Node: Sendable {
         try await call { try $0.recoverAccount(code: code) }
     }
 
-    /// The recovery code of the account that this profile began with: who has it can take the account over. Nil if
+    /// The recovery code of the account that this profile began with: its holder can take the account over. Nil if
     /// the profile does not hold it.
     public func recoveryCode() async throws(DonpError) -> String? {
         try await call { try $0.recoveryCode() }
@@ -683,8 +683,8 @@ public final class Node: Sendable {
         try await call { try $0.markRead(conversation: conversation.raw, upto: upto?.description) }
     }
 
-    /// Who has a message of this node in a group or a private conversation. It never says too much: a member that
-    /// is away is counted when it, or what it says, comes here.
+    /// Which members have a message of this node in a group or a private conversation. It never says too much: a member
+    /// that is away is counted when it, or what it says, comes here.
     /// - Throws: ``DonpError`` of the kinds `notFound` (it is no own message among the newest 1,024 or on the pages
     ///   of history read since the start) and `denied` (the network's conversation).
     public func confirmations(
@@ -714,15 +714,15 @@ public final class Node: Sendable {
 
     /// Challenges the device of a node over its link (`authenticateNode`). ``Event/authenticated(peer:result:)``
     /// says the result in at most ten seconds. A node without a link is contacted first.
-    /// - Throws: ``DonpError`` of the kinds `notFound` (it was never met or heard of), `invalidInput` (it is this
-    ///   node) and `denied` (it is blocked).
+    /// - Throws: ``DonpError`` of the kinds `notFound` (it was never met or named by others), `invalidInput` (it is
+    ///   this node) and `denied` (it is blocked).
     public func authenticateNode(_ peer: NodeId) async throws(DonpError) {
         try await call { try $0.authenticateNode(peer: peer.description) }
     }
 
     // MARK: When something seems wrong
 
-    /// The members of this node's zone, by id, without itself; those that went lately are still in it. Empty
+    /// The members of this node's zone, by id, without itself; recently departed ones are still in it. Empty
     /// where the network has more than 64 nodes.
     public func members() async throws(DonpError) -> [ZoneMember] {
         try await call { try $0.members() }.map(ZoneMember.init)
@@ -731,7 +731,7 @@ public final class Node: Sendable {
     /// Asks a node whether it is there, at once (`detectNodeFailure`). ``Event/memberChanged(peer:state:)``
     /// answers: alive, or suspect after at most ten seconds; a suspect of this node's zone is watched further,
     /// and found down or alive.
-    /// - Throws: ``DonpError`` of the kinds `notFound` (it was never met or heard of), `invalidInput` (it is
+    /// - Throws: ``DonpError`` of the kinds `notFound` (it was never met or named by others), `invalidInput` (it is
     ///   this node) and `notRunning`.
     public func detectNodeFailure(_ peer: NodeId) async throws(DonpError) {
         try await call { try $0.detectNodeFailure(peer: peer.description) }
@@ -756,7 +756,7 @@ public final class Node: Sendable {
     }
 
     /// These nodes seem to be cut off, or this one from them (`handleNetworkPartition`): each is asked, as by
-    /// ``detectNodeFailure(_:)``, and contacted anew; with none named, somebody met before is. Parts that do
+    /// ``detectNodeFailure(_:)``, and contacted anew; with none named, a node met before is. Parts that do
     /// not hear of each other merge.
     /// - Throws: As ``detectNodeFailure(_:)``, before anything is done.
     public func reportPartition(_ peers: [NodeId] = []) async throws(DonpError) {
@@ -776,7 +776,7 @@ public final class Node: Sendable {
         try await call { try $0.synchronizeState(peer: peer.description) }
     }
 
-    /// Somebody near may be there: what Bonjour or Bluetooth found. A hint, tried once;
+    /// A node near may be there: what Bonjour or Bluetooth found. A hint, tried once;
     /// ``Event/peerUp(peer:name:)`` tells if it was right.
     /// - Parameters:
     ///   - address: `ip:port`.

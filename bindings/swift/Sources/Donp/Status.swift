@@ -27,8 +27,8 @@ public struct NodeStatus: Hashable, Sendable {
     public let listen: [String]
     /// Addresses that other nodes saw this one at, `ip:port`.
     public let observed: [String]
-    /// Where beacons are sent and heard, groups and interfaces in words for people; empty if the node was not
-    /// told to, or there is no multicast.
+    /// Where beacons are sent and received, groups and interfaces in words for people; empty if the setting
+    /// `lan` is off, or there is no multicast.
     public let lan: [String]
     /// Why nodes on the local network may not be found; nil if they are, or discovery is off.
     public let lanError: String?
@@ -109,7 +109,7 @@ public struct FetchResult: Hashable, Sendable {
 
 /// What an invitation says, to show before joining. The name is a claim.
 public struct TicketInfo: Hashable, Sendable {
-    /// Who issued it.
+    /// Its issuer.
     public let node: NodeId
     /// The issuer's name.
     public let name: String

@@ -6,7 +6,7 @@ public enum FailureType: String, Hashable, Sendable, CaseIterable {
     case node
     /// This device's network: probe every link, from wherever it is.
     case network
-    /// The network has parts that do not hear of each other: contact somebody of another.
+    /// The network has parts that do not know of each other: contact a node of another.
     case partition
     /// What is known here: compare it with every neighbour.
     case state
@@ -16,7 +16,7 @@ public enum FailureType: String, Hashable, Sendable, CaseIterable {
 public enum MemberState: String, Hashable, Sendable {
     /// It takes part.
     case alive
-    /// Somebody had no answer from it. It has some time to speak up.
+    /// A member had no answer from it. It has some time to refute.
     case suspect
     /// It did not speak up.
     case down

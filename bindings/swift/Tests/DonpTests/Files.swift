@@ -41,7 +41,7 @@ struct Files {
         #expect(try Data(contentsOf: URL(fileURLWithPath: saved)) == bytes)
         #expect(try await b.readFile(file.id, part: 0)?.count == 65_520)
         await expectError(.storage) { try await b.saveFile(file.id, path: plan) }
-        // Who is not of the conversation gets nothing, and has nothing to pass on.
+        // A node outside the conversation gets nothing, and has nothing to pass on.
         try await c.fetchFile(.private(a.id), file: file)
         await expectError(.notFound) { try await c.saveFile(file.id, path: folder.sub("none.pdf")) }
         await expectError(.notFound) { try await c.broadcast(.file(file)) }

@@ -46,7 +46,7 @@ struct Groups {
         try await b.joinGroup(invitation)
         try await c.joinGroup(invitation)
         try await changed(events, .joined)
-        // Who has not read it says the next at the same time.
+        // A member that has not read it sends the next at the same time.
         try await until("b has read it") {
             guard try await b.group(group) != nil else { return false }
             return try await texts(b, group) == ["welcome"]

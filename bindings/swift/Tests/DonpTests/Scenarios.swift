@@ -65,7 +65,7 @@ struct Scenarios {
         for n in 6...10 {
             for node in [a, b] { try await node.broadcast("\(node.name) \(n)") }
         }
-        let missed = try await a.send("for c, who is away", to: c.id)
+        let missed = try await a.send("for c, which is away", to: c.id)
         #expect(try await a.isQueued(missed))
         c = try await openNode(local(nil, in: folder.path))
         #expect(c.name == "c")
@@ -77,7 +77,7 @@ struct Scenarios {
             return orders.allSatisfy { $0.count == 25 && $0 == orders[0] }
         }
         try await until("the private one arrives") { try await !a.isQueued(missed) }
-        #expect(try await c.history(.private(a.id)).messages.map(\.text) == ["for c, who is away"])
+        #expect(try await c.history(.private(a.id)).messages.map(\.text) == ["for c, which is away"])
         for node in [a, b, c] { try await node.shutdown() }
     }
 
@@ -262,7 +262,7 @@ struct Scenarios {
         #expect(late == texts)
         #expect(volatile > 1_024 && told <= 1_024)
         #expect(
-            missed >= UInt64(volatile - 1_024), "\(volatile) happened, \(told) were told, \(missed) missed")
+            missed >= UInt64(volatile - 1_024), "\(volatile) happened, \(told) were reported, \(missed) missed")
         for node in [a, b] { try await node.shutdown() }
     }
 
@@ -584,7 +584,7 @@ struct Scenarios {
             try await user("history", "all").contains { $0.contains(" echo ") && $0.hasSuffix("hello all") }
         }
 
-        // Another bot gets no answer; the user, who asks after it, does.
+        // Another bot gets no answer; the user, asking after it, does.
         let parrot = try await openNode(local("parrot", bot: true))
         let events = parrot.events()
         try await parrot.join(String(invitation))

@@ -181,7 +181,7 @@ func memoryInUse() throws -> Int {
                 task_info(mach_task_self_, task_flavor_t(MACH_TASK_BASIC_INFO), $0, &count)
             }
         }
-        guard result == KERN_SUCCESS else { throw Missing(what: "the system told the memory in use") }
+        guard result == KERN_SUCCESS else { throw Missing(what: "the system reported the memory in use") }
         return Int(info.resident_size)
     #endif
 }

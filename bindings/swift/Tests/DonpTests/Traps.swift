@@ -68,7 +68,7 @@ struct Traps {
         for node in opening { _ = try await node.value }
     }
 
-    /// Holds the thread that opens a node until it is told to let go.
+    /// Holds the thread that opens a node until it is released.
     final class Gate: KeyStore, @unchecked Sendable {
         private let lock = NSLock()
         private var inside = 0

@@ -2,7 +2,7 @@ import Donp
 import Foundation
 import Testing
 
-/// Who is there, what failed and who is near: scenarios that the packages of all languages have.
+/// Members, failures and neighbours: scenarios that the packages of all languages have.
 @Suite(.serialized, .timeLimit(.minutes(4)))
 struct Zone {
     private func held(_ id: NodeId, by node: Node) async throws -> MemberState? {
@@ -107,7 +107,7 @@ struct Zone {
 
     @Test("nodes_near_each_other")
     func nodesNearEachOther() async throws {
-        // On loopback, in a network of its own: nobody else hears it or is heard.
+        // On loopback, in a network of its own: no other node receives it or is received.
         let key = Data((0..<32).map { _ in UInt8.random(in: 0...255) })
         func near(_ name: String, _ lan: Lan) async throws -> Node {
             var config = local(name)

@@ -1,5 +1,5 @@
 // Ends while nodes, sequences and waits are alive, without closing any: the process is to end by itself,
-// with the status it was told.
+// with the status it was given.
 import Donp
 import Foundation
 

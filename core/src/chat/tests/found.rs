@@ -213,7 +213,7 @@ fn a_large_message_ends_no_history() {
 
 /// Before it was mended: bytes of authors that were first-time stay counted as first-time.
 #[test]
-fn bytes_of_first_time_authors_are_subtracted_where_they_were_added() {
+fn bytes_of_newcomers_are_subtracted_where_they_were_added() {
     let (config, mut kept) = (small().chat, Retention::default());
     let one = |n: u8| signed(n, 1, vec![(vec![], Some(Content::text("x".repeat(300))))]);
     for n in 1..=16 {

@@ -102,7 +102,7 @@ fn broken_where_texts_go(world: &World) -> Option<String> {
                 }
             }
         }
-        // Law 2: nothing is reported twice; nothing of which somebody has the text is lost.
+        // Law 2: nothing is reported twice; nothing of which a node has the text is lost.
         let reported: OrderedSet<MessageId> = node.reported.iter().copied().collect();
         if reported.len() < node.reported.len() {
             return Some(alloc::format!("node {n} reported something twice"));
@@ -127,7 +127,7 @@ fn hold_where_texts_go(trouble: Trouble, first: u64) {
     }
 }
 
-/// Mutation: what was deleted is told again; a body that is wanted is not asked for; sums count it as there.
+/// Mutation: what was deleted is reported again; a body that is wanted is not asked for; sums count it as there.
 #[test]
 fn texts_that_go_or_are_held_back_split_nothing() {
     hold_where_texts_go(Trouble { prune: true, strip: true, restart: true, ..Trouble::default() }, 8_000);
@@ -139,7 +139,7 @@ fn newcomers_split_nothing() {
     hold_where_texts_go(Trouble { prune: true, join: true, restart: true, cheat: true, ..Trouble::default() }, 9_000);
 }
 
-/// Mutation: a branch below the base is told again; the number of a life's last entry is deleted with its header.
+/// Mutation: a branch below the base is reported again; the number of a life's last entry is deleted with its header.
 #[test]
 fn headers_that_go_split_nothing() {
     hold_where_texts_go(Trouble { prune: true, forget: true, restart: true, ..Trouble::default() }, 10_000);

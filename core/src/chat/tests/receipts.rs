@@ -199,7 +199,7 @@ fn read_marks_are_sent_only_if_the_user_wants_that() {
         assert_eq!(done, Ok(()));
         let marks: Vec<_> = receipts(&pass(&mut bench, Duration::from_secs(2))).into_iter().map(|r| r.2).collect();
         assert_eq!(marks, if sent { vec![run.last()] } else { vec![] });
-        // Who was away gets it with the next link.
+        // An absent member gets it with the next link.
         let mut outs = bench.fact(&up(id_of(3)));
         outs.extend(pass(&mut bench, Duration::from_secs(2)));
         let to: Vec<NodeId> = receipts(&outs).into_iter().map(|r| r.0).collect();

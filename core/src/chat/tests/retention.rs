@@ -226,7 +226,7 @@ fn a_text_that_one_peer_holds_back_comes_from_another() {
     assert_eq!(rows(&a).0, 2);
 }
 
-/// Nobody has the text: the header stands, and what answers it is shown. If the text comes later it is shown once.
+/// No node has the text: the header stands, and what answers it is shown. If the text comes later it is shown once.
 /// Mutation: `Offered::is_late` is never true; `Kind::Late` is not reported; `want` forgets nothing.
 #[test]
 fn a_text_that_comes_late_is_shown_late_and_once() {
@@ -243,7 +243,7 @@ fn a_text_that_comes_late_is_shown_late_and_once() {
     assert_eq!(received(&a.advance(now)), []);
     let now = a.now + 3 * SECOND;
     assert_eq!(received(&a.advance(now)), [second.last().unwrap()], "after ten seconds");
-    // Who did not bring it is not waited for again.
+    // A peer that did not bring it is not waited for again.
     let third = run_of(writer.say(Content::text("third")).1);
     assert_eq!(received(&a.input(brings(&bare(&third)))), []);
     assert_eq!(a.chat.pending(), 0);
@@ -275,7 +275,7 @@ fn a_late_edit_of_another_author_has_no_effect() {
     let parts = Parts { life: Life([1; 8]), seq: 1, prev: None, entries: vec![part] };
     let edit = Run::sign(&identity(9), room(), parts).unwrap();
     a.input(brings(&bare(&edit)));
-    assert_eq!(rows(&a).2.len(), 2, "nobody is linked: it stands");
+    assert_eq!(rows(&a).2.len(), 2, "no node is linked: it stands");
     assert_eq!(received(&a.gossip(writer.me, &edit)), []);
     let history = a.history();
     assert_eq!((history.len(), history[0].edited.clone()), (1, None));
@@ -416,7 +416,7 @@ fn a_newcomer_begins_with_the_newest_page_and_speaks() {
         net.link(3, n);
     }
     net.pass(100 * SECOND);
-    assert_eq!(net.reported[3].len(), got + 1, "nothing is told again");
+    assert_eq!(net.reported[3].len(), got + 1, "nothing is reported again");
 }
 
 /// One of three says that all begins far ahead. Mutation: `Holders::middle` takes the highest.
@@ -473,8 +473,8 @@ fn what_a_newcomer_said_before_it_was_linked_is_news() {
     assert_eq!(net.page(3, None, 10).0.last().unwrap(), "hello?");
 }
 
-/// Who has only a liar at first begins in a world of its own; a minute after honest peers came it is in theirs, with what
-/// it said. Mutation: `is_wrong_since` is never true; own texts are deleted with the rest.
+/// A node that has only a liar at first begins in a world of its own; a minute after honest peers came it is in theirs,
+/// with what it said. Mutation: `is_wrong_since` is never true; own texts are deleted with the rest.
 #[test]
 fn a_newcomer_leaves_a_made_up_conversation() {
     let mut net = crowd(2, 300);
@@ -590,8 +590,9 @@ fn what_most_have_forgotten_holds_nobody_up() {
     assert_eq!(taken, vec![vec![true, true, false]; 4]);
 }
 
-/// Who has only a liar at first takes what names an invented past. Others cannot take what follows it: a while later it
-/// leaves that world, and what it said is said again. Mutation: `are_held_up` is never true; `Need::Told` is not read.
+/// A node that has only a liar at first takes what names an invented past. Others cannot take what follows it: a while
+/// later it leaves that world, and what it said is said again. Mutation: `are_held_up` is never true; `Need::Told` is
+/// not read.
 #[test]
 fn a_newcomer_leaves_an_invented_past_behind() {
     let mut net = crowd(3, 300);
@@ -611,7 +612,7 @@ fn a_newcomer_leaves_an_invented_past_behind() {
     let outs = net.nodes[3].input(from(liar, brings(&run)));
     net.post(3, outs);
     net.pass(SECOND);
-    assert_eq!(net.reported[3].len(), 1, "nobody else is there to ask");
+    assert_eq!(net.reported[3].len(), 1, "no other node is there to ask");
     net.say(3, "is that so?");
     for n in 0..3 {
         net.link(3, n);
@@ -623,10 +624,11 @@ fn a_newcomer_leaves_an_invented_past_behind() {
     for n in 0..3 {
         assert!(net.texts(n).contains(&"is that so?".to_string()), "node {n}");
     }
-    assert_eq!(net.reported[3], told, "nothing is told twice");
+    assert_eq!(net.reported[3], told, "nothing is reported twice");
 }
 
-/// An entry that names what is old and real is taken by who began later. Mutation: references are not asked about.
+/// An entry that names what is old and real is taken by a node that began later. Mutation: references are not asked
+/// about.
 #[test]
 fn what_names_an_old_entry_is_taken_by_a_newcomer() {
     let mut net = crowd(3, 400);
@@ -656,7 +658,7 @@ fn what_names_an_old_entry_is_taken_by_a_newcomer() {
     assert!(asked.count() >= 1);
 }
 
-/// Older pages come when a person scrolls: they are shown and not told. Mutation: `scroll` asks nobody.
+/// Older pages come when a person scrolls: they are shown and not reported. Mutation: `scroll` asks no peer.
 #[test]
 fn older_pages_come_when_somebody_scrolls() {
     let mut roomy = small();
@@ -680,10 +682,11 @@ fn older_pages_come_when_somebody_scrolls() {
     assert!(told < 100);
     let seen = net.whole_history(3);
     assert_eq!(seen, said);
-    assert_eq!(net.reported[3].len(), told, "shown, not told");
+    assert_eq!(net.reported[3].len(), told, "shown, not reported");
 }
 
-/// Headers go as well, beyond a limit. Who was away for longer than they reach begins anew and hears what follows.
+/// Headers go as well, beyond a limit. A node that was away for longer than they reach begins anew and receives what
+/// follows.
 /// Mutation: `forget` deletes the numbers of tips; `choose_base` looks at newcomers only.
 #[test]
 fn who_was_away_longer_than_headers_reach_begins_anew() {

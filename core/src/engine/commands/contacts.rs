@@ -1,4 +1,4 @@
-//! Contacts, requests, what was read, and who is at the other end of a link (`AuthenticationChallenge` of the DONP
+//! Contacts, requests, read marks, and the identity at the other end of a link (`AuthenticationChallenge` of the DONP
 //! document).
 
 use alloc::string::String;
@@ -17,7 +17,7 @@ use crate::membership;
 use crate::time::{Instant, WallTime};
 use crate::wire::content::Conversation;
 
-/// Somebody in the book of this node: a contact, or a stranger with a request.
+/// A node in the book of this node: a contact, or a stranger with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contact {
     /// The party: one device.
@@ -81,7 +81,7 @@ impl Engine {
     }
 
     /// Makes a node a contact, with this node's own name for it if one is given: 1 to 64 bytes, and of no other contact.
-    /// One that is a contact stays so; a request is accepted. Who is written to becomes a contact too.
+    /// One that is a contact stays so; a request is accepted. A node that is written to becomes a contact too.
     ///
     /// # Errors
     /// [`CommandError::ToSelf`]; [`CommandError::Empty`], [`CommandError::Unreadable`] or [`CommandError::NameTaken`] for the name; [`CommandError::Busy`] when there are as many contacts as

@@ -31,9 +31,9 @@ impl Engine {
         Ok(query)
     }
 
-    /// Who has a message of this node in a group or a private conversation, as far as this node knows: what members say
-    /// of themselves when they get it, and what follows from what they say. It never says too much; a member that is not
-    /// linked is counted when it, or what it says, comes here.
+    /// Which members have a message of this node in a group or a private conversation, as far as this node knows: what
+    /// members say of themselves when they get it, and what follows from what they say. It never says too much; a
+    /// member that is not linked is counted when it, or what it says, comes here.
     ///
     /// # Errors
     /// [`CommandError::Unknown`] if there is no such conversation, or if the message is none of this node, or from before

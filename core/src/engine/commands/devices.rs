@@ -95,8 +95,8 @@ impl Engine {
         self.with_devices(now, RecoverAccount(code.to_string()))
     }
 
-    /// The recovery code of the account that this node's identity began with: 38 characters to write down. Who has it can
-    /// take the account over. None when it was forgotten ([`Identity::forget_recovery_code`](crate::Identity)).
+    /// The recovery code of the account that this node's identity began with: 38 characters to write down. Its holder
+    /// can take the account over. None when it was forgotten ([`Identity::forget_recovery_code`](crate::Identity)).
     pub fn recovery_code(&self) -> Option<String> {
         self.machines.device.identity().recovery_code()
     }

@@ -36,7 +36,7 @@ impl Engine {
     }
 
     /// An invitation to a group (`inviteToGroup`): for one node, or for its bearer. It holds no key of the group. This
-    /// node adds who comes with it, so it is to be online then.
+    /// node adds the nodes that use it, so it must be online then.
     ///
     /// # Errors
     /// [`CommandError::Unknown`] without such a group, [`CommandError::NotAllowed`] if this node may not invite, or not
@@ -87,7 +87,7 @@ impl Engine {
         self.join(now, &ticket.bootstraps())
     }
 
-    /// Leaves a group, or gives up to join it (`leaveGroup`). What was said while this node was a member stays.
+    /// Leaves a group, or cancels a request to join (`leaveGroup`). What was said while this node was a member stays.
     ///
     /// # Errors
     /// [`CommandError::Unknown`] without such a group, [`CommandError::NotAllowed`] for an owner with other members: hand

@@ -69,7 +69,7 @@ impl Link {
 
 /// The chain of this node.
 ///
-/// What is stored is the chain some numbers ahead: after a crash the numbers up to there are left out, since nobody
+/// What is stored is the chain some numbers ahead: after a crash the numbers up to there are left out, since no node
 /// knows which of them were sent. Of two messages under one key a receiver opens one, and the other is lost.
 pub(super) struct Sending {
     now: Link,

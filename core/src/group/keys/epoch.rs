@@ -75,7 +75,7 @@ pub(crate) struct Epoch {
     pub(super) header: Key,
     /// Of what the epochs after an `Add` are derived.
     pub(super) next: Option<Key>,
-    /// The secret, while others may ask for it. Who steals it opens the epoch from its first message.
+    /// The secret, while others may ask for it. A thief of it opens the epoch from its first message.
     pub(super) hand_on: Option<Secret>,
     pub(super) made: WallTime,
     /// Since when another epoch is sent in.
@@ -187,7 +187,7 @@ impl Epoch {
         self.hand_on.as_ref()
     }
 
-    /// Nobody gets the secret from this node any more, and a thief opens only what is not opened yet.
+    /// No node gets the secret from this node any more, and a thief opens only what is not opened yet.
     #[cfg(test)]
     pub(crate) fn forget_secret(&mut self) {
         self.dirty.meta |= self.hand_on.take().is_some();

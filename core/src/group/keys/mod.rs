@@ -5,7 +5,7 @@
 //! so a chain proves nothing about who speaks: the signature inside does.
 //!
 //! Pure data: what to write comes out as rows, and what arrives is opened. When to make an epoch, which to send in and
-//! who gets its secret is decided elsewhere.
+//! which nodes get its secret is decided elsewhere.
 
 #![allow(unused_imports, reason = "being built")]
 

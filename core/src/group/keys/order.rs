@@ -1,5 +1,5 @@
 //! How the secret of an epoch reaches its holders (docs/design/groups-keys.md §4.6): a tree of degree 8 that the
-//! operation fixes, so that all agree on who feeds whom and none sends to more than eight.
+//! operation fixes, so that all agree on the edges of the tree and none sends to more than eight.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -65,8 +65,8 @@ impl Order {
     }
 }
 
-/// An order of the members without `me`, who are sorted: those believed away come last, for they feed nobody, and else it
-/// is by chance that the author cannot choose. None if there are too many, or `me` is not one.
+/// A random order of the sorted members without `me`: those believed away come last, since they feed no node, and else
+/// it is by chance that the author cannot choose. None if there are too many, or `me` is not one.
 pub(crate) fn make_order(
     commitment: &[u8; 32],
     members: &[NodeId],

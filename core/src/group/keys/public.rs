@@ -1,6 +1,6 @@
 //! Messages of PUBLIC groups: in clear (docs/design/groups-keys.md §4.7).
 //!
-//! Everybody who knows the group's id may join, so a key would hide nothing from who wants to read. There are no epochs
+//! Every node that knows the group's id may join, so a key would hide nothing from a reader. There are no epochs
 //! and no sender indices; the run inside names its author and is signed. Between neighbours the link encrypts.
 
 use alloc::vec::Vec;

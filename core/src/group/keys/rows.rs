@@ -17,7 +17,7 @@ use crate::wire::record::Reader;
 const META: u8 = 0;
 /// Of 32 holders, their ids.
 const HOLDERS: u8 = 1;
-/// Of 32 holders, their first keys, with zeros for who has spoken and for this node. No row if all are zero.
+/// The first keys of 32 holders, with zeros for those that have spoken and for this node. No row if all are zero.
 const SILENT: u8 = 2;
 /// The own chain at the first number that was never used.
 const OWN: u8 = 3;

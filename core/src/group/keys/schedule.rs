@@ -13,7 +13,7 @@ const TAGS_LEN: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tags(pub(crate) [u8; TAGS_LEN]);
 
-/// The secret of an epoch. Who has it opens the epoch's messages from the first one on.
+/// The secret of an epoch. It opens the epoch's messages from the first one on.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct Secret(Key);
 
@@ -78,7 +78,7 @@ pub(super) fn tags(header: &Key) -> Tags {
     first_tags(&derive("DONP v1 group tags", &[header]))
 }
 
-/// The tags of a PUBLIC group: who knows its id knows them.
+/// The tags of a PUBLIC group: they follow from its id.
 pub(super) fn public_tags(group: GroupId) -> Tags {
     first_tags(&derive("DONP v1 public group", &[&group.0]))
 }

@@ -1,7 +1,7 @@
 //! The table of docs/design/groups.md §3, row by row: two sides act apart, then they meet.
 //!
 //! The rows are read as they stand in the page. O is the owner, A and B are admins, M and N moderators, X and Y members,
-//! G is a guest; Z is nobody yet.
+//! G is a guest; Z is no member yet.
 
 use alloc::format;
 use alloc::string::String;
@@ -58,8 +58,8 @@ pub(super) const ROWS: &[[&str; 4]] = &[
     ["A adds Z as member", "B adds Z as guest", "Z guest", "equals: the most restrictive"],
     ["A adds Z as member", "B bans Z", "Z out, Z banned", "equals: the most restrictive"],
     ["A adds Z as member", "O bans Z", "Z out, Z banned", "the higher rank"],
-    ["X adds Z as member by word of A", "O removes A", "A out", "who signed the invitation counts"],
-    ["X adds Z as member by word of A", "O makes A member", "A member", "who signed the invitation counts"],
+    ["X adds Z as member by word of A", "O removes A", "A out", "the signer of the invitation counts"],
+    ["X adds Z as member by word of A", "O makes A member", "A member", "the signer of the invitation counts"],
     ["X adds Z as member by word of A", "B removes X", "X out, Z member", "X only brought the invitation"],
     ["A adds Z as moderator, Z removes X", "O removes A", "A out", "it rests on what is void"],
     ["A makes X moderator, X removes G", "O removes A", "A out", "it rests on what is void"],
@@ -114,7 +114,7 @@ pub(super) const ROWS: &[[&str; 4]] = &[
         "A renames to left",
         "A removes X, M sees left, M proves a fork of A",
         "A guest, name before",
-        "nobody built on either branch",
+        "no member built on either branch",
     ],
     [
         "A removes X, B renames to left",
@@ -134,7 +134,7 @@ pub(super) const ROWS: &[[&str; 4]] = &[
         "A admin, name before",
         "a higher rank forgives; what was void stays so",
     ],
-    ["Z joins", "A bans Z", "Z out, Z banned", "PUBLIC: nobody's word against a rank"],
+    ["Z joins", "A bans Z", "Z out, Z banned", "PUBLIC: no word counts against a rank"],
     ["X leaves, X joins", "A removes X", "X out", "PUBLIC: a higher rank removed its author"],
     ["X leaves, X joins", "A renames to right", "X member, name right", "PUBLIC: no conflict"],
     ["A removes M", "M pins 1", "M out", "a higher rank removed its author"],
@@ -143,7 +143,7 @@ pub(super) const ROWS: &[[&str; 4]] = &[
 ];
 
 fn person(name: &str) -> usize {
-    NAMES.iter().position(|n| *n == name).unwrap_or_else(|| panic!("nobody is called {name}"))
+    NAMES.iter().position(|n| *n == name).unwrap_or_else(|| panic!("no node is called {name}"))
 }
 
 fn role(name: &str) -> GroupRole {
@@ -225,7 +225,7 @@ impl<'a> Played<'a> {
         assert!(self.log.insert(op));
     }
 
-    /// What is after they meet, in the words of the table: who is not what they were, who is banned, and the name.
+    /// What is after they meet, in the words of the table: the changed ranks, the banned nodes, and the name.
     fn after(&self) -> OrderedSet<String> {
         let state = self.log.state().unwrap();
         let mut all = OrderedSet::new();
@@ -273,7 +273,7 @@ fn every_row_comes_out_as_the_page_says() {
                     expected.insert(format!("name {}", played.names().last().unwrap()));
                 }
                 "name before" => {}
-                // What somebody was before is said for clarity.
+                // The former rank is stated for clarity.
                 what if NAMES.iter().zip(BEFORE).any(|(name, before)| what == format!("{name} {before}")) => {}
                 what => {
                     expected.insert(what.into());

@@ -305,7 +305,7 @@ impl Bench {
         self.nodes[n].machine.groups.get(&group)?.usable
     }
 
-    /// Delivers a message that nobody's machine said, and returns how many came of it.
+    /// Delivers a message that no machine made, and returns how many came of it.
     fn feed(&mut self, to: usize, from: usize, message: &Message) -> Vec<Message> {
         let (before, from, body) = (self.said.len(), self.id(from), encode(message));
         self.step(to, |machine, cx, out| machine.handle(cx, In::Message { from, body }, out));
@@ -348,7 +348,7 @@ fn rename(name: &str) -> Action {
     Action::Describe { field: Field::Name, value: name.into() }
 }
 
-/// A sealed message that nobody made, with these tags.
+/// A forged sealed message with these tags.
 fn garbage(tags: [u8; 16], sender: u16, number: u32, len: usize) -> Vec<u8> {
     let front = [&[1, 1][..], &tags, &sender.to_le_bytes(), &number.to_le_bytes()].concat();
     [front, vec![7; 24], vec![9; len], vec![0; 16]].concat()
@@ -356,7 +356,7 @@ fn garbage(tags: [u8; 16], sender: u16, number: u32, len: usize) -> Vec<u8> {
 
 /// Fails if a secret is taken without a look at what the operation committed to (`Group::secret`).
 #[test]
-fn another_secret_than_was_committed_is_refused_and_the_right_one_is_got() {
+fn a_secret_unlike_its_commitment_is_refused_the_right_one_got() {
     let (mut bench, group) = Bench::with_group(5, 4);
     // Node 0 tells node 1 and the newcomer another secret, whenever it is asked.
     bench.in_the_way = Some(Box::new(|from, to, body| {
@@ -415,7 +415,7 @@ fn who_is_removed_gets_no_secret_of_any_epoch() {
     assert_eq!(bench.secrets_to(3), before);
 }
 
-/// Fails if an epoch stays in use that somebody holds who is no member any more (`candidate`), or if tags outlive their
+/// Fails if an epoch stays in use that a former member holds (`candidate`), or if tags outlive their
 /// epoch.
 #[test]
 fn a_removed_member_opens_nothing_that_is_said_after() {
@@ -445,7 +445,7 @@ fn a_removed_member_opens_nothing_that_is_said_after() {
     }
 }
 
-/// Fails if nobody is asked for a secret that does not come (`ask_secrets`), or if the same one is asked each time.
+/// Fails if no member is asked for a secret that does not come (`ask_secrets`), or if the same one is asked each time.
 #[test]
 fn a_secret_that_feeders_withhold_is_got_from_others() {
     let (mut bench, group) = Bench::with_group(6, 6);
@@ -462,7 +462,7 @@ fn a_secret_that_feeders_withhold_is_got_from_others() {
 
 /// Fails if a member that asks gets nothing from one that is not its feeder (`give`).
 #[test]
-fn an_author_that_crashes_after_it_told_one_of_five_loses_nobody() {
+fn an_author_crashing_after_one_send_of_five_loses_no_member() {
     let (mut bench, group) = Bench::with_group(7, 7);
     bench.in_the_way = Some(Box::new(|from, to, body| secret_of(body).is_none() || from != 0 || to == 1));
     bench.remove(group, 0, 6);
@@ -476,7 +476,7 @@ fn an_author_that_crashes_after_it_told_one_of_five_loses_nobody() {
     assert_eq!(bench.usable(group, 6), None);
 }
 
-/// Fails if a secret is given to who was no holder of its epoch (`hand_to`).
+/// Fails if a secret is given to a node that was no holder of its epoch (`hand_to`).
 #[test]
 fn a_newcomer_opens_nothing_from_before_it_came() {
     let (mut bench, group) = Bench::with_group(4, 3);
@@ -501,7 +501,7 @@ fn a_newcomer_opens_nothing_from_before_it_came() {
     assert!(bench.has_heard(3, b"new"));
 }
 
-/// Fails if a stranger is told that an invitation is missing (`asked_to_join`), or what there is of a group (`state`).
+/// Fails if a stranger learns that an invitation is missing (`asked_to_join`), or which state a group has (`state`).
 #[test]
 fn a_stranger_cannot_tell_whether_there_is_a_group() {
     let (mut bench, group) = Bench::with_group(4, 3);
@@ -554,7 +554,7 @@ fn a_stranger_cannot_tell_whether_there_is_a_group() {
     assert!(bench.is_member(group, 3, 3));
 }
 
-/// Operations of a node that name what nobody has.
+/// Operations of a node that name what no node has.
 fn orphans(bench: &Bench, group: GroupId, by: usize, count: u32) -> Vec<Blob> {
     let orphan = |n: u32| {
         let mut parent = [0; 32];
@@ -686,7 +686,7 @@ fn an_invitation_adds_whom_it_names_and_nobody_else() {
         answers.into_iter().find_map(|m| if let Message::Refuse { reason, .. } = m { Some(reason) } else { None })
     };
     let accepts = |n: usize, nonce: u8, by: Option<&Identity>| Acceptance::sign(&who(n as u8), group, [nonce; 16], by);
-    // The consent of somebody else, and one to another group.
+    // The consent of another node, and one to another group.
     assert_eq!(answer(&mut bench, 4, accepts(5, 1, None), Some(for_node.clone())), None);
     let to_other = Acceptance::sign(&who(5), other, [1; 16], None);
     assert_eq!(answer(&mut bench, 5, to_other, Some(for_node.clone())), None);
@@ -694,7 +694,7 @@ fn an_invitation_adds_whom_it_names_and_nobody_else() {
     assert_eq!(answer(&mut bench, 4, accepts(4, 2, None), Some(for_node.clone())), refused, "for another node");
     assert_eq!(answer(&mut bench, 4, accepts(4, 2, None), Some(expired)), refused, "expired");
     assert_eq!(answer(&mut bench, 4, accepts(4, 2, None), Some(too_high)), refused, "as high as its signer");
-    assert_eq!(answer(&mut bench, 4, accepts(4, 2, None), Some(by_member)), refused, "by who may not invite");
+    assert_eq!(answer(&mut bench, 4, accepts(4, 2, None), Some(by_member)), refused, "by a member that may not invite");
     assert_eq!(answer(&mut bench, 4, accepts(4, 2, None), Some(for_bearer.clone())), refused, "without the secret");
     let wrong = accepts(4, 2, Some(&who(98)));
     assert_eq!(answer(&mut bench, 4, wrong, Some(for_bearer.clone())), refused, "with another secret");
@@ -706,7 +706,7 @@ fn an_invitation_adds_whom_it_names_and_nobody_else() {
     // The signer is an administrator no more.
     let lost = Invitation::sign(&bench.nodes[2].who, group, [44; 16], terms, Invitee::Node(bench.id(6)));
     bench.act(group, 0, Deed::SetRole { member: admin, role: GroupRole::Member });
-    assert_eq!(answer(&mut bench, 6, accepts(6, 4, None), Some(lost)), refused, "by who may not invite any more");
+    assert_eq!(answer(&mut bench, 6, accepts(6, 4, None), Some(lost)), refused, "by a former inviter");
     // An old consent does not bring back; a ban counts more than an invitation.
     let member = bench.id(4);
     bench.remove(group, 0, 4);
@@ -720,8 +720,8 @@ fn an_invitation_adds_whom_it_names_and_nobody_else() {
     assert!((0..3).all(|n| !bench.is_member(group, n, 4) && !bench.is_member(group, n, 6)));
 }
 
-/// Fails if an addition is taken without the consent of who is added (`Case::addition`), or by whose rank does not
-/// reach.
+/// Fails if an addition is taken without the consent of the added node (`Case::addition`), or by a member whose rank
+/// does not reach.
 #[test]
 fn nobody_is_in_a_group_before_they_accept() {
     let (mut bench, group) = Bench::with_group(5, 3);
@@ -757,9 +757,9 @@ fn nobody_is_in_a_group_before_they_accept() {
 }
 
 /// Fails if what is collected before a node is a member need not be of the group (`operations`, `OpLog::insert`), or if
-/// others than who was asked may bring it.
+/// others than the asked member may bring it.
 #[test]
-fn a_newcomer_takes_no_forged_copy_of_the_group_it_was_invited_to() {
+fn a_newcomer_takes_no_forged_copy_of_its_group() {
     let (mut bench, group) = Bench::with_group(4, 2);
     let ticket = bench.invitation(group, 0, 2, GroupRole::Member);
     // Node 0 is away. Another one makes a group in which node 2 is a member, and says it is this one.
@@ -822,7 +822,7 @@ fn a_liar_gets_no_run_to_anybody() {
 /// Fails if what is sealed in the chain of another counts as said by its owner, or moves the chain on: nothing does but
 /// what its owner signed (`open_if`).
 #[test]
-fn what_is_sealed_in_the_chain_of_another_takes_nothing_from_that_other() {
+fn a_seal_in_the_chain_of_another_takes_nothing_from_it() {
     let (mut bench, group) = Bench::with_group(3, 3);
     let context = bench.nodes[1].context.clone().unwrap();
     let (op, victim) = (context.epoch, bench.id(1));
@@ -880,7 +880,7 @@ fn forged_messages_of_one_node_are_limited() {
     assert!(bench.has_heard(0, b"one") && !bench.has_heard(0, b"two"));
     bench.wait(1);
     bench.say(group, 3, b"three");
-    assert!(bench.has_heard(0, b"three"), "after a second it is heard again");
+    assert!(bench.has_heard(0, b"three"), "after a second it counts again");
     // In the long run: four a second.
     for _ in 0..40 {
         bench.wait(0);
@@ -898,7 +898,7 @@ fn a_restart_loses_and_repeats_nothing() {
     let (mut bench, group) = Bench::with_group(5, 4);
     let mut used = OrderedSet::new();
     for round in 0..4u8 {
-        // Who holds the key is learned again.
+        // The holders of the key are learned again.
         let info = |b: &Bench| b.nodes[1].machine.info(group).map(|info| GroupInfo { key_holders: 0, ..info });
         let before = (bench.usable(group, 1), info(&bench), bench.nodes[1].context.clone());
         let from = bench.sealed.len();
@@ -933,7 +933,7 @@ fn a_restart_loses_and_repeats_nothing() {
 /// Fails if a past member keeps its last epoch for good (`Epochs::end`), or if rows of epochs stay when it comes back
 /// (`join_if_added`).
 #[test]
-fn who_stole_the_disk_of_a_past_member_opens_little_and_not_for_long() {
+fn the_disk_of_a_past_member_opens_little_and_not_for_long() {
     let (mut bench, group) = Bench::with_group(3, 3);
     let held = |bench: &Bench| bench.nodes[2].machine.groups[&group].epochs.count();
     let stored = |bench: &Bench| -> usize {

@@ -14,7 +14,7 @@ use crate::id::{MessageId, OpId};
 use crate::rng::Rng;
 use crate::time::WallTime;
 
-/// Owner 0, admin 1, moderator 2, member 3, guest 4; 5 and 6 are nobody.
+/// Owner 0, admin 1, moderator 2, member 3, guest 4; 5 and 6 are strangers.
 struct Group {
     people: People,
     log: OpLog,
@@ -102,7 +102,7 @@ fn each_rank_does_what_the_table_says_and_no_more() {
         let epoch = NewEpoch { commitment: [0; 32], order: order.collect() };
         g.says(by, Action::Epoch(epoch), may(3));
     }
-    // Nobody touches an equal or a higher rank, nor grants their own.
+    // No member touches an equal or a higher rank, nor grants its own.
     for (by, target) in [(1, 0), (1, 1), (2, 2), (2, 1), (0, 0)] {
         g.says(by, g.remove(target, false), BAD);
     }
@@ -123,14 +123,14 @@ fn each_rank_does_what_the_table_says_and_no_more() {
     let action = g.add(4, GroupRole::Guest, None);
     g.fits(1, action.clone());
     g.says(1, action.clone(), BAD);
-    // Nobody comes back by an old consent.
+    // No node comes back by an old consent.
     g.fits(4, Action::Leave);
     g.says(1, action, BAD);
 }
 
 /// Mutations: any rank may; a message may be pinned twice, or be let go that is not pinned; all are shown.
 #[test]
-fn messages_are_pinned_by_the_rank_of_the_policy_and_the_last_64_shown() {
+fn pins_need_the_rank_of_the_policy_and_the_last_64_are_shown() {
     let mut g = private();
     let pin = |depth: u64, pinned: bool| Action::Pin { message: MessageId::first_of(depth), pinned };
     for by in 0..7 {
@@ -165,7 +165,7 @@ fn an_epoch_is_for_all_others() {
     g.says(1, epoch(&[&others[..], &others[..1]].concat()), BAD);
     g.says(1, epoch(&[0, 1, 2, 3, 4]), BAD);
     g.says(1, epoch(&[&others[1..], &[5]].concat()), BAD);
-    // With a removal: for who is left.
+    // With a removal: for the remaining members.
     let left = g.log.state().unwrap().nodes().into_iter().filter(|node| *node != g.people.id(4));
     let order: Vec<u16> = left.enumerate().filter(|(_, node)| *node != g.people.id(1)).map(|(n, _)| n as u16).collect();
     let removes = |order: Vec<u16>| Action::Remove {
@@ -177,7 +177,7 @@ fn an_epoch_is_for_all_others() {
     g.says(1, removes(others), BAD);
 }
 
-/// Mutation: an invitation works beyond its uses or its time, for somebody else, with another role, or without a
+/// Mutation: an invitation works beyond its uses or its time, for another node, with another role, or without a
 /// signature.
 #[test]
 fn an_invitation_is_good_for_what_it_says() {
@@ -214,10 +214,10 @@ fn an_invitation_is_good_for_what_it_says() {
     let before = g.log.heads();
     g.fits(3, first);
     g.says(3, second.clone(), BAD);
-    // Who does not know of the first use cannot be refused.
+    // A newcomer whose adder does not know of the first use cannot be refused.
     let apart = operation(&g.people, &g.log, 2, &before, second);
     assert_eq!(g.log.judge(&apart), FITS);
-    // An invitation to the bearer waits for who may invite.
+    // A request with an invitation to the bearer waits for a member that may invite.
     let policy = GroupPolicy { approve: true, ..GroupPolicy::default() };
     let g = Group::new(GroupKind::Private, policy);
     let invitee = Invitee::Bearer(secret.public_key());
@@ -265,7 +265,7 @@ fn kinds_of_groups_differ() {
     assert_eq!((g.log.judge(&late(1_000)), g.log.judge(&late(1_001))), (FITS, BAD));
 }
 
-/// Mutation: an owner that left comes not back when somebody joined meanwhile, or goes when that one leaves again.
+/// Mutation: an owner that left comes not back when a node joined meanwhile, or goes when that one leaves again.
 #[test]
 fn an_owner_leaves_no_one_behind_who_came_meanwhile() {
     let people = People::new();
@@ -371,7 +371,7 @@ fn a_fork_is_proved_once() {
     g.fits(0, g.rank(1, GroupRole::Moderator));
     g.says(3, proof(low, high), BAD);
     assert_eq!(g.log.standing_at(&g.log.heads(), node).unwrap().role, GroupRole::Moderator);
-    // Whoever brings the proof again, as one who knew nothing of it, harms nobody who was forgiven.
+    // A node that brings the proof again, not knowing of it, harms no forgiven node.
     let again = operation(&g.people, &g.log, 3, &before, proof(low, high));
     assert!(g.log.insert(again));
     assert_eq!(g.log.standing_at(&g.log.heads(), node).unwrap().role, GroupRole::Moderator);
@@ -393,7 +393,7 @@ fn the_log_knows_who_was_a_member_when() {
     assert_eq!(g.log.state().unwrap().removed.get(&guest), Some(&out));
     let action = g.add(4, GroupRole::Member, None);
     let stint = g.fits(1, action);
-    // Who looks at an older place beside a newer one looks at the newer one.
+    // A look at an older place beside a newer one is a look at the newer one.
     let both = [stint, out];
     assert_eq!(g.log.standing_at(&both, guest), Some(Standing { stint, role: GroupRole::Member, may_post: true }));
 }

@@ -148,7 +148,7 @@ impl Naive {
         }
     }
 
-    /// Who knows `past` knows the forks of `node` up to this number.
+    /// A node that knows `past` knows the forks of `node` up to this number.
     fn known(&self, node: NodeId, past: &OrderedSet<usize>) -> u64 {
         let proofs = past.iter().filter_map(|p| self.proof(*p)).filter(|(whose, _)| *whose == node);
         let Some(proved) = proofs.map(|(_, seq)| seq).max() else { return 0 };

@@ -72,9 +72,9 @@ fn any_order_of_arrival_gives_the_same_group() {
 }
 
 /// (2) Nothing stands that is concurrent with a removal or demotion of its authority by a higher rank that stands.
-/// (6) So for an addition by invitation: its authority is who signed the invitation.
+/// (6) So for an addition by invitation: its authority is the signer of the invitation.
 ///
-/// Fails if rule (c) is left out, or if the author of an addition counts instead of who signed the invitation.
+/// Fails if rule (c) is left out, or if the author of an addition counts instead of the signer of the invitation.
 #[test]
 fn a_removal_takes_with_it_what_did_not_know_of_it() {
     let (mut voided, mut tokens) = (0, 0);
@@ -127,7 +127,7 @@ fn nothing_rests_on_what_is_void() {
     assert!(rested > logs() / 20, "only {rested} operations had anything void to rest on");
 }
 
-/// (4) There is exactly one OWNER, as long as anybody is in the group: what OWNERs did is one line, and who was last
+/// (4) There is exactly one OWNER, as long as the group has members: what OWNERs did is one line, and the last one
 /// given the group has it.
 ///
 /// Fails if an OWNER's operations that do not know each other all stand, or if an OWNER leaves others behind.

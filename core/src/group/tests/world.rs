@@ -226,7 +226,7 @@ impl<'a> World<'a> {
         Some(action)
     }
 
-    /// The proof of a fork of somebody else.
+    /// The proof of a fork of another node.
     fn fork_proof(&mut self, me: NodeId) -> Option<Action> {
         let forks = forks(&self.log);
         let forks: Vec<_> = forks.into_iter().filter(|(one, _)| one.author != me).collect();

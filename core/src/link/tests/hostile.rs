@@ -575,9 +575,9 @@ fn a_node_that_leaves_ends_the_handshakes_under_way() {
 }
 
 /// A record that binds the identity of its signer to the link key of another node, which lives at the address that it is
-/// told at: who links to the signer reaches the other, and is not heard. Thirty messages broke the link of two honest
-/// nodes 666 times in two minutes. Breaks without the responder's id in the prologue, and without `bind` of the
-/// initiator's (`no_other_identity_is_proven_by_a_key`).
+/// named at: a node that links to the signer reaches the other, and gets no answer. Thirty messages broke the link of
+/// two honest nodes 666 times in two minutes. Breaks without the responder's id in the prologue, and without `bind` of
+/// the initiator's (`no_other_identity_is_proven_by_a_key`).
 #[test]
 fn a_record_with_a_strangers_link_key_opens_no_link() {
     let mut net = Net::new(2, 30);
@@ -650,7 +650,7 @@ fn a_resp_of_another_generation_is_refused() {
     assert_eq!(net.nodes[0].ups(), 1);
 }
 
-/// Who stole the link key of a node can make Inits of any other to it (key compromise impersonation, of which message 1
+/// The thief of a node's link key can make Inits of any other to it (key compromise impersonation, of which message 1
 /// of IK is not free: Noise §7.7, source property 1). They prove nothing: their stamps are not noted, and those of the
 /// true node are still served. Breaks if a stamp is noted when the Init is answered.
 #[test]
@@ -686,7 +686,7 @@ fn impersonating_init(stolen: &KeyPair, to: NodeId, of: &NodeRecord, n: u8) -> V
     bytes
 }
 
-/// Nobody read when a record expires. Breaks if one of the places does not.
+/// No code read when a record expires. Breaks if one of the places does not.
 #[test]
 fn an_expired_record_is_refused_everywhere() {
     let day = 86_400_000;

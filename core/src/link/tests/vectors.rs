@@ -243,8 +243,8 @@ fn frames_are_those_of_another_program() {
     }
 }
 
-/// A node answers the Init of another program so that who goes by the pages reads it, and takes the packet after it.
-/// Breaks if the machine binds something else into the transcript than the pages say, or in another order.
+/// A node answers the Init of another program so that a program written from the pages reads it, and takes the packet
+/// after it. Breaks if the machine binds something else into the transcript than the pages say, or in another order.
 #[test]
 fn a_node_answers_another_program() {
     let all: Value = serde_json::from_str(FILE).unwrap();

@@ -49,7 +49,7 @@ fn a_replayed_first_message_opens_no_session() {
 
 // Fails if the binding is not checked against the device that the link belongs to.
 #[test]
-fn another_device_cannot_open_a_session_with_a_strangers_binding() {
+fn no_device_opens_a_session_with_the_binding_of_another() {
     let (mut nodes, message) = first();
     nodes[1].input(In::Message { from: who(5).node_id(), body: message.clone() });
     assert_eq!(nodes[1].drops(DropReason::Signature), 1);
@@ -63,7 +63,7 @@ fn another_device_cannot_open_a_session_with_a_strangers_binding() {
 
 // Fails if secrets outlive their bundle, or if the sender gets no newer one.
 #[test]
-fn a_first_message_to_an_expired_bundle_is_answered_with_a_newer_one() {
+fn a_message_to_an_expired_bundle_is_answered_with_a_newer_one() {
     let (mut nodes, message) = first();
     nodes[1].pass(Duration::from_millis(LIFETIME));
     nodes[1].pass(Duration::from_secs(86_400));
@@ -111,7 +111,7 @@ fn a_bundle_with_changed_or_swapped_keys_or_suites_is_refused() {
 
 // Fails if suites, keys or ciphertext are left out of the bound data, or if anything is committed before the tag.
 #[test]
-fn no_changed_byte_of_a_first_message_opens_a_session_or_changes_state() {
+fn no_changed_byte_of_a_first_message_begins_a_session() {
     let (mut nodes, message) = first();
     let rows = nodes[1].rows();
     for at in (0..message.len()).filter(|at| *at < 180 || at % 41 == 0 || *at > FIRST_LEN - 3) {
@@ -129,7 +129,7 @@ fn no_changed_byte_of_a_first_message_opens_a_session_or_changes_state() {
 // libsignal works on a copy: a message that does not open leaves the ratchet as it was. Fails if `open` turns the
 // ratchet of the session itself.
 #[test]
-fn a_message_that_does_not_open_changes_nothing_and_ends_nothing() {
+fn an_unreadable_message_changes_nothing_and_ends_nothing() {
     let mut nodes = linked();
     let sent = nodes[0].say(b"genuine");
     let before = dump(&mut nodes[1]);
@@ -179,7 +179,7 @@ fn both_sides_begin_at_once_and_both_sessions_carry() {
 // Fails if only sessions that were answered are retired: what is said in the other's absence would go into one that it
 // never had.
 #[test]
-fn a_second_session_of_the_other_side_ends_an_own_one_without_an_answer() {
+fn a_second_session_of_the_peer_ends_an_unanswered_own_one() {
     let mut nodes = pair();
     let copy = (nodes[0].disk.clone(), nodes[0].app.clone());
     let asks = [nodes[0].say(b"from 0"), nodes[1].say(b"from 1")];
@@ -200,7 +200,7 @@ fn a_second_session_of_the_other_side_ends_an_own_one_without_an_answer() {
 // side did not have any more, and then not at all. Fails if an own session without an answer counts as in use once the
 // other side began one.
 #[test]
-fn what_waits_in_a_session_that_the_other_lost_goes_out_in_the_one_it_began() {
+fn messages_of_a_lost_session_go_out_in_the_one_the_peer_began() {
     let mut nodes = pair();
     let ask = nodes[0].say(b"kept");
     let bundle = nodes[1].take(&ask[0]);
@@ -273,7 +273,7 @@ fn both_sides_send_again_what_a_broken_session_swallowed() {
 
 // Fails if the limit is left out: 2^32 hashes for one message.
 #[test]
-fn a_gap_of_two_thousand_messages_is_bridged_and_one_more_is_a_new_session() {
+fn a_gap_of_2000_messages_is_bridged_and_2001_is_a_new_session() {
     for (gap, opens) in [(2_000u32, true), (2_001, false)] {
         let mut nodes = linked();
         let lost: Vec<_> = (0..gap).map(|n| nodes[0].say(&n.to_le_bytes())).collect();
@@ -397,7 +397,7 @@ fn a_hello_is_said_in_the_session_that_is_not_answered() {
 // The other side says nothing more, so nothing brings the repair up again. Each of question, bundle, hello and its answer
 // is lost once. Mutations: no try follows one that was refused or lost; a repeated hello is not answered.
 #[test]
-fn a_repair_is_made_although_it_was_refused_or_what_it_sent_was_lost() {
+fn a_repair_is_made_after_a_refusal_or_a_lost_message() {
     for lost in 0..5 {
         let mut nodes = linked();
         let from = nodes[0].other();
@@ -430,7 +430,7 @@ fn a_repair_is_made_although_it_was_refused_or_what_it_sent_was_lost() {
 // A stolen store opens what came since only by first messages to the bundles in it and by kept keys. Fails if a chain
 // key, a used message key or an old epoch stays in the store.
 #[test]
-fn a_stolen_store_opens_nothing_older_and_after_a_round_trip_nothing_newer() {
+fn a_stolen_store_opens_nothing_older_or_past_a_round_trip() {
     let mut nodes = linked();
     let old: Vec<Vec<u8>> = (0..6u8)
         .flat_map(|n| {
@@ -455,7 +455,7 @@ fn a_stolen_store_opens_nothing_older_and_after_a_round_trip_nothing_newer() {
 
 // Fails without the limit of sessions: every device of the network could begin thousands here.
 #[test]
-fn unconfirmed_sessions_of_others_are_few_and_the_oldest_gives_way() {
+fn unconfirmed_sessions_are_few_and_the_oldest_gives_way() {
     let mut node = Node::new(1);
     let bundle: [u8; BUNDLE_LEN] = node.machine.keys.bundle().try_into().unwrap();
     let to = who(1).node_id();

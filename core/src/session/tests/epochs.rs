@@ -73,7 +73,7 @@ fn an_epoch_is_used_only_when_the_other_side_surely_holds_it() {
 
 // Fails if an offer is due without messages of both sides, or not due after a day of an epoch.
 #[test]
-fn lost_offers_and_answers_with_a_week_between_delay_an_epoch_only() {
+fn offers_and_answers_lost_for_a_week_only_delay_an_epoch() {
     let mut both = Both::begun();
     for k in 2..8u16 {
         let mut offered = usize::from(k % 2 == 1);
@@ -103,7 +103,7 @@ fn a_thousand_epochs_alternate() {
 
 // Fails if any of the three rules of `offered` is left out.
 #[test]
-fn an_offer_out_of_turn_or_with_another_key_or_of_a_later_epoch_breaks_the_session() {
+fn an_offer_out_of_turn_or_epoch_or_key_breaks_the_session() {
     let key = |n: u8| crate::crypto::kem::encapsulation_key(&[n; 64]);
     let mut both = Both::begun();
     // Epoch 2 is the initiator's, side 0.

@@ -31,7 +31,7 @@ fn a_node_is_asked_for_its_keys_without_a_session() {
     let theirs = (who(1).public_key(), identity(&nodes[1]));
     assert_eq!(nodes[0].keys[1..], [theirs]);
     assert!(nodes.iter().all(|n| n.sessions().is_empty()));
-    // Nobody asked for a second one.
+    // No second one was asked for.
     let again = nodes[1].machine.keys.bundle().to_vec().try_into().unwrap();
     nodes[0].take(&Message::Bundle(&again).encode());
     assert_eq!((nodes[0].keys.len(), nodes[0].drops(DropReason::Message)), (2, 1));
@@ -93,7 +93,7 @@ fn who_is_not_verified_may_have_other_keys() {
 /// A thief of the device key had a session before the node was a contact; then the device itself shows its keys, and the
 /// user compares those. Mutation: `set_trust` leaves sessions with other keys in use.
 #[test]
-fn a_session_from_before_the_comparison_is_not_sealed_in_if_it_is_with_another_key() {
+fn no_older_session_with_another_key_is_used_after_a_comparison() {
     for restart in [false, true] {
         let mut nodes = linked();
         say(&mut nodes, 0, b"before");

@@ -76,7 +76,7 @@ fn a_changed_bit_in_a_chain_is_refused() {
     }
 }
 
-/// Addendum, "thief removes the senior device". Mutation: `may_touch` holds for all, or for who is senior or equal.
+/// Addendum, "thief removes the senior device". Mutation: `may_touch` holds for all, or for a senior or equal device.
 #[test]
 fn a_thief_of_a_junior_device_removes_no_senior() {
     let chain = three();
@@ -203,16 +203,17 @@ fn the_recovery_code_outranks_every_device() {
         thief = thief.add(&device(1), cert(n), WallTime(5)).unwrap();
     }
     assert!(recovered.rank(&thief).is_gt());
-    // Who lacks the code makes no such list.
+    // A node without the code makes no such list.
     let other = Recovery::read(&identity(2).recovery_code().unwrap()).unwrap();
     let fake = chain.recover((&account, &other), |n| n == id(2), None, WallTime(9)).unwrap();
     assert!(!passes(&fake));
 }
 
-/// Who makes an account and says that the first device of another is its first one, and that the recovery key took over.
+/// A node makes an account and says that the first device of another is its first one, and that the recovery key took
+/// over.
 /// Mutation: a chain may begin with a list of the recovery key.
 #[test]
-fn a_stranger_makes_no_chain_in_the_name_of_another_first_device() {
+fn a_stranger_makes_no_chain_in_the_name_of_a_first_device() {
     let mallory = identity(6);
     let keys = AccountKeys { first: identity(1).public_key(), ..mallory.account().keys };
     let account = Account::new(&mallory.account().secret(), keys).unwrap();
@@ -276,7 +277,7 @@ fn a_chain_ends_after_sixteen_lists_and_recovery_goes_on() {
 /// What a chain says, without signatures and hashes: an evaluator of its own.
 #[derive(Clone, Debug)]
 struct Naive {
-    /// Who signed (0: recovery), and the devices after it.
+    /// The signer (0: recovery), and the devices after it.
     steps: Vec<(u8, Vec<u8>)>,
 }
 
@@ -344,7 +345,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// What may be made is what may be read and what the rules say, and `rank` is a total order: nodes that have the same
-    /// chains hold the same one. Mutations: `may_follow` without the order of who stays; `rank` by the length.
+    /// chains hold the same one. Mutations: `may_follow` without the order of those that remain; `rank` by the length.
     #[test]
     fn random_chains_follow_the_rules_and_have_one_order(
         shared in acts(4), first in acts(4), second in acts(4), third in acts(4)

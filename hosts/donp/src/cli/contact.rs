@@ -5,38 +5,38 @@ use clap::Subcommand;
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 PEER is your own name for a contact, a name that a node claims, the beginning of an id, or an id. Your own names win.
-To verify somebody, compare what `donp contact show` prints at both, by voice or face to face, never by the messages that
-it is to protect.")]
+To verify a contact, compare what `donp contact show` prints at both nodes, by voice or face to face, never over the messages
+that it protects.")]
 pub enum ContactVerb {
-    /// Make a node a contact. Who you write to is one already
+    /// Make a node a contact. Writing to a node also makes it a contact
     Add {
-        /// A name that it claims, the beginning of its id, or its id
+        /// The name that it claims, the beginning of its id, or its id
         peer: String,
         /// Your own name for it, 1 to 64 bytes
         #[arg(long)]
         name: Option<String>,
     },
-    /// List contacts, and after them requests of strangers
+    /// List contacts, then requests of strangers
     List,
     /// Show a contact, its safety number, and the QR code that its device scans
     Show {
-        /// Who
+        /// The contact: your name for it, the name it claims, or its id
         peer: String,
     },
     /// Give a contact another name of your own
     Rename {
-        /// Who
+        /// The contact: your name for it, the name it claims, or its id
         peer: String,
         /// The name, 1 to 64 bytes
         #[arg(required_unless_present = "none")]
         name: Option<String>,
-        /// No own name: the one that it claims is shown
+        /// Remove your own name: the name that it claims is shown
         #[arg(long, conflicts_with = "name")]
         none: bool,
     },
-    /// Compare a safety number: if it is right the contact is verified
+    /// Compare a safety number: if it is equal, the contact is verified
     Verify {
-        /// Who
+        /// The contact: your name for it, the name it claims, or its id
         peer: String,
         /// The 60 digits as the other side reads them, in any groups
         #[arg(long, value_name = "DIGITS", required_unless_present = "scan")]
@@ -45,49 +45,49 @@ pub enum ContactVerb {
         #[arg(long, value_name = "TEXT", conflicts_with = "number")]
         scan: Option<String>,
     },
-    /// Send to a verified contact whose key changed without comparing again. It is not verified any more
+    /// Accept a contact's changed key without comparing; the contact is unverified afterwards
     AcceptChange {
-        /// Who
+        /// The contact: your name for it, the name it claims, or its id
         peer: String,
     },
-    /// Accept the request of a stranger. To write to it does the same
+    /// Accept the request of a stranger. Writing to it accepts it too
     Accept {
-        /// Who
+        /// The contact: your name for it, the name it claims, or its id
         peer: String,
     },
     /// Delete the request of a stranger, and its messages here
     Delete {
-        /// Who
+        /// The contact: your name for it, the name it claims, or its id
         peer: String,
     },
-    /// Show nothing that it says until you look: no events, but it is in the history
+    /// Mute a contact: no events; its messages stay in the history
     Mute {
-        /// Who
+        /// The contact: your name for it, the name it claims, or its id
         peer: String,
     },
-    /// End that
+    /// Unmute a contact
     Unmute {
-        /// Who
+        /// The contact: your name for it, the name it claims, or its id
         peer: String,
     },
     /// Block a node, as `donp block`
     Block {
-        /// Who
+        /// The contact: your name for it, the name it claims, or its id
         peer: String,
     },
     /// End a block, as `donp unblock`
     Unblock {
-        /// Who
+        /// The contact: your name for it, the name it claims, or its id
         peer: String,
     },
-    /// Take a contact out of the book: your name for it and what you verified. Messages stay
+    /// Remove a contact, with your name for it and its verification. Messages stay
     Remove {
-        /// Who
+        /// The contact: your name for it, the name it claims, or its id
         peer: String,
     },
-    /// Delete a private conversation here. The other side keeps its own
+    /// Delete a private conversation on this node. The contact keeps its copy
     Clear {
-        /// Who
+        /// The contact: your name for it, the name it claims, or its id
         peer: String,
     },
 }

@@ -5,13 +5,14 @@ use clap::Subcommand;
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 A device is one profile. All devices of an account are one person to contacts. The first has the highest rank: a device
-removes newer ones only, and the recovery code that `donp init` showed outranks all.")]
+can remove newer devices only; the recovery code that `donp init` showed can remove any.")]
 pub enum DeviceVerb {
     /// List the devices of this account, the highest in rank first
     List,
-    /// Show a ticket, as text and QR code, with which a new device joins this account. Good for one device and ten minutes
+    /// Show a ticket, as text and QR code, with which a new device joins this account. Valid for one device and ten
+    /// minutes
     Add,
-    /// Join the account of the device that shows this ticket: for a new profile
+    /// Join the account of the device that shows this ticket; only a new profile can
     Join {
         /// What `donp device add` shows at the other device
         ticket: String,
@@ -26,6 +27,6 @@ pub enum DeviceVerb {
         /// Its name, the beginning of its id, or its id
         device: String,
     },
-    /// Make this device the only one of the account of a recovery code. The code is read from the standard input
+    /// Make this device the only one of an account, with its recovery code, which is read from stdin
     Recover,
 }

@@ -13,22 +13,22 @@ To talk: donp send '#NAME' TEXT, donp history '#NAME'.")]
 pub enum GroupVerb {
     /// Make a group; this node is its owner
     Create(Create),
-    /// Print a ticket that makes somebody a member. This node adds who comes with it, so it is to be online then
+    /// Print a ticket that admits a new member; this node must be online when it is used
     Invite(Invitation),
-    /// Ask to be a member with a ticket from `donp group invite`
+    /// Ask to join with a ticket from `donp group invite`
     Join {
         /// The ticket
         ticket: String,
         /// Wait at most this long for the answer
         #[arg(long, default_value = "30s", value_parser = super::duration, value_name = "TIME")]
         timeout: Duration,
-        /// Do not wait: `donp group list` shows what became of it
+        /// Do not wait: `donp group list` shows the answer
         #[arg(long)]
         no_wait: bool,
     },
-    /// List the groups that this node is or was in, and those it asked to join
+    /// List the groups that this node is or was a member of, and those it asked to join
     List,
-    /// Show a group: what it is, who may do what, who waits to join
+    /// Show a group: its kind, its rules, its requests to join
     Show {
         /// Its name or id
         group: String,
@@ -47,7 +47,7 @@ pub enum GroupVerb {
         /// guest (reads), member (posts), moderator (removes) or admin (invites)
         role: GroupRole,
     },
-    /// Make another member the owner; this node is an admin then
+    /// Make another member the owner; this node becomes an admin
     Transfer {
         /// Its name or id
         group: String,
@@ -58,24 +58,24 @@ pub enum GroupVerb {
     Approve {
         /// Its name or id
         group: String,
-        /// Who asked: a name or id
+        /// The node that asked: a name or id
         node: String,
     },
     /// Do not add a node that asked to join
     Decline {
         /// Its name or id
         group: String,
-        /// Who asked: a name or id
+        /// The node that asked: a name or id
         node: String,
     },
-    /// Remove a member: it reads nothing that is said from then on
+    /// Remove a member: it cannot read later messages
     Kick {
         /// Its name or id
         group: String,
         /// A member's name or id
         node: String,
     },
-    /// Remove a node for good: no invitation brings it back
+    /// Remove a node and refuse its return, also with a ticket
     Ban {
         /// Its name or id
         group: String,
@@ -89,7 +89,7 @@ pub enum GroupVerb {
         /// A name or id
         node: String,
     },
-    /// Leave a group, or give up to join it
+    /// Leave a group, or cancel a request to join
     Leave {
         /// Its name or id
         group: String,
@@ -115,20 +115,20 @@ pub enum GroupVerb {
         /// The message: its id in `donp history`, or the beginning of it
         message: String,
     },
-    /// Do not show a message above the others any more
+    /// Stop showing a message above the others
     Unpin {
         /// Its name or id
         group: String,
         /// The message: its id in `donp group show`, or the beginning of it
         message: String,
     },
-    /// Change who may do what in a group of yours; what is not given stays
+    /// Change the rules of a group of yours; omitted options are unchanged
     Policy {
         /// Its name or id
         group: String,
         #[command(flatten)]
         policy: Policy,
-        /// Who comes with a ticket is added at once
+        /// Add holders of a ticket at once
         #[arg(long, conflicts_with = "approve")]
         no_approve: bool,
     },
@@ -138,8 +138,8 @@ pub enum GroupVerb {
 pub struct Create {
     /// 1 to 64 bytes
     pub name: String,
-    /// public (anybody who has a ticket or the id, nothing in it is secret), private (by invitation), secret (and no trace of
-    /// it outside) or temporary (until --expires) [default: private]
+    /// public (anyone with a ticket or the id, nothing in it is secret), private (by invitation), secret (private, and
+    /// leaves no trace outside) or temporary (until --expires) [default: private]
     #[arg(long)]
     pub kind: Option<GroupKind>,
     /// A temporary group ends this long from now, as 2h or 7d
@@ -153,28 +153,28 @@ pub struct Create {
 pub struct Invitation {
     /// Its name or id
     pub group: String,
-    /// What who comes with it is
+    /// Role of the new member
     #[arg(long, default_value = "member")]
     pub role: GroupRole,
-    /// How many may come with it
+    /// How many nodes may use it
     #[arg(long, default_value_t = 1, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub uses: u32,
-    /// It is good for this long, as 2h or 7d
+    /// Valid for this long, as 2h or 7d
     #[arg(long, default_value = "7d", value_parser = long_duration, value_name = "TIME")]
     pub expires: Duration,
-    /// Only this node can come with it: a name or id
+    /// Only this node can use it: a name or id
     #[arg(long = "for", value_name = "NODE")]
     pub node: Option<String>,
 }
 
-/// Who may do what. What is not given is as it was.
+/// Which role may do what. Omitted options are unchanged.
 #[derive(Debug, Args)]
 #[group(skip)]
 pub struct Policy {
-    /// What newcomers may read of what was said before: none, all, a number of messages as 100, or of days as 7d
+    /// Older messages that newcomers may read: none, all, a number of messages as 100, or of days as 7d
     #[arg(long, value_name = "none|all|N|Nd")]
     pub history: Option<GroupHistory>,
-    /// Who comes with a ticket for anybody waits until `donp group approve`
+    /// Holders of an open ticket wait for `donp group approve`
     #[arg(long)]
     pub approve: bool,
     /// The lowest role that posts

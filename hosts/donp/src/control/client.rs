@@ -30,7 +30,7 @@ pub enum Next {
 }
 
 impl Client {
-    /// None if nobody listens there.
+    /// None if no process listens there.
     pub fn connect(path: &Path) -> Option<Self> {
         let stream = UnixStream::connect(path).ok()?;
         Some(Self { stream: BufReader::new(stream), next_id: 1 })

@@ -21,7 +21,7 @@ use super::MAX_LINE;
 use crate::failure::{Exit, Failure};
 use crate::service::Service;
 
-/// Connections at once; one more is told so and closed.
+/// Connections at once; one more gets an error and is closed.
 const MAX_CLIENTS: usize = 64;
 /// A client that does not read for this long is cut off.
 const WRITE_WAIT: Duration = Duration::from_secs(10);
@@ -107,11 +107,11 @@ fn bind(path: &Path) -> Result<UnixListener, Failure> {
     if !about.is_dir() || about.uid() != os::own_uid() || about.permissions().mode() & 0o077 != 0 {
         return Err(Failure::new(
             Exit::Failed,
-            format!("others can reach the control socket's folder {}", dir.display()),
+            format!("other users can reach the control socket's folder {}", dir.display()),
         )
-        .hint("chmod 700 on it, or another --state-dir"));
+        .hint("chmod 700 it, or use another --state-dir"));
     }
-    // Left by a process that was killed: whoever holds the lock is the only one to listen here.
+    // Left by a process that was killed: only the holder of the lock listens here.
     match fs::symlink_metadata(path) {
         Ok(old) if old.file_type().is_socket() => fs::remove_file(path).map_err(io)?,
         Ok(_) => {
@@ -300,7 +300,7 @@ impl Client {
         follows: &mut bool,
     ) -> Result<Value, Failure> {
         if *follows {
-            return Err(Failure::usage("this connection follows the events already"));
+            return Err(Failure::usage("this connection already follows the events"));
         }
         let cursor = self.service.node.cursor();
         let after = params["after"].as_u64().unwrap_or(cursor);

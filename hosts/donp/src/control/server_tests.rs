@@ -57,7 +57,7 @@ fn the_socket_is_its_owners_alone_and_goes_with_its_server() {
     // A folder that others can enter is refused.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let open = Server::start(&path, Arc::clone(&service)).err().unwrap();
-    assert!(open.what.contains("others can reach"), "{open}");
+    assert!(open.what.contains("other users can reach"), "{open}");
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     // So is a link to one, and a file in the way; a socket left behind is replaced.
     let link = dir.path().join("link");
@@ -211,7 +211,7 @@ fn clients_that_went_away_free_their_places() {
         let until = Instant::now() + Duration::from_secs(60);
         let served = || bench.connect().call("version", &json!({})).is_ok();
         while !served() {
-            assert!(Instant::now() < until, "round {round}: nobody is served");
+            assert!(Instant::now() < until, "round {round}: no client is served");
             thread::sleep(Duration::from_millis(50));
         }
     }

@@ -55,7 +55,7 @@ pub struct View {
     pub all: Vec<Seen>,
     /// Private messages by the other side's name, in display order.
     pub private: BTreeMap<String, Vec<String>>,
-    /// Ids of the messages that were told as events, with repeats.
+    /// Ids of the messages that were reported as events, with repeats.
     pub told: Vec<String>,
     /// Private messages of this node that are still in its outbox.
     pub outbox: u64,
@@ -77,9 +77,9 @@ pub struct Expected {
 pub struct Verdict {
     /// Messages that a node should have and has not, summed over nodes.
     pub lost: usize,
-    /// Messages that are somewhere twice, or that nobody sent.
+    /// Messages that are somewhere twice, or that no node sent.
     pub duplicates: usize,
-    /// Messages that nobody sent.
+    /// Messages that no node sent.
     pub unknown: usize,
     pub orders_equal: bool,
     /// No message comes before one that its author had seen.
@@ -146,7 +146,7 @@ fn count(v: &mut Verdict, name: &str, place: &str, have: &[&String], wanted: &BT
     let lost = wanted.difference(&once).count();
     let unknown = once.difference(wanted).count();
     let twice = have.len() - once.len();
-    for (n, what) in [(lost, "missing from"), (unknown, "in, though nobody sent them to it,"), (twice, "twice in")] {
+    for (n, what) in [(lost, "missing from"), (unknown, "in, though no node sent them to it,"), (twice, "twice in")] {
         if n > 0 {
             v.problems.push(format!("{name}: {n} messages are {what} {place}"));
         }

@@ -20,7 +20,7 @@ use crate::json;
 /// How often a condition is looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The end of all patience, and whether somebody pressed Ctrl-C.
+/// The time limit, and whether Ctrl-C was pressed.
 #[derive(Clone)]
 pub struct Limits {
     pub until: Instant,
@@ -29,7 +29,7 @@ pub struct Limits {
 
 impl Limits {
     /// # Errors
-    /// When the time is over or somebody wants this to end.
+    /// When the time is over or Ctrl-C was pressed.
     pub fn check(&self, what: &str) -> Result<(), Failure> {
         if self.interrupted.load(Ordering::SeqCst) {
             return Err(Failure::new(Exit::Interrupted, ""));
@@ -152,7 +152,7 @@ impl Member {
             .map_err(|e| failed(&format!("log: {e}")))?;
         let mut command = donp(&self.dir, &name)?;
         command
-            // Nobody else on this machine has a part in it.
+            // No other program on this machine has a part in it.
             .args(["-v", "run", "--until-stdin-ends", "--lan", "off", "--listen", "127.0.0.1:0"])
             .args(["--seed", &seed.to_string()]);
         if let Some(place) = through {
@@ -256,7 +256,7 @@ pub fn history(member: &Member, conversation: &str) -> Result<Vec<Value>, Failur
     }
 }
 
-/// The ids of all messages that were told as events, none acknowledged.
+/// The ids of all messages that were reported as events, none acknowledged.
 pub fn told(member: &Member) -> Result<Vec<String>, Failure> {
     let mut client = member.connect()?;
     let (mut ids, mut after) = (Vec::new(), 0);

@@ -1,4 +1,4 @@
-//! The third act: a private group. Who is removed stays linked and reads nothing that is said after, and a newcomer gets
+//! The third act: a private group. The removed member stays linked and reads no later message, and a newcomer gets
 //! what was said before, proven by its authors' signatures.
 
 use serde_json::{Value, json};

@@ -93,7 +93,7 @@ fn folder(keep: Option<&Path>) -> Result<(PathBuf, Option<tempfile::TempDir>), F
             (temporary.path().to_path_buf(), Some(temporary))
         }
     };
-    // The nodes must not read the settings of whoever looks at this.
+    // The nodes must not read the settings of the user of this demo.
     std::fs::write(dir.join("config.toml"), "").map_err(failed)?;
     Ok((dir, temporary))
 }
@@ -202,7 +202,7 @@ impl Show<'_> {
         )
     }
 
-    /// With two nodes the survivor has nobody left and notices.
+    /// With two nodes the survivor has no peer left and notices.
     fn degraded(&self, victim: usize) -> Result<String, Failure> {
         if self.members.len() > 2 {
             return Ok(String::new());
@@ -262,7 +262,7 @@ impl Show<'_> {
                 let complete = outbox == 0 && have >= private && history(member, "all")?.len() >= all;
                 Ok(complete.then_some(()))
             });
-            // What is missing then is for the judge to say, unless somebody wants this to end.
+            // What is missing then is for the judge to say, unless Ctrl-C was pressed.
             match seen {
                 Err(e) if e.exit == Exit::Failed && !self.limits.interrupted.load(Ordering::SeqCst) => break,
                 other => other?,
@@ -419,7 +419,7 @@ impl Show<'_> {
 
 type States = Arc<Mutex<Vec<String>>>;
 
-/// Notes the states a node goes through, until told to stop or the node ends.
+/// Notes the states a node goes through, until stopped or the node ends.
 fn watch(member: &Member) -> Result<(Arc<AtomicBool>, States), Failure> {
     let watching = Arc::new(AtomicBool::new(true));
     let states: States = Arc::new(Mutex::new(vec![member.first_state.clone()]));

@@ -1,4 +1,4 @@
-//! Contacts, requests, what was read, and who is at the other end of a link: from JSON to JSON.
+//! Contacts, requests, read marks, and the identity at the other end of a link: from JSON to JSON.
 
 use std::time::{Duration, Instant};
 
@@ -140,7 +140,7 @@ impl Service {
         Ok(object("marked_read", json!({ "conversation": json::conversation(conversation) })))
     }
 
-    /// Who has a message of this node.
+    /// The members that have a message of this node.
     fn confirmations(&self, params: &Value) -> Result<Value, Failure> {
         let conversation = self.conversation_of(params)?;
         let message = self.message_id(conversation, text_of(params, "message")?)?;
@@ -149,7 +149,7 @@ impl Service {
 
     fn send_typing(&self, params: &Value) -> Result<Value, Failure> {
         if !self.running {
-            return Err(no_daemon("typing is shown to who is linked"));
+            return Err(no_daemon("typing notices go to connected nodes only"));
         }
         let conversation = self.conversation_of(params)?;
         self.node.send_typing(conversation)?;
@@ -159,9 +159,7 @@ impl Service {
     fn delete_conversation(&self, params: &Value) -> Result<Value, Failure> {
         let conversation = self.conversation_of(params)?;
         if !matches!(conversation, Conversation::Private(_)) {
-            return Err(
-                Failure::usage("only what was said with one node can be deleted here").hint("donp contact list")
-            );
+            return Err(Failure::usage("only a private conversation can be deleted").hint("donp contact list"));
         }
         self.node.delete_conversation(conversation)?;
         Ok(object("deleted_conversation", json!({ "conversation": json::conversation(conversation) })))

@@ -74,7 +74,7 @@ impl Service {
             return Err(no_daemon("the other device is asked over the network"));
         }
         let ticket: DeviceTicket = text_of(params, "ticket")?.trim().parse().map_err(|e: ParseTicketError| {
-            Failure::new(Exit::Failed, format!("the ticket is broken: {e}"))
+            Failure::new(Exit::Failed, format!("the ticket is damaged: {e}"))
                 .hint("copy it again, whole, from `donp device add`")
         })?;
         self.node.join_account(&ticket)?;
@@ -121,7 +121,7 @@ impl Service {
         let [one] = found.as_slice() else {
             let what = if found.is_empty() { "no device" } else { "more than one device" };
             return Err(Failure::new(Exit::Failed, format!("{what} of this account is '{wanted}'"))
-                .hint("donp device list; its id is right for one alone"));
+                .hint("donp device list; use its id"));
         };
         self.node.remove_device(one.node)?;
         self.devices()

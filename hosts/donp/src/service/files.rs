@@ -57,8 +57,8 @@ impl Service {
         let of = resolve::conversation_with(text_of(params, "conversation")?, &self.book()?, &peers, &groups)?;
         let message = self.message(of, text_of(params, "id")?)?;
         let Content::File { file, .. } = &message.content else {
-            return Err(Failure::new(Exit::Failed, "this message names no file")
-                .hint("donp history marks those that do, each with its id"));
+            return Err(Failure::new(Exit::Failed, "this message has no file")
+                .hint("donp history marks messages with files and shows their ids"));
         };
         let author: Option<NodeId> = (message.author != self.node.id()).then_some(message.author);
         self.node.fetch_file(of, file, author)?;

@@ -62,7 +62,7 @@ impl Service {
         };
         match (kind, expires_in) {
             (GroupKind::Temporary, None) => {
-                return Err(Failure::usage("a temporary group ends some day").hint("--expires 2h, or another time"));
+                return Err(Failure::usage("a temporary group needs an end").hint("--expires 2h, or another time"));
             }
             (GroupKind::Temporary, Some(_)) | (_, None) => {}
             (_, Some(_)) => {
@@ -78,7 +78,7 @@ impl Service {
         let id = self.group_of(params)?;
         let role = choice(params, "role")?.unwrap_or(GroupRole::Member);
         let uses = u32::try_from(number_of(params, "uses", 1)?)
-            .map_err(|_| Failure::usage("an invitation is for 1 to 10,000 newcomers"))?;
+            .map_err(|_| Failure::usage("a ticket is for 1 to 10,000 newcomers"))?;
         let expires_in = seconds_of(params, "expires_in_s")?.unwrap_or(INVITATION);
         let node = match &params["node"] {
             Value::Null => None,
@@ -86,7 +86,7 @@ impl Service {
         };
         let ticket = self.node.invite_to_group(id, role, uses, expires_in, node)?;
         if ticket.addrs.is_empty() {
-            return Err(no_daemon("an invitation holds the addresses that a running node listens on"));
+            return Err(no_daemon("a ticket holds the addresses that a running node listens on"));
         }
         let kind = self.node.group(id)?.map(|g| g.kind);
         Ok(object(
@@ -109,9 +109,9 @@ impl Service {
     fn join_group(&self, params: &Value, gone: &dyn Fn() -> bool) -> Result<Value, Failure> {
         let text = text_of(params, "ticket")?.trim();
         let ticket: GroupTicket = text.parse().map_err(|e: ParseTicketError| {
-            let what = Failure::new(Exit::Failed, format!("the invitation is broken: {e}"));
+            let what = Failure::new(Exit::Failed, format!("the ticket is damaged: {e}"));
             match text.chars().next() {
-                Some('t' | 'T') => what.hint("this is a ticket of a network: donp join TICKET"),
+                Some('t' | 'T') => what.hint("this is a ticket for a network: donp join TICKET"),
                 _ => what.hint("copy it again, whole, from `donp group invite`"),
             }
         })?;
@@ -119,8 +119,8 @@ impl Service {
         let before = self.node.last_event();
         self.node.join_group(&ticket).map_err(|e| match e {
             NodeError::Command(CommandError::ToSelf) => {
-                Failure::new(Exit::Failed, "this invitation is of this node itself")
-                    .hint("give it to somebody else: who takes it becomes a member")
+                Failure::new(Exit::Failed, "this ticket was issued by this node")
+                    .hint("give it to the node that should join")
             }
             NodeError::Command(CommandError::NotAllowed(why)) => {
                 Failure::new(Exit::Refused, why).hint("donp group list shows the groups of this node")
@@ -182,7 +182,7 @@ impl Service {
         let name = self.known_groups()?.into_iter().find(|(known, _)| *known == id).map(|(_, name)| name);
         let is_owner = self.node.group(id)?.is_some_and(|g| g.role == Some(GroupRole::Owner) && g.members.len() > 1);
         if is_owner {
-            return Err(Failure::new(Exit::Refused, "this node owns the group: hand it over before leaving")
+            return Err(Failure::new(Exit::Refused, "this node owns the group: transfer it before leaving")
                 .hint("donp group transfer GROUP NODE"));
         }
         self.node.leave_group(id)?;
@@ -200,8 +200,8 @@ impl Service {
     fn show_group(&self, id: GroupId) -> Result<Value, Failure> {
         let names = self.names()?;
         let group = self.node.group(id)?.ok_or_else(|| match names.group(id) {
-            Some(name) => Failure::new(Exit::Failed, format!("this node asked to join {name} and is no member yet"))
-                .hint("whoever made the invitation adds it, and has to be online for that"),
+            Some(name) => Failure::new(Exit::Failed, format!("this node asked to join {name} and is not a member yet"))
+                .hint("the inviting node must be online to add it"),
             None => Failure::from(CommandError::Unknown("group")),
         })?;
         json::write(api::GroupInfo::from(group).named(|id| names.get(id).map(Into::into)))
@@ -209,7 +209,7 @@ impl Service {
 
     fn remove_member(&self, params: &Value) -> Result<Value, Failure> {
         let ban = params["ban"].as_bool() == Some(true);
-        // Who may come back can be banned without being a member.
+        // A node that may come back can be banned without being a member.
         let among = if ban { Among::All } else { Among::Members };
         self.about_node(params, among, |id, node| Ok(self.node.remove_member(id, node, ban)?))
     }
@@ -283,9 +283,9 @@ impl Service {
         let members = || named(info.members.iter().map(|m| m.id).collect());
         match among {
             Among::Members => resolve::node_of(text, members().into_iter())
-                .map_err(|e| if e.hint.is_some() { e } else { e.hint("donp group members GROUP lists who is in it") }),
+                .map_err(|e| if e.hint.is_some() { e } else { e.hint("donp group members GROUP lists the members") }),
             Among::Asking => resolve::node_of(text, named(info.requests.clone()).into_iter())
-                .map_err(|e| if e.hint.is_some() { e } else { e.hint("donp group show GROUP lists who waits") }),
+                .map_err(|e| if e.hint.is_some() { e } else { e.hint("donp group show GROUP lists the requests") }),
             Among::All => resolve::node_of(text, members().into_iter()).or_else(|_| resolve::node(text, &peers)),
         }
     }

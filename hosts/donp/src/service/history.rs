@@ -207,7 +207,7 @@ impl Reactions {
             Content::React { react_to, mark } => {
                 let row = json!({ "mark": mark, "author": m.author.to_string(), "name": names.get(m.author) });
                 let all = self.0.entry(*react_to).or_default();
-                // Who marks a message twice in one way marks it once.
+                // Two equal reactions of one author count once.
                 if !m.retracted && !all.contains(&row) {
                     all.push(row);
                 }

@@ -31,17 +31,17 @@ pub fn contact(verb: &ContactVerb, backend: &mut Backend, out: &Output) -> Resul
         ContactVerb::Verify { peer, number, scan } => {
             let shown = number.as_ref().or(scan.as_ref());
             act("verify_contact", json!({ "peer": peer, "shown": shown }), &|who| {
-                format!("{who} is verified: what you send it only its device reads")
+                format!("{who} is verified: only its device can read what you send it")
             })
         }
         ContactVerb::AcceptChange { peer } => act("accept_change", json!({ "peer": peer }), &|who| {
-            format!("{who} is not verified any more; messages go to it again")
+            format!("{who} is unverified; messages to it are sent again")
         }),
         ContactVerb::Accept { peer } => {
             act("accept_contact", json!({ "peer": peer }), &|who| format!("{who} is in your contacts"))
         }
         ContactVerb::Mute { peer } => act("mute_contact", json!({ "peer": peer, "muted": true }), &|who| {
-            format!("{who} is muted: recv shows nothing of it, history does")
+            format!("{who} is muted: recv does not show its messages, history does")
         }),
         ContactVerb::Unmute { peer } => {
             act("mute_contact", json!({ "peer": peer, "muted": false }), &|who| format!("{who} is not muted"))
@@ -52,7 +52,7 @@ pub fn contact(verb: &ContactVerb, backend: &mut Backend, out: &Output) -> Resul
         ContactVerb::Delete { peer } => remove(peer, true, backend, out),
         ContactVerb::Clear { peer } => {
             let value = backend.call("delete_conversation", &json!({ "conversation": peer }))?;
-            out.value(&value, |_| "deleted here; the other side keeps its own".into())
+            out.value(&value, |_| "deleted here; the contact keeps its copy".into())
         }
     }
 }
@@ -68,8 +68,8 @@ fn remove(peer: &str, is_request: bool, backend: &mut Backend, out: &Output) -> 
         // A contact is not deleted with all that was said by a word that means requests.
         let shown: Contact = shape::read(&backend.call("contact", &json!({ "peer": peer }))?)?;
         if !shown.request {
-            return Err(Failure::new(Exit::Failed, format!("{} is a contact and no request", name_of(&shown)))
-                .hint("donp contact remove, or donp contact clear to delete what was said"));
+            return Err(Failure::new(Exit::Failed, format!("{} is a contact, not a request", name_of(&shown)))
+                .hint("donp contact remove, or donp contact clear to delete the conversation"));
         }
     }
     let value = backend.call("remove_contact", &json!({ "peer": peer, "messages": is_request }))?;
@@ -77,7 +77,7 @@ fn remove(peer: &str, is_request: bool, backend: &mut Backend, out: &Output) -> 
         let who = v["name"].as_str().map_or_else(|| text_short(v, "short"), escape_for_terminal);
         match is_request {
             true => format!("the request of {who} is deleted, with its messages here"),
-            false => format!("{who} is not in your contacts any more; its messages stay"),
+            false => format!("{who} is no longer in your contacts; its messages stay"),
         }
     })
 }
@@ -90,7 +90,7 @@ fn list(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
     }
     let all: Vec<Contact> = all.iter().map(shape::read).collect::<Result<_, _>>()?;
     if all.is_empty() {
-        out.note("No contacts yet: who you write to becomes one, or donp contact add NODE --name NAME.");
+        out.note("No contacts yet: write to a node, or run donp contact add NODE --name NAME.");
         return Ok(());
     }
     let row = |c: &Contact| {
@@ -155,16 +155,16 @@ fn show(peer: &str, backend: &mut Backend, out: &Output) -> Result<(), Failure> 
     .collect();
     out.line(table(&rows).trim_end())?;
     let Some(number) = number else {
-        out.note("Its keys are not known here yet, so there is no safety number: again when it is linked.");
+        out.note("Its keys are not known here yet, so there is no safety number: try again when it is connected.");
         return Ok(());
     };
     let groups: Vec<String> = text_of(&number, "number").split(' ').map(String::from).collect();
-    out.line("safety number, equal at both:")?;
+    out.line("safety number, equal at both nodes:")?;
     for line in groups.chunks(4) {
         out.line(&format!("    {}", line.join(" ")))?;
     }
     let code = text_of(&number, "code");
-    out.line(&format!("for `donp contact verify --scan` at the other side, or its camera:\n{code}"))?;
+    out.line(&format!("for `donp contact verify --scan` at the contact, or its camera:\n{code}"))?;
     qr(&code).map_or(Ok(()), |drawn| out.line(&drawn))
 }
 
@@ -189,11 +189,11 @@ pub fn authenticate(node: &str, backend: &mut Backend, out: &Output) -> Result<(
         }
         Some(AuthenticationResult::Failed) => Err(Failure::new(
             Exit::Untrusted,
-            format!("what is at the other end of the link is not the device of {who}"),
+            format!("the other end of the link is not the device of {who}"),
         )
-        .hint("somebody has its link key, or stands between: send nothing secret, and ask it by other means")),
+        .hint("an attacker has its link key, or is a man in the middle: send nothing secret, and check over another channel")),
         _ => Err(Failure::new(Exit::Network, format!("{who} gave no answer in ten seconds"))
-            .hint("donp peers shows who is linked")),
+            .hint("donp peers shows the connected nodes")),
     }
 }
 
@@ -204,14 +204,14 @@ pub(super) fn event_lines(event: &Event) -> Vec<String> {
             let who = name.as_deref().map_or_else(|| node.short(), escape_for_terminal);
             let id = node.short();
             vec![
-                format!("{who} ({id}) is no contact of yours and writes to you:"),
+                format!("{who} ({id}), who is not a contact, writes to you:"),
                 format!("donp contact accept {id}, or delete, or block"),
             ]
         }
         Event::ContactChanged { node, name, .. } => {
             let who = name.as_deref().map_or_else(|| node.short(), escape_for_terminal);
             vec![
-                format!("{who} has ANOTHER KEY than the one that you verified; nothing is sent to it:"),
+                format!("the KEY of {who} CHANGED since you verified it; nothing is sent to it:"),
                 format!("donp contact verify {0} --number …, or donp contact accept-change {0}", node.short()),
             ]
         }

@@ -26,7 +26,7 @@ pub fn device(verb: &DeviceVerb, backend: &mut Backend, out: &Output) -> Result<
         DeviceVerb::Add => add(backend, out),
         DeviceVerb::Join { ticket } => {
             let answer = backend.call("join_account", &json!({ "ticket": ticket }))?;
-            joined(&answer, out, "the other device did not take this one in")
+            joined(&answer, out, "the other device did not add this one")
         }
         DeviceVerb::Rename { name } => {
             let answer = backend.call("rename_device", &json!({ "name": name }))?;
@@ -39,7 +39,7 @@ pub fn device(verb: &DeviceVerb, backend: &mut Backend, out: &Output) -> Result<
         DeviceVerb::Recover => {
             let code = code(out)?;
             let answer = backend.call("recover_account", &json!({ "code": *code }))?;
-            joined(&answer, out, "nobody who is linked has the lists of this account")
+            joined(&answer, out, "no connected node has this account's device list")
         }
     }
 }
@@ -65,9 +65,7 @@ fn list(answer: &Value, out: &Output) -> Result<(), Failure> {
 fn add(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
     let ticket = backend.call("add_device", &json!({}))?;
     note_loopback(&ticket, out);
-    out.note(
-        "Good for one device and ten minutes. Whoever reads this first joins your account: show it to nobody else.",
-    );
+    out.note("Valid for one device and ten minutes. The first device to use this joins your account: keep it secret.");
     out.value(&ticket, |v| text_of(v, "ticket"))?;
     if out.json {
         return Ok(());
@@ -78,11 +76,11 @@ fn add(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
 
 fn joined(answer: &Value, out: &Output, why: &str) -> Result<(), Failure> {
     if answer["joined"] == true {
-        out.note("This device is of that account now.");
+        out.note("This device belongs to that account now.");
         return list(answer, out);
     }
     Err(Failure::new(Exit::Network, why.to_owned()).hint(
-        "see that both run and reach each other; a ticket is good for one device and ten minutes: donp device add again",
+        "check that both run and reach each other; a ticket is valid for one device and ten minutes: run donp device add again",
     ))
 }
 
@@ -96,7 +94,7 @@ fn code(out: &Output) -> Result<Zeroizing<String>, Failure> {
     let mut input = std::io::Read::take(input.lock(), MAX_LINE);
     input.read_line(&mut line).map_err(|e| Failure::new(Exit::Failed, format!("the standard input: {e}")))?;
     if line.trim().is_empty() {
-        return Err(Failure::usage("no recovery code was given").hint("type it, or write it to the standard input"));
+        return Err(Failure::usage("no recovery code was given").hint("type it, or pipe it to stdin"));
     }
     Ok(line)
 }
@@ -106,7 +104,7 @@ pub(super) fn event_line(event: &Event) -> Option<String> {
     let Event::DevicesChanged { node, name, device, added, .. } = event else { return None };
     let who = name.as_deref().map_or_else(|| node.short(), escape_for_terminal);
     Some(match added {
-        true => format!("{who} has one more device, {}: donp contact show {}", device.short(), node.short()),
-        false => format!("{} is no device of {who} any more", device.short()),
+        true => format!("{who} has a new device, {}: donp contact show {}", device.short(), node.short()),
+        false => format!("{} is no longer a device of {who}", device.short()),
     })
 }

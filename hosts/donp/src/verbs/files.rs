@@ -21,12 +21,13 @@ pub fn file(verb: &FileVerb, backend: &mut Backend, out: &Output) -> Result<(), 
             let file: FileInfo = shape::read(&fetched)?;
             if !file.is_whole {
                 let what = match (fetched["running"] == false, file.holders) {
-                    (true, _) => "it is fetched when this node runs",
-                    (false, 0) => "nobody who has it is connected now; it goes on when somebody is",
-                    (false, _) => "it goes on coming",
+                    (true, _) => "the download starts when this node runs",
+                    (false, 0) => "no holder is connected; the download resumes when one is",
+                    (false, _) => "the download continues",
                 };
                 let so_far = format!("{} of {} are here: {what}", bytes(file.bytes), bytes(file.size));
-                return Err(Failure::new(Exit::Network, so_far).hint("donp file list; then again, or donp file save"));
+                return Err(Failure::new(Exit::Network, so_far)
+                    .hint("donp file list shows when it is whole, then donp file save"));
             }
             let to = to.clone().unwrap_or_else(|| harmless(&file.name));
             save(&file.id.to_string(), &to, backend, out)
@@ -74,7 +75,7 @@ pub fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|e| Failure::new(Exit::Failed, format!("{}: {e}", path.display())))
 }
 
-/// Where a file is saved that somebody else named: never hidden, never an option of a program.
+/// Where a file is saved that another node named: never hidden, never an option of a program.
 fn harmless(name: &str) -> PathBuf {
     match name.starts_with(['.', '-', '~']) {
         true => PathBuf::from(format!("_{name}")),

@@ -49,20 +49,20 @@ pub fn group(verb: &GroupVerb, backend: &mut Backend, out: &Output) -> Result<()
         GroupVerb::Decline { group, node } => {
             let params = json!({ "group": group, "node": node, "approve": false });
             act("answer_join", &params, backend, out, |who, name| {
-                format!("{who} is not added to {name}, and is told so")
+                format!("{who} is not added to {name}, and is notified")
             })
         }
         GroupVerb::Kick { group, node } => {
             let params = json!({ "group": group, "node": node, "ban": false });
             act("remove_member", &params, backend, out, |who, name| {
-                format!("{who} is removed from {name} and reads nothing that is said from now on")
+                format!("{who} is removed from {name} and cannot read later messages")
             })
         }
         GroupVerb::Ban { group, node } => {
             let params = json!({ "group": group, "node": node, "ban": true });
             act("remove_member", &params, backend, out, |who, name| {
                 let unban = out.hints.of("`donp group unban`");
-                format!("{who} is banned from {name}: no invitation brings it back until {unban}")
+                format!("{who} is banned from {name}: no ticket admits it until {unban}")
             })
         }
         GroupVerb::Unban { group, node } => {
@@ -70,10 +70,7 @@ pub fn group(verb: &GroupVerb, backend: &mut Backend, out: &Output) -> Result<()
             act("unban_member", &params, backend, out, |who, name| format!("{who} may be invited to {name} again"))
         }
         GroupVerb::Leave { group } => out.done(&backend.call("leave_group", &json!({ "group": group }))?, |v| {
-            format!(
-                "left {}; what was said while you were in it stays",
-                name_of(v["name"].as_str(), &text_of(v, "short"))
-            )
+            format!("left {}; its messages up to now stay here", name_of(v["name"].as_str(), &text_of(v, "short")))
         }),
         GroupVerb::Rename { group, name } => {
             let params = json!({ "group": group, "name": name });
@@ -81,7 +78,7 @@ pub fn group(verb: &GroupVerb, backend: &mut Backend, out: &Output) -> Result<()
         }
         GroupVerb::Describe { group, text } => {
             let params = json!({ "group": group, "description": text });
-            act("describe_group", &params, backend, out, |_, name| format!("{name} has another description"))
+            act("describe_group", &params, backend, out, |_, name| format!("{name} has a new description"))
         }
         GroupVerb::Pin { group, message } => {
             let params = json!({ "group": group, "message": message });
@@ -117,7 +114,7 @@ fn create(args: &Create, backend: &mut Backend, out: &Output) -> Result<(), Fail
         let name = name_of(v["name"].as_str(), &text_of(v, "short"));
         format!("{name} is a {} group, and you are its owner\nid  {}", text_of(v, "kind"), text_of(v, "id"))
     })?;
-    out.note(&format!("To invite somebody: donp group invite {}", quoted(&args.name)));
+    out.note(&format!("To invite others: donp group invite {}", quoted(&args.name)));
     Ok(())
 }
 
@@ -157,16 +154,16 @@ fn invite(args: &Invitation, backend: &mut Backend, out: &Output) -> Result<(), 
         }),
     )?;
     if ticket["closed_network"] == true {
-        out.note("This ticket holds the key of a closed network: whoever has it can enter.");
+        out.note("This ticket holds the key of a closed network: anyone who has it can enter.");
     }
     let good_for = lasting(args.expires);
     out.note(&match (ticket["kind"].as_str(), ticket["node"].as_str()) {
-        (Some("public"), _) => "The group is public: this ticket is good for anybody, and does not end.".to_owned(),
-        (_, Some(node)) => format!("Only {} can come with this ticket, for {good_for}.", super::short(node)),
+        (Some("public"), _) => "The group is public: anyone can use this ticket, and it does not expire.".to_owned(),
+        (_, Some(node)) => format!("Only {} can use this ticket, for {good_for}.", super::short(node)),
         (_, None) if args.uses == 1 => {
-            format!("Whoever comes with this ticket first is in, for {good_for}: give it to nobody else.")
+            format!("The first node to use this ticket within {good_for} joins: keep it secret.")
         }
-        (_, None) => format!("{} can come with this ticket, for {good_for}, whoever they are.", args.uses),
+        (_, None) => format!("Any {} nodes can use this ticket, for {good_for}: keep it secret.", args.uses),
     });
     super::note_loopback(&ticket, out);
     out.value(&ticket, |v| text_of(v, "ticket"))
@@ -185,7 +182,7 @@ fn join(ticket: &str, timeout: Duration, no_wait: bool, backend: &mut Backend, o
             }
             let reason = joining["reason"].as_str().and_then(|r| r.parse().ok());
             Err(Failure::new(Exit::Refused, format!("{through} does not add you to {name}: {}", why(reason)))
-                .hint("ask whoever sent the ticket for another one"))
+                .hint("ask the sender of the ticket for another one"))
         }
         _ if joining["running"] != true => {
             let run = out.hints.of("`donp run`");
@@ -198,26 +195,24 @@ fn join(ticket: &str, timeout: Duration, no_wait: bool, backend: &mut Backend, o
                 return Err(Failure::new(Exit::Network, ""));
             }
             let what = match joining["linked"].as_bool() {
-                Some(true) => format!("{through} has not added you to {name} yet: somebody may have to approve it"),
-                _ => format!("{through} is not there: only a member who is online can add you to {name}"),
+                Some(true) => format!("{through} has not added you to {name} yet: a member may have to approve it"),
+                _ => format!("{through} is not connected: it must be online to add you to {name}"),
             };
-            Err(Failure::new(Exit::Network, format!("{what}. This node goes on asking, also after a restart")).hint(
-                "donp recv --follow tells when you are in, donp group list shows it, donp group leave GROUP gives up",
+            Err(Failure::new(Exit::Network, format!("{what}. This node keeps asking, also after a restart")).hint(
+                "donp recv --follow and donp group list show when you are in, donp group leave GROUP cancels the request",
             ))
         }
     }
 }
 
-/// Why somebody was not added.
+/// Why a node was not added.
 fn why(reason: Option<Refusal>) -> &'static str {
     match reason {
-        Some(Refusal::Invitation) => {
-            "the invitation is used up, too old, for another node, or its maker may not invite"
-        }
+        Some(Refusal::Invitation) => "the ticket is used up, expired or for another node, or its issuer may not invite",
         Some(Refusal::Banned) => "you are banned from it",
-        Some(Refusal::Asked) => "it is no member any more, or may not add anybody",
-        Some(Refusal::Declined) => "somebody who may invite said no",
-        _ => "it does not say why",
+        Some(Refusal::Asked) => "it is no longer a member, or cannot add members",
+        Some(Refusal::Declined) => "a member declined",
+        _ => "no reason was given",
     }
 }
 
@@ -240,7 +235,7 @@ fn list(backend: &mut Backend, out: &Output) -> Result<(), Failure> {
             g.short,
             people.group(g.id, Some(&g.name)),
             g.kind.to_string(),
-            g.role.map_or("no member any more".into(), |r| r.to_string()),
+            g.role.map_or("no longer a member".into(), |r| r.to_string()),
             g.members.len().to_string(),
             if g.requests.is_empty() { "-".into() } else { g.requests.len().to_string() },
         ]);
@@ -284,7 +279,7 @@ fn act(
     })
 }
 
-/// Who waits to join, with their names.
+/// The nodes that wait to join, with their names.
 fn waiting(shown: &GroupInfo, backend: &mut Backend) -> Result<Vec<String>, Failure> {
     let peers = backend.call("peers", &json!({}))?;
     let peers = peers["peers"].as_array().map_or(&[][..], Vec::as_slice);
@@ -301,7 +296,7 @@ fn rows(g: &GroupInfo, waiting: &[String], hints: &Hints) -> Vec<Vec<String>> {
         ("group", format!("{} ({})", name_of(Some(&g.name), ""), g.short)),
         ("id", g.id.to_string()),
         ("kind", g.kind.to_string()),
-        ("you are", g.role.map_or("no member any more".into(), |r| r.to_string())),
+        ("you are", g.role.map_or("no longer a member".into(), |r| r.to_string())),
         ("members", g.members.len().to_string()),
         ("rules", rules(&g.policy)),
     ];
@@ -324,7 +319,7 @@ fn rows(g: &GroupInfo, waiting: &[String], hints: &Hints) -> Vec<Vec<String>> {
         ));
     }
     if g.role.is_some() && g.kind != GroupKind::Public && !g.holds_key {
-        rows.push(("key", "the members' present key is on its way: what is said now is read when it is here".into()));
+        rows.push(("key", "the group's present key has not arrived: new messages are readable when it does".into()));
     }
     rows.into_iter().map(|(key, value)| vec![key.into(), value]).collect()
 }
@@ -332,14 +327,14 @@ fn rows(g: &GroupInfo, waiting: &[String], hints: &Hints) -> Vec<Vec<String>> {
 /// The policy in a sentence.
 fn rules(p: &GroupPolicy) -> String {
     let history = match p.history.to_string().as_str() {
-        "none" => "nothing of before".to_owned(),
+        "none" => "no older messages".to_owned(),
         "all" => "everything".into(),
         some => match some.strip_suffix('d') {
             Some(days) => format!("the last {days} days"),
             None => format!("the last {some} messages"),
         },
     };
-    let approve = if p.approve { ", and who comes waits for a yes" } else { "" };
+    let approve = if p.approve { ", new members need approval" } else { "" };
     format!("{} and above post, {} and above invite{approve}; newcomers read {history}", p.post, p.invite)
 }
 
@@ -365,9 +360,9 @@ pub(super) fn change_line(event: &Event, hints: &Hints) -> Option<String> {
         GroupChange::Removed => format!("{who} is not in {of} any more"),
         GroupChange::Ranked => format!("{who} is {role} of {of} now"),
         GroupChange::Renamed => format!("group {} is called #{text} now", group.short()),
-        GroupChange::Described => format!("{of} is described so: {text}"),
+        GroupChange::Described => format!("{of} has a new description: {text}"),
         GroupChange::PolicyChanged => {
-            format!("{of} has other rules: {}", hints.of(&format!("donp group show {}", group.short())))
+            format!("{of} has new rules: {}", hints.of(&format!("donp group show {}", group.short())))
         }
         GroupChange::Pinned => format!("message {} is pinned in {of}", message.map(|m| m.short()).unwrap_or_default()),
         GroupChange::Unpinned => {

@@ -62,7 +62,7 @@ pub fn recv(args: &Recv, backend: Backend, paths: &Paths, out: &Output) -> Resul
     }
 }
 
-/// Who follows the events of a daemon, and of the next one.
+/// A follower of the events of a daemon, and of the next one.
 struct Follower<'a> {
     args: &'a Recv,
     paths: &'a Paths,
@@ -75,7 +75,7 @@ struct Follower<'a> {
 impl Follower<'_> {
     fn run(mut self, client: Option<Client>) -> Result<(), Failure> {
         let Some(mut client) = client.or_else(|| self.args.reconnect.then(|| self.reconnect())) else {
-            return Err(no_daemon("only a running node hears something new"));
+            return Err(no_daemon("only a running node receives new events"));
         };
         loop {
             let why = self.follow(&mut client)?;
@@ -112,9 +112,9 @@ impl Follower<'_> {
         let last = answer["last"].as_u64().unwrap_or(u64::MAX);
         if let Some(place) = self.place.filter(|place| self.args.from != Some(*place) && *place > last) {
             // A backup was restored meanwhile: its events begin lower.
-            self.out.note(&format!("this profile has no event {place} any more: an older copy of it runs now"));
+            self.out.note(&format!("this profile no longer has event {place}: an older copy of it runs now"));
             self.place = None;
-            return Ok("the numbers of the events begin again".into());
+            return Ok("the event numbers start again".into());
         }
         match self.place {
             // What was shown and could not be acknowledged before.
@@ -130,7 +130,7 @@ impl Follower<'_> {
                 Next::End(None) if daemon(self.paths).is_some_and(|mut d| d.call("version", &json!({})).is_ok()) => {
                     return Ok("the daemon closed this connection, since its reader was too slow".into());
                 }
-                Next::End(None) => return Ok("the daemon ended without a word: it was killed, or crashed".into()),
+                Next::End(None) => return Ok("the daemon ended without notice: it was killed or crashed".into()),
             };
             let event = shape::read_event(&value);
             // Not twice, whatever the daemon gives.
@@ -150,7 +150,7 @@ impl Follower<'_> {
         }
     }
 
-    /// Asks who is known again, if an event is of a node that was not or had another name.
+    /// Asks for the known nodes again, if an event is of a node that was not or had another name.
     fn meet(&mut self, event: &Event) {
         let (id, name) = match event {
             Event::Received { message, .. } => {
@@ -185,15 +185,15 @@ impl Viewer {
             Event::Received { message, .. } => out.line(&self.message(message)),
             Event::Delivered { id, to, name, .. } => say(format!("✓ {} has {}", who(name, to), id.short())),
             Event::Failed { id, to, name, reason, .. } => {
-                say(format!("✗ {} does not have {}: {reason}", who(name, to), id.short()))
+                say(format!("✗ {} was not delivered to {}: {reason}", id.short(), who(name, to)))
             }
             Event::Forked { conversation, author, name, number, .. } => say(format!(
-                "{} said two things as its message {number} to {}: its profile was copied, or it cheats; both stay",
+                "{} sent two different messages as its number {number} to {}: its profile was copied, or it cheats; both are kept",
                 who(name, author),
                 place(conversation)
             )),
             Event::LifeBegun { conversation, .. } => say(format!(
-                "another copy of this profile speaks to {}: stop one of the two; nothing that either said is lost",
+                "another copy of this profile sends to {}: stop one of the two; no message of either is lost",
                 place(conversation)
             )),
             Event::GroupChanged { .. } => match groups::change_line(event, &out.hints) {
@@ -250,7 +250,7 @@ impl Viewer {
         format!("{head}{}{changed}{concurrent}{queued}{confirmed}", text.join(&below("│ ")))
     }
 
-    /// Who marked a message how, in a line below it; none without marks.
+    /// The reactions to a message, in a line below it; none without reactions.
     fn reactions(&self, m: &Value) -> Option<String> {
         // In the order in which the marks came.
         let (mut marks, mut by) = (Vec::new(), BTreeMap::<&str, Vec<String>>::new());
@@ -326,7 +326,7 @@ pub fn history(args: &History, backend: &mut Backend, out: &Output) -> Result<()
     }
     let missing = |what: &str| out.line(&format!("{}  ⋮ {what}", " ".repeat(WIDTH)));
     if begins_later && args.search.is_none() {
-        missing("what was said before is not here: not kept, of before this node came, or of a node that is blocked")?;
+        missing("older messages are not stored here (expired, from before you joined, or from a blocked node)")?;
     }
     // A hole is never shown as if nothing had been there.
     let status: Status = shape::read(&backend.call("status", &json!({}))?)?;
@@ -338,7 +338,7 @@ pub fn history(args: &History, backend: &mut Backend, out: &Output) -> Result<()
             continue;
         }
         if m["gap_before"] == true && args.search.is_none() {
-            missing("messages are missing here, which this profile lost")?;
+            missing("this profile lost messages here")?;
         }
         let shown = viewer.message(&shape::read(m)?);
         let reactions = viewer.reactions(m).map(|all| below("└ ") + &all).unwrap_or_default();
@@ -349,13 +349,11 @@ pub fn history(args: &History, backend: &mut Backend, out: &Output) -> Result<()
         return out.line(&shape::object("page", json!({ "conversation": args.to, "older": older })).to_string());
     }
     if waiting > 0 && args.before.is_none() && args.search.is_none() {
-        out.note(&format!(
-            "{waiting} messages have come and wait for an earlier one, here or in another conversation."
-        ));
+        out.note(&format!("{waiting} messages arrived and wait for an earlier one, here or in another conversation."));
     }
     if let Some(id) = older.as_str() {
         out.note(&format!(
-            "There are older ones: donp history {} --before {}",
+            "There are older messages: donp history {} --before {}",
             super::quoted(&args.to),
             super::short(id)
         ));

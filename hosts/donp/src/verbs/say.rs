@@ -35,17 +35,20 @@ pub fn send(args: &Send, backend: &mut Backend, out: &Output) -> Result<(), Fail
     )?;
     out.done(&sent, |v| format!("{}  {}", became(v, &people, out), short(&text_of(v, "id"))))?;
     match (sent["state"].as_str(), sent["reached"].as_bool()) {
-        (Some("failed"), _) => Err(Failure::new(Exit::Refused, "the other node does not take this message")),
+        (Some("failed"), _) => Err(Failure::new(Exit::Refused, "the other node rejected this message")),
         // The object on stdout has said it already.
         (_, Some(false)) if out.json => Err(Failure::new(Exit::Network, "")),
         (Some(state), Some(false)) => {
             let what = match state {
-                "queued" => "no link leads to a node that could take it",
-                _ if args.wait == Wait::All => "not all members have stored it in time",
+                "queued" => "not connected to the receiver",
+                _ if args.wait == Wait::All => "not all members stored it in time",
                 _ => "no answer came in time",
             };
-            Err(Failure::new(Exit::Network, format!("{what}: the message stays queued and goes when they are back"))
-                .hint("donp peers shows who is there"))
+            Err(Failure::new(
+                Exit::Network,
+                format!("{what}: the message stays queued and is sent when the receiver reconnects"),
+            )
+            .hint("donp peers shows the connected nodes"))
         }
         _ => Ok(()),
     }
@@ -62,10 +65,10 @@ fn became(sent: &Value, people: &People, out: &Output) -> String {
         (None, Err(_)) => "all".into(),
     };
     let goes = match conversation {
-        _ if sent["running"] == false => out.hints.of("it goes when this node runs: `donp run`"),
-        "all" => "no other node is connected now, all catch up later".into(),
-        _ if group.is_some() => format!("no other member of {who} is connected now, they catch up later"),
-        _ => format!("it goes when {who} is back"),
+        _ if sent["running"] == false => out.hints.of("it is sent when this node runs: `donp run`"),
+        "all" => "no other node is connected, they get it when they connect".into(),
+        _ if group.is_some() => format!("no other member of {who} is connected, they get it when they connect"),
+        _ => format!("it is sent when {who} reconnects"),
     };
     match sent["state"].as_str() {
         Some("delivered") if group.is_some() => {
@@ -74,8 +77,8 @@ fn became(sent: &Value, people: &People, out: &Output) -> String {
         }
         Some("delivered") => format!("delivered to {who}"),
         Some("sent") => format!("sent to {who}"),
-        Some("failed") => format!("{who} does not take it"),
-        _ => format!("kept; {goes}"),
+        Some("failed") => format!("{who} rejected it"),
+        _ => format!("stored; {goes}"),
     }
 }
 
@@ -88,7 +91,7 @@ fn read_stdin() -> Result<String, Failure> {
         .read_to_end(&mut bytes)
         .map_err(|e| Failure::new(Exit::Failed, format!("stdin: {e}")))?;
     let mut text =
-        String::from_utf8(bytes).map_err(|_| Failure::new(Exit::Failed, "what came on stdin is not UTF-8 text"))?;
+        String::from_utf8(bytes).map_err(|_| Failure::new(Exit::Failed, "the input on stdin is not UTF-8 text"))?;
     // What `echo` adds is not meant.
     if text.ends_with('\n') {
         text.pop();

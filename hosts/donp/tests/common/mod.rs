@@ -276,7 +276,7 @@ pub fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
 /// Set where a test program runs again in a network of its own, with nothing but loopback.
 const INSIDE: &str = "DONP_TEST_OWN_NETWORK";
 
-/// This test again in a namespace that it shares with nobody; none if the system gives no namespaces.
+/// This test again in a namespace that it shares with no other process; none if the system gives no namespaces.
 pub fn in_a_network_of_its_own(test: &str) -> Option<Output> {
     let inside = "ip link set lo up && exec \"$0\" --exact \"$1\" --nocapture";
     let program = std::env::current_exe().expect("this program");
@@ -288,7 +288,7 @@ pub fn in_a_network_of_its_own(test: &str) -> Option<Output> {
     })
 }
 
-/// Whether nobody else hears what is said in this network.
+/// Whether no other node receives what is said in this network.
 pub fn alone() -> bool {
     std::env::var_os(INSIDE).is_some()
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// Nobody waits longer than this for anything; a test that needs it has failed.
+/// No wait is longer than this; a test that needs it has failed.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A node's process; killed when dropped.
@@ -114,7 +114,7 @@ impl Live {
         }
     }
 
-    /// The ids of all messages that were ever told as durable events and not acknowledged.
+    /// The ids of all messages that were ever reported as durable events and not acknowledged.
     pub fn told(&self) -> Vec<String> {
         let (mut all, mut after) = (Vec::new(), 0);
         loop {
@@ -157,7 +157,7 @@ impl Control {
         if answer["error"].is_object() { Err(answer["error"].to_string()) } else { Ok(answer["result"].take()) }
     }
 
-    /// The id of a message that the node says it has; none if it died or knows nobody of that name yet.
+    /// The id of a message that the node says it has; none if it died or knows no node of that name yet.
     pub fn send(&mut self, to: &str, text: &str) -> Option<String> {
         let sent = self.call("send", json!({ "to": to, "text": text, "wait": "none" })).ok()?;
         sent["id"].as_str().map(String::from)

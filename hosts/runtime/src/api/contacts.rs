@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Conversation, text, text_or_null, texts, verification};
 
-/// Somebody in the book of this node: a contact, or a stranger with a request.
+/// A node in the book of this node: a contact, or a stranger with a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "contact")]
 pub struct Contact {
@@ -75,14 +75,14 @@ impl ConversationInfo {
     }
 }
 
-/// Who has a message of this node.
+/// The members that have a message of this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "confirmations")]
 pub struct Confirmations {
     /// Which.
     #[serde(with = "text")]
     pub message: MessageId,
-    /// Members that may read it, without this node and who is blocked here.
+    /// Members that may read it, without this node and blocked nodes.
     pub members: u32,
     /// Those of them that have stored it.
     #[serde(with = "texts")]
@@ -102,7 +102,7 @@ impl From<core::Confirmations> for Confirmations {
 /// How many have a message of this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfirmationCounts {
-    /// Members that may read it, without this node and who is blocked here.
+    /// Members that may read it, without this node and blocked nodes.
     pub members: u32,
     /// So many of them have stored it.
     pub stored: usize,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::text;
 
-/// A file that a message names: who reads the message can fetch and open it.
+/// A file that a message names: a reader of the message can fetch and open it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
     /// The BLAKE3 hash of its sealed bytes.

@@ -16,7 +16,7 @@ pub enum GroupChange {
     Ended,
     /// This node was not added; `reason` says why.
     Refused,
-    /// `node`, which claims to be called `name`, would like to join and waits for somebody who may invite.
+    /// `node`, which claims to be called `name`, would like to join and waits for a member that may invite.
     Asked,
     /// `node` is a member now, as `role`.
     Added,
@@ -28,7 +28,7 @@ pub enum GroupChange {
     Renamed,
     /// The description is `text` now.
     Described,
-    /// Who may do what is another.
+    /// The policy is another.
     PolicyChanged,
     /// `message` is pinned now.
     Pinned,
@@ -88,14 +88,14 @@ pub struct GroupInfo {
     pub id: GroupId,
     /// The short form of its id.
     pub short: String,
-    /// Who can join it.
+    /// Which nodes can join it.
     #[serde(with = "text")]
     pub kind: GroupKind,
     /// Its name.
     pub name: String,
     /// Its description, empty if there is none.
     pub description: String,
-    /// Who may do what.
+    /// Which role may do what.
     pub policy: GroupPolicy,
     /// A temporary group ends then, in milliseconds since 1970.
     pub expires_ms: Option<u64>,
@@ -114,7 +114,7 @@ pub struct GroupInfo {
     pub holds_key: bool,
     /// How many members hold it, this node included, as far as is known here; 0 in a PUBLIC group.
     pub key_holders: u32,
-    /// Keys of which one opens what was said between two changes of the members: who steals this device could read so
+    /// Keys of which one opens what was said between two changes of the members: a thief of this device could read so
     /// far.
     pub epochs: u32,
     /// Equal at two members exactly if both know of the same changes, in hexadecimal.
@@ -134,7 +134,7 @@ pub struct GroupMember {
     pub role: GroupRole,
 }
 
-/// Who may do what in a group: the least rank that may.
+/// The least rank for each action in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupPolicy {
     /// Signs invitations.
@@ -149,7 +149,7 @@ pub struct GroupPolicy {
     /// Pins messages.
     #[serde(with = "text")]
     pub pin: GroupRole,
-    /// Whether who comes with an invitation to the bearer waits for the word of somebody who may invite.
+    /// Whether a node with an invitation to the bearer waits for the approval of a member that may invite.
     pub approve: bool,
     /// What newcomers may read.
     #[serde(with = "text")]

@@ -130,7 +130,7 @@ mod tests {
                 assert_eq!(n, done);
                 done += 1;
             } else {
-                // Nobody rings for what was seen in time; a lost wake-up would last as long as this.
+                // No alarm for what was seen in time; a lost wake-up would last as long as this.
                 late += usize::from(!woken(&mut poll, std::time::Duration::from_secs(5)));
             }
             alarm.awake();

@@ -39,10 +39,10 @@ pub struct NodeConfig {
     pub network_key: Option<[u8; 32]>,
     /// Where to listen, at most 16; empty for any port of both families.
     pub listen: Vec<SocketAddr>,
-    /// Where others can reach this node, if it cannot know: the outside of a container, a forwarded port. They come first
+    /// Addresses at which others reach this node, if it cannot know them: container, forwarded port. They come first
     /// in tickets and announcements.
     pub announce: Vec<SocketAddr>,
-    /// Who the node is and what it knows.
+    /// The node's identity and what it knows.
     pub store: StoreKind,
     /// Places to enter the network, as `host:port` or `host:port/NodeId`. Names are looked up again
     /// every five minutes, and every 15 s while they cannot be.
@@ -108,7 +108,7 @@ pub struct HostStatus {
     pub sockets: SocketStats,
     /// The faults that are put on and what they did.
     pub fault: Option<(Fault, FaultStats)>,
-    /// Where beacons are sent and heard: groups and interfaces, for people.
+    /// Where beacons are sent and received: groups and interfaces, for people.
     pub lan: Vec<String>,
     /// Why nodes on the local network may not be found, if so.
     pub lan_error: Option<String>,

@@ -1,4 +1,4 @@
-//! Contacts, requests, what was read, and who is at the other end of a link.
+//! Contacts, requests, read marks, and the identity at the other end of a link.
 
 use donp_core::{
     CommandError, Confirmations, Contact, Conversation, ConversationInfo, MessageId, NodeId, SafetyNumber,
@@ -115,7 +115,7 @@ impl Node {
         self.change(move |w| w.engine.mark_read(w.now, conversation, upto))
     }
 
-    /// Who has a message of this node in a group or a private conversation.
+    /// Which members have a message of this node in a group or a private conversation.
     ///
     /// # Errors
     /// As [`Engine::confirmations`](donp_core::Engine::confirmations).

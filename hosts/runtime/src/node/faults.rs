@@ -1,4 +1,4 @@
-//! `FaultToleranceProtocol` of the DONP document, and who is there.
+//! `FaultToleranceProtocol` of the DONP document, and the members of the zone.
 
 use donp_core::{CommandError, FailureType, LocalPeer, NodeId, ZoneMember};
 
@@ -74,7 +74,7 @@ impl Node {
         self.call(|w| w.engine.blocked())
     }
 
-    /// Somebody near may be there: what Bonjour, mDNS or Bluetooth found. A hint, tried once.
+    /// A node near may be there: what Bonjour, mDNS or Bluetooth found. A hint, tried once.
     ///
     /// # Errors
     /// When the node is not running any more.

@@ -57,7 +57,7 @@ fn a_file_goes_from_disk_to_disk() {
         assert_eq!(b.save_file(file.id, &to).unwrap(), len as u64);
         assert!(std::fs::read(&to).unwrap() == bytes(len));
         let again = b.save_file(file.id, &to).unwrap_err();
-        assert_eq!(again.to_string(), format!("{}: something is there already", to.display()));
+        assert_eq!(again.to_string(), format!("{}: a file is there already", to.display()));
     }
     let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".part")), "{left:?}");
@@ -105,7 +105,7 @@ fn a_small_file_of_a_contact_comes_unasked() {
     };
     assert_eq!(share(1), named(&b));
     assert!(b.files().unwrap().is_empty(), "nothing of a stranger comes unasked");
-    // Who is written to is a contact.
+    // A node that is written to is a contact.
     b.send_private(a.id(), Content::text("hello")).unwrap();
     let file = share(2);
     is_here(&b, &file);

@@ -40,7 +40,7 @@ impl Node {
         let failed = |source| NodeError::File { path: path.into(), source };
         let about = std::fs::metadata(path).map_err(failed)?;
         if !about.is_file() {
-            return Err(failed(io::Error::new(ErrorKind::InvalidInput, "it is no file")));
+            return Err(failed(io::Error::new(ErrorKind::InvalidInput, "it is not a file")));
         }
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let open = || Ok(Box::new(File::open(path)?) as Box<dyn Read>);
@@ -164,7 +164,7 @@ impl Node {
         let known = self.files()?.into_iter().find(|info| info.id == file && info.is_whole);
         let known = known.ok_or(CommandError::Unknown("file here"))?;
         if to.symlink_metadata().is_ok() {
-            return Err(failed(io::Error::new(ErrorKind::AlreadyExists, "something is there already")));
+            return Err(failed(io::Error::new(ErrorKind::AlreadyExists, "a file is there already")));
         }
         let (unfinished, out) = unfinished(to).map_err(failed)?;
         let written = self.write_parts(&known, out, &failed);
@@ -207,7 +207,7 @@ fn place(unfinished: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Where a file is written until it is whole: in the same folder, under a name of its own, which is not longer for a long
-/// name. It is a new file: what somebody put there, a link to elsewhere perhaps, is not written to.
+/// name. It is a new file: what another process put there, a link to elsewhere perhaps, is not written to.
 fn unfinished(to: &Path) -> io::Result<(PathBuf, File)> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     loop {

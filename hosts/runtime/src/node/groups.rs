@@ -28,8 +28,8 @@ impl Node {
         self.call_stored(move |w| Ok(w.engine.create_group(w.now, kind, name, policy, expires)?))
     }
 
-    /// An invitation to a group (`inviteToGroup`), good for `uses` newcomers and so long: for one node, or for whoever
-    /// has it. This node adds who comes with it.
+    /// An invitation to a group (`inviteToGroup`), good for `uses` newcomers and so long: for one node, or for any
+    /// bearer that has it. This node adds who comes with it.
     ///
     /// # Errors
     /// As [`Engine::invite_to_group`](donp_core::Engine::invite_to_group).
@@ -55,7 +55,7 @@ impl Node {
         self.call_stored(move |w| w.join_group(&ticket))
     }
 
-    /// Leaves a group, or gives up to join it (`leaveGroup`).
+    /// Leaves a group, or cancels a request to join (`leaveGroup`).
     ///
     /// # Errors
     /// As [`Engine::leave_group`](donp_core::Engine::leave_group).

@@ -1,4 +1,4 @@
-//! What people who watch a node's log are told.
+//! The log lines for people who watch a node.
 
 use donp_core::{Durable, Event, Volatile};
 
@@ -28,10 +28,13 @@ pub(super) fn log_event(event: &Event) {
             log::info!("message {} to {} failed", id.short(), to.short());
         }
         Event::Durable { event: Durable::Forked { author, seq, .. }, .. } => {
-            log::warn!("{} said two things under number {seq}: its profile was copied, or it cheats", author.short());
+            log::warn!(
+                "{} sent two different messages as its number {seq}: its profile was copied, or it cheats",
+                author.short()
+            );
         }
         Event::Durable { event: Durable::LifeBegun { .. }, .. } => {
-            log::warn!("another copy of this profile speaks: this one goes on in a log of its own");
+            log::warn!("another copy of this profile sends messages: this one starts a new message log");
         }
         Event::Durable { event: Durable::GroupChanged { group, change }, .. } => {
             log::info!("group {}: {}", group.short(), GroupChange::of(change).name());

@@ -64,7 +64,7 @@ const QUIET: Duration = Duration::from_secs(2);
 type Job = Box<dyn FnOnce(&mut Worker) + Send>;
 
 /// A running node. Dropping it shuts it down; see [`shutdown`](Self::shutdown), and
-/// [`begin_shutdown`](Self::begin_shutdown) for who cannot wait.
+/// [`begin_shutdown`](Self::begin_shutdown) for callers that cannot wait.
 pub struct Node {
     id: NodeId,
     name: String,
@@ -86,7 +86,7 @@ enum Life {
     /// To be started, with the places to enter the network if there are sockets to do it with.
     Ready(Box<Worker>, Option<Entrance>),
     Running(JoinHandle<()>),
-    /// Told to end, and nobody waited for it.
+    /// Told to end, without a waiter.
     Ending(JoinHandle<()>),
     Ended,
 }
@@ -269,7 +269,7 @@ impl Node {
         self.stop(Stop::Goodbye)
     }
 
-    /// Ends the thread without a word to anybody and without storing what is under way, as a crash
+    /// Ends the thread without a goodbye to any peer and without storing what is under way, as a crash
     /// would.
     ///
     /// # Errors
@@ -307,7 +307,7 @@ impl Node {
                 }
             }
             Life::Ready(..) => self.hub.close(),
-            // Somebody else ends it: wait as long.
+            // Another thread ends it: wait as long.
             Life::Ended if !self.is_own_thread() => self.wait_closed(),
             Life::Ended => {}
         }
@@ -498,7 +498,7 @@ impl Node {
         self.call(|w| NodeStatus { node: w.engine.status(), host: w.host_status() })
     }
 
-    /// Every node that was met or heard of, by id.
+    /// Every node that was met or named by others, by id.
     ///
     /// # Errors
     /// When the node is not running any more.
@@ -506,7 +506,7 @@ impl Node {
         self.call(|w| w.engine.peers())
     }
 
-    /// What is known of one node; none if it was never met or heard of.
+    /// What is known of one node; none if it was never met or named by others.
     ///
     /// # Errors
     /// When the node is not running any more.
@@ -557,7 +557,7 @@ impl Node {
         self.hub.cursor()
     }
 
-    /// The number of the newest durable event that this run told; zero before the first.
+    /// The number of the newest durable event that this run reported; zero before the first.
     pub fn last_event(&self) -> u64 {
         self.hub.last()
     }
@@ -579,7 +579,7 @@ impl Node {
     pub fn events(&self, after: u64, max: usize) -> Result<EventPage, NodeError> {
         match self.hub.recent(after, max) {
             Some(page) if !page.events.is_empty() => Ok(page),
-            // Further back than memory goes, or so early after a start that nothing was told yet.
+            // Further back than memory goes, or so early after a start that nothing was reported yet.
             _ => self.call(move |w| w.stored_events(after, max))?,
         }
     }

@@ -1,4 +1,4 @@
-//! Saying something, and what is answered when the disk does not take it.
+//! Saying something, and the answer when the disk refuses it.
 
 use std::sync::mpsc::sync_channel;
 

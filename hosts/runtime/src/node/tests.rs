@@ -140,7 +140,7 @@ fn a_message_outlives_a_kill_of_its_sender_and_arrives_once() {
 }
 
 #[test]
-fn events_come_again_after_a_restart_until_they_are_acknowledged() {
+fn events_come_again_after_a_restart_until_acknowledged() {
     let dir = tempfile::tempdir().unwrap();
     let b = volatile(7, &[]);
     let a = Node::open(NodeConfig { bootstraps: vec![place(&b)], ..loopback(profile(dir.path(), 8)) }).unwrap();
@@ -156,7 +156,7 @@ fn events_come_again_after_a_restart_until_they_are_acknowledged() {
     drop(a);
     let a = Node::open(NodeConfig { offline: true, ..loopback(profile(dir.path(), 8)) }).unwrap();
     let first = a.events(0, 100).unwrap();
-    assert_eq!((first.events.len(), first.last), (3, 5), "also before the thread told anything");
+    assert_eq!((first.events.len(), first.last), (3, 5), "also before the thread reported anything");
     assert_eq!(texts(&events(&a, 0, 3)), ["m2", "m3", "m4"]);
     assert_eq!(texts(&events(&a, 3, 2)), ["m3", "m4"]);
 }
@@ -605,7 +605,7 @@ fn a_shutdown_waits_for_the_thread_also_if_it_was_begun_before() {
     assert!(matches!(node.start(), Err(NodeError::Closed)));
     assert!(matches!(node.status(), Err(NodeError::Closed)));
     node.shutdown().unwrap();
-    assert!(slow.woken.load(Ordering::SeqCst), "whoever was woken by the node's thread is done");
+    assert!(slow.woken.load(Ordering::SeqCst), "the waiters woken by the node's thread are done");
 }
 
 #[test]

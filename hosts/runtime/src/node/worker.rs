@@ -95,7 +95,7 @@ pub(super) struct Worker {
     names: Names,
     /// What each place to enter the network came to.
     places: BTreeMap<BootstrapName, Result<Vec<Bootstrap>, String>>,
-    /// Told to leave: names that are found later do not bring it back.
+    /// It left by a command: names that are found later do not bring it back.
     left: bool,
     /// The store is closed and nothing is received.
     suspended: bool,
@@ -720,7 +720,7 @@ impl Worker {
     }
 }
 
-/// The same error for somebody else: what SQLite or the system said does not copy.
+/// The same error for another caller: what SQLite or the system said does not copy.
 fn again(e: &StoreError) -> StoreError {
     match e {
         StoreError::Full => StoreError::Full,

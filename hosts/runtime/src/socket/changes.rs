@@ -121,7 +121,7 @@ impl Changes {
         match system::Socket::open(registry) {
             Ok(socket) => Some(Self { socket, readable: true }),
             Err(e) => {
-                log::debug!("no notices of interfaces, which are looked at each minute instead: {e}");
+                log::debug!("no notices of changed interfaces, they are polled each minute instead: {e}");
                 None
             }
         }

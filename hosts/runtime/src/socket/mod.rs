@@ -60,7 +60,7 @@ pub struct SocketStats {
     pub send_overflow: u64,
     /// Datagrams that the system refused to send: no route, too large, forbidden.
     pub send_refused: u64,
-    /// Reports of earlier datagrams that reached nobody (ICMP, `WinError 10054`). UDP promises
+    /// Reports of earlier datagrams that reached no socket (ICMP, `WinError 10054`). UDP promises
     /// nothing, so these are noise.
     pub noise: u64,
 }
@@ -71,7 +71,7 @@ pub(crate) struct Port<U> {
     queue: VecDeque<Transmit>,
     /// Datagrams in front that have their place: they wait since a flush before.
     placed: usize,
-    /// The socket may have datagrams: edge-triggered readiness is told once.
+    /// The socket may have datagrams: edge-triggered readiness is reported once.
     readable: bool,
     blocked: bool,
     /// Datagrams that are longer than their interface allows: where they were to go, and their bytes.
@@ -197,7 +197,7 @@ fn is_too_long(e: &io::Error) -> bool {
     e.raw_os_error() == Some(TOO_LONG)
 }
 
-/// Whether an error tells of an earlier datagram that reached nobody, or of an interruption.
+/// Whether an error reports an earlier datagram that reached no socket, or of an interruption.
 fn is_noise(e: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable};
     matches!(e.kind(), ConnectionRefused | ConnectionReset | HostUnreachable | Interrupted | NetworkUnreachable)

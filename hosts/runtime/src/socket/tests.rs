@@ -109,7 +109,7 @@ proptest! {
 }
 
 #[test]
-fn a_used_budget_asks_for_another_wake_up_and_an_empty_socket_does_not() {
+fn a_used_budget_asks_for_a_wake_up_and_an_empty_socket_not() {
     let (mut busy, _, _) = port(vec![Answer::Take(32)]);
     busy.receive(&mut |_, _| {});
     assert!(busy.has_more());
@@ -158,7 +158,7 @@ fn only_a_blocked_socket_is_told_that_it_can_send() {
 }
 
 #[test]
-fn a_blocked_socket_keeps_a_bounded_queue_and_goes_on_when_writable() {
+fn a_blocked_socket_has_a_bounded_queue_and_resumes_if_writable() {
     let (mut port, _, sent) = port(vec![Answer::WouldBlock, Answer::Take(40)]);
     for _ in 0..SEND_QUEUE + 5 {
         port.push(datagram());

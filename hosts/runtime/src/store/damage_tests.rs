@@ -308,7 +308,7 @@ fn a_file_that_is_removed_while_it_is_open_is_written_again() {
 
 /// Mutations: `backup` copies the file and not what is in its log; `restore` writes no `new-life`.
 #[test]
-fn a_backup_taken_while_the_profile_is_open_is_whole_and_restores_as_a_new_life() {
+fn a_backup_of_an_open_profile_is_whole_and_begins_a_new_life() {
     let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let all = lived(dir.path());
     let mut profile = Profile::open(dir.path(), &Secrets::default()).unwrap();

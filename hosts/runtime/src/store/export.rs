@@ -259,7 +259,7 @@ pub fn import_profile(
 /// # Errors
 /// As [`Profile::open`](super::Profile::open): [`StoreError::InUse`] while a node runs.
 pub fn protect_profile(dir: &Path, secrets: &Secrets, new: &Secrets, cost: Cost) -> Result<(), StoreError> {
-    // Nobody else has it meanwhile, and it is whole.
+    // No other process has it meanwhile, and it is whole.
     let opened = super::Profile::open(dir, secrets)?;
     let data_key = profile::stored_key(dir, secrets)?;
     let wrapped = profile::wrap_for(dir, &data_key, new, cost)?;

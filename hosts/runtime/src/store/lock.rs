@@ -1,4 +1,4 @@
-//! Who may use a profile: one process that writes, or several that read. A locked file says who writes and where to
+//! The users of a profile: one process that writes, or several that read. A locked file says who writes and where to
 //! talk to them.
 
 use std::fmt;
@@ -12,7 +12,7 @@ use super::{Access, StoreError, refused_by_system};
 /// A lock that is held for a moment is tried again after this: a node that waits is ahead of commands that do.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// Who holds a profile, as far as they said.
+/// The holder of a profile, as far as it said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LockedBy {
     /// Its process id; none if it only reads.
@@ -131,7 +131,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Who waits next reads nothing of a holder that is gone.
+        // The next waiter reads nothing of a holder that is gone.
         let _ = self.replace("");
     }
 }
@@ -141,7 +141,7 @@ pub(super) fn is_unwritable(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
-/// Who holds the lock of the profile in `dir`, read without touching the lock; none if nobody ever
+/// The holder of the lock of the profile in `dir`, read without touching the lock; none if no process ever
 /// did. The process may be gone: only [`Lock::take`] or a connection tells.
 pub(crate) fn holder(dir: &Path) -> Option<LockedBy> {
     let mut text = String::new();

@@ -34,7 +34,7 @@ pub(crate) use sqlite::SqliteStore;
 pub enum Protection {
     /// By Argon2id over a passphrase.
     Passphrase,
-    /// By a key file beside it, readable by its owner only: whoever can read the profile's folder
+    /// By a key file beside it, readable by its owner only: anyone who can read the profile's folder
     /// as that user can read everything in it.
     KeyFile,
     /// By a key that the platform's key store wraps ([`KeyStore`]).
@@ -112,7 +112,7 @@ pub enum StoreError {
     InUse {
         /// The profile's folder.
         dir: PathBuf,
-        /// Who has it.
+        /// The node that has it.
         by: LockedBy,
     },
     /// The profile is protected by a passphrase and none was given.
@@ -374,7 +374,7 @@ impl Store {
     }
 }
 
-/// What a node is opened with: who it is and where it keeps things.
+/// What a node is opened with: its identity and its store.
 pub(crate) struct Opened {
     pub identity: Identity,
     pub store: Store,

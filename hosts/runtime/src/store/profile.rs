@@ -135,7 +135,7 @@ impl Profile {
         dir.join("node.db").exists()
     }
 
-    /// Who last held the profile in `dir`; they may be gone.
+    /// The last holder of the profile in `dir`; it may be gone.
     pub fn holder(dir: &Path) -> Option<LockedBy> {
         lock::holder(dir)
     }
@@ -158,7 +158,7 @@ impl Profile {
                 let salvaged = salvage::salvage_with(dir, secrets, log)?;
                 let lost = if salvaged.lost.is_empty() { "nothing" } else { &salvaged.lost };
                 let aside = salvaged.aside.display();
-                log::error!("{} records were kept, lost: {lost}; the file as it was: {aside}", salvaged.kept);
+                log::error!("{} records were kept, lost: {lost}; the damaged file: {aside}", salvaged.kept);
                 let (identity, mut store) = Self::open_with(dir, secrets, access, &[])?;
                 store.was_salvaged();
                 (identity, store)
@@ -203,7 +203,7 @@ impl Profile {
         &self.dir
     }
 
-    /// Who lives here.
+    /// The profile's identity.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -358,7 +358,7 @@ pub(super) fn data_key(
 /// Creates `dir` for its owner only, or makes an existing one so.
 ///
 /// # Errors
-/// When it cannot be made, or belongs to somebody else.
+/// When it cannot be made, or belongs to another user.
 pub(super) fn private_dir(dir: &Path) -> Result<(), StoreError> {
     let io = |what| {
         let path = dir.to_path_buf();

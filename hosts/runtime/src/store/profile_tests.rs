@@ -293,7 +293,7 @@ fn the_two_stores_answer_alike() {
 }
 
 #[test]
-fn a_full_disk_writes_nothing_and_the_same_batches_pass_when_there_is_room() {
+fn a_full_disk_writes_nothing_and_batches_pass_when_it_has_room() {
     let dir = tempfile::tempdir().unwrap();
     let mut profile = Profile::create(dir.path(), &identity(), &Secrets::default(), CHEAP).unwrap();
     let store = profile.store_mut();

@@ -201,7 +201,7 @@ pub fn salvage(dir: &Path, secrets: &Secrets) -> Result<Salvaged, StoreError> {
     salvage_with(dir, secrets, &read_log(&dir.join("node.db")))
 }
 
-/// As [`salvage`], by who holds the lock; `log` as it was before SQLite opened the file.
+/// As [`salvage`], by the holder of the lock; `log` as it was before SQLite opened the file.
 pub(super) fn salvage_with(dir: &Path, secrets: &Secrets, log: &[u8]) -> Result<Salvaged, StoreError> {
     let path = dir.join("node.db");
     let file = fs::read(&path).map_err(|e| refused_by_system("cannot read", &path, e))?;

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_passphrase_is_not_damage_and_damage_is_not_a_wrong_passphrase() {
+    fn a_wrong_passphrase_is_not_taken_for_damage_nor_the_reverse() {
         let wrapped = wrap(&[7; 32], &Wrapper::Passphrase(b"right", CHEAP)).unwrap();
         assert_eq!(protection(&wrapped), Ok((Protection::Passphrase, CHEAP)));
         assert_eq!(*unwrap(&wrapped, &Wrapper::Passphrase(b"right", CHEAP)).unwrap(), [7; 32]);

@@ -342,10 +342,13 @@ impl SqliteStore {
             self.sums = sums;
             let kept = kept.display();
             if now.is_empty() {
-                log::warn!("{} was damaged and is mended, nothing is lost; as it was: {kept}", self.path.display());
+                log::warn!(
+                    "{} was damaged and is repaired, nothing is lost; the damaged file: {kept}",
+                    self.path.display()
+                );
             } else {
                 let words = mend::in_words(&now);
-                log::error!("{} was damaged: {words} could not be kept; as it was: {kept}", self.path.display());
+                log::error!("{} was damaged: {words} are lost; the damaged file: {kept}", self.path.display());
                 self.fetches_again = true;
             }
             lost = mend::stored_damage(self.sql()?, &self.sealer)?;

@@ -4,7 +4,7 @@
 //! The sum is that of a pseudorandom function over the place of each row and the nonce of its sealed value, modulo
 //! 2^128 (the incremental multiset hash MSet-Add-Hash of Clarke et al., ASIACRYPT 2003, under a key). The nonce is new
 //! with each sealing and stands for the value, which the seal itself binds to it: so a row costs one hash, and its old
-//! value need not be read whole. Sums are sealed; who has no key can neither compute nor cancel a row.
+//! value need not be read whole. Sums are sealed; a writer without the key can neither compute nor cancel a row.
 
 use super::StoreError;
 use super::seal::{NONCE, Sealer};

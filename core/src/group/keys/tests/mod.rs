@@ -133,7 +133,7 @@ fn every_holder_of_every_epoch_has_its_own_chain() {
 
 /// Fails if a fresh epoch depends on the one before, or if its tags do: the removed holder kept all it ever had.
 #[test]
-fn a_removed_holder_opens_nothing_of_a_fresh_epoch_and_cannot_follow_it() {
+fn a_removed_holder_neither_opens_nor_follows_a_fresh_epoch() {
     let (mut kept, mut rng) = (epoch(4, 3), Rng::new([1; 32]));
     let after = OpId([0x63; 32]);
     let secret = Secret::draw(&mut rng);
@@ -158,7 +158,7 @@ fn a_removed_holder_opens_nothing_of_a_fresh_epoch_and_cannot_follow_it() {
 
 /// Fails if the successor does not depend on `next`, on the operation that adds, or can be turned back.
 #[test]
-fn an_added_holder_gets_what_the_others_derive_and_nothing_before() {
+fn an_added_holder_gets_the_derived_epoch_and_none_before() {
     let (mut a, mut b, mut rng) = (epoch(3, 0), epoch(3, 1), Rng::new([1; 32]));
     let before = a.seal(&mut rng, &run(b"before")).unwrap();
     let add = OpId([0x64; 32]);
@@ -179,7 +179,7 @@ fn an_added_holder_gets_what_the_others_derive_and_nothing_before() {
     }
     b.forget_next();
     assert!(b.successor(add.0, add, nodes(4), node(1), WALL).is_none());
-    assert!(a.successor(add.0, add, nodes(2), node(3), WALL).is_none(), "who is no holder has no epoch");
+    assert!(a.successor(add.0, add, nodes(2), node(3), WALL).is_none(), "a stranger has no epoch");
 }
 
 /// Fails if a commitment is not compared, or does not bind secret and group.

@@ -1,4 +1,4 @@
-//! Handing a secret down: who feeds whom.
+//! Handing a secret down: the edges of the tree.
 
 use super::*;
 use crate::group::keys::{Order, make_order};

@@ -152,7 +152,7 @@ proptest! {
     }
 }
 
-/// Fails if a row of first keys keeps that of who has spoken, or if the row stays when all have.
+/// Fails if a row of first keys keeps that of a holder that has spoken, or if the row stays when all have.
 #[test]
 fn first_keys_leave_the_store_when_their_holders_speak() {
     let (mut receiver, mut disk, mut rng) = (epoch(34, 33), Disk::default(), Rng::new([5; 32]));

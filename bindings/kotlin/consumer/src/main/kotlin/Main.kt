@@ -10,8 +10,8 @@ suspend fun main() {
             bob.join(alice.localAddresses.single())
             events.first { it is Event.PeerUp }
             alice.broadcast("hello")
-            val heard = events.first { it is Event.Received } as Event.Received
-            println("bob heard: ${heard.message.text}")
+            val received = events.first { it is Event.Received } as Event.Received
+            println("bob received: ${received.message.text}")
         }
     }
 }

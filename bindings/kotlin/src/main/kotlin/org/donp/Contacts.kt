@@ -2,7 +2,7 @@ package org.donp
 
 /** Whether the keys of a contact were compared. */
 public enum class Verification {
-    /** Nobody compared its safety number. */
+    /** Its safety number was not compared. */
     Unverified,
 
     /** Its safety number was compared and is right. */
@@ -31,7 +31,7 @@ public enum class AuthenticationResult {
 }
 
 /**
- * Somebody in the book of a node: a contact, or a stranger with a request.
+ * A node in the book of another: a contact, or a stranger with a request.
  *
  * @property node the party: one device
  * @property petname the own name for it, at most 64 bytes
@@ -71,12 +71,12 @@ public data class ConversationInfo(
 )
 
 /**
- * Who has a message of this node, as far as is known here.
+ * Which members have a message of this node, as far as is known here.
  *
  * @property message which
- * @property members members that may read it, without this node and who is blocked here; 1 in a private conversation
+ * @property members members that may read it, without this node and blocked nodes; 1 in a private conversation
  * @property stored those of them that have stored it
- * @property read those that say that they have read it: who turned the setting `chat.send_read_marks` on
+ * @property read those that say that they have read it, with the setting `chat.send_read_marks` on
  */
 public data class Confirmations(
     val message: MessageId,

@@ -326,7 +326,7 @@ public class Engine private constructor(private val raw: org.donp.ffi.Engine) : 
 
     /**
      * Enters the network through any of [places]: each `ip:port` or `ip:port/NodeId` (an engine looks no
-     * names up). A text without a colon is an invitation, and stands alone. With none, through whoever is
+     * names up). A text without a colon is an invitation, and stands alone. With none, through any node that is
      * known.
      */
     public fun join(nowUs: Long, vararg places: String): Unit = when (val by = ways(places)) {
@@ -383,7 +383,7 @@ public class Engine private constructor(private val raw: org.donp.ffi.Engine) : 
         run { joinGroup(nowUs.toU64("nowUs"), ticket) }
     }
 
-    /** Leaves a group, or gives up to join it. Throws as [Node.leaveGroup]. */
+    /** Leaves a group, or cancels a request to join. Throws as [Node.leaveGroup]. */
     public fun leaveGroup(nowUs: Long, group: GroupId): Unit = run { leaveGroup(nowUs.toU64("nowUs"), group.text) }
 
     /** Removes a member of lower rank, for good with [ban]. Throws as [Node.removeMember]. */
@@ -566,7 +566,7 @@ public class Engine private constructor(private val raw: org.donp.ffi.Engine) : 
     public fun markRead(nowUs: Long, conversation: Conversation, upto: MessageId? = null): Unit =
         run { markRead(nowUs.toU64("nowUs"), conversation.toRaw(), upto?.text) }
 
-    /** Who has a message of this node, as [Node.confirmations]. */
+    /** The members that have a message of this node, as [Node.confirmations]. */
     public fun confirmations(nowUs: Long, conversation: Conversation, message: MessageId): Confirmations =
         run { confirmations(nowUs.toU64("nowUs"), conversation.toRaw(), message.text) }.toPublic()
 
@@ -593,7 +593,7 @@ public class Engine private constructor(private val raw: org.donp.ffi.Engine) : 
     public fun synchronizeState(nowUs: Long, peer: NodeId): Unit =
         run { synchronizeState(nowUs.toU64("nowUs"), peer.text) }
 
-    /** Somebody near may be at [address], `ip:port`: a hint, tried once, as [Node.handleLocalPeer]. */
+    /** A node near may be at [address], `ip:port`: a hint, tried once, as [Node.handleLocalPeer]. */
     public fun handleLocalPeer(nowUs: Long, address: String, id: NodeId? = null) {
         val place = address.utf8("the address")
         run { handleLocalPeer(nowUs.toU64("nowUs"), place, id?.text) }
@@ -631,10 +631,10 @@ public class Engine private constructor(private val raw: org.donp.ffi.Engine) : 
     /** The engine at a glance. */
     public fun status(): EngineStatus = run { status() }.toPublic()
 
-    /** Nodes that were met or heard of, at most [max], by id. */
+    /** Nodes that were met or named by others, at most [max], by id. */
     public fun peers(max: Int = 1_000): List<Peer> = run { peers(max.toU32("max")) }.map { it.toPublic() }
 
-    /** What is known of one node; null if it was never met or heard of. */
+    /** What is known of one node; null if it was never met or named by others. */
     public fun peer(id: NodeId): Peer? = run { peer(id.text) }?.toPublic()
 
     /** Whether the private message [id] waits for its acknowledgement. */

@@ -16,10 +16,10 @@ private const val BATCH = 64u
  * that a collector that is cancelled loses nothing to the next one.
  *
  * Not made by `flow { }`: its `emit` may throw for a cancelled collector without giving it the event, and
- * nobody could tell that from a collector that had it.
+ * a collector that had it would look the same.
  */
 internal class EventFlow(
-    /** Held so that a node lives as long as somebody hears it. */
+    /** Held so that a node lives as long as a stream of it is read. */
     @Suppress("unused") private val node: Node,
     private val stream: org.donp.ffi.EventStream,
 ) : Flow<Event> {

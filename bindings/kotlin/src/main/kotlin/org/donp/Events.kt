@@ -12,7 +12,7 @@ public sealed class Event {
     public abstract val seq: Long?
 
     /**
-     * Somebody else's message is in a conversation, stored and in causal order.
+     * A message of another author is in a conversation, stored and in causal order.
      *
      * @property message what was said
      */
@@ -22,7 +22,7 @@ public sealed class Event {
      * The other side has stored a private message.
      *
      * @property id which message
-     * @property to who has it
+     * @property to the node that has it
      */
     public data class Delivered(override val seq: Long, val id: MessageId, val to: NodeId) : Event()
 
@@ -30,7 +30,7 @@ public sealed class Event {
      * A private message will not be delivered.
      *
      * @property id which message
-     * @property to who should have had it
+     * @property to the node that should have had it
      * @property reason why
      */
     public data class Failed(
@@ -59,7 +59,7 @@ public sealed class Event {
 
     /**
      * Another copy of this profile speaks in a conversation: this one was restored from a backup, or runs twice. It
-     * goes on in a log of its own, and nothing that either said is lost.
+     * starts a new message log, and nothing that either said is lost.
      *
      * @property conversation the conversation
      */
@@ -128,7 +128,7 @@ public sealed class Event {
     }
 
     /**
-     * Somebody types in a group or a private conversation, or does not any more: it said something, six seconds are over,
+     * A node types in a group or a private conversation, or has stopped: it sent a message, six seconds are over,
      * or it is not linked.
      *
      * @property conversation where
@@ -186,7 +186,7 @@ public sealed class Event {
      * A node is linked to this one.
      *
      * @property peer who
-     * @property name the name it claims, once it told it
+     * @property name the name it claims, once it is known
      */
     public data class PeerUp(val peer: NodeId, val name: String?) : Event() {
         override val seq: Long? get() = null
@@ -203,7 +203,7 @@ public sealed class Event {
     }
 
     /**
-     * What this node holds of a member of its zone changed, or [Node.detectNodeFailure] asked for it. Who is
+     * What this node holds of a member of its zone changed, or [Node.detectNodeFailure] asked for it. A node that is
      * new in the zone is found in [Node.members].
      *
      * @property peer who
@@ -249,7 +249,7 @@ public sealed class Event {
 
 /** Where a node is in its life. */
 public enum class NodeState {
-    /** Made, not told to join yet. */
+    /** Made, not yet joining. */
     Initializing,
 
     /** Looking for a node that answers. */
@@ -273,7 +273,7 @@ public enum class NodeState {
 
 /** Why a link went down. */
 public enum class DownReason {
-    /** Nothing was heard for too long. */
+    /** Nothing was received for too long. */
     Timeout,
 
     /** The other side said goodbye. */
@@ -282,13 +282,13 @@ public enum class DownReason {
     /** The other side started anew. */
     Restarted,
 
-    /** Nobody here needs it any more. */
+    /** This node no longer needs it. */
     Unwanted,
 
     /** There are too many links. */
     Full,
 
-    /** It brought forged messages. */
+    /** It sent forged messages. */
     Misbehaved,
 
     /** A reason of a newer version. */
@@ -300,7 +300,7 @@ public enum class FailReason {
     /** It was not delivered in the time that it is kept for, 30 days of running. */
     Expired,
 
-    /** The other side does not take it. */
+    /** The other side rejects it. */
     Refused,
 
     /** The other side is blocked here. */

@@ -1,7 +1,7 @@
 package org.donp
 
 /**
- * A file that a message names: who reads the message can fetch and open it. Equal by its bytes.
+ * A file that a message names: a reader of the message can fetch and open it. Equal by its bytes.
  *
  * @property id the BLAKE3 hash of its sealed bytes
  * @property key the 32-byte key that it is sealed under, for this file alone

@@ -1,6 +1,6 @@
 package org.donp
 
-/** Who can join a group, and who can know of it. */
+/** Which nodes can join a group, and which can know of it. */
 public enum class GroupKind {
     /** Everybody who has its id may join, so nothing in it is secret. */
     Public,
@@ -18,7 +18,7 @@ public enum class GroupKind {
     Other,
 }
 
-/** The rank of a member, the lowest first. Nobody acts on an equal or a higher one. */
+/** The rank of a member, the lowest first. No member acts on an equal or a higher one. */
 public enum class GroupRole {
     /** Reads. */
     Guest,
@@ -32,7 +32,7 @@ public enum class GroupRole {
     /** Invites, removes and ranks all below. */
     Admin,
 
-    /** One node, whose operations nobody undoes. */
+    /** One node, whose operations no member undoes. */
     Owner,
 
     /** A rank of a newer version. */
@@ -50,7 +50,7 @@ public enum class GroupChange {
     /** This node was not added; `reason` says why. */
     Refused,
 
-    /** `node`, which claims to be called `name`, would like to join and waits for somebody who may invite. */
+    /** `node`, which claims to be called `name`, would like to join and waits for a member that may invite. */
     Asked,
 
     /** `node` is a member now, as `role`. */
@@ -68,7 +68,7 @@ public enum class GroupChange {
     /** The description is `text` now. */
     Described,
 
-    /** Who may do what is another. */
+    /** The policy is another. */
     PolicyChanged,
 
     /** `message` is pinned now. */
@@ -83,16 +83,16 @@ public enum class GroupChange {
 
 /** Why a node is not added to a group. */
 public enum class Refusal {
-    /** The invitation is used up, expired, for another node, or not by somebody who may invite. */
+    /** The invitation is used up, expired, for another node, or its signer may not invite. */
     Invitation,
 
     /** The node is banned from the group. */
     Banned,
 
-    /** Who was asked is not a member, or may not add anybody. */
+    /** The asked node is not a member, or may not add members. */
     Asked,
 
-    /** Somebody who may invite said no. */
+    /** A member that may invite declined. */
     Declined,
 
     /** A reason of a newer version. */
@@ -126,13 +126,13 @@ public sealed class GroupHistory {
 }
 
 /**
- * Who may do what in a group: the least rank that may.
+ * The least rank for each action in a group.
  *
  * @property invite signs invitations
  * @property post posts
  * @property describe changes name and description
  * @property pin pins messages
- * @property approve whether who comes with an invitation to the bearer waits for the word of somebody who may invite
+ * @property approve whether a node with an invitation to the bearer waits for the approval of a member that may invite
  * @property history what newcomers may read
  */
 public data class GroupPolicy(
@@ -157,10 +157,10 @@ public data class GroupPolicy(
  * @property members the members, by id
  * @property pinned pinned messages, the one that was pinned last at the end: the last 64; one may not be here, or not
  *   readable
- * @property requests nodes that wait for the word of somebody who may invite
+ * @property requests nodes that wait for the approval of a member that may invite
  * @property holdsKey whether this node holds the key of the present members
  * @property keyHolders how many members hold it, this node included, as far as is known here; 0 in a PUBLIC group
- * @property epochs keys of which one opens what was said between two changes of the members: who steals this device
+ * @property epochs keys of which one opens what was said between two changes of the members: a thief of this device
  *   could read so far
  * @property state equal at two members exactly if both know of the same changes, in hexadecimal
  */

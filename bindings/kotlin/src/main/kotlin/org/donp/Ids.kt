@@ -1,7 +1,7 @@
 package org.donp
 
 /**
- * Who a node is: the hash of its public key. Prints as `n…`, with a checksum; [parse] reads that.
+ * The id of a node: the hash of its public key. Prints as `n…`, with a checksum; [parse] reads that.
  *
  * Equality is that of the node, and the order is the same on every device.
  */
@@ -24,7 +24,7 @@ public value class NodeId internal constructor(internal val text: String) : Comp
     }
 }
 
-/** Who an account is; several devices may be nodes of one. Prints as `a…`, with a checksum. */
+/** The id of an account; several devices may be nodes of one. Prints as `a…`, with a checksum. */
 @JvmInline
 public value class AccountId internal constructor(internal val text: String) : Comparable<AccountId> {
     /** The printed form, which [parse] reads. */

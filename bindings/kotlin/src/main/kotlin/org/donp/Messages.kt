@@ -52,7 +52,7 @@ public sealed class Content {
     public data object Unknown : Content()
 }
 
-/** Who a conversation is between. */
+/** The parties of a conversation. */
 public sealed class Conversation {
     /** Everybody in the network. */
     public data object Network : Conversation()

@@ -103,8 +103,8 @@ public enum class Lan {
  * @property pending messages held because one they depend on is missing
  * @property listen what the sockets are bound to, `ip:port`
  * @property observed addresses that other nodes saw this one at, `ip:port`
- * @property lan where beacons are sent and heard, groups and interfaces in words for people; empty if the
- *   node was not told to, or there is no multicast
+ * @property lan where beacons are sent and received, groups and interfaces in words for people; empty if the
+ *   setting `lan` is off, or there is no multicast
  * @property lanError why nodes on the local network may not be found; null if they are, or discovery is off
  * @property unresolved places to enter the network whose names could not be looked up, each with the reason
  * @property store `sqlite` or `memory`
@@ -233,7 +233,7 @@ public suspend fun openNode(config: NodeConfig, keyStore: KeyStore? = null): Nod
  * A node: give it a folder, and it keeps itself in the network.
  *
  * [openNode] makes one. All functions may be called from any thread; the suspending ones work on
- * `Dispatchers.IO` and hold up nobody. Those that store something return when it is on disk, some
+ * `Dispatchers.IO` and block no other call. Those that store something return when it is on disk, some
  * milliseconds. A caller that is cancelled while one of them works does not undo it: the message is sent.
  *
  * ```
@@ -288,7 +288,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     }
 
     /**
-     * Ends the node at once, as a crash of the process would: nobody is told, and what was not stored yet
+     * Ends the node at once, as a crash of the process would: no peer gets a goodbye, and what was not stored yet
      * is gone. To try what happens then.
      */
     public suspend fun kill(): Unit = io { kill() }
@@ -303,7 +303,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     /**
      * Enters the network through any of [places] and remembers them: each `host:port` or
      * `host:port/NodeId`. A text without a colon is an invitation, and stands alone. With none, through
-     * whoever is known. Returns at once, and [Event.PeerUp] tells of success; or with the first link, if [wait] says how
+     * any known node. Returns at once, and [Event.PeerUp] reports success; or with the first link, if [wait] says how
      * long that may take.
      *
      * @throws DonpException.Timeout if there is no link within [wait]; the node goes on trying
@@ -330,7 +330,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
      * Says [content] to one node. Returns when it is stored; a node that is away gets it later, and
      * [Event.Delivered] tells when it has it.
      *
-     * @throws DonpException.NotFound if [to] was never met or heard of
+     * @throws DonpException.NotFound if [to] was never met or named by others
      * @throws DonpException.InvalidInput if [content] is empty, too long or [Content.Unknown], or [to] is
      *   this node
      * @throws DonpException.Busy if too much waits for [to]
@@ -344,7 +344,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     public suspend fun send(to: NodeId, text: String): MessageId = send(to, Content.Text(text))
 
     /**
-     * Says [content] to everybody in the network. Whoever is away catches up later.
+     * Says [content] to all nodes of the network. Absent nodes catch up later.
      *
      * @throws DonpException.InvalidInput if [content] is empty, too long or [Content.Unknown]
      * @throws DonpException.Busy if too much waits to be sent
@@ -397,8 +397,8 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     }
 
     /**
-     * An invitation to a group (`inviteToGroup`), for one [node], or for whoever has it. This node adds who comes with
-     * it, so it is to be online then.
+     * An invitation to a group (`inviteToGroup`), for one [node], or for its bearer. This node adds the nodes that use
+     * it, so it must be online then.
      *
      * @param uses so many newcomers can come with it
      * @param expiresIn it is good for so many seconds
@@ -429,7 +429,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     }
 
     /**
-     * Leaves a group, or gives up to join it (`leaveGroup`). What was said while this node was a member stays.
+     * Leaves a group, or cancels a request to join (`leaveGroup`). What was said while this node was a member stays.
      *
      * @throws DonpException.Denied for an owner with other members: hand the group over first
      */
@@ -492,7 +492,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
         io { answerJoin(group.text, node.text, approve) }
 
     /**
-     * Says [content] to the members of a group. Whoever is away catches up later, from any other.
+     * Says [content] to the members of a group. Absent members catch up later, from any other.
      *
      * @throws DonpException.NotFound if there is no such group
      * @throws DonpException.Denied if this node may not post there
@@ -627,17 +627,17 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     /** The node at a glance. */
     public suspend fun status(): NodeStatus = io { status() }.toPublic()
 
-    /** Nodes that were met or heard of, at most [max], by id. */
+    /** Nodes that were met or named by others, at most [max], by id. */
     public suspend fun peers(max: Int = 1_000): List<Peer> {
         val most = max.toU32("max")
         return io { peers(most) }.map { it.toPublic() }
     }
 
-    /** What is known of one node; null if it was never met or heard of. */
+    /** What is known of one node; null if it was never met or named by others. */
     public suspend fun peer(id: NodeId): Peer? = io { peer(id.text) }?.toPublic()
 
     /**
-     * The members of this node's zone, by id, without itself; those that went lately are still in it. Empty
+     * The members of this node's zone, by id, without itself; recently departed ones are still in it. Empty
      * where the network has more than 64 nodes.
      */
     public suspend fun members(): List<ZoneMember> = io { members() }.map { it.toPublic() }
@@ -647,7 +647,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
      * suspect after at most ten seconds; a suspect of this node's zone is watched further, and found down or
      * alive.
      *
-     * @throws DonpException.NotFound if [peer] was never met or heard of
+     * @throws DonpException.NotFound if [peer] was never met or named by others
      * @throws DonpException.InvalidInput if it is this node
      * @throws DonpException.NotRunning if the node is not started or suspended
      */
@@ -675,8 +675,8 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     public suspend fun contact(node: NodeId): Contact? = io { contact(node.text) }?.toPublic()
 
     /**
-     * Makes a node a contact, with an own name for it if one is given; accepts its request. Who is written to becomes a
-     * contact too.
+     * Makes a node a contact, with an own name for it if one is given; accepts its request. A node that is written to
+     * becomes a contact too.
      *
      * @param petname 1 to 64 bytes, and of no other contact
      * @throws DonpException.InvalidInput for the name, or this node itself
@@ -721,7 +721,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     public suspend fun muteContact(node: NodeId, muted: Boolean = true): Unit = io { muteContact(node.text, muted) }
 
     /**
-     * The safety number with a node of the book: equal at both as long as nobody stands between.
+     * The safety number with a node of the book: equal at both unless there is a man in the middle.
      *
      * @throws DonpException.NotFound if it is not in the book, or its keys are not known yet; those of a linked node are
      *   asked for, so that it can be tried again
@@ -807,7 +807,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     }
 
     /**
-     * The recovery code of the account that this profile began with: who has it can take the account over. Null if the
+     * The recovery code of the account that this profile began with: its holder can take the account over. Null if the
      * profile does not hold it.
      */
     public suspend fun recoveryCode(): String? = io { recoveryCode() }
@@ -825,8 +825,8 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
         io { markRead(conversation.toRaw(), upto?.text) }
 
     /**
-     * Who has a message of this node in a group or a private conversation. It never says too much: a member that is away
-     * is counted when it, or what it says, comes here.
+     * Which members have a message of this node in a group or a private conversation. It never says too much: a member
+     * that is away is counted when it, or what it says, comes here.
      *
      * @throws DonpException.NotFound for what is no own message among the newest 1,024 or on the pages of history read
      *   since the start
@@ -857,7 +857,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
      * Challenges the device of a node over its link (`authenticateNode`). [Event.Authenticated] says the result in at
      * most ten seconds. A node without a link is contacted first.
      *
-     * @throws DonpException.NotFound if [peer] was never met or heard of
+     * @throws DonpException.NotFound if [peer] was never met or named by others
      * @throws DonpException.InvalidInput if it is this node
      * @throws DonpException.Denied if it is blocked
      */
@@ -865,7 +865,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
 
     /**
      * These nodes seem to be cut off, or this one from them (`handleNetworkPartition`): each is asked, as by
-     * [detectNodeFailure], and contacted anew; with none named, somebody met before is. Parts that do not hear
+     * [detectNodeFailure], and contacted anew; with none named, a node met before is. Parts that do not hear
      * of each other merge. Throws as [detectNodeFailure], before anything is done.
      */
     public suspend fun reportPartition(peers: List<NodeId> = emptyList()): Unit =
@@ -885,7 +885,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
     public suspend fun synchronizeState(peer: NodeId): Unit = io { synchronizeState(peer.text) }
 
     /**
-     * Somebody near may be at [address], `ip:port`: what Android's NSD, Bonjour or Bluetooth found. A hint,
+     * A node near may be at [address], `ip:port`: what Android's NSD, Bonjour or Bluetooth found. A hint,
      * tried once; [Event.PeerUp] tells if it was right.
      *
      * @param id if it is known: another node that answers there is refused
@@ -961,7 +961,7 @@ public class Node private constructor(private val raw: org.donp.ffi.Node) : Auto
                 found = look()
             }
             found
-        } ?: throw DonpException.Timeout(otherwise, "see that the other node runs and can be reached", true)
+        } ?: throw DonpException.Timeout(otherwise, "check that the other node runs and can be reached", true)
 
     /** `Node(name, id)`. */
     override fun toString(): String = "Node($name, $id)"

@@ -8,7 +8,7 @@ public enum class FailureType {
     /** This device's network: probe every link, from wherever it is. */
     Network,
 
-    /** The network has parts that do not hear of each other: contact somebody of another. */
+    /** The network has parts that do not know of each other: contact a node of another. */
     Partition,
 
     /** What is known here: compare it with every neighbour. */
@@ -20,7 +20,7 @@ public enum class MemberState {
     /** It takes part. */
     Alive,
 
-    /** Somebody had no answer from it. It has some time to speak up. */
+    /** A member had no answer from it. It has some time to refute. */
     Suspect,
 
     /** It did not speak up. */

@@ -42,7 +42,7 @@ internal class FileTest : WithNodes() {
         assertContentEquals(bytes, parts.reduce { all, part -> all + part })
         val refused = assertFailsWith<DonpException.Storage> { b.saveFile(file.id, "$plan") }
         assertTrue("already" in refused.message)
-        // Who is not of the conversation gets nothing, and has nothing to pass on.
+        // A node outside the conversation gets nothing, and has nothing to pass on.
         c.fetchFile(Conversation.Private(a.id), file)
         assertFailsWith<DonpException.NotFound> { c.saveFile(file.id, "${dir.resolve("none.pdf")}") }
         assertFailsWith<DonpException.NotFound> { c.broadcast(Content.File(file)) }

@@ -4,7 +4,7 @@ import kotlinx.coroutines.DelicateCoroutinesApi
 import kotlinx.coroutines.GlobalScope
 import kotlinx.coroutines.launch
 
-/** Ends without closing anything, while events come and somebody waits for more. */
+/** Ends without closing anything, while events come and a task waits for more. */
 @OptIn(DelicateCoroutinesApi::class)
 suspend fun main() {
     val a = openNode(NodeConfig(name = "a", listen = LOOPBACK))

@@ -31,7 +31,7 @@ internal class GroupTest : WithNodes() {
         b.joinGroup(invitation)
         c.joinGroup(invitation)
         assertEquals(group, events.changed(GroupChange.Joined).group)
-        // Who has not read it says the next at the same time.
+        // A member that has not read it sends the next at the same time.
         until("b has read it") { b.group(group) != null && b.texts(group) == listOf("welcome") }
         b.sendToGroup(group, "hello")
         for (node in listOf(a, b, c)) {

@@ -64,7 +64,7 @@ private fun item(owner: String, it: KmConstructor): Item? =
 
 private fun item(owner: String?, it: KmFunction): Item? {
     val types = classes(it.returnType) + it.valueParameters.flatMap(::classes)
-    // What the compiler makes by itself, such as `component1` and `copy`, nobody documents.
+    // What the compiler makes by itself, such as `component1` and `copy`, needs no documentation.
     return Item(owner, it.name, Item.Kind.FUNCTION, types.toSet())
         .takeIf { _ -> it.visibility == Visibility.PUBLIC && it.kind != MemberKind.SYNTHESIZED }
 }

@@ -9,7 +9,7 @@ import kotlin.test.assertNull
 import kotlin.test.assertTrue
 import kotlinx.coroutines.flow.Flow
 
-/** Who is there, what failed and who is near. */
+/** Members, failures and neighbours. */
 internal class ZoneTest : WithNodes() {
     private suspend fun Node.holds(id: NodeId) = members().find { it.id == id }?.state
 
@@ -106,7 +106,7 @@ internal class ZoneTest : WithNodes() {
 
     @Test
     fun nodes_near_each_other() = chat {
-        // On loopback, in a network of its own: nobody else hears it or is heard.
+        // On loopback, in a network of its own: no other node receives it or is received.
         val key = Random.nextBytes(32)
         suspend fun near(name: String, lan: Lan) =
             openNode(NodeConfig(name = name, listen = LOOPBACK, networkKey = key, lan = lan)).kept()
