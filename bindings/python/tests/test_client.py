@@ -310,6 +310,9 @@ def test_confirmations_of_a_group_of_a_daemon(daemon: Daemon, tmp_path: Path, no
 
 def test_devices_of_a_daemon(daemon: Daemon, tmp_path: Path) -> None:
     """Mutations: `here` is of the wrong device; `join_account` waits for its end, or does not ask."""
+    with donp.Node(tmp_path / "s" / "phone", "phone", offline=True) as made:
+        code = made.recovery_code()
+        assert code is not None
     daemon("phone")
     daemon("laptop")
     with (
@@ -339,8 +342,9 @@ def test_devices_of_a_daemon(daemon: Daemon, tmp_path: Path) -> None:
             phone.remove_device(laptop.id)
         with pytest.raises(donp.InvalidInputError):
             phone.recover_account("r123")
-        code = phone.recovery_code()
-        assert code is not None
+        assert phone.recovery_code() == code
+        # `donp init` shows it once and does not keep it.
+        assert laptop.recovery_code() is None
         phone.recover_account(code)
         until("it is done", lambda: not phone.is_joining_account())
 
@@ -381,7 +385,8 @@ def test_files_of_a_daemon(
             alice.save_file(answer.id, "plan.pdf")
         assert (tmp_path / "plan.pdf").read_bytes() == BYTES
         alice.remove_file(answer.id)
-        assert alice.read_file(answer.id, 0) is None
+        with pytest.raises(donp.NotFoundError):
+            alice.read_file(answer.id, 0)
         with pytest.raises(donp.NotFoundError):
             alice.save_file(answer.id, "none.bin")
         for wrong in ("none.bin", tmp_path):

@@ -129,23 +129,22 @@ class _Line:
     def call(self, method: str, params: dict[str, Any]) -> Any:
         id, self.next_id = self.next_id, self.next_id + 1
         request = {"jsonrpc": "2.0", "id": id, "method": method, "params": params}
-        self.socket.settimeout(None if method in _READS_ALL else _ANSWER_WITHIN)
         try:
+            self.socket.settimeout(None if method in _READS_ALL else _ANSWER_WITHIN)
             self.socket.sendall(json.dumps(request).encode() + b"\n")
-            while True:
+            answer = self.read()
+            # An error without an id is about a line that the daemon could not read.
+            while answer is not None and answer.get("id") != id and not _is_about_a_line(answer):
                 answer = self.read()
-                if answer is None:
-                    raise _gone()
-                if answer.get("id") not in (id, None):
-                    continue
-                if "error" in answer:
-                    raise _failure(answer["error"])
-                if answer.get("id") == id:
-                    return answer["result"]
         except builtins.TimeoutError as e:
             raise TimeoutError("the daemon did not answer in time", "donp status", True) from e
         except OSError as e:
             raise _gone() from e
+        if answer is None:
+            raise _gone()
+        if "error" in answer:
+            raise _failure(answer["error"])
+        return answer["result"]
 
     def read(self) -> dict[str, Any] | None:
         """The next message; `None` at the end."""
@@ -170,6 +169,10 @@ class _Line:
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
+
+
+def _is_about_a_line(answer: dict[str, Any]) -> bool:
+    return "error" in answer and answer.get("id") is None
 
 
 def _gone() -> ClosedError:
@@ -800,6 +803,7 @@ class Client:
         It begins with the durable events after the number `after`, or after the last acknowledged one, and
         with the volatile ones from now on.
         """
+        _here(self._process, "client")
         return ClientEvents(self._path, after)
 
     def __repr__(self) -> str:
