@@ -7,7 +7,9 @@ import inspect
 import json
 import os
 import re
+import socket
 import subprocess
+import threading
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -499,6 +501,36 @@ def test_polling_a_daemon_gives_as_many_events_as_were_asked_for(daemon: Daemon,
         assert found == made
         assert events.take() == []
         assert not events.is_finished
+
+
+def test_a_client_that_was_idle_asks_on_a_new_connection(tmp_path: Path) -> None:
+    """The daemon closes a connection that asks for nothing for a minute. What is asked next is done, once.
+
+    Mutation: `_call` does not look whether the connection is over.
+    """
+    asked: list[str] = []
+    name = str(donp.identity_node_id(donp.generate_identity("alice")))
+
+    def serve(server: socket.socket) -> None:
+        for _ in range(2):
+            connection, _ = server.accept()
+            with connection, connection.makefile("rw") as lines:
+                request = json.loads(lines.readline())
+                asked.append(request["method"])
+                result = {"id": name, "name": "alice"}
+                lines.write(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}) + "\n")
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "sock"))
+        server.listen()
+        thread = threading.Thread(target=serve, args=[server])
+        thread.start()
+        with donp.Client(path=tmp_path / "sock") as alice:
+            assert alice._line is not None
+            until("the connection is closed", alice._line.is_over)
+            alice.leave()
+        thread.join()
+    assert asked == ["whoami", "leave"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -161,6 +161,20 @@ class _Line:
         message: dict[str, Any] = json.loads(line)
         return message
 
+    def is_ready(self, timeout: float) -> bool:
+        """Whether there is something to read, or the end, within this time."""
+        # Not `select.select`, which takes no socket whose number is above 1,023.
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        return bool(poll.poll(timeout * 1_000))
+
+    def is_over(self) -> bool:
+        """Whether the daemon closed it, so that what is asked now was not asked."""
+        try:
+            return self.is_ready(0.0) and not self.socket.recv(1, socket.MSG_PEEK)
+        except (OSError, ValueError):
+            return True
+
     def drop(self) -> None:
         """Closes what a fork has of it. The connection is its parent's, and goes on."""
         self.socket.close()
@@ -246,18 +260,23 @@ class Client:
         with self._lock:
             if self._line is None:
                 raise ClosedError("this client was closed", "make a new one")
+            if self._line.is_over():
+                # One that asked for nothing for a minute is cut off: the daemon may still be there.
+                self._line = self._again(self._line)
             try:
                 return self._line.call(method, params)
             except ClosedError:
-                # One that asked for nothing for a minute was cut off: the daemon may still be there.
-                self._line.close()
-                try:
-                    self._line = _Line(self._path)
-                except NotRunningError:
-                    raise _gone() from None
+                self._line = self._again(self._line)
                 if method not in _ASKS:
                     raise
                 return self._line.call(method, params)
+
+    def _again(self, line: _Line) -> _Line:
+        line.close()
+        try:
+            return _Line(self._path)
+        except NotRunningError:
+            raise _gone() from None
 
     def close(self) -> None:
         """Closes the connection; the daemon goes on. Again is nothing."""
@@ -917,8 +936,7 @@ class ClientEvents:
         while not self._taken and (line := self._line) is not None:
             left = max(deadline - monotonic(), 0.0)
             try:
-                ready = select.select([line.socket], [], [], min(left, _SLICE))[0]
-                if ready:
+                if line.is_ready(min(left, _SLICE)):
                     self._receive(line)
             except (OSError, ValueError):
                 # Closed elsewhere; or else it broke, and nothing more comes.
