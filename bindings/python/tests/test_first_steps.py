@@ -151,9 +151,9 @@ def test_a_stream_of_events_in_a_forked_child_raises(nodes: Make) -> None:
         lambda: events.is_finished,
         lambda: asyncio.run(next_event()),
     ]
-    # What was read before the fork is the parent's to handle.
-    alice.broadcast("x")
-    assert events.poll(LONG, max=1)
+    for name in ("one", "two"):
+        alice.create_group(name)
+    assert find(events, donp.GroupChanged)
 
     def check() -> None:
         for use in uses:
