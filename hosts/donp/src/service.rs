@@ -291,27 +291,29 @@ impl Service {
     }
 
     fn join(&self, params: &Value) -> Result<Value, Failure> {
-        let target = match &params["target"] {
-            Value::Null => "",
-            _ => text_of(params, "target")?.trim(),
-        };
-        let fields = if params["target"].is_null() {
-            self.node.join(&[])?;
-            json!({ "through": null, "name": null })
-        } else if looks_like_ticket(target) {
-            let ticket: Ticket = target.parse().map_err(|e: ParseTicketError| {
-                Failure::new(Exit::Failed, format!("the ticket is broken: {e}"))
-                    .hint("copy it again, whole, from `donp invite`")
-            })?;
-            self.node.join_ticket(&ticket)?;
-            json!({ "through": ticket.node.to_string(), "name": ticket.name })
-        } else {
-            self.node.join(&[target.to_string()])?;
-            json!({ "through": target, "name": null })
+        let fields = match &params["target"] {
+            Value::Null => {
+                self.node.join(&[])?;
+                json!({ "through": null, "name": null })
+            }
+            _ => self.join_through(text_of(params, "target")?.trim())?,
         };
         let mut out = object("joining", fields);
         out["running"] = self.running.into();
         Ok(out)
+    }
+
+    fn join_through(&self, target: &str) -> Result<Value, Failure> {
+        if !looks_like_ticket(target) {
+            self.node.join(&[target.to_string()])?;
+            return Ok(json!({ "through": target, "name": null }));
+        }
+        let ticket: Ticket = target.parse().map_err(|e: ParseTicketError| {
+            Failure::new(Exit::Failed, format!("the ticket is broken: {e}"))
+                .hint("copy it again, whole, from `donp invite`")
+        })?;
+        self.node.join_ticket(&ticket)?;
+        Ok(json!({ "through": ticket.node.to_string(), "name": ticket.name }))
     }
 
     fn send(&self, params: &Value, gone: &dyn Fn() -> bool) -> Result<Value, Failure> {

@@ -190,7 +190,7 @@ impl Service {
             }
             let left = left(wait);
             if left.is_zero() {
-                // Whoever does not wait for it has the event.
+                // A caller that waits for less has the event.
                 break (longest == AUTHENTICATION).then_some(AuthenticationResult::Timeout);
             }
             events.wait(left.min(LOOK_AFTER));
