@@ -4,6 +4,8 @@ import org.donp.Content
 import org.donp.Conversation
 import org.donp.DonpException
 import org.donp.Event
+import org.donp.Message
+import org.donp.Node
 import org.donp.NodeConfig
 import org.donp.openNode
 
@@ -29,12 +31,23 @@ suspend fun main(args: Array<String>) {
             val words = (message?.content as? Content.Text)?.text
             // Two bots that answer each other never end, so bots do not answer bots.
             if (words != null && message.conversation !is Conversation.Network && node.peer(message.author)?.bot != true) {
-                node.reply(message, words)
+                answer(node, message, words)
             }
             // What was not acknowledged before a crash comes again.
             node.ack(event)
         }
     } catch (_: DonpException.Closed) {
         // Stopped while an event was handled: it comes again, too.
+    }
+}
+
+/** A message that cannot be answered, as of a group that the bot may not post in, must not stop the bot at each start. */
+private suspend fun answer(node: Node, message: Message, words: String) {
+    try {
+        node.reply(message, words)
+    } catch (closed: DonpException.Closed) {
+        throw closed
+    } catch (refused: DonpException) {
+        System.err.println("no answer to ${message.id}: ${refused.message}")
     }
 }

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TypeVar
@@ -32,7 +33,9 @@ def until(what: str, done: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def find(events: donp.Events, kind: type[_E], wanted: Callable[[_E], bool] = lambda _: True) -> _E:
+def find(
+    events: donp.Events | donp.ClientEvents, kind: type[_E], wanted: Callable[[_E], bool] = lambda _: True
+) -> _E:
     """The next event of a kind that is wanted; those before it are gone."""
     deadline = time.monotonic() + LONG
     while time.monotonic() < deadline:
@@ -43,7 +46,9 @@ def find(events: donp.Events, kind: type[_E], wanted: Callable[[_E], bool] = lam
     raise AssertionError(f"no {kind.__name__} came")
 
 
-async def afind(events: donp.Events, kind: type[_E], wanted: Callable[[_E], bool] = lambda _: True) -> _E:
+async def afind(
+    events: donp.Events | donp.ClientEvents, kind: type[_E], wanted: Callable[[_E], bool] = lambda _: True
+) -> _E:
     async def look() -> _E:
         async for event in events:
             if isinstance(event, kind) and wanted(event):
@@ -83,6 +88,21 @@ def python(
 def line(pipe: IO[str] | None) -> str:
     assert pipe is not None
     return pipe.readline().rstrip("\n")
+
+
+def in_a_fork(check: Callable[[], None]) -> None:
+    """Runs a check in a forked child, which ends after 30 s at the latest, and asserts that it holds."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            signal.alarm(30)
+            check()
+            code = 0
+        except BaseException:
+            traceback.print_exc(file=sys.stderr)
+        os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 Start = Callable[..., subprocess.Popen[str]]

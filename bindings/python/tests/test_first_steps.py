@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 import donp
 import pytest
-from conftest import LONG, Make, linked, texts
+from conftest import LONG, Make, find, in_a_fork, linked, texts
 from donp import NETWORK, AsyncBotMessage, Bot, Private
 from test_bot import person, serving
 
@@ -125,22 +122,47 @@ def test_a_node_in_a_forked_child_raises(nodes: Make) -> None:
         lambda: alice.broadcast("x"),
         alice.events,
     ]
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            signal.alarm(30)
-            for use in uses:
-                with pytest.raises(donp.ClosedError, match="a fork has no node"):
-                    use()
+
+    def check() -> None:
+        for use in uses:
             # Nor can one be made there by mistake: the parent's is left alone.
-            code = 0
-        except BaseException:
-            traceback.print_exc(file=sys.stderr)
-        os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
+            with pytest.raises(donp.ClosedError, match="a fork has no node"):
+                use()
+
+    in_a_fork(check)
     alice.broadcast("the parent's goes on")
     assert texts(alice, NETWORK) == ["the parent's goes on"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_stream_of_events_in_a_forked_child_raises(nodes: Make) -> None:
+    """Mutation: `Events._raw` gives the stream in any process: the child waits for ever in its first use."""
+    alice = nodes("alice")
+    events = alice.events()
+
+    async def next_event() -> object:
+        return await anext(events)
+
+    uses: list[Callable[[], object]] = [
+        lambda: next(iter(events)),
+        lambda: events.poll(60.0),
+        events.take,
+        events.close,
+        lambda: events.is_finished,
+        lambda: asyncio.run(next_event()),
+    ]
+    for name in ("one", "two"):
+        alice.create_group(name)
+    assert find(events, donp.GroupChanged)
+
+    def check() -> None:
+        for use in uses:
+            with pytest.raises(donp.ClosedError, match="a fork has no node"):
+                use()
+
+    in_a_fork(check)
+    nodes("bob").join(alice.invite())
+    assert find(events, donp.PeerUp)
 
 
 def test_a_number_that_no_event_has(nodes: Make) -> None:

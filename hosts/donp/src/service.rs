@@ -1,9 +1,11 @@
 //! What a node does for its owner: every verb as a method from JSON to JSON. The daemon serves it on
 //! the control socket; without a daemon the command line calls it directly.
 
+mod care;
 mod contacts;
 mod devices;
 mod fate;
+mod faults;
 mod files;
 mod groups;
 mod history;
@@ -100,16 +102,19 @@ impl Service {
     }
 
     /// Every method, for the error about an unknown one.
-    pub const METHODS: [&'static str; 58] = [
+    pub const METHODS: [&'static str; 71] = [
         "accept_change",
         "accept_contact",
         "ack",
         "add_contact",
         "add_device",
+        "add_file",
         "answer_join",
         "authenticate_node",
+        "backup",
         "block",
         "blocked",
+        "check",
         "confirmations",
         "contact",
         "contacts",
@@ -117,26 +122,34 @@ impl Service {
         "create_group",
         "delete_conversation",
         "describe_group",
+        "detect_node_failure",
         "devices",
         "devices_of",
         "fetch_file",
         "files",
         "group",
         "groups",
+        "handle_local_peer",
         "history",
         "invite",
         "invite_to_group",
         "is_joining_account",
+        "is_queued",
         "join",
         "join_account",
         "join_group",
         "leave",
         "leave_group",
         "mark_read",
+        "members",
         "mute_contact",
+        "network_changed",
         "peers",
         "pin_message",
+        "read_file",
         "recover_account",
+        "recover_from_failure",
+        "recovery_code",
         "recv",
         "remove_contact",
         "remove_device",
@@ -145,6 +158,7 @@ impl Service {
         "rename_contact",
         "rename_device",
         "rename_group",
+        "report_partition",
         "safety_number",
         "save_file",
         "send",
@@ -152,6 +166,7 @@ impl Service {
         "set_group_policy",
         "set_member_role",
         "status",
+        "synchronize_state",
         "transfer_group",
         "unban_member",
         "unblock",
@@ -170,6 +185,7 @@ impl Service {
             "send" => self.send(params, gone),
             "recv" => self.recv(params, gone),
             "ack" => self.ack(params),
+            "is_queued" => self.is_queued(params),
             "history" => self.history(params),
             "invite" => self.invite(),
             "join" => self.join(params),
@@ -186,6 +202,8 @@ impl Service {
                 .or_else(|| self.device_call(method, params, gone))
                 .or_else(|| self.group_call(method, params, gone))
                 .or_else(|| self.file_call(method, params, gone))
+                .or_else(|| self.fault_call(method, params))
+                .or_else(|| self.care_call(method, params))
                 .unwrap_or_else(|| {
                     Err(Failure::usage(format!("there is no method '{method}'")).hint(Self::METHODS.join(", ")))
                 }),
@@ -273,21 +291,29 @@ impl Service {
     }
 
     fn join(&self, params: &Value) -> Result<Value, Failure> {
-        let target = text_of(params, "target")?.trim();
-        let fields = if looks_like_ticket(target) {
-            let ticket: Ticket = target.parse().map_err(|e: ParseTicketError| {
-                Failure::new(Exit::Failed, format!("the ticket is damaged: {e}"))
-                    .hint("copy it again, whole, from `donp invite`")
-            })?;
-            self.node.join_ticket(&ticket)?;
-            json!({ "through": ticket.node.to_string(), "name": ticket.name })
-        } else {
-            self.node.join(&[target.to_string()])?;
-            json!({ "through": target, "name": null })
+        let fields = match &params["target"] {
+            Value::Null => {
+                self.node.join(&[])?;
+                json!({ "through": null, "name": null })
+            }
+            _ => self.join_through(text_of(params, "target")?.trim())?,
         };
         let mut out = object("joining", fields);
         out["running"] = self.running.into();
         Ok(out)
+    }
+
+    fn join_through(&self, target: &str) -> Result<Value, Failure> {
+        if !looks_like_ticket(target) {
+            self.node.join(&[target.to_string()])?;
+            return Ok(json!({ "through": target, "name": null }));
+        }
+        let ticket: Ticket = target.parse().map_err(|e: ParseTicketError| {
+            Failure::new(Exit::Failed, format!("the ticket is damaged: {e}"))
+                .hint("copy it again, whole, from `donp invite`")
+        })?;
+        self.node.join_ticket(&ticket)?;
+        Ok(json!({ "through": ticket.node.to_string(), "name": ticket.name }))
     }
 
     fn send(&self, params: &Value, gone: &dyn Fn() -> bool) -> Result<Value, Failure> {
@@ -308,11 +334,16 @@ impl Service {
         }
         let until = Instant::now() + wait_of(params)?;
         let before = self.node.last_event();
-        let content = match params["file"].as_str() {
-            Some(path) => self.file_content(path, text)?,
-            None => json::content(text, about).map_err(Failure::usage)?,
+        let content = match &params["file"] {
+            Value::Null => json::content(text, about).map_err(Failure::usage)?,
+            Value::String(path) => self.file_content(path, text)?,
+            added => Content::File { file: Box::new(files::attachment(added)?), text: text.into() },
         };
-        let file = if let Content::File { file, .. } = &content { Some(file.id) } else { None };
+        // What was added for this message alone.
+        let file = match &content {
+            Content::File { file, .. } if params["file"].is_string() => Some(file.id),
+            _ => None,
+        };
         let said = match to {
             Conversation::Private(peer) => self.node.send_private(peer, content),
             Conversation::Group(group) => self.node.send_to_group(group, content),
@@ -505,6 +536,15 @@ impl Service {
         let seq = params["seq"].as_u64().ok_or_else(|| Failure::usage("'seq' is missing or not a whole number"))?;
         self.node.ack(seq)?;
         Ok(object("acked", json!({ "seq": seq })))
+    }
+
+    /// Whether a private message waits for its acknowledgement.
+    fn is_queued(&self, params: &Value) -> Result<Value, Failure> {
+        let text = text_of(params, "message")?;
+        let id = text.parse::<MessageId>().map_err(|e| {
+            Failure::usage(format!("'{text}' is not a message id: {e}")).hint("the whole id, as `send` answered it")
+        })?;
+        Ok(object("is_queued", json!({ "message": id.to_string(), "queued": self.node.is_queued(id)? })))
     }
 
     fn recv(&self, params: &Value, gone: &dyn Fn() -> bool) -> Result<Value, Failure> {

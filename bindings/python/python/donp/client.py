@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import contextlib
 import json
@@ -9,17 +10,39 @@ import os
 import select
 import socket
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any, TypeVar
 
+from ._json import (
+    _attachment,
+    _attachment_out,
+    _confirmations,
+    _contact,
+    _conversation_in,
+    _conversation_out,
+    _event,
+    _group,
+    _message,
+    _or_other,
+    _peer,
+    _policy_out,
+)
+from .contacts import (
+    Confirmations,
+    Contact,
+    ConversationInfo,
+    SafetyNumber,
+)
 from .content import (
     NETWORK,
-    ClockEntry,
     Content,
     Conversation,
     Edit,
+    File,
     Group,
     HistoryPage,
     Message,
@@ -33,6 +56,7 @@ from .content import (
     _message_id,
     _node_id,
 )
+from .devices import DeviceInfo
 from .engine import _sort_places
 from .errors import (
     ClosedError,
@@ -46,44 +70,22 @@ from .errors import (
     TimeoutError,
 )
 from .events import (
-    AccountDataChanged,
-    Delivered,
-    DownReason,
+    _MOST,
     Event,
-    Failed,
-    FailReason,
-    Forked,
-    GroupChanged,
-    Lagged,
-    LifeBegun,
-    MemberChanged,
-    PeerDown,
-    PeerUp,
-    Received,
-    StateChanged,
-    UnknownEvent,
-    Writable,
 )
+from .files import Attachment, FileInfo, _file_id
 from .groups import (
     DEFAULT_POLICY,
-    Days,
-    Everything,
-    GroupChange,
-    GroupHistory,
     GroupInfo,
     GroupKind,
-    GroupMember,
     GroupPolicy,
     GroupRole,
     JoiningGroup,
-    Newest,
-    Nothing,
-    Refusal,
 )
-from .ids import AccountId, GroupId, MessageId, NodeId
+from .ids import AccountId, FileId, GroupId, MessageId, NodeId
 from .node import _linked_among, _number, _until
-from .status import NodeState, NodeStatus, NodeType, Peer
-from .zone import MemberState
+from .status import Checked, NodeState, NodeStatus, NodeType, Peer
+from .zone import FailureType, MemberState, ZoneMember, _ids_out
 
 __all__ = ["Client", "ClientEvents"]
 
@@ -92,7 +94,7 @@ _Self = TypeVar("_Self", bound="Client")
 # An answer takes at most this long beyond what its method may wait, in seconds: the store's own limit.
 _ANSWER_WITHIN = 70.0
 # A page of history of the longest texts has a few MiB; more in one line is no answer.
-_MOST = 256 << 20
+_LONGEST_LINE = 256 << 20
 # A blocking wait is at most this long, so that a stream that is closed elsewhere ends.
 _SLICE = 0.2
 
@@ -121,7 +123,6 @@ class _Line:
             raise NotRunningError(
                 f"no daemon answers at {path}: {e.strerror}", "donp run, with the same profile"
             ) from e
-        self.socket.settimeout(_ANSWER_WITHIN)
         self.rest = b""
         self.next_id = 1
 
@@ -129,32 +130,54 @@ class _Line:
         id, self.next_id = self.next_id, self.next_id + 1
         request = {"jsonrpc": "2.0", "id": id, "method": method, "params": params}
         try:
+            self.socket.settimeout(None if method in _READS_ALL else _ANSWER_WITHIN)
             self.socket.sendall(json.dumps(request).encode() + b"\n")
-            while True:
+            answer = self.read()
+            # An error without an id is about a line that the daemon could not read.
+            while answer is not None and answer.get("id") != id and not _is_about_a_line(answer):
                 answer = self.read()
-                if answer is None:
-                    raise _gone()
-                if answer.get("id") not in (id, None):
-                    continue
-                if "error" in answer:
-                    raise _failure(answer["error"])
-                if answer.get("id") == id:
-                    return answer["result"]
         except builtins.TimeoutError as e:
             raise TimeoutError("the daemon did not answer in time", "donp status", True) from e
         except OSError as e:
             raise _gone() from e
+        if answer is None:
+            raise _gone()
+        if "error" in answer:
+            raise _failure(answer["error"])
+        return answer["result"]
 
     def read(self) -> dict[str, Any] | None:
         """The next message; `None` at the end."""
         while b"\n" not in self.rest:
             some = self.socket.recv(1 << 16)
-            if not some or len(self.rest) > _MOST:
+            if not some or len(self.rest) > _LONGEST_LINE:
                 return None
             self.rest += some
+        return self.first()
+
+    def first(self) -> dict[str, Any]:
+        """The first message of those that were read whole."""
         line, _, self.rest = self.rest.partition(b"\n")
         message: dict[str, Any] = json.loads(line)
         return message
+
+    def is_ready(self, timeout: float) -> bool:
+        """Whether there is something to read, or the end, within this time."""
+        # Not `select.select`, which takes no socket whose number is above 1,023.
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        return bool(poll.poll(timeout * 1_000))
+
+    def is_over(self) -> bool:
+        """Whether the daemon closed it, so that what is asked now was not asked."""
+        try:
+            return self.is_ready(0.0) and not self.socket.recv(1, socket.MSG_PEEK)
+        except (OSError, ValueError):
+            return True
+
+    def drop(self) -> None:
+        """Closes what a fork has of it. The connection is its parent's, and goes on."""
+        self.socket.close()
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -162,8 +185,20 @@ class _Line:
         self.socket.close()
 
 
+def _is_about_a_line(answer: dict[str, Any]) -> bool:
+    return "error" in answer and answer.get("id") is None
+
+
 def _gone() -> ClosedError:
     return ClosedError("the daemon ended before it answered", "donp run, then make a new client")
+
+
+def _here(process: int, what: str) -> None:
+    """Raises in a fork, which would take its parent's answers off the connection that both have."""
+    if process != os.getpid():
+        raise ClosedError(
+            f"this {what} is of process {process}, and a fork has none", "make a client after the fork"
+        )
 
 
 def _failure(error: dict[str, Any]) -> DonpError:
@@ -187,11 +222,14 @@ def _socket_of(profile: str, state_dir: str | os.PathLike[str] | None) -> Path:
 class Client:
     """The node of a running daemon (`donp run`), commanded over its control socket.
 
-    What it has is named as in `Node` and takes and gives the same values. A failure is the class of error
-    that `donp` ends with: `NotFoundError` also for what can be corrected in another way. The socket belongs
-    to one user, so there is nothing to log in with.
+    What it has is named as in `Node` and takes and gives the same values; it lacks what is of the process
+    itself, such as `shutdown`, and `add_file_bytes`. A failure is the class of error that `donp` ends with,
+    which are fewer than those of `Node`: `NotFoundError` also for what is there already and for what else
+    can be corrected, `DeniedError` also for a queue without room. The socket belongs to one user, so there is
+    nothing to log in with. Paths are the daemon's to open: relative ones are made whole here.
 
-    Use it in `with`, which closes the connection; the daemon goes on. Calls may come from any thread.
+    Use it in `with`, which closes the connection; the daemon goes on. Calls may come from any thread, one
+    after the other. In a forked child it raises `ClosedError`.
     """
 
     def __init__(
@@ -211,29 +249,41 @@ class Client:
         """
         self._path = _socket_of(profile, state_dir) if path is None else Path(path)
         self._lock = threading.Lock()
+        self._process = os.getpid()
         self._line: _Line | None = _Line(self._path)
         me = self._call("whoami")
         self._id, self._name = NodeId(me["id"]), str(me["name"])
 
     def _call(self, method: str, **params: Any) -> Any:
+        # Before the lock, which another thread of the parent may have held for ever.
+        _here(self._process, "client")
         with self._lock:
             if self._line is None:
                 raise ClosedError("this client was closed", "make a new one")
+            if self._line.is_over():
+                # One that asked for nothing for a minute is cut off: the daemon may still be there.
+                self._line = self._again(self._line)
             try:
                 return self._line.call(method, params)
             except ClosedError:
-                # One that asked for nothing for a minute was cut off: the daemon may still be there.
-                self._line.close()
-                try:
-                    self._line = _Line(self._path)
-                except NotRunningError:
-                    raise _gone() from None
+                self._line = self._again(self._line)
                 if method not in _ASKS:
                     raise
                 return self._line.call(method, params)
 
+    def _again(self, line: _Line) -> _Line:
+        line.close()
+        try:
+            return _Line(self._path)
+        except NotRunningError:
+            raise _gone() from None
+
     def close(self) -> None:
         """Closes the connection; the daemon goes on. Again is nothing."""
+        if self._process != os.getpid():
+            if self._line is not None:
+                self._line.drop()
+            return
         with self._lock:
             if self._line is not None:
                 self._line.close()
@@ -258,6 +308,11 @@ class Client:
     def name(self) -> str:
         """The name it shows to others."""
         return self._name
+
+    @property
+    def local_addresses(self) -> tuple[str, ...]:
+        """What the sockets are bound to, `ip:port`."""
+        return self.status().listen
 
     def status(self) -> NodeStatus:
         """The node at a glance."""
@@ -312,12 +367,12 @@ class Client:
         return _until(timeout, f"no link with {who}", lambda: _linked_among(self.peers(1 << 20), peer))
 
     def join(self, *places: str, wait: float | None = None) -> None:
-        """Enters the network through any of `places` or invitations, as `Node.join`; at least one."""
-        if not places:
-            raise InvalidInputError("no place to join is given", "give an invitation or host:port")
+        """Enters the network through any of `places` or invitations, as `Node.join`."""
         invitations, rest = _sort_places(places)
         for place in [*invitations, *rest]:
             self._call("join", target=place)
+        if not places:
+            self._call("join")
         if wait is not None:
             _until(wait, "no link", lambda: self.status().links > 0 or None)
 
@@ -341,6 +396,179 @@ class Client:
         """Blocked nodes, by id."""
         return [NodeId(b["id"]) for b in self._call("blocked")["blocked"]]
 
+    # Who is there, and what to do when something seems wrong.
+
+    def members(self) -> list[ZoneMember]:
+        """The members of the node's zone, as `Node.members`."""
+        return [
+            ZoneMember(
+                id=NodeId(m["id"]),
+                state=_or_other(MemberState, m["state"]),
+                incarnation=m["incarnation"],
+                linked=m["linked"],
+            )
+            for m in self._call("members")["members"]
+        ]
+
+    def detect_node_failure(self, peer: NodeId) -> None:
+        """Asks a node whether it is there, as `Node.detect_node_failure`: `MemberChanged` answers."""
+        self._call("detect_node_failure", peer=_node_id(peer))
+
+    def report_partition(self, peers: Iterable[NodeId] = ()) -> None:
+        """These nodes seem to be cut off, or this one from them, as `Node.report_partition`."""
+        self._call("report_partition", peers=_ids_out(peers))
+
+    def recover_from_failure(self, failure: FailureType) -> None:
+        """Mends what failed without waiting, as `Node.recover_from_failure`."""
+        if not isinstance(failure, FailureType):
+            raise TypeError(f"what failed is a FailureType, not {type(failure).__name__}")
+        self._call("recover_from_failure", failure=failure.value)
+
+    def synchronize_state(self, peer: NodeId) -> None:
+        """Compares what is said with another node at once, as `Node.synchronize_state`."""
+        self._call("synchronize_state", peer=_node_id(peer))
+
+    def handle_local_peer(self, address: str, id: NodeId | None = None) -> None:
+        """A node may be at `address`, `ip:port`, as `Node.handle_local_peer`."""
+        self._call("handle_local_peer", address=address, id=None if id is None else _node_id(id))
+
+    def network_changed(self) -> None:
+        """The system changed networks: every link is probed at once."""
+        self._call("network_changed")
+
+    # The book of people, what was read, and who is at the other end of a link.
+
+    def contacts(self) -> list[Contact]:
+        """All of the book, by id: contacts, and requests of strangers."""
+        return [_contact(c) for c in self._call("contacts")["contacts"]]
+
+    def contact(self, node: NodeId) -> Contact | None:
+        """One of the book; `None` if the node is neither a contact nor has a request."""
+        _node_id(node)
+        return next((c for c in self.contacts() if c.node == node), None)
+
+    def add_contact(self, node: NodeId, petname: str | None = None) -> None:
+        """Makes a node a contact and accepts its request, as `Node.add_contact`."""
+        self._call("add_contact", peer=_node_id(node), petname=petname)
+
+    def rename_contact(self, node: NodeId, petname: str | None) -> None:
+        """Gives a contact another own name, or none."""
+        self._call("rename_contact", peer=_node_id(node), petname=petname)
+
+    def remove_contact(self, node: NodeId) -> None:
+        """Takes a contact, or a request, out of the book, as `Node.remove_contact`."""
+        self._call("remove_contact", peer=_node_id(node))
+
+    def accept_contact(self, node: NodeId) -> None:
+        """Accepts the request of a stranger. Raises `NotFoundError` if it has none."""
+        self._call("accept_contact", peer=_node_id(node))
+
+    def mute_contact(self, node: NodeId, muted: bool = True) -> None:
+        """Mutes a contact, or ends that, as `Node.mute_contact`."""
+        self._call("mute_contact", peer=_node_id(node), muted=muted)
+
+    def safety_number(self, node: NodeId) -> SafetyNumber:
+        """The safety number with a node of the book, as `Node.safety_number`.
+
+        Waits three seconds for the keys of a linked node.
+        """
+        with _keys_known():
+            found = self._call("safety_number", peer=_node_id(node))
+        return SafetyNumber(number=found["number"], code=found["code"])
+
+    def verify_contact(self, node: NodeId, shown: str) -> None:
+        """Compares what the other side says or shows with the safety number, as `Node.verify_contact`."""
+        with _keys_known():
+            self._call("verify_contact", peer=_node_id(node), shown=shown)
+
+    def accept_change(self, node: NodeId) -> None:
+        """Goes on with a verified contact whose key changed, as `Node.accept_change`."""
+        self._call("accept_change", peer=_node_id(node))
+
+    def conversations(self) -> list[ConversationInfo]:
+        """Conversations with what is unread in each, those of groups and the network's included."""
+        return [
+            ConversationInfo(
+                conversation=_conversation_in(c["conversation"]),
+                unread=c["unread"],
+                read=None if c["read"] is None else MessageId(c["read"]),
+                request=c["request"],
+            )
+            for c in self._call("conversations")["conversations"]
+        ]
+
+    def mark_read(self, conversation: Conversation, upto: MessageId | None = None) -> None:
+        """A conversation was read up to and including this message, or all of it, as `Node.mark_read`."""
+        place = _conversation_out(conversation)
+        self._call("mark_read", conversation=place, upto=None if upto is None else _message_id(upto))
+
+    def confirmations(self, conversation: Conversation, message: MessageId) -> Confirmations:
+        """Who has a message of this node in a group or a private conversation, as `Node.confirmations`."""
+        place = _conversation_out(conversation)
+        return _confirmations(self._call("confirmations", conversation=place, message=_message_id(message)))
+
+    def send_typing(self, conversation: Conversation) -> None:
+        """The user types in a group or a private conversation, as `Node.send_typing`."""
+        self._call("send_typing", conversation=_conversation_out(conversation))
+
+    def delete_conversation(self, conversation: Conversation) -> None:
+        """Deletes all that is here of a private conversation, as `Node.delete_conversation`."""
+        place = _conversation_out(conversation)
+        if not isinstance(conversation, Private):
+            raise DeniedError("only a private conversation can be deleted", "leave_group leaves a group")
+        self._call("delete_conversation", conversation=place)
+
+    def authenticate_node(self, peer: NodeId) -> None:
+        """Challenges the device of a node over its link; the event `Authenticated` says the result."""
+        self._call("authenticate_node", peer=_node_id(peer), timeout_ms=0)
+
+    # Devices.
+
+    def devices(self) -> list[DeviceInfo]:
+        """The devices of the node's account, the most senior first, as `Node.devices`."""
+        return [
+            DeviceInfo(node=NodeId(d["node"]), name=d["name"], added_ms=d["added_ms"], here=d["here"])
+            for d in self._call("devices")["devices"]
+        ]
+
+    def devices_of(self, node: NodeId) -> list[NodeId]:
+        """The devices of the account that a node is of, as `Node.devices_of`."""
+        return [NodeId(id) for id in self._call("devices_of", peer=_node_id(node))["devices"]]
+
+    def add_device(self) -> str:
+        """Makes a ticket with which another device of the same person joins, as `Node.add_device`."""
+        return str(self._call("add_device")["ticket"])
+
+    def join_account(self, ticket: str) -> None:
+        """Joins the account of the device that shows this ticket, as `Node.join_account`."""
+        self._call("join_account", ticket=ticket, timeout_ms=0)
+
+    def is_joining_account(self) -> bool:
+        """Whether this device waits to be taken into an account, or for the lists of one to recover."""
+        return bool(self._call("is_joining_account")["joining"])
+
+    def rename_device(self, name: str) -> None:
+        """Gives this device another name: 1 to 64 bytes."""
+        self._call("rename_device", name=name)
+
+    def remove_device(self, node: NodeId) -> None:
+        """Removes a device from the node's account, as `Node.remove_device`."""
+        self._call("remove_device", device=_node_id(node))
+
+    def recover_account(self, code: str) -> None:
+        """Makes this device the only one of the account of a recovery code, as `Node.recover_account`."""
+        self._call("recover_account", code=code, timeout_ms=0)
+
+    def recovery_code(self) -> str | None:
+        """The recovery code of the account that this profile began with; `None` if it is not kept there.
+
+        Who has it can take the account over.
+        """
+        code = self._call("recovery_code")["code"]
+        return None if code is None else str(code)
+
+    # Messages.
+
     def say(self, conversation: Conversation, what: str | Content) -> MessageId:
         """Says something in a conversation: done when it is stored, as `Node.say`."""
         params: dict[str, Any] = {"to": _conversation_out(conversation), "wait": "none"}
@@ -355,6 +583,10 @@ class Client:
                 params |= {"text": mark, "kind": "react_to", "about": str(to)}
             case Retract(id):
                 params |= {"text": "", "kind": "retract", "about": str(id)}
+            case File(file, text):
+                params |= {"text": text, "file": _attachment_out(file)}
+            case Unknown():
+                raise InvalidInputError("what a newer version says cannot be sent", "send what can be read")
             case _:
                 raise TypeError(f"what is said is a str or a Content, not {type(what).__name__}")
         return MessageId(self._call("send", **params)["id"])
@@ -416,6 +648,10 @@ class Client:
         return HistoryPage(
             [_message(m) for m in page["messages"]], None if older is None else MessageId(older)
         )
+
+    def is_queued(self, id: MessageId) -> bool:
+        """Whether a private message waits for its acknowledgement."""
+        return bool(self._call("is_queued", message=_message_id(id))["queued"])
 
     # Groups.
 
@@ -512,6 +748,67 @@ class Client:
         """Groups that this node asked to join and is no member of yet."""
         return [JoiningGroup(GroupId(j["id"]), j["name"]) for j in self._call("groups")["joining"]]
 
+    # Files.
+
+    def add_file(self, path: str | os.PathLike[str], media_type: str = "") -> Attachment:
+        """Has the daemon add a file from disk, so that it can be sent as `File`; as `Node.add_file`."""
+        return _attachment(self._call("add_file", path=_whole(path), media_type=media_type))
+
+    def fetch_file(self, conversation: Conversation, file: Attachment, author: NodeId | None = None) -> None:
+        """Fetches a file that a message of this conversation names, as `Node.fetch_file`."""
+        self._call(
+            "fetch_file",
+            conversation=_conversation_out(conversation),
+            file=_attachment_out(file),
+            author=None if author is None else _node_id(author),
+        )
+
+    def files(self) -> list[FileInfo]:
+        """The files that are here or being fetched, in the order in which they came."""
+        return [
+            FileInfo(
+                FileId(f["id"]),
+                f["name"],
+                f["media_type"],
+                f["size"],
+                f["bytes"],
+                f["holders"],
+                f["is_whole"],
+            )
+            for f in self._call("files")["files"]
+        ]
+
+    def read_file(self, file: FileId, part: int) -> bytes | None:
+        """The bytes of one part of a file, 65,520 of them but for the last; `None` if it is not here."""
+        digits = self._call("read_file", file=_file_id(file), part=part)["bytes"]
+        return None if digits is None else bytes.fromhex(digits)
+
+    def save_file(self, file: FileId, path: str | os.PathLike[str]) -> int:
+        """Has the daemon write a file that is here whole to a new file, and gives its size.
+
+        What is there already is not replaced, and raises `NotFoundError`, as does a file that is not whole.
+        """
+        return int(self._call("save_file", file=_file_id(file), path=_whole(path))["size"])
+
+    def remove_file(self, file: FileId) -> None:
+        """Removes a file here, or ends its fetch. Raises `NotFoundError` without it."""
+        self._call("remove_file", file=_file_id(file))
+
+    # The profile.
+
+    def check(self) -> Checked:
+        """Looks at every record of the node's profile, as long as reading it takes."""
+        found = self._call("check")
+        return Checked(dict(found["records"]), list(found["problems"]), found["lost"])
+
+    def backup(self, to: str | os.PathLike[str]) -> bool:
+        """Has the daemon copy its profile to a file, if `to` ends with `.donp`, or a folder.
+
+        Says whether the copy holds the key that opens it, as `Node.backup`. Raises `NotFoundError` if `to` is
+        there.
+        """
+        return bool(self._call("backup", to=_whole(to))["key"])
+
     # Events.
 
     def ack(self, seq: int | None) -> None:
@@ -525,6 +822,7 @@ class Client:
         It begins with the durable events after the number `after`, or after the last acknowledged one, and
         with the volatile ones from now on.
         """
+        _here(self._process, "client")
         return ClientEvents(self._path, after)
 
     def __repr__(self) -> str:
@@ -532,57 +830,97 @@ class Client:
 
 
 # Other calls may have been done, and are not made twice.
-_ASKS = {"whoami", "status", "peers", "invite", "blocked", "history", "groups"}
+_ASKS = {
+    "blocked",
+    "check",
+    "confirmations",
+    "contacts",
+    "conversations",
+    "devices",
+    "devices_of",
+    "files",
+    "groups",
+    "history",
+    "invite",
+    "is_joining_account",
+    "is_queued",
+    "members",
+    "peers",
+    "read_file",
+    "recovery_code",
+    "safety_number",
+    "status",
+    "whoami",
+}
+# Calls that read or write whole files take as long as the disk does.
+_READS_ALL = {"add_file", "backup", "check", "save_file"}
 
 
 class ClientEvents:
-    """One reader's events of a daemon: iterate with `for`, or ask with `poll`.
+    """One reader's events of a daemon, asked as those of `Events`: `for`, `async for`, `poll` and `take`.
 
-    Iteration ends when the stream is closed; when the daemon ends, it raises `ClosedError` with the reason.
-    The events after the last that was handled come again from `events(after)` of a new client.
+    Iteration ends when the stream is closed. When the daemon ends, or the reader was too slow for it, what
+    had come can still be taken, and then the next call raises `ClosedError` once, with the reason. The events
+    after the last that was handled come again from `events(after)` of a new client. A wait that is cancelled
+    or interrupted loses nothing.
     """
 
     def __init__(self, path: Path, after: int | None) -> None:
         """Made by `Client.events`."""
+        self._process = os.getpid()
+        self._taken: deque[Event] = deque()
+        self._reason: str | None = None
         self._line: _Line | None = _Line(path)
         self._line.call("subscribe", {"after": after})
+        # The first ones may have come with the answer.
+        self._read(self._line)
 
     def __iter__(self) -> Iterator[Event]:
         """Waits for one event after the other. Ctrl-C works."""
-        while self._line is not None:
-            event = self.poll(_SLICE)
-            if event is not None:
-                yield event
+        while self._wait(_SLICE) or self._line is not None:
+            if self._taken:
+                yield self._taken.popleft()
 
-    def poll(self, timeout: float = 0.0) -> Event | None:
-        """The next event; `None` if none comes within `timeout` seconds. Raises `ClosedError` at the end."""
-        line = self._line
-        if line is None:
-            return None
-        while True:
-            if b"\n" not in line.rest and not select.select([line.socket], [], [], timeout)[0]:
-                return None
-            try:
-                message = line.read()
-            except OSError:
-                message = None
+    def __aiter__(self) -> ClientEvents:
+        """The stream itself."""
+        return self
+
+    async def __anext__(self) -> Event:
+        """The next event; cancelling it loses none."""
+        while not self._wait(0.0):
             if self._line is None:
-                return None
-            if message is None or message.get("method") == "end":
-                self.close()
-                reason = (message or {}).get("params", {}).get("reason") or "the daemon ended without notice"
-                raise ClosedError(str(reason), "donp run, then make a new client")
-            if message.get("method") == "event":
-                return _event(message["params"])
+                raise StopAsyncIteration
+            await _readable(self._line.socket)
+        return self._taken.popleft()
+
+    def poll(self, timeout: float = 0.0, max: int = _MOST) -> list[Event]:
+        """At most `max` events, waiting up to `timeout` seconds for the first.
+
+        An empty list if none came, or if the stream is closed: `is_finished` tells which.
+        """
+        self._wait(timeout)
+        return [self._taken.popleft() for _ in range(min(max, len(self._taken)))]
+
+    def take(self, max: int = _MOST) -> list[Event]:
+        """At most `max` events that are there, without waiting."""
+        return self.poll(0.0, max)
 
     def close(self) -> None:
-        """Ends the stream. Again is nothing."""
-        if self._line is not None:
-            line, self._line = self._line, None
-            line.close()
+        """Ends every wait. What had come can still be taken. Again is nothing."""
+        line, self._line = self._line, None
+        if line is not None:
+            if self._process == os.getpid():
+                line.close()
+            else:
+                line.drop()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether everything was taken and nothing will come any more."""
+        return not self._taken and self._line is None
 
     def __enter__(self) -> ClientEvents:
-        """The stream itself."""
+        """The stream, which the end of the block closes."""
         return self
 
     def __exit__(
@@ -591,165 +929,77 @@ class ClientEvents:
         """Ends the stream."""
         self.close()
 
+    def _wait(self, timeout: float) -> bool:
+        """Waits for an event; whether there is one. Raises at the end that the daemon made."""
+        _here(self._process, "stream of events")
+        deadline = monotonic() + timeout
+        while not self._taken and (line := self._line) is not None:
+            left = max(deadline - monotonic(), 0.0)
+            try:
+                if line.is_ready(min(left, _SLICE)):
+                    self._receive(line)
+            except (OSError, ValueError):
+                # Closed elsewhere; or else it broke, and nothing more comes.
+                if self._line is not None:
+                    self._end("the connection to the daemon broke")
+            if left == 0.0:
+                break
+        if not self._taken and self._reason is not None:
+            reason, self._reason = self._reason, None
+            raise ClosedError(reason, "donp run, then make a new client")
+        return bool(self._taken)
 
-def _conversation_out(conversation: Conversation) -> str:
-    match conversation:
-        case Private(peer):
-            return _node_id(peer)
-        case Group(group):
-            return _group_id(group)
-    return "all"
+    def _receive(self, line: _Line) -> None:
+        """Takes what the socket has: it is readable, so this does not wait."""
+        some = line.socket.recv(1 << 16)
+        line.rest += some
+        self._read(line)
+        if self._line is not None and (not some or len(line.rest) > _LONGEST_LINE):
+            self._end("the daemon ended without a word")
 
+    def _read(self, line: _Line) -> None:
+        """The messages that are whole."""
+        while b"\n" in line.rest:
+            message = line.first()
+            if message.get("method") == "event":
+                self._taken.append(_event(message["params"]))
+            elif message.get("method") == "end":
+                self._end(str(message["params"]["reason"]))
+                return
 
-def _conversation_in(text: str) -> Conversation:
-    if text == "all":
-        return NETWORK
-    return Group(GroupId(text)) if text.startswith("g") else Private(NodeId(text))
-
-
-def _message(m: dict[str, Any]) -> Message:
-    content: Content
-    if "reply_to" in m:
-        content = Reply(MessageId(m["reply_to"]), m["text"])
-    elif "edit_of" in m:
-        content = Edit(MessageId(m["edit_of"]), m["text"])
-    elif "react_to" in m:
-        content = React(MessageId(m["react_to"]), m["text"])
-    elif "retract" in m:
-        content = Retract(MessageId(m["retract"]))
-    else:
-        content = Text(m["text"]) if "text" in m else Unknown()
-    clock = m["clock"]
-    return Message(
-        MessageId(m["id"]),
-        _conversation_in(m["conversation"]),
-        NodeId(m["author"]),
-        m["life"],
-        m["seq"],
-        m["depth"],
-        None
-        if clock is None
-        else tuple(ClockEntry(NodeId(e["author"]), e["life"], e["count"]) for e in clock),
-        m["sent_at_ms"],
-        content,
-        m["edited"],
-        m["retracted"],
-    )
+    def _end(self, reason: str) -> None:
+        self._reason = reason
+        self.close()
 
 
-def _peer(p: dict[str, Any]) -> Peer:
-    return Peer(
-        id=NodeId(p["id"]),
-        name=p["name"],
-        account=None if p["account"] is None else AccountId(p["account"]),
-        node_type=NodeType(p["node_type"].lower()),
-        verified=p["verified"],
-        role=NodeType(p["role"].lower()),
-        bot=p["bot"],
-        address=p["address"],
-        linked=p["linked"],
-        neighbour=p["neighbour"],
-        rtt_ms=p["rtt_ms"],
-        last_linked_at_ms=p["last_linked_at_ms"],
-        link_generation=p["link_generation"],
-        queued=p["queued"],
-        last_error=p["last_error"],
-    )
+async def _readable(of: socket.socket) -> None:
+    """Waits until a socket has something, or was shut down."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    # Of its own: a number that is closed elsewhere meanwhile may be another file's.
+    own = os.dup(of.fileno())
 
+    def wake() -> None:
+        if not ready.done():
+            ready.set_result(None)
 
-def _policy_out(policy: GroupPolicy) -> dict[str, Any]:
-    match policy.history:
-        case Newest(count):
-            history = str(count)
-        case Days(days):
-            history = f"{days}d"
-        case Everything():
-            history = "all"
-        case _:
-            history = "none"
-    roles = {name: getattr(policy, name).value for name in ("invite", "post", "describe", "pin")}
-    return {**roles, "approve": policy.approve, "history": history}
-
-
-def _policy(p: dict[str, Any]) -> GroupPolicy:
-    text = p["history"]
-    history: GroupHistory
-    if text == "none":
-        history = Nothing()
-    elif text == "all":
-        history = Everything()
-    elif text.endswith("d"):
-        history = Days(int(text[:-1]))
-    else:
-        history = Newest(int(text))
-    roles = {name: GroupRole(p[name]) for name in ("invite", "post", "describe", "pin")}
-    return GroupPolicy(**roles, approve=p["approve"], history=history)
-
-
-def _group(g: dict[str, Any]) -> GroupInfo:
-    return GroupInfo(
-        id=GroupId(g["id"]),
-        kind=GroupKind(g["kind"]),
-        name=g["name"],
-        description=g["description"],
-        policy=_policy(g["policy"]),
-        expires_ms=g["expires_ms"],
-        role=None if g["role"] is None else GroupRole(g["role"]),
-        members=[GroupMember(NodeId(m["id"]), GroupRole(m["role"])) for m in g["members"]],
-        pinned=[MessageId(id) for id in g["pinned"]],
-        requests=[NodeId(id) for id in g["requests"]],
-        holds_key=g["holds_key"],
-        key_holders=g["key_holders"],
-        epochs=g["epochs"],
-        state=g["state"],
-    )
-
-
-def _event(e: dict[str, Any]) -> Event:
+    loop.add_reader(own, wake)
     try:
-        return _known_event(e)
-    except (KeyError, ValueError):
-        # Of a newer daemon.
-        return UnknownEvent(e.get("seq"))
+        await ready
+    finally:
+        loop.remove_reader(own)
+        os.close(own)
 
 
-def _known_event(e: dict[str, Any]) -> Event:
-    match e["type"]:
-        case "received":
-            return Received(e["seq"], _message(e["message"]))
-        case "delivered":
-            return Delivered(e["seq"], MessageId(e["id"]), NodeId(e["to"]))
-        case "failed":
-            return Failed(e["seq"], MessageId(e["id"]), NodeId(e["to"]), FailReason(e["reason"]))
-        case "forked":
-            where, author = _conversation_in(e["conversation"]), NodeId(e["author"])
-            return Forked(e["seq"], where, author, e["life"], e["number"])
-        case "life_begun":
-            return LifeBegun(e["seq"], _conversation_in(e["conversation"]))
-        case "group_changed":
-            return GroupChanged(
-                e["seq"],
-                GroupId(e["group"]),
-                GroupChange(e["change"]),
-                None if e["node"] is None else NodeId(e["node"]),
-                e["name"],
-                None if e["role"] is None else GroupRole(e["role"]),
-                e["text"],
-                None if e["message"] is None else MessageId(e["message"]),
-                None if e["reason"] is None else Refusal(e["reason"]),
-            )
-        case "state_changed":
-            return StateChanged(NodeState(e["before"].lower()), NodeState(e["after"].lower()))
-        case "peer_up":
-            return PeerUp(NodeId(e["peer"]), e["name"])
-        case "peer_down":
-            return PeerDown(NodeId(e["peer"]), DownReason(e["reason"]))
-        case "member_changed":
-            return MemberChanged(NodeId(e["peer"]), MemberState(e["state"]))
-        case "account_data_changed":
-            return AccountDataChanged()
-        case "writable":
-            return Writable()
-        case "lagged":
-            return Lagged(e["missed"])
-    return UnknownEvent(e.get("seq"))
+@contextlib.contextmanager
+def _keys_known() -> Iterator[None]:
+    """What is not known yet is not found, as for `Node`."""
+    try:
+        yield
+    except TimeoutError as e:
+        raise NotFoundError(str(e), e.hint, True) from None
+
+
+def _whole(path: str | os.PathLike[str]) -> str:
+    """A path as the daemon, which is in another folder, understands it."""
+    return os.path.abspath(os.fspath(path))

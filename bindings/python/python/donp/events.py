@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import os
 import weakref
 from collections import deque
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from . import _freed as _freed
 from ._ffi import donp_ffi as _ffi
 from .contacts import AuthenticationResult, Confirmations, _confirmations_in
 from .content import Conversation, Message, _conversation_in, _message_in
-from .errors import InternalError
+from .errors import ClosedError, InternalError
 from .groups import GroupChange, GroupRole, Refusal
 from .ids import FileId, GroupId, MessageId, NodeId
 from .status import NodeState
@@ -445,10 +446,21 @@ class Events:
         """Made by `Node.events`."""
         if not isinstance(raw, _ffi.EventStream):
             raise TypeError("a stream of events is made by Node.events()")
-        self._raw = raw
+        self._made = raw
+        self._process = os.getpid()
         self._taken: deque[Event] = deque()
         self._waiting: asyncio.Task[bool] | None = None
         self._guarded = False
+
+    @property
+    def _raw(self) -> _ffi.EventStream:
+        if self._process != os.getpid():
+            # The node's thread did not come along: nothing would ever come, and its locks may be held.
+            raise ClosedError(
+                f"this stream of events is of process {self._process}, and a fork has no node",
+                "make the node after the fork, in the process that uses it",
+            )
+        return self._made
 
     def __iter__(self) -> Iterator[Event]:
         """Waits for one event after the other. Ctrl-C works."""
@@ -505,8 +517,9 @@ class Events:
 
     def _fill(self, max: int) -> bool:
         """Takes up to `max` events if none is left; whether there is any."""
+        raw = self._raw
         if not self._taken:
-            self._taken.extend(map(_event_in, self._raw.take(max)))
+            self._taken.extend(map(_event_in, raw.take(max)))
         return bool(self._taken)
 
     async def _ready(self) -> bool:
@@ -516,7 +529,7 @@ class Events:
         if not self._guarded:
             # A wait that was given up keeps the library's side alive until it ends. Not in `__del__`: in a
             # cycle that of the library's side may have run before.
-            weakref.finalize(self, self._raw.shutdown).atexit = False
+            weakref.finalize(self, _end, self._raw, self._process).atexit = False
             self._guarded = True
         if self._waiting is None or self._waiting.done() or self._waiting.get_loop() is not loop:
             self._waiting = loop.create_task(self._raw.ready(), name="donp: waiting for events")
@@ -525,6 +538,11 @@ class Events:
         if self._waiting is waiting:
             self._waiting = None
         return ready
+
+
+def _end(raw: _ffi.EventStream, process: int) -> None:
+    if process == os.getpid():
+        raw.shutdown()
 
 
 def _event_in(raw: _ffi.Event) -> Event:

@@ -24,7 +24,13 @@ import Foundation
 
         for await event in node.events() {
             if case .received(_, let message) = event, let text = try await answer(to: message, node) {
-                try await node.reply(to: message, text: text)
+                // A message that cannot be answered, as of a group that the bot may not post in, must not stop
+                // the bot at each start.
+                do {
+                    try await node.reply(to: message, text: text)
+                } catch let error as DonpError where error.kind != .closed {
+                    print("no answer to \(message.id): \(error)")
+                }
             }
             // Only here: a crash before this and the event comes again.
             try await node.ack(event.seq)

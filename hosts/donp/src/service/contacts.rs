@@ -6,7 +6,7 @@ use donp_core::{AuthenticationResult, CommandError, Conversation, Event, Message
 use donp_runtime::{NodeError, api};
 use serde_json::{Value, json};
 
-use super::{LOOK_AFTER, POLL_INTERVAL, Service, left, named, no_daemon, text_of};
+use super::{LOOK_AFTER, POLL_INTERVAL, Service, left, named, no_daemon, number_of, text_of};
 use crate::failure::Failure;
 use crate::json::{self, object};
 use crate::resolve;
@@ -170,11 +170,13 @@ impl Service {
             return Err(no_daemon("a node is asked over a link"));
         }
         let node = self.peer_of(params)?;
+        let longest = number_of(params, "timeout_ms", u64::MAX)?;
         let name: Option<String> = self.names()?.get(node).map(Into::into);
         // Before the question: the answer is an event that is not kept.
         let events = self.node.subscribe_after(u64::MAX);
         self.node.authenticate_node(node)?;
-        let wait = (Instant::now() + AUTHENTICATION, gone);
+        let longest = AUTHENTICATION.min(Duration::from_millis(longest));
+        let wait = (Instant::now() + longest, gone);
         let result = loop {
             let taken = events.take(1_000);
             let answer = taken.iter().find_map(|event| match event {
@@ -182,16 +184,17 @@ impl Service {
                 _ => None,
             });
             if let Some(result) = answer {
-                break result;
+                break Some(result);
             }
             let left = left(wait);
             if left.is_zero() {
-                break AuthenticationResult::Timeout;
+                // A caller that waits for less has the event.
+                break (longest == AUTHENTICATION).then_some(AuthenticationResult::Timeout);
             }
             events.wait(left.min(LOOK_AFTER));
         };
         let mut out = object("authentication", named(node, name));
-        out["result"] = result.name().into();
+        out["result"] = result.map(AuthenticationResult::name).into();
         Ok(out)
     }
 }

@@ -6,13 +6,18 @@ use donp_core::{DeviceTicket, ParseTicketError};
 use donp_runtime::api;
 use serde_json::{Value, json};
 
-use super::{POLL_INTERVAL, Service, no_daemon, text_of};
+use super::{POLL_INTERVAL, Service, no_daemon, number_of, text_of};
 use crate::failure::{Exit, Failure};
 use crate::json::{self, object};
 
 /// The other device is reached, answers and stores within this, or not now: as a connection attempt takes at most
 /// (docs/design/links.md §3), twice.
 const JOINING: Duration = Duration::from_secs(60);
+
+/// How long to wait for the other device, and no longer than [`JOINING`].
+fn longest_of(params: &Value) -> Result<Duration, Failure> {
+    Ok(JOINING.min(Duration::from_millis(number_of(params, "timeout_ms", u64::MAX)?)))
+}
 
 impl Service {
     /// A method about devices; none if there is no such method.
@@ -34,6 +39,7 @@ impl Service {
             }),
             "remove_device" => self.remove_device(params),
             "recover_account" => self.recover_account(params, gone),
+            "recovery_code" => self.recovery_code(),
             _ => return None,
         })
     }
@@ -77,8 +83,9 @@ impl Service {
             Failure::new(Exit::Failed, format!("the ticket is damaged: {e}"))
                 .hint("copy it again, whole, from `donp device add`")
         })?;
+        let longest = longest_of(params)?;
         self.node.join_account(&ticket)?;
-        self.when_joined(gone)?;
+        self.when_joined(longest, gone)?;
         // The one who shows the ticket is in the list then. A refusal ends the asking too, and changes nothing.
         let devices = self.node.devices()?;
         self.joined(devices.iter().any(|d| d.node == ticket.ticket.node))
@@ -88,17 +95,22 @@ impl Service {
         if !self.running {
             return Err(no_daemon("contacts are asked for the devices of the account"));
         }
-        let before = self.node.status()?.node.account;
+        let (longest, before) = (longest_of(params)?, self.node.status()?.node.account);
         self.node.recover_account(text_of(params, "code")?)?;
         // What is here already, as this account's own lists are, is done at once.
         let is_done = !self.node.is_joining_account()?;
-        self.when_joined(gone)?;
+        self.when_joined(longest, gone)?;
         self.joined(is_done || self.node.status()?.node.account != before)
     }
 
+    /// The code of the account that this profile began with; null if it is not kept here.
+    fn recovery_code(&self) -> Result<Value, Failure> {
+        Ok(object("recovery_code", json!({ "code": self.node.recovery_code()? })))
+    }
+
     /// Waits for the end of it, one way or the other.
-    fn when_joined(&self, gone: &dyn Fn() -> bool) -> Result<(), Failure> {
-        let until = Instant::now() + JOINING;
+    fn when_joined(&self, longest: Duration, gone: &dyn Fn() -> bool) -> Result<(), Failure> {
+        let until = Instant::now() + longest;
         while self.node.is_joining_account()? && Instant::now() < until && !gone() {
             std::thread::sleep(POLL_INTERVAL);
         }
