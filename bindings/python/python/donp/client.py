@@ -955,7 +955,7 @@ class ClientEvents:
         line.rest += some
         self._read(line)
         if self._line is not None and (not some or len(line.rest) > _LONGEST_LINE):
-            self._end("the daemon ended without a word")
+            self._end("the daemon ended without notice")
 
     def _read(self, line: _Line) -> None:
         """The messages that are whole."""

@@ -109,7 +109,7 @@ impl Service {
     fn file_named(&self, of: Conversation, message: &str) -> Result<(Attachment, Option<NodeId>), Failure> {
         let message = self.message(of, message)?;
         let Content::File { file, .. } = message.content else {
-            return Err(Failure::new(Exit::Failed, "this message names no file")
+            return Err(Failure::new(Exit::Failed, "this message has no file")
                 .hint("donp history marks those that do, each with its id"));
         };
         Ok((*file, (message.author != self.node.id()).then_some(message.author)))
