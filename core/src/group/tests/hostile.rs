@@ -639,7 +639,10 @@ fn a_lost_row_costs_no_more_than_asking_for_it() {
         bench.say(group, 1, &[n]);
         assert!(bench.has_heard(2, &[n]), "without {lost:?}");
         assert!(epochs(&bench) == before || lost.0 == crate::group::EPOCHS, "without {lost:?}");
-        assert!(bench.nodes[2].rows.keys().any(|row| row == lost) || lost.0 != crate::group::OPERATIONS, "it is back on disk");
+        assert!(
+            bench.nodes[2].rows.keys().any(|row| row == lost) || lost.0 != crate::group::OPERATIONS,
+            "it is back on disk"
+        );
     }
 }
 
