@@ -163,12 +163,6 @@ impl Contacts {
         self.listed.len()
     }
 
-    /// Whether only one key of a node is verified, or nothing is sealed for it.
-    #[cfg(any(test, debug_assertions))]
-    pub(crate) fn is_trusted(&self, node: NodeId) -> bool {
-        self.get(node).is_some_and(|person| person.verified.is_some() || person.changed)
-    }
-
     fn mute(&self, row: NodeId, muted: bool, out: &mut Outbox<Out>) {
         for node in self.nodes_of(row) {
             out.push(Out::Fact(if muted { Fact::Muted(node) } else { Fact::Unmuted(node) }));
