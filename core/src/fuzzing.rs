@@ -58,6 +58,12 @@ const OTHERS: &[(&str, Target)] = &[
     ("engines", engines),
 ];
 
+/// For each machine the inputs that the contract suite does not draw, and the types of the commands that it draws.
+pub fn drawn() -> Vec<(&'static str, Vec<&'static str>, Vec<&'static str>)> {
+    let all = crate::engine::DRAWS.iter().map(|(name, drawn)| (*name, drawn()));
+    all.map(|(name, drawn)| (name, drawn.lacks, drawn.commands.into_iter().collect())).collect()
+}
+
 /// Runs the target with this name.
 pub fn run(name: &str, bytes: &[u8]) {
     let target = targets().into_iter().find(|(n, _)| *n == name);

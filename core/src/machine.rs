@@ -83,6 +83,13 @@ pub(crate) trait Machine: Sized {
     /// after every step of the contract suite and every event of the simulator, in builds with debug assertions.
     #[cfg(any(test, debug_assertions))]
     fn check(&self) -> Result<(), &'static str>;
+
+    /// How many links it knows, if it keeps a table of them: at most as many as there are. The contract suite counts the
+    /// facts, and the engine the links.
+    #[cfg(any(test, debug_assertions))]
+    fn linked(&self) -> usize {
+        0
+    }
 }
 
 /// An input that is answered at once: a command of the application.

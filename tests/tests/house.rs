@@ -55,6 +55,44 @@ fn no_machine_names_another() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// A command or an input that the contract suite does not draw is not proven. One that borrows is drawn through one that does not.
+/// Mutation: a command is not drawn, as `Invite` of groups.
+#[test]
+fn all_that_machines_take_is_drawn_by_the_contract_suite() {
+    let mut commands = 0;
+    for (machine, lacks, drawn) in donp_core::fuzzing::drawn() {
+        assert!(lacks.is_empty(), "{machine} is never given {lacks:?}");
+        let folder = root().join("core/src").join(machine);
+        let contract = std::fs::read_to_string(folder.join("contract.rs")).unwrap();
+        for file in rust_files(&folder).into_iter().filter(|f| !f.to_string_lossy().contains("tests")) {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let found = text.lines().filter(|l| l.starts_with("impl Command<"));
+            for name in found.filter_map(|l| Some(l.split_once("> for ")?.1.trim_end_matches([' ', '{']))) {
+                let is_drawn = match name.split_once('<') {
+                    Some((borrowed, _)) => contract.contains(&format!("{borrowed} {{")),
+                    None => drawn.contains(&name),
+                };
+                assert!(is_drawn, "{machine} is never given the command {name}");
+                commands += 1;
+            }
+        }
+    }
+    assert!(commands >= 38, "{commands} commands are found");
+}
+
+/// Each file with a written invariant executes it: `check` of the machine, or of what it is made of.
+#[test]
+fn every_file_with_an_invariant_has_a_check() {
+    let mut written = 0;
+    for file in rust_files(&root().join("core/src")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        // `machine.rs` says what `check` is for.
+        written += text.matches("INVARIANT: ").count();
+        assert!(!text.contains("INVARIANT: ") || text.contains("fn check"), "{} has no check", file.display());
+    }
+    assert!(written >= 70, "{written} invariants are found");
+}
+
 /// No clocks, threads, sockets or randomness of its own in the core.
 #[test]
 fn the_core_is_fed_everything() {

@@ -5,13 +5,15 @@ use alloc::vec::Vec;
 
 use crate::authentication::wire::{Answer, Challenge, Message, signed};
 use crate::authentication::{Authenticate, Authentication, In, MAX_PENDING};
-use crate::contract::{Contract, Draw, PEERS, Script, Step, who};
+use crate::contract::{Contract, Draw, PEERS, Script, Step, kinds, who};
 use crate::fact::samples::{down, up};
 use crate::identity::Domain;
 
 impl Contract for Authentication {
     /// Links and challenges.
     const MOST: usize = PEERS as usize + MAX_PENDING;
+
+    kinds!(In: Keyed, Message);
 
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
         Step::In(match d.below(8) {

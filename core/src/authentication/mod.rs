@@ -222,6 +222,11 @@ impl Machine for Authentication {
     }
 
     #[cfg(any(test, debug_assertions))]
+    fn linked(&self) -> usize {
+        self.linked.len()
+    }
+
+    #[cfg(any(test, debug_assertions))]
     fn check(&self) -> Result<(), &'static str> {
         let is_of_link = |(peer, p): (&NodeId, &Pending)| p.sent.is_none() || self.linked.contains_key(peer);
         match self.pending.len() <= MAX_PENDING && self.pending.iter().all(is_of_link) {

@@ -660,6 +660,7 @@ impl Machine for Chat {
 
     #[cfg(any(test, debug_assertions))]
     fn check(&self) -> Result<(), &'static str> {
+        self.people.check()?;
         if !self.woken.is_empty() {
             return Err("runs that were woken are left over");
         }

@@ -19,7 +19,7 @@ const TOLD_AFTER: Duration = Duration::from_millis(300);
 /// Lists of people come right after the link, before a conversation with one of them is asked for: 1 s.
 const ASKED_AFTER: Duration = Duration::from_secs(1);
 
-/// INVARIANT: as many people as there are lists of devices: an entry goes with its list.
+/// INVARIANT: each person has its list of devices, as many as the device machine has at most: an entry goes with its list.
 #[derive(Debug, Default)]
 pub(super) struct People {
     persons: OrderedMap<NodeId, NodeId>,
@@ -55,12 +55,33 @@ impl People {
         self.persons.len().saturating_add(self.devices.len()).saturating_add(self.untold.len())
     }
 
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let is_listed = |person: &NodeId| self.devices.contains_key(person);
+        match self.persons.values().chain(self.conversations.values()).all(is_listed) {
+            true => Ok(()),
+            false => Err("a person is known without its list"),
+        }
+    }
+
+    /// People whose list is here.
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn listed(&self) -> usize {
+        self.devices.len()
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.untold_at
     }
 }
 
 impl Chat {
+    /// People whose list of devices is here.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn listed(&self) -> usize {
+        self.people.listed()
+    }
+
     pub(super) fn person_of(&self, node: NodeId) -> NodeId {
         self.people.person_of(node)
     }

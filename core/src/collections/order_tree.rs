@@ -382,9 +382,9 @@ mod tests {
     }
 
     /// Levels below a node; that every total and bound is right, and all leaves are at one depth.
-    fn levels(node: &Node<Key>) -> usize {
+    fn check(node: &Node<Key>) -> usize {
         let Node::Inner(children) = node else { return 0 };
-        let below: OrderedSet<usize> = children.iter().map(|c| levels(&c.node)).collect();
+        let below: OrderedSet<usize> = children.iter().map(|c| check(&c.node)).collect();
         assert_eq!(below.len(), 1, "leaves at different depths");
         assert!(children.iter().all(|c| c.total == c.node.total() && Some(c.first) <= c.node.first()));
         below.first().map_or(0, |n| n + 1)
@@ -424,7 +424,7 @@ mod tests {
                 }
             }
             prop_assert_eq!(tree.len(), set.len());
-            levels(&tree.root);
+            check(&tree.root);
             for (start, end) in ranges {
                 let (start, end) = (Key(start, [0; 32]), Key(end, [9; 32]));
                 let (inside, sum) = model(&set, start, end);

@@ -72,6 +72,10 @@ mod tests {
     use alloc::vec::Vec;
     use proptest::prelude::{prop, prop_assert, proptest};
 
+    fn check(limit: &RateLimit) {
+        assert!(limit.micro_tokens <= u64::from(limit.rate.burst) * TOKEN, "more tokens than the burst");
+    }
+
     fn at(us: u64) -> Instant {
         Instant::from_micros(us)
     }
@@ -122,6 +126,7 @@ mod tests {
                 if limit.take(at(now)) {
                     passed.push(now);
                 }
+                check(&limit);
             }
             for (i, from) in passed.iter().enumerate() {
                 for (j, to) in passed.iter().enumerate().skip(i) {

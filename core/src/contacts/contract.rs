@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::contacts::commands::{Accept, AcceptChange, Add, Learn, Mute, Remove, Rename, Verify, Wrote};
 use crate::contacts::number::{PublicKeys, SafetyNumber};
 use crate::contacts::{Contacts, In};
-use crate::contract::{Contract, Draw, PEERS, Script, Step, who};
+use crate::contract::{Contract, Draw, PEERS, Script, Step, kinds, who};
 use crate::fact::Fact;
 use crate::fact::samples::{down, up};
 use crate::id::FileId;
@@ -21,8 +21,10 @@ pub(crate) fn keys(n: u8, identity: u8) -> PublicKeys {
 }
 
 impl Contract for Contacts {
-    /// Few contacts and requests, so that their limits are reached, and links.
-    const MOST: usize = 3 + 2 + PEERS as usize;
+    /// Few contacts and requests, so that their limits are reached, links, and persons with their lists.
+    const MOST: usize = 3 + 2 + 3 * PEERS as usize;
+
+    kinds!(In: Keys, Received, Named, Devices, Shared, DevicesChanged);
 
     fn config() -> Config {
         let mut config = Config::default();
@@ -36,7 +38,7 @@ impl Contract for Contacts {
             4 => Some(String::from_utf8_lossy(&d.bytes()).into_owned()),
             n => Some(alloc::format!("name {n}")),
         };
-        Step::Command(match d.below(15) {
+        Step::Command(match d.below(18) {
             0 | 1 => {
                 let PublicKeys { device, identity } = keys(d.below(PEERS), d.below(4));
                 return Step::In(In::Keys { device, identity });
@@ -73,7 +75,10 @@ impl Contract for Contacts {
                 let from = d.peer();
                 return Step::In(In::Named { from, file: Box::new(Attachment::of(FileId([1; 32]), [2; 32], 3)) });
             }
-            _ => return Step::Fact(d.fact()),
+            14 => return Step::Fact(d.fact()),
+            15 => return Step::In(In::Devices { person: d.peer(), devices: d.devices() }),
+            16 => return Step::In(In::Shared(d.register())),
+            _ => return Step::In(In::DevicesChanged { person: d.peer(), device: d.peer() }),
         })
     }
 

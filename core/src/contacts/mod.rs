@@ -157,6 +157,12 @@ impl Contacts {
         }
     }
 
+    /// Lists of devices that are known.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn listed(&self) -> usize {
+        self.listed.len()
+    }
+
     fn mute(&self, row: NodeId, muted: bool, out: &mut Outbox<Out>) {
         for node in self.nodes_of(row) {
             out.push(Out::Fact(if muted { Fact::Muted(node) } else { Fact::Unmuted(node) }));
@@ -375,8 +381,22 @@ impl Machine for Contacts {
     fn count(&self, _stats: &mut Stats) {}
 
     #[cfg(any(test, debug_assertions))]
+    fn linked(&self) -> usize {
+        self.linked.len()
+    }
+
+    #[cfg(any(test, debug_assertions))]
     fn check(&self) -> Result<(), &'static str> {
-        self.book.check()
+        self.book.check()?;
+        let most = crate::wire::devices::MAX_DEVICES;
+        let of = |person: &NodeId| self.persons.values().filter(|of| *of == person).count();
+        if self.persons.values().any(|person| !self.listed.contains_key(person)) {
+            return Err("a device is of a person without a list");
+        }
+        match self.listed.keys().all(|person| of(person) <= most) {
+            true => Ok(()),
+            false => Err("a person has more devices than a list"),
+        }
     }
 }
 

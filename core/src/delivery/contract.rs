@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::fmt::Write;
 
 use crate::collections::OrderedSet;
-use crate::contract::{Contract, Draw, Step};
+use crate::contract::{Contract, Draw, Step, kinds};
 use crate::delivery::{Delivery, In, Out, Reserve};
 use crate::fact::samples::{down, up};
 use crate::id::{MessageId, NodeId};
@@ -12,8 +12,10 @@ use crate::id::{MessageId, NodeId};
 impl Contract for Delivery {
     const MOST: usize = 200_000;
 
+    kinds!(In: Submit, Stored, Message, Unopened, Ready, Validated, GiveUp, AcksDue);
+
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
-        Step::In(match d.below(9) {
+        Step::In(match d.below(11) {
             0 | 1 => {
                 let id = MessageId { depth: 1, hash: [d.byte(); 32] };
                 In::Submit { to: d.peer(), id, body: d.bytes() }
@@ -31,6 +33,8 @@ impl Contract for Delivery {
             },
             6 => In::Validated { from: d.peer(), id: d.id(), accepted: d.coin() },
             7 => return Step::Fact(d.fact()),
+            9 => In::GiveUp(d.peer()),
+            10 => In::AcksDue,
             _ => {
                 // From a byte to more than the whole outbox.
                 let len = 1usize.checked_shl(u32::from(d.below(30))).unwrap_or(1);

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::contract::{Contract, Draw, PEERS, Script, Step, who};
+use crate::contract::{Contract, Draw, PEERS, Script, Step, kinds, who};
 use crate::device::wire::{Message, Private};
 use crate::device::{DeviceTicket, Devices, In, Invite, JoinAccount, Out, RecoverAccount, RemoveDevice, RenameDevice};
 use crate::fact::Fact;
@@ -61,6 +61,8 @@ impl Contract for Devices {
     /// Chains, contacts and links.
     const MOST: usize = 5 * PEERS as usize;
 
+    kinds!(In: Keys, Contact, Message, Opened, Ready, Meet, Private);
+
     fn want(out: &Out) -> Option<(NodeId, bool)> {
         match out {
             Out::Want(peer) => Some((*peer, true)),
@@ -80,7 +82,7 @@ impl Contract for Devices {
     }
 
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
-        Step::In(match d.below(16) {
+        Step::In(match d.below(18) {
             0 => {
                 let n = d.below(PEERS);
                 return Step::Fact(Fact::LinkUp { peer: who(n).node_id(), record: record(n), addr: d.addr() });
@@ -109,7 +111,9 @@ impl Contract for Devices {
                     return Step::Command(Box::new(RecoverAccount(code)));
                 }
             },
-            _ => return Step::Fact(d.fact()),
+            15 => return Step::Fact(d.fact()),
+            16 => In::Meet(d.peer()),
+            _ => In::Private,
         })
     }
 }

@@ -191,6 +191,9 @@ impl Devices {
         let old = self.identity.account_id();
         let name = self.identity.name().into();
         if old != account.keys.id() {
+            if let Some(chain) = self.lists.get(old) {
+                out.push(Out::Devices { person: chain.keys().person(), devices: alloc::vec::Vec::new() });
+            }
             self.lists.retain(|c| c.keys().id() != old, out);
         }
         self.become_of(account, name, out);

@@ -151,6 +151,7 @@ impl Lists {
         let bytes = self.chains.values().fold(0usize, |n, (_, len)| n.saturating_add(*len));
         let is_there = |(node, account): (&NodeId, &AccountId)| self.get(*account).is_some_and(|c| c.has(*node));
         let most = MAX_BYTES.saturating_add(crate::wire::devices::MAX_CHAIN);
+        self.iter().try_for_each(Chain::check)?;
         match bytes == self.bytes && bytes <= most && self.of_node.iter().all(is_there) {
             true => Ok(()),
             false => Err("the bytes or the devices of chains are counted wrongly"),

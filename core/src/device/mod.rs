@@ -214,6 +214,18 @@ impl Devices {
         chain.devices().chain([chain.keys().person()]).any(|node| self.contacts.contains(&node))
     }
 
+    /// Contacts whose lists are kept.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn kept(&self) -> usize {
+        self.contacts.len()
+    }
+
+    /// Accounts whose lists are here.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn lists(&self) -> usize {
+        self.lists.len()
+    }
+
     /// Lists of people that are contacts no more are not kept.
     fn forget_lists(&mut self, out: &mut Outbox<Out>) {
         let own = self.account();
@@ -536,7 +548,15 @@ impl Machine for Devices {
     }
 
     #[cfg(any(test, debug_assertions))]
+    fn linked(&self) -> usize {
+        self.linked.len()
+    }
+
+    #[cfg(any(test, debug_assertions))]
     fn check(&self) -> Result<(), &'static str> {
+        if self.met.len() > MAX_MET {
+            return Err("more nodes wrote than are remembered");
+        }
         self.lists.check()
     }
 }

@@ -1,13 +1,15 @@
 //! What the contract suite draws for this machine.
 
 use crate::config::Config;
-use crate::contract::{Contract, Draw, Step};
+use crate::contract::{Contract, Draw, Step, kinds};
 use crate::discovery::beacon::{Beacon, beacon_key};
 use crate::discovery::{Discovery, In};
 use crate::fact::Fact;
 
 impl Contract for Discovery {
     const MOST: usize = 512;
+
+    kinds!(In: Beacon, LocalPeer);
 
     fn config() -> Config {
         let mut config = Config::default();

@@ -36,6 +36,11 @@ macro_rules! machines {
         pub(crate) const CONTRACTS: [(&str, crate::fuzzing::Target); COUNT] =
             [$((<crate::$field::$Machine as Machine>::NAME, crate::fuzzing::machine::<crate::$field::$Machine>)),+];
 
+        /// What the contract suite draws for every machine.
+        #[cfg(any(test, fuzzing, feature = "fuzzing"))]
+        pub(crate) const DRAWS: [(&str, fn() -> crate::contract::Drawn); COUNT] =
+            [$((<crate::$field::$Machine as Machine>::NAME, crate::contract::drawn::<crate::$field::$Machine>)),+];
+
         impl Machines {
             /// Restores every machine from its records.
             ///
@@ -109,6 +114,28 @@ macro_rules! machines {
             pub(super) fn check(&self) -> Result<(), (&'static str, &'static str)> {
                 $(self.$field.check().map_err(|broken| (<crate::$field::$Machine as Machine>::NAME, broken))?;)+
                 Ok(())
+            }
+
+            /// What holds between machines when nothing is left to do.
+            #[cfg(any(test, debug_assertions))]
+            pub(super) fn check_all(&self) -> Result<(), (&'static str, &'static str)> {
+                let links = self.link.linked().count();
+                $(if Machine::linked(&*self.$field) > links {
+                    return Err((<crate::$field::$Machine as Machine>::NAME, "it knows links that are gone"));
+                })+
+                let (kept, lists) = (self.contacts.iter().count(), self.device.lists());
+                if self.device.kept() > kept {
+                    return Err(("device", "there are more contacts than the contacts machine has"));
+                }
+                if self.contacts.listed() > lists || self.chat.listed() > lists {
+                    return Err(("device", "the devices of more accounts are known than there are lists"));
+                }
+                // A contact has its row, who stands for it, and the devices of its list.
+                let most = kept.saturating_mul(crate::wire::devices::MAX_DEVICES.saturating_add(2));
+                match self.session.trusted() <= most {
+                    true => Ok(()),
+                    false => Err(("session", "more keys are verified or held than contacts have devices")),
+                }
             }
         }
     };

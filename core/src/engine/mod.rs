@@ -43,9 +43,9 @@ pub use commands::fault_tolerance::{FailureType, ZoneMember};
 pub use event::{Durable, Event, FailReason, Volatile};
 pub use status::{Peer, Status};
 
-#[cfg(any(test, fuzzing, feature = "fuzzing"))]
-pub(crate) use machines::CONTRACTS;
 use machines::Machines;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+pub(crate) use machines::{CONTRACTS, DRAWS};
 use queue::Queues;
 use slot::At;
 
@@ -340,6 +340,7 @@ impl Engine {
     #[doc(hidden)]
     #[cfg(any(test, debug_assertions))]
     pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
-        self.machines.check()
+        self.machines.check()?;
+        if self.q.is_idle() { self.machines.check_all() } else { Ok(()) }
     }
 }

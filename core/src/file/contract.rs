@@ -5,15 +5,17 @@ use alloc::string::String;
 use core::fmt::Write;
 
 use crate::collections::OrderedSet;
-use crate::contract::{Contract, Draw, PEERS, Step, who};
+use crate::contract::{Contract, Draw, PEERS, Step, kinds, who};
 use crate::fact::samples::{down, up};
 use crate::file::parts::Held;
 use crate::file::wire::Message;
-use crate::file::{AddPart, Begin, FileDraft, Files, Finish, In, Out, ReadPart, Remove, SealedFile, Share, StartFetch};
+use crate::file::{
+    AddPart, Begin, FileDraft, Files, Finish, In, Out, PARTS, ReadPart, Remove, SealedFile, Share, StartFetch,
+};
 use crate::id::{FileId, GroupId, NodeId};
 use crate::machine::{Command, Cx, Outbox};
 use crate::shared::Arc;
-use crate::store::Scan;
+use crate::store::{Record, Scan};
 use crate::wire::Blob;
 use crate::wire::content::{Attachment, Conversation};
 use crate::wire::group::{GroupView, Reader};
@@ -105,21 +107,19 @@ pub(crate) fn messages() -> alloc::vec::Vec<alloc::vec::Vec<u8>> {
 impl Contract for Files {
     const MOST: usize = 10_000;
 
+    kinds!(In: Message, Group, Named, Devices);
+
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
         let n = usize::from(d.below(3));
         let known = file(n);
         let named = || known.clone().map_or(Attachment::of(FileId([0; 32]), [0; 32], 0), |(_, named)| named);
-        Step::In(match d.below(12) {
+        Step::In(match d.below(13) {
             0..=2 => In::Message { from: d.peer(), body: message(d) },
             3 => {
                 let group = GroupId([d.below(2); 32]);
                 match d.below(4) {
                     0 => In::Group { group, view: None },
-                    3 => {
-                        let mask = d.byte();
-                        let devices = (0..PEERS).filter(|n| mask & (1u8 << n) != 0).map(|n| who(n).node_id()).collect();
-                        In::Devices { person: d.peer(), devices }
-                    }
+                    3 => In::Devices { person: d.peer(), devices: d.devices() },
                     _ => In::Group { group, view: Some(view(d.byte())) },
                 }
             }
@@ -137,7 +137,7 @@ impl Contract for Files {
                 return Step::Command(Box::new(finish));
             }
             10 => return Step::Command(Box::new(Share { conversation: conversation(d), file: named().id })),
-            _ => match d.below(3) {
+            11 => match d.below(3) {
                 0 => return Step::Command(Box::new(Remove { file: named().id })),
                 1 => return Step::Command(Box::new(Begin { size: u64::from(d.byte()) })),
                 _ => {
@@ -145,6 +145,10 @@ impl Contract for Files {
                     return Step::Command(Box::new(ReadPart { query, file: named().id, part }));
                 }
             },
+            _ => {
+                let record = Record { table: PARTS, key: d.bytes(), value: d.bytes() };
+                return Step::Records(u64::from(d.below(8)), alloc::vec![record]);
+            }
         })
     }
 

@@ -538,6 +538,8 @@ impl Machine for Files {
 
     #[cfg(any(test, debug_assertions))]
     fn check(&self) -> Result<(), &'static str> {
+        self.serving.check()?;
+        self.people.check()?;
         self.files.values().try_for_each(File::check)?;
         let active = self.active();
         let fetches = active.iter().filter_map(|id| self.files.get(id)?.fetch.as_ref());

@@ -10,13 +10,24 @@ use crate::id::NodeId;
 pub(super) struct People {
     /// By the node that stands for the person.
     devices: OrderedMap<NodeId, Vec<NodeId>>,
-    /// INVARIANT: the devices in `devices`, without who stands for the person.
+    /// INVARIANT: devices in `devices`, under the person of which they are listed; who stands for it is not among them.
     persons: OrderedMap<NodeId, NodeId>,
 }
 
 impl People {
     pub(super) fn len(&self) -> usize {
         self.devices.len().saturating_add(self.persons.len())
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let is_listed = |(device, person): (&NodeId, &NodeId)| {
+            device != person && self.devices.get(person).is_some_and(|devices| devices.contains(device))
+        };
+        match self.persons.iter().all(is_listed) {
+            true => Ok(()),
+            false => Err("a device is of a person that does not list it"),
+        }
     }
 
     /// These are the devices of a person now.

@@ -32,6 +32,14 @@ impl Serving {
         self.reading.len().saturating_add(self.questions.len())
     }
 
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        match self.reading.values().all(|n| *n > 0) {
+            true => Ok(()),
+            false => Err("a node is served no part"),
+        }
+    }
+
     /// Whether one more question of a node is answered.
     pub(super) fn answers(&mut self, node: NodeId, now: Instant) -> bool {
         self.questions.entry(node).or_insert_with(|| RateLimit::new(QUESTIONS)).take(now)

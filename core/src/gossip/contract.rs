@@ -3,13 +3,15 @@
 use core::time::Duration;
 
 use crate::collections::short;
-use crate::contract::{Contract, Draw, Step};
+use crate::contract::{Contract, Draw, Step, kinds};
 use crate::fact::samples::{down, up};
 use crate::fact::{Fact, RoundTrip};
 use crate::gossip::{Gossip, In};
 
 impl Contract for Gossip {
     const MOST: usize = 200_000;
+
+    kinds!(In: Message, Publish, Validated);
 
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
         Step::In(match d.below(10) {

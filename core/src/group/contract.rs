@@ -4,15 +4,16 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::contract::{Contract, Draw, Step, who};
+use crate::collections::OrderedSet;
+use crate::contract::{Contract, Draw, Step, kinds, who};
 use crate::fact::samples::{down, up};
 use crate::group::keys::{Epoch, Secret, SecretMessage};
 use crate::group::log::OpLog;
 use crate::group::op::{Acceptance, Action, GroupHistory, GroupKind, GroupPolicy, GroupRole, Operation};
 use crate::group::ticket::GroupTicket;
 use crate::group::wire::Message;
-use crate::group::{Act, Create, Deed, Groups, In, Join, Leave, Prepare, Reply};
-use crate::id::{GroupId, OpId};
+use crate::group::{Act, Create, Deed, Groups, In, Invite, Join, Leave, Out, Prepare, Reply};
+use crate::id::{GroupId, NodeId, OpId};
 use crate::rng::Rng;
 use crate::time::WallTime;
 use crate::wire::group::Context;
@@ -28,8 +29,8 @@ struct Fixture {
     secret: Secret,
 }
 
-fn fixture() -> Option<Fixture> {
-    let (owner, wall) = (who(1), WallTime(1_000));
+/// Its first operation, and its first secret.
+fn created() -> Option<(Operation, Secret)> {
     let secret = Secret::new([5; 32]);
     let commitment = crate::group::keys::commitment(&secret, GroupId([0; 32]));
     let action = Action::Create {
@@ -40,7 +41,12 @@ fn fixture() -> Option<Fixture> {
         expires: None,
         commitment,
     };
-    let create = Operation::sign(&owner, None, (1, Vec::new(), 1), wall, action).ok()?;
+    Some((Operation::sign(&who(1), None, (1, Vec::new(), 1), WallTime(1_000), action).ok()?, secret))
+}
+
+fn fixture() -> Option<Fixture> {
+    let (owner, wall) = (who(1), WallTime(1_000));
+    let (create, secret) = created()?;
     let (group, mut base) = (create.group, create.id);
     let mut log = OpLog::new(create.clone())?;
     let mut operations = alloc::vec![create];
@@ -95,11 +101,13 @@ pub(crate) fn sealed() -> Vec<u8> {
 impl Contract for Groups {
     const MOST: usize = 500_000;
 
+    kinds!(In: Message, Sealed, Ready, Carry, Vet, CaughtUp, Where);
+
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
         // Most draws are about a group that there can be.
         let byte = d.byte();
         let group = if byte < 224 { fixture_id() } else { GroupId([byte; 32]) };
-        Step::In(match d.below(13) {
+        Step::In(match d.below(15) {
             0 => In::Message { from: d.peer(), body: d.bytes() },
             1 => In::Sealed { from: d.peer(), body: d.bytes() },
             2 => In::Ready(d.peer()),
@@ -142,11 +150,35 @@ impl Contract for Groups {
             10 => In::CaughtUp(group),
             11 if d.coin() => return Step::Command(Box::new(Leave { group })),
             11 => return Step::Command(Box::new(Reply { group, node: d.peer(), approve: d.coin() })),
-            _ => return Step::Command(Box::new(Prepare { group })),
+            12 => return Step::Command(Box::new(Prepare { group })),
+            13 => return Step::Fact(d.fact()),
+            _ => {
+                let role = if d.coin() { GroupRole::Member } else { GroupRole::Owner };
+                let (uses, node) = (u32::from(d.below(3)), d.coin().then(|| d.peer()));
+                return Step::Command(Box::new(Invite { group, role, uses, expires: WallTime(2_000), node }));
+            }
         })
+    }
+
+    fn want(out: &Out) -> Option<(NodeId, bool)> {
+        match out {
+            Out::Want(peer) => Some((*peer, true)),
+            Out::Unwant(peer) => Some((*peer, false)),
+            Out::Say { .. }
+            | Out::Carry { .. }
+            | Out::View { .. }
+            | Out::Vetted { .. }
+            | Out::Opened { .. }
+            | Out::Where { .. }
+            | Out::Changed { .. } => None,
+        }
+    }
+
+    fn wants(&self) -> Option<OrderedSet<NodeId>> {
+        Some(self.wanted.clone())
     }
 }
 
 fn fixture_id() -> GroupId {
-    fixture().map_or(GroupId([0; 32]), |fixture| fixture.group)
+    created().map_or(GroupId([0; 32]), |(create, _)| create.group)
 }

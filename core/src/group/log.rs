@@ -95,6 +95,18 @@ impl OpLog {
         Some(this)
     }
 
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        // Those that came before were checked when they came.
+        let last = self.all.len().checked_sub(1);
+        let entry = last.and_then(|last| Some((last, self.all.get(last)?)));
+        let is_before = |id: &OpId, at: usize| self.all.place(id).is_some_and(|place| place < at);
+        match entry.is_some_and(|(at, entry)| entry.op.parents.iter().all(|id| is_before(id, at))) {
+            true => Ok(()),
+            false => Err("a log has no operation, or one without its past"),
+        }
+    }
+
     pub(crate) const fn group(&self) -> GroupId {
         self.group
     }

@@ -197,12 +197,17 @@ impl Groups {
     }
 
     /// What is wanted of links now.
-    fn want_links(&mut self, out: &mut Outbox<Out>) {
+    fn partners(&self) -> OrderedSet<NodeId> {
         let mut wanted: OrderedSet<NodeId> = self.joining.values().map(|j| j.via()).collect();
         for group in self.groups.values() {
             let room = self.max_links.saturating_sub(wanted.len());
             wanted.extend(group.partners(self.me).into_iter().take(room));
         }
+        wanted
+    }
+
+    fn want_links(&mut self, out: &mut Outbox<Out>) {
+        let wanted = self.partners();
         for gone in self.wanted.iter().filter(|p| !wanted.contains(*p)) {
             out.push(Out::Unwant(*gone));
         }
@@ -326,6 +331,9 @@ impl Machine for Groups {
     #[cfg(any(test, debug_assertions))]
     fn check(&self) -> Result<(), &'static str> {
         self.pool.check()?;
+        if self.wanted != self.partners() {
+            return Err("links are wanted with others than the members of groups");
+        }
         self.groups.values().try_for_each(Group::check)
     }
 }

@@ -352,6 +352,8 @@ impl Group {
         if self.key_of.keys().any(|member| !self.is_member(*member)) {
             return Err("the key of a node is remembered that is no member");
         }
+        self.ops.check()?;
+        self.state.check()?;
         self.epochs.iter().try_for_each(Epoch::check)
     }
 

@@ -138,6 +138,15 @@ impl State {
         }
     }
 
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let each: OrderedSet<&MessageId> = self.pins.iter().collect();
+        match each.len() == self.pins.len() {
+            true => Ok(()),
+            false => Err("a message is pinned twice"),
+        }
+    }
+
     fn rank(&mut self, node: NodeId, role: GroupRole) {
         if let Some(member) = self.members.get_mut(&node) {
             member.role = role;

@@ -81,6 +81,21 @@ impl Blocks {
         self.0.values().filter(|why| **why == Why::User).count()
     }
 
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self, most: usize) -> Result<(), &'static str> {
+        let mut with: OrderedMap<NodeId, usize> = OrderedMap::new();
+        for why in self.0.values() {
+            if let Why::With(person) = why {
+                let count = with.entry(*person).or_default();
+                *count = count.saturating_add(1);
+            }
+        }
+        match self.named() <= most && with.values().all(|count| *count <= MAX_WITH) {
+            true => Ok(()),
+            false => Err("too many nodes are blocked"),
+        }
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = NodeId> {
         self.0.keys().copied()
     }

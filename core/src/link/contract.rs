@@ -1,25 +1,31 @@
 //! What the contract suite draws for this machine.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt::Write;
 
-use crate::contract::{Contract, Draw, Step, who};
+use crate::contract::{Contract, Draw, Step, kinds, who};
 use crate::fact::Fact;
 use crate::fact::samples::record;
-use crate::link::{In, Link, Owner};
+use crate::link::{Block, In, Link, Owner};
 use crate::machine::Cx;
 use crate::wire::{Channel, Priority};
 
 impl Contract for Link {
     const MOST: usize = 20_000;
 
+    kinds!(In: Datagram, TooLong, Connect, AddAddresses, Want, Unwant, Send, Close, Forged, Devices, Block, Measure, Shut, Open);
+
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
-        let owner = |d: &mut Draw<'_>| match d.below(3) {
+        let owner = |d: &mut Draw<'_>| match d.below(6) {
             0 => Owner::Membership,
             1 => Owner::Delivery,
-            _ => Owner::Swim,
+            2 => Owner::Swim,
+            3 => Owner::Group,
+            4 => Owner::File,
+            _ => Owner::Device,
         };
-        Step::In(match d.below(14) {
+        Step::In(match d.below(17) {
             0 | 1 => In::Datagram { from: d.addr(), bytes: d.bytes() },
             2 => {
                 let addr = d.addr();
@@ -46,6 +52,9 @@ impl Contract for Link {
                 let to = d.addr();
                 In::TooLong { to, length: usize::from(d.byte()).saturating_mul(6) }
             }
+            14 => In::Devices { person: d.peer(), devices: d.devices() },
+            15 => In::Block { peer: d.peer(), blocked: d.coin() },
+            16 => return Step::Command(Box::new(Block { peer: d.peer(), blocked: d.coin() })),
             _ => match d.below(4) {
                 0 => In::Shut,
                 1 => In::Forged { peer: d.peer() },

@@ -57,6 +57,14 @@ impl Forgers {
         now < self.until(peer)
     }
 
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self, linked: impl Fn(&NodeId) -> bool) -> Result<(), &'static str> {
+        match self.counts.keys().all(linked) && self.avoided.len() <= MAX_AVOIDED {
+            true => Ok(()),
+            false => Err("forgeries are counted of a node without a link"),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.counts.len().saturating_add(self.avoided.len())
     }

@@ -464,7 +464,7 @@ fn machine_seed(called: bool) -> Option<Vec<u8>> {
         script.put(&[0, 0, 1]).bytes(&bytes);
     }
     // Want and Learn of another, Send, time, a change of the network, Close, Shut, Open.
-    script.put(&[0, 4, 1, 0]).put(&[0, 3, 2, 2]).put(&[0, 4, 2, 1]).put(&[0, 6, 1]).bytes(b"hello");
+    script.put(&[0, 4, 1, 0]).put(&[0, 3, 2, 2, 0]).put(&[0, 4, 2, 1]).put(&[0, 6, 1]).bytes(b"hello");
     script.put(&[210]).put(&[240, 40]).put(&[0, 8]).put(&[250, 255]).put(&[0, 7, 1]).put(&[0, 10, 0]).put(&[0, 9]);
     other.up.then_some(script.0)
 }

@@ -662,6 +662,8 @@ impl Machine for Link {
     #[cfg(any(test, debug_assertions))]
     fn check(&self) -> Result<(), &'static str> {
         self.interests.check()?;
+        self.blocks.check(self.limits.blocked)?;
+        self.forgers.check(|peer| self.links.contains_key(peer))?;
         self.links.values().try_for_each(|connection| connection.check())
     }
 }

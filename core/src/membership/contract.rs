@@ -5,7 +5,7 @@ use core::fmt::Write;
 use core::time::Duration;
 
 use crate::collections::OrderedSet;
-use crate::contract::{Contract, Draw, Step, who};
+use crate::contract::{Contract, Draw, Step, kinds, who};
 use crate::fact::samples::{down, record};
 use crate::fact::{Fact, MemberState, RoundTrip};
 use crate::id::NodeId;
@@ -14,6 +14,8 @@ use crate::wire::ticket::Bootstrap;
 
 impl Contract for Membership {
     const MOST: usize = 1_000;
+
+    kinds!(In: Join, Stranger, AddressNeeded, Resolved, Unreachable, Observed, Message, Found, Retry, Compared, Contact);
 
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
         let expect = |d: &mut Draw<'_>| d.coin().then(|| d.peer());

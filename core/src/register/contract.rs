@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use crate::contract::{Contract, Draw, PEERS, Script, Step, who};
+use crate::contract::{Contract, Draw, PEERS, Script, Step, kinds, who};
 use crate::fact::samples::{down, up};
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::register::wire::{BUCKETS, Message};
@@ -12,25 +12,9 @@ use crate::register::{In, Registers};
 use crate::wire::encode;
 use crate::wire::registers::{Comparison, Register, Stamped};
 
-fn register(d: &mut Draw<'_>) -> Register {
-    let (kind, node, set) = (d.below(6), d.peer(), d.coin());
-    match kind {
-        0 => Register::Contact(node, set),
-        1 => Register::Petname(node, set.then(|| alloc::format!("name {}", d.below(3)))),
-        2 => Register::Muted(node, set),
-        3 => {
-            let comparison =
-                Comparison { verified: d.coin(), device: node, identity: [d.byte(); 32], devices: [1; 32] };
-            Register::Trust(node, set.then_some(comparison))
-        }
-        4 => Register::Blocked(node, set),
-        _ => Register::Read(ConversationId([d.below(3); 32]), MessageId { depth: u64::from(d.byte()), hash: [2; 32] }),
-    }
-}
-
 fn stamped(d: &mut Draw<'_>) -> Stamped {
     let counter = if d.below(8) == 7 { u64::MAX } else { u64::from(d.below(4)) };
-    Stamped { generation: u64::from(d.below(4)), lowered: 0, counter, writer: d.peer(), register: register(d) }
+    Stamped { generation: u64::from(d.below(4)), lowered: 0, counter, writer: d.peer(), register: d.register() }
 }
 
 fn message(d: &mut Draw<'_>) -> Message {
@@ -48,13 +32,15 @@ impl Contract for Registers {
     /// Five kinds of registers for each peer and three conversations, as many that are to be said, links and devices.
     const MOST: usize = 2 * (5 * PEERS as usize + 3) + 2 * PEERS as usize;
 
+    kinds!(In: Share, Suggest, Moved, Own, Opened, Ready);
+
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
         Step::In(match d.below(12) {
             0 => return Step::Fact(up(d.peer())),
             1 => return Step::Fact(down(d.peer())),
             2 => return Step::Fact(d.fact()),
-            3 | 4 => In::Share(register(d)),
-            5 => In::Suggest(register(d)),
+            3 | 4 => In::Share(d.register()),
+            5 => In::Suggest(d.register()),
             6 => {
                 let others: Vec<NodeId> = (0..d.below(3)).map(|_| d.peer()).collect();
                 // Most lists have this device.

@@ -489,6 +489,11 @@ impl Machine for Registers {
     }
 
     #[cfg(any(test, debug_assertions))]
+    fn linked(&self) -> usize {
+        self.linked.len()
+    }
+
+    #[cfg(any(test, debug_assertions))]
     fn check(&self) -> Result<(), &'static str> {
         if self.map.iter().any(|s| s.generation > self.generation) {
             return Err("a register is of a list that is not here");

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::config::Config;
-use crate::contract::{Contract, Draw, PEERS, Step, who};
+use crate::contract::{Contract, Draw, PEERS, Step, kinds, who};
 use crate::fact::samples::{down, up};
 use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::rng::Rng;
@@ -16,8 +16,10 @@ use crate::wire::Priority;
 impl Contract for Sessions {
     const MOST: usize = 200_000;
 
+    kinds!(In: Seal, Forget, Lost, Message, SaveDue, Trust, Meet, Wipe, SealFor);
+
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
-        Step::In(match d.below(9) {
+        Step::In(match d.below(12) {
             0 => In::Seal {
                 to: d.peer(),
                 order: None,
@@ -33,13 +35,7 @@ impl Contract for Sessions {
             3 => return Step::Fact(if d.coin() { up(d.peer()) } else { down(d.peer()) }),
             4 => In::Message { from: d.peer(), body: d.bytes() },
             5 => match d.byte() {
-                0 => In::Lost(d.peer()),
                 1 => In::Message { from: d.peer(), body: Message::Ask.encode() },
-                2 => In::Meet(d.peer()),
-                3 => {
-                    let (node, held) = (d.peer(), d.coin());
-                    In::Trust { node, identity: d.coin().then_some([d.below(4); 32]), held, compared: d.coin() }
-                }
                 n => bundle(n % PEERS),
             },
             6 => return Step::Fact(d.fact()),
@@ -50,20 +46,42 @@ impl Contract for Sessions {
                 priority: Priority::Low,
                 body: d.bytes(),
             },
-            _ => In::SaveDue,
+            8 => In::SaveDue,
+            9 => {
+                let (node, held) = (d.peer(), d.coin());
+                In::Trust { node, identity: d.coin().then(|| identity(d)), held, compared: d.coin() }
+            }
+            10 => In::SealFor { to: d.peer(), identity: identity(d), body: d.bytes() },
+            _ => match d.below(3) {
+                0 => In::Lost(d.peer()),
+                1 => In::Meet(d.peer()),
+                _ => In::Wipe(d.peer()),
+            },
         })
     }
 }
 
-/// A genuine bundle of the harnesses' peer `n`, as it answers a question.
-pub(crate) fn bundle(n: u8) -> In {
+/// The session identity key of a peer of the harnesses, or another.
+fn identity(d: &mut Draw<'_>) -> [u8; 32] {
+    match d.coin() {
+        true => keys(d.below(PEERS)).map_or([0; 32], |keys| keys.identity.public),
+        false => [d.below(4); 32],
+    }
+}
+
+/// The keys of the harnesses' peer `n`.
+fn keys(n: u8) -> Option<Keys> {
     let device = who(n);
     let (mut rng, mut out) = (Rng::new([n; 32]), Outbox::<Out>::new());
     let (now, me) = (Instant::ZERO, device.node_id());
     let mut cx = Cx { now, wall: WallTime(1), me, rng: &mut rng };
-    let keys = Keys::load(&device, &[], &mut cx, &mut out);
-    let bundle = keys.ok().and_then(|mut keys| keys.bundle().try_into().ok().map(|b| Message::Bundle(b).encode()));
-    In::Message { from: me, body: bundle.unwrap_or_default() }
+    Keys::load(&device, &[], &mut cx, &mut out).ok()
+}
+
+/// A genuine bundle of the harnesses' peer `n`, as it answers a question.
+pub(crate) fn bundle(n: u8) -> In {
+    let bundle = keys(n).and_then(|mut keys| keys.bundle().try_into().ok().map(|b| Message::Bundle(b).encode()));
+    In::Message { from: who(n).node_id(), body: bundle.unwrap_or_default() }
 }
 
 /// Messages of the first peer to the machine of the contract: one that opens a session, and two more in it.

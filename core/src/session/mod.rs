@@ -687,6 +687,7 @@ impl Machine for Sessions {
     #[cfg(any(test, debug_assertions))]
     fn check(&self) -> Result<(), &'static str> {
         self.keys.check()?;
+        self.trust.check()?;
         self.peers.iter().try_for_each(|(_, peer)| peer.check())
     }
 }

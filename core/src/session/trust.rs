@@ -37,6 +37,14 @@ impl TrustTable {
         out.push(Out::Keys { device: *device, identity: *identity });
     }
 
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        match self.0.values().all(|trust| trust.held || trust.identity.is_some()) {
+            true => Ok(()),
+            false => Err("a key is neither verified nor held"),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -75,6 +83,12 @@ impl Sessions {
                 ask(peer, node, Wish::Start, cx, out);
             }
         }
+    }
+
+    /// Nodes of which one key is verified, or for which nothing is sealed.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn trusted(&self) -> usize {
+        self.trust.len()
     }
 
     /// Asks a linked node for its bundle, which shows its keys; no session is begun with it.

@@ -4,16 +4,19 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use crate::contract::{Contract, Draw, PEERS, Step, who};
+use crate::collections::OrderedSet;
+use crate::contract::{Contract, Draw, PEERS, Step, kinds, who};
 use crate::fact::Fact;
 use crate::fact::samples::{down, record};
 use crate::id::NodeId;
 use crate::swim::wire::{Claim, Message, Presence, Told, Update};
-use crate::swim::{In, Swim};
+use crate::swim::{In, Out, Swim};
 
 impl Contract for Swim {
     /// Both halves of the roster, as many updates, links, timers, tellers and questions, and what is under way.
     const MOST: usize = 1_800;
+
+    kinds!(In: Message, Estimate, Probe);
 
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
         Step::In(match d.below(17) {
@@ -79,6 +82,19 @@ impl Contract for Swim {
             }
             _ => return Step::Fact(d.fact()),
         })
+    }
+
+    fn want(out: &Out) -> Option<(NodeId, bool)> {
+        match out {
+            Out::Want(peer) => Some((*peer, true)),
+            Out::Unwant(peer) => Some((*peer, false)),
+            Out::Fact(_) | Out::Send { .. } | Out::AddAddresses { .. } => None,
+        }
+    }
+
+    fn wants(&self) -> Option<OrderedSet<NodeId>> {
+        let members = self.members.roster.iter().filter(|(_, member)| member.wanted).map(|(id, _)| id);
+        Some(members.chain(self.prober.wanted()).collect())
     }
 
     fn look(&self, _d: &mut Draw<'_>, transcript: &mut String) {

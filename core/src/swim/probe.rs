@@ -383,6 +383,12 @@ impl Prober {
         ends.filter_map(|end| Some((end, members.timers.get(end)?))).collect()
     }
 
+    /// The links that only probes want.
+    #[cfg(any(test, fuzzing, feature = "fuzzing"))]
+    pub(super) fn wanted(&self) -> impl Iterator<Item = NodeId> {
+        self.wanted.iter().copied()
+    }
+
     pub(super) fn footprint(&self) -> usize {
         self.probes.len().saturating_add(self.relays.len()).saturating_add(self.wanted.len())
     }

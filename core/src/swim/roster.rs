@@ -37,7 +37,7 @@ pub(super) struct Member {
     /// The incarnation in which others hold it for down; of no account once it has a higher one.
     pub claimed_down: Option<u64>,
     /// Those that had no answer from it in its present incarnation, as they say.
-    /// INVARIANT: none while this node itself suspects it, since then they are part of the suspicion.
+    /// INVARIANT: none while it is a suspect, since then they are part of the suspicion.
     pub tellers: OrderedSet<NodeId>,
     /// This node had a link with it: a member that was never reached cannot be missed, and is not passed on.
     pub verified: bool,
@@ -304,6 +304,9 @@ impl Roster {
         for member in self.all.values() {
             if member.wanted && !member.is_present() {
                 return Err("a link to a member that is gone is wanted");
+            }
+            if member.suspicion.is_some() && !member.tellers.is_empty() {
+                return Err("tellers of a suspect are not part of its suspicion");
             }
             if member.suspicion.is_some() != (member.state == MemberState::Suspect) {
                 return Err("a suspect has no suspicion, or a member that is none has one");

@@ -190,7 +190,8 @@ impl DeviceList {
 /// The lists of an account up to its newest, with the certificates of the devices in that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Chain {
-    /// INVARIANT: 1 to [`MAX_LISTS`]; the first may begin, the second may restart, each other may follow the one before it.
+    /// INVARIANT: 1 to [`MAX_LISTS`], of rising generations. When a chain is read, the first may begin, the second may restart, and each
+    /// other may follow the one before it.
     lists: Vec<DeviceList>,
     /// INVARIANT: those of the newest list, in its order.
     certs: Vec<DeviceCert>,
@@ -307,6 +308,22 @@ impl Chain {
     /// Reads what this node stored itself.
     pub(crate) fn restore(bytes: &[u8]) -> Result<Self, Malformed> {
         Self::decode(bytes, None)
+    }
+
+    /// The invariants, without signatures.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let rises = self.lists.iter().zip(self.lists.iter().skip(1)).all(|(a, b)| a.generation < b.generation);
+        if !(1..=MAX_LISTS).contains(&self.lists.len()) || !rises {
+            return Err("a chain has no lists, too many, or their generations do not rise");
+        }
+        let entries = &self.head().entries;
+        let is_right =
+            |(entry, cert): (&Entry, &DeviceCert)| cert.device == entry.device && cert_hash(cert) == entry.cert;
+        match entries.len() == self.certs.len() && entries.iter().zip(&self.certs).all(is_right) {
+            true => Ok(()),
+            false => Err("the certificates of a chain are not those of its newest list"),
+        }
     }
 
     fn is_valid(&self, known: Option<&Self>) -> bool {

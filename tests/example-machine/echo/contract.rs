@@ -2,11 +2,13 @@
 
 use alloc::boxed::Box;
 
-use crate::contract::{Contract, Draw, Step};
+use crate::contract::{Contract, Draw, Step, kinds};
 use crate::echo::{Count, Echo, In};
 
 impl Contract for Echo {
     const MOST: usize = 16;
+
+    kinds!(In: Message);
 
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
         match d.below(4) {
