@@ -102,6 +102,14 @@ impl InstructedTree {
         self.kept = None;
     }
 
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        match self.low_power.iter().all(|peer| self.linked.contains_key(peer)) {
+            true => Ok(()),
+            false => Err("a member of low power has no link"),
+        }
+    }
+
     /// Whether this node has had a link for so short that others may not know it.
     pub(super) fn is_new_here(&self, now: Instant) -> bool {
         self.linked.values().min().is_none_or(|first| now.since(*first) < SPREAD)

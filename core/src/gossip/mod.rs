@@ -564,6 +564,7 @@ impl Machine for Gossip {
             return Err("more broadcasts are being validated than the limit");
         }
         self.missing.check()?;
+        self.instructed.check()?;
         self.cache.check()
     }
 }

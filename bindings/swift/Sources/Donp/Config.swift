@@ -103,7 +103,8 @@ extension NodeConfig {
     var raw: DonpFFI.NodeConfig {
         .init(
             stateDir: stateDir, name: name, identity: identity, passphrase: passphrase, listen: listen,
-            bootstraps: bootstraps, networkKey: networkKey, nodeType: nodeType.raw, bot: bot, power: power.raw,
+            bootstraps: bootstraps, networkKey: networkKey, nodeType: nodeType.raw, bot: bot,
+            power: power.raw,
             lan: lan.raw, fault: fault, offline: offline)
     }
 }

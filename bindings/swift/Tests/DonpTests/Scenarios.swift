@@ -262,7 +262,8 @@ struct Scenarios {
         #expect(late == texts)
         #expect(volatile > 1_024 && told <= 1_024)
         #expect(
-            missed >= UInt64(volatile - 1_024), "\(volatile) happened, \(told) were reported, \(missed) missed")
+            missed >= UInt64(volatile - 1_024),
+            "\(volatile) happened, \(told) were reported, \(missed) missed")
         for node in [a, b] { try await node.shutdown() }
     }
 
