@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use donp_core::{Content, Conversation, Durable, Duration, Event, FailReason, MemberState, MessageId, Volatile};
 use donp_sim::{Faults, Logged, SECOND, Sim};
 
-/// Each machine, with the deadline of the story that decides when an application learns of something. No event waits for
-/// that of the session machine: it renews keys once a week.
+/// Each machine, with the deadline of the story that decides when an application learns of something. Session, group, file,
+/// authentication, device and register have deadlines too, for which no story waits yet; contacts has none.
 pub const MACHINES: [(&str, &str); 7] = [
     ("link", "a tenth of all packets is lost and sent again"),
     ("membership", "a bootstrap that starts late is tried again"),
