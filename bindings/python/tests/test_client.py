@@ -326,7 +326,7 @@ def test_devices_of_a_daemon(daemon: Daemon, tmp_path: Path) -> None:
         assert [(d.node, d.name, d.here) for d in phone.devices()] == [(phone.id, "phone", True)]
         assert phone.devices_of(laptop.id) == [laptop.id]
         ticket = phone.add_device()
-        with pytest.raises(donp.DonpError, match="broken"):
+        with pytest.raises(donp.DonpError, match="damaged"):
             laptop.join_account(ticket[:-1])
         laptop.join_account(ticket)
         changed = find(events, donp.DevicesChanged)
