@@ -28,7 +28,7 @@ import Foundation
                 // the bot at each start.
                 do {
                     try await node.reply(to: message, text: text)
-                } catch let error as DonpError where error.kind != .closed {
+                } catch where error.kind != .closed {
                     print("no answer to \(message.id): \(error)")
                 }
             }
