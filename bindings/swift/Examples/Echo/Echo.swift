@@ -28,7 +28,8 @@ import Foundation
                 // the bot at each start.
                 do {
                     try await node.reply(to: message, text: text)
-                } catch where error.kind != .closed {
+                } catch {
+                    guard error.kind != .closed else { throw error }
                     print("no answer to \(message.id): \(error)")
                 }
             }
