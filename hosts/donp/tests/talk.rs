@@ -209,7 +209,9 @@ fn texts_and_names_are_found_in_any_form() {
     let other = place.init("other");
     for name in ["åsa", "ÅSA", "a\u{30a}sa"] {
         place.run("alice", &["send", name, "y"]).ok();
-        place.run("alice", &["contact", "add", &other, "--name", name]).fails(1, &["another contact has this name already"]);
+        place
+            .run("alice", &["contact", "add", &other, "--name", name])
+            .fails(1, &["another contact has this name already"]);
     }
     for text in ["le cafe\u{301} est là", "ﬁne", "İstanbul", "Σίσυφος"] {
         place.run("alice", &["send", "all", text]).ok();
