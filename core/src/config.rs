@@ -450,6 +450,13 @@ settings! {
         period: Duration = Duration::from_secs(2),
             "Time in which each member probes one other",
             |part, v| longer_than(v, part.direct_timeout.saturating_mul(3), "three times swim.direct_timeout");
+        /// The same while nothing happens: 5 s (memberlist's period over a wide area).
+        quiet_period: Duration = Duration::from_secs(5),
+            "The same time after swim.quiet_after without a change",
+            |part, v| not_below(v, part.period, "swim.period");
+        /// A zone is quiet when no member came, went or was in doubt for so long: 60 s (docs/design/failures.md §2).
+        quiet_after: Duration = Duration::from_secs(60),
+            "Time without a change after which members probe each other less often";
         /// The least wait for a direct answer: 500 ms (memberlist's LAN default), else twice the longest of the
         /// last 64 round trips.
         direct_timeout: Duration = Duration::from_millis(500),
@@ -544,7 +551,7 @@ mod tests {
     #[test]
     fn a_part_is_judged_by_its_own_rules() {
         type Change = fn(&mut Config);
-        let broken: [(&str, Change); 10] = [
+        let broken: [(&str, Change); 11] = [
             ("limits.zone_members", |c| c.limits.zone_members = 4_097),
             ("limits.event_rows", |c| c.limits.event_rows = 15),
             ("link.low_power_keepalive", |c| c.link.low_power_keepalive = Duration::from_millis(25_500)),
@@ -554,6 +561,7 @@ mod tests {
             ("delivery.window", |c| c.delivery.window = 0),
             ("chat.verify_every", |c| c.chat.verify_every = Duration::from_micros(999)),
             ("swim.period", |c| c.swim.period = c.swim.direct_timeout * 3),
+            ("swim.quiet_period", |c| c.swim.quiet_period = c.swim.period - Duration::from_micros(1)),
             ("swim.piggyback", |c| c.swim.piggyback = MAX_PIGGYBACK + 1),
         ];
         for (key, change) in broken {

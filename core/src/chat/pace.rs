@@ -5,7 +5,8 @@ use crate::time::{Duration, Instant};
 /// What may be sent ahead of the rate: one second's worth and one read.
 const AHEAD: Duration = Duration::from_secs(1);
 
-/// A token bucket of bytes: peers that catch up here take a part of the link, not all of it.
+/// A token bucket of bytes: peers that catch up here take a part of the link, not all of it. Unlike a
+/// [`RateLimit`](crate::collections::RateLimit) it is paid afterwards: how many bytes a read has is known when it was made.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// Bytes a second.

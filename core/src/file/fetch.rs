@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 
-use crate::collections::{OrderedMap, OrderedSet};
+use crate::collections::{Backoff, OrderedMap, OrderedSet};
 use crate::file::parts::{Held, Parts};
 use crate::file::wire::{MAX_ASKED, Message};
 use crate::id::{FileId, NodeId};
@@ -29,9 +29,8 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Looks without a part between are twice as far apart each time, up to 64 s: any member of a conversation can name a
 /// file that no node has, and each look costs up to four handshakes.
 const MAX_LOOKS: u32 = 5;
-/// The first time that a node is left alone; twice as long each time, up to [`LONGEST`].
-const LEFT_ALONE: Duration = Duration::from_secs(10);
-const LONGEST: Duration = Duration::from_secs(600);
+/// How long a node is left alone, each time.
+const LEFT_ALONE: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(600));
 /// When all places are taken, the holder that sent least since the last time gives way to another candidate: every 30 s.
 /// Otherwise four that send a part now and then would hold up a fetch for good.
 const ROTATE: Duration = STALLED;
@@ -223,8 +222,7 @@ impl Fetch {
             let gone = soonest.map(|(_, n)| n).or_else(|| self.avoided.keys().next().copied());
             gone.map(|n| self.avoided.remove(&n));
         }
-        let pause = LEFT_ALONE.saturating_mul(1u32.checked_shl(times).unwrap_or(u32::MAX)).min(LONGEST);
-        let until = (!lied).then(|| now + pause);
+        let until = (!lied).then(|| now + LEFT_ALONE.nominal(times));
         self.avoided.insert(node, Avoided { until, times: times.saturating_add(1) });
     }
 
@@ -257,7 +255,7 @@ impl Fetch {
         if self.is_full() && !candidates.is_empty() {
             self.rotate(now);
         }
-        let pause = LOOK.saturating_mul(1u32.checked_shl(self.looks).unwrap_or(u32::MAX));
+        let pause = Backoff::new(LOOK, Duration::MAX).nominal(self.looks);
         (self.look_at, self.rotate_at) = (now + pause, now + ROTATE);
         self.looks = self.looks.saturating_add(1).min(MAX_LOOKS);
         let mut questions = Vec::new();

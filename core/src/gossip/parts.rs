@@ -1,6 +1,6 @@
 //! Instructions under way: the parts of a broadcast that children were given, until they answer.
 
-use crate::collections::{OrderedMap, ShortId};
+use crate::collections::{Backoff, OrderedMap, ShortId};
 use alloc::vec::Vec;
 
 use crate::gossip::instruct::Child;
@@ -108,8 +108,7 @@ impl Parts {
                 open.tried.entry(*target).or_default().push(*child);
             }
         }
-        open.wait = open.wait.saturating_mul(2);
-        open.due = now + open.wait;
+        open.due = now + Backoff::new(open.wait, Duration::MAX).nominal(open.waits);
         let again = (!open.parts.is_empty()).then_some(open.due);
         Overdue { silent, again }
     }

@@ -1,6 +1,7 @@
 //! One budget of calls to other nodes. It falls while none of them answers: a node without a network, or with an address
 //! book of nodes that are gone, costs next to nothing, however long the book is.
 
+use crate::collections::Backoff;
 use crate::time::{Duration, Instant};
 
 /// Calls without an answer that cost nothing: three times the 42 nodes of both views, which are all tried after a great
@@ -44,8 +45,7 @@ impl Calls {
     pub(super) fn next(&self, most: Duration) -> Option<Instant> {
         let beyond = self.unanswered.checked_sub(FREE)?;
         let steps = beyond.checked_div(STEP).unwrap_or(0);
-        let pause = FIRST.saturating_mul(1u32.checked_shl(steps).unwrap_or(u32::MAX)).min(most);
-        self.last.map(|last| last + pause)
+        self.last.map(|last| last + Backoff::new(FIRST, most).nominal(steps))
     }
 }
 

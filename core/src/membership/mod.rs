@@ -7,7 +7,6 @@
 //!
 //! Each file owns one part of the state; `Membership` composes them.
 
-mod backoff;
 mod book;
 mod bootstraps;
 mod calls;
@@ -21,6 +20,7 @@ mod losses;
 mod open_links;
 mod partition;
 mod peers;
+mod redial;
 mod roles;
 mod score;
 mod search;

@@ -17,12 +17,12 @@ use crate::wire::Blob;
 use crate::wire::reach::may_probe;
 use crate::wire::record::NodeRecord;
 
-use super::backoff::Backoff;
 use super::book::{Book, Known};
 use super::bootstraps::Bootstraps;
 use super::calls::Calls;
 use super::interface::Out;
 use super::open_links::Links;
+use super::redial::Redial;
 use super::wire::{MAX_ADDRS, NodeInfo};
 
 /// The address book: what is known of a node, under its id.
@@ -39,7 +39,7 @@ pub(super) struct Peers {
     /// Nodes that the link needs addresses of and that are unknown so far.
     pending_lookups: OrderedSet<NodeId>,
     max_lookups: usize,
-    backoff: Backoff,
+    redial: Redial,
     power: Power,
 }
 
@@ -54,7 +54,7 @@ impl Peers {
             pending_lookups: OrderedSet::new(),
             max_lookups: config.limits.address_book,
             power: config.power,
-            backoff: Backoff { first: config.membership.retry_first, max: config.membership.retry_max },
+            redial: Redial { first: config.membership.retry_first, max: config.membership.retry_max },
         }
     }
 
@@ -112,8 +112,8 @@ impl Peers {
 
     /// An attempt to reach `peer` failed, or it has no use for this node: it is tried again after a backoff.
     pub(super) fn failed(&mut self, peer: NodeId, why: &'static str, cx: &mut Cx<'_>) {
-        let (backoff, now, rng) = (self.backoff, cx.now, &mut *cx.rng);
-        self.book.attempt_failed(peer, why, |fails| backoff.next_of_many(fails, now, rng));
+        let (redial, now, rng) = (self.redial, cx.now, &mut *cx.rng);
+        self.book.attempt_failed(peer, why, |fails| redial.next_of_many(fails, now, rng));
     }
 
     /// No link to `peer` came about, or to another node at its address.
@@ -131,8 +131,8 @@ impl Peers {
 
     /// An attempt at a bootstrap failed.
     pub(super) fn bootstrap_failed(&mut self, addr: SocketAddr, expect: Option<NodeId>, cx: &mut Cx<'_>) {
-        let backoff = self.backoff;
-        self.bootstraps.failed(addr, expect, |fails| backoff.next(fails, cx.now, cx.rng));
+        let redial = self.redial;
+        self.bootstraps.failed(addr, expect, |fails| redial.next(fails, cx.now, cx.rng));
     }
 
     /// Every bootstrap and every node can be tried at once.
@@ -164,7 +164,7 @@ impl Peers {
     pub(super) fn forget_silent(&mut self, wall: WallTime, out: &mut Outbox<Out>) {
         let (links, bootstraps) = (&self.links, &self.bootstraps);
         let keep = |id| links.contains(id) || bootstraps.lead_to(id);
-        for gone in self.book.forget_silent(self.backoff.patience(), wall, keep) {
+        for gone in self.book.forget_silent(self.redial.patience(), wall, keep) {
             out.delete(PEERS, gone.0.to_vec());
         }
     }
@@ -177,7 +177,7 @@ impl Peers {
 
     /// When another call may begin; none: whenever.
     pub(super) fn next_call(&self) -> Option<Instant> {
-        self.calls.next(self.backoff.max)
+        self.calls.next(self.redial.max)
     }
 
     /// Nodes without a link whose last attempt is the oldest, and when that was.

@@ -1,12 +1,12 @@
 //! The search for neighbours: which candidates are tried, and how fast. It slows down where the network has all it
 //! needs.
 
+use crate::collections::Backoff;
 use crate::config::MembershipConfig;
 use crate::id::NodeId;
 use crate::machine::{Cx, Outbox};
 use crate::time::{Instant, soonest};
 
-use super::backoff::Backoff;
 use super::interface::Out;
 use super::peers::Peers;
 
@@ -49,8 +49,8 @@ impl Search {
 
     /// No node has capacity, or one was named that has: the search waits.
     pub(super) fn back_off(&mut self, cx: &mut Cx<'_>) {
-        let backoff = Backoff { first: self.config.promote_after, max: self.config.shuffle };
-        self.not_before = backoff.next(self.refusals, cx.now, cx.rng);
+        let backoff = Backoff::new(self.config.promote_after, self.config.shuffle);
+        self.not_before = cx.now + backoff.pause(self.refusals, cx.rng);
     }
 
     /// A node has no capacity.

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use crate::collections::Backoff;
 use crate::config::SwimConfig;
 use crate::fact::{Fact, MemberState};
 use crate::id::NodeId;
@@ -18,6 +19,7 @@ use crate::wire::record::NodeRecord;
 use super::health::Health;
 use super::interface::Out;
 use super::open_links::Links;
+use super::pace::Pace;
 use super::roster::{Member, Roster};
 use super::statements::{Own, believe, subject};
 use super::suspicion::Suspicion;
@@ -29,8 +31,8 @@ use super::wire::{Claim, MAX_STATEMENTS, Message, Presence, Statement, Told, Upd
 /// The link to a member with a smaller id is left to that member for so long: two attempts at once cost two
 /// handshakes.
 const THEIR_TURN: Duration = Duration::from_secs(10);
-/// The longest pause between attempts to reach a member; the first is [`THEIR_TURN`].
-const DIAL_MAX: Duration = Duration::from_secs(300);
+/// Pauses between attempts to reach a member.
+const DIAL: Backoff = Backoff::new(THEIR_TURN, Duration::from_secs(300));
 /// Links begun in one period: a newcomer to a zone of 64 has them all after eight.
 const DIALS: usize = 8;
 /// So many tellers at least make a suspect, whatever the configuration says: one could be a liar.
@@ -50,6 +52,7 @@ pub(super) struct Members {
     pub stats: SwimStats,
     updates: Updates,
     health: Health,
+    pace: Pace,
     /// The members changed since they were reported.
     changed: bool,
     reported: Option<Vec<NodeId>>,
@@ -69,6 +72,7 @@ impl Members {
             stats: SwimStats::default(),
             updates: Updates::default(),
             health: Health::new(config),
+            pace: Pace::new(config),
             changed: false,
             reported: None,
         }
@@ -156,6 +160,9 @@ impl Members {
     /// A probe went well or not.
     pub(super) fn adjust_health(&mut self, worse: usize, better: usize, me: NodeId) {
         self.health.adjust(worse, better);
+        if worse > 0 {
+            self.roster.stir();
+        }
         if worse > 0 && self.health.is_unwell() {
             self.freeze_suspicions(me);
         }
@@ -271,8 +278,7 @@ impl Members {
                 continue;
             }
             left = left.saturating_sub(1);
-            let pause = THEIR_TURN.saturating_mul(1u32.checked_shl(member.dials).unwrap_or(u32::MAX)).min(DIAL_MAX);
-            member.dial_at = cx.now + cx.rng.jitter(pause, 20);
+            member.dial_at = cx.now + DIAL.pause(member.dials, cx.rng);
             member.dials = member.dials.saturating_add(1);
             member.wanted = true;
             if !member.addrs.is_empty() {
@@ -324,6 +330,7 @@ impl Members {
         if state != MemberState::Suspect {
             self.timers.cancel(Timer::Suspicion(peer));
         }
+        self.roster.stir();
         out.push(Out::Fact(Fact::MemberChanged { peer, state, own }));
     }
 
@@ -661,6 +668,25 @@ impl Members {
             // A place of its own in the period.
             let first = cx.rng.below(usize::try_from(micros(self.config.period)).unwrap_or(1));
             self.timers.arm(Timer::Period, cx.now + Duration::from_micros((first as u64).max(1)));
+        }
+    }
+
+    /// A period begins; how long it lasts.
+    pub(super) fn begin_period(&mut self, now: Instant) -> Duration {
+        let period = self.pace.begin(now);
+        self.timers.arm(Timer::Period, now + self.scaled(period));
+        period
+    }
+
+    /// If something happened to a member, the next period begins as early as in a zone that is not quiet.
+    pub(super) fn keep_pace(&mut self, now: Instant) {
+        if !self.roster.take_stirred() {
+            return;
+        }
+        let (began, period) = self.pace.stir(now);
+        let soon = (began + self.scaled(period)).max(now);
+        if self.timers.get(Timer::Period).is_some_and(|next| next > soon) {
+            self.timers.arm(Timer::Period, soon);
         }
     }
 

@@ -26,6 +26,7 @@ mod health;
 mod interface;
 mod members;
 mod open_links;
+mod pace;
 mod probe;
 mod roster;
 mod statements;
@@ -72,6 +73,7 @@ impl Swim {
         let mut swim = config.swim.clone();
         if config.power == Power::Low {
             swim.period = swim.period.max(config.link.low_power_keepalive);
+            swim.quiet_period = swim.quiet_period.max(swim.period);
             swim.sync_every = swim.sync_every.max(config.link.low_power_keepalive);
         }
         // Neighbours and newcomers need links too.
@@ -97,6 +99,12 @@ impl Swim {
             self.members.forget_conclusions(cx.me);
             self.prober.on_resume(&mut self.members, cx.now);
         }
+    }
+
+    /// An input was dealt with.
+    fn done(&mut self, now: Instant, out: &mut Outbox<Out>) {
+        self.members.keep_pace(now);
+        self.members.report(self.zone.stands(), out);
     }
 
     /// Looks whether this node was absent: it is far too late for what was due next.
@@ -303,7 +311,7 @@ impl Machine for Swim {
     fn fact(&mut self, cx: &mut Cx<'_>, fact: &Fact, out: &mut Outbox<Out>) {
         self.check_absence(cx);
         self.happened(fact, cx, out);
-        self.members.report(self.zone.stands(), out);
+        self.done(cx.now, out);
     }
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
@@ -324,7 +332,7 @@ impl Machine for Swim {
             }
             In::Probe(peer) => self.prober.requested(peer, &mut self.members, cx, out),
         }
-        self.members.report(self.zone.stands(), out);
+        self.done(cx.now, out);
     }
 
     fn handle_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
@@ -340,8 +348,9 @@ impl Machine for Swim {
                 Timer::Suspicion(peer) => members.suspicion_expired(peer, cx, out),
                 Timer::Forget => members.forget_gone(cx.now),
             }
+            members.keep_pace(cx.now);
         }
-        members.report(self.zone.stands(), out);
+        self.done(cx.now, out);
     }
 
     fn next_deadline(&self) -> Option<Instant> {

@@ -98,7 +98,7 @@ impl Prober {
         if members.roster.present() == 0 {
             return;
         }
-        members.timers.arm(Timer::Period, cx.now + members.scaled(self.config.period));
+        let period = members.begin_period(cx.now);
         members.connect(cx, out);
         // A node that is unwell gets well by answers, and those that it doubts may have none: every second turn is in order.
         self.in_order = members.is_unwell() && !self.in_order;
@@ -111,7 +111,7 @@ impl Prober {
                 && (m.state == MemberState::Suspect || !speaks_first(id, m))
         };
         // A message of its own is as good as an answer. Of two nodes alone one probes.
-        let lately = cx.now.before(share(self.config.period, 1, 2));
+        let lately = cx.now.before(share(period, 1, 2));
         let is_due = |id: NodeId, m: &Member| {
             may_probe(id, m) && (m.state == MemberState::Suspect || m.last_received.is_none_or(|at| at <= lately))
         };
@@ -150,12 +150,11 @@ impl Prober {
         }
         let seq = self.next_seq();
         let (linked, present) = (members.links.contains(target), members.is_present(target));
-        let pending_link = !linked && !present;
-        let probe = Probe { target, sent: cx.now, helpers: Vec::new(), nacks: 0, requested, pending_link };
+        let probe = Probe { target, sent: cx.now, helpers: Vec::new(), nacks: 0, requested, pending_link: !linked };
         self.probes.insert(seq, probe);
         let direct = self.direct_timeout(members);
         // The way through a helper is two ways: two waits more.
-        let end = if pending_link { STRANGER_WAIT } else { direct.saturating_mul(3) };
+        let end = if !linked && !present { STRANGER_WAIT } else { direct.saturating_mul(3) };
         members.timers.arm(Timer::End(seq), cx.now + end);
         if linked {
             Self::ping(target, seq, members, out);

@@ -154,6 +154,8 @@ pub(super) struct Roster {
     turn: usize,
     /// Members that are probed before their turn.
     urgent: VecDeque<NodeId>,
+    /// A member came, went or is in doubt, since this was last asked.
+    stirred: bool,
 }
 
 impl Roster {
@@ -185,6 +187,7 @@ impl Roster {
     /// A newcomer gets a random place in the round under way, so that it is probed within it.
     pub(super) fn insert(&mut self, id: NodeId, member: Member, rng: &mut Rng) {
         self.all.insert(id, member);
+        self.stirred = true;
         let at = self.turn.saturating_add(rng.below(self.order.len().saturating_sub(self.turn).saturating_add(1)));
         if !self.order.contains(&id) {
             self.order.insert(at.min(self.order.len()), id);
@@ -276,13 +279,25 @@ impl Roster {
         self.order.clear();
         self.turn = 0;
         self.urgent.clear();
+        self.stirred = false;
     }
 
     /// `id` is probed before its turn, if not too many are.
     pub(super) fn probe_soon(&mut self, id: NodeId) {
         if !self.urgent.contains(&id) && self.urgent.len() < MAX_URGENT {
             self.urgent.push_back(id);
+            self.stirred = true;
         }
+    }
+
+    /// Something happened to a member.
+    pub(super) fn stir(&mut self) {
+        self.stirred = true;
+    }
+
+    /// Whether something happened since this was last asked.
+    pub(super) fn take_stirred(&mut self) -> bool {
+        core::mem::take(&mut self.stirred)
     }
 
     /// `id` is not probed before its turn.

@@ -1,11 +1,12 @@
-//! Exponential backoff.
+//! When a node that did not answer is called again.
 
+use crate::collections::Backoff;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
-/// A pause that doubles with each failure, ± 20 %.
+/// Pauses between the calls to one node.
 #[derive(Clone, Copy)]
-pub(super) struct Backoff {
+pub(super) struct Redial {
     pub first: Duration,
     pub max: Duration,
 }
@@ -15,7 +16,7 @@ const PATIENT: u32 = 10;
 /// The longest pause for a peer that is gone for long: a day, as whole histories are compared.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
-impl Backoff {
+impl Redial {
     /// Failures in a row from which on a peer is gone for long.
     pub(super) fn patience(&self) -> u32 {
         // So many failures lead up to the longest pause: 6 to a minute.
@@ -27,14 +28,13 @@ impl Backoff {
     /// address book full of nodes that are gone costs next to nothing.
     pub(super) fn next_of_many(&self, fails: u32, now: Instant, rng: &mut Rng) -> Instant {
         let beyond = fails.saturating_sub(self.patience());
-        let max = self.max.saturating_mul(1u32.checked_shl(beyond).unwrap_or(u32::MAX)).min(LONGEST.max(self.max));
+        let max = Backoff::new(self.max, LONGEST.max(self.max)).nominal(beyond);
         Self { first: self.first, max }.next(fails, now, rng)
     }
 
     /// The next attempt after `fails` failures and one more.
     pub(super) fn next(&self, fails: u32, now: Instant, rng: &mut Rng) -> Instant {
-        let pause = self.first.saturating_mul(1u32.checked_shl(fails).unwrap_or(u32::MAX)).min(self.max);
-        now + rng.jitter(pause, 20)
+        now + Backoff::new(self.first, self.max).pause(fails, rng)
     }
 }
 
@@ -45,12 +45,12 @@ mod tests {
     /// Mutation: `next_of_many` is `next`: 1,440 attempts a day for each.
     #[test]
     fn a_node_that_is_gone_costs_ever_less() {
-        let backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(60) };
+        let redial = Redial { first: Duration::from_secs(1), max: Duration::from_secs(60) };
         let (mut rng, mut now, mut fails) = (Rng::new([1; 32]), Instant::ZERO, 0);
         let mut attempts_in = |time: Duration| {
             let (end, before) = (now + time, fails);
             while now < end {
-                now = backoff.next_of_many(fails, now, &mut rng);
+                now = redial.next_of_many(fails, now, &mut rng);
                 fails += 1;
             }
             fails - before
