@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Outcome;
-use crate::steps::{cargo, run, shown};
+use crate::command::{cargo, run, shown};
 
 pub const TOY_KEYS: &str = "donp_toy_keys";
 pub const PLANTED: &str = "donp_planted";

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Outcome;
-use crate::steps::{cargo, run};
+use crate::command::{cargo, run};
 
 /// Files of the core that the example may touch outside its folder, its face included.
 const MOST: usize = 6;

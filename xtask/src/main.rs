@@ -4,6 +4,7 @@
 //! `DONP_REQUIRE_ALL=1`, as in CI, a step that would be skipped fails instead. `cargo xtask planted` plants
 //! bugs and looks whether the simulator finds them. `cargo xtask mutants` measures what the core's tests notice.
 
+mod command;
 mod flags;
 mod machine;
 mod planted;
@@ -95,7 +96,7 @@ fn test(wanted: &[String]) -> ExitCode {
 /// A program of its own: parsing Rust takes crates that nothing else here needs.
 fn mutants(root: &Path, args: &[String]) -> ExitCode {
     let run = ["run", "--quiet", "-p", "donp-mutants", "--"];
-    match steps::cargo(root, &run).args(args).status() {
+    match command::cargo(root, &run).args(args).status() {
         Ok(status) => status.code().map_or(ExitCode::FAILURE, |code| ExitCode::from(code.clamp(0, 255) as u8)),
         Err(e) => {
             eprintln!("error: cargo did not start: {e}");

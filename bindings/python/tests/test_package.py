@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import copy
 import dataclasses
@@ -91,6 +92,22 @@ def test_the_documentation_names_every_public_item() -> None:
             for member, _ in members(thing):
                 assert f'id="{name}.{member}"' in page, f"{name}.{member} is not in the documentation"
     assert "_ffi" not in page
+
+
+def test_no_two_modules_import_each_other() -> None:
+    """Mutation: `_cli` imports `Bot`, also where only types are checked."""
+    imports = {
+        path.stem: {
+            node.module
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module
+        }
+        for path in PACKAGE.glob("*.py")
+        if path.stem != "__init__"
+    }
+    assert sum(map(len, imports.values())) > 50
+    circles = [(a, b) for a, names in imports.items() for b in names if a < b and a in imports.get(b, ())]
+    assert not circles
 
 
 def test_nothing_generated_shows() -> None:

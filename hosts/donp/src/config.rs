@@ -238,7 +238,7 @@ fn own() -> Vec<Key> {
             "Simulates network faults: drop=5%,dup=1%,reorder=5%,corrupt=1%,delay=20..80ms",
             |s| s.fault.as_ref().map(|f| quoted(&f.to_string())),
             |s, v| {
-                s.fault = Some(v.join(",").parse().map_err(|e: donp_runtime::fault::ParseFaultError| e.to_string())?);
+                s.fault = Some(v.join(",").parse().map_err(|e: donp_runtime::ParseFaultError| e.to_string())?);
                 Ok(())
             },
         ),

@@ -1,5 +1,6 @@
 //! `donp`: the command line of a DONP node.
 
+mod backend;
 mod care;
 mod cli;
 mod config;
@@ -25,13 +26,13 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use donp_runtime::{Access, LevelFilter, log_to_stderr};
 
+use backend::Backend;
 use cli::{Cli, ConfigVerb, ContactVerb, DeviceVerb, FileVerb, Global, GroupVerb, Verb};
 use config::{FlagValue, Loaded};
 use failure::{Exit, Failure};
 use hints::Hints;
 use output::Output;
 use paths::Paths;
-use verbs::Backend;
 
 /// A node allocates a little for every message: the system's allocator would take a third of its time.
 #[global_allocator]

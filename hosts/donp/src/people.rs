@@ -6,9 +6,9 @@ use donp_core::{GroupId, NodeId};
 use donp_runtime::Folded;
 use serde_json::{Value, json};
 
+use crate::backend::Backend;
 use crate::failure::Failure;
 use crate::text::escape_for_terminal;
-use crate::verbs::Backend;
 
 /// The names of nodes and groups that are known here.
 #[derive(Clone, Debug, Default)]

@@ -134,7 +134,7 @@ pub struct FaultStats {
 }
 
 /// Applies a [`Fault`] to a stream of datagrams.
-pub struct Shaper {
+pub(crate) struct Shaper {
     fault: Fault,
     rng: SplitMix,
     held: BTreeMap<(Instant, u64), Transmit>,

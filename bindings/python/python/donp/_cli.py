@@ -9,18 +9,15 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from . import errors
 from .aio import AsyncNode
 from .ids import version
 from .node import Node
 from .status import Lan
-
-if TYPE_CHECKING:
-    from .bot import Bot
 
 # As `donp --help` has them.
 _CODES: dict[type[errors.DonpError], int] = {
@@ -35,14 +32,32 @@ _CODES: dict[type[errors.DonpError], int] = {
 }
 
 
-def main(bot: Bot, argv: Sequence[str] | None) -> int:
+class _Program(Protocol):
+    """What is run: a bot."""
+
+    name: str
+
+    async def serve(
+        self,
+        state_dir: str | os.PathLike[str] | None = None,
+        *,
+        join: Iterable[str] = (),
+        listen: Iterable[str] | str = (),
+        passphrase: str | None = None,
+        lan: Lan = Lan.OFF,
+        on_start: Callable[[AsyncNode], Awaitable[None]] | None = None,
+        signals: bool = False,
+    ) -> None: ...
+
+
+def main(bot: _Program, argv: Sequence[str] | None) -> int:
     """Does what the command line says; the exit code."""
     args = _parser(bot.name).parse_args(argv)
     logging.basicConfig(
         stream=sys.stderr, level=args.log.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     say = _Say(args.json)
-    verbs: dict[str, Callable[[Bot, argparse.Namespace, _Say], None]] = {
+    verbs: dict[str, Callable[[_Program, argparse.Namespace, _Say], None]] = {
         "init": _init,
         "serve": _serve,
         "invite": _invite,
@@ -151,7 +166,7 @@ def _invitation_file(args: argparse.Namespace) -> Path:
     return profile / "invitation"
 
 
-def _init(bot: Bot, args: argparse.Namespace, say: _Say) -> None:
+def _init(bot: _Program, args: argparse.Namespace, say: _Say) -> None:
     if (args.profile / "node.db").exists():
         raise errors.AlreadyExistsError(
             f"there is a profile in {args.profile} already", "use it, or another folder"
@@ -161,7 +176,7 @@ def _init(bot: Bot, args: argparse.Namespace, say: _Say) -> None:
     node.shutdown()
 
 
-def _serve(bot: Bot, args: argparse.Namespace, say: _Say) -> None:
+def _serve(bot: _Program, args: argparse.Namespace, say: _Say) -> None:
     with contextlib.ExitStack() as stack:
 
         async def started(node: AsyncNode) -> None:
@@ -191,7 +206,7 @@ def _serve(bot: Bot, args: argparse.Namespace, say: _Say) -> None:
     say("stopped", f"{bot.name} stopped")
 
 
-def _invite(bot: Bot, args: argparse.Namespace, say: _Say) -> None:
+def _invite(bot: _Program, args: argparse.Namespace, say: _Say) -> None:
     try:
         Node(args.profile, offline=True).shutdown()
     except errors.LockedError:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ._cli import main
 from .aio import AsyncNode
 from .content import Conversation, Group, Message, Private, Reply, Text
 from .errors import ClosedError, DeniedError
@@ -286,8 +287,6 @@ class Bot:
         is none), `invite` prints how to reach the bot that is serving. `--help` names the options. Exit
         codes are those of `donp`: 0 done, 1 failed, 2 usage, 3 network, 5 refused, 6 storage, 70 a bug.
         """
-        from ._cli import main
-
         try:
             asyncio.get_running_loop()
         except RuntimeError:

@@ -6,7 +6,8 @@ use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 use serde_json::{Value, json};
 
-use super::{Backend, block, text_of, text_short};
+use super::{block, text_of, text_short};
+use crate::backend::Backend;
 use crate::cli::ContactVerb;
 use crate::failure::{Exit, Failure};
 use crate::json as shape;

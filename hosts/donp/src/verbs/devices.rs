@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::contacts::qr;
-use super::{Backend, note_loopback, text_of};
+use super::{note_loopback, text_of};
+use crate::backend::Backend;
 use crate::cli::DeviceVerb;
 use crate::failure::{Exit, Failure};
 use crate::json as shape;

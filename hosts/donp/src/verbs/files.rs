@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use donp_runtime::api::FileInfo;
 use serde_json::{Value, json};
 
-use super::{Backend, text_of};
+use super::text_of;
+use crate::backend::Backend;
 use crate::cli::FileVerb;
 use crate::failure::{Exit, Failure};
 use crate::json as shape;

@@ -6,7 +6,8 @@ use donp_core::{GroupKind, Refusal};
 use donp_runtime::api::{Event, GroupChange, GroupInfo, GroupMember, GroupPolicy};
 use serde_json::{Value, json};
 
-use super::{Backend, quoted, text_of, text_short};
+use super::{quoted, text_of, text_short};
+use crate::backend::Backend;
 use crate::cli::{Create, GroupVerb, Invitation, Policy};
 use crate::failure::{Exit, Failure};
 use crate::hints::Hints;

@@ -7,7 +7,8 @@ use donp_core::NodeId;
 use donp_runtime::api::{Content, Conversation, Event, Message, MessageState, Status};
 use serde_json::{Value, json};
 
-use super::{Backend, contacts, daemon, groups, lost};
+use super::{contacts, groups, lost};
+use crate::backend::{Backend, daemon};
 use crate::cli::{History, Recv};
 use crate::control::client::{Client, Next};
 use crate::failure::{Exit, Failure};

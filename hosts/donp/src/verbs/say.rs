@@ -5,7 +5,8 @@ use std::io::Read as _;
 use donp_core::GroupId;
 use serde_json::{Value, json};
 
-use super::{Backend, short, text_of};
+use super::{short, text_of};
+use crate::backend::Backend;
 use crate::cli::{Send, Wait};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;

@@ -1,43 +1,24 @@
 //! A copy of a profile that is consistent while its node runs, and a profile that begins from one.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 use zeroize::Zeroizing;
 
-use super::sqlite::refused;
-use super::{StoreError, refused_by_system};
+use super::StoreError;
+use super::database::BUSY;
+use super::files::{
+    NEW_LIFE, copy, forget, private_dir, private_file, private_new, refused_by_system, sync_dir, synced, with_end,
+};
+use super::sql::refused;
 
-/// In a profile's folder until the node has begun a new life in each conversation: the profile was put back, and another
-/// copy may have gone on since.
-pub(super) const NEW_LIFE: &str = "new-life";
 const PARTS: [&str; 2] = ["node.db", "key"];
 /// The end of a name by which a backup is one file.
 pub const BACKUP_ENDING: &str = "donp";
 /// What a backup in one file holds beside the records: the key file, if there is one.
 const BESIDE: &str = "PRAGMA journal_mode = MEMORY; CREATE TABLE beside (name TEXT PRIMARY KEY, bytes BLOB NOT NULL)";
-
-pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    #[cfg(unix)]
-    File::open(dir).and_then(|d| d.sync_all()).map_err(|e| refused_by_system("cannot write", dir, e))?;
-    #[cfg(not(unix))]
-    let _ = dir;
-    Ok(())
-}
-
-/// Copies a file to a new place and has it on the disk.
-pub(super) fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
-    let copied = || -> io::Result<()> {
-        fs::copy(from, to)?;
-        #[cfg(unix)]
-        fs::set_permissions(to, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-        File::open(to)?.sync_all()
-    };
-    copied().map_err(|e| refused_by_system("cannot write", to, e))
-}
 
 /// Writes everything in `into` under the name `to`: complete or absent.
 pub(super) fn whole(to: &Path, into: impl FnOnce(&Path) -> Result<(), StoreError>) -> Result<(), StoreError> {
@@ -49,13 +30,13 @@ pub(super) fn whole(to: &Path, into: impl FnOnce(&Path) -> Result<(), StoreError
     name.push(".new");
     let half = above.join(name);
     let _ = fs::remove_dir_all(&half);
-    let made = super::profile::private_dir(&half)
+    let made = private_dir(&half)
         .and_then(|()| into(&half))
         .and_then(|()| sync_dir(&half))
         .and_then(|()| fs::rename(&half, to).map_err(|e| refused_by_system("cannot make", to, e)))
         .and_then(|()| sync_dir(above));
     if made.is_err() {
-        super::mend::forget(&half);
+        forget(&half);
     }
     made
 }
@@ -95,34 +76,15 @@ pub(super) fn copy_database(path: &Path, target: &Path) -> Result<(), StoreError
     let db = open(path)?;
     db.execute("VACUUM INTO ?1", [target.to_string_lossy()]).map_err(failed)?;
     drop(db);
-    super::profile::private_file(target)
+    private_file(target)
 }
 
 fn open(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |e| refused(e, path);
     let db = Connection::open_with_flags(path, flags).map_err(failed)?;
-    db.busy_timeout(super::sqlite::BUSY).map_err(failed)?;
+    db.busy_timeout(BUSY).map_err(failed)?;
     Ok(db)
-}
-
-fn synced(path: &Path) -> Result<(), StoreError> {
-    File::open(path).and_then(|f| f.sync_all()).map_err(|e| refused_by_system("cannot write", path, e))
-}
-
-pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(end);
-    name.into()
-}
-
-/// A new file that others cannot read, empty.
-pub(super) fn private_new(path: &Path) -> Result<File, StoreError> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|e| refused_by_system("cannot make", path, e))
 }
 
 /// A backup in one file: the database with one more table. Complete or absent.

@@ -7,12 +7,15 @@ use std::time::Duration;
 use donp_core::Table;
 use rusqlite::config::DbConfig;
 
+use super::database::open_to_read;
+use super::key::{Secrets, data_key};
 use super::lock::Lock;
 use super::mend::{self, Lost, RawRow};
-use super::profile::{self, Profile, Secrets};
-use super::seal::Sealer;
-use super::sql::Sql;
-use super::{Access, StoreError, sqlite, sums};
+use super::profile::Profile;
+use super::seal::{self, Sealer};
+use super::secrets::{PLATFORM_KEY, WRAPPED_KEY, raw_secrets};
+use super::sql::{Sql, refused};
+use super::{Access, StoreError, sums};
 
 /// What a profile holds, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,7 +34,7 @@ pub struct Checked {
 /// When the file cannot be opened, or the secrets do not open it.
 pub fn check(dir: &Path, secrets: &Secrets) -> Result<Checked, StoreError> {
     check_with(dir, &|wrapped, platform_key| {
-        let (key, _) = profile::data_key(dir, wrapped, platform_key, secrets)?;
+        let (key, _) = data_key(dir, wrapped, platform_key, secrets)?;
         Ok(Sealer::new(&key))
     })
 }
@@ -53,7 +56,7 @@ pub(crate) fn check_with(dir: &Path, opener: &Opener<'_>) -> Result<Checked, Sto
         StoreError::Damaged { what, .. } => Ok(what),
         e => Err(e),
     };
-    let db = match sqlite::open_to_read(&path) {
+    let db = match open_to_read(&path) {
         Ok(db) => db,
         Err(e) => {
             out.problems.push(problem(e)?);
@@ -62,14 +65,14 @@ pub(crate) fn check_with(dir: &Path, opener: &Opener<'_>) -> Result<Checked, Sto
     };
     // A log that does not fit stays as it is found.
     let _ = db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-    let tx = db.unchecked_transaction().map_err(|e| sqlite::refused(e, &path))?;
+    let tx = db.unchecked_transaction().map_err(|e| refused(e, &path))?;
     let sql = Sql { db: &tx, path: &path };
-    let wrapped = sqlite::raw_secrets(sql, profile::WRAPPED_KEY)?;
-    let Some(wrapped) = wrapped.iter().find(|w| super::seal::protection(w).is_ok()) else {
+    let wrapped = raw_secrets(sql, WRAPPED_KEY)?;
+    let Some(wrapped) = wrapped.iter().find(|w| seal::protection(w).is_ok()) else {
         out.problems.push("its wrapped key was changed, and its spare too".into());
         return Ok(out);
     };
-    let platform_key = sqlite::raw_secrets(sql, profile::PLATFORM_KEY)?;
+    let platform_key = raw_secrets(sql, PLATFORM_KEY)?;
     let sealer = opener(wrapped, platform_key.first().map(Vec::as_slice))?;
 
     let (recorded, all_open) = sums::load(sql, &sealer)?;

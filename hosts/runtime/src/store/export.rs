@@ -12,11 +12,13 @@ use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
-use super::backup::{self, NEW_LIFE, copy_database, private_new, whole, with_end};
-use super::profile;
+use super::backup::{copy_database, is_profile, whole};
+use super::database::open_file;
+use super::files::{NEW_LIFE, private_new, refused_by_system, sync_dir, with_end};
+use super::key::{stored_key, wrap_for};
 use super::seal::{self, Cost, MAX_COST, Wrapper};
 use super::sql::Sql;
-use super::{Secrets, StoreError, refused_by_system, sqlite};
+use super::{Secrets, StoreError};
 use crate::clock::entropy;
 
 const MAGIC: &[u8; 8] = b"DONPEXP1";
@@ -130,7 +132,7 @@ pub fn export_profile(
     if to.exists() {
         return Err(StoreError::Exists(to.into()));
     }
-    let data_key = profile::stored_key(dir, secrets)?;
+    let data_key = stored_key(dir, secrets)?;
     let (half, copy) = (with_end(to, ".new"), with_end(to, ".copy"));
     let forget = || {
         for path in [&half, &copy] {
@@ -154,7 +156,7 @@ pub fn export_profile(
             .map_err(cannot)?;
         out.into_inner().map_err(|e| cannot(e.into_error()))?.sync_all().map_err(cannot)?;
         fs::rename(&half, to).map_err(|e| refused_by_system("cannot make", to, e))?;
-        backup::sync_dir(to.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+        sync_dir(to.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new(".")))
     };
     let made = made();
     forget();
@@ -240,10 +242,10 @@ pub fn import_profile(
             }
         }
         drop(out);
-        backup::is_profile(&path)?;
-        let wrapped = profile::wrap_for(half, &data_key, secrets, cost)?;
+        is_profile(&path)?;
+        let wrapped = wrap_for(half, &data_key, secrets, cost)?;
         {
-            let db = sqlite::open_file(&path, false)?;
+            let db = open_file(&path, false)?;
             wrapped.store(Sql { db: &db, path: &path })?;
             db.close().map_err(|(_, e)| StoreError::Sqlite(e))?;
         }
@@ -261,10 +263,10 @@ pub fn import_profile(
 pub fn protect_profile(dir: &Path, secrets: &Secrets, new: &Secrets, cost: Cost) -> Result<(), StoreError> {
     // No other process has it meanwhile, and it is whole.
     let opened = super::Profile::open(dir, secrets)?;
-    let data_key = profile::stored_key(dir, secrets)?;
-    let wrapped = profile::wrap_for(dir, &data_key, new, cost)?;
+    let data_key = stored_key(dir, secrets)?;
+    let wrapped = wrap_for(dir, &data_key, new, cost)?;
     let path = dir.join("node.db");
-    let db = sqlite::open_file(&path, false)?;
+    let db = open_file(&path, false)?;
     let sql = Sql { db: &db, path: &path };
     // One transaction: a power cut leaves the one protection or the other.
     sql.run("BEGIN IMMEDIATE", &[])?;

@@ -7,10 +7,15 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{Access, StoreError, refused_by_system};
+use super::files::refused_by_system;
+use super::{Access, StoreError};
 
 /// A lock that is held for a moment is tried again after this: a node that waits is ahead of commands that do.
 const RETRY: Duration = Duration::from_millis(5);
+
+/// How long an opened profile waits for commands that have it: a command takes milliseconds, and about a second if a
+/// passphrase has to be stretched.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The holder of a profile, as far as it said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

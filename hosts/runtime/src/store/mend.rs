@@ -3,15 +3,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use donp_core::Table;
 use rusqlite::Row;
 
 use super::StoreError;
+use super::files::{aside, copy, private_dir, sync_dir};
 use super::seal::{self, NONCE, Sealer};
-use super::sql::{Sql, bytes, number, table};
-use super::sqlite::{DAMAGE, place, put_sealed_secret, refused, sealed_in_the_clear, secret_place};
+use super::secrets::{
+    DAMAGE, WRAPPED_KEY, place, put_raw_secret, put_sealed_secret, raw_secrets, sealed_in_the_clear, secret_place,
+};
+use super::sql::{Sql, bytes, number, refused, table};
 use super::sums::{self, COMMITS, Sum, Sums};
 
 /// Seals that one mending tries to open after turning a bit: about a second.
@@ -123,20 +125,13 @@ pub(super) fn spares_agree(sql: Sql<'_>) -> Result<bool, StoreError> {
     Ok(agree)
 }
 
-/// A name in the profile's folder for what is set aside.
-pub(super) fn aside(path: &Path) -> PathBuf {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let name = |n: u64| path.with_file_name(format!("damaged-{n}"));
-    (seconds..).map(name).find(|p| !p.exists()).unwrap_or_else(|| name(seconds))
-}
-
 /// Copies the file as it is into a folder of its own, which is never touched again.
 fn set_aside(sql: Sql<'_>) -> Result<PathBuf, StoreError> {
     sql.run("PRAGMA wal_checkpoint(TRUNCATE)", &[])?;
     let dir = aside(sql.path);
-    super::profile::private_dir(&dir)?;
-    super::backup::copy(sql.path, &dir.join("node.db"))?;
-    super::backup::sync_dir(&dir)?;
+    private_dir(&dir)?;
+    copy(sql.path, &dir.join("node.db"))?;
+    sync_dir(&dir)?;
     Ok(dir)
 }
 
@@ -273,13 +268,13 @@ fn mend_secrets(sql: Sql<'_>, sealer: &Sealer) -> Result<(), StoreError> {
     })?;
     sql.run("DELETE FROM secrets", &[])?;
     sql.run("DELETE FROM spares WHERE tbl = 0", &[])?;
-    good.iter().try_for_each(|(name, value)| super::sqlite::put_raw_secret(sql, name, value))
+    good.iter().try_for_each(|(name, value)| put_raw_secret(sql, name, value))
 }
 
 /// Whether a secret is what was written under this name.
 pub(super) fn is_good_secret(name: &str, value: &[u8], sealer: &Sealer) -> bool {
     match name {
-        super::profile::WRAPPED_KEY => seal::protection(value).is_ok(),
+        WRAPPED_KEY => seal::protection(value).is_ok(),
         name if sealed_in_the_clear(name) => true,
         name => sealer.open(&secret_place(name), value).is_ok(),
     }
@@ -288,7 +283,7 @@ pub(super) fn is_good_secret(name: &str, value: &[u8], sealer: &Sealer) -> bool 
 /// What was lost before, as the file says.
 pub(super) fn stored_damage(sql: Sql<'_>, sealer: &Sealer) -> Result<Lost, StoreError> {
     let mut out = Lost::new();
-    for sealed in super::sqlite::raw_secrets(sql, DAMAGE)? {
+    for sealed in raw_secrets(sql, DAMAGE)? {
         let Ok(bytes) = sealer.open(&secret_place(DAMAGE), &sealed) else { continue };
         for entry in bytes.chunks_exact(9) {
             if let Some((table, n)) = entry.split_first()
@@ -322,9 +317,4 @@ pub(super) fn in_words(lost: &Lost) -> String {
         })
         .collect();
     words.join(", ")
-}
-
-/// Removes half a copy, which only this process set aside.
-pub(super) fn forget(dir: &Path) {
-    let _ = fs::remove_dir_all(dir);
 }

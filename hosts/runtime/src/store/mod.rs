@@ -2,12 +2,16 @@
 
 mod backup;
 mod check;
+mod database;
 mod export;
+mod files;
+mod key;
 mod lock;
 mod mend;
 mod profile;
 mod salvage;
 mod seal;
+mod secrets;
 mod sql;
 mod sqlite;
 mod sums;
@@ -22,8 +26,9 @@ pub use backup::{BACKUP_ENDING, HasKey, backup, restore};
 pub(crate) use check::check_with;
 pub use check::{Checked, check, repair};
 pub use export::{export_profile, import_profile, protect_profile};
+pub use key::Secrets;
 pub use lock::LockedBy;
-pub use profile::{Profile, Secrets};
+pub use profile::Profile;
 pub use salvage::{Salvaged, salvage};
 pub use seal::Cost;
 pub(crate) use seal::Sealer;
@@ -63,16 +68,6 @@ pub enum Access {
     Read,
     /// To change it: for one process at a time.
     Write,
-}
-
-/// What the system did not do, in the words of this store.
-fn refused_by_system(what: &'static str, path: &std::path::Path, source: std::io::Error) -> StoreError {
-    match source.kind() {
-        std::io::ErrorKind::PermissionDenied => StoreError::Denied(path.into()),
-        std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly(path.into()),
-        std::io::ErrorKind::StorageFull => StoreError::Full,
-        _ => StoreError::Io { what, path: path.into(), source },
-    }
 }
 
 /// The platform's key store, such as Android's Keystore or a Keychain: wraps the key that wraps a

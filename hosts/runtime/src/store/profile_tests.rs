@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use donp_core::{Batch, Op, Scan, Table, WallTime};
 
 use super::*;
+use crate::store::KeyStore;
 
 const HOT: Table = Table::from_byte(1);
 const COLD: Table = Table::from_byte(160);

@@ -8,13 +8,18 @@ use std::path::{Path, PathBuf};
 
 use donp_core::Table;
 
+use super::database::open_file;
+use super::files::{aside, private_dir, private_file, refused_by_system, sync_dir};
+use super::key::{Secrets, data_key};
+use super::lock::{Lock, PATIENCE};
 use super::mend::{self, ATTEMPTS, Lost, RawRow};
-use super::profile::{self, Secrets};
 use super::seal::{self, Sealer};
-use super::sql::Sql;
-use super::sqlite::{self, secret_place};
+use super::secrets::{
+    IDENTITY, PLATFORM_KEY, WRAPPED_KEY, put_raw_secret, raw_secrets, sealed_in_the_clear, secret_place,
+};
+use super::sql::{Sql, refused};
 use super::sums::{self, COMMITS, Sum, Sums};
-use super::{Access, StoreError, lock::Lock, refused_by_system};
+use super::{Access, StoreError};
 
 /// What a salvage came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,7 +202,7 @@ pub(super) fn read_log(path: &Path) -> Vec<u8> {
 /// [`StoreError::Damaged`] when the key that opens the rest, or the identity, is nowhere to be found; as
 /// [`Profile::open`](super::Profile::open). Nothing was changed then.
 pub fn salvage(dir: &Path, secrets: &Secrets) -> Result<Salvaged, StoreError> {
-    let _lock = Lock::take(dir, Access::Write, profile::PATIENCE)?;
+    let _lock = Lock::take(dir, Access::Write, PATIENCE)?;
     salvage_with(dir, secrets, &read_log(&dir.join("node.db")))
 }
 
@@ -211,22 +216,22 @@ pub(super) fn salvage_with(dir: &Path, secrets: &Secrets, log: &[u8]) -> Result<
     // What opens the rest: not sealed by the data key.
     let mut clear: Vec<(String, Vec<u8>)> = Vec::new();
     named(&pages, &mut |name, value| {
-        let whole = name == profile::PLATFORM_KEY || seal::protection(value).is_ok();
-        if sqlite::sealed_in_the_clear(name) && whole && clear.iter().all(|(n, _)| n != name) {
+        let whole = name == PLATFORM_KEY || seal::protection(value).is_ok();
+        if sealed_in_the_clear(name) && whole && clear.iter().all(|(n, _)| n != name) {
             clear.push((name.into(), value.to_vec()));
         }
     });
     let find = |wanted: &str| clear.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_slice());
-    let wrapped = find(profile::WRAPPED_KEY).ok_or_else(|| damaged("its wrapped key is nowhere to be found"))?;
-    let (key, _) = profile::data_key(dir, wrapped, find(profile::PLATFORM_KEY), secrets)?;
+    let wrapped = find(WRAPPED_KEY).ok_or_else(|| damaged("its wrapped key is nowhere to be found"))?;
+    let (key, _) = data_key(dir, wrapped, find(PLATFORM_KEY), secrets)?;
     let fresh = dir.join("node.db.new");
     for name in ["node.db.new", "node.db.new-wal", "node.db.new-shm"] {
         let _ = fs::remove_file(dir.join(name));
     }
     let (kept, lost) = write(&fresh, &pages, &clear, &mut Sealer::new(&key))?
         .ok_or_else(|| damaged("its identity is nowhere to be found"))?;
-    let aside = mend::aside(&path);
-    profile::private_dir(&aside)?;
+    let aside = aside(&path);
+    private_dir(&aside)?;
     if !log.is_empty() {
         let kept = aside.join("log-as-found");
         fs::write(&kept, log).map_err(|e| refused_by_system("cannot write", &kept, e))?;
@@ -240,8 +245,8 @@ pub(super) fn salvage_with(dir: &Path, secrets: &Secrets, log: &[u8]) -> Result<
         }
     }
     fs::rename(&fresh, &path).map_err(|e| refused_by_system("cannot make", &path, e))?;
-    super::backup::sync_dir(&aside)?;
-    super::backup::sync_dir(dir)?;
+    sync_dir(&aside)?;
+    sync_dir(dir)?;
     Ok(Salvaged { kept, lost: mend::in_words(&lost), aside })
 }
 
@@ -266,19 +271,19 @@ fn write(
     clear: &[(String, Vec<u8>)],
     sealer: &mut Sealer,
 ) -> Result<Option<(u64, Lost)>, StoreError> {
-    let db = sqlite::open_file(fresh, true)?;
+    let db = open_file(fresh, true)?;
     let sql = Sql { db: &db, path: fresh };
-    let failed = |e| sqlite::refused(e, fresh);
+    let failed = |e| refused(e, fresh);
     let tx = db.unchecked_transaction().map_err(failed)?;
-    let mut result = clear.iter().try_for_each(|(name, value)| sqlite::put_raw_secret(sql, name, value));
+    let mut result = clear.iter().try_for_each(|(name, value)| put_raw_secret(sql, name, value));
     let mut has_identity = false;
     named(pages, &mut |name, value| {
-        if !sqlite::sealed_in_the_clear(name) && sealer.open(&secret_place(name), value).is_ok() {
-            has_identity |= name == profile::IDENTITY;
+        if !sealed_in_the_clear(name) && sealer.open(&secret_place(name), value).is_ok() {
+            has_identity |= name == IDENTITY;
             // Of several the first one counts, as for records.
-            let is_there = sqlite::raw_secrets(sql, name).is_ok_and(|stored| !stored.is_empty());
+            let is_there = raw_secrets(sql, name).is_ok_and(|stored| !stored.is_empty());
             if result.is_ok() && !is_there {
-                result = sqlite::put_raw_secret(sql, name, value);
+                result = put_raw_secret(sql, name, value);
             }
         }
     });
@@ -331,6 +336,6 @@ fn write(
     mend::write_sums(sql, sealer, &found, &lost)?;
     tx.commit().map_err(failed)?;
     db.close().map_err(|(_, e)| failed(e))?;
-    profile::private_file(fresh)?;
+    private_file(fresh)?;
     Ok(Some((kept, lost)))
 }

@@ -4,10 +4,9 @@
 use std::path::Path;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row, ToSql};
+use rusqlite::{Connection, ErrorCode, Row, ToSql};
 
 use super::StoreError;
-use super::sqlite::refused;
 
 /// A connection to the file at a path.
 #[derive(Clone, Copy)]
@@ -82,5 +81,19 @@ pub(super) fn bytes(row: &Row<'_>, column: usize) -> Option<Vec<u8>> {
     match row.get_ref(column) {
         Ok(ValueRef::Blob(bytes) | ValueRef::Text(bytes)) => Some(bytes.to_vec()),
         _ => None,
+    }
+}
+
+/// SQLite's error in the words of this store.
+pub(super) fn refused(error: rusqlite::Error, path: &Path) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full,
+        Some(code @ (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
+            let what = if code == ErrorCode::NotADatabase { "it is not a database" } else { "it is malformed" };
+            StoreError::Damaged { path: path.into(), what: what.into() }
+        }
+        // Tables or columns that are not there.
+        Some(ErrorCode::Unknown) => StoreError::Damaged { path: path.into(), what: error.to_string() },
+        _ => StoreError::Sqlite(error),
     }
 }

@@ -4,36 +4,20 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use donp_core::{Batch, Op, Record, Scan, Table};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::Connection;
 
-use super::backup::NEW_LIFE;
+use super::database::{open_file, open_to_read};
+use super::files::{NEW_LIFE, file_number, private_file, refused_by_system, sync_dir};
 use super::lock::Lock;
 use super::mend::{self, ATTEMPTS, Lost, RawRow};
 use super::seal::{NONCE, Sealer};
-use super::sql::{Sql, bytes, table};
+use super::secrets::{place, put_sealed_secret, raw_secrets, secret_place, unsealed};
+use super::sql::{Sql, bytes, refused, table};
 use super::sums::{self, COMMITS, Sums};
 use super::walk::{self, Walk};
 use super::{Access, Protection, StoreError};
-
-/// The format of the file, in `PRAGMA user_version`. It rises with any change of what is stored, also inside of the
-/// core's records (docs/spec/store.md). Until the first release an older file is refused.
-const FORMAT: u32 = 10;
-/// The tables of the file.
-const SCHEMA: [&str; 4] = [
-    "CREATE TABLE secrets(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE records(tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
-                          PRIMARY KEY(tbl, key)) WITHOUT ROWID",
-    "CREATE TABLE spares(tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
-                         PRIMARY KEY(tbl, key)) WITHOUT ROWID",
-    "CREATE TABLE sums(tbl INTEGER PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
-];
-/// How long a statement waits for another connection.
-pub(super) const BUSY: Duration = Duration::from_secs(5);
-/// The secret that counts what was lost.
-pub(super) const DAMAGE: &str = "damage";
 
 /// An open store. `commit` is the only writer of records.
 pub(crate) struct SqliteStore {
@@ -60,120 +44,6 @@ pub(crate) struct SqliteStore {
     walk: Option<Walk>,
     /// Held as long as the store is open.
     lock: Option<Lock>,
-}
-
-/// Opens the file, or makes one, without any key.
-pub(super) fn open_file(path: &Path, create: bool) -> Result<Connection, StoreError> {
-    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    if create {
-        flags |= OpenFlags::SQLITE_OPEN_CREATE;
-    }
-    let refused = |e| refused(e, path);
-    let db = Connection::open_with_flags(path, flags).map_err(refused)?;
-    db.busy_timeout(BUSY).map_err(refused)?;
-    db.set_prepared_statement_cache_capacity(32);
-    let sql = Sql { db: &db, path };
-    for setting in [
-        // The settings touch the file, so this is where one that is no database shows.
-        "PRAGMA journal_mode=WAL",
-        // FULL: with NORMAL the last commits can be lost with the power, which here means that a key and
-        // nonce, or a message number, is used twice.
-        "PRAGMA synchronous=FULL",
-        "PRAGMA secure_delete=on",
-        "PRAGMA journal_size_limit=16777216",
-        "PRAGMA temp_store=MEMORY",
-    ] {
-        sql.run(setting, &[])?;
-    }
-    damaged_if_not_whole(sql)?;
-    if !known_format(sql)? {
-        let tx = db.unchecked_transaction().map_err(refused)?;
-        for part in SCHEMA {
-            sql.run(part, &[])?;
-        }
-        sql.run(&format!("PRAGMA user_version={FORMAT}"), &[])?;
-        tx.commit().map_err(refused)?;
-    }
-    Ok(db)
-}
-
-/// Opens the file to read, also beside other readers and on a disk that cannot be written.
-pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
-    let refused = |e| refused(e, path);
-    let opened = open_file(path, false);
-    let Err(StoreError::Sqlite(e)) = &opened else { return opened };
-    if !matches!(e.sqlite_error_code(), Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen)) {
-        return opened;
-    }
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    // Beside a log, the file alone is half of what was written.
-    if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
-        return Err(StoreError::ReadOnly(log.into()));
-    }
-    let mut uri = String::from("file:");
-    for byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'/' | b'.' | b'-' | b'_' => uri.push(*byte as char),
-            byte if byte.is_ascii_alphanumeric() => uri.push(*byte as char),
-            byte => uri.push_str(&format!("%{byte:02x}")),
-        }
-    }
-    uri.push_str("?immutable=1");
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let db = Connection::open_with_flags(uri, flags).map_err(refused)?;
-    let sql = Sql { db: &db, path };
-    damaged_if_not_whole(sql)?;
-    known_format(sql)?;
-    Ok(db)
-}
-
-/// Refuses a file of another format; whether it has one.
-fn known_format(sql: Sql<'_>) -> Result<bool, StoreError> {
-    let found = sql.number("PRAGMA user_version", &[])?.and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
-    let path = || sql.path.to_path_buf();
-    match found {
-        0 => Ok(false),
-        FORMAT => Ok(true),
-        found if found > FORMAT => Err(StoreError::Newer { path: path(), found, known: FORMAT }),
-        found => Err(StoreError::Older { path: path(), found, known: FORMAT }),
-    }
-}
-
-/// SQLite's own check of the file.
-fn damaged_if_not_whole(sql: Sql<'_>) -> Result<(), StoreError> {
-    let verdict = sql.bytes("PRAGMA quick_check(1)", &[])?.unwrap_or_default();
-    if verdict == b"ok" {
-        return Ok(());
-    }
-    // The first line names the database, which is the file itself.
-    let verdict = String::from_utf8_lossy(&verdict);
-    let what = verdict.lines().find(|l| !l.starts_with("***")).unwrap_or("its pages do not fit together");
-    Err(StoreError::Damaged { path: sql.path.into(), what: what.into() })
-}
-
-/// SQLite's error in the words of this store.
-pub(super) fn refused(error: rusqlite::Error, path: &Path) -> StoreError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => StoreError::Full,
-        Some(code @ (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
-            let what = if code == ErrorCode::NotADatabase { "it is not a database" } else { "it is malformed" };
-            StoreError::Damaged { path: path.into(), what: what.into() }
-        }
-        // Tables or columns that are not there.
-        Some(ErrorCode::Unknown) => StoreError::Damaged { path: path.into(), what: error.to_string() },
-        _ => StoreError::Sqlite(error),
-    }
-}
-
-/// Device and number of a file.
-fn file_number(path: &Path) -> Option<(u64, u64)> {
-    #[cfg(unix)]
-    return std::fs::metadata(path)
-        .ok()
-        .map(|m| (std::os::unix::fs::MetadataExt::dev(&m), std::os::unix::fs::MetadataExt::ino(&m)));
-    #[cfg(not(unix))]
-    return std::fs::metadata(path).ok().map(|_| (0, 0));
 }
 
 /// Changes rows and what they come to.
@@ -248,56 +118,6 @@ impl<'a> Sum<'a> {
         }
         sum
     }
-}
-
-/// What a value is bound to: its table and key.
-pub(super) fn place(table: Table, key: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1 + key.len());
-    out.push(table.to_byte());
-    out.extend_from_slice(key);
-    out
-}
-
-pub(super) fn secret_place(name: &str) -> Vec<u8> {
-    // Tables begin at 1, so 0 cannot be one.
-    [&[0], name.as_bytes()].concat()
-}
-
-/// Secrets that are sealed by other means than the data key.
-pub(super) fn sealed_in_the_clear(name: &str) -> bool {
-    name == super::profile::WRAPPED_KEY || name == super::profile::PLATFORM_KEY
-}
-
-/// What is stored under a name, and its spare.
-pub(super) fn raw_secrets(sql: Sql<'_>, name: &str) -> Result<Vec<Vec<u8>>, StoreError> {
-    let both = "SELECT value FROM secrets WHERE name = ?1 \
-                UNION ALL SELECT value FROM spares WHERE tbl = 0 AND key = CAST(?1 AS BLOB)";
-    let mut out = Vec::new();
-    sql.each(both, &[&name], &mut |row| {
-        out.extend(bytes(row, 0));
-        Ok(true)
-    })?;
-    Ok(out)
-}
-
-pub(super) fn put_raw_secret(sql: Sql<'_>, name: &str, value: &[u8]) -> Result<(), StoreError> {
-    sql.run("INSERT OR REPLACE INTO secrets VALUES (?1, ?2)", &[&name, &value])?;
-    sql.run("INSERT OR REPLACE INTO spares VALUES (0, CAST(?1 AS BLOB), ?2)", &[&name, &value])
-}
-
-pub(super) fn remove_raw_secret(sql: Sql<'_>, name: &str) -> Result<(), StoreError> {
-    sql.run("DELETE FROM secrets WHERE name = ?1", &[&name])?;
-    sql.run("DELETE FROM spares WHERE tbl = 0 AND key = CAST(?1 AS BLOB)", &[&name])
-}
-
-pub(super) fn put_sealed_secret(sql: Sql<'_>, sealer: &mut Sealer, name: &str, value: &[u8]) -> Result<(), StoreError> {
-    let sealed = sealer.seal(&secret_place(name), value).map_err(|e| unsealed(e, sql.path))?;
-    put_raw_secret(sql, name, &sealed)
-}
-
-/// The system gave no randomness for a nonce, or a value is larger than any cipher takes.
-pub(super) fn unsealed(source: std::io::Error, path: &Path) -> StoreError {
-    StoreError::Io { what: "cannot seal a value for", path: path.into(), source }
 }
 
 impl SqliteStore {
@@ -389,7 +209,7 @@ impl SqliteStore {
             );
             // Before the mark forgets it.
             let begins = self.path.with_file_name(NEW_LIFE);
-            std::fs::write(&begins, "").map_err(|e| super::refused_by_system("cannot write", &begins, e))?;
+            std::fs::write(&begins, "").map_err(|e| refused_by_system("cannot write", &begins, e))?;
             self.new_life = true;
             self.fetches_again = true;
             let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
@@ -452,12 +272,11 @@ impl SqliteStore {
         let _ = std::fs::remove_file(&fresh);
         let db = self.db.as_ref().ok_or(StoreError::Closed)?;
         Sql { db, path: &fresh }.run("VACUUM INTO ?1", &[&fresh.to_string_lossy()])?;
-        super::profile::private_file(&fresh)?;
+        private_file(&fresh)?;
         // Before the new file is there: closing removes what lies beside the name.
         self.db = None;
-        let made =
-            std::fs::rename(&fresh, &self.path).map_err(|e| super::refused_by_system("cannot make", &self.path, e));
-        made.and_then(|()| super::backup::sync_dir(self.path.parent().unwrap_or(Path::new("."))))?;
+        let made = std::fs::rename(&fresh, &self.path).map_err(|e| refused_by_system("cannot make", &self.path, e));
+        made.and_then(|()| sync_dir(self.path.parent().unwrap_or(Path::new("."))))?;
         self.db = Some(open_file(&self.path, false)?);
         self.opened = file_number(&self.path);
         log::error!("{} was removed while the node ran: it was written again, whole", self.path.display());

@@ -8,8 +8,8 @@
 
 use super::StoreError;
 use super::seal::{NONCE, Sealer};
+use super::secrets::unsealed;
 use super::sql::{Sql, bytes, table};
-use super::sqlite::unsealed;
 
 /// The pseudo-table whose count is the number of transactions.
 pub(super) const COMMITS: u8 = 0;

@@ -7,8 +7,8 @@
 use super::StoreError;
 use super::mend::{RawRow, has_spares};
 use super::seal::Sealer;
+use super::secrets::{place, put_sealed_secret, raw_secrets, secret_place};
 use super::sql::{Sql, bytes};
-use super::sqlite::{place, put_sealed_secret, secret_place};
 
 /// Rows of one slice at most, and bytes.
 const ROWS: u32 = 512;
@@ -43,7 +43,7 @@ pub(super) struct Slice {
 impl Walk {
     /// Where the last run stopped; from the beginning if that cannot be read.
     pub(super) fn load(sql: Sql<'_>, sealer: &Sealer) -> Result<Self, StoreError> {
-        let stored = super::sqlite::raw_secrets(sql, NAME)?;
+        let stored = raw_secrets(sql, NAME)?;
         let opened = stored.iter().find_map(|sealed| sealer.open(&secret_place(NAME), sealed).ok());
         Ok(opened.and_then(|bytes| Self::read(&bytes)).unwrap_or_default())
     }
