@@ -166,6 +166,13 @@ pub struct NodeStatus {
     pub protection: String,
     /// Why the last transaction failed, while it does.
     pub store_error: Option<String>,
+    /// Records that were lost to damage and may be missing in histories: while it is above 0, messages whose depths do not
+    /// follow each other have a gap between them.
+    pub damaged_records: u64,
+    /// Records that the check in the background has read since its last round began.
+    pub checked_records: u64,
+    /// When that check last read all of them, in milliseconds since 1970.
+    pub checked_at_ms: Option<u64>,
     /// The number up to which events were acknowledged in this run.
     pub acked: u64,
     /// The number of the newest durable event that this run reported; 0 before the first.
@@ -265,6 +272,9 @@ impl From<api::Status> for NodeStatus {
             store: s.store,
             protection: s.protection,
             store_error: s.store_error,
+            damaged_records: s.damaged_records,
+            checked_records: s.checked_records,
+            checked_at_ms: s.checked_at_ms,
             acked: s.acked,
             last_event: s.last_event,
             datagrams_in: s.counters.datagrams_in,

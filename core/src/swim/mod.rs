@@ -338,6 +338,8 @@ impl Machine for Swim {
     fn handle_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         self.check_absence(cx);
         let members = &mut self.members;
+        // A period that is due by that begins now.
+        members.keep_pace(cx.now);
         while let Some(timer) = members.timers.pop_due(cx.now) {
             match timer {
                 Timer::Period => self.prober.period(members, cx, out),

@@ -160,6 +160,15 @@ class NodeStatus:
     """How the key that seals the store is protected: `passphrase`, `key-file`, `key-store` or `memory`."""
     store_error: str | None
     """Why the last transaction failed, while it does."""
+    damaged_records: int
+    """Records that were lost to damage and may be missing in histories.
+
+    While it is above 0, messages whose depths do not follow each other have a gap between them.
+    """
+    checked_records: int
+    """Records that the check in the background has read since its last round began."""
+    checked_at_ms: int | None
+    """When that check last read all of them, in milliseconds since 1970."""
     acked: int
     """The number up to which events were acknowledged in this run."""
     last_event: int

@@ -111,6 +111,10 @@ public enum class Lan {
  * @property protection what guards the key that seals the store: `passphrase`, `key-file`, `key-store` or
  *   `memory`
  * @property storeError why the last transaction failed, while it does
+ * @property damagedRecords records that were lost to damage and may be missing in histories: while it is above 0, messages
+ *   whose depths do not follow each other have a gap between them
+ * @property checkedRecords records that the check in the background has read since its last round began
+ * @property checkedAtMs when that check last read all of them, in milliseconds since 1970
  * @property acked the number up to which events were acknowledged in this run
  * @property lastEvent the number of the newest durable event; 0 for none
  * @property datagramsIn datagrams received
@@ -137,6 +141,9 @@ public data class NodeStatus(
     val store: String,
     val protection: String,
     val storeError: String?,
+    val damagedRecords: Long,
+    val checkedRecords: Long,
+    val checkedAtMs: Long?,
     val acked: Long,
     val lastEvent: Long,
     val datagramsIn: Long,
