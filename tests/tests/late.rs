@@ -7,7 +7,7 @@ mod common;
 use common::deadlines::{STORIES, run};
 use donp_core::planted::plant_late;
 
-/// The first seeds whose messages, events and datagrams arrive at other times.
+/// Each in the story that waits for it: at least one event comes at another time.
 #[test]
 fn a_late_deadline_of_any_machine_breaks_law_5() {
     let mut unnoticed = Vec::new();
