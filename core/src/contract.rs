@@ -316,25 +316,35 @@ pub(crate) struct Drawn {
     pub lacks: Vec<&'static str>,
     /// The types of the commands that are.
     pub commands: OrderedSet<&'static str>,
+    /// Whether the machine has a deadline after any of it.
+    pub has_deadline: bool,
 }
 
-/// Draws from random bytes, so often that whatever has a number is drawn.
+/// Draws from random bytes, so often that whatever has a number is drawn, and gives it to the machine.
 pub(crate) fn drawn<M: Contract>() -> Drawn {
-    let mut rng = Rng::fork(&[9; 32], M::NAME);
-    let (mut inputs, mut commands, mut has_fact) = (OrderedSet::new(), OrderedSet::new(), false);
+    let (mut rng, identity) = (Rng::fork(&[9; 32], M::NAME), who(0));
+    let mut bench = Bench::<M>::open(&identity).ok();
+    let (mut inputs, mut commands) = (OrderedSet::new(), OrderedSet::new());
+    let (mut has_fact, mut has_deadline) = (false, false);
     for _ in 0..DRAWS {
         let bytes: [[u8; 32]; 3] = [rng.bytes(), rng.bytes(), rng.bytes()];
         let mut draw = Draw::new(bytes.as_flattened());
-        match M::draw(&mut draw) {
-            Step::In(input) => drop(inputs.insert(M::kind(&input))),
+        let step = M::draw(&mut draw);
+        match &step {
+            Step::In(input) => drop(inputs.insert(M::kind(input))),
             Step::Command(command) => drop(commands.insert(command.name())),
             Step::Fact(_) | Step::Records(..) => {}
         }
         has_fact |= draw.has_fact;
+        if let Some(bench) = &mut bench {
+            bench.step(step);
+            bench.pass_on();
+            has_deadline |= bench.machine.next_deadline().is_some();
+        }
     }
     let fact = (!has_fact).then_some("Fact");
     let lacks = M::KINDS.iter().copied().filter(|input| !inputs.contains(input)).chain(fact).collect();
-    Drawn { lacks, commands }
+    Drawn { lacks, commands, has_deadline }
 }
 
 /// The rarest draw is one of 84: about twelve of so many.

@@ -64,6 +64,11 @@ pub fn drawn() -> Vec<(&'static str, Vec<&'static str>, Vec<&'static str>)> {
     all.map(|(name, drawn)| (name, drawn.lacks, drawn.commands.into_iter().collect())).collect()
 }
 
+/// Each machine, and whether it has a deadline after anything that the contract suite draws.
+pub fn deadlines() -> Vec<(&'static str, bool)> {
+    crate::engine::DRAWS.iter().map(|(name, drawn)| (*name, drawn().has_deadline)).collect()
+}
+
 /// Runs the target with this name.
 pub fn run(name: &str, bytes: &[u8]) {
     let target = targets().into_iter().find(|(n, _)| *n == name);
