@@ -158,6 +158,61 @@ fn a_file_that_is_removed_under_a_running_node_is_written_again() {
     assert_eq!(place.texts("alice", "all"), texts_of(0..5));
 }
 
+/// The calls by which a command made folders and synced them; none where there is no `strace`, or nothing may be traced.
+fn folder_calls(command: &std::process::Command, log: &std::path::Path) -> Option<Vec<String>> {
+    let calls = "trace=mkdir,mkdirat,fsync,fdatasync";
+    let mut traced = std::process::Command::new("strace");
+    traced.args(["-f", "-y", "-e", calls, "-o"]).arg(log).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => traced.env(name, value),
+            None => traced.env_remove(name),
+        };
+    }
+    let ran = traced.stdin(std::process::Stdio::null()).output().ok()?;
+    let log = fs::read_to_string(log).unwrap_or_default();
+    if log.is_empty() {
+        return None;
+    }
+    assert!(ran.status.success(), "{ran:?}");
+    Some(log.lines().filter(|call| call.ends_with("= 0")).map(Into::into).collect())
+}
+
+/// A folder whose name is not on the disk is lost with the power, and all that is in it.
+/// Mutations: `make_dirs` syncs nothing, or the last folder only; `restore`, `import_profile` or `private_dir` call
+/// `create_dir_all`.
+#[test]
+fn every_new_folder_is_synced_into_the_one_above() {
+    let place = Place::new();
+    place.init("alice");
+    let at = |name: &str| place.path().join(name).to_str().expect("UTF-8").to_owned();
+    secret(&place.path().join("pass"), "on the road");
+    let (backup, export, pass) = (at("b/one/two"), at("alice.export"), at("pass"));
+    place.run("alice", &["profile", "export", &export, "--export-passphrase-file", &pass]).ok();
+    let [init, restore, import] = ["i/one/two", "r/one/two", "m/one/two"].map(at);
+    let commands: [&[&str]; 4] = [
+        &["--state-dir", &init, "init", "--name", "Carol"],
+        &["backup", &backup],
+        &["--state-dir", &restore, "restore", &backup],
+        &["--state-dir", &import, "profile", "import", &export, "--export-passphrase-file", &pass],
+    ];
+    for command in commands {
+        let Some(calls) = folder_calls(&place.command("alice", command), &place.path().join("strace")) else {
+            assert!(std::env::var("DONP_REQUIRE_ALL").is_err(), "nothing may be skipped here");
+            return eprintln!("SKIPPED: there is no strace, or the system lets no process be traced");
+        };
+        let made = |call: &String| call.contains("mkdir").then(|| PathBuf::from(call.split('"').nth(1).expect("a path")));
+        let synced = |call: &String| call.contains("sync").then(|| call.split(['<', '>']).nth(1).expect("a path").to_owned());
+        let folders: Vec<(usize, PathBuf)> = calls.iter().enumerate().filter_map(|(n, call)| Some((n, made(call)?))).collect();
+        assert!(folders.len() >= 3, "{command:?}: {calls:#?}");
+        for (n, folder) in folders {
+            let above = folder.parent().expect("a folder above").to_str();
+            let is_synced = calls.iter().skip(n).filter_map(synced).any(|path| Some(path.as_str()) == above);
+            assert!(is_synced, "{command:?}: {} has no name on the disk: {calls:#?}", folder.display());
+        }
+    }
+}
+
 /// A disk of 700 KiB in a namespace of its own, where the system gives one.
 /// Mutation: the old text, "nothing was lost", for whatever was taken.
 #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 use zeroize::Zeroizing;
 
+use super::folders::{above, make_dirs, sync_dir};
 use super::sqlite::refused;
 use super::{StoreError, refused_by_system};
 
@@ -19,14 +20,6 @@ const PARTS: [&str; 2] = ["node.db", "key"];
 pub const BACKUP_ENDING: &str = "donp";
 /// What a backup in one file holds beside the records: the key file, if there is one.
 const BESIDE: &str = "PRAGMA journal_mode = MEMORY; CREATE TABLE beside (name TEXT PRIMARY KEY, bytes BLOB NOT NULL)";
-
-pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    #[cfg(unix)]
-    File::open(dir).and_then(|d| d.sync_all()).map_err(|e| refused_by_system("cannot write", dir, e))?;
-    #[cfg(not(unix))]
-    let _ = dir;
-    Ok(())
-}
 
 /// Copies a file to a new place and has it on the disk.
 pub(super) fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
@@ -44,7 +37,7 @@ pub(super) fn whole(to: &Path, into: impl FnOnce(&Path) -> Result<(), StoreError
     if to.exists() {
         return Err(StoreError::Exists(to.into()));
     }
-    let above = to.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let above = above(to);
     let mut name = to.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let half = above.join(name);
@@ -151,7 +144,7 @@ fn backup_file(path: &Path, key: &Path, to: &Path) -> Result<(), StoreError> {
         db.close().map_err(|(_, e)| failed(e))?;
         synced(&half)?;
         fs::rename(&half, to).map_err(|e| refused_by_system("cannot make", to, e))?;
-        sync_dir(to.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+        sync_dir(above(to))
     };
     made().inspect_err(|_| forget())
 }
@@ -167,9 +160,7 @@ pub fn restore(from: &Path, dir: &Path) -> Result<(), StoreError> {
     if !is_file && !from.join("node.db").exists() {
         return Err(StoreError::Missing(from.into()));
     }
-    if let Some(above) = dir.parent() {
-        fs::create_dir_all(above).map_err(|e| refused_by_system("cannot make", above, e))?;
-    }
+    make_dirs(above(dir))?;
     whole(dir, |half| {
         let database = if is_file { from.to_path_buf() } else { from.join("node.db") };
         if is_file {

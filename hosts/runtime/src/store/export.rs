@@ -13,6 +13,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 use super::backup::{self, NEW_LIFE, copy_database, private_new, whole, with_end};
+use super::folders::{above, make_dirs, sync_dir};
 use super::profile;
 use super::seal::{self, Cost, MAX_COST, Wrapper};
 use super::sql::Sql;
@@ -154,7 +155,7 @@ pub fn export_profile(
             .map_err(cannot)?;
         out.into_inner().map_err(|e| cannot(e.into_error()))?.sync_all().map_err(cannot)?;
         fs::rename(&half, to).map_err(|e| refused_by_system("cannot make", to, e))?;
-        backup::sync_dir(to.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+        sync_dir(above(to))
     };
     let made = made();
     forget();
@@ -223,9 +224,7 @@ pub fn import_profile(
     fill(&mut file, &mut first).map_err(cannot)?;
     let data_key = chunks.open(&first, false).ok_or_else(changed)?;
     let data_key: Zeroizing<[u8; 32]> = data_key.as_slice().try_into().map(Zeroizing::new).map_err(|_| changed())?;
-    if let Some(above) = dir.parent() {
-        fs::create_dir_all(above).map_err(|e| refused_by_system("cannot make", above, e))?;
-    }
+    make_dirs(above(dir))?;
     whole(dir, |half| {
         let path = half.join("node.db");
         let mut out = private_new(&path)?;

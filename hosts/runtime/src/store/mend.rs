@@ -136,7 +136,7 @@ fn set_aside(sql: Sql<'_>) -> Result<PathBuf, StoreError> {
     let dir = aside(sql.path);
     super::profile::private_dir(&dir)?;
     super::backup::copy(sql.path, &dir.join("node.db"))?;
-    super::backup::sync_dir(&dir)?;
+    super::folders::sync_dir(&dir)?;
     Ok(dir)
 }
 

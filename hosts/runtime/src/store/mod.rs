@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod export;
+mod folders;
 mod lock;
 mod mend;
 mod profile;

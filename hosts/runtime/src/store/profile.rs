@@ -13,7 +13,7 @@ use super::lock::{self, Lock, LockedBy};
 use super::seal::{self, Cost, Sealer, UnwrapError, Wrapper};
 use super::sql::Sql;
 use super::sqlite::{self, SqliteStore};
-use super::{Access, KeyStore, Opened, Protection, Store, StoreError, refused_by_system, salvage};
+use super::{Access, KeyStore, Opened, Protection, Store, StoreError, folders, refused_by_system, salvage};
 use crate::clock::entropy;
 
 /// What opens a profile.
@@ -95,11 +95,7 @@ impl Profile {
         };
         private_file(&temporary)?;
         fs::rename(&temporary, &path).map_err(io("cannot make"))?;
-        // The folder's own name too: it may have been made a moment ago.
-        #[cfg(unix)]
-        for dir in [Some(dir), dir.parent().filter(|above| !above.as_os_str().is_empty())].into_iter().flatten() {
-            fs::File::open(dir).and_then(|d| d.sync_all()).map_err(io("cannot make"))?;
-        }
+        folders::sync_dir(dir)?;
         Self::open_locked(dir, secrets, lock, Access::Write, &[])
     }
 
@@ -360,13 +356,10 @@ pub(super) fn data_key(
 /// # Errors
 /// When it cannot be made, or belongs to another user.
 pub(super) fn private_dir(dir: &Path) -> Result<(), StoreError> {
-    let io = |what| {
-        let path = dir.to_path_buf();
-        move |source| StoreError::Io { what, path, source }
-    };
-    fs::create_dir_all(dir).map_err(io("cannot make"))?;
+    folders::make_dirs(dir)?;
     #[cfg(unix)]
-    fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700)).map_err(io("cannot protect"))?;
+    fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .map_err(|source| StoreError::Io { what: "cannot protect", path: dir.into(), source })?;
     Ok(())
 }
 

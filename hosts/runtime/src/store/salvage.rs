@@ -240,8 +240,8 @@ pub(super) fn salvage_with(dir: &Path, secrets: &Secrets, log: &[u8]) -> Result<
         }
     }
     fs::rename(&fresh, &path).map_err(|e| refused_by_system("cannot make", &path, e))?;
-    super::backup::sync_dir(&aside)?;
-    super::backup::sync_dir(dir)?;
+    super::folders::sync_dir(&aside)?;
+    super::folders::sync_dir(dir)?;
     Ok(Salvaged { kept, lost: mend::in_words(&lost), aside })
 }
 

@@ -457,7 +457,7 @@ impl SqliteStore {
         self.db = None;
         let made =
             std::fs::rename(&fresh, &self.path).map_err(|e| super::refused_by_system("cannot make", &self.path, e));
-        made.and_then(|()| super::backup::sync_dir(self.path.parent().unwrap_or(Path::new("."))))?;
+        made.and_then(|()| super::folders::sync_dir(super::folders::above(&self.path)))?;
         self.db = Some(open_file(&self.path, false)?);
         self.opened = file_number(&self.path);
         log::error!("{} was removed while the node ran: it was written again, whole", self.path.display());
