@@ -63,6 +63,39 @@ fn messages_that_a_disk_lost_are_said_and_come_back() {
     place.run("bob", &["check"]).ok();
 }
 
+/// A repair ends the warning. What is missing stays marked, until others have sent it again.
+/// Mutations: `mend::settle` writes no `settled`; `Gaps` asks for what is not settled only.
+#[test]
+fn a_repaired_profile_shows_where_messages_are_missing() {
+    let place = Place::new();
+    let (alice, bob) = place.pair();
+    say(&place, "alice", 0..8);
+    until("bob has all", || (place.texts("bob", "all") == texts_of(0..8)).then_some(()));
+    bob.stop("TERM");
+    let sql =
+        "DELETE FROM records WHERE tbl = 160 AND key IN (SELECT key FROM records WHERE tbl = 160 LIMIT 3 OFFSET 3)";
+    assert_eq!(rusqlite::Connection::open(file(&place, "bob")).unwrap().execute(sql, []).unwrap(), 3);
+    let repaired = place.run("bob", &["check", "--repair"]).ok().out;
+    assert!(repaired.contains("repaired: 3 of chat.entries are lost"), "{repaired}");
+    for args in [&["history", "all"][..], &["history", "all", "--originals"]] {
+        let shown = place.run("bob", args).ok();
+        assert_eq!(shown.out.matches("⋮ this profile lost messages here").count(), 1, "{shown:?}");
+        assert!(!shown.err.contains("are lost"), "the warning ended: {shown:?}");
+    }
+    let gaps = place.json("bob", &["history", "all"]).json();
+    assert_eq!(gaps.iter().filter(|m| m["gap_before"] == true).count(), 1, "{gaps:?}");
+    let status = place.run("bob", &["status"]).ok().out;
+    assert!(!status.contains("TROUBLE") && status.contains("3 records before a repair"), "{status}");
+    let status = place.status("bob");
+    assert_eq!((&status["damaged_records"], &status["lost_records"]), (&0.into(), &3.into()));
+    let checked = place.run("bob", &["check"]).ok().out;
+    assert!(checked.contains("lost before: 3 of chat.entries"), "{checked}");
+    let _bob = place.start("bob", &["--bootstrap", &alice.place()]);
+    until("what was lost comes back", || (place.texts("bob", "all") == texts_of(0..8)).then_some(()));
+    let shown = place.run("bob", &["history", "all"]).ok();
+    assert_eq!(shown.out.matches('⋮').count(), 0, "{shown:?}");
+}
+
 #[test]
 fn a_damaged_file_is_salvaged_and_kept() {
     let place = Place::new();

@@ -373,6 +373,7 @@ impl Worker {
             protection: self.store.protection(),
             commits: self.store.commits(),
             damaged_records: self.store.damaged(),
+            lost_records: self.store.lost(),
             checked_records: self.store.checked().0,
             checked_at_ms: self.store.checked().1,
             store_error: self.failing.as_ref().map(|(e, _)| e.to_string()),

@@ -369,4 +369,13 @@ fn a_check_changes_nothing_and_a_repair_settles_what_is_lost() {
     let kept = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).find(|p| p.is_dir()).expect("a folder");
     assert!(fs::read(kept.join("node.db")).unwrap() == before, "the original is kept");
     assert_eq!(opened(dir).1, 0, "known");
+    let lost = |dir: &Path| Profile::open(dir, &Secrets::default()).unwrap().store_mut().lost();
+    assert_eq!(lost(dir), 160, "and still counted");
+    assert_eq!(check(dir, &Secrets::default()).unwrap().lost, "160 of chat.numbers");
+    // Also in a file that is written anew from what can be found.
+    salvage(dir, &Secrets::default()).unwrap();
+    assert_eq!((opened(dir).1, lost(dir)), (0, 160));
+    changed(dir, "DELETE FROM records WHERE tbl = 160 AND length(key) = 44");
+    assert_eq!(repair(dir, &Secrets::default()).unwrap(), "1 of chat.entries");
+    assert_eq!(lost(dir), 161);
 }

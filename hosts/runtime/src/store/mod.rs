@@ -317,6 +317,14 @@ impl Store {
         }
     }
 
+    /// Records that were lost in all, those too that a repair took as known.
+    pub(crate) fn lost(&self) -> u64 {
+        match self {
+            Self::Sqlite(s) => s.lost(),
+            Self::Volatile { .. } => 0,
+        }
+    }
+
     /// Checks the next few hundred records; whether they were the last ones. `wall` is in milliseconds since 1970.
     pub(crate) fn check_slice(&mut self, wall: u64) -> Result<bool, StoreError> {
         match self {

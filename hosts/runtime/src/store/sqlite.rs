@@ -34,6 +34,7 @@ const SCHEMA: [&str; 4] = [
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// The secret that counts what was lost.
 pub(super) const DAMAGE: &str = "damage";
+pub(super) const SETTLED: &str = "settled";
 
 /// An open store. `commit` is the only writer of records.
 pub(crate) struct SqliteStore {
@@ -44,6 +45,8 @@ pub(crate) struct SqliteStore {
     protection: Protection,
     commits: u64,
     damaged: u64,
+    /// Lost and taken as known.
+    settled: u64,
     access: Access,
     sums: Sums,
     /// Its first bytes are the number of transactions, as the file has to have it at least.
@@ -311,6 +314,7 @@ impl SqliteStore {
             protection,
             commits: 0,
             damaged: 0,
+            settled: 0,
             access,
             sums: Sums::default(),
             mark: None,
@@ -332,7 +336,8 @@ impl SqliteStore {
         let mut found = sums::count(sql, "records", &self.sealer)?;
         *found.of_mut(COMMITS) = recorded.of(COMMITS);
         let is_whole = all_open && recorded == found && mend::spares_agree(sql)?;
-        let mut lost = mend::stored_damage(sql, &self.sealer)?;
+        let mut lost = mend::stored_damage(sql, &self.sealer, DAMAGE)?;
+        self.settled = mend::total(&mend::stored_damage(sql, &self.sealer, SETTLED)?);
         self.sums = found;
         if !is_whole && self.access == Access::Read {
             return Ok(false);
@@ -351,7 +356,7 @@ impl SqliteStore {
                 log::error!("{} was damaged: {words} are lost; the damaged file: {kept}", self.path.display());
                 self.fetches_again = true;
             }
-            lost = mend::stored_damage(self.sql()?, &self.sealer)?;
+            lost = mend::stored_damage(self.sql()?, &self.sealer, DAMAGE)?;
         }
         self.damaged = mend::total(&lost);
         Ok(true)
@@ -367,12 +372,12 @@ impl SqliteStore {
         self.new_life
     }
 
-    /// How many transactions the mark beside the file knows of and the file does not.
     /// The profile's folder, and what opens its records once more.
     pub(super) fn profile(&self) -> (PathBuf, Sealer) {
         (self.path.parent().unwrap_or(Path::new(".")).into(), self.sealer.again())
     }
 
+    /// How many transactions the mark beside the file knows of and the file does not.
     pub(super) fn behind_mark(&self) -> u64 {
         mend::behind_mark(&self.path, &self.sealer, &self.sums)
     }
@@ -393,10 +398,10 @@ impl SqliteStore {
             self.new_life = true;
             self.fetches_again = true;
             let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
-            let mut lost = mend::stored_damage(sql, &self.sealer)?;
+            let mut lost = mend::stored_damage(sql, &self.sealer, DAMAGE)?;
             mend::add(&mut lost, COMMITS, behind);
             self.damaged = mend::total(&lost);
-            mend::put_damage(sql, &mut self.sealer, &lost)?;
+            mend::put_damage(sql, &mut self.sealer, DAMAGE, &lost)?;
         }
         let path = self.path.with_file_name("mark");
         let mut options = File::options();
@@ -415,11 +420,9 @@ impl SqliteStore {
     /// What was lost; from here on it counts as known.
     pub(super) fn take_damage(&mut self) -> Result<Lost, StoreError> {
         let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
-        let lost = mend::stored_damage(sql, &self.sealer)?;
-        if !lost.is_empty() {
-            mend::put_damage(sql, &mut self.sealer, &Lost::new())?;
-        }
+        let lost = mend::settle(sql, &mut self.sealer)?;
         self.damaged = 0;
+        self.settled += mend::total(&lost);
         Ok(lost)
     }
 
@@ -492,6 +495,11 @@ impl SqliteStore {
 
     pub(super) fn damaged(&self) -> u64 {
         self.damaged
+    }
+
+    /// Records that were lost in all, known or not.
+    pub(super) fn lost(&self) -> u64 {
+        self.damaged + self.settled
     }
 
     pub(super) fn put_secret(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
