@@ -191,6 +191,13 @@ pub enum StoreError {
     Sqlite(rusqlite::Error),
 }
 
+impl StoreError {
+    /// Whether the same call can succeed later without being changed.
+    pub fn retryable(&self) -> bool {
+        matches!(self, Self::InUse { .. } | Self::Full | Self::Failing(_) | Self::Io { .. } | Self::Sqlite(_))
+    }
+}
+
 /// A node's store.
 pub(crate) enum Store {
     /// On disk.
