@@ -391,7 +391,15 @@ impl Worker {
 
     /// Reads the system's interfaces as they are.
     pub(super) fn look_around(&mut self) {
-        self.network.look(&mut self.engine, self.now, &self.sockets, self.poll.registry());
+        if self.network.look(&mut self.engine, self.now, &self.sockets, self.poll.registry()) {
+            self.ask_again();
+        }
+    }
+
+    /// Has names looked up that could not be before: with another network they may be.
+    pub(super) fn ask_again(&self) {
+        let Names::Asked(resolver) = &self.names else { return };
+        self.places.iter().filter(|(_, found)| found.is_err()).for_each(|(name, _)| resolver.add(name.clone()));
     }
 
     pub(super) fn run(&mut self) {
