@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use common::{Place, secret, until};
+use common::{Place, run_by, secret, until};
 use serde_json::Value;
 
 fn file(place: &Place, profile: &str) -> PathBuf {
@@ -195,14 +195,8 @@ fn a_file_that_is_removed_under_a_running_node_is_written_again() {
 fn folder_calls(command: &std::process::Command, log: &std::path::Path) -> Option<Vec<String>> {
     let calls = "trace=mkdir,mkdirat,fsync,fdatasync";
     let mut traced = std::process::Command::new("strace");
-    traced.args(["-f", "-y", "-e", calls, "-o"]).arg(log).arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => traced.env(name, value),
-            None => traced.env_remove(name),
-        };
-    }
-    let ran = traced.stdin(std::process::Stdio::null()).output().ok()?;
+    traced.args(["-f", "-y", "-e", calls, "-o"]).arg(log);
+    let ran = run_by(traced, command).output().ok()?;
     let log = fs::read_to_string(log).unwrap_or_default();
     if log.is_empty() {
         return None;
