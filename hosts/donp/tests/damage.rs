@@ -292,6 +292,68 @@ fn a_full_disk_says_whether_a_message_was_taken() {
     assert_eq!(shown, ["first", "in memory", "last"], "{out}{err}");
 }
 
+/// A disk that can be read is read: also what a killed node left in its log, with or without the index of the log, which SQLite
+/// would make beside it. It is copied from there too.
+/// Mutations: `open_to_read` reads the file alone, or gives up beside a log; `copy_database` opens the file to write.
+#[test]
+fn a_profile_on_a_read_only_disk_is_read_and_copied() {
+    let place = Place::new();
+    place.init("alice");
+    say(&place, "alice", 0..3);
+    let folder = place.path().join("s/alice");
+    let donp = format!(
+        "{} --state-dir {} --config {} -p alice",
+        env!("CARGO_BIN_EXE_donp"),
+        place.path().join("s").display(),
+        place.config().display()
+    );
+    let pass = place.path().join("pass");
+    secret(&pass, "on the road");
+    let read_only = |script: &str| -> common::Ran {
+        let (folder, script) = (folder.display(), script.replace("donp ", &format!("{donp} ")));
+        let script = format!(
+            "mount --bind {folder} {folder} && mount -o remount,bind,ro {folder} || exit 99; \
+             ! touch {folder}/x 2>/dev/null || exit 99; {script}"
+        );
+        let mut command = std::process::Command::new("unshare");
+        command.env("DONP_DISCOVERY_LAN", "off").args(["-rm", "sh", "-c", &script]).output().expect("unshare").into()
+    };
+    if read_only("true").code != Some(0) {
+        assert!(std::env::var("DONP_REQUIRE_ALL").is_err(), "nothing may be skipped here");
+        return eprintln!("SKIPPED: this system makes no folder read-only for a test");
+    }
+    let is_read_and_copied = |case: &str, n: u32| {
+        let shown = read_only("donp --json history --limit 100").ok();
+        let texts: Vec<_> = shown.json().iter().filter_map(|m| m["text"].as_str().map(str::to_owned)).collect();
+        assert_eq!(texts, texts_of(0..n), "{case}");
+        read_only("donp check").ok();
+        for (how, to) in [("folder", "copy"), ("file", "copy.donp")] {
+            let (name, to) = (format!("{case}-{how}"), place.path().join(format!("{case}-{to}")));
+            read_only(&format!("donp backup {}", to.display())).ok();
+            place.run(&name, &["restore", to.to_str().expect("UTF-8")]).ok();
+            assert_eq!(place.texts(&name, "all"), texts_of(0..n), "{name}");
+        }
+        let (name, to) = (format!("{case}-export"), place.path().join(format!("{case}.export")));
+        let passphrase = format!("--export-passphrase-file {}", pass.display());
+        read_only(&format!("donp profile export {} {passphrase}", to.display())).ok();
+        let import = ["profile", "import", to.to_str().expect("UTF-8"), "--export-passphrase-file"];
+        place.run(&name, &[&import[..], &[pass.to_str().expect("UTF-8")]].concat()).ok();
+        assert_eq!(place.texts(&name, "all"), texts_of(0..n), "{name}");
+    };
+    is_read_and_copied("closed", 3);
+
+    let alice = place.start("alice", &[]);
+    say(&place, "alice", 3..6);
+    alice.kill();
+    assert!(fs::metadata(folder.join("node.db-wal")).expect("a log").len() > 0);
+    is_read_and_copied("killed", 6);
+    fs::remove_file(folder.join("node.db-shm")).expect("an index of the log");
+    is_read_and_copied("moved", 6);
+    // What was only read is as it was.
+    assert!(fs::metadata(folder.join("node.db-wal")).expect("a log").len() > 0);
+    assert_eq!(place.texts("alice", "all"), texts_of(0..6));
+}
+
 /// A profile goes to another machine while its node runs, and what it says there is another log of the same device. Then its
 /// passphrase is changed.
 #[test]

@@ -85,7 +85,7 @@ pub fn backup(dir: &Path, to: &Path) -> Result<HasKey, StoreError> {
 /// The database as of one moment, in a new or empty file.
 pub(super) fn copy_database(path: &Path, target: &Path) -> Result<(), StoreError> {
     let failed = |e| refused(e, path);
-    let db = open(path)?;
+    let db = super::sqlite::open_to_read(path)?;
     db.execute("VACUUM INTO ?1", [target.to_string_lossy()]).map_err(failed)?;
     drop(db);
     super::profile::private_file(target)
