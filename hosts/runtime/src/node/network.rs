@@ -42,6 +42,17 @@ impl Node {
             w.engine.handle_network_change(w.now);
         })
     }
+
+    /// Announces other addresses than before at which others can reach this node, in front of those of its sockets.
+    ///
+    /// # Errors
+    /// When the node is not running any more.
+    pub fn set_announced(&self, announced: Vec<SocketAddr>) -> Result<(), NodeError> {
+        self.call(|w| {
+            w.network.announced = announced;
+            w.look_around();
+        })
+    }
 }
 
 impl Network {

@@ -73,7 +73,7 @@ pub(super) struct Worker {
     /// Read once for each turn.
     pub(super) now: Instant,
     sockets: Sockets,
-    network: Network,
+    pub(super) network: Network,
     shaper: Option<Shaper>,
     poll: Poll,
     jobs: Receiver<Job>,
