@@ -538,8 +538,10 @@ impl Worker {
         if self.chores.is_minute_over(self.now) {
             self.engine.handle_wall_clock(self.now, self.clock.wall());
             // A node that is quiet would notice with its next message only.
-            if let Err(e) = self.store.is_in_place() {
-                log::error!("{e}");
+            match self.store.look() {
+                Ok(false) => {}
+                Ok(true) => self.chores.check_after(Duration::ZERO, self.now),
+                Err(e) => log::error!("{e}"),
             }
         }
         if self.network.next_look(Duration::ZERO).is_some_and(|at| at <= self.now) {

@@ -259,11 +259,12 @@ impl Store {
         }
     }
 
-    /// Whether the file is still where it was opened; one that was removed is written again.
-    pub(crate) fn is_in_place(&mut self) -> Result<(), StoreError> {
+    /// Looks at the file: one that was removed is written again, and one that another program wrote into is compared with its
+    /// sums. Whether one did.
+    pub(crate) fn look(&mut self) -> Result<bool, StoreError> {
         match self {
-            Self::Sqlite(s) => s.is_in_place(),
-            Self::Volatile { .. } => Ok(()),
+            Self::Sqlite(s) => s.look(),
+            Self::Volatile { .. } => Ok(false),
         }
     }
 

@@ -33,7 +33,7 @@ const SCHEMA: [&str; 4] = [
 ];
 /// How long a statement waits for another connection.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
-/// The secret that counts what was lost.
+/// The secret that counts what was lost, and that of what was lost and taken as known.
 pub(super) const DAMAGE: &str = "damage";
 pub(super) const SETTLED: &str = "settled";
 
@@ -62,6 +62,9 @@ pub(crate) struct SqliteStore {
     attempts: usize,
     /// How far the check of all records is; none before its first slice.
     walk: Option<Walk>,
+    /// What `PRAGMA data_version` was when the rows were last compared with their sums: it differs after another connection
+    /// wrote.
+    version: Option<i64>,
     /// Held as long as the store is open.
     lock: Option<Lock>,
 }
@@ -331,6 +334,7 @@ impl SqliteStore {
             fetches_again: false,
             attempts: ATTEMPTS,
             walk: None,
+            version: None,
             lock: None,
         }
     }
@@ -340,6 +344,7 @@ impl SqliteStore {
     /// mending.
     pub(super) fn verify(&mut self) -> Result<bool, StoreError> {
         let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
+        let version = sql.number("PRAGMA data_version", &[])?;
         let (recorded, all_open) = sums::load(sql, &self.sealer)?;
         let mut found = sums::count(sql, "records", &self.sealer)?;
         *found.of_mut(COMMITS) = recorded.of(COMMITS);
@@ -366,7 +371,7 @@ impl SqliteStore {
             }
             lost = mend::stored_damage(self.sql()?, &self.sealer, DAMAGE)?;
         }
-        self.damaged = mend::total(&lost);
+        (self.damaged, self.version) = (mend::total(&lost), version);
         Ok(true)
     }
 
@@ -470,9 +475,24 @@ impl SqliteStore {
             std::fs::rename(&fresh, &self.path).map_err(|e| super::refused_by_system("cannot make", &self.path, e));
         made.and_then(|()| super::folders::sync_dir(super::folders::above(&self.path)))?;
         self.db = Some(open_file(&self.path, false)?);
-        self.opened = file_number(&self.path);
+        (self.opened, self.version) = (file_number(&self.path), None);
         log::error!("{} was removed while the node ran: it was written again, whole", self.path.display());
         Ok(())
+    }
+
+    /// A look at the file from time to time: whether it is in place, and whether another program wrote into it. Then the rows are
+    /// compared with their sums, as when it was opened, and their values are checked from the beginning. True then.
+    pub(super) fn look(&mut self) -> Result<bool, StoreError> {
+        let Some(sql) = self.db.as_ref().map(|db| Sql { db, path: &self.path }) else { return Ok(false) };
+        if self.access == Access::Read || sql.number("PRAGMA data_version", &[])? == self.version {
+            return self.is_in_place().map(|()| false);
+        }
+        self.is_in_place()?;
+        let commits = self.sums.of(COMMITS);
+        self.verify()?;
+        *self.sums.of_mut(COMMITS) = commits;
+        self.walk = Some(Walk::default());
+        Ok(true)
     }
 
     /// The file, if nothing is written to it.
@@ -707,7 +727,7 @@ impl SqliteStore {
         if self.db.is_none() {
             let open = if self.access == Access::Read { open_to_read } else { |path: &Path| open_file(path, false) };
             self.db = Some(open(&self.path)?);
-            self.opened = file_number(&self.path);
+            (self.opened, self.version) = (file_number(&self.path), None);
         }
         Ok(())
     }
