@@ -179,7 +179,7 @@ fn only<T: PartialEq + Copy>(text: &str, meant: Meant<T>, nobody: impl FnOnce() 
     list.sort();
     list.dedup();
     Err(Failure::new(Exit::Failed, format!("'{text}' can be {}", list.join(" or ")))
-.kind(ErrorKind::InvalidInput)
+        .kind(ErrorKind::InvalidInput)
         .hint("give more characters of the id"))
 }
 

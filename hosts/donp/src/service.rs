@@ -310,7 +310,7 @@ impl Service {
         }
         let ticket: Ticket = target.parse().map_err(|e: ParseTicketError| {
             Failure::new(Exit::Failed, format!("the ticket is damaged: {e}"))
-.kind(ErrorKind::InvalidInput)
+                .kind(ErrorKind::InvalidInput)
                 .hint("copy it again, whole, from `donp invite`")
         })?;
         self.node.join_ticket(&ticket)?;

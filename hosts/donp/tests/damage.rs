@@ -228,9 +228,12 @@ fn every_new_folder_is_synced_into_the_one_above() {
             assert!(std::env::var("DONP_REQUIRE_ALL").is_err(), "nothing may be skipped here");
             return eprintln!("SKIPPED: there is no strace, or the system lets no process be traced");
         };
-        let made = |call: &String| call.contains("mkdir").then(|| PathBuf::from(call.split('"').nth(1).expect("a path")));
-        let synced = |call: &String| call.contains("sync").then(|| call.split(['<', '>']).nth(1).expect("a path").to_owned());
-        let folders: Vec<(usize, PathBuf)> = calls.iter().enumerate().filter_map(|(n, call)| Some((n, made(call)?))).collect();
+        let made =
+            |call: &String| call.contains("mkdir").then(|| PathBuf::from(call.split('"').nth(1).expect("a path")));
+        let synced =
+            |call: &String| call.contains("sync").then(|| call.split(['<', '>']).nth(1).expect("a path").to_owned());
+        let folders: Vec<(usize, PathBuf)> =
+            calls.iter().enumerate().filter_map(|(n, call)| Some((n, made(call)?))).collect();
         assert!(folders.len() >= 3, "{command:?}: {calls:#?}");
         for (n, folder) in folders {
             let above = folder.parent().expect("a folder above").to_str();

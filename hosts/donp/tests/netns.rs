@@ -322,7 +322,8 @@ fn of_two_addresses_the_one_with_a_route_sends() {
     let bob = there.start_inside(other.process(), "bob", &["--listen", "203.0.113.2:4000"]);
     let carol = near.start_near("carol", &["--listen", "10.1.1.1:4001"]);
     let both = ["--listen", "10.1.1.1:4000", "--listen", "10.9.8.1:4000"];
-    let _alice = here.start_near("alice", &[&both[..], &["--bootstrap", &bob.place(), "--bootstrap", &carol.place()]].concat());
+    let _alice =
+        here.start_near("alice", &[&both[..], &["--bootstrap", &bob.place(), "--bootstrap", &carol.place()]].concat());
     here.active("alice");
     there.active("bob");
     here.run("alice", &["send", bob.field("id"), "far", "--wait", "delivered"]).ok();
@@ -351,9 +352,7 @@ fn a_name_that_leads_elsewhere_is_followed() {
     for (place, name) in [(&here, "alice"), (&there, "bob"), (&there, "carol")] {
         place.init(name);
     }
-    let far = |name: &str, listen: &str| {
-        there.start_inside(other.process(), name, &["--listen", listen])
-    };
+    let far = |name: &str, listen: &str| there.start_inside(other.process(), name, &["--listen", listen]);
     let bob = far("bob", "10.9.8.2:4000");
     let name = "entrance.example:4000";
     let alice = here.start_with_hosts("alice", &["--bootstrap", name], &hosts, &log);

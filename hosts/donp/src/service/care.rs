@@ -38,7 +38,7 @@ impl Service {
         let has_key = self.node.backup(place).map_err(|e| match e {
             NodeError::Store(StoreError::Exists(_)) => {
                 Failure::new(Exit::Failed, format!("{} is there already", place.display()))
-.kind(ErrorKind::AlreadyExists)
+                    .kind(ErrorKind::AlreadyExists)
                     .hint("a new folder or file for each backup")
             }
             e => e.into(),

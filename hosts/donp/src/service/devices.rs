@@ -81,7 +81,7 @@ impl Service {
         }
         let ticket: DeviceTicket = text_of(params, "ticket")?.trim().parse().map_err(|e: ParseTicketError| {
             Failure::new(Exit::Failed, format!("the ticket is damaged: {e}"))
-.kind(ErrorKind::InvalidInput)
+                .kind(ErrorKind::InvalidInput)
                 .hint("copy it again, whole, from `donp device add`")
         })?;
         let longest = longest_of(params)?;

@@ -145,7 +145,7 @@ impl Service {
         match (meant.pop(), meant.is_empty()) {
             (Some(file), true) => Ok(file),
             (Some(_), false) => Err(Failure::new(Exit::Failed, format!("'{text}' begins the ids of several files"))
-.kind(ErrorKind::InvalidInput)
+                .kind(ErrorKind::InvalidInput)
                 .hint("give more of the id: donp file list")),
             (None, _) => Err(Failure::new(Exit::Failed, format!("there is no file '{text}' here"))
                 .hint("at least 6 characters of an id that donp file list shows")),

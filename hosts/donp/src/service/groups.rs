@@ -120,7 +120,7 @@ impl Service {
         self.node.join_group(&ticket).map_err(|e| match e {
             NodeError::Command(CommandError::ToSelf) => {
                 Failure::new(Exit::Failed, "this ticket was issued by this node")
-.kind(ErrorKind::InvalidInput)
+                    .kind(ErrorKind::InvalidInput)
                     .hint("give it to the node that should join")
             }
             NodeError::Command(CommandError::NotAllowed(why)) => {

@@ -218,9 +218,8 @@ mod tests {
         assert_eq!(lead("127.0.0.1:4", &["10.0.0.5:1", "127.0.0.1:1"]), Some(1));
         assert_eq!(lead("8.8.4.4:4", &["127.0.0.1:1", "10.0.0.5:1"]), Some(1));
         assert_eq!(lead("8.8.4.4:4", &["[::]:1"]), None);
-        let routed = |to: &str, from: &str| {
-            leading_to(at(to), Some(from.parse().unwrap()), two.iter().map(|bound| at(bound)))
-        };
+        let routed =
+            |to: &str, from: &str| leading_to(at(to), Some(from.parse().unwrap()), two.iter().map(|bound| at(bound)));
         assert_eq!(routed("8.8.4.4:4", "192.168.1.5"), Some(1), "the system's route");
         assert_eq!(routed("8.8.4.4:4", "172.16.0.5"), Some(0), "from where no socket is");
     }

@@ -44,7 +44,7 @@ mod tests {
         assert_eq!(make_dirs(&at("a/b/c")).unwrap(), [home.path().into(), at("a"), at("a/b")]);
         assert!(at("a/b/c").is_dir());
         assert_eq!(make_dirs(&at("a/b/d")).unwrap(), [at("a/b")]);
-        assert_eq!(make_dirs(&at("a/b")).unwrap(), [PathBuf::new(); 0], "it was there");
+        assert!(make_dirs(&at("a/b")).unwrap().is_empty(), "it was there");
         assert_eq!((above("x".as_ref()), above("x/y".as_ref())), (Path::new("."), Path::new("x")));
     }
 }

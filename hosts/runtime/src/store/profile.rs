@@ -358,8 +358,11 @@ pub(super) fn data_key(
 pub(super) fn private_dir(dir: &Path) -> Result<(), StoreError> {
     folders::make_dirs(dir)?;
     #[cfg(unix)]
-    fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700))
-        .map_err(|source| StoreError::Io { what: "cannot protect", path: dir.into(), source })?;
+    fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700)).map_err(|source| StoreError::Io {
+        what: "cannot protect",
+        path: dir.into(),
+        source,
+    })?;
     Ok(())
 }
 
