@@ -487,7 +487,7 @@ WRONG: dict[str, Callable[[donp.Node | donp.Client, donp.NodeId], object]] = {
 def test_a_client_raises_what_a_node_raises(
     what: str, daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Mutations: `Failure::like` keeps the kind of the exit code; `_failure` never says that a call is to be tried again."""
+    """Mutations: `Failure::like` keeps the kind of the exit code; `_failure` takes no call for retryable."""
     monkeypatch.chdir(tmp_path)
     stranger = donp.identity_node_id(donp.generate_identity("x"))
     daemon("alice")

@@ -7,9 +7,8 @@ mod common;
 
 use std::net::UdpSocket;
 use std::process::{Child, Command};
-use std::time::Duration;
 
-use common::{Place, alone, in_a_network_of_its_own, until, until_within};
+use common::{BEFORE_A_LOOK, Place, alone, in_a_network_of_its_own, until, until_within};
 
 /// Runs the test in a network of its own. False if it is not in one now: then it is done, or was skipped.
 fn inside(test: &str) -> bool {
@@ -94,10 +93,7 @@ fn places(place: &Place, profile: &str) -> String {
     place.status(profile)["lan"].to_string()
 }
 
-/// Without the system's notice a node looks at its interfaces a minute after the last look (`LOOK_EVERY`). What is seen before
-/// was seen by a notice: each wait begins when the one before has seen its look.
-const BEFORE_A_LOOK: Duration = Duration::from_secs(50);
-
+/// What the system's notice shows: each wait begins when the one before has seen its look.
 #[track_caller]
 fn noticed(what: &str, check: impl FnMut() -> Option<()>) {
     until_within(BEFORE_A_LOOK, what, check);

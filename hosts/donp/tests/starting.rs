@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{Place, Ran, signal_process, until};
+use common::{BEFORE_A_LOOK, Place, Ran, signal_process, until, until_within};
 
 /// The user `nobody` of every Linux.
 const NOBODY: u32 = 65_534;
@@ -135,12 +135,12 @@ fn settings_read_again_are_announced_or_said_to_wait() {
         ticket.addrs.iter().map(ToString::to_string).collect()
     };
     announce("\"203.0.113.9:4000\"");
-    until("it is announced", || (announced() == ["203.0.113.9:4000"]).then_some(()));
+    until_within(BEFORE_A_LOOK, "it is announced", || (announced() == ["203.0.113.9:4000"]).then_some(()));
     let said = fs::read_to_string(&log).unwrap();
     assert!(said.lines().any(|line| line.contains("gossip.ttl") && line.contains("until the next start")), "{said}");
     assert!(!said.contains("announce stays"), "{said}");
     announce("");
-    until("it is not announced any more", || (announced() == [alice.address()]).then_some(()));
+    until_within(BEFORE_A_LOOK, "it is not announced any more", || (announced() == [alice.address()]).then_some(()));
 }
 
 /// Mutation: `apply` leaves out `bootstrap`.

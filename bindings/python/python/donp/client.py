@@ -97,6 +97,7 @@ _LONGEST_LINE = 256 << 20
 # A blocking wait is at most this long, so that a stream that is closed elsewhere ends.
 _SLICE = 0.2
 
+
 class _Line:
     """A connection to a daemon: one JSON-RPC message a line."""
 

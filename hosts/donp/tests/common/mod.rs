@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 const LONG: Duration = Duration::from_secs(60);
+/// A node looks at its interfaces a minute after the last look (`LOOK_EVERY`). What is seen before was seen for another reason.
+pub const BEFORE_A_LOOK: Duration = Duration::from_secs(50);
 
 /// What a run of the program gave.
 #[derive(Debug)]
