@@ -1,7 +1,7 @@
 //! What can go wrong, in kinds that stay.
 
 use donp_core::{CommandError, ConfigError, RestoreError};
-use donp_runtime::{NodeError, StoreError};
+use donp_runtime::{ErrorKind, NodeError, StoreError};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident,)*) => {
@@ -25,6 +25,11 @@ macro_rules! kinds {
             /// The name of the kind.
             pub const fn kind(&self) -> &'static str {
                 match self { $(Self::$kind { .. } => stringify!($kind),)* }
+            }
+
+            fn of(kind: ErrorKind, reason: String, hint: &str, retryable: bool) -> Self {
+                let hint = hint.into();
+                match kind { $(ErrorKind::$kind => Self::$kind { reason, hint, retryable },)* }
             }
 
             /// What was wrong, what to do about it, and whether to try again.
@@ -88,50 +93,28 @@ impl DonpError {
 
 impl From<CommandError> for DonpError {
     fn from(e: CommandError) -> Self {
-        let (reason, retryable) = (e.to_string(), e.retryable());
-        match e {
-            CommandError::Busy(_) => Self::Busy { reason, hint: "wait for the event Writable".into(), retryable },
-            CommandError::NotRunning => {
-                Self::NotRunning { reason, hint: "call join, or resume after suspend".into(), retryable }
-            }
-            CommandError::Unknown("group" | "member" | "request to join") => {
-                Self::NotFound { reason, hint: "look at groups and their members".into(), retryable }
-            }
-            CommandError::Unknown("file here") => {
-                Self::NotFound { reason, hint: "look at files; add it, or fetch it first".into(), retryable }
-            }
+        let hint = match &e {
+            CommandError::Busy(_) => "wait for the event Writable",
+            CommandError::NotRunning => "call join, or resume after suspend",
+            CommandError::Unknown("group" | "member" | "request to join") => "look at groups and their members",
+            CommandError::Unknown("file here") => "look at files; add it, or fetch it first",
             CommandError::Unknown("contact" | "request" | "change of a key" | "conversation") => {
-                Self::NotFound { reason, hint: "look at contacts and conversations".into(), retryable }
+                "look at contacts and conversations"
             }
-            CommandError::Unknown(_) => {
-                Self::NotFound { reason, hint: "use a number that an event carried".into(), retryable }
-            }
-            CommandError::UnknownPeer(_) => {
-                Self::NotFound { reason, hint: "join through it, or use a ticket from it".into(), retryable }
-            }
-            CommandError::OtherNetwork => {
-                Self::Denied { reason, hint: "use a new folder for the other network".into(), retryable }
-            }
-            CommandError::File(_) => Self::invalid(reason, "nothing was sent"),
-            CommandError::NotAllowed(_) => {
-                Self::Denied { reason, hint: "look at the group's policy and your role".into(), retryable }
-            }
-            CommandError::KeysUnknown(_) => {
-                Self::NotFound { reason, hint: "connect to it: its keys are fetched then".into(), retryable: true }
-            }
-            CommandError::KeyChanged(_) => {
-                Self::Denied { reason, hint: "verify_contact, or accept_change".into(), retryable }
-            }
-            CommandError::NumberDiffers(_) => Self::Denied {
-                reason,
-                hint: "compare all digits again; if they differ, send nothing".into(),
-                retryable,
-            },
-            CommandError::NameTaken(_) => Self::AlreadyExists { reason, hint: "choose another name".into(), retryable },
-            CommandError::Blocked(_) => Self::Denied { reason, hint: "unblock it first".into(), retryable },
-            CommandError::TooLong { .. } => Self::InvalidInput { reason, hint: "send it in parts".into(), retryable },
-            _ => Self::InvalidInput { reason, hint: "correct the argument".into(), retryable },
-        }
+            CommandError::Unknown(_) => "use a number that an event carried",
+            CommandError::UnknownPeer(_) => "join through it, or use a ticket from it",
+            CommandError::OtherNetwork => "use a new folder for the other network",
+            CommandError::File(_) => "nothing was sent",
+            CommandError::NotAllowed(_) => "look at the group's policy and your role",
+            CommandError::KeysUnknown(_) => "connect to it: its keys are fetched then",
+            CommandError::KeyChanged(_) => "verify_contact, or accept_change",
+            CommandError::NumberDiffers(_) => "compare all digits again; if they differ, send nothing",
+            CommandError::NameTaken(_) => "choose another name",
+            CommandError::Blocked(_) => "unblock it first",
+            CommandError::TooLong { .. } => "send it in parts",
+            _ => "correct the argument",
+        };
+        Self::of((&e).into(), e.to_string(), hint, e.retryable())
     }
 }
 
@@ -143,103 +126,60 @@ impl From<ConfigError> for DonpError {
 
 impl From<RestoreError> for DonpError {
     fn from(e: RestoreError) -> Self {
-        let reason = e.to_string();
-        match e {
-            RestoreError::Config(e) => e.into(),
-            RestoreError::OtherIdentity => Self::Denied {
-                reason,
-                hint: "restore with the identity the records were made by".into(),
-                retryable: false,
-            },
-            RestoreError::Record { .. } | RestoreError::UnknownTable(_) => {
-                Self::Damaged { reason, hint: "use a backup, or a newer version".into(), retryable: false }
-            }
-        }
+        let hint = match &e {
+            RestoreError::Config(_) => "correct the configuration",
+            RestoreError::OtherIdentity => "restore with the identity the records were made by",
+            RestoreError::Record { .. } | RestoreError::UnknownTable(_) => "use a backup, or a newer version",
+        };
+        Self::of((&e).into(), e.to_string(), hint, false)
     }
 }
 
 impl From<StoreError> for DonpError {
     fn from(e: StoreError) -> Self {
-        let reason = e.to_string();
-        let denied = |reason, hint: &str| Self::Denied { reason, hint: hint.into(), retryable: false };
-        match e {
-            StoreError::Missing(_) => {
-                Self::NotFound { reason, hint: "give a name to make a profile there".into(), retryable: false }
-            }
-            StoreError::Exists(_) => {
-                Self::AlreadyExists { reason, hint: "open it instead, or use another folder".into(), retryable: false }
-            }
-            StoreError::InUse { .. } => {
-                Self::Locked { reason, hint: "close it there first; one process at a time".into(), retryable: true }
-            }
-            StoreError::Denied(_) => denied(reason, "open it as the user it belongs to"),
-            StoreError::ReadOnly(_) => denied(reason, "make the disk writable"),
-            StoreError::PassphraseNeeded(_) => denied(reason, "give the passphrase"),
-            StoreError::WrongPassphrase(_) => denied(reason, "give the passphrase the profile was made with"),
-            StoreError::KeyStoreNeeded(_) => denied(reason, "give the key store the profile was made with"),
-            StoreError::KeyStore(_) => denied(reason, "unlock the device, or restore a backup"),
-            StoreError::KeyFile { .. } => denied(reason, "put the profile's key file back"),
-            StoreError::Damaged { .. } => {
-                Self::Damaged { reason, hint: "restore a backup of the folder".into(), retryable: false }
-            }
-            StoreError::Newer { .. } => Self::Damaged { reason, hint: "update this app".into(), retryable: false },
-            StoreError::Older { .. } => Self::Damaged {
-                reason,
-                hint: "make a new profile; until the first release older ones are not read".into(),
-                retryable: false,
-            },
-            StoreError::InMemory => Self::invalid(reason, "give the node a folder"),
-            StoreError::Closed => Self::NotRunning { reason, hint: "call resume".into(), retryable: false },
-            StoreError::Full => Self::Storage { reason, hint: "free disk space".into(), retryable: true },
-            _ => {
-                Self::Storage { reason, hint: "look at the disk and the folder's permissions".into(), retryable: true }
-            }
-        }
+        let hint = match &e {
+            StoreError::Missing(_) => "give a name to make a profile there",
+            StoreError::Exists(_) => "open it instead, or use another folder",
+            StoreError::InUse { .. } => "close it there first; one process at a time",
+            StoreError::Denied(_) => "open it as the user it belongs to",
+            StoreError::ReadOnly(_) => "make the disk writable",
+            StoreError::PassphraseNeeded(_) => "give the passphrase",
+            StoreError::WrongPassphrase(_) => "give the passphrase the profile was made with",
+            StoreError::KeyStoreNeeded(_) => "give the key store the profile was made with",
+            StoreError::KeyStore(_) => "unlock the device, or restore a backup",
+            StoreError::KeyFile { .. } => "put the profile's key file back",
+            StoreError::Damaged { .. } => "restore a backup of the folder",
+            StoreError::Newer { .. } => "update this app",
+            StoreError::Older { .. } => "make a new profile; until the first release older ones are not read",
+            StoreError::InMemory => "give the node a folder",
+            StoreError::Closed => "call resume",
+            StoreError::Full => "free disk space",
+            _ => "look at the disk and the folder's permissions",
+        };
+        Self::of((&e).into(), e.to_string(), hint, e.retryable())
     }
 }
 
 impl From<NodeError> for DonpError {
     fn from(e: NodeError) -> Self {
-        let reason = e.to_string();
-        match e {
-            NodeError::Command(e) => e.into(),
-            NodeError::Config(e) => e.into(),
-            NodeError::Restore(e) => e.into(),
-            NodeError::Store(e) => e.into(),
-            NodeError::Unstored { .. } => {
-                Self::Storage { reason, hint: "free disk space; do not send it again".into(), retryable: false }
-            }
-            NodeError::NoTarget(_) => Self::NotFound {
-                reason,
-                hint: "use the id of a message that the history of this conversation shows".into(),
-                retryable: false,
-            },
-            NodeError::NotOwn { .. } => {
-                Self::Denied { reason, hint: "reply or react to it instead".into(), retryable: false }
-            }
-            NodeError::Listen { .. } => {
-                Self::Network { reason, hint: "use another port, or 0 for any".into(), retryable: true }
-            }
-            NodeError::Bootstrap(_) => Self::invalid(reason, "write it host:port or host:port/NodeId"),
-            NodeError::Io { .. } => {
-                Self::Network { reason, hint: "look at what the system said".into(), retryable: true }
-            }
-            NodeError::File { .. } => {
-                Self::Storage { reason, hint: "look at what the system said".into(), retryable: false }
-            }
-            NodeError::Timeout(_) => {
-                Self::Timeout { reason, hint: "try again; the disk may be slow".into(), retryable: true }
-            }
-            NodeError::NotStarted => Self::NotRunning { reason, hint: "call start first".into(), retryable: false },
-            NodeError::OwnThread => Self::NotRunning {
-                reason,
-                hint: "do not run app code on the thread that wakes it".into(),
-                retryable: false,
-            },
-            NodeError::Closed => {
-                Self::Closed { reason, hint: "make a new node on the same folder".into(), retryable: false }
-            }
-            _ => Self::dead(),
-        }
+        let (kind, reason, retryable) = ((&e).into(), e.to_string(), e.retryable());
+        let hint = match e {
+            NodeError::Command(e) => return e.into(),
+            NodeError::Config(e) => return e.into(),
+            NodeError::Restore(e) => return e.into(),
+            NodeError::Store(e) => return e.into(),
+            NodeError::Unstored { .. } => "free disk space; do not send it again",
+            NodeError::NoTarget(_) => "use the id of a message that the history of this conversation shows",
+            NodeError::NotOwn { .. } => "reply or react to it instead",
+            NodeError::Listen { .. } => "use another port, or 0 for any",
+            NodeError::Bootstrap(_) => "write it host:port or host:port/NodeId",
+            NodeError::Io { .. } | NodeError::File { .. } => "look at what the system said",
+            NodeError::Timeout(_) => "try again; the disk may be slow",
+            NodeError::NotStarted => "call start first",
+            NodeError::OwnThread => "do not run app code on the thread that wakes it",
+            NodeError::Closed => "make a new node on the same folder",
+            _ => return Self::dead(),
+        };
+        Self::of(kind, reason, hint, retryable)
     }
 }

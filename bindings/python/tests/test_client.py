@@ -454,12 +454,49 @@ def test_the_profile_of_a_daemon_is_checked_and_copied(
         assert found.lost == ""
         assert sum(found.records.values()) > 0
         assert alice.backup("alice.donp")
-        with pytest.raises(donp.NotFoundError, match="there already"):
+        with pytest.raises(donp.AlreadyExistsError, match="there already"):
             alice.backup(tmp_path / "alice.donp")
         donp.restore_profile("alice.donp", "copy")
         with donp.Node("copy", offline=True) as copy:
             assert copy.id == alice.id
             assert [m.text for m in copy.history(NETWORK).messages] == ["kept"]
+
+
+# What is wrong with each call, in the same way for a node and for the daemon of another.
+WRONG: dict[str, Callable[[donp.Node | donp.Client, donp.NodeId], object]] = {
+    "to itself": lambda node, _: node.send(node.id, "x"),
+    "empty": lambda node, _: node.broadcast(""),
+    "too long": lambda node, _: node.broadcast("x" * 100_000),
+    "to a stranger": lambda node, stranger: node.send(stranger, "x"),
+    "of a stranger": lambda node, stranger: node.accept_contact(stranger),
+    "keys unknown": lambda node, stranger: (node.add_contact(stranger), node.safety_number(stranger)),
+    "a name that is taken": lambda node, stranger: (
+        node.add_contact(stranger, "one"),
+        node.add_contact(donp.identity_node_id(donp.generate_identity("y")), "one"),
+    ),
+    "blocked": lambda node, stranger: (node.block(stranger), node.send(stranger, "x")),
+    "a ticket": lambda node, _: node.join("t123"),
+    "a ticket of a group": lambda node, _: node.join_group("g123"),
+    "an end that is not there": lambda node, _: node.ack(-1),
+    "not a private one": lambda node, _: node.delete_conversation(NETWORK),
+    "a backup that is there": lambda node, _: (node.backup("twice.donp"), node.backup("twice.donp")),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_client_raises_what_a_node_raises(
+    what: str, daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutations: `Failure::like` keeps the kind of the exit code; `_failure` takes no call for retryable."""
+    monkeypatch.chdir(tmp_path)
+    stranger = donp.identity_node_id(donp.generate_identity("x"))
+    daemon("alice")
+    with donp.Node(tmp_path / "bob", "bob", offline=True) as bob, pytest.raises(donp.DonpError) as own:
+        WRONG[what](bob, stranger)
+    with donp.Client("alice", state_dir=tmp_path / "s") as alice, pytest.raises(donp.DonpError) as other:
+        WRONG[what](alice, stranger)
+    raised = [(type(e.value), e.value.retryable) for e in (own, other)]
+    assert raised[0] == raised[1], (own.value, other.value)
 
 
 async def test_events_of_a_daemon_in_an_event_loop(daemon: Daemon, tmp_path: Path) -> None:

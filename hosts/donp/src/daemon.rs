@@ -99,7 +99,9 @@ fn apply(service: &Service, before: &Loaded, after: &Loaded) {
         changed += 1;
         let done = match name {
             "bootstrap" if after.settings.bootstrap.is_empty() => Ok(()),
+            // Those from before stay known, as every place that was ever entered through.
             "bootstrap" => service.node.join(&after.settings.bootstrap),
+            "announce" => service.node.set_announced(after.settings.announce.clone()),
             "fault" => service.node.set_fault(after.settings.fault.clone()),
             // Read when a profile is opened.
             "passphrase_file" | "passphrase_command" | "key_file" => Ok(()),

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use donp_core::CommandError;
-use donp_runtime::{NodeError, StoreError};
+use donp_runtime::{ErrorKind, NodeError, StoreError};
 use serde_json::{Value, json};
 
 use crate::text::escape_for_terminal;
@@ -61,6 +61,10 @@ impl Exit {
 pub struct Failure {
     /// How the process ends.
     pub exit: Exit,
+    /// What kind of error a program in another language gets.
+    pub kind: ErrorKind,
+    /// Whether the same call can succeed later without being changed.
+    pub retryable: bool,
     /// What is wrong.
     pub what: String,
     /// What to do about it.
@@ -68,8 +72,31 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Of the kind that most failures with this code are.
     pub fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), hint: None }
+        let kind = match exit {
+            Exit::Failed => ErrorKind::NotFound,
+            Exit::Usage => ErrorKind::InvalidInput,
+            Exit::Network => ErrorKind::Timeout,
+            Exit::Untrusted | Exit::Refused => ErrorKind::Denied,
+            Exit::Storage => ErrorKind::Storage,
+            Exit::NoDaemon => ErrorKind::NotRunning,
+            Exit::Bug => ErrorKind::Internal,
+            Exit::Interrupted => ErrorKind::Closed,
+        };
+        Self { exit, kind, retryable: kind == ErrorKind::Timeout, what: what.into(), hint: None }
+    }
+
+    /// Of another kind than [`new`](Self::new) takes it for.
+    #[must_use]
+    pub fn kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// As the error that it puts in words.
+    fn like(self, kind: ErrorKind, retryable: bool) -> Self {
+        Self { kind, retryable, ..self }
     }
 
     /// Adds what to do.
@@ -85,14 +112,24 @@ impl Failure {
 
     /// The `data` of a JSON-RPC error, and the body of `--json` errors.
     pub fn to_json(&self) -> Value {
-        json!({ "exit": self.exit.code(), "message": self.what, "try": self.hint })
+        json!({
+            "exit": self.exit.code(),
+            "kind": self.kind.name(),
+            "retryable": self.retryable,
+            "message": self.what,
+            "try": self.hint,
+        })
     }
 
     /// What the other side of a control socket reported.
     pub fn from_rpc(error: &Value) -> Self {
         let data = &error["data"];
+        let exit = data["exit"].as_u64().and_then(Exit::from_code).unwrap_or(Exit::Failed);
+        let named = |kind: &ErrorKind| data["kind"] == kind.name();
         Self {
-            exit: data["exit"].as_u64().and_then(Exit::from_code).unwrap_or(Exit::Failed),
+            exit,
+            kind: ErrorKind::ALL.iter().copied().find(named).unwrap_or(ErrorKind::Internal),
+            retryable: data["retryable"] == true,
             what: error["message"].as_str().unwrap_or("the daemon refused without a reason").into(),
             hint: data["try"].as_str().map(Into::into),
         }
@@ -114,8 +151,8 @@ impl std::error::Error for Failure {}
 
 impl From<StoreError> for Failure {
     fn from(e: StoreError) -> Self {
-        let what = e.to_string();
-        match e {
+        let (kind, retryable, what) = ((&e).into(), e.retryable(), e.to_string());
+        let failure = match e {
             StoreError::Missing(_) => {
                 Self::new(Exit::Failed, what).hint("donp init --name YOUR_NAME (with the same --profile)")
             }
@@ -147,13 +184,15 @@ impl From<StoreError> for Failure {
                 Self::new(Exit::Storage, format!("{what}: nothing was stored")).hint("free disk space, then try again")
             }
             _ => Self::new(Exit::Storage, what).hint("check the disk and the folder's permissions"),
-        }
+        };
+        failure.like(kind, retryable)
     }
 }
 
 impl From<NodeError> for Failure {
     fn from(e: NodeError) -> Self {
-        match e {
+        let (kind, retryable) = ((&e).into(), e.retryable());
+        let failure = match e {
             NodeError::Store(e) => e.into(),
             NodeError::Command(e) => e.into(),
             NodeError::Unstored { id, source } => Self::new(
@@ -187,13 +226,15 @@ impl From<NodeError> for Failure {
             NodeError::Crashed => Self::new(Exit::Bug, e.to_string()).hint("start it again, and report this bug"),
             NodeError::Closed => Self::new(Exit::NoDaemon, e.to_string()).hint("donp run"),
             _ => Self::new(Exit::Failed, e.to_string()),
-        }
+        };
+        failure.like(kind, retryable)
     }
 }
 
 impl From<CommandError> for Failure {
     fn from(e: CommandError) -> Self {
-        match e {
+        let (kind, retryable) = ((&e).into(), e.retryable());
+        let failure = match e {
             CommandError::TooLong { len, max } => {
                 Self::new(Exit::Failed, format!("the text has {len} bytes and a message carries at most {max}"))
                     .hint("shorten it or send it in parts")
@@ -271,7 +312,8 @@ impl From<CommandError> for Failure {
                     .hint("donp group show GROUP lists the requests")
             }
             other => Self::new(Exit::Failed, other.to_string()),
-        }
+        };
+        failure.like(kind, retryable)
     }
 }
 
@@ -286,7 +328,25 @@ mod tests {
             let error = json!({ "code": -32_000, "message": failure.what, "data": failure.to_json() });
             assert_eq!(Failure::from_rpc(&error), failure);
         }
+        for kind in ErrorKind::ALL {
+            let failure = Failure::new(Exit::Failed, "what").like(*kind, true);
+            assert_eq!(Failure::from_rpc(&json!({ "message": "what", "data": failure.to_json() })), failure);
+        }
         assert_eq!(Failure::from_rpc(&json!({})).exit, Exit::Failed);
+    }
+
+    /// Mutation: one of the three `From` does without `like`.
+    #[test]
+    fn a_failure_has_the_kind_of_its_error() {
+        let is = |failure: Failure| (failure.exit, failure.kind, failure.retryable);
+        let busy: Failure = CommandError::Busy("outbox").into();
+        assert_eq!(is(busy), (Exit::Refused, ErrorKind::Busy, true));
+        let is_own: Failure = NodeError::Command(CommandError::ToSelf).into();
+        assert_eq!(is(is_own), (Exit::Failed, ErrorKind::InvalidInput, false));
+        let full: Failure = NodeError::Store(StoreError::Full).into();
+        assert_eq!(is(full), (Exit::Storage, ErrorKind::Storage, true));
+        assert_eq!(is(StoreError::Exists("x".into()).into()), (Exit::Failed, ErrorKind::AlreadyExists, false));
+        assert_eq!(is(NodeError::Crashed.into()), (Exit::Bug, ErrorKind::Internal, false));
     }
 
     #[test]

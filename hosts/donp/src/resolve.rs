@@ -1,7 +1,7 @@
 //! Whom a person means: `all`, an id, the beginning of one, or a name of a node or a group.
 
 use donp_core::{Conversation, GroupId, MessageId, NodeId, Peer};
-use donp_runtime::Folded;
+use donp_runtime::{ErrorKind, Folded};
 
 use crate::failure::{Exit, Failure};
 
@@ -179,6 +179,7 @@ fn only<T: PartialEq + Copy>(text: &str, meant: Meant<T>, nobody: impl FnOnce() 
     list.sort();
     list.dedup();
     Err(Failure::new(Exit::Failed, format!("'{text}' can be {}", list.join(" or ")))
+        .kind(ErrorKind::InvalidInput)
         .hint("give more characters of the id"))
 }
 

@@ -18,7 +18,7 @@ use donp_core::{
     Content, Conversation, Durable, Event, GroupId, MemberState, Message, MessageId, NodeId, NodeState,
     ParseTicketError, Peer, Ticket, WallTime,
 };
-use donp_runtime::{Node, NodeError, Profile, Protection, api};
+use donp_runtime::{ErrorKind, Node, NodeError, Profile, Protection, api};
 use serde_json::{Value, json};
 
 use crate::failure::{Exit, Failure};
@@ -310,6 +310,7 @@ impl Service {
         }
         let ticket: Ticket = target.parse().map_err(|e: ParseTicketError| {
             Failure::new(Exit::Failed, format!("the ticket is damaged: {e}"))
+                .kind(ErrorKind::InvalidInput)
                 .hint("copy it again, whole, from `donp invite`")
         })?;
         self.node.join_ticket(&ticket)?;

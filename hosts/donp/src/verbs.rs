@@ -231,6 +231,13 @@ fn status_table(s: &Status, out: &Output) -> String {
     if s.damaged_records > 0 {
         rows.push(vec!["TROUBLE".into(), out.hints.of(&lost(s.damaged_records))]);
     }
+    let settled = s.lost_records.saturating_sub(s.damaged_records);
+    if settled > 0 {
+        rows.push(vec![
+            "lost".into(),
+            format!("{settled} records before a repair: `⋮` in history stands where messages are missing"),
+        ]);
+    }
     if let Some(e) = &s.store_error {
         rows.push(vec!["TROUBLE".into(), escape_for_terminal(e)]);
     }

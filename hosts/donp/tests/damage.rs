@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use common::{Place, secret, until};
+use common::{Place, run_by, secret, until};
 use serde_json::Value;
 
 fn file(place: &Place, profile: &str) -> PathBuf {
@@ -61,6 +61,39 @@ fn messages_that_a_disk_lost_are_said_and_come_back() {
     assert_eq!(place.texts("bob", "alice"), ["private"]);
     // What a person has seen is settled.
     place.run("bob", &["check"]).ok();
+}
+
+/// A repair ends the warning. What is missing stays marked, until others have sent it again.
+/// Mutations: `mend::settle` writes no `settled`; `Gaps` asks for what is not settled only.
+#[test]
+fn a_repaired_profile_shows_where_messages_are_missing() {
+    let place = Place::new();
+    let (alice, bob) = place.pair();
+    say(&place, "alice", 0..8);
+    until("bob has all", || (place.texts("bob", "all") == texts_of(0..8)).then_some(()));
+    bob.stop("TERM");
+    let sql =
+        "DELETE FROM records WHERE tbl = 160 AND key IN (SELECT key FROM records WHERE tbl = 160 LIMIT 3 OFFSET 3)";
+    assert_eq!(rusqlite::Connection::open(file(&place, "bob")).unwrap().execute(sql, []).unwrap(), 3);
+    let repaired = place.run("bob", &["check", "--repair"]).ok().out;
+    assert!(repaired.contains("repaired: 3 of chat.entries are lost"), "{repaired}");
+    for args in [&["history", "all"][..], &["history", "all", "--originals"]] {
+        let shown = place.run("bob", args).ok();
+        assert_eq!(shown.out.matches("⋮ this profile lost messages here").count(), 1, "{shown:?}");
+        assert!(!shown.err.contains("are lost"), "the warning ended: {shown:?}");
+    }
+    let gaps = place.json("bob", &["history", "all"]).json();
+    assert_eq!(gaps.iter().filter(|m| m["gap_before"] == true).count(), 1, "{gaps:?}");
+    let status = place.run("bob", &["status"]).ok().out;
+    assert!(!status.contains("TROUBLE") && status.contains("3 records before a repair"), "{status}");
+    let status = place.status("bob");
+    assert_eq!((&status["damaged_records"], &status["lost_records"]), (&0.into(), &3.into()));
+    let checked = place.run("bob", &["check"]).ok().out;
+    assert!(checked.contains("lost before: 3 of chat.entries"), "{checked}");
+    let _bob = place.start("bob", &["--bootstrap", &alice.place()]);
+    until("what was lost comes back", || (place.texts("bob", "all") == texts_of(0..8)).then_some(()));
+    let shown = place.run("bob", &["history", "all"]).ok();
+    assert_eq!(shown.out.matches('⋮').count(), 0, "{shown:?}");
 }
 
 #[test]
@@ -158,6 +191,58 @@ fn a_file_that_is_removed_under_a_running_node_is_written_again() {
     assert_eq!(place.texts("alice", "all"), texts_of(0..5));
 }
 
+/// The calls by which a command made folders and synced them; none where there is no `strace`, or nothing may be traced.
+fn folder_calls(command: &std::process::Command, log: &std::path::Path) -> Option<Vec<String>> {
+    let calls = "trace=mkdir,mkdirat,fsync,fdatasync";
+    let mut traced = std::process::Command::new("strace");
+    traced.args(["-f", "-y", "-e", calls, "-o"]).arg(log);
+    let ran = run_by(traced, command).output().ok()?;
+    let log = fs::read_to_string(log).unwrap_or_default();
+    if log.is_empty() {
+        return None;
+    }
+    assert!(ran.status.success(), "{ran:?}");
+    Some(log.lines().filter(|call| call.ends_with("= 0")).map(Into::into).collect())
+}
+
+/// A folder whose name is not on the disk is lost with the power, and all that is in it.
+/// Mutations: `make_dirs` syncs nothing, or the last folder only; `restore`, `import_profile` or `private_dir` call
+/// `create_dir_all`.
+#[test]
+fn every_new_folder_is_synced_into_the_one_above() {
+    let place = Place::new();
+    place.init("alice");
+    let at = |name: &str| place.path().join(name).to_str().expect("UTF-8").to_owned();
+    secret(&place.path().join("pass"), "on the road");
+    let (backup, export, pass) = (at("b/one/two"), at("alice.export"), at("pass"));
+    place.run("alice", &["profile", "export", &export, "--export-passphrase-file", &pass]).ok();
+    let [init, restore, import] = ["i/one/two", "r/one/two", "m/one/two"].map(at);
+    let commands: [&[&str]; 4] = [
+        &["--state-dir", &init, "init", "--name", "Carol"],
+        &["backup", &backup],
+        &["--state-dir", &restore, "restore", &backup],
+        &["--state-dir", &import, "profile", "import", &export, "--export-passphrase-file", &pass],
+    ];
+    for command in commands {
+        let Some(calls) = folder_calls(&place.command("alice", command), &place.path().join("strace")) else {
+            assert!(std::env::var("DONP_REQUIRE_ALL").is_err(), "nothing may be skipped here");
+            return eprintln!("SKIPPED: there is no strace, or the system lets no process be traced");
+        };
+        let made =
+            |call: &String| call.contains("mkdir").then(|| PathBuf::from(call.split('"').nth(1).expect("a path")));
+        let synced =
+            |call: &String| call.contains("sync").then(|| call.split(['<', '>']).nth(1).expect("a path").to_owned());
+        let folders: Vec<(usize, PathBuf)> =
+            calls.iter().enumerate().filter_map(|(n, call)| Some((n, made(call)?))).collect();
+        assert!(folders.len() >= 3, "{command:?}: {calls:#?}");
+        for (n, folder) in folders {
+            let above = folder.parent().expect("a folder above").to_str();
+            let is_synced = calls.iter().skip(n).filter_map(synced).any(|path| Some(path.as_str()) == above);
+            assert!(is_synced, "{command:?}: {} has no name on the disk: {calls:#?}", folder.display());
+        }
+    }
+}
+
 /// A disk of 700 KiB in a namespace of its own, where the system gives one.
 /// Mutation: the old text, "nothing was lost", for whatever was taken.
 #[test]
@@ -208,6 +293,68 @@ fn a_full_disk_says_whether_a_message_was_taken() {
     let shown: Vec<&str> =
         out.lines().filter(|l| l.contains("  alice  ")).map(|l| l.rsplit("  ").next().unwrap()).collect();
     assert_eq!(shown, ["first", "in memory", "last"], "{out}{err}");
+}
+
+/// A disk that can be read is read: also what a killed node left in its log, with or without the index of the log, which SQLite
+/// would make beside it. It is copied from there too.
+/// Mutations: `open_to_read` reads the file alone, or gives up beside a log; `copy_database` opens the file to write.
+#[test]
+fn a_profile_on_a_read_only_disk_is_read_and_copied() {
+    let place = Place::new();
+    place.init("alice");
+    say(&place, "alice", 0..3);
+    let folder = place.path().join("s/alice");
+    let donp = format!(
+        "{} --state-dir {} --config {} -p alice",
+        env!("CARGO_BIN_EXE_donp"),
+        place.path().join("s").display(),
+        place.config().display()
+    );
+    let pass = place.path().join("pass");
+    secret(&pass, "on the road");
+    let read_only = |script: &str| -> common::Ran {
+        let (folder, script) = (folder.display(), script.replace("donp ", &format!("{donp} ")));
+        let script = format!(
+            "mount --bind {folder} {folder} && mount -o remount,bind,ro {folder} || exit 99; \
+             ! touch {folder}/x 2>/dev/null || exit 99; {script}"
+        );
+        let mut command = std::process::Command::new("unshare");
+        command.env("DONP_DISCOVERY_LAN", "off").args(["-rm", "sh", "-c", &script]).output().expect("unshare").into()
+    };
+    if read_only("true").code != Some(0) {
+        assert!(std::env::var("DONP_REQUIRE_ALL").is_err(), "nothing may be skipped here");
+        return eprintln!("SKIPPED: this system makes no folder read-only for a test");
+    }
+    let is_read_and_copied = |case: &str, n: u32| {
+        let shown = read_only("donp --json history --limit 100").ok();
+        let texts: Vec<_> = shown.json().iter().filter_map(|m| m["text"].as_str().map(str::to_owned)).collect();
+        assert_eq!(texts, texts_of(0..n), "{case}");
+        read_only("donp check").ok();
+        for (how, to) in [("folder", "copy"), ("file", "copy.donp")] {
+            let (name, to) = (format!("{case}-{how}"), place.path().join(format!("{case}-{to}")));
+            read_only(&format!("donp backup {}", to.display())).ok();
+            place.run(&name, &["restore", to.to_str().expect("UTF-8")]).ok();
+            assert_eq!(place.texts(&name, "all"), texts_of(0..n), "{name}");
+        }
+        let (name, to) = (format!("{case}-export"), place.path().join(format!("{case}.export")));
+        let passphrase = format!("--export-passphrase-file {}", pass.display());
+        read_only(&format!("donp profile export {} {passphrase}", to.display())).ok();
+        let import = ["profile", "import", to.to_str().expect("UTF-8"), "--export-passphrase-file"];
+        place.run(&name, &[&import[..], &[pass.to_str().expect("UTF-8")]].concat()).ok();
+        assert_eq!(place.texts(&name, "all"), texts_of(0..n), "{name}");
+    };
+    is_read_and_copied("closed", 3);
+
+    let alice = place.start("alice", &[]);
+    say(&place, "alice", 3..6);
+    alice.kill();
+    assert!(fs::metadata(folder.join("node.db-wal")).expect("a log").len() > 0);
+    is_read_and_copied("killed", 6);
+    fs::remove_file(folder.join("node.db-shm")).expect("an index of the log");
+    is_read_and_copied("moved", 6);
+    // What was only read is as it was.
+    assert!(fs::metadata(folder.join("node.db-wal")).expect("a log").len() > 0);
+    assert_eq!(place.texts("alice", "all"), texts_of(0..6));
 }
 
 /// A profile goes to another machine while its node runs, and what it says there is another log of the same device. Then its

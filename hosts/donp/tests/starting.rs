@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{Place, Ran, signal_process, until};
+use common::{BEFORE_A_LOOK, Place, Ran, signal_process, until, until_within};
 
 /// The user `nobody` of every Linux.
 const NOBODY: u32 = 65_534;
@@ -116,6 +116,31 @@ fn another_users_profile_is_not_a_missing_one() {
     let run = as_owner(&place, &["run"]).unwrap().output().unwrap();
     Ran::from(run).fails(6, &["permission denied"]);
     fs::set_permissions(&dir, Permissions::from_mode(0o700)).unwrap();
+}
+
+/// Mutations: `apply` leaves out `announce`, or says nothing of what stays; `set_announced` does not look around.
+#[test]
+fn settings_read_again_are_announced_or_said_to_wait() {
+    let place = Place::new();
+    place.init("alice");
+    let log = place.path().join("log");
+    let alice = place.start_logged("alice", &[], &log);
+    let announce = |addresses: &str| {
+        let settings = format!("announce = [{addresses}]\n[gossip]\nttl = 9\n");
+        fs::write(place.config(), settings).unwrap();
+        signal_process(alice.pid(), "HUP");
+    };
+    let announced = || -> Vec<String> {
+        let ticket: donp_core::Ticket = place.run("alice", &["invite"]).ok().out.trim().parse().unwrap();
+        ticket.addrs.iter().map(ToString::to_string).collect()
+    };
+    announce("\"203.0.113.9:4000\"");
+    until_within(BEFORE_A_LOOK, "it is announced", || (announced() == ["203.0.113.9:4000"]).then_some(()));
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(said.lines().any(|line| line.contains("gossip.ttl") && line.contains("until the next start")), "{said}");
+    assert!(!said.contains("announce stays"), "{said}");
+    announce("");
+    until_within(BEFORE_A_LOOK, "it is not announced any more", || (announced() == [alice.address()]).then_some(()));
 }
 
 /// Mutation: `apply` leaves out `bootstrap`.

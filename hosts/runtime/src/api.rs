@@ -564,6 +564,8 @@ pub struct Status {
     pub store_error: Option<String>,
     /// Records that could not be read since the start.
     pub damaged_records: u64,
+    /// Records that this profile lost in all, also those that `donp check --repair` took as known: history may have holes.
+    pub lost_records: u64,
     /// Records that the check in the background opened in its present round, or in the last one.
     pub checked_records: u64,
     /// When its last round ended, in milliseconds since 1970.
@@ -691,6 +693,7 @@ impl Status {
             protection: host.protection.name().into(),
             store_error: host.store_error,
             damaged_records: host.damaged_records,
+            lost_records: host.lost_records,
             checked_records: host.checked_records,
             checked_at_ms: host.checked_at_ms,
             commits: host.commits,

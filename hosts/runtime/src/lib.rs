@@ -43,7 +43,7 @@ mod socket;
 mod stderr;
 mod store;
 
-pub use error::NodeError;
+pub use error::{ErrorKind, NodeError};
 pub use events::{EventPage, EventStream, Ready};
 pub use fault::{Fault, FaultStats, ParseFaultError};
 pub use folded::Folded;

@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use donp_core::{Bootstrap, NodeId};
 
-/// A name whose addresses are known is looked up again after this.
+/// A name whose addresses are known is looked up again after this; so is, at the latest, one that could not be looked up: no
+/// failure is kept for longer (RFC 9520 §3.2).
 const REFRESH: Duration = Duration::from_secs(300);
-/// A name that could not be looked up is tried again after this.
-const RETRY: Duration = Duration::from_secs(15);
+/// A name that could not be looked up is tried again after this, then after twice as long each time (RFC 9520 §3.2).
+const RETRY: Duration = Duration::from_secs(5);
 /// Addresses taken of one name.
 const MAX_ADDRESSES: usize = 8;
 
@@ -125,7 +126,9 @@ impl Resolver {
     /// `tell` is called on the resolver's thread for each answer that differs from the one before.
     pub(crate) fn start(tell: impl FnMut(Resolved) + Send + 'static) -> std::io::Result<Self> {
         let (add, names) = channel();
-        thread::Builder::new().name("donp-names".into()).spawn(move || run(&names, look_up, tell))?;
+        thread::Builder::new().name("donp-names".into()).spawn(move || {
+            run(|wait| names.recv_timeout(wait), Instant::now, look_up, tell);
+        })?;
         Ok(Self { add: Some(add) })
     }
 
@@ -143,34 +146,44 @@ fn look_up(name: &BootstrapName) -> Result<Vec<Bootstrap>, String> {
     if found.is_empty() { Err("the name has no address".into()) } else { Ok(found) }
 }
 
-/// Not joined at the end of a node: a look-up cannot be interrupted. It ends when the sender is gone.
+/// A name that is looked up again and again.
+struct Entry {
+    due: Instant,
+    /// The pause after the next failure.
+    pause: Duration,
+    last: Option<Result<Vec<Bootstrap>, String>>,
+}
+
+/// Not joined at the end of a node: a look-up cannot be interrupted. `next` gives a name that was added, or an error after the
+/// time it is given; it ends when the sender is gone.
 fn run(
-    names: &Receiver<BootstrapName>,
+    mut next: impl FnMut(Duration) -> Result<BootstrapName, RecvTimeoutError>,
+    now: impl Fn() -> Instant,
     mut look_up: impl FnMut(&BootstrapName) -> Result<Vec<Bootstrap>, String>,
     mut tell: impl FnMut(Resolved),
 ) {
-    struct Entry {
-        due: std::time::Instant,
-        last: Option<Result<Vec<Bootstrap>, String>>,
-    }
     let mut known: BTreeMap<BootstrapName, Entry> = BTreeMap::new();
     loop {
-        let now = std::time::Instant::now();
-        let wait = known.values().map(|e| e.due.saturating_duration_since(now)).min().unwrap_or(REFRESH);
-        match names.recv_timeout(wait) {
+        let at = now();
+        let wait = known.values().map(|e| e.due.saturating_duration_since(at)).min().unwrap_or(REFRESH);
+        match next(wait) {
             Ok(name) => {
                 // Asked again: the asker wants an answer even if it is the same.
-                known.insert(name, Entry { due: now, last: None });
+                known.insert(name, Entry { due: at, pause: RETRY, last: None });
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
         for (name, entry) in &mut known {
-            if entry.due > std::time::Instant::now() {
+            if entry.due > now() {
                 continue;
             }
             let found = look_up(name);
-            entry.due = std::time::Instant::now() + if found.is_ok() { REFRESH } else { RETRY };
+            if found.is_ok() {
+                (entry.due, entry.pause) = (now() + REFRESH, RETRY);
+            } else {
+                (entry.due, entry.pause) = (now() + entry.pause, (entry.pause * 2).min(REFRESH));
+            }
             if entry.last.as_ref() != Some(&found) {
                 entry.last = Some(found.clone());
                 tell(Resolved { name: name.clone(), found });
@@ -244,9 +257,61 @@ mod tests {
             "good.example" => Ok(vec![Bootstrap { addr: "127.0.0.1:1".parse().unwrap(), id: None }]),
             _ => Err("no such name".into()),
         };
-        run(&names, answer, |r| told.push((r.name.to_string(), r.found.is_ok())));
+        let tell = |r: Resolved| told.push((r.name.to_string(), r.found.is_ok()));
+        run(|wait| names.recv_timeout(wait), Instant::now, answer, tell);
         let expected = [("good.example:1", true), ("bad.example:1", false), ("good.example:1", true)];
         assert_eq!(told, expected.map(|(n, ok)| (n.to_string(), ok)));
+    }
+
+    /// One name in virtual time, and what each of its look-ups gives: the last byte of its address, or none. When it was asked,
+    /// in seconds, and what was told.
+    fn asked(answers: &[Option<u8>]) -> (Vec<u64>, Vec<Option<u8>>) {
+        let (begin, clock) = (Instant::now(), std::cell::Cell::new(Duration::ZERO));
+        let name: BootstrapName = "moving.example:1".parse().unwrap();
+        let (mut added, mut times, mut told) = (Some(name), Vec::new(), Vec::new());
+        let left = std::cell::Cell::new(answers);
+        let next = |wait| match added.take() {
+            Some(name) => Ok(name),
+            None if left.get().is_empty() => Err(RecvTimeoutError::Disconnected),
+            None => {
+                clock.set(clock.get() + wait);
+                Err(RecvTimeoutError::Timeout)
+            }
+        };
+        let look_up = |_: &BootstrapName| {
+            times.push(clock.get().as_secs());
+            let (answer, rest) = left.get().split_first().expect("an answer is left");
+            left.set(rest);
+            let addr = |last| SocketAddr::from(([192, 0, 2, last], 1));
+            answer.map(|last| vec![Bootstrap { addr: addr(last), id: None }]).ok_or_else(|| "no such name".into())
+        };
+        let tell = |r: Resolved| {
+            told.push(r.found.ok().map(|found| match found[0].addr.ip() {
+                IpAddr::V4(ip) => ip.octets()[3],
+                IpAddr::V6(ip) => panic!("{ip}"),
+            }));
+        };
+        run(next, || begin + clock.get(), look_up, tell);
+        (times, told)
+    }
+
+    /// Mutations: the pause stays, or has no end; a failure after an answer goes on with the last pause.
+    #[test]
+    fn a_name_that_fails_is_asked_again_after_growing_pauses() {
+        let (times, told) = asked(&[None; 10]);
+        assert_eq!(times, [0, 5, 15, 35, 75, 155, 315, 615, 915, 1_215]);
+        assert_eq!(told, [None], "said once");
+        let (times, told) = asked(&[None, None, Some(1), None, None, Some(1)]);
+        assert_eq!(times, [0, 5, 15, 315, 320, 330]);
+        assert_eq!(told, [None, Some(1), None, Some(1)]);
+    }
+
+    /// Mutations: a name that was found is not asked again; an answer is told again, or only the first.
+    #[test]
+    fn a_name_that_moved_is_told_after_its_time() {
+        let (times, told) = asked(&[Some(1), Some(1), Some(2), Some(2), Some(1)]);
+        assert_eq!(times, [0, 300, 600, 900, 1_200]);
+        assert_eq!(told, [Some(1), Some(2), Some(1)]);
     }
 
     #[test]

@@ -59,14 +59,13 @@ from .content import (
 from .devices import DeviceInfo
 from .engine import _sort_places
 from .errors import (
+    _NAMED,
     ClosedError,
     DeniedError,
     DonpError,
     InternalError,
     InvalidInputError,
-    NotFoundError,
     NotRunningError,
-    StorageError,
     TimeoutError,
 )
 from .events import (
@@ -97,18 +96,6 @@ _ANSWER_WITHIN = 70.0
 _LONGEST_LINE = 256 << 20
 # A blocking wait is at most this long, so that a stream that is closed elsewhere ends.
 _SLICE = 0.2
-
-# What `donp` ends with for each kind of failure (docs/control.md).
-_KINDS: dict[int, type[DonpError]] = {
-    1: NotFoundError,
-    2: InvalidInputError,
-    3: TimeoutError,
-    4: DeniedError,
-    5: DeniedError,
-    6: StorageError,
-    7: NotRunningError,
-    70: InternalError,
-}
 
 
 class _Line:
@@ -203,8 +190,8 @@ def _here(process: int, what: str) -> None:
 
 def _failure(error: dict[str, Any]) -> DonpError:
     data = error.get("data") or {}
-    kind = _KINDS.get(data.get("exit", 1), NotFoundError)
-    return kind(str(error.get("message")), str(data.get("try") or ""), data.get("exit") == 3)
+    kind = _NAMED.get(data.get("kind"), InternalError)
+    return kind(str(error.get("message")), str(data.get("try") or ""), data.get("retryable") is True)
 
 
 def _socket_of(profile: str, state_dir: str | os.PathLike[str] | None) -> Path:
@@ -223,10 +210,9 @@ class Client:
     """The node of a running daemon (`donp run`), commanded over its control socket.
 
     What it has is named as in `Node` and takes and gives the same values; it lacks what is of the process
-    itself, such as `shutdown`, and `add_file_bytes`. A failure is the class of error that `donp` ends with,
-    which are fewer than those of `Node`: `NotFoundError` also for what is there already and for what else
-    can be corrected, `DeniedError` also for a queue without room. The socket belongs to one user, so there is
-    nothing to log in with. Paths are the daemon's to open: relative ones are made whole here.
+    itself, such as `shutdown`, and `add_file_bytes`. It raises the errors that `Node` raises. The socket
+    belongs to one user, so there is nothing to log in with. Paths are the daemon's to open: relative ones are
+    made whole here.
 
     Use it in `with`, which closes the connection; the daemon goes on. Calls may come from any thread, one
     after the other. In a forked child it raises `ClosedError`.
@@ -475,14 +461,12 @@ class Client:
 
         Waits three seconds for the keys of a linked node.
         """
-        with _keys_known():
-            found = self._call("safety_number", peer=_node_id(node))
+        found = self._call("safety_number", peer=_node_id(node))
         return SafetyNumber(number=found["number"], code=found["code"])
 
     def verify_contact(self, node: NodeId, shown: str) -> None:
         """Compares what the other side says or shows with the safety number, as `Node.verify_contact`."""
-        with _keys_known():
-            self._call("verify_contact", peer=_node_id(node), shown=shown)
+        self._call("verify_contact", peer=_node_id(node), shown=shown)
 
     def accept_change(self, node: NodeId) -> None:
         """Goes on with a verified contact whose key changed, as `Node.accept_change`."""
@@ -789,7 +773,8 @@ class Client:
     def save_file(self, file: FileId, path: str | os.PathLike[str]) -> int:
         """Has the daemon write a file that is here whole to a new file, and gives its size.
 
-        What is there already is not replaced, and raises `NotFoundError`, as does a file that is not whole.
+        What is there already is not replaced. Raises `NotFoundError` if the file is not here whole,
+        `StorageError` if it cannot be written.
         """
         return int(self._call("save_file", file=_file_id(file), path=_whole(path))["size"])
 
@@ -807,8 +792,8 @@ class Client:
     def backup(self, to: str | os.PathLike[str]) -> bool:
         """Has the daemon copy its profile to a file, if `to` ends with `.donp`, or a folder.
 
-        Says whether the copy holds the key that opens it, as `Node.backup`. Raises `NotFoundError` if `to` is
-        there.
+        Says whether the copy holds the key that opens it, as `Node.backup`. Raises `AlreadyExistsError` if
+        `to` is there.
         """
         return bool(self._call("backup", to=_whole(to))["key"])
 
@@ -992,15 +977,6 @@ async def _readable(of: socket.socket) -> None:
     finally:
         loop.remove_reader(own)
         os.close(own)
-
-
-@contextlib.contextmanager
-def _keys_known() -> Iterator[None]:
-    """What is not known yet is not found, as for `Node`."""
-    try:
-        yield
-    except TimeoutError as e:
-        raise NotFoundError(str(e), e.hint, True) from None
 
 
 def _whole(path: str | os.PathLike[str]) -> str:

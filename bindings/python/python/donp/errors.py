@@ -8,6 +8,7 @@ says otherwise. The classes are stable; the words are for people and may change.
 from __future__ import annotations
 
 import builtins
+import re
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -121,6 +122,11 @@ _KINDS: dict[type[_ffi.DonpError], type[DonpError]] = {
     _ffi.DonpError.Damaged: DamagedError,
     _ffi.DonpError.Closed: ClosedError,
     _ffi.DonpError.Internal: InternalError,
+}
+# As the control socket of a daemon names them: `invalid_input`.
+_NAMED: dict[str, type[DonpError]] = {
+    re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__.removesuffix("Error")).lower(): kind
+    for kind in _KINDS.values()
 }
 
 # What the generated code raises, and nothing that leaves this package.

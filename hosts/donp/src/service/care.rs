@@ -1,6 +1,6 @@
 //! Looking at the profile of the running node, and copying it: from JSON to JSON.
 
-use donp_runtime::{NodeError, StoreError};
+use donp_runtime::{ErrorKind, NodeError, StoreError};
 use serde_json::{Value, json};
 
 use super::{Service, files};
@@ -38,6 +38,7 @@ impl Service {
         let has_key = self.node.backup(place).map_err(|e| match e {
             NodeError::Store(StoreError::Exists(_)) => {
                 Failure::new(Exit::Failed, format!("{} is there already", place.display()))
+                    .kind(ErrorKind::AlreadyExists)
                     .hint("a new folder or file for each backup")
             }
             e => e.into(),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use donp_core::{DeviceTicket, ParseTicketError};
-use donp_runtime::api;
+use donp_runtime::{ErrorKind, api};
 use serde_json::{Value, json};
 
 use super::{POLL_INTERVAL, Service, no_daemon, number_of, text_of};
@@ -81,6 +81,7 @@ impl Service {
         }
         let ticket: DeviceTicket = text_of(params, "ticket")?.trim().parse().map_err(|e: ParseTicketError| {
             Failure::new(Exit::Failed, format!("the ticket is damaged: {e}"))
+                .kind(ErrorKind::InvalidInput)
                 .hint("copy it again, whole, from `donp device add`")
         })?;
         let longest = longest_of(params)?;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use donp_core::{Attachment, Content, Conversation, FileId, FileInfo, Message, NodeId};
-use donp_runtime::{NodeError, api};
+use donp_runtime::{ErrorKind, NodeError, api};
 use serde_json::{Value, json};
 
 use super::{POLL_INTERVAL, Service, Wait, left, number_of, text_of, wait_of};
@@ -145,6 +145,7 @@ impl Service {
         match (meant.pop(), meant.is_empty()) {
             (Some(file), true) => Ok(file),
             (Some(_), false) => Err(Failure::new(Exit::Failed, format!("'{text}' begins the ids of several files"))
+                .kind(ErrorKind::InvalidInput)
                 .hint("give more of the id: donp file list")),
             (None, _) => Err(Failure::new(Exit::Failed, format!("there is no file '{text}' here"))
                 .hint("at least 6 characters of an id that donp file list shows")),

@@ -7,7 +7,7 @@ use donp_core::{
     CommandError, Conversation, Durable, Event, GroupChange, GroupHistory, GroupId, GroupKind, GroupPolicy, GroupRole,
     GroupTicket, NodeId, ParseTicketError, Refusal,
 };
-use donp_runtime::{NodeError, api};
+use donp_runtime::{ErrorKind, NodeError, api};
 use serde_json::{Value, json};
 
 use super::{POLL_INTERVAL, Service, Wait, left, no_daemon, number_of, text_of, wait_of};
@@ -109,7 +109,7 @@ impl Service {
     fn join_group(&self, params: &Value, gone: &dyn Fn() -> bool) -> Result<Value, Failure> {
         let text = text_of(params, "ticket")?.trim();
         let ticket: GroupTicket = text.parse().map_err(|e: ParseTicketError| {
-            let what = Failure::new(Exit::Failed, format!("the ticket is damaged: {e}"));
+            let what = Failure::new(Exit::Failed, format!("the ticket is damaged: {e}")).kind(ErrorKind::InvalidInput);
             match text.chars().next() {
                 Some('t' | 'T') => what.hint("this is a ticket for a network: donp join TICKET"),
                 _ => what.hint("copy it again, whole, from `donp group invite`"),
@@ -120,6 +120,7 @@ impl Service {
         self.node.join_group(&ticket).map_err(|e| match e {
             NodeError::Command(CommandError::ToSelf) => {
                 Failure::new(Exit::Failed, "this ticket was issued by this node")
+                    .kind(ErrorKind::InvalidInput)
                     .hint("give it to the node that should join")
             }
             NodeError::Command(CommandError::NotAllowed(why)) => {

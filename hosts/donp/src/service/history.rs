@@ -113,7 +113,7 @@ impl Service {
     }
 
     fn gaps(&self, looks: bool) -> Result<Gaps, Failure> {
-        let is_damaged = looks && self.node.status()?.host.damaged_records > 0;
+        let is_damaged = looks && self.node.status()?.host.lost_records > 0;
         Ok(Gaps { is_damaged, newer: None, before: Vec::new() })
     }
 

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 const LONG: Duration = Duration::from_secs(60);
+/// A node looks at its interfaces a minute after the last look (`LOOK_EVERY`). What is seen before was seen for another reason.
+pub const BEFORE_A_LOOK: Duration = Duration::from_secs(50);
 
 /// What a run of the program gave.
 #[derive(Debug)]
@@ -143,14 +145,9 @@ impl Place {
     pub fn start_inside(&self, process: u32, profile: &str, args: &[&str]) -> Daemon {
         let run = self.command(profile, &[&["--json", "run"], args].concat());
         let mut command = Command::new("nsenter");
-        command.args(["-n", "-t", &process.to_string()]).arg(run.get_program()).args(run.get_args());
-        for (name, value) in run.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        command.env_remove("DONP_DISCOVERY_LAN").stdin(Stdio::null());
+        command.args(["-n", "-t", &process.to_string()]);
+        let mut command = run_by(command, &run);
+        command.env_remove("DONP_DISCOVERY_LAN");
         Self::started(command)
     }
 
@@ -158,6 +155,25 @@ impl Place {
     pub fn start_near(&self, profile: &str, args: &[&str]) -> Daemon {
         let mut command = self.command(profile, &[&["--json", "run"], args].concat());
         command.env_remove("DONP_DISCOVERY_LAN");
+        Self::started(command)
+    }
+
+    /// As [`start`](Self::start); what the daemon says on stderr is in `log`.
+    pub fn start_logged(&self, profile: &str, args: &[&str], log: &Path) -> Daemon {
+        let listen = ["--json", "run", "--listen", "127.0.0.1:0"];
+        let mut command = self.command(profile, &[&listen, args].concat());
+        command.stderr(std::fs::File::create(log).expect("a file"));
+        Self::started(command)
+    }
+
+    /// As [`start_logged`](Self::start_logged) on all addresses, where a name leads to what stands in `hosts`, in the form of hosts(5), at the time.
+    pub fn start_with_hosts(&self, profile: &str, args: &[&str], hosts: &Path, log: &Path) -> Daemon {
+        let run = self.command(profile, &[&["--json", "run"], args].concat());
+        let mut command = Command::new("unshare");
+        let inside = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+        command.args(["-m", "sh", "-c", inside]).arg(hosts);
+        let mut command = run_by(command, &run);
+        command.stderr(std::fs::File::create(log).expect("a file"));
         Self::started(command)
     }
 
@@ -200,6 +216,19 @@ impl Place {
         let messages = lines.iter().filter(|l| l["type"] == "message");
         messages.map(|m| m["text"].as_str().expect("a text").into()).collect()
     }
+}
+
+/// What `run` does, with its environment, as the last arguments of another program.
+pub fn run_by(mut program: Command, run: &Command) -> Command {
+    program.arg(run.get_program()).args(run.get_args());
+    for (name, value) in run.get_envs() {
+        match value {
+            Some(value) => program.env(name, value),
+            None => program.env_remove(name),
+        };
+    }
+    program.stdin(Stdio::null());
+    program
 }
 
 /// A running daemon; killed when dropped.
@@ -262,13 +291,19 @@ pub fn secret(path: &Path, text: &str) {
 }
 
 #[track_caller]
-pub fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + LONG;
+pub fn until<T>(what: &str, check: impl FnMut() -> Option<T>) -> T {
+    until_within(LONG, what, check)
+}
+
+/// Also for what would come by itself at some time: it has to come before.
+#[track_caller]
+pub fn until_within<T>(limit: Duration, what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
     loop {
         if let Some(value) = check() {
             return value;
         }
-        assert!(Instant::now() < deadline, "not within {LONG:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

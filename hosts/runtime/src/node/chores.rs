@@ -61,6 +61,12 @@ impl Chores {
         is_over
     }
 
+    /// The minute ends after `left`.
+    #[cfg(test)]
+    pub(super) fn minute_ends(&mut self, left: Duration, now: Instant) {
+        self.next_minute = now + left;
+    }
+
     pub(super) fn is_hour_over(&mut self, now: Instant) -> bool {
         let is_over = self.next_hour <= now;
         if is_over {

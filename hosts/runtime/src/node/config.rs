@@ -98,6 +98,8 @@ pub struct HostStatus {
     pub commits: u64,
     /// Stored records that could not be read since the start.
     pub damaged_records: u64,
+    /// Records that this profile lost in all, also those that a repair took as known.
+    pub lost_records: u64,
     /// Records that the check in the background opened in its present round, or in the last one.
     pub checked_records: u64,
     /// When its last round ended, in milliseconds since 1970.

@@ -38,7 +38,19 @@ impl Node {
     pub fn network_changed(&self) -> Result<(), NodeError> {
         self.call(|w| {
             w.look_around();
+            w.ask_again();
             w.engine.handle_network_change(w.now);
+        })
+    }
+
+    /// Announces other addresses than before at which others can reach this node, in front of those of its sockets.
+    ///
+    /// # Errors
+    /// When the node is not running any more.
+    pub fn set_announced(&self, announced: Vec<SocketAddr>) -> Result<(), NodeError> {
+        self.call(|w| {
+            w.network.announced = announced;
+            w.look_around();
         })
     }
 }
@@ -107,15 +119,15 @@ impl Network {
     }
 
     /// Reads the interfaces as they are. The engine learns which addresses there are, and that the network is another one if
-    /// what leads out is.
-    pub(super) fn look(&mut self, engine: &mut Engine, now: Instant, sockets: &Sockets, registry: &Registry) {
+    /// what leads out is. Whether it is.
+    pub(super) fn look(&mut self, engine: &mut Engine, now: Instant, sockets: &Sockets, registry: &Registry) -> bool {
         (self.looked, self.look_at) = (Some(now), Some(now + LOOK_EVERY));
         if let Some(lan) = &mut self.lan {
             lan.refresh(&sockets.local().collect::<Vec<_>>(), registry);
         }
         let addresses = sockets.reachable(&self.announced);
         if addresses == self.addresses {
-            return;
+            return false;
         }
         log::info!("others may reach this node at {}", words(&addresses));
         let is_first = self.addresses.is_empty();
@@ -125,6 +137,7 @@ impl Network {
         if leads_elsewhere && !is_first {
             engine.handle_network_change(now);
         }
+        leads_elsewhere
     }
 }
 

@@ -678,3 +678,34 @@ fn a_text_that_a_disk_changed_or_lost_comes_back() {
         assert_eq!(again, whole);
     }
 }
+
+/// Another program removes a text, or its end, from the file of a node that runs.
+///
+/// Mutations: `look` compares no version; it leaves the walk as it is; the worker begins no check after it.
+#[test]
+fn a_text_that_goes_under_a_running_node_comes_back() {
+    for sql in [
+        "DELETE FROM records WHERE tbl = 160 AND key IN (SELECT key FROM records WHERE tbl = 160 LIMIT 1 OFFSET 2)",
+        "UPDATE records SET value = substr(value, 1, 60) || zeroblob(length(value) - 60)
+             WHERE tbl = 160 AND key IN (SELECT key FROM records WHERE tbl = 160 LIMIT 1 OFFSET 2)",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let a = volatile(43, &[]);
+        let bootstraps = vec![place(&a)];
+        let b = Node::open(NodeConfig { bootstraps, ..loopback(profile(dir.path(), 44)) }).unwrap();
+        linked(&a, &b);
+        for n in 0..8 {
+            a.broadcast(Content::text(format!("text {n}"))).unwrap();
+        }
+        let whole = until("b has all", || Some(history(&b, Conversation::Network)).filter(|all| all.len() == 8));
+        b.call(|w| w.chores.check_after(Duration::ZERO, w.now)).unwrap();
+        until("all was checked", || b.status().unwrap().host.checked_at_ms);
+        let db = rusqlite::Connection::open(dir.path().join("node.db")).unwrap();
+        assert_eq!(db.execute(sql, []).unwrap(), 1);
+        drop(db);
+        b.call(|w| w.chores.minute_ends(Duration::ZERO, w.now)).unwrap();
+        until("it is counted", || (b.status().unwrap().host.damaged_records == 1).then_some(()));
+        let again = until("it came back", || Some(history(&b, Conversation::Network)).filter(|all| all.len() == 8));
+        assert_eq!(again, whole);
+    }
+}

@@ -73,7 +73,7 @@ pub(super) struct Worker {
     /// Read once for each turn.
     pub(super) now: Instant,
     sockets: Sockets,
-    network: Network,
+    pub(super) network: Network,
     shaper: Option<Shaper>,
     poll: Poll,
     jobs: Receiver<Job>,
@@ -373,6 +373,7 @@ impl Worker {
             protection: self.store.protection(),
             commits: self.store.commits(),
             damaged_records: self.store.damaged(),
+            lost_records: self.store.lost(),
             checked_records: self.store.checked().0,
             checked_at_ms: self.store.checked().1,
             store_error: self.failing.as_ref().map(|(e, _)| e.to_string()),
@@ -390,7 +391,15 @@ impl Worker {
 
     /// Reads the system's interfaces as they are.
     pub(super) fn look_around(&mut self) {
-        self.network.look(&mut self.engine, self.now, &self.sockets, self.poll.registry());
+        if self.network.look(&mut self.engine, self.now, &self.sockets, self.poll.registry()) {
+            self.ask_again();
+        }
+    }
+
+    /// Has names looked up that could not be before: with another network they may be.
+    pub(super) fn ask_again(&self) {
+        let Names::Asked(resolver) = &self.names else { return };
+        self.places.iter().filter(|(_, found)| found.is_err()).for_each(|(name, _)| resolver.add(name.clone()));
     }
 
     pub(super) fn run(&mut self) {
@@ -529,8 +538,10 @@ impl Worker {
         if self.chores.is_minute_over(self.now) {
             self.engine.handle_wall_clock(self.now, self.clock.wall());
             // A node that is quiet would notice with its next message only.
-            if let Err(e) = self.store.is_in_place() {
-                log::error!("{e}");
+            match self.store.look() {
+                Ok(false) => {}
+                Ok(true) => self.chores.check_after(Duration::ZERO, self.now),
+                Err(e) => log::error!("{e}"),
             }
         }
         if self.network.next_look(Duration::ZERO).is_some_and(|at| at <= self.now) {

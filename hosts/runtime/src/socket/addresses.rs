@@ -25,17 +25,21 @@ enum Rank {
     Loopback,
 }
 
-/// The own addresses from which datagrams to the internet leave, as the system's routes say. Nothing is sent: connecting a
-/// UDP socket only looks for a route. The targets are of the blocks for documentation (RFC 5737, RFC 3849).
+/// The own address from which a datagram leaves, as the system's routes say; an error if none leads there. Nothing is sent:
+/// connecting a UDP socket only looks for a route.
+pub(super) fn source_to(to: SocketAddr) -> std::io::Result<IpAddr> {
+    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(to)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+/// The own addresses from which datagrams to the internet leave. The targets are of the blocks for documentation (RFC 5737,
+/// RFC 3849).
 pub(crate) fn default_sources() -> Vec<IpAddr> {
-    let source = |any: SocketAddr, to: SocketAddr| -> std::io::Result<IpAddr> {
-        let socket = UdpSocket::bind(any)?;
-        socket.connect(to)?;
-        Ok(socket.local_addr()?.ip())
-    };
-    let v4 = source((Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv4Addr::new(192, 0, 2, 1), 9).into());
-    let v6 = source((Ipv6Addr::UNSPECIFIED, 0).into(), (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9).into());
-    [v4, v6].into_iter().flatten().collect()
+    let v4: IpAddr = Ipv4Addr::new(192, 0, 2, 1).into();
+    let v6: IpAddr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into();
+    [v4, v6].into_iter().flat_map(|ip| source_to((ip, 9).into())).collect()
 }
 
 fn rank(interface: &Interface, sources: &[IpAddr]) -> Rank {
@@ -95,15 +99,20 @@ fn usable(ip: IpAddr) -> bool {
     }
 }
 
-/// Which of `bound` leads best to an address of its family: one on all addresses, or the one that begins most like it, of
-/// this machine only for this machine.
-pub(super) fn leading_to(to: SocketAddr, bound: impl Iterator<Item = SocketAddr>) -> Option<usize> {
+/// Which of `bound` leads best to an address of its family: the one on the address that the system would send from (`source`),
+/// one on all addresses, or the one that begins most like it, of this machine only for this machine.
+pub(super) fn leading_to(
+    to: SocketAddr,
+    source: Option<IpAddr>,
+    bound: impl Iterator<Item = SocketAddr>,
+) -> Option<usize> {
     let alike = |ip: IpAddr| match (ip, to.ip()) {
         (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
         (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => 0,
     };
     let key = |addr: &SocketAddr| match addr.ip() {
+        ip if Some(ip) == source => (0, 0),
         ip if ip.is_unspecified() => (1, 0),
         ip if ip.is_loopback() != to.ip().is_loopback() => (2, 0),
         // On its own network; elsewhere the system's routes know better.
@@ -200,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_socket_leads_to_its_own_network() {
-        let lead = |to: &str, bound: &[&str]| leading_to(at(to), bound.iter().map(|b| at(b)));
+        let lead = |to: &str, bound: &[&str]| leading_to(at(to), None, bound.iter().map(|b| at(b)));
         let two = ["10.0.0.5:1", "192.168.1.5:1", "[::]:1"];
         assert_eq!(lead("192.168.1.9:4", &two), Some(1));
         assert_eq!(lead("10.0.0.9:4", &two), Some(0));
@@ -209,6 +218,10 @@ mod tests {
         assert_eq!(lead("127.0.0.1:4", &["10.0.0.5:1", "127.0.0.1:1"]), Some(1));
         assert_eq!(lead("8.8.4.4:4", &["127.0.0.1:1", "10.0.0.5:1"]), Some(1));
         assert_eq!(lead("8.8.4.4:4", &["[::]:1"]), None);
+        let routed =
+            |to: &str, from: &str| leading_to(at(to), Some(from.parse().unwrap()), two.iter().map(|bound| at(bound)));
+        assert_eq!(routed("8.8.4.4:4", "192.168.1.5"), Some(1), "the system's route");
+        assert_eq!(routed("8.8.4.4:4", "172.16.0.5"), Some(0), "from where no socket is");
     }
 
     #[test]

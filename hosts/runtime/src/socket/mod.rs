@@ -279,7 +279,11 @@ impl Sockets {
     /// Queues a datagram on the socket that its receiver asked, or on the one that leads there best.
     pub(crate) fn push(&mut self, datagram: Transmit) {
         let asked = self.asked.as_ref().and_then(|asked| asked.socket(datagram.to));
-        let socket = asked.or_else(|| addresses::leading_to(datagram.to, self.local()));
+        let socket = asked.or_else(|| {
+            // A look for each datagram to an address that said nothing yet, and only if there is a choice.
+            let source = self.asked.as_ref().and_then(|_| addresses::source_to(datagram.to).ok());
+            addresses::leading_to(datagram.to, source, self.local())
+        });
         match socket.and_then(|n| self.ports.get_mut(n)) {
             Some((_, port)) => port.push(datagram),
             None => self.no_socket += 1,

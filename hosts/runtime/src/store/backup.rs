@@ -8,9 +8,10 @@ use rusqlite::{Connection, OpenFlags};
 use zeroize::Zeroizing;
 
 use super::StoreError;
-use super::database::BUSY;
+use super::database::{BUSY, open_to_read};
 use super::files::{
-    NEW_LIFE, copy, forget, private_dir, private_file, private_new, refused_by_system, sync_dir, synced, with_end,
+    NEW_LIFE, above, copy, forget, make_dirs, private_dir, private_file, private_new, refused_by_system, sync_dir,
+    synced, with_end,
 };
 use super::sql::refused;
 
@@ -25,7 +26,7 @@ pub(super) fn whole(to: &Path, into: impl FnOnce(&Path) -> Result<(), StoreError
     if to.exists() {
         return Err(StoreError::Exists(to.into()));
     }
-    let above = to.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let above = above(to);
     let mut name = to.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let half = above.join(name);
@@ -73,7 +74,7 @@ pub fn backup(dir: &Path, to: &Path) -> Result<HasKey, StoreError> {
 /// The database as of one moment, in a new or empty file.
 pub(super) fn copy_database(path: &Path, target: &Path) -> Result<(), StoreError> {
     let failed = |e| refused(e, path);
-    let db = open(path)?;
+    let db = open_to_read(path)?;
     db.execute("VACUUM INTO ?1", [target.to_string_lossy()]).map_err(failed)?;
     drop(db);
     private_file(target)
@@ -113,7 +114,7 @@ fn backup_file(path: &Path, key: &Path, to: &Path) -> Result<(), StoreError> {
         db.close().map_err(|(_, e)| failed(e))?;
         synced(&half)?;
         fs::rename(&half, to).map_err(|e| refused_by_system("cannot make", to, e))?;
-        sync_dir(to.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+        sync_dir(above(to))
     };
     made().inspect_err(|_| forget())
 }
@@ -129,9 +130,7 @@ pub fn restore(from: &Path, dir: &Path) -> Result<(), StoreError> {
     if !is_file && !from.join("node.db").exists() {
         return Err(StoreError::Missing(from.into()));
     }
-    if let Some(above) = dir.parent() {
-        fs::create_dir_all(above).map_err(|e| refused_by_system("cannot make", above, e))?;
-    }
+    make_dirs(above(dir))?;
     whole(dir, |half| {
         let database = if is_file { from.to_path_buf() } else { from.join("node.db") };
         if is_file {

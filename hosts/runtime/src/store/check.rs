@@ -13,7 +13,7 @@ use super::lock::Lock;
 use super::mend::{self, Lost, RawRow};
 use super::profile::Profile;
 use super::seal::{self, Sealer};
-use super::secrets::{PLATFORM_KEY, WRAPPED_KEY, raw_secrets};
+use super::secrets::{DAMAGE, PLATFORM_KEY, SETTLED, WRAPPED_KEY, raw_secrets};
 use super::sql::{Sql, refused};
 use super::{Access, StoreError, sums};
 
@@ -24,7 +24,7 @@ pub struct Checked {
     pub records: BTreeMap<String, u64>,
     /// What is wrong, in words; empty if all is well.
     pub problems: Vec<String>,
-    /// What was lost before and is still missing, in words; empty if nothing.
+    /// What was lost before, in words, also what a repair took as known; empty if nothing.
     pub lost: String,
 }
 
@@ -105,11 +105,16 @@ pub(crate) fn check_with(dir: &Path, opener: &Opener<'_>) -> Result<Checked, Sto
     if !unread.is_empty() {
         out.problems.push(format!("records that were changed: {}", mend::in_words(&unread)));
     }
-    out.lost = mend::in_words(&mend::stored_damage(sql, &sealer)?);
+    let mut lost = mend::stored_damage(sql, &sealer, DAMAGE)?;
+    for (table, n) in mend::stored_damage(sql, &sealer, SETTLED)? {
+        mend::add(&mut lost, table, n);
+    }
+    out.lost = mend::in_words(&lost);
     Ok(out)
 }
 
-/// Mends the profile in `dir`, as opening it does, and takes what was lost as known: it is not reported again.
+/// Mends the profile in `dir`, as opening it does, and takes what was lost as known: it is not reported again. It
+/// stays counted, since history has a hole where it was.
 ///
 /// # Errors
 /// As [`Profile::open`]. Nothing was changed then.

@@ -306,6 +306,34 @@ fn a_file_that_is_removed_while_it_is_open_is_written_again() {
     assert!(refused.unwrap_err().to_string().contains("another file took its place"));
 }
 
+/// Mutations: `look` compares no version; `verify` notes none; `look` takes the number of transactions from the file.
+#[test]
+fn rows_changed_while_the_file_is_open_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = lived(dir.path());
+    let mut profile = Profile::open(dir.path(), &Secrets::default()).unwrap();
+    let store = profile.store_mut();
+    let own = |n: u16| Batch { seq: 1, ops: vec![op(ENTRIES, n, "own")] };
+    store.commit(&[own(500)]).unwrap();
+    assert!(!store.look().unwrap(), "its own writes are none of another");
+    changed(dir.path(), "DELETE FROM records WHERE tbl = 161");
+    store.commit(&[own(501)]).unwrap();
+    assert!(store.look().unwrap());
+    assert_eq!((store.damaged(), store.fetches_again()), (160, true));
+    assert!(!store.look().unwrap(), "once");
+    // A table that is kept twice is whole again, and so is the count of transactions.
+    changed(dir.path(), "DELETE FROM records WHERE tbl = 24");
+    changed(dir.path(), "DELETE FROM sums WHERE tbl = 0");
+    assert!(store.look().unwrap());
+    store.commit(&[own(502)]).unwrap();
+    assert_eq!(store.damaged(), 160);
+    drop(profile);
+    let (is, damaged, begins) = opened(dir.path());
+    let cold = all.into_iter().filter(|((table, _), _)| *table != NUMBERS.to_byte());
+    assert_eq!(is, cold.chain(held(&[own(500), own(501), own(502)])).collect());
+    assert_eq!((damaged, begins), (160, false));
+}
+
 /// Mutations: `backup` copies the file and not what is in its log; `restore` writes no `new-life`.
 #[test]
 fn a_backup_of_an_open_profile_is_whole_and_begins_a_new_life() {
@@ -369,4 +397,13 @@ fn a_check_changes_nothing_and_a_repair_settles_what_is_lost() {
     let kept = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).find(|p| p.is_dir()).expect("a folder");
     assert!(fs::read(kept.join("node.db")).unwrap() == before, "the original is kept");
     assert_eq!(opened(dir).1, 0, "known");
+    let lost = |dir: &Path| Profile::open(dir, &Secrets::default()).unwrap().store_mut().lost();
+    assert_eq!(lost(dir), 160, "and still counted");
+    assert_eq!(check(dir, &Secrets::default()).unwrap().lost, "160 of chat.numbers");
+    // Also in a file that is written anew from what can be found.
+    salvage(dir, &Secrets::default()).unwrap();
+    assert_eq!((opened(dir).1, lost(dir)), (0, 160));
+    changed(dir, "DELETE FROM records WHERE tbl = 160 AND length(key) = 44");
+    assert_eq!(repair(dir, &Secrets::default()).unwrap(), "1 of chat.entries");
+    assert_eq!(lost(dir), 161);
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::StoreError;
@@ -69,7 +70,8 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     // Beside a log, the file alone is half of what was written.
-    if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+    let has_log = std::fs::metadata(&log).is_ok_and(|log| log.len() > 0);
+    if has_log && !cfg!(unix) {
         return Err(StoreError::ReadOnly(log.into()));
     }
     let mut uri = String::from("file:");
@@ -80,10 +82,16 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
             byte => uri.push_str(&format!("%{byte:02x}")),
         }
     }
-    uri.push_str("?immutable=1");
+    // The index of a log lies beside it, as long as a node runs, or in the memory of one process that has the file for itself
+    // (<https://www.sqlite.org/wal.html#noshm>). SQLite's own lock for that takes a file that can be written.
+    uri.push_str(if has_log { "?vfs=unix-none" } else { "?immutable=1" });
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let db = Connection::open_with_flags(uri, flags).map_err(refused)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(refused)?;
     let sql = Sql { db: &db, path };
+    if has_log {
+        sql.run("PRAGMA locking_mode=EXCLUSIVE", &[])?;
+    }
     damaged_if_not_whole(sql)?;
     known_format(sql)?;
     Ok(db)

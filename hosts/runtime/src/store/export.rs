@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::backup::{copy_database, is_profile, whole};
 use super::database::open_file;
-use super::files::{NEW_LIFE, private_new, refused_by_system, sync_dir, with_end};
+use super::files::{NEW_LIFE, above, make_dirs, private_new, refused_by_system, sync_dir, with_end};
 use super::key::{stored_key, wrap_for};
 use super::seal::{self, Cost, MAX_COST, Wrapper};
 use super::sql::Sql;
@@ -156,7 +156,7 @@ pub fn export_profile(
             .map_err(cannot)?;
         out.into_inner().map_err(|e| cannot(e.into_error()))?.sync_all().map_err(cannot)?;
         fs::rename(&half, to).map_err(|e| refused_by_system("cannot make", to, e))?;
-        sync_dir(to.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+        sync_dir(above(to))
     };
     let made = made();
     forget();
@@ -225,9 +225,7 @@ pub fn import_profile(
     fill(&mut file, &mut first).map_err(cannot)?;
     let data_key = chunks.open(&first, false).ok_or_else(changed)?;
     let data_key: Zeroizing<[u8; 32]> = data_key.as_slice().try_into().map(Zeroizing::new).map_err(|_| changed())?;
-    if let Some(above) = dir.parent() {
-        fs::create_dir_all(above).map_err(|e| refused_by_system("cannot make", above, e))?;
-    }
+    make_dirs(above(dir))?;
     whole(dir, |half| {
         let path = half.join("node.db");
         let mut out = private_new(&path)?;

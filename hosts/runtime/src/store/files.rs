@@ -27,13 +27,13 @@ pub(super) fn refused_by_system(what: &'static str, path: &Path, source: io::Err
 /// # Errors
 /// When it cannot be made, or belongs to another user.
 pub(super) fn private_dir(dir: &Path) -> Result<(), StoreError> {
-    let io = |what| {
-        let path = dir.to_path_buf();
-        move |source| StoreError::Io { what, path, source }
-    };
-    fs::create_dir_all(dir).map_err(io("cannot make"))?;
+    make_dirs(dir)?;
     #[cfg(unix)]
-    fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700)).map_err(io("cannot protect"))?;
+    fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700)).map_err(|source| StoreError::Io {
+        what: "cannot protect",
+        path: dir.into(),
+        source,
+    })?;
     Ok(())
 }
 
@@ -65,12 +65,29 @@ pub(super) fn synced(path: &Path) -> Result<(), StoreError> {
     File::open(path).and_then(|f| f.sync_all()).map_err(|e| refused_by_system("cannot write", path, e))
 }
 
+/// Has the names in a folder on the disk.
 pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
     #[cfg(unix)]
     File::open(dir).and_then(|d| d.sync_all()).map_err(|e| refused_by_system("cannot write", dir, e))?;
     #[cfg(not(unix))]
     let _ = dir;
     Ok(())
+}
+
+/// The folder that holds the name of `path`.
+pub(super) fn above(path: &Path) -> &Path {
+    path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes a folder with all above it that are missing, and has each one's name on the disk. The folders that were synced for
+/// that, outermost first: a new folder is lost with the power until the one above it is synced.
+pub(super) fn make_dirs(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let missing = dir.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+    let mut holders: Vec<PathBuf> = missing.map(|folder| above(folder).into()).collect();
+    holders.reverse();
+    fs::create_dir_all(dir).map_err(|e| refused_by_system("cannot make", dir, e))?;
+    holders.iter().try_for_each(|holder| sync_dir(holder))?;
+    Ok(holders)
 }
 
 /// Copies a file to a new place and has it on the disk.
@@ -104,4 +121,21 @@ pub(super) fn file_number(path: &Path) -> Option<(u64, u64)> {
         .map(|m| (std::os::unix::fs::MetadataExt::dev(&m), std::os::unix::fs::MetadataExt::ino(&m)));
     #[cfg(not(unix))]
     return std::fs::metadata(path).ok().map(|_| (0, 0));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutations: `make_dirs` syncs the last folder only, or none of those above it.
+    #[test]
+    fn each_folder_that_is_made_is_synced_into_the_one_above() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |path: &str| home.path().join(path);
+        assert_eq!(make_dirs(&at("a/b/c")).unwrap(), [home.path().into(), at("a"), at("a/b")]);
+        assert!(at("a/b/c").is_dir());
+        assert_eq!(make_dirs(&at("a/b/d")).unwrap(), [at("a/b")]);
+        assert!(make_dirs(&at("a/b")).unwrap().is_empty(), "it was there");
+        assert_eq!((above("x".as_ref()), above("x/y".as_ref())), (Path::new("."), Path::new("x")));
+    }
 }

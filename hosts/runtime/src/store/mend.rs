@@ -11,7 +11,8 @@ use super::StoreError;
 use super::files::{aside, copy, private_dir, sync_dir};
 use super::seal::{self, NONCE, Sealer};
 use super::secrets::{
-    DAMAGE, WRAPPED_KEY, place, put_raw_secret, put_sealed_secret, raw_secrets, sealed_in_the_clear, secret_place,
+    DAMAGE, SETTLED, WRAPPED_KEY, place, put_raw_secret, put_sealed_secret, raw_secrets, sealed_in_the_clear,
+    secret_place,
 };
 use super::sql::{Sql, bytes, number, refused, table};
 use super::sums::{self, COMMITS, Sum, Sums};
@@ -209,9 +210,9 @@ pub(super) fn write_sums(sql: Sql<'_>, sealer: &mut Sealer, sums: &Sums, lost: &
     if lost.is_empty() {
         return Ok(());
     }
-    let mut all = stored_damage(sql, sealer)?;
+    let mut all = stored_damage(sql, sealer, DAMAGE)?;
     lost.iter().for_each(|(table, n)| add(&mut all, *table, *n));
-    put_damage(sql, sealer, &all)
+    put_damage(sql, sealer, DAMAGE, &all)
 }
 
 /// Fills in what only the spares have, and takes those that differ where the sums say that they are right.
@@ -280,11 +281,11 @@ pub(super) fn is_good_secret(name: &str, value: &[u8], sealer: &Sealer) -> bool 
     }
 }
 
-/// What was lost before, as the file says.
-pub(super) fn stored_damage(sql: Sql<'_>, sealer: &Sealer) -> Result<Lost, StoreError> {
+/// What was lost before, as the file says under this name: [`DAMAGE`] or [`SETTLED`].
+pub(super) fn stored_damage(sql: Sql<'_>, sealer: &Sealer, name: &str) -> Result<Lost, StoreError> {
     let mut out = Lost::new();
-    for sealed in raw_secrets(sql, DAMAGE)? {
-        let Ok(bytes) = sealer.open(&secret_place(DAMAGE), &sealed) else { continue };
+    for sealed in raw_secrets(sql, name)? {
+        let Ok(bytes) = sealer.open(&secret_place(name), &sealed) else { continue };
         for entry in bytes.chunks_exact(9) {
             if let Some((table, n)) = entry.split_first()
                 && let Ok(n) = n.try_into()
@@ -297,14 +298,30 @@ pub(super) fn stored_damage(sql: Sql<'_>, sealer: &Sealer) -> Result<Lost, Store
     Ok(out)
 }
 
+/// Takes what was lost as known. It is not reported again, and stays counted: history has a hole where it was.
+pub(super) fn settle(sql: Sql<'_>, sealer: &mut Sealer) -> Result<Lost, StoreError> {
+    let lost = stored_damage(sql, sealer, DAMAGE)?;
+    if lost.is_empty() {
+        return Ok(lost);
+    }
+    let mut settled = stored_damage(sql, sealer, SETTLED)?;
+    lost.iter().for_each(|(table, n)| add(&mut settled, *table, *n));
+    let failed = |e| refused(e, sql.path);
+    let tx = sql.db.unchecked_transaction().map_err(failed)?;
+    put_damage(sql, sealer, SETTLED, &settled)?;
+    put_damage(sql, sealer, DAMAGE, &Lost::new())?;
+    tx.commit().map_err(failed)?;
+    Ok(lost)
+}
+
 /// Writes what was lost.
-pub(super) fn put_damage(sql: Sql<'_>, sealer: &mut Sealer, lost: &Lost) -> Result<(), StoreError> {
+pub(super) fn put_damage(sql: Sql<'_>, sealer: &mut Sealer, name: &str, lost: &Lost) -> Result<(), StoreError> {
     let mut out = Vec::with_capacity(lost.len() * 9);
     for (table, n) in lost {
         out.push(*table);
         out.extend_from_slice(&n.to_le_bytes());
     }
-    put_sealed_secret(sql, sealer, DAMAGE, &out)
+    put_sealed_secret(sql, sealer, name, &out)
 }
 
 /// What was lost, in words.

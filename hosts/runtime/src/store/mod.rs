@@ -185,6 +185,13 @@ pub enum StoreError {
     Sqlite(rusqlite::Error),
 }
 
+impl StoreError {
+    /// Whether the same call can succeed later without being changed.
+    pub fn retryable(&self) -> bool {
+        matches!(self, Self::InUse { .. } | Self::Full | Self::Failing(_) | Self::Io { .. } | Self::Sqlite(_))
+    }
+}
+
 /// A node's store.
 pub(crate) enum Store {
     /// On disk.
@@ -246,11 +253,12 @@ impl Store {
         }
     }
 
-    /// Whether the file is still where it was opened; one that was removed is written again.
-    pub(crate) fn is_in_place(&mut self) -> Result<(), StoreError> {
+    /// Looks at the file: one that was removed is written again, and one that another program wrote into is compared with its
+    /// sums. Whether one did.
+    pub(crate) fn look(&mut self) -> Result<bool, StoreError> {
         match self {
-            Self::Sqlite(s) => s.is_in_place(),
-            Self::Volatile { .. } => Ok(()),
+            Self::Sqlite(s) => s.look(),
+            Self::Volatile { .. } => Ok(false),
         }
     }
 
@@ -307,6 +315,14 @@ impl Store {
     pub(crate) fn damaged(&self) -> u64 {
         match self {
             Self::Sqlite(s) => s.damaged(),
+            Self::Volatile { .. } => 0,
+        }
+    }
+
+    /// Records that were lost in all, those too that a repair took as known.
+    pub(crate) fn lost(&self) -> u64 {
+        match self {
+            Self::Sqlite(s) => s.lost(),
             Self::Volatile { .. } => 0,
         }
     }

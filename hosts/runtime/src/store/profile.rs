@@ -8,7 +8,7 @@ use donp_core::Identity;
 use zeroize::Zeroizing;
 
 use super::database::{open_file, open_to_read};
-use super::files::{private_dir, private_file, refused_by_system};
+use super::files::{private_dir, private_file, refused_by_system, sync_dir};
 use super::key::{Secrets, data_key, wrap_for, wrapped_keys};
 use super::lock::{self, Lock, LockedBy, PATIENCE};
 use super::seal::{Cost, Sealer};
@@ -77,11 +77,7 @@ impl Profile {
         };
         private_file(&temporary)?;
         fs::rename(&temporary, &path).map_err(io("cannot make"))?;
-        // The folder's own name too: it may have been made a moment ago.
-        #[cfg(unix)]
-        for dir in [Some(dir), dir.parent().filter(|above| !above.as_os_str().is_empty())].into_iter().flatten() {
-            fs::File::open(dir).and_then(|d| d.sync_all()).map_err(io("cannot make"))?;
-        }
+        sync_dir(dir)?;
         Self::open_locked(dir, secrets, lock, Access::Write, &[])
     }
 

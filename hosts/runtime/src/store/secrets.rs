@@ -13,8 +13,9 @@ pub(super) const WRAPPED_KEY: &str = "wrapped-key";
 /// What the platform's key store made of the key that wraps the data key.
 pub(super) const PLATFORM_KEY: &str = "platform-key";
 pub(super) const IDENTITY: &str = "identity";
-/// The secret that counts what was lost.
+/// The secret that counts what was lost, and that of what was lost and taken as known.
 pub(super) const DAMAGE: &str = "damage";
+pub(super) const SETTLED: &str = "settled";
 
 /// What a value is bound to: its table and key.
 pub(super) fn place(table: Table, key: &[u8]) -> Vec<u8> {

@@ -9,11 +9,11 @@ use donp_core::{Batch, Op, Record, Scan, Table};
 use rusqlite::Connection;
 
 use super::database::{open_file, open_to_read};
-use super::files::{NEW_LIFE, file_number, private_file, refused_by_system, sync_dir};
+use super::files::{NEW_LIFE, above, file_number, private_file, refused_by_system, sync_dir};
 use super::lock::Lock;
 use super::mend::{self, ATTEMPTS, Lost, RawRow};
 use super::seal::{NONCE, Sealer};
-use super::secrets::{place, put_sealed_secret, raw_secrets, secret_place, unsealed};
+use super::secrets::{DAMAGE, SETTLED, place, put_sealed_secret, raw_secrets, secret_place, unsealed};
 use super::sql::{Sql, bytes, refused, table};
 use super::sums::{self, COMMITS, Sums};
 use super::walk::{self, Walk};
@@ -28,6 +28,8 @@ pub(crate) struct SqliteStore {
     protection: Protection,
     commits: u64,
     damaged: u64,
+    /// Lost and taken as known.
+    settled: u64,
     access: Access,
     sums: Sums,
     /// Its first bytes are the number of transactions, as the file has to have it at least.
@@ -42,6 +44,9 @@ pub(crate) struct SqliteStore {
     attempts: usize,
     /// How far the check of all records is; none before its first slice.
     walk: Option<Walk>,
+    /// What `PRAGMA data_version` was when the rows were last compared with their sums: it differs after another connection
+    /// wrote.
+    version: Option<i64>,
     /// Held as long as the store is open.
     lock: Option<Lock>,
 }
@@ -131,6 +136,7 @@ impl SqliteStore {
             protection,
             commits: 0,
             damaged: 0,
+            settled: 0,
             access,
             sums: Sums::default(),
             mark: None,
@@ -139,6 +145,7 @@ impl SqliteStore {
             fetches_again: false,
             attempts: ATTEMPTS,
             walk: None,
+            version: None,
             lock: None,
         }
     }
@@ -148,11 +155,13 @@ impl SqliteStore {
     /// mending.
     pub(super) fn verify(&mut self) -> Result<bool, StoreError> {
         let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
+        let version = sql.number("PRAGMA data_version", &[])?;
         let (recorded, all_open) = sums::load(sql, &self.sealer)?;
         let mut found = sums::count(sql, "records", &self.sealer)?;
         *found.of_mut(COMMITS) = recorded.of(COMMITS);
         let is_whole = all_open && recorded == found && mend::spares_agree(sql)?;
-        let mut lost = mend::stored_damage(sql, &self.sealer)?;
+        let mut lost = mend::stored_damage(sql, &self.sealer, DAMAGE)?;
+        self.settled = mend::total(&mend::stored_damage(sql, &self.sealer, SETTLED)?);
         self.sums = found;
         if !is_whole && self.access == Access::Read {
             return Ok(false);
@@ -171,9 +180,9 @@ impl SqliteStore {
                 log::error!("{} was damaged: {words} are lost; the damaged file: {kept}", self.path.display());
                 self.fetches_again = true;
             }
-            lost = mend::stored_damage(self.sql()?, &self.sealer)?;
+            lost = mend::stored_damage(self.sql()?, &self.sealer, DAMAGE)?;
         }
-        self.damaged = mend::total(&lost);
+        (self.damaged, self.version) = (mend::total(&lost), version);
         Ok(true)
     }
 
@@ -187,12 +196,12 @@ impl SqliteStore {
         self.new_life
     }
 
-    /// How many transactions the mark beside the file knows of and the file does not.
     /// The profile's folder, and what opens its records once more.
     pub(super) fn profile(&self) -> (PathBuf, Sealer) {
         (self.path.parent().unwrap_or(Path::new(".")).into(), self.sealer.again())
     }
 
+    /// How many transactions the mark beside the file knows of and the file does not.
     pub(super) fn behind_mark(&self) -> u64 {
         mend::behind_mark(&self.path, &self.sealer, &self.sums)
     }
@@ -213,10 +222,10 @@ impl SqliteStore {
             self.new_life = true;
             self.fetches_again = true;
             let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
-            let mut lost = mend::stored_damage(sql, &self.sealer)?;
+            let mut lost = mend::stored_damage(sql, &self.sealer, DAMAGE)?;
             mend::add(&mut lost, COMMITS, behind);
             self.damaged = mend::total(&lost);
-            mend::put_damage(sql, &mut self.sealer, &lost)?;
+            mend::put_damage(sql, &mut self.sealer, DAMAGE, &lost)?;
         }
         let path = self.path.with_file_name("mark");
         let mut options = File::options();
@@ -235,11 +244,9 @@ impl SqliteStore {
     /// What was lost; from here on it counts as known.
     pub(super) fn take_damage(&mut self) -> Result<Lost, StoreError> {
         let sql = Sql { db: self.db.as_ref().ok_or(StoreError::Closed)?, path: &self.path };
-        let lost = mend::stored_damage(sql, &self.sealer)?;
-        if !lost.is_empty() {
-            mend::put_damage(sql, &mut self.sealer, &Lost::new())?;
-        }
+        let lost = mend::settle(sql, &mut self.sealer)?;
         self.damaged = 0;
+        self.settled += mend::total(&lost);
         Ok(lost)
     }
 
@@ -276,11 +283,26 @@ impl SqliteStore {
         // Before the new file is there: closing removes what lies beside the name.
         self.db = None;
         let made = std::fs::rename(&fresh, &self.path).map_err(|e| refused_by_system("cannot make", &self.path, e));
-        made.and_then(|()| sync_dir(self.path.parent().unwrap_or(Path::new("."))))?;
+        made.and_then(|()| sync_dir(above(&self.path)))?;
         self.db = Some(open_file(&self.path, false)?);
-        self.opened = file_number(&self.path);
+        (self.opened, self.version) = (file_number(&self.path), None);
         log::error!("{} was removed while the node ran: it was written again, whole", self.path.display());
         Ok(())
+    }
+
+    /// A look at the file from time to time: whether it is in place, and whether another program wrote into it. Then the rows are
+    /// compared with their sums, as when it was opened, and their values are checked from the beginning. True then.
+    pub(super) fn look(&mut self) -> Result<bool, StoreError> {
+        let Some(sql) = self.db.as_ref().map(|db| Sql { db, path: &self.path }) else { return Ok(false) };
+        if self.access == Access::Read || sql.number("PRAGMA data_version", &[])? == self.version {
+            return self.is_in_place().map(|()| false);
+        }
+        self.is_in_place()?;
+        let commits = self.sums.of(COMMITS);
+        self.verify()?;
+        *self.sums.of_mut(COMMITS) = commits;
+        self.walk = Some(Walk::default());
+        Ok(true)
     }
 
     /// The file, if nothing is written to it.
@@ -311,6 +333,11 @@ impl SqliteStore {
 
     pub(super) fn damaged(&self) -> u64 {
         self.damaged
+    }
+
+    /// Records that were lost in all, known or not.
+    pub(super) fn lost(&self) -> u64 {
+        self.damaged + self.settled
     }
 
     pub(super) fn put_secret(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
@@ -510,7 +537,7 @@ impl SqliteStore {
         if self.db.is_none() {
             let open = if self.access == Access::Read { open_to_read } else { |path: &Path| open_file(path, false) };
             self.db = Some(open(&self.path)?);
-            self.opened = file_number(&self.path);
+            (self.opened, self.version) = (file_number(&self.path), None);
         }
         Ok(())
     }
