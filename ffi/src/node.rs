@@ -166,9 +166,11 @@ pub struct NodeStatus {
     pub protection: String,
     /// Why the last transaction failed, while it does.
     pub store_error: Option<String>,
-    /// Records that were lost to damage and may be missing in histories: while it is above 0, messages whose depths do not
-    /// follow each other have a gap between them.
+    /// Records that were lost to damage and that no repair took as known.
     pub damaged_records: u64,
+    /// Records that were lost to damage in all. While it is above 0, messages whose depths do not follow each other may
+    /// have a gap between them.
+    pub lost_records: u64,
     /// Records that the check in the background has read since its last round began.
     pub checked_records: u64,
     /// When that check last read all of them, in milliseconds since 1970.
@@ -273,6 +275,7 @@ impl From<api::Status> for NodeStatus {
             protection: s.protection,
             store_error: s.store_error,
             damaged_records: s.damaged_records,
+            lost_records: s.lost_records,
             checked_records: s.checked_records,
             checked_at_ms: s.checked_at_ms,
             acked: s.acked,

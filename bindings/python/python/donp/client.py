@@ -324,6 +324,7 @@ class Client:
             protection=s["protection"],
             store_error=s["store_error"],
             damaged_records=s["damaged_records"],
+            lost_records=s["lost_records"],
             checked_records=s["checked_records"],
             checked_at_ms=s["checked_at_ms"],
             acked=s["acked"],

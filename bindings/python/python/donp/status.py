@@ -161,9 +161,11 @@ class NodeStatus:
     store_error: str | None
     """Why the last transaction failed, while it does."""
     damaged_records: int
-    """Records that were lost to damage and may be missing in histories.
+    """Records that were lost to damage and that no repair took as known."""
+    lost_records: int
+    """Records that were lost to damage in all.
 
-    While it is above 0, messages whose depths do not follow each other have a gap between them.
+    While it is above 0, messages whose depths do not follow each other may have a gap between them.
     """
     checked_records: int
     """Records that the check in the background has read since its last round began."""

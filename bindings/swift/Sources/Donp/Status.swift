@@ -40,9 +40,11 @@ public struct NodeStatus: Hashable, Sendable {
     public let protection: String
     /// Why the last transaction failed, while it does.
     public let storeError: String?
-    /// Records that were lost to damage and may be missing in histories: while it is above 0, messages whose
-    /// depths do not follow each other have a gap between them.
+    /// Records that were lost to damage and that no repair took as known.
     public let damagedRecords: UInt64
+    /// Records that were lost to damage in all. While it is above 0, messages whose depths do not follow each
+    /// other may have a gap between them.
+    public let lostRecords: UInt64
     /// Records that the check in the background has read since its last round began.
     public let checkedRecords: UInt64
     /// When that check last read all of them, in milliseconds since 1970.
@@ -158,8 +160,8 @@ extension NodeStatus {
             links: Int(raw.links), known: Int(raw.known), outbox: Int(raw.outbox), pending: Int(raw.pending),
             listen: raw.listen, observed: raw.observed, lan: raw.lan, lanError: raw.lanError,
             unresolved: raw.unresolved, store: raw.store, protection: raw.protection,
-            storeError: raw.storeError, damagedRecords: raw.damagedRecords, checkedRecords: raw.checkedRecords,
-            checkedAtMs: raw.checkedAtMs, acked: raw.acked, lastEvent: raw.lastEvent,
+            storeError: raw.storeError, damagedRecords: raw.damagedRecords, lostRecords: raw.lostRecords,
+            checkedRecords: raw.checkedRecords, checkedAtMs: raw.checkedAtMs, acked: raw.acked, lastEvent: raw.lastEvent,
             datagramsIn: raw.datagramsIn, datagramsOut: raw.datagramsOut, messages: raw.messages,
             drops: raw.drops)
     }

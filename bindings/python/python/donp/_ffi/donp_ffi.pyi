@@ -427,6 +427,7 @@ class NodeStatus:
     protection: str
     store_error: typing.Optional[str]
     damaged_records: int
+    lost_records: int
     checked_records: int
     checked_at_ms: typing.Optional[int]
     acked: int
@@ -435,7 +436,7 @@ class NodeStatus:
     datagrams_out: int
     messages: int
     drops: dict[str, int]
-    def __init__(self, *, id: NodeId, account: AccountId, name: str, node_type: NodeType, state: NodeState, neighbours: int, links: int, known: int, outbox: int, pending: int, listen: typing.List[str], observed: typing.List[str], lan: typing.List[str], lan_error: typing.Optional[str], unresolved: dict[str, str], store: str, protection: str, store_error: typing.Optional[str], damaged_records: int, checked_records: int, checked_at_ms: typing.Optional[int], acked: int, last_event: int, datagrams_in: int, datagrams_out: int, messages: int, drops: dict[str, int]) -> None: ...
+    def __init__(self, *, id: NodeId, account: AccountId, name: str, node_type: NodeType, state: NodeState, neighbours: int, links: int, known: int, outbox: int, pending: int, listen: typing.List[str], observed: typing.List[str], lan: typing.List[str], lan_error: typing.Optional[str], unresolved: dict[str, str], store: str, protection: str, store_error: typing.Optional[str], damaged_records: int, lost_records: int, checked_records: int, checked_at_ms: typing.Optional[int], acked: int, last_event: int, datagrams_in: int, datagrams_out: int, messages: int, drops: dict[str, int]) -> None: ...
     def __eq__(self, other: object) -> bool: ...
 
 class Transmit:

@@ -328,6 +328,7 @@ internal fun org.donp.ffi.NodeStatus.toPublic() = NodeStatus(
     protection = protection,
     storeError = storeError,
     damagedRecords = damagedRecords.clamp(),
+    lostRecords = lostRecords.clamp(),
     checkedRecords = checkedRecords.clamp(),
     checkedAtMs = checkedAtMs?.clamp(),
     acked = acked.clamp(),

@@ -111,8 +111,9 @@ public enum class Lan {
  * @property protection what guards the key that seals the store: `passphrase`, `key-file`, `key-store` or
  *   `memory`
  * @property storeError why the last transaction failed, while it does
- * @property damagedRecords records that were lost to damage and may be missing in histories: while it is above 0, messages
- *   whose depths do not follow each other have a gap between them
+ * @property damagedRecords records that were lost to damage and that no repair took as known
+ * @property lostRecords records that were lost to damage in all; while it is above 0, messages whose depths do not follow each
+ *   other may have a gap between them
  * @property checkedRecords records that the check in the background has read since its last round began
  * @property checkedAtMs when that check last read all of them, in milliseconds since 1970
  * @property acked the number up to which events were acknowledged in this run
@@ -142,6 +143,7 @@ public data class NodeStatus(
     val protection: String,
     val storeError: String?,
     val damagedRecords: Long,
+    val lostRecords: Long,
     val checkedRecords: Long,
     val checkedAtMs: Long?,
     val acked: Long,
