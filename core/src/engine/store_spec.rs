@@ -150,7 +150,7 @@ fn the_page_matches_the_stored_records() {
     }
     assert!(
         missing.is_empty(),
-        "a stored form changed or is not described. Raise FORMAT in hosts/runtime/src/store/sqlite.rs and show it in \
+        "a stored form changed or is not described. Raise FORMAT in hosts/runtime/src/store/database.rs and show it in \
          docs/spec/store.md:\n{missing}"
     );
     assert_eq!(page.len(), examples.len(), "the page has an example that is not made here");

@@ -161,9 +161,9 @@ extension NodeStatus {
             listen: raw.listen, observed: raw.observed, lan: raw.lan, lanError: raw.lanError,
             unresolved: raw.unresolved, store: raw.store, protection: raw.protection,
             storeError: raw.storeError, damagedRecords: raw.damagedRecords, lostRecords: raw.lostRecords,
-            checkedRecords: raw.checkedRecords, checkedAtMs: raw.checkedAtMs, acked: raw.acked, lastEvent: raw.lastEvent,
-            datagramsIn: raw.datagramsIn, datagramsOut: raw.datagramsOut, messages: raw.messages,
-            drops: raw.drops)
+            checkedRecords: raw.checkedRecords, checkedAtMs: raw.checkedAtMs, acked: raw.acked,
+            lastEvent: raw.lastEvent, datagramsIn: raw.datagramsIn, datagramsOut: raw.datagramsOut,
+            messages: raw.messages, drops: raw.drops)
     }
 }
 
