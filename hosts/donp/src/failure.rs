@@ -346,7 +346,7 @@ mod tests {
         let full: Failure = NodeError::Store(StoreError::Full).into();
         assert_eq!(is(full), (Exit::Storage, ErrorKind::Storage, true));
         assert_eq!(is(StoreError::Exists("x".into()).into()), (Exit::Failed, ErrorKind::AlreadyExists, false));
-        assert_eq!(is(NodeError::Crashed.into()), (Exit::Bug, ErrorKind::Internal, false));
+        assert_eq!(is(NodeError::NotStarted.into()), (Exit::Failed, ErrorKind::NotRunning, false));
     }
 
     #[test]
