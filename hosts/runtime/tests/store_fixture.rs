@@ -8,7 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use donp_core::{Contact, Content, Conversation, GroupKind, GroupPolicy, GroupRole, Durable, Event, Identity, Message, NodeId, WallTime};
+use donp_core::{
+    Contact, Content, Conversation, Durable, Event, GroupKind, GroupPolicy, GroupRole, Identity, Message, NodeId,
+    WallTime,
+};
 use donp_runtime::{Cost, Node, NodeConfig, Profile, Secrets, StoreKind};
 
 const HOW_TO_REMAKE: &str = "a store of this version cannot be read as it was written. If a stored form changed: raise FORMAT in \

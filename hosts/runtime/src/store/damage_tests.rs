@@ -179,6 +179,42 @@ fn one_changed_bit_loses_nothing_without_a_word() {
     assert!(outcomes.whole > 4 * outcomes.counted, "{outcomes:?}");
 }
 
+/// A row whose key was changed lies where no statement looks for it. Mutations: `mend` leaves the table of the spares, or that of the
+/// secrets, and removes its rows by a condition.
+#[test]
+fn a_row_that_is_out_of_its_order_is_mended() {
+    let mut outcomes = Outcomes::default();
+    let copies = Copies::new(true);
+    let whole = fs::read(copies.made.path().join("node.db")).unwrap();
+    // In each place where the key lies: among the records and among the spares.
+    for key in copies.all.keys().filter(|(table, _)| *table < 128).map(|(_, key)| key) {
+        let places: Vec<_> = (0..whole.len() - key.len()).filter(|at| whole[*at..].starts_with(key)).collect();
+        assert!(places.len() >= 2, "{places:?}");
+        for at in places {
+            let dir = copies.fresh();
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << 3;
+            fs::write(dir.join("node.db"), &bytes).unwrap();
+            survives(dir, &copies.all, &format!("a key at {at}"), &mut outcomes);
+        }
+    }
+    assert!(outcomes.whole > 20, "{outcomes:?}");
+}
+
+/// Mutation: a page that is not there in whole is an error of the disk (`is_cut`).
+#[test]
+fn a_file_that_ends_within_a_page_is_salvaged() {
+    let mut outcomes = Outcomes::default();
+    let copies = Copies::new(true);
+    let whole = fs::read(copies.made.path().join("node.db")).unwrap();
+    for at in (whole.len() / 2..whole.len()).step_by(4_097) {
+        let dir = copies.fresh();
+        fs::write(dir.join("node.db"), &whole[..at]).unwrap();
+        survives(dir, &copies.all, &format!("cut at {at}"), &mut outcomes);
+    }
+    assert!(outcomes.whole + outcomes.counted > 10, "{outcomes:?}");
+}
+
 /// Mutation: `raise_mark` writes nothing.
 #[test]
 fn torn_and_cut_files_lose_nothing_without_a_word() {

@@ -12,13 +12,15 @@ use super::sql::{Sql, refused};
 /// The format of the file, in `PRAGMA user_version`. It rises with any change of what is stored, also inside of the
 /// core's records (docs/spec/store.md). Until the first release an older file is refused.
 const FORMAT: u32 = 11;
+pub(super) const SECRETS: &str = "CREATE TABLE secrets(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID";
+pub(super) const SPARES: &str = "CREATE TABLE spares(tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+                         PRIMARY KEY(tbl, key)) WITHOUT ROWID";
 /// The tables of the file.
 const SCHEMA: [&str; 4] = [
-    "CREATE TABLE secrets(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    SECRETS,
     "CREATE TABLE records(tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
                           PRIMARY KEY(tbl, key)) WITHOUT ROWID",
-    "CREATE TABLE spares(tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
-                         PRIMARY KEY(tbl, key)) WITHOUT ROWID",
+    SPARES,
     "CREATE TABLE sums(tbl INTEGER PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
 ];
 /// How long a statement waits for another connection.

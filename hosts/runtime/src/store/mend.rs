@@ -8,6 +8,7 @@ use donp_core::Table;
 use rusqlite::Row;
 
 use super::StoreError;
+use super::database::{SECRETS, SPARES};
 use super::files::{aside, copy, private_dir, sync_dir};
 use super::seal::{self, NONCE, Sealer};
 use super::secrets::{
@@ -99,9 +100,8 @@ pub(super) fn has_spares(table: u8) -> bool {
     table.is_hot() && !table.is_expendable()
 }
 
-/// Writes the spares of all records again.
+/// Writes the spares of all records, of which there are none yet.
 pub(super) fn write_spares(sql: Sql<'_>) -> Result<(), StoreError> {
-    sql.run("DELETE FROM spares WHERE tbl <> 0", &[])?;
     let mut tables = (0..128u8).filter(|t| has_spares(*t));
     tables.try_for_each(|t| sql.run("INSERT INTO spares SELECT * FROM records WHERE tbl = ?1", &[&t]))
 }
@@ -160,10 +160,11 @@ pub(super) fn mend(sql: Sql<'_>, sealer: &mut Sealer, recorded: &Sums) -> Result
     let mut found = sums::count(sql, "fresh", sealer)?;
     from_spares(sql, sealer, recorded, &mut found)?;
     sql.db.flush_prepared_statement_cache();
+    // Each table is made anew: where one is damaged, rows are out of their order, and no statement finds those to change.
     sql.run("DROP TABLE records", &[])?;
     sql.run("ALTER TABLE fresh RENAME TO records", &[])?;
-    write_spares(sql)?;
     mend_secrets(sql, sealer)?;
+    write_spares(sql)?;
     let lost = missing(recorded, &found);
     *found.of_mut(COMMITS) = recorded.of(COMMITS);
     write_sums(sql, sealer, &found, &lost)?;
@@ -253,10 +254,10 @@ fn from_spares(sql: Sql<'_>, sealer: &Sealer, recorded: &Sums, found: &mut Sums)
     Ok(())
 }
 
-/// Secrets and their spares: the one that opens takes the place of the other.
+/// Secrets and their spares: the one that opens takes the place of the other. Spares of records are gone then.
 fn mend_secrets(sql: Sql<'_>, sealer: &Sealer) -> Result<(), StoreError> {
     let mut good: Vec<(String, Vec<u8>)> = Vec::new();
-    let both = "SELECT name, value FROM secrets UNION ALL SELECT key, value FROM spares WHERE tbl = 0";
+    let both = "SELECT name, value FROM secrets UNION ALL SELECT key, value FROM spares WHERE +tbl = 0";
     sql.each(both, &[], &mut |row| {
         let name = bytes(row, 0).and_then(|name| String::from_utf8(name).ok());
         if let (Some(name), Some(value)) = (name, bytes(row, 1))
@@ -267,8 +268,11 @@ fn mend_secrets(sql: Sql<'_>, sealer: &Sealer) -> Result<(), StoreError> {
         }
         Ok(true)
     })?;
-    sql.run("DELETE FROM secrets", &[])?;
-    sql.run("DELETE FROM spares WHERE tbl = 0", &[])?;
+    sql.db.flush_prepared_statement_cache();
+    for (table, made_anew) in [("secrets", SECRETS), ("spares", SPARES)] {
+        sql.run(&format!("DROP TABLE {table}"), &[])?;
+        sql.run(made_anew, &[])?;
+    }
     good.iter().try_for_each(|(name, value)| put_raw_secret(sql, name, value))
 }
 

@@ -92,8 +92,16 @@ pub(super) fn refused(error: rusqlite::Error, path: &Path) -> StoreError {
             let what = if code == ErrorCode::NotADatabase { "it is not a database" } else { "it is malformed" };
             StoreError::Damaged { path: path.into(), what: what.into() }
         }
+        // It ends in the middle of a page.
+        Some(ErrorCode::SystemIoFailure) if is_cut(&error) => {
+            StoreError::Damaged { path: path.into(), what: "its end is missing".into() }
+        }
         // Tables or columns that are not there.
         Some(ErrorCode::Unknown) => StoreError::Damaged { path: path.into(), what: error.to_string() },
         _ => StoreError::Sqlite(error),
     }
+}
+
+fn is_cut(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_IOERR_SHORT_READ)
 }
