@@ -36,7 +36,6 @@ pub(super) fn make_dirs(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
 mod tests {
     use super::*;
 
-    /// Mutations: `make_dirs` syncs the last folder only, or none of those above it.
     #[test]
     fn each_folder_that_is_made_is_synced_into_the_one_above() {
         let home = tempfile::tempdir().unwrap();
