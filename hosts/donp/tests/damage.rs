@@ -206,8 +206,7 @@ fn folder_calls(command: &std::process::Command, log: &std::path::Path) -> Optio
 }
 
 /// A folder whose name is not on the disk is lost with the power, and all that is in it.
-/// Mutations: `make_dirs` syncs nothing, or the last folder only; `restore`, `import_profile` or `private_dir` call
-/// `create_dir_all`.
+/// Mutations: `make_dirs` syncs nothing; `restore` calls `create_dir_all`.
 #[test]
 fn every_new_folder_is_synced_into_the_one_above() {
     let place = Place::new();
@@ -297,7 +296,7 @@ fn a_full_disk_says_whether_a_message_was_taken() {
 
 /// A disk that can be read is read: also what a killed node left in its log, with or without the index of the log, which SQLite
 /// would make beside it. It is copied from there too.
-/// Mutations: `open_to_read` reads the file alone, or gives up beside a log; `copy_database` opens the file to write.
+/// Mutations: `open_to_read` reads the file alone; `copy_database` opens the file to write.
 #[test]
 fn a_profile_on_a_read_only_disk_is_read_and_copied() {
     let place = Place::new();

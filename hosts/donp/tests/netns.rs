@@ -235,7 +235,7 @@ fn machines_meet_where_only_ipv6_works() {
     }
 }
 
-/// Mutations: `lan::places` asks for another address beside that of the link; the scope of a beacon's source is dropped.
+/// Mutation: `lan::places` has no place with an address of the link.
 #[test]
 fn machines_meet_with_addresses_of_the_link_alone() {
     if inside("machines_meet_with_addresses_of_the_link_alone") {
@@ -243,7 +243,7 @@ fn machines_meet_with_addresses_of_the_link_alone() {
     }
 }
 
-/// Mutation: the link tries the first family that a beacon came from alone.
+/// Mutation: as above.
 #[test]
 fn machines_meet_where_ipv4_is_filtered() {
     if inside("machines_meet_where_ipv4_is_filtered") {
@@ -251,7 +251,6 @@ fn machines_meet_where_ipv4_is_filtered() {
     }
 }
 
-/// Mutation: as above.
 #[test]
 fn machines_meet_where_ipv6_is_filtered() {
     if inside("machines_meet_where_ipv6_is_filtered") {
@@ -261,7 +260,7 @@ fn machines_meet_where_ipv6_is_filtered() {
 
 /// A machine with containers: more bridges than there are places for beacons, and the real interface is the last.
 ///
-/// Mutations: `ranked` keeps the system's order; `refresh` takes places in the order of the system.
+/// Mutation: `ranked` keeps the system's order.
 #[test]
 fn forty_bridges_do_not_hide_the_real_interface() {
     if !inside("forty_bridges_do_not_hide_the_real_interface") {
@@ -330,7 +329,7 @@ fn of_two_addresses_the_one_with_a_route_sends() {
 
 /// The name of a place to enter the network leads elsewhere from one time to the other: to nothing, to bob, to carol.
 ///
-/// Mutations: `ask_again` does nothing; `Worker::resolved` keeps the places that a name had before.
+/// Mutations: `ask_again` does nothing; a name that is known already is not asked again by `join`.
 #[test]
 fn a_name_that_leads_elsewhere_is_followed() {
     if !inside("a_name_that_leads_elsewhere_is_followed") {

@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(told, [None, Some(1), None, Some(1)]);
     }
 
-    /// Mutations: a name that was found is not asked again; an answer is told again, or only the first.
+    /// Mutation: an answer is told again.
     #[test]
     fn a_name_that_moved_is_told_after_its_time() {
         let (times, told) = asked(&[Some(1), Some(1), Some(2), Some(2), Some(1)]);

@@ -190,7 +190,7 @@ def _here(process: int, what: str) -> None:
 
 def _failure(error: dict[str, Any]) -> DonpError:
     data = error.get("data") or {}
-    kind = _NAMED.get(data.get("kind"), InternalError)
+    kind = _NAMED.get(str(data.get("kind")), InternalError)
     return kind(str(error.get("message")), str(data.get("try") or ""), data.get("retryable") is True)
 
 

@@ -127,7 +127,6 @@ pub(super) fn file_number(path: &Path) -> Option<(u64, u64)> {
 mod tests {
     use super::*;
 
-    /// Mutations: `make_dirs` syncs the last folder only, or none of those above it.
     #[test]
     fn each_folder_that_is_made_is_synced_into_the_one_above() {
         let home = tempfile::tempdir().unwrap();
