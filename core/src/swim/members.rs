@@ -12,7 +12,7 @@ use crate::id::NodeId;
 use crate::identity::Identity;
 use crate::machine::{Cx, Outbox};
 use crate::stats::{DropReason, SwimStats};
-use crate::time::{Duration, Instant, WallTime, micros};
+use crate::time::{Duration, Instant, WallTime};
 use crate::wire::reach::may_probe;
 use crate::wire::record::NodeRecord;
 
@@ -160,9 +160,6 @@ impl Members {
     /// A probe went well or not.
     pub(super) fn adjust_health(&mut self, worse: usize, better: usize, me: NodeId) {
         self.health.adjust(worse, better);
-        if worse > 0 {
-            self.roster.stir();
-        }
         if worse > 0 && self.health.is_unwell() {
             self.freeze_suspicions(me);
         }
@@ -527,6 +524,7 @@ impl Members {
             return;
         }
         self.refuted_at = Some(cx.now);
+        self.roster.stir();
         self.own.rise(0);
         self.stats.refuted = self.stats.refuted.saturating_add(1);
         // That one had no answer says something of this node; that the same one says so again and again does not.
@@ -664,29 +662,18 @@ impl Members {
         }
         self.roster.insert(peer, member, cx.rng);
         self.changed = true;
-        if self.timers.get(Timer::Period).is_none() {
-            // A place of its own in the period.
-            let first = cx.rng.below(usize::try_from(micros(self.config.period)).unwrap_or(1));
-            self.timers.arm(Timer::Period, cx.now + Duration::from_micros((first as u64).max(1)));
-        }
+        self.pace.start(cx.now, &mut self.timers, cx.rng);
     }
 
-    /// A period begins; how long it lasts.
+    /// A period begins; how long it lasts for a node that is well.
     pub(super) fn begin_period(&mut self, now: Instant) -> Duration {
-        let period = self.pace.begin(now);
-        self.timers.arm(Timer::Period, now + self.scaled(period));
-        period
+        self.pace.begin(now, &mut self.timers, &self.health)
     }
 
-    /// If something happened to a member, the next period begins as early as in a zone that is not quiet.
+    /// Has the next period begin early if something happened to a member.
     pub(super) fn keep_pace(&mut self, now: Instant) {
-        if !self.roster.take_stirred() {
-            return;
-        }
-        let (began, period) = self.pace.stir(now);
-        let soon = (began + self.scaled(period)).max(now);
-        if self.timers.get(Timer::Period).is_some_and(|next| next > soon) {
-            self.timers.arm(Timer::Period, soon);
+        if self.roster.take_stirred() {
+            self.pace.stir(now, &mut self.timers, &self.health);
         }
     }
 
@@ -703,12 +690,10 @@ impl Members {
 
     /// Forgets members that are gone for long.
     pub(super) fn forget_gone(&mut self, now: Instant) {
-        let since = now.before(self.config.forget_after);
-        for id in self.roster.gone_since(since) {
+        for id in self.roster.gone_since(now.before(self.config.forget_after)) {
             self.forget(id);
         }
-        let next = self.roster.iter().filter(|(_, m)| !m.is_present()).map(|(_, m)| m.since).min();
-        if let Some(next) = next {
+        if let Some(next) = self.roster.oldest_gone().and_then(|id| self.roster.get(id)).map(|m| m.since) {
             self.timers.arm(Timer::Forget, next + self.config.forget_after);
         }
     }
@@ -749,20 +734,9 @@ impl Members {
     }
 
     pub(super) fn footprint(&self) -> usize {
-        let suspicions = self.roster.iter().filter_map(|(_, m)| m.suspicion.as_ref());
-        let suspicions = suspicions.fold(0usize, |n, s| n.saturating_add(s.len()));
-        let suspicions = self.roster.iter().fold(suspicions, |n, (_, m)| n.saturating_add(m.tellers.len()));
-        [
-            self.links.footprint(),
-            self.tellers.len(),
-            self.roster.len(),
-            self.roster.urgent(),
-            self.updates.len(),
-            self.timers.len(),
-            self.reported.as_ref().map_or(0, Vec::len),
-        ]
-        .into_iter()
-        .fold(suspicions, usize::saturating_add)
+        let reported = self.reported.as_ref().map_or(0, Vec::len);
+        let parts = [self.links.footprint(), self.tellers.len(), self.updates.len(), self.timers.len(), reported];
+        parts.into_iter().fold(self.roster.footprint(), usize::saturating_add)
     }
 
     #[cfg(any(test, debug_assertions))]

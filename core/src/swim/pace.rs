@@ -1,7 +1,11 @@
 //! How often a period begins: rarely while nothing happens.
 
 use crate::config::SwimConfig;
-use crate::time::{Duration, Instant};
+use crate::rng::Rng;
+use crate::time::{Duration, Instant, micros};
+
+use super::health::Health;
+use super::timer::{Timer, Timers};
 
 pub(super) struct Pace {
     busy: Duration,
@@ -24,15 +28,28 @@ impl Pace {
         }
     }
 
-    /// A period begins; how long it lasts.
-    pub(super) fn begin(&mut self, now: Instant) -> Duration {
-        self.began_at = now;
-        if now.since(self.stirred_at) < self.after { self.busy } else { self.quiet }
+    /// With the first member the periods begin, at a place of this node's own.
+    pub(super) fn start(&self, now: Instant, timers: &mut Timers, rng: &mut Rng) {
+        if timers.get(Timer::Period).is_none() {
+            let first = rng.below(usize::try_from(micros(self.busy)).unwrap_or(1));
+            timers.arm(Timer::Period, now + Duration::from_micros((first as u64).max(1)));
+        }
     }
 
-    /// Something happened to a member: when the period under way began, and how long it lasts at most.
-    pub(super) fn stir(&mut self, now: Instant) -> (Instant, Duration) {
+    /// A period begins; how long it lasts for a node that is well.
+    pub(super) fn begin(&mut self, now: Instant, timers: &mut Timers, health: &Health) -> Duration {
+        self.began_at = now;
+        let period = if now.since(self.stirred_at) < self.after { self.busy } else { self.quiet };
+        timers.arm(Timer::Period, now + health.scale(period));
+        period
+    }
+
+    /// Something happened to a member: the next period begins as early as in a zone that is not quiet.
+    pub(super) fn stir(&mut self, now: Instant, timers: &mut Timers, health: &Health) {
         self.stirred_at = now;
-        (self.began_at, self.busy)
+        let soon = (self.began_at + health.scale(self.busy)).max(now);
+        if timers.get(Timer::Period).is_some_and(|next| next > soon) {
+            timers.arm(Timer::Period, soon);
+        }
     }
 }

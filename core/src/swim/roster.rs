@@ -310,8 +310,10 @@ impl Roster {
         self.urgent.pop_front()
     }
 
-    pub(super) fn urgent(&self) -> usize {
-        self.urgent.len()
+    pub(super) fn footprint(&self) -> usize {
+        let claims = |m: &Member| m.tellers.len().saturating_add(m.suspicion.as_ref().map_or(0, Suspicion::len));
+        let places = self.all.len().saturating_add(self.urgent.len());
+        self.all.values().fold(places, |n, m| n.saturating_add(claims(m)))
     }
 
     #[cfg(any(test, debug_assertions))]
