@@ -104,6 +104,15 @@ fn a_power_cut_loses_nothing_acknowledged() {
     eprintln!("{made} power cuts, {promised} messages acknowledged before one, 0 lost");
 }
 
+/// Ends the talk.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Cuts the power of one node so many times; how many messages it had acknowledged before.
 fn one_profile(disk: &Path, pool: &Path, cuts: usize) -> usize {
     let image = pool.join("disk.img");
@@ -120,10 +129,12 @@ fn one_profile(disk: &Path, pool: &Path, cuts: usize) -> usize {
                 if over.load(Ordering::SeqCst) {
                     break;
                 }
-                let id = control.send("all", &format!("message {n}")).unwrap();
+                let id = control.send("all", &format!("message {n}")).expect("it takes messages");
                 acknowledged.lock().unwrap().push(id);
             }
         });
+        // The talk ends also where a check fails.
+        let _ends = Ends(&over);
         // Any moment: a small generator, so that cuts are not in step with the messages.
         let mut moment = 0x2545_f491_4f6c_dd1d_u64;
         for _ in 0..cuts {
@@ -134,13 +145,9 @@ fn one_profile(disk: &Path, pool: &Path, cuts: usize) -> usize {
             done("cp", &["--reflink=always", image.to_str().unwrap(), cut.to_str().unwrap()]);
             let kept = read_back(&cut, &pool.join("cut"));
             let lost: Vec<_> = before.iter().filter(|id| !kept.contains(*id)).collect();
-            if !lost.is_empty() {
-                over.store(true, Ordering::SeqCst);
-                panic!("{} of {} acknowledged messages are lost", lost.len(), before.len());
-            }
+            assert!(lost.is_empty(), "{} of {} acknowledged messages are lost", lost.len(), before.len());
             promised = before.len();
         }
-        over.store(true, Ordering::SeqCst);
     });
     node.kill();
     done("umount", &[disk.to_str().unwrap()]);
@@ -155,10 +162,9 @@ fn read_back(image: &Path, at: &Path) -> BTreeSet<String> {
         command.arg("--state-dir").arg(at).arg("--config").arg(at.join("config.toml"));
         command.args(["--profile", "alice", "--json", "--no-daemon"]).args(arguments);
         let ran = command.output().unwrap();
-        assert!(ran.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
-        let errors = String::from_utf8_lossy(&ran.stderr);
-        assert!(!errors.contains("damaged"), "{errors}");
-        String::from_utf8(ran.stdout).unwrap()
+        let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+        assert!(ran.status.success() && !err.contains("damaged"), "{arguments:?}: {out}{err}");
+        out.into_owned()
     };
     donp(&["check"]);
     let out = donp(&["history", "all", "--limit", "100000"]);
