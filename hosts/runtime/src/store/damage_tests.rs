@@ -201,18 +201,21 @@ fn a_row_that_is_out_of_its_order_is_mended() {
     assert!(outcomes.whole > 20, "{outcomes:?}");
 }
 
-/// Mutation: a page that is not there in whole is an error of the disk (`is_cut`).
+/// With its log beside it, which names pages that the file does not have. Mutation: a page that is not there in whole is an error
+/// of the disk (`is_cut`).
 #[test]
 fn a_file_that_ends_within_a_page_is_salvaged() {
     let mut outcomes = Outcomes::default();
-    let copies = Copies::new(true);
-    let whole = fs::read(copies.made.path().join("node.db")).unwrap();
-    for at in (whole.len() / 2..whole.len()).step_by(4_097) {
-        let dir = copies.fresh();
-        fs::write(dir.join("node.db"), &whole[..at]).unwrap();
-        survives(dir, &copies.all, &format!("cut at {at}"), &mut outcomes);
+    for closed in [true, false] {
+        let copies = Copies::new(closed);
+        let whole = fs::read(copies.made.path().join("node.db")).unwrap();
+        for at in (whole.len() / 2..whole.len()).step_by(2_039) {
+            let dir = copies.fresh();
+            fs::write(dir.join("node.db"), &whole[..at]).unwrap();
+            survives(dir, &copies.all, &format!("cut at {at}, closed {closed}"), &mut outcomes);
+        }
     }
-    assert!(outcomes.whole + outcomes.counted > 10, "{outcomes:?}");
+    assert!(outcomes.whole + outcomes.counted > 40, "{outcomes:?}");
 }
 
 /// Mutation: `raise_mark` writes nothing.
