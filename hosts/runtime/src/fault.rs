@@ -118,7 +118,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What a [`Shaper`] did so far.
+/// What the faults that were injected did so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FaultStats {
     /// Datagrams given to it.
