@@ -264,7 +264,7 @@ mod tests {
     }
 
     /// One name in virtual time, and what each of its look-ups gives: the last byte of its address, or none. When it was asked,
-    /// in seconds, and what was told.
+    /// in seconds, and what was reported.
     fn asked(answers: &[Option<u8>]) -> (Vec<u64>, Vec<Option<u8>>) {
         let (begin, clock) = (Instant::now(), std::cell::Cell::new(Duration::ZERO));
         let name: BootstrapName = "moving.example:1".parse().unwrap();
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(told, [None, Some(1), None, Some(1)]);
     }
 
-    /// Mutation: an answer is told again.
+    /// Mutation: an answer is reported again.
     #[test]
     fn a_name_that_moved_is_told_after_its_time() {
         let (times, told) = asked(&[Some(1), Some(1), Some(2), Some(2), Some(1)]);
