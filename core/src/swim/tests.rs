@@ -249,6 +249,33 @@ fn a_lost_link_in_a_quiet_zone_ends_the_long_period() {
     assert_eq!(late(&mesh), 0);
 }
 
+/// Mutations: a newcomer (`Roster::insert`) or a refutation (`Members::refute`) leaves the period as long as it is.
+#[test]
+fn a_newcomer_or_a_claim_in_a_quiet_zone_ends_it_too() {
+    let mut mesh = Mesh::new(13, &Config::default());
+    (1..12).for_each(|n| mesh.neighbours(n - 1, n));
+    mesh.run(120_000);
+    let usual = Config::default().swim.period;
+    let next = |mesh: &Mesh, n: usize| mesh.nodes[n].machine.members.timers.get(Timer::Period).expect("a period");
+    let is_late = |mesh: &Mesh, n: usize| next(mesh, n) > Instant::from_micros(mesh.now) + usual;
+    let doubted = (0..12).find(|n| is_late(&mesh, *n)).expect("a long period");
+    let teller = (doubted + 1) % 12;
+    let incarnation = mesh.nodes[doubted].machine.members.incarnation();
+    let update = Update { member: id(doubted), incarnation, claim: Claim::Suspect };
+    let body = Message::Ping { seq: 9_000, updates: alloc::vec![update] }.encode();
+    let before = next(&mesh, doubted);
+    mesh.give(doubted, In::Message { from: id(teller), body });
+    // Lifeguard has one that is doubted wait twice as long as usual, which is less than a quiet period.
+    assert!(next(&mesh, doubted) < before, "it has something to refute");
+    let mut mesh = Mesh::new(13, &Config::default());
+    (1..12).for_each(|n| mesh.neighbours(n - 1, n));
+    mesh.run(120_000);
+    mesh.neighbours(11, 12);
+    mesh.run(500);
+    let met: Vec<usize> = (0..12).filter(|n| mesh.state(*n, 12).is_some()).collect();
+    assert!(met.len() > 1 && met.iter().all(|n| !is_late(&mesh, *n)), "{met:?}");
+}
+
 /// Mutations: nothing stirs a quiet zone (`keep_pace` returns at once), or a stirred one is never quiet again.
 #[test]
 fn a_death_in_a_quiet_zone_brings_the_usual_period() {
