@@ -304,10 +304,10 @@ settings! {
         retry_first: Duration = Duration::from_secs(1),
             "First pause before a private message is sent again",
             |_, v| at_least_1_ms(v);
-        /// Messages to one peer that may be unacknowledged at once: 512. 64 B each fill 40 datagrams,
+        /// Runs of private messages to one peer that may be unacknowledged at once: 512. 64 B each fill 40 datagrams,
         /// which covers 10 MB/s at 5 ms.
         window: usize = 512,
-            "Unacknowledged private messages to one peer",
+            "Unacknowledged runs of private messages to one peer",
             |_, v| not_zero(v);
         /// A message is reported as failed after the node has run this long without delivering it:
         /// 30 days (LXMF's propagation expiry).
@@ -519,6 +519,11 @@ impl Config {
         if self.membership.target > self.limits.neighbours {
             return Err(ConfigError { key: "membership.target", rule: "must not exceed limits.neighbours".into() });
         }
+        // What a peer with the same window sends at once may wait for one read of the store. What has no room then comes
+        // again a second later.
+        if self.delivery.window > self.limits.pending_author {
+            return Err(ConfigError { key: "delivery.window", rule: "must not exceed limits.pending_author".into() });
+        }
         Ok(())
     }
 }
@@ -546,6 +551,9 @@ mod tests {
         config = Config::default();
         config.membership.target = config.limits.neighbours + 1;
         assert_eq!(config.validate().unwrap_err().key, "membership.target");
+        config = Config::default();
+        config.delivery.window = config.limits.pending_author + 1;
+        assert_eq!(config.validate().unwrap_err().key, "delivery.window");
     }
 
     #[test]

@@ -78,13 +78,13 @@ settings! {
         broadcast_bytes: usize = 8 << 20,
             "Bytes of broadcasts kept for neighbours that miss them",
             |_, v| at_least(v, MAX_MESSAGE);
-        /// Runs held because a part of their past is missing: 1,000, and 200 of one author by one bringer
+        /// Runs held because a part of their past is missing or being read: 2,000, and 600 of one author by one bringer
         /// (docs/design/reliability.md §4). When they are full the bringer with the most gives way.
-        pending_messages: usize = 1_000,
+        pending_messages: usize = 2_000,
             "Messages held for one they depend on",
             |part, v| at_least(v, part.pending_author);
         /// The same for one author.
-        pending_author: usize = 200,
+        pending_author: usize = 600,
             "Messages of one author held for one they depend on",
             |_, v| at_least(v, 1);
         /// Their bytes: 4 MiB (docs/design/history.md §3).

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant as Clock};
 
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use donp_core::{Bootstrap, Config, Content, Durable, Engine, Event, Identity, Instant, Output, Transmit, WallTime};
+use donp_core::{
+    Bootstrap, Config, Content, Durable, Engine, Event, Identity, Instant, MemoryStore, Output, Transmit, WallTime,
+};
 use mimalloc::MiMalloc;
 
 static HEAP: AtomicUsize = AtomicUsize::new(0);
@@ -48,6 +50,7 @@ static ALLOCATOR: Counting = Counting;
 
 struct Node {
     engine: Engine,
+    store: MemoryStore,
     addr: SocketAddr,
     delivered: usize,
     received: usize,
@@ -66,15 +69,24 @@ impl Node {
         seed[..2].copy_from_slice(&n.to_le_bytes());
         let engine = Engine::new(config, identity, seed, Instant::ZERO, WallTime(1)).unwrap();
         let [high, low] = n.to_be_bytes();
-        Self { engine, addr: SocketAddr::from(([10, 1, high, low], 4000)), delivered: 0, received: 0, told: 0 }
+        let addr = SocketAddr::from(([10, 1, high, low], 4000));
+        Self { engine, store: MemoryStore::default(), addr, delivered: 0, received: 0, told: 0 }
     }
 
-    /// A host without a disk: commits at once, acknowledges events in runs.
+    /// A host whose disk is memory: commits and reads at once, acknowledges events in runs.
     fn serve(&mut self, now: Instant) -> Vec<Transmit> {
         let (mut seq, mut transmits) = (None, Vec::new());
         while let Some(output) = self.engine.poll() {
             match output {
-                Output::Batch(batch) => self.engine.handle_committed(now, batch.seq),
+                Output::Batch(batch) => {
+                    let seq = batch.seq;
+                    self.store.apply(batch);
+                    self.engine.handle_committed(now, seq);
+                }
+                Output::Read(request) => {
+                    let records = self.store.scan(&request.scan);
+                    self.engine.handle_records(now, request.id, records);
+                }
                 Output::Event(Event::Durable { seq: number, event }) => {
                     seq = Some(number);
                     match event {

@@ -1,5 +1,7 @@
 //! What this node says between two outputs to its host: one run with one signature (docs/design/log.md §4).
 
+use alloc::vec::Vec;
+
 use crate::id::{ConversationId, MessageId, NodeId};
 use crate::time::Instant;
 use crate::wire::entry::{Body, Carried, LifeId, MAX_PARENTS, MAX_RUN, MAX_RUN_BYTES, Part, Parts, id_key, next_id};
@@ -17,7 +19,8 @@ pub(super) struct Draft {
     pub(super) parts: Parts,
     key: [u8; 32],
     seq: u64,
-    last: MessageId,
+    /// Of what it says: the entries that merge heads are not among them.
+    ids: Vec<MessageId>,
     bytes: usize,
 }
 
@@ -32,11 +35,15 @@ impl Draft {
         let key = id_key(conversation, LifeId { author, life: parts.life }, context);
         let (seq, last) = parts.last(&key)?;
         let bytes = encoded_len(&parts);
-        Some(Self { conversation, since, parts, key, seq, last, bytes })
+        Some(Self { conversation, since, parts, key, seq, ids: alloc::vec![last], bytes })
     }
 
-    pub(super) fn last(&self) -> MessageId {
-        self.last
+    pub(super) fn ids(&self) -> &[MessageId] {
+        &self.ids
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether one more entry with a text of so many bytes fits into the run.
@@ -46,13 +53,15 @@ impl Draft {
     }
 
     /// One more entry, which names no heads: those before it have named all there are.
-    pub(super) fn push(&mut self, body: &Body) -> MessageId {
-        let part = Part { parents: alloc::vec::Vec::new(), body: Carried::Body(Blob(encode(body))) };
+    pub(super) fn push(&mut self, body: &Body) -> Option<MessageId> {
+        let last = *self.ids.last()?;
+        let part = Part { parents: Vec::new(), body: Carried::Body(Blob(encode(body))) };
         self.seq = self.seq.saturating_add(1);
-        self.last = next_id(&self.key, self.seq, self.last, &part.body);
+        let last = next_id(&self.key, self.seq, last, &part.body);
+        self.ids.push(last);
         self.bytes = self.bytes.saturating_add(encoded_len(&part));
         self.parts.entries.push(part);
-        self.last
+        Some(last)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -48,10 +48,10 @@ pub(crate) enum In {
 
 #[derive(Debug)]
 pub(crate) enum Out {
-    /// Deliver this to one node.
+    /// Deliver this run to one node. The ids are those of what it says, the last one last.
     Submit {
         to: NodeId,
-        id: MessageId,
+        ids: Vec<MessageId>,
         body: Vec<u8>,
     },
     /// Send this to all nodes of the network.

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::chat::draft::Draft;
 use crate::chat::log::{Facts, Kind, Wants};
+use crate::chat::policy::Carriage;
 use crate::chat::waiting::Source;
 use crate::chat::{Chat, Out};
 use crate::error::CommandError;
@@ -47,18 +48,27 @@ impl Chat {
             let text = content.len();
             let body = Body { salt: cx.rng.bytes(), sent_at: cx.wall, content: Some(content) };
             match self.draft.as_mut().filter(|d| d.conversation == conversation && d.fits(text)) {
-                Some(draft) => ids.push(draft.push(&body)),
+                Some(draft) => ids.extend(draft.push(&body)),
                 None => {
                     self.sign(cx, out);
                     ids.extend(self.begin(cx, conversation, body));
                 }
             }
-            // Each private message has an acknowledgement of its own.
-            if matches!(kind, Conversation::Private(_)) {
-                self.sign(cx, out);
-            }
         }
         Ok(ids)
+    }
+
+    /// What this node has said in private since the last output: their ids, and their bytes as they are sent.
+    pub(crate) fn unsent(&self, private: Conversation) -> (&[MessageId], usize) {
+        let conversation = self.id_of(private);
+        self.draft.as_ref().filter(|d| d.conversation == conversation).map_or((&[], 0), |d| (d.ids(), d.bytes()))
+    }
+
+    /// The ids of what this node has said in private since the last output.
+    pub(crate) fn unsent_private(&self) -> &[MessageId] {
+        let is_private =
+            |d: &&Draft| self.logs.get(&d.conversation).is_some_and(|log| log.policy.carriage() == Carriage::Delivery);
+        self.draft.as_ref().filter(is_private).map_or(&[], Draft::ids)
     }
 
     /// Begins the next run of this node.
@@ -66,7 +76,7 @@ impl Chat {
         let log = self.logs.get(&conversation)?;
         let parts = log.compose(alloc::vec![body], cx.now, cx.rng);
         self.draft = Draft::begin((conversation, log.policy.context()), self.me, parts, cx.now);
-        self.draft.as_ref().map(Draft::last)
+        self.draft.as_ref().and_then(|d| d.ids().last().copied())
     }
 
     /// Signs what this node has said since the last output, and takes it. Before anything else happens here, so that

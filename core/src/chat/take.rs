@@ -382,10 +382,12 @@ impl Chat {
                     let publish = Out::Publish { body: run.bytes.clone() };
                     if planted(Bug::NumberUsedAgain) { out.push(publish) } else { out.after_commit(publish) }
                 }
-                (Some(Carriage::Delivery), Some(id)) => {
+                (Some(Carriage::Delivery), Some(last)) => {
+                    let speaks = |t: &&Taken<'_>| t.id == last || t.body.as_ref().is_some_and(|b| b.content.is_some());
+                    let ids: Vec<MessageId> = taken.iter().filter(speaks).map(|t| t.id).collect();
                     let receivers = self.logs.get(&conversation).map_or(&[][..], |log| log.policy.receivers());
                     for to in receivers {
-                        out.push(Out::Submit { to: *to, id, body: run.bytes.clone() });
+                        out.push(Out::Submit { to: *to, ids: ids.clone(), body: run.bytes.clone() });
                     }
                 }
                 (Some(Carriage::Members(group)), _) => {

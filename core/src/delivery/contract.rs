@@ -17,8 +17,8 @@ impl Contract for Delivery {
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
         Step::In(match d.below(11) {
             0 | 1 => {
-                let id = MessageId { depth: 1, hash: [d.byte(); 32] };
-                In::Submit { to: d.peer(), id, body: d.bytes() }
+                let ids = (0..=d.below(3)).map(|_| MessageId { depth: 1, hash: [d.byte(); 32] }).collect();
+                In::Submit { to: d.peer(), ids, body: d.bytes() }
             }
             2 => match (d.peer(), d.byte()) {
                 (_, 0) => In::AcksDue,
@@ -38,7 +38,7 @@ impl Contract for Delivery {
             _ => {
                 // From a byte to more than the whole outbox.
                 let len = 1usize.checked_shl(u32::from(d.below(30))).unwrap_or(1);
-                return Step::Command(alloc::boxed::Box::new(Reserve { len, copies: 1 }));
+                return Step::Command(alloc::boxed::Box::new(Reserve { messages: 1, bytes: len }));
             }
         })
     }

@@ -27,7 +27,7 @@ use crate::rng::Rng;
 use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Table};
 use crate::time::{Duration, Instant, soonest};
-use crate::wire::{MAX_MESSAGE, Malformed, Priority};
+use crate::wire::{Malformed, Priority};
 
 /// How long an id is remembered so that a repeated message is acknowledged without work: 15 min
 /// (docs/design/delivery.md §3). Later repeats are recognised by the conversation's own numbers.
@@ -37,13 +37,13 @@ const REMEMBER: Duration = Duration::from_secs(900);
 /// ([`REMEMBER`]), whatever the jitter.
 const LONGEST_PAUSE: Duration = Duration::from_secs(512);
 
-/// Messages that wait for an acknowledgement: id and `Carry`, under peer and order of submission.
+/// Runs that wait for an acknowledgement: the ids of their messages and `Carry`, under peer and order of submission.
 const OUTBOX: Table = Table::hot(24);
 
 #[derive(Debug)]
 pub(crate) enum In {
-    /// Keep and deliver `body`.
-    Submit { to: NodeId, id: MessageId, body: Vec<u8> },
+    /// Keep and deliver a run, which says these messages. The last one names it.
+    Submit { to: NodeId, ids: Vec<MessageId>, body: Vec<u8> },
     /// The outbox record of this message is on disk.
     Stored { to: NodeId, order: u64 },
     /// Opened in the session with `from`; the digest names what was opened.
@@ -164,18 +164,10 @@ impl Delivery {
         }
         let (to, order) = key.split_first_chunk::<ID_LEN>().ok_or(Malformed)?;
         let order = u64::from_be_bytes(order.try_into().map_err(|_| Malformed)?);
-        let (depth, rest) = value.split_first_chunk::<8>().ok_or(Malformed)?;
-        let (hash, body) = rest.split_first_chunk::<ID_LEN>().ok_or(Malformed)?;
-        let id = MessageId { depth: u64::from_be_bytes(*depth), hash: *hash };
-        let carries = matches!(Message::decode(body), Ok(Message::Carry { id: carried, .. }) if carried == short(hash));
-        if !carries || body.len() > MAX_MESSAGE {
-            return Err(Malformed);
-        }
-        let body = body.to_vec();
+        let entry = Entry::read(value, now).ok_or(Malformed)?;
         self.next_order = self.next_order.max(order.saturating_add(1));
-        self.messages = self.messages.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(body.len());
-        let entry = Entry::new(id, body, now, true);
+        self.messages = self.messages.saturating_add(entry.ids().len());
+        self.bytes = self.bytes.saturating_add(entry.body_len());
         self.peers.entry(NodeId(*to)).or_default().insert(order, entry);
         Ok(())
     }
@@ -190,7 +182,7 @@ impl Delivery {
     }
 
     pub(crate) fn is_queued(&self, id: MessageId) -> bool {
-        self.peers.values().any(|p| p.find(&short(&id.hash)).is_some())
+        self.peers.values().any(|p| p.contains(id))
     }
 
     /// Sends what may be sent to `to` and sets its timer.
@@ -214,11 +206,11 @@ impl Delivery {
         }
     }
 
-    /// Takes a message out of the outbox. `send_due` follows.
-    fn remove(&mut self, to: NodeId, order: u64, out: &mut Outbox<Out>) -> Option<MessageId> {
+    /// Takes a run out of the outbox, and gives the ids of its messages. `send_due` follows.
+    fn remove(&mut self, to: NodeId, order: u64, out: &mut Outbox<Out>) -> Option<Vec<MessageId>> {
         let peer = self.peers.get_mut(&to)?;
         let entry = peer.remove(order)?;
-        self.messages = self.messages.saturating_sub(1);
+        self.messages = self.messages.saturating_sub(entry.ids().len());
         self.bytes = self.bytes.saturating_sub(entry.body_len());
         out.delete(OUTBOX, key(to, order));
         out.push(Out::Forget { to, order });
@@ -232,7 +224,7 @@ impl Delivery {
             self.was_full = false;
             out.push(Out::Writable);
         }
-        Some(entry.id)
+        Some(entry.into_ids())
     }
 
     fn message(&mut self, from: NodeId, digest: ShortId, mut bytes: Vec<u8>, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
@@ -279,16 +271,10 @@ impl Delivery {
 
     /// Takes an answered message out of the outbox. Answers about other messages, or about a
     /// message to another peer, have no effect.
-    fn settle(
-        &mut self,
-        from: NodeId,
-        id: &ShortId,
-        out: &mut Outbox<Out>,
-        notice: impl FnOnce(NodeId, MessageId) -> Out,
-    ) {
+    fn settle(&mut self, from: NodeId, id: &ShortId, out: &mut Outbox<Out>, notice: impl Fn(NodeId, MessageId) -> Out) {
         match self.peers.get(&from).and_then(|p| p.find(id)) {
             Some(order) => {
-                if let Some(id) = self.remove(from, order, out) {
+                for id in self.remove(from, order, out).unwrap_or_default() {
                     out.push(notice(from, id));
                 }
             }
@@ -300,7 +286,7 @@ impl Delivery {
     fn give_up(&mut self, to: NodeId, out: &mut Outbox<Out>) {
         let orders = self.peers.get(&to).map_or_else(Vec::new, Peer::orders);
         for order in orders {
-            if let Some(id) = self.remove(to, order, out) {
+            for id in self.remove(to, order, out).unwrap_or_default() {
                 out.push(Out::Blocked { to, id });
             }
         }
@@ -379,22 +365,18 @@ impl Machine for Delivery {
 
     fn handle(&mut self, cx: &mut Cx<'_>, input: In, out: &mut Outbox<Out>) {
         match input {
-            In::Submit { to, id, body } => {
+            In::Submit { to, ids, body } => {
+                let Some(entry) = Entry::new(ids, &body, cx.now) else { return };
                 let order = self.next_order;
                 self.next_order = order.saturating_add(1);
-                self.messages = self.messages.saturating_add(1);
-                let carry = Message::Carry { id: short(&id.hash), body: &body }.encode();
-                let mut value = Vec::with_capacity(carry.len().saturating_add(ID_LEN).saturating_add(8));
-                value.extend_from_slice(&id.depth.to_be_bytes());
-                value.extend_from_slice(&id.hash);
-                value.extend_from_slice(&carry);
-                self.bytes = self.bytes.saturating_add(carry.len());
-                out.put(OUTBOX, key(to, order), value);
+                self.messages = self.messages.saturating_add(entry.ids().len());
+                self.bytes = self.bytes.saturating_add(entry.body_len());
+                out.put(OUTBOX, key(to, order), entry.row());
                 let peer = self.peers.entry(to).or_default();
                 if peer.is_empty() {
                     out.push(Out::Want(to));
                 }
-                peer.insert(order, Entry::new(id, carry, cx.now, false));
+                peer.insert(order, entry);
                 out.after_commit(Out::Stored { to, order });
             }
             In::Stored { to, order } => {
@@ -436,7 +418,7 @@ impl Machine for Delivery {
             let expire = self.config.delivery.expire;
             let expired = self.peers.get(&to).map_or_else(Vec::new, |p| p.older_than(expire, cx.now));
             for order in expired {
-                if let Some(id) = self.remove(to, order, out) {
+                for id in self.remove(to, order, out).unwrap_or_default() {
                     out.push(Out::Expired { to, id });
                 }
             }
@@ -474,12 +456,12 @@ impl Machine for Delivery {
     }
 }
 
-/// Whether a message of `len` bytes fits the outbox. A refusal is remembered, so that `Out::Writable` follows.
+/// Whether so many messages of so many bytes in all fit the outbox. A refusal is remembered, so that `Out::Writable`
+/// follows.
 #[derive(Debug)]
 pub(crate) struct Reserve {
-    pub(crate) len: usize,
-    /// To so many devices.
-    pub(crate) copies: usize,
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
 }
 
 impl Command<Delivery> for Reserve {
@@ -487,8 +469,8 @@ impl Command<Delivery> for Reserve {
 
     fn run(self, delivery: &mut Delivery, _cx: &mut Cx<'_>, _out: &mut Outbox<Out>) -> bool {
         let limits = &delivery.config.limits;
-        let fits = delivery.messages.saturating_add(self.copies) <= limits.outbox_messages
-            && delivery.bytes.saturating_add(self.len.saturating_mul(self.copies)) <= limits.outbox_bytes;
+        let fits = delivery.messages.saturating_add(self.messages) <= limits.outbox_messages
+            && delivery.bytes.saturating_add(self.bytes) <= limits.outbox_bytes;
         delivery.was_full |= !fits;
         fits
     }

@@ -1,18 +1,21 @@
-//! The messages that wait for one peer: those under way and those that are due again.
+//! The runs that wait for one peer: those under way and those that are due again.
 
 use crate::collections::{OrderedMap, ShortId, short};
 use alloc::vec::Vec;
 
-use crate::id::MessageId;
+use crate::delivery::wire::Message;
+use crate::id::{ID_LEN, MessageId};
 use crate::planted::{Bug, planted};
 use crate::time::{Duration, Instant, soonest};
+use crate::wire::MAX_MESSAGE;
 
 /// Sends of one message while it has a place in the window: the document's `MAX_RETRIES` 5, after the first send.
 pub(super) const ATTEMPTS: u32 = 6;
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) id: MessageId,
+    /// What the run says. INVARIANT: not empty; the last one names the run.
+    ids: Vec<MessageId>,
     /// The encoded `Carry`, as it is stored and sent each time.
     body: Vec<u8>,
     submitted: Instant,
@@ -33,9 +36,52 @@ enum Stage {
 }
 
 impl Entry {
-    pub(super) fn new(id: MessageId, body: Vec<u8>, submitted: Instant, stored: bool) -> Self {
-        let stage = if stored { Stage::Waiting { sent: 0 } } else { Stage::Unstored };
-        Self { id, body, submitted, stage }
+    /// A run that is not stored yet. None if it says nothing.
+    pub(super) fn new(ids: Vec<MessageId>, run: &[u8], submitted: Instant) -> Option<Self> {
+        let body = Message::Carry { id: short(&ids.last()?.hash), body: run }.encode();
+        Some(Self { ids, body, submitted, stage: Stage::Unstored })
+    }
+
+    /// Number of messages 2, depth 8 and hash 32 of each, all big-endian; then the `Carry`.
+    pub(super) fn row(&self) -> Vec<u8> {
+        let ids = self.ids.len().saturating_mul(ID_LEN.saturating_add(8));
+        let mut out = Vec::with_capacity(self.body.len().saturating_add(ids).saturating_add(2));
+        out.extend_from_slice(&u16::try_from(self.ids.len()).unwrap_or(u16::MAX).to_be_bytes());
+        for id in &self.ids {
+            out.extend_from_slice(&id.depth.to_be_bytes());
+            out.extend_from_slice(&id.hash);
+        }
+        out.extend_from_slice(&self.body);
+        out
+    }
+
+    /// A run of the store. None if the row is malformed.
+    pub(super) fn read(row: &[u8], submitted: Instant) -> Option<Self> {
+        let (count, mut rest) = row.split_first_chunk()?;
+        let mut ids = Vec::new();
+        for _ in 0..u16::from_be_bytes(*count) {
+            let (depth, after) = rest.split_first_chunk()?;
+            let (hash, after) = after.split_first_chunk::<ID_LEN>()?;
+            ids.push(MessageId { depth: u64::from_be_bytes(*depth), hash: *hash });
+            rest = after;
+        }
+        let names = short(&ids.last()?.hash);
+        let carries = matches!(Message::decode(rest), Ok(Message::Carry { id, .. }) if id == names);
+        let fits = carries && rest.len() <= MAX_MESSAGE;
+        fits.then(|| Self { ids, body: rest.to_vec(), submitted, stage: Stage::Waiting { sent: 0 } })
+    }
+
+    /// The id that its acknowledgement has.
+    fn name(&self) -> ShortId {
+        self.ids.last().map_or([0; 16], |id| short(&id.hash))
+    }
+
+    pub(super) fn ids(&self) -> &[MessageId] {
+        &self.ids
+    }
+
+    pub(super) fn into_ids(self) -> Vec<MessageId> {
+        self.ids
     }
 
     pub(super) fn body_len(&self) -> usize {
@@ -48,8 +94,10 @@ pub(super) struct Peer {
     pub(super) up: bool,
     /// By order of submission.
     entries: OrderedMap<u64, Entry>,
-    /// INVARIANT: the order of an entry with this id.
-    by_id: OrderedMap<ShortId, u64>,
+    /// INVARIANT: the order of the entry that this id names.
+    by_name: OrderedMap<ShortId, u64>,
+    /// INVARIANT: the messages of all entries.
+    messages: usize,
     /// INVARIANT: the number of entries that are `UnderWay`.
     under_way: usize,
     /// INVARIANT: the number of entries that are `Parked`.
@@ -65,8 +113,14 @@ impl Peer {
         self.entries.is_empty()
     }
 
+    /// Messages of all runs.
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.messages
+    }
+
+    /// Whether one of the runs says this.
+    pub(super) fn contains(&self, id: MessageId) -> bool {
+        self.entries.values().any(|entry| entry.ids.contains(&id))
     }
 
     /// All messages, by order of submission.
@@ -85,9 +139,12 @@ impl Peer {
         if count(|s| matches!(s, Stage::UnderWay { .. })) != self.under_way {
             return Err("the number under way is wrong");
         }
-        let names = |(id, order): (&ShortId, &u64)| self.entries.get(order).is_some_and(|e| short(&e.id.hash) == *id);
-        if !self.by_id.iter().all(names) {
-            return Err("an id leads to the entry of another");
+        let names = |(name, order): (&ShortId, &u64)| self.entries.get(order).is_some_and(|e| e.name() == *name);
+        if !self.by_name.iter().all(names) {
+            return Err("a name leads to the entry of another");
+        }
+        if self.messages != self.entries.values().fold(0usize, |n, e| n.saturating_add(e.ids.len())) {
+            return Err("the number of messages is not that of the runs");
         }
         if count(|s| matches!(s, Stage::Parked { .. })) != self.parked {
             return Err("the number parked is wrong");
@@ -108,17 +165,22 @@ impl Peer {
     }
 
     pub(super) fn insert(&mut self, order: u64, entry: Entry) {
-        self.by_id.insert(short(&entry.id.hash), order);
-        self.entries.insert(order, entry);
+        self.by_name.insert(entry.name(), order);
+        self.messages = self.messages.saturating_add(entry.ids.len());
+        if let Some(old) = self.entries.insert(order, entry) {
+            self.messages = self.messages.saturating_sub(old.ids.len());
+        }
     }
 
-    pub(super) fn find(&self, id: &ShortId) -> Option<u64> {
-        self.by_id.get(id).copied()
+    /// The run with this name.
+    pub(super) fn find(&self, name: &ShortId) -> Option<u64> {
+        self.by_name.get(name).copied()
     }
 
     pub(super) fn remove(&mut self, order: u64) -> Option<Entry> {
         let entry = self.entries.remove(&order)?;
-        self.by_id.remove(&short(&entry.id.hash));
+        self.by_name.remove(&entry.name());
+        self.messages = self.messages.saturating_sub(entry.ids.len());
         match entry.stage {
             Stage::UnderWay { .. } => self.under_way = self.under_way.saturating_sub(1),
             Stage::Parked { .. } => self.parked = self.parked.saturating_sub(1),

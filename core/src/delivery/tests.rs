@@ -32,7 +32,7 @@ impl Bench {
 
     fn reserve(&mut self, len: usize) -> bool {
         let mut fits = false;
-        self.step(|d, cx, out| fits = Reserve { len, copies: 1 }.run(d, cx, out));
+        self.step(|d, cx, out| fits = Reserve { messages: 1, bytes: len }.run(d, cx, out));
         fits
     }
 
@@ -51,7 +51,7 @@ impl Bench {
     /// Submits a message and reports that it is stored.
     fn submit(&mut self, n: u8) -> Vec<Out> {
         let mut all = Vec::new();
-        for o in self.input(In::Submit { to: BOB, id: id(n), body: vec![n; 10] }) {
+        for o in self.input(In::Submit { to: BOB, ids: vec![id(n)], body: vec![n; 10] }) {
             match o {
                 Out::Stored { to, order } => all.extend(self.input(In::Stored { to, order })),
                 other => all.push(other),
@@ -93,7 +93,7 @@ fn sends(out: &[Out]) -> usize {
 fn nothing_is_sent_before_it_is_stored() {
     let mut b = Bench::new();
     b.fact(up(BOB));
-    let out = b.input(In::Submit { to: BOB, id: id(1), body: vec![1] });
+    let out = b.input(In::Submit { to: BOB, ids: vec![id(1)], body: vec![1] });
     assert_eq!(sends(&out), 0);
     assert_eq!(sends(&b.input(In::Stored { to: BOB, order: 1 })), 1);
 }
@@ -261,6 +261,25 @@ fn one_acknowledgement_of_many_removes_each() {
     assert_eq!(b.delivery.drops.get(DropReason::Duplicate), 2, "unknown or repeated");
 }
 
+/// Mutations: only the last message of a run is reported, or counted; any of its ids acknowledges it.
+#[test]
+fn a_run_is_acknowledged_by_its_last_message_for_all() {
+    let mut b = Bench::new();
+    b.fact(up(BOB));
+    let out = b.input(In::Submit { to: BOB, ids: vec![id(1), id(2), id(3)], body: vec![9; 10] });
+    assert_eq!(out.iter().filter(|o| matches!(o, Out::Stored { .. })).count(), 1);
+    assert_eq!(sends(&b.input(In::Stored { to: BOB, order: 1 })), 1, "one message carries it");
+    assert_eq!((b.delivery.queued(BOB), b.delivery.total()), (3, 3));
+    assert!((1..=3).all(|n| b.delivery.is_queued(id(n))));
+    let ack = |n: u8| from_bob(Message::Ack { ids: &[short(&id(n).hash)] });
+    assert_eq!(b.input(ack(1)), [], "not its name");
+    let out = b.input(ack(3));
+    let delivered: Vec<_> = out.iter().filter(|o| matches!(o, Out::Delivered { .. })).collect();
+    let all: Vec<_> = (1..=3).map(|n| Out::Delivered { to: BOB, id: id(n) }).collect();
+    assert_eq!(delivered, all.iter().collect::<Vec<_>>());
+    assert_eq!(b.delivery.total(), 0);
+}
+
 #[test]
 fn refused_and_expired_messages_are_reported() {
     let mut b = Bench::new();
@@ -301,7 +320,7 @@ fn the_outbox_comes_back_after_a_restart() {
     let mut b = Bench::new();
     let mut out = Outbox::new();
     let mut cx = Cx { now: b.now, wall: WallTime(0), me: ME, rng: &mut b.rng };
-    b.delivery.handle(&mut cx, In::Submit { to: BOB, id: id(5), body: vec![5; 10] }, &mut out);
+    b.delivery.handle(&mut cx, In::Submit { to: BOB, ids: vec![id(4), id(5)], body: vec![5; 10] }, &mut out);
     let mut rows = Vec::new();
     while let Some(emit) = out.pop() {
         if let crate::machine::Emit::Store(crate::store::Op::Put { table, key, value }) = emit {
@@ -322,7 +341,8 @@ fn the_outbox_comes_back_after_a_restart() {
     assert_eq!(wants, [Out::Want(BOB)]);
     let mut again = Bench { delivery, ..Bench::new() };
     assert_eq!(sends(&again.fact(up(BOB))), 1);
-    assert!(again.delivery.is_queued(id(5)));
+    assert!(again.delivery.is_queued(id(4)) && again.delivery.is_queued(id(5)));
+    assert_eq!(again.delivery.total(), 2);
 }
 
 proptest! {

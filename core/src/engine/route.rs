@@ -184,7 +184,7 @@ impl Route for swim::Out {
 impl Route for chat::Out {
     fn route(self, q: &mut Queues) {
         match self {
-            Self::Submit { to, id, body } => q.input(delivery::In::Submit { to, id, body }),
+            Self::Submit { to, ids, body } => q.input(delivery::In::Submit { to, ids, body }),
             Self::Publish { body } => q.input(gossip::In::Publish { body }),
             Self::DirectValidated { from, id, accepted } => q.input(delivery::In::Validated { from, id, accepted }),
             Self::Forged(peer) => q.input(link::In::Forged { peer }),

@@ -108,7 +108,7 @@ impl Engine {
             neighbours: m.membership.neighbours().len(),
             links: m.link.linked().count(),
             known: m.membership.known().count(),
-            outbox: m.delivery.total(),
+            outbox: m.delivery.total().saturating_add(m.chat.unsent_private().len()),
             pending: m.chat.pending(),
             entries: self.footprint(),
             observed: m.membership.observed(),
@@ -150,14 +150,14 @@ impl Engine {
             last_linked: Some(known.last_linked).filter(|at| *at != WallTime(0)),
             neighbour: m.membership.neighbours().contains(&id),
             rtt: link.and_then(|l| l.rtt),
-            queued: m.delivery.queued(id),
+            queued: m.delivery.queued(id).saturating_add(m.chat.unsent(crate::Conversation::Private(id)).0.len()),
             last_error: known.last_error,
         }
     }
 
     /// Whether a private message of this node still waits for its acknowledgement.
     pub fn is_queued(&self, message: MessageId) -> bool {
-        self.machines.delivery.is_queued(message)
+        self.machines.delivery.is_queued(message) || self.machines.chat.unsent_private().contains(&message)
     }
 
     /// Entries that the machines hold in all: bounded, whatever strangers send.

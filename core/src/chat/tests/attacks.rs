@@ -67,8 +67,9 @@ fn carry(a: &mut Bench, b: &mut Bench, mut mail: Vec<(usize, Out)>) -> (Vec<Mess
                     bench.input(In::Message { from: sender, body })
                 }
                 Out::Publish { body } => bench.input(In::GossipReceived { via: sender, id: [0; 16], body }),
-                Out::Submit { id, body, .. } => {
-                    bench.input(In::DirectReceived { from: sender, id: short(&id.hash), body })
+                Out::Submit { ids, body, .. } => {
+                    let id = short(&ids.last().unwrap().hash);
+                    bench.input(In::DirectReceived { from: sender, id, body })
                 }
                 _ => continue,
             };
@@ -410,7 +411,11 @@ fn made_up_own_words_are_reported_once_an_hour() {
     let kind = Conversation::Private(b.me);
     let mut reports = 0;
     for n in 0..50u64 {
-        let (ids, _) = a.step(|c, cx, out| c.say(cx, kind, vec![Content::text(n.to_string())], out));
+        let (ids, _) = a.step(|c, cx, out| {
+            let ids = c.say(cx, kind, vec![Content::text(n.to_string())], out);
+            c.sign(cx, out);
+            ids
+        });
         let (life, seq) = {
             let log = &a.chat.logs[&private];
             (log.own_log().life, log.lives.heights(0).iter().find(|h| h.log == log.own_log()).unwrap().seq)

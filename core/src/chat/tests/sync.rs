@@ -79,7 +79,9 @@ impl Pair {
                         self.sent.push(decode(&body, MAX_MESSAGE).unwrap());
                         In::Opened { from, body }
                     }
-                    Out::Submit { id, body, .. } => In::DirectReceived { from, id: short(&id.hash), body },
+                    Out::Submit { ids, body, .. } => {
+                        In::DirectReceived { from, id: short(&ids.last().unwrap().hash), body }
+                    }
                     _ => continue,
                 };
                 self.input(other, input);
@@ -210,10 +212,13 @@ fn a_conversation_of_others_is_never_announced() {
 fn a_private_message_is_bound_to_its_sender_and_receiver() {
     let (mut a, mut b, mut c) = (Bench::new(1), Bench::new(2), Bench::new(3));
     let kind = Conversation::Private(b.me);
-    let (_, outs) = a.step(|chat, cx, out| chat.say(cx, kind, vec![Content::text("for b")], out));
+    let (_, outs) = a.step(|chat, cx, out| {
+        chat.say(cx, kind, vec![Content::text("for b")], out).unwrap();
+        chat.sign(cx, out);
+    });
     let (id, body) = outs
         .into_iter()
-        .find_map(|o| if let Out::Submit { id, body, .. } = o { Some((id, body)) } else { None })
+        .find_map(|o| if let Out::Submit { ids, body, .. } = o { Some((*ids.last().unwrap(), body)) } else { None })
         .unwrap();
     let direct = |from: NodeId| In::DirectReceived { from, id: short(&id.hash), body: body.clone() };
     let accepts = |outs: Vec<Out>| outs.iter().any(|o| matches!(o, Out::DirectValidated { accepted: true, .. }));
@@ -221,6 +226,31 @@ fn a_private_message_is_bound_to_its_sender_and_receiver() {
     assert!(!accepts(b.input(direct(c.me))), "another sender");
     assert!(accepts(b.input(direct(a.me))));
     assert!(accepts(b.input(direct(a.me))), "a copy is acknowledged again");
+}
+
+/// Mutations: each private message is signed at once, or `Submit` names the last one only.
+#[test]
+fn private_messages_of_one_step_are_one_run() {
+    let (mut a, mut b) = (Bench::new(1), Bench::new(2));
+    let kind = Conversation::Private(b.me);
+    let (said, outs) = a.step(|chat, cx, out| {
+        let mut said = Vec::new();
+        for n in 0..3 {
+            said.extend(chat.say(cx, kind, vec![Content::text(n.to_string())], out).unwrap());
+        }
+        assert_eq!(chat.unsent_private(), &said);
+        chat.sign(cx, out);
+        said
+    });
+    let submitted: Vec<_> = outs
+        .into_iter()
+        .filter_map(|o| if let Out::Submit { ids, body, .. } = o { Some((ids, body)) } else { None })
+        .collect();
+    let [(ids, body)] = &submitted[..] else { panic!("{} runs", submitted.len()) };
+    assert_eq!(*ids, said);
+    let outs = b.input(In::DirectReceived { from: a.me, id: short(&said[2].hash), body: body.clone() });
+    let got: Vec<_> = outs.iter().filter_map(|o| if let Out::Received(m) = o { Some(m.id) } else { None }).collect();
+    assert_eq!(got, said);
 }
 
 /// Mutation: the signature is not checked.

@@ -100,8 +100,10 @@ impl Engine {
         }
         content.validate()?;
         let at = self.advance(now);
-        let len = content.len();
-        if !self.machines.delivery.command(at, &mut self.q, Reserve { len, copies: devices.len() }) {
+        let (unsent, bytes) = self.machines.chat.unsent(conversation);
+        let messages = unsent.len().saturating_add(1).saturating_mul(devices.len());
+        let bytes = bytes.saturating_add(content.len()).saturating_mul(devices.len());
+        if !self.machines.delivery.command(at, &mut self.q, Reserve { messages, bytes }) {
             return Err(CommandError::Busy("outbox"));
         }
         let said = self.say(now, conversation, alloc::vec![content]).and_then(first)?;
