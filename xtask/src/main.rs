@@ -1,11 +1,13 @@
 //! `cargo xtask test`: every check of the project, with a plain word on what was skipped and why.
 //!
-//! `cargo xtask test NAME…` runs single steps, `cargo xtask list` names them. With
+//! `cargo xtask test NAME…` runs single steps, `cargo xtask list` names them; `cargo xtask test --side-by-side` runs two at
+//! a time. With
 //! `DONP_REQUIRE_ALL=1`, as in CI, a step that would be skipped fails instead. `cargo xtask planted` plants
 //! bugs and looks whether the simulator finds them. `cargo xtask mutants` measures what the core's tests notice.
 
 mod command;
 mod flags;
+mod lanes;
 mod machine;
 mod planted;
 mod steps;
@@ -23,7 +25,18 @@ enum Outcome {
     Skipped(String),
 }
 
+/// The line before the results.
+const SUMMARY: &str = "=== summary";
+
+/// Steps of one lane run one after the other: those of the packages need what the ones before built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    Core,
+    Packages,
+}
+
 struct Step {
+    lane: Lane,
     name: &'static str,
     what: &'static str,
     run: fn(&Path) -> Outcome,
@@ -32,6 +45,7 @@ struct Step {
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
+        Some("test") if args[1..] == ["--side-by-side"] => lanes::run(),
         Some("test") => test(&args[1..]),
         Some("planted") => planted::hunt(&root(), &args[1..]),
         Some("mutants") => mutants(&root(), &args[1..]),
@@ -43,7 +57,7 @@ fn main() -> ExitCode {
         }
         _ => {
             eprintln!(
-                "usage: cargo xtask test [STEP…] | cargo xtask list | cargo xtask planted [BUG…] | \
+                "usage: cargo xtask test [STEP… | --side-by-side] | cargo xtask list | cargo xtask planted [BUG…] | \
                  cargo xtask mutants [FOLDER…]"
             );
             ExitCode::from(2)
@@ -62,7 +76,7 @@ fn test(wanted: &[String]) -> ExitCode {
     let mut lines = Vec::new();
     for step in STEPS.iter().filter(|s| wanted.is_empty() || wanted.iter().any(|w| w == s.name)) {
         println!("\n=== {}: {}", step.name, step.what);
-        let start = Instant::now();
+        let (start, used) = (Instant::now(), processor_seconds());
         let mut outcome = (step.run)(&root);
         if let Outcome::Skipped(why) = &outcome
             && require_all
@@ -70,10 +84,11 @@ fn test(wanted: &[String]) -> ExitCode {
             outcome = Outcome::Failed(format!("nothing may be skipped here, and {why}"));
         }
         let took = start.elapsed().as_secs();
+        let used = processor_seconds().saturating_sub(used);
         lines.push(match outcome {
             Outcome::Passed => {
                 passed += 1;
-                format!("passed   {:8} {took:4} s", step.name)
+                format!("passed   {:8} {took:4} s, {used:4} s of processor time", step.name)
             }
             Outcome::Failed(why) => {
                 failed += 1;
@@ -85,12 +100,20 @@ fn test(wanted: &[String]) -> ExitCode {
             }
         });
     }
-    println!("\n=== summary");
+    println!("\n{SUMMARY}");
     for line in lines {
         println!("{line}");
     }
     println!("steps: {passed} passed, {failed} failed, {skipped} skipped");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What the programs of the steps have used so far; 0 where the system does not say (fields 16 and 17 of proc(5),
+/// `/proc/pid/stat`, in hundredths).
+fn processor_seconds() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(13).take(2).filter_map(|f| f.parse::<u64>().ok()).sum::<u64>() / 100
 }
 
 /// A program of its own: parsing Rust takes crates that nothing else here needs.

@@ -4,45 +4,79 @@ use std::cmp::Ordering;
 use std::path::Path;
 use std::process::Command;
 
+use crate::Lane::{Core, Packages};
 use crate::command::{cargo, run};
 use crate::{Outcome, Step, flags, machine, tools};
 
 pub const STEPS: &[Step] = &[
-    Step { name: "version", what: "the Rust version that is claimed is the one that runs the checks", run: version },
-    Step { name: "format", what: "rustfmt finds nothing to change", run: format },
-    Step { name: "shell", what: "shellcheck finds nothing in the scripts", run: shell },
-    Step { name: "deny", what: "licences, sources and duplicates of dependencies (needs cargo-deny)", run: deny },
-    Step { name: "unused", what: "no dependency that no code names (needs cargo-machete)", run: unused },
-    Step { name: "lint", what: "clippy with the lints of the house, warnings are errors", run: lint },
     Step {
+        lane: Core,
+        name: "version",
+        what: "the Rust version that is claimed is the one that runs the checks",
+        run: version,
+    },
+    Step { lane: Core, name: "format", what: "rustfmt finds nothing to change", run: format },
+    Step { lane: Core, name: "shell", what: "shellcheck finds nothing in the scripts", run: shell },
+    Step {
+        lane: Core,
+        name: "deny",
+        what: "licences, sources and duplicates of dependencies (needs cargo-deny)",
+        run: deny,
+    },
+    Step { lane: Core, name: "unused", what: "no dependency that no code names (needs cargo-machete)", run: unused },
+    Step { lane: Core, name: "lint", what: "clippy with the lints of the house, warnings are errors", run: lint },
+    Step {
+        lane: Core,
         name: "flags",
         what: "the simulator builds with toy keys and with planted bugs, nothing else does",
         run: flags::check,
     },
-    Step { name: "docs", what: "rustdoc, warnings are errors", run: docs },
-    Step { name: "bpf", what: "the core type-checks for a bare-metal target", run: bpf },
-    Step { name: "nostd", what: "two nodes talk in a program without std", run: nostd },
-    Step { name: "rust", what: "unit, property, simulation, corpus and command line tests", run: rust },
+    Step { lane: Core, name: "docs", what: "rustdoc, warnings are errors", run: docs },
+    Step { lane: Core, name: "bpf", what: "the core type-checks for a bare-metal target", run: bpf },
+    Step { lane: Core, name: "nostd", what: "two nodes talk in a program without std", run: nostd },
+    Step { lane: Core, name: "rust", what: "unit, property, simulation, corpus and command line tests", run: rust },
     Step {
+        lane: Packages,
         name: "vectors",
         what: "programs of their own compute the vectors of links, sessions and groups (need Python packages)",
         run: vectors,
     },
-    Step { name: "groups", what: "a program of its own resolves the frozen groups (needs Python)", run: groups },
     Step {
+        lane: Packages,
+        name: "groups",
+        what: "a program of its own resolves the frozen groups (needs Python)",
+        run: groups,
+    },
+    Step {
+        lane: Packages,
         name: "models",
         what: "Alloy and, where it is installed, Verifpal find what models show and the faults planted in them",
         run: models,
     },
-    Step { name: "machine", what: "a machine is added to a copy of the core, as documented", run: machine::check },
-    Step { name: "sim", what: "random schedules in virtual time break no law", run: sim },
-    Step { name: "benches", what: "benchmarks compile", run: benches },
-    Step { name: "fuzz", what: "fuzz targets compile", run: fuzz },
-    Step { name: "size", what: "the library for other languages, as shipped, is at most 5 MB", run: size },
-    Step { name: "python", what: "the Python package builds and passes its tests", run: python },
-    Step { name: "kotlin", what: "the Kotlin package builds and passes its tests", run: kotlin },
-    Step { name: "swift", what: "the Swift package builds and passes its tests", run: swift },
-    Step { name: "together", what: "the three languages and donp in one network show one order", run: together },
+    Step {
+        lane: Core,
+        name: "machine",
+        what: "a machine is added to a copy of the core, as documented",
+        run: machine::check,
+    },
+    Step { lane: Core, name: "sim", what: "random schedules in virtual time break no law", run: sim },
+    Step { lane: Core, name: "benches", what: "benchmarks compile", run: benches },
+    Step { lane: Core, name: "fuzz", what: "fuzz targets compile", run: fuzz },
+    Step {
+        lane: Packages,
+        name: "size",
+        what: "the library for other languages, as shipped, is at most 5 MB",
+        run: size,
+    },
+    Step { lane: Packages, name: "python", what: "the Python package builds and passes its tests", run: python },
+    Step { lane: Packages, name: "kotlin", what: "the Kotlin package builds and passes its tests", run: kotlin },
+    Step { lane: Packages, name: "swift", what: "the Swift package builds and passes its tests", run: swift },
+    Step {
+        lane: Packages,
+        name: "together",
+        what: "the three languages and donp in one network show one order",
+        run: together,
+    },
 ];
 
 /// Runs a script of the repository, unless this machine lacks what it needs. That the script itself is
