@@ -4,9 +4,8 @@
 # test.sh, and jq.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo build --quiet --package donp
-donp=$(realpath "${CARGO_TARGET_DIR:-target}/debug/donp")
 cd bindings
+donp=$(./donp.sh)
 say=3
 total=$((4 * say))
 tmp=$(mktemp -d)

@@ -13,8 +13,7 @@ done
 unset RUST_BACKTRACE
 shellcheck ./*.sh
 
-(cd "$top" && cargo build -q -p donp)
-DONP_BIN=$(cd "${CARGO_TARGET_DIR:-$top/target}" && pwd)/debug/donp
+DONP_BIN=$("$top/bindings/donp.sh")
 export DONP_BIN
 mvn() { command mvn -B -ntp -q -Dstyle.color=never "$@"; }
 

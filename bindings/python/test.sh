@@ -62,8 +62,8 @@ rm -rf "$build/docs"
 (cd "$build" && "$bin/pdoc" donp --no-show-source --output-directory "$build/docs")
 
 step "the donp program, for the echo bot"
-cargo build --quiet --package donp --manifest-path "$root/Cargo.toml"
-export DONP_BIN=$CARGO_TARGET_DIR/debug/donp DONP_DOCS=$build/docs
+DONP_BIN=$("$root/bindings/donp.sh")
+export DONP_BIN DONP_DOCS=$build/docs
 
 step "tests"
 "$bin/python" -m pytest --quiet --junit-xml="$build/tests.xml" || failed=1

@@ -7,7 +7,6 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 top=$(cd ../.. && pwd)
-target=$(cd "$top" && realpath -m "${CARGO_TARGET_DIR:-target}")
 for tool in cargo jq shellcheck strip; do
   command -v "$tool" >/dev/null || { echo "test.sh: $tool is missing" >&2; exit 1; }
 done
@@ -31,8 +30,7 @@ trap 'rm -rf "$DONP_SHARED"' EXIT
 export DONP_SHARED DONP_BIN=$DONP_SHARED/donp DONP_STRICT=1
 echo "=== the library, the generated code, and donp"
 ./build.sh
-(cd "$top" && cargo build --quiet --package donp)
-cp "$target/debug/donp" "$DONP_BIN"
+cp "$("$top/bindings/donp.sh")" "$DONP_BIN"
 
 echo "=== what is checked without running it"
 sources=(Sources/Donp Examples Bench Tests Package.swift)
