@@ -12,7 +12,7 @@ mod opened;
 mod peer;
 pub(crate) mod wire;
 
-use crate::collections::{Backoff, DeadlineQueue, DedupWindow, OrderedMap, ShortId, short};
+use crate::collections::{Backoff, DeadlineQueue, DedupWindow, OrderedMap, ShortId};
 use alloc::vec::Vec;
 
 use crate::config::Config;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::collections::short;
 use crate::fact::samples::{down, up};
 use crate::time::WallTime;
 use alloc::vec;
