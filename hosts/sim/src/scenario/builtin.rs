@@ -19,6 +19,7 @@ builtin![
     "swim",
     "lifeguard",
     "merge",
+    "sybils",
     "schedules",
     "schedules-short",
     "joined",
