@@ -87,8 +87,7 @@ impl Anchors {
     pub(super) fn kept(&self, capacity: usize, now: Instant) -> OrderedSet<NodeId> {
         let mut kept = self.own.clone();
         let holders = self.holders.iter().filter(|peer| self.lasts(**peer, now) && !kept.contains(*peer));
-        let mut holders: Vec<(Option<&Instant>, NodeId)> =
-            holders.map(|peer| (self.since.get(peer), *peer)).collect();
+        let mut holders: Vec<(Option<&Instant>, NodeId)> = holders.map(|peer| (self.since.get(peer), *peer)).collect();
         holders.sort_unstable();
         let room = capacity.saturating_sub(1).saturating_sub(kept.len());
         kept.extend(holders.into_iter().take(room).map(|(_, peer)| peer));
@@ -149,7 +148,8 @@ mod tests {
 
     fn taken(b: &mut Bench, n: u8, urgency: Urgency) -> bool {
         let answer = replies(&b.receive(n, &request(urgency)));
-        answer.iter().any(|m| matches!(m, Message::Response { accepted: Ok(()), .. })) && b.m.neighbours().contains(&id(n))
+        answer.iter().any(|m| matches!(m, Message::Response { accepted: Ok(()), .. }))
+            && b.m.neighbours().contains(&id(n))
     }
 
     fn holds(b: &mut Bench, n: u8) {

@@ -122,9 +122,8 @@ impl Peers {
     /// Which of `due` are in networks that no link leads to.
     pub(super) fn elsewhere(&self, due: &[NodeId]) -> Vec<usize> {
         let linked: OrderedSet<u128> = self.links.peers().filter_map(|peer| self.links.prefix(peer)).collect();
-        let is_elsewhere = |id: &NodeId| {
-            self.book.get(*id).and_then(Known::prefix).is_none_or(|prefix| !linked.contains(&prefix))
-        };
+        let is_elsewhere =
+            |id: &NodeId| self.book.get(*id).and_then(Known::prefix).is_none_or(|prefix| !linked.contains(&prefix));
         due.iter().enumerate().filter(|(_, id)| is_elsewhere(id)).map(|(at, _)| at).collect()
     }
 

@@ -564,7 +564,9 @@ fn a_stranger_gets_a_disconnect() {
 fn a_neighbours_sketch_from_a_stranger_gets_a_disconnect() {
     let mut b = full();
     b.up(100);
-    let sketch = |b: &mut Bench, neighbour| replies(&b.receive(100, &Message::Sketch { neighbour, anchor: false, marks: Vec::new() }));
+    let sketch = |b: &mut Bench, neighbour| {
+        replies(&b.receive(100, &Message::Sketch { neighbour, anchor: false, marks: Vec::new() }))
+    };
     assert_eq!(sketch(&mut b, true), [Message::Disconnect { instead: None }]);
     assert_eq!(sketch(&mut b, false), []);
     let mut b = full();
@@ -765,8 +767,9 @@ fn a_node_linked_to_all_known_nodes_sends_a_sketch_to_one() {
 fn a_mark_that_is_silent_for_two_minutes_leaves_the_sketch() {
     let mut b = full();
     b.run(60);
-    let sketch =
-        |b: &mut Bench, beat, age| b.receive(2, &Message::Sketch { neighbour: true, anchor: false, marks: vec![(5, beat, age)] });
+    let sketch = |b: &mut Bench, beat, age| {
+        b.receive(2, &Message::Sketch { neighbour: true, anchor: false, marks: vec![(5, beat, age)] })
+    };
     sketch(&mut b, 1, 0);
     assert_eq!(b.m.partition.len(), 2);
     b.run(100);

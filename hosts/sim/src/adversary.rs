@@ -46,7 +46,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
     // Asks for what does not exist, and for everything.
     Behaviour { name: "ghost-wants", gags: &[], act: ghost_wants },
     Behaviour { name: "questions", gags: &[], act: questions },
-    // Says a hundred things a second under its own name.
+    // Says thirty things a second under its own name.
     Behaviour { name: "author-flood", gags: &[], act: author_flood },
 ];
 
@@ -71,7 +71,13 @@ pub struct Adversary {
 impl Adversary {
     /// Adds `count` nodes that enter through `honest` ones. Each behaves in all of `ways`, or, if that is empty, in one to
     /// three that are drawn for it.
-    pub fn enter(sim: &mut Sim, count: usize, ways: &[&'static Behaviour], honest: Vec<usize>, mut rng: SimRng) -> Self {
+    pub fn enter(
+        sim: &mut Sim,
+        count: usize,
+        ways: &[&'static Behaviour],
+        honest: Vec<usize>,
+        mut rng: SimRng,
+    ) -> Self {
         let all: Vec<&'static Behaviour> = BEHAVIOURS.iter().collect();
         let mut nodes = Vec::new();
         for _ in 0..count {
@@ -186,7 +192,7 @@ fn questions(sim: &mut Sim, turn: &mut Turn<'_>) {
 }
 
 fn author_flood(sim: &mut Sim, turn: &mut Turn<'_>) {
-    for n in 0..100 {
+    for n in 0..30 {
         // A full queue refuses.
         let _ = sim.broadcast(turn.me, &format!("{} floods {} {n}", turn.me, turn.second));
     }

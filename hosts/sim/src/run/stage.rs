@@ -67,7 +67,8 @@ impl<'a, 'o> Stage<'a, 'o> {
             Keep::Hot => true,
         };
         sim.disks = if hot { Disk::Hot } else { Disk::Full };
-        sim.remember = case.steps.iter().any(|s| matches!(s.phase, Phase::Random { .. } | Phase::Laws { .. } | Phase::Hostile(_)));
+        sim.remember =
+            case.steps.iter().any(|s| matches!(s.phase, Phase::Random { .. } | Phase::Laws { .. } | Phase::Hostile(_)));
         let rng = SimRng::fork(options.seed, "scenario");
         let out = CaseOutcome {
             name: case.name.clone(),

@@ -20,6 +20,8 @@ builtin![
     "lifeguard",
     "merge",
     "sybils",
+    "hostile",
+    "hostile-short",
     "schedules",
     "schedules-short",
     "joined",
