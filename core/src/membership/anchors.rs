@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use crate::collections::{OrderedMap, OrderedSet};
 use crate::id::NodeId;
+use crate::planted::{Bug, planted};
 use crate::time::{Duration, Instant};
 
 /// A neighbour of this age *lasted*: a minute, as often as a known node is contacted (docs/design/overlay.md §8). A crowd that
@@ -85,6 +86,9 @@ impl Anchors {
     /// The neighbours that no newcomer displaces: the anchors, and the oldest of those that hold this node, as long as one
     /// place of `capacity` is left.
     pub(super) fn kept(&self, capacity: usize, now: Instant) -> OrderedSet<NodeId> {
+        if planted(Bug::AnchorsMayGo) {
+            return OrderedSet::new();
+        }
         let mut kept = self.own.clone();
         let holders = self.holders.iter().filter(|peer| self.lasts(**peer, now) && !kept.contains(*peer));
         let mut holders: Vec<(Option<&Instant>, NodeId)> = holders.map(|peer| (self.since.get(peer), *peer)).collect();

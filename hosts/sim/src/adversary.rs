@@ -141,7 +141,7 @@ fn sybil(sim: &mut Sim, turn: &mut Turn<'_>) {
 }
 
 fn false_rosters(sim: &mut Sim, turn: &mut Turn<'_>) {
-    if turn.second % 10 == 0 {
+    if turn.second.is_multiple_of(10) {
         for &victim in turn.honest {
             turn.say(sim, victim, SWIM, made_up_members(50, NOWHERE));
         }

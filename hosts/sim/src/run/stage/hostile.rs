@@ -40,6 +40,12 @@ impl Stage<'_, '_> {
             self.advance(SECOND);
         }
         let reached = self.reached(&honest, from, last);
+        for &n in &honest {
+            let nobody = self.sim.node(n).told.iter().filter(|m| self.sim.number(m.author).is_none()).count();
+            if nobody > 0 {
+                self.out.violations.push(format!("node {n} shows {nobody} messages that nobody said"));
+            }
+        }
         adversary.leave(&mut self.sim);
         let (_, before) = calm;
         let per_second = |work: &Work, time: u64| work.bytes as f64 / (time / SECOND).max(1) as f64;
@@ -65,7 +71,7 @@ impl Stage<'_, '_> {
             if let Ok(id) = self.sim.broadcast(from, &format!("{from} to all at {second}")) {
                 self.stories.0.push(id);
             }
-            if second % 4 == 0
+            if second.is_multiple_of(4)
                 && let Ok(id) = self.sim.send(from, to, &format!("{from} to {to} at {second}"))
             {
                 self.stories.1.push(Whisper { from, to, id, forgotten: false });
