@@ -29,7 +29,6 @@ pub enum Bug {
     LifeGoesOn,
     ForgottenStaysForgotten,
     VerdictOnAnOldDisk,
-    AnchorsMayGo,
     SignatureUnchecked,
 }
 
@@ -93,7 +92,7 @@ mod with {
 
     impl Bug {
         /// Every bug, with its name and what it does.
-        pub const ALL: [(Self, &'static str, &'static str); 21] = [
+        pub const ALL: [(Self, &'static str, &'static str); 20] = [
             (Self::AckBeforeCommit, "ack-before-commit", "a private message is acknowledged before it is on the disk"),
             (
                 Self::NumberUsedAgain,
@@ -157,7 +156,6 @@ mod with {
                 "verdict-on-an-old-disk",
                 "a verdict reads the disk before what was taken is written there",
             ),
-            (Self::AnchorsMayGo, "anchors-may-go", "a newcomer takes the place of any neighbour"),
             (Self::SignatureUnchecked, "signature-unchecked", "the signature of a broadcast is not checked"),
         ];
     }

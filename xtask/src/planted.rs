@@ -13,7 +13,7 @@ const SEEDS: &str = "1..501";
 /// Bugs there must be at least (docs/design/reliability.md §3).
 const LEAST: usize = 12;
 /// Weaknesses that only hostile nodes use, and the scenario that has them.
-const AGAINST_HOSTILE: &[(&str, &str)] = &[("anchors-may-go", "sybils"), ("signature-unchecked", "hostile-short")];
+const AGAINST_HOSTILE: &[(&str, &str)] = &[("signature-unchecked", "hostile-short")];
 /// The bug that random runs need not notice, since they ask what happens and not exactly when.
 const LATE: &str = "late-deadline";
 

@@ -18,7 +18,7 @@ fn attacked(count: usize, ways: &[&str]) -> Outcome {
     outcome
 }
 
-/// Mutation: `kept` in core/src/membership/anchors.rs is empty (`anchors-may-go` in docs/simulator.md).
+/// Mutation: `may_go` in core/src/membership/hyparview.rs is what the scores let go, as it once was: no honest neighbour is left.
 #[test]
 fn made_up_nodes_leave_each_node_two_honest_neighbours() {
     let figures = attacked(18, &["sybil"]).figures();
