@@ -237,7 +237,7 @@ mod tests {
         b.fact(Fact::LinkUp { peer: id(n), record: record(n), addr })
     }
 
-    /// Mutations: a newcomer may displace any neighbour; the crowd of one network goes no sooner than others.
+    /// Mutation: a newcomer may displace any neighbour.
     #[test]
     fn nodes_of_one_network_take_places_from_each_other_alone() {
         let mut b = Bench::new();
@@ -272,7 +272,7 @@ mod tests {
         }
     }
 
-    /// Mutations: the time is not stored; former anchors come after the bootstraps.
+    /// Mutation: the time is not stored.
     #[test]
     fn a_restarted_node_calls_its_anchors_first() {
         let b = settled();
