@@ -29,6 +29,7 @@ pub enum Bug {
     LifeGoesOn,
     ForgottenStaysForgotten,
     VerdictOnAnOldDisk,
+    SignatureUnchecked,
 }
 
 /// Whether this bug is planted.
@@ -91,7 +92,7 @@ mod with {
 
     impl Bug {
         /// Every bug, with its name and what it does.
-        pub const ALL: [(Self, &'static str, &'static str); 19] = [
+        pub const ALL: [(Self, &'static str, &'static str); 20] = [
             (Self::AckBeforeCommit, "ack-before-commit", "a private message is acknowledged before it is on the disk"),
             (
                 Self::NumberUsedAgain,
@@ -155,6 +156,7 @@ mod with {
                 "verdict-on-an-old-disk",
                 "a verdict reads the disk before what was taken is written there",
             ),
+            (Self::SignatureUnchecked, "signature-unchecked", "the signature of a broadcast is not checked"),
         ];
     }
 }

@@ -12,6 +12,8 @@ use crate::flags;
 const SEEDS: &str = "1..501";
 /// Bugs there must be at least (docs/design/reliability.md §3).
 const LEAST: usize = 12;
+/// Weaknesses that only hostile nodes use, and the scenario that has them.
+const AGAINST_HOSTILE: &[(&str, &str)] = &[("signature-unchecked", "hostile-short")];
 /// The bug that random runs need not notice, since they ask what happens and not exactly when.
 const LATE: &str = "late-deadline";
 
@@ -46,11 +48,15 @@ fn try_hunt(root: &Path, wanted: &[String]) -> Result<bool, String> {
             eprintln!("{bug}: {:.1} s", begin.elapsed().as_secs_f64());
             continue;
         }
-        let run = ["run", "schedules-short", "--seeds", SEEDS, "--until-failure", "--planted", bug];
+        let scenario = AGAINST_HOSTILE.iter().find(|(weak, _)| weak == bug).map_or("schedules-short", |(_, by)| by);
+        let run = ["run", scenario, "--seeds", SEEDS, "--until-failure", "--planted", bug];
         let said = sim(root, &run)?;
-        // The first law that is broken, of the first seed that fails.
-        let law = said.lines().find_map(|l| l.trim().strip_prefix("BROKEN "));
-        let seed = said.lines().find_map(|l| l.strip_prefix("FAIL schedules-short seed "));
+        // The first law that is broken or goal that is missed, of the first seed that fails.
+        let broken = said.lines().find_map(|l| l.trim().strip_prefix("BROKEN "));
+        let missed = || said.lines().find(|l| l.ends_with("FAIL")).and_then(|l| l.split_whitespace().next());
+        let law = broken.or_else(missed);
+        let fail = format!("FAIL {scenario} seed ");
+        let seed = said.lines().find_map(|l| l.strip_prefix(fail.as_str()));
         match (seed, law) {
             (Some(seed), Some(law)) => println!("| `{bug}` | {what} | {seed} | {law} |"),
             (Some(_) | None, _) => {

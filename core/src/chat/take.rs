@@ -46,7 +46,7 @@ impl Chat {
         let Some(log) = self.logs.get(&conversation) else { return };
         let verdict = log.judge(&offered.run, &offered.facts, source.repairs());
         // The signature costs more than all the rest. What is known needs none, unless it is passed on.
-        let checked = matches!(source, Source::Member { .. });
+        let checked = matches!(source, Source::Member { .. }) || planted(Bug::SignatureUnchecked);
         let unchecked = checked || verdict == Verdict::Known && !matches!(source, Source::Gossip { .. });
         if log.policy.is_signed() && !unchecked && !self.keys.signed(conversation, &offered.run) {
             self.drops.count(DropReason::Signature);

@@ -3,7 +3,7 @@
 //! Each peer that brings runs has a share of the room, and within it each author. When there is no more room, the share
 //! that is used most gives way. A run that is dropped was never taken, announced or acknowledged: it comes again.
 
-use crate::collections::{OrderedMap, OrderedSet, ShortId};
+use crate::collections::{Backoff, OrderedMap, OrderedSet, ShortId};
 use alloc::vec::Vec;
 
 use crate::chat::log::Facts;
@@ -16,8 +16,12 @@ use crate::wire::group::Context;
 /// A missing entry is asked of the peer that brought what names it after this: 5 ms, or a round trip
 /// (docs/design/log.md §2, R2).
 pub(super) const FIRST_ASK: Duration = Duration::from_millis(5);
-/// Then of other linked nodes, one after the other: every second (docs/design/log.md §2, R2).
+/// Then of other linked nodes, one after the other: every second (docs/design/log.md §2, R2). Each time that all were asked in
+/// vain the pause doubles.
 const NEXT_ASK: Duration = Duration::from_secs(1);
+/// The longest pause: 10 s, as long as bodies are waited for. What no peer has cost a question a second for each run, so a
+/// member that answered 5 made-up messages a second had others ask each other 200 times a second.
+const MOST_ASK: Duration = BODIES_WITHIN;
 /// Bodies that do not come are waited for this long: 10 s (docs/design/log.md §6, R6). Then the entry stands as a header.
 const BODIES_WITHIN: Duration = Duration::from_secs(10);
 
@@ -76,6 +80,8 @@ pub(super) struct Missing {
     references: Vec<Reference>,
     pub(super) ask_at: Instant,
     asked: Vec<NodeId>,
+    /// How often all were asked in vain.
+    rounds: u32,
     /// Its bringer was asked and has answered without what is missing.
     is_edge: bool,
 }
@@ -342,8 +348,10 @@ impl Waiting {
         for key in &due {
             let Some(parked) = self.runs.get_mut(key) else { continue };
             let is_late = parked.offered.is_late(now);
-            let Stage::Missing(Missing { parents, ask_at, asked, is_edge, .. }) = &mut parked.stage else { continue };
-            *ask_at = now + NEXT_ASK;
+            let Stage::Missing(Missing { parents, ask_at, asked, rounds, is_edge, .. }) = &mut parked.stage else {
+                continue;
+            };
+            *ask_at = now + Backoff::new(NEXT_ASK, MOST_ASK).nominal(*rounds);
             self.asks.insert((*ask_at, *key));
             let own = Parent::of(key.1);
             if is_late && (*is_edge || parents.iter().all(|p| *p == own)) {
@@ -359,6 +367,7 @@ impl Waiting {
             let Some(peer) = bringer.or_else(|| others(key.0, asked)) else {
                 // All were asked: from the beginning.
                 asked.clear();
+                *rounds = rounds.saturating_add(1);
                 continue;
             };
             asked.push(peer);

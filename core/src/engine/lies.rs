@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::engine::Engine;
+use crate::engine::gag::Gag;
 use crate::id::NodeId;
 use crate::link;
 use crate::time::Instant;
@@ -13,9 +14,17 @@ impl Engine {
     #[doc(hidden)]
     pub fn say_on(&mut self, now: Instant, to: NodeId, channel: u8, body: Vec<u8>) {
         if let Some(channel) = Channel::from_byte(channel) {
+            let gag = core::mem::take(&mut self.q.gag);
             self.q.input(link::In::Send { to, channel, priority: Priority::High, body });
+            self.q.gag = gag;
             self.pump(now);
         }
+    }
+
+    /// From now on the node's own machines say nothing on these channels.
+    #[doc(hidden)]
+    pub fn gag(&mut self, channels: &[u8]) {
+        self.q.gag = Gag::new(channels);
     }
 
     /// The link key in the record of a node that this one knows.

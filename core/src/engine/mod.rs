@@ -5,6 +5,8 @@ mod commands;
 mod dead_peers;
 pub(crate) mod event;
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
+mod gag;
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
 mod lies;
 mod list;
 mod machines;

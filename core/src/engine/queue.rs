@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 
 use crate::collections::{OrderedMap, release_burst};
 use crate::engine::event::{Durable, Event, Volatile};
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+use crate::engine::gag::Gag;
 use crate::engine::own;
 use crate::engine::work::{Effect, Reader, Work};
 use crate::engine::{Answer, FilePart, Output};
@@ -51,6 +53,8 @@ pub(super) struct Queues {
     /// The latest beacon.
     pub(super) beacon: Option<Vec<u8>>,
     pub(super) events: Events,
+    #[cfg(any(test, fuzzing, feature = "fuzzing"))]
+    pub(super) gag: Gag,
 }
 
 impl Queues {
@@ -71,6 +75,8 @@ impl Queues {
             parts: VecDeque::new(),
             beacon: None,
             events: Events::new(limits),
+            #[cfg(any(test, fuzzing, feature = "fuzzing"))]
+            gag: Gag::default(),
         }
     }
 
@@ -94,7 +100,12 @@ impl Queues {
 
     /// An input for one machine.
     pub(super) fn input(&mut self, input: impl Into<Work>) {
-        self.work.push_back(input.into());
+        let work = input.into();
+        #[cfg(any(test, fuzzing, feature = "fuzzing"))]
+        if self.gag.holds(&work) {
+            return;
+        }
+        self.work.push_back(work);
     }
 
     /// An input that is worked off before this step closes, whatever the budget: what it stores is on disk with what

@@ -84,7 +84,7 @@ fn examples() -> OrderedMap<&'static str, Vec<u8>> {
         ),
         ("disconnect", encode(&Message::Disconnect { instead: None })),
         ("shuffle", encode(&Message::Shuffle { walk: 0x0102_0304, ttl: 6, nodes: Vec::new() })),
-        ("sketch", encode(&Message::Sketch { neighbour: true, marks: vec![(0x0102_0304, 7, 30)] })),
+        ("sketch", encode(&Message::Sketch { neighbour: true, anchor: true, marks: vec![(0x0102_0304, 7, 30)] })),
         ("shuffle reply", encode(&Message::ShuffleReply { walk: 0x0102_0304, nodes: Vec::new() })),
         ("response accepted", encode(&Message::Response { accepted: Ok(()), available: vec![info] })),
         ("response refused", encode(&Message::Response { accepted: Err(Refusal::Full), available: Vec::new() })),

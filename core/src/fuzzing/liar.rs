@@ -3,15 +3,16 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use crate::chat::wire::Sync;
 use crate::config::NodeType;
 use crate::gossip::wire::Message as Gossip;
 use crate::id::{Life, NodeId};
 use crate::identity::Identity;
-use crate::membership::wire::{Message as Membership, NodeInfo, Refusal};
+use crate::membership::wire::{Message as Membership, NodeInfo, Refusal, Urgency};
 use crate::swim::wire::{Claim, Message as Swim, Presence, Told, Update};
 use crate::time::WallTime;
 use crate::wire::content::{Content, network_conversation};
-use crate::wire::entry::{Body, Carried, Part, Parts, Run};
+use crate::wire::entry::{Body, Carried, Parent, Part, Parts, Run};
 use crate::wire::record::NodeRecord;
 use crate::wire::{Blob, encode};
 
@@ -19,6 +20,8 @@ use crate::wire::{Blob, encode};
 pub const MEMBERSHIP: u8 = 1;
 /// The channel of broadcasts.
 pub const GOSSIP: u8 = 3;
+/// The channel of conversations.
+pub const CHAT: u8 = 4;
 /// The channel of failure detectors.
 pub const SWIM: u8 = 5;
 
@@ -95,4 +98,57 @@ pub fn forged_broadcasts(first: u64, count: u64) -> Vec<Vec<u8>> {
         Gossip::Gossip { round: 1, body: Blob(bytes) }.encode()
     };
     (first..first.saturating_add(count)).map(forge).collect()
+}
+
+/// Asks to be taken as a neighbour and to be walked through the network, as a node does that has none.
+pub fn join_request() -> Vec<u8> {
+    let request =
+        Membership::Request { urgency: Urgency::Join, max_neighbours: u8::MAX, preferred: Vec::new(), location: None };
+    encode(&request)
+}
+
+/// A shuffle that ends where it arrives and names eight nodes that a liar made up, at one address.
+pub fn made_up_shuffle(walk: u64, at: SocketAddr) -> Vec<u8> {
+    let [first, ..] = walk.to_le_bytes();
+    let made: Vec<Identity> = (0..8u8).filter_map(|n| made_up(first.wrapping_add(n))).collect();
+    let info = |who: &Identity| {
+        let record = NodeRecord::sign(who, [7; 32], 1, WallTime(u64::MAX), NodeType::Regular);
+        NodeInfo { record: Blob(record.encode()), name: None, addrs: [at].to_vec() }
+    };
+    encode(&Membership::Shuffle { walk, ttl: 1, nodes: made.iter().map(info).collect() })
+}
+
+/// An entry that does not exist.
+fn ghost(n: u64) -> Parent {
+    let mut prefix = [0xee; 16];
+    if let Some(start) = prefix.first_chunk_mut() {
+        *start = n.to_le_bytes();
+    }
+    Parent { depth: n.saturating_add(1), prefix }
+}
+
+/// Questions for 200 entries that do not exist; `first` numbers the first one.
+pub fn wants_of_ghosts(first: u64) -> Vec<u8> {
+    let parents = (first..first.saturating_add(200)).map(ghost).collect();
+    encode(&Sync::Want { conversation: network_conversation(&[0; 32]), parents })
+}
+
+/// A question for all that the receiver has of the network's conversation.
+pub fn pull_of_all() -> Vec<u8> {
+    let conversation = network_conversation(&[0; 32]);
+    encode(&Sync::Pull { conversation, from: 0, heights: Vec::new(), answer: false })
+}
+
+/// A broadcast of a made-up author, whose signature holds, that answers entries which do not exist.
+pub fn ghost_answer(n: u64) -> Vec<u8> {
+    let network = network_conversation(&[0; 32]);
+    let mut salt = [2; 16];
+    if let Some(start) = salt.first_chunk_mut() {
+        *start = n.to_le_bytes();
+    }
+    let body = encode(&Body { salt, sent_at: WallTime(1), content: Some(Content::text("an answer to nothing")) });
+    let said = Part { parents: [ghost(n)].to_vec(), body: Carried::Body(Blob(body)) };
+    let parts = Parts { life: Life(n.to_le_bytes()), seq: 1, prev: None, entries: [said].to_vec() };
+    let run = made_up(2).and_then(|who| Run::sign(&who, network, parts).ok());
+    Gossip::Gossip { round: 1, body: Blob(run.map(|run| run.bytes.clone()).unwrap_or_default()) }.encode()
 }

@@ -177,7 +177,7 @@ fn membership_messages() -> Vec<Vec<u8>> {
         Membership::Shuffle { walk: 77, ttl: 6, nodes: (1..7).map(info).collect() },
         Membership::Shuffle { walk: 78, ttl: 1, nodes: vec![info(2)] },
         Membership::ShuffleReply { walk: 77, nodes: vec![info(3)] },
-        Membership::Sketch { neighbour: true, marks: vec![(1, 2, 3), (u64::MAX, u32::MAX, u16::MAX)] },
+        Membership::Sketch { neighbour: true, anchor: false, marks: vec![(1, 2, 3), (u64::MAX, u32::MAX, u16::MAX)] },
         Membership::Request { urgency: Urgency::Merge, max_neighbours: 1, preferred: Vec::new(), location: None },
     ]
     .iter()

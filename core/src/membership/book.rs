@@ -12,6 +12,7 @@ use crate::config::NodeType;
 use crate::id::{AccountId, NodeId};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant, WallTime};
+use crate::wire::reach::prefix;
 use crate::wire::record::{BOT, NodeRecord};
 use crate::wire::{Blob, Malformed, decode, encode};
 
@@ -41,6 +42,8 @@ pub(crate) struct Known {
     pub account: Option<AccountId>,
     /// When a link to it was last opened; zero if never.
     pub last_linked: WallTime,
+    /// When it last became an anchor; zero if never.
+    pub(super) anchored: WallTime,
     pub last_error: Option<&'static str>,
     /// When this node opened a link to it that no packet of its own had made possible before.
     pub(super) verified_at: Option<Instant>,
@@ -63,6 +66,7 @@ struct Stored {
     name: Option<String>,
     account: Option<AccountId>,
     last_linked: WallTime,
+    anchored: WallTime,
 }
 
 impl Known {
@@ -74,6 +78,7 @@ impl Known {
             name: None,
             account: None,
             last_linked: WallTime(0),
+            anchored: WallTime(0),
             last_error: None,
             verified_at: None,
             inbound_at: None,
@@ -93,6 +98,16 @@ impl Known {
     /// Whether a link to it was ever open.
     pub(super) fn was_linked(&self) -> bool {
         self.last_linked != WallTime(0)
+    }
+
+    /// Whether it was ever an anchor of this node.
+    pub(super) fn was_anchor(&self) -> bool {
+        self.anchored != WallTime(0)
+    }
+
+    /// The prefix of its best address.
+    pub(super) fn prefix(&self) -> Option<u128> {
+        self.addrs.first().and_then(|addr| prefix(addr.ip()))
     }
 
     /// Whether this node reached it at its address by itself, and has not failed to since. A SUPER or RELAY counts
@@ -140,6 +155,7 @@ impl Known {
             name: self.name.clone(),
             account: self.account,
             last_linked: self.last_linked,
+            anchored: self.anchored,
         })
     }
 }
@@ -182,6 +198,7 @@ impl Book {
         known.name = stored.name;
         known.account = stored.account;
         known.last_linked = stored.last_linked;
+        known.anchored = stored.anchored;
         for addr in stored.addrs {
             known.other_addr(addr);
         }
@@ -189,17 +206,17 @@ impl Book {
         Ok(())
     }
 
-    /// The entry of `id`, made if needed. If the book is full, the node without a link for the longest time that
-    /// `keep` does not name is removed and returned.
+    /// The entry of `id`, made if needed. If the book is full, one that `keep` does not name is removed and returned: one
+    /// that was no anchor, of the prefix with the most nodes, without a link for the longest time. So whoever has the
+    /// addresses of one network takes places from itself alone.
     pub(super) fn entry(&mut self, id: NodeId, keep: impl Fn(NodeId) -> bool) -> (&mut Known, Option<NodeId>) {
         let mut gone = None;
         if !self.known.contains_key(&id) && self.known.len() >= self.capacity {
-            gone = self
-                .known
-                .iter()
-                .filter(|(k, _)| !keep(**k))
-                .min_by_key(|(k, v)| (v.last_linked, **k))
-                .map(|(k, _)| *k);
+            let eligible = self.known.iter().filter(|(k, _)| !keep(**k)).map(|(k, v)| (v.was_anchor(), *k));
+            let (anchors, others): (Vec<_>, Vec<_>) = eligible.partition(|(anchor, _)| *anchor);
+            let some = if others.is_empty() { anchors } else { others };
+            let crowd = self.most_crowded(some.into_iter().map(|(_, id)| id).collect());
+            gone = crowd.into_iter().min_by_key(|id| (self.known.get(id).map(|k| k.last_linked), *id));
             if let Some(gone) = gone {
                 self.known.remove(&gone);
             }
@@ -246,8 +263,8 @@ impl Book {
         self.known.values().filter_map(|k| k.trying.map(|since| since + patience)).filter(|at| *at > now).min()
     }
 
-    /// Nodes to try at `now`: of the passive view, or of all if none there can be tried; and when the next one is
-    /// due.
+    /// Nodes to try at `now`: of the passive view and former anchors, or of all if none of those can be tried; and when the
+    /// next one is due.
     pub(super) fn candidates(&self, now: Instant, skip: impl Fn(NodeId) -> bool) -> (Vec<NodeId>, Option<Instant>) {
         let (mut passive, mut others) = (Vec::new(), Vec::new());
         let mut next: Option<Instant> = None;
@@ -256,7 +273,7 @@ impl Book {
                 continue;
             }
             match k.next_try <= now {
-                true if k.passive => passive.push(id),
+                true if k.passive || k.was_anchor() => passive.push(id),
                 true => others.push(id),
                 false => next = crate::time::soonest(next, Some(k.next_try)),
             }
@@ -296,14 +313,17 @@ impl Book {
         self.known.iter().filter(|(_, k)| k.passive).map(|(id, _)| *id)
     }
 
-    /// Takes `id`, which is known, into the passive view of at most `most`; a random other leaves it, and
-    /// the book too if it was never linked: then only its address is kept.
+    /// Takes `id`, which is known, into the passive view of at most `most`; a random other of the prefix with the most nodes
+    /// in the view leaves it, and the book too if it was never linked: then only its address is kept.
     pub(super) fn add_passive(&mut self, id: NodeId, most: usize, rng: &mut Rng) {
         if self.known.get(&id).is_none_or(|k| k.passive) {
             return;
         }
-        let all: Vec<NodeId> = self.passive_view().collect();
-        if all.len() >= most
+        let mut all: Vec<NodeId> = self.passive_view().collect();
+        if all.len() >= most {
+            all = self.most_crowded(all);
+        }
+        if self.passive_view().count() >= most
             && let Some(&gone) = rng.pick(&all)
         {
             self.remove_passive(gone);
@@ -317,6 +337,19 @@ impl Book {
         if let Some(k) = self.known.get_mut(&id) {
             k.passive = true;
         }
+    }
+
+    /// Those of `ids` in the prefix that most of them share; where no two share one, all.
+    pub(super) fn most_crowded(&self, ids: Vec<NodeId>) -> Vec<NodeId> {
+        let of = |id: &NodeId| self.known.get(id).and_then(Known::prefix);
+        let mut crowds: OrderedMap<u128, usize> = OrderedMap::new();
+        for prefix in ids.iter().filter_map(of) {
+            let count = crowds.entry(prefix).or_default();
+            *count = count.saturating_add(1);
+        }
+        let crowd = |id: &NodeId| of(id).and_then(|prefix| crowds.get(&prefix)).copied().unwrap_or(1);
+        let most = ids.iter().map(crowd).max().unwrap_or(1);
+        ids.into_iter().filter(|id| crowd(id) == most).collect()
     }
 
     pub(super) fn remove_passive(&mut self, id: NodeId) {

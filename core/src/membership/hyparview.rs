@@ -25,6 +25,7 @@ use crate::stats::DropReason;
 use crate::time::{Duration, Instant, soonest};
 use crate::wire::record::NodeRecord;
 
+use super::anchors::Anchors;
 use super::interface::Out;
 use super::peers::Peers;
 use super::score::Scores;
@@ -78,6 +79,7 @@ pub(super) struct HyParView {
     /// A neighbour took this node since it was last alone.
     joined: bool,
     displacements: Displacements,
+    anchors: Anchors,
     search: Search,
     shuffles: Shuffles,
     scores: Scores,
@@ -102,6 +104,7 @@ impl HyParView {
             invited: OrderedSet::new(),
             joined: false,
             displacements: Displacements::default(),
+            anchors: Anchors::default(),
             search: Search::new(&config.membership),
             shuffles: Shuffles::new(&config.membership),
             scores: Scores::default(),
@@ -144,6 +147,7 @@ impl HyParView {
         self.invited.clear();
         self.joined = false;
         self.displacements = Displacements::default();
+        self.anchors.clear();
         self.search.stop();
         self.shuffles.stop();
         self.scores.stop();
@@ -189,6 +193,7 @@ impl HyParView {
         self.scores.forget(peer);
         let was_neighbour = self.active.remove(&peer);
         if was_neighbour {
+            self.anchors.ended(peer);
             out.push(Out::Fact(Fact::NeighbourDown(peer)));
             self.search.hasten();
         }
@@ -245,7 +250,11 @@ impl HyParView {
             || urgency == Urgency::Low && self.is_better(from, cx)
         {
             Ok(())
-        } else if self.only_introduces() || urgency == Urgency::Low || !self.displacements.allow(cx.now) {
+        } else if self.only_introduces()
+            || urgency == Urgency::Low
+            || self.may_go(from, peers, cx.now).is_empty()
+            || !self.displacements.allow(cx.now)
+        {
             Err(Refusal::Full)
         } else {
             Ok(())
@@ -257,7 +266,33 @@ impl HyParView {
     }
 
     fn is_better(&mut self, peer: NodeId, cx: &Cx<'_>) -> bool {
-        !self.only_introduces() && self.scores.better(peer, &self.active, self.config.target / 2, cx.me, cx.now)
+        let kept = self.anchors.kept(self.capacity, cx.now);
+        !self.only_introduces() && self.scores.better(peer, &self.active, &kept, self.config.target / 2, cx.me, cx.now)
+    }
+
+    /// The neighbours of which `newcomer` may displace one, if it is better than none.
+    fn may_go(&self, newcomer: NodeId, peers: &Peers, now: Instant) -> Vec<NodeId> {
+        let kept = self.anchors.kept(self.capacity, now);
+        let others = self.scores.may_go(&self.active).into_iter().filter(|peer| !kept.contains(peer)).collect();
+        let spread = peers.spread(newcomer, &self.active, others);
+        self.anchors.displaceable(spread, !peers.was_anchor(newcomer), now)
+    }
+
+    /// Fills the places of anchors, half of all (docs/design/overlay.md §3). Returns the new ones.
+    pub(super) fn choose_anchors(&mut self, peers: &mut Peers, cx: &Cx<'_>, out: &mut Outbox<Out>) -> Vec<NodeId> {
+        let new = self.anchors.choose(self.capacity / 2, |peer| peers.was_anchor(peer), cx.now);
+        new.iter().for_each(|peer| peers.anchored(*peer, cx.wall, out));
+        new
+    }
+
+    /// Whether `peer` is an anchor.
+    pub(super) fn is_anchor(&self, peer: NodeId) -> bool {
+        self.anchors.contains(peer)
+    }
+
+    /// A neighbour says whether this node is an anchor of it.
+    pub(super) fn told(&mut self, by: NodeId, anchor: bool) {
+        self.anchors.told(by, anchor);
     }
 
     /// How many walks give a newcomer the neighbours it wants: with capacity everywhere each walk gives one, and
@@ -351,7 +386,8 @@ impl HyParView {
         let others: Vec<NodeId> = self.active.iter().copied().filter(may).collect();
         let next = if ttl == 0 { None } else { cx.rng.pick(&others).copied() };
         let Some(next) = next else {
-            if self.learn(from, joiner, peers, cx, out).is_some() && self.displacements.allow(cx.now) {
+            let has_place = self.active.len() < self.capacity || !self.may_go(id, peers, cx.now).is_empty();
+            if self.learn(from, joiner, peers, cx, out).is_some() && has_place && self.displacements.allow(cx.now) {
                 self.invited.insert(id);
                 self.reach(id, peers, cx, out);
             }
@@ -371,8 +407,8 @@ impl HyParView {
         }
     }
 
-    /// Both are neighbours from here on; one is displaced if there is no capacity, but never for a merge. Whether
-    /// `peer` is a new neighbour.
+    /// Both are neighbours from here on; one is displaced if there is no capacity, but never for a merge, and if none may
+    /// be, `peer` is declined. Whether it is a new neighbour.
     pub(super) fn add(
         &mut self,
         peer: NodeId,
@@ -388,14 +424,19 @@ impl HyParView {
         }
         let capacity = self.capacity.max(1).saturating_add(if merging { MERGE_CAPACITY } else { 0 });
         // One at most, also where merges added some: the neighbours of a node never change all at once.
-        if self.active.len() >= capacity
-            && let Some(victim) = self.scores.displaced_by(peer, &self.active, cx.now, cx.rng)
-        {
+        if self.active.len() >= capacity {
+            let better = self.scores.swapped(peer, &self.active, cx.now);
+            let Some(victim) = better.or_else(|| cx.rng.pick(&self.may_go(peer, peers, cx.now)).copied()) else {
+                self.decline(peer, peers, out);
+                return false;
+            };
+            self.anchors.displaces(victim, !peers.was_anchor(peer), cx.now);
             let instead = if merging { None } else { peers.describe(peer) };
             out.push(Out::message(victim, &Message::Disconnect { instead }));
             self.remove(victim, peers, cx, out);
         }
         self.active.insert(peer);
+        self.anchors.began(peer, cx.now);
         self.joined = true;
         peers.book.remove_passive(peer);
         peers.links.want(peer, out);
@@ -406,6 +447,7 @@ impl HyParView {
     /// `peer` is no neighbour any more, but well and linked: a candidate for later.
     fn remove(&mut self, peer: NodeId, peers: &mut Peers, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         if self.active.remove(&peer) {
+            self.anchors.ended(peer);
             out.push(Out::Fact(Fact::NeighbourDown(peer)));
             peers.links.unwant(peer, out);
             peers.book.add_passive(peer, self.config.passive, cx.rng);
@@ -654,7 +696,13 @@ impl HyParView {
             .saturating_add(self.requests.len())
             .saturating_add(self.invited.len())
             .saturating_add(self.shuffles.len())
+            .saturating_add(self.anchors.len())
             .saturating_add(self.scores.len())
+    }
+
+    #[cfg(test)]
+    pub(super) fn age(&mut self, peer: NodeId, by: Duration) {
+        self.anchors.age(peer, by);
     }
 
     #[cfg(test)]
@@ -676,6 +724,7 @@ impl HyParView {
         if self.active.len() > self.capacity.saturating_add(MERGE_CAPACITY) {
             return Err("there are more neighbours than the node keeps");
         }
+        self.anchors.check(&self.active)?;
         self.scores.check(|peer| peers.links.contains(peer))
     }
 }

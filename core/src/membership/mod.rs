@@ -7,6 +7,7 @@
 //!
 //! Each file owns one part of the state; `Membership` composes them.
 
+mod anchors;
 mod book;
 mod bootstraps;
 mod calls;
@@ -420,16 +421,25 @@ impl Membership {
     /// Sends the sketch of the part this node lives in to a linked node that is no neighbour.
     fn send_sketch(&mut self, peer: NodeId, now: Instant, out: &mut Outbox<Out>) {
         if let Some(marks) = self.partition.sketch(now) {
-            out.push(Out::message(peer, &Message::Sketch { neighbour: false, marks }));
+            out.push(Out::message(peer, &Message::Sketch { neighbour: false, anchor: false, marks }));
         }
     }
 
-    fn sketched(&mut self, from: NodeId, neighbour: bool, marks: &[Mark], now: Instant, out: &mut Outbox<Out>) {
+    fn sketched(
+        &mut self,
+        from: NodeId,
+        (neighbour, anchor): (bool, bool),
+        marks: &[Mark],
+        now: Instant,
+        out: &mut Outbox<Out>,
+    ) {
         if self.hyparview.contains(from) {
+            self.hyparview.told(from, anchor);
             self.partition.learn(marks, now);
             if self.peers.links.speaks_first(from) && !marks.is_empty() {
                 let marks = self.partition.sketch(now).unwrap_or_default();
-                out.push(Out::message(from, &Message::Sketch { neighbour: true, marks }));
+                let anchor = self.hyparview.is_anchor(from);
+                out.push(Out::message(from, &Message::Sketch { neighbour: true, anchor, marks }));
             }
             return;
         }
@@ -458,17 +468,20 @@ impl Membership {
     fn partition_timeout(&mut self, cx: &mut Cx<'_>, out: &mut Outbox<Out>) {
         if let Some((nodes, marks)) = self.partition.tick(&self.zone, cx) {
             out.push(Out::Estimate(nodes));
-            let sketch = Message::Sketch { neighbour: true, marks };
-            let reminder = Message::Sketch { neighbour: true, marks: Vec::new() };
+            let new = self.hyparview.choose_anchors(&mut self.peers, cx, out);
+            let said = |to: NodeId, marks: &[Mark]| {
+                let anchor = self.hyparview.is_anchor(to);
+                Out::message(to, &Message::Sketch { neighbour: true, anchor, marks: marks.to_vec() })
+            };
             // Members of the zone know from its roster who is alive, unless there are others.
             let (mixed, reminds) = (self.partition.has_others(), self.partition.reminds());
             for &to in self.hyparview.active() {
                 if self.peers.links.speaks_first(to) {
                     // It speaks first, and is answered.
                 } else if mixed || !self.zone.contains(&to) {
-                    out.push(Out::message(to, &sketch));
-                } else if reminds {
-                    out.push(Out::message(to, &reminder));
+                    out.push(said(to, &marks));
+                } else if reminds || new.contains(&to) {
+                    out.push(said(to, &[]));
                 }
             }
         }
@@ -495,7 +508,9 @@ impl Membership {
             Message::ShuffleReply { walk, nodes } => {
                 self.hyparview.shuffle_answered(from, walk, nodes, peers, cx, out);
             }
-            Message::Sketch { neighbour, marks } => self.sketched(from, neighbour, &marks, cx.now, out),
+            Message::Sketch { neighbour, anchor, marks } => {
+                self.sketched(from, (neighbour, anchor), &marks, cx.now, out);
+            }
         }
     }
 }

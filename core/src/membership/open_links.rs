@@ -7,6 +7,7 @@ use core::net::SocketAddr;
 use crate::collections::{OrderedMap, OrderedSet};
 use crate::id::NodeId;
 use crate::machine::Outbox;
+use crate::wire::reach::prefix;
 
 use super::interface::Out;
 
@@ -51,6 +52,11 @@ impl Links {
 
     pub(super) fn addr(&self, peer: NodeId) -> Option<SocketAddr> {
         self.open.get(&peer).copied()
+    }
+
+    /// The prefix of the address of a linked peer.
+    pub(super) fn prefix(&self, peer: NodeId) -> Option<u128> {
+        self.addr(peer).and_then(|addr| prefix(addr.ip()))
     }
 
     /// Whether a link goes to `addr`.

@@ -103,6 +103,43 @@ impl Peers {
         }
     }
 
+    /// A neighbour became an anchor: so it is known after a restart.
+    pub(super) fn anchored(&mut self, peer: NodeId, wall: WallTime, out: &mut Outbox<Out>) {
+        self.remember(peer, out, |known| known.anchored = WallTime(wall.0.max(1)));
+    }
+
+    pub(super) fn was_anchor(&self, peer: NodeId) -> bool {
+        self.book.get(peer).is_some_and(Known::was_anchor)
+    }
+
+    /// Which of `due` was an anchor last.
+    pub(super) fn latest_anchor(&self, due: &[NodeId]) -> Option<usize> {
+        let anchored = |id: &NodeId| self.book.get(*id).map(|known| known.anchored).filter(|at| *at != WallTime(0));
+        let all = due.iter().enumerate().filter_map(|(at, id)| anchored(id).map(|when| (when, at)));
+        all.max().map(|(_, at)| at)
+    }
+
+    /// Which of `due` are in networks that no link leads to.
+    pub(super) fn elsewhere(&self, due: &[NodeId]) -> Vec<usize> {
+        let linked: OrderedSet<u128> = self.links.peers().filter_map(|peer| self.links.prefix(peer)).collect();
+        let is_elsewhere =
+            |id: &NodeId| self.book.get(*id).and_then(Known::prefix).is_none_or(|prefix| !linked.contains(&prefix));
+        due.iter().enumerate().filter(|(_, id)| is_elsewhere(id)).map(|(at, _)| at).collect()
+    }
+
+    /// Of neighbours that may go, those whose place `newcomer` may take: where there is one in the network that it is in,
+    /// which has a prefix of addresses, those there, and else those in the network that most of `all` are in.
+    pub(super) fn spread(&self, newcomer: NodeId, all: &OrderedSet<NodeId>, may_go: Vec<NodeId>) -> Vec<NodeId> {
+        let of = |peer: &NodeId| self.links.prefix(*peer);
+        let own = of(&newcomer).filter(|own| all.iter().any(|peer| of(peer) == Some(*own)));
+        if own.is_some() {
+            return may_go.into_iter().filter(|peer| of(peer) == own).collect();
+        }
+        let crowd = |peer: &NodeId| of(peer).map_or(1, |own| all.iter().filter(|p| of(p) == Some(own)).count());
+        let most = may_go.iter().map(crowd).max().unwrap_or(1);
+        may_go.into_iter().filter(|peer| crowd(peer) == most).collect()
+    }
+
     /// The validated address of a linked peer changed.
     pub(super) fn moved(&mut self, peer: NodeId, addr: SocketAddr, out: &mut Outbox<Out>) {
         if self.links.moved(peer, addr) {

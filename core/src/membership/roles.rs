@@ -165,7 +165,8 @@ mod tests {
         assert!(!said.iter().any(|(_, o)| replies(core::slice::from_ref(o)).iter().any(sketched)), "{said:?}");
         let greeting = replies(&b.up(3));
         assert!(!greeting.iter().any(sketched), "{greeting:?}");
-        let answer = replies(&b.receive(3, &Message::Sketch { neighbour: false, marks: alloc::vec![(7, 7, 0)] }));
+        let answer =
+            replies(&b.receive(3, &Message::Sketch { neighbour: false, anchor: false, marks: alloc::vec![(7, 7, 0)] }));
         assert!(answer.is_empty(), "{answer:?}");
         let answer = replies(&b.receive(3, &request(Urgency::Merge)));
         assert!(matches!(answer[..], [Message::Response { accepted: Err(Refusal::Full), .. }]), "{answer:?}");

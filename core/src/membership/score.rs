@@ -17,7 +17,6 @@ use crate::collections::{OrderedMap, OrderedSet};
 use crate::fact::RoundTrip;
 use crate::id::NodeId;
 use crate::machine::Cx;
-use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 
 /// At most one swap in this time (docs/design/overlay.md §3); reliability is counted in the same steps.
@@ -148,12 +147,13 @@ impl Scores {
             && self.swap.is_none_or(|(_, _, at)| now.since(at) >= PENDING)
     }
 
-    /// Whether `peer`, which is linked and no neighbour, should replace one, of which at most half are chosen by
-    /// score; remembers which.
+    /// Whether `peer`, which is linked and no neighbour, should replace one that is not `kept`, of which at most half are
+    /// chosen by score; remembers which.
     pub(super) fn better(
         &mut self,
         peer: NodeId,
         neighbours: &OrderedSet<NodeId>,
+        kept: &OrderedSet<NodeId>,
         half: usize,
         me: NodeId,
         now: Instant,
@@ -167,6 +167,7 @@ impl Scores {
         let full = self.chosen.len() >= half;
         let may_go = |n: &&NodeId| {
             by_score(me, **n)
+                && !kept.contains(n)
                 && (!full || self.chosen.contains(n))
                 && (outbound > MIN_OUTBOUND || self.outbound(peer) || !self.outbound(**n))
         };
@@ -180,29 +181,24 @@ impl Scores {
         }
     }
 
-    /// The neighbour that `peer` replaces: the one that it was found better than, or a random one. The outbound
-    /// ones stay while there are no more than two.
-    pub(super) fn displaced_by(
-        &mut self,
-        peer: NodeId,
-        neighbours: &OrderedSet<NodeId>,
-        now: Instant,
-        rng: &mut Rng,
-    ) -> Option<NodeId> {
+    /// The neighbour that `peer` was found better than; the swap is made.
+    pub(super) fn swapped(&mut self, peer: NodeId, neighbours: &OrderedSet<NodeId>, now: Instant) -> Option<NodeId> {
         let pending = |(to, victim, at): &(NodeId, NodeId, Instant)| {
             *to == peer && neighbours.contains(victim) && now.since(*at) < PENDING
         };
-        if let Some((_, victim, _)) = self.swap.filter(pending) {
-            self.swap = None;
-            self.swapped = Some(now);
-            self.chosen.insert(peer);
-            return Some(victim);
-        }
+        let (_, victim, _) = self.swap.filter(pending)?;
+        self.swap = None;
+        self.swapped = Some(now);
+        self.chosen.insert(peer);
+        Some(victim)
+    }
+
+    /// The neighbours that a newcomer may displace. The outbound ones stay while there are no more than two.
+    pub(super) fn may_go(&self, neighbours: &OrderedSet<NodeId>) -> Vec<NodeId> {
         let outbound: OrderedSet<NodeId> = neighbours.iter().copied().filter(|n| self.outbound(*n)).collect();
         let kept = |n: &NodeId| outbound.len() <= MIN_OUTBOUND && outbound.contains(n);
         let others: Vec<NodeId> = neighbours.iter().copied().filter(|n| !kept(n)).collect();
-        let all: Vec<NodeId> = if others.is_empty() { outbound.into_iter().collect() } else { others };
-        rng.pick(&all).copied()
+        if others.is_empty() { outbound.into_iter().collect() } else { others }
     }
 
     #[cfg(any(test, debug_assertions))]

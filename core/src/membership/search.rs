@@ -96,21 +96,38 @@ impl Search {
             (None, true) => 1,
             (None, false) => parallel.saturating_sub(under_way),
         };
-        let (me, links) = (cx.me, &peers.links);
+        let me = cx.me;
         // One of low power calls when it misses neighbours. A node that has none calls it all the same.
         let asks_itself = |id| need.neighbours > 0 && peers.speaks_first(id);
         let (mut due, later) = peers.book.candidates(cx.now, |id| id == me || skip(id) || asks_itself(id));
+        // Those that this node relied on come first, and leave one call to the others.
+        let mut free = free;
+        while free > 1
+            && let Some(at) = peers.latest_anchor(&due)
+        {
+            let peer = due.swap_remove(at);
+            if peers.links.contains(peer) {
+                peers.book.attempt_began(peer, cx.now);
+                return Some(peer);
+            }
+            free = free.saturating_sub(1);
+            peers.connect(peer, cx.now, out);
+        }
         // Where there is one call at a time, bootstraps leave every second one to the known nodes.
         let waits = peers.calls.is_limited() && !due.is_empty() && cx.rng.below(2) == 0;
         let for_bootstraps = if waits { 0 } else { free };
+        let links = &peers.links;
         let (left, next) = peers.bootstraps.try_due(for_bootstraps, cx.now, |id| id == me || links.contains(id), out);
         if left < for_bootstraps {
             peers.calls.began(cx.now);
         }
-        let mut free = free.saturating_sub(for_bootstraps.saturating_sub(left));
+        free = free.saturating_sub(for_bootstraps.saturating_sub(left));
         while free > 0 && !due.is_empty() {
             free = free.saturating_sub(1);
-            let peer = due.swap_remove(cx.rng.below(due.len()));
+            let elsewhere = peers.elsewhere(&due);
+            let some = if elsewhere.is_empty() { (0..due.len()).collect() } else { elsewhere };
+            let Some(&at) = cx.rng.pick(&some) else { break };
+            let peer = due.swap_remove(at);
             if peers.links.contains(peer) {
                 peers.book.attempt_began(peer, cx.now);
                 return Some(peer);

@@ -564,7 +564,9 @@ fn a_stranger_gets_a_disconnect() {
 fn a_neighbours_sketch_from_a_stranger_gets_a_disconnect() {
     let mut b = full();
     b.up(100);
-    let sketch = |b: &mut Bench, neighbour| replies(&b.receive(100, &Message::Sketch { neighbour, marks: Vec::new() }));
+    let sketch = |b: &mut Bench, neighbour| {
+        replies(&b.receive(100, &Message::Sketch { neighbour, anchor: false, marks: Vec::new() }))
+    };
     assert_eq!(sketch(&mut b, true), [Message::Disconnect { instead: None }]);
     assert_eq!(sketch(&mut b, false), []);
     let mut b = full();
@@ -710,13 +712,13 @@ fn the_address_book_survives_a_restart() {
 fn two_parts_of_a_network_merge_and_displace_no_neighbour() {
     let mut b = full();
     let marks = |b: &mut Bench, from: u8, marks: &[(u64, u32, u16)]| {
-        b.receive(from, &Message::Sketch { neighbour: false, marks: marks.to_vec() })
+        b.receive(from, &Message::Sketch { neighbour: false, anchor: false, marks: marks.to_vec() })
     };
     let asks = |out: &[Out]| replies(out).iter().any(|m| matches!(m, Message::Request { urgency: Urgency::Merge, .. }));
     b.run(70);
     marks(&mut b, 2, &[(5, 1, 0), (6, 1, 0)]);
     let greeting = replies(&b.up(100));
-    let Some(Message::Sketch { neighbour: false, marks: own }) = greeting.last() else { panic!("{greeting:?}") };
+    let Some(Message::Sketch { neighbour: false, marks: own, .. }) = greeting.last() else { panic!("{greeting:?}") };
     assert_eq!(own.len(), 3, "this node, and what a neighbour reported");
     assert!(!asks(&marks(&mut b, 100, &[(6, 9, 0), (7, 1, 0)])), "it lives in the same part");
     assert!(!asks(&marks(&mut b, 100, &[])), "it knows nothing");
@@ -765,8 +767,9 @@ fn a_node_linked_to_all_known_nodes_sends_a_sketch_to_one() {
 fn a_mark_that_is_silent_for_two_minutes_leaves_the_sketch() {
     let mut b = full();
     b.run(60);
-    let sketch =
-        |b: &mut Bench, beat, age| b.receive(2, &Message::Sketch { neighbour: true, marks: vec![(5, beat, age)] });
+    let sketch = |b: &mut Bench, beat, age| {
+        b.receive(2, &Message::Sketch { neighbour: true, anchor: false, marks: vec![(5, beat, age)] })
+    };
     sketch(&mut b, 1, 0);
     assert_eq!(b.m.partition.len(), 2);
     b.run(100);
@@ -802,7 +805,7 @@ proptest! {
                 7 if k & 2 == 0 => b.receive(n, &Message::Shuffle { walk: u64::from(k), ttl: k % 8, nodes: vec![info(k)] }),
                 7 if k & 4 == 0 => b.receive(n, &Message::ShuffleReply { walk: u64::from(k), nodes: vec![info(k)] }),
                 7 if k & 8 == 0 => b.receive(n, &Message::Disconnect { instead: None }),
-                7 if k & 16 == 0 => b.receive(n, &Message::Sketch { neighbour: k & 8 == 0, marks: vec![(u64::from(k), u32::from(n), u16::from(k))] }),
+                7 if k & 16 == 0 => b.receive(n, &Message::Sketch { neighbour: k & 8 == 0, anchor: false, marks: vec![(u64::from(k), u32::from(n), u16::from(k))] }),
                 7 => b.input(In::Message { from: id(n), body: vec![what, n, k] }),
                 _ if k < 20 => b.fact(Fact::Left),
                 _ => b.fact(Fact::NetworkChanged),
@@ -835,7 +838,7 @@ fn members_of_a_zone_get_neither_shuffles_nor_sketches() {
     };
     said(&mut b, 15);
     let quiet = said(&mut b, 120);
-    let reminder = |m: &Message| matches!(m, Message::Sketch { neighbour: true, marks } if marks.is_empty());
+    let reminder = |m: &Message| matches!(m, Message::Sketch { neighbour: true, marks, .. } if marks.is_empty());
     assert!(quiet.iter().all(reminder), "the roster names all: {quiet:?}");
     assert!((6..=18).contains(&quiet.len()), "a node that does not hold this one for a neighbour says so: {quiet:?}");
     b.fact(zone(2..7));
@@ -857,7 +860,7 @@ fn a_node_outside_of_the_zone_shows_in_the_sketches_of_all() {
         all.iter().any(|(_, o)| matches!(o, Out::Send { to, .. } if *to == id(3)))
     };
     assert!(!to_3(&mut b));
-    b.receive(2, &Message::Sketch { neighbour: true, marks: vec![(5, 1, 0)] });
+    b.receive(2, &Message::Sketch { neighbour: true, anchor: false, marks: vec![(5, 1, 0)] });
     assert!(to_3(&mut b), "it is passed on");
     b.run(130);
     assert!(!to_3(&mut b), "its time is over");

@@ -54,8 +54,9 @@ pub(crate) enum Message {
     /// HyParView's SHUFFLEREPLY, along the way back.
     ShuffleReply { walk: u64, nodes: Vec<NodeInfo> },
     /// The component sketch: salted ids of nodes that live in this part of the network, with the count of their ticks
-    /// and the seconds since it was new; and whether the sender counts the receiver as a neighbour.
-    Sketch { neighbour: bool, marks: Vec<(u64, u32, u16)> },
+    /// and the seconds since it was new; and whether the sender counts the receiver as a neighbour, and
+    /// as an anchor.
+    Sketch { neighbour: bool, anchor: bool, marks: Vec<(u64, u32, u16)> },
 }
 
 /// How much a requester needs a neighbour.

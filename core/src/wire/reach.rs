@@ -42,6 +42,18 @@ pub(crate) fn is_near(from: IpAddr, local: &[SocketAddr]) -> bool {
         })
 }
 
+/// What one holder of addresses on the internet has: a /24 of IPv4, a /48 of IPv6. None of other networks, whose nodes all
+/// share one.
+pub(crate) fn prefix(ip: IpAddr) -> Option<u128> {
+    let ip = ip.to_canonical();
+    let bits = match ip {
+        // No /48 is so small a number: those of the internet begin with bits 001.
+        IpAddr::V4(v4) => u128::from(v4.to_bits() >> 8),
+        IpAddr::V6(v6) => v6.to_bits() >> 80,
+    };
+    (scope(ip) == Scope::Global).then_some(bits)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Scope {
     Host,
@@ -99,6 +111,20 @@ mod tests {
         assert!(may_probe(at("127.0.0.1:4000"), Some(ip("127.0.0.9"))));
         assert!(may_probe(at("1.1.1.1:53"), None), "the user's own word");
         assert!(!may_probe(at("224.0.0.1:4000"), None));
+    }
+
+    /// Mutations: a network of one's own has prefixes too; a /16 counts for a /24.
+    #[test]
+    fn addresses_of_one_holder_share_a_prefix() {
+        let of = |s: &str| prefix(s.parse().unwrap());
+        for own in ["10.0.0.1", "127.0.0.1", "192.168.7.7", "169.254.3.4", "::1", "fe80::1", "fd00::1"] {
+            assert_eq!(of(own), None, "{own}");
+        }
+        assert_eq!(of("8.8.4.4"), of("::ffff:8.8.4.255"));
+        assert_ne!(of("8.8.4.4"), of("8.8.5.4"));
+        assert_eq!(of("2001:db8:7:1::1"), of("2001:db8:7:2::1"));
+        assert_ne!(of("2001:db8:7::1"), of("2001:db8:8::1"));
+        assert!(of("8.8.4.4").is_some() && of("2001:db8::1").is_some());
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! assert!(sim.run_until(60, |sim| sim.texts(bob) == ["hello"]), "{}", sim.replay());
 //! ```
 
+pub mod adversary;
 pub mod clock;
 pub mod compare;
 pub mod faults;

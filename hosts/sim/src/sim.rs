@@ -3,7 +3,7 @@
 mod drive;
 mod transcript;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use donp_core::{
@@ -119,6 +119,10 @@ pub struct Sim {
     pub remember: bool,
     /// Nodes added from now on have public addresses (81.0.0.0/8) and not those of a LAN (10.0.0.0/8).
     pub public: bool,
+    /// Those addresses are each of another /24.
+    pub spread: bool,
+    /// Nodes that say what they like; no law is about them.
+    pub hostile: BTreeSet<usize>,
     /// Also wake every node so many microseconds after the last time, whether its deadline has come or not:
     /// for law 5.
     pub tick: Option<u64>,
@@ -157,6 +161,8 @@ impl Sim {
             disks: Disk::Full,
             remember: true,
             public: false,
+            spread: false,
+            hostile: BTreeSet::new(),
             tick: None,
             crash_at: None,
             tap: None,
@@ -236,8 +242,12 @@ impl Sim {
         entropy[8..16].copy_from_slice(&(n as u64).to_le_bytes());
         let identity = Identity::generate(entropy, &format!("node{n}"), BIRTH).expect("a valid name");
         let [_, high, middle, low] = (n as u32 + 1).to_be_bytes();
-        let first = if self.public && nat.is_none() { 81 } else { 10 };
-        let addr = SocketAddr::from(([first, high, middle, low], 4000));
+        let octets = match (self.public && nat.is_none(), self.spread) {
+            (true, true) => [81, low, middle, high],
+            (true, false) => [81, high, middle, low],
+            (false, _) => [10, high, middle, low],
+        };
+        let addr = SocketAddr::from((octets, 4000));
         let rng = SimRng::fork(self.seed, &format!("paths from {n}"));
         let node = Node::new(Parts {
             identity,
@@ -309,6 +319,11 @@ impl Sim {
     /// Whether an older copy of a device's disk is in use, so that its author says two things under one number.
     pub fn is_restored(&self, id: NodeId) -> bool {
         self.number(id).is_some_and(|n| self.nodes[n].restored > 0)
+    }
+
+    /// Whether an id is that of a hostile node, or of one that such a node made up.
+    pub fn is_hostile(&self, id: NodeId) -> bool {
+        self.number(id).is_none_or(|n| self.hostile.contains(&n))
     }
 
     /// A running node's disk loses messages of the network's conversation, each with this chance. Returns

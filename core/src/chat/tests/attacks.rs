@@ -17,7 +17,7 @@ use crate::store::MemoryStore;
 use crate::time::{Duration, WallTime};
 use crate::wire::content::{Content, Conversation, network_conversation, private_conversation};
 use crate::wire::entry::{Body, Carried, LifeId, Parent, Part, Parts, Run};
-use crate::wire::{Blob, encode};
+use crate::wire::{Blob, MAX_MESSAGE, decode, encode};
 
 fn body(n: u64, content: Content) -> Carried {
     let mut salt = [0; 16];
@@ -488,4 +488,25 @@ fn the_other_side_proves_no_fork_of_an_own_device() {
     // What Bob himself said twice is another matter.
     phone.input(brings(bob, bob, 3));
     assert!(is_forked(&phone.input(brings(bob, bob, 4))));
+}
+
+/// Five made-up answers a second had twenty nodes ask each other 200 times a second. Mutation: the pause does not grow.
+#[test]
+fn what_no_peer_has_is_asked_for_ever_more_rarely() {
+    let mut a = Bench::new(1);
+    let peer = NodeId([7; 32]);
+    for fact in [up(peer), Fact::NeighbourUp(peer)] {
+        a.fact(&fact);
+    }
+    a.gossip(peer, &entry(9, 1, None, vec![Parent { depth: 5, prefix: [9; 16] }]));
+    let mut asked = 0;
+    for _ in 0..600 {
+        let now = a.now + Duration::from_millis(100);
+        let wants = |out: &Out| match out {
+            Out::Send { body, .. } => matches!(decode(body, MAX_MESSAGE), Ok(Sync::Want { .. })),
+            _ => false,
+        };
+        asked += a.advance(now).iter().filter(|out| wants(out)).count();
+    }
+    assert!((3..=10).contains(&asked), "{asked} questions in a minute");
 }

@@ -1,5 +1,6 @@
 //! One run: builds the network, plays the phases, samples it all the while.
 
+mod hostile;
 mod look;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -58,14 +59,16 @@ impl<'a, 'o> Stage<'a, 'o> {
         sim.config = case.config.clone();
         sim.faults = case.faults.clone();
         sim.disk = case.disk;
-        sim.public = !case.nodes.nat.is_empty();
+        sim.public = !case.nodes.nat.is_empty() || case.nodes.spread;
+        sim.spread = case.nodes.spread;
         let hot = match case.nodes.disk {
             Keep::Auto => case.nodes.count > LARGE,
             Keep::Full => false,
             Keep::Hot => true,
         };
         sim.disks = if hot { Disk::Hot } else { Disk::Full };
-        sim.remember = case.steps.iter().any(|s| matches!(s.phase, Phase::Random { .. } | Phase::Laws { .. }));
+        sim.remember =
+            case.steps.iter().any(|s| matches!(s.phase, Phase::Random { .. } | Phase::Laws { .. } | Phase::Hostile(_)));
         let rng = SimRng::fork(options.seed, "scenario");
         let out = CaseOutcome {
             name: case.name.clone(),
@@ -232,6 +235,7 @@ impl<'a, 'o> Stage<'a, 'o> {
             }
             Phase::Until(Until { condition, most }) => return self.until(*condition, *most),
             Phase::Random { time } => self.random(*time),
+            Phase::Hostile(hostile) => return self.hostile(hostile),
             Phase::Laws { most } => return self.laws(*most),
             Phase::Expect(_) => {}
         }
@@ -446,7 +450,7 @@ impl<'a, 'o> Stage<'a, 'o> {
         self.rng.sample(&others, count)
     }
 
-    fn seconds(&self) -> f64 {
+    pub(super) fn seconds(&self) -> f64 {
         self.sim.now() as f64 / SECOND as f64
     }
 

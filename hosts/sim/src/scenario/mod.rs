@@ -12,6 +12,7 @@ use serde::de::IgnoredAny;
 use toml::Spanned;
 use toml::de::{DeArray, DeValue};
 
+use crate::adversary;
 use crate::net::link::Faults;
 use crate::net::nat::{Filtering, Mapping, NatConfig};
 
@@ -21,7 +22,7 @@ use file::{
     Deserialized, Positive, Seconds, Share, Value, Wrong, number, of_case, parse, positive, read, some_positive,
 };
 use network::Network;
-pub use phase::{Amount, Churn, Comparison, Condition, Expectation, Group, Phase, Senders, Step, Until};
+pub use phase::{Amount, Churn, Comparison, Condition, Expectation, Group, Hostile, Phase, Senders, Step, Until};
 
 /// A scenario: one run, or one for each of its cases.
 #[derive(Clone, Debug)]
@@ -108,6 +109,9 @@ pub struct Nodes {
     /// How many enter a virtual second; the figure may be below one.
     #[serde(default = "fifty", deserialize_with = "rate")]
     pub per_second: f64,
+    /// Whether each has a public address of a /24 of its own, and hostile ones share a /24.
+    #[serde(default)]
+    pub spread: bool,
     /// What their disks persist.
     #[serde(default)]
     pub disk: Keep,
@@ -351,6 +355,15 @@ impl Case {
         let steps = phases.into_iter().map(Step::read).collect::<Result<Vec<_>, _>>()?;
         if steps.is_empty() {
             return Err((begin, "a scenario needs at least one [[phase]]".into()));
+        }
+        let ways = steps.iter().flat_map(|step| match &step.phase {
+            Phase::Hostile(hostile) => &hostile.ways[..],
+            _ => &[],
+        });
+        if let Some(unknown) = ways.into_iter().find(|way| adversary::find(way.get_ref()).is_none()) {
+            let allowed = adversary::BEHAVIOURS.iter().map(|b| b.name).collect::<Vec<_>>().join(", ");
+            let what = format!("there is no behaviour '{}'; one of {allowed} is wanted", unknown.get_ref());
+            return Err((unknown.span().start, what));
         }
         for step in &steps {
             let Phase::Private { from, to, .. } = &step.phase else { continue };

@@ -331,8 +331,36 @@ pub enum Phase {
         #[serde(rename = "seconds", default = "usual::laws", deserialize_with = "seconds")]
         most: u64,
     },
+    /// Hostile nodes enter, behave so for a time while honest ones speak, and are gone.
+    Hostile(Hostile),
     /// A goal.
     Expect(Expectation),
+}
+
+/// Hostile nodes. Durations are virtual microseconds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hostile {
+    /// How many for each honest node; if neither is said the seed draws 1 to 20 % of all nodes.
+    #[serde(default, deserialize_with = "some_number")]
+    pub each: Option<f64>,
+    /// How many.
+    #[serde(default, deserialize_with = "count")]
+    pub count: usize,
+    /// What they do, by the names of [`BEHAVIOURS`](crate::adversary::BEHAVIOURS); if nothing is said the seed draws
+    /// some for each.
+    #[serde(default)]
+    pub ways: Vec<Spanned<String>>,
+    /// How long.
+    #[serde(rename = "seconds", deserialize_with = "seconds")]
+    pub time: u64,
+    /// How long the same honest nodes speak before, for comparison.
+    #[serde(rename = "calm_s", default = "usual::minute", deserialize_with = "seconds")]
+    pub calm: u64,
+}
+
+fn some_number<'de, D: serde::Deserializer<'de>>(d: D) -> Deserialized<'de, Option<f64>, D> {
+    number(d, 0.0, 1e6).map(Some)
 }
 
 /// What keys mean that are not there.
@@ -354,6 +382,9 @@ mod usual {
     }
     pub(super) fn second() -> u64 {
         1_000_000
+    }
+    pub(super) fn minute() -> u64 {
+        60_000_000
     }
     pub(super) fn ten_seconds() -> u64 {
         10_000_000

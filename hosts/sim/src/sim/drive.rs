@@ -183,7 +183,7 @@ impl Sim {
             }
             Event::Durable { event: event @ (Durable::Forked { .. } | Durable::LifeBegun { .. }), .. } => {
                 let copied = match event {
-                    Durable::Forked { author, .. } => self.is_restored(*author),
+                    Durable::Forked { author, .. } => self.is_restored(*author) || self.is_hostile(*author),
                     _ => self.nodes[n].restored > 0,
                 };
                 if !copied && self.violations.len() < 20 {
