@@ -169,7 +169,7 @@ mod tests {
         b
     }
 
-    /// A crowd that asks for an hour: 48 made-up nodes took every place of twelve nodes within a minute. Mutation:
+    /// A crowd that asks for an hour took every place. Mutation:
     /// `kept` is empty.
     #[test]
     fn an_hour_of_strangers_leaves_the_anchors_and_a_held_link() {

@@ -490,7 +490,7 @@ fn the_other_side_proves_no_fork_of_an_own_device() {
     assert!(is_forked(&phone.input(brings(bob, bob, 4))));
 }
 
-/// Five made-up answers a second had twenty nodes ask each other 200 times a second. Mutation: the pause does not grow.
+/// Made-up answers had each node ask once a second for each that waited. Mutation: the pause does not grow.
 #[test]
 fn what_no_peer_has_is_asked_for_ever_more_rarely() {
     let mut a = Bench::new(1);
