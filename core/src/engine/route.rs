@@ -325,8 +325,9 @@ impl Route for device::Out {
                 q.within_step(contacts::In::Devices { person, devices: devices.clone() });
                 q.within_step(link::In::Devices { person, devices });
             }
-            Self::Own { generation, common, devices } => {
+            Self::Own { generation, common, devices, chain } => {
                 q.within_step(register::In::Own { generation, common, devices });
+                q.input(group::In::Own(chain));
             }
             Self::Changed { person, device, added } => {
                 // With the list that is the reason, or a crash between them leaves one without the other.

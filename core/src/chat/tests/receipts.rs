@@ -37,9 +37,9 @@ fn id_of(n: u8) -> NodeId {
 /// Node 1 in a group of these members, with node 2 linked.
 fn member(count: u8, config: Config) -> Bench {
     let mut bench = Bench::with(1, config);
-    let reader = Reader { stint: OpId([1; 32]), from: 0 };
-    let members = (1..=count).map(|n| (id_of(n), reader)).collect();
-    let view = GroupView { members, context: Some(context()), ..GroupView::default() };
+    let reader = |member| Reader { member, stint: OpId([1; 32]), from: 0 };
+    let members = (1..=count).map(|n| (id_of(n), reader(id_of(n)))).collect();
+    let view = GroupView { devices: members, context: Some(context()), ..GroupView::default() };
     bench.input(In::Group { group: GROUP, view: Some(Arc::new(view)) });
     bench.fact(&up(id_of(2)));
     bench
@@ -252,9 +252,9 @@ fn confirmations_outlive_a_restart() {
     hear(&mut bench, 2, Some(height), Some(message));
     pass(&mut bench, Duration::from_secs(3));
     bench.restart([5; 32]);
-    let reader = Reader { stint: OpId([1; 32]), from: 0 };
-    let members = (1..=3).map(|n| (id_of(n), reader)).collect();
-    let view = GroupView { members, context: Some(context()), ..GroupView::default() };
+    let reader = |member| Reader { member, stint: OpId([1; 32]), from: 0 };
+    let members = (1..=3).map(|n| (id_of(n), reader(id_of(n)))).collect();
+    let view = GroupView { devices: members, context: Some(context()), ..GroupView::default() };
     bench.input(In::Group { group: GROUP, view: Some(Arc::new(view)) });
     let found = confirmed(&mut bench, HERE, message).unwrap();
     assert_eq!((found.stored, found.read), (vec![id_of(2)], vec![id_of(2)]));
