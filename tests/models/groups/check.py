@@ -144,7 +144,7 @@ class View:
 
     def devices(self, members):
         lists = {int(n): self.lists().get(stint, [0, [int(n)]])[1] for n, (_, stint) in members.items()}
-        found = {device: n for n, listed in lists.items() for device in listed if device == n or device not in lists}
+        found = {device: n for n, listed in lists.items() for device in listed if device == n or device not in lists.get(device, [])}
         return {str(device): found[device] for device in sorted(found)}
 
     def forked(self, op, seq):

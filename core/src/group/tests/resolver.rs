@@ -290,7 +290,7 @@ fn a_list_takes_with_it_what_did_not_know_of_it() {
     for_each(8_000_000, |world, _, seed| {
         let (naive, void) = (Naive::new(world.log.iter()), void(&world.log));
         let all: OrderedSet<usize> = (0..naive.ops.len()).collect();
-        for (at, op) in naive.ops.iter().enumerate().filter(|(at, _)| naive.outlisted(*at, &all)) {
+        for (_, op) in naive.ops.iter().enumerate().filter(|(at, _)| naive.outlisted(*at, &all)) {
             assert!(void.contains(&op.id), "group {seed}: {op:?}");
             fell += 1;
             tokens += u64::from(matches!(op.action, Action::Add { invitation: Some(_), .. }));
