@@ -69,10 +69,10 @@ impl Contract for Chat {
     /// Three trees of a comparison, and 20,000.
     const MOST: usize = 3 * 65_536 + 20_000;
 
-    kinds!(In: DirectReceived, GossipReceived, Message, Opened, Ready, Devices, Group, Vetted, Where, Carried, Delivered, ReadElsewhere, Compare, CompareAll);
+    kinds!(In: DirectReceived, GossipReceived, Message, Opened, Ready, Devices, Group, Vetted, Where, Carried, Delivered, ReadElsewhere, Compare, CompareAll, Stand);
 
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
-        Step::In(match d.below(21) {
+        Step::In(match d.below(22) {
             0 => {
                 let (from, body) = (d.peer(), d.bytes());
                 // Most carry the id of the run; no random input could guess it.
@@ -102,6 +102,7 @@ impl Contract for Chat {
             }
             9 => return Step::Fact(Fact::Resumed),
             10 => In::CompareAll,
+            21 => In::Stand(group(d)),
             11 | 12 => {
                 let conversation = conversation(d);
                 let content = match d.below(6) {

@@ -285,6 +285,7 @@ impl Route for group::Out {
             }
             Self::Opened { group, via, body } => q.input(chat::In::Carried { group, via, body }),
             Self::Where { group, member, history } => q.input(chat::In::Where { group, member, history }),
+            Self::Stand(group) => q.input(chat::In::Stand(group)),
             Self::Want(peer) => q.input(link::In::Want { peer, owner: Owner::Group }),
             Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Group }),
             Self::Changed { group, change } => q.durable(Durable::GroupChanged { group, change }),

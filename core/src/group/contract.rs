@@ -123,7 +123,7 @@ impl Contract for Groups {
         // Most draws are about a group that there can be.
         let byte = d.byte();
         let group = if byte < 224 { fixture_id() } else { GroupId([byte; 32]) };
-        Step::In(match d.below(15) {
+        Step::In(match d.below(16) {
             0 => In::Message { from: d.peer(), body: d.bytes() },
             1 => In::Sealed { from: d.peer(), body: d.bytes() },
             2 => In::Ready(d.peer()),
@@ -163,12 +163,12 @@ impl Contract for Groups {
                 return Step::Command(Box::new(Join { ticket }));
             }
             9 => In::Where { group, member: d.peer(), from: u64::from(d.byte()) },
-            10 if d.coin() => In::CaughtUp(group),
-            10 => In::Own(lists(&who(0), d.below(3))),
+            10 => In::CaughtUp(group),
             11 if d.coin() => return Step::Command(Box::new(Leave { group })),
             11 => return Step::Command(Box::new(Reply { group, node: d.peer(), approve: d.coin() })),
             12 => return Step::Command(Box::new(Prepare { group })),
             13 => return Step::Fact(d.fact()),
+            15 => In::Own(lists(&who(0), d.below(3))),
             _ => {
                 let role = if d.coin() { GroupRole::Member } else { GroupRole::Owner };
                 let (uses, node) = (u32::from(d.below(3)), d.coin().then(|| d.peer()));
@@ -187,6 +187,7 @@ impl Contract for Groups {
             | Out::Vetted { .. }
             | Out::Opened { .. }
             | Out::Where { .. }
+            | Out::Stand(_)
             | Out::Changed { .. } => None,
         }
     }

@@ -44,7 +44,7 @@ use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::shared::Arc;
 use crate::stats::{Drops, Stats};
 use crate::store::{Record, Table};
-use crate::time::{Instant, soonest};
+use crate::time::{Duration, Instant, soonest};
 use crate::wire::devices::Chain;
 use crate::wire::group::{Context, GroupView};
 use crate::wire::{Malformed, decode};
@@ -61,6 +61,8 @@ const EPOCHS: Table = Table::expendable(49);
 /// Groups that this node would like to join.
 const JOINING: Table = Table::hot(50);
 
+/// From naming what a device said to the list that is without it: 1 s, in which the entry is signed and sent.
+const STAND_FOR: Duration = Duration::from_secs(1);
 /// Groups of one node: 256, of which each keeps its operations in memory.
 const MAX_GROUPS: usize = 256;
 /// Bytes of a group's operations in a store row.
@@ -125,6 +127,8 @@ pub(crate) enum Out {
     },
     Want(NodeId),
     Unwant(NodeId),
+    /// Name what was said in this group: a device of this node's person will be none of its member.
+    Stand(GroupId),
     /// For the application.
     Changed {
         group: GroupId,
@@ -237,6 +241,20 @@ impl Groups {
         }
     }
 
+    /// This device writes a list now. Before one that is without a device, it names what that device said: so it stands.
+    fn list_due(&mut self, cx: &mut Cx<'_>, id: GroupId, out: &mut Outbox<Out>) {
+        let (Some(chain), Some(group)) = (self.own.clone(), self.groups.get_mut(&id)) else { return };
+        let drops = group.lacks_list(self.me, &chain) && group.drops_device(self.me, &chain);
+        if drops && !core::mem::replace(&mut group.stood, true) {
+            group.list_at = Some(cx.now + STAND_FOR);
+            // A guest can make no key, and says nothing.
+            let _ = self.prepare(cx, id, out);
+            return out.push(Out::Stand(id));
+        }
+        (group.list_at, group.stood) = (None, false);
+        self.write_list(cx, id, out);
+    }
+
     fn link_up(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
         self.linked.insert(peer);
         self.greet(cx, peer, out);
@@ -325,10 +343,7 @@ impl Machine for Groups {
         let due = |group: &&Group| group.list_at.is_some_and(|at| at <= cx.now);
         let due: Vec<GroupId> = self.groups.values().filter(due).map(|group| group.id).collect();
         for id in due {
-            if let Some(group) = self.groups.get_mut(&id) {
-                group.list_at = None;
-            }
-            self.write_list(cx, id, out);
+            self.list_due(cx, id, out);
         }
         for group in self.groups.values_mut() {
             group.handle_timeout(cx, (&self.linked, &self.low_power), self.me, out);

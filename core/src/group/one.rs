@@ -95,6 +95,8 @@ pub(super) struct Group {
     news_at: Option<Instant>,
     /// When this device writes the list of its account's devices.
     pub(super) list_at: Option<Instant>,
+    /// Before that, what a device said that is not in it any more was named.
+    pub(super) stood: bool,
     compare_at: Instant,
 }
 
@@ -179,6 +181,7 @@ impl Group {
             is_arriving: false,
             news_at: None,
             list_at: None,
+            stood: false,
             compare_at: now + COMPARE_EVERY,
         };
         let made: Vec<OpId> = group.ops.iter().map(|op| op.id).collect();
@@ -346,6 +349,11 @@ impl Group {
             let wait = LIST_AFTER.checked_mul(u32::try_from(here.count()).unwrap_or(u32::MAX)).unwrap_or(LIST_AFTER);
             self.list_at = Some(cx.now + wait);
         }
+    }
+
+    /// Whether a list is without a device that this device's member has now.
+    pub(super) fn drops_device(&self, me: NodeId, chain: &Chain) -> bool {
+        self.own(me).is_some_and(|(member, _)| self.state.devices_of(member).any(|device| !chain.has(device)))
     }
 
     /// Whether the own membership gives way to that of another own device, whose list names this one: a person is one

@@ -46,6 +46,8 @@ pub(super) struct Node {
     pub(super) opened: Vec<Vec<u8>>,
     pub(super) changes: Vec<GroupChange>,
     pub(super) vetted: Vec<bool>,
+    /// How often it named what was said.
+    pub(super) stood: usize,
 }
 
 pub(super) struct Bench {
@@ -79,7 +81,7 @@ impl Bench {
             let (who, mut rng, rows) = (who(n), Rng::new([n; 32]), Rows::new());
             let machine = open(&who, &mut rng, &rows, now, &mut Outbox::new());
             let (opened, changes, vetted) = (Vec::new(), Vec::new(), Vec::new());
-            Node { who, machine, rng, rows, context: None, opened, changes, vetted }
+            Node { who, machine, rng, rows, context: None, opened, changes, vetted, stood: 0 }
         };
         let mut this = Self {
             nodes: (0..count).map(node).collect(),
@@ -170,6 +172,7 @@ impl Bench {
                 Out::Opened { body, .. } => node.opened.push(body),
                 Out::Where { group, member, .. } => places.push((group, member)),
                 Out::Changed { change, .. } => node.changes.push(change),
+                Out::Stand(_) => node.stood += 1,
                 Out::Want(_) | Out::Unwant(_) => {}
             }
         }

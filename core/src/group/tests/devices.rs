@@ -155,6 +155,7 @@ fn a_removed_device_posts_nothing_and_gets_no_epoch() {
     let context = bench.nodes[LAPTOP].context.clone().unwrap();
     let without = bench.remove_laptop(&both);
     bench.tell(&[PHONE], &without);
+    assert_eq!(bench.nodes[PHONE].stood, 1, "what the laptop said is named before");
     assert!(bench.nodes[LAPTOP].changes.contains(&GroupChange::Ended));
     for n in 0..3 {
         assert_eq!(bench.devices(group, n, PHONE), [bench.id(PHONE)], "node {n}");
