@@ -44,6 +44,15 @@ fn lists(of: &Identity, n: u8) -> Arc<Chain> {
     })
 }
 
+/// An operation of the first peer that lists its only device.
+#[cfg(test)]
+pub(crate) fn listed() -> Vec<u8> {
+    let action = Action::Devices { chain: Blob(Chain::begin(&who(1)).encode()), epoch: None };
+    let place = (2, alloc::vec![OpId([0xdd; 32])], 2);
+    let op = Operation::sign(&who(1), Some(GroupId([0xcc; 32])), place, WallTime(1_000), action);
+    op.map(|op| op.bytes).unwrap_or_default()
+}
+
 /// Its first operation, and its first secret.
 fn created() -> Option<(Operation, Secret)> {
     let secret = Secret::new([5; 32]);

@@ -11,7 +11,7 @@ use super::sql::{Sql, refused};
 
 /// The format of the file, in `PRAGMA user_version`. It rises with any change of what is stored, also inside of the
 /// core's records (docs/spec/store.md). Until the first release an older file is refused.
-const FORMAT: u32 = 11;
+const FORMAT: u32 = 12;
 pub(super) const SECRETS: &str = "CREATE TABLE secrets(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID";
 pub(super) const SPARES: &str = "CREATE TABLE spares(tbl INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
                          PRIMARY KEY(tbl, key)) WITHOUT ROWID";
