@@ -43,7 +43,8 @@ fn context(d: &mut Draw<'_>) -> Context {
 }
 
 fn view(d: &mut Draw<'_>) -> GroupView {
-    let members = d.devices().into_iter().map(|node| (node, Reader { member: node, stint: op(d), from: u64::from(d.below(3)) }));
+    let members =
+        d.devices().into_iter().map(|node| (node, Reader { member: node, stint: op(d), from: u64::from(d.below(3)) }));
     GroupView {
         devices: members.collect(),
         left: d.devices().into_iter().collect(),

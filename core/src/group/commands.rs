@@ -348,12 +348,15 @@ impl Groups {
     /// Writes which devices this node's account has to a group.
     pub(super) fn write_list(&mut self, cx: &mut Cx<'_>, id: GroupId, out: &mut Outbox<Out>) {
         let (Some(chain), Some(group)) = (self.own.clone(), self.groups.get(&id)) else { return };
-        let Some(member) = group.state().member_of(self.me).filter(|_| group.lacks_list(self.me, &chain)) else { return };
+        let Some(member) = group.state().member_of(self.me).filter(|_| group.lacks_list(self.me, &chain)) else {
+            return;
+        };
         let (state, op) = (group.state().clone(), OpId([0; 32]));
         let is_public = state.kind == GroupKind::Public;
         let devices = state.listed(List { member, op, chain: Arc::clone(&chain) }).nodes();
         // The longest operation holds a chain and the order of so many; in a larger group who speaks makes the epoch.
-        let made = (!is_public && devices.len() <= MAX_LISTED).then(|| new_epoch(id, &devices, self, cx).ok()).flatten();
+        let made =
+            (!is_public && devices.len() <= MAX_LISTED).then(|| new_epoch(id, &devices, self, cx).ok()).flatten();
         let (epoch, secret) = made.map_or((None, None), |(epoch, secret)| (Some(epoch), Some(secret)));
         let action = Action::Devices { chain: Blob(chain.encode()), epoch };
         let _ = self.act(cx, id, action, secret.as_ref(), out);

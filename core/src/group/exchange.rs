@@ -251,7 +251,8 @@ impl Groups {
         let sound = node_id(&acceptance.key) == from && acceptance.is_genuine(id) && name_is_valid(&name);
         if sound && self.is_own(from) && self.groups.get(&id).is_some_and(|g| !g.is_member(me)) {
             // The person left meanwhile.
-            return out.push(Out::Say { to: from, body: encode(&Message::Refuse { group: id, reason: Refusal::Asked }) });
+            return out
+                .push(Out::Say { to: from, body: encode(&Message::Refuse { group: id, reason: Refusal::Asked }) });
         }
         let Some(group) = self.groups.get_mut(&id).filter(|g| sound && g.is_member(me)) else {
             // A node without an invitation does not learn whether there is such a group.

@@ -43,9 +43,7 @@ impl Case<'_> {
             Action::Remove { members, ban, epoch } => self.may_remove(own, members, *ban, epoch.as_ref()),
             Action::Unban { member } => own >= GroupRole::Admin && self.state.banned.contains(member),
             Action::Leave => own < GroupRole::Owner || self.state.members.len() == 1,
-            Action::Transfer { to } => {
-                own == GroupRole::Owner && *to != me && self.state.members.contains_key(to)
-            }
+            Action::Transfer { to } => own == GroupRole::Owner && *to != me && self.state.members.contains_key(to),
             Action::Describe { .. } => own >= self.state.policy.describe,
             Action::SetPolicy { .. } => own == GroupRole::Owner,
             Action::Pin { message, pinned } => {

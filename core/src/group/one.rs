@@ -304,7 +304,8 @@ impl Group {
     /// How many members hold the key of the present members, as far as is known.
     fn key_holders(&self, me: NodeId) -> usize {
         let Some(epoch) = self.candidate().filter(|_| self.state.kind != GroupKind::Public) else { return 0 };
-        let others = self.key_of.iter().filter(|(device, held)| **device != me && **held == epoch).map(|(device, _)| *device);
+        let others =
+            self.key_of.iter().filter(|(device, held)| **device != me && **held == epoch).map(|(device, _)| *device);
         let holders = others.chain((self.usable == Some(epoch)).then_some(me));
         let members: OrderedSet<NodeId> = holders.filter_map(|device| self.state.member_of(device)).collect();
         members.len()
@@ -359,7 +360,9 @@ impl Group {
     /// Whether the own membership gives way to that of another own device, whose list names this one: a person is one
     /// member. It is the later one, or the one of the account that this device has left.
     pub(super) fn gives_way(&self, me: NodeId, chain: &Chain) -> bool {
-        let Some((_, own)) = self.own(me).filter(|(id, own)| *id == me && own.role < GroupRole::Owner) else { return false };
+        let Some((_, own)) = self.own(me).filter(|(id, own)| *id == me && own.role < GroupRole::Owner) else {
+            return false;
+        };
         let account = chain.keys().id();
         let since = |member: &Member| self.ops.get(&member.stint).map(|op| (op.lamport, op.id));
         let is_before = |other: &Member| own.account != account || since(other) < since(own);

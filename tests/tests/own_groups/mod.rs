@@ -119,7 +119,9 @@ fn a_device_that_is_removed_loses_the_groups_of_its_person() {
     let (now, laptop) = (w.now, w.id(LAPTOP));
     w.devices[PHONE].engine.remove_device(now, laptop).unwrap();
     for n in [PHONE, BOB, CAROL, BOBS] {
-        w.until("it is out", |w| w.devices_in(n, group, PHONE).len() == 1 && w.info(n, group).is_some_and(|g| g.holds_key));
+        w.until("it is out", |w| {
+            w.devices_in(n, group, PHONE).len() == 1 && w.info(n, group).is_some_and(|g| g.holds_key)
+        });
     }
     w.until("it knows", |w| w.info(LAPTOP, group).is_none_or(|g| g.role.is_none()));
     w.tell(BOB, group, "without the laptop");

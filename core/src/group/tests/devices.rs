@@ -314,7 +314,8 @@ fn a_device_of_a_member_is_not_added_once_more() {
     let add = Action::Add { acceptance, role: GroupRole::Member, invitation: None, base, commitment: [0; 32], from: 0 };
     let op = bench.forge(group, 0, 0, add);
     assert_eq!(bench.nodes[0].machine.groups[&group].ops.judge(&op), Verdict::Bad);
-    let ticket = bench.invite(group, 0, Invite { group, role: GroupRole::Member, uses: 2, expires: FOREVER, node: None });
+    let ticket =
+        bench.invite(group, 0, Invite { group, role: GroupRole::Member, uses: 2, expires: FOREVER, node: None });
     assert!(bench.command(LAPTOP, Join { ticket }).is_err());
 }
 
@@ -341,7 +342,8 @@ fn who_left_tells_its_other_device_so() {
     bench.command(PHONE, Leave { group }).unwrap();
     bench.islands(&[0; 4]);
     // What the phone said before it left comes only now.
-    let state = Message::State { group, hash: [0; 32], clock: crate::group::clock::Clock::new(), answer: true, key: None };
+    let state =
+        Message::State { group, hash: [0; 32], clock: crate::group::clock::Clock::new(), answer: true, key: None };
     bench.feed(LAPTOP, PHONE, &state);
     bench.wait(5);
     assert!(bench.nodes[LAPTOP].machine.joining().is_empty());
@@ -359,7 +361,8 @@ fn a_membership_has_64_lists_at_most() {
     let (phone, laptop) = (people.0[1].clone(), people.0[super::world::USERS].clone());
     let recovery = crate::identity::Recovery::read(&phone.recovery_code().unwrap()).unwrap();
     let mut chain = Chain::begin(&phone);
-    let before = world.log.iter().filter(|op| matches!(op.action, Action::Devices { .. }) && op.author == phone.node_id());
+    let before =
+        world.log.iter().filter(|op| matches!(op.action, Action::Devices { .. }) && op.author == phone.node_id());
     let mut taken = before.count();
     for n in 0..200u64 {
         let cert = laptop.ask_cert(phone.account().keys, "laptop", WallTime(n));
@@ -434,7 +437,8 @@ impl Schedule {
                 self.bench.islands(&islands);
             }
             2 | 3 => {
-                let (first, laptop) = (self.bench.nodes[account + 1].who.clone(), self.bench.nodes[account + 3].who.clone());
+                let (first, laptop) =
+                    (self.bench.nodes[account + 1].who.clone(), self.bench.nodes[account + 3].who.clone());
                 let chain = &self.chains[account];
                 let next = if chain.has(laptop.node_id()) {
                     chain.remove(&first, laptop.node_id())
@@ -503,7 +507,11 @@ fn two_people_with_two_devices_agree_after_any_schedule() {
             shared += usize::from(listed.len() == 2);
             for n in (0..5).filter(|n| listed.contains(&bench.id(*n))) {
                 let info = bench.nodes[n].machine.info(group).unwrap();
-                assert_eq!((&info.members, info.state, info.holds_key), (&here.members, here.state, true), "{seed}: {n}");
+                assert_eq!(
+                    (&info.members, info.state, info.holds_key),
+                    (&here.members, here.state, true),
+                    "{seed}: {n}"
+                );
             }
         }
         said += texts.len();

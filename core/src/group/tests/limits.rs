@@ -386,7 +386,10 @@ fn the_log_knows_who_was_a_member_when() {
     let out = g.fits(0, g.remove(4, false));
     let guest = g.people.id(4);
     let key = g.people.0[4].public_key();
-    assert_eq!(g.log.standing_at(&before, guest), Some(Standing { stint, key, role: GroupRole::Guest, may_post: false }));
+    assert_eq!(
+        g.log.standing_at(&before, guest),
+        Some(Standing { stint, key, role: GroupRole::Guest, may_post: false })
+    );
     assert_eq!(g.log.standing_at(&[out], guest), None);
     assert_eq!(g.log.standing_at(&[OpId([1; 32])], guest), None);
     assert_eq!((g.log.devices_at(stint).len(), g.log.devices_at(out).len()), (5, 4));

@@ -143,7 +143,9 @@ impl Naive {
     }
 
     fn is_newer(&self, list: usize, than: Option<usize>) -> bool {
-        let (Some(list), than) = (&self.chains[list], than.map(|at| self.chains[at].as_ref().unwrap())) else { return false };
+        let (Some(list), than) = (&self.chains[list], than.map(|at| self.chains[at].as_ref().unwrap())) else {
+            return false;
+        };
         than.is_none_or(|than| list.rank(than).is_gt())
     }
 

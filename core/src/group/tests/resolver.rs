@@ -345,7 +345,8 @@ fn far_from(naive: &Naive, affected: &mut Vec<usize>, mut left: Vec<usize>, seed
             || (naive.is_of_owner(v) && naive.is_of_owner(at))
     };
     loop {
-        let (near, far): (Vec<usize>, Vec<usize>) = left.iter().partition(|at| affected.iter().any(|v| touches(*v, **at)));
+        let (near, far): (Vec<usize>, Vec<usize>) =
+            left.iter().partition(|at| affected.iter().any(|v| touches(*v, **at)));
         affected.extend(&near);
         left = far;
         if near.is_empty() {
