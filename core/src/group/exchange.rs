@@ -170,9 +170,9 @@ impl Groups {
         // To judge all of them anew with each that comes would cost minutes in a large group.
         let adds_itself = |op: &Operation| matches!(op.action, Action::Create { kind: GroupKind::Public, .. });
         let key = self.identity.public_key();
-        let names_me = |op: &Operation| match &op.action {
-            Action::Devices { chain, .. } => chain.0.windows(key.len()).any(|part| part == key),
-            _ => op.added() == Some(self.me),
+        let names_me = |op: &Operation| {
+            let list = if let Action::Devices { chain, .. } = &op.action { chain.0.as_slice() } else { &[] };
+            op.added() == Some(self.me) || list.windows(key.len()).any(|part| part == key)
         };
         if !joining.operations.values().any(|op| names_me(op) || adds_itself(op)) {
             return;

@@ -31,10 +31,8 @@ pub(crate) struct Member {
 impl Member {
     /// The creator, by the first operation.
     pub(crate) fn creator(create: &Operation) -> Self {
-        let account = match &create.action {
-            Action::Create { account, .. } => *account,
-            _ => AccountId([0; 32]),
-        };
+        let stated = if let Action::Create { account, .. } = &create.action { Some(*account) } else { None };
+        let account = stated.unwrap_or(AccountId([0; 32]));
         Self { role: GroupRole::Owner, stint: create.id, key: create.key, account, from: 0 }
     }
 

@@ -499,9 +499,9 @@ fn two_people_with_two_devices_agree_after_any_schedule() {
         let here = bench.nodes[0].machine.info(group).unwrap();
         let persons = (0..2).filter(|account| here.members.iter().any(|m| m.id == bench.id(account + 1)));
         assert_eq!(here.members.len(), 1 + persons.count(), "{seed}");
-        for account in 0..2 {
+        for (account, chain) in chains.iter().enumerate() {
             let Some(member) = here.members.iter().find(|m| m.id == bench.id(account + 1)) else { continue };
-            let mut listed: Vec<NodeId> = chains[account].devices().collect();
+            let mut listed: Vec<NodeId> = chain.devices().collect();
             listed.sort_unstable();
             assert_eq!(member.devices, listed, "{seed}");
             shared += usize::from(listed.len() == 2);
