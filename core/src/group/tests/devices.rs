@@ -132,7 +132,11 @@ fn a_list_that_is_not_the_authors_own_is_refused() {
     let of_stranger = Chain::begin(&stranger);
     let phone = bench.nodes[PHONE].who.clone();
     let laptop_alone = both.remove(&phone, phone.node_id()).unwrap();
+    // The phone is in a second account; it came with its own.
+    let cert = phone.ask_cert(stranger.account().keys, "phone", WallTime(1));
+    let second = of_stranger.add(&stranger, cert, WallTime(2)).unwrap();
     let cases = [
+        (PHONE, list(&second), "another account of its author"),
         (PHONE, Action::Devices { chain: Blob(with_stranger), epoch: None }, "a stranger's key"),
         (PHONE, list(&of_stranger), "the account of a stranger"),
         (2, list(&both), "the account of another member"),
@@ -184,6 +188,8 @@ fn a_removed_device_posts_nothing_and_gets_no_epoch() {
 #[test]
 fn a_removed_device_does_not_come_back_by_the_old_list() {
     let (mut bench, group, both) = Bench::with_laptop();
+    bench.act(group, 0, Deed::SetRole { member: bench.id(PHONE), role: GroupRole::Admin });
+    bench.wait(5);
     // What the laptop says while it is apart does not know of its removal.
     bench.islands(&[0, 0, 0, 1]);
     let old = bench.forge(group, LAPTOP, LAPTOP, list(&both.rename(&bench.nodes[LAPTOP].who, "mine", WALL).unwrap()));
@@ -193,6 +199,10 @@ fn a_removed_device_does_not_come_back_by_the_old_list() {
     bench.tell(&[PHONE], &without);
     let again = bench.forge(group, LAPTOP, 0, list(&both));
     assert_eq!(bench.nodes[0].machine.groups[&group].ops.judge(&again), Verdict::Bad);
+    // Nor does another device bring it back.
+    let back = bench.forge(group, PHONE, 0, list(&both));
+    assert_eq!(bench.nodes[0].machine.groups[&group].ops.judge(&back), Verdict::Bad);
+    assert_eq!(bench.nodes[LAPTOP].machine.groups[&group].ops.judge(&named), Verdict::Fits, "it may, for all it knows");
     bench.islands(&[0; 4]);
     let ops = vec![Blob(old.bytes), Blob(named.bytes)];
     bench.feed(2, LAPTOP, &Message::Ops { group, ops });
@@ -236,7 +246,14 @@ fn the_second_device_of_a_removed_member_is_out_too() {
 #[test]
 fn of_two_lists_in_two_partitions_the_senior_ones_stands() {
     let (mut bench, group, both) = Bench::with_laptop();
+    bench.act(group, 0, Deed::SetRole { member: bench.id(2), role: GroupRole::Admin });
+    bench.wait(5);
     bench.islands(&[0, 0, 1, 1]);
+    // So the laptop's list is the later operation.
+    for name in ["one", "two", "three", "four"] {
+        bench.act(group, 2, Deed::Rename { name: name.into() });
+    }
+    bench.wait(5);
     let without = bench.remove_laptop(&both);
     let cert = bench.nodes[2].who.ask_cert(bench.nodes[PHONE].who.account().keys, "tablet", WallTime(9));
     // Node 2's device would be of this account too: it is a member of its own, and stays that.
