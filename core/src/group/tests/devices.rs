@@ -112,8 +112,30 @@ fn a_guest_has_two_devices_and_both_hold_the_key() {
     bench.add(group, 0, 2, GroupRole::Member);
     let both = bench.join_account();
     bench.tell(&[PHONE, LAPTOP], &both);
+    assert!(bench.usable(group, LAPTOP).is_some() && bench.usable(group, LAPTOP) == bench.usable(group, 0));
     bench.say(group, 0, b"hello");
     assert!(bench.has_heard(PHONE, b"hello") && bench.has_heard(LAPTOP, b"hello"));
+}
+
+/// Mutation: `plan_list` lets each device write at once.
+#[test]
+fn a_third_device_is_listed_by_the_senior_one_alone() {
+    let (mut bench, group) = Bench::with_group(5, 3);
+    let both = bench.join_account();
+    bench.tell(&[PHONE, LAPTOP], &both);
+    let cert = bench.nodes[4].who.ask_cert(bench.nodes[PHONE].who.account().keys, "tablet", WallTime(9));
+    let three = both.add(&bench.nodes[LAPTOP].who, cert, WallTime(10)).unwrap();
+    for n in [PHONE, LAPTOP] {
+        let chain = Arc::new(three.clone());
+        bench.step(n, |machine, cx, out| machine.handle(cx, In::Own(chain), out));
+    }
+    bench.wait(20);
+    assert_eq!((bench.lists(group), bench.devices(group, 2, PHONE).len()), (2, 3));
+    // Without the senior one the next writes it.
+    let two = three.remove(&bench.nodes[PHONE].who, bench.id(4)).unwrap();
+    bench.islands(&[0, 1, 0, 0, 0]);
+    bench.tell(&[LAPTOP], &two);
+    assert_eq!((bench.lists(group), bench.devices(group, 2, PHONE).len()), (3, 2));
 }
 
 /// Addendum, "list with a stranger": nobody puts another person's device into a group. Mutations: `Case::list` does not
