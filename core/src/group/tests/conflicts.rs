@@ -146,6 +146,12 @@ pub(super) const ROWS: &[[&str; 4]] = &[
     ["A lists A and A', A' removes X", "O removes A", "A out", "a higher rank removed its member"],
     ["A lists A and A', A' renames to left", "A lists A alone", "name before", "a newer list is without A'"],
     ["A lists A and A', A' leaves", "A lists A alone", "A admin", "the same: a removed device takes no one out"],
+    [
+        "A lists A and A', A renames to left, A' removes X",
+        "A removes Y, M sees left, M proves a fork of A",
+        "A guest, X out, name before",
+        "a second device of A is no other member",
+    ],
     ["A lists A and A'", "O removes A, O adds A as guest", "A guest", "a list is of one membership"],
 ];
 

@@ -332,6 +332,23 @@ fn two_memberships_of_one_person_become_one() {
     assert!(bench.has_heard(2, b"still here") && bench.has_heard(LAPTOP, b"so am I"));
 }
 
+/// Both were invited apart, and of one account already: their lists name each other. Mutation: both leave, or neither.
+#[test]
+fn of_two_memberships_of_one_account_the_earlier_stays() {
+    let mut bench = Bench::new(4);
+    let group = bench.create(0);
+    let both = bench.join_account();
+    bench.add(group, 0, LAPTOP, GroupRole::Member);
+    bench.add(group, 0, PHONE, GroupRole::Member);
+    bench.islands(&[0, 0, 0, 1]);
+    bench.tell(&[PHONE, LAPTOP], &both);
+    bench.islands(&[0; 4]);
+    bench.wait(120);
+    for n in [0, PHONE, LAPTOP] {
+        assert_eq!((bench.members(group, n), bench.devices(group, n, LAPTOP).len()), (2, 2), "node {n}");
+    }
+}
+
 /// Mutation: `Leave` names the device that says it.
 #[test]
 fn a_person_leaves_with_all_devices() {
