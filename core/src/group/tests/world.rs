@@ -122,12 +122,22 @@ pub(super) struct World<'a> {
     knows: Vec<OrderedSet<OpId>>,
     backdates: OrderedSet<usize>,
     forks: OrderedSet<usize>,
+    lists: bool,
     count: u64,
 }
 
 impl<'a> World<'a> {
     /// The group number `seed` with up to `steps` operations.
     pub(super) fn new(people: &'a People, seed: u64, steps: usize) -> Self {
+        Self::made(people, seed, steps, true)
+    }
+
+    /// One in which nobody lists a second device, as the model in Alloy has it.
+    pub(super) fn without_lists(people: &'a People, seed: u64, steps: usize) -> Self {
+        Self::made(people, seed, steps, false)
+    }
+
+    fn made(people: &'a People, seed: u64, steps: usize, lists: bool) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         let mut rng = Rng::new(key);
@@ -143,10 +153,13 @@ impl<'a> World<'a> {
             knows,
             backdates: order[..3].iter().copied().collect(),
             forks: order[1..4].iter().copied().collect(),
+            lists,
             count: 0,
         };
         this.settle();
-        this.list_devices();
+        if lists {
+            this.list_devices();
+        }
         for _ in 0..steps {
             let by = this.rng.below(DEVICES);
             this.act(by);
@@ -243,7 +256,7 @@ impl<'a> World<'a> {
             return (state.kind == GroupKind::Public)
                 .then(|| add(self.people, &self.log, by, ROLES[self.rng.below(2)], None, self.count));
         };
-        if self.rng.below(5) == 0 {
+        if self.lists && self.rng.below(5) == 0 {
             let mut rng = Rng::new([self.rng.below(256) as u8; 32]);
             return self.list(by, &mut rng);
         }
