@@ -231,7 +231,7 @@ impl From<core::GroupInfo> for GroupInfo {
             policy: core::GroupPolicy::from(g.policy).into(),
             expires_ms: g.expires_ms,
             role: g.role.map(Into::into),
-            members: g.members.into_iter().map(|m| GroupMember { id: m.id, role: m.role.into() }).collect(),
+            members: g.members.into_iter().map(Into::into).collect(),
             pinned: g.pinned,
             requests: g.requests,
             holds_key: g.holds_key,
@@ -242,13 +242,21 @@ impl From<core::GroupInfo> for GroupInfo {
     }
 }
 
-/// A member of a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Record)]
+/// A member of a group: a person with up to eight devices.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct GroupMember {
-    /// Which node.
+    /// The node that was added: it names the member, also when the device is gone.
     pub id: NodeId,
-    /// Its rank.
+    /// Its rank, which each of its devices has.
     pub role: GroupRole,
+    /// Its devices, by id.
+    pub devices: Vec<NodeId>,
+}
+
+impl From<api::GroupMember> for GroupMember {
+    fn from(m: api::GroupMember) -> Self {
+        Self { id: m.id, role: m.role.into(), devices: m.devices }
+    }
 }
 
 /// A group that this node asked to join and is no member of yet.

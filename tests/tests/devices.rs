@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod own_devices;
+mod own_groups;
 
 use std::net::SocketAddr;
 

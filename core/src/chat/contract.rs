@@ -43,9 +43,10 @@ fn context(d: &mut Draw<'_>) -> Context {
 }
 
 fn view(d: &mut Draw<'_>) -> GroupView {
-    let members = d.devices().into_iter().map(|node| (node, Reader { stint: op(d), from: u64::from(d.below(3)) }));
+    let members =
+        d.devices().into_iter().map(|node| (node, Reader { member: node, stint: op(d), from: u64::from(d.below(3)) }));
     GroupView {
-        members: members.collect(),
+        devices: members.collect(),
         left: d.devices().into_iter().collect(),
         context: d.coin().then(|| context(d)),
     }
@@ -69,10 +70,10 @@ impl Contract for Chat {
     /// Three trees of a comparison, and 20,000.
     const MOST: usize = 3 * 65_536 + 20_000;
 
-    kinds!(In: DirectReceived, GossipReceived, Message, Opened, Ready, Devices, Group, Vetted, Where, Carried, Delivered, ReadElsewhere, Compare, CompareAll);
+    kinds!(In: DirectReceived, GossipReceived, Message, Opened, Ready, Devices, Group, Vetted, Where, Carried, Delivered, ReadElsewhere, Compare, CompareAll, Stand);
 
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
-        Step::In(match d.below(21) {
+        Step::In(match d.below(22) {
             0 => {
                 let (from, body) = (d.peer(), d.bytes());
                 // Most carry the id of the run; no random input could guess it.
@@ -102,6 +103,7 @@ impl Contract for Chat {
             }
             9 => return Step::Fact(Fact::Resumed),
             10 => In::CompareAll,
+            21 => In::Stand(group(d)),
             11 | 12 => {
                 let conversation = conversation(d);
                 let content = match d.below(6) {

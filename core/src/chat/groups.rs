@@ -56,7 +56,7 @@ pub(super) struct Groups {
 
 impl Groups {
     pub(super) fn len(&self) -> usize {
-        let members = self.views.values().map(|(_, view)| view.members.len());
+        let members = self.views.values().map(|(_, view)| view.devices.len());
         let at = self.at.values().map(|(members, _)| members.len());
         members.chain(at).fold(self.vetted.len(), usize::saturating_add)
     }
@@ -130,18 +130,18 @@ impl Chat {
         let policy = Policy::with_view(kind, self.me, Arc::clone(&view));
         let Some(log) = self.log(cx, kind, out) else { return };
         log.policy = policy;
-        log.confirmed.retain(|member| view.members.contains_key(member));
+        log.confirmed.retain(|member| view.devices.contains_key(member));
         if let Some(context) = &view.context {
-            let members = view.members.values().map(|reader| reader.stint).collect();
+            let members = view.devices.values().map(|reader| reader.stint).collect();
             self.groups.know(conversation, context.heads.clone(), Arc::new(members));
         }
         let stays =
-            |(id, before): (&NodeId, &Reader)| view.members.get(id).is_some_and(|now| now.stint == before.stint);
-        if !known.members.iter().all(stays) || known.members.is_empty() {
+            |(id, before): (&NodeId, &Reader)| view.devices.get(id).is_some_and(|now| now.stint == before.stint);
+        if !known.devices.iter().all(stays) || known.devices.is_empty() {
             self.look_through(conversation, out);
         }
-        let is_new = |peer: &&NodeId| !known.members.contains_key(*peer) && self.linked.contains_key(*peer);
-        let new: Vec<NodeId> = view.members.keys().filter(is_new).copied().collect();
+        let is_new = |peer: &&NodeId| !known.devices.contains_key(*peer) && self.linked.contains_key(*peer);
+        let new: Vec<NodeId> = view.devices.keys().filter(is_new).copied().collect();
         for peer in new {
             self.greet(cx, conversation, peer, out);
         }

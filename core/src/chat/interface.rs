@@ -29,6 +29,8 @@ pub(crate) enum In {
     Devices { person: NodeId, devices: Vec<NodeId> },
     /// What is known of a group now; none when this node is no member any more.
     Group { group: GroupId, view: Option<Arc<GroupView>> },
+    /// Name what was said in a group, without saying anything.
+    Stand(GroupId),
     /// The answer to `Out::Vet`.
     Vetted { group: GroupId, author: NodeId, context: Context, may: bool, members: Arc<OrderedSet<OpId>> },
     /// From which depth on does a newcomer of a group read, who is added now?

@@ -51,7 +51,7 @@ use crate::config::Config;
 use crate::fact::{Fact, RoundTrip};
 use crate::id::{ConversationId, Life, MessageId, NodeId};
 use crate::identity::Identity;
-use crate::machine::{Cx, Machine, Outbox, Setup};
+use crate::machine::{Command, Cx, Machine, Outbox, Setup};
 use crate::planted::{Bug, planted};
 use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Scan, Table};
@@ -541,6 +541,7 @@ impl Machine for Chat {
             In::Vetted { group, author, context, may, members } => {
                 self.vetted(cx, (group, author, context), (may, members), out);
             }
+            In::Stand(group) => Stand { group }.run(self, cx, out),
             In::Where { group, member, history } => self.where_from(cx, Newcomer { group, member, history }, out),
             In::Carried { group, via, body } => self.carried(cx, (group, via), body, out),
             In::Delivered { to, id } => self.delivered(cx, to, id),

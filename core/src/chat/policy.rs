@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::collections::OrderedSet;
 use crate::id::{ConversationId, GroupId, NodeId, OpId};
 use crate::identity::Identity;
 use crate::shared::Arc;
@@ -104,20 +105,30 @@ impl Policy {
             Conversation::Private(_) => {
                 with != self.me && (self.sides.theirs.contains(&with) || self.sides.ours.contains(&with))
             }
-            Conversation::Group(_) => self.view.members.contains_key(&with),
+            Conversation::Group(_) => self.view.devices.contains_key(&with),
         }
     }
 
-    /// A member of a group.
+    /// Who is behind a node: the member of a group whose device it is.
+    pub(super) fn member_of(&self, node: NodeId) -> NodeId {
+        self.view.devices.get(&node).map_or(node, |reader| reader.member)
+    }
+
+    /// The members of a group, each once.
+    fn members(&self) -> OrderedSet<NodeId> {
+        self.view.devices.values().map(|reader| reader.member).collect()
+    }
+
+    /// A device of a member of a group.
     pub(super) fn reader(&self, node: NodeId) -> Option<Reader> {
-        self.view.members.get(&node).copied()
+        self.view.devices.get(&node).copied()
     }
 
     /// Whether each message is acknowledged to its author. A private one is by delivery.
     pub(super) fn acknowledges(&self) -> bool {
         match self.kind {
             Conversation::Network | Conversation::Private(_) => false,
-            Conversation::Group(_) => self.view.members.len() <= ACKNOWLEDGED,
+            Conversation::Group(_) => self.members().len() <= ACKNOWLEDGED,
         }
     }
 
@@ -130,14 +141,16 @@ impl Policy {
         }
     }
 
-    /// The others that may read what is said at this depth.
+    /// The other people that may read what is said at this depth.
     pub(super) fn readers(&self, depth: u64) -> Vec<NodeId> {
         match self.kind {
             Conversation::Network => Vec::new(),
             Conversation::Private(peer) => alloc::vec![peer],
             Conversation::Group(_) => {
-                let may = self.view.members.iter().filter(|(id, reader)| **id != self.me && reader.from <= depth);
-                may.map(|(id, _)| *id).collect()
+                let own = self.member_of(self.me);
+                let may = self.view.devices.values().filter(|reader| reader.member != own && reader.from <= depth);
+                let members: OrderedSet<NodeId> = may.map(|reader| reader.member).collect();
+                members.into_iter().collect()
             }
         }
     }
@@ -146,7 +159,11 @@ impl Policy {
     pub(super) fn devices_of(&self, reader: NodeId) -> Vec<NodeId> {
         match self.kind {
             Conversation::Private(_) => self.sides.theirs.clone(),
-            Conversation::Network | Conversation::Group(_) => alloc::vec![reader],
+            Conversation::Network => alloc::vec![reader],
+            Conversation::Group(_) => {
+                let of = self.view.devices.iter().filter(|(_, device)| device.member == reader);
+                of.map(|(node, _)| *node).collect()
+            }
         }
     }
 
@@ -171,7 +188,7 @@ impl Policy {
     /// Whether an author was a member once and is not by the same operation any more: what it said is shown only if
     /// a member's entry names it.
     pub(super) fn is_past(&self, author: NodeId, stint: OpId) -> bool {
-        let is_past = self.view.members.get(&author).is_none_or(|reader| reader.stint != stint);
+        let is_past = self.view.devices.get(&author).is_none_or(|reader| reader.stint != stint);
         // A member that leaves takes back nothing that it said.
         is_past && !self.view.left.contains(&author)
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::chat::policy::Policy;
 use crate::chat::wire::Sync;
 use crate::chat::{Chat, Out};
-use crate::collections::OrderedMap;
+use crate::collections::{OrderedMap, OrderedSet};
 use crate::error::CommandError;
 use crate::id::{ConversationId, NodeId};
 use crate::machine::{Command, Cx, Outbox};
@@ -101,17 +101,18 @@ impl Chat {
         from: NodeId,
         out: &mut Outbox<Out>,
     ) {
-        let is_seen = self.shows_typing(policy, conversation) && self.reports(from);
-        if is_seen && self.typing.show((conversation, from), cx.now + SHOWN_FOR) {
-            out.push(Out::Typing { conversation: policy.kind(), node: from, active: true });
+        let is_seen = self.shows_typing(policy, conversation) && self.reports(from) && !self.is_own(from);
+        let node = policy.member_of(from);
+        if is_seen && self.typing.show((conversation, node), cx.now + SHOWN_FOR) {
+            out.push(Out::Typing { conversation: policy.kind(), node, active: true });
         }
     }
 
     /// A node types no more: it sent its message, or is gone.
     pub(super) fn typed(&mut self, conversation: ConversationId, who: NodeId, out: &mut Outbox<Out>) {
-        if self.typing.shown.remove(&(conversation, who)).is_some()
-            && let Some(log) = self.logs.get(&conversation)
-        {
+        let Some(log) = self.logs.get(&conversation) else { return };
+        let who = log.policy.member_of(who);
+        if self.typing.shown.remove(&(conversation, who)).is_some() {
             out.push(Out::Typing { conversation: log.policy.kind(), node: who, active: false });
         }
     }
@@ -126,7 +127,10 @@ impl Chat {
     }
 
     pub(super) fn typing_link_down(&mut self, peer: NodeId, out: &mut Outbox<Out>) {
-        self.end_typing(|(_, who), _| *who == peer, out);
+        let of = |id: &ConversationId| self.logs.get(id).map_or(peer, |log| log.policy.member_of(peer));
+        let shown = self.typing.shown.keys().map(|(id, _)| *id);
+        let gone: OrderedSet<_> = shown.map(|id| (id, of(&id))).collect();
+        self.end_typing(|key, _| gone.contains(key), out);
     }
 }
 

@@ -27,6 +27,7 @@ use crate::fact::Fact;
 use crate::id::{AccountId, NodeId};
 use crate::identity::{Identity, Recovery, node_id};
 use crate::machine::{Cx, Machine, Outbox, Setup};
+use crate::shared::Arc;
 use crate::stats::{DropReason, Drops, Stats};
 use crate::store::{Record, Table};
 use crate::time::{Instant, WallTime, soonest};
@@ -106,6 +107,7 @@ pub(crate) enum Out {
         generation: u64,
         common: u64,
         devices: Vec<NodeId>,
+        chain: Arc<Chain>,
     },
     /// A device came to an account, or is gone from it. `Devices` follows in the same step.
     Changed {
@@ -330,7 +332,7 @@ impl Devices {
         if let Some(chain) = self.lists.get(self.account()) {
             let generation = chain.head().generation;
             let (common, devices) = (common.unwrap_or(generation), chain.devices().collect());
-            out.push(Out::Own { generation, common, devices });
+            out.push(Out::Own { generation, common, devices, chain: Arc::new(chain.clone()) });
         }
     }
 

@@ -285,6 +285,7 @@ impl Route for group::Out {
             }
             Self::Opened { group, via, body } => q.input(chat::In::Carried { group, via, body }),
             Self::Where { group, member, history } => q.input(chat::In::Where { group, member, history }),
+            Self::Stand(group) => q.input(chat::In::Stand(group)),
             Self::Want(peer) => q.input(link::In::Want { peer, owner: Owner::Group }),
             Self::Unwant(peer) => q.input(link::In::Unwant { peer, owner: Owner::Group }),
             Self::Changed { group, change } => q.durable(Durable::GroupChanged { group, change }),
@@ -325,8 +326,9 @@ impl Route for device::Out {
                 q.within_step(contacts::In::Devices { person, devices: devices.clone() });
                 q.within_step(link::In::Devices { person, devices });
             }
-            Self::Own { generation, common, devices } => {
+            Self::Own { generation, common, devices, chain } => {
                 q.within_step(register::In::Own { generation, common, devices });
+                q.input(group::In::Own(chain));
             }
             Self::Changed { person, device, added } => {
                 // With the list that is the reason, or a crash between them leaves one without the other.

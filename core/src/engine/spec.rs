@@ -88,6 +88,7 @@ fn examples() -> OrderedMap<&'static str, Vec<u8>> {
         ("shuffle reply", encode(&Message::ShuffleReply { walk: 0x0102_0304, nodes: Vec::new() })),
         ("response accepted", encode(&Message::Response { accepted: Ok(()), available: vec![info] })),
         ("response refused", encode(&Message::Response { accepted: Err(Refusal::Full), available: Vec::new() })),
+        ("group list of devices", crate::group::contract::listed()),
         (
             "group question for a secret",
             encode(&crate::group::wire::Message::Ask { group: GroupId([0xcc; 32]), epoch: OpId([0xdd; 32]) }),

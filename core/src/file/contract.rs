@@ -72,9 +72,9 @@ fn conversation(d: &mut Draw<'_>) -> Conversation {
 
 fn view(mask: u8) -> Arc<GroupView> {
     let members = (0..PEERS).filter(|n| mask & (1u8 << n) != 0);
-    let reader = Reader { stint: crate::id::OpId([1; 32]), from: 0 };
-    let members = members.map(|n| (who(n).node_id(), reader)).collect();
-    Arc::new(GroupView { members, ..GroupView::default() })
+    let reader = |member| Reader { member, stint: crate::id::OpId([1; 32]), from: 0 };
+    let members = members.map(|n| who(n).node_id()).map(|id| (id, reader(id))).collect();
+    Arc::new(GroupView { devices: members, ..GroupView::default() })
 }
 
 fn message(d: &mut Draw<'_>) -> alloc::vec::Vec<u8> {

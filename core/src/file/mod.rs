@@ -186,7 +186,7 @@ impl Files {
         match conversation {
             Conversation::Network => true,
             Conversation::Private(peer) => self.sides(peer).contains(&node),
-            Conversation::Group(group) => self.groups.get(&group).is_some_and(|v| v.members.contains_key(&node)),
+            Conversation::Group(group) => self.groups.get(&group).is_some_and(|v| v.devices.contains_key(&node)),
         }
     }
 
@@ -202,7 +202,7 @@ impl Files {
             Conversation::Network => self.linked.iter().copied().collect(),
             Conversation::Private(peer) => self.sides(peer),
             Conversation::Group(group) => {
-                self.groups.get(&group).map(|v| v.members.keys().copied().collect()).unwrap_or_default()
+                self.groups.get(&group).map(|v| v.devices.keys().copied().collect()).unwrap_or_default()
             }
         };
         // From anywhere on, so that not all who look begin with the same.

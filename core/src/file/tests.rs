@@ -94,9 +94,11 @@ impl World {
 
     /// The members of the group, as each of them knows it.
     fn set_members(&mut self, members: &[usize]) {
-        let reader = Reader { stint: OpId([1; 32]), from: 0 };
-        let view =
-            GroupView { members: members.iter().map(|n| (self.ids[*n], reader)).collect(), ..GroupView::default() };
+        let reader = |member| Reader { member, stint: OpId([1; 32]), from: 0 };
+        let view = GroupView {
+            devices: members.iter().map(|n| (self.ids[*n], reader(self.ids[*n]))).collect(),
+            ..GroupView::default()
+        };
         let view = Arc::new(view);
         for n in 0..self.nodes.len() {
             let view = members.contains(&n).then(|| view.clone());

@@ -429,7 +429,8 @@ fn group() -> Vec<Vec<u8>> {
     joins.put(&[0, 0, 12]).put(&[0, 0, 2, 1]).put(&[0, 0, 11, 0]).put(&[220, 255]);
     // A group of its own, and what may not be done in another's.
     let mut own = Script::default();
-    own.put(&[0, 0, 6, 0]).put(&[0, 0, 6, 1]).put(&[0, 0, 7, 2]).put(&[0, 0, 4, 1, 1, 1, 1]).put(&[220, 255]);
+    own.put(&[0, 0, 15, 0]).put(&[0, 0, 6, 0]).put(&[0, 0, 15, 1]).put(&[0, 0, 15, 2]).put(&[0, 0, 6, 1]);
+    own.put(&[0, 0, 7, 2]).put(&[0, 0, 4, 1, 1, 1, 1]).put(&[220, 255]);
     own.put(&[0, 255, 12]).put(&[0, 0, 9, 1, 1]).put(&[0, 0, 1, 1]).bytes(&[1, 1, 3]);
     vec![joins.0, own.0]
 }

@@ -30,11 +30,10 @@ fn unpack(log: &OpLog, epoch: OpId, sender: NodeId, body: &[u8]) -> Result<Vec<u
     if heads.is_empty() {
         heads.push(epoch);
     }
-    let Some(Standing { stint, .. }) = log.standing_at(&heads, sender) else {
+    let Some(Standing { stint, key, .. }) = log.standing_at(&heads, sender) else {
         let is_known = heads.iter().all(|head| log.get(head).is_some());
         return Err(if is_known { Missing::Never } else { Missing::Yet });
     };
-    let key = log.get(&stint).and_then(|op| op.key_of(sender)).ok_or(Missing::Never)?;
     let context = Context { epoch, stint, heads };
     if may_post(log, sender, &context) != Some(true) {
         return Err(Missing::Never);
@@ -77,7 +76,7 @@ impl Groups {
         let Some(sealed) = sealed else { return };
         group.save(out);
         let state = group.state();
-        for to in self.linked.iter().filter(|p| state.members.contains_key(*p)) {
+        for to in self.linked.iter().filter(|p| state.devices.contains_key(*p)) {
             out.after_commit(Out::Carry { to: *to, body: sealed.clone() });
         }
     }

@@ -77,19 +77,28 @@ pub enum GroupChange {
 pub(super) fn changes(before: Option<&State>, after: &State, me: NodeId) -> Vec<GroupChange> {
     let Some(before) = before else {
         // The creator and newcomers know of the others by its members.
-        return after.members.contains_key(&me).then_some(GroupChange::Joined).into_iter().collect();
+        return after.devices.contains_key(&me).then_some(GroupChange::Joined).into_iter().collect();
     };
     let mut all = Vec::new();
+    let (was, is) = (before.member_of(me), after.member_of(me));
+    if was.is_none() && is.is_some() {
+        all.push(GroupChange::Joined);
+    }
     for (member, now) in &after.members {
         match before.members.get(member) {
-            None if *member == me => all.push(GroupChange::Joined),
+            None if Some(*member) == is && was.is_none() => {}
             None => all.push(GroupChange::Added { member: *member, role: now.role }),
             Some(was) if was.role != now.role => all.push(GroupChange::Ranked { member: *member, role: now.role }),
             Some(_) => {}
         }
     }
     for member in before.members.keys().filter(|m| !after.members.contains_key(*m)) {
-        all.push(if *member == me { GroupChange::Ended } else { GroupChange::Removed { member: *member } });
+        if Some(*member) != was || is.is_some() {
+            all.push(GroupChange::Removed { member: *member });
+        }
+    }
+    if was.is_some() && is.is_none() {
+        all.push(GroupChange::Ended);
     }
     if before.name != after.name {
         all.push(GroupChange::Renamed { name: after.name.clone() });

@@ -13,14 +13,19 @@ use crate::group::op::{
     Acceptance, Action, Field, GroupKind, GroupPolicy, GroupRole, Invitation, Invitee, MAX_DESCRIPTION, MAX_USES,
     NewEpoch, Operation,
 };
+use crate::group::state::List;
 use crate::group::ticket::GroupTicket;
 use crate::group::wire::{Message, Refusal};
 use crate::group::{Groups, JOINING, OPERATIONS, Out};
 use crate::id::{GroupId, MessageId, NodeId, OpId};
 use crate::identity::{Identity, check_name};
 use crate::machine::{Command, Cx, Outbox};
+use crate::shared::Arc;
 use crate::time::WallTime;
-use crate::wire::encode;
+use crate::wire::{Blob, encode};
+
+/// Devices in an epoch that goes with a list: 4,096, three bytes each beside 17 KiB of a chain.
+const MAX_LISTED: usize = 4_096;
 
 /// A group is made: its id.
 #[derive(Debug)]
@@ -47,7 +52,8 @@ impl Command<Groups> for Create {
         let (secret, salt) = (Secret::draw(cx.rng), cx.rng.bytes());
         // The id of the group is that of this operation, so what it commits to cannot be bound to it.
         let committed = commitment(&secret, GroupId([0; 32]));
-        let action = Action::Create { kind, name, policy, salt, expires, commitment: committed };
+        let account = groups.identity.account_id();
+        let action = Action::Create { kind, name, policy, salt, account, expires, commitment: committed };
         let op = Operation::sign(&groups.identity, None, (1, Vec::new(), 1), cx.wall, action);
         let op = op.map_err(|_| CommandError::NotAllowed("a group with these values cannot be made"))?;
         let id = op.group;
@@ -178,12 +184,16 @@ impl Command<Groups> for Act {
 
     fn run(self, groups: &mut Groups, cx: &mut Cx<'_>, out: &mut Outbox<Out>) -> Self::Answer {
         let group = groups.groups.get(&self.group).ok_or(CommandError::Unknown("group"))?;
+        // Each device names its member.
+        let person = |node: NodeId| group.state().member_of(node).unwrap_or(node);
         let (action, secret) = match self.deed {
             Deed::Remove { member, ban } => {
-                if !ban && !group.is_member(member) {
+                let member = person(member);
+                if !ban && !group.state().members.contains_key(&member) {
                     return Err(CommandError::Unknown("member"));
                 }
-                let left: Vec<NodeId> = group.state().members.keys().copied().filter(|m| *m != member).collect();
+                let stays = |device: &NodeId| person(*device) != member;
+                let left: Vec<NodeId> = group.state().nodes().into_iter().filter(stays).collect();
                 let (epoch, secret) = match group.state().kind {
                     GroupKind::Public => (None, None),
                     GroupKind::Private | GroupKind::Secret | GroupKind::Temporary => {
@@ -194,8 +204,8 @@ impl Command<Groups> for Act {
                 (Action::Remove { members: alloc::vec![member], ban, epoch }, secret)
             }
             Deed::Unban { member } => (Action::Unban { member }, None),
-            Deed::SetRole { member, role } => (Action::SetRole { member, role }, None),
-            Deed::Transfer { to } => (Action::Transfer { to }, None),
+            Deed::SetRole { member, role } => (Action::SetRole { member: person(member), role }, None),
+            Deed::Transfer { to } => (Action::Transfer { to: person(to) }, None),
             Deed::Rename { name } => {
                 check_name(&name)?;
                 (Action::Describe { field: Field::Name, value: name }, None)
@@ -325,9 +335,31 @@ impl Groups {
         if group.usable.is_some() {
             return Ok(());
         }
-        let members: Vec<NodeId> = group.state().members.keys().copied().collect();
-        let (epoch, secret) = new_epoch(id, &members, self, cx)?;
+        let devices = group.state().nodes();
+        let (epoch, secret) = new_epoch(id, &devices, self, cx)?;
         self.act(cx, id, Action::Epoch(epoch), Some(&secret), out).map(|_| ())
+    }
+
+    /// The own membership ends.
+    pub(super) fn leave(&mut self, cx: &mut Cx<'_>, id: GroupId, out: &mut Outbox<Out>) {
+        let _ = self.act(cx, id, Action::Leave, None, out);
+    }
+
+    /// Writes which devices this node's account has to a group.
+    pub(super) fn write_list(&mut self, cx: &mut Cx<'_>, id: GroupId, out: &mut Outbox<Out>) {
+        let (Some(chain), Some(group)) = (self.own.clone(), self.groups.get(&id)) else { return };
+        let Some(member) = group.state().member_of(self.me).filter(|_| group.lacks_list(self.me, &chain)) else {
+            return;
+        };
+        let (state, op) = (group.state().clone(), OpId([0; 32]));
+        let is_public = state.kind == GroupKind::Public;
+        let devices = state.listed(List { member, op, chain: Arc::clone(&chain) }).nodes();
+        // The longest operation holds a chain and the order of so many; in a larger group who speaks makes the epoch.
+        let made =
+            (!is_public && devices.len() <= MAX_LISTED).then(|| new_epoch(id, &devices, self, cx).ok()).flatten();
+        let (epoch, secret) = made.map_or((None, None), |(epoch, secret)| (Some(epoch), Some(secret)));
+        let action = Action::Devices { chain: Blob(chain.encode()), epoch };
+        let _ = self.act(cx, id, action, secret.as_ref(), out);
     }
 
     pub(crate) fn list(&self) -> Vec<GroupInfo> {
@@ -344,7 +376,7 @@ impl Groups {
     }
 }
 
-/// A fresh epoch for these members, of whom this node is one.
+/// A fresh epoch for these devices, of which this node is one.
 fn new_epoch(
     id: GroupId,
     members: &[NodeId],

@@ -14,8 +14,11 @@ use crate::group::ticket::GroupTicket;
 use crate::group::wire::Message;
 use crate::group::{Act, Create, Deed, Groups, In, Invite, Join, Leave, Out, Prepare, Reply};
 use crate::id::{GroupId, NodeId, OpId};
+use crate::identity::Identity;
 use crate::rng::Rng;
+use crate::shared::Arc;
 use crate::time::WallTime;
+use crate::wire::devices::Chain;
 use crate::wire::group::Context;
 use crate::wire::{Blob, encode};
 
@@ -29,6 +32,27 @@ struct Fixture {
     secret: Secret,
 }
 
+/// The lists of the account of a node: with itself, with the third peer too, and without that again.
+fn lists(of: &Identity, n: u8) -> Arc<Chain> {
+    let first = Chain::begin(of);
+    let cert = who(3).ask_cert(of.account().keys, "second", WallTime(1));
+    let both = first.add(of, cert, WallTime(2)).unwrap_or_else(|_| first.clone());
+    Arc::new(match n {
+        0 => first,
+        1 => both,
+        _ => both.remove(of, who(3).node_id()).unwrap_or(first),
+    })
+}
+
+/// An operation of the first peer that lists its only device.
+#[cfg(test)]
+pub(crate) fn listed() -> Vec<u8> {
+    let action = Action::Devices { chain: Blob(Chain::begin(&who(1)).encode()), epoch: None };
+    let place = (2, alloc::vec![OpId([0xdd; 32])], 2);
+    let op = Operation::sign(&who(1), Some(GroupId([0xcc; 32])), place, WallTime(1_000), action);
+    op.map(|op| op.bytes).unwrap_or_default()
+}
+
 /// Its first operation, and its first secret.
 fn created() -> Option<(Operation, Secret)> {
     let secret = Secret::new([5; 32]);
@@ -38,6 +62,7 @@ fn created() -> Option<(Operation, Secret)> {
         name: NAME.into(),
         policy: GroupPolicy::default(),
         salt: [1; 16],
+        account: who(1).account_id(),
         expires: None,
         commitment,
     };
@@ -50,7 +75,7 @@ fn fixture() -> Option<Fixture> {
     let (group, mut base) = (create.group, create.id);
     let mut log = OpLog::new(create.clone())?;
     let mut operations = alloc::vec![create];
-    let holders = log.members_at(base);
+    let holders = log.devices_at(base);
     let mut epoch = Epoch::new(group, base, holders, owner.node_id(), &secret, wall)?;
     let mut last = secret;
     for n in [0, 2] {
@@ -63,7 +88,7 @@ fn fixture() -> Option<Fixture> {
         base = op.id;
         log.insert(op.clone());
         operations.push(op);
-        (last, epoch) = epoch.successor(seed, base, log.members_at(base), owner.node_id(), wall)?;
+        (last, epoch) = epoch.successor(seed, base, log.devices_at(base), owner.node_id(), wall)?;
     }
     Some(Fixture { group, operations, epoch: Some(epoch), secret: last })
 }
@@ -101,13 +126,13 @@ pub(crate) fn sealed() -> Vec<u8> {
 impl Contract for Groups {
     const MOST: usize = 500_000;
 
-    kinds!(In: Message, Sealed, Ready, Carry, Vet, CaughtUp, Where);
+    kinds!(In: Message, Sealed, Ready, Carry, Vet, CaughtUp, Where, Own);
 
     fn draw(d: &mut Draw<'_>) -> Step<Self> {
         // Most draws are about a group that there can be.
         let byte = d.byte();
         let group = if byte < 224 { fixture_id() } else { GroupId([byte; 32]) };
-        Step::In(match d.below(15) {
+        Step::In(match d.below(16) {
             0 => In::Message { from: d.peer(), body: d.bytes() },
             1 => In::Sealed { from: d.peer(), body: d.bytes() },
             2 => In::Ready(d.peer()),
@@ -152,6 +177,7 @@ impl Contract for Groups {
             11 => return Step::Command(Box::new(Reply { group, node: d.peer(), approve: d.coin() })),
             12 => return Step::Command(Box::new(Prepare { group })),
             13 => return Step::Fact(d.fact()),
+            15 => In::Own(lists(&who(0), d.below(3))),
             _ => {
                 let role = if d.coin() { GroupRole::Member } else { GroupRole::Owner };
                 let (uses, node) = (u32::from(d.below(3)), d.coin().then(|| d.peer()));
@@ -170,6 +196,7 @@ impl Contract for Groups {
             | Out::Vetted { .. }
             | Out::Opened { .. }
             | Out::Where { .. }
+            | Out::Stand(_)
             | Out::Changed { .. } => None,
         }
     }

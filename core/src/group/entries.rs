@@ -7,6 +7,8 @@ use crate::collections::OrderedMap;
 use crate::group::op::{Acceptance, Action, GroupRole, Invitation, Operation};
 use crate::group::past::Past;
 use crate::id::{NodeId, OpId};
+use crate::shared::Arc;
+use crate::wire::devices::Chain;
 
 /// A rank as a number: GUEST is 1, OWNER 5. 0 is no member.
 pub(crate) const fn level(role: GroupRole) -> u8 {
@@ -33,23 +35,49 @@ pub(crate) const fn role(level: u8) -> Option<GroupRole> {
 
 /// OWNER as a number.
 pub(crate) const OWNER: u8 = level(GroupRole::Owner);
-/// Above every rank: leaving, which only an operation that knew of it undoes, and proofs of forks.
+/// Above every rank: leaving, which only an operation that knew of it undoes, proofs of forks, and lists of devices.
 pub(crate) const ABOVE: u8 = OWNER + 1;
 
 /// Whose word an operation is, in its own past: for good.
 #[derive(Clone, Debug)]
 pub(crate) struct Authority {
-    /// Its author, or the signer of the invitation that it carries.
+    /// The member whose device signed it, or the invitation that it carries.
     pub(crate) node: NodeId,
-    /// The rank of `node`. [`ABOVE`] for the proof of a fork. A node that adds itself to a PUBLIC group speaks with the
-    /// rank that it gets.
+    /// That device.
+    pub(crate) device: NodeId,
+    /// The list that made it one, and the stint of `node`. None if `node` is no member before.
+    pub(crate) under: Option<(OpId, Option<Arc<Chain>>)>,
+    /// The member whose device its author is.
+    pub(crate) member: NodeId,
+    /// The rank of `node`. [`ABOVE`] for the proof of a fork and for a list of devices. A node that adds itself to a PUBLIC
+    /// group speaks with the rank that it gets.
     pub(crate) rank: u8,
     /// The rank of the author.
     pub(crate) own: u8,
     /// The stints of the members that it ranks.
     pub(crate) stints: Vec<(NodeId, OpId)>,
-    /// Whose fork it proves, and from which number on.
-    pub(crate) proof: Option<(NodeId, u64)>,
+    pub(crate) proof: Option<Proof>,
+    /// The list that it carries.
+    pub(crate) list: Option<Arc<Chain>>,
+}
+
+/// What the proof of a fork shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Proof {
+    /// Which device forked.
+    pub(crate) device: NodeId,
+    /// From which number on.
+    pub(crate) seq: u64,
+    /// The member whose device it is in the past of the proof; the device itself if it is of none.
+    pub(crate) member: NodeId,
+}
+
+impl Authority {
+    /// That of a node that speaks for itself, with this rank.
+    pub(crate) fn own(node: NodeId, rank: u8, own: u8) -> Self {
+        let (under, stints, proof, list) = (None, Vec::new(), None, None);
+        Self { node, device: node, under, member: node, rank, own, stints, proof, list }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -62,7 +90,12 @@ pub(crate) struct Entry {
 impl Entry {
     /// Whether an OWNER made it by its own authority: such operations form one line.
     pub(crate) fn is_of_owner(&self) -> bool {
-        self.by.own == OWNER && self.by.node == self.op.author && self.by.proof.is_none()
+        self.by.own == OWNER && self.by.node == self.by.member && !self.is_above()
+    }
+
+    /// Whether no rank voids it: the proof of a fork, or a list of devices.
+    pub(crate) const fn is_above(&self) -> bool {
+        self.by.proof.is_some() || self.by.list.is_some()
     }
 
     /// Whether its author added itself to a PUBLIC group.
@@ -82,6 +115,8 @@ pub(crate) struct Entries {
     /// Of each author, by (number, id).
     authors: OrderedMap<NodeId, OrderedMap<(u64, OpId), usize>>,
     proofs: Vec<usize>,
+    /// Lists of devices.
+    lists: Vec<usize>,
     /// Additions by the number of the consent, and by that of the invitation.
     consents: OrderedMap<[u8; 16], Vec<usize>>,
     invitations: OrderedMap<[u8; 16], Vec<usize>>,
@@ -96,6 +131,9 @@ impl Entries {
         self.authors.entry(author).or_default().insert((seq, id), at);
         if entry.by.proof.is_some() {
             self.proofs.push(at);
+        }
+        if entry.by.list.is_some() {
+            self.lists.push(at);
         }
         if let Action::Add { acceptance, invitation, .. } = &entry.op.action {
             self.consents.entry(acceptance.nonce).or_default().push(at);
@@ -169,9 +207,17 @@ impl Entries {
         self.of(author).rev().find(|(at, _)| past.contains(*at)).map_or(0, |(_, entry)| entry.op.seq)
     }
 
-    /// The proofs of a fork: place, whose, and from which number on.
-    pub(crate) fn proofs(&self) -> impl Iterator<Item = (usize, NodeId, u64)> {
-        self.proofs.iter().filter_map(|at| self.get(*at)?.by.proof.map(|(node, seq)| (*at, node, seq)))
+    /// The proofs of forks with their places.
+    pub(crate) fn proofs(&self) -> impl Iterator<Item = (usize, Proof)> {
+        self.proofs.iter().filter_map(|at| Some((*at, self.get(*at)?.by.proof?)))
+    }
+
+    /// The lists of devices: place, entry, the stint for which it is, and the list.
+    pub(crate) fn lists(&self) -> impl Iterator<Item = (usize, &Entry, OpId, &Arc<Chain>)> {
+        self.lists.iter().filter_map(|at| {
+            let entry = self.get(*at)?;
+            Some((*at, entry, entry.by.under.as_ref()?.0, entry.by.list.as_ref()?))
+        })
     }
 
     /// Up to which number the forks of `node` are known to a node that knows this past: 0 without a proof. With one,
@@ -179,8 +225,8 @@ impl Entries {
     ///
     /// So a proof of what is known already, in other words or brought again, does no harm to a forgiven node.
     pub(crate) fn known_forks(&self, node: NodeId, past: &Past) -> u64 {
-        let seen = self.proofs().filter(|(at, whose, _)| *whose == node && past.contains(*at));
-        seen.map(|(.., seq)| seq).max().map_or(0, |seq| seq.max(self.last_number(node, past)))
+        let seen = self.proofs().filter(|(at, proof)| proof.device == node && past.contains(*at));
+        seen.map(|(_, proof)| proof.seq).max().map_or(0, |seq| seq.max(self.last_number(node, past)))
     }
 }
 
@@ -188,7 +234,7 @@ impl Entries {
 pub(crate) const fn makes_epoch(action: &Action) -> bool {
     match action {
         Action::Create { .. } | Action::Add { .. } | Action::Epoch(_) => true,
-        Action::Remove { epoch, .. } => epoch.is_some(),
+        Action::Remove { epoch, .. } | Action::Devices { epoch, .. } => epoch.is_some(),
         Action::SetRole { .. }
         | Action::Unban { .. }
         | Action::Leave

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::group::change::GroupChange;
 use crate::group::clock::Clock;
-use crate::group::joining::{Joining, MAX_COLLECTED};
+use crate::group::joining::{Joining, MAX_COLLECTED, Wish};
 use crate::group::keys::{SecretMessage, commitment};
 use crate::group::log::OpLog;
 use crate::group::one::{Group, Offered, Request, collect};
@@ -29,7 +29,7 @@ impl Groups {
                 if let Some(group) = self.groups.get_mut(&group) {
                     group.key_held(from, key);
                 }
-                self.state(from, group, hash, &clock, answer, out);
+                self.state(cx, (from, group), (hash, &clock), answer, out);
             }
             Message::Ops { group, ops } => self.operations(cx, from, group, ops, out),
             Message::Join { group, acceptance, invitation, name } => {
@@ -48,21 +48,28 @@ impl Groups {
     }
 
     /// `GroupStateRequest`: what the other lacks is sent, and with `answer` what this node lacks is asked for.
-    fn state(&mut self, from: NodeId, id: GroupId, hash: [u8; 32], clock: &Clock, answer: bool, out: &mut Outbox<Out>) {
+    fn state(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (from, id): (NodeId, GroupId),
+        (hash, clock): ([u8; 32], &Clock),
+        answer: bool,
+        out: &mut Outbox<Out>,
+    ) {
         // No node learns of a group that it is no member of, or whether there is one.
-        let Some(group) = self.groups.get(&id) else { return self.drops.count(DropReason::Message) };
+        let Some(group) = self.groups.get(&id) else { return self.follow(cx, from, id, out) };
         if group.ops.state_hash() == hash {
             return;
         }
         let gives: Vec<&Operation> = if group.is_member(from) {
             group.ops.beyond(clock)
-        } else if let Some(gone) = group.state().removed.get(&from) {
+        } else if let Some(gone) = group.state().gone(from) {
             // It learns that it is no member any more, and what led to that.
             group
                 .ops
                 .beyond(clock)
                 .into_iter()
-                .filter(|op| op.id == *gone || group.ops.is_in_past(&op.id, gone))
+                .filter(|op| op.id == gone || group.ops.is_in_past(&op.id, &gone))
                 .collect()
         } else {
             return self.drops.count(DropReason::Message);
@@ -72,6 +79,22 @@ impl Groups {
         if answer && lacks && group.is_member(from) {
             group.say_state(from, false, out);
         }
+    }
+
+    /// An own device speaks of a group that is not here: its list has this device, so this one asks it for the group.
+    fn follow(&mut self, cx: &mut Cx<'_>, from: NodeId, id: GroupId, out: &mut Outbox<Out>) {
+        let is_asked = self.joining.get(&id).is_some_and(|joining| joining.via() == from);
+        if is_asked || !self.is_own(from) || !self.has_room() {
+            return self.drops.count(DropReason::Message);
+        }
+        let acceptance = Acceptance::sign(&self.identity, id, cx.rng.bytes(), None);
+        let name = self.joining.get(&id).map_or_else(|| id.short(), |joining| joining.wish.name.clone());
+        let wish = Wish { via: from, name, acceptance, invitation: None };
+        out.put(JOINING, id.0.to_vec(), encode(&wish));
+        let mut joining = Joining::new(wish, cx.now);
+        joining.ask(id, self.identity.name(), cx, out);
+        self.joining.insert(id, joining);
+        self.want_links(out);
     }
 
     /// `GroupStateUpdate`: operations prove themselves, from any bringer.
@@ -124,7 +147,7 @@ impl Groups {
     pub(super) fn changed(&mut self, cx: &mut Cx<'_>, id: GroupId, out: &mut Outbox<Out>) {
         let before: Vec<NodeId> = self.linked.iter().copied().collect();
         if let Some(group) = self.groups.get_mut(&id) {
-            let known: Vec<NodeId> = group.members_shown().collect();
+            let known: Vec<NodeId> = group.devices_shown().collect();
             let early = group.early_secrets();
             for message in early {
                 group.secret(&message, self.me, &self.linked, cx, out);
@@ -138,6 +161,7 @@ impl Groups {
         }
         self.want_links(out);
         self.open_again(cx, out);
+        self.follow_account(cx, id, out);
     }
 
     /// The operations that came say that this node is a member.
@@ -145,13 +169,18 @@ impl Groups {
         let Some(joining) = self.joining.get(&id) else { return };
         // To judge all of them anew with each that comes would cost minutes in a large group.
         let adds_itself = |op: &Operation| matches!(op.action, Action::Create { kind: GroupKind::Public, .. });
-        if !joining.operations.values().any(|op| op.added() == Some(self.me) || adds_itself(op)) {
+        let key = self.identity.public_key();
+        let names_me = |op: &Operation| {
+            let list = if let Action::Devices { chain, .. } = &op.action { chain.0.as_slice() } else { &[] };
+            op.added() == Some(self.me) || list.windows(key.len()).any(|part| part == key)
+        };
+        if !joining.operations.values().any(|op| names_me(op) || adds_itself(op)) {
             return;
         }
         let Some(mut ops) = collect(id, joining.operations.values().cloned().collect()) else { return };
         let Some(state) = ops.state() else { return };
-        let is_member = state.members.contains_key(&self.me);
-        if !is_member && state.kind == GroupKind::Public && !state.banned.contains(&self.me) {
+        let is_member = state.devices.contains_key(&self.me);
+        if !is_member && state.kind == GroupKind::Public && !state.is_banned(self.me) {
             // Everybody adds themselves.
             let acceptance = joining.wish.acceptance;
             let base = OpId(id.0);
@@ -220,6 +249,11 @@ impl Groups {
     ) {
         let me = self.me;
         let sound = node_id(&acceptance.key) == from && acceptance.is_genuine(id) && name_is_valid(&name);
+        if sound && self.is_own(from) && self.groups.get(&id).is_some_and(|g| !g.is_member(me)) {
+            // The person left meanwhile.
+            return out
+                .push(Out::Say { to: from, body: encode(&Message::Refuse { group: id, reason: Refusal::Asked }) });
+        }
         let Some(group) = self.groups.get_mut(&id).filter(|g| sound && g.is_member(me)) else {
             // A node without an invitation does not learn whether there is such a group.
             return self.drops.count(DropReason::Message);
@@ -228,7 +262,7 @@ impl Groups {
             return self.drops.count(DropReason::Rate);
         }
         let state = group.state();
-        if state.members.contains_key(&from) {
+        if state.devices.contains_key(&from) {
             // It asks again: what it was sent is lost.
             give(id, group.ops.iter().collect(), from, out);
             if let Some(epoch) = group.usable {
@@ -236,18 +270,18 @@ impl Groups {
             }
             return;
         }
-        if state.kind == GroupKind::Public && !state.banned.contains(&from) {
+        if state.kind == GroupKind::Public && !state.is_banned(from) {
             return give(id, group.ops.iter().collect(), from, out);
         }
         // A node that never was a member, and has no invitation by one, does not learn that the group exists.
-        let was_member = |node: &NodeId| state.members.contains_key(node) || state.removed.contains_key(node);
+        let was_member = |node: &NodeId| state.devices.contains_key(node) || state.gone(*node).is_some();
         let is_invited = |i: &Invitation| i.group == id && was_member(&i.signer()) && i.is_genuine();
         let knows = state.kind == GroupKind::Public || was_member(&from) || invitation.as_ref().is_some_and(is_invited);
         if !knows {
             return self.drops.count(DropReason::Message);
         }
         let verdict = match &invitation {
-            _ if state.banned.contains(&from) => Err(Refusal::Banned),
+            _ if state.is_banned(from) => Err(Refusal::Banned),
             Some(invitation) if may_use(group, invitation, &acceptance, cx) => Ok(()),
             Some(_) | None => Err(Refusal::Invitation),
         };

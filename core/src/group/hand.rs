@@ -39,7 +39,9 @@ impl Group {
     /// What this operation committed to, and in which order its secret is handed down.
     fn new_epoch(op: &Operation) -> Option<&NewEpoch> {
         match &op.action {
-            Action::Epoch(epoch) | Action::Remove { epoch: Some(epoch), .. } => Some(epoch),
+            Action::Epoch(epoch)
+            | Action::Remove { epoch: Some(epoch), .. }
+            | Action::Devices { epoch: Some(epoch), .. } => Some(epoch),
             Action::Create { .. }
             | Action::Add { .. }
             | Action::SetRole { .. }
@@ -50,6 +52,7 @@ impl Group {
             | Action::Describe { .. }
             | Action::SetPolicy { .. }
             | Action::ForkProof { .. }
+            | Action::Devices { epoch: None, .. }
             | Action::Pin { .. } => None,
         }
     }
@@ -74,7 +77,7 @@ impl Group {
 
     /// An epoch that an operation of this node made.
     pub(super) fn begin(&mut self, op: OpId, secret: &Secret, me: NodeId, cx: &Cx<'_>, out: &mut Outbox<Out>) {
-        let holders = self.ops.members_at(op);
+        let holders = self.ops.devices_at(op);
         if let Some(epoch) = Epoch::new(self.id, op, holders, me, secret, cx.wall) {
             self.keep(epoch, out);
         }
@@ -135,7 +138,7 @@ impl Group {
         if commitment(&message.secret, self.id) != committed {
             return false;
         }
-        let holders = self.ops.members_at(message.op);
+        let holders = self.ops.devices_at(message.op);
         let Some(epoch) = Epoch::new(self.id, message.op, holders, me, &message.secret, cx.wall) else { return false };
         self.keep(epoch, out);
         self.asked.remove(&message.op);
@@ -177,7 +180,7 @@ impl Group {
             }
         }
         for op in steps.into_iter().rev() {
-            let holders = self.ops.members_at(op);
+            let holders = self.ops.devices_at(op);
             let Some(Action::Add { acceptance, commitment: committed, .. }) = self.ops.get(&op).map(|op| &op.action)
             else {
                 return;
@@ -203,7 +206,7 @@ impl Group {
     pub(super) fn ask_secrets(&mut self, cx: &mut Cx<'_>, members: &[NodeId], me: NodeId, out: &mut Outbox<Out>) {
         let due: Vec<OpId> = self.asked.iter().filter(|(_, a)| a.at <= cx.now).map(|(op, _)| *op).collect();
         for op in due {
-            let holders = self.ops.members_at(op);
+            let holders = self.ops.devices_at(op);
             let others: Vec<NodeId> =
                 members.iter().copied().filter(|m| *m != me && holders.binary_search(m).is_ok()).collect();
             if let Some(to) = cx.rng.pick(&others) {

@@ -1,12 +1,19 @@
 //! Whether an operation may be done, by its own past alone (docs/design/groups.md §2).
 
-use alloc::vec::Vec;
-
-use crate::group::entries::{ABOVE, Authority, Entries, OWNER, level, makes_epoch};
+use crate::group::entries::{ABOVE, Authority, Entries, OWNER, Proof, level, makes_epoch};
 use crate::group::op::{Acceptance, Action, GroupKind, GroupRole, Invitation, Invitee, MAX_USES, NewEpoch, Operation};
 use crate::group::past::Past;
 use crate::group::state::State;
 use crate::id::{NodeId, OpId};
+use crate::shared::Arc;
+use crate::wire::Blob;
+use crate::wire::devices::Chain;
+
+/// Devices of all members: 10,000, as many as the longest operation names in the order of an epoch.
+const MAX_DEVICES: usize = 10_000;
+/// Lists of one member under one addition: 64, so that a guest cannot fill the log. A phone that is replaced every year adds
+/// two.
+const MAX_LISTS: usize = 64;
 
 /// An operation before it is judged: what it does, in which past, and what the group was there.
 pub(crate) struct Case<'a> {
@@ -29,26 +36,26 @@ impl Case<'_> {
             return self.addition(own, acceptance, *role, invitation.as_ref(), base);
         }
         let own = own?;
+        let me = self.state.member_of(op.author)?;
         let may = match &op.action {
             Action::Create { .. } | Action::Add { .. } => false,
             Action::SetRole { member, role } => own >= GroupRole::Admin && self.is_below(*member, own) && *role < own,
             Action::Remove { members, ban, epoch } => self.may_remove(own, members, *ban, epoch.as_ref()),
             Action::Unban { member } => own >= GroupRole::Admin && self.state.banned.contains(member),
             Action::Leave => own < GroupRole::Owner || self.state.members.len() == 1,
-            Action::Transfer { to } => {
-                own == GroupRole::Owner && *to != op.author && self.state.members.contains_key(to)
-            }
+            Action::Transfer { to } => own == GroupRole::Owner && *to != me && self.state.members.contains_key(to),
             Action::Describe { .. } => own >= self.state.policy.describe,
             Action::SetPolicy { .. } => own == GroupRole::Owner,
             Action::Pin { message, pinned } => {
                 own >= self.state.policy.pin && self.state.pins.contains(message) != *pinned
             }
-            Action::Epoch(epoch) => self.state.may_post(op.author) && self.may_make(epoch),
+            Action::Epoch(epoch) => self.state.may_post(op.author) && self.may_make(epoch, self.state),
             Action::ForkProof { one, other } => return self.proof(own, one, other),
+            Action::Devices { chain, epoch } => return self.list(own, chain, epoch.as_ref()),
         };
         let ranked: &[NodeId] = match &op.action {
             Action::SetRole { member, .. } => &[*member],
-            Action::Transfer { to } => &[*to, op.author],
+            Action::Transfer { to } => &[*to, me],
             Action::Create { .. }
             | Action::Add { .. }
             | Action::Remove { .. }
@@ -58,31 +65,62 @@ impl Case<'_> {
             | Action::SetPolicy { .. }
             | Action::Epoch(_)
             | Action::ForkProof { .. }
+            | Action::Devices { .. }
             | Action::Pin { .. } => &[],
         };
         let stints = ranked.iter().filter_map(|node| Some((*node, self.state.members.get(node)?.stint))).collect();
-        may.then_some(Authority { node: op.author, rank: level(own), own: level(own), stints, proof: None })
+        may.then(|| self.by(op.author, own)).flatten().map(|by| Authority { stints, ..by })
+    }
+
+    /// The word of a device of a member, in an operation of an author with the rank `own`.
+    fn by(&self, device: NodeId, own: GroupRole) -> Option<Authority> {
+        let node = self.state.member_of(device)?;
+        let member = self.state.members.get(&node)?;
+        let under = Some((member.stint, self.state.lists.get(&member.stint).map(|list| Arc::clone(&list.chain))));
+        let author = self.state.member_of(self.op.author).unwrap_or(self.op.author);
+        Some(Authority { node, under, member: author, ..Authority::own(device, level(member.role), level(own)) })
     }
 
     /// Whether `node` is a member of a lower rank.
     fn is_below(&self, node: NodeId, rank: GroupRole) -> bool {
-        self.state.role(node).is_some_and(|role| role < rank)
+        self.state.members.get(&node).is_some_and(|member| member.role < rank)
+    }
+
+    /// A list is good if it is of the account with which its member came, names its author, and stands instead of the one
+    /// before.
+    fn list(&self, own: GroupRole, chain: &Blob, epoch: Option<&NewEpoch>) -> Option<Authority> {
+        let by = self.by(self.op.author, own)?;
+        let (stint, known) = by.under.clone()?;
+        let account = self.state.members.get(&by.node)?.account;
+        let count = self.all.lists().filter(|(at, _, of, _)| *of == stint && self.past.contains(*at)).count();
+        if count >= MAX_LISTS {
+            return None;
+        }
+        let chain = Arc::new(Chain::decode(&chain.0, known.as_deref()).ok()?);
+        let is_newer = known.is_none_or(|known| chain.rank(&known).is_gt());
+        if chain.keys().id() != account || !chain.has(self.op.author) || !is_newer {
+            return None;
+        }
+        let after = self.state.with(self.op, Some(&chain))?;
+        let has_room = after.devices.len() <= MAX_DEVICES.max(self.state.devices.len());
+        let may = has_room && epoch.is_none_or(|epoch| self.may_make(epoch, &after));
+        may.then_some(Authority { rank: ABOVE, list: Some(chain), ..by })
     }
 
     fn may_remove(&self, own: GroupRole, members: &[NodeId], ban: bool, epoch: Option<&NewEpoch>) -> bool {
         let least = if ban { GroupRole::Admin } else { GroupRole::Moderator };
         // A node that is not a member can be banned, once.
-        let touches = |node: &NodeId| match self.state.role(*node) {
-            Some(role) => role < own,
+        let touches = |node: &NodeId| match self.state.members.get(node) {
+            Some(member) => member.role < own,
             None => ban && !self.state.banned.contains(node),
         };
-        own >= least && members.iter().all(touches) && epoch.is_none_or(|epoch| self.may_make(epoch))
+        let makes = |epoch| self.state.with(self.op, None).is_some_and(|after| self.may_make(epoch, &after));
+        own >= least && members.iter().all(touches) && epoch.is_none_or(makes)
     }
 
-    /// Whether an epoch names all who are members afterwards, without its author, each once. A PUBLIC group has no
+    /// Whether an epoch names all devices of members afterwards, without its author, each once. A PUBLIC group has no
     /// secrets.
-    fn may_make(&self, epoch: &NewEpoch) -> bool {
-        let Some(after) = self.state.with(self.op) else { return false };
+    fn may_make(&self, epoch: &NewEpoch, after: &State) -> bool {
         let nodes = after.nodes();
         let mut order = epoch.order.clone();
         order.sort_unstable();
@@ -106,18 +144,19 @@ impl Case<'_> {
             GroupKind::Public => matches!(base, Action::Create { .. }),
             GroupKind::Private | GroupKind::Secret | GroupKind::Temporary => makes_epoch(base),
         };
-        let is_free = !state.members.contains_key(&joins) && !state.banned.contains(&joins);
+        let is_known = state.members.contains_key(&joins) || state.devices.contains_key(&joins);
+        let is_free = !is_known && !state.is_banned(joins);
         if !is_base || !is_free || self.all.is_used(acceptance, self.past) || !acceptance.is_genuine(op.group) {
             return None;
         }
-        let by = |node, rank| Authority { node, rank, own: own.map_or(0, level), stints: Vec::new(), proof: None };
         let may_grant = |by: GroupRole| by >= state.policy.invite && by > role;
         match (own, invitation) {
             // Everybody adds themselves.
             (None, None) if joins == op.author => {
-                (state.kind == GroupKind::Public && role <= GroupRole::Member).then(|| by(joins, level(role)))
+                let may = state.kind == GroupKind::Public && role <= GroupRole::Member;
+                may.then(|| Authority::own(joins, level(role), 0))
             }
-            (Some(own), None) => may_grant(own).then(|| by(op.author, level(own))),
+            (Some(own), None) => may_grant(own).then(|| self.by(op.author, own)).flatten(),
             (Some(own), Some(invitation)) => {
                 let signer = state.role(invitation.signer())?;
                 let waits = state.policy.approve && matches!(invitation.invitee, Invitee::Bearer(_));
@@ -130,7 +169,7 @@ impl Case<'_> {
                 (may_bring && left && is_good && may_grant(signer))
                     .then(|| invitation.is_genuine() && acceptance.satisfies(invitation))
                     .filter(|is_signed| *is_signed)
-                    .map(|_| by(invitation.signer(), level(signer)))
+                    .and_then(|_| self.by(invitation.signer(), own))
             }
             (None, None | Some(_)) => None,
         }
@@ -139,25 +178,21 @@ impl Case<'_> {
     /// A proof is good if it shows two operations of another author under one number, and no earlier proof did.
     fn proof(&self, own: GroupRole, one: &[u8], other: &[u8]) -> Option<Authority> {
         let (one, other) = (Operation::decode(one).ok()?, Operation::decode(other).ok()?);
-        let (node, seq) = (one.author, one.seq);
-        let is_fork = (one.group, node, seq) == (other.group, other.author, other.seq)
+        let (device, seq) = (one.author, one.seq);
+        let is_fork = (one.group, device, seq) == (other.group, other.author, other.seq)
             && one.id < other.id
             && one.group == self.op.group
-            && node != self.op.author;
-        let mut before =
-            self.all.proofs().filter(|(at, whose, from)| *whose == node && *from <= seq && self.past.contains(*at));
-        let is_known = seq <= self.all.known_forks(node, self.past) && before.next().is_some();
-        (is_fork && !is_known).then(|| Authority {
-            node: self.op.author,
-            rank: ABOVE,
-            own: level(own),
-            stints: Vec::new(),
-            proof: Some((node, seq)),
-        })
+            && device != self.op.author;
+        let member = self.state.member_of(device).unwrap_or(device);
+        let is_same = |p: &Proof| p.device == device && p.member == member && p.seq <= seq;
+        let mut before = self.all.proofs().filter(|(at, proof)| is_same(proof) && self.past.contains(*at));
+        let is_known = seq <= self.all.known_forks(device, self.past) && before.next().is_some();
+        let by = self.by(self.op.author, own).filter(|_| is_fork && !is_known)?;
+        Some(Authority { rank: ABOVE, proof: Some(Proof { device, seq, member }), ..by })
     }
 }
 
 /// The authority of the first operation.
 pub(crate) fn of_creation(op: &Operation) -> Authority {
-    Authority { node: op.author, rank: OWNER, own: OWNER, stints: Vec::new(), proof: None }
+    Authority::own(op.author, OWNER, OWNER)
 }

@@ -37,8 +37,10 @@ pub(crate) enum Verdict {
 /// What a node is in a group at some place in its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
-    /// The operation that made it a member.
+    /// The operation that made its member one.
     pub(crate) stint: OpId,
+    /// Its public key.
+    pub(crate) key: [u8; 32],
     pub(crate) role: GroupRole,
     pub(crate) may_post: bool,
 }
@@ -190,7 +192,7 @@ impl OpLog {
         let parents: OrderedSet<usize> = entry.op.parents.iter().filter_map(|id| self.all.place(id)).collect();
         let parents: Vec<usize> = parents.iter().copied().collect();
         let before = self.memo.borrow_mut().get(&parents)?;
-        before.with(&entry.op)
+        before.with(&entry.op, entry.by.list.as_ref())
     }
 
     fn resolved(&self, places: &[usize]) -> Option<State> {
@@ -218,16 +220,17 @@ impl OpLog {
         Resolver::new(&self.all, &view).void()
     }
 
-    /// What `author` is after these operations and their pasts. None if it is no member there or an operation is not
+    /// What `author` is after these operations and their pasts. None if it is no device of a member there or an operation is not
     /// here.
     pub(crate) fn standing_at(&self, heads: &[OpId], author: NodeId) -> Option<Standing> {
         let state = self.state_at(heads)?;
-        let member = state.members.get(&author)?;
-        Some(Standing { stint: member.stint, role: member.role, may_post: state.may_post(author) })
+        let device = state.devices.get(&author)?;
+        let member = state.members.get(&device.member)?;
+        Some(Standing { stint: member.stint, key: device.key, role: member.role, may_post: state.may_post(author) })
     }
 
-    /// The members after an operation in its own past, in order. Empty if it is not here.
-    pub(crate) fn members_at(&self, op: OpId) -> Vec<NodeId> {
+    /// The devices of members after an operation in its own past, in order. Empty if it is not here.
+    pub(crate) fn devices_at(&self, op: OpId) -> Vec<NodeId> {
         self.state_at(&[op]).map_or_else(Vec::new, |state| state.nodes())
     }
 

@@ -44,7 +44,8 @@ use crate::machine::{Cx, Machine, Outbox, Setup};
 use crate::shared::Arc;
 use crate::stats::{Drops, Stats};
 use crate::store::{Record, Table};
-use crate::time::{Instant, soonest};
+use crate::time::{Duration, Instant, soonest};
+use crate::wire::devices::Chain;
 use crate::wire::group::{Context, GroupView};
 use crate::wire::{Malformed, decode};
 
@@ -60,6 +61,8 @@ const EPOCHS: Table = Table::expendable(49);
 /// Groups that this node would like to join.
 const JOINING: Table = Table::hot(50);
 
+/// From naming what a device said to the list that is without it: 1 s, in which the entry is signed and sent.
+const STAND_FOR: Duration = Duration::from_secs(1);
 /// Groups of one node: 256, of which each keeps its operations in memory.
 const MAX_GROUPS: usize = 256;
 /// Bytes of a group's operations in a store row.
@@ -81,6 +84,8 @@ pub(crate) enum In {
     CaughtUp(GroupId),
     /// The answer to `Out::Where`: a newcomer reads from this depth on.
     Where { group: GroupId, member: NodeId, from: u64 },
+    /// The lists of this node's account.
+    Own(Arc<Chain>),
 }
 
 #[derive(Debug)]
@@ -122,6 +127,8 @@ pub(crate) enum Out {
     },
     Want(NodeId),
     Unwant(NodeId),
+    /// Name what was said in this group: a device of this node's person will be none of its member.
+    Stand(GroupId),
     /// For the application.
     Changed {
         group: GroupId,
@@ -132,6 +139,8 @@ pub(crate) enum Out {
 pub(crate) struct Groups {
     identity: Identity,
     me: NodeId,
+    /// The lists of this node's account.
+    own: Option<Arc<Chain>>,
     groups: OrderedMap<GroupId, Group>,
     joining: OrderedMap<GroupId, Joining>,
     linked: OrderedSet<NodeId>,
@@ -151,6 +160,7 @@ impl Groups {
         Self {
             identity: identity.clone(),
             me: identity.node_id(),
+            own: None,
             groups: OrderedMap::new(),
             joining: OrderedMap::new(),
             linked: OrderedSet::new(),
@@ -217,6 +227,34 @@ impl Groups {
         self.wanted = wanted;
     }
 
+    /// Whether a node is another device of this node's account.
+    fn is_own(&self, node: NodeId) -> bool {
+        node != self.me && self.own.as_ref().is_some_and(|chain| chain.has(node) && chain.has(self.me))
+    }
+
+    /// The devices of this node's account are one member of each group that this one is in.
+    fn follow_account(&mut self, cx: &mut Cx<'_>, id: GroupId, out: &mut Outbox<Out>) {
+        let (Some(chain), Some(group)) = (self.own.clone(), self.groups.get_mut(&id)) else { return };
+        group.plan_list(cx, self.me, &chain);
+        if group.gives_way(self.me, &chain) {
+            self.leave(cx, id, out);
+        }
+    }
+
+    /// This device writes a list now. Before one that is without a device, it names what that device said: so it stands.
+    fn list_due(&mut self, cx: &mut Cx<'_>, id: GroupId, out: &mut Outbox<Out>) {
+        let (Some(chain), Some(group)) = (self.own.clone(), self.groups.get_mut(&id)) else { return };
+        let drops = group.lacks_list(self.me, &chain) && group.drops_device(self.me, &chain);
+        if drops && !core::mem::replace(&mut group.stood, true) {
+            group.list_at = Some(cx.now + STAND_FOR);
+            // A guest can make no key, and says nothing.
+            let _ = self.prepare(cx, id, out);
+            return out.push(Out::Stand(id));
+        }
+        (group.list_at, group.stood) = (None, false);
+        self.write_list(cx, id, out);
+    }
+
     fn link_up(&mut self, cx: &mut Cx<'_>, peer: NodeId, out: &mut Outbox<Out>) {
         self.linked.insert(peer);
         self.greet(cx, peer, out);
@@ -260,6 +298,7 @@ impl Machine for Groups {
                 }
                 self.link_up(cx, *peer, out);
             }
+            Fact::Identity(identity) => self.identity = (**identity).clone(),
             Fact::LinkDown { peer, .. } => {
                 self.linked.remove(peer);
                 self.low_power.remove(peer);
@@ -281,6 +320,11 @@ impl Machine for Groups {
                 }
             }
             In::Where { group, member, from } => self.admit(cx, group, member, from, out),
+            In::Own(chain) => {
+                self.own = Some(chain);
+                let groups: Vec<GroupId> = self.groups.keys().copied().collect();
+                groups.into_iter().for_each(|id| self.follow_account(cx, id, out));
+            }
         }
     }
 
@@ -295,6 +339,11 @@ impl Machine for Groups {
         }
         if turned {
             self.want_links(out);
+        }
+        let due = |group: &&Group| group.list_at.is_some_and(|at| at <= cx.now);
+        let due: Vec<GroupId> = self.groups.values().filter(due).map(|group| group.id).collect();
+        for id in due {
+            self.list_due(cx, id, out);
         }
         for group in self.groups.values_mut() {
             group.handle_timeout(cx, (&self.linked, &self.low_power), self.me, out);

@@ -6,10 +6,11 @@ use alloc::vec::Vec;
 use crate::collections::{OrderedMap, OrderedSet};
 use crate::group::change::{GroupChange, changes};
 use crate::group::clock::{Clock, Mark};
+use crate::group::entries::makes_epoch;
 use crate::group::keys::{Changes, Epoch, Epochs, SecretMessage};
 use crate::group::log::{OpLog, Verdict};
 use crate::group::op::{Acceptance, Action, GroupKind, GroupPolicy, GroupRole, Invitation, Operation};
-use crate::group::state::State;
+use crate::group::state::{Device, Member, State};
 use crate::group::wire::Message;
 use crate::group::{EPOCHS, JOINING, OPERATIONS, Out};
 use crate::id::{GroupId, MessageId, NodeId, OpId};
@@ -17,6 +18,7 @@ use crate::machine::{Cx, Outbox};
 use crate::shared::Arc;
 use crate::store::Record;
 use crate::time::{Duration, Instant, WallTime, soonest};
+use crate::wire::devices::Chain;
 use crate::wire::group::{Context, GroupView, Reader};
 use crate::wire::{Blob, Malformed, encode};
 
@@ -34,6 +36,9 @@ const NEWS_AFTER: Duration = Duration::from_millis(500);
 /// Members with whom news are compared at once. With three of those that are linked each, news reach all in a few
 /// rounds (Demers et al. 1987).
 const TOLD: usize = 3;
+/// A list of devices is written by each own device of its account 5 s after the one before it in the list, if none is here by
+/// then: a round trip and what comes with it, as for questions (`RETRY` in `joining.rs`).
+const LIST_AFTER: Duration = Duration::from_secs(5);
 /// Operations are compared with one linked member every minute, as broadcasts are (chat.compare_every).
 const COMPARE_EVERY: Duration = Duration::from_secs(60);
 /// The whole log is sent to a node once in 5 s, the pause after which a request to join is repeated; to so many at once.
@@ -88,6 +93,10 @@ pub(super) struct Group {
     /// This node was added and has not caught up yet: the application gets an event when it has.
     pub(super) is_arriving: bool,
     news_at: Option<Instant>,
+    /// When this device writes the list of its account's devices.
+    pub(super) list_at: Option<Instant>,
+    /// Before that, what a device said that is not in it any more was named.
+    pub(super) stood: bool,
     compare_at: Instant,
 }
 
@@ -116,7 +125,7 @@ pub struct GroupInfo {
     pub requests: Vec<NodeId>,
     /// Whether this node holds the key of the present members.
     pub holds_key: bool,
-    /// How many members hold it, this node included, as far as is known here: each says so of itself, when it is linked or
+    /// How many members hold it, this one included, as far as is known here: each says so of itself, when it is linked or
     /// says something. 0 in a PUBLIC group, which has none.
     pub key_holders: usize,
     /// Epochs that a thief of this device could open.
@@ -125,20 +134,22 @@ pub struct GroupInfo {
     pub state: [u8; 32],
 }
 
-/// A member of a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A member of a group: a person with up to eight devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupMember {
-    /// Which node.
+    /// The node that was added: it names the member, also when the device is gone.
     pub id: NodeId,
-    /// Its rank.
+    /// Its rank, which each of its devices has.
     pub role: GroupRole,
+    /// Its devices, sorted by id.
+    pub devices: Vec<NodeId>,
     from: u64,
 }
 
 impl GroupMember {
-    /// One that may read everything.
-    pub const fn new(id: NodeId, role: GroupRole) -> Self {
-        Self { id, role, from: 0 }
+    /// One with one device that may read everything.
+    pub fn new(id: NodeId, role: GroupRole) -> Self {
+        Self { id, role, devices: alloc::vec![id], from: 0 }
     }
 
     /// The depth of messages from which on it may read what was said before it came.
@@ -169,6 +180,8 @@ impl Group {
             view: None,
             is_arriving: false,
             news_at: None,
+            list_at: None,
+            stood: false,
             compare_at: now + COMPARE_EVERY,
         };
         let made: Vec<OpId> = group.ops.iter().map(|op| op.id).collect();
@@ -243,17 +256,18 @@ impl Group {
         clock.iter().any(is_new)
     }
 
-    /// The members as the application knows them.
-    pub(super) fn members_shown(&self) -> impl Iterator<Item = NodeId> {
-        self.shown.iter().flat_map(|shown| shown.members.keys().copied())
+    /// The devices of members as the application knows them.
+    pub(super) fn devices_shown(&self) -> impl Iterator<Item = NodeId> {
+        self.shown.iter().flat_map(|shown| shown.devices.keys().copied())
     }
 
+    /// Whether a node is a device of a member.
     pub(super) fn is_member(&self, node: NodeId) -> bool {
-        self.state().members.contains_key(&node)
+        self.state().devices.contains_key(&node)
     }
 
     pub(super) fn role(&self, node: NodeId) -> Option<GroupRole> {
-        self.state().members.get(&node).map(|m| m.role)
+        self.state().role(node)
     }
 
     pub(super) fn info(&self, me: NodeId) -> GroupInfo {
@@ -266,7 +280,7 @@ impl Group {
             policy: state.policy,
             expires: state.expires,
             role: self.role(me),
-            members: state.members.iter().map(|(id, m)| GroupMember { id: *id, role: m.role, from: m.from }).collect(),
+            members: self.members(),
             pinned: state.shown_pins().to_vec(),
             requests: self.requests.iter().filter(|(_, r)| r.asks).map(|(node, _)| *node).collect(),
             holds_key: self.usable.is_some(),
@@ -290,8 +304,71 @@ impl Group {
     /// How many members hold the key of the present members, as far as is known.
     fn key_holders(&self, me: NodeId) -> usize {
         let Some(epoch) = self.candidate().filter(|_| self.state.kind != GroupKind::Public) else { return 0 };
-        let others = self.key_of.iter().filter(|(member, held)| **member != me && **held == epoch).count();
-        others.saturating_add(usize::from(self.usable == Some(epoch)))
+        let others =
+            self.key_of.iter().filter(|(device, held)| **device != me && **held == epoch).map(|(device, _)| *device);
+        let holders = others.chain((self.usable == Some(epoch)).then_some(me));
+        let members: OrderedSet<NodeId> = holders.filter_map(|device| self.state.member_of(device)).collect();
+        members.len()
+    }
+
+    /// The members, each with its devices.
+    fn members(&self) -> Vec<GroupMember> {
+        let state = self.state();
+        let mut devices: OrderedMap<NodeId, Vec<NodeId>> = OrderedMap::new();
+        state.devices.iter().for_each(|(node, device)| devices.entry(device.member).or_default().push(*node));
+        let member = |(id, m): (&NodeId, &Member)| GroupMember {
+            id: *id,
+            role: m.role,
+            devices: devices.remove(id).unwrap_or_default(),
+            from: m.from,
+        };
+        state.members.iter().map(member).collect()
+    }
+
+    /// The member that this device acts as.
+    fn own(&self, me: NodeId) -> Option<(NodeId, &Member)> {
+        let member = self.state.member_of(me)?;
+        Some((member, self.state.members.get(&member)?))
+    }
+
+    /// Whether this device's account has other devices than the group knows of.
+    pub(super) fn lacks_list(&self, me: NodeId, chain: &Chain) -> bool {
+        let Some((_, member)) = self.own(me) else { return false };
+        let differs = match self.state.lists.get(&member.stint) {
+            None => chain.devices().count() > 1,
+            Some(list) => chain.rank(&list.chain).is_gt() && !chain.devices().eq(list.chain.devices()),
+        };
+        differs && chain.keys().id() == member.account && chain.has(me)
+    }
+
+    /// Own devices that are here write a list after one another, the most senior at once: so it is written once.
+    pub(super) fn plan_list(&mut self, cx: &Cx<'_>, me: NodeId, chain: &Chain) {
+        if !self.lacks_list(me, chain) {
+            self.list_at = None;
+        } else if self.list_at.is_none() {
+            let here = chain.devices().take_while(|device| *device != me).filter(|device| self.is_member(*device));
+            let wait = LIST_AFTER.checked_mul(u32::try_from(here.count()).unwrap_or(u32::MAX)).unwrap_or(LIST_AFTER);
+            self.list_at = Some(cx.now + wait);
+        }
+    }
+
+    /// Whether a list is without a device that this device's member has now.
+    pub(super) fn drops_device(&self, me: NodeId, chain: &Chain) -> bool {
+        self.own(me).is_some_and(|(member, _)| self.state.devices_of(member).any(|device| !chain.has(device)))
+    }
+
+    /// Whether the own membership gives way to that of another own device, whose list names this one: a person is one
+    /// member. It is the later one, or the one of the account that this device has left.
+    pub(super) fn gives_way(&self, me: NodeId, chain: &Chain) -> bool {
+        let Some((_, own)) = self.own(me).filter(|(id, own)| *id == me && own.role < GroupRole::Owner) else {
+            return false;
+        };
+        let account = chain.keys().id();
+        let since = |member: &Member| self.ops.get(&member.stint).map(|op| (op.lamport, op.id));
+        let is_before = |other: &Member| own.account != account || since(other) < since(own);
+        let names_me = |other: &Member| self.state.lists.get(&other.stint).is_some_and(|list| list.chain.has(me));
+        let others = self.state.members.iter().filter(|(id, other)| **id != me && other.account == account);
+        others.into_iter().any(|(_, other)| names_me(other) && is_before(other))
     }
 
     /// Members that this node wants a link with.
@@ -299,7 +376,7 @@ impl Group {
         if !self.is_member(me) {
             return Vec::new();
         }
-        let others: Vec<NodeId> = self.state().members.keys().copied().filter(|m| *m != me).collect();
+        let others: Vec<NodeId> = self.state().devices.keys().copied().filter(|m| *m != me).collect();
         if others.len() < LINKED_MEMBERS {
             return others;
         }
@@ -321,7 +398,7 @@ impl Group {
     }
 
     pub(super) fn pressing_deadline(&self) -> Option<Instant> {
-        soonest(self.asked.values().map(|a| a.at).min(), self.news_at)
+        soonest(soonest(self.asked.values().map(|a| a.at).min(), self.news_at), self.list_at)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -333,7 +410,8 @@ impl Group {
             self.asked.len(),
             self.given.len(),
             self.early.len(),
-            self.state.members.len(),
+            self.state.devices.len(),
+            self.state.lists.len(),
             self.void.len(),
             self.made.len(),
             self.answered.len(),
@@ -363,11 +441,14 @@ impl Group {
             return;
         }
         self.say_state(peer, true, out);
-        // A member that does not know this node yet learns of it by its own addition.
-        let stint = self.state().members.get(&me).and_then(|m| self.ops.get(&m.stint));
+        // A member that does not know this node yet learns of it by its own addition, or by the list that names it.
+        let Some((_, own)) = self.own(me) else { return };
+        let list = self.state.lists.get(&own.stint).map(|list| list.op);
         let day = 86_400_000;
-        if let Some(added) = stint.filter(|op| cx.wall.0.saturating_sub(op.wall.0) < day) {
-            let ops = alloc::vec![Blob(added.bytes.clone())];
+        let added = [Some(own.stint), list].into_iter().flatten().filter_map(|op| self.ops.get(&op));
+        let added = added.filter(|op| cx.wall.0.saturating_sub(op.wall.0) < day);
+        let ops: Vec<Blob> = added.map(|op| Blob(op.bytes.clone())).collect();
+        if !ops.is_empty() {
             out.push(Out::Say { to: peer, body: encode(&Message::Ops { group: self.id, ops }) });
         }
     }
@@ -443,7 +524,7 @@ impl Group {
         }
         self.void = self.ops.void().into_iter().collect();
         let state = &self.state;
-        self.key_of.retain(|member, _| state.members.contains_key(member));
+        self.key_of.retain(|device, _| state.devices.contains_key(device));
     }
 
     /// Whether the whole log may be sent to a node that asks to join. A question is 150 bytes and the answer 180 an
@@ -473,7 +554,7 @@ impl Group {
         let changed = changes(self.shown.as_deref(), &self.state, me);
         self.shown = Some(Arc::clone(&self.state));
         for change in changed {
-            if change == GroupChange::Joined && self.state.members.get(&me).is_some_and(|m| m.from > 1) {
+            if change == GroupChange::Joined && self.own(me).is_some_and(|(_, own)| own.from > 1) {
                 self.is_arriving = true;
                 continue;
             }
@@ -496,21 +577,24 @@ impl Group {
         }
     }
 
-    /// The sorted members for whom an operation made an epoch.
+    /// The sorted devices for which an operation made an epoch.
     pub(super) fn holders(&self, op: &Operation) -> Option<Vec<NodeId>> {
-        self.made.contains(&op.id).then(|| self.ops.members_at(op.id))
+        self.made.contains(&op.id).then(|| self.ops.devices_at(op.id))
     }
 
     /// Whether an operation made an epoch, which follows from it and its past.
     fn makes_epoch(&self, op: &Operation) -> bool {
         match &op.action {
-            Action::Create { .. } | Action::Epoch(_) | Action::Remove { epoch: Some(_), .. } => true,
+            Action::Create { .. }
+            | Action::Epoch(_)
+            | Action::Remove { epoch: Some(_), .. }
+            | Action::Devices { epoch: Some(_), .. } => true,
             Action::Add { base, .. } => {
                 // An older epoch could still be held by a node that was removed since: its successor is none.
-                let mut before = self.ops.members_at(*base);
+                let mut before = self.ops.devices_at(*base);
                 before.extend(op.added());
                 before.sort_unstable();
-                self.made.contains(base) && before == self.ops.members_at(op.id)
+                self.made.contains(base) && before == self.ops.devices_at(op.id)
             }
             Action::SetRole { .. }
             | Action::Remove { epoch: None, .. }
@@ -520,6 +604,7 @@ impl Group {
             | Action::Describe { .. }
             | Action::SetPolicy { .. }
             | Action::ForkProof { .. }
+            | Action::Devices { epoch: None, .. }
             | Action::Pin { .. } => false,
         }
     }
@@ -530,14 +615,9 @@ impl Group {
         if state.kind == GroupKind::Public {
             return Some(OpId(self.id.0));
         }
-        let makes = |op: &&Operation| {
-            matches!(
-                op.action,
-                Action::Create { .. } | Action::Epoch(_) | Action::Add { .. } | Action::Remove { epoch: Some(_), .. }
-            )
-        };
+        let makes = |op: &&Operation| makes_epoch(&op.action);
         let is_for_all = |op: &&Operation| {
-            !self.void.contains(&op.id) && self.holders(op).is_some_and(|h| h.iter().eq(state.members.keys()))
+            !self.void.contains(&op.id) && self.holders(op).is_some_and(|h| h.iter().eq(state.devices.keys()))
         };
         // Of two with one number the lower id.
         let newest = self.ops.iter().rev().filter(makes).take(EPOCHS_BACK);
@@ -561,19 +641,24 @@ impl Group {
     /// Tells the chat machine who reads, and under what this node posts.
     pub(super) fn show(&mut self, me: NodeId, out: &mut Outbox<Out>) {
         let state = self.state();
-        let view = state.members.get(&me).map(|own| {
+        let view = self.own(me).map(|(_, own)| {
             let may_post = own.role >= state.policy.post;
             let context = self.usable.filter(|_| may_post).map(|epoch| Context {
                 epoch,
                 stint: own.stint,
                 heads: self.ops.heads(),
             });
-            let reader =
-                |(id, m): (&NodeId, &crate::group::state::Member)| (*id, Reader { stint: m.stint, from: m.from });
+            let reader = |(id, device): (&NodeId, &Device)| {
+                let member = state.members.get(&device.member)?;
+                Some((*id, Reader { member: device.member, stint: member.stint, from: member.from }))
+            };
             let leaves = |op: &OpId| self.ops.get(op).is_some_and(|op| op.action == Action::Leave);
             let gone = state.removed.iter().filter(|(node, op)| leaves(op) && !state.banned.contains(*node));
-            let left = gone.map(|(node, _)| *node).collect();
-            Arc::new(GroupView { members: state.members.iter().map(reader).collect(), left, context })
+            let left: OrderedSet<NodeId> = gone.map(|(node, _)| *node).collect();
+            let lists = state.lists.values().filter(|list| left.contains(&list.member));
+            let devices: Vec<NodeId> = lists.flat_map(|list| list.chain.devices()).collect();
+            let left = left.into_iter().chain(devices).collect();
+            Arc::new(GroupView { devices: state.devices.iter().filter_map(reader).collect(), left, context })
         });
         if view != self.view {
             self.view.clone_from(&view);

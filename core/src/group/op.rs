@@ -10,11 +10,12 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{GroupId, MessageId, NodeId, OpId};
+use crate::id::{AccountId, GroupId, MessageId, NodeId, OpId};
 use crate::identity::{Domain, Identity, SIGNATURE_LEN, node_id, verify};
 use crate::time::WallTime;
+use crate::wire::devices::MAX_CHAIN;
 pub use crate::wire::group::GroupHistory;
-use crate::wire::{Malformed, decode, encode};
+use crate::wire::{Blob, Malformed, decode, encode};
 
 /// Operations that one names: 16 (docs/design/groups.md §2).
 pub(crate) const MAX_PARENTS: usize = 16;
@@ -96,13 +97,13 @@ pub(crate) enum Field {
     Description,
 }
 
-/// A new epoch: a fresh secret for everybody who is a member after the operation.
+/// A new epoch: a fresh secret for every device of a member after the operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NewEpoch {
     /// Binds the secret: a recipient checks what it gets, so its author cannot hand out two.
     pub commitment: [u8; 32],
-    /// The members after the operation without its author, as indices into their sorted list, in the order in which
-    /// the secret is handed down. Each once.
+    /// The devices of members after the operation without its author, as indices into their sorted list, in the order in
+    /// which the secret is handed down. Each once.
     pub order: Vec<u16>,
 }
 
@@ -154,11 +155,13 @@ impl Signature {
 pub(crate) struct Acceptance {
     /// The public key of the newcomer; its id is the member's.
     pub key: [u8; 32],
+    /// The newcomer's account: a list of its devices is one of this account.
+    pub account: AccountId,
     /// Random.
     pub nonce: [u8; 16],
-    /// By `key`, over group and nonce.
+    /// By `key`, over group, nonce, `key` and account.
     pub signature: Signature,
-    /// By the bearer's key, over group, nonce and `key`: the proof that the newcomer holds an invitation to the bearer.
+    /// By the bearer's key, over the same: the proof that the newcomer holds an invitation to the bearer.
     pub bearer: Option<Signature>,
 }
 
@@ -172,6 +175,8 @@ pub(crate) enum Action {
         name: String,
         policy: GroupPolicy,
         salt: [u8; 16],
+        /// The author's account.
+        account: AccountId,
         /// A TEMPORARY group ends then.
         expires: Option<WallTime>,
         commitment: [u8; 32],
@@ -224,6 +229,11 @@ pub(crate) enum Action {
     Pin {
         message: MessageId,
         pinned: bool,
+    },
+    /// The devices that act as the author's member from then on: a chain of its account's lists (`wire::devices::Chain`).
+    Devices {
+        chain: Blob,
+        epoch: Option<NewEpoch>,
     },
 }
 
@@ -330,6 +340,7 @@ impl Action {
             | Self::Epoch(_)
             | Self::ForkProof { .. }
             | Self::Pin { .. } => true,
+            Self::Devices { chain, .. } => chain.0.len() <= MAX_CHAIN,
         }
     }
 }
@@ -337,14 +348,15 @@ impl Action {
 impl Acceptance {
     /// The consent of this node to join.
     pub(crate) fn sign(identity: &Identity, group: GroupId, nonce: [u8; 16], bearer: Option<&Identity>) -> Self {
-        let key = identity.public_key();
-        let signature = Signature::new(identity.sign(Domain::Acceptance, &Self::signed(group, &nonce, &key)));
-        let by_bearer = |b: &Identity| Signature::new(b.sign(Domain::Acceptance, &Self::signed(group, &nonce, &key)));
-        Self { key, nonce, signature, bearer: bearer.map(by_bearer) }
+        let (key, account) = (identity.public_key(), identity.account_id());
+        let unsigned = Self { key, account, nonce, signature: Signature([0; 32], [0; 32]), bearer: None };
+        let signed = unsigned.signed(group);
+        let by = |signer: &Identity| Signature::new(signer.sign(Domain::Acceptance, &signed));
+        Self { signature: by(identity), bearer: bearer.map(by), ..unsigned }
     }
 
-    fn signed(group: GroupId, nonce: &[u8; 16], key: &[u8; 32]) -> Vec<u8> {
-        [group.as_bytes().as_slice(), nonce, key].concat()
+    fn signed(&self, group: GroupId) -> Vec<u8> {
+        [group.as_bytes().as_slice(), &self.nonce, &self.key, self.account.as_bytes()].concat()
     }
 
     /// What the secret of the epoch with the newcomer is derived for. The operation that adds it commits to that secret, so
@@ -355,8 +367,7 @@ impl Acceptance {
 
     /// Whether who joins signed it.
     pub(crate) fn is_genuine(&self, group: GroupId) -> bool {
-        let signed = Self::signed(group, &self.nonce, &self.key);
-        verify(Domain::Acceptance, &self.key, &signed, &self.signature.bytes())
+        verify(Domain::Acceptance, &self.key, &self.signed(group), &self.signature.bytes())
     }
 
     /// Whether who joins holds what an invitation asks for.
@@ -364,8 +375,7 @@ impl Acceptance {
         match invitation.invitee {
             Invitee::Node(node) => node == node_id(&self.key),
             Invitee::Bearer(key) => self.bearer.is_some_and(|signature| {
-                let signed = Self::signed(invitation.group, &self.nonce, &self.key);
-                verify(Domain::Acceptance, &key, &signed, &signature.bytes())
+                verify(Domain::Acceptance, &key, &self.signed(invitation.group), &signature.bytes())
             }),
         }
     }
@@ -405,27 +415,6 @@ impl Invitation {
     /// Its signer.
     pub(crate) fn signer(&self) -> NodeId {
         node_id(&self.key)
-    }
-}
-
-impl Operation {
-    /// The public key of a node that this operation made a member.
-    pub(crate) fn key_of(&self, node: NodeId) -> Option<[u8; 32]> {
-        let key = match &self.action {
-            Action::Create { .. } => self.key,
-            Action::Add { acceptance, .. } => acceptance.key,
-            Action::SetRole { .. }
-            | Action::Remove { .. }
-            | Action::Unban { .. }
-            | Action::Leave
-            | Action::Transfer { .. }
-            | Action::Describe { .. }
-            | Action::SetPolicy { .. }
-            | Action::Epoch(_)
-            | Action::ForkProof { .. }
-            | Action::Pin { .. } => return None,
-        };
-        (node_id(&key) == node).then_some(key)
     }
 }
 

@@ -7,11 +7,12 @@
 use alloc::vec::Vec;
 
 use crate::collections::{OrderedMap, OrderedSet};
-use crate::group::entries::{ABOVE, Entries, Entry, OWNER, level, role};
+use crate::group::entries::{ABOVE, Entries, Entry, OWNER, Proof, level, role};
 use crate::group::op::{Action, Field, GroupPolicy, GroupRole};
 use crate::group::past::Past;
-use crate::group::state::{Member, State};
+use crate::group::state::{List, Member, State};
 use crate::id::{NodeId, OpId};
+use crate::shared::Arc;
 
 /// What one operation says of one person: the rank as a number. 0 is out, or banned.
 #[derive(Clone, Copy, Debug)]
@@ -51,9 +52,11 @@ impl<'a> Resolver<'a> {
             line: Vec::new(),
         };
         order.iter().for_each(|(at, entry)| this.hear(*at, entry));
+        // Lists of devices stand above ranks, so what falls by one is known before any rank is.
+        this.void = order.iter().filter(|(at, entry)| this.falls_by_list(*at, entry)).map(|(at, _)| *at).collect();
         for rank in (1..=OWNER).rev() {
             for (at, entry) in order.iter().filter(|(_, entry)| entry.by.rank == rank) {
-                if this.falls(*at, entry) {
+                if this.void.contains(at) || this.falls(*at, entry) {
                     this.void.insert(*at);
                 } else if entry.is_of_owner() {
                     this.line.push((*at, entry));
@@ -79,11 +82,11 @@ impl<'a> Resolver<'a> {
             words.entry(node).or_default().push(Word { at, level, says });
         };
         let ranked = match &entry.op.action {
-            Action::Create { .. } => Some((entry.op.author, OWNER)),
+            Action::Create { .. } => Some((entry.by.member, OWNER)),
             Action::Add { role, .. } => entry.op.added().map(|node| (node, level(*role))),
             Action::SetRole { member, role } => Some((*member, level(*role))),
             Action::Transfer { to } => {
-                says(&mut self.words, entry.op.author, rank, level(GroupRole::Admin));
+                says(&mut self.words, entry.by.member, rank, level(GroupRole::Admin));
                 Some((*to, OWNER))
             }
             Action::Remove { members, ban, .. } => {
@@ -100,13 +103,14 @@ impl<'a> Resolver<'a> {
                 None
             }
             Action::Leave => {
-                says(&mut self.words, entry.op.author, ABOVE, OUT);
+                says(&mut self.words, entry.by.member, ABOVE, OUT);
                 None
             }
             Action::Describe { .. }
             | Action::SetPolicy { .. }
             | Action::Epoch(_)
             | Action::ForkProof { .. }
+            | Action::Devices { .. }
             | Action::Pin { .. } => None,
         };
         if let Some((node, to)) = ranked {
@@ -127,7 +131,7 @@ impl<'a> Resolver<'a> {
     /// Whether an operation is void. All of higher ranks are decided, and those of its rank before it.
     fn falls(&self, at: usize, entry: &Entry) -> bool {
         match &entry.op.action {
-            Action::Create { .. } | Action::ForkProof { .. } => return false,
+            Action::Create { .. } | Action::ForkProof { .. } | Action::Devices { .. } => return false,
             // No node is kept in a group. The OWNER's leaving has its place in the line.
             Action::Leave if entry.by.own < OWNER => return false,
             Action::Leave
@@ -162,6 +166,19 @@ impl<'a> Resolver<'a> {
         !(rests_on_nothing || (stands() && allowed()))
     }
 
+    /// Rule (i): a newer list than the one in its past is without the device that speaks, and neither knew of the other.
+    fn falls_by_list(&self, at: usize, entry: &Entry) -> bool {
+        let Some((stint, known)) = entry.by.under.as_ref().filter(|_| !entry.is_above()) else { return false };
+        self.all.lists().any(|(other, _, of, chain)| {
+            of == *stint
+                && self.view.contains(other)
+                && !entry.past.contains(other)
+                && !self.knows(other, at)
+                && !chain.has(entry.by.device)
+                && known.as_ref().is_none_or(|known| chain.rank(known).is_gt())
+        })
+    }
+
     /// The least rank that may do this by the policy in its past.
     fn least(&self, entry: &Entry) -> Option<GroupRole> {
         let policy = || self.policy(Some(&entry.past));
@@ -177,6 +194,7 @@ impl<'a> Resolver<'a> {
             | Action::Leave
             | Action::Transfer { .. }
             | Action::SetPolicy { .. }
+            | Action::Devices { .. }
             | Action::ForkProof { .. } => None,
         }
     }
@@ -184,16 +202,17 @@ impl<'a> Resolver<'a> {
     /// A proof voids what its subject did from the fork on without knowing of the proof, but for what others built on:
     /// other members of no lower rank that did not know of it either. OWNERs have rule (e) instead.
     fn falls_by_fork(&self, at: usize, entry: &Entry) -> bool {
-        let subject = entry.op.author;
-        if entry.by.own == OWNER || entry.by.proof.is_some() {
+        let (subject, person) = (entry.op.author, entry.by.member);
+        if entry.by.own == OWNER || entry.is_above() {
             return false;
         }
-        self.proofs(subject, Some(self.view)).any(|seq| {
+        let proofs = self.all.proofs().filter(|(at, proof)| proof.device == subject && self.view.contains(*at));
+        proofs.into_iter().any(|(_, Proof { seq, .. })| {
             let unaware = |past: &Past| seq > self.all.known_forks(subject, past);
             let builds_on = |(other, later): (usize, &Entry)| {
                 self.view.contains(other)
-                    && later.op.author != subject
-                    && later.by.proof.is_none()
+                    && later.by.member != person
+                    && !later.is_above()
                     && later.by.rank >= entry.by.rank
                     && later.past.contains(at)
                     && unaware(&later.past)
@@ -202,23 +221,19 @@ impl<'a> Resolver<'a> {
         })
     }
 
-    /// The numbers from which on proofs in a view speak of forks of `node`.
-    fn proofs<'b>(&'b self, node: NodeId, within: Option<&'b Past>) -> impl Iterator<Item = u64> + 'b {
-        let view = within.unwrap_or(self.view);
-        self.all.proofs().filter(move |(at, whose, _)| *whose == node && view.contains(*at)).map(|(.., seq)| seq)
-    }
-
-    /// What is said of `node` and stands, in a view, by ranks from `least` on. A grant whose author did not know of a
-    /// fork makes no more than a GUEST.
+    /// What is said of a member and stands, in a view, by ranks from `least` on. A grant whose author did not know of a
+    /// fork of one of its devices makes no more than a GUEST.
     fn said(&self, words: &[Word], node: NodeId, within: Option<&Past>, least: u8) -> Vec<Word> {
         let seen = |word: &&Word| {
             word.level >= least && !self.void.contains(&word.at) && within.is_none_or(|view| view.contains(word.at))
         };
         let guest = level(GroupRole::Guest);
-        let last = self.proofs(node, within).max();
+        let view = within.unwrap_or(self.view);
+        let proofs = self.all.proofs().filter(|(at, proof)| proof.member == node && view.contains(*at));
+        let proofs: Vec<Proof> = proofs.map(|(_, proof)| proof).collect();
         let capped = |word: &Word| {
-            let knows = |seq| self.past(word.at).is_some_and(|past| seq <= self.all.known_forks(node, past));
-            let is_known = last.is_none_or(knows);
+            let knows = |past: &Past| proofs.iter().all(|p| p.seq <= self.all.known_forks(p.device, past));
+            let is_known = proofs.is_empty() || self.past(word.at).is_some_and(knows);
             if is_known { *word } else { Word { says: word.says.min(guest), ..*word } }
         };
         words.iter().filter(seen).map(capped).collect()
@@ -259,7 +274,7 @@ impl<'a> Resolver<'a> {
         let line = self.line.iter().rev().filter(|(at, _)| within.is_none_or(|view| view.contains(*at)));
         let given = line.filter_map(|(_, entry)| match &entry.op.action {
             Action::Transfer { to } => Some(*to),
-            Action::Create { .. } => Some(entry.op.author),
+            Action::Create { .. } => Some(entry.by.member),
             Action::Add { .. }
             | Action::SetRole { .. }
             | Action::Remove { .. }
@@ -269,6 +284,7 @@ impl<'a> Resolver<'a> {
             | Action::SetPolicy { .. }
             | Action::Epoch(_)
             | Action::ForkProof { .. }
+            | Action::Devices { .. }
             | Action::Pin { .. } => None,
         });
         given.into_iter().next()
@@ -327,7 +343,20 @@ impl<'a> Resolver<'a> {
         }
         self.ban(&mut state);
         self.seat_owner(&mut state);
+        self.list(&mut state);
         Some(state)
+    }
+
+    /// Of the lists for a stint the one that stands by docs/design/devices.md §4, and of equal ones the first operation.
+    fn list(&self, state: &mut State) {
+        for (_, entry) in &self.order {
+            let (Some((stint, _)), Some(chain)) = (&entry.by.under, &entry.by.list) else { continue };
+            if state.lists.get(stint).is_none_or(|known| chain.rank(&known.chain).is_gt()) {
+                let list = List { member: entry.by.member, op: entry.op.id, chain: Arc::clone(chain) };
+                state.lists.insert(*stint, list);
+            }
+        }
+        state.seat_devices();
     }
 
     /// A member as the operation that ranks it has it.
@@ -346,6 +375,7 @@ impl<'a> Resolver<'a> {
             | Action::SetPolicy { .. }
             | Action::Epoch(_)
             | Action::ForkProof { .. }
+            | Action::Devices { .. }
             | Action::Pin { .. } => Member { role, ..Member::creator(op) },
         })
     }
@@ -368,7 +398,7 @@ impl<'a> Resolver<'a> {
 
     /// The owner is a member, whatever else is said. It leaves only a group in which no other node is or comes.
     fn seat_owner(&self, state: &mut State) {
-        let of_owner = || self.line.iter().rev().filter(|(_, entry)| entry.op.author == state.owner);
+        let of_owner = || self.line.iter().rev().filter(|(_, entry)| entry.by.member == state.owner);
         let left = of_owner().find(|(_, entry)| entry.op.action == Action::Leave);
         let alone = |past: &Past| {
             let comes = |word: &Word| word.says > 0 && !self.void.contains(&word.at) && !past.contains(word.at);
@@ -380,7 +410,7 @@ impl<'a> Resolver<'a> {
         }
         let given = |entry: &Entry| match &entry.op.action {
             Action::Transfer { to } => *to == state.owner,
-            Action::Create { .. } => entry.op.author == state.owner,
+            Action::Create { .. } => entry.by.member == state.owner,
             Action::Add { .. }
             | Action::SetRole { .. }
             | Action::Remove { .. }
@@ -390,6 +420,7 @@ impl<'a> Resolver<'a> {
             | Action::SetPolicy { .. }
             | Action::Epoch(_)
             | Action::ForkProof { .. }
+            | Action::Devices { .. }
             | Action::Pin { .. } => false,
         };
         let seat = self.line.iter().rev().find(|(_, entry)| given(entry));
@@ -410,6 +441,7 @@ const fn policy_of(action: &Action) -> Option<GroupPolicy> {
         | Action::Describe { .. }
         | Action::Epoch(_)
         | Action::ForkProof { .. }
+        | Action::Devices { .. }
         | Action::Pin { .. } => None,
     }
 }

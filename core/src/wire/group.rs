@@ -33,7 +33,7 @@ pub(crate) const MAX_CONTEXT: usize = 16;
 pub(crate) struct Context {
     /// The operation that made the epoch in which the run was sealed.
     pub epoch: OpId,
-    /// The operation by which its author is a member.
+    /// The operation by which its author's member is one.
     pub stint: OpId,
     /// The newest operations that its author had.
     pub heads: Vec<OpId>,
@@ -45,9 +45,11 @@ impl Context {
     }
 }
 
-/// A member, as the log of messages sees it.
+/// A device of a member, as the log of messages sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reader {
+    /// The member: people are counted by it.
+    pub member: NodeId,
     /// The operation by which it is a member.
     pub stint: OpId,
     /// The depth from which on it may read.
@@ -57,8 +59,9 @@ pub(crate) struct Reader {
 /// What a node makes of the operations of a group that it has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct GroupView {
-    pub members: OrderedMap<NodeId, Reader>,
-    /// Members that left by their own word, and were not removed.
+    /// The devices of members.
+    pub devices: OrderedMap<NodeId, Reader>,
+    /// Devices of members that left by their own word, and were not removed.
     pub left: OrderedSet<NodeId>,
     /// What this node says is said under this; none while it may not post.
     pub context: Option<Context>,

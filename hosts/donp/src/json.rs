@@ -53,6 +53,8 @@ pub struct Names {
     pub me: NodeId,
     names: BTreeMap<NodeId, String>,
     groups: BTreeMap<GroupId, String>,
+    /// Nodes with a name of the user's own.
+    petnames: BTreeSet<NodeId>,
     /// Strangers with a request.
     requests: BTreeSet<NodeId>,
 }
@@ -61,7 +63,8 @@ impl Names {
     pub fn new(me: NodeId, own: &str, peers: &[Peer], groups: &[(GroupId, String)]) -> Self {
         let mut names: BTreeMap<_, _> = peers.iter().filter_map(|p| Some((p.id, p.name.clone()?))).collect();
         names.insert(me, own.into());
-        Self { me, names, groups: groups.iter().cloned().collect(), requests: BTreeSet::new() }
+        let (petnames, requests) = (BTreeSet::new(), BTreeSet::new());
+        Self { me, names, groups: groups.iter().cloned().collect(), petnames, requests }
     }
 
     /// With the book: own names of contacts stand before those that nodes claim.
@@ -71,7 +74,21 @@ impl Names {
             if contact.request {
                 self.requests.insert(contact.node);
             }
+            self.petnames.extend(contact.petname.is_some().then_some(contact.node));
             self.names.extend(contact.petname.map(|name| (contact.node, name)));
+        }
+        self
+    }
+
+    /// With the members of groups, each with its devices: the user's own name for a person is that of each device.
+    #[must_use]
+    pub fn with_members(mut self, members: impl Iterator<Item = (NodeId, Vec<NodeId>)>) -> Self {
+        for (member, mut devices) in members {
+            devices.push(member);
+            let named = devices.iter().find(|node| self.petnames.contains(node)).and_then(|node| self.names.get(node));
+            if let Some(name) = named.cloned() {
+                self.names.extend(devices.into_iter().map(|node| (node, name.clone())));
+            }
         }
         self
     }
@@ -161,6 +178,20 @@ mod tests {
             edited: None,
             retracted: false,
         }
+    }
+
+    /// Mutation: `with_members` names the member alone.
+    #[test]
+    fn an_own_name_is_that_of_each_device_of_a_member() {
+        let [me, first, phone, laptop, other] = [9, 1, 2, 3, 4].map(|n| NodeId([n; 32]));
+        let mut names = Names::new(me, "me", &[], &[]);
+        names.names.extend([(phone, "bob".into()), (laptop, "laptop".into()), (other, "carol".into())]);
+        names.petnames.insert(phone);
+        let names = names.with_members([(first, vec![phone, laptop]), (other, vec![other])].into_iter());
+        assert_eq!(
+            [first, phone, laptop, other].map(|n| names.get(n)),
+            [Some("bob"), Some("bob"), Some("bob"), Some("carol")]
+        );
     }
 
     #[test]

@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use donp_core::{
-    Content, Conversation, Durable, Event, GroupId, MemberState, Message, MessageId, NodeId, NodeState,
-    ParseTicketError, Peer, Ticket, WallTime,
+    Content, Conversation, Durable, Event, MemberState, Message, MessageId, NodeId, NodeState, ParseTicketError, Peer,
+    Ticket, WallTime,
 };
 use donp_runtime::{ErrorKind, Node, NodeError, Profile, Protection, api};
 use serde_json::{Value, json};
@@ -606,13 +606,20 @@ impl Service {
     }
 
     fn names(&self) -> Result<Names, Failure> {
-        let names = Names::new(self.node.id(), self.node.name(), &self.node.peers()?, &self.known_groups()?);
-        Ok(names.with_contacts(self.node.contacts()?))
+        let groups = self.node.groups()?;
+        let known = self.known_of(groups.iter().map(|g| (g.id, g.name.clone())).collect())?;
+        let names = Names::new(self.node.id(), self.node.name(), &self.node.peers()?, &known);
+        let members = groups.into_iter().flat_map(|g| g.members).map(|m| (m.id, m.devices));
+        Ok(names.with_contacts(self.node.contacts()?).with_members(members))
     }
 
     /// Groups that this node is or was in, and those that it asked to join.
     fn known_groups(&self) -> Result<Vec<resolve::KnownGroup>, Failure> {
-        let mut known: Vec<(GroupId, String)> = self.node.groups()?.into_iter().map(|g| (g.id, g.name)).collect();
+        self.known_of(self.node.groups()?.into_iter().map(|g| (g.id, g.name)).collect())
+    }
+
+    /// These, and the groups that this node asked to join.
+    fn known_of(&self, mut known: Vec<resolve::KnownGroup>) -> Result<Vec<resolve::KnownGroup>, Failure> {
         for (id, name) in self.node.joining_groups()? {
             if known.iter().all(|(other, _)| *other != id) {
                 known.push((id, name));

@@ -83,6 +83,9 @@ fn a_group_is_made_joined_and_left_by_who_is_removed() {
     assert!(told.contains("you are not in #team any more"), "{told}");
     let members = place.run("bob", &["group", "members", "team"]).ok().out;
     assert!(members.contains("alice") && members.contains("owner") && !members.contains("carol"), "{members}");
+    assert!(members.lines().next().is_some_and(|head| head.ends_with("DEVICES")), "{members}");
+    let members = place.json("bob", &["group", "members", "team"]).ok().json();
+    assert!(members.iter().all(|m| m["devices"] == json!([m["id"]])), "{members:?}");
 }
 
 /// Breaks if a pin is a matter of one node, or the role of the policy is not asked for.

@@ -874,7 +874,10 @@ mod tests {
         };
         let json = there_and_back(GroupInfo::from(group).named(|_| Some("bob".into())));
         assert_eq!(json["policy"]["history"], "7d");
-        assert_eq!(json["members"], json!([{ "id": node.to_string(), "name": "bob", "role": "owner" }]));
+        assert_eq!(
+            json["members"],
+            json!([{ "id": node.to_string(), "name": "bob", "role": "owner", "devices": [node.to_string()] }])
+        );
         assert_eq!((&json["role"], &json["requests"]), (&json!("owner"), &json!([node.to_string()])));
         let conversation = Conversation::Group { group: GroupId([3; 32]) };
         assert_eq!(conversation.to_string().parse(), Ok(conversation));

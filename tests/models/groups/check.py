@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Resolves the groups of tests/vectors/groups.json with nothing of this project but docs/design/groups.md §3.
 
-An operation is [id, author, number, parents, lamport, action]; people are numbers. Prints what differs and fails.
+An operation is [id, author, number, parents, lamport, action]; devices and members are numbers. Prints what differs and fails.
 """
 
 import json
@@ -17,12 +17,13 @@ class Op:
         self.id, self.author, self.seq, self.parents, self.lamport, (self.kind, *self.args) = record
         self.past = set()
         self.rank = self.own = 0
-        self.authority = self.author
-        self.stints = {}
+        # The member that speaks, its device, its stint and list; the author's member; the member whose fork is proved.
+        self.authority = self.device = self.member = self.subject = self.author
+        self.stint, self.list, self.stints = None, -1, {}
 
     def is_of_owner(self):
         """An owner's own word: these form one line."""
-        return self.own == OWNER and self.rank == OWNER and self.authority == self.author
+        return self.own == OWNER and self.rank == OWNER and self.authority == self.member
 
     def level(self):
         return ABOVE if self.kind == "leave" else self.rank
@@ -31,15 +32,15 @@ class Op:
         """The rank that it says a node has; 0 is out, None is nothing."""
         kind, args = self.kind, self.args
         if kind == "create":
-            return OWNER if person == self.author else None
+            return OWNER if person == self.member else None
         if kind in ("add", "rank"):
             return RANKS.index(args[1]) if person == args[0] else None
         if kind in ("remove", "ban"):
             return 0 if person in args[0] else None
         if kind == "leave":
-            return 0 if person == self.author else None
+            return 0 if person == self.member else None
         if kind == "give":
-            return OWNER if person == args[0] else 4 if person == self.author else None
+            return OWNER if person == args[0] else 4 if person == self.member else None
         return None
 
     def frees(self, person):
@@ -53,7 +54,7 @@ class Op:
 
     def people(self):
         listed = self.args[0] if self.kind in ("remove", "ban") else self.args[:1]
-        return {self.author, *(p for p in listed if isinstance(p, int))}
+        return {self.member, *(p for p in listed if isinstance(p, int) and self.kind != "devices")}
 
 
 class Group:
@@ -68,17 +69,19 @@ class Group:
             if op.kind == "create":
                 op.rank = op.own = OWNER
                 continue
-            before = View(self, op.past).result()["members"]
-            rank = lambda person: RANKS.index(before.get(str(person), ["out"])[0])
-            op.own = rank(op.author)
-            if op.kind == "proof":
-                op.rank = ABOVE
-            elif op.kind == "add" and op.args[2] is not None:
-                op.authority, op.rank = op.args[2], rank(op.args[2])
+            view = View(self, op.past)
+            state = view.result()
+            before, member = state["members"], lambda device: state["devices"].get(str(device), device)
+            rank = lambda device: RANKS.index(before.get(str(member(device)), ["out"])[0]) if str(device) in state["devices"] else 0
+            op.own, op.member = rank(op.author), member(op.author)
+            op.device = op.args[2] if op.kind == "add" and op.args[2] is not None else op.author
+            op.authority, op.rank = member(op.device), rank(op.device)
+            if op.kind in ("proof", "devices"):
+                op.rank, op.subject = ABOVE, member(op.args[0]) if op.kind == "proof" else None
             elif op.kind == "add" and op.args[0] == op.author:
                 op.rank = RANKS.index(op.args[1])
-            else:
-                op.rank = op.own
+            op.stint = before.get(str(op.authority), [None, None])[1]
+            op.list = view.lists().get(op.stint, [-1])[0]
             op.stints = {int(person): stint for person, (_, stint) in before.items()}
 
     def known(self, person, past):
@@ -94,20 +97,20 @@ class View:
     def __init__(self, group, ids):
         self.group, self.ids = group, ids
         self.ops = [op for op in group.ops if op.id in ids]
-        self.void, self.line = set(), []
+        self.void, self.line = {op.id for op in self.ops if self.outlisted(op)}, []
         for rank in range(OWNER, 0, -1):
             for op in self.ops:
                 if op.rank != rank:
                     continue
-                if self.falls(op):
+                if op.id in self.void or self.falls(op):
                     self.void.add(op.id)
                 elif op.is_of_owner():
                     self.line.append(op)
 
     def falls(self, op):
-        if op.kind in ("create", "proof") or op.kind == "leave" and op.own < OWNER:
+        if op.kind in ("create", "proof", "devices") or op.kind == "leave" and op.own < OWNER:
             return False
-        if op.own < OWNER and any(self.forked(op, seq) for seq in self.proofs(op.author, self.ids)):
+        if op.own < OWNER and any(self.forked(op, seq) for device, seq, _ in self.proofs(self.ids) if device == op.author):
             return True
         if op.is_of_owner() and any(other.id not in op.past for other in self.line):
             return True
@@ -125,17 +128,33 @@ class View:
             need = RANKS[max(2, RANKS.index(policy["post"]))]
         return self.rank(op.authority, op.past, op.rank) < op.rank or RANKS.index(need) > op.rank
 
-    def proofs(self, person, within):
-        return [op.args[1] for op in self.ops if op.kind == "proof" and op.args[0] == person and op.id in within]
+    def proofs(self, within):
+        return [(*op.args, op.subject) for op in self.ops if op.kind == "proof" and op.id in within]
+
+    def outlisted(self, op):
+        """A newer list is without the device that speaks, and neither knew of the other."""
+        return op.stint and op.rank < ABOVE and any(
+            new.kind == "devices" and new.stint == op.stint and op.device not in new.args[1] and new.args[0] > op.list
+            and new.id not in op.past and op.id not in new.past for new in self.ops)
+
+    def lists(self):
+        """By stint the list that stands: [place among those of its account, devices]."""
+        told = sorted((op for op in self.ops if op.kind == "devices"), key=lambda op: op.args[0])
+        return {op.stint: op.args for op in told}
+
+    def devices(self, members):
+        lists = {int(n): self.lists().get(stint, [0, [int(n)]])[1] for n, (_, stint) in members.items()}
+        found = {device: n for n, listed in lists.items() for device in listed if device == n or device not in lists.get(device, [])}
+        return {str(device): found[device] for device in sorted(found)}
 
     def forked(self, op, seq):
         unaware = lambda past: self.group.known(op.author, past) < seq
-        saved = any(c.author != op.author and c.kind != "proof" and c.rank >= op.rank and op.id in c.past
+        saved = any(c.member != op.member and c.kind not in ("proof", "devices") and c.rank >= op.rank and op.id in c.past
                     and unaware(c.past) for c in self.ops)
         return seq <= op.seq and unaware(op.past) and not saved
 
     def owner(self, within):
-        return [op.args[0] if op.kind == "give" else op.author for op in self.line
+        return [op.args[0] if op.kind == "give" else op.member for op in self.line
                 if op.kind in ("create", "give") and op.id in within][-1]
 
     def policy(self, within):
@@ -143,11 +162,11 @@ class View:
 
     def words(self, person, within, least):
         """What is said of a node: (operation, rank). An author that did not know of a fork grants no more than GUEST."""
-        proved = max(self.proofs(person, within), default=0)
+        proved = [(device, seq) for device, seq, member in self.proofs(within) if member == person]
         for op in self.ops:
             says = op.says(person)
             if op.id in within and op.id not in self.void and op.level() >= least and says is not None:
-                yield op, says if self.group.known(person, op.past) >= proved else min(says, 1)
+                yield op, says if all(self.group.known(d, op.past) >= seq for d, seq in proved) else min(says, 1)
 
     @staticmethod
     def standing(words):
@@ -189,6 +208,7 @@ class View:
         told = [op for op in self.ops if op.id not in self.void]
         last = lambda kind: [op.args[0] for op in told if op.kind in kind]
         return {"void": [op.id for op in self.ops if op.id in self.void], "owner": owner, "members": members,
+                "devices": self.devices(members),
                 "banned": banned, "name": last(("create", "name"))[-1], "about": (last(("about",)) or [""])[-1],
                 "policy": self.policy(self.ids), "pins": self.pins(told)}
 
@@ -203,7 +223,7 @@ class View:
         return [message for message, kind in last.items() if kind == "pin"]
 
     def left_alone(self, owner, members):
-        leaves = [op for op in self.line if op.kind == "leave" and op.author == owner]
+        leaves = [op for op in self.line if op.kind == "leave" and op.member == owner]
         comes = lambda op: op.kind in ("add", "rank", "give") and op.id not in self.void and op.id not in leaves[-1].past
         return bool(leaves) and not members and not any(comes(op) for op in self.ops)
 

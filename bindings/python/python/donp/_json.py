@@ -235,7 +235,10 @@ def _group(g: dict[str, Any]) -> GroupInfo:
         policy=_policy(g["policy"]),
         expires_ms=g["expires_ms"],
         role=None if g["role"] is None else _or_other(GroupRole, g["role"]),
-        members=[GroupMember(NodeId(m["id"]), _or_other(GroupRole, m["role"])) for m in g["members"]],
+        members=[
+            GroupMember(NodeId(m["id"]), _or_other(GroupRole, m["role"]), [NodeId(d) for d in m["devices"]])
+            for m in g["members"]
+        ],
         pinned=[MessageId(id) for id in g["pinned"]],
         requests=[NodeId(id) for id in g["requests"]],
         holds_key=g["holds_key"],

@@ -154,12 +154,14 @@ class GroupPolicy:
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """A member of a group."""
+    """A member of a group: a person with up to eight devices."""
 
     id: NodeId
-    """Which node."""
+    """The node that was added: it names the member, also when the device is gone."""
     role: GroupRole
-    """Its rank."""
+    """Its rank, which each of its devices has."""
+    devices: list[NodeId]
+    """Its devices, by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +287,10 @@ def _group_in(raw: _ffi.GroupInfo) -> GroupInfo:
         policy=_policy_in(raw.policy),
         expires_ms=raw.expires_ms,
         role=None if raw.role is None else GroupRole[raw.role.name],
-        members=[GroupMember(NodeId._of(m.id), GroupRole[m.role.name]) for m in raw.members],
+        members=[
+            GroupMember(NodeId._of(m.id), GroupRole[m.role.name], [NodeId._of(d) for d in m.devices])
+            for m in raw.members
+        ],
         pinned=[MessageId._of(id) for id in raw.pinned],
         requests=[NodeId._of(id) for id in raw.requests],
         holds_key=raw.holds_key,

@@ -150,12 +150,14 @@ public struct GroupInfo: Hashable, Sendable, Identifiable {
     public let state: String
 }
 
-/// A member of a group.
+/// A member of a group: a person with up to eight devices.
 public struct GroupMember: Hashable, Sendable, Identifiable {
-    /// Which node.
+    /// The node that was added: it names the member, also when the device is gone.
     public let id: NodeId
-    /// Its rank.
+    /// Its rank, which each of its devices has.
     public let role: GroupRole
+    /// Its devices, by id.
+    public let devices: [NodeId]
 }
 
 /// A group that this node asked to join and is no member of yet.
@@ -286,7 +288,11 @@ extension GroupInfo {
             id: GroupId(trusted: raw.id), kind: GroupKind(raw.kind), name: raw.name,
             description: raw.description, policy: GroupPolicy(raw.policy), expiresMs: raw.expiresMs,
             role: raw.role.map { GroupRole($0) },
-            members: raw.members.map { GroupMember(id: NodeId(trusted: $0.id), role: GroupRole($0.role)) },
+            members: raw.members.map {
+                GroupMember(
+                    id: NodeId(trusted: $0.id), role: GroupRole($0.role),
+                    devices: $0.devices.map { NodeId(trusted: $0) })
+            },
             pinned: raw.pinned.map { MessageId(trusted: $0) },
             requests: raw.requests.map { NodeId(trusted: $0) }, holdsKey: raw.holdsKey,
             keyHolders: Int(raw.keyHolders), epochs: Int(raw.epochs), state: raw.state)

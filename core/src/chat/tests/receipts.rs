@@ -37,9 +37,9 @@ fn id_of(n: u8) -> NodeId {
 /// Node 1 in a group of these members, with node 2 linked.
 fn member(count: u8, config: Config) -> Bench {
     let mut bench = Bench::with(1, config);
-    let reader = Reader { stint: OpId([1; 32]), from: 0 };
-    let members = (1..=count).map(|n| (id_of(n), reader)).collect();
-    let view = GroupView { members, context: Some(context()), ..GroupView::default() };
+    let reader = |member| Reader { member, stint: OpId([1; 32]), from: 0 };
+    let members = (1..=count).map(|n| (id_of(n), reader(id_of(n)))).collect();
+    let view = GroupView { devices: members, context: Some(context()), ..GroupView::default() };
     bench.input(In::Group { group: GROUP, view: Some(Arc::new(view)) });
     bench.fact(&up(id_of(2)));
     bench
@@ -252,9 +252,9 @@ fn confirmations_outlive_a_restart() {
     hear(&mut bench, 2, Some(height), Some(message));
     pass(&mut bench, Duration::from_secs(3));
     bench.restart([5; 32]);
-    let reader = Reader { stint: OpId([1; 32]), from: 0 };
-    let members = (1..=3).map(|n| (id_of(n), reader)).collect();
-    let view = GroupView { members, context: Some(context()), ..GroupView::default() };
+    let reader = |member| Reader { member, stint: OpId([1; 32]), from: 0 };
+    let members = (1..=3).map(|n| (id_of(n), reader(id_of(n)))).collect();
+    let view = GroupView { devices: members, context: Some(context()), ..GroupView::default() };
     bench.input(In::Group { group: GROUP, view: Some(Arc::new(view)) });
     let found = confirmed(&mut bench, HERE, message).unwrap();
     assert_eq!((found.stored, found.read), (vec![id_of(2)], vec![id_of(2)]));
@@ -343,4 +343,42 @@ fn the_muted_and_strangers_are_not_shown_typing() {
     let stranger = crate::wire::content::private_conversation(bench.me, id_of(3));
     let body = encode(&Sync::Typing { conversation: stranger });
     assert_eq!(shown(&bench.input(In::Opened { from: id_of(3), body })), []);
+}
+
+/// Node 1 and its other device 2, and node 3 with its other device 4; 2 to 4 are linked.
+fn two_people() -> Bench {
+    let mut bench = Bench::with(1, Config::default());
+    let reader = |member| Reader { member: id_of(member), stint: OpId([1; 32]), from: 0 };
+    let devices = [(1, 1), (2, 1), (3, 3), (4, 3)].map(|(device, member)| (id_of(device), reader(member)));
+    let view = GroupView { devices: devices.into_iter().collect(), context: Some(context()), ..GroupView::default() };
+    bench.input(In::Group { group: GROUP, view: Some(Arc::new(view)) });
+    bench.input(In::Devices { person: id_of(1), devices: vec![id_of(1), id_of(2)] });
+    (2..5).for_each(|n| drop(bench.fact(&up(id_of(n)))));
+    bench
+}
+
+/// Mutations: `readers` counts devices, or the other device of the author; `devices_of` is the member's node alone.
+#[test]
+fn a_member_with_two_devices_is_one_in_confirmations() {
+    let mut bench = two_people();
+    let message = say(&mut bench, HERE);
+    let height = own_height(&bench);
+    assert_eq!(confirmed(&mut bench, HERE, message).unwrap().members, 1);
+    // The own laptop has it: that is nobody else.
+    hear(&mut bench, 2, Some(height), Some(message));
+    assert_eq!(confirmed(&mut bench, HERE, message).unwrap().stored, []);
+    hear(&mut bench, 4, Some(height), Some(message));
+    let found = confirmed(&mut bench, HERE, message).unwrap();
+    assert_eq!((found.members, found.stored, found.read), (1, vec![id_of(3)], vec![id_of(3)]));
+}
+
+/// Mutations: `typing` does not ask `member_of`; an own device is shown.
+#[test]
+fn a_member_that_types_on_two_devices_is_shown_once() {
+    let mut bench = two_people();
+    assert_eq!(shown(&types(&mut bench, 4)), [(id_of(3), true)]);
+    assert_eq!(shown(&types(&mut bench, 3)), []);
+    assert_eq!(shown(&types(&mut bench, 2)), []);
+    let outs = bench.fact(&crate::fact::samples::down(id_of(4)));
+    assert_eq!(shown(&outs), [(id_of(3), false)]);
 }

@@ -119,7 +119,7 @@ impl Engine {
     ) -> Result<(), CommandError> {
         let at = self.advance(now);
         let members = self.machines.group.info(group).ok_or(CommandError::Unknown("group"))?.members;
-        if members.iter().any(|m| m.id == member)
+        if members.iter().any(|m| m.id == member || m.devices.contains(&member))
             && self.machines.group.command(at, &mut self.q, Prepare { group }).is_ok()
         {
             self.pump(now);

@@ -8,11 +8,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::naive::Naive;
-use super::world::{People, add, create, forks, heads, log_of, operation};
+use super::world::{People, add, create, forks, heads, log_of, operation, second};
 use crate::collections::{OrderedMap, OrderedSet};
 use crate::group::log::{OpLog, Verdict};
 use crate::group::op::{Action, Field, GroupKind, GroupPolicy, GroupRole, Operation};
 use crate::id::{MessageId, OpId};
+use crate::identity::Identity;
+use crate::wire::Blob;
 
 const NAMES: [&str; 9] = ["O", "A", "B", "M", "N", "X", "Y", "G", "Z"];
 const BEFORE: [&str; 9] = ["owner", "admin", "admin", "moderator", "moderator", "member", "member", "guest", "out"];
@@ -140,10 +142,22 @@ pub(super) const ROWS: &[[&str; 4]] = &[
     ["A removes M", "M pins 1", "M out", "a higher rank removed its author"],
     ["M pins 1", "N pins 1, N pins 2", "1 pinned, 2 pinned", "no conflict"],
     ["M pins 1, M unpins 1", "N pins 1", "name before", "the last by (lamport, id)"],
+    ["A lists A and A', A' removes X", "A renames to right", "X out, name right", "A' acts as A"],
+    ["A lists A and A', A' removes X", "O removes A", "A out", "a higher rank removed its member"],
+    ["A lists A and A', A' renames to left", "A lists A alone", "name before", "a newer list is without A'"],
+    ["A lists A and A', A' leaves", "A lists A alone", "A admin", "the same: a removed device takes no one out"],
+    [
+        "A lists A and A', A renames to left, A' removes X",
+        "A removes Y, M sees left, M proves a fork of A",
+        "A guest, X out, name before",
+        "a second device of A is no other member",
+    ],
+    ["A lists A and A'", "O removes A, O adds A as guest", "A guest", "a list is of one membership"],
 ];
 
 fn person(name: &str) -> usize {
-    NAMES.iter().position(|n| *n == name).unwrap_or_else(|| panic!("no node is called {name}"))
+    let second = (name == "A'").then_some(NAMES.len());
+    second.or_else(|| NAMES.iter().position(|n| *n == name)).unwrap_or_else(|| panic!("no node is called {name}"))
 }
 
 fn role(name: &str) -> GroupRole {
@@ -152,7 +166,10 @@ fn role(name: &str) -> GroupRole {
 }
 
 pub(super) fn people() -> People {
-    People((1..=NAMES.len() as u8).map(crate::identity::tests::identity).collect())
+    let mut people: Vec<Identity> = (1..=NAMES.len() as u8).map(crate::identity::tests::identity).collect();
+    let (device, lists) = second(&people[1], 21);
+    people.push(device);
+    People(people, lists)
 }
 
 /// One row, played.
@@ -184,6 +201,11 @@ impl<'a> Played<'a> {
         this
     }
 
+    /// One of the lists of A's account.
+    fn list(&self, n: usize) -> Action {
+        Action::Devices { chain: Blob(self.people.1[n].encode()), epoch: None }
+    }
+
     /// What a sentence says is done after `side`, which then is after it.
     fn step(&mut self, sentence: &str, side: &mut OrderedSet<OpId>, met: &[OpId]) {
         let words: Vec<&str> = sentence.split(' ').collect();
@@ -208,6 +230,8 @@ impl<'a> Played<'a> {
             ["renames", "to", name] => Action::Describe { field: Field::Name, value: name.into() },
             ["pins", n] => Action::Pin { message: MessageId::first_of(n.parse().unwrap()), pinned: true },
             ["unpins", n] => Action::Pin { message: MessageId::first_of(n.parse().unwrap()), pinned: false },
+            ["lists", "A", "and", "A'"] => self.list(0),
+            ["lists", "A", "alone"] => self.list(1),
             ["lets", who, "describe"] => {
                 let describe = role(who.trim_end_matches('s'));
                 Action::SetPolicy { policy: GroupPolicy { describe, ..GroupPolicy::default() } }

@@ -385,17 +385,21 @@ fn the_log_knows_who_was_a_member_when() {
     let stint = before[0];
     let out = g.fits(0, g.remove(4, false));
     let guest = g.people.id(4);
-    assert_eq!(g.log.standing_at(&before, guest), Some(Standing { stint, role: GroupRole::Guest, may_post: false }));
+    let key = g.people.0[4].public_key();
+    assert_eq!(
+        g.log.standing_at(&before, guest),
+        Some(Standing { stint, key, role: GroupRole::Guest, may_post: false })
+    );
     assert_eq!(g.log.standing_at(&[out], guest), None);
     assert_eq!(g.log.standing_at(&[OpId([1; 32])], guest), None);
-    assert_eq!((g.log.members_at(stint).len(), g.log.members_at(out).len()), (5, 4));
+    assert_eq!((g.log.devices_at(stint).len(), g.log.devices_at(out).len()), (5, 4));
     assert!(g.log.is_in_past(&stint, &out) && !g.log.is_in_past(&out, &stint) && !g.log.is_in_past(&out, &out));
     assert_eq!(g.log.state().unwrap().removed.get(&guest), Some(&out));
     let action = g.add(4, GroupRole::Member, None);
     let stint = g.fits(1, action);
     // A look at an older place beside a newer one is a look at the newer one.
     let both = [stint, out];
-    assert_eq!(g.log.standing_at(&both, guest), Some(Standing { stint, role: GroupRole::Member, may_post: true }));
+    assert_eq!(g.log.standing_at(&both, guest), Some(Standing { stint, key, role: GroupRole::Member, may_post: true }));
 }
 
 /// Mutation: a clock does not show which branch of a fork is there, or what is sent comes before its past.

@@ -1,4 +1,6 @@
+mod bench;
 mod conflicts;
+mod devices;
 mod hostile;
 mod limits;
 mod naive;

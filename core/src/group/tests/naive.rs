@@ -9,6 +9,8 @@ use core::cell::RefCell;
 use crate::collections::{OrderedMap, OrderedSet};
 use crate::group::op::{Action, Field, GroupPolicy, GroupRole, Operation};
 use crate::id::{MessageId, NodeId, OpId};
+use crate::identity::node_id;
+use crate::wire::devices::Chain;
 
 pub(super) fn number(role: GroupRole) -> u8 {
     match role {
@@ -23,9 +25,15 @@ pub(super) fn number(role: GroupRole) -> u8 {
 /// Whose word an operation is in its own past.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Word {
+    /// A member, and its device that signed.
     pub(super) node: NodeId,
+    pub(super) device: NodeId,
+    /// The author's member.
+    pub(super) member: NodeId,
     pub(super) rank: u8,
     pub(super) own: u8,
+    /// The membership of `node`, and the place of the list that makes `device` one of its devices.
+    pub(super) under: Option<(OpId, Option<usize>)>,
 }
 
 /// What a set of operations amounts to.
@@ -33,6 +41,10 @@ pub(super) struct Word {
 pub(super) struct Outcome {
     pub(super) void: OrderedSet<OpId>,
     pub(super) members: OrderedMap<NodeId, (u8, OpId)>,
+    /// Devices, with their members.
+    pub(super) devices: OrderedMap<NodeId, NodeId>,
+    /// By membership the operation with the list that stands.
+    pub(super) lists: OrderedMap<OpId, OpId>,
     pub(super) removed: OrderedMap<NodeId, OpId>,
     pub(super) banned: OrderedSet<NodeId>,
     pub(super) owner: NodeId,
@@ -47,6 +59,10 @@ pub(super) struct Naive {
     pub(super) ops: Vec<Operation>,
     pub(super) past: Vec<OrderedSet<usize>>,
     pub(super) word: Vec<Word>,
+    /// The lists of devices that operations carry.
+    pub(super) chains: Vec<Option<Chain>>,
+    /// Whose fork an operation proves: the device, the number, the member.
+    proofs: Vec<Option<(NodeId, u64, NodeId)>>,
     /// Of each operation that ranks members: their stints in its past.
     stints: Vec<OrderedMap<NodeId, OpId>>,
     /// The outcome of each past.
@@ -64,7 +80,8 @@ impl Naive {
     pub(super) fn new<'a>(ops: impl IntoIterator<Item = &'a Operation>) -> Self {
         let mut ops: Vec<Operation> = ops.into_iter().cloned().collect();
         ops.sort_by_key(|op| (op.lamport, op.id));
-        let mut this = Self { ops, past: vec![], word: vec![], stints: vec![], before: vec![] };
+        let (word, chains, proofs) = (vec![], vec![], vec![]);
+        let mut this = Self { ops, past: vec![], word, chains, proofs, stints: vec![], before: vec![] };
         for at in 0..this.ops.len() {
             let op = &this.ops[at];
             let mut past = OrderedSet::new();
@@ -76,16 +93,42 @@ impl Naive {
             this.past.push(past.clone());
             let before = (at > 0).then(|| this.outcome(&past));
             let op = &this.ops[at];
-            let rank_of = |node: NodeId| before.as_ref().map_or(5, |b| b.members.get(&node).map_or(0, |m| m.0));
-            let own = rank_of(op.author);
-            let word = match &op.action {
-                Action::Add { invitation: Some(token), .. } => {
-                    Word { node: token.signer(), rank: rank_of(token.signer()), own }
-                }
-                Action::Add { role, .. } if own == 0 => Word { node: op.author, rank: number(*role), own },
-                Action::ForkProof { .. } => Word { node: op.author, rank: 6, own },
-                _ => Word { node: op.author, rank: own, own },
+            let member_of = |device: NodeId| match &before {
+                Some(before) => before.devices.get(&device).copied(),
+                None => Some(device),
             };
+            let rank_of = |device: NodeId| match &before {
+                Some(before) => member_of(device).and_then(|node| before.members.get(&node)).map_or(0, |m| m.0),
+                None => 5,
+            };
+            let under = |node: &NodeId| {
+                let before = before.as_ref()?;
+                let stint = before.members.get(node)?.1;
+                let place = before.lists.get(&stint).map(|id| this.ops.iter().position(|op| op.id == *id).unwrap());
+                Some((stint, place))
+            };
+            let own = rank_of(op.author);
+            let device = match &op.action {
+                Action::Add { invitation: Some(token), .. } => token.signer(),
+                _ => op.author,
+            };
+            let rank = match &op.action {
+                Action::Add { role, .. } if own == 0 => number(*role),
+                Action::ForkProof { .. } | Action::Devices { .. } => 6,
+                _ => rank_of(device),
+            };
+            let (node, member) = (member_of(device).unwrap_or(device), member_of(op.author).unwrap_or(op.author));
+            let word = Word { node, device, member, rank, own, under: under(&node) };
+            let chain = match &op.action {
+                Action::Devices { chain, .. } => Some(Chain::decode(&chain.0, None).unwrap()),
+                _ => None,
+            };
+            let proof = match &op.action {
+                Action::ForkProof { one, .. } => Operation::decode(one).ok().map(|op| (op.author, op.seq)),
+                _ => None,
+            };
+            this.proofs.push(proof.map(|(device, seq)| (device, seq, member_of(device).unwrap_or(device))));
+            this.chains.push(chain);
             let stints = before.iter().flat_map(|b| b.members.iter().map(|(node, m)| (*node, m.1))).collect();
             this.word.push(word);
             this.stints.push(stints);
@@ -96,8 +139,27 @@ impl Naive {
 
     /// Whose fork an operation proves.
     pub(super) fn proof(&self, at: usize) -> Option<(NodeId, u64)> {
-        let Action::ForkProof { one, .. } = &self.ops[at].action else { return None };
-        Operation::decode(one).ok().map(|op| (op.author, op.seq))
+        self.proofs[at].map(|(device, seq, _)| (device, seq))
+    }
+
+    fn is_newer(&self, list: usize, than: Option<usize>) -> bool {
+        let (Some(list), than) = (&self.chains[list], than.map(|at| self.chains[at].as_ref().unwrap())) else {
+            return false;
+        };
+        than.is_none_or(|than| list.rank(than).is_gt())
+    }
+
+    /// Whether an operation falls by a newer list that is without the device that speaks.
+    pub(super) fn outlisted(&self, at: usize, set: &OrderedSet<usize>) -> bool {
+        let word = self.word[at];
+        let Some((stint, known)) = word.under else { return false };
+        let drops = |l: &usize| {
+            let of = self.word[*l].under.is_some_and(|(of, _)| of == stint);
+            of && self.chains[*l].as_ref().is_some_and(|chain| !chain.has(word.device))
+                && self.concurrent(*l, at)
+                && self.is_newer(*l, known)
+        };
+        self.chains[at].is_none() && self.proofs[at].is_none() && set.iter().any(drops)
     }
 
     pub(super) fn concurrent(&self, a: usize, b: usize) -> bool {
@@ -108,13 +170,13 @@ impl Naive {
     pub(super) fn says(&self, at: usize, node: NodeId) -> Option<u8> {
         let op = &self.ops[at];
         match &op.action {
-            Action::Create { .. } => (op.author == node).then_some(5),
+            Action::Create { .. } => (self.word[at].member == node).then_some(5),
             Action::Add { role, .. } => (op.added() == Some(node)).then_some(number(*role)),
             Action::SetRole { member, role } => (*member == node).then_some(number(*role)),
             Action::Remove { members, .. } => members.contains(&node).then_some(0),
-            Action::Leave => (op.author == node).then_some(0),
+            Action::Leave => (self.word[at].member == node).then_some(0),
             Action::Transfer { to } if *to == node => Some(5),
-            Action::Transfer { .. } => (op.author == node).then_some(4),
+            Action::Transfer { .. } => (self.word[at].member == node).then_some(4),
             _ => None,
         }
     }
@@ -136,13 +198,13 @@ impl Naive {
 
     pub(super) fn is_of_owner(&self, at: usize) -> bool {
         let word = self.word[at];
-        word.own == 5 && word.node == self.ops[at].author && word.rank == 5
+        word.own == 5 && word.node == word.member && word.rank == 5
     }
 
-    /// Whether an operation cannot be void.
+    /// Whether no rank makes an operation void.
     pub(super) fn is_safe(&self, at: usize) -> bool {
         match &self.ops[at].action {
-            Action::Create { .. } | Action::ForkProof { .. } => true,
+            Action::Create { .. } | Action::ForkProof { .. } | Action::Devices { .. } => true,
             Action::Leave => self.word[at].own < 5,
             _ => false,
         }
@@ -178,6 +240,9 @@ impl Run<'_> {
 
     fn decide(&self, at: usize) -> bool {
         let all = self.all;
+        if all.outlisted(at, &self.set) {
+            return true;
+        }
         if all.is_safe(at) {
             return false;
         }
@@ -224,8 +289,8 @@ impl Run<'_> {
         let mut numbers = proofs.map(|(_, seq)| seq);
         numbers.any(|seq| {
             let saves = |c: &usize| {
-                all.ops[*c].author != subject
-                    && all.proof(*c).is_none()
+                all.word[*c].member != all.word[at].member
+                    && all.word[*c].rank < 6
                     && all.word[*c].rank >= all.word[at].rank
                     && all.past[*c].contains(&at)
                     && all.known(subject, &all.past[*c]) < seq
@@ -280,11 +345,12 @@ impl Run<'_> {
     /// What is said of a node and stands, within a set and from a rank on.
     fn said(&self, node: NodeId, within: &OrderedSet<usize>, least: u8) -> Vec<(usize, u8)> {
         let all = self.all;
-        let proved = within.iter().filter_map(|p| all.proof(*p)).filter(|(whose, _)| *whose == node).map(|p| p.1);
-        let proved = proved.max().unwrap_or(0);
+        let proofs = within.iter().filter_map(|p| all.proofs[*p]).filter(|(.., member)| *member == node);
+        let proofs: Vec<_> = proofs.collect();
+        let lacks = |j: usize| proofs.iter().any(|(device, seq, _)| all.known(*device, &all.past[j]) < *seq);
         let heard = within.iter().filter(|j| all.level(**j) >= least);
         let heard = heard.filter_map(|j| Some((*j, all.says(*j, node)?))).filter(|(j, _)| !self.void(*j));
-        heard.map(|(j, says)| (j, if all.known(node, &all.past[j]) < proved { says.min(1) } else { says })).collect()
+        heard.map(|(j, says)| (j, if lacks(j) { says.min(1) } else { says })).collect()
     }
 
     fn rank(&self, node: NodeId, within: &OrderedSet<usize>, least: u8) -> u8 {
@@ -302,7 +368,7 @@ impl Run<'_> {
         let mut nodes = OrderedSet::new();
         for at in &self.set {
             let op = &all.ops[*at];
-            nodes.insert(op.author);
+            nodes.insert(all.word[*at].member);
             nodes.extend(op.added());
             match &op.action {
                 Action::Remove { members, .. } => nodes.extend(members.iter().copied()),
@@ -333,6 +399,26 @@ impl Run<'_> {
             }
         }
         self.seat(owner, &mut members, &mut removed);
+        let mut lists: OrderedMap<OpId, usize> = OrderedMap::new();
+        for at in self.set.iter().filter(|at| all.chains[**at].is_some()) {
+            let Some((stint, _)) = all.word[*at].under else { continue };
+            if all.is_newer(*at, lists.get(&stint).copied()) {
+                lists.insert(stint, *at);
+            }
+        }
+        // Who is a member is its own device, if its list has it. The others are those of the first list that has them.
+        let chain = |stint: &OpId| lists.get(stint).and_then(|at| all.chains[*at].as_ref());
+        let mut devices: OrderedMap<NodeId, NodeId> = OrderedMap::new();
+        for (node, (_, stint)) in &members {
+            if chain(stint).is_none_or(|chain| chain.has(*node)) {
+                devices.insert(*node, *node);
+            }
+        }
+        for (node, (_, stint)) in &members {
+            for entry in chain(stint).iter().flat_map(|chain| &chain.head().entries) {
+                devices.entry(node_id(&entry.device)).or_insert(*node);
+            }
+        }
         let text = |wanted: Field| {
             let mut texts = self.set.iter().filter(|j| !void.contains(*j)).filter_map(|j| match &all.ops[*j].action {
                 Action::Describe { field, value } if *field == wanted => Some(value.clone()),
@@ -344,6 +430,8 @@ impl Run<'_> {
         Outcome {
             void: void.iter().map(|j| all.ops[*j].id).collect(),
             members,
+            devices,
+            lists: lists.iter().map(|(stint, at)| (*stint, all.ops[*at].id)).collect(),
             removed,
             banned,
             owner,
@@ -373,7 +461,7 @@ impl Run<'_> {
         removed: &mut OrderedMap<NodeId, OpId>,
     ) {
         let all = self.all;
-        let is_leave = |j: &usize| all.ops[*j].action == Action::Leave && all.ops[*j].author == owner;
+        let is_leave = |j: &usize| all.ops[*j].action == Action::Leave && all.word[*j].member == owner;
         if let Some(leave) = self.line(&self.set).rfind(is_leave) {
             let comes = |j: &usize| {
                 let grants = |node: NodeId| all.says(*j, node).is_some_and(|says| says > 0);

@@ -36,6 +36,8 @@ fn same(state: &State, outcome: &Outcome) -> Result<(), Box<Outcome>> {
     let found = Outcome {
         void: outcome.void.iter().copied().collect(),
         members,
+        devices: state.devices.iter().map(|(node, device)| (*node, device.member)).collect(),
+        lists: state.lists.iter().map(|(stint, list)| (*stint, list.op)).collect(),
         removed: state.removed.clone(),
         banned: state.banned.iter().copied().collect(),
         owner: state.owner,
@@ -211,10 +213,12 @@ fn the_proof_of_a_fork_touches_its_subject_alone() {
         let Some((one, other)) = rng.pick(&found) else { return };
         let (subject, from) = (one.author, one.seq);
         let proof = Action::ForkProof { one: one.bytes.clone(), other: other.bytes.clone() };
-        let by = rng.below(super::world::USERS);
+        let by = rng.below(super::world::DEVICES);
         let ids: Vec<OpId> = world.log.iter().map(|op| op.id).collect();
         let some: OrderedSet<OpId> = (0..1 + rng.below(3)).filter_map(|_| rng.pick(&ids).copied()).collect();
-        let op = operation(world.people, &world.log, by, &heads(&world.log, &some), proof);
+        let parents = heads(&world.log, &some);
+        let person = world.log.state_at(&parents).unwrap().member_of(subject).unwrap_or(subject);
+        let op = operation(world.people, &world.log, by, &parents, proof);
         if world.log.judge(&op) != Verdict::Fits {
             return;
         }
@@ -232,37 +236,124 @@ fn the_proof_of_a_fork_touches_its_subject_alone() {
             }
         }
         voids += affected.len();
-        let touches = |v: usize, at: usize| {
-            let word = naive.word[at];
-            naive.says(v, word.node).is_some()
-                || matches!(naive.ops[v].action, Action::SetPolicy { .. })
-                || (naive.is_of_owner(v) && naive.is_of_owner(at))
-        };
         // What has to do with it, step by step.
-        let mut left: Vec<usize> = (0..naive.ops.len())
+        let left: Vec<usize> = (0..naive.ops.len())
             .filter(|at| before.contains(&naive.ops[*at].id) != after.contains(&naive.ops[*at].id))
             .filter(|at| !affected.contains(at))
             .collect();
-        loop {
-            let (near, far): (Vec<usize>, Vec<usize>) =
-                left.iter().partition(|at| affected.iter().any(|v| touches(*v, **at)));
-            affected.extend(&near);
-            left = far;
-            if near.is_empty() {
-                break;
-            }
-        }
-        assert!(left.is_empty(), "group {seed}: {:?}", naive.ops[left[0]]);
+        far_from(&naive, &mut affected, left, seed);
         let (was, is) = (world.log.state().unwrap(), log.state().unwrap());
         if affected.is_empty() {
-            for person in 0..super::world::USERS {
-                let node = world.people.id(person);
-                assert!(node == subject || was.members.get(&node) == is.members.get(&node), "group {seed}");
+            for n in 0..super::world::USERS {
+                let node = world.people.id(n);
+                assert!(node == person || was.members.get(&node) == is.members.get(&node), "group {seed}");
             }
             assert_eq!((&was.name, was.policy, was.owner), (&is.name, is.policy, is.owner), "group {seed}");
         }
     });
     assert!(proofs > logs() / 10 && voids > 0, "{proofs} proofs, {voids} void operations");
+}
+
+/// (9) Of the lists of a membership the newest stands, whatever else happened, and each device acts as one member.
+///
+/// Mutation: `Resolver::list` keeps the first, or `seat_devices` gives a member's own node to another one.
+#[test]
+fn the_newest_list_says_whose_devices_there_are() {
+    let (mut lists, mut shared) = (0, 0);
+    for_each(7_000_000, |world, _, seed| {
+        let (naive, state) = (Naive::new(world.log.iter()), world.log.state().unwrap());
+        for (node, member) in &state.members {
+            let of = |at: &usize| naive.word[*at].under.is_some_and(|(stint, _)| stint == member.stint);
+            let all: Vec<_> = (0..naive.ops.len()).filter(of).filter_map(|at| naive.chains[at].as_ref()).collect();
+            let known = state.lists.get(&member.stint).map(|list| &*list.chain);
+            assert_eq!(known.is_some(), !all.is_empty(), "group {seed}");
+            assert!(all.iter().all(|other| known.unwrap().rank(other).is_ge()), "group {seed}");
+            let own: Vec<NodeId> = state.devices_of(*node).collect();
+            let may = |device: &NodeId| known.map_or(device == node, |list| list.has(*device));
+            assert!(own.iter().all(may), "group {seed}");
+            let others = |device: &NodeId| state.members.contains_key(device) && device != node;
+            let missing = known.into_iter().flat_map(|list| list.devices()).filter(|d| !own.contains(d));
+            assert!(missing.into_iter().all(|d| others(&d) || state.member_of(d) < Some(*node)), "group {seed}");
+            lists += u64::from(all.len() > 1);
+            shared += u64::from(own.len() > 1);
+        }
+    });
+    assert!(lists > logs() / 20 && shared > logs() / 10, "{lists} members with two lists, {shared} with two devices");
+}
+
+/// (10) Nothing stands of a device that a newer list of its member is without, if neither knew of the other.
+///
+/// Mutation: rule (i) is left out, or is for the member that was added alone.
+#[test]
+fn a_list_takes_with_it_what_did_not_know_of_it() {
+    let (mut fell, mut tokens) = (0, 0);
+    for_each(8_000_000, |world, _, seed| {
+        let (naive, void) = (Naive::new(world.log.iter()), void(&world.log));
+        let all: OrderedSet<usize> = (0..naive.ops.len()).collect();
+        for (_, op) in naive.ops.iter().enumerate().filter(|(at, _)| naive.outlisted(*at, &all)) {
+            assert!(void.contains(&op.id), "group {seed}: {op:?}");
+            fell += 1;
+            tokens += u64::from(matches!(op.action, Action::Add { invitation: Some(_), .. }));
+        }
+    });
+    assert!(fell > logs() / 20, "only {fell} fell by a list, {tokens} of them by the word of an invitation");
+}
+
+/// (11) A list touches its member, and what has to do with what its devices did.
+///
+/// Mutation: `falls_by_list` does not look at the membership, or a list is void by a rank.
+#[test]
+fn a_list_of_devices_touches_its_member_alone() {
+    let (mut lists, mut voids) = (0, 0);
+    for_each(9_500_000, |world, rng, seed| {
+        let ids: Vec<OpId> = world.log.iter().map(|op| op.id).collect();
+        let some: OrderedSet<OpId> = (0..1 + rng.below(3)).filter_map(|_| rng.pick(&ids).copied()).collect();
+        let parents = heads(&world.log, &some);
+        let by = rng.below(super::world::DEVICES);
+        let Some(action) = world.list(by, rng) else { return };
+        let op = operation(world.people, &world.log, by, &parents, action);
+        if world.log.judge(&op) != Verdict::Fits {
+            return;
+        }
+        let person = world.log.state_at(&parents).unwrap().member_of(op.author).unwrap();
+        let (naive, before) = (Naive::new(world.log.iter()), void(&world.log));
+        let mut log = log_of(world.log.iter().cloned());
+        assert!(log.insert(op));
+        let after = void(&log);
+        lists += 1;
+        let is_new = |at: &usize| before.contains(&naive.ops[*at].id) != after.contains(&naive.ops[*at].id);
+        let (mut affected, left): (Vec<usize>, Vec<usize>) =
+            (0..naive.ops.len()).filter(is_new).partition(|at| naive.word[*at].node == person);
+        voids += affected.len();
+        far_from(&naive, &mut affected, left, seed);
+        let (was, is) = (world.log.state().unwrap(), log.state().unwrap());
+        if affected.is_empty() {
+            assert_eq!((&was.members, &was.name, was.policy), (&is.members, &is.name, is.policy), "group {seed}");
+            let of_others = |state: &State| state.devices.iter().filter(|(_, d)| d.member != person).count();
+            assert_eq!(of_others(&was), of_others(&is), "group {seed}");
+        }
+    });
+    assert!(lists > logs() / 10 && voids > 0, "{lists} lists, {voids} void operations");
+}
+
+/// Fails if something changed that has nothing to do with what was affected, step by step.
+fn far_from(naive: &Naive, affected: &mut Vec<usize>, mut left: Vec<usize>, seed: u64) {
+    let touches = |v: usize, at: usize| {
+        let word = naive.word[at];
+        naive.says(v, word.node).is_some()
+            || matches!(naive.ops[v].action, Action::SetPolicy { .. })
+            || (naive.is_of_owner(v) && naive.is_of_owner(at))
+    };
+    loop {
+        let (near, far): (Vec<usize>, Vec<usize>) =
+            left.iter().partition(|at| affected.iter().any(|v| touches(*v, **at)));
+        affected.extend(&near);
+        left = far;
+        if near.is_empty() {
+            break;
+        }
+    }
+    assert!(left.is_empty(), "group {seed}: {:?}", naive.ops[left[0]]);
 }
 
 /// (8) The log, step by step and out of its memory, says what the rules say.

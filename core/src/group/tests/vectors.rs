@@ -13,10 +13,11 @@ use crate::group::log::OpLog;
 use crate::group::op::{Action, Field, GroupPolicy, GroupRole, Operation};
 use crate::id::{NodeId, OpId};
 use crate::identity::node_id;
+use crate::wire::devices::Chain;
 
 const FILE: &str = include_str!("../../../../tests/vectors/groups.json");
 /// Rows of the table of conflicts that are frozen, by what the sides do.
-const NAMED: [&str; 12] = [
+const NAMED: [&str; 15] = [
     "A removes X, M removes Y",
     "O gives the group to A, A makes X admin",
     "X adds Z as member by word of A",
@@ -29,6 +30,9 @@ const NAMED: [&str; 12] = [
     "O makes X admin, X removes Y",
     "M pins 1, M unpins 1",
     "M pins 1",
+    "A lists A and A', A' removes X",
+    "A lists A and A', A' renames to left",
+    "A lists A and A'",
 ];
 
 fn short(id: &OpId) -> String {
@@ -73,6 +77,13 @@ fn action(people: &People, action: &Action) -> Value {
             let op = Operation::decode(one).unwrap();
             json!(["proof", people.number(op.author), op.seq])
         }
+        Action::Devices { chain, .. } => {
+            // Which of two lists stands is shown by the tests of lists: here each has its place among those of its account.
+            let chain = Chain::decode(&chain.0, None).unwrap();
+            let of_account = people.1.iter().filter(|other| other.keys().id() == chain.keys().id());
+            let place = of_account.filter(|other| chain.rank(other).is_gt()).count();
+            json!(["devices", place, chain.devices().map(|node| people.number(node)).collect::<Vec<_>>()])
+        }
     }
 }
 
@@ -89,6 +100,9 @@ fn vector(what: &str, people: &People, log: &OpLog) -> String {
     let ordered: OrderedMap<usize, _> = state.members.iter().map(|(node, m)| (people.number(*node), m)).collect();
     let members: Map<String, Value> =
         ordered.iter().map(|(n, m)| (format!("{n}"), json!([name(m.role), short(&m.stint)]))).collect();
+    let devices: OrderedMap<usize, usize> =
+        state.devices.iter().map(|(node, device)| (people.number(*node), people.number(device.member))).collect();
+    let devices: Map<String, Value> = devices.iter().map(|(device, of)| (format!("{device}"), json!(of))).collect();
     let mut banned: Vec<usize> = state.banned.iter().map(|node| people.number(*node)).collect();
     banned.sort_unstable();
     let void: Vec<String> = log.void().iter().map(short).collect();
@@ -96,6 +110,7 @@ fn vector(what: &str, people: &People, log: &OpLog) -> String {
         "void": void,
         "owner": people.number(state.owner),
         "members": members,
+        "devices": devices,
         "banned": banned,
         "name": state.name,
         "about": state.description,
@@ -114,7 +129,9 @@ fn vectors() -> String {
     }
     let seven = People::new();
     for seed in 0..200 {
-        let world = World::new(&seven, 9_000_000 + seed, [6, 10, 14, 18, 30][seed as usize % 5]);
+        let steps = [4, 10, 14, 18, 30][seed as usize % 5];
+        let make = if steps == 4 { World::without_lists } else { World::new };
+        let world = make(&seven, 9_000_000 + seed, steps);
         groups.push(vector(&format!("random {seed}"), &seven, &world.log));
     }
     let about = "Made by core/src/group/tests/vectors.rs, one group on a line. An operation is [id, author, number, \

@@ -1,4 +1,5 @@
-//! Random groups: seven people, three of whom claim old times and two of whom say two things under one number.
+//! Random groups: seven people, three of whom have a second device; three devices claim old times and three say two things
+//! under one number.
 
 use alloc::format;
 use alloc::vec;
@@ -14,16 +15,48 @@ use crate::id::{MessageId, NodeId, OpId};
 use crate::identity::Identity;
 use crate::rng::Rng;
 use crate::time::WallTime;
+use crate::wire::Blob;
+use crate::wire::devices::Chain;
 
 pub(super) const USERS: usize = 7;
 const ROLES: [GroupRole; 4] = [GroupRole::Guest, GroupRole::Member, GroupRole::Moderator, GroupRole::Admin];
 
-/// People with keys, made once for many groups.
-pub(super) struct People(pub(super) Vec<Identity>);
+/// Devices: the last three are second ones of people 1 and 2 and of the OWNER.
+pub(super) const DEVICES: usize = USERS + 3;
+
+/// People with keys, made once for many groups: their devices, and the chains of lists of those with a second one.
+pub(super) struct People(pub(super) Vec<Identity>, pub(super) Vec<Chain>);
+
+/// A second device of a person, and the lists of its account: both devices; the first alone; the second renamed; both
+/// again; the second alone.
+pub(super) fn second(of: &Identity, n: u8) -> (Identity, Vec<Chain>) {
+    let identity = crate::identity::tests::identity(n);
+    let device = identity.with_account(of.account().clone(), "second".into());
+    let cert = || identity.ask_cert(of.account().keys, "second", WallTime(2));
+    let both = Chain::begin(of).add(of, cert(), WallTime(3)).unwrap();
+    let first = both.remove(of, device.node_id()).unwrap();
+    let renamed = both.rename(&device, "other", WallTime(4)).unwrap();
+    let again = first.add(of, cert(), WallTime(5)).unwrap();
+    let last = again.remove(of, of.node_id()).unwrap();
+    (device, vec![both, first, renamed, again, last])
+}
 
 impl People {
     pub(super) fn new() -> Self {
-        Self((1..=USERS as u8).map(crate::identity::tests::identity).collect())
+        let mut people: Vec<Identity> = (1..=USERS as u8).map(crate::identity::tests::identity).collect();
+        let mut chains = Vec::new();
+        for (n, person) in [(21, 1), (22, 2), (23, 0)] {
+            let (device, lists) = second(&people[person], n);
+            people.push(device);
+            chains.extend(lists);
+        }
+        Self(people, chains)
+    }
+
+    /// The lists of the account of a device.
+    pub(super) fn lists(&self, n: usize) -> Vec<&Chain> {
+        let account = self.0[n].account_id();
+        self.1.iter().filter(|chain| chain.keys().id() == account).collect()
     }
 
     pub(super) fn id(&self, n: usize) -> NodeId {
@@ -37,7 +70,9 @@ impl People {
 
 pub(super) fn create(people: &People, owner: usize, kind: GroupKind, policy: GroupPolicy, salt: u8) -> Operation {
     let expires = (kind == GroupKind::Temporary).then_some(WallTime(1_000));
-    let action = Action::Create { kind, name: "before".into(), policy, salt: [salt; 16], expires, commitment: [1; 32] };
+    let account = people.0[owner].account_id();
+    let (name, salt) = ("before".into(), [salt; 16]);
+    let action = Action::Create { kind, name, policy, salt, account, expires, commitment: [1; 32] };
     Operation::sign(&people.0[owner], None, (1, vec![], 1), WallTime(1), action).unwrap()
 }
 
@@ -87,35 +122,49 @@ pub(super) struct World<'a> {
     knows: Vec<OrderedSet<OpId>>,
     backdates: OrderedSet<usize>,
     forks: OrderedSet<usize>,
+    lists: bool,
     count: u64,
 }
 
 impl<'a> World<'a> {
     /// The group number `seed` with up to `steps` operations.
     pub(super) fn new(people: &'a People, seed: u64, steps: usize) -> Self {
+        Self::made(people, seed, steps, true)
+    }
+
+    /// One in which nobody lists a second device, as the model in Alloy has it.
+    pub(super) fn without_lists(people: &'a People, seed: u64, steps: usize) -> Self {
+        Self::made(people, seed, steps, false)
+    }
+
+    fn made(people: &'a People, seed: u64, steps: usize, lists: bool) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         let mut rng = Rng::new(key);
         let kind = if rng.below(5) == 0 { GroupKind::Public } else { GroupKind::Private };
         let first = create(people, 0, kind, policy(&mut rng), seed as u8);
-        let mut order: Vec<usize> = (0..USERS).collect();
+        let mut order: Vec<usize> = (0..DEVICES).collect();
         shuffle(&mut rng, &mut order);
-        let knows = vec![OrderedSet::from_iter([first.id]); USERS];
+        let knows = vec![OrderedSet::from_iter([first.id]); DEVICES];
         let mut this = Self {
             people,
             log: OpLog::new(first).unwrap(),
             rng,
             knows,
             backdates: order[..3].iter().copied().collect(),
-            forks: order[2..4].iter().copied().collect(),
+            forks: order[1..4].iter().copied().collect(),
+            lists,
             count: 0,
         };
         this.settle();
+        if lists {
+            this.list_devices();
+        }
         for _ in 0..steps {
-            let by = this.rng.below(USERS);
+            let by = this.rng.below(DEVICES);
             this.act(by);
             if this.rng.below(3) == 0 {
-                let (a, b) = (this.rng.below(USERS), this.rng.below(USERS));
+                let (a, b) = (this.rng.below(DEVICES), this.rng.below(DEVICES));
                 let all: Vec<OpId> = this.knows[a].iter().copied().collect();
                 this.knows[b].extend(all);
             }
@@ -132,6 +181,24 @@ impl<'a> World<'a> {
             let action = add(self.people, &self.log, who, role, None, self.count);
             let parents = self.log.heads();
             let op = operation(self.people, &self.log, 0, &parents, action);
+            let id = op.id;
+            if self.log.insert(op) {
+                self.knows.iter_mut().for_each(|knows| {
+                    knows.insert(id);
+                });
+            }
+        }
+    }
+
+    /// Who has a second device lists it, mostly.
+    fn list_devices(&mut self) {
+        for by in 0..3 {
+            if self.rng.below(4) == 0 {
+                continue;
+            }
+            let chain = Blob(self.people.lists(by)[0].encode());
+            let parents = self.log.heads();
+            let op = operation(self.people, &self.log, by, &parents, Action::Devices { chain, epoch: None });
             let id = op.id;
             if self.log.insert(op) {
                 self.knows.iter_mut().for_each(|knows| {
@@ -189,6 +256,10 @@ impl<'a> World<'a> {
             return (state.kind == GroupKind::Public)
                 .then(|| add(self.people, &self.log, by, ROLES[self.rng.below(2)], None, self.count));
         };
+        if self.lists && self.rng.below(5) == 0 {
+            let mut rng = Rng::new([self.rng.below(256) as u8; 32]);
+            return self.list(by, &mut rng);
+        }
         let action = match self.rng.below(24) {
             0..=3 => {
                 let signer = (self.rng.below(2) == 0).then(|| self.rng.below(USERS));
@@ -205,7 +276,8 @@ impl<'a> World<'a> {
                 let members: Vec<NodeId> = set.iter().copied().collect();
                 let ban = own >= GroupRole::Admin && self.rng.below(3) == 0;
                 let epoch = (state.kind != GroupKind::Public && self.rng.below(4) == 0).then(|| {
-                    let left = state.nodes().into_iter().filter(|node| !set.contains(node)).collect::<Vec<_>>();
+                    let stays = |node: &NodeId| !set.contains(&state.member_of(*node).unwrap());
+                    let left = state.nodes().into_iter().filter(stays).collect::<Vec<_>>();
                     let order = (0..left.len() as u16).filter(|n| left[usize::from(*n)] != me).collect();
                     NewEpoch { commitment: [2; 32], order }
                 });
@@ -224,6 +296,12 @@ impl<'a> World<'a> {
             _ => self.fork_proof(me)?,
         };
         Some(action)
+    }
+
+    /// A list of the account of a device.
+    pub(super) fn list(&self, by: usize, rng: &mut Rng) -> Option<Action> {
+        let chain = rng.pick(&self.people.lists(by)).map(|chain| Blob(chain.encode()))?;
+        Some(Action::Devices { chain, epoch: None })
     }
 
     /// The proof of a fork of another node.

@@ -255,11 +255,12 @@ fn members(group: &str, backend: &mut Backend, out: &Output) -> Result<(), Failu
         return members.iter().try_for_each(|m| out.line(&shape::object("group_member", m.clone()).to_string()));
     }
     let shown: GroupInfo = shape::read(&value)?;
-    let mut lines = vec![["NODE", "NAME", "ROLE"].map(String::from).to_vec()];
+    let mut lines = vec![["NODE", "NAME", "ROLE", "DEVICES"].map(String::from).to_vec()];
     let people = People::ask(backend)?;
-    for GroupMember { id, name, role } in &shown.members {
+    for GroupMember { id, name, role, devices } in &shown.members {
         let name = name.as_deref().map_or("-".into(), |name| people.node(*id, Some(name)));
-        lines.push(vec![id.short(), name, role.to_string()]);
+        let devices: Vec<String> = devices.iter().map(|device| device.short()).collect();
+        lines.push(vec![id.short(), name, role.to_string(), devices.join(" ")]);
     }
     out.line(table(&lines).trim_end())
 }

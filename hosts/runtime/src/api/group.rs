@@ -121,17 +121,20 @@ pub struct GroupInfo {
     pub state: String,
 }
 
-/// A member of a group.
+/// A member of a group: a person with up to eight devices.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupMember {
-    /// Which node.
+    /// The node that was added: it names the member, also when the device is gone.
     #[serde(with = "text")]
     pub id: NodeId,
     /// The name that it claims, where it is known.
     pub name: Option<String>,
-    /// Its rank.
+    /// Its rank, which each of its devices has.
     #[serde(with = "text")]
     pub role: GroupRole,
+    /// Its devices, by id.
+    #[serde(with = "texts")]
+    pub devices: Vec<NodeId>,
 }
 
 /// The least rank for each action in a group.
@@ -167,6 +170,12 @@ pub struct JoiningGroup {
     pub name: String,
 }
 
+impl From<core::GroupMember> for GroupMember {
+    fn from(m: core::GroupMember) -> Self {
+        Self { id: m.id, name: None, role: m.role, devices: m.devices }
+    }
+}
+
 impl From<core::GroupInfo> for GroupInfo {
     fn from(g: core::GroupInfo) -> Self {
         Self {
@@ -178,7 +187,7 @@ impl From<core::GroupInfo> for GroupInfo {
             policy: g.policy.into(),
             expires_ms: g.expires.map(|at| at.0),
             role: g.role,
-            members: g.members.iter().map(|m| GroupMember { id: m.id, name: None, role: m.role }).collect(),
+            members: g.members.into_iter().map(GroupMember::from).collect(),
             pinned: g.pinned,
             requests: g.requests,
             holds_key: g.holds_key,

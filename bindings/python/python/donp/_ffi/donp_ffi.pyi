@@ -354,7 +354,8 @@ class GroupMember:
     __match_args__ = ()
     id: NodeId
     role: GroupRole
-    def __init__(self, *, id: NodeId, role: GroupRole) -> None: ...
+    devices: typing.List[NodeId]
+    def __init__(self, *, id: NodeId, role: GroupRole, devices: typing.List[NodeId]) -> None: ...
     def __eq__(self, other: object) -> bool: ...
 
 class GroupInfo:

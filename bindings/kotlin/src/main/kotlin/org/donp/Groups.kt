@@ -182,12 +182,13 @@ public data class GroupInfo(
 )
 
 /**
- * A member of a group.
+ * A member of a group: a person with up to eight devices.
  *
- * @property id which node
- * @property role its rank
+ * @property id the node that was added: it names the member, also when the device is gone
+ * @property role its rank, which each of its devices has
+ * @property devices its devices, by id
  */
-public data class GroupMember(val id: NodeId, val role: GroupRole)
+public data class GroupMember(val id: NodeId, val role: GroupRole, val devices: List<NodeId>)
 
 /**
  * A group that this node asked to join and is no member of yet.
@@ -297,7 +298,7 @@ internal fun org.donp.ffi.GroupInfo.toPublic() = GroupInfo(
     policy = policy.toPublic(),
     expiresMs = expiresMs?.clamp(),
     role = role?.toPublic(),
-    members = members.map { GroupMember(NodeId(it.id), it.role.toPublic()) },
+    members = members.map { GroupMember(NodeId(it.id), it.role.toPublic(), it.devices.map { id -> NodeId(id) }) },
     pinned = pinned.map { MessageId(it) },
     requests = requests.map { NodeId(it) },
     holdsKey = holdsKey,
