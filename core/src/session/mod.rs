@@ -304,7 +304,7 @@ impl Sessions {
     /// Begins a session with the owner of a bundle that was asked for, or that came because the one before is over.
     fn bundle(&mut self, cx: &mut Cx<'_>, from: NodeId, bytes: &[u8; BUNDLE_LEN], out: &mut Outbox<Out>) {
         let Some(peer) = self.peers.get_mut(from) else { return self.drops.count(DropReason::Message) };
-        let unanswered = peer.unanswered().map(|s| s.bundle);
+        let unanswered = peer.unanswered().map(|s| s.prekey());
         let meets = core::mem::take(&mut peer.meets);
         if peer.wish == Wish::Nothing && unanswered.is_none() && !meets {
             return self.drops.count(DropReason::Message);
@@ -317,8 +317,8 @@ impl Sessions {
         if meets && peer.wish == Wish::Nothing && unanswered.is_none() {
             return;
         }
-        if unanswered == Some(bundle.id) {
-            // What was begun with it is on its way.
+        if unanswered == Some(bundle.prekey) {
+            // What was begun with it is on its way. Its id would not tell: a device whose store was restored gives one again.
             peer.wish = Wish::Nothing;
             return;
         }
@@ -389,7 +389,9 @@ impl Sessions {
         let opened = opened.filter(|(session, _)| peer.sessions.iter().all(|s| s.mine != session.mine));
         let Some((mut session, body)) = opened else {
             peer.failed(cx.now);
-            return self.drops.count(DropReason::Decrypt);
+            self.drops.count(DropReason::Decrypt);
+            // Perhaps it is for the bundle that had this id before the store was restored.
+            return self.give_bundle(cx, from, out);
         };
         session.with = Some(sender.identity);
         // A sender that has a session begins another because that one does not work any more. Two that begin at once

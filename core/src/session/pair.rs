@@ -264,6 +264,11 @@ impl Session {
         out
     }
 
+    /// The X25519 prekey that it was begun with, of an initiator's session that is not answered.
+    pub(super) fn prekey(&self) -> Key {
+        self.ratchet.theirs()
+    }
+
     /// Whether it should be replaced: its epochs have no more numbers.
     pub(super) fn is_spent(&self) -> bool {
         self.epochs.is_spent()

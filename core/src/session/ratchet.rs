@@ -94,6 +94,11 @@ impl Ratchet {
         }
     }
 
+    /// The other side's ratchet key.
+    pub(super) fn theirs(&self) -> Key {
+        self.theirs
+    }
+
     /// The key of the next message to send, with its ratchet key, its number and the messages before it. None before the
     /// first message of the other side, and after 2^32 of one chain.
     pub(super) fn next_key(&mut self) -> Option<(MessageKey, Key, u32, u32)> {

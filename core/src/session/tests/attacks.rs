@@ -339,6 +339,31 @@ fn a_sender_uses_up_its_own_place_for_first_messages_only() {
     say(&mut nodes, 0, b"tomorrow");
 }
 
+// A store that is restored from before a bundle was made gives its id to other keys. Mutations: bundles are compared by
+// their ids; what does not open is not answered with the bundle.
+#[test]
+fn a_bundle_whose_id_was_given_again_wedges_nothing() {
+    let mut nodes = linked();
+    let (disk, app) = (nodes[1].disk.clone(), nodes[1].app.clone());
+    let week = WallTime(nodes[1].wall.0 + 8 * 86_400_000);
+    (nodes[0].wall, nodes[1].wall) = (week, week);
+    nodes[1].reload();
+    // The other side begins anew, with the new bundle, and its first message is lost.
+    nodes[0] = Node::seeded(0, 200);
+    (nodes[0].now, nodes[0].wall) = (nodes[1].now, week);
+    let ask = nodes[0].say(b"in time");
+    let bundle = nodes[1].take(&ask[0]);
+    drop(nodes[0].take(&bundle[0]));
+    (nodes[1].disk, nodes[1].app) = (disk, app);
+    nodes[1].reload();
+    for _ in 0..3 {
+        nodes.iter_mut().for_each(|node| drop(node.pass(MINUTE)));
+        let again = nodes[0].repeat();
+        exchange(&mut nodes, 0, again);
+    }
+    assert!(nodes[1].app.read.contains(&b"in time"[..]) && nodes[0].app.outbox.is_empty());
+}
+
 // Three tries at once, then one a minute; a try that is not answered is the same session again. Mutations: a try that
 // its rate refused is forgotten; an unanswered hello is not repeated.
 #[test]
