@@ -32,7 +32,7 @@ fn addr(n: u16) -> SocketAddr {
 fn row(n: u16) -> Record {
     let peer = who(n);
     let record = NodeRecord::sign(&peer, [1; 32], 1, WallTime(u64::MAX), NodeType::Regular);
-    let value = (Some(Blob(record.encode())), vec![addr(n)], None::<String>, None::<AccountId>, NOW);
+    let value = (Some(Blob(record.encode())), vec![addr(n)], None::<String>, None::<AccountId>, NOW, WallTime(0));
     Record { table: Table::of("membership", "peers").unwrap(), key: peer.node_id().0.to_vec(), value: encode(&value) }
 }
 
