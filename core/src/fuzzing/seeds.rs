@@ -358,12 +358,8 @@ fn delivery() -> Vec<Vec<u8>> {
     // Up, submitted, stored, acknowledged; one refused; one that runs out of tries and is unparked.
     out.put(&[0, 3, 1]);
     for n in 0..4u8 {
-        out.put(&[0, 0, 1, n.saturating_add(10), n, 1]).bytes(b"text").put(&[0, 2, 1, n]).put(&[
-            0,
-            2,
-            1,
-            n.saturating_add(1),
-        ]);
+        let next = n.saturating_add(1);
+        out.put(&[0, 0, 1, n | 8, n, 1]).bytes(b"text").put(&[0, 2, 1, n]).put(&[0, 2, 1, next]);
     }
     out.put(&[0, 5, 2, 1, 0]).bytes(&ack(0)).put(&[0, 5, 2, 1, 1]).bytes(&refuse(1));
     out.put(&[240, 10])

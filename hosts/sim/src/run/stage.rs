@@ -328,15 +328,17 @@ impl<'a, 'o> Stage<'a, 'o> {
     }
 
     fn churn(&mut self, churn: &Churn) -> Figures {
-        let Churn { cycles, cycle, broadcasts, bytes, settle, .. } = *churn;
+        let Churn { cycles, cycle, restart_after, broadcasts, bytes, settle, .. } = *churn;
+        let rest = cycle.saturating_sub(restart_after);
         let mut refused = 0;
         let [fail, restart] = [churn.fail(), churn.restart()].map(|amount| Amount::Count(amount.of(self.sim.len())));
         for number in 0..cycles {
             for n in self.some_running(fail) {
                 self.sim.crash(n);
             }
+            self.advance(restart_after);
             self.restart(restart);
-            let pause = cycle / (broadcasts as u64 + 1);
+            let pause = rest / (broadcasts as u64 + 1);
             for _ in 0..broadcasts {
                 self.advance(pause);
                 let (at, before) = (self.seconds(), self.sim.totals());
@@ -345,7 +347,7 @@ impl<'a, 'o> Stage<'a, 'o> {
                 self.advance(pause / 2);
                 self.round(at, &before, 1);
             }
-            self.advance(cycle.saturating_sub(broadcasts as u64 * (pause + pause / 2)));
+            self.advance(rest.saturating_sub(broadcasts as u64 * (pause + pause / 2)));
         }
         self.advance(settle);
         vec![("refused", refused as f64)]

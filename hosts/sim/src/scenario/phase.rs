@@ -198,6 +198,9 @@ pub struct Churn {
     restart: usize,
     #[serde(default, deserialize_with = "some_share")]
     restart_share: Option<f64>,
+    /// So long after others failed; without it at the same moment.
+    #[serde(rename = "restart_after_s", default, deserialize_with = "seconds")]
+    pub restart_after: u64,
     /// Broadcasts in a cycle.
     #[serde(default = "usual::one", deserialize_with = "count")]
     pub broadcasts: usize,
