@@ -143,13 +143,13 @@ fn rust(root: &Path) -> Outcome {
 }
 
 /// Every scenario as small as its goals allow, two random schedules of full size, one for each of two
-/// processors, eight mixes of hostile nodes for a minute each, and twenty short ones with every written invariant checked at each event, which a build without
+/// processors, four mixes of hostile nodes for a minute each, and twenty short ones with every written invariant checked at each event, which a build without
 /// optimization does; the papers' sizes and 2,000 schedules before a release (docs/simulator.md).
 fn sim(root: &Path) -> Outcome {
     let small = ["all", "--size", "test"];
     let full = ["run", "schedules", "--seeds", "4..6"];
     let short = ["run", "schedules-short", "--seeds", "1..21"];
-    let hostile = ["run", "hostile-short", "--seeds", "1..9"];
+    let hostile = ["run", "hostile-short", "--seeds", "1..5"];
     let release: &[&str] = &["--release"];
     let runs = [(release, &small[..]), (release, &full[..]), (release, &hostile[..]), (&[], &short[..])];
     for (profile, command) in runs {
