@@ -1,4 +1,4 @@
-//! Which neighbours a node keeps, whoever asks for their places (docs/design/overlay.md §3).
+//! Which neighbours a node keeps when newcomers ask for their places (docs/design/overlay.md §3).
 //!
 //! Half of the places are for *anchors*: the neighbours that were some for the longest time. A node tells them, and an end
 //! that is told keeps the link as well, so neither end gives it to a newcomer. No message takes an anchor's place; only its

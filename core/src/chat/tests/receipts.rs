@@ -364,7 +364,7 @@ fn a_member_with_two_devices_is_one_in_confirmations() {
     let message = say(&mut bench, HERE);
     let height = own_height(&bench);
     assert_eq!(confirmed(&mut bench, HERE, message).unwrap().members, 1);
-    // The own laptop has it: that is nobody else.
+    // The own laptop has it, which is no other member.
     hear(&mut bench, 2, Some(height), Some(message));
     assert_eq!(confirmed(&mut bench, HERE, message).unwrap().stored, []);
     hear(&mut bench, 4, Some(height), Some(message));

@@ -138,7 +138,7 @@ fn a_third_device_is_listed_by_the_senior_one_alone() {
     assert_eq!((bench.lists(group), bench.devices(group, 2, PHONE).len()), (3, 2));
 }
 
-/// Addendum, "list with a stranger": nobody puts another person's device into a group. Mutations: `Case::list` does not
+/// Addendum, "list with a stranger": a device of another person is never listed. Mutations: `Case::list` does not
 /// look at the account, does not ask for the author in the list, or takes a list without its consents.
 #[test]
 fn a_list_that_is_not_the_authors_own_is_refused() {
@@ -198,7 +198,7 @@ fn a_removed_device_posts_nothing_and_gets_no_epoch() {
         bench.feed(0, LAPTOP, &Message::Ask { group, epoch });
     }
     assert_eq!(bench.secrets_to(LAPTOP), secrets);
-    // What it says under what it knows now is of nobody who may post.
+    // What it says under what it knows now has no member as its author.
     let newest = bench.nodes[0].machine.groups[&group].ops.heads();
     let forged = crate::wire::group::Context { heads: newest, ..context };
     let author = bench.id(LAPTOP);
@@ -388,7 +388,7 @@ fn a_second_device_comes_into_a_public_group() {
     assert!(bench.has_heard(PHONE, b"hello"));
 }
 
-/// Mutation: who asks is not told, or a stranger is.
+/// Mutation: the asking device gets no refusal, or a stranger gets one.
 #[test]
 fn who_left_tells_its_other_device_so() {
     let (mut bench, group) = Bench::with_group(4, 3);

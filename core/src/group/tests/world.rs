@@ -132,7 +132,7 @@ impl<'a> World<'a> {
         Self::made(people, seed, steps, true)
     }
 
-    /// One in which nobody lists a second device, as the model in Alloy has it.
+    /// One in which no member lists a second device, as the model in Alloy has it.
     pub(super) fn without_lists(people: &'a People, seed: u64, steps: usize) -> Self {
         Self::made(people, seed, steps, false)
     }
